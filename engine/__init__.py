@@ -1,0 +1,1 @@
+"""What runs tasks: the engine."""

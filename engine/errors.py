@@ -1,0 +1,184 @@
+"""The tree of named errors of the engine: each is named by its cause and composes its own sentence.
+
+`DeweyError` is the root. What a caller can mend (`BadRequest` and below) is told apart from what an
+operator must mend (`StorageUnavailable` and below) and from what ended a job (`JobError` and below).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class DeweyError(Exception):
+    """Root of every error that the engine raises on purpose."""
+
+
+# What the caller asked for cannot be done as asked; nothing was stored.
+
+
+class BadRequest(DeweyError):
+    """The request cannot be accepted as it stands; nothing was stored and nothing will run."""
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One refused field: `path` as in `args[0]` or `kwargs.to`, and a sentence."""
+
+    path: str
+    message: str
+
+
+class InvalidArguments(BadRequest):
+    """Arguments that the task's signature or type hints refuse, each named."""
+
+    def __init__(self, task: str, errors: Sequence[FieldError]):
+        self.task, self.errors = task, tuple(errors)
+        super().__init__(f"{task}: " + "; ".join(f"{e.path}: {e.message}" for e in self.errors))
+
+
+class UnknownTask(BadRequest):
+    """No registered task has this name."""
+
+    def __init__(self, name: str, known: Sequence[str]):
+        self.name = name
+        self.nearest = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
+        super().__init__(f"no task is named {name[:200]!r}{hint}")
+
+
+class AmbiguousTask(BadRequest):
+    """The short name is shared by several modules."""
+
+    def __init__(self, name: str, qualnames: Sequence[str]):
+        self.name, self.qualnames = name, tuple(qualnames)
+        super().__init__(f"the name {name!r} is shared by {' and '.join(qualnames)}: use the full name")
+
+
+class UnknownJob(BadRequest):
+    """No job with this id is in the storage."""
+
+    def __init__(self, job_id: str):
+        self.job_id = job_id
+        super().__init__(f"no job has the id {job_id[:100]!r}")
+
+
+class Conflict(DeweyError):
+    """The state of a job (or a key) does not allow what was asked; nothing was changed."""
+
+
+class StateConflict(Conflict):
+    """A verb met a job whose state does not allow it."""
+
+    def __init__(self, job_id: str, verb: str, state: str):
+        self.job_id, self.verb, self.state = job_id, verb, state
+        super().__init__(f"cannot {verb} job {job_id}: it is {state}; nothing was changed")
+
+
+class DuplicateJob(Conflict):
+    """A job with this id has already ended, so the id cannot be deferred again."""
+
+    def __init__(self, job_id: str, state: str):
+        self.job_id, self.state = job_id, state
+        super().__init__(f"a job with the id {job_id} has already ended as {state}: use a new id or retry it")
+
+
+class UniqueConflict(Conflict):
+    """The unique key is held by another job and the task refuses duplicates."""
+
+    def __init__(self, key: str, holder: str):
+        self.key, self.holder = key, holder
+        super().__init__(f"the unique key {key[:200]!r} is held by job {holder}")
+
+
+class KeyReused(Conflict):
+    """An idempotency key came again with another body."""
+
+    def __init__(self, key: str):
+        self.key = key
+        super().__init__(f"the Idempotency-Key {key[:100]!r} was used with another request within 24 hours")
+
+
+class TooManyPending(DeweyError):
+    """`[tasks] max_pending` is reached; nothing was stored."""
+
+    def __init__(self, limit: int, retry_after_s: float = 5.0):
+        self.limit, self.retry_after_s = limit, retry_after_s
+        super().__init__(f"the queue holds its limit of {limit} waiting jobs: try again in {retry_after_s:g} s")
+
+
+# The storage is away; a defer that meets these was stored or not, and says which.
+
+
+class StorageUnavailable(DeweyError):
+    """The queue's storage cannot be used now. `stored` is False when nothing can have been stored."""
+
+    retry_after_s = 2.0
+
+    def __init__(self, sentence: str, stored: bool | None = False):
+        self.stored = stored
+        super().__init__(sentence)
+
+
+class StorageBusy(StorageUnavailable):
+    """Another process holds the write lock past the busy time-out."""
+
+
+class StorageFull(StorageUnavailable):
+    """The disk (or Redis) has no room."""
+
+
+class StorageReadOnly(StorageUnavailable):
+    """The file or its folder cannot be written."""
+
+
+class StorageCorrupt(StorageUnavailable):
+    """The file is no sound SQLite database."""
+
+
+class SchemaMismatch(StorageUnavailable):
+    """The storage was written by a newer (or an unknown) version."""
+
+
+class Misconfigured(DeweyError):
+    """Something that must be mended before the start: a setting, a task file, a storage policy."""
+
+
+# What ended a job (or an attempt) other than an exception of its own body.
+
+
+class JobError(DeweyError):
+    """A cause of death that the engine itself writes into a job."""
+
+
+class WorkerDied(JobError):
+    """The process that ran the body died `deliveries` times."""
+
+    def __init__(self, deliveries: int, host: str, pid: int, once: bool = False):
+        self.deliveries, self.host, self.pid = deliveries, host, pid
+        how = "its worker died" if once else f"its worker died {deliveries} times"
+        super().__init__(f"{how}, last on {host} as pid {pid}")
+
+
+class TaskUnknown(JobError):
+    """No consumer has known the job's task for a day."""
+
+    def __init__(self, task: str):
+        super().__init__(f"no consumer has known the task {task!r} for 24 h: deploy it, then retry this job")
+
+
+class PayloadUndecodable(JobError):
+    """The stored payload cannot be read."""
+
+
+class TaskExit(JobError):
+    """The body raised SystemExit, KeyboardInterrupt, CancelledError or another BaseException."""
+
+    def __init__(self, kind: str, message: str):
+        self.kind = kind
+        super().__init__(f"the task raised {kind}" + (f": {message}" if message else ""))
+
+
+class ClaimLost(JobError):
+    """The claim is gone: another worker holds the job now, so this one wrote nothing."""
