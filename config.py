@@ -1,0 +1,167 @@
+"""Every setting of the service: config.ini and the environment are read here, and nowhere else.
+
+Duties: `load` reads the file, lays `DEWEY_<SECTION>_<KEY>` variables over it, checks everything against the
+table of config_table.py, and returns one frozen `Settings`, or raises one `ConfigError` with every fault.
+Order: environment over file over default. Relative paths are relative to the folder of the file.
+Ending: nothing is kept open, nothing is cached, nothing is made on disk.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from config_table import SECTIONS, Settings, table
+from config_values import SQLITE_URL, QueueShare, Refused
+
+__all__ = ["ConfigError", "QueueShare", "Settings", "load", "sqlite_path"]
+
+FILE_VARIABLE = "DEWEY_CONFIG"
+TEST_PREFIX = "DEWEY_TEST_"  # belongs to the test suite, and to nobody else
+DEFAULT_FILE = Path(__file__).absolute().parent / "config.ini"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used: `errors` holds one sentence per fault, str() one line for each."""
+
+    def __init__(self, errors: Iterable[str]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(self.errors))
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that `[monitor] database` or `[auth] database` names."""
+    return Path(url.removeprefix(SQLITE_URL))
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the environment and one file: `path`, else what DEWEY_CONFIG names, else config.ini beside this.
+
+    Only the last may be missing: then all defaults hold. Raises ConfigError with every fault.
+    """
+    errors: list[str] = []
+    named = path or environ.get(FILE_VARIABLE)
+    source = Path(os.path.abspath(named or DEFAULT_FILE))
+    given = _from_file(source, bool(named), errors) | _from_environment(environ, errors)
+    values = _parsed(given, source.parent, errors)
+    _check_together(given, values, errors)
+    if errors:
+        raise ConfigError(errors)
+    sections = {
+        section: kind(**{each.name: values[section, each.name] for each in fields(kind)})
+        for section, kind in SECTIONS.items()
+    }
+    return Settings(**sections, root=source.parent, source=source)
+
+
+class Given(NamedTuple):
+    """Text that stands in the file or the environment, and where: `FILE: [web] port` or `DEWEY_WEB_PORT`."""
+
+    text: str
+    where: str
+
+
+Place = tuple[str, str]  # section and key
+
+
+def _from_file(source: Path, must_exist: bool, errors: list[str]) -> dict[Place, Given]:
+    # No interpolation, so that % is plain; no default section, so that [DEFAULT] is unknown like any other.
+    parser = configparser.ConfigParser(interpolation=None, default_section="")
+    try:
+        parser.read_string(source.read_text(encoding="utf-8-sig"), str(source))
+    except FileNotFoundError:
+        if must_exist:
+            errors.append(
+                f"{source}: expected a configuration file, found none; make it, or correct {FILE_VARIABLE}."
+            )
+        return {}
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        errors.append(_unreadable(source, error))
+        return {}
+    given = {}
+    for section in parser.sections():
+        if section not in SECTIONS:
+            errors.append(_refusal(f"{source}: [{section}]", "a known section", section, SECTIONS))
+            continue
+        names = [each.name for each in fields(SECTIONS[section])]
+        for name, text in parser[section].items():
+            where = f"{source}: [{section}] {name}"
+            if name in names:
+                given[section, name] = Given(text, where)
+            else:
+                errors.append(_refusal(where, f"a key of [{section}]", name, names))
+    return given
+
+
+def _unreadable(source: Path, error: Exception) -> str:
+    """One sentence on why the file cannot be used at all."""
+    if isinstance(error, configparser.DuplicateOptionError):
+        expected = f"[{error.section}] {error.option} once"
+        found = f"it again in line {error.lineno}; remove one of the two"
+    elif isinstance(error, configparser.DuplicateSectionError):
+        expected, found = f"[{error.section}] once", f"it again in line {error.lineno}; make one of the two"
+    elif isinstance(error, configparser.MissingSectionHeaderError):
+        expected, found = (
+            "a [section] above all keys",
+            f"something else in line {error.lineno}; put it below one",
+        )
+    elif isinstance(error, configparser.ParsingError):
+        lines = ", ".join(str(number) for number, _ in error.errors)
+        expected, found = "lines such as `key = value`", f"something else in line {lines}; mend it"
+    elif isinstance(error, UnicodeDecodeError):
+        expected, found = "text in UTF-8", f"other bytes at offset {error.start}; save it as UTF-8"
+    elif isinstance(error, IsADirectoryError):
+        expected, found = "a configuration file", "a folder; name the file in it"
+    else:
+        reason = getattr(error, "strerror", None) or error
+        expected, found = "a configuration file that can be read", f"{reason}; correct its path or its rights"
+    return f"{source}: expected {expected}, found {found}."
+
+
+def _from_environment(environ: Mapping[str, str], errors: list[str]) -> dict[Place, Given]:
+    known = {each.variable: each for each in table()}
+    given = {}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith("DEWEY_") or variable == FILE_VARIABLE or variable.startswith(TEST_PREFIX):
+            continue
+        if each := known.get(variable):
+            where = f"{variable}: [{each.section}] {each.name}"
+            given[each.section, each.name] = Given(text.strip(), where)
+        else:
+            errors.append(_refusal(variable, "DEWEY_SECTION_KEY of a known key", variable, known))
+    return given
+
+
+def _parsed(given: Mapping[Place, Given], root: Path, errors: list[str]) -> dict[Place, Any]:
+    values = {}
+    for each in table():
+        text, where = given.get((each.section, each.name), Given(each.default, "default"))
+        try:
+            values[each.section, each.name] = each.parse(text, root)
+        except Refused as refused:
+            errors.append(_refusal(where, refused.expected, text, refused.spellings, refused.found))
+    return values
+
+
+def _check_together(given: Mapping[Place, Given], values: Mapping[Place, Any], errors: list[str]) -> None:
+    beat, lease = ("consumer", "heartbeat_s"), ("consumer", "lease_s")
+    if beat in values and lease in values and values[beat] >= values[lease]:
+        where = (given.get(beat) or given[lease]).where
+        errors.append(
+            f"{where}: expected heartbeat_s < lease_s, found {values[beat]:g} and {values[lease]:g}."
+        )
+
+
+def _refusal(where: str, expected: str, text: str, spellings: Iterable[str] = (), found: str = "") -> str:
+    """One sentence. A URL's password is masked, and a long value is cut."""
+    shown = found or repr(re.sub(r":.*@", ":***@", text, flags=re.DOTALL)[:80])
+    likely = {spelling.lower(): spelling for spelling in spellings}
+    nearest = get_close_matches(text.lower(), likely, n=1, cutoff=0.65)
+    hint = f"; did you mean {likely[nearest[0]]}?" if nearest else "."
+    return f"{where}: expected {expected}, found {shown}{hint}"

@@ -1,0 +1,199 @@
+"""How one value of the configuration is read from its text: the parsers that config_table.py names.
+
+A parser takes the text and the folder that relative paths start from, and returns the value, or raises
+`Refused` with what it expected. It knows neither key nor file; config.py puts those into the sentence.
+"""
+
+from __future__ import annotations
+
+import configparser
+import ipaddress
+import os
+import re
+import zoneinfo
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+Parser = Callable[[str, Path], Any]
+SQLITE_URL = "sqlite:///"
+NAME = r"[A-Za-z0-9_.-]{1,64}"
+LARGEST = 1_000_000_000
+
+
+class Refused(Exception):
+    """The answer to a bad value: what was expected, and the valid spellings where there is a list of them.
+
+    `found` says in words what was found, where the value itself must not be shown.
+    """
+
+    def __init__(self, expected: str, spellings: Iterable[str] = (), found: str = "") -> None:
+        self.expected, self.spellings, self.found = expected, tuple(spellings), found
+        super().__init__(expected)
+
+
+class QueueShare(NamedTuple):
+    """One entry of `[consumer] queues`: `*` stands for all other queues; None where no number was given."""
+
+    name: str
+    workers: int | None
+
+
+def text(value: str, root: Path) -> str:
+    """Any printable text on one line, also none."""
+    if not value.isprintable():
+        # Never shown: this parser reads the passwords.
+        raise Refused("printable text on one line", found="a line break or a control character")
+    return value
+
+
+def matching(pattern: str, expected: str) -> Parser:
+    """Text that the whole pattern matches."""
+
+    def parse(value: str, root: Path) -> str:
+        if not re.fullmatch(pattern, value) or not value.isprintable():
+            raise Refused(expected)
+        return value
+
+    return parse
+
+
+def choice(*choices: str) -> Parser:
+    """One of the choices, in any case; returned as it is spelled here."""
+
+    def parse(value: str, root: Path) -> str:
+        for candidate in choices:
+            if candidate.lower() == value.lower():
+                return candidate
+        raise Refused(" or ".join(choices), choices)
+
+    return parse
+
+
+def whole(low: int, high: int = LARGEST) -> Parser:
+    """A whole number as int, both ends included."""
+
+    def parse(value: str, root: Path) -> int:
+        if not re.fullmatch(r"[0-9]{1,10}", value) or not low <= int(value) <= high:
+            raise Refused(f"a whole number from {low} to {high}")
+        return int(value)
+
+    return parse
+
+
+def number(low: float, unit: str) -> Parser:
+    """A plain number of the unit as float, such as 15 or 0.5."""
+
+    def parse(value: str, root: Path) -> float:
+        plain = re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", value)
+        if not plain or not low <= float(value) <= LARGEST:
+            raise Refused(f"a plain number of {unit} from {low:g} to {LARGEST}")
+        return float(value)
+
+    return parse
+
+
+def yes_no(value: str, root: Path) -> bool:
+    """yes, true, on, 1 or no, false, off, 0."""
+    if value.lower() not in configparser.ConfigParser.BOOLEAN_STATES:
+        raise Refused("yes or no", ("yes", "no"))
+    return configparser.ConfigParser.BOOLEAN_STATES[value.lower()]
+
+
+def path(value: str, root: Path) -> Path:
+    """An absolute Path; what it names need not exist."""
+    if not value or not value.isprintable():
+        raise Refused("a path")
+    return Path(os.path.abspath(root / value))
+
+
+def database(value: str, root: Path) -> str:
+    """The URL of a SQLite file, its path made absolute."""
+    name = value.removeprefix(SQLITE_URL)
+    # In memory each connection would see a database of its own; a `?` would promise options: none is known.
+    if name in ("", value) or name.startswith(":") or "?" in name or not name.isprintable():
+        raise Refused("sqlite:///FILE, or sqlite:////FOLDER/FILE for an absolute path")
+    return f"{SQLITE_URL}{path(name, root)}"
+
+
+def host(value: str, root: Path) -> str:
+    """An IP address or a host's name, in lower case."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        # A last label of digits alone is a mistyped address, never a host's name.
+        if not re.fullmatch(r"(?=.{1,253}$)([\w-]{1,63}\.)*(?!\d+$)[\w-]{1,63}", value, re.ASCII):
+            raise Refused("an IP address or a host's name") from None
+        return value.lower()
+
+
+def or_empty(parse: Parser) -> Parser:
+    """What `parse` reads, or '' where the value is empty."""
+
+    def parse_or_empty(value: str, root: Path) -> Any:
+        try:
+            return parse(value, root) if value else ""
+        except Refused as refused:
+            raise Refused(f"{refused.expected}, or nothing") from None
+
+    return parse_or_empty
+
+
+def url(expected: str, *schemes: str, with_path: bool = True) -> Parser:
+    """A URL of one of the schemes, kept as it is written."""
+
+    def parse(value: str, root: Path) -> str:
+        try:
+            parts = urlsplit(value)
+            _ = parts.port  # raises ValueError where it is no port number
+        except ValueError:
+            raise Refused(expected) from None
+        names_something = parts.path.strip("/") if parts.scheme == "unix" else parts.hostname
+        surplus = not with_path and (parts.path or parts.query or parts.fragment)
+        if parts.scheme not in schemes or not names_something or surplus or not re.fullmatch("[!-~]+", value):
+            raise Refused(expected)
+        return value
+
+    return parse
+
+
+def entries(parse: Parser, at_least: int = 0) -> Parser:
+    """A tuple of what `parse` reads from each entry; commas or line breaks part them."""
+
+    def parse_all(value: str, root: Path) -> tuple[Any, ...]:
+        found = [entry for entry in _parted(value) if entry]
+        if len(found) < at_least:
+            raise Refused(f"at least {at_least} entry")
+        try:
+            return tuple(parse(entry, root) for entry in found)
+        except Refused as refused:
+            raise Refused(f"entries parted by commas, each {refused.expected}") from None
+
+    return parse_all
+
+
+def queue_shares(value: str, root: Path) -> tuple[QueueShare, ...]:
+    """`default:3, slow:1, *:0` as a tuple of QueueShare in the order of the text."""
+    shares: dict[str, QueueShare] = {}
+    for entry in _parted(value):
+        match = re.fullmatch(rf"({NAME}|\*)(?:\s*:\s*([0-9]{{1,4}}))?", entry)
+        if not match:
+            raise Refused("name:workers parted by commas, such as default:3, slow:1, *:0")
+        if match[1] in shares:
+            raise Refused(f"each queue once ({match[1]} is there twice)")
+        shares[match[1]] = QueueShare(match[1], int(match[2]) if match[2] else None)
+    return tuple(shares.values())
+
+
+def zone(value: str, root: Path) -> str:
+    """The name of a time zone that this machine knows."""
+    try:
+        return zoneinfo.ZoneInfo(value).key
+    except (LookupError, ValueError, OSError):  # OSError: "Europe" is a folder of the zone files
+        spellings = zoneinfo.available_timezones()
+        raise Refused("a zone of the IANA list, such as Europe/Zagreb", spellings) from None
+
+
+def _parted(value: str) -> list[str]:
+    return [entry.strip() for entry in re.split(r"[,\n]", value)]

@@ -1,0 +1,188 @@
+"""Where settings come from: the file, the environment over it, the defaults under it; relative paths;
+sentences about a file that cannot be used, and about what the table does not know."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import config
+
+
+@pytest.fixture
+def ini(tmp_path):
+    def write(text: str) -> Path:
+        file = tmp_path / "config.ini"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write
+
+
+def errors_of(path, environ=None):
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(path, environ or {})
+    assert str(caught.value).splitlines() == list(caught.value.errors)
+    return list(caught.value.errors)
+
+
+def test_an_empty_file_means_all_defaults_below_its_folder(ini, tmp_path):
+    settings = config.load(ini(""), {})
+    assert settings.source == tmp_path / "config.ini"
+    assert settings.root == tmp_path
+    assert settings.storage.path == tmp_path / "data" / "queue.db"
+    assert settings.monitor.database == f"sqlite:///{tmp_path}/data/monitor.db"
+    assert settings.auth.database == f"sqlite:///{tmp_path}/data/access.db"
+    assert settings.periodic.backup_folder == tmp_path / "data" / "backups"
+    assert settings.tasks.modules == ("tasks", "periodic")
+    assert settings.consumer.queues == (config.QueueShare("default", None),)
+    assert settings.consumer.lease_s == 15 and settings.consumer.workers == 4
+    assert settings.monitor.redact == ("password", "token", "secret", "authorization", "api_key")
+    assert settings.webhook.allow_hosts == ()
+    assert settings.smtp.starttls is True
+    assert settings.web.url_prefix == settings.web.trusted_proxy == ""
+
+
+def test_the_environment_stands_over_the_file_and_the_file_over_the_default(ini):
+    file = ini("[web]\nport = 9000\nthreads = 3\n")
+    web = config.load(file, {"DEWEY_WEB_PORT": " 9001 ", "OTHER": "x", "DEWEY_TEST_SOAK": "1"}).web
+    assert (web.port, web.threads, web.host) == (9001, 3, "127.0.0.1")
+
+
+def test_an_empty_variable_is_a_value(ini):
+    assert config.load(ini("[web]\nurl_prefix = /dewey\n"), {"DEWEY_WEB_URL_PREFIX": ""}).web.url_prefix == ""
+
+
+def test_dewey_config_names_the_file_and_may_be_relative(ini, tmp_path, monkeypatch):
+    ini("[service]\nname = Here\n")
+    monkeypatch.chdir(tmp_path)
+    settings = config.load(environ={"DEWEY_CONFIG": "config.ini"})
+    assert settings.service.name == "Here" and settings.root == tmp_path
+
+
+def test_a_path_that_is_given_stands_over_dewey_config(ini):
+    assert config.load(ini("[web]\nport = 1\n"), {"DEWEY_CONFIG": "/does/not/exist"}).web.port == 1
+
+
+def test_the_file_beside_config_py_is_the_default_and_may_be_missing(tmp_path, monkeypatch):
+    assert Path(config.__file__).absolute().with_name("config.ini") == config.DEFAULT_FILE
+    monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "config.ini")
+    settings = config.load(environ={"DEWEY_CONFIG": ""})
+    assert settings.web.port == 8080 and settings.root == tmp_path
+
+
+def test_a_file_that_dewey_config_names_must_exist(tmp_path):
+    missing = tmp_path / "missing.ini"
+    assert errors_of(None, {"DEWEY_CONFIG": str(missing)}) == [
+        f"{missing}: expected a configuration file, found none; make it, or correct DEWEY_CONFIG."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            b"[web]\nport 9000\n",
+            "expected lines such as `key = value`, found something else in line 2; mend it.",
+        ),
+        (b"port = 1\n[web]\n", "expected a [section] above all keys, found something else in line 1;"),
+        (b"[web]\nport = 1\nport = 2\n", "expected [web] port once, found it again in line 3; remove one"),
+        (b"[web]\nport = 1\n[web]\nhost = ::1\n", "expected [web] once, found it again in line 3;"),
+        (
+            b"[web]\nname = \xff\n",
+            "expected text in UTF-8, found other bytes at offset 13; save it as UTF-8.",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_in_one_sentence(tmp_path, content, sentence):
+    file = tmp_path / "config.ini"
+    file.write_bytes(content)
+    (error,) = errors_of(file)
+    assert error.startswith(f"{file}: {sentence}")
+
+
+def test_a_folder_is_no_file(tmp_path):
+    assert errors_of(tmp_path) == [
+        f"{tmp_path}: expected a configuration file, found a folder; name the file in it."
+    ]
+
+
+def test_a_path_through_a_file_is_told_in_one_sentence(ini):
+    (error,) = errors_of(ini("") / "config.ini")
+    assert "expected a configuration file that can be read, found Not a directory;" in error
+
+
+def test_a_byte_order_mark_and_percent_signs_are_plain(tmp_path):
+    file = tmp_path / "config.ini"
+    file.write_bytes(b"\xef\xbb\xbf[smtp]\npassword = 50%(off)s%\n")
+    assert config.load(file, {}).smtp.password == "50%(off)s%"
+
+
+def test_unknown_sections_and_keys_are_named_with_the_nearest_spelling(ini):
+    file = ini("[storge]\npath = x\n[web]\nprot = 1\nzzz = 2\n[DEFAULT]\nport = 3\n")
+    assert errors_of(file) == [
+        f"{file}: [storge]: expected a known section, found 'storge'; did you mean storage?",
+        f"{file}: [web] prot: expected a key of [web], found 'prot'; did you mean port?",
+        f"{file}: [web] zzz: expected a key of [web], found 'zzz'.",
+        f"{file}: [DEFAULT]: expected a known section, found 'DEFAULT'.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("DEWEY_WEB_PROT", "; did you mean DEWEY_WEB_PORT?"),
+        ("DEWEY_WEP_PORT", "; did you mean DEWEY_WEB_PORT?"),
+        ("DEWEY_web_port", "; did you mean DEWEY_WEB_PORT?"),
+        ("DEWEY_", ""),
+    ],
+)
+def test_unknown_variables_are_refused(ini, variable, hint):
+    (error,) = errors_of(ini(""), {variable: "1"})
+    assert error.startswith(f"{variable}: expected DEWEY_SECTION_KEY of a known key, found '{variable}'")
+    assert error.endswith(hint or ".")
+
+
+def test_all_faults_are_told_at_once_each_with_its_place(ini):
+    file = ini("[storage]\nbackend = sqlit\n[web]\nport = eighty\n[nope]\n")
+    found = errors_of(file, {"DEWEY_LOG_LEVEL": "LOUD", "DEWEY_CONSUMER_WORKERS": "0"})
+    assert found == [
+        f"{file}: [nope]: expected a known section, found 'nope'.",
+        f"{file}: [storage] backend: expected sqlite or redis, found 'sqlit'; did you mean sqlite?",
+        "DEWEY_CONSUMER_WORKERS: [consumer] workers: expected a whole number from 1 to 1000, found '0'.",
+        f"{file}: [web] port: expected a whole number from 0 to 65535, found 'eighty'.",
+        "DEWEY_LOG_LEVEL: [log] level: expected DEBUG or INFO or WARNING or ERROR or CRITICAL, found 'LOUD'.",
+    ]
+
+
+def test_faults_of_the_environment_are_told_beside_a_broken_file(tmp_path):
+    assert len(errors_of(tmp_path / "missing.ini", {"DEWEY_WEB_PORT": "x"})) == 2
+
+
+def test_a_consumer_must_be_heard_of_within_its_lease(ini):
+    file = ini("[consumer]\nlease_s = 3\n")
+    assert errors_of(file) == [f"{file}: [consumer] lease_s: expected heartbeat_s < lease_s, found 3 and 3."]
+    (error,) = errors_of(file, {"DEWEY_CONSUMER_HEARTBEAT_S": "4"})
+    assert error.startswith(
+        "DEWEY_CONSUMER_HEARTBEAT_S: [consumer] heartbeat_s: expected heartbeat_s < lease_s"
+    )
+    assert config.load(file, {"DEWEY_CONSUMER_HEARTBEAT_S": "2.9"}).consumer.heartbeat_s == 2.9
+
+
+def test_a_url_with_a_password_is_masked_and_a_long_value_is_cut(ini):
+    (error,) = errors_of(ini("[storage]\nurl = reddis://:hunter2@127.0.0.1\n[web]\nport = " + "9" * 5000))[:1]
+    assert "hunter2" not in error and "'reddis:***@127.0.0.1'" in error
+    assert all(len(line) < 300 for line in errors_of(ini("[web]\nport = " + "9" * 5000)))
+
+
+def test_an_indented_key_is_not_swallowed_by_the_one_above(ini):
+    (error,) = errors_of(ini("[tasks]\nsecret = abc\n  retries = 3\n"))
+    assert error.endswith("expected printable text on one line, found a line break or a control character.")
+    assert "abc" not in error
+
+
+def test_config_can_be_imported_where_no_library_is_installed():
+    code = f"import sys; sys.path.insert(0, {str(config.DEFAULT_FILE.parent)!r}); import config; config.load"
+    # -S: without site-packages
+    subprocess.run([sys.executable, "-S", "-E", "-c", code], check=True)

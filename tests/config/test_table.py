@@ -1,0 +1,127 @@
+"""The table of settings, and config.ini beside it: the same keys, in the same order, at the same defaults."""
+
+import configparser
+import dataclasses
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+import config
+import config_table
+
+TABLE = list(config_table.table())
+CONFIG_INI = Path(config.__file__).with_name("config.ini")
+
+# The table of CONTRACT.md, with [periodic] and [tasks] backoff_s.
+CONTRACT = {
+    "storage": {
+        "backend": "sqlite",
+        "path": "data/queue.db",
+        "url": "redis://127.0.0.1:6379/0",
+        "name": "dewey",
+        "durability": "full",
+    },
+    "tasks": {
+        "modules": "tasks, periodic",
+        "serializer": "json",
+        "secret": "",
+        "max_deliveries": "3",
+        "retries": "0",
+        "backoff_s": "0",
+        "result_ttl_s": "86400",
+        "max_pending": "0",
+    },
+    "consumer": {
+        "queues": "default",
+        "workers": "4",
+        "worker_type": "thread",
+        "lease_s": "15",
+        "heartbeat_s": "3",
+        "shutdown_timeout_s": "25",
+    },
+    "schedule": {"timezone": "UTC", "catch_up": "once", "catch_up_window_s": "86400"},
+    "service": {"name": "Dewey"},
+    "web": {
+        "host": "127.0.0.1",
+        "port": "8080",
+        "threads": "8",
+        "url_prefix": "",
+        "public_url": "",
+        "trusted_proxy": "",
+        "max_body_kb": "1024",
+    },
+    "monitor": {
+        "database": "sqlite:///data/monitor.db",
+        "backlog_rows": "1000000",
+        "retention_days": "30",
+        "retention_rows": "1000000",
+        "keep_failed_days": "180",
+        "max_value_kb": "16",
+        "redact": "password, token, secret, authorization, api_key",
+    },
+    "auth": {
+        "database": "sqlite:///data/access.db",
+        "session_hours": "12",
+        "login_attempts": "10",
+        "metrics_token": "",
+    },
+    "webhook": {"allow_hosts": "", "timeout_s": "10"},
+    "smtp": {"host": "", "port": "587", "username": "", "password": "", "starttls": "yes", "sender": ""},
+    "periodic": {"heartbeat_url": "", "backup_folder": "data/backups", "backup_keep": "7"},
+    "log": {"level": "INFO", "format": "text"},
+}
+
+
+def test_the_table_is_the_contract():
+    table = {
+        section: {key.name: key.default for key in keys}
+        for section, keys in groupby(TABLE, key=lambda key: key.section)
+    }
+    assert table == CONTRACT
+
+
+def test_config_ini_holds_every_key_at_its_default_in_the_order_of_the_table():
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(CONFIG_INI.read_text(encoding="utf-8"))
+    written = [
+        (section, name, text) for section in parser.sections() for name, text in parser[section].items()
+    ]
+    assert written == [(key.section, key.name, key.default) for key in TABLE]
+
+
+def test_config_ini_explains_each_key_in_the_line_above_it():
+    lines = CONFIG_INI.read_text(encoding="utf-8").splitlines()
+    above: dict[tuple[str, str], str] = {}
+    section = ""
+    for before, line in zip(["", *lines], lines, strict=False):
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#"):
+            above[section, line.partition("=")[0].strip()] = before
+    assert above == {(key.section, key.name): f"# {key.help}" for key in TABLE}
+
+
+def test_a_variable_belongs_to_one_key_only():
+    # A section with an underscore in its name could make DEWEY_A_B_C mean two things.
+    assert len({key.variable for key in TABLE}) == len(TABLE)
+
+
+@pytest.mark.parametrize("key", TABLE, ids=lambda key: f"{key.section}.{key.name}")
+def test_each_parser_accepts_its_default(key, tmp_path):
+    key.parse(key.default, tmp_path)
+
+
+def test_settings_are_frozen_and_hide_secrets_in_their_repr(tmp_path):
+    (tmp_path / "config.ini").touch()
+    variables = {key.variable: "hunter2" for key in TABLE if key.secret}
+    variables["DEWEY_STORAGE_URL"] = "redis://:hunter2@127.0.0.1:6379/0"
+    settings = config.load(tmp_path / "config.ini", variables)
+    assert len(variables) == 4
+    assert settings.smtp.password == settings.tasks.secret == settings.auth.metrics_token == "hunter2"
+    assert "hunter2" not in repr(settings)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.web.port = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.web = None
+    hash(settings)

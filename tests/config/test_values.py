@@ -1,0 +1,186 @@
+"""What each kind of value accepts and refuses."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import config
+from config_table import table
+from config_values import Refused
+
+KEYS = {(key.section, key.name): key for key in table()}
+ROOT = Path("/srv/dewey")
+
+
+def read(section, name, text):
+    return KEYS[section, name].parse(text, ROOT)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "text", "value"),
+    [
+        ("storage", "backend", "Redis", "redis"),
+        ("storage", "path", "/var/q.db", Path("/var/q.db")),
+        ("storage", "path", "../q.db", Path("/srv/q.db")),
+        ("storage", "url", "rediss://user:pw@host:6380/2", "rediss://user:pw@host:6380/2"),
+        ("storage", "url", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("storage", "url", "redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("tasks", "modules", "shop.tasks,\nother", ("shop.tasks", "other")),
+        ("tasks", "secret", "", ""),
+        ("consumer", "lease_s", "0.5", 0.5),
+        ("consumer", "shutdown_timeout_s", "0", 0.0),
+        ("schedule", "timezone", "Europe/Zagreb", "Europe/Zagreb"),
+        ("service", "name", "Naručitelj 7", "Naručitelj 7"),
+        ("web", "host", "::", "::"),
+        ("web", "host", "Jobs.Example.ORG", "jobs.example.org"),
+        ("web", "port", "0", 0),
+        ("web", "port", "65535", 65535),
+        ("web", "url_prefix", "/a/b-c", "/a/b-c"),
+        ("web", "public_url", "https://example.org:8443", "https://example.org:8443"),
+        ("web", "trusted_proxy", "10.0.0.1", "10.0.0.1"),
+        ("web", "trusted_proxy", "proxy", "proxy"),
+        ("monitor", "database", "sqlite:////var/m.db", "sqlite:////var/m.db"),
+        ("monitor", "database", "sqlite:///m.db", "sqlite:////srv/dewey/m.db"),
+        ("monitor", "redact", "", ()),
+        ("monitor", "redact", "pin, x-api-key,", ("pin", "x-api-key")),
+        ("monitor", "retention_days", "0.5", 0.5),
+        ("webhook", "allow_hosts", "a.example, 10.0.0.7", ("a.example", "10.0.0.7")),
+        ("smtp", "starttls", "off", False),
+        ("smtp", "starttls", "TRUE", True),
+        ("periodic", "heartbeat_url", "https://hc.example/ping/?x=1", "https://hc.example/ping/?x=1"),
+        ("log", "level", "debug", "DEBUG"),
+    ],
+)
+def test_accepted(section, name, text, value):
+    assert read(section, name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "texts"),
+    [
+        ("storage", "backend", ["", "sqlit", "postgres"]),
+        ("storage", "path", ["", "a\nb", "a\x00b"]),
+        (
+            "storage",
+            "url",
+            [
+                "",
+                "127.0.0.1",
+                "http://x/0",
+                "redis://",
+                "unix://",
+                "redis://h:99999/0",
+                "redis://h:x",
+                "redis://[x",
+            ],
+        ),
+        ("storage", "name", ["", "a b", "ž", "x" * 65, "a\n"]),
+        ("tasks", "modules", ["", ",", "a b", "a.", "1a", "a/b.py"]),
+        ("tasks", "max_deliveries", ["0", "-1", "1.5", "", "x", "1_0", "٣", "9" * 5000]),
+        ("tasks", "result_ttl_s", ["-1", "nan", "inf", "1e3", "5s", "1h", ""]),
+        ("consumer", "workers", ["0", "1001"]),
+        ("consumer", "lease_s", ["0"]),
+        ("schedule", "timezone", ["", "Europe", "Europe/Zagreeb", "../etc/passwd", "/etc/passwd", "a\x00b"]),
+        ("service", "name", ["", "x" * 65, "a\tb", "\u202eeman"]),
+        ("web", "host", ["", "*", "a b", "300.1.1.1", "http://x", "x:80"]),
+        ("web", "port", ["65536", "-1", "80 80", "eighty"]),
+        ("web", "url_prefix", ["dewey", "/dewey/", "/", "//x", "/a b", "/a?b"]),
+        (
+            "web",
+            "public_url",
+            ["example.org", "ftp://x", "https://x/", "https://x/p", "https://", "https://x y"],
+        ),
+        ("web", "trusted_proxy", ["*", "10.0.0.0/8", "a, b"]),
+        (
+            "monitor",
+            "database",
+            ["", "m.db", "sqlite:///", "sqlite:///:memory:", "sqlite:///m.db?x", "postgres:///m"],
+        ),
+        ("monitor", "redact", ["a b", "pin\nretention_days = 3"]),
+        ("webhook", "allow_hosts", ["http://a", "a b"]),
+        ("smtp", "starttls", ["", "maybe"]),
+        ("smtp", "port", ["0"]),
+        ("periodic", "heartbeat_url", ["hc.example", "file:///etc/passwd", "https://a b"]),
+    ],
+)
+def test_refused(section, name, texts):
+    for text in texts:
+        with pytest.raises(Refused):
+            read(section, name, text)
+            pytest.fail(f"accepted {text!r}")
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("default", [("default", None)]),
+        ("default:3, slow:1, *:0", [("default", 3), ("slow", 1), ("*", 0)]),
+        ("*", [("*", None)]),
+        (" a.b-c_1 : 2 ,x\ny:1", [("a.b-c_1", 2), ("x", None), ("y", 1)]),
+    ],
+)
+def test_queue_shares(text, shares):
+    assert read("consumer", "queues", text) == tuple(config.QueueShare(*share) for share in shares)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a,,b",
+        "a:",
+        "a:-1",
+        "a:x",
+        "a:1:2",
+        "a b",
+        "**",
+        "a*",
+        "ž",
+        "x" * 65,
+        "a:99999",
+        "a, b, a:2",
+        "*,*:1",
+    ],
+)
+def test_queue_shares_refused(text):
+    with pytest.raises(Refused):
+        read("consumer", "queues", text)
+
+
+def test_a_queue_that_is_named_twice_is_named_in_the_sentence():
+    with pytest.raises(Refused, match=r"each queue once \(slow is there twice\)"):
+        read("consumer", "queues", "slow:1, default, slow:2")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "text", "nearest"),
+    [
+        ("storage", "backend", "rediss", "redis"),
+        ("tasks", "serializer", "jsn", "json"),
+        ("schedule", "catch_up", "al", "all"),
+        ("schedule", "timezone", "europe/zagreeb", "Europe/Zagreb"),
+        ("log", "level", "warn", "WARNING"),
+        ("smtp", "starttls", "yess", "yes"),
+    ],
+)
+def test_the_nearest_spelling_is_offered(section, name, text, nearest, tmp_path):
+    (tmp_path / "config.ini").touch()
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(tmp_path / "config.ini", {f"DEWEY_{section}_{name}".upper(): text})
+    assert str(caught.value).endswith(f"found {text!r}; did you mean {nearest}?")
+
+
+def test_sqlite_path_is_the_file_of_the_url():
+    assert config.sqlite_path(read("auth", "database", "sqlite:///a b/x.db")) == Path("/srv/dewey/a b/x.db")
+    assert config.sqlite_path(read("auth", "database", "sqlite:////x.db")) == Path("/x.db")
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=lambda key: f"{key.section}.{key.name}")
+@given(text=st.text())
+def test_any_text_is_read_or_refused_in_a_sentence_on_one_line(key, text):
+    try:
+        key.parse(text.strip(), ROOT)
+    except Refused as refused:
+        assert refused.expected.isprintable() and refused.found.isprintable()
