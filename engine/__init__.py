@@ -1,1 +1,58 @@
-"""What runs tasks: the engine."""
+"""What runs tasks: builds and exports the one `huey`, and what a task file needs beside it.
+
+    from engine import huey
+
+    @huey.task(retries=5)
+    def add(a: int, b: int) -> int:
+        return a + b
+
+Importing this reads config.ini and the environment, and touches nothing else: no file, no connection.
+"""
+
+from __future__ import annotations
+
+from huey import crontab
+
+from config import Settings, load
+from engine import errors, loading
+from engine.durable import DurableHuey
+from engine.inside import Discard, Retry, canceled, current_job, progress
+from engine.redact import Redactor
+from engine.serializer import make_serializer, register_type
+from engine.storage import make_storage
+
+__all__ = [
+    "Discard",
+    "Retry",
+    "build",
+    "canceled",
+    "crontab",
+    "current_job",
+    "errors",
+    "huey",
+    "load_tasks",
+    "progress",
+    "register_type",
+    "settings",
+]
+
+
+def build(settings: Settings) -> DurableHuey:
+    """A Huey as the settings describe it."""
+    made = DurableHuey(
+        settings.storage.name,
+        settings=settings,
+        serializer=make_serializer(settings.tasks.serializer, settings.tasks.secret),
+        make_storage=lambda: make_storage(settings),
+    )
+    made.composer.redactor = Redactor(settings.monitor.redact)
+    return made
+
+
+settings = load()
+huey = build(settings)
+
+
+def load_tasks() -> None:
+    """Import the modules of `[tasks] modules`, so that their tasks are known to `huey`."""
+    loading.load_tasks(settings.tasks.modules, settings.root)

@@ -10,102 +10,244 @@ StorageUnavailable and below. See engine.errors.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from huey.api import Task
+
+from engine import clock, errors, tasks_known
+from engine.durable import DurableHuey, naive_utc
 from engine.jobs import (
+    ENDED,
     Counts,
     Deferral,
+    Failure,
     Health,
     Idempotency,
     Job,
     JobRequest,
+    NewJob,
     Page,
     QueueInfo,
     TaskInfo,
     WorkerInfo,
 )
+from engine.job_storage import StoredJob
+
+LIST_MAX = 500
 
 
 class Control:
     """All verbs over one `huey`."""
 
-    def __init__(self, huey: Any) -> None:
+    def __init__(self, huey: DurableHuey) -> None:
         self.huey = huey
+        self.storage = huey.storage
+        self.known = tasks_known.KnownTasks(huey)
 
     # defer and look up
 
     def defer(self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None) -> Deferral:
         """Accept all requests in one transaction, or none. Errors in a batch carry paths like `[3].args[0]`."""
-        raise NotImplementedError
+        jobs = self._new_jobs(requests)
+        acceptance = self.storage.accept(jobs, idempotency, self.huey.settings.tasks.max_pending)
+        fresh = {job.id: (job, request) for job, request in zip(jobs, requests, strict=True)}
+        shown = []
+        for accepted in acceptance.accepted:
+            if accepted.fresh:
+                shown.append(self._just_accepted(*fresh[accepted.id]))
+            else:
+                shown.append(self.job(accepted.id))
+        old = acceptance.replayed or not all(a.fresh for a in acceptance.accepted)
+        return Deferral(tuple(shown), old)
+
+    def _new_jobs(self, requests: Sequence[JobRequest]) -> list[NewJob]:
+        jobs: list[NewJob] = []
+        refused: list[errors.FieldError] = []
+        for i, request in enumerate(requests):
+            try:
+                jobs.append(self.huey.new_job(self._task(request)))
+            except errors.InvalidArguments as exc:
+                prefix = f"[{i}]." if len(requests) > 1 else ""
+                refused += [errors.FieldError(prefix + e.path, e.message) for e in exc.errors]
+        if refused:
+            raise errors.InvalidArguments(requests[0].task if len(requests) == 1 else "batch", refused)
+        return jobs
+
+    def _task(self, request: JobRequest) -> Task:
+        """The Huey task that a request asks for, its arguments checked and converted."""
+        cls = self.known.find(request.task)
+        args, kwargs = self.known.signature(cls).bind(request.args, request.kwargs)
+        eta = request.eta if request.delay_s is None else clock.now() + request.delay_s
+        # Instantiated here because Huey's wrapper would swallow arguments named id, eta, delay, retries ...
+        task = cls(
+            args, kwargs, id=request.id, eta=None if eta is None else naive_utc(eta), retries=request.retries,
+            priority=request.priority, expires=request.expires_s,
+        )  # fmt: skip
+        if request.queue is not None:
+            task.queue = request.queue
+        if request.unique is not None:
+            task.unique_value = f"{self.huey._registry.task_to_string(cls)}:{request.unique}"
+        if request.context:
+            task.job_context = json.dumps(request.context)
+        return task
+
+    def _just_accepted(self, job: NewJob, request: JobRequest) -> Job:
+        """What was accepted a moment ago, without asking the storage for it again."""
+        args, kwargs = self.huey.composer.redacted(job.task, list(request.args), dict(request.kwargs))
+        waiting = job.eta is not None and job.eta > clock.now()
+        return Job(
+            id=job.id, task=self.known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
+            state="scheduled" if waiting else "queued", priority=job.priority, attempt=0, retries_left=job.retries,
+            deliveries=0, enqueued_at=job.enqueued_at, eta=job.eta, context=dict(request.context),
+            parent=job.parent, expires_at=job.expires_at,
+        )  # fmt: skip
 
     def job(self, job_id: str) -> Job:
         """The live state of one job, or its end while `result_ttl_s` lasts. Raises UnknownJob."""
-        raise NotImplementedError
+        stored = self.storage.look(job_id)
+        if stored is None:
+            raise errors.UnknownJob(job_id)
+        return self._shown(stored)
+
+    def _shown(self, stored: StoredJob) -> Job:
+        composer = self.huey.composer
+        args, kwargs = composer.shown_call(stored.task, stored.payload)
+        result = composer.shown_result(stored.task, stored.result) if stored.result is not None else None
+        error = result if isinstance(result, Failure) else None
+        since = max(stored.enqueued_at, stored.eta or 0.0)
+        said = self.storage.progress_of(stored.seq) if stored.place in ("claims", "ended") else None
+        return Job(
+            id=stored.id, task=self.known.short(stored.task), qualname=stored.task, queue=stored.queue, args=args,
+            kwargs=kwargs, state=stored.state, priority=stored.priority, attempt=stored.attempt,
+            retries_left=stored.retries, deliveries=stored.deliveries, enqueued_at=stored.enqueued_at, eta=stored.eta,
+            started_at=stored.started_at, finished_at=stored.finished_at,
+            wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
+            progress=json.loads(said) if said else None, result=None if error else result,
+            result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
+            error=error, reason=stored.reason, context=json.loads(stored.context) if stored.context else {},
+            worker=None if stored.worker is None else str(stored.worker), parent=stored.parent,
+            expires_at=stored.expires_at,
+        )  # fmt: skip
 
     def wait(self, job_id: str, timeout_s: float) -> Job:
         """As `job`, but returns as soon as it has ended, at the latest after `timeout_s` with its present state."""
-        raise NotImplementedError
+        job = self.job(job_id)
+        if job.state not in ENDED and timeout_s > 0:
+            self.storage.wait_ended(job_id, timeout_s)
+            job = self.job(job_id)
+        return job
 
     def jobs(
         self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
         cursor: str | None = None,
     ) -> Page:  # fmt: skip
         """Newest first, at most `limit` (1..500). `q` matches id or task text. A bad cursor is a BadRequest."""
-        raise NotImplementedError
+        limit = max(1, min(LIST_MAX, limit))
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+            raise errors.BadRequest("the cursor is not one that this service gave: begin without it")
+        if task is not None:
+            task = self.known.qualname(task)
+        rows = self.storage.list_jobs(state, task, q, limit + 1, None if cursor is None else int(cursor))
+        page = rows[:limit]
+        return Page(tuple(map(self._shown, page)), str(page[-1].seq) if len(rows) > limit else None)
 
     # verbs on a job
 
     def cancel(self, job_id: str) -> Job:
         """Waiting: canceled at once. Running: asked to stop. Ended: StateConflict."""
-        raise NotImplementedError
+        self.storage.cancel(job_id)
+        return self.job(job_id)
 
-    def retry(self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> Job:
+    def retry(
+        self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None
+    ) -> Job:
         """Run an ended or retrying job again (same id), optionally with other arguments."""
-        raise NotImplementedError
+        stored = self.storage.look(job_id)
+        if stored is None:
+            raise errors.UnknownJob(job_id)
+        cls = self.known.find(stored.task)
+        payload = None
+        if args is not None or kwargs is not None:
+            task = self.huey.deserialize_task(stored.payload)
+            new_args, new_kwargs = self.known.signature(cls).bind(
+                task.args if args is None else args, task.kwargs if kwargs is None else kwargs
+            )
+            task.args, task.kwargs = new_args, new_kwargs
+            payload = self.huey.serialize_task(task)
+        self.storage.retry(job_id, payload, cls.default_retries)
+        return self.job(job_id)
 
     # tasks, queues, workers
 
     def tasks(self) -> list[TaskInfo]:
         """The registered tasks, by name."""
-        raise NotImplementedError
+        paused = {name for kind, name in self.storage.pauses() if kind == "task"}
+        return [self.known.info(cls, paused) for cls in self.known.all()]
 
     def task(self, name: str) -> TaskInfo:
         """One task by short or full name. Raises UnknownTask, AmbiguousTask."""
-        raise NotImplementedError
+        paused = {name for kind, name in self.storage.pauses() if kind == "task"}
+        return self.known.info(self.known.find(name), paused)
 
     def pause_task(self, name: str) -> None:
         """Waiting jobs of the task wait until it is resumed; running ones end."""
-        raise NotImplementedError
+        self.storage.pause("task", self.known.qualname(name))
 
     def resume_task(self, name: str) -> None:
-        raise NotImplementedError
+        """End a pause; what waited runs."""
+        self.storage.resume("task", self.known.qualname(name))
 
     def queues(self) -> list[QueueInfo]:
-        raise NotImplementedError
+        """Every queue that has waiting jobs or a pause."""
+        return self.storage.queue_infos()
 
     def pause_queue(self, name: str) -> None:
-        raise NotImplementedError
+        """Waiting jobs of the queue wait until it is resumed; running ones end."""
+        self.storage.pause("queue", name)
 
     def resume_queue(self, name: str) -> None:
-        raise NotImplementedError
+        """End a pause; what waited runs."""
+        self.storage.resume("queue", name)
 
     def workers(self) -> list[WorkerInfo]:
-        raise NotImplementedError
+        """The worker processes of all consumers, oldest first."""
+        return self.storage.worker_infos()
 
     def quiet(self, worker_id: str) -> None:
-        """Ask a consumer to take no more jobs."""
-        raise NotImplementedError
+        """Ask a worker process to take no more jobs."""
+        self._ask(worker_id, "quiet")
 
     def stop(self, worker_id: str) -> None:
-        """Ask a consumer to end gracefully."""
-        raise NotImplementedError
+        """Ask a consumer, by any of its worker processes, to end gracefully."""
+        self._ask(worker_id, "stop")
+
+    def _ask(self, worker_id: str, what: str) -> None:
+        if not (
+            worker_id.isascii() and worker_id.isdigit() and self.storage.ask_worker(int(worker_id), what)
+        ):
+            raise errors.UnknownWorker(worker_id)
 
     # the whole
 
     def counts(self) -> Counts:
-        raise NotImplementedError
+        """What the storage holds now."""
+        return self.storage.counts()
 
     def health(self) -> Health:
         """Storage usable, a live consumer, warnings of the storage. Never raises."""
-        raise NotImplementedError
+        try:
+            alive = any(w.alive and w.worker_type != "alone" for w in self.storage.worker_infos())
+            warnings = tuple(self.storage.warnings())
+        except errors.DeweyError as exc:
+            return Health(False, (str(exc),))
+        problems = () if alive else ("no consumer is running: start one with `huey_consumer consumer.huey`",)
+        return Health(not problems, problems, warnings)
+
+
+def between_ms(start: float | None, end: float | None) -> float | None:
+    """Milliseconds between two instants, never negative (clocks step)."""
+    if start is None or end is None:
+        return None
+    return round(max(0.0, end - start) * 1000, 3)

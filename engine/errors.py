@@ -64,6 +64,13 @@ class UnknownJob(BadRequest):
         super().__init__(f"no job has the id {job_id[:100]!r}")
 
 
+class UnknownWorker(BadRequest):
+    """No worker process has this id."""
+
+    def __init__(self, worker_id: str):
+        super().__init__(f"no worker has the id {worker_id[:100]!r}")
+
+
 class Conflict(DeweyError):
     """The state of a job (or a key) does not allow what was asked; nothing was changed."""
 
@@ -182,3 +189,41 @@ class TaskExit(JobError):
 
 class ClaimLost(JobError):
     """The claim is gone: another worker holds the job now, so this one wrote nothing."""
+
+
+# What cannot be written to the storage, or read back from it.
+
+
+class UnserializableError(BadRequest, TypeError):
+    """A value that cannot be carried: `path` says which, as in `args[0].items["x"]`, `problem` says why."""
+
+    def __init__(self, path: str, problem: str):
+        self.path, self.problem = path, problem
+        super().__init__(f"{path}: {problem}")
+
+
+class TooDeepError(UnserializableError):
+    """Nested past the limit, or a value that contains itself."""
+
+
+class UndecodableError(DeweyError, ValueError):
+    """Stored bytes that cannot be read back; nothing in them was imported or executed."""
+
+
+class PayloadTooLarge(UndecodableError):
+    """Stored bytes above `max_bytes`, refused before they are looked at."""
+
+
+class UnregisteredTypeError(UndecodableError):
+    """The store names an enum, dataclass or namedtuple that nobody has registered here."""
+
+    def __init__(self, name: str):
+        self.name = name
+        super().__init__(
+            f"the stored type {name[:200]!r} is not registered here: "
+            "put @register_type above its class and import its module"
+        )
+
+
+class SignatureError(UndecodableError):
+    """Stored bytes whose signature is missing, unexpected or wrong: edited, copied, or of another secret."""

@@ -1,0 +1,163 @@
+"""Composes what is stored of an end, and what is shown of a job: the only place that knows the serializer.
+
+Stored: the result bytes of a failure (Huey's Error with type, message and traceback), the event's detail, a chord's
+part for a job that ended without its body. Shown: arguments and results as redacted plain values.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from types import TracebackType
+from typing import Any
+
+import huey
+from huey.exceptions import TaskException, TaskTimeout
+from huey.utils import SKIPPED, Error
+
+from engine import clock
+from engine.errors import TaskExit
+from engine.jobs import FAILED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
+from engine.redact import Redactor
+from engine.serializer import to_plain
+from engine.signature import Signature
+
+TRACEBACK_MAX = 64 * 1024
+MESSAGE_MAX = 4 * 1024
+
+
+HERE = os.path.dirname(__file__) + os.sep
+HUEYS = os.path.dirname(huey.__file__) + os.sep
+
+
+def own_frames(trace: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of Huey and of this engine that stand before the task's own."""
+    first = trace
+    while first is not None and first.tb_frame.f_code.co_filename.startswith((HERE, HUEYS)):
+        first = first.tb_next
+    return first or trace
+
+
+class Composer:
+    """For one huey. `redactor` may be replaced by the configured one."""
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+        self.redactor = Redactor(())
+        self._signatures: dict[str, Signature | None] = {}
+
+    # errors, safe against broken exceptions
+
+    @staticmethod
+    def text_of(exc: BaseException) -> str:
+        """str(exc), or what can be said when that fails."""
+        try:
+            return str(exc)[:MESSAGE_MAX]
+        except Exception:
+            return "<its message could not be made>"
+
+    def error_record(self, job_id: str, exc: BaseException, retries: int) -> dict[str, Any]:
+        """Huey's error metadata, with the type and message apart."""
+        message = self.text_of(exc)
+        exc = exc.__cause__ if isinstance(exc, TaskExit) and exc.__cause__ is not None else exc
+        try:
+            trace = "".join(traceback.format_exception(type(exc), exc, own_frames(exc.__traceback__)))
+        except Exception:
+            trace = f"{type(exc).__name__}: {message}\n"
+        if len(trace) > TRACEBACK_MAX:
+            half = TRACEBACK_MAX // 2
+            trace = f"{trace[:half]}\n... {len(trace) - 2 * half} characters left out ...\n{trace[-half:]}"
+        try:
+            said = exc.metadata.get("error") or repr(exc) if isinstance(exc, TaskException) else repr(exc)
+        except Exception:
+            said = f"{type(exc).__name__}({message!r})"
+        return {
+            "error": said[:MESSAGE_MAX], "retries": retries, "traceback": trace, "task_id": job_id,
+            "type": type(exc).__name__, "message": message,
+        }  # fmt: skip
+
+    def write_error(self, settlement: Settlement, exc: BaseException) -> None:
+        """Note in the settlement why the attempt failed."""
+        record = self.error_record(settlement.claim.id, exc, settlement.retries)
+        settlement.result = self._huey.serializer.serialize(Error(record))
+        settlement.detail = json.dumps({k: record[k] for k in ("type", "message", "traceback")})
+
+    # ends without a body
+
+    def end(self, claim: Claim, outcome: str, error: Exception | None = None) -> Settlement:
+        """The settlement of a job that ends (or is set aside) without its body."""
+        settlement = Settlement(claim)
+        settlement.outcome, settlement.finished_at = outcome, clock.now()
+        if error is not None:
+            self.write_error(settlement, error)
+        if outcome != PARKED:
+            settlement.chord_part = self._abandoned_part(claim, error)
+        return settlement
+
+    def timed_out(self, claim: Claim) -> Settlement:
+        """A body that was killed for its timeout: a failed attempt like any other."""
+        error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
+        if claim.retries <= 0:
+            settlement = self.end(claim, FAILED, error)
+        else:
+            settlement = self.end(claim, PARKED, error)
+            settlement.outcome, settlement.retries = RETRYING, claim.retries - 1
+            settlement.eta = clock.now() + claim.retry_delay_s
+        settlement.started_at = settlement.finished_at
+        return settlement
+
+    def _abandoned_part(self, claim: Claim, error: Exception | None) -> ChordPart | None:
+        """What the job owes to a chord: its pipeline ends here, so the chord must hear of it."""
+        try:
+            task = self._huey.deserialize_task(claim.payload)
+        except Exception:
+            return None  # unreadable, or of a task that this process does not know
+        while task is not None:
+            if task.chord_config is not None:
+                value = SKIPPED if error is None else Error(self.error_record(claim.id, error, 0))
+                return self._huey.chord_part(task.chord_config, value)
+            task = task.on_complete
+        return None
+
+    # what is shown
+
+    def signature(self, task: str) -> Signature | None:
+        """The signature of a registered task (by full name), or None."""
+        if task not in self._signatures:
+            cls = self._huey._registry._registry.get(task)
+            self._signatures[task] = (
+                None if cls is None else Signature(cls.function, cls.__name__, context=cls.context)
+            )
+        return self._signatures[task]
+
+    def shown_call(self, task: str, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
+        """Arguments as redacted plain values; a marker where they cannot be read or are very large."""
+        if not payload:
+            return ["[too large to show]"], {}
+        try:
+            message = self._huey.serializer.deserialize(payload)
+            args, kwargs = to_plain(list(message.args)), to_plain(dict(message.kwargs))
+        except Exception:
+            return ["[unreadable]"], {}
+        return self.redacted(task, args, kwargs)
+
+    def redacted(
+        self, task: str, args: list[Any], kwargs: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Plain arguments with what must not be shown replaced."""
+        signature = self.signature(task)
+        return self.redactor.redact_call(args, kwargs, signature.names_of(len(args)) if signature else [])
+
+    def shown_result(self, task: str, result: bytes) -> Any:
+        """A stored result as a redacted plain value; a Failure when it is an error."""
+        try:
+            value = self._huey.serializer.deserialize(result)
+        except Exception:
+            return "[unreadable]"
+        if isinstance(value, Error):
+            meta = value.metadata
+            return Failure(
+                str(meta.get("type", "")), str(meta.get("message", "")), str(meta.get("traceback", ""))
+            )
+        return self.redactor.redact(to_plain(value))

@@ -1,0 +1,27 @@
+"""Entering a process as a worker: who it is, for the books and for a rescuer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from engine.job_storage import JobStorage, Registration
+
+HOST = socket.gethostname()
+
+
+def register(
+    storage: JobStorage, consumer: str, threads: int, kind: str, queues: Sequence[str], tasks: Sequence[str]
+) -> Any:
+    """Register this process; its Life. From now on the locks that it takes are its own."""
+    life = storage.register(Registration(consumer, HOST, os.getpid(), threads, kind, tuple(queues), tuple(tasks)))
+    storage.holder = life.n
+    return life
+
+
+def register_alone(storage: JobStorage) -> Any:
+    """Register a process that runs jobs outside of any consumer (a shell, a test)."""
+    return register(storage, uuid.uuid4().hex, 1, "alone", ("*",), ())

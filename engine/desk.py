@@ -1,0 +1,261 @@
+"""The desk of a worker process: where its threads take claims and leave what they finished.
+
+Duties: take a window's worth of claims and commit acknowledgements in one transaction (a turn), so that short bodies
+share commits; see that nothing stays on the desk for longer than the window: when a long body holds the thread, an
+acknowledgement is committed and a claim that has not begun goes to another thread, or back; sleep without polling
+when there is nothing; keep what could not be committed and try again: a finished job is never dropped.
+
+Order: one thread at a time leads: it makes the turn, and listens to the bell when there was nothing; the others wait.
+While bodies are short one thread does it all, which is faster than handing over; the watchman hands over when
+one is not. Ending: `stop` gives back what has not begun, `drain` commits what is finished.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from engine import clock, errors
+from engine.job_storage import JobStorage
+from engine.jobs import FAILED, Claim, Settlement
+from engine.liveness import MAX_SLOTS
+
+WINDOW_S = 0.004  # longest stay on the desk, of a claim not begun or an acknowledgement not committed
+SHORT_S = 0.001  # a body below this is cheaper to wait for than to hand over
+BATCH_MAX = 64
+SLEEP_S = 2.0  # a ring that was lost costs at most this
+BACK_OFF_S = (0.05, 2.0)
+
+logger = logging.getLogger("dewey.desk")
+
+
+class Desk:
+    """One per worker process. `life` is its Life: number, slots, bell."""
+
+    def __init__(self, storage: JobStorage, life: Any, queues: Sequence[str]) -> None:
+        self.storage, self.life, self.queues = storage, life, tuple(queues)
+        self.revocations = False  # whether the jobs on the desk may be revoked
+        self.quiet = False
+        self._cond = threading.Condition(threading.Lock())
+        self._claims: deque[Claim] = deque()
+        # Jobs whose worker died before run one at a time: one that kills again is alone in being blamed twice.
+        self._suspects: deque[Claim] = deque()
+        self._suspect: int | None = None  # token of the one that runs
+        self._done: list[Settlement] = []
+        self._turning = threading.Lock()  # one turn at a time
+        self._leading = self._listening = self._stopping = False
+        self._waiting = 0
+        self._taken_at = self._done_at = 0.0  # monotonic: since when something lies on the desk
+        self._body_s = SHORT_S  # moving average of a body's length: decides how many to take
+        self._here = threading.local()
+        self._slot_numbers = itertools.count()
+        self._watch = threading.Event()
+        self._failures = 0
+        threading.Thread(target=self._watchman, name="Desk", daemon=True).start()
+
+    # what a worker thread does
+
+    def take(self) -> Claim | None:
+        """The next claim; sleeps until there is one. None when the desk is stopping."""
+        while True:
+            lead = False
+            with self._cond:
+                while not self._stopping:
+                    if self._claims or (self._suspects and self._suspect is None):
+                        return self._pick()
+                    if not self._leading:
+                        lead = self._leading = True
+                        break
+                    if self._listening and self._done:
+                        break  # this thread's own acknowledgement must not wait for the sleeping leader
+                    self._waiting += 1
+                    self._cond.wait()
+                    self._waiting -= 1
+                else:
+                    return None
+            if lead:
+                self._lead()
+            else:
+                self._turn(0)
+
+    def _pick(self) -> Claim:
+        """The oldest claim on the desk (the caller holds the condition)."""
+        self._taken_at = time.monotonic()
+        if self._suspects and self._suspect is None:
+            claim = self._suspects.popleft()
+            self._suspect = claim.token
+        else:
+            claim = self._claims.popleft()
+        if self._waiting or self._claims or self._done:
+            if self._body_s > SHORT_S:
+                self._cond.notify()
+            if not self._watch.is_set():
+                self._watch.set()
+        return claim
+
+    def _lead(self) -> None:
+        try:
+            next_due = self._turn(0 if self.quiet else self._want())
+            if not (self._claims or self._suspects):
+                self._listen(next_due)
+        finally:
+            with self._cond:
+                self._leading = False
+
+    def _want(self) -> int:
+        """How many claims fit into a window; at least one for each thread that waits."""
+        return max(self._waiting + 1, min(BATCH_MAX, int(WINDOW_S / max(self._body_s, 1e-6))))
+
+    def _listen(self, next_due: float | None) -> None:
+        """Sleep until the bell rings, something falls due, or the desk stops."""
+        self._listening = True
+        self.life.asleep(True)
+        try:
+            # Look once more now that the flag is up: a defer in between saw no sleeper and rang nobody.
+            if not self._done and (self.quiet or not self._turn_finds()):
+                timeout = SLEEP_S if next_due is None else min(SLEEP_S, next_due - clock.now())
+                self.life.bell.wait(timeout)
+        finally:
+            self.life.asleep(False)
+            self._listening = False
+
+    def _turn_finds(self) -> bool:
+        self._turn(self._want())
+        return bool(self._claims or self._suspects) or self._stopping
+
+    def begin(self, settlement: Settlement) -> None:
+        """A body starts in this thread."""
+        here = self._here
+        if not hasattr(here, "slot"):
+            here.slot = min(next(self._slot_numbers), MAX_SLOTS - 1)
+        started, timeout = settlement.started_at or 0.0, settlement.claim.timeout_s
+        self.life.begin(here.slot, settlement.claim.token, started, started + timeout if timeout else 0.0)
+        here.began = time.perf_counter()
+
+    def body_ended(self) -> None:
+        """The body of this thread ended."""
+        self.life.finish(self._here.slot)
+        self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
+
+    def finish(self, settlement: Settlement) -> None:
+        """Leave a settlement: it is committed with the next turn, at the latest after the window."""
+        with self._cond:
+            if not self._done:
+                self._done_at = time.monotonic()
+            self._done.append(settlement)
+            if settlement.claim.token == self._suspect:
+                self._suspect = None
+
+    # the transaction
+
+    def _turn(self, want: int) -> float | None:
+        """Commit what is finished and claim up to `want`; the instant of the next scheduled job."""
+        with self._turning:
+            with self._cond:
+                done, self._done = self._done, []
+            if not done and not want:
+                return None
+            try:
+                turn = self.storage.turn(self.life.n, done, want, self.queues)
+            except errors.StorageUnavailable as exc:
+                self._keep(done, exc)
+                return None
+            except Exception as exc:
+                logger.exception("a turn failed")
+                self._keep(self._mended(done, exc), exc)
+                return None
+            self._failures = 0
+            for settlement in done:
+                if settlement.claim.token in turn.lost:
+                    logger.warning(
+                        "the claim of job %s is gone: its outcome was not written", settlement.claim.id
+                    )
+            with self._cond:
+                for claim in turn.claims:
+                    (self._suspects if claim.deliveries else self._claims).append(claim)
+                self._taken_at = time.monotonic()
+                self.revocations = turn.revocations
+        if turn.more:
+            self.storage.wake(1)
+        return turn.next_due
+
+    def _keep(self, done: list[Settlement], exc: Exception) -> None:
+        """Hold what could not be committed, and wait a little before the next try."""
+        with self._cond:
+            self._done[:0] = done
+        if not self._failures:
+            logger.warning("%s; %d finished jobs are kept until it is back", exc, len(done))
+        delay = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2 ** min(self._failures, 10))
+        self._failures += 1
+        time.sleep(delay)
+
+    def _mended(self, done: list[Settlement], exc: Exception) -> list[Settlement]:
+        """After an error that is not the storage's: one settlement must not hold up the others for ever."""
+        if self._failures < 3:
+            return done
+        return [self.storage.compose.end(s.claim, FAILED, exc) for s in done]
+
+    # the watchman
+
+    def _watchman(self) -> None:
+        """See that nothing lies on the desk for longer than the window."""
+        while True:
+            self._watch.wait()
+            time.sleep(SHORT_S)
+            with self._cond:
+                now = time.monotonic()
+                stale: list[Claim] = []
+                if self._waiting and (self._claims or not self._leading):
+                    self._cond.notify()
+                elif self._claims and now - self._taken_at > WINDOW_S:
+                    stale = list(self._claims)
+                    self._claims.clear()
+                overdue = bool(self._done) and now - self._done_at > WINDOW_S / 2
+                if not (self._claims or self._done or (self._waiting and not self._leading)):
+                    self._watch.clear()
+            if stale:
+                self._give_back(stale)
+            if overdue:
+                self._turn(0)
+
+    def _give_back(self, claims: list[Claim]) -> None:
+        try:
+            self.storage.give_back(self.life.n, claims)
+        except Exception as exc:
+            logger.warning("%s; %d claims stay here meanwhile", exc, len(claims))
+            with self._cond:
+                self._claims.extendleft(reversed(claims))
+
+    # the end
+
+    def ask_stop(self) -> None:
+        """Let the threads go as soon as they come back; safe in a signal handler."""
+        self._stopping = True
+        self.life.bell.ring()
+
+    def stop(self) -> None:
+        """Take no more; give back what has not begun; let waiting threads go."""
+        with self._cond:
+            self._stopping = True
+            claims = [*self._claims, *self._suspects]
+            self._claims.clear()
+            self._suspects.clear()
+            self._cond.notify_all()
+        self.life.bell.ring()
+        if claims:
+            self._give_back(claims)
+
+    def drain(self, deadline: float) -> bool:
+        """Commit what is finished; tries until `deadline` (monotonic). True when nothing is left."""
+        while True:
+            self._turn(0)
+            with self._cond:
+                if not self._done:
+                    return True
+            if time.monotonic() >= deadline:
+                return False

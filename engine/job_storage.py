@@ -1,0 +1,315 @@
+"""What the engine asks of a storage: the contract that SQLite and Redis both keep.
+
+A job is accepted (`accept`), claimed and settled (`turn`), and in between stands in exactly one place. Every verb
+here is one transaction: all or nothing, whatever process dies at whatever line. Huey's own storage interface
+(key/value, counters, sizes) is kept beside it, so that Huey's locks, rate limits and results work on it.
+
+Every verb raises StorageUnavailable (or below) when the storage is away; then nothing was changed, unless its
+`stored` is None ("maybe").
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from huey.storage import BaseStorage
+
+from engine.events import Event
+from engine.liveness import Slot
+from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+
+
+class Accepted(NamedTuple):
+    """What became of one deferred job. `id` is the job that stands for it, `fresh` is False when it was there before."""
+
+    id: str
+    fresh: bool
+
+
+class Acceptance(NamedTuple):
+    """What became of all jobs of one defer, in order; `replayed` when an idempotency key answered."""
+
+    accepted: tuple[Accepted, ...]
+    replayed: bool
+
+
+class Turn(NamedTuple):
+    """What one turn of a worker gave: the claims taken, the tokens found lost, whether more waits, revocations."""
+
+    claims: list[Claim]
+    lost: frozenset[int]
+    more: bool
+    next_due: float | None
+    revocations: bool
+
+
+class StoredJob(NamedTuple):
+    """A job as it stands in the storage, exact and unredacted; `place` is ready, due, parked, claims or ended."""
+
+    seq: int
+    id: str
+    task: str
+    queue: str
+    priority: float
+    enqueued_at: float
+    eta: float | None
+    expires_at: float | None
+    attempt: int
+    deliveries: int
+    retries: int
+    context: str | None
+    parent: str | None
+    payload: bytes
+    place: str
+    state: str  # as people see it
+    reason: str | None
+    worker: int | None
+    started_at: float | None
+    finished_at: float | None
+    result: bytes | None
+    stopping: bool
+
+
+class Registration(NamedTuple):
+    """What a worker process says of itself when it registers."""
+
+    consumer: str
+    host: str
+    pid: int
+    threads: int
+    kind: str  # thread or process
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+
+class Dead(NamedTuple):
+    """How a dead worker's claims are to be treated. `charge`: count a delivery for the jobs whose body ran."""
+
+    worker: int
+    host: str
+    pid: int
+    running: frozenset[int]  # tokens whose body was running; the storage adds what the worker's slots say
+    charge: bool
+    timed_out: frozenset[int] = frozenset()  # tokens whose body was killed for its timeout: a failed attempt
+
+
+class KeyValue(Protocol):
+    """Huey's key/value store. Keys are str or UTF-8 bytes, values bytes; a missing one is EmptyData."""
+
+    def put(self, key: Any, value: bytes) -> None: ...
+    def peek(self, key: Any) -> Any: ...
+    def pop(self, key: Any) -> Any: ...
+    def delete(self, key: Any) -> bool: ...
+    def has(self, key: Any) -> bool: ...
+    def put_if_empty(self, key: Any, value: bytes, ttl_s: float | None, worker: int | None) -> bool: ...
+    def items(self) -> dict[str, bytes]: ...
+    def size(self) -> int: ...
+    def incr(self, key: Any, amount: int) -> int: ...
+    def delete_counter(self, key: Any) -> None: ...
+
+
+class JobStorage(BaseStorage):
+    """The contract. `tests/contracts/` holds every implementation to it."""
+
+    blocking = True
+    priority = True
+    backend = ""
+    data: KeyValue  # Huey's key/value store, set by the subclass
+    holder: int | None = None  # the worker that this process is, to which the locks it takes belong
+    compose: Any = None  # makes stored bytes and shown values; set by DurableHuey, which knows the serializer
+
+    # getting ready
+
+    @abstractmethod
+    def prepare(self) -> list[str]:
+        """Make or upgrade what must exist and see that it is usable; answers warnings in sentences."""
+
+    @abstractmethod
+    def warnings(self) -> list[str]:
+        """What an admin should know about this storage, in sentences."""
+
+    # accepting work
+
+    @abstractmethod
+    def accept(
+        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
+    ) -> Acceptance:  # fmt: skip
+        """Store all jobs, durably, or none. An id that is unfinished is not stored again; one that has ended raises
+        DuplicateJob; a held unique key answers with its holder; KeyReused, TooManyPending."""
+
+    # working
+
+    @abstractmethod
+    def register(self, registration: Registration) -> Any:
+        """Enter this process as a worker; answers its `Worker` (number, slots, bell), see engine.liveness."""
+
+    @abstractmethod
+    def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
+        """Settle what was done and claim up to `want` jobs, in one transaction. `queues`: names in the order of
+        preference, `*` for every queue that has no name in it. A settlement whose claim is gone writes nothing."""
+
+    @abstractmethod
+    def chord_results(self, cid: str) -> list[bytes]:
+        """The parts of a complete chord, in the order of its members."""
+
+    @abstractmethod
+    def asked(self, worker: int) -> tuple[bool, bool]:
+        """Whether this worker was asked to be quiet, and to stop."""
+
+    @abstractmethod
+    def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
+        """Return claims whose body never started, untouched, to where they were."""
+
+    @abstractmethod
+    def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
+        """Release the claims of a worker known to be dead, and remove what it left; ids of what was running."""
+
+    @abstractmethod
+    def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
+        """Find dead workers (never those in `own`) and bury them; ids of the jobs that were running there."""
+
+    @abstractmethod
+    def beat(self, workers: Sequence[int], lease_s: float) -> None:
+        """Show that these workers are looked after."""
+
+    @abstractmethod
+    def unregister(self, worker: int) -> None:
+        """The clean end of a worker that holds no claims."""
+
+    @abstractmethod
+    def slots(self, worker: int) -> list[Slot]:
+        """What a worker on this host runs now."""
+
+    @abstractmethod
+    def wake(self, count: int = 1) -> None:
+        """Ring for up to `count` sleeping workers."""
+
+    # verbs
+
+    @abstractmethod
+    def cancel(self, job_id: str) -> str | None:
+        """The state before, if anything was changed: waiting jobs end as canceled, running ones are asked to stop.
+        Raises UnknownJob, StateConflict."""
+
+    @abstractmethod
+    def stop_asked(self, seqs: Sequence[int]) -> set[int]:
+        """Which of these running jobs were asked to stop."""
+
+    @abstractmethod
+    def put_progress(self, seq: int, data: str) -> None:
+        """What a running body says of itself (JSON)."""
+
+    @abstractmethod
+    def progress_of(self, seq: int) -> str | None:
+        """What the job's body last said of itself."""
+
+    @abstractmethod
+    def retry(self, job_id: str, payload: bytes | None, retries: int) -> None:
+        """Queue an ended or retrying job again, with a new payload if one is given. UnknownJob, StateConflict."""
+
+    @abstractmethod
+    def forget(self, job_id: str) -> bool:
+        """Remove an ended job. StateConflict when it has not ended."""
+
+    @abstractmethod
+    def pause(self, kind: str, name: str) -> None:
+        """Pause a task (kind 'task') or a queue (kind 'queue'): its waiting jobs are parked when they are met."""
+
+    @abstractmethod
+    def resume(self, kind: str, name: str) -> int:
+        """End a pause and unpark what it held; how many."""
+
+    @abstractmethod
+    def unpark_tasks(self, known: Sequence[str]) -> int:
+        """Queue again the jobs that were parked because no consumer knew their task, and one knows it now."""
+
+    @abstractmethod
+    def pauses(self) -> set[tuple[str, str]]:
+        """(kind, name) of every pause."""
+
+    # looking
+
+    @abstractmethod
+    def look(self, job_id: str) -> StoredJob | None:
+        """One job as it stands."""
+
+    @abstractmethod
+    def list_jobs(
+        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None,
+    ) -> list[StoredJob]:  # fmt: skip
+        """Newest first, seq below `before`."""
+
+    @abstractmethod
+    def counts(self) -> Counts: ...
+
+    @abstractmethod
+    def queue_infos(self) -> list[QueueInfo]: ...
+
+    @abstractmethod
+    def worker_infos(self) -> list[WorkerInfo]: ...
+
+    @abstractmethod
+    def ask_worker(self, worker: int, what: str) -> bool:
+        """Ask a worker to be 'quiet' or to 'stop'; False when it is unknown."""
+
+    @abstractmethod
+    def wait_ended(self, job_id: str, timeout_s: float) -> bool:
+        """Wait without polling until the job has ended."""
+
+    # keeping house
+
+    @abstractmethod
+    def keep_house(self, limit: int = 1000) -> bool:
+        """One small step of removing what has expired; True when there is more."""
+
+    # the books
+
+    @abstractmethod
+    def read_events(self, limit: int) -> list[Event]: ...
+
+    @abstractmethod
+    def delete_events(self, events: Sequence[Event]) -> None: ...
+
+    # what Huey asks of a storage: its key/value store, the same on every storage
+
+    def enqueue(self, data: bytes, priority: float | None = None) -> None:
+        raise NotImplementedError("jobs are accepted whole: use huey.enqueue(task)")
+
+    def put_data(self, key: Any, value: bytes, is_result: bool = False) -> None:
+        self.data.put(key, value)
+
+    def peek_data(self, key: Any) -> Any:
+        return self.data.peek(key)
+
+    def pop_data(self, key: Any) -> Any:
+        return self.data.pop(key)
+
+    def delete_data(self, key: Any) -> bool:
+        return self.data.delete(key)
+
+    def has_data_for_key(self, key: Any) -> bool:
+        return self.data.has(key)
+
+    def put_if_empty(self, key: Any, value: bytes, ttl: float | None = None) -> bool:
+        return self.data.put_if_empty(key, value, ttl, self.holder)
+
+    def incr(self, key: Any, amount: int = 1) -> int:
+        return self.data.incr(key, amount)
+
+    def delete_counter(self, key: Any) -> None:
+        self.data.delete_counter(key)
+
+    def result_store_size(self) -> int:
+        return self.data.size()
+
+    def result_items(self) -> dict[str, bytes]:
+        return self.data.items()
+
+    def wait_result(
+        self, key: Any, timeout: float | None = None, backoff: float = 1.15, max_delay: float = 1.0
+    ) -> bool:
+        """Huey polls here; a bell answers sooner and costs nothing."""
+        key = key.decode() if isinstance(key, bytes) else str(key)
+        return self.wait_ended(key, 1e9 if timeout is None else timeout)

@@ -1,0 +1,302 @@
+"""How a worker process on this host shows that it lives, what it runs, and how it is woken.
+
+Each worker process n owns two files in a folder beside the queue:
+
+    n.life   locked (flock) for as long as the process lives: the kernel drops the lock at any death. Mapped into
+             memory, it also holds one slot a thread: the token of the claim whose body runs, since when, and until
+             when it may. A few bytes written there cost no system call and survive kill -9.
+    n.bell   a FIFO. A worker that sleeps waits for a byte in it. One bell per process, because a FIFO that is shared
+             by all is drained by one.
+
+Both belong to one process: a forked child closes its copies at once, since flock follows the open file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import select
+import struct
+import time
+import weakref
+from pathlib import Path
+from typing import NamedTuple
+
+HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
+SLOT = struct.Struct("<qdd")  # token (0: idle), started_at, deadline (0: none)
+MAGIC = b"dewey\x00\x00\x01"
+SLOTS_AT, ASLEEP_AT = 64, 16
+MAX_SLOTS = 126
+SIZE = SLOTS_AT + SLOT.size * MAX_SLOTS
+
+
+class Slot(NamedTuple):
+    """What one thread of a worker runs."""
+
+    token: int
+    started_at: float
+    deadline: float
+
+
+_ours: weakref.WeakSet[Life] = weakref.WeakSet()
+
+
+class Life:
+    """This process's proof of life as worker `n`."""
+
+    def __init__(self, folder: Path, n: int) -> None:
+        self.n = n
+        self.path = folder / f"{n}.life"
+        self.bell = Bell(folder / f"{n}.bell")
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(self._fd, SIZE)
+        self._map = mmap.mmap(self._fd, SIZE)
+        self._map[:SIZE] = bytes(SIZE)
+        HEADER.pack_into(self._map, 0, MAGIC, os.getpid(), 0)
+        _ours.add(self)
+
+    def begin(self, slot: int, token: int, started_at: float, deadline: float = 0.0) -> None:
+        """A body starts in this thread."""
+        SLOT.pack_into(self._map, SLOTS_AT + slot * SLOT.size, token, started_at, deadline)
+
+    def finish(self, slot: int) -> None:
+        """No body runs in this thread."""
+        SLOT.pack_into(self._map, SLOTS_AT + slot * SLOT.size, 0, 0.0, 0.0)
+
+    def asleep(self, yes: bool) -> None:
+        """Whether a ring would be heard at once."""
+        self._map[ASLEEP_AT] = yes
+
+    def beat(self) -> None:
+        """Show that the process is not only alive but looked after."""
+        os.utime(self._fd)
+
+    def close(self) -> None:
+        """The end: the files go, the lock with them."""
+        _ours.discard(self)
+        self.bell.close()
+        for path in (self.path, self.bell.path):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """In a forked child: let go without touching what belongs to the parent."""
+        self._map.close()  # it holds a duplicate of the file, and with it the lock
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+
+
+def _after_fork() -> None:
+    for life in list(_ours):
+        life.abandon()
+        life.bell.abandon()
+    _ours.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class Bell:
+    """The listening end of a FIFO."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        # Read and write, so that the FIFO never reports an end of file when the last ringer leaves.
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until somebody rings; False when nobody did."""
+        if not self._poll.poll(max(0.0, timeout_s) * 1000):
+            return False
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, 65536)
+        return True
+
+    def ring(self) -> None:
+        """Wake the own process."""
+        with contextlib.suppress(OSError):
+            os.write(self._fd, b"x")
+
+    def close(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+
+
+class Ringer:
+    """The ringing end of all bells in a folder, as one process knows them."""
+
+    RESCAN_S = 1.0  # a folder's time stamp is coarse: look again even when it seems unchanged
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pid = os.getpid()
+        self._stamp: tuple[int, int] = (0, 0)
+        self._scanned_at = 0.0
+        self._workers: dict[str, tuple[int, mmap.mmap]] = {}
+        self._waiters: dict[str, int] = {}
+
+    def ring_workers(self, count: int) -> None:
+        """Wake up to `count` workers that sleep."""
+        self._refresh()
+        for name, (fd, life) in list(self._workers.items()):
+            if count <= 0:
+                break
+            if life[ASLEEP_AT]:
+                life[ASLEEP_AT] = 0  # so that the next ring goes to another one
+                if self._ring(fd):
+                    count -= 1
+                else:
+                    self._forget(name)
+
+    def ring_waiters(self) -> None:
+        """Tell everybody who waits for a job's end to look again."""
+        self._refresh()
+        for name, fd in list(self._waiters.items()):
+            if not self._ring(fd):
+                os.close(self._waiters.pop(name))
+
+    def _ring(self, fd: int) -> bool:
+        try:
+            os.write(fd, b"x")
+        except BlockingIOError:
+            return True  # a full FIFO is a bell that rings already
+        except OSError:
+            return False
+        return True
+
+    def _forget(self, name: str) -> None:
+        fd, life = self._workers.pop(name)
+        os.close(fd)
+        life.close()
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        try:
+            stat = os.stat(self._folder)
+        except FileNotFoundError:
+            return
+        stamp = (stat.st_mtime_ns, stat.st_ino)
+        if stamp == self._stamp and now - self._scanned_at < self.RESCAN_S and self._pid == os.getpid():
+            return
+        self._stamp, self._scanned_at, self._pid = stamp, now, os.getpid()
+        names = os.listdir(self._folder)
+        for name in names:
+            if name.endswith(".bell") and name not in self._workers:
+                self._open_worker(name)
+            elif name.endswith(".wait") and name not in self._waiters:
+                with contextlib.suppress(OSError):
+                    self._waiters[name] = os.open(
+                        self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
+                    )
+        for name in [n for n in self._workers if n not in names]:
+            self._forget(name)
+        for name in [n for n in self._waiters if n not in names]:
+            os.close(self._waiters.pop(name))
+
+    def _open_worker(self, name: str) -> None:
+        try:
+            fd = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as exc:  # ENXIO: nobody listens there
+            if exc.errno not in (errno.ENXIO, errno.ENOENT):
+                raise
+            return
+        try:
+            with open(self._folder / f"{name[:-5]}.life", "r+b") as life:
+                self._workers[name] = (fd, mmap.mmap(life.fileno(), SIZE))
+        except (OSError, ValueError):
+            os.close(fd)
+
+
+# what others can see of a worker
+
+
+def slots_of(folder: Path, n: int) -> list[Slot]:
+    """What the worker runs, or ran when it died."""
+    try:
+        data = (folder / f"{n}.life").read_bytes()
+    except OSError:
+        return []
+    if len(data) < SIZE or data[:8] != MAGIC:
+        return []
+    slots = (Slot(*SLOT.unpack_from(data, SLOTS_AT + i * SLOT.size)) for i in range(MAX_SLOTS))
+    return [slot for slot in slots if slot.token]
+
+
+def heartbeat_of(folder: Path, n: int) -> float | None:
+    """When the worker was last looked after (epoch s)."""
+    try:
+        return os.stat(folder / f"{n}.life").st_mtime
+    except OSError:
+        return None
+
+
+class Corpse:
+    """A dead worker's file, locked by the one rescuer that won it."""
+
+    def __init__(self, folder: Path, n: int) -> None:
+        self._path = folder / f"{n}.life"
+        self._bell = folder / f"{n}.bell"
+        self._fd: int | None = None
+
+    def seize(self) -> bool:
+        """True when the worker is dead and nobody else buries it."""
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True  # no file, no life; the claims' rows decide who wins
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return False
+        self._fd = fd
+        return True
+
+    def bury(self) -> None:
+        """Remove the files, once the claims have been returned."""
+        for path in (self._path, self._bell):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go without burying."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def numbers(folder: Path) -> list[int]:
+    """The worker numbers that have a file here."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted(int(name[:-5]) for name in names if name.endswith(".life") and name[:-5].isdigit())
+
+
+def is_alive(folder: Path, n: int) -> bool:
+    """Whether the worker's process lives (its lock is held)."""
+    try:
+        fd = os.open(folder / f"{n}.life", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False

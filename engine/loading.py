@@ -1,0 +1,46 @@
+"""Loading the task modules that `[tasks] modules` names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine import errors
+
+
+def load_tasks(modules: Sequence[str], root: Path) -> None:
+    """Import each module from `root` or PYTHONPATH. Raises Misconfigured with file and line of what is wrong."""
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as exc:
+            if exc.name != name:
+                raise errors.Misconfigured(f"task module {name}: {where(exc)}: {exc}") from exc
+            raise errors.Misconfigured(
+                f"[tasks] modules names {name!r}, and no such module is in {root} or on PYTHONPATH"
+            ) from None
+        except SyntaxError as exc:
+            raise errors.Misconfigured(
+                f"task module {name}: {exc.filename}, line {exc.lineno}: {exc.msg}"
+            ) from None
+        except errors.DeweyError as exc:
+            raise errors.Misconfigured(f"task module {name}: {where(exc)}: {exc}") from None
+        except Exception as exc:
+            raise errors.Misconfigured(
+                f"task module {name} cannot be imported: {where(exc)}: {type(exc).__name__}: {exc}"
+            ) from exc
+
+
+def where(exc: BaseException) -> str:
+    """File and line of the innermost frame that is not the import machinery or Dewey's own."""
+    own = str(Path(__file__).parent)
+    frames = [
+        f for f in traceback.extract_tb(exc.__traceback__)
+        if "importlib" not in f.filename and not f.filename.startswith(("<", own)) and "/huey/" not in f.filename
+    ]  # fmt: skip
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else "while it was imported"

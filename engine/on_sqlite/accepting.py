@@ -1,0 +1,117 @@
+"""Accepting work: the one transaction that turns a defer into stored jobs.
+
+The transaction holds: the idempotency key, every job row, its place (ready or due), its unique key, and its
+`enqueued` event. If the process dies before the commit nothing was accepted; after it, everything was, and it is
+synced when durability is full. There is no line in between.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from engine import clock, errors, events
+from engine.job_storage import Acceptance, Accepted
+from engine.jobs import Idempotency, NewJob
+
+INSERT = f"""insert into jobs (id, task, queue, priority, enqueued_at, eta, expires_at, retries, retry_delay_s,
+    timeout_s, flags, unique_key, parent, chord, context, payload) values ({", ".join("?" * 16)})"""
+KEY_LIFE_S = 24 * 3600.0
+
+
+def accept(
+    con: sqlite3.Connection, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int
+) -> Acceptance:
+    """Store all jobs inside the caller's transaction."""
+    if idempotency:
+        before = replay(con, idempotency)
+        if before:
+            return before
+    if max_pending:
+        waiting = con.execute("select (select count(*) from ready) + (select count(*) from due)").fetchone()[
+            0
+        ]
+        if waiting + len(jobs) > max_pending:
+            raise errors.TooManyPending(max_pending)
+    accepted = tuple(insert(con, job) for job in jobs) if len(jobs) < 8 else insert_many(con, jobs)
+    if idempotency:
+        con.execute(
+            "insert or replace into idempotency values (?, ?, ?, ?, ?)",
+            (*idempotency, json.dumps([a.id for a in accepted]), clock.now()),
+        )
+    return Acceptance(accepted, False)
+
+
+def replay(con: sqlite3.Connection, idempotency: Idempotency) -> Acceptance | None:
+    """What this key was answered before, if it was."""
+    row = con.execute(
+        "select fingerprint, ids from idempotency where token = ? and key = ? and at > ?",
+        (idempotency.token, idempotency.key, clock.now() - KEY_LIFE_S),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] != idempotency.fingerprint:
+        raise errors.KeyReused(idempotency.key)
+    return Acceptance(tuple(Accepted(job_id, False) for job_id in json.loads(row[1])), True)
+
+
+def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
+    """Store one job, or find the one that stands for it."""
+    if job.unique_key is not None:
+        holder = con.execute(
+            "select jobs.id from keys join jobs on jobs.seq = keys.seq where key = ?", (job.unique_key,)
+        ).fetchone()
+        if holder:
+            return Accepted(holder[0], False)
+    try:
+        seq = con.execute(INSERT, job).lastrowid
+    except sqlite3.IntegrityError:
+        known = con.execute(
+            "select ended.state from jobs left join ended on ended.seq = jobs.seq where id = ?", (job.id,)
+        ).fetchone()
+        if known is None:
+            raise
+        if known[0]:
+            raise errors.DuplicateJob(job.id, known[0]) from None
+        return Accepted(job.id, False)
+    if job.unique_key is not None:
+        con.execute("insert into keys values (?, ?)", (job.unique_key, seq))
+    if job.eta is None or job.eta <= clock.now():
+        con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, seq))
+    else:
+        con.execute("insert into due values (?, ?)", (job.eta, seq))
+    con.execute(
+        "insert into events (job, kind, token, at, attempt) values (?, ?, 0, ?, 0)",
+        (seq, events.ENQUEUED, job.enqueued_at),
+    )
+    return Accepted(job.id, True)
+
+
+def insert_many(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accepted, ...]:
+    """As `insert` for each, but plain jobs go in by the statement rather than by the job."""
+    plain = all(job.unique_key is None for job in jobs) and len({job.id for job in jobs}) == len(jobs)
+    if plain:
+        marks = ",".join("?" * len(jobs))
+        plain = not con.execute(
+            f"select 1 from jobs where id in ({marks}) limit 1", [j.id for j in jobs]
+        ).fetchone()
+    if not plain:
+        return tuple(insert(con, job) for job in jobs)
+    now = clock.now()
+    con.executemany(INSERT, jobs)
+    # AUTOINCREMENT gives consecutive numbers within one transaction: nobody else can write meanwhile.
+    first = con.execute("select seq from jobs where id = ?", (jobs[0].id,)).fetchone()[0]
+    con.executemany(
+        "insert into ready values (?, ?, ?)",
+        [(j.queue, -j.priority, first + i) for i, j in enumerate(jobs) if j.eta is None or j.eta <= now],
+    )
+    con.executemany(
+        "insert into due values (?, ?)",
+        [(j.eta, first + i) for i, j in enumerate(jobs) if j.eta is not None and j.eta > now],
+    )
+    con.executemany(
+        "insert into events (job, kind, token, at, attempt) values (?, 'enqueued', 0, ?, 0)",
+        [(first + i, j.enqueued_at) for i, j in enumerate(jobs)],
+    )
+    return tuple(Accepted(job.id, True) for job in jobs)

@@ -1,0 +1,223 @@
+"""The SQLite file of the queue: its connections, its transactions, and what its errors mean.
+
+Duties: open lazily and once per process (a forked child never touches its parent's connections); three roles:
+`accept` commits are synced (`durability = full`), `work` commits are not (one that is lost only runs a job again),
+`read` never writes and is one per thread, so that a page never waits for a disk. A write transaction begins
+immediate and waits at most `busy_s` for its turn. Every sqlite3 error leaves as a named StorageUnavailable.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine import errors
+from engine.on_sqlite import schema
+
+MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
+
+
+def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
+    """The named error for what SQLite said."""
+    text = str(exc)
+    if "locked" in text or "busy" in text:
+        return errors.StorageBusy(
+            f"the queue {path} is locked by another program: try again, or end that program"
+        )
+    if "full" in text or "disk I/O" in text:
+        return errors.StorageFull(f"the disk of {path} is full or failing ({text}): make room")
+    if "readonly" in text or "read-only" in text:
+        return errors.StorageReadOnly(
+            f"the queue {path} cannot be written: give this user write access to it"
+        )
+    if "malformed" in text or "not a database" in text:
+        return errors.StorageCorrupt(
+            f"{path} is no sound SQLite database ({text}): restore it from a backup, or move it away to start empty"
+        )
+    return errors.StorageUnavailable(f"the queue {path} cannot be used ({text})")
+
+
+class Database:
+    """One queue file, as this process sees it."""
+
+    def __init__(self, path: Path | str, durable: bool = True, busy_s: float = 5.0) -> None:
+        self.path = str(path)
+        self.busy_s = busy_s
+        self._durable = durable
+        self._reset()
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        self._inode: tuple[int, int] | None = None
+        self._open: dict[str, sqlite3.Connection] = {}
+        self._locks = {"accept": threading.RLock(), "work": threading.RLock()}
+        self._opening = threading.RLock()
+        self._readers = threading.local()
+        self._generation = 0
+        self._inherited: list[object] = []
+
+    # opening
+
+    def _connect(self, role: str) -> sqlite3.Connection:
+        with self._opening:
+            first = self._inode is None
+            if first and not os.path.exists(self.path):
+                self._create()
+            try:
+                con = self._raw("rw")
+                con.execute(
+                    f"pragma synchronous = {'full' if role == 'accept' and self._durable else 'normal'}"
+                )
+                # The consumer's keeper checkpoints; these are the bounds for when none is running.
+                con.execute(f"pragma wal_autocheckpoint = {20000 if role == 'accept' else 8000}")
+                con.execute("pragma cache_size = -16000")
+                if role == "read":
+                    con.execute("pragma query_only = 1")
+                if first:
+                    schema.prepare(con, self.path)
+                stat = os.stat(self.path)
+            except sqlite3.Error as exc:
+                raise explain(exc, self.path) from exc
+            except OSError as exc:
+                raise errors.StorageUnavailable(
+                    f"the queue {self.path} is not there ({exc.strerror})"
+                ) from exc
+            self._inode = (stat.st_dev, stat.st_ino)
+            return con
+
+    def _raw(self, mode: str) -> sqlite3.Connection:
+        con = sqlite3.connect(
+            f"file:{Path(self.path).as_posix().replace('?', '%3f').replace('#', '%23')}?mode={mode}", uri=True,
+            timeout=self.busy_s, isolation_level=None, check_same_thread=False, cached_statements=256,
+        )  # fmt: skip
+        con.execute("pragma temp_store = memory")
+        return con
+
+    def _create(self) -> None:
+        if sqlite3.sqlite_version_info < MINIMUM:
+            raise errors.Misconfigured(
+                f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
+            )
+        try:
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            con = self._raw("rwc")
+            deadline = time.monotonic() + self.busy_s
+            while True:  # switching to WAL wants the file alone and does not honour the busy time-out
+                try:
+                    con.execute("pragma journal_mode = wal")
+                    break
+                except sqlite3.OperationalError as exc:
+                    if "locked" not in str(exc) or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
+            schema.prepare(con, self.path)
+            con.close()
+        except sqlite3.Error as exc:
+            raise explain(exc, self.path) from exc
+        except OSError as exc:
+            raise errors.StorageUnavailable(
+                f"the folder of {self.path} cannot be made ({exc.strerror})"
+            ) from exc
+
+    def connection(self, role: str) -> sqlite3.Connection:
+        """The open connection of a role, opened when needed."""
+        if self._pid != os.getpid():
+            inherited = [self._open, self._readers, self._inherited]
+            self._reset()
+            self._inherited = (
+                inherited  # kept alive: closing a parent's connection here would touch its locks
+            )
+        self._check_file()
+        if role == "read":
+            con: sqlite3.Connection | None = getattr(self._readers, "con", None)
+            if con is None or self._readers.generation != self._generation:
+                con = self._readers.con = self._connect(role)
+                self._readers.generation = self._generation
+            return con
+        con = self._open.get(role)
+        if con is None:
+            con = self._open[role] = self._connect(role)
+        return con
+
+    def _check_file(self) -> None:
+        """A file that was removed or replaced while it is open would swallow every write in silence."""
+        if self._inode is None:
+            return
+        try:
+            stat = os.stat(self.path)
+        except OSError:
+            raise errors.StorageUnavailable(
+                f"the queue {self.path} was removed while Dewey runs: put it back, or restart to begin an empty one"
+            ) from None
+        if (stat.st_dev, stat.st_ino) != self._inode:
+            self.close()  # another file stands there now: open it as a new one
+
+    def close(self) -> None:
+        """Close what this process opened."""
+        with self._opening:
+            if self._pid == os.getpid():
+                for con in self._open.values():
+                    con.close()
+            self._open = {}
+            self._generation += 1
+            self._inode = None
+
+    # transactions
+
+    @contextmanager
+    def write(self, role: str) -> Iterator[sqlite3.Connection]:
+        """One write transaction: all or nothing."""
+        con = self.connection(role)
+        with self._locks[role]:
+            try:
+                con.execute("begin immediate")
+                try:
+                    yield con
+                except BaseException:
+                    if con.in_transaction:
+                        con.execute("rollback")
+                    raise
+                self._commit(con)
+            except sqlite3.Error as exc:
+                raise explain(exc, self.path) from exc
+
+    def _commit(self, con: sqlite3.Connection) -> None:
+        try:
+            con.execute("commit")
+        except sqlite3.Error as exc:
+            if con.in_transaction:
+                con.execute("rollback")
+            raise explain(exc, self.path) from exc
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read from. Several reads that must agree: begin a transaction on it."""
+        con = self.connection("read")
+        try:
+            yield con
+        except sqlite3.Error as exc:
+            raise explain(exc, self.path) from exc
+        finally:
+            if con.in_transaction:
+                con.execute("rollback")
+
+    def prepare(self) -> None:
+        """Make or upgrade the file, and see that it can be written. Raises StorageUnavailable and below."""
+        with self.write("accept") as con:
+            con.execute(
+                "insert into meta values ('checked', 1) on conflict (key) do update set value = value + 1"
+            )
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the file without stopping anybody."""
+        con = self.connection("work")
+        with self._locks["work"]:
+            try:
+                con.execute("pragma wal_checkpoint(passive)").fetchall()
+            except sqlite3.Error as exc:
+                raise explain(exc, self.path) from exc

@@ -1,0 +1,38 @@
+"""Removing what has expired, in small steps that never hold the write lock for long."""
+
+from __future__ import annotations
+
+import sqlite3
+
+KEY_LIFE_S = 24 * 3600.0
+
+
+def expire(con: sqlite3.Connection, now: float, limit: int) -> bool:
+    """Remove at most `limit` of each kind; True when there may be more. A job goes only after its events were read."""
+    rows = con.execute(
+        "select seq from ended where gone_at <= ? and not exists (select 1 from events where job = seq) limit ?",
+        (now, limit),
+    ).fetchall()
+    con.executemany("delete from ended where seq = ?", rows)
+    con.executemany("delete from jobs where seq = ?", rows)
+    more = len(rows) == limit
+    for table, column, bound in (("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now)):
+        if con.execute(f"select 1 from {table} where {column} <= ? limit 1", (bound,)).fetchone():
+            con.execute(f"delete from {table} where {column} <= ?", (bound,))
+    return more
+
+
+def empty(con: sqlite3.Connection, place: str) -> None:
+    """Drop every job that stands in one place, with its row (Huey's flush)."""
+    con.execute(f"delete from keys where seq in (select seq from {place})")
+    con.execute(f"delete from events where job in (select seq from {place})")
+    con.execute(f"delete from jobs where seq in (select seq from {place})")
+    con.execute(f"delete from {place}")
+
+
+def forget_ended(con: sqlite3.Connection) -> None:
+    """Drop every result (Huey's flush_results); revocations, locks and chord parts are not results and stay."""
+    con.execute("delete from events where job in (select seq from ended)")
+    con.execute("delete from jobs where seq in (select seq from ended)")
+    con.execute("delete from ended")
+    con.execute("delete from kv")

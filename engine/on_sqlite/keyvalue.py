@@ -1,0 +1,119 @@
+"""Huey's key/value store, counters, marks and locks on SQLite.
+
+Huey keeps everything under string keys in one table. Here revocations ('r:', 'rt:') are marks, which end with their
+job, and locks belong to a worker, whose death frees them; the rest is `kv`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from huey.constants import EmptyData
+
+from engine import clock
+from engine.on_sqlite.database import Database
+
+
+def table_of(key: str) -> str:
+    """Where a key lives."""
+    return "marks" if key.startswith(("r:", "rt:")) else "kv"
+
+
+class KeyValue:
+    """Huey's data interface over the queue's file; keys are str or UTF-8 bytes, values bytes."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def put(self, key: Any, value: bytes) -> None:
+        key = text(key)
+        with self._db.write("work") as con:
+            if table_of(key) == "marks":
+                con.execute("insert or replace into marks values (?, ?)", (key, value))
+            else:
+                con.execute("insert or replace into kv values (?, ?, null)", (key, value))
+
+    def peek(self, key: Any) -> Any:
+        """The value, or the result of the ended job with this id, or EmptyData."""
+        key = text(key)
+        with self._db.read() as con:
+            row = con.execute(f"select value from {table_of(key)} where key = ?", (key,)).fetchone()
+            if row is None:
+                row = con.execute(
+                    "select result from jobs join ended on ended.seq = jobs.seq where id = ?", (key,)
+                ).fetchone()
+            if row is None:
+                row = con.execute("select value from locks where key = ?", (key,)).fetchone()
+        return EmptyData if row is None or row[0] is None else row[0]
+
+    def pop(self, key: Any) -> Any:
+        """As peek, and the value is gone; but a job's result stays until it expires."""
+        key = text(key)
+        value = self.peek(key)
+        if value is not EmptyData:
+            self.delete(key)
+        return value
+
+    def delete(self, key: Any) -> bool:
+        key = text(key)
+        with self._db.read() as con:
+            if not any(con.execute(f"select 1 from {t} where key = ?", (key,)).fetchone() for t in TABLES):
+                return False  # no write where nothing changes
+        with self._db.write("work") as con:
+            return any([con.execute(f"delete from {t} where key = ?", (key,)).rowcount for t in TABLES])
+
+    def has(self, key: Any) -> bool:
+        return self.peek(key) is not EmptyData
+
+    def put_if_empty(self, key: Any, value: bytes, ttl_s: float | None, worker: int | None) -> bool:
+        """Take a lock: True when it was free, expired or its holder is gone. It is the worker's until it ends."""
+        now = clock.now()
+        with self._db.write("work") as con:
+            return (
+                con.execute(
+                    "insert into locks values (?, ?, ?, ?) on conflict (key) do update set value = excluded.value, "
+                    "worker = excluded.worker, expires_at = excluded.expires_at where locks.expires_at <= ?",
+                    (text(key), value, worker, None if ttl_s is None else now + ttl_s, now),
+                ).rowcount
+                == 1
+            )
+
+    def items(self) -> dict[str, bytes]:
+        with self._db.read() as con:
+            found: dict[str, bytes] = dict(con.execute("select key, value from kv"))
+            found.update(
+                con.execute("select id, result from jobs join ended using (seq) where result is not null")
+            )
+        return found
+
+    def size(self) -> int:
+        with self._db.read() as con:
+            return con.execute(
+                "select (select count(*) from kv) + (select count(*) from ended where result is not null)"
+            ).fetchone()[0]
+
+    def incr(self, key: Any, amount: int) -> int:
+        with self._db.write("work") as con:
+            return con.execute(
+                "insert into counters values (?, ?) on conflict (key) do update set value = value + excluded.value "
+                "returning value",
+                (text(key), amount),
+            ).fetchall()[0][0]
+
+    def delete_counter(self, key: Any) -> None:
+        with self._db.write("work") as con:
+            con.execute("delete from counters where key = ?", (text(key),))
+
+
+TABLES = ("kv", "marks", "locks")
+
+
+def text(key: Any) -> str:
+    """Huey passes keys as str or bytes."""
+    return key.decode() if isinstance(key, bytes) else str(key)
+
+
+def any_marks(con: sqlite3.Connection) -> bool:
+    """Whether anything is revoked at all."""
+    return con.execute("select 1 from marks limit 1").fetchone() is not None

@@ -1,0 +1,115 @@
+"""The tables of queue.db, their version, and the step that makes or upgrades them.
+
+Where a job stands is its state. Its row in `jobs` never changes while it waits or runs (only a retry or the death
+of a worker counts on it); beside it the job stands in exactly one of five places:
+
+    ready    may run now, in the order (queue, rank = -priority, seq)
+    due      runs at an instant: scheduled (attempt 0) or retrying
+    parked   held aside, with the reason: paused, over a limit, or a task that no consumer knows
+    claims   held by a worker: token = worker number << 32 | counter, never used again
+    ended    done, failed, canceled or expired, with the result, until gone_at
+
+`events` tells the books what happened, written in the transaction of the change itself.
+All instants are UTC epoch seconds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from engine.errors import SchemaMismatch
+
+VERSION = 1
+
+DDL = (
+    "create table meta (key text primary key, value) without rowid",
+    """create table jobs (
+        seq integer primary key autoincrement,
+        id text not null unique,
+        task text not null,             -- module.name
+        queue text not null,
+        priority real not null,
+        enqueued_at real not null,
+        eta real,                       -- when it was last asked to run; null: at once
+        expires_at real,
+        retries integer not null,       -- left
+        retry_delay_s real not null,    -- before the next retry
+        timeout_s real,
+        flags integer not null,         -- engine.jobs.ONCE ...
+        unique_key text,
+        parent text,                    -- id of the job that deferred it
+        chord text,                     -- cid whose parts are its first argument
+        context text,                   -- JSON object
+        attempt integer not null default 0,     -- attempts that ended
+        deliveries integer not null default 0,  -- workers that died while running it
+        payload blob not null)""",
+    """create table ready (queue text not null, rank real not null, seq integer not null,
+        primary key (queue, rank, seq)) without rowid""",
+    "create table due (at real not null, seq integer not null, primary key (at, seq)) without rowid",
+    "create table parked (seq integer primary key, kind text not null, name text not null, at real not null)",
+    "create index parked_by on parked (kind, name, seq)",
+    """create table claims (token integer primary key, seq integer not null, worker integer not null,
+        at real not null)""",
+    """create table ended (seq integer primary key, state text not null, attempt integer not null, started_at real,
+        finished_at real not null, worker integer, gone_at real, result blob)""",
+    "create index ended_gone on ended (gone_at)",
+    """create table events (seq integer primary key, job integer not null, kind text not null, token integer not null,
+        at real not null, started_at real, attempt integer not null, detail text)""",
+    # jobs that are asked to stop while running
+    "create table stops (seq integer primary key, at real not null)",
+    # what a running body last said of itself
+    "create table progress (seq integer primary key, data text not null, at real not null)",
+    # a unique key is held by a job until it ends
+    "create table keys (key text primary key, seq integer not null) without rowid",
+    "create table chord_parts (cid text, idx integer, value blob not null, primary key (cid, idx)) without rowid",
+    """create table idempotency (token text, key text, fingerprint text not null, ids text not null, at real not null,
+        primary key (token, key)) without rowid""",
+    "create index idempotency_at on idempotency (at)",
+    "create table pauses (kind text, name text, at real not null, primary key (kind, name)) without rowid",
+    """create table workers (n integer primary key autoincrement, consumer text not null, host text not null,
+        pid integer not null, started_at real not null, threads integer not null, kind text not null,
+        queues text not null, tasks text not null, quiet integer not null default 0,
+        stop integer not null default 0)""",
+    # Huey's own key/value store: results under ids that are no job, and what users put there
+    "create table kv (key text primary key, value blob not null, expires_at real) without rowid",
+    # revocations: 'r:<job id>' and 'rt:<task>'
+    "create table marks (key text primary key, value blob not null) without rowid",
+    """create table locks (key text primary key, value blob not null, worker integer, expires_at real)
+        without rowid""",
+    "create table counters (key text primary key, value integer not null) without rowid",
+)
+
+
+def version_of(con: sqlite3.Connection) -> int:
+    """The schema version in the file, 0 for an empty one."""
+    if not con.execute("select 1 from sqlite_master where type = 'table' and name = 'meta'").fetchone():
+        return 0
+    row = con.execute("select value from meta where key = 'schema'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def prepare(con: sqlite3.Connection, path: str) -> None:
+    """Make or upgrade the tables, all in one transaction. Raises SchemaMismatch for a newer or foreign file."""
+    if version_of(con) == VERSION:
+        return
+    con.execute("begin immediate")
+    try:
+        found = version_of(con)  # another process may have been first
+        if found > VERSION:
+            raise SchemaMismatch(
+                f"{path} has schema version {found} and this Dewey knows {VERSION}: install the newer Dewey again"
+            )
+        if found == 0:
+            foreign = con.execute("select name from sqlite_master where type = 'table' limit 1").fetchone()
+            if foreign:
+                raise SchemaMismatch(
+                    f"{path} is another program's database (it has a table {foreign[0]!r}): name a new file in "
+                    "[storage] path"
+                )
+            for statement in DDL:
+                con.execute(statement)
+            con.execute("insert into meta values ('schema', ?)", (VERSION,))
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise

@@ -1,0 +1,391 @@
+"""The storage on SQLite: the contract of engine.job_storage, kept by one file and a folder of bells beside it.
+
+Life of a worker here: `register` (row, life file and bell), `turn` after turn, `close`. Life of a defer: `accept`
+gathers what several threads defer at the same time into one synced commit, then rings a sleeping worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine import clock, errors, liveness
+from engine.events import Event
+from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
+from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from engine.liveness import Bell, Life, Ringer
+from engine.on_sqlite import (
+    accepting,
+    booking,
+    crew,
+    housekeeping,
+    keyvalue,
+    looking,
+    rescuing,
+    turning,
+    verbs,
+)
+from engine.on_sqlite.database import Database
+from engine.on_sqlite.gate import CommitGate
+
+
+class SqliteStorage(JobStorage):
+    """One queue in one SQLite file."""
+
+    backend = "sqlite"
+
+    def __init__(
+        self, name: str = "dewey", path: Path | str = "queue.db", durable: bool = True, busy_s: float = 5.0,
+        result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0,
+    ) -> None:  # fmt: skip
+        super().__init__(name)
+        self.db = Database(path, durable, busy_s)
+        self.folder = Path(f"{self.db.path}-workers")
+        self.data = keyvalue.KeyValue(self.db)
+        self.result_ttl_s, self.failed_ttl_s = result_ttl_s, failed_ttl_s
+        self._ringer = Ringer(self.folder)
+        self._gate = CommitGate(self._commit_accept)
+        self._tokens: dict[int, int] = {}
+        self._looks = 0
+
+    # getting ready
+
+    def prepare(self) -> list[str]:
+        self.db.prepare()
+        return self.warnings()
+
+    def warnings(self) -> list[str]:
+        kind = filesystem_of(self.db.path)
+        if kind in ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"):
+            return [
+                f"the queue {self.db.path} is on a network filesystem ({kind}), where SQLite's locks do not hold"
+            ]
+        return []
+
+    def close(self) -> None:
+        self.db.close()
+
+    # accepting
+
+    def accept(
+        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
+    ) -> Acceptance:
+        acceptance = self._gate.pass_through((jobs, idempotency, max_pending))
+        fresh = sum(1 for a in acceptance.accepted if a.fresh)
+        if fresh:
+            self.wake(fresh)
+        return acceptance
+
+    def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """All requests in one commit; one that is refused takes only itself back."""
+        answers: list[Any] = []
+        with self.db.write("accept") as con:
+            for request in requests:
+                if len(requests) == 1:
+                    return [accepting.accept(con, *request)]
+                con.execute("savepoint one")
+                try:
+                    answers.append(accepting.accept(con, *request))
+                except errors.DeweyError as exc:
+                    con.execute("rollback to one")
+                    answers.append(exc)
+                con.execute("release one")
+        return answers
+
+    def wake(self, count: int = 1) -> None:
+        self._ringer.ring_workers(count)
+
+    # working
+
+    def register(self, registration: Registration) -> Life:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.db.write("work") as con:
+            n = con.execute(
+                "insert into workers (consumer, host, pid, started_at, threads, kind, queues, tasks) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    registration.consumer, registration.host, registration.pid, clock.now(), registration.threads,
+                    registration.kind, ",".join(registration.queues), ",".join(registration.tasks),
+                ),
+            ).lastrowid  # fmt: skip
+            assert n is not None
+            # Inside the transaction: a worker that others can see always has its life file.
+            return Life(self.folder, n)
+
+    def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
+        if not settlements:
+            with self.db.read() as con:  # an idle look costs no write lock
+                if not want or not turning.anything_ready(con, queues):
+                    return Turn([], frozenset(), False, turning.next_due(con), False)
+        with self.db.write("work") as con:
+            lost = (
+                turning.settle(con, settlements, self.result_ttl_s, self.failed_ttl_s)
+                if settlements
+                else frozenset()
+            )
+            turning.bring_due(con)
+            claims: list[Claim] = []
+            more = False
+            if want:
+                first = self._tokens.get(worker, worker << 32)
+                claims, more = turning.claim(con, worker, first, want, queues)
+                self._tokens[worker] = first + want
+            answer = Turn(claims, lost, more, turning.next_due(con), bool(claims) and keyvalue.any_marks(con))
+        if settlements:
+            self._ringer.ring_waiters()
+        return answer
+
+    def chord_results(self, cid: str) -> list[bytes]:
+        with self.db.read() as con:
+            return [
+                row[0]
+                for row in con.execute("select value from chord_parts where cid = ? order by idx", (cid,))
+            ]
+
+    def asked(self, worker: int) -> tuple[bool, bool]:
+        with self.db.read() as con:
+            return crew.asked(con, worker)
+
+    def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
+        with self.db.write("work") as con:
+            count = turning.give_back(con, claims)
+        self.wake(count)
+
+    # the living and the dead
+
+    def unregister(self, worker: int) -> None:
+        with self.db.write("work") as con:
+            con.execute("delete from workers where n = ?", (worker,))
+            con.execute("delete from locks where worker = ?", (worker,))
+
+    def beat(self, workers: Sequence[int], lease_s: float) -> None:
+        for n in workers:
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self.folder / f"{n}.life")
+
+    def slots(self, worker: int) -> list[liveness.Slot]:
+        return liveness.slots_of(self.folder, worker)
+
+    def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
+        corpse = liveness.Corpse(self.folder, dead.worker)
+        if not corpse.seize():
+            return []  # it lives, or another rescuer has it
+        try:
+            dead = dead._replace(running=dead.running | {s.token for s in self.slots(dead.worker)})
+            with self.db.write("work") as con:
+                running = rescuing.release(con, dead, max_deliveries, self.compose, self.failed_ttl_s)
+            corpse.bury()
+        finally:
+            corpse.leave()
+        self._ringer.ring_waiters()
+        self.wake(8)
+        return running
+
+    def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
+        found: list[str] = []
+        for n in self._missing(own):
+            with self.db.read() as con:
+                row = con.execute("select host, pid from workers where n = ?", (n,)).fetchone()
+            host, pid = row or ("an unknown host", 0)
+            found += self.bury(Dead(n, host, pid, frozenset(), True), max_deliveries)
+        return found
+
+    def _missing(self, own: Sequence[int]) -> list[int]:
+        """Workers that are dead by the look of their files; every so often also those whose file is gone."""
+        numbers = set(liveness.numbers(self.folder))
+        self._looks += 1
+        if self._looks % 20 == 1:
+            with self.db.read() as con:
+                numbers |= {row[0] for row in con.execute("select n from workers")}
+        return [n for n in sorted(numbers - set(own)) if not liveness.is_alive(self.folder, n)]
+
+    # verbs
+
+    def cancel(self, job_id: str) -> str | None:
+        with self.db.write("accept") as con:
+            job, _ = verbs.find(con, job_id)
+            verbs.cancel(con, job, self.compose, self.result_ttl_s)
+        self._ringer.ring_waiters()
+        return job.state
+
+    def stop_asked(self, seqs: Sequence[int]) -> set[int]:
+        with self.db.read() as con:
+            return looking.holder_of(con, seqs)
+
+    def put_progress(self, seq: int, data: str) -> None:
+        with self.db.write("work") as con:
+            con.execute("insert or replace into progress values (?, ?, ?)", (seq, data, clock.now()))
+
+    def progress_of(self, seq: int) -> str | None:
+        with self.db.read() as con:
+            row = con.execute("select data from progress where seq = ?", (seq,)).fetchone()
+        return row[0] if row else None
+
+    def retry(self, job_id: str, payload: bytes | None, retries: int) -> None:
+        with self.db.write("accept") as con:
+            verbs.retry(con, verbs.find(con, job_id)[0], payload, retries)
+        self.wake()
+
+    def forget(self, job_id: str) -> bool:
+        with self.db.write("accept") as con:
+            verbs.forget(con, verbs.find(con, job_id)[0])
+        return True
+
+    def pause(self, kind: str, name: str) -> None:
+        with self.db.write("accept") as con:
+            con.execute("insert or ignore into pauses values (?, ?, ?)", (kind, name, clock.now()))
+
+    def resume(self, kind: str, name: str) -> int:
+        with self.db.write("accept") as con:
+            con.execute("delete from pauses where kind = ? and name = ?", (kind, name))
+            count = verbs.unpark(con, kind, [name])
+        self.wake(count)
+        return count
+
+    def unpark_tasks(self, known: Sequence[str]) -> int:
+        with self.db.read() as con:
+            held = {row[0] for row in con.execute("select distinct name from parked where kind = 'unknown'")}
+        if not held & set(known):
+            return 0
+        with self.db.write("work") as con:
+            count = verbs.unpark(con, "unknown", sorted(held & set(known)))
+        self.wake(count)
+        return count
+
+    def pauses(self) -> set[tuple[str, str]]:
+        with self.db.read() as con:
+            return set(con.execute("select kind, name from pauses"))
+
+    # looking
+
+    def look(self, job_id: str) -> StoredJob | None:
+        with self.db.read() as con:
+            found = looking.look(con, job_id)
+        if found is None:
+            return None
+        job, token = found
+        if token is not None and job.worker is not None:
+            started = [s.started_at for s in self.slots(job.worker) if s.token == token]
+            job = job._replace(started_at=started[0] if started else None)
+            if not started:  # claimed in a batch, its body has not begun
+                job = job._replace(state="queued")
+        return job
+
+    def list_jobs(
+        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
+    ) -> list[StoredJob]:
+        with self.db.read() as con:
+            return looking.list_jobs(con, state, task, q, limit, before)
+
+    def counts(self) -> Counts:
+        with self.db.read() as con:
+            return looking.counts(con)
+
+    def queue_infos(self) -> list[QueueInfo]:
+        with self.db.read() as con:
+            return looking.queue_infos(con, clock.now())
+
+    def worker_infos(self) -> list[WorkerInfo]:
+        with self.db.read() as con:
+            return crew.infos(con, self.folder)
+
+    def ask_worker(self, worker: int, what: str) -> bool:
+        with self.db.write("accept") as con:
+            return con.execute(f"update workers set {what} = 1 where n = ?", (worker,)).rowcount == 1
+
+    def wait_ended(self, job_id: str, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        self.folder.mkdir(parents=True, exist_ok=True)
+        bell = Bell(self.folder / f"{uuid.uuid4().hex}.wait")
+        try:
+            while True:
+                if self.data.has(job_id) or self._has_ended(job_id):
+                    return True
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                bell.wait(min(left, 1.0))
+        finally:
+            bell.path.unlink(missing_ok=True)
+            bell.close()
+
+    def _has_ended(self, job_id: str) -> bool:
+        with self.db.read() as con:
+            return bool(
+                con.execute("select 1 from jobs join ended using (seq) where id = ?", (job_id,)).fetchone()
+            )
+
+    # keeping house and books
+
+    def keep_house(self, limit: int = 1000) -> bool:
+        with self.db.write("work") as con:
+            more = housekeeping.expire(con, clock.now(), limit)
+        self.db.checkpoint()
+        return more
+
+    def read_events(self, limit: int) -> list[Event]:
+        with self.db.read() as con:
+            return booking.read(con, limit, self.compose)
+
+    def delete_events(self, events: Sequence[Event]) -> None:
+        with self.db.write("work") as con:
+            con.executemany("delete from events where seq = ?", [(e.seq,) for e in events])
+
+    # what Huey asks of a storage
+
+    def queue_size(self) -> int:
+        with self.db.read() as con:
+            return con.execute(
+                "select (select count(*) from ready) + (select count(*) from parked)"
+            ).fetchone()[0]
+
+    def schedule_size(self) -> int:
+        with self.db.read() as con:
+            return con.execute("select count(*) from due").fetchone()[0]
+
+    def enqueued_items(self, limit: int | None = None) -> list[bytes]:
+        return self._payloads("ready r join jobs j using (seq) order by r.rank, r.seq", limit)
+
+    def scheduled_items(self, limit: int | None = None) -> list[bytes]:
+        return self._payloads("due d join jobs j using (seq) order by d.at, d.seq", limit)
+
+    def _payloads(self, source: str, limit: int | None) -> list[bytes]:
+        with self.db.read() as con:
+            rows = con.execute(f"select payload from {source} limit ?", (-1 if limit is None else limit,))
+            return [row[0] for row in rows]
+
+    def flush_queue(self) -> None:
+        self._flush("ready", "parked")
+
+    def flush_schedule(self) -> None:
+        self._flush("due")
+
+    def _flush(self, *places: str) -> None:
+        with self.db.write("accept") as con:
+            for place in places:
+                housekeeping.empty(con, place)
+
+    def flush_results(self) -> None:
+        with self.db.write("work") as con:
+            housekeeping.forget_ended(con)
+
+    def flush_counters(self) -> None:
+        with self.db.write("work") as con:
+            con.execute("delete from counters")
+
+
+def filesystem_of(path: str) -> str:
+    """The kind of filesystem that holds the path ('' where that cannot be told)."""
+    try:
+        with open("/proc/mounts", encoding="utf-8") as mounts:
+            rows = [line.split()[1:3] for line in mounts]
+    except OSError:
+        return ""
+    real = os.path.realpath(os.path.dirname(path) or ".")
+    fitting = [r for r in rows if real == r[0] or real.startswith(r[0].rstrip("/") + "/")]
+    return max(fitting, key=lambda r: len(r[0]))[1] if fitting else ""

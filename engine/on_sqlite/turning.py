@@ -1,0 +1,212 @@
+"""One turn of a worker: settle what was done, bring in what is due, claim what is next, in one transaction.
+
+The transaction holds, for each settlement whose claim still stands: the end of the claim, the result and final
+state (or the retry's instant), the next jobs of a pipeline, the chord's part and, with the last part, its callback,
+the freed unique key, and the event. A settlement whose claim is gone writes nothing: its token comes back in
+`lost`. If the process dies before the commit, the claims still stand and a rescuer returns the jobs; after it,
+they are settled. The commit is not synced: a lost one only runs the jobs again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from engine import clock, events
+from engine.jobs import ENDED, FAILED, PARKED, RELEASED, RETRYING, ChordPart, Claim, Settlement
+from engine.on_sqlite import accepting
+
+CLAIMED = """select ?, seq, id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries,
+    retry_delay_s, timeout_s, flags, chord, context, payload from jobs where seq = ?"""
+EVENT = "insert into events (job, kind, token, at, started_at, attempt, detail) values (?, ?, ?, ?, ?, ?, ?)"
+DUE_STEP = 1000  # due jobs moved by one turn: bounds how long the write lock is held
+
+
+# settling
+
+
+def settle(
+    con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: float, failed_ttl_s: float
+) -> frozenset[int]:
+    """Write every settlement whose claim still stands; the tokens of the others."""
+    tokens = [s.claim.token for s in settlements]
+    marks = ",".join("?" * len(tokens))
+    held = {row[0] for row in con.execute(f"select token from claims where token in ({marks})", tokens)}
+    con.executemany("delete from claims where token = ?", [(t,) for t in held])
+    standing = [s for s in settlements if s.claim.token in held]
+    ended = [s for s in standing if s.outcome in ENDED]
+    con.executemany(
+        "insert or replace into ended values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                s.claim.seq, s.outcome, attempts(s), s.started_at, s.finished_at, s.claim.token >> 32,
+                (s.finished_at or 0) + (failed_ttl_s if s.outcome == FAILED else ttl_s), s.result,
+            )
+            for s in ended
+        ],
+    )  # fmt: skip
+    for s in standing:
+        if s.outcome not in ENDED:
+            move(con, s)
+        if s.next_jobs:
+            accepting.insert_many(con, s.next_jobs)
+        if s.others:
+            con.executemany(
+                "insert or replace into kv values (?, ?, ?)",
+                [(k, v, (s.finished_at or 0) + ttl_s) for k, v in s.others],
+            )
+        if s.chord_part:
+            add_chord_part(con, s.chord_part)
+    end_extras(con, ended)
+    con.executemany(
+        EVENT,
+        [
+            (s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail)
+            for s in standing
+        ],
+    )
+    return frozenset(tokens) - held
+
+
+def attempts(s: Settlement) -> int:
+    """How many attempts have ended, this one with them if its body ran to an end."""
+    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, PARKED))
+
+
+def move(con: sqlite3.Connection, s: Settlement) -> None:
+    """Put a job that has not ended where it waits next."""
+    claim = s.claim
+    if s.outcome == RETRYING:
+        con.execute(
+            "update jobs set attempt = ?, retries = ?, retry_delay_s = ?, eta = ? where seq = ?",
+            (attempts(s), s.retries, s.retry_delay_s, s.eta, claim.seq),
+        )
+    if s.outcome == PARKED:
+        con.execute(
+            "insert into parked values (?, ?, ?, ?)", (claim.seq, s.reason, claim.task, s.finished_at)
+        )
+    elif s.eta is not None and s.eta > clock.now():
+        con.execute("insert into due values (?, ?)", (s.eta, claim.seq))
+    else:
+        con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
+
+
+def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
+    """Count a member once, whatever is redelivered; the last one accepts the callback."""
+    if con.execute("select 1 from jobs where id = ?", (part.callback.id,)).fetchone():
+        return  # the callback came to life before: this member ran again after its chord was complete
+    con.execute("insert or ignore into chord_parts values (?, ?, ?)", (part.cid, part.index, part.value))
+    count = con.execute("select count(*) from chord_parts where cid = ?", (part.cid,)).fetchone()[0]
+    if count == part.size:
+        accepting.insert(con, part.callback)
+
+
+def end_extras(con: sqlite3.Connection, ended: Sequence[Settlement]) -> None:
+    """Free what lived as long as the job: its unique key, its revocation, a stop that was asked, a chord's parts."""
+    for table, column, values in (
+        ("chord_parts", "cid", [s.claim.chord for s in ended if s.claim.chord]),
+        ("marks", "key", [f"r:{s.claim.id}" for s in ended]),
+        ("keys", "seq", [s.claim.seq for s in ended]),
+        ("stops", "seq", [s.claim.seq for s in ended]),
+    ):
+        if values and con.execute(f"select 1 from {table} limit 1").fetchone():
+            con.executemany(f"delete from {table} where {column} = ?", [(v,) for v in values])
+
+
+# claiming
+
+
+def bring_due(con: sqlite3.Connection) -> None:
+    """Move what is due to where it may be claimed, soonest first."""
+    rows = con.execute(
+        "select at, seq from due where at <= ? order by at, seq limit ?", (clock.now(), DUE_STEP)
+    ).fetchall()
+    if rows:
+        con.executemany("delete from due where at = ? and seq = ?", rows)
+        con.executemany(
+            "insert into ready select queue, -priority, seq from jobs where seq = ?",
+            [(seq,) for _, seq in rows],
+        )
+
+
+def next_due(con: sqlite3.Connection) -> float | None:
+    """The instant of the soonest scheduled job."""
+    row = con.execute("select at from due order by at limit 1").fetchone()
+    return row[0] if row else None
+
+
+def queues_to_serve(con: sqlite3.Connection, wanted: Sequence[str]) -> list[str]:
+    """`wanted` with `*` replaced by every queue that has waiting jobs and no name in it (a skip scan)."""
+    if "*" not in wanted:
+        return list(wanted)
+    names: list[str] = []
+    row = con.execute("select queue from ready order by queue limit 1").fetchone()
+    while row:
+        names.append(row[0])
+        row = con.execute("select queue from ready where queue > ? order by queue limit 1", row).fetchone()
+    star = [name for name in names if name not in wanted]
+    at = wanted.index("*")
+    return [*wanted[:at], *star, *wanted[at + 1 :]]
+
+
+def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
+    """Whether a turn would find something to claim; needs no write lock."""
+    due = next_due(con)
+    if due is not None and due <= clock.now():
+        return True
+    if "*" in wanted:
+        return bool(queues_to_serve(con, wanted))
+    return any(
+        con.execute("select 1 from ready where queue = ? limit 1", (name,)).fetchone() for name in wanted
+    )
+
+
+def claim(
+    con: sqlite3.Connection, worker: int, first_token: int, want: int, wanted: Sequence[str]
+) -> tuple[list[Claim], bool]:
+    """Claim up to `want` jobs by priority and age; parks what is paused when it is met. Also: whether more waits."""
+    paused = set(con.execute("select kind, name from pauses"))
+    claims: list[Claim] = []
+    now = clock.now()
+    for queue in queues_to_serve(con, wanted):
+        while len(claims) < want:
+            rows = con.execute(
+                "select queue, rank, seq from ready where queue = ? order by rank, seq limit ?",
+                (queue, want - len(claims)),
+            ).fetchall()
+            if not rows:
+                break
+            con.executemany("delete from ready where queue = ? and rank = ? and seq = ?", rows)
+            token = first_token + len(claims)
+            taken = [
+                Claim._make(con.execute(CLAIMED, (token + i, row[2])).fetchone())
+                for i, row in enumerate(rows)
+            ]
+            claims += park_paused(con, taken, paused) if paused else taken
+    con.executemany("insert into claims values (?, ?, ?, ?)", [(c.token, c.seq, worker, now) for c in claims])
+    more = len(claims) == want and anything_ready(con, wanted)
+    return claims, more
+
+
+def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[str, str]]) -> list[Claim]:
+    """Set aside what is paused, visibly; the rest may run."""
+    kept: list[Claim] = []
+    for c in taken:
+        for kind, name in (("queue", c.queue), ("task", c.task)):
+            if (kind, name) in paused:
+                con.execute("insert into parked values (?, ?, ?, ?)", (c.seq, kind, name, clock.now()))
+                con.execute(EVENT, (c.seq, events.PARKED, c.token, clock.now(), None, c.attempt, None))
+                break
+        else:
+            kept.append(c)
+    return kept
+
+
+def give_back(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
+    """Return claims whose body never started; how many still stood."""
+    count = 0
+    for c in claims:
+        if con.execute("delete from claims where token = ?", (c.token,)).rowcount:
+            con.execute("insert into ready values (?, ?, ?)", (c.queue, -c.priority, c.seq))
+            count += 1
+    return count

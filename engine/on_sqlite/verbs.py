@@ -1,0 +1,97 @@
+"""What people do to jobs by hand: cancel, retry, forget, pause, resume. Each is one conditional transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from engine import clock, errors, events
+from engine.jobs import CANCELED, ENDED, RETRYING, Claim
+from engine.on_sqlite import looking, turning
+
+
+def find(con: sqlite3.Connection, job_id: str) -> tuple[looking.StoredJob, int | None]:
+    """The job as it stands, or UnknownJob."""
+    found = looking.look(con, job_id)
+    if found is None:
+        raise errors.UnknownJob(job_id)
+    return found
+
+
+def leave_place(con: sqlite3.Connection, job: looking.StoredJob) -> None:
+    """Take a waiting job out of the place where it stands."""
+    if job.place == "ready":
+        con.execute(
+            "delete from ready where queue = ? and rank = ? and seq = ?", (job.queue, -job.priority, job.seq)
+        )
+    elif job.place == "due":
+        con.execute("delete from due where at = ? and seq = ?", (job.eta, job.seq))
+    else:
+        con.execute(f"delete from {job.place} where seq = ?", (job.seq,))
+
+
+def claim_for_verb(con: sqlite3.Connection, job: looking.StoredJob) -> Claim:
+    """Hold a waiting job for the rest of this transaction, so that it ends as any other job does."""
+    token = -job.seq
+    leave_place(con, job)
+    con.execute("insert into claims values (?, ?, 0, ?)", (token, job.seq, clock.now()))
+    return Claim._make(con.execute(turning.CLAIMED, (token, job.seq)).fetchone())
+
+
+def cancel(con: sqlite3.Connection, job: looking.StoredJob, compose: Any, ttl_s: float) -> None:
+    """End a waiting job as canceled; ask a running one to stop. `compose` composes the end."""
+    if job.state in ENDED:
+        raise errors.StateConflict(job.id, "cancel", job.state)
+    if job.place == "claims":
+        con.execute("insert or ignore into stops values (?, ?)", (job.seq, clock.now()))
+        return
+    claim = claim_for_verb(con, job)
+    turning.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)
+
+
+def retry(con: sqlite3.Connection, job: looking.StoredJob, payload: bytes | None, retries: int) -> None:
+    """Queue an ended or retrying job again."""
+    if job.state not in ENDED and job.state != RETRYING:
+        raise errors.StateConflict(job.id, "retry", job.state)
+    key = con.execute("select unique_key from jobs where seq = ?", (job.seq,)).fetchone()[0]
+    if key is not None:
+        holder = con.execute(
+            "select jobs.id from keys join jobs on jobs.seq = keys.seq where key = ? and keys.seq != ?",
+            (key, job.seq),
+        ).fetchone()
+        if holder:
+            raise errors.UniqueConflict(key, holder[0])
+        con.execute("insert or ignore into keys values (?, ?)", (key, job.seq))
+    leave_place(con, job)
+    con.execute(
+        "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, deliveries = 0, "
+        "payload = coalesce(?, payload) where seq = ?",
+        (job.attempt, retries, payload, job.seq),
+    )
+    con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
+    con.execute(turning.EVENT, (job.seq, events.RETRIED, 0, clock.now(), None, job.attempt, None))
+
+
+def forget(con: sqlite3.Connection, job: looking.StoredJob) -> None:
+    """Remove an ended job."""
+    if job.state not in ENDED:
+        raise errors.StateConflict(job.id, "delete", job.state)
+    for table in ("ended", "jobs"):
+        con.execute(f"delete from {table} where seq = ?", (job.seq,))
+    con.execute("delete from events where job = ?", (job.seq,))
+
+
+def unpark(con: sqlite3.Connection, kind: str, names: Sequence[str]) -> int:
+    """Queue again what was parked for these reasons."""
+    count = 0
+    for name in names:
+        rows = con.execute("select seq from parked where kind = ? and name = ?", (kind, name)).fetchall()
+        con.executemany("delete from parked where seq = ?", rows)
+        con.executemany("insert into ready select queue, -priority, seq from jobs where seq = ?", rows)
+        con.executemany(
+            "insert into events (job, kind, token, at, attempt) values (?, 'unparked', 0, ?, 0)",
+            [(seq, clock.now()) for (seq,) in rows],
+        )
+        count += len(rows)
+    return count

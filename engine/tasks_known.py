@@ -1,0 +1,86 @@
+"""The registered tasks by name: short while it is unique, full always."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from huey.api import PeriodicTask, Task
+
+from engine import errors
+from engine.jobs import TaskInfo
+from engine.signature import Signature
+from engine.wrapper import OPTIONS
+
+HUEYS_OPTIONS = ("retries", "retry_delay", "retry_backoff", "priority", "expires", "timeout")
+
+
+class KnownTasks:
+    """Looks into Huey's registry, which grows while task files are imported."""
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+        self._size = -1
+        self._by_name: dict[str, list[type[Task]]] = {}
+
+    def _names(self) -> dict[str, list[type[Task]]]:
+        registry = self._huey._registry._registry
+        if len(registry) != self._size:
+            by_name: dict[str, list[type[Task]]] = {}
+            for qualname, cls in registry.items():
+                by_name.setdefault(qualname, []).append(cls)
+                by_name.setdefault(cls.__name__, []).append(cls)
+            self._by_name, self._size = by_name, len(registry)
+        return self._by_name
+
+    def all(self) -> list[type[Task]]:
+        """Every registered task, by name."""
+        return [cls for _, cls in sorted(self._huey._registry._registry.items())]
+
+    def find(self, name: str) -> type[Task]:
+        """The task with this short or full name. Raises UnknownTask, AmbiguousTask."""
+        found = self._names().get(name)
+        if not found:
+            raise errors.UnknownTask(name, list(self._names()))
+        if len(found) > 1:
+            raise errors.AmbiguousTask(name, [self.full(cls) for cls in found])
+        return found[0]
+
+    def full(self, cls: type[Task]) -> str:
+        """module.name"""
+        return str(self._huey._registry.task_to_string(cls))
+
+    def qualname(self, name: str) -> str:
+        """The full name for a short or full one."""
+        return self.full(self.find(name))
+
+    def short(self, qualname: str) -> str:
+        """What a task is called where there is no doubt; a task that is no longer known keeps its last part."""
+        name = qualname.rpartition(".")[2]
+        return qualname if len(self._names().get(name, ())) > 1 else name
+
+    def signature(self, cls: type[Task]) -> Signature:
+        """The signature that calls of the task are held to."""
+        found = self._huey.composer.signature(self.full(cls))
+        assert found is not None  # it is registered
+        return found
+
+    def info(self, cls: type[Task], paused: set[str]) -> TaskInfo:
+        """What people are shown of a task."""
+        signature = self.signature(cls)
+        options = {name: getattr(cls, f"default_{name}") for name in HUEYS_OPTIONS}
+        options |= {name: plain(getattr(cls, name)) for name in OPTIONS if hasattr(cls, name)}
+        return TaskInfo(
+            name=self.short(self.full(cls)), qualname=self.full(cls), doc=inspect.cleandoc(cls.__doc__ or ""),
+            parameters=signature.parameters, options={k: v for k, v in options.items() if v},
+            paused=self.full(cls) in paused, periodic=issubclass(cls, PeriodicTask),
+        )  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """An option as text or number."""
+    return (
+        value
+        if isinstance(value, (str, int, float, bool, type(None)))
+        else getattr(value, "__name__", repr(value))
+    )

@@ -1,0 +1,160 @@
+"""One worker process of a consumer: registers, runs its threads over one desk, and ends cleanly or not at all.
+
+Thread workers: one unit with all threads. Process workers: one unit a worker, its body in the main thread, so that a
+timeout's alarm can interrupt it. A unit of either kind may carry the scheduler and the keeper.
+
+Ending: a signal sets the stop flag and rings the bell; bodies end; the desk gives back what has not begun and commits
+what is finished; the registration is taken back. Whatever ends it otherwise is the parent's business (engine.consumer).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from huey.consumer import Worker, WorkerRecycle
+
+from engine import crew, liveness
+from engine.desk import Desk
+
+logger = logging.getLogger("dewey.consumer")
+RECYCLE = 75  # exit code: asks the parent for a fresh process (EX_TEMPFAIL)
+KEEP_HOUSE_S = 5.0
+PR_SET_PDEATHSIG = 1
+
+
+class Plan(NamedTuple):
+    """What a unit is to run."""
+
+    name: str
+    workers: int
+    in_main: bool  # the (only) worker runs in the main thread
+    keeps: bool  # carries the scheduler and the keeper
+    queues: tuple[str, ...]
+    consumer: str  # id shared by the units of one consumer
+    kind: str
+
+
+class DeskWorker(Worker):
+    """Huey's worker; the desk blocks and wakes, so nothing is polled."""
+
+    def sleep(self) -> None:
+        self.stop_flag.wait(0.05)  # only after an error; Huey would back off up to ten seconds
+
+
+class StopFlag(threading.Event):
+    """Set by a signal handler, seen by Huey's loops."""
+
+
+def die_with_parent(parent: int) -> None:
+    """The kernel kills this process when its parent dies, however that happens."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
+    """Run until told to stop; the exit code. `report(n)` tells the parent the worker's number."""
+    huey = consumer.huey
+    stop = StopFlag()
+    tasks: Sequence[str] = sorted(huey._registry._registry)
+    life = crew.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
+    desk = huey.desk = Desk(huey.storage, life, plan.queues)
+    report(life.n)
+
+    def on_signal(signum: int, frame: Any) -> None:
+        stop.set()
+        desk.ask_stop()
+
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, consumer.signals)
+    if stop.is_set():
+        desk.ask_stop()
+    huey.storage.unpark_tasks(tasks)
+
+    helpers: list[threading.Thread] = []
+    if plan.keeps:
+        helpers.append(start("Keeper", keep_house, huey.storage, stop))
+        if consumer.periodic and plan.workers >= 0:
+            helpers.append(start("Scheduler", run_process, consumer, consumer.make_scheduler(stop), stop))
+    threads = []
+    recycled = False
+    if plan.in_main:
+        recycled = run_process(consumer, consumer.make_worker(stop), stop)
+    else:
+        threads = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(plan.workers)]
+        while not stop.wait(0.5):
+            answer_wishes(huey.storage, life.n, desk, stop)
+    desk.stop()
+    for thread in threads:
+        thread.join()
+    if not desk.drain(time.monotonic() + 5.0):
+        return 1  # what could not be committed is still claimed: the parent returns it
+    huey.storage.unregister(life.n)
+    life.close()
+    return RECYCLE if recycled else 0
+
+
+def start(name: str, target: Callable[..., Any], *args: Any) -> threading.Thread:
+    """A named daemon thread."""
+    thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+def run_worker(consumer: Any, stop: StopFlag) -> None:
+    """One worker thread; a fresh worker after Huey's max_tasks."""
+    while run_process(consumer, consumer.make_worker(stop), stop):
+        logger.info("a worker starts afresh after %s tasks", consumer.max_tasks)
+
+
+def run_process(consumer: Any, process: Any, stop: StopFlag) -> bool:
+    """Huey's loop around a worker or scheduler, which nothing but the stop flag ends; True when it asks for a fresh one."""
+    process.initialize()
+    try:
+        while not stop.is_set():
+            try:
+                process.loop()
+            except WorkerRecycle:
+                return True
+            except Exception:
+                logger.exception("%s met an error and goes on", process.process_name)
+                stop.wait(0.1)
+        return False
+    finally:
+        process.shutdown()
+
+
+def answer_wishes(storage: Any, n: int, desk: Desk, stop: StopFlag) -> None:
+    """Be quiet or stop when the monitor asked for it."""
+    try:
+        desk.quiet, wants_stop = storage.asked(n)
+    except Exception:
+        return  # the storage is away: nobody can have asked
+    if wants_stop:
+        stop.set()
+        desk.ask_stop()
+
+
+def keep_house(storage: Any, stop: StopFlag) -> None:
+    """Remove what has expired, a little at a time, and move the WAL into the file."""
+    while not stop.wait(KEEP_HOUSE_S):
+        try:
+            while storage.keep_house() and not stop.is_set():
+                time.sleep(0.05)  # let others write in between
+        except Exception as exc:
+            logger.warning("keeping house: %s", exc)
+
+
+def running_of(folder: Any, n: int) -> list[liveness.Slot]:
+    """What a unit runs now, read from outside."""
+    return liveness.slots_of(folder, n)
