@@ -1,0 +1,87 @@
+"""Access: the one door to accounts, sessions, tokens, the audit and the CSRF proofs of one access database.
+
+Order: built from settings without touching the disk; `first_start` makes the first admin and the first token;
+then used from any number of threads and processes. Ending: each thread (a web thread after each request)
+calls `close`, which ends its connection only; the next use opens another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from monitor.access.accounts import ADMIN, Accounts
+from monitor.access.audit import Audit
+from monitor.access.csrf import Csrf
+from monitor.access.database import Database
+from monitor.access.sessions import Sessions
+from monitor.access.throttle import Throttle
+from monitor.access.tokens import SCOPES, Tokens
+
+FIRST_ACCOUNT, FIRST_TOKEN = "admin", "first"
+
+
+@dataclass(frozen=True)
+class FirstSecrets:
+    """What the first start made, to be told once: an admin's name and password, a token's name and secret."""
+
+    account: str
+    password: str = field(repr=False)
+    token: str
+    secret: str = field(repr=False)
+
+
+class Access:
+    """Who may enter. `database_url` is `sqlite:///FILE`; `login_attempts` is failures per 15 minutes.
+
+    Raises ValueError for another kind of URL; the disk is first touched at the first use.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        session_hours: float = 12,
+        login_attempts: int = 10,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = Database(database_url)
+        self.accounts = Accounts(self._database, Throttle(self._database, login_attempts, clock), clock)
+        self.sessions = Sessions(self._database, session_hours, clock)
+        self.tokens = Tokens(self._database, clock)
+        self.audit = Audit(self._database, clock)
+        self.csrf = Csrf(self._database)
+
+    def prepare(self) -> None:
+        """Make, check and migrate the file now: a start fails here, in words. Raises AccessUnavailable."""
+        self._database.prepare()
+
+    def first_start(self) -> FirstSecrets | None:
+        """Make an admin and a token if there is no account yet; of several processes one alone does."""
+        if self.accounts.exist():
+            return None
+        with self.transaction():
+            if self.accounts.exist():
+                return None
+            account, password = self.accounts.create(FIRST_ACCOUNT, ADMIN)
+            taken = {token.name.lower() for token in self.tokens.list()}
+            names = itertools.chain([FIRST_TOKEN], (f"{FIRST_TOKEN}-{n}" for n in itertools.count(2)))
+            token, secret = self.tokens.create(next(name for name in names if name not in taken), SCOPES)
+        assert password is not None
+        return FirstSecrets(account.name, password, token.name, secret)
+
+    def csrf_secret(self) -> bytes:
+        """The 32 bytes of this installation, made once."""
+        return self.csrf.secret()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All changes within and their audit line, or none. Keep it short: it holds the write lock."""
+        with self._database.writing():
+            yield
+
+    def close(self) -> None:
+        """End this thread's connection; the next use opens another."""
+        self._database.close()

@@ -1,0 +1,179 @@
+"""Accounts: the people who may enter, and what each may do.
+
+Order: created with a role and a password (given, or made and told once); authenticated at log-in, through the
+throttle and at the price of exactly one scrypt; changed or removed by an admin. A new password ends the
+account's sessions. Ending: the last admin can neither be removed nor demoted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import IntegrityError, SqliteDatabase
+
+from monitor.access import passwords
+from monitor.access.database import Database
+from monitor.access.errors import AccountExists, InvalidInput, LastAdmin, UnknownAccount
+from monitor.access.schema import ACCOUNTS, SESSIONS
+from monitor.access.text import checked_name, possible_name
+from monitor.access.throttle import Throttle
+
+ADMIN, VIEWER = "admin", "viewer"
+ROLES = (ADMIN, VIEWER)
+
+A = ACCOUNTS.c
+PUBLIC = (A.id, A.name, A.role, A.created_at, A.last_login_at, A.password_version)
+PASSWORD = (A.password_digest, A.password_salt, A.scrypt_n, A.scrypt_r, A.scrypt_p)
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person. `role` is admin or viewer; times are UTC epoch seconds."""
+
+    id: int
+    name: str
+    role: str
+    created_at: float
+    last_login_at: float | None
+    password_version: int  # rises with each change
+
+    @property
+    def is_admin(self) -> bool:
+        """May this account change anything? A viewer sees everything and changes nothing."""
+        return self.role == ADMIN
+
+
+class Accounts:
+    """All accounts, found whatever the case of a name's letters. All methods raise AccessUnavailable."""
+
+    def __init__(self, database: Database, throttle: Throttle, clock: Callable[[], float]) -> None:
+        self._database, self._throttle, self._clock = database, throttle, clock
+
+    def create(self, name: str, role: str, password: str | None = None) -> tuple[Account, str | None]:
+        """A new account and, if no password was given, the one that was made for it: it is not told again.
+
+        Raises InvalidInput, AccountExists.
+        """
+        checked_name("account name", name), _checked_role(role)
+        given = password if password is None else passwords.checked(password)
+        password = given or passwords.made()
+        row = dict(name=name, role=role, created_at=self._clock(), **_columns(passwords.hashed(password)))
+        with self._database.writing() as db:
+            try:
+                ACCOUNTS.insert(**row).execute(db)
+            except IntegrityError:
+                raise AccountExists(name) from None
+            return _found(db, name), None if given else password
+
+    def set_password(self, name: str, password: str | None = None) -> str | None:
+        """Change a password, end the account's sessions, lift its throttle. Returns the password it made.
+
+        Raises InvalidInput, UnknownAccount.
+        """
+        given = password if password is None else passwords.checked(password)
+        password = given or passwords.made()
+        columns = _columns(passwords.hashed(password))
+        with self._database.writing() as db:
+            account = _found(db, name)
+            mine = A.id == account.id
+            ACCOUNTS.update(password_version=A.password_version + 1, **columns).where(mine).execute(db)
+            SESSIONS.delete().where(SESSIONS.c.account_id == account.id).execute(db)
+            self._throttle.forgive(account.name)
+        return None if given else password
+
+    def authenticate(self, name: str, password: str, address: str) -> Account | None:
+        """The account, or None: the same answer at the same price for an unknown name and a wrong password.
+
+        Raises TooManyAttempts before anything is hashed.
+        """
+        self._throttle.admit(address, name)
+        known = self._credentials(name)
+        if not passwords.matches(password, known.hash if known else None) or known is None:
+            return None
+        changes: dict[str, Any] = {"last_login_at": self._clock()}
+        if known.hash.cost != passwords.COST:
+            changes.update(_columns(passwords.hashed(password)))
+        with self._database.writing() as db:
+            # Hashing takes its time: meanwhile the password may have been changed, or the account removed.
+            same = (A.id == known.id) & (A.password_version == known.password_version)
+            if not ACCOUNTS.update(**changes).where(same).execute(db):
+                return None
+            self._throttle.forgive(name, address)
+            return _found(db, name)
+
+    def get(self, name: str) -> Account:
+        """The account of this name. Raises UnknownAccount."""
+        with self._database.reading() as db:
+            return _found(db, name)
+
+    def list(self) -> tuple[Account, ...]:
+        """All accounts, by name."""
+        with self._database.reading() as db:
+            return tuple(Account(**row) for row in ACCOUNTS.select(*PUBLIC).order_by(A.name).execute(db))
+
+    def exist(self) -> bool:
+        """Is there any account?"""
+        with self._database.reading() as db:
+            return bool(ACCOUNTS.select(A.id).exists(db))
+
+    def set_role(self, name: str, role: str) -> Account:
+        """Change a role; it counts from the next request. Raises InvalidInput, UnknownAccount, LastAdmin."""
+        _checked_role(role)
+        with self._database.writing() as db:
+            account = _found(db, name)
+            if role != ADMIN:
+                _protect_last_admin(db, account)
+            ACCOUNTS.update(role=role).where(A.id == account.id).execute(db)
+            return _found(db, name)
+
+    def remove(self, name: str) -> None:
+        """Remove an account and its sessions. Raises UnknownAccount, LastAdmin."""
+        with self._database.writing() as db:
+            account = _found(db, name)
+            _protect_last_admin(db, account)
+            ACCOUNTS.delete().where(A.id == account.id).execute(db)
+
+    def _credentials(self, name: str) -> _Credentials | None:
+        query = ACCOUNTS.select(A.id, A.password_version, *PASSWORD).where(A.name == possible_name(name))
+        with self._database.reading() as db:
+            row = query.tuples().get(db)
+        if row is None:
+            return None
+        account_id, version, digest, salt, *cost = row
+        return _Credentials(account_id, version, passwords.Hash(digest, salt, passwords.Cost(*cost)))
+
+
+@dataclass(frozen=True)
+class _Credentials:
+    """What a log-in is checked against."""
+
+    id: int
+    password_version: int
+    hash: passwords.Hash
+
+
+def _found(db: SqliteDatabase, name: str) -> Account:
+    row = ACCOUNTS.select(*PUBLIC).where(A.name == possible_name(name)).get(db)
+    if row is None:
+        raise UnknownAccount(name, [name for (name,) in ACCOUNTS.select(A.name).tuples().execute(db)])
+    return Account(**row)
+
+
+def _protect_last_admin(db: SqliteDatabase, account: Account) -> None:
+    # Within the caller's transaction, which holds the write lock: two admins cannot remove each other.
+    if account.is_admin and ACCOUNTS.select().where(A.role == ADMIN).count(db) == 1:
+        raise LastAdmin(account.name)
+
+
+def _checked_role(role: str) -> str:
+    if role not in ROLES:
+        raise InvalidInput("role", " or ".join(ROLES), repr(role[:100]))
+    return role
+
+
+def _columns(hashed: passwords.Hash) -> dict[str, Any]:
+    cost = hashed.cost
+    values = (hashed.digest, hashed.salt, cost.n, cost.r, cost.p)
+    return {column.name: value for column, value in zip(PASSWORD, values, strict=True)}

@@ -1,0 +1,106 @@
+"""The tables of access.db, where each is documented, and the steps that bring an older file up to date.
+
+`MIGRATIONS[n]` turns schema n into schema n + 1; a new file takes all of them. A step that was released is
+never edited, so that every file in the world has walked the same way. Times are UTC epoch seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peewee import Table
+
+# Statements, run in one transaction together with the new version number.
+Migration = Sequence[str]
+
+ACCESS_SCHEMA = Table("access_schema")
+ACCOUNTS = Table("accounts")
+SESSIONS = Table("sessions")
+TOKENS = Table("tokens")
+AUDIT = Table("audit")
+SECRETS = Table("secrets")
+ATTEMPTS = Table("attempts")
+
+MIGRATIONS: Sequence[Migration] = (
+    (
+        # People. Ids are never used again (AUTOINCREMENT): what outlives an account finds no new owner.
+        # NOCASE: no `Admin` beside `admin` in the audit, and a phone's capital letter locks nobody out.
+        # password_version rises with every change of the password; a session of an older one is void.
+        """
+        CREATE TABLE accounts (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+            role TEXT NOT NULL CHECK (role IN ('admin', 'viewer')),
+            password_digest BLOB NOT NULL,
+            password_salt BLOB NOT NULL,
+            scrypt_n INTEGER NOT NULL,
+            scrypt_r INTEGER NOT NULL,
+            scrypt_p INTEGER NOT NULL,
+            password_version INTEGER NOT NULL DEFAULT 1,
+            created_at REAL NOT NULL,
+            last_login_at REAL
+        )
+        """,
+        # Logged-in browsers. digest: SHA-256 of the cookie's value, which itself is never stored.
+        """
+        CREATE TABLE sessions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            digest BLOB NOT NULL UNIQUE,
+            account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
+            password_version INTEGER NOT NULL,
+            created_at REAL NOT NULL,
+            expires_at REAL NOT NULL,
+            last_seen_at REAL NOT NULL,
+            address TEXT NOT NULL,
+            agent TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX sessions_by_account ON sessions (account_id)",
+        "CREATE INDEX sessions_by_expiry ON sessions (expires_at)",
+        # Programs. digest: SHA-256 of the secret. scopes: names, joined by commas. A revoked token is gone.
+        """
+        CREATE TABLE tokens (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+            digest BLOB NOT NULL UNIQUE,
+            scopes TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            last_used_at REAL
+        )
+        """,
+        # What people and programs did. count: how many jobs (or other things) it touched.
+        """
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at REAL NOT NULL,
+            who TEXT NOT NULL,
+            source TEXT NOT NULL CHECK (source IN ('web', 'api', 'operator')),
+            address TEXT NOT NULL,
+            action TEXT NOT NULL,
+            target TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            detail TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX audit_by_who ON audit (who, id)",
+        "CREATE INDEX audit_by_action ON audit (action, id)",
+        """
+        CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit
+        BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END
+        """,
+        # Keys of this installation: 'csrf' (32 bytes).
+        "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        # Log-ins that failed or are still being checked; rows live for the throttle's window.
+        """
+        CREATE TABLE attempts (
+            id INTEGER PRIMARY KEY,
+            at REAL NOT NULL,
+            address TEXT NOT NULL,
+            account TEXT NOT NULL COLLATE NOCASE
+        )
+        """,
+        "CREATE INDEX attempts_by_time ON attempts (at)",
+        "CREATE INDEX attempts_by_address ON attempts (address, at)",
+        "CREATE INDEX attempts_by_account ON attempts (account, at)",
+    ),
+)

@@ -1,0 +1,120 @@
+"""Sessions: browsers that have logged in.
+
+Order: started for an account that has just been authenticated; found by the cookie's value at each request,
+which pushes the end further off (written at most once a minute); ended by log-out, log-out everywhere, a new
+password, the account's removal, or time. Only the SHA-256 of the cookie's value is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import Expression, Select, SqliteDatabase
+
+from monitor.access.accounts import PUBLIC, Account
+from monitor.access.database import Database
+from monitor.access.errors import AccountChanged
+from monitor.access.schema import ACCOUNTS, SESSIONS
+from monitor.access.text import bounded
+
+COOKIE_BYTES = 32
+AGENT_LENGTH, ADDRESS_LENGTH = 200, 64
+TOUCH_EVERY_S = 60.0
+
+A, S = ACCOUNTS.c, SESSIONS.c
+OWN = (S.id, S.created_at, S.expires_at, S.last_seen_at, S.address, S.agent)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A logged-in browser. `account` is as it is now, role included; times are UTC epoch seconds."""
+
+    id: int
+    account: Account
+    created_at: float
+    expires_at: float
+    last_seen_at: float
+    address: str
+    agent: str
+
+
+class Sessions:
+    """All sessions, each of `hours` since it was last seen. All methods raise AccessUnavailable."""
+
+    def __init__(self, database: Database, hours: float, clock: Callable[[], float]) -> None:
+        self._database, self._lifetime_s, self._clock = database, hours * 3600, clock
+
+    def start(self, account: Account, address: str, agent: str) -> str:
+        """A new session; returns the cookie's value (43 characters), which is told only here.
+
+        Raises AccountChanged if the account was removed, or its password changed, since it was authenticated.
+        """
+        cookie, now = secrets.token_urlsafe(COOKIE_BYTES), self._clock()
+        with self._database.writing() as db:
+            self._purge(db, now)
+            unchanged = (A.id == account.id) & (A.password_version == account.password_version)
+            if not ACCOUNTS.select(A.id).where(unchanged).exists(db):
+                raise AccountChanged(account.name)
+            SESSIONS.insert(
+                digest=_digest(cookie),
+                account_id=account.id,
+                password_version=account.password_version,
+                created_at=now,
+                expires_at=now + self._lifetime_s,
+                last_seen_at=now,
+                address=bounded(address, ADDRESS_LENGTH),
+                agent=bounded(agent, AGENT_LENGTH),
+            ).execute(db)
+        return cookie
+
+    def find(self, cookie: str) -> Session | None:
+        """The session of this cookie, if it still counts; being found keeps it alive."""
+        now = self._clock()
+        with self._database.reading() as db:
+            session = next(_sessions(db, (S.digest == _digest(cookie)) & (S.expires_at > now)), None)
+        if session is not None and now - session.last_seen_at >= TOUCH_EVERY_S:
+            touched = SESSIONS.update(last_seen_at=now, expires_at=now + self._lifetime_s)
+            # A page must open also while a backup holds the write lock.
+            self._database.write_if_free(touched.where(S.id == session.id))
+        return session
+
+    def end(self, cookie: str) -> None:
+        """Log out; nothing happens if the session has ended already."""
+        with self._database.writing() as db:
+            SESSIONS.delete().where(S.digest == _digest(cookie)).execute(db)
+
+    def end_all(self, account: Account) -> int:
+        """Log out everywhere; returns how many sessions that ended."""
+        with self._database.writing() as db:
+            return int(SESSIONS.delete().where(S.account_id == account.id).execute(db))
+
+    def list(self, account: Account) -> tuple[Session, ...]:
+        """The account's sessions that count now, the one last seen first."""
+        with self._database.reading() as db:
+            return tuple(_sessions(db, (S.account_id == account.id) & (S.expires_at > self._clock())))
+
+    def purge(self) -> int:
+        """Delete what has expired; returns how many. Each new session does it as well."""
+        with self._database.writing() as db:
+            return self._purge(db, self._clock())
+
+    def _purge(self, db: SqliteDatabase, now: float) -> int:
+        return int(SESSIONS.delete().where(S.expires_at <= now).execute(db))
+
+
+def _sessions(db: SqliteDatabase, which: Expression) -> Iterator[Session]:
+    # A new password deletes the rows; comparing the versions as well leaves no moment to slip through.
+    alive = (A.id == S.account_id) & (A.password_version == S.password_version)
+    query: Select = SESSIONS.join(ACCOUNTS, on=alive).select(*OWN, *PUBLIC)
+    rows: Any = query.where(which).order_by(S.last_seen_at.desc(), S.id.desc()).tuples().execute(db)
+    for row in rows:
+        own, account = row[: len(OWN)], row[len(OWN) :]
+        yield Session(own[0], Account(*account), *own[1:])
+
+
+def _digest(cookie: str) -> bytes:
+    return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,122 @@
+"""Tokens: the programs that may enter, and what each may do.
+
+Order: created with scopes, its secret told once; found by the secret at each request, from memory for up to
+`CACHE_S`, so that a busy program costs no query and a revoked token is refused within that time; revoked by
+name.
+Only the SHA-256 of the secret is stored: its 256 random bits need no slow hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import IntegrityError
+
+from monitor.access.database import Database
+from monitor.access.errors import InvalidInput, TokenExists, UnknownToken
+from monitor.access.schema import TOKENS
+from monitor.access.text import checked_name, possible_name
+
+READ, ENQUEUE, ADMIN = SCOPES = ("read", "enqueue", "admin")
+PREFIX = "dwy_"
+SECRET_BYTES = 32
+SECRET_LENGTH = len(PREFIX) + 43
+CACHE_S = 2.0
+TOUCH_EVERY_S = 60.0
+
+T = TOKENS.c
+PUBLIC = (T.id, T.name, T.scopes, T.created_at, T.last_used_at)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A program's right to enter. `last_used_at` may lag by a minute; times are UTC epoch seconds."""
+
+    id: int
+    name: str
+    scopes: frozenset[str]
+    created_at: float
+    last_used_at: float | None
+
+    def allows(self, scope: str) -> bool:
+        """May it do this? admin holds all scopes."""
+        return scope in self.scopes or ADMIN in self.scopes
+
+
+class Tokens:
+    """All tokens, found whatever the case of a name's letters. All methods raise AccessUnavailable."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+        # Only found tokens are kept, else invented secrets would fill the memory.
+        self._cache: dict[bytes, tuple[float, Token]] = {}
+
+    def create(self, name: str, scopes: Iterable[str]) -> tuple[Token, str]:
+        """A new token and its secret, which is told only here. Raises InvalidInput, TokenExists."""
+        checked_name("token name", name)
+        stored = ",".join(sorted(_checked_scopes(scopes)))
+        secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+        with self._database.writing() as db:
+            try:
+                TOKENS.insert(
+                    name=name, digest=_digest(secret), scopes=stored, created_at=self._clock()
+                ).execute(db)
+            except IntegrityError:
+                raise TokenExists(name) from None
+            return _token(TOKENS.select(*PUBLIC).where(T.name == name).get(db)), secret
+
+    def find(self, secret: str) -> Token | None:
+        """The token of this secret, at most `CACHE_S` after it was revoked."""
+        if len(secret) != SECRET_LENGTH or not secret.startswith(PREFIX):
+            return None
+        digest, now = _digest(secret), self._clock()
+        cached_at, cached = self._cache.get(digest, (now, None))
+        # Below zero: the clock was set back, and the entry would live for as long.
+        if cached is not None and 0 <= now - cached_at < CACHE_S:
+            return cached
+        with self._database.reading() as db:
+            row = TOKENS.select(*PUBLIC).where(T.digest == digest).get(db)
+        if row is None:
+            self._cache.pop(digest, None)
+            return None
+        token = _token(row)
+        self._touch(token, now)
+        self._cache[digest] = (now, token)
+        return token
+
+    def revoke(self, name: str) -> None:
+        """Refuse this token from now on (other processes: within `CACHE_S`). Raises UnknownToken."""
+        with self._database.writing() as db:
+            if not TOKENS.delete().where(T.name == possible_name(name)).execute(db):
+                raise UnknownToken(name, [name for (name,) in TOKENS.select(T.name).tuples().execute(db)])
+        self._cache.clear()
+
+    def list(self) -> tuple[Token, ...]:
+        """All tokens, by name."""
+        with self._database.reading() as db:
+            return tuple(_token(row) for row in TOKENS.select(*PUBLIC).order_by(T.name).execute(db))
+
+    def _touch(self, token: Token, now: float) -> None:
+        if token.last_used_at is None or now - token.last_used_at >= TOUCH_EVERY_S:
+            # A program must get in also while a backup holds the write lock.
+            self._database.write_if_free(TOKENS.update(last_used_at=now).where(T.id == token.id))
+
+
+def _token(row: dict[str, Any]) -> Token:
+    return Token(**{**row, "scopes": frozenset(row["scopes"].split(","))})
+
+
+def _checked_scopes(scopes: Iterable[str]) -> frozenset[str]:
+    found = frozenset(scopes)
+    if not found or found - set(SCOPES):
+        shown = ", ".join(sorted(found - set(SCOPES)))[:100] or "none"
+        raise InvalidInput("scopes", f"some of {', '.join(SCOPES)}", shown)
+    return found
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
