@@ -186,7 +186,9 @@ class Webhook:
     """The webhook task."""
 
     allow_hosts: tuple[str, ...] = key(
-        "", read.entries(read.host), "hosts it may call; empty: all but loopback and private ranges"
+        "",
+        read.entries(read.host_pattern),
+        "hosts it may call, *.NAME for all below one; empty: all public ones",
     )
     timeout_s: float = key("10", read.number(0.01, "seconds"), "time for one call, in seconds")
 

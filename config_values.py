@@ -128,6 +128,15 @@ def host(value: str, root: Path) -> str:
         return value.lower()
 
 
+def host_pattern(value: str, root: Path) -> str:
+    """A host as above, or `*.example.org` for all hosts below one."""
+    below = "*." if value.startswith("*.") else ""
+    try:
+        return below + host(value.removeprefix(below), root)
+    except Refused:
+        raise Refused("an IP address, a host's name, or *.NAME for all below it") from None
+
+
 def or_empty(parse: Parser) -> Parser:
     """What `parse` reads, or '' where the value is empty."""
 

@@ -1,0 +1,65 @@
+"""What holds for every test: settings of its own, servers of its own, and nothing skipped unseen.
+
+The environment is made before any room is imported: importing `engine` builds the one huey from the settings,
+and that must never be the developer's queue. So DEWEY_CONFIG names an empty file in a folder of this session.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import needs
+from tests.support.chromium import find_chromium
+from tests.support.needs import strict
+from tests.support.redis_server import MISSING, RedisServer, redis_binary
+
+for _name in [name for name in os.environ if name.startswith("DEWEY_")]:
+    if not _name.startswith("DEWEY_TEST_"):
+        del os.environ[_name]
+SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="dewey-tests-"))
+(SESSION_FOLDER / "config.ini").touch()
+os.environ["DEWEY_CONFIG"] = str(SESSION_FOLDER / "config.ini")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(SESSION_FOLDER, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    strict(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    strict(report)
+    return report
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # Here, because an installation may take longer than one test may.
+    if not session.config.option.collectonly and any(
+        "chromium" in item.fixturenames for item in session.items
+    ):
+        find_chromium()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running Redis server (`.url`, `.port`, `.pid`), one for the session: use a prefix or flush it."""
+    binary = needs(redis_binary(), MISSING)
+    with RedisServer(binary, tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium, for playwright's `launch(executable_path=...)`."""
+    return needs(*find_chromium())

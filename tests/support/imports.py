@@ -1,0 +1,115 @@
+"""The import rule of the house (table of ARCHITECTURE.md): which room may know which, as data and a check.
+
+A room is a file or a folder of Python files; a module belongs to the room with the longest name that it
+stands below. Each room may import itself, the standard library, and what its line names (with all below it).
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+ANY_LIBRARY = "*"  # anything that is no room
+# Also what a newer Python brings: a guarded import of it is no library's.
+STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression", "tomllib"}
+
+ROOMS: dict[str, tuple[str, ...]] = {
+    "config": (),
+    "engine": ("config", "huey", "redis", "cronsim"),
+    "tasks": ("engine", "config", "recipes", ANY_LIBRARY),
+    "recipes": (ANY_LIBRARY,),
+    "monitor": (),
+    "monitor.records": ("config", "engine.events", "engine.jobs", "engine.errors", "peewee", "playhouse"),
+    "monitor.access": ("config", "peewee", "playhouse"),
+    "monitor.web": (
+        "monitor.records",
+        "monitor.access",
+        "engine.control",
+        "engine.errors",
+        "engine.jobs",
+        "config",
+        "bottle",
+    ),
+    "api": (
+        "engine.control",
+        "engine.errors",
+        "engine.jobs",
+        "monitor.records",
+        "monitor.access",
+        "config",
+        "bottle",
+        "prometheus_client",
+    ),
+    "app": ("config", "engine", "tasks", "recipes", "monitor", "api", ANY_LIBRARY),
+    "consumer": ("config", "engine", "tasks"),
+    "manage": ("config", "engine", "monitor.records", "monitor.access", "tasks"),
+}
+
+# Files that stand beside the one that gives the room its name.
+SHARED_ROOMS = {"config_table": "config", "config_values": "config", "periodic": "tasks"}
+
+
+class Import(NamedTuple):
+    """One import: each spelling of what it may mean. `from a import b` means a.b if b is a module, else a."""
+
+    line: int
+    names: tuple[str, ...]
+
+
+def room_of(module: str) -> str | None:
+    """The room of a dotted module name, or None where the house has none for it."""
+    parts = [SHARED_ROOMS.get(module.split(".")[0], module.split(".")[0]), *module.split(".")[1:]]
+    for length in range(len(parts), 0, -1):
+        if (name := ".".join(parts[:length])) in ROOMS:
+            return name
+    return None
+
+
+def violations(module: str, source: str, *, package: bool = False) -> list[tuple[int, str]]:
+    """(line, sentence) for each import that the module's room may not make. `package`: an __init__.py."""
+    room = room_of(module)
+    if room is None:
+        return [
+            (1, f"{module} stands in no room: give it one in ARCHITECTURE.md and tests/support/imports.py")
+        ]
+    found = []
+    for each in imports(module, source, package):
+        # `from monitor import web` asks for the room monitor.web, not for a name of monitor.
+        names = each.names if room_of(each.names[0]) == room_of(each.names[-1]) else each.names[-1:]
+        if not any(_allowed(room, name) for name in names):
+            rule = ", ".join(ROOMS[room]).replace(ANY_LIBRARY, "any library") or "nothing else"
+            found.append((each.line, f"{room} imports {names[0]}, but may import: {rule}"))
+    return found
+
+
+def _allowed(room: str, name: str) -> bool:
+    top = name.split(".")[0]
+    target = room_of(name)
+    if target is None:
+        return top in STANDARD_LIBRARY or ANY_LIBRARY in ROOMS[room] or _below(name, ROOMS[room])
+    canonical = ".".join([SHARED_ROOMS.get(top, top), *name.split(".")[1:]])
+    return target == room or _below(canonical, ROOMS[room])
+
+
+def _below(name: str, allowed: tuple[str, ...]) -> bool:
+    return any(name == each or name.startswith(f"{each}.") for each in allowed)
+
+
+def imports(module: str, source: str, package: bool = False) -> Iterator[Import]:
+    """Every import of the source, wherever it stands; so is import_module("...") with a literal name."""
+    here = module.split(".") if package else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(node.lineno, (alias.name,))
+        elif isinstance(node, ast.ImportFrom):
+            above = here[: len(here) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield Import(node.lineno, tuple(filter(None, (base, f"{base}.{alias.name}".strip(".")))))
+        elif isinstance(node, ast.Call) and node.args:
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            name = node.args[0]
+            literal = isinstance(name, ast.Constant) and isinstance(name.value, str)
+            if called in ("import_module", "__import__") and literal:
+                yield Import(node.lineno, (str(name.value),))

@@ -1,0 +1,10 @@
+"""Two lengths for one test: seconds in `make test`, long in `make soak` (mark such a test with `soak`)."""
+
+import os
+
+SOAK_VARIABLE = "DEWEY_TEST_SOAK"
+
+
+def rounds(short: int, soak: int) -> int:
+    """`rounds(5, soak=200)`: 5, or 200 when `make soak` runs the test."""
+    return soak if os.environ.get(SOAK_VARIABLE) == "1" else short
