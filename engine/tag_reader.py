@@ -1,0 +1,168 @@
+"""The tag reader: stored JSON back to the values that the tag writer wrote; its docstring lists the tags.
+
+One call of the C decoder; its object hook resolves tags from the inside out. What stands in the store is
+data: a name is looked up among the registered types, a zone in the time zone database, and nothing else is
+looked up at all. Whatever the bytes hold, reading them ends in a value or in an UndecodableError.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+
+from huey.registry import Message
+from huey.utils import Error
+
+from engine.carried import CarriedError, exception_message, exception_type, expect, registered_name
+from engine.errors import UndecodableError, UnregisteredTypeError
+from engine.tag_leaves import LEAVES, LONG_INT
+from engine.tag_writer import CONTENT, TAG
+from engine.trail import MAX_DEPTH
+
+# The writer needs at most three brackets for one level of nesting, and a few around it.
+_MAX_BRACKETS = 3 * MAX_DEPTH + 10
+_STRING = re.compile(rb'"[^"]*"')
+_STEP = bytes(1 if chr(b) in "[{" else 0 for b in range(256))
+_STR = frozenset({str})
+_NO_BRACKET = bytes(b for b in range(256) if chr(b) not in "[]{}")
+
+
+def from_json(data: bytes) -> Any:
+    """The value that to_json wrote. Raises: UndecodableError."""
+    # Counting is cheap, and almost no payload has so many brackets that their depth must be looked at.
+    if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS and _is_too_deep(data):
+        raise UndecodableError(f"the payload is nested deeper than {_MAX_BRACKETS} brackets")
+    try:
+        text = data.decode()
+        value, end = _decoder.raw_decode(text)
+        # Escapes are written for control characters only; others may stand for a lone surrogate.
+        if "\\u" in text:
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UndecodableError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UndecodableError(f"the payload is no JSON that Dewey writes ({error})") from None
+    if end != len(text):
+        raise UndecodableError(f"the payload goes on after its end at character {end}")
+    return value
+
+
+def _is_too_deep(data: bytes) -> bool:
+    """Whether brackets (not those in strings) stand deeper than is ever written, in linear time."""
+    without_escapes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = _STRING.sub(b"", without_escapes).translate(_STEP, _NO_BRACKET)
+    return any(depth > _MAX_BRACKETS for depth in accumulate(1 if opens else -1 for opens in brackets))
+
+
+def _revive(found: dict[str, Any]) -> Any:
+    """The object hook: an object without the tag is a dict, all others are what their tag says."""
+    if TAG not in found:
+        return found
+    tag = found[TAG]
+    reader = _READERS.get(tag) if type(tag) is str else None
+    if reader is None or len(found) != 2 or CONTENT not in found:
+        raise UndecodableError(f"the payload holds a tag that this version does not know: {tag!r:.60}")
+    try:
+        return reader(found[CONTENT])
+    except UnregisteredTypeError:
+        raise
+    except Exception as error:  # also a registered class's own opinion of what the store holds
+        why = exception_message(error)
+        if not isinstance(error, UndecodableError):
+            why = f"{exception_type(error)}: {why}"
+        raise UndecodableError(f"the content of the tag {tag!r} is damaged: {why:.300}") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise UndecodableError("the payload holds a number beyond the range of float")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise UndecodableError(f"the payload holds {name}, which is no JSON")
+
+
+_decoder = json.JSONDecoder(object_hook=_revive, parse_float=_finite, parse_constant=_no_constant)
+
+
+def _set(content: Any) -> set[Any]:
+    items = set(expect(content, list))
+    if len(items) != len(content):
+        raise UndecodableError("expected distinct items")
+    return items
+
+
+def _dict(content: Any) -> dict[Any, Any]:
+    pairs = {}
+    for pair in expect(content, list):
+        key, item = expect(pair, list)
+        pairs[key] = item
+    if len(pairs) != len(content):
+        raise UndecodableError("expected distinct keys")
+    return pairs
+
+
+def _registered(content: Any) -> Any:
+    name, stored = expect(content, list)
+    return registered_name(name).build(stored)
+
+
+def _exception(content: Any) -> CarriedError:
+    kind, message, traceback = (expect(text, str) for text in expect(content, list))
+    return CarriedError(kind, message, traceback)
+
+
+def _optional(*kinds: type) -> frozenset[type]:
+    return frozenset({type(None), *kinds})
+
+
+# What TaskRegistry.create_task takes apart itself; the other fields it only hands on.
+_MESSAGE_TYPES = (
+    (0, _optional(str)),
+    (1, _optional(str)),
+    (6, _optional(list)),
+    (7, _optional(dict)),
+    (8, _optional(Message)),
+    (9, _optional(Message)),
+    (13, _optional(tuple)),
+)
+_NO_FIELDS = [None] * len(Message._fields)
+
+
+def _message(content: Any) -> Message:
+    fields = expect(content, list)
+    count = len(fields)
+    if count > len(_NO_FIELDS):
+        raise UndecodableError("the message has fields of a newer Huey: install the Huey that wrote it")
+    for position, types in _MESSAGE_TYPES:
+        if position >= count:
+            break
+        if type(fields[position]) not in types:
+            raise UndecodableError(
+                f"expected a message, found another thing as its {Message._fields[position]}"
+            )
+    fields += _NO_FIELDS[count:]
+    if fields[6] is not None:
+        fields[6] = tuple(fields[6])
+    if fields[7] and not _STR.issuperset(map(type, fields[7])):
+        raise UndecodableError("expected a message, found keyword arguments whose names are no text")
+    return Message._make(fields)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "t": lambda content: tuple(expect(content, list)),
+    "s": _set,
+    "fs": lambda content: frozenset(_set(content)),
+    "d": _dict,
+    "m": _message,
+    "o": _registered,
+    "x": _exception,
+    "err": lambda content: Error(expect(content, dict)),
+    **{leaf.tag: leaf.read for leaf in (*LEAVES.values(), LONG_INT)},
+}

@@ -1,0 +1,236 @@
+"""The tag writer: how Python values become JSON that tells what they were.
+
+JSON's own values (None, bool, int, float, str, list, dict with str keys) are written as they are. All
+others are an object of two keys, `{"!": tag, "v": content}`; a dict that holds the key "!" itself is
+written as a list of pairs, so that no value of a user can pass for a tag. Tags: t tuple, s set, fs
+frozenset, d dict as pairs, o registered type ([name, fields or member]), x exception ([type, message,
+traceback]), m Huey's Message (fields in Huey's order, trailing Nones dropped), err Huey's Error; those of
+values that hold no others stand in tag_leaves.
+
+Writing is one walk in Python and one call of the C encoder. The walk hands on collections whose members are
+all scalars untouched, so it trusts what only the C encoder sees: that floats are finite, text is valid
+Unicode, and ints are short enough to print. When the encoder objects, a second, careful walk looks at each
+scalar: it writes large ints as hex and names the path of what cannot be carried. Types are compared
+exactly: a subclass of str or dict is refused, since what it adds would be lost.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, NoReturn
+
+from huey.registry import Message
+from huey.utils import Error
+
+from engine.carried import exception_texts, printable, registered_class
+from engine.errors import TooDeepError, UnserializableError
+from engine.tag_leaves import LEAVES, LONG_INT, valid_text
+from engine.trail import MAX_DEPTH, Trail, brief, path_of, refuse, refuse_depth
+
+TAG, CONTENT = "!", "v"
+
+_ATOMS = frozenset({type(None), bool, int, float, str})
+_STR = frozenset({str})
+_LONG_INT_BITS = 2000  # below the lowest limit that sys.set_int_max_str_digits allows (640 digits)
+_NO_TAIL = (None,) * (len(Message._fields) - 8)
+_NONE = type(None)
+_HEAD_TYPES = ((0, (str, _NONE)), (1, (str, _NONE)), (6, (tuple, list, _NONE)), (7, (dict, _NONE)))
+_MESSAGE_TYPES = (*_HEAD_TYPES, (8, (Message, _NONE)), (9, (Message, _NONE)), (13, (tuple, _NONE)))
+
+
+def to_json(value: Any, root: str = "") -> bytes:
+    """The value as UTF-8 JSON. `root` names it in errors; a Message's own fields need none.
+
+    Raises: UnserializableError with the path of the offending value; TooDeepError.
+    """
+    is_message = type(value) is Message
+    # A Message's args stand at the depth at which check(args) sees them, so that both refuse the same.
+    trail: Trail = (None, (root or ("" if is_message else "value"),), None, -1 if is_message else 0)
+    try:
+        try:
+            return _encode(_QUICK.pack(value, trail)).encode()
+        except ValueError:  # NaN, an int too long to print, a lone surrogate; a refusal is a TypeError
+            return _encode(_CAREFUL.pack(value, trail)).encode()
+    except ValueError as error:  # what no careful look finds, as a strange name of an enum's member
+        raise UnserializableError(path_of(trail) or "the message", f"is no valid JSON ({error})") from None
+    except RecursionError:  # the caller's own stack is deep already
+        raise TooDeepError(path_of(trail) or "the message", "is nested too deeply: pass it flatter") from None
+
+
+_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
+_encode = _json.encode
+
+
+class _Walk:
+    """One way to look at a value: values of the `atoms` types are left to the C encoder as they are."""
+
+    def __init__(self, atoms: frozenset[type]) -> None:
+        self.atoms = atoms
+
+    def pack(self, value: Any, trail: Trail) -> Any:
+        kind = type(value)
+        if kind in self.atoms:
+            return value
+        nesting = _NESTING.get(kind)
+        if nesting is not None:
+            if trail[3] >= MAX_DEPTH:
+                refuse_depth(trail)
+            return nesting(self, value, trail)
+        leaf = LEAVES.get(kind)
+        if leaf is not None:
+            return {TAG: leaf.tag, CONTENT: leaf.write(value, trail)}
+        scalar = _SCALARS.get(kind)
+        if scalar is not None:
+            return scalar(value, trail)
+        if registered_class(kind) is not None:
+            if trail[3] >= MAX_DEPTH:
+                refuse_depth(trail)
+            return _registered(self, value, trail)
+        if issubclass(kind, BaseException):
+            return {TAG: "x", CONTENT: exception_texts(value)}
+        refuse(value, trail)
+
+    def items(self, values: list[Any] | tuple[Any, ...], trail: Trail) -> list[Any] | tuple[Any, ...]:
+        atoms = self.atoms
+        if atoms.issuperset(map(type, values)):
+            return values
+        depth = trail[3] + 1
+        return [
+            item if type(item) in atoms else self.pack(item, (trail, index, values, depth))
+            for index, item in enumerate(values)
+        ]
+
+
+_QUICK = _Walk(_ATOMS)
+_CAREFUL = _Walk(frozenset({type(None), bool}))
+
+
+# Collections: writers that go deeper.
+
+
+def _tuple(walk: _Walk, value: tuple[Any, ...], trail: Trail) -> Any:
+    return {TAG: "t", CONTENT: walk.items(value, trail)}
+
+
+def _dict(walk: _Walk, value: dict[Any, Any], trail: Trail) -> Any:
+    atoms, depth = walk.atoms, trail[3] + 1
+    if not _STR.issuperset(map(type, value)) or TAG in value:
+        return {TAG: "d", CONTENT: _pairs(walk, value, trail)}
+    if str not in atoms:
+        for key in value:
+            walk.pack(key, (trail, (" (a key)",), value, depth))
+    if atoms.issuperset(map(type, value.values())):
+        return value
+    return {
+        key: item if type(item) in atoms else walk.pack(item, (trail, key, value, depth))
+        for key, item in value.items()
+    }
+
+
+def _pairs(walk: _Walk, value: dict[Any, Any], trail: Trail) -> list[Any]:
+    depth = trail[3] + 1
+    pairs = []
+    for key, item in value.items():
+        step = key if type(key) is str else (f"[{brief(key)}]",)
+        packed_key = walk.pack(key, (trail, (" (a key)",), value, depth))
+        pairs.append([packed_key, walk.pack(item, (trail, step, value, depth))])
+    return pairs
+
+
+def _set(walk: _Walk, value: set[Any] | frozenset[Any], trail: Trail) -> Any:
+    items = list(value)
+    if not walk.atoms.issuperset(map(type, items)):
+        step = (trail, (" (an item)",), value, trail[3] + 1)
+        items = [walk.pack(item, step) for item in items]
+    return {TAG: "s" if type(value) is set else "fs", CONTENT: items}
+
+
+def _registered(walk: _Walk, value: Any, trail: Trail) -> Any:
+    entry = registered_class(type(value))
+    assert entry is not None
+    if isinstance(value, Enum):
+        return {TAG: "o", CONTENT: [entry.name, entry.member(value)]}
+    try:
+        parts = list(entry.parts(value))
+    except Exception as error:  # a field that was deleted, or a property that fails
+        raise UnserializableError(path_of(trail), f"its fields cannot be read ({error!r:.200})") from error
+    depth = trail[3] + 1
+    fields = {name: walk.pack(part, (trail, ("." + name,), value, depth)) for name, part in parts}
+    return {TAG: "o", CONTENT: [entry.name, fields]}
+
+
+def _message(walk: _Walk, message: Message, trail: Trail) -> Any:
+    atoms, depth = walk.atoms, trail[3] + 1
+    head, args, kwargs, tail = message[:6], message[6], message[7], message[8:]
+    short = tail == _NO_TAIL
+    # What the reader does not expect must not be written.
+    for position, kinds in _HEAD_TYPES if short else _MESSAGE_TYPES:
+        if type(message[position]) not in kinds:
+            _refuse_field(message, position, trail)
+    if kwargs and not _STR.issuperset(map(type, kwargs)):
+        raise UnserializableError(path_of((trail, (".kwargs",), message, 0)), "expected text as its keys")
+    body = list(head) if atoms.issuperset(map(type, head)) else _fields(walk, message, trail, 0, 6)
+    body.append(args if args is None else walk.items(args, (trail, (".args",), message, depth)))
+    body.append(kwargs if kwargs is None else _dict(walk, kwargs, (trail, (".kwargs",), message, depth)))
+    if not short:
+        body += _fields(walk, message, trail, 8, len(message))
+    while body and body[-1] is None:
+        body.pop()
+    return {TAG: "m", CONTENT: body}
+
+
+def _fields(walk: _Walk, message: Message, trail: Trail, start: int, end: int) -> list[Any]:
+    names, depth, atoms = message._fields, trail[3] + 1, walk.atoms
+    return [
+        value if type(value) in atoms else walk.pack(value, (trail, (f".{names[position]}",), message, depth))
+        for position, value in enumerate(message[start:end], start)
+    ]
+
+
+def _refuse_field(message: Message, position: int, trail: Trail) -> NoReturn:
+    path = path_of((trail, (f".{message._fields[position]}",), message, 0))
+    kind = dict(_MESSAGE_TYPES)[position][0]
+    raise UnserializableError(path, f"expected a {kind.__name__}, found {brief(message[position])}")
+
+
+def _error(walk: _Walk, error: Error, trail: Trail) -> Any:
+    metadata = error.metadata
+    if type(metadata) is not dict:
+        raise UnserializableError(path_of(trail), f"an Error holds a dict, found {brief(metadata)}")
+    # A failure must be recordable, also when its message holds the name of a file that is no valid Unicode.
+    texts = {key: printable(item) if type(item) is str else item for key, item in metadata.items()}
+    return {TAG: "err", CONTENT: _dict(walk, texts, trail)}
+
+
+_NESTING: dict[type, Callable[[_Walk, Any, Trail], Any]] = {
+    tuple: _tuple,
+    dict: _dict,
+    list: _Walk.items,
+    set: _set,
+    frozenset: _set,
+    Message: _message,
+    Error: _error,
+}
+
+
+# Scalars, as the careful walk looks at them.
+
+
+def _int(value: int, trail: Trail) -> Any:
+    if value.bit_length() <= _LONG_INT_BITS:
+        return value
+    return {TAG: LONG_INT.tag, CONTENT: LONG_INT.write(value, trail)}
+
+
+def _float(value: float, trail: Trail) -> float:
+    if not math.isfinite(value):
+        raise UnserializableError(
+            path_of(trail), f"JSON has no {value}: pass None, text, or a Decimal, which can be {value}"
+        )
+    return value
+
+
+_SCALARS: dict[type, Callable[[Any, Trail], Any]] = {int: _int, float: _float, str: valid_text}

@@ -1,0 +1,91 @@
+"""The trail: how the tag writer came to a value, and the sentence when it can go no further.
+
+A trail is a chain of 4-tuples (trail of the holder, step from there, the holder, number of holders above),
+built only on the way into what is no scalar, and made text only when something is refused. A step is an int
+(index), a str (key), or a 1-tuple of text to be shown as it is: the root, `.field`, ` (a key)`.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any, NoReturn
+from uuid import UUID
+
+from engine.carried import is_registrable
+from engine.errors import TooDeepError, UnserializableError
+
+Trail = tuple[Any, Any, Any, int]
+
+MAX_DEPTH = 100  # collections inside one another; a Message's args count as the first
+
+# What a refused subclass should be turned into, the more special first.
+_PLAIN = (bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal, UUID, PurePath)
+_PLAIN_HOLDERS = (list, dict, tuple, set, frozenset)
+
+
+def path_of(trail: Trail) -> str:
+    """Where the walk stands, as in `args[0].items["x"]`."""
+    texts: list[str] = []
+    for _, step, _, _ in _upwards(trail):
+        if type(step) is int:
+            texts.append(f"[{step}]")
+        else:
+            texts.append(step[0] if type(step) is tuple else f"[{json.dumps(step[:60])}]")
+    return "".join(reversed(texts)).lstrip(".")
+
+
+def refuse_depth(trail: Trail) -> NoReturn:
+    """Raise TooDeepError for a value below MAX_DEPTH holders, naming a holder that stands within itself."""
+    steps = list(reversed(_upwards(trail)))
+    seen: set[int] = set()
+    for above, _, holder, _ in steps[1:]:
+        if id(holder) in seen:
+            raise TooDeepError(
+                path_of(above), f"the {type_name(type(holder))} contains itself: pass it without that"
+            )
+        seen.add(id(holder))
+    near_root = steps[min(2, len(steps) - 1)]
+    raise TooDeepError(path_of(near_root), f"is nested deeper than {MAX_DEPTH} levels: pass it flatter")
+
+
+def refuse(value: Any, trail: Trail) -> NoReturn:
+    """Raise UnserializableError for a value of a type that is not carried."""
+    kind = type(value)
+    if is_registrable(kind):
+        advice = "put @register_type above its class"
+    elif kind in (bytearray, memoryview):
+        advice = "pass bytes(value)"
+    elif plain := next((base for base in (*_PLAIN, *_PLAIN_HOLDERS) if issubclass(kind, base)), None):
+        advice = f"pass a plain {plain.__name__}, or register a dataclass with @register_type"
+    else:
+        advice = "pass what it is made of as plain values, or make it a dataclass and register the type"
+    raise UnserializableError(
+        path_of(trail), f"a value of type {type_name(kind)} cannot be carried as JSON; {advice}"
+    )
+
+
+def type_name(kind: type) -> str:
+    """The qualified name of a type, without `builtins`."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def brief(value: Any) -> str:
+    """A value in a path or a sentence: a short scalar as it is, all others by type."""
+    if (
+        value is None
+        or type(value) in (bool, float, str)
+        or (type(value) is int and value.bit_length() < 100)
+    ):
+        return f"{value!r:.60}"
+    return f"a {type_name(type(value))}"
+
+
+def _upwards(trail: Trail) -> list[Trail]:
+    """The trail itself, then each one above it, to the root."""
+    steps = [trail]
+    while steps[-1][0] is not None:
+        steps.append(steps[-1][0])
+    return steps

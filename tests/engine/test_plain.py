@@ -1,0 +1,159 @@
+"""The plain form: valid JSON for any value at all."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum, IntEnum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from huey.utils import SKIPPED, Error
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.carried import CarriedError
+from engine.plain import MAX_DEPTH, to_plain
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Shout(str):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@dataclass
+class Order:
+    items: list[Any]
+    total: Decimal = Decimal(1)
+    late: int = field(init=False)
+
+
+class Hostile:
+    """Fails wherever it is touched."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        raise RuntimeError
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class HostileDict(dict):  # type: ignore[type-arg]
+    def items(self) -> Any:
+        raise RuntimeError
+
+    def __repr__(self) -> str:
+        return "x" * 10_000
+
+
+class HostileError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+Pair = namedtuple("Pair", "a b")
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (None, None),
+        (True, True),
+        (3, 3),
+        (0.5, 0.5),
+        ("ä", "ä"),
+        (datetime(2024, 1, 2, 3, 4, 5, tzinfo=timezone.utc), "2024-01-02T03:04:05Z"),
+        (datetime(2024, 1, 2, 3, tzinfo=timezone(timedelta(hours=2))), "2024-01-02T01:00:00Z"),
+        (datetime(2024, 1, 2, 3, 4, 5, 600), "2024-01-02T03:04:05.000600"),
+        (date(2024, 1, 2), "2024-01-02"),
+        (time(3, 4), "03:04:00"),
+        (timedelta(days=1, milliseconds=500), "PT86400.5S"),
+        (timedelta(seconds=-90), "-PT90S"),
+        (timedelta(0), "PT0S"),
+        (Decimal("1.50"), "1.50"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Path("a/b"), "a/b"),
+        (Path("\udcff"), "\\udcff"),
+        (b"\0" * 100, {"bytes": "A" * 86 + "==", "size": 100}),
+        (bytearray(b"a"), {"bytes": "YQ==", "size": 1}),
+        ((1, (2,)), [1, [2]]),
+        ({3, 20, 1}, [1, 3, 20]),
+        (frozenset({"b", "a"}), ["a", "b"]),
+        ({1, "a", None}, [None, 1, "a"]),
+        ({1: "x", (2, 3): None, None: 1, Path("p"): 2}, {"1": "x", "(2, 3)": None, "None": 1, "p": 2}),
+        (Color.RED, "red"),
+        (Level.LOW, 1),
+        (Order([Color.RED]), {"items": ["red"], "total": "1"}),
+        (Pair(1, {2}), {"a": 1, "b": [2]}),
+        (OrderedDict(a=1), {"a": 1}),
+        (ValueError("bad"), {"type": "ValueError", "message": "bad"}),
+        (CarriedError("x.Y", "bad"), {"type": "x.Y", "message": "bad"}),
+        (HostileError(), {"type": f"{__name__}.HostileError", "message": "<its message could not be made>"}),
+        (Error({"error": "x"}), {"error": "x"}),
+        (SKIPPED, "SKIPPED"),
+        (float("nan"), "nan"),
+        ([float("-inf")], ["-inf"]),
+        ("a\ud800", "a\\ud800"),
+        (Shout("quiet"), "quiet"),
+        (10**5000, "<int of 16610 bits>"),
+        (Hostile(), "<Hostile without a working repr>"),
+        (HostileDict(a=1), "x" * 199 + "…"),
+        (Order, repr(Order)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_plain_form(value: Any, plain: Any) -> None:
+    found = to_plain(value)
+    assert found == plain and type(found) is type(plain)
+    json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
+
+
+def test_depth_is_bounded_also_for_loops() -> None:
+    loop: list[Any] = []
+    loop.append(loop)
+    found = to_plain({"loop": loop})
+    levels = 0
+    while not isinstance(found, str):
+        found = found["loop"] if isinstance(found, dict) else found[0]
+        levels += 1
+    assert levels == MAX_DEPTH + 1
+    assert found == "<list: too deep or too much to show>"
+
+
+def test_shared_references_cannot_make_it_endless(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.plain.MAX_VALUES", 1000)
+    value: list[Any] = [1]
+    for _ in range(40):
+        value = [value, value]
+    assert len(json.dumps(to_plain(value))) < 100_000
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
+        lambda inner: (
+            st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner)
+        ),
+        max_leaves=20,
+    )
+)
+def test_the_plain_form_is_always_valid_json(value: Any) -> None:
+    assert json.loads(json.dumps(to_plain(value), allow_nan=False)) == to_plain(value)

@@ -1,0 +1,172 @@
+"""The envelope: size limit, signature, the choice of format; for JSON and pickle alike."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import huey.serializer
+import pytest
+from huey import MemoryHuey
+from huey.registry import Message
+
+from engine.errors import (
+    Misconfigured,
+    PayloadTooLarge,
+    SignatureError,
+    UndecodableError,
+    UnserializableError,
+)
+from engine.serializer import JsonSerializer, PickleSerializer, make_serializer
+
+MESSAGE = Message("id-1", "tasks.add", None, 0, 0, None, (1, 2), {"to": "ana"})
+KINDS = pytest.mark.parametrize("kind", ["json", "pickle"])
+
+
+class Bomb:
+    """Leaves a mark where it is unpickled."""
+
+    went_off = False
+
+    def __reduce__(self) -> Any:
+        return (setattr, (Bomb, "went_off", True))
+
+
+@pytest.fixture(autouse=True)
+def unexploded() -> None:
+    Bomb.went_off = False
+
+
+@KINDS
+@pytest.mark.parametrize("secret", ["", "s3cret"])
+def test_a_value_comes_back(kind: str, secret: str) -> None:
+    serializer = make_serializer(kind, secret)
+    assert isinstance(serializer, huey.serializer.Serializer)
+    for context in (b"", b"job:id-1"):
+        stored = serializer.serialize(MESSAGE, context=context)
+        assert type(stored) is bytes
+        back = serializer.deserialize(stored, context=context)
+        assert type(back) is Message and back == MESSAGE
+        assert serializer.deserialize(memoryview(stored), context=context) == MESSAGE  # type: ignore[arg-type]
+        assert serializer.deserialize(bytearray(stored), context=context) == MESSAGE  # type: ignore[arg-type]
+
+
+@KINDS
+def test_huey_runs_on_it(kind: str) -> None:
+    huey_app = MemoryHuey("serializer", serializer=make_serializer(kind, "s3cret"))
+
+    @huey_app.task()
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    pipeline = huey_app.enqueue(add.s(1, 2).then(add, 10))
+    while len(huey_app):
+        huey_app.execute(huey_app.dequeue())
+    assert pipeline.get() == [3, 13]
+
+
+@KINDS
+def test_copied_swapped_and_edited_payloads_are_refused(kind: str) -> None:
+    serializer = make_serializer(kind, "s3cret")
+    first = serializer.serialize(MESSAGE, context=b"job:1")
+    second = serializer.serialize(MESSAGE._replace(id="id-2"), context=b"job:2")
+    for stored, context in ((first, b"job:2"), (second, b"job:1"), (first, b""), (first, b"job:1 ")):
+        with pytest.raises(SignatureError):
+            serializer.deserialize(stored, context=context)
+    for position in range(len(first)):
+        edited = bytearray(first)
+        edited[position] ^= 1
+        with pytest.raises(SignatureError):
+            serializer.deserialize(bytes(edited), context=b"job:1")
+        with pytest.raises(SignatureError):
+            serializer.deserialize(first[:position], context=b"job:1")
+    with pytest.raises(SignatureError):
+        serializer.deserialize(first[:36] + second[36:], context=b"job:1")
+    with pytest.raises(SignatureError):
+        make_serializer(kind, "other").deserialize(first, context=b"job:1")
+
+
+def test_context_and_payload_cannot_be_shifted_into_one_another() -> None:
+    serializer = JsonSerializer("s3cret")
+    stored = serializer.serialize("x", context=b"a")
+    with pytest.raises(SignatureError):
+        serializer.deserialize(stored[:36] + b"a" + stored[36:], context=b"")
+
+
+def test_what_was_signed_as_json_is_never_unpickled() -> None:
+    with pytest.raises(SignatureError):
+        PickleSerializer("s3cret").deserialize(JsonSerializer("s3cret").serialize("x"))
+    with pytest.raises(SignatureError):
+        JsonSerializer("s3cret").deserialize(PickleSerializer("s3cret").serialize("x"))
+
+
+def test_a_pickle_is_not_loaded_before_its_signature_holds() -> None:
+    bomb = pickle.dumps(Bomb())
+    serializer = PickleSerializer("s3cret")
+    signed = serializer.serialize(1)
+    for stored in (bomb, signed[:36] + bomb):
+        with pytest.raises(SignatureError):
+            serializer.deserialize(stored)
+    assert not Bomb.went_off
+
+
+@KINDS
+def test_unsigned_and_signed_do_not_mix(kind: str) -> None:
+    unsigned, signed = make_serializer(kind), make_serializer(kind, "s3cret")
+    with pytest.raises(SignatureError, match=r"not signed, but .*secret is set"):
+        signed.deserialize(unsigned.serialize(1))
+    with pytest.raises(SignatureError, match=r"signed, but no secret is set here: set \[tasks\] secret"):
+        unsigned.deserialize(signed.serialize(1))
+
+
+def test_formats_do_not_mix() -> None:
+    with pytest.raises(UndecodableError, match=r"is a pickle, but \[tasks\] serializer is json"):
+        JsonSerializer().deserialize(pickle.dumps(Bomb()))
+    for protocol in (0, 1):
+        with pytest.raises(UndecodableError):
+            JsonSerializer().deserialize(pickle.dumps(Bomb(), protocol))
+    assert not Bomb.went_off
+    with pytest.raises(UndecodableError, match=r"no pickle, but \[tasks\] serializer is pickle"):
+        PickleSerializer().deserialize(JsonSerializer().serialize(1))
+
+
+@KINDS
+def test_the_size_limit_holds_on_both_ways(kind: str) -> None:
+    small, large = make_serializer(kind, max_bytes=100), make_serializer(kind)
+    assert small.deserialize(small.serialize("x" * 50)) == "x" * 50
+    with pytest.raises(UnserializableError, match=r"^args: takes \d+ bytes, more than 100"):
+        small.serialize("x" * 100, root="args")
+    with pytest.raises(PayloadTooLarge, match="more than the 100 that are read"):
+        small.deserialize(large.serialize("x" * 100))
+    assert large.max_bytes == 64 * 1024 * 1024
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "stored", [None, "text", 7, b"", b"\x80", b"\x80\x05junk", b"\0DS1", b"\x1f\x8b\x08"]
+)
+def test_other_things_are_undecodable(kind: str, stored: Any) -> None:
+    for secret in ("", "s3cret"):
+        with pytest.raises(UndecodableError):
+            make_serializer(kind, secret).deserialize(stored)
+
+
+def test_what_cannot_be_pickled_is_named() -> None:
+    with pytest.raises(UnserializableError, match=r"^result: cannot be pickled \("):
+        PickleSerializer().serialize(lambda: 1, root="result")
+    with pytest.raises(UnserializableError):
+        PickleSerializer().check(lambda: 1)
+
+
+def test_an_unpickled_constructor_that_fails_is_named() -> None:
+    class Strange(Exception):
+        pass
+
+    stored = pickle.dumps(Bomb()).replace(b"went_off", b"__name__")  # a setattr that Python refuses
+    with pytest.raises(UndecodableError, match=r"the pickle cannot be loaded \(TypeError: "):
+        PickleSerializer().deserialize(stored)
+
+
+def test_an_unknown_kind_is_misconfigured() -> None:
+    with pytest.raises(Misconfigured, match="expected json or pickle, found 'yaml'"):
+        make_serializer("yaml")
