@@ -25,7 +25,7 @@ MIGRATIONS: Sequence[Migration] = (
     (
         # People. Ids are never used again (AUTOINCREMENT): what outlives an account finds no new owner.
         # NOCASE: no `Admin` beside `admin` in the audit, and a phone's capital letter locks nobody out.
-        # password_version rises with every change of the password; a session of an older one is void.
+        # password_version rises with every change of the password: a log-in under way can tell.
         """
         CREATE TABLE accounts (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,7 +47,6 @@ MIGRATIONS: Sequence[Migration] = (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             digest BLOB NOT NULL UNIQUE,
             account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
-            password_version INTEGER NOT NULL,
             created_at REAL NOT NULL,
             expires_at REAL NOT NULL,
             last_seen_at REAL NOT NULL,

@@ -56,13 +56,13 @@ class Sessions:
         cookie, now = secrets.token_urlsafe(COOKIE_BYTES), self._clock()
         with self._database.writing() as db:
             self._purge(db, now)
+            # A new password deletes the sessions there are; a log-in with the old one must not add another.
             unchanged = (A.id == account.id) & (A.password_version == account.password_version)
             if not ACCOUNTS.select(A.id).where(unchanged).exists(db):
                 raise AccountChanged(account.name)
             SESSIONS.insert(
                 digest=_digest(cookie),
                 account_id=account.id,
-                password_version=account.password_version,
                 created_at=now,
                 expires_at=now + self._lifetime_s,
                 last_seen_at=now,
@@ -107,9 +107,7 @@ class Sessions:
 
 
 def _sessions(db: SqliteDatabase, which: Expression) -> Iterator[Session]:
-    # A new password deletes the rows; comparing the versions as well leaves no moment to slip through.
-    alive = (A.id == S.account_id) & (A.password_version == S.password_version)
-    query: Select = SESSIONS.join(ACCOUNTS, on=alive).select(*OWN, *PUBLIC)
+    query: Select = SESSIONS.join(ACCOUNTS, on=A.id == S.account_id).select(*OWN, *PUBLIC)
     rows: Any = query.where(which).order_by(S.last_seen_at.desc(), S.id.desc()).tuples().execute(db)
     for row in rows:
         own, account = row[: len(OWN)], row[len(OWN) :]

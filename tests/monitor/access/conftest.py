@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from monitor.access import Access, passwords
+from monitor.access.database import Database
 
 START = 1_800_000_000.0
 PATIENCE_S = 60
@@ -34,6 +35,26 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(autouse=True)
+def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Database]]:
+    """All databases that a test uses, so that each thread can end its connections as a web thread would."""
+    made: list[Database] = []
+    real = Database.__init__
+
+    def noted(self: Database, *args: Any, **kwargs: Any) -> None:
+        real(self, *args, **kwargs)
+        made.append(self)
+
+    monkeypatch.setattr(Database, "__init__", noted)
+    yield made
+    close_all(made)
+
+
+def close_all(databases: list[Database]) -> None:
+    for database in databases:
+        database.close()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "access.db"
@@ -45,10 +66,8 @@ def url(path: Path) -> str:
 
 
 @pytest.fixture
-def access(url: str, clock: Clock) -> Iterator[Access]:
-    access = Access(url, clock=clock)
-    yield access
-    access.close()
+def access(url: str, clock: Clock) -> Access:
+    return Access(url, clock=clock)
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +106,7 @@ Work = Callable[[int], Any]
 
 
 @pytest.fixture
-def in_threads() -> Callable[[int, Work], list[Any]]:
+def in_threads(databases: list[Database]) -> Callable[[int, Work], list[Any]]:
     """Run `work(n)` in as many threads, released at the same moment; what each returned or raised."""
 
     def run(count: int, work: Work) -> list[Any]:
@@ -99,6 +118,8 @@ def in_threads() -> Callable[[int, Work], list[Any]]:
                 outcomes[n] = work(n)
             except Exception as error:
                 outcomes[n] = error
+            finally:
+                close_all(list(databases))
 
         threads = [threading.Thread(target=one, args=(n,)) for n in range(count)]
         for thread in threads:
