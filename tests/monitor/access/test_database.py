@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,21 +15,13 @@ import pytest
 from monitor.access import Access, AccessUnavailable, SchemaTooNew
 from monitor.access.database import Database
 from monitor.access.schema import AUDIT, MIGRATIONS, TOKENS
+from tests.monitor.access.conftest import in_a_child, one_sentence
 
 NEXT = (*MIGRATIONS, ("ALTER TABLE audit ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",))
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def one_sentence(error: AccessUnavailable, path: Path) -> str:
-    text = str(error)
-    assert str(path) in text
-    assert "\n" not in text
-    assert text[-1] != "."
-    assert len(text) < 300 + len(str(path))
-    return text
 
 
 def test_nothing_touches_the_disk_before_the_first_use(url: str, path: Path) -> None:
@@ -146,146 +136,6 @@ def test_a_file_that_holds_something_else_is_refused_and_left_alone(access: Acce
     one_sentence(refused.value, path)
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("jobs",)]
-
-
-# a file that cannot be used
-
-
-def test_a_file_that_is_no_database_is_refused(access: Access, path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"Dear diary, " * 1000)
-    with pytest.raises(AccessUnavailable, match="not a sound SQLite file") as refused:
-        access.accounts.list()
-    one_sentence(refused.value, path)
-    assert path.read_bytes() == b"Dear diary, " * 1000
-
-
-def test_a_damaged_page_is_found_at_the_start(access: Access, url: str, path: Path) -> None:
-    for n in range(200):
-        access.audit.record("ada", "web", "", "note", "x" * 200, n)
-    access.close()
-    with path.open("r+b") as file:
-        file.seek(path.stat().st_size // 2)
-        file.write(b"\xff" * 8192)
-    with pytest.raises(AccessUnavailable, match="not a sound SQLite file") as refused:
-        Access(url).prepare()
-    one_sentence(refused.value, path)
-
-
-def test_a_file_that_vanishes_is_missed_and_not_made_again(access: Access, path: Path) -> None:
-    access.accounts.create("ada", "admin", "a password")
-    access.close()
-    path.unlink()
-    with pytest.raises(AccessUnavailable, match="cannot be opened") as refused:
-        access.accounts.list()
-    one_sentence(refused.value, path)
-    assert not path.exists()
-
-
-def test_a_file_that_is_emptied_is_reported_and_works_again_when_restored(access: Access, path: Path) -> None:
-    access.accounts.create("ada", "admin", "a password")
-    access.close()
-    backup = path.read_bytes()
-    path.write_bytes(b"")
-    with pytest.raises(AccessUnavailable, match="lost its tables") as refused:
-        access.accounts.list()
-    one_sentence(refused.value, path)
-    path.write_bytes(backup)
-    assert [account.name for account in access.accounts.list()] == ["ada"]
-
-
-@pytest.mark.parametrize("place", ["folder", "below a file"])
-def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
-    path = tmp_path / "folder" if place == "folder" else tmp_path / "file" / "access.db"
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(AccessUnavailable) as refused:
-        Access(f"sqlite:///{path}").prepare()
-    one_sentence(refused.value, path)
-
-
-def in_a_child(work: Callable[[], str]) -> str:
-    """What `work` returns, or the error it raises, in a forked process."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writer, work().encode())
-        except BaseException as error:
-            os.write(writer, repr(error).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
-    os.close(writer)
-    with os.fdopen(reader) as answer:
-        return answer.read()
-
-
-def become_nobody() -> None:
-    """File permissions do not count for root."""
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-
-
-@pytest.fixture
-def public_folder() -> Iterator[Path]:
-    # pytest's own folders cannot be entered by another user, and that would be what the test finds.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])
-def test_a_file_without_permission(public_folder: Path, file_mode: int, found: str) -> None:
-    path = public_folder / "access.db"
-    access = Access(f"sqlite:///{path}")
-    access.accounts.create("ada", "admin", "a password")
-    access.close()
-    path.chmod(file_mode)
-    public_folder.chmod(0o555)
-
-    def use() -> str:
-        become_nobody()
-        try:
-            Access(f"sqlite:///{path}").prepare()
-        except AccessUnavailable as error:
-            return one_sentence(error, path)
-        return "it was accepted"
-
-    try:
-        assert found in in_a_child(use)
-    finally:
-        public_folder.chmod(0o755)
-
-
-def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(url: str, path: Path) -> None:
-    database = Database(url, busy_timeout_s=0.05)
-    database.prepare()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(AccessUnavailable, match=r"locked for 0\.05 s") as refused, database.writing():
-            pass
-        one_sentence(refused.value, path)
-        other.execute("ROLLBACK")
-    with database.writing() as db:
-        assert TOKENS.select().count(db) == 0
-
-
-def test_a_full_disk_is_reported_and_nothing_is_half_written(access: Access, path: Path) -> None:
-    access.audit.record("ada", "web", "", "first", "")
-    with access._database.reading() as db:
-        db.execute_sql("PRAGMA max_page_count = 1")  # at least as many as there are
-    with pytest.raises(AccessUnavailable, match="disk is full") as refused, access.transaction():
-        access.tokens.create("bot", ["read"])
-        for n in range(100):
-            access.audit.record("ada", "web", "", "more", "x" * 200, n)
-    one_sentence(refused.value, path)
-    assert [entry.action for entry in access.audit.page()] == ["first"]
-    assert access.tokens.list() == ()
-    for n in range(100):  # the failed connection was dropped, and its limit with it
-        access.audit.record("ada", "web", "", "more", "x" * 200, n)
 
 
 # company

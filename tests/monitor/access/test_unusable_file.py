@@ -1,0 +1,137 @@
+"""A file that cannot be used: told in one sentence, left as it is, and used again once it is mended."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from monitor.access import Access, AccessUnavailable
+from monitor.access.database import Database
+from monitor.access.schema import TOKENS
+from tests.monitor.access.conftest import in_a_child, one_sentence
+
+
+def test_a_file_that_is_no_database_is_refused(access: Access, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"Dear diary, " * 1000)
+    with pytest.raises(AccessUnavailable, match="not a sound SQLite file") as refused:
+        access.accounts.list()
+    one_sentence(refused.value, path)
+    assert path.read_bytes() == b"Dear diary, " * 1000
+
+
+def test_a_damaged_page_is_found_at_the_start(access: Access, url: str, path: Path) -> None:
+    for n in range(200):
+        access.audit.record("ada", "web", "", "note", "x" * 200, n)
+    access.close()
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 8192)
+    with pytest.raises(AccessUnavailable, match="not a sound SQLite file") as refused:
+        Access(url).prepare()
+    one_sentence(refused.value, path)
+
+
+def test_a_file_that_vanishes_is_missed_and_not_made_again(access: Access, path: Path) -> None:
+    access.accounts.create("ada", "admin", "a password")
+    access.close()
+    path.unlink()
+    with pytest.raises(AccessUnavailable, match="cannot be opened") as refused:
+        access.accounts.list()
+    one_sentence(refused.value, path)
+    assert not path.exists()
+
+
+def test_a_file_that_is_emptied_is_reported_and_works_again_when_restored(access: Access, path: Path) -> None:
+    access.accounts.create("ada", "admin", "a password")
+    access.close()
+    backup = path.read_bytes()
+    path.write_bytes(b"")
+    with pytest.raises(AccessUnavailable, match="lost its tables") as refused:
+        access.accounts.list()
+    one_sentence(refused.value, path)
+    path.write_bytes(backup)
+    assert [account.name for account in access.accounts.list()] == ["ada"]
+
+
+@pytest.mark.parametrize("place", ["folder", "below a file"])
+def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "folder" if place == "folder" else tmp_path / "file" / "access.db"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(AccessUnavailable) as refused:
+        Access(f"sqlite:///{path}").prepare()
+    one_sentence(refused.value, path)
+
+
+def become_nobody() -> None:
+    """File permissions do not count for root."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    # pytest's own folders cannot be entered by another user, and that would be what the test finds.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])
+def test_a_file_without_permission(public_folder: Path, file_mode: int, found: str) -> None:
+    path = public_folder / "access.db"
+    access = Access(f"sqlite:///{path}")
+    access.accounts.create("ada", "admin", "a password")
+    access.close()
+    path.chmod(file_mode)
+    public_folder.chmod(0o555)
+
+    def use() -> str:
+        become_nobody()
+        try:
+            Access(f"sqlite:///{path}").prepare()
+        except AccessUnavailable as error:
+            return one_sentence(error, path)
+        return "it was accepted"
+
+    try:
+        assert found in in_a_child(use)
+    finally:
+        public_folder.chmod(0o755)
+
+
+def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(url: str, path: Path) -> None:
+    database = Database(url, busy_timeout_s=0.05)
+    database.prepare()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(AccessUnavailable, match=r"locked for 0\.05 s") as refused, database.writing():
+            pass
+        one_sentence(refused.value, path)
+        other.execute("ROLLBACK")
+    with database.writing() as db:
+        assert TOKENS.select().count(db) == 0
+
+
+def test_a_full_disk_is_reported_and_nothing_is_half_written(access: Access, path: Path) -> None:
+    access.audit.record("ada", "web", "", "first", "")
+    with access._database.reading() as db:
+        db.execute_sql("PRAGMA max_page_count = 1")  # at least as many as there are
+    with pytest.raises(AccessUnavailable, match="disk is full") as refused, access.transaction():
+        access.tokens.create("bot", ["read"])
+        for n in range(100):
+            access.audit.record("ada", "web", "", "more", "x" * 200, n)
+    one_sentence(refused.value, path)
+    assert [entry.action for entry in access.audit.page()] == ["first"]
+    assert access.tokens.list() == ()
+    for n in range(100):  # the failed connection was dropped, and its limit with it
+        access.audit.record("ada", "web", "", "more", "x" * 200, n)
