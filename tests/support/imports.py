@@ -40,7 +40,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "bottle",
         "prometheus_client",
     ),
-    "app": ("config", "engine", "tasks", "recipes", "monitor", "api", ANY_LIBRARY),
+    "service": ("config", "waitress"),
+    "app": ("config", "engine", "tasks", "recipes", "monitor", "api", "service", ANY_LIBRARY),
     "consumer": ("config", "engine", "tasks"),
     "manage": ("config", "engine", "monitor.records", "monitor.access", "tasks"),
 }
@@ -69,9 +70,7 @@ def violations(module: str, source: str, *, package: bool = False) -> list[tuple
     """(line, sentence) for each import that the module's room may not make. `package`: an __init__.py."""
     room = room_of(module)
     if room is None:
-        return [
-            (1, f"{module} stands in no room: give it one in ARCHITECTURE.md and tests/support/imports.py")
-        ]
+        return [(1, f"{module} stands in no room: give it one in ARCHITECTURE.md and tests/support/imports.py")]
     found = []
     for each in imports(module, source, package):
         # `from monitor import web` asks for the room monitor.web, not for a name of monitor.

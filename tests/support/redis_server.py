@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -91,7 +93,8 @@ class RedisServer:
             log = (self.folder / "redis.log").read_text(errors="replace")
             self._process = None
             raise AssertionError(f"redis-server ended at once: {log[-1000:]}")
-        with contextlib.suppress(redis.ConnectionError), redis.Redis(port=self.port) as client:
+        once = Retry(NoBackoff(), 0)  # the client's own retries would wait for seconds
+        with contextlib.suppress(redis.ConnectionError), redis.Redis(port=self.port, retry=once) as client:
             # Another server may have taken the port in between: only ours has our pid.
             return client.info("server")["process_id"] == self._process.pid
         return False
