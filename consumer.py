@@ -6,11 +6,20 @@ would import this module a second time after any other error.
 
 from __future__ import annotations
 
+import os
+import signal
+
 import config
 
-try:
-    from engine import errors, huey, load_tasks
+PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks after this one
 
+try:
+    from engine import errors, huey, load_tasks, logs, settings
+    from engine.unit import die_with_parent
+
+    if PARENT_VARIABLE in os.environ:
+        die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), signal.SIGTERM)
+    logs.configure(settings)
     load_tasks()
 except config.ConfigError as exc:
     raise SystemExit(str(exc)) from None

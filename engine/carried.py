@@ -88,9 +88,7 @@ def register_type(cls: T) -> T:
     entry = _describe(cls)
     other = _by_name.get(entry.name)
     if other is not None and other.cls is not cls:
-        raise ValueError(
-            f"another class is already registered as {entry.name}: give one of them another name"
-        )
+        raise ValueError(f"another class is already registered as {entry.name}: give one of them another name")
     _by_class[cls] = _by_name[entry.name] = entry
     return cls
 

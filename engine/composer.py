@@ -126,9 +126,7 @@ class Composer:
         """The signature of a registered task (by full name), or None."""
         if task not in self._signatures:
             cls = self._huey._registry._registry.get(task)
-            self._signatures[task] = (
-                None if cls is None else Signature(cls.function, cls.__name__, context=cls.context)
-            )
+            self._signatures[task] = None if cls is None else Signature(cls.function, cls.__name__, context=cls.context)
         return self._signatures[task]
 
     def shown_call(self, task: str, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
@@ -142,9 +140,7 @@ class Composer:
             return ["[unreadable]"], {}
         return self.redacted(task, args, kwargs)
 
-    def redacted(
-        self, task: str, args: list[Any], kwargs: dict[str, Any]
-    ) -> tuple[list[Any], dict[str, Any]]:
+    def redacted(self, task: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """Plain arguments with what must not be shown replaced."""
         signature = self.signature(task)
         return self.redactor.redact_call(args, kwargs, signature.names_of(len(args)) if signature else [])
@@ -157,7 +153,5 @@ class Composer:
             return "[unreadable]"
         if isinstance(value, Error):
             meta = value.metadata
-            return Failure(
-                str(meta.get("type", "")), str(meta.get("message", "")), str(meta.get("traceback", ""))
-            )
+            return Failure(str(meta.get("type", "")), str(meta.get("message", "")), str(meta.get("traceback", "")))
         return self.redactor.redact(to_plain(value))

@@ -3,12 +3,13 @@
 `run` forks the units (engine.unit) before any thread or connection exists in this process. From then on the parent
 beats the heartbeat, kills a body that ran past its timeout, releases a dead unit's claims at once and starts
 another in its place, rescues what other consumers left behind, and passes signals on: the first TERM, INT or HUP lets
-running bodies end within `shutdown_timeout_s`; a second one, or the end of that time, kills the units, and their jobs go
-back untouched. HUP executes the program anew at the end.
+running bodies end within `shutdown_timeout_s`; a second one, or the end of that time, kills the units, and their
+jobs go back untouched. HUP executes the program anew at the end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -94,24 +95,20 @@ class DurableConsumer(Consumer):
         process = self.worker_type == "process"
         if not process:
             return [Plan("Workers", self.workers, False, True, names, self.id, "thread")]
-        workers = [
-            Plan(f"Worker-{i + 1}", 1, True, False, names, self.id, "process") for i in range(self.workers)
-        ]
+        workers = [Plan(f"Worker-{i + 1}", 1, True, False, names, self.id, "process") for i in range(self.workers)]
         return [*workers, Plan("Keeper", 0, False, True, names, self.id, "process")]
 
     def run(self) -> None:
         """Run until a signal ends it."""
         if self.huey.immediate:
-            raise ConfigurationError(
-                "the consumer cannot run while huey.immediate is set: remove that setting"
-            )
+            raise ConfigurationError("the consumer cannot run while huey.immediate is set: remove that setting")
         for warning in self.huey.storage.prepare():
             logger.warning(warning)
         self.rescue()
         self.huey.storage.close()
         wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        for signum in self.signals:
-            signal.signal(signum, self._note_signal)
+        for kind in self.signals:
+            signal.signal(kind, self._note_signal)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         self._units = [Unit(plan) for plan in self.plans()]
         logger.info(
@@ -267,10 +264,8 @@ class DurableConsumer(Consumer):
 
     def _signal_unit(self, unit: Unit, signum: int) -> None:
         if unit.pid:
-            try:
+            with contextlib.suppress(ProcessLookupError):  # reaped with the next look
                 os.kill(unit.pid, signum)
-            except ProcessLookupError:
-                pass  # reaped with the next look
 
     def _kill_all(self) -> None:
         for unit in self._units:

@@ -18,6 +18,7 @@ from huey.api import Task
 
 from engine import clock, errors, tasks_known
 from engine.durable import DurableHuey, naive_utc
+from engine.job_storage import StoredJob
 from engine.jobs import (
     ENDED,
     Counts,
@@ -33,7 +34,6 @@ from engine.jobs import (
     TaskInfo,
     WorkerInfo,
 )
-from engine.job_storage import StoredJob
 
 LIST_MAX = 500
 
@@ -160,9 +160,7 @@ class Control:
         self.storage.cancel(job_id)
         return self.job(job_id)
 
-    def retry(
-        self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None
-    ) -> Job:
+    def retry(self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> Job:
         """Run an ended or retrying job again (same id), optionally with other arguments."""
         stored = self.storage.look(job_id)
         if stored is None:
@@ -224,9 +222,7 @@ class Control:
         self._ask(worker_id, "stop")
 
     def _ask(self, worker_id: str, what: str) -> None:
-        if not (
-            worker_id.isascii() and worker_id.isdigit() and self.storage.ask_worker(int(worker_id), what)
-        ):
+        if not (worker_id.isascii() and worker_id.isdigit() and self.storage.ask_worker(int(worker_id), what)):
             raise errors.UnknownWorker(worker_id)
 
     # the whole

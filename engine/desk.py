@@ -172,9 +172,7 @@ class Desk:
             self._failures = 0
             for settlement in done:
                 if settlement.claim.token in turn.lost:
-                    logger.warning(
-                        "the claim of job %s is gone: its outcome was not written", settlement.claim.id
-                    )
+                    logger.warning("the claim of job %s is gone: its outcome was not written", settlement.claim.id)
             with self._cond:
                 for claim in turn.claims:
                     (self._suspects if claim.deliveries else self._claims).append(claim)

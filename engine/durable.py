@@ -24,14 +24,25 @@ from huey.exceptions import CancelExecution, HueyException
 from huey.utils import SKIPPED, ChordConfig
 
 from config import Settings
-from engine import clock, errors, inside
+from engine import clock, errors, inside, logs
 from engine.composer import Composer
 from engine.consumer import DurableConsumer
 from engine.job_storage import JobStorage
 from engine.jobs import (
-    CANCELED, DEFAULT_QUEUE, DONE, EXPIRED, FAILED, ONCE, PARKED, RETRYING, ChordPart, Claim, NewJob, Settlement,
+    CANCELED,
+    DEFAULT_QUEUE,
+    DONE,
+    EXPIRED,
+    FAILED,
+    ONCE,
+    PARKED,
+    RETRYING,
+    ChordPart,
+    Claim,
+    NewJob,
+    Settlement,
 )  # fmt: skip
-from engine.options import consumer_options
+from engine.options import consumer_options, flag_given
 from engine.wrapper import DurableTaskWrapper
 
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -64,7 +75,9 @@ class DurableHuey(Huey):
         return storage
 
     def create_consumer(self, **options: Any) -> DurableConsumer:
-        return DurableConsumer(self, **consumer_options(self.settings, options))
+        chosen = consumer_options(self.settings, options)
+        logs.tame_huey(logfile=flag_given("logfile"), verbose=flag_given("verbose"))
+        return DurableConsumer(self, **chosen)
 
     def task(self, retries: int | None = None, retry_delay: float | None = None, **options: Any) -> Any:
         """Huey's decorator, with Dewey's options and the service's own defaults."""
@@ -170,9 +183,7 @@ class DurableHuey(Huey):
             if (message.id, message.name) != (claim.id, claim.task):
                 raise ValueError("it belongs to another job")  # a row that was copied or edited
         except Exception as exc:
-            self._settle_unread(
-                claim, FAILED, errors.PayloadUndecodable(f"its stored payload cannot be read: {exc}")
-            )
+            self._settle_unread(claim, FAILED, errors.PayloadUndecodable(f"its stored payload cannot be read: {exc}"))
             return None
         try:
             task = self._registry.create_task(message)
@@ -279,7 +290,8 @@ class DurableHuey(Huey):
         if settlement is None or task is not self._here.task:
             self.enqueue(task)
             return
-        self._will_retry(settlement, task, epoch(task.eta) if task.eta else clock.now())
+        eta = task.eta
+        self._will_retry(settlement, task, clock.now() if eta is None else epoch(eta))
         self._emit(signals.SIGNAL_SCHEDULED, task)
 
     def _will_retry(self, settlement: Settlement, task: Task, eta: float) -> None:

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, Protocol
 from huey.storage import BaseStorage
 
 from engine.events import Event
-from engine.liveness import Slot
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from engine.liveness import Slot
 
 
 class Accepted(NamedTuple):
-    """What became of one deferred job. `id` is the job that stands for it, `fresh` is False when it was there before."""
+    """What became of one deferred job: the id of the job that stands for it, and whether it is new."""
 
     id: str
     fresh: bool

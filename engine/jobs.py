@@ -96,7 +96,7 @@ class ChordPart(NamedTuple):
     """One member's contribution to a chord; the one that completes it brings the callback to life."""
 
     cid: str
-    index: int
+    idx: int
     size: int
     value: bytes
     callback: NewJob
@@ -172,7 +172,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Deferral:
-    """The answer to a defer: the jobs in the order asked; `replayed` when an idempotency key (or a unique key) answered."""
+    """The answer to a defer: the jobs in the order asked; `replayed` when an idempotency or unique key answered."""
 
     jobs: tuple[Job, ...]
     replayed: bool = False

@@ -197,9 +197,7 @@ class Ringer:
                 self._open_worker(name)
             elif name.endswith(".wait") and name not in self._waiters:
                 with contextlib.suppress(OSError):
-                    self._waiters[name] = os.open(
-                        self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC
-                    )
+                    self._waiters[name] = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         for name in [n for n in self._workers if n not in names]:
             self._forget(name)
         for name in [n for n in self._waiters if n not in names]:

@@ -25,9 +25,7 @@ def load_tasks(modules: Sequence[str], root: Path) -> None:
                 f"[tasks] modules names {name!r}, and no such module is in {root} or on PYTHONPATH"
             ) from None
         except SyntaxError as exc:
-            raise errors.Misconfigured(
-                f"task module {name}: {exc.filename}, line {exc.lineno}: {exc.msg}"
-            ) from None
+            raise errors.Misconfigured(f"task module {name}: {exc.filename}, line {exc.lineno}: {exc.msg}") from None
         except errors.DeweyError as exc:
             raise errors.Misconfigured(f"task module {name}: {where(exc)}: {exc}") from None
         except Exception as exc:

@@ -35,8 +35,21 @@ def consumer_options(settings: Settings, given: Mapping[str, Any]) -> dict[str, 
 
 def given_flags(given: Mapping[str, Any]) -> set[str]:
     """The names of the options that somebody really chose."""
-    if os.path.basename(sys.argv[0]).startswith("huey_consumer"):
-        parsed, _ = OptionParserHandler().get_option_parser().parse_args(sys.argv[1:])
-        return {name for name, value in vars(parsed).items() if value is not None}
+    flags = command_flags()
+    if flags is not None:
+        return {name for name, value in flags.items() if value is not None}
     defaults = dict(config_defaults)
     return {name for name, value in given.items() if name not in defaults or value != defaults[name]}
+
+
+def command_flags() -> dict[str, Any] | None:
+    """The flags of the `huey_consumer` that runs, None where an absent one is; None when another program runs."""
+    if not os.path.basename(sys.argv[0]).startswith("huey_consumer"):
+        return None
+    parsed, _ = OptionParserHandler().get_option_parser().parse_args(sys.argv[1:])
+    return dict(vars(parsed))
+
+
+def flag_given(name: str) -> bool:
+    """Whether the command line chose this flag (and not its negation)."""
+    return bool((command_flags() or {}).get(name))

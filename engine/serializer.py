@@ -67,11 +67,7 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
         super().__init__()
         self.max_bytes = max_bytes
         # A key for each format, so that what was signed as JSON can never be read as a pickle.
-        self._key = (
-            hmac.digest(secret.encode(), b"dewey payload as " + self.kind.encode(), "sha256")
-            if secret
-            else b""
-        )
+        self._key = hmac.digest(secret.encode(), b"dewey payload as " + self.kind.encode(), "sha256") if secret else b""
 
     def serialize(self, data: Any, root: str = "", context: bytes = b"") -> bytes:
         """The bytes of a value, signed for this context when there is a secret; `root` names it in errors.
@@ -98,9 +94,7 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
                 raise UndecodableError(f"expected the bytes of a payload, found {type(data).__name__}")
             data = bytes(data)
         if len(data) > self.max_bytes:
-            raise PayloadTooLarge(
-                f"the payload has {len(data)} bytes, more than the {self.max_bytes} that are read"
-            )
+            raise PayloadTooLarge(f"the payload has {len(data)} bytes, more than the {self.max_bytes} that are read")
         if self._key:
             data = self._proved(data, context)
         elif data.startswith(_SIGNED):
@@ -188,6 +182,4 @@ def make_serializer(
         return JsonSerializer(secret, max_bytes)
     if kind == "pickle":
         return PickleSerializer(secret, max_bytes)
-    raise Misconfigured(
-        f"[tasks] serializer: expected json or pickle, found {kind!r:.60}: correct config.ini"
-    )
+    raise Misconfigured(f"[tasks] serializer: expected json or pickle, found {kind!r:.60}: correct config.ini")

@@ -8,16 +8,17 @@ from engine.job_storage import JobStorage
 
 def make_storage(settings: Settings) -> JobStorage:
     """The storage that the settings name. Touches nothing: files and connections are opened on first use."""
-    day = 86400.0
-    common = {
-        "durable": settings.storage.durability == "full",
-        "result_ttl_s": float(settings.tasks.result_ttl_s),
-        "failed_ttl_s": settings.monitor.keep_failed_days * day,
-    }
+    durable = settings.storage.durability == "full"
+    ttl_s, failed_ttl_s = float(settings.tasks.result_ttl_s), settings.monitor.keep_failed_days * 86400.0
+    name = settings.storage.name
     if settings.storage.backend == "redis":
         from engine.on_redis.storage import RedisStorage
 
-        return RedisStorage(settings.storage.name, url=settings.storage.url, **common)
+        return RedisStorage(
+            name, url=settings.storage.url, durable=durable, result_ttl_s=ttl_s, failed_ttl_s=failed_ttl_s
+        )
     from engine.on_sqlite.storage import SqliteStorage
 
-    return SqliteStorage(settings.storage.name, path=settings.storage.path, **common)
+    return SqliteStorage(
+        name, path=settings.storage.path, durable=durable, result_ttl_s=ttl_s, failed_ttl_s=failed_ttl_s
+    )

@@ -102,9 +102,7 @@ LEAVES: dict[type, Leaf] = {
     ),
     date: Leaf("da", lambda value, trail: value.isoformat(), _from_text(date.fromisoformat)),
     time: Leaf("ti", _write_moment, _read_moment(time)),
-    timedelta: Leaf(
-        "td", lambda value, trail: [value.days, value.seconds, value.microseconds], _read_timedelta
-    ),
+    timedelta: Leaf("td", lambda value, trail: [value.days, value.seconds, value.microseconds], _read_timedelta),
     Decimal: Leaf("dec", lambda value, trail: str(value), _from_text(Decimal)),
     UUID: Leaf("uuid", lambda value, trail: value.hex, _from_text(UUID)),
     type(Path()): Leaf("p", lambda value, trail: valid_text(str(value), trail), _from_text(Path)),

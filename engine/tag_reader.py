@@ -144,9 +144,7 @@ def _message(content: Any) -> Message:
         if position >= count:
             break
         if type(fields[position]) not in types:
-            raise UndecodableError(
-                f"expected a message, found another thing as its {Message._fields[position]}"
-            )
+            raise UndecodableError(f"expected a message, found another thing as its {Message._fields[position]}")
     fields += _NO_FIELDS[count:]
     if fields[6] is not None:
         fields[6] = tuple(fields[6])

@@ -125,8 +125,7 @@ def _dict(walk: _Walk, value: dict[Any, Any], trail: Trail) -> Any:
     if atoms.issuperset(map(type, value.values())):
         return value
     return {
-        key: item if type(item) in atoms else walk.pack(item, (trail, key, value, depth))
-        for key, item in value.items()
+        key: item if type(item) in atoms else walk.pack(item, (trail, key, value, depth)) for key, item in value.items()
     }
 
 

@@ -79,8 +79,4 @@ class KnownTasks:
 
 def plain(value: Any) -> Any:
     """An option as text or number."""
-    return (
-        value
-        if isinstance(value, (str, int, float, bool, type(None)))
-        else getattr(value, "__name__", repr(value))
-    )
+    return value if isinstance(value, (str, int, float, bool, type(None))) else getattr(value, "__name__", repr(value))

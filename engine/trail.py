@@ -43,9 +43,7 @@ def refuse_depth(trail: Trail) -> NoReturn:
     seen: set[int] = set()
     for above, _, holder, _ in steps[1:]:
         if id(holder) in seen:
-            raise TooDeepError(
-                path_of(above), f"the {type_name(type(holder))} contains itself: pass it without that"
-            )
+            raise TooDeepError(path_of(above), f"the {type_name(type(holder))} contains itself: pass it without that")
         seen.add(id(holder))
     near_root = steps[min(2, len(steps) - 1)]
     raise TooDeepError(path_of(near_root), f"is nested deeper than {MAX_DEPTH} levels: pass it flatter")
@@ -62,9 +60,7 @@ def refuse(value: Any, trail: Trail) -> NoReturn:
         advice = f"pass a plain {plain.__name__}, or register a dataclass with @register_type"
     else:
         advice = "pass what it is made of as plain values, or make it a dataclass and register the type"
-    raise UnserializableError(
-        path_of(trail), f"a value of type {type_name(kind)} cannot be carried as JSON; {advice}"
-    )
+    raise UnserializableError(path_of(trail), f"a value of type {type_name(kind)} cannot be carried as JSON; {advice}")
 
 
 def type_name(kind: type) -> str:
@@ -74,11 +70,7 @@ def type_name(kind: type) -> str:
 
 def brief(value: Any) -> str:
     """A value in a path or a sentence: a short scalar as it is, all others by type."""
-    if (
-        value is None
-        or type(value) in (bool, float, str)
-        or (type(value) is int and value.bit_length() < 100)
-    ):
+    if value is None or type(value) in (bool, float, str) or (type(value) is int and value.bit_length() < 100):
         return f"{value!r:.60}"
     return f"a {type_name(type(value))}"
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from huey.consumer import Worker, WorkerRecycle
 
-from engine import crew, liveness
+from engine import crew
 from engine.desk import Desk
 
 logger = logging.getLogger("dewey.consumer")
@@ -53,10 +53,10 @@ class StopFlag(threading.Event):
     """Set by a signal handler, seen by Huey's loops."""
 
 
-def die_with_parent(parent: int) -> None:
-    """The kernel kills this process when its parent dies, however that happens."""
+def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
+    """The kernel sends `signum` to this process when its parent dies, however that happens."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
@@ -118,7 +118,7 @@ def run_worker(consumer: Any, stop: StopFlag) -> None:
 
 
 def run_process(consumer: Any, process: Any, stop: StopFlag) -> bool:
-    """Huey's loop around a worker or scheduler, which nothing but the stop flag ends; True when it asks for a fresh one."""
+    """Huey's loop around a worker or scheduler; only the stop flag ends it, or (True) its wish for a fresh one."""
     process.initialize()
     try:
         while not stop.is_set():
@@ -153,8 +153,3 @@ def keep_house(storage: Any, stop: StopFlag) -> None:
                 time.sleep(0.05)  # let others write in between
         except Exception as exc:
             logger.warning("keeping house: %s", exc)
-
-
-def running_of(folder: Any, n: int) -> list[liveness.Slot]:
-    """What a unit runs now, read from outside."""
-    return liveness.slots_of(folder, n)

@@ -29,9 +29,7 @@ def accept(
         if before:
             return before
     if max_pending:
-        waiting = con.execute("select (select count(*) from ready) + (select count(*) from due)").fetchone()[
-            0
-        ]
+        waiting = con.execute("select (select count(*) from ready) + (select count(*) from due)").fetchone()[0]
         if waiting + len(jobs) > max_pending:
             raise errors.TooManyPending(max_pending)
     accepted = tuple(insert(con, job) for job in jobs) if len(jobs) < 8 else insert_many(con, jobs)
@@ -93,9 +91,7 @@ def insert_many(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accept
     plain = all(job.unique_key is None for job in jobs) and len({job.id for job in jobs}) == len(jobs)
     if plain:
         marks = ",".join("?" * len(jobs))
-        plain = not con.execute(
-            f"select 1 from jobs where id in ({marks}) limit 1", [j.id for j in jobs]
-        ).fetchone()
+        plain = not con.execute(f"select 1 from jobs where id in ({marks}) limit 1", [j.id for j in jobs]).fetchone()
     if not plain:
         return tuple(insert(con, job) for job in jobs)
     now = clock.now()

@@ -26,15 +26,11 @@ def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
     """The named error for what SQLite said."""
     text = str(exc)
     if "locked" in text or "busy" in text:
-        return errors.StorageBusy(
-            f"the queue {path} is locked by another program: try again, or end that program"
-        )
+        return errors.StorageBusy(f"the queue {path} is locked by another program: try again, or end that program")
     if "full" in text or "disk I/O" in text:
         return errors.StorageFull(f"the disk of {path} is full or failing ({text}): make room")
     if "readonly" in text or "read-only" in text:
-        return errors.StorageReadOnly(
-            f"the queue {path} cannot be written: give this user write access to it"
-        )
+        return errors.StorageReadOnly(f"the queue {path} cannot be written: give this user write access to it")
     if "malformed" in text or "not a database" in text:
         return errors.StorageCorrupt(
             f"{path} is no sound SQLite database ({text}): restore it from a backup, or move it away to start empty"
@@ -70,9 +66,7 @@ class Database:
                 self._create()
             try:
                 con = self._raw("rw")
-                con.execute(
-                    f"pragma synchronous = {'full' if role == 'accept' and self._durable else 'normal'}"
-                )
+                con.execute(f"pragma synchronous = {'full' if role == 'accept' and self._durable else 'normal'}")
                 # The consumer's keeper checkpoints; these are the bounds for when none is running.
                 con.execute(f"pragma wal_autocheckpoint = {20000 if role == 'accept' else 8000}")
                 con.execute("pragma cache_size = -16000")
@@ -84,9 +78,7 @@ class Database:
             except sqlite3.Error as exc:
                 raise explain(exc, self.path) from exc
             except OSError as exc:
-                raise errors.StorageUnavailable(
-                    f"the queue {self.path} is not there ({exc.strerror})"
-                ) from exc
+                raise errors.StorageUnavailable(f"the queue {self.path} is not there ({exc.strerror})") from exc
             self._inode = (stat.st_dev, stat.st_ino)
             return con
 
@@ -120,18 +112,14 @@ class Database:
         except sqlite3.Error as exc:
             raise explain(exc, self.path) from exc
         except OSError as exc:
-            raise errors.StorageUnavailable(
-                f"the folder of {self.path} cannot be made ({exc.strerror})"
-            ) from exc
+            raise errors.StorageUnavailable(f"the folder of {self.path} cannot be made ({exc.strerror})") from exc
 
     def connection(self, role: str) -> sqlite3.Connection:
         """The open connection of a role, opened when needed."""
         if self._pid != os.getpid():
             inherited = [self._open, self._readers, self._inherited]
             self._reset()
-            self._inherited = (
-                inherited  # kept alive: closing a parent's connection here would touch its locks
-            )
+            self._inherited = inherited  # kept alive: closing a parent's connection here would touch its locks
         self._check_file()
         if role == "read":
             con: sqlite3.Connection | None = getattr(self._readers, "con", None)
@@ -209,9 +197,7 @@ class Database:
     def prepare(self) -> None:
         """Make or upgrade the file, and see that it can be written. Raises StorageUnavailable and below."""
         with self.write("accept") as con:
-            con.execute(
-                "insert into meta values ('checked', 1) on conflict (key) do update set value = value + 1"
-            )
+            con.execute("insert into meta values ('checked', 1) on conflict (key) do update set value = value + 1")
 
     def checkpoint(self) -> None:
         """Move the WAL into the file without stopping anybody."""

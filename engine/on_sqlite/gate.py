@@ -39,9 +39,7 @@ class CommitGate:
 
     def pass_through(self, request: Any) -> Any:
         """The answer to one request; raises what it was refused with."""
-        if (
-            self._pid != os.getpid()
-        ):  # a thread of the parent may have held the lock when this process was forked
+        if self._pid != os.getpid():  # a thread of the parent may have held the lock when this process was forked
             self._fresh()
         ticket = Ticket(request)
         self._queue.append(ticket)

@@ -82,9 +82,7 @@ class KeyValue:
     def items(self) -> dict[str, bytes]:
         with self._db.read() as con:
             found: dict[str, bytes] = dict(con.execute("select key, value from kv"))
-            found.update(
-                con.execute("select id, result from jobs join ended using (seq) where result is not null")
-            )
+            found.update(con.execute("select id, result from jobs join ended using (seq) where result is not null"))
         return found
 
     def size(self) -> int:

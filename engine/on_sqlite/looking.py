@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from engine.job_storage import StoredJob
 from engine.jobs import (
-    CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED, Counts, QueueInfo,
+    CANCELED,
+    DONE,
+    EXPIRED,
+    FAILED,
+    QUEUED,
+    RETRYING,
+    RUNNING,
+    SCHEDULED,
+    Counts,
+    QueueInfo,
 )  # fmt: skip
 
 # A job's one place decides its state; `parked` looks queued to people, with a reason.
@@ -86,9 +95,7 @@ def counts(con: sqlite3.Connection) -> Counts:
     ready, parked, running, waiting_events = (
         con.execute(one(t)).fetchone()[0] for t in ("ready", "parked", "claims", "events")
     )
-    oldest = con.execute(
-        "select enqueued_at, eta from ready r join jobs j on j.seq = r.seq order by r.seq limit 1"
-    )
+    oldest = con.execute("select enqueued_at, eta from ready r join jobs j on j.seq = r.seq order by r.seq limit 1")
     row = oldest.fetchone()
     since = max(row[0], row[1] or 0) if row else None
     return Counts(scheduled, ready + parked, running, retrying, parked, since, waiting_events)
@@ -104,9 +111,7 @@ def queue_infos(con: sqlite3.Connection, now: float) -> list[QueueInfo]:
         )
     }
     for (name,) in con.execute("select name from pauses where kind = 'queue'"):
-        held = con.execute(
-            "select count(*) from parked where kind = 'queue' and name = ?", (name,)
-        ).fetchone()[0]
+        held = con.execute("select count(*) from parked where kind = 'queue' and name = ?", (name,)).fetchone()[0]
         before = infos.get(name, QueueInfo(name, 0, None, False))
         infos[name] = QueueInfo(name, before.waiting + held, before.oldest_age_s, True)
     return [infos[name] for name in sorted(infos)]

@@ -18,9 +18,7 @@ from engine.jobs import FAILED, ONCE, Claim
 from engine.on_sqlite import turning
 
 
-def release(
-    con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float
-) -> list[str]:
+def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float) -> list[str]:
     """Return all claims of one worker; ids of the jobs whose body was running. `compose` composes the ends."""
     rows = con.execute("select token, seq from claims where worker = ?", (dead.worker,)).fetchall()
     running: list[str] = []
@@ -35,17 +33,13 @@ def release(
         else:
             put_back(con, claim)
             if token in dead.running:
-                con.execute(
-                    turning.EVENT, (seq, events.RELEASED, token, clock.now(), None, claim.attempt, None)
-                )
+                con.execute(turning.EVENT, (seq, events.RELEASED, token, clock.now(), None, claim.attempt, None))
     con.execute("delete from locks where worker = ?", (dead.worker,))
     con.execute("delete from workers where n = ?", (dead.worker,))
     return running
 
 
-def charge(
-    con: sqlite3.Connection, claim: Claim, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float
-) -> None:
+def charge(con: sqlite3.Connection, claim: Claim, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float) -> None:
     """Count the death for a job whose body was running: back to the queue, or failed when it was one too many."""
     deliveries, once = claim.deliveries + 1, bool(claim.flags & ONCE)
     con.execute("update jobs set deliveries = ? where seq = ?", (deliveries, claim.seq))
@@ -55,9 +49,7 @@ def charge(
         return
     put_back(con, claim)
     detail = json.dumps({"host": dead.host, "pid": dead.pid, "deliveries": deliveries})
-    con.execute(
-        turning.EVENT, (claim.seq, events.RESCUED, claim.token, clock.now(), None, claim.attempt, detail)
-    )
+    con.execute(turning.EVENT, (claim.seq, events.RESCUED, claim.token, clock.now(), None, claim.attempt, detail))
 
 
 def put_back(con: sqlite3.Connection, claim: Claim) -> None:

@@ -62,9 +62,7 @@ class SqliteStorage(JobStorage):
     def warnings(self) -> list[str]:
         kind = filesystem_of(self.db.path)
         if kind in ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"):
-            return [
-                f"the queue {self.db.path} is on a network filesystem ({kind}), where SQLite's locks do not hold"
-            ]
+            return [f"the queue {self.db.path} is on a network filesystem ({kind}), where SQLite's locks do not hold"]
         return []
 
     def close(self) -> None:
@@ -124,9 +122,7 @@ class SqliteStorage(JobStorage):
                     return Turn([], frozenset(), False, turning.next_due(con), False)
         with self.db.write("work") as con:
             lost = (
-                turning.settle(con, settlements, self.result_ttl_s, self.failed_ttl_s)
-                if settlements
-                else frozenset()
+                turning.settle(con, settlements, self.result_ttl_s, self.failed_ttl_s) if settlements else frozenset()
             )
             turning.bring_due(con)
             claims: list[Claim] = []
@@ -142,10 +138,7 @@ class SqliteStorage(JobStorage):
 
     def chord_results(self, cid: str) -> list[bytes]:
         with self.db.read() as con:
-            return [
-                row[0]
-                for row in con.execute("select value from chord_parts where cid = ? order by idx", (cid,))
-            ]
+            return [row[0] for row in con.execute("select value from chord_parts where cid = ? order by idx", (cid,))]
 
     def asked(self, worker: int) -> tuple[bool, bool]:
         with self.db.read() as con:
@@ -316,9 +309,7 @@ class SqliteStorage(JobStorage):
 
     def _has_ended(self, job_id: str) -> bool:
         with self.db.read() as con:
-            return bool(
-                con.execute("select 1 from jobs join ended using (seq) where id = ?", (job_id,)).fetchone()
-            )
+            return bool(con.execute("select 1 from jobs join ended using (seq) where id = ?", (job_id,)).fetchone())
 
     # keeping house and books
 
@@ -340,9 +331,7 @@ class SqliteStorage(JobStorage):
 
     def queue_size(self) -> int:
         with self.db.read() as con:
-            return con.execute(
-                "select (select count(*) from ready) + (select count(*) from parked)"
-            ).fetchone()[0]
+            return con.execute("select (select count(*) from ready) + (select count(*) from parked)").fetchone()[0]
 
     def schedule_size(self) -> int:
         with self.db.read() as con:

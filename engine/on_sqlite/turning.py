@@ -60,10 +60,7 @@ def settle(
     end_extras(con, ended)
     con.executemany(
         EVENT,
-        [
-            (s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail)
-            for s in standing
-        ],
+        [(s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail) for s in standing],
     )
     return frozenset(tokens) - held
 
@@ -82,9 +79,7 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
             (attempts(s), s.retries, s.retry_delay_s, s.eta, claim.seq),
         )
     if s.outcome == PARKED:
-        con.execute(
-            "insert into parked values (?, ?, ?, ?)", (claim.seq, s.reason, claim.task, s.finished_at)
-        )
+        con.execute("insert into parked values (?, ?, ?, ?)", (claim.seq, s.reason, claim.task, s.finished_at))
     elif s.eta is not None and s.eta > clock.now():
         con.execute("insert into due values (?, ?)", (s.eta, claim.seq))
     else:
@@ -95,7 +90,7 @@ def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
     """Count a member once, whatever is redelivered; the last one accepts the callback."""
     if con.execute("select 1 from jobs where id = ?", (part.callback.id,)).fetchone():
         return  # the callback came to life before: this member ran again after its chord was complete
-    con.execute("insert or ignore into chord_parts values (?, ?, ?)", (part.cid, part.index, part.value))
+    con.execute("insert or ignore into chord_parts values (?, ?, ?)", (part.cid, part.idx, part.value))
     count = con.execute("select count(*) from chord_parts where cid = ?", (part.cid,)).fetchone()[0]
     if count == part.size:
         accepting.insert(con, part.callback)
@@ -156,9 +151,7 @@ def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
         return True
     if "*" in wanted:
         return bool(queues_to_serve(con, wanted))
-    return any(
-        con.execute("select 1 from ready where queue = ? limit 1", (name,)).fetchone() for name in wanted
-    )
+    return any(con.execute("select 1 from ready where queue = ? limit 1", (name,)).fetchone() for name in wanted)
 
 
 def claim(
@@ -178,10 +171,7 @@ def claim(
                 break
             con.executemany("delete from ready where queue = ? and rank = ? and seq = ?", rows)
             token = first_token + len(claims)
-            taken = [
-                Claim._make(con.execute(CLAIMED, (token + i, row[2])).fetchone())
-                for i, row in enumerate(rows)
-            ]
+            taken = [Claim._make(con.execute(CLAIMED, (token + i, row[2])).fetchone()) for i, row in enumerate(rows)]
             claims += park_paused(con, taken, paused) if paused else taken
     con.executemany("insert into claims values (?, ?, ?, ?)", [(c.token, c.seq, worker, now) for c in claims])
     more = len(claims) == want and anything_ready(con, wanted)

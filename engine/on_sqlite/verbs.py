@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine import clock, errors, events
+from engine.job_storage import StoredJob
 from engine.jobs import CANCELED, ENDED, RETRYING, Claim
 from engine.on_sqlite import looking, turning
 
 
-def find(con: sqlite3.Connection, job_id: str) -> tuple[looking.StoredJob, int | None]:
+def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
     """The job as it stands, or UnknownJob."""
     found = looking.look(con, job_id)
     if found is None:
@@ -19,19 +20,17 @@ def find(con: sqlite3.Connection, job_id: str) -> tuple[looking.StoredJob, int |
     return found
 
 
-def leave_place(con: sqlite3.Connection, job: looking.StoredJob) -> None:
+def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
     """Take a waiting job out of the place where it stands."""
     if job.place == "ready":
-        con.execute(
-            "delete from ready where queue = ? and rank = ? and seq = ?", (job.queue, -job.priority, job.seq)
-        )
+        con.execute("delete from ready where queue = ? and rank = ? and seq = ?", (job.queue, -job.priority, job.seq))
     elif job.place == "due":
         con.execute("delete from due where at = ? and seq = ?", (job.eta, job.seq))
     else:
         con.execute(f"delete from {job.place} where seq = ?", (job.seq,))
 
 
-def claim_for_verb(con: sqlite3.Connection, job: looking.StoredJob) -> Claim:
+def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
     """Hold a waiting job for the rest of this transaction, so that it ends as any other job does."""
     token = -job.seq
     leave_place(con, job)
@@ -39,7 +38,7 @@ def claim_for_verb(con: sqlite3.Connection, job: looking.StoredJob) -> Claim:
     return Claim._make(con.execute(turning.CLAIMED, (token, job.seq)).fetchone())
 
 
-def cancel(con: sqlite3.Connection, job: looking.StoredJob, compose: Any, ttl_s: float) -> None:
+def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) -> None:
     """End a waiting job as canceled; ask a running one to stop. `compose` composes the end."""
     if job.state in ENDED:
         raise errors.StateConflict(job.id, "cancel", job.state)
@@ -50,7 +49,7 @@ def cancel(con: sqlite3.Connection, job: looking.StoredJob, compose: Any, ttl_s:
     turning.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)
 
 
-def retry(con: sqlite3.Connection, job: looking.StoredJob, payload: bytes | None, retries: int) -> None:
+def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retries: int) -> None:
     """Queue an ended or retrying job again."""
     if job.state not in ENDED and job.state != RETRYING:
         raise errors.StateConflict(job.id, "retry", job.state)
@@ -73,7 +72,7 @@ def retry(con: sqlite3.Connection, job: looking.StoredJob, payload: bytes | None
     con.execute(turning.EVENT, (job.seq, events.RETRIED, 0, clock.now(), None, job.attempt, None))
 
 
-def forget(con: sqlite3.Connection, job: looking.StoredJob) -> None:
+def forget(con: sqlite3.Connection, job: StoredJob) -> None:
     """Remove an ended job."""
     if job.state not in ENDED:
         raise errors.StateConflict(job.id, "delete", job.state)

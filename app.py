@@ -1,0 +1,145 @@
+"""The web process: assembles the API and the monitor, serves them, and looks after one consumer.
+
+    python app.py           web and one consumer
+    python app.py --web     web alone
+
+Order: settings, storage, accounts, consumer, socket, `ready`. Ending (Ctrl-C, SIGTERM): new requests are refused, those
+in flight are answered, the consumer's jobs may finish within `[consumer] shutdown_timeout_s`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import config
+
+READY_WITHIN_S = 15.0
+
+
+class CannotStart(Exception):
+    """One sentence that says why, and what to do."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until a signal ends it; the exit status."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Dewey: web and one consumer.")
+    parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
+    options = parser.parse_args(argv)
+    try:
+        from engine import errors, load_tasks, logs, settings
+        from monitor.access import AccessError
+        from service.server import AddressInUse
+    except config.ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    logs.configure(settings)
+    try:
+        load_tasks()
+        return Service(settings, with_consumer=not options.web).run()
+    except (errors.DeweyError, AccessError, AddressInUse, CannotStart) as exc:
+        print(exc, file=sys.stderr)
+        return 1
+
+
+class Service:
+    """Everything that one `app.py` runs."""
+
+    def __init__(self, settings: Any, with_consumer: bool) -> None:
+        from engine import huey
+        from engine.control import Control
+        from monitor.access import Access
+        from service.child import ConsumerChild
+        from service.server import Server
+
+        self.settings = settings
+        self._stop = threading.Event()
+        self._lock = lock_data(settings) if with_consumer else None
+        self.control = Control(huey)
+        for warning in huey.storage.prepare():
+            print(f"warning: {warning}", file=sys.stderr)
+        self.access = Access(settings.auth.database, settings.auth.session_hours, settings.auth.login_attempts)
+        self.server = Server(make_app(self.control, self.access, settings), settings)
+        self.child = ConsumerChild() if with_consumer else None
+
+    def run(self) -> int:
+        """Start in order, wait for the end, stop in order."""
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, lambda *_: self._stop.set())
+        self.access.prepare()
+        first = self.access.first_start()
+        if self.child:
+            self.child.start()
+        self.server.start()
+        self._announce(first)
+        if self._wait_for_consumer():
+            print("ready", flush=True)
+        while not self._stop.wait(0.25):
+            if self.child:
+                self.child.tend()
+        print("stopping: new requests are refused, running ones and running jobs may finish", flush=True)
+        timeout_s = self.settings.consumer.shutdown_timeout_s
+        stopper = threading.Thread(target=self.server.stop, args=(timeout_s,))
+        stopper.start()
+        if self.child:
+            self.child.stop(timeout_s + 3)
+        stopper.join()
+        return 0
+
+    def _announce(self, first: Any) -> None:
+        """Where to look and, the very first time, with what to enter. Printed once: only hashes are kept."""
+        web = self.settings.web
+        base = web.public_url or f"http://{web.host}:{self.server.port}{web.url_prefix}"
+        print(f"monitor  {base}/monitor/\nAPI      {base}/api/openapi.json")
+        if first:
+            print("the first start made an account and a token; they are shown this once:")
+            print(f"  account  {first.account}\n  password {first.password}\n  token    {first.secret}")
+        sys.stdout.flush()
+
+    def _wait_for_consumer(self) -> bool:
+        """True once a consumer takes jobs (or none was asked for)."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while self.child and not self._stop.is_set() and not self.control.health().ok:
+            if time.monotonic() > deadline:
+                print("the consumer has not come up: see its lines above; it is tried again", file=sys.stderr)
+                return not self._stop.is_set()
+            self._stop.wait(0.05)
+            self.child.tend()
+        return not self._stop.is_set()
+
+
+def lock_data(settings: Any) -> int:
+    """Hold the data folder: a second `app.py` on the same data is told so."""
+    folder = Path(settings.storage.path).parent if settings.storage.backend == "sqlite" else settings.root / "data"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder / "app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise CannotStart(
+            f"the data folder {folder} cannot be written ({exc.strerror}): give this user access"
+        ) from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise CannotStart(f"another Dewey runs on {folder}: stop it first, or start `app.py --web`") from None
+    return fd
+
+
+def make_app(control: Any, access: Any, settings: Any) -> Callable[..., Iterable[bytes]]:
+    """The WSGI application: the API and the monitor side by side."""
+    from api import make_api
+
+    return make_api(control, access, settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

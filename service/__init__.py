@@ -1,0 +1,1 @@
+"""The web process: its server and the consumer that it looks after."""

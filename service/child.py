@@ -1,0 +1,81 @@
+"""The consumer that the web process starts and looks after: the stock `huey_consumer consumer.huey`.
+
+Its output is passed on with a prefix. When it dies it is started again, with back-off; when this process dies, so
+does it (consumer.py asks the kernel for that). Stopping it is a TERM, and a KILL when it does not listen.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent.parent
+PARENT_VARIABLE = "CONSUMER_PARENT_PID"
+BACK_OFF_S = (0.5, 30.0)
+STEADY_S = 30.0  # a consumer that lived this long starts its back-off anew
+
+
+class ConsumerChild:
+    """One supervised consumer process."""
+
+    def __init__(self, prefix: str = "consumer | ") -> None:
+        self._prefix = prefix
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._failures = 0
+        self._next_start = 0.0
+
+    def start(self) -> None:
+        """Start it now. From the main thread only: it dies with the thread that forked it."""
+        environ = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "huey.bin.huey_consumer", "consumer.huey"], cwd=HERE, env=environ,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C in the terminal is for us: we stop it in order
+        )  # fmt: skip
+        self._started_at = time.monotonic()
+        threading.Thread(target=self._pass_on, args=(self._process,), daemon=True).start()
+
+    def _pass_on(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            sys.stderr.write(self._prefix + line.decode("utf-8", "replace"))
+            sys.stderr.flush()
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll() if self._process else 0
+
+    def tend(self) -> None:
+        """Start it again when it has died and its back-off is over."""
+        code = self.exit_code
+        now = time.monotonic()
+        if code is None:
+            return
+        if self._next_start == 0.0:
+            steady = now - self._started_at > STEADY_S
+            self._failures = 0 if steady else self._failures + 1
+            delay = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2 ** max(0, self._failures - 1))
+            self._next_start = now + delay
+            sys.stderr.write(f"the consumer ended with exit code {code}: it starts again in {delay:g} s\n")
+        if now >= self._next_start:
+            self._next_start = 0.0
+            self.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """End it: running jobs may finish within `timeout_s`."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
