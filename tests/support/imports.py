@@ -70,7 +70,8 @@ def violations(module: str, source: str, *, package: bool = False) -> list[tuple
     """(line, sentence) for each import that the module's room may not make. `package`: an __init__.py."""
     room = room_of(module)
     if room is None:
-        return [(1, f"{module} stands in no room: give it one in ARCHITECTURE.md and tests/support/imports.py")]
+        where = "ARCHITECTURE.md and tests/support/imports.py"
+        return [(1, f"{module} stands in no room: give it one in {where}")]
     found = []
     for each in imports(module, source, package):
         # `from monitor import web` asks for the room monitor.web, not for a name of monitor.
