@@ -77,9 +77,7 @@ def _from_file(source: Path, must_exist: bool, errors: list[str]) -> dict[Place,
         parser.read_string(source.read_text(encoding="utf-8-sig"), str(source))
     except FileNotFoundError:
         if must_exist:
-            errors.append(
-                f"{source}: expected a configuration file, found none; make it, or correct {FILE_VARIABLE}."
-            )
+            errors.append(f"{source}: expected a configuration file, found none; make it, or correct {FILE_VARIABLE}.")
         return {}
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         errors.append(_unreadable(source, error))
@@ -153,9 +151,7 @@ def _check_together(given: Mapping[Place, Given], values: Mapping[Place, Any], e
     beat, lease = ("consumer", "heartbeat_s"), ("consumer", "lease_s")
     if beat in values and lease in values and values[beat] >= values[lease]:
         where = (given.get(beat) or given[lease]).where
-        errors.append(
-            f"{where}: expected heartbeat_s < lease_s, found {values[beat]:g} and {values[lease]:g}."
-        )
+        errors.append(f"{where}: expected heartbeat_s < lease_s, found {values[beat]:g} and {values[lease]:g}.")
 
 
 def _refusal(where: str, expected: str, text: str, spellings: Iterable[str] = (), found: str = "") -> str:

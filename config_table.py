@@ -32,9 +32,7 @@ class Key(NamedTuple):
 
 
 def key(default: str, parse: Parser, help: str, secret: bool = False) -> Any:
-    return field(
-        repr=not secret, metadata={"default": default, "parse": parse, "help": help, "secret": secret}
-    )
+    return field(repr=not secret, metadata={"default": default, "parse": parse, "help": help, "secret": secret})
 
 
 _name = read.matching(read.NAME, "1 to 64 letters, digits or _ . -")
@@ -52,12 +50,8 @@ class Storage:
 
     backend: str = key("sqlite", read.choice("sqlite", "redis"), "sqlite (one machine) or redis")
     path: Path = key("data/queue.db", read.path, "the queue's file, with sqlite")
-    url: str = key(
-        "redis://127.0.0.1:6379/0", _redis, "the server, with redis: redis://, rediss:// or unix://", True
-    )
-    name: str = key(
-        "dewey", _name, "prefix of all keys, with redis: services that share a server differ in it"
-    )
+    url: str = key("redis://127.0.0.1:6379/0", _redis, "the server, with redis: redis://, rediss:// or unix://", True)
+    name: str = key("dewey", _name, "prefix of all keys, with redis: services that share a server differ in it")
     durability: str = key(
         "full",
         read.choice("full", "normal"),
@@ -96,15 +90,9 @@ class Consumer:
     )
     workers: int = key("4", read.whole(1, 1000), "jobs at once")
     worker_type: str = key("thread", read.choice("thread", "process"), "thread or process")
-    lease_s: float = key(
-        "15", read.number(0.1, "seconds"), "a consumer unheard of for so long is taken for dead"
-    )
-    heartbeat_s: float = key(
-        "3", read.number(0.01, "seconds"), "how often it says that it lives; less than lease_s"
-    )
-    shutdown_timeout_s: float = key(
-        "25", read.number(0, "seconds"), "how long running jobs may finish at a stop"
-    )
+    lease_s: float = key("15", read.number(0.1, "seconds"), "a consumer unheard of for so long is taken for dead")
+    heartbeat_s: float = key("3", read.number(0.01, "seconds"), "how often it says that it lives; less than lease_s")
+    shutdown_timeout_s: float = key("25", read.number(0, "seconds"), "how long running jobs may finish at a stop")
 
 
 @dataclass(frozen=True)
@@ -117,18 +105,14 @@ class Schedule:
         read.choice("skip", "once", "all"),
         "what was missed while nothing ran: skip, once (one run for all of it) or all",
     )
-    catch_up_window_s: float = key(
-        "86400", read.number(0, "seconds"), "what was missed longer ago is left alone"
-    )
+    catch_up_window_s: float = key("86400", read.number(0, "seconds"), "what was missed longer ago is left alone")
 
 
 @dataclass(frozen=True)
 class Service:
     """The service as people see it."""
 
-    name: str = key(
-        "Dewey", read.matching(".{1,64}", "1 to 64 printable characters"), "shown in title and header"
-    )
+    name: str = key("Dewey", read.matching(".{1,64}", "1 to 64 printable characters"), "shown in title and header")
 
 
 @dataclass(frozen=True)
@@ -142,9 +126,7 @@ class Web:
     public_url: str = key(
         "", read.or_empty(_origin), "scheme and host that people use, without url_prefix: https://example.org"
     )
-    trusted_proxy: str = key(
-        "", read.or_empty(read.host), "address of the proxy whose X-Forwarded headers count"
-    )
+    trusted_proxy: str = key("", read.or_empty(read.host), "address of the proxy whose X-Forwarded headers count")
     max_body_kb: int = key("1024", read.whole(1), "larger request bodies are refused")
 
 
@@ -153,9 +135,7 @@ class Monitor:
     """The books: what happened to each job."""
 
     database: str = key("sqlite:///data/monitor.db", read.database, "where the books are kept")
-    backlog_rows: int = key(
-        "1000000", read.whole(1), "above so many unread events, successes are only counted"
-    )
+    backlog_rows: int = key("1000000", read.whole(1), "above so many unread events, successes are only counted")
     retention_days: float = key("30", read.number(0, "days"), "ended jobs older than this are removed")
     retention_rows: int = key("1000000", read.whole(1), "at most so many jobs are kept")
     keep_failed_days: float = key("180", read.number(0, "days"), "failed jobs can be retried for so long")
@@ -171,13 +151,9 @@ class Monitor:
 class Auth:
     """Who may enter."""
 
-    database: str = key(
-        "sqlite:///data/access.db", read.database, "where accounts, sessions and tokens are kept"
-    )
+    database: str = key("sqlite:///data/access.db", read.database, "where accounts, sessions and tokens are kept")
     session_hours: float = key("12", read.number(0.01, "hours"), "how long a login lasts")
-    login_attempts: int = key(
-        "10", read.whole(1), "failed logins per address in 15 minutes before it must wait"
-    )
+    login_attempts: int = key("10", read.whole(1), "failed logins per address in 15 minutes before it must wait")
     metrics_token: str = key("", read.text, "when set, /metrics asks for it", True)
 
 
@@ -209,9 +185,7 @@ class Smtp:
 class Periodic:
     """The tasks of periodic.py."""
 
-    heartbeat_url: str = key(
-        "", read.or_empty(_web_url), "a dead man's switch, fetched regularly; empty: none"
-    )
+    heartbeat_url: str = key("", read.or_empty(_web_url), "a dead man's switch, fetched regularly; empty: none")
     backup_folder: Path = key("data/backups", read.path, "where the nightly backup goes")
     backup_keep: int = key("7", read.whole(1), "how many backups are kept")
 
@@ -248,9 +222,7 @@ class Settings:
     source: Path
 
 
-SECTIONS: dict[str, Any] = {
-    name: kind for name, kind in get_type_hints(Settings).items() if is_dataclass(kind)
-}
+SECTIONS: dict[str, Any] = {name: kind for name, kind in get_type_hints(Settings).items() if is_dataclass(kind)}
 
 
 def table() -> Iterator[Key]:

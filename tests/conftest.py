@@ -45,9 +45,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     # Here, because an installation may take longer than one test may.
-    if not session.config.option.collectonly and any(
-        "chromium" in item.fixturenames for item in session.items
-    ):
+    if not session.config.option.collectonly and any("chromium" in item.fixturenames for item in session.items):
         find_chromium()
 
 

@@ -37,9 +37,7 @@ def name_of(file: Path) -> str:
 
 
 def room_files() -> Iterator[Path]:
-    return (
-        file for file in files() if file.suffix == ".py" and file.relative_to(ROOT).parts[0] not in NO_ROOMS
-    )
+    return (file for file in files() if file.suffix == ".py" and file.relative_to(ROOT).parts[0] not in NO_ROOMS)
 
 
 def test_each_room_knows_only_whom_it_may():
@@ -143,18 +141,14 @@ def test_no_file_is_too_long():
         if file.suffix in (".py", ".lua") and file.relative_to(ROOT).parts[0] != "tests":
             lines = len(file.read_text(encoding="utf-8").splitlines())
             if lines > LONGEST_LINES:
-                found.append(
-                    f"{name_of(file)}: {lines} lines, at most {LONGEST_LINES}: does it still hold one noun?"
-                )
+                found.append(f"{name_of(file)}: {lines} lines, at most {LONGEST_LINES}: does it still hold one noun?")
     assert not found, "\n" + "\n".join(found)
 
 
 def test_no_path_of_somebodys_machine_is_committed():
     # Where this checkout and its Python stand; short ones such as /app or /usr are words of their own.
     places = {str(ROOT), sys.prefix, str(Path.home())}
-    places = {
-        re.escape(place) for place in places if len(Path(place).parts) > 2 and not place.startswith("/usr")
-    }
+    places = {re.escape(place) for place in places if len(Path(place).parts) > 2 and not place.startswith("/usr")}
     pattern = re.compile("|".join([*sorted(places), r"(?<![\w.$}~<-])/(?:home|Users|root)/\w"]))
     found = []
     for file in files():
@@ -162,17 +156,13 @@ def test_no_path_of_somebodys_machine_is_committed():
             continue
         for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             if match := pattern.search(line):
-                found.append(
-                    f"{name_of(file)}:{number}: {match[0]} is a path of one machine: make it relative"
-                )
+                found.append(f"{name_of(file)}:{number}: {match[0]} is a path of one machine: make it relative")
     assert not found, "\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
 def test_requirements_are_pinned(name):
-    pinned = re.compile(
-        r"(-r requirements\.txt|[A-Za-z0-9_.-]+==[0-9][^\s,;*]*(; python_version [<>]=? \"3\.\d+\")?)"
-    )
+    pinned = re.compile(r"(-r requirements\.txt|[A-Za-z0-9_.-]+==[0-9][^\s,;*]*(; python_version [<>]=? \"3\.\d+\")?)")
     lines = [line.split(" #")[0].strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
     lines = [line.rstrip() for line in lines if line and not line.startswith("#")]
     assert lines

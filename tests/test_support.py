@@ -155,8 +155,7 @@ def test_nobody_else_installs_anything(machine, tmp_path):
     machine(f"/bin/ln -s apt-get {tmp_path}/chromium", user=1000)
     assert find_chromium.__wrapped__() == (
         None,
-        "expected a Chromium on PATH, found none of chromium, chromium-browser, google-chrome; "
-        "install chromium.",
+        "expected a Chromium on PATH, found none of chromium, chromium-browser, google-chrome; install chromium.",
     )
 
 

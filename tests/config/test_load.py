@@ -103,9 +103,7 @@ def test_a_file_that_cannot_be_used_is_told_in_one_sentence(tmp_path, content, s
 
 
 def test_a_folder_is_no_file(tmp_path):
-    assert errors_of(tmp_path) == [
-        f"{tmp_path}: expected a configuration file, found a folder; name the file in it."
-    ]
+    assert errors_of(tmp_path) == [f"{tmp_path}: expected a configuration file, found a folder; name the file in it."]
 
 
 def test_a_path_through_a_file_is_told_in_one_sentence(ini):
@@ -164,9 +162,7 @@ def test_a_consumer_must_be_heard_of_within_its_lease(ini):
     file = ini("[consumer]\nlease_s = 3\n")
     assert errors_of(file) == [f"{file}: [consumer] lease_s: expected heartbeat_s < lease_s, found 3 and 3."]
     (error,) = errors_of(file, {"DEWEY_CONSUMER_HEARTBEAT_S": "4"})
-    assert error.startswith(
-        "DEWEY_CONSUMER_HEARTBEAT_S: [consumer] heartbeat_s: expected heartbeat_s < lease_s"
-    )
+    assert error.startswith("DEWEY_CONSUMER_HEARTBEAT_S: [consumer] heartbeat_s: expected heartbeat_s < lease_s")
     assert config.load(file, {"DEWEY_CONSUMER_HEARTBEAT_S": "2.9"}).consumer.heartbeat_s == 2.9
 
 

@@ -84,9 +84,7 @@ def test_the_table_is_the_contract():
 def test_config_ini_holds_every_key_at_its_default_in_the_order_of_the_table():
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(CONFIG_INI.read_text(encoding="utf-8"))
-    written = [
-        (section, name, text) for section in parser.sections() for name, text in parser[section].items()
-    ]
+    written = [(section, name, text) for section in parser.sections() for name, text in parser[section].items()]
     assert written == [(key.section, key.name, key.default) for key in TABLE]
 
 
