@@ -83,6 +83,12 @@ class Composer:
         settlement.result = self._huey.serializer.serialize(Error(record))
         settlement.detail = json.dumps({k: record[k] for k in ("type", "message", "traceback")})
 
+    @staticmethod
+    def write_logs(settlement: Settlement) -> None:
+        """Note the body's log lines in the settlement."""
+        detail = json.loads(settlement.detail) if settlement.detail else {}
+        settlement.detail = json.dumps({**detail, "logs": settlement.logs})
+
     # ends without a body
 
     def end(self, claim: Claim, outcome: str, error: Exception | None = None) -> Settlement:

@@ -17,7 +17,8 @@ from typing import Any
 from huey.api import Task
 
 from engine import clock, errors, tasks_known
-from engine.durable import DurableHuey, naive_utc
+from engine.deferring import naive_utc
+from engine.durable import DurableHuey
 from engine.job_storage import StoredJob
 from engine.jobs import (
     ENDED,

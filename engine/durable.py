@@ -5,50 +5,44 @@ brings a claim as a Huey task. `execute` runs Huey's own `_execute`, but what Hu
 retry, pipeline, chord, error handler) is collected in the claim's Settlement, and goes to the storage in one
 transaction after Huey and all hooks have returned, so that no user code runs while a write lock is held.
 
-Overridden (each pinned by tests/engine/test_huey_pins.py): enqueue, dequeue, execute, add_schedule, put_result, delete,
-get_raw, _check_chord, _run_post_execute, _requeue_task's writes (through enqueue and add_schedule),
+What is deferred becomes rows in engine.deferring. Overridden here and there (each pinned by
+tests/engine/test_huey_pins.py): enqueue, dequeue, execute, add_schedule, put_result, delete, get_raw,
+ _check_chord, _run_post_execute, _requeue_task's writes (through enqueue and add_schedule),
 build_error_result, _get_timestamp, get_task_wrapper_class.
 """
 
 from __future__ import annotations
 
-import calendar
 import datetime
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from huey import signals
-from huey.api import Huey, ResultGroup, Task, chord, group
+from huey.api import Task
 from huey.exceptions import CancelExecution, HueyException
-from huey.utils import SKIPPED, ChordConfig
+from huey.utils import SKIPPED
 
 from config import Settings
 from engine import clock, errors, inside, logs
+from engine.body_log import body_log
 from engine.composer import Composer
 from engine.consumer import DurableConsumer
+from engine.deferring import DeferringHuey, naive_utc
 from engine.job_storage import JobStorage
 from engine.jobs import (
     CANCELED,
-    DEFAULT_QUEUE,
     DONE,
     EXPIRED,
     FAILED,
-    ONCE,
     PARKED,
-    RETRYING,
-    ChordPart,
     Claim,
-    NewJob,
     Settlement,
 )  # fmt: skip
 from engine.options import consumer_options, flag_given
 from engine.wrapper import DurableTaskWrapper
 
-EPOCH = datetime.datetime(1970, 1, 1)
 
-
-class DurableHuey(Huey):
+class DurableHuey(DeferringHuey):
     """Huey whose jobs survive. `storage` is a JobStorage; the rest are Huey's own arguments."""
 
     storage: JobStorage
@@ -63,7 +57,6 @@ class DurableHuey(Huey):
     ) -> None:
         self.settings = settings
         self._make_storage = make_storage
-        self._here = Here()
         self.desk: Any = None  # batches claims and acknowledgements inside a consumer: engine.desk
         self._alone: Any = None  # this process as a worker outside of any consumer
         self.composer = Composer(self)
@@ -92,69 +85,6 @@ class DurableHuey(Huey):
 
     def _get_timestamp(self) -> datetime.datetime:
         return naive_utc(clock.now())
-
-    # deferring
-
-    def enqueue(self, task: Any) -> Any:
-        """Defer a task, group or chord: durable when this returns. Raises StorageUnavailable, TooManyPending, ..."""
-        if self._immediate:
-            return super().enqueue(task)
-        if self._here.gathering is not None:
-            return self._gather(task, self._here.gathering)
-        if self._here.settlement is not None:
-            return self._collect(self._here.settlement, task)
-        return self.defer([task])[0]
-
-    def defer(self, tasks: Sequence[Any]) -> list[Any]:
-        """Defer several in one transaction, all or none; their result handles."""
-        jobs: list[NewJob] = []
-        handles = [self._gather(task, jobs) for task in tasks]
-        for task in tasks:
-            if isinstance(task, Task):
-                self._emit(signals.SIGNAL_SCHEDULED if task.eta else signals.SIGNAL_ENQUEUED, task)
-        self.storage.accept(jobs, None, self.settings.tasks.max_pending)
-        return handles
-
-    def _gather(self, item: Any, jobs: list[NewJob]) -> Any:
-        """Turn a task, group or chord into rows; answers the handle that Huey's caller expects."""
-        if isinstance(item, group):
-            return ResultGroup([self._gather(task, jobs) for task in item.tasks])
-        if isinstance(item, chord):
-            # Huey enqueues the members one by one: gather them, so that a chord is stored whole or not at all.
-            outer, self._here.gathering = self._here.gathering, jobs
-            try:
-                return self._enqueue_chord(item)
-            finally:
-                self._here.gathering = outer
-        jobs.append(self.new_job(item))
-        handles = self._pipeline_results(item)
-        return ResultGroup(handles) if len(handles) > 1 else handles[0]
-
-    def new_job(self, task: Task, chord_id: str | None = None) -> NewJob:
-        """The row of a task: what is in columns here wins over the payload when it is claimed."""
-        cls = type(task)
-        if task.expires and task.expires_resolved is None:
-            task.resolve_expires(self.utc)
-        # (a relative `expires` is fixed once, at defer, and never again)
-        timeout = task.timeout
-        return NewJob(
-            task.id,
-            self._registry.task_to_string(cls),
-            getattr(task, "queue", DEFAULT_QUEUE),
-            float(task.priority or 0),
-            clock.now(),
-            epoch(task.eta) if task.eta is not None else None,
-            epoch(task.expires_resolved) if task.expires_resolved is not None else None,
-            int(task.retries),
-            float(task.retry_delay),
-            None if timeout is None else float(timeout),
-            ONCE if getattr(cls, "on_crash", "retry") == "fail" else 0,
-            getattr(task, "unique_value", None),
-            self._here.job_id,
-            chord_id,
-            getattr(task, "job_context", None),
-            self.serialize_task(task),
-        )
 
     # claiming
 
@@ -231,6 +161,8 @@ class DurableHuey(Huey):
         finally:
             here.settlement = here.task = None
         settlement.finished_at = clock.now()
+        if settlement.logs:
+            self.composer.write_logs(settlement)
         self._finish(settlement)
         return value
 
@@ -246,6 +178,7 @@ class DurableHuey(Huey):
         if self.desk is not None:
             self.desk.begin(settlement)
         said = inside.enter(self, claim)
+        body_log.begin()
         try:
             value = body(task)
             settlement.result = self.serializer.serialize(value)
@@ -255,6 +188,7 @@ class DurableHuey(Huey):
         except BaseException as exc:  # sys.exit, CancelledError, ...: a worker is never lost to a task
             raise errors.TaskExit(type(exc).__name__, self.composer.text_of(exc)) from exc
         finally:
+            settlement.logs = body_log.end()
             inside.leave(said)
             if self.desk is not None:
                 self.desk.body_ended()
@@ -275,58 +209,9 @@ class DurableHuey(Huey):
         if lost:
             raise errors.ClaimLost(f"the claim of job {settlement.claim.id} is gone: nothing was written")
 
-    # what Huey writes after the body, collected
-
-    def _collect(self, settlement: Settlement, task: Any) -> Any:
-        if task is self._here.task:  # Huey's retry without a delay
-            self._will_retry(settlement, task, clock.now())
-            return None
-        jobs: list[NewJob] = [] if settlement.next_jobs is None else settlement.next_jobs
-        settlement.next_jobs = jobs
-        return self._gather(task, jobs)
-
-    def add_schedule(self, task: Task) -> None:
-        settlement = self._here.settlement
-        if settlement is None or task is not self._here.task:
-            self.enqueue(task)
-            return
-        eta = task.eta
-        self._will_retry(settlement, task, clock.now() if eta is None else epoch(eta))
-        self._emit(signals.SIGNAL_SCHEDULED, task)
-
-    def _will_retry(self, settlement: Settlement, task: Task, eta: float) -> None:
-        settlement.outcome = RETRYING
-        settlement.eta, settlement.retries, settlement.retry_delay_s = eta, task.retries, task.retry_delay
-
-    def put_result(self, key: str, data: Any) -> Any:
-        settlement = self._here.settlement
-        if settlement is None:
-            return super().put_result(key, data)
-        if key != settlement.claim.id:  # an error is the result of the pipeline's later tasks, too
-            settlement.others = [*(settlement.others or ()), (key, self.serializer.serialize(data))]
-        return None
-
-    def delete(self, key: Any) -> bool:
-        settlement = self._here.settlement
-        if settlement is not None and key == f"r:{settlement.claim.id}":
-            return False  # a revocation ends with its job, in the finishing transaction
-        return super().delete(key)
-
     def get_raw(self, key: str, peek: bool = False) -> Any:
         """Results are read without being consumed: they expire."""
         return super().get_raw(key, True)
-
-    def _check_chord(self, cc: ChordConfig, value: Any) -> None:
-        settlement = self._here.settlement
-        if settlement is None:
-            return super()._check_chord(cc, value)
-        settlement.chord_part = self.chord_part(cc, value)
-        return None
-
-    def chord_part(self, cc: ChordConfig, value: Any) -> ChordPart:
-        """One member's part. The callback keeps a reference to the parts; they are read when it is claimed."""
-        callback = self.new_job(cc.callback, chord_id=cc.cid)
-        return ChordPart(cc.cid, cc.idx, cc.size, self.serializer.serialize(value), callback)
 
     def _run_post_execute(self, task: Task, task_value: Any, exception: BaseException | None) -> None:
         settlement = self._here.settlement
@@ -343,22 +228,3 @@ class DurableHuey(Huey):
     def build_error_result(self, task: Task, exception: BaseException) -> dict[str, Any]:
         """Huey's error record, also for an exception whose own repr is broken."""
         return self.composer.error_record(task.id, exception, task.retries)
-
-
-class Here(threading.local):
-    """What this thread is doing: the settlement being collected, the task that runs, the job it belongs to."""
-
-    settlement: Settlement | None = None
-    task: Task | None = None
-    job_id: str | None = None
-    gathering: list[NewJob] | None = None
-
-
-def epoch(moment: datetime.datetime) -> float:
-    """Huey's naive UTC datetime as UTC epoch seconds."""
-    return calendar.timegm(moment.timetuple()) + moment.microsecond / 1e6
-
-
-def naive_utc(instant: float) -> datetime.datetime:
-    """UTC epoch seconds as Huey's naive UTC datetime."""
-    return EPOCH + datetime.timedelta(seconds=instant)

@@ -106,7 +106,7 @@ class Settlement:
     """What the finishing transaction of one claim writes, all or nothing, if the claim still stands."""
 
     __slots__ = (
-        "chord_part", "claim", "detail", "eta", "finished_at", "next_jobs", "others", "outcome", "reason",
+        "chord_part", "claim", "detail", "eta", "finished_at", "logs", "next_jobs", "others", "outcome", "reason",
         "result", "retries", "retry_delay_s", "started_at",
     )  # fmt: skip
 
@@ -124,6 +124,7 @@ class Settlement:
         self.chord_part: ChordPart | None = None
         self.reason: str | None = None  # why parked
         self.detail: str | None = None  # JSON of the event: error, traceback, log lines
+        self.logs: list[tuple[float, str, str]] | None = None  # what the body logged: epoch s, level, text
 
 
 RELEASED, PARKED = "released", "parked"  # outcomes that are no end: back to the queue untouched, or aside

@@ -14,23 +14,23 @@ Both belong to one process: a forked child closes its copies at once, since floc
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import mmap
 import os
-import select
 import struct
-import time
 import weakref
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.bells import ASLEEP_AT, LIFE_BYTES, Bell
+
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
 SLOT = struct.Struct("<qdd")  # token (0: idle), started_at, deadline (0: none)
 MAGIC = b"dewey\x00\x00\x01"
-SLOTS_AT, ASLEEP_AT = 64, 16
+SLOTS_AT = 64
 MAX_SLOTS = 126
 SIZE = SLOTS_AT + SLOT.size * MAX_SLOTS
+assert SIZE == LIFE_BYTES
 
 
 class Slot(NamedTuple):
@@ -99,122 +99,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-class Bell:
-    """The listening end of a FIFO."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        # Read and write, so that the FIFO never reports an end of file when the last ringer leaves.
-        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
-
-    def wait(self, timeout_s: float) -> bool:
-        """Sleep until somebody rings; False when nobody did."""
-        if not self._poll.poll(max(0.0, timeout_s) * 1000):
-            return False
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._fd, 65536)
-        return True
-
-    def ring(self) -> None:
-        """Wake the own process."""
-        with contextlib.suppress(OSError):
-            os.write(self._fd, b"x")
-
-    def close(self) -> None:
-        self.abandon()
-
-    def abandon(self) -> None:
-        with contextlib.suppress(OSError):
-            os.close(self._fd)
-
-
-class Ringer:
-    """The ringing end of all bells in a folder, as one process knows them."""
-
-    RESCAN_S = 1.0  # a folder's time stamp is coarse: look again even when it seems unchanged
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._pid = os.getpid()
-        self._stamp: tuple[int, int] = (0, 0)
-        self._scanned_at = 0.0
-        self._workers: dict[str, tuple[int, mmap.mmap]] = {}
-        self._waiters: dict[str, int] = {}
-
-    def ring_workers(self, count: int) -> None:
-        """Wake up to `count` workers that sleep."""
-        self._refresh()
-        for name, (fd, life) in list(self._workers.items()):
-            if count <= 0:
-                break
-            if life[ASLEEP_AT]:
-                life[ASLEEP_AT] = 0  # so that the next ring goes to another one
-                if self._ring(fd):
-                    count -= 1
-                else:
-                    self._forget(name)
-
-    def ring_waiters(self) -> None:
-        """Tell everybody who waits for a job's end to look again."""
-        self._refresh()
-        for name, fd in list(self._waiters.items()):
-            if not self._ring(fd):
-                os.close(self._waiters.pop(name))
-
-    def _ring(self, fd: int) -> bool:
-        try:
-            os.write(fd, b"x")
-        except BlockingIOError:
-            return True  # a full FIFO is a bell that rings already
-        except OSError:
-            return False
-        return True
-
-    def _forget(self, name: str) -> None:
-        fd, life = self._workers.pop(name)
-        os.close(fd)
-        life.close()
-
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        try:
-            stat = os.stat(self._folder)
-        except FileNotFoundError:
-            return
-        stamp = (stat.st_mtime_ns, stat.st_ino)
-        if stamp == self._stamp and now - self._scanned_at < self.RESCAN_S and self._pid == os.getpid():
-            return
-        self._stamp, self._scanned_at, self._pid = stamp, now, os.getpid()
-        names = os.listdir(self._folder)
-        for name in names:
-            if name.endswith(".bell") and name not in self._workers:
-                self._open_worker(name)
-            elif name.endswith(".wait") and name not in self._waiters:
-                with contextlib.suppress(OSError):
-                    self._waiters[name] = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        for name in [n for n in self._workers if n not in names]:
-            self._forget(name)
-        for name in [n for n in self._waiters if n not in names]:
-            os.close(self._waiters.pop(name))
-
-    def _open_worker(self, name: str) -> None:
-        try:
-            fd = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as exc:  # ENXIO: nobody listens there
-            if exc.errno not in (errno.ENXIO, errno.ENOENT):
-                raise
-            return
-        try:
-            with open(self._folder / f"{name[:-5]}.life", "r+b") as life:
-                self._workers[name] = (fd, mmap.mmap(life.fileno(), SIZE))
-        except (OSError, ValueError):
-            os.close(fd)
 
 
 # what others can see of a worker

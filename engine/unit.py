@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from huey.consumer import Worker, WorkerRecycle
 
-from engine import crew
+from engine import body_log, crew
 from engine.desk import Desk
 
 logger = logging.getLogger("dewey.consumer")
@@ -67,6 +67,7 @@ def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
     stop = StopFlag()
     tasks: Sequence[str] = sorted(huey._registry._registry)
     life = crew.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
+    body_log.install()
     desk = huey.desk = Desk(huey.storage, life, plan.queues)
     report(life.n)
 

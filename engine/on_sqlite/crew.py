@@ -2,36 +2,110 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from engine import liveness
+from engine import clock, liveness
+from engine.job_storage import Dead, Registration
 from engine.jobs import Running, WorkerInfo
+from engine.on_sqlite import rescuing
+from engine.on_sqlite.database import Database
 
 
-def infos(con: sqlite3.Connection, folder: Path) -> list[WorkerInfo]:
-    """Every registered worker process, oldest first."""
-    found = []
-    for n, _consumer, host, pid, started_at, threads, kind, queues, quiet in con.execute(
-        "select n, consumer, host, pid, started_at, threads, kind, queues, quiet from workers order by n"
-    ).fetchall():
-        running = []
-        for slot in liveness.slots_of(folder, n):
-            job = con.execute(
-                "select id, task from claims join jobs using (seq) where token = ?", (slot.token,)
-            ).fetchone()
-            if job:
-                running.append(Running(job[0], job[1], slot.started_at))
-        heartbeat = liveness.heartbeat_of(folder, n)
-        found.append(
-            WorkerInfo(
-                id=str(n), host=host, pid=pid, started_at=started_at, heartbeat_at=heartbeat or started_at,
-                workers=threads, worker_type=kind, queues=tuple(queues.split(",")),
-                alive=liveness.is_alive(folder, n), quiet=bool(quiet), running=tuple(running),
-                rss_bytes=rss_of(pid),
-            )
-        )  # fmt: skip
-    return found
+class Crew:
+    """Every worker process on this queue."""
+
+    def __init__(self, db: Database, folder: Path) -> None:
+        self.db, self.folder = db, folder
+        self._looks = 0
+
+    def register(self, registration: Registration) -> liveness.Life:
+        """Enter this process as a worker."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        said = registration
+        with self.db.write("work") as con:
+            n = con.execute(
+                "insert into workers (consumer, host, pid, started_at, threads, kind, queues, tasks) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    said.consumer, said.host, said.pid, clock.now(), said.threads, said.kind, ",".join(said.queues),
+                    ",".join(said.tasks),
+                ),
+            ).lastrowid  # fmt: skip
+            assert n is not None
+            # Inside the transaction: a worker that others can see always has its life file.
+            return liveness.Life(self.folder, n)
+
+    def unregister(self, worker: int) -> None:
+        """The clean end of a worker."""
+        with self.db.write("work") as con:
+            con.execute("delete from workers where n = ?", (worker,))
+            con.execute("delete from locks where worker = ?", (worker,))
+
+    def beat(self, workers: Sequence[int]) -> None:
+        """The parent of these workers looks after them."""
+        for n in workers:
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self.folder / f"{n}.life")
+
+    def bury(self, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float) -> list[str]:
+        """Release a dead worker's claims and remove its files; nothing when it lives or another buries it."""
+        corpse = liveness.Corpse(self.folder, dead.worker)
+        if not corpse.seize():
+            return []
+        try:
+            ran = {slot.token for slot in liveness.slots_of(self.folder, dead.worker)}
+            with self.db.write("work") as con:
+                dead = dead._replace(running=dead.running | ran)
+                running = rescuing.release(con, dead, max_deliveries, compose, ttl_s)
+            corpse.bury()
+        finally:
+            corpse.leave()
+        return running
+
+    def missing(self, own: Sequence[int]) -> list[Dead]:
+        """Workers that are dead by the look of their files; every so often also those whose file is gone."""
+        numbers = set(liveness.numbers(self.folder))
+        self._looks += 1
+        if self._looks % 20 == 1:
+            with self.db.read() as con:
+                numbers |= {row[0] for row in con.execute("select n from workers")}
+        found = []
+        for n in sorted(numbers - set(own)):
+            if not liveness.is_alive(self.folder, n):
+                with self.db.read() as con:
+                    row = con.execute("select host, pid from workers where n = ?", (n,)).fetchone()
+                host, pid = row or ("an unknown host", 0)
+                found.append(Dead(n, host, pid, frozenset(), True))
+        return found
+
+    def infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
+        """Every registered worker process, oldest first."""
+        found = []
+        for n, _consumer, host, pid, started_at, threads, kind, queues, quiet in con.execute(
+            "select n, consumer, host, pid, started_at, threads, kind, queues, quiet from workers order by n"
+        ).fetchall():
+            running = []
+            for slot in liveness.slots_of(self.folder, n):
+                job = con.execute(
+                    "select id, task from claims join jobs using (seq) where token = ?", (slot.token,)
+                ).fetchone()
+                if job:
+                    running.append(Running(job[0], job[1], slot.started_at))
+            heartbeat = liveness.heartbeat_of(self.folder, n)
+            found.append(
+                WorkerInfo(
+                    id=str(n), host=host, pid=pid, started_at=started_at, heartbeat_at=heartbeat or started_at,
+                    workers=threads, worker_type=kind, queues=tuple(queues.split(",")),
+                    alive=liveness.is_alive(self.folder, n), quiet=bool(quiet), running=tuple(running),
+                    rss_bytes=rss_of(pid),
+                )
+            )  # fmt: skip
+        return found
 
 
 def rss_of(pid: int) -> int | None:

@@ -207,3 +207,15 @@ class Database:
                 con.execute("pragma wal_checkpoint(passive)").fetchall()
             except sqlite3.Error as exc:
                 raise explain(exc, self.path) from exc
+
+
+def filesystem_of(path: str) -> str:
+    """The kind of filesystem that holds the path ('' where that cannot be told)."""
+    try:
+        with open("/proc/mounts", encoding="utf-8") as mounts:
+            rows = [line.split()[1:3] for line in mounts]
+    except OSError:
+        return ""
+    real = os.path.realpath(os.path.dirname(path) or ".")
+    fitting = [r for r in rows if real == r[0] or real.startswith(r[0].rstrip("/") + "/")]
+    return max(fitting, key=lambda r: len(r[0]))[1] if fitting else ""

@@ -121,3 +121,8 @@ def holder_of(con: sqlite3.Connection, seqs: Sequence[int]) -> set[int]:
     """Which of these running jobs were asked to stop."""
     marks = ",".join("?" * len(seqs))
     return {row[0] for row in con.execute(f"select seq from stops where seq in ({marks})", list(seqs))}
+
+
+def has_ended(con: sqlite3.Connection, job_id: str) -> bool:
+    """Whether the job is known and has ended."""
+    return bool(con.execute("select 1 from jobs join ended using (seq) where id = ?", (job_id,)).fetchone())

@@ -6,19 +6,15 @@ gathers what several threads defer at the same time into one synced commit, then
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine import clock, errors, liveness
+from engine import bells, clock, errors, liveness
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
-from engine.liveness import Bell, Life, Ringer
 from engine.on_sqlite import (
     accepting,
     booking,
@@ -26,11 +22,10 @@ from engine.on_sqlite import (
     housekeeping,
     keyvalue,
     looking,
-    rescuing,
     turning,
     verbs,
 )
-from engine.on_sqlite.database import Database
+from engine.on_sqlite.database import Database, filesystem_of
 from engine.on_sqlite.gate import CommitGate
 
 
@@ -48,10 +43,10 @@ class SqliteStorage(JobStorage):
         self.folder = Path(f"{self.db.path}-workers")
         self.data = keyvalue.KeyValue(self.db)
         self.result_ttl_s, self.failed_ttl_s = result_ttl_s, failed_ttl_s
-        self._ringer = Ringer(self.folder)
+        self.crew = crew.Crew(self.db, self.folder)
+        self._ringer = bells.Ringer(self.folder)
         self._gate = CommitGate(self._commit_accept)
         self._tokens: dict[int, int] = {}
-        self._looks = 0
 
     # getting ready
 
@@ -100,20 +95,8 @@ class SqliteStorage(JobStorage):
 
     # working
 
-    def register(self, registration: Registration) -> Life:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.db.write("work") as con:
-            n = con.execute(
-                "insert into workers (consumer, host, pid, started_at, threads, kind, queues, tasks) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    registration.consumer, registration.host, registration.pid, clock.now(), registration.threads,
-                    registration.kind, ",".join(registration.queues), ",".join(registration.tasks),
-                ),
-            ).lastrowid  # fmt: skip
-            assert n is not None
-            # Inside the transaction: a worker that others can see always has its life file.
-            return Life(self.folder, n)
+    def register(self, registration: Registration) -> liveness.Life:
+        return self.crew.register(registration)
 
     def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
         if not settlements:
@@ -149,53 +132,26 @@ class SqliteStorage(JobStorage):
             count = turning.give_back(con, claims)
         self.wake(count)
 
-    # the living and the dead
-
     def unregister(self, worker: int) -> None:
-        with self.db.write("work") as con:
-            con.execute("delete from workers where n = ?", (worker,))
-            con.execute("delete from locks where worker = ?", (worker,))
+        self.crew.unregister(worker)
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
-        for n in workers:
-            with contextlib.suppress(FileNotFoundError):
-                os.utime(self.folder / f"{n}.life")
+        self.crew.beat(workers)
 
     def slots(self, worker: int) -> list[liveness.Slot]:
         return liveness.slots_of(self.folder, worker)
 
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        corpse = liveness.Corpse(self.folder, dead.worker)
-        if not corpse.seize():
-            return []  # it lives, or another rescuer has it
-        try:
-            dead = dead._replace(running=dead.running | {s.token for s in self.slots(dead.worker)})
-            with self.db.write("work") as con:
-                running = rescuing.release(con, dead, max_deliveries, self.compose, self.failed_ttl_s)
-            corpse.bury()
-        finally:
-            corpse.leave()
+        running = self.crew.bury(dead, max_deliveries, self.compose, self.failed_ttl_s)
         self._ringer.ring_waiters()
         self.wake(8)
         return running
 
     def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
         found: list[str] = []
-        for n in self._missing(own):
-            with self.db.read() as con:
-                row = con.execute("select host, pid from workers where n = ?", (n,)).fetchone()
-            host, pid = row or ("an unknown host", 0)
-            found += self.bury(Dead(n, host, pid, frozenset(), True), max_deliveries)
+        for dead in self.crew.missing(own):
+            found += self.bury(dead, max_deliveries)
         return found
-
-    def _missing(self, own: Sequence[int]) -> list[int]:
-        """Workers that are dead by the look of their files; every so often also those whose file is gone."""
-        numbers = set(liveness.numbers(self.folder))
-        self._looks += 1
-        if self._looks % 20 == 1:
-            with self.db.read() as con:
-                numbers |= {row[0] for row in con.execute("select n from workers")}
-        return [n for n in sorted(numbers - set(own)) if not liveness.is_alive(self.folder, n)]
 
     # verbs
 
@@ -285,7 +241,7 @@ class SqliteStorage(JobStorage):
 
     def worker_infos(self) -> list[WorkerInfo]:
         with self.db.read() as con:
-            return crew.infos(con, self.folder)
+            return self.crew.infos(con)
 
     def ask_worker(self, worker: int, what: str) -> bool:
         with self.db.write("accept") as con:
@@ -293,23 +249,17 @@ class SqliteStorage(JobStorage):
 
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
-        self.folder.mkdir(parents=True, exist_ok=True)
-        bell = Bell(self.folder / f"{uuid.uuid4().hex}.wait")
-        try:
-            while True:
-                if self.data.has(job_id) or self._has_ended(job_id):
-                    return True
+        with bells.Waiter(self.folder) as waiter:
+            while not (self.data.has(job_id) or self._has_ended(job_id)):
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                bell.wait(min(left, 1.0))
-        finally:
-            bell.path.unlink(missing_ok=True)
-            bell.close()
+                waiter.bell.wait(min(left, 1.0))
+        return True
 
     def _has_ended(self, job_id: str) -> bool:
         with self.db.read() as con:
-            return bool(con.execute("select 1 from jobs join ended using (seq) where id = ?", (job_id,)).fetchone())
+            return looking.has_ended(con, job_id)
 
     # keeping house and books
 
@@ -366,15 +316,3 @@ class SqliteStorage(JobStorage):
     def flush_counters(self) -> None:
         with self.db.write("work") as con:
             con.execute("delete from counters")
-
-
-def filesystem_of(path: str) -> str:
-    """The kind of filesystem that holds the path ('' where that cannot be told)."""
-    try:
-        with open("/proc/mounts", encoding="utf-8") as mounts:
-            rows = [line.split()[1:3] for line in mounts]
-    except OSError:
-        return ""
-    real = os.path.realpath(os.path.dirname(path) or ".")
-    fitting = [r for r in rows if real == r[0] or real.startswith(r[0].rstrip("/") + "/")]
-    return max(fitting, key=lambda r: len(r[0]))[1] if fitting else ""

@@ -1,0 +1,151 @@
+"""Bells: how a process that sleeps is woken, and how all that sleep are rung.
+
+A bell is a FIFO with one listener. A worker process has one (`n.bell`), beside its life file, in which it says whether
+it sleeps; so does everybody who waits for a job to end (`*.wait`), for as long as the wait lasts. Ringing writes one
+byte: a full FIFO is a bell that rings already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import select
+import time
+import uuid
+from pathlib import Path
+
+ASLEEP_AT = 16  # offset in the life file
+LIFE_BYTES = 64 + 24 * 126
+
+
+class Bell:
+    """The listening end of a FIFO."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        # Read and write, so that the FIFO never reports an end of file when the last ringer leaves.
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until somebody rings; False when nobody did."""
+        if not self._poll.poll(max(0.0, timeout_s) * 1000):
+            return False
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._fd, 65536)
+        return True
+
+    def ring(self) -> None:
+        """Wake the own process."""
+        with contextlib.suppress(OSError):
+            os.write(self._fd, b"x")
+
+    def close(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+
+
+class Waiter:
+    """A bell for the time that somebody waits for the end of a job."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.bell = Bell(folder / f"{uuid.uuid4().hex}.wait")
+
+    def __enter__(self) -> Waiter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bell.path.unlink(missing_ok=True)
+        self.bell.close()
+
+
+class Ringer:
+    """The ringing end of all bells in a folder, as one process knows them."""
+
+    RESCAN_S = 1.0  # a folder's time stamp is coarse: look again even when it seems unchanged
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pid = os.getpid()
+        self._stamp: tuple[int, int] = (0, 0)
+        self._scanned_at = 0.0
+        self._workers: dict[str, tuple[int, mmap.mmap]] = {}
+        self._waiters: dict[str, int] = {}
+
+    def ring_workers(self, count: int) -> None:
+        """Wake up to `count` workers that sleep."""
+        self._refresh()
+        for name, (fd, life) in list(self._workers.items()):
+            if count <= 0:
+                break
+            if life[ASLEEP_AT]:
+                life[ASLEEP_AT] = 0  # so that the next ring goes to another one
+                if self._ring(fd):
+                    count -= 1
+                else:
+                    self._forget(name)
+
+    def ring_waiters(self) -> None:
+        """Tell everybody who waits for a job's end to look again."""
+        self._refresh()
+        for name, fd in list(self._waiters.items()):
+            if not self._ring(fd):
+                os.close(self._waiters.pop(name))
+
+    def _ring(self, fd: int) -> bool:
+        try:
+            os.write(fd, b"x")
+        except BlockingIOError:
+            return True  # a full FIFO is a bell that rings already
+        except OSError:
+            return False
+        return True
+
+    def _forget(self, name: str) -> None:
+        fd, life = self._workers.pop(name)
+        os.close(fd)
+        life.close()
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        try:
+            stat = os.stat(self._folder)
+        except FileNotFoundError:
+            return
+        stamp = (stat.st_mtime_ns, stat.st_ino)
+        if stamp == self._stamp and now - self._scanned_at < self.RESCAN_S and self._pid == os.getpid():
+            return
+        self._stamp, self._scanned_at, self._pid = stamp, now, os.getpid()
+        names = os.listdir(self._folder)
+        for name in names:
+            if name.endswith(".bell") and name not in self._workers:
+                self._open_worker(name)
+            elif name.endswith(".wait") and name not in self._waiters:
+                with contextlib.suppress(OSError):
+                    self._waiters[name] = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        for name in [n for n in self._workers if n not in names]:
+            self._forget(name)
+        for name in [n for n in self._waiters if n not in names]:
+            os.close(self._waiters.pop(name))
+
+    def _open_worker(self, name: str) -> None:
+        try:
+            fd = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as exc:  # ENXIO: nobody listens there
+            if exc.errno not in (errno.ENXIO, errno.ENOENT):
+                raise
+            return
+        try:
+            with open(self._folder / f"{name[:-5]}.life", "r+b") as life:
+                self._workers[name] = (fd, mmap.mmap(life.fileno(), LIFE_BYTES))
+        except (OSError, ValueError):
+            os.close(fd)

@@ -1,0 +1,57 @@
+"""The log lines that a task's body writes are kept with its attempt.
+
+One handler on the root logger takes what is logged in a thread while a body runs there: level, instant and message,
+bounded in number and length. Nothing is taken outside of bodies, and what is below the logger's own level is not made.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+LINES_MAX = 200
+LINE_CHARS = 2000
+
+Line = tuple[float, str, str]  # epoch s, level, text
+
+
+class BodyLog(logging.Handler):
+    """Collects a list of lines per running body."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._here = threading.local()
+
+    def begin(self) -> None:
+        """A body begins in this thread."""
+        self._here.lines = []
+
+    def end(self) -> list[Line]:
+        """The body ended: its lines, the first and the last where there were too many."""
+        lines: list[Line] = self._here.lines
+        self._here.lines = None
+        return lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines: list[Line] | None = getattr(self._here, "lines", None)
+        if lines is None:
+            return
+        try:
+            text = record.getMessage()[:LINE_CHARS]
+        except Exception as exc:
+            text = f"<a log line that could not be made: {type(exc).__name__}>"
+        line = (record.created, record.levelname, text)
+        if len(lines) < LINES_MAX:
+            lines.append(line)
+        else:
+            lines[LINES_MAX // 2 :] = [*lines[LINES_MAX // 2 + 1 :], line]  # keep how it began and how it ended
+
+
+body_log = BodyLog()
+
+
+def install() -> None:
+    """Take log lines from now on (in a worker process)."""
+    root = logging.getLogger()
+    if body_log not in root.handlers:
+        root.addHandler(body_log)

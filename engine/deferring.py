@@ -1,0 +1,166 @@
+"""Turning what is deferred into rows: at once and durably, or collected into the settlement of a finishing job.
+
+While a body runs, what it defers is stored at once. What Huey itself writes after the body (a retry, the next task of a
+pipeline, an error handler, a chord's part, a result) is collected in the claim's Settlement, and committed with it.
+"""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from huey import signals
+from huey.api import Huey, ResultGroup, Task, chord, group
+from huey.utils import ChordConfig
+
+from config import Settings
+from engine import clock
+from engine.job_storage import JobStorage
+from engine.jobs import DEFAULT_QUEUE, ONCE, RETRYING, ChordPart, NewJob, Settlement
+
+EPOCH = datetime.datetime(1970, 1, 1)
+
+
+class Here(threading.local):
+    """What this thread is doing: the settlement being collected, the task that runs, the job it belongs to."""
+
+    settlement: Settlement | None = None
+    task: Task | None = None
+    job_id: str | None = None
+    gathering: list[NewJob] | None = None
+
+
+def epoch(moment: datetime.datetime) -> float:
+    """Huey's naive UTC datetime as UTC epoch seconds."""
+    return calendar.timegm(moment.timetuple()) + moment.microsecond / 1e6
+
+
+def naive_utc(instant: float) -> datetime.datetime:
+    """UTC epoch seconds as Huey's naive UTC datetime."""
+    return EPOCH + datetime.timedelta(seconds=instant)
+
+
+class DeferringHuey(Huey):
+    """Huey that accepts jobs whole. Its subclass DurableHuey runs them."""
+
+    storage: JobStorage
+    settings: Settings
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        self._here = Here()
+        super().__init__(name, **kwargs)
+
+    # deferring
+
+    def enqueue(self, task: Any) -> Any:
+        """Defer a task, group or chord: durable when this returns. Raises StorageUnavailable, TooManyPending, ..."""
+        if self._immediate:
+            return super().enqueue(task)
+        if self._here.gathering is not None:
+            return self._gather(task, self._here.gathering)
+        if self._here.settlement is not None:
+            return self._collect(self._here.settlement, task)
+        return self.defer([task])[0]
+
+    def defer(self, tasks: Sequence[Any]) -> list[Any]:
+        """Defer several in one transaction, all or none; their result handles."""
+        jobs: list[NewJob] = []
+        handles = [self._gather(task, jobs) for task in tasks]
+        for task in tasks:
+            if isinstance(task, Task):
+                self._emit(signals.SIGNAL_SCHEDULED if task.eta else signals.SIGNAL_ENQUEUED, task)
+        self.storage.accept(jobs, None, self.settings.tasks.max_pending)
+        return handles
+
+    def _gather(self, item: Any, jobs: list[NewJob]) -> Any:
+        """Turn a task, group or chord into rows; answers the handle that Huey's caller expects."""
+        if isinstance(item, group):
+            return ResultGroup([self._gather(task, jobs) for task in item.tasks])
+        if isinstance(item, chord):
+            # Huey enqueues the members one by one: gather them, so that a chord is stored whole or not at all.
+            outer, self._here.gathering = self._here.gathering, jobs
+            try:
+                return self._enqueue_chord(item)
+            finally:
+                self._here.gathering = outer
+        jobs.append(self.new_job(item))
+        handles = self._pipeline_results(item)
+        return ResultGroup(handles) if len(handles) > 1 else handles[0]
+
+    def new_job(self, task: Task, chord_id: str | None = None) -> NewJob:
+        """The row of a task: what is in columns here wins over the payload when it is claimed."""
+        cls = type(task)
+        if task.expires and task.expires_resolved is None:
+            task.resolve_expires(self.utc)
+        # (a relative `expires` is fixed once, at defer, and never again)
+        timeout = task.timeout
+        return NewJob(
+            task.id,
+            self._registry.task_to_string(cls),
+            getattr(task, "queue", DEFAULT_QUEUE),
+            float(task.priority or 0),
+            clock.now(),
+            epoch(task.eta) if task.eta is not None else None,
+            epoch(task.expires_resolved) if task.expires_resolved is not None else None,
+            int(task.retries),
+            float(task.retry_delay),
+            None if timeout is None else float(timeout),
+            ONCE if getattr(cls, "on_crash", "retry") == "fail" else 0,
+            getattr(task, "unique_value", None),
+            self._here.job_id,
+            chord_id,
+            getattr(task, "job_context", None),
+            self.serialize_task(task),
+        )
+
+    # what Huey writes after the body, collected
+
+    def _collect(self, settlement: Settlement, task: Any) -> Any:
+        if task is self._here.task:  # Huey's retry without a delay
+            self._will_retry(settlement, task, clock.now())
+            return None
+        jobs: list[NewJob] = [] if settlement.next_jobs is None else settlement.next_jobs
+        settlement.next_jobs = jobs
+        return self._gather(task, jobs)
+
+    def add_schedule(self, task: Task) -> None:
+        settlement = self._here.settlement
+        if settlement is None or id(task) != id(self._here.task):
+            self.enqueue(task)
+            return
+        eta: datetime.datetime | None = task.eta
+        self._will_retry(settlement, task, clock.now() if eta is None else epoch(eta))
+        self._emit(signals.SIGNAL_SCHEDULED, task)
+
+    def _will_retry(self, settlement: Settlement, task: Task, eta: float) -> None:
+        settlement.outcome = RETRYING
+        settlement.eta, settlement.retries, settlement.retry_delay_s = eta, task.retries, task.retry_delay
+
+    def put_result(self, key: str, data: Any) -> Any:
+        settlement = self._here.settlement
+        if settlement is None:
+            return super().put_result(key, data)
+        if key != settlement.claim.id:  # an error is the result of the pipeline's later tasks, too
+            settlement.others = [*(settlement.others or ()), (key, self.serializer.serialize(data))]
+        return None
+
+    def delete(self, key: Any) -> bool:
+        settlement = self._here.settlement
+        if settlement is not None and key == f"r:{settlement.claim.id}":
+            return False  # a revocation ends with its job, in the finishing transaction
+        return super().delete(key)
+
+    def _check_chord(self, cc: ChordConfig, value: Any) -> None:
+        settlement = self._here.settlement
+        if settlement is None:
+            return super()._check_chord(cc, value)
+        settlement.chord_part = self.chord_part(cc, value)
+        return None
+
+    def chord_part(self, cc: ChordConfig, value: Any) -> ChordPart:
+        """One member's part. The callback keeps a reference to the parts; they are read when it is claimed."""
+        callback = self.new_job(cc.callback, chord_id=cc.cid)
+        return ChordPart(cc.cid, cc.idx, cc.size, self.serializer.serialize(value), callback)

@@ -1,0 +1,221 @@
+"""Redaction: what must not be seen is taken out of plain values before they are shown or kept in the books.
+
+A value under a key that names a secret becomes `[redacted]`, whatever it is; so does an argument whose
+parameter has such a name. A key names a secret when a configured name stands in it as whole words, in any
+spelling: `api_key` is found in `X-Api-Key`, `apiKey` and `my_apikey`, and `token` in `accessToken`, but not
+in `max_tokens`. Passwords in URLs are taken out of every text, keys included.
+
+`clip` then cuts what is too large to keep, so that its JSON (compact, UTF-8) fits; what was left out is said
+there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+from engine.plain import to_plain
+
+MARKER = "[redacted]"
+TOO_DEEP = "[nested too deeply to be shown]"
+MAX_DEPTH = 60  # plain values stay below this
+
+# Greedy up to the last @ before a slash, since people put @ into passwords as it is.
+_URL_PASSWORD = re.compile(r"(://[^\s/?#:]*:)[^\s/?#]*@")
+# Between the words of camelCase, and between letters and digits.
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
+_SEPARATORS = re.compile(r"[\W_]+")
+_CACHED_KEY_CHARS = 100
+
+
+class Redactor:
+    """Takes out what stands under one of `names`. Safe to share between threads."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = frozenset(joined for name in names if (joined := "".join(_words(name))))
+        self._longest = max(map(len, self._names), default=0)
+        # The same few keys come again and again; long ones are hardly names, and would fill the memory.
+        self._is_secret_cached = lru_cache(maxsize=4096)(self._is_secret)
+
+    def redact(self, value: Any) -> Any:
+        """A copy of a plain value without its secrets; what lies deeper than 60 levels is left out."""
+        return self._redact(value, 0)
+
+    def redact_call(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Copies of a call's arguments without secrets. `names` are the parameters of `args`, in order."""
+        shown = [
+            MARKER if index < len(names) and self.is_secret(names[index]) else self._redact(value, 1)
+            for index, value in enumerate(args)
+        ]
+        return shown, self._redact(dict(kwargs), 0)
+
+    def is_secret(self, key: Any) -> bool:
+        """Whether a key or a parameter's name names a secret."""
+        if not isinstance(key, str) or not self._names:
+            return False
+        return self._is_secret_cached(key) if len(key) <= _CACHED_KEY_CHARS else self._is_secret(key)
+
+    def _redact(self, value: Any, depth: int) -> Any:
+        if isinstance(value, str):
+            return _without_passwords(value)
+        if not isinstance(value, (dict, list, tuple)):
+            return value
+        if depth >= MAX_DEPTH:
+            return TOO_DEEP
+        if isinstance(value, dict):
+            return {
+                _without_passwords(key) if isinstance(key, str) else key: (
+                    MARKER if self.is_secret(key) else self._redact(member, depth + 1)
+                )
+                for key, member in value.items()
+            }
+        return [self._redact(item, depth + 1) for item in value]
+
+    def _is_secret(self, key: str) -> bool:
+        words = _words(key)
+        for first in range(len(words)):
+            run = ""
+            for word in words[first:]:
+                run += word
+                if run in self._names:
+                    return True
+                if len(run) >= self._longest:
+                    break
+        return False
+
+
+def _words(key: str) -> list[str]:
+    """The words of a key: `X-ApiKey2` is x, api, key, 2."""
+    parts = _SEPARATORS.split(key)
+    return [word.casefold() for part in parts for word in _HUMP.split(part) if word]
+
+
+def _without_passwords(text: str) -> str:
+    if "://" in text and "@" in text:
+        return _URL_PASSWORD.sub(rf"\1{MARKER}@", text)
+    return text
+
+
+# Clipping.
+
+_LEAST_BYTES = 24  # a member that would get less is left out instead
+_MORE = "…"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def clip(value: Any, max_bytes: int) -> tuple[Any, bool]:
+    """The plain value, cut so that its JSON has at most `max_bytes` (no less than 2), and whether it was cut.
+
+    Long texts end with `…` and how many characters were left out, lists and objects with how many members;
+    room is shared so that small members stay whole. The value itself is never changed; what is not plain is
+    made so.
+    """
+    clipped = False
+    try:
+        size = json_bytes(value)
+    except (TypeError, ValueError, RecursionError):
+        value, clipped = to_plain(value), True
+        size = json_bytes(value)
+    if size <= max_bytes:
+        return value, clipped
+    return _cut(value, max(max_bytes, 2)), True
+
+
+def json_bytes(value: Any) -> int:
+    """The size of a plain value as compact JSON in UTF-8."""
+    text = _encode(value)
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _cut(value: Any, room: int) -> Any:
+    """The value in at most `room` bytes (2 or more)."""
+    if json_bytes(value) <= room:
+        return value
+    if isinstance(value, str):
+        return _cut_text(value, room)
+    if isinstance(value, (list, tuple)):
+        return _cut_list(value, room)
+    if isinstance(value, dict):
+        return _cut_dict(value, room)
+    return _cut_text(_encode(value), room)
+
+
+def _cut_text(text: str, room: int) -> str:
+    ending = f"{_MORE} ({len(text)} characters left out)"
+    if json_bytes(ending) > room:
+        ending = _MORE if json_bytes(_MORE) <= room else ""
+        return text[: _fitting_chars(text, room - json_bytes(ending))] + ending
+    fits = _fitting_chars(text, room - json_bytes(ending))
+    return f"{text[:fits]}{_MORE} ({len(text) - fits} characters left out)"
+
+
+def _fitting_chars(text: str, room: int) -> int:
+    """How many characters fit into `room` bytes of JSON, quotes not counted."""
+    low, high = 0, min(len(text), room)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if json_bytes(text[:middle]) - 2 <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _cut_list(items: Sequence[Any], room: int) -> list[Any]:
+    marker = f"{_MORE} {len(items)} more"
+    rooms = _share([(1, item) for item in items[:room]], len(items), room - 2, json_bytes(marker) + 1)
+    cut = [_cut(item, item_room) for item, item_room in zip(items, rooms, strict=False)]
+    left_out = len(items) - len(cut)
+    if left_out and json_bytes(cut) + json_bytes(marker) + 1 <= room:
+        cut.append(f"{_MORE} {left_out} more")
+    return cut
+
+
+def _cut_dict(members: dict[str, Any], room: int) -> dict[str, Any]:
+    marker = {_MORE: f"{len(members)} more"}
+    key_room = max(_LEAST_BYTES, room // 4)
+    entries = [(_cut(key, key_room), member) for key, member in islice(members.items(), room)]
+    costs = [(json_bytes({key: 0}) - 2, member) for key, member in entries]
+    rooms = _share(costs, len(members), room - 2, json_bytes(marker))
+    cut: dict[str, Any] = {}
+    for (key, member), member_room in zip(entries, rooms, strict=False):
+        cut.setdefault(key, _cut(member, member_room))  # cut keys may be the same
+    left_out = len(members) - len(cut)
+    if left_out and json_bytes(cut) + json_bytes(marker) <= room:
+        cut[_MORE] = f"{left_out} more"
+    return cut
+
+
+def _share(members: Sequence[tuple[int, Any]], count: int, room: int, marker_bytes: int) -> list[int]:
+    """The bytes for the value of each member that is kept, the first ones of `count`.
+
+    A member is (bytes around the value: comma, key; the value).
+    """
+    sizes: list[int] = []
+    least: list[int] = []
+    free = room
+    for overhead, member in members:
+        size = json_bytes(member)
+        free -= overhead + min(size, _LEAST_BYTES)
+        if free < 0:
+            free += overhead + min(size, _LEAST_BYTES)
+            break
+        sizes.append(size)
+        least.append(overhead + min(size, _LEAST_BYTES))
+    if len(sizes) < count:
+        free -= marker_bytes
+        while least and free < 0:
+            free += least.pop()
+    rooms = [min(size, _LEAST_BYTES) for size in sizes[: len(least)]]
+    # The smallest first, so that what one does not need goes to the larger ones.
+    for done, index in enumerate(sorted(range(len(rooms)), key=sizes.__getitem__)):
+        more = min(sizes[index] - rooms[index], max(free, 0) // (len(rooms) - done))
+        rooms[index] += more
+        free -= more
+    return rooms

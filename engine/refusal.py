@@ -1,0 +1,131 @@
+"""A refusal: all that is wrong with one value, in sentences for people, each under its path.
+
+Whoever looks at a value raises `Refused` with paths that are relative to it (`[3].name`, or "" for the value
+itself); each holder on the way out puts its own step in front; the signature puts `args[0]` or `kwargs.to`.
+Values are shown so that they cannot do harm: bounded, in quotes, what is not visible as escapes, and never
+the members of a collection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from engine.errors import FieldError
+from engine.trail import type_name
+
+MAX_PROBLEMS = 100  # a list of a million wrong items must not become a million sentences
+_SHOWN_CHARS = 60
+
+
+class Refused(Exception):
+    """A value that its hint refuses: all problems, with paths relative to the value, as in `[3].name`."""
+
+    def __init__(self, problems: list[FieldError]) -> None:
+        self.problems = problems
+
+    def below(self, step: str) -> list[FieldError]:
+        """The problems as the holder of the value sees them."""
+        return [FieldError(step + problem.path, problem.message) for problem in self.problems]
+
+
+def mismatch(expected: str, value: Any) -> Refused:
+    """The refusal of a value as a whole."""
+    return Refused([FieldError("", f"expected {expected}, found {found(value)}")])
+
+
+def check_each(members: Iterable[tuple[Any, Any, Callable[[Any], Any]]], where: Callable[[Any], str]) -> list[Any]:
+    """Check the members (step, value, check) of a collection; `where` makes a step text.
+
+    Raises: Refused with the problems of all members.
+    """
+    checked: list[Any] = []
+    problems: list[FieldError] = []
+    for step, value, check in members:
+        try:
+            checked.append(check(value))
+        except Refused as refused:
+            problems += refused.below(where(step))
+            if len(problems) > MAX_PROBLEMS:
+                break
+    if problems:
+        raise Refused(problems)
+    return checked
+
+
+def at_index(index: int) -> str:
+    """The step to an item of a list."""
+    return f"[{index}]"
+
+
+def at_key(key: Any) -> str:
+    """The step to a value of a dict, as in `["x"]`."""
+    return f"[{quoted(key) if isinstance(key, str) else found(key)}]"
+
+
+def at_field(name: Any) -> str:
+    """The step to a named field, as in `.x`."""
+    plain = isinstance(name, str) and name.isidentifier() and len(name) <= _SHOWN_CHARS
+    return f".{name}" if plain else at_key(name)
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not known, with the nearest one that is."""
+    by_folded = {each.casefold(): each for each in known}
+    near = get_close_matches(name[:_SHOWN_CHARS].casefold(), by_folded, n=1) if isinstance(name, str) else []
+    return f"; did you mean {by_folded[near[0]]}?" if near else ": leave it out"
+
+
+def found(value: Any) -> str:
+    """A value for a sentence: a scalar as it is, at most 60 characters of it; all others by kind and size."""
+    if type(value) is float and not math.isfinite(value):
+        return f"{value}, which JSON does not have"
+    if type(value) is int or type(value) is float:
+        return f"the number {shown(value)}"
+    if isinstance(value, str):
+        return f"the text {quoted(value)}" if is_unicode(value) else "text with half of a surrogate pair"
+    if value is None or isinstance(value, bool):
+        return shown(value)
+    if type(value) is list or type(value) is tuple:
+        return f"a list of {len(value)}" if value else "an empty list"
+    if type(value) is dict:
+        return f"an object of {len(value)} field{'s'[: len(value) != 1]}" if value else "an empty object"
+    return f"a value of the type {type_name(type(value))}"
+
+
+def shown(value: Any) -> str:
+    """A scalar as JSON writes it, at most 60 characters of it; all else by its kind."""
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if type(value) is int:
+        return str(value) if value.bit_length() < 190 else "of more than 55 digits"
+    if type(value) is float:
+        return repr(value)
+    return quoted(value) if isinstance(value, str) else found(value)
+
+
+def quoted(text: str) -> str:
+    """At most 60 characters of a text in quotes, with all that is not visible as escapes."""
+    seen = "".join(map(_visible, text[:_SHOWN_CHARS]))
+    if len(text) > _SHOWN_CHARS or len(seen) > _SHOWN_CHARS:
+        seen = seen[: _SHOWN_CHARS - 1] + "…"
+    return f'"{seen}"'
+
+
+def _visible(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: it holds no half of a surrogate pair."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
