@@ -1,0 +1,239 @@
+"""Jobs over HTTP: defer one or many, look up, wait, list, cancel, retry.
+
+A defer passes gate, body, request and engine in this order, and nothing is stored before all of it is found
+good. POST /api/jobs is the busiest path of the service: nothing is looked at twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from api import requests, schemas
+from api.answer import say
+from api.body import BodyReader, decode
+from api.endpoint import Answer, Body, Endpoint
+from api.problem import Refusal
+from api.query import Parameter, one_of, read_query, seconds, text_up_to, whole
+from api.trail import Trail
+from api.views import Views
+from api.waiting import MAX_WAIT_S, WaitingRoom
+from engine.control import Control
+from engine.errors import UnknownJob
+from engine.jobs import STATES, Deferral, Idempotency, Job
+from monitor.access import Token
+
+_VISIBLE = re.compile(r"[!-~]{1,255}")
+
+WAIT = (
+    Parameter(
+        "wait",
+        f"answer as soon as the job has ended, at the latest after so many seconds ({MAX_WAIT_S:g} at most)",
+        {"type": "number", "minimum": 0},
+        seconds,
+    ),
+)
+LIST = (
+    Parameter("state", "only jobs in this state", {"enum": [*STATES, ""]}, one_of(STATES)),
+    Parameter("task", "only jobs of this task", {"type": "string", "maxLength": 200}, text_up_to(200)),
+    Parameter("q", "only jobs whose id or task holds this", {"type": "string", "maxLength": 200}, text_up_to(200)),
+    Parameter(
+        "limit",
+        "how many on a page",
+        {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
+        whole(1, 500),
+    ),
+    Parameter("cursor", "`next` of the page before", {"type": "string", "maxLength": 500}, text_up_to(500)),
+)
+KEY = Parameter(
+    "Idempotency-Key",
+    "the same key with the same body gives the same jobs for 24 hours, with another body a 409",
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    str,
+)
+REPLAYED = {"Idempotency-Replayed": "true when an earlier request with this key was answered"}
+LOCATION = {"Location": "the address of the job"}
+
+
+class Jobs:
+    """The endpoints under /api/jobs. `books`, where given, answer lists and what the engine has let go."""
+
+    def __init__(
+        self,
+        control: Control,
+        reader: BodyReader,
+        views: Views,
+        waiting: WaitingRoom,
+        trail: Trail,
+        books: Any = None,
+    ) -> None:
+        self._control, self._reader, self._views = control, reader, views
+        self._waiting, self._trail, self._books = waiting, trail, books
+
+    def defer(self, environ: Mapping[str, Any], token: Token) -> bytes:
+        raw = self._reader.read(environ)
+        request = requests.single(decode(raw))
+        key = environ.get("HTTP_IDEMPOTENCY_KEY")
+        deferral = self._control.defer((request,), None if key is None else idempotency(key, raw, environ, token))
+        view = self._views.job(deferral.jobs[0])
+        if deferral.replayed and key is None:  # a unique key (or the id) is held by a job that has not ended
+            return say(200, view, view["url"])
+        return say(202, view, view["url"], headers=_replayed(deferral))
+
+    def defer_batch(self, environ: Mapping[str, Any], token: Token) -> bytes:
+        raw = self._reader.read(environ)
+        batch = requests.batch(decode(raw))
+        key = environ.get("HTTP_IDEMPOTENCY_KEY")
+        deferral = self._control.defer(batch, None if key is None else idempotency(key, raw, environ, token))
+        views = [self._views.job(job) for job in deferral.jobs]
+        return say(202, {"jobs": views}, headers=None if key is None else _replayed(deferral))
+
+    def look_up(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
+        query = read_query(environ, WAIT)
+        if not query.get("wait"):
+            return say(200, self._views.job(self._job(id)))
+        try:
+            job, waited = self._waiting.wait(id, query["wait"], environ)
+        except UnknownJob:
+            return say(200, self._views.job(self._from_books(id)))
+        return say(200, self._views.job(job), headers=None if waited else {"Retry-After": "1"})
+
+    def page(self, environ: Mapping[str, Any], token: Token) -> bytes:
+        page = (self._books or self._control).jobs(**read_query(environ, LIST))
+        return say(200, {"jobs": [self._views.job(job) for job in page.jobs], "next": page.next})
+
+    def cancel(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
+        job = self._control.cancel(id)
+        self._trail.record(environ, token, "cancel", id)
+        return self._accepted(job)
+
+    def retry(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
+        raw = self._reader.read_optional(environ)
+        args, kwargs = requests.arguments(decode(raw)) if raw else (None, None)
+        job = self._control.retry(id, args, kwargs)
+        edited = " and ".join(name for name, new in (("args", args), ("kwargs", kwargs)) if new is not None)
+        self._trail.record(environ, token, "retry", id, f"with other {edited}" if edited else "")
+        return self._accepted(job)
+
+    def _accepted(self, job: Job) -> bytes:
+        view = self._views.job(job)
+        return say(202, view, view["url"])
+
+    def _job(self, job_id: str) -> Job:
+        try:
+            return self._control.job(job_id)
+        except UnknownJob:
+            return self._from_books(job_id)
+
+    def _from_books(self, job_id: str) -> Job:
+        if self._books is None:
+            raise UnknownJob(job_id)
+        job: Job = self._books.job(job_id)
+        return job
+
+    def endpoints(self) -> list[Endpoint]:
+        page = {
+            "type": "object",
+            "required": ["jobs", "next"],
+            "properties": {"jobs": schemas.array("Job"), "next": {"type": ["string", "null"]}},
+        }
+        changed = {202: Answer("done, or asked for; the job as it is now", schemas.ref("Job"), LOCATION)}
+        return [
+            Endpoint(
+                "POST",
+                "/api/jobs",
+                self.defer,
+                "Defer a job",
+                "enqueue",
+                {
+                    202: Answer("accepted: it will run", schemas.ref("Job"), {**LOCATION, **REPLAYED}),
+                    200: Answer(
+                        "nothing was stored: this job holds the unique key or the id",
+                        schemas.ref("Job"),
+                        LOCATION,
+                    ),
+                },
+                (400, 404, 409, 429),
+                headers=(KEY,),
+                body=Body(schemas.ref("JobRequest")),
+            ),
+            Endpoint(
+                "POST",
+                "/api/jobs/batch",
+                self.defer_batch,
+                "Defer up to 1,000 jobs, all or none",
+                "enqueue",
+                {
+                    202: Answer("accepted, in the order asked", schemas.object_of(jobs=schemas.array("Job")), REPLAYED),
+                },
+                (400, 404, 409, 429),
+                headers=(KEY,),
+                body=Body(
+                    {
+                        "type": "array",
+                        "items": schemas.ref("JobRequest"),
+                        "minItems": 1,
+                        "maxItems": requests.MAX_BATCH,
+                    }
+                ),
+            ),
+            Endpoint(
+                "GET",
+                "/api/jobs",
+                self.page,
+                "List jobs, newest first",
+                "read",
+                {200: Answer("a page", page)},
+                (404,),
+                query=LIST,
+            ),
+            Endpoint(
+                "GET",
+                "/api/jobs/{id}",
+                self.look_up,
+                "Look a job up, or wait for its end",
+                "read",
+                {
+                    200: Answer(
+                        "the job",
+                        schemas.ref("Job"),
+                        {"Retry-After": "too many wait: this is the present state"},
+                    ),
+                },
+                (404,),
+                query=WAIT,
+            ),
+            Endpoint(
+                "POST",
+                "/api/jobs/{id}/cancel",
+                self.cancel,
+                "Cancel a job, or ask a running one to stop",
+                "admin",
+                changed,
+                (404, 409),
+            ),
+            Endpoint(
+                "POST",
+                "/api/jobs/{id}/retry",
+                self.retry,
+                "Run a job again, optionally with other arguments",
+                "admin",
+                changed,
+                (404, 409, 429),
+                body=Body(schemas.ref("Arguments"), required=False),
+            ),
+        ]
+
+
+def idempotency(key: str, raw: bytes, environ: Mapping[str, Any], token: Token) -> Idempotency:
+    """The promise that goes with a key, bound to token, path and the very bytes. Raises Refusal 400."""
+    if not _VISIBLE.fullmatch(key):
+        raise Refusal("bad-request", "expected an Idempotency-Key of 1 to 255 visible ASCII characters")
+    fingerprint = hashlib.sha256(environ["PATH_INFO"].encode() + b"\n" + raw).hexdigest()
+    return Idempotency(str(token.id), key, fingerprint)
+
+
+def _replayed(deferral: Deferral) -> dict[str, str] | None:
+    return {"Idempotency-Replayed": "true"} if deferral.replayed else None

@@ -1,0 +1,148 @@
+"""openapi.json: OpenAPI 3.1 of the API, made from the same endpoints as the routes.
+
+It is built once, when the API is assembled, and served open: what it tells is in the README as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from api import schemas
+from api.answer import encode, say_bytes
+from api.endpoint import Answer, Endpoint
+from api.fields import NAME_PATTERN
+from api.problem import PROBLEM_TYPE
+from api.query import Parameter
+
+VERSION = "1"  # of the API, not of the service
+ABOUT = (
+    "Defer tasks, look up jobs, steer queues and consumers. Every error is an RFC 9457 problem whose "
+    "`detail` is one sentence. HEAD works wherever GET does; any other method, OPTIONS too, is a 405. "
+    "What was answered 202 is never lost, what was answered 4xx is never run, and 503 says whether it may "
+    "have been stored: ask again with the same Idempotency-Key."
+)
+MEANINGS = {
+    400: "the request cannot be read, or its body is not JSON",
+    401: "no token, or one that is not valid",
+    403: "the token does not have the scope",
+    404: "there is no such task, job, queue or consumer",
+    405: "another method on this path, with Allow",
+    409: "the state of the job, or a key, does not allow it",
+    413: "the body is too large",
+    415: "the body is not declared as application/json",
+    422: "a value cannot be accepted; `errors` names each",
+    429: "too many jobs wait",
+    500: "an incident that nobody foresaw",
+    503: "the storage (or a consumer) is away",
+}
+HEADERS_OF = {
+    401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate",),
+    405: ("Allow",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+PATH_PARAMETERS: dict[str, Mapping[str, Any]] = {
+    "id": {"type": "string", "minLength": 1},
+    "name": {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
+}
+
+
+class OpenApi:
+    """The endpoint /api/openapi.json."""
+
+    def __init__(self, base_url: str, title: str) -> None:
+        self._base_url, self._title = base_url, title
+        self._page = b""
+
+    def describe(self, endpoints: Sequence[Endpoint]) -> None:
+        """Write the page for all endpoints, once they are known."""
+        self._page = encode(document(endpoints, self._base_url, self._title))
+
+    def show(self, environ: Mapping[str, Any], token: None) -> bytes:
+        say_bytes(200, "application/json")
+        return self._page
+
+    def endpoints(self) -> list[Endpoint]:
+        answers = {200: Answer("this document", {"type": "object"})}
+        return [Endpoint("GET", "/api/openapi.json", self.show, "This description", None, answers)]
+
+
+def document(endpoints: Sequence[Endpoint], base_url: str, title: str) -> dict[str, Any]:
+    """The OpenAPI document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    used = sorted({status for endpoint in endpoints for status in endpoint.statuses() if status in MEANINGS})
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": f"{title} API", "version": VERSION, "description": ABOUT},
+        "servers": [{"url": base_url or "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components(),
+            "responses": {f"Problem{status}": _problem(status) for status in used},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    names = re.findall(r"{(\w+)}", endpoint.path)
+    in_path = [{"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]} for name in names]
+    parameters = [
+        *in_path,
+        *(_parameter(each, "query") for each in endpoint.query),
+        *(_parameter(each, "header") for each in endpoint.headers),
+    ]
+    responses = {
+        str(status): _answer(endpoint.answers[status])
+        if status in endpoint.answers
+        else {"$ref": f"#/components/responses/Problem{status}"}
+        for status in endpoint.statuses()
+    }
+    operation: dict[str, Any] = {
+        "operationId": f"{endpoint.method.lower()}{re.sub(r'[^a-z]+', '_', endpoint.path).rstrip('_')}",
+        "summary": endpoint.summary,
+        "responses": responses,
+    }
+    if parameters:
+        operation["parameters"] = parameters
+    if endpoint.scope:
+        operation["security"] = [{"token": []}]
+        operation["description"] = f"Needs the scope `{endpoint.scope}`."
+    if endpoint.body:
+        content = {"application/json": {"schema": endpoint.body.schema}}
+        operation["requestBody"] = {"required": endpoint.body.required, "content": content}
+    return operation
+
+
+def _parameter(parameter: Parameter, where: str) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": parameter.description, "schema": parameter.schema}
+    if where == "query":
+        described["allowEmptyValue"] = True  # an empty one counts as not given
+    return {"name": parameter.name, "in": where, "required": False, **described}
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        described["headers"] = {
+            name: {"description": meaning, "schema": {"type": "string"}} for name, meaning in answer.headers.items()
+        }
+    if answer.schema is not None:
+        described["content"] = {answer.content_type: {"schema": answer.schema}}
+    return described
+
+
+def _problem(status: int) -> dict[str, Any]:
+    described = {
+        "description": f"{HTTPStatus(status).phrase}: {MEANINGS[status]}",
+        "content": {PROBLEM_TYPE: {"schema": schemas.ref("Problem")}},
+    }
+    if status in HEADERS_OF:
+        described["headers"] = {name: {"required": True, "schema": {"type": "string"}} for name in HEADERS_OF[status]}
+    return described

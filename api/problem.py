@@ -1,0 +1,183 @@
+"""A problem: the answer to a request that was not done, as RFC 9457 `application/problem+json`.
+
+What went wrong is told by an exception: a `Refusal` where the API itself refuses, an engine error where the
+engine does. `answer` turns either into one body with `type`, `title`, `status`, `detail` (one sentence) and,
+for bad fields, `errors`: a list of `{"path": "args[0]", "message": "..."}`. `type` is `urn:dewey:KIND`; the
+kinds are the table below, and a program may rely on them.
+
+What nobody foresaw ends here too: it gets an incident id, its traceback goes to the log under this id, and
+the caller is told the id and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from api.answer import say
+from engine import errors
+from monitor.access import AccessUnavailable
+
+log = logging.getLogger(__name__)
+
+PROBLEM_TYPE = "application/problem+json"
+ERRORS_SHOWN = 50  # a batch of 1,000 wrong jobs must not be answered with a megabyte
+DETAIL_CHARS = 2000  # a sentence may quote what it found, and that is as long as the caller likes
+
+KINDS: dict[str, tuple[int, str]] = {
+    "not-json": (400, "The body is not JSON"),
+    "bad-request": (400, "The request cannot be read"),
+    "no-token": (401, "A token is needed"),
+    "bad-token": (401, "The token is not valid"),
+    "scope": (403, "The token does not allow this"),
+    "no-such-path": (404, "Nothing is here"),
+    "unknown-task": (404, "Unknown task"),
+    "unknown-job": (404, "Unknown job"),
+    "unknown-worker": (404, "Unknown consumer"),
+    "unknown-queue": (404, "Unknown queue"),
+    "method": (405, "The method is not allowed here"),
+    "conflict": (409, "Conflict"),
+    "state-conflict": (409, "The job's state does not allow this"),
+    "duplicate-job": (409, "A job with this id has ended"),
+    "unique-conflict": (409, "The unique key is held"),
+    "key-reused": (409, "The Idempotency-Key was used for another request"),
+    "too-large": (413, "The body is too large"),
+    "not-json-type": (415, "The body is not declared as JSON"),
+    "invalid": (422, "The request holds values that cannot be accepted"),
+    "ambiguous-task": (422, "Several tasks have this name"),
+    "too-many-pending": (429, "Too many jobs wait"),
+    "incident": (500, "Something unforeseen happened"),
+    "storage-away": (503, "The storage cannot be used now"),
+    "access-away": (503, "Tokens cannot be checked now"),
+    "not-ready": (503, "The service is not ready"),
+}
+
+# By class, nearest ancestor first: a new error of the engine is answered as its parent until it is named.
+KIND_OF_ERROR: dict[type, str] = {
+    errors.BadRequest: "invalid",
+    errors.InvalidArguments: "invalid",
+    errors.UnserializableError: "invalid",
+    errors.UnknownTask: "unknown-task",
+    errors.AmbiguousTask: "ambiguous-task",
+    errors.UnknownJob: "unknown-job",
+    errors.UnknownWorker: "unknown-worker",
+    errors.Conflict: "conflict",
+    errors.StateConflict: "state-conflict",
+    errors.DuplicateJob: "duplicate-job",
+    errors.UniqueConflict: "unique-conflict",
+    errors.KeyReused: "key-reused",
+    errors.TooManyPending: "too-many-pending",
+    errors.StorageUnavailable: "storage-away",
+    AccessUnavailable: "access-away",
+}
+
+MAYBE_STORED = {
+    False: "nothing was changed",
+    None: "it may have been carried out: ask again, with the same Idempotency-Key if there was one",
+    True: "it was carried out",
+}
+
+
+class Refusal(Exception):
+    """A request that the API itself refuses: `kind` of the table, a sentence, what else it says."""
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        errors: Iterable[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        self.kind, self.detail, self.errors = kind, detail, list(errors)
+        self.headers, self.more = headers or {}, more
+        super().__init__(detail)
+
+
+def answer(error: Exception, environ: Mapping[str, Any]) -> bytes:
+    """Set Bottle's response for `error` and return its body. Never raises."""
+    if isinstance(error, Refusal):
+        return write(error)
+    for kind_of in type(error).__mro__:
+        kind = KIND_OF_ERROR.get(kind_of)
+        if kind is not None:
+            return write(_foreseen(kind, error, environ))
+    return write(_incident(error, environ))
+
+
+def write(refusal: Refusal) -> bytes:
+    """The response and the body of a refusal."""
+    status, title = KINDS[refusal.kind]
+    body: dict[str, Any] = {
+        "type": f"urn:dewey:{refusal.kind}",
+        "title": title,
+        "status": status,
+        "detail": _bounded(refusal.detail),
+    }
+    if refusal.errors:
+        shown = refusal.errors[:ERRORS_SHOWN]
+        body["errors"] = [{"path": path, "message": _bounded(message)} for path, message in shown]
+    body.update(refusal.more)
+    return say(status, body, content_type=PROBLEM_TYPE, headers=refusal.headers)
+
+
+def refused_fields(errors: Iterable[tuple[str, str]]) -> Refusal:
+    """A 422 that names each refused field; `errors` are pairs of path and sentence, at least one."""
+    pairs = list(errors)
+    detail = "; ".join(f"{path}: {message}" if path else message for path, message in pairs[:3])
+    if len(pairs) > 3:
+        detail += f"; and {len(pairs) - 3} more"
+    return Refusal("invalid", detail, pairs)
+
+
+def _foreseen(kind: str, error: Exception, environ: Mapping[str, Any]) -> Refusal:
+    refusal = Refusal(kind, str(error))
+    if isinstance(error, errors.InvalidArguments):
+        refusal.errors = [(each.path, each.message) for each in error.errors]
+    elif isinstance(error, errors.UnserializableError):
+        refusal.errors = [(error.path, error.problem)]
+    elif isinstance(error, errors.UnknownTask):
+        refusal.more = {"nearest": list(error.nearest)}
+    elif isinstance(error, errors.AmbiguousTask):
+        refusal.errors = [("task", str(error))]
+        refusal.more = {"nearest": list(error.qualnames)}
+    elif isinstance(error, errors.StateConflict):
+        refusal.more = {"state": error.state}
+    elif isinstance(error, errors.UniqueConflict):
+        refusal.more = {"holder": error.holder}
+    elif isinstance(error, errors.TooManyPending):
+        refusal.headers = {"Retry-After": retry_after(error.retry_after_s)}
+    elif isinstance(error, errors.StorageUnavailable):
+        refusal.headers = {"Retry-After": retry_after(error.retry_after_s)}
+        if environ["REQUEST_METHOD"] == "POST":
+            refusal.detail += f"; {MAYBE_STORED[error.stored]}"
+            refusal.more = {"stored": error.stored}
+    elif isinstance(error, AccessUnavailable):
+        # Its own sentence names a file, which is for the operator alone.
+        log.error("%s", error)
+        refusal.detail = "tokens cannot be checked now, and nothing was done: try again, or tell the operator"
+        refusal.headers = {"Retry-After": retry_after(errors.StorageUnavailable.retry_after_s)}
+    return refusal
+
+
+def _incident(error: Exception, environ: Mapping[str, Any]) -> Refusal:
+    incident = secrets.token_hex(6)
+    method, path = environ.get("REQUEST_METHOD"), environ.get("PATH_INFO")
+    log.error("incident %s in %s %r", incident, method, path, exc_info=error)
+    return Refusal(
+        "incident",
+        f"something unforeseen happened, and the operator finds it in the log as incident {incident}",
+        incident=incident,
+    )
+
+
+def retry_after(seconds: float) -> str:
+    """The header's value: whole seconds, at least one."""
+    return str(max(1, math.ceil(seconds)))
+
+
+def _bounded(sentence: str) -> str:
+    return sentence if len(sentence) <= DETAIL_CHARS else sentence[: DETAIL_CHARS - 1] + "…"

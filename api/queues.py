@@ -1,0 +1,80 @@
+"""Queues over HTTP: how much waits where; pause and resume."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from api import schemas
+from api.answer import say
+from api.endpoint import Answer, Endpoint
+from api.fields import NAME_PATTERN
+from api.problem import Refusal
+from api.trail import Trail
+from api.views import Views
+from engine.control import Control
+from monitor.access import Token
+
+_NAME = re.compile(NAME_PATTERN)
+
+
+class Queues:
+    """The endpoints under /api/queues."""
+
+    def __init__(self, control: Control, views: Views, trail: Trail) -> None:
+        self._control, self._views, self._trail = control, views, trail
+
+    def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
+        return say(200, {"queues": [self._views.queue(queue) for queue in self._control.queues()]})
+
+    def pause(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
+        self._control.pause_queue(_checked(name))
+        self._trail.record(environ, token, "pause queue", name)
+        return say(202, {"name": name, "paused": True})
+
+    def resume(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
+        self._control.resume_queue(_checked(name))
+        self._trail.record(environ, token, "resume queue", name)
+        return say(202, {"name": name, "paused": False})
+
+    def endpoints(self) -> list[Endpoint]:
+        schema = schemas.object_of(name={"type": "string"}, paused={"type": "boolean"})
+        changed = {202: Answer("done; also for a queue that holds nothing yet", schema)}
+        return [
+            Endpoint(
+                "GET",
+                "/api/queues",
+                self.show,
+                "The queues and how much waits in them",
+                "read",
+                {200: Answer("by name", schemas.object_of(queues=schemas.array("Queue")))},
+            ),
+            Endpoint(
+                "POST",
+                "/api/queues/{name}/pause",
+                self.pause,
+                "Let the jobs of a queue wait",
+                "admin",
+                changed,
+                (404,),
+            ),
+            Endpoint(
+                "POST",
+                "/api/queues/{name}/resume",
+                self.resume,
+                "Let them run again",
+                "admin",
+                changed,
+                (404,),
+            ),
+        ]
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise Refusal(
+            "unknown-queue",
+            f"no queue can be named {name[:100]!r}: 1 to 64 of A-Z a-z 0-9 _ . - are expected",
+        )
+    return name

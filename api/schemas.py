@@ -1,0 +1,145 @@
+"""The schemas of openapi.json: what a job, a task, a queue, a consumer and a problem look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.fields import ARGUMENTS, FIELDS
+from api.problem import KINDS
+from engine.jobs import STATES
+
+TEXT: dict[str, Any] = {"type": "string"}
+TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
+NUMBER_OR_NULL: dict[str, Any] = {"type": ["number", "null"]}
+WHOLE: dict[str, Any] = {"type": "integer", "minimum": 0}
+YES_NO: dict[str, Any] = {"type": "boolean"}
+TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+TIME_OR_NULL: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
+OBJECT: dict[str, Any] = {"type": "object"}
+ANYTHING: dict[str, Any] = {}
+
+
+def ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def array(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": ref(name)}
+
+
+def object_of(**properties: Any) -> dict[str, Any]:
+    """An object that always has all of these."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+def components() -> dict[str, Any]:
+    """All named schemas."""
+    return {
+        "JobRequest": {
+            "type": "object",
+            "required": ["task"],
+            "additionalProperties": False,
+            "properties": {name: field.schema for name, field in FIELDS.items()},
+            "not": {"required": ["delay", "eta"]},
+        },
+        "Arguments": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {name: field.schema for name, field in ARGUMENTS.items()},
+        },
+        "Job": _job(),
+        "Task": object_of(
+            name=TEXT,
+            qualname=TEXT,
+            doc=TEXT,
+            options=OBJECT,
+            paused=YES_NO,
+            periodic=YES_NO,
+            parameters={
+                "type": "array",
+                "items": object_of(name=TEXT, type=TEXT, default=ANYTHING, required=YES_NO, kind=TEXT),
+            },
+        ),
+        "Queue": object_of(name=TEXT, waiting=WHOLE, oldest_age_s=NUMBER_OR_NULL, paused=YES_NO),
+        "Worker": object_of(
+            id=TEXT,
+            host=TEXT,
+            pid=WHOLE,
+            started=TIME,
+            heartbeat=TIME,
+            workers=WHOLE,
+            worker_type=TEXT,
+            queues={"type": "array", "items": TEXT},
+            alive=YES_NO,
+            quiet=YES_NO,
+            running={
+                "type": "array",
+                "items": object_of(job=TEXT, task=TEXT, started=TIME_OR_NULL, url=TEXT),
+            },
+            rss_bytes={"type": ["integer", "null"]},
+        ),
+        "Problem": _problem(),
+    }
+
+
+def _job() -> dict[str, Any]:
+    progress = object_of(done=NUMBER_OR_NULL, total=NUMBER_OR_NULL, note=TEXT_OR_NULL)
+    return object_of(
+        id=TEXT,
+        task=TEXT,
+        qualname=TEXT,
+        queue=TEXT,
+        args={"type": "array"},
+        kwargs=OBJECT,
+        state={"enum": list(STATES)},
+        priority={"type": "number"},
+        attempt=WHOLE,
+        retries_left=WHOLE,
+        deliveries=WHOLE,
+        enqueued_at=TIME,
+        eta=TIME_OR_NULL,
+        expires_at=TIME_OR_NULL,
+        started_at=TIME_OR_NULL,
+        finished_at=TIME_OR_NULL,
+        wait_ms=NUMBER_OR_NULL,
+        run_ms=NUMBER_OR_NULL,
+        progress={"anyOf": [progress, {"type": "null"}]},
+        result=ANYTHING,
+        result_stored={
+            **YES_NO,
+            "description": "false where the result was too large to keep or has expired",
+        },
+        error={"anyOf": [object_of(type=TEXT, message=TEXT), {"type": "null"}]},
+        reason={**TEXT_OR_NULL, "description": "why it is not running, where that is known"},
+        context=OBJECT,
+        worker=TEXT_OR_NULL,
+        parent=TEXT_OR_NULL,
+        url=TEXT,
+    )
+
+
+def _problem() -> dict[str, Any]:
+    problem = object_of(
+        type={"enum": [f"urn:dewey:{kind}" for kind in KINDS]},
+        title=TEXT,
+        status={"type": "integer"},
+        detail={**TEXT, "description": "one sentence"},
+    )
+    problem["properties"] |= {
+        "errors": {
+            "type": "array",
+            "items": object_of(path=TEXT, message=TEXT),
+            "description": "each refused field",
+        },
+        "nearest": {"type": "array", "items": TEXT, "description": "names that may have been meant"},
+        "state": {**TEXT, "description": "the state that did not allow it"},
+        "holder": {**TEXT, "description": "the job that holds the unique key"},
+        "stored": {
+            "type": ["boolean", "null"],
+            "description": "null: may have been stored, ask again with the same key",
+        },
+        "problems": {"type": "array", "items": TEXT, "description": "what is missing for readiness"},
+        "warnings": {"type": "array", "items": TEXT},
+        "incident": {**TEXT, "description": "what the operator finds in the log"},
+    }
+    return problem

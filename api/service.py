@@ -1,0 +1,119 @@
+"""The service: assembles the rooms of the API into one WSGI application.
+
+It answers every path that it is given, also those that do not exist, so app.py hands it whatever lies outside
+of the monitor: `/api/...`, `/healthz`, `/readyz`, `/metrics`. It must be called as a WSGI application, for
+Bottle's `merge` and `mount` would leave its errors to the parent. Handlers give bytes, and need no plugins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import bottle
+
+from api import problem
+from api.body import BodyReader
+from api.endpoint import Endpoint
+from api.gate import Gate, Turnstile
+from api.health import Health
+from api.jobs import Jobs
+from api.metrics import Metrics
+from api.openapi import OpenApi
+from api.queues import Queues
+from api.tasks import Tasks
+from api.trail import Trail
+from api.views import Views
+from api.waiting import WaitingRoom
+from api.workers import Workers
+from config import Settings
+from engine.control import Control
+from monitor.access import Access
+
+
+class Api(bottle.Bottle):
+    """The application. Call `close()` before the server stops: who waits for a job is then answered."""
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], gate: Gate, waiting: WaitingRoom, release: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self.uninstall(True)
+        self.endpoints, self.waiting = list(endpoints), waiting
+        self._allowed: dict[str, set[str]] = {}  # methods of each static path
+        for endpoint in endpoints:
+            self.route(endpoint.rule, endpoint.method, _guarded(endpoint, gate, release))
+            if endpoint.is_static:
+                self._allowed.setdefault(endpoint.path, set()).add(endpoint.method)
+        self._close_static_paths()
+
+    def _close_static_paths(self) -> None:
+        # Bottle would let GET /api/jobs/batch fall through to /api/jobs/<id>: a 404 where a 405 is due.
+        methods = {endpoint.method for endpoint in self.endpoints}
+        for path, allowed in self._allowed.items():
+            for method in methods - allowed:
+                self.route(path, method, _not_allowed)
+
+    def default_error_handler(self, res: bottle.HTTPError) -> bytes:
+        """What Bottle itself refuses: no such path, no such method, and what broke outside of any handler."""
+        environ = bottle.request.environ
+        if res.status_code == 404:
+            path = environ["PATH_INFO"][:200]
+            return problem.write(
+                problem.Refusal("no-such-path", f"nothing is at {path!r}: /api/openapi.json lists what there is")
+            )
+        if res.status_code == 405:
+            allowed = self._allowed.get(environ["PATH_INFO"]) or set(res.get_header("Allow").split(","))
+            allow = ", ".join(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
+            method = environ["REQUEST_METHOD"][:20]
+            return problem.write(
+                problem.Refusal("method", f"expected {allow} here, found {method}", headers={"Allow": allow})
+            )
+        return problem.answer(res.exception or res, environ)
+
+    def close(self) -> None:
+        self.waiting.close()
+        super().close()
+
+
+def make_api(control: Control, access: Access, settings: Settings, books: Any = None) -> Api:
+    """The API over `control`.
+
+    `books`, where given, answer lists and what the engine has let go, with `job(id) -> Job` (or UnknownJob)
+    and `jobs(state, task, q, limit, cursor) -> Page`, as Control has them.
+    """
+    views = Views(settings.web.public_url, settings.web.url_prefix)
+    waiting = WaitingRoom(control, settings.web.threads)
+    trail = Trail(access.audit)
+    openapi = OpenApi(views.base, settings.service.name)
+    rooms = (
+        Jobs(control, BodyReader(settings.web.max_body_kb), views, waiting, trail, books),
+        Tasks(control, views, trail),
+        Queues(control, views, trail),
+        Workers(control, views, trail),
+        Health(control),
+        Metrics(control, Turnstile(settings.auth.metrics_token)),
+        openapi,
+    )
+    endpoints = [endpoint for room in rooms for endpoint in room.endpoints()]
+    openapi.describe(endpoints)
+    return Api(endpoints, Gate(access.tokens.find), waiting, access.close)
+
+
+def _guarded(endpoint: Endpoint, gate: Gate, release: Callable[[], None]) -> Callable[..., bytes]:
+    handler, scope, admit = endpoint.handler, endpoint.scope, gate.admit
+
+    def call(**names: str) -> bytes:
+        environ = bottle.request.environ
+        try:
+            return handler(environ, admit(environ, scope) if scope else None, **names)
+        except Exception as error:
+            return problem.answer(error, environ)
+        finally:
+            release()  # this thread's connection to the access database, if it has one
+
+    return call
+
+
+def _not_allowed() -> bytes:
+    raise bottle.HTTPError(405)

@@ -1,0 +1,67 @@
+"""Tasks over HTTP: what can be deferred, with which parameters; pause and resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from api import schemas
+from api.answer import say
+from api.endpoint import Answer, Endpoint
+from api.trail import Trail
+from api.views import Views
+from engine.control import Control
+from monitor.access import Token
+
+
+class Tasks:
+    """The endpoints under /api/tasks."""
+
+    def __init__(self, control: Control, views: Views, trail: Trail) -> None:
+        self._control, self._views, self._trail = control, views, trail
+
+    def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
+        return say(200, {"tasks": [self._views.task(task) for task in self._control.tasks()]})
+
+    def pause(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
+        self._control.pause_task(name)
+        return self._changed(environ, token, "pause task", name)
+
+    def resume(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
+        self._control.resume_task(name)
+        return self._changed(environ, token, "resume task", name)
+
+    def _changed(self, environ: Mapping[str, Any], token: Token, action: str, name: str) -> bytes:
+        self._trail.record(environ, token, action, name)
+        return say(202, self._views.task(self._control.task(name)))
+
+    def endpoints(self) -> list[Endpoint]:
+        changed = {202: Answer("done; the task as it is now", schemas.ref("Task"))}
+        return [
+            Endpoint(
+                "GET",
+                "/api/tasks",
+                self.show,
+                "The registered tasks",
+                "read",
+                {200: Answer("by name", schemas.object_of(tasks=schemas.array("Task")))},
+            ),
+            Endpoint(
+                "POST",
+                "/api/tasks/{name}/pause",
+                self.pause,
+                "Let the waiting jobs of a task wait",
+                "admin",
+                changed,
+                (404, 422),
+            ),
+            Endpoint(
+                "POST",
+                "/api/tasks/{name}/resume",
+                self.resume,
+                "Let them run again",
+                "admin",
+                changed,
+                (404, 422),
+            ),
+        ]

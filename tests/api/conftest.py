@@ -1,0 +1,51 @@
+"""An API over a FakeControl and a real access database in the test's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import config
+from api import Api, make_api
+from monitor.access import Access
+from tests.api.client import Client
+from tests.api.fake_control import FakeControl
+
+
+@dataclass
+class World:
+    """One API and all that it stands on."""
+
+    control: FakeControl
+    access: Access
+    api: Api
+    settings: config.Settings
+
+    def client(self, *scopes: str) -> Client:
+        """A client with a fresh token of these scopes, or with none."""
+        if not scopes:
+            return Client(self.api)
+        number = len(self.access.tokens.list())
+        return Client(self.api, self.access.tokens.create(f"token-{number}", scopes)[1])
+
+
+def make_world(folder: Path, books: Any = None, auth: dict[str, Any] | None = None, **web: Any) -> World:
+    """`web` and `auth` replace settings of their sections."""
+    settings = config.load(environ={})
+    settings = replace(settings, web=replace(settings.web, **web), auth=replace(settings.auth, **(auth or {})))
+    control, access = FakeControl(), Access(f"sqlite:///{folder / 'access.db'}")
+    return World(control, access, make_api(control, access, settings, books), settings)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path, max_body_kb=64)
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    """Holds all scopes."""
+    return world.client("admin")

@@ -1,0 +1,293 @@
+"""A Control in memory: the verbs and errors of engine.control, with nothing behind them.
+
+`finish`, `fail` and `start` stand for a consumer; every verb raises `away`, when it is set.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from engine.control import Control
+from engine.errors import (
+    AmbiguousTask,
+    BadRequest,
+    DuplicateJob,
+    FieldError,
+    InvalidArguments,
+    KeyReused,
+    StateConflict,
+    StorageUnavailable,
+    TooManyPending,
+    UnknownJob,
+    UnknownTask,
+    UnknownWorker,
+)
+from engine.jobs import (
+    CANCELED,
+    DONE,
+    ENDED,
+    FAILED,
+    QUEUED,
+    RETRYING,
+    RUNNING,
+    SCHEDULED,
+    Counts,
+    Deferral,
+    Failure,
+    Health,
+    Idempotency,
+    Job,
+    JobRequest,
+    Page,
+    Parameter,
+    QueueInfo,
+    Running,
+    TaskInfo,
+    WorkerInfo,
+)
+
+ADD = TaskInfo(
+    "add",
+    "tasks.add",
+    "Add two numbers.",
+    (Parameter("a", "int", True), Parameter("b", "int", False, 1)),
+    {"retries": 3},
+    False,
+    False,
+)
+ECHO = TaskInfo("echo", "tasks.echo", "", (Parameter("args", "", False, None, "var_positional"),), {}, False, False)
+TWINS = [replace(ECHO, name="twin", qualname=f"{module}.twin") for module in ("tasks", "periodic")]
+
+
+class FakeControl(Control):
+    """Everything lives in dicts, under one lock."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.registered = {task.qualname: task for task in (ADD, ECHO, *TWINS)}
+        self.all: dict[str, Job] = {}
+        self.unique: dict[str, str] = {}
+        self.keys: dict[tuple[str, str], tuple[str, list[str]]] = {}
+        self.paused: set[str] = set()
+        self.asked: list[tuple[str, str]] = []
+        self.max_pending = 0
+        self.away: Exception | None = None
+        self.problems: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
+        self.waits = 0
+        self._clock = clock
+        self._changed = threading.Condition()
+
+    # what a consumer would do
+
+    def start(self, job_id: str) -> None:
+        self._set(job_id, state=RUNNING, started_at=self._clock(), wait_ms=1.0)
+
+    def finish(self, job_id: str, result: Any = None) -> None:
+        self._set(job_id, state=DONE, result=result, finished_at=self._clock(), run_ms=2.0)
+
+    def fail(self, job_id: str, kind: str, message: str) -> None:
+        self._set(job_id, state=FAILED, error=Failure(kind, message, "Traceback"), finished_at=self._clock())
+
+    def _set(self, job_id: str, **changes: Any) -> Job:
+        with self._changed:
+            self.all[job_id] = job = replace(self.all[job_id], **changes)
+            self._changed.notify_all()
+        return job
+
+    # defer and look up
+
+    def defer(self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None) -> Deferral:
+        self._reach()
+        with self._changed:
+            if idempotency and (stored := self.keys.get(idempotency[:2])):
+                fingerprint, ids = stored
+                if fingerprint != idempotency.fingerprint:
+                    raise KeyReused(idempotency.key)
+                return Deferral(tuple(self.all[each] for each in ids), True)
+            checked = [(request, self._checked(request, requests, n)) for n, request in enumerate(requests)]
+            if self.max_pending and self._pending() + len(requests) > self.max_pending:
+                raise TooManyPending(self.max_pending)
+            held = [self._holder(request) for request in requests]
+            jobs = tuple(holder or self._accept(*each) for holder, each in zip(held, checked, strict=True))
+            if idempotency:
+                self.keys[idempotency[:2]] = (idempotency.fingerprint, [job.id for job in jobs])
+            return Deferral(jobs, any(held))
+
+    def _checked(self, request: JobRequest, requests: Sequence[JobRequest], index: int) -> TaskInfo:
+        task = self.task(request.task)
+        path = f"[{index}]." if len(requests) > 1 else ""
+        errors = []
+        if task.name == "add":
+            given = dict(zip("ab", request.args, strict=False)) | dict(request.kwargs)
+            if len(request.args) > 2:
+                errors.append(FieldError(f"{path}args[2]", "surplus"))
+            if "a" not in given:
+                errors.append(FieldError(f"{path}args[0]", "a is missing"))
+            for name, value in given.items():
+                if name not in ("a", "b"):
+                    errors.append(FieldError(f"{path}kwargs.{name}", "surplus"))
+                elif value.__class__ is not int:
+                    errors.append(FieldError(f"{path}kwargs.{name}", "expected int"))
+        if errors:
+            raise InvalidArguments(task.qualname, errors)
+        return task
+
+    def _holder(self, request: JobRequest) -> Job | None:
+        if request.id is not None and (job := self.all.get(request.id)):
+            if job.state in ENDED:
+                raise DuplicateJob(job.id, job.state)
+            return job
+        holder = self.all.get(self.unique.get(request.unique or "", ""))
+        return holder if holder and holder.state not in ENDED else None
+
+    def _accept(self, request: JobRequest, task: TaskInfo) -> Job:
+        now = self._clock()
+        eta = now + request.delay_s if request.delay_s else request.eta
+        job = Job(
+            id=request.id or str(uuid.uuid4()), task=task.name, qualname=task.qualname,
+            queue=request.queue or "default", args=list(request.args), kwargs=dict(request.kwargs),
+            state=SCHEDULED if eta else QUEUED, priority=request.priority or 0.0,
+            attempt=0, deliveries=0, enqueued_at=now, eta=eta,
+            retries_left=task.options.get("retries", 0) if request.retries is None else request.retries,
+            expires_at=now + request.expires_s if request.expires_s else None, context=dict(request.context),
+        )  # fmt: skip
+        self.all[job.id] = job
+        if request.unique:
+            self.unique[request.unique] = job.id
+        return job
+
+    def job(self, job_id: str) -> Job:
+        self._reach()
+        if job_id not in self.all:
+            raise UnknownJob(job_id)
+        return self.all[job_id]
+
+    def wait(self, job_id: str, timeout_s: float) -> Job:
+        job = self.job(job_id)
+        with self._changed:
+            self.waits += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self.all[job_id].state in ENDED, timeout_s)
+        return self.all.get(job_id, job)
+
+    def until_waiting(self, number: int) -> bool:
+        """Whether so many calls of `wait` have begun, at the latest after ten seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.waits >= number, 10)
+
+    def jobs(
+        self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:  # fmt: skip
+        self._reach()
+        if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
+            raise BadRequest(f"cursor: expected the `next` of another page, found {cursor[:50]!r}")
+        qualname = task and self.task(task).qualname
+        found = [
+            job
+            for job in reversed(self.all.values())
+            if state in (None, job.state) and qualname in (None, job.qualname) and (q or "") in job.id + job.task
+        ]
+        first = int(cursor or 0)
+        page = found[first : first + limit]
+        return Page(tuple(page), str(first + limit) if first + limit < len(found) else None)
+
+    # verbs on a job
+
+    def cancel(self, job_id: str) -> Job:
+        job = self.job(job_id)
+        if job.state in ENDED:
+            raise StateConflict(job_id, "cancel", job.state)
+        return job if job.state == RUNNING else self._set(job_id, state=CANCELED, finished_at=self._clock())
+
+    def retry(self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> Job:
+        job = self.job(job_id)
+        if job.state not in ENDED and job.state != RETRYING:
+            raise StateConflict(job_id, "retry", job.state)
+        args, kwargs = job.args if args is None else args, job.kwargs if kwargs is None else kwargs
+        self._checked(JobRequest(job.qualname, args, kwargs), [], 0)
+        return self._set(job_id, state=QUEUED, args=list(args), kwargs=dict(kwargs), finished_at=None, error=None)
+
+    # tasks, queues, workers
+
+    def tasks(self) -> list[TaskInfo]:
+        self._reach()
+        return [replace(task, paused=task.qualname in self.paused) for task in self.registered.values()]
+
+    def task(self, name: str) -> TaskInfo:
+        found = [task for task in self.tasks() if name in (task.name, task.qualname)]
+        if not found:
+            raise UnknownTask(name, [task.name for task in self.registered.values()])
+        if len(found) > 1:
+            raise AmbiguousTask(name, [task.qualname for task in found])
+        return found[0]
+
+    def pause_task(self, name: str) -> None:
+        self.paused.add(self.task(name).qualname)
+
+    def resume_task(self, name: str) -> None:
+        self.paused.discard(self.task(name).qualname)
+
+    def queues(self) -> list[QueueInfo]:
+        self._reach()
+        names = {job.queue for job in self.all.values()} | {"default"} | self._paused_queues()
+        return [QueueInfo(name, self._pending(name), None, f"queue:{name}" in self.paused) for name in sorted(names)]
+
+    def pause_queue(self, name: str) -> None:
+        self._reach()
+        self.paused.add(f"queue:{name}")
+
+    def resume_queue(self, name: str) -> None:
+        self._reach()
+        self.paused.discard(f"queue:{name}")
+
+    def workers(self) -> list[WorkerInfo]:
+        self._reach()
+        running = tuple(Running(job.id, job.task, job.started_at) for job in self.all.values() if job.state == RUNNING)
+        now = self._clock()
+        alive = WorkerInfo("1", "host", 1, now - 60, now, 4, "thread", ("default",), True, False, running, 50_000)
+        return [alive, replace(alive, id="2", pid=2, alive=False, running=())]
+
+    def quiet(self, worker_id: str) -> None:
+        self._ask(worker_id, "quiet")
+
+    def stop(self, worker_id: str) -> None:
+        self._ask(worker_id, "stop")
+
+    def _ask(self, worker_id: str, what: str) -> None:
+        if worker_id not in [each.id for each in self.workers() if each.alive]:
+            raise UnknownWorker(worker_id)
+        self.asked.append((worker_id, what))
+
+    # the whole
+
+    def counts(self) -> Counts:
+        self._reach()
+        states = [job.state for job in self.all.values()]
+        waiting = [job.enqueued_at for job in self.all.values() if job.state == QUEUED]
+        scheduled, queued, running, retrying = map(states.count, (SCHEDULED, QUEUED, RUNNING, RETRYING))
+        return Counts(scheduled, queued, running, retrying, 0, min(waiting, default=None), len(states))
+
+    def health(self) -> Health:
+        problems = (*self.problems, *([str(self.away)] if self.away else []))
+        return Health(not problems, problems, self.warnings)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise self.away
+
+    def _pending(self, queue: str | None = None) -> int:
+        return sum(job.state in (SCHEDULED, QUEUED) and queue in (None, job.queue) for job in self.all.values())
+
+    def _paused_queues(self) -> set[str]:
+        return {name.partition(":")[2] for name in self.paused if name.startswith("queue:")}
+
+
+def storage_away(stored: bool | None = False) -> StorageUnavailable:
+    """The error of a storage that is away."""
+    return StorageUnavailable("the storage is locked by another process", stored)

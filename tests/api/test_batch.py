@@ -1,0 +1,86 @@
+"""POST /api/jobs/batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.client import Client
+from tests.api.conftest import World
+
+PATH = "/api/jobs/batch"
+ONE = {"task": "add", "args": [1]}
+
+
+def test_accepts_all_in_the_order_asked(world: World, client: Client) -> None:
+    answer = client.post(PATH, [{**ONE, "args": [n]} for n in range(20)])
+    assert answer.status == 202
+    assert [job["args"] for job in answer.json["jobs"]] == [[n] for n in range(20)]
+    assert len(world.control.all) == 20
+
+
+def test_a_thousand_but_not_one_more(world: World, client: Client) -> None:
+    assert client.post(PATH, [ONE] * 1000).status == 202
+    answer = client.post(PATH, [ONE] * 1001)
+    assert answer.status == 422
+    assert "1000" in answer.json["detail"] and "1001" in answer.json["detail"]
+    assert len(world.control.all) == 1000
+
+
+@pytest.mark.parametrize("value", [[], {}, {"task": "add"}, "add", 1, True])
+def test_what_is_no_batch(client: Client, value: Any) -> None:
+    assert client.post(PATH, value).status == 422
+
+
+def test_one_bad_job_refuses_all_and_is_named_by_its_place(world: World, client: Client) -> None:
+    answer = client.post(PATH, [ONE, {**ONE, "priority": "high"}, ONE, 7, {"delay": -1, "eta": "soon"}])
+    assert answer.status == 422
+    paths = [each["path"] for each in answer.json["errors"]]
+    assert paths == ["[1].priority", "[3]", "[4].delay", "[4].eta"]
+    assert world.control.all == {}
+
+
+def test_arguments_are_named_by_their_place(world: World, client: Client) -> None:
+    answer = client.post(PATH, [ONE, {"task": "add", "args": ["x"]}])
+    assert answer.status == 422
+    assert [each["path"] for each in answer.json["errors"]] == ["[1].kwargs.a"]
+    assert world.control.all == {}
+
+
+def test_an_unknown_task_refuses_all(world: World, client: Client) -> None:
+    assert client.post(PATH, [ONE, {"task": "nope"}]).status == 404
+    assert world.control.all == {}
+
+
+def test_many_errors_are_cut(client: Client) -> None:
+    answer = client.post(PATH, [{}] * 1000)
+    assert len(answer.json["errors"]) == 50
+    assert "997 more" in answer.json["detail"]
+
+
+def test_a_key_covers_the_batch(world: World, client: Client) -> None:
+    first, second = (client.post(PATH, [ONE, ONE], headers={"Idempotency-Key": "k"}) for _ in range(2))
+    assert (first.status, second.status) == (202, 202)
+    assert [job["id"] for job in first.json["jobs"]] == [job["id"] for job in second.json["jobs"]]
+    assert second.headers["idempotency-replayed"] == "true"
+    assert client.post(PATH, [ONE], headers={"Idempotency-Key": "k"}).status == 409
+
+
+def test_a_held_unique_key_stands_in_its_place(client: Client) -> None:
+    answer = client.post(PATH, [{**ONE, "unique": "k"}])
+    again = client.post(PATH, [ONE, {**ONE, "unique": "k"}])
+    assert again.status == 202
+    assert again.json["jobs"][1]["id"] == answer.json["jobs"][0]["id"]
+
+
+def test_needs_a_token_with_the_scope(world: World) -> None:
+    assert world.client().post(PATH, [ONE]).status == 401
+    assert world.client("read").post(PATH, [ONE]).status == 403
+    assert world.client("enqueue").post(PATH, [ONE]).status == 202
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+def test_other_methods(client: Client, method: str) -> None:
+    answer = client.call(method, PATH)
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")

@@ -1,0 +1,114 @@
+"""POST /api/jobs/ID/cancel and /api/jobs/ID/retry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.client import Client
+from tests.api.conftest import World
+from tests.api.fake_control import storage_away
+
+
+@pytest.fixture(autouse=True)
+def job(client: Client) -> None:
+    client.post("/api/jobs", {"task": "add", "args": [1, 2], "id": "x"})
+
+
+def audit(world: World) -> list[tuple[str, str, str, str, str]]:
+    lines = world.access.audit.page()
+    return [(line.source, line.address, line.action, line.target, line.detail) for line in lines]
+
+
+class TestCancel:
+    def test_a_waiting_job_is_canceled_and_the_audit_knows_by_whom(self, world: World, client: Client) -> None:
+        answer = client.post("/api/jobs/x/cancel")
+        assert (answer.status, answer.json["state"]) == (202, "canceled")
+        assert answer.headers["location"] == "/api/jobs/x"
+        assert audit(world) == [("api", "192.0.2.7", "cancel", "x", "")]
+        assert world.access.audit.page()[0].who == "token-0"
+
+    def test_an_ended_job_is_a_conflict_and_no_action(self, world: World, client: Client) -> None:
+        world.control.finish("x")
+        answer = client.post("/api/jobs/x/cancel")
+        assert (answer.status, answer.json["state"]) == (409, "done")
+        assert answer.json["detail"] == "cannot cancel job x: it is done; nothing was changed"
+        assert audit(world) == []
+
+    def test_an_unknown_job(self, client: Client) -> None:
+        assert client.post("/api/jobs/nope/cancel").status == 404
+
+    def test_a_body_is_not_needed_and_not_read(self, client: Client) -> None:
+        assert client.call("POST", "/api/jobs/x/cancel", b"whatever", "text/plain").status == 202
+
+    def test_an_audit_that_fails_does_not_hide_what_was_done(
+        self, world: World, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def record(*entry: Any) -> None:
+            raise OSError("disk is full")
+
+        monkeypatch.setattr(world.access.audit, "record", record)
+        assert client.post("/api/jobs/x/cancel").status == 202
+        assert "not in the audit: cancel of x by the token token-0" in caplog.text
+
+
+class TestRetry:
+    def test_as_it_was(self, world: World, client: Client) -> None:
+        world.control.fail("x", "ValueError", "no")
+        answer = client.post("/api/jobs/x/retry")
+        assert (answer.status, answer.json["state"], answer.json["args"]) == (202, "queued", [1, 2])
+        assert audit(world) == [("api", "192.0.2.7", "retry", "x", "")]
+
+    @pytest.mark.parametrize(
+        "body, args, kwargs, detail",
+        [
+            ({"args": [5]}, [5], {}, "with other args"),
+            ({"args": [], "kwargs": {"a": 1}}, [], {"a": 1}, "with other args and kwargs"),
+            ({}, [1, 2], {}, ""),
+        ],
+    )
+    def test_with_other_arguments(
+        self, world: World, client: Client, body: Any, args: Any, kwargs: Any, detail: str
+    ) -> None:
+        world.control.finish("x")
+        answer = client.post("/api/jobs/x/retry", body)
+        assert (answer.status, answer.json["args"], answer.json["kwargs"]) == (202, args, kwargs)
+        assert audit(world)[0][4] == detail
+
+    @pytest.mark.parametrize("body", [{"args": {}}, {"kwargs": []}, {"arg": []}, [], 1, {"args": ["x"]}])
+    def test_arguments_that_cannot_be_accepted(self, world: World, client: Client, body: Any) -> None:
+        world.control.finish("x")
+        answer = client.post("/api/jobs/x/retry", body)
+        assert answer.status == 422 and answer.json["errors"]
+        assert world.control.all["x"].state == "done"
+
+    def test_a_body_must_be_json(self, client: Client) -> None:
+        assert client.call("POST", "/api/jobs/x/retry", b"{}", "text/plain").status == 415
+        assert client.call("POST", "/api/jobs/x/retry", b"{", "application/json").status == 400
+
+    def test_a_waiting_job_is_a_conflict(self, world: World, client: Client) -> None:
+        assert client.post("/api/jobs/x/retry").status == 409
+        assert audit(world) == []
+
+    def test_an_unknown_job(self, client: Client) -> None:
+        assert client.post("/api/jobs/nope/retry").status == 404
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+class TestBoth:
+    def test_needs_an_admin(self, world: World, verb: str) -> None:
+        path = f"/api/jobs/x/{verb}"
+        assert world.client().post(path).status == 401
+        assert world.client("read", "enqueue").post(path).status == 403
+        assert world.control.all["x"].state == "queued"
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+    def test_other_methods(self, client: Client, verb: str, method: str) -> None:
+        answer = client.call(method, f"/api/jobs/x/{verb}")
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+
+    def test_a_storage_that_is_away(self, world: World, client: Client, verb: str) -> None:
+        world.control.away = storage_away(None)
+        answer = client.post(f"/api/jobs/x/{verb}")
+        assert (answer.status, answer.json["stored"]) == (503, None)

@@ -1,0 +1,207 @@
+"""POST /api/jobs."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.client import Client
+from tests.api.conftest import World, make_world
+from tests.api.fake_control import storage_away
+
+CONTRACT = {
+    "id", "task", "qualname", "queue", "args", "kwargs", "state", "priority", "attempt", "retries_left", "deliveries",
+    "enqueued_at", "eta", "started_at", "finished_at", "wait_ms", "run_ms", "progress", "result", "error", "url",
+    "result_stored",
+}  # fmt: skip
+
+
+def test_accepts_a_job(world: World, client: Client) -> None:
+    answer = client.post("/api/jobs", {"task": "add", "args": [1, 2]})
+    job = answer.json
+    assert answer.status == 202
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["location"] == job["url"] == f"/api/jobs/{job['id']}"
+    assert set(job) >= CONTRACT
+    assert (job["task"], job["qualname"], job["args"], job["state"]) == ("add", "tasks.add", [1, 2], "queued")
+    assert job["enqueued_at"].endswith("Z") and len(job["enqueued_at"]) == len("2030-01-01T00:00:00.000Z")
+    assert client.get(job["url"]).json == job
+
+
+def test_every_field_reaches_the_engine(world: World, client: Client) -> None:
+    asked = {
+        "task": "add", "kwargs": {"a": 1}, "id": "mine:1", "delay": 5, "priority": -2.5, "queue": "slow",
+        "retries": 7, "expires": 60, "unique": "only", "context": {"user": "ana"},
+    }  # fmt: skip
+    job = client.post("/api/jobs", asked).json
+    stored = world.control.all["mine:1"]
+    assert (stored.kwargs, stored.priority, stored.queue) == ({"a": 1}, -2.5, "slow")
+    assert (stored.retries_left, stored.context, stored.state) == (7, {"user": "ana"}, "scheduled")
+    assert stored.eta == pytest.approx(time.time() + 5, abs=2)
+    assert stored.expires_at == pytest.approx(time.time() + 60, abs=2)
+    assert world.control.unique == {"only": "mine:1"}
+    assert (job["state"], job["context"], job["id"]) == ("scheduled", {"user": "ana"}, "mine:1")
+
+
+def test_an_eta_is_an_instant_in_utc(world: World, client: Client) -> None:
+    at = int(time.time()) + 3600
+    local = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at + 2 * 3600))
+    job = client.post("/api/jobs", {"task": "add", "args": [1], "eta": f"{local}.250+02:00"}).json
+    assert world.control.all[job["id"]].eta == at + 0.25
+    assert job["eta"] == time.strftime("%Y-%m-%dT%H:%M:%S.250Z", time.gmtime(at))
+
+
+def test_the_url_is_absolute_where_the_public_one_is_known(tmp_path: Path) -> None:
+    world = make_world(tmp_path, public_url="https://example.org", url_prefix="/dewey")
+    answer = world.client("enqueue").post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
+    assert answer.headers["location"] == "https://example.org/dewey/api/jobs/x"
+
+
+def test_the_url_begins_with_the_prefix(tmp_path: Path) -> None:
+    world = make_world(tmp_path, url_prefix="/dewey")
+    answer = world.client("enqueue").post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
+    assert answer.json["url"] == "/dewey/api/jobs/x"
+
+
+def test_needs_a_token_with_the_scope(world: World) -> None:
+    asked = {"task": "add", "args": [1]}
+    assert world.client().post("/api/jobs", asked).status == 401
+    assert world.client("read").post("/api/jobs", asked).status == 403
+    assert world.client("enqueue").post("/api/jobs", asked).status == 202
+    assert len(world.control.all) == 1
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_other_methods(client: Client, method: str) -> None:
+    answer = client.call(method, "/api/jobs")
+    assert answer.status == 405
+    assert {each.strip() for each in answer.headers["allow"].split(",")} == {"GET", "HEAD", "POST"}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_an_unknown_task_names_the_nearest(world: World, client: Client) -> None:
+    answer = client.post("/api/jobs", {"task": "ad"})
+    assert answer.status == 404
+    assert answer.json["type"] == "urn:dewey:unknown-task"
+    assert answer.json["nearest"] == ["add"] and "add" in answer.json["detail"]
+
+
+def test_a_shared_name_names_both(client: Client) -> None:
+    answer = client.post("/api/jobs", {"task": "twin"})
+    assert answer.status == 422
+    assert answer.json["nearest"] == ["tasks.twin", "periodic.twin"]
+    assert client.post("/api/jobs", {"task": "periodic.twin"}).status == 202
+
+
+@pytest.mark.parametrize(
+    "asked, path",
+    [
+        ({"args": []}, "args[0]"),
+        ({"args": [1, 2, 3]}, "args[2]"),
+        ({"args": [1], "kwargs": {"c": 1}}, "kwargs.c"),
+        ({"args": ["1"]}, "kwargs.a"),
+    ],
+)
+def test_arguments_that_the_signature_refuses(world: World, client: Client, asked: Any, path: str) -> None:
+    answer = client.post("/api/jobs", {"task": "add", **asked})
+    assert answer.status == 422
+    assert [each["path"] for each in answer.json["errors"]] == [path]
+    assert world.control.all == {}
+
+
+def test_the_same_id_again_changes_nothing_until_it_ended(world: World, client: Client) -> None:
+    assert client.post("/api/jobs", {"task": "add", "args": [1], "id": "x"}).status == 202
+    again = client.post("/api/jobs", {"task": "add", "args": [2], "id": "x"})
+    assert (again.status, again.json["args"]) == (200, [1])
+    world.control.finish("x")
+    ended = client.post("/api/jobs", {"task": "add", "args": [2], "id": "x"})
+    assert (ended.status, ended.json["type"]) == (409, "urn:dewey:duplicate-job")
+
+
+def test_a_held_unique_key_answers_with_its_holder(client: Client) -> None:
+    first = client.post("/api/jobs", {"task": "add", "args": [1], "unique": "k"})
+    second = client.post("/api/jobs", {"task": "add", "args": [2], "unique": "k"})
+    assert (first.status, second.status) == (202, 200)
+    assert second.json["id"] == first.json["id"]
+    assert second.headers["location"] == first.headers["location"]
+    assert "idempotency-replayed" not in second.headers
+
+
+def test_too_many_pending(world: World, client: Client) -> None:
+    world.control.max_pending = 1
+    assert client.post("/api/jobs", {"task": "add", "args": [1]}).status == 202
+    answer = client.post("/api/jobs", {"task": "add", "args": [1]})
+    assert answer.status == 429
+    assert answer.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize(
+    "stored, sentence",
+    [(False, "nothing was changed"), (None, "it may have been"), (True, "it was carried out")],
+)
+def test_a_storage_that_is_away_says_what_became_of_the_job(
+    world: World, client: Client, stored: bool | None, sentence: str
+) -> None:
+    world.control.away = storage_away(stored)
+    answer = client.post("/api/jobs", {"task": "add", "args": [1]})
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "2"
+    assert answer.json["stored"] is stored
+    assert sentence in answer.json["detail"]
+    world.control.away = None
+    assert client.post("/api/jobs", {"task": "add", "args": [1]}).status == 202
+
+
+class TestIdempotency:
+    ASKED = {"task": "add", "args": [1]}
+
+    def post(self, client: Client, key: str, asked: Any = None, path: str = "/api/jobs") -> Any:
+        return client.post(path, asked or self.ASKED, headers={"Idempotency-Key": key})
+
+    def test_the_same_key_and_body_give_the_same_job(self, world: World, client: Client) -> None:
+        first, second = self.post(client, "k"), self.post(client, "k")
+        assert (first.status, second.status) == (202, 202)
+        assert first.json["id"] == second.json["id"]
+        assert "idempotency-replayed" not in first.headers
+        assert second.headers["idempotency-replayed"] == "true"
+        assert len(world.control.all) == 1
+
+    def test_another_body_is_a_conflict(self, client: Client) -> None:
+        self.post(client, "k")
+        answer = self.post(client, "k", {"task": "add", "args": [2]})
+        assert (answer.status, answer.json["type"]) == (409, "urn:dewey:key-reused")
+
+    def test_another_path_is_a_conflict(self, client: Client) -> None:
+        self.post(client, "k", [self.ASKED], "/api/jobs/batch")
+        body = b'[{"task": "add", "args": [1]}]'
+        same = client.call("POST", "/api/jobs/batch", body, "application/json", {"Idempotency-Key": "k"})
+        assert (same.status, same.headers["idempotency-replayed"]) == (202, "true")
+        assert self.post(client, "k").status == 409
+
+    def test_another_token_has_keys_of_its_own(self, world: World) -> None:
+        first, second = (self.post(world.client("enqueue"), "k") for _ in range(2))
+        assert first.json["id"] != second.json["id"]
+
+    @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "é", "a\x7f"])
+    def test_a_key_that_cannot_be_one(self, world: World, client: Client, key: str) -> None:
+        answer = self.post(client, key)
+        assert answer.status == 400
+        assert "Idempotency-Key" in answer.json["detail"]
+        assert world.control.all == {}
+
+    def test_the_longest_key(self, client: Client) -> None:
+        assert self.post(client, "~" * 255).status == 202
+
+
+def test_a_lost_connection_is_no_incident(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    class Gone(io.BytesIO):
+        def read(self, *size: Any) -> bytes:
+            raise ConnectionResetError
+
+    answer = client.call("POST", "/api/jobs", b"{}", "application/json", **{"wsgi.input": Gone()})
+    assert answer.status == 400
+    assert caplog.records == []

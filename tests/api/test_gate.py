@@ -1,0 +1,74 @@
+"""Tokens and scopes, whatever the endpoint."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.access import AccessUnavailable
+from tests.api.client import Client
+from tests.api.conftest import World
+
+
+def test_no_token(world: World) -> None:
+    answer = world.client().get("/api/jobs")
+    assert (answer.status, answer.json["type"]) == (401, "urn:dewey:no-token")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="dewey"'
+    assert answer.json["detail"] == "expected the header Authorization: Bearer TOKEN"
+
+
+@pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "bearertoken", "Token x"])
+def test_another_kind_of_authorization(world: World, header: str) -> None:
+    answer = world.client().get("/api/jobs", headers={"Authorization": header})
+    assert (answer.status, answer.json["type"]) == (401, "urn:dewey:no-token")
+    assert "another kind" in answer.json["detail"]
+
+
+@pytest.mark.parametrize("secret", ["wrong", "", "é", "x" * 100_000, "dwy_" + "A" * 43])
+def test_a_wrong_token_is_not_quoted(world: World, secret: str) -> None:
+    answer = world.client().get("/api/jobs", headers={"Authorization": f"Bearer {secret}"})
+    assert (answer.status, answer.json["type"]) == (401, "urn:dewey:bad-token")
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    assert not secret or secret not in answer.body.decode()
+
+
+def test_the_scheme_is_read_in_any_case(world: World, client: Client) -> None:
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        answer = world.client().get("/api/jobs", headers={"Authorization": f"{scheme} {client.token}"})
+        assert answer.status == 200
+
+
+def test_a_revoked_token(world: World, client: Client) -> None:
+    assert client.get("/api/jobs").status == 200
+    world.access.tokens.revoke("token-0")
+    assert client.get("/api/jobs").status == 401
+
+
+def test_a_missing_scope_is_named(world: World) -> None:
+    answer = world.client("read").post("/api/jobs", {"task": "add"})
+    assert (answer.status, answer.json["type"]) == (403, "urn:dewey:scope")
+    assert 'scope="enqueue"' in answer.headers["www-authenticate"]
+    assert "enqueue" in answer.json["detail"] and "token-0" in answer.json["detail"]
+
+
+def test_the_gate_comes_before_the_body(world: World) -> None:
+    assert world.client().call("POST", "/api/jobs", b"x" * 100_000, "text/plain").status == 401
+
+
+def test_an_access_database_that_is_away(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def reading() -> None:
+        raise AccessUnavailable("/secret/access.db", "is locked")
+
+    world.access.tokens._cache.clear()
+    monkeypatch.setattr(world.access.tokens._database, "reading", reading)
+    answer = client.get("/api/jobs")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert "/secret" not in answer.body.decode()
+    assert "/secret/access.db is locked" in caplog.text
+
+
+def test_each_request_lets_go_of_its_connection(world: World, client: Client) -> None:
+    world.access.tokens._cache.clear()
+    assert client.get("/api/jobs").status == 200
+    assert all(database.is_closed() for database in world.access._database._of_process.values())

@@ -1,0 +1,182 @@
+"""GET /api/jobs/ID, with and without waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import UnknownJob
+from engine.jobs import Job
+from tests.api.client import Client
+from tests.api.conftest import World, make_world
+from tests.api.fake_control import storage_away
+
+
+@pytest.fixture
+def job_id(world: World, client: Client) -> str:
+    return str(client.post("/api/jobs", {"task": "add", "args": [1, 2]}).json["id"])
+
+
+def test_a_job_from_start_to_end(world: World, client: Client, job_id: str) -> None:
+    assert client.get(f"/api/jobs/{job_id}").json["state"] == "queued"
+    world.control.start(job_id)
+    running = client.get(f"/api/jobs/{job_id}").json
+    assert (running["state"], running["wait_ms"]) == ("running", 1.0)
+    world.control.finish(job_id, {"sum": 3})
+    done = client.get(f"/api/jobs/{job_id}").json
+    assert (done["state"], done["result"], done["error"]) == ("done", {"sum": 3}, None)
+    assert done["finished_at"] >= done["started_at"] >= done["enqueued_at"]
+
+
+def test_a_failed_job_says_why_without_its_traceback(world: World, client: Client, job_id: str) -> None:
+    world.control.fail(job_id, "ValueError", "no <good> \ud800")
+    answer = client.get(f"/api/jobs/{job_id}")
+    assert answer.json["error"] == {"type": "ValueError", "message": "no <good> \ud800"}
+
+
+@pytest.mark.parametrize("result", [float("nan"), float("-inf"), [{"x": float("inf")}], {"a": (1, float("nan"))}])
+def test_a_result_that_json_cannot_hold_is_shown_as_text(
+    world: World, client: Client, job_id: str, result: Any
+) -> None:
+    world.control.finish(job_id, result)
+    answer = client.get(f"/api/jobs/{job_id}")
+    assert answer.status == 200
+    assert b"NaN" not in answer.body and b"Infinity" not in answer.body
+
+
+def test_an_id_that_needs_quoting(world: World, client: Client, job_id: str) -> None:
+    odd = 'a b/ü?"\n'
+    world.control.all[odd] = replace(world.control.all[job_id], id=odd)
+    url = client.get("/api/jobs?q=%C3%BC").json["jobs"][0]["url"]
+    assert url == "/api/jobs/a%20b%2F%C3%BC%3F%22%0A"
+    odd = odd.replace("/", "")  # what holds a slash has an address, but no server gives it to us undivided
+    world.control.all[odd] = replace(world.control.all[job_id], id=odd)
+    assert client.get("/api/jobs/a%20b%C3%BC%3F%22%0A").json["id"] == odd
+
+
+@pytest.mark.parametrize("bad", ["nope", "%00", "%FF", "x" * 5000, "..", "%F0%9F%A6%86"])
+def test_an_unknown_id(client: Client, bad: str) -> None:
+    answer = client.get(f"/api/jobs/{bad}")
+    assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+def test_needs_a_token_with_the_scope(world: World, job_id: str) -> None:
+    assert world.client().get(f"/api/jobs/{job_id}").status == 401
+    assert world.client("enqueue").get(f"/api/jobs/{job_id}").status == 403
+    assert world.client("read").get(f"/api/jobs/{job_id}").status == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_other_methods(client: Client, job_id: str, method: str) -> None:
+    answer = client.call(method, f"/api/jobs/{job_id}")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_head_is_get_without_its_body(client: Client, job_id: str) -> None:
+    head, got = client.call("HEAD", f"/api/jobs/{job_id}"), client.get(f"/api/jobs/{job_id}")
+    assert (head.status, head.headers) == (got.status, got.headers)
+
+
+def test_a_storage_that_is_away(world: World, client: Client, job_id: str) -> None:
+    world.control.away = storage_away(None)
+    answer = client.get(f"/api/jobs/{job_id}")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert "stored" not in answer.json
+
+
+def test_the_books_answer_for_what_the_engine_has_let_go(tmp_path: Path) -> None:
+    class Books:
+        def job(self, job_id: str) -> Job:
+            if job_id != "old":
+                raise UnknownJob(job_id)
+            return Job("old", "add", "tasks.add", "default", [], {}, "done", 0, 0, 0, 0, 1.5, result_stored=False)
+
+    client = make_world(tmp_path, books=Books()).client("read")
+    for query in ("", "?wait=5"):
+        answer = client.get(f"/api/jobs/old{query}")
+        assert (answer.status, answer.json["enqueued_at"]) == (200, "1970-01-01T00:00:01.500Z")
+        assert answer.json["result_stored"] is False
+        assert client.get(f"/api/jobs/other{query}").status == 404
+
+
+class TestWaiting:
+    def test_returns_as_soon_as_it_has_ended(self, world: World, client: Client, job_id: str) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.get, f"/api/jobs/{job_id}?wait=30")
+            assert world.control.until_waiting(1)
+            world.control.finish(job_id, 3)
+            answer = waiting.result(10)
+        assert (answer.json["state"], answer.json["result"]) == ("done", 3)
+        assert "retry-after" not in answer.headers
+
+    def test_returns_the_present_state_when_the_time_is_over(self, client: Client, job_id: str) -> None:
+        began = time.monotonic()
+        answer = client.get(f"/api/jobs/{job_id}?wait=0.2")
+        assert (answer.status, answer.json["state"]) == (200, "queued")
+        assert 0.2 <= time.monotonic() - began < 5
+
+    def test_an_ended_or_unknown_job_is_not_waited_for(self, world: World, client: Client, job_id: str) -> None:
+        world.control.finish(job_id)
+        began = time.monotonic()
+        assert client.get(f"/api/jobs/{job_id}?wait=30").json["state"] == "done"
+        assert client.get("/api/jobs/nope?wait=30").status == 404
+        assert time.monotonic() - began < 5
+
+    def test_half_of_the_threads_wait_and_no_more(self, tmp_path: Path) -> None:
+        world = make_world(tmp_path, threads=5)
+        client = world.client("admin")
+        client.post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
+        with ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(client.get, "/api/jobs/x?wait=30") for _ in range(2)]
+            assert world.control.until_waiting(2)
+            third = client.get("/api/jobs/x?wait=30")
+            assert (third.status, third.json["state"], third.headers["retry-after"]) == (200, "queued", "1")
+            world.control.finish("x")
+            assert [each.result(10).json["state"] for each in waiting] == ["done", "done"]
+        assert "retry-after" not in client.get("/api/jobs/x?wait=30").headers
+
+    def test_a_single_thread_never_waits(self, tmp_path: Path) -> None:
+        client = make_world(tmp_path, threads=1).client("admin")
+        client.post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
+        assert client.get("/api/jobs/x?wait=30").headers["retry-after"] == "1"
+
+    @pytest.mark.parametrize("end", ["close", "disconnect"])
+    def test_closing_and_disconnecting_end_the_wait(self, world: World, client: Client, job_id: str, end: str) -> None:
+        gone = threading.Event()
+        environ = {"waitress.client_disconnected": gone.is_set}
+        with ThreadPoolExecutor(1) as pool:
+            began = time.monotonic()
+            waiting = pool.submit(client.get, f"/api/jobs/{job_id}?wait=30", **environ)
+            assert world.control.until_waiting(1)
+            world.api.close() if end == "close" else gone.set()
+            assert waiting.result(10).json["state"] == "queued"
+        assert time.monotonic() - began < 8
+
+    def test_waits_for_thirty_seconds_at_most(
+        self, world: World, client: Client, job_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = [0.0]
+        monkeypatch.setattr("api.waiting.time.monotonic", lambda: now[0])
+
+        def wait(job_id: str, timeout_s: float) -> Job:
+            now[0] += timeout_s
+            return world.control.job(job_id)
+
+        monkeypatch.setattr(world.control, "wait", wait)
+        assert client.get(f"/api/jobs/{job_id}?wait=1e9").status == 200
+        assert now[0] == pytest.approx(30)
+
+    @pytest.mark.parametrize("wait", ["-1", "nan", "inf", "soon", "1_0", "%D9%A1", "0x1", "1&wait=2", "%FF"])
+    def test_a_bad_wait(self, client: Client, job_id: str, wait: str) -> None:
+        answer = client.get(f"/api/jobs/{job_id}?wait={wait}")
+        assert (answer.status, answer.json["type"]) == (422, "urn:dewey:invalid")
+
+    def test_an_unknown_parameter_names_the_nearest(self, client: Client, job_id: str) -> None:
+        answer = client.get(f"/api/jobs/{job_id}?wiat=1")
+        assert answer.json["errors"] == [{"path": "wiat", "message": "no such parameter; did you mean wait?"}]

@@ -1,0 +1,59 @@
+"""GET /metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.api.client import Answer, Client
+from tests.api.conftest import World, make_world
+from tests.api.fake_control import storage_away
+
+
+def figures(answer: Answer) -> dict[str, float]:
+    """name{label} -> value, as a Prometheus server reads it."""
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    return {
+        sample.name + "".join(f"{{{value}}}" for value in sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+
+
+def test_figures(world: World, client: Client) -> None:
+    for n in range(3):
+        client.post("/api/jobs", {"task": "add", "args": [1], "id": str(n), "queue": "slow"})
+    client.post("/api/jobs", {"task": "add", "args": [1], "delay": 60})
+    world.control.start("0")
+    client.post("/api/queues/slow/pause")
+    found = figures(world.client().get("/metrics"))
+    assert found["dewey_up"] == 1
+    assert (found["dewey_jobs{queued}"], found["dewey_jobs{running}"], found["dewey_jobs{scheduled}"]) == (
+        2,
+        1,
+        1,
+    )
+    assert (found["dewey_queue_waiting{slow}"], found["dewey_queue_paused{slow}"]) == (2, 1)
+    assert found["dewey_queue_paused{default}"] == 0
+    assert (found["dewey_consumers"], found["dewey_workers"], found["dewey_workers_busy"]) == (1, 4, 1)
+    assert 0 <= found["dewey_oldest_queued_age_seconds"] < 60
+
+
+def test_a_storage_that_is_away_is_a_figure(world: World) -> None:
+    world.control.away = storage_away()
+    answer = world.client().get("/metrics")
+    assert (answer.status, figures(answer)) == (200, {"dewey_up": 0})
+
+
+def test_asks_for_its_token_when_there_is_one(tmp_path: Path) -> None:
+    world = make_world(tmp_path, auth={"metrics_token": "sesame"})
+    assert world.client().get("/metrics").status == 401
+    wrong = Client(world.api, "sesamé").get("/metrics")
+    assert (wrong.status, wrong.headers["www-authenticate"][:6]) == (401, "Bearer")
+    assert Client(world.api, "sesame").get("/metrics").status == 200
+
+
+def test_methods(client: Client) -> None:
+    assert client.call("HEAD", "/metrics").status == 200
+    assert client.post("/metrics").status == 405

@@ -1,0 +1,147 @@
+"""Tasks, queues and workers: GET /api/tasks, /api/queues, /api/workers and their verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.client import Client
+from tests.api.conftest import World
+from tests.api.fake_control import storage_away
+
+LISTS = ["/api/tasks", "/api/queues", "/api/workers"]
+VERBS = [
+    "/api/tasks/add/pause",
+    "/api/tasks/add/resume",
+    "/api/queues/default/pause",
+    "/api/queues/default/resume",
+    "/api/workers/1/quiet",
+    "/api/workers/1/stop",
+]
+
+
+def by_name(answer: Any, key: str) -> dict[str, Any]:
+    return {each.get("qualname", each.get("name")): each for each in answer.json[key]}
+
+
+class TestTasks:
+    def test_list(self, client: Client) -> None:
+        answer = client.get("/api/tasks")
+        assert answer.status == 200
+        assert by_name(answer, "tasks")["tasks.add"] == {
+            "name": "add",
+            "qualname": "tasks.add",
+            "doc": "Add two numbers.",
+            "parameters": [
+                {"name": "a", "type": "int", "default": None, "required": True, "kind": "positional"},
+                {"name": "b", "type": "int", "default": 1, "required": False, "kind": "positional"},
+            ],
+            "options": {"retries": 3},
+            "paused": False,
+            "periodic": False,
+        }
+
+    def test_pause_and_resume(self, world: World, client: Client) -> None:
+        paused = client.post("/api/tasks/add/pause")
+        assert (paused.status, paused.json["paused"]) == (202, True)
+        assert by_name(client.get("/api/tasks"), "tasks")["tasks.add"]["paused"] is True
+        resumed = client.post("/api/tasks/tasks.add/resume")
+        assert (resumed.status, resumed.json["paused"]) == (202, False)
+        actions = [(line.action, line.target) for line in world.access.audit.page()]
+        assert actions == [("resume task", "tasks.add"), ("pause task", "add")]
+
+    @pytest.mark.parametrize("verb", ["pause", "resume"])
+    def test_unknown_and_shared_names(self, world: World, client: Client, verb: str) -> None:
+        unknown = client.post(f"/api/tasks/adt/{verb}")
+        assert (unknown.status, unknown.json["nearest"]) == (404, ["add"])
+        assert client.post(f"/api/tasks/twin/{verb}").status == 422
+        assert world.access.audit.page() == ()
+
+
+class TestQueues:
+    def test_list(self, client: Client) -> None:
+        client.post("/api/jobs", {"task": "add", "args": [1], "queue": "slow"})
+        slow = {"name": "slow", "waiting": 1, "oldest_age_s": None, "paused": False}
+        assert by_name(client.get("/api/queues"), "queues")["slow"] == slow
+
+    def test_pause_and_resume(self, world: World, client: Client) -> None:
+        paused = client.post("/api/queues/slow/pause")
+        assert (paused.status, paused.json) == (202, {"name": "slow", "paused": True})
+        assert by_name(client.get("/api/queues"), "queues")["slow"]["paused"] is True
+        resumed = client.post("/api/queues/slow/resume")
+        assert (resumed.status, resumed.json) == (202, {"name": "slow", "paused": False})
+        actions = [(line.action, line.target) for line in world.access.audit.page()]
+        assert actions == [("resume queue", "slow"), ("pause queue", "slow")]
+
+    @pytest.mark.parametrize("name", ["a%20b", "%C3%BC", "x" * 65, "%00", "a%0A"])
+    def test_a_name_that_no_queue_can_have(self, world: World, client: Client, name: str) -> None:
+        answer = client.post(f"/api/queues/{name}/pause")
+        assert (answer.status, answer.json["type"]) == (404, "urn:dewey:unknown-queue")
+        assert world.control.paused == set()
+
+
+class TestWorkers:
+    def test_list(self, world: World, client: Client) -> None:
+        client.post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
+        world.control.start("x")
+        alive, dead = client.get("/api/workers").json["workers"]
+        contract = {"host", "pid", "started", "heartbeat", "workers", "running"}
+        assert contract <= set(alive)
+        assert (alive["alive"], dead["alive"], alive["queues"]) == (True, False, ["default"])
+        (running,) = alive["running"]
+        assert (running["job"], running["task"], running["url"]) == ("x", "add", "/api/jobs/x")
+        assert alive["started"] < alive["heartbeat"]
+
+    @pytest.mark.parametrize("verb", ["quiet", "stop"])
+    def test_verbs(self, world: World, client: Client, verb: str) -> None:
+        answer = client.post(f"/api/workers/1/{verb}")
+        assert (answer.status, answer.json) == (202, {"id": "1", "asked": verb})
+        assert world.control.asked == [("1", verb)]
+        assert [(line.action, line.target) for line in world.access.audit.page()] == [(verb, "1")]
+
+    @pytest.mark.parametrize("verb", ["quiet", "stop"])
+    def test_unknown_and_dead_ones(self, world: World, client: Client, verb: str) -> None:
+        answer = client.post(f"/api/workers/nope/{verb}")
+        assert (answer.status, answer.json["type"]) == (404, "urn:dewey:unknown-worker")
+        assert client.post(f"/api/workers/2/{verb}").status == 404
+        assert world.access.audit.page() == ()
+
+
+@pytest.mark.parametrize("path", LISTS)
+class TestLists:
+    def test_needs_a_token_with_the_scope(self, world: World, path: str) -> None:
+        assert world.client().get(path).status == 401
+        assert world.client("enqueue").get(path).status == 403
+        assert world.client("read").get(path).status == 200
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+    def test_other_methods(self, client: Client, path: str, method: str) -> None:
+        answer = client.call(method, path)
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+    def test_head(self, client: Client, path: str) -> None:
+        assert client.call("HEAD", path).status == 200
+
+    def test_a_storage_that_is_away(self, world: World, client: Client, path: str) -> None:
+        world.control.away = storage_away()
+        assert client.get(path).status == 503
+
+
+@pytest.mark.parametrize("path", VERBS)
+class TestVerbs:
+    def test_needs_an_admin(self, world: World, path: str) -> None:
+        assert world.client().post(path).status == 401
+        assert world.client("read", "enqueue").post(path).status == 403
+        assert world.control.paused == set() and world.control.asked == []
+        assert world.client("admin").post(path).status == 202
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+    def test_other_methods(self, client: Client, path: str, method: str) -> None:
+        answer = client.call(method, path)
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+
+    def test_a_storage_that_is_away(self, world: World, client: Client, path: str) -> None:
+        world.control.away = storage_away()
+        assert client.post(path).status == 503
+        assert world.access.audit.page() == ()
