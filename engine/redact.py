@@ -104,7 +104,8 @@ def _without_passwords(text: str) -> str:
 
 # Clipping.
 
-_LEAST_BYTES = 24  # a member that would get less is left out instead
+_LEAST_BYTES = 24
+_EIGHTH = 8  # a member that gets less than this part of its holder's room is left out: no heap of crumbs
 _MORE = "…"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -124,7 +125,10 @@ def clip(value: Any, max_bytes: int) -> tuple[Any, bool]:
         size = json_bytes(value)
     if size <= max_bytes:
         return value, clipped
-    return _cut(value, max(max_bytes, 2)), True
+    try:
+        return _cut(value, max(max_bytes, 2)), True
+    except RecursionError:  # too deep for Python, if not for the encoder written in C
+        return _cut(to_plain(value), max(max_bytes, 2)), True
 
 
 def json_bytes(value: Any) -> int:
@@ -197,22 +201,23 @@ def _share(members: Sequence[tuple[int, Any]], count: int, room: int, marker_byt
 
     A member is (bytes around the value: comma, key; the value).
     """
+    least_each = max(_LEAST_BYTES, room // _EIGHTH)
     sizes: list[int] = []
     least: list[int] = []
     free = room
     for overhead, member in members:
         size = json_bytes(member)
-        free -= overhead + min(size, _LEAST_BYTES)
+        free -= overhead + min(size, least_each)
         if free < 0:
-            free += overhead + min(size, _LEAST_BYTES)
+            free += overhead + min(size, least_each)
             break
         sizes.append(size)
-        least.append(overhead + min(size, _LEAST_BYTES))
+        least.append(overhead + min(size, least_each))
     if len(sizes) < count:
         free -= marker_bytes
         while least and free < 0:
             free += least.pop()
-    rooms = [min(size, _LEAST_BYTES) for size in sizes[: len(least)]]
+    rooms = [min(size, least_each) for size in sizes[: len(least)]]
     # The smallest first, so that what one does not need goes to the larger ones.
     for done, index in enumerate(sorted(range(len(rooms)), key=sizes.__getitem__)):
         more = min(sizes[index] - rooms[index], max(free, 0) // (len(rooms) - done))

@@ -1,0 +1,220 @@
+"""Secrets never reach what is shown, the value itself is never touched, and clipped values fit."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.redact import MARKER, TOO_DEEP, Redactor, clip, json_bytes
+
+NAMES = ("password", "token", "secret", "authorization", "api_key")
+redactor = Redactor(NAMES)
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password", "Password", "PASSWORD", "db_password", "password_db", "db-password", "db.password",
+        "db password", "dbPassword", "passwordHash", "DB_PASSWORD_2", "password2", "user[password]",
+        "X-Api-Key", "api_key", "apiKey", "APIKey", "API-KEY", "apikey", "my_apikey", "api key",
+        "stripe.api.key", "accessToken", "access_token", "TOKEN", "Authorization", "Proxy-Authorization",
+        "clientSecretValue",
+    ],
+)  # fmt: skip
+def test_keys_that_name_a_secret(key):
+    assert redactor.redact({key: "x1", "to": "ana"}) == {key: MARKER, "to": "ana"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "max_tokens",
+        "passwords",
+        "tokenizer",
+        "secretary",
+        "keys",
+        "api",
+        "key",
+        "apis_key",
+        "passing_word",
+        "",
+        "_",
+    ],
+)
+def test_keys_that_do_not(key):
+    assert redactor.redact({key: "x1"}) == {key: "x1"}
+
+
+def test_a_secret_is_redacted_whatever_it_is():
+    value = {"token": {"a": [1]}, "list": [{"secret": None}, {"Token": ["x"]}], "api_key": 5}
+    assert redactor.redact(value) == {
+        "token": MARKER, "list": [{"secret": MARKER}, {"Token": MARKER}], "api_key": MARKER,
+    }  # fmt: skip
+
+
+def test_names_are_matched_in_any_spelling_and_empty_ones_match_nothing():
+    assert Redactor(["X-Api Key"]).redact({"xApiKey": 1, "api_key": 2}) == {"xApiKey": MARKER, "api_key": 2}
+    assert Redactor(["šifra"]).redact({"MOJA_ŠIFRA": 1}) == {"MOJA_ŠIFRA": MARKER}
+    for names in ([], [""], ["_-"]):
+        assert Redactor(names).redact({"": 1, "_": 2, "password": 3}) == {"": 1, "_": 2, "password": 3}
+
+
+def test_long_keys_are_looked_at_too():
+    key = "x_" * 5_000 + "token"
+    assert redactor.redact({key: 1}) == {key: MARKER}
+
+
+def test_positional_arguments_are_redacted_by_the_name_of_their_parameter():
+    args, kwargs = redactor.redact_call(
+        ["ana", "hunter2", {"token": "x"}, "surplus"],
+        {"apiKey": "k", "n": 1},
+        ["user", "password", "options"],
+    )
+    assert args == ["ana", MARKER, {"token": MARKER}, "surplus"]
+    assert kwargs == {"apiKey": MARKER, "n": 1}
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("postgres://ana:hunter2@db/x", "postgres://ana:[redacted]@db/x"),
+        ("redis://:hunter2@host:6379/0", "redis://:[redacted]@host:6379/0"),
+        (
+            "amqp://a:p@ss:w@rd@host and http://b:hunter2@c.d",
+            "amqp://a:[redacted]@host and http://b:[redacted]@c.d",
+        ),
+        ("smtp://ana@example.org:hunter2@mail", "smtp://ana@example.org:[redacted]@mail"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+        ("https://host:8080/path@2x.png?q=a@b", "https://host:8080/path@2x.png?q=a@b"),
+        ("https://ana@host/", "https://ana@host/"),
+        ("mail ana@example.org: see http://x", "mail ana@example.org: see http://x"),
+    ],
+)
+def test_passwords_in_urls(text, shown):
+    assert redactor.redact(text) == shown
+    assert redactor.redact([{"url": text, text: 1}]) == [{"url": shown, shown: 1}]
+
+
+def test_urls_without_end_cost_no_quadratic_time():
+    text = "://a:" * 100_000 + "://" + "a" * 500_000 + "@"
+    assert redactor.redact(text) == text
+
+
+def test_depth_is_bounded():
+    value: list = []
+    value.append(value)
+    assert TOO_DEEP in json.dumps(redactor.redact(value))
+
+
+secret_keys = st.sampled_from(["password", "db_password", "accessToken", "X-Api-Key"])
+with_secrets = st.recursive(
+    st.integers() | st.text("abc"),
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(st.text("abc"), inner)
+        | st.dictionaries(secret_keys, st.just("hunter2") | st.lists(st.just("hunter2"), min_size=1), min_size=1)
+    ),
+)
+
+
+@given(with_secrets)
+def test_no_secret_survives_and_the_value_is_not_touched(value):
+    before = copy.deepcopy(value)
+    shown = redactor.redact(value)
+    assert "hunter2" not in json.dumps(shown)
+    assert value == before
+    assert redactor.redact(shown) == shown
+
+
+@given(plain)
+def test_without_names_only_urls_are_changed(value):
+    assert "://" in json.dumps(value) or Redactor(()).redact(value) == value
+
+
+# clip
+
+
+@given(plain, st.integers(2, 300))
+def test_clipped_values_fit_and_others_are_left_alone(value, max_bytes):
+    before = copy.deepcopy(value)
+    cut, clipped = clip(value, max_bytes)
+    assert json_bytes(cut) <= max_bytes
+    assert clipped == (json_bytes(value) > max_bytes)
+    assert value == before
+    if not clipped:
+        assert cut is value
+
+
+texts = st.text(max_size=99)
+
+
+@given(st.lists(st.text(max_size=300) | st.dictionaries(texts, texts)), st.integers(2, 2000))
+def test_larger_values_fit_too(value, max_bytes):
+    assert json_bytes(clip(value, max_bytes)[0]) <= max_bytes
+
+
+def test_a_long_text_says_how_much_is_left_out():
+    cut, clipped = clip("x" * 1000, 100)
+    kept = cut.index("…")
+    assert clipped and cut == "x" * kept + f"… ({1000 - kept} characters left out)"
+    assert 98 <= json_bytes(cut) <= 100
+
+
+def test_collections_end_with_what_is_left_out():
+    cut, _ = clip(list(range(1000)), 100)
+    assert cut[-1] == f"… {1000 - (len(cut) - 1)} more" and cut[:-1] == list(range(len(cut) - 1)) and len(cut) > 10
+    cut, _ = clip({f"key{i}": i for i in range(1000)}, 200)
+    assert cut["…"] == f"{1000 - (len(cut) - 1)} more" and cut["key3"] == 3
+
+
+def test_small_members_stay_whole_beside_large_ones():
+    cut, _ = clip({"csv": "x" * 10_000, "to": "ana@example.org", "rows": [1, 2, 3], "note": "y" * 10_000}, 1024)
+    assert (cut["to"], cut["rows"]) == ("ana@example.org", [1, 2, 3])
+    assert cut["csv"].startswith("x" * 300) and cut["note"].startswith("y" * 300)
+    assert 900 < json_bytes(cut) <= 1024
+
+
+def test_many_middling_members_are_kept_whole_or_left_out():
+    rows = [{"id": i, "name": "x" * 50} for i in range(1000)]
+    cut, _ = clip(rows, 4096)
+    assert cut[:50] == rows[:50] and 4000 < json_bytes(cut) <= 4096
+    assert cut[:-2] == rows[: len(cut) - 2]  # the last one that fits may be cut
+
+
+def test_long_keys_are_cut():
+    cut, _ = clip({"k" * 5000: 1, "k" * 6000: 2, "to": 3}, 400)
+    assert 3 in cut.values() and max(map(len, cut)) < 150
+
+
+@pytest.mark.parametrize("value", [10**600, 1.5, None, True, "é" * 9, ["x"], {"a": 1}, "\ud800" * 50])
+@pytest.mark.parametrize("max_bytes", [-1, 0, 2, 3, 5, 30])
+def test_the_least_room(value, max_bytes):
+    cut, clipped = clip(value, max_bytes)
+    assert json_bytes(cut) <= max(max_bytes, 2)
+    assert clipped or cut == value
+
+
+def test_values_that_only_the_encoder_can_walk_are_clipped():
+    value: list = ["x" * 1000]
+    for _ in range(600):
+        value = [value, 1]
+    cut, clipped = clip(value, 900)
+    assert clipped and json_bytes(cut) <= 900
+
+
+def test_what_is_not_plain_is_made_plain():
+    circle: list = []
+    circle.append(circle)
+    for value in (circle, {1, 2}, object(), {(1, 2): 3}, 10**5000):
+        cut, clipped = clip(value, 1000)
+        assert clipped and len(json.dumps(cut, ensure_ascii=False)) <= 1000
