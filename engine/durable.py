@@ -14,16 +14,18 @@ build_error_result, _get_timestamp, get_task_wrapper_class.
 from __future__ import annotations
 
 import datetime
+import random
 from collections.abc import Callable
 from typing import Any
 
 from huey import signals
 from huey.api import Task
-from huey.exceptions import CancelExecution, HueyException
+from huey.exceptions import CancelExecution, HueyException, TaskLockedException, TaskTimeout
 from huey.utils import SKIPPED
 
 from config import Settings
 from engine import clock, errors, inside, logs
+from engine.alarm import Alarms
 from engine.body_log import body_log
 from engine.composer import Composer
 from engine.consumer import DurableConsumer
@@ -58,6 +60,7 @@ class DurableHuey(DeferringHuey):
         self.settings = settings
         self._make_storage = make_storage
         self.desk: Any = None  # batches claims and acknowledgements inside a consumer: engine.desk
+        self.alarms: Alarms | None = None  # timeouts of thread workers
         self._alone: Any = None  # this process as a worker outside of any consumer
         self.composer = Composer(self)
         super().__init__(name, store_none=True, utc=True, **kwargs)
@@ -180,9 +183,13 @@ class DurableHuey(DeferringHuey):
         said = inside.enter(self, claim)
         body_log.begin()
         try:
-            value = body(task)
+            value = self._timed(claim, task, body)
             settlement.result = self.serializer.serialize(value)
             return value
+        except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
+            settlement.started_at = None  # this was no attempt
+            self._emit(signals.SIGNAL_LOCKED, task)
+            raise inside.Retry(lock_wait_s(clock.now() - claim.enqueued_at), str(exc)) from exc
         except Exception:
             raise
         except BaseException as exc:  # sys.exit, CancelledError, ...: a worker is never lost to a task
@@ -193,6 +200,18 @@ class DurableHuey(DeferringHuey):
             if self.desk is not None:
                 self.desk.body_ended()
             here.job_id, here.settlement = None, settlement
+
+    def _timed(self, claim: Claim, task: Task, body: Callable[[Task], Any]) -> Any:
+        """Run the body under its timeout where that is this process's business (thread workers)."""
+        if claim.timeout_s is None or self.alarms is None:
+            return body(task)
+        try:
+            self.alarms.arm(claim.id, claim.timeout_s)
+            return body(task)
+        except TaskTimeout:
+            raise TaskTimeout(f"it ran past its timeout of {claim.timeout_s:g} s") from None
+        finally:
+            self.alarms.disarm()
 
     def _revoked(self, claim: Claim, task: Task) -> bool:
         if self.desk is not None and not self.desk.revocations:
@@ -228,3 +247,8 @@ class DurableHuey(DeferringHuey):
     def build_error_result(self, task: Task, exception: BaseException) -> dict[str, Any]:
         """Huey's error record, also for an exception whose own repr is broken."""
         return self.composer.error_record(task.id, exception, task.retries)
+
+
+def lock_wait_s(age_s: float) -> float:
+    """How long a job waits before it tries a held lock again: longer for an old one, and never all at once."""
+    return min(2.0, 0.1 + max(0.0, age_s) / 20) * random.uniform(0.5, 1.5)

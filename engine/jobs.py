@@ -127,6 +127,11 @@ class Settlement:
         self.logs: list[tuple[float, str, str]] | None = None  # what the body logged: epoch s, level, text
 
 
+def queues_more(settlement: Settlement) -> bool:
+    """Whether the settlement brings work: a retry, a pipeline's next job, perhaps a chord's callback."""
+    return settlement.outcome == RETRYING or bool(settlement.next_jobs) or settlement.chord_part is not None
+
+
 RELEASED, PARKED = "released", "parked"  # outcomes that are no end: back to the queue untouched, or aside
 
 

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from huey.consumer import Worker, WorkerRecycle
 
 from engine import body_log, crew
+from engine.alarm import Alarms
 from engine.desk import Desk
 
 logger = logging.getLogger("dewey.consumer")
@@ -93,7 +94,9 @@ def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
         recycled = run_process(consumer, consumer.make_worker(stop), stop)
     else:
         threads = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(plan.workers)]
+        huey.alarms = Alarms()
         while not stop.wait(0.5):
+            huey.alarms.look()
             answer_wishes(huey.storage, life.n, desk, stop)
     desk.stop()
     for thread in threads:

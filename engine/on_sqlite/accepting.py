@@ -28,10 +28,8 @@ def accept(
         before = replay(con, idempotency)
         if before:
             return before
-    if max_pending:
-        waiting = con.execute("select (select count(*) from ready) + (select count(*) from due)").fetchone()[0]
-        if waiting + len(jobs) > max_pending:
-            raise errors.TooManyPending(max_pending)
+    if max_pending and waiting(con, max_pending) + len(jobs) > max_pending:
+        raise errors.TooManyPending(max_pending)
     accepted = tuple(insert(con, job) for job in jobs) if len(jobs) < 8 else insert_many(con, jobs)
     if idempotency:
         con.execute(
@@ -39,6 +37,15 @@ def accept(
             (*idempotency, json.dumps([a.id for a in accepted]), clock.now()),
         )
     return Acceptance(accepted, False)
+
+
+def waiting(con: sqlite3.Connection, at_most: int) -> int:
+    """How many jobs wait, counted no further than the limit that they are held to."""
+    return con.execute(
+        "select (select count(*) from (select 1 from ready limit :n)) + (select count(*) from (select 1 from due "
+        "limit :n)) + (select count(*) from (select 1 from parked limit :n))",
+        {"n": at_most},
+    ).fetchone()[0]
 
 
 def replay(con: sqlite3.Connection, idempotency: Idempotency) -> Acceptance | None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
+
+from engine import errors
+from engine.jobs import FAILED
+from engine.on_sqlite import turning, verbs
 
 KEY_LIFE_S = 24 * 3600.0
+UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
 
 
 def expire(con: sqlite3.Connection, now: float, limit: int) -> bool:
@@ -20,6 +26,19 @@ def expire(con: sqlite3.Connection, now: float, limit: int) -> bool:
         if con.execute(f"select 1 from {table} where {column} <= ? limit 1", (bound,)).fetchone():
             con.execute(f"delete from {table} where {column} <= ?", (bound,))
     return more
+
+
+def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float) -> int:
+    """End the jobs that have been parked for a day because no consumer knows their task; how many."""
+    rows = con.execute(
+        "select seq, id from parked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100",
+        (now - UNKNOWN_LIFE_S,),
+    ).fetchall()
+    for _, job_id in rows:
+        job, _ = verbs.find(con, job_id)
+        claim = verbs.claim_for_verb(con, job)
+        turning.settle(con, [compose.end(claim, FAILED, errors.TaskUnknown(claim.task))], ttl_s, ttl_s)
+    return len(rows)
 
 
 def empty(con: sqlite3.Connection, place: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from engine import bells, clock, errors, liveness
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
-from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
 from engine.on_sqlite import (
     accepting,
     booking,
@@ -117,6 +117,9 @@ class SqliteStorage(JobStorage):
             answer = Turn(claims, lost, more, turning.next_due(con), bool(claims) and keyvalue.any_marks(con))
         if settlements:
             self._ringer.ring_waiters()
+            queued = sum(map(queues_more, settlements))
+            if queued and (more or not want):
+                self.wake(queued)  # what this turn queued and did not claim itself, or what falls due sooner
         return answer
 
     def chord_results(self, cid: str) -> list[bytes]:
@@ -266,6 +269,7 @@ class SqliteStorage(JobStorage):
     def keep_house(self, limit: int = 1000) -> bool:
         with self.db.write("work") as con:
             more = housekeeping.expire(con, clock.now(), limit)
+            housekeeping.fail_unknown(con, clock.now(), self.compose, self.failed_ttl_s)
         self.db.checkpoint()
         return more
 
