@@ -277,6 +277,13 @@ class JobStorage(BaseStorage):
     def enqueue(self, data: bytes, priority: float | None = None) -> None:
         raise NotImplementedError("jobs are accepted whole: use huey.enqueue(task)")
 
+    def queue_size(self) -> int:
+        return self.counts().queued
+
+    def schedule_size(self) -> int:
+        counts = self.counts()
+        return counts.scheduled + counts.retrying
+
     def put_data(self, key: Any, value: bytes, is_result: bool = False) -> None:
         self.data.put(key, value)
 

@@ -283,14 +283,6 @@ class SqliteStorage(JobStorage):
 
     # what Huey asks of a storage
 
-    def queue_size(self) -> int:
-        with self.db.read() as con:
-            return con.execute("select (select count(*) from ready) + (select count(*) from parked)").fetchone()[0]
-
-    def schedule_size(self) -> int:
-        with self.db.read() as con:
-            return con.execute("select count(*) from due").fetchone()[0]
-
     def enqueued_items(self, limit: int | None = None) -> list[bytes]:
         return self._payloads("ready r join jobs j using (seq) order by r.rank, r.seq", limit)
 

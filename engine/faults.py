@@ -1,0 +1,28 @@
+"""Kill points: named steps at which a test may let the process die.
+
+`point` is None, always, in service: a step then costs one look at a module's attribute. The acceptance tests set it,
+in a task module of theirs, to a function that kills the process at the step that it chose, and look at what becomes
+of the jobs. The steps, in the order of a job's life, and what stands when the process dies there:
+
+    accept.begun        nothing was stored
+    accept.written      nothing was stored: the transaction is not committed
+    accept.committed    the jobs are stored, though the one who deferred them was not told
+    turn.begun          the settlements of this turn are not written: their jobs run again
+    turn.written        the same, and what the turn claimed is not claimed
+    turn.committed      the settlements stand; what was claimed has not begun, and goes back uncounted
+    body.begun          the job is running: its delivery is counted
+    body.ended          the body is over and its settlement on no disk: it runs again, uncounted
+    bury.begun          a dead worker's claims stand: the next rescuer returns them
+    bury.written        the same
+    bury.committed      they are returned; the worker's files remain for the next rescuer
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+point: Callable[[str], None] | None = None
+STEPS = (
+    "accept.begun", "accept.written", "accept.committed", "turn.begun", "turn.written", "turn.committed",
+    "body.begun", "body.ended", "bury.begun", "bury.written", "bury.committed",
+)  # fmt: skip
