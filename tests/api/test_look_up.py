@@ -147,7 +147,10 @@ class TestWaiting:
         assert client.get("/api/jobs/x?wait=30").headers["retry-after"] == "1"
 
     @pytest.mark.parametrize("end", ["close", "disconnect"])
-    def test_closing_and_disconnecting_end_the_wait(self, world: World, client: Client, job_id: str, end: str) -> None:
+    def test_closing_and_disconnecting_end_the_wait(
+        self, world: World, client: Client, job_id: str, end: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("api.waiting.SLICE_S", 0.02)
         gone = threading.Event()
         environ = {"waitress.client_disconnected": gone.is_set}
         with ThreadPoolExecutor(1) as pool:
