@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from engine.events import DONE, ENQUEUED, Event
+from engine.on_sqlite import turning
 
 EVENTS = """select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt, v.detail, j.id, j.task, j.queue, j.priority,
     j.enqueued_at, case when v.kind = 'enqueued' then j.payload end, case when v.kind = 'done' then e.result end
@@ -37,7 +38,7 @@ def read(con: sqlite3.Connection, limit: int, compose: Any) -> list[Event]:
         found.append(
             Event(
                 seq, kind, job_id or "", token, at, task or "", queue or "", priority or 0.0, enqueued or at, attempt,
-                started, (token >> 32) or None, args, kwargs,
+                started, turning.worker_of(token), args, kwargs,
                 compose.shown_result(task, result) if kind == DONE and result is not None else None,
                 json.loads(detail) if detail else {},
             )

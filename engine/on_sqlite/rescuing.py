@@ -14,7 +14,7 @@ from typing import Any
 
 from engine import clock, errors, events
 from engine.job_storage import Dead
-from engine.jobs import FAILED, ONCE, Claim
+from engine.jobs import CANCELED, FAILED, ONCE, Claim
 from engine.on_sqlite import turning
 
 
@@ -26,7 +26,9 @@ def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: A
         claim = Claim._make(con.execute(turning.CLAIMED, (token, seq)).fetchone())
         if token in dead.running:
             running.append(claim.id)
-        if token in dead.timed_out:
+        if con.execute("select 1 from stops where seq = ?", (seq,)).fetchone():
+            turning.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)  # nobody wants it to run again
+        elif token in dead.timed_out:
             turning.settle(con, [compose.timed_out(claim)], ttl_s, ttl_s)
         elif token in dead.running and dead.charge:
             charge(con, claim, dead, max_deliveries, compose, ttl_s)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from engine import clock, events
-from engine.jobs import ENDED, FAILED, PARKED, RELEASED, RETRYING, ChordPart, Claim, Settlement
-from engine.on_sqlite import accepting
+from engine.jobs import CANCELED, ENDED, FAILED, PARKED, RELEASED, RETRYING, ChordPart, Claim, NewJob, Settlement
+from engine.on_sqlite import accepting, looking
 
 CLAIMED = """select ?, seq, id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries,
     retry_delay_s, timeout_s, flags, chord, context, payload from jobs where seq = ?"""
@@ -39,7 +40,7 @@ def settle(
         "insert or replace into ended values (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
-                s.claim.seq, s.outcome, attempts(s), s.started_at, s.finished_at, s.claim.token >> 32,
+                s.claim.seq, s.outcome, attempts(s), s.started_at, s.finished_at, worker_of(s.claim.token),
                 (s.finished_at or 0) + (failed_ttl_s if s.outcome == FAILED else ttl_s), s.result,
             )
             for s in ended
@@ -49,7 +50,7 @@ def settle(
         if s.outcome not in ENDED:
             move(con, s)
         if s.next_jobs:
-            accepting.insert_many(con, s.next_jobs)
+            defer_next(con, s.next_jobs)
         if s.others:
             con.executemany(
                 "insert or replace into kv values (?, ?, ?)",
@@ -65,9 +66,31 @@ def settle(
     return frozenset(tokens) - held
 
 
+def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compose: Any) -> None:
+    """A job that was asked to stop does not run again: what would go back to the queue ends as canceled."""
+    back = [s for s in settlements if s.outcome in (RETRYING, RELEASED)]
+    asked = looking.holder_of(con, [s.claim.seq for s in back]) if back else set()
+    for s in back:
+        if s.claim.seq in asked:
+            s.outcome, s.chord_part = CANCELED, compose.end(s.claim, CANCELED).chord_part
+
+
 def attempts(s: Settlement) -> int:
     """How many attempts have ended, this one with them if its body ran to an end."""
     return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, PARKED))
+
+
+def worker_of(token: int) -> int | None:
+    """The worker that the claim belonged to; None for what no worker did."""
+    return token >> 32 if token > 0 else None
+
+
+def hand_token(con: sqlite3.Connection) -> int:
+    """A token for what no worker did: negative, and never used again, since events are told apart by it."""
+    row = con.execute(
+        "insert into meta values ('hand', 1) on conflict (key) do update set value = value + 1 returning value"
+    ).fetchall()[0]
+    return -int(row[0])
 
 
 def move(con: sqlite3.Connection, s: Settlement) -> None:
@@ -84,6 +107,14 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
         con.execute("insert into due values (?, ?)", (s.eta, claim.seq))
     else:
         con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
+
+
+def defer_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
+    """Accept the steps that follow. One that has ended came to life before its job was retried by hand: it stays."""
+    ended = "select 1 from jobs join ended using (seq) where id = ?"
+    fresh = [job for job in jobs if not con.execute(ended, (job.id,)).fetchone()]
+    if fresh:
+        accepting.insert_many(con, fresh)
 
 
 def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
@@ -172,7 +203,9 @@ def claim(
             con.executemany("delete from ready where queue = ? and rank = ? and seq = ?", rows)
             token = first_token + len(claims)
             taken = [Claim._make(con.execute(CLAIMED, (token + i, row[2])).fetchone()) for i, row in enumerate(rows)]
-            claims += park_paused(con, taken, paused) if paused else taken
+            if paused:  # what is parked takes no token, so that none is given twice
+                taken = [c._replace(token=token + i) for i, c in enumerate(park_paused(con, taken, paused))]
+            claims += taken
     con.executemany("insert into claims values (?, ?, ?, ?)", [(c.token, c.seq, worker, now) for c in claims])
     more = len(claims) == want and anything_ready(con, wanted)
     return claims, more
@@ -181,11 +214,12 @@ def claim(
 def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[str, str]]) -> list[Claim]:
     """Set aside what is paused, visibly; the rest may run."""
     kept: list[Claim] = []
+    token = hand_token(con)
     for c in taken:
         for kind, name in (("queue", c.queue), ("task", c.task)):
             if (kind, name) in paused:
                 con.execute("insert into parked values (?, ?, ?, ?)", (c.seq, kind, name, clock.now()))
-                con.execute(EVENT, (c.seq, events.PARKED, c.token, clock.now(), None, c.attempt, None))
+                con.execute(EVENT, (c.seq, events.PARKED, token, clock.now(), None, c.attempt, None))
                 break
         else:
             kept.append(c)

@@ -32,7 +32,7 @@ def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
 
 def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
     """Hold a waiting job for the rest of this transaction, so that it ends as any other job does."""
-    token = -job.seq
+    token = turning.hand_token(con)
     leave_place(con, job)
     con.execute("insert into claims values (?, ?, 0, ?)", (token, job.seq, clock.now()))
     return Claim._make(con.execute(turning.CLAIMED, (token, job.seq)).fetchone())
@@ -69,7 +69,7 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         (job.attempt, retries, payload, job.seq),
     )
     con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
-    con.execute(turning.EVENT, (job.seq, events.RETRIED, 0, clock.now(), None, job.attempt, None))
+    con.execute(turning.EVENT, (job.seq, events.RETRIED, turning.hand_token(con), clock.now(), None, job.attempt, None))
 
 
 def forget(con: sqlite3.Connection, job: StoredJob) -> None:
@@ -83,14 +83,14 @@ def forget(con: sqlite3.Connection, job: StoredJob) -> None:
 
 def unpark(con: sqlite3.Connection, kind: str, names: Sequence[str]) -> int:
     """Queue again what was parked for these reasons."""
-    count = 0
+    count, token = 0, turning.hand_token(con)
     for name in names:
         rows = con.execute("select seq from parked where kind = ? and name = ?", (kind, name)).fetchall()
         con.executemany("delete from parked where seq = ?", rows)
         con.executemany("insert into ready select queue, -priority, seq from jobs where seq = ?", rows)
         con.executemany(
-            "insert into events (job, kind, token, at, attempt) values (?, 'unparked', 0, ?, 0)",
-            [(seq, clock.now()) for (seq,) in rows],
+            "insert into events (job, kind, token, at, attempt) values (?, 'unparked', ?, ?, 0)",
+            [(seq, token, clock.now()) for (seq,) in rows],
         )
         count += len(rows)
     return count
