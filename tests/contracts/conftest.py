@@ -1,0 +1,115 @@
+"""One suite, every storage: each test here runs once with SQLite and once with Redis.
+
+Every test has a queue of its own (a fresh file, or a fresh name on the session's server) and a clock that it can
+hold in its hand.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import engine
+from config import Settings, load
+from engine import clock as engine_clock
+from engine.durable import DurableHuey
+from engine.job_storage import JobStorage
+from engine.storage import make_storage
+from tests.contracts.rig import Clock, Hand
+
+REDIS_IS_WRITTEN = (Path(engine.__file__).parent / "on_redis" / "storage.py").exists()
+REDIS = pytest.param(
+    "redis", marks=[] if REDIS_IS_WRITTEN else [pytest.mark.skip(reason="engine.on_redis.storage is not written yet")]
+)
+
+
+@pytest.fixture(params=["sqlite", REDIS])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The storage that this run of the test is about."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_settings(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Settings]:
+    """Settings of a queue of the test's own; keys are given as `tasks_retries=3`."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    url = request.getfixturevalue("redis_server").url if backend == "redis" else ""
+
+    def make(**keys: object) -> Settings:
+        ini = tmp_path / "config.ini"
+        ini.write_text(
+            f"[storage]\nbackend = {backend}\npath = queue.db\nname = {name}\ndurability = normal\n"
+            + (f"url = {url}\n" if url else "")
+        )
+        return load(ini, {f"DEWEY_{key.upper()}": str(value) for key, value in keys.items()})
+
+    return make
+
+
+@pytest.fixture
+def settings(make_settings: Callable[..., Settings]) -> Settings:
+    return make_settings()
+
+
+@pytest.fixture
+def make_huey(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., DurableHuey]]:
+    """A huey over the test's queue, with other settings than the defaults."""
+    made: list[DurableHuey] = []
+
+    def make(**keys: object) -> DurableHuey:
+        made.append(engine.build(make_settings(**keys)))
+        return made[-1]
+
+    yield make
+    for huey in made:
+        huey.storage.close()
+
+
+@pytest.fixture
+def huey(make_huey: Callable[..., DurableHuey]) -> DurableHuey:
+    return make_huey()
+
+
+@pytest.fixture
+def storage(huey: DurableHuey) -> JobStorage:
+    return huey.storage
+
+
+@pytest.fixture
+def elsewhere(settings: Settings, huey: DurableHuey) -> Iterator[JobStorage]:
+    """The same queue as another process would open it."""
+    other = make_storage(settings)
+    other.compose = huey.composer
+    yield other
+    other.close()
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """The engine's clock, standing still until the test moves it."""
+    held = Clock()
+    engine_clock.set_source(held)
+    yield held
+    engine_clock.set_source(None)
+
+
+@pytest.fixture
+def hire(storage: JobStorage) -> Iterator[Callable[..., Hand]]:
+    """Registers workers that do what the test tells them."""
+    hired: list[Hand] = []
+
+    def register(at: JobStorage = storage, **options: object) -> Hand:
+        hired.append(Hand(at, **options))
+        return hired[-1]
+
+    yield register
+    for hand in hired:
+        hand.go()
+
+
+@pytest.fixture
+def hand(hire: Callable[..., Hand]) -> Hand:
+    return hire()

@@ -1,0 +1,179 @@
+"""What the contract tests take in hand: a clock, a worker, rows to store."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from huey.api import Task
+from huey.registry import Message
+
+from engine import clock
+from engine.durable import DurableHuey
+from engine.job_storage import Dead, JobStorage, Registration, StoredJob, Turn
+from engine.jobs import DONE, ENDED, ChordPart, Claim, NewJob, Settlement
+from engine.tag_writer import to_json
+
+TASK = "shop.order"
+SOON_S = 10.0  # what is prompt takes far less, what is lost would take for ever
+
+
+class Clock:
+    """Stands still at the time of its making, to the second, until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = float(int(time.time()))
+
+    def __call__(self) -> float:
+        return self.at
+
+    def advance(self, seconds: float) -> None:
+        self.at += seconds
+
+
+# rows
+
+
+def payload_of(job_id: str, task: str = TASK, args: Sequence[Any] = (1, 2)) -> bytes:
+    """The bytes of a call."""
+    return to_json(Message(job_id, task, None, 0, 0, None, tuple(args), {}))
+
+
+def job(job_id: str, **columns: Any) -> NewJob:
+    """A row to accept; every column can be given."""
+    task = columns.get("task", TASK)
+    plain = NewJob(
+        id=job_id, task=task, queue="default", priority=0.0, enqueued_at=clock.now(), eta=None, expires_at=None,
+        retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=None, chord=None,
+        context=None, payload=payload_of(job_id, task),
+    )  # fmt: skip
+    return plain._replace(**columns)
+
+
+def jobs(ids: str, **columns: Any) -> list[NewJob]:
+    """One row for each letter."""
+    return [job(each, **columns) for each in ids]
+
+
+def part(cid: str, index: int, size: int, value: bytes = b"", callback: str = "callback") -> ChordPart:
+    """A member's contribution to a chord."""
+    return ChordPart(cid, index, size, value or b"%d" % index, job(callback, chord=cid))
+
+
+def state(storage: JobStorage, job_id: str) -> str | None:
+    """Where people see the job stand; None where there is none."""
+    found = storage.look(job_id)
+    return found.state if found else None
+
+
+def look(storage: JobStorage, job_id: str) -> StoredJob:
+    """The job, which must be there."""
+    found = storage.look(job_id)
+    assert found is not None, f"there is no job {job_id}"
+    return found
+
+
+def kinds(storage: JobStorage, job_id: str | None = None) -> list[str]:
+    """The kinds of the waiting events, in order."""
+    return [e.kind for e in storage.read_events(1000) if job_id in (None, e.job_id)]
+
+
+# a worker
+
+
+class Hand:
+    """A registered worker that claims, begins, ends and dies when the test says so."""
+
+    def __init__(self, storage: JobStorage, consumer: str = "", queues: Sequence[str] = ("*",)) -> None:
+        self.storage, self.queues = storage, tuple(queues)
+        self.registration = Registration(
+            consumer or uuid.uuid4().hex, "host.example", 4242, 1, "thread", self.queues, ()
+        )
+        self.life = storage.register(self.registration)
+        self.n: int = self.life.n
+        self.here = True
+
+    def claim(self, want: int = 1, *queues: str) -> list[Claim]:
+        """Up to `want` jobs."""
+        return self.storage.turn(self.n, (), want, queues or self.queues).claims
+
+    def claim_one(self) -> Claim:
+        """The next job, which must be there."""
+        (found,) = self.claim(1)
+        return found
+
+    def begin(self, claim: Claim) -> Settlement:
+        """The body starts."""
+        settlement = Settlement(claim)
+        settlement.started_at = clock.now()
+        self.life.begin(0, claim.token, settlement.started_at)
+        return settlement
+
+    def settle(self, claim: Claim, outcome: str = DONE, **fields: Any) -> Turn:
+        """The body has ended like this; `fields` are those of the settlement."""
+        return self.commit(ended(claim, outcome, **fields))
+
+    def commit(self, *settlements: Settlement) -> Turn:
+        return self.storage.turn(self.n, settlements, 0, ())
+
+    def work(self, outcome: str = DONE, **fields: Any) -> str:
+        """Claim the next job and end it; its id."""
+        claim = self.claim_one()
+        assert not self.settle(claim, outcome, **fields).lost
+        return claim.id
+
+    def die(self) -> None:
+        """As after kill -9: what the kernel closes is closed, nothing else is done."""
+        self.life.abandon()
+        self.here = False
+
+    def dead(self, charge: bool = True, timed_out: Sequence[Claim] = ()) -> Dead:
+        """What a parent says of a worker that died."""
+        return Dead(self.n, "host.example", 4242, frozenset(), charge, frozenset(claim.token for claim in timed_out))
+
+    def go(self) -> None:
+        if self.here:
+            self.here = False
+            self.life.close()
+
+
+def ended(claim: Claim, outcome: str = DONE, **fields: Any) -> Settlement:
+    """The settlement of a body that ran."""
+    settlement = Settlement(claim)
+    settlement.outcome = outcome
+    settlement.started_at = settlement.finished_at = clock.now()
+    if outcome == DONE:
+        settlement.result = b'"ok"'
+    for name, value in fields.items():
+        setattr(settlement, name, value)
+    return settlement
+
+
+# a huey
+
+
+def run_next(huey: DurableHuey) -> Any:
+    """Claim the next job, run it, and answer what its body returned."""
+    task = huey.dequeue()
+    assert task is not None, "no job was ready"
+    return huey.execute(task)
+
+
+def run_all(huey: DurableHuey, most: int = 100) -> list[Any]:
+    """Run jobs until none is ready; what their bodies returned, in order."""
+    values = []
+    while (task := huey.dequeue()) is not None:
+        values.append(huey.execute(task))
+        assert len(values) <= most, "the jobs do not come to an end"
+    return values
+
+
+def define(huey: DurableHuey, **options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Huey's decorator; reads better than huey.task where a test passes options on."""
+    return huey.task(**options)
+
+
+def is_over(huey: DurableHuey, task: Task) -> bool:
+    return state(huey.storage, task.id) in ENDED

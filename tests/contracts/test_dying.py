@@ -1,0 +1,198 @@
+"""What a dead worker held comes back, and only a body that ran is blamed for the death."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine import errors
+from engine.jobs import ONCE
+from engine.serializer import make_serializer
+from tests.contracts.rig import job, jobs, kinds, look, state
+
+MOST = 3
+
+
+def error_of(storage, job_id):
+    """The stored error of a failed job."""
+    return make_serializer("json").deserialize(look(storage, job_id).result).metadata
+
+
+def die_running(storage, hand, charge=True, most=MOST):
+    """The worker dies in the body of its next job; the ids of what ran."""
+    hand.begin(hand.claim_one())
+    hand.die()
+    return storage.bury(hand.dead(charge), most)
+
+
+def test_a_dead_worker_s_jobs_go_back_to_the_queue(storage, hire):
+    storage.accept(jobs("abc"))
+    hand = hire()
+    hand.claim(3)
+    hand.die()
+    storage.bury(hand.dead(), MOST)
+    assert [c.id for c in hire().claim(5)] == ["a", "b", "c"]
+
+
+def test_only_the_job_whose_body_ran_is_charged(storage, hire):
+    storage.accept(jobs("abc"))
+    hand = hire()
+    _, b, _ = hand.claim(3)
+    hand.begin(b)
+    hand.die()
+    assert storage.bury(hand.dead(), MOST) == ["b"]
+    assert {c.id: c.deliveries for c in hire().claim(5)} == {"a": 0, "b": 1, "c": 0}
+    assert kinds(storage)[3:] == ["rescued"]
+
+
+def test_a_charged_death_is_no_attempt(storage, hire):
+    storage.accept([job("a", retries=2)])
+    die_running(storage, hire())
+    claim = hire().claim_one()
+    assert (claim.attempt, claim.retries) == (0, 2)
+
+
+def test_a_death_that_is_not_the_job_s_fault_is_not_charged(storage, hire):
+    storage.accept(jobs("a"))
+    assert die_running(storage, hire(), charge=False) == ["a"]
+    assert hire().claim_one().deliveries == 0
+    assert kinds(storage) == ["enqueued", "released"]
+
+
+def test_a_body_that_has_ended_is_not_charged(storage, hire):
+    storage.accept(jobs("a"))
+    hand = hire()
+    hand.begin(hand.claim_one())
+    hand.life.finish(0)
+    hand.die()
+    assert storage.bury(hand.dead(), MOST) == []
+    assert hire().claim_one().deliveries == 0
+
+
+def test_a_job_that_kills_too_many_workers_fails_and_says_so(storage, hire):
+    storage.accept([job("a", retries=9)])
+    for _ in range(MOST - 1):
+        die_running(storage, hire())
+        assert state(storage, "a") == "queued"
+    die_running(storage, hire())
+    assert state(storage, "a") == "failed"
+    assert error_of(storage, "a")["type"] == "WorkerDied"
+    assert error_of(storage, "a")["message"] == "its worker died 3 times, last on host.example as pid 4242"
+    assert kinds(storage) == ["enqueued", "rescued", "rescued", "failed"]
+
+
+def test_a_job_that_must_not_run_twice_fails_with_its_first_worker(storage, hire):
+    storage.accept([job("a", flags=ONCE)])
+    die_running(storage, hire())
+    assert state(storage, "a") == "failed"
+    assert error_of(storage, "a")["message"] == "its worker died, last on host.example as pid 4242"
+
+
+def test_a_job_that_must_not_run_twice_comes_back_when_its_body_had_not_begun(storage, hire):
+    storage.accept([job("a", flags=ONCE)])
+    hand = hire()
+    hand.claim_one()
+    hand.die()
+    storage.bury(hand.dead(), MOST)
+    assert hire().claim_one().deliveries == 0
+
+
+def test_deaths_are_forgotten_when_the_job_is_retried_by_hand(storage, hire):
+    storage.accept(jobs("a"))
+    die_running(storage, hire(), most=1)
+    storage.retry("a", None, 0)
+    assert hire().claim_one().deliveries == 0
+
+
+def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hire):
+    storage.accept([job("a", timeout_s=2.0, retries=1, retry_delay_s=5.0)])
+    for hand in (hire(), hire()):
+        claim = hand.claim_one()
+        hand.begin(claim)
+        hand.die()
+        storage.bury(hand.dead(timed_out=[claim]), MOST)
+        last, clock.at = state(storage, "a"), clock.at + 5
+        if last == "retrying":
+            assert (look(storage, "a").retries, look(storage, "a").attempt) == (0, 1)
+    assert (last, look(storage, "a").deliveries, look(storage, "a").attempt) == ("failed", 0, 2)
+    assert error_of(storage, "a")["message"] == "killed: it ran past its timeout of 2 s"
+    assert kinds(storage) == ["enqueued", "retrying", "failed"]
+
+
+def test_the_locks_of_a_dead_worker_are_free(storage, hire):
+    hand = hire()
+    storage.holder = hand.n
+    assert storage.put_if_empty("lock", b"1")
+    assert not storage.put_if_empty("lock", b"1")
+    hand.die()
+    storage.bury(hand.dead(), MOST)
+    storage.holder = hire().n
+    assert storage.put_if_empty("lock", b"1")
+
+
+def test_the_locks_of_others_stay_when_a_worker_dies(storage, hire):
+    hand, other = hire(), hire()
+    storage.holder = other.n
+    storage.put_if_empty("lock", b"1")
+    hand.die()
+    storage.bury(hand.dead(), MOST)
+    assert not storage.put_if_empty("lock", b"1")
+
+
+def test_a_worker_that_leaves_frees_its_locks_and_is_gone(storage, hire):
+    hand = hire()
+    storage.holder = hand.n
+    storage.put_if_empty("lock", b"1")
+    storage.unregister(hand.n)
+    assert not storage.has_data_for_key("lock")
+    assert storage.worker_infos() == []
+
+
+def test_a_dead_worker_is_buried_once(storage, hire):
+    storage.accept(jobs("a"))
+    hand = hire()
+    assert die_running(storage, hand) == ["a"]
+    assert storage.bury(hand.dead(), MOST) == []
+    assert hire().claim_one().deliveries == 1
+
+
+def test_a_living_worker_is_never_rescued(storage, elsewhere, hire):
+    storage.accept(jobs("a"))
+    hand = hire()
+    claim = hand.claim_one()
+    hand.begin(claim)
+    storage.beat([hand.n], 15.0)
+    assert elsewhere.rescue(MOST) == []
+    assert hand.settle(claim).lost == frozenset()
+
+
+def test_the_cancel_of_a_job_is_not_lost_with_its_worker(storage, hire):
+    storage.accept(jobs("a"))
+    hand = hire()
+    hand.begin(hand.claim_one())
+    storage.cancel("a")
+    hand.die()
+    storage.bury(hand.dead(), MOST)
+    assert state(storage, "a") == "canceled"
+
+
+def test_the_sentence_of_a_death_names_host_and_pid():
+    assert str(errors.WorkerDied(2, "h", 1)) == "its worker died 2 times, last on h as pid 1"
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_chord_hears_of_a_member_that_failed_with_its_worker(huey, storage, hire, deaths):
+    from huey.api import chord
+
+    @huey.task()
+    def member():
+        pass
+
+    @huey.task()
+    def together(parts):
+        pass
+
+    result = huey.enqueue(chord([member.s()], together.s()))
+    for _ in range(deaths):
+        assert state(storage, result.callback.id) is None
+        die_running(storage, hire(), most=deaths)
+    assert state(storage, result.callback.id) == "queued"
