@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from engine import clock, errors
+from engine import clock, errors, faults
 from engine.job_storage import JobStorage
 from engine.jobs import FAILED, Claim, Settlement
 from engine.liveness import MAX_SLOTS
@@ -136,10 +136,14 @@ class Desk:
         started, timeout = settlement.started_at or 0.0, settlement.claim.timeout_s
         self.life.begin(here.slot, settlement.claim.token, started, started + timeout if timeout else 0.0)
         here.began = time.perf_counter()
+        if faults.point:
+            faults.point("body.begun")
 
     def body_ended(self) -> None:
         """The body of this thread ended."""
         self.life.finish(self._here.slot)
+        if faults.point:
+            faults.point("body.ended")
         self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
 
     def finish(self, settlement: Settlement) -> None:

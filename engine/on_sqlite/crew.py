@@ -59,7 +59,7 @@ class Crew:
             return []
         try:
             ran = {slot.token for slot in liveness.slots_of(self.folder, dead.worker)}
-            with self.db.write("work") as con:
+            with self.db.write("work", "bury") as con:
                 dead = dead._replace(running=dead.running | ran)
                 running = rescuing.release(con, dead, max_deliveries, compose, ttl_s)
             corpse.bury()

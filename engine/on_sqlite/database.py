@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine import errors
+from engine import errors, faults
 from engine.on_sqlite import schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
@@ -158,11 +158,14 @@ class Database:
     # transactions
 
     @contextmanager
-    def write(self, role: str) -> Iterator[sqlite3.Connection]:
-        """One write transaction: all or nothing."""
+    def write(self, role: str, step: str = "") -> Iterator[sqlite3.Connection]:
+        """One write transaction: all or nothing. `step` names it where a test may want the process to die in it."""
         con = self.connection(role)
+        point = faults.point if step else None
         with self._locks[role]:
             try:
+                if point:
+                    point(f"{step}.begun")
                 con.execute("begin immediate")
                 try:
                     yield con
@@ -170,7 +173,11 @@ class Database:
                     if con.in_transaction:
                         con.execute("rollback")
                     raise
+                if point:
+                    point(f"{step}.written")
                 self._commit(con)
+                if point:
+                    point(f"{step}.committed")
             except sqlite3.Error as exc:
                 raise explain(exc, self.path) from exc
 

@@ -77,7 +77,7 @@ class SqliteStorage(JobStorage):
     def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
         """All requests in one commit; one that is refused takes only itself back."""
         answers: list[Any] = []
-        with self.db.write("accept") as con:
+        with self.db.write("accept", "accept") as con:
             for request in requests:
                 if len(requests) == 1:
                     return [accepting.accept(con, *request)]
@@ -103,7 +103,7 @@ class SqliteStorage(JobStorage):
             with self.db.read() as con:  # an idle look costs no write lock
                 if not want or not turning.anything_ready(con, queues):
                     return Turn([], frozenset(), False, turning.next_due(con), False)
-        with self.db.write("work") as con:
+        with self.db.write("work", "turn") as con:
             lost = (
                 turning.settle(con, settlements, self.result_ttl_s, self.failed_ttl_s) if settlements else frozenset()
             )
