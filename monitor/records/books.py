@@ -1,0 +1,225 @@
+"""The books: what happened to every job, for pages, API and operator. Reads only, but for a few marks of people.
+
+Order: `prepare` at the start (or the first use) makes and upgrades the file; each thread then has a connection of
+its own, which `close` ends (call it after each request). Who writes is the recorder alone (`recorder`), and people
+who mark an error group or visit a page. Ending: nothing is held between requests.
+
+Every answer is a frozen value of monitor.records.values, bounded in rows and in the work that it takes. Every method
+may raise BooksUnavailable (an engine.errors.StorageUnavailable) while the file cannot be used; but `health`,
+`visit` and `close` never raise. A cursor that these books did not give is a BadRequest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import timezone, tzinfo
+from typing import Any, Protocol
+
+from engine.jobs import Job, Page
+from monitor.records.values import (
+    Attempt,
+    BooksHealth,
+    Count,
+    ErrorGroup,
+    ErrorGroups,
+    Interval,
+    JobFilter,
+    JobHistory,
+    JobRows,
+    Kept,
+    Outcomes,
+    Pruned,
+    SeenWorker,
+    Slot,
+    TaskFigures,
+    TaskHistory,
+    Waits,
+)
+
+HOUR_S, DAY_S = 3600.0, 86400.0
+
+
+class MonitorSettings(Protocol):
+    """What the books need of `[monitor]`."""
+
+    @property
+    def backlog_rows(self) -> int: ...
+    @property
+    def retention_days(self) -> float: ...
+    @property
+    def retention_rows(self) -> int: ...
+    @property
+    def keep_failed_days(self) -> float: ...
+    @property
+    def max_value_kb(self) -> int: ...
+
+
+class Books:
+    """One file of books, for any number of threads and processes. `database_url` is `sqlite:///FILE`, else ValueError.
+
+    `clock` gives UTC epoch seconds.
+    """
+
+    def __init__(self, database_url: str, settings: MonitorSettings, clock: Callable[[], float] = time.time) -> None:
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Make, check and upgrade the file now rather than at the first use. A broken one is moved aside."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End this thread's connection, if it has one; the next use opens another. Call it after each request."""
+        raise NotImplementedError
+
+    def recorder(self, source: Any, workers: Callable[[], Sequence[Any]] | None = None) -> Any:
+        """A recorder that drains `source` (`read_events(limit)`, `delete_events(events)`): see recorder.Recorder.
+
+        `workers` (such as `control.workers`), where given, is asked now and then who works, so that a worker that
+        died can be shown for a day.
+        """
+        raise NotImplementedError
+
+    # jobs
+
+    def job(self, job_id: str) -> Job:
+        """One job as of its last recorded event. Raises engine.errors.UnknownJob."""
+        raise NotImplementedError
+
+    def jobs(
+        self,
+        state: str | None = None,
+        task: str | None = None,
+        q: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """As engine.control.Control.jobs, over all that the books hold. Live states are the engine's to answer."""
+        raise NotImplementedError
+
+    def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None) -> JobRows:
+        """A page of jobs, newest first, at most `limit` (1..500)."""
+        raise NotImplementedError
+
+    def job_ids(self, wanted: JobFilter, limit: int = 500, cursor: str | None = None) -> tuple[list[str], str | None]:
+        """Ids alone, for verbs on all that match: (at most `limit` (1..5,000) ids, next cursor or None)."""
+        raise NotImplementedError
+
+    def count(self, wanted: JobFilter, cap: int = 10_000) -> Count:
+        """How many match, counted up to `cap`; where no index serves, what a bounded look has found (capped)."""
+        raise NotImplementedError
+
+    def state_counts(self, wanted: JobFilter | None = None) -> dict[str, Count]:
+        """The number of jobs in each state (of engine.jobs.STATES) that match all but the filter's state."""
+        raise NotImplementedError
+
+    def history(self, job_id: str) -> JobHistory:
+        """One job with attempts, timeline and children. Raises engine.errors.UnknownJob."""
+        raise NotImplementedError
+
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        """The attempts of one job, newest first, at most the last 100. Raises engine.errors.UnknownJob."""
+        raise NotImplementedError
+
+    def forget(self, job_id: str) -> None:
+        """Remove an ended job from the books (figures and error groups keep their counts). Raises
+        engine.errors.UnknownJob, engine.errors.StateConflict."""
+        raise NotImplementedError
+
+    # errors
+
+    def error_groups(
+        self,
+        state: str | None = None,
+        task: str | None = None,
+        q: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> ErrorGroups:
+        """A page of error groups, last seen first. `state`: open, muted, fixed. `q`: in type or message."""
+        raise NotImplementedError
+
+    def error_group(self, fingerprint: str) -> ErrorGroup | None:
+        """One group, or None."""
+        raise NotImplementedError
+
+    def mark_group(self, fingerprint: str, state: str) -> ErrorGroup | None:
+        """Make a group `open`, `muted` or `fixed` (ValueError for another word); None where there is none.
+
+        A fixed group that fails again is opened, with `regressed_at`; a muted one stays muted.
+        """
+        raise NotImplementedError
+
+    def open_groups(self) -> Count:
+        """How many groups are open."""
+        raise NotImplementedError
+
+    # figures
+
+    def tasks(self, window_s: float = DAY_S) -> tuple[TaskFigures, ...]:
+        """Every task that did anything in the window (up to 30 days), the one with the largest total run time first."""
+        raise NotImplementedError
+
+    def task(self, name: str, window_s: float = DAY_S, steps: int = 48) -> TaskHistory | None:
+        """One task by short or full name, in equal steps (of whole minutes, or hours); None where nothing is known."""
+        raise NotImplementedError
+
+    def totals(self, window_s: float = DAY_S) -> Outcomes:
+        """How everything ended in the window, up to now."""
+        raise NotImplementedError
+
+    def minutes(self, count: int = 60, task: str | None = None) -> tuple[Interval, ...]:
+        """The last minutes (up to 2,880), oldest first, the present one last; empty ones included."""
+        raise NotImplementedError
+
+    def days(self, count: int = 30, zone: tzinfo = timezone.utc, task: str | None = None) -> tuple[Interval, ...]:
+        """The last days (up to 366) as the zone counts them, oldest first, today last; empty ones included."""
+        raise NotImplementedError
+
+    def waits(self, count: int = 60) -> tuple[Waits, ...]:
+        """How long jobs had waited, by the minute of their end, oldest first; empty minutes included."""
+        raise NotImplementedError
+
+    def slowest(self, window_s: float = DAY_S, limit: int = 5) -> tuple[TaskFigures, ...]:
+        """The tasks with the largest p95 of run time."""
+        raise NotImplementedError
+
+    def most_failing(self, window_s: float = DAY_S, limit: int = 5) -> tuple[TaskFigures, ...]:
+        """The tasks with most failed attempts, retried ones included; none that did not fail."""
+        raise NotImplementedError
+
+    # visits
+
+    def visit(self, account: str) -> float | None:
+        """Note that the account looks now; the instant at which its visit before this one ended, None for the first.
+
+        A visit ends after half an hour without a look. Never raises and never waits: a note that cannot be written
+        is lost.
+        """
+        raise NotImplementedError
+
+    def failed_since(self, at: float) -> Count:
+        """How many jobs that failed after `at` still stand as failed."""
+        raise NotImplementedError
+
+    # workers, slots, keeping
+
+    def seen_workers(self) -> tuple[SeenWorker, ...]:
+        """Worker processes of the last day as they were last seen, newest first; the live ones among them."""
+        raise NotImplementedError
+
+    def slots(self, schedule: str | None = None, limit: int = 60) -> tuple[Slot, ...]:
+        """The last slots of one schedule, or of all, newest first."""
+        raise NotImplementedError
+
+    def kept(self) -> Kept:
+        """What the books hold, what they let go, and the room that they take."""
+        raise NotImplementedError
+
+    def health(self) -> BooksHealth:
+        """Whether the books can be read and recorded, and what a person should know. Never raises."""
+        raise NotImplementedError
+
+    def prune(self) -> Pruned:
+        """Do at once all that retention asks for, in small steps, and give free room back to the disk."""
+        raise NotImplementedError
