@@ -16,7 +16,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +53,7 @@ class Service:
     """Everything that one `app.py` runs."""
 
     def __init__(self, settings: Any, with_consumer: bool) -> None:
+        from api import make_api
         from engine import huey
         from engine.control import Control
         from monitor.access import Access
@@ -67,7 +67,8 @@ class Service:
         for warning in huey.storage.prepare():
             print(f"warning: {warning}", file=sys.stderr)
         self.access = Access(settings.auth.database, settings.auth.session_hours, settings.auth.login_attempts)
-        self.server = Server(make_app(self.control, self.access, settings), settings)
+        self.api = make_api(self.control, self.access, settings)
+        self.server = Server(self.api, settings)
         self.child = ConsumerChild() if with_consumer else None
 
     def run(self) -> int:
@@ -87,6 +88,7 @@ class Service:
                 self.child.tend()
         print("stopping: new requests are refused, running ones and running jobs may finish", flush=True)
         timeout_s = self.settings.consumer.shutdown_timeout_s
+        self.api.close()  # who waits for a job is answered now
         stopper = threading.Thread(target=self.server.stop, args=(timeout_s,))
         stopper.start()
         if self.child:
@@ -132,13 +134,6 @@ def lock_data(settings: Any) -> int:
         os.close(fd)
         raise CannotStart(f"another Dewey runs on {folder}: stop it first, or start `app.py --web`") from None
     return fd
-
-
-def make_app(control: Any, access: Any, settings: Any) -> Callable[..., Iterable[bytes]]:
-    """The WSGI application: the API and the monitor side by side."""
-    from api import make_api
-
-    return make_api(control, access, settings)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ class Jobs:
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
         deferral = self._control.defer((request,), None if key is None else idempotency(key, raw, environ, token))
         view = self._views.job(deferral.jobs[0])
-        if deferral.replayed and key is None:  # a unique key (or the id) is held by a job that has not ended
+        if deferral.held:  # a unique key (or the id) is held by a job that has not ended
             return say(200, view, view["url"])
         return say(202, view, view["url"], headers=_replayed(deferral))
 
@@ -86,7 +86,8 @@ class Jobs:
         raw = self._reader.read(environ)
         batch = requests.batch(decode(raw))
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
-        deferral = self._control.defer(batch, None if key is None else idempotency(key, raw, environ, token))
+        promise = None if key is None else idempotency(key, raw, environ, token)
+        deferral = self._control.defer(batch, promise, batch=True)
         views = [self._views.job(job) for job in deferral.jobs]
         return say(202, {"jobs": views}, headers=None if key is None else _replayed(deferral))
 

@@ -49,9 +49,11 @@ class Control:
 
     # defer and look up
 
-    def defer(self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None) -> Deferral:
+    def defer(
+        self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False
+    ) -> Deferral:
         """Accept all requests in one transaction, or none. Errors in a batch carry paths like `[3].args[0]`."""
-        jobs = self._new_jobs(requests)
+        jobs = self._new_jobs(requests, batch or len(requests) != 1)
         acceptance = self.storage.accept(jobs, idempotency, self.huey.settings.tasks.max_pending)
         fresh = {job.id: (job, request) for job, request in zip(jobs, requests, strict=True)}
         shown = []
@@ -60,20 +62,25 @@ class Control:
                 shown.append(self._just_accepted(*fresh[accepted.id]))
             else:
                 shown.append(self.job(accepted.id))
-        old = acceptance.replayed or not all(a.fresh for a in acceptance.accepted)
-        return Deferral(tuple(shown), old)
+        held = not acceptance.replayed and not all(a.fresh for a in acceptance.accepted)
+        return Deferral(tuple(shown), acceptance.replayed, held)
 
-    def _new_jobs(self, requests: Sequence[JobRequest]) -> list[NewJob]:
+    def _new_jobs(self, requests: Sequence[JobRequest], batch: bool) -> list[NewJob]:
         jobs: list[NewJob] = []
         refused: list[errors.FieldError] = []
         for i, request in enumerate(requests):
             try:
                 jobs.append(self.huey.new_job(self._task(request)))
             except errors.InvalidArguments as exc:
-                prefix = f"[{i}]." if len(requests) > 1 else ""
-                refused += [errors.FieldError(prefix + e.path, e.message) for e in exc.errors]
+                if not batch:
+                    raise
+                refused += [errors.FieldError(f"[{i}].{e.path}", e.message) for e in exc.errors]
+            except errors.UnserializableError as exc:
+                if not batch:
+                    raise
+                refused.append(errors.FieldError(f"[{i}].{exc.path}", exc.problem))
         if refused:
-            raise errors.InvalidArguments(requests[0].task if len(requests) == 1 else "batch", refused)
+            raise errors.InvalidArguments("batch", refused)
         return jobs
 
     def _task(self, request: JobRequest) -> Task:
@@ -223,7 +230,8 @@ class Control:
         self._ask(worker_id, "stop")
 
     def _ask(self, worker_id: str, what: str) -> None:
-        if not (worker_id.isascii() and worker_id.isdigit() and self.storage.ask_worker(int(worker_id), what)):
+        known = worker_id.isascii() and worker_id.isdigit() and len(worker_id) < 16
+        if not (known and self.storage.ask_worker(int(worker_id), what)):
             raise errors.UnknownWorker(worker_id)
 
     # the whole

@@ -178,10 +178,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Deferral:
-    """The answer to a defer: the jobs in the order asked; `replayed` when an idempotency or unique key answered."""
+    """The answer to a defer: the jobs in the order asked.
+
+    `replayed`: an idempotency key answered. `held`: at least one job was there before (its id or unique key).
+    """
 
     jobs: tuple[Job, ...]
     replayed: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,9 @@ class Server:
                 clear_untrusted_proxy_headers=True, expose_tracebacks=False, ident=None,
                 # Waitress answers its own 413 in plain text: the app checks sizes and says it as a problem.
                 max_request_body_size=max(64 * MB, 4 * web.max_body_kb * 1024), max_request_header_size=64 * 1024,
-                connection_limit=512, channel_timeout=60, cleanup_interval=10, **options,
+                connection_limit=512, channel_timeout=60, cleanup_interval=10,
+                channel_request_lookahead=1,  # so that a long-poll notices that its client is gone
+                **options,
             )  # fmt: skip
         except OSError as exc:
             raise AddressInUse(

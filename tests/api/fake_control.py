@@ -101,7 +101,9 @@ class FakeControl(Control):
 
     # defer and look up
 
-    def defer(self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None) -> Deferral:
+    def defer(
+        self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False
+    ) -> Deferral:
         self._reach()
         with self._changed:
             if idempotency and (stored := self.keys.get(idempotency[:2])):
@@ -109,18 +111,19 @@ class FakeControl(Control):
                 if fingerprint != idempotency.fingerprint:
                     raise KeyReused(idempotency.key)
                 return Deferral(tuple(self.all[each] for each in ids), True)
-            checked = [(request, self._checked(request, requests, n)) for n, request in enumerate(requests)]
+            many = batch or len(requests) != 1
+            checked = [(request, self._checked(request, n if many else None)) for n, request in enumerate(requests)]
             if self.max_pending and self._pending() + len(requests) > self.max_pending:
                 raise TooManyPending(self.max_pending)
             held = [self._holder(request) for request in requests]
             jobs = tuple(holder or self._accept(*each) for holder, each in zip(held, checked, strict=True))
             if idempotency:
                 self.keys[idempotency[:2]] = (idempotency.fingerprint, [job.id for job in jobs])
-            return Deferral(jobs, any(held))
+            return Deferral(jobs, False, any(held))
 
-    def _checked(self, request: JobRequest, requests: Sequence[JobRequest], index: int) -> TaskInfo:
+    def _checked(self, request: JobRequest, index: int | None) -> TaskInfo:
         task = self.task(request.task)
-        path = f"[{index}]." if len(requests) > 1 else ""
+        path = "" if index is None else f"[{index}]."
         errors = []
         if task.name == "add":
             given = dict(zip("ab", request.args, strict=False)) | dict(request.kwargs)
