@@ -1,0 +1,54 @@
+"""The author's timetable: what this service does by itself. Replace these examples by your own, or keep them.
+
+A schedule is a function without parameters under `@huey.periodic_task(...)`; its times are those of
+[schedule] timezone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from engine import Discard, crontab, huey, progress, settings
+from recipes import Refused, http, paths, sqlite_backup
+
+HEARTBEAT_TIMEOUT_S = 10.0
+
+
+@huey.periodic_task(crontab(minute="30", hour="3"), retries=3, retry_delay=60)
+def nightly_backup() -> dict[str, Any]:
+    """Copy the databases of this service into [periodic] backup_folder, in a folder named by the UTC day.
+
+    The newest [periodic] backup_keep days are kept, older ones are removed. A queue on Redis is not copied.
+
+    Returns {"folder", "bytes": {file: size}, "removed": [day]}.
+    A damaged database fails at once; a locked one and a full disk are tried again 3 times, a minute apart.
+    """
+    databases = {"monitor.db": settings.monitor.database, "access.db": settings.auth.database}
+    if settings.storage.backend == "sqlite":
+        databases["queue.db"] = str(settings.storage.path)
+    folder = settings.periodic.backup_folder / datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    folder.mkdir(parents=True, exist_ok=True)
+    sizes = {}
+    try:
+        for name, location in databases.items():
+            if (source := paths.database_file(location)).is_file():
+                sizes[name] = sqlite_backup.copy(source, folder / name, progress=progress)["bytes"]
+    except Refused as error:
+        raise Discard(str(error)) from error
+    removed = sqlite_backup.prune(settings.periodic.backup_folder, settings.periodic.backup_keep)
+    return {"folder": str(folder), "bytes": sizes, "removed": removed}
+
+
+@huey.periodic_task(crontab(minute="*/5"))
+def heartbeat() -> dict[str, Any] | None:
+    """GET [periodic] heartbeat_url: a dead man's switch, which raises an alarm when no heartbeat comes.
+
+    Returns {"status", "ms"}, or None where no URL is set.
+    Anything but a 2xx answer within 10 s fails; the next attempt is the next heartbeat.
+    """
+    url = settings.periodic.heartbeat_url
+    if not url:
+        return None
+    answer = http.request("GET", url, timeout_s=HEARTBEAT_TIMEOUT_S, allow_hosts=None)
+    return {"status": answer.status, "ms": answer.ms}

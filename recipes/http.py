@@ -1,0 +1,208 @@
+"""A guarded HTTP request to a URL that somebody else has chosen.
+
+Order: the URL is taken apart; its host is checked and resolved once (recipes.hosts); the connection goes to
+one of the checked addresses; one exchange follows. TLS certificates are verified against the name. Redirects,
+proxies of the environment and credentials in the URL are not used.
+Ending: all of it together takes at most `timeout_s`, also against a peer that sends one byte a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import re
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+from recipes import Refused, Unavailable, hosts
+
+MAX_ANSWER_BYTES = 64 * 1024
+_SHOWN_CHARACTERS = 200
+_DEFAULT_PORT = {"http": 80, "https": 443}
+_KEPT_IN_PATH = "/%:@!$&'()*+,;=~"
+
+
+class Redirected(Refused):
+    """The peer answered 3xx. A redirect could lead past the allow-list, so none is followed."""
+
+
+class Answer(NamedTuple):
+    """A 2xx answer: `text` is at most the first 64 KB of the body, `ms` the time from start to end."""
+
+    status: int
+    text: str
+    ms: float
+
+
+class _Target(NamedTuple):
+    scheme: str
+    host: str  # as hosts.ascii_host spells it
+    port: int
+    path: str  # with the query
+
+    @property
+    def authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _DEFAULT_PORT[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """What errors name: the path and query of a webhook often are its secret."""
+        return f"{self.scheme}://{self.authority}"
+
+
+class _Reply(NamedTuple):
+    status: int
+    location: str
+    text: str
+
+
+def request(
+    method: str, url: str, *, timeout_s: float, allow_hosts: Iterable[str] | None = (),
+    body: bytes | None = None, headers: Mapping[str, str] | None = None,
+) -> Answer:  # fmt: skip
+    """Send one request and return its 2xx answer.
+
+    `allow_hosts`: exact names or addresses, reached wherever they are, and `*.example.org` for all names
+    below, reached at public addresses only. Empty: every host at a public address. None: the URL is the
+    operator's own, and its host is reached wherever it is.
+    Raises Refused (URL, host, 3xx as Redirected, 4xx) and Unavailable (429, 5xx, network, TLS, time).
+    """
+    started = time.monotonic()
+    deadline = started + timeout_s
+    target = _parse(url)
+    anywhere = allow_hosts is None or hosts.may_be_anywhere(target.host, allow_hosts)
+    try:
+        addresses = hosts.resolve(target.host, target.port, timeout_s)
+        if not anywhere:
+            hosts.require_public(target.host, addresses)
+        with contextlib.closing(_connect(target, addresses, deadline)) as sock:
+            reply = _exchange(_ClockedSocket(sock, deadline), target, method, body, dict(headers or {}))
+    except TimeoutError:
+        raise Unavailable(f"{target.origin} did not answer within {timeout_s:g} s") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise Unavailable(f"{target.origin} cannot be reached: {str(error) or type(error).__name__}") from error
+    _require_success(target, reply)
+    return Answer(reply.status, reply.text, round((time.monotonic() - started) * 1000, 1))
+
+
+def _parse(url: str) -> _Target:
+    # urlsplit would quietly drop line breaks, and browsers read a backslash as a slash: both are ways to
+    # make two readers see two hosts.
+    if not re.fullmatch(r"[^\s\x00-\x20\x7f\\]+", url):
+        raise Refused("expected a URL without spaces, backslashes and control characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = hosts.ascii_host(parts.hostname or "")
+    except ValueError as error:
+        raise Refused(f"expected a URL such as https://example.org/path: {error}") from None
+    if parts.scheme not in _DEFAULT_PORT:
+        raise Refused(f"expected an http:// or https:// URL, found the scheme {parts.scheme[:20]!r}")
+    if "@" in parts.netloc:
+        raise Refused("expected a URL without user name and password: send them in a header")
+    if port == 0:
+        raise Refused("expected a URL with a port from 1 to 65535, found 0")
+    try:
+        path = quote(parts.path or "/", safe=_KEPT_IN_PATH)
+        query = "?" + quote(parts.query, safe=_KEPT_IN_PATH + "?") if parts.query else ""
+    except UnicodeEncodeError:
+        raise Refused("expected a URL of valid Unicode, found half a surrogate pair") from None
+    return _Target(parts.scheme, host, port or _DEFAULT_PORT[parts.scheme], path + query)
+
+
+def _connect(target: _Target, addresses: list[Any], deadline: float) -> socket.socket:
+    failure = OSError("the name has no address")
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            # A fair share of the time, or one dead address would use up that of the living ones.
+            sock.settimeout(_left(deadline) / (len(addresses) - index))
+            sock.connect(address)
+            # Head and body are sent apart; without this the second would wait for the peer's delayed ACK.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if target.scheme == "https":
+                sock.settimeout(_left(deadline))
+                return ssl.create_default_context().wrap_socket(sock, server_hostname=target.host)
+            return sock
+        except OSError as error:
+            sock.close()
+            failure = error
+    raise failure
+
+
+def _exchange(
+    sock: _ClockedSocket, target: _Target, method: str, body: bytes | None, headers: dict[str, str]
+) -> _Reply:
+    connection = http.client.HTTPConnection(target.host, target.port)
+    connection.sock = sock  # http.client sends, makes a file and closes, no more
+    headers = {"user-agent": "Dewey", **headers, "host": target.authority, "connection": "close"}
+    connection.request(method, target.path, body, headers)
+    response = connection.getresponse()
+    try:
+        text = response.read(MAX_ANSWER_BYTES).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException):
+        text = ""  # The status is the answer: asking again after a 200 would deliver twice.
+    return _Reply(response.status, response.headers.get("location", ""), text)
+
+
+def _require_success(target: _Target, reply: _Reply) -> None:
+    if 200 <= reply.status < 300:
+        return
+    if 300 <= reply.status < 400:
+        to = f" to {reply.location[:_SHOWN_CHARACTERS]!r}" if reply.location else ""
+        raise Redirected(f"{target.origin} answered {reply.status}, a redirect{to}: use the final URL instead")
+    said = " ".join(reply.text.split())[:_SHOWN_CHARACTERS]
+    sentence = f"{target.origin} answered {reply.status}" + (f": {said!r}" if said else "")
+    if 400 <= reply.status < 500 and reply.status != 429:
+        raise Refused(sentence)
+    raise Unavailable(sentence)
+
+
+def _left(deadline: float) -> float:
+    """Seconds until the deadline. Raises TimeoutError when there are none."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+class _ClockedSocket:
+    """A connected socket whose waits all end at one deadline; its own time-out would restart at each byte."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+
+    def sendall(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            self._sock.settimeout(_left(self._deadline))
+            view = view[self._sock.send(view) :]
+
+    def receive_into(self, buffer: Any) -> int:
+        self._sock.settimeout(_left(self._deadline))
+        return self._sock.recv_into(buffer)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self))
+
+    def close(self) -> None:
+        """Nothing: http.client closes before the body is read, and `request` closes at the end."""
+
+
+class _Reader(io.RawIOBase):
+    """What http.client reads an answer from."""
+
+    def __init__(self, sock: _ClockedSocket) -> None:
+        self._clocked = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._clocked.receive_into(buffer)

@@ -1,0 +1,156 @@
+"""An e-mail: composed, then handed to one SMTP server in one dialogue.
+
+Either the server takes the message for every recipient or nothing is sent: a message that half of them have
+got could not be tried again without being sent to them twice.
+Ending: after the server's last "250" the message is its own; what goes wrong afterwards is no failure. When
+the connection breaks just before that answer nobody can know, and the next attempt may double the message;
+the Message-ID, which stays the same, lets mail programs show it once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import smtplib
+import ssl
+from email.errors import MessageError, ObsoleteHeaderDefect
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import localtime, make_msgid
+from typing import NamedTuple
+
+from recipes import Refused, Unavailable
+
+TIMEOUT_S = 30.0  # of each answer of the server
+MAX_RECIPIENTS = 100  # what RFC 5321 asks every server to take
+_TLS_FROM_THE_START = 465
+_SHOWN_CHARACTERS = 200
+_NO_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # controls, line ends, half pairs
+# 7-bit bodies go through every server, also one that offers no 8BITMIME.
+_POLICY = SMTP.clone(cte_type="7bit")
+
+
+class Server(NamedTuple):
+    """Where to send: port 465 speaks TLS from the start, others after STARTTLS when `starttls` is true."""
+
+    host: str
+    port: int
+    username: str = ""
+    password: str = ""
+    starttls: bool = True
+
+
+def compose(
+    sender: str, to: list[str], subject: str, text: str,
+    html: str | None = None, reply_to: str | None = None, message_id: str | None = None,
+) -> EmailMessage:  # fmt: skip
+    """The message. `message_id` is the part before the @, None: made up. Raises Refused, naming the field."""
+    if not 1 <= len(to) <= MAX_RECIPIENTS:
+        raise Refused(f"to: expected 1 to {MAX_RECIPIENTS} addresses, found {len(to)}")
+    message = EmailMessage(_POLICY)
+    author = _address("sender", sender)
+    message["From"] = author
+    message["To"] = [_address("to", one) for one in to]
+    if reply_to is not None:
+        message["Reply-To"] = _address("reply_to", reply_to)
+    message["Subject"] = _line("subject", subject)
+    _line("subject", str(message["Subject"]))  # an encoded word may have hidden a line break
+    message["Date"] = localtime()
+    if message_id is None:
+        message["Message-ID"] = make_msgid(domain=author.domain)
+    else:
+        message["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9_-]', '_', message_id)}@{author.domain}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: absence notes are not sent to a machine
+    try:
+        message.set_content(text)
+        if html is not None:
+            message.add_alternative(html, subtype="html")
+    except UnicodeEncodeError:
+        raise Refused("text, html: expected valid Unicode, found half a surrogate pair") from None
+    return message
+
+
+def send(server: Server, message: EmailMessage) -> None:
+    """Hand it over. Raises Refused (5xx, what the server lacks) and Unavailable (4xx, network, TLS)."""
+    where = f"the mail server {server.host}:{server.port}"
+    try:
+        connection = _connect(server)
+        try:
+            _transfer(connection, message)
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                connection.quit()
+        finally:
+            connection.close()
+    except smtplib.SMTPNotSupportedError as error:
+        raise Refused(f"{where} cannot do what [smtp] asks: {error}") from None
+    except smtplib.SMTPResponseException as error:
+        raise _failure(where, error) from None
+    except UnicodeError:
+        raise Refused("[smtp] host, username and password: expected ASCII") from None
+    except (smtplib.SMTPException, OSError) as error:
+        raise Unavailable(f"{where} cannot be reached: {str(error) or type(error).__name__}") from error
+
+
+def _connect(server: Server) -> smtplib.SMTP:
+    context = ssl.create_default_context()
+    connection: smtplib.SMTP
+    if server.port == _TLS_FROM_THE_START:
+        connection = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_S, context=context)
+    else:
+        connection = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_S)
+    try:
+        if server.starttls and server.port != _TLS_FROM_THE_START:
+            connection.starttls(context=context)
+        if server.username:
+            connection.login(server.username, server.password)
+        connection.ehlo_or_helo_if_needed()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _transfer(connection: smtplib.SMTP, message: EmailMessage) -> None:
+    """smtplib's own send_message goes on when some recipients are refused; this does not."""
+    sender = message["From"].addresses[0].addr_spec
+    _require(connection.mail(sender), f"the sender {sender}")
+    for recipient in message["To"].addresses:
+        _require(connection.rcpt(recipient.addr_spec), f"the recipient {recipient.addr_spec}")
+    _require(connection.data(message.as_bytes()), "the message")
+
+
+def _require(answer: tuple[int, bytes], what: str) -> None:
+    code, said = answer
+    if not 200 <= code < 300:
+        raise smtplib.SMTPResponseException(code, f"{what} was not taken: {said.decode('utf-8', 'replace')}")
+
+
+def _failure(where: str, error: smtplib.SMTPResponseException) -> Exception:
+    said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+    kind = Refused if 500 <= error.smtp_code < 600 else Unavailable
+    return kind(f"{where} answered {error.smtp_code}: {' '.join(said.split())[:_SHOWN_CHARACTERS]}")
+
+
+def _line(field: str, text: str) -> str:
+    if _NO_LINE.search(text):
+        raise Refused(f"{field}: expected one line without control characters, found {text[:100]!r}")
+    return text
+
+
+def _address(field: str, text: str) -> Address:
+    """One mailbox: a comma in a form's field must not turn one recipient into two. Raises Refused."""
+    refusal = f"{field}: expected an address, ann@example.org or Ann <ann@example.org>, found {text[:100]!r}"
+    try:
+        header = _POLICY.header_factory("to", _line(field, text))
+        (group,) = header.groups
+        (mailbox,) = group.addresses
+        address = Address(mailbox.display_name, mailbox.username, mailbox.domain.encode("idna").decode())
+    except (MessageError, ValueError, IndexError):  # IndexError: how the parser of Python 3.11 meets "ann@"
+        raise Refused(refusal) from None
+    defects = [defect for defect in header.defects if not isinstance(defect, ObsoleteHeaderDefect)]
+    if defects or group.display_name is not None or not (mailbox.username and mailbox.domain):
+        raise Refused(refusal)
+    # An encoded word (=?utf-8?q?=0A?=) may have hidden what the raw text did not show.
+    _line(field, address.display_name)
+    return address

@@ -1,0 +1,85 @@
+"""A webhook: a JSON body, POSTed with the headers of Standard Webhooks 1.0.0.
+
+The specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+`webhook-id` stays the same at every attempt, so that the receiver can drop what it already has;
+`webhook-timestamp` is the time of this attempt; `webhook-signature`, when there is a secret, is
+`v1,` and base64(HMAC-SHA256(key, "ID.TIMESTAMP.BODY")).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from recipes import Refused, http
+
+SECRET_PREFIX = "whsec_"
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_LINE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+# What frames the request or names its origin is not the caller's to set.
+_OWN_HEADERS = frozenset(
+    {
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "keep-alive",
+    }
+)
+
+
+def deliver(
+    url: str, body: Any, *, message_id: str, timeout_s: float, allow_hosts: Iterable[str] = (),
+    secret: str | None = None, headers: Mapping[str, str] | None = None,
+) -> http.Answer:  # fmt: skip
+    """POST `body` as JSON and return the 2xx answer. Raises Refused and Unavailable, as http.request does."""
+    try:
+        content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused(f"expected a body of JSON values: {error}") from None
+    message_id = _without_dots(message_id)
+    timestamp = int(time.time())
+    sent = {"content-type": "application/json", **_callers_headers(headers or {})}
+    sent |= {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
+    if secret:
+        sent["webhook-signature"] = sign(secret, message_id, timestamp, content)
+    return http.request("POST", url, body=content, headers=sent, timeout_s=timeout_s, allow_hosts=allow_hosts)
+
+
+def sign(secret: str, message_id: str, timestamp: int, content: bytes) -> str:
+    """The `webhook-signature`. `secret` is `whsec_` and base64, or any other text, whose UTF-8 is the key."""
+    try:
+        if secret.startswith(SECRET_PREFIX):
+            key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+        else:
+            key = secret.encode()
+    except ValueError:
+        raise Refused("expected base64 after whsec_ in the secret, or any other valid text") from None
+    digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + content, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
+
+
+def _without_dots(message_id: str) -> str:
+    # The dot parts the fields that are signed, so the specification keeps it out of the id.
+    return re.sub(r"[^A-Za-z0-9_:-]", "_", message_id)
+
+
+def _callers_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    checked = {}
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or not _LINE.fullmatch(value):
+            raise Refused(f"expected a header on one line of Latin-1, found {name[:100]!r}")
+        if name.lower() in _OWN_HEADERS or name.lower().startswith(("webhook-", "proxy-")):
+            raise Refused(f"the header {name} is set by the delivery itself: leave it out")
+        checked[name.lower()] = value
+    return checked

@@ -1,0 +1,203 @@
+"""tasks.py: what each task hands to its recipe, and which failures end the job at once."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import tasks
+from config import Settings
+from engine import Discard
+from recipes import Unavailable
+from tests.support.ports import free_port
+from tests.tasks.http_peer import HttpPeer, answer
+from tests.tasks.smtp_peer import SmtpPeer
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    made = replace(tasks.settings, root=tmp_path, webhook=replace(tasks.settings.webhook, allow_hosts=("127.0.0.1",)))
+    monkeypatch.setattr(tasks, "settings", made)
+    return made
+
+
+@pytest.fixture
+def smtp(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpPeer]:
+    with SmtpPeer() as peer:
+        mine = replace(
+            settings.smtp, host="127.0.0.1", port=peer.port, starttls=False, sender="Dewey <dewey@example.org>"
+        )
+        monkeypatch.setattr(tasks, "settings", replace(settings, smtp=mine))
+        yield peer
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "current_job", lambda: SimpleNamespace(id="job-1"))
+
+
+def test_add() -> None:
+    assert tasks.add.call_local(2, 3) == 5
+
+
+@pytest.mark.parametrize("name", ["deliver_webhook", "send_email", "import_csv", "backup_sqlite"])
+def test_the_help_tells_when_it_is_tried_again(name: str) -> None:
+    task = getattr(tasks, name).task_class
+    factor, delay = task.default_retry_backoff, task.default_retry_delay
+    delays = [str(delay * factor**n) for n in range(task.default_retries)]
+    text = " ".join(getattr(tasks, name).func.__doc__.split())
+    assert f"after {', '.join(delays[:-1])} and {delays[-1]} s" in text
+
+
+@pytest.mark.parametrize("name", ["add", "deliver_webhook", "send_email", "import_csv", "backup_sqlite"])
+def test_the_help_names_every_parameter(name: str) -> None:
+    func = getattr(tasks, name).func
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"^    ([a-z_, ]+):", func.__doc__, re.MULTILINE))))
+    parameters = set(func.__code__.co_varnames[: func.__code__.co_argcount])
+    assert named == (parameters if name != "add" else set())
+
+
+# deliver_webhook
+
+
+def test_a_webhook_is_delivered_under_the_jobs_id(settings: Settings, peer: HttpPeer, job: None) -> None:
+    peer.behave = answer(202, b"thanks")
+    got = tasks.deliver_webhook.call_local(peer.url(), {"a": 1}, secret="s", headers={"x-y": "z"})
+    assert got == {"status": 202, "ms": got["ms"]}
+    assert 0 < got["ms"] < 10_000
+    (received,) = peer.received
+    assert received.body == b'{"a":1}'
+    assert received.headers["webhook-id"] == "job-1"
+    assert received.headers["webhook-signature"].startswith("v1,")
+    assert received.headers["x-y"] == "z"
+
+
+def test_a_webhook_outside_of_a_job_has_an_id_of_its_own(settings: Settings, peer: HttpPeer) -> None:
+    for _ in range(2):
+        tasks.deliver_webhook.call_local(peer.url(), [])
+    assert len({received.headers["webhook-id"] for received in peer.received}) == 2
+
+
+def test_only_some_failures_of_a_webhook_are_tried_again(settings: Settings, peer: HttpPeer) -> None:
+    for status, error in ((500, Unavailable), (429, Unavailable), (404, Discard), (301, Discard)):
+        peer.behave = answer(status)
+        with pytest.raises(error, match=f"answered {status}"):
+            tasks.deliver_webhook.call_local(peer.url(), {})
+    with pytest.raises(Discard, match=r"is not in \[webhook\] allow_hosts"):
+        tasks.deliver_webhook.call_local("http://example.org/", {})
+
+
+def test_the_settings_time_limit_holds(settings: Settings, peer: HttpPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "settings", replace(settings, webhook=replace(settings.webhook, timeout_s=0.2)))
+    peer.behave = lambda handler: peer.closing.wait(20) and None
+    with pytest.raises(Unavailable, match=r"did not answer within 0\.2 s"):
+        tasks.deliver_webhook.call_local(peer.url(), {})
+
+
+def test_by_default_no_webhook_goes_to_this_machine(peer: HttpPeer) -> None:
+    with pytest.raises(Discard, match=r"not a public address"):
+        tasks.deliver_webhook.call_local(peer.url(), {})
+    assert not peer.received
+
+
+# send_email
+
+
+def test_an_email_is_sent_under_the_jobs_id(smtp: SmtpPeer, job: None) -> None:
+    got = tasks.send_email.call_local(
+        ["ann@example.org", "bob@example.org"], "Hello", "Hi", html="<p>Hi</p>", reply_to="help@example.org"
+    )
+    assert got == {"message_id": "<job-1@example.org>", "recipients": 2}
+    (taken,) = smtp.taken
+    assert taken.sender == "dewey@example.org"
+    assert taken.message["Message-ID"] == "<job-1@example.org>"
+    assert taken.message["Reply-To"] == "help@example.org"
+
+
+def test_one_recipient_may_be_a_text_and_the_sender_another(smtp: SmtpPeer) -> None:
+    tasks.send_email.call_local("ann@example.org", "Hello", "Hi", sender="me@example.net")
+    assert smtp.taken[0].recipients == ["ann@example.org"]
+    assert smtp.taken[0].sender == "me@example.net"
+
+
+def test_only_some_failures_of_an_email_are_tried_again(smtp: SmtpPeer) -> None:
+    smtp.answers["DATA"] = "451 later"
+    with pytest.raises(Unavailable, match="451"):
+        tasks.send_email.call_local("ann@example.org", "Hello", "Hi")
+    smtp.answers["DATA"] = "550 never"
+    with pytest.raises(Discard, match="550"):
+        tasks.send_email.call_local("ann@example.org", "Hello", "Hi")
+    with pytest.raises(Discard, match=r"^to: expected one line"):
+        tasks.send_email.call_local("ann@example.org\nBcc: bob@example.org", "Hello", "Hi")
+    assert smtp.taken == []
+
+
+def test_without_a_mail_server_one_sentence_says_so(settings: Settings) -> None:
+    with pytest.raises(Discard, match=r"no e-mail can be sent: set \[smtp\] host and sender in config\.ini"):
+        tasks.send_email.call_local("ann@example.org", "Hello", "Hi")
+
+
+# import_csv and backup_sqlite
+
+
+@pytest.fixture
+def reports(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    seen: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(tasks, "progress", lambda *step: seen.append(step))
+    return seen
+
+
+def test_a_csv_file_is_imported_and_backed_up(
+    settings: Settings, tmp_path: Path, reports: list[tuple[Any, ...]]
+) -> None:
+    (tmp_path / "rows.csv").write_bytes("a;b\nä;2\n".encode("cp1252"))
+    got = tasks.import_csv.call_local("rows.csv", "mine.db", "t", delimiter=";", encoding="cp1252")
+    assert got == {"table": "t", "columns": ["a", "b"], "rows": 1}
+    assert reports.pop(0) == (8, 8, "1 rows read")
+    copied = tasks.backup_sqlite.call_local("mine.db", "copy.db")
+    assert copied["bytes"] == (tmp_path / "copy.db").stat().st_size
+    assert reports[-1][0] == reports[-1][1]
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as connection:
+        assert connection.execute("SELECT * FROM t").fetchall() == [("ä", "2")]
+
+
+def test_what_cannot_succeed_is_not_tried_again(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(Discard, match="expected a readable CSV file"):
+        tasks.import_csv.call_local("absent.csv", "mine.db", "t")
+    with pytest.raises(Discard, match="expected a SQLite file"):
+        tasks.backup_sqlite.call_local("absent.db", "copy.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_task_writes_the_services_own_databases(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("queue.db", "monitor.db", "access.db"):
+        with closing(sqlite3.connect(tmp_path / name)) as connection:
+            connection.execute("CREATE TABLE t (a)")
+    own = (tmp_path / "queue.db", f"sqlite:///{tmp_path}/monitor.db", f"sqlite:///{tmp_path}/access.db")
+    monkeypatch.setattr(tasks, "OWN_DATABASES", own)
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    (tmp_path / "mine.db").touch()
+    for name in ("queue.db", "monitor.db", "access.db"):
+        with pytest.raises(Discard, match="a database of the service itself"):
+            tasks.import_csv.call_local("rows.csv", name, "t")
+        with pytest.raises(Discard, match="a database of the service itself"):
+            tasks.backup_sqlite.call_local("mine.db", name)
+    tasks.backup_sqlite.call_local("access.db", "copy.db")  # to read them is a backup
+
+
+def test_the_own_databases_are_those_of_the_settings() -> None:
+    names = {Path(str(location)).name for location in tasks.OWN_DATABASES}
+    assert names == {"queue.db", "monitor.db", "access.db"}
+
+
+def test_a_closed_port_is_worth_another_attempt(settings: Settings) -> None:
+    with pytest.raises(Unavailable):
+        tasks.deliver_webhook.call_local(f"http://127.0.0.1:{free_port()}/", {})
