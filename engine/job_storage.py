@@ -148,11 +148,13 @@ class JobStorage(BaseStorage):
     @abstractmethod
     def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
         """Settle what was done and claim up to `want` jobs, in one transaction. `queues`: names in the order of
-        preference, `*` for every queue that has no name in it. A settlement whose claim is gone writes nothing."""
+        preference, `*` for every queue that has no name in it. A settlement whose claim is gone writes nothing.
+        What would go back to the queue although it was asked to stop ends as canceled. A next job that has ended
+        before (its job was retried by hand) stays as it is."""
 
     @abstractmethod
     def chord_results(self, cid: str) -> list[bytes]:
-        """The parts of a complete chord, in the order of its members."""
+        """The parts of a complete chord, in the order of its members; kept for as long as the callback can be retried."""
 
     @abstractmethod
     def asked(self, worker: int) -> tuple[bool, bool]:
@@ -164,7 +166,8 @@ class JobStorage(BaseStorage):
 
     @abstractmethod
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        """Release the claims of a worker known to be dead, and remove what it left; ids of what was running."""
+        """Release the claims of a worker known to be dead, and remove what it left; ids of what was running. Jobs that
+        were asked to stop end as canceled."""
 
     @abstractmethod
     def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:

@@ -19,8 +19,7 @@ def expire(con: sqlite3.Connection, now: float, limit: int) -> bool:
         "select seq from ended where gone_at <= ? and not exists (select 1 from events where job = seq) limit ?",
         (now, limit),
     ).fetchall()
-    con.executemany("delete from ended where seq = ?", rows)
-    con.executemany("delete from jobs where seq = ?", rows)
+    verbs.drop(con, rows)
     more = len(rows) == limit
     for table, column, bound in (("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now)):
         if con.execute(f"select 1 from {table} where {column} <= ? limit 1", (bound,)).fetchone():
@@ -45,13 +44,14 @@ def empty(con: sqlite3.Connection, place: str) -> None:
     """Drop every job that stands in one place, with its row (Huey's flush)."""
     con.execute(f"delete from keys where seq in (select seq from {place})")
     con.execute(f"delete from events where job in (select seq from {place})")
+    con.execute(f"delete from chord_parts where cid in (select chord from jobs where seq in (select seq from {place}))")
+    con.execute(f"delete from progress where seq in (select seq from {place})")
     con.execute(f"delete from jobs where seq in (select seq from {place})")
     con.execute(f"delete from {place}")
 
 
 def forget_ended(con: sqlite3.Connection) -> None:
-    """Drop every result (Huey's flush_results); revocations, locks and chord parts are not results and stay."""
+    """Drop every result (Huey's flush_results); revocations, locks and parts of unfinished chords are not results."""
     con.execute("delete from events where job in (select seq from ended)")
-    con.execute("delete from jobs where seq in (select seq from ended)")
-    con.execute("delete from ended")
+    verbs.drop(con, con.execute("select seq from ended").fetchall())
     con.execute("delete from kv")

@@ -106,14 +106,13 @@ def queue_infos(con: sqlite3.Connection, now: float) -> list[QueueInfo]:
     infos = {
         name: QueueInfo(name, count, max(0.0, now - since), False)
         for name, count, since in con.execute(
-            "select r.queue, count(*), min(max(j.enqueued_at, coalesce(j.eta, 0))) from ready r "
-            "join jobs j on j.seq = r.seq group by r.queue"
+            "select j.queue, count(*), min(max(j.enqueued_at, coalesce(j.eta, 0))) from "
+            "(select seq from ready union all select seq from parked) w join jobs j using (seq) group by j.queue"
         )
     }
     for (name,) in con.execute("select name from pauses where kind = 'queue'"):
-        held = con.execute("select count(*) from parked where kind = 'queue' and name = ?", (name,)).fetchone()[0]
         before = infos.get(name, QueueInfo(name, 0, None, False))
-        infos[name] = QueueInfo(name, before.waiting + held, before.oldest_age_s, True)
+        infos[name] = QueueInfo(name, before.waiting, before.oldest_age_s, True)
     return [infos[name] for name in sorted(infos)]
 
 

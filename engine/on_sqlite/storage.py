@@ -104,6 +104,7 @@ class SqliteStorage(JobStorage):
                 if not want or not turning.anything_ready(con, queues):
                     return Turn([], frozenset(), False, turning.next_due(con), False)
         with self.db.write("work", "turn") as con:
+            turning.heed_stops(con, settlements, self.compose)
             lost = (
                 turning.settle(con, settlements, self.result_ttl_s, self.failed_ttl_s) if settlements else frozenset()
             )

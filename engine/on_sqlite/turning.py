@@ -128,9 +128,8 @@ def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
 
 
 def end_extras(con: sqlite3.Connection, ended: Sequence[Settlement]) -> None:
-    """Free what lived as long as the job: its unique key, its revocation, a stop that was asked, a chord's parts."""
+    """Free what lived until the job's end: its unique key, its revocation, a stop that was asked."""
     for table, column, values in (
-        ("chord_parts", "cid", [s.claim.chord for s in ended if s.claim.chord]),
         ("marks", "key", [f"r:{s.claim.id}" for s in ended]),
         ("keys", "seq", [s.claim.seq for s in ended]),
         ("stops", "seq", [s.claim.seq for s in ended]),

@@ -63,6 +63,7 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
             raise errors.UniqueConflict(key, holder[0])
         con.execute("insert or ignore into keys values (?, ?)", (key, job.seq))
     leave_place(con, job)
+    con.execute("delete from progress where seq = ?", (job.seq,))
     con.execute(
         "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, deliveries = 0, "
         "payload = coalesce(?, payload) where seq = ?",
@@ -76,9 +77,15 @@ def forget(con: sqlite3.Connection, job: StoredJob) -> None:
     """Remove an ended job."""
     if job.state not in ENDED:
         raise errors.StateConflict(job.id, "delete", job.state)
-    for table in ("ended", "jobs"):
-        con.execute(f"delete from {table} where seq = ?", (job.seq,))
+    drop(con, [(job.seq,)])
     con.execute("delete from events where job = ?", (job.seq,))
+
+
+def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:
+    """Remove ended jobs with what is kept for as long as they may be retried."""
+    con.executemany("delete from chord_parts where cid = (select chord from jobs where seq = ?)", seqs)
+    for table in ("progress", "ended", "jobs"):
+        con.executemany(f"delete from {table} where seq = ?", seqs)
 
 
 def unpark(con: sqlite3.Connection, kind: str, names: Sequence[str]) -> int:
