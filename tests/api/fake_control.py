@@ -213,7 +213,7 @@ class FakeControl(Control):
         if job.state not in ENDED and job.state != RETRYING:
             raise StateConflict(job_id, "retry", job.state)
         args, kwargs = job.args if args is None else args, job.kwargs if kwargs is None else kwargs
-        self._checked(JobRequest(job.qualname, args, kwargs), [], 0)
+        self._checked(JobRequest(job.qualname, args, kwargs), None)
         return self._set(job_id, state=QUEUED, args=list(args), kwargs=dict(kwargs), finished_at=None, error=None)
 
     # tasks, queues, workers
