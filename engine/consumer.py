@@ -102,9 +102,12 @@ class DurableConsumer(Consumer):
         """Run until a signal ends it."""
         if self.huey.immediate:
             raise ConfigurationError("the consumer cannot run while huey.immediate is set: remove that setting")
-        for warning in self.huey.storage.prepare():
-            logger.warning(warning)
-        self.rescue()
+        try:
+            for warning in self.huey.storage.prepare():
+                logger.warning(warning)
+            self.rescue()
+        except errors.DeweyError as exc:
+            raise SystemExit(str(exc)) from None
         self.huey.storage.close()
         wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         for kind in self.signals:

@@ -20,6 +20,7 @@ from engine import errors, faults
 from engine.on_sqlite import schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
+REMOVED = "the queue {} was removed while Dewey runs: put it back, or restart to begin an empty one"
 
 
 def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
@@ -35,6 +36,10 @@ def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
         return errors.StorageCorrupt(
             f"{path} is no sound SQLite database ({text}): restore it from a backup, or move it away to start empty"
         )
+    if "unable to open" in text:
+        return errors.StorageReadOnly(
+            f"the queue {path} cannot be opened: let this user read and write it and its folder"
+        )
     return errors.StorageUnavailable(f"the queue {path} cannot be used ({text})")
 
 
@@ -45,6 +50,7 @@ class Database:
         self.path = str(path)
         self.busy_s = busy_s
         self._durable = durable
+        self._seen = False  # whether this process, or the one that forked it, has had the file open
         self._reset()
 
     def _reset(self) -> None:
@@ -61,19 +67,14 @@ class Database:
 
     def _connect(self, role: str) -> sqlite3.Connection:
         with self._opening:
-            first = self._inode is None
-            if first and not os.path.exists(self.path):
-                self._create()
             try:
-                con = self._raw("rw")
+                con = self._first() if self._inode is None else self._raw("rw")
                 con.execute(f"pragma synchronous = {'full' if role == 'accept' and self._durable else 'normal'}")
                 # The consumer's keeper checkpoints; these are the bounds for when none is running.
                 con.execute(f"pragma wal_autocheckpoint = {20000 if role == 'accept' else 8000}")
                 con.execute("pragma cache_size = -16000")
                 if role == "read":
                     con.execute("pragma query_only = 1")
-                if first:
-                    schema.prepare(con, self.path)
                 stat = os.stat(self.path)
             except sqlite3.Error as exc:
                 raise explain(exc, self.path) from exc
@@ -82,6 +83,36 @@ class Database:
             self._inode = (stat.st_dev, stat.st_ino)
             return con
 
+    def _first(self) -> sqlite3.Connection:
+        """The first connection: sees that the file is there, ours, up to date and in WAL mode."""
+        if sqlite3.sqlite_version_info < MINIMUM:
+            raise errors.Misconfigured(
+                f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
+            )
+        if not os.path.exists(self.path):
+            if self._seen:  # an empty queue in its place would hide it from those who put it back
+                raise errors.StorageUnavailable(REMOVED.format(self.path))
+            try:
+                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise errors.StorageReadOnly(
+                    f"the folder of the queue {self.path} cannot be made ({exc.strerror}): make it, and let this user "
+                    "write there"
+                ) from exc
+        con = self._raw("rw" if self._seen else "rwc")
+        schema.prepare(con, self.path)  # before anything is changed in what may be another program's file
+        deadline = time.monotonic() + self.busy_s
+        while True:  # switching to WAL wants the file alone and does not honour the busy time-out
+            try:
+                con.execute("pragma journal_mode = wal")
+                break
+            except sqlite3.OperationalError as exc:
+                if "locked" not in str(exc) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+        self._seen = True
+        return con
+
     def _raw(self, mode: str) -> sqlite3.Connection:
         con = sqlite3.connect(
             f"file:{Path(self.path).as_posix().replace('?', '%3f').replace('#', '%23')}?mode={mode}", uri=True,
@@ -89,30 +120,6 @@ class Database:
         )  # fmt: skip
         con.execute("pragma temp_store = memory")
         return con
-
-    def _create(self) -> None:
-        if sqlite3.sqlite_version_info < MINIMUM:
-            raise errors.Misconfigured(
-                f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
-            )
-        try:
-            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-            con = self._raw("rwc")
-            deadline = time.monotonic() + self.busy_s
-            while True:  # switching to WAL wants the file alone and does not honour the busy time-out
-                try:
-                    con.execute("pragma journal_mode = wal")
-                    break
-                except sqlite3.OperationalError as exc:
-                    if "locked" not in str(exc) or time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.01)
-            schema.prepare(con, self.path)
-            con.close()
-        except sqlite3.Error as exc:
-            raise explain(exc, self.path) from exc
-        except OSError as exc:
-            raise errors.StorageUnavailable(f"the folder of {self.path} cannot be made ({exc.strerror})") from exc
 
     def connection(self, role: str) -> sqlite3.Connection:
         """The open connection of a role, opened when needed."""
@@ -139,9 +146,7 @@ class Database:
         try:
             stat = os.stat(self.path)
         except OSError:
-            raise errors.StorageUnavailable(
-                f"the queue {self.path} was removed while Dewey runs: put it back, or restart to begin an empty one"
-            ) from None
+            raise errors.StorageUnavailable(REMOVED.format(self.path)) from None
         if (stat.st_dev, stat.st_ino) != self._inode:
             self.close()  # another file stands there now: open it as a new one
 
