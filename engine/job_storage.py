@@ -72,6 +72,31 @@ class StoredJob(NamedTuple):
     stopping: bool
 
 
+class EventRow(NamedTuple):
+    """An event as it is stored, with what its job's row adds: `compose.event` makes an Event of it."""
+
+    seq: int
+    kind: str
+    token: int
+    at: float
+    started_at: float | None
+    attempt: int
+    worker: int | None
+    detail: str | None  # JSON
+    job_id: str
+    task: str
+    queue: str
+    priority: float
+    enqueued_at: float
+    eta: float | None
+    expires_at: float | None
+    retries: int
+    parent: str | None
+    context: str | None  # JSON
+    payload: bytes | None  # with ENQUEUED and RETRIED
+    result: bytes | None  # with DONE
+
+
 class Registration(NamedTuple):
     """What a worker process says of itself when it registers."""
 
@@ -154,7 +179,7 @@ class JobStorage(BaseStorage):
 
     @abstractmethod
     def chord_results(self, cid: str) -> list[bytes]:
-        """The parts of a complete chord, in the order of its members; kept for as long as the callback can be retried."""
+        """The parts of a complete chord, in the order of its members; kept while the callback can be retried."""
 
     @abstractmethod
     def asked(self, worker: int) -> tuple[bool, bool]:

@@ -35,16 +35,19 @@ class KeyValue:
                 con.execute("insert or replace into kv values (?, ?, null)", (key, value))
 
     def peek(self, key: Any) -> Any:
-        """The value, or the result of the ended job with this id, or EmptyData."""
+        """The result of the job with this id, or the value, or EmptyData."""
         key = text(key)
         with self._db.read() as con:
-            row = con.execute(f"select value from {table_of(key)} where key = ?", (key,)).fetchone()
+            # The job first: an error may have been written under its id, before it was deferred after all.
+            row = con.execute(
+                "select result from jobs left join ended on ended.seq = jobs.seq where id = ?", (key,)
+            ).fetchone()
+            if row is None:
+                row = con.execute(f"select value from {table_of(key)} where key = ?", (key,)).fetchone()
             if row is None:
                 row = con.execute(
-                    "select result from jobs join ended on ended.seq = jobs.seq where id = ?", (key,)
+                    "select value from locks where key = ? and coalesce(expires_at > ?, 1)", (key, clock.now())
                 ).fetchone()
-            if row is None:
-                row = con.execute("select value from locks where key = ?", (key,)).fetchone()
         return EmptyData if row is None or row[0] is None else row[0]
 
     def pop(self, key: Any) -> Any:
