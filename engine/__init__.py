@@ -46,6 +46,7 @@ def build(settings: Settings) -> DurableHuey:
         make_storage=lambda: make_storage(settings),
     )
     made.composer.redactor = Redactor(settings.monitor.redact)
+    made.composer.max_value_bytes = settings.monitor.max_value_kb * 1024
     return made
 
 

@@ -18,8 +18,10 @@ from huey.utils import SKIPPED, Error
 
 from engine import clock
 from engine.errors import TaskExit
+from engine.events import Event
+from engine.job_storage import EventRow
 from engine.jobs import FAILED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
-from engine.redact import Redactor
+from engine.redact import Redactor, clip
 from engine.serializer import to_plain
 from engine.signature import Signature
 
@@ -45,6 +47,7 @@ class Composer:
     def __init__(self, huey: Any) -> None:
         self._huey = huey
         self.redactor = Redactor(())
+        self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the books
         self._signatures: dict[str, Signature | None] = {}
 
     # errors, safe against broken exceptions
@@ -84,10 +87,13 @@ class Composer:
         settlement.detail = json.dumps({k: record[k] for k in ("type", "message", "traceback")})
 
     @staticmethod
-    def write_logs(settlement: Settlement) -> None:
-        """Note the body's log lines in the settlement."""
-        detail = json.loads(settlement.detail) if settlement.detail else {}
-        settlement.detail = json.dumps({**detail, "logs": settlement.logs})
+    def seal(settlement: Settlement) -> None:
+        """Complete the event's detail: the body's log lines, and what comes next after a failed attempt."""
+        more: dict[str, Any] = {"logs": settlement.logs} if settlement.logs else {}
+        if settlement.outcome == RETRYING:
+            more |= {"eta": settlement.eta, "retries": settlement.retries}
+        if more:
+            settlement.detail = json.dumps({**json.loads(settlement.detail or "{}"), **more})
 
     # ends without a body
 
@@ -161,3 +167,27 @@ class Composer:
             meta = value.metadata
             return Failure(str(meta.get("type", "")), str(meta.get("message", "")), str(meta.get("traceback", "")))
         return self.redactor.redact(to_plain(value))
+
+    # what the books are told
+
+    def event(self, row: EventRow) -> Event:
+        """A stored event as the books get it: redacted, in plain values, clipped to `max_value_kb`."""
+        args: list[Any] | None = None
+        kwargs: dict[str, Any] | None = None
+        detail = json.loads(row.detail) if row.detail else {}
+        if row.payload is not None:
+            args, kwargs = self.shown_call(row.task, row.payload)
+            args, kwargs = clip(args, self.max_value_bytes)[0], clip(kwargs, self.max_value_bytes)[0]
+            signature = self.signature(row.task)
+            detail |= {
+                "eta": row.eta, "expires_at": row.expires_at, "retries": row.retries, "parent": row.parent,
+                "context": json.loads(row.context) if row.context else {},
+                "names": signature.names_of(len(args or ())) if signature else [],
+            }  # fmt: skip
+        result = None
+        if row.result is not None:
+            result = clip(self.shown_result(row.task, row.result), self.max_value_bytes)[0]
+        return Event(
+            row.seq, row.kind, row.job_id, row.token, row.at, row.task, row.queue, row.priority, row.enqueued_at,
+            row.attempt, row.started_at, row.worker, args, kwargs, result, detail,
+        )  # fmt: skip

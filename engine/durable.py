@@ -37,6 +37,7 @@ from engine.jobs import (
     EXPIRED,
     FAILED,
     PARKED,
+    RETRYING,
     Claim,
     Settlement,
 )  # fmt: skip
@@ -164,8 +165,8 @@ class DurableHuey(DeferringHuey):
         finally:
             here.settlement = here.task = None
         settlement.finished_at = clock.now()
-        if settlement.logs:
-            self.composer.write_logs(settlement)
+        if settlement.logs or settlement.outcome == RETRYING:
+            self.composer.seal(settlement)
         self._finish(settlement)
         return value
 

@@ -28,6 +28,7 @@ from engine.desk import Desk
 logger = logging.getLogger("dewey.consumer")
 RECYCLE = 75  # exit code: asks the parent for a fresh process (EX_TEMPFAIL)
 KEEP_HOUSE_S = 5.0
+ATTEND_S = 0.5
 PR_SET_PDEATHSIG = 1
 
 
@@ -88,18 +89,17 @@ def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
         helpers.append(start("Keeper", keep_house, huey.storage, stop))
         if consumer.periodic and plan.workers >= 0:
             helpers.append(start("Scheduler", run_process, consumer, consumer.make_scheduler(stop), stop))
-    threads = []
     recycled = False
+    workers = []
     if plan.in_main:
+        helpers.append(start("Attendant", attend, huey, life.n, stop))
         recycled = run_process(consumer, consumer.make_worker(stop), stop)
     else:
-        threads = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(plan.workers)]
         huey.alarms = Alarms()
-        while not stop.wait(0.5):
-            huey.alarms.look()
-            answer_wishes(huey.storage, life.n, desk, stop)
+        workers = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(plan.workers)]
+        attend(huey, life.n, stop)
     desk.stop()
-    for thread in threads:
+    for thread in workers:
         thread.join()
     if not desk.drain(time.monotonic() + 5.0):
         return 1  # what could not be committed is still claimed: the parent returns it
@@ -138,15 +138,19 @@ def run_process(consumer: Any, process: Any, stop: StopFlag) -> bool:
         process.shutdown()
 
 
-def answer_wishes(storage: Any, n: int, desk: Desk, stop: StopFlag) -> None:
-    """Be quiet or stop when the monitor asked for it."""
-    try:
-        desk.quiet, wants_stop = storage.asked(n)
-    except Exception:
-        return  # the storage is away: nobody can have asked
-    if wants_stop:
-        stop.set()
-        desk.ask_stop()
+def attend(huey: Any, n: int, stop: StopFlag) -> None:
+    """Until the end: ring the alarms of bodies that run too long, and do what the monitor asked of this worker."""
+    desk = huey.desk
+    while not stop.wait(ATTEND_S):
+        if huey.alarms is not None:
+            huey.alarms.look()
+        try:
+            desk.quiet, wants_stop = huey.storage.asked(n)
+        except Exception:
+            continue  # the storage is away: nobody can have asked
+        if wants_stop:
+            stop.set()
+            desk.ask_stop()
 
 
 def keep_house(storage: Any, stop: StopFlag) -> None:
