@@ -7,7 +7,6 @@ would import this module a second time after any other error.
 from __future__ import annotations
 
 import os
-import signal
 
 import config
 
@@ -15,10 +14,11 @@ PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks aft
 
 try:
     from engine import errors, huey, load_tasks, logs, settings
+    from engine.consumer import PARENT_GONE
     from engine.unit import die_with_parent
 
     if PARENT_VARIABLE in os.environ:
-        die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), signal.SIGTERM)
+        die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_GONE)
     logs.configure(settings)
     load_tasks()
 except config.ConfigError as exc:

@@ -32,6 +32,9 @@ from engine.unit import RECYCLE, DeskWorker, Plan, die_with_parent, run_unit
 logger = logging.getLogger("dewey.consumer")
 TICK_S = 0.5
 TIMEOUT_GRACE_S = 0.75  # the alarm in the process comes first; then the process goes
+# What the kernel sends when the web process that started this consumer dies (consumer.py asks for it): once for each
+# thread of the dead, so that a TERM would be taken for a second and a third one.
+PARENT_GONE = signal.SIGUSR1
 RESPAWN_S = (0.05, 5.0)  # back-off between a unit's death and its successor
 
 
@@ -55,7 +58,7 @@ class DurableConsumer(Consumer):
 
     worker_class = DeskWorker
     scheduler_class = DurableScheduler
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, PARENT_GONE)
 
     def __init__(
         self, huey: Any, queues: tuple[tuple[str, int | None], ...] = (("*", None),), lease_s: float = 15.0,
@@ -142,9 +145,9 @@ class DurableConsumer(Consumer):
         """The wake-up pipe carries the number; this handler only has to exist."""
 
     def _on_signal(self, signum: int) -> None:
-        if signum == signal.SIGCHLD:
+        if signum == signal.SIGCHLD or (signum == PARENT_GONE and self._stopping_since is not None):
             return
-        name = signal.Signals(signum).name
+        name = "word of the web process's death" if signum == PARENT_GONE else signal.Signals(signum).name
         if self._stopping_since is None:
             logger.info("received %s: running jobs may end within %gs", name, self.shutdown_timeout or 0)
             self._stopping_since, self._again = time.monotonic(), signum == signal.SIGHUP
@@ -203,7 +206,8 @@ class DurableConsumer(Consumer):
             signal.set_wakeup_fd(-1)
             die_with_parent(parent)
             os.close(r)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for kind in (signal.SIGCHLD, PARENT_GONE):
+                signal.signal(kind, signal.SIG_DFL)
 
             def report(n: int) -> None:
                 os.write(w, f"{n}\n".encode())
