@@ -71,6 +71,8 @@ def run(
 
 
 def _open_text(path: Path, encoding: str) -> TextIOWrapper:
+    if not path.is_file():  # a pipe or a device may never end
+        raise Refused(f"expected a CSV file at {path}, found none")
     try:
         name = codecs.lookup(encoding).name
         # Spreadsheets begin UTF-8 files with a byte order mark, which would become part of the first name.

@@ -151,6 +151,4 @@ def _address(field: str, text: str) -> Address:
     defects = [defect for defect in header.defects if not isinstance(defect, ObsoleteHeaderDefect)]
     if defects or group.display_name is not None or not (mailbox.username and mailbox.domain):
         raise Refused(refusal)
-    # An encoded word (=?utf-8?q?=0A?=) may have hidden what the raw text did not show.
-    _line(field, address.display_name)
     return address

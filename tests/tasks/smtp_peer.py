@@ -22,7 +22,7 @@ class Taken(NamedTuple):
 
 
 class SmtpPeer:
-    """Use with `with`. `answers` maps "MAIL", "DATA", "QUIT" or an address to the line that answers it."""
+    """Use with `with`. `answers` maps "MAIL", "DATA" or an address to the line that answers it."""
 
     def __init__(
         self, context: ssl.SSLContext | None = None, users: dict[str, str] | None = None, starttls: bool = True
@@ -30,7 +30,8 @@ class SmtpPeer:
         self.taken: list[Taken] = []
         self.answers: dict[str, str] = {}
         self.connections = 0
-        self.hang_up_after_data = False
+        self.hang_up_before_answer = False  # to the message, which is taken
+        self.hang_up_at_quit = False
         options: dict[str, Any] = {"ssl_context": context} if context and not starttls else {}
         if context and starttls:
             options |= {"tls_context": context, "require_starttls": True}
@@ -89,9 +90,11 @@ class SmtpPeer:
                 cast("str | None", session.auth_data),
             )
         )
-        if self.hang_up_after_data:
+        if self.hang_up_before_answer:
             server.transport.close()
         return "250 taken"
 
     async def handle_QUIT(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        return self.answers.get("QUIT", "221 bye")
+        if self.hang_up_at_quit:
+            server.transport.close()
+        return "221 bye"

@@ -1,5 +1,6 @@
 """recipes.csv_import on real files: the table holds the whole file or what it held before."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -175,8 +176,9 @@ def test_a_delimiter_that_is_none(file: Path, database: Path, delimiter: str) ->
 
 
 def test_a_file_that_is_none(tmp_path: Path, database: Path) -> None:
-    for path in (tmp_path / "absent.csv", tmp_path):
-        with pytest.raises(Refused, match="expected a readable CSV file"):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "absent.csv", tmp_path, tmp_path / "pipe"):
+        with pytest.raises(Refused, match=r"expected a CSV file at .*, found none"):
             run(path, database)
     assert not database.exists()
 

@@ -166,16 +166,16 @@ def test_4xx_is_worth_another_attempt_and_5xx_is_not(
 
 
 def test_a_failed_good_bye_is_no_failure(smtp: SmtpPeer) -> None:
-    smtp.answers["QUIT"] = "421 too busy for that"
+    smtp.hang_up_at_quit = True
     mail.send(plain(smtp), note())
     assert len(smtp.taken) == 1
 
 
 def test_a_connection_that_breaks_before_the_last_answer_is_tried_again(smtp: SmtpPeer) -> None:
-    smtp.hang_up_after_data = True
+    smtp.hang_up_before_answer = True
     with pytest.raises(Unavailable, match="cannot be reached"):
         mail.send(plain(smtp), note(message_id="j"))
-    smtp.hang_up_after_data = False
+    smtp.hang_up_before_answer = False
     mail.send(plain(smtp), note(message_id="j"))
     first, second = smtp.taken
     assert first.message["Message-ID"] == second.message["Message-ID"]  # so that it is shown once

@@ -1,5 +1,6 @@
 """tasks.py: what each task hands to its recipe, and which failures end the job at once."""
 
+import inspect
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ def test_the_help_tells_when_it_is_tried_again(name: str) -> None:
 @pytest.mark.parametrize("name", ["add", "deliver_webhook", "send_email", "import_csv", "backup_sqlite"])
 def test_the_help_names_every_parameter(name: str) -> None:
     func = getattr(tasks, name).func
-    named = set(re.findall(r"\w+", " ".join(re.findall(r"^    ([a-z_, ]+):", func.__doc__, re.MULTILINE))))
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"^([a-z_, ]+):", inspect.getdoc(func) or "", re.MULTILINE))))
     parameters = set(func.__code__.co_varnames[: func.__code__.co_argcount])
     assert named == (parameters if name != "add" else set())
 
@@ -168,7 +169,7 @@ def test_a_csv_file_is_imported_and_backed_up(
 
 
 def test_what_cannot_succeed_is_not_tried_again(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(Discard, match="expected a readable CSV file"):
+    with pytest.raises(Discard, match="expected a CSV file at"):
         tasks.import_csv.call_local("absent.csv", "mine.db", "t")
     with pytest.raises(Discard, match="expected a SQLite file"):
         tasks.backup_sqlite.call_local("absent.db", "copy.db")
