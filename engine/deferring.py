@@ -7,6 +7,7 @@ pipeline, an error handler, a chord's part, a result) is collected in the claim'
 from __future__ import annotations
 
 import calendar
+import copy
 import datetime
 import threading
 from collections.abc import Sequence
@@ -41,6 +42,16 @@ def epoch(moment: datetime.datetime) -> float:
 def naive_utc(instant: float) -> datetime.datetime:
     """UTC epoch seconds as Huey's naive UTC datetime."""
     return EPOCH + datetime.timedelta(seconds=instant)
+
+
+def renewed(task: Task) -> Task:
+    """The same call, and what follows it, as jobs of their own."""
+    task = copy.copy(task)
+    task.id = task.create_id()
+    task.revoke_id = f"r:{task.id}"
+    task.on_complete = None if task.on_complete is None else renewed(task.on_complete)
+    task.on_error = None if task.on_error is None else renewed(task.on_error)
+    return task
 
 
 class DeferringHuey(Huey):
@@ -124,6 +135,9 @@ class DeferringHuey(Huey):
             return None
         jobs: list[NewJob] = [] if settlement.next_jobs is None else settlement.next_jobs
         settlement.next_jobs = jobs
+        handler = getattr(self._here.task, "on_error", None)
+        if settlement.claim.attempt and handler is not None and getattr(task, "id", None) == handler.id:
+            task = renewed(task)  # an error handler runs for each failed attempt, and Huey hands over the same one
         return self._gather(task, jobs)
 
     def add_schedule(self, task: Task) -> None:

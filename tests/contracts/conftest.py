@@ -6,6 +6,7 @@ hold in its hand.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,8 @@ def make_huey(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., 
 
     yield make
     for huey in made:
+        if huey._alone is not None:
+            huey._alone.close()
         huey.storage.close()
 
 
@@ -93,6 +96,20 @@ def clock() -> Iterator[Clock]:
     held = Clock()
     engine_clock.set_source(held)
     yield held
+    engine_clock.set_source(None)
+
+
+@pytest.fixture
+def later() -> Iterator[Callable[[float], None]]:
+    """Moves the engine's clock, which goes on from there: Huey itself looks at the real one."""
+    ahead_s = 0.0
+
+    def advance(seconds: float) -> None:
+        nonlocal ahead_s
+        ahead_s += seconds
+
+    engine_clock.set_source(lambda: time.time() + ahead_s)
+    yield advance
     engine_clock.set_source(None)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from huey.api import Task
 from huey.registry import Message
 
 from engine import clock
+from engine.crew import register
+from engine.desk import Desk
 from engine.durable import DurableHuey
 from engine.job_storage import Dead, JobStorage, Registration, StoredJob, Turn
-from engine.jobs import DONE, ENDED, ChordPart, Claim, NewJob, Settlement
+from engine.jobs import DONE, ChordPart, Claim, NewJob, Settlement
 from engine.tag_writer import to_json
 
 TASK = "shop.order"
@@ -170,10 +173,28 @@ def run_all(huey: DurableHuey, most: int = 100) -> list[Any]:
     return values
 
 
-def define(huey: DurableHuey, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Huey's decorator; reads better than huey.task where a test passes options on."""
-    return huey.task(**options)
+@contextmanager
+def crew(huey: DurableHuey, threads: int = 2) -> Iterator[Desk]:
+    """Worker threads at a desk, as a consumer has them."""
+    life = register(huey.storage, "crew", threads, "thread", ("*",), ())
+    desk = huey.desk = Desk(huey.storage, life, ("*",))
 
+    def work() -> None:
+        while not desk._stopping:
+            task = huey.dequeue()
+            if task is not None:
+                huey.execute(task)
 
-def is_over(huey: DurableHuey, task: Task) -> bool:
-    return state(huey.storage, task.id) in ENDED
+    workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    try:
+        yield desk
+    finally:
+        desk.stop()
+        for worker in workers:
+            worker.join(SOON_S)
+        desk.drain(time.monotonic() + SOON_S)
+        huey.desk = None
+        huey.storage.unregister(life.n)
+        life.close()
