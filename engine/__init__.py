@@ -11,29 +11,34 @@ Importing this reads config.ini and the environment, and touches nothing else: n
 
 from __future__ import annotations
 
-from huey import crontab
-
 from config import Settings, load
 from engine import errors, loading
 from engine.durable import DurableHuey
 from engine.inside import Discard, Retry, canceled, current_job, progress
+from engine.policy import exponential, sidekiq_backoff
 from engine.redact import Redactor
 from engine.serializer import make_serializer, register_type
 from engine.storage import make_storage
+from engine.timetable import at, cron, crontab, every
 
 __all__ = [
     "Discard",
     "Retry",
+    "at",
     "build",
     "canceled",
+    "cron",
     "crontab",
     "current_job",
     "errors",
+    "exponential",
+    "every",
     "huey",
     "load_tasks",
     "progress",
     "register_type",
     "settings",
+    "sidekiq_backoff",
 ]
 
 

@@ -71,6 +71,11 @@ class DurableHuey(DeferringHuey):
         storage.compose = self.composer
         return storage
 
+    def periodic_task(self, validate_datetime: Any, retries: int | None = None, **options: Any) -> Any:
+        """Huey's decorator; it takes a timetable (cron, every, at, crontab) as well as a function of a minute."""
+        chosen = self.settings.tasks.retries if retries is None else retries
+        return super().periodic_task(validate_datetime, retries=chosen, timetable=validate_datetime, **options)
+
     def create_consumer(self, **options: Any) -> DurableConsumer:
         chosen = consumer_options(self.settings, options)
         logs.tame_huey(logfile=flag_given("logfile"), verbose=flag_given("verbose"))

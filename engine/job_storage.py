@@ -18,6 +18,7 @@ from huey.storage import BaseStorage
 
 from engine.events import Event
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from engine.ledger import Ledger
 from engine.liveness import Slot
 
 
@@ -141,6 +142,7 @@ class JobStorage(BaseStorage):
     blocking = True
     priority = True
     backend = ""
+    ledger: Ledger  # schedules and their slots, set by the subclass
     data: KeyValue  # Huey's key/value store, set by the subclass
     holder: int | None = None  # the worker that this process is, to which the locks it takes belong
     compose: Any = None  # makes stored bytes and shown values; set by DurableHuey, which knows the serializer

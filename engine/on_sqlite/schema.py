@@ -70,6 +70,10 @@ DDL = (
         pid integer not null, started_at real not null, threads integer not null, kind text not null,
         queues text not null, tasks text not null, quiet integer not null default 0,
         stop integer not null default 0)""",
+    """create table schedules (name text primary key, source text not null, spec text not null,
+        paused integer not null default 0, last real not null, since real not null) without rowid""",
+    """create table slots (schedule text not null, at real not null, outcome text not null, job_id text, reason text,
+        noted_at real not null, primary key (schedule, at)) without rowid""",
     # Huey's own key/value store: results under ids that are no job, and what users put there
     "create table kv (key text primary key, value blob not null, expires_at real) without rowid",
     # revocations: 'r:<job id>' and 'rt:<task>'

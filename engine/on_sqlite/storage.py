@@ -22,6 +22,7 @@ from engine.on_sqlite import (
     housekeeping,
     keyvalue,
     looking,
+    slots,
     turning,
     verbs,
 )
@@ -42,6 +43,7 @@ class SqliteStorage(JobStorage):
         self.db = Database(path, durable, busy_s)
         self.folder = Path(f"{self.db.path}-workers")
         self.data = keyvalue.KeyValue(self.db)
+        self.ledger = slots.SqliteLedger(self.db, self.wake)
         self.result_ttl_s, self.failed_ttl_s = result_ttl_s, failed_ttl_s
         self.crew = crew.Crew(self.db, self.folder)
         self._ringer = bells.Ringer(self.folder)
