@@ -35,6 +35,7 @@ from engine.jobs import (
     TaskInfo,
     WorkerInfo,
 )
+from engine.timetables import Timetables
 
 LIST_MAX = 500
 
@@ -46,6 +47,7 @@ class Control:
         self.huey = huey
         self.storage = huey.storage
         self.known = tasks_known.KnownTasks(huey)
+        self.schedules = Timetables(huey, self.known)
 
     # defer and look up
 

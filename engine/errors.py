@@ -71,6 +71,16 @@ class UnknownWorker(BadRequest):
         super().__init__(f"no worker has the id {worker_id[:100]!r}")
 
 
+class UnknownSchedule(BadRequest):
+    """No schedule has this name."""
+
+    def __init__(self, name: str, known: Sequence[str]):
+        self.name = name
+        self.nearest = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
+        super().__init__(f"no schedule is named {name[:200]!r}{hint}")
+
+
 class Conflict(DeweyError):
     """The state of a job (or a key) does not allow what was asked; nothing was changed."""
 
@@ -105,6 +115,20 @@ class KeyReused(Conflict):
     def __init__(self, key: str):
         self.key = key
         super().__init__(f"the Idempotency-Key {key[:100]!r} was used with another request within 24 hours")
+
+
+class ScheduleExists(Conflict):
+    """The name of a schedule is taken."""
+
+    def __init__(self, name: str):
+        super().__init__(f"a schedule named {name!r} exists: change it, or choose another name")
+
+
+class ScheduleOfCode(Conflict):
+    """A schedule of the code can be paused and run, and nothing else."""
+
+    def __init__(self, name: str, verb: str):
+        super().__init__(f"schedule {name!r} is written in the code and cannot be {verb} here: edit its decorator")
 
 
 class TooManyPending(DeweyError):

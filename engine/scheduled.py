@@ -61,11 +61,12 @@ class Scheduled:
             return instant + float(first_in)
         return self.timetable.after(instant, str(self.huey.settings.schedule.timezone))
 
-    def new_job(self, at: float) -> NewJob:
-        """The job of one slot; its id is the slot's, so that it can exist only once."""
+    def new_job(self, at: float, by_hand: bool = False) -> NewJob:
+        """The job of one slot; its id is the slot's, so that it can exist only once, unless a person asked for it."""
         assert self.task is not None
         name = self.row.name if len(self.row.name) < 80 else uuid.uuid5(uuid.NAMESPACE_OID, self.row.name).hex
-        task = self.task(self.args, dict(self.kwargs or {}), id=f"{name}@{at:.0f}")
+        once_more = f"-{uuid.uuid4().hex[:8]}" if by_hand else ""
+        task = self.task(self.args, dict(self.kwargs or {}), id=f"{name}@{at:.0f}{once_more}")
         job: NewJob = self.huey.new_job(task)
         return job._replace(context=json.dumps({"schedule": self.row.name, "slot": at}))
 
