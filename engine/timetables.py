@@ -124,9 +124,8 @@ class Timetables:
             raise errors.UnknownTask(name, [self._known.full(cls) for cls in self._known.all()])
         now = clock.now()
         slot_at = now if at is None else at
-        if at is not None and not any(
-            s.at == at and s.outcome == "missed" for s, _ in self._ledger.slots_of(name, 500)
-        ):
+        missed = {slot.at for slot, _ in self._ledger.slots_of(name, 500) if slot.outcome == "missed"}
+        if at is not None and at not in missed:
             raise errors.BadRequest(f"schedule {name} has no missed slot at {at:g}: nothing was run")
         job = item.new_job(slot_at, by_hand=True)
         self._ledger.run_now(SlotRow(name, slot_at, "deferred", job.id, "run by hand", now), job)
