@@ -173,7 +173,8 @@ class Timetables:
         ran = [slot.at for slot in slots if slot.job_id]
         return Schedule(
             name=row.name, task=self._known.short(qualname), source=row.source,
-            expression=item.timetable.text if item.timetable else "", words=item.timetable.words if item.timetable else "",
+            expression=item.timetable.text if item.timetable else "", 
+            words=item.timetable.words if item.timetable else "",
             tz=item.tz, catch_up=item.catch_up, overlap=item.overlap, paused=row.paused, known=item.task is not None,
             last_at=ran[0] if ran else None, next_at=next_slots(item), slots=slots, args=args, kwargs=kwargs,
         )  # fmt: skip
