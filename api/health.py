@@ -20,17 +20,19 @@ RETRY_AFTER = {"Retry-After": "5"}
 class Health:
     """The endpoints /healthz and /readyz."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, control: Control, books: Any = None) -> None:
+        self._control, self._books = control, books
 
     def alive(self, environ: Mapping[str, Any], token: None) -> bytes:
         return say(200, {"status": "ok"})
 
     def ready(self, environ: Mapping[str, Any], token: None) -> bytes:
         health = self._control.health()
-        warnings = list(health.warnings)
-        if not health.ok:
-            problems = list(health.problems)
+        problems, warnings = list(health.problems), list(health.warnings)
+        if self._books is not None:
+            books = self._books.health()
+            problems, warnings = [*problems, *books.problems], [*warnings, *books.warnings]
+        if problems or not health.ok:
             detail = "; ".join(problems) or "the service is not ready"
             raise Refusal("not-ready", detail, headers=RETRY_AFTER, problems=problems, warnings=warnings)
         return say(200, {"status": "ready", "warnings": warnings})

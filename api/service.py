@@ -91,7 +91,7 @@ def make_api(control: Control, access: Access, settings: Settings, books: Any = 
         Tasks(control, views, trail),
         Queues(control, views, trail),
         Workers(control, views, trail),
-        Health(control),
+        Health(control, books),
         Metrics(control, Turnstile(settings.auth.metrics_token)),
         openapi,
     )
