@@ -23,6 +23,7 @@ from engine.job_storage import JobStorage
 from engine.jobs import DEFAULT_QUEUE, ONCE, RETRYING, ChordPart, NewJob, Settlement
 
 EPOCH = datetime.datetime(1970, 1, 1)
+Row = tuple[Task, NewJob]  # a call and the row that it becomes
 
 
 class Here(threading.local):
@@ -31,7 +32,7 @@ class Here(threading.local):
     settlement: Settlement | None = None
     task: Task | None = None
     job_id: str | None = None
-    gathering: list[NewJob] | None = None
+    gathering: list[Row] | None = None
 
 
 def epoch(moment: datetime.datetime) -> float:
@@ -78,26 +79,29 @@ class DeferringHuey(Huey):
 
     def defer(self, tasks: Sequence[Any]) -> list[Any]:
         """Defer several in one transaction, all or none; their result handles."""
-        jobs: list[NewJob] = []
-        handles = [self._gather(task, jobs) for task in tasks]
-        for task in tasks:
-            if isinstance(task, Task):
-                self._emit(signals.SIGNAL_SCHEDULED if task.eta else signals.SIGNAL_ENQUEUED, task)
-        self.storage.accept(jobs, None, self.settings.tasks.max_pending)
+        rows: list[Row] = []
+        handles = [self._gather(task, rows) for task in tasks]
+        accepted = self.storage.accept([job for _, job in rows], None, self.settings.tasks.max_pending).accepted
+        # Huey signals before it writes, also when the write fails: here only what was stored is heard of.
+        self._announce([row for row, answer in zip(rows, accepted, strict=True) if answer.fresh])
         return handles
 
-    def _gather(self, item: Any, jobs: list[NewJob]) -> Any:
+    def _announce(self, rows: Sequence[Row]) -> None:
+        for task, _ in rows:
+            self._emit(signals.SIGNAL_SCHEDULED if task.eta else signals.SIGNAL_ENQUEUED, task)
+
+    def _gather(self, item: Any, rows: list[Row]) -> Any:
         """Turn a task, group or chord into rows; answers the handle that Huey's caller expects."""
         if isinstance(item, group):
-            return ResultGroup([self._gather(task, jobs) for task in item.tasks])
+            return ResultGroup([self._gather(task, rows) for task in item.tasks])
         if isinstance(item, chord):
             # Huey enqueues the members one by one: gather them, so that a chord is stored whole or not at all.
-            outer, self._here.gathering = self._here.gathering, jobs
+            outer, self._here.gathering = self._here.gathering, rows
             try:
                 return self._enqueue_chord(item)
             finally:
                 self._here.gathering = outer
-        jobs.append(self.new_job(item))
+        rows.append((item, self.new_job(item)))
         handles = self._pipeline_results(item)
         return ResultGroup(handles) if len(handles) > 1 else handles[0]
 
@@ -132,13 +136,16 @@ class DeferringHuey(Huey):
     def _collect(self, settlement: Settlement, task: Any) -> Any:
         if task is self._here.task:  # Huey's retry without a delay
             self._will_retry(settlement, task, clock.now())
+            self._emit(signals.SIGNAL_ENQUEUED, task)
             return None
-        jobs: list[NewJob] = [] if settlement.next_jobs is None else settlement.next_jobs
-        settlement.next_jobs = jobs
         handler = getattr(self._here.task, "on_error", None)
         if settlement.claim.attempt and handler is not None and getattr(task, "id", None) == handler.id:
             task = renewed(task)  # an error handler runs for each failed attempt, and Huey hands over the same one
-        return self._gather(task, jobs)
+        rows: list[Row] = []
+        handle = self._gather(task, rows)
+        settlement.next_jobs = [*(settlement.next_jobs or ()), *(job for _, job in rows)]
+        self._announce(rows)
+        return handle
 
     def add_schedule(self, task: Task) -> None:
         settlement = self._here.settlement

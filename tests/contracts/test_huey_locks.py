@@ -1,0 +1,183 @@
+"""Locks and rate limits as Huey documents them; but a held lock is waited for."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from huey.exceptions import RateLimitExceeded, TaskException, TaskLockedException
+
+from tests.contracts.rig import SOON_S, crew, look, run_all, run_next, state
+
+
+def test_a_lock_is_held_by_one_at_a_time(huey):
+    with huey.lock_task("db"):
+        assert huey.is_locked("db")
+        assert not huey.is_locked("other")
+        with pytest.raises(TaskLockedException, match="db"), huey.lock_task("db"):
+            pytest.fail("two held the lock")
+    assert not huey.is_locked("db")
+
+
+def test_a_lock_is_free_after_an_error(huey):
+    with pytest.raises(ValueError, match="x"), huey.lock_task("db"):
+        raise ValueError("x")
+    assert not huey.is_locked("db")
+
+
+def test_a_task_whose_lock_is_held_waits_without_spending_a_retry(huey, later):
+    """Unlike Huey's, which would fail it, or spend a retry."""
+
+    @huey.task()
+    @huey.lock_task("db")
+    def backup():
+        return "done"
+
+    lock = huey.lock_task("db")
+    lock.acquire()
+    result = backup()
+    for _ in range(3):
+        assert run_next(huey) is None
+        assert look(huey.storage, result.id).place == "due"
+        later(10)
+    lock.release()
+    assert (run_next(huey), result.get()) == ("done", "done")
+    assert (look(huey.storage, result.id).attempt, huey.is_locked("db")) == (1, False)
+
+
+def test_a_lock_may_be_taken_inside_a_body(huey, later):
+    @huey.task()
+    def backup():
+        with huey.lock_task("db"):
+            return huey.is_locked("db")
+
+    with huey.lock_task("db"):
+        backup()
+        assert run_all(huey) == [None]
+    later(10)
+    assert run_all(huey) == [True]
+
+
+def test_a_lock_with_a_time_to_live_frees_itself(huey, later):
+    """Unlike Huey's on SQLite, which has no such locks."""
+    huey.lock_task("db", ttl=60).acquire()
+    later(59)
+    assert huey.is_locked("db")
+    later(2)
+    assert not huey.is_locked("db")
+    with huey.lock_task("db"):
+        pass
+
+
+def test_locks_can_be_flushed(huey):
+    huey.lock_task("a").acquire()
+    huey.lock_task("b").acquire()
+    huey.lock_task("c")
+    assert huey.flush_locks() == {"a", "b"}
+    assert (huey.is_locked("a"), huey.flush_locks()) == (False, set())
+
+
+def test_locks_that_this_process_never_named_can_be_flushed_by_name(huey, make_huey):
+    make_huey().lock_task("theirs").acquire()
+    assert huey.flush_locks() == set()
+    assert huey.flush_locks("theirs") == {"theirs"}
+    assert not huey.is_locked("theirs")
+
+
+def test_a_lock_can_be_cleared(huey):
+    lock = huey.lock_task("db")
+    lock.acquire()
+    assert lock.clear()
+    assert not lock.is_locked()
+
+
+def test_threads_that_contend_for_a_lock_never_overlap_and_all_finish(huey):
+    inside, most = [0], [0]
+    guard = threading.Lock()
+
+    @huey.task()
+    @huey.lock_task("db")
+    def critical(n):
+        with guard:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.002)
+        with guard:
+            inside[0] -= 1
+        return n
+
+    results = critical.map(range(8))
+    with crew(huey, threads=3):
+        assert results.get(blocking=True, timeout=3 * SOON_S) == list(range(8))
+    assert most == [1]
+
+
+# rate limits
+
+
+@pytest.fixture
+def at_start_of_window(monkeypatch):
+    """Huey's windows begin at multiples of their length of the real clock: hold that clock in one."""
+    now = [1_000_000.0]
+    monkeypatch.setattr("huey.api.time.time", lambda: now[0])
+    return now
+
+
+def test_a_rate_limit_lets_so_many_through(huey, at_start_of_window):
+    limit = huey.rate_limit("api", 2, per=10)
+    limit.acquire()
+    limit.acquire()
+    with pytest.raises(RateLimitExceeded) as caught:
+        limit.acquire()
+    assert (caught.value.key, caught.value.delay, caught.value.retry) == ("api", 10.0, True)
+    assert limit.current_usage() == 3
+    at_start_of_window[0] += 10
+    limit.acquire()
+    assert limit.current_usage() == 1
+
+
+def test_a_rate_limit_can_be_reset(huey, at_start_of_window):
+    limit = huey.rate_limit("api", 1, per=10)
+    limit.acquire()
+    limit.reset()
+    limit.acquire()
+
+
+def test_a_rate_limited_task_runs_later_without_spending_a_retry(huey, later):
+    @huey.task()
+    @huey.rate_limit("api", 1, per=3600)
+    def call(n):
+        return n
+
+    first, second = call(1), call(2)
+    assert run_all(huey) == [1, None]
+    assert (state(huey.storage, first.id), state(huey.storage, second.id)) == ("done", "retrying")
+    huey.rate_limit("api", 1, per=3600).reset()
+    later(3601)
+    assert (run_all(huey), second.get()) == ([2], 2)
+
+
+def test_a_rate_limited_task_may_give_up(huey):
+    @huey.task()
+    @huey.rate_limit("api", 1, per=3600, retry=False)
+    def call(n):
+        return n
+
+    call(1)
+    second = call(2)
+    run_all(huey)
+    with pytest.raises(TaskException, match="RateLimitExceeded"):
+        second.get()
+
+
+def test_a_rate_limited_task_waits_for_its_own_delay_when_it_has_one(huey, later):
+    @huey.task(retry_delay=60)
+    @huey.rate_limit("api", 1, per=3600)
+    def call(n):
+        return n
+
+    call(1)
+    second = call(2)
+    run_all(huey)
+    assert look(huey.storage, second.id).eta == pytest.approx(time.time() + 60, abs=5)
