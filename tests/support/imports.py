@@ -43,7 +43,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "service": ("config", "waitress"),
     "app": ("config", "engine", "tasks", "recipes", "monitor", "api", "service", ANY_LIBRARY),
     "consumer": ("config", "engine", "tasks"),
-    "manage": ("config", "engine", "monitor.records", "monitor.access", "tasks"),
+    "operations": ("config", "engine", "monitor.records", "monitor.access", "recipes", "tasks"),
+    "manage": ("config", "engine", "monitor.records", "monitor.access", "operations", "tasks"),
 }
 
 # Files that stand beside the one that gives the room its name.

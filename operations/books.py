@@ -1,0 +1,25 @@
+"""The books by hand: record without a web process, and prune."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+
+from operations.office import Office
+
+
+def record(office: Office, options: argparse.Namespace) -> None:
+    """Write the books, until stopped, where no web process does."""
+    stop = threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stop.set())
+    print("recording; Ctrl-C ends it", flush=True)
+    office.books.recorder(office.control.storage, office.control.workers).run(stop)
+
+
+def prune(office: Office, options: argparse.Namespace) -> None:
+    """Remove now what the retention of [monitor] would remove later."""
+    done = office.books.prune()
+    office.audit("prune", "books", done.jobs)
+    print(f"removed {done.jobs} jobs, {done.figures} rows of figures, {done.groups} error groups")

@@ -1,0 +1,89 @@
+"""Backup and restore of all databases of the service.
+
+The queue is copied before the books: what happened in between is in both, and recording it twice changes nothing; in
+the other order it could be in neither.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from config import sqlite_path
+from engine.errors import StorageUnavailable
+from operations.office import Office, Refused
+from recipes import Refused as RecipeRefused
+from recipes import Unavailable, sqlite_backup
+
+
+def databases(settings: Any) -> dict[str, Path]:
+    """The service's SQLite files by role, in the order in which they are copied."""
+    found = {"monitor": sqlite_path(settings.monitor.database), "access": sqlite_path(settings.auth.database)}
+    if settings.storage.backend == "sqlite":
+        return {"queue": Path(settings.storage.path), **found}
+    return found
+
+
+def backup(office: Office, options: argparse.Namespace) -> None:
+    """Copy all databases into a folder, consistently, while the service runs."""
+    folder = Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for role, source in databases(office.settings).items():
+        if not source.exists():
+            print(f"{role}: there is none yet")
+            continue
+        try:
+            done = sqlite_backup.copy(source, folder / f"{role}.db", progress=lambda *_: None)
+        except (RecipeRefused, Unavailable) as exc:
+            raise Refused(f"the backup of {role} failed: {exc}") from None
+        print(f"{role}: {done['bytes']} bytes to {folder / f'{role}.db'}")
+    if office.settings.storage.backend == "redis":
+        print("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
+    office.audit("backup", str(folder))
+
+
+def restore(office: Office, options: argparse.Namespace) -> None:
+    """Put back what `backup` made; the service must be stopped. What stood there is kept beside it as *.before."""
+    folder = Path(options.folder)
+    settings = office.settings
+    found = {role: folder / f"{role}.db" for role in databases(settings) if (folder / f"{role}.db").exists()}
+    if not found:
+        raise Refused(f"{folder} holds no backup (queue.db, monitor.db, access.db): name a folder that `backup` filled")
+    refuse_while_running(office)
+    for role, copy in found.items():
+        target = databases(settings)[role]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = target.with_name(f"{target.name}.restored")
+        shutil.copyfile(copy, fresh)
+        os.chmod(fresh, 0o600)
+        for suffix in ("", "-wal", "-shm"):
+            old = Path(f"{target}{suffix}")
+            if old.exists():
+                os.replace(old, Path(f"{target}.before{suffix}"))
+        os.replace(fresh, target)
+        print(f"{role}: restored to {target}")
+    office.audit("restore", str(folder))
+
+
+def refuse_while_running(office: Office) -> None:
+    """A database must not be replaced under a running process."""
+    path = Path(office.settings.storage.path)
+    folder = path.parent if office.settings.storage.backend == "sqlite" else office.settings.root / "data"
+    running, held = [], False
+    with contextlib.suppress(StorageUnavailable):  # a queue that is broken is why somebody restores
+        running = [w for w in office.huey.storage.worker_infos() if w.alive] if path.exists() else []
+    lock = folder / "app.lock"
+    if lock.exists():
+        with open(lock, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                held = True
+    office.huey.storage.close()
+    if running or held:
+        raise Refused("the service is running: stop it (and every consumer) before a restore")

@@ -1,0 +1,55 @@
+"""Jobs and tasks: defer, retry, cancel, pause, resume."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import Any
+
+from operations.office import Office, Refused
+
+
+def value_of(text: str) -> Any:
+    """An argument as JSON where it is JSON, else as the text that it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def enqueue(office: Office, options: argparse.Namespace) -> int:
+    """Defer one job: `enqueue add 1 2`, `enqueue send_email to=bob@example.org subject=Hi`."""
+    from engine.jobs import JobRequest
+
+    names = {p.name for p in office.control.task(options.task).parameters}
+    args, kwargs = [], {}
+    for text in options.args:
+        name, sign, value = text.partition("=")
+        if sign and name in names:
+            kwargs[name] = value_of(value)
+        else:
+            args.append(value_of(text))
+    request = JobRequest(options.task, args, kwargs, delay_s=options.delay)
+    job = office.control.defer([request]).jobs[0]
+    office.audit("enqueue", job.id, detail=job.task)
+    print(job.id)
+    if not options.wait:
+        return 0
+    while job.finished_at is None:
+        job = office.control.wait(job.id, 30)
+    if job.error:
+        raise Refused(f"job {job.id} {job.state}: {job.error.type}: {job.error.message}")
+    print(json.dumps(job.result))
+    return 0 if job.state == "done" else 1
+
+
+def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
+    """A command that is one verb of the engine on one target."""
+
+    def run(office: Office, options: argparse.Namespace) -> None:
+        getattr(office.control, name)(options.target)
+        office.audit(name.replace("_", " "), options.target)
+        print(f"{done} {options.target}")
+
+    return run

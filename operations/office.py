@@ -1,0 +1,68 @@
+"""The office: what the commands work with, made when it is first needed, and the one error that they raise."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+AUDIT_SOURCE = "operator"
+
+
+class Refused(Exception):
+    """One sentence: what was expected, what was found, what to do."""
+
+
+class Office:
+    """What the commands work with, made when it is first needed."""
+
+    def __init__(self) -> None:
+        from engine import huey, settings
+
+        self.huey, self.settings = huey, settings
+        self._access: Any = None
+        self._control: Any = None
+        self._books: Any = None
+
+    @property
+    def control(self) -> Any:
+        """The engine's verbs, with the task modules loaded."""
+        if self._control is None:
+            from engine import load_tasks
+            from engine.control import Control
+
+            load_tasks()
+            self._control = Control(self.huey)
+        return self._control
+
+    @property
+    def access(self) -> Any:
+        """Accounts, tokens and the audit."""
+        if self._access is None:
+            from monitor.access import Access
+
+            auth = self.settings.auth
+            self._access = Access(auth.database, auth.session_hours, auth.login_attempts)
+            self._access.prepare()
+        return self._access
+
+    @property
+    def books(self) -> Any:
+        """What happened."""
+        if self._books is None:
+            from monitor.records import Books
+
+            self._books = Books(self.settings.monitor.database, self.settings.monitor)
+            self._books.prepare()
+        return self._books
+
+    def audit(self, action: str, target: str, count: int = 1, detail: str = "") -> None:
+        """Write down who did what."""
+        self.access.audit.record(operator_name(), AUDIT_SOURCE, "", action, target, count, detail)
+
+
+def operator_name() -> str:
+    """The name of the person at the terminal, as the system knows it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,42 @@
+"""Looking: would a start succeed, and how does the service fare?"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from operations.office import Office, Refused
+
+
+def check(office: Office, options: argparse.Namespace) -> int:
+    """Settings, task files, storage and accounts: would a start succeed?"""
+    tasks = office.control.tasks()
+    warnings = office.huey.storage.prepare()
+    office.access.accounts.list()
+    print(f"settings  {office.settings.source}")
+    print(f"storage   {office.settings.storage.backend}, usable")
+    print(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
+    for warning in warnings:
+        print(f"warning   {warning}")
+    return 0
+
+
+def status(office: Office, options: argparse.Namespace) -> int:
+    """One screen for a person; exit status 1 when the service is not ready."""
+    health, counts = office.control.health(), office.control.counts()
+    print("ready" if health.ok else "NOT READY: " + "; ".join(health.problems))
+    for warning in health.warnings:
+        print(f"warning: {warning}")
+    age = "" if counts.oldest_queued_at is None else f" (oldest {time.time() - counts.oldest_queued_at:.0f} s)"
+    print(f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
+          f"scheduled {counts.scheduled}, parked {counts.parked}")  # fmt: skip
+    for worker in office.control.workers():
+        state = "alive" if worker.alive else "dead"
+        doing = ", ".join(job.task for job in worker.running) or "idle"
+        print(
+            f"worker {worker.id}: {worker.host} pid {worker.pid}, "
+            f"{worker.workers} x {worker.worker_type}, {state}, {doing}"
+        )
+    if not health.ok:
+        raise Refused("the service is not ready: " + "; ".join(health.problems))
+    return 0
