@@ -90,6 +90,8 @@ class Claim(NamedTuple):
     chord: str | None
     context: str | None
     payload: bytes
+    failures: int = 0  # failed attempts since it was deferred, or retried by hand
+    failed_at: float | None = None  # the first of them
 
 
 class ChordPart(NamedTuple):
@@ -106,8 +108,8 @@ class Settlement:
     """What the finishing transaction of one claim writes, all or nothing, if the claim still stands."""
 
     __slots__ = (
-        "chord_part", "claim", "detail", "eta", "finished_at", "logs", "next_jobs", "others", "outcome", "reason",
-        "result", "retries", "retry_delay_s", "started_at",
+        "chord_part", "claim", "detail", "discarded", "eta", "failed_at", "failures", "finished_at", "logs",
+        "next_jobs", "others", "outcome", "reason", "result", "retries", "retry_delay_s", "started_at", "why",
     )  # fmt: skip
 
     def __init__(self, claim: Claim) -> None:
@@ -117,6 +119,9 @@ class Settlement:
         self.eta: float | None = None  # when to run again, for RETRYING
         self.retries = claim.retries
         self.retry_delay_s = claim.retry_delay_s
+        self.failures, self.failed_at = claim.failures, claim.failed_at
+        self.discarded = False
+        self.why: str | None = None  # no retry, though some were left
         self.started_at: float | None = None
         self.finished_at: float | None = None
         self.next_jobs: list[NewJob] | None = None

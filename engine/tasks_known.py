@@ -10,7 +10,7 @@ from huey.api import PeriodicTask, Task
 from engine import errors
 from engine.jobs import TaskInfo
 from engine.signature import Signature
-from engine.wrapper import OPTIONS
+from engine.task_options import OPTIONS
 
 HUEYS_OPTIONS = ("retries", "retry_delay", "retry_backoff", "priority", "expires", "timeout")
 
@@ -79,4 +79,6 @@ class KnownTasks:
 
 def plain(value: Any) -> Any:
     """An option as text or number."""
+    if isinstance(value, tuple):
+        return [plain(each) for each in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else getattr(value, "__name__", repr(value))

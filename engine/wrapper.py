@@ -10,6 +10,8 @@ from huey.api import Task, TaskWrapper
 
 from engine import task_options
 from engine.policy import policy_of
+from engine.task_options import HUEYS
+
 
 class DurableTaskWrapper(TaskWrapper):
     """A decorated function."""
@@ -21,7 +23,7 @@ class DurableTaskWrapper(TaskWrapper):
         policy = policy_of(settings)
         # A plain function as a class attribute would become a method; Huey's own validate_datetime wants to.
         settings = {
-            key: staticmethod(value) if isinstance(value, types.FunctionType) and key not in task_options.HUEYS else value
+            key: staticmethod(value) if isinstance(value, types.FunctionType) and key not in HUEYS else value
             for key, value in settings.items()
         }
         cls = super().create_task(func, context, name, **settings)
@@ -35,4 +37,3 @@ class DurableTaskWrapper(TaskWrapper):
         cls.function = staticmethod(func)
         cls.policy = policy
         return cls
-

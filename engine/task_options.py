@@ -1,0 +1,74 @@
+"""The options that a task may have beyond Huey's: their names, their checks, and what they come to.
+
+An option that nobody would read, or that makes no sense, stops the import of the task file with one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any
+
+from engine import errors
+
+HUEYS = frozenset(
+    {
+        "default_retries", "default_retry_delay", "default_retry_backoff", "default_priority", "default_expires",
+        "default_timeout", "validate_datetime",
+    }
+)  # fmt: skip
+INTERNAL = frozenset({"timetable"})  # what the decorators hand on by themselves: engine.schedule reads it
+SEVERAL = frozenset({"retry_on", "discard_on"})
+Check = Callable[[Any], bool]
+
+
+def is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 64 and value.isprintable() and value not in ("*",)
+
+
+def is_seconds(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e10
+
+
+def is_errors(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(e, type) and issubclass(e, BaseException) for e in value)
+
+
+# name: (what is expected, whether a value is that)
+OPTIONS: dict[str, tuple[str, Check]] = {
+    "queue": ("the name of the queue that its jobs wait in", is_name),
+    "on_crash": ("'retry' or 'fail'", lambda value: value in ("retry", "fail")),
+    "backoff": ("a callable (attempt, error) -> seconds, such as exponential()", callable),
+    "retry_on": ("a tuple of exception classes", is_errors),
+    "discard_on": ("a tuple of exception classes", is_errors),
+    "retry_for": ("seconds", is_seconds),
+    "timetable": ("cron(), every(), at(), crontab() or a function of a minute", callable),
+}
+
+
+def read(task: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options as the engine takes them. Raises Misconfigured for one that nobody reads, with the likely spelling,
+    and for a value that makes no sense."""
+    settings = {name: several(value) if name in SEVERAL else value for name, value in given.items()}
+    for name, value in settings.items():
+        if name in HUEYS or name in INTERNAL:
+            continue
+        if name not in OPTIONS:
+            near = get_close_matches(name, OPTIONS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise errors.Misconfigured(f"task {task}: there is no option {name!r}{hint}")
+        expected, fits = OPTIONS[name]
+        if not fits(value):
+            raise errors.Misconfigured(f"task {task}: {name} is {expected}, not {value!r}")
+    both = set(settings.get("retry_on", ())) & set(settings.get("discard_on", ()))
+    if both:
+        named = ", ".join(sorted(each.__name__ for each in both))
+        raise errors.Misconfigured(f"task {task}: {named} cannot be in both retry_on and discard_on")
+    return settings
+
+
+def several(value: Any) -> Any:
+    """One exception class, or a list of them, as the tuple that is meant."""
+    if isinstance(value, list):
+        return tuple(value)
+    return (value,) if isinstance(value, type) else value
