@@ -22,7 +22,7 @@ from api.views import Views
 from api.waiting import MAX_WAIT_S, WaitingRoom
 from engine.control import Control
 from engine.errors import UnknownJob
-from engine.jobs import STATES, Deferral, Idempotency, Job
+from engine.jobs import ENDED, STATES, Deferral, Idempotency, Job
 from monitor.access import Token
 
 _VISIBLE = re.compile(r"[!-~]{1,255}")
@@ -53,6 +53,7 @@ KEY = Parameter(
     {"type": "string", "pattern": "^[!-~]{1,255}$"},
     str,
 )
+LIVE = frozenset(STATES) - ENDED  # asked of the engine: the books learn of a start only when it has ended
 REPLAYED = {"Idempotency-Replayed": "true when an earlier request with this key was answered"}
 LOCATION = {"Location": "the address of the job"}
 
@@ -102,8 +103,21 @@ class Jobs:
         return say(200, self._views.job(job), headers=None if waited else {"Retry-After": "1"})
 
     def page(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        page = (self._books or self._control).jobs(**read_query(environ, LIST))
-        return say(200, {"jobs": [self._views.job(job) for job in page.jobs], "next": page.next})
+        query = read_query(environ, LIST)
+        if self._books is None or query.get("state") in LIVE:
+            page = self._control.jobs(**query)
+        else:
+            page = self._books.jobs(**query)
+        return say(200, {"jobs": [self._views.job(self._as_it_is(job)) for job in page.jobs], "next": page.next})
+
+    def _as_it_is(self, job: Job) -> Job:
+        """What has not ended in the books may have gone on since."""
+        if self._books is None or job.state in ENDED:
+            return job
+        try:
+            return self._control.job(job.id)
+        except UnknownJob:
+            return job
 
     def cancel(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         job = self._control.cancel(id)

@@ -17,6 +17,7 @@ from api.body import BodyReader
 from api.endpoint import Endpoint
 from api.gate import Gate, Turnstile
 from api.health import Health
+from api.history import History
 from api.jobs import Jobs
 from api.metrics import Metrics
 from api.openapi import OpenApi
@@ -94,6 +95,7 @@ def make_api(control: Control, access: Access, settings: Settings, books: Any = 
         Health(control, books),
         Metrics(control, Turnstile(settings.auth.metrics_token)),
         openapi,
+        *([History(control, books, trail)] if books is not None else []),
     )
     endpoints = [endpoint for room in rooms for endpoint in room.endpoints()]
     openapi.describe(endpoints)

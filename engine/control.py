@@ -187,6 +187,10 @@ class Control:
         self.storage.retry(job_id, payload, cls.default_retries)
         return self.job(job_id)
 
+    def forget(self, job_id: str) -> None:
+        """Remove an ended job. Raises UnknownJob, StateConflict."""
+        self.storage.forget(job_id)
+
     # tasks, queues, workers
 
     def tasks(self) -> list[TaskInfo]:

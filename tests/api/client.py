@@ -39,6 +39,9 @@ class Client:
             options["content_type"] = options.get("content_type", "application/json")
         return self.call("POST", path, **options)
 
+    def delete(self, path: str, **options: Any) -> Answer:
+        return self.call("DELETE", path, **options)
+
     def call(
         self,
         method: str,

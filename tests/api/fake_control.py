@@ -208,6 +208,13 @@ class FakeControl(Control):
             raise StateConflict(job_id, "cancel", job.state)
         return job if job.state == RUNNING else self._set(job_id, state=CANCELED, finished_at=self._clock())
 
+    def forget(self, job_id: str) -> None:
+        self._reach()
+        job = self.job(job_id)
+        if job.state not in ENDED:
+            raise StateConflict(job_id, "delete", job.state)
+        del self.all[job_id]
+
     def retry(self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> Job:
         job = self.job(job_id)
         if job.state not in ENDED and job.state != RETRYING:

@@ -1,0 +1,129 @@
+"""History over HTTP: the attempts of a job, the groups of errors, and forgetting an ended job.
+
+History is what the books hold, so these endpoints exist only where there are books. A job's ends that were not
+recorded yet are a moment behind here; GET /api/jobs/ID never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from api import schemas
+from api.answer import say
+from api.endpoint import Answer, Endpoint
+from api.query import Parameter, one_of, read_query, text_up_to, whole
+from api.trail import Trail
+from api.views import rfc3339
+from engine.control import Control
+from engine.errors import UnknownJob
+from monitor.access import Token
+from monitor.records.values import Attempt, ErrorGroup, ErrorGroups
+
+GROUP_STATES = ("open", "muted", "fixed")
+TEXT_200 = {"type": "string", "maxLength": 200}
+ERROR_QUERY = (
+    Parameter("state", "only groups in this state", {"enum": [*GROUP_STATES, ""]}, one_of(GROUP_STATES)),
+    Parameter("task", "only groups of this task, by its full name", TEXT_200, text_up_to(200)),
+    Parameter("q", "only groups whose type or message holds this", TEXT_200, text_up_to(200)),
+    Parameter(
+        "limit", "how many on a page", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, whole(1, 500)
+    ),
+    Parameter("cursor", "`next` of the page before", {"type": "string", "maxLength": 500}, text_up_to(500)),
+)
+
+
+class Books(Protocol):
+    """The part of monitor.records.Books that is shown here."""
+
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]: ...
+    def error_groups(
+        self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
+        cursor: str | None = None,
+    ) -> ErrorGroups: ...  # fmt: skip
+    def forget(self, job_id: str) -> None: ...
+
+
+class History:
+    """The endpoints of what happened."""
+
+    def __init__(self, control: Control, books: Books, trail: Trail) -> None:
+        self._control, self._books, self._trail = control, books, trail
+
+    def attempts(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
+        found = self._books.attempts(id)
+        if not found:
+            self._control.job(id)  # unknown here and there: 404
+        return say(200, {"attempts": [attempt_view(each) for each in found]})
+
+    def errors(self, environ: Mapping[str, Any], token: Token) -> bytes:
+        page = self._books.error_groups(**read_query(environ, ERROR_QUERY))
+        return say(200, {"errors": [group_view(each) for each in page.groups], "next": page.next})
+
+    def forget(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
+        """Out of the queue's storage first: what is only in the books is then only there to remove."""
+        found = False
+        for holder in (self._control, self._books):
+            try:
+                holder.forget(id)
+                found = True
+            except UnknownJob:
+                continue
+        if not found:
+            raise UnknownJob(id)
+        self._trail.record(environ, token, "delete", id)
+        return say(200, {"id": id, "deleted": True})
+
+    def endpoints(self) -> list[Endpoint]:
+        attempts = schemas.object_of(attempts=schemas.array("Attempt"))
+        errors = schemas.object_of(errors=schemas.array("ErrorGroup"), next=schemas.TEXT_OR_NULL)
+        gone = schemas.object_of(id=schemas.TEXT, deleted=schemas.YES_NO)
+        return [
+            Endpoint(
+                "GET", "/api/jobs/{id}/attempts", self.attempts, "Every execution of a job, with its traceback and log", "read",
+                {200: Answer("oldest first", attempts)}, (404,),
+            ),
+            Endpoint(
+                "GET", "/api/errors", self.errors, "Failed attempts grouped by their cause", "read",
+                {200: Answer("last seen first", errors)}, query=ERROR_QUERY,
+            ),
+            Endpoint(
+                "DELETE", "/api/jobs/{id}", self.forget, "Remove an ended job from the books", "admin",
+                {200: Answer("it is gone", gone)}, (404, 409),
+            ),
+        ]  # fmt: skip
+
+
+def attempt_view(attempt: Attempt) -> dict[str, Any]:
+    """An attempt as JSON."""
+    error = attempt.error
+    return {
+        "number": attempt.number,
+        "outcome": attempt.outcome,
+        "worker": attempt.worker,
+        "started_at": rfc3339(attempt.started_at),
+        "finished_at": rfc3339(attempt.finished_at),
+        "wait_ms": attempt.wait_ms,
+        "run_ms": attempt.run_ms,
+        "error": error and {"type": error.type, "message": error.message, "traceback": error.traceback},
+        "logs": [{"at": rfc3339(line.at), "level": line.level, "text": line.text} for line in attempt.logs],
+    }
+
+
+def group_view(group: ErrorGroup) -> dict[str, Any]:
+    """A group of errors as JSON."""
+    return {
+        "fingerprint": group.fingerprint,
+        "type": group.type,
+        "message": group.message,
+        "task": group.task,
+        "qualname": group.qualname,
+        "state": group.state,
+        "count": group.count,
+        "first_seen": rfc3339(group.first_seen),
+        "last_seen": rfc3339(group.last_seen),
+        "last_job": group.last_job_id,
+        "last_day": group.last_day,
+        "last_week": group.last_week,
+        "regressed_at": rfc3339(group.regressed_at),
+    }

@@ -1,0 +1,112 @@
+"""What happened, over HTTP: attempts, groups of errors, and forgetting an ended job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import UnknownJob
+from engine.jobs import Failure, Page
+from monitor.records.values import Attempt, Count, ErrorGroup, ErrorGroups, LogLine
+from tests.api.client import Client
+from tests.api.conftest import World, make_world
+
+ATTEMPT = Attempt(
+    number=1, outcome="failed", worker="7", started_at=1.5, finished_at=2.0, wait_ms=3.0, run_ms=500.0,
+    error=Failure("ValueError", "no", "Traceback ..."), logs=(LogLine(1.6, "INFO", "<b>hello</b>"),),
+)  # fmt: skip
+GROUP = ErrorGroup(
+    fingerprint="f1", type="ValueError", message="no", task="add", qualname="tasks.add", frames=(), state="open",
+    count=3, first_seen=1.0, last_seen=2.0, last_job_id="old", last_hour=Count(1), last_day=3, last_week=3,
+    sparkline=(0,) * 28,
+)  # fmt: skip
+
+
+class FakeBooks:
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+        self.held = {"old"}
+
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        return (ATTEMPT,) if job_id == "old" else ()
+
+    def error_groups(self, **query: Any) -> ErrorGroups:
+        self.asked = query
+        return ErrorGroups((GROUP,), "more")
+
+    def forget(self, job_id: str) -> None:
+        if job_id not in self.held:
+            raise UnknownJob(job_id)
+        self.held.remove(job_id)
+
+    def job(self, job_id: str) -> Any:
+        raise UnknownJob(job_id)
+
+    def jobs(self, **query: Any) -> Page:
+        return Page((), None)
+
+    def health(self) -> Any:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def books() -> FakeBooks:
+    return FakeBooks()
+
+
+@pytest.fixture
+def world(tmp_path: Path, books: FakeBooks) -> World:
+    return make_world(tmp_path, books=books)
+
+
+def test_the_attempts_of_a_job(world: World) -> None:
+    answer = world.client("read").get("/api/jobs/old/attempts")
+    assert answer.status == 200
+    (attempt,) = answer.json["attempts"]
+    assert (attempt["number"], attempt["outcome"], attempt["run_ms"]) == (1, "failed", 500.0)
+    assert attempt["error"] == {"type": "ValueError", "message": "no", "traceback": "Traceback ..."}
+    assert attempt["logs"] == [{"at": "1970-01-01T00:00:01.600Z", "level": "INFO", "text": "<b>hello</b>"}]
+
+
+def test_a_job_that_waits_has_no_attempts_and_an_unknown_one_is_404(world: World, client: Client) -> None:
+    waiting = client.post("/api/jobs", {"task": "add", "args": [1, 2]}).json["id"]
+    assert client.get(f"/api/jobs/{waiting}/attempts").json == {"attempts": []}
+    assert client.get("/api/jobs/nobody/attempts").status == 404
+
+
+def test_the_groups_of_errors_with_their_filters(world: World, books: FakeBooks) -> None:
+    answer = world.client("read").get("/api/errors?state=open&task=tasks.add&limit=5")
+    assert answer.status == 200
+    assert answer.json["next"] == "more"
+    assert (answer.json["errors"][0]["type"], answer.json["errors"][0]["count"]) == ("ValueError", 3)
+    assert books.asked == {"state": "open", "task": "tasks.add", "limit": 5}
+
+
+@pytest.mark.parametrize("query", ["state=closed", "limit=0", "limit=501", "nope=1"])
+def test_a_bad_filter_is_refused_by_name(world: World, query: str) -> None:
+    answer = world.client("read").get(f"/api/errors?{query}")
+    assert answer.status == 422
+    assert answer.json["errors"][0]["path"] == query.split("=")[0]
+
+
+def test_an_ended_job_is_forgotten_and_the_audit_knows_by_whom(world: World, client: Client, books: FakeBooks) -> None:
+    assert client.delete("/api/jobs/old").json == {"id": "old", "deleted": True}
+    assert books.held == set()
+    assert (world.access.audit.page()[0].action, world.access.audit.page()[0].target) == ("delete", "old")
+    assert client.delete("/api/jobs/old").status == 404
+
+
+def test_a_job_that_has_not_ended_is_not_forgotten(client: Client) -> None:
+    waiting = client.post("/api/jobs", {"task": "add", "args": [1, 2]}).json["id"]
+    assert client.delete(f"/api/jobs/{waiting}").status == 409
+    assert client.get(f"/api/jobs/{waiting}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("get", "/api/jobs/old/attempts"), ("get", "/api/errors"), ("delete", "/api/jobs/old")]
+)
+def test_nothing_without_a_token_or_its_scope(world: World, method: str, path: str) -> None:
+    assert getattr(world.client(), method)(path).status == 401
+    assert getattr(world.client("enqueue"), method)(path).status == 403
