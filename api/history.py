@@ -80,7 +80,7 @@ class History:
         gone = schemas.object_of(id=schemas.TEXT, deleted=schemas.YES_NO)
         return [
             Endpoint(
-                "GET", "/api/jobs/{id}/attempts", self.attempts, "Every execution of a job, with its traceback and log", "read",
+                "GET", "/api/jobs/{id}/attempts", self.attempts, "Every execution of a job", "read",
                 {200: Answer("oldest first", attempts)}, (404,),
             ),
             Endpoint(
