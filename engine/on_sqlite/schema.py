@@ -42,6 +42,8 @@ DDL = (
         context text,                   -- JSON object
         attempt integer not null default 0,     -- attempts that ended
         deliveries integer not null default 0,  -- workers that died while running it
+        failures integer not null default 0,    -- failed attempts, from which the back-off counts
+        failed_at real,                         -- the first of them
         payload blob not null)""",
     """create table ready (queue text not null, rank real not null, seq integer not null,
         primary key (queue, rank, seq)) without rowid""",

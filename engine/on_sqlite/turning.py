@@ -18,7 +18,7 @@ from engine.jobs import CANCELED, ENDED, FAILED, PARKED, RELEASED, RETRYING, Cho
 from engine.on_sqlite import accepting, looking
 
 CLAIMED = """select ?, seq, id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries,
-    retry_delay_s, timeout_s, flags, chord, context, payload from jobs where seq = ?"""
+    retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at from jobs where seq = ?"""
 EVENT = "insert into events (job, kind, token, at, started_at, attempt, detail) values (?, ?, ?, ?, ?, ?, ?)"
 DUE_STEP = 1000  # due jobs moved by one turn: bounds how long the write lock is held
 
@@ -98,8 +98,9 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
     claim = s.claim
     if s.outcome == RETRYING:
         con.execute(
-            "update jobs set attempt = ?, retries = ?, retry_delay_s = ?, eta = ? where seq = ?",
-            (attempts(s), s.retries, s.retry_delay_s, s.eta, claim.seq),
+            "update jobs set attempt = ?, retries = ?, retry_delay_s = ?, eta = ?, failures = ?, failed_at = ? "
+            "where seq = ?",
+            (attempts(s), s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, claim.seq),
         )
     if s.outcome == PARKED:
         con.execute("insert into parked values (?, ?, ?, ?)", (claim.seq, s.reason, claim.task, s.finished_at))

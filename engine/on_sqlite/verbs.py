@@ -65,8 +65,8 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
     leave_place(con, job)
     con.execute("delete from progress where seq = ?", (job.seq,))
     con.execute(
-        "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, deliveries = 0, "
-        "payload = coalesce(?, payload) where seq = ?",
+        "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, deliveries = 0, failures = 0, "
+        "failed_at = null, payload = coalesce(?, payload) where seq = ?",
         (job.attempt, retries, payload, job.seq),
     )
     con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
