@@ -21,6 +21,7 @@ from engine.errors import TaskExit
 from engine.events import Event
 from engine.job_storage import EventRow
 from engine.jobs import FAILED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
+from engine.policy import allows
 from engine.redact import Redactor, clip
 from engine.serializer import to_plain
 from engine.signature import Signature
@@ -92,6 +93,11 @@ class Composer:
         more: dict[str, Any] = {"logs": settlement.logs} if settlement.logs else {}
         if settlement.outcome == RETRYING:
             more |= {"eta": settlement.eta, "retries": settlement.retries}
+        elif settlement.discarded:
+            said = json.loads(settlement.detail or "{}")
+            more |= {"discarded": True, "reason": f"discarded: {settlement.why or said.get('message', '')}"}
+        elif settlement.why:
+            more["reason"] = f"not retried: {settlement.why}"
         if more:
             settlement.detail = json.dumps({**json.loads(settlement.detail or "{}"), **more})
 
@@ -110,13 +116,19 @@ class Composer:
     def timed_out(self, claim: Claim) -> Settlement:
         """A body that was killed for its timeout: a failed attempt like any other."""
         error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
-        if claim.retries <= 0:
-            settlement = self.end(claim, FAILED, error)
-        else:
-            settlement = self.end(claim, PARKED, error)
+        task = self._huey._registry._registry.get(claim.task)
+        judged = self.end(claim, PARKED, error)
+        if allows(judged, getattr(task, "policy", None), error) and claim.retries > 0:
+            settlement = judged
             settlement.outcome, settlement.retries = RETRYING, claim.retries - 1
-            settlement.eta = clock.now() + claim.retry_delay_s
+            if settlement.eta is None:
+                settlement.eta = clock.now() + claim.retry_delay_s
+                settlement.retry_delay_s *= getattr(task, "default_retry_backoff", 0) or 1
+        else:
+            settlement = self.end(claim, FAILED, error)
+            settlement.why, settlement.discarded = judged.why, judged.discarded
         settlement.started_at = settlement.finished_at
+        self.seal(settlement)
         return settlement
 
     def _abandoned_part(self, claim: Claim, error: Exception | None) -> ChordPart | None:

@@ -37,11 +37,11 @@ from engine.jobs import (
     EXPIRED,
     FAILED,
     PARKED,
-    RETRYING,
     Claim,
     Settlement,
 )  # fmt: skip
 from engine.options import consumer_options, flag_given
+from engine.policy import allows, default_retries
 from engine.wrapper import DurableTaskWrapper
 
 
@@ -71,10 +71,12 @@ class DurableHuey(DeferringHuey):
         storage.compose = self.composer
         return storage
 
-    def periodic_task(self, validate_datetime: Any, retries: int | None = None, **options: Any) -> Any:
+    def periodic_task(
+        self, validate_datetime: Any, retries: int | None = None, retry_delay: float | None = None, **options: Any
+    ) -> Any:
         """Huey's decorator; it takes a timetable (cron, every, at, crontab) as well as a function of a minute."""
-        chosen = self.settings.tasks.retries if retries is None else retries
-        return super().periodic_task(validate_datetime, retries=chosen, timetable=validate_datetime, **options)
+        chosen = self._with_defaults(retries, retry_delay, options)
+        return super().periodic_task(validate_datetime, timetable=validate_datetime, **chosen)
 
     def create_consumer(self, **options: Any) -> DurableConsumer:
         chosen = consumer_options(self.settings, options)
@@ -83,11 +85,13 @@ class DurableHuey(DeferringHuey):
 
     def task(self, retries: int | None = None, retry_delay: float | None = None, **options: Any) -> Any:
         """Huey's decorator, with Dewey's options and the service's own defaults."""
-        return super().task(
-            retries=self.settings.tasks.retries if retries is None else retries,
-            retry_delay=self.settings.tasks.backoff_s if retry_delay is None else retry_delay,
-            **options,
-        )
+        return super().task(**self._with_defaults(retries, retry_delay, options))
+
+    def _with_defaults(self, retries: int | None, retry_delay: float | None, options: dict[str, Any]) -> dict[str, Any]:
+        said = self.settings.tasks
+        if retries is None:
+            retries = default_retries(options.get("backoff"), options.get("retry_for"), said.retries)
+        return {**options, "retries": retries, "retry_delay": said.backoff_s if retry_delay is None else retry_delay}
 
     def get_task_wrapper_class(self) -> type[DurableTaskWrapper]:
         return DurableTaskWrapper
@@ -170,7 +174,7 @@ class DurableHuey(DeferringHuey):
         finally:
             here.settlement = here.task = None
         settlement.finished_at = clock.now()
-        if settlement.logs or settlement.outcome == RETRYING:
+        if settlement.logs or settlement.outcome != DONE:
             self.composer.seal(settlement)
         self._finish(settlement)
         return value
@@ -195,10 +199,14 @@ class DurableHuey(DeferringHuey):
         except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
             settlement.started_at = None  # this was no attempt
             self._emit(signals.SIGNAL_LOCKED, task)
-            raise inside.Retry(lock_wait_s(clock.now() - claim.enqueued_at), str(exc)) from exc
-        except Exception:
+            wait = inside.Retry(lock_wait_s(clock.now() - claim.enqueued_at), str(exc))
+            self._judge(settlement, task, wait)
+            raise wait from exc
+        except Exception as exc:
+            self._judge(settlement, task, exc)
             raise
         except BaseException as exc:  # sys.exit, CancelledError, ...: a worker is never lost to a task
+            self._judge(settlement, task, exc)
             raise errors.TaskExit(type(exc).__name__, self.composer.text_of(exc)) from exc
         finally:
             settlement.logs = body_log.end()
@@ -206,6 +214,16 @@ class DurableHuey(DeferringHuey):
             if self.desk is not None:
                 self.desk.body_ended()
             here.job_id, here.settlement = None, settlement
+
+    def _judge(self, settlement: Settlement, task: Task, error: BaseException) -> None:
+        if not allows(settlement, getattr(task, "policy", None), error):
+            task.retries = 0
+
+    def _requeue_task(self, task: Task, timestamp: datetime.datetime, retry_eta: Any = None) -> None:
+        settlement = self._here.settlement
+        if settlement is not None and settlement.eta is not None:
+            retry_eta = naive_utc(settlement.eta)
+        super()._requeue_task(task, timestamp, retry_eta)
 
     def _timed(self, claim: Claim, task: Task, body: Callable[[Task], Any]) -> Any:
         """Run the body under its timeout where that is this process's business (thread workers)."""

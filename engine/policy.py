@@ -16,6 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask
+
+from engine import clock
+from engine.inside import Discard
+from engine.jobs import Settlement
+
 logger = logging.getLogger("dewey.policy")
 
 Backoff = Callable[[int, BaseException], float]  # (number of the failed attempt from 1, error) -> seconds to wait
@@ -126,6 +132,28 @@ def delay_of(backoff: Backoff, failures: int, error: BaseException) -> float | N
         logger.error("the backoff %r answered no number: the retry waits for retry_delay", backoff)
         return None
     return min(LONGEST_S, max(0.0, delay))
+
+
+def allows(settlement: Settlement, policy: Policy | None, error: BaseException) -> bool:
+    """Whether another attempt may follow this failed one, as far as its task's policy goes; notes in the settlement
+    when, or why not. `Retry` is no failure, `Discard` and Huey's CancelExecution decide for themselves."""
+    now = clock.now()
+    if isinstance(error, RetryTask):
+        if error.eta is None and error.delay is not None:
+            settlement.eta = now + error.delay
+        return True
+    settlement.failures += 1
+    settlement.failed_at = now if settlement.failed_at is None else settlement.failed_at
+    if isinstance(error, Discard):
+        settlement.discarded = True
+        return False
+    if policy is None or isinstance(error, (CancelExecution, RateLimitExceeded)):
+        return True
+    verdict = policy.judge(error, settlement.failures, now - settlement.failed_at)
+    settlement.discarded, settlement.why = verdict.discarded, verdict.why
+    if verdict.delay_s is not None:
+        settlement.eta = now + verdict.delay_s
+    return verdict.again
 
 
 def policy_of(options: dict[str, Any]) -> Policy | None:
