@@ -1,0 +1,80 @@
+"""Accepting work: one script that stores all jobs of a defer, or none.
+
+A job's id makes the sending idempotent: when the connection breaks, the same jobs are sent again for a while, and what
+an earlier sending stored is recognised by its bytes. Only when that time is over does the caller hear of it, and that
+the jobs may be stored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from engine import clock, errors, faults
+from engine.job_storage import Acceptance, Accepted
+from engine.jobs import Idempotency, NewJob
+from engine.on_redis import rows
+from engine.on_redis.keys import idempotency_key
+from engine.on_redis.server import RedisAway, Server
+
+RETRY_S = 2.0  # how long a lost connection is made good in silence
+PAUSE_S = (0.02, 0.25)
+KEY_LIFE_S = 24 * 3600.0
+KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the hosts' clocks and Redis's own may differ
+
+
+def accept(server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int) -> Acceptance:
+    """Store all jobs. Raises DuplicateJob, KeyReused, TooManyPending; StorageUnavailable, `stored` None for "maybe"."""
+    if faults.point:
+        faults.point("accept.begun")
+    now = clock.now()
+    key, fingerprint = "", ""
+    if idempotency:
+        key, fingerprint = idempotency_key(idempotency.token, idempotency.key), idempotency.fingerprint
+    words: rows.Words = [max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S, len(jobs)]
+    for job in jobs:
+        rows.job_words(words, job, now)
+    if faults.point:
+        faults.point("accept.written")
+    answer = send(server, now, words)
+    kind = answer[0]
+    if kind == b"ok":
+        return Acceptance(accepted(jobs, answer[1], answer[2:]), False)
+    if kind == b"replayed":
+        return Acceptance(tuple(Accepted(each.decode(), False) for each in answer[1:]), True)
+    if kind == b"reused" and idempotency:
+        raise errors.KeyReused(idempotency.key)
+    if kind == b"pending":
+        raise errors.TooManyPending(max_pending)
+    raise errors.DuplicateJob(answer[1].decode(), answer[2].decode())
+
+
+def send(server: Server, now: float, words: rows.Words) -> list[Any]:
+    """Send until there is an answer, or the time is over."""
+    deadline, pause_s, maybe = time.monotonic() + RETRY_S, PAUSE_S[0], False
+    while True:
+        try:
+            answer = server.run("accept", now, int(maybe), *words)
+            if faults.point:
+                faults.point("accept.committed")
+            return answer
+        except RedisAway as exc:
+            maybe = maybe or exc.stored is None
+            if time.monotonic() + pause_s >= deadline:
+                exc.stored = None if maybe else False
+                raise
+        except errors.StorageUnavailable as exc:
+            exc.stored = None if maybe else exc.stored
+            raise
+        time.sleep(pause_s)
+        pause_s = min(PAUSE_S[1], pause_s * 2)
+
+
+def accepted(jobs: Sequence[NewJob], letters: bytes, holders: Sequence[bytes]) -> tuple[Accepted, ...]:
+    """What became of each job, out of the letters of accept.lua."""
+    held_by = iter(holders)
+    return tuple(
+        Accepted(next(held_by).decode(), False) if letter == "h" else Accepted(job.id, letter == "1")
+        for job, letter in zip(jobs, letters.decode(), strict=True)
+    )

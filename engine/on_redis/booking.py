@@ -1,0 +1,45 @@
+"""Reading the events for the books, each with what the job itself adds to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from engine.events import DONE, Event
+from engine.job_storage import EventRow
+from engine.on_redis import rows
+from engine.on_redis.server import Server
+
+BYTES_MAX = 8 * 1024 * 1024  # of one reading: a few jobs may carry much
+STEP = 1000
+
+
+def read(server: Server, limit: int, compose: Any) -> list[Event]:
+    """The oldest events, in order, redacted and in plain values (`compose` decodes and redacts)."""
+    while True:
+        removed, *found = server.run("events", limit, BYTES_MAX, again=True)
+        if found or not removed:
+            return [compose.event(row_of(each)) for each in found]
+
+
+def row_of(answer: Sequence[Any]) -> EventRow:
+    """An event out of the answer of events.lua."""
+    number, kind_bytes, told, detail, job_id, m, carries_call, body, result = answer
+    kind = kind_bytes.decode()
+    by, at, started_at, attempt = json.loads(told)
+    token = rows.token_of(by)
+    head, _, payload = body.partition(b"\n")
+    _, task, queue, priority, _, _, _, context, parent, _ = json.loads(b"[" + head)
+    enqueued_at, eta, expires_at, _, _, retries, *_ = json.loads(b"[" + m + b"]")
+    return EventRow(
+        int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, rows.worker_of(token),
+        None if detail is None else detail.decode(), job_id.decode(), task, queue, priority, enqueued_at, eta,
+        expires_at, retries, parent, context, payload if carries_call else None, result if kind == DONE else None,
+    )  # fmt: skip
+
+
+def delete(server: Server, events: Sequence[Event]) -> None:
+    """Remove events that are in the books."""
+    for i in range(0, len(events), STEP):
+        server.command(b"XDEL", server.key("events"), *(f"{e.seq}-0" for e in events[i : i + STEP]))

@@ -1,0 +1,53 @@
+"""The workers as rows and life files: who they are, whether they live, what they run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from engine import liveness
+from engine.crew import HOST
+from engine.jobs import Running, WorkerInfo
+from engine.on_redis import rows
+from engine.on_redis.server import Server
+from engine.on_sqlite.crew import rss_of
+
+
+def started(folder: Path, n: int, said: bytes | None) -> dict[int, float]:
+    """The tokens whose bodies run at worker n, and since when: by its file on this host, else by what it told Redis."""
+    slots = liveness.slots_of(folder, n)
+    if slots or not said:
+        return {slot.token: slot.started_at for slot in slots}
+    return {rows.token_of(token): started_at for token, started_at in json.loads(said)}
+
+
+def infos(server: Server, folder: Path) -> list[WorkerInfo]:
+    """Every registered worker process, oldest first."""
+    found = []
+    for number, leased, row, jobs in server.run("workers", again=True):
+        n = int(number)
+        host, pid, started_at, beat_at, threads, kind, queues, quiet, said = row
+        if host is None:
+            continue
+        held = {
+            (n << 32) | int(jobs[i]): (jobs[i + 1].decode(), (jobs[i + 2] or b"").decode())
+            for i in range(0, len(jobs), 3)
+        }
+        running = [Running(*held[token], since) for token, since in started(folder, n, said).items() if token in held]
+        here = n in liveness.numbers(folder)
+        found.append(
+            WorkerInfo(
+                id=str(n), host=host.decode(), pid=int(pid), started_at=float(started_at),
+                heartbeat_at=float(beat_at), workers=int(threads), worker_type=kind.decode(),
+                queues=tuple(queues.decode().split(",")),
+                alive=bool(leased) and (not here or liveness.is_alive(folder, n)), quiet=bool(quiet),
+                running=tuple(running), rss_bytes=rss_of(int(pid)) if host.decode() == HOST else None,
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda info: int(info.id))
+
+
+def asked(server: Server, n: int) -> tuple[bool, bool]:
+    """Whether the worker was asked to be quiet, and to stop."""
+    quiet, stop = server.command(b"HMGET", server.key(f"worker:{n}"), "quiet", "stop")
+    return bool(quiet), bool(stop)

@@ -1,0 +1,88 @@
+"""Every key that Dewey keeps on Redis, and what stands in it. Nothing else is ever written.
+
+All keys begin with `dewey:{NAME}:`, NAME being `[storage] name`, byte for byte. The braces make it a hash tag: the keys
+of one service live in one slot, so that a script may touch all of them. Below, KEY stands for what follows.
+
+Instants are UTC epoch seconds as text (clock.now() of the process that wrote them), but leases and heartbeats are by
+Redis's own clock, so that no host's clock decides who is dead. A token is `n:c`: worker number and counter.
+
+A job stands in exactly one place, and `job:ID` says which. Everything that changes it is one Lua script.
+
+| KEY | type | what stands in it |
+|---|---|---|
+| meta | hash | `schema`: version; `instance`: made anew when the server was emptied; `scheduler`: last seen |
+| seq, event, worker, hand | string | last number given to a job, an event, a worker process, a token of no worker |
+| job:ID | hash | see below |
+| body:ID | string | head and payload: see below; it never changes, but for a retry with other arguments |
+| result:ID | string | the serialized result (or Error) of an ended job |
+| live | zset | ids of the jobs that have not ended, by seq |
+| ready:QUEUE | zset | place: seq (16 digits) and id, by -priority: first by priority, then by seq |
+| queues | set | queues that may have a `ready` |
+| scheduled, retrying | zset | place: ids that wait for an instant, by it; retrying once an attempt has ended |
+| parked:WHY | zset | place: ids set aside, by seq; WHY is `queue NAME`, `task NAME` or `unknown NAME` |
+| reasons | set | every WHY that holds something |
+| parked_in | hash | queue to how many of its jobs are parked |
+| unknown | zset | ids of the jobs parked as `unknown`, by since when |
+| claims:N | hash | place: what worker N holds, counter to id |
+| ends:STATE | zset | place: ids of the ended jobs, by seq; STATE is done, failed, canceled or expired |
+| gone | zset | ids of the ended jobs, by the instant from which they may be removed |
+| events | stream | `number-0`: job id `j`, its seq `s`, kind `k`, `e` [token, at, started_at, attempt], detail `d` |
+| stops | set | seqs of running jobs that were asked to stop |
+| progress | hash | seq to what the body last said of itself (JSON) |
+| uniques | hash | `=` and unique key, to the id of the job that holds it until it ends |
+| chord:CID | hash | index of a member to its value, until the callback is removed |
+| idem:LENGTH:TOKEN:KEY | string, 25 h | what an Idempotency-Key was answered: JSON [fingerprint, at, [ids]] |
+| pauses | set | `queue NAME`, `task NAME` |
+| worker:N | hash | see below |
+| leases | zset | worker numbers, by the end of their lease (ms, Redis's clock) |
+| sleepers | zset | worker numbers that wait for their bell, by when they fell asleep |
+| bell:N | list, 10 s | a ring for worker N, which waits with BLPOP |
+| waiters | hash | job id (or key) to the names of those who wait for its end, each followed by a space |
+| wait:NAME | list, 60 s | the ring for one of them |
+| schedules | set | names of all schedules |
+| schedule:NAME | hash | source, spec (JSON), paused (0 or 1), last, since |
+| slots:NAME | hash | due time to JSON [outcome, job id, reason, noted_at] |
+| slot_times:NAME | zset | the due times of the slots, by themselves |
+| nothing | - | deleted by scripts that must not be refused for want of memory; never there |
+| kv, kv_gone | hash, zset | Huey's key/value store; when a key may be removed |
+| marks | hash | revocations: `r:ID`, `rt:TASK` |
+| locks | hash | key to `worker|expires_at|value`, both empty when there is none |
+| locks_of:N | set | the locks that end with worker N |
+| counters | hash | Huey's counters |
+
+`job:ID` (small values only, so that Redis keeps it packed):
+    seq; queue; task; unique and chord where it has one
+    rank    -priority, the score in `ready`
+    m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, deliveries, retries,
+            retry_delay_s, failures, failed_at
+    place   ready, scheduled, retrying, parked, claims or ended
+    token   while claimed; empty otherwise       last   what was settled last, when that was no end
+    why     while parked: see parked:WHY
+    state, end, ev   once ended: its state, JSON [token, at, started_at, attempt], and the number of that event
+
+`body:ID`: what never changes, as JSON without the opening bracket, then a newline, then the payload:
+    id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key
+
+`worker:N`:
+    key     made by the process itself: a number that was given again, once the server was emptied, is not its own
+    consumer, host, pid, started_at, threads, kind, queues, tasks
+    serves  `queues` with a comma before and after each name
+    quiet, stop   1 when it was asked to
+    beat_at   when it was last looked after (s, Redis's clock)
+    running   JSON [[token, started_at], ...]: the bodies that were running for a while when this was written
+"""
+
+from __future__ import annotations
+
+VERSION = 1  # of the schema above
+LEASE_S = 15.0  # a worker's first lease, before its parent beats for it
+
+
+def prefix(name: str) -> str:
+    """What all keys of a service begin with, without the last colon."""
+    return f"dewey:{{{name}}}"
+
+
+def idempotency_key(token: str, key: str) -> str:
+    """KEY of an idempotency key: the length keeps two pairs with the same text apart."""
+    return f"idem:{len(token)}:{token}:{key}"

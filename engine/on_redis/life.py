@@ -1,0 +1,130 @@
+"""How a worker process lives on Redis: its bell, what it runs, and the files by which its own host sees it.
+
+On its host a worker shows that it lives exactly as on SQLite (engine.liveness): a locked file with a slot for each
+thread, so that its parent, and any rescuer there, sees a death and what it hit at once. Two threads carry this further:
+
+    listener   waits at the worker's list on Redis and rings the local bell, so that a signal handler can ring it as
+               well; begun when the worker first falls asleep
+    pulse      tells Redis which bodies have been running for a while, so that a rescuer on another host knows whom to
+               charge; short bodies cost nothing. It beats for a worker that has no parent.
+
+Ending: `close` when the worker ends well; kill -9 ends threads and lock together, and the lease runs out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine import clock, errors
+from engine.liveness import SLOT, SLOTS_AT, Life, Slot
+from engine.on_redis.keys import LEASE_S
+from engine.on_redis.rows import token_text
+from engine.on_redis.server import BLOCK_S, Server
+
+PULSE_S = 0.05  # a body that lasts longer than this is told of
+BACK_OFF_S = 0.5  # while Redis is away
+
+
+def folder_of(url: str, server: Server) -> Path:
+    """Where the workers of this queue keep their files on this host. Raises StorageUnavailable when it is not ours."""
+    # The instance is in the name: on a server that was emptied, numbers are given again.
+    text = f"{url} {server.prefix} {server.opened.instance}"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = Path(tempfile.gettempdir()) / f"dewey-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise errors.StorageUnavailable(f"the folder {folder} belongs to another user: remove it, or set TMPDIR")
+    return folder
+
+
+def running_text(slots: list[Slot]) -> str:
+    """What runs, as it stands in `worker:N`."""
+    return json.dumps([(token_text(slot.token), slot.started_at) for slot in slots]) if slots else ""
+
+
+class RedisLife(Life):
+    """This process's proof of life as worker `n`. `key` is what makes the number its own."""
+
+    def __init__(self, folder: Path, n: int, key: str, server: Server) -> None:
+        super().__init__(folder, n)
+        self.key = key
+        self.sleeping = self.has_slept = False  # the turn after a sleep takes it from the sleepers
+        self.beat_alone: Callable[[], None] | None = None  # set when no parent beats for this worker
+        self._server = server
+        self._over = False  # no Event: `abandon` runs in forked children, where its lock may be held for ever
+        self._awake = threading.Event()
+        self._awake.set()
+        self._ringing = threading.Lock()
+        self._listener: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to tell what runs, once others can see this worker."""
+        threading.Thread(target=self._pulse, name="Pulse", daemon=True).start()
+
+    def slots(self) -> list[Slot]:
+        """What runs now."""
+        return [Slot(*found) for found in SLOT.iter_unpack(self._map[SLOTS_AT:]) if found[0]]
+
+    def asleep(self, yes: bool) -> None:
+        super().asleep(yes)
+        self.sleeping = yes
+        if not yes:
+            self._awake.set()
+            return
+        self.has_slept = True
+        self._awake.clear()
+        if self._listener is None:
+            self._listener = threading.Thread(target=self._listen, name="Listener", daemon=True)
+            self._listener.start()
+        with contextlib.suppress(errors.StorageUnavailable):  # then it sleeps for a moment, and looks again
+            self._server.command(b"ZADD", self._server.key("sleepers"), clock.now(), self.n)
+
+    def close(self) -> None:
+        with self._ringing:
+            self._over = True
+        self._awake.set()
+        super().close()
+
+    def abandon(self) -> None:
+        self._over = True
+        super().abandon()
+
+    def _listen(self) -> None:
+        """Ring here whenever somebody rings on Redis."""
+        while not self._over:
+            try:
+                rung = self._server.wait_at(f"bell:{self.n}", BLOCK_S)
+            except errors.DeweyError:
+                time.sleep(BACK_OFF_S)
+                continue
+            with self._ringing:  # a closed bell's number may be another file's by now
+                if rung and not self._over:
+                    self.bell.ring()
+
+    def _pulse(self) -> None:
+        """Tell of the bodies that run for a while."""
+        told = ""
+        while not self._over:
+            time.sleep(PULSE_S)
+            try:
+                slots = self.slots()
+            except ValueError:
+                return  # closed in the meantime
+            if not slots and not self._awake.is_set():
+                self._awake.wait(LEASE_S / 5)
+            since = clock.now() - PULSE_S
+            text = running_text([slot for slot in slots if slot.started_at < since])
+            with contextlib.suppress(errors.DeweyError):
+                if self.beat_alone:
+                    self.beat_alone()
+                if text and text != told:
+                    self._server.run("running", self.n, self.key, text, again=True)
+                    told = text

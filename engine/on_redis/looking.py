@@ -1,0 +1,97 @@
+"""Looking at what stands in the queue, without changing it.
+
+Every look is a script that reads, so that a job is never seen in two places. Long lists are walked in steps, newest
+first: Redis does one thing at a time, and nobody shall wait for a page.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from engine.job_storage import StoredJob
+from engine.jobs import Counts, QueueInfo
+from engine.on_redis import rows
+from engine.on_redis.server import Server
+
+STEP = 2000  # jobs looked at by one script
+
+
+def look(server: Server, job_id: str) -> rows.Seen | None:
+    """One job."""
+    found = server.run("look", job_id, again=True)
+    return None if found is None else rows.seen_of(found)
+
+
+def list_jobs(
+    server: Server, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
+) -> list[StoredJob]:
+    """Newest first."""
+    found: list[StoredJob] = []
+    below: Any = "+inf" if before is None else before
+    lower = (q or "").encode().lower()  # ASCII only, as Lua does
+    while len(found) < limit:
+        below, *jobs = server.run(
+            "walk", state or "", task or "", lower, limit - len(found), below, STEP, q or "", again=True
+        )
+        found += [rows.seen_of(each).job for each in jobs]
+        if not below:
+            break
+    return found
+
+
+def waiting_since(m: bytes) -> float:
+    """Since when a job may run, out of its `m`."""
+    enqueued_at, eta, *_ = json.loads(b"[" + m + b"]")
+    return max(enqueued_at, eta or 0)
+
+
+def counts(server: Server) -> Counts:
+    """What stands where."""
+    scheduled, ready, running, retrying, parked, events, oldest = server.run("counts", again=True)
+    since = waiting_since(oldest) if oldest else None
+    return Counts(scheduled, ready + parked, running, retrying, parked, since, events)
+
+
+def queue_infos(server: Server, now: float) -> list[QueueInfo]:
+    """Every queue that has waiting jobs or a pause."""
+    infos = []
+    for name, ready, held, paused, *heads in server.run("queues", again=True):
+        age_s = max(0.0, now - min(map(waiting_since, heads))) if heads else None
+        infos.append(QueueInfo(name.decode(), ready + held, age_s, bool(paused)))
+    return sorted(infos, key=lambda info: info.name)
+
+
+def payloads(server: Server, place: str, limit: int | None) -> list[bytes]:
+    """The payloads of the jobs in one place (ready or due), in the order in which they would run."""
+    if place == "ready":
+        queues = server.command(b"SMEMBERS", server.key("queues"))
+        names, begins = [f"ready:{queue.decode()}" for queue in queues], 16
+    else:
+        names, begins = ["scheduled", "retrying"], 0
+    last = -1 if limit is None else limit - 1
+    found: list[tuple[float, bytes]] = []
+    for name in names:
+        answer = server.command(b"ZRANGE", server.key(name), 0, last, "WITHSCORES")
+        found += [(float(score), member) for member, score in in_pairs(answer)]
+    found.sort()
+    ids = [member[begins:].decode() for _, member in found[: None if limit is None else max(0, limit)]]
+    bodies: list[bytes | None] = []
+    for i in range(0, len(ids), STEP):
+        bodies += server.command(b"MGET", *(server.key(f"body:{each}") for each in ids[i : i + STEP]))
+    return [body.partition(b"\n")[2] for body in bodies if body is not None]
+
+
+def in_pairs(answer: Any) -> list[Any]:
+    """An answer of names and values, whichever protocol it came by."""
+    if isinstance(answer, dict):
+        return list(answer.items())
+    if answer and isinstance(answer[0], (list, tuple)):
+        return list(answer)
+    return list(zip(answer[::2], answer[1::2], strict=True))
+
+
+def unknown_before(server: Server, instant: float) -> list[str]:
+    """Some of the jobs that have been parked since before the instant because no consumer knows their task."""
+    found = server.command(b"ZRANGEBYSCORE", server.key("unknown"), "-inf", instant, "LIMIT", 0, 100)
+    return [each.decode() for each in found]

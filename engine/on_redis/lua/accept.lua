@@ -1,0 +1,70 @@
+-- uses: places bells insert
+-- Accept all jobs or none. Nothing is written before everything was looked at: a script that stops halfway is not
+-- undone. now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, then the jobs.
+-- `again` is 1 when an earlier sending may have arrived: what that one stored counts as stored by this one. Answers ok
+-- + letters + holders; replayed + ids; reused; pending; or ended + id + state. A letter: 1 stored, 0 was there, h held
+-- by the next holder.
+
+local now, again, max_pending, idem = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), ARGV[4]
+local fingerprint, since, life_s, count = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local first, last = 9, 8 + JOB * count
+
+if idem ~= '' then
+  local known = call('GET', P .. idem)
+  if known then
+    known = cjson.decode(known)
+    if tonumber(known[2]) > since then
+      if known[1] ~= fingerprint then return {'reused'} end
+      return {'replayed', unpack(known[3])}
+    end
+  end
+end
+
+local stored_before, before = {}, 0
+if again then
+  for i = first, last, JOB do
+    if call('GET', P .. 'body:' .. ARGV[i]) == ARGV[i + 1] then
+      stored_before[i] = true
+      before = before + 1
+    end
+  end
+end
+
+if max_pending > 0 and before < count then
+  local waiting = call('ZCARD', P .. 'scheduled') + call('ZCARD', P .. 'retrying')
+  for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
+    waiting = waiting + call('ZCARD', P .. 'ready:' .. queue)
+  end
+  for _, why in ipairs(call('SMEMBERS', P .. 'reasons')) do
+    waiting = waiting + call('ZCARD', P .. 'parked:' .. why)
+  end
+  if waiting + count > max_pending then return {'pending'} end
+end
+
+local held_here = {}
+for i = first, last, JOB do
+  local unique = ARGV[i + 7]
+  local held = unique ~= '' and (held_here[unique] or call('HEXISTS', P .. 'uniques', unique) == 1)
+  if not held and not stored_before[i] then
+    local place, state = unpack(call('HMGET', job_key(ARGV[i]), 'place', 'state'))
+    if place == 'ended' then return {'ended', ARGV[i], state} end
+    if unique ~= '' and not place then held_here[unique] = true end
+  end
+end
+
+local letters, ids, answer = {}, {}, {'ok', ''}
+for i = first, last, JOB do
+  local fresh = stored_before[i] or insert(ARGV, i)
+  local held = fresh and fresh ~= true
+  letters[#letters + 1] = held and 'h' or fresh and '1' or '0'
+  ids[#ids + 1] = held and fresh or ARGV[i]
+  if held then answer[#answer + 1] = fresh end
+end
+answer[2] = table.concat(letters)
+if idem ~= '' then
+  call('SET', P .. idem, cjson.encode({fingerprint, now, ids}), 'EX', life_s)
+end
+-- One sleeper must learn until when it may sleep.
+for queue in pairs(due_in) do filled[queue] = filled[queue] or 1 end
+ring(filled)
+return answer

@@ -1,0 +1,43 @@
+-- uses: places bells insert settle claim
+-- The end of worker n: its claims are settled, charged or returned, its locks freed, its row removed.
+-- n, overdue, canceled, how many settlements, how many notes, the settlements, then six arguments a note: counter, id,
+-- m (empty: unchanged), kind and told of the event, detail (empty: none). With overdue = 1 nothing happens unless its
+-- lease has run out. `canceled` holds the counters, each with a comma before and after, of the claims that were asked
+-- to stop: these must be all. What no note names goes back without a word. Answers 1 when this burial was the one, 0
+-- when it was not, 2 when a claim was asked to stop meanwhile.
+
+local n = ARGV[1]
+local worker = P .. 'worker:' .. n
+if call('EXISTS', worker) == 0 then return 0 end
+if ARGV[2] == '1' then
+  local time = call('TIME')
+  local lease = call('ZSCORE', P .. 'leases', n)
+  if lease and tonumber(lease) >= time[1] * 1000 + math.floor(time[2] / 1000) then return 0 end
+end
+local held = call('HGETALL', P .. 'claims:' .. n)
+for k = 1, #held, 2 do
+  local seq = call('HGET', job_key(held[k + 1]), 'seq')
+  if seq and call('SISMEMBER', P .. 'stops', seq) == 1 and not string.find(ARGV[3], ',' .. held[k] .. ',', 1, true) then
+    return 2
+  end
+end
+call('DEL', P .. 'nothing')  -- see turn.lua
+local i = settle_all(ARGV, 6, tonumber(ARGV[4]))
+for _ = 1, tonumber(ARGV[5]) do
+  local counter, id, m, kind, told, detail = unpack(ARGV, i, i + 5)
+  if put_back(id, n, counter) then
+    if m ~= '' then call('HSET', job_key(id), 'm', m) end
+    event(id, call('HGET', job_key(id), 'seq'), kind, told, detail ~= '' and detail or nil)
+  end
+  i = i + 6
+end
+for k = 1, #held, 2 do put_back(held[k + 1], n, held[k]) end
+for _, name in ipairs(call('SMEMBERS', P .. 'locks_of:' .. n)) do
+  local lock = call('HGET', P .. 'locks', name)
+  if lock and string.match(lock, '^([^|]*)|') == n then call('HDEL', P .. 'locks', name) end
+end
+call('DEL', worker, P .. 'claims:' .. n, P .. 'locks_of:' .. n, P .. 'bell:' .. n)
+call('ZREM', P .. 'leases', n)
+call('ZREM', P .. 'sleepers', n)
+ring(filled)
+return 1

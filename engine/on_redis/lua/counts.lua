@@ -1,0 +1,27 @@
+-- uses: places
+-- What stands where: scheduled, ready, running, retrying, parked, events, then `m` of the job that waits longest, or
+-- nothing.
+
+local function total(set, prefix, command)
+  local count = 0
+  for _, name in ipairs(set) do count = count + call(command, P .. prefix .. name) end
+  return count
+end
+
+local queues = call('SMEMBERS', P .. 'queues')
+local oldest
+for _, queue in ipairs(queues) do
+  local above = '-inf'
+  for _ = 1, 64 do  -- the first of each priority; more than 64 of them are not looked at
+    local head = call('ZRANGEBYSCORE', P .. 'ready:' .. queue, above, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+    if not head[1] then break end
+    if not oldest or head[1] < oldest then oldest = head[1] end
+    above = '(' .. head[2]
+  end
+end
+return {
+  call('ZCARD', P .. 'scheduled'), total(queues, 'ready:', 'ZCARD'),
+  total(call('ZRANGE', P .. 'leases', 0, -1), 'claims:', 'HLEN'), call('ZCARD', P .. 'retrying'),
+  total(call('SMEMBERS', P .. 'reasons'), 'parked:', 'ZCARD'), call('XLEN', P .. 'events'),
+  oldest and call('HGET', job_key(string.sub(oldest, 17)), 'm') or false,
+}

@@ -1,0 +1,60 @@
+-- Waking those who sleep: workers, and those who wait for a job to end. Nothing is pushed for anybody who does not
+-- wait.
+
+local BELL_MS, WAIT_MS = 10000, 60000
+
+local function serves_one_of(serves, wanted)
+  for queue, count in pairs(wanted) do
+    if count > 0 and (string.find(serves, ',' .. queue .. ',', 1, true) or string.find(serves, ',*,', 1, true)) then
+      return queue
+    end
+  end
+end
+
+local function ring_one(n)
+  call('ZREM', P .. 'sleepers', n)
+  local bell = P .. 'bell:' .. n
+  if call('EXISTS', bell) == 0 then
+    call('LPUSH', bell, '1')
+    call('PEXPIRE', bell, BELL_MS)
+  end
+end
+
+-- Ring for as many sleeping workers as `wanted` (queue -> how many jobs) can use; the last to fall asleep comes first,
+-- because one that sleeps for long may be dead.
+local function ring(wanted)
+  if next(wanted) == nil then return end
+  for _, n in ipairs(call('ZREVRANGE', P .. 'sleepers', 0, -1)) do
+    local serves = call('HGET', P .. 'worker:' .. n, 'serves')
+    if not serves then
+      call('ZREM', P .. 'sleepers', n)
+    else
+      local queue = serves_one_of(serves, wanted)
+      if queue then
+        ring_one(n)
+        wanted[queue] = wanted[queue] - 1
+      end
+    end
+  end
+end
+
+-- Ring for up to `count` sleeping workers, whatever they serve.
+local function ring_any(count)
+  if count <= 0 then return end
+  for _, n in ipairs(call('ZREVRANGE', P .. 'sleepers', 0, count - 1)) do ring_one(n) end
+end
+
+local anybody_waits  -- looked up once in a script
+
+-- Tell those who wait for this job (or key) that there is something to see.
+local function tell(id)
+  if anybody_waits == nil then anybody_waits = call('EXISTS', P .. 'waiters') == 1 end
+  if not anybody_waits then return end
+  local names = call('HGET', P .. 'waiters', id)
+  if not names then return end
+  call('HDEL', P .. 'waiters', id)
+  for name in string.gmatch(names, '%S+') do
+    call('LPUSH', P .. 'wait:' .. name, '1')
+    call('PEXPIRE', P .. 'wait:' .. name, WAIT_MS)
+  end
+end

@@ -1,0 +1,21 @@
+-- What a claimed job is handed over as: JSON [counter, seq, m..., head...], a newline, the payload.
+
+-- In place of a body that somebody deleted: a payload that cannot be read, so that the job fails and is seen.
+local function no_body(id)
+  local task, queue = unpack(call('HMGET', job_key(id), 'task', 'queue'))
+  return string.sub(cjson.encode({id, task, queue}), 2, -2) .. ',0,null,0,null,null,null,null]\n'
+end
+
+local function handed_over(id, counter)
+  local seq, m = unpack(call('HMGET', job_key(id), 'seq', 'm'))
+  if not seq then return false end  -- somebody deleted keys: there is nothing left to run
+  return '[' .. counter .. ',' .. seq .. ',' .. m .. ',' .. (call('GET', P .. 'body:' .. id) or no_body(id))
+end
+
+-- Return a claim whose body is not to be charged, if it still stands.
+local function put_back(id, n, counter)
+  if call('HGET', job_key(id), 'token') ~= n .. ':' .. counter then return false end
+  call('HDEL', P .. 'claims:' .. n, counter)
+  stand_ready(id)
+  return true
+end

@@ -1,0 +1,32 @@
+-- Storing a new job. Its ten arguments: id, body, m, rank, queue, task, at (empty: ready now), unique, chord, event.
+
+local JOB = 10
+
+-- True when it was stored, false when a job with this id is there, else the id that holds its unique key.
+local function insert(a, i)
+  local id, unique = a[i], a[i + 7]
+  if unique ~= '' then
+    local holder = call('HGET', P .. 'uniques', unique)
+    if holder then return holder end
+  end
+  local key = job_key(id)
+  if call('EXISTS', key) == 1 then return false end
+  local seq = whole(call('INCR', P .. 'seq'))
+  local m, rank, queue, task, at = a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6]
+  local place = at == '' and 'ready' or 'scheduled'
+  call('HSET', key, 'seq', seq, 'queue', queue, 'task', task, 'rank', rank, 'm', m, 'place', place)
+  call('SET', P .. 'body:' .. id, a[i + 1])
+  call('ZADD', P .. 'live', seq, id)
+  if unique ~= '' then
+    call('HSET', key, 'unique', unique)
+    call('HSET', P .. 'uniques', unique, id)
+  end
+  if at == '' then
+    to_ready(id, queue, rank, seq)
+  else
+    to_due(id, 'scheduled', at, queue)
+  end
+  if a[i + 8] ~= '' then call('HSET', key, 'chord', a[i + 8]) end
+  event(id, seq, 'enqueued', a[i + 9])
+  return true
+end

@@ -1,0 +1,113 @@
+-- Where a job stands, and how it comes and goes. Every function leaves `job:ID` and the places in agreement.
+
+local call = redis.call
+local P = KEYS[1] .. ':'
+local filled = {}  -- queue -> how many jobs this script made ready there
+local due_in, due_at = {}, nil  -- queues of the jobs that it scheduled, and the soonest instant of these
+
+local function job_key(id) return P .. 'job:' .. id end
+
+local function whole(number) return string.format('%.0f', number) end
+
+-- What a zset member of `ready` begins with: equal scores are in the order of their bytes.
+local function padded(seq) return string.rep('0', 16 - #seq) .. seq end
+
+-- Lua's stack bounds how many arguments one call may have.
+local function call_many(command, key, list)
+  for i = 1, #list, 1000 do
+    call(command, key, unpack(list, i, math.min(i + 999, #list)))
+  end
+end
+
+local function to_ready(id, queue, rank, seq)
+  call('ZADD', P .. 'ready:' .. queue, rank, padded(seq) .. id)
+  if not filled[queue] then
+    filled[queue] = 0
+    call('SADD', P .. 'queues', queue)
+  end
+  filled[queue] = filled[queue] + 1
+end
+
+local function to_due(id, set, at, queue)
+  call('ZADD', P .. set, at, id)
+  due_in[queue] = true
+  if not due_at or tonumber(at) < due_at then due_at = tonumber(at) end
+end
+
+local function to_parked(id, why, seq, queue, at)
+  call('ZADD', P .. 'parked:' .. why, seq, id)
+  call('SADD', P .. 'reasons', why)
+  call('HINCRBY', P .. 'parked_in', queue, 1)
+  if string.sub(why, 1, 8) == 'unknown ' then call('ZADD', P .. 'unknown', at, id) end
+  call('HSET', job_key(id), 'place', 'parked', 'why', why)
+end
+
+local function leave_parked(id, why, queue)
+  local key = P .. 'parked:' .. why
+  call('ZREM', key, id)
+  call('ZREM', P .. 'unknown', id)
+  if call('HINCRBY', P .. 'parked_in', queue, -1) <= 0 then call('HDEL', P .. 'parked_in', queue) end
+  if call('EXISTS', key) == 0 then call('SREM', P .. 'reasons', why) end
+end
+
+-- Take a job that nobody claims out of its place.
+local function leave(id)
+  local place, queue, seq, why, state = unpack(call('HMGET', job_key(id), 'place', 'queue', 'seq', 'why', 'state'))
+  if place == 'ready' then
+    call('ZREM', P .. 'ready:' .. queue, padded(seq) .. id)
+  elseif place == 'parked' then
+    leave_parked(id, why, queue)
+  elseif place == 'ended' then
+    call('ZREM', P .. 'ends:' .. state, id)
+    call('ZREM', P .. 'gone', id)
+    call('DEL', P .. 'result:' .. id)
+    call('ZADD', P .. 'live', seq, id)
+  else
+    call('ZREM', P .. place, id)
+  end
+end
+
+-- Put a job where it may be claimed, whatever place it left.
+local function stand_ready(id)
+  local queue, rank, seq = unpack(call('HMGET', job_key(id), 'queue', 'rank', 'seq'))
+  if not queue then return end  -- somebody deleted keys: there is nothing left to run
+  to_ready(id, queue, rank, seq)
+  call('HSET', job_key(id), 'place', 'ready', 'token', '')
+end
+
+-- Write what happened, for the books; answers the event's number.
+local function event(id, seq, kind, told, detail)
+  local number = whole(call('INCR', P .. 'event'))
+  if detail then
+    call('XADD', P .. 'events', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told, 'd', detail)
+  else
+    call('XADD', P .. 'events', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told)
+  end
+  return number
+end
+
+-- What an event says that no worker caused: under a token below zero, since events are told apart by it.
+local function by_hand(now, attempt)
+  local token = '-1:' .. whole(4294967296 - call('INCR', P .. 'hand'))
+  return '["' .. token .. '",' .. now .. ',null,' .. attempt .. ']'
+end
+
+-- The attempts that have ended, out of the `m` of a job.
+local function attempt_of(m) return string.match(m, '^[^,]*,[^,]*,[^,]*,([^,]*)') end
+
+-- Whether anything a verb decided upon has changed since it looked.
+local function unchanged(id, place, token, m, ending)
+  local now = call('HMGET', job_key(id), 'place', 'token', 'm', 'end')
+  return now[1] == place and (now[2] or '') == token and now[3] == m and (now[4] or '') == ending
+end
+
+-- Remove every trace of a job that stands in no place any more.
+local function remove(id)
+  local seq, unique, chord = unpack(call('HMGET', job_key(id), 'seq', 'unique', 'chord'))
+  if chord then call('DEL', P .. 'chord:' .. chord) end
+  call('DEL', job_key(id), P .. 'body:' .. id, P .. 'result:' .. id)
+  call('ZREM', P .. 'live', id)
+  call('HDEL', P .. 'progress', seq)
+  call('SREM', P .. 'stops', seq)
+  if unique and call('HGET', P .. 'uniques', unique) == id then call('HDEL', P .. 'uniques', unique) end
+end

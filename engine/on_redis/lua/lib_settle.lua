@@ -1,0 +1,124 @@
+-- Settling claims. A settlement is eight arguments and what its flags announce, in this order:
+--   outcome, id, token, told (JSON of the event), flags, result, at, m
+--   d  detail of the event
+--   n  jobs to come: how many, then the arguments of each (see lib_insert)
+--   o  results under ids that are no job: how many, when they expire, then key and value of each
+--   c  a chord's part: chord, index, size, value, then the callback as a job
+-- flags also holds r when there is a result. `at` is when the ended job may be removed, when a waiting one is due
+-- (empty: now), or why a parked one is set aside. `m` replaces the job's own unless it is empty.
+
+local ENDED = {done = true, failed = true, canceled = true, expired = true}
+local lost, stopped = {}, {}
+local no_longer_live, gone, ends, let_go = {}, {}, {}, {}
+local any_stops, any_marks  -- looked up once in a script
+
+local function asked_to_stop(seq)
+  if any_stops == nil then any_stops = call('EXISTS', P .. 'stops') == 1 end
+  return any_stops and call('SISMEMBER', P .. 'stops', seq) == 1
+end
+
+local function add_chord_part(a, i)
+  local chord, index, size, value, callback = a[i], a[i + 1], a[i + 2], a[i + 3], i + 4
+  -- A callback that is there came to life before: this member ran again after its chord was complete.
+  if call('EXISTS', job_key(a[callback])) == 1 then return end
+  call('HSETNX', P .. 'chord:' .. chord, index, value)
+  if call('HLEN', P .. 'chord:' .. chord) == tonumber(size) then insert(a, callback) end
+end
+
+local function put_others(a, i, count)
+  for j = i + 2, i + 1 + 2 * count, 2 do
+    call('HSET', P .. 'kv', a[j], a[j + 1])
+    call('ZADD', P .. 'kv_gone', a[i + 1], a[j])
+    tell(a[j])
+  end
+end
+
+-- Free what lived as long as the job.
+local function end_extras(id, seq, unique)
+  if any_marks == nil then any_marks = call('EXISTS', P .. 'marks') == 1 end
+  if asked_to_stop(seq) then call('SREM', P .. 'stops', seq) end
+  if any_marks then call('HDEL', P .. 'marks', 'r:' .. id) end
+  if unique and call('HGET', P .. 'uniques', unique) == id then call('HDEL', P .. 'uniques', unique) end
+  tell(id)
+end
+
+local function move(id, outcome, told, at, m, j)
+  local seq, queue, rank = j[2], j[4], j[5]
+  if outcome == 'parked' then
+    to_parked(id, at, seq, queue, string.match(told, '^[^,]*,([^,]*)'))
+  elseif at == '' then
+    to_ready(id, queue, rank, seq)
+    call('HSET', job_key(id), 'place', 'ready')
+  else
+    local set = attempt_of(m == '' and j[6] or m) == '0' and 'scheduled' or 'retrying'
+    to_due(id, set, at, queue)
+    call('HSET', job_key(id), 'place', set)
+  end
+end
+
+local function close(id, outcome, told, has_result, result, at, j, number)
+  call('HSET', job_key(id), 'place', 'ended', 'token', '', 'state', outcome, 'end', told, 'ev', number)
+  if has_result then call('SET', P .. 'result:' .. id, result) end
+  no_longer_live[#no_longer_live + 1] = id
+  gone[#gone + 1] = at
+  gone[#gone + 1] = id
+  if not ends[outcome] then ends[outcome] = {} end
+  local list = ends[outcome]
+  list[#list + 1] = j[2]
+  list[#list + 1] = id
+  end_extras(id, j[2], j[3])
+end
+
+-- Settle the claim whose settlement begins at argument i, if it still stands; answers where the next one begins.
+local function settle(a, i)
+  local outcome, id, token, told, flags, result, at, m =
+    a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
+  local after, detail, nexts, others, part = i + 8, nil, nil, nil, nil
+  local has_result = flags == 'r'
+  if not has_result and flags ~= '' then
+    has_result = string.find(flags, 'r', 1, true)
+    if string.find(flags, 'd', 1, true) then detail, after = a[after], after + 1 end
+    if string.find(flags, 'n', 1, true) then nexts, after = after, after + 1 + JOB * tonumber(a[after]) end
+    if string.find(flags, 'o', 1, true) then others, after = after, after + 2 + 2 * tonumber(a[after]) end
+    if string.find(flags, 'c', 1, true) then part, after = after, after + 4 + JOB end
+  end
+  local j = call('HMGET', job_key(id), 'token', 'seq', 'unique', 'queue', 'rank', 'm', 'last', 'state', 'end')
+  if j[1] ~= token then
+    -- The same was sent before, in a turn whose answer was lost: then nothing is missing.
+    local known = j[7] == outcome .. told or (j[8] == outcome and j[9] == told)
+    if not known then lost[#lost + 1] = token end
+    return after
+  end
+  if (outcome == 'retrying' or outcome == 'released') and asked_to_stop(j[2]) then
+    stopped[#stopped + 1] = token  -- it shall not run again: its worker ends it as canceled
+    return after
+  end
+  local n, counter = string.match(token, '^(-?%d+):(%d+)$')
+  if not let_go[n] then let_go[n] = {} end
+  local list = let_go[n]
+  list[#list + 1] = counter
+  if m ~= '' then call('HSET', job_key(id), 'm', m) end
+  local number = event(id, j[2], outcome, told, detail)
+  if ENDED[outcome] then
+    close(id, outcome, told, has_result, result, at, j, number)
+  else
+    call('HSET', job_key(id), 'token', '', 'last', outcome .. told)
+    move(id, outcome, told, at, m, j)
+  end
+  if nexts then
+    for k = nexts + 1, nexts + JOB * tonumber(a[nexts]), JOB do insert(a, k) end
+  end
+  if others then put_others(a, others, tonumber(a[others])) end
+  if part then add_chord_part(a, part) end
+  return after
+end
+
+-- Settle `count` of them, and write what was gathered on the way.
+local function settle_all(a, i, count)
+  for _ = 1, count do i = settle(a, i) end
+  for n, counters in pairs(let_go) do call_many('HDEL', P .. 'claims:' .. n, counters) end
+  call_many('ZREM', P .. 'live', no_longer_live)
+  call_many('ZADD', P .. 'gone', gone)
+  for state, list in pairs(ends) do call_many('ZADD', P .. 'ends:' .. state, list) end
+  return i
+end

@@ -1,0 +1,14 @@
+-- uses: places
+-- Enter worker n, or enter it again under its own number: n, key, lease_ms, then the fields of `worker:N`.
+-- Answers 1; 0 when somebody else has the number now.
+
+local n, key = ARGV[1], ARGV[2]
+local holder = call('HGET', P .. 'worker:' .. n, 'key')
+if holder and holder ~= key then return 0 end
+local time = call('TIME')
+local ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local beat_at = time[1] .. '.' .. string.format('%06d', time[2])
+call('HSET', P .. 'worker:' .. n, 'key', key, 'beat_at', beat_at, unpack(ARGV, 4))
+call('ZADD', P .. 'leases', whole(ms + ARGV[3]), n)
+if tonumber(call('GET', P .. 'worker') or 0) < tonumber(n) then call('SET', P .. 'worker', n) end
+return 1

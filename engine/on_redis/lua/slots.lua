@@ -1,0 +1,15 @@
+-- uses: places
+-- The newest slots of a schedule: name, how many. Each: at, JSON, and the state of its job (unfinished, a final one,
+-- nothing).
+
+local name, answer = ARGV[1], {}
+for _, at in ipairs(call('ZREVRANGE', P .. 'slot_times:' .. name, 0, ARGV[2] - 1)) do
+  local slot = call('HGET', P .. 'slots:' .. name, at)
+  local id, found = cjson.decode(slot)[2], false
+  if id ~= '' then
+    local place, state = unpack(call('HMGET', job_key(id), 'place', 'state'))
+    found = place and (place == 'ended' and state or 'unfinished')
+  end
+  answer[#answer + 1] = {at, slot, found}
+end
+return answer

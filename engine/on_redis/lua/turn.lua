@@ -1,0 +1,135 @@
+-- uses: places bells insert settle claim
+-- One turn of a worker: settle what was done, bring in what is due, claim what is next.
+-- n, key, first counter, recover, awake, want, now, soon, how many queues, how many settlements, the queues,
+-- the settlements.
+-- `recover` is 1 when the answer to an earlier turn was lost: what it claimed is handed over now. `awake` is 1 when it
+-- slept before this turn. Answers a JSON header, then the claims; or nothing when n is not registered.
+
+local n, key, first, recover, awake = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] == '1'
+local want, now, soon = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local queue_count, settlement_count = tonumber(ARGV[9]), tonumber(ARGV[10])
+local DUE_STEP, PARK_STEP = 1000, 1000  -- bounds how long others must wait for this script
+
+local registered = call('HGET', P .. 'worker:' .. n, 'key')
+if not registered or (key ~= '' and registered ~= key) then return false end
+-- A turn makes room, so it must not be refused for want of it: Redis lets a script that has written go on.
+call('DEL', P .. 'nothing')
+settle_all(ARGV, 11 + queue_count, settlement_count)
+
+for _, set in ipairs({'scheduled', 'retrying'}) do
+  local ids = call('ZRANGEBYSCORE', P .. set, '-inf', now, 'LIMIT', 0, DUE_STEP)
+  for _, id in ipairs(ids) do stand_ready(id) end
+  call_many('ZREM', P .. set, ids)
+end
+
+local wanted, star_at = {}, nil
+for i = 11, 10 + queue_count do
+  wanted[#wanted + 1] = ARGV[i]
+  if ARGV[i] == '*' then star_at = #wanted end
+end
+
+-- The queues to serve, `*` replaced by every queue that holds something and has no name in it.
+local function served()
+  if not star_at then return wanted end
+  local named, star, all = {}, {}, {}
+  for _, queue in ipairs(wanted) do named[queue] = true end
+  for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
+    if call('EXISTS', P .. 'ready:' .. queue) == 0 then
+      call('SREM', P .. 'queues', queue)
+    elseif not named[queue] then
+      star[#star + 1] = queue
+    end
+  end
+  table.sort(star)
+  for i, queue in ipairs(wanted) do
+    if i == star_at then
+      for _, each in ipairs(star) do all[#all + 1] = each end
+    elseif queue ~= '*' then
+      all[#all + 1] = queue
+    end
+  end
+  return all
+end
+
+local function anything_ready()
+  for _, queue in ipairs(served()) do
+    if call('EXISTS', P .. 'ready:' .. queue) == 1 then return true end
+  end
+  return false
+end
+
+local answer, taken, counter = {''}, {}, first
+local paused, parked = nil, 0
+if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
+  paused = {}
+  for _, why in ipairs(call('SMEMBERS', P .. 'pauses')) do paused[why] = true end
+end
+
+-- Set a paused job aside, visibly; true when it was one.
+local function park(id)
+  local task, queue, seq, m = unpack(call('HMGET', job_key(id), 'task', 'queue', 'seq', 'm'))
+  for _, why in ipairs({'queue ' .. queue, 'task ' .. task}) do
+    if paused[why] then
+      to_parked(id, why, seq, queue, now)
+      event(id, seq, 'parked', by_hand(now, attempt_of(m)))
+      parked = parked + 1
+      return true
+    end
+  end
+  return false
+end
+
+local function claim(id)
+  local job = handed_over(id, counter)
+  if not job then return end
+  call('HSET', job_key(id), 'place', 'claims', 'token', n .. ':' .. counter)
+  taken[#taken + 1] = counter
+  taken[#taken + 1] = id
+  answer[#answer + 1] = job
+  counter = counter + 1
+end
+
+if recover and want > 0 then
+  local held = call('HGETALL', P .. 'claims:' .. n)
+  for i = 1, #held, 2 do
+    if tonumber(held[i]) >= first then
+      answer[#answer + 1] = handed_over(held[i + 1], held[i]) or nil
+      counter = math.max(counter, tonumber(held[i]) + 1)
+    end
+  end
+end
+if want > 0 then
+  for _, queue in ipairs(served()) do
+    while #answer - 1 < want and parked < PARK_STEP do
+      local found = call('ZPOPMIN', P .. 'ready:' .. queue, want - #answer + 1)
+      if #found == 0 then break end
+      for i = 1, #found, 2 do
+        local id = string.sub(found[i], 17)
+        if not (paused and park(id)) then claim(id) end
+      end
+    end
+  end
+  call_many('HSET', P .. 'claims:' .. n, taken)
+end
+
+if awake then call('ZREM', P .. 'sleepers', n) end
+for queue, count in pairs(filled) do
+  filled[queue] = math.min(count, call('ZCARD', P .. 'ready:' .. queue))
+end
+ring(filled)
+if due_at and due_at < soon then ring_any(1) end
+
+local next_due
+for _, set in ipairs({'scheduled', 'retrying'}) do
+  local score = call('ZRANGE', P .. set, 0, 0, 'WITHSCORES')[2]
+  if score and score ~= 'inf' and (not next_due or tonumber(score) < tonumber(next_due)) then next_due = score end
+end
+local due_now = next_due and tonumber(next_due) <= tonumber(now)
+local more = want > 0 and #answer - 1 >= want and (due_now or anything_ready())
+local function quoted(tokens)
+  return #tokens > 0 and '["' .. table.concat(tokens, '","') .. '"]' or '[]'
+end
+answer[1] = '[' .. counter .. ',' .. (more and 1 or 0) .. ',' .. (parked >= PARK_STEP and 1 or 0) .. ','
+  .. call('ZCARD', P .. 'sleepers') .. ',' .. call('EXISTS', P .. 'marks') .. ',' .. (next_due or 'null')
+  .. ',' .. quoted(lost) .. ',' .. quoted(stopped) .. ']'
+return answer

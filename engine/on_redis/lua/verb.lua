@@ -1,0 +1,35 @@
+-- uses: places bells insert settle
+-- What people do to one job by hand, if it still stands as they saw it: verb, id, place, token, m, end, now, then
+--   finish: the token to end it under, and the settlement
+--   stop:   nothing (it runs: it is asked to stop)
+--   retry:  m, body (empty: unchanged), the attempts that ended
+--   forget: nothing (it has ended)
+-- Answers 1, 0 when it was changed meanwhile, or the id of the job that holds its unique key.
+
+local verb, id = ARGV[1], ARGV[2]
+if not unchanged(id, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) then return 0 end
+local seq, unique = unpack(call('HMGET', job_key(id), 'seq', 'unique'))
+if verb == 'finish' then
+  leave(id)
+  call('HSET', job_key(id), 'place', 'claims', 'token', ARGV[8])
+  settle_all(ARGV, 9, 1)
+  ring(filled)
+elseif verb == 'stop' then
+  call('SADD', P .. 'stops', seq)
+elseif verb == 'retry' then
+  local holder = unique and call('HGET', P .. 'uniques', unique)
+  if holder and holder ~= id then return holder end
+  leave(id)
+  if unique then call('HSET', P .. 'uniques', unique, id) end
+  call('HSET', job_key(id), 'm', ARGV[8])
+  call('HDEL', job_key(id), 'state', 'end', 'ev')
+  if ARGV[9] ~= '' then call('SET', P .. 'body:' .. id, ARGV[9]) end
+  stand_ready(id)
+  call('HDEL', P .. 'progress', seq)
+  event(id, seq, 'retried', by_hand(ARGV[7], ARGV[10]))
+  ring(filled)
+elseif verb == 'forget' then
+  leave(id)
+  remove(id)
+end
+return 1

@@ -1,0 +1,76 @@
+-- uses: places look
+-- One step through the jobs, newest first: state (empty: all), task (empty: any), q in lower case (empty: any), limit,
+-- below (a seq or +inf), how many to look at. Answers the seq to go on below (empty: there are no more), then the jobs.
+
+local state, task, q, limit, below, step = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local ENDS = {done = true, failed = true, canceled = true, expired = true}
+local SEEN_AS = {ready = 'queued', parked = 'queued', claims = 'running'}  -- the others by their own name
+local upper = below == '+inf' and below or '(' .. below
+local FEW = 5000
+
+-- {seq, id} of a small place that is not in the order of seq, newest first.
+local function sorted(ids)
+  local found = {}
+  for _, id in ipairs(ids) do
+    local seq = call('HGET', job_key(id), 'seq')
+    if seq and (below == '+inf' or tonumber(seq) < tonumber(below)) then found[#found + 1] = {tonumber(seq), id} end
+  end
+  table.sort(found, function(x, y) return x[1] > y[1] end)
+  return found
+end
+
+local function by_seq(keys)
+  local found = {}
+  for _, key in ipairs(keys) do
+    local part = call('ZREVRANGEBYSCORE', P .. key, upper, '-inf', 'WITHSCORES', 'LIMIT', 0, step)
+    for i = 1, #part, 2 do found[#found + 1] = {tonumber(part[i + 1]), part[i]} end
+  end
+  if #keys > 1 then table.sort(found, function(x, y) return x[1] > y[1] end) end
+  return found
+end
+
+local function candidates()
+  if state == '' then return by_seq({'live', 'ends:done', 'ends:failed', 'ends:canceled', 'ends:expired'}) end
+  if ENDS[state] then return by_seq({'ends:' .. state}) end
+  local ids = {}
+  if state == 'running' then
+    for _, n in ipairs(call('ZRANGE', P .. 'leases', 0, -1)) do
+      for _, id in ipairs(call('HVALS', P .. 'claims:' .. n)) do ids[#ids + 1] = id end
+    end
+    return sorted(ids)
+  end
+  if state ~= 'queued' then
+    if call('ZCARD', P .. state) > FEW then return by_seq({'live'}) end
+    return sorted(call('ZRANGE', P .. state, 0, -1))
+  end
+  local places, count = {}, 0
+  for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do places['ready:' .. queue] = 17 end
+  for _, why in ipairs(call('SMEMBERS', P .. 'reasons')) do places['parked:' .. why] = 1 end
+  for key in pairs(places) do count = count + call('ZCARD', P .. key) end
+  if count > FEW then return by_seq({'live'}) end
+  for key, begins in pairs(places) do
+    for _, member in ipairs(call('ZRANGE', P .. key, 0, -1)) do ids[#ids + 1] = string.sub(member, begins) end
+  end
+  return sorted(ids)
+end
+
+local function fits(id)
+  if state == '' and task == '' and q == '' then return true end
+  local place, its_task = unpack(call('HMGET', job_key(id), 'place', 'task'))
+  if not place then return false end
+  if state ~= '' and not ENDS[state] and (SEEN_AS[place] or place) ~= state then return false end
+  if task ~= '' and its_task ~= task then return false end
+  return q == '' or id == ARGV[7] or string.find(string.lower(its_task), q, 1, true) ~= nil
+end
+
+local answer, looked = {''}, 0
+for _, candidate in ipairs(candidates()) do
+  if looked >= step or #answer > limit then break end
+  looked = looked + 1
+  answer[1] = whole(candidate[1])
+  if fits(candidate[2]) then
+    local found = standing(candidate[2], 1000000)
+    if found then answer[#answer + 1] = found end
+  end
+end
+return answer

@@ -1,0 +1,99 @@
+"""Opening the keys of a service: whether this server may be used at all, and what an admin should know of it.
+
+Refused, in a sentence: a server below MINIMUM, a replica, one that may evict keys (a queue that loses jobs in silence
+is none), keys that a newer Dewey wrote. Said as a warning: a server that keeps jobs in memory only.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from engine import errors
+from engine.on_redis.keys import VERSION
+
+MINIMUM = (5,)  # streams, ZPOPMIN, and scripts that may ask for the time
+
+
+class Opened(NamedTuple):
+    """What was found: the name of this instance of the keys, and the server's version."""
+
+    instance: str
+    version: tuple[int, ...]
+
+
+class Facts:
+    """What the server says of itself (INFO)."""
+
+    def __init__(self, said: Mapping[str, str]) -> None:
+        self._said = said
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        digits = self._said.get("redis_version", "").split(".")
+        return tuple(int(d) for d in digits if d.isdigit())
+
+    @property
+    def policy(self) -> str:
+        return self._said.get("maxmemory_policy", "noeviction")
+
+    @property
+    def replica(self) -> bool:
+        return self._said.get("role") == "slave"
+
+    @property
+    def uptime_s(self) -> float:
+        return float(self._said.get("uptime_in_seconds", 0))
+
+    def warnings(self, at: str) -> list[str]:
+        """What an admin should know, in sentences."""
+        found = []
+        if self._said.get("aof_enabled") == "0":
+            found.append(
+                f"{at} keeps accepted jobs in memory only until its next snapshot: set `appendonly yes` there, so "
+                "that they survive its end"
+            )
+        if "err" in (self._said.get("aof_last_write_status"), self._said.get("rdb_last_bgsave_status")):
+            found.append(f"{at} could not write its files the last time: make room on its disk")
+        return found
+
+
+def refuse(facts: Facts, at: str) -> None:
+    """Raises Misconfigured or StorageReadOnly for a server that must not be used."""
+    if facts.version and facts.version < MINIMUM:
+        raise errors.Misconfigured(
+            f"{at} is version {'.'.join(map(str, facts.version))}: Dewey needs Redis {MINIMUM[0]} or newer"
+        )
+    if facts.policy != "noeviction":
+        raise errors.Misconfigured(
+            f"{at} drops keys when memory is short (maxmemory-policy {facts.policy}), and with them jobs, in silence: "
+            "set `maxmemory-policy noeviction` there"
+        )
+    if facts.replica:
+        raise errors.StorageReadOnly(f"{at} is a read-only replica: name its primary in [storage] url")
+
+
+def open_keys(server: Any) -> Opened:
+    """Check the server, make what must exist; the instance found. Raises as `refuse`, and SchemaMismatch."""
+    at = f"Redis at {server.address}"
+    facts = server.look()
+    if facts is not None:
+        refuse(facts, at)
+    schema, instance = server.open_script(VERSION, uuid.uuid4().hex)
+    if int(schema) > VERSION:
+        raise errors.SchemaMismatch(
+            f"{at} holds {server.prefix} in schema version {int(schema)} and this Dewey knows {VERSION}: "
+            "install the newer Dewey again"
+        )
+    return Opened(instance.decode(), facts.version if facts is not None else MINIMUM)
+
+
+def warnings(server: Any) -> list[str]:
+    """What an admin should know now. Raises as `refuse`: a policy can be changed while Dewey runs."""
+    at = f"Redis at {server.address}"
+    facts = server.look()
+    if facts is None:
+        return [f"{at} does not let this user ask how it is set up (INFO): see that it evicts nothing and persists"]
+    refuse(facts, at)
+    return facts.warnings(at)

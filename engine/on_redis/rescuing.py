@@ -1,0 +1,160 @@
+"""The end of workers: those known to be dead, and those that nobody has heard of for too long.
+
+On its own host a death shows at once, by the lock that the kernel dropped; elsewhere by the lease. What becomes of each
+claim is composed here, for only Python can write a job's error, and done by one script that checks again: whoever
+removes the worker's row is the one that buried it, and a claim that changed hands meanwhile is left alone.
+
+A rescuer that was cut off itself judges nobody for a while, nor does anybody right after Redis has started: all leases
+ran out then, and those who hold them need a moment to be heard again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from engine import clock, errors, events, faults, liveness
+from engine.job_storage import Dead
+from engine.jobs import CANCELED, FAILED, ONCE, Claim
+from engine.on_redis import rows
+from engine.on_redis.keys import LEASE_S
+from engine.on_redis.life import running_text
+from engine.on_redis.server import Server
+
+CHANGED = 2  # answer of bury.lua: look again
+
+
+class Watch:
+    """Beats for the workers of this process, and knows when it must not judge others."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._lease_s = LEASE_S
+        self._beaten: dict[int, float] = {}  # monotonic
+        self._told: dict[int, str] = {}
+        self._looked_at: float | None = None
+        self._doubt_until = 0.0
+
+    @property
+    def grace_s(self) -> float:
+        """How long the living have to be heard again."""
+        return max(2.0, self._lease_s / 3)
+
+    def beat(self, workers: Sequence[int], lease_s: float, folder: Path) -> None:
+        """Renew the leases when it is time, and tell what the workers run."""
+        now, self._lease_s = time.monotonic(), lease_s
+        words: list[Any] = []
+        for n in workers:
+            text = running_text(liveness.slots_of(folder, n))
+            due = now - self._beaten.get(n, -1e9) >= lease_s / 5
+            if due or (text and text != self._told.get(n)):
+                words += (n, text)
+                self._told[n] = text
+        if not words:
+            return
+        try:
+            self._server.run("beat", int(lease_s * 1000), *words, again=True)
+        except errors.StorageUnavailable:
+            self.doubt()
+            self._beaten.clear()
+            raise
+        self._beaten = {n: now if n in words[::2] else self._beaten[n] for n in workers}
+
+    def doubt(self) -> None:
+        """Contact was lost: others may have been cut off as well."""
+        self._doubt_until = time.monotonic() + self.grace_s
+
+    def overdue(self) -> list[int]:
+        """The workers whose lease ran out, as far as that may be held against them."""
+        now, before = time.monotonic(), self._looked_at
+        self._looked_at = now
+        if before is not None and now - before > max(2.0, self._lease_s / 2):
+            self.doubt()  # this process stood still, perhaps with the whole machine
+        try:
+            found = [int(n) for n in self._server.run("overdue", again=True)]
+        except errors.StorageUnavailable:
+            self.doubt()
+            raise
+        if not found or now < self._doubt_until:
+            return []
+        facts = self._server.look()
+        return [] if facts is not None and facts.uptime_s < self.grace_s else found
+
+
+def bury(
+    server: Server, dead: Dead, overdue: bool, max_deliveries: int, compose: Any, failed_ttl_s: float
+) -> list[str] | None:
+    """Return the claims of one worker; ids of the jobs whose body was running, None when somebody else buried it.
+    `dead.running` is completed by what the worker told Redis. With `overdue` only while its lease is over."""
+    if faults.point:
+        faults.point("bury.begun")
+    while True:
+        left = server.run("held", dead.worker, again=True)
+        if left is None:
+            return None
+        host, pid, said, *held = left
+        told = {rows.token_of(token) for token, _ in json.loads(said)} if said else set()
+        dead = dead._replace(running=dead.running | told, host=dead.host or host.decode(), pid=dead.pid or int(pid))
+        burial = Burial(dead, max_deliveries, compose, rows.Ttl(failed_ttl_s, failed_ttl_s))
+        for stopping, handed_over in zip(held[::2], held[1::2], strict=True):
+            burial.take(rows.claim_of(dead.worker, handed_over), bool(stopping))
+        if faults.point:
+            faults.point("bury.written")
+        buried = server.run("bury", dead.worker, int(overdue), *burial.words())
+        if faults.point:
+            faults.point("bury.committed")
+        if buried != CHANGED:
+            return burial.running if buried else None
+
+
+class Burial:
+    """What is to become of each claim of a dead worker."""
+
+    def __init__(self, dead: Dead, max_deliveries: int, compose: Any, ttl: rows.Ttl) -> None:
+        self._dead, self._max_deliveries, self._compose, self._ttl = dead, max_deliveries, compose, ttl
+        self.running: list[str] = []
+        self._settled = self._noted = 0
+        self._canceled = ","
+        self._settlements: rows.Words = []
+        self._notes: rows.Words = []
+
+    def take(self, claim: Claim, stopping: bool) -> None:
+        """Decide on one claim; one whose body did not run needs no word."""
+        if claim.token in self._dead.running:
+            self.running.append(claim.id)
+        if stopping:  # nobody wants it to run again
+            self._canceled += f"{claim.token & rows.LOW},"
+            self._settle(self._compose.end(claim, CANCELED), None)
+        elif claim.token in self._dead.timed_out:
+            self._settle(self._compose.timed_out(claim), None)
+        elif claim.token in self._dead.running:
+            if self._dead.charge:
+                self._charge(claim)
+            else:
+                self._note(claim, "", events.RELEASED, "")
+
+    def _charge(self, claim: Claim) -> None:
+        deliveries, once, dead = claim.deliveries + 1, bool(claim.flags & ONCE), self._dead
+        if once or deliveries >= self._max_deliveries:
+            error = errors.WorkerDied(deliveries, dead.host, dead.pid, once)
+            self._settle(self._compose.end(claim, FAILED, error), deliveries)
+            return
+        m = rows.changing_of(claim, deliveries)
+        detail = json.dumps({"host": dead.host, "pid": dead.pid, "deliveries": deliveries})
+        self._note(claim, m, events.RESCUED, detail)
+
+    def _settle(self, settlement: Any, deliveries: int | None) -> None:
+        self._settled += 1
+        rows.settlement_words(self._settlements, settlement, self._ttl, deliveries)
+
+    def _note(self, claim: Claim, m: str, kind: str, detail: str) -> None:
+        self._noted += 1
+        told = rows.told(claim.token, clock.now(), None, claim.attempt)
+        self._notes += (claim.token & rows.LOW, claim.id, m, kind, told, detail)
+
+    def words(self) -> rows.Words:
+        """The arguments of bury.lua after the first two."""
+        return [self._canceled, self._settled, self._noted, *self._settlements, *self._notes]

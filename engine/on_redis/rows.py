@@ -1,0 +1,213 @@
+"""Jobs as they travel to and from Redis: the arguments of a new one, of a settlement, and what comes back.
+
+Numbers travel as text that Lua passes on and never computes with: its numbers have 53 bits, and its own text of them
+only 14 digits. What Redis holds is described in engine.on_redis.keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from engine import clock, errors
+from engine.job_storage import StoredJob
+from engine.jobs import ENDED, FAILED, PARKED, QUEUED, RELEASED, RETRYING, RUNNING, Claim, NewJob, Settlement
+
+compact = json.JSONEncoder(separators=(",", ":")).encode
+Words = list[Any]  # arguments of a script
+LOW = (1 << 32) - 1
+
+
+class Ttl(NamedTuple):
+    """For how long an ended job is kept, in seconds."""
+
+    result_s: float
+    failed_s: float
+
+    def of(self, outcome: str) -> float:
+        return self.failed_s if outcome == FAILED else self.result_s
+
+
+def token_text(token: int) -> str:
+    """`n:c`, as tokens stand in Redis."""
+    return f"{token >> 32}:{token & LOW}"
+
+
+def token_of(text: str) -> int:
+    """The token that stands in Redis as `n:c`."""
+    n, _, counter = text.partition(":")
+    return (int(n) << 32) | int(counter)
+
+
+def worker_of(token: int) -> int | None:
+    """The worker that the claim belonged to; None for what no worker did."""
+    return token >> 32 if token > 0 else None
+
+
+def told(token: int, at: float | None, started_at: float | None, attempt: int) -> str:
+    """What the event (and the end) of a job says in numbers."""
+    return compact((token_text(token), at, started_at, attempt))
+
+
+def changing(
+    enqueued_at: float, eta: float | None, expires_at: float | None, attempt: int, deliveries: int, retries: int,
+    retry_delay_s: float, failures: int, failed_at: float | None,
+) -> str:  # fmt: skip
+    """The field `m` of a job."""
+    return compact((enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures, failed_at))[
+        1:-1
+    ]
+
+
+def changing_of(claim: Claim, deliveries: int) -> str:
+    """The field `m` of a claimed job when a death was counted."""
+    return changing(
+        claim.enqueued_at, claim.eta, claim.expires_at, claim.attempt, deliveries, claim.retries, claim.retry_delay_s,
+        claim.failures, claim.failed_at,
+    )  # fmt: skip
+
+
+# on the way there
+
+
+def job_words(words: Words, job: NewJob, now: float) -> None:
+    """The ten arguments of a new job (lib_insert.lua)."""
+    if job.priority != job.priority:
+        raise errors.BadRequest(f"the priority of job {job.id} is a number, not NaN")
+    head = compact(
+        (
+            job.id, job.task, job.queue, job.priority, job.timeout_s, job.flags, job.chord, job.context, job.parent,
+            job.unique_key,
+        )
+    )  # fmt: skip
+    words += (
+        job.id,
+        head[1:].encode() + b"\n" + job.payload,
+        changing(job.enqueued_at, job.eta, job.expires_at, 0, 0, job.retries, job.retry_delay_s, 0, None),
+        0.0 - job.priority,
+        job.queue,
+        job.task,
+        "" if job.eta is None or job.eta <= now else job.eta,
+        "" if job.unique_key is None else f"={job.unique_key}",
+        job.chord or "",
+        told(0, job.enqueued_at, None, 0),
+    )
+
+
+def attempts(s: Settlement) -> int:
+    """How many attempts have ended, this one with them if its body ran to an end."""
+    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, PARKED))
+
+
+def settlement_words(words: Words, s: Settlement, ttl: Ttl, deliveries: int | None = None) -> None:
+    """The arguments of a settlement (lib_settle.lua). `deliveries` when a death was counted with it."""
+    claim, outcome, now = s.claim, s.outcome, clock.now()
+    attempt = attempts(s)
+    at: Any = ""
+    m = ""
+    if outcome in ENDED:
+        at = (s.finished_at or 0) + ttl.of(outcome)
+    elif outcome == PARKED:
+        at = f"{s.reason} {claim.task}"
+    elif s.eta is not None and s.eta > now:
+        at = s.eta
+    if outcome == RETRYING:
+        m = changing(
+            claim.enqueued_at, s.eta, claim.expires_at, attempt, claim.deliveries, s.retries, s.retry_delay_s,
+            s.failures, s.failed_at,
+        )  # fmt: skip
+    elif deliveries is not None:
+        m = changing_of(claim, deliveries)
+    flags, more = extras(s, ttl, now)
+    words += (
+        outcome, claim.id, token_text(claim.token), told(claim.token, s.finished_at, s.started_at, attempt), flags,
+        b"" if s.result is None else s.result, at, m, *more,
+    )  # fmt: skip
+
+
+def extras(s: Settlement, ttl: Ttl, now: float) -> tuple[str, Words]:
+    """What most settlements do not have: the letters that announce it, and its arguments in their order."""
+    flags = ""
+    more: Words = []
+    if s.result is not None:
+        flags += "r"
+    if s.detail is not None:
+        flags += "d"
+        more.append(s.detail)
+    if s.next_jobs:
+        flags += "n"
+        more.append(len(s.next_jobs))
+        for job in s.next_jobs:
+            job_words(more, job, now)
+    if s.others:
+        flags += "o"
+        more += (len(s.others), (s.finished_at or 0) + ttl.result_s)
+        for key, value in s.others:
+            more += (key, value)
+    if s.chord_part:
+        flags += "c"
+        part = s.chord_part
+        more += (part.cid, part.idx, part.size, part.value)
+        job_words(more, part.callback, now)
+    return flags, more
+
+
+# on the way back
+
+
+def claim_of(n: int, handed_over: bytes) -> Claim:
+    """The claim that a script handed over to worker n (lib_claim.lua)."""
+    text, _, payload = handed_over.partition(b"\n")
+    (
+        counter, seq, enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures, failed_at,
+        job_id, task, queue, priority, timeout_s, flags, chord, context, _parent, _unique,
+    ) = json.loads(text)  # fmt: skip
+    return Claim(
+        (n << 32) | counter, seq, job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries,
+        retries, retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at,
+    )  # fmt: skip
+
+
+class Seen(NamedTuple):
+    """A job as it stood, with what a verb needs to change it only while it stands so."""
+
+    job: StoredJob
+    token: int | None  # of the claim that holds it
+    retry_delay_s: float
+    failures: int
+    failed_at: float | None
+    timeout_s: float | None
+    flags: int
+    chord: str | None
+    unique_key: str | None
+    version: tuple[bytes, bytes, bytes, bytes]  # place, token, m, end
+    head: bytes
+
+
+PLACES = {b"scheduled": "due", b"retrying": "due"}
+SEEN_AS = {b"ready": QUEUED, b"parked": QUEUED, b"claims": RUNNING}
+
+
+def seen_of(standing: Sequence[Any]) -> Seen:
+    """A job out of what lib_look.lua says of it."""
+    seq, place, m, token, why, state, end, stopping, result, body = standing
+    head, _, payload = body.partition(b"\n")
+    job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key = json.loads(b"[" + head)
+    enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures, failed_at = json.loads(
+        b"[" + m + b"]"
+    )
+    held = token_of(token.decode()) if place == b"claims" else None
+    worker = None if held is None else worker_of(held)
+    started_at = finished_at = None
+    if place == b"ended":
+        by, finished_at, started_at, attempt = json.loads(end)
+        worker = worker_of(token_of(by))
+    job = StoredJob(
+        int(seq), job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries, context,
+        parent, payload, PLACES.get(place, place.decode()), state.decode() if place == b"ended" else
+        SEEN_AS.get(place) or place.decode(), why.decode() if place == b"parked" else None, worker, started_at,
+        finished_at, result, bool(stopping),
+    )  # fmt: skip
+    version = (place, token or b"", m, end or b"")
+    return Seen(job, held, retry_delay_s, failures, failed_at, timeout_s, flags, chord, unique_key, version, head)

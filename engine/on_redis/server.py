@@ -1,0 +1,209 @@
+"""The Redis server, as one process talks to it: connections, scripts, and what its errors mean.
+
+Duties: connect lazily and once per process (a forked child never uses its parent's connections); open the service's
+keys before their first use (engine.on_redis.opening); send scripts by their SHA-1; wait at lists. Every error of the
+library leaves as a named StorageUnavailable, which says whether what was sent may have arrived (`stored` is None).
+A script that may be sent twice (`again`) is, when its answer was lost.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionPool
+from redis.retry import Retry
+
+from engine import errors
+from engine.on_redis import opening
+from engine.on_redis.scripts import script
+
+CONNECT_S = 2.0
+ANSWER_S = 10.0  # longest wait for an answer
+BLOCK_S = 5.0  # longest wait at a list; below ANSWER_S, so that it never looks like a dead server
+IDLE_S = 30.0  # a connection that was idle for longer is tried before it is used
+
+
+class RedisAway(errors.StorageUnavailable):
+    """The server cannot be reached, or the connection broke."""
+
+
+class Server:
+    """One service's keys on one server. `prefix` is what all of them begin with."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.prefix = prefix
+        self._url = url
+        self._pool: ConnectionPool | None = None
+        self._pid = 0
+        self._opening = threading.RLock()
+        self._opened: opening.Opened | None = None
+
+    # connections
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """The connections of this process. Raises Misconfigured for a URL that is none."""
+        if self._pool is None or self._pid != os.getpid():
+            try:
+                self._pool = ConnectionPool.from_url(
+                    self._url, protocol=2, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S,
+                    socket_keepalive=True, health_check_interval=IDLE_S, retry=Retry(NoBackoff(), 0),
+                )  # fmt: skip
+            except ValueError as exc:
+                raise errors.Misconfigured(f"[storage] url is no URL of a Redis server ({exc})") from None
+            self._pid = os.getpid()
+            self._opening = threading.RLock()  # a thread of the parent may have held the other one
+        return self._pool
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without user and password."""
+        place = self.pool.connection_kwargs
+        return str(place.get("path") or f"{place.get('host', 'localhost')}:{place.get('port', 6379)}")
+
+    def close(self) -> None:
+        """Drop the connections of this process; they are made again when they are needed."""
+        if self._pool is not None and self._pid == os.getpid():
+            self._pool.disconnect(inuse_connections=False)  # those go when their threads let go of them
+        self._pool = None
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        pool = self.pool
+        try:
+            connection = pool.get_connection()
+        except exceptions.RedisError as exc:
+            raise self.explain(exc, sent=False) from exc
+        try:
+            yield connection
+        except exceptions.ResponseError as exc:
+            raise self.explain(exc, sent=True) from exc
+        except exceptions.RedisError as exc:
+            connection.disconnect()
+            raise self.explain(exc, sent=True) from exc
+        except BaseException:  # a task's timeout, a signal: the answer would be taken for the next one's
+            connection.disconnect()
+            raise
+        finally:
+            if pool is not self._pool:
+                connection.disconnect()  # closed in the meantime
+            pool.release(connection)
+
+    # talking
+
+    def command(self, *words: Any, again: bool = True) -> Any:
+        """The answer to one command."""
+        try:
+            return self._exchange(words)
+        except RedisAway as exc:
+            if not again or exc.stored is False:
+                raise
+            return self._exchange(words)
+
+    def _exchange(self, words: tuple[Any, ...]) -> Any:
+        with self._connection() as connection:
+            connection.send_packed_command(packed(words))
+            return connection.read_response()
+
+    def run(self, name: str, *arguments: Any, again: bool = False) -> Any:
+        """The answer of a script. `again`: it may be sent twice."""
+        if self._opened is None:
+            self.open()
+        sha = script(name).sha
+        try:
+            return self.command(b"EVALSHA", sha, 1, self.prefix, *arguments, again=again)
+        except errors.StorageUnavailable as exc:
+            if not isinstance(exc.__cause__, exceptions.NoScriptError):
+                raise
+        return self.command(b"EVAL", script(name).text, 1, self.prefix, *arguments, again=again)
+
+    def key(self, name: str) -> str:
+        """A KEY of engine.on_redis.keys in full."""
+        return f"{self.prefix}:{name}"
+
+    def wait_at(self, name: str, timeout_s: float) -> bool:
+        """Wait for something in a list, and take it; at most BLOCK_S. May last up to a second longer on Redis 5."""
+        timeout_s = max(0.01, min(timeout_s, BLOCK_S))
+        fractions = self.opened.version >= (6,)
+        return (
+            self.command(b"BLPOP", self.key(name), timeout_s if fractions else math.ceil(timeout_s), again=False)
+            is not None
+        )
+
+    # opening
+
+    @property
+    def opened(self) -> opening.Opened:
+        """What was found when the keys were opened."""
+        return self._opened or self.open()
+
+    def open(self) -> opening.Opened:
+        """See that this server may be used, and make what must exist. Raises Misconfigured, SchemaMismatch, ..."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = opening.open_keys(self)
+            return self._opened
+
+    def look(self) -> opening.Facts | None:
+        """What the server says of itself, None where this user may not ask."""
+        try:
+            answer = self.command(b"INFO")
+        except errors.StorageUnavailable as exc:
+            if "NOPERM" in str(exc) or isinstance(exc.__cause__, exceptions.NoPermissionError):
+                return None
+            raise
+        text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
+        return opening.Facts(dict(line.split(":", 1) for line in text.splitlines() if ":" in line))
+
+    def open_script(self, *arguments: Any) -> Any:
+        """The one script that runs before the keys are open."""
+        return self.command(b"EVAL", script("open").text, 1, self.prefix, *arguments)
+
+    # errors
+
+    def explain(self, exc: exceptions.RedisError, sent: bool) -> errors.StorageUnavailable:
+        """The named error for what went wrong. `sent`: what was asked may have been done."""
+        at, text = f"Redis at {self.address}", " ".join(str(exc).split()).rstrip(".")
+        if isinstance(exc, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
+            return errors.StorageUnavailable(f"{at} refuses the login ({text}): correct [storage] url")
+        if isinstance(exc, exceptions.BusyLoadingError):
+            return errors.StorageBusy(f"{at} is still loading its data: try again in a moment")
+        if isinstance(exc, exceptions.ResponseError):
+            return self._explain_answer(exc, at, text)
+        maybe = None if sent else False
+        if isinstance(exc, exceptions.TimeoutError):
+            return RedisAway(f"{at} does not answer ({text}): see whether it hangs", maybe)
+        return RedisAway(f"{at} cannot be reached ({text}): start it, or correct [storage] url", maybe)
+
+    def _explain_answer(self, exc: exceptions.ResponseError, at: str, text: str) -> errors.StorageUnavailable:
+        """What a refusal means. Inside of a script its name stands somewhere in the text."""
+        if isinstance(exc, exceptions.OutOfMemoryError) or "OOM " in text:
+            return errors.StorageFull(f"{at} has reached its maxmemory: raise it, or let consumers catch up")
+        if isinstance(exc, exceptions.ReadOnlyError) or "READONLY" in text:
+            return errors.StorageReadOnly(f"{at} is a read-only replica: name its primary in [storage] url")
+        if "MISCONF" in text:
+            return errors.StorageReadOnly(f"{at} cannot save to its disk and refuses writes: make room there")
+        if text.startswith("BUSY") or "BUSY " in text:
+            return errors.StorageBusy(f"{at} is busy with a script: try again in a moment")
+        if isinstance(exc, exceptions.NoPermissionError) or "NOPERM" in text:
+            return errors.StorageUnavailable(
+                f"{at} does not permit what Dewey needs ({text}): let this user run scripts on {self.prefix}:*"
+            )
+        return errors.StorageUnavailable(f"{at} refused a command ({text})", None)
+
+
+def packed(words: tuple[Any, ...]) -> list[bytes]:
+    """A command in Redis's protocol, in one piece: a turn has hundreds of words, and one system call is enough."""
+    pieces = [b"*%d\r\n" % len(words)]
+    for word in words:
+        if not isinstance(word, bytes):
+            word = str(word).encode()
+        pieces.append(b"$%d\r\n%b\r\n" % (len(word), word))
+    return [b"".join(pieces)]

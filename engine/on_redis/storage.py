@@ -1,0 +1,271 @@
+"""The storage on Redis: the contract of engine.job_storage, kept by one server and a file for each worker on its host.
+
+Life of a worker here: `register` (number, life file, row with a lease), `turn` after turn, `unregister`. Life of a
+defer: `accept` sends the whole job in one script, which also rings a sleeping worker. Every verb is one Lua script, and
+a script is one transaction (flushing and unparking are many small ones). Keys are described in engine.on_redis.keys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from engine import clock, liveness
+from engine.events import Event
+from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
+from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from engine.on_redis import (
+    accepting,
+    booking,
+    crew,
+    keys,
+    keyvalue,
+    looking,
+    opening,
+    rescuing,
+    rows,
+    slots,
+    verbs,
+    waiting,
+)
+from engine.on_redis.life import RedisLife, folder_of
+from engine.on_redis.server import Server
+from engine.on_redis.working import Crew
+
+UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
+STEP = 1000  # jobs that one script moves or removes: bounds how long others must wait
+
+
+class RedisStorage(JobStorage):
+    """One queue on one Redis server. `durable` is for the server to keep: see its `appendfsync`."""
+
+    backend = "redis"
+
+    def __init__(
+        self, name: str = "dewey", url: str = "redis://127.0.0.1:6379/0", durable: bool = True,
+        result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0,
+    ) -> None:  # fmt: skip
+        super().__init__(name)
+        self.server = Server(url, keys.prefix(name))
+        self.data = keyvalue.KeyValue(self.server)
+        self.ledger = slots.RedisLedger(self.server)
+        self._url = url
+        self._ttl = rows.Ttl(result_ttl_s, failed_ttl_s)
+        self._crew = Crew(self.server)
+        self._watch = rescuing.Watch(self.server)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the workers on this host keep their files."""
+        return folder_of(self._url, self.server)
+
+    # getting ready
+
+    def prepare(self) -> list[str]:
+        self.server.open()
+        return self.warnings()
+
+    def warnings(self) -> list[str]:
+        return opening.warnings(self.server)
+
+    def close(self) -> None:
+        self.server.close()
+
+    # accepting
+
+    def accept(
+        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
+    ) -> Acceptance:
+        return accepting.accept(self.server, jobs, idempotency, max_pending)
+
+    def wake(self, count: int = 1) -> None:
+        if self._crew.sleepers != 0:  # the last turn of this process saw some, or there was none
+            self.server.run("wake", count, again=True)
+
+    # working
+
+    def register(self, registration: Registration) -> RedisLife:
+        life = self._crew.enter(registration, self.folder)
+        if registration.kind == "alone":
+            life.beat_alone = lambda: self.beat([life.n], keys.LEASE_S)
+        return life
+
+    def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
+        return self._crew.turn(worker, settlements, want, queues, self._ttl, self.compose)
+
+    def chord_results(self, cid: str) -> list[bytes]:
+        found = self.server.command(b"HGETALL", self.server.key(f"chord:{cid}"))
+        parts = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+        return [parts[index] for index in sorted(parts, key=int)]
+
+    def asked(self, worker: int) -> tuple[bool, bool]:
+        return crew.asked(self.server, worker)
+
+    def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
+        words = [word for c in claims for word in (c.token & rows.LOW, c.id)]
+        self.server.run("give_back", worker, *words, again=True)
+
+    # the living and the dead
+
+    def unregister(self, worker: int) -> None:
+        self._bury(Dead(worker, "", 0, frozenset(), False), False, 1)  # it may hold what a lost answer gave it
+        self._crew.leave(worker)
+
+    def beat(self, workers: Sequence[int], lease_s: float) -> None:
+        for n in workers:
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self.folder / f"{n}.life")
+        self._watch.beat(workers, lease_s, self.folder)
+
+    def slots(self, worker: int) -> list[liveness.Slot]:
+        return liveness.slots_of(self.folder, worker)
+
+    def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
+        corpse = liveness.Corpse(self.folder, dead.worker)
+        if not corpse.seize():
+            return []  # it lives, or another rescuer has it
+        try:
+            running = self._bury(dead, False, max_deliveries)
+            corpse.bury()
+        finally:
+            corpse.leave()
+        return running
+
+    def _bury(self, dead: Dead, overdue: bool, max_deliveries: int) -> list[str]:
+        dead = dead._replace(running=dead.running | {s.token for s in self.slots(dead.worker)})
+        return rescuing.bury(self.server, dead, overdue, max_deliveries, self.compose, self._ttl.failed_s) or []
+
+    def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
+        found: list[str] = []
+        for n in liveness.numbers(self.folder):
+            if n not in own and not liveness.is_alive(self.folder, n):
+                found += self.bury(Dead(n, "", 0, frozenset(), True), max_deliveries)
+        for n in self._watch.overdue():
+            if n not in own:
+                found += self._bury(Dead(n, "", 0, frozenset(), True), True, max_deliveries)
+        return found
+
+    # verbs
+
+    def cancel(self, job_id: str) -> str | None:
+        return verbs.cancel(self.server, job_id, self.compose, self._ttl)
+
+    def stop_asked(self, seqs: Sequence[int]) -> set[int]:
+        key = self.server.key("stops")
+        return {seq for seq in seqs if self.server.command(b"SISMEMBER", key, seq)}
+
+    def put_progress(self, seq: int, data: str) -> None:
+        self.server.command(b"HSET", self.server.key("progress"), seq, data)
+
+    def progress_of(self, seq: int) -> str | None:
+        data = self.server.command(b"HGET", self.server.key("progress"), seq)
+        return None if data is None else data.decode()
+
+    def retry(self, job_id: str, payload: bytes | None, retries: int) -> None:
+        verbs.retry(self.server, job_id, payload, retries)
+
+    def forget(self, job_id: str) -> bool:
+        verbs.forget(self.server, job_id)
+        return True
+
+    def pause(self, kind: str, name: str) -> None:
+        self.server.command(b"SADD", self.server.key("pauses"), f"{kind} {name}")
+
+    def resume(self, kind: str, name: str) -> int:
+        self.server.command(b"SREM", self.server.key("pauses"), f"{kind} {name}")
+        return self._unpark(f"{kind} {name}")
+
+    def unpark_tasks(self, known: Sequence[str]) -> int:
+        held = {why.decode() for why in self.server.command(b"SMEMBERS", self.server.key("reasons"))}
+        return sum(self._unpark(why) for why in sorted(held & {f"unknown {task}" for task in known}))
+
+    def _unpark(self, why: str) -> int:
+        count = 0
+        while moved := int(self.server.run("unpark", why, clock.now(), STEP)):
+            count += moved
+        return count
+
+    def pauses(self) -> set[tuple[str, str]]:
+        found = self.server.command(b"SMEMBERS", self.server.key("pauses"))
+        pairs = (why.decode().partition(" ") for why in found)
+        return {(kind, name) for kind, _, name in pairs}
+
+    # looking
+
+    def look(self, job_id: str) -> StoredJob | None:
+        seen = looking.look(self.server, job_id)
+        if seen is None:
+            return None
+        job = seen.job
+        if seen.token is not None and job.worker is not None:
+            said = self.server.command(b"HGET", self.server.key(f"worker:{job.worker}"), "running")
+            started_at = crew.started(self.folder, job.worker, said).get(seen.token)
+            # Claimed in a batch: it may be that its body has not begun.
+            job = job._replace(started_at=started_at, state=job.state if started_at else "queued")
+        return job
+
+    def list_jobs(
+        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
+    ) -> list[StoredJob]:
+        return looking.list_jobs(self.server, state, task, q, limit, before)
+
+    def counts(self) -> Counts:
+        return looking.counts(self.server)
+
+    def queue_infos(self) -> list[QueueInfo]:
+        return looking.queue_infos(self.server, clock.now())
+
+    def worker_infos(self) -> list[WorkerInfo]:
+        return crew.infos(self.server, self.folder)
+
+    def ask_worker(self, worker: int, what: str) -> bool:
+        return bool(self.server.run("ask", worker, what, again=True))
+
+    def wait_ended(self, job_id: str, timeout_s: float) -> bool:
+        return waiting.wait_ended(self.server, job_id, timeout_s)
+
+    # keeping house and books
+
+    def keep_house(self, limit: int = 1000) -> bool:
+        more = bool(self.server.run("house", clock.now(), limit, again=True))
+        for job_id in looking.unknown_before(self.server, clock.now() - UNKNOWN_LIFE_S):
+            verbs.fail_unknown(self.server, job_id, self.compose, self._ttl)
+        return more
+
+    def read_events(self, limit: int) -> list[Event]:
+        return booking.read(self.server, limit, self.compose)
+
+    def delete_events(self, events: Sequence[Event]) -> None:
+        booking.delete(self.server, events)
+
+    # what Huey asks of a storage
+
+    def enqueued_items(self, limit: int | None = None) -> list[bytes]:
+        return looking.payloads(self.server, "ready", limit)
+
+    def scheduled_items(self, limit: int | None = None) -> list[bytes]:
+        return looking.payloads(self.server, "due", limit)
+
+    def flush_queue(self) -> None:
+        self._flush("ready")
+        self._flush("parked")
+
+    def flush_schedule(self) -> None:
+        self._flush("due")
+
+    def flush_results(self) -> None:
+        self._flush("ended")
+        self.server.command(b"DEL", self.server.key("kv"), self.server.key("kv_gone"))
+
+    def _flush(self, place: str) -> None:
+        while self.server.run("flush", place, STEP):
+            pass
+        at = b"-"
+        while at := self.server.run("sweep", at, STEP):
+            pass
+
+    def flush_counters(self) -> None:
+        self.server.command(b"DEL", self.server.key("counters"))

@@ -1,0 +1,103 @@
+"""What people do to one job by hand: cancel, retry, forget. And the end of a job whose task nobody knows.
+
+Each looks, composes what only Python can (the end of a job, a retry's numbers), and hands it to one script that does it
+if the job still stands as it was seen; otherwise it looks again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine import clock, errors
+from engine.jobs import CANCELED, ENDED, FAILED, RETRYING, Claim
+from engine.on_redis import looking, rows
+from engine.on_redis.server import Server
+
+TRIES = 20  # a job that changes this often between two looks is not changed by hand
+
+
+def find(server: Server, job_id: str) -> rows.Seen:
+    """The job as it stands, or UnknownJob."""
+    seen = looking.look(server, job_id)
+    if seen is None:
+        raise errors.UnknownJob(job_id)
+    return seen
+
+
+def cancel(server: Server, job_id: str, compose: Any, ttl: rows.Ttl) -> str:
+    """End a waiting job as canceled, ask a running one to stop; the state before. `compose` composes the end."""
+    for _ in range(TRIES):
+        seen = find(server, job_id)
+        if seen.job.state in ENDED:
+            raise errors.StateConflict(job_id, "cancel", seen.job.state)
+        if seen.token is not None:
+            done = apply(server, "stop", seen) == 1
+        else:
+            done = finish(server, seen, CANCELED, None, compose, ttl)
+        if done:
+            return seen.job.state
+    raise busy(job_id)
+
+
+def fail_unknown(server: Server, job_id: str, compose: Any, ttl: rows.Ttl) -> bool:
+    """End a job that is still parked because no consumer knows its task."""
+    seen = looking.look(server, job_id)
+    if seen is None or not (seen.job.reason or "").startswith("unknown "):
+        return False
+    return finish(server, seen, FAILED, errors.TaskUnknown(seen.job.task), compose, ttl)
+
+
+def finish(server: Server, seen: rows.Seen, outcome: str, error: Exception | None, compose: Any, ttl: rows.Ttl) -> bool:
+    """End a waiting job as any other ends: under a token, which no worker ever had."""
+    token = -int(server.command(b"INCR", server.key("hand")))
+    words: rows.Words = [rows.token_text(token)]
+    rows.settlement_words(words, compose.end(claim_by_hand(seen, token), outcome, error), ttl)
+    return bool(apply(server, "finish", seen, *words) == 1)
+
+
+def retry(server: Server, job_id: str, payload: bytes | None, retries: int) -> None:
+    """Queue an ended or retrying job again."""
+    for _ in range(TRIES):
+        seen = find(server, job_id)
+        job = seen.job
+        if job.state not in ENDED and job.state != RETRYING:
+            raise errors.StateConflict(job_id, "retry", job.state)
+        m = rows.changing(job.enqueued_at, None, None, job.attempt, 0, retries, seen.retry_delay_s, 0, None)
+        body = b"" if payload is None else seen.head + b"\n" + payload
+        done = apply(server, "retry", seen, m, body, job.attempt)
+        if done == 1:
+            return
+        if isinstance(done, bytes):
+            raise errors.UniqueConflict(seen.unique_key or "", done.decode())
+    raise busy(job_id)
+
+
+def forget(server: Server, job_id: str) -> None:
+    """Remove an ended job."""
+    for _ in range(TRIES):
+        seen = find(server, job_id)
+        if seen.job.state not in ENDED:
+            raise errors.StateConflict(job_id, "delete", seen.job.state)
+        if apply(server, "forget", seen) == 1:
+            return
+    raise busy(job_id)
+
+
+def apply(server: Server, verb: str, seen: rows.Seen, *words: Any) -> Any:
+    """Do it, if the job still stands as it was seen: 1, 0, or the id that holds its unique key."""
+    return server.run("verb", verb, seen.job.id, *seen.version, clock.now(), *words)
+
+
+def claim_by_hand(seen: rows.Seen, token: int) -> Claim:
+    """A waiting job as a claim that nobody holds."""
+    job = seen.job
+    return Claim(
+        token, job.seq, job.id, job.task, job.queue, job.priority, job.enqueued_at, job.eta, job.expires_at,
+        job.attempt, job.deliveries, job.retries, seen.retry_delay_s, seen.timeout_s, seen.flags, seen.chord,
+        job.context, job.payload, seen.failures, seen.failed_at,
+    )  # fmt: skip
+
+
+def busy(job_id: str) -> errors.StorageBusy:
+    """A job that never stood still."""
+    return errors.StorageBusy(f"job {job_id} changes all the time: try again")

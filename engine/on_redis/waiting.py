@@ -1,0 +1,29 @@
+"""Waiting for a job to end without asking again and again: whoever ends it pushes into the waiter's own list."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+
+from engine import clock, errors
+from engine.on_redis.keyvalue import kind_of
+from engine.on_redis.server import Server
+
+LOOK_S = 5.0  # a ring that was lost costs at most this
+
+
+def wait_ended(server: Server, job_id: str, timeout_s: float) -> bool:
+    """Wait until the job has ended, or the key is there; False when the time is over."""
+    name, deadline = uuid.uuid4().hex, time.monotonic() + timeout_s
+    try:
+        while True:
+            if server.run("wait", job_id, name, 1, kind_of(job_id), clock.now(), again=True):
+                return True
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            server.wait_at(f"wait:{name}", min(left_s, LOOK_S))
+    finally:
+        with contextlib.suppress(errors.StorageUnavailable):
+            server.run("wait", job_id, name, 0, again=True)

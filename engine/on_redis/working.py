@@ -1,0 +1,165 @@
+"""The workers of this process: entering them, and their turns.
+
+A turn may be lost on its way back: what it settled is settled, and what it claimed is held by this worker without its
+knowing. So the next turn asks for whatever it holds from the first token that it has not seen (`recover`), and a
+settlement that is sent twice is known by its token. A worker that was buried while it was stopped is no longer
+registered: its turn is refused whole, it enters again under its number, and finds its tokens gone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from engine import clock, errors, faults
+from engine.job_storage import Registration, Turn
+from engine.jobs import CANCELED, Settlement
+from engine.on_redis import rows
+from engine.on_redis.keys import LEASE_S
+from engine.on_redis.life import RedisLife
+from engine.on_redis.server import Server
+
+logger = logging.getLogger("dewey.redis")
+DUE_SOON_S = 3.0  # a sleeper is told of what falls due within this time: longer than a desk sleeps
+
+
+class Header(NamedTuple):
+    """What a turn answers before the claims."""
+
+    counter: int  # of the next token
+    more: int
+    parked_many: int  # it stopped early, for it met many paused jobs
+    sleepers: int
+    marks: int
+    next_due: float | None
+    lost: list[str]
+    stopped: list[str]  # not settled, for they were asked to stop and shall not go back to the queue
+
+
+class Seat:
+    """A worker of this process: what its next turn must know."""
+
+    def __init__(self, life: RedisLife, fields: list[Any]) -> None:
+        self.life, self.fields = life, fields
+        self.pid = os.getpid()
+        self.lock = threading.Lock()  # one turn at a time: tokens are counted here
+        self.counter = 0
+        self.unsure = False  # whether an answer was lost
+
+
+class Crew:
+    """All workers that this process entered."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._seats: dict[int, Seat] = {}
+        self.sleepers: int | None = None  # how many slept at the last turn; None: nobody asked yet
+
+    def enter(self, registration: Registration, folder: Path) -> RedisLife:
+        """Enter a worker; its Life. Others see it only once its file is locked."""
+        key = uuid.uuid4().hex
+        life = self._settle_in(folder, key)
+        fields = [
+            "consumer", registration.consumer, "host", registration.host, "pid", registration.pid,
+            "started_at", clock.now(), "threads", registration.threads, "kind", registration.kind,
+            "queues", ",".join(registration.queues), "tasks", ",".join(registration.tasks),
+            "serves", f",{','.join(registration.queues)},",
+        ]  # fmt: skip
+        seat = self._seats[life.n] = Seat(life, fields)
+        self._register(seat)
+        life.start()
+        return life
+
+    def _settle_in(self, folder: Path, key: str) -> RedisLife:
+        """A number and its locked file; the next number when a rescuer has the file in hand."""
+        while True:
+            n = int(self._server.command(b"INCR", self._server.key("worker")))
+            try:
+                life = RedisLife(folder, n, key, self._server)
+            except BlockingIOError:
+                continue
+            if life.path.exists():
+                return life
+            life.close()
+
+    def _register(self, seat: Seat) -> None:
+        life = seat.life
+        lease_ms = int(LEASE_S * 1000)
+        if not self._server.run("register", life.n, life.key, lease_ms, *seat.fields, again=True):
+            raise errors.StorageUnavailable(
+                f"Redis at {self._server.address} was emptied and worker {life.n} is somebody else there: "
+                "restart this consumer"
+            )
+
+    def leave(self, n: int) -> None:
+        """Forget a worker of this process."""
+        self._seats.pop(n, None)
+
+    def turn(
+        self, n: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], ttl: rows.Ttl,
+        compose: Any,
+    ) -> Turn:  # fmt: skip
+        """One turn of worker n. Raises StorageUnavailable; then the same settlements may be sent again."""
+        seat = self._seats.get(n)
+        if seat is None or seat.pid != os.getpid():
+            raise errors.UnknownWorker(str(n))
+        with seat.lock:
+            if faults.point:
+                faults.point("turn.begun")
+            header, handed_over = self._send(seat, want, queues, settlements, ttl)
+            lost = header.lost
+            while header.stopped or (header.parked_many and not handed_over):  # the latter: only paused jobs were met
+                again = [s for s in settlements if rows.token_text(s.claim.token) in header.stopped]
+                for settlement in again:
+                    end_as_canceled(settlement, compose)
+                header, more = self._send(seat, want if not handed_over else 0, queues, again, ttl)
+                lost, handed_over = lost + header.lost, handed_over + more
+            if faults.point:
+                faults.point("turn.committed")
+        claims = [rows.claim_of(n, each) for each in handed_over]
+        self.sleepers = header.sleepers
+        # Revocations are told without claims as well: what was claimed before may still lie on the desk.
+        missing = frozenset(map(rows.token_of, lost))
+        return Turn(claims, missing, bool(header.more), header.next_due, bool(header.marks))
+
+    def _send(
+        self, seat: Seat, want: int, queues: Sequence[str], settlements: Sequence[Settlement], ttl: rows.Ttl
+    ) -> tuple[Header, list[bytes]]:
+        """One sending of the script; the header of the answer, and the claims as they were handed over."""
+        life, now = seat.life, clock.now()
+        words: rows.Words = [
+            life.n, life.key, seat.counter, int(seat.unsure), int(life.has_slept), want, now, now + DUE_SOON_S,
+            len(queues), len(settlements), *queues,
+        ]  # fmt: skip
+        for settlement in settlements:
+            rows.settlement_words(words, settlement, ttl)
+        if faults.point:
+            faults.point("turn.written")
+        try:
+            answer = self._server.run("turn", *words)
+            if answer is None:
+                logger.warning("worker %d was taken for dead: it enters again", life.n)
+                self._register(seat)
+                answer = self._server.run("turn", *words)
+        except BaseException:  # also a task's timeout, in the middle of it
+            seat.unsure = True
+            raise
+        if answer is None:
+            raise errors.StorageUnavailable(f"worker {life.n} is not registered: restart this consumer")
+        header = Header._make(json.loads(answer[0]))
+        seat.counter = header.counter
+        seat.unsure = seat.unsure and not want
+        life.has_slept = life.has_slept and life.sleeping
+        return header, answer[1:]
+
+
+def end_as_canceled(settlement: Settlement, compose: Any) -> None:
+    """A job that was asked to stop does not run again: what would go back to the queue ends as canceled."""
+    settlement.outcome = CANCELED
+    settlement.chord_part = compose.end(settlement.claim, CANCELED).chord_part
