@@ -2,7 +2,7 @@
 
 A job is accepted (`accept`), claimed and settled (`turn`), and in between stands in exactly one place. Every verb
 here is one transaction: all or nothing, whatever process dies at whatever line. Huey's own storage interface
-(key/value, counters, sizes) is kept beside it, so that Huey's locks, rate limits and results work on it.
+(engine.huey_storage) is kept beside it, so that Huey's locks, rate limits and results work on it.
 
 Every verb raises StorageUnavailable (or below) when the storage is away; then nothing was changed, unless its
 `stored` is None ("maybe").
@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
-
-from huey.storage import BaseStorage
+from typing import Any, NamedTuple
 
 from engine.events import Event
+from engine.huey_storage import HueyStorage
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
 from engine.ledger import Ledger
 from engine.liveness import Slot
@@ -121,30 +120,11 @@ class Dead(NamedTuple):
     timed_out: frozenset[int] = frozenset()  # tokens whose body was killed for its timeout: a failed attempt
 
 
-class KeyValue(Protocol):
-    """Huey's key/value store. Keys are str or UTF-8 bytes, values bytes; a missing one is EmptyData."""
-
-    def put(self, key: Any, value: bytes) -> None: ...
-    def peek(self, key: Any) -> Any: ...
-    def pop(self, key: Any) -> Any: ...
-    def delete(self, key: Any) -> bool: ...
-    def has(self, key: Any) -> bool: ...
-    def put_if_empty(self, key: Any, value: bytes, ttl_s: float | None, worker: int | None) -> bool: ...
-    def items(self) -> dict[str, bytes]: ...
-    def size(self) -> int: ...
-    def incr(self, key: Any, amount: int) -> int: ...
-    def delete_counter(self, key: Any) -> None: ...
-
-
-class JobStorage(BaseStorage):
+class JobStorage(HueyStorage):
     """The contract. `tests/contracts/` holds every implementation to it."""
 
-    blocking = True
-    priority = True
     backend = ""
     ledger: Ledger  # schedules and their slots, set by the subclass
-    data: KeyValue  # Huey's key/value store, set by the subclass
-    holder: int | None = None  # the worker that this process is, to which the locks it takes belong
     compose: Any = None  # makes stored bytes and shown values; set by DurableHuey, which knows the serializer
 
     # getting ready
@@ -301,52 +281,3 @@ class JobStorage(BaseStorage):
 
     @abstractmethod
     def delete_events(self, events: Sequence[Event]) -> None: ...
-
-    # what Huey asks of a storage: its key/value store, the same on every storage
-
-    def enqueue(self, data: bytes, priority: float | None = None) -> None:
-        raise NotImplementedError("jobs are accepted whole: use huey.enqueue(task)")
-
-    def queue_size(self) -> int:
-        return self.counts().queued
-
-    def schedule_size(self) -> int:
-        counts = self.counts()
-        return counts.scheduled + counts.retrying
-
-    def put_data(self, key: Any, value: bytes, is_result: bool = False) -> None:
-        self.data.put(key, value)
-
-    def peek_data(self, key: Any) -> Any:
-        return self.data.peek(key)
-
-    def pop_data(self, key: Any) -> Any:
-        return self.data.pop(key)
-
-    def delete_data(self, key: Any) -> bool:
-        return self.data.delete(key)
-
-    def has_data_for_key(self, key: Any) -> bool:
-        return self.data.has(key)
-
-    def put_if_empty(self, key: Any, value: bytes, ttl: float | None = None) -> bool:
-        return self.data.put_if_empty(key, value, ttl, self.holder)
-
-    def incr(self, key: Any, amount: int = 1) -> int:
-        return self.data.incr(key, amount)
-
-    def delete_counter(self, key: Any) -> None:
-        self.data.delete_counter(key)
-
-    def result_store_size(self) -> int:
-        return self.data.size()
-
-    def result_items(self) -> dict[str, bytes]:
-        return self.data.items()
-
-    def wait_result(
-        self, key: Any, timeout: float | None = None, backoff: float = 1.15, max_delay: float = 1.0
-    ) -> bool:
-        """Huey polls here; a bell answers sooner and costs nothing."""
-        key = key.decode() if isinstance(key, bytes) else str(key)
-        return self.wait_ended(key, 1e9 if timeout is None else timeout)

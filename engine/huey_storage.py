@@ -1,0 +1,93 @@
+"""What Huey asks of a storage, answered from ours: the same on every storage.
+
+Huey reads results, takes locks, counts and revokes through a key/value store of its own; `data` is that store. Its
+sizes are our counts, and where it would poll for a result, it sleeps until the job has ended.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Protocol
+
+from huey.storage import BaseStorage
+
+from engine.jobs import Counts
+
+
+class KeyValue(Protocol):
+    """Huey's key/value store. Keys are str or UTF-8 bytes, values bytes; a missing one is EmptyData."""
+
+    def put(self, key: Any, value: bytes) -> None: ...
+    def peek(self, key: Any) -> Any: ...
+    def pop(self, key: Any) -> Any: ...
+    def delete(self, key: Any) -> bool: ...
+    def has(self, key: Any) -> bool: ...
+    def put_if_empty(self, key: Any, value: bytes, ttl_s: float | None, worker: int | None) -> bool: ...
+    def items(self) -> dict[str, bytes]: ...
+    def size(self) -> int: ...
+    def incr(self, key: Any, amount: int) -> int: ...
+    def delete_counter(self, key: Any) -> None: ...
+
+
+class HueyStorage(BaseStorage):
+    """The part of a JobStorage that Huey's own code calls."""
+
+    blocking = True
+    priority = True
+    data: KeyValue  # set by the subclass
+    holder: int | None = None  # the worker that this process is, to which the locks it takes belong
+
+    @abstractmethod
+    def counts(self) -> Counts:
+        """What stands where."""
+
+    @abstractmethod
+    def wait_ended(self, job_id: str, timeout_s: float) -> bool:
+        """Wait without polling until the job has ended."""
+
+    def enqueue(self, data: bytes, priority: float | None = None) -> None:
+        raise NotImplementedError("jobs are accepted whole: use huey.enqueue(task)")
+
+    def queue_size(self) -> int:
+        return self.counts().queued
+
+    def schedule_size(self) -> int:
+        counts = self.counts()
+        return counts.scheduled + counts.retrying
+
+    def put_data(self, key: Any, value: bytes, is_result: bool = False) -> None:
+        self.data.put(key, value)
+
+    def peek_data(self, key: Any) -> Any:
+        return self.data.peek(key)
+
+    def pop_data(self, key: Any) -> Any:
+        return self.data.pop(key)
+
+    def delete_data(self, key: Any) -> bool:
+        return self.data.delete(key)
+
+    def has_data_for_key(self, key: Any) -> bool:
+        return self.data.has(key)
+
+    def put_if_empty(self, key: Any, value: bytes, ttl: float | None = None) -> bool:
+        return self.data.put_if_empty(key, value, ttl, self.holder)
+
+    def incr(self, key: Any, amount: int = 1) -> int:
+        return self.data.incr(key, amount)
+
+    def delete_counter(self, key: Any) -> None:
+        self.data.delete_counter(key)
+
+    def result_store_size(self) -> int:
+        return self.data.size()
+
+    def result_items(self) -> dict[str, bytes]:
+        return self.data.items()
+
+    def wait_result(
+        self, key: Any, timeout: float | None = None, backoff: float = 1.15, max_delay: float = 1.0
+    ) -> bool:
+        """Huey polls here; a bell answers sooner and costs nothing."""
+        key = key.decode() if isinstance(key, bytes) else str(key)
+        return self.wait_ended(key, 1e9 if timeout is None else timeout)
