@@ -181,7 +181,8 @@ class Desk:
                 for claim in turn.claims:
                     (self._suspects if claim.deliveries else self._claims).append(claim)
                 self._taken_at = time.monotonic()
-                self.revocations = turn.revocations
+                if turn.claims:  # a turn that only settles has not looked
+                    self.revocations = turn.revocations
         if turn.more:
             self.storage.wake(1)
         return turn.next_due
