@@ -14,9 +14,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import timezone, tzinfo
-from typing import Any, Protocol
+from typing import Protocol
 
-from engine.jobs import Job, Page
+from engine.jobs import Job, Page, WorkerInfo
+from monitor.records.charts import Charts
+from monitor.records.database import Database
+from monitor.records.figures import Figures
+from monitor.records.groups import Groups
+from monitor.records.jobs import Jobs
+from monitor.records.recorder import Recorder, Source
+from monitor.records.retention import Retention
+from monitor.records.shelf import Shelf
 from monitor.records.values import (
     Attempt,
     BooksHealth,
@@ -36,8 +44,11 @@ from monitor.records.values import (
     TaskHistory,
     Waits,
 )
+from monitor.records.visits import Visits
+from monitor.records.workers import Workers
 
-HOUR_S, DAY_S = 3600.0, 86400.0
+DAY_S = 86400.0
+CAP = 10_000  # counts end here, as `10k+`
 
 
 class MonitorSettings(Protocol):
@@ -62,29 +73,43 @@ class Books:
     """
 
     def __init__(self, database_url: str, settings: MonitorSettings, clock: Callable[[], float] = time.time) -> None:
-        raise NotImplementedError
+        self._clock = clock
+        self._settings = settings
+        self._database = Database(database_url)
+        self._jobs, self._groups = Jobs(self._database), Groups(self._database, clock)
+        self._figures, self._charts = Figures(self._database, clock), Charts(self._database, clock)
+        self._visits, self._workers = Visits(self._database, clock), Workers(self._database, clock)
+        self._shelf = Shelf(self._database)
 
     def prepare(self) -> None:
         """Make, check and upgrade the file now rather than at the first use. A broken one is moved aside."""
-        raise NotImplementedError
+        self._shelf.prepare()
 
     def close(self) -> None:
         """End this thread's connection, if it has one; the next use opens another. Call it after each request."""
-        raise NotImplementedError
+        self._database.close()
 
-    def recorder(self, source: Any, workers: Callable[[], Sequence[Any]] | None = None) -> Any:
+    def recorder(self, source: Source, workers: Callable[[], Sequence[WorkerInfo]] | None = None) -> Recorder:
         """A recorder that drains `source` (`read_events(limit)`, `delete_events(events)`): see recorder.Recorder.
 
         `workers` (such as `control.workers`), where given, is asked now and then who works, so that a worker that
         died can be shown for a day.
         """
-        raise NotImplementedError
+        return Recorder(
+            self._database,
+            source,
+            Retention(self._database, self._settings, self._clock),
+            self._settings.max_value_kb * 1024,
+            self._clock,
+            workers,
+            self._shelf.note_recorder,
+        )
 
     # jobs
 
     def job(self, job_id: str) -> Job:
         """One job as of its last recorded event. Raises engine.errors.UnknownJob."""
-        raise NotImplementedError
+        return self._jobs.get(job_id)
 
     def jobs(
         self,
@@ -95,36 +120,36 @@ class Books:
         cursor: str | None = None,
     ) -> Page:
         """As engine.control.Control.jobs, over all that the books hold. Live states are the engine's to answer."""
-        raise NotImplementedError
+        return self._jobs.as_page(self._jobs.page(JobFilter(state=state, task=task, text=q), limit, cursor))
 
     def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None) -> JobRows:
         """A page of jobs, newest first, at most `limit` (1..500)."""
-        raise NotImplementedError
+        return self._jobs.page(wanted, limit, cursor)
 
     def job_ids(self, wanted: JobFilter, limit: int = 500, cursor: str | None = None) -> tuple[list[str], str | None]:
         """Ids alone, for verbs on all that match: (at most `limit` (1..5,000) ids, next cursor or None)."""
-        raise NotImplementedError
+        return self._jobs.ids(wanted, limit, cursor)
 
     def count(self, wanted: JobFilter, cap: int = 10_000) -> Count:
         """How many match, counted up to `cap`; where no index serves, what a bounded look has found (capped)."""
-        raise NotImplementedError
+        return self._jobs.count(wanted, cap)
 
     def state_counts(self, wanted: JobFilter | None = None) -> dict[str, Count]:
         """The number of jobs in each state (of engine.jobs.STATES) that match all but the filter's state."""
-        raise NotImplementedError
+        return self._jobs.state_counts(wanted or JobFilter(), CAP)
 
     def history(self, job_id: str) -> JobHistory:
         """One job with attempts, timeline and children. Raises engine.errors.UnknownJob."""
-        raise NotImplementedError
+        return self._jobs.history(job_id)
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
         """The attempts of one job, newest first, at most the last 100. Raises engine.errors.UnknownJob."""
-        raise NotImplementedError
+        return self._jobs.attempts(job_id)
 
     def forget(self, job_id: str) -> None:
         """Remove an ended job from the books (figures and error groups keep their counts). Raises
         engine.errors.UnknownJob, engine.errors.StateConflict."""
-        raise NotImplementedError
+        self._jobs.forget(job_id)
 
     # errors
 
@@ -137,56 +162,58 @@ class Books:
         cursor: str | None = None,
     ) -> ErrorGroups:
         """A page of error groups, last seen first. `state`: open, muted, fixed. `q`: in type or message."""
-        raise NotImplementedError
+        return self._groups.page(state, task, q, limit, cursor)
 
     def error_group(self, fingerprint: str) -> ErrorGroup | None:
         """One group, or None."""
-        raise NotImplementedError
+        return self._groups.get(fingerprint)
 
     def mark_group(self, fingerprint: str, state: str) -> ErrorGroup | None:
         """Make a group `open`, `muted` or `fixed` (ValueError for another word); None where there is none.
 
         A fixed group that fails again is opened, with `regressed_at`; a muted one stays muted.
         """
-        raise NotImplementedError
+        return self._groups.mark(fingerprint, state)
 
     def open_groups(self) -> Count:
         """How many groups are open."""
-        raise NotImplementedError
+        return self._groups.count_open(CAP)
 
     # figures
 
     def tasks(self, window_s: float = DAY_S) -> tuple[TaskFigures, ...]:
         """Every task that did anything in the window (up to 30 days), the one with the largest total run time first."""
-        raise NotImplementedError
+        return self._figures.tasks(window_s)
 
     def task(self, name: str, window_s: float = DAY_S, steps: int = 48) -> TaskHistory | None:
         """One task by short or full name, in equal steps (of whole minutes, or hours); None where nothing is known."""
-        raise NotImplementedError
+        return self._figures.task(name, window_s, steps)
 
     def totals(self, window_s: float = DAY_S) -> Outcomes:
         """How everything ended in the window, up to now."""
-        raise NotImplementedError
+        return self._figures.totals(window_s)
 
     def minutes(self, count: int = 60, task: str | None = None) -> tuple[Interval, ...]:
         """The last minutes (up to 2,880), oldest first, the present one last; empty ones included."""
-        raise NotImplementedError
+        return self._charts.minutes(count, task)
 
     def days(self, count: int = 30, zone: tzinfo = timezone.utc, task: str | None = None) -> tuple[Interval, ...]:
         """The last days (up to 366) as the zone counts them, oldest first, today last; empty ones included."""
-        raise NotImplementedError
+        return self._charts.days(count, zone, task)
 
     def waits(self, count: int = 60) -> tuple[Waits, ...]:
         """How long jobs had waited, by the minute of their end, oldest first; empty minutes included."""
-        raise NotImplementedError
+        return self._charts.waits(count)
 
     def slowest(self, window_s: float = DAY_S, limit: int = 5) -> tuple[TaskFigures, ...]:
         """The tasks with the largest p95 of run time."""
-        raise NotImplementedError
+        found = [figures for figures in self.tasks(window_s) if figures.run.count]
+        return tuple(sorted(found, key=lambda figures: -(figures.run.p95_ms or 0))[:limit])
 
     def most_failing(self, window_s: float = DAY_S, limit: int = 5) -> tuple[TaskFigures, ...]:
         """The tasks with most failed attempts, retried ones included; none that did not fail."""
-        raise NotImplementedError
+        found = [figures for figures in self.tasks(window_s) if figures.failures]
+        return tuple(sorted(found, key=lambda figures: -figures.failures)[:limit])
 
     # visits
 
@@ -196,30 +223,30 @@ class Books:
         A visit ends after half an hour without a look. Never raises and never waits: a note that cannot be written
         is lost.
         """
-        raise NotImplementedError
+        return self._visits.visit(account)
 
     def failed_since(self, at: float) -> Count:
         """How many jobs that failed after `at` still stand as failed."""
-        raise NotImplementedError
+        return self._jobs.failed_since(at, CAP)
 
     # workers, slots, keeping
 
     def seen_workers(self) -> tuple[SeenWorker, ...]:
         """Worker processes of the last day as they were last seen, newest first; the live ones among them."""
-        raise NotImplementedError
+        return self._workers.seen()
 
     def slots(self, schedule: str | None = None, limit: int = 60) -> tuple[Slot, ...]:
         """The last slots of one schedule, or of all, newest first."""
-        raise NotImplementedError
+        return self._shelf.slots(schedule, limit)
 
     def kept(self) -> Kept:
         """What the books hold, what they let go, and the room that they take."""
-        raise NotImplementedError
+        return self._shelf.kept()
 
     def health(self) -> BooksHealth:
         """Whether the books can be read and recorded, and what a person should know. Never raises."""
-        raise NotImplementedError
+        return self._shelf.health()
 
     def prune(self) -> Pruned:
         """Do at once all that retention asks for, in small steps, and give free room back to the disk."""
-        raise NotImplementedError
+        return Retention(self._database, self._settings, self._clock).prune()

@@ -195,9 +195,14 @@ class TaskFigures:
     run: Distribution
     wait: Distribution
     total_run_ms: float
-    sparkline: tuple[int, ...]  # ended attempts, in up to 30 equal steps, oldest first
+    sparkline: tuple[int, ...]  # ended attempts, in equal steps, oldest first
     sparkline_failed: tuple[int, ...]
-    last_at: float | None  # its last event in the window's last hour tier
+    last_at: float | None  # its last event, also outside of the window
+
+    @property
+    def failures(self) -> int:
+        """Failed attempts, final or retried."""
+        return self.outcomes.failed + self.outcomes.retried
 
 
 @dataclass(frozen=True)

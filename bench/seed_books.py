@@ -1,0 +1,247 @@
+"""Fill the books with many jobs, through the recorder as it is, and time the queries of the pages on them.
+
+    python -m bench.seed_books [--jobs 1000000] [--file FILE] [--days 20] [--keep]
+
+FILE (a temporary one by default, kept with --keep) must not exist, or is one that this script made before: then
+nothing is added, and only the queries are timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+# Importing a room of the engine reads the settings; these books need none.
+os.environ.setdefault("DEWEY_CONFIG", os.devnull)
+
+from config import load
+from engine.events import DONE, ENQUEUED, FAILED, RETRYING, Event
+from monitor.records import Books, JobFilter
+
+TASKS = [f"tasks.{name}" for name in ("send_mail", "resize_image", "charge_card", "sync_account", "index_page")]
+TASKS += [f"reports.{name}" for name in ("daily", "weekly", "invoice", "export_csv", "totals")]
+TASKS += [f"jobs.task_{i:02}" for i in range(10)]
+WEIGHTS = [1 / (i + 1) for i in range(len(TASKS))]
+QUEUES = ["default"] * 18 + ["mail", "slow"]
+ERRORS = [
+    ("ConnectionError", "connect", "host {} refused"),
+    ("KeyError", "lookup", "'{}'"),
+    ("ValueError", "parse", "{}"),
+]
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/app/tasks.py", line {line}, in {task}
+    helper(value)
+  File "/srv/app/helpers.py", line 12, in {function}
+    return call(value)
+  File "/usr/lib/python3.11/site-packages/library/client.py", line 321, in call
+    raise error
+{type}: {message}
+"""
+NAMES = ["ada", "bob", "cleo", "dan", "eva", "finn", "gus", "hana"]
+ROUNDS = 25
+
+
+class Story:
+    """Events of made-up jobs, in order, spread evenly over the last days."""
+
+    def __init__(self, jobs: int, days: float, seed: int = 7) -> None:
+        self._jobs, self._days, self._random = jobs, days, random.Random(seed)
+        self._seq = self._token = 0
+
+    def events(self) -> Iterator[Event]:
+        now = time.time()
+        for i in range(self._jobs):
+            yield from self._job(now - self._days * 86400 * (1 - i / self._jobs))
+
+    def _job(self, at: float) -> Iterator[Event]:
+        rng = self._random
+        job_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        task, queue = rng.choices(TASKS, WEIGHTS)[0], rng.choice(QUEUES)
+        base = (job_id, task, queue, at)
+        call = (
+            [rng.randrange(10**6), f"{rng.choice(NAMES)}@example.org"],
+            {"to": rng.choice(NAMES), "size": rng.randrange(99)},
+        )
+        yield self._event(ENQUEUED, base, 0, at, detail={"retries": 2, "names": ["number", "address"]}, call=call)
+        started = at + rng.expovariate(20)
+        for attempt in range(1, 4):
+            ended = started + rng.lognormvariate(-4, 1.5)
+            self._token += 1
+            if rng.random() > 0.03:
+                yield self._event(DONE, base, self._token, ended, started, attempt, result={"ok": True, "n": attempt})
+                return
+            kind = RETRYING if attempt < 3 and rng.random() < 0.5 else FAILED
+            yield self._event(kind, base, self._token, ended, started, attempt, detail=self._error(task))
+            if kind == FAILED:
+                return
+            started = ended + 5
+
+    def _error(self, task: str) -> dict[str, str]:
+        kind, function, message = self._random.choice(ERRORS)
+        said = message.format(self._random.randrange(1000))
+        trace = TRACEBACK.format(line=self._random.randrange(99), task=task, function=function, type=kind, message=said)
+        return {"type": kind, "message": said, "traceback": trace}
+
+    def _event(
+        self, kind: str, base: tuple[str, str, str, float], token: int, at: float, started: float | None = None,
+        attempt: int = 0, detail: dict[str, Any] | None = None, call: tuple[Any, Any] = (None, None),
+        result: Any = None,
+    ) -> Event:  # fmt: skip
+        self._seq += 1
+        job_id, task, queue, enqueued_at = base
+        return Event(
+            self._seq, kind, job_id, token, at, task, queue, 0.0, enqueued_at, attempt, started,
+            1 + token % 4 if token else None, *call, result, detail or {},
+        )  # fmt: skip
+
+
+class StorySource:
+    """Gives the events of a story, as the queue's storage would."""
+
+    def __init__(self, story: Story) -> None:
+        self._events = story.events()
+        self._waiting: list[Event] = []
+        self.delivered = 0
+
+    def read_events(self, limit: int) -> list[Event]:
+        self._waiting += islice(self._events, limit - len(self._waiting))
+        return self._waiting
+
+    def delete_events(self, events: Sequence[Event]) -> None:
+        self.delivered += len(events)
+        self._waiting = []
+
+
+def seed(books: Books, jobs: int, days: float) -> None:
+    """Record made-up jobs and say how fast; the time that making them up takes is left out."""
+    source = StorySource(Story(jobs, days))
+    recorder = books.recorder(source)
+    spent_s = cpu_s = 0.0
+    while True:
+        before = source.delivered
+        source.read_events(2000)
+        began, cpu = time.perf_counter(), time.process_time()
+        recorder.record()
+        spent_s += time.perf_counter() - began
+        cpu_s += time.process_time() - cpu
+        if source.delivered == before:
+            break
+    recorder.close()
+    print(
+        f"recorded {jobs:,} jobs ({source.delivered:,} events) in {spent_s:.1f} s: {jobs / spent_s:,.0f} jobs/s, "
+        f"{cpu_s / jobs * 1e6:.0f} us of CPU each"
+    )
+
+
+def queries(books: Books) -> dict[str, Callable[[], Any]]:
+    """What the pages ask."""
+    newest = books.job_rows(JobFilter()).rows
+    failed = books.job_rows(JobFilter(state="failed"), 1).rows[0]
+    middle = str(newest[0].n // 2)
+    group = books.error_groups(limit=1).groups[0]
+    day_ago = time.time() - 86400
+    found: dict[str, Callable[[], Any]] = {
+        "one job with its history": lambda: books.history(failed.job.id),
+        "error groups": lambda: books.error_groups(),
+        "one error group": lambda: books.error_group(group.fingerprint),
+        "tasks, 1 hour": lambda: books.tasks(3600),
+        "tasks, 24 hours": lambda: books.tasks(),
+        "tasks, 30 days": lambda: books.tasks(30 * 86400),
+        "one task, 24 hours": lambda: books.task(TASKS[0]),
+        "one task, 48 hours": lambda: books.task(TASKS[0], 2 * 86400),
+        "minutes of the last hour": lambda: books.minutes(),
+        "days of the last month": lambda: books.days(),
+        "waits by the minute": lambda: books.waits(),
+        "totals, 24 hours": lambda: books.totals(),
+        "slowest tasks": lambda: books.slowest(),
+        "most failing tasks": lambda: books.most_failing(),
+        "failed since a day": lambda: books.failed_since(day_ago),
+        "counts by state": lambda: books.state_counts(),
+        "counts by state of a task": lambda: books.state_counts(JobFilter(task=TASKS[0])),
+        "counts by state of a text": lambda: books.state_counts(JobFilter(text="ada@")),
+        "counts by state, text found nowhere": lambda: books.state_counts(JobFilter(text="zebra")),
+        "what the books hold": lambda: books.kept(),
+    }
+    filters = {
+        "all": JobFilter(),
+        "state": JobFilter(state="done"),
+        "failed": JobFilter(state="failed"),
+        "task": JobFilter(task=TASKS[0]),
+        "task and state": JobFilter(task=TASKS[3], state="failed"),
+        "rare task": JobFilter(task=TASKS[-1]),
+        "queue": JobFilter(queue="mail"),
+        "error type": JobFilter(error_type="KeyError"),
+        "fingerprint": JobFilter(fingerprint=group.fingerprint),
+        "since a day": JobFilter(state="done", since=day_ago),
+        "error since a day": JobFilter(fingerprint=group.fingerprint, since=day_ago),
+        "id": JobFilter(text=failed.job.id),
+        "text": JobFilter(text="bob@example"),
+        "text found nowhere": JobFilter(text="zebra"),
+        "argument": JobFilter(args=(("address", "cleo@"),)),
+        "argument found nowhere": JobFilter(args=(("to", "zebra"),)),
+    }
+    for name, wanted in filters.items():
+        found[f"jobs: {name}"] = lambda wanted=wanted: books.job_rows(wanted)
+        found[f"count: {name}"] = lambda wanted=wanted: books.count(wanted)
+    found["jobs: a page in the middle"] = lambda: books.job_rows(JobFilter(state="done"), cursor=middle)
+    return found
+
+
+def measure(books: Books, file: Path) -> float:
+    """Print the times of all queries; the worst median in milliseconds."""
+    # As the recorder does in the service, which keeps its connection: the last one to leave tidies up.
+    company = sqlite3.connect(file)
+    company.execute("SELECT COUNT(*) FROM marks").fetchall()
+    worst = 0.0
+    print(f"{'query':40} {'median ms':>10} {'of CPU':>10} {'worst ms':>10}")
+    for name, query in queries(books).items():
+        times, cpu_times = [], []
+        for _ in range(ROUNDS):
+            began, cpu_began = time.perf_counter(), time.thread_time()
+            query()
+            books.close()  # as after each request
+            times.append((time.perf_counter() - began) * 1000)
+            cpu_times.append((time.thread_time() - cpu_began) * 1000)
+        worst = max(worst, statistics.median(times))
+        print(f"{name:40} {statistics.median(times):10.2f} {statistics.median(cpu_times):10.2f} {max(times):10.2f}")
+    company.close()
+    return worst
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1_000_000)
+    parser.add_argument("--days", type=float, default=20.0, help="over which the jobs are spread, up to now")
+    parser.add_argument("--file", type=Path, help="where the books are made, or were made before")
+    parser.add_argument("--keep", action="store_true", help="keep the temporary file, and say where it is")
+    options = parser.parse_args()
+    folder = None if options.file else tempfile.TemporaryDirectory()
+    file = options.file or Path(folder.name, "monitor.db")
+    is_new = not file.exists()
+    books = Books(f"sqlite:///{file}", load().monitor)
+    books.prepare()
+    if is_new:
+        seed(books, options.jobs, options.days)
+    kept = books.kept()
+    print(f"{kept.jobs:,} jobs in {kept.file_bytes / 2**20:,.0f} MB")
+    worst = measure(books, file)
+    print(f"worst median: {worst:.1f} ms")
+    if folder and options.keep:
+        folder._finalizer.detach()  # type: ignore[attr-defined]
+        print(f"kept: {file}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Figures: how tasks fare over a window of time, summed from the tiers that the recorder keeps.
+
+Up to 3 hours are read from the tier of minutes, up to 4 days from that of hours, longer ones from that of days: so a
+window begins with a whole minute, hour or day of the clock (UTC), and no answer reads more than some thousand rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from peewee import SqliteDatabase
+
+from monitor.records import buckets
+from monitor.records.database import Database
+from monitor.records.names import Names
+from monitor.records.schema import DAY_S, FIGURE_COUNTS, FIGURE_VALUES, FIGURES, HOUR_S, MINUTE_S, TASKS
+from monitor.records.tallies import Tally
+from monitor.records.values import Distribution, Outcomes, TaskFigures, TaskHistory, TaskStep
+
+F = FIGURES.c
+MAX_WINDOW_S = 366 * DAY_S
+SPARKS = 30
+MAX_STEPS = 200
+
+
+class Figures:
+    """All methods raise BooksUnavailable."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+
+    def tasks(self, window_s: float) -> tuple[TaskFigures, ...]:
+        window = Window(self._clock(), window_s)
+        spark_s = window.step_s(SPARKS)
+        steps: dict[str, dict[int, Tally]] = {}
+        with self._database.reading() as db:
+            names, seen = Names(db), _seen(db)
+            for task, at, *row in window.read(db):
+                steps.setdefault(task, {}).setdefault(window.step_of(at, spark_s), Tally()).add_row(row)
+        shown = [_figures(names, task, parts, window, spark_s, seen.get(task)) for task, parts in steps.items()]
+        return tuple(sorted(shown, key=lambda figures: (-figures.total_run_ms, figures.qualname)))
+
+    def task(self, name: str, window_s: float, steps: int) -> TaskHistory | None:
+        with self._database.reading() as db:
+            names, seen = Names(db), _seen(db)
+            found = [task for task in names.find(name) if task in seen]
+            if not found:
+                return None
+            # One task has few rows, so that its minutes can be read for longer.
+            window = Window(self._clock(), window_s, minutes_up_to_s=DAY_S)
+            step_s = window.step_s(max(1, min(steps, MAX_STEPS)))
+            parts: dict[int, Tally] = {}
+            for _, at, *row in window.read(db, found[0]):
+                parts.setdefault(window.step_of(at, step_s), Tally()).add_row(row)
+        shown = tuple(
+            TaskStep(window.start + i * step_s, outcomes(part), distribution(part))
+            for i in range(window.steps(step_s))
+            for part in [parts.get(i) or Tally()]
+        )
+        return TaskHistory(_figures(names, found[0], parts, window, step_s, seen[found[0]]), step_s, shown)
+
+    def totals(self, window_s: float) -> Outcomes:
+        window = Window(self._clock(), window_s)
+        with self._database.reading() as db:
+            row = db.execute_sql(TOTALS, (window.tier_s, window.start)).fetchone()
+        return Outcomes(*(count or 0 for count in row))
+
+
+TOTALS = f"SELECT {', '.join(f'SUM({name})' for name in FIGURE_COUNTS)} FROM figures WHERE tier_s = ? AND at >= ?"
+
+
+class Window:
+    """A stretch of time up to now that begins with a whole minute, hour or day."""
+
+    def __init__(self, now: float, window_s: float, minutes_up_to_s: float = 3 * HOUR_S) -> None:
+        window_s = max(float(MINUTE_S), min(window_s, MAX_WINDOW_S))
+        self.tier_s = MINUTE_S if window_s <= minutes_up_to_s else HOUR_S if window_s <= 4 * DAY_S else DAY_S
+        self.now = now
+        self.start = int((now - window_s) // self.tier_s + 1) * self.tier_s
+
+    @property
+    def length_s(self) -> float:
+        return max(1.0, self.now - self.start)
+
+    def step_s(self, steps: int) -> int:
+        """The length of at most so many equal steps, in whole minutes, hours or days."""
+        return math.ceil(self.length_s / steps / self.tier_s) * self.tier_s
+
+    def steps(self, step_s: int) -> int:
+        return math.ceil(self.length_s / step_s)
+
+    def step_of(self, at: float, step_s: int) -> int:
+        return int((at - self.start) // step_s)
+
+    def read(self, db: SqliteDatabase, task: str | None = None) -> Iterable[tuple[Any, ...]]:
+        """(task, instant, *values) of each row. Clocks step: what lies ahead is left out."""
+        query = FIGURES.select(F.task, F.at, *(getattr(F, name) for name in FIGURE_VALUES)).where(
+            (F.tier_s == self.tier_s) & (F.at >= self.start) & (F.at <= self.now)
+        )
+        if task is not None:
+            query = query.where(F.task == task)
+        rows: Iterable[tuple[Any, ...]] = query.tuples().execute(db)
+        return rows
+
+
+def outcomes(tally: Tally) -> Outcomes:
+    return Outcomes(*(getattr(tally, name) for name in FIGURE_COUNTS))
+
+
+def distribution(tally: Tally) -> Distribution:
+    return _distribution(tally.run_buckets, tally.run_ms, tally.run_max_ms)
+
+
+def _distribution(counts: list[int], sum_ms: float, max_ms: float) -> Distribution:
+    return Distribution(
+        sum(counts), sum_ms, max_ms, buckets.percentile_ms(counts, 0.50, max_ms),
+        buckets.percentile_ms(counts, 0.95, max_ms), tuple(counts),
+    )  # fmt: skip
+
+
+def _figures(
+    names: Names, task: str, parts: dict[int, Tally], window: Window, step_s: int, seen: tuple[float, float] | None
+) -> TaskFigures:
+    first_at, last_at = seen or (window.start, None)
+    since_s = max(1.0, window.now - max(window.start, first_at))
+    whole = Tally()
+    for part in parts.values():
+        whole.add(part)
+    steps = [parts.get(i) for i in range(window.steps(step_s))]
+    return TaskFigures(
+        task=names.short(task), qualname=task, window_s=window.length_s, outcomes=outcomes(whole),
+        rate_per_s=whole.ended / since_s, run=distribution(whole),
+        wait=_distribution(whole.wait_buckets, whole.wait_ms, whole.wait_max_ms), total_run_ms=whole.run_ms,
+        sparkline=tuple(step.ended if step else 0 for step in steps),
+        sparkline_failed=tuple(step.failed + step.retried if step else 0 for step in steps), last_at=last_at,
+    )  # fmt: skip
+
+
+def _seen(db: SqliteDatabase) -> dict[str, tuple[float, float]]:
+    """When each task was first and last heard of."""
+    rows: Any = TASKS.select(TASKS.c.qualname, TASKS.c.first_at, TASKS.c.last_at).tuples().execute(db)
+    return {task: (first_at, last_at) for task, first_at, last_at in rows}

@@ -1,0 +1,285 @@
+"""The fold: the events of one batch become what has to be written, about one row a job.
+
+Order: `Fold` is given how the jobs of the batch stand in the books; `apply` takes the events one by one, in their
+order; then `states`, `entries`, `tallies`, `groups` and `tasks` hold the outcome. Nothing in here touches the
+database, and nothing is counted but by an event that is applied.
+
+An event is applied once for ever. Its identity is (token, kind, at) within its job: the instant belongs to it, because
+verbs by hand have no claim's token, and tokens repeat after a restored backup. An identity is known by a row in
+`entries`; or, for what happens to every job and needs no row, by the job's own row: its acceptance by enqueued_at,
+its last end by state, token and finished_at. Before another event overwrites such an end, it is spilled to `entries`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from engine.events import ENQUEUED, PARKED, RELEASED, RESCUED, RETRIED, RETRYING, UNPARKED, Event
+from engine.jobs import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
+from monitor.records import job_state, plain
+from monitor.records.causes import cause_of
+from monitor.records.job_state import JobState
+from monitor.records.tallies import GroupTally, Tally
+
+logger = logging.getLogger(__name__)
+
+MAX_TRACEBACK_CHARS = 64 * 1024
+MAX_MESSAGE_CHARS = 4 * 1024
+MAX_LOGS_CHARS = 64 * 1024
+MAX_LOG_LINES = 1000
+MINUTE_S = 60
+CLOCKS_S = 1.0  # how far clocks of machines may be apart
+
+ENTRY_COLUMNS = (
+    "job", "token", "kind", "at", "number", "worker", "started_at", "wait_ms", "run_ms", "reason", "fingerprint",
+    "error_type", "error_message", "traceback", "logs",
+)  # fmt: skip
+Entry = tuple[Any, ...]
+
+_COUNTED = {
+    DONE: "done", FAILED: "failed", RETRYING: "retried", CANCELED: "canceled", EXPIRED: "expired", RESCUED: "rescued",
+}  # fmt: skip
+# What brings a job to a place where it waits; kinds of later versions are written down, and move nothing.
+_MOVING = frozenset({RETRYING, RELEASED, RESCUED, PARKED, UNPARKED, RETRIED})
+
+
+class Fold:
+    """One batch. `states` by job id is how the known jobs stand; new ones get numbers from `next_n` on."""
+
+    def __init__(self, states: dict[str, JobState], next_n: int, max_value_chars: int) -> None:
+        self.states, self.next_n, self._max_chars = states, next_n, max_value_chars
+        self.entries: list[Entry] = []
+        self.tallies: dict[tuple[int, str], Tally] = {}
+        self.groups: dict[str, GroupTally] = {}
+        self.tasks: dict[str, tuple[float, float]] = {}
+        self.applied = self.refused = self.begun = 0
+
+    def apply(self, event: Event) -> None:
+        """Take one event, unless it was taken before. One that cannot be understood is logged and left out."""
+        if not event.job_id:
+            self.refused += 1  # its job was removed from the queue's storage
+            return
+        try:
+            self._apply(event)
+        except Exception:
+            self.refused += 1
+            logger.exception("an event of the job %.100r cannot be recorded and is left out", event.job_id)
+
+    def _apply(self, event: Event) -> None:
+        if not is_sound(event):
+            raise ValueError(f"expected kind, token, instant and detail, found {event!r:.1000}")
+        job_id = job_state.id_of(event)
+        s = self.states.get(job_id)
+        if s is None:
+            s = self.states[job_id] = job_state.begin(self.next_n, job_id, event)
+            self.next_n += 1
+            self.begun += 1
+        elif is_known(s, event):
+            return
+        elif s.state in ENDED:
+            self._spill(s)
+        self.applied += 1
+        s.is_changed = True
+        if event.at > s.changed_at:
+            s.changed_at = event.at
+        kind = event.kind
+        if kind == ENQUEUED:
+            self._accepted(s, event)
+        elif kind in ENDED:
+            self._ended(s, event)
+        else:
+            self._between(s, event)
+        first, last = self.tasks.get(s.task, (event.at, event.at))
+        self.tasks[s.task] = (min(first, event.at), max(last, event.at))
+
+    # the kinds
+
+    def _accepted(self, s: JobState, event: Event) -> None:
+        if s.accepted:  # the id was used before, and is used again for a job of its own
+            self._add_entry(s, Event(0, ENQUEUED, s.id, 0, s.enqueued_at, s.task, s.queue, 0.0, s.enqueued_at))
+        if s.accepted or event.at != s.enqueued_at:
+            s.enqueued_at, s.state, s.attempt, s.deliveries = event.at, QUEUED, 0, 0
+            self._clear_end(s)
+            s.fingerprint = s.error_type = s.error_message = None
+        detail = event.detail
+        s.accepted, s.priority = 1, plain.number(event.priority)
+        s.eta, s.expires_at = plain.number_or_none(detail.get("eta")), plain.number_or_none(detail.get("expires_at"))
+        s.retries_left = plain.whole(detail.get("retries"))
+        s.parent = plain.text_or_none(detail.get("parent"), job_state.MAX_ID_CHARS)
+        if s.state == QUEUED:
+            s.ready_at = event.at
+            if s.eta is not None and s.eta > event.at:
+                s.ready_at, s.state = s.eta, SCHEDULED
+        self._take_call(s, event)
+        if detail.get("context"):
+            s.context = plain.encode_dict(detail["context"], self._max_chars)
+        self._tally(event.at, s.task).enqueued += 1
+
+    def _take_call(self, s: JobState, event: Event) -> None:
+        s.call_is_new = True
+        if event.args is not None:
+            s.args = plain.encode_list(event.args, self._max_chars)
+        if event.kwargs is not None:
+            s.kwargs = plain.encode_dict(event.kwargs, self._max_chars) if event.kwargs else "{}"
+        if event.detail.get("names"):
+            s.names = plain.encode_list(event.detail["names"], self._max_chars)
+
+    def _ended(self, s: JobState, event: Event) -> None:
+        detail = event.detail
+        self._measure(s, event)
+        s.state, s.finished_at, s.token = event.kind, event.at, event.token
+        s.reason = s.result = None
+        if event.kind == DONE:
+            if event.result is not None:
+                s.result = plain.encode(event.result, self._max_chars)
+            elif detail.get("result_stored") is False:
+                s.result = ""
+        if detail or event.kind == FAILED:
+            self._take_detail(s, event)
+            if event.kind == FAILED or "type" in detail or "logs" in detail or "reason" in detail:
+                self._add_entry(s, event, s.wait_ms, s.run_ms)
+
+    def _between(self, s: JobState, event: Event) -> None:
+        """What happens to a job that has not ended, or brings it back."""
+        kind, detail = event.kind, event.detail
+        wait_ms = run_ms = None
+        if kind == RETRYING:
+            self._measure(s, event)
+            wait_ms, run_ms = s.wait_ms, s.run_ms
+        if kind in _MOVING:
+            self._clear_end(s)
+            s.reason = None
+        if kind == RETRYING:
+            s.state, s.eta = RETRYING, plain.number_or_none(detail.get("eta"))
+            s.ready_at = event.at if s.eta is None else s.eta
+        elif kind in (RELEASED, RESCUED, UNPARKED, RETRIED):
+            s.state, s.ready_at = QUEUED, event.at
+            if kind == RETRIED:
+                s.eta, s.deliveries = None, 0
+                if event.args is not None or event.kwargs is not None:
+                    self._take_call(s, event)
+        elif kind == PARKED:
+            s.state, s.reason = QUEUED, plain.text_or_none(detail.get("reason"))
+        if kind in _COUNTED and kind != RETRYING:
+            tally = self._tally(event.at, s.task)
+            setattr(tally, _COUNTED[kind], getattr(tally, _COUNTED[kind]) + 1)
+        self._take_detail(s, event)
+        self._add_entry(s, event, wait_ms, run_ms)
+
+    # their parts
+
+    def _measure(self, s: JobState, event: Event) -> None:
+        """The end of an attempt, or of a job without one: how long it waited and ran, counted once."""
+        s.attempt, s.worker = plain.whole(event.attempt), plain.whole_or_none(event.worker)
+        tally = self._tally(event.at, s.task)
+        outcome = _COUNTED[event.kind]
+        setattr(tally, outcome, getattr(tally, outcome) + 1)
+        s.started_at = started = plain.number_or_none(event.started_at)
+        s.wait_ms = s.run_ms = None
+        if started is not None:
+            ready_at = s.ready_at
+            if s.attempt <= 1 and ready_at - started > CLOCKS_S:
+                ready_at = s.enqueued_at  # what `enqueued` said was due was the retry that came before it was read
+            # Clocks step: no duration is negative.
+            s.run_ms = run_ms = round(max(0.0, event.at - started) * 1000, 3)
+            s.wait_ms = wait_ms = round(max(0.0, started - ready_at) * 1000, 3)
+            tally.add_run(run_ms)
+            if started // MINUTE_S != event.at // MINUTE_S:
+                tally = self._tally(started, s.task)
+            tally.add_wait(wait_ms)
+
+    def _clear_end(self, s: JobState) -> None:
+        s.started_at = s.finished_at = s.wait_ms = s.run_ms = s.token = s.worker = s.result = None
+
+    def _take_detail(self, s: JobState, event: Event) -> None:
+        """What a detail says of the job as a whole, and the error group."""
+        detail = event.detail
+        if "progress" in detail:
+            s.progress = plain.encode(detail["progress"], self._max_chars)
+        if "deliveries" in detail:
+            s.deliveries = plain.whole(detail["deliveries"])
+        if "retries" in detail:
+            s.retries_left = plain.whole(detail["retries"])
+        if event.kind not in (FAILED, RETRYING):
+            return
+        s.error_type = type_name = plain.text(detail.get("type") or "Error", 200)
+        s.error_message = message = plain.text(detail.get("message") or "", MAX_MESSAGE_CHARS)
+        cause = cause_of(type_name, plain.text(detail.get("traceback") or "", MAX_TRACEBACK_CHARS), s.task)
+        s.fingerprint = cause.fingerprint
+        group = self.groups.get(cause.fingerprint)
+        if group is None:
+            group = self.groups[cause.fingerprint] = GroupTally(
+                type_name, message, s.task, cause.frames, event.at, event.at, s.id
+            )
+        group.add(event.at, message, s.id)
+
+    def _spill(self, s: JobState) -> None:
+        """Write an entry for the end that stands in the job's row alone, before it is overwritten."""
+        assert s.finished_at is not None and s.token is not None
+        if (s.finished_at, s.state, s.token) not in s.known:
+            end = Event(
+                0, s.state, s.id, s.token, s.finished_at, s.task, s.queue, 0.0, s.enqueued_at, s.attempt,
+                s.started_at, s.worker,
+            )  # fmt: skip
+            self._add_entry(s, end, s.wait_ms, s.run_ms)
+
+    def _add_entry(self, s: JobState, event: Event, wait_ms: float | None = None, run_ms: float | None = None) -> None:
+        kind, detail = event.kind, event.detail
+        has_error = kind in (FAILED, RETRYING)
+        logs = detail.get("logs")
+        self.entries.append(
+            (
+                s.n, event.token, kind, event.at, number_of(event), plain.whole_or_none(event.worker),
+                plain.number_or_none(event.started_at), wait_ms, run_ms, reason_of(event),
+                s.fingerprint if has_error else None, s.error_type if has_error else None,
+                s.error_message if has_error else None,
+                plain.text(detail.get("traceback") or "", MAX_TRACEBACK_CHARS) if has_error else None,
+                plain.encode_list(logs[-MAX_LOG_LINES:], MAX_LOGS_CHARS) if isinstance(logs, list) and logs else None,
+            )
+        )  # fmt: skip
+        s.known.add((event.at, kind, event.token))
+        s.entries += 1
+
+    def _tally(self, at: float, task: str) -> Tally:
+        key = (int(at // MINUTE_S) * MINUTE_S, task)
+        tally = self.tallies.get(key)
+        if tally is None:
+            tally = self.tallies[key] = Tally()
+        return tally
+
+
+def is_sound(event: Event) -> bool:
+    """Whether an event can be told apart and put in its place; all else is mended as it is taken."""
+    return (
+        isinstance(event.kind, str)
+        and plain.whole(event.token, -1) == event.token
+        and plain.number_or_none(event.at) == event.at
+        and isinstance(event.detail, dict)
+    )
+
+
+def is_known(s: JobState, event: Event) -> bool:
+    """Whether the books have this event already."""
+    if event.kind == ENQUEUED and s.accepted and event.at == s.enqueued_at:
+        return True
+    if event.kind == s.state and event.token == s.token and event.at == s.finished_at:
+        return True
+    return bool(s.known) and (event.at, event.kind, event.token) in s.known
+
+
+def number_of(event: Event) -> int:
+    """The number of the attempt that an event ends, 0 where none was under way."""
+    if event.started_at is not None:
+        return plain.whole(event.attempt)
+    # A worker that died wrote nothing at the start, and its attempt is not counted.
+    under_way = event.token > 0 and event.kind in (FAILED, RESCUED, RELEASED)
+    return plain.whole(event.attempt) + 1 if under_way else 0
+
+
+def reason_of(event: Event) -> str | None:
+    """A few words that explain an event, if it brings some."""
+    detail = event.detail
+    if event.kind == RESCUED and "host" in detail:
+        return plain.text(f"its worker died on {detail['host']} as pid {detail.get('pid')}", 500)
+    return plain.text_or_none(detail.get("reason"), 500)

@@ -1,0 +1,105 @@
+"""Error groups: why attempts fail, how often, since when; and what people have decided about them.
+
+A group is opened by its first failed attempt. People mute it (it goes on being counted) or mark it as fixed; a fixed
+one that fails again is opened, and has regressed (monitor.records.writing). What is one group: monitor.records.causes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from peewee import SQL, SqliteDatabase
+
+from engine.errors import BadRequest
+from monitor.records import plain
+from monitor.records.database import Database
+from monitor.records.names import Names
+from monitor.records.schema import DAY_S, GROUPS, HOUR_S
+from monitor.records.values import Count, ErrorGroup, ErrorGroups
+
+G = GROUPS.c
+OPEN, MUTED, FIXED = STATES = ("open", "muted", "fixed")
+MAX_PAGE = 200
+LAST_HOUR_CAP = 1000
+WEEK_STEPS, STEP_HOURS = 28, 6
+
+HOURS = "SELECT at, count FROM error_hours WHERE fingerprint = ? AND at > ?"
+IN_LAST_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = ? AND at > ? LIMIT ?)"
+
+
+class Groups:
+    """All methods raise BooksUnavailable."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+
+    def page(self, state: str | None, task: str | None, q: str | None, limit: int, cursor: str | None) -> ErrorGroups:
+        limit = max(1, min(limit, MAX_PAGE))
+        query = GROUPS.select()
+        if cursor is not None:
+            at, fingerprint = _read_cursor(cursor)
+            query = query.where((G.last_seen < at) | ((G.last_seen == at) & (G.fingerprint < fingerprint)))
+        if state is not None:
+            query = query.where(G.state == state)
+        if q:
+            query = query.where(G.type.contains(plain.text(q)) | G.message.contains(plain.text(q)))
+        with self._database.reading() as db:
+            names = Names(db)
+            if task is not None:
+                query = query.where(G.task.in_(names.find(task)))
+            query = query.order_by(G.last_seen.desc(), G.fingerprint.desc()).limit(limit + 1)
+            rows = list(query.execute(db))
+            shown = tuple(self._shown(db, row, names) for row in rows[:limit])
+        last = rows[limit - 1] if len(rows) > limit else None
+        return ErrorGroups(shown, None if last is None else f"{last['last_seen']!r}_{last['fingerprint']}")
+
+    def get(self, fingerprint: str) -> ErrorGroup | None:
+        with self._database.reading() as db:
+            row = GROUPS.select().where(G.fingerprint == plain.text(fingerprint)).first(db)
+            return None if row is None else self._shown(db, row, Names(db))
+
+    def mark(self, fingerprint: str, state: str) -> ErrorGroup | None:
+        if state not in STATES:
+            raise ValueError(f"the state of an error group: expected {', '.join(STATES)}, found {state!r}")
+        changes: dict[str, Any] = {"state": state, "fixed_at": self._clock() if state == FIXED else None}
+        if state == FIXED:
+            changes["regressed_at"] = None
+        with self._database.writing() as db:
+            GROUPS.update(**changes).where(G.fingerprint == plain.text(fingerprint)).execute(db)
+        return self.get(fingerprint)
+
+    def count_open(self, cap: int) -> Count:
+        with self._database.reading() as db:
+            number = GROUPS.select(SQL("1")).where(G.state == OPEN).limit(cap + 1).count(db)
+        return Count(min(number, cap), number > cap)
+
+    def _shown(self, db: SqliteDatabase, row: dict[str, Any], names: Names) -> ErrorGroup:
+        now = self._clock()
+        steps = [0] * WEEK_STEPS
+        last_day = last_week = 0
+        this_hour = now // HOUR_S * HOUR_S
+        for at, count in db.execute_sql(HOURS, (row["fingerprint"], now - 8 * DAY_S)).fetchall():
+            hours_ago = max(0, int((this_hour - at) // HOUR_S))
+            if hours_ago < WEEK_STEPS * STEP_HOURS:
+                steps[-1 - hours_ago // STEP_HOURS] += count
+                last_week += count
+            if hours_ago < 24:
+                last_day += count
+        last_hour = db.execute_sql(IN_LAST_HOUR, (row["fingerprint"], now - HOUR_S, LAST_HOUR_CAP + 1)).fetchone()[0]
+        return ErrorGroup(
+            fingerprint=row["fingerprint"], type=row["type"], message=row["message"], task=names.short(row["task"]),
+            qualname=row["task"], frames=tuple(json.loads(row["frames"])), state=row["state"], count=row["count"],
+            first_seen=row["first_seen"], last_seen=row["last_seen"], last_job_id=row["last_job_id"],
+            last_hour=Count(min(last_hour, LAST_HOUR_CAP), last_hour > LAST_HOUR_CAP), last_day=last_day,
+            last_week=last_week, sparkline=tuple(steps), regressed_at=row["regressed_at"],
+        )  # fmt: skip
+
+
+def _read_cursor(cursor: str) -> tuple[float, str]:
+    at, _, fingerprint = cursor.partition("_")
+    value = plain.number_or_none(at if len(cursor) < 100 else None)
+    if value is None or not fingerprint:
+        raise BadRequest("the cursor is not one that this service gave: begin without it")
+    return value, fingerprint

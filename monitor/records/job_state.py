@@ -1,0 +1,107 @@
+"""A job as the fold of a batch finds it, changes it and leaves it: the mutable side of one row of `jobs`.
+
+It is either read from the books (`read`, without what never changes) or begun by the first event that names the job
+(`begin`). `known` holds the identities of events that stand in `entries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from engine.events import Event
+from engine.jobs import QUEUED
+from monitor.records import plain
+from monitor.records.schema import CALL, CHANGING
+
+Identity = tuple[float, str, int]  # at, kind, token
+
+READ = ("n", "id", "task", "queue", *CHANGING)
+INSERTED = (*READ, *CALL)
+MAX_ID_CHARS = 1000
+
+
+class JobState:
+    """All columns of `jobs` as attributes, and how they have to be written."""
+
+    __slots__ = (*INSERTED, "call_is_new", "is_changed", "is_new", "known")
+
+    n: int
+    id: str
+    task: str
+    queue: str
+    state: str
+    priority: float
+    enqueued_at: float
+    changed_at: float
+    ready_at: float
+    eta: float | None
+    expires_at: float | None
+    started_at: float | None
+    finished_at: float | None
+    wait_ms: float | None
+    run_ms: float | None
+    attempt: int
+    deliveries: int
+    retries_left: int
+    token: int | None
+    worker: int | None
+    accepted: int
+    entries: int
+    reason: str | None
+    fingerprint: str | None
+    error_type: str | None
+    error_message: str | None
+    progress: str | None
+    result: str | None
+    parent: str | None
+    context: str | None
+    names: str | None
+    args: str | None
+    kwargs: str | None
+    is_new: bool
+    is_changed: bool
+    call_is_new: bool
+    known: set[Identity]
+
+
+def id_of(event: Event) -> str:
+    """The job's id as it is stored."""
+    return plain.text(event.job_id, MAX_ID_CHARS)
+
+
+def read(row: Sequence[Any]) -> JobState:
+    """From a row of the columns READ."""
+    s = JobState()
+    (
+        s.n, s.id, s.task, s.queue, s.state, s.priority, s.enqueued_at, s.changed_at, s.ready_at, s.eta, s.expires_at,
+        s.started_at, s.finished_at, s.wait_ms, s.run_ms, s.attempt, s.deliveries, s.retries_left, s.token, s.worker,
+        s.accepted, s.entries, s.reason, s.fingerprint, s.error_type, s.error_message, s.progress, s.result,
+    ) = row  # fmt: skip
+    s.parent = s.context = s.names = s.args = s.kwargs = None
+    s.is_new = s.is_changed = s.call_is_new = False
+    s.known = set()
+    return s
+
+
+def begin(n: int, job_id: str, event: Event) -> JobState:
+    """A job that the books hear of for the first time."""
+    s = JobState()
+    s.n, s.id, s.task, s.queue = n, job_id, plain.text(event.task, 500), plain.text(event.queue, 500)
+    s.state, s.priority = QUEUED, plain.number(event.priority)
+    s.enqueued_at = s.ready_at = plain.number(event.enqueued_at, event.at)
+    s.changed_at = event.at
+    s.attempt = s.deliveries = s.retries_left = s.accepted = s.entries = 0
+    s.eta = s.expires_at = s.started_at = s.finished_at = s.wait_ms = s.run_ms = s.token = s.worker = None
+    s.reason = s.fingerprint = s.error_type = s.error_message = s.progress = s.result = None
+    s.parent = s.context = s.names = s.args = s.kwargs = None
+    s.is_new, s.is_changed, s.call_is_new = True, True, False
+    s.known = set()
+    return s
+
+
+# As rows for the statements of monitor.records.writing.
+as_inserted = attrgetter(*INSERTED)
+as_changed = attrgetter(*CHANGING, "n")
+as_call = attrgetter(*CALL, "n")

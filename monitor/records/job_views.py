@@ -1,0 +1,114 @@
+"""From rows of `jobs` and `entries` to the values that people and programs are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from engine.events import ENQUEUED, RELEASED, RESCUED, RETRYING
+from engine.jobs import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
+from monitor.records import plain
+from monitor.records.names import Names
+from monitor.records.values import Attempt, JobRow, LogLine, Step
+
+Row = Mapping[str, Any]
+ATTEMPTS = frozenset({RETRYING, RELEASED, RESCUED, *ENDED})
+
+
+def job_row(row: Row, names: Names) -> JobRow:
+    return JobRow(row["n"], job(row, names), row["changed_at"], row["fingerprint"])
+
+
+def job(row: Row, names: Names) -> Job:
+    """As engine.jobs shows it. Only what failed last shows its error."""
+    state, error = row["state"], None
+    if state in (FAILED, RETRYING) and row["error_type"] is not None:
+        error = Failure(row["error_type"], row["error_message"] or "")
+    return Job(
+        id=row["id"], task=names.short(row["task"]), qualname=row["task"], queue=row["queue"],
+        args=plain.decode(row["args"], []), kwargs=plain.decode(row["kwargs"], {}), state=state,
+        priority=row["priority"], attempt=row["attempt"], retries_left=row["retries_left"],
+        deliveries=row["deliveries"], enqueued_at=row["enqueued_at"], eta=row["eta"], started_at=row["started_at"],
+        finished_at=row["finished_at"], wait_ms=row["wait_ms"], run_ms=row["run_ms"],
+        progress=plain.decode(row["progress"]), result=plain.decode(row["result"]),
+        result_stored=state != DONE or row["result"] != "", error=error, reason=row["reason"],
+        context=plain.decode(row["context"], {}), worker=_text(row["worker"]), parent=row["parent"],
+        expires_at=row["expires_at"],
+    )  # fmt: skip
+
+
+def attempts(row: Row, entries: Sequence[Row]) -> tuple[Attempt, ...]:
+    """Newest first. A plain last end stands in the job's row alone."""
+    found = [attempt(entry) for entry in entries if entry["kind"] in ATTEMPTS and entry["number"]]
+    if has_plain_end(row, entries) and row["started_at"] is not None:
+        found.append(
+            Attempt(
+                row["attempt"], row["state"], _text(row["worker"]), row["started_at"], row["finished_at"],
+                row["wait_ms"], row["run_ms"],
+            )
+        )  # fmt: skip
+    return tuple(reversed(found))
+
+
+def attempt(entry: Row) -> Attempt:
+    lines = plain.decode(entry["logs"], [])
+    return Attempt(
+        number=entry["number"], outcome=entry["kind"], worker=_text(entry["worker"]),
+        started_at=entry["started_at"], finished_at=entry["at"], wait_ms=entry["wait_ms"], run_ms=entry["run_ms"],
+        error=failure(entry, entry["traceback"] or ""), fingerprint=entry["fingerprint"],
+        logs=tuple(log_line(line) for line in lines if isinstance(line, list)),
+    )  # fmt: skip
+
+
+def log_line(line: list[Any]) -> LogLine:
+    at, level, text = (*line, None, None, None)[:3]
+    return LogLine(plain.number(at), plain.text(level or ""), plain.text(text or "", 64 * 1024))
+
+
+def failure(entry: Row, traceback: str = "") -> Failure | None:
+    if entry["error_type"] is None:
+        return None
+    return Failure(entry["error_type"], entry["error_message"] or "", traceback)
+
+
+def timeline(row: Row, entries: Sequence[Row]) -> tuple[Step, ...]:
+    """Newest first, each with the time since the one before."""
+    steps: list[Step] = []
+    for at, kind, worker, reason, error in sorted(_happened(row, entries), key=lambda step: step[0]):
+        since_ms = round(max(0.0, at - steps[-1].at) * 1000, 3) if steps else None
+        steps.append(Step(at, kind, since_ms, worker, reason, error))
+    return tuple(reversed(steps))
+
+
+Happened = tuple[float, str, "str | None", "str | None", "Failure | None"]
+
+
+def _happened(row: Row, entries: Sequence[Row]) -> Iterator[Happened]:
+    if row["accepted"]:
+        yield row["enqueued_at"], ENQUEUED, None, _due(row), None
+    for entry in entries:
+        worker = _text(entry["worker"])
+        if entry["started_at"] is not None:
+            yield entry["started_at"], "started", worker, None, None
+        yield entry["at"], entry["kind"], worker, entry["reason"], failure(entry)
+    if has_plain_end(row, entries):
+        worker = _text(row["worker"])
+        if row["started_at"] is not None:
+            yield row["started_at"], "started", worker, None, None
+        yield row["finished_at"], row["state"], worker, None, None
+
+
+def _due(row: Row) -> str | None:
+    return "for later" if row["state"] == SCHEDULED else None
+
+
+def has_plain_end(row: Row, entries: Sequence[Row]) -> bool:
+    """Whether the last end stands in the job's row, and nowhere else."""
+    if row["state"] not in ENDED:
+        return False
+    end = (row["finished_at"], row["state"], row["token"])
+    return all((entry["at"], entry["kind"], entry["token"]) != end for entry in entries)
+
+
+def _text(worker: int | None) -> str | None:
+    return None if worker is None else str(worker)

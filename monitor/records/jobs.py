@@ -1,0 +1,144 @@
+"""Jobs in the books: pages of them, one of them with all that happened to it, counts; and letting one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from peewee import SqliteDatabase
+
+from engine.errors import BadRequest, StateConflict, UnknownJob
+from engine.jobs import ENDED, Job, Page
+from monitor.records import job_views, plain
+from monitor.records.database import Database
+from monitor.records.names import Names
+from monitor.records.schema import ENTRIES, JOBS
+from monitor.records.search import MANY, Search
+from monitor.records.values import Attempt, Count, JobFilter, JobHistory, JobRow, JobRows
+from monitor.records.writing import ADD_MARK
+
+J, E = JOBS.c, ENTRIES.c
+MAX_PAGE = 500
+MAX_IDS = 5_000
+MAX_CAP = 100_000
+MAX_CHILDREN = 50
+MAX_ENTRIES = 100
+
+
+class Jobs:
+    """All methods raise BooksUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> JobRows:
+        with self._database.reading() as db:
+            names = Names(db)
+            search = Search(db, _cleaned(wanted), names)
+            found = search.find(max(1, min(limit, MAX_PAGE)), _below(cursor))
+            rows = _rows(db, found.numbers, names)
+            oldest = None
+            if found.resume is not None:
+                looked_at = JOBS.select(J.enqueued_at).where(J.n >= found.resume).order_by(J.n).limit(1)
+                oldest = looked_at.scalar(db)
+            return JobRows(rows, _cursor(found.resume), oldest)
+
+    def ids(self, wanted: JobFilter, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
+        with self._database.reading() as db:
+            search = Search(db, _cleaned(wanted), Names(db))
+            found = search.find(max(1, min(limit, MAX_IDS)), _below(cursor))
+            ids: dict[int, str] = {}
+            for i in range(0, len(found.numbers), MAX_PAGE):
+                some = JOBS.select(J.n, J.id).where(J.n.in_(found.numbers[i : i + MAX_PAGE]))
+                ids.update(some.tuples().execute(db))
+            return [ids[n] for n in found.numbers if n in ids], _cursor(found.resume)
+
+    def count(self, wanted: JobFilter, cap: int) -> Count:
+        with self._database.reading() as db:
+            return Search(db, _cleaned(wanted), Names(db)).count(max(1, min(cap, MAX_CAP)))
+
+    def state_counts(self, wanted: JobFilter, cap: int) -> dict[str, Count]:
+        with self._database.reading() as db:
+            return Search(db, _cleaned(wanted, state=None), Names(db)).count_states(cap)
+
+    def failed_since(self, at: float, cap: int) -> Count:
+        with self._database.reading() as db:
+            row = db.execute_sql(FAILED_SINCE, (at, cap + 1)).fetchone()
+        return Count(min(row[0], cap), row[0] > cap)
+
+    def get(self, job_id: str) -> Job:
+        with self._database.reading() as db:
+            return job_views.job(_one(db, job_id), Names(db))
+
+    def as_page(self, rows: JobRows) -> Page:
+        return Page(tuple(row.job for row in rows.rows), rows.next)
+
+    def history(self, job_id: str) -> JobHistory:
+        with self._database.reading() as db:
+            row, names = _one(db, job_id), Names(db)
+            entries = _entries(db, row)
+            children = Search(db, JobFilter(parent=job_id), names).find(MAX_CHILDREN)
+            return JobHistory(
+                job_views.job_row(row, names),
+                job_views.attempts(row, entries),
+                job_views.timeline(row, entries),
+                _rows(db, children.numbers, names),
+            )
+
+    def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        with self._database.reading() as db:
+            row = _one(db, job_id)
+            return job_views.attempts(row, _entries(db, row))
+
+    def forget(self, job_id: str) -> None:
+        with self._database.writing() as db:
+            row = _one(db, job_id)
+            if row["state"] not in ENDED:
+                raise StateConflict(job_id, "delete", row["state"])
+            ENTRIES.delete().where(E.job == row["n"]).execute(db)
+            JOBS.delete().where(J.n == row["n"]).execute(db)
+            db.execute_sql(ADD_MARK, ("jobs", -1))
+
+
+FAILED_SINCE = """SELECT COUNT(*) FROM (
+    SELECT 1 FROM jobs WHERE state = 'failed' AND finished_at > ? LIMIT ?)"""
+
+
+def _one(db: SqliteDatabase, job_id: str) -> dict[str, Any]:
+    row = JOBS.select().where(J.id == plain.text(job_id)).first(db)
+    if row is None:
+        raise UnknownJob(job_id)
+    return dict(row)
+
+
+def _rows(db: SqliteDatabase, numbers: Sequence[int], names: Names) -> tuple[JobRow, ...]:
+    """The jobs of these numbers, in this order; one that went meanwhile is left out."""
+    rows = {row["n"]: row for row in JOBS.select().where(J.n.in_(list(numbers))).execute(db)} if numbers else {}
+    return tuple(job_views.job_row(rows[n], names) for n in numbers if n in rows)
+
+
+def _entries(db: SqliteDatabase, row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last ones, oldest first."""
+    if not row["entries"]:
+        return []
+    query = ENTRIES.select().where(E.job == row["n"]).order_by(E.at.desc(), E.n.desc()).limit(MAX_ENTRIES)
+    return list(reversed(list(query.execute(db))))
+
+
+def _cleaned(wanted: JobFilter, **changes: Any) -> JobFilter:
+    """As the texts are stored."""
+    texts = {name: plain.text(value) for name, value in vars(wanted).items() if isinstance(value, str)}
+    args = tuple((plain.text(key), plain.text(prefix)) for key, prefix in wanted.args)
+    return JobFilter(**{**vars(wanted), **texts, "args": args, **changes})
+
+
+def _cursor(resume: int | None) -> str | None:
+    return None if resume is None else str(resume)
+
+
+def _below(cursor: str | None) -> int:
+    if cursor is None:
+        return MANY
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise BadRequest("the cursor is not one that this service gave: begin without it")
+    return int(cursor)

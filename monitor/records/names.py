@@ -1,0 +1,31 @@
+"""The tasks that the books have seen, and what they are called: short while that is unique, full always."""
+
+from __future__ import annotations
+
+from peewee import SqliteDatabase
+
+from monitor.records.schema import TASKS
+
+
+class Names:
+    """As of one look into the books."""
+
+    def __init__(self, db: SqliteDatabase) -> None:
+        self.qualnames = [row[0] for row in TASKS.select(TASKS.c.qualname).tuples().execute(db)]
+        self._by_short: dict[str, list[str]] = {}
+        for qualname in self.qualnames:
+            self._by_short.setdefault(_last_part(qualname), []).append(qualname)
+
+    def short(self, qualname: str) -> str:
+        """The last part, where no other task has the same."""
+        last = _last_part(qualname)
+        return qualname if len(self._by_short.get(last, ())) > 1 else last
+
+    def find(self, name: str) -> list[str]:
+        """The full names that a short or full one stands for; an unknown name stands for itself."""
+        found = self._by_short.get(name, [])
+        return sorted({*found, name} if name in self.qualnames or not found else found)
+
+
+def _last_part(qualname: str) -> str:
+    return qualname.rpartition(".")[2]

@@ -1,0 +1,97 @@
+"""What comes with an event, made fit to be stored, whatever it is: bounded text, sound numbers, JSON of a bounded size.
+
+The engine redacts and cuts before; this is the fence behind it. Nothing in here raises.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_MAX_INT = 2**63 - 1
+
+
+def text(value: Any, max_chars: int = 4096) -> str:
+    """As text. Lone surrogates, which no database takes, are written out; what is too long is cut in the middle."""
+    made = value if isinstance(value, str) else _shown(value)
+    if len(made) > max_chars:
+        half = max_chars // 2
+        made = f"{made[:half]}\n… {len(made) - 2 * half} characters left out …\n{made[-half:]}"
+    # isascii() looks at one flag, so that ordinary text costs nothing.
+    return made if made.isascii() else made.encode("utf-8", "backslashreplace").decode()
+
+
+def text_or_none(value: Any, max_chars: int = 4096) -> str | None:
+    return None if value is None else text(value, max_chars)
+
+
+def number(value: Any, default: float = 0.0) -> float:
+    """A finite number, or the default."""
+    try:
+        made = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return made if math.isfinite(made) else default
+
+
+def number_or_none(value: Any) -> float | None:
+    made = number(value, math.inf)
+    return None if made == math.inf else made
+
+
+def whole(value: Any, default: int = 0) -> int:
+    """A whole number of at most 64 bits, or the default."""
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    return value if isinstance(value, int) and -_MAX_INT <= value <= _MAX_INT else default
+
+
+def whole_or_none(value: Any) -> int | None:
+    return None if value is None else whole(value)
+
+
+def encode(value: Any, max_chars: int) -> str:
+    """As compact JSON. What is too long becomes the beginning of that JSON, as a text."""
+    try:
+        made = _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        made = _encode(_shown(value))
+    if len(made) > max_chars:
+        made = _encode(_cut(made, max_chars))
+    return text(made, len(made))
+
+
+def encode_list(value: Any, max_chars: int) -> str:
+    """As JSON that is a list, whatever comes."""
+    made = encode(value, max_chars)
+    return made if made[:1] == "[" else f"[{made}]"
+
+
+def encode_dict(value: Any, max_chars: int) -> str:
+    """As JSON that is an object, whatever comes."""
+    made = encode(value, max_chars)
+    return made if made[:1] == "{" else f'{{"…":{made}}}'
+
+
+def decode(made: str | None, default: Any = None) -> Any:
+    """What `encode` encoded; the default where there is nothing, or no JSON."""
+    if not made:
+        return default
+    try:
+        return json.loads(made)
+    except ValueError:
+        return default
+
+
+def _cut(made: str, max_chars: int) -> str:
+    # Half, since quotes are escaped once more.
+    return f"{made[: max_chars // 2]}… ({len(made)} characters of JSON)"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__}>"

@@ -1,0 +1,205 @@
+"""Retention: what the books let go, in steps so small that nobody waits for the write lock noticeably.
+
+What goes: ended jobs older than `retention_days` (failed ones: `keep_failed_days`, if that is longer), and the oldest
+ended ones above `retention_rows` (failed ones last of all); figures by the minute after 48 hours, by hour and day
+after a year; error groups that were not seen for as long as failed jobs are kept. What stays: every job that has
+not ended, and the last 100 ended ones of each task, however old and however many others there are.
+
+A pass walks the ended jobs from the oldest on, state by state, and remembers how far it came, so that what must stay
+is looked at once a pass. `step` does some of it; room that became free is used again, and given back to the disk
+when it is much.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from engine.jobs import CANCELED, DONE, EXPIRED, FAILED
+from monitor.records.database import Database
+from monitor.records.schema import DAY_S, HOUR_S, MINUTE_S
+from monitor.records.values import Pruned
+from monitor.records.writing import ADD_MARK
+
+KEPT_OF_EACH_TASK = 100
+CHUNK = 500  # jobs in one transaction: it lasts some 15 ms
+PASS_S = 60.0
+KEPT_OF_TIER_S = {MINUTE_S: 48 * HOUR_S, HOUR_S: 366 * DAY_S, DAY_S: 366 * DAY_S}
+KEPT_HOURS_S = 8 * DAY_S
+KEPT_SLOTS_S = 92 * DAY_S
+VACUUM_PAGES = 256
+MANY_FREE_PAGES, MUCH_FREE = 1000, 0.25
+
+OLDEST = "SELECT n, task, enqueued_at, finished_at FROM jobs WHERE state = ? AND n > ? ORDER BY n LIMIT ?"
+NEWEST = "SELECT n FROM jobs WHERE task = ? AND state = ? ORDER BY n DESC LIMIT ?"
+ROWS = "SELECT value FROM marks WHERE name = 'jobs'"
+PLAIN_ENDS = (DONE, CANCELED, EXPIRED)
+
+
+class RetentionSettings(Protocol):
+    @property
+    def retention_days(self) -> float: ...
+    @property
+    def retention_rows(self) -> int: ...
+    @property
+    def keep_failed_days(self) -> float: ...
+
+
+class Retention:
+    """For one thread. All but the properties may raise BooksUnavailable; what was removed until then stays removed."""
+
+    def __init__(self, database: Database, settings: RetentionSettings, clock: Callable[[], float] = time.time) -> None:
+        self._database, self._clock = database, clock
+        self._max_rows = settings.retention_rows
+        self._keep_s = settings.retention_days * DAY_S
+        self._keep_failed_s = max(settings.retention_days, settings.keep_failed_days) * DAY_S
+        self._rows = 0  # as far as is known here
+        self._walk: Iterator[int] | None = None
+        self._began_at = -PASS_S
+        self._fronts: dict[str, int] = {}
+        self._floors: dict[str, int] = {}
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether there are more jobs than there should be."""
+        return self._rows > self._max_rows
+
+    def note_recorded(self, jobs: int) -> None:
+        """So many jobs are new in the books."""
+        self._rows += jobs
+
+    def step(self, give_up_at: float) -> bool:
+        """Go on until `give_up_at` (of time.monotonic); True when the pass is not at its end."""
+        if self._walk is None:
+            self._walk = self._pass()
+        try:
+            for _ in self._walk:
+                if time.monotonic() >= give_up_at:
+                    return True
+        except BaseException:
+            self._walk = None
+            raise
+        self._walk = None
+        return False
+
+    def prune(self) -> Pruned:
+        """A whole pass, and all free room given back to the disk."""
+        self._began_at = -PASS_S
+        jobs = sum(self._let_jobs_go())
+        figures, groups = self._let_figures_go(), self._let_groups_go()
+        while self._vacuum():
+            pass
+        with self._database.reading() as db:
+            db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return Pruned(jobs, figures, groups)
+
+    # a pass: yields after each small transaction
+
+    def _pass(self) -> Iterator[int]:
+        yield from self._let_jobs_go()
+        yield self._let_figures_go()
+        yield self._let_groups_go()
+        while self._much_is_free() and self._vacuum():
+            yield 0
+
+    def _let_jobs_go(self) -> Iterator[int]:
+        if time.monotonic() - self._began_at >= PASS_S:
+            self._began_at, self._fronts, self._floors = time.monotonic(), {}, {}
+        now = self._clock()
+        for state in (*PLAIN_ENDS, FAILED):
+            before = now - (self._keep_failed_s if state == FAILED else self._keep_s)
+            yield from self._walk_state(state, before)
+        with self._database.reading() as db:
+            row = db.execute_sql(ROWS).fetchone()
+        self._rows = int(row[0]) if row else 0
+        # From the start again: what was too young for the age may be too much.
+        self._fronts = {}
+        for states in (PLAIN_ENDS, (FAILED,)):
+            while self._rows > self._max_rows:
+                gone = self._drop_oldest(states, self._rows - self._max_rows)
+                if gone is None:
+                    break
+                yield gone
+
+    def _walk_state(self, state: str, before: float) -> Iterator[int]:
+        """Remove what ended before the instant."""
+        while True:
+            rows = self._oldest(state, CHUNK)
+            self._fronts[state] = rows[-1][0] if rows else 0
+            old = [n for n, task, _, finished_at in rows if finished_at < before and n < self._floor(task)]
+            if old:
+                self._delete(old)
+            yield len(old)
+            # Jobs were accepted in the order of n, and none ends before that.
+            if len(rows) < CHUNK or rows[-1][2] >= before:
+                return
+
+    def _drop_oldest(self, states: Sequence[str], count: int) -> int | None:
+        """Remove some of the oldest of these states, whatever their age; None when nothing more may go."""
+        heads = {state: rows for state in states if (rows := self._oldest(state, min(CHUNK, count)))}
+        if not heads:
+            return None
+        state = min(heads, key=lambda state: heads[state][0][0])
+        rows = heads[state]
+        self._fronts[state] = rows[-1][0]
+        dropped = [n for n, task, _, _ in rows if n < self._floor(task)]
+        if dropped:
+            self._delete(dropped)
+        return len(dropped)
+
+    def _oldest(self, state: str, limit: int) -> list[tuple[int, str, float, float]]:
+        with self._database.reading() as db:
+            return list(db.execute_sql(OLDEST, (state, self._fronts.get(state, 0), limit)).fetchall())
+
+    def _floor(self, task: str) -> int:
+        """The number from which on the jobs of a task stay. It only rises, so that an old one is safe."""
+        if task not in self._floors:
+            newest: list[int] = []
+            with self._database.reading() as db:
+                for state in (*PLAIN_ENDS, FAILED):
+                    newest += [row[0] for row in db.execute_sql(NEWEST, (task, state, KEPT_OF_EACH_TASK))]
+            newest.sort(reverse=True)
+            enough = len(newest) >= KEPT_OF_EACH_TASK
+            self._floors[task] = newest[KEPT_OF_EACH_TASK - 1] if enough else 0
+        return self._floors[task]
+
+    def _delete(self, numbers: Sequence[int]) -> None:
+        marks = ",".join("?" * len(numbers))
+        with self._database.writing() as db:
+            cursor = db.cursor()
+            cursor.execute(f"DELETE FROM entries WHERE job IN ({marks})", numbers)
+            count = cursor.execute(f"DELETE FROM jobs WHERE n IN ({marks})", numbers).rowcount
+            cursor.executemany(ADD_MARK, [("jobs", -count), ("deleted", count)])
+        self._rows -= count
+
+    # all else
+
+    def _let_figures_go(self) -> int:
+        now = self._clock()
+        with self._database.writing() as db:
+            return sum(
+                db.execute_sql("DELETE FROM figures WHERE tier_s = ? AND at < ?", (tier_s, now - kept_s)).rowcount
+                for tier_s, kept_s in KEPT_OF_TIER_S.items()
+            )
+
+    def _let_groups_go(self) -> int:
+        now = self._clock()
+        with self._database.writing() as db:
+            db.execute_sql("DELETE FROM error_hours WHERE at < ?", (now - KEPT_HOURS_S,))
+            db.execute_sql("DELETE FROM slots WHERE at < ?", (now - KEPT_SLOTS_S,))
+            db.execute_sql("DELETE FROM visits WHERE seen_at < ?", (now - 366 * DAY_S,))
+            cursor = db.execute_sql("DELETE FROM error_groups WHERE last_seen < ?", (now - self._keep_failed_s,))
+            return int(cursor.rowcount)
+
+    def _much_is_free(self) -> bool:
+        with self._database.reading() as db:
+            free, all_pages = (int(db.pragma(name)) for name in ("freelist_count", "page_count"))
+        return free > max(MANY_FREE_PAGES, MUCH_FREE * all_pages)
+
+    def _vacuum(self) -> bool:
+        """Give some free pages back to the disk; whether there are more."""
+        with self._database.reading() as db:
+            # Each page is a row of the answer, and is given back as the row is read.
+            db.execute_sql(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            return int(db.pragma("freelist_count")) > 0

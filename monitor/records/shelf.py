@@ -1,0 +1,84 @@
+"""The books as a thing: opened, measured, looked after; and the slots that stand in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from monitor.records.database import Database
+from monitor.records.errors import BooksBroken, BooksUnavailable
+from monitor.records.schema import JOBS, MARKS, SLOTS
+from monitor.records.values import BooksHealth, Kept, RecorderStatus, Slot
+
+MAX_SLOTS = 1000
+
+
+class Shelf:
+    """All but `health` and `note_recorder` may raise BooksUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._recorder: RecorderStatus | None = None
+
+    def prepare(self) -> None:
+        """Make, check and upgrade the file; one that is no database is moved aside, and another is begun."""
+        try:
+            self._database.prepare()
+        except BooksBroken:
+            self._database.set_aside()
+            self._database.prepare()
+
+    def note_recorder(self, status: RecorderStatus) -> None:
+        """How the recorder of this process fares."""
+        self._recorder = status
+
+    def health(self) -> BooksHealth:
+        problems: list[str] = []
+        try:
+            with self._database.reading() as db:
+                JOBS.select(JOBS.c.n).limit(1).count(db)
+        except BooksUnavailable as error:
+            problems.append(str(error))
+        recorder = self._recorder
+        if recorder is not None and recorder.problem and recorder.problem not in problems:
+            problems.append(recorder.problem)
+        return BooksHealth(not problems, tuple(problems), tuple(self._warnings()))
+
+    def _warnings(self) -> list[str]:
+        found = [
+            f"the books were broken and begun anew; what could not be read is kept as {path}: delete it when it is of "
+            "no more use"
+            for path in self._database.asides()
+        ]
+        if self._recorder is not None and self._recorder.refused:
+            found.append(
+                f"{self._recorder.refused} events could not be recorded and were left out: the log says which, and why"
+            )
+        return found
+
+    def kept(self) -> Kept:
+        path = self._database.path
+        with self._database.reading() as db:
+            marks = dict(MARKS.select(MARKS.c.name, MARKS.c.value).tuples().execute(db))
+            oldest_at = JOBS.select(JOBS.c.enqueued_at).order_by(JOBS.c.n).limit(1).scalar(db)
+        return Kept(
+            jobs=int(marks.get("jobs", 0)), deleted=int(marks.get("deleted", 0)), oldest_at=oldest_at,
+            began_at=marks["began_at"], file_bytes=_size(path), wal_bytes=_size(f"{path}-wal"),
+            disk_free_bytes=shutil.disk_usage(path.parent).free, recorded_at=marks.get("recorded_at"),
+        )  # fmt: skip
+
+    def slots(self, schedule: str | None, limit: int) -> tuple[Slot, ...]:
+        s = SLOTS.c
+        query = SLOTS.select(s.schedule, s.at, s.outcome, s.job_id, s.late_ms, s.reason)
+        if schedule is not None:
+            query = query.where(s.schedule == schedule)
+        query = query.order_by(s.at.desc(), s.schedule).limit(max(1, min(limit, MAX_SLOTS)))
+        with self._database.reading() as db:
+            return tuple(Slot(*row) for row in query.tuples().execute(db))
+
+
+def _size(path: str | os.PathLike[str]) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0

@@ -1,0 +1,40 @@
+"""Visits: when an account looked last, so that a page can say what is new since then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from monitor.records import plain
+from monitor.records.database import Database
+from monitor.records.errors import BooksUnavailable
+from monitor.records.schema import VISITS
+
+V = VISITS.c
+PAUSE_S = 30 * 60.0  # a look after so long is a new visit
+NOTED_EVERY_S = 30.0  # pages poll
+
+
+class Visits:
+    """Never raises."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+
+    def visit(self, account: str) -> float | None:
+        """Note a look; when the visit before this one ended, None for the first."""
+        now, account = self._clock(), plain.text(account, 500)
+        try:
+            with self._database.reading() as db:
+                row = VISITS.select(V.seen_at, V.previous_at).where(V.account == account).tuples().first(db)
+        except BooksUnavailable:
+            return None
+        if row is None:
+            self._database.write_if_free(VISITS.insert(account=account, seen_at=now).on_conflict_ignore())
+            return None
+        seen_at, previous_at = row
+        if now - seen_at > PAUSE_S:
+            previous_at = seen_at
+        if now - seen_at > NOTED_EVERY_S:
+            change = VISITS.update(seen_at=now, previous_at=previous_at)
+            self._database.write_if_free(change.where((V.account == account) & (V.seen_at == seen_at)))
+        return previous_at if previous_at is None else float(previous_at)

@@ -1,0 +1,70 @@
+"""Worker processes as they were last seen, so that one that died can be shown for a day with what it was doing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.jobs import WorkerInfo
+from monitor.records.database import Database
+from monitor.records.schema import DAY_S, WORKERS
+from monitor.records.values import SeenWorker
+
+W = WORKERS.c
+MAX_SHOWN = 500
+
+SEE = """INSERT INTO workers (id, seen_at, data) VALUES (?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, data = excluded.data"""
+GONE = "DELETE FROM workers WHERE seen_at < ?"
+
+
+class Workers:
+    """All methods raise BooksUnavailable."""
+
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+
+    def note(self, infos: Sequence[WorkerInfo]) -> None:
+        """Who works now. One that is not alive, or no longer listed, keeps the instant when it was last seen alive."""
+        now = self._clock()
+        with self._database.writing() as db:
+            known = {row["id"]: row for row in WORKERS.select().execute(db)}
+            rows = [
+                (
+                    info.id,
+                    now if info.alive else known[info.id]["seen_at"] if info.id in known else info.heartbeat_at,
+                    json.dumps(_data(info)),
+                )
+                for info in infos
+            ]
+            for id in known.keys() - {info.id for info in infos}:
+                data = json.loads(known[id]["data"])
+                if data["alive"]:
+                    rows.append((id, known[id]["seen_at"], json.dumps({**data, "alive": False})))
+            db.cursor().executemany(SEE, rows)
+            db.execute_sql(GONE, (now - DAY_S,))
+
+    def seen(self) -> tuple[SeenWorker, ...]:
+        """Those of the last day, newest first."""
+        query = WORKERS.select().where(W.seen_at >= self._clock() - DAY_S).order_by(W.seen_at.desc(), W.id.desc())
+        with self._database.reading() as db:
+            return tuple(_shown(row) for row in query.limit(MAX_SHOWN).execute(db))
+
+
+def _data(info: WorkerInfo) -> dict[str, Any]:
+    running = [(run.job_id, run.task, run.started_at) for run in info.running[:MAX_SHOWN]]
+    return {
+            "host": info.host, "pid": info.pid, "started_at": info.started_at, "workers": info.workers,
+            "worker_type": info.worker_type, "queues": info.queues, "alive": info.alive, "running": running,
+    }  # fmt: skip
+
+
+def _shown(row: dict[str, Any]) -> SeenWorker:
+    data = json.loads(row["data"])
+    running = tuple((job_id, task, started_at) for job_id, task, started_at in data["running"])
+    return SeenWorker(
+        id=row["id"], host=data["host"], pid=data["pid"], started_at=data["started_at"], seen_at=row["seen_at"],
+        workers=data["workers"], worker_type=data["worker_type"], queues=tuple(data["queues"]), alive=data["alive"],
+        running=running,
+    )  # fmt: skip
