@@ -19,8 +19,9 @@ from huey.utils import SKIPPED, Error
 from engine import clock
 from engine.errors import TaskExit
 from engine.events import Event
+from engine.exhaustion import add_handler
 from engine.job_storage import EventRow
-from engine.jobs import FAILED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
+from engine.jobs import FAILED, HANDLED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
 from engine.policy import allows
 from engine.redact import Redactor, clip
 from engine.serializer import to_plain
@@ -103,21 +104,29 @@ class Composer:
 
     # ends without a body
 
-    def end(self, claim: Claim, outcome: str, error: Exception | None = None) -> Settlement:
-        """The settlement of a job that ends (or is set aside) without its body."""
+    def end(self, claim: Claim, outcome: str, error: Exception | None = None, ran: bool = False) -> Settlement:
+        """The settlement of a job that ends (or is set aside) without its body, or (`ran`) in the middle of it."""
         settlement = Settlement(claim)
         settlement.outcome, settlement.finished_at = outcome, clock.now()
+        settlement.started_at = settlement.finished_at if ran else None
         if error is not None:
             self.write_error(settlement, error)
         if outcome != PARKED:
             settlement.chord_part = self._abandoned_part(claim, error)
+        if outcome == FAILED:
+            self.exhausted(settlement)
         return settlement
+
+    def exhausted(self, settlement: Settlement) -> None:
+        """The job has failed for good: its task's on_failed, if there is one, runs as a job of its own."""
+        if settlement.claim.flags & HANDLED:
+            add_handler(settlement, self._huey.serializer.serialize)
 
     def timed_out(self, claim: Claim) -> Settlement:
         """A body that was killed for its timeout: a failed attempt like any other."""
         error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
         task = self._huey._registry._registry.get(claim.task)
-        judged = self.end(claim, PARKED, error)
+        judged = self.end(claim, PARKED, error, ran=True)
         if allows(judged, getattr(task, "policy", None), error) and claim.retries > 0:
             settlement = judged
             settlement.outcome, settlement.retries = RETRYING, claim.retries - 1
@@ -125,9 +134,8 @@ class Composer:
                 settlement.eta = clock.now() + claim.retry_delay_s
                 settlement.retry_delay_s *= getattr(task, "default_retry_backoff", 0) or 1
         else:
-            settlement = self.end(claim, FAILED, error)
+            settlement = self.end(claim, FAILED, error, ran=True)
             settlement.why, settlement.discarded = judged.why, judged.discarded
-        settlement.started_at = settlement.finished_at
         self.seal(settlement)
         return settlement
 

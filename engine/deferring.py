@@ -20,7 +20,7 @@ from huey.utils import ChordConfig
 from config import Settings
 from engine import clock
 from engine.job_storage import JobStorage
-from engine.jobs import DEFAULT_QUEUE, ONCE, RETRYING, ChordPart, NewJob, Settlement
+from engine.jobs import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
 
 EPOCH = datetime.datetime(1970, 1, 1)
 Row = tuple[Task, NewJob]  # a call and the row that it becomes
@@ -123,7 +123,7 @@ class DeferringHuey(Huey):
             int(task.retries),
             float(task.retry_delay),
             None if timeout is None else float(timeout),
-            ONCE if getattr(cls, "on_crash", "retry") == "fail" else 0,
+            getattr(cls, "job_flags", 0),
             getattr(task, "unique_value", None),
             self._here.job_id,
             chord_id,

@@ -174,6 +174,8 @@ class DurableHuey(DeferringHuey):
         finally:
             here.settlement = here.task = None
         settlement.finished_at = clock.now()
+        if settlement.outcome == FAILED:
+            self.composer.exhausted(settlement)
         if settlement.logs or settlement.outcome != DONE:
             self.composer.seal(settlement)
         self._finish(settlement)

@@ -59,6 +59,7 @@ class NewJob(NamedTuple):
 
 
 ONCE = 1  # on_crash="fail": must not run twice
+HANDLED = 2  # its task has an on_failed
 
 
 class Idempotency(NamedTuple):

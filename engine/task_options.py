@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from engine import errors
+from engine.jobs import HANDLED, ONCE
 
 HUEYS = frozenset(
     {
@@ -42,6 +43,7 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "retry_on": ("a tuple of exception classes", is_errors),
     "discard_on": ("a tuple of exception classes", is_errors),
     "retry_for": ("seconds", is_seconds),
+    "on_failed": ("a callable (job, error)", callable),
     "timetable": ("cron(), every(), at(), crontab() or a function of a minute", callable),
 }
 
@@ -65,6 +67,11 @@ def read(task: str, given: dict[str, Any]) -> dict[str, Any]:
         named = ", ".join(sorted(each.__name__ for each in both))
         raise errors.Misconfigured(f"task {task}: {named} cannot be in both retry_on and discard_on")
     return settings
+
+
+def flags_of(settings: dict[str, Any]) -> int:
+    """What of the options travels with each job."""
+    return (ONCE if settings.get("on_crash") == "fail" else 0) | (HANDLED if "on_failed" in settings else 0)
 
 
 def several(value: Any) -> Any:

@@ -56,7 +56,8 @@ class KnownTasks:
 
     def short(self, qualname: str) -> str:
         """What a task is called where there is no doubt; a task that is no longer known keeps its last part."""
-        name = qualname.rpartition(".")[2]
+        cls = self._huey._registry._registry.get(qualname)
+        name = qualname.rpartition(".")[2] if cls is None else cls.__name__
         return qualname if len(self._names().get(name, ())) > 1 else name
 
     def signature(self, cls: type[Task]) -> Signature:

@@ -9,6 +9,7 @@ from typing import Any
 from huey.api import Task, TaskWrapper
 
 from engine import task_options
+from engine.exhaustion import SUFFIX, handler_of
 from engine.policy import policy_of
 from engine.task_options import HUEYS
 
@@ -36,4 +37,12 @@ class DurableTaskWrapper(TaskWrapper):
         cls.execute = execute
         cls.function = staticmethod(func)
         cls.policy = policy
+        cls.job_flags = task_options.flags_of(settings)
+        if "on_failed" in settings:
+            self._register_handler(func, cls.__name__, settings["on_failed"])
         return cls
+
+    def _register_handler(self, func: Callable[..., Any], task: str, on_failed: Any) -> None:
+        handler = handler_of(self.huey, task, on_failed)
+        handler.__module__ = func.__module__
+        DurableTaskWrapper(self.huey, handler, name=task + SUFFIX)

@@ -140,6 +140,7 @@ class Burial:
         deliveries, once, dead = claim.deliveries + 1, bool(claim.flags & ONCE), self._dead
         if once or deliveries >= self._max_deliveries:
             error = errors.WorkerDied(deliveries, dead.host, dead.pid, once)
+            claim = claim._replace(deliveries=deliveries)
             self._settle(self._compose.end(claim, FAILED, error), deliveries)
             return
         m = rows.changing_of(claim, deliveries)

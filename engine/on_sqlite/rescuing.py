@@ -47,7 +47,7 @@ def charge(con: sqlite3.Connection, claim: Claim, dead: Dead, max_deliveries: in
     con.execute("update jobs set deliveries = ? where seq = ?", (deliveries, claim.seq))
     if once or deliveries >= max_deliveries:
         error = errors.WorkerDied(deliveries, dead.host, dead.pid, once)
-        turning.settle(con, [compose.end(claim, FAILED, error)], ttl_s, ttl_s)
+        turning.settle(con, [compose.end(claim._replace(deliveries=deliveries), FAILED, error)], ttl_s, ttl_s)
         return
     put_back(con, claim)
     detail = json.dumps({"host": dead.host, "pid": dead.pid, "deliveries": deliveries})

@@ -1,0 +1,76 @@
+"""What runs once a job has failed for good: its task's `on_failed`, as a job of its own.
+
+The handler is registered beside its task, as `TASK.on_failed`. Whatever ends a job as failed (its last attempt, a
+discard, a worker that died too often, a time-out, a task that nobody knows) accepts the handler's job in the same
+transaction, so that it runs exactly as often as jobs fail, through any crash. It has no retries and no handler of its
+own: when it fails, that is seen like any failed job, and ends there.
+
+Whether a task has a handler travels with the job (`flags`): who buries a dead worker need not know the task.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from huey.registry import Message
+
+from engine import clock
+from engine.jobs import FAILED, Failure, Job, NewJob, Settlement
+
+SUFFIX = ".on_failed"
+Handler = Callable[[Job, Failure], Any]
+TRACEBACK_MAX = 8 * 1024  # the whole of it stays with the failed job
+
+
+def handler_of(huey: Any, task: str, on_failed: Any) -> Callable[..., Any]:
+    """The function of the handler's own task: it is told in plain values what failed, and calls `on_failed`."""
+    call: Handler = getattr(on_failed, "func", on_failed)  # it may be a task itself
+
+    def run(job: dict[str, Any], error: dict[str, Any]) -> Any:
+        args, kwargs = arguments_of(huey, job["id"])
+        return call(Job(**job, args=args, kwargs=kwargs), Failure(**error))
+
+    run.__doc__ = f"Runs when a job of {task} has failed for good."
+    return run
+
+
+def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a failed job, which stay where they are; empty when it was removed meanwhile."""
+    stored = huey.storage.look(job_id)
+    if stored is None:
+        return [], {}
+    message = huey.serializer.deserialize(stored.payload)
+    return list(message.args), dict(message.kwargs)
+
+
+def add_handler(settlement: Settlement, serialize: Callable[[Any], bytes]) -> None:
+    """Let the handler's job be accepted with this settlement, which ends its job as failed."""
+    job = handler_job(settlement, serialize)
+    settlement.next_jobs = [*(settlement.next_jobs or ()), job]
+
+
+def handler_job(settlement: Settlement, serialize: Callable[[Any], bytes]) -> NewJob:
+    """The job that tells a handler what failed, and how."""
+    claim = settlement.claim
+    said = json.loads(settlement.detail or "{}")
+    told = {
+        "id": claim.id, "task": claim.task.rpartition(".")[2], "qualname": claim.task, "queue": claim.queue,
+        "state": FAILED, "priority": claim.priority, "attempt": claim.attempt + (settlement.started_at is not None),
+        "retries_left": settlement.retries, "deliveries": claim.deliveries, "enqueued_at": claim.enqueued_at,
+        "eta": claim.eta, "started_at": settlement.started_at, "finished_at": settlement.finished_at,
+        "context": json.loads(claim.context) if claim.context else {},
+    }  # fmt: skip
+    error = {
+        "type": str(said.get("type", "")), "message": str(said.get("message", "")),
+        "traceback": str(said.get("traceback", ""))[-TRACEBACK_MAX:],
+    }  # fmt: skip
+    job_id, task = str(uuid.uuid4()), claim.task + SUFFIX
+    message = Message(job_id, task, None, 0, 0, None, (told, error), {})
+    return NewJob(
+        id=job_id, task=task, queue=claim.queue, priority=claim.priority, enqueued_at=clock.now(), eta=None,
+        expires_at=None, retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=claim.id,
+        chord=None, context=claim.context, payload=serialize(message),
+    )  # fmt: skip
