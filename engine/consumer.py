@@ -238,27 +238,29 @@ class DurableConsumer(Consumer):
         code = os.waitstatus_to_exitcode(status)
         if unit.pipe >= 0:
             self._read_number(unit)
-        if code not in (0, RECYCLE):
-            self._bury(unit, code)
+        # A death that a body caused is charged to its job, which bounds it: nobody has to wait for that.
+        bounded = code in (0, RECYCLE) or self._bury(unit, code)
         lived = time.monotonic() - unit.started_at
-        unit.deaths = 0 if code in (0, RECYCLE) or lived > 10 else unit.deaths + 1
+        unit.deaths = 0 if bounded or lived > 10 else unit.deaths + 1
         delay = 0.0 if unit.deaths <= 1 else min(RESPAWN_S[1], RESPAWN_S[0] * 2 ** (unit.deaths - 2))
         unit.pid, unit.respawn_at = 0, time.monotonic() + delay
         if code == 0 and self._stopping_since is None:  # it was asked to stop, by the monitor
             logger.info("%s stopped as asked: the consumer stops", unit.plan.name)
             self._on_signal(signal.SIGTERM)
 
-    def _bury(self, unit: Unit, code: int) -> None:
+    def _bury(self, unit: Unit, code: int) -> bool:
+        """Return a dead unit's claims; whether a body was running there."""
         if not unit.killed:
             how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             logger.error("%s (pid %d) died %s", unit.plan.name, unit.pid, how)
         if not unit.number:
-            return
+            return False
         dead = Dead(unit.number, HOST, unit.pid, frozenset(), not unit.killed, frozenset(unit.timed_out))
         try:
-            self.huey.storage.bury(dead, self.max_deliveries)
+            return bool(self.huey.storage.bury(dead, self.max_deliveries))
         except errors.StorageUnavailable as exc:
             logger.warning("%s; its jobs are returned when the storage is back", exc)
+            return False
 
     def _check_timeouts(self, unit: Unit) -> None:
         if unit.plan.kind != "process":

@@ -29,6 +29,9 @@ WINDOW_S = 0.004  # longest stay on the desk, of a claim not begun or an acknowl
 SHORT_S = 0.001  # a body below this is cheaper to wait for than to hand over
 BATCH_MAX = 64
 SLEEP_S = 2.0  # a ring that was lost costs at most this
+DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
+ALONE_S = 30.0  # how long nothing new begins beside a suspect: what kills does so soon, and all cannot wait for ever
+HELD_UP_S = 0.05
 BACK_OFF_S = (0.05, 2.0)
 
 logger = logging.getLogger("dewey.desk")
@@ -43,9 +46,11 @@ class Desk:
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
         self._claims: deque[Claim] = deque()
-        # Jobs whose worker died before run one at a time: one that kills again is alone in being blamed twice.
+        # Jobs whose worker died before run one at a time, and alone: one that kills again is alone in being blamed.
         self._suspects: deque[Claim] = deque()
+        self._suspects_at = self._suspect_at = 0.0  # monotonic: since when one waits, and since when one runs
         self._suspect: int | None = None  # token of the one that runs
+        self._bodies = 0  # picked and not finished
         self._done: list[Settlement] = []
         self._turning = threading.Lock()  # one turn at a time
         self._leading = self._listening = self._stopping = False
@@ -66,8 +71,15 @@ class Desk:
             lead = False
             with self._cond:
                 while not self._stopping:
-                    if self._claims or (self._suspects and self._suspect is None):
-                        return self._pick()
+                    if self._suspect_may_begin():
+                        return self._pick(self._suspects)
+                    if self._held_up():
+                        if self._done:
+                            break
+                        self._cond.wait(HELD_UP_S)
+                        continue
+                    if self._claims:
+                        return self._pick(self._claims)
                     if not self._leading:
                         lead = self._leading = True
                         break
@@ -83,14 +95,25 @@ class Desk:
             else:
                 self._turn(0)
 
-    def _pick(self) -> Claim:
-        """The oldest claim on the desk (the caller holds the condition)."""
+    def _suspect_may_begin(self) -> bool:
+        """A suspect begins when nothing else runs here, or when that has been waited for long enough."""
+        if not self._suspects or self._suspect is not None:
+            return False
+        return not self._bodies or time.monotonic() - self._suspects_at > DRAIN_S
+
+    def _held_up(self) -> bool:
+        """Whether nothing may begin, because of a suspect that waits or has not run for long."""
+        if self._suspect is not None:
+            return time.monotonic() - self._suspect_at < ALONE_S
+        return bool(self._suspects)
+
+    def _pick(self, pile: deque[Claim]) -> Claim:
+        """The oldest claim of a pile on the desk (the caller holds the condition)."""
         self._taken_at = time.monotonic()
-        if self._suspects and self._suspect is None:
-            claim = self._suspects.popleft()
-            self._suspect = claim.token
-        else:
-            claim = self._claims.popleft()
+        claim = pile.popleft()
+        self._bodies += 1
+        if pile is self._suspects:
+            self._suspect, self._suspect_at = claim.token, self._taken_at
         if self._waiting or self._claims or self._done:
             if self._body_s > SHORT_S:
                 self._cond.notify()
@@ -108,7 +131,9 @@ class Desk:
                 self._leading = False
 
     def _want(self) -> int:
-        """How many claims fit into a window; at least one for each thread that waits."""
+        """How many claims fit into a window; at least one for each thread that waits; none while all are held up."""
+        if self._held_up():
+            return 0
         return max(self._waiting + 1, min(BATCH_MAX, int(WINDOW_S / max(self._body_s, 1e-6))))
 
     def _listen(self, next_due: float | None) -> None:
@@ -117,7 +142,12 @@ class Desk:
         self.life.asleep(True)
         try:
             # Look once more now that the flag is up: a defer in between saw no sleeper and rang nobody.
-            if not self._done and (self.quiet or not self._turn_finds()):
+            if self._done:
+                return
+            if not self.quiet and self._turn_finds():
+                if self.life.bell.wait(0):  # for another job that was accepted meanwhile: others may sleep
+                    self.storage.wake(1)
+            else:
                 timeout = SLEEP_S if next_due is None else min(SLEEP_S, next_due - clock.now())
                 self.life.bell.wait(timeout)
         finally:
@@ -152,8 +182,11 @@ class Desk:
             if not self._done:
                 self._done_at = time.monotonic()
             self._done.append(settlement)
+            self._bodies -= 1
             if settlement.claim.token == self._suspect:
                 self._suspect = None
+            if self._suspects or self._waiting and not self._leading:
+                self._cond.notify()
 
     # the transaction
 
@@ -179,6 +212,8 @@ class Desk:
                     logger.warning("the claim of job %s is gone: its outcome was not written", settlement.claim.id)
             with self._cond:
                 for claim in turn.claims:
+                    if claim.deliveries and not self._suspects:
+                        self._suspects_at = time.monotonic()
                     (self._suspects if claim.deliveries else self._claims).append(claim)
                 self._taken_at = time.monotonic()
                 if turn.claims:  # a turn that only settles has not looked

@@ -108,6 +108,9 @@ class RedisLife(Life):
             with self._ringing:  # a closed bell's number may be another file's by now
                 if rung and not self._over:
                     self.bell.ring()
+            if rung and not self.sleeping:  # it has found work meanwhile: let another look for this job
+                with contextlib.suppress(errors.StorageUnavailable):
+                    self._server.run("wake", 1)
 
     def _pulse(self) -> None:
         """Tell of the bodies that run for a while."""

@@ -134,7 +134,8 @@ class Crew:
         """One sending of the script; the header of the answer, and the claims as they were handed over."""
         life, now = seat.life, clock.now()
         words: rows.Words = [
-            life.n, life.key, seat.counter, int(seat.unsure), int(life.has_slept), want, now, now + DUE_SOON_S,
+            life.n, life.key, seat.counter, int(seat.unsure), int(life.has_slept and not life.sleeping),
+            want, now, now + DUE_SOON_S,
             len(queues), len(settlements), *queues,
         ]  # fmt: skip
         for settlement in settlements:
