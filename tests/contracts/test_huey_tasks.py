@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from huey.api import Result, ResultGroup
 from huey.exceptions import ConfigurationError, ResultTimeout, TaskException
 
 from engine import errors
+from engine.desk import SLEEP_S
 from tests.contracts.rig import SOON_S, crew, look, run_all, run_next, state
 
 
@@ -98,6 +100,14 @@ def test_a_wait_that_is_too_short_may_revoke(huey, add):
 def test_a_blocking_get_answers_when_the_job_ends(huey, add):
     with crew(huey):
         assert add(1, 2).get(blocking=True, timeout=SOON_S) == 3
+
+
+def test_sleeping_workers_are_woken_by_every_call(huey, add):
+    with crew(huey):
+        for n in range(10):
+            began = time.monotonic()
+            assert add(n).get(blocking=True, timeout=SOON_S) == n
+            assert time.monotonic() - began < SLEEP_S, "nobody rang: the worker found the job only after its sleep"
 
 
 def test_an_error_is_raised_where_the_result_is_read(huey):

@@ -111,6 +111,7 @@ def test_a_retried_job_has_not_ended(storage, hand):
 def test_a_deferred_job_wakes_a_sleeping_worker(storage, elsewhere, hire):
     hand = hire()
     hand.life.asleep(True)
+    assert hand.claim() == []  # it looks once more, and sleeps on
     began = time.monotonic()
     threading.Timer(0.05, lambda: elsewhere.accept(jobs("a"))).start()
     assert hand.life.bell.wait(LONG_S)
