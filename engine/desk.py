@@ -185,7 +185,7 @@ class Desk:
             self._bodies -= 1
             if settlement.claim.token == self._suspect:
                 self._suspect = None
-            if self._suspects or self._waiting and not self._leading:
+            if self._suspects or (self._waiting and not self._leading):
                 self._cond.notify()
 
     # the transaction
