@@ -87,7 +87,7 @@ def make_api(control: Control, access: Access, settings: Settings, books: Any = 
     waiting = WaitingRoom(control, settings.web.threads)
     trail = Trail(access.audit)
     openapi = OpenApi(views.base, settings.service.name)
-    rooms = (
+    rooms: list[Any] = [
         Jobs(control, BodyReader(settings.web.max_body_kb), views, waiting, trail, books),
         Tasks(control, views, trail),
         Queues(control, views, trail),
@@ -95,11 +95,18 @@ def make_api(control: Control, access: Access, settings: Settings, books: Any = 
         Health(control, books),
         Metrics(control, Turnstile(settings.auth.metrics_token)),
         openapi,
-        *([History(control, books, trail)] if books is not None else []),
-    )
+    ]
+    if books is not None:
+        rooms.append(History(control, books, trail))
     endpoints = [endpoint for room in rooms for endpoint in room.endpoints()]
     openapi.describe(endpoints)
-    return Api(endpoints, Gate(access.tokens.find), waiting, access.close)
+
+    def release() -> None:
+        access.close()
+        if books is not None:
+            books.close()
+
+    return Api(endpoints, Gate(access.tokens.find), waiting, release)
 
 
 def _guarded(endpoint: Endpoint, gate: Gate, release: Callable[[], None]) -> Callable[..., bytes]:

@@ -47,8 +47,7 @@ class FakeBooks:
     def jobs(self, **query: Any) -> Page:
         return Page((), None)
 
-    def health(self) -> Any:
-        raise NotImplementedError
+    def close(self) -> None: ...
 
 
 @pytest.fixture

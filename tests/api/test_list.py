@@ -96,6 +96,8 @@ def test_the_books_answer_where_there_are_any(tmp_path: Path) -> None:
     asked: list[dict[str, Any]] = []
 
     class Books:
+        def close(self) -> None: ...
+
         def jobs(self, **filters: Any) -> Page:
             asked.append(filters)
             return Page((), "next")

@@ -92,6 +92,8 @@ def test_a_storage_that_is_away(world: World, client: Client, job_id: str) -> No
 
 def test_the_books_answer_for_what_the_engine_has_let_go(tmp_path: Path) -> None:
     class Books:
+        def close(self) -> None: ...
+
         def job(self, job_id: str) -> Job:
             if job_id != "old":
                 raise UnknownJob(job_id)
