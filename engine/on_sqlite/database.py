@@ -171,8 +171,8 @@ class Database:
             try:
                 if point:
                     point(f"{step}.begun")
-                con.execute("begin immediate")
-                try:
+                try:  # around the begin as well: an alarm may raise in this thread at any step
+                    con.execute("begin immediate")
                     yield con
                 except BaseException:
                     if con.in_transaction:

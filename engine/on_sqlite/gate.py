@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from engine import errors
+
 
 class Ticket:
     """One caller at the gate."""
@@ -45,7 +47,9 @@ class CommitGate:
         self._queue.append(ticket)
         with self._turnstile:
             while not ticket.served:
-                self._serve([self._queue.popleft() for _ in range(min(len(self._queue), 256))])
+                # A ticket that is neither served nor here was in the hands of a thread that an alarm interrupted. To
+                # commit it once more is harmless: a job is stored once.
+                self._serve([self._queue.popleft() for _ in range(min(len(self._queue), 256))] or [ticket])
         if ticket.error:
             raise ticket.error
         return ticket.answer
@@ -53,7 +57,7 @@ class CommitGate:
     def _serve(self, batch: list[Ticket]) -> None:
         try:
             answers = self._commit([t.request for t in batch])
-        except Exception as exc:
+        except errors.DeweyError as exc:
             answers = [exc] * len(batch)
         for ticket, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
