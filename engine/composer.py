@@ -21,7 +21,7 @@ from engine.errors import TaskExit
 from engine.events import Event
 from engine.exhaustion import add_handler
 from engine.job_storage import EventRow
-from engine.jobs import FAILED, HANDLED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
+from engine.jobs import ENDED, FAILED, HANDLED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
 from engine.policy import allows
 from engine.redact import Redactor, clip
 from engine.serializer import to_plain
@@ -111,7 +111,7 @@ class Composer:
         settlement.started_at = settlement.finished_at if ran else None
         if error is not None:
             self.write_error(settlement, error)
-        if outcome != PARKED:
+        if outcome in ENDED:
             settlement.chord_part = self._abandoned_part(claim, error)
         if outcome == FAILED:
             self.exhausted(settlement)

@@ -148,6 +148,9 @@ class DeferringHuey(Huey):
         return handle
 
     def add_schedule(self, task: Task) -> None:
+        if self._immediate:
+            super().add_schedule(task)
+            return
         settlement = self._here.settlement
         if settlement is None or id(task) != id(self._here.task):
             self.enqueue(task)

@@ -37,6 +37,7 @@ from engine.jobs import (
     EXPIRED,
     FAILED,
     PARKED,
+    RELEASED,
     Claim,
     Settlement,
 )  # fmt: skip
@@ -122,17 +123,20 @@ class DurableHuey(DeferringHuey):
     def task_of(self, claim: Claim) -> Task | None:
         """The claimed job as a Huey task; one that cannot be read is set aside or failed, and None is answered."""
         try:
-            message = self.serializer.deserialize(claim.payload)
-            if (message.id, message.name) != (claim.id, claim.task):
-                raise ValueError("it belongs to another job")  # a row that was copied or edited
-        except Exception as exc:
-            self._settle_unread(claim, FAILED, errors.PayloadUndecodable(f"its stored payload cannot be read: {exc}"))
-            return None
-        try:
-            task = self._registry.create_task(message)
+            return self._read(claim)
         except HueyException:  # this consumer does not know the task: perhaps another does, or soon will
             self._settle_unread(claim, PARKED, None)
-            return None
+        except errors.StorageUnavailable:  # the parts of its chord cannot be fetched now
+            self._settle_unread(claim, RELEASED, None)
+        except Exception as exc:
+            self._settle_unread(claim, FAILED, errors.PayloadUndecodable(f"its stored payload cannot be read: {exc}"))
+        return None
+
+    def _read(self, claim: Claim) -> Task:
+        message = self.serializer.deserialize(claim.payload)
+        if (message.id, message.name) != (claim.id, claim.task):
+            raise ValueError("it belongs to another job")  # a row that was copied or edited
+        task = self._registry.create_task(message)
         task.eta = None  # it is due, whatever this host's clock says
         task.retries, task.retry_delay = claim.retries, claim.retry_delay_s
         if claim.chord is not None:
@@ -168,9 +172,12 @@ class DurableHuey(DeferringHuey):
             else:
                 self._emit(signals.SIGNAL_EXECUTING, task)
                 value = self._execute(task, timestamp)
-        except Exception as exc:  # Huey's own code failed around the body: the job must still end
-            settlement.outcome = FAILED
-            self.composer.write_error(settlement, exc)
+        except Exception as exc:  # something failed around the body: the job must still end
+            if isinstance(exc, errors.StorageUnavailable) and settlement.started_at is None:
+                settlement.outcome = RELEASED  # whether it is revoked could not be seen, and its body has not begun
+            else:
+                settlement.outcome = FAILED
+                self.composer.write_error(settlement, exc)
         finally:
             here.settlement = here.task = None
         settlement.finished_at = clock.now()

@@ -1,0 +1,23 @@
+"""A huey over a queue of the test's own, for tests that need no other storage than SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import engine
+from config import load
+from engine.durable import DurableHuey
+
+
+@contextmanager
+def sqlite_huey(folder: Path, **keys: object) -> Iterator[DurableHuey]:
+    """`keys` are settings, as `tasks_secret="x"`."""
+    ini = folder / "config.ini"
+    ini.write_text("[storage]\npath = queue.db\ndurability = normal\n")
+    huey = engine.build(load(ini, {f"DEWEY_{key.upper()}": str(value) for key, value in keys.items()}))
+    yield huey
+    if huey._alone is not None:
+        huey._alone.close()
+    huey.storage.close()
