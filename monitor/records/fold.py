@@ -270,11 +270,11 @@ def is_known(s: JobState, event: Event) -> bool:
 
 def number_of(event: Event) -> int:
     """The number of the attempt that an event ends, 0 where none was under way."""
-    if event.started_at is not None:
-        return plain.whole(event.attempt)
-    # A worker that died wrote nothing at the start, and its attempt is not counted.
-    under_way = event.token > 0 and event.kind in (FAILED, RESCUED, RELEASED)
-    return plain.whole(event.attempt) + 1 if under_way else 0
+    # An attempt that was interrupted is not counted by the engine; that of a dead worker began unseen, too.
+    interrupted = event.kind in (RESCUED, RELEASED) or (event.kind == FAILED and event.started_at is None)
+    if interrupted:
+        return plain.whole(event.attempt) + 1 if event.token > 0 else 0
+    return plain.whole(event.attempt) if event.started_at is not None else 0
 
 
 def reason_of(event: Event) -> str | None:
