@@ -14,7 +14,7 @@ from engine.jobs import Counts, QueueInfo
 from engine.on_redis import rows
 from engine.on_redis.server import Server
 
-STEP = 2000  # jobs looked at by one script
+STEP = 1000  # jobs looked at by one script
 
 
 def look(server: Server, job_id: str) -> rows.Seen | None:

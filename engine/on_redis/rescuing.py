@@ -85,18 +85,21 @@ class Watch:
 
 
 def bury(
-    server: Server, dead: Dead, overdue: bool, max_deliveries: int, compose: Any, failed_ttl_s: float
-) -> list[str] | None:
-    """Return the claims of one worker; ids of the jobs whose body was running, None when somebody else buried it.
-    `dead.running` is completed by what the worker told Redis. With `overdue` only while its lease is over."""
+    server: Server, folder: Path, dead: Dead, overdue: bool, max_deliveries: int, compose: Any, failed_ttl_s: float
+) -> list[str]:
+    """Return the claims of one worker; ids of the jobs whose body was running, none when somebody else buried it.
+    What ran there is in its file on this host, which is exact; without one, in what it told Redis, which is a moment
+    old. With `overdue` only while its lease is over."""
+    by_file = (folder / f"{dead.worker}.life").exists()
+    dead = dead._replace(running=dead.running | {slot.token for slot in liveness.slots_of(folder, dead.worker)})
     if faults.point:
         faults.point("bury.begun")
     while True:
         left = server.run("held", dead.worker, again=True)
         if left is None:
-            return None
+            return []
         host, pid, said, *held = left
-        told = {rows.token_of(token) for token, _ in json.loads(said)} if said else set()
+        told = {rows.token_of(token) for token, _ in json.loads(said)} if said and not by_file else set()
         dead = dead._replace(running=dead.running | told, host=dead.host or host.decode(), pid=dead.pid or int(pid))
         burial = Burial(dead, max_deliveries, compose, rows.Ttl(failed_ttl_s, failed_ttl_s))
         for stopping, handed_over in zip(held[::2], held[1::2], strict=True):
@@ -107,7 +110,7 @@ def bury(
         if faults.point:
             faults.point("bury.committed")
         if buried != CHANGED:
-            return burial.running if buried else None
+            return burial.running if buried else []
 
 
 class Burial:

@@ -7,6 +7,7 @@ only 14 digits. What Redis holds is described in engine.on_redis.keys.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -73,8 +74,8 @@ def changing_of(claim: Claim, deliveries: int) -> str:
 
 def job_words(words: Words, job: NewJob, now: float) -> None:
     """The ten arguments of a new job (lib_insert.lua)."""
-    if job.priority != job.priority:
-        raise errors.BadRequest(f"the priority of job {job.id} is a number, not NaN")
+    if math.isnan(job.priority) or math.isnan(job.eta or 0.0):  # in a score Redis would refuse it halfway
+        raise errors.BadRequest(f"priority and eta of job {job.id} are numbers, not NaN")
     head = compact(
         (
             job.id, job.task, job.queue, job.priority, job.timeout_s, job.flags, job.chord, job.context, job.parent,

@@ -36,7 +36,7 @@ from engine.on_redis.server import Server
 from engine.on_redis.working import Crew
 
 UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
-STEP = 1000  # jobs that one script moves or removes: bounds how long others must wait
+STEP = 500  # jobs that one script moves or removes: bounds how long others must wait
 
 
 class RedisStorage(JobStorage):
@@ -135,8 +135,7 @@ class RedisStorage(JobStorage):
         return running
 
     def _bury(self, dead: Dead, overdue: bool, max_deliveries: int) -> list[str]:
-        dead = dead._replace(running=dead.running | {s.token for s in self.slots(dead.worker)})
-        return rescuing.bury(self.server, dead, overdue, max_deliveries, self.compose, self._ttl.failed_s) or []
+        return rescuing.bury(self.server, self.folder, dead, overdue, max_deliveries, self.compose, self._ttl.failed_s)
 
     def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
         found: list[str] = []

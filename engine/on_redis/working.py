@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from engine.on_redis.life import RedisLife
 from engine.on_redis.server import Server
 
 logger = logging.getLogger("dewey.redis")
+PARK_S = 0.25  # longest time that one turn spends on setting paused jobs aside
 DUE_SOON_S = 3.0  # a sleeper is told of what falls due within this time: longer than a desk sleeps
 
 
@@ -113,8 +115,8 @@ class Crew:
             if faults.point:
                 faults.point("turn.begun")
             header, handed_over = self._send(seat, want, queues, settlements, ttl)
-            lost = header.lost
-            while header.stopped or (header.parked_many and not handed_over):  # the latter: only paused jobs were met
+            lost, until = header.lost, time.monotonic() + PARK_S
+            while header.stopped or (header.parked_many and not handed_over and time.monotonic() < until):
                 again = [s for s in settlements if rows.token_text(s.claim.token) in header.stopped]
                 for settlement in again:
                     end_as_canceled(settlement, compose)
@@ -124,6 +126,8 @@ class Crew:
                 faults.point("turn.committed")
         claims = [rows.claim_of(n, each) for each in handed_over]
         self.sleepers = header.sleepers
+        if header.parked_many and not claims:
+            seat.life.bell.ring()  # only paused jobs were met so far: do not sleep on it
         # Revocations are told without claims as well: what was claimed before may still lie on the desk.
         missing = frozenset(map(rows.token_of, lost))
         return Turn(claims, missing, bool(header.more), header.next_due, bool(header.marks))

@@ -9,23 +9,23 @@ local now, again, max_pending, idem = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
 local fingerprint, since, life_s, count = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local first, last = 9, 8 + JOB * count
 
-if idem ~= '' then
-  local known = call('GET', P .. idem)
-  if known then
-    known = cjson.decode(known)
-    if tonumber(known[2]) > since then
-      if known[1] ~= fingerprint then return {'reused'} end
-      return {'replayed', unpack(known[3])}
-    end
-  end
-end
-
 local stored_before, before = {}, 0
 if again then
   for i = first, last, JOB do
     if call('GET', P .. 'body:' .. ARGV[i]) == ARGV[i + 1] then
       stored_before[i] = true
       before = before + 1
+    end
+  end
+end
+
+if idem ~= '' and before < count then
+  local known = call('GET', P .. idem)
+  if known then
+    known = cjson.decode(known)
+    if tonumber(known[2]) > since then
+      if known[1] ~= fingerprint then return {'reused'} end
+      return {'replayed', unpack(known[3])}
     end
   end
 end
@@ -52,6 +52,7 @@ for i = first, last, JOB do
   end
 end
 
+at_once = math.max(1, count - before)
 local letters, ids, answer = {}, {}, {'ok', ''}
 for i = first, last, JOB do
   local fresh = stored_before[i] or insert(ARGV, i)

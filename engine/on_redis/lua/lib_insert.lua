@@ -11,7 +11,7 @@ local function insert(a, i)
   end
   local key = job_key(id)
   if call('EXISTS', key) == 1 then return false end
-  local seq = whole(call('INCR', P .. 'seq'))
+  local seq = number_of('seq')
   local m, rank, queue, task, at = a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6]
   local place = at == '' and 'ready' or 'scheduled'
   call('HSET', key, 'seq', seq, 'queue', queue, 'task', task, 'rank', rank, 'm', m, 'place', place)

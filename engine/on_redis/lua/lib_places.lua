@@ -34,9 +34,14 @@ local function to_due(id, set, at, queue)
   if not due_at or tonumber(at) < due_at then due_at = tonumber(at) end
 end
 
+local reasons = {}  -- those that this script has noted already
+
 local function to_parked(id, why, seq, queue, at)
+  if not reasons[why] then
+    reasons[why] = true
+    call('SADD', P .. 'reasons', why)
+  end
   call('ZADD', P .. 'parked:' .. why, seq, id)
-  call('SADD', P .. 'reasons', why)
   call('HINCRBY', P .. 'parked_in', queue, 1)
   if string.sub(why, 1, 8) == 'unknown ' then call('ZADD', P .. 'unknown', at, id) end
   call('HSET', job_key(id), 'place', 'parked', 'why', why)
@@ -75,9 +80,24 @@ local function stand_ready(id)
   call('HSET', job_key(id), 'place', 'ready', 'token', '')
 end
 
+local at_once = 1  -- how many numbers a script that needs many takes at once; those left over are never given
+local numbers = {}
+
+-- The next number of a kind (seq, event).
+local function number_of(kind)
+  local left = numbers[kind]
+  if not left or left[1] == left[2] then
+    local last = call('INCRBY', P .. kind, at_once)
+    left = {last - at_once, last}
+    numbers[kind] = left
+  end
+  left[1] = left[1] + 1
+  return whole(left[1])
+end
+
 -- Write what happened, for the books; answers the event's number.
 local function event(id, seq, kind, told, detail)
-  local number = whole(call('INCR', P .. 'event'))
+  local number = number_of('event')
   if detail then
     call('XADD', P .. 'events', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told, 'd', detail)
   else
@@ -87,9 +107,10 @@ local function event(id, seq, kind, told, detail)
 end
 
 -- What an event says that no worker caused: under a token below zero, since events are told apart by it.
+local hand  -- this script's
 local function by_hand(now, attempt)
-  local token = '-1:' .. whole(4294967296 - call('INCR', P .. 'hand'))
-  return '["' .. token .. '",' .. now .. ',null,' .. attempt .. ']'
+  hand = hand or '["-1:' .. whole(4294967296 - call('INCR', P .. 'hand')) .. '",'
+  return hand .. now .. ',null,' .. attempt .. ']'
 end
 
 -- The attempts that have ended, out of the `m` of a job.

@@ -8,12 +8,13 @@
 local n, key, first, recover, awake = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] == '1'
 local want, now, soon = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local queue_count, settlement_count = tonumber(ARGV[9]), tonumber(ARGV[10])
-local DUE_STEP, PARK_STEP = 1000, 1000  -- bounds how long others must wait for this script
+local DUE_STEP, PARK_STEP = 1000, 500  -- bounds how long others must wait for this script
 
 local registered = call('HGET', P .. 'worker:' .. n, 'key')
 if not registered or (key ~= '' and registered ~= key) then return false end
 -- A turn makes room, so it must not be refused for want of it: Redis lets a script that has written go on.
 call('DEL', P .. 'nothing')
+at_once = math.max(1, settlement_count)
 settle_all(ARGV, 11 + queue_count, settlement_count)
 
 for _, set in ipairs({'scheduled', 'retrying'}) do
@@ -62,6 +63,7 @@ local answer, taken, counter = {''}, {}, first
 local paused, parked = nil, 0
 if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
   paused = {}
+  at_once = PARK_STEP
   for _, why in ipairs(call('SMEMBERS', P .. 'pauses')) do paused[why] = true end
 end
 
