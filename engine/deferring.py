@@ -82,6 +82,9 @@ class DeferringHuey(Huey):
         rows: list[Row] = []
         handles = [self._gather(task, rows) for task in tasks]
         accepted = self.storage.accept([job for _, job in rows], None, self.settings.tasks.max_pending).accepted
+        for (task, job), answer in zip(rows, accepted, strict=True):
+            if answer.id != job.id:  # its unique key is held: the handle is that of the job that stands for it
+                task.id, task.revoke_id = answer.id, f"r:{answer.id}"
         # Huey signals before it writes, also when the write fails: here only what was stored is heard of.
         self._announce([row for row, answer in zip(rows, accepted, strict=True) if answer.fresh])
         return handles
@@ -112,9 +115,19 @@ class DeferringHuey(Huey):
             task.resolve_expires(self.utc)
         # (a relative `expires` is fixed once, at defer, and never again)
         timeout = task.timeout
+        name = self._registry.task_to_string(cls)
+        here = self._here
+        unique_key, unique_s = getattr(task, "unique_value", None), None
+        uniqueness = getattr(cls, "uniqueness", None)
+        if chord_id is not None or here.gathering is not None or here.settlement is not None:
+            unique_key = None  # a part of something larger is never dropped
+        elif uniqueness is not None:
+            unique_s = uniqueness.hold_s
+            if unique_key is None:
+                unique_key = uniqueness.key_of(name, task.args, task.kwargs)
         return NewJob(
             task.id,
-            self._registry.task_to_string(cls),
+            name,
             getattr(task, "queue", DEFAULT_QUEUE),
             float(task.priority or 0),
             clock.now(),
@@ -124,11 +137,12 @@ class DeferringHuey(Huey):
             float(task.retry_delay),
             None if timeout is None else float(timeout),
             getattr(cls, "job_flags", 0),
-            getattr(task, "unique_value", None),
-            self._here.job_id,
+            unique_key,
+            here.job_id,
             chord_id,
             getattr(task, "job_context", None),
             self.serialize_task(task),
+            unique_s,
         )
 
     # what Huey writes after the body, collected

@@ -56,10 +56,13 @@ class NewJob(NamedTuple):
     chord: str | None  # cid whose parts are this job's first argument
     context: str | None  # JSON object
     payload: bytes
+    unique_s: float | None = None  # how long it holds its unique key at most
 
 
 ONCE = 1  # on_crash="fail": must not run twice
 HANDLED = 2  # its task has an on_failed
+FREED_AT_START, FREED_BY_TIME = 4, 8  # when it lets its unique key go; without either, when it ends
+REPLACES, REFUSES = 16, 32  # what it does where its unique key is held; without either, it gives way
 
 
 class Idempotency(NamedTuple):

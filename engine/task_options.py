@@ -5,11 +5,11 @@ An option that nobody would read, or that makes no sense, stops the import of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from engine import errors
+from engine import errors, uniqueness
 from engine.jobs import HANDLED, ONCE
 
 HUEYS = frozenset(
@@ -35,15 +35,23 @@ def is_errors(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(e, type) and issubclass(e, BaseException) for e in value)
 
 
+def one_of(values: Iterable[str]) -> str:
+    return " or ".join(repr(value) for value in values)
+
+
 # name: (what is expected, whether a value is that)
 OPTIONS: dict[str, tuple[str, Check]] = {
     "queue": ("the name of the queue that its jobs wait in", is_name),
-    "on_crash": ("'retry' or 'fail'", lambda value: value in ("retry", "fail")),
+    "on_crash": (one_of(("retry", "fail")), ("retry", "fail").__contains__),
     "backoff": ("a callable (attempt, error) -> seconds, such as exponential()", callable),
     "retry_on": ("a tuple of exception classes", is_errors),
     "discard_on": ("a tuple of exception classes", is_errors),
     "retry_for": ("seconds", is_seconds),
     "on_failed": ("a callable (job, error)", callable),
+    "unique": ("True, or seconds", lambda value: isinstance(value, bool) or is_seconds(value)),
+    "unique_key": ("a callable that makes a key of the arguments", callable),
+    "unique_scope": (one_of(uniqueness.SCOPES), uniqueness.SCOPES.__contains__),
+    "unique_conflict": (one_of(uniqueness.CONFLICTS), uniqueness.CONFLICTS.__contains__),
     "timetable": ("cron(), every(), at(), crontab() or a function of a minute", callable),
 }
 
@@ -71,7 +79,8 @@ def read(task: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def flags_of(settings: dict[str, Any]) -> int:
     """What of the options travels with each job."""
-    return (ONCE if settings.get("on_crash") == "fail" else 0) | (HANDLED if "on_failed" in settings else 0)
+    own = (ONCE if settings.get("on_crash") == "fail" else 0) | (HANDLED if "on_failed" in settings else 0)
+    return own | uniqueness.flags_of(settings)
 
 
 def several(value: Any) -> Any:

@@ -12,6 +12,7 @@ from engine import task_options
 from engine.exhaustion import SUFFIX, handler_of
 from engine.policy import policy_of
 from engine.task_options import HUEYS
+from engine.uniqueness import uniqueness_of
 
 
 class DurableTaskWrapper(TaskWrapper):
@@ -20,7 +21,7 @@ class DurableTaskWrapper(TaskWrapper):
     def create_task(
         self, func: Callable[..., Any], context: bool = False, name: str | None = None, **settings: Any
     ) -> type[Task]:
-        settings = task_options.read(name or func.__name__, settings)
+        given = settings = task_options.read(name or func.__name__, settings)
         policy = policy_of(settings)
         # A plain function as a class attribute would become a method; Huey's own validate_datetime wants to.
         settings = {
@@ -38,6 +39,7 @@ class DurableTaskWrapper(TaskWrapper):
         cls.function = staticmethod(func)
         cls.policy = policy
         cls.job_flags = task_options.flags_of(settings)
+        cls.uniqueness = uniqueness_of(cls.__name__, func, given)
         if "on_failed" in settings:
             self._register_handler(func, cls.__name__, settings["on_failed"])
         return cls

@@ -7,14 +7,15 @@ the jobs may be stored.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from engine import clock, errors, faults
 from engine.job_storage import Acceptance, Accepted
-from engine.jobs import Idempotency, NewJob
-from engine.on_redis import rows
+from engine.jobs import CANCELED, ENDED, Idempotency, NewJob
+from engine.on_redis import looking, rows, verbs
 from engine.on_redis.keys import idempotency_key
 from engine.on_redis.server import RedisAway, Server
 
@@ -24,8 +25,12 @@ KEY_LIFE_S = 24 * 3600.0
 KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the hosts' clocks and Redis's own may differ
 
 
-def accept(server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int) -> Acceptance:
-    """Store all jobs. Raises DuplicateJob, KeyReused, TooManyPending; StorageUnavailable, `stored` None for "maybe"."""
+def accept(
+    server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int, compose: Any,
+    ttl: rows.Ttl,
+) -> Acceptance:  # fmt: skip
+    """Store all jobs. Raises DuplicateJob, KeyReused, TooManyPending, UniqueConflict; StorageUnavailable, `stored` None
+    for "maybe". `compose` composes the end of waiting jobs that others take the place of."""
     if faults.point:
         faults.point("accept.begun")
     now = clock.now()
@@ -37,7 +42,10 @@ def accept(server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | No
         rows.job_words(words, job, now)
     if faults.point:
         faults.point("accept.written")
-    answer = send(server, now, words)
+    ends = Ends(server, compose, ttl)
+    answer = send(server, now, [*words, 0])
+    while answer[0] == b"replace":
+        answer = send(server, now, [*words, *ends.words(answer[1:], jobs)])
     kind = answer[0]
     if kind == b"ok":
         return Acceptance(accepted(jobs, answer[1], answer[2:]), False)
@@ -47,7 +55,33 @@ def accept(server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | No
         raise errors.KeyReused(idempotency.key)
     if kind == b"pending":
         raise errors.TooManyPending(max_pending)
+    if kind == b"refused":
+        raise errors.UniqueConflict(answer[1].decode(), answer[2].decode())
     raise errors.DuplicateJob(answer[1].decode(), answer[2].decode())
+
+
+class Ends:
+    """The ends of waiting jobs whose place new ones take: only Python can compose them."""
+
+    def __init__(self, server: Server, compose: Any, ttl: rows.Ttl) -> None:
+        self._server, self._compose, self._ttl = server, compose, ttl
+
+    def words(self, ids: Sequence[bytes], jobs: Sequence[NewJob]) -> rows.Words:
+        """The last arguments of accept.lua; a job that was changed meanwhile is not among them."""
+        words: rows.Words = []
+        count = 0
+        for job_id in ids:
+            seen = looking.look(self._server, job_id.decode())
+            if seen is None or seen.token is not None or seen.job.state in ENDED:
+                continue
+            by = next((job.id for job in jobs if job.unique_key == seen.unique_key), "another")
+            token = -int(self._server.command(b"INCR", self._server.key("hand")))
+            end = self._compose.end(verbs.claim_by_hand(seen, token), CANCELED)
+            end.detail = json.dumps({"reason": f"replaced by job {by}"})
+            words += (seen.job.id, *seen.version, rows.token_text(token))
+            rows.settlement_words(words, end, self._ttl)
+            count += 1
+        return [count, *words]
 
 
 def send(server: Server, now: float, words: rows.Words) -> list[Any]:

@@ -29,7 +29,8 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | events | stream | `number-0`: job id `j`, its seq `s`, kind `k`, `e` [token, at, started_at, attempt], detail `d` |
 | stops | set | seqs of running jobs that were asked to stop |
 | progress | hash | seq to what the body last said of itself (JSON) |
-| uniques | hash | `=` and unique key, to the id of the job that holds it until it ends |
+| uniques | hash | `=` and unique key, to until|fixed|id: until when at most, 1 if it outlasts the job, its holder |
+| uniques_gone | zset | `=` and unique key, by when it is free at the latest |
 | chord:CID | hash | index of a member to its value, until the callback is removed |
 | idem:LENGTH:TOKEN:KEY | string, 25 h | what an Idempotency-Key was answered: JSON [fingerprint, at, [ids]] |
 | pauses | set | `queue NAME`, `task NAME` |
@@ -51,7 +52,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | counters | hash | Huey's counters |
 
 `job:ID` (small values only, so that Redis keeps it packed):
-    seq; queue; task; unique and chord where it has one
+    seq; queue; task; unique and chord where it has one; hold (letters, seconds) beside unique: see lib_places.lua
     rank    -priority, the score in `ready`
     m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, deliveries, retries,
             retry_delay_s, failures, failed_at

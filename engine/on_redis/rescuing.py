@@ -161,4 +161,4 @@ class Burial:
 
     def words(self) -> rows.Words:
         """The arguments of bury.lua after the first two."""
-        return [self._canceled, self._settled, self._noted, *self._settlements, *self._notes]
+        return [self._canceled, clock.now(), self._settled, self._noted, *self._settlements, *self._notes]

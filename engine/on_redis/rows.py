@@ -13,11 +13,27 @@ from typing import Any, NamedTuple
 
 from engine import clock, errors
 from engine.job_storage import StoredJob
-from engine.jobs import ENDED, FAILED, PARKED, QUEUED, RELEASED, RETRYING, RUNNING, Claim, NewJob, Settlement
+from engine.jobs import (
+    ENDED,
+    FAILED,
+    FREED_AT_START,
+    FREED_BY_TIME,
+    PARKED,
+    QUEUED,
+    REFUSES,
+    RELEASED,
+    REPLACES,
+    RETRYING,
+    RUNNING,
+    Claim,
+    NewJob,
+    Settlement,
+)
 
 compact = json.JSONEncoder(separators=(",", ":")).encode
 Words = list[Any]  # arguments of a script
 LOW = (1 << 32) - 1
+UNIQUE_LETTERS = ((FREED_AT_START, "s"), (FREED_BY_TIME, "t"), (REPLACES, "r"), (REFUSES, "x"))
 
 
 class Ttl(NamedTuple):
@@ -90,10 +106,17 @@ def job_words(words: Words, job: NewJob, now: float) -> None:
         job.queue,
         job.task,
         "" if job.eta is None or job.eta <= now else job.eta,
-        "" if job.unique_key is None else f"={job.unique_key}",
+        "" if job.unique_key is None else unique_word(job),
         job.chord or "",
         told(0, job.enqueued_at, None, 0),
     )
+
+
+def unique_word(job: NewJob) -> str:
+    """The unique key of a new job, and how it holds it."""
+    letters = "".join(letter for flag, letter in UNIQUE_LETTERS if job.flags & flag)
+    seconds = "" if job.unique_s is None else f"{job.unique_s:f}"
+    return f"{letters}{seconds}={job.unique_key}"
 
 
 def attempts(s: Settlement) -> int:

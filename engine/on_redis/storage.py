@@ -79,7 +79,7 @@ class RedisStorage(JobStorage):
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
     ) -> Acceptance:
-        return accepting.accept(self.server, jobs, idempotency, max_pending)
+        return accepting.accept(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
 
     def wake(self, count: int = 1) -> None:
         if self._crew.sleepers != 0:  # the last turn of this process saw some, or there was none
@@ -106,7 +106,7 @@ class RedisStorage(JobStorage):
 
     def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
         words = [word for c in claims for word in (c.token & rows.LOW, c.id)]
-        self.server.run("give_back", worker, *words, again=True)
+        self.server.run("give_back", worker, clock.now(), *words, again=True)
 
     # the living and the dead
 

@@ -10,27 +10,48 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from engine import clock, errors, events
 from engine.job_storage import Acceptance, Accepted
 from engine.jobs import Idempotency, NewJob
+from engine.on_sqlite.uniqueness import Replace, holder, settle_conflict, take
 
 INSERT = f"""insert into jobs (id, task, queue, priority, enqueued_at, eta, expires_at, retries, retry_delay_s,
-    timeout_s, flags, unique_key, parent, chord, context, payload) values ({", ".join("?" * 16)})"""
+    timeout_s, flags, unique_key, parent, chord, context, payload, unique_s) values ({", ".join("?" * 17)})"""
 KEY_LIFE_S = 24 * 3600.0
 
 
+def accept_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """All requests in one commit; one that is refused takes only itself back, and its error is its answer."""
+    if len(requests) == 1:
+        return [accept(con, replace, *requests[0])]
+    answers: list[Any] = []
+    for request in requests:
+        con.execute("savepoint one")
+        try:
+            answers.append(accept(con, replace, *request))
+        except errors.DeweyError as exc:
+            con.execute("rollback to one")
+            answers.append(exc)
+        con.execute("release one")
+    return answers
+
+
 def accept(
-    con: sqlite3.Connection, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int
+    con: sqlite3.Connection, replace: Replace, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int
 ) -> Acceptance:
-    """Store all jobs inside the caller's transaction."""
+    """Store all jobs inside the caller's transaction. `replace` ends a job in favour of another."""
     if idempotency:
         before = replay(con, idempotency)
         if before:
             return before
     if max_pending and waiting(con, max_pending) + len(jobs) > max_pending:
         raise errors.TooManyPending(max_pending)
-    accepted = tuple(insert(con, job) for job in jobs) if len(jobs) < 8 else insert_many(con, jobs)
+    if any(job.unique_key is not None for job in jobs):
+        accepted = insert_unique(con, jobs, replace)
+    else:
+        accepted = tuple(insert(con, job) for job in jobs) if len(jobs) < 8 else insert_many(con, jobs)
     if idempotency:
         con.execute(
             "insert or replace into idempotency values (?, ?, ?, ?, ?)",
@@ -64,11 +85,9 @@ def replay(con: sqlite3.Connection, idempotency: Idempotency) -> Acceptance | No
 def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
     """Store one job, or find the one that stands for it."""
     if job.unique_key is not None:
-        holder = con.execute(
-            "select jobs.id from keys join jobs on jobs.seq = keys.seq where key = ?", (job.unique_key,)
-        ).fetchone()
-        if holder:
-            return Accepted(holder[0], False)
+        other = holder(con, job.unique_key, job.id)
+        if other:
+            return Accepted(other, False)
     try:
         seq = con.execute(INSERT, job).lastrowid
     except sqlite3.IntegrityError:
@@ -80,8 +99,9 @@ def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
         if known[0]:
             raise errors.DuplicateJob(job.id, known[0]) from None
         return Accepted(job.id, False)
+    assert seq is not None  # what the statement above gave it
     if job.unique_key is not None:
-        con.execute("insert into keys values (?, ?)", (job.unique_key, seq))
+        take(con, job.unique_key, seq, job.unique_s, job.flags)
     if job.eta is None or job.eta <= clock.now():
         con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, seq))
     else:
@@ -91,6 +111,18 @@ def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
         (seq, events.ENQUEUED, job.enqueued_at),
     )
     return Accepted(job.id, True)
+
+
+def insert_unique(con: sqlite3.Connection, jobs: Sequence[NewJob], replace: Replace) -> tuple[Accepted, ...]:
+    """As `insert` for each, and the tasks say what becomes of a conflict; of rivals in one defer the first stands."""
+    accepted: list[Accepted] = []
+    fresh: set[str] = set()
+    for job in jobs:
+        answer = settle_conflict(con, job, fresh, replace) or insert(con, job)
+        if answer.fresh:
+            fresh.add(answer.id)
+        accepted.append(answer)
+    return tuple(accepted)
 
 
 def insert_many(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accepted, ...]:

@@ -21,7 +21,9 @@ def expire(con: sqlite3.Connection, now: float, limit: int) -> bool:
     ).fetchall()
     verbs.drop(con, rows)
     more = len(rows) == limit
-    for table, column, bound in (("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now)):
+    for table, column, bound in (
+        ("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now), ("keys", "until", now),
+    ):  # fmt: skip
         if con.execute(f"select 1 from {table} where {column} <= ? limit 1", (bound,)).fetchone():
             con.execute(f"delete from {table} where {column} <= ?", (bound,))
     return more

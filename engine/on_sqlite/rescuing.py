@@ -14,8 +14,8 @@ from typing import Any
 
 from engine import clock, errors, events
 from engine.job_storage import Dead
-from engine.jobs import CANCELED, FAILED, ONCE, Claim
-from engine.on_sqlite import turning
+from engine.jobs import CANCELED, FAILED, FREED_AT_START, ONCE, Claim
+from engine.on_sqlite import turning, uniqueness
 
 
 def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float) -> list[str]:
@@ -58,3 +58,5 @@ def put_back(con: sqlite3.Connection, claim: Claim) -> None:
     """To where it was claimed from."""
     con.execute("delete from claims where token = ?", (claim.token,))
     con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
+    if claim.flags & FREED_AT_START:
+        uniqueness.take_again(con, claim.seq)

@@ -37,6 +37,7 @@ DDL = (
         timeout_s real,
         flags integer not null,         -- engine.jobs.ONCE ...
         unique_key text,
+        unique_s real,                  -- how long it holds the key at most
         parent text,                    -- id of the job that deferred it
         chord text,                     -- cid whose parts are its first argument
         context text,                   -- JSON object
@@ -61,8 +62,9 @@ DDL = (
     "create table stops (seq integer primary key, at real not null)",
     # what a running body last said of itself
     "create table progress (seq integer primary key, data text not null, at real not null)",
-    # a unique key is held by a job until it ends
-    "create table keys (key text primary key, seq integer not null) without rowid",
+    # a unique key is held by a job, until it ends or starts, or (fixed) whatever becomes of it; null: no longer bound
+    "create table keys (key text primary key, seq integer not null, until real, fixed integer not null) without rowid",
+    "create index keys_seq on keys (seq)",
     "create table chord_parts (cid text, idx integer, value blob not null, primary key (cid, idx)) without rowid",
     """create table idempotency (token text, key text, fingerprint text not null, ids text not null, at real not null,
         primary key (token, key)) without rowid""",

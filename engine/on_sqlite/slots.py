@@ -49,9 +49,12 @@ def fire(
             if before:
                 reason = f"the run before it (job {before}) had not ended"
                 slot = slot._replace(outcome="skipped", job_id=None, reason=reason)
-        con.execute("insert or ignore into slots values (?, ?, ?, ?, ?, ?)", slot)
         if slot.outcome == "deferred" and slot.job_id in by_id:
-            accepting.insert(con, by_id[slot.job_id])
+            stored = accepting.insert(con, by_id[slot.job_id])
+            if stored.id != slot.job_id:
+                reason = f"its unique key is held by job {stored.id}"
+                slot = slot._replace(outcome="skipped", job_id=None, reason=reason)
+        con.execute("insert or ignore into slots values (?, ?, ?, ?, ?, ?)", slot)
     con.execute(
         "delete from slots where schedule = ? and at < (select at from slots where schedule = ? order by at desc "
         "limit 1 offset ?)",

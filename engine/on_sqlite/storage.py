@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine import bells, clock, errors, liveness
+from engine import bells, clock, liveness
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
@@ -22,6 +22,7 @@ from engine.on_sqlite import (
     housekeeping,
     keyvalue,
     looking,
+    saying,
     slots,
     turning,
     verbs,
@@ -46,6 +47,7 @@ class SqliteStorage(JobStorage):
         self.ledger = slots.SqliteLedger(self.db, self.wake)
         self.result_ttl_s, self.failed_ttl_s = result_ttl_s, failed_ttl_s
         self.crew = crew.Crew(self.db, self.folder)
+        self.said = saying.Said(self.db)
         self._ringer = bells.Ringer(self.folder)
         self._gate = CommitGate(self._commit_accept)
         self._tokens: dict[int, int] = {}
@@ -77,20 +79,12 @@ class SqliteStorage(JobStorage):
         return acceptance
 
     def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """All requests in one commit; one that is refused takes only itself back."""
-        answers: list[Any] = []
         with self.db.write("accept", "accept") as con:
-            for request in requests:
-                if len(requests) == 1:
-                    return [accepting.accept(con, *request)]
-                con.execute("savepoint one")
-                try:
-                    answers.append(accepting.accept(con, *request))
-                except errors.DeweyError as exc:
-                    con.execute("rollback to one")
-                    answers.append(exc)
-                con.execute("release one")
-        return answers
+
+            def replace(job_id: str, by: str) -> bool:
+                return verbs.replace(con, job_id, by, self.compose, self.result_ttl_s)
+
+            return accepting.accept_all(con, replace, requests)
 
     def wake(self, count: int = 1) -> None:
         self._ringer.ring_workers(count)
@@ -173,13 +167,10 @@ class SqliteStorage(JobStorage):
             return looking.holder_of(con, seqs)
 
     def put_progress(self, seq: int, data: str) -> None:
-        with self.db.write("work") as con:
-            con.execute("insert or replace into progress values (?, ?, ?)", (seq, data, clock.now()))
+        self.said.put_progress(seq, data)
 
     def progress_of(self, seq: int) -> str | None:
-        with self.db.read() as con:
-            row = con.execute("select data from progress where seq = ?", (seq,)).fetchone()
-        return row[0] if row else None
+        return self.said.progress_of(seq)
 
     def retry(self, job_id: str, payload: bytes | None, retries: int) -> None:
         with self.db.write("accept") as con:

@@ -14,8 +14,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine import clock, events
-from engine.jobs import CANCELED, ENDED, FAILED, PARKED, RELEASED, RETRYING, ChordPart, Claim, NewJob, Settlement
-from engine.on_sqlite import accepting, looking
+from engine.jobs import (
+    CANCELED,
+    ENDED,
+    FAILED,
+    FREED_AT_START,
+    PARKED,
+    RELEASED,
+    RETRYING,
+    ChordPart,
+    Claim,
+    NewJob,
+    Settlement,
+)
+from engine.on_sqlite import accepting, looking, uniqueness
 
 CLAIMED = """select ?, seq, id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries,
     retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at from jobs where seq = ?"""
@@ -102,6 +114,8 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
             "where seq = ?",
             (attempts(s), s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, claim.seq),
         )
+    if claim.flags & FREED_AT_START and s.outcome != RETRYING:
+        uniqueness.take_again(con, claim.seq)  # it has not started after all
     if s.outcome == PARKED:
         con.execute("insert into parked values (?, ?, ?, ?)", (claim.seq, s.reason, claim.task, s.finished_at))
     elif s.eta is not None and s.eta > clock.now():
@@ -132,7 +146,7 @@ def end_extras(con: sqlite3.Connection, ended: Sequence[Settlement]) -> None:
     """Free what lived until the job's end: its unique key, its revocation, a stop that was asked."""
     for table, column, values in (
         ("marks", "key", [f"r:{s.claim.id}" for s in ended]),
-        ("keys", "seq", [s.claim.seq for s in ended]),
+        ("keys", "not fixed and seq", [s.claim.seq for s in ended]),
         ("stops", "seq", [s.claim.seq for s in ended]),
     ):
         if values and con.execute(f"select 1 from {table} limit 1").fetchone():
@@ -206,6 +220,9 @@ def claim(
             if paused:  # what is parked takes no token, so that none is given twice
                 taken = [c._replace(token=token + i) for i, c in enumerate(park_paused(con, taken, paused))]
             claims += taken
+    freed = [(c.seq,) for c in claims if c.flags & FREED_AT_START]
+    if freed:
+        con.executemany("delete from keys where not fixed and seq = ?", freed)
     con.executemany("insert into claims values (?, ?, ?, ?)", [(c.token, c.seq, worker, now) for c in claims])
     more = len(claims) == want and anything_ready(con, wanted)
     return claims, more
@@ -232,5 +249,7 @@ def give_back(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
     for c in claims:
         if con.execute("delete from claims where token = ?", (c.token,)).rowcount:
             con.execute("insert into ready values (?, ?, ?)", (c.queue, -c.priority, c.seq))
+            if c.flags & FREED_AT_START:
+                uniqueness.take_again(con, c.seq)
             count += 1
     return count

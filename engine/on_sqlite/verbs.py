@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from engine import clock, errors, events
 from engine.job_storage import StoredJob
 from engine.jobs import CANCELED, ENDED, RETRYING, Claim
-from engine.on_sqlite import looking, turning
+from engine.on_sqlite import looking, turning, uniqueness
 
 
 def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
@@ -49,19 +50,27 @@ def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) 
     turning.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)
 
 
+def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: float) -> bool:
+    """End a waiting job as canceled, because another takes its place; False for one that runs (or has ended)."""
+    job, token = find(con, job_id)
+    if token is not None or job.state in ENDED:
+        return False
+    settlement = compose.end(claim_for_verb(con, job), CANCELED)
+    settlement.detail = json.dumps({"reason": f"replaced by job {by}"})
+    turning.settle(con, [settlement], ttl_s, ttl_s)
+    return True
+
+
 def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retries: int) -> None:
     """Queue an ended or retrying job again."""
     if job.state not in ENDED and job.state != RETRYING:
         raise errors.StateConflict(job.id, "retry", job.state)
     key = con.execute("select unique_key from jobs where seq = ?", (job.seq,)).fetchone()[0]
     if key is not None:
-        holder = con.execute(
-            "select jobs.id from keys join jobs on jobs.seq = keys.seq where key = ? and keys.seq != ?",
-            (key, job.seq),
-        ).fetchone()
-        if holder:
-            raise errors.UniqueConflict(key, holder[0])
-        con.execute("insert or ignore into keys values (?, ?)", (key, job.seq))
+        other = uniqueness.holder(con, key, job.id)
+        if other:
+            raise errors.UniqueConflict(key, other)
+        uniqueness.take_again(con, job.seq)
     leave_place(con, job)
     con.execute("delete from progress where seq = ?", (job.seq,))
     con.execute(

@@ -1,9 +1,11 @@
--- uses: places bells insert
+-- uses: places bells insert settle
 -- Accept all jobs or none. Nothing is written before everything was looked at: a script that stops halfway is not
--- undone. now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, then the jobs.
+-- undone. now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, then the jobs, then how
+-- many waiting jobs end in favour of these, and for each of them: id, place, token, m, end (as it was seen), the token
+-- to end it under, and the settlement.
 -- `again` is 1 when an earlier sending may have arrived: what that one stored counts as stored by this one. Answers ok
--- + letters + holders; replayed + ids; reused; pending; or ended + id + state. A letter: 1 stored, 0 was there, h held
--- by the next holder.
+-- + letters + holders; replayed + ids; reused; pending; ended + id + state; refused + unique key + holder; or replace +
+-- ids of the jobs that must end first. A letter: 1 stored, 0 was there, h held by the next holder.
 
 local now, again, max_pending, idem = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), ARGV[4]
 local fingerprint, since, life_s, count = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
@@ -41,21 +43,56 @@ if max_pending > 0 and before < count then
   if waiting + count > max_pending then return {'pending'} end
 end
 
-local held_here = {}
+local ends, end_count, at = {}, tonumber(ARGV[last + 1]), last + 2
+for _ = 1, end_count do
+  ends[ARGV[at]] = at
+  at = after_settlement(ARGV, at + 6)
+end
+
+-- Whether a job that stands in the way waits, so that it may be ended for another.
+local function waits(id)
+  local place = call('HGET', job_key(id), 'place')
+  return place and place ~= 'claims' and place ~= 'ended'
+end
+
+local held_here, to_end, missing = {}, {}, {'replace'}
 for i = first, last, JOB do
-  local unique = ARGV[i + 7]
-  local held = unique ~= '' and (held_here[unique] or call('HEXISTS', P .. 'uniques', unique) == 1)
-  if not held and not stored_before[i] then
-    local place, state = unpack(call('HMGET', job_key(ARGV[i]), 'place', 'state'))
-    if place == 'ended' then return {'ended', ARGV[i], state} end
-    if unique ~= '' and not place then held_here[unique] = true end
+  local letters, unique, holder
+  if ARGV[i + 7] ~= '' then
+    letters, unique = key_of(ARGV[i + 7])
+    holder = held_here[unique] or holder_of(unique, now)
+    if holder == ARGV[i] then holder = held_here[unique] and holder end
   end
+  if not stored_before[i] then
+    if holder and string.find(letters, 'x', 1, true) then return {'refused', string.sub(unique, 2), holder} end
+    if holder and not held_here[unique] and string.find(letters, 'r', 1, true) and waits(holder) then
+      local known = ends[holder]
+      if known and unchanged(holder, unpack(ARGV, known + 1, known + 4)) then
+        to_end[#to_end + 1] = {holder, known, unique}
+      else
+        missing[#missing + 1] = holder
+      end
+      holder = nil
+    end
+    if not holder then
+      local place, state = unpack(call('HMGET', job_key(ARGV[i]), 'place', 'state'))
+      if place == 'ended' then return {'ended', ARGV[i], state} end
+      if unique and not place then held_here[unique] = ARGV[i] end
+    end
+  end
+end
+if #missing > 1 then return missing end
+for _, each in ipairs(to_end) do
+  leave(each[1])
+  call('HSET', job_key(each[1]), 'place', 'claims', 'token', ARGV[each[2] + 5])
+  settle_all(ARGV, each[2] + 6, 1)
+  drop_key(each[3])
 end
 
 at_once = math.max(1, count - before)
 local letters, ids, answer = {}, {}, {'ok', ''}
 for i = first, last, JOB do
-  local fresh = stored_before[i] or insert(ARGV, i)
+  local fresh = stored_before[i] or insert(ARGV, i, now)
   local held = fresh and fresh ~= true
   letters[#letters + 1] = held and 'h' or fresh and '1' or '0'
   ids[#ids + 1] = held and fresh or ARGV[i]

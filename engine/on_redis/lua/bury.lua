@@ -1,6 +1,6 @@
 -- uses: places bells insert settle claim
 -- The end of worker n: its claims are settled, charged or returned, its locks freed, its row removed.
--- n, overdue, canceled, how many settlements, how many notes, the settlements, then six arguments a note: counter, id,
+-- n, overdue, canceled, now, how many settlements, how many notes, the settlements, then six arguments a note: counter, id,
 -- m (empty: unchanged), kind and told of the event, detail (empty: none). With overdue = 1 nothing happens unless its
 -- lease has run out. `canceled` holds the counters, each with a comma before and after, of the claims that were asked
 -- to stop: these must be all. What no note names goes back without a word. Answers 1 when this burial was the one, 0
@@ -22,16 +22,17 @@ for k = 1, #held, 2 do
   end
 end
 call('DEL', P .. 'nothing')  -- see turn.lua
-local i = settle_all(ARGV, 6, tonumber(ARGV[4]))
-for _ = 1, tonumber(ARGV[5]) do
+local now = ARGV[4]
+local i = settle_all(ARGV, 7, tonumber(ARGV[5]))
+for _ = 1, tonumber(ARGV[6]) do
   local counter, id, m, kind, told, detail = unpack(ARGV, i, i + 5)
-  if put_back(id, n, counter) then
+  if put_back(id, n, counter, now) then
     if m ~= '' then call('HSET', job_key(id), 'm', m) end
     event(id, call('HGET', job_key(id), 'seq'), kind, told, detail ~= '' and detail or nil)
   end
   i = i + 6
 end
-for k = 1, #held, 2 do put_back(held[k + 1], n, held[k]) end
+for k = 1, #held, 2 do put_back(held[k + 1], n, held[k], now) end
 for _, name in ipairs(call('SMEMBERS', P .. 'locks_of:' .. n)) do
   local lock = call('HGET', P .. 'locks', name)
   if lock and string.match(lock, '^([^|]*)|') == n then call('HDEL', P .. 'locks', name) end

@@ -39,11 +39,16 @@ for i = 8, first_job - 1, 5 do
       outcome, id, reason = 'skipped', '', 'the run before it (job ' .. before .. ') had not ended'
     end
   end
+  if outcome == 'deferred' and jobs[id] then
+    local stored = insert(ARGV, jobs[id], noted_at)
+    if stored and stored ~= true and stored ~= id then
+      outcome, id, reason = 'skipped', '', 'its unique key is held by job ' .. stored
+    end
+  end
   if kind == 'now' or call('HEXISTS', slots, at) == 0 then
     call('HSET', slots, at, cjson.encode({outcome, id, reason, noted_at}))
     call('ZADD', times, at, at)
   end
-  if outcome == 'deferred' and jobs[id] then insert(ARGV, jobs[id]) end
 end
 local old = call('ZRANGE', times, 0, -kept - 1)
 call_many('HDEL', slots, old)

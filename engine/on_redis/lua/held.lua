@@ -8,7 +8,7 @@ if not row[1] then return false end
 local answer = {row[1], row[2], row[3] or ''}
 local held = call('HGETALL', P .. 'claims:' .. n)
 for i = 1, #held, 2 do
-  local claim = handed_over(held[i + 1], held[i])
+  local claim = handed_over(held[i + 1], held[i])  -- the first of its answers
   if claim then
     answer[#answer + 1] = call('SISMEMBER', P .. 'stops', call('HGET', job_key(held[i + 1]), 'seq'))
     answer[#answer + 1] = claim

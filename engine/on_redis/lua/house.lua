@@ -18,4 +18,7 @@ end
 local keys = call('ZRANGEBYSCORE', P .. 'kv_gone', '-inf', now, 'LIMIT', 0, limit)
 call_many('HDEL', P .. 'kv', keys)
 call_many('ZREM', P .. 'kv_gone', keys)
+for _, unique in ipairs(call('ZRANGEBYSCORE', P .. 'uniques_gone', '-inf', now, 'LIMIT', 0, limit)) do
+  drop_key(unique)
+end
 return (removed == limit or #keys == limit) and 1 or 0

@@ -6,15 +6,19 @@ local function no_body(id)
   return string.sub(cjson.encode({id, task, queue}), 2, -2) .. ',0,null,0,null,null,null,null]\n'
 end
 
+-- Also: its unique key and how it holds that.
 local function handed_over(id, counter)
-  local seq, m = unpack(call('HMGET', job_key(id), 'seq', 'm'))
+  local seq, m, unique, hold = unpack(call('HMGET', job_key(id), 'seq', 'm', 'unique', 'hold'))
   if not seq then return false end  -- somebody deleted keys: there is nothing left to run
-  return '[' .. counter .. ',' .. seq .. ',' .. m .. ',' .. (call('GET', P .. 'body:' .. id) or no_body(id))
+  local job = '[' .. counter .. ',' .. seq .. ',' .. m .. ',' .. (call('GET', P .. 'body:' .. id) or no_body(id))
+  return job, unique, hold
 end
 
 -- Return a claim whose body is not to be charged, if it still stands.
-local function put_back(id, n, counter)
-  if call('HGET', job_key(id), 'token') ~= n .. ':' .. counter then return false end
+local function put_back(id, n, counter, now)
+  local token, unique, hold = unpack(call('HMGET', job_key(id), 'token', 'unique', 'hold'))
+  if token ~= n .. ':' .. counter then return false end
+  take_again(unique, hold, id, now)
   call('HDEL', P .. 'claims:' .. n, counter)
   stand_ready(id)
   return true

@@ -1,12 +1,17 @@
 -- Storing a new job. Its ten arguments: id, body, m, rank, queue, task, at (empty: ready now), unique, chord, event.
+-- unique: empty, or letters (s, t: see lib_places; r: it replaces a waiting holder; x: it is refused where its key is
+-- held), seconds (or nothing), `=` and the key.
 
 local JOB = 10
 
+local function key_of(argument) return string.match(argument, '^(%a*[^=]*)(=.*)$') end
+
 -- True when it was stored, false when a job with this id is there, else the id that holds its unique key.
-local function insert(a, i)
-  local id, unique = a[i], a[i + 7]
-  if unique ~= '' then
-    local holder = call('HGET', P .. 'uniques', unique)
+local function insert(a, i, now)
+  local id, hold, unique = a[i], nil, nil
+  if a[i + 7] ~= '' then
+    hold, unique = key_of(a[i + 7])
+    local holder = holder_of(unique, now)
     if holder then return holder end
   end
   local key = job_key(id)
@@ -17,9 +22,9 @@ local function insert(a, i)
   call('HSET', key, 'seq', seq, 'queue', queue, 'task', task, 'rank', rank, 'm', m, 'place', place)
   call('SET', P .. 'body:' .. id, a[i + 1])
   call('ZADD', P .. 'live', seq, id)
-  if unique ~= '' then
-    call('HSET', key, 'unique', unique)
-    call('HSET', P .. 'uniques', unique, id)
+  if unique then
+    call('HSET', key, 'unique', unique, 'hold', hold)
+    take_key(unique, hold, id, now)
   end
   if at == '' then
     to_ready(id, queue, rank, seq)

@@ -122,6 +122,45 @@ local function unchanged(id, place, token, m, ending)
   return now[1] == place and (now[2] or '') == token and now[3] == m and (now[4] or '') == ending
 end
 
+-- Unique keys. `uniques` holds until|fixed|id for a key: until when at most (empty: no bound), and whether the end of the
+-- job leaves it. A job's `hold` says how it holds its key: letters (s: until it starts, t: for its time), then seconds.
+
+-- The id of the job that holds a key now (nil: whenever).
+local function holder_of(unique, now)
+  local bound, id = string.match(call('HGET', P .. 'uniques', unique) or '', '^([^|]*)|[01]|(.*)$')
+  if id and (bound == '' or not now or tonumber(bound) > tonumber(now)) then return id end
+end
+
+local function drop_key(unique)
+  call('HDEL', P .. 'uniques', unique)
+  call('ZREM', P .. 'uniques_gone', unique)
+end
+
+-- The job lets its key go, if it has it and may.
+local function free_key(unique, id)
+  local held = call('HGET', P .. 'uniques', unique)
+  if held and string.match(held, '|0|(.*)$') == id then drop_key(unique) end
+end
+
+local function take_key(unique, hold, id, now)
+  local letters, seconds = string.match(hold or '', '^(%a*)(.*)$')
+  local bound = ''
+  if seconds ~= '' then
+    bound = string.format('%.6f', now + seconds)
+    call('ZADD', P .. 'uniques_gone', bound, unique)
+  else
+    call('ZREM', P .. 'uniques_gone', unique)
+  end
+  call('HSET', P .. 'uniques', unique, bound .. '|' .. (string.find(letters, 't', 1, true) and 1 or 0) .. '|' .. id)
+end
+
+local function freed_at_start(hold) return hold and string.find(hold, 's', 1, true) end
+
+-- A job that did not start after all holds its key again, unless another one has it by now.
+local function take_again(unique, hold, id, now)
+  if unique and freed_at_start(hold) and not holder_of(unique, now) then take_key(unique, hold, id, now) end
+end
+
 -- Remove every trace of a job that stands in no place any more.
 local function remove(id)
   local seq, unique, chord = unpack(call('HMGET', job_key(id), 'seq', 'unique', 'chord'))
@@ -130,5 +169,5 @@ local function remove(id)
   call('ZREM', P .. 'live', id)
   call('HDEL', P .. 'progress', seq)
   call('SREM', P .. 'stops', seq)
-  if unique and call('HGET', P .. 'uniques', unique) == id then call('HDEL', P .. 'uniques', unique) end
+  if unique and holder_of(unique) == id then drop_key(unique) end
 end

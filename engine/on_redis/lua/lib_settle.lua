@@ -38,14 +38,15 @@ local function end_extras(id, seq, unique)
   if any_marks == nil then any_marks = call('EXISTS', P .. 'marks') == 1 end
   if asked_to_stop(seq) then call('SREM', P .. 'stops', seq) end
   if any_marks then call('HDEL', P .. 'marks', 'r:' .. id) end
-  if unique and call('HGET', P .. 'uniques', unique) == id then call('HDEL', P .. 'uniques', unique) end
+  if unique then free_key(unique, id) end
   tell(id)
 end
 
 local function move(id, outcome, told, at, m, j)
-  local seq, queue, rank = j[2], j[4], j[5]
+  local seq, queue, rank, now = j[2], j[4], j[5], string.match(told, '^[^,]*,([^,]*)')
+  if outcome ~= 'retrying' then take_again(j[3], j[10], id, now) end
   if outcome == 'parked' then
-    to_parked(id, at, seq, queue, string.match(told, '^[^,]*,([^,]*)'))
+    to_parked(id, at, seq, queue, now)
   elseif at == '' then
     to_ready(id, queue, rank, seq)
     call('HSET', job_key(id), 'place', 'ready')
@@ -69,6 +70,16 @@ local function close(id, outcome, told, has_result, result, at, j, number)
   end_extras(id, j[2], j[3])
 end
 
+-- Where the settlement that begins at argument i is over.
+local function after_settlement(a, i)
+  local flags, after = a[i + 4], i + 8
+  if string.find(flags, 'd', 1, true) then after = after + 1 end
+  if string.find(flags, 'n', 1, true) then after = after + 1 + JOB * tonumber(a[after]) end
+  if string.find(flags, 'o', 1, true) then after = after + 2 + 2 * tonumber(a[after]) end
+  if string.find(flags, 'c', 1, true) then after = after + 4 + JOB end
+  return after
+end
+
 -- Settle the claim whose settlement begins at argument i, if it still stands; answers where the next one begins.
 local function settle(a, i)
   local outcome, id, token, told, flags, result, at, m =
@@ -82,7 +93,8 @@ local function settle(a, i)
     if string.find(flags, 'o', 1, true) then others, after = after, after + 2 + 2 * tonumber(a[after]) end
     if string.find(flags, 'c', 1, true) then part, after = after, after + 4 + JOB end
   end
-  local j = call('HMGET', job_key(id), 'token', 'seq', 'unique', 'queue', 'rank', 'm', 'last', 'state', 'end')
+  local j = call('HMGET', job_key(id), 'token', 'seq', 'unique', 'queue', 'rank', 'm', 'last', 'state', 'end',
+    'hold')
   if j[1] ~= token then
     -- The same was sent before, in a turn whose answer was lost: then nothing is missing.
     local known = j[7] == outcome .. told or (j[8] == outcome and j[9] == told)

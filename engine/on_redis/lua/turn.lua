@@ -82,8 +82,9 @@ local function park(id)
 end
 
 local function claim(id)
-  local job = handed_over(id, counter)
+  local job, unique, hold = handed_over(id, counter)
   if not job then return end
+  if unique and freed_at_start(hold) then free_key(unique, id) end
   call('HSET', job_key(id), 'place', 'claims', 'token', n .. ':' .. counter)
   taken[#taken + 1] = counter
   taken[#taken + 1] = id
@@ -95,7 +96,7 @@ if recover and want > 0 then
   local held = call('HGETALL', P .. 'claims:' .. n)
   for i = 1, #held, 2 do
     if tonumber(held[i]) >= first then
-      answer[#answer + 1] = handed_over(held[i + 1], held[i]) or nil
+      answer[#answer + 1] = (handed_over(held[i + 1], held[i])) or nil
       counter = math.max(counter, tonumber(held[i]) + 1)
     end
   end

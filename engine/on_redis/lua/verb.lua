@@ -8,7 +8,7 @@
 
 local verb, id = ARGV[1], ARGV[2]
 if not unchanged(id, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) then return 0 end
-local seq, unique = unpack(call('HMGET', job_key(id), 'seq', 'unique'))
+local seq, unique, hold = unpack(call('HMGET', job_key(id), 'seq', 'unique', 'hold'))
 if verb == 'finish' then
   leave(id)
   call('HSET', job_key(id), 'place', 'claims', 'token', ARGV[8])
@@ -17,10 +17,10 @@ if verb == 'finish' then
 elseif verb == 'stop' then
   call('SADD', P .. 'stops', seq)
 elseif verb == 'retry' then
-  local holder = unique and call('HGET', P .. 'uniques', unique)
+  local holder = unique and holder_of(unique, ARGV[7])
   if holder and holder ~= id then return holder end
   leave(id)
-  if unique then call('HSET', P .. 'uniques', unique, id) end
+  if unique then take_key(unique, hold, id, ARGV[7]) end
   call('HSET', job_key(id), 'm', ARGV[8])
   call('HDEL', job_key(id), 'state', 'end', 'ev')
   if ARGV[9] ~= '' then call('SET', P .. 'body:' .. id, ARGV[9]) end

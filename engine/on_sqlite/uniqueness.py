@@ -1,0 +1,49 @@
+"""Unique keys: held by a job until it ends or starts, or for a time; taken and freed in the job's own transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from engine import clock, errors
+from engine.job_storage import Accepted
+from engine.jobs import FREED_BY_TIME, REFUSES, REPLACES, NewJob
+
+HOLDER = """select jobs.id from keys join jobs on jobs.seq = keys.seq
+    where key = ? and (until is null or until > ?) and jobs.id != ?"""
+Replace = Callable[[str, str], bool]  # (id of the holder, id of the new job): whether the holder's job ended for it
+
+
+def holder(con: sqlite3.Connection, key: str, job_id: str) -> str | None:
+    """The id of another job that holds this key now."""
+    row = con.execute(HOLDER, (key, clock.now(), job_id)).fetchone()
+    return row[0] if row else None
+
+
+def settle_conflict(con: sqlite3.Connection, job: NewJob, beside: set[str], replace: Replace) -> Accepted | None:
+    """What becomes of a job whose key is held; None: it may be stored. Raises UniqueConflict where its task says so.
+    `beside`: ids that were stored with it."""
+    if job.unique_key is None:
+        return None
+    other = holder(con, job.unique_key, job.id)
+    if other is None:
+        return None
+    if job.flags & REFUSES:
+        raise errors.UniqueConflict(job.unique_key, other)
+    if job.flags & REPLACES and other not in beside and replace(other, job.id):
+        con.execute("delete from keys where key = ?", (job.unique_key,))
+        return None
+    return Accepted(other, False)
+
+
+def take(con: sqlite3.Connection, key: str, seq: int, hold_s: float | None, flags: int) -> None:
+    """The job holds the key from now on; nobody else does."""
+    until = None if hold_s is None else clock.now() + hold_s
+    con.execute("insert or replace into keys values (?, ?, ?, ?)", (key, seq, until, bool(flags & FREED_BY_TIME)))
+
+
+def take_again(con: sqlite3.Connection, seq: int) -> None:
+    """A job that goes back to where it waits holds its key as before, unless another one has it by now."""
+    row = con.execute("select unique_key, unique_s, flags, id from jobs where seq = ?", (seq,)).fetchone()
+    if row[0] is not None and holder(con, row[0], row[3]) is None:
+        take(con, row[0], seq, row[1], row[2])

@@ -1,0 +1,94 @@
+"""Unique jobs: what key a job holds, for how long, and what becomes of another one that wants it.
+
+A task with `unique=True` holds a key from its defer to its end; `unique=seconds` holds it no longer than that. The key
+is the task with its arguments, or what `unique_key` makes of them. `unique_scope` says until when: "end" (the job has
+ended), "start" (its body is about to run) or "time" (the seconds, whatever becomes of the job). Where the key is held,
+`unique_conflict` decides: "return" answers with the job that holds it, "replace" ends a waiting holder in favour of the
+new job (a running one stays the answer), "raise" refuses with UniqueConflict. The storage decides in the transaction
+that accepts the job, and frees the key in the one that ends (or starts) it.
+
+Only what is deferred on its own is held to this: steps of a pipeline, members and callback of a chord never drop out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine import errors
+from engine.jobs import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
+from engine.tag_writer import to_json
+
+SCOPES = {"end": 0, "start": FREED_AT_START, "time": FREED_BY_TIME}
+CONFLICTS = {"return": 0, "replace": REPLACES, "raise": REFUSES}
+
+
+@dataclass(frozen=True)
+class Uniqueness:
+    """What a task says of its unique jobs. `hold_s` None: until the scope ends."""
+
+    task: str
+    function: Callable[..., Any]
+    key: Callable[..., Any] | None
+    hold_s: float | None
+
+    def key_of(self, qualname: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+        """The key of a call. Raises BadRequest where `unique_key` fails on these arguments."""
+        if self.key is None:
+            return f"{qualname}#{digest(self._arguments(args, kwargs))}"
+        try:
+            value = self.key(*args, **kwargs)
+        except Exception as exc:
+            raise errors.BadRequest(
+                f"unique_key of task {self.task} failed on these arguments ({type(exc).__name__}: {exc}): mend it"
+            ) from exc
+        return f"{qualname}:{value}" if isinstance(value, str) else f"{qualname}#{digest(value)}"
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """The arguments by name, defaults included, so that f(1) and f(a=1) are the same call."""
+        try:
+            bound = inspect.signature(self.function).bind_partial(*args, **kwargs)
+        except TypeError:
+            return [list(args), dict(kwargs)]
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+
+def uniqueness_of(task: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> Uniqueness | None:
+    """What the options say; None where jobs of the task are not unique. Raises Misconfigured."""
+    unique = settings.get("unique", False)
+    if unique is False:
+        surplus = [name for name in ("unique_key", "unique_scope", "unique_conflict") if name in settings]
+        if surplus:
+            raise errors.Misconfigured(f"task {task}: {surplus[0]} needs unique=True or unique=seconds beside it")
+        return None
+    if settings.get("unique_scope") == "time" and unique is True:
+        raise errors.Misconfigured(f"task {task}: unique_scope='time' needs the seconds: unique=60")
+    hold_s = None if unique is True else float(unique)
+    return Uniqueness(task, function, settings.get("unique_key"), hold_s)
+
+
+def flags_of(settings: Mapping[str, Any]) -> int:
+    """What travels with each job."""
+    return SCOPES[settings.get("unique_scope", "end")] | CONFLICTS[settings.get("unique_conflict", "return")]
+
+
+def digest(value: Any) -> str:
+    """A short text that is the same for equal values, in any process. Raises UnserializableError."""
+    text = json.dumps(ordered(value), separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def ordered(value: Any) -> Any:
+    """A value as JSON that does not depend on the order of dicts and sets."""
+    if isinstance(value, Mapping):
+        return {"m": sorted(([ordered(k), ordered(v)] for k, v in value.items()), key=json.dumps)}
+    if isinstance(value, (set, frozenset)):
+        return {"s": sorted((ordered(each) for each in value), key=json.dumps)}
+    if isinstance(value, (list, tuple)):
+        return [ordered(each) for each in value]
+    return to_json(value).decode()

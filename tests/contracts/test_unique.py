@@ -1,0 +1,390 @@
+"""Unique jobs: one at a time for each key, decided where the job is accepted, freed where it ends or starts."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from huey.api import chord
+
+from engine import errors
+from engine.control import Control
+from engine.jobs import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES, JobRequest
+from tests.contracts.rig import ended, job, kinds, look, run_all, run_next, state
+
+
+def accept(storage, job_id, **columns):
+    """What became of one job that wants the key `k`."""
+    (answer,) = storage.accept([job(job_id, unique_key="k", **columns)]).accepted
+    return answer
+
+
+# held until the end
+
+
+@pytest.mark.parametrize("place", ["ready", "due", "parked", "claims"])
+def test_a_job_holds_its_key_wherever_it_stands(storage, hand, clock, place):
+    accept(storage, "a", eta=clock.at + 60 if place == "due" else None)
+    if place == "parked":
+        storage.pause("queue", "default")
+    if place in ("parked", "claims"):
+        hand.claim()
+    assert look(storage, "a").place == place
+    assert accept(storage, "b") == ("a", False)
+    assert state(storage, "b") is None
+
+
+@pytest.mark.parametrize("outcome", ["done", "failed", "canceled", "expired"])
+def test_every_end_frees_the_key(storage, hand, outcome):
+    accept(storage, "a")
+    hand.work(outcome)
+    assert accept(storage, "b") == ("b", True)
+
+
+def test_the_cancel_of_a_waiting_job_frees_its_key(storage):
+    accept(storage, "a")
+    storage.cancel("a")
+    assert accept(storage, "b").fresh
+
+
+def test_a_retry_does_not_free_the_key(storage, hand, clock):
+    accept(storage, "a", retries=1)
+    hand.work("retrying", eta=clock.at + 60)
+    assert accept(storage, "b") == ("a", False)
+
+
+def test_a_death_does_not_free_the_key_and_a_last_one_does(storage, hire):
+    accept(storage, "a")
+    for held in (True, False):
+        hand = hire()
+        hand.begin(hand.claim_one())
+        hand.die()
+        storage.bury(hand.dead(), 2)
+        assert accept(storage, f"b{held}").fresh is not held
+
+
+def test_a_settlement_whose_claim_is_gone_frees_nothing(storage, hire):
+    accept(storage, "a")
+    slow = hire()
+    claim = slow.claim_one()
+    slow.die()
+    storage.bury(slow.dead(), 3)
+    other = hire()
+    other.claim_one()
+    assert other.commit(ended(claim)).lost
+    assert accept(storage, "b") == ("a", False)
+
+
+def test_a_job_that_is_deferred_again_is_not_its_own_rival(storage):
+    accept(storage, "a", flags=REFUSES)
+    assert accept(storage, "a", flags=REFUSES) == ("a", False)
+
+
+def test_two_of_one_defer_are_rivals(storage):
+    answer = storage.accept([job("a", unique_key="k"), job("b", unique_key="k"), job("c", unique_key="l")])
+    assert answer.accepted == (("a", True), ("a", False), ("c", True))
+
+
+def test_one_of_many_threads_wins(storage):
+    answers = []
+    barrier = threading.Barrier(8)
+
+    def defer(n):
+        barrier.wait()
+        answers.append(accept(storage, f"j{n}"))
+
+    threads = [threading.Thread(target=defer, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.fresh for answer in answers) == [False] * 7 + [True]
+    assert len({answer.id for answer in answers}) == 1
+
+
+# for a time
+
+
+def test_seconds_bound_how_long_a_key_is_held(storage, clock):
+    accept(storage, "a", unique_s=60.0)
+    clock.advance(59)
+    assert not accept(storage, "b", unique_s=60.0).fresh
+    clock.advance(1)
+    assert accept(storage, "c", unique_s=60.0).fresh
+    assert accept(storage, "d", unique_s=60.0) == ("c", False)
+
+
+def test_a_key_that_was_taken_over_is_not_freed_by_its_former_holder(storage, hand, clock):
+    accept(storage, "a", unique_s=60.0)
+    clock.advance(60)
+    accept(storage, "b")
+    hand.work()
+    assert state(storage, "a") == "done"
+    assert accept(storage, "c") == ("b", False)
+
+
+def test_seconds_do_not_outlast_the_job(storage, hand):
+    accept(storage, "a", unique_s=60.0)
+    hand.work()
+    assert accept(storage, "b").fresh
+
+
+def test_a_key_may_be_held_for_its_time_whatever_becomes_of_the_job(storage, hand, clock):
+    accept(storage, "a", unique_s=60.0, flags=FREED_BY_TIME)
+    hand.work()
+    assert accept(storage, "b") == ("a", False)
+    clock.advance(60)
+    assert accept(storage, "c").fresh
+
+
+def test_keeping_house_leaves_the_keys_that_are_held(storage, clock):
+    accept(storage, "a", unique_s=60.0)
+    clock.advance(59)
+    storage.keep_house()
+    assert not accept(storage, "b").fresh
+    clock.advance(1)
+    storage.keep_house()
+    assert accept(storage, "c").fresh
+
+
+# until the start
+
+
+def test_a_key_may_be_free_once_the_job_starts(storage, hand):
+    accept(storage, "a", flags=FREED_AT_START)
+    assert not accept(storage, "b", flags=FREED_AT_START).fresh
+    hand.claim_one()
+    assert accept(storage, "c", flags=FREED_AT_START) == ("c", True)
+    assert accept(storage, "d", flags=FREED_AT_START) == ("c", False)
+
+
+@pytest.mark.parametrize("how", ["given back", "rescued", "parked"])
+def test_a_job_that_did_not_start_after_all_holds_its_key_again(storage, hire, how):
+    accept(storage, "a", flags=FREED_AT_START)
+    hand = hire()
+    claim = hand.claim_one()
+    if how == "given back":
+        storage.give_back(hand.n, [claim])
+    elif how == "parked":
+        hand.settle(claim, "parked", reason="unknown", started_at=None, result=None)
+    else:
+        hand.die()
+        storage.bury(hand.dead(), 3)
+    assert accept(storage, "b", flags=FREED_AT_START) == ("a", False)
+
+
+def test_a_job_that_goes_back_leaves_the_key_to_whom_has_it_by_now(storage, hand):
+    accept(storage, "a", flags=FREED_AT_START)
+    claim = hand.claim_one()
+    accept(storage, "b", flags=FREED_AT_START)
+    storage.give_back(hand.n, [claim])
+    assert accept(storage, "c", flags=FREED_AT_START) == ("b", False)
+    assert {state(storage, "a"), state(storage, "b")} == {"queued"}
+
+
+def test_a_retry_of_a_job_that_has_started_takes_no_key(storage, hand, clock):
+    accept(storage, "a", flags=FREED_AT_START, retries=1)
+    hand.work("retrying", eta=clock.at + 5)
+    assert accept(storage, "b", flags=FREED_AT_START).fresh
+
+
+# conflicts
+
+
+def test_a_task_may_refuse_a_rival(storage):
+    accept(storage, "a")
+    with pytest.raises(errors.UniqueConflict, match="'k' is held by job a"):
+        accept(storage, "b", flags=REFUSES)
+    assert state(storage, "b") is None
+
+
+def test_a_refused_rival_takes_its_whole_defer_with_it(storage):
+    accept(storage, "a")
+    with pytest.raises(errors.UniqueConflict):
+        storage.accept([job("x"), job("b", unique_key="k", flags=REFUSES), job("y")])
+    assert [state(storage, each) for each in "xby"] == [None, None, None]
+
+
+@pytest.mark.parametrize("place", ["ready", "due", "parked", "retrying"])
+def test_a_waiting_job_is_replaced(storage, hand, clock, place):
+    accept(storage, "a", eta=clock.at + 60 if place == "due" else None, retries=1)
+    if place == "parked":
+        storage.pause("queue", "default")
+        hand.claim()
+    elif place == "retrying":
+        hand.work("retrying", eta=clock.at + 60)
+    assert accept(storage, "b", flags=REPLACES) == ("b", True)
+    assert (state(storage, "a"), state(storage, "b")) == ("canceled", "queued")
+    (event,) = [e for e in storage.read_events(100) if (e.job_id, e.kind) == ("a", "canceled")]
+    assert event.detail["reason"] == "replaced by job b"
+    assert accept(storage, "c") == ("b", False)
+
+
+def test_a_running_job_is_not_replaced(storage, hand):
+    accept(storage, "a")
+    claim = hand.claim_one()
+    assert accept(storage, "b", flags=REPLACES) == ("a", False)
+    hand.settle(claim)
+    assert state(storage, "a") == "done"
+
+
+def test_of_rivals_in_one_defer_the_first_stands(storage):
+    rivals = [job(each, unique_key="k", flags=REPLACES) for each in "ab"]
+    assert storage.accept(rivals).accepted == (("a", True), ("a", False))
+    assert state(storage, "a") == "queued"
+
+
+def test_many_are_replaced_in_one_defer(storage):
+    storage.accept([job(f"a{n}", unique_key=f"k{n}", unique_s=60.0) for n in range(20)])
+    answer = storage.accept([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES) for n in range(20)])
+    assert all(each.fresh for each in answer.accepted)
+    assert {state(storage, f"a{n}") for n in range(20)} == {"canceled"}
+
+
+def test_a_replaced_job_has_failed_nobody(huey, storage):
+    """Its chord hears that it was canceled, and its handler does not run."""
+    told = []
+
+    @huey.task(unique=True, unique_key=lambda n: "k", unique_conflict="replace", on_failed=lambda *_: told.append(1))
+    def task(n):
+        return n
+
+    task(1), task(2)
+    run_all(huey)
+    assert told == []
+
+
+def test_a_chain_of_replacements_leaves_the_last(storage):
+    for each in "abcd":
+        assert accept(storage, each, flags=REPLACES | FREED_BY_TIME, unique_s=60.0).fresh
+    assert [state(storage, each) for each in "abcd"] == ["canceled"] * 3 + ["queued"]
+
+
+def test_a_debounced_task_runs_with_its_last_arguments(huey, storage):
+    @huey.task(unique=True, unique_key=lambda n: "k", unique_conflict="replace")
+    def task(n):
+        return n
+
+    first, second = task(1), task(2)
+    run_all(huey)
+    assert (state(storage, first.id), second.get()) == ("canceled", 2)
+
+
+# retried by hand
+
+
+def test_a_retry_by_hand_takes_the_key_again(storage, hand):
+    accept(storage, "a")
+    hand.work("failed")
+    storage.retry("a", None, 0)
+    assert accept(storage, "b") == ("a", False)
+
+
+def test_a_retry_by_hand_is_refused_while_another_holds_the_key(storage, hand):
+    accept(storage, "a")
+    hand.work("failed")
+    accept(storage, "b")
+    with pytest.raises(errors.UniqueConflict, match="held by job b"):
+        storage.retry("a", None, 0)
+    assert state(storage, "a") == "failed"
+
+
+def test_a_retry_by_hand_holds_the_key_for_its_time_again(storage, hand, clock):
+    accept(storage, "a", unique_s=60.0)
+    hand.work("failed")
+    clock.advance(100)
+    storage.retry("a", None, 0)
+    assert not accept(storage, "b").fresh
+    clock.advance(60)
+    assert accept(storage, "b").fresh
+
+
+# as tasks have it
+
+
+def test_a_task_s_second_call_answers_with_the_first(huey):
+    @huey.task(unique=True)
+    def task(a, b=2):
+        return a
+
+    first, second, other = task(1), task(1, b=2), task(2)
+    assert first.id == second.id != other.id
+    assert run_next(huey) == 1
+    assert second.get() == 1
+    assert task(1).id != first.id
+
+
+def test_a_key_of_one_s_own_decides(huey):
+    @huey.task(unique=True, unique_key=lambda user, text: user)
+    def mail(user, text):
+        pass
+
+    assert mail("ana", "x").id == mail("ana", "y").id != mail("ben", "x").id
+
+
+def test_a_task_that_refuses_raises_where_it_is_called(huey):
+    @huey.task(unique=True, unique_conflict="raise")
+    def task():
+        pass
+
+    first = task()
+    with pytest.raises(errors.UniqueConflict) as refused:
+        task()
+    assert refused.value.holder == first.id
+
+
+def test_the_first_of_a_pipeline_is_held_to_its_key_and_its_steps_are_not(huey, storage):
+    @huey.task()
+    def start(n):
+        return n
+
+    @huey.task(unique=True)
+    def step(n):
+        return n + 1
+
+    held = step(5)
+    results = huey.enqueue(start.s(5).then(step))
+    storage.pause("task", f"{__name__}.step")
+    run_all(huey)
+    storage.resume("task", f"{__name__}.step")
+    run_all(huey)
+    assert (held.get(), results.get()) == (6, [5, 6])
+
+
+def test_members_and_callback_of_a_chord_are_never_dropped(huey):
+    @huey.task(unique=True)
+    def member():
+        return 1
+
+    @huey.task(unique=True, unique_key=lambda *args: "one")
+    def together(parts):
+        return sum(parts)
+
+    held, waiting = member(), together([9])
+    result = huey.enqueue(chord([member.s(), member.s()], together.s()))
+    run_all(huey)
+    assert (held.get(), waiting.get(), result.get()) == (1, 9, 2)
+
+
+def test_a_key_may_come_with_the_request(huey):
+    @huey.task()
+    def task(n):
+        return n
+
+    control = Control(huey)
+    (first,) = control.defer([JobRequest("task", (1,), unique="k")]).jobs
+    second = control.defer([JobRequest("task", (2,), unique="k")])
+    assert (second.jobs[0].id, second.held) == (first.id, True)
+    assert control.defer([JobRequest("task", (1,))]).jobs[0].id != first.id
+
+
+def test_a_held_slot_of_a_schedule_is_skipped_and_says_why(huey, storage, clock):
+    from engine.ledger import ScheduleRow, SlotRow
+
+    accept(storage, "a")
+    storage.ledger.add(ScheduleRow("s", "code", "{}", False, 0.0, 0.0), False)
+    slot = SlotRow("s", 60.0, "deferred", "s@60", None, clock.at)
+    assert storage.ledger.fire("s", 0.0, 60.0, [slot], [job("s@60", unique_key="k", flags=REFUSES)])
+    ((found, _),) = storage.ledger.slots_of("s", 10)
+    assert (found.outcome, found.job_id, found.reason) == ("skipped", None, "its unique key is held by job a")
+    assert kinds(storage) == ["enqueued"]

@@ -1,0 +1,103 @@
+"""The keys of unique jobs: equal for equal calls, in any process, and for no others."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from engine import errors, task_options
+from engine.jobs import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
+from engine.uniqueness import digest, uniqueness_of
+
+
+def sample(a, b=2, *rest, c=3, **more):
+    pass
+
+
+def key(*args, **kwargs):
+    return uniqueness_of("t", sample, {"unique": True}).key_of("m.t", args, kwargs)
+
+
+@pytest.mark.parametrize(
+    "same", [((1,), {"b": 2}), ((), {"a": 1}), ((1, 2), {}), ((1,), {"c": 3}), ((), {"b": 2, "a": 1})]
+)
+def test_the_same_call_has_the_same_key_however_it_is_written(same):
+    assert key(*same[0], **same[1]) == key(1)
+
+
+@pytest.mark.parametrize(
+    "other", [((2,), {}), (("1",), {}), ((1.0,), {}), ((1, 2, 3), {}), ((1,), {"d": 1}), ((True,), {})]
+)
+def test_another_call_has_another_key(other):
+    assert key(*other[0], **other[1]) != key(1)
+
+
+def test_arguments_that_the_function_does_not_take_still_make_a_key():
+    def narrow():
+        pass
+
+    one = uniqueness_of("t", narrow, {"unique": True})
+    assert one.key_of("m.t", (1,), {}) != one.key_of("m.t", (2,), {})
+
+
+def test_the_order_of_dicts_and_sets_does_not_matter():
+    left = {"x": {"b": 1, "a": {3, 1, 2}}, "y": [1, 2]}
+    right = {"y": [1, 2], "x": {"a": {1, 2, 3}, "b": 1}}
+    assert digest(left) == digest(right) != digest({**right, "y": [2, 1]})
+
+
+def test_no_byte_of_a_long_value_is_left_out():
+    assert digest(b"x" * 10_000 + b"a") != digest(b"x" * 10_000 + b"b")
+
+
+def test_values_that_only_look_alike_are_told_apart():
+    values = [1, "1", 1.0, True, None, "None", Decimal(1), date(2026, 1, 1), "2026-01-01", [], {}, (), {"m": []}]
+    assert len({digest(value) for value in values}) == len(values) - 1  # a tuple is a list to most callers
+
+
+def test_a_key_is_the_same_in_another_process():
+    code = "from engine.uniqueness import digest; print(digest({'a': {'x', 'y', 'z'}, 'b': [1, None]}))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == digest({"b": [1, None], "a": {"z", "x", "y"}})
+
+
+@pytest.mark.parametrize(
+    ("made", "found"), [("user-7", "m.t:user-7"), (7, f"m.t#{digest(7)}"), ((1, "a"), f"m.t#{digest((1, 'a'))}")]
+)
+def test_a_key_of_one_s_own(made, found):
+    assert uniqueness_of("t", sample, {"unique": 60, "unique_key": lambda a: made}).key_of("m.t", (1,), {}) == found
+
+
+def test_a_key_function_that_fails_refuses_the_call_in_words():
+    unique = uniqueness_of("t", sample, {"unique": True, "unique_key": lambda a: a["id"]})
+    with pytest.raises(errors.BadRequest, match=r"unique_key of task t failed on these arguments \(TypeError"):
+        unique.key_of("m.t", (1,), {})
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"unique": 0}, "unique is True, or seconds"),
+        ({"unique": "yes"}, "unique is True, or seconds"),
+        ({"unique": True, "unique_scope": "forever"}, "unique_scope is 'end' or 'start' or 'time', not 'forever'"),
+        ({"unique": True, "unique_conflict": "drop"}, "unique_conflict is 'return' or 'replace' or 'raise'"),
+        ({"unique_key": repr}, "unique_key needs unique=True or unique=seconds beside it"),
+        ({"unique": True, "unique_scope": "time"}, "unique_scope='time' needs the seconds"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, sentence):
+    with pytest.raises(errors.Misconfigured, match="task t: ") as refused:
+        uniqueness_of("t", sample, task_options.read("t", options))
+    assert sentence in str(refused.value)
+
+
+def test_what_travels_with_a_job():
+    flags = task_options.flags_of
+    assert flags({"unique": True}) == 0
+    assert flags({"unique": True, "unique_scope": "start", "unique_conflict": "replace"}) == FREED_AT_START | REPLACES
+    assert flags({"unique": 5, "unique_scope": "time", "unique_conflict": "raise"}) == FREED_BY_TIME | REFUSES
+    assert uniqueness_of("t", sample, {"unique": False}) is None
