@@ -35,6 +35,7 @@ STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.
 ONE = STANDING.format(payload="j.payload", source="jobs j") + " where j.id = ?"
 ESCAPED = {ord(c): "\\" + c for c in "%_\\"}  # what `like` would read as a pattern
 BIG = 1_000_000  # a list shows no payload above this many bytes
+LAST = 2**63 - 1
 
 
 def look(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None] | None:
@@ -43,77 +44,85 @@ def look(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None] |
     return (StoredJob._make(row[:-1])._replace(stopping=bool(row[-2])), row[-1]) if row else None
 
 
-SOURCES = {
-    SCHEDULED: "due d join jobs j on j.seq = d.seq",
-    RETRYING: "due d join jobs j on j.seq = d.seq",
-    QUEUED: "(select seq from ready union all select seq from parked) r join jobs j on j.seq = r.seq",
-    RUNNING: "claims h join jobs j on j.seq = h.seq",
-    **{s: "ended f join jobs j on j.seq = f.seq" for s in (DONE, FAILED, CANCELED, EXPIRED)},
+TRIED = "select seq from jobs j where attempt > 0 and exists (select 1 from due d where d.at = j.eta and d.seq = j.seq)"
+# Where the jobs of a state stand. A waiting job's row is looked at only when its turn in the list has come.
+PLACES = {
+    SCHEDULED: "select seq from due",
+    RETRYING: f"select seq from ({TRIED})",
+    QUEUED: "select seq from ready union all select seq from parked",
+    RUNNING: "select seq from claims",
+    **{s: f"select seq from ended where state = '{s}'" for s in (DONE, FAILED, CANCELED, EXPIRED)},
 }
-EXTRA = {
-    SCHEDULED: "j.attempt = 0",
-    RETRYING: "j.attempt > 0",
-    **{s: f"f.state = '{s}'" for s in (DONE, FAILED, CANCELED, EXPIRED)},
-}
+CHUNK = 500
 
 
 def list_jobs(
-    con: sqlite3.Connection,
-    state: str | None,
-    task: str | None,
-    q: str | None,
-    limit: int,
-    before: int | None,
-) -> list[StoredJob]:
+    con: sqlite3.Connection, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
+) -> list[StoredJob]:  # fmt: skip
     """Newest first."""
-    payload = f"case when length(j.payload) < {BIG} then j.payload else x'' end"
-    where: list[str] = []
+    where = ["j.attempt = 0"] if state == SCHEDULED else []
     values: list[object] = []
-    if state in EXTRA:
-        where.append(EXTRA[state])
     if task is not None:
         where.append("j.task = ?")
         values.append(task)
-    if before is not None:
-        where.append("j.seq < ?")
-        values.append(before)
     if q:
         where.append("(j.id = ? or j.task like ? escape '\\')")
         values += [q, f"%{q.translate(ESCAPED)}%"]
-    sql = STANDING.format(payload=payload, source=SOURCES[state] if state else "jobs j")
-    sql += (" where " + " and ".join(where) if where else "") + " order by j.seq desc limit ?"
-    return [StoredJob._make(row[:-1]) for row in con.execute(sql, [*values, limit])]
+    before = LAST if before is None else before
+    if state is None:
+        return select(con, [*where, "j.seq < ?"], [*values, before], limit)
+    con.execute("begin")  # the places and the rows must agree
+    found: list[StoredJob] = []
+    places = con.execute(f"select seq from ({PLACES[state]}) where seq < ? order by seq desc", (before,))
+    while len(found) < limit and (chunk := [row[0] for row in places.fetchmany(CHUNK)]):
+        here = f"j.seq in ({','.join('?' * len(chunk))})"
+        found += select(con, [*where, here], [*values, *chunk], limit - len(found))
+    return found
+
+
+def select(con: sqlite3.Connection, where: Sequence[str], values: Sequence[object], limit: int) -> list[StoredJob]:
+    """The jobs that fit, newest first, without payloads that are very large."""
+    payload = f"case when length(j.payload) < {BIG} then j.payload else x'' end"
+    sql = STANDING.format(payload=payload, source="jobs j")
+    rows = con.execute(f"{sql} where {' and '.join(where)} order by j.seq desc limit ?", [*values, limit])
+    return [StoredJob._make(row[:-1]) for row in rows]
 
 
 def counts(con: sqlite3.Connection) -> Counts:
     """What stands where."""
-    one = "select count(*) from {}".format
-    scheduled, retrying = con.execute(
-        "select count(*) - count(nullif(j.attempt, 0)), count(nullif(j.attempt, 0)) "
-        "from due d join jobs j on j.seq = d.seq"
-    ).fetchone()
-    ready, parked, running, waiting_events = (
-        con.execute(one(t)).fetchone()[0] for t in ("ready", "parked", "claims", "events")
+    due, ready, parked, running, waiting_events = (
+        con.execute(f"select count(*) from {table}").fetchone()[0]
+        for table in ("due", "ready", "parked", "claims", "events")
     )
-    oldest = con.execute("select enqueued_at, eta from ready r join jobs j on j.seq = r.seq order by r.seq limit 1")
-    row = oldest.fetchone()
-    since = max(row[0], row[1] or 0) if row else None
-    return Counts(scheduled, ready + parked, running, retrying, parked, since, waiting_events)
+    retrying = con.execute(f"select count(*) from ({TRIED})").fetchone()[0]
+    oldest = oldest_of(con, "select seq from ready")
+    return Counts(due - retrying, ready + parked, running, retrying, parked, oldest, waiting_events)
+
+
+def oldest_of(con: sqlite3.Connection, waiting: str, *values: str) -> float | None:
+    """Since when the oldest of these jobs has been waiting: to be found among the first that were deferred."""
+    return con.execute(
+        f"select min(max(enqueued_at, coalesce(eta, 0))) from jobs where seq in ({waiting} order by seq limit 100)",
+        values,
+    ).fetchone()[0]
 
 
 def queue_infos(con: sqlite3.Connection, now: float) -> list[QueueInfo]:
     """Every queue that has waiting jobs or a pause."""
-    infos = {
-        name: QueueInfo(name, count, max(0.0, now - since), False)
-        for name, count, since in con.execute(
-            "select j.queue, count(*), min(max(j.enqueued_at, coalesce(j.eta, 0))) from "
-            "(select seq from ready union all select seq from parked) w join jobs j using (seq) group by j.queue"
-        )
-    }
-    for (name,) in con.execute("select name from pauses where kind = 'queue'"):
-        before = infos.get(name, QueueInfo(name, 0, None, False))
-        infos[name] = QueueInfo(name, before.waiting, before.oldest_age_s, True)
-    return [infos[name] for name in sorted(infos)]
+    con.execute("begin")  # the counts and the rows must agree
+    waiting = dict(con.execute("select queue, count(*) from ready group by queue"))
+    since = {name: oldest_of(con, "select seq from ready where queue = ?", name) or now for name in waiting}
+    for name, count, at in con.execute(
+        "select queue, count(*), min(max(enqueued_at, coalesce(eta, 0))) from parked join jobs using (seq) "
+        "group by queue"
+    ):
+        waiting[name] = waiting.get(name, 0) + count
+        since[name] = min(since.get(name, at), at)
+    paused = {name for (name,) in con.execute("select name from pauses where kind = 'queue'")}
+    return [
+        QueueInfo(name, waiting.get(name, 0), max(0.0, now - since[name]) if name in since else None, name in paused)
+        for name in sorted(waiting.keys() | paused)
+    ]
 
 
 def holder_of(con: sqlite3.Connection, seqs: Sequence[int]) -> set[int]:
