@@ -29,8 +29,13 @@ from engine.jobs import (
 )
 from engine.on_sqlite import accepting, looking, uniqueness
 
-CLAIMED = """select ?, seq, id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries,
-    retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at from jobs where seq = ?"""
+CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
+    j.deliveries, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
+    j.failed_at"""
+CLAIMED = f"select ?, {CLAIMED_COLUMNS} from jobs j where seq = ?"
+# A cross join keeps SQLite to this order: from the head of the queue to the rows.
+FIRST = f"""select r.rank, {CLAIMED_COLUMNS} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?
+    order by r.rank, r.seq limit ?"""
 EVENT = "insert into events (job, kind, token, at, started_at, attempt, detail) values (?, ?, ?, ?, ?, ?, ?)"
 DUE_STEP = 1000  # due jobs moved by one turn: bounds how long the write lock is held
 
@@ -44,8 +49,7 @@ def settle(
     """Write every settlement whose claim still stands; the tokens of the others."""
     tokens = [s.claim.token for s in settlements]
     marks = ",".join("?" * len(tokens))
-    held = {row[0] for row in con.execute(f"select token from claims where token in ({marks})", tokens)}
-    con.executemany("delete from claims where token = ?", [(t,) for t in held])
+    held = {row[0] for row in con.execute(f"delete from claims where token in ({marks}) returning token", tokens)}
     standing = [s for s in settlements if s.claim.token in held]
     ended = [s for s in standing if s.outcome in ENDED]
     con.executemany(
@@ -208,15 +212,13 @@ def claim(
     now = clock.now()
     for queue in queues_to_serve(con, wanted):
         while len(claims) < want:
-            rows = con.execute(
-                "select queue, rank, seq from ready where queue = ? order by rank, seq limit ?",
-                (queue, want - len(claims)),
-            ).fetchall()
+            rows = con.execute(FIRST, (queue, want - len(claims))).fetchall()
             if not rows:
                 break
-            con.executemany("delete from ready where queue = ? and rank = ? and seq = ?", rows)
+            # Nobody else writes meanwhile: all up to the last of these are these.
+            con.execute("delete from ready where queue = ? and (rank, seq) <= (?, ?)", (queue, *rows[-1][:2]))
             token = first_token + len(claims)
-            taken = [Claim._make(con.execute(CLAIMED, (token + i, row[2])).fetchone()) for i, row in enumerate(rows)]
+            taken = [Claim(token + i, *row[1:]) for i, row in enumerate(rows)]
             if paused:  # what is parked takes no token, so that none is given twice
                 taken = [c._replace(token=token + i) for i, c in enumerate(park_paused(con, taken, paused))]
             claims += taken
