@@ -26,7 +26,9 @@ from engine.jobs import FAILED, Claim, Settlement
 from engine.liveness import MAX_SLOTS
 
 WINDOW_S = 0.004  # longest stay on the desk, of a claim not begun or an acknowledgement not committed
+ACK_S = 0.003  # an acknowledgement is committed by then, so that it is seen within 5 ms
 SHORT_S = 0.001  # a body below this is cheaper to wait for than to hand over
+CALM_LOOKS = 10  # the watchman sleeps after so many looks at an empty desk: waking it costs more than a look
 BATCH_MAX = 64
 SLEEP_S = 2.0  # a ring that was lost costs at most this
 DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
@@ -241,25 +243,36 @@ class Desk:
     # the watchman
 
     def _watchman(self) -> None:
-        """See that nothing lies on the desk for longer than the window."""
+        """See that nothing lies on the desk for longer than the window; looks when the first thing will have."""
+        pause_s, calm = SHORT_S, 0
         while True:
             self._watch.wait()
-            time.sleep(SHORT_S)
+            time.sleep(pause_s)
             with self._cond:
                 now = time.monotonic()
+                alone_s = now - self._taken_at  # since a thread was here: long, and it is in a long body
                 stale: list[Claim] = []
-                if self._waiting and (self._claims or not self._leading):
+                if self._waiting and alone_s >= SHORT_S and (self._claims or not self._leading):
                     self._cond.notify()
-                elif self._claims and now - self._taken_at > WINDOW_S:
+                elif self._claims and alone_s >= WINDOW_S:
                     stale = list(self._claims)
                     self._claims.clear()
-                overdue = bool(self._done) and now - self._done_at > WINDOW_S / 2
-                if not (self._claims or self._done or (self._waiting and not self._leading)):
+                overdue = bool(self._done) and now - self._done_at >= ACK_S
+                calm = 0 if self._claims or self._done or (self._waiting and not self._leading) else calm + 1
+                if calm > CALM_LOOKS:
                     self._watch.clear()
+                pause_s = self._until_next_look(now)
             if stale:
                 self._give_back(stale)
             if overdue:
                 self._turn(0)
+
+    def _until_next_look(self, now: float) -> float:
+        """Seconds until something may have lain for too long (the caller holds the condition)."""
+        patience_s = SHORT_S if self._waiting else WINDOW_S
+        until = [self._taken_at + patience_s] if self._claims else []
+        until += [self._done_at + ACK_S] if self._done else []
+        return max(SHORT_S / 4, min(until, default=now + min(ACK_S, patience_s)) - now)
 
     def _give_back(self, claims: list[Claim]) -> None:
         try:
