@@ -16,12 +16,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import config
 
 READY_WITHIN_S = 15.0
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class CannotStart(Exception):
@@ -57,6 +59,8 @@ class Service:
         from engine import huey
         from engine.control import Control
         from monitor.access import Access
+        from monitor.records import Books
+        from monitor.web import make_web
         from service.child import ConsumerChild
         from service.server import Server
 
@@ -67,8 +71,12 @@ class Service:
         for warning in huey.storage.prepare():
             print(f"warning: {warning}", file=sys.stderr)
         self.access = Access(settings.auth.database, settings.auth.session_hours, settings.auth.login_attempts)
-        self.api = make_api(self.control, self.access, settings)
-        self.server = Server(self.api, settings)
+        self.books = Books(settings.monitor.database, settings.monitor)
+        self.recorder = self.books.recorder(huey.storage, self.control.workers)
+        self.api = make_api(self.control, self.access, settings, self.books)
+        self.server = Server(
+            side_by_side(make_web(self.control, self.access, self.books, settings), self.api), settings
+        )
         self.child = ConsumerChild() if with_consumer else None
 
     def run(self) -> int:
@@ -76,9 +84,12 @@ class Service:
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, lambda *_: self._stop.set())
         self.access.prepare()
+        self._open_books()
         first = self.access.first_start()
         if self.child:
             self.child.start()
+        recording = threading.Thread(target=self.recorder.run, args=(self._stop,), name="Recorder")
+        recording.start()
         self.server.start()
         self._announce(first)
         if self._wait_for_consumer():
@@ -94,7 +105,19 @@ class Service:
         if self.child:
             self.child.stop(timeout_s + 3)
         stopper.join()
+        recording.join()
         return 0
+
+    def _open_books(self) -> None:
+        """Books that cannot be opened stop nothing but a start with books of a newer version."""
+        from monitor.records.errors import BooksTooNew, BooksUnavailable
+
+        try:
+            self.books.prepare()
+        except BooksTooNew:
+            raise
+        except BooksUnavailable as exc:
+            print(f"warning: {exc}; what happens waits in the queue until they are back", file=sys.stderr)
 
     def _announce(self, first: Any) -> None:
         """Where to look and, the very first time, with what to enter. Printed once: only hashes are kept."""
@@ -134,6 +157,23 @@ def lock_data(settings: Any) -> int:
         os.close(fd)
         raise CannotStart(f"another Dewey runs on {folder}: stop it first, or start `app.py --web`") from None
     return fd
+
+
+def side_by_side(web: Wsgi, api: Wsgi) -> Wsgi:
+    """The monitor below /monitor, the API everywhere else; the root leads a person to the monitor."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/monitor" or path.startswith("/monitor/"):
+            return web(environ, start_response)
+        if path in ("", "/") and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            start_response(
+                "303 See Other", [("Location", environ["SCRIPT_NAME"] + "/monitor/"), ("Content-Length", "0")]
+            )
+            return []
+        return api(environ, start_response)
+
+    return app
 
 
 if __name__ == "__main__":

@@ -1,0 +1,116 @@
+"""Answers: what is sent back, with the headers that keep a page what it is.
+
+Nothing but assets may be kept by a browser. Regions and data carry an ETag, made of what they say apart from relative
+times, which the script keeps going by itself: a poll that finds nothing new costs a 304. Larger answers are packed.
+(The CSRF proof is the same through a session and stands in packed pages. That alone would invite guessing it by size;
+but it counts only together with the browser's word on where a form comes from, which cannot be guessed.)
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from bottle import response
+
+from monitor.web.as_json import to_json
+from monitor.web.assets import FOR_EVER, Asset
+from monitor.web.refusal import Refusal
+from monitor.web.render import Renderer
+from monitor.web.view import View
+from monitor.web.visit import Visit
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+ALWAYS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+HTML, JSON = "text/html; charset=utf-8", "application/json"
+WORTH_PACKING_BYTES = 1400  # what fits into one packet gains nothing
+_TIME_TEXT = re.compile(r"(<time [^>]*>)[^<]*")
+
+
+class Answer:
+    """Writes to Bottle's response of the present request, and returns the body."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+
+    def page(self, visit: Visit, view: View, said: tuple[str, str] | None) -> bytes:
+        """A whole page."""
+        html = self._renderer.page(view, visit, said=said, json=_json_address(visit) if view.section else "")
+        return self._send(visit.environ, view.status, HTML, html.encode("utf-8", "replace"), view.headers)
+
+    def region(self, visit: Visit, view: View) -> bytes:
+        """One live region of a page, or 304."""
+        if visit.fragment not in view.regions:
+            known = ", ".join(view.regions) or "none"
+            return self.refused_data(visit, Refusal(404, f"this page has no such region; it has: {known}"))
+        html = self._renderer.region(view, visit, visit.fragment)
+        # Whether nothing waits for a look does not change by the time of the look.
+        return self._unless_known(visit, HTML, html.encode("utf-8", "replace"), _TIME_TEXT.sub(r"\1", html))
+
+    def data(self, visit: Visit, view: View) -> bytes:
+        """A page's data, or 304."""
+        body = to_json(view.data)
+        return self._unless_known(visit, JSON, body, body.decode("ascii"))
+
+    def refused_data(self, visit: Visit, refusal: Refusal) -> bytes:
+        body = {"status": refusal.status, "title": refusal.title, "detail": refusal.sentence}
+        return self._send(visit.environ, refusal.status, JSON, to_json(body), refusal.headers)
+
+    def redirect(self, to: str) -> bytes:
+        """303: whatever was asked, the next request is a GET."""
+        return self._send({}, 303, HTML, b"", {"Location": to})
+
+    def asset(self, environ: Mapping[str, Any], asset: Asset | None, current: bool) -> bytes:
+        """A file of ours, or 404."""
+        if asset is None:
+            return self._send(environ, 404, "text/plain; charset=utf-8", b"no such asset\n")
+        packed = "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
+        headers = {"Cache-Control": FOR_EVER if current else "no-cache", "Vary": "Accept-Encoding"}
+        if packed:
+            headers["Content-Encoding"] = "gzip"
+        self._head(200, asset.kind, headers)
+        return asset.packed if packed else asset.plain
+
+    def _unless_known(self, visit: Visit, kind: str, body: bytes, lasting: str) -> bytes:
+        tag = f'W/"{hashlib.sha256(lasting.encode("utf-8", "replace")).hexdigest()[:24]}"'
+        known = visit.environ.get("HTTP_IF_NONE_MATCH", "")
+        if tag in (each.strip() for each in known.split(",")):
+            self._head(304, kind, {"ETag": tag})
+            return b""
+        return self._send(visit.environ, 200, kind, body, {"ETag": tag})
+
+    def _send(
+        self, environ: Mapping[str, Any], status: int, kind: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        headers = dict(headers or {})
+        if len(body) >= WORTH_PACKING_BYTES:
+            headers["Vary"] = "Accept-Encoding"
+            if "gzip" in environ.get("HTTP_ACCEPT_ENCODING", ""):
+                headers["Content-Encoding"] = "gzip"
+                body = gzip.compress(body, 5, mtime=0)
+        self._head(status, kind, headers)
+        return body
+
+    def _head(self, status: int, kind: str, headers: Mapping[str, str]) -> None:
+        response.status = status
+        for name, value in {**ALWAYS, "Content-Type": kind, **headers}.items():
+            response.set_header(name, value)
+
+
+def _json_address(visit: Visit) -> str:
+    """Where the same data is for programs, below the monitor."""
+    path = "/overview" if visit.path == "/" else visit.path
+    query = visit.environ.get("QUERY_STRING", "")
+    return quote(f"{path}.json") + (f"?{query}" if query else "")

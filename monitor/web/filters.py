@@ -1,0 +1,143 @@
+"""The filter of the jobs page: what stands in its box and its address, as words, as chips, and as a JobFilter.
+
+    webhook task:send_email state:failed error:TimeoutError queue:slow args.to:bob@ since:2h until:2025-11-23T14:00Z
+
+Words without a key are searched as text (quotes keep spaces). `state` and `task` may also stand in the address by
+themselves, as the tabs and links do. What cannot be understood is said in a sentence and filters nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from difflib import get_close_matches
+
+from engine.jobs import STATES
+from monitor.records import JobFilter
+from monitor.web.form import Fields
+
+KEYS = ("task", "state", "error", "queue", "since", "until", "group", "parent")
+LONGEST = 500
+UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LENGTH = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*(s|m|min|h|d|w)")
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One condition as it is shown, and the filter that is left without it."""
+
+    text: str
+    without: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What is asked for. `words` are the conditions of the box, in order, each (key, value); text has the key ""."""
+
+    state: str
+    task: str
+    words: tuple[tuple[str, str], ...]
+    wanted: JobFilter
+    problems: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is asked beyond the state."""
+        return not (self.task or self.words)
+
+    @property
+    def box(self) -> str:
+        return " ".join(_word(key, value) for key, value in self.words)
+
+    def query(self, **other: str) -> dict[str, str]:
+        """The filter as an address carries it; keywords replace parts of it."""
+        return {"state": self.state, "task": self.task, "q": self.box, **other}
+
+    def chips(self) -> list[Chip]:
+        """Every condition but the state, which the tabs show."""
+        found = [Chip(f"task:{self.task}", self.query(task=""))] if self.task else []
+        for n, (key, value) in enumerate(self.words):
+            left = " ".join(_word(*word) for m, word in enumerate(self.words) if m != n)
+            found.append(Chip(_word(key, value), self.query(q=left)))
+        return found
+
+
+def read_filter(fields: Fields, now: float) -> Filter:
+    """The filter of an address or a form."""
+    problems: list[str] = []
+    given: dict[str, str] = {}
+    args: list[tuple[str, str]] = []
+    text: list[str] = []
+    words: list[tuple[str, str]] = []
+    for key, value in _split(fields.get("q")[:LONGEST]):
+        if key == "state":
+            given["state"] = value  # the tabs show it
+            continue
+        words.append((key, value))
+        if key.startswith("args."):
+            args.append((key[5:], value))
+        elif key:
+            given[key] = value
+        else:
+            text.append(value)
+    state = fields.get("state") or given.get("state", "")
+    if state and state not in STATES:
+        near = get_close_matches(state, STATES, n=1)
+        problems.append(
+            f"state: expected {', '.join(STATES)}, found {state[:60]!r}"
+            + (f"; did you mean {near[0]}?" if near else "")
+        )
+        state = ""
+    task = fields.get("task")[:LONGEST]
+    wanted = JobFilter(
+        state=state or None,
+        task=task or given.get("task"),
+        queue=given.get("queue"),
+        error_type=given.get("error"),
+        fingerprint=given.get("group"),
+        text=" ".join(text) or None,
+        parent=given.get("parent"),
+        args=tuple(args),
+        since=_instant("since", given.get("since"), now, problems),
+        until=_instant("until", given.get("until"), now, problems),
+    )
+    return Filter(state, task, tuple(words), wanted, tuple(problems))
+
+
+def _split(box: str) -> list[tuple[str, str]]:
+    try:
+        parts = shlex.split(box)
+    except ValueError:  # a quote that is not closed
+        parts = box.split()
+    found = []
+    for part in parts:
+        key, colon, value = part.partition(":")
+        if colon and value and (key in KEYS or re.fullmatch(r"args\.\w+", key)):
+            found.append((key, value))
+        else:
+            found.append(("", part))
+    return found
+
+
+def _word(key: str, value: str) -> str:
+    said = f"{key}:{value}" if key else value
+    return said if re.fullmatch(r"[^\s'\"\\]+", said) else shlex.quote(said)
+
+
+def _instant(key: str, value: str | None, now: float, problems: list[str]) -> float | None:
+    """2h (before now), or an RFC 3339 instant."""
+    if not value:
+        return None
+    if match := _LENGTH.fullmatch(value):
+        return now - float(match[1]) * UNITS_S[match[2]]
+    try:
+        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    except (ValueError, OverflowError):
+        problems.append(
+            f"{key}: expected a length such as 90s, 15min, 2h or 3d, or a time such as 2030-01-31T14:00Z, "
+            f"found {value[:60]!r}"
+        )
+        return None

@@ -1,0 +1,56 @@
+"""A traceback, read from its text: the error, the frames of one's own code, and how many belong to libraries.
+
+The text is as hostile as any other; what does not look like a traceback is shown as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_FRAME = re.compile(r'^  File "([^\n]*)", line (\d+)(?:, in ([^\n]*))?\n((?:    [^\n]*\n?)*)', re.MULTILINE)
+_CHAINED = re.compile(
+    r"\n(?:The above exception was the direct cause of|During handling of the above exception, another) [^\n]*\n"
+)
+_LIBRARY = re.compile(r"[\\/](?:site-packages|dist-packages)[\\/]|[\\/]lib(?:64)?[\\/]python\d|^<")
+SHOWN_CHARS = 20_000
+SHOWN_FRAMES = 30
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of the stack. `code` is what stands there, if the file was at hand."""
+
+    file: str
+    line: int
+    function: str
+    code: str
+
+    @property
+    def is_own(self) -> bool:
+        return not _LIBRARY.search(self.file)
+
+
+@dataclass(frozen=True)
+class Traceback:
+    """`own` frames in the order of the calls (the last one is nearest to the error); `text` is the whole."""
+
+    own: tuple[Frame, ...]
+    frames: int
+    text: str
+    cut: int  # characters of the text that are not shown
+
+
+def read_traceback(text: str) -> Traceback:
+    """The last exception of a chain; the whole text stays at hand."""
+    last = _CHAINED.split(text)[-1]
+    frames = [
+        Frame(file, int(line[:9]), function or "", code.strip("\n")[4:300].split("\n")[0].strip())
+        for file, line, function, code in _FRAME.findall(last)
+    ]
+    own = tuple(frame for frame in frames if frame.is_own)[-SHOWN_FRAMES:]
+    if len(text) <= SHOWN_CHARS:
+        return Traceback(own, len(frames), text, 0)
+    half = SHOWN_CHARS // 2
+    cut = len(text) - 2 * half
+    return Traceback(own, len(frames), f"{text[:half]}\n… {cut} characters are left out here …\n{text[-half:]}", cut)

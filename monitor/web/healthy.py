@@ -1,0 +1,129 @@
+"""Health in one sentence: what an admin wants to know first, the worst first, and nothing else.
+
+    All well: 4 workers, nothing waiting.
+    2 jobs failed since your last visit; the oldest job waits 6 min: all 4 workers are busy.
+    No consumer is running since 13:40: 12 jobs wait.
+
+What deserves a line but not the headline (a pause, a warning of a storage) stands below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.jobs import Counts, QueueInfo, TaskInfo, WorkerInfo
+from monitor.records import BooksHealth, Count, SeenWorker, Slot
+from monitor.web.figures import count, plural
+from monitor.web.times import span
+
+GOOD, NOTE, BAD = "good", "note", "bad"
+LONG_WAIT_S = 60.0
+MANY_EVENTS = 1000
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A part of the sentence; where it tells a duration, `since` is its beginning and `tail` what follows."""
+
+    text: str
+    since: float | None = None
+    tail: str = ""
+
+
+@dataclass
+class Situation:
+    """What is known. None: it cannot be asked now."""
+
+    now: float
+    counts: Counts | None
+    workers: Sequence[WorkerInfo] = ()
+    tasks: Sequence[TaskInfo] = ()
+    queues: Sequence[QueueInfo] = ()
+    problems: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    books: BooksHealth = field(default_factory=lambda: BooksHealth(True))
+    failed: Count = field(default_factory=lambda: Count(0))
+    since_visit: bool = False  # `failed` counts since the last visit, else in 24 h
+    seen: Sequence[SeenWorker] = ()
+    missed: Sequence[Slot] = ()
+
+    @property
+    def crew(self) -> list[WorkerInfo]:
+        return [each for each in self.workers if each.alive and each.worker_type != "alone"]
+
+    @property
+    def hands(self) -> int:
+        return sum(each.workers for each in self.crew if not each.quiet)
+
+    @property
+    def busy(self) -> int:
+        return sum(len(each.running) for each in self.crew if not each.quiet)
+
+
+@dataclass(frozen=True)
+class Health:
+    """The sentence in clauses, how bad it is, and the lines below it."""
+
+    level: str
+    clauses: tuple[Clause, ...]
+    lines: tuple[str, ...]
+
+    def text(self, now: float) -> str:
+        """The sentence without markup, for JSON."""
+        said = [c.text + (span(now - c.since) if c.since else "") + c.tail for c in self.clauses]
+        return "; ".join(said) + "."
+
+
+def judge(now: Situation) -> Health:
+    """The health of all that is known."""
+    if now.counts is None:
+        return Health(BAD, (Clause("The queue's storage cannot be used"),), (*now.problems, *_lines(now)))
+    bad, notes = _bad(now, now.counts), _notes(now, now.counts)
+    if bad or notes:
+        clauses = (*bad, *notes)
+        first = Clause(clauses[0].text[:1].upper() + clauses[0].text[1:], clauses[0].since, clauses[0].tail)
+        return Health(BAD if bad else NOTE, (first, *clauses[1:]), _lines(now))
+    return Health(GOOD, (Clause(f"All well: {plural(now.hands, 'worker')}, {_waiting(now.counts)}"),), _lines(now))
+
+
+def _waiting(counts: Counts) -> str:
+    free = counts.queued - counts.parked
+    return f"{plural(free, 'job')} waiting" if free > 0 else "nothing waiting"
+
+
+def _bad(now: Situation, counts: Counts) -> list[Clause]:
+    found = []
+    if not now.crew:
+        waiting = f": {plural(counts.queued, 'job')} wait" if counts.queued else ""
+        last = max((each.seen_at for each in now.seen), default=None)
+        found.append(
+            Clause("no consumer is running for ", last, waiting) if last else Clause(f"no consumer is running{waiting}")
+        )
+    elif not now.hands:
+        found.append(Clause(f"all workers are quiet and take no jobs ({plural(counts.queued, 'job')} waiting)"))
+    if now.failed.number:
+        jobs = "job" if now.failed.number == 1 else "jobs"
+        when = "since your last visit" if now.since_visit else "in the last 24 h"
+        found.append(Clause(f"{count(now.failed)} {jobs} failed {when}"))
+    if now.missed:
+        found.append(Clause(f"{plural(len(now.missed), 'scheduled run')} missed"))
+    return found
+
+
+def _notes(now: Situation, counts: Counts) -> list[Clause]:
+    oldest = counts.oldest_queued_at
+    if now.crew and now.hands and oldest is not None and now.now - oldest > LONG_WAIT_S:
+        why = f": all {now.hands} workers are busy" if now.hands > 1 else ": the only worker is busy"
+        return [Clause("the oldest job waits ", oldest, why if now.busy >= now.hands else "")]
+    return []
+
+
+def _lines(now: Situation) -> tuple[str, ...]:
+    lines = [*now.books.problems, *now.books.warnings, *now.warnings]
+    paused = [task.name for task in now.tasks if task.paused] + [f"the queue {q.name}" for q in now.queues if q.paused]
+    if paused:
+        lines.append(f"Paused: {', '.join(paused)}.")
+    if now.counts is not None and now.counts.events > MANY_EVENTS and now.books.ok:
+        lines.append(f"{plural(now.counts.events, 'event')} are not on the books yet: lists lag behind.")
+    return tuple(lines)

@@ -1,0 +1,40 @@
+"""What every page stands on: the verbs, the books, who may enter, and how to write an address."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
+
+from config import Settings
+from engine.control import Control
+from monitor.access import Access
+from monitor.records import Books
+from monitor.web.links import Links
+from monitor.web.trail import Trail
+
+
+@dataclass
+class House:
+    """Made once; shared by all threads. `clock` gives UTC epoch seconds."""
+
+    control: Control
+    access: Access
+    books: Books
+    settings: Settings
+    clock: Callable[[], float] = time.time
+    links: Links = field(init=False)
+    trail: Trail = field(init=False)
+    zone: tzinfo = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.links = Links(self.settings.web.url_prefix)
+        self.trail = Trail(self.access)
+        self.zone = ZoneInfo(self.settings.schedule.timezone)
+
+    def close(self) -> None:
+        """End what this thread holds of books and accounts, after each request."""
+        self.books.close()
+        self.access.close()

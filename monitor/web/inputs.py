@@ -1,0 +1,148 @@
+"""Inputs: arguments as fields of a form, made from a task's signature, or filled with the values of a job.
+
+A parameter with the hint `str` takes its text as it stands; bool is a choice; all others take JSON, and text that is no
+JSON where the hint allows text. An empty field means the default. What was typed is read by typed.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.jobs import Job, TaskInfo
+from monitor.web.calls import holds_redacted
+from monitor.web.text import as_json
+
+EDITABLE_CHARS = 20_000
+TEXT, CHOICE, JSON, FIXED = "text", "choice", "json", "fixed"
+LONG_CHARS = 60
+EXTRA_ARGS, EXTRA_KWARGS = "*", "**"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One field. `name` is that of the form field, `path` how the engine calls the place (`args[0]`, `kwargs.to`)."""
+
+    name: str
+    label: str
+    hint: str
+    kind: str
+    text: str = ""
+    required: bool = False
+    placeholder: str = ""
+    path: str = ""
+    given: bool = False  # it was part of the job's call
+    problem: str = ""
+    help: str = ""
+
+    @property
+    def long(self) -> bool:
+        return self.kind == JSON and (
+            len(self.text) > LONG_CHARS or "\n" in self.text or bool(_COLLECTION.search(self.hint))
+        )
+
+
+_COLLECTION = re.compile(r"\b(dict|list|tuple|set|Any|Mapping|Sequence)\b")
+
+
+def inputs_of(task: TaskInfo) -> list[Input]:
+    """Empty fields for a first run."""
+    found = []
+    for each in task.parameters:
+        if each.kind == "var_positional":
+            found.append(
+                Input("p:" + EXTRA_ARGS, f"*{each.name}", each.type, JSON, placeholder="[]", help="a JSON list")
+            )
+        elif each.kind == "var_keyword":
+            found.append(
+                Input("p:" + EXTRA_KWARGS, f"**{each.name}", each.type, JSON, placeholder="{}", help="a JSON object")
+            )
+        else:
+            default = "" if each.required else as_json(each.default)
+            found.append(
+                Input(
+                    f"p:{each.name}",
+                    each.name,
+                    each.type,
+                    _kind(each.type),
+                    "",
+                    each.required,
+                    default,
+                    f"kwargs.{each.name}",
+                    help=_help(task.doc, each.name),
+                )
+            )
+    return found
+
+
+def inputs_of_job(job: Job, task: TaskInfo | None) -> list[Input]:
+    """Fields with a job's values: by place, then by name."""
+    parameters = {each.name: each for each in task.parameters} if task else {}
+    by_place = [each for each in task.parameters if each.kind == "positional"] if task else []
+    found = []
+    for n, value in enumerate(job.args):
+        label = by_place[n].name if n < len(by_place) else f"argument {n + 1}"
+        hint = by_place[n].type if n < len(by_place) else ""
+        found.append(_filled(Input(f"a:{n}", label, hint, "", path=f"args[{n}]", given=True), value))
+    for name, value in job.kwargs.items():
+        hint = parameters[name].type if name in parameters else ""
+        found.append(_filled(Input(f"k:{name}", name, hint, "", path=f"kwargs.{name}", given=True), value))
+    taken = {each.label for each in found}
+    for name, each in parameters.items():
+        if name not in taken and each.kind in ("positional", "keyword"):
+            found.append(
+                Input(
+                    f"k:{name}",
+                    name,
+                    each.type,
+                    _kind(each.type),
+                    "",
+                    False,
+                    as_json(each.default),
+                    f"kwargs.{name}",
+                )
+            )
+    return found
+
+
+def _filled(field: Input, value: Any) -> Input:
+    if isinstance(value, str) and _kind(field.hint) == TEXT and "\n" not in value:
+        kind, text = TEXT, value
+    else:
+        kind, text = JSON, as_json(value, 2 if isinstance(value, (dict, list)) and value else None)
+    if len(text) > EDITABLE_CHARS:
+        return replace(field, kind=FIXED, text=f"{len(text)} characters: too large to edit here; it is kept as it is")
+    return replace(
+        field, kind=kind, text=text, help="hidden: left as it stands it is kept" if holds_redacted(value) else ""
+    )
+
+
+def _kind(hint: str) -> str:
+    bare = hint.replace(" ", "").replace("|None", "")
+    return TEXT if bare == "str" else CHOICE if bare == "bool" else JSON
+
+
+def _help(doc: str, name: str) -> str:
+    """What the docstring says of a parameter, in lines such as `url: http or https`."""
+    match = re.search(rf"^\s*(?:\w+, )*{re.escape(name)}(?:, \w+)*: (.+)$", doc, re.MULTILINE)
+    return match[1][:200] if match else ""
+
+
+def options_of(task: TaskInfo) -> Mapping[str, Any]:
+    """The task's options in the order in which people ask for them."""
+    first = (
+        "queue",
+        "retries",
+        "retry_delay",
+        "retry_backoff",
+        "backoff",
+        "priority",
+        "timeout",
+        "expires",
+        "limit",
+        "rate",
+        "unique",
+    )
+    return {**{name: task.options[name] for name in first if name in task.options}, **task.options}

@@ -1,0 +1,54 @@
+"""Links: every address of the monitor is made here, so that it works under any `url_prefix`.
+
+Names and ids come from outside and are quoted whole. An id that ends like a format of ours (`.json`) gets `.html`
+behind it, which the routes take off again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+FORMATS = (".json", ".html")
+
+
+class Links:
+    """Knows where the monitor lives: `root` is `/prefix/monitor`."""
+
+    def __init__(self, url_prefix: str = "") -> None:
+        self.prefix = url_prefix.rstrip("/")
+        self.root = f"{self.prefix}/monitor"
+
+    def to(self, path: str = "/", **query: Any) -> str:
+        """An address below the monitor; what is None or empty is left out of the query."""
+        asked = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "", False)}
+        return f"{self.root}{path}" + (f"?{urlencode(asked, doseq=True)}" if asked else "")
+
+    def job(self, job_id: str, verb: str = "") -> str:
+        return self._named("jobs", job_id, verb)
+
+    def task(self, name: str, verb: str = "") -> str:
+        return self._named("tasks", name, verb)
+
+    def error(self, fingerprint: str, verb: str = "") -> str:
+        return self._named("errors", fingerprint, verb)
+
+    def schedule(self, name: str, verb: str = "") -> str:
+        return self._named("schedules", name, verb)
+
+    def worker(self, worker_id: str, verb: str = "") -> str:
+        return self._named("workers", worker_id, verb)
+
+    def jobs(self, **query: Any) -> str:
+        """The list of jobs, filtered."""
+        return self.to("/jobs", **query)
+
+    def own(self, target: str) -> bool:
+        """Whether an address that came from outside lies within the monitor, and nowhere else."""
+        plain = target.isascii() and target.isprintable() and "\\" not in target and "//" not in target
+        inside = target == self.root or target.startswith((f"{self.root}/", f"{self.root}?"))
+        return plain and inside and "/../" not in f"{target.partition('?')[0]}/"
+
+    def _named(self, kind: str, name: str, verb: str) -> str:
+        tail = f"/{verb}" if verb else ".html" if name.endswith(FORMATS) else ""
+        return f"{self.root}/{kind}/{quote(name, safe='')}{tail}"

@@ -1,0 +1,121 @@
+"""Lists of jobs out of two sources: what is live stands with the engine, what has ended in the books.
+
+The books hold every job, but what runs stands there as queued, and a second may pass until they know of a change. So
+the live states are asked of the engine, where it can answer the filter, and running jobs are laid over the rest.
+A cursor carries the letter of its source.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.control import Control
+from engine.errors import BadRequest, UnknownTask
+from engine.jobs import QUEUED, RETRYING, RUNNING, SCHEDULED, Job
+from monitor.records import Books, Count, JobFilter, JobRow, JobRows
+
+LIVE = (SCHEDULED, QUEUED, RETRYING)
+MOST_RUNNING = 500
+
+
+class Listing:
+    """Pages, counts and ids of jobs."""
+
+    def __init__(self, control: Control, books: Books) -> None:
+        self._control, self._books = control, books
+
+    def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> JobRows:
+        """Newest first. A cursor that is not of this list is a BadRequest."""
+        source, place = (cursor[0], cursor[1:]) if cursor else ("", None)
+        if source not in ("", "e", "b"):
+            raise BadRequest("the cursor is not one that this list gave: begin without it")
+        if wanted.state == RUNNING:
+            return JobRows(tuple(self._running(wanted)[:limit]), None)
+        if self._engine_can(wanted) and source != "b":
+            try:
+                live = self._control.jobs(wanted.state, wanted.task, None, limit, place)
+                return JobRows(tuple(map(_row, live.jobs)), live.next and f"e{live.next}")
+            except UnknownTask:
+                return JobRows((), None)
+        rows = self._books.job_rows(wanted, limit, place)
+        return replace(self._with_live(rows, wanted), next=rows.next and f"b{rows.next}")
+
+    def counts(self, wanted: JobFilter) -> dict[str, Count]:
+        """How many there are in each state."""
+        counts = dict(self._books.state_counts(replace(wanted, state=None)))
+        if replace(wanted, state=None) == JobFilter():
+            live = self._control.counts()
+            counts.update(
+                {
+                    SCHEDULED: Count(live.scheduled),
+                    QUEUED: Count(live.queued),
+                    RETRYING: Count(live.retrying),
+                    RUNNING: Count(live.running),
+                }
+            )
+            return counts
+        running = len(self._running(wanted))
+        counts[RUNNING] = Count(running)
+        queued = counts.get(QUEUED, Count(0))
+        counts[QUEUED] = queued if queued.capped else Count(max(0, queued.number - running))
+        return counts
+
+    def ids(self, wanted: JobFilter, limit: int, cursor: str | None = None) -> tuple[list[str], str | None]:
+        """Ids alone, for verbs on all that match."""
+        if wanted.state == RUNNING or self._engine_can(wanted):
+            page = self.page(wanted, min(limit, MOST_RUNNING), cursor)
+            return [row.job.id for row in page.rows], page.next
+        ids, after = self._books.job_ids(wanted, limit, cursor[1:] if cursor else None)
+        return ids, after and f"b{after}"
+
+    def count(self, wanted: JobFilter) -> Count:
+        """How many match."""
+        if wanted.state == RUNNING:
+            return Count(len(self._running(wanted)))
+        if replace(wanted, state=None, until=None) == JobFilter() and wanted.state in LIVE:
+            return self.counts(JobFilter())[wanted.state]
+        return self._books.count(wanted)
+
+    def _engine_can(self, wanted: JobFilter) -> bool:
+        # Text the engine would not search in arguments; until is set for a list that is acted on, and bounds
+        # what the books know.
+        return wanted.state in LIVE and replace(wanted, state=None, task=None, until=None) == JobFilter()
+
+    def _running(self, wanted: JobFilter) -> list[JobRow]:
+        jobs = self._control.jobs(RUNNING, None, None, MOST_RUNNING, None).jobs
+        return [_row(job) for job in jobs if _matches(job, wanted)]
+
+    def _with_live(self, rows: JobRows, wanted: JobFilter) -> JobRows:
+        """What the books call queued may run by now, and is shown as it is."""
+        if not any(row.job.state == QUEUED for row in rows.rows):
+            return rows
+        running = {job.id: job for job in self._control.jobs(RUNNING, None, None, MOST_RUNNING, None).jobs}
+        shown = []
+        for row in rows.rows:
+            job = running.get(row.job.id)
+            if job is None:
+                shown.append(row)
+            elif wanted.state is None:
+                shown.append(replace(row, job=job))
+        return replace(rows, rows=tuple(shown))
+
+
+def _row(job: Job) -> JobRow:
+    changed = max(filter(None, (job.enqueued_at, job.started_at, job.finished_at)))
+    return JobRow(0, job, changed)
+
+
+def _matches(job: Job, wanted: JobFilter) -> bool:
+    """Whether a running job is asked for, by the rules of the books."""
+    text = (wanted.text or "").lower()
+    values = {**{str(n): value for n, value in enumerate(job.args)}, **job.kwargs}
+    return (
+        wanted.task in (None, job.task, job.qualname)
+        and wanted.queue in (None, job.queue)
+        and wanted.parent in (None, job.parent)
+        and wanted.error_type is None
+        and wanted.fingerprint is None
+        and (not text or text in f"{job.id} {job.qualname} {job.args} {job.kwargs}".lower())
+        and (wanted.since is None or (job.started_at or job.enqueued_at) >= wanted.since)
+        and all(str(values.get(key, "")).startswith(prefix) for key, prefix in wanted.args)
+    )

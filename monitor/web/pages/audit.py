@@ -1,0 +1,36 @@
+"""The audit: who did what, when, from where, to how many. Read only; the database refuses to change a line."""
+
+from __future__ import annotations
+
+from engine.errors import BadRequest
+from monitor.web.house import House
+from monitor.web.route import Route, look
+from monitor.web.view import View
+from monitor.web.visit import Visit
+
+PAGE = 50
+
+
+class AuditPage:
+    """GET /audit."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def routes(self) -> list[Route]:
+        return [look("/audit", self.show)]
+
+    def show(self, visit: Visit) -> View:
+        query = visit.query
+        who, action, cursor = query.get("who")[:100], query.get("action")[:64], query.get("cursor")
+        if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+            raise BadRequest("the cursor is not one that this list gave: begin without it")
+        lines = self._house.access.audit.page(int(cursor) if cursor else None, PAGE + 1, who or None, action or None)
+        after = lines[PAGE - 1].id if len(lines) > PAGE else None
+        asked = {"who": who, "action": action}
+        data = {"filter": asked, "lines": lines[:PAGE], "next": str(after) if after is not None else None}
+        more = {
+            "older": {**asked, "cursor": str(after)} if after is not None else None,
+            "newest": asked if cursor else None,
+        }
+        return View("audit", "Audit", data, more, "audit", ("list",))

@@ -1,0 +1,111 @@
+"""The errors: failed attempts by cause, the one that was seen last first, with marks of people on each.
+
+A group is new when it was first seen after the last visit or after the oldest running consumer started; regressed when
+it came back after somebody had marked it as fixed. Muted ones stay muted; fixed ones open again by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.errors import StorageUnavailable
+from monitor.records import ErrorGroup
+from monitor.web import charts
+from monitor.web.figures import number
+from monitor.web.house import House
+from monitor.web.refusal import Refusal
+from monitor.web.route import Route, act, look
+from monitor.web.view import Done, View
+from monitor.web.visit import Visit
+
+TABS = (("open", "Open"), ("muted", "Muted"), ("fixed", "Fixed"), ("all", "All"))
+PAGE = 25
+MARKS = {
+    "mute": ("muted", "Muted: it is counted, but does not come back to this list."),
+    "fix": ("fixed", "Marked as fixed: it comes back as regressed if it fails again."),
+    "reopen": ("open", "Open again."),
+}
+EMPTY = {
+    "open": "Failed attempts, one line per cause. No cause is open: nothing has failed, or all are muted or fixed.",
+    "muted": "Causes that somebody muted, because they are known and harmless.",
+    "fixed": "Causes that somebody marked as fixed. One that fails again returns to the open ones, as regressed.",
+    "all": "Failed attempts, one line per cause. Nothing has failed yet.",
+}
+
+
+class ErrorsPage:
+    """GET /errors, POST /errors/FINGERPRINT/mute, /fix, /reopen."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def routes(self) -> list[Route]:
+        return [look("/errors", self.show), act("/errors/<fingerprint>/<mark>", self.mark)]
+
+    def show(self, visit: Visit) -> View:
+        query, books = visit.query, self._house.books
+        state = query.get("state") if query.get("state") in dict(TABS) else "open"
+        task, text = query.get("task")[:200], query.get("q")[:200]
+        page = books.error_groups(
+            None if state == "all" else state, task or None, text or None, PAGE, query.get("cursor") or None
+        )
+        seen, deployed = books.visit(visit.who), self._deployed()
+        asked = {"state": state, "task": task, "q": text}
+        data = {
+            "filter": asked,
+            "groups": page.groups,
+            "next": page.next,
+            "last_visit_at": seen,
+            "last_start_at": deployed,
+        }
+        more = {
+            "tabs": [
+                (label, self._house.links.to("/errors", **{**asked, "state": name}), name == state)
+                for name, label in TABS
+            ],
+            "rows": [self._row(visit, each, seen, deployed) for each in page.groups],
+            "hint": EMPTY[state],
+            "older": {**asked, "cursor": page.next} if page.next else None,
+            "newest": asked if query.get("cursor") else None,
+            "here": visit.path,
+        }
+        return View("errors", "Errors", data, more, "errors", ("list",))
+
+    def _deployed(self) -> float | None:
+        try:
+            return min((each.started_at for each in self._house.control.workers() if each.alive), default=None)
+        except StorageUnavailable:
+            return None
+
+    def _row(self, visit: Visit, group: ErrorGroup, seen: float | None, deployed: float | None) -> dict[str, Any]:
+        links, q = self._house.links, f"group:{group.fingerprint}"
+        spans = [
+            (span, figure, links.jobs(q=f"{q} since:{span}"))
+            for span, figure in (("1h", group.last_hour), ("24h", group.last_day), ("7d", group.last_week))
+        ]
+        tags = []
+        if group.regressed_at is not None:
+            tags.append("regressed")
+        elif seen is not None and group.first_seen > seen:
+            tags.append("new since your last visit")
+        elif deployed is not None and group.first_seen > deployed:
+            tags.append("new since the last start")
+        label = f"{number(group.last_week)} in 7 days"
+        return {
+            "group": group,
+            "spans": spans,
+            "tags": tags,
+            "spark": charts.spark(group.sparkline, label=label, width=84),
+            "all": links.jobs(q=q),
+        }
+
+    def mark(self, visit: Visit, fingerprint: str, mark: str) -> Done:
+        if mark not in MARKS:
+            raise Refusal(404, f"expected mute, fix or reopen, found {mark[:50]!r}")
+        state, said = MARKS[mark]
+        group = self._house.books.mark_group(fingerprint, state)
+        if group is None:
+            raise Refusal(404, "no error group has this fingerprint (any more)")
+        self._house.trail.record(visit, f"{mark} error", f"{group.type} in {group.task}", group.count)
+        back = visit.form.get("back")
+        return Done(back if self._house.links.own(back) else self._house.links.to("/errors"), said)

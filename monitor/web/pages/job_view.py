@@ -1,0 +1,182 @@
+"""How one job is shown: what is live from the engine, the history from the books.
+
+Either may have let go of the job while the other still has it. Where both have it, the engine's word on its state
+counts, for the books follow a moment later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from engine import errors
+from engine.jobs import DONE, ENDED, QUEUED, RETRYING, SCHEDULED, Job, TaskInfo
+from monitor.records import BooksUnavailable, JobHistory
+from monitor.web import calls, inputs
+from monitor.web.frames import read_traceback
+from monitor.web.house import House
+from monitor.web.pages.jobs import row_of
+from monitor.web.text import Html, as_json, clip
+from monitor.web.times import ago, span
+from monitor.web.view import View
+from monitor.web.visit import Visit
+from monitor.web.why import Because, why_not_running
+
+RESULT_CHARS = 8_000
+LOG_LINES, LOG_CHARS = 200, 500
+KINDS = {
+    "enqueued": "accepted",
+    "started": "started",
+    "retrying": "failed, to be tried again",
+    "released": "given back at a shutdown",
+    "rescued": "its worker died, queued again",
+    "parked": "held",
+    "unparked": "no longer held",
+    "retried": "queued again by hand",
+}
+
+
+class JobView:
+    """Makes the page of a job."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def view(
+        self, visit: Visit, job_id: str, edited: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
+    ) -> View:
+        """The page; with `edited` fields it is shown again because they were refused."""
+        live, history = self._look_up(job_id)
+        job = live or (history.row.job if history else None)
+        if job is None:
+            raise errors.UnknownJob(job_id)
+        task = self.task(job)
+        attempts = [self._attempt(each) for each in history.attempts] if history else []
+        if not attempts and job.error:
+            attempts = [{"attempt": None, "trace": read_traceback(job.error.traceback), "error": job.error, "logs": ()}]
+        because = self._because(visit, job)
+        data = {
+            "job": job,
+            "why_not_running": _sentence(visit, because),
+            "kept_by_engine": live is not None,
+            "attempts": history.attempts if history else [],
+            "timeline": history.timeline if history else [],
+            "children": [row.job.id for row in history.children] if history else [],
+        }
+        host = visit.environ.get("HTTP_HOST", "")
+        base = self._house.settings.web.public_url or f"{visit.environ['wsgi.url_scheme']}://{host}"
+        fields = list(edited) if edited is not None else inputs.inputs_of_job(job, task)
+        more = {
+            "because": self._said(visit, because),
+            "shown_attempts": attempts,
+            "kinds": KINDS,
+            "task": task,
+            "python": calls.as_python(job),
+            "command": calls.as_command(job),
+            "curl": calls.as_curl(job, base + self._house.links.prefix),
+            "call": calls.preview(job.args, job.kwargs, 120),
+            "result": _shown(job.result) if job.state == DONE else None,
+            "fields": fields,
+            "refused": refused,
+            "can": _can(job, live is not None),
+            "ended": job.state in ENDED,
+            "gone": live is None,
+            "rows": [row_of(row) for row in history.children] if history else [],
+            "editing": edited is not None,
+            "fingerprint": history.row.fingerprint if history else None,
+        }
+        title = f"{clip(job.task, 60)} {job.state}"
+        return View(
+            "job", title, data, more, "jobs", ("state", "record", "timeline"), 422 if edited is not None else 200
+        )
+
+    def _look_up(self, job_id: str) -> tuple[Job | None, JobHistory | None]:
+        live: Job | None = None
+        history: JobHistory | None = None
+        with contextlib.suppress(errors.UnknownJob):
+            live = self._house.control.job(job_id)
+        try:
+            history = self._house.books.history(job_id)
+        except errors.UnknownJob:
+            pass
+        except BooksUnavailable:
+            if live is None:
+                raise
+        return live, history
+
+    def task(self, job: Job) -> TaskInfo | None:
+        try:
+            return self._house.control.task(job.qualname)
+        except errors.BadRequest:
+            return None
+
+    def _attempt(self, attempt: Any) -> dict[str, Any]:
+        error = attempt.error
+        logs = [replace(line, text=clip(line.text, LOG_CHARS)) for line in attempt.logs[-LOG_LINES:]]
+        return {
+            "attempt": attempt,
+            "error": error,
+            "trace": read_traceback(error.traceback) if error and error.traceback else None,
+            "logs": logs,
+            "more_logs": max(0, len(attempt.logs) - LOG_LINES),
+        }
+
+    def _because(self, visit: Visit, job: Job) -> Because | None:
+        if job.state not in (QUEUED, SCHEDULED, RETRYING):
+            return None
+        control, books = self._house.control, self._house.books
+        workers = control.workers()
+        none_since = None
+        if not any(each.alive for each in workers):
+            try:
+                none_since = max((each.seen_at for each in books.seen_workers()), default=None)
+            except BooksUnavailable:
+                none_since = None
+        return why_not_running(job, workers, self._paused_by(job), none_since)
+
+    def _paused_by(self, job: Job) -> tuple[str, float] | None:
+        kind, _, name = (job.reason or "").partition(" ")
+        if kind not in ("task", "queue"):
+            return None
+        names = {name, name.rpartition(".")[2]}
+        for action in (f"pause {kind}", "pause"):
+            for entry in self._house.access.audit.page(limit=100, action=action):
+                if entry.target in names:
+                    return entry.who, entry.at
+        return None
+
+    def _said(self, visit: Visit, because: Because | None) -> tuple[str, Html, str] | None:
+        if because is None:
+            return None
+        if because.since is not None:
+            return because.text, visit.times.running(because.since), because.tail
+        return because.text, visit.times.when(because.due) if because.due is not None else Html(""), because.tail
+
+
+def _can(job: Job, kept: bool) -> set[str]:
+    """The actions that the present state allows."""
+    if job.state in ENDED:
+        return {"retry", "again", "delete"} if kept else {"delete"}
+    return {"cancel", "retry"} if job.state == RETRYING else {"cancel"}
+
+
+def _sentence(visit: Visit, because: Because | None) -> str | None:
+    if because is None:
+        return None
+    middle = ""
+    if because.since is not None:
+        middle = span(visit.now - because.since)
+    elif because.due is not None:
+        middle = ago(visit.now - because.due)
+    return f"{because.text}{middle}{because.tail}."
+
+
+def _shown(value: Any) -> str:
+    text = as_json(value, 2)
+    return (
+        text
+        if len(text) <= RESULT_CHARS
+        else f"{text[:RESULT_CHARS]}\n… {len(text) - RESULT_CHARS} more characters: see JSON"
+    )

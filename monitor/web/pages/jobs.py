@@ -1,0 +1,195 @@
+"""The jobs: tabs by state, a filter, a page of rows, and verbs on what is ticked or on all that match.
+
+A verb on many goes in two steps. The first POST carries the ticked ids, or the filter; the answer is a page that tells
+the number and asks. The second carries the same, and the instant of the first: what changed since is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from engine.jobs import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
+from monitor.records import Count, JobFilter, JobRow
+from monitor.web import calls
+from monitor.web.figures import count
+from monitor.web.filters import Filter, read_filter
+from monitor.web.form import Fields
+from monitor.web.house import House
+from monitor.web.listing import Listing
+from monitor.web.refusal import Refusal
+from monitor.web.route import Route, act, look
+from monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Tally, Verbs
+from monitor.web.view import NOTE, Done, View
+from monitor.web.visit import Visit
+
+# (state, label), in the order in which an admin cares.
+TABS = (
+    ("", "All"),
+    (FAILED, "Failed"),
+    (RUNNING, "Running"),
+    (QUEUED, "Queued"),
+    (RETRYING, "Retrying"),
+    (SCHEDULED, "Scheduled"),
+    (DONE, "Done"),
+    (CANCELED, "Canceled"),
+    (EXPIRED, "Expired"),
+)
+PAGE, LONGEST_PAGE = 25, 200
+IDS_AT_ONCE = 500
+EMPTY = {
+    "": "Every job that was deferred and is still on the books. Run a task from its page under Tasks, or by the API.",
+    FAILED: "Jobs that used up their retries, kept with arguments and traceback until they are retried or deleted.",
+    RUNNING: "Jobs whose body runs now, with their progress. A consumer takes them from the queue.",
+    QUEUED: "Jobs that wait for a worker, or are held by a pause or a limit.",
+    RETRYING: "Jobs whose last attempt failed and that will run again by themselves.",
+    SCHEDULED: "Jobs that were deferred for later (delay or eta).",
+    DONE: "Jobs that ended well.",
+    CANCELED: "Jobs that were canceled before or while they ran.",
+    EXPIRED: "Jobs that were not started in time (expires).",
+}
+# Which verbs make sense on a tab; a job whose state does not allow one is left alone anyway.
+OFFERED = {
+    "": VERBS,
+    FAILED: (RETRY, DELETE),
+    RUNNING: (CANCEL,),
+    QUEUED: (CANCEL,),
+    RETRYING: (RETRY, CANCEL),
+    SCHEDULED: (CANCEL,),
+    DONE: (RETRY, DELETE),
+    CANCELED: (RETRY, DELETE),
+    EXPIRED: (RETRY, DELETE),
+}
+
+
+class JobsPage:
+    """GET /jobs, POST /jobs."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._listing, self._verbs = Listing(house.control, house.books), Verbs(house.control, house.books)
+
+    def routes(self) -> list[Route]:
+        return [look("/jobs", self.show), act("/jobs", self.act)]
+
+    def show(self, visit: Visit) -> View:
+        asked = read_filter(visit.query, visit.now)
+        cursor = visit.query.get("cursor") or None
+        page = self._listing.page(asked.wanted, _limit(visit.query), cursor)
+        counts = self._listing.counts(asked.wanted)
+        data = {
+            "filter": asked.wanted,
+            "problems": asked.problems,
+            "counts": counts,
+            "jobs": page.rows,
+            "next": page.next,
+            "searched_back_to": page.searched_back_to,
+        }
+        more = {
+            "asked": asked,
+            "tabs": self._tabs(asked, counts),
+            "rows": [row_of(each) for each in page.rows],
+            "older": asked.query(cursor=page.next, limit=visit.query.get("limit")) if page.next else None,
+            "newest": asked.query() if cursor else None,
+            "hint": EMPTY[asked.state],
+            "offered": OFFERED[asked.state],
+            "matching": counts.get(asked.state) if asked.state else _sum(counts),
+        }
+        return View("jobs", _title(asked), data, more, "jobs", ("list",))
+
+    def _tabs(self, asked: Filter, counts: dict[str, Count]) -> list[tuple[str, str, str, bool]]:
+        return [
+            (
+                label,
+                self._house.links.jobs(**asked.query(state=state)),
+                count(counts[state]) if state else "",
+                asked.state == state,
+            )
+            for state, label in TABS
+        ]
+
+    # verbs on many
+
+    def act(self, visit: Visit) -> View | Done:
+        form, verb = visit.form, visit.form.get("verb")
+        if verb not in VERBS:
+            raise Refusal(400, f"expected retry, cancel or delete, found {verb[:50]!r}")
+        asked = read_filter(form, visit.now)
+        if asked.problems:
+            raise Refusal(422, asked.problems[0])
+        back = self._house.links.jobs(**asked.query())
+        ids = [] if "every" in form else list(dict.fromkeys(form.all("id")))
+        if not ids and "every" not in form:
+            return Done(back, "No job was ticked: nothing was changed.", NOTE)
+        if "sure" not in form:
+            return self._ask(visit, verb, asked, ids, back)
+        tally = self._verbs.many(verb, ids, Tally()) if ids else self._all(verb, self._bounded(asked, form))
+        target = (
+            f"{asked.state or 'all'} {asked.task} {asked.box}".strip()
+            if not ids
+            else ids[0]
+            if len(ids) == 1
+            else "ticked"
+        )
+        self._house.trail.record(visit, f"{verb} jobs", target, tally.done, f"left alone: {tally.refused}")
+        return Done(back, tally.sentence(verb), "good" if tally.done else NOTE)
+
+    def _ask(self, visit: Visit, verb: str, asked: Filter, ids: list[str], back: str) -> View:
+        number = Count(len(ids)) if ids else self._listing.count(asked.wanted)
+        page = self._listing.page(asked.wanted, 5, None) if not ids else None
+        said = f"{count(number)} {'job' if number.number == 1 else 'jobs'}"
+        data = {"verb": verb, "number": number, "ids": ids}
+        more = {
+            "these": said,
+            "asked": asked,
+            "back": back,
+            "examples": [row_of(each) for each in page.rows] if page else [],
+            "until": f"{visit.now:.3f}",
+        }
+        return View("jobs_sure", f"{verb.capitalize()} {said}?", data, more, "jobs")
+
+    def _bounded(self, asked: Filter, form: Fields) -> JobFilter:
+        try:
+            until = float(form.get("until"))
+        except ValueError:
+            raise Refusal(400, "the form lacks the instant of its question: ask again") from None
+        return replace(asked.wanted, until=min(until, asked.wanted.until or until))
+
+    def _all(self, verb: str, wanted: JobFilter) -> Tally:
+        tally, cursor = Tally(), None
+        seen: set[str] = set()
+        while not tally.left:
+            ids, cursor = self._listing.ids(wanted, IDS_AT_ONCE, cursor)
+            fresh = [each for each in ids if each not in seen]
+            seen.update(fresh)
+            self._verbs.many(verb, fresh, tally)
+            if cursor is None:
+                break
+        return tally
+
+
+def row_of(row: JobRow) -> dict[str, Any]:
+    """What a list shows of a job."""
+    job = row.job
+    return {
+        "job": job,
+        "call": calls.preview(job.args, job.kwargs),
+        "changed_at": row.changed_at,
+        "error": job.error if job.state in (FAILED, RETRYING) else None,
+        "attempt": job.attempt + 1 if job.state == RUNNING else job.attempt,
+        "waits_since": max(job.enqueued_at, job.eta or 0) if job.state == QUEUED else None,
+    }
+
+
+def _limit(query: Fields) -> int:
+    text = query.get("limit")
+    return max(1, min(LONGEST_PAGE, int(text))) if text.isascii() and text.isdigit() and len(text) < 5 else PAGE
+
+
+def _sum(counts: dict[str, Count]) -> Count:
+    return Count(sum(each.number for each in counts.values()), any(each.capped for each in counts.values()))
+
+
+def _title(asked: Filter) -> str:
+    label = dict(TABS)[asked.state]
+    return "Jobs" if not asked.state else f"{label} jobs"

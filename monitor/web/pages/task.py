@@ -1,0 +1,230 @@
+"""One task: what it is, how it fares, a form that runs it, and its pause.
+
+The form is made from the signature. It runs the task now, after a while, or at a time in the zone of the deployment;
+what the task's own signature and hints refuse is told at the field that it is about, and nothing is queued.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from engine import errors
+from engine.errors import FieldError
+from engine.jobs import JobRequest, TaskInfo
+from monitor.records import BooksUnavailable, JobFilter, TaskHistory
+from monitor.records.buckets import BOUNDS_MS
+from monitor.web import charts, inputs
+from monitor.web import typed as typed_in
+from monitor.web.figures import number, plural
+from monitor.web.filters import UNITS_S
+from monitor.web.house import House
+from monitor.web.listing import Listing
+from monitor.web.pages.jobs import row_of
+from monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
+from monitor.web.route import Route, act, look
+from monitor.web.text import clip
+from monitor.web.times import duration
+from monitor.web.view import NOTE, Done, View
+from monitor.web.visit import Visit
+
+STEPS, LISTED = 48, 8
+_LENGTH = re.compile(r"\s*(\d{1,9}(?:\.\d+)?)\s*(s|m|min|h|d|w)?\s*")
+
+
+class TaskPage:
+    """GET /tasks/NAME, POST /tasks/NAME/run, /pause, /resume."""
+
+    def __init__(self, house: House) -> None:
+        self._house, self._listing = house, Listing(house.control, house.books)
+
+    def routes(self) -> list[Route]:
+        return [
+            act("/tasks/<name:path>/run", self.run),
+            act("/tasks/<name:path>/pause", self.pause),
+            act("/tasks/<name:path>/resume", self.resume),
+            look("/tasks/<name:path>", self.show),
+        ]
+
+    def show(self, visit: Visit, name: str) -> View:
+        return self._view(visit, name)
+
+    def _view(
+        self, visit: Visit, name: str, typed: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
+    ) -> View:
+        task, history = self._look_up(visit, name)
+        figures = history.figures if history else None
+        if task is None and figures is None:
+            self._house.control.task(name)  # raises UnknownTask with the nearest names
+        known_as = task.qualname if task else figures.qualname if figures else name
+        window = visit.query.get("window") if visit.query.get("window") in WINDOWS else DEFAULT_WINDOW
+        try:
+            last = self._listing.page(JobFilter(task=known_as), LISTED, None).rows
+        except BooksUnavailable:
+            last = ()
+        data = {
+            "window": window,
+            "task": task,
+            "figures": figures,
+            "steps": history.steps if history else [],
+            "jobs": last,
+        }
+        short = task.name if task else figures.task if figures else name
+        fields = list(typed) if typed is not None else inputs.inputs_of(task) if task else []
+        more = {
+            "short": short,
+            "known_as": known_as,
+            "rows": [row_of(row) for row in last],
+            "fields": fields,
+            "refused": refused,
+            "running_form": typed is not None,
+            "options": inputs.options_of(task) if task else {},
+            "rate": rate(figures.rate_per_s) if figures else "–",
+            "zone": str(self._house.settings.schedule.timezone),
+            "after": visit.form.get("after"),
+            "at_time": visit.form.get("at"),
+            "chart": _histogram(history),
+            "heat_chart": _heat(history),
+            "axis_ms": _shown_buckets(history),
+            "windows": [
+                (each, f"{self._house.links.task(known_as)}?window={each}", each == window) for each in WINDOWS
+            ],
+        }
+        return View(
+            "task", clip(short, 60), data, more, "tasks", ("figures", "last"), 422 if typed is not None else 200
+        )
+
+    def _look_up(self, visit: Visit, name: str) -> tuple[TaskInfo | None, TaskHistory | None]:
+        task: TaskInfo | None = None
+        with contextlib.suppress(errors.UnknownTask):
+            task = self._house.control.task(name)
+        window = WINDOWS.get(visit.query.get("window"), WINDOWS[DEFAULT_WINDOW])
+        try:
+            return task, self._house.books.task(task.qualname if task else name, window, STEPS)
+        except BooksUnavailable:
+            if task is None:
+                raise
+            return task, None
+
+    # acting
+
+    def run(self, visit: Visit, name: str) -> View | Done:
+        task = self._house.control.task(name)
+        fields = inputs.inputs_of(task)
+        args, kwargs, problems = typed_in.read_call(fields, visit.form)
+        delay_s, eta, other = self._moment(visit)
+        try:
+            if problems or other:
+                raise errors.InvalidArguments(task.name, [*problems, *other])
+            request = JobRequest(task.qualname, args, kwargs, delay_s=delay_s, eta=eta)
+            deferral = self._house.control.defer((request,))
+        except errors.InvalidArguments as error:
+            shown, sentences = typed_in.with_problems(
+                typed_in.as_typed(fields, visit.form), _by_name(error.errors, task)
+            )
+            return self._view(visit, name, shown, sentences)
+        job = deferral.jobs[0]
+        if deferral.replayed:
+            return Done(
+                self._house.links.job(job.id),
+                "A job with the same unique key is there already: nothing was added.",
+                NOTE,
+            )
+        self._house.trail.record(visit, "run task", task.qualname, detail=f"as {job.id}")
+        return Done(self._house.links.job(job.id), "Accepted.")
+
+    def _moment(self, visit: Visit) -> tuple[float | None, float | None, list[FieldError]]:
+        after, at = visit.form.get("after").strip(), visit.form.get("at").strip()
+        if after and at:
+            return None, None, [FieldError("When", "expected a delay or a time, found both")]
+        if after:
+            match = _LENGTH.fullmatch(after)
+            if not match:
+                return (
+                    None,
+                    None,
+                    [FieldError("Run after", f"expected a length such as 90s, 15min or 2h, found {after[:60]!r}")],
+                )
+            return float(match[1]) * UNITS_S[match[2] or "s"], None, []
+        if at:
+            try:
+                local = datetime.fromisoformat(at)
+                return None, (local if local.tzinfo else local.replace(tzinfo=self._house.zone)).timestamp(), []
+            except (ValueError, OverflowError):
+                return (
+                    None,
+                    None,
+                    [FieldError("Run at", f"expected a time such as 2030-01-31T14:00, found {at[:60]!r}")],
+                )
+        return None, None, []
+
+    def pause(self, visit: Visit, name: str) -> Done:
+        task = self._house.control.task(name)
+        if task.paused:
+            return self._back(visit, name, f"{task.name} is paused already: nothing was changed.", NOTE)
+        self._house.control.pause_task(task.qualname)
+        self._house.trail.record(visit, "pause task", task.qualname)
+        return self._back(visit, name, f"{task.name} is paused: its waiting jobs wait, running ones end.")
+
+    def resume(self, visit: Visit, name: str) -> Done:
+        task = self._house.control.task(name)
+        if not task.paused:
+            return self._back(visit, name, f"{task.name} is not paused: nothing was changed.", NOTE)
+        self._house.control.resume_task(task.qualname)
+        self._house.trail.record(visit, "resume task", task.qualname)
+        return self._back(visit, name, f"{task.name} runs again.")
+
+    def _back(self, visit: Visit, name: str, said: str, kind: str = "good") -> Done:
+        back = visit.form.get("back")
+        return Done(back if self._house.links.own(back) else self._house.links.task(name), said, kind)
+
+
+def _by_name(problems: Sequence[FieldError], task: TaskInfo) -> list[FieldError]:
+    """The engine names values by place as `args[0]`; the form knows parameters."""
+    named = []
+    for problem in problems:
+        match = re.match(r"args\[(\d+)\](.*)", problem.path)
+        if match and int(match[1]) < len(task.parameters):
+            named.append(FieldError(f"kwargs.{task.parameters[int(match[1])].name}{match[2]}", problem.message))
+        else:
+            named.append(problem)
+    return named
+
+
+def _shown_buckets(history: TaskHistory | None) -> tuple[int, int]:
+    """The first bucket and the one behind the last, with room for at least eight."""
+    used = [n for n, each in enumerate(history.figures.run.buckets) if each] if history else []
+    if not used:
+        return 0, 0
+    first = max(0, min(used[0] - 1, len(BOUNDS_MS) - 8))
+    return first, min(len(BOUNDS_MS), max(used[-1] + 2, first + 8))
+
+
+def _bounds(n: int) -> tuple[str, str]:
+    low = 0.0 if n == 0 else BOUNDS_MS[n - 1]
+    return duration(low), "more" if math.isinf(BOUNDS_MS[n]) else duration(BOUNDS_MS[n])
+
+
+def _histogram(history: TaskHistory | None) -> Any:
+    first, end = _shown_buckets(history)
+    if history is None or first == end:
+        return None
+    counts = history.figures.run.buckets[first:end]
+    tips = [f"{_bounds(n)[0]} to {_bounds(n)[1]}: {number(each)}" for n, each in enumerate(counts, first)]
+    run = history.figures.run
+    half, most = duration(run.p50_ms), duration(run.p95_ms)
+    label = f"Run times of {plural(run.count, 'attempt')}: half within {half}, 95 % within {most}"
+    axis = (_bounds(first)[0], _bounds((first + end) // 2)[0], _bounds(end - 1)[1])
+    return charts.histogram(counts, tips, axis, label, 150)
+
+
+def _heat(history: TaskHistory | None) -> Any:
+    first, end = _shown_buckets(history)
+    if history is None or first == end:
+        return None
+    columns = [step.run.buckets[first:end] for step in history.steps]
+    return charts.heat(columns, f"Run times over {plural(len(columns), 'step')}, longer ones further up", 118)

@@ -1,0 +1,102 @@
+"""The tasks: every registered one and every one that did something, with its figures, the one that cost most first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from engine.jobs import TaskInfo
+from monitor.records import TaskFigures
+from monitor.web import charts
+from monitor.web.figures import number
+from monitor.web.house import House
+from monitor.web.route import Route, look
+from monitor.web.times import DAY_S, HOUR_S
+from monitor.web.view import View
+from monitor.web.visit import Visit
+
+WINDOWS: dict[str, float] = {"1h": HOUR_S, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S}
+DEFAULT_WINDOW, DEFAULT_SORT = "24h", "total"
+Key = Callable[[TaskFigures], Any]
+SORTS: dict[str, Key] = {
+    "task": lambda each: each.task.lower(),
+    "done": lambda each: -each.outcomes.done,
+    "failed": lambda each: -each.outcomes.failed,
+    "rate": lambda each: -each.rate_per_s,
+    "p50": lambda each: -(each.run.p50_ms or 0),
+    "p95": lambda each: -(each.run.p95_ms or 0),
+    "max": lambda each: -each.run.max_ms,
+    "wait": lambda each: -(each.wait.p95_ms or 0),
+    "total": lambda each: -each.total_run_ms,
+}
+# (sort, heading, shown on a phone)
+COLUMNS = (
+    ("task", "Task", True),
+    ("done", "Done", True),
+    ("failed", "Failed", True),
+    ("rate", "Rate", False),
+    ("p50", "Half", False),
+    ("p95", "95 %", True),
+    ("max", "Max", False),
+    ("wait", "Wait 95 %", False),
+    ("total", "Total time", False),
+)
+
+
+class TasksPage:
+    """GET /tasks."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def routes(self) -> list[Route]:
+        return [look("/tasks", self.show)]
+
+    def show(self, visit: Visit) -> View:
+        window = visit.query.get("window") if visit.query.get("window") in WINDOWS else DEFAULT_WINDOW
+        sort = visit.query.get("sort") if visit.query.get("sort") in SORTS else DEFAULT_SORT
+        text = visit.query.get("q")[:200].lower()
+        registered = {task.qualname: task for task in self._house.control.tasks()}
+        figures = sorted(self._house.books.tasks(WINDOWS[window]), key=SORTS[sort])
+        figures = [each for each in figures if text in each.qualname.lower()]
+        idle = [
+            task
+            for name, task in sorted(registered.items())
+            if name not in {each.qualname for each in figures} and text in name.lower()
+        ]
+        data = {"window": window, "sort": sort, "tasks": figures, "registered": list(registered.values())}
+        links = self._house.links
+        more = {
+            "rows": [_row(each, registered.get(each.qualname)) for each in figures],
+            "idle": idle,
+            "text": text,
+            "windows": [(name, links.to("/tasks", window=name, sort=sort, q=text), name == window) for name in WINDOWS],
+            "columns": [
+                (heading, links.to("/tasks", window=window, sort=name, q=text), name == sort, phone, name != "task")
+                for name, heading, phone in COLUMNS
+            ],
+        }
+        return View("tasks", "Tasks", data, more, "tasks", ("list",))
+
+
+def _row(each: TaskFigures, task: TaskInfo | None) -> dict[str, Any]:
+    label = f"{number(sum(each.sparkline))} attempts, {number(sum(each.sparkline_failed))} failed"
+    return {
+        "each": each,
+        "paused": bool(task and task.paused),
+        "known": task is not None,
+        "rate": rate(each.rate_per_s),
+        "spark": charts.spark(each.sparkline, each.sparkline_failed, label, 84),
+    }
+
+
+def rate(per_s: float) -> str:
+    """In the unit that gives a number worth reading: 3.2/s, 12/min, 4/h, 2/d."""
+    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
+        if per_s * seconds >= 1:
+            return f"{_figure(per_s * seconds)}/{unit}"
+    return f"{_figure(per_s * 86400)}/d" if per_s else "–"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0") if value < 10 else number(round(value))

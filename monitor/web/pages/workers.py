@@ -1,0 +1,90 @@
+"""The workers: consumers that live, what each of their workers does, and those that went in the last day.
+
+A running job is held against what is usual for its task (the time within which 95 % of its attempts of a week ended);
+the one that exceeds it most stands first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.errors import StorageUnavailable, UnknownWorker
+from engine.jobs import WorkerInfo
+from monitor.records import SeenWorker
+from monitor.web.figures import plural
+from monitor.web.house import House
+from monitor.web.refusal import Refusal
+from monitor.web.route import Route, act, look
+from monitor.web.times import DAY_S
+from monitor.web.view import NOTE, Done, View
+from monitor.web.visit import Visit
+
+UNUSUAL = 1.5
+STALE_S = 30.0
+
+
+class WorkersPage:
+    """GET /workers, POST /workers/ID/quiet, /stop."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def routes(self) -> list[Route]:
+        return [look("/workers", self.show), act("/workers/<worker_id>/<verb>", self.act)]
+
+    def show(self, visit: Visit) -> View:
+        workers = [each for each in self._house.control.workers() if each.alive]
+        usual, gone, problem = self._from_books({each.id for each in workers})
+        crew = [self._consumer(visit, each, usual) for each in workers]
+        data = {"workers": workers, "gone": gone, "usual_p95_ms": {name: usual[name] for name in sorted(usual)}}
+        hands = sum(each.workers for each in workers if not each.quiet)
+        busy = sum(len(each.running) for each in workers)
+        more = {"crew": crew, "problem": problem, "hands": hands, "busy": busy}
+        return View("workers", "Workers", data, more, "workers", ("list",))
+
+    def _from_books(self, alive: set[str]) -> tuple[dict[str, float], list[SeenWorker], bool]:
+        try:
+            figures = self._house.books.tasks(7 * DAY_S)
+            gone = [each for each in self._house.books.seen_workers() if each.id not in alive]
+        except StorageUnavailable:
+            return {}, [], True
+        return {each.qualname: each.run.p95_ms for each in figures if each.run.p95_ms}, gone, False
+
+    def _consumer(self, visit: Visit, worker: WorkerInfo, usual: dict[str, float]) -> dict[str, Any]:
+        running: list[dict[str, Any]] = []
+        for each in worker.running:
+            p95 = usual.get(each.task)
+            elapsed_ms = (visit.now - each.started_at) * 1000 if each.started_at else 0.0
+            ratio = elapsed_ms / p95 if p95 else None
+            running.append({"run": each, "p95": p95, "ratio": ratio, "unusual": ratio is not None and ratio >= UNUSUAL})
+        running.sort(key=lambda one: -(one["ratio"] or 0))
+        return {"worker": worker, "running": running, "stale": visit.now - worker.heartbeat_at > STALE_S}
+
+    def act(self, visit: Visit, worker_id: str, verb: str) -> View | Done:
+        control, back = self._house.control, self._house.links.to("/workers")
+        found = next((each for each in control.workers() if each.id == worker_id and each.alive), None)
+        if found is None:
+            return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
+        name = f"{found.host} {found.pid}"
+        try:
+            if verb == "quiet":
+                if found.quiet:
+                    return Done(back, f"{name} is quiet already: nothing was changed.", NOTE)
+                control.quiet(worker_id)
+                said = f"{name} was asked to take no more jobs; it ends what it runs."
+            elif verb == "stop":
+                if "sure" not in visit.form:
+                    return self._ask(found, name)
+                control.stop(worker_id)
+                said = f"{name} was asked to stop."
+            else:
+                raise Refusal(404, f"expected quiet or stop, found {verb[:50]!r}")
+        except UnknownWorker:
+            return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
+        self._house.trail.record(visit, f"{verb} consumer", name)
+        return Done(back, said)
+
+    def _ask(self, worker: WorkerInfo, name: str) -> View:
+        timeout_s = self._house.settings.consumer.shutdown_timeout_s
+        more = {"worker": worker, "named": name, "running": plural(len(worker.running), "job"), "timeout_s": timeout_s}
+        return View("workers_sure", f"Stop {name}?", {"worker": worker}, more, "workers")

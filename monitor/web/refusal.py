@@ -1,0 +1,91 @@
+"""Refusals: why a request was not answered with what it asked for, in one sentence.
+
+Raised where the monitor itself refuses; what engine, books and access raise is told here too (`told`). What nobody
+foresaw gets an incident id: its traceback goes to the log under this id, the visitor sees the id and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from collections.abc import Mapping
+
+from engine import errors
+from monitor.access import AccessUnavailable, TooManyAttempts
+from monitor.records import BooksUnavailable
+from monitor.web.text import clip
+
+log = logging.getLogger(__name__)
+
+TITLES = {
+    400: "The request cannot be read",
+    401: "Log in first",
+    403: "Not allowed",
+    404: "Nothing is here",
+    405: "Not done this way",
+    409: "Nothing was changed",
+    413: "Too much at once",
+    415: "Not a form",
+    422: "Not accepted",
+    429: "Wait a moment",
+    500: "Something unforeseen happened",
+    503: "Not available now",
+}
+SENTENCE_CHARS = 1000
+RETRY_S = 5
+
+
+class Refusal(Exception):
+    """A request that is refused: an HTTP status, a sentence, and headers."""
+
+    def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+        self.status, self.sentence = status, clip(sentence, SENTENCE_CHARS)
+        self.headers = dict(headers or {})
+        super().__init__(self.sentence)
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.status]
+
+
+class LoginNeeded(Refusal):
+    """Nobody is logged in: a page becomes the log-in page, data a 401."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "log in first: the session has ended, or there was none")
+
+
+def told(error: Exception, method: str, path: str) -> Refusal:
+    """The refusal that an error means. Never raises."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, (errors.UnknownJob, errors.UnknownTask, errors.UnknownWorker)):
+        return Refusal(404, str(error))
+    if isinstance(error, errors.Conflict):
+        return Refusal(409, str(error))
+    if isinstance(error, errors.InvalidArguments | errors.AmbiguousTask | errors.UnserializableError):
+        return Refusal(422, str(error))
+    if isinstance(error, errors.BadRequest):
+        return Refusal(400, str(error))
+    if isinstance(error, TooManyAttempts):
+        return Refusal(429, str(error), {"Retry-After": str(error.retry_after_s)})
+    if isinstance(error, errors.TooManyPending):
+        return Refusal(429, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
+    if isinstance(error, AccessUnavailable | BooksUnavailable | errors.StorageUnavailable):
+        # Their own sentences name files, and this page may be seen before anyone has logged in.
+        log.error("%s %s: %s", method, path, error)
+        return Refusal(503, _away(error), {"Retry-After": str(RETRY_S)})
+    incident = secrets.token_hex(6)
+    log.error("incident %s in %s %r", incident, method, path, exc_info=error)
+    return Refusal(500, f"the operator finds it in the log as incident {incident}")
+
+
+def _away(error: Exception) -> str:
+    if isinstance(error, AccessUnavailable):
+        return "accounts cannot be checked now: try again in a few seconds, or look into the log of the web process"
+    if isinstance(error, BooksUnavailable):
+        return "the books cannot be read now (jobs go on meanwhile): the log of the web process says why"
+    stored = getattr(error, "stored", False)
+    done = "" if stored is False else "; what was asked may have been carried out: look before you ask again"
+    return f"the queue's storage cannot be used now: the log of the web process says why{done}"

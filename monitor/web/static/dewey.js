@@ -1,0 +1,270 @@
+// The monitor's script: everything works without it. It keeps times going, replaces live regions without flicker, and
+// adds keys, a choice of colours without a reload, select-all, tips on charts and copying.
+"use strict";
+(() => {
+  const doc = document, root = doc.documentElement, body = doc.body;
+  const $ = (what, where = doc) => where.querySelector(what);
+  const all = (what, where = doc) => Array.from(where.querySelectorAll(what));
+  const ahead = Date.now() / 1000 - Number(body.dataset.now); // this clock against the server's
+  const now = () => Date.now() / 1000 - ahead;
+
+  // Times, by the rules of times.py.
+  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const long = (seconds) => {
+    const unit = UNITS.find(([size]) => seconds >= size);
+    return unit ? `${Math.floor(seconds / unit[0])} ${unit[1]}` : "";
+  };
+  const said = (time) => {
+    const passed = now() - Date.parse(time.dateTime) / 1000;
+    if (time.dataset.kind === "run") return long(Math.max(0, passed)) || "0 s";
+    const length = long(Math.abs(passed));
+    return length ? (passed > 0 ? `${length} ago` : `in ${length}`) : "now";
+  };
+  const tellTimes = () => {
+    for (const time of all("time[datetime]")) {
+      if (time.dataset.kind === "as-of") continue;
+      const text = said(time);
+      if (time.textContent !== text && !isSelected(time)) time.textContent = text;
+    }
+  };
+  const isSelected = (node) => {
+    const selection = getSelection();
+    return selection && !selection.isCollapsed && selection.containsNode(node, true);
+  };
+
+  // Live regions: the present nodes are changed where they differ, so that focus, selection, scroll and what was
+  // opened or ticked stay.
+  const keyOf = (node) => node.nodeType === 1 ? node.id || node.dataset.id || "" : "";
+  const isFold = (node, name) => name === "open" && node.nodeName === "DETAILS"; // the reader decides
+  const morph = (old, fresh) => {
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || keyOf(old) !== keyOf(fresh)) {
+      old.replaceWith(fresh);
+      return;
+    }
+    if (old.nodeType !== 1) {
+      if (old.data !== fresh.data) old.data = fresh.data;
+      return;
+    }
+    for (const { name } of Array.from(old.attributes)) {
+      if (!fresh.hasAttribute(name) && !isFold(old, name)) old.removeAttribute(name);
+    }
+    for (const { name, value } of Array.from(fresh.attributes)) {
+      if (!isFold(old, name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    morphChildren(old, fresh);
+  };
+  const morphChildren = (old, fresh) => {
+    const keyed = new Map();
+    for (const child of old.childNodes) if (keyOf(child)) keyed.set(keyOf(child), child);
+    let place = old.firstChild;
+    for (const child of Array.from(fresh.childNodes)) {
+      const known = keyOf(child) && keyed.get(keyOf(child));
+      if (known) {
+        if (known !== place) old.insertBefore(known, place);
+        else place = place.nextSibling;
+        keyed.delete(keyOf(child));
+        morph(known, child);
+      } else if (place && !keyOf(place)) {
+        const next = place.nextSibling;
+        morph(place, child);
+        place = next;
+      } else {
+        old.insertBefore(child, place);
+      }
+    }
+    while (place) {
+      const next = place.nextSibling;
+      place.remove();
+      place = next;
+    }
+  };
+
+  const regions = all("[data-live]").map((node) => ({ node, name: node.dataset.live, every: Number(node.dataset.slow || 0), tag: "", at: now() }));
+  const choice = $("#live"), beat = $(".beat"), stale = $("#stale");
+  let timer = 0, busy = false, lostAt = 0;
+
+  const fetchRegion = async (region) => {
+    const address = new URL(location.href);
+    address.hash = "";
+    address.searchParams.set("fragment", region.name);
+    const answer = await fetch(address, { headers: region.tag ? { "If-None-Match": region.tag } : {}, cache: "no-store", redirect: "error" });
+    region.at = now();
+    if (answer.status === 304) return;
+    if (answer.status === 401) throw new Error("You are logged out.");
+    if (!answer.ok) throw new Error((await answer.json()).detail);
+    const html = await answer.text();
+    if (isSelected(region.node)) return; // somebody copies from it: the next poll is soon enough
+    region.tag = answer.headers.get("ETag") || "";
+    const fresh = region.node.cloneNode(false);
+    fresh.innerHTML = html;
+    morphChildren(region.node, fresh);
+    region.node.dispatchEvent(new Event("fresh", { bubbles: true }));
+  };
+  const tell = (problem) => {
+    beat.className = problem ? "beat lost" : "beat on";
+    if (!problem) lostAt = 0;
+    else if (!lostAt) lostAt = now();
+    stale.hidden = !problem;
+    if (problem) {
+      const since = new Date((lostAt + ahead) * 1000).toLocaleTimeString();
+      stale.textContent = `Stale since ${since}: ${problem}`;
+    }
+  };
+  const poll = async () => {
+    clearTimeout(timer);
+    const every = Number(choice.value);
+    if (!every || doc.hidden || busy) return;
+    busy = true;
+    try {
+      for (const region of regions) {
+        if (now() - region.at >= Math.max(every, region.every) - 0.5 || lostAt) await fetchRegion(region);
+      }
+      tell("");
+      const asOf = $('time[data-kind="as-of"]');
+      if (asOf) asOf.textContent = new Date().toLocaleTimeString();
+    } catch (error) {
+      tell(error instanceof TypeError ? "the server does not answer; it is asked again." : error.message);
+    }
+    busy = false;
+    plan();
+  };
+  const plan = () => {
+    clearTimeout(timer);
+    const every = Number(choice.value);
+    beat.classList.toggle("on", every > 0 && !lostAt);
+    if (every && !doc.hidden) timer = setTimeout(poll, every * 1000);
+  };
+  if (regions.length && choice) {
+    const kept = recall("dewey-live");
+    if (kept !== null && $(`option[value="${CSS.escape(kept)}"]`, choice)) choice.value = kept;
+    choice.closest(".live").hidden = false;
+    choice.addEventListener("change", () => { keep("dewey-live", choice.value); poll(); plan(); });
+    doc.addEventListener("visibilitychange", () => { if (!doc.hidden) { tellTimes(); poll(); } });
+    plan();
+  }
+  function recall(name) { try { return localStorage.getItem(name); } catch { return null; } }
+  function keep(name, value) { try { localStorage.setItem(name, value); } catch { /* a private window */ } }
+  setInterval(() => { if (!doc.hidden) tellTimes(); }, 1000);
+
+  // Colours: at once, and noted for the next page.
+  for (const button of all(".themes button")) {
+    button.addEventListener("click", (event) => {
+      event.preventDefault();
+      const theme = button.value;
+      if (theme) root.dataset.theme = theme; else delete root.dataset.theme;
+      const path = body.dataset.root.replace(/\/monitor$/, "") || "/";
+      doc.cookie = `dewey_theme=${theme}; path=${path}; samesite=lax; max-age=${theme ? 34560000 : 0}`;
+      for (const each of all(".themes button")) each.setAttribute("aria-pressed", String(each === button));
+    });
+  }
+
+  // Rows that are ticked: all of the page at once, ranges with shift, and how many there are.
+  let lastTicked = null;
+  const boxes = () => all('input[name="id"]');
+  const countTicked = () => {
+    const ticked = boxes().filter((box) => box.checked).length;
+    for (const node of all("[data-ticked]")) node.textContent = ticked ? `${ticked} selected` : "";
+    for (const button of all("[data-needs-ticked]")) button.disabled = !ticked;
+    const whole = $("#all");
+    if (whole) {
+      whole.checked = ticked > 0 && ticked === boxes().length;
+      whole.indeterminate = ticked > 0 && !whole.checked;
+    }
+  };
+  doc.addEventListener("click", (event) => {
+    const box = event.target;
+    if (box.id === "all") for (const each of boxes()) each.checked = box.checked;
+    else if (box.name !== "id") return;
+    else if (event.shiftKey && lastTicked) {
+      const [a, b] = [boxes().indexOf(lastTicked), boxes().indexOf(box)].sort((x, y) => x - y);
+      if (a >= 0) for (const each of boxes().slice(a, b + 1)) each.checked = box.checked;
+    }
+    if (box.name === "id") lastTicked = box;
+    countTicked();
+  });
+  doc.addEventListener("fresh", countTicked);
+  const whole = $("#all");
+  if (whole) whole.hidden = false;
+  countTicked();
+
+  // A form is sent once.
+  doc.addEventListener("submit", (event) => {
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "1";
+    setTimeout(() => delete event.target.dataset.sent, 4000);
+  });
+
+  // Tips on charts: one text per bar.
+  let tip = null;
+  const dropTip = () => { if (tip) tip.remove(); tip = null; };
+  doc.addEventListener("pointermove", (event) => {
+    const chart = event.target.closest && event.target.closest("svg[data-tips]");
+    const tips = chart ? chart.dataset.tips.split("|") : [];
+    if (!chart || !tips[0]) return dropTip();
+    const box = chart.getBoundingClientRect();
+    const text = tips[Math.min(tips.length - 1, Math.max(0, Math.floor((event.clientX - box.left) / box.width * tips.length)))];
+    if (!tip) tip = body.appendChild(Object.assign(doc.createElement("div"), { className: "tip" }));
+    tip.textContent = text;
+    tip.style.left = `${Math.max(8, Math.min(event.clientX - tip.offsetWidth / 2, innerWidth - tip.offsetWidth - 8)) + scrollX}px`;
+    tip.style.top = `${box.top + scrollY - 14}px`;
+  });
+
+  // Copying, where the browser lets us.
+  if (navigator.clipboard) {
+    for (const text of all("[data-copy]")) {
+      const button = Object.assign(doc.createElement("button"), { type: "button", className: "plain copy", textContent: "Copy" });
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(text.textContent);
+        button.textContent = "Copied";
+        setTimeout(() => { button.textContent = "Copy"; }, 1500);
+      });
+      text.before(button);
+    }
+  }
+
+  // Keys.
+  let going = 0;
+  const help = $("#help");
+  const showHelp = () => {
+    let dialog = $("#keys");
+    if (!dialog) {
+      dialog = doc.createElement("dialog");
+      dialog.id = "keys";
+      const rows = all("nav a[data-key]").map((a) => [`g ${a.dataset.key}`, a.textContent]);
+      rows.push(["/", "Filter"], ["?", "These keys"], ["Esc", "Close"]);
+      const heading = Object.assign(doc.createElement("h2"), { textContent: "Keys" });
+      const list = doc.createElement("dl");
+      for (const [keys, what] of rows) {
+        const dt = doc.createElement("dt");
+        for (const key of keys.split(" ")) dt.append(Object.assign(doc.createElement("kbd"), { textContent: key }), " ");
+        list.append(dt, Object.assign(doc.createElement("dd"), { textContent: what }));
+      }
+      dialog.append(heading, list);
+      dialog.setAttribute("aria-labelledby", (heading.id = "keys-title"));
+      dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+      body.append(dialog);
+    }
+    if (dialog.open) dialog.close(); else dialog.showModal();
+  };
+  if (help) {
+    help.hidden = false;
+    help.addEventListener("click", showHelp);
+  }
+  doc.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !help) return;
+    if (event.target.closest("input:not([type=checkbox]), textarea, select")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (event.key === "?") showHelp();
+    else if (event.key === "/") {
+      const filter = $("#filter");
+      if (filter) { event.preventDefault(); filter.focus(); filter.select(); }
+    } else if (event.key === "g") going = Date.now();
+    else if (Date.now() - going < 1500) {
+      going = 0;
+      const link = $(`nav a[data-key="${CSS.escape(event.key)}"]`);
+      if (link) link.click();
+    }
+  });
+})();

@@ -1,0 +1,114 @@
+"""Times as people say them, with the exact instant beside: `<time datetime title>3 min ago</time>`.
+
+The words are relative to the moment of the answer; dewey.js keeps them going by the same rules (`ago`). Titles show
+the zone of `[schedule] timezone`, since that is the one that the deployment thinks in.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone, tzinfo
+
+from monitor.web.text import Html
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+UNITS = ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min"), (1, "s"))
+NO_CALENDAR = "a time that no calendar holds"
+
+
+def ago(seconds: float) -> str:
+    """How long before now, or (negative) after it: "3 min ago", "in 2 h", "now"."""
+    distance = abs(seconds)
+    for size, unit in UNITS:
+        if distance >= size:
+            said = f"{int(distance // size)} {unit}"
+            return f"{said} ago" if seconds > 0 else f"in {said}"
+    return "now"
+
+
+def span(seconds: float) -> str:
+    """A length of time in the unit that a person would say, whole: "6 min"."""
+    for size, unit in UNITS:
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return "0 s"
+
+
+def duration(ms: float | None) -> str:
+    """A measured length: "0.4 ms", "85 ms", "3.2 s", "42 s", "4 min", "2.5 h"."""
+    if ms is None:
+        return "–"
+    if ms < 1000:
+        return f"{ms:.1f} ms" if 0 < ms < 9.95 else f"{ms:.0f} ms"
+    seconds = ms / 1000
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * MINUTE_S:
+        return f"{seconds / MINUTE_S:.0f} min"
+    if seconds < 36 * HOUR_S:
+        return f"{seconds / HOUR_S:.1f} h"
+    return f"{seconds / DAY_S:.1f} d"
+
+
+class Times:
+    """Tells instants (UTC epoch seconds) of one answer, in one zone."""
+
+    def __init__(self, now: float, zone: tzinfo) -> None:
+        self.now, self.zone = now, zone
+
+    @property
+    def machine(self) -> str:
+        """Now, as RFC 3339."""
+        return rfc3339(self.now) or ""
+
+    def when(self, at: float | None, kind: str = "") -> Html:
+        """A relative time. `kind` "run" counts up from `at`: for what is still going on."""
+        if at is None:
+            return Html("–")
+        exact = self.exact(at)
+        machine = rfc3339(at)
+        if machine is None:
+            return Html(NO_CALENDAR)
+        said = span(self.now - at) if kind == "run" else ago(self.now - at)
+        marked = f' data-kind="{kind}"' if kind else ""
+        return Html(f'<time datetime="{machine}" title="{exact}"{marked}>{said}</time>')
+
+    def running(self, at: float | None) -> Html:
+        """How long something has been going on."""
+        return self.when(at, "run")
+
+    def exact(self, at: float) -> str:
+        """2030-01-31 14:02:11 CET"""
+        moment = self.local(at)
+        return NO_CALENDAR if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S %Z")
+
+    def clock(self, at: float) -> str:
+        """14:02, with the day where it is not today's."""
+        moment, today = self.local(at), self.local(self.now)
+        if moment is None or today is None:
+            return NO_CALENDAR
+        if moment.date() == today.date():
+            return moment.strftime("%H:%M")
+        return moment.strftime("%d %b %H:%M" if moment.year == today.year else "%Y-%m-%d %H:%M")
+
+    def second(self, at: float) -> str:
+        """14:02:11.250, for lines of a log."""
+        moment = self.local(at)
+        return NO_CALENDAR if moment is None else f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+
+    def local(self, at: float) -> datetime | None:
+        try:
+            return datetime.fromtimestamp(at, self.zone)
+        except (ValueError, OverflowError, OSError):
+            return None
+
+
+def rfc3339(at: float | None) -> str | None:
+    """2030-01-31T13:02:11Z, or None for what no calendar holds."""
+    if at is None:
+        return None
+    try:
+        return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return None

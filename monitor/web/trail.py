@@ -1,0 +1,27 @@
+"""The trail: every action of a person in the monitor, written to the audit after it was done."""
+
+from __future__ import annotations
+
+import logging
+
+from monitor.access import Access
+from monitor.web.visit import Visit
+
+log = logging.getLogger(__name__)
+
+
+class Trail:
+    """Writes into the audit who did what from where."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+
+    def record(
+        self, visit: Visit, action: str, target: str, count: int = 1, detail: str = "", who: str | None = None
+    ) -> None:
+        """The action is done already, so an audit that fails is an error of the log, not of the visitor."""
+        name = visit.who if who is None else who
+        try:
+            self._access.audit.record(name, "web", visit.address, action, target, count, detail)
+        except Exception:
+            log.exception("not in the audit: %s of %s by %s", action, target, name)

@@ -1,0 +1,74 @@
+"""Verbs on many jobs: retry, cancel or delete, one after the other, each conditional on the state of its job.
+
+A job whose state does not allow the verb is counted and left alone: what was confirmed a minute ago may have changed.
+The work is bounded in time, so that a request ends; what is left is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine import errors
+from engine.control import Control
+from monitor.records import Books
+from monitor.web.figures import plural
+
+RETRY, CANCEL, DELETE = VERBS = ("retry", "cancel", "delete")
+DONE = {RETRY: "queued again", CANCEL: "canceled, or asked to stop", DELETE: "deleted"}
+AT_ONCE_S = 20.0
+
+
+@dataclass
+class Tally:
+    """What became of the jobs."""
+
+    done: int = 0
+    refused: int = 0  # their state did not allow it
+    left: bool = False  # time was up
+
+    def sentence(self, verb: str) -> str:
+        parts = [f"{plural(self.done, 'job')} {DONE[verb]}"]
+        if self.refused:
+            parts.append(f"{plural(self.refused, 'job')} left alone: their state does not allow it any more")
+        if self.left:
+            parts.append("time was up before all were reached: repeat it for the rest")
+        return "; ".join(parts) + "."
+
+
+class Verbs:
+    """Carries verbs out."""
+
+    def __init__(self, control: Control, books: Books) -> None:
+        self._control, self._books = control, books
+
+    def one(self, verb: str, job_id: str) -> None:
+        """One job. Raises Conflict, UnknownJob, StorageUnavailable."""
+        if verb == RETRY:
+            self._control.retry(job_id)
+        elif verb == CANCEL:
+            self._control.cancel(job_id)
+        else:
+            self.forget(job_id)
+
+    def forget(self, job_id: str) -> None:
+        """Take an ended job out of the books, and out of the queue's storage where it is still there."""
+        with contextlib.suppress(errors.UnknownJob):
+            self._control.forget(job_id)
+        self._books.forget(job_id)
+
+    def many(self, verb: str, ids: Sequence[str], tally: Tally, clock: Callable[[], float] = time.monotonic) -> Tally:
+        """Each of these, until the time is up."""
+        end = clock() + AT_ONCE_S
+        for job_id in ids:
+            if clock() > end:
+                tally.left = True
+                break
+            try:
+                self.one(verb, job_id)
+                tally.done += 1
+            except (errors.Conflict, errors.BadRequest):
+                tally.refused += 1
+        return tally

@@ -1,0 +1,34 @@
+"""What a page answers with: a view to look at, or what was done and where to go now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+GOOD, NOTE, BAD = "good", "note", "bad"
+
+
+@dataclass(frozen=True)
+class View:
+    """A page. `data` is what `.json` gives and the template shows; `more` is for the template alone (forms, charts).
+
+    `name` is the template; a live region R of it is the template `name_R`. `section` is its place in the navigation.
+    """
+
+    name: str
+    title: str
+    data: dict[str, Any]
+    more: dict[str, Any] = field(default_factory=dict)
+    section: str = ""
+    regions: tuple[str, ...] = ()
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Done:
+    """An action's end: go to `to` (303) and say this there. `kind` NOTE: nothing was changed, and why."""
+
+    to: str
+    said: str = ""
+    kind: str = GOOD

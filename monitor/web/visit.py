@@ -1,0 +1,60 @@
+"""A visit: one request, as far as the pages care. Who asks, for what, in which form, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.access import Account, Session
+from monitor.web.form import Fields
+from monitor.web.times import Times
+
+
+@dataclass
+class Visit:
+    """One request. `session` is None before the log-in; `form` is empty but for a POST that passed the guard."""
+
+    environ: Mapping[str, Any]
+    path: str  # below the monitor, without a format: /jobs/17
+    query: Fields
+    times: Times
+    session: Session | None = None
+    proof: str = ""  # the CSRF proof for forms of the page
+    theme: str = ""
+    as_json: bool = False
+    form: Fields = field(default_factory=lambda: Fields([]))
+
+    @property
+    def now(self) -> float:
+        return self.times.now
+
+    @property
+    def account(self) -> Account | None:
+        return self.session.account if self.session else None
+
+    @property
+    def is_admin(self) -> bool:
+        return self.session is not None and self.session.account.is_admin
+
+    @property
+    def who(self) -> str:
+        return self.session.account.name if self.session else ""
+
+    @property
+    def method(self) -> str:
+        return str(self.environ["REQUEST_METHOD"])
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from; the server has looked at X-Forwarded-For where it is trusted."""
+        return str(self.environ.get("REMOTE_ADDR", ""))
+
+    @property
+    def agent(self) -> str:
+        return str(self.environ.get("HTTP_USER_AGENT", ""))
+
+    @property
+    def fragment(self) -> str:
+        """The live region that is asked for instead of the whole page."""
+        return self.query.get("fragment") if self.method in ("GET", "HEAD") else ""

@@ -1,0 +1,71 @@
+"""Why is this not running? One sentence for every job that waits, the cause that an admin can do something about first.
+
+A hold has the form `kind name` (engine.jobs.Job.reason): task, queue, limit, rate, unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.jobs import QUEUED, RETRYING, SCHEDULED, Job, WorkerInfo
+
+HELD = {
+    "task": "the task {name} is paused",
+    "queue": "the queue {name} is paused",
+    "unknown": "no consumer knows the task {name}: deploy it, and the job runs; after 24 h it fails",
+    "limit": "as many jobs of {name} run as its limit allows",
+    "rate": "the rate limit of {name} is used up for now",
+}
+
+
+@dataclass(frozen=True)
+class Because:
+    """The sentence, where an instant is told: before it, the instant (running since, or due at), and after it."""
+
+    text: str
+    since: float | None = None
+    due: float | None = None
+    tail: str = ""
+
+
+def held(reason: str) -> str:
+    """A hold in words, for a list."""
+    kind, _, name = reason.partition(" ")
+    # A task is told by its last name: the module stands in its page.
+    name = name.rpartition(".")[2] if kind != "queue" else name
+    return HELD.get(kind, "held: {name}").format(name=name[:80] if kind in HELD else reason[:120])
+
+
+def why_not_running(
+    job: Job, workers: Sequence[WorkerInfo], paused: tuple[str, float] | None = None, none_since: float | None = None
+) -> Because | None:
+    """None for a job that runs or has ended. `paused`: who paused what holds it, and when."""
+    if job.state not in (QUEUED, SCHEDULED, RETRYING):
+        return None
+    if job.state in (SCHEDULED, RETRYING) and job.eta is not None:
+        first = "The last attempt failed; the next one is due " if job.state == RETRYING else "Due "
+        return Because(first, due=job.eta)
+    if job.reason:
+        said = held(job.reason)
+        said = said[:1].upper() + said[1:]
+        return Because(f"{said}, by {paused[0]} ", due=paused[1]) if paused else Because(said)
+    crew = [each for each in workers if each.alive and each.worker_type != "alone"]
+    if not crew:
+        return (
+            Because("No consumer is running for ", since=none_since)
+            if none_since
+            else Because("No consumer is running")
+        )
+    takers = [each for each in crew if not each.quiet]
+    if not takers:
+        return Because("All consumers are quiet: they end what they run and take nothing new")
+    serving = [each for each in takers if job.queue in each.queues or "*" in each.queues]
+    if not serving:
+        return Because(f"No consumer works for the queue {job.queue[:80]}: add it to [consumer] queues")
+    hands, busy = sum(each.workers for each in serving), sum(len(each.running) for each in serving)
+    if busy >= hands:
+        oldest = min((run.started_at for each in serving for run in each.running if run.started_at), default=None)
+        said = f"All {hands} workers are busy" if hands > 1 else "The only worker is busy"
+        return Because(f"{said}, the longest for ", since=oldest) if oldest else Because(said)
+    return Because("A worker will take it in a moment")

@@ -1,0 +1,93 @@
+"""A running service, and a Chromium that looks at it. No request may leave the host, and no script may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.http_client import shown
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+class Service:
+    """A deployment with what its first start printed."""
+
+    def __init__(self, deployment: Deployment, printed: str) -> None:
+        self.deployment = deployment
+        self.password = shown(printed, "password")
+        self.base = f"http://127.0.0.1:{deployment.port}"
+
+    def defer(self, task: str, *args: Any, **fields: Any) -> str:
+        """Defer a job over HTTP; its id."""
+        answer = self.deployment.client().post("/api/jobs", {"task": task, "args": args, **fields})
+        assert answer.status == 202, answer
+        return str(answer.body["id"])
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    deployment = Deployment(tmp_path_factory.mktemp("browser") / "d", settings={"service": {"name": "Night watch"}})
+    try:
+        yield Service(deployment, deployment.app().out)
+    finally:
+        deployment.close()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]:
+    """Open a page of the monitor in a fresh context; `log_in` enters as the admin first."""
+    contexts = []
+    elsewhere: list[str] = []
+    broken: list[str] = []
+
+    def look(request: Any) -> None:
+        if urlsplit(request.url).scheme in ("http", "https") and not request.url.startswith(service.base):
+            elsewhere.append(request.url)
+
+    def build(log_in: bool = True, **options: Any) -> Page:
+        options.setdefault("viewport", WIDE)
+        context = browser.new_context(base_url=service.base, **options)
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        page = context.new_page()
+        page.on("request", look)
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        if log_in:
+            enter(page, service.password)
+        return page
+
+    yield build
+    for context in contexts:
+        context.close()
+    assert elsewhere == [], "a page asked another host"
+    assert broken == [], "a script failed"
+
+
+def enter(page: Page, password: str, name: str = "admin") -> None:
+    """Log in through the form."""
+    page.goto("/monitor/login")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/monitor/")
+
+
+def shot(page: Page, folder: Path, name: str) -> None:
+    """A picture of the whole page."""
+    page.screenshot(path=folder / f"{name}.png", full_page=True)

@@ -1,0 +1,104 @@
+"""What an admin does at three in the morning, in a real browser, with and without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.acceptance.browser.conftest import Service
+from tests.support import wait_until
+
+Open = Callable[..., Page]
+
+
+def ended(service: Service, job_id: str, state: str) -> None:
+    wait_until(lambda: service.deployment.control.job(job_id).state == state, 15, f"job {job_id} is {state}")
+
+
+def test_a_failing_job_arrives_live_is_read_mended_and_watched_to_its_end(service: Service, open_page: Open) -> None:
+    page = open_page()
+    expect(page).to_have_title(re.compile("Night watch"))
+    page.locator("#live").select_option("2")
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    job_id = service.defer("flaky", 1, 3, retries=0)
+    row = page.locator(f'tr[data-id="{job_id}"]')
+    expect(row).to_contain_text("failed")  # it arrived by itself
+    row.get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("flaky")
+    expect(page.get_by_text("workload.py").first).to_be_visible()  # the own frame of the traceback
+    page.get_by_text("Edit arguments and retry").click()
+    page.locator("#edit").get_by_label("failures").fill("0")
+    page.get_by_role("button", name="Retry with these").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
+    expect(page.get_by_role("heading", name="Result")).to_be_visible()
+
+
+def test_250_failed_jobs_are_retried_by_a_filter_in_two_steps(service: Service, open_page: Open) -> None:
+    batch = [{"task": "fail", "args": [n], "retries": 0} for n in range(250)]
+    ids = [job["id"] for job in service.deployment.client().post("/api/jobs/batch", batch).body["jobs"]]
+    ended(service, ids[-1], "failed")
+    page = open_page()
+    page.goto("/monitor/jobs?state=failed&task=fail")
+    expect(page.get_by_text("all 250 that match")).to_be_visible()
+    page.get_by_label("all 250 that match").check()
+    page.get_by_role("button", name="Retry", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("250")
+    page.get_by_role("button", name=re.compile("^Retry 250 jobs")).click()
+    expect(page.get_by_role("status").first).to_contain_text("250")
+    for job_id in (ids[0], ids[-1]):
+        wait_until(lambda job_id=job_id: service.deployment.control.job(job_id).attempt == 2, 20, "it ran again")
+
+
+def test_a_paused_task_says_why_its_jobs_wait(service: Service, open_page: Open) -> None:
+    page = open_page()
+    page.goto("/monitor/tasks/note")
+    page.get_by_role("button", name="Pause").click()
+    job_id = service.defer("note", 7)
+    page.goto(f"/monitor/jobs/{job_id}")
+    expect(page.get_by_text(re.compile("paused"))).to_be_visible()
+    page.goto("/monitor/tasks/note")
+    page.get_by_role("button", name="Resume").click()
+    ended(service, job_id, "done")
+
+
+def test_a_task_is_run_from_the_form_made_of_its_signature(service: Service, open_page: Open) -> None:
+    page = open_page()
+    page.goto("/monitor/tasks/note")
+    page.locator('[name="p:n"]').fill("41")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("note")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
+
+
+def test_the_same_reading_and_a_retry_without_javascript(service: Service, open_page: Open) -> None:
+    job_id = service.defer("fail", 9, retries=0)
+    ended(service, job_id, "failed")
+    page = open_page(java_script_enabled=False)
+    for place in ("", "jobs", "errors", "tasks", "schedules", "workers", "audit"):
+        assert page.goto(f"/monitor/{place}").status == 200
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.goto(f"/monitor/jobs/{job_id}")
+    expect(page.get_by_text("ValueError").first).to_be_visible()
+    page.get_by_role("button", name="Retry", exact=True).click()
+    wait_until(lambda: service.deployment.control.job(job_id).attempt == 2, 15, "it ran again")
+
+
+def test_who_logged_out_sees_nothing(service: Service, open_page: Open) -> None:
+    page = open_page()
+    page.goto("/monitor/account")
+    page.get_by_role("button", name="Log out", exact=True).click()
+    page.goto("/monitor/jobs")
+    expect(page).to_have_url(re.compile("/monitor/login"))
+    expect(page.get_by_label("Password")).to_be_visible()
+
+
+@pytest.mark.parametrize(("key", "place"), [("j", "jobs"), ("e", "errors"), ("w", "workers"), ("o", "")])
+def test_the_keyboard_leads_to_the_pages(open_page: Open, key: str, place: str) -> None:
+    page = open_page()
+    page.goto("/monitor/tasks")
+    page.keyboard.press("g")
+    page.keyboard.press(key)
+    expect(page).to_have_url(re.compile(f"/monitor/{place}$"))
