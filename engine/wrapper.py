@@ -10,6 +10,7 @@ from huey.api import Task, TaskWrapper
 
 from engine import task_options
 from engine.exhaustion import SUFFIX, handler_of
+from engine.ids import new_id
 from engine.policy import policy_of
 from engine.task_options import HUEYS
 from engine.uniqueness import uniqueness_of
@@ -37,6 +38,7 @@ class DurableTaskWrapper(TaskWrapper):
 
         cls.execute = execute
         cls.function = staticmethod(func)
+        cls.create_id = staticmethod(new_id)
         cls.policy = policy
         cls.job_flags = task_options.flags_of(settings)
         cls.uniqueness = uniqueness_of(cls.__name__, func, given)
