@@ -1,4 +1,4 @@
-"""Metrics: what the storage holds now, as Prometheus text.
+"""Metrics: what the storage holds now and what the books have counted, as Prometheus text.
 
 The figures are read when they are asked for, so nothing is counted twice and nothing has to be kept. With the
 storage away the page still answers, with `dewey_up 0` alone: a scrape that fails says less.
@@ -7,19 +7,21 @@ storage away the page still answers, with `dewey_up 0` alone: a scrape that fail
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from api.answer import say_bytes
 from api.endpoint import Answer, Endpoint
 from api.gate import Turnstile
 from engine.control import Control
 from engine.errors import StorageUnavailable
+from monitor.records.buckets import BOUNDS_MS
 
 
 class LiveCollector(Collector):
@@ -71,14 +73,60 @@ class LiveCollector(Collector):
         yield GaugeMetricFamily("dewey_workers_busy", "Workers that run a job now", busy)
 
 
+YEAR_S = 366 * 86400.0
+OUTCOMES = ("done", "failed", "retried", "canceled", "expired", "rescued")
+
+
+class BooksCollector(Collector):
+    """Gives what the books have counted: over the last year, so that the counters grow."""
+
+    def __init__(self, books: Any) -> None:
+        self._books = books
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("dewey_books_up", "1 when the books can be read")
+        try:
+            tasks, kept = self._books.tasks(YEAR_S), self._books.kept()
+        except StorageUnavailable:
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        ended = CounterMetricFamily("dewey_jobs_ended", "Ends and failed attempts by task", labels=["task", "outcome"])
+        run = HistogramMetricFamily("dewey_job_run_seconds", "How long attempts ran", labels=["task"])
+        wait = HistogramMetricFamily("dewey_job_wait_seconds", "How long attempts waited for a worker", labels=["task"])
+        for task in tasks:
+            for outcome in OUTCOMES:
+                ended.add_metric([task.qualname, outcome], getattr(task.outcomes, outcome))
+            for family, found in ((run, task.run), (wait, task.wait)):
+                family.add_metric([task.qualname], cumulative(found.buckets), found.sum_ms / 1000)
+        yield from (ended, run, wait)
+        yield GaugeMetricFamily("dewey_books_jobs", "Jobs that the books hold", kept.jobs)
+        size = kept.file_bytes + kept.wal_bytes
+        yield GaugeMetricFamily("dewey_books_bytes", "Size of the books' file and its write-ahead log", size)
+        yield GaugeMetricFamily("dewey_disk_free_bytes", "Room left on the disk of the books", kept.disk_free_bytes)
+
+
+def cumulative(buckets: Sequence[int]) -> list[tuple[str, float]]:
+    """Geometric buckets as Prometheus wants them: upper bound in seconds, and how many stay within it."""
+    total, found = 0, []
+    for bound_ms, count in zip(BOUNDS_MS, buckets, strict=True):
+        total += count
+        found.append((floatToGoString(bound_ms / 1000), float(total)))
+    return found
+
+
 class Metrics:
     """The endpoint /metrics, open unless `[auth] metrics_token` is set."""
 
-    def __init__(self, control: Control, turnstile: Turnstile) -> None:
+    def __init__(self, control: Control, turnstile: Turnstile, books: Any = None) -> None:
         self._turnstile = turnstile
         # A registry of our own: the default one shows this process's figures, and those of other libraries.
         self._registry = CollectorRegistry()
         self._registry.register(LiveCollector(control))
+        if books is not None:
+            self._registry.register(BooksCollector(books))
 
     def show(self, environ: Mapping[str, Any], token: None) -> bytes:
         self._turnstile.admit(environ)

@@ -93,7 +93,7 @@ def make_api(control: Control, access: Access, settings: Settings, books: Any = 
         Queues(control, views, trail),
         Workers(control, views, trail),
         Health(control, books),
-        Metrics(control, Turnstile(settings.auth.metrics_token)),
+        Metrics(control, Turnstile(settings.auth.metrics_token), books),
         openapi,
     ]
     if books is not None:
