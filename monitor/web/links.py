@@ -22,7 +22,7 @@ class Links:
     def to(self, path: str = "/", **query: Any) -> str:
         """An address below the monitor; what is None or empty is left out of the query."""
         asked = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "", False)}
-        return f"{self.root}{path}" + (f"?{urlencode(asked, doseq=True)}" if asked else "")
+        return f"{self.root}{path}" + (f"?{urlencode(asked, doseq=True, errors='replace')}" if asked else "")
 
     def job(self, job_id: str, verb: str = "") -> str:
         return self._named("jobs", job_id, verb)
@@ -51,4 +51,5 @@ class Links:
 
     def _named(self, kind: str, name: str, verb: str) -> str:
         tail = f"/{verb}" if verb else ".html" if name.endswith(FORMATS) else ""
-        return f"{self.root}/{kind}/{quote(name, safe='')}{tail}"
+        # A lone surrogate has no address; what it names is not found, but the page that shows it is whole.
+        return f"{self.root}/{kind}/{quote(name, safe='', errors='replace')}{tail}"

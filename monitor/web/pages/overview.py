@@ -6,6 +6,7 @@ without the other: when the books are away the page says so, and shows what it c
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from datetime import datetime
@@ -120,7 +121,7 @@ class OverviewPage:
         data["storage"] = self._storage()
         counts = self._asked(house.control.counts)
         oldest = counts.oldest_queued_at if counts else None
-        level = max(0.0, visit.now - oldest) * 1000 if oldest is not None else None
+        level = _stepped((visit.now - oldest) * 1000) if oldest is not None else None
         more["minutes_chart"] = self._bars(visit, minutes, "%H:%M", "minute")
         more["days_chart"] = self._bars(visit, days, "%d %b", "day")
         more["waits_chart"] = _waits(visit, waits, level)
@@ -189,6 +190,11 @@ def _waits(visit: Visit, waits: tuple[Waits, ...], level: float | None) -> Html:
     label = f"Wait for a worker over {plural(len(waits), 'minute')}, at worst {duration(worst)} for 95 % of a minute"
     series = (("p95", [each.p95_ms for each in waits]), ("p50", [each.p50_ms for each in waits]))
     return charts.lines(series, tips, axis, label, level)
+
+
+def _stepped(ms: float) -> float:
+    """In steps of a tenth, which the eye cannot tell: else the region would be new at every look."""
+    return 1.1 ** round(math.log(max(ms, 1.0), 1.1))
 
 
 def _bytes(path: Path) -> int | None:

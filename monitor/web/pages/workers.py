@@ -11,7 +11,7 @@ from typing import Any
 from engine.errors import StorageUnavailable, UnknownWorker
 from engine.jobs import WorkerInfo
 from monitor.records import SeenWorker
-from monitor.web.figures import plural
+from monitor.web.figures import number, plural
 from monitor.web.house import House
 from monitor.web.refusal import Refusal
 from monitor.web.route import Route, act, look
@@ -56,7 +56,8 @@ class WorkersPage:
             p95 = usual.get(each.task)
             elapsed_ms = (visit.now - each.started_at) * 1000 if each.started_at else 0.0
             ratio = elapsed_ms / p95 if p95 else None
-            running.append({"run": each, "p95": p95, "ratio": ratio, "unusual": ratio is not None and ratio >= UNUSUAL})
+            unusual = ratio is not None and ratio >= UNUSUAL
+            running.append({"run": each, "p95": p95, "ratio": ratio, "unusual": unusual, "times": _rough(ratio or 0)})
         running.sort(key=lambda one: -(one["ratio"] or 0))
         return {"worker": worker, "running": running, "stale": visit.now - worker.heartbeat_at > STALE_S}
 
@@ -88,3 +89,11 @@ class WorkersPage:
         timeout_s = self._house.settings.consumer.shutdown_timeout_s
         more = {"worker": worker, "named": name, "running": plural(len(worker.running), "job"), "timeout_s": timeout_s}
         return View("workers_sure", f"Stop {name}?", {"worker": worker}, more, "workers")
+
+
+def _rough(ratio: float) -> str:
+    """4.1, 43, 430: as exact as a person would say it, and steady from look to look."""
+    if ratio < 10:
+        return f"{ratio:.1f}"
+    size = 10 ** (len(str(int(ratio))) - 2)
+    return number(int(ratio / size) * size)

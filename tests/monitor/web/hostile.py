@@ -1,0 +1,82 @@
+"""A deployment that attackers have filled: whatever a page shows is meant to break it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.jobs import Failure, Parameter, TaskInfo
+from monitor.records import LogLine
+from tests.monitor.web.fake_books import FakeBooks
+from tests.monitor.web.scene import make_morning
+from tests.monitor.web.scene_tasks import SceneControl
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "{{7*7}}%>{{!x}}",
+    "\u202egnp.exe\u202c \u200f\u2066",
+    "\x1b[31mred\x1b[0m\x07\x00",
+    "</textarea></title><svg onload=alert(1)>",
+    "\ud800 half",
+    "javascript:alert(1)",
+    "a" * 3000,
+    "\u0627\u0644\u0639\u0631\u0628\u064a\u0629 mixed 123",
+)
+
+BIG = "<b>big</b>" * 100_000  # 1 MB
+
+
+def make_hostile(control: SceneControl, books: FakeBooks, now: float) -> None:
+    """The morning, with hostile text in every place that holds text of others."""
+    make_morning(control, books, now)
+    for n, row in enumerate(books.rows):
+        text = HOSTILE[n % len(HOSTILE)]
+        job = row.job
+        error = Failure(text, text * 3, f'Traceback\n  File "{text}", line 3, in {text}\n    {text}\n{text}: {text}\n')
+        changed = replace(
+            job,
+            task=text if n % 3 else job.task,
+            qualname=f"m.{text}" if n % 3 else job.qualname,
+            args=[text, {text: text}],
+            kwargs={text: text, "big": BIG if n == 5 else 1},
+            result=text if job.state == "done" else None,
+            error=error if job.error else None,
+            context={text: text},
+            queue=text,
+            worker=text,
+            progress={"done": 1, "total": 2, "note": text} if job.progress else None,
+        )
+        books.rows[n] = replace(row, job=changed)
+        if job.id in control.all:
+            live = control.all[job.id]
+            control.all[job.id] = replace(changed, state=live.state, started_at=live.started_at, reason=live.reason)
+        attempts = books.attempts_of.get(job.id, ())
+        books.attempts_of[job.id] = tuple(
+            replace(each, error=error if each.error else None, worker=text, logs=(LogLine(now, text, text),))
+            for each in attempts
+        )
+        books.timeline_of[job.id] = tuple(
+            replace(step, reason=text, worker=text, error=error if step.error else None)
+            for step in books.timeline_of.get(job.id, ())
+        )
+    books.groups = [
+        replace(group, type=text, message=text, task=text, qualname=text, frames=(text, text))
+        for group, text in zip(books.groups, HOSTILE, strict=False)
+    ]
+    books.figures = [
+        replace(each, task=text, qualname=text) for each, text in zip(books.figures, HOSTILE, strict=False)
+    ]
+    for text in HOSTILE[:6]:
+        name = f"evil.{text}"
+        control.registered[name] = TaskInfo(
+            text,
+            name,
+            text,
+            (Parameter("x", text, False, text), Parameter(text, "str", True)),
+            {text: text},
+            True,
+            False,
+        )
+    control.crew = [replace(each, host=text, queues=(text,)) for each, text in zip(control.crew, HOSTILE, strict=False)]
+    books.seen = tuple(replace(each, host=HOSTILE[0], queues=(HOSTILE[1],)) for each in books.seen)

@@ -1,0 +1,144 @@
+"""The figures of a scene: tasks, minutes, days, waits, slots and error groups."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from monitor.records import (
+    Distribution,
+    ErrorGroup,
+    Interval,
+    Outcomes,
+    Slot,
+    TaskFigures,
+    TaskHistory,
+    TaskStep,
+    Waits,
+)
+from monitor.records.values import BUCKETS, Count
+from tests.monitor.web.fake_books import FakeBooks
+
+
+def distribution(rng: random.Random, count: int, centre: int) -> Distribution:
+    """So many run times around one bucket."""
+    buckets = [0] * BUCKETS
+    for _ in range(min(count, 4000)):
+        buckets[max(0, min(BUCKETS - 1, round(rng.gauss(centre, 1.6))))] += max(1, count // 4000)
+    p50 = 2.0**centre / 10
+    return Distribution(sum(buckets), p50 * count * 1.3, p50 * 22, p50, p50 * 4, tuple(buckets))
+
+
+def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
+    plan = (
+        ("tasks.deliver_webhook", 8412, 214, 96, 10),
+        ("tasks.send_email", 3120, 31, 40, 11),
+        ("tasks.import_csv", 96, 12, 0, 18),
+        ("tasks.add", 12_904, 0, 0, 3),
+        ("periodic.heartbeat", 288, 0, 0, 8),
+        ("periodic.nightly_backup", 1, 0, 0, 15),
+    )
+    for qualname, done, failed, retried, centre in plan:
+        run, wait = distribution(rng, done + failed, centre), distribution(rng, done + failed, 5)
+        outcomes = Outcomes(done + failed + 3, done, failed, retried, 2, 1, 0)
+        line = tuple(max(0, round(rng.gauss(done / 30, done / 90))) for _ in range(30))
+        bad = tuple(min(all_, round(rng.expovariate(30 / failed))) if failed else 0 for all_ in line)
+        figures = TaskFigures(
+            qualname.rpartition(".")[2],
+            qualname,
+            86400.0,
+            outcomes,
+            (done + failed) / 86400,
+            run,
+            wait,
+            run.sum_ms,
+            line,
+            bad,
+            now - rng.randrange(3000),
+        )
+        books.figures.append(figures)
+        steps = tuple(
+            TaskStep(
+                now - 86400 + n * 1800,
+                Outcomes(done=done // 48, failed=failed // 48),
+                distribution(rng, done // 48, centre),
+            )
+            for n in range(48)
+        )
+        for name in (figures.task, qualname):
+            books.histories[name] = TaskHistory(figures, 1800.0, steps)
+    books.figures.sort(key=lambda each: -each.total_run_ms)
+    minute = now // 60 * 60
+    books.past_minutes = tuple(
+        Interval(
+            minute - n * 60,
+            Outcomes(
+                done=max(0, round(rng.gauss(17, 6))), failed=int(rng.expovariate(1.6)) if n not in range(20, 26) else 4
+            ),
+            n > 0,
+        )
+        for n in range(59, -1, -1)
+    )
+    books.past_days = tuple(
+        Interval(minute - n * 86400, Outcomes(done=rng.randrange(15_000, 27_000), failed=rng.randrange(90, 700)), n > 0)
+        for n in range(29, -1, -1)
+    )
+    books.past_waits = tuple(
+        Waits(minute - n * 60, 17, rng.lognormvariate(3, 0.5), rng.lognormvariate(5, 0.7), rng.lognormvariate(6, 0.7))
+        for n in range(59, -1, -1)
+    )
+    outcomes_of_slots = [
+        rng.choices(("on_time", "late", "failed", "skipped", "missed"), (50, 4, 3, 1, 1))[0] for _ in range(60)
+    ]
+    books.all_slots = tuple(
+        Slot(
+            "periodic.heartbeat",
+            minute - n * 300,
+            outcome,
+            None,
+            4200.0,
+            "no consumer 02:00-02:40" if outcome == "missed" else None,
+        )
+        for n, outcome in enumerate(outcomes_of_slots)
+    )
+
+
+def make_errors(books: FakeBooks, rng: random.Random, now: float) -> None:
+    plan: Sequence[tuple[str, str, str, int, str, float, float | None]] = (
+        ("ConnectionRefusedError", "[Errno 111] Connection refused", "deliver_webhook", 214, "open", 60.0, None),
+        (
+            "SMTPServerDisconnected",
+            "Connection unexpectedly closed: timed out",
+            "send_email",
+            31,
+            "open",
+            1300.0,
+            now - 4000,
+        ),
+        ("Discard", "line 1042: expected 7 fields, found 6", "import_csv", 12, "open", 7000.0, None),
+        ("TimeoutError", "no answer within 10 s", "deliver_webhook", 96, "muted", 42.0, None),
+        ("DatabaseError", "file is not a database", "import_csv", 3, "fixed", 180_000.0, None),
+    )
+    for n, (kind, message, task, count, state, ago, regressed) in enumerate(plan):
+        spark = tuple(int(rng.expovariate(20 / count)) for _ in range(28))
+        first = now - (3 * 3600 if n == 0 else 6 * 86400)
+        books.groups.append(
+            ErrorGroup(
+                f"{task:0<16.16}" if n < 3 else f"{n:016x}",
+                kind,
+                message,
+                task,
+                f"tasks.{task}",
+                (f"tasks.py:{task}", "recipes/webhook.py:deliver"),
+                state,
+                count,
+                first,
+                now - ago,
+                books.rows[0].job.id,
+                Count(count // 20),
+                count // 3,
+                count,
+                spark,
+                regressed,
+            )
+        )

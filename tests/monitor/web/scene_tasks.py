@@ -1,0 +1,121 @@
+"""The registered tasks of a scene, and a control over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from huey import crontab
+
+from engine.errors import UnknownWorker
+from engine.jobs import Counts, Parameter, TaskInfo, WorkerInfo
+from tests.api.fake_control import FakeControl
+
+TASKS = (
+    TaskInfo(
+        "deliver_webhook",
+        "tasks.deliver_webhook",
+        "POST a JSON body to a URL, with the headers of Standard Webhooks 1.0.0.\n\n"
+        "url: http or https; its host must be in [webhook] allow_hosts or, where that is empty, public.\n"
+        "body: the JSON to send.\nsecret: signs the delivery with HMAC-SHA256.\nheaders: more headers to send.",
+        (
+            Parameter("url", "str", True),
+            Parameter("body", "dict[str, Any] | list[Any]", True),
+            Parameter("secret", "str | None", False, None),
+            Parameter("headers", "dict[str, str] | None", False, None),
+        ),
+        {"retries": 5, "retry_delay": 2, "retry_backoff": 5},
+        False,
+        False,
+    ),
+    TaskInfo(
+        "send_email",
+        "tasks.send_email",
+        "Send one e-mail through the server of [smtp], to all recipients or to none.",
+        (
+            Parameter("to", "str | list[str]", True),
+            Parameter("subject", "str", True),
+            Parameter("text", "str", True),
+            Parameter("html", "str | None", False, None),
+        ),
+        {"retries": 5, "retry_delay": 30},
+        False,
+        False,
+    ),
+    TaskInfo(
+        "import_csv",
+        "tasks.import_csv",
+        "Import a CSV file into a SQLite table.",
+        (
+            Parameter("path", "str", True),
+            Parameter("table", "str", True),
+            Parameter("delimiter", "str", False, ","),
+            Parameter("dry_run", "bool", False, False),
+            Parameter("limit", "int | None", False, None),
+        ),
+        {"retries": 3},
+        True,
+        False,
+    ),
+    TaskInfo(
+        "add",
+        "tasks.add",
+        "Add two whole numbers.",
+        (Parameter("a", "int", True), Parameter("b", "int", True)),
+        {},
+        False,
+        False,
+    ),
+    TaskInfo(
+        "nightly_backup",
+        "periodic.nightly_backup",
+        "Copy the databases of this service.",
+        (),
+        {"retries": 3},
+        False,
+        True,
+    ),
+    TaskInfo(
+        "heartbeat", "periodic.heartbeat", "GET [periodic] heartbeat_url: a dead man's switch.", (), {}, False, True
+    ),
+)
+
+
+CRONTABS = {"periodic.nightly_backup": crontab(minute="30", hour="3"), "periodic.heartbeat": crontab(minute="*/5")}
+
+
+class Timetabled:
+    """What the timetable asks a control's known tasks for."""
+
+    def find(self, name: str) -> Any:
+        return lambda: SimpleNamespace(validate_datetime=CRONTABS[name])
+
+
+class SceneControl(FakeControl):
+    """A control whose workers and waiting jobs a scene sets."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
+        self.registered = {task.qualname: task for task in TASKS}
+        self.crew: list[WorkerInfo] = []
+        self.known = Timetabled()
+
+    def workers(self) -> list[WorkerInfo]:
+        self._reach()
+        return list(self.crew)
+
+    def _ask(self, worker_id: str, what: str) -> None:
+        if worker_id not in [each.id for each in self.crew if each.alive]:
+            raise UnknownWorker(worker_id)
+        self.asked.append((worker_id, what))
+
+    def tasks(self) -> list[TaskInfo]:
+        self._reach()
+        return [replace(task, paused=task.qualname in self.paused) for task in self.registered.values()]
+
+    def counts(self) -> Counts:
+        counts = super().counts()
+        parked = sum(job.reason is not None for job in self.all.values())
+        return replace(counts, parked=parked, events=0)

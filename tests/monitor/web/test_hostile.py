@@ -1,0 +1,138 @@
+"""What others wrote is shown inert on every page: no tag, no attribute, no control character of theirs gets through."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from monitor.web.render import FOLDER
+from tests.monitor.web.client import Answer, Browser
+from tests.monitor.web.conftest import Clock
+from tests.monitor.web.hostile import HOSTILE, make_hostile
+from tests.monitor.web.test_doors import PAGES
+from tests.monitor.web.world import World
+
+OURS = {
+    "html", "head", "meta", "title", "link", "script", "body", "a", "header", "nav", "div", "label", "span", "select",
+    "option", "main", "p", "h1", "h2", "h3", "footer", "form", "input", "button", "time", "kbd", "table", "thead", "tbody",
+    "tr", "th", "td", "dl", "dt", "dd", "svg", "path", "text", "rect", "figure", "figcaption", "i", "b", "ul", "ol", "li",
+    "code", "pre", "details", "summary", "section", "textarea",
+}  # fmt: skip
+ATTRIBUTES = re.compile(
+    r"id|class|href|src|rel|lang|charset|name|content|defer|title|type|value|action|method|formaction|form|for|hidden|"
+    r"tabindex|selected|checked|disabled|required|autofocus|placeholder|rows|open|spellcheck|autocomplete|autocapitalize|"
+    r"role|datetime|scope|colspan|d|x|y|width|height|viewbox|preserveaspectratio|text-anchor|(aria|data)-[a-z-]+"
+)
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+class Reader(HTMLParser):
+    """Reads a page as a browser would, and notes what is not ours."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.foreign: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in OURS:
+            self.foreign.append(tag)
+        self.scripts += tag == "script"
+        for name, value in attrs:
+            if not ATTRIBUTES.fullmatch(name):
+                self.foreign.append(f"{tag} {name}")
+            if name in ("href", "src", "action", "formaction") and not re.match(r"/monitor|#", value or ""):
+                self.foreign.append(f"{tag} {name}={value}")
+
+
+def read(answer: Answer) -> Reader:
+    text = answer.text
+    assert not UNSEEN.search(text), UNSEEN.search(text)
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.foreign == []
+    return reader
+
+
+@pytest.fixture
+def hostile(empty: World, clock: Clock) -> World:
+    make_hostile(empty.control, empty.books, clock.now)
+    return empty
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_lists_are_inert(hostile: World, path: str) -> None:
+    admin = hostile.browser("ana")
+    page = admin.get(f"/monitor{path}")
+    assert page.status == 200
+    assert read(page).scripts == 1
+    for region in re.findall(r'data-live="(\w+)"', page.text):
+        assert read(admin.get(f"/monitor{path}?fragment={region}")).scripts == 0
+    assert len(page.body) < 100_000
+
+
+def test_details_are_inert(hostile: World) -> None:
+    admin = hostile.browser("ana")
+    links = hostile.site.house.links
+    seen = 0
+    for row in hostile.books.rows[:60]:
+        page = admin.get(links.job(row.job.id))
+        assert page.status == 200
+        assert read(page).scripts == 1
+        seen += any(word in page.words for word in HOSTILE[:3])
+        assert len(page.body) < 100_000
+    assert seen > 10  # shown, not left out
+
+
+def test_tasks_are_inert(hostile: World) -> None:
+    admin = hostile.browser("ana")
+    for task in hostile.control.tasks():
+        page = admin.get(hostile.site.house.links.task(task.qualname))
+        assert page.status == 200, task.qualname
+        assert read(page).scripts == 1
+
+
+def test_a_megabyte_weighs_little(hostile: World) -> None:
+    admin = hostile.browser("ana")
+    job = next(row.job for row in hostile.books.rows if len(str(row.job.kwargs.get("big", ""))) > 100_000)
+    hostile.control.all[job.id] = job
+    assert len(admin.get(hostile.site.house.links.job(job.id)).content) < 100_000
+    assert len(admin.get("/monitor/jobs").content) < 60_000
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_visitor_sends_is_inert_as_well(world: World, text: str) -> None:
+    admin = world.browser("ana")
+    sent = text.encode("utf-8", "surrogatepass")
+    for path, name in (("/jobs", "q"), ("/jobs", "task"), ("/jobs", "state"), ("/errors", "q"), ("/errors", "task"),
+                       ("/tasks", "q"), ("/tasks", "sort"), ("/audit", "who"), ("/audit", "action"), ("/login", "next")):  # fmt: skip
+        page = admin.get(f"/monitor{path}", **{name: sent})
+        assert page.status in (200, 303), (path, name)
+        read(page)
+    for path in ("/jobs/", "/tasks/", "/errors/"):
+        from urllib.parse import quote
+
+        read(admin.get(f"/monitor{path}{quote(sent, safe='')}"))
+    read(admin.post("/monitor/tasks/add/run", {"p:a": sent, "p:b": sent, "after": sent}))
+    browser = world.browser()
+    browser.get("/monitor/login")
+    read(browser.post("/monitor/login", {"username": sent, "password": sent, "next": sent}))
+
+
+def test_raw_output_is_of_our_own_making() -> None:
+    """`{{!...}}` may hold nothing but words that return Html, and markup that is written out in the template."""
+    ours = re.compile(
+        r"(?:when|running|state|progress_of)\(.*\)"  # words of render.py and times.py
+        r"|(?:when|running)\(.*\) if .* else (?:duration\(.*\)|'–')"
+        r"|base|told|from_theme|since|because\[1\]|\w+_chart|chart|row\['(?:spark|strip)'\]"
+        r"|'[^']*'(?: if .* else ?'[^']*'| if .* else ' aria-sort=\"ascending\"' if here else '')?"
+        r"|f' <span>\{many\}</span>' if many else ''"  # a count
+    )
+    for file in FOLDER.glob("*.html"):
+        for raw in re.findall(r"\{\{!(.*?)\}\}", file.read_text(encoding="utf-8")):
+            assert ours.fullmatch(raw.strip()), f"{file.name}: {raw}"

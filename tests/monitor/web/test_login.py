@@ -1,0 +1,189 @@
+"""Log-in and log-out, sessions, cookies, and where a visitor is led."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.monitor.web.client import Browser
+from tests.monitor.web.conftest import Clock
+from tests.monitor.web.world import PASSWORDS, World, make_world
+
+
+def session_cookie(answer) -> str:
+    return next(each for each in answer.cookies if each.startswith("dewey_session_") and "Max-Age=-1" not in each)
+
+
+def test_the_form_has_the_fields_of_the_contract(anonymous: Browser) -> None:
+    page = anonymous.get("/monitor/login")
+    assert 'name="username"' in page.text and 'name="password"' in page.text
+    assert 'method="post"' in page.text
+
+
+def test_log_in_and_out(world: World, anonymous: Browser) -> None:
+    anonymous.get("/monitor/login")
+    answer = anonymous.post("/monitor/login", {"username": "ana", "password": PASSWORDS["ana"]})
+    assert answer.headers["location"] == "/monitor/"
+    assert anonymous.get("/monitor/").status == 200
+    anonymous.get("/monitor/account")
+    left = anonymous.post("/monitor/logout")
+    assert left.headers["location"] == "/monitor/login"
+    assert "You are logged out." in anonymous.follow(left).words
+    assert anonymous.get("/monitor/").status == 303
+    assert [line.action for line in world.access.audit.page()] == ["log out", "log in"]
+
+
+def test_a_session_that_has_ended_opens_nothing_even_with_its_cookie(world: World, admin: Browser) -> None:
+    kept = dict(admin.jar)
+    admin.post("/monitor/logout")
+    admin.jar = kept
+    assert admin.get("/monitor/").status == 303
+
+
+def test_wrong_password_and_unknown_name_get_the_same_answer(anonymous: Browser) -> None:
+    anonymous.get("/monitor/login")
+    wrong = anonymous.post("/monitor/login", {"username": "ana", "password": "wrong"})
+    unknown = anonymous.post("/monitor/login", {"username": "bea", "password": "wrong"})
+    assert wrong.status == unknown.status == 403
+    assert wrong.text.replace('value="ana"', 'value="bea"') == unknown.text
+    assert "name or password is wrong" in wrong.words
+
+
+def test_what_was_typed_as_an_unknown_name_is_not_written_down(world: World, anonymous: Browser) -> None:
+    anonymous.get("/monitor/login")
+    anonymous.post("/monitor/login", {"username": PASSWORDS["ana"], "password": "ana"})
+    anonymous.post("/monitor/login", {"username": "ana", "password": "wrong"})
+    known, unknown = world.access.audit.page()
+    assert (known.action, known.who, known.target) == ("log in failed", "ana", "ana")
+    assert (unknown.action, unknown.who, unknown.target) == ("log in failed", "", "an unknown name")
+
+
+def test_too_many_attempts_must_wait(world: World, anonymous: Browser) -> None:
+    anonymous.get("/monitor/login")
+    for _ in range(10):
+        anonymous.post("/monitor/login", {"username": "ana", "password": "wrong"})
+    answer = anonymous.post("/monitor/login", {"username": "ana", "password": PASSWORDS["ana"]})
+    assert answer.status == 429
+    assert int(answer.headers["retry-after"]) > 0
+    assert "too many failed log-ins" in answer.words
+
+
+@pytest.mark.parametrize(
+    "form", [{}, {"username": "ana"}, {"password": "x"}, {"username": "\ud83d", "password": "\x00"}]
+)
+def test_odd_forms_are_only_wrong(anonymous: Browser, form) -> None:
+    anonymous.get("/monitor/login")
+    form = {name: value.encode("utf-8", "surrogatepass") for name, value in form.items()}
+    assert anonymous.post("/monitor/login", form).status == 403
+
+
+def test_the_log_in_form_needs_its_proof(world: World, anonymous: Browser) -> None:
+    good = {"username": "ana", "password": PASSWORDS["ana"]}
+    anonymous.get("/monitor/login")
+    stranger = world.browser()
+    stranger.get("/monitor/login")
+    for proof in ("", "0" * 64, stranger.proof):
+        assert anonymous.post("/monitor/login", good, proof=proof).status == 403
+    assert anonymous.post("/monitor/login", good, headers={"Sec-Fetch-Site": "cross-site"}).status == 403
+    assert "dewey_session" not in " ".join(anonymous.jar)
+
+
+def test_cookies_over_http(anonymous: Browser) -> None:
+    anonymous.get("/monitor/login")
+    cookie = session_cookie(anonymous.post("/monitor/login", {"username": "ana", "password": PASSWORDS["ana"]}))
+    parts = {part.strip().lower() for part in cookie.split(";")[1:]}
+    assert parts == {"httponly", "path=/", "samesite=lax"}
+
+
+def test_cookies_over_https_below_a_prefix(tmp_path: Path, clock: Clock) -> None:
+    browser = make_world(tmp_path, clock, url_prefix="/dewey").browser(scheme="https")
+    browser.get("/monitor/login")
+    cookie = session_cookie(browser.post("/monitor/login", {"username": "ana", "password": PASSWORDS["ana"]}))
+    assert {"secure", "path=/dewey"} <= {part.strip().lower() for part in cookie.split(";")[1:]}
+
+
+def test_cookies_are_secure_where_a_proxy_hides_the_scheme(tmp_path: Path, clock: Clock) -> None:
+    browser = make_world(tmp_path, clock, public_url="https://dewey.test").browser()
+    browser.get("/monitor/login")
+    cookie = session_cookie(browser.post("/monitor/login", {"username": "ana", "password": PASSWORDS["ana"]}))
+    assert "; secure" in cookie.lower()
+
+
+def test_two_installations_on_one_host_do_not_share_sessions(tmp_path: Path, clock: Clock) -> None:
+    worlds = []
+    for name in ("production", "staging"):
+        (tmp_path / name).mkdir()
+        worlds.append(make_world(tmp_path / name, clock))
+    first, second = (world.browser("ana") for world in worlds)
+    assert not set(first.jar) & set(second.jar)
+
+
+def test_another_applications_broken_cookie_does_no_harm(admin: Browser) -> None:
+    admin.jar = {'broken"[]': '"a b{', **admin.jar}
+    assert admin.get("/monitor/").status == 200
+
+
+@pytest.mark.parametrize(
+    ("wanted", "led_to"),
+    [
+        ("/monitor/jobs?state=failed&q=a", "/monitor/jobs?state=failed&q=a"),
+        ("/monitor", "/monitor"),
+        ("", "/monitor/"),
+        ("https://evil.test/", "/monitor/"),
+        ("//evil.test/monitor/", "/monitor/"),
+        ("/\\evil.test", "/monitor/"),
+        ("/monitor/\\..\\..\\evil", "/monitor/"),
+        ("/monitor//evil.test", "/monitor/"),
+        ("/monitor/../api/jobs", "/monitor/"),
+        ("/monitor/..", "/monitor/"),
+        ("/monitorevil", "/monitor/"),
+        ("javascript:alert(1)", "/monitor/"),
+        ("/monitor/\r\nSet-Cookie: x=1", "/monitor/"),
+        ("/api/jobs", "/monitor/"),
+    ],
+)
+def test_a_visitor_is_led_to_own_pages_only(anonymous: Browser, wanted: str, led_to: str) -> None:
+    anonymous.get("/monitor/login")
+    form = {"username": "ana", "password": PASSWORDS["ana"], "next": wanted}
+    assert anonymous.post("/monitor/login", form).headers["location"] == led_to
+
+
+def test_who_has_logged_in_needs_no_form(admin: Browser) -> None:
+    assert admin.get("/monitor/login?next=/monitor/tasks").headers["location"] == "/monitor/tasks"
+
+
+def test_a_new_log_in_ends_the_session_before_it(world: World, admin: Browser) -> None:
+    old = dict(admin.jar)
+    admin.post("/monitor/login", {"username": "vera", "password": PASSWORDS["vera"]})
+    assert "vera" in admin.get("/monitor/account").words
+    admin.jar = old
+    assert admin.get("/monitor/").status == 303
+
+
+def test_sessions_are_listed_and_ended_everywhere(world: World, admin: Browser) -> None:
+    second = world.browser("ana")
+    page = second.get("/monitor/account")
+    assert page.text.count("192.0.2.7") == 2 and page.words.count("this one") == 1
+    assert [each["this"] for each in second.get("/monitor/account.json").json["sessions"]].count(True) == 1
+    answer = second.post("/monitor/logout-everywhere")
+    assert "Sessions ended: 2" in second.follow(answer).words
+    assert admin.get("/monitor/").status == 303
+    assert world.access.audit.page(limit=1)[0].count == 2
+
+
+def test_a_role_counts_from_the_next_request(world: World, admin: Browser) -> None:
+    world.access.accounts.create("root", "admin", "another long password")
+    world.access.accounts.set_role("ana", "viewer")
+    assert admin.post("/monitor/tasks/add/pause").status == 403
+
+
+def test_the_theme_is_kept_in_a_cookie_and_drawn_by_the_server(admin: Browser) -> None:
+    assert "data-theme" not in admin.get("/monitor/tasks").text
+    answer = admin.post("/monitor/theme", {"theme": "dark", "back": "/monitor/tasks"})
+    assert answer.headers["location"] == "/monitor/tasks"
+    assert '<html lang="en" data-theme="dark">' in admin.follow(answer).text
+    admin.post("/monitor/theme", {"theme": ""})
+    assert "data-theme=" not in admin.get("/monitor/tasks").text
+    admin.jar["dewey_theme"] = '"><script>'
+    assert "data-theme=" not in admin.get("/monitor/tasks").text

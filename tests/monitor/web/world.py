@@ -1,0 +1,49 @@
+"""One monitor over a control and books in memory and a real access database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import config
+from monitor.access import ADMIN, VIEWER, Access
+from monitor.web.house import House
+from monitor.web.site import Site
+from tests.monitor.web.client import Browser
+from tests.monitor.web.fake_books import FakeBooks
+from tests.monitor.web.scene_tasks import SceneControl
+
+PASSWORDS = {"ana": "correct horse battery", "vera": "staple staple staple"}
+
+
+@dataclass
+class World:
+    """`ana` is an admin, `vera` a viewer."""
+
+    control: SceneControl
+    books: FakeBooks
+    access: Access
+    site: Site
+    settings: config.Settings
+    prefix: str = ""
+
+    def browser(self, name: str = "", scheme: str = "http") -> Browser:
+        """A browser in which `name` has logged in."""
+        browser = Browser(self.site, self.prefix, scheme)
+        if name:
+            browser.log_in(name, PASSWORDS[name])
+        return browser
+
+
+def make_world(folder: Path, clock: Callable[[], float], service: str = "Dewey", **web: Any) -> World:
+    """An empty deployment; `web` replaces settings of that section."""
+    settings = config.load(environ={})
+    settings = replace(settings, web=replace(settings.web, **web), service=replace(settings.service, name=service))
+    control, books = SceneControl(clock), FakeBooks(clock)
+    access = Access(f"sqlite:///{folder / 'access.db'}", clock=clock)
+    for name, role in (("ana", ADMIN), ("vera", VIEWER)):
+        access.accounts.create(name, role, PASSWORDS[name])
+    site = Site(House(control, access, books, settings, clock))
+    return World(control, books, access, site, settings, settings.web.url_prefix)
