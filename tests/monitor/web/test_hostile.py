@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 
 from monitor.web.render import FOLDER
-from tests.monitor.web.client import Answer, Browser
+from tests.monitor.web.client import Answer
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.hostile import HOSTILE, make_hostile
 from tests.monitor.web.test_doors import PAGES
 from tests.monitor.web.world import World
 
-OURS = {
-    "html", "head", "meta", "title", "link", "script", "body", "a", "header", "nav", "div", "label", "span", "select",
-    "option", "main", "p", "h1", "h2", "h3", "footer", "form", "input", "button", "time", "kbd", "table", "thead", "tbody",
-    "tr", "th", "td", "dl", "dt", "dd", "svg", "path", "text", "rect", "figure", "figcaption", "i", "b", "ul", "ol", "li",
-    "code", "pre", "details", "summary", "section", "textarea",
-}  # fmt: skip
+OURS = set(
+    "html head meta title link script body a header nav div label span select option main p h1 h2 h3 footer form input "
+    "button time kbd table thead tbody tr th td dl dt dd svg path text rect figure figcaption i b ul ol li code pre "
+    "details summary section textarea".split()
+)
 ATTRIBUTES = re.compile(
     r"id|class|href|src|rel|lang|charset|name|content|defer|title|type|value|action|method|formaction|form|for|hidden|"
     r"tabindex|selected|checked|disabled|required|autofocus|placeholder|rows|open|spellcheck|autocomplete|autocapitalize|"
@@ -27,6 +27,19 @@ ATTRIBUTES = re.compile(
 )
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
+
+SENT = (
+    ("/jobs", "q"),
+    ("/jobs", "task"),
+    ("/jobs", "state"),
+    ("/errors", "q"),
+    ("/errors", "task"),
+    ("/tasks", "q"),
+    ("/tasks", "sort"),
+    ("/audit", "who"),
+    ("/audit", "action"),
+    ("/login", "next"),
 )
 
 
@@ -109,14 +122,11 @@ def test_a_megabyte_weighs_little(hostile: World) -> None:
 def test_what_a_visitor_sends_is_inert_as_well(world: World, text: str) -> None:
     admin = world.browser("ana")
     sent = text.encode("utf-8", "surrogatepass")
-    for path, name in (("/jobs", "q"), ("/jobs", "task"), ("/jobs", "state"), ("/errors", "q"), ("/errors", "task"),
-                       ("/tasks", "q"), ("/tasks", "sort"), ("/audit", "who"), ("/audit", "action"), ("/login", "next")):  # fmt: skip
+    for path, name in SENT:
         page = admin.get(f"/monitor{path}", **{name: sent})
         assert page.status in (200, 303), (path, name)
         read(page)
     for path in ("/jobs/", "/tasks/", "/errors/"):
-        from urllib.parse import quote
-
         read(admin.get(f"/monitor{path}{quote(sent, safe='')}"))
     read(admin.post("/monitor/tasks/add/run", {"p:a": sent, "p:b": sent, "after": sent}))
     browser = world.browser()
