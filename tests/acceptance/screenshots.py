@@ -1,4 +1,4 @@
-"""The pictures of the README: `make screenshots` writes docs/images/*.png, from pages with a made-up morning on them."""
+"""The pictures of the README: `make screenshots` writes docs/images/*.png, pages with a made-up morning on them."""
 
 from __future__ import annotations
 
