@@ -206,7 +206,7 @@ class Desk:
                 return None
             except Exception as exc:
                 logger.exception("a turn failed")
-                self._keep(self._mended(done, exc), exc)
+                self._keep(self._mended(done), exc)
                 return None
             self._failures = 0
             for settlement in done:
@@ -234,11 +234,19 @@ class Desk:
         self._failures += 1
         time.sleep(delay)
 
-    def _mended(self, done: list[Settlement], exc: Exception) -> list[Settlement]:
+    def _mended(self, done: list[Settlement]) -> list[Settlement]:
         """After an error that is not the storage's: one settlement must not hold up the others for ever."""
         if self._failures < 3:
             return done
-        return [self.storage.compose.end(s.claim, FAILED, exc) for s in done]
+        kept: list[Settlement] = []
+        for settlement in done:
+            try:
+                self.storage.turn(self.life.n, [settlement], 0, ())
+            except errors.StorageUnavailable:
+                kept.append(settlement)
+            except Exception as own:
+                kept.append(self.storage.compose.end(settlement.claim, FAILED, own))
+        return kept
 
     # the watchman
 

@@ -15,6 +15,7 @@ from typing import Any
 from engine import clock, errors, events
 from engine.job_storage import Acceptance, Accepted
 from engine.jobs import Idempotency, NewJob
+from engine.on_sqlite.database import is_mistake
 from engine.on_sqlite.uniqueness import Replace, holder, settle_conflict, take
 
 INSERT = f"""insert into jobs (id, task, queue, priority, enqueued_at, eta, expires_at, retries, retry_delay_s,
@@ -31,7 +32,9 @@ def accept_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tup
         con.execute("savepoint one")
         try:
             answers.append(accept(con, replace, *request))
-        except errors.DeweyError as exc:
+        except Exception as exc:
+            if not is_mistake(exc):
+                raise
             con.execute("rollback to one")
             answers.append(exc)
         con.execute("release one")

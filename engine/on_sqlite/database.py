@@ -43,6 +43,14 @@ def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
     return errors.StorageUnavailable(f"the queue {path} cannot be used ({text})")
 
 
+def is_mistake(exc: Exception) -> bool:
+    """Whether what was given was refused, rather than SQLite being away: then to ask again would change nothing."""
+    if isinstance(exc, sqlite3.ProgrammingError):
+        return "closed" not in str(exc)
+    refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
+    return isinstance(exc, (errors.DeweyError, *refused, TypeError, ValueError, OverflowError))
+
+
 class Database:
     """One queue file, as this process sees it."""
 
@@ -184,6 +192,8 @@ class Database:
                 if point:
                     point(f"{step}.committed")
             except sqlite3.Error as exc:
+                if is_mistake(exc):
+                    raise
                 raise explain(exc, self.path) from exc
 
     def _commit(self, con: sqlite3.Connection) -> None:
