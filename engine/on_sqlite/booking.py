@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.events import Event
 from engine.job_storage import EventRow
-from engine.on_sqlite import turning
+from engine.on_sqlite import noting
 
 EVENTS = """select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt, v.token, v.detail, j.id, j.task, j.queue,
     j.priority, j.enqueued_at, j.eta, j.expires_at, j.retries, j.parent, j.context,
@@ -18,4 +18,4 @@ EVENTS = """select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt, v.toke
 def read(con: sqlite3.Connection, limit: int, compose: Any) -> list[Event]:
     """The oldest events, in order, redacted and in plain values (`compose` decodes and redacts)."""
     rows = (EventRow._make(row) for row in con.execute(EVENTS, (limit,)))
-    return [compose.event(row._replace(worker=turning.worker_of(row.token))) for row in rows]
+    return [compose.event(row._replace(worker=noting.worker_of(row.token))) for row in rows]

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine import errors
 from engine.jobs import FAILED
-from engine.on_sqlite import turning, verbs
+from engine.on_sqlite import settling, verbs
 
 KEY_LIFE_S = 24 * 3600.0
 UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
@@ -38,7 +38,7 @@ def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float
     for _, job_id in rows:
         job, _ = verbs.find(con, job_id)
         claim = verbs.claim_for_verb(con, job)
-        turning.settle(con, [compose.end(claim, FAILED, errors.TaskUnknown(claim.task))], ttl_s, ttl_s)
+        settling.settle(con, [compose.end(claim, FAILED, errors.TaskUnknown(claim.task))], ttl_s, ttl_s)
     return len(rows)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from engine import clock, errors, events
 from engine.job_storage import Dead
 from engine.jobs import CANCELED, FAILED, FREED_AT_START, ONCE, Claim
-from engine.on_sqlite import turning, uniqueness
+from engine.on_sqlite import claiming, noting, settling, uniqueness
 
 
 def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float) -> list[str]:
@@ -23,19 +23,19 @@ def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: A
     rows = con.execute("select token, seq from claims where worker = ?", (dead.worker,)).fetchall()
     running: list[str] = []
     for token, seq in rows:
-        claim = Claim._make(con.execute(turning.CLAIMED, (token, seq)).fetchone())
+        claim = Claim._make(con.execute(claiming.CLAIMED, (token, seq)).fetchone())
         if token in dead.running:
             running.append(claim.id)
         if con.execute("select 1 from stops where seq = ?", (seq,)).fetchone():
-            turning.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)  # nobody wants it to run again
+            settling.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)  # nobody wants it to run again
         elif token in dead.timed_out:
-            turning.settle(con, [compose.timed_out(claim)], ttl_s, ttl_s)
+            settling.settle(con, [compose.timed_out(claim)], ttl_s, ttl_s)
         elif token in dead.running and dead.charge:
             charge(con, claim, dead, max_deliveries, compose, ttl_s)
         else:
             put_back(con, claim)
             if token in dead.running:
-                con.execute(turning.EVENT, (seq, events.RELEASED, token, clock.now(), None, claim.attempt, None))
+                con.execute(noting.EVENT, (seq, events.RELEASED, token, clock.now(), None, claim.attempt, None))
     con.execute("delete from locks where worker = ?", (dead.worker,))
     con.execute("delete from workers where n = ?", (dead.worker,))
     return running
@@ -47,11 +47,11 @@ def charge(con: sqlite3.Connection, claim: Claim, dead: Dead, max_deliveries: in
     con.execute("update jobs set deliveries = ? where seq = ?", (deliveries, claim.seq))
     if once or deliveries >= max_deliveries:
         error = errors.WorkerDied(deliveries, dead.host, dead.pid, once)
-        turning.settle(con, [compose.end(claim._replace(deliveries=deliveries), FAILED, error)], ttl_s, ttl_s)
+        settling.settle(con, [compose.end(claim._replace(deliveries=deliveries), FAILED, error)], ttl_s, ttl_s)
         return
     put_back(con, claim)
     detail = json.dumps({"host": dead.host, "pid": dead.pid, "deliveries": deliveries})
-    con.execute(turning.EVENT, (claim.seq, events.RESCUED, claim.token, clock.now(), None, claim.attempt, detail))
+    con.execute(noting.EVENT, (claim.seq, events.RESCUED, claim.token, clock.now(), None, claim.attempt, detail))
 
 
 def put_back(con: sqlite3.Connection, claim: Claim) -> None:

@@ -18,6 +18,7 @@ from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlemen
 from engine.on_sqlite import (
     accepting,
     booking,
+    claiming,
     crew,
     housekeeping,
     keyvalue,
@@ -45,7 +46,7 @@ class SqliteStorage(JobStorage):
         self.folder = Path(f"{self.db.path}-workers")
         self.data = keyvalue.KeyValue(self.db)
         self.ledger = slots.SqliteLedger(self.db, self.wake)
-        self.result_ttl_s, self.failed_ttl_s = result_ttl_s, failed_ttl_s
+        self._ttl = turning.Ttl(result_ttl_s, failed_ttl_s)
         self.crew = crew.Crew(self.db, self.folder)
         self.said = saying.Said(self.db)
         self._ringer = bells.Ringer(self.folder)
@@ -82,7 +83,7 @@ class SqliteStorage(JobStorage):
         with self.db.write("accept", "accept") as con:
 
             def replace(job_id: str, by: str) -> bool:
-                return verbs.replace(con, job_id, by, self.compose, self.result_ttl_s)
+                return verbs.replace(con, job_id, by, self.compose, self._ttl.result_s)
 
             return accepting.accept_all(con, replace, requests)
 
@@ -96,26 +97,18 @@ class SqliteStorage(JobStorage):
 
     def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
         if not settlements:
-            with self.db.read() as con:  # an idle look costs no write lock
-                if not want or not turning.anything_ready(con, queues):
-                    return Turn([], frozenset(), False, turning.next_due(con), False)
+            with self.db.read() as con:
+                idle = turning.look(con, want, queues)
+            if idle is not None:
+                return idle
+        first = self._tokens.get(worker, worker << 32)
+        self._tokens[worker] = first + want
         with self.db.write("work", "turn") as con:
-            turning.heed_stops(con, settlements, self.compose)
-            lost = (
-                turning.settle(con, settlements, self.result_ttl_s, self.failed_ttl_s) if settlements else frozenset()
-            )
-            turning.bring_due(con)
-            claims: list[Claim] = []
-            more = False
-            if want:
-                first = self._tokens.get(worker, worker << 32)
-                claims, more = turning.claim(con, worker, first, want, queues)
-                self._tokens[worker] = first + want
-            answer = Turn(claims, lost, more, turning.next_due(con), bool(claims) and keyvalue.any_marks(con))
+            answer = turning.turn(con, worker, first, settlements, want, queues, self.compose, self._ttl)
         if settlements:
             self._ringer.ring_waiters()
             queued = sum(map(queues_more, settlements))
-            if queued and (more or not want):
+            if queued and (answer.more or not want):
                 self.wake(queued)  # what this turn queued and did not claim itself, or what falls due sooner
         return answer
 
@@ -129,7 +122,7 @@ class SqliteStorage(JobStorage):
 
     def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
         with self.db.write("work") as con:
-            count = turning.give_back(con, claims)
+            count = claiming.give_back(con, claims)
         self.wake(count)
 
     def unregister(self, worker: int) -> None:
@@ -142,7 +135,7 @@ class SqliteStorage(JobStorage):
         return liveness.slots_of(self.folder, worker)
 
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        running = self.crew.bury(dead, max_deliveries, self.compose, self.failed_ttl_s)
+        running = self.crew.bury(dead, max_deliveries, self.compose, self._ttl.failed_s)
         self._ringer.ring_waiters()
         self.wake(8)
         return running
@@ -158,7 +151,7 @@ class SqliteStorage(JobStorage):
     def cancel(self, job_id: str) -> str | None:
         with self.db.write("accept") as con:
             job, _ = verbs.find(con, job_id)
-            verbs.cancel(con, job, self.compose, self.result_ttl_s)
+            verbs.cancel(con, job, self.compose, self._ttl.result_s)
         self._ringer.ring_waiters()
         return job.state
 
@@ -263,7 +256,7 @@ class SqliteStorage(JobStorage):
     def keep_house(self, limit: int = 1000) -> bool:
         with self.db.write("work") as con:
             more = housekeeping.expire(con, clock.now(), limit)
-            housekeeping.fail_unknown(con, clock.now(), self.compose, self.failed_ttl_s)
+            housekeeping.fail_unknown(con, clock.now(), self.compose, self._ttl.failed_s)
         self.db.checkpoint()
         return more
 

@@ -10,7 +10,7 @@ from typing import Any
 from engine import clock, errors, events
 from engine.job_storage import StoredJob
 from engine.jobs import CANCELED, ENDED, RETRYING, Claim
-from engine.on_sqlite import looking, turning, uniqueness
+from engine.on_sqlite import claiming, looking, noting, settling, uniqueness
 
 
 def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
@@ -33,10 +33,10 @@ def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
 
 def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
     """Hold a waiting job for the rest of this transaction, so that it ends as any other job does."""
-    token = turning.hand_token(con)
+    token = noting.hand_token(con)
     leave_place(con, job)
     con.execute("insert into claims values (?, ?, 0, ?)", (token, job.seq, clock.now()))
-    return Claim._make(con.execute(turning.CLAIMED, (token, job.seq)).fetchone())
+    return Claim._make(con.execute(claiming.CLAIMED, (token, job.seq)).fetchone())
 
 
 def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) -> None:
@@ -47,7 +47,7 @@ def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) 
         con.execute("insert or ignore into stops values (?, ?)", (job.seq, clock.now()))
         return
     claim = claim_for_verb(con, job)
-    turning.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)
+    settling.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)
 
 
 def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: float) -> bool:
@@ -57,7 +57,7 @@ def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: 
         return False
     settlement = compose.end(claim_for_verb(con, job), CANCELED)
     settlement.detail = json.dumps({"reason": f"replaced by job {by}"})
-    turning.settle(con, [settlement], ttl_s, ttl_s)
+    settling.settle(con, [settlement], ttl_s, ttl_s)
     return True
 
 
@@ -79,7 +79,7 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         (job.attempt, retries, payload, job.seq),
     )
     con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
-    con.execute(turning.EVENT, (job.seq, events.RETRIED, turning.hand_token(con), clock.now(), None, job.attempt, None))
+    con.execute(noting.EVENT, (job.seq, events.RETRIED, noting.hand_token(con), clock.now(), None, job.attempt, None))
 
 
 def forget(con: sqlite3.Connection, job: StoredJob) -> None:
@@ -99,7 +99,7 @@ def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:
 
 def unpark(con: sqlite3.Connection, kind: str, names: Sequence[str]) -> int:
     """Queue again what was parked for these reasons."""
-    count, token = 0, turning.hand_token(con)
+    count, token = 0, noting.hand_token(con)
     for name in names:
         rows = con.execute("select seq from parked where kind = ? and name = ?", (kind, name)).fetchall()
         con.executemany("delete from parked where seq = ?", rows)

@@ -1,0 +1,117 @@
+"""Claiming: what is due is brought in, what is next is taken, and what is paused is set aside when it is met."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from engine import clock, events
+from engine.jobs import FREED_AT_START, Claim
+from engine.on_sqlite import uniqueness
+from engine.on_sqlite.noting import EVENT, hand_token
+
+CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
+    j.deliveries, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
+    j.failed_at"""
+CLAIMED = f"select ?, {CLAIMED_COLUMNS} from jobs j where seq = ?"
+# A cross join keeps SQLite to this order: from the head of the queue to the rows.
+FIRST = f"""select r.rank, {CLAIMED_COLUMNS} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?
+    order by r.rank, r.seq limit ?"""
+DUE_STEP = 1000  # due jobs moved by one turn: bounds how long the write lock is held
+
+
+def bring_due(con: sqlite3.Connection) -> None:
+    """Move what is due to where it may be claimed, soonest first."""
+    rows = con.execute(
+        "select at, seq from due where at <= ? order by at, seq limit ?", (clock.now(), DUE_STEP)
+    ).fetchall()
+    if rows:
+        con.executemany("delete from due where at = ? and seq = ?", rows)
+        con.executemany(
+            "insert into ready select queue, -priority, seq from jobs where seq = ?",
+            [(seq,) for _, seq in rows],
+        )
+
+
+def next_due(con: sqlite3.Connection) -> float | None:
+    """The instant of the soonest scheduled job."""
+    row = con.execute("select at from due order by at limit 1").fetchone()
+    return row[0] if row else None
+
+
+def queues_to_serve(con: sqlite3.Connection, wanted: Sequence[str]) -> list[str]:
+    """`wanted` with `*` replaced by every queue that has waiting jobs and no name in it (a skip scan)."""
+    if "*" not in wanted:
+        return list(wanted)
+    names: list[str] = []
+    row = con.execute("select queue from ready order by queue limit 1").fetchone()
+    while row:
+        names.append(row[0])
+        row = con.execute("select queue from ready where queue > ? order by queue limit 1", row).fetchone()
+    star = [name for name in names if name not in wanted]
+    at = wanted.index("*")
+    return [*wanted[:at], *star, *wanted[at + 1 :]]
+
+
+def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
+    """Whether a turn would find something to claim; needs no write lock."""
+    due = next_due(con)
+    if due is not None and due <= clock.now():
+        return True
+    if "*" in wanted:
+        return bool(queues_to_serve(con, wanted))
+    return any(con.execute("select 1 from ready where queue = ? limit 1", (name,)).fetchone() for name in wanted)
+
+
+def claim(
+    con: sqlite3.Connection, worker: int, first_token: int, want: int, wanted: Sequence[str]
+) -> tuple[list[Claim], bool]:
+    """Claim up to `want` jobs by priority and age; parks what is paused when it is met. Also: whether more waits."""
+    paused = set(con.execute("select kind, name from pauses"))
+    claims: list[Claim] = []
+    now = clock.now()
+    for queue in queues_to_serve(con, wanted):
+        while len(claims) < want:
+            rows = con.execute(FIRST, (queue, want - len(claims))).fetchall()
+            if not rows:
+                break
+            # Nobody else writes meanwhile: all up to the last of these are these.
+            con.execute("delete from ready where queue = ? and (rank, seq) <= (?, ?)", (queue, *rows[-1][:2]))
+            token = first_token + len(claims)
+            taken = [Claim(token + i, *row[1:]) for i, row in enumerate(rows)]
+            if paused:  # what is parked takes no token, so that none is given twice
+                taken = [c._replace(token=token + i) for i, c in enumerate(park_paused(con, taken, paused))]
+            claims += taken
+    freed = [(c.seq,) for c in claims if c.flags & FREED_AT_START]
+    if freed:
+        con.executemany("delete from keys where not fixed and seq = ?", freed)
+    con.executemany("insert into claims values (?, ?, ?, ?)", [(c.token, c.seq, worker, now) for c in claims])
+    more = len(claims) == want and anything_ready(con, wanted)
+    return claims, more
+
+
+def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[str, str]]) -> list[Claim]:
+    """Set aside what is paused, visibly; the rest may run."""
+    kept: list[Claim] = []
+    token = hand_token(con)
+    for c in taken:
+        for kind, name in (("queue", c.queue), ("task", c.task)):
+            if (kind, name) in paused:
+                con.execute("insert into parked values (?, ?, ?, ?)", (c.seq, kind, name, clock.now()))
+                con.execute(EVENT, (c.seq, events.PARKED, token, clock.now(), None, c.attempt, None))
+                break
+        else:
+            kept.append(c)
+    return kept
+
+
+def give_back(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
+    """Return claims whose body never started; how many still stood."""
+    count = 0
+    for c in claims:
+        if con.execute("delete from claims where token = ?", (c.token,)).rowcount:
+            con.execute("insert into ready values (?, ?, ?)", (c.queue, -c.priority, c.seq))
+            if c.flags & FREED_AT_START:
+                uniqueness.take_again(con, c.seq)
+            count += 1
+    return count

@@ -1,0 +1,129 @@
+"""Settling claims: what the end of an attempt writes, all of it or nothing.
+
+For each settlement whose claim still stands: the end of the claim, the result and final state (or the retry's instant),
+the next jobs of a pipeline, the chord's part and, with the last part, its callback, the freed unique key, the event.
+A settlement whose claim is gone writes nothing, and its token is the answer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from engine import clock
+from engine.jobs import (
+    CANCELED,
+    ENDED,
+    FAILED,
+    FREED_AT_START,
+    PARKED,
+    RELEASED,
+    RETRYING,
+    ChordPart,
+    NewJob,
+    Settlement,
+)
+from engine.on_sqlite import accepting, looking, uniqueness
+from engine.on_sqlite.noting import EVENT, worker_of
+
+
+def settle(
+    con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: float, failed_ttl_s: float
+) -> frozenset[int]:
+    """Write every settlement whose claim still stands; the tokens of the others."""
+    tokens = [s.claim.token for s in settlements]
+    marks = ",".join("?" * len(tokens))
+    held = {row[0] for row in con.execute(f"delete from claims where token in ({marks}) returning token", tokens)}
+    standing = [s for s in settlements if s.claim.token in held]
+    ended = [s for s in standing if s.outcome in ENDED]
+    con.executemany(
+        "insert or replace into ended values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                s.claim.seq, s.outcome, attempts(s), s.started_at, s.finished_at, worker_of(s.claim.token),
+                (s.finished_at or 0) + (failed_ttl_s if s.outcome == FAILED else ttl_s), s.result,
+            )
+            for s in ended
+        ],
+    )  # fmt: skip
+    for s in standing:
+        if s.outcome not in ENDED:
+            move(con, s)
+        if s.next_jobs:
+            defer_next(con, s.next_jobs)
+        if s.others:
+            con.executemany(
+                "insert or replace into kv values (?, ?, ?)",
+                [(k, v, (s.finished_at or 0) + ttl_s) for k, v in s.others],
+            )
+        if s.chord_part:
+            add_chord_part(con, s.chord_part)
+    end_extras(con, ended)
+    con.executemany(
+        EVENT,
+        [(s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail) for s in standing],
+    )
+    return frozenset(tokens) - held
+
+
+def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compose: Any) -> None:
+    """A job that was asked to stop does not run again: what would go back to the queue ends as canceled."""
+    back = [s for s in settlements if s.outcome in (RETRYING, RELEASED)]
+    asked = looking.holder_of(con, [s.claim.seq for s in back]) if back else set()
+    for s in back:
+        if s.claim.seq in asked:
+            s.outcome, s.chord_part = CANCELED, compose.end(s.claim, CANCELED).chord_part
+
+
+def attempts(s: Settlement) -> int:
+    """How many attempts have ended, this one with them if its body ran to an end."""
+    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, PARKED))
+
+
+def move(con: sqlite3.Connection, s: Settlement) -> None:
+    """Put a job that has not ended where it waits next."""
+    claim = s.claim
+    if s.outcome == RETRYING:
+        con.execute(
+            "update jobs set attempt = ?, retries = ?, retry_delay_s = ?, eta = ?, failures = ?, failed_at = ? "
+            "where seq = ?",
+            (attempts(s), s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, claim.seq),
+        )
+    if claim.flags & FREED_AT_START and s.outcome != RETRYING:
+        uniqueness.take_again(con, claim.seq)  # it has not started after all
+    if s.outcome == PARKED:
+        con.execute("insert into parked values (?, ?, ?, ?)", (claim.seq, s.reason, claim.task, s.finished_at))
+    elif s.eta is not None and s.eta > clock.now():
+        con.execute("insert into due values (?, ?)", (s.eta, claim.seq))
+    else:
+        con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
+
+
+def defer_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
+    """Accept the steps that follow. One that has ended came to life before its job was retried by hand: it stays."""
+    ended = "select 1 from jobs join ended using (seq) where id = ?"
+    fresh = [job for job in jobs if not con.execute(ended, (job.id,)).fetchone()]
+    if fresh:
+        accepting.insert_many(con, fresh)
+
+
+def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
+    """Count a member once, whatever is redelivered; the last one accepts the callback."""
+    if con.execute("select 1 from jobs where id = ?", (part.callback.id,)).fetchone():
+        return  # the callback came to life before: this member ran again after its chord was complete
+    con.execute("insert or ignore into chord_parts values (?, ?, ?)", (part.cid, part.idx, part.value))
+    count = con.execute("select count(*) from chord_parts where cid = ?", (part.cid,)).fetchone()[0]
+    if count == part.size:
+        accepting.insert(con, part.callback)
+
+
+def end_extras(con: sqlite3.Connection, ended: Sequence[Settlement]) -> None:
+    """Free what lived until the job's end: its unique key, its revocation, a stop that was asked."""
+    for table, column, values in (
+        ("marks", "key", [f"r:{s.claim.id}" for s in ended]),
+        ("keys", "not fixed and seq", [s.claim.seq for s in ended]),
+        ("stops", "seq", [s.claim.seq for s in ended]),
+    ):
+        if values and con.execute(f"select 1 from {table} limit 1").fetchone():
+            con.executemany(f"delete from {table} where {column} = ?", [(v,) for v in values])
