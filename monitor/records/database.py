@@ -20,17 +20,35 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from peewee import DatabaseError, IntegrityError, InterfaceError, OperationalError, SqliteDatabase
+from peewee import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    SqliteDatabase,
+)
 
 from monitor.records import troubles
 from monitor.records.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
-from monitor.records.schema import BOOKS_SCHEMA, MIGRATIONS, Migration
+from monitor.records.schema import BOOKS_SCHEMA, MIGRATIONS, TABLES, Migration
 
 PREFIX = "sqlite:///"
 BUSY_TIMEOUT_S = 2.0
+JOURNAL_BYTES = 64 << 20  # what the log may keep on the disk after it was large
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
 Identity = tuple[int, int]  # device and inode
+# executemany() is not peewee's, and raises what sqlite3 raises.
+_OF_VALUES = (
+    DataError,
+    IntegrityError,
+    ProgrammingError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+)
 
 
 class _Opened(NamedTuple):
@@ -47,7 +65,7 @@ class Database:
         name = url.removeprefix(PREFIX)
         if name in ("", url) or name.startswith(":"):
             raise ValueError(f"the database of the books: expected sqlite:///FILE, found {url!r}")
-        self.path = Path(name).absolute()
+        self.path = Path(name).resolve()  # a link stays a link when the file behind it is made anew
         self._migrations = migrations
         self._busy_timeout_s = busy_timeout_s
         self.is_suspect = False  # somebody found it broken; the recorder looks closer
@@ -71,8 +89,8 @@ class Database:
             raise self._told(error) from error
         try:
             yield database
-        except IntegrityError:
-            raise
+        except _OF_VALUES:
+            raise  # no trouble of the file
         except (DatabaseError, InterfaceError, sqlite3.DatabaseError) as error:
             self._drop(database)
             raise self._told(error) from error
@@ -138,11 +156,12 @@ class Database:
         return opened.database
 
     def _identity(self) -> Identity | None:
+        """Which file it is; None where there is none, or nothing in it: one that was begun is never empty."""
         try:
             found = os.stat(self.path)
         except OSError:
             return None
-        return found.st_dev, found.st_ino
+        return (found.st_dev, found.st_ino) if found.st_size else None
 
     def _forget(self) -> None:
         opened = self._of_process.pop(os.getpid(), None)
@@ -151,44 +170,50 @@ class Database:
                 opened.database.close()
 
     def _opened(self) -> _Opened:
-        self._make_file()
-        identity = self._identity()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._identity() is None:
+            with self._folder_locked():
+                if self._identity() is None:
+                    self._make_file()
+                    return self._connected()
+        return self._connected()
+
+    def _make_file(self) -> None:
+        """An empty file, and nothing beside it: who still has one open that was deleted may be writing its log."""
+        for ending in (*SIDE_FILES, ""):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.path}{ending}")
+        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+    def _connected(self) -> _Opened:
         database = SqliteDatabase(
-            # rw: SQLite itself never makes a file, so that what is opened is what _make_file has seen.
+            # rw: SQLite itself never makes a file, so that what is opened is what was seen.
             f"file:{quote(os.fsencode(self.path))}?mode=rw",
             uri=True,
             timeout=self._busy_timeout_s,
             lock_type="IMMEDIATE",
             autoconnect=False,
             # FULL: the recorder deletes events only when what it made of them survives a power cut.
-            # auto_vacuum counts for a new file only, and must come before all else.
-            pragmas=[("auto_vacuum", "INCREMENTAL"), ("synchronous", "FULL"), ("journal_size_limit", 64 << 20)],
+            pragmas=[("synchronous", "FULL"), ("journal_size_limit", JOURNAL_BYTES)],
         )
+        before = self._identity()
         try:
             database.connect()
+            if database.pragma("page_count") == 0:
+                database.pragma("auto_vacuum", "INCREMENTAL")  # of a new file, before all else
             self._switch_to_wal(database)
-            with database.atomic():
-                self._migrate(database)
-            if identity is None or identity != self._identity():
-                raise sqlite3.OperationalError("unable to open: replaced meanwhile")
+            # A look first: who only reads need not wait for who writes.
+            if self._version(database) != len(self._migrations):
+                with database.atomic():
+                    self._migrate(database)
+            identity = self._identity()
+            if identity is None or before not in (None, identity):
+                raise sqlite3.OperationalError("unable to open: it was replaced meanwhile")
         except BaseException:
             with suppress(Exception):
                 database.close()
             raise
         return _Opened(database, identity)
-
-    def _make_file(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists():
-            return
-        with self._folder_locked():
-            if self.path.exists():
-                return
-            # Left behind by a file that was deleted: who still has that one open may be writing them.
-            for ending in SIDE_FILES:
-                with suppress(FileNotFoundError):
-                    os.unlink(f"{self.path}{ending}")
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     @contextmanager
     def _folder_locked(self) -> Iterator[None]:
@@ -212,28 +237,32 @@ class Database:
                     raise
                 time.sleep(0.01)
 
-    def _migrate(self, database: SqliteDatabase) -> None:
+    def _version(self, database: SqliteDatabase) -> int | None:
+        """The schema in the file, None where there is none. Raises BooksUnavailable for what is not ours."""
         tables = database.get_tables()
-        if BOOKS_SCHEMA.__name__ in tables:
-            version = BOOKS_SCHEMA.select(BOOKS_SCHEMA.c.version).scalar(database) or 0
-        elif tables:
-            raise BooksUnavailable(
-                str(self.path),
-                f"hold other tables ({', '.join(tables)[:80]}): name another file in [monitor] database",
-            )
-        else:
-            database.execute_sql("CREATE TABLE books_schema (version INTEGER NOT NULL)")
-            BOOKS_SCHEMA.insert(version=0).execute(database)
-            version = 0
+        if BOOKS_SCHEMA.__name__ not in tables:
+            if tables:
+                raise BooksUnavailable(
+                    str(self.path),
+                    f"hold other tables ({', '.join(tables)[:80]}): name another file in [monitor] database",
+                )
+            return None
+        version = int(BOOKS_SCHEMA.select(BOOKS_SCHEMA.c.version).scalar(database) or 0)
         if version > len(self._migrations):
             raise BooksTooNew(str(self.path), version, len(self._migrations))
-        if version and "jobs" not in tables:
+        if not set(TABLES) <= set(tables):
             raise sqlite3.DatabaseError("malformed: lost its tables")
-        for migration in self._migrations[version:]:
+        return version
+
+    def _migrate(self, database: SqliteDatabase) -> None:
+        version = self._version(database)  # another process may have been first
+        if version is None:
+            database.execute_sql("CREATE TABLE books_schema (version INTEGER NOT NULL)")
+            BOOKS_SCHEMA.insert(version=0).execute(database)
+        for migration in self._migrations[version or 0 :]:
             for statement in migration:
                 database.execute_sql(statement)
-        if version < len(self._migrations):
-            BOOKS_SCHEMA.update(version=len(self._migrations)).execute(database)
+        BOOKS_SCHEMA.update(version=len(self._migrations)).execute(database)
 
     # failures
 

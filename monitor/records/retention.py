@@ -5,9 +5,9 @@ ended ones above `retention_rows` (failed ones last of all); figures by the minu
 after a year; error groups that were not seen for as long as failed jobs are kept. What stays: every job that has
 not ended, and the last 100 ended ones of each task, however old and however many others there are.
 
-A pass walks the ended jobs from the oldest on, state by state, and remembers how far it came, so that what must stay
-is looked at once a pass. `step` does some of it; room that became free is used again, and given back to the disk
-when it is much.
+A pass walks the ended jobs from the oldest on, state by state. While more come than may stay, each pass goes on where
+the one before ended, so that what must stay is looked at once a minute. `step` does some of a pass. Room that became
+free is used again, and given back to the disk when it is much.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Retention:
         self._began_at = -PASS_S
         self._fronts: dict[str, int] = {}
         self._floors: dict[str, int] = {}
+        self._stale: set[str] = set()
 
     @property
     def is_pressed(self) -> bool:
@@ -106,65 +107,67 @@ class Retention:
     def _let_jobs_go(self) -> Iterator[int]:
         if time.monotonic() - self._began_at >= PASS_S:
             self._began_at, self._fronts, self._floors = time.monotonic(), {}, {}
-        now = self._clock()
-        for state in (*PLAIN_ENDS, FAILED):
-            before = now - (self._keep_failed_s if state == FAILED else self._keep_s)
-            yield from self._walk_state(state, before)
+            now = self._clock()
+            for state in (*PLAIN_ENDS, FAILED):
+                yield from self._let_old_go(state, now - (self._keep_failed_s if state == FAILED else self._keep_s))
         with self._database.reading() as db:
             row = db.execute_sql(ROWS).fetchone()
         self._rows = int(row[0]) if row else 0
-        # From the start again: what was too young for the age may be too much.
-        self._fronts = {}
+        self._stale = set(self._floors)
         for states in (PLAIN_ENDS, (FAILED,)):
             while self._rows > self._max_rows:
-                gone = self._drop_oldest(states, self._rows - self._max_rows)
+                gone = self._let_oldest_go(states, self._rows - self._max_rows)
                 if gone is None:
                     break
                 yield gone
 
-    def _walk_state(self, state: str, before: float) -> Iterator[int]:
+    def _let_old_go(self, state: str, before: float) -> Iterator[int]:
         """Remove what ended before the instant."""
+        front = 0
         while True:
-            rows = self._oldest(state, CHUNK)
-            self._fronts[state] = rows[-1][0] if rows else 0
-            old = [n for n, task, _, finished_at in rows if finished_at < before and n < self._floor(task)]
-            if old:
-                self._delete(old)
-            yield len(old)
+            rows = self._oldest(state, front, CHUNK)
+            yield self._delete([n for n, task, _, ended in rows if ended < before and self._may_go(n, task)])
             # Jobs were accepted in the order of n, and none ends before that.
             if len(rows) < CHUNK or rows[-1][2] >= before:
                 return
+            front = rows[-1][0]
 
-    def _drop_oldest(self, states: Sequence[str], count: int) -> int | None:
+    def _let_oldest_go(self, states: Sequence[str], count: int) -> int | None:
         """Remove some of the oldest of these states, whatever their age; None when nothing more may go."""
-        heads = {state: rows for state in states if (rows := self._oldest(state, min(CHUNK, count)))}
+        limit = min(CHUNK, count)
+        heads = {state: rows for state in states if (rows := self._oldest(state, self._fronts.get(state, 0), limit))}
         if not heads:
             return None
         state = min(heads, key=lambda state: heads[state][0][0])
-        rows = heads[state]
-        self._fronts[state] = rows[-1][0]
-        dropped = [n for n, task, _, _ in rows if n < self._floor(task)]
-        if dropped:
-            self._delete(dropped)
-        return len(dropped)
+        self._fronts[state] = heads[state][-1][0]
+        return self._delete([n for n, task, _, _ in heads[state] if self._may_go(n, task)])
 
-    def _oldest(self, state: str, limit: int) -> list[tuple[int, str, float, float]]:
+    def _oldest(self, state: str, front: int, limit: int) -> list[tuple[int, str, float, float]]:
         with self._database.reading() as db:
-            return list(db.execute_sql(OLDEST, (state, self._fronts.get(state, 0), limit)).fetchall())
+            return list(db.execute_sql(OLDEST, (state, front, limit)).fetchall())
+
+    def _may_go(self, n: int, task: str) -> bool:
+        """Whether a job is not one of the last of its task."""
+        # Their beginning only rises: an old one is safe, and is computed anew only where it says no.
+        if n < self._floors.get(task, 0):
+            return True
+        if task not in self._floors or task in self._stale:
+            self._floors[task] = self._floor(task)
+            self._stale.discard(task)
+        return n < self._floors[task]
 
     def _floor(self, task: str) -> int:
-        """The number from which on the jobs of a task stay. It only rises, so that an old one is safe."""
-        if task not in self._floors:
-            newest: list[int] = []
-            with self._database.reading() as db:
-                for state in (*PLAIN_ENDS, FAILED):
-                    newest += [row[0] for row in db.execute_sql(NEWEST, (task, state, KEPT_OF_EACH_TASK))]
-            newest.sort(reverse=True)
-            enough = len(newest) >= KEPT_OF_EACH_TASK
-            self._floors[task] = newest[KEPT_OF_EACH_TASK - 1] if enough else 0
-        return self._floors[task]
+        """The number from which on the jobs of a task stay."""
+        newest: list[int] = []
+        with self._database.reading() as db:
+            for state in (*PLAIN_ENDS, FAILED):
+                newest += [row[0] for row in db.execute_sql(NEWEST, (task, state, KEPT_OF_EACH_TASK))]
+        newest.sort(reverse=True)
+        return newest[KEPT_OF_EACH_TASK - 1] if len(newest) >= KEPT_OF_EACH_TASK else 0
 
-    def _delete(self, numbers: Sequence[int]) -> None:
+    def _delete(self, numbers: Sequence[int]) -> int:
+        if not numbers:
+            return 0
         marks = ",".join("?" * len(numbers))
         with self._database.writing() as db:
             cursor = db.cursor()
@@ -172,6 +175,7 @@ class Retention:
             count = cursor.execute(f"DELETE FROM jobs WHERE n IN ({marks})", numbers).rowcount
             cursor.executemany(ADD_MARK, [("jobs", -count), ("deleted", count)])
         self._rows -= count
+        return int(count)
 
     # all else
 
@@ -200,6 +204,6 @@ class Retention:
     def _vacuum(self) -> bool:
         """Give some free pages back to the disk; whether there are more."""
         with self._database.reading() as db:
-            # Each page is a row of the answer, and is given back as the row is read.
-            db.execute_sql(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+            # As a script: each page is a step, and execute() takes but one of a statement without columns.
+            db.connection().executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
             return int(db.pragma("freelist_count")) > 0

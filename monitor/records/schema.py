@@ -26,6 +26,8 @@ WORKERS = Table("workers")
 SLOTS = Table("slots")
 MARKS = Table("marks")
 
+TABLES = ("jobs", "entries", "figures", "tasks", "error_groups", "error_hours", "visits", "workers", "slots", "marks")
+
 MINUTE_S, HOUR_S, DAY_S = TIERS = (60, 3600, 86400)  # of `figures`
 
 MIGRATIONS: Sequence[Migration] = (

@@ -113,8 +113,10 @@ def traceback(*frames: str, type_and_message: str = "ValueError: no") -> str:
 def record(books: Books, events: Sequence[Event], batch: int = 10_000) -> None:
     """Give the events to a recorder in batches, and wait for nothing."""
     for i in range(0, len(events), batch):
-        recorder = books.recorder(Queue(events[i : i + batch]))
-        recorder.record()
+        queue = Queue(events[i : i + batch])
+        recorder = books.recorder(queue)
+        while queue.waiting:
+            recorder.record()
 
 
 def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
