@@ -23,13 +23,8 @@ from engine.job_storage import JobStorage
 from engine.storage import make_storage
 from tests.contracts.rig import Clock, Hand
 
-REDIS_IS_WRITTEN = (Path(engine.__file__).parent / "on_redis" / "storage.py").exists()
-REDIS = pytest.param(
-    "redis", marks=[] if REDIS_IS_WRITTEN else [pytest.mark.skip(reason="engine.on_redis.storage is not written yet")]
-)
 
-
-@pytest.fixture(params=["sqlite", REDIS])
+@pytest.fixture(params=["sqlite", "redis"])
 def backend(request: pytest.FixtureRequest) -> str:
     """The storage that this run of the test is about."""
     return str(request.param)
