@@ -93,7 +93,7 @@ def send(server: Server, now: float, words: rows.Words) -> list[Any]:
             if faults.point:
                 faults.point("accept.committed")
             return answer
-        except RedisAway as exc:
+        except (RedisAway, errors.StorageBusy) as exc:  # the latter: it loads its data after a restart
             maybe = maybe or exc.stored is None
             if time.monotonic() + pause_s >= deadline:
                 exc.stored = None if maybe else False

@@ -60,6 +60,7 @@ class RedisLife(Life):
         self.beat_alone: Callable[[], None] | None = None  # set when no parent beats for this worker
         self._server = server
         self._over = False  # no Event: `abandon` runs in forked children, where its lock may be held for ever
+        self._let_go = False
         self._awake = threading.Event()
         self._awake.set()
         self._ringing = threading.Lock()
@@ -95,7 +96,9 @@ class RedisLife(Life):
 
     def abandon(self) -> None:
         self._over = True
-        super().abandon()
+        if not self._let_go:  # a second time it would close what another file is by now
+            self._let_go = True
+            super().abandon()
 
     def _listen(self) -> None:
         """Ring here whenever somebody rings on Redis."""

@@ -33,7 +33,7 @@ class Watch:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._lease_s = LEASE_S
-        self._beaten: dict[int, float] = {}  # monotonic
+        self._beat_due: dict[int, float] = {}  # monotonic
         self._told: dict[int, str] = {}
         self._looked_at: float | None = None
         self._doubt_until = 0.0
@@ -49,7 +49,7 @@ class Watch:
         words: list[Any] = []
         for n in workers:
             text = running_text(liveness.slots_of(folder, n))
-            due = now - self._beaten.get(n, -1e9) >= lease_s / 5
+            due = now >= self._beat_due.get(n, now)
             if due or (text and text != self._told.get(n)):
                 words += (n, text)
                 self._told[n] = text
@@ -59,9 +59,9 @@ class Watch:
             self._server.run("beat", int(lease_s * 1000), *words, again=True)
         except errors.StorageUnavailable:
             self.doubt()
-            self._beaten.clear()
+            self._beat_due.clear()
             raise
-        self._beaten = {n: now if n in words[::2] else self._beaten[n] for n in workers}
+        self._beat_due = {n: now + lease_s / 5 if n in words[::2] else self._beat_due[n] for n in workers}
 
     def doubt(self) -> None:
         """Contact was lost: others may have been cut off as well."""

@@ -1,8 +1,9 @@
 -- uses: places bells insert settle
 -- Accept all jobs or none. Nothing is written before everything was looked at: a script that stops halfway is not
--- undone. now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, then the jobs, then how
--- many waiting jobs end in favour of these, and for each of them: id, place, token, m, end (as it was seen), the token
--- to end it under, and the settlement.
+-- undone.
+-- now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, then the jobs, then how many
+-- waiting jobs end in favour of these, and for each of them: id, place, token, m, end (as it was seen), the token to
+-- end it under, and the settlement.
 -- `again` is 1 when an earlier sending may have arrived: what that one stored counts as stored by this one. Answers ok
 -- + letters + holders; replayed + ids; reused; pending; ended + id + state; refused + unique key + holder; or replace +
 -- ids of the jobs that must end first. A letter: 1 stored, 0 was there, h held by the next holder.
@@ -14,7 +15,10 @@ local first, last = 9, 8 + JOB * count
 local stored_before, before = {}, 0
 if again then
   for i = first, last, JOB do
-    if call('GET', P .. 'body:' .. ARGV[i]) == ARGV[i + 1] then
+    local m = call('HGET', job_key(ARGV[i]), 'm')
+    -- The instant of the defer, which comes first in m, tells it from an earlier defer of the same.
+    local same = m and string.match(m, '^[^,]*') == string.match(ARGV[i + 2], '^[^,]*')
+    if same and call('GET', P .. 'body:' .. ARGV[i]) == ARGV[i + 1] then
       stored_before[i] = true
       before = before + 1
     end

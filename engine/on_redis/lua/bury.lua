@@ -1,10 +1,10 @@
 -- uses: places bells insert settle claim
 -- The end of worker n: its claims are settled, charged or returned, its locks freed, its row removed.
--- n, overdue, canceled, now, how many settlements, how many notes, the settlements, then six arguments a note: counter, id,
--- m (empty: unchanged), kind and told of the event, detail (empty: none). With overdue = 1 nothing happens unless its
--- lease has run out. `canceled` holds the counters, each with a comma before and after, of the claims that were asked
--- to stop: these must be all. What no note names goes back without a word. Answers 1 when this burial was the one, 0
--- when it was not, 2 when a claim was asked to stop meanwhile.
+-- n, overdue, canceled, now, how many settlements, how many notes, the settlements, then six arguments a note:
+-- counter, id, m (empty: unchanged), kind and told of the event, detail (empty: none).
+-- With overdue = 1 nothing happens unless its lease has run out. `canceled` holds the counters, each with a comma
+-- before and after, of the claims that were asked to stop: these must be all. What no note names goes back without a
+-- word. Answers 1 when this burial was the one, 0 when it was not, 2 when a claim was asked to stop meanwhile.
 
 local n = ARGV[1]
 local worker = P .. 'worker:' .. n

@@ -122,8 +122,9 @@ local function unchanged(id, place, token, m, ending)
   return now[1] == place and (now[2] or '') == token and now[3] == m and (now[4] or '') == ending
 end
 
--- Unique keys. `uniques` holds until|fixed|id for a key: until when at most (empty: no bound), and whether the end of the
--- job leaves it. A job's `hold` says how it holds its key: letters (s: until it starts, t: for its time), then seconds.
+-- Unique keys. `uniques` holds until|fixed|id for a key: until when at most (empty: no bound), and whether the end of
+-- the job leaves it. A job's `hold` says how it holds its key: letters (s: until it starts, t: for its time), then
+-- seconds.
 
 -- The id of the job that holds a key now (nil: whenever).
 local function holder_of(unique, now)

@@ -17,12 +17,12 @@ local function asked_to_stop(seq)
   return any_stops and call('SISMEMBER', P .. 'stops', seq) == 1
 end
 
-local function add_chord_part(a, i)
+local function add_chord_part(a, i, now)
   local chord, index, size, value, callback = a[i], a[i + 1], a[i + 2], a[i + 3], i + 4
   -- A callback that is there came to life before: this member ran again after its chord was complete.
   if call('EXISTS', job_key(a[callback])) == 1 then return end
   call('HSETNX', P .. 'chord:' .. chord, index, value)
-  if call('HLEN', P .. 'chord:' .. chord) == tonumber(size) then insert(a, callback) end
+  if call('HLEN', P .. 'chord:' .. chord) == tonumber(size) then insert(a, callback, now) end
 end
 
 local function put_others(a, i, count)
@@ -117,11 +117,12 @@ local function settle(a, i)
     call('HSET', job_key(id), 'token', '', 'last', outcome .. told)
     move(id, outcome, told, at, m, j)
   end
+  local now = string.match(told, '^[^,]*,([^,]*)')
   if nexts then
-    for k = nexts + 1, nexts + JOB * tonumber(a[nexts]), JOB do insert(a, k) end
+    for k = nexts + 1, nexts + JOB * tonumber(a[nexts]), JOB do insert(a, k, now) end
   end
   if others then put_others(a, others, tonumber(a[others])) end
-  if part then add_chord_part(a, part) end
+  if part then add_chord_part(a, part, now) end
   return after
 end
 

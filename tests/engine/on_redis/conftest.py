@@ -1,0 +1,77 @@
+"""A queue of the test's own on Redis, as several processes and hosts would open it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import engine
+from config import load
+from engine.on_redis.storage import RedisStorage
+from tests.contracts.rig import Hand
+from tests.support import needs
+from tests.support.redis_server import MISSING, RedisServer, redis_binary
+
+Open = Callable[..., RedisStorage]
+
+
+@pytest.fixture
+def open_storage(redis_server: RedisServer, tmp_path: Path) -> Iterator[Open]:
+    """Opens the test's queue once more, as another process would; `host` makes it a process on another host."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    opened: list[RedisStorage] = []
+    (tmp_path / "config.ini").touch()
+    compose = engine.build(load(tmp_path / "config.ini", {})).composer
+
+    def open_one(url: str = redis_server.url, name: str = name, host: str = "") -> RedisStorage:
+        storage = RedisStorage(name, url=url)
+        storage.compose = compose
+        if host:
+            storage.folder = tmp_path / host
+            storage.folder.mkdir(exist_ok=True)
+        opened.append(storage)
+        return storage
+
+    yield open_one
+    for storage in opened:
+        storage.close()
+
+
+@pytest.fixture
+def storage(open_storage: Open) -> RedisStorage:
+    return open_storage()
+
+
+@pytest.fixture
+def far(open_storage: Open) -> RedisStorage:
+    """The same queue as a process on another host sees it."""
+    return open_storage(host="far")
+
+
+@pytest.fixture
+def hire(storage: RedisStorage) -> Iterator[Callable[..., Hand]]:
+    """Registers workers that do what the test tells them."""
+    hired: list[Hand] = []
+
+    def register(at: RedisStorage = storage, **options: object) -> Hand:
+        hired.append(Hand(at, **options))
+        return hired[-1]
+
+    yield register
+    for hand in hired:
+        hand.go()
+
+
+@pytest.fixture
+def hand(hire: Callable[..., Hand]) -> Hand:
+    return hire()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server that the test may set up, stop and break."""
+    with RedisServer(needs(redis_binary(), MISSING), tmp_path / "redis", ["--appendonly", "yes"]) as server:
+        yield server

@@ -1,0 +1,194 @@
+"""Who is heard of no more is buried, once, and finds nothing of its own when it comes back."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from engine import errors
+from engine.job_storage import Registration
+from tests.contracts.rig import job, jobs, kinds, look, state
+from tests.support import wait_until
+
+MOST = 3
+BRIEF_S = 0.02
+
+
+@pytest.fixture(autouse=True)
+def an_old_server(monkeypatch):
+    """The session's server may have been started a moment ago, and then nobody would be judged."""
+    monkeypatch.setattr("engine.on_redis.opening.Facts.uptime_s", 3600.0)
+
+
+def is_overdue(storage, hand):
+    return wait_until(lambda: hand.n in storage._watch.overdue(), 5, "the lease has run out")
+
+
+def let_lapse(storage, hand):
+    """Nobody beats for this worker any more."""
+    storage.beat([hand.n], BRIEF_S)
+    is_overdue(storage, hand)
+
+
+def test_a_worker_whose_lease_ran_out_is_buried_from_another_host(storage, far, hand, hire):
+    storage.accept(jobs("ab"))
+    hand.claim(2)
+    let_lapse(storage, hand)
+    assert far.rescue(MOST) == []
+    assert [c.id for c in hire().claim(5)] == ["a", "b"]
+    assert hand.n not in [int(info.id) for info in storage.worker_infos()]
+
+
+def test_a_worker_that_is_beaten_for_is_left_alone(storage, far, hand):
+    storage.accept(jobs("a"))
+    claim = hand.claim_one()
+    let_lapse(storage, hand)
+    storage.beat([hand.n], 15.0)
+    assert far.rescue(MOST) == []
+    assert hand.settle(claim).lost == frozenset()
+
+
+def test_nobody_buries_its_own(storage, hand):
+    storage.accept(jobs("a"))
+    claim = hand.claim_one()
+    let_lapse(storage, hand)
+    assert storage.rescue(MOST, [hand.n]) == []
+    assert hand.settle(claim).lost == frozenset()
+
+
+def test_a_worker_that_comes_back_finds_its_tokens_gone_and_enters_again(storage, far, hand):
+    storage.accept(jobs("ab"))
+    claim = hand.claim_one()
+    hand.begin(claim)
+    let_lapse(storage, hand)
+    far.rescue(MOST)
+    turn = hand.settle(claim)
+    assert (turn.lost, state(storage, "a"), storage.data.peek("a")) == ({claim.token}, "queued", storage.data.peek("x"))
+    assert [int(info.id) for info in storage.worker_infos() if info.alive] == [hand.n]
+    again = hand.claim_one()
+    assert again.id == "a" and again.token != claim.token
+    assert hand.settle(again).lost == frozenset()
+
+
+def test_a_late_settlement_never_touches_what_another_holds(storage, far, hand, hire):
+    storage.accept(jobs("a"))
+    claim = hand.claim_one()
+    let_lapse(storage, hand)
+    far.rescue(MOST)
+    other = hire()
+    theirs = other.claim_one()
+    assert hand.settle(claim, result=b"late").lost == {claim.token}
+    assert other.settle(theirs, result=b"right").lost == frozenset()
+    assert (storage.peek_data("a"), kinds(storage, "a")) == (b"right", ["enqueued", "done"])
+
+
+def test_of_many_rescuers_one_wins(storage, open_storage, hand):
+    storage.accept(jobs("a"))
+    hand.begin(hand.claim_one())
+    let_lapse(storage, hand)
+    rescuers = [open_storage() for _ in range(4)]
+    found: list[str] = []
+    start = threading.Barrier(len(rescuers))
+
+    def rescue(at) -> None:
+        start.wait()
+        found.extend(at.rescue(MOST))
+
+    threads = [threading.Thread(target=rescue, args=(each,)) for each in rescuers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == ["a"]
+    assert (look(storage, "a").deliveries, kinds(storage)) == (1, ["enqueued", "rescued"])
+
+
+def test_another_host_charges_the_body_that_was_running_for_a_while(storage, far, hand):
+    storage.accept([job("a"), job("b")])
+    a, _ = hand.claim(2)
+    hand.begin(a)
+    wait_until(lambda: far.look("a").started_at, 5, "Redis was told of the body")
+    assert (far.look("a").state, far.look("b").state) == ("running", "queued")
+    (info,) = far.worker_infos()
+    assert [(r.job_id, r.task) for r in info.running] == [("a", "shop.order")]
+    let_lapse(storage, hand)
+    assert far.rescue(MOST) == ["a"]
+    assert (look(storage, "a").deliveries, look(storage, "b").deliveries) == (1, 0)
+
+
+def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand, monkeypatch):
+    monkeypatch.setattr("engine.on_redis.life.RedisLife.slots", lambda self: [])  # the worker's own thread is stuck
+    storage.accept(jobs("a"))
+    hand.begin(hand.claim_one())
+    storage.beat([hand.n], 15.0)
+    assert far.look("a").state == "running"
+
+
+def test_a_death_that_takes_too_many_deliveries_is_failed_from_another_host(storage, far, hire):
+    storage.accept(jobs("a"))
+    for _ in range(2):
+        hand = hire()
+        hand.begin(hand.claim_one())
+        wait_until(lambda: far.look("a").started_at, 5, "Redis was told of the body")
+        let_lapse(storage, hand)
+        far.rescue(2)
+    assert (state(storage, "a"), look(storage, "a").deliveries) == ("failed", 2)
+
+
+def test_a_worker_without_a_parent_beats_for_itself(storage):
+    life = storage.register(Registration("c", "h", 1, 1, "alone", ("*",), ()))
+    key = storage.server.key("leases")
+    first = storage.server.command(b"ZSCORE", key, life.n)
+    wait_until(lambda: storage.server.command(b"ZSCORE", key, life.n) > first, 5, "the lease was renewed")
+    life.close()
+
+
+def test_who_was_cut_off_judges_nobody_for_a_while(storage, far, hand, monkeypatch):
+    far._watch.beat([], 15.0, far.folder)
+    let_lapse(storage, hand)
+    run = far.server.run
+
+    def away(*words, **options):
+        raise errors.StorageUnavailable("away")
+
+    monkeypatch.setattr(far.server, "run", away)
+    with pytest.raises(errors.StorageUnavailable):
+        far.rescue(MOST)
+    monkeypatch.setattr(far.server, "run", run)
+    assert far._watch.overdue() == []
+    far._watch._doubt_until = 0.0
+    assert far._watch.overdue() == [hand.n]
+
+
+def test_nobody_is_judged_right_after_redis_has_started(storage, far, hand, monkeypatch):
+    let_lapse(storage, hand)
+    monkeypatch.setattr("engine.on_redis.opening.Facts.uptime_s", 1.0)
+    assert far._watch.overdue() == []
+
+
+def test_a_cancel_between_look_and_burial_is_heeded(storage, far, hand, monkeypatch):
+    storage.accept(jobs("a"))
+    hand.begin(hand.claim_one())
+    let_lapse(storage, hand)
+    run, canceled = far.server.run, []
+
+    def meanwhile(name, *words, **options):
+        answer = run(name, *words, **options)
+        if name == "held" and not canceled:
+            canceled.append(storage.cancel("a"))
+        return answer
+
+    monkeypatch.setattr(far.server, "run", meanwhile)
+    far.rescue(MOST)
+    assert (canceled, state(storage, "a")) == (["running"], "canceled")
+
+
+def test_a_worker_of_an_emptied_server_keeps_its_number_only_if_nobody_else_has_it(storage, open_storage, hand, hire):
+    key = storage.server.key("worker")
+    storage.server.command(b"DEL", storage.server.key(f"worker:{hand.n}"), key, storage.server.key("leases"))
+    assert hand.claim() == []  # it enters again
+    assert storage.server.command(b"GET", key) == str(hand.n).encode()
+    storage.server.command(b"HSET", storage.server.key(f"worker:{hand.n}"), "key", "another")
+    with pytest.raises(errors.StorageUnavailable, match="restart this consumer"):
+        hand.claim()
