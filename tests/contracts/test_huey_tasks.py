@@ -294,11 +294,3 @@ def test_a_thread_of_workers_runs_each_job_once(huey):
     with crew(huey, threads=4):
         results.get(blocking=True, timeout=SOON_S)
     assert sorted(ran) == list(range(60))
-
-
-def test_values_of_one_s_own_can_be_put_and_read(huey):
-    huey.put("key", {"a": 1})
-    assert huey.get("key", peek=True) == {"a": 1}
-    assert huey.get("key") == {"a": 1}
-    assert huey.delete("key")
-    assert huey.get("key") is None

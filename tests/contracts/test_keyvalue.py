@@ -54,6 +54,14 @@ def test_several_keys_are_read_at_once(storage):
     assert storage.peek_many(["a", "r:b", "c"]) == {"a": b"1", "r:b": b"2"}
 
 
+def test_values_of_one_s_own_can_be_put_and_read(huey):
+    huey.put("key", {"a": 1})
+    assert huey.get("key", peek=True) == {"a": 1}
+    assert huey.get("key") == {"a": 1}
+    assert huey.delete("key")
+    assert huey.get("key") is None
+
+
 # results
 
 

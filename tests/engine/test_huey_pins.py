@@ -235,10 +235,6 @@ def test_huey_s_objects_have_the_attributes_that_the_engine_uses():
         assert [name for name in names if not hasattr(objects[kind], name)] == [], kind
 
 
-def test_a_worker_asks_for_a_fresh_one_by_an_exception():
-    assert issubclass(WorkerRecycle, Exception)
-
-
 # values
 
 
@@ -263,6 +259,7 @@ def test_the_exceptions_that_steer_a_job():
     assert (RetryTask(delay=5).delay, RetryTask(eta=1).eta) == (5, 1)
     assert (CancelExecution("why", retry=False).retry, CancelExecution("why").args) == (False, ("why",))
     assert TaskException({"error": "e"}).metadata == {"error": "e"}
+    assert issubclass(WorkerRecycle, Exception)
 
 
 def test_the_signals():
