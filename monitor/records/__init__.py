@@ -1,32 +1,39 @@
-"""The books: what happened to every job, attempt and error, kept by peewee and written by one recorder at a time."""
+"""The books: what happened to every job, attempt and error, kept by peewee and written by one recorder at a time.
+
+Did it run? is the engine's to say. Was it recorded? `recorder` drains the queue's events, `fold` makes rows of a batch,
+`writing` writes them, `retention` lets them go. Was it shown wrong? `books` answers, from `search` and `jobs`,
+`groups`, `figures` and `charts`, with `values`. The file is `database` and `schema`.
+"""
 
 from monitor.records.books import Books, MonitorSettings
+from monitor.records.buckets import BUCKETS
 from monitor.records.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
+from monitor.records.figure_values import (
+    Distribution,
+    Interval,
+    Outcomes,
+    TaskFigures,
+    TaskHistory,
+    TaskStep,
+    Waits,
+)
 from monitor.records.values import (
-    BUCKETS,
     Attempt,
     BooksHealth,
     Count,
-    Distribution,
     ErrorGroup,
     ErrorGroups,
-    Interval,
     JobFilter,
     JobHistory,
     JobRow,
     JobRows,
     Kept,
     LogLine,
-    Outcomes,
     Pruned,
     RecorderStatus,
     SeenWorker,
     Slot,
     Step,
-    TaskFigures,
-    TaskHistory,
-    TaskStep,
-    Waits,
 )
 
 __all__ = [

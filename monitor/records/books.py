@@ -19,6 +19,7 @@ from typing import Protocol
 from engine.jobs import Job, Page, WorkerInfo
 from monitor.records.charts import Charts
 from monitor.records.database import Database
+from monitor.records.figure_values import Interval, Outcomes, TaskFigures, TaskHistory, Waits
 from monitor.records.figures import Figures
 from monitor.records.groups import Groups
 from monitor.records.jobs import Jobs
@@ -31,18 +32,13 @@ from monitor.records.values import (
     Count,
     ErrorGroup,
     ErrorGroups,
-    Interval,
     JobFilter,
     JobHistory,
     JobRows,
     Kept,
-    Outcomes,
     Pruned,
     SeenWorker,
     Slot,
-    TaskFigures,
-    TaskHistory,
-    Waits,
 )
 from monitor.records.visits import Visits
 from monitor.records.workers import Workers
@@ -122,9 +118,10 @@ class Books:
         """As engine.control.Control.jobs, over all that the books hold. Live states are the engine's to answer."""
         return self._jobs.as_page(self._jobs.page(JobFilter(state=state, task=task, text=q), limit, cursor))
 
-    def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None) -> JobRows:
-        """A page of jobs, newest first, at most `limit` (1..500)."""
-        return self._jobs.page(wanted, limit, cursor)
+    def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None, deep: bool = False) -> JobRows:
+        """A page of jobs, newest first, at most `limit` (1..500). `deep` looks through 25 times as many jobs where no
+        index serves, which may take half a second: for a person who asks for it."""
+        return self._jobs.page(wanted, limit, cursor, deep)
 
     def job_ids(self, wanted: JobFilter, limit: int = 500, cursor: str | None = None) -> tuple[list[str], str | None]:
         """Ids alone, for verbs on all that match: (at most `limit` (1..5,000) ids, next cursor or None)."""

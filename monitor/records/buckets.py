@@ -41,6 +41,6 @@ def percentile_ms(buckets: Sequence[int], share: float, max_ms: float) -> float 
         if below + inside >= rank:
             low = BOUNDS_MS[i - 1] if i else 0.0
             high = max(low, min(BOUNDS_MS[i], max_ms))
-            return low + (high - low) * (rank - below) / inside
+            return min(high, low + (high - low) * (rank - below) / inside)
         below += inside
     raise AssertionError("unreachable: the ranks end with the count")

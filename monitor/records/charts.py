@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, time, timedelta, timezone, tzinfo
+from datetime import datetime, time, timedelta, tzinfo
 from typing import Any
 
 from peewee import fn
 
 from monitor.records import buckets
 from monitor.records.database import Database
+from monitor.records.figure_values import Interval, Outcomes, Waits
 from monitor.records.names import Names
 from monitor.records.schema import DAY_S, FIGURE_COUNTS, FIGURES, HOUR_S, MINUTE_S
-from monitor.records.values import Interval, Outcomes, Waits
 
 F = FIGURES.c
 MAX_MINUTES = 48 * 60
@@ -35,7 +35,7 @@ class Charts:
         dates = [today - timedelta(days=i) for i in reversed(range(max(1, min(count, MAX_DAYS))))]
         starts = {date: datetime.combine(date, time(), zone).timestamp() for date in dates}
         # Where days begin elsewhere than in UTC, they are put together from hours.
-        tier_s = DAY_S if zone is timezone.utc else HOUR_S
+        tier_s = DAY_S if str(zone) == "UTC" else HOUR_S
         sums: dict[Any, list[int]] = {}
         for at, outcomes in self._sums(tier_s, int(starts[dates[0]]), task).items():
             total = sums.setdefault(datetime.fromtimestamp(at, zone).date(), [0] * len(FIGURE_COUNTS))

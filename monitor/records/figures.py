@@ -14,10 +14,10 @@ from peewee import SqliteDatabase
 
 from monitor.records import buckets
 from monitor.records.database import Database
+from monitor.records.figure_values import Distribution, Outcomes, TaskFigures, TaskHistory, TaskStep
 from monitor.records.names import Names
 from monitor.records.schema import DAY_S, FIGURE_COUNTS, FIGURE_VALUES, FIGURES, HOUR_S, MINUTE_S, TASKS
 from monitor.records.tallies import Tally
-from monitor.records.values import Distribution, Outcomes, TaskFigures, TaskHistory, TaskStep
 
 F = FIGURES.c
 MAX_WINDOW_S = 366 * DAY_S

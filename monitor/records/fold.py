@@ -253,8 +253,8 @@ def is_sound(event: Event) -> bool:
     """Whether an event can be told apart and put in its place; all else is mended as it is taken."""
     return (
         isinstance(event.kind, str)
-        and plain.whole(event.token, -1) == event.token
-        and plain.number_or_none(event.at) == event.at
+        and plain.is_whole(event.token)
+        and plain.is_number(event.at)
         and isinstance(event.detail, dict)
     )
 

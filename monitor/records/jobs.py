@@ -13,7 +13,7 @@ from monitor.records import job_views, plain
 from monitor.records.database import Database
 from monitor.records.names import Names
 from monitor.records.schema import ENTRIES, JOBS
-from monitor.records.search import MANY, Search
+from monitor.records.search import DEEP_ROWS, MANY, Search
 from monitor.records.values import Attempt, Count, JobFilter, JobHistory, JobRow, JobRows
 from monitor.records.writing import ADD_MARK
 
@@ -31,10 +31,10 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> JobRows:
+    def page(self, wanted: JobFilter, limit: int, cursor: str | None, deep: bool = False) -> JobRows:
         with self._database.reading() as db:
             names = Names(db)
-            search = Search(db, _cleaned(wanted), names)
+            search = Search(db, _cleaned(wanted), names, DEEP_ROWS if deep else None)
             found = search.find(max(1, min(limit, MAX_PAGE)), _below(cursor))
             rows = _rows(db, found.numbers, names)
             oldest = None

@@ -15,20 +15,33 @@ _MAX_INT = 2**63 - 1
 
 def text(value: Any, max_chars: int = 4096) -> str:
     """As text. Lone surrogates, which no database takes, are written out; what is too long is cut in the middle."""
+    if type(value) is str and len(value) <= max_chars and value.isascii():  # what nearly all are
+        return value
     made = value if isinstance(value, str) else _shown(value)
     if len(made) > max_chars:
         half = max_chars // 2
         made = f"{made[:half]}\n… {len(made) - 2 * half} characters left out …\n{made[-half:]}"
-    # isascii() looks at one flag, so that ordinary text costs nothing.
-    return made if made.isascii() else made.encode("utf-8", "backslashreplace").decode()
+    return made.encode("utf-8", "backslashreplace").decode()
 
 
 def text_or_none(value: Any, max_chars: int = 4096) -> str | None:
     return None if value is None else text(value, max_chars)
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, (float, int)) and abs(value) < 1e300  # not so for nan
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number of at most 64 bits."""
+    return isinstance(value, int) and -_MAX_INT <= value <= _MAX_INT
+
+
 def number(value: Any, default: float = 0.0) -> float:
     """A finite number, or the default."""
+    if type(value) is float and is_number(value):  # what nearly all are
+        return value
     try:
         made = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -37,15 +50,17 @@ def number(value: Any, default: float = 0.0) -> float:
 
 
 def number_or_none(value: Any) -> float | None:
+    if value is None:
+        return None
     made = number(value, math.inf)
     return None if made == math.inf else made
 
 
 def whole(value: Any, default: int = 0) -> int:
     """A whole number of at most 64 bits, or the default."""
-    if isinstance(value, float) and math.isfinite(value):
+    if isinstance(value, float) and is_number(value):
         value = int(value)
-    return value if isinstance(value, int) and -_MAX_INT <= value <= _MAX_INT else default
+    return value if is_whole(value) else default
 
 
 def whole_or_none(value: Any) -> int | None:

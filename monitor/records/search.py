@@ -22,7 +22,8 @@ from monitor.records.schema import JOBS
 from monitor.records.values import Count, JobFilter
 
 J = JOBS.c
-SCAN_ROWS = 8_000
+SCAN_ROWS = 8_000  # some 20 ms
+DEEP_ROWS = 25 * SCAN_ROWS
 WINDOWS = (200, 1_000, 4_000)
 MANY = 2**62  # above every number
 SHORT_ID_CHARS = 8  # from so many on a text may be the beginning of an id
@@ -39,8 +40,9 @@ class Found(NamedTuple):
 class Search:
     """One filter, over one connection."""
 
-    def __init__(self, db: SqliteDatabase, wanted: JobFilter, names: Names) -> None:
+    def __init__(self, db: SqliteDatabase, wanted: JobFilter, names: Names, scan_rows: int | None = None) -> None:
         self._db, self._wanted, self._names = db, wanted, names
+        self._scan_rows = SCAN_ROWS if scan_rows is None else scan_rows
         self._arguments = ArgumentFilter(wanted.args)
         self._streams, self._checks = self._split()
         self._looked_down_to: int | None = None  # where the last look ended before the end
@@ -150,7 +152,7 @@ class Search:
         self._looked_down_to = None
         sizes = iter(WINDOWS)
         scanned = 0
-        while scanned < SCAN_ROWS:
+        while scanned < self._scan_rows:
             size = wanted if self._is_exact else next(sizes, WINDOWS[-1])
             window = self._candidates(below, size)
             if window:

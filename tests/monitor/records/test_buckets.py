@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +32,7 @@ def test_a_percentile_is_within_a_factor_of_two(times: list[float], share: float
     true = sorted(times)[max(1, math.ceil(share * len(times))) - 1]
     found = buckets.percentile_ms(counts, share, max(times))
     assert found is not None
-    assert found <= max(times) or found == pytest.approx(max(times))
+    assert found <= max(times)
     if true < 1:
         assert abs(found - true) <= 1
     elif true < buckets.BOUNDS_MS[-2]:

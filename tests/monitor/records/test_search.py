@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.errors import BadRequest, StateConflict
 from engine.jobs import STATES
 from monitor.records import Books, Count, JobFilter, search
-from tests.monitor.records.conftest import START, Story, record, traceback
+from tests.monitor.records.conftest import START, Clock, Settings, Story, record, traceback
 
 
 def found(books: Books, limit: int = 50, **wanted: Any) -> list[str]:
@@ -176,8 +176,6 @@ def tell_many(story: Story, begin: int, end: int, rng: random.Random) -> None:
 def test_pages_are_complete_while_rows_arrive(
     tmp_path_factory: pytest.TempPathFactory, rng: random.Random, limit: int, wanted: JobFilter
 ) -> None:
-    from tests.monitor.records.conftest import Clock, Settings
-
     books = Books(f"sqlite:///{tmp_path_factory.mktemp('books')}/monitor.db", Settings(), Clock())
     story = Story()
     tell_many(story, 0, 100, rng)
@@ -229,6 +227,7 @@ def test_a_look_is_bounded_and_its_cursor_goes_on(books: Books, story: Story, mo
     assert all_pages(books, wanted, 10) == ["job801", "job401", "job1"]
     assert books.count(wanted) == Count(0, True)
     assert books.state_counts(wanted)["queued"] == Count(0, True)
+    assert [row.job.id for row in books.job_rows(wanted, 10, deep=True).rows] == ["job801", "job401", "job1"]
     monkeypatch.setattr(search, "SCAN_ROWS", 100_000)
     assert books.count(wanted) == Count(3)
 
