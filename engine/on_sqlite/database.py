@@ -9,6 +9,7 @@ immediate and waits at most `busy_s` for its turn. Every sqlite3 error leaves as
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import threading
 import time
@@ -20,6 +21,7 @@ from engine import errors, faults
 from engine.on_sqlite import schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
+LOOK_AGAIN_S = (0.0002, 0.0008)  # between two looks at a write lock that another process holds
 REMOVED = "the queue {} was removed while Dewey runs: put it back, or restart to begin an empty one"
 
 
@@ -83,6 +85,8 @@ class Database:
                 con.execute("pragma cache_size = -16000")
                 if role == "read":
                     con.execute("pragma query_only = 1")
+                else:
+                    con.execute("pragma busy_timeout = 0")  # _begin waits
                 stat = os.stat(self.path)
             except sqlite3.Error as exc:
                 raise explain(exc, self.path) from exc
@@ -180,7 +184,7 @@ class Database:
                 if point:
                     point(f"{step}.begun")
                 try:  # around the begin as well: an alarm may raise in this thread at any step
-                    con.execute("begin immediate")
+                    self._begin(con)
                     yield con
                 except BaseException:
                     if con.in_transaction:
@@ -195,6 +199,23 @@ class Database:
                 if is_mistake(exc):
                     raise
                 raise explain(exc, self.path) from exc
+
+    def _begin(self, con: sqlite3.Connection) -> None:
+        """Take the write lock, waiting for it at most `busy_s`.
+
+        SQLite itself would sleep between its looks for up to 100 ms, in which others come and go: who has waited long
+        then waits longest. Looking every half millisecond is fair enough, and leaves no gap between two holders.
+        """
+        deadline = 0.0
+        while True:
+            try:
+                con.execute("begin immediate")
+                return
+            except sqlite3.OperationalError as exc:
+                if "locked" not in str(exc) or (deadline and time.monotonic() > deadline):
+                    raise
+            deadline = deadline or time.monotonic() + self.busy_s
+            time.sleep(random.uniform(*LOOK_AGAIN_S))
 
     def _commit(self, con: sqlite3.Connection) -> None:
         try:
