@@ -45,9 +45,3 @@ def infos(server: Server, folder: Path) -> list[WorkerInfo]:
             )
         )  # fmt: skip
     return sorted(found, key=lambda info: int(info.id))
-
-
-def asked(server: Server, n: int) -> tuple[bool, bool]:
-    """Whether the worker was asked to be quiet, and to stop."""
-    quiet, stop = server.command(b"HMGET", server.key(f"worker:{n}"), "quiet", "stop")
-    return bool(quiet), bool(stop)

@@ -102,7 +102,7 @@ class RedisStorage(JobStorage):
         return [parts[index] for index in sorted(parts, key=int)]
 
     def asked(self, worker: int) -> tuple[bool, bool]:
-        return crew.asked(self.server, worker)
+        return self._crew.asked(worker)
 
     def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
         words = [word for c in claims for word in (c.token & rows.LOW, c.id)]
@@ -111,8 +111,8 @@ class RedisStorage(JobStorage):
     # the living and the dead
 
     def unregister(self, worker: int) -> None:
+        self._crew.leave(worker)  # first, so that no thread of this process enters it again
         self._bury(Dead(worker, "", 0, frozenset(), False), False, 1)  # it may hold what a lost answer gave it
-        self._crew.leave(worker)
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
         for n in workers:

@@ -99,6 +99,18 @@ class Crew:
                 "restart this consumer"
             )
 
+    def _register_again(self, seat: Seat) -> None:
+        logger.warning("worker %d was taken for dead: it enters again", seat.life.n)
+        self._register(seat)
+
+    def asked(self, n: int) -> tuple[bool, bool]:
+        """Whether the worker was asked to be quiet, and to stop. One that is busy for long enters again here."""
+        known, quiet, stop = self._server.command(b"HMGET", self._server.key(f"worker:{n}"), "key", "quiet", "stop")
+        seat = self._seats.get(n)
+        if known is None and seat is not None and seat.pid == os.getpid():
+            self._register_again(seat)
+        return bool(quiet), bool(stop)
+
     def leave(self, n: int) -> None:
         """Forget a worker of this process."""
         self._seats.pop(n, None)
@@ -149,8 +161,7 @@ class Crew:
         try:
             answer = self._server.run("turn", *words)
             if answer is None:
-                logger.warning("worker %d was taken for dead: it enters again", life.n)
-                self._register(seat)
+                self._register_again(seat)
                 answer = self._server.run("turn", *words)
         except BaseException:  # also a task's timeout, in the middle of it
             seat.unsure = True

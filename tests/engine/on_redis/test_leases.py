@@ -71,6 +71,16 @@ def test_a_worker_that_comes_back_finds_its_tokens_gone_and_enters_again(storage
     assert hand.settle(again).lost == frozenset()
 
 
+def test_a_worker_that_takes_no_turns_enters_again_when_it_asks_for_wishes(storage, far, hand):
+    let_lapse(storage, hand)
+    far.rescue(MOST)
+    assert storage.worker_infos() == []
+    assert storage.asked(hand.n) == (False, False)
+    assert [int(info.id) for info in far.worker_infos()] == [hand.n]
+    storage.ask_worker(hand.n, "quiet")
+    assert storage.asked(hand.n) == (True, False)
+
+
 def test_a_late_settlement_never_touches_what_another_holds(storage, far, hand, hire):
     storage.accept(jobs("a"))
     claim = hand.claim_one()
