@@ -21,7 +21,7 @@ from monitor.web.form import Fields
 KEYS = ("task", "state", "error", "queue", "since", "until", "group", "parent")
 LONGEST = 500
 UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_LENGTH = re.compile(r"(\d{1,6}(?:\.\d+)?)\s*(s|m|min|h|d|w)")
+_LENGTH = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(s|m|min|h|d|w)?")
 
 
 @dataclass(frozen=True)
@@ -126,12 +126,18 @@ def _word(key: str, value: str) -> str:
     return said if re.fullmatch(r"[^\s'\"\\]+", said) else shlex.quote(said)
 
 
+def length_s(text: str) -> float | None:
+    """Seconds of a length such as 90s, 15min, 2h or 3d (a bare number is seconds); None for what is none."""
+    match = _LENGTH.fullmatch(text.strip())
+    return float(match[1]) * UNITS_S[match[2] or "s"] if match else None
+
+
 def _instant(key: str, value: str | None, now: float, problems: list[str]) -> float | None:
     """2h (before now), or an RFC 3339 instant."""
     if not value:
         return None
-    if match := _LENGTH.fullmatch(value):
-        return now - float(match[1]) * UNITS_S[match[2]]
+    if value[-1].isalpha() and value[-1] != "Z" and (length := length_s(value)) is not None:
+        return now - length
     try:
         moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
         return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()

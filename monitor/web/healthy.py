@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from engine.jobs import Counts, QueueInfo, TaskInfo, WorkerInfo
-from monitor.records import BooksHealth, Count, SeenWorker, Slot
+from engine.timetables import Slot
+from monitor.records import BooksHealth, Count, SeenWorker
 from monitor.web.figures import count, plural
 from monitor.web.times import span
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.errors import FieldError
-from engine.jobs import Job
+from engine.jobs import Job, TaskInfo
 from monitor.web.calls import holds_redacted
 from monitor.web.form import Fields
 from monitor.web.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
@@ -60,9 +60,12 @@ def _in_order(fields: Sequence[Input], extra: list[Any], kwargs: dict[str, Any])
 
 
 def read_edit(
-    fields: Sequence[Input], form: Fields, job: Job
+    fields: Sequence[Input], form: Fields, job: Job, keep_hidden: bool = True
 ) -> tuple[list[Any] | None, dict[str, Any] | None, list[FieldError]]:
-    """The changed values of a job's call: (args or None, kwargs or None where nothing was touched, problems)."""
+    """The changed values of a job's call: (args or None, kwargs or None where nothing was touched, problems).
+
+    `keep_hidden`: the engine keeps what is hidden where nothing beside it was touched.
+    """
     args, kwargs = list(job.args), dict(job.kwargs)
     touched = {"a": False, "k": False}
     problems: list[FieldError] = []
@@ -83,7 +86,7 @@ def read_edit(
         else:
             kwargs[key] = value
     for part, values, first in (("a", dict(enumerate(args)), "args[{}]"), ("k", kwargs, "kwargs.{}")):
-        if touched[part]:
+        if touched[part] or not keep_hidden:
             # The engine replaces all values by place, or all by name; what is hidden here is not known here.
             problems += [
                 FieldError(first.format(key), "it is hidden, and lost when values beside it change: type it anew")
@@ -120,3 +123,15 @@ def with_problems(fields: Sequence[Input], problems: Sequence[FieldError]) -> tu
         left = [p for p in left if p not in mine]
         found.append(replace(each, problem="; ".join(p.message for p in mine)))
     return found, [f"{p.path}: {p.message}" for p in left]
+
+
+def by_name(problems: Sequence[FieldError], task: TaskInfo) -> list[FieldError]:
+    """The engine names values by place as `args[0]`; the form knows parameters."""
+    named = []
+    for problem in problems:
+        match = re.match(r"args\[(\d+)\](.*)", problem.path)
+        if match and int(match[1]) < len(task.parameters):
+            named.append(FieldError(f"kwargs.{task.parameters[int(match[1])].name}{match[2]}", problem.message))
+        else:
+            named.append(problem)
+    return named

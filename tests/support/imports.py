@@ -27,6 +27,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "engine.control",
         "engine.errors",
         "engine.jobs",
+        "engine.timetables",
         "config",
         "bottle",
     ),

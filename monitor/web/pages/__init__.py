@@ -10,13 +10,13 @@ from monitor.web.pages.job import JobPage
 from monitor.web.pages.jobs import JobsPage
 from monitor.web.pages.login import LoginPage
 from monitor.web.pages.overview import OverviewPage
+from monitor.web.pages.schedule_form import ScheduleForm
 from monitor.web.pages.schedules import SchedulesPage
 from monitor.web.pages.task import TaskPage
 from monitor.web.pages.tasks import TasksPage
 from monitor.web.pages.workers import WorkersPage
 from monitor.web.route import PageOfRoutes
 from monitor.web.session import Cookies
-from monitor.web.timetable import Timetable
 
 # (section, path, label, key of `g KEY`)
 NAVIGATION = (
@@ -32,17 +32,17 @@ NAVIGATION = (
 
 def all_pages(house: House, cookies: Cookies) -> list[PageOfRoutes]:
     """Every page, in the order in which its routes are tried."""
-    timetable = Timetable(house.control, house.zone)
     return [
         LoginPage(house, cookies),
         AccountPage(house, cookies),
-        OverviewPage(house, timetable),
+        OverviewPage(house),
         JobsPage(house),
         JobPage(house),
         ErrorsPage(house),
         TasksPage(house),
         TaskPage(house),
-        SchedulesPage(house, timetable),
+        ScheduleForm(house),
+        SchedulesPage(house),
         WorkersPage(house),
         AuditPage(house),
     ]

@@ -8,34 +8,38 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.errors import StorageUnavailable
 from engine.jobs import Counts
+from engine.timetables import Schedule, Slot
 from monitor.records import Count, Interval, JobFilter, Waits
 from monitor.web import charts
 from monitor.web.figures import number, plural
 from monitor.web.healthy import Health, Situation, judge
 from monitor.web.house import House
+from monitor.web.pages.schedules import short_name
+from monitor.web.recent import Recent
 from monitor.web.route import Route, look
 from monitor.web.text import Html
 from monitor.web.times import DAY_S, duration
-from monitor.web.timetable import Schedule, Timetable
 from monitor.web.view import View
 from monitor.web.visit import Visit
 
 T = TypeVar("T")
 MINUTES, DAYS, LISTED = 60, 30, 5
+SCHEDULES_KEPT_S = 10.0
 
 
 class OverviewPage:
     """GET /."""
 
-    def __init__(self, house: House, timetable: Timetable) -> None:
-        self._house, self._timetable = house, timetable
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._schedules = Recent(house.control.schedules.all, SCHEDULES_KEPT_S, house.clock)
 
     def routes(self) -> list[Route]:
         return [look("/", self.show)]
@@ -74,11 +78,7 @@ class OverviewPage:
         visited = books.visit(visit.who)
         since = visited if visited is not None else visit.now - DAY_S
         failed = self._asked(lambda: books.failed_since(since)) or Count(0)
-        missed = [
-            slot
-            for slot in self._asked(lambda: books.slots(None, 60)) or ()
-            if slot.outcome == "missed" and slot.at >= since
-        ]
+        missed = [slot for _, slot in self._missed() if slot.at >= since]
         return Situation(
             visit.now,
             counts,
@@ -107,7 +107,7 @@ class OverviewPage:
         minutes = self._asked(lambda: books.minutes(MINUTES)) or ()
         days = self._asked(lambda: books.days(DAYS, house.zone)) or ()
         waits = self._asked(lambda: books.waits(MINUTES)) or ()
-        schedules = self._asked(lambda: self._timetable.schedules(visit.now)) or []
+        schedules = self._asked(self._schedules.get) or []
         due = _due(schedules)
         data["minutes"] = [_interval(each) for each in minutes]
         data["days"] = [_interval(each) for each in days]
@@ -115,9 +115,7 @@ class OverviewPage:
         data["slowest"] = self._asked(lambda: books.slowest(DAY_S, LISTED)) or ()
         data["most_failing"] = self._asked(lambda: books.most_failing(DAY_S, LISTED)) or ()
         data["next"] = [{"at": at, "schedule": name} for at, name in due]
-        data["missed"] = [
-            slot for slot in self._asked(lambda: books.slots(None, 60)) or () if slot.outcome == "missed"
-        ][:LISTED]
+        data["missed"] = [{"schedule": name, "slot": slot} for name, slot in self._missed()[:LISTED]]
         data["storage"] = self._storage()
         counts = self._asked(house.control.counts)
         oldest = counts.oldest_queued_at if counts else None
@@ -126,6 +124,12 @@ class OverviewPage:
         more["days_chart"] = self._bars(visit, days, "%d %b", "day")
         more["waits_chart"] = _waits(visit, waits, level)
         more["queue_age_ms"] = level
+
+    def _missed(self) -> list[tuple[str, Slot]]:
+        """Missed slots with the names of their schedules, newest first."""
+        schedules = self._asked(self._schedules.get) or []
+        missed = [(each.name, slot) for each in schedules for slot in each.slots if slot.outcome == "missed"]
+        return sorted(missed, key=lambda entry: -entry[1].at)
 
     def _bars(self, visit: Visit, past: tuple[Interval, ...], form: str, unit: str) -> Html:
         names = [datetime.fromtimestamp(each.at, self._house.zone).strftime(form) for each in past]
@@ -167,11 +171,11 @@ class OverviewPage:
             return None
 
 
-def _due(schedules: list[Schedule]) -> list[tuple[float, str]]:
+def _due(schedules: Sequence[Schedule]) -> list[tuple[float, str]]:
     """The next slots: first one of each schedule, so that a frequent one does not push out the others."""
-    running = [each for each in schedules if each.next_at and not each.task.paused]
-    first = sorted((each.next_at[0], each.task.name) for each in running)[:LISTED]
-    later = sorted((at, each.task.name) for each in running for at in each.next_at[1:])
+    running = [(short_name(each.name), each.next_at) for each in schedules if each.next_at and not each.paused]
+    first = sorted((next_at[0], name) for name, next_at in running)[:LISTED]
+    later = sorted((at, name) for name, next_at in running for at in next_at[1:])
     return sorted(first + later[: LISTED - len(first)])
 
 

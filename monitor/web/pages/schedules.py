@@ -1,6 +1,7 @@
-"""The schedules: every periodic task, its last sixty slots, the next five, and the ledger of what did not run.
+"""The schedules: what each is, its last sixty slots, the next five, and the ledger of what did not run as it should.
 
-A slot that the books know is shown with its outcome. Where they know none, the jobs of the task stand for its slots.
+Slots and their outcomes come from the engine, which keeps them with the jobs; average run times from the books. A slot
+that was missed can be run after the event, once.
 """
 
 from __future__ import annotations
@@ -8,35 +9,27 @@ from __future__ import annotations
 from typing import Any
 
 from engine import errors
-from engine.jobs import DONE, FAILED, JobRequest, TaskInfo
-from monitor.records import Distribution, JobFilter, Slot
+from engine.timetables import Schedule, Slot
+from monitor.records import BooksUnavailable
 from monitor.web import charts
 from monitor.web.house import House
 from monitor.web.refusal import Refusal
 from monitor.web.route import Route, act, look
+from monitor.web.text import clip
 from monitor.web.times import DAY_S, duration
-from monitor.web.timetable import Schedule, Timetable
 from monitor.web.view import NOTE, Done, View
 from monitor.web.visit import Visit
 
-SLOTS = 60
-WRONG = ("failed", "missed", "skipped", "late")
+WRONG = ("late", "failed", "canceled", "expired", "skipped", "missed")
 LEDGER = 40
-WORDS = {
-    "on_time": "on time",
-    "late": "late",
-    "failed": "failed",
-    "skipped": "skipped: the previous run was still going",
-    "missed": "missed",
-    "waiting": "not ended yet",
-}
+NEXT_SHOWN = 5
 
 
 class SchedulesPage:
-    """GET /schedules, POST /schedules/NAME/run, /pause, /resume."""
+    """GET /schedules, POST /schedules/NAME/run, /pause, /resume, /remove."""
 
-    def __init__(self, house: House, timetable: Timetable) -> None:
-        self._house, self._timetable = house, timetable
+    def __init__(self, house: House) -> None:
+        self._house = house
 
     def routes(self) -> list[Route]:
         return [
@@ -44,102 +37,109 @@ class SchedulesPage:
             act("/schedules/<name:path>/run", self.run),
             act("/schedules/<name:path>/pause", self.pause),
             act("/schedules/<name:path>/resume", self.resume),
+            act("/schedules/<name:path>/remove", self.remove),
         ]
 
     def show(self, visit: Visit) -> View:
-        schedules = self._timetable.schedules(visit.now)
-        averages = {each.qualname: each.run for each in self._house.books.tasks(7 * DAY_S)}
-        known = [(each, self._slots(each.task), _average(averages.get(each.task.qualname))) for each in schedules]
-        wrong = [slot for _, slots, _ in known for slot in slots if slot.outcome in WRONG]
+        schedules = self._house.control.schedules.all()
+        schedules.sort(key=lambda each: (each.next_at[:1] or (float("inf"),), each.name))
+        averages = self._averages()
+        ledger = [(each.name, slot) for each in schedules for slot in each.slots if slot.outcome in WRONG]
+        ledger.sort(key=lambda entry: -entry[1].at)
         data = {
-            "zone": str(self._house.settings.schedule.timezone),
-            "ledger": sorted(wrong, key=lambda slot: -slot.at)[:LEDGER],
-            "schedules": [
-                {
-                    "name": each.task.qualname,
-                    "words": each.words,
-                    "paused": each.task.paused,
-                    "next": [{"at": at} for at in each.next_at],
-                    "slots": slots,
-                    "average_ms": average_ms,
-                }
-                for each, slots, average_ms in known
+            "schedules": [{"schedule": each, "average_ms": averages.get(each.task)} for each in schedules],
+            "ledger": [{"schedule": name, "slot": slot} for name, slot in ledger[:LEDGER]],
+        }
+        more = {
+            "rows": [self._row(visit, each, averages.get(each.task)) for each in schedules],
+            "wrongs": [
+                {"name": name, "short": short_name(name), "slot": slot, "told": told(slot)}
+                for name, slot in ledger[:LEDGER]
             ],
         }
-        more = {"rows": [self._row(visit, *one) for one in known], "words": WORDS}
         return View("schedules", "Schedules", data, more, "schedules", ("list",))
 
-    def _slots(self, task: TaskInfo) -> tuple[Slot, ...]:
-        """Newest first."""
-        slots = self._house.books.slots(task.qualname, SLOTS)
-        if slots:
-            return slots
-        rows = self._house.books.job_rows(JobFilter(task=task.qualname), SLOTS).rows
-        outcome = {DONE: "on_time", FAILED: "failed"}
-        return tuple(
-            Slot(task.qualname, row.job.enqueued_at, outcome.get(row.job.state, "waiting"), row.job.id, None, None)
-            for row in rows
-        )
+    def _averages(self) -> dict[str, float]:
+        """Run times in ms by the short name of the task; none while the books are away."""
+        try:
+            figures = self._house.books.tasks(7 * DAY_S)
+        except BooksUnavailable:
+            return {}
+        return {each.task: each.run.sum_ms / each.run.count for each in figures if each.run.count}
 
-    def _row(
-        self, visit: Visit, schedule: Schedule, slots: tuple[Slot, ...], average_ms: float | None
-    ) -> dict[str, Any]:
+    def _row(self, visit: Visit, schedule: Schedule, average_ms: float | None) -> dict[str, Any]:
         times = visit.times
-        bars = [(each.outcome, f"{times.clock(each.at)}: {_told(each)}") for each in reversed(slots)]
-        wrong = sum(each.outcome in WRONG for each in slots)
-        label = f"The last {len(slots)} slots: {wrong} late, failed, skipped or missed" if slots else "No slot yet"
+        bars = [(_class(each), f"{times.clock(each.at)}: {told(each)}") for each in reversed(schedule.slots)]
+        wrong = sum(each.outcome in WRONG for each in schedule.slots)
+        label = (
+            f"The last {len(schedule.slots)} slots: {wrong} not as they should be" if schedule.slots else "No slot yet"
+        )
         return {
             "schedule": schedule,
-            "task": schedule.task,
+            "short": short_name(schedule.name),
             "strip": charts.strip(bars, label),
-            "last": slots[0] if slots else None,
+            "last": schedule.slots[0] if schedule.slots else None,
             "average": duration(average_ms),
-            "next": schedule.next_at,
-            "then": ", ".join(times.clock(at) for at in schedule.next_at),
+            "next": None if schedule.paused or not schedule.next_at else schedule.next_at[0],
+            "then": ", ".join(times.clock(at) for at in schedule.next_at[:NEXT_SHOWN]),
         }
 
     # acting
 
     def run(self, visit: Visit, name: str) -> Done:
-        task = self._periodic(name)
+        slot = visit.form.get("slot")
         try:
-            job = self._house.control.defer((JobRequest(task.qualname),)).jobs[0]
-        except errors.Conflict as error:
-            return Done(self._house.links.to("/schedules"), f"Nothing was run: {error}", NOTE)
-        self._house.trail.record(visit, "run schedule", task.qualname, detail=f"as {job.id}")
-        return Done(self._house.links.job(job.id), f"{task.name} runs now, beside its timetable.")
+            at = float(slot) if slot else None
+            job_id = self._house.control.schedules.run_now(name, at)
+        except errors.UnknownSchedule:
+            raise
+        except (ValueError, errors.BadRequest, errors.Conflict) as error:
+            return self._back(f"Nothing was run: {clip(str(error), 300)}.", NOTE)
+        self._house.trail.record(visit, "run schedule", name, detail=f"as {job_id}")
+        what = "The slot that was missed runs now" if at is not None else "It runs now, beside its timetable"
+        return Done(self._house.links.job(job_id), f"{what}.")
 
     def pause(self, visit: Visit, name: str) -> Done:
-        task = self._periodic(name)
-        if task.paused:
-            return Done(
-                self._house.links.to("/schedules"), f"{task.name} is paused already: nothing was changed.", NOTE
-            )
-        self._house.control.pause_task(task.qualname)
-        self._house.trail.record(visit, "pause task", task.qualname)
-        return Done(self._house.links.to("/schedules"), f"{task.name} is paused.")
+        if self._house.control.schedules.get(name).paused:
+            return self._back(f"{short_name(name)} is paused already: nothing was changed.", NOTE)
+        self._house.control.schedules.pause(name)
+        self._house.trail.record(visit, "pause schedule", name)
+        return self._back(f"{short_name(name)} is paused: what falls due meanwhile counts as missed.")
 
     def resume(self, visit: Visit, name: str) -> Done:
-        task = self._periodic(name)
-        if not task.paused:
-            return Done(self._house.links.to("/schedules"), f"{task.name} is not paused: nothing was changed.", NOTE)
-        self._house.control.resume_task(task.qualname)
-        self._house.trail.record(visit, "resume task", task.qualname)
-        return Done(self._house.links.to("/schedules"), f"{task.name} runs again.")
+        if not self._house.control.schedules.get(name).paused:
+            return self._back(f"{short_name(name)} is not paused: nothing was changed.", NOTE)
+        self._house.control.schedules.resume(name)
+        self._house.trail.record(visit, "resume schedule", name)
+        return self._back(f"{short_name(name)} runs again.")
 
-    def _periodic(self, name: str) -> TaskInfo:
-        task = self._house.control.task(name)
-        if not task.periodic:
-            raise Refusal(404, f"{task.name} has no timetable: run it from its own page")
-        return task
+    def remove(self, visit: Visit, name: str) -> View | Done:
+        schedule = self._house.control.schedules.get(name)
+        if schedule.source != "made":
+            raise Refusal(409, f"{name} is written in the code: take it out there")
+        if "sure" not in visit.form:
+            return View("schedules_sure", f"Remove {short_name(name)}?", {"schedule": schedule}, section="schedules")
+        self._house.control.schedules.remove(name)
+        self._house.trail.record(visit, "remove schedule", name)
+        return self._back(f"{clip(name, 60)} is removed. Jobs that it made are kept.")
+
+    def _back(self, said: str, kind: str = "good") -> Done:
+        return Done(self._house.links.to("/schedules"), said, kind)
 
 
-def _told(slot: Slot) -> str:
-    said = WORDS.get(slot.outcome, slot.outcome)
-    if slot.outcome == "late" and slot.late_ms is not None:
-        said = f"late by {duration(slot.late_ms)}"
-    return f"{said} ({slot.reason})" if slot.reason else said
+def told(slot: Slot) -> str:
+    """What became of a slot."""
+    reason = slot.reason or ""
+    if slot.outcome in ("late", "missed", "skipped") and reason:
+        return reason if reason.startswith(slot.outcome) else f"{slot.outcome}: {reason}"
+    return f"{slot.outcome} ({reason})" if reason else slot.outcome
 
 
-def _average(run: Distribution | None) -> float | None:
-    return run.sum_ms / run.count if run and run.count else None
+def short_name(name: str) -> str:
+    """The last part of a schedule of the code; all of one that was made here."""
+    return clip(name.rpartition(".")[2] or name, 80)
+
+
+def _class(slot: Slot) -> str:
+    known = ("on time", "running", *WRONG)
+    return slot.outcome.replace(" ", "_") if slot.outcome in known else "other"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -21,7 +20,7 @@ from monitor.records.buckets import BOUNDS_MS
 from monitor.web import charts, inputs
 from monitor.web import typed as typed_in
 from monitor.web.figures import number, plural
-from monitor.web.filters import UNITS_S
+from monitor.web.filters import length_s
 from monitor.web.house import House
 from monitor.web.listing import Listing
 from monitor.web.pages.jobs import row_of
@@ -33,7 +32,6 @@ from monitor.web.view import NOTE, Done, View
 from monitor.web.visit import Visit
 
 STEPS, LISTED = 48, 8
-_LENGTH = re.compile(r"\s*(\d{1,9}(?:\.\d+)?)\s*(s|m|min|h|d|w)?\s*")
 
 
 class TaskPage:
@@ -124,7 +122,7 @@ class TaskPage:
             deferral = self._house.control.defer((request,))
         except errors.InvalidArguments as error:
             shown, sentences = typed_in.with_problems(
-                typed_in.as_typed(fields, visit.form), _by_name(error.errors, task)
+                typed_in.as_typed(fields, visit.form), typed_in.by_name(error.errors, task)
             )
             return self._view(visit, name, shown, sentences)
         job = deferral.jobs[0]
@@ -142,14 +140,14 @@ class TaskPage:
         if after and at:
             return None, None, [FieldError("When", "expected a delay or a time, found both")]
         if after:
-            match = _LENGTH.fullmatch(after)
-            if not match:
+            delay_s = length_s(after)
+            if delay_s is None:
                 return (
                     None,
                     None,
                     [FieldError("Run after", f"expected a length such as 90s, 15min or 2h, found {after[:60]!r}")],
                 )
-            return float(match[1]) * UNITS_S[match[2] or "s"], None, []
+            return delay_s, None, []
         if at:
             try:
                 local = datetime.fromisoformat(at)
@@ -181,18 +179,6 @@ class TaskPage:
     def _back(self, visit: Visit, name: str, said: str, kind: str = "good") -> Done:
         back = visit.form.get("back")
         return Done(back if self._house.links.own(back) else self._house.links.task(name), said, kind)
-
-
-def _by_name(problems: Sequence[FieldError], task: TaskInfo) -> list[FieldError]:
-    """The engine names values by place as `args[0]`; the form knows parameters."""
-    named = []
-    for problem in problems:
-        match = re.match(r"args\[(\d+)\](.*)", problem.path)
-        if match and int(match[1]) < len(task.parameters):
-            named.append(FieldError(f"kwargs.{task.parameters[int(match[1])].name}{match[2]}", problem.message))
-        else:
-            named.append(problem)
-    return named
 
 
 def _shown_buckets(history: TaskHistory | None) -> tuple[int, int]:

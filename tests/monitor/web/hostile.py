@@ -78,5 +78,14 @@ def make_hostile(control: SceneControl, books: FakeBooks, now: float) -> None:
             True,
             False,
         )
+    for each in control.schedules.all():
+        for text in HOSTILE[:9]:
+            slots = (
+                tuple(replace(slot, outcome=text, reason=text, job_id=text) for slot in each.slots[:5]) + each.slots[5:]
+            )
+            hostile = replace(
+                each, name=text, task=text, expression=text, words=text, tz=text, slots=slots, known=False
+            )
+            control.schedules.kept[text] = hostile
     control.crew = [replace(each, host=text, queues=(text,)) for each, text in zip(control.crew, HOSTILE, strict=False)]
     books.seen = tuple(replace(each, host=HOSTILE[0], queues=(HOSTILE[1],)) for each in books.seen)

@@ -10,7 +10,6 @@ from monitor.records import (
     ErrorGroup,
     Interval,
     Outcomes,
-    Slot,
     TaskFigures,
     TaskHistory,
     TaskStep,
@@ -86,20 +85,6 @@ def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
     books.past_waits = tuple(
         Waits(minute - n * 60, 17, rng.lognormvariate(3, 0.5), rng.lognormvariate(5, 0.7), rng.lognormvariate(6, 0.7))
         for n in range(59, -1, -1)
-    )
-    outcomes_of_slots = [
-        rng.choices(("on_time", "late", "failed", "skipped", "missed"), (50, 4, 3, 1, 1))[0] for _ in range(60)
-    ]
-    books.all_slots = tuple(
-        Slot(
-            "periodic.heartbeat",
-            minute - n * 300,
-            outcome,
-            None,
-            4200.0,
-            "no consumer 02:00-02:40" if outcome == "missed" else None,
-        )
-        for n, outcome in enumerate(outcomes_of_slots)
     )
 
 

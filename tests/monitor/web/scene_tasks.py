@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
-
-from huey import crontab
 
 from engine.errors import UnknownWorker
 from engine.jobs import Counts, Parameter, TaskInfo, WorkerInfo
 from tests.api.fake_control import FakeControl
+from tests.monitor.web.scene_schedules import SceneSchedules
 
 TASKS = (
     TaskInfo(
@@ -83,16 +80,6 @@ TASKS = (
 )
 
 
-CRONTABS = {"periodic.nightly_backup": crontab(minute="30", hour="3"), "periodic.heartbeat": crontab(minute="*/5")}
-
-
-class Timetabled:
-    """What the timetable asks a control's known tasks for."""
-
-    def find(self, name: str) -> Any:
-        return lambda: SimpleNamespace(validate_datetime=CRONTABS[name])
-
-
 class SceneControl(FakeControl):
     """A control whose workers and waiting jobs a scene sets."""
 
@@ -100,7 +87,7 @@ class SceneControl(FakeControl):
         super().__init__(clock)
         self.registered = {task.qualname: task for task in TASKS}
         self.crew: list[WorkerInfo] = []
-        self.known = Timetabled()
+        self.schedules = SceneSchedules(clock)  # type: ignore[assignment]
 
     def workers(self) -> list[WorkerInfo]:
         self._reach()

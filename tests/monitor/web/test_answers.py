@@ -198,7 +198,7 @@ def test_what_nobody_foresaw_is_told_by_an_incident(world: World, admin: Browser
     assert "secret detail" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/jobs", "/errors", "/tasks", "/schedules"])
+@pytest.mark.parametrize("path", ["/jobs", "/errors", "/tasks"])
 def test_books_that_are_away_are_a_503_that_names_no_file(world: World, admin: Browser, path: str) -> None:
     world.books.away = BooksUnavailable("/srv/secret/monitor.db", "is locked")
     for address in (f"/monitor{path}", f"/monitor{path}.json"):
@@ -207,7 +207,7 @@ def test_books_that_are_away_are_a_503_that_names_no_file(world: World, admin: B
         assert "/srv/secret" not in answer.text and "the books cannot be read now" in answer.text.lower()
 
 
-@pytest.mark.parametrize("path", ["/", "/workers", "/account", "/audit", "/tasks/add"])
+@pytest.mark.parametrize("path", ["/", "/workers", "/schedules", "/account", "/audit", "/tasks/add"])
 def test_what_needs_no_books_is_shown_without_them(world: World, admin: Browser, path: str) -> None:
     world.books.away = BooksUnavailable("/srv/monitor.db", "is locked")
     assert admin.get(f"/monitor{path}").status == 200
