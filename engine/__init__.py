@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from config import Settings, load
 from engine import errors, loading
+from engine.crontab import crontab
 from engine.durable import DurableHuey
 from engine.inside import Discard, Retry, canceled, current_job, progress
 from engine.policy import exponential, sidekiq_backoff
 from engine.redact import Redactor
 from engine.serializer import make_serializer, register_type
 from engine.storage import make_storage
-from engine.timetable import at, cron, crontab, every
+from engine.timetable import at, cron, every
 
 __all__ = [
     "Discard",

@@ -1,26 +1,27 @@
 """Timetables: when a schedule falls due.
 
 `cron("0 3 * * mon-fri", tz="Europe/Zagreb")` in five fields, names, ranges, steps, L and # as cronsim reads them, and
-@daily and its like; `every(seconds)` from the last slot on record; `at(instant)` once; Huey's `crontab(...)`, strict;
-and any function of a minute, as Huey takes them. Each is callable as Huey's `validate_datetime` is.
+@daily and its like; `every(seconds)` from the last slot on record; `at(moment)` once; Huey's `crontab(...)`
+(engine.crontab), strict; and any function of a minute, as Huey takes them. A slot is an instant in UTC epoch seconds.
 
-Daylight saving follows Debian's cron, as cronsim does: what falls into a skipped hour runs once right after it, what
-falls into a repeated hour runs once; expressions with * or */n in the hour run by the clock on the wall.
+Daylight saving follows Debian's cron: what falls into a skipped hour runs once right after it, what falls into a
+repeated hour runs once, in its first pass; expressions whose minute or hour begins with * run by the clock on the wall.
+cronsim names the moments, and the rule is kept here: its own loses the rhythm where a clock is set by half an hour.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import huey
 from cronsim import CronSim, CronSimError
 
+from engine import clock, cron_words
 from engine.errors import Misconfigured
+from engine.zones import after_the_gap, is_repeated, is_skipped, second_pass, zone
 
 CATCH_UP = ("skip", "once", "all")
 OVERLAP = ("skip", "queue", "allow")
@@ -28,8 +29,11 @@ MACROS = {
     "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *", "@monthly": "0 0 1 * *", "@weekly": "0 0 * * 0",
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }  # fmt: skip
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-HORIZON_STEPS = 10_000  # a timetable with no slot among so many candidates has none
+EXPRESSION_CHARS = 300
+DAYS_TRIED = 366 * 50  # as far as cronsim looks
+MINUTES_TRIED = 2 * 24 * 60  # a function of a minute cannot be asked for ever
+LONGEST_S = 10 * 366 * 86400.0
+EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)  # any instant: where only the expression matters
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Timetable:
             raise Misconfigured(f"catch_up is one of {', '.join(CATCH_UP)}, not {self.catch_up!r}")
         if self.overlap not in OVERLAP:
             raise Misconfigured(f"overlap is one of {', '.join(OVERLAP)}, not {self.overlap!r}")
+        if self.window_s is not None and not is_number(self.window_s, 0):
+            raise Misconfigured(f"window_s is a number of seconds up to ten years, not {self.window_s!r}")
         if self.tz is not None:
             zone(self.tz)
 
@@ -60,8 +66,12 @@ class Timetable:
         return self.text
 
     def after(self, instant: float, default_tz: str) -> float | None:
-        """The first slot later than `instant` (epoch s), or None when there is none."""
+        """The first slot later than `instant`, or None when there is none."""
         raise NotImplementedError
+
+    def resume(self, last: float, instant: float) -> float:
+        """From where `after` goes on when what lies between `last` and a later `instant` is of no interest."""
+        return instant
 
     def __call__(self, timestamp: datetime) -> bool:
         """Huey's question: is this minute (naive, in the timetable's zone) a slot?"""
@@ -77,15 +87,19 @@ class Cron(Timetable):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.plain.split()) != 5:
+        found = self.expression
+        if not isinstance(found, str) or len(found) > EXPRESSION_CHARS or len(self.plain.split()) != 5:
+            said = repr(found) if len(repr(found)) <= 80 else f"{type(found).__name__} of {len(repr(found))} characters"
             raise Misconfigured(
                 f"a cron expression has five fields (minute hour day month weekday) or is one of "
-                f"{', '.join(MACROS)}; found {self.expression!r}"
+                f"{', '.join(MACROS)}; found {said}"
             )
         try:
-            CronSim(self.plain, datetime(2026, 1, 1, tzinfo=timezone.utc))
-        except CronSimError as exc:
-            raise Misconfigured(f"the cron expression {self.expression!r} is refused: {exc}") from None
+            CronSim(self.plain, EPOCH)
+        except (CronSimError, ValueError, OverflowError, AssertionError):
+            raise Misconfigured(f"cron expression {found!r}: {cron_words.complaint(self.plain)}") from None
+        if self.after(EPOCH.timestamp(), "UTC") is None:
+            raise Misconfigured(f"cron expression {found!r} never falls due: no such day is in the next 50 years")
 
     @property
     def plain(self) -> str:
@@ -94,26 +108,60 @@ class Cron(Timetable):
 
     @property
     def text(self) -> str:
-        return self.expression
+        return self.expression if self.days is None else f"{self.expression} and {cron_words.short_days(self.days)}"
 
     @property
     def words(self) -> str:
-        said = str(CronSim(self.plain, datetime(2026, 1, 1, tzinfo=timezone.utc)).explain())
-        if self.days is None:
-            return said
-        return f"{said}, if it is a {' or '.join(WEEKDAYS[day] for day in sorted(self.days))}"
+        return cron_words.words(self.plain, self.days)
+
+    @property
+    def by_the_wall(self) -> bool:
+        """Whether it follows the clock on the wall through an hour that is skipped or repeated."""
+        minute, hour, *_ = self.plain.split()
+        return minute.startswith("*") or hour.startswith("*")
 
     def after(self, instant: float, default_tz: str) -> float | None:
-        local = datetime.fromtimestamp(instant, zone(self.tz or default_tz))
-        for _, slot in zip(range(HORIZON_STEPS), CronSim(self.plain, local), strict=False):
-            if (self.days is None or slot.weekday() in self.days) and slot.timestamp() > instant:
-                return slot.timestamp()
+        tz = zone(self.tz or default_tz)
+        local = datetime.fromtimestamp(instant, tz)
+        if self.by_the_wall and not local.fold and is_repeated(local):
+            again = self._in_this_pass(local)
+            if again is not None:
+                return again
+            local = second_pass(local)
+        for moment in self._moments(local.replace(tzinfo=None)):
+            there = moment.replace(tzinfo=tz, fold=0)
+            if is_skipped(there):
+                if self.by_the_wall:
+                    continue
+                there = after_the_gap(there)
+            elif self.by_the_wall and local.fold and is_repeated(there):
+                there = there.replace(fold=1)
+            if there.timestamp() > instant:
+                return there.timestamp()
         return None
 
+    def _in_this_pass(self, local: datetime) -> float | None:
+        """The next slot before the clock is set back."""
+        for moment in self._moments(local.replace(tzinfo=None)):
+            there = moment.replace(tzinfo=local.tzinfo)
+            return there.timestamp() if is_repeated(there) else None
+        return None
+
+    def _moments(self, naive: datetime) -> Iterator[datetime]:
+        """What the expression names after this, with no thought of daylight saving: cronsim, and the weekdays."""
+        sim = CronSim(self.plain, naive)
+        for _ in range(DAYS_TRIED):
+            moment = next(sim, None)
+            if moment is None:
+                return
+            if self.days is None or moment.weekday() in self.days:
+                yield moment
+            else:  # on to the next day that the expression names
+                sim = CronSim(self.plain, moment.replace(hour=23, minute=59, second=59))
+
     def __call__(self, timestamp: datetime) -> bool:
-        minute = timestamp.replace(second=0, microsecond=0, tzinfo=timezone.utc)
-        slot = next(iter(CronSim(self.plain, minute - timedelta(seconds=1))), None)
-        return slot == minute and (self.days is None or minute.weekday() in self.days)
+        minute = timestamp.replace(second=0, microsecond=0)
+        return next(self._moments(minute - timedelta(seconds=1)), None) == minute
 
 
 @dataclass(frozen=True)
@@ -125,15 +173,26 @@ class Every(Timetable):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.seconds >= 1:
-            raise Misconfigured(f"every() takes seconds, at least 1, not {self.seconds!r}")
+        if not is_number(self.seconds, 1):
+            raise Misconfigured(f"every() takes seconds, from 1 up to ten years, not {self.seconds!r}")
+        if self.first_in is not None and not is_number(self.first_in, 0):
+            raise Misconfigured(f"first_in is a number of seconds up to ten years, not {self.first_in!r}")
 
     @property
     def text(self) -> str:
-        return f"every {self.seconds:g} s"
+        first = "" if self.first_in is None else f", first in {self.first_in:g} s"
+        return f"every {self.seconds:g} s{first}"
+
+    @property
+    def words(self) -> str:
+        first = "" if self.first_in is None else f", the first time after {cron_words.duration(self.first_in)}"
+        return f"Every {cron_words.duration(self.seconds)}{first}"
 
     def after(self, instant: float, default_tz: str) -> float | None:
         return instant + self.seconds
+
+    def resume(self, last: float, instant: float) -> float:
+        return last + max(0, math.floor((instant - last) / self.seconds)) * self.seconds
 
 
 @dataclass(frozen=True)
@@ -146,28 +205,43 @@ class At(Timetable):
     def text(self) -> str:
         return f"at {datetime.fromtimestamp(self.instant, timezone.utc):%Y-%m-%d %H:%M:%SZ}"
 
+    @property
+    def words(self) -> str:
+        moment = datetime.fromtimestamp(self.instant, zone(self.tz or "UTC"))
+        return f"Once, at {moment:%H:%M:%S on %d %B %Y} ({self.tz or 'UTC'})"
+
     def after(self, instant: float, default_tz: str) -> float | None:
         return self.instant if instant < self.instant else None
 
 
 @dataclass(frozen=True)
 class Minutes(Timetable):
-    """A function that is asked for each minute of the zone's clock, as Huey takes them."""
+    """A function that is asked for each minute of the zone's clock, when it has come, as Huey asks."""
 
     function: Callable[[datetime], bool] = field(default=lambda _: False)
 
     @property
     def text(self) -> str:
-        return getattr(self.function, "__qualname__", "a function")
+        return f"{getattr(self.function, '__qualname__', 'a function')}()"
+
+    @property
+    def words(self) -> str:
+        return f"Each minute for which {self.text} is true"
 
     def after(self, instant: float, default_tz: str) -> float | None:
-        tz = zone(self.tz or default_tz)
-        minute = (instant // 60 + 1) * 60
-        for _ in range(2 * 24 * 60):  # a function cannot be asked for ever: two days ahead
-            if self.function(datetime.fromtimestamp(minute, tz).replace(tzinfo=None)):
-                return minute
-            minute += 60
+        """What the function says now of the minutes to come; the scheduler asks again when they are there."""
+        until = max(instant, clock.now()) // 60 + MINUTES_TRIED
+        minute = instant // 60 + 1
+        while minute <= until:
+            if self.holds(minute * 60, default_tz):
+                return minute * 60
+            minute += 1
         return None
+
+    def holds(self, minute: float, default_tz: str) -> bool:
+        """Whether this minute is a slot."""
+        local = datetime.fromtimestamp(minute, zone(self.tz or default_tz))
+        return bool(self.function(local.replace(tzinfo=None)))
 
     def __call__(self, timestamp: datetime) -> bool:
         return bool(self.function(timestamp))
@@ -182,59 +256,17 @@ def cron(expression: str, **options: Any) -> Cron:
 
 
 def every(seconds: float, first_in: float | None = None, **options: Any) -> Every:
-    """Each `seconds`; the first time after `first_in` seconds (default: `seconds`)."""
+    """Each `seconds`; the first time after `first_in` seconds (default: `seconds`). Options as in cron()."""
     return Every(seconds=seconds, first_in=first_in, **options)
 
 
 def at(moment: datetime, **options: Any) -> At:
-    """Once; `moment` must have a zone."""
-    if moment.tzinfo is None:
-        raise Misconfigured(f"at() takes a moment with a zone, not {moment.isoformat()}")
+    """Once; `moment` must have a zone. Options as in cron()."""
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise Misconfigured(f"at() takes a datetime with a zone, not {moment!r}: give it tzinfo")
     return At(instant=moment.timestamp(), **options)
 
 
-def crontab(
-    minute: Any = "*", hour: Any = "*", day: Any = "*", month: Any = "*", day_of_week: Any = "*", strict: bool = True,
-    **options: Any,
-) -> Cron:  # fmt: skip
-    """Huey's crontab, always strict: a bad piece is an error that names it. Day AND weekday must match, as in Huey."""
-    if hour != "*" and minute == "*":
-        warnings.warn(f"crontab(hour={hour!r}) without minute= runs in each minute of that hour", stacklevel=2)
-    given = {"minute": minute, "hour": hour, "day": day, "month": month, "day_of_week": day_of_week}
-    parts = {name: expand(name, value) for name, value in given.items()}
-    days, both = None, "*" not in (parts["day"], parts["day_of_week"])
-    if both:  # cron would take either
-        days = frozenset((int(d) - 1) % 7 for d in parts["day_of_week"].split(","))
-        parts["day_of_week"] = "*"
-    return Cron(expression=" ".join(parts.values()), days=days, **options)
-
-
-RANGES = {"minute": range(60), "hour": range(24), "day": range(1, 32), "month": range(1, 13), "day_of_week": range(7)}
-
-
-def expand(name: str, value: Any) -> str:
-    """One field of Huey's crontab as a list that every cron reads, by asking Huey itself for each value."""
-    if value == "*":
-        return "*"
-    try:
-        matches = huey.crontab(**{name: value, "strict": True})
-    except (ValueError, AttributeError) as exc:
-        raise Misconfigured(f"crontab({name}={value!r}): {exc}") from None
-    sunday = datetime(2023, 1, 1)  # a Sunday, the first of a month with 31 days
-    found = [n for n in RANGES[name] if matches(placed(sunday, name, n))]
-    return ",".join(map(str, found))
-
-
-def placed(start: datetime, name: str, n: int) -> datetime:
-    """A datetime whose field `name` is `n`."""
-    if name == "day_of_week":
-        return start + timedelta(days=n)
-    return start.replace(**{name: n})  # type: ignore[arg-type]
-
-
-def zone(name: str) -> ZoneInfo:
-    """The IANA zone, or Misconfigured."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise Misconfigured(f"there is no time zone {name!r}: use a name such as Europe/Zagreb or UTC") from None
+def is_number(value: Any, least: float) -> bool:
+    """Whether it is a number of seconds that makes sense."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= LONGEST_S

@@ -1,0 +1,129 @@
+"""Huey's crontab(), made strict: a piece that says nothing stops the start with a sentence that names it.
+
+What it means is Huey's: ranges may wrap around (`22-4`), 0 and 7 are Sunday, and day AND weekday must match, where cron
+itself takes either. It becomes a Cron, so that it has a zone, durable slots and words like any other timetable. A
+function that Huey's own crontab() made (a task file may import it from huey) is read back into the same.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import huey
+
+from engine.errors import Misconfigured
+from engine.timetable import Cron
+
+RANGES = {"minute": range(60), "hour": range(24), "day": range(1, 32), "month": range(1, 13), "day_of_week": range(7)}
+SUNDAY = datetime(2023, 1, 1)  # also the first of a month with 31 days
+STEP = re.compile(r"\*(/[1-9][0-9]*)?")
+HUEYS_ORDER = ("month", "day", "day_of_week", "hour", "minute")  # of the lists that Huey's function keeps
+
+
+def crontab(
+    minute: Any = None, hour: Any = "*", day: Any = "*", month: Any = "*", day_of_week: Any = "*", strict: bool = True,
+    **options: Any,
+) -> Cron:  # fmt: skip
+    """Huey's crontab, always strict. Options: tz, catch_up, overlap, window_s. Raises Misconfigured."""
+    given = {"minute": "*" if minute is None else minute, "hour": hour, "day": day, "month": month}
+    parts = {name: field_of(name, value) for name, value in {**given, "day_of_week": day_of_week}.items()}
+    if minute is None and parts["hour"] != "*":
+        warnings.warn(
+            f"crontab(hour={hour!r}) without minute= runs in each minute of that hour: say minute='0' to run once in "
+            "it, or minute='*' if each minute is meant",
+            stacklevel=2,
+        )
+    return cron_of(parts, options)
+
+
+crontab.hourly = partial(crontab, minute="0")  # type: ignore[attr-defined]  # as Huey's has them
+crontab.daily = partial(crontab, minute="0", hour="0")  # type: ignore[attr-defined]
+
+
+def read_back(function: Any) -> Cron | None:
+    """The timetable of a function that Huey's own crontab() made; None for any other function."""
+    if not isinstance(function, types.FunctionType) or function.__code__ is not HUEYS_CODE:
+        return None
+    lists = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))["cron_settings"]
+    found = dict(zip(HUEYS_ORDER, lists.cell_contents, strict=True))
+    # Its own list of all weekdays names Sunday twice, as 0 and as 7.
+    return cron_of({name: rhythm(RANGES[name], [n for n in found[name] if n in RANGES[name]]) for name in found}, {})
+
+
+HUEYS_CODE = huey.crontab().__code__
+
+
+def cron_of(parts: Mapping[str, str], options: Mapping[str, Any]) -> Cron:
+    """The five fields as a Cron in which day AND weekday must match."""
+    fields = {name: parts[name] for name in RANGES}
+    days = None
+    if not (fields["day"].startswith("*") or fields["day_of_week"].startswith("*")):  # cron would take either
+        days = frozenset((number - 1) % 7 for number in numbers("day_of_week", fields["day_of_week"]))
+        fields["day_of_week"] = "*"
+    return Cron(expression=" ".join(fields.values()), days=days, **options)
+
+
+def field_of(name: str, value: Any) -> str:
+    """One field of Huey's crontab as a list that every cron reads."""
+    found = numbers(name, value)
+    if len(found) == len(RANGES[name]):
+        return "*"
+    # By the clock on the wall if it was written so, which matters where the clock is set forward or back.
+    return str(value) if STEP.fullmatch(str(value)) else listed(found)
+
+
+def numbers(name: str, value: Any) -> list[int]:
+    """What Huey understands by a field. Raises Misconfigured, naming the piece that it does not."""
+    for piece in str(value).split(","):
+        if not isinstance(value, (str, int)) or isinstance(value, bool) or matcher(name, piece) is None:
+            numbered = RANGES[name]
+            steps = "" if name == "day_of_week" else " or */n"
+            raise Misconfigured(
+                f"crontab({name}={value!r}): expected *, a number from {numbered[0]} to {numbered[-1]}, a range such "
+                f"as 1-4 or 1-5/2{steps}, or several with commas; found {piece!r}"
+            )
+    matches = matcher(name, str(value))
+    return [n for n in RANGES[name] if matches(placed(name, n))]
+
+
+def matcher(name: str, text: str) -> Any:
+    """Huey's function for one field, None where it refuses."""
+    try:
+        return huey.crontab(**{name: text, "strict": True})
+    except ValueError:
+        return None
+
+
+def placed(name: str, n: int) -> datetime:
+    """A moment whose field `name` is `n`."""
+    if name == "day_of_week":
+        return SUNDAY + timedelta(days=n)
+    return SUNDAY.replace(**{name: n})  # type: ignore[arg-type]
+
+
+def rhythm(numbered: range, values: Sequence[int]) -> str:
+    """Numbers as `*`, as `*/n` where they are just that, or as a list."""
+    if len(values) == len(numbered):
+        return "*"
+    steps = {b - a for a, b in pairwise(values)}
+    if len(values) > 2 and len(steps) == 1 and list(numbered[:: min(steps)]) == list(values):
+        return f"*/{min(steps)}"
+    return listed(values)
+
+
+def listed(values: Sequence[int]) -> str:
+    """`1-5,8`"""
+    runs: list[list[int]] = []
+    for n in values:
+        if runs and runs[-1][1] == n - 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ",".join(str(a) if a == b else f"{a},{b}" if b == a + 1 else f"{a}-{b}" for a, b in runs)

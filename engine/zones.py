@@ -1,0 +1,58 @@
+"""Time zones by their IANA names: instants as people read them there, and the hours in which clocks are set."""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from engine.errors import Misconfigured
+
+
+def zone(name: Any) -> zoneinfo.ZoneInfo:
+    """The zone. Raises Misconfigured, with the nearest name."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (LookupError, ValueError, OSError, TypeError, AttributeError):  # OSError: "Europe" is a folder of zone files
+        near = get_close_matches(str(name), zoneinfo.available_timezones(), n=1)
+        hint = f"did you mean {near[0]}?" if near else "use a name such as Europe/Zagreb or UTC"
+        raise Misconfigured(f"there is no time zone {name!r}: {hint}") from None
+
+
+def span(since: float, until: float, tz: str) -> str:
+    """Two instants as `02:00-02:40 (Europe/Zagreb)`; with their dates where these differ."""
+    a, b = (datetime.fromtimestamp(instant, zone(tz)) for instant in (since, until))
+    if a.date() == b.date():
+        said = f"{a:%H:%M}-{b:%H:%M}" if until - since >= 60 else f"{a:%H:%M:%S}-{b:%H:%M:%S}"
+    else:
+        said = f"{a:%Y-%m-%d %H:%M} - {b:%Y-%m-%d %H:%M}"
+    return f"{said} ({tz})"
+
+
+# when clocks are set; all of these take and give a datetime with its zone
+
+
+def is_skipped(moment: datetime) -> bool:
+    """Whether the clock on the wall never shows it."""
+    return datetime.fromtimestamp(moment.timestamp(), moment.tzinfo).replace(tzinfo=None) != moment.replace(tzinfo=None)
+
+
+def is_repeated(moment: datetime) -> bool:
+    """Whether the clock on the wall shows it twice."""
+    return moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset() and not is_skipped(moment)
+
+
+def after_the_gap(moment: datetime) -> datetime:
+    """The first moment that the clock shows after a skipped one, to the minute."""
+    while is_skipped(moment):
+        moment += timedelta(minutes=1)
+    return moment
+
+
+def second_pass(moment: datetime) -> datetime:
+    """Just before the clock shows a repeated time again: as `fold` 1, and a second early."""
+    moment = moment.replace(second=0, microsecond=0, fold=0)
+    while is_repeated(moment - timedelta(minutes=1)):
+        moment -= timedelta(minutes=1)
+    return (moment - timedelta(seconds=1)).replace(fold=1)
