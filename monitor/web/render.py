@@ -36,7 +36,8 @@ class Template(SimpleTemplate):
 class Renderer:
     """All templates, and the words that they share."""
 
-    def __init__(self, words: dict[str, Any]) -> None:
+    def __init__(self, words: dict[str, Any], name: str) -> None:
+        self._frame = {"name": name}
         self._words = {
             "clip": text.clip,
             "one_line": text.one_line,
@@ -60,8 +61,9 @@ class Renderer:
             assert template.co  # compiled now, or the start fails
 
     def page(self, view: View, visit: Visit, **frame: Any) -> str:
-        """The whole page. `frame` is what the layout alone needs."""
-        return self._render(view.name, view, visit, frame)
+        """The whole page. `frame` is what the layout needs: one name, so that no loop of a page can hide it."""
+        frame = {**self._frame, "title": view.title, "section": view.section, **frame}
+        return self._render(view.name, view, visit, {"frame": frame})
 
     def region(self, view: View, visit: Visit, region: str) -> str:
         """One live region of it."""
@@ -76,7 +78,6 @@ class Renderer:
             "exact": visit.times.exact,
             "clock": visit.times.clock,
             "title": view.title,
-            "section": view.section,
         }
         return str(self._templates[name].render({**words, **view.data, **view.more, **frame}))
 

@@ -53,8 +53,8 @@ class Site(bottle.Bottle):
         self.guard = Guard(house.access, web.public_url)
         self.assets = Assets()
         addresses = {name: f"{house.links.root}/static/{last}" for name, last in self.assets.addresses().items()}
-        words = {"link": house.links, "root": house.links.root, "name": house.settings.service.name}
-        self.renderer = Renderer({**words, "assets": addresses, "nav": pages.NAVIGATION})
+        words = {"link": house.links, "root": house.links.root, "assets": addresses, "nav": pages.NAVIGATION}
+        self.renderer = Renderer(words, house.settings.service.name)
         self.answer = Answer(self.renderer)
         self.route(MOUNT, "GET", lambda: self._redirect(house.links.to("/")))
         self.route(f"{MOUNT}/static/<address>", "GET", self._static)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
@@ -146,3 +147,26 @@ def test_raw_output_is_of_our_own_making() -> None:
     for file in FOLDER.glob("*.html"):
         for raw in re.findall(r"\{\{!(.*?)\}\}", file.read_text(encoding="utf-8")):
             assert ours.fullmatch(raw.strip()), f"{file.name}: {raw}"
+
+
+def test_no_template_hides_a_word_that_the_layout_needs() -> None:
+    """Names that a page's template binds are seen by the layout around it."""
+    needed = {"frame", "visit", "root", "nav", "assets", "link", "base", "exact"}
+    for file in FOLDER.glob("*.html"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            code = line.strip()
+            if code.startswith("% for "):
+                bound = set(re.findall(r"\w+", code[6:].partition(" in ")[0]))
+            elif code.startswith("% ") and (match := re.match(r"% ([\w, ]+) = ", code)):
+                bound = set(re.findall(r"\w+", match[1]))
+            else:
+                continue
+            assert not bound & needed, f"{file.name}: {code}"
+
+
+def test_no_line_of_a_template_ends_where_bottle_does_not_join_it() -> None:
+    r"""`\\` at the end of a line joins it with the next one only if that one is code."""
+    for file in FOLDER.glob("*.html"):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        for line, after in pairwise(lines):
+            assert not line.endswith("\\\\") or after.strip().startswith("%"), f"{file.name}: {line}"
