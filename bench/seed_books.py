@@ -66,7 +66,8 @@ class Story:
 
     def _job(self, at: float) -> Iterator[Event]:
         rng = self._random
-        job_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+        # As the engine makes them (UUID version 7): in the order of time.
+        job_id = str(uuid.UUID(int=int(at * 1000) << 80 | 7 << 76 | 2 << 62 | rng.getrandbits(62)))
         task, queue = rng.choices(TASKS, WEIGHTS)[0], rng.choice(QUEUES)
         base = (job_id, task, queue, at)
         call = (
