@@ -1,0 +1,1 @@
+"""How fast it is, beside plain Huey and its peers: `make bench`, or `python -m bench --quick`."""

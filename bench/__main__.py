@@ -1,0 +1,72 @@
+"""`python -m bench`: measure everything, side by side, and write bench/RESULTS.md.
+
+--quick         smaller counts: about two minutes instead of about ten
+--only NAME     one measurement (may be given several times); the other parts of RESULTS.md stay as they are
+--rounds N      rounds of the interleaved measurements (3)
+--output FILE   another file than bench/RESULTS.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from bench import batching, contention, drain, enqueue, http, idleness, latency, report, scale, surroundings
+from bench.options import Options
+from bench.report import Section
+from bench.running import Failed
+
+MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
+    "drain": drain.measure,
+    "latency": latency.measure,
+    "idleness": idleness.measure,
+    "enqueue": enqueue.measure,
+    "http": http.measure,
+    "contention": contention.measure,
+    "scale": scale.measure,
+    "batching": batching.measure,
+    "surroundings": surroundings.describe,
+}
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Measures Dewey beside plain Huey and its peers.")
+    parser.add_argument("--quick", action="store_true", help="smaller counts, two rounds")
+    parser.add_argument("--only", action="append", choices=MEASUREMENTS, metavar="NAME", help=", ".join(MEASUREMENTS))
+    parser.add_argument("--rounds", type=int, help="rounds of the interleaved measurements (3, quick: 1)")
+    parser.add_argument("--scale", type=float, help="multiplies every count of jobs (1, quick: 0.25)")
+    parser.add_argument("--systems", help="only these, separated by commas")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("RESULTS.md"))
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    asked = arguments(argv)
+    options = Options(
+        quick=asked.quick,
+        rounds=asked.rounds or (1 if asked.quick else 3),
+        scale=asked.scale or (0.25 if asked.quick else 1.0),
+        systems=tuple(asked.systems.split(",")) if asked.systems else (),
+    )
+    names = [name for name in MEASUREMENTS if not asked.only or name in asked.only]
+    sections, failed = [], 0
+    for name in names:
+        try:
+            sections.append(MEASUREMENTS[name](options))
+        except Failed as exc:
+            failed += 1
+            options.tell(f"{name}: {exc}")
+            sections.append(Section(name, name, ["", f"It failed: {exc}"]))
+    how = f"{'quick, ' if options.quick else ''}{options.rounds} rounds"
+    report.write(asked.output, sections, list(MEASUREMENTS), how)
+    for section in sections:
+        for what, wanted, found, met in section.reach:
+            print(f"{'yes' if met else 'NO ':3}  {what}: wanted {wanted}, found {found}")
+    print(f"written to {asked.output}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

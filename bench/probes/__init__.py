@@ -1,0 +1,5 @@
+"""Programs that look into Dewey itself, each run in a process of its own on a queue of its own; the answer is JSON.
+
+They run in the place that BENCH_FOLDER names, where config.ini is empty; bench.running says by DEWEY_ variables what
+differs.
+"""

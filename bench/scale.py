@@ -1,0 +1,79 @@
+"""Scale: what claiming and deferring cost with a million jobs waiting, or scheduled, beside an empty queue; and whether
+memory stays flat: of a consumer that works at the head of such a queue, and of the web that answers beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+
+from bench import http, processes
+from bench.body import tally
+from bench.figures import ms, times, whole
+from bench.options import Options
+from bench.report import Section
+from bench.running import Running, running, wait
+
+MB = 2**20
+COSTS = ("claim_us", "defer_us", "batch_us")
+
+
+def measure(options: Options) -> Section:
+    many = options.count(1_000_000) if not options.quick else options.count(400_000)
+    section = Section("scale", f"Scale: {whole(many)} jobs")
+    found = {}
+    for name, sizes in (("empty", (0, 0)), ("waiting", (many, 0)), ("scheduled", (0, many))):
+        options.tell(f"scale: {whole(many)} {name}" if name != "empty" else "scale: an empty queue")
+        with running("dewey_sqlite") as system:
+            found[name] = system.run("bench.probes.cost", *map(str, sizes))
+            if name == "waiting":
+                memory(section, system, options)
+    empty = found["empty"]
+    rows = [
+        (
+            name, *(f"{each[key]:.0f} ({times(each[key] / empty[key])})" for key in COSTS),
+            f"{each['rss_before_mb']:.0f} / {each['rss_after_mb']:.0f}",
+        )
+        for name, each in found.items()
+    ]  # fmt: skip
+    head = ("queue", "claim and settle, µs a job", "synced defer, µs", "in batches, µs a job", "own memory, MB")
+    section.table(head, rows)
+    section.say(f"Deferring {whole(many)} jobs in batches of 1,000 took {found['waiting']['grown_s']:.0f} s.")
+    for name in ("waiting", "scheduled"):
+        for key, what in (("claim_us", "claim"), ("defer_us", "defer")):
+            ratio = found[name][key] / empty[key]
+            section.reach.append((f"{what} with {whole(many)} {name}, to empty", "1.5x", times(ratio), ratio <= 1.5))
+    return section
+
+
+def memory(section: Section, system: Running, options: Options) -> None:
+    """What consumer and web hold after some time with a million waiting."""
+    options.tell("scale: memory of consumer and web")
+    with http.served(system, "web") as (port, token, pid), system.consumer(1, "thread") as consumer:
+        wait(lambda: tally(system.folder).count > 1000, 30, f"the first jobs to run ({system.said()})")
+        before = processes.rss_bytes(consumer.pid), processes.rss_bytes(pid)
+        count, until = tally(system.folder).count, time.monotonic() + options.pick(3, 8)
+        asked: list[float] = []
+        while time.monotonic() < until:
+            began = time.monotonic()
+            page(port, token)
+            asked.append(time.monotonic() - began)
+        after = processes.rss_bytes(consumer.pid), processes.rss_bytes(pid)
+        ran = tally(system.folder).count - count
+    section.say(
+        f"Memory while a consumer ran {whole(ran)} of them and the web answered {len(asked)} job lists "
+        f"(worst {ms(max(asked))} ms): consumer {before[0] / MB:.0f} to {after[0] / MB:.0f} MB (parent and unit), "
+        f"web {before[1] / MB:.0f} to {after[1] / MB:.0f} MB."
+    )
+    for what, i in (("consumer", 0), ("web", 1)):
+        grown = (after[i] - before[i]) / MB
+        section.reach.append((f"memory of the {what}", "flat", f"{grown:+.0f} MB", grown < 20))
+
+
+def page(port: int, token: str) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/jobs?limit=50", headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        json.load(answer)

@@ -1,0 +1,54 @@
+"""What Dewey's storages share: its tasks for the bench, how it is filled, its stock consumer."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import body
+from bench.systems import System
+from engine import huey
+
+BATCH = 1000
+
+
+@huey.task()
+def noop(value: int) -> int:
+    return body.noop(value)
+
+
+@huey.task()
+def arrive(sent: float) -> None:
+    body.arrive(sent)
+
+
+@huey.task()
+def nap(seconds: float) -> None:
+    body.time.sleep(seconds)
+
+
+class Dewey(System):
+    """As it comes; a subclass says where it keeps its queue."""
+
+    packages = ("huey",)
+    modes = ((1, "thread"), (4, "thread"), (4, "process"))
+
+    def prepare(self) -> None:
+        huey.storage.prepare()
+
+    def fill(self, n: int) -> None:
+        for first in range(0, n, BATCH):
+            huey.defer([noop.s(i) for i in range(first, min(n, first + BATCH))])
+
+    def single(self, n: int) -> None:
+        for i in range(n):
+            noop(i)
+
+    def send(self, sent: float, delay_s: float = 0.0) -> None:
+        if delay_s:
+            arrive.schedule((sent,), delay=delay_s)
+        else:
+            arrive(sent)
+
+    def worker(self, workers: int, kind: str) -> list[str]:
+        command = [sys.executable, "-m", "huey.bin.huey_consumer", "consumer.huey"]
+        return [*command, "-w", str(workers), "-k", kind, "-q"]

@@ -1,0 +1,19 @@
+"""Dewey on Redis, with all that it promises."""
+
+from __future__ import annotations
+
+from bench.systems.dewey import Dewey, huey
+
+
+class DeweyOnRedis(Dewey):
+    title = "Dewey on Redis"
+    settings = "as it comes: events written, results kept for a day"
+    guarantee = "at least once, one end each (fenced); what was accepted survives what Redis survives (AOF: kill -9)"
+    packages = ("huey", "redis")
+    jobs = 8_000
+
+    def stored(self) -> int:
+        return sum(1 for event in huey.storage.read_events(1_000_000) if event.kind == "done")
+
+
+SYSTEM = DeweyOnRedis()
