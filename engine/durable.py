@@ -41,6 +41,7 @@ from engine.jobs import (
     Claim,
     Settlement,
 )  # fmt: skip
+from engine.limits import Limit
 from engine.options import consumer_options, flag_given
 from engine.policy import allows, default_retries
 from engine.wrapper import DurableTaskWrapper
@@ -65,11 +66,12 @@ class DurableHuey(DeferringHuey):
         self.alarms: Alarms | None = None  # timeouts of thread workers
         self._alone: Any = None  # this process as a worker outside of any consumer
         self.composer = Composer(self)
+        self.limits: dict[str, Limit] = {}  # by the full name of a task
         super().__init__(name, store_none=True, utc=True, **kwargs)
 
     def get_storage(self, **kwargs: Any) -> JobStorage:
         storage = self._make_storage()
-        storage.compose = self.composer
+        storage.compose, storage.limits = self.composer, self.limits
         return storage
 
     def periodic_task(

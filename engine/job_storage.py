@@ -11,13 +11,15 @@ Every verb raises StorageUnavailable (or below) when the storage is away; then n
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from engine.events import Event
 from engine.huey_storage import HueyStorage
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
 from engine.ledger import Ledger
+from engine.limits import Limit
 from engine.liveness import Slot
 
 
@@ -125,6 +127,7 @@ class JobStorage(HueyStorage):
 
     backend = ""
     ledger: Ledger  # schedules and their slots, set by the subclass
+    limits: Mapping[str, Limit] = MappingProxyType({})  # of the tasks that this process knows; set by DurableHuey
     compose: Any = None  # makes stored bytes and shown values; set by DurableHuey, which knows the serializer
 
     # getting ready
@@ -233,7 +236,8 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def unpark_tasks(self, known: Sequence[str]) -> int:
-        """Queue again the jobs that were parked because no consumer knew their task, and one knows it now."""
+        """Queue again the jobs that were parked because no consumer knew their task, and one knows it now; and those
+        that were over limits which these tasks no longer have."""
 
     @abstractmethod
     def pauses(self) -> set[tuple[str, str]]:

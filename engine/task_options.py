@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from engine import errors, uniqueness
+from engine import errors, limits, uniqueness
 from engine.jobs import HANDLED, ONCE
 
 HUEYS = frozenset(
@@ -48,6 +48,8 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "discard_on": ("a tuple of exception classes", is_errors),
     "retry_for": ("seconds", is_seconds),
     "on_failed": ("a callable (job, error)", callable),
+    "limit": ("how many may run at once: a whole number from 1", limits.is_limit),
+    "rate": ("(n, seconds), with whole n from 1: how many may start in that time", limits.is_rate),
     "unique": ("True, or seconds", lambda value: isinstance(value, bool) or is_seconds(value)),
     "unique_key": ("a callable that makes a key of the arguments", callable),
     "unique_scope": (one_of(uniqueness.SCOPES), uniqueness.SCOPES.__contains__),

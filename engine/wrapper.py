@@ -11,6 +11,7 @@ from huey.api import Task, TaskWrapper
 from engine import task_options
 from engine.exhaustion import SUFFIX, handler_of
 from engine.ids import new_id
+from engine.limits import limit_of
 from engine.policy import policy_of
 from engine.task_options import HUEYS
 from engine.uniqueness import uniqueness_of
@@ -42,6 +43,9 @@ class DurableTaskWrapper(TaskWrapper):
         cls.policy = policy
         cls.job_flags = task_options.flags_of(settings)
         cls.uniqueness = uniqueness_of(cls.__name__, func, given)
+        limit = limit_of(settings)
+        if limit is not None:
+            huey.limits[f"{cls.__module__}.{cls.__name__}"] = limit
         if "on_failed" in settings:
             self._register_handler(func, cls.__name__, settings["on_failed"])
         return cls

@@ -19,7 +19,11 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | ready:QUEUE | zset | place: seq (16 digits) and id, by -priority: first by priority, then by seq |
 | queues | set | queues that may have a `ready` |
 | scheduled, retrying | zset | place: ids that wait for an instant, by it; retrying once an attempt has ended |
-| parked:WHY | zset | place: ids set aside, by seq; WHY is `queue NAME`, `task NAME` or `unknown NAME` |
+| parked:WHY | zset | place: ids set aside, by seq; WHY is `queue`, `task`, `unknown`, `limit` or `rate`, and a name |
+| line:WHY | zset | those parked over a limit or rate, in their order, as in `ready` |
+| gate:TASK | hash | places, token_s, burst (empty: no limit), tokens, at: see lib_gates.lua |
+| holders:TASK | set | ids of the claimed jobs that hold a place in the task's limits |
+| gates | zset | tasks, by when their bucket has a token for those that wait |
 | reasons | set | every WHY that holds something |
 | parked_in | hash | queue to how many of its jobs are parked |
 | unknown | zset | ids of the jobs parked as `unknown`, by since when |
@@ -52,7 +56,8 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | counters | hash | Huey's counters |
 
 `job:ID` (small values only, so that Redis keeps it packed):
-    seq; queue; task; unique and chord where it has one; hold (letters, seconds) beside unique: see lib_places.lua
+    seq; queue; task; unique and chord where it has one; hold (letters, seconds) beside unique: see lib_places.lua;
+    gate (the task in whose limits it holds a place) while claimed
     rank    -priority, the score in `ready`
     m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, deliveries, retries,
             retry_delay_s, failures, failed_at

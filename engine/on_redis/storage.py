@@ -17,6 +17,7 @@ from engine import clock, liveness
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from engine.limits import Limit
 from engine.on_redis import (
     accepting,
     booking,
@@ -33,7 +34,7 @@ from engine.on_redis import (
 )
 from engine.on_redis.life import RedisLife, folder_of
 from engine.on_redis.server import Server
-from engine.on_redis.working import Crew
+from engine.on_redis.working import Crew, limits_text
 
 UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
 STEP = 500  # jobs that one script moves or removes: bounds how long others must wait
@@ -94,7 +95,7 @@ class RedisStorage(JobStorage):
         return life
 
     def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
-        return self._crew.turn(worker, settlements, want, queues, self._ttl, self.compose)
+        return self._crew.turn(worker, settlements, want, queues, self._ttl, self.compose, self.limits)
 
     def chord_results(self, cid: str) -> list[bytes]:
         found = self.server.command(b"HGETALL", self.server.key(f"chord:{cid}"))
@@ -179,7 +180,11 @@ class RedisStorage(JobStorage):
 
     def unpark_tasks(self, known: Sequence[str]) -> int:
         held = {why.decode() for why in self.server.command(b"SMEMBERS", self.server.key("reasons"))}
-        return sum(self._unpark(why) for why in sorted(held & {f"unknown {task}" for task in known}))
+        count = sum(self._unpark(why) for why in sorted(held & {f"unknown {task}" for task in known}))
+        if any(why.startswith(("limit ", "rate ")) for why in held):
+            now_limits = {task: self.limits.get(task, Limit(None, None, 0.0)) for task in known}
+            count += int(self.server.run("gates", clock.now(), limits_text(now_limits)))
+        return count
 
     def _unpark(self, why: str) -> int:
         count = 0
@@ -232,6 +237,7 @@ class RedisStorage(JobStorage):
         more = bool(self.server.run("house", clock.now(), limit, again=True))
         for job_id in looking.unknown_before(self.server, clock.now() - UNKNOWN_LIFE_S):
             verbs.fail_unknown(self.server, job_id, self.compose, self._ttl)
+        self.server.run("gates", clock.now(), "")
         return more
 
     def read_events(self, limit: int) -> list[Event]:

@@ -14,13 +14,14 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine import clock, errors, faults
 from engine.job_storage import Registration, Turn
 from engine.jobs import CANCELED, Settlement
+from engine.limits import Limit
 from engine.on_redis import rows
 from engine.on_redis.keys import LEASE_S
 from engine.on_redis.life import RedisLife
@@ -117,7 +118,7 @@ class Crew:
 
     def turn(
         self, n: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], ttl: rows.Ttl,
-        compose: Any,
+        compose: Any, limits: Mapping[str, Limit],
     ) -> Turn:  # fmt: skip
         """One turn of worker n. Raises StorageUnavailable; then the same settlements may be sent again."""
         seat = self._seats.get(n)
@@ -126,13 +127,13 @@ class Crew:
         with seat.lock:
             if faults.point:
                 faults.point("turn.begun")
-            header, handed_over = self._send(seat, want, queues, settlements, ttl)
+            header, handed_over = self._send(seat, want, queues, settlements, ttl, limits)
             lost, until = header.lost, time.monotonic() + PARK_S
             while header.stopped or (header.parked_many and not handed_over and time.monotonic() < until):
                 again = [s for s in settlements if rows.token_text(s.claim.token) in header.stopped]
                 for settlement in again:
                     end_as_canceled(settlement, compose)
-                header, more = self._send(seat, want if not handed_over else 0, queues, again, ttl)
+                header, more = self._send(seat, want if not handed_over else 0, queues, again, ttl, limits)
                 lost, handed_over = lost + header.lost, handed_over + more
             if faults.point:
                 faults.point("turn.committed")
@@ -145,14 +146,15 @@ class Crew:
         return Turn(claims, missing, bool(header.more), header.next_due, bool(header.marks))
 
     def _send(
-        self, seat: Seat, want: int, queues: Sequence[str], settlements: Sequence[Settlement], ttl: rows.Ttl
-    ) -> tuple[Header, list[bytes]]:
+        self, seat: Seat, want: int, queues: Sequence[str], settlements: Sequence[Settlement], ttl: rows.Ttl,
+        limits: Mapping[str, Limit],
+    ) -> tuple[Header, list[bytes]]:  # fmt: skip
         """One sending of the script; the header of the answer, and the claims as they were handed over."""
         life, now = seat.life, clock.now()
         words: rows.Words = [
             life.n, life.key, seat.counter, int(seat.unsure), int(life.has_slept and not life.sleeping),
             want, now, now + DUE_SOON_S,
-            len(queues), len(settlements), *queues,
+            len(queues), len(settlements), limits_text(limits), *queues,
         ]  # fmt: skip
         for settlement in settlements:
             rows.settlement_words(words, settlement, ttl)
@@ -173,6 +175,11 @@ class Crew:
         seat.unsure = seat.unsure and not want
         life.has_slept = life.has_slept and life.sleeping
         return header, answer[1:]
+
+
+def limits_text(limits: Mapping[str, Limit]) -> str:
+    """The limits of tasks as the scripts take them."""
+    return rows.compact(limits) if limits else ""
 
 
 def end_as_canceled(settlement: Settlement, compose: Any) -> None:

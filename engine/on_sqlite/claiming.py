@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from engine import clock, events
+from engine import clock
 from engine.jobs import FREED_AT_START, Claim
-from engine.on_sqlite import uniqueness
-from engine.on_sqlite.noting import EVENT, hand_token
+from engine.limits import Limit
+from engine.on_sqlite import gates, uniqueness
 
 CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
     j.deliveries, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
@@ -18,6 +18,7 @@ CLAIMED = f"select ?, {CLAIMED_COLUMNS} from jobs j where seq = ?"
 FIRST = f"""select r.rank, {CLAIMED_COLUMNS} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?
     order by r.rank, r.seq limit ?"""
 DUE_STEP = 1000  # due jobs moved by one turn: bounds how long the write lock is held
+PARK_STEP = 1000  # jobs set aside by one turn, likewise
 
 
 def bring_due(con: sqlite3.Connection) -> None:
@@ -31,12 +32,15 @@ def bring_due(con: sqlite3.Connection) -> None:
             "insert into ready select queue, -priority, seq from jobs where seq = ?",
             [(seq,) for _, seq in rows],
         )
+    gates.open_due(con, clock.now())
 
 
 def next_due(con: sqlite3.Connection) -> float | None:
-    """The instant of the soonest scheduled job."""
-    row = con.execute("select at from due order by at limit 1").fetchone()
-    return row[0] if row else None
+    """The instant of the soonest scheduled job, or at which a gate opens."""
+    soonest = con.execute(
+        "select (select at from due order by at limit 1), (select min(opens_at) from gates)"
+    ).fetchone()
+    return min((at for at in soonest if at is not None), default=None)
 
 
 def queues_to_serve(con: sqlite3.Connection, wanted: Sequence[str]) -> list[str]:
@@ -64,14 +68,18 @@ def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
 
 
 def claim(
-    con: sqlite3.Connection, worker: int, first_token: int, want: int, wanted: Sequence[str]
-) -> tuple[list[Claim], bool]:
-    """Claim up to `want` jobs by priority and age; parks what is paused when it is met. Also: whether more waits."""
+    con: sqlite3.Connection, worker: int, first_token: int, want: int, wanted: Sequence[str],
+    limits: Mapping[str, Limit],
+) -> tuple[list[Claim], bool]:  # fmt: skip
+    """Claim up to `want` jobs by priority and age; parks what is paused or over its limit when it is met. Also: whether
+    more waits."""
     paused = set(con.execute("select kind, name from pauses"))
     claims: list[Claim] = []
+    met: dict[str, gates.Gate] = {}
+    set_aside = 0
     now = clock.now()
     for queue in queues_to_serve(con, wanted):
-        while len(claims) < want:
+        while len(claims) < want and set_aside < PARK_STEP:
             rows = con.execute(FIRST, (queue, want - len(claims))).fetchall()
             if not rows:
                 break
@@ -79,29 +87,38 @@ def claim(
             con.execute("delete from ready where queue = ? and (rank, seq) <= (?, ?)", (queue, *rows[-1][:2]))
             token = first_token + len(claims)
             taken = [Claim(token + i, *row[1:]) for i, row in enumerate(rows)]
-            if paused:  # what is parked takes no token, so that none is given twice
-                taken = [c._replace(token=token + i) for i, c in enumerate(park_paused(con, taken, paused))]
+            if paused:
+                taken = park_paused(con, taken, paused)
+            if limits and any(c.task in limits for c in taken):
+                taken = gates.admit(con, taken, limits, met)
+            if len(taken) < len(rows):  # what is parked takes no token, so that none is given twice
+                taken = [c._replace(token=token + i) for i, c in enumerate(taken)]
+                set_aside += len(rows) - len(taken)
             claims += taken
     freed = [(c.seq,) for c in claims if c.flags & FREED_AT_START]
     if freed:
         con.executemany("delete from keys where not fixed and seq = ?", freed)
-    con.executemany("insert into claims values (?, ?, ?, ?)", [(c.token, c.seq, worker, now) for c in claims])
-    more = len(claims) == want and anything_ready(con, wanted)
+    con.executemany(
+        "insert into claims values (?, ?, ?, ?, ?)",
+        [(c.token, c.seq, worker, now, c.task if c.task in limits else None) for c in claims],
+    )
+    more = (len(claims) == want or set_aside >= PARK_STEP) and anything_ready(con, wanted)
     return claims, more
 
 
 def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[str, str]]) -> list[Claim]:
     """Set aside what is paused, visibly; the rest may run."""
     kept: list[Claim] = []
-    token = hand_token(con)
+    held: list[tuple[Claim, str, str]] = []
     for c in taken:
-        for kind, name in (("queue", c.queue), ("task", c.task)):
-            if (kind, name) in paused:
-                con.execute("insert into parked values (?, ?, ?, ?)", (c.seq, kind, name, clock.now()))
-                con.execute(EVENT, (c.seq, events.PARKED, token, clock.now(), None, c.attempt, None))
-                break
-        else:
+        why = next(
+            ((c, kind, name) for kind, name in (("queue", c.queue), ("task", c.task)) if (kind, name) in paused), None
+        )
+        if why is None:
             kept.append(c)
+        else:
+            held.append(why)
+    gates.park(con, held, clock.now())
     return kept
 
 
@@ -109,7 +126,9 @@ def give_back(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
     """Return claims whose body never started; how many still stood."""
     count = 0
     for c in claims:
-        if con.execute("delete from claims where token = ?", (c.token,)).rowcount:
+        row = con.execute("delete from claims where token = ? returning gate", (c.token,)).fetchone()
+        if row:
+            gates.refund(con, row[0])
             con.execute("insert into ready values (?, ?, ?)", (c.queue, -c.priority, c.seq))
             if c.flags & FREED_AT_START:
                 uniqueness.take_again(con, c.seq)

@@ -15,7 +15,7 @@ from typing import Any
 from engine import clock, errors, events
 from engine.job_storage import Dead
 from engine.jobs import CANCELED, FAILED, FREED_AT_START, ONCE, Claim
-from engine.on_sqlite import claiming, noting, settling, uniqueness
+from engine.on_sqlite import claiming, gates, noting, settling, uniqueness
 
 
 def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float) -> list[str]:
@@ -33,7 +33,7 @@ def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: A
         elif token in dead.running and dead.charge:
             charge(con, claim, dead, max_deliveries, compose, ttl_s)
         else:
-            put_back(con, claim)
+            put_back(con, claim, token in dead.running)
             if token in dead.running:
                 con.execute(noting.EVENT, (seq, events.RELEASED, token, clock.now(), None, claim.attempt, None))
     con.execute("delete from locks where worker = ?", (dead.worker,))
@@ -54,9 +54,11 @@ def charge(con: sqlite3.Connection, claim: Claim, dead: Dead, max_deliveries: in
     con.execute(noting.EVENT, (claim.seq, events.RESCUED, claim.token, clock.now(), None, claim.attempt, detail))
 
 
-def put_back(con: sqlite3.Connection, claim: Claim) -> None:
+def put_back(con: sqlite3.Connection, claim: Claim, started: bool = True) -> None:
     """To where it was claimed from."""
-    con.execute("delete from claims where token = ?", (claim.token,))
+    (gate,) = con.execute("delete from claims where token = ? returning gate", (claim.token,)).fetchone()
+    if not started:
+        gates.refund(con, gate)
     con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
     if claim.flags & FREED_AT_START:
         uniqueness.take_again(con, claim.seq)

@@ -5,7 +5,7 @@ of a worker counts on it); beside it the job stands in exactly one of five place
 
     ready    may run now, in the order (queue, rank = -priority, seq)
     due      runs at an instant: scheduled (attempt 0) or retrying
-    parked   held aside, with the reason: paused, over a limit, or a task that no consumer knows
+    parked   held aside, in its order, with the reason: paused, over a limit, or a task that no consumer knows
     claims   held by a worker: token = worker number << 32 | counter, never used again
     ended    done, failed, canceled or expired, with the result, until gone_at
 
@@ -49,10 +49,16 @@ DDL = (
     """create table ready (queue text not null, rank real not null, seq integer not null,
         primary key (queue, rank, seq)) without rowid""",
     "create table due (at real not null, seq integer not null, primary key (at, seq)) without rowid",
-    "create table parked (seq integer primary key, kind text not null, name text not null, at real not null)",
-    "create index parked_by on parked (kind, name, seq)",
-    """create table claims (token integer primary key, seq integer not null, worker integer not null,
+    """create table parked (seq integer primary key, kind text not null, name text not null, rank real not null,
         at real not null)""",
+    "create index parked_by on parked (kind, name, rank, seq)",
+    # gate: the task in whose limits it holds a place
+    """create table claims (token integer primary key, seq integer not null, worker integer not null,
+        at real not null, gate text)""",
+    "create index claims_gate on claims (gate) where gate is not null",
+    # tasks with limits that a claim has met: engine.on_sqlite.gates
+    """create table gates (name text primary key, places integer, token_s real, burst real not null,
+        tokens real not null, at real not null, opens_at real) without rowid""",
     """create table ended (seq integer primary key, state text not null, attempt integer not null, started_at real,
         finished_at real not null, worker integer, gone_at real, result blob)""",
     "create index ended_gone on ended (gone_at)",

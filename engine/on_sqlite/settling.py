@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine import clock
 from engine.jobs import (
@@ -24,17 +24,22 @@ from engine.jobs import (
     NewJob,
     Settlement,
 )
-from engine.on_sqlite import accepting, looking, uniqueness
+from engine.on_sqlite import accepting, gates, looking, uniqueness
 from engine.on_sqlite.noting import EVENT, worker_of
 
 
-def settle(
-    con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: float, failed_ttl_s: float
-) -> frozenset[int]:
-    """Write every settlement whose claim still stands; the tokens of the others."""
+class Settled(NamedTuple):
+    """The tokens whose claim was gone, and how many jobs may run because places in a limit were freed."""
+
+    lost: frozenset[int]
+    let_through: int
+
+
+def settle(con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: float, failed_ttl_s: float) -> Settled:
+    """Write every settlement whose claim still stands."""
     tokens = [s.claim.token for s in settlements]
     marks = ",".join("?" * len(tokens))
-    held = {row[0] for row in con.execute(f"delete from claims where token in ({marks}) returning token", tokens)}
+    held = dict(con.execute(f"delete from claims where token in ({marks}) returning token, gate", tokens).fetchall())
     standing = [s for s in settlements if s.claim.token in held]
     ended = [s for s in standing if s.outcome in ENDED]
     con.executemany(
@@ -64,7 +69,8 @@ def settle(
         EVENT,
         [(s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail) for s in standing],
     )
-    return frozenset(tokens) - held
+    freed = [gate for gate in held.values() if gate]
+    return Settled(frozenset(tokens).difference(held), gates.open_places(con, freed) if freed else 0)
 
 
 def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compose: Any) -> None:
@@ -93,7 +99,10 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
     if claim.flags & FREED_AT_START and s.outcome != RETRYING:
         uniqueness.take_again(con, claim.seq)  # it has not started after all
     if s.outcome == PARKED:
-        con.execute("insert into parked values (?, ?, ?, ?)", (claim.seq, s.reason, claim.task, s.finished_at))
+        con.execute(
+            "insert into parked values (?, ?, ?, ?, ?)",
+            (claim.seq, s.reason, claim.task, -claim.priority, s.finished_at),
+        )
     elif s.eta is not None and s.eta > clock.now():
         con.execute("insert into due values (?, ?)", (s.eta, claim.seq))
     else:

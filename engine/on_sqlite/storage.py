@@ -20,6 +20,7 @@ from engine.on_sqlite import (
     booking,
     claiming,
     crew,
+    gates,
     housekeeping,
     keyvalue,
     looking,
@@ -101,16 +102,23 @@ class SqliteStorage(JobStorage):
                 idle = turning.look(con, want, queues)
             if idle is not None:
                 return idle
-        first = self._tokens.get(worker, worker << 32)
-        self._tokens[worker] = first + want
-        with self.db.write("work", "turn") as con:
-            answer = turning.turn(con, worker, first, settlements, want, queues, self.compose, self._ttl)
+        answer, let_through = self._turn(worker, settlements, want, queues)
+        while answer.more and not answer.claims:  # it met only jobs that it had to set aside, and many of them
+            answer = self._turn(worker, (), want, queues)[0]._replace(lost=answer.lost)
         if settlements:
             self._ringer.ring_waiters()
-            queued = sum(map(queues_more, settlements))
+            queued = sum(map(queues_more, settlements)) + let_through
             if queued and (answer.more or not want):
                 self.wake(queued)  # what this turn queued and did not claim itself, or what falls due sooner
         return answer
+
+    def _turn(
+        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]
+    ) -> tuple[Turn, int]:
+        first = self._tokens.get(worker, worker << 32)
+        self._tokens[worker] = first + want
+        with self.db.write("work", "turn") as con:
+            return turning.turn(con, worker, first, settlements, want, queues, self.compose, self._ttl, self.limits)
 
     def chord_results(self, cid: str) -> list[bytes]:
         with self.db.read() as con:
@@ -151,8 +159,9 @@ class SqliteStorage(JobStorage):
     def cancel(self, job_id: str) -> str | None:
         with self.db.write("accept") as con:
             job, _ = verbs.find(con, job_id)
-            verbs.cancel(con, job, self.compose, self._ttl.result_s)
+            let_through = verbs.cancel(con, job, self.compose, self._ttl.result_s)
         self._ringer.ring_waiters()
+        self.wake(let_through)
         return job.state
 
     def stop_asked(self, seqs: Sequence[int]) -> set[int]:
@@ -189,10 +198,12 @@ class SqliteStorage(JobStorage):
     def unpark_tasks(self, known: Sequence[str]) -> int:
         with self.db.read() as con:
             held = {row[0] for row in con.execute("select distinct name from parked where kind = 'unknown'")}
-        if not held & set(known):
+            gated = con.execute("select 1 from gates limit 1").fetchone()
+        if not (held & set(known) or gated):
             return 0
         with self.db.write("work") as con:
             count = verbs.unpark(con, "unknown", sorted(held & set(known)))
+            count += gates.sweep(con, self.limits, known)
         self.wake(count)
         return count
 
@@ -257,6 +268,8 @@ class SqliteStorage(JobStorage):
         with self.db.write("work") as con:
             more = housekeeping.expire(con, clock.now(), limit)
             housekeeping.fail_unknown(con, clock.now(), self.compose, self._ttl.failed_s)
+            let_through = gates.sweep(con)
+        self.wake(let_through)
         self.db.checkpoint()
         return more
 

@@ -7,11 +7,12 @@ after it, they are settled. The commit is not synced: a lost one only runs the j
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from engine.job_storage import Turn
 from engine.jobs import Claim, Settlement
+from engine.limits import Limit
 from engine.on_sqlite import claiming, keyvalue, settling
 
 
@@ -31,16 +32,17 @@ def look(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> Turn | No
 
 def turn(
     con: sqlite3.Connection, worker: int, first_token: int, settlements: Sequence[Settlement], want: int,
-    queues: Sequence[str], compose: Any, ttl: Ttl,
-) -> Turn:  # fmt: skip
-    """One turn inside the caller's transaction; the tokens from `first_token` on are the worker's to give."""
-    lost: frozenset[int] = frozenset()
+    queues: Sequence[str], compose: Any, ttl: Ttl, limits: Mapping[str, Limit],
+) -> tuple[Turn, int]:  # fmt: skip
+    """One turn inside the caller's transaction; the tokens from `first_token` on are the worker's to give. Also: how
+    many jobs were let through because a place was freed."""
+    lost, let_through = frozenset[int](), 0
     if settlements:
         settling.heed_stops(con, settlements, compose)
-        lost = settling.settle(con, settlements, ttl.result_s, ttl.failed_s)
+        lost, let_through = settling.settle(con, settlements, ttl.result_s, ttl.failed_s)
     claiming.bring_due(con)
     claims: list[Claim] = []
     more = False
     if want:
-        claims, more = claiming.claim(con, worker, first_token, want, queues)
-    return Turn(claims, lost, more, claiming.next_due(con), bool(claims) and keyvalue.any_marks(con))
+        claims, more = claiming.claim(con, worker, first_token, want, queues, limits)
+    return Turn(claims, lost, more, claiming.next_due(con), bool(claims) and keyvalue.any_marks(con)), let_through

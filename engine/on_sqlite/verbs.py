@@ -35,19 +35,24 @@ def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
     """Hold a waiting job for the rest of this transaction, so that it ends as any other job does."""
     token = noting.hand_token(con)
     leave_place(con, job)
-    con.execute("insert into claims values (?, ?, 0, ?)", (token, job.seq, clock.now()))
+    # A gate lets the next one through when a job that it had let through is taken away before it was claimed.
+    con.execute(
+        "insert into claims values (?, ?, 0, ?, (select name from gates where name = ?))",
+        (token, job.seq, clock.now(), job.task),
+    )
     return Claim._make(con.execute(claiming.CLAIMED, (token, job.seq)).fetchone())
 
 
-def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) -> None:
-    """End a waiting job as canceled; ask a running one to stop. `compose` composes the end."""
+def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) -> int:
+    """End a waiting job as canceled; ask a running one to stop. How many others may run for that. `compose` composes
+    the end."""
     if job.state in ENDED:
         raise errors.StateConflict(job.id, "cancel", job.state)
     if job.place == "claims":
         con.execute("insert or ignore into stops values (?, ?)", (job.seq, clock.now()))
-        return
+        return 0
     claim = claim_for_verb(con, job)
-    settling.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)
+    return settling.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s).let_through
 
 
 def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: float) -> bool:

@@ -1,4 +1,4 @@
--- uses: places bells insert settle
+-- uses: places bells gates insert settle
 -- Accept all jobs or none. Nothing is written before everything was looked at: a script that stops halfway is not
 -- undone.
 -- now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, then the jobs, then how many
@@ -91,6 +91,7 @@ for _, each in ipairs(to_end) do
   call('HSET', job_key(each[1]), 'place', 'claims', 'token', ARGV[each[2] + 5])
   settle_all(ARGV, each[2] + 6, 1)
   drop_key(each[3])
+  open_places(call('HGET', job_key(each[1]), 'task'), now)
 end
 
 at_once = math.max(1, count - before)

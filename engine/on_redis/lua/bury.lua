@@ -1,4 +1,4 @@
--- uses: places bells insert settle claim
+-- uses: places bells gates insert settle claim
 -- The end of worker n: its claims are settled, charged or returned, its locks freed, its row removed.
 -- n, overdue, canceled, now, how many settlements, how many notes, the settlements, then six arguments a note:
 -- counter, id, m (empty: unchanged), kind and told of the event, detail (empty: none).
@@ -26,13 +26,14 @@ local now = ARGV[4]
 local i = settle_all(ARGV, 7, tonumber(ARGV[5]))
 for _ = 1, tonumber(ARGV[6]) do
   local counter, id, m, kind, told, detail = unpack(ARGV, i, i + 5)
-  if put_back(id, n, counter, now) then
+  if put_back(id, n, counter, now, true) then
     if m ~= '' then call('HSET', job_key(id), 'm', m) end
     event(id, call('HGET', job_key(id), 'seq'), kind, told, detail ~= '' and detail or nil)
   end
   i = i + 6
 end
-for k = 1, #held, 2 do put_back(held[k + 1], n, held[k], now) end
+for k = 1, #held, 2 do put_back(held[k + 1], n, held[k], now, false) end
+open_freed(now)
 for _, name in ipairs(call('SMEMBERS', P .. 'locks_of:' .. n)) do
   local lock = call('HGET', P .. 'locks', name)
   if lock and string.match(lock, '^([^|]*)|') == n then call('HDEL', P .. 'locks', name) end

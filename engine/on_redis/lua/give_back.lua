@@ -1,10 +1,10 @@
--- uses: places bells claim
+-- uses: places bells gates claim
 -- n, now, then counter and id of each claim to return; answers how many still stood.
 
 local count = 0
 call('DEL', P .. 'nothing')  -- see turn.lua
 for i = 3, #ARGV, 2 do
-  if put_back(ARGV[i + 1], ARGV[1], ARGV[i], ARGV[2]) then count = count + 1 end
+  if put_back(ARGV[i + 1], ARGV[1], ARGV[i], ARGV[2], false) then count = count + 1 end
 end
 ring(filled)
 return count

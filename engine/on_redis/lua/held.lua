@@ -1,4 +1,4 @@
--- uses: places claim
+-- uses: places gates claim
 -- What worker n left: host, pid, what ran there, then for each claim whether it was asked to stop,
 -- and the claim as it was handed over. Nothing when n is unknown.
 

@@ -15,9 +15,10 @@ local function handed_over(id, counter)
 end
 
 -- Return a claim whose body is not to be charged, if it still stands.
-local function put_back(id, n, counter, now)
-  local token, unique, hold = unpack(call('HMGET', job_key(id), 'token', 'unique', 'hold'))
+local function put_back(id, n, counter, now, started)
+  local token, unique, hold, gate = unpack(call('HMGET', job_key(id), 'token', 'unique', 'hold', 'gate'))
   if token ~= n .. ':' .. counter then return false end
+  if gate then leave_gate(id, gate, started) end
   take_again(unique, hold, id, now)
   call('HDEL', P .. 'claims:' .. n, counter)
   stand_ready(id)

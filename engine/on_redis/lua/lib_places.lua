@@ -36,23 +36,31 @@ end
 
 local reasons = {}  -- those that this script has noted already
 
+-- Whether jobs parked for this stand in a line: see lib_gates.lua.
+local function is_gate(why) return string.find(why, '^limit ') or string.find(why, '^rate ') end
+
 local function to_parked(id, why, seq, queue, at)
   if not reasons[why] then
     reasons[why] = true
     call('SADD', P .. 'reasons', why)
   end
   call('ZADD', P .. 'parked:' .. why, seq, id)
+  if is_gate(why) then call('ZADD', P .. 'line:' .. why, call('HGET', job_key(id), 'rank'), padded(seq) .. id) end
   call('HINCRBY', P .. 'parked_in', queue, 1)
   if string.sub(why, 1, 8) == 'unknown ' then call('ZADD', P .. 'unknown', at, id) end
   call('HSET', job_key(id), 'place', 'parked', 'why', why)
 end
 
-local function leave_parked(id, why, queue)
+local function leave_parked(id, why, queue, seq)
   local key = P .. 'parked:' .. why
   call('ZREM', key, id)
+  if is_gate(why) then call('ZREM', P .. 'line:' .. why, padded(seq) .. id) end
   call('ZREM', P .. 'unknown', id)
   if call('HINCRBY', P .. 'parked_in', queue, -1) <= 0 then call('HDEL', P .. 'parked_in', queue) end
-  if call('EXISTS', key) == 0 then call('SREM', P .. 'reasons', why) end
+  if call('EXISTS', key) == 0 then
+    call('SREM', P .. 'reasons', why)
+    reasons[why] = nil
+  end
 end
 
 -- Take a job that nobody claims out of its place.
@@ -61,7 +69,7 @@ local function leave(id)
   if place == 'ready' then
     call('ZREM', P .. 'ready:' .. queue, padded(seq) .. id)
   elseif place == 'parked' then
-    leave_parked(id, why, queue)
+    leave_parked(id, why, queue, seq)
   elseif place == 'ended' then
     call('ZREM', P .. 'ends:' .. state, id)
     call('ZREM', P .. 'gone', id)

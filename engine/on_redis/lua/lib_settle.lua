@@ -94,7 +94,7 @@ local function settle(a, i)
     if string.find(flags, 'c', 1, true) then part, after = after, after + 4 + JOB end
   end
   local j = call('HMGET', job_key(id), 'token', 'seq', 'unique', 'queue', 'rank', 'm', 'last', 'state', 'end',
-    'hold')
+    'hold', 'gate')
   if j[1] ~= token then
     -- The same was sent before, in a turn whose answer was lost: then nothing is missing.
     local known = j[7] == outcome .. told or (j[8] == outcome and j[9] == told)
@@ -110,6 +110,7 @@ local function settle(a, i)
   local list = let_go[n]
   list[#list + 1] = counter
   if m ~= '' then call('HSET', job_key(id), 'm', m) end
+  if j[11] then leave_gate(id, j[11], outcome ~= 'released') end
   local number = event(id, j[2], outcome, told, detail)
   if ENDED[outcome] then
     close(id, outcome, told, has_result, result, at, j, number)

@@ -1,7 +1,7 @@
--- uses: places bells insert settle claim
+-- uses: places bells gates insert settle claim
 -- One turn of a worker: settle what was done, bring in what is due, claim what is next.
--- n, key, first counter, recover, awake, want, now, soon, how many queues, how many settlements, the queues,
--- the settlements.
+-- n, key, first counter, recover, awake, want, now, soon, how many queues, how many settlements, the limits of tasks
+-- (JSON: task -> [places, token_s, burst]; or empty), the queues, the settlements.
 -- `recover` is 1 when the answer to an earlier turn was lost: what it claimed is handed over now. `awake` is 1 when it
 -- slept before this turn. Answers a JSON header, then the claims; or nothing when n is not registered.
 
@@ -15,7 +15,8 @@ if not registered or (key ~= '' and registered ~= key) then return false end
 -- A turn makes room, so it must not be refused for want of it: Redis lets a script that has written go on.
 call('DEL', P .. 'nothing')
 at_once = math.max(1, settlement_count)
-settle_all(ARGV, 11 + queue_count, settlement_count)
+settle_all(ARGV, 12 + queue_count, settlement_count)
+open_freed(now)
 
 for _, set in ipairs({'scheduled', 'retrying'}) do
   local ids = call('ZRANGEBYSCORE', P .. set, '-inf', now, 'LIMIT', 0, DUE_STEP)
@@ -23,8 +24,10 @@ for _, set in ipairs({'scheduled', 'retrying'}) do
   call_many('ZREM', P .. set, ids)
 end
 
+for _, task in ipairs(call('ZRANGEBYSCORE', P .. 'gates', '-inf', now)) do bring_tokens(task, nil, now) end
+
 local wanted, star_at = {}, nil
-for i = 11, 10 + queue_count do
+for i = 12, 11 + queue_count do
   wanted[#wanted + 1] = ARGV[i]
   if ARGV[i] == '*' then star_at = #wanted end
 end
@@ -67,23 +70,41 @@ if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
   for _, why in ipairs(call('SMEMBERS', P .. 'pauses')) do paused[why] = true end
 end
 
--- Set a paused job aside, visibly; true when it was one.
-local function park(id)
+local limits = want > 0 and ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil
+local met = {}  -- gates that jobs came to
+
+-- Set a job aside, visibly.
+local function park(id, why, seq, queue, m)
+  to_parked(id, why, seq, queue, now)
+  event(id, seq, 'parked', by_hand(now, attempt_of(m)), cjson.encode({reason = why}))
+  parked = parked + 1
+end
+
+-- Whether the job may be claimed, and the gate that it passes; one that is paused or over its limit is set aside.
+local function passes(id)
   local task, queue, seq, m = unpack(call('HMGET', job_key(id), 'task', 'queue', 'seq', 'm'))
-  for _, why in ipairs({'queue ' .. queue, 'task ' .. task}) do
+  if not task then return true end  -- somebody deleted keys
+  for _, why in ipairs(paused and {'queue ' .. queue, 'task ' .. task} or {}) do
     if paused[why] then
-      to_parked(id, why, seq, queue, now)
-      event(id, seq, 'parked', by_hand(now, attempt_of(m)))
-      parked = parked + 1
-      return true
+      park(id, why, seq, queue, m)
+      return false
     end
   end
+  local gate = limits and limits[task] and gate_of(task, limits[task], now)
+  if not gate then return true end
+  met[task] = gate
+  local why = why_not(gate)
+  if not why then return true, gate end
+  park(id, why .. ' ' .. task, seq, queue, m)
+  gate.waited = true
+  if why == 'rate' and not call('ZSCORE', P .. 'gates', task) then note_opening(gate, next_token_at(gate)) end
   return false
 end
 
-local function claim(id)
+local function claim(id, gate)
   local job, unique, hold = handed_over(id, counter)
   if not job then return end
+  if gate then enter_gate(gate, id) end
   if unique and freed_at_start(hold) then free_key(unique, id) end
   call('HSET', job_key(id), 'place', 'claims', 'token', n .. ':' .. counter)
   taken[#taken + 1] = counter
@@ -108,9 +129,14 @@ if want > 0 then
       if #found == 0 then break end
       for i = 1, #found, 2 do
         local id = string.sub(found[i], 17)
-        if not (paused and park(id)) then claim(id) end
+        local pass, gate = true, nil
+        if paused or limits then pass, gate = passes(id) end
+        if pass then claim(id, gate) end
       end
     end
+  end
+  for _, gate in pairs(met) do
+    if gate.token_s or gate.waited then save_gate(gate) end
   end
   call_many('HSET', P .. 'claims:' .. n, taken)
 end
@@ -123,7 +149,7 @@ ring(filled)
 if due_at and due_at < soon then ring_any(1) end
 
 local next_due
-for _, set in ipairs({'scheduled', 'retrying'}) do
+for _, set in ipairs({'scheduled', 'retrying', 'gates'}) do
   local score = call('ZRANGE', P .. set, 0, 0, 'WITHSCORES')[2]
   if score and score ~= 'inf' and (not next_due or tonumber(score) < tonumber(next_due)) then next_due = score end
 end

@@ -1,4 +1,4 @@
--- uses: places bells insert settle
+-- uses: places bells gates insert settle
 -- What people do to one job by hand, if it still stands as they saw it: verb, id, place, token, m, end, now, then
 --   finish: the token to end it under, and the settlement
 --   stop:   nothing (it runs: it is asked to stop)
@@ -8,11 +8,12 @@
 
 local verb, id = ARGV[1], ARGV[2]
 if not unchanged(id, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) then return 0 end
-local seq, unique, hold = unpack(call('HMGET', job_key(id), 'seq', 'unique', 'hold'))
+local seq, unique, hold, task = unpack(call('HMGET', job_key(id), 'seq', 'unique', 'hold', 'task'))
 if verb == 'finish' then
   leave(id)
   call('HSET', job_key(id), 'place', 'claims', 'token', ARGV[8])
   settle_all(ARGV, 9, 1)
+  open_places(task, ARGV[7])  -- it may have been the next in a line
   ring(filled)
 elseif verb == 'stop' then
   call('SADD', P .. 'stops', seq)

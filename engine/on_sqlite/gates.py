@@ -1,0 +1,201 @@
+"""Gates: a task's limits, kept in the claim and opened by whatever frees a place or brings a token.
+
+A gate stands in `gates` once it has parked a job or has a rate: its limits as the last claim knew them, the tokens in
+its bucket at an instant, and when it opens next for those that wait for a token. Who holds a place is in `claims`. So
+whoever ends a claim can open the gate, also one that does not know the task.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine import clock, events
+from engine.jobs import Claim
+from engine.limits import LIMIT, RATE, Limit
+from engine.on_sqlite.noting import EVENT, hand_token
+
+WAITING_AT = """select g.name, w.kind from gates g cross join (select ? as kind union select ?) w
+    where exists (select 1 from parked p where p.kind = w.kind and p.name = g.name)"""
+ALL = 1000  # jobs let through at once where nothing limits any more: bounds how long the write lock is held
+ROUNDING = 1e-4  # what a token may miss and still be there: instants are that exact, and what is missing stays missing
+
+
+@dataclass
+class Gate:
+    """A gate as one transaction has it in hand."""
+
+    name: str
+    limit: Limit
+    tokens: float
+    at: float
+    opens_at: float | None
+    held: int  # places
+
+    def refill(self, now: float) -> None:
+        """Bring the bucket up to now."""
+        if self.limit.token_s is not None:
+            self.tokens = min(self.limit.burst, self.tokens + max(0.0, now - self.at) / self.limit.token_s)
+            self.at = now
+
+    def next_token_at(self) -> float:
+        """When the bucket has a token again."""
+        return self.at + max(0.0, 1.0 - self.tokens) * (self.limit.token_s or 0.0)
+
+    def why_not(self) -> str | None:
+        """Why no job may pass now; None when one may."""
+        if self.limit.places is not None and self.held >= self.limit.places:
+            return LIMIT
+        return RATE if self.limit.token_s is not None and self.tokens < 1.0 - ROUNDING else None
+
+
+def load(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) -> Gate | None:
+    """The gate with its bucket up to now; `limit` as the task has it, None where that is not known."""
+    row = con.execute(
+        "select places, token_s, burst, tokens, at, opens_at from gates where name = ?", (name,)
+    ).fetchone()
+    if row is None and limit is None:
+        return None
+    held = con.execute("select count(*) from claims where gate = ?", (name,)).fetchone()[0]
+    if row is None:
+        assert limit is not None
+        return Gate(name, limit, limit.burst, now, None, held)
+    gate = Gate(name, limit or Limit(*row[:3]), row[3], row[4], row[5], held)
+    if limit is not None and limit.token_s is not None and row[1] is None:
+        gate.tokens = limit.burst  # the task has a rate since now
+    gate.refill(now)
+    return gate
+
+
+def save(con: sqlite3.Connection, gate: Gate) -> None:
+    limit = gate.limit
+    con.execute(
+        "insert or replace into gates values (?, ?, ?, ?, ?, ?, ?)",
+        (gate.name, limit.places, limit.token_s, limit.burst, gate.tokens, gate.at, gate.opens_at),
+    )
+
+
+# in the claim
+
+
+def admit(
+    con: sqlite3.Connection, taken: Sequence[Claim], limits: Mapping[str, Limit], gates: dict[str, Gate]
+) -> list[Claim]:
+    """Those that may run, in their order; the others are parked. `gates`: those that this turn has met before."""
+    now = clock.now()
+    parked: list[tuple[Claim, str, str]] = []
+    kept: list[Claim] = []
+    for claim in taken:
+        limit = limits.get(claim.task)
+        if limit is None:
+            kept.append(claim)
+            continue
+        gate = gates.get(claim.task) or load(con, claim.task, limit, now)
+        assert gate is not None
+        gates[claim.task] = gate
+        why = gate.why_not()
+        if why:
+            parked.append((claim, why, claim.task))
+            if why == RATE and gate.opens_at is None:
+                gate.opens_at = gate.next_token_at()
+        else:
+            gate.held += 1
+            gate.tokens -= 1.0
+            kept.append(claim)
+    waiting = {name for _, _, name in parked}
+    for gate in [gates[name] for name in {claim.task for claim in taken} & gates.keys()]:
+        if gate.limit.token_s is not None or gate.name in waiting:
+            save(con, gate)
+    park(con, parked, now)
+    return kept
+
+
+def park(con: sqlite3.Connection, parked: Sequence[tuple[Claim, str, str]], now: float) -> None:
+    """Set jobs aside, each for its reason (kind, name), visibly, in the order in which they come back."""
+    if not parked:
+        return
+    token = hand_token(con)
+    con.executemany(
+        "insert into parked values (?, ?, ?, ?, ?)", [(c.seq, why, name, -c.priority, now) for c, why, name in parked]
+    )
+    con.executemany(
+        EVENT,
+        [
+            (c.seq, events.PARKED, token, now, None, c.attempt, json.dumps({"reason": f"{why} {name}"}))
+            for c, why, name in parked
+        ],
+    )
+
+
+def refund(con: sqlite3.Connection, name: str | None) -> None:
+    """A job that was let through did not start after all: its token goes back."""
+    if name is not None:
+        con.execute("update gates set tokens = min(burst, tokens + 1) where name = ? and token_s is not null", (name,))
+
+
+# opening
+
+
+def let_through(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
+    """Queue again the first of those that wait at a gate; how many."""
+    rows = con.execute(
+        "select p.seq, j.attempt from parked p join jobs j using (seq) where p.kind = ? and p.name = ? "
+        "order by p.rank, p.seq limit ?",
+        (why, name, max(0, most)),
+    ).fetchall()
+    if rows:
+        token, now = hand_token(con), clock.now()
+        con.executemany("delete from parked where seq = ?", [(seq,) for seq, _ in rows])
+        con.executemany(
+            "insert into ready select queue, -priority, seq from jobs where seq = ?", [(r[0],) for r in rows]
+        )
+        con.executemany(EVENT, [(seq, events.UNPARKED, token, now, None, attempt, None) for seq, attempt in rows])
+    return len(rows)
+
+
+def open_places(con: sqlite3.Connection, names: Sequence[str]) -> int:
+    """Places were freed at these gates: let as many through as there is room for; how many."""
+    count = 0
+    for name in dict.fromkeys(names):
+        gate = load(con, name, None, clock.now())
+        if gate is not None:
+            count += let_through(con, LIMIT, name, ALL if gate.limit.places is None else gate.limit.places - gate.held)
+    return count
+
+
+def open_due(con: sqlite3.Connection, now: float) -> None:
+    """Open the gates whose bucket has a token for those that wait."""
+    for (name,) in con.execute("select name from gates where opens_at <= ?", (now,)).fetchall():
+        bring_tokens(con, name, None, now)
+
+
+def bring_tokens(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) -> int:
+    """Let through as many as there are tokens, and note when the next ones may go; how many."""
+    gate = load(con, name, limit, now)
+    assert gate is not None
+    tokens = ALL if gate.limit.token_s is None else int(gate.tokens + ROUNDING)
+    count = let_through(con, RATE, name, tokens)
+    gate.opens_at = None
+    if con.execute("select 1 from parked where kind = ? and name = ? limit 1", (RATE, name)).fetchone():
+        gate.tokens -= count  # as good as taken
+        gate.opens_at = max(gate.next_token_at(), now)
+        gate.tokens += count
+    save(con, gate)
+    return count
+
+
+def sweep(con: sqlite3.Connection, limits: Mapping[str, Limit] | None = None, known: Sequence[str] = ()) -> int:
+    """Look at every gate at which somebody waits, lest one that should be open stays shut: its next in line may have
+    been let through to a queue that nobody serves, or taken away. `known` tasks have the limits that they have now."""
+    now, count = clock.now(), 0
+    for name, why in con.execute(WAITING_AT, (LIMIT, RATE)).fetchall():
+        limit = None
+        if limits is not None and name in known:
+            limit = limits.get(name, Limit(None, None, 0.0))
+            gate = load(con, name, limit, now)
+            assert gate is not None
+            save(con, gate)
+        count += bring_tokens(con, name, limit, now) if why == RATE else open_places(con, [name])
+    return count
