@@ -13,7 +13,7 @@ import config
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks after this one
 
 try:
-    from engine import errors, huey, load_tasks, logs, settings
+    from engine import huey, load_tasks, logs, settings
     from engine.consumer import PARENT_GONE
     from engine.unit import die_with_parent
 
@@ -23,7 +23,9 @@ try:
     load_tasks()
 except config.ConfigError as exc:
     raise SystemExit(str(exc)) from None
-except errors.DeweyError as exc:
+except Exception as exc:
+    if type(exc).__module__ != "engine.errors":
+        raise SystemExit(f"the engine cannot be imported: {type(exc).__name__}: {exc}") from exc
     raise SystemExit(str(exc)) from None
 
 __all__ = ["huey"]

@@ -51,12 +51,14 @@ class Life:
         self.n = n
         self.path = folder / f"{n}.life"
         self.bell = Bell(folder / f"{n}.bell")
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Locked before it has its name: nobody ever sees a life file that nobody lives by.
+        unnamed = folder / f"{n}.{os.getpid()}.unborn"
+        self._fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(self._fd, SIZE)
         self._map = mmap.mmap(self._fd, SIZE)
-        self._map[:SIZE] = bytes(SIZE)
         HEADER.pack_into(self._map, 0, MAGIC, os.getpid(), 0)
+        os.rename(unnamed, self.path)
         _ours.add(self)
 
     def begin(self, slot: int, token: int, started_at: float, deadline: float = 0.0) -> None:
@@ -87,8 +89,9 @@ class Life:
     def abandon(self) -> None:
         """In a forked child: let go without touching what belongs to the parent."""
         self._map.close()  # it holds a duplicate of the file, and with it the lock
-        with contextlib.suppress(OSError):
-            os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:  # once: the number may soon be another file's
+            os.close(fd)
 
 
 def _after_fork() -> None:
