@@ -40,16 +40,15 @@ logger = logging.getLogger("dewey.desk")
 
 
 class Desk:
-    """One per worker process. `life` is its Life: number, slots, bell."""
+    """One per worker process. `life`: number, slots, bell. A job with `suspect_from` deliveries runs alone."""
 
-    def __init__(self, storage: JobStorage, life: Any, queues: Sequence[str]) -> None:
+    def __init__(self, storage: JobStorage, life: Any, queues: Sequence[str], suspect_from: int = 2) -> None:
         self.storage, self.life, self.queues = storage, life, tuple(queues)
         self.revocations = False  # whether the jobs on the desk may be revoked
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
         self._claims: deque[Claim] = deque()
-        # Jobs whose worker died before run one at a time, and alone: one that kills again is alone in being blamed.
-        self._suspects: deque[Claim] = deque()
+        self._suspects, self._suspect_from = deque[Claim](), suspect_from  # one more death would fail these
         self._suspects_at = self._suspect_at = 0.0  # monotonic: since when one waits, and since when one runs
         self._suspect: int | None = None  # token of the one that runs
         self._bodies = 0  # picked and not finished
@@ -99,15 +98,16 @@ class Desk:
 
     def _suspect_may_begin(self) -> bool:
         """A suspect begins when nothing else runs here, or when that has been waited for long enough."""
-        if not self._suspects or self._suspect is not None:
-            return False
-        return not self._bodies or time.monotonic() - self._suspects_at > DRAIN_S
+        drained = not self._bodies or time.monotonic() - self._suspects_at > DRAIN_S
+        return drained and bool(self._suspects) and not self._runs_alone()
+
+    def _runs_alone(self) -> bool:
+        """Whether a suspect runs and has not done so for long."""
+        return self._suspect is not None and time.monotonic() - self._suspect_at < ALONE_S
 
     def _held_up(self) -> bool:
-        """Whether nothing may begin, because of a suspect that waits or has not run for long."""
-        if self._suspect is not None:
-            return time.monotonic() - self._suspect_at < ALONE_S
-        return bool(self._suspects)
+        """Whether nothing else may begin, because of a suspect that waits or runs alone."""
+        return bool(self._suspects) or self._runs_alone()
 
     def _pick(self, pile: deque[Claim]) -> Claim:
         """The oldest claim of a pile on the desk (the caller holds the condition)."""
@@ -141,7 +141,7 @@ class Desk:
     def _listen(self, next_due: float | None) -> None:
         """Sleep until the bell rings, something falls due, or the desk stops."""
         self._listening = True
-        self.life.asleep(True)
+        self.life.asleep(not self.quiet)  # a ring that went to a quiet one would be lost for the others
         try:
             # Look once more now that the flag is up: a defer in between saw no sleeper and rang nobody.
             if self._done:
@@ -214,9 +214,9 @@ class Desk:
                     logger.warning("the claim of job %s is gone: its outcome was not written", settlement.claim.id)
             with self._cond:
                 for claim in turn.claims:
-                    if claim.deliveries and not self._suspects:
-                        self._suspects_at = time.monotonic()
-                    (self._suspects if claim.deliveries else self._claims).append(claim)
+                    suspect = claim.deliveries >= self._suspect_from
+                    self._suspects_at = self._suspects_at if self._suspects else time.monotonic()
+                    (self._suspects if suspect else self._claims).append(claim)
                 self._taken_at = time.monotonic()
                 if turn.claims:  # a turn that only settles has not looked
                     self.revocations = turn.revocations

@@ -70,7 +70,9 @@ def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
     tasks: Sequence[str] = sorted(huey._registry._registry)
     life = crew.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
     body_log.install()
-    desk = huey.desk = Desk(huey.storage, life, plan.queues)
+    # Alone in its process a body cannot be blamed for another's deed.
+    suspect_from = max(1, consumer.max_deliveries - 1) if plan.workers > 1 else sys.maxsize
+    desk = huey.desk = Desk(huey.storage, life, plan.queues, suspect_from)
     report(life.n)
 
     def on_signal(signum: int, frame: Any) -> None:

@@ -129,7 +129,17 @@ def test_revocations_are_looked_for_while_claims_from_then_lie_on_the_desk(huey,
     assert desk.revocations
 
 
-def test_a_job_whose_worker_died_before_runs_alone(huey):
+def dies(huey, job_id: str) -> None:
+    """A worker that dies while it runs this job."""
+    life = register(huey.storage, "dies", 1, "thread", ("*",), ())
+    (claim,) = huey.storage.turn(life.n, (), 1, ("*",)).claims
+    life.begin(0, claim.token, 1.0)
+    life.abandon()
+    assert huey.storage.rescue(3) == [claim.id] == [job_id]
+
+
+@pytest.mark.parametrize(("deaths", "alone"), [(1, False), (2, True)])
+def test_a_job_that_one_more_death_would_fail_runs_alone(huey, deaths, alone):
     running: set[str] = set()
     seen: list[set[str]] = []
 
@@ -140,17 +150,14 @@ def test_a_job_whose_worker_died_before_runs_alone(huey):
         time.sleep(0.02)
         running.remove(name)
 
-    note("suspect")
-    life = register(huey.storage, "dies", 1, "thread", ("*",), ())
-    (claim,) = huey.storage.turn(life.n, (), 1, ("*",)).claims
-    life.begin(0, claim.token, 1.0)
-    life.abandon()
-    assert huey.storage.rescue(3) == [claim.id]
+    suspect = note("suspect")
+    for _ in range(deaths):
+        dies(huey, suspect.id)
     others = note.map("abcdef")
     with crew(huey, threads=3):
         others.get(blocking=True, timeout=SOON_S)
-        assert huey.storage.wait_ended(claim.id, SOON_S)
-    assert [names for names in seen if "suspect" in names] == [{"suspect"}]
+        assert huey.storage.wait_ended(suspect.id, SOON_S)
+    assert ([names for names in seen if "suspect" in names] == [{"suspect"}]) == alone
 
 
 def test_a_quiet_desk_takes_nothing(huey, desk):
