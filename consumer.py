@@ -13,19 +13,20 @@ import config
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks after this one
 
 try:
-    from engine import huey, load_tasks, logs, settings
+    from engine import errors, huey, load_tasks, logs, settings
     from engine.consumer import PARENT_GONE
     from engine.unit import die_with_parent
-
-    if PARENT_VARIABLE in os.environ:
-        die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_GONE)
-    logs.configure(settings)
-    load_tasks()
 except config.ConfigError as exc:
     raise SystemExit(str(exc)) from None
 except Exception as exc:
-    if type(exc).__module__ != "engine.errors":
-        raise SystemExit(f"the engine cannot be imported: {type(exc).__name__}: {exc}") from exc
+    raise SystemExit(f"Dewey cannot be loaded: {type(exc).__name__}: {exc}") from exc
+
+if PARENT_VARIABLE in os.environ:
+    die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_GONE)
+logs.configure(settings)
+try:
+    load_tasks()
+except errors.DeweyError as exc:
     raise SystemExit(str(exc)) from None
 
 __all__ = ["huey"]
