@@ -1,0 +1,144 @@
+"""One job: what is told of it, and what can be done with it in which state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from engine.jobs import Failure
+from tests.monitor.web.client import Browser
+from tests.monitor.web.test_doors import job_with
+from tests.monitor.web.world import World
+
+
+def test_a_failed_job_shows_its_own_frames_before_the_whole(world: World, admin: Browser) -> None:
+    text = admin.get(f"/monitor/jobs/{job_with(world, 'failed')}").text
+    own, library = text.index("recipes/webhook.py:61"), text.index("site-packages/urllib3")
+    assert own < text.index("Whole traceback, 5 frames, 3 in libraries") < library
+    assert "opening the connection" in text
+
+
+def test_the_call_as_people_would_make_it(world: World, admin: Browser) -> None:
+    job = replace(
+        world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": "x y"}
+    )
+    world.control.all[job.id] = job
+    words = admin.get(f"/monitor/jobs/{job.id}").words
+    assert "from tasks import add add(1, b='x y')" in words
+    assert "python manage.py enqueue add 1 'b=\"x y\"'" in words
+    assert "curl -X POST http://dewey.test/api/jobs" in words
+    assert """-d '{"task": "add", "args": [1], "kwargs": {"b": "x y"}}'""" in words
+
+
+def test_a_running_job_shows_its_progress(world: World, admin: Browser) -> None:
+    job = next(job for job in world.control.all.values() if job.progress)
+    words = admin.get(f"/monitor/jobs/{job.id}").words
+    assert "Runs for 6 min on worker 1" in words and "64 % · 41 200 of 64 000 rows" in words
+
+
+def test_who_paused_it_is_told(world: World, admin: Browser) -> None:
+    job = next(job for job in world.control.all.values() if job.reason == "task tasks.import_csv")
+    assert "The task import_csv is paused." in admin.get(f"/monitor/jobs/{job.id}").words
+    admin.post("/monitor/tasks/import_csv/resume")
+    admin.post("/monitor/tasks/import_csv/pause")
+    assert "The task import_csv is paused, by ana now" in admin.get(f"/monitor/jobs/{job.id}").words
+
+
+def test_retry_and_retry_again(world: World, admin: Browser) -> None:
+    job = job_with(world, "failed")
+    answer = admin.post(f"/monitor/jobs/{job}/retry?was=failed")
+    assert "Queued again." in admin.follow(answer).words
+    assert world.control.all[job].state == "queued"
+    again = admin.post(f"/monitor/jobs/{job}/retry?was=failed")
+    assert "It is queued already: nothing was changed." in admin.follow(again).words
+
+
+def test_cancel_is_conditional_on_the_state_that_was_shown(world: World, admin: Browser) -> None:
+    job = job_with(world, "queued")
+    world.control.start(job)
+    answer = admin.post(f"/monitor/jobs/{job}/cancel?was=queued")
+    assert "It runs already: nothing was changed." in admin.follow(answer).words
+    asked = admin.post(f"/monitor/jobs/{job}/cancel?was=running")
+    assert "Asked to stop" in admin.follow(asked).words
+
+
+def test_a_conflict_is_an_answer_and_no_error_page(world: World, admin: Browser) -> None:
+    job = job_with(world, "failed")
+    world.control.finish(job)
+    answer = admin.post(f"/monitor/jobs/{job}/cancel")
+    assert answer.status == 303
+    assert "It is done already: nothing was changed." in admin.follow(answer).words
+
+
+def test_retry_with_edited_arguments(world: World, admin: Browser) -> None:
+    job = replace(
+        world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": 2}
+    )
+    world.control.all[job.id] = job
+    page = admin.get(f"/monitor/jobs/{job.id}")
+    assert 'name="a:0" value="1"' in page.text and 'name="k:b" value="2"' in page.text
+    answer = admin.post(f"/monitor/jobs/{job.id}/retry", {"edit": "1", "a:0": "1", "k:b": "40"})
+    assert "with the edited arguments" in admin.follow(answer).words
+    assert (world.control.all[job.id].args, world.control.all[job.id].kwargs) == ([1], {"b": 40})
+
+
+def test_refused_arguments_are_told_at_their_field_and_kept(world: World, admin: Browser) -> None:
+    job = replace(
+        world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": 2}
+    )
+    world.control.all[job.id] = job
+    answer = admin.post(f"/monitor/jobs/{job.id}/retry", {"edit": "1", "a:0": "1", "k:b": '"two"'})
+    assert answer.status == 422
+    assert 'value="&quot;two&quot;"' in answer.text and "expected int" in answer.words
+    broken = admin.post(f"/monitor/jobs/{job.id}/retry", {"edit": "1", "a:0": "[1", "k:b": "2"})
+    assert broken.status == 422 and "expected JSON for int" in broken.words
+    assert world.control.all[job.id] == job
+
+
+def test_hidden_arguments_are_never_replaced_by_their_mark(world: World, admin: Browser) -> None:
+    job = next(job for job in world.control.all.values() if job.state == "failed" and job.task == "deliver_webhook")
+    job = replace(job, args=["https://a.test/", {"x": 1}], kwargs={"secret": "[redacted]", "headers": {}})
+    world.control.all[job.id] = job
+    form = {"edit": "1", "k:headers": '{"X": "1"}'}
+    answer = admin.post(f"/monitor/jobs/{job.id}/retry", form)
+    assert answer.status == 422 and "type it anew" in answer.words
+    assert world.control.all[job.id] == job
+    again = admin.post(f"/monitor/jobs/{job.id}/again")
+    assert "some arguments are hidden here" in admin.follow(again).words
+    assert admin.post(f"/monitor/jobs/{job.id}/retry", {"edit": "1"}).status == 303
+    assert world.control.all[job.id].kwargs["secret"] == "[redacted]", "untouched, the engine keeps the real one"
+
+
+def test_run_again_makes_a_new_job(world: World, admin: Browser) -> None:
+    job = replace(
+        world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": 2}
+    )
+    world.control.all[job.id] = job
+    answer = admin.post(f"/monitor/jobs/{job.id}/again")
+    made = world.control.all[answer.headers["location"].rpartition("/")[2]]
+    assert made.id != job.id and (made.args, made.kwargs, made.state) == ([1], {"b": 2}, "queued")
+    assert world.control.all[job.id] == job
+
+
+@pytest.mark.parametrize("verb", ["retry", "again"])
+def test_what_the_engine_has_let_go_is_refused_in_words(world: World, admin: Browser, verb: str) -> None:
+    job = job_with(world, "failed")
+    del world.control.all[job]
+    assert "From the books alone" in admin.get(f"/monitor/jobs/{job}").words
+    answer = admin.post(f"/monitor/jobs/{job}/{verb}")
+    assert "its exact arguments are no longer kept" in admin.follow(answer).words
+
+
+def test_a_job_that_the_books_do_not_know_yet_is_shown(world: World, admin: Browser) -> None:
+    job = replace(world.control.all[job_with(world, "failed")], id="fresh", error=Failure("KeyError", "'x'", ""))
+    world.control.all["fresh"] = job
+    assert "KeyError" in admin.get("/monitor/jobs/fresh").words
+
+
+def test_delete_takes_an_ended_job_out_of_both(world: World, admin: Browser) -> None:
+    job = job_with(world, "failed")
+    forgotten: list[str] = []
+    world.control.forget = forgotten.append  # type: ignore[method-assign]
+    admin.follow(admin.post(f"/monitor/jobs/{job}/delete"))
+    assert forgotten == [job] and job not in [row.job.id for row in world.books.rows]

@@ -1,0 +1,155 @@
+"""What the other pages tell and do: overview, errors, tasks, schedules, workers, audit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from tests.monitor.web.client import Browser
+from tests.monitor.web.conftest import Clock
+from tests.monitor.web.world import World
+
+
+def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser) -> None:
+    page = admin.get("/monitor/")
+    headline = re.search(r'<h1 class="health (\w+)">(.*?)</h1>', page.text, re.DOTALL)
+    assert headline and headline[1] == "bad"
+    assert "jobs failed since your last visit; 3 scheduled runs missed" in page.words
+    assert admin.get("/monitor/overview.json").json["health"]["level"] == "bad"
+
+
+def test_an_empty_deployment_is_told_how_to_begin(empty: World) -> None:
+    admin = empty.browser("ana")
+    words = admin.get("/monitor/").words
+    assert "No consumer is running." in words
+    for path in ("/tasks", "/schedules", "/workers", "/errors"):
+        assert admin.get(f"/monitor{path}").status == 200
+    assert "huey_consumer consumer.huey" in admin.get("/monitor/workers").words
+    assert "@huey.periodic_task" in admin.get("/monitor/schedules").words
+
+
+def test_errors_link_to_their_jobs_and_are_marked(world: World, admin: Browser) -> None:
+    page = admin.get("/monitor/errors")
+    assert "regressed" in page.words and "new since your last visit" in page.words
+    fingerprint = world.books.groups[0].fingerprint
+    assert f"q=group%3A{fingerprint}+since%3A1h" in page.text
+    for mark, state in (("mute", "muted"), ("reopen", "open"), ("fix", "fixed")):
+        assert admin.post(f"/monitor/errors/{fingerprint}/{mark}").status == 303
+        assert world.books.groups[0].state == state
+    assert fingerprint not in admin.get("/monitor/errors?fragment=list").text
+    assert fingerprint in admin.get("/monitor/errors?state=fixed").text
+    assert admin.post("/monitor/errors/none/mute").status == 404
+    assert admin.post(f"/monitor/errors/{fingerprint}/burn").status == 404
+
+
+def test_tasks_are_sorted_by_what_they_cost(world: World, admin: Browser) -> None:
+    def names(page: str) -> list[str]:
+        return re.findall(r'<tr data-id="([^"]*)"', admin.get(f"/monitor/tasks{page}").text)
+
+    assert names("") == [each.qualname for each in world.books.figures]
+    assert names("?sort=failed")[0] == "tasks.deliver_webhook"
+    assert names("?q=mail") == ["tasks.send_email"]
+
+
+def test_a_task_is_run_from_its_form(world: World, admin: Browser, clock: Clock) -> None:
+    page = admin.get("/monitor/tasks/add")
+    assert 'name="p:a"' in page.text and page.words.count("required") == 2
+    now = admin.post("/monitor/tasks/add/run", {"p:a": "1", "p:b": "2"})
+    job = world.control.all[now.headers["location"].rpartition("/")[2]]
+    assert (job.kwargs, job.state) == ({"a": 1, "b": 2}, "queued")
+    later = admin.post("/monitor/tasks/add/run", {"p:a": "1", "after": "15min"})
+    assert world.control.all[later.headers["location"].rpartition("/")[2]].eta == clock.now + 900
+    at = admin.post("/monitor/tasks/add/run", {"p:a": "1", "at": "2030-01-31T14:00"})
+    assert world.control.all[at.headers["location"].rpartition("/")[2]].eta == 1_896_098_400
+
+
+def test_a_run_form_that_is_refused_queues_nothing_and_keeps_what_was_typed(world: World, admin: Browser) -> None:
+    before = set(world.control.all)
+    for form, said in (
+        ({"p:a": '"x"'}, "expected int"),
+        ({"p:a": "x"}, "expected JSON for int"),
+        ({"p:a": "1", "after": "soon"}, "expected a length such as 90s"),
+        ({"p:a": "1", "at": "soon"}, "expected a time such as"),
+        ({"p:a": "1", "after": "5s", "at": "2030-01-31T14:00"}, "found both"),
+    ):
+        answer = admin.post("/monitor/tasks/add/run", form)
+        assert answer.status == 422 and said in answer.words, form
+    assert 'name="p:a" value="1"' in answer.text
+    assert set(world.control.all) == before
+
+
+def test_pausing_twice_says_so(world: World, admin: Browser) -> None:
+    assert "add is paused" in admin.follow(admin.post("/monitor/tasks/add/pause")).words
+    assert "paused already: nothing was changed" in admin.follow(admin.post("/monitor/tasks/add/pause")).words
+
+
+def test_a_missed_slot_is_run_once_asked(world: World, admin: Browser) -> None:
+    schedule = world.control.schedules.get("periodic.heartbeat")
+    missed = next(slot for slot in schedule.slots if slot.outcome == "missed")
+    page = admin.get("/monitor/schedules")
+    assert f'name="slot" value="{missed.at}"' in page.text
+    admin.post("/monitor/schedules/periodic.heartbeat/run", {"slot": str(missed.at)})
+    assert world.control.schedules.ran == [("periodic.heartbeat", missed.at)]
+    for slot in ("5", "x"):
+        refused = admin.post("/monitor/schedules/periodic.heartbeat/run", {"slot": slot})
+        assert "Nothing was run" in admin.follow(refused).words
+
+
+def test_schedules_are_made_changed_and_removed(world: World, admin: Browser) -> None:
+    kept = world.control.schedules
+    form = {"task": "add", "name": "sum", "every": "90s", "p:a": "1", "p:b": "2", "overlap": "queue"}
+    assert admin.post("/monitor/schedules", form).status == 303
+    assert (kept.get("sum").expression, kept.get("sum").kwargs) == ("every 90 s", {"a": 1, "b": 2})
+    page = admin.get("/monitor/schedules/sum/edit")
+    assert 'name="every" value="90s"' in page.text and 'name="k:a" value="1"' in page.text
+    change = {"cron": "@daily", "k:a": "5", "k:b": "2"}
+    assert admin.post("/monitor/schedules/sum/change", change).status == 303
+    assert (kept.get("sum").expression, kept.get("sum").kwargs) == ("@daily", {"a": 5, "b": 2})
+    assert admin.post("/monitor/schedules/sum/remove").status == 200, "it asks first"
+    admin.post("/monitor/schedules/sum/remove", {"sure": "1"})
+    assert "sum" not in [each.name for each in kept.all()]
+
+
+def test_schedules_that_are_refused(world: World, admin: Browser) -> None:
+    good = {"task": "add", "name": "sum", "p:a": "1", "p:b": "2"}
+    for form, said in (
+        ({**good}, "expected one of a cron expression"),
+        ({**good, "cron": "@daily", "every": "5s"}, "expected one of a cron expression"),
+        ({**good, "every": "soon"}, "expected a length"),
+        ({**good, "cron": "61 * * * *"}, "61 is no minute"),
+        ({**good, "name": "monday-report", "cron": "@daily"}, "exists"),
+    ):
+        answer = admin.post("/monitor/schedules", form)
+        assert answer.status == 422 and said in answer.words, form
+    assert admin.post("/monitor/schedules/periodic.heartbeat/remove", {"sure": "1"}).status == 409
+    assert len(world.control.schedules.all()) == 3
+
+
+def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Browser) -> None:
+    page = admin.get("/monitor/workers")
+    assert "3 of 4 busy" in page.words
+    ratios = [float(each) for each in re.findall(r"([\d.]+)× usual", page.text)]
+    assert ratios and ratios == sorted(ratios, reverse=True)
+    assert "Went in the last day" in page.words and "atlas 3988" in page.words
+    admin.post("/monitor/workers/1/quiet")
+    assert "Stop atlas 4121?" in admin.post("/monitor/workers/1/stop").words
+    assert world.control.asked == [("1", "quiet")]
+    admin.post("/monitor/workers/1/stop", {"sure": "1"})
+    assert world.control.asked == [("1", "quiet"), ("1", "stop")]
+    world.control.crew = [replace(each, alive=False) for each in world.control.crew]
+    gone = admin.post("/monitor/workers/1/quiet")
+    assert "gone already: nothing was changed" in admin.follow(gone).words
+
+
+def test_the_audit_is_paged_and_filtered(world: World, admin: Browser) -> None:
+    for n in range(120):
+        world.access.audit.record("bot", "api", "192.0.2.9", "cancel", f"job-{n}")
+    seen: list[int] = []
+    address = "/monitor/audit?who=bot"
+    while address:
+        page = admin.get(address)
+        seen += map(int, re.findall(r"job-(\d+)", page.text))
+        link = re.search(r'href="([^"]*)" rel="next"', page.text)
+        address = link[1].replace("&amp;", "&") if link else ""
+    assert seen == list(range(119, -1, -1))
+    assert admin.get("/monitor/audit?cursor=x").status == 400
