@@ -1,0 +1,217 @@
+"""A Dewey of a test's own: folder, settings, storage, ledger, and the processes that run on it.
+
+The test looks at it as an operator would: through a Control of its own, in the test's process, over the same storage.
+`tasks` is tests.acceptance.workload as seen by that process: `deployment.tasks.note(1)` defers. Ending: every process
+that was started is killed, with all that descends from it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import config
+import engine
+from engine.control import Control
+from engine.jobs import ENDED, Job
+from tests.acceptance.http_client import Client, shown
+from tests.acceptance.ledger import Ledger
+from tests.acceptance.processes import ROOT, Process, kill, marked
+from tests.support import free_port, wait_until
+
+WORKLOAD = Path(__file__).parent / "on_path" / "workload.py"
+SHUTDOWN_S = 8
+LEASE_S = 2
+Section = dict[str, dict[str, Any]]
+
+
+class Deployment:
+    """`settings` are sections of config.ini over what the tests need."""
+
+    def __init__(self, folder: Path, backend: str = "sqlite", url: str = "", settings: Section | None = None) -> None:
+        self.folder, self.backend = folder, backend
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.processes: list[Process] = []
+        self.ledger = Ledger(folder / "ledger")
+        self._settings: Section = {
+            "storage": {"backend": backend, "name": f"t{folder.stat().st_ino}-{os.getpid()}"},
+            "tasks": {"modules": "workload"},
+            "consumer": {"lease_s": LEASE_S, "heartbeat_s": 0.4, "shutdown_timeout_s": SHUTDOWN_S, "workers": 2},
+            "web": {"port": self.port},
+        }
+        if url:
+            self._settings["storage"]["url"] = url
+        self.configure(settings or {})
+        self._huey: Any = None
+        self._token = ""
+        self._tasks: ModuleType | None = None
+
+    # settings
+
+    def configure(self, settings: Section) -> None:
+        """Write config.ini anew with these values changed."""
+        for section, values in settings.items():
+            self._settings.setdefault(section, {}).update(values)
+        text = "\n".join(
+            f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
+            for section, values in self._settings.items()
+        )
+        self.config.write_text(text)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.ini"
+
+    @property
+    def queue(self) -> Path:
+        """The SQLite file of the queue."""
+        return self.folder / "data" / "queue.db"
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """The environment of this deployment's processes: nothing of the developer's DEWEY_ variables."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DEWEY_")}
+        own = {
+            "DEWEY_CONFIG": str(self.config),
+            "DEWEY_TEST_LEDGER": str(self.ledger.path),
+            "PYTHONPATH": os.pathsep.join((str(WORKLOAD.parent), str(ROOT))),
+        }
+        return {**inherited, **own, **more}
+
+    # processes
+
+    def start(self, *arguments: str, **environ: str) -> Process:
+        """Run a Python program of Dewey."""
+        process = Process(arguments, self.environ(**environ), self.folder)
+        self.processes.append(process)
+        return process
+
+    def consumer(self, workers: int = 2, kind: str = "thread", **environ: str) -> Process:
+        """The stock command, once it takes jobs."""
+        process = self.launch(workers, kind, **environ)
+        self.wait_taking(process)
+        return process
+
+    def launch(self, workers: int = 2, kind: str = "thread", **environ: str) -> Process:
+        """The stock command, as soon as it is started."""
+        command = ("-m", "huey.bin.huey_consumer", "consumer.huey", "-w", str(workers), "-k", kind)
+        return self.start(*command, **environ)
+
+    def wait_taking(self, process: Process) -> None:
+        """Wait until every unit of a consumer is registered."""
+
+        def takes() -> bool:
+            assert process.popen.poll() is None, f"the consumer ended: {process.err[-2000:]}"
+            pids = set(process.children())
+            return bool(pids) and pids <= {w.pid for w in self.control.workers() if w.alive}
+
+        wait_until(takes, 15, "the consumer's units are registered")
+
+    def app(self, *arguments: str, **environ: str) -> Process:
+        """`python app.py`, once it is ready. The first one's token is kept for `client`."""
+        process = self.start("app.py", *arguments, **environ)
+        process.says("ready\n")
+        self._token = self._token or shown(process.out, "token")
+        return process
+
+    def client(self, timeout_s: float = 40) -> Client:
+        """A client of the app, with the token of the first start."""
+        return Client(self.port, self._token, timeout_s)
+
+    def manage(self, *arguments: str, code: int = 0, **environ: str) -> tuple[str, str]:
+        """Run one command of the operator: standard output and standard error. Checks the exit code."""
+        process = self.start("manage.py", *arguments, **environ)
+        found = process.wait(30)
+        assert found == code, f"manage.py {' '.join(arguments)}: {found}: {process.out}{process.err}"
+        return process.out, process.err
+
+    def produce(self, what: str, count: int, **environ: str) -> Process:
+        """Run tests/acceptance/on_path/producer.py."""
+        return self.start(str(WORKLOAD.with_name("producer.py")), what, str(count), **environ)
+
+    def forget(self) -> None:
+        """Forget all jobs that have ended, and what the books would read of them."""
+        storage = self.huey.storage
+        storage.delete_events(storage.read_events(1_000_000))
+        storage.flush_results()
+
+    def close(self) -> None:
+        """End everything."""
+        for process in self.processes:
+            for pid in marked(process.mark):
+                kill(pid)
+            process.popen.wait(10)
+        if self._huey is not None:
+            self._huey.storage.close()
+
+    def died(self) -> bool:
+        """Whether a process died at the step that DEWEY_TEST_DIE_AT named."""
+        return self.ledger.path.with_name("ledger.died").exists()
+
+    # looking and deferring, in the test's process
+
+    @property
+    def huey(self) -> Any:
+        """The queue, as this process uses it."""
+        if self._huey is None:
+            self._huey = engine.build(config.load(self.config, environ={}))
+        return self._huey
+
+    @property
+    def tasks(self) -> Any:
+        """The workload, deferring from this process."""
+        if self._tasks is None:
+            self._tasks = load_workload(self.huey, self.ledger.path)
+        return self._tasks
+
+    @property
+    def control(self) -> Control:
+        return Control(self.huey)
+
+    def job(self, job: Any) -> Job:
+        """The present state of a job, by its id or its result handle."""
+        return self.control.job(getattr(job, "id", job))
+
+    def state(self, job: Any) -> str:
+        return self.job(job).state
+
+    def states(self, jobs: Sequence[Any]) -> list[str]:
+        return [self.state(job) for job in jobs]
+
+    def wait_ended(self, jobs: Sequence[Any], timeout_s: float = 20) -> list[Job]:
+        """The jobs once all of them have ended."""
+        left = list(jobs)
+
+        def ended() -> bool:
+            left[:] = [job for job in left if self.state(job) not in ENDED]
+            return not left
+
+        try:
+            wait_until(ended, timeout_s, "all jobs have ended")
+        except AssertionError as exc:
+            said = "".join(process.err[-1500:] for process in self.processes)
+            raise AssertionError(f"{exc}: {[self.job(job) for job in left[:5]]}; {said}") from None
+        return [self.job(job) for job in jobs]
+
+    def wait_running(self, count: int, timeout_s: float = 15) -> None:
+        """Wait until so many bodies run."""
+        wait_until(lambda: len(self.ledger.running()) >= count, timeout_s, f"{count} bodies run")
+
+
+def load_workload(huey: Any, ledger: Path) -> ModuleType:
+    """The workload's tasks, registered under its own name with this huey."""
+    before, engine.huey = engine.huey, huey
+    os.environ["DEWEY_TEST_LEDGER"] = str(ledger)
+    try:
+        spec = importlib.util.spec_from_file_location("workload", WORKLOAD)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        engine.huey = before
+        del os.environ["DEWEY_TEST_LEDGER"]

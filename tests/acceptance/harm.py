@@ -1,0 +1,85 @@
+"""Doing harm to a consumer, and telling afterwards what the harm explains.
+
+A job whose worker died while it ran runs again, and so may one that ended in the few milliseconds before: its
+acknowledgement was on no disk yet. Nothing else may run twice. DEWEY_TEST_SEED seeds what is random.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from engine.jobs import ENDED
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.ledger import Run
+from tests.acceptance.processes import kill
+from tests.support import wait_until
+
+SEED = int(os.environ.get("DEWEY_TEST_SEED", "1"))
+# An acknowledgement is committed within the desk's window (4 ms), and a loaded machine takes its time over that.
+COMMIT_S = 0.06
+
+
+class Killed(NamedTuple):
+    """A process that was killed, and when, at the earliest and at the latest."""
+
+    pid: int
+    after: float
+    before: float
+
+
+class Harm:
+    """Kills parts of a consumer and remembers what it killed."""
+
+    def __init__(self, deployment: Deployment, workers: int, kind: str, rng: random.Random) -> None:
+        self.deployment, self.workers, self.kind, self.rng = deployment, workers, kind, rng
+        self.killed: list[Killed] = []
+        self.consumer = deployment.launch(workers, kind)
+
+    def do(self, what: str) -> None:
+        """Kill a child, the parent alone, or the whole tree; what is left without a parent is started anew."""
+        if what == "child":
+            self._note([self.rng.choice(self.consumer.children() or [self.consumer.pid])], kill)
+        elif what == "parent":
+            self._note(self.consumer.pids(), lambda pid: kill(pid) if pid == self.consumer.pid else None)
+        else:
+            self._note(self.consumer.pids(), kill)
+        if what != "child" or self.consumer.popen.poll() is not None:
+            self.consumer.popen.wait(10)
+            self.consumer = self.deployment.launch(self.workers, self.kind)
+
+    def _note(self, pids: list[int], do: Callable[[int], None]) -> None:
+        after = time.monotonic()
+        for pid in pids:
+            do(pid)
+        wait_until(lambda: not any(alive(pid) for pid in pids), 5, "what was killed is dead")
+        self.killed += [Killed(pid, after, time.monotonic()) for pid in pids]
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def explained(run: Run, killed: list[Killed]) -> bool:
+    """Whether a kill of its process is the reason that this execution was not the last."""
+    deaths = [death for death in killed if death.pid == run.pid]
+    return any(run.ended is None or run.ended > death.after - COMMIT_S for death in deaths)
+
+
+def check_once(deployment: Deployment, ids: Sequence[str]) -> None:
+    """Each job reached one final state, once, and the storage holds no other job and nothing unfinished."""
+    events = deployment.huey.storage.read_events(1_000_000)
+    ends = Counter(event.job_id for event in events if event.kind in ENDED)
+    assert ends == dict.fromkeys(ids, 1)
+    assert {event.job_id for event in events} == set(ids)
+    counts = deployment.control.counts()
+    assert (counts.queued, counts.running, counts.scheduled, counts.retrying) == (0, 0, 0, 0)

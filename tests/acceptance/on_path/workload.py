@@ -1,0 +1,192 @@
+"""The task module of the acceptance tests: what a consumer of theirs can run, and its own record of what ran.
+
+Every body writes to the ledger (tests.acceptance.ledger) before and after its work: one line, appended whole, so that
+it survives the kill of its process. Where DEWEY_TEST_DIE_AT names a step of the engine, the process that comes to it
+first kills itself there (engine.faults).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import itertools
+import os
+import resource
+import signal
+import time
+from typing import Any
+
+from engine import Retry, current_job, faults, huey
+
+LEDGER = os.open(os.environ["DEWEY_TEST_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+MB = 1024 * 1024
+
+
+def write(n: Any, what: str) -> None:
+    """One line of the ledger. CLOCK_MONOTONIC is one clock for all processes of the machine."""
+    os.write(LEDGER, f"{n} {os.getpid()} {what} {time.monotonic():.6f}\n".encode())
+
+
+def die_once(step: str) -> None:
+    """Die where the process comes to the chosen step for the chosen time, unless another process has done so."""
+    chosen, _, time_ = os.environ["DEWEY_TEST_DIE_AT"].partition("/")
+    if step == chosen and next(passed) == int(time_ or 1):
+        try:
+            os.close(os.open(os.environ["DEWEY_TEST_LEDGER"] + ".died", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+passed = itertools.count(1)
+if "DEWEY_TEST_DIE_AT" in os.environ:
+    faults.point = die_once
+
+
+@huey.task()
+def note(n: int, seconds: float = 0.0) -> int:
+    """Work for so many seconds."""
+    write(n, "begin")
+    if seconds:
+        time.sleep(seconds)
+    write(n, "end")
+    return n
+
+
+@huey.task()
+def fail(n: int) -> None:
+    """Fail."""
+    write(n, "begin")
+    write(n, "end")
+    raise ValueError(f"job {n} was told to fail")
+
+
+@huey.task(retries=5)
+def flaky(n: int, failures: int) -> int:
+    """Fail so many times, then succeed."""
+    write(n, "begin")
+    write(n, "end")
+    if current_job().attempt < failures:
+        raise OSError("not yet")
+    return n
+
+
+@huey.task()
+def again(n: int, delay_s: float) -> int:
+    """Ask once to be run again."""
+    write(n, "begin")
+    write(n, "end")
+    if current_job().attempt == 0:
+        raise Retry(delay_s)
+    return n
+
+
+@huey.task()
+def stuck(n: int) -> None:
+    """Wait in C for ever with the interpreter held: no other thread of this process runs, no signal handler either."""
+    write(n, "begin")
+    mutex = ctypes.create_string_buffer(64)  # all zeros is an open mutex
+    c = ctypes.PyDLL(None)
+    c.pthread_mutex_lock(mutex)
+    c.pthread_mutex_lock(mutex)
+
+
+@huey.task()
+def hold(n: int, seconds: float) -> None:
+    """Sleep in C with the interpreter held."""
+    write(n, "begin")
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    write(n, "end")
+
+
+@huey.task()
+def deaf(n: int, seconds: float) -> None:
+    """Catch whatever interrupts, and go on."""
+    write(n, "begin")
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        with contextlib.suppress(Exception):
+            time.sleep(0.02)
+    write(n, "end")
+
+
+@huey.task()
+def poison(n: int, how: str) -> Any:
+    """Do what takes a worker down, or would."""
+    write(n, "begin")
+    if how == "exit":
+        os._exit(7)
+    if how == "segfault":
+        ctypes.string_at(0)
+    if how == "out of memory":  # what the kernel does to the process that took too much
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "memory limit":
+        return hungry()
+    if how == "SystemExit":
+        raise SystemExit(3)
+    if how == "KeyboardInterrupt":
+        raise KeyboardInterrupt
+    if how == "CancelledError":
+        raise asyncio.CancelledError
+    if how == "GeneratorExit":
+        raise GeneratorExit
+    if how == "broken repr":
+        raise Broken
+    return object()  # "result": nothing can carry it
+
+
+def hungry() -> int:
+    """Ask for more memory than the process may have."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        now = int(statm.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (now + 200 * MB, before[1]))
+    try:
+        return len(bytes(1000 * MB))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+class Broken(Exception):
+    """An exception that cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+    __str__ = __repr__
+
+
+@huey.task(on_crash="fail")
+def only_once(n: int, seconds: float) -> None:
+    """Must not run twice."""
+    write(n, "begin")
+    time.sleep(seconds)
+    write(n, "end")
+
+
+@huey.task()
+def locked(n: int, lock: str, seconds: float) -> int:
+    """Work under a lock that only one may hold."""
+    with huey.lock_task(lock):
+        write(n, "begin")
+        time.sleep(seconds)
+        write(n, "end")
+    return n
+
+
+@huey.task()
+def step(n: int, x: int, seconds: float = 0.0) -> int:
+    """A link of a pipeline, or a member of a chord."""
+    write(f"{n}.{x}", "begin")
+    time.sleep(seconds)
+    write(f"{n}.{x}", "end")
+    return x + 1
+
+
+@huey.task()
+def total(n: int, parts: list[int]) -> int:
+    """The callback of a chord."""
+    write(f"{n}.total", "begin")
+    write(f"{n}.total", "end")
+    return sum(parts)

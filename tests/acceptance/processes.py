@@ -1,0 +1,105 @@
+"""Real processes of Dewey, started, signalled and killed by the tests, and all that descend from them.
+
+Every process carries a mark in its environment, which its children inherit: so an orphan is found whatever its parent
+is now, and nothing but what a test has started is ever signalled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.support import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MARK = "DEWEY_TEST_MARK"
+
+
+class Process:
+    """A program of Dewey. `out` and `err` are files: what it says is there also after a kill."""
+
+    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
+        self.mark = uuid.uuid4().hex
+        self.folder = folder
+        with open(folder / f"{self.mark}.out", "wb") as out, open(folder / f"{self.mark}.err", "wb") as err:
+            self.popen = subprocess.Popen(
+                [sys.executable, *arguments], cwd=ROOT, env={**environ, MARK: self.mark},
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
+            )  # fmt: skip
+        self.started_at = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def out(self) -> str:
+        return (self.folder / f"{self.mark}.out").read_text(errors="replace")
+
+    @property
+    def err(self) -> str:
+        return (self.folder / f"{self.mark}.err").read_text(errors="replace")
+
+    def pids(self) -> list[int]:
+        """Every living process that descends from this one, and itself; zombies are dead."""
+        return marked(self.mark)
+
+    def children(self) -> list[int]:
+        return [pid for pid in self.pids() if pid != self.pid]
+
+    def signal(self, signum: int) -> None:
+        self.popen.send_signal(signum)
+
+    def kill(self) -> None:
+        """kill -9 of this process alone."""
+        self.popen.kill()
+        self.popen.wait(10)
+
+    def kill_tree(self) -> None:
+        """kill -9 of this process and of all that descend from it, at once."""
+        for pid in self.pids():
+            kill(pid)
+        self.popen.wait(10)
+        wait_until(lambda: not self.pids(), 5, "all killed processes are gone")
+
+    def wait(self, timeout_s: float) -> int:
+        """The exit code. AssertionError with what it said where it does not end in time."""
+        try:
+            return self.popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end within {timeout_s:g} s; it said: {self.err[-2000:]}") from None
+
+    def says(self, text: str, timeout_s: float = 15) -> None:
+        """Wait until it has said this on either stream."""
+
+        def said() -> bool:
+            found = text in self.out or text in self.err
+            assert found or self.popen.poll() is None, f"it ended without saying {text!r}: {self.out}{self.err}"
+            return found
+
+        wait_until(said, timeout_s, f"the process says {text!r}")
+
+
+def kill(pid: int) -> None:
+    """kill -9; somebody else may have been faster."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def marked(mark: str) -> list[int]:
+    """The living processes that carry a mark."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environ:
+                if wanted in environ.read():  # empty for a zombie
+                    found.append(int(name))
+    return sorted(found)

@@ -1,0 +1,94 @@
+"""The process dies at each named step of accept, claim, run, acknowledge and rescue (engine.faults).
+
+Whatever the step: after a restart every job that was accepted ends, once, as if nothing had happened; a body runs again
+only where its settlement was on no disk; a delivery is counted only where a body was running. `make soak` lets the
+process die at the n-th time that it comes to the step, for many n.
+"""
+
+from __future__ import annotations
+
+import pytest
+from huey.api import chord
+
+from engine import faults
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.harm import check_once
+from tests.acceptance.processes import kill
+from tests.acceptance.variants import KINDS, SOAK, pairs
+from tests.support import wait_until
+
+OF_A_UNIT = [step for step in faults.STEPS if step.startswith(("turn.", "body."))]
+OF_A_RESCUE = [step for step in faults.STEPS if step.startswith("bury.")]
+OF_ACCEPT = [step for step in faults.STEPS if step.startswith("accept.")]
+# The n-th time: in the middle of the chain and the chord below; the first time is before anything ran.
+TIMES = range(1, 12) if SOAK else (4,)
+BODY_S = 0.01  # longer than the desk's window: the desk has no reason to wait with an acknowledgement
+UNCOMMITTED = 4  # the flaky job's bodies are short, so that some may end in one window
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize(("step", "kind"), pairs(OF_A_UNIT, KINDS))
+def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time: int):
+    tasks = deployment.tasks
+    first = [tasks.note(n, BODY_S) for n in range(3)]
+    pipeline = deployment.huey.enqueue(tasks.step.s(10, 0, BODY_S).then(tasks.step, 10).then(tasks.step, 10))
+    deployment.huey.enqueue(chord([tasks.step.s(20, x, BODY_S) for x in range(3)], tasks.total.s(20)))
+    last = tasks.flaky(30, 2)
+    consumer = deployment.consumer(1, kind, DEWEY_TEST_DIE_AT=f"{step}/{time}")
+    wait_until(lambda: deployment.control.counts().retrying == 0 and ended(deployment) == 11, 15, "all have ended")
+    assert deployment.died(), "the process did not come to the step"
+
+    jobs = all_jobs(deployment)
+    assert [job.state for job in jobs] == ["done"] * 11
+    assert [deployment.job(job).result for job in first] == [0, 1, 2]
+    assert pipeline[-1] == 3
+    assert [job.result for job in jobs if job.task == "total"] == [6]
+    assert deployment.job(last).attempt == 3
+    check_once(deployment, [job.id for job in jobs])
+    assert sum(job.deliveries for job in jobs) == (step == "body.begun")
+    again = sum(len(runs) for runs in deployment.ledger.runs().values()) - 13
+    assert again == 0 if step == "turn.committed" else again <= UNCOMMITTED
+    assert consumer.popen.poll() is None
+
+
+def ended(deployment: Deployment) -> int:
+    return sum(job.finished_at is not None for job in all_jobs(deployment))
+
+
+def all_jobs(deployment: Deployment) -> list:
+    return list(deployment.control.jobs(limit=500).jobs)
+
+
+@pytest.mark.parametrize(("step", "kind"), pairs(OF_A_RESCUE, KINDS))
+def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
+    """The parent that buries its own dead child dies over it; the next consumer buries both."""
+    jobs = [deployment.tasks.note(n, 0.3) for n in range(3)]
+    first = deployment.consumer(2, kind, DEWEY_TEST_DIE_AT=step)
+    deployment.wait_running(2)
+    for pid in first.children():
+        kill(pid)
+    assert first.wait(10) == -9 and deployment.died()
+    deployment.consumer(2, kind)
+    found = deployment.wait_ended(jobs)
+    assert [job.state for job in found] == ["done"] * 3
+    assert sorted(job.deliveries for job in found) == [0, 1, 1], "each death is counted once"
+    check_once(deployment, [job.id for job in jobs])
+    assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == {"0": 2, "1": 2, "2": 1}
+
+
+@pytest.mark.parametrize(("step", "backend"), pairs(OF_ACCEPT, ("sqlite", "redis")))
+def test_the_web_process_dies_there(deployment: Deployment, step: str):
+    """A client that got no answer asks again with the same key: the job is there once."""
+    deployment.app("--web", DEWEY_TEST_DIE_AT=step)
+    body = {"task": "note", "args": [1]}
+    with pytest.raises(OSError):
+        deployment.client().post("/api/jobs", body, Idempotency_Key="the-key")
+    assert deployment.died()
+    assert deployment.control.counts().queued == (step == "accept.committed")
+
+    deployment.app()
+    answer = deployment.client().post("/api/jobs", body, Idempotency_Key="the-key")
+    assert answer.status in (200, 202)
+    assert deployment.wait_ended([answer.body["id"]])[0].state == "done"
+    assert len(all_jobs(deployment)) == len(deployment.ledger.runs_of(1)) == 1

@@ -1,0 +1,152 @@
+"""kill -9 at any moment: nothing is lost, and what runs twice is explained by a kill.
+
+Every run is seeded; a failure says its seed. `make soak` kills 200 times in each variant.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.acceptance.deployment import LEASE_S, Deployment
+from tests.acceptance.harm import SEED, Harm, check_once, explained
+from tests.acceptance.processes import Process, kill
+from tests.acceptance.variants import KINDS, both_kinds, pairs, sqlite_only
+from tests.support import rounds, wait_until
+
+RUNNING_AGAIN_S = 1.0
+
+
+def produce(deployment: Deployment, share: range, handles: list, stop: threading.Event, pace_s: float) -> None:
+    """Defer jobs until told to stop: some at once, some delayed, some long enough to be caught."""
+    rng = random.Random(SEED + share.start)
+    for n in share:
+        if stop.is_set():
+            return
+        seconds = rng.choice((0.0, 0.0, 0.005, 0.03, 0.15))
+        task = deployment.tasks.note.s(n, seconds)
+        if rng.random() < 0.2:
+            task.eta = datetime.utcnow() + timedelta(seconds=0.2)
+        handles.append((n, deployment.huey.enqueue(task)))
+        stop.wait(rng.uniform(0, pace_s))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("kind", "workers"), pairs(KINDS, (4, 1)))
+def test_kill_loop(deployment: Deployment, kind: str, workers: int):
+    deployment.configure({"tasks": {"max_deliveries": 1000}})
+    rng = random.Random(SEED)
+    harm = Harm(deployment, workers, kind, rng)
+    stop = threading.Event()
+    shares: list[list] = [[], []]
+    assert deployment.tasks  # loaded before the threads want it
+    producers = [
+        threading.Thread(target=produce, args=(deployment, range(i, 10**7, 2), share, stop, 0.25 / workers))
+        for i, share in enumerate(shares)
+    ]
+    for producer in producers:
+        producer.start()
+    ways = ["tree", "parent", "child"]
+    rng.shuffle(ways)
+    for i in range(rounds(3, soak=200)):
+        deployment.wait_taking(harm.consumer)
+        time.sleep(rng.uniform(0, 0.4))
+        harm.do(ways[i % 3])
+    stop.set()
+    for producer in producers:
+        producer.join()
+
+    handles = [handle for share in shares for handle in share]
+    ended = deployment.wait_ended([handle for _, handle in handles], 30 + len(handles) / 20)
+    assert {job.state for job in ended} == {"done"}, f"seed {SEED}"
+    assert [job.result for job in ended] == [n for n, _ in handles]
+    check_once(deployment, [handle.id for _, handle in handles])
+    runs = deployment.ledger.runs()
+    assert len(runs) == len(handles)
+    for each in runs.values():
+        for early in each[:-1]:
+            assert explained(early, harm.killed), (f"seed {SEED}", each, harm.killed)
+    for job, (n, _) in zip(ended, handles, strict=True):
+        cut = sum(run.ended is None for run in runs[str(n)])
+        assert job.deliveries <= len(runs[str(n)]) - 1 and job.deliveries <= cut + 1
+
+
+def again(deployment: Deployment, n: int) -> float:
+    """When the second execution of a job began."""
+    runs = wait_until(lambda: (found := deployment.ledger.runs_of(n))[1:] and found, 20, f"job {n} runs again")
+    return runs[1].began
+
+
+@sqlite_only
+@both_kinds
+def test_what_a_dead_worker_ran_runs_again_within_a_second(deployment: Deployment, kind: str):
+    """Of the kill, where the consumer's parent lives or another consumer does; of being alive, where one is started."""
+    first = deployment.consumer(1, kind)
+    job = deployment.tasks.note(1, 0.7)
+    deployment.wait_running(1)
+    at = time.monotonic()
+    for pid in first.children():
+        kill(pid)
+    assert again(deployment, 1) - at < RUNNING_AGAIN_S, "after the death of a child"
+    assert deployment.wait_ended([job])[0].deliveries == 1
+
+    job = deployment.tasks.note(2, 0.7)
+    deployment.wait_running(1)
+    first.kill_tree()
+    second = deployment.consumer(1, kind)
+    at = time.monotonic()
+    assert again(deployment, 2) - at < RUNNING_AGAIN_S, "after a restart"
+    deployment.wait_ended([job])
+
+    job = deployment.tasks.note(3, 0.7)
+    deployment.wait_running(1)
+    third = deployment.consumer(1, kind)
+    at = time.monotonic()
+    second.kill_tree()
+    assert again(deployment, 3) - at < RUNNING_AGAIN_S, "beside another consumer"
+    assert deployment.ledger.runs_of(3)[1].pid in third.pids()
+    deployment.wait_ended([job])
+
+
+@both_kinds
+def test_all_that_a_dead_consumer_ran_runs_again_at_once(deployment: Deployment, kind: str):
+    """Side by side, as before: a death says nothing yet about which job was to blame."""
+    first = deployment.consumer(4, kind)
+    jobs = [deployment.tasks.note(n, 1.0) for n in range(4)]
+    deployment.wait_running(4)
+    first.kill_tree()
+    deployment.consumer(4, kind)
+    within_s = RUNNING_AGAIN_S if deployment.backend == "sqlite" else LEASE_S + RUNNING_AGAIN_S
+    at = time.monotonic()
+    assert max(again(deployment, n) for n in range(4)) - at < within_s
+    assert [(job.state, job.deliveries) for job in deployment.wait_ended(jobs)] == [("done", 1)] * 4
+
+
+@pytest.mark.soak
+@both_kinds
+def test_no_orphan_outlives_a_killed_parent(deployment: Deployment, kind: str):
+    for _ in range(rounds(1, soak=20)):
+        consumer = deployment.consumer(4, kind)
+        handles = [deployment.tasks.stuck(n) if n == 0 else deployment.tasks.note(n, 60) for n in range(4)]
+        deployment.wait_running(1)
+        assert consumer.children()
+        consumer.kill()
+        wait_until(lambda dead=consumer: not dead.pids(), 2, "no child is alive 2 s after the parent's death")
+        for handle in handles:
+            deployment.control.cancel(handle.id)
+
+
+@pytest.mark.soak
+def test_no_orphan_of_a_stop_while_starting(deployment: Deployment):
+    """A TERM at any moment of the start: everything ends, and with the status of a clean stop or of the signal."""
+    rng = random.Random(SEED)
+    for _ in range(rounds(4, soak=40)):
+        consumer: Process = deployment.launch(8, "process")
+        wait_until(lambda started=consumer: len(started.pids()) > rng.randint(1, 6), 10, "some workers are forked")
+        consumer.signal(15)
+        assert consumer.wait(8) in (0, -15), consumer.err
+        wait_until(lambda dead=consumer: not dead.pids(), 2, "no child outlives the parent")

@@ -1,0 +1,87 @@
+"""`python manage.py`: the operator's commands as a person runs them, and what they leave behind."""
+
+from __future__ import annotations
+
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.http_client import Client
+from tests.acceptance.variants import sqlite_only
+from tests.support import wait_until
+
+
+@sqlite_only
+def test_looking_and_accounts(deployment: Deployment):
+    out, _ = deployment.manage("check")
+    assert "sqlite, usable" in out and "note" in out
+
+    out, err = deployment.manage("status", code=1)
+    assert out.startswith("NOT READY") and "no consumer is running" in err and err.count("\n") == 1
+
+    deployment.app()
+    out, _ = deployment.manage("status")
+    assert out.startswith("ready\n") and "queued 0" in out and "2 x thread, alive, idle" in out
+
+    out, _ = deployment.manage("user", "add", "eva", "--role", "viewer")
+    assert out.splitlines()[0] == "made viewer eva" and len(out.splitlines()[-1]) >= 12
+    _, err = deployment.manage("user", "add", "eva", code=1)
+    assert "eva" in err and err.count("\n") == 1
+
+    out, _ = deployment.manage("token", "create", "reporting", "--scope", "read")
+    reader = Client(deployment.port, out.splitlines()[-1])
+    assert reader.get("/api/tasks").status == 200
+    assert reader.post("/api/jobs", {"task": "note", "args": [1]}).status == 403
+    assert "reporting\tread" in deployment.manage("token", "list")[0]
+    deployment.manage("token", "revoke", "reporting")
+    wait_until(lambda: reader.get("/api/tasks").status == 401, 5, "a revoked token is refused within its cache time")
+
+
+@sqlite_only
+def test_bad_usage_is_told_apart_from_what_cannot_be_done(deployment: Deployment):
+    for arguments in (("enque", "note"), ("enqueue",), ("user", "add", "eva", "--role", "king")):
+        out, err = deployment.manage(*arguments, code=2)
+        assert out == "" and "usage:" in err
+    for arguments, words in (
+        (("enqueue", "nte", "1"), ("nte", "did you mean note")),
+        (("enqueue", "note", "one"), ("args[0]", "one")),
+        (("enqueue", "note", "1", "2", "3"), ("note",)),
+        (("retry", "no-such-job"), ("no-such-job",)),
+        (("cancel", "no-such-job"), ("no-such-job",)),
+        (("pause", "nte"), ("nte",)),
+        (("token", "revoke", "nobody"), ("nobody",)),
+    ):
+        out, err = deployment.manage(*arguments, code=1)
+        assert out == "" and err.count("\n") == 1 and all(word in err for word in words), err
+    assert deployment.control.counts().queued == 0
+
+
+def test_jobs(deployment: Deployment):
+    deployment.consumer(1)
+    out, _ = deployment.manage("enqueue", "note", "7", "seconds=0.1", "--wait")
+    job_id, result = out.splitlines()
+    assert result == "7" and deployment.state(job_id) == "done"
+
+    _, err = deployment.manage("enqueue", "fail", "8", "--wait", code=1)
+    assert "ValueError: job 8 was told to fail" in err
+    failed = err.split()[1]
+    deployment.manage("retry", failed)
+    wait_until(lambda: len(deployment.ledger.runs_of(8)) == 2, 10, "the job that was retried has run again")
+    wait_until(lambda: deployment.state(failed) == "failed", 10, "it failed again")
+
+    delayed = deployment.manage("enqueue", "note", "9", "--delay", "3600")[0].strip()
+    assert deployment.state(delayed) == "scheduled"
+    deployment.manage("cancel", delayed)
+    assert deployment.state(delayed) == "canceled"
+    _, err = deployment.manage("cancel", delayed, code=1)
+    assert "it is canceled" in err
+
+
+def test_a_pause_holds_jobs_back_and_they_run_by_priority_afterwards(deployment: Deployment):
+    deployment.consumer(1)
+    deployment.manage("pause", "note")
+    held = [deployment.tasks.note(n, priority=priority) for n, priority in ((1, None), (2, 5), (3, -1), (4, 5))]
+    other = deployment.tasks.flaky(5, 0)
+    deployment.wait_ended([other])
+    wait_until(lambda: deployment.control.counts().parked == 4, 10, "what is paused is set aside")
+    assert deployment.states(held) == ["queued"] * 4
+    deployment.manage("resume", "note")
+    deployment.wait_ended(held)
+    assert [n for n, _, what, _ in deployment.ledger.lines() if what == "begin"] == ["5", "2", "4", "1", "3"]

@@ -1,0 +1,109 @@
+"""What can only happen on Redis: a stopped consumer comes back, a body outlives the lease, the server restarts."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import errors
+from tests.acceptance.conftest import needs_redis_storage
+from tests.acceptance.deployment import LEASE_S, Deployment
+from tests.acceptance.harm import SEED, check_once
+from tests.acceptance.processes import Process
+from tests.acceptance.variants import KINDS, SOAK, redis_only
+from tests.support import needs, rounds, wait_until
+from tests.support.redis_server import MISSING, RedisServer, redis_binary
+
+pytestmark = redis_only
+one_kind = pytest.mark.parametrize("kind", KINDS if SOAK else KINDS[:1])
+
+
+def stop(consumer: Process, signum: int) -> None:
+    """Send SIGSTOP or SIGCONT to all of a consumer."""
+    for pid in consumer.pids():
+        os.kill(pid, signum)
+
+
+@one_kind
+def test_a_stopped_consumer_that_comes_back_is_fenced(deployment: Deployment, kind: str):
+    deployment.configure({"tasks": {"max_deliveries": 10}})
+    stopped = deployment.consumer(1, kind)
+    job = deployment.tasks.note(1, 0.5)
+    deployment.wait_running(1)
+    stop(stopped, signal.SIGSTOP)
+    other = deployment.consumer(1, kind)
+    assert deployment.wait_ended([job], LEASE_S + 10)[0].state == "done"
+    second = deployment.ledger.runs_of(1)[1]
+    assert second.pid in other.pids()
+
+    stop(stopped, signal.SIGCONT)
+    wait_until(lambda: deployment.ledger.runs_of(1)[0].ended, 10, "the body that was stopped has ended, too")
+    stopped.says("is gone: its outcome was not written")
+    found = deployment.job(job)
+    assert (found.state, found.deliveries) == ("done", 1)
+    check_once(deployment, [job.id])
+    after = [deployment.tasks.note(n, 0.2) for n in range(2, 6)]
+    assert {each.state for each in deployment.wait_ended(after)} == {"done"}
+    assert {run.pid for n in range(2, 6) for run in deployment.ledger.runs_of(n)} <= {*stopped.pids(), *other.pids()}
+
+
+@one_kind
+def test_a_body_that_holds_the_interpreter_past_the_lease_keeps_its_job(deployment: Deployment, kind: str):
+    """The parent renews the lease, and no task can starve it."""
+    deployment.configure({"consumer": {"lease_s": 1, "heartbeat_s": 0.2}})
+    first, second = deployment.consumer(1, kind), deployment.consumer(1, kind)
+    job = deployment.tasks.hold(1, 2.5)
+    ended = deployment.wait_ended([job])[0]
+    assert (ended.state, ended.deliveries) == ("done", 0)
+    runs = deployment.ledger.runs_of(1)
+    assert len(runs) == 1 and runs[0].ended - runs[0].began >= 2.5
+    assert first.popen.poll() is None and second.popen.poll() is None
+    assert "died" not in first.err + second.err
+
+
+@pytest.mark.soak
+@one_kind
+def test_redis_is_killed_under_load(backend: str, kind: str, tmp_path: Path):
+    """What was accepted is on its disk: nothing is lost, and consumers and producers come back by themselves."""
+    needs_redis_storage()
+    options = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
+    rng = random.Random(SEED)
+    with RedisServer(needs(redis_binary(), MISSING), tmp_path / "redis", options) as server:
+        deployment = Deployment(tmp_path / "d", backend, server.url)
+        try:
+            consumer = deployment.consumer(2, kind)
+            accepted: list[str] = []
+            over = threading.Event()
+            producer = threading.Thread(target=defer_until, args=(deployment, over, accepted))
+            producer.start()
+            for _ in range(rounds(2, soak=20)):
+                past = deployment.ledger.began()
+                wait_until(lambda past=past: deployment.ledger.began() >= past + 20, 20, "jobs run")
+                server.kill()
+                time.sleep(rng.uniform(0, 1))
+                server.start()
+            over.set()
+            producer.join()
+            ended = deployment.wait_ended(accepted, 30)
+            assert {(job.state, job.deliveries) for job in ended} == {("done", 0)}
+            assert consumer.popen.poll() is None and "died" not in consumer.err
+        finally:
+            deployment.close()
+
+
+def defer_until(deployment: Deployment, over: threading.Event, accepted: list[str]) -> None:
+    """Defer jobs, and keep the ids of those whose defer returned; what was refused may be stored or not."""
+    n = 0
+    while not over.is_set():
+        try:
+            accepted.append(deployment.tasks.note(n, 0.005).id)
+        except errors.StorageUnavailable:
+            over.wait(0.05)
+        n += 1
+        over.wait(0.005)

@@ -1,0 +1,144 @@
+"""Starting: the first time, the second time, beside another one, and where it cannot start."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import Make
+from tests.acceptance.deployment import WORKLOAD, Deployment
+from tests.acceptance.http_client import Client, shown
+from tests.acceptance.processes import Process
+from tests.acceptance.variants import sqlite_only
+
+WITHOUT_ROOT = str(WORKLOAD.parent / "without_root.py")
+PROGRAMS = {
+    "web": ("app.py",),
+    "consumer": ("-m", "huey.bin.huey_consumer", "consumer.huey"),
+    "operator": ("manage.py", "check"),
+}
+every_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+
+
+def refusal(process: Process) -> str:
+    """What a program that cannot start says: one line on standard error, after warnings, and exit status 1."""
+    assert process.wait(15) == 1
+    assert process.out == ""
+    lines = [line for line in process.err.splitlines() if not line.startswith("warning: ")]
+    assert len(lines) == 1, process.err
+    return lines[0]
+
+
+def test_the_first_start_shows_its_secrets_once_and_nobody_else_may_run_there(make: Make):
+    first = make()
+    process = first.app()
+    assert process.out.endswith("\nready\n") and process.out.count("ready\n") == 1
+    assert shown(process.out, "account") == "admin"
+    assert len(shown(process.out, "password")) >= 12
+    client = Client(first.port, shown(process.out, "token"))
+    assert client.get("/api/tasks").status == 200
+    assert Client(first.port, "dwy_wrong").get("/api/tasks").status == 401
+
+    other = make({"web": {"port": first.port}, "storage": {"name": "another"}})
+    same_data, same_port = first.start("app.py"), other.start("app.py")
+    said = refusal(same_data)
+    assert "another Dewey runs on" in said and str(first.folder) in said
+    said = refusal(same_port)
+    assert f"port {first.port}" in said and "another [web] port" in said
+    assert client.get("/readyz").status == 200, "the one that runs is not disturbed"
+
+    process.signal(15)
+    assert process.wait(10) == 0
+    again = first.app()
+    assert again.out.endswith("ready\n")
+    assert not any(word in again.out for word in ("password", "token", "account"))
+    token = shown(process.out, "token")
+    assert Client(first.port, token).get("/api/tasks").status == 200, "the token of the first start still opens"
+
+
+def test_web_and_consumer_can_be_started_apart(deployment: Deployment):
+    web = deployment.app("--web")
+    client = Client(deployment.port, shown(web.out, "token"))
+    health = client.get("/readyz")
+    assert health.status == 503 and "no consumer" in health.body["detail"]
+    job = client.post("/api/jobs", {"task": "note", "args": [1]})
+    assert job.status == 202
+    consumer = deployment.consumer()
+    ended = client.get(f"/api/jobs/{job.body['id']}?wait=10").body
+    assert (ended["state"], ended["result"]) == ("done", 1)
+    assert client.get("/readyz").status == 200
+    assert web.pids() == [web.pid] and consumer.children()
+
+
+@sqlite_only
+@every_program
+def test_a_syntax_error_in_a_task_file_is_told_with_file_and_line(deployment: Deployment, program: tuple[str, ...]):
+    broken = deployment.folder / "broken.py"
+    broken.write_text("from engine import huey\n\n@huey.task()\ndef add(a, b)\n    return a + b\n")
+    deployment.configure({"tasks": {"modules": "workload, broken"}})
+    said = refusal(deployment.start(*program))
+    assert str(broken) in said and "line 4" in said
+
+
+@sqlite_only
+@every_program
+def test_bad_settings_are_told_all_at_once(deployment: Deployment, program: tuple[str, ...]):
+    deployment.configure({"consumer": {"worker_typ": "thread", "workers": "many"}, "webb": {"port": 1}})
+    process = deployment.start(*program, DEWEY_STORAGE_BACKEND="sqlit")
+    assert process.wait(15) == 1 and process.out == ""
+    lines = process.err.splitlines()
+    assert len(lines) == 4, process.err
+    for words in (
+        (str(deployment.config), "worker_typ", "worker_type"),
+        (str(deployment.config), "workers", "many"),
+        (str(deployment.config), "webb", "web"),
+        ("DEWEY_STORAGE_BACKEND", "sqlit", "sqlite"),
+    ):
+        assert any(all(word in line for word in words) for line in lines), (words, lines)
+
+
+@sqlite_only
+@every_program
+def test_a_folder_that_cannot_be_written_is_named(deployment: Deployment, program: tuple[str, ...]):
+    data = deployment.folder / "data"
+    data.mkdir()
+    data.chmod(0o500)
+    said = refusal(deployment.start(WITHOUT_ROOT, *program))
+    data.chmod(0o700)
+    assert str(data) in said and "writ" in said
+    assert list(data.iterdir()) == []
+
+
+def garbage(queue: Path) -> str:
+    queue.write_bytes(os.urandom(8192))
+    return "backup"
+
+
+def somebody_elses(queue: Path) -> str:
+    with sqlite3.connect(queue) as con:
+        con.execute("create table albums (name text)")
+    con.close()
+    return "albums"
+
+
+def newer(queue: Path) -> str:
+    with sqlite3.connect(queue) as con:
+        con.execute("create table meta (key text primary key, value)")
+        con.execute("insert into meta values ('schema', 999)")
+    con.close()
+    return "999"
+
+
+@sqlite_only
+@pytest.mark.parametrize("spoil", [garbage, somebody_elses, newer])
+@every_program
+def test_a_queue_that_is_not_ours_is_left_alone(deployment: Deployment, program: tuple[str, ...], spoil):
+    deployment.queue.parent.mkdir()
+    word = spoil(deployment.queue)
+    before = deployment.queue.read_bytes()
+    said = refusal(deployment.start(*program))
+    assert str(deployment.queue) in said and word in said
+    assert deployment.queue.read_bytes() == before

@@ -1,0 +1,74 @@
+"""Stopping and dying of `python app.py`: what runs may finish, and what died is replaced."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import pytest
+
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.http_client import Answer
+from tests.acceptance.processes import kill
+from tests.acceptance.variants import pairs
+from tests.support import wait_until
+
+
+@pytest.mark.parametrize(("backend", "signum"), pairs(["sqlite", "redis"], [signal.SIGTERM, signal.SIGINT]))
+def test_a_signal_lets_running_requests_and_jobs_finish(deployment: Deployment, signum: int):
+    app = deployment.app()
+    client = deployment.client()
+    job = client.post("/api/jobs", {"task": "note", "args": [1, 1.5]}).body["id"]
+    waiting = [client.post("/api/jobs", {"task": "note", "args": [n, 1.5]}).body["id"] for n in range(2, 6)]
+    deployment.wait_running(2)
+    answers: list[Answer] = []
+    poll = threading.Thread(target=lambda: answers.append(deployment.client().get(f"/api/jobs/{job}?wait=20")))
+    poll.start()
+    time.sleep(0.2)  # so that the request is under way; were it not, the test would fail, not pass
+
+    app.signal(signum)
+    app.says("stopping")
+    assert refused(deployment), "a new request was taken while stopping"
+    assert app.wait(8) == 0
+    poll.join(5)
+    assert [answer.status for answer in answers] == [200]
+    assert answers[0].body["state"] in ("running", "done")  # who waits is told the present state
+    assert app.pids() == []
+    states = deployment.states([job, *waiting])
+    assert states.count("done") == 2 and states.count("queued") == 3, states
+    assert all(run.ended for runs in deployment.ledger.runs().values() for run in runs)
+
+
+def refused(deployment: Deployment) -> bool:
+    """Whether a new request is turned away: 503 that says when to come again, or no connection at all."""
+    try:
+        answer = deployment.client(5).post("/api/jobs", {"task": "note", "args": [99]})
+    except OSError:
+        return True
+    return answer.status == 503 and "retry-after" in answer.headers
+
+
+def test_a_consumer_that_dies_is_replaced_and_its_jobs_run_again(deployment: Deployment):
+    app = deployment.app()
+    client = deployment.client()
+    job = client.post("/api/jobs", {"task": "note", "args": [1, 0.5]}).body["id"]
+    deployment.wait_running(1)
+    for pid in app.children():
+        kill(pid)
+    app.says("the consumer ended with exit code -9: it starts again in 0.5 s")
+    ended = client.get(f"/api/jobs/{job}?wait=20").body
+    assert (ended["state"], ended["result"]) == ("done", 1)
+    assert ended["deliveries"] == 1
+    assert client.get("/readyz").status == 200
+    assert app.popen.poll() is None
+
+
+def test_nothing_outlives_a_web_process_that_is_killed(deployment: Deployment):
+    app = deployment.app()
+    jobs = [deployment.tasks.note(n, 0.8) for n in range(2)]
+    deployment.wait_running(2)
+    app.kill()
+    wait_until(lambda: not app.pids(), 5, "the consumer of a dead app.py has ended")
+    # The kernel told the consumer of its parent's death with a TERM: what ran could finish.
+    assert deployment.states(jobs) == ["done", "done"]

@@ -1,0 +1,27 @@
+"""Which variants of a test run: a covering few in `make test`, each with each in `make soak`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.support.rounds import SOAK_VARIABLE
+
+SOAK = os.environ.get(SOAK_VARIABLE) == "1"
+KINDS = ("thread", "process")
+
+sqlite_only = pytest.mark.parametrize("backend", ["sqlite"])
+redis_only = pytest.mark.parametrize("backend", ["redis"])
+both_kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def pairs(first: Sequence[Any], second: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Every pair in soak; in the suite each value at least once, beside an alternating partner."""
+    if SOAK:
+        return list(itertools.product(first, second))
+    longest = max(len(first), len(second))
+    return [(first[i % len(first)], second[i % len(second)]) for i in range(longest)]
