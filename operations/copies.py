@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from config import sqlite_path
-from engine.errors import StorageUnavailable
 from operations.office import Office, Refused
 from recipes import Refused as RecipeRefused
 from recipes import Unavailable, sqlite_backup
@@ -72,6 +71,8 @@ def restore(office: Office, options: argparse.Namespace) -> None:
 
 def refuse_while_running(office: Office) -> None:
     """A database must not be replaced under a running process."""
+    from engine.errors import StorageUnavailable  # here: it reads the settings, and manage.py says what is wrong there
+
     path = Path(office.settings.storage.path)
     folder = path.parent if office.settings.storage.backend == "sqlite" else office.settings.root / "data"
     running, held = [], False
