@@ -81,6 +81,14 @@ class UnknownSchedule(BadRequest):
         super().__init__(f"no schedule is named {name[:200]!r}{hint}")
 
 
+class BadSchedule(BadRequest):
+    """One field of a schedule makes no sense; `field` is "" where it is the whole."""
+
+    def __init__(self, field: str, message: str):
+        self.field, self.message = field, message
+        super().__init__(f"{field}: {message}" if field else message)
+
+
 class Conflict(DeweyError):
     """The state of a job (or a key) does not allow what was asked; nothing was changed."""
 
@@ -129,6 +137,13 @@ class ScheduleOfCode(Conflict):
 
     def __init__(self, name: str, verb: str):
         super().__init__(f"schedule {name!r} is written in the code and cannot be {verb} here: edit its decorator")
+
+
+class SlotTaken(Conflict):
+    """A slot that did not run was run by somebody else in the meantime."""
+
+    def __init__(self, name: str):
+        super().__init__(f"that slot of schedule {name!r} was run in the meantime: nothing was run again")
 
 
 class TooManyPending(DeweyError):

@@ -1,11 +1,28 @@
-"""The ledger of schedules and slots: the contract that SQLite and Redis both keep."""
+"""The ledger of schedules and slots: the contract that SQLite and Redis both keep.
+
+A slot is dealt with once, by whoever comes first: `fire` happens only if the schedule is still as its caller saw it,
+and moves `last` in the same transaction that accepts the slots' jobs. What is on record is never run again, unless it
+was missed: so a clock that is set back repeats nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from engine.jobs import NewJob
+
+KEPT = 500  # slots of a schedule that are kept, beside those that wait
+WAITING_MAX = 100  # slots of a schedule that wait for the run before them; more are skipped
+GAPS_KEPT = 50  # times in which no scheduler lived
+GAP_S = 20.0  # shorter ones are not worth a word
+
+DEFERRED, WAITING, SKIPPED, MISSED = "deferred", "waiting", "skipped", "missed"  # as a slot is kept
+IF_FREE, IN_LINE = "overlap", "queue"  # as a slot is given to `fire`, which decides
+# why a slot did not run, with the id of a job
+STILL_GOING = "the run before it (job %s) had not ended"
+KEY_HELD = "its unique key is held by job %s"
+FULL = f"{WAITING_MAX} slots waited already"
 
 
 class ScheduleRow(NamedTuple):
@@ -13,10 +30,11 @@ class ScheduleRow(NamedTuple):
 
     name: str
     source: str  # 'code' or 'made'
-    spec: str  # JSON: what a schedule that was made at run time runs, and when; '{}' for code
+    spec: str  # JSON: see engine.scheduled
     paused: bool
     last: float
     since: float
+    waiting: float | None = None  # the first slot that waits for the run before it
 
 
 class SlotRow(NamedTuple):
@@ -24,10 +42,27 @@ class SlotRow(NamedTuple):
 
     schedule: str
     at: float
-    outcome: str  # deferred, skipped or missed
+    outcome: str  # DEFERRED, WAITING, SKIPPED or MISSED
     job_id: str | None
     reason: str | None
     noted_at: float
+
+
+class Firing(NamedTuple):
+    """What a scheduler decided about the slots of one schedule up to `new_last`; `row` is what it saw."""
+
+    row: ScheduleRow
+    new_last: float
+    slots: Sequence[SlotRow]
+    jobs: Sequence[NewJob]
+
+
+class Gap(NamedTuple):
+    """A time in which no scheduler lived, and how that is said."""
+
+    since: float
+    until: float
+    why: str
 
 
 class Ledger(Protocol):
@@ -45,16 +80,29 @@ class Ledger(Protocol):
     def pause(self, name: str, paused: bool) -> bool:
         """Pause or resume; False when there is none."""
 
-    def fire(self, name: str, last: float, new_last: float, slots: Sequence[SlotRow], jobs: Sequence[NewJob]) -> bool:
-        """Note slots and accept their jobs in one transaction, if the schedule's `last` is still what the caller saw
-        and it is not paused; False when it was not. A slot whose outcome is 'overlap' becomes 'deferred', or
-        'skipped' when the job of the slot before it has not ended."""
+    def fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
+        """Note slots, accept their jobs and move `last`, for each schedule whose `last` and `paused` are as its caller
+        saw them: name to the ids of the jobs that were accepted.
 
-    def run_now(self, slot: SlotRow, job: NewJob) -> None:
-        """Note a slot that a person asked for (replacing a missed one) and accept its job."""
+        An outcome IF_FREE becomes DEFERRED, or SKIPPED when a job of the schedule has not ended; IN_LINE becomes
+        DEFERRED, WAITING when one has not ended or another slot waits, or SKIPPED when WAITING_MAX wait. A slot on
+        record stays as it is, unless it was missed; a job whose id is known is not accepted again, and one whose unique
+        key is held leaves its slot SKIPPED."""
+
+    def release(self, name: str, at: float, job: NewJob) -> bool:
+        """Accept the job of the first slot that waits, if it still does, all jobs of the schedule have ended, and it is
+        not paused; whether it was accepted."""
+
+    def run_now(self, slot: SlotRow, job: NewJob) -> bool:
+        """Note a slot that a person asked for and accept its job; False when one is on record that was neither missed
+        nor skipped. Raises UniqueConflict."""
 
     def slots_of(self, name: str, limit: int) -> list[tuple[SlotRow, str | None]]:
         """The newest slots, each with its job's state: a final one, 'unfinished', or None when it is not here."""
 
-    def seen_alive(self, now: float) -> float | None:
-        """Note that a scheduler lives; when one was last noted before."""
+    def note_alive(self, now: float, why: str) -> float | None:
+        """Note that a scheduler lives, and when one was last noted before; a time of more than GAP_S between the two
+        becomes a Gap, with `why`."""
+
+    def gaps(self) -> list[Gap]:
+        """The newest gaps, oldest first."""

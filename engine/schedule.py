@@ -1,31 +1,48 @@
 """The scheduler: brings each slot of each schedule to life once, on time, and says what was missed.
 
 A schedule is a periodic task of the code, or one that was made at run time. Its slots are the instants of its timetable
-after `last`, the last instant that was dealt with, which the storage keeps; dealing with slots moves `last` in the same
-transaction that accepts their jobs, so neither consumers side by side nor clock steps nor restarts double or lose one.
+after `last`, the last instant that was dealt with, which the ledger keeps; dealing with slots moves `last` in the same
+transaction that accepts their jobs, so neither consumers side by side nor restarts double or lose one.
 
-What fell due while nothing ran: up to GRACE_S ago it merely runs late; older, the schedule's `catch_up` decides
-(skip: none; once: the newest runs for all; all: each runs) within `window_s`, and the rest is on record as missed.
+A look: note that a scheduler lives (what lies between two notes is why slots were missed), read the schedules, decide
+about what is due (engine.due), carry that out in one transaction, release what waits for the run before it. Then sleep
+until the next slot, at most LOOK_S, so that schedules made elsewhere are seen.
+
+When the clock goes back, `last` goes back with it, so that nothing stands still until the old time has come again; what
+is on record is not run a second time.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime, timezone
-from typing import Any
+import math
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
+from huey.api import Task
 from huey.consumer import Scheduler
 
 from engine import clock, errors, scheduled
-from engine.ledger import SlotRow
+from engine.due import decide, due_slots, why_missed
+from engine.jobs import NewJob
+from engine.ledger import MISSED, Firing, Gap, ScheduleRow
 from engine.scheduled import Scheduled
+from engine.timetable import Minutes
 
-GRACE_S = 60.0
-LOOK_S = 2.0  # how soon a schedule that was made at run time is seen
-ALIVE_S = 30.0  # how exactly it is known since when nothing ran
-SLOTS_MAX = 1000  # dealt with in one step
+LOOK_S = 1.5  # how soon a schedule that was made at run time is seen, and a slot that waits
+ALIVE_S = 10.0  # how exactly it is known since when nothing ran
+BACK_S = 1.0  # a clock that goes back by more was set
+SKEW_S = 60.0  # by so much the clocks of two hosts may differ
+GONE, SLEPT, AWAY = "no consumer", "this machine slept, or its clock was set,", "the storage was away"
 logger = logging.getLogger("dewey.schedule")
+
+
+class Look(NamedTuple):
+    """A schedule as it was last read, and its next slot."""
+
+    item: Scheduled
+    next_at: float | None
 
 
 class DurableScheduler(Scheduler):
@@ -33,85 +50,143 @@ class DurableScheduler(Scheduler):
 
     def initialize(self) -> None:
         self._ledger = self.huey.storage.ledger
-        self._alive_at = 0.0
-        self._gone_since: float | None = None
+        self._looks: dict[ScheduleRow, Look] = {}
         self._synced = False
+        self._before: float | None = None  # the time of the last look
+        self._noted_at = 0.0
+        self._why = GONE  # said of the time since a scheduler was last noted
+        self._complaint = ""
 
     def loop(self, now: Any = None) -> None:
         """Deal with what is due, then sleep until the next slot (or the next look for new schedules)."""
+        next_at = None
         try:
             next_at = self.tick()
+            self._complaint = ""
         except errors.DeweyError as exc:
-            logger.warning("%s; schedules wait until it is back", exc)
-            next_at = None
+            if isinstance(exc, errors.StorageUnavailable):
+                self._why = AWAY
+            if str(exc) != self._complaint:
+                logger.warning("%s; schedules wait until that is mended", exc)
+            self._complaint = str(exc)
+        except Exception:
+            logger.exception("the scheduler met an error and goes on")
         wait_s = LOOK_S if next_at is None else min(LOOK_S, next_at - clock.now())
         if wait_s > 0:
             self.stop_flag.wait(wait_s)
 
     def tick(self) -> float | None:
         """Deal with every slot that is due; the instant of the next one."""
-        if not self._synced:
-            scheduled.sync(self.huey, clock.now())
-            self._synced = True
-        self._note_alive()
-        soonest: list[float] = []
-        for item in scheduled.all_of(self.huey):
-            if not item.row.paused and item.runnable:
-                next_at = self.deal_with(item)
-                if next_at is not None:
-                    soonest.append(next_at)
-        return min(soonest, default=None)
-
-    def _note_alive(self) -> None:
-        if clock.now() - self._alive_at >= ALIVE_S or clock.now() < self._alive_at:
-            before = self._ledger.seen_alive(clock.now())
-            if self._alive_at == 0.0:
-                self._gone_since = before  # nothing was scheduled between then and now
-            self._alive_at = clock.now()
-
-    def deal_with(self, item: Scheduled) -> float | None:
-        """Bring the due slots of one schedule to life; the instant of its next one."""
         now = clock.now()
-        due: list[float] = []
-        at = item.next_after(item.row.last)
-        while at is not None and at <= now and len(due) < SLOTS_MAX:
-            due.append(at)
-            at = item.next_after(at)
-        if not due:
-            return at
-        slots, jobs = self.decide(item, due, now)
-        if self._ledger.fire(item.row.name, item.row.last, due[-1], slots, jobs):
-            for slot in slots:
-                if slot.outcome == "missed":
-                    logger.warning("schedule %s missed its slot %s: %s", slot.schedule, instant(slot.at), slot.reason)
-        return at
+        rows = self._watch_clock(now)
+        if not self._synced or self._unrecorded(rows):
+            if scheduled.sync(self.huey, rows, now):
+                rows = self._ledger.schedules()
+            self._synced = True
+        self._looks = {row: self._looks.get(row) or self._look(row) for row in rows}
+        looks = [look for look in self._looks.values() if look.item.runnable]
+        for look in looks:
+            if look.item.row.waiting is not None and not look.item.row.paused:
+                self._release(look.item)
+        due = [look.item for look in looks if look.next_at is not None and look.next_at <= now]
+        if due:
+            return now if self.deal_with(due, now) else now + 0.05  # others were faster: look again
+        return min((look.next_at for look in looks if look.next_at is not None), default=None)
 
-    def decide(self, item: Scheduled, due: Sequence[float], now: float) -> tuple[list[SlotRow], list[Any]]:
-        """What becomes of each due slot, and the jobs of those that run."""
-        late = [at for at in due if now - at > GRACE_S]
-        run = set(due) - set(late)
-        within = [at for at in late if now - at <= item.window_s]
-        if item.catch_up == "all":
-            run |= set(within)
-        elif item.catch_up == "once" and within and not run:
-            run.add(within[-1])
-        slots, jobs = [], []
-        for at in due:
-            if at in run:
-                job = item.new_job(at)
-                jobs.append(job)
-                outcome = "overlap" if item.overlap == "skip" else "deferred"
-                reason = f"late by {now - at:.0f} s" if now - at > 1 else None
-                slots.append(SlotRow(item.row.name, at, outcome, job.id, reason, now))
-            else:
-                slots.append(SlotRow(item.row.name, at, "missed", None, self._why_missed(now), now))
-        return slots, jobs
+    def _look(self, row: ScheduleRow) -> Look:
+        item = scheduled.of_row(self.huey, row)
+        if item.problem:
+            logger.warning("%s: it is not run by this consumer", item.problem)
+        if isinstance(item.timetable, Minutes):
+            return Look(item, (row.last // 60 + 1) * 60)
+        return Look(item, item.next_after(row.last))
 
-    def _why_missed(self, now: float) -> str:
-        since = self._gone_since
-        return f"no consumer {instant(since)} - {instant(now)}" if since else "no consumer was running"
+    def _unrecorded(self, rows: Sequence[ScheduleRow]) -> bool:
+        """Whether a periodic task is not on record: the storage may have been emptied."""
+        known = {row.name for row in rows}
+        return any(self.huey._registry.task_to_string(cls) not in known for cls in self.huey._registry._periodic_tasks)
 
+    # the clock
 
-def instant(at: float | None) -> str:
-    """An instant in UTC as a log line has it."""
-    return "?" if at is None else f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%d %H:%M:%SZ}"
+    def _watch_clock(self, now: float) -> list[ScheduleRow]:
+        """Note that a scheduler lives, and heed a clock that was set back; the schedules."""
+        back = self._before is not None and now < self._before - BACK_S
+        if self._before is None or now - self._noted_at >= ALIVE_S or now < self._noted_at:
+            noted = self._ledger.note_alive(now, self._why)
+            back = back or (self._before is None and noted is not None and noted > now + SKEW_S)
+            self._noted_at, self._why = now, SLEPT
+        self._before = now
+        rows: list[ScheduleRow] = self._ledger.schedules()
+        ahead = [row for row in rows if back and row.last > now]
+        if not ahead:
+            return rows
+        logger.warning("the clock was set back: what is on record is not run again, and every() counts from now")
+        self._ledger.fire([Firing(row, float(math.floor(now)), (), ()) for row in ahead])
+        return list(self._ledger.schedules())
+
+    # dealing with slots
+
+    def deal_with(self, items: Sequence[Scheduled], now: float) -> bool:
+        """Bring the due slots of these schedules to life; whether any was dealt with here."""
+        gaps: list[Gap] = []
+        read = False
+
+        def why(item: Scheduled, at: float) -> str:
+            nonlocal gaps, read
+            if not read:
+                gaps, read = self._ledger.gaps(), True
+            return why_missed(at, now, gaps, item.tz)
+
+        firings: list[Firing] = []
+        calls: list[tuple[Task, NewJob]] = []
+        counts: dict[str, int] = {}
+        for item in items:
+            due = due_slots(item, now)
+            if due is None:
+                continue
+            slots, made = decide(item, due, now, partial(why, item))
+            firings.append(Firing(item.row, due.last, slots, [job for _, job in made]))
+            counts[item.row.name] = due.total
+            calls += made
+        done = self._fire(firings)
+        accepted = {job_id for ids in done.values() for job_id in ids}
+        self.huey._announce([call for call in calls if call[1].id in accepted])
+        for firing in firings:
+            if firing.row.name in done:
+                self._tell(firing, counts[firing.row.name])
+        return bool(done)
+
+    def _fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
+        """All in one transaction; each alone where one of them cannot be written."""
+        try:
+            return self._ledger.fire(firings)
+        except errors.StorageUnavailable:
+            raise
+        except Exception:
+            if len(firings) == 1:
+                logger.exception("schedule %s: its slots could not be dealt with", firings[0].row.name)
+                return {}
+        done: dict[str, Collection[str]] = {}
+        for firing in firings:
+            done.update(self._fire([firing]))
+        return done
+
+    def _tell(self, firing: Firing, count: int) -> None:
+        missed = [slot for slot in firing.slots if slot.outcome == MISSED]
+        if missed:
+            logger.warning(
+                "schedule %s missed %d slots from %s to %s: %s",
+                firing.row.name,
+                count - len(firing.slots) + len(missed),
+                scheduled.stamp(missed[0].at),
+                scheduled.stamp(missed[-1].at),
+                missed[-1].reason,
+            )
+
+    def _release(self, item: Scheduled) -> None:
+        """Let the first slot that waits run, if the run before it has ended."""
+        at = item.row.waiting
+        assert at is not None
+        call = item.call(at)
+        if self._ledger.release(item.row.name, at, call[1]):
+            self.huey._announce([call])

@@ -1,23 +1,38 @@
-"""What is scheduled: the periodic tasks of the code, and the schedules that were made at run time."""
+"""What is scheduled: the periodic tasks of the code, and the schedules that were made at run time.
+
+The ledger keeps a row for each (engine.ledger). Its `spec` is JSON: for one that was made {"task", "call", one of
+"cron", "every" (seconds) and "at" (epoch s), "tz", "catch_up", "overlap", "window_s"}, where `call` is the serialized
+arguments as Latin-1; for one of the code {"text", "words", "tz"}, so that it can be shown also where its task is not
+known any more.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 from huey.api import Task
 
 from engine import errors
+from engine.crontab import read_back
 from engine.jobs import NewJob
 from engine.ledger import ScheduleRow
 from engine.timetable import At, Cron, Every, Minutes, Timetable
 
+# Before what was deferred without a priority: a slot has its time, and a burst of 20,000 jobs must not take it away.
+SLOT_PRIORITY = 100.0
+OPTIONS = ("tz", "catch_up", "overlap", "window_s")
+KINDS = ("cron", "every", "at")
+
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A schedule on record with its task and timetable; `task` is None where this process does not know it."""
+    """A schedule on record with its task and timetable; either is None where this process cannot tell it."""
 
     huey: Any
     row: ScheduleRow
@@ -25,6 +40,7 @@ class Scheduled:
     timetable: Timetable | None
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] | None = None
+    problem: str | None = None  # why it cannot run here, in a sentence
 
     @property
     def runnable(self) -> bool:
@@ -48,9 +64,14 @@ class Scheduled:
         return float(self.huey.settings.schedule.catch_up_window_s if own is None else own)
 
     @property
+    def default_tz(self) -> str:
+        """The zone of the service."""
+        return str(self.huey.settings.schedule.timezone)
+
+    @property
     def tz(self) -> str:
         """The zone of its clock."""
-        return (self.timetable and self.timetable.tz) or str(self.huey.settings.schedule.timezone)
+        return (self.timetable and self.timetable.tz) or self.default_tz
 
     def next_after(self, instant: float) -> float | None:
         """The first slot later than `instant`."""
@@ -58,42 +79,89 @@ class Scheduled:
             return None
         first_in = getattr(self.timetable, "first_in", None)
         if first_in is not None and instant == self.row.since:
-            return instant + float(first_in)
-        return self.timetable.after(instant, str(self.huey.settings.schedule.timezone))
+            return instant + max(0.001, float(first_in))  # later than `since`, which counts as dealt with
+        return self.timetable.after(instant, self.default_tz)
 
-    def new_job(self, at: float, by_hand: bool = False) -> NewJob:
-        """The job of one slot; its id is the slot's, so that it can exist only once, unless a person asked for it."""
+    def upcoming(self, now: float, count: int) -> tuple[float, ...]:
+        """The next slots, those that are overdue left out."""
+        found: list[float] = []
+        at = self.next_after(self.row.last)
+        if self.timetable is not None and at is not None and at <= now:
+            at = self.next_after(self.timetable.resume(at, now))
+        while at is not None and len(found) < count:
+            found.append(at)
+            at = self.next_after(at)
+        return tuple(found)
+
+    def call(self, at: float, by_hand: bool = False) -> tuple[Task, NewJob]:
+        """The call and the job of one slot. Its id is the slot's, so that it can exist only once, unless a person asked
+        for it."""
         assert self.task is not None
         name = self.row.name if len(self.row.name) < 80 else uuid.uuid5(uuid.NAMESPACE_OID, self.row.name).hex
         once_more = f"-{uuid.uuid4().hex[:8]}" if by_hand else ""
-        task = self.task(self.args, dict(self.kwargs or {}), id=f"{name}@{at:.0f}{once_more}")
+        priority = SLOT_PRIORITY if self.task.default_priority is None else None
+        task = self.task(self.args, dict(self.kwargs or {}), id=f"{name}@{stamp(at)}{once_more}", priority=priority)
         job: NewJob = self.huey.new_job(task)
-        return job._replace(context=json.dumps({"schedule": self.row.name, "slot": at}))
+        return task, job._replace(context=json.dumps({"schedule": self.row.name, "slot": at}))
 
 
-def sync(huey: Any, now: float) -> None:
-    """Put the periodic tasks of the code on record; one that is there keeps its `last`."""
-    known = {row.name: row for row in huey.storage.ledger.schedules()}
+def stamp(at: float) -> str:
+    """`2026-07-01T03:30:00Z`, with milliseconds where there are some: two slots are never so near."""
+    whole, ms = divmod(round(at * 1000), 1000)
+    return f"{datetime.fromtimestamp(whole, timezone.utc):%Y-%m-%dT%H:%M:%S}{f'.{ms:03}' if ms else ''}Z"
+
+
+def sync(huey: Any, rows: Sequence[ScheduleRow], now: float) -> bool:
+    """Put the periodic tasks of the code on record as they are now; whether anything was changed.
+
+    One that is there keeps its `last`, unless its expression is another one: then its slots count from now. Another
+    zone moves its slots, and what is due by the new clock since `last` is dealt with by it.
+    """
+    known = {row.name: row for row in rows}
+    changed = False
     for cls in huey._registry._periodic_tasks:
-        name = huey._registry.task_to_string(cls)
-        if name not in known:
-            huey.storage.ledger.add(ScheduleRow(name, "code", "{}", False, now, now))
+        name, table = huey._registry.task_to_string(cls), timetable_of(cls)
+        if table is None:
+            continue
+        said = {"text": table.text, "words": table.words, "tz": table.tz or str(huey.settings.schedule.timezone)}
+        row = known.get(name)
+        if row is None:
+            changed |= huey.storage.ledger.add(code_row(name, now, json.dumps(said)))
+        elif json.loads(row.spec) != said:
+            same = json.loads(row.spec).get("text", table.text) == table.text
+            last = row.last if same else float(math.floor(now))
+            huey.storage.ledger.add(row._replace(spec=json.dumps(said), last=last), replace=True)
+            changed = True
+    return changed
 
 
-def all_of(huey: Any) -> list[Scheduled]:
-    """Every schedule on record."""
-    return [of_row(huey, row) for row in huey.storage.ledger.schedules()]
+def code_row(name: str, now: float, spec: str = "{}") -> ScheduleRow:
+    """A schedule of the code that begins now: on a whole second, so that every() keeps to whole ones."""
+    since = float(math.floor(now))
+    return ScheduleRow(name, "code", spec, False, since, since)
 
 
 def of_row(huey: Any, row: ScheduleRow) -> Scheduled:
-    """A row with what this process knows of it."""
+    """A row with what this process knows of it. Never raises: one that cannot be read here is none of the others'."""
     registry = huey._registry._registry
-    if row.source == "code":
-        task = registry.get(row.name)
-        return Scheduled(huey, row, task, timetable_of(task) if task else None)
-    spec = json.loads(row.spec)
-    args, kwargs = huey.serializer.deserialize(spec["call"].encode())
-    return Scheduled(huey, row, registry.get(spec["task"]), timetable_from(spec), tuple(args), kwargs)
+    try:
+        if row.source == "code":
+            task = registry.get(row.name)
+            item = Scheduled(huey, row, task, timetable_of(task) if task else None)
+        else:
+            spec = json.loads(row.spec)
+            args, kwargs = huey.serializer.deserialize(spec["call"].encode("latin-1"))
+            item = Scheduled(huey, row, registry.get(spec["task"]), timetable_from(spec), tuple(args), dict(kwargs))
+    except Exception as exc:
+        return Scheduled(huey, row, None, None, problem=f"schedule {row.name} cannot be read here: {exc}")
+    if item.task is None:
+        return Scheduled(huey, row, None, item.timetable, item.args, item.kwargs, f"no task {task_name(row)} is known")
+    return item
+
+
+def task_name(row: ScheduleRow) -> str:
+    """The full name of its task."""
+    return str(json.loads(row.spec).get("task", row.name))
 
 
 def timetable_of(task: type[Task]) -> Timetable | None:
@@ -101,17 +169,17 @@ def timetable_of(task: type[Task]) -> Timetable | None:
     found = getattr(task, "timetable", None)
     if isinstance(found, Timetable):
         return found
-    return Minutes(function=found) if callable(found) else None
+    return (read_back(found) or Minutes(function=found)) if callable(found) else None
 
 
 def timetable_from(spec: dict[str, Any]) -> Timetable:
-    """The timetable in a spec: one of cron, every (seconds) and at (epoch s). Raises Misconfigured, BadRequest."""
-    options = {key: spec[key] for key in ("tz", "catch_up", "overlap", "window_s") if spec.get(key) is not None}
-    given = [key for key in ("cron", "every", "at") if spec.get(key) is not None]
+    """The timetable in a spec. Raises Misconfigured, BadRequest."""
+    options = {key: spec[key] for key in OPTIONS if spec.get(key) is not None}
+    given = [key for key in KINDS if spec.get(key) is not None]
     if len(given) != 1:
-        raise errors.BadRequest(f"a schedule has one of cron, every and at; found {', '.join(given) or 'none'}")
+        raise errors.BadRequest(f"a schedule has one of cron, every and at; found {' and '.join(given) or 'none'}")
     if given == ["cron"]:
-        return Cron(expression=str(spec["cron"]), **options)
+        return Cron(expression=spec["cron"], **options)
     if given == ["every"]:
-        return Every(seconds=float(spec["every"]), **options)
+        return Every(seconds=spec["every"], **options)
     return At(instant=float(spec["at"]), **options)

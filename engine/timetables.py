@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,17 +11,21 @@ from typing import Any
 
 from engine import clock, errors, scheduled
 from engine.durable import DurableHuey
-from engine.ledger import ScheduleRow, SlotRow
-from engine.scheduled import Scheduled
+from engine.ledger import DEFERRED, KEPT, MISSED, SKIPPED, ScheduleRow, SlotRow
 from engine.tasks_known import KnownTasks
 
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 SHOWN_SLOTS = 60
+SHOWN_NEXT = 5
+NEAR_S = 0.0015  # a slot may be named to the millisecond
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A due time and what became of it: on time, late, failed, running, skipped or missed; `reason` says why."""
+    """A due time and what became of it; `reason` says why.
+
+    Outcomes: `on time` and `late` (so its job was brought to life), `running` (its job has not ended), `failed`,
+    `canceled` and `expired` (so its job ended), `waiting` (for the run before it), `skipped`, `missed`."""
 
     at: float
     outcome: str
@@ -47,6 +52,9 @@ class Schedule:
     slots: tuple[Slot, ...]  # newest first
     args: list[Any]
     kwargs: dict[str, Any]
+    qualname: str = ""
+    window_s: float = 0.0
+    problem: str | None = None  # why it cannot run here
 
 
 @dataclass(frozen=True)
@@ -78,9 +86,8 @@ class Timetables:
     def all(self) -> list[Schedule]:
         """Every schedule, by name; those of the code also before a consumer has put them on record."""
         rows = {row.name: row for row in self._ledger.schedules()}
-        for cls in self._huey._registry._periodic_tasks:
-            name = self._known.full(cls)
-            rows.setdefault(name, ScheduleRow(name, "code", "{}", False, clock.now(), clock.now()))
+        for name in self._of_code():
+            rows.setdefault(name, scheduled.code_row(name, clock.now()))
         return [self._shown(rows[name]) for name in sorted(rows)]
 
     def get(self, name: str) -> Schedule:
@@ -88,27 +95,33 @@ class Timetables:
         return self._shown(self._row(name))
 
     def make(self, name: str, request: ScheduleRequest) -> Schedule:
-        """Keep a new schedule; it begins now. Raises ScheduleExists, UnknownTask, InvalidArguments, BadRequest."""
+        """Keep a new schedule; it begins now. Raises ScheduleExists, UnknownTask, InvalidArguments, BadSchedule."""
         if not NAME.fullmatch(name):
-            raise errors.BadRequest("a schedule's name has 1 to 80 letters, digits and any of _ . : -")
-        now = clock.now()
-        if not self._ledger.add(ScheduleRow(name, "made", self._spec(request), False, now, now)):
+            raise errors.BadSchedule("name", "expected 1 to 80 of A-Z a-z 0-9 _ . : -")
+        now = float(math.floor(clock.now()))
+        if name in self._of_code() or not self._ledger.add(
+            ScheduleRow(name, "made", self._spec(request), False, now, now)
+        ):
             raise errors.ScheduleExists(name)
         return self.get(name)
 
     def change(self, name: str, request: ScheduleRequest) -> Schedule:
-        """Replace what a schedule that was made here runs, and when; its slots count from now."""
-        row = self._made(name, "changed")
-        self._ledger.add(row._replace(spec=self._spec(request), last=clock.now()), replace=True)
+        """Replace what a schedule that was made here runs, and when; another expression counts from now."""
+        row, spec = self._made(name, "changed"), self._spec(request)
+        before, after = json.loads(row.spec), json.loads(spec)
+        same = all(before.get(kind) == after.get(kind) for kind in scheduled.KINDS)
+        last = row.last if same else float(math.floor(clock.now()))
+        self._ledger.add(row._replace(spec=spec, last=last), replace=True)
         return self.get(name)
 
     def remove(self, name: str) -> None:
-        """Forget a schedule that was made here."""
-        self._made(name, "removed")
+        """Forget a schedule that was made here, or one that the code has no more."""
+        if self._row(name).source == "made" or name in self._of_code():
+            self._made(name, "removed")
         self._ledger.remove(name)
 
     def pause(self, name: str) -> None:
-        """No slot comes to life until it is resumed; what is due meanwhile counts as missed."""
+        """No slot comes to life until it is resumed; what is due meanwhile is skipped."""
         self._put_on_record(name)
         self._ledger.pause(name, True)
 
@@ -118,29 +131,39 @@ class Timetables:
         self._ledger.pause(name, False)
 
     def run_now(self, name: str, at: float | None = None) -> str:
-        """Run a schedule's task once, now; with `at`, for that slot of it (one that was missed). The job's id."""
-        item = scheduled.of_row(self._huey, self._row(name))
+        """Run a schedule's task once, now; with `at`, for that slot of it (one that was missed or skipped). The job's
+        id. Raises UnknownSchedule, UnknownTask, BadRequest, Conflict."""
+        row = self._row(name)
+        item = scheduled.of_row(self._huey, row)
         if not item.runnable:
-            raise errors.UnknownTask(name, [self._known.full(cls) for cls in self._known.all()])
+            raise errors.UnknownTask(scheduled.task_name(row), [self._known.full(cls) for cls in self._known.all()])
         now = clock.now()
-        slot_at = now if at is None else at
-        missed = {slot.at for slot, _ in self._ledger.slots_of(name, 500) if slot.outcome == "missed"}
-        if at is not None and at not in missed:
-            raise errors.BadRequest(f"schedule {name} has no missed slot at {at:g}: nothing was run")
-        job = item.new_job(slot_at, by_hand=True)
-        self._ledger.run_now(SlotRow(name, slot_at, "deferred", job.id, "run by hand", now), job)
-        return job.id
+        slot_at = now if at is None else self._not_run(name, at)
+        call = item.call(slot_at, by_hand=True)
+        if not self._ledger.run_now(SlotRow(name, slot_at, DEFERRED, call[1].id, "run by hand", now), call[1]):
+            raise errors.SlotTaken(name)
+        self._huey._announce([call])
+        return call[1].id
 
     # what the verbs are made of
 
+    def _not_run(self, name: str, at: float) -> float:
+        """The exact instant of a slot that did not run."""
+        for slot, _ in self._ledger.slots_of(name, KEPT):
+            if abs(slot.at - at) < NEAR_S and slot.outcome in (MISSED, SKIPPED):
+                return float(slot.at)
+        raise errors.BadRequest(f"schedule {name} has no missed slot at {scheduled.stamp(at)}: nothing was run")
+
+    def _of_code(self) -> set[str]:
+        return {self._known.full(cls) for cls in self._huey._registry._periodic_tasks}
+
     def _row(self, name: str) -> ScheduleRow:
-        for row in self._ledger.schedules():
-            if row.name == name:
-                return row
-        for cls in self._huey._registry._periodic_tasks:
-            if self._known.full(cls) == name:
-                return ScheduleRow(name, "code", "{}", False, clock.now(), clock.now())
-        raise errors.UnknownSchedule(name, [row.name for row in self._ledger.schedules()])
+        rows = {row.name: row for row in self._ledger.schedules()}
+        if name in rows:
+            return rows[name]
+        if name in self._of_code():
+            return scheduled.code_row(name, clock.now())
+        raise errors.UnknownSchedule(name, [*rows, *self._of_code()])
 
     def _put_on_record(self, name: str) -> None:
         self._ledger.add(self._row(name))
@@ -157,43 +180,52 @@ class Timetables:
         spec = {
             "task": self._known.full(cls), "cron": request.cron, "every": request.every_s, "at": request.at,
             "tz": request.tz, "catch_up": request.catch_up, "overlap": request.overlap, "window_s": request.window_s,
-            "call": self._huey.serializer.serialize((args, kwargs)).decode(),
+            "call": self._huey.serializer.serialize((args, kwargs)).decode("latin-1"),
         }  # fmt: skip
-        try:
-            scheduled.timetable_from(spec)
-        except errors.Misconfigured as exc:
-            raise errors.BadRequest(str(exc)) from None
+        check(spec)
         return json.dumps({key: value for key, value in spec.items() if value is not None})
 
     def _shown(self, row: ScheduleRow) -> Schedule:
         item = scheduled.of_row(self._huey, row)
         slots = tuple(shown_slot(*each) for each in self._ledger.slots_of(row.name, SHOWN_SLOTS))
-        qualname = self._known.full(item.task) if item.task else str(json.loads(row.spec).get("task", row.name))
+        qualname = self._known.full(item.task) if item.task else scheduled.task_name(row)
         args, kwargs = self._huey.composer.redacted(qualname, list(item.args), dict(item.kwargs or {}))
-        ran = [slot.at for slot in slots if slot.job_id]
+        said = json.loads(row.spec)
+        table = item.timetable
         return Schedule(
             name=row.name, task=self._known.short(qualname), source=row.source,
-            expression=item.timetable.text if item.timetable else "", 
-            words=item.timetable.words if item.timetable else "",
-            tz=item.tz, catch_up=item.catch_up, overlap=item.overlap, paused=row.paused, known=item.task is not None,
-            last_at=ran[0] if ran else None, next_at=next_slots(item), slots=slots, args=args, kwargs=kwargs,
+            expression=table.text if table else said.get("text", ""),
+            words=table.words if table else said.get("words", ""),
+            tz=item.tz if table else said.get("tz", item.tz), catch_up=item.catch_up, overlap=item.overlap,
+            paused=row.paused, known=item.task is not None,
+            last_at=next((each.at for each in slots if each.job_id), None),
+            next_at=item.upcoming(clock.now(), SHOWN_NEXT) if item.runnable else (), slots=slots, args=args,
+            kwargs=kwargs, qualname=qualname, window_s=item.window_s, problem=item.problem,
         )  # fmt: skip
 
 
-def next_slots(item: Scheduled, count: int = 5) -> tuple[float, ...]:
-    """The next due instants."""
-    found: list[float] = []
-    at = item.next_after(item.row.last)
-    while at is not None and len(found) < count:
-        found.append(at)
-        at = item.next_after(at)
-    return tuple(found)
+def check(spec: dict[str, Any]) -> None:
+    """See that the spec of a new schedule makes sense. Raises BadSchedule, which names the field."""
+    for field in scheduled.OPTIONS:
+        refuse(field, {"every": 60, field: spec[field]})
+    given = [kind for kind in scheduled.KINDS if spec[kind] is not None]
+    refuse(given[0] if len(given) == 1 else "", spec)
+    if spec["at"] is not None and spec["at"] <= clock.now():
+        raise errors.BadSchedule("at", f"expected a time to come, found {scheduled.stamp(spec['at'])}")
+
+
+def refuse(field: str, spec: dict[str, Any]) -> None:
+    """Raise BadSchedule for this field where the spec is none."""
+    try:
+        scheduled.timetable_from(spec)
+    except (errors.Misconfigured, errors.BadRequest) as exc:
+        raise errors.BadSchedule(field, str(exc)) from None
 
 
 def shown_slot(row: SlotRow, state: str | None) -> Slot:
     """A slot's outcome in one word, from its own and its job's."""
     outcome = row.outcome
-    if outcome == "deferred":
+    if outcome == DEFERRED:
         if state in ("failed", "canceled", "expired"):
             outcome = state
         elif state == "unfinished":

@@ -48,6 +48,8 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | schedule:NAME | hash | source, spec (JSON), paused (0 or 1), last, since |
 | slots:NAME | hash | due time to JSON [outcome, job id, reason, noted_at] |
 | slot_times:NAME | zset | the due times of the slots, by themselves |
+| slots_waiting:NAME | zset | the due times of those that wait for the run before them, by themselves |
+| gaps | list | JSON [since, until, why] of the times in which no scheduler lived, oldest first |
 | nothing | - | deleted by scripts that must not be refused for want of memory; never there |
 | kv, kv_gone | hash, zset | Huey's key/value store; when a key may be removed |
 | marks | hash | revocations: `r:ID`, `rt:TASK` |

@@ -1,22 +1,22 @@
 """Schedules and their slots: each due time is dealt with once, whoever comes first.
 
-The script of `fire` holds the schedule's new `last`, every slot, and the jobs. It happens only if `last` is still what
-the caller saw, so any number of consumers, restarts and clock steps give one job a slot.
+The script of `fire` holds the schedule's new `last`, every slot, and the jobs. It happens only if the schedule is still
+what the caller saw, so any number of consumers, restarts and clock steps give one job a slot.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from engine import clock, errors
+from engine import clock, errors, ledger
 from engine.jobs import NewJob
-from engine.ledger import ScheduleRow, SlotRow
+from engine.ledger import Firing, Gap, ScheduleRow, SlotRow
 from engine.on_redis import rows
 from engine.on_redis.server import Server
 
-KEPT = 500  # slots of a schedule that are kept
+SENTENCES = (ledger.STILL_GOING, ledger.KEY_HELD, ledger.FULL)
 
 
 class RedisLedger:
@@ -27,10 +27,13 @@ class RedisLedger:
 
     def schedules(self) -> list[ScheduleRow]:
         found = [
-            ScheduleRow(name.decode(), source.decode(), spec.decode(), paused == b"1", float(last), float(since))
-            for name, source, spec, paused, last, since in self._server.run("schedules", again=True)
-        ]
-        return sorted(found)
+            ScheduleRow(
+                name.decode(), source.decode(), spec.decode(), paused == b"1", float(last), float(since),
+                float(waiting) if waiting else None,
+            )
+            for name, source, spec, paused, last, since, waiting in self._server.run("schedules", again=True)
+        ]  # fmt: skip
+        return sorted(found, key=lambda row: row.name)
 
     def add(self, row: ScheduleRow, replace: bool = False) -> bool:
         words = (int(replace), row.source, row.spec, int(row.paused), float(row.last), float(row.since))
@@ -42,24 +45,37 @@ class RedisLedger:
     def pause(self, name: str, paused: bool) -> bool:
         return bool(self._server.run("schedule", "pause", name, int(paused), again=True))
 
-    def fire(self, name: str, last: float, new_last: float, slots: Sequence[SlotRow], jobs: Sequence[NewJob]) -> bool:
-        return self._fire(name, "fire", last, new_last, slots, jobs)
+    def fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
+        done = {}
+        for firing in firings:
+            row = firing.row
+            seen = (float(row.last), int(row.paused), float(firing.new_last))
+            accepted = self._deal(row.name, "fire", seen, firing.slots, firing.jobs)
+            if accepted is not None:
+                done[row.name] = accepted
+        return done
 
-    def run_now(self, slot: SlotRow, job: NewJob) -> None:
-        self._fire(slot.schedule, "now", 0.0, 0.0, [slot], [job])
+    def release(self, name: str, at: float, job: NewJob) -> bool:
+        slot = SlotRow(name, at, ledger.DEFERRED, job.id, None, clock.now())
+        return bool(self._deal(name, "release", (0.0, 0, 0.0), [slot], [job]))
 
-    def _fire(
-        self, name: str, kind: str, last: float, new_last: float, slots: Sequence[SlotRow], jobs: Sequence[NewJob]
-    ) -> bool:
-        words: list[Any] = [name, kind, float(last), float(new_last), KEPT, len(slots), len(jobs)]
+    def run_now(self, slot: SlotRow, job: NewJob) -> bool:
+        accepted = self._deal(slot.schedule, "now", (0.0, 0, 0.0), [slot], [job])
+        if accepted and accepted[0] == "held":
+            raise errors.UniqueConflict(job.unique_key or job.id, accepted[1])
+        return accepted is not None
+
+    def _deal(
+        self, name: str, kind: str, seen: tuple[float, int, float], slots: Sequence[SlotRow], jobs: Sequence[NewJob]
+    ) -> list[str] | None:
+        """The ids of the jobs accepted, None when somebody was first."""
+        words: list[Any] = [name, kind, *seen, ledger.KEPT, ledger.WAITING_MAX, *SENTENCES, len(slots), len(jobs)]
         for slot in slots:
             words += (float(slot.at), slot.outcome, slot.job_id or "", slot.reason or "", float(slot.noted_at))
         for job in jobs:
             rows.job_words(words, job, clock.now())
         answer = self._server.run("fire", *words)
-        if isinstance(answer, list):
-            raise errors.DuplicateJob(answer[1].decode(), answer[2].decode())
-        return bool(answer)
+        return None if answer is None else [each.decode() for each in answer]
 
     def slots_of(self, name: str, limit: int) -> list[tuple[SlotRow, str | None]]:
         found = []
@@ -69,6 +85,11 @@ class RedisLedger:
             found.append((slot, None if state is None else state.decode()))
         return found
 
-    def seen_alive(self, now: float) -> float | None:
-        before = self._server.run("seen_alive", float(now))
+    def note_alive(self, now: float, why: str) -> float | None:
+        before = self._server.run("alive", float(now), ledger.GAP_S, why, ledger.GAPS_KEPT)
         return None if before is None else float(before)
+
+    def gaps(self) -> list[Gap]:
+        self._server.open()
+        found = self._server.command(b"LRANGE", self._server.key("gaps"), 0, -1)
+        return [Gap(float(since), float(until), why) for since, until, why in map(json.loads, found)]

@@ -85,6 +85,7 @@ DDL = (
         paused integer not null default 0, last real not null, since real not null) without rowid""",
     """create table slots (schedule text not null, at real not null, outcome text not null, job_id text, reason text,
         noted_at real not null, primary key (schedule, at)) without rowid""",
+    "create index slots_waiting on slots (schedule, at) where outcome = 'waiting'",
     # Huey's own key/value store: results under ids that are no job, and what users put there
     "create table kv (key text primary key, value blob not null, expires_at real) without rowid",
     # revocations: 'r:<job id>' and 'rt:<task>'

@@ -1,95 +1,125 @@
 """Schedules and their slots: each due time is dealt with once, whoever comes first.
 
-The transaction of `fire` holds the schedule's new `last`, every slot's row, and the jobs. It happens only if `last` is
-still what the caller saw, so any number of consumers, restarts and clock steps give one job a slot. If the process
-dies before the commit, the next look finds the same slots due.
+The transaction of `fire` holds each schedule's new `last`, every slot's row, and the jobs. A schedule takes part only
+if it is still what the caller saw, so any number of consumers, restarts and clock steps give one job a slot. If the
+process dies before the commit, the next look finds the same slots due.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from engine import errors
 from engine.jobs import NewJob
-from engine.ledger import ScheduleRow, SlotRow
+from engine.ledger import (
+    DEFERRED,
+    FULL,
+    GAP_S,
+    GAPS_KEPT,
+    IF_FREE,
+    IN_LINE,
+    KEPT,
+    KEY_HELD,
+    MISSED,
+    SKIPPED,
+    STILL_GOING,
+    WAITING,
+    WAITING_MAX,
+    Firing,
+    Gap,
+    ScheduleRow,
+    SlotRow,
+)
 from engine.on_sqlite import accepting
 from engine.on_sqlite.database import Database
 
-KEPT = 500  # slots of a schedule that are kept
+ROWS = """select name, source, spec, paused, last, since,
+    (select min(at) from slots where schedule = name and outcome = 'waiting') from schedules order by name"""
+SLOTS = """select s.schedule, s.at, s.outcome, s.job_id, s.reason, s.noted_at,
+    case when j.seq is null then null else coalesce(e.state, 'unfinished') end
+    from slots s left join jobs j on j.id = s.job_id left join ended e on e.seq = j.seq
+    where s.schedule = ? order by s.at desc limit ?"""
+UNFINISHED = """select j.id from slots s cross join jobs j on j.id = s.job_id
+    where s.schedule = ? and s.job_id is not null and not exists (select 1 from ended e where e.seq = j.seq)
+    order by s.at desc limit 1"""
+WAITS = """select slots.* from slots join schedules on name = schedule
+    where schedule = ? and outcome = 'waiting' and not paused order by at limit 1"""
+FORGET = """delete from slots where schedule = ? and outcome != 'waiting' and at <
+    (select at from slots where schedule = ? order by at desc limit 1 offset ?)"""
 
 
-def rows(con: sqlite3.Connection) -> list[ScheduleRow]:
-    """Every schedule, by name."""
-    found = con.execute("select name, source, spec, paused, last, since from schedules order by name")
-    return [ScheduleRow._make(row)._replace(paused=bool(row[3])) for row in found]
-
-
-def add(con: sqlite3.Connection, row: ScheduleRow, replace: bool) -> bool:
-    """Keep a schedule; a known one gets the new spec if `replace` is set."""
-    fresh = con.execute("insert or ignore into schedules values (?, ?, ?, ?, ?, ?)", row).rowcount == 1
-    if not fresh and replace:
-        con.execute("update schedules set spec = ?, last = ? where name = ?", (row.spec, row.last, row.name))
-    return fresh or replace
-
-
-def fire(
-    con: sqlite3.Connection, name: str, last: float, new_last: float, slots: Sequence[SlotRow], jobs: Sequence[NewJob]
-) -> bool:
-    """Deal with slots, if nobody has yet."""
+def fire(con: sqlite3.Connection, firing: Firing) -> list[str] | None:
+    """Deal with the slots of one schedule: the ids of the jobs accepted, None when somebody was first."""
+    row = firing.row
     changed = con.execute(
-        "update schedules set last = ? where name = ? and last = ? and not paused", (new_last, name, last)
+        "update schedules set last = ? where name = ? and last = ? and paused = ?",
+        (firing.new_last, row.name, row.last, row.paused),
     )
     if changed.rowcount != 1:
-        return False
-    by_id = {job.id: job for job in jobs}
-    for slot in slots:
-        if slot.outcome == "overlap":
-            before = unfinished(con, name)
-            slot = slot._replace(outcome="deferred")
-            if before:
-                reason = f"the run before it (job {before}) had not ended"
-                slot = slot._replace(outcome="skipped", job_id=None, reason=reason)
-        if slot.outcome == "deferred" and slot.job_id in by_id:
-            stored = accepting.insert(con, by_id[slot.job_id])
-            if stored.id != slot.job_id:
-                reason = f"its unique key is held by job {stored.id}"
-                slot = slot._replace(outcome="skipped", job_id=None, reason=reason)
-        con.execute("insert or ignore into slots values (?, ?, ?, ?, ?, ?)", slot)
-    con.execute(
-        "delete from slots where schedule = ? and at < (select at from slots where schedule = ? order by at desc "
-        "limit 1 offset ?)",
-        (name, name, KEPT),
-    )
-    return True
+        return None
+    by_id = {job.id: job for job in firing.jobs}
+    accepted = []
+    for given in firing.slots:
+        slot, noted = decided(con, given), outcome_of(con, given.schedule, given.at)
+        if noted is not None and (noted != MISSED or slot.outcome == MISSED):
+            continue
+        if slot.outcome == DEFERRED and slot.job_id is not None:
+            slot, fresh = brought_to_life(con, slot, by_id[slot.job_id])
+            accepted += [slot.job_id] if fresh and slot.job_id else []
+        note(con, slot)
+    con.execute(FORGET, (row.name, row.name, KEPT - 1))
+    return accepted
+
+
+def note(con: sqlite3.Connection, slot: SlotRow) -> None:
+    """Put a slot on record, whatever was there before."""
+    con.execute("insert or replace into slots values (?, ?, ?, ?, ?, ?)", slot)
+
+
+def outcome_of(con: sqlite3.Connection, name: str, at: float) -> str | None:
+    """What is on record of a slot."""
+    row = con.execute("select outcome from slots where schedule = ? and at = ?", (name, at)).fetchone()
+    return row[0] if row else None
+
+
+def brought_to_life(con: sqlite3.Connection, slot: SlotRow, job: NewJob) -> tuple[SlotRow, bool]:
+    """The slot with its job accepted, and whether that was done here; skipped where the job's unique key is held."""
+    if con.execute("select 1 from jobs where id = ?", (job.id,)).fetchone():
+        return slot._replace(outcome=DEFERRED, job_id=job.id), False
+    answer = accepting.insert(con, job)
+    if answer.id != job.id:
+        return slot._replace(outcome=SKIPPED, job_id=None, reason=KEY_HELD % answer.id), False
+    return slot._replace(outcome=DEFERRED, job_id=job.id), True
+
+
+def decided(con: sqlite3.Connection, slot: SlotRow) -> SlotRow:
+    """What becomes of a slot, as far as that depends on the runs before it."""
+    if slot.outcome not in (IF_FREE, IN_LINE):
+        return slot
+    before = unfinished(con, slot.schedule)
+    if slot.outcome == IN_LINE:
+        count = waiting(con, slot.schedule)
+        if count >= WAITING_MAX:
+            return slot._replace(outcome=SKIPPED, job_id=None, reason=FULL)
+        if before or count:
+            return slot._replace(outcome=WAITING, job_id=None)
+    elif before:
+        return slot._replace(outcome=SKIPPED, job_id=None, reason=STILL_GOING % before)
+    return slot._replace(outcome=DEFERRED)
+
+
+def waiting(con: sqlite3.Connection, name: str) -> int:
+    """How many slots wait for the run before them."""
+    found = con.execute("select count(*) from slots where schedule = ? and outcome = 'waiting'", (name,))
+    return int(found.fetchone()[0])
 
 
 def unfinished(con: sqlite3.Connection, name: str) -> str | None:
-    """The id of the schedule's last job, if it has not ended."""
-    row = con.execute(
-        "select j.id, e.seq from slots s join jobs j on j.id = s.job_id left join ended e on e.seq = j.seq "
-        "where s.schedule = ? and s.job_id is not null order by s.at desc limit 1",
-        (name,),
-    ).fetchone()
-    return row[0] if row and row[1] is None else None
-
-
-def of(con: sqlite3.Connection, name: str, limit: int) -> list[tuple[SlotRow, str | None]]:
-    """The newest slots with the state of their jobs (None: no job, or it is no longer here)."""
-    found = con.execute(
-        "select s.schedule, s.at, s.outcome, s.job_id, s.reason, s.noted_at, "
-        "case when j.seq is null then null else coalesce(e.state, 'unfinished') end "
-        "from slots s left join jobs j on j.id = s.job_id left join ended e on e.seq = j.seq "
-        "where s.schedule = ? order by s.at desc limit ?",
-        (name, limit),
-    )
-    return [(SlotRow._make(row[:6]), row[6]) for row in found]
-
-
-def seen_alive(con: sqlite3.Connection, now: float) -> float | None:
-    """Note that a scheduler lives; the note before."""
-    row = con.execute("select value from meta where key = 'scheduler'").fetchone()
-    con.execute("insert or replace into meta values ('scheduler', ?)", (now,))
-    return float(row[0]) if row else None
+    """The id of a job of the schedule that has not ended."""
+    row = con.execute(UNFINISHED, (name,)).fetchone()
+    return row[0] if row else None
 
 
 class SqliteLedger:
@@ -100,11 +130,14 @@ class SqliteLedger:
 
     def schedules(self) -> list[ScheduleRow]:
         with self._db.read() as con:
-            return rows(con)
+            return [ScheduleRow._make(row)._replace(paused=bool(row[3])) for row in con.execute(ROWS)]
 
     def add(self, row: ScheduleRow, replace: bool = False) -> bool:
         with self._db.write("accept") as con:
-            return add(con, row, replace)
+            fresh = con.execute("insert or ignore into schedules values (?, ?, ?, ?, ?, ?)", row[:6]).rowcount == 1
+            if not fresh and replace:
+                con.execute("update schedules set spec = ?, last = ? where name = ?", (row.spec, row.last, row.name))
+        return fresh or replace
 
     def remove(self, name: str) -> bool:
         with self._db.write("accept") as con:
@@ -115,23 +148,56 @@ class SqliteLedger:
         with self._db.write("accept") as con:
             return con.execute("update schedules set paused = ? where name = ?", (paused, name)).rowcount == 1
 
-    def fire(self, name: str, last: float, new_last: float, slots: Sequence[SlotRow], jobs: Sequence[NewJob]) -> bool:
-        with self._db.write("accept") as con:
-            done = fire(con, name, last, new_last, slots, jobs)
-        if done and jobs:
-            self._wake(len(jobs))
+    def fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
+        # Without a job there is nothing that was promised: a note that a power cut takes is made again.
+        role = "accept" if any(firing.jobs for firing in firings) else "work"
+        with self._db.write(role, "fire") as con:
+            answers = {firing.row.name: fire(con, firing) for firing in firings}
+        done = {name: ids for name, ids in answers.items() if ids is not None}
+        self._wake(sum(map(len, done.values())))
         return done
 
-    def run_now(self, slot: SlotRow, job: NewJob) -> None:
+    def release(self, name: str, at: float, job: NewJob) -> bool:
+        with self._db.write("accept", "fire") as con:
+            first = con.execute(WAITS, (name,)).fetchone()
+            if first is None or first[1] != at or unfinished(con, name):
+                return False
+            slot, fresh = brought_to_life(con, SlotRow._make(first), job)
+            note(con, slot)
+        self._wake(int(fresh))
+        return fresh
+
+    def run_now(self, slot: SlotRow, job: NewJob) -> bool:
         with self._db.write("accept") as con:
-            con.execute("insert or replace into slots values (?, ?, ?, ?, ?, ?)", slot)
-            accepting.insert(con, job)
+            if outcome_of(con, slot.schedule, slot.at) not in (None, MISSED, SKIPPED):
+                return False
+            noted, fresh = brought_to_life(con, slot, job)
+            if not fresh:
+                raise errors.UniqueConflict(job.unique_key or job.id, str(noted.reason).rpartition(" ")[2])
+            note(con, noted)
         self._wake(1)
+        return True
 
     def slots_of(self, name: str, limit: int) -> list[tuple[SlotRow, str | None]]:
         with self._db.read() as con:
-            return of(con, name, limit)
+            return [(SlotRow._make(row[:6]), row[6]) for row in con.execute(SLOTS, (name, limit))]
 
-    def seen_alive(self, now: float) -> float | None:
+    def note_alive(self, now: float, why: str) -> float | None:
         with self._db.write("work") as con:
-            return seen_alive(con, now)
+            row = con.execute("select value from meta where key = 'scheduler'").fetchone()
+            before = float(row[0]) if row else None
+            con.execute("insert or replace into meta values ('scheduler', ?)", (now,))
+            if before is not None and now - before > GAP_S:
+                gaps = [*read_gaps(con), Gap(before, now, why)][-GAPS_KEPT:]
+                con.execute("insert or replace into meta values ('gaps', ?)", (json.dumps(gaps),))
+        return before
+
+    def gaps(self) -> list[Gap]:
+        with self._db.read() as con:
+            return read_gaps(con)
+
+
+def read_gaps(con: sqlite3.Connection) -> list[Gap]:
+    """The gaps on record."""
+    row = con.execute("select value from meta where key = 'gaps'").fetchone()
+    return [Gap._make(gap) for gap in json.loads(row[0])] if row else []

@@ -379,12 +379,13 @@ def test_a_key_may_come_with_the_request(huey):
 
 
 def test_a_held_slot_of_a_schedule_is_skipped_and_says_why(huey, storage, clock):
-    from engine.ledger import ScheduleRow, SlotRow
+    from engine.ledger import Firing, ScheduleRow, SlotRow
 
     accept(storage, "a")
-    storage.ledger.add(ScheduleRow("s", "code", "{}", False, 0.0, 0.0), False)
+    row = ScheduleRow("s", "code", "{}", False, 0.0, 0.0)
+    storage.ledger.add(row)
     slot = SlotRow("s", 60.0, "deferred", "s@60", None, clock.at)
-    assert storage.ledger.fire("s", 0.0, 60.0, [slot], [job("s@60", unique_key="k", flags=REFUSES)])
+    assert storage.ledger.fire([Firing(row, 60.0, [slot], [job("s@60", unique_key="k", flags=REFUSES)])]) == {"s": []}
     ((found, _),) = storage.ledger.slots_of("s", 10)
     assert (found.outcome, found.job_id, found.reason) == ("skipped", None, "its unique key is held by job a")
     assert kinds(storage) == ["enqueued"]

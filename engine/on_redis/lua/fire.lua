@@ -1,57 +1,103 @@
 -- uses: places bells insert
--- Deal with slots of a schedule, if nobody has yet: name, kind (fire or now), last, new last, kept, how many slots, how
--- many jobs, five arguments a slot (at, outcome, job id, reason, noted_at; empty for none), the jobs. fire: only if its
--- `last` is still this and it is not paused; a slot that was noted before is left as it is. An outcome `overlap`
--- becomes deferred, or skipped when the job of the slot before it has not ended. now: a slot replaces another. Answers
--- 1; 0 when somebody was first; or ended + id + state of a job that cannot be deferred again.
+-- Deal with slots of a schedule, if nobody has yet. The arguments: name, kind, last, paused, new last, how many slots are
+-- kept, how many may wait, three sentences (the run before goes on, the unique key is held, too many wait), how many
+-- slots, how many jobs, five arguments a slot (at, outcome, job id, reason, noted_at; empty for none), the jobs.
+--
+-- kind fire: only if `last` and `paused` are still these. `overlap` becomes deferred, or skipped when a job of the
+-- schedule has not ended; `queue` becomes deferred, waiting, or skipped. A slot on record stays, unless it was missed.
+-- kind release: the slot is the first that waits, the schedule is not paused, and all its jobs have ended.
+-- kind now: the slot is not on record, or it was missed or skipped.
+-- Answers the ids of the jobs that were accepted; nothing when somebody was first; `held` and the id of a job whose
+-- unique key a job that was asked for by hand would need.
 
-local name, kind, kept = ARGV[1], ARGV[2], tonumber(ARGV[5])
-local slot_count, job_count = tonumber(ARGV[6]), tonumber(ARGV[7])
-local schedule, slots, times = P .. 'schedule:' .. name, P .. 'slots:' .. name, P .. 'slot_times:' .. name
-local jobs, first_job = {}, 8 + 5 * slot_count
+local name, kind, kept, waiting_max = ARGV[1], ARGV[2], tonumber(ARGV[6]), tonumber(ARGV[7])
+local going_on, key_held, full = ARGV[8], ARGV[9], ARGV[10]
+local slot_count, job_count = tonumber(ARGV[11]), tonumber(ARGV[12])
+local schedule, slots = P .. 'schedule:' .. name, P .. 'slots:' .. name
+local times, waits = P .. 'slot_times:' .. name, P .. 'slots_waiting:' .. name
+local jobs, first_job, accepted = {}, 13 + 5 * slot_count, {}
+for i = first_job, first_job + JOB * job_count - 1, JOB do jobs[ARGV[i]] = i end
 
-if kind == 'fire' then
-  local last, paused = unpack(call('HMGET', schedule, 'last', 'paused'))
-  if last ~= ARGV[3] or paused ~= '0' then return 0 end
+local function noted(at)
+  local text = call('HGET', slots, at)
+  return text and cjson.decode(text)
 end
-for i = first_job, first_job + JOB * job_count - 1, JOB do
-  jobs[ARGV[i]] = i
-  local place, state = unpack(call('HMGET', job_key(ARGV[i]), 'place', 'state'))
-  if place == 'ended' then return {'ended', ARGV[i], state} end
+
+local function note(at, outcome, id, reason, noted_at)
+  call('HSET', slots, at, cjson.encode({outcome, id, reason, noted_at}))
+  call('ZADD', times, at, at)
+  call(outcome == 'waiting' and 'ZADD' or 'ZREM', waits, unpack(outcome == 'waiting' and {at, at} or {at}))
 end
 
--- The schedule's last job that is still here, if it has not ended.
+-- The newest job of the schedule that has not ended.
 local function unfinished()
-  for _, at in ipairs(call('ZREVRANGE', times, 0, -1)) do
-    local id = cjson.decode(call('HGET', slots, at))[2]
+  local all = call('ZREVRANGE', times, 0, -1)
+  for _, at in ipairs(all) do
+    local id = noted(at)[2]
     local place = id ~= '' and call('HGET', job_key(id), 'place')
-    if place then return place ~= 'ended' and id end
+    if place and place ~= 'ended' then return id end
   end
 end
 
-if kind == 'fire' then call('HSET', schedule, 'last', ARGV[4]) end
-for i = 8, first_job - 1, 5 do
-  local at, outcome, id, reason, noted_at = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  if outcome == 'overlap' then
+-- What becomes of a slot, as far as that depends on the runs before it.
+local function decided(outcome, id, reason)
+  if outcome == 'queue' then
+    local count = call('ZCARD', waits)
+    if count >= waiting_max then return 'skipped', '', full end
+    if count > 0 or unfinished() then return 'waiting', '', reason end
+    return 'deferred', id, reason
+  elseif outcome == 'overlap' then
     local before = unfinished()
-    outcome = 'deferred'
-    if before then
-      outcome, id, reason = 'skipped', '', 'the run before it (job ' .. before .. ') had not ended'
-    end
+    if before then return 'skipped', '', string.format(going_on, before) end
+    return 'deferred', id, reason
   end
-  if outcome == 'deferred' and jobs[id] then
-    local stored = insert(ARGV, jobs[id], noted_at)
-    if stored and stored ~= true and stored ~= id then
-      outcome, id, reason = 'skipped', '', 'its unique key is held by job ' .. stored
+  return outcome, id, reason
+end
+
+-- The slot with its job accepted; skipped where the job's unique key is held.
+local function brought_to_life(id, reason, now)
+  local stored = insert(ARGV, jobs[id], now)
+  if stored == true then accepted[#accepted + 1] = id end
+  if stored and stored ~= true then return 'skipped', '', string.format(key_held, stored), stored end
+  return 'deferred', id, reason
+end
+
+local last, paused = unpack(call('HMGET', schedule, 'last', 'paused'))
+if kind == 'fire' then
+  if last ~= ARGV[3] or paused ~= ARGV[4] then return false end
+  call('HSET', schedule, 'last', ARGV[5])
+elseif kind == 'release' then
+  if paused ~= '0' or call('ZRANGE', waits, 0, 0)[1] ~= ARGV[13] or unfinished() then return false end
+end
+
+for i = 13, first_job - 1, 5 do
+  local at, outcome, id, reason, noted_at = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local before = noted(at)
+  if kind == 'fire' then
+    outcome, id, reason = decided(outcome, id, reason)
+    if not before or (before[1] == 'missed' and outcome ~= 'missed') then
+      if outcome == 'deferred' and id ~= '' then
+        outcome, id, reason = brought_to_life(id, reason, noted_at)
+      end
+      note(at, outcome, id, reason, noted_at)
     end
-  end
-  if kind == 'now' or call('HEXISTS', slots, at) == 0 then
-    call('HSET', slots, at, cjson.encode({outcome, id, reason, noted_at}))
-    call('ZADD', times, at, at)
+  elseif kind == 'release' then
+    outcome, id, reason = brought_to_life(id, before[3], noted_at)
+    note(at, outcome, id, reason, before[4])
+  else
+    if before and before[1] ~= 'missed' and before[1] ~= 'skipped' then return false end
+    local holder
+    outcome, id, reason, holder = brought_to_life(id, reason, noted_at)
+    if holder then return {'held', holder} end
+    note(at, outcome, id, reason, noted_at)
   end
 end
-local old = call('ZRANGE', times, 0, -kept - 1)
+
+local old = {}
+for _, at in ipairs(call('ZRANGE', times, 0, -kept - 1)) do
+  if not call('ZSCORE', waits, at) then old[#old + 1] = at end
+end
 call_many('HDEL', slots, old)
 call_many('ZREM', times, old)
 ring(filled)
-return 1
+return accepted

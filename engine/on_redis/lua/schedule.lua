@@ -18,7 +18,7 @@ if not known then return 0 end
 if verb == 'pause' then
   call('HSET', schedule, 'paused', ARGV[3])
 else
-  call('DEL', schedule, P .. 'slots:' .. name, P .. 'slot_times:' .. name)
+  call('DEL', schedule, P .. 'slots:' .. name, P .. 'slot_times:' .. name, P .. 'slots_waiting:' .. name)
   call('SREM', P .. 'schedules', name)
 end
 return 1

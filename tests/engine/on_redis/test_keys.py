@@ -10,7 +10,7 @@ import pytest
 
 import engine.on_redis
 from engine.jobs import Idempotency
-from engine.ledger import ScheduleRow, SlotRow
+from engine.ledger import Firing, ScheduleRow, SlotRow
 from engine.on_redis import keys
 from engine.on_redis.scripts import FOLDER, script
 from tests.contracts.rig import Hand, job, part
@@ -88,8 +88,12 @@ def test_every_key_on_the_server_is_documented(storage, far):
     storage.put_if_empty("lock", b"1")
     storage.incr("n", 1)
     hand.life.asleep(True)
-    storage.ledger.add(ScheduleRow("s", "code", "{}", False, now, now))
-    storage.ledger.fire("s", now, now + 1, [SlotRow("s", now, "deferred", "z", None, now)], [job("z")])
+    row = ScheduleRow("s", "code", "{}", False, now, now)
+    storage.ledger.add(row)
+    slots = [SlotRow("s", now, "deferred", "z", None, now), SlotRow("s", now + 1, "queue", "y", None, now)]
+    storage.ledger.fire([Firing(row, now + 1, slots, [job("z"), job("y")])])
+    storage.ledger.note_alive(now - 60, "no consumer")
+    storage.ledger.note_alive(now, "no consumer")
     storage.server.run("wait", "a", "someone", 1, "kv", now)
 
     unexpected = {}

@@ -1,0 +1,130 @@
+"""Which slots of a schedule are due, and what is to become of each: pure decisions, which the ledger then carries out.
+
+One that is at most GRACE_S late runs. Of several that are due at once the newest runs for all, if it is not older than
+the schedule's catch-up allows (`skip`: GRACE_S, `once`: its window); with `all` each one within the window runs, one
+after the other unless they may overlap. The rest is missed, with the reason. While a schedule is paused its slots are
+skipped. However long ago `last` is, no more than the newest KEPT slots are listed, and no more are computed than its
+window holds, or a day.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from huey.api import Task
+
+from engine.cron_words import duration
+from engine.jobs import NewJob
+from engine.ledger import DEFERRED, GAP_S, IF_FREE, IN_LINE, KEPT, MISSED, SKIPPED, Gap, SlotRow
+from engine.scheduled import Scheduled
+from engine.timetable import Minutes
+from engine.zones import span
+
+GRACE_S = 60.0
+LATE_S = 1.0  # later than this is said
+LISTED = KEPT  # slots that are listed one by one before what lies before the window is left out
+DAY_S = 86400.0
+OUTCOMES = {"allow": DEFERRED, "queue": IN_LINE, "skip": IF_FREE}
+Why = Callable[[float], str]
+logger = logging.getLogger("dewey.schedule")
+
+
+class Due(NamedTuple):
+    """Slots that are due, oldest first; `total` with those that are not listed. Dealing with them moves `last` on."""
+
+    slots: list[float]
+    last: float
+    total: int
+
+
+def due_slots(item: Scheduled, now: float) -> Due | None:
+    """What is due; None when nothing is, and `last` stays."""
+    horizon = now - max(item.window_s, DAY_S)
+    if isinstance(item.timetable, Minutes):
+        return due_minutes(item, item.timetable, max(item.row.last, horizon), now)
+    slots: deque[float] = deque(maxlen=LISTED)
+    count = within = 0
+    at = item.next_after(item.row.last)
+    while at is not None and at <= now:
+        slots.append(at)
+        count += 1
+        within += at >= now - item.window_s
+        if item.catch_up == "all" and within == LISTED:
+            break  # the rest at the next look
+        if count == LISTED and at < horizon and item.timetable is not None:
+            at = item.timetable.resume(at, horizon)
+        at = item.next_after(at)
+    return Due(list(slots), slots[-1], count) if slots else None
+
+
+def due_minutes(item: Scheduled, table: Minutes, start: float, now: float) -> Due | None:
+    """The minutes since the last one that was asked for, as the function decides now."""
+    first, last = int(start // 60) + 1, int(now // 60)
+    if last < first:
+        return None
+    slots = [minute * 60.0 for minute in range(first, last + 1) if held(item, table, minute * 60.0)]
+    return Due(slots[-LISTED:], last * 60.0, len(slots))
+
+
+def held(item: Scheduled, table: Minutes, minute: float) -> bool:
+    """What the function of a minute says; one that fails says no."""
+    try:
+        return table.holds(minute, item.default_tz)
+    except Exception:
+        logger.exception("schedule %s: %s failed for %s and is taken to say no", item.row.name, table.text, minute)
+        return False
+
+
+def chosen(item: Scheduled, slots: Sequence[float], now: float) -> set[float]:
+    """Those of the due slots that run."""
+    if item.row.paused or not slots:
+        return set()
+    if item.catch_up == "all":
+        return {at for at in slots if now - at <= max(GRACE_S, item.window_s)}
+    allowed_s = GRACE_S if item.catch_up == "skip" else max(GRACE_S, item.window_s)
+    return {slots[-1]} if now - slots[-1] <= allowed_s else set()
+
+
+def decide(item: Scheduled, due: Due, now: float, why: Why) -> tuple[list[SlotRow], list[tuple[Task, NewJob]]]:
+    """What becomes of each due slot, and the calls of those that run. `why(at)` tells why a slot was missed."""
+    run = chosen(item, due.slots, now)
+    outcome = OUTCOMES[item.overlap]
+    if outcome == IF_FREE and len(run) > 1:
+        outcome = IN_LINE  # all of them are to run, and not at once
+    slots, calls = [], []
+    for at in due.slots:
+        slot = SlotRow(item.row.name, at, MISSED, None, None, now)
+        if item.row.paused:
+            slots.append(slot._replace(outcome=SKIPPED, reason="it was paused"))
+        elif at not in run:
+            slots.append(slot._replace(reason=why(at)))
+        else:
+            try:
+                calls.append(item.call(at))
+            except Exception as exc:
+                logger.exception("schedule %s: the job of its slot could not be made", item.row.name)
+                slots.append(slot._replace(reason=f"its job could not be made: {exc}"))
+                continue
+            slots.append(slot._replace(outcome=outcome, job_id=calls[-1][1].id, reason=lateness(at, now, why)))
+    return slots, calls
+
+
+def lateness(at: float, now: float, why: Why) -> str | None:
+    """How late a slot runs, and why."""
+    if now - at <= LATE_S:
+        return None
+    reason = f": {why(at)}" if now - at > GRACE_S else ""
+    return f"late by {duration(round(now - at))}{reason}"
+
+
+def why_missed(at: float, now: float, gaps: Sequence[Gap], tz: str) -> str:
+    """Why nobody dealt with a slot when it was due."""
+    for gap in reversed(gaps):
+        if gap.since <= at <= gap.until + LATE_S:
+            return f"{gap.why} {span(gap.since, gap.until, tz)}"
+    if now - at <= GAP_S + GRACE_S:
+        return f"a later one was due as well when the scheduler came to it, {duration(round(now - at))} late"
+    return "no consumer that knows its task"
