@@ -14,10 +14,20 @@ import os
 import select
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
+from engine.shares import serves
+
 ASLEEP_AT = 16  # offset in the life file
-LIFE_BYTES = 64 + 24 * 126
+QUEUES_AT = 64 + 24 * 126  # the queues that it serves, as text
+LIFE_BYTES = 4096
+
+
+def queues_text(queues: Sequence[str]) -> bytes:
+    """The queues of a worker as they stand in its life file; empty (whatever there is) where there is no room."""
+    text = ",".join(queues).encode()
+    return text if len(text) <= LIFE_BYTES - QUEUES_AT else b""
 
 
 class Bell:
@@ -78,16 +88,19 @@ class Ringer:
         self._pid = os.getpid()
         self._stamp: tuple[int, int] = (0, 0)
         self._scanned_at = 0.0
-        self._workers: dict[str, tuple[int, mmap.mmap]] = {}
+        self._workers: dict[str, tuple[int, mmap.mmap, tuple[str, ...]]] = {}
         self._waiters: dict[str, int] = {}
 
-    def ring_workers(self, count: int) -> None:
-        """Wake up to `count` workers that sleep."""
+    def ring_workers(self, count: int, queues: Sequence[str] = ()) -> None:
+        """Wake up to `count` workers that sleep and serve one of these queues. Without queues it is not known what
+        waits, so that all are woken when they do not serve the same."""
         self._refresh()
-        for name, (fd, life) in list(self._workers.items()):
+        if count > 0 and not queues and len({served for _, _, served in self._workers.values()}) > 1:
+            count = len(self._workers)
+        for name, (fd, life, served) in list(self._workers.items()):
             if count <= 0:
                 break
-            if life[ASLEEP_AT]:
+            if life[ASLEEP_AT] and (not queues or not served or any(serves(served, queue) for queue in queues)):
                 life[ASLEEP_AT] = 0  # so that the next ring goes to another one
                 if self._ring(fd):
                     count -= 1
@@ -111,7 +124,7 @@ class Ringer:
         return True
 
     def _forget(self, name: str) -> None:
-        fd, life = self._workers.pop(name)
+        fd, life, _ = self._workers.pop(name)
         os.close(fd)
         life.close()
 
@@ -146,6 +159,8 @@ class Ringer:
             return
         try:
             with open(self._folder / f"{name[:-5]}.life", "r+b") as life:
-                self._workers[name] = (fd, mmap.mmap(life.fileno(), LIFE_BYTES))
+                mapped = mmap.mmap(life.fileno(), LIFE_BYTES)
+            text = mapped[QUEUES_AT:].rstrip(b"\0").decode()
+            self._workers[name] = (fd, mapped, tuple(text.split(",")) if text else ())
         except (OSError, ValueError):
             os.close(fd)

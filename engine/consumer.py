@@ -27,7 +27,8 @@ from engine import errors
 from engine.crew import HOST
 from engine.job_storage import Dead
 from engine.schedule import DurableScheduler
-from engine.unit import RECYCLE, DeskWorker, Plan, die_with_parent, run_unit
+from engine.shares import left_out, shares_of
+from engine.unit import RECYCLE, DeskWorker, Plan, die_with_parent, plans_of, run_unit
 
 logger = logging.getLogger("dewey.consumer")
 TICK_S = 0.5
@@ -70,6 +71,8 @@ class DurableConsumer(Consumer):
             )
         super().__init__(huey, **options)
         self.queues, self.lease_s, self.heartbeat_s = queues, lease_s, heartbeat_s
+        self.shares = shares_of(queues, options.get("workers", 1))
+        self.workers: int = sum(share.workers for share in self.shares)
         self.max_deliveries = max_deliveries
         self.id = uuid.uuid4().hex
         self._units: list[Unit] = []
@@ -92,15 +95,6 @@ class DurableConsumer(Consumer):
         scheduler: DurableScheduler = self._create_scheduler()
         return scheduler
 
-    def plans(self) -> list[Plan]:
-        """The units: reserved workers have units of their own when they are processes."""
-        names = tuple(name for name, _ in self.queues)
-        process = self.worker_type == "process"
-        if not process:
-            return [Plan("Workers", self.workers, False, True, names, self.id, "thread")]
-        workers = [Plan(f"Worker-{i + 1}", 1, True, False, names, self.id, "process") for i in range(self.workers)]
-        return [*workers, Plan("Keeper", 0, False, True, names, self.id, "process")]
-
     def run(self) -> None:
         """Run until a signal ends it."""
         if self.huey.immediate:
@@ -116,7 +110,7 @@ class DurableConsumer(Consumer):
         for kind in self.signals:
             signal.signal(kind, self._note_signal)
         signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
-        self._units = [Unit(plan) for plan in self.plans()]
+        self._units = [Unit(plan) for plan in plans_of(self.shares, self.worker_type, self.id)]
         logger.info(
             "consumer %s starts %d %s workers as pid %d",
             self.id[:8],
@@ -124,6 +118,9 @@ class DurableConsumer(Consumer):
             self.worker_type,
             os.getpid(),
         )
+        left = left_out(self.shares, self.huey._registry._registry.values())
+        if left:
+            logger.info("[consumer] queues does not name %s: jobs there wait for another consumer", ", ".join(left))
         while True:
             self._tend()
             if self._stopping_since is not None and not any(u.pid for u in self._units):

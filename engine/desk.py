@@ -148,7 +148,7 @@ class Desk:
                 return
             if not self.quiet and self._turn_finds():
                 if self.life.bell.wait(0):  # for another job that was accepted meanwhile: others may sleep
-                    self.storage.wake(1)
+                    self.storage.wake(1, self.queues)
             else:
                 timeout = SLEEP_S if next_due is None else min(SLEEP_S, next_due - clock.now())
                 self.life.bell.wait(timeout)
@@ -221,7 +221,7 @@ class Desk:
                 if turn.claims:  # a turn that only settles has not looked
                     self.revocations = turn.revocations
         if turn.more:
-            self.storage.wake(1)
+            self.storage.wake(1, self.queues)
         return turn.next_due
 
     def _keep(self, done: list[Settlement], exc: Exception) -> None:

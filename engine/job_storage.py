@@ -158,9 +158,9 @@ class JobStorage(HueyStorage):
     @abstractmethod
     def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
         """Settle what was done and claim up to `want` jobs, in one transaction. `queues`: names in the order of
-        preference, `*` for every queue that has no name in it. A settlement whose claim is gone writes nothing.
-        What would go back to the queue although it was asked to stop ends as canceled. A next job that has ended
-        before (its job was retried by hand) stays as it is."""
+        preference, `*` for every queue that has no name in it, `!NAME` for one that `*` does not stand for.
+        A settlement whose claim is gone writes nothing. What would go back to the queue although it was asked to stop
+        ends as canceled. A next job that has ended before (its job was retried by hand) stays as it is."""
 
     @abstractmethod
     def chord_results(self, cid: str) -> list[bytes]:
@@ -196,8 +196,8 @@ class JobStorage(HueyStorage):
         """What a worker on this host runs now."""
 
     @abstractmethod
-    def wake(self, count: int = 1) -> None:
-        """Ring for up to `count` sleeping workers."""
+    def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
+        """Ring for up to `count` sleeping workers that serve one of these queues (none given: any)."""
 
     # verbs
 

@@ -136,9 +136,14 @@ class Settlement:
         self.logs: list[tuple[float, str, str]] | None = None  # what the body logged: epoch s, level, text
 
 
-def queues_more(settlement: Settlement) -> bool:
-    """Whether the settlement brings work: a retry, a pipeline's next job, perhaps a chord's callback."""
-    return settlement.outcome == RETRYING or bool(settlement.next_jobs) or settlement.chord_part is not None
+def queues_more(settlement: Settlement) -> list[str]:
+    """The queue of each job that the settlement brings: a retry, a pipeline's next job, perhaps a chord's callback."""
+    queues = [settlement.claim.queue] if settlement.outcome == RETRYING else []
+    if settlement.next_jobs:
+        queues += [job.queue for job in settlement.next_jobs]
+    if settlement.chord_part is not None:
+        queues.append(settlement.chord_part.callback.queue)
+    return queues
 
 
 RELEASED, PARKED = "released", "parked"  # outcomes that are no end: back to the queue untouched, or aside

@@ -4,7 +4,8 @@ Each worker process n owns two files in a folder beside the queue:
 
     n.life   locked (flock) for as long as the process lives: the kernel drops the lock at any death. Mapped into
              memory, it also holds one slot a thread: the token of the claim whose body runs, since when, and until
-             when it may. A few bytes written there cost no system call and survive kill -9.
+             when it may. A few bytes written there cost no system call and survive kill -9. At its end stand the
+             queues that the worker serves.
     n.bell   a FIFO. A worker that sleeps waits for a byte in it. One bell per process, because a FIFO that is shared
              by all is drained by one.
 
@@ -19,18 +20,19 @@ import mmap
 import os
 import struct
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.bells import ASLEEP_AT, LIFE_BYTES, Bell
+from engine.bells import ASLEEP_AT, LIFE_BYTES, QUEUES_AT, Bell, queues_text
 
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
 SLOT = struct.Struct("<qdd")  # token (0: idle), started_at, deadline (0: none)
 MAGIC = b"dewey\x00\x00\x01"
 SLOTS_AT = 64
 MAX_SLOTS = 126
-SIZE = SLOTS_AT + SLOT.size * MAX_SLOTS
-assert SIZE == LIFE_BYTES
+SIZE = LIFE_BYTES
+assert SLOTS_AT + SLOT.size * MAX_SLOTS == QUEUES_AT
 
 
 class Slot(NamedTuple):
@@ -47,7 +49,7 @@ _ours: weakref.WeakSet[Life] = weakref.WeakSet()
 class Life:
     """This process's proof of life as worker `n`."""
 
-    def __init__(self, folder: Path, n: int) -> None:
+    def __init__(self, folder: Path, n: int, queues: Sequence[str] = ()) -> None:
         self.n = n
         self.path = folder / f"{n}.life"
         self.bell = Bell(folder / f"{n}.bell")
@@ -58,6 +60,8 @@ class Life:
         os.ftruncate(self._fd, SIZE)
         self._map = mmap.mmap(self._fd, SIZE)
         HEADER.pack_into(self._map, 0, MAGIC, os.getpid(), 0)
+        text = queues_text(queues)
+        self._map[QUEUES_AT : QUEUES_AT + len(text)] = text
         os.rename(unnamed, self.path)
         _ours.add(self)
 

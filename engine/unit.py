@@ -24,6 +24,7 @@ from huey.consumer import Worker, WorkerRecycle
 from engine import body_log, crew
 from engine.alarm import Alarms
 from engine.desk import Desk
+from engine.shares import Share, shown
 
 logger = logging.getLogger("dewey.consumer")
 RECYCLE = 75  # exit code: asks the parent for a fresh process (EX_TEMPFAIL)
@@ -42,6 +43,23 @@ class Plan(NamedTuple):
     queues: tuple[str, ...]
     consumer: str  # id shared by the units of one consumer
     kind: str
+
+
+def plans_of(shares: Sequence[Share], kind: str, consumer: str) -> list[Plan]:
+    """The units of a consumer: each share of its workers has its own, so that queues cannot get in each other's way."""
+    plans: list[Plan] = []
+    for share in shares:
+        if kind == "thread":
+            name = f"Workers {share.name}".rstrip()
+            plans.append(Plan(name, share.workers, False, not plans, share.queues, consumer, kind))
+            continue
+        for _ in range(share.workers):
+            name = f"Worker-{len(plans) + 1} {share.name}".rstrip()
+            plans.append(Plan(name, 1, True, False, share.queues, consumer, kind))
+    if kind == "process":
+        every = tuple(dict.fromkeys(name for share in shares for name in shown(share.queues)))
+        plans.append(Plan("Keeper", 0, False, True, every, consumer, kind))
+    return plans
 
 
 class DeskWorker(Worker):

@@ -11,6 +11,7 @@ from engine.jobs import Running, WorkerInfo
 from engine.on_redis import rows
 from engine.on_redis.server import Server
 from engine.on_sqlite.crew import rss_of
+from engine.shares import shown
 
 
 def started(folder: Path, n: int, said: bytes | None) -> dict[int, float]:
@@ -39,7 +40,7 @@ def infos(server: Server, folder: Path) -> list[WorkerInfo]:
             WorkerInfo(
                 id=str(n), host=host.decode(), pid=int(pid), started_at=float(started_at),
                 heartbeat_at=float(beat_at), workers=int(threads), worker_type=kind.decode(),
-                queues=tuple(queues.decode().split(",")),
+                queues=shown(queues.decode().split(",")),
                 alive=bool(leased) and (not here or liveness.is_alive(folder, n)), quiet=bool(quiet),
                 running=tuple(running), rss_bytes=rss_of(int(pid)) if host.decode() == HOST else None,
             )

@@ -20,7 +20,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine import clock, errors
@@ -53,8 +53,9 @@ def running_text(slots: list[Slot]) -> str:
 class RedisLife(Life):
     """This process's proof of life as worker `n`. `key` is what makes the number its own."""
 
-    def __init__(self, folder: Path, n: int, key: str, server: Server) -> None:
-        super().__init__(folder, n)
+    def __init__(self, folder: Path, n: int, key: str, server: Server, queues: Sequence[str] = ()) -> None:
+        super().__init__(folder, n, queues)
+        self._queues = queues
         self.key = key
         self.sleeping = self.has_slept = False  # the turn after a sleep takes it from the sleepers
         self.beat_alone: Callable[[], None] | None = None  # set when no parent beats for this worker
@@ -113,7 +114,7 @@ class RedisLife(Life):
                     self.bell.ring()
             if rung and not self.sleeping:  # it has found work meanwhile: let another look for this job
                 with contextlib.suppress(errors.StorageUnavailable):
-                    self._server.run("wake", 1)
+                    self._server.run("wake", 1, *self._queues)
 
     def _pulse(self) -> None:
         """Tell of the bodies that run for a while."""

@@ -82,9 +82,9 @@ class RedisStorage(JobStorage):
     ) -> Acceptance:
         return accepting.accept(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
 
-    def wake(self, count: int = 1) -> None:
+    def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         if self._crew.sleepers != 0:  # the last turn of this process saw some, or there was none
-            self.server.run("wake", count, again=True)
+            self.server.run("wake", count, *queues, again=True)
 
     # working
 

@@ -67,7 +67,7 @@ class Crew:
     def enter(self, registration: Registration, folder: Path) -> RedisLife:
         """Enter a worker; its Life. Others see it only once its file is locked."""
         key = uuid.uuid4().hex
-        life = self._settle_in(folder, key)
+        life = self._settle_in(folder, key, registration.queues)
         fields = [
             "consumer", registration.consumer, "host", registration.host, "pid", registration.pid,
             "started_at", clock.now(), "threads", registration.threads, "kind", registration.kind,
@@ -79,12 +79,12 @@ class Crew:
         life.start()
         return life
 
-    def _settle_in(self, folder: Path, key: str) -> RedisLife:
+    def _settle_in(self, folder: Path, key: str, queues: Sequence[str]) -> RedisLife:
         """A number and its locked file; the next number when a rescuer has the file in hand."""
         while True:
             n = int(self._server.command(b"INCR", self._server.key("worker")))
             try:
-                life = RedisLife(folder, n, key, self._server)
+                life = RedisLife(folder, n, key, self._server, queues)
             except BlockingIOError:
                 continue
             if life.path.exists():

@@ -9,6 +9,7 @@ from engine import clock
 from engine.jobs import FREED_AT_START, Claim
 from engine.limits import Limit
 from engine.on_sqlite import gates, uniqueness
+from engine.shares import NOT, REST, serves
 
 CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
     j.deliveries, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
@@ -45,16 +46,16 @@ def next_due(con: sqlite3.Connection) -> float | None:
 
 def queues_to_serve(con: sqlite3.Connection, wanted: Sequence[str]) -> list[str]:
     """`wanted` with `*` replaced by every queue that has waiting jobs and no name in it (a skip scan)."""
-    if "*" not in wanted:
+    if REST not in wanted:
         return list(wanted)
     names: list[str] = []
     row = con.execute("select queue from ready order by queue limit 1").fetchone()
     while row:
         names.append(row[0])
         row = con.execute("select queue from ready where queue > ? order by queue limit 1", row).fetchone()
-    star = [name for name in names if name not in wanted]
-    at = wanted.index("*")
-    return [*wanted[:at], *star, *wanted[at + 1 :]]
+    star = [name for name in names if name not in wanted and serves(wanted, name)]
+    at = wanted.index(REST)
+    return [*wanted[:at], *star, *(name for name in wanted[at + 1 :] if not name.startswith(NOT))]
 
 
 def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
@@ -62,8 +63,8 @@ def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
     due = next_due(con)
     if due is not None and due <= clock.now():
         return True
-    if "*" in wanted:
-        return bool(queues_to_serve(con, wanted))
+    if REST in wanted:
+        wanted = queues_to_serve(con, wanted)
     return any(con.execute("select 1 from ready where queue = ? limit 1", (name,)).fetchone() for name in wanted)
 
 

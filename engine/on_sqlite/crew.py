@@ -14,6 +14,7 @@ from engine.job_storage import Dead, Registration
 from engine.jobs import Running, WorkerInfo
 from engine.on_sqlite import rescuing
 from engine.on_sqlite.database import Database
+from engine.shares import shown
 
 
 class Crew:
@@ -38,7 +39,7 @@ class Crew:
             ).lastrowid  # fmt: skip
             assert n is not None
             # Inside the transaction: a worker that others can see always has its life file.
-            return liveness.Life(self.folder, n)
+            return liveness.Life(self.folder, n, said.queues)
 
     def unregister(self, worker: int) -> None:
         """The clean end of a worker."""
@@ -100,7 +101,7 @@ class Crew:
             found.append(
                 WorkerInfo(
                     id=str(n), host=host, pid=pid, started_at=started_at, heartbeat_at=heartbeat or started_at,
-                    workers=threads, worker_type=kind, queues=tuple(queues.split(",")),
+                    workers=threads, worker_type=kind, queues=shown(queues.split(",")),
                     alive=liveness.is_alive(self.folder, n), quiet=bool(quiet), running=tuple(running),
                     rss_bytes=rss_of(pid),
                 )

@@ -7,7 +7,8 @@ gathers what several threads defer at the same time into one synced commit, then
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,8 @@ class SqliteStorage(JobStorage):
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
     ) -> Acceptance:
         acceptance = self._gate.pass_through((jobs, idempotency, max_pending))
-        fresh = sum(1 for a in acceptance.accepted if a.fresh)
-        if fresh:
-            self.wake(fresh)
+        if not acceptance.replayed:
+            self._wake_for(job.queue for job, a in zip(jobs, acceptance.accepted, strict=True) if a.fresh)
         return acceptance
 
     def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -88,8 +88,13 @@ class SqliteStorage(JobStorage):
 
             return accepting.accept_all(con, replace, requests)
 
-    def wake(self, count: int = 1) -> None:
-        self._ringer.ring_workers(count)
+    def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
+        self._ringer.ring_workers(count, queues)
+
+    def _wake_for(self, queues: Iterable[str]) -> None:
+        """Ring for jobs, of which the queue of each is given."""
+        for queue, count in Counter(queues).items():
+            self.wake(count, (queue,))
 
     # working
 
@@ -107,9 +112,9 @@ class SqliteStorage(JobStorage):
             answer = self._turn(worker, (), want, queues)[0]._replace(lost=answer.lost)
         if settlements:
             self._ringer.ring_waiters()
-            queued = sum(map(queues_more, settlements)) + let_through
-            if queued and (answer.more or not want):
-                self.wake(queued)  # what this turn queued and did not claim itself, or what falls due sooner
+            if answer.more or not want:  # what this turn queued and did not claim itself, or what falls due sooner
+                self._wake_for(queue for settlement in settlements for queue in queues_more(settlement))
+                self.wake(let_through)
         return answer
 
     def _turn(
@@ -131,7 +136,7 @@ class SqliteStorage(JobStorage):
     def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
         with self.db.write("work") as con:
             count = claiming.give_back(con, claims)
-        self.wake(count)
+        self.wake(count, sorted({claim.queue for claim in claims}))
 
     def unregister(self, worker: int) -> None:
         self.crew.unregister(worker)
@@ -176,8 +181,9 @@ class SqliteStorage(JobStorage):
 
     def retry(self, job_id: str, payload: bytes | None, retries: int) -> None:
         with self.db.write("accept") as con:
-            verbs.retry(con, verbs.find(con, job_id)[0], payload, retries)
-        self.wake()
+            job, _ = verbs.find(con, job_id)
+            verbs.retry(con, job, payload, retries)
+        self.wake(1, (job.queue,))
 
     def forget(self, job_id: str) -> bool:
         with self.db.write("accept") as con:

@@ -3,11 +3,14 @@
 
 local BELL_MS, WAIT_MS = 10000, 60000
 
+local function is_served(serves, queue)
+  if string.find(serves, ',' .. queue .. ',', 1, true) then return true end
+  return string.find(serves, ',*,', 1, true) and not string.find(serves, ',!' .. queue .. ',', 1, true)
+end
+
 local function serves_one_of(serves, wanted)
   for queue, count in pairs(wanted) do
-    if count > 0 and (string.find(serves, ',' .. queue .. ',', 1, true) or string.find(serves, ',*,', 1, true)) then
-      return queue
-    end
+    if count > 0 and is_served(serves, queue) then return queue end
   end
 end
 

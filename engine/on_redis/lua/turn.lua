@@ -27,9 +27,14 @@ end
 for _, task in ipairs(call('ZRANGEBYSCORE', P .. 'gates', '-inf', now)) do bring_tokens(task, nil, now) end
 
 local wanted, star_at = {}, nil
+local elsewhere = {}  -- named with a `!`: `*` does not stand for these
 for i = 12, 11 + queue_count do
-  wanted[#wanted + 1] = ARGV[i]
-  if ARGV[i] == '*' then star_at = #wanted end
+  if string.sub(ARGV[i], 1, 1) == '!' then
+    elsewhere[string.sub(ARGV[i], 2)] = true
+  else
+    wanted[#wanted + 1] = ARGV[i]
+    if ARGV[i] == '*' then star_at = #wanted end
+  end
 end
 
 -- The queues to serve, `*` replaced by every queue that holds something and has no name in it.
@@ -40,7 +45,7 @@ local function served()
   for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
     if call('EXISTS', P .. 'ready:' .. queue) == 0 then
       call('SREM', P .. 'queues', queue)
-    elseif not named[queue] then
+    elseif not named[queue] and not elsewhere[queue] then
       star[#star + 1] = queue
     end
   end
@@ -146,7 +151,11 @@ for queue, count in pairs(filled) do
   filled[queue] = math.min(count, call('ZCARD', P .. 'ready:' .. queue))
 end
 ring(filled)
-if due_at and due_at < soon then ring_any(1) end
+if due_at and due_at < soon then
+  local wanted_soon = {}
+  for queue in pairs(due_in) do wanted_soon[queue] = 1 end
+  if next(wanted_soon) then ring(wanted_soon) else ring_any(1) end
+end
 
 local next_due
 for _, set in ipairs({'scheduled', 'retrying', 'gates'}) do

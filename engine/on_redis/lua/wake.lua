@@ -1,5 +1,18 @@
 -- uses: places bells
--- Ring for up to so many sleeping workers.
+-- Ring for up to so many sleeping workers: count, then queues of which each serves one (none: whatever they serve).
 
-ring_any(tonumber(ARGV[1]))
+local count = tonumber(ARGV[1])
+if not ARGV[2] then
+  ring_any(count)
+  return 1
+end
+for _, n in ipairs(call('ZREVRANGE', P .. 'sleepers', 0, -1)) do
+  if count <= 0 then break end
+  local serves, fits = call('HGET', P .. 'worker:' .. n, 'serves') or '', false
+  for i = 2, #ARGV do fits = fits or (string.sub(ARGV[i], 1, 1) ~= '!' and is_served(serves, ARGV[i])) end
+  if fits then
+    ring_one(n)
+    count = count - 1
+  end
+end
 return 1

@@ -1,0 +1,68 @@
+"""Which workers of a consumer serve which queues: what `[consumer] queues` comes to.
+
+    default:3    three workers that run jobs of `default` only, so that nobody else can keep them busy
+    slow         no number: together with the other entries of this kind it shares the workers that nobody has reserved
+    *:0          no workers of its own: any worker runs it when its own queues are empty
+    *            every queue that has no entry
+
+A worker takes its own queues before those it helps out in, each in the order of the list. Where every entry has
+workers of its own, their sum is the number of workers; otherwise `[consumer] workers` is, and at least one is left for
+the entries without a number. A queue that no entry names is not served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from engine.jobs import DEFAULT_QUEUE
+
+REST = "*"
+NOT = "!"  # before the name of a queue that `*` does not stand for: others serve it
+
+
+class Share(NamedTuple):
+    """Workers that serve the same queues. `name` is what they are called after, empty where all are alike."""
+
+    name: str
+    workers: int
+    queues: tuple[str, ...]
+
+
+def shares_of(entries: Sequence[tuple[str, int | None]], workers: int) -> list[Share]:
+    """The shares of a consumer with so many workers; those with workers of their own first."""
+    reserved = [(name, count) for name, count in entries if count]
+    together = [name for name, count in entries if count is None]
+    helped = [name for name, count in entries if count == 0]
+    if not (reserved or together):
+        together, helped = helped, []
+    named = [name for name, _ in entries if name != REST]
+    shares = [Share(name, count, served([name], helped, named)) for name, count in reserved]
+    if together:
+        left = max(1, workers - sum(count for _, count in reserved))
+        shares.append(Share(together[0] if reserved else "", left, served(together, helped, named)))
+    return shares
+
+
+def served(own: Sequence[str], helped: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
+    """The queues of one share as a turn takes them (JobStorage.turn)."""
+    queues = (*own, *helped)
+    if REST not in queues:
+        return queues
+    return (*queues, *(NOT + name for name in named if name not in queues))
+
+
+def shown(queues: Sequence[str]) -> tuple[str, ...]:
+    """The queues of a worker as people are shown them."""
+    return tuple(name for name in queues if not name.startswith(NOT))
+
+
+def left_out(shares: Sequence[Share], tasks: Iterable[Any]) -> list[str]:
+    """The queues of these tasks that no share serves."""
+    queues = {getattr(task, "queue", DEFAULT_QUEUE) for task in tasks}
+    return sorted(name for name in queues if not any(serves(share.queues, name) for share in shares))
+
+
+def serves(queues: Sequence[str], name: str) -> bool:
+    """Whether a worker with these queues serves this one."""
+    return name in queues or (REST in queues and NOT + name not in queues)

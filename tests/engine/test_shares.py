@@ -1,0 +1,85 @@
+"""What `[consumer] queues` comes to: which workers serve which queues, in which order."""
+
+from __future__ import annotations
+
+import pytest
+
+from config import load
+from engine.shares import Share, left_out, serves, shares_of, shown
+from engine.unit import plans_of
+
+
+@pytest.mark.parametrize(
+    ("text", "workers", "shares"),
+    [
+        ("default", 4, [("", 4, "default")]),
+        ("default, mail", 4, [("", 4, "default mail")]),
+        ("*", 4, [("", 4, "*")]),
+        ("mail, *", 4, [("", 4, "mail *")]),
+        ("default:3, slow:1", 9, [("default", 3, "default"), ("slow", 1, "slow")]),
+        ("default:3, slow:1, *:0", 4, [("default", 3, "default * !slow"), ("slow", 1, "slow * !default")]),
+        ("slow:1, *", 4, [("slow", 1, "slow"), ("*", 3, "* !slow")]),
+        ("slow:1, default, mail", 4, [("slow", 1, "slow"), ("default", 3, "default mail")]),
+        ("slow:4, default", 4, [("slow", 4, "slow"), ("default", 1, "default")]),
+        ("slow:2, mail:0, default:2", 4, [("slow", 2, "slow mail"), ("default", 2, "default mail")]),
+        ("*:2, slow:1", 4, [("*", 2, "* !slow"), ("slow", 1, "slow")]),
+        ("slow:0", 2, [("", 2, "slow")]),
+    ],
+)
+def test_the_entries_come_to_shares(tmp_path, text, workers, shares):
+    (tmp_path / "config.ini").write_text(f"[consumer]\nqueues = {text}\n")
+    entries = load(tmp_path / "config.ini", {}).consumer.queues
+    assert shares_of(entries, workers) == [Share(name, n, tuple(queues.split())) for name, n, queues in shares]
+
+
+def test_the_environment_chooses_the_queues(tmp_path):
+    (tmp_path / "config.ini").touch()
+    settings = load(tmp_path / "config.ini", {"DEWEY_CONSUMER_QUEUES": "slow"})
+    assert shares_of(settings.consumer.queues, 2) == [Share("", 2, ("slow",))]
+
+
+@pytest.mark.parametrize(
+    ("queues", "name", "yes"),
+    [
+        ("default", "default", True),
+        ("default", "x", False),
+        ("*", "x", True),
+        ("* !x", "x", False),
+        ("* !x", "y", True),
+    ],
+)
+def test_who_serves_a_queue(queues, name, yes):
+    assert serves(queues.split(), name) is yes
+
+
+def test_people_are_not_shown_what_a_worker_does_not_serve():
+    assert shown(("default", "*", "!slow")) == ("default", "*")
+
+
+def test_queues_that_nobody_serves_are_named():
+    class Slow:
+        queue = "slow"
+
+    class Plain:
+        pass
+
+    assert left_out(shares_of([("mail", None)], 1), [Slow, Plain, Slow]) == ["default", "slow"]
+    assert left_out(shares_of([("mail", None), ("*", 0)], 1), [Slow, Plain]) == []
+
+
+def test_each_share_of_threads_is_a_process_of_its_own_and_one_keeps_house():
+    plans = plans_of(shares_of([("default", 3), ("slow", 1)], 4), "thread", "id")
+    assert [(p.name, p.workers, p.in_main, p.keeps, p.queues) for p in plans] == [
+        ("Workers default", 3, False, True, ("default",)),
+        ("Workers slow", 1, False, False, ("slow",)),
+    ]
+
+
+def test_each_worker_process_serves_its_share_and_a_keeper_none():
+    plans = plans_of(shares_of([("default", 2), ("slow", 1)], 4), "process", "id")
+    assert [(p.workers, p.in_main, p.keeps, p.queues) for p in plans] == [
+        (1, True, False, ("default",)),
+        (1, True, False, ("default",)),
+        (1, True, False, ("slow",)),
+        (0, False, True, ("default", "slow")),
+    ]
