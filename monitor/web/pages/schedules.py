@@ -13,6 +13,7 @@ from engine.timetables import Schedule, Slot
 from monitor.records import BooksUnavailable
 from monitor.web import charts
 from monitor.web.house import House
+from monitor.web.recent import Recent
 from monitor.web.refusal import Refusal
 from monitor.web.route import Route, act, look
 from monitor.web.text import clip
@@ -23,6 +24,7 @@ from monitor.web.visit import Visit
 WRONG = ("late", "failed", "canceled", "expired", "skipped", "missed")
 LEDGER = 40
 NEXT_SHOWN = 5
+FIGURES_KEPT_S = 30.0
 
 
 class SchedulesPage:
@@ -30,6 +32,7 @@ class SchedulesPage:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._figures = Recent(lambda: house.books.tasks(7 * DAY_S), FIGURES_KEPT_S, house.clock)
 
     def routes(self) -> list[Route]:
         return [
@@ -62,7 +65,7 @@ class SchedulesPage:
     def _averages(self) -> dict[str, float]:
         """Run times in ms by the short name of the task; none while the books are away."""
         try:
-            figures = self._house.books.tasks(7 * DAY_S)
+            figures = self._figures.get()
         except BooksUnavailable:
             return {}
         return {each.task: each.run.sum_ms / each.run.count for each in figures if each.run.count}

@@ -13,6 +13,7 @@ from engine.jobs import WorkerInfo
 from monitor.records import SeenWorker
 from monitor.web.figures import number, plural
 from monitor.web.house import House
+from monitor.web.recent import Recent
 from monitor.web.refusal import Refusal
 from monitor.web.route import Route, act, look
 from monitor.web.times import DAY_S
@@ -20,6 +21,7 @@ from monitor.web.view import NOTE, Done, View
 from monitor.web.visit import Visit
 
 UNUSUAL = 1.5
+FIGURES_KEPT_S = 30.0
 STALE_S = 30.0
 
 
@@ -28,6 +30,7 @@ class WorkersPage:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._figures = Recent(lambda: house.books.tasks(7 * DAY_S), FIGURES_KEPT_S, house.clock)
 
     def routes(self) -> list[Route]:
         return [look("/workers", self.show), act("/workers/<worker_id>/<verb>", self.act)]
@@ -44,7 +47,7 @@ class WorkersPage:
 
     def _from_books(self, alive: set[str]) -> tuple[dict[str, float], list[SeenWorker], bool]:
         try:
-            figures = self._house.books.tasks(7 * DAY_S)
+            figures = self._figures.get()
             gone = [each for each in self._house.books.seen_workers() if each.id not in alive]
         except StorageUnavailable:
             return {}, [], True
