@@ -187,7 +187,7 @@ class Desk:
             self._bodies -= 1
             if settlement.claim.token == self._suspect:
                 self._suspect = None
-            if self._suspects or (self._waiting and not self._leading):
+            if self._suspects:  # else this thread is back in a moment, and takes what is next itself
                 self._cond.notify()
 
     # the transaction
