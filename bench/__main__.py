@@ -13,7 +13,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import batching, contention, drain, enqueue, http, idleness, latency, report, scale, surroundings
+from bench import (
+    batching,
+    books,
+    contention,
+    drain,
+    enqueue,
+    http,
+    idleness,
+    latency,
+    recording,
+    report,
+    scale,
+    surroundings,
+)
 from bench.options import Options
 from bench.report import Section
 from bench.running import Failed
@@ -27,6 +40,8 @@ MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
     "contention": contention.measure,
     "scale": scale.measure,
     "batching": batching.measure,
+    "recording": recording.measure,
+    "books": books.measure,
     "surroundings": surroundings.describe,
 }
 

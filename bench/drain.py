@@ -6,6 +6,7 @@ in every mode once; the filling gives the bulk enqueue rates by the way.
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 from bench.body import tally
@@ -13,7 +14,7 @@ from bench.environments import NotInstalled
 from bench.figures import median, ratios, spread, times, whole
 from bench.options import Options
 from bench.report import Section
-from bench.running import Failed, description, running, wait
+from bench.running import Failed, Running, description, running, wait
 
 SYSTEMS = (
     "dewey_sqlite", "huey_sqlite", "huey_sqlite_stats", "dewey_redis", "huey_redis", "celery", "rq", "dramatiq",
@@ -67,16 +68,17 @@ def drain(name: str, workers: int, kind: str, jobs: int) -> float:
     with running(name) as system:
         system.call("fill", jobs)
         with system.consumer(workers, kind) as consumer:
-
-            def done() -> bool:
-                if consumer.poll() is not None:
-                    raise Failed(f"the consumer ended: {system.said()}")
-                return tally(system.folder).count >= jobs
-
-            wait(done, 120, f"{jobs} jobs to run ({system.said()})", 0.02)
+            wait(lambda: ended(system, consumer, jobs), 120, f"{jobs} jobs to run ({system.said()})", 0.02)
             marks = tally(system.folder)
             wait(lambda: system.call("stored") >= jobs, 10, "all results to be stored", 0.2)
     return (jobs - 1) / (marks.last - marks.first)
+
+
+def ended(system: Running, consumer: subprocess.Popen[str], jobs: int) -> bool:
+    """Whether all have run. Raises Failed when the consumer is gone."""
+    if consumer.poll() is not None:
+        raise Failed(f"the consumer ended: {system.said()}")
+    return tally(system.folder).count >= jobs
 
 
 def tabulate(section: Section, known: dict[str, Any], missing: dict[str, str], rates: Rates) -> None:

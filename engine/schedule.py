@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from engine.due import decide, due_slots, why_missed
 from engine.jobs import NewJob
 from engine.ledger import MISSED, Firing, Gap, ScheduleRow
 from engine.scheduled import Scheduled
-from engine.timetable import Minutes
+from engine.timetable import Every, Minutes
 
 LOOK_S = 1.5  # how soon a schedule that was made at run time is seen, and a slot that waits
 ALIVE_S = 10.0  # how exactly it is known since when nothing ran
@@ -121,8 +122,15 @@ class DurableScheduler(Scheduler):
         if not ahead:
             return rows
         logger.warning("the clock was set back: what is on record is not run again, and every() counts from now")
-        self._ledger.fire([Firing(row, float(math.floor(now)), (), ()) for row in ahead])
+        self._ledger.fire([Firing(row, self._anew(row, now), (), ()) for row in ahead])
         return list(self._ledger.schedules())
+
+    def _anew(self, row: ScheduleRow, now: float) -> float:
+        """From when a schedule counts after the clock was set back."""
+        whole = float(math.floor(now))
+        # every() counts from a fraction of a second, lest it come upon its own slots, which are on record already.
+        off = isinstance(scheduled.of_row(self.huey, row).timetable, Every)
+        return whole + random.randint(1, 999) / 1000 if off else whole
 
     # dealing with slots
 

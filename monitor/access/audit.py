@@ -79,9 +79,7 @@ class Audit:
     def prune(self, keep_rows: int) -> int:
         """Drop all but the newest `keep_rows`; returns how many."""
         with self._database.reading() as db:
-            newest_to_drop: Any = (
-                AUDIT.select(L.id).order_by(L.id.desc()).offset(max(0, keep_rows)).limit(1).scalar(db)
-            )
+            newest_to_drop: Any = AUDIT.select(L.id).order_by(L.id.desc()).offset(max(0, keep_rows)).limit(1).scalar(db)
         dropped = 0
         while newest_to_drop is not None:
             batch = AUDIT.select(L.id).where(L.id <= newest_to_drop).order_by(L.id).limit(PRUNE_BATCH)

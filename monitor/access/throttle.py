@@ -36,9 +36,9 @@ class Throttle:
         with self._database.writing() as db:
             # Read under the lock: taken before waiting for it, it could lie behind what others have counted.
             now = self._clock()
-            ATTEMPTS.delete().where(
-                (ATTEMPTS.c.at <= now - WINDOW_S) | (ATTEMPTS.c.at > now + CLOCK_STEP_S)
-            ).execute(db)
+            ATTEMPTS.delete().where((ATTEMPTS.c.at <= now - WINDOW_S) | (ATTEMPTS.c.at > now + CLOCK_STEP_S)).execute(
+                db
+            )
             free_at = max(
                 self._free_at(db, ATTEMPTS.c.address == address),
                 self._free_at(db, ATTEMPTS.c.account == account),

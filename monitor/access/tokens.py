@@ -62,9 +62,7 @@ class Tokens:
         secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
         with self._database.writing() as db:
             try:
-                TOKENS.insert(
-                    name=name, digest=_digest(secret), scopes=stored, created_at=self._clock()
-                ).execute(db)
+                TOKENS.insert(name=name, digest=_digest(secret), scopes=stored, created_at=self._clock()).execute(db)
             except IntegrityError:
                 raise TokenExists(name) from None
             return _token(TOKENS.select(*PUBLIC).where(T.name == name).get(db)), secret

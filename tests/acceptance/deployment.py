@@ -20,7 +20,7 @@ from engine.control import Control
 from engine.jobs import ENDED, Job
 from tests.acceptance.http_client import Client, shown
 from tests.acceptance.ledger import Ledger
-from tests.acceptance.processes import ROOT, Process, kill, marked
+from tests.acceptance.processes import ROOT, Process, is_alive, kill, marked
 from tests.support import free_port, wait_until
 
 WORKLOAD = Path(__file__).parent / "on_path" / "workload.py"
@@ -198,8 +198,19 @@ class Deployment:
         return [self.job(job) for job in jobs]
 
     def wait_running(self, count: int, timeout_s: float = 15) -> None:
-        """Wait until so many bodies run."""
-        wait_until(lambda: len(self.ledger.running()) >= count, timeout_s, f"{count} bodies run")
+        """Wait until so many bodies run; those that a kill cut off do not."""
+
+        def run() -> bool:
+            return sum(is_alive(run.pid) for run in self.ledger.running()) >= count
+
+        wait_until(run, timeout_s, f"{count} bodies run")
+
+    def anybody_waits(self) -> bool:
+        """Whether a process waits for the end of a job (engine.bells, engine.on_redis.keys)."""
+        if self.backend == "sqlite":
+            return any(self.queue.with_name("queue.db-workers").glob("*.wait"))
+        server = self.huey.storage.server
+        return bool(server.command("HLEN", server.key("waiters")))
 
 
 def load_workload(huey: Any, ledger: Path) -> ModuleType:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from engine.jobs import ENDED
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.ledger import Run
-from tests.acceptance.processes import kill
+from tests.acceptance.processes import is_alive, kill
 from tests.support import wait_until
 
 SEED = int(os.environ.get("DEWEY_TEST_SEED", "1"))
@@ -56,17 +56,8 @@ class Harm:
         after = time.monotonic()
         for pid in pids:
             do(pid)
-        wait_until(lambda: not any(alive(pid) for pid in pids), 5, "what was killed is dead")
+        wait_until(lambda: not any(is_alive(pid) for pid in pids), 5, "what was killed is dead")
         self.killed += [Killed(pid, after, time.monotonic()) for pid in pids]
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def explained(run: Run, killed: list[Killed]) -> bool:

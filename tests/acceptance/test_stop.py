@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 
 import pytest
 
@@ -25,18 +24,18 @@ def test_a_signal_lets_running_requests_and_jobs_finish(deployment: Deployment, 
     answers: list[Answer] = []
     poll = threading.Thread(target=lambda: answers.append(deployment.client().get(f"/api/jobs/{job}?wait=20")))
     poll.start()
-    time.sleep(0.2)  # so that the request is under way; were it not, the test would fail, not pass
+    wait_until(deployment.anybody_waits, 10, "the request is under way")
 
     app.signal(signum)
     app.says("stopping")
-    assert refused(deployment), "a new request was taken while stopping"
+    wait_until(lambda: refused(deployment), 5, "new requests are refused while it stops")
     assert app.wait(8) == 0
     poll.join(5)
     assert [answer.status for answer in answers] == [200]
     assert answers[0].body["state"] in ("running", "done")  # who waits is told the present state
     assert app.pids() == []
     states = deployment.states([job, *waiting])
-    assert states.count("done") == 2 and states.count("queued") == 3, states
+    assert sorted(states) == ["done"] * 2 + ["queued"] * 3
     assert all(run.ended for runs in deployment.ledger.runs().values() for run in runs)
 
 

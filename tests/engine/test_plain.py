@@ -149,9 +149,7 @@ def test_shared_references_cannot_make_it_endless(monkeypatch: pytest.MonkeyPatc
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
-        lambda inner: (
-            st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner)
-        ),
+        lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text() | st.integers(), inner),
         max_leaves=20,
     )
 )

@@ -142,9 +142,7 @@ def test_the_size_limit_holds_on_both_ways(kind: str) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize(
-    "stored", [None, "text", 7, b"", b"\x80", b"\x80\x05junk", b"\0DS1", b"\x1f\x8b\x08"]
-)
+@pytest.mark.parametrize("stored", [None, "text", 7, b"", b"\x80", b"\x80\x05junk", b"\0DS1", b"\x1f\x8b\x08"])
 def test_other_things_are_undecodable(kind: str, stored: Any) -> None:
     for secret in ("", "s3cret"):
         with pytest.raises(UndecodableError):

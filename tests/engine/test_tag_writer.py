@@ -92,9 +92,7 @@ def test_a_real_socket_is_refused_and_keyword_arguments_are_named() -> None:
     assert caught.value.path == 'kwargs["to"]["x"]'
     with pytest.raises(UnserializableError, match=r"^value: a value of type object"):
         to_json(object())
-    with pytest.raises(
-        UnserializableError, match=r"^chord_config\[3\]\.kwargs\[\"a\"\]: a value of type object"
-    ):
+    with pytest.raises(UnserializableError, match=r"^chord_config\[3\]\.kwargs\[\"a\"\]: a value of type object"):
         to_json(MESSAGE._replace(chord_config=("c", 1, 0, MESSAGE._replace(kwargs={"a": object()}))))
 
 

@@ -36,6 +36,7 @@
   // opened or ticked stay.
   const keyOf = (node) => node.nodeType === 1 ? node.id || node.dataset.id || "" : "";
   const isFold = (node, name) => name === "open" && node.nodeName === "DETAILS"; // the reader decides
+  const isBlank = (node) => node.nodeType === 3 && !node.data.trim();
   const morph = (old, fresh) => {
     if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || keyOf(old) !== keyOf(fresh)) {
       old.replaceWith(fresh);
@@ -58,6 +59,17 @@
     for (const child of old.childNodes) if (keyOf(child)) keyed.set(keyOf(child), child);
     let place = old.firstChild;
     for (const child of Array.from(fresh.childNodes)) {
+      // Blanks between elements differ between a page and its region, and must not shift one against the other.
+      while (place && isBlank(place) && !isBlank(child)) {
+        const next = place.nextSibling;
+        place.remove();
+        place = next;
+      }
+      if (isBlank(child)) {
+        if (place && isBlank(place)) place = place.nextSibling;
+        else old.insertBefore(child, place);
+        continue;
+      }
       const known = keyOf(child) && keyed.get(keyOf(child));
       if (known) {
         if (known !== place) old.insertBefore(known, place);

@@ -57,9 +57,7 @@ def test_a_name_is_taken_whatever_the_case_of_its_letters(ada: Access) -> None:
     assert [account.role for account in ada.accounts.list()] == ["admin"]
 
 
-def test_of_many_that_take_a_name_at_once_one_gets_it(
-    access: Access, in_processes: Callable[..., list[Any]]
-) -> None:
+def test_of_many_that_take_a_name_at_once_one_gets_it(access: Access, in_processes: Callable[..., list[Any]]) -> None:
     outcomes = in_processes(2, 4, lambda n: access.accounts.create("ada", "admin", f"password {n}")[0].name)
     assert sorted(map(type, outcomes), key=str) == [AccountExists] * 7 + [str]
 

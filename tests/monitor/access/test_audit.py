@@ -21,9 +21,7 @@ def fill(access: Access, count: int, who: str = "ada", action: str = "cancel") -
 
 def test_a_line_is_read_as_it_was_written(access: Access) -> None:
     access.audit.record("ada", "api", "192.0.2.7", "retry", "task:add state:failed", 250, "first part")
-    expected = AuditEntry(
-        1, START, "ada", "api", "192.0.2.7", "retry", "task:add state:failed", 250, "first part"
-    )
+    expected = AuditEntry(1, START, "ada", "api", "192.0.2.7", "retry", "task:add state:failed", 250, "first part")
     assert access.audit.page() == (expected,)
 
 
@@ -92,9 +90,7 @@ def test_a_line_cannot_be_changed(access: Access) -> None:
 
 
 @pytest.mark.parametrize(("keep", "dropped"), [(0, 10), (3, 7), (9, 1), (10, 0), (99, 0), (-1, 10)])
-def test_the_newest_are_kept(
-    access: Access, monkeypatch: pytest.MonkeyPatch, keep: int, dropped: int
-) -> None:
+def test_the_newest_are_kept(access: Access, monkeypatch: pytest.MonkeyPatch, keep: int, dropped: int) -> None:
     monkeypatch.setattr(audit_module, "PRUNE_BATCH", 3)
     fill(access, 10)
     assert access.audit.prune(keep) == dropped
@@ -118,6 +114,4 @@ def test_no_line_is_lost_among_many_writers(access: Access, in_processes: Callab
     entries = access.audit.page(limit=500)
     assert [entry.id for entry in entries] == list(range(160, 0, -1))
     for n in range(16):
-        assert [entry.target for entry in entries if entry.who == f"w{n}"] == [
-            str(m) for m in range(9, -1, -1)
-        ]
+        assert [entry.target for entry in entries if entry.who == f"w{n}"] == [str(m) for m in range(9, -1, -1)]

@@ -102,9 +102,7 @@ def test_a_migration_that_fails_changes_nothing(access: Access, url: str) -> Non
         assert db.execute_sql("SELECT version FROM access_schema").fetchall() == [(1,)]
 
 
-def test_only_one_of_many_starts_makes_and_migrates_the_file(
-    url: str, in_processes: Callable[..., list[Any]]
-) -> None:
+def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, in_processes: Callable[..., list[Any]]) -> None:
     def start(n: int) -> int:
         database = Database(url, migrations=NEXT)
         with database.writing() as db:

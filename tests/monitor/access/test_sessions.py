@@ -150,9 +150,7 @@ def test_what_has_expired_is_deleted(access: Access, ada: Account, clock: Clock)
         assert db.execute_sql("SELECT count(*) FROM sessions").fetchone() == (1,)
 
 
-def test_many_come_and_go_at_once(
-    access: Access, ada: Account, in_processes: Callable[..., list[Any]]
-) -> None:
+def test_many_come_and_go_at_once(access: Access, ada: Account, in_processes: Callable[..., list[Any]]) -> None:
     access.close()
 
     def visit(n: int) -> bool:

@@ -33,17 +33,13 @@ def test_a_token_is_found_by_its_secret(access: Access) -> None:
         ({"admin"}, True, True, True),
     ],
 )
-def test_what_a_token_allows(
-    access: Access, scopes: set[str], read: bool, enqueue: bool, admin: bool
-) -> None:
+def test_what_a_token_allows(access: Access, scopes: set[str], read: bool, enqueue: bool, admin: bool) -> None:
     token = access.tokens.find(access.tokens.create("ci", scopes)[1])
     assert token is not None
     assert [token.allows(scope) for scope in ("read", "enqueue", "admin")] == [read, enqueue, admin]
 
 
-@pytest.mark.parametrize(
-    ("scopes", "found"), [((), "none"), (("read", "write"), "write"), ("read", "a, d, e")]
-)
+@pytest.mark.parametrize(("scopes", "found"), [((), "none"), (("read", "write"), "write"), ("read", "a, d, e")])
 def test_bad_scopes_are_refused(access: Access, scopes: Any, found: str) -> None:
     with pytest.raises(InvalidInput, match=f"scopes: expected some of read, enqueue, admin, found {found}"):
         access.tokens.create("ci", scopes)
@@ -106,9 +102,7 @@ def test_tokens_are_listed_by_name(access: Access) -> None:
 # the cache
 
 
-def test_a_busy_token_costs_no_query(
-    access: Access, clock: Clock, queries: Callable[[Access], list[str]]
-) -> None:
+def test_a_busy_token_costs_no_query(access: Access, clock: Clock, queries: Callable[[Access], list[str]]) -> None:
     _, secret = access.tokens.create("ci", ["read"])
     assert access.tokens.find(secret) is not None
     seen = queries(access)
@@ -141,9 +135,7 @@ def test_a_revoked_token_is_refused_here_at_once(access: Access) -> None:
     assert access.tokens.find(secret) is None
 
 
-def test_a_revoked_token_is_refused_elsewhere_within_two_seconds(
-    access: Access, url: str, clock: Clock
-) -> None:
+def test_a_revoked_token_is_refused_elsewhere_within_two_seconds(access: Access, url: str, clock: Clock) -> None:
     _, secret = access.tokens.create("ci", ["read"])
     elsewhere = Access(url, clock=clock)
     assert elsewhere.tokens.find(secret) is not None
@@ -155,9 +147,7 @@ def test_a_revoked_token_is_refused_elsewhere_within_two_seconds(
     assert elsewhere.tokens._cache == {}
 
 
-def test_a_clock_that_was_set_back_does_not_lengthen_the_cache(
-    access: Access, url: str, clock: Clock
-) -> None:
+def test_a_clock_that_was_set_back_does_not_lengthen_the_cache(access: Access, url: str, clock: Clock) -> None:
     _, secret = access.tokens.create("ci", ["read"])
     elsewhere = Access(url, clock=clock)
     assert elsewhere.tokens.find(secret) is not None

@@ -1,0 +1,37 @@
+"""The books: how soon the pages' queries are answered when many jobs are on record (bench/seed_books.py says how)."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+
+from bench.environments import CACHE
+from bench.figures import whole
+from bench.options import Options
+from bench.report import Section
+from bench.running import ROOT, Failed
+
+JOBS = 1_000_000
+ROW = re.compile(r"^(.{40}) +([\d.]+) +([\d.]+) +([\d.]+)$", re.MULTILINE)
+WANTED_MS = 50.0
+
+
+def measure(options: Options) -> Section:
+    jobs = options.count(JOBS if not options.quick else 400_000)
+    section = Section("books", f"The books: queries with {whole(jobs)} jobs on record")
+    options.tell(f"books: {whole(jobs)} jobs are recorded, then asked for")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        command = [sys.executable, "-m", "bench.seed_books", "--jobs", str(jobs), "--file", f"{folder}/books.db"]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    if ran.returncode:
+        raise Failed((ran.stderr.strip().splitlines() or ["seed_books ended without a word"])[-1])
+    rows = [tuple(text.strip() for text in row) for row in ROW.findall(ran.stdout)]
+    section.say(" ".join(line for line in ran.stdout.splitlines() if line.startswith(("recorded", f"{jobs:,} jobs"))))
+    section.table(("query", "median ms", "of it processor ms", "worst ms"), rows)
+    slowest = max(rows, key=lambda row: float(row[1]))
+    found = f"{slowest[1]} ms ({slowest[0]})"
+    section.reach.append(("every query, at the median", "< 50 ms", found, float(slowest[1]) < WANTED_MS))
+    return section

@@ -1,0 +1,84 @@
+"""Recording: what the books cost. A drain with the recorder at work beside the same drain without it, and a steady
+stream of 5,000 jobs a second, after which nothing may wait to be recorded.
+
+The recorder runs as `manage.py record`, so that its cost is not mixed with that of the web. What was deferred is on
+record before a drain begins; from then on it writes what happens as it happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+
+from bench.body import tally
+from bench.drain import ended
+from bench.figures import median, ratios, spread, whole
+from bench.options import Options
+from bench.report import Section
+from bench.running import Running, end, running, wait
+
+MODES = ((1, "thread"), (4, "process"))
+JOBS = 40_000
+RATE_PER_S = 5000
+
+
+def measure(options: Options) -> Section:
+    section = Section("recording", "Recording: what the books cost")
+    jobs = options.count(JOBS)
+    rates: dict[tuple[str, int, bool], list[float]] = {}
+    for number in range(options.rounds):
+        for workers, kind in MODES:
+            for recorded in (False, True):
+                beside = "with the recorder" if recorded else "without"
+                options.tell(f"recording {number + 1}/{options.rounds}: {workers} {kind}, {beside}")
+                rates.setdefault((kind, workers, recorded), []).append(drain(workers, kind, jobs, recorded))
+    rows = []
+    for workers, kind in MODES:
+        without, beside = rates[(kind, workers, False)], rates[(kind, workers, True)]
+        cost = 1 - median(ratios(beside, without))
+        rows.append((f"{workers} {kind}", spread(without), spread(beside), f"{cost:.0%}"))
+        section.reach.append((f"the recorder's cost, {workers} {kind}", "at most 10%", f"{cost:.0%}", cost <= 0.10))
+    section.table(("workers", "jobs/s without the recorder", "with it", "cost"), rows)
+    keeping_up(section, options)
+    return section
+
+
+def drain(workers: int, kind: str, jobs: int, recorded: bool) -> float:
+    """Jobs a second, with or without a recorder that has caught up before."""
+    with running("dewey_sqlite") as system:
+        system.call("fill", jobs)
+        with recorder(system) if recorded else contextlib.nullcontext():
+            if recorded:
+                wait(lambda: system.run("bench.probes.backlog") == 0, 60, "the recorder to catch up", 0.5)
+            with system.consumer(workers, kind) as consumer:
+                wait(lambda: ended(system, consumer, jobs), 120, f"{jobs} jobs to run ({system.said()})", 0.02)
+                marks = tally(system.folder)
+    return (jobs - 1) / (marks.last - marks.first)
+
+
+@contextlib.contextmanager
+def recorder(system: Running) -> Iterator[None]:
+    with open(system.folder / "recorder.log", "ab") as log:
+        program = system.start("manage.py", "record", stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        end(program)
+
+
+def keeping_up(section: Section, options: Options) -> None:
+    """A steady stream: how much waits for the recorder at its end, and how soon that is gone."""
+    seconds = options.pick(6, 20)
+    options.tell(f"recording: {RATE_PER_S} jobs/s for {seconds:.0f} s")
+    with running("dewey_sqlite") as system, system.consumer(1, "thread"), recorder(system):
+        found = system.run("bench.probes.stream", str(RATE_PER_S), str(seconds))
+    section.say(
+        f"{whole(found['rate_per_s'])} jobs/s deferred, run and recorded for {seconds:.0f} s: at its end "
+        f"{whole(found['backlog'])} events waited for the recorder (at most {whole(found['worst_backlog'])} on the "
+        f"way), {found['catch_up_s']:.1f} s later none."
+    )
+    kept_up = found["rate_per_s"] >= RATE_PER_S * 0.98 and found["catch_up_s"] <= 2.0
+    section.reach.append(
+        ("recorded at a steady 5,000 jobs/s", "keeps up", f"{found['catch_up_s']:.1f} s behind at the end", kept_up)
+    )
