@@ -50,7 +50,7 @@ class Composer:
         self._huey = huey
         self.redactor = Redactor(())
         self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the books
-        self._signatures: dict[str, Signature | None] = {}
+        self._signatures: dict[str, Signature] = {}
 
     # errors, safe against broken exceptions
 
@@ -158,7 +158,9 @@ class Composer:
         """The signature of a registered task (by full name), or None."""
         if task not in self._signatures:
             cls = self._huey._registry._registry.get(task)
-            self._signatures[task] = None if cls is None else Signature(cls.function, cls.__name__, context=cls.context)
+            if cls is None:
+                return None  # for now: it may be registered later
+            self._signatures[task] = Signature(cls.function, cls.__name__, context=cls.context)
         return self._signatures[task]
 
     def shown_call(self, task: str, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
