@@ -95,4 +95,4 @@ def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Dep
     runs = deployment.ledger.runs()
     flooded = [run for n, found in runs.items() if not n.startswith("quick") for run in found]
     assert len({run.pid for run in flooded}) == 1  # the flood has its one worker
-    assert most_at_once(spans(flooded, [])) == 1
+    assert most_at_once(spans(flooded, [])) <= 1
