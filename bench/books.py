@@ -19,7 +19,7 @@ WANTED_MS = 50.0
 
 
 def measure(options: Options) -> Section:
-    jobs = options.count(JOBS if not options.quick else 400_000)
+    jobs = options.count(JOBS if not options.quick else 100_000)
     section = Section("books", f"The books: queries with {whole(jobs)} jobs on record")
     options.tell(f"books: {whole(jobs)} jobs are recorded, then asked for")
     CACHE.mkdir(parents=True, exist_ok=True)

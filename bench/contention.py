@@ -24,7 +24,7 @@ def measure(options: Options) -> Section:
     section = Section("contention", "Contention: 4 producers, 4 consumer processes, 1 reader")
     rows = []
     for name in ("dewey_sqlite", "huey_sqlite"):
-        seconds = options.pick(15, 60) if name == "dewey_sqlite" else options.pick(6, 20)
+        seconds = options.pick(8, 60) if name == "dewey_sqlite" else options.pick(3, 10)
         options.tell(f"contention: {name}, {seconds:.0f} s")
         with running(name) as system:
             found = contend(system, seconds, options.count(BACKLOG) if name == "dewey_sqlite" else options.count(2000))

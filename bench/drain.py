@@ -7,6 +7,7 @@ in every mode once; the filling gives the bulk enqueue rates by the way.
 from __future__ import annotations
 
 import subprocess
+from functools import lru_cache
 from typing import Any
 
 from bench.body import tally
@@ -31,8 +32,9 @@ def measure(options: Options) -> Section:
     for number in range(options.rounds):
         for mode_number in range(3):
             for name, about in known.items():
-                if mode_number < len(about["modes"]):
-                    mode = tuple(about["modes"][mode_number])
+                modes = modes_of(name, about, options)
+                if mode_number < len(modes):
+                    mode = modes[mode_number]
                     options.tell(f"drain {number + 1}/{options.rounds}: {about['title']}, {mode[0]} {mode[1]}")
                     one_run(name, mode, options.count(about["jobs"]), rates, missing, options)
     tabulate(section, known, missing, rates)
@@ -40,15 +42,31 @@ def measure(options: Options) -> Section:
     return section
 
 
+def modes_of(name: str, about: dict[str, Any], options: Options) -> list[tuple[int, str]]:
+    """All modes of Dewey and of what it is compared with in each; a peer's best one; the first one of Huey's stats."""
+    modes = [(workers, kind) for workers, kind in about["modes"]]
+    if name in PEERS:
+        return modes[-1:]
+    if name == "huey_sqlite_stats":
+        return modes[:1]
+    return [modes[0], modes[-1]] if options.quick and name.endswith("redis") else modes
+
+
 def describe_all(options: Options) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """What can be measured here, and why the rest cannot."""
+    known, missing = describe_each(options.systems or SYSTEMS)
+    return dict(known), dict(missing)
+
+
+@lru_cache
+def describe_each(names: tuple[str, ...]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     known, missing = {}, {}
-    for name in options.systems or SYSTEMS:
+    for name in names:
         try:
             known[name] = description(name)
         except NotInstalled as exc:
             missing[name] = str(exc)
-            options.tell(f"{name}: {exc}")
+            Options.tell(f"{name}: {exc}")
     return known, missing
 
 

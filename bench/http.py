@@ -25,7 +25,7 @@ Figures = dict[str, list[dict[str, float]]]
 
 def measure(options: Options) -> Section:
     section = Section("http", "HTTP: defers from 8 clients")
-    seconds = options.pick(3, 6)
+    seconds = options.pick(2, 5)
     found: Figures = {}
     for number in range(options.rounds):
         for kind in ("echo", "web", "web and consumer"):

@@ -18,12 +18,12 @@ from bench.report import Section
 from bench.running import Failed, Running, running, wait
 
 SAMPLES = {"dewey_sqlite": 8, "huey_sqlite": 2, "huey_redis": 2}
-MORE = 20  # further jobs, a second or so apart
+MORE = 10  # further jobs, a second or so apart
 
 
 def measure(options: Options) -> Section:
     section = Section("idleness", "Idleness")
-    idle_s = options.pick(12, 60)
+    idle_s = options.pick(8, 60)
     options.tell(f"idleness: {idle_s:.0f} s")
     with contextlib.ExitStack() as stack:
         placed: list[tuple[str, Running, int]] = []

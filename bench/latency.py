@@ -18,7 +18,8 @@ from bench.report import Section
 from bench.running import Failed, Running, running, wait
 
 RATE_PER_S = 50.0
-WITH_DUE = ("dewey_sqlite", "dewey_redis", "huey_sqlite", "huey_redis")
+WITH_DUE = ("dewey_sqlite", "huey_sqlite")
+QUICK = ("dewey_sqlite", "dewey_redis", "huey_sqlite", "huey_redis")
 DUE_JOBS = 30
 SETTLE_S = 1.0  # a consumer that has just started
 
@@ -28,9 +29,11 @@ def measure(options: Options) -> Section:
     known, missing = describe_all(options)
     steady: dict[str, list[list[float]]] = {}
     due: dict[str, list[float]] = {}
-    seconds = options.pick(4, 10)
-    for number in range(max(1, options.rounds - 1)):
+    seconds = options.pick(3, 6)
+    for number in range(1 if options.rounds < 5 else 2):
         for name, about in known.items():
+            if options.quick and name not in QUICK:
+                continue
             workers, kind = about["modes"][0]
             options.tell(f"latency {number + 1}: {about['title']}, {workers} {kind}")
             try:
@@ -38,7 +41,7 @@ def measure(options: Options) -> Section:
                     steady.setdefault(name, []).append(at_a_pace(system, workers, kind, seconds))
                 if name in WITH_DUE and number == 0:
                     with running(name) as system:
-                        due[name] = when_due(system, workers, kind, options.pick(3, 8))
+                        due[name] = when_due(system, workers, kind, options.pick(2, 5))
             except (Failed, NotInstalled) as exc:
                 missing[name] = str(exc)
                 options.tell(f"    failed: {exc}")

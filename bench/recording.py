@@ -27,14 +27,15 @@ def measure(options: Options) -> Section:
     section = Section("recording", "Recording: what the books cost")
     jobs = options.count(JOBS)
     rates: dict[tuple[str, int, bool], list[float]] = {}
-    for number in range(options.rounds):
-        for workers, kind in MODES:
+    rounds, modes = min(2, options.rounds), MODES[:1] if options.quick else MODES
+    for number in range(rounds):
+        for workers, kind in modes:
             for recorded in (False, True):
                 beside = "with the recorder" if recorded else "without"
-                options.tell(f"recording {number + 1}/{options.rounds}: {workers} {kind}, {beside}")
+                options.tell(f"recording {number + 1}/{rounds}: {workers} {kind}, {beside}")
                 rates.setdefault((kind, workers, recorded), []).append(drain(workers, kind, jobs, recorded))
     rows = []
-    for workers, kind in MODES:
+    for workers, kind in modes:
         without, beside = rates[(kind, workers, False)], rates[(kind, workers, True)]
         cost = 1 - median(ratios(beside, without))
         rows.append((f"{workers} {kind}", spread(without), spread(beside), f"{cost:.0%}"))
@@ -69,7 +70,7 @@ def recorder(system: Running) -> Iterator[None]:
 
 def keeping_up(section: Section, options: Options) -> None:
     """A steady stream: how much waits for the recorder at its end, and how soon that is gone."""
-    seconds = options.pick(6, 20)
+    seconds = options.pick(4, 15)
     options.tell(f"recording: {RATE_PER_S} jobs/s for {seconds:.0f} s")
     with running("dewey_sqlite") as system, system.consumer(1, "thread"), recorder(system):
         found = system.run("bench.probes.stream", str(RATE_PER_S), str(seconds))

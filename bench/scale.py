@@ -20,7 +20,7 @@ COSTS = ("claim_us", "defer_us", "batch_us")
 
 
 def measure(options: Options) -> Section:
-    many = options.count(1_000_000) if not options.quick else options.count(400_000)
+    many = options.count(1_000_000) if not options.quick else options.count(200_000)
     section = Section("scale", f"Scale: {whole(many)} jobs")
     found = {}
     for name, sizes in (("empty", (0, 0)), ("waiting", (many, 0)), ("scheduled", (0, many))):

@@ -12,7 +12,7 @@ from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import WORKLOAD, Deployment
 from tests.acceptance.http_client import Client, shown
 from tests.acceptance.processes import Process
-from tests.acceptance.variants import sqlite_only
+from tests.acceptance.variants import pairs, sqlite_only
 
 WITHOUT_ROOT = str(WORKLOAD.parent / "without_root.py")
 PROGRAMS = {
@@ -133,8 +133,7 @@ def newer(queue: Path) -> str:
 
 
 @sqlite_only
-@pytest.mark.parametrize("spoil", [garbage, somebody_elses, newer])
-@every_program
+@pytest.mark.parametrize(("spoil", "program"), pairs((garbage, somebody_elses, newer), tuple(PROGRAMS.values())))
 def test_a_queue_that_is_not_ours_is_left_alone(deployment: Deployment, program: tuple[str, ...], spoil):
     deployment.queue.parent.mkdir()
     word = spoil(deployment.queue)

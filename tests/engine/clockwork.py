@@ -1,0 +1,160 @@
+"""Schedulers in the test's hand: a clock that it sets, a queue in memory, schedulers that look when they are told to.
+
+`World` is one storage with any number of consumers' schedulers on it, each with a huey of its own, as other processes
+have one. No worker runs unless the test lets the jobs end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import engine
+from config import load
+from engine import clock
+from engine.control import Control
+from engine.durable import DurableHuey
+from engine.jobs import DONE
+from engine.ledger import SlotRow
+from engine.schedule import DurableScheduler
+from engine.timetable import Timetable
+from tests.contracts.rig import Hand
+
+START = datetime(2026, 6, 1, tzinfo=timezone.utc).timestamp()
+Schedules = dict[str, Timetable | Callable[[datetime], bool]]
+
+
+def moment(text: str, zone: str = "UTC", fold: int = 0) -> float:
+    """`2026-03-29 02:30` in a zone as an instant."""
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp()
+
+
+class World:
+    """`schedules` name the periodic tasks of the code and their timetables; `settings` are as `schedule_timezone=`."""
+
+    def __init__(self, folder: Path, schedules: Schedules, at: float = START, **settings: object) -> None:
+        self.folder, self.schedules, self.at = folder, dict(schedules), at
+        self.settings = settings
+        (folder / "config.ini").write_text("[storage]\npath = queue.db\ndurability = normal\n")
+        self.hueys: list[DurableHuey] = []
+        clock.set_source(lambda: self.at)
+        self.huey = self.make_huey()
+        self.storage = self.huey.storage
+        self.control = Control(self.huey)
+        self._hand: Hand | None = None
+
+    def close(self) -> None:
+        clock.set_source(None)
+        if self._hand is not None:
+            self._hand.go()
+        for huey in self.hueys:
+            huey.storage.close()
+
+    def make_huey(self, schedules: Schedules | None = None) -> DurableHuey:
+        """As another process has one, with these tasks known."""
+        environ = {f"DEWEY_{key.upper()}": str(value) for key, value in self.settings.items()}
+        huey = engine.build(load(self.folder / "config.ini", environ))
+        for name, table in (self.schedules if schedules is None else schedules).items():
+            huey.periodic_task(table, name=name)(body())
+
+        @huey.task(name="work")
+        def work(n: int = 0) -> int:
+            return n
+
+        self.hueys.append(huey)
+        return huey
+
+    def scheduler(self, schedules: Schedules | None = None, huey: DurableHuey | None = None) -> DurableScheduler:
+        """The scheduler of a consumer that has just started."""
+        made = DurableScheduler(huey or self.make_huey(schedules), threading.Event(), 1, True)
+        made.initialize()
+        return made
+
+    # time
+
+    def go(self, seconds: float) -> None:
+        """The clock moves; nobody looks."""
+        self.at += seconds
+
+    def run(self, seconds: float, *schedulers: DurableScheduler, work: bool = True, step_s: float = 5.0) -> None:
+        """Let time pass as the schedulers see it: each looks at its next slot, and at the latest after `step_s`; jobs
+        end at once where `work` is set."""
+        end = self.at + seconds
+        while True:
+            next_at = min(self.settle(each, step_s) for each in schedulers)
+            if work:
+                self.work()
+            if next_at > end:
+                break
+            self.at = next_at
+        self.at = end
+
+    def settle(self, scheduler: DurableScheduler, step_s: float = 5.0) -> float:
+        """Let one look until nothing is due; when it looks again."""
+        while True:
+            next_at = scheduler.tick()
+            if next_at is None or next_at > self.at:
+                return min(self.at + step_s, next_at or self.at + step_s)
+
+    # jobs
+
+    @property
+    def hand(self) -> Hand:
+        """A worker."""
+        if self._hand is None:
+            self._hand = Hand(self.storage)
+        return self._hand
+
+    def work(self, outcome: str = DONE) -> list[str]:
+        """Run what is ready to this end; the ids."""
+        done = []
+        while claims := self.hand.claim(64):
+            for claim in claims:
+                self.hand.settle(claim, outcome)
+                done.append(claim.id)
+        return done
+
+    def jobs(self) -> Counter[tuple[str, float]]:
+        """How many jobs each (schedule, slot) has had, by the events that tell of jobs accepted."""
+        found: Counter[tuple[str, float]] = Counter()
+        for event in self.storage.read_events(1_000_000):
+            if event.kind == "enqueued":
+                said = event.detail["context"]
+                found[said["schedule"], said["slot"]] += 1
+        return found
+
+    # what is on record
+
+    def name(self, task: str) -> str:
+        """The name of a schedule of the code."""
+        return f"{__name__}.{task}" if task in self.schedules else task
+
+    def slots(self, task: str) -> list[SlotRow]:
+        """The slots of a schedule, oldest first."""
+        return [slot for slot, _ in reversed(self.storage.ledger.slots_of(self.name(task), 10_000))]
+
+    def outcomes(self, task: str) -> list[tuple[float, str]]:
+        """(seconds since START, outcome) of each slot, oldest first."""
+        return [(slot.at - START, slot.outcome) for slot in self.slots(task)]
+
+    def ran(self, task: str) -> list[float]:
+        """Seconds since START of the slots that ran."""
+        return [at for at, outcome in self.outcomes(task) if outcome == "deferred"]
+
+
+def body() -> Any:
+    """A periodic task's function."""
+
+    def nothing() -> None:
+        """Does nothing."""
+
+    nothing.__module__ = __name__
+    return nothing
+
+
+Make = Callable[..., World]
