@@ -183,6 +183,7 @@ class DurableHuey(DeferringHuey):
         finally:
             here.settlement = here.task = None
         settlement.finished_at = clock.now()
+        settlement.keep_s = getattr(task, "keep_for", None)
         if settlement.outcome == FAILED:
             self.composer.exhausted(settlement)
         if settlement.logs or settlement.outcome != DONE:

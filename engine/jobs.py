@@ -112,8 +112,8 @@ class Settlement:
     """What the finishing transaction of one claim writes, all or nothing, if the claim still stands."""
 
     __slots__ = (
-        "chord_part", "claim", "detail", "discarded", "eta", "failed_at", "failures", "finished_at", "logs",
-        "next_jobs", "others", "outcome", "reason", "result", "retries", "retry_delay_s", "started_at", "why",
+        "chord_part", "claim", "detail", "discarded", "eta", "failed_at", "failures", "finished_at", "keep_s",
+        "logs", "next_jobs", "others", "outcome", "reason", "result", "retries", "retry_delay_s", "started_at", "why",
     )  # fmt: skip
 
     def __init__(self, claim: Claim) -> None:
@@ -128,6 +128,7 @@ class Settlement:
         self.why: str | None = None  # no retry, though some were left
         self.started_at: float | None = None
         self.finished_at: float | None = None
+        self.keep_s: float | None = None  # how long the ended job is kept, where its task says so
         self.next_jobs: list[NewJob] | None = None
         self.others: list[tuple[str, bytes]] | None = None  # results under ids that are no job
         self.chord_part: ChordPart | None = None

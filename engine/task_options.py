@@ -47,6 +47,7 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "retry_on": ("a tuple of exception classes", is_errors),
     "discard_on": ("a tuple of exception classes", is_errors),
     "retry_for": ("seconds", is_seconds),
+    "keep_for": ("seconds", is_seconds),
     "on_failed": ("a callable (job, error)", callable),
     "limit": ("how many may run at once: a whole number from 1", limits.is_limit),
     "rate": ("(n, seconds), with whole n from 1: how many may start in that time", limits.is_rate),

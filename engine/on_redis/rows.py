@@ -42,8 +42,11 @@ class Ttl(NamedTuple):
     result_s: float
     failed_s: float
 
-    def of(self, outcome: str) -> float:
-        return self.failed_s if outcome == FAILED else self.result_s
+    def of(self, s: Settlement) -> float:
+        """What failed is kept so that it can be retried, the rest as its task says."""
+        if s.outcome == FAILED:
+            return self.failed_s
+        return self.result_s if s.keep_s is None else s.keep_s
 
 
 def token_text(token: int) -> str:
@@ -131,7 +134,7 @@ def settlement_words(words: Words, s: Settlement, ttl: Ttl, deliveries: int | No
     at: Any = ""
     m = ""
     if outcome in ENDED:
-        at = (s.finished_at or 0) + ttl.of(outcome)
+        at = (s.finished_at or 0) + ttl.of(s)
     elif outcome == PARKED:
         at = f"{s.reason} {claim.task}"
     elif s.eta is not None and s.eta > now:

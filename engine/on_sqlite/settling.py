@@ -47,7 +47,7 @@ def settle(con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: fl
         [
             (
                 s.claim.seq, s.outcome, attempts(s), s.started_at, s.finished_at, worker_of(s.claim.token),
-                (s.finished_at or 0) + (failed_ttl_s if s.outcome == FAILED else ttl_s), s.result,
+                (s.finished_at or 0) + kept_s(s, ttl_s, failed_ttl_s), s.result,
             )
             for s in ended
         ],
@@ -71,6 +71,13 @@ def settle(con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: fl
     )
     freed = [gate for gate in held.values() if gate]
     return Settled(frozenset(tokens).difference(held), gates.open_places(con, freed) if freed else 0)
+
+
+def kept_s(s: Settlement, ttl_s: float, failed_ttl_s: float) -> float:
+    """How long the ended job is kept: what failed so that it can be retried, the rest as its task says."""
+    if s.outcome == FAILED:
+        return failed_ttl_s
+    return ttl_s if s.keep_s is None else s.keep_s
 
 
 def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compose: Any) -> None:
