@@ -15,19 +15,23 @@ from config import Settings, load
 from engine import errors, loading
 from engine.crontab import crontab
 from engine.durable import DurableHuey
-from engine.inside import Discard, Retry, canceled, current_job, progress
+from engine.inside import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
 from engine.policy import exponential, sidekiq_backoff
 from engine.redact import Redactor
+from engine.resuming import checkpoint, resume
 from engine.serializer import make_serializer, register_type
 from engine.storage import make_storage
 from engine.timetable import at, cron, every
 
 __all__ = [
+    "Canceled",
     "Discard",
     "Retry",
     "at",
     "build",
     "canceled",
+    "check_canceled",
+    "checkpoint",
     "cron",
     "crontab",
     "current_job",
@@ -38,6 +42,7 @@ __all__ = [
     "load_tasks",
     "progress",
     "register_type",
+    "resume",
     "settings",
     "sidekiq_backoff",
 ]

@@ -14,7 +14,7 @@ import os
 import select
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.shares import serves
@@ -76,6 +76,18 @@ class Waiter:
     def __exit__(self, *exc: object) -> None:
         self.bell.path.unlink(missing_ok=True)
         self.bell.close()
+
+
+def wait_until(folder: Path, ready: Callable[[], bool], timeout_s: float) -> bool:
+    """Sleep until `ready` says so, asked again whenever all who wait are rung; False when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    with Waiter(folder) as waiter:
+        while not ready():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            waiter.bell.wait(min(left, 1.0))
+    return True
 
 
 class Ringer:

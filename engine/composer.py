@@ -148,7 +148,7 @@ class Composer:
         while task is not None:
             if task.chord_config is not None:
                 value = SKIPPED if error is None else Error(self.error_record(claim.id, error, 0))
-                return self._huey.chord_part(task.chord_config, value)
+                return self._huey.chord_part(task.chord_config, value, claim.context)
             task = task.on_complete
         return None
 
@@ -203,7 +203,7 @@ class Composer:
             signature = self.signature(row.task)
             detail |= {
                 "eta": row.eta, "expires_at": row.expires_at, "retries": row.retries, "parent": row.parent,
-                "context": json.loads(row.context) if row.context else {},
+                "context": self.redactor.redact(json.loads(row.context)) if row.context else {},
                 "names": signature.names_of(len(args or ())) if signature else [],
             }  # fmt: skip
         result = None

@@ -17,41 +17,25 @@ import signal
 import sys
 import time
 import uuid
-from dataclasses import dataclass, field
 from typing import Any
 
 from huey.consumer import Consumer
 from huey.exceptions import ConfigurationError
 
-from engine import errors
+from engine import errors, watching
 from engine.crew import HOST
 from engine.job_storage import Dead
 from engine.schedule import DurableScheduler
 from engine.shares import left_out, shares_of
 from engine.unit import RECYCLE, DeskWorker, Plan, die_with_parent, plans_of, run_unit
+from engine.watching import Unit
 
 logger = logging.getLogger("dewey.consumer")
 TICK_S = 0.5
-TIMEOUT_GRACE_S = 0.75  # the alarm in the process comes first; then the process goes
 # What the kernel sends when the web process that started this consumer dies (consumer.py asks for it): once for each
 # thread of the dead, so that a TERM would be taken for a second and a third one.
 PARENT_GONE = signal.SIGUSR1
 RESPAWN_S = (0.05, 5.0)  # back-off between a unit's death and its successor
-
-
-@dataclass
-class Unit:
-    """A forked worker process, as its parent sees it."""
-
-    plan: Plan
-    pid: int = 0
-    pipe: int = -1
-    number: int = 0
-    started_at: float = 0.0
-    deaths: int = 0
-    respawn_at: float = 0.0
-    timed_out: set[int] = field(default_factory=set)
-    killed: bool = False  # by us, at the end of the shutdown: its jobs are not charged
 
 
 class DurableConsumer(Consumer):
@@ -172,6 +156,7 @@ class DurableConsumer(Consumer):
         try:
             self.huey.storage.beat(numbers, self.lease_s)
             self.rescue()
+            self._check_cancels()
         except errors.StorageUnavailable as exc:
             logger.warning("%s", exc)
         since = self._stopping_since
@@ -195,7 +180,7 @@ class DurableConsumer(Consumer):
             os._exit(self._child(unit.plan, parent, r, w))
         os.close(w)
         unit.pid, unit.pipe, unit.number, unit.started_at = pid, r, 0, time.monotonic()
-        unit.killed, unit.timed_out = False, set()
+        unit.killed, unit.timed_out, unit.asked = False, set(), {}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
 
     def _child(self, plan: Plan, parent: int, r: int, w: int) -> int:
@@ -260,13 +245,16 @@ class DurableConsumer(Consumer):
             return False
 
     def _check_timeouts(self, unit: Unit) -> None:
-        if unit.plan.kind != "process":
-            return
-        for slot in self.huey.storage.slots(unit.number):
-            if slot.deadline and time.time() > slot.deadline + TIMEOUT_GRACE_S:
-                logger.warning("%s runs past its job's timeout: it is killed", unit.plan.name)
-                unit.timed_out.add(slot.token)
-                self._signal_unit(unit, signal.SIGKILL)
+        for token in watching.past_timeout(self.huey.storage, unit):
+            logger.warning("%s runs past its job's timeout: it is killed", unit.plan.name)
+            unit.timed_out.add(token)
+            self._signal_unit(unit, signal.SIGKILL)
+
+    def _check_cancels(self) -> None:
+        for unit in watching.deaf_to_cancel(self.huey.storage, self._units):
+            logger.warning("%s runs a job that was canceled and does not stop: it is killed", unit.plan.name)
+            unit.killed = True
+            self._signal_unit(unit, signal.SIGKILL)
 
     def _signal_unit(self, unit: Unit, signum: int) -> None:
         if unit.pid:

@@ -17,6 +17,7 @@ from typing import Any
 from huey.api import Task
 
 from engine import clock, errors, tasks_known
+from engine.calling import context_text
 from engine.deferring import naive_utc
 from engine.durable import DurableHuey
 from engine.job_storage import StoredJob
@@ -100,7 +101,7 @@ class Control:
         if request.unique is not None:
             task.unique_value = f"{self.huey._registry.task_to_string(cls)}:{request.unique}"
         if request.context:
-            task.job_context = json.dumps(request.context)
+            task.job_context = context_text(request.context)
         return task
 
     def _just_accepted(self, job: NewJob, request: JobRequest) -> Job:
@@ -110,7 +111,7 @@ class Control:
         return Job(
             id=job.id, task=self.known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
             state="scheduled" if waiting else "queued", priority=job.priority, attempt=0, retries_left=job.retries,
-            deliveries=0, enqueued_at=job.enqueued_at, eta=job.eta, context=dict(request.context),
+            deliveries=0, enqueued_at=job.enqueued_at, eta=job.eta, context=self._context(job.context),
             parent=job.parent, expires_at=job.expires_at,
         )  # fmt: skip
 
@@ -136,10 +137,13 @@ class Control:
             wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
             progress=json.loads(said) if said else None, result=None if error else result,
             result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
-            error=error, reason=stored.reason, context=json.loads(stored.context) if stored.context else {},
+            error=error, reason=stored.reason, context=self._context(stored.context),
             worker=None if stored.worker is None else str(stored.worker), parent=stored.parent,
             expires_at=stored.expires_at,
         )  # fmt: skip
+
+    def _context(self, context: str | None) -> dict[str, Any]:
+        return self.huey.composer.redactor.redact(json.loads(context)) if context else {}
 
     def wait(self, job_id: str, timeout_s: float) -> Job:
         """As `job`, but returns as soon as it has ended, at the latest after `timeout_s` with its present state."""

@@ -19,6 +19,7 @@ from huey.utils import ChordConfig
 
 from config import Settings
 from engine import clock
+from engine.calling import inherited
 from engine.job_storage import JobStorage
 from engine.jobs import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
 
@@ -32,6 +33,7 @@ class Here(threading.local):
     settlement: Settlement | None = None
     task: Task | None = None
     job_id: str | None = None
+    context: str | None = None  # of the job that runs, or that has just ended
     gathering: list[Row] | None = None
 
 
@@ -108,8 +110,9 @@ class DeferringHuey(Huey):
         handles = self._pipeline_results(item)
         return ResultGroup(handles) if len(handles) > 1 else handles[0]
 
-    def new_job(self, task: Task, chord_id: str | None = None) -> NewJob:
-        """The row of a task: what is in columns here wins over the payload when it is claimed."""
+    def new_job(self, task: Task, chord_id: str | None = None, context: str | None = None) -> NewJob:
+        """The row of a task: what is in columns here wins over the payload when it is claimed. `context` is that of the
+        job that this one follows, where it is not the one that runs here."""
         cls = type(task)
         if task.expires and task.expires_resolved is None:
             task.resolve_expires(self.utc)
@@ -140,7 +143,7 @@ class DeferringHuey(Huey):
             unique_key,
             here.job_id,
             chord_id,
-            getattr(task, "job_context", None),
+            inherited(getattr(task, "job_context", None), context or here.context),
             self.serialize_task(task),
             unique_s,
         )
@@ -198,7 +201,7 @@ class DeferringHuey(Huey):
         settlement.chord_part = self.chord_part(cc, value)
         return None
 
-    def chord_part(self, cc: ChordConfig, value: Any) -> ChordPart:
+    def chord_part(self, cc: ChordConfig, value: Any, context: str | None = None) -> ChordPart:
         """One member's part. The callback keeps a reference to the parts; they are read when it is claimed."""
-        callback = self.new_job(cc.callback, chord_id=cc.cid)
+        callback = self.new_job(cc.callback, cc.cid, context)
         return ChordPart(cc.cid, cc.idx, cc.size, self.serializer.serialize(value), callback)

@@ -161,7 +161,7 @@ class DurableHuey(DeferringHuey):
             return super().execute(task, timestamp)
         settlement = Settlement(claim)
         here = self._here
-        here.settlement, here.task = settlement, task
+        here.settlement, here.task, here.context = settlement, task, claim.context
         value = None
         try:
             if self._revoked(claim, task):
@@ -181,7 +181,7 @@ class DurableHuey(DeferringHuey):
                 settlement.outcome = FAILED
                 self.composer.write_error(settlement, exc)
         finally:
-            here.settlement = here.task = None
+            here.settlement = here.task = here.context = None
         settlement.finished_at = clock.now()
         settlement.keep_s = getattr(task, "keep_for", None)
         if settlement.outcome == FAILED:

@@ -1,13 +1,16 @@
-"""What a task's body may say while it runs: progress, and how it wants to end."""
+"""What a body may ask and say while it runs: which job it is, whether to stop, how far it is, how it wants to end."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from huey.exceptions import CancelExecution, RetryTask
+from huey.exceptions import CancelExecution, RetryTask, TaskTimeout
 
 _local = threading.local()
 EVERY_S = 1.0  # progress costs at most one write a second
@@ -27,13 +30,78 @@ class Discard(CancelExecution):
         super().__init__(why, retry=False)
 
 
+class Canceled(CancelExecution):
+    """What `check_canceled` raises: the job ends as canceled."""
+
+    def __init__(self, why: str = "it was asked to stop") -> None:
+        super().__init__(why, retry=False)
+
+
+@dataclass(frozen=True)
+class CurrentJob:
+    """The job whose body runs. `attempt` counts the attempts that ended before this one; instants are epoch seconds."""
+
+    id: str
+    task: str  # module.name
+    queue: str
+    priority: float
+    enqueued_at: float
+    eta: float | None
+    attempt: int
+    retries_left: int
+    deliveries: int
+    context: Mapping[str, Any]  # what was given at defer, and what the job that deferred this one was given
+
+
 class Body:
     """The running body of this thread."""
 
+    said_at = 0.0
+    pending: str | None = None  # progress that is not written yet
+    speaks = False  # it said progress itself
+    at_end: tuple[Callable[[], None], ...] = ()
+
     def __init__(self, huey: Any, claim: Any) -> None:
         self.huey, self.claim = huey, claim
-        self.said_at = 0.0
-        self.pending: str | None = None
+        self.begun_at = time.monotonic()
+
+    @cached_property
+    def job(self) -> CurrentJob:
+        """The job, as its author is told of it."""
+        claim = self.claim
+        return CurrentJob(
+            claim.id, claim.task, claim.queue, claim.priority, claim.enqueued_at, claim.eta, claim.attempt,
+            claim.retries, claim.deliveries, json.loads(claim.context) if claim.context else {},
+        )  # fmt: skip
+
+    @cached_property
+    def note(self) -> str:
+        """What a log line says of the job."""
+        shown = self.huey.composer.redactor.redact(dict(self.job.context))
+        said = [f"job {self.job.id}", self.job.task, *(f"{name}={value}" for name, value in shown.items())]
+        return f" ({', '.join(said)})"
+
+    def say(self, done: float, total: float | None, note: str) -> None:
+        """Keep the progress; written at most once a second."""
+        data = json.dumps({"done": done, "total": total, "note": str(note)[:200]})
+        if time.monotonic() - self.said_at >= EVERY_S:
+            self._write(data)
+        else:
+            self.pending = data
+
+    def _write(self, data: str) -> None:
+        self.said_at, self.pending = time.monotonic(), None
+        try:
+            self.huey.storage.put_progress(self.claim.seq, data)
+        except Exception:
+            self.pending = data  # progress is a courtesy: it never fails a job
+
+    def end(self) -> None:
+        """What was said last is written."""
+        for save in self.at_end:
+            save()
+        if self.pending is not None:
+            self._write(self.pending)
 
 
 def enter(huey: Any, claim: Any) -> Body:
@@ -44,39 +112,44 @@ def enter(huey: Any, claim: Any) -> Body:
 
 
 def leave(body: Body) -> None:
-    """The body ended: what it said last is written."""
+    """The body ended."""
     _local.body = None
-    if body.pending is not None:
-        _write(body, body.pending)
+    body.end()
 
 
-def current_job() -> Any:
-    """The claim of the job whose body runs in this thread, or None outside of one."""
-    body = getattr(_local, "body", None)
-    return body.claim if body else None
+def current_body() -> Body | None:
+    """The body that runs in this thread."""
+    return getattr(_local, "body", None)
+
+
+def current_job() -> CurrentJob | None:
+    """The job whose body runs in this thread, or None outside of one."""
+    body = current_body()
+    return body.job if body else None
 
 
 def canceled() -> bool:
-    """True once the running job was asked to stop: end soon."""
-    body = getattr(_local, "body", None)
+    """True once the running job was asked to stop: end soon. In a worker process it is killed ten seconds later."""
+    body = current_body()
     return bool(body and body.huey.storage.stop_asked([body.claim.seq]))
+
+
+def check_canceled() -> None:
+    """Raise Canceled once the running job was asked to stop, and TaskTimeout once it is past its timeout: for loops in
+    which nothing else would notice. Outside of a job nothing happens."""
+    body = current_body()
+    if body is None:
+        return
+    timeout_s = body.claim.timeout_s
+    if timeout_s is not None and time.monotonic() >= body.begun_at + timeout_s:
+        raise TaskTimeout(f"it ran past its timeout of {timeout_s:g} s")
+    if canceled():
+        raise Canceled
 
 
 def progress(done: float, total: float | None = None, note: str = "") -> None:
     """Say how far the running body is; outside of a job nothing happens. Written at most once a second."""
-    body: Body | None = getattr(_local, "body", None)
-    if body is None:
-        return
-    data = json.dumps({"done": done, "total": total, "note": str(note)[:200]})
-    if time.monotonic() - body.said_at >= EVERY_S:
-        _write(body, data)
-    else:
-        body.pending = data
-
-
-def _write(body: Body, data: str) -> None:
-    body.said_at, body.pending = time.monotonic(), None
-    try:
-        body.huey.storage.put_progress(body.claim.seq, data)
-    except Exception:
-        body.pending = data  # progress is a courtesy: it never fails a job
+    body = current_body()
+    if body is not None:
+        body.speaks = True
+        body.say(done, total, note)

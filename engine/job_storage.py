@@ -211,6 +211,18 @@ class JobStorage(HueyStorage):
         """Which of these running jobs were asked to stop."""
 
     @abstractmethod
+    def stopping(self, workers: Sequence[int]) -> set[int]:
+        """The tokens of the jobs that these workers hold and that were asked to stop."""
+
+    @abstractmethod
+    def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
+        """Keep data with the job until it is removed; False (and nothing kept) when the claim is gone."""
+
+    @abstractmethod
+    def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
+        """What was kept last under the key. A job that had ended well and was retried by hand has nothing."""
+
+    @abstractmethod
     def put_progress(self, seq: int, data: str) -> None:
         """What a running body says of itself (JSON)."""
 

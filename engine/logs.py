@@ -8,8 +8,22 @@ import sys
 from datetime import datetime, timezone
 
 from config import Settings
+from engine import inside
 
-TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s%(job_note)s"
+
+
+class JobFilter(logging.Filter):
+    """Lets every record through, and tells it which job's body logged it: `job_id`, `task` and `context` (empty outside
+    of bodies), and `job_note`, the same as text. Put it on any handler."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        body = inside.current_body()
+        record.job_id = body.job.id if body else ""
+        record.task = body.job.task if body else ""
+        record.context = body.huey.composer.redactor.redact(dict(body.job.context)) if body else {}
+        record.job_note = body.note if body else ""
+        return True
 
 
 class Utc(logging.Formatter):
@@ -28,14 +42,17 @@ class Json(Utc):
             "at": self.formatTime(record), "level": record.levelname, "logger": record.name,
             "message": record.getMessage(), "pid": record.process,
         }  # fmt: skip
+        if getattr(record, "job_id", ""):
+            line |= {name: getattr(record, name) for name in ("job_id", "task", "context")}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return json.dumps(line, default=str)
 
 
 def configure(settings: Settings) -> None:
     """Log to standard error as `[log]` says."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(JobFilter())
     handler.setFormatter(Json() if settings.log.format == "json" else Utc(TEXT))
     logging.basicConfig(level=settings.log.level, handlers=[handler], force=True)
 

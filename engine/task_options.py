@@ -5,6 +5,7 @@ An option that nobody would read, or that makes no sense, stops the import of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -24,7 +25,8 @@ Check = Callable[[Any], bool]
 
 
 def is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= 64 and value.isprintable() and value not in ("*",)
+    """The name of a queue: what `[consumer] queues` and the lists of names that are made of it can hold."""
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) is not None
 
 
 def is_seconds(value: Any) -> bool:

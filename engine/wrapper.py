@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import types
 from collections.abc import Callable
 from typing import Any
 
 from huey.api import Task, TaskWrapper
 
-from engine import task_options
+from engine import calling, task_options
 from engine.exhaustion import SUFFIX, handler_of
 from engine.ids import new_id
+from engine.inside import check_canceled
 from engine.limits import limit_of
 from engine.policy import policy_of
 from engine.task_options import HUEYS
@@ -23,6 +25,7 @@ class DurableTaskWrapper(TaskWrapper):
     def create_task(
         self, func: Callable[..., Any], context: bool = False, name: str | None = None, **settings: Any
     ) -> type[Task]:
+        self._call_names = calling.names_for(func)
         given = settings = task_options.read(name or func.__name__, settings)
         policy = policy_of(settings)
         # A plain function as a class attribute would become a method; Huey's own validate_datetime wants to.
@@ -37,18 +40,39 @@ class DurableTaskWrapper(TaskWrapper):
         def execute(task: Task) -> Any:
             return huey.run_body(task, body)
 
-        cls.execute = execute
+        def check_timeout(task: Task) -> None:
+            check_canceled()  # outside of a job nothing happens there ...
+            Task.check_timeout(task)  # ... and Huey looks at its own clock
+
+        cls.execute, cls.check_timeout = execute, check_timeout
         cls.function = staticmethod(func)
         cls.create_id = staticmethod(new_id)
         cls.policy = policy
         cls.job_flags = task_options.flags_of(settings)
         cls.uniqueness = uniqueness_of(cls.__name__, func, given)
+        self._qualname = f"{cls.__module__}.{cls.__name__}"
         limit = limit_of(settings)
         if limit is not None:
-            huey.limits[f"{cls.__module__}.{cls.__name__}"] = limit
+            huey.limits[self._qualname] = limit
         if "on_failed" in settings:
             self._register_handler(func, cls.__name__, settings["on_failed"])
         return cls
+
+    def s(self, *args: Any, **kwargs: Any) -> Task:
+        """The call as a task to enqueue, pipe or group; `queue`, `context` and `unique` may be among the keywords."""
+        said = calling.take(self._call_names, kwargs) if kwargs else {}
+        task = super().s(*args, **kwargs)
+        return calling.label(task, self._qualname, said) if said else task
+
+    def schedule(self, args: Any = None, kwargs: Any = None, *positional: Any, **options: Any) -> Any:
+        """Huey's, with `queue`, `context` and `unique`."""
+        said = calling.take(frozenset(calling.NAMES), options)
+        if not said:
+            return super().schedule(args, kwargs, *positional, **options)
+        labelled = copy.copy(self)
+        make = self.task_class
+        labelled.task_class = lambda *a, **k: calling.label(make(*a, **k), self._qualname, said)
+        return TaskWrapper.schedule(labelled, args, kwargs, *positional, **options)
 
     def _register_handler(self, func: Callable[..., Any], task: str, on_failed: Any) -> None:
         handler = handler_of(self.huey, task, on_failed)

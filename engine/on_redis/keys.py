@@ -33,6 +33,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | events | stream | `number-0`: job id `j`, its seq `s`, kind `k`, `e` [token, at, started_at, attempt], detail `d` |
 | stops | set | seqs of running jobs that were asked to stop |
 | progress | hash | seq to what the body last said of itself (JSON) |
+| checkpoints:ID | hash | key to how far the job has come, as its body keeps it |
 | uniques | hash | `=` and unique key, to until|fixed|id: until when at most, 1 if it outlasts the job, its holder |
 | uniques_gone | zset | `=` and unique key, by when it is free at the latest |
 | chord:CID | hash | index of a member to its value, until the callback is removed |

@@ -157,6 +157,17 @@ class RedisStorage(JobStorage):
         key = self.server.key("stops")
         return {seq for seq in seqs if self.server.command(b"SISMEMBER", key, seq)}
 
+    def stopping(self, workers: Sequence[int]) -> set[int]:
+        found = self.server.run("stopping", *workers, again=True) if workers else []
+        return {rows.token_of(token.decode()) for token in found}
+
+    def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
+        return bool(self.server.run("checkpoint", claim.id, rows.token_text(claim.token), key, data, again=True))
+
+    def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
+        found: bytes | None = self.server.command(b"HGET", self.server.key(f"checkpoints:{claim.id}"), key)
+        return found
+
     def put_progress(self, seq: int, data: str) -> None:
         self.server.command(b"HSET", self.server.key("progress"), seq, data)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import clock, liveness
-from engine.job_storage import Dead, Registration
-from engine.jobs import Running, WorkerInfo
+from engine.job_storage import Dead, Registration, StoredJob
+from engine.jobs import QUEUED, Running, WorkerInfo
 from engine.on_sqlite import rescuing
 from engine.on_sqlite.database import Database
 from engine.shares import shown
@@ -83,6 +83,13 @@ class Crew:
                 host, pid = row or ("an unknown host", 0)
                 found.append(Dead(n, host, pid, frozenset(), True))
         return found
+
+    def as_it_runs(self, job: StoredJob, token: int | None) -> StoredJob:
+        """A job with the instant at which its body began; one that was claimed in a batch and has not is queued."""
+        if token is None or job.worker is None:
+            return job
+        started = [slot.started_at for slot in liveness.slots_of(self.folder, job.worker) if slot.token == token]
+        return job._replace(started_at=started[0]) if started else job._replace(started_at=None, state=QUEUED)
 
     def infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
         """Every registered worker process, oldest first."""

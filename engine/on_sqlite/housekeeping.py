@@ -47,7 +47,8 @@ def empty(con: sqlite3.Connection, place: str) -> None:
     con.execute(f"delete from keys where seq in (select seq from {place})")
     con.execute(f"delete from events where job in (select seq from {place})")
     con.execute(f"delete from chord_parts where cid in (select chord from jobs where seq in (select seq from {place}))")
-    con.execute(f"delete from progress where seq in (select seq from {place})")
+    for table in ("progress", "checkpoints"):
+        con.execute(f"delete from {table} where seq in (select seq from {place})")
     con.execute(f"delete from jobs where seq in (select seq from {place})")
     con.execute(f"delete from {place}")
 

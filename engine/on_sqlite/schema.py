@@ -69,6 +69,9 @@ DDL = (
     "create table stops (seq integer primary key, at real not null)",
     # what a running body last said of itself
     "create table progress (seq integer primary key, data text not null, at real not null)",
+    # how far the job has come, as its body keeps it
+    """create table checkpoints (seq integer not null, key text not null, data blob not null, primary key (seq, key))
+        without rowid""",
     # a unique key is held by a job, until it ends or starts, or (fixed) whatever becomes of it; null: no longer bound
     "create table keys (key text primary key, seq integer not null, until real, fixed integer not null) without rowid",
     "create index keys_seq on keys (seq)",

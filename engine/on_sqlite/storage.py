@@ -6,7 +6,6 @@ gathers what several threads defer at the same time into one synced commit, then
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -173,6 +172,15 @@ class SqliteStorage(JobStorage):
         with self.db.read() as con:
             return looking.holder_of(con, seqs)
 
+    def stopping(self, workers: Sequence[int]) -> set[int]:
+        return self.said.stopping(workers)
+
+    def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
+        return self.said.put_checkpoint(claim, key, data)
+
+    def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
+        return self.said.checkpoint_of(claim, key)
+
     def put_progress(self, seq: int, data: str) -> None:
         self.said.put_progress(seq, data)
 
@@ -222,15 +230,7 @@ class SqliteStorage(JobStorage):
     def look(self, job_id: str) -> StoredJob | None:
         with self.db.read() as con:
             found = looking.look(con, job_id)
-        if found is None:
-            return None
-        job, token = found
-        if token is not None and job.worker is not None:
-            started = [s.started_at for s in self.slots(job.worker) if s.token == token]
-            job = job._replace(started_at=started[0] if started else None)
-            if not started:  # claimed in a batch, its body has not begun
-                job = job._replace(state="queued")
-        return job
+        return None if found is None else self.crew.as_it_runs(*found)
 
     def list_jobs(
         self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
@@ -255,14 +255,7 @@ class SqliteStorage(JobStorage):
             return con.execute(f"update workers set {what} = 1 where n = ?", (worker,)).rowcount == 1
 
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
-        deadline = time.monotonic() + timeout_s
-        with bells.Waiter(self.folder) as waiter:
-            while not (self.data.has(job_id) or self._has_ended(job_id)):
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return False
-                waiter.bell.wait(min(left, 1.0))
-        return True
+        return bells.wait_until(self.folder, lambda: self.data.has(job_id) or self._has_ended(job_id), timeout_s)
 
     def _has_ended(self, job_id: str) -> bool:
         with self.db.read() as con:

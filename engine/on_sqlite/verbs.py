@@ -9,7 +9,7 @@ from typing import Any
 
 from engine import clock, errors, events
 from engine.job_storage import StoredJob
-from engine.jobs import CANCELED, ENDED, RETRYING, Claim
+from engine.jobs import CANCELED, DONE, ENDED, RETRYING, Claim
 from engine.on_sqlite import claiming, looking, noting, settling, uniqueness
 
 
@@ -78,6 +78,8 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         uniqueness.take_again(con, job.seq)
     leave_place(con, job)
     con.execute("delete from progress where seq = ?", (job.seq,))
+    if job.state == DONE:  # what failed goes on where it was, what was done begins anew
+        con.execute("delete from checkpoints where seq = ?", (job.seq,))
     con.execute(
         "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, deliveries = 0, failures = 0, "
         "failed_at = null, payload = coalesce(?, payload) where seq = ?",
@@ -98,7 +100,7 @@ def forget(con: sqlite3.Connection, job: StoredJob) -> None:
 def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:
     """Remove ended jobs with what is kept for as long as they may be retried."""
     con.executemany("delete from chord_parts where cid = (select chord from jobs where seq = ?)", seqs)
-    for table in ("progress", "ended", "jobs"):
+    for table in ("progress", "checkpoints", "ended", "jobs"):
         con.executemany(f"delete from {table} where seq = ?", seqs)
 
 

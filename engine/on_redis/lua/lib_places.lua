@@ -177,6 +177,7 @@ local function remove(id)
   call('DEL', job_key(id), P .. 'body:' .. id, P .. 'result:' .. id)
   call('ZREM', P .. 'live', id)
   call('HDEL', P .. 'progress', seq)
+  call('DEL', P .. 'checkpoints:' .. id)
   call('SREM', P .. 'stops', seq)
   if unique and holder_of(unique) == id then drop_key(unique) end
 end

@@ -20,6 +20,7 @@ elseif verb == 'stop' then
 elseif verb == 'retry' then
   local holder = unique and holder_of(unique, ARGV[7])
   if holder and holder ~= id then return holder end
+  if call('HGET', job_key(id), 'state') == 'done' then call('DEL', P .. 'checkpoints:' .. id) end
   leave(id)
   if unique then take_key(unique, hold, id, ARGV[7]) end
   call('HSET', job_key(id), 'm', ARGV[8])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from workload import write
 
-from engine import huey
+from engine import huey, resume, watching
 
 PLACES = 3
+watching.CANCEL_GRACE_S = float(os.environ.get("DEWEY_TEST_CANCEL_GRACE_S", watching.CANCEL_GRACE_S))
 
 
 @huey.task(limit=PLACES)
@@ -25,3 +27,12 @@ def single(key: str, n: str, seconds: float) -> None:
     write(f"single.{key}.{n}", "begin")
     time.sleep(seconds)
     write(f"single.{key}.{n}", "end")
+
+
+@huey.task()
+def load(n: str, rows: int, seconds: float) -> None:
+    """A long import, row by row."""
+    for row in resume(range(rows), every_s=0.1):
+        write(f"load.{n}.{row}", "begin")
+        time.sleep(seconds)
+        write(f"load.{n}.{row}", "end")

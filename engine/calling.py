@@ -1,0 +1,74 @@
+"""What a call may say beside its arguments: queue, context, unique.
+
+    add(1, 2, queue="slow", context={"user": "ana"}, unique="today")
+
+As with Huey's own (delay, eta, priority, retries, expires ...) the name is the call's and not the function's, unless
+the function has a parameter of that name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from huey.api import Task
+
+from engine import errors
+from engine.task_options import is_name
+
+NAMES = ("queue", "context", "unique")
+CONTEXT_MAX = 8 * 1024  # bytes: it travels with every child, event and log line
+
+
+def names_for(function: Callable[..., Any]) -> frozenset[str]:
+    """The names that calls of this function may use."""
+    try:
+        own = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        own = {}  # type: ignore[assignment]
+    return frozenset(name for name in NAMES if name not in own)
+
+
+def take(names: frozenset[str], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Take what is the call's out of its keyword arguments."""
+    return {name: kwargs.pop(name) for name in names & kwargs.keys()}
+
+
+def label(task: Task, qualname: str, said: Mapping[str, Any]) -> Task:
+    """Put it on the task. Raises BadRequest for what makes no sense."""
+    queue, context, unique = (said.get(name) for name in NAMES)
+    if queue is not None:
+        if not is_name(queue):
+            raise errors.BadRequest(f"queue is a name of up to 64 letters, digits, _ . or -, not {queue!r:.100}")
+        task.queue = queue
+    if context is not None:
+        task.job_context = context_text(context)
+    if unique is not None:
+        if not (isinstance(unique, str) and unique):
+            raise errors.BadRequest(f"unique is a key in text, not {unique!r:.100}")
+        task.unique_value = f"{qualname}:{unique}"
+    return task
+
+
+def context_text(context: Any) -> str:
+    """A context as it is stored. Raises BadRequest."""
+    if not isinstance(context, Mapping):
+        raise errors.BadRequest(f"context is a dict, such as {{'user': 'ana'}}, not {context!r:.100}")
+    try:
+        text = json.dumps(dict(context))
+    except (TypeError, ValueError) as exc:
+        raise errors.BadRequest(f"context is made of plain JSON values ({exc})") from None
+    if len(text) > CONTEXT_MAX:
+        raise errors.BadRequest(
+            f"context has at most {CONTEXT_MAX} bytes, this one {len(text)}: pass what names the rest"
+        )
+    return text
+
+
+def inherited(own: str | None, above: str | None) -> str | None:
+    """The context of a job that another one defers: the other's, and its own over it."""
+    if own is None or above is None:
+        return own or above
+    return json.dumps({**json.loads(above), **json.loads(own)})

@@ -1,0 +1,7 @@
+-- uses: places
+-- Keep data with a job, if the claim stands: id, token, key, data. Answers 1, or 0 when the claim is gone.
+
+local id = ARGV[1]
+if call('HGET', job_key(id), 'token') ~= ARGV[2] then return 0 end
+call('HSET', P .. 'checkpoints:' .. id, ARGV[3], ARGV[4])
+return 1

@@ -1,0 +1,13 @@
+-- uses: places
+-- The tokens of the jobs that these workers hold and that were asked to stop: numbers of workers.
+
+local tokens = {}
+if call('EXISTS', P .. 'stops') == 0 then return tokens end
+for _, n in ipairs(ARGV) do
+  local held = call('HGETALL', P .. 'claims:' .. n)
+  for i = 1, #held, 2 do
+    local seq = call('HGET', job_key(held[i + 1]), 'seq')
+    if seq and call('SISMEMBER', P .. 'stops', seq) == 1 then tokens[#tokens + 1] = n .. ':' .. held[i] end
+  end
+end
+return tokens
