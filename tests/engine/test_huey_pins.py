@@ -88,8 +88,8 @@ api:Task.extend_data                                 33d82a304973  self data
 api:TaskWrapper.__init__                             c079472d24e8  self huey func context name task_base
                                                                    **settings
 api:TaskWrapper.create_task                          4e85b6eae166  self func context name **settings
-api:TaskWrapper.schedule                             da818634d7d6  self args kwargs eta delay priority retries retry_delay
-                                                                   retry_backoff expires timeout id
+api:TaskWrapper.schedule                             da818634d7d6  self args kwargs eta delay priority retries
+                                                                   retry_delay retry_backoff expires timeout id
 api:TaskWrapper.s                                    86afdcb1f24a  self *args **kwargs
 api:TaskLock.__init__                                d692a85554c4  self huey name ttl
 api:TaskLock.acquire                                 9c3aab965ec8  self
