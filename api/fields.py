@@ -96,12 +96,17 @@ def _expires(value: Any) -> float:
     return float(value)
 
 
-def _eta(value: Any) -> float | None:
-    """UTC epoch seconds; None for a time that has just passed, which means now."""
+def instant(value: Any) -> float:
+    """An RFC 3339 time with a zone, in UTC epoch seconds."""
     match = _ETA.fullmatch(value) if value.__class__ is str else None
     if match is None:
         raise ValueError(f"expected a time such as 2030-01-01T00:00:00Z, found {found(value)}")
-    at = _epoch(value, match)
+    return _epoch(value, match)
+
+
+def _eta(value: Any) -> float | None:
+    """UTC epoch seconds; None for a time that has just passed, which means now."""
+    at = instant(value)
     ahead = at - time.time()
     if ahead < -LATE_ETA_S:
         raise ValueError(f"expected a time to come, found {value!r}, which has passed")
@@ -127,7 +132,9 @@ def _epoch(text: str, match: re.Match[str]) -> float:
     return at + leap_s + float(fraction or 0)
 
 
-def _text(attribute: str, chars: int, description: str) -> Field:
+def text(attribute: str, chars: int, description: str) -> Field:
+    """A field of 1 to `chars` characters."""
+
     def check(value: Any) -> str:
         if value.__class__ is not str or not 1 <= len(value) <= chars:
             raise ValueError(f"expected text of 1 to {chars} characters, found {found(value)}")
@@ -137,7 +144,9 @@ def _text(attribute: str, chars: int, description: str) -> Field:
     return Field(attribute, check, schema)
 
 
-def _number(attribute: str, low: float, high: float, description: str) -> Field:
+def number(attribute: str, low: float, high: float, description: str) -> Field:
+    """A field that is a number from `low` to `high`."""
+
     def check(value: Any) -> float:
         if value.__class__ not in (int, float) or not low <= value <= high:
             raise ValueError(f"expected a number from {low:.10g} to {high:.10g}, found {found(value)}")
@@ -147,25 +156,25 @@ def _number(attribute: str, low: float, high: float, description: str) -> Field:
 
 
 FIELDS: dict[str, Field] = {
-    "task": _text("task", 200, "its name, or module.name where two tasks share it"),
+    "task": text("task", 200, "its name, or module.name where two tasks share it"),
     "args": Field("args", _array, {"type": "array", "default": []}),
     "kwargs": Field("kwargs", _object, {"type": "object", "default": {}}),
     "id": Field("id", _id, {
         "type": "string", "pattern": f"^{ID_PATTERN}$", "not": {"enum": list(RESERVED_IDS)},
         "description": "an id of your own; the same id again changes nothing while its job has not ended",
     }),
-    "delay": _number("delay_s", 0, TEN_YEARS_S, "seconds; not together with eta"),
+    "delay": number("delay_s", 0, TEN_YEARS_S, "seconds; not together with eta"),
     "eta": Field("eta", _eta, {
         "type": "string", "format": "date-time", "description": "with a zone, at most ten years ahead",
     }),
-    "priority": _number("priority", -1e6, 1e6, "higher runs first"),
+    "priority": number("priority", -1e6, 1e6, "higher runs first"),
     "queue": Field("queue", _queue, {"type": "string", "pattern": f"^{NAME_PATTERN}$", "default": "default"}),
     "retries": Field("retries", _retries, {"type": "integer", "minimum": 0, "maximum": 100}),
     "expires": Field("expires_s", _expires, {
         "type": "number", "exclusiveMinimum": 0, "maximum": TEN_YEARS_S,
         "description": "seconds from now after which it is not started any more",
     }),
-    "unique": _text("unique", 200, "one unfinished job holds this key; another is answered 200 with it"),
+    "unique": text("unique", 200, "one unfinished job holds this key; another is answered 200 with it"),
     "context": Field("context", _context, {
         "type": "object", "description": f"travels with the job; at most {CONTEXT_BYTES} bytes of JSON",
     }),

@@ -28,9 +28,9 @@ MEANINGS = {
     400: "the request cannot be read, or its body is not JSON",
     401: "no token, or one that is not valid",
     403: "the token does not have the scope",
-    404: "there is no such task, job, queue or consumer",
+    404: "there is no such task, job, queue, schedule or consumer",
     405: "another method on this path, with Allow",
-    409: "the state of the job, or a key, does not allow it",
+    409: "the state of the job, a name or a key does not allow it",
     413: "the body is too large",
     415: "the body is not declared as application/json",
     422: "a value cannot be accepted; `errors` names each",
@@ -48,6 +48,7 @@ HEADERS_OF = {
 PATH_PARAMETERS: dict[str, Mapping[str, Any]] = {
     "id": {"type": "string", "minLength": 1},
     "name": {"type": "string", "pattern": f"^{NAME_PATTERN}$"},
+    "schedule": {"type": "string", "minLength": 1, "maxLength": 300},
 }
 
 

@@ -38,12 +38,15 @@ KINDS: dict[str, tuple[int, str]] = {
     "unknown-job": (404, "Unknown job"),
     "unknown-worker": (404, "Unknown consumer"),
     "unknown-queue": (404, "Unknown queue"),
+    "unknown-schedule": (404, "Unknown schedule"),
     "method": (405, "The method is not allowed here"),
     "conflict": (409, "Conflict"),
     "state-conflict": (409, "The job's state does not allow this"),
     "duplicate-job": (409, "A job with this id has ended"),
     "unique-conflict": (409, "The unique key is held"),
     "key-reused": (409, "The Idempotency-Key was used for another request"),
+    "schedule-exists": (409, "The name of the schedule is taken"),
+    "schedule-of-code": (409, "The schedule is written in the code"),
     "too-large": (413, "The body is too large"),
     "not-json-type": (415, "The body is not declared as JSON"),
     "invalid": (422, "The request holds values that cannot be accepted"),
@@ -64,15 +67,21 @@ KIND_OF_ERROR: dict[type, str] = {
     errors.AmbiguousTask: "ambiguous-task",
     errors.UnknownJob: "unknown-job",
     errors.UnknownWorker: "unknown-worker",
+    errors.UnknownSchedule: "unknown-schedule",
+    errors.BadSchedule: "invalid",
     errors.Conflict: "conflict",
     errors.StateConflict: "state-conflict",
     errors.DuplicateJob: "duplicate-job",
     errors.UniqueConflict: "unique-conflict",
     errors.KeyReused: "key-reused",
+    errors.ScheduleExists: "schedule-exists",
+    errors.ScheduleOfCode: "schedule-of-code",
     errors.TooManyPending: "too-many-pending",
     errors.StorageUnavailable: "storage-away",
     AccessUnavailable: "access-away",
 }
+
+SCHEDULE_FIELDS = {"tz": "timezone", "window_s": "window"}  # as a request calls them
 
 MAYBE_STORED = {
     False: "nothing was changed",
@@ -139,7 +148,9 @@ def _foreseen(kind: str, error: Exception, environ: Mapping[str, Any]) -> Refusa
         refusal.errors = [(each.path, each.message) for each in error.errors]
     elif isinstance(error, errors.UnserializableError):
         refusal.errors = [(error.path, error.problem)]
-    elif isinstance(error, errors.UnknownTask):
+    elif isinstance(error, errors.BadSchedule):
+        refusal.errors = [(SCHEDULE_FIELDS.get(error.field, error.field), error.message)]
+    elif isinstance(error, (errors.UnknownTask, errors.UnknownSchedule)):
         refusal.more = {"nearest": list(error.nearest)}
     elif isinstance(error, errors.AmbiguousTask):
         refusal.errors = [("task", str(error))]

@@ -46,7 +46,7 @@ def batch(value: Any) -> list[JobRequest]:
 def arguments(value: Any) -> tuple[list[Any] | None, dict[str, Any] | None]:
     """The new `args` and `kwargs` of a retry, None for what is not given. Raises Refusal 422."""
     refused: Refused = []
-    given = _checked(value, "", refused, ARGUMENTS)
+    given = checked(value, "", refused, ARGUMENTS)
     if refused:
         raise refused_fields(refused)
     return given.get("args"), given.get("kwargs")
@@ -54,7 +54,7 @@ def arguments(value: Any) -> tuple[list[Any] | None, dict[str, Any] | None]:
 
 def _request(value: Any, path: str, refused: Refused) -> JobRequest | None:
     before = len(refused)
-    given = _checked(value, path, refused, FIELDS)
+    given = checked(value, path, refused, FIELDS)
     if len(refused) == before:
         if "task" not in given:
             refused.append((_below(path, "task"), "it is missing: the name of a task is expected"))
@@ -63,7 +63,8 @@ def _request(value: Any, path: str, refused: Refused) -> JobRequest | None:
     return None if len(refused) > before else JobRequest(**given)
 
 
-def _checked(value: Any, path: str, refused: Refused, table: Mapping[str, Field]) -> dict[str, Any]:
+def checked(value: Any, path: str, refused: Refused, table: Mapping[str, Field]) -> dict[str, Any]:
+    """The fields of an object by their attributes, each checked; what is refused is added to `refused`."""
     given: dict[str, Any] = {}
     if value.__class__ is not dict:
         refused.append((path, f"expected an object, found {found(value)}"))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.fields import ARGUMENTS, FIELDS
+from api.fields import ARGUMENTS, FIELDS, Field
 from api.problem import KINDS
+from api.schedule_requests import CREATION_FIELDS, SCHEDULE_FIELDS, SLOT_FIELDS
+from api.schedule_requests import KINDS as TIMETABLES
 from engine.jobs import STATES
+from engine.timetables import CATCH_UP, OUTCOMES, OVERLAP
 
 TEXT: dict[str, Any] = {"type": "string"}
 TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
@@ -47,6 +51,10 @@ def components() -> dict[str, Any]:
             "additionalProperties": False,
             "properties": {name: field.schema for name, field in ARGUMENTS.items()},
         },
+        "NewSchedule": _fields(CREATION_FIELDS, ["name", "task"], TIMETABLES),
+        "ScheduleRequest": _fields(SCHEDULE_FIELDS, ["task"], TIMETABLES),
+        "SlotRequest": _fields(SLOT_FIELDS),
+        "Schedule": _schedule(),
         "Job": _job(),
         "Attempt": object_of(
             number=WHOLE,
@@ -106,6 +114,44 @@ def components() -> dict[str, Any]:
         ),
         "Problem": _problem(),
     }
+
+
+def _fields(table: Mapping[str, Field], required: Sequence[str] = (), one_of: Sequence[str] = ()) -> dict[str, Any]:
+    """A request of these fields; exactly one of `one_of`."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {name: field.schema for name, field in table.items()},
+    }
+    if required:
+        schema["required"] = list(required)
+    if one_of:
+        schema["oneOf"] = [{"required": [name]} for name in one_of]
+    return schema
+
+
+def _schedule() -> dict[str, Any]:
+    slot = object_of(at=TIME, outcome={"enum": list(OUTCOMES)}, job=TEXT_OR_NULL, reason=TEXT_OR_NULL)
+    return object_of(
+        name=TEXT,
+        task=TEXT,
+        qualname=TEXT,
+        source={"enum": ["code", "made"]},
+        expression=TEXT,
+        words={**TEXT, "description": "the expression as a person would say it"},
+        timezone=TEXT,
+        catch_up={"enum": list(CATCH_UP)},
+        overlap={"enum": list(OVERLAP)},
+        window={"type": "number"},
+        paused=YES_NO,
+        known={**YES_NO, "description": "whether its task is known here"},
+        problem={**TEXT_OR_NULL, "description": "why it cannot run"},
+        last={**TIME_OR_NULL, "description": "its newest slot that ran"},
+        next={"type": "array", "items": TIME, "maxItems": 5},
+        slots={"type": "array", "items": slot, "description": "the newest first"},
+        args={"type": "array"},
+        kwargs=OBJECT,
+    )
 
 
 def _job() -> dict[str, Any]:

@@ -22,6 +22,7 @@ from api.jobs import Jobs
 from api.metrics import Metrics
 from api.openapi import OpenApi
 from api.queues import Queues
+from api.schedules import Schedules
 from api.tasks import Tasks
 from api.trail import Trail
 from api.views import Views
@@ -87,10 +88,12 @@ def make_api(control: Control, access: Access, settings: Settings, books: Any = 
     waiting = WaitingRoom(control, settings.web.threads)
     trail = Trail(access.audit)
     openapi = OpenApi(views.base, settings.service.name)
+    reader = BodyReader(settings.web.max_body_kb)
     rooms: list[Any] = [
-        Jobs(control, BodyReader(settings.web.max_body_kb), views, waiting, trail, books),
+        Jobs(control, reader, views, waiting, trail, books),
         Tasks(control, views, trail),
         Queues(control, views, trail),
+        Schedules(control, reader, views, trail),
         Workers(control, views, trail),
         Health(control, books),
         Metrics(control, Turnstile(settings.auth.metrics_token), books),

@@ -13,8 +13,14 @@ from engine import clock, errors, scheduled
 from engine.durable import DurableHuey
 from engine.ledger import DEFERRED, KEPT, MISSED, SKIPPED, ScheduleRow, SlotRow
 from engine.tasks_known import KnownTasks
+from engine.timetable import CATCH_UP as CATCH_UP
+from engine.timetable import OVERLAP as OVERLAP
 
+NAME_PATTERN = "1 to 80 of A-Z a-z 0-9 _ . : -"
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+OUTCOMES = (
+    "on time", "late", "running", "failed", "canceled", "expired", "waiting", "skipped", "missed",
+)  # fmt: skip
 SHOWN_SLOTS = 60
 SHOWN_NEXT = 5
 NEAR_S = 0.0015  # a slot may be named to the millisecond
@@ -97,7 +103,7 @@ class Timetables:
     def make(self, name: str, request: ScheduleRequest) -> Schedule:
         """Keep a new schedule; it begins now. Raises ScheduleExists, UnknownTask, InvalidArguments, BadSchedule."""
         if not NAME.fullmatch(name):
-            raise errors.BadSchedule("name", "expected 1 to 80 of A-Z a-z 0-9 _ . : -")
+            raise errors.BadSchedule("name", f"expected {NAME_PATTERN}, found {name[:100]!r}")
         now = float(math.floor(clock.now()))
         if name in self._of_code() or not self._ledger.add(
             ScheduleRow(name, "made", self._spec(request), False, now, now)

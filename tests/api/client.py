@@ -39,6 +39,10 @@ class Client:
             options["content_type"] = options.get("content_type", "application/json")
         return self.call("POST", path, **options)
 
+    def put(self, path: str, value: Any, **options: Any) -> Answer:
+        options.setdefault("content_type", "application/json")
+        return self.call("PUT", path, body=json.dumps(value).encode(), **options)
+
     def delete(self, path: str, **options: Any) -> Answer:
         return self.call("DELETE", path, **options)
 

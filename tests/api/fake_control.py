@@ -50,6 +50,7 @@ from engine.jobs import (
     TaskInfo,
     WorkerInfo,
 )
+from tests.api.fake_schedules import FakeSchedules
 
 ADD = TaskInfo(
     "add",
@@ -79,6 +80,7 @@ class FakeControl(Control):
         self.problems: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
         self.waits = 0
+        self.schedules = FakeSchedules(self)
         self._clock = clock
         self._changed = threading.Condition()
 

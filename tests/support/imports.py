@@ -35,6 +35,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "engine.control",
         "engine.errors",
         "engine.jobs",
+        "engine.timetables",
         "monitor.records",
         "monitor.access",
         "config",

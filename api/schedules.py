@@ -1,0 +1,140 @@
+"""Schedules over HTTP: what runs when and what became of its slots; make, change, delete, run, pause, resume.
+
+One that is written in the code can be run, paused and resumed; the others can be changed and deleted as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from api import schemas
+from api.answer import say
+from api.body import BodyReader, decode
+from api.endpoint import Answer, Body, Endpoint
+from api.schedule_requests import change_of, creation_of, slot_of
+from api.trail import Trail
+from api.views import Views, rfc3339
+from engine.control import Control
+from engine.timetables import Schedule
+from monitor.access import Token
+
+PATH = "/api/schedules"
+ONE = PATH + "/{schedule}"
+LOCATION = {"Location": "its address"}
+
+
+class Schedules:
+    """The endpoints under /api/schedules."""
+
+    def __init__(self, control: Control, reader: BodyReader, views: Views, trail: Trail) -> None:
+        self._control, self._reader, self._views, self._trail = control, reader, views, trail
+
+    def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
+        return say(200, {"schedules": [schedule_view(each) for each in self._control.schedules.all()]})
+
+    def show_one(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
+        return say(200, schedule_view(self._control.schedules.get(schedule)))
+
+    def make(self, environ: Mapping[str, Any], token: Token) -> bytes:
+        name, request = creation_of(decode(self._reader.read(environ)))
+        made = self._control.schedules.make(name, request)
+        self._trail.record(environ, token, "make schedule", name, f"{made.task}: {made.expression}")
+        return say(201, schedule_view(made), f"{self._views.base}{PATH}/{quote(name, safe='')}")
+
+    def change(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
+        request = change_of(decode(self._reader.read(environ)))
+        changed = self._control.schedules.change(schedule, request)
+        self._trail.record(environ, token, "change schedule", schedule, f"{changed.task}: {changed.expression}")
+        return say(200, schedule_view(changed))
+
+    def delete(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
+        self._control.schedules.remove(schedule)
+        self._trail.record(environ, token, "remove schedule", schedule)
+        return say(200, {"name": schedule, "deleted": True})
+
+    def run(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
+        raw = self._reader.read_optional(environ)
+        job_id = self._control.schedules.run_now(schedule, slot_of(decode(raw)) if raw else None)
+        self._trail.record(environ, token, "run schedule", schedule, f"as {job_id}")
+        url = self._views.job_url(job_id)
+        return say(202, {"name": schedule, "job": job_id, "url": url}, url)
+
+    def pause(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
+        self._control.schedules.pause(schedule)
+        return self._changed(environ, token, "pause schedule", schedule)
+
+    def resume(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
+        self._control.schedules.resume(schedule)
+        return self._changed(environ, token, "resume schedule", schedule)
+
+    def _changed(self, environ: Mapping[str, Any], token: Token, action: str, name: str) -> bytes:
+        self._trail.record(environ, token, action, name)
+        return say(202, schedule_view(self._control.schedules.get(name)))
+
+    def endpoints(self) -> list[Endpoint]:
+        one = schemas.ref("Schedule")
+        gone = schemas.object_of(name=schemas.TEXT, deleted=schemas.YES_NO)
+        started = schemas.object_of(name=schemas.TEXT, job=schemas.TEXT, url=schemas.TEXT)
+        changed = {202: Answer("done; the schedule as it is now", one)}
+        return [
+            Endpoint(
+                "GET", PATH, self.show, "The schedules and their newest slots", "read",
+                {200: Answer("by name", schemas.object_of(schedules=schemas.array("Schedule")))},
+            ),
+            Endpoint(
+                "POST", PATH, self.make, "Make a schedule for a task", "admin",
+                {201: Answer("it begins now", one, LOCATION)}, (404, 409), body=Body(schemas.ref("NewSchedule")),
+            ),
+            Endpoint(
+                "GET", ONE, self.show_one, "One schedule", "read", {200: Answer("the schedule", one)}, (404,),
+            ),
+            Endpoint(
+                "PUT", ONE, self.change, "Replace what a schedule runs, and when", "admin",
+                {200: Answer("the schedule as it is now; another expression counts from now", one)}, (404, 409),
+                body=Body(schemas.ref("ScheduleRequest")),
+            ),
+            Endpoint(
+                "DELETE", ONE, self.delete, "Remove a schedule; jobs that it made are kept", "admin",
+                {200: Answer("it is gone", gone)}, (404, 409),
+            ),
+            Endpoint(
+                "POST", ONE + "/run", self.run, "Run a schedule's task now, or for a slot that did not run", "admin",
+                {202: Answer("the job that runs it", started, {"Location": "the address of the job"})}, (404, 409),
+                body=Body(schemas.ref("SlotRequest"), required=False),
+            ),
+            Endpoint(
+                "POST", ONE + "/pause", self.pause, "Let no slot of a schedule run", "admin", changed, (404,),
+            ),
+            Endpoint(
+                "POST", ONE + "/resume", self.resume, "Let its slots run again", "admin", changed, (404,),
+            ),
+        ]  # fmt: skip
+
+
+def schedule_view(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as JSON; its newest slots first."""
+    return {
+        "name": schedule.name,
+        "task": schedule.task,
+        "qualname": schedule.qualname,
+        "source": schedule.source,
+        "expression": schedule.expression,
+        "words": schedule.words,
+        "timezone": schedule.tz,
+        "catch_up": schedule.catch_up,
+        "overlap": schedule.overlap,
+        "window": schedule.window_s,
+        "paused": schedule.paused,
+        "known": schedule.known,
+        "problem": schedule.problem,
+        "last": rfc3339(schedule.last_at),
+        "next": [rfc3339(at) for at in schedule.next_at],
+        "slots": [
+            {"at": rfc3339(slot.at), "outcome": slot.outcome, "job": slot.job_id, "reason": slot.reason}
+            for slot in schedule.slots
+        ],
+        "args": schedule.args,
+        "kwargs": schedule.kwargs,
+    }

@@ -1,0 +1,296 @@
+"""Schedules: GET, POST /api/schedules, GET, PUT, DELETE /api/schedules/NAME, and its run, pause and resume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.client import Client
+from tests.api.conftest import World
+from tests.api.fake_control import storage_away
+
+PATH = "/api/schedules"
+NIGHT = f"{PATH}/periodic.night"
+NEW = {"name": "mine", "task": "add", "args": [1], "cron": "0 3 * * mon-fri"}
+MISSED = "2026-05-27T20:26:40.000Z"
+
+
+def actions(world: World) -> list[tuple[str, str, str]]:
+    return [(line.action, line.target, line.detail) for line in reversed(world.access.audit.page())]
+
+
+@pytest.fixture
+def mine(client: Client) -> str:
+    """A schedule that was made here."""
+    assert client.post(PATH, NEW).status == 201
+    return f"{PATH}/mine"
+
+
+# looking
+
+
+def test_list(client: Client) -> None:
+    answer = client.get(PATH)
+    assert answer.status == 200
+    assert answer.json == {
+        "schedules": [
+            {
+                "name": "periodic.night",
+                "task": "night",
+                "qualname": "periodic.night",
+                "source": "code",
+                "expression": "0 3 * * *",
+                "words": "At 03:00 every day",
+                "timezone": "UTC",
+                "catch_up": "once",
+                "overlap": "skip",
+                "window": 86400.0,
+                "paused": False,
+                "known": True,
+                "problem": None,
+                "last": "2026-05-28T20:26:40.000Z",
+                "next": ["2026-05-30T00:13:20.000Z", "2026-05-31T00:13:20.500Z"],
+                "slots": [
+                    {"at": "2026-05-28T20:26:40.000Z", "outcome": "on time", "job": "periodic.night@1", "reason": None},
+                    {"at": MISSED, "outcome": "missed", "job": None, "reason": "no consumer 02:00-03:40 (UTC)"},
+                ],
+                "args": [],
+                "kwargs": {},
+            }
+        ]
+    }
+
+
+def test_one(client: Client) -> None:
+    assert client.get(NIGHT).json == client.get(PATH).json["schedules"][0]
+
+
+# making
+
+
+def test_make(world: World, client: Client) -> None:
+    answer = client.post(
+        PATH, {**NEW, "timezone": "Europe/Zagreb", "catch_up": "all", "overlap": "queue", "window": 60}
+    )
+    assert (answer.status, answer.headers["location"]) == (201, "/api/schedules/mine")
+    said = answer.json
+    assert (said["name"], said["task"], said["source"], said["args"]) == ("mine", "add", "made", [1])
+    assert (said["timezone"], said["catch_up"], said["overlap"], said["window"]) == (
+        "Europe/Zagreb",
+        "all",
+        "queue",
+        60,
+    )
+    assert client.get(f"{PATH}/mine").json == said
+    assert actions(world) == [("make schedule", "mine", "add: 0 3 * * mon-fri")]
+
+
+@pytest.mark.parametrize(
+    "when", [{"cron": "@daily"}, {"every": 90}, {"every": 1.5}, {"at": "2035-01-01T00:00:00+02:00"}]
+)
+def test_when(world: World, client: Client, when: dict[str, Any]) -> None:
+    assert client.post(PATH, {"name": "a:b", "task": "echo", **when}).status == 201
+    assert world.control.schedules.kept["a:b"].kwargs == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "said"),
+    [
+        ({"name": None}, "name", "expected text"),
+        ({"name": "a b"}, "name", "expected another name"),
+        ({"name": "x" * 81}, "name", "80 characters"),
+        ({"task": 5}, "task", "expected text"),
+        ({"args": {}}, "args", "expected an array"),
+        ({"args": ["one"]}, "kwargs.a", "expected int"),
+        ({"cron": "61 * * * *"}, "cron", "minute a number from 0 to 59"),
+        ({"cron": "0 0 30 2 *"}, "cron", "no month"),
+        ({"cron": 5}, "cron", "expected text"),
+        ({"cron": None}, "cron", "expected text"),
+        ({"every": 5}, "cron", "found cron and every"),
+        ({"timezone": "Europe/Zagreeb"}, "timezone", "did you mean Europe/Zagreb?"),
+        ({"catch_up": "twice"}, "catch_up", "skip, once, all"),
+        ({"catch_up": ["all"]}, "catch_up", "skip, once, all"),
+        ({"overlap": True}, "overlap", "skip, queue, allow"),
+        ({"window": -1}, "window", "expected a number"),
+        ({"crom": "@daily"}, "crom", "did you mean cron?"),
+    ],
+)
+def test_a_bad_field_is_named(world: World, client: Client, change: dict[str, Any], path: str, said: str) -> None:
+    answer = client.post(PATH, {**NEW, **change})
+    assert answer.status == 422, answer.json
+    assert answer.json["errors"][0]["path"] == path and said in answer.json["errors"][0]["message"]
+    assert list(world.control.schedules.kept) == ["periodic.night"] and actions(world) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "path", "said"),
+    [
+        ({}, "cron", "expected one of cron, every and at, found none"),
+        ({"every": 0.5}, "every", "from 1"),
+        ({"every": True}, "every", "from 1"),
+        ({"at": "2020-01-01T00:00:00Z"}, "at", "a time to come"),
+        ({"at": "2035-01-01T00:00:00"}, "at", "a zone at its end"),
+        ({"at": 5}, "at", "expected a time such as"),
+        ({"every": 5, "at": "2035-01-01T00:00:00Z"}, "cron", "found every and at"),
+    ],
+)
+def test_bad_times(client: Client, when: dict[str, Any], path: str, said: str) -> None:
+    answer = client.post(PATH, {"name": "mine", "task": "add", "args": [1], **when})
+    assert answer.status == 422, answer.json
+    assert answer.json["errors"][0]["path"] == path and said in answer.json["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("missing", ["name", "task"])
+def test_what_is_missing_is_named(client: Client, missing: str) -> None:
+    answer = client.post(PATH, {key: value for key, value in NEW.items() if key != missing})
+    assert (answer.status, answer.json["errors"][0]["path"]) == (422, missing)
+
+
+def test_a_name_that_is_taken(world: World, client: Client, mine: str) -> None:
+    for name in ("mine", "periodic.night"):
+        answer = client.post(PATH, {**NEW, "name": name})
+        assert (answer.status, answer.json["type"]) == (409, "urn:dewey:schedule-exists")
+    assert len(actions(world)) == 1
+
+
+def test_a_task_that_is_unknown_or_shared(client: Client) -> None:
+    unknown = client.post(PATH, {**NEW, "task": "adt"})
+    assert (unknown.status, unknown.json["nearest"]) == (404, ["add"])
+    assert client.post(PATH, {**NEW, "task": "twin"}).status == 422
+
+
+# changing and deleting
+
+
+def test_change(world: World, client: Client, mine: str) -> None:
+    answer = client.put(mine, {"task": "add", "args": [2], "every": 60})
+    assert (answer.status, answer.json["expression"], answer.json["args"]) == (200, "every 60 s", [2])
+    assert actions(world)[-1] == ("change schedule", "mine", "add: every 60 s")
+    refused = client.put(mine, {"task": "add", "args": [3], "every": 60, "name": "other"})
+    assert (refused.status, refused.json["errors"][0]["path"]) == (422, "name")
+    assert client.get(mine).json["args"] == [2]
+
+
+def test_delete(world: World, client: Client, mine: str) -> None:
+    answer = client.delete(mine)
+    assert (answer.status, answer.json) == (200, {"name": "mine", "deleted": True})
+    assert actions(world)[-1][:2] == ("remove schedule", "mine")
+    assert client.delete(mine).status == client.get(mine).status == 404
+
+
+def test_one_of_the_code_is_changed_in_the_code(world: World, client: Client) -> None:
+    for answer in (client.delete(NIGHT), client.put(NIGHT, {"task": "add", "args": [1], "every": 60})):
+        assert (answer.status, answer.json["type"]) == (409, "urn:dewey:schedule-of-code")
+        assert "edit its decorator" in answer.json["detail"]
+    assert actions(world) == []
+
+
+# run, pause, resume
+
+
+def test_run_now(world: World, client: Client) -> None:
+    answer = client.post(f"{NIGHT}/run")
+    job = "periodic.night@1"
+    assert answer.status == 202
+    assert answer.json == {"name": "periodic.night", "job": job, "url": "/api/jobs/periodic.night%401"}
+    assert answer.headers["location"] == answer.json["url"]
+    assert world.control.schedules.ran == [("periodic.night", None)]
+    assert actions(world) == [("run schedule", "periodic.night", f"as {job}")]
+    assert client.post(f"{NIGHT}/run", {}).status == 202
+
+
+def test_run_a_missed_slot_once(world: World, client: Client) -> None:
+    assert client.post(f"{NIGHT}/run", {"at": MISSED}).status == 202
+    assert world.control.schedules.ran == [("periodic.night", 1_779_913_600.0)]
+    assert client.post(f"{NIGHT}/run", {"at": MISSED}).status == 409
+
+
+@pytest.mark.parametrize("body", [{"at": "2026-05-28T20:26:40Z"}, {"at": 5}, {"at": "yesterday"}, {"when": MISSED}, []])
+def test_a_slot_that_cannot_be_run(world: World, client: Client, body: Any) -> None:
+    answer = client.post(f"{NIGHT}/run", body)
+    assert (answer.status, answer.json["type"]) == (422, "urn:dewey:invalid")
+    assert world.control.schedules.ran == [] and actions(world) == []
+
+
+def test_pause_and_resume(world: World, client: Client) -> None:
+    paused = client.post(f"{NIGHT}/pause")
+    assert (paused.status, paused.json["paused"], client.get(NIGHT).json["paused"]) == (202, True, True)
+    resumed = client.post(f"{NIGHT}/resume")
+    assert (resumed.status, resumed.json["paused"]) == (202, False)
+    assert [line[:2] for line in actions(world)] == [
+        ("pause schedule", "periodic.night"), ("resume schedule", "periodic.night"),
+    ]  # fmt: skip
+
+
+# what holds for all of them
+
+CALLS: list[tuple[str, str, Any]] = [
+    ("GET", PATH, None),
+    ("GET", NIGHT, None),
+    ("POST", PATH, NEW),
+    ("PUT", f"{PATH}/mine", {"task": "add", "args": [1], "every": 5}),
+    ("DELETE", f"{PATH}/mine", None),
+    ("POST", f"{NIGHT}/run", None),
+    ("POST", f"{NIGHT}/pause", None),
+    ("POST", f"{NIGHT}/resume", None),
+]
+
+
+def call(client: Client, method: str, path: str, value: Any) -> Any:
+    if method == "PUT":
+        return client.put(path, value)
+    return client.post(path, value) if method == "POST" else client.call(method, path)
+
+
+@pytest.mark.parametrize(("method", "path", "value"), CALLS)
+def test_needs_a_token_with_the_scope(world: World, method: str, path: str, value: Any) -> None:
+    if method in ("PUT", "DELETE"):
+        world.client("admin").post(PATH, NEW)
+    before = dict(world.control.schedules.kept)
+    assert call(world.client(), method, path, value).status == 401
+    for scopes in [("enqueue",)] if method == "GET" else [("read", "enqueue")]:
+        assert call(world.client(*scopes), method, path, value).status == 403
+    assert world.control.schedules.kept == before and world.control.schedules.ran == []
+    allowed = call(world.client("read" if method == "GET" else "admin"), method, path, value)
+    assert allowed.status in (200, 201, 202)
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        (PATH, "GET, HEAD, POST"),
+        (NIGHT, "DELETE, GET, HEAD, PUT"),
+        *((f"{NIGHT}/{v}", "POST") for v in ("run", "pause", "resume")),
+    ],
+)
+def test_other_methods(client: Client, path: str, allow: str) -> None:
+    for method in {"GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"} - set(allow.split(", ")):
+        answer = client.call(method, path)
+        assert (answer.status, answer.headers["allow"]) == (405, allow), method
+
+
+@pytest.mark.parametrize(("method", "path", "value"), [each for each in CALLS if each[1] != PATH])
+@pytest.mark.parametrize("name", ["periodic.nigth", "a%20b", "%C3%BC", "x" * 300])
+def test_a_schedule_that_is_not_there(
+    world: World, client: Client, method: str, path: str, value: Any, name: str
+) -> None:
+    verb = path.rpartition("/")[2] if path.count("/") == 4 else ""
+    answer = call(client, method, f"{PATH}/{name}" + (f"/{verb}" if verb else ""), value)
+    assert (answer.status, answer.json["type"]) == (404, "urn:dewey:unknown-schedule")
+    assert answer.json["nearest"] == (["periodic.night"] if name == "periodic.nigth" else [])
+    assert actions(world) == []
+
+
+@pytest.mark.parametrize(("method", "path", "value"), CALLS)
+def test_a_storage_that_is_away(world: World, client: Client, method: str, path: str, value: Any) -> None:
+    world.control.away = storage_away()
+    assert call(client, method, path, value).status == 503
+    assert actions(world) == []
+
+
+@pytest.mark.parametrize(("method", "path", "value"), [each for each in CALLS if each[2] is not None])
+def test_a_body_that_is_no_json(client: Client, method: str, path: str, value: Any) -> None:
+    assert client.call(method, path, body=b"{", content_type="application/json").status == 400
+    assert client.call(method, path, body=b"{}", content_type="text/plain").status == 415
+    assert client.call(method, path, body=b" " * 70_000, content_type="application/json").status == 413
