@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import config
-from operations import accounts, books, copies, jobs, state
+from operations import accounts, books, copies, jobs, schedules, state
 from operations.office import Office, Refused
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
-    options = parser().parse_args(argv)
+    options = parsed(argv)
     try:
         from engine import errors
         from monitor.access import AccessError
@@ -35,6 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
+
+
+def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options; arguments of a call may also stand behind them, where argparse does not look for them."""
+    top = parser()
+    options, rest = top.parse_known_args(argv)
+    if rest and (not hasattr(options, "args") or any(word.startswith("--") for word in rest)):
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.args = [*options.args, *rest]
+    return options
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,6 +83,19 @@ def parser() -> argparse.ArgumentParser:
     target = ("target", {"metavar": "TASK"})
     command(commands, "pause", jobs.verb("pause_task", "paused"), target, text="Let a task's jobs wait.")
     command(commands, "resume", jobs.verb("resume_task", "resumed"), target, text="End a pause.")
+    schedule = commands.add_parser("schedule", help="what runs when").add_subparsers(required=True, metavar="WHAT")
+    name: tuple[Any, ...] = ("name", {})
+    values = ("args", {"nargs": "*", "help": "JSON or text; name=value"})
+    command(schedule, "list", schedules.schedule_list)
+    command(
+        schedule, "add", schedules.schedule_add, name, ("task", {}), values, ("--cron", {"metavar": "EXPR"}),
+        ("--every", {"type": float, "metavar": "S"}), ("--at", {"metavar": "T"}), ("--tz", {"metavar": "ZONE"}),
+        ("--catch-up", {"choices": ("skip", "once", "all")}), ("--overlap", {"choices": ("skip", "queue", "allow")}),
+    )  # fmt: skip
+    command(schedule, "remove", schedules.schedule_remove, name)
+    command(schedule, "run", schedules.schedule_run, name, ("--slot", {"metavar": "T", "help": "one that was missed"}))
+    command(schedule, "pause", schedules.verb("pause", "paused"), name, text="Let no slot of a schedule run.")
+    command(schedule, "resume", schedules.verb("resume", "resumed"), name, text="Let its slots run again.")
     command(commands, "record", books.record)
     command(commands, "prune", books.prune)
     folder = ("folder", {"metavar": "FOLDER"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from operations.office import Office, Refused
@@ -18,18 +18,25 @@ def value_of(text: str) -> Any:
         return text
 
 
-def enqueue(office: Office, options: argparse.Namespace) -> int:
-    """Defer one job: `enqueue add 1 2`, `enqueue send_email to=bob@example.org subject=Hi`."""
-    from engine.jobs import JobRequest
-
-    names = {p.name for p in office.control.task(options.task).parameters}
-    args, kwargs = [], {}
-    for text in options.args:
+def call_of(office: Office, task: str, texts: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments as they were typed: `name=value` where the task has such a parameter, else by position."""
+    names = {p.name for p in office.control.task(task).parameters}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
         name, sign, value = text.partition("=")
         if sign and name in names:
             kwargs[name] = value_of(value)
         else:
             args.append(value_of(text))
+    return args, kwargs
+
+
+def enqueue(office: Office, options: argparse.Namespace) -> int:
+    """Defer one job: `enqueue add 1 2`, `enqueue send_email to=bob@example.org subject=Hi`."""
+    from engine.jobs import JobRequest
+
+    args, kwargs = call_of(office, options.task, options.args)
     request = JobRequest(options.task, args, kwargs, delay_s=options.delay)
     job = office.control.defer([request]).jobs[0]
     office.audit("enqueue", job.id, detail=job.task)

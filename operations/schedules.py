@@ -1,0 +1,83 @@
+"""Schedules by hand: list, add, remove, run, pause, resume; the consumers see a change within two seconds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from operations.jobs import call_of
+from operations.office import Office, Refused
+
+
+def schedule_list(office: Office, options: argparse.Namespace) -> None:
+    """List the schedules: name, task, rhythm, zone, next slot, what became of the last one."""
+    for each in office.control.schedules.all():
+        if each.paused:
+            upcoming = "paused"
+        elif not each.known:
+            upcoming = "its task is not known"
+        else:
+            upcoming = shown(each.next_at[0], each.tz) if each.next_at else "never again"
+        last = f"{each.slots[0].outcome}, {shown(each.slots[0].at, each.tz)}" if each.slots else "no slot yet"
+        print("\t".join((each.name, each.task, each.words or each.expression, each.tz, f"next {upcoming}", last)))
+
+
+def schedule_add(office: Office, options: argparse.Namespace) -> None:
+    """Make a schedule: `schedule add nightly import_csv --cron "0 3 * * *" data.csv`."""
+    from engine.timetables import ScheduleRequest
+
+    args, kwargs = call_of(office, options.task, options.args)
+    request = ScheduleRequest(
+        options.task, args, kwargs, cron=options.cron, every_s=options.every, tz=options.tz,
+        at=None if options.at is None else instant(options.at, options.tz or office.settings.schedule.timezone),
+        catch_up=options.catch_up, overlap=options.overlap,
+    )  # fmt: skip
+    made = office.control.schedules.make(options.name, request)
+    office.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
+    first = f", first at {shown(made.next_at[0], made.tz)}" if made.next_at else ""
+    print(f"made {made.name}: {made.words}{first}")
+
+
+def schedule_remove(office: Office, options: argparse.Namespace) -> None:
+    """Forget a schedule that was made by hand; jobs that it made are kept."""
+    office.control.schedules.remove(options.name)
+    office.audit("remove schedule", options.name)
+    print(f"removed {options.name}")
+
+
+def schedule_run(office: Office, options: argparse.Namespace) -> None:
+    """Run a schedule's task now, or for a slot that did not run (--slot)."""
+    at = None if options.slot is None else instant(options.slot, office.control.schedules.get(options.name).tz)
+    job_id = office.control.schedules.run_now(options.name, at)
+    office.audit("run schedule", options.name, detail=f"as {job_id}")
+    print(job_id)
+
+
+def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
+    """A command that is one verb on one schedule."""
+
+    def run(office: Office, options: argparse.Namespace) -> None:
+        getattr(office.control.schedules, name)(options.name)
+        office.audit(f"{name} schedule", options.name)
+        print(f"{done} {options.name}")
+
+    return run
+
+
+def shown(at: float, tz: str) -> str:
+    """An instant as the clock of the zone shows it."""
+    return f"{datetime.fromtimestamp(at, ZoneInfo(tz)):%Y-%m-%d %H:%M:%S}"
+
+
+def instant(text: str, tz: Any) -> float:
+    """`2030-01-31 14:00` in a zone, or with a zone of its own, as epoch seconds."""
+    from engine.zones import zone
+
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone(tz))).astimezone(timezone.utc).timestamp()
+    except (ValueError, OverflowError):
+        raise Refused(f"expected a time such as 2030-01-31T14:00, found {text!r}") from None

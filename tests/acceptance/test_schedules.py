@@ -1,0 +1,175 @@
+"""Schedules with real processes: one job a slot whatever becomes of the consumers, on time also beside a burst."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from statistics import median
+
+import pytest
+
+from engine.ledger import SlotRow
+from tests.acceptance.conftest import Make
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.harm import SEED
+from tests.acceptance.processes import Process
+from tests.support import rounds, wait_until
+
+TIMED = {"tasks": {"modules": "workload, timed"}}
+SECOND = "timed.each_second"
+
+
+@pytest.fixture
+def timed(make: Make) -> Deployment:
+    """A deployment with schedules in its code."""
+    return make(TIMED)
+
+
+def slots(deployment: Deployment, name: str) -> list[SlotRow]:
+    """The slots on record, oldest first."""
+    return [slot for slot, _ in reversed(deployment.huey.storage.ledger.slots_of(name, 500))]
+
+
+def began(deployment: Deployment, name: str) -> dict[float, float]:
+    """When each slot's body first began, in seconds of the wall clock after the slot."""
+    offset = time.time() - time.monotonic()
+    short = name.rpartition(".")[2]
+    found = {}
+    for each, runs in deployment.ledger.runs().items():
+        schedule, _, slot = each.partition("@")
+        if schedule == short:
+            found[float(slot)] = runs[0].began + offset - float(slot)
+    return found
+
+
+@pytest.mark.soak
+def test_each_slot_has_one_job_though_consumers_come_and_go(timed: Deployment):
+    rng = random.Random(SEED)
+    running = [timed.consumer(1), timed.consumer(1)]
+    end = time.monotonic() + rounds(15, soak=420)
+    while time.monotonic() < end:
+        disturb(running.pop(rng.randrange(len(running))), rng)
+        running.append(timed.launch(1))
+        if len(running) < 3 and rng.random() < 0.5:
+            running.append(timed.launch(1))
+        elif len(running) == 3 and rng.random() < 0.5:
+            disturb(running.pop(), rng)
+        seen = len(slots(timed, SECOND))
+        wait_until(lambda seen=seen: len(slots(timed, SECOND)) > seen, 20, "slots are dealt with")
+    wait_until(lambda: timed.control.counts().queued == 0, 20, "all have run")
+    for consumer in running:
+        consumer.signal(signal.SIGTERM)
+        consumer.wait(30)
+
+    jobs = Counter(event.job_id for event in timed.huey.storage.read_events(1_000_000) if event.kind == "enqueued")
+    assert set(jobs.values()) == {1}
+    for row in timed.huey.storage.ledger.schedules():
+        found = slots(timed, row.name)
+        assert all(slot.job_id in jobs if slot.outcome == "deferred" else slot.reason for slot in found)
+        ran = [slot.at for slot in found if slot.outcome == "deferred"]
+        assert set(ran) <= set(began(timed, row.name)), "each of them ran"
+        step_s = {"timed.each_second": 1, "timed.each_other": 2}.get(row.name, 60)
+        assert [slot.at for slot in found] == [found[0].at + n * step_s for n in range(len(found))] if found else True
+        if row.name == SECOND:
+            assert ran == [slot.at for slot in found] and len(ran) >= 10
+
+
+def disturb(consumer: Process, rng: random.Random) -> None:
+    """End it in good order, or as it comes."""
+    if rng.random() < 0.5:
+        consumer.signal(signal.SIGTERM)
+        consumer.wait(30)
+    else:
+        consumer.kill_tree()
+
+
+def test_slots_begin_on_their_second(timed: Deployment):
+    timed.consumer(2)
+    wait_until(lambda: len(began(timed, SECOND)) >= 10, 25, "ten seconds have passed")
+    late_s = sorted(began(timed, SECOND).values())
+    assert late_s[0] >= -0.01 and median(late_s) < 0.1, late_s
+
+
+@pytest.mark.soak
+def test_a_burst_delays_no_slot_by_a_second(timed: Deployment):
+    count = rounds(4000, soak=20_000)
+    timed.consumer(2)
+    wait_until(lambda: len(began(timed, SECOND)) >= 2, 20, "the schedule runs")
+    first = time.time()
+    note = timed.tasks.note
+    for start in range(0, count, 1000):
+        timed.huey.defer([note.s(n) for n in range(start, start + 1000)])
+    wait_until(lambda: timed.control.counts().queued == 0, rounds(60, soak=300), "the burst is over")
+    late_s = {slot: late for slot, late in began(timed, SECOND).items() if slot >= first - 1}
+    assert late_s and max(late_s.values()) < 1.0, late_s
+
+
+def test_what_was_missed_is_run_once_and_the_rest_on_record(timed: Deployment):
+    consumer = timed.consumer(1)
+    wait_until(lambda: slots(timed, "timed.each_other"), 15, "the first slot")
+    consumer.kill_tree()
+    last = slots(timed, "timed.each_other")[-1].at
+    wait_until(lambda: time.time() > last + 9, 15, "four slots fall due while nothing runs")
+    timed.consumer(1)
+    wait_until(lambda: slots(timed, "timed.each_other")[-1].at >= last + 8, 15, "they are dealt with")
+    missed = [slot for slot in slots(timed, "timed.each_other") if slot.outcome == "missed"]
+    assert [slot.at - last for slot in missed][:3] == [2.0, 4.0, 6.0]
+    assert all(slot.reason for slot in missed)
+
+
+def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deployment):
+    timed.consumer(1)
+    timed.consumer(1)
+    out, _ = timed.manage("schedule", "add", "mine", "note", "--every", "2", "7", "seconds=0")
+    assert out.startswith("made mine: Every 2 seconds, first at ")
+    wait_until(lambda: len(timed.ledger.runs_of(7)) >= 2, 15, "two slots have run")
+    assert all(slot.reason is None for slot in slots(timed, "mine")), "on time, the first one too"
+    listed, _ = timed.manage("schedule", "list")
+    assert {line.split("\t")[0] for line in listed.splitlines()} >= {"mine", SECOND, "timed.there"}
+    assert "mine\tnote\tEvery 2 seconds\tUTC\tnext 20" in listed and "Asia/Kathmandu" in listed
+
+    timed.manage("schedule", "pause", "mine")
+    wait_until(lambda: slots(timed, "mine")[-1].outcome == "skipped", 10, "a slot is skipped")
+    skipped = slots(timed, "mine")[-1]
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(skipped.at))
+    out, _ = timed.manage("schedule", "run", "mine", "--slot", stamp)
+    timed.wait_ended([out.strip()])
+    timed.manage("schedule", "run", "mine", "--slot", stamp, code=1)
+    timed.manage("schedule", "resume", "mine")
+    timed.manage("schedule", "remove", "mine")
+    _, err = timed.manage("schedule", "run", "mine", code=1)
+    assert "no schedule is named 'mine'" in err and err.count("\n") == 1
+    _, err = timed.manage("schedule", "remove", SECOND, code=1)
+    assert "edit its decorator" in err
+    for words in (
+        ("--cron", "61 * * * *"),
+        ("--every", "0"),
+        ("--at", "yesterday"),
+        ("--cron", "@daily", "--tz", "Eu"),
+    ):
+        _, err = timed.manage("schedule", "add", "bad", "note", "1", *words, code=1)
+        assert err.count("\n") == 1
+    timed.manage("schedule", "add", "bad", "note", "--cronn", "@daily", code=2)
+
+
+def test_over_http(timed: Deployment):
+    timed.app()
+    client = timed.client()
+    made = client.post("/api/schedules", {"name": "web", "task": "note", "args": [9], "every": 1})
+    assert (made.status, made.headers["location"]) == (201, "/api/schedules/web")
+    wait_until(lambda: len(timed.ledger.runs_of(9)) >= 2, 15, "two slots have run")
+    shown = client.get("/api/schedules/web").body
+    assert (
+        shown["last"]
+        and len(shown["next"]) == 5
+        and {slot["outcome"] for slot in shown["slots"]} <= {"on time", "running"}
+    )
+    assert client.post("/api/schedules/web/pause").body["paused"] is True
+    ran = client.post("/api/schedules/web/run")
+    assert ran.status == 202 and client.get(f"{ran.body['url']}?wait=10").body["state"] == "done"
+    changed = client.call("PUT", "/api/schedules/web", {"task": "note", "args": [10], "cron": "0 3 * * *"})
+    assert (changed.status, changed.body["words"]) == (200, "At 03:00 every day")
+    assert client.call("DELETE", "/api/schedules/web").status == 200
+    assert client.get("/api/schedules/web").status == 404
