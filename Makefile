@@ -10,8 +10,9 @@ ARGS ?=
 run: $(VENV)/runtime.stamp
 	@exec $(BIN)/python app.py
 
+# Most of a test of real processes is waiting for one of them: hence three at once on two cores.
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/python -m ruff check .

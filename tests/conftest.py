@@ -21,6 +21,12 @@ for _name in [name for name in os.environ if name.startswith("DEWEY_")]:
     if not _name.startswith("DEWEY_TEST_"):
         del os.environ[_name]
 SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="dewey-tests-"))
+TEMPORARY = SESSION_FOLDER / "tmp"  # what the code under test leaves in the system's folder goes with the session
+TEMPORARY.mkdir()
+for _folder in (SESSION_FOLDER, TEMPORARY):
+    _folder.chmod(0o755)  # tests that become another user go through
+os.environ["TMPDIR"] = str(TEMPORARY)
+tempfile.tempdir = None  # so that it reads TMPDIR anew
 (SESSION_FOLDER / "config.ini").touch()
 os.environ["DEWEY_CONFIG"] = str(SESSION_FOLDER / "config.ini")
 

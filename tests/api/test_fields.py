@@ -64,7 +64,7 @@ def test_what_is_accepted(name: str, value: Any, expected: Any) -> None:
     jsonschema_rs.validate(dict(FIELDS[name].schema), value)
 
 
-@pytest.mark.parametrize("name, value", BAD)
+@pytest.mark.parametrize("name, value", BAD, ids=[f"{name}-{n}" for n, (name, _) in enumerate(BAD)])
 def test_what_is_refused_is_named(name: str, value: Any) -> None:
     with pytest.raises(Refusal) as refused:
         single({"task": "add", name: value})

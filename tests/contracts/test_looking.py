@@ -29,7 +29,7 @@ PLACES = {
     "waiting": ("ready", "queued"),
     "parked": ("parked", "queued"),
     "running": ("claims", "running"),
-    **{each: ("ended", each) for each in ENDED},
+    **{each: ("ended", each) for each in sorted(ENDED)},
 }
 
 

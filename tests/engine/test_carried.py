@@ -61,7 +61,7 @@ def not_classes() -> list[Any]:
     return [Listing, WithInitVar, OwnInit, OwnNew, Plain, int, 3, "Enum", Plain()]
 
 
-@pytest.mark.parametrize("cls", not_classes(), ids=repr)
+@pytest.mark.parametrize("cls", not_classes(), ids=lambda cls: getattr(cls, "__name__", type(cls).__name__))
 def test_what_cannot_be_made_again_is_refused(cls: Any) -> None:
     with pytest.raises(TypeError, match=r"register_type expects|cannot be made again|also a collection"):
         register_type(cls)

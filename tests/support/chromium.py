@@ -1,15 +1,18 @@
 """The browser of the tests: the Chromium of the system, which playwright drives by its path.
 
 Nothing is downloaded by playwright. Where there is no browser, and we are root on a machine with apt-get, it
-is installed once.
+is installed once, by whichever of the processes of the suite comes first.
 """
 
+import fcntl
 import functools
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+LOCK = Path("/var/lock/dewey-tests-chromium")  # each process has a temporary folder of its own
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "expected a Chromium on PATH, found none of {names}{tried}; install chromium."
 
@@ -19,8 +22,11 @@ def find_chromium() -> tuple[str | None, str]:
     """The path of the executable or None, and the sentence to say where there is none."""
     tried = ""
     if not _on_path() and os.geteuid() == 0 and shutil.which("apt-get"):
-        print("No Chromium on PATH: installing it with apt-get, once.", file=sys.stderr, flush=True)
-        tried = _install()
+        with LOCK.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _on_path():
+                print("No Chromium on PATH: installing it with apt-get, once.", file=sys.stderr, flush=True)
+                tried = _install()
     return _on_path(), MISSING.format(names=", ".join(NAMES), tried=tried)
 
 

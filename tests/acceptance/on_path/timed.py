@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from workload import write
 
 from engine import cron, crontab, current_job, every, huey
@@ -12,7 +9,7 @@ from engine import cron, crontab, current_job, every, huey
 
 def write_slot() -> None:
     """Begin and end, under the name of the slot."""
-    said: dict[str, Any] = json.loads(current_job().context)
+    said = current_job().context
     name = f"{said['schedule'].rpartition('.')[2]}@{said['slot']:.3f}"
     write(name, "begin")
     write(name, "end")

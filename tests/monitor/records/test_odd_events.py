@@ -69,7 +69,7 @@ def test_an_event_without_an_identity_is_left_out_and_said(
         {"result": {1: object()}},
         {"task": None, "queue": 5, "priority": "high", "enqueued_at": None},
     ],
-    ids=str,
+    ids=lambda odd: next(iter(odd)),
 )
 def test_odd_values_are_mended(books: Books, story: Story, odd: dict[str, object]) -> None:
     story.enqueue()
