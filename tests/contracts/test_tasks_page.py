@@ -230,3 +230,10 @@ def test_keep_for(example, huey, storage, clock):
     clock.advance(60)
     storage.keep_house()
     assert jobs_of(huey) == []
+
+
+def test_immediate_huey(example, huey, storage):
+    page = example("`immediate_huey`")
+    huey.immediate = True  # as the fixture does, with the huey of this test
+    page.test_double(huey)
+    assert storage.list_jobs(None, None, None, 100, None) == []

@@ -16,6 +16,7 @@ STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression", "t
 ROOMS: dict[str, tuple[str, ...]] = {
     "config": (),
     "engine": ("config", "huey", "redis", "cronsim"),
+    "engine.testing": ("engine", "pytest"),  # for users' tests: nothing of the service imports it
     "tasks": ("engine", "config", "recipes", ANY_LIBRARY),
     "recipes": (ANY_LIBRARY,),
     "monitor": (),
