@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from peewee import Table
 
-# Statements, run in one transaction together with the new version number.
-Migration = Sequence[str]
+from monitor.sqlite_file import Migration
 
 ACCESS_SCHEMA = Table("access_schema")
 ACCOUNTS = Table("accounts")

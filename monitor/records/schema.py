@@ -12,8 +12,7 @@ from collections.abc import Sequence
 
 from peewee import Table
 
-# Statements, run in one transaction together with the new version number.
-Migration = Sequence[str]
+from monitor.sqlite_file import Migration
 
 BOOKS_SCHEMA = Table("books_schema")
 JOBS = Table("jobs")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
-from peewee import DatabaseError
-
 from monitor.records.errors import BooksBroken, BooksGone, BooksUnavailable
 
 _BROKEN = "are not a sound SQLite file: they are moved aside and begun anew when they are next recorded"
@@ -26,17 +22,9 @@ _TROUBLES: tuple[tuple[str, type[BooksUnavailable], str], ...] = (
 )
 
 
-def tell(error: BaseException, busy_timeout_s: float) -> tuple[type[BooksUnavailable], str]:
-    """The class of the error, and the sentence's second half."""
-    found = str(_first(error))
+def tell(found: str, busy_timeout_s: float) -> tuple[type[BooksUnavailable], str]:
+    """The class of the error, and the sentence's second half, for SQLite's own words."""
     for words, kind, reason in _TROUBLES:
         if words in found:
             return kind, reason.format(wait=f"{busy_timeout_s:g} s")
     return BooksUnavailable, f"failed ({found[:200]}): make sure that the file and its disk are sound"
-
-
-def _first(error: BaseException) -> BaseException:
-    """The failure that began it: where SQLite rolled back by itself, the rollback that follows fails too."""
-    while isinstance(error.__context__, (sqlite3.Error, DatabaseError, OSError, BooksUnavailable)):
-        error = error.__context__
-    return error

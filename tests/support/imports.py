@@ -19,9 +19,17 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "engine.testing": ("engine", "pytest"),  # for users' tests: nothing of the service imports it
     "tasks": ("engine", "config", "recipes", ANY_LIBRARY),
     "recipes": (ANY_LIBRARY,),
-    "monitor": (),
-    "monitor.records": ("config", "engine.events", "engine.jobs", "engine.errors", "peewee", "playhouse"),
-    "monitor.access": ("config", "peewee", "playhouse"),
+    "monitor": ("peewee",),  # one file: what the databases of both its rooms share
+    "monitor.records": (
+        "config",
+        "engine.events",
+        "engine.jobs",
+        "engine.errors",
+        "monitor.sqlite_file",
+        "peewee",
+        "playhouse",
+    ),
+    "monitor.access": ("config", "monitor.sqlite_file", "peewee", "playhouse"),
     "monitor.web": (
         "monitor.records",
         "monitor.access",
