@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor.access import Access, AccessUnavailable, passwords
+from monitor.access import Access, passwords
 from monitor.access.database import Database
 
 START = 1_800_000_000.0
@@ -156,29 +155,3 @@ def in_processes(in_threads: Callable[[int, Work], list[Any]]) -> Callable[[int,
                     child.kill()
 
     return run
-
-
-def in_a_child(work: Callable[[], str]) -> str:
-    """What `work` returns, or the error it raises, in a forked process."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writer, work().encode())
-        except BaseException as error:
-            os.write(writer, repr(error).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
-    os.close(writer)
-    with os.fdopen(reader) as answer:
-        return answer.read()
-
-
-def one_sentence(error: AccessUnavailable, path: Path) -> str:
-    text = str(error)
-    assert str(path) in text
-    assert "\n" not in text
-    assert text[-1] != "."
-    assert len(text) < 300 + len(str(path))
-    return text

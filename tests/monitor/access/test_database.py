@@ -15,7 +15,7 @@ import pytest
 from monitor.access import Access, AccessUnavailable, SchemaTooNew
 from monitor.access.database import Database
 from monitor.access.schema import AUDIT, MIGRATIONS, TOKENS
-from tests.monitor.access.conftest import in_a_child, one_sentence
+from tests.support.troubles import in_a_child, one_sentence
 
 NEXT = (*MIGRATIONS, ("ALTER TABLE audit ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",))
 

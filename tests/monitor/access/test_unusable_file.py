@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +12,7 @@ import pytest
 from monitor.access import Access, AccessUnavailable
 from monitor.access.database import Database
 from monitor.access.schema import TOKENS
-from tests.monitor.access.conftest import in_a_child, one_sentence
+from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
 
 
 def test_a_file_that_is_no_database_is_refused(access: Access, path: Path) -> None:
@@ -70,30 +68,20 @@ def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
     one_sentence(refused.value, path)
 
 
-def become_nobody() -> None:
-    """File permissions do not count for root."""
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-
-
 @pytest.fixture
-def public_folder() -> Iterator[Path]:
-    # pytest's own folders cannot be entered by another user, and that would be what the test finds.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+def folder() -> Iterator[Path]:
+    with public_folder() as folder:
+        yield folder
 
 
 @pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])
-def test_a_file_without_permission(public_folder: Path, file_mode: int, found: str) -> None:
-    path = public_folder / "access.db"
+def test_a_file_without_permission(folder: Path, file_mode: int, found: str) -> None:
+    path = folder / "access.db"
     access = Access(f"sqlite:///{path}")
     access.accounts.create("ada", "admin", "a password")
     access.close()
     path.chmod(file_mode)
-    public_folder.chmod(0o555)
+    folder.chmod(0o555)
 
     def use() -> str:
         become_nobody()
@@ -106,7 +94,7 @@ def test_a_file_without_permission(public_folder: Path, file_mode: int, found: s
     try:
         assert found in in_a_child(use)
     finally:
-        public_folder.chmod(0o755)
+        folder.chmod(0o755)
 
 
 def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(url: str, path: Path) -> None:

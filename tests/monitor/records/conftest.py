@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.events import Event
-from monitor.records import Books, BooksUnavailable
+from monitor.records import Books
 from monitor.records.database import Database
 
 START = 1_800_000_000.0  # a whole minute
@@ -132,32 +131,6 @@ def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
             else sorted(db.execute_sql(f"SELECT * FROM {name}").fetchall(), key=repr)
             for name in names
         }
-
-
-def in_a_child(work: Callable[[], str]) -> str:
-    """What `work` returns, or the error it raises, in a forked process."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(writer, work().encode())
-        except BaseException as error:
-            os.write(writer, repr(error).encode())
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
-    os.close(writer)
-    with os.fdopen(reader) as answer:
-        return answer.read()
-
-
-def one_sentence(error: BooksUnavailable, path: Path) -> str:
-    text = str(error)
-    assert str(path) in text
-    assert "\n" not in text
-    assert text[-1] != "."
-    assert len(text) < 300 + len(str(path))
-    return text
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 from monitor.records import Books, BooksTooNew, BooksUnavailable
 from monitor.records.database import Database
 from monitor.records.schema import MIGRATIONS
-from tests.monitor.records.conftest import Queue, Settings, Story, in_a_child, one_sentence, record
+from tests.monitor.records.conftest import Queue, Settings, Story, record
+from tests.support.troubles import in_a_child, one_sentence
 
 NEXT = (
     *MIGRATIONS,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,7 +14,8 @@ from engine.errors import StorageUnavailable
 from monitor.records import Books, BooksBroken, BooksUnavailable, JobFilter
 from monitor.records.database import Database
 from monitor.records.schema import VISITS
-from tests.monitor.records.conftest import Clock, Queue, Settings, Story, in_a_child, one_sentence, record
+from tests.monitor.records.conftest import Clock, Queue, Settings, Story, record
+from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
 
 RUBBISH = b"Dear diary, " * 1000
 
@@ -160,27 +159,22 @@ def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
 
 
 @pytest.fixture
-def public_folder() -> Iterator[Path]:
-    # pytest's own folders cannot be entered by another user, and that would be what the test finds.
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+def folder() -> Iterator[Path]:
+    with public_folder() as folder:
+        yield folder
 
 
 @pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])
-def test_a_file_without_permission(public_folder: Path, file_mode: int, found: str) -> None:
-    path = public_folder / "monitor.db"
+def test_a_file_without_permission(folder: Path, file_mode: int, found: str) -> None:
+    path = folder / "monitor.db"
     books = Books(f"sqlite:///{path}", Settings())
     books.prepare()
     books.close()
     path.chmod(file_mode)
-    public_folder.chmod(0o555)
+    folder.chmod(0o555)
 
     def use() -> str:
-        if os.geteuid() == 0:  # permissions do not count for root
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
+        become_nobody()
         mine = Books(f"sqlite:///{path}", Settings())
         recorder = mine.recorder(Queue())
         recorder.turn()
@@ -195,7 +189,7 @@ def test_a_file_without_permission(public_folder: Path, file_mode: int, found: s
     try:
         assert found in in_a_child(use)
     finally:
-        public_folder.chmod(0o755)
+        folder.chmod(0o755)
 
 
 def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(path: Path) -> None:
