@@ -5,8 +5,11 @@
 (engine.crontab), strict; and any function of a minute, as Huey takes them. A slot is an instant in UTC epoch seconds.
 
 Daylight saving follows Debian's cron: what falls into a skipped hour runs once right after it, what falls into a
-repeated hour runs once, in its first pass; expressions whose minute or hour begins with * run by the clock on the wall.
-cronsim names the moments, and the rule is kept here: its own loses the rhythm where a clock is set by half an hour.
+repeated hour runs once, in its first pass. As its cron(8) says, that "only applies to jobs that run at a specific time
+and jobs that run with a granularity greater than one hour"; what runs more often, which it tells by a minute or hour
+that begins with *, goes by the clock on the wall: `* 0 * * *` does not run on a day that begins at 01:00. cronsim names
+the moments, and the rule is kept here: its own names some that no clock shows, and skips hours where a clock is set by
+half an hour or at an odd minute.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from engine import clock
 from engine.cron_words import duration
 from engine.errors import Misconfigured
 from engine.timetable import MINUTES_TRIED, At, Cron, Minutes, at, cron, every
+from engine.zones import is_skipped
 from tests.engine.cron_oracle import Expression, expressions
 
 DAY_S = 86400
@@ -23,7 +24,8 @@ ZONES = (
     "Asia/Kathmandu", "Pacific/Apia",
 )  # fmt: skip
 
-WHOLE_HOURS = tuple(zone for zone in ZONES if zone != "Australia/Lord_Howe")  # elsewhere cronsim loses its rhythm
+# Where a clock is set by half an hour, or a minute past midnight (St. John's, until 2011), cronsim skips whole hours.
+WHOLE_HOURS = tuple(zone for zone in ZONES if zone not in ("Australia/Lord_Howe", "America/St_Johns"))
 
 
 def epoch(text: str, zone: str = "UTC", fold: int = 0) -> float:
@@ -96,12 +98,17 @@ def test_cron_is_the_oracle_over_years(expression: Expression, zone: str, year: 
 @settings(deadline=None, max_examples=100)
 @given(expressions(), st.sampled_from(WHOLE_HOURS), st.datetimes(datetime(1995, 1, 1), datetime(2040, 1, 1)))
 def test_cron_is_cronsim_going_on_from_any_slot(expression: Expression, zone: str, moment: datetime):
-    """cronsim goes from slot to slot by itself; we begin anew at each, as after a restart."""
+    """cronsim goes from slot to slot by itself; we begin anew at each, as after a restart.
+
+    Where midnight is skipped, cronsim begins the day at a 00:00 that no clock shows, and answers it for `* 0 * * *`:
+    left out here, because what has a minute or hour that begins with * follows the clock on the wall.
+    """
     table = made(expression)
     if table is not None:
         start = moment.replace(tzinfo=ZoneInfo(zone), microsecond=0)
         sim = CronSim(expression.text, start)
-        expected = [slot.timestamp() for _, slot in zip(range(30), sim, strict=False)]
+        named = (slot for _, slot in zip(range(30), sim, strict=False))
+        expected = [slot.timestamp() for slot in named if not (expression.by_the_wall and is_skipped(slot))]
         found: list[float] = []
         instant: float | None = start.timestamp()
         while len(found) < 20 and instant is not None and (instant := table.after(instant, zone)) is not None:
@@ -143,6 +150,7 @@ def test_every_expression_has_words(expression: Expression):
         ("America/New_York", "59 2 * * sun", "2026-03-08", ["03:00"]),
         ("Australia/Lord_Howe", "15 2 * * *", "2026-10-04", ["02:30"]),
         ("Africa/Cairo", "0 0 * * *", "2026-04-24", ["01:00"]),
+        ("Africa/Cairo", "*/20 0 * * *", "2026-04-24", []),
         # 03:00 becomes 02:00
         ("Europe/Zagreb", "30 2 * * *", "2026-10-25", ["02:30"]),
         ("Europe/Zagreb", "30 1,2,3 * * *", "2026-10-25", ["01:30", "02:30", "03:30"]),
