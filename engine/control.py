@@ -20,11 +20,13 @@ from engine import clock, errors, tasks_known
 from engine.calling import context_text
 from engine.deferring import naive_utc
 from engine.durable import DurableHuey
+from engine.editing import edited
 from engine.job_storage import StoredJob
 from engine.jobs import (
     ENDED,
     Counts,
     Deferral,
+    Edit,
     Failure,
     Health,
     Idempotency,
@@ -117,10 +119,13 @@ class Control:
 
     def job(self, job_id: str) -> Job:
         """The live state of one job, or its end while `result_ttl_s` lasts. Raises UnknownJob."""
+        return self._shown(self._stored(job_id))
+
+    def _stored(self, job_id: str) -> StoredJob:
         stored = self.storage.look(job_id)
         if stored is None:
             raise errors.UnknownJob(job_id)
-        return self._shown(stored)
+        return stored
 
     def _shown(self, stored: StoredJob) -> Job:
         composer = self.huey.composer
@@ -169,31 +174,49 @@ class Control:
 
     # verbs on a job
 
-    def cancel(self, job_id: str) -> Job:
+    # `was`: the state that the wish was decided on. It is compared in the verb's own transaction; a job in another
+    # state is left alone (StateConflict).
+
+    def cancel(self, job_id: str, was: str | None = None) -> Job:
         """Waiting: canceled at once. Running: asked to stop. Ended: StateConflict."""
-        self.storage.cancel(job_id)
+        self.storage.cancel(job_id, was)
         return self.job(job_id)
 
-    def retry(self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> Job:
-        """Run an ended or retrying job again (same id), optionally with other arguments."""
-        stored = self.storage.look(job_id)
-        if stored is None:
-            raise errors.UnknownJob(job_id)
+    def retry(
+        self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        edit: Edit | None = None, was: str | None = None,
+    ) -> Job:  # fmt: skip
+        """Run an ended or retrying job again (same id): as it was, with all `args` or all `kwargs` replaced, or with
+        single ones changed by `edit`."""
+        stored = self._stored(job_id)
         cls = self.known.find(stored.task)
         payload = None
-        if args is not None or kwargs is not None:
+        if args is not None or kwargs is not None or edit is not None:
             task = self.huey.deserialize_task(stored.payload)
-            new_args, new_kwargs = self.known.signature(cls).bind(
-                task.args if args is None else args, task.kwargs if kwargs is None else kwargs
-            )
-            task.args, task.kwargs = new_args, new_kwargs
+            old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
+            if edit is not None:
+                shown = self.huey.composer.shown_call(stored.task, stored.payload)
+                old = edited(stored.task, task.args, task.kwargs, shown, edit)
+            task.args, task.kwargs = self.known.signature(cls).bind(*old)
             payload = self.huey.serialize_task(task)
-        self.storage.retry(job_id, payload, cls.default_retries)
+        self.storage.retry(job_id, payload, cls.default_retries, was)
         return self.job(job_id)
 
-    def forget(self, job_id: str) -> None:
+    def again(self, job_id: str) -> Deferral:
+        """Accept a new job with the call of another, exactly as it is stored: arguments, queue, priority, context.
+        Raises UnknownJob once the stored call is gone, else as `defer`."""
+        stored = self._stored(job_id)
+        cls = self.known.find(stored.task)
+        old = self.huey.deserialize_task(stored.payload)
+        task = cls(old.args, old.kwargs, priority=stored.priority)
+        task.queue, task.job_context = stored.queue, stored.context
+        most = self.huey.settings.tasks.max_pending
+        (made,) = self.storage.accept([self.huey.new_job(task)], None, most).accepted
+        return Deferral((self.job(made.id),), held=not made.fresh)
+
+    def forget(self, job_id: str, was: str | None = None) -> None:
         """Remove an ended job. Raises UnknownJob, StateConflict."""
-        self.storage.forget(job_id)
+        self.storage.forget(job_id, was)
 
     # tasks, queues, workers
 

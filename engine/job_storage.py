@@ -202,9 +202,9 @@ class JobStorage(HueyStorage):
     # verbs
 
     @abstractmethod
-    def cancel(self, job_id: str) -> str | None:
+    def cancel(self, job_id: str, was: str | None = None) -> str | None:
         """The state before, if anything was changed: waiting jobs end as canceled, running ones are asked to stop.
-        Raises UnknownJob, StateConflict."""
+        `was`, here and below: the state it was decided on, in another nothing changes. UnknownJob, StateConflict."""
 
     @abstractmethod
     def stop_asked(self, seqs: Sequence[int]) -> set[int]:
@@ -231,11 +231,11 @@ class JobStorage(HueyStorage):
         """What the job's body last said of itself."""
 
     @abstractmethod
-    def retry(self, job_id: str, payload: bytes | None, retries: int) -> None:
+    def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
         """Queue an ended or retrying job again, with a new payload if one is given. UnknownJob, StateConflict."""
 
     @abstractmethod
-    def forget(self, job_id: str) -> bool:
+    def forget(self, job_id: str, was: str | None = None) -> bool:
         """Remove an ended job. StateConflict when it has not ended."""
 
     @abstractmethod

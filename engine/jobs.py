@@ -37,6 +37,17 @@ class JobRequest:
     context: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What changes in a stored call before it runs again: new plain values by place (`args`) and by name (`kwargs`),
+    and names that are left `without` a value. All else stays exactly as it was stored, also what a mark stands for
+    that was shown instead of a hidden value."""
+
+    args: Mapping[int, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+
 class NewJob(NamedTuple):
     """A job to accept: one row. `payload` is the serialized Message and never changes afterwards."""
 

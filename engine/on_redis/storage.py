@@ -150,8 +150,8 @@ class RedisStorage(JobStorage):
 
     # verbs
 
-    def cancel(self, job_id: str) -> str | None:
-        return verbs.cancel(self.server, job_id, self.compose, self._ttl)
+    def cancel(self, job_id: str, was: str | None = None) -> str | None:
+        return verbs.cancel(self.server, job_id, self.compose, self._ttl, was)
 
     def stop_asked(self, seqs: Sequence[int]) -> set[int]:
         key = self.server.key("stops")
@@ -175,11 +175,11 @@ class RedisStorage(JobStorage):
         data = self.server.command(b"HGET", self.server.key("progress"), seq)
         return None if data is None else data.decode()
 
-    def retry(self, job_id: str, payload: bytes | None, retries: int) -> None:
-        verbs.retry(self.server, job_id, payload, retries)
+    def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
+        verbs.retry(self.server, job_id, payload, retries, was)
 
-    def forget(self, job_id: str) -> bool:
-        verbs.forget(self.server, job_id)
+    def forget(self, job_id: str, was: str | None = None) -> bool:
+        verbs.forget(self.server, job_id, was)
         return True
 
     def pause(self, kind: str, name: str) -> None:

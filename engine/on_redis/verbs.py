@@ -1,7 +1,8 @@
 """What people do to one job by hand: cancel, retry, forget. And the end of a job whose task nobody knows.
 
 Each looks, composes what only Python can (the end of a job, a retry's numbers), and hands it to one script that does it
-if the job still stands as it was seen; otherwise it looks again.
+if the job still stands as it was seen; otherwise it looks again. `was` is the state that the wish was decided on, where
+it depends on one: a job in another state is left alone.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ def find(server: Server, job_id: str) -> rows.Seen:
     return seen
 
 
-def cancel(server: Server, job_id: str, compose: Any, ttl: rows.Ttl) -> str:
+def cancel(server: Server, job_id: str, compose: Any, ttl: rows.Ttl, was: str | None) -> str:
     """End a waiting job as canceled, ask a running one to stop; the state before. `compose` composes the end."""
     for _ in range(TRIES):
         seen = find(server, job_id)
-        if seen.job.state in ENDED:
+        if seen.job.state in ENDED or was not in (None, seen.job.state):
             raise errors.StateConflict(job_id, "cancel", seen.job.state)
         if seen.token is not None:
             done = apply(server, "stop", seen) == 1
@@ -55,12 +56,12 @@ def finish(server: Server, seen: rows.Seen, outcome: str, error: Exception | Non
     return bool(apply(server, "finish", seen, *words) == 1)
 
 
-def retry(server: Server, job_id: str, payload: bytes | None, retries: int) -> None:
+def retry(server: Server, job_id: str, payload: bytes | None, retries: int, was: str | None) -> None:
     """Queue an ended or retrying job again."""
     for _ in range(TRIES):
         seen = find(server, job_id)
         job = seen.job
-        if job.state not in ENDED and job.state != RETRYING:
+        if (job.state not in ENDED and job.state != RETRYING) or was not in (None, job.state):
             raise errors.StateConflict(job_id, "retry", job.state)
         m = rows.changing(job.enqueued_at, None, None, job.attempt, 0, retries, seen.retry_delay_s, 0, None)
         body = b"" if payload is None else seen.head + b"\n" + payload
@@ -72,11 +73,11 @@ def retry(server: Server, job_id: str, payload: bytes | None, retries: int) -> N
     raise busy(job_id)
 
 
-def forget(server: Server, job_id: str) -> None:
+def forget(server: Server, job_id: str, was: str | None) -> None:
     """Remove an ended job."""
     for _ in range(TRIES):
         seen = find(server, job_id)
-        if seen.job.state not in ENDED:
+        if seen.job.state not in ENDED or was not in (None, seen.job.state):
             raise errors.StateConflict(job_id, "delete", seen.job.state)
         if apply(server, "forget", seen) == 1:
             return

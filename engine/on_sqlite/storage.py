@@ -74,9 +74,7 @@ class SqliteStorage(JobStorage):
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
     ) -> Acceptance:
-        acceptance = self._gate.pass_through((jobs, idempotency, max_pending))
-        if not acceptance.replayed:
-            self._wake_for(job.queue for job, a in zip(jobs, acceptance.accepted, strict=True) if a.fresh)
+        acceptance: Acceptance = self._gate.pass_through((jobs, idempotency, max_pending))
         return acceptance
 
     def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -85,7 +83,9 @@ class SqliteStorage(JobStorage):
             def replace(job_id: str, by: str) -> bool:
                 return verbs.replace(con, job_id, by, self.compose, self._ttl.result_s)
 
-            return accepting.accept_all(con, replace, requests)
+            answers = accepting.accept_all(con, replace, requests)
+        self._wake_for(accepting.fresh_queues(requests, answers))  # for all, before any of them goes on
+        return answers
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         self._ringer.ring_workers(count, queues)
@@ -160,9 +160,9 @@ class SqliteStorage(JobStorage):
 
     # verbs
 
-    def cancel(self, job_id: str) -> str | None:
+    def cancel(self, job_id: str, was: str | None = None) -> str | None:
         with self.db.write("accept") as con:
-            job, _ = verbs.find(con, job_id)
+            job = verbs.find_as(con, job_id, "cancel", was)
             let_through = verbs.cancel(con, job, self.compose, self._ttl.result_s)
         self._ringer.ring_waiters()
         self.wake(let_through)
@@ -187,15 +187,15 @@ class SqliteStorage(JobStorage):
     def progress_of(self, seq: int) -> str | None:
         return self.said.progress_of(seq)
 
-    def retry(self, job_id: str, payload: bytes | None, retries: int) -> None:
+    def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
         with self.db.write("accept") as con:
-            job, _ = verbs.find(con, job_id)
+            job = verbs.find_as(con, job_id, "retry", was)
             verbs.retry(con, job, payload, retries)
         self.wake(1, (job.queue,))
 
-    def forget(self, job_id: str) -> bool:
+    def forget(self, job_id: str, was: str | None = None) -> bool:
         with self.db.write("accept") as con:
-            verbs.forget(con, verbs.find(con, job_id)[0])
+            verbs.forget(con, verbs.find_as(con, job_id, "delete", was))
         return True
 
     def pause(self, kind: str, name: str) -> None:

@@ -21,6 +21,14 @@ def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
     return found
 
 
+def find_as(con: sqlite3.Connection, job_id: str, verb: str, was: str | None) -> StoredJob:
+    """The job, if it still has the state that the verb was decided on, where one is given."""
+    job, _ = find(con, job_id)
+    if was not in (None, job.state):
+        raise errors.StateConflict(job_id, verb, job.state)
+    return job
+
+
 def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
     """Take a waiting job out of the place where it stands."""
     if job.place == "ready":

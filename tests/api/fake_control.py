@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.control import Control
+from engine.editing import edited
 from engine.errors import (
     AmbiguousTask,
     BadRequest,
@@ -38,6 +39,7 @@ from engine.jobs import (
     SCHEDULED,
     Counts,
     Deferral,
+    Edit,
     Failure,
     Health,
     Idempotency,
@@ -204,26 +206,38 @@ class FakeControl(Control):
 
     # verbs on a job
 
-    def cancel(self, job_id: str) -> Job:
+    def cancel(self, job_id: str, was: str | None = None) -> Job:
         job = self.job(job_id)
-        if job.state in ENDED:
+        if job.state in ENDED or was not in (None, job.state):
             raise StateConflict(job_id, "cancel", job.state)
         return job if job.state == RUNNING else self._set(job_id, state=CANCELED, finished_at=self._clock())
 
-    def forget(self, job_id: str) -> None:
+    def forget(self, job_id: str, was: str | None = None) -> None:
         self._reach()
         job = self.job(job_id)
-        if job.state not in ENDED:
+        if job.state not in ENDED or was not in (None, job.state):
             raise StateConflict(job_id, "delete", job.state)
         del self.all[job_id]
 
-    def retry(self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None) -> Job:
+    def retry(
+        self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        edit: Edit | None = None, was: str | None = None,
+    ) -> Job:  # fmt: skip
         job = self.job(job_id)
-        if job.state not in ENDED and job.state != RETRYING:
+        if (job.state not in ENDED and job.state != RETRYING) or was not in (None, job.state):
             raise StateConflict(job_id, "retry", job.state)
         args, kwargs = job.args if args is None else args, job.kwargs if kwargs is None else kwargs
+        if edit is not None:
+            args, kwargs = edited(job.qualname, args, kwargs, (list(args), dict(kwargs)), edit)
         self._checked(JobRequest(job.qualname, args, kwargs), None)
         return self._set(job_id, state=QUEUED, args=list(args), kwargs=dict(kwargs), finished_at=None, error=None)
+
+    def again(self, job_id: str) -> Deferral:
+        job = self.job(job_id)
+        request = JobRequest(
+            job.qualname, job.args, job.kwargs, priority=job.priority, queue=job.queue, context=job.context
+        )
+        return self.defer((request,))
 
     # tasks, queues, workers
 

@@ -1,0 +1,70 @@
+"""Editing: a stored call with what a person changes in it, all else exactly as it was stored.
+
+The person saw the call in plain values, with marks instead of what is hidden. What comes back as it was shown means the
+stored value itself, with its type and all that is hidden in it. A mark that stands where none was shown is refused, for
+nobody knows what it should mean there: in a list that was changed, say, whose secrets may have changed places.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.errors import FieldError, InvalidArguments
+from engine.jobs import Edit
+from engine.redact import MARKER
+
+UNKNOWN = "it holds the mark of a hidden value where none was hidden: type what you mean"
+NOTHING = object()  # no value was stored, or shown, here
+
+
+def edited(
+    task: str, args: Sequence[Any], kwargs: Mapping[str, Any], shown: tuple[list[Any], dict[str, Any]], edit: Edit
+) -> tuple[list[Any], dict[str, Any]]:
+    """The stored call with the edit, to be bound to the task's signature. `shown` is how the person saw it. Raises
+    InvalidArguments for marks and places that mean nothing."""
+    shown_args, shown_kwargs = shown
+    new_args, new_kwargs = list(args), {name: value for name, value in kwargs.items() if name not in edit.without}
+    problems: list[FieldError] = []
+    for place, value in edit.args.items():
+        if not 0 <= place < len(new_args):
+            problems.append(FieldError(f"args[{place}]", f"expected a place below {len(new_args)}"))
+            continue
+        new_args[place] = _meant(value, args[place], shown_args[place], f"args[{place}]", problems)
+    for name, value in edit.kwargs.items():
+        stored, seen = kwargs.get(name, NOTHING), shown_kwargs.get(name, NOTHING)
+        new_kwargs[name] = _meant(value, stored, seen, f"kwargs.{name}", problems)
+    if problems:
+        raise InvalidArguments(task, problems)
+    return new_args, new_kwargs
+
+
+def _meant(new: Any, stored: Any, seen: Any, path: str, problems: list[FieldError]) -> Any:
+    """What a typed value means, where `seen` was shown for `stored`."""
+    if seen is not NOTHING and _text(new) == _text(seen):
+        return stored
+    if isinstance(new, dict):
+        own_keys: dict[str, Any] = {}
+        if isinstance(stored, dict) and isinstance(seen, dict) and len(stored) == len(seen):
+            own_keys = dict(
+                zip(seen, stored, strict=True)
+            )  # in the same order; a key may be shown otherwise than it is
+        meant = {}
+        for key, value in new.items():
+            if key in own_keys:
+                own_key = own_keys[key]
+                meant[own_key] = _meant(value, stored[own_key], seen[key], f"{path}.{key}", problems)
+            else:
+                meant[key] = _meant(value, NOTHING, NOTHING, f"{path}.{key}", problems)
+                if MARKER in key:
+                    problems.append(FieldError(path, UNKNOWN))
+        return meant
+    if MARKER in _text(new):
+        problems.append(FieldError(path, UNKNOWN))
+    return new
+
+
+def _text(value: Any) -> str:
+    # 1, 1.0 and true are equal in Python, and not what a person typed.
+    return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
