@@ -1,4 +1,4 @@
-"""What people do to a job that they looked at: only while it stands as they saw it, and with its call as it is stored."""
+"""What people do to a job they looked at: only while it stands as they saw it, and with its call as it is stored."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_marks_of_hidden_values_mean_what_they_stood_for(shop):
     ids=["elsewhere", "key", "changed list", "changed text", "behind the last", "before the first", "no parameter"],
 )
 def test_an_edit_that_means_nothing_is_refused(shop, edit, path):
-    huey, control, calls, order = shop
+    huey, control, _, order = shop
     job_id = failed(huey, order)
     with pytest.raises(errors.InvalidArguments) as refused:
         control.retry(job_id, edit=edit)
@@ -117,7 +117,7 @@ def test_an_edit_that_means_nothing_is_refused(shop, edit, path):
 
 
 def test_a_job_runs_again_as_a_new_one_with_the_stored_call(shop):
-    huey, control, calls, order = shop
+    huey, control, calls, _ = shop
     request = JobRequest("order", [{"id": 7}], {"login": LOGIN, "secret": "leaf"}, priority=3, context={"user": "ana"})
     first = control.defer([request]).jobs[0]
     run_next(huey)
@@ -132,7 +132,7 @@ def test_a_job_runs_again_as_a_new_one_with_the_stored_call(shop):
 
 
 def test_a_call_that_is_gone_cannot_run_again(shop):
-    huey, control, calls, order = shop
+    huey, control, _, order = shop
     job_id = failed(huey, order)
     control.forget(job_id, "failed")
     with pytest.raises(errors.UnknownJob):
