@@ -71,4 +71,4 @@ def test_an_access_database_that_is_away(
 def test_each_request_lets_go_of_its_connection(world: World, client: Client) -> None:
     world.access.tokens._cache.clear()
     assert client.get("/api/jobs").status == 200
-    assert all(database.is_closed() for database in world.access._database._of_process.values())
+    assert all(opened.database.is_closed() for opened in world.access._database._of_process.values())
