@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -53,6 +54,12 @@ class CurrentJob:
     context: Mapping[str, Any]  # what was given at defer, and what the job that deferred this one was given
 
 
+def plain(value: Any) -> str:
+    """A word as it is, anything else as JSON: what came with a request must not pass for more than one value."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if re.fullmatch(r"[\w.@:/+-]+", text) else json.dumps(value, ensure_ascii=False)
+
+
 class Body:
     """The running body of this thread."""
 
@@ -76,10 +83,10 @@ class Body:
 
     @cached_property
     def note(self) -> str:
-        """What a log line says of the job."""
+        """What a log line says of the job, on that line whatever the context holds."""
         shown = self.huey.composer.redactor.redact(dict(self.job.context))
-        said = [f"job {self.job.id}", self.job.task, *(f"{name}={value}" for name, value in shown.items())]
-        return f" ({', '.join(said)})"
+        said = [f"job {self.job.id}", self.job.task, *(f"{plain(name)}={plain(shown[name])}" for name in shown)]
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in f" ({', '.join(said)})")
 
     def say(self, done: float, total: float | None, note: str) -> None:
         """Keep the progress; written at most once a second."""

@@ -11,7 +11,7 @@ from huey.api import chord
 from engine import current_job, errors
 from engine.control import Control
 from engine.jobs import JobRequest
-from engine.logs import JobFilter, Json, Utc
+from engine.logs import TEXT, JobFilter, Json, Utc
 from tests.contracts.rig import look, run_all, run_next
 
 ANA = {"user": "ana", "request_id": "r-7"}
@@ -155,6 +155,35 @@ def test_log_lines_of_a_body_name_job_task_and_context(huey):
     assert "job_id" not in outside
     assert plain[0].startswith(f"hello (job {result.id}, {__name__}.talk, user=ana") and "s3cret" not in plain[0]
     assert plain[1] == "outside"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("ana", "user=ana"),
+        ("José.Díaz@example.org", "user=José.Díaz@example.org"),
+        (7, "user=7"),
+        ({"id": 7}, 'user={"id": 7}'),
+        ("ana, role=admin)", 'user="ana, role=admin)"'),
+        ("ana\n2026-01-01T00:00:00.000Z INFO    dewey: all is well", r'user="ana\n2026-'),
+        ("ana\u2028\x85\x1b[31m", r'user="ana\u2028\x85\u001b[31m"'),
+    ],
+)
+def test_a_context_cannot_forge_a_log_line(huey, value, shown):
+    records = []
+
+    @huey.task()
+    def talk():
+        record = logging.makeLogRecord({"msg": "hello"})
+        JobFilter().filter(record)
+        records.append(Utc(TEXT).format(record))
+        records.append(Json().format(record))
+
+    talk(context={"user": value, "line\nbreak": 1})
+    run_next(huey)
+    text, as_json = records
+    assert shown in text and r'"line\nbreak"=1)' in text and len(text.splitlines()) == 1
+    assert json.loads(as_json)["context"]["user"] == value and len(as_json.splitlines()) == 1
 
 
 # the call's other words
