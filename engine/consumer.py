@@ -196,6 +196,9 @@ class DurableConsumer(Consumer):
                 os.close(w)
 
             return run_unit(self, plan, report)
+        except errors.StorageUnavailable as exc:
+            logger.error("%s cannot work now: %s", plan.name, exc)
+            return 1
         except BaseException:
             logger.exception("%s died", plan.name)
             return 1

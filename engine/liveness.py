@@ -57,7 +57,13 @@ class Life:
         unnamed = folder / f"{n}.{os.getpid()}.unborn"
         self._fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(self._fd, SIZE)
+        try:
+            # Written, not only lengthened: the first touch of a hole on a full disk ends a process by SIGBUS.
+            os.write(self._fd, bytes(SIZE))
+        except OSError:
+            unnamed.unlink()
+            os.close(self._fd)
+            raise
         self._map = mmap.mmap(self._fd, SIZE)
         HEADER.pack_into(self._map, 0, MAGIC, os.getpid(), 0)
         text = queues_text(queues)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine import clock, liveness
+from engine import clock, errors, liveness
 from engine.job_storage import Dead, Registration, StoredJob
 from engine.jobs import QUEUED, Running, WorkerInfo
 from engine.on_sqlite import rescuing
@@ -25,7 +25,16 @@ class Crew:
         self._looks = 0
 
     def register(self, registration: Registration) -> liveness.Life:
-        """Enter this process as a worker."""
+        """Enter this process as a worker. Raises StorageUnavailable, also where its life file cannot be made."""
+        try:
+            return self._register(registration)
+        except OSError as exc:
+            raise errors.StorageUnavailable(
+                f"no worker can enter: nothing can be made in {self.folder} ({exc.strerror}): make room there, and let "
+                "this user write it"
+            ) from exc
+
+    def _register(self, registration: Registration) -> liveness.Life:
         self.folder.mkdir(parents=True, exist_ok=True)
         said = registration
         with self.db.write("work") as con:
