@@ -18,6 +18,7 @@ from tests.support import rounds, wait_until
 
 FREE_WITHIN_S = 5.0
 DEFER_P99_S, DEFER_WORST_S = 0.25, 3.0
+DEFER_DEADLINE_S = 30.0  # on a slow disk
 
 
 def left_at(run: Run, killed: list[Killed]) -> float:
@@ -100,3 +101,21 @@ def test_contention(deployment: Deployment):
     runs = deployment.ledger.runs()
     assert len(runs) == producers * each and all(len(run) == 1 for run in runs.values())
     assert took[int(len(took) * 0.99)] < DEFER_P99_S and took[-1] < DEFER_WORST_S, took[-20:]
+
+
+@pytest.mark.soak
+@sqlite_only
+def test_a_disk_that_syncs_slowly_refuses_nobody(deployment: Deployment):
+    """20 ms for each synced commit; producers and workers come while others have the lock."""
+    producers, each = rounds(4, soak=8), rounds(25, soak=1000)
+    started = [deployment.produce("notes", each, DEWEY_TEST_SYNC_S="0.02") for _ in range(producers)]
+    consumer = deployment.launch(8, "process", DEWEY_TEST_SYNC_S="0.02")
+    took: list[float] = []
+    for producer in started:
+        assert producer.wait(rounds(30, soak=1800)) == 0, producer.err
+        took += json.loads(producer.out)
+    assert len(took) == producers * each and max(took) < DEFER_DEADLINE_S, sorted(took)[-20:]
+    wait_until(lambda: len(deployment.ledger.runs()) == producers * each, 30, "all have run")
+    wait_until(lambda: deployment.control.counts().running == 0, 10, "all have ended")
+    assert {len(runs) for runs in deployment.ledger.runs().values()} == {1}
+    assert consumer.popen.poll() is None and "died" not in consumer.err

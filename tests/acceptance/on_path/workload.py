@@ -2,7 +2,7 @@
 
 Every body writes to the ledger (tests.acceptance.ledger) before and after its work: one line, appended whole, so that
 it survives the kill of its process. Where DEWEY_TEST_DIE_AT names a step of the engine, the process that comes to it
-first kills itself there (engine.faults).
+first kills itself there (engine.faults); DEWEY_TEST_SYNC_S makes the disk slow.
 """
 
 from __future__ import annotations
@@ -39,9 +39,17 @@ def die_once(step: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def sync_slowly(step: str) -> None:
+    """A disk that takes its time over each synced commit, with the write lock held."""
+    if step == "accept.written":
+        time.sleep(float(os.environ["DEWEY_TEST_SYNC_S"]))
+
+
 passed = itertools.count(1)
 if "DEWEY_TEST_DIE_AT" in os.environ:
     faults.point = die_once
+if "DEWEY_TEST_SYNC_S" in os.environ:
+    faults.point = sync_slowly
 
 
 @huey.task()

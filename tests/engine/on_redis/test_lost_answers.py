@@ -42,6 +42,7 @@ def lose_one(line, then=None):
     line.lose, line.armed, line.on_loss = 1.0, True, on_loss
 
 
+@pytest.mark.soak
 def test_a_tenth_of_the_pushes_and_pops_is_lost(line, shaky, storage):
     line.lose, line.armed = 0.1, True
     for n in range(COUNT):
