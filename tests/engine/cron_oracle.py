@@ -143,13 +143,9 @@ class Expression:
 
     def _by_the_wall(self, start: float, end: float, zone: ZoneInfo) -> Iterator[float]:
         for minute in range(int(start // 60), int(end // 60) + 1):
-            if self.shown(minute * 60.0, zone):
+            local = datetime.fromtimestamp(minute * 60, zone)
+            if local.minute in self.minute.numbers and local.hour in self.hour.numbers and self.on(local.date()):
                 yield minute * 60.0
-
-    def shown(self, instant: float, zone: ZoneInfo) -> bool:
-        """Whether the clock on the wall shows a time that the expression names."""
-        local = datetime.fromtimestamp(instant, zone)
-        return local.minute in self.minute.numbers and local.hour in self.hour.numbers and self.on(local.date())
 
     def _at_fixed_times(self, days: list[date], zone: ZoneInfo) -> Iterator[float]:
         for day in filter(self.on, days):
