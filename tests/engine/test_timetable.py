@@ -24,8 +24,8 @@ ZONES = (
     "Asia/Kathmandu", "Pacific/Apia",
 )  # fmt: skip
 
-# Elsewhere cronsim errs: where a clock is set by half an hour, at an odd minute (St. John's, until 2011) or at midnight, it
-# names times that no clock shows and skips hours that it does show. The oracle knows all zones.
+# Elsewhere cronsim errs: where a clock is set by half an hour, at an odd minute (in St. Johns, until 2011) or at
+# midnight, it names times that no clock shows and skips hours that it does show. The oracle knows all zones.
 CRONSIM_S = ("UTC", "Europe/Zagreb", "America/New_York", "Australia/Sydney", "Asia/Kathmandu")
 
 
