@@ -39,6 +39,9 @@ class Links:
     def worker(self, worker_id: str, verb: str = "") -> str:
         return self._named("workers", worker_id, verb)
 
+    def queue(self, name: str, verb: str) -> str:
+        return self._named("queues", name, verb)
+
     def jobs(self, **query: Any) -> str:
         """The list of jobs, filtered."""
         return self.to("/jobs", **query)

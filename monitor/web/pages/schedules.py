@@ -107,7 +107,7 @@ class SchedulesPage:
             return self._back(f"{short_name(name)} is paused already: nothing was changed.", NOTE)
         self._house.control.schedules.pause(name)
         self._house.trail.record(visit, "pause schedule", name)
-        return self._back(f"{short_name(name)} is paused: what falls due meanwhile counts as missed.")
+        return self._back(f"{short_name(name)} is paused: what falls due meanwhile is skipped.")
 
     def resume(self, visit: Visit, name: str) -> Done:
         if not self._house.control.schedules.get(name).paused:

@@ -1,7 +1,8 @@
 """The workers: consumers that live, what each of their workers does, and those that went in the last day.
 
 A running job is held against what is usual for its task (the time within which 95 % of its attempts of a week ended);
-the one that exceeds it most stands first.
+the one that exceeds it most stands first. Below them the queues that a worker serves, that hold jobs, or that are
+paused: they are paused and resumed here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.errors import StorageUnavailable, UnknownWorker
-from engine.jobs import WorkerInfo
+from engine.jobs import QueueInfo, WorkerInfo
 from monitor.records import SeenWorker
 from monitor.web.figures import number, plural
 from monitor.web.house import House
@@ -26,24 +27,36 @@ STALE_S = 30.0
 
 
 class WorkersPage:
-    """GET /workers, POST /workers/ID/quiet, /stop."""
+    """GET /workers, POST /workers/ID/quiet, /stop, /queues/NAME/pause, /resume."""
 
     def __init__(self, house: House) -> None:
         self._house = house
         self._figures = Recent(lambda: house.books.tasks(7 * DAY_S), FIGURES_KEPT_S, house.clock)
 
     def routes(self) -> list[Route]:
-        return [look("/workers", self.show), act("/workers/<worker_id>/<verb>", self.act)]
+        return [
+            look("/workers", self.show),
+            act("/workers/<worker_id>/<verb>", self.act),
+            act("/queues/<name>/<verb>", self.steer),
+        ]
 
     def show(self, visit: Visit) -> View:
         workers = [each for each in self._house.control.workers() if each.alive]
         usual, gone, problem = self._from_books({each.id for each in workers})
         crew = [self._consumer(visit, each, usual) for each in workers]
-        data = {"workers": workers, "gone": gone, "usual_p95_ms": {name: usual[name] for name in sorted(usual)}}
+        queues = self._queues(workers)
+        usual_ms = {name: usual[name] for name in sorted(usual)}
+        data = {"workers": workers, "queues": queues, "gone": gone, "usual_p95_ms": usual_ms}
         hands = sum(each.workers for each in workers if not each.quiet)
         busy = sum(len(each.running) for each in workers)
-        more = {"crew": crew, "problem": problem, "hands": hands, "busy": busy}
+        more = {"crew": crew, "problem": problem, "hands": hands, "busy": busy, "queues": queues}
         return View("workers", "Workers", data, more, "workers", ("list",))
+
+    def _queues(self, workers: list[WorkerInfo]) -> list[QueueInfo]:
+        served = {name for each in workers for name in each.queues if name != "*"}
+        known = {name: QueueInfo(name, 0, None, False) for name in served}
+        known |= {each.name: each for each in self._house.control.queues()}
+        return [known[name] for name in sorted(known)]
 
     def _from_books(self, alive: set[str]) -> tuple[dict[str, float], list[SeenWorker], bool]:
         try:
@@ -87,6 +100,23 @@ class WorkersPage:
             return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
         self._house.trail.record(visit, f"{verb} consumer", name)
         return Done(back, said)
+
+    def steer(self, visit: Visit, name: str, verb: str) -> Done:
+        control, back = self._house.control, self._house.links.to("/workers")
+        if verb not in ("pause", "resume"):
+            raise Refusal(404, f"expected pause or resume, found {verb[:50]!r}")
+        found = next((each for each in self._queues(control.workers()) if each.name == name), None)
+        if found is None:
+            return Done(
+                back, f"No worker serves a queue {name[:80]!r}, and it holds no job: nothing was changed.", NOTE
+            )
+        if found.paused == (verb == "pause"):
+            state = "paused already" if found.paused else "not paused"
+            return Done(back, f"The queue {name} is {state}: nothing was changed.", NOTE)
+        (control.pause_queue if verb == "pause" else control.resume_queue)(name)
+        self._house.trail.record(visit, f"{verb} queue", name)
+        said = "is paused: its waiting jobs wait, running ones end." if verb == "pause" else "is served again."
+        return Done(back, f"The queue {name} {said}")
 
     def _ask(self, worker: WorkerInfo, name: str) -> View:
         timeout_s = self._house.settings.consumer.shutdown_timeout_s

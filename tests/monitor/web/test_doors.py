@@ -73,7 +73,7 @@ def test_viewer_and_admin_see_every_page(viewer: Browser, admin: Browser, path: 
 
 
 def test_a_viewer_is_offered_no_action_but_his_own(world: World, viewer: Browser) -> None:
-    own = {"/monitor/theme", "/monitor/logout", "/monitor/logout-everywhere", "/monitor/jobs"}
+    own = {"/monitor/jobs", *(f"/monitor{path}" for path in own_actions())}
     job = job_with(world, "failed")
     for path in [*PAGES, f"/jobs/{job}", "/tasks/import_csv"]:
         text = viewer.get(f"/monitor{path}").text
@@ -104,12 +104,19 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
         "/schedules/monday-report/remove": {"sure": "1"},
         "/workers/1/quiet": {},
         "/workers/1/stop": {"sure": "1"},
+        "/queues/default/pause": {},
     }
 
 
 def own_actions() -> dict[str, dict[str, str]]:
     """Those that a viewer may do as well."""
-    return {"/logout": {}, "/logout-everywhere": {}, "/theme": {"theme": "dark"}}
+    return {
+        "/logout": {},
+        "/logout-everywhere": {},
+        "/account/end": {"session": "1"},
+        "/account/end-others": {},
+        "/theme": {"theme": "dark"},
+    }
 
 
 def test_the_list_of_actions_is_whole(world: World) -> None:

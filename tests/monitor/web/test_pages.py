@@ -141,6 +141,21 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     assert "gone already: nothing was changed" in admin.follow(gone).words
 
 
+def test_a_queue_is_paused_and_resumed(world: World, admin: Browser) -> None:
+    assert 'formaction="/monitor/queues/default/pause"' in admin.get("/monitor/workers").text
+    assert "The queue default is paused" in admin.follow(admin.post("/monitor/queues/default/pause")).words
+    assert world.control.paused >= {"queue:default"}
+    assert "Paused: import_csv, the queue default." in admin.get("/monitor/").words
+    again = admin.follow(admin.post("/monitor/queues/default/pause"))
+    assert "is paused already: nothing was changed" in again.words
+    assert 'formaction="/monitor/queues/default/resume"' in again.text
+    assert "The queue default is served again" in admin.follow(admin.post("/monitor/queues/default/resume")).words
+    assert "queue:default" not in world.control.paused
+    unknown = admin.follow(admin.post("/monitor/queues/nowhere/pause"))
+    assert "No worker serves a queue 'nowhere'" in unknown.words
+    assert admin.post("/monitor/queues/default/quiet").status == 404
+
+
 def test_the_audit_is_paged_and_filtered(world: World, admin: Browser) -> None:
     for n in range(120):
         world.access.audit.record("bot", "api", "192.0.2.9", "cancel", f"job-{n}")
