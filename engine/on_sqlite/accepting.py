@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from engine import clock, errors, events
@@ -27,6 +28,9 @@ def accept_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tup
     """All requests in one commit; one that is refused takes only itself back, and its error is its answer."""
     if len(requests) == 1:
         return [accept(con, replace, *requests[0])]
+    together = accept_together(con, requests)
+    if together:
+        return together
     answers: list[Any] = []
     for request in requests:
         con.execute("savepoint one")
@@ -39,6 +43,24 @@ def accept_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tup
             answers.append(exc)
         con.execute("release one")
     return answers
+
+
+def accept_together(con: sqlite3.Connection, requests: Sequence[tuple[Any, ...]]) -> list[Any] | None:
+    """Plain requests, which is what a busy service gets, at a fraction of the cost; None where one of them is not."""
+    if any(idempotency or max_pending for _, idempotency, max_pending in requests):
+        return None
+    accepted = insert_plain(con, [job for jobs, _, _ in requests for job in jobs])
+    if accepted is None:
+        return None
+    rest = iter(accepted)
+    return [Acceptance(tuple(islice(rest, len(jobs))), False) for jobs, _, _ in requests]
+
+
+def fresh_queues(requests: Sequence[tuple[Any, ...]], answers: Sequence[Any]) -> Iterator[str]:
+    """The queue of each job that was stored."""
+    for (jobs, _, _), answer in zip(requests, answers, strict=True):
+        if isinstance(answer, Acceptance) and not answer.replayed:
+            yield from (job.queue for job, a in zip(jobs, answer.accepted, strict=True) if a.fresh)
 
 
 def accept(
@@ -129,27 +151,36 @@ def insert_unique(con: sqlite3.Connection, jobs: Sequence[NewJob], replace: Repl
 
 
 def insert_many(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accepted, ...]:
-    """As `insert` for each, but plain jobs go in by the statement rather than by the job."""
-    plain = all(job.unique_key is None for job in jobs) and len({job.id for job in jobs}) == len(jobs)
-    if plain:
-        marks = ",".join("?" * len(jobs))
-        plain = not con.execute(f"select 1 from jobs where id in ({marks}) limit 1", [j.id for j in jobs]).fetchone()
-    if not plain:
-        return tuple(insert(con, job) for job in jobs)
-    now = clock.now()
-    con.executemany(INSERT, jobs)
+    """As `insert` for each."""
+    return insert_plain(con, jobs) or tuple(insert(con, job) for job in jobs)
+
+
+def insert_plain(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accepted, ...] | None:
+    """Store new jobs without unique keys by the statement rather than by the job. None, and nothing is stored, when
+    they are not such: then each has to be looked at."""
+    if any(job.unique_key is not None for job in jobs):
+        return None
+    con.execute("savepoint plain")
+    try:
+        con.executemany(INSERT, jobs)
+    except Exception as exc:
+        if not is_mistake(exc):
+            raise
+        con.execute("rollback to plain")
+        con.execute("release plain")
+        return None
     # AUTOINCREMENT gives consecutive numbers within one transaction: nobody else can write meanwhile.
-    first = con.execute("select seq from jobs where id = ?", (jobs[0].id,)).fetchone()[0]
-    con.executemany(
-        "insert into ready values (?, ?, ?)",
-        [(j.queue, -j.priority, first + i) for i, j in enumerate(jobs) if j.eta is None or j.eta <= now],
+    which = {"now": clock.now(), "before": con.execute("select last_insert_rowid()").fetchone()[0] - len(jobs)}
+    con.execute(
+        "insert into ready select queue, -priority, seq from jobs where seq > :before and (eta is null or eta <= :now)",
+        which,
     )
-    con.executemany(
-        "insert into due values (?, ?)",
-        [(j.eta, first + i) for i, j in enumerate(jobs) if j.eta is not None and j.eta > now],
+    if any(job.eta is not None for job in jobs):
+        con.execute("insert into due select eta, seq from jobs where seq > :before and eta > :now", which)
+    con.execute(
+        "insert into events (job, kind, token, at, attempt) select seq, 'enqueued', 0, enqueued_at, 0 from jobs "
+        "where seq > :before",
+        which,
     )
-    con.executemany(
-        "insert into events (job, kind, token, at, attempt) values (?, 'enqueued', 0, ?, 0)",
-        [(first + i, j.enqueued_at) for i, j in enumerate(jobs)],
-    )
+    con.execute("release plain")
     return tuple(Accepted(job.id, True) for job in jobs)
