@@ -87,6 +87,17 @@ class Sessions:
         with self._database.writing() as db:
             SESSIONS.delete().where(S.digest == _digest(cookie)).execute(db)
 
+    def end_one(self, account: Account, session_id: int) -> bool:
+        """End one of the account's sessions; False if it has none of this number (any more)."""
+        with self._database.writing() as db:
+            return bool(SESSIONS.delete().where((S.account_id == account.id) & (S.id == session_id)).execute(db))
+
+    def end_others(self, session: Session) -> int:
+        """End all of the account's sessions but this one; returns how many."""
+        with self._database.writing() as db:
+            others = (S.account_id == session.account.id) & (S.id != session.id)
+            return int(SESSIONS.delete().where(others).execute(db))
+
     def end_all(self, account: Account) -> int:
         """Log out everywhere; returns how many sessions that ended."""
         with self._database.writing() as db:

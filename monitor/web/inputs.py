@@ -115,7 +115,10 @@ def _filled(field: Input, value: Any) -> Input:
     if len(text) > EDITABLE_CHARS:
         return replace(field, kind=FIXED, text=f"{len(text)} characters: too large to edit here; it is kept as it is")
     return replace(
-        field, kind=kind, text=text, help="hidden: left as it stands it is kept" if holds_redacted(value) else ""
+        field,
+        kind=kind,
+        text=text,
+        help="what is [redacted] here is kept where it stays" if holds_redacted(value) else "",
     )
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.errors import FieldError
-from engine.jobs import Job, TaskInfo
-from monitor.web.calls import holds_redacted
+from engine.errors import FieldError, InvalidArguments
+from engine.jobs import Edit, TaskInfo
+from monitor.web.calls import holds_redacted as is_hidden
 from monitor.web.form import Fields
 from monitor.web.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
 
@@ -59,24 +59,19 @@ def _in_order(fields: Sequence[Input], extra: list[Any], kwargs: dict[str, Any])
     return placed + extra
 
 
-def read_edit(
-    fields: Sequence[Input], form: Fields, job: Job, keep_hidden: bool = True
-) -> tuple[list[Any] | None, dict[str, Any] | None, list[FieldError]]:
-    """The changed values of a job's call: (args or None, kwargs or None where nothing was touched, problems).
-
-    `keep_hidden`: the engine keeps what is hidden where nothing beside it was touched.
-    """
-    args, kwargs = list(job.args), dict(job.kwargs)
-    touched = {"a": False, "k": False}
+def read_edit(fields: Sequence[Input], form: Fields) -> tuple[Edit, list[FieldError]]:
+    """What was changed in the fields of a job's call, and what is no JSON. What is hidden stays with the engine."""
+    args: dict[int, Any] = {}
+    kwargs: dict[str, Any] = {}
+    without: list[str] = []
     problems: list[FieldError] = []
     for each in fields:
         text = form.get(each.name, each.text)
         if each.kind == FIXED or _same(text, each.text):
             continue
         part, _, key = each.name.partition(":")
-        touched[part] = True
         if part == "k" and not text.strip() and not (each.given and each.kind == TEXT):
-            kwargs.pop(key, None)
+            without.append(key)
             continue
         value, problem = _value(each, text)
         if problem:
@@ -85,15 +80,18 @@ def read_edit(
             args[int(key)] = value
         else:
             kwargs[key] = value
-    for part, values, first in (("a", dict(enumerate(args)), "args[{}]"), ("k", kwargs, "kwargs.{}")):
-        if touched[part] or not keep_hidden:
-            # The engine replaces all values by place, or all by name; what is hidden here is not known here.
-            problems += [
-                FieldError(first.format(key), "it is hidden, and lost when values beside it change: type it anew")
-                for key, value in values.items()
-                if holds_redacted(value)
-            ]
-    return (args if touched["a"] else None), (kwargs if touched["k"] else None), problems
+    return Edit(args, kwargs, tuple(without)), problems
+
+
+def apply(edit: Edit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """A call that is known here in full, with the edit. Raises InvalidArguments for what is hidden."""
+    placed = [edit.args.get(n, value) for n, value in enumerate(args)]
+    named = {name: value for name, value in {**kwargs, **edit.kwargs}.items() if name not in edit.without}
+    values = {**{f"args[{n}]": value for n, value in enumerate(placed)}, **{f"kwargs.{k}": v for k, v in named.items()}}
+    hidden = [FieldError(path, "it is hidden here: type it anew") for path, value in values.items() if is_hidden(value)]
+    if hidden:
+        raise InvalidArguments("schedule", hidden)
+    return placed, named
 
 
 def _same(typed_text: str, text: str) -> bool:
@@ -117,8 +115,9 @@ def with_problems(fields: Sequence[Input], problems: Sequence[FieldError]) -> tu
     found, left = [], list(problems)
     for each in fields:
         label = each.name.partition(":")[2]
+        own = {each.path, f"kwargs.{label}", each.name} - {""}
         mine = [
-            p for p in left if p.path.startswith(each.path or "-") or p.path == f"kwargs.{label}" or p.path == each.name
+            p for p in left if p.path in own or p.path.startswith(tuple(f"{path}{c}" for path in own for c in ".["))
         ]
         left = [p for p in left if p not in mine]
         found.append(replace(each, problem="; ".join(p.message for p in mine)))

@@ -1,7 +1,7 @@
 """Verbs on many jobs: retry, cancel or delete, one after the other, each conditional on the state of its job.
 
-A job whose state does not allow the verb is counted and left alone: what was confirmed a minute ago may have changed.
-The work is bounded in time, so that a request ends; what is left is told.
+The state is that which a person saw when he chose; the engine compares it where it changes the job, so that what went
+on since is counted and left alone. The work is bounded in time, so that a request ends; what is left is told.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from monitor.web.figures import plural
 RETRY, CANCEL, DELETE = VERBS = ("retry", "cancel", "delete")
 DONE = {RETRY: "queued again", CANCEL: "canceled, or asked to stop", DELETE: "deleted"}
 AT_ONCE_S = 20.0
+Chosen = tuple[str, "str | None"]  # the id of a job, and the state in which it was seen
+Clock = Callable[[], float]
 
 
 @dataclass
@@ -44,30 +46,31 @@ class Verbs:
     def __init__(self, control: Control, books: Books) -> None:
         self._control, self._books = control, books
 
-    def one(self, verb: str, job_id: str) -> None:
-        """One job. Raises Conflict, UnknownJob, StorageUnavailable."""
+    def one(self, verb: str, job_id: str, was: str | None) -> None:
+        """One job, if it still is what it `was` (where that is known). Raises Conflict, UnknownJob,
+        StorageUnavailable."""
         if verb == RETRY:
-            self._control.retry(job_id)
+            self._control.retry(job_id, was=was)
         elif verb == CANCEL:
-            self._control.cancel(job_id)
+            self._control.cancel(job_id, was)
         else:
-            self.forget(job_id)
+            self.forget(job_id, was)
 
-    def forget(self, job_id: str) -> None:
+    def forget(self, job_id: str, was: str | None) -> None:
         """Take an ended job out of the books, and out of the queue's storage where it is still there."""
         with contextlib.suppress(errors.UnknownJob):
-            self._control.forget(job_id)
+            self._control.forget(job_id, was)
         self._books.forget(job_id)
 
-    def many(self, verb: str, ids: Sequence[str], tally: Tally, clock: Callable[[], float] = time.monotonic) -> Tally:
+    def many(self, verb: str, chosen: Sequence[Chosen], tally: Tally, clock: Clock = time.monotonic) -> Tally:
         """Each of these, until the time is up."""
         end = clock() + AT_ONCE_S
-        for job_id in ids:
+        for job_id, was in chosen:
             if clock() > end:
                 tally.left = True
                 break
             try:
-                self.one(verb, job_id)
+                self.one(verb, job_id, was)
                 tally.done += 1
             except (errors.Conflict, errors.BadRequest):
                 tally.refused += 1

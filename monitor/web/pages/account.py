@@ -1,28 +1,35 @@
-"""The visitor's own account: where it is logged in, and the switch between light and dark."""
+"""The visitor's own account: where it is logged in, how to end that, and the switch between light and dark."""
 
 from __future__ import annotations
 
+from monitor.web.figures import plural
 from monitor.web.house import House
 from monitor.web.route import Route, look
 from monitor.web.session import THEMES, Cookies
-from monitor.web.view import Done, View
+from monitor.web.view import NOTE, Done, View
 from monitor.web.visit import Visit
 
 
 class AccountPage:
-    """GET /account, POST /theme. Both are open to viewers: they change nothing but their own browser."""
+    """GET /account, POST /account/end, /account/end-others, /theme. Open to viewers: each changes his own alone."""
 
     def __init__(self, house: House, cookies: Cookies) -> None:
         self._house, self._cookies = house, cookies
 
     def routes(self) -> list[Route]:
-        return [look("/account", self.show), Route("POST", "/theme", self.theme)]
+        return [
+            look("/account", self.show),
+            Route("POST", "/account/end", self.end),
+            Route("POST", "/account/end-others", self.end_others),
+            Route("POST", "/theme", self.theme),
+        ]
 
     def show(self, visit: Visit) -> View:
         account, session = visit.account, visit.session
         assert account is not None and session is not None
         sessions = [
             {
+                "id": each.id,
                 "this": each.id == session.id,
                 "address": each.address,
                 "agent": each.agent,
@@ -34,6 +41,23 @@ class AccountPage:
         ]
         data = {"account": {"name": account.name, "role": account.role}, "sessions": sessions}
         return View("account", "Your account", data)
+
+    def end(self, visit: Visit) -> Done:
+        assert visit.account is not None
+        number, back = visit.form.get("session"), self._house.links.to("/account")
+        known = number.isascii() and number.isdigit() and len(number) < 19
+        if not (known and self._house.access.sessions.end_one(visit.account, int(number))):
+            return Done(back, "This session has ended already: nothing was changed.", NOTE)
+        self._house.trail.record(visit, "end session", visit.who)
+        return Done(back, "The session is ended: that browser is logged out.")
+
+    def end_others(self, visit: Visit) -> Done:
+        assert visit.session is not None
+        ended, back = self._house.access.sessions.end_others(visit.session), self._house.links.to("/account")
+        if not ended:
+            return Done(back, "There is no other session: nothing was changed.", NOTE)
+        self._house.trail.record(visit, "end other sessions", visit.who, ended)
+        return Done(back, f"{plural(ended, 'other session')} ended.")
 
     def theme(self, visit: Visit) -> Done:
         chosen = visit.form.get("theme")

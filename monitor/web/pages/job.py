@@ -1,16 +1,14 @@
 """One job: looking at it, and what can be done with it.
 
-An action is conditional on the state that the job has when it arrives: where that is another one than on the page,
-nothing is changed, and the next page says so.
+An action is conditional on the state that the page showed (`was`), which the engine compares where it changes the job:
+in another one nothing is changed, and the next page says so.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine import errors
-from engine.jobs import CANCELED, DONE, FAILED, QUEUED, RUNNING, JobRequest
-from monitor.web import calls, inputs, typed
+from engine.jobs import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
+from monitor.web import inputs, typed
 from monitor.web.house import House
 from monitor.web.pages.job_view import JobView
 from monitor.web.route import Route, act, look
@@ -23,7 +21,6 @@ GONE = (
     "its exact arguments are no longer kept (the queue's storage has let them go), so it cannot run again as it was; "
     "the form on the page of its task runs a new one"
 )
-HIDDEN = "Nothing was run: some arguments are hidden here, and a new job would need them. Retry keeps them as they are."
 
 
 class JobPage:
@@ -46,18 +43,16 @@ class JobPage:
 
     def retry(self, visit: Visit, job_id: str) -> View | Done:
         back = self._house.links.job(job_id)
-        args: list[Any] | None = None
-        kwargs: dict[str, Any] | None = None
+        edit: Edit | None = None
         fields: list[inputs.Input] = []
         try:
-            self._as_decided_on(visit, job_id, "retry")
             if "edit" in visit.form:
                 job = self._house.control.job(job_id)
                 fields = inputs.inputs_of_job(job, self._look.task(job))
-                args, kwargs, problems = typed.read_edit(fields, visit.form, job)
+                edit, problems = typed.read_edit(fields, visit.form)
                 if problems:
                     raise errors.InvalidArguments(job.task, problems)
-            self._house.control.retry(job_id, args, kwargs)
+            self._house.control.retry(job_id, edit=edit, was=_was(visit))
         except errors.InvalidArguments as error:
             shown, other = typed.with_problems(typed.as_typed(fields, visit.form), error.errors)
             return self._look.view(visit, job_id, shown, other)
@@ -67,15 +62,14 @@ class JobPage:
             return Done(back, f"Nothing was changed: {error}.", NOTE)
         except errors.Conflict as error:
             return Done(back, _unchanged(error), NOTE)
-        changed = args is not None or kwargs is not None
+        changed = edit not in (None, Edit())
         self._house.trail.record(visit, "retry job", job_id, detail="with edited arguments" if changed else "")
         return Done(back, "Queued again with the edited arguments." if changed else "Queued again.")
 
     def cancel(self, visit: Visit, job_id: str) -> Done:
         back = self._house.links.job(job_id)
         try:
-            self._as_decided_on(visit, job_id, "cancel")
-            job = self._house.control.cancel(job_id)
+            job = self._house.control.cancel(job_id, _was(visit))
         except errors.Conflict as error:
             return Done(back, _unchanged(error), NOTE)
         self._house.trail.record(visit, "cancel job", job_id)
@@ -85,41 +79,29 @@ class JobPage:
     def again(self, visit: Visit, job_id: str) -> Done:
         back = self._house.links.job(job_id)
         try:
-            job = self._house.control.job(job_id)
+            deferral = self._house.control.again(job_id)
         except errors.UnknownJob:
             return Done(back, f"Nothing was run: {GONE}.", NOTE)
-        if calls.holds_redacted([job.args, job.kwargs]):
-            return Done(back, HIDDEN, NOTE)
-        try:
-            request = JobRequest(
-                job.qualname, job.args, job.kwargs, priority=job.priority, queue=job.queue, context=job.context
-            )
-            made = self._house.control.defer((request,)).jobs[0]
-        except errors.BadRequest as error:
+        except (errors.BadRequest, errors.Conflict) as error:
             return Done(back, f"Nothing was run: {clip(str(error), 300)}", NOTE)
+        made = deferral.jobs[0]
+        if deferral.held:
+            said = "Nothing was run: this job holds the unique key of the call, and has not ended."
+            return Done(self._house.links.job(made.id), said, NOTE)
         self._house.trail.record(visit, "run job again", job_id, detail=f"as {made.id}")
         return Done(self._house.links.job(made.id), "A new job with the same call.")
 
     def delete(self, visit: Visit, job_id: str) -> Done:
         try:
-            self._as_decided_on(visit, job_id, "delete")
-            self._verbs.forget(job_id)
+            self._verbs.forget(job_id, _was(visit))
         except errors.Conflict as error:
             return Done(self._house.links.job(job_id), _unchanged(error), NOTE)
         self._house.trail.record(visit, "delete job", job_id)
         return Done(self._house.links.jobs(), f"Deleted job {clip(job_id, 60)}.")
 
-    def _as_decided_on(self, visit: Visit, job_id: str, verb: str) -> None:
-        """Raises StateConflict where the job has left the state that the page showed (`was`)."""
-        was = visit.query.get("was")
-        if not was:
-            return
-        try:
-            state = self._house.control.job(job_id).state
-        except errors.UnknownJob:
-            return
-        if state != was:
-            raise errors.StateConflict(job_id, verb, state)
+
+def _was(visit: Visit) -> str | None:
+    return visit.query.get("was") or None
 
 
 def _unchanged(error: errors.Conflict) -> str:

@@ -1,7 +1,8 @@
 """The jobs: tabs by state, a filter, a page of rows, and verbs on what is ticked or on all that match.
 
-A verb on many goes in two steps. The first POST carries the ticked ids, or the filter; the answer is a page that tells
-the number and asks. The second carries the same, and the instant of the first: what changed since is left out.
+A verb on many goes in two steps. The first POST carries what is ticked (`STATE ID`, as each row stood), or the filter;
+the answer is a page that tells the number and asks. The second carries the same, and the instant of the first: what
+changed since is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from monitor.web.house import House
 from monitor.web.listing import Listing
 from monitor.web.refusal import Refusal
 from monitor.web.route import Route, act, look
-from monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Tally, Verbs
+from monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Chosen, Tally, Verbs
 from monitor.web.view import NOTE, Done, View
 from monitor.web.visit import Visit
 
@@ -123,14 +124,12 @@ class JobsPage:
             return Done(back, "No job was ticked: nothing was changed.", NOTE)
         if "sure" not in form:
             return self._ask(visit, verb, asked, ids, back)
-        tally = self._verbs.many(verb, ids, Tally()) if ids else self._all(verb, self._bounded(asked, form))
-        target = (
-            f"{asked.state or 'all'} {asked.task} {asked.box}".strip()
-            if not ids
-            else ids[0]
-            if len(ids) == 1
-            else "ticked"
-        )
+        chosen = [_ticked(each) for each in ids]
+        tally = self._verbs.many(verb, chosen, Tally()) if chosen else self._all(verb, self._bounded(asked, form))
+        if chosen:
+            target = chosen[0][0] if len(chosen) == 1 else "ticked"
+        else:
+            target = f"{asked.state or 'all'} {asked.task} {asked.box}".strip()
         self._house.trail.record(visit, f"{verb} jobs", target, tally.done, f"left alone: {tally.refused}")
         return Done(back, tally.sentence(verb), "good" if tally.done else NOTE)
 
@@ -160,12 +159,17 @@ class JobsPage:
         seen: set[str] = set()
         while not tally.left:
             ids, cursor = self._listing.ids(wanted, IDS_AT_ONCE, cursor)
-            fresh = [each for each in ids if each not in seen]
-            seen.update(fresh)
+            fresh = [(each, wanted.state) for each in ids if each not in seen]
+            seen.update(ids)
             self._verbs.many(verb, fresh, tally)
             if cursor is None:
                 break
         return tally
+
+
+def _ticked(text: str) -> Chosen:
+    was, _, job_id = text.partition(" ")
+    return job_id, was
 
 
 def row_of(row: JobRow) -> dict[str, Any]:

@@ -70,8 +70,8 @@ class ScheduleForm:
         task, call = self._house.control.task(schedule.task), _as_call(schedule)
         fields = inputs.inputs_of_job(call, task)
         try:
-            args, kwargs, problems = typed.read_edit(fields, visit.form, call, keep_hidden=False)
-            args, kwargs = schedule.args if args is None else args, schedule.kwargs if kwargs is None else kwargs
+            edit, problems = typed.read_edit(fields, visit.form)
+            args, kwargs = typed.apply(edit, schedule.args, schedule.kwargs)
             request = self._request(task, args, kwargs, visit.form, problems)
             self._house.control.schedules.change(name, request)
         except (errors.BadRequest, errors.Conflict) as error:

@@ -126,7 +126,7 @@ class TaskPage:
             )
             return self._view(visit, name, shown, sentences)
         job = deferral.jobs[0]
-        if deferral.replayed:
+        if deferral.held:
             return Done(
                 self._house.links.job(job.id),
                 "A job with the same unique key is there already: nothing was added.",

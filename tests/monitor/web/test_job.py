@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.jobs import Failure
+from engine.errors import FieldError
+from engine.jobs import Deferral, Edit, Failure
+from monitor.web.inputs import Input
+from monitor.web.typed import with_problems
 from tests.monitor.web.client import Browser
 from tests.monitor.web.test_doors import job_with
 from tests.monitor.web.world import World
@@ -96,18 +99,34 @@ def test_refused_arguments_are_told_at_their_field_and_kept(world: World, admin:
     assert world.control.all[job.id] == job
 
 
-def test_hidden_arguments_are_never_replaced_by_their_mark(world: World, admin: Browser) -> None:
+def test_what_is_not_touched_is_left_to_the_engine(world: World, admin: Browser, monkeypatch) -> None:
     job = next(job for job in world.control.all.values() if job.state == "failed" and job.task == "deliver_webhook")
-    job = replace(job, args=["https://a.test/", {"x": 1}], kwargs={"secret": "[redacted]", "headers": {}})
+    job = replace(job, args=["https://a.test/", {"x": 1}], kwargs={"secret": "[redacted]", "headers": {}, "n": 1})
     world.control.all[job.id] = job
-    form = {"edit": "1", "k:headers": '{"X": "1"}'}
+    asked: list[tuple[Edit, str]] = []
+    monkeypatch.setattr(world.control, "retry", lambda job_id, edit, was: asked.append((edit, was)))
+    page = admin.get(f"/monitor/jobs/{job.id}")
+    assert "what is [redacted] here is kept where it stays" in page.words
+    form = {"edit": "1", "a:1": '{\r\n  "x": 1\r\n}', "k:secret": "[redacted]", "k:headers": '{"X": "1"}', "k:n": ""}
+    said = admin.follow(admin.post(f"/monitor/jobs/{job.id}/retry?was=failed", form)).words
+    assert asked == [(Edit({}, {"headers": {"X": "1"}}, ("n",)), "failed")]
+    assert "with the edited arguments" in said
+
+
+def test_a_mark_that_means_nothing_is_told_at_its_field(world: World, admin: Browser) -> None:
+    job = next(job for job in world.control.all.values() if job.state == "failed" and job.task == "deliver_webhook")
+    form = {"edit": "1", "a:1": '{"token": "[redacted]"}'}
     answer = admin.post(f"/monitor/jobs/{job.id}/retry", form)
-    assert answer.status == 422 and "type it anew" in answer.words
+    assert answer.status == 422 and "it holds the mark of a hidden value where none was hidden" in answer.words
     assert world.control.all[job.id] == job
-    again = admin.post(f"/monitor/jobs/{job.id}/again")
-    assert "some arguments are hidden here" in admin.follow(again).words
-    assert admin.post(f"/monitor/jobs/{job.id}/retry", {"edit": "1"}).status == 303
-    assert world.control.all[job.id].kwargs["secret"] == "[redacted]", "untouched, the engine keeps the real one"
+
+
+def test_a_problem_stands_at_its_own_field_alone(world: World, admin: Browser) -> None:
+    shown, left = with_problems(
+        [Input("k:to", "to", "int", "json", path="kwargs.to"), Input("k:total", "total", "int", "json")],
+        [FieldError("kwargs.total", "odd"), FieldError("kwargs.to[3].x", "deep"), FieldError("kwargs.tot", "other")],
+    )
+    assert [each.problem for each in shown] == ["deep", "odd"] and left == ["kwargs.tot: other"]
 
 
 def test_run_again_makes_a_new_job(world: World, admin: Browser) -> None:
@@ -119,6 +138,19 @@ def test_run_again_makes_a_new_job(world: World, admin: Browser) -> None:
     made = world.control.all[answer.headers["location"].rpartition("/")[2]]
     assert made.id != job.id and (made.args, made.kwargs, made.state) == ([1], {"b": 2}, "queued")
     assert world.control.all[job.id] == job
+
+
+def test_what_holds_the_unique_key_is_shown_instead(world: World, admin: Browser, monkeypatch) -> None:
+    holder = world.control.all[job_with(world, "queued")]
+    deferral = Deferral((holder,), held=True)
+    monkeypatch.setattr(world.control, "again", lambda job_id: deferral)
+    monkeypatch.setattr(world.control, "defer", lambda requests: deferral)
+    lines = len(world.access.audit.page(limit=500))
+    for path, form in ((f"jobs/{job_with(world, 'failed')}/again", {}), ("tasks/add/run", {"p:a": "1", "p:b": "2"})):
+        answer = admin.post(f"/monitor/{path}", form)
+        assert answer.headers["location"].endswith(holder.id)
+        assert "unique key" in admin.follow(answer).words
+    assert len(world.access.audit.page(limit=500)) == lines
 
 
 @pytest.mark.parametrize("verb", ["retry", "again"])
@@ -138,7 +170,7 @@ def test_a_job_that_the_books_do_not_know_yet_is_shown(world: World, admin: Brow
 
 def test_delete_takes_an_ended_job_out_of_both(world: World, admin: Browser) -> None:
     job = job_with(world, "failed")
-    forgotten: list[str] = []
-    world.control.forget = forgotten.append  # type: ignore[method-assign]
-    admin.follow(admin.post(f"/monitor/jobs/{job}/delete"))
-    assert forgotten == [job] and job not in [row.job.id for row in world.books.rows]
+    forgotten: list[tuple[str, str]] = []
+    world.control.forget = lambda *asked: forgotten.append(asked)  # type: ignore[method-assign]
+    admin.follow(admin.post(f"/monitor/jobs/{job}/delete?was=failed"))
+    assert forgotten == [(job, "failed")] and job not in [row.job.id for row in world.books.rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from engine.jobs import Page
 from monitor.records import JobRow
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.world import World
@@ -104,20 +105,39 @@ def test_what_changed_after_the_question_is_left_out(world: World, admin: Browse
 
 
 def test_ticked_jobs_are_acted_on_and_others_are_not(world: World, admin: Browser) -> None:
-    ticked, other = failed(world)[:2], failed(world)[2:]
+    other = failed(world)[2:]
+    ticked = re.findall(r'name="id" value="([^"]*)"', admin.get("/monitor/jobs?state=failed").text)[:2]
     asked = admin.post("/monitor/jobs", {"verb": "delete", "id": ticked})
-    assert "Delete 2 jobs?" in asked.words
+    assert "Delete 2 jobs?" in asked.words and all(f'value="{each}"' in asked.text for each in ticked)
     sure = {"verb": "delete", "id": ticked, "sure": "1"}
     assert "2 jobs deleted" in admin.follow(admin.post("/monitor/jobs", sure)).words
     assert failed(world) == other
 
 
 def test_a_job_whose_state_has_changed_is_counted_and_left_alone(world: World, admin: Browser) -> None:
-    queued = [job.id for job in world.control.all.values() if job.state == "queued"][:2]
+    queued = [job.id for job in world.control.all.values() if job.state == "queued"][:3]
     world.control.finish(queued[0])
-    sure = {"verb": "cancel", "id": queued, "sure": "1"}
+    world.control.start(queued[1])  # could be asked to stop, but that is not what was seen and meant
+    sure = {"verb": "cancel", "id": [f"queued {each}" for each in queued], "sure": "1"}
     said = admin.follow(admin.post("/monitor/jobs", sure)).words
-    assert "1 job canceled" in said and "1 job left alone" in said
+    assert "1 job canceled" in said and "2 jobs left alone" in said
+    assert [world.control.all[each].state for each in queued] == ["done", "running", "canceled"]
+
+
+def test_all_of_a_state_means_those_that_are_still_in_it(world: World, admin: Browser, monkeypatch) -> None:
+    waiting = [job.id for job in world.control.all.values() if job.state == "retrying"]
+    asked = admin.post("/monitor/jobs", {"verb": "retry", "state": "retrying", "every": "1"}).hidden()
+    listing = world.control.jobs
+
+    def and_then_one_ends(*asked: object) -> Page:
+        page = listing(*asked)  # type: ignore[arg-type]
+        world.control.finish(waiting[0])
+        return page
+
+    monkeypatch.setattr(world.control, "jobs", and_then_one_ends)
+    said = admin.follow(admin.post("/monitor/jobs", asked)).words
+    assert f"{len(waiting) - 1} job" in said and "1 job left alone" in said
+    assert world.control.all[waiting[0]].state == "done"
 
 
 def test_forms_that_ask_nothing_change_nothing(world: World, admin: Browser) -> None:

@@ -172,6 +172,24 @@ def test_sessions_are_listed_and_ended_everywhere(world: World, admin: Browser) 
     assert world.access.audit.page(limit=1)[0].count == 2
 
 
+def test_one_session_is_ended_and_then_all_others(world: World, admin: Browser) -> None:
+    others = [world.browser("ana") for _ in range(3)]
+    stranger = world.browser("vera")
+    listed = admin.get("/monitor/account.json").json["sessions"]
+    first = min(each["id"] for each in listed if not each["this"])
+    assert admin.get("/monitor/account").text.count('formaction="/monitor/account/end"') == 3
+    assert "that browser is logged out" in admin.follow(admin.post("/monitor/account/end", {"session": first})).words
+    assert [browser.get("/monitor/").status for browser in others] == [303, 200, 200]
+    for number in (first, "x", "", 10**30, stranger.get("/monitor/account.json").json["sessions"][0]["id"]):
+        answer = admin.post("/monitor/account/end", {"session": number})
+        assert "ended already: nothing was changed" in admin.follow(answer).words
+    assert "2 other sessions ended" in admin.follow(admin.post("/monitor/account/end-others")).words
+    assert "no other session" in admin.follow(admin.post("/monitor/account/end-others")).words
+    assert [browser.get("/monitor/").status for browser in (*others, stranger)] == [303, 303, 303, 200]
+    line = world.access.audit.page(limit=1)[0]
+    assert (line.action, line.target, line.count) == ("end other sessions", "ana", 2)
+
+
 def test_a_role_counts_from_the_next_request(world: World, admin: Browser) -> None:
     world.access.accounts.create("root", "admin", "another long password")
     world.access.accounts.set_role("ana", "viewer")
