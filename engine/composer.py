@@ -29,7 +29,7 @@ from engine.signature import Signature
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024
-
+GROWTH = 16  # how many times the JSON of plain values is at most as large as what was stored of them
 
 HERE = os.path.dirname(__file__) + os.sep
 HUEYS = os.path.dirname(huey.__file__) + os.sep
@@ -169,7 +169,7 @@ class Composer:
             return ["[too large to show]"], {}
         try:
             message = self._huey.serializer.deserialize(payload)
-            args, kwargs = to_plain(list(message.args)), to_plain(dict(message.kwargs))
+            args, kwargs = to_plain(message.args), to_plain(message.kwargs) if message.kwargs else {}
         except Exception:
             return ["[unreadable]"], {}
         return self.redacted(task, args, kwargs)
@@ -199,7 +199,8 @@ class Composer:
         detail = json.loads(row.detail) if row.detail else {}
         if row.payload is not None:
             args, kwargs = self.shown_call(row.task, row.payload)
-            args, kwargs = clip(args, self.max_value_bytes)[0], clip(kwargs, self.max_value_bytes)[0]
+            if len(row.payload) * GROWTH > self.max_value_bytes:
+                args, kwargs = clip(args, self.max_value_bytes)[0], clip(kwargs, self.max_value_bytes)[0]
             signature = self.signature(row.task)
             detail |= {
                 "eta": row.eta, "expires_at": row.expires_at, "retries": row.retries, "parent": row.parent,
@@ -208,7 +209,9 @@ class Composer:
             }  # fmt: skip
         result = None
         if row.result is not None:
-            result = clip(self.shown_result(row.task, row.result), self.max_value_bytes)[0]
+            result = self.shown_result(row.task, row.result)
+            if len(row.result) * GROWTH > self.max_value_bytes:
+                result = clip(result, self.max_value_bytes)[0]
         return Event(
             row.seq, row.kind, row.job_id, row.token, row.at, row.task, row.queue, row.priority, row.enqueued_at,
             row.attempt, row.started_at, row.worker, args, kwargs, result, detail,

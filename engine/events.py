@@ -6,8 +6,7 @@ numbers order the events of one job and may be used again after a restore.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 ENQUEUED = "enqueued"  # accepted; token 0
 DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"  # ended
@@ -18,8 +17,7 @@ PARKED, UNPARKED = "parked", "unparked"
 RETRIED = "retried"  # by hand
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One thing that happened to one job, with what the books need to know of it, redacted and in plain values."""
 
     seq: int
@@ -37,4 +35,4 @@ class Event:
     args: list[Any] | None = None  # with ENQUEUED
     kwargs: dict[str, Any] | None = None
     result: Any = None  # with DONE
-    detail: dict[str, Any] = field(default_factory=dict)  # error, log lines, reason
+    detail: dict[str, Any] = {}  # error, log lines, reason; never changed

@@ -293,7 +293,9 @@ class JobStorage(HueyStorage):
     # the books
 
     @abstractmethod
-    def read_events(self, limit: int) -> list[Event]: ...
+    def read_events(self, limit: int) -> list[Event]:
+        """The oldest, in order, redacted; again until they are deleted. Those of a job that was removed are gone."""
 
     @abstractmethod
-    def delete_events(self, events: Sequence[Event]) -> None: ...
+    def delete_events(self, events: Sequence[Event]) -> None:
+        """Remove the oldest events as they were read, without leaving one out."""

@@ -52,6 +52,11 @@ class _Look:
             return safe_repr(value)
 
     def _known(self, value: Any, depth: int) -> Any:
+        kind = type(value)  # first what nearly all are
+        if kind is str:
+            return printable(value)
+        if kind is list or kind is tuple:
+            return [self.plain(item, depth + 1) for item in value]
         if value is None or value is True or value is False:
             return value
         if isinstance(value, Enum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from typing import Any
 
@@ -15,9 +16,10 @@ UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows 
 
 def expire(con: sqlite3.Connection, now: float, limit: int) -> bool:
     """Remove at most `limit` of each kind; True when there may be more. A job goes only after its events were read."""
+    # Events are read in their order, so that whatever happened before the oldest unread one was read.
+    unread = con.execute("select at from events order by seq limit 1").fetchone() or (math.inf,)
     rows = con.execute(
-        "select seq from ended where gone_at <= ? and not exists (select 1 from events where job = seq) limit ?",
-        (now, limit),
+        "select seq from ended where gone_at <= ? and finished_at < ? limit ?", (now, *unread, limit)
     ).fetchall()
     verbs.drop(con, rows)
     more = len(rows) == limit

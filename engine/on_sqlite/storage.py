@@ -273,12 +273,19 @@ class SqliteStorage(JobStorage):
         return more
 
     def read_events(self, limit: int) -> list[Event]:
-        with self.db.read() as con:
-            return booking.read(con, limit, self.compose)
+        while True:
+            with self.db.read() as con:
+                rows = booking.read(con, limit)
+            found = [self.compose.event(row) for row in rows if row.job_id]
+            if found or not rows:
+                return found
+            with self.db.write("work") as con:
+                booking.delete(con, rows)
 
     def delete_events(self, events: Sequence[Event]) -> None:
-        with self.db.write("work") as con:
-            con.executemany("delete from events where seq = ?", [(e.seq,) for e in events])
+        if events:
+            with self.db.write("work") as con:
+                booking.delete(con, events)
 
     # what Huey asks of a storage
 

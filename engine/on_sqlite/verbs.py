@@ -102,7 +102,6 @@ def forget(con: sqlite3.Connection, job: StoredJob) -> None:
     if job.state not in ENDED:
         raise errors.StateConflict(job.id, "delete", job.state)
     drop(con, [(job.seq,)])
-    con.execute("delete from events where job = ?", (job.seq,))
 
 
 def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:

@@ -69,9 +69,10 @@ class Fold:
     def _apply(self, event: Event) -> None:
         if not is_sound(event):
             raise ValueError(f"expected kind, token, instant and detail, found {event!r:.1000}")
-        job_id = job_state.id_of(event)
-        s = self.states.get(job_id)
+        kind, at = event.kind, event.at
+        s = self.states.get(event.job_id) or self.states.get(job_state.id_of(event))
         if s is None:
+            job_id = job_state.id_of(event)
             s = self.states[job_id] = job_state.begin(self.next_n, job_id, event)
             self.next_n += 1
             self.begun += 1
@@ -80,18 +81,21 @@ class Fold:
         elif s.state in ENDED:
             self._spill(s)
         self.applied += 1
-        s.is_changed = True
-        if event.at > s.changed_at:
-            s.changed_at = event.at
-        kind = event.kind
+        if at > s.changed_at:
+            s.changed_at = at
+        if kind == DONE and not event.detail:
+            s.is_done = True  # which changes but a few columns
+        else:
+            s.is_changed = True
         if kind == ENQUEUED:
             self._accepted(s, event)
         elif kind in ENDED:
             self._ended(s, event)
         else:
             self._between(s, event)
-        first, last = self.tasks.get(s.task, (event.at, event.at))
-        self.tasks[s.task] = (min(first, event.at), max(last, event.at))
+        first, last = self.tasks.get(s.task, (at, at))
+        if not first < at < last:
+            self.tasks[s.task] = (min(first, at), max(last, at))
 
     # the kinds
 
@@ -240,6 +244,7 @@ class Fold:
         )  # fmt: skip
         s.known.add((event.at, kind, event.token))
         s.entries += 1
+        s.is_changed = True
 
     def _tally(self, at: float, task: str) -> Tally:
         key = (int(at // MINUTE_S) * MINUTE_S, task)

@@ -13,7 +13,7 @@ from typing import Any
 from engine.events import Event
 from engine.jobs import QUEUED
 from monitor.records import plain
-from monitor.records.schema import CALL, CHANGING
+from monitor.records.schema import CALL, CHANGING, ENDING
 
 Identity = tuple[float, str, int]  # at, kind, token
 
@@ -25,7 +25,7 @@ MAX_ID_CHARS = 1000
 class JobState:
     """All columns of `jobs` as attributes, and how they have to be written."""
 
-    __slots__ = (*INSERTED, "call_is_new", "is_changed", "is_new", "known")
+    __slots__ = (*INSERTED, "call_is_new", "is_changed", "is_done", "is_new", "known")
 
     n: int
     id: str
@@ -61,7 +61,8 @@ class JobState:
     args: str | None
     kwargs: str | None
     is_new: bool
-    is_changed: bool
+    is_changed: bool  # any column
+    is_done: bool  # at least the columns ENDING
     call_is_new: bool
     known: set[Identity]
 
@@ -80,7 +81,7 @@ def read(row: Sequence[Any]) -> JobState:
         s.accepted, s.entries, s.reason, s.fingerprint, s.error_type, s.error_message, s.progress, s.result,
     ) = row  # fmt: skip
     s.parent = s.context = s.names = s.args = s.kwargs = None
-    s.is_new = s.is_changed = s.call_is_new = False
+    s.is_new = s.is_changed = s.is_done = s.call_is_new = False
     s.known = set()
     return s
 
@@ -96,7 +97,7 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
     s.eta = s.expires_at = s.started_at = s.finished_at = s.wait_ms = s.run_ms = s.token = s.worker = None
     s.reason = s.fingerprint = s.error_type = s.error_message = s.progress = s.result = None
     s.parent = s.context = s.names = s.args = s.kwargs = None
-    s.is_new, s.is_changed, s.call_is_new = True, True, False
+    s.is_new, s.is_changed, s.is_done, s.call_is_new = True, True, False, False
     s.known = set()
     return s
 
@@ -104,4 +105,5 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
 # As rows for the statements of monitor.records.writing.
 as_inserted = attrgetter(*INSERTED)
 as_changed = attrgetter(*CHANGING, "n")
+as_done = attrgetter(*ENDING, "n")
 as_call = attrgetter(*CALL, "n")

@@ -187,6 +187,10 @@ CHANGING = (
     "wait_ms", "run_ms", "attempt", "deliveries", "retries_left", "token", "worker", "accepted", "entries", "reason",
     "fingerprint", "error_type", "error_message", "progress", "result",
 )  # fmt: skip
+ENDING = (  # what a plain end changes: no index but those of the state has to be looked at
+    "state", "changed_at", "started_at", "finished_at", "wait_ms", "run_ms", "attempt", "token", "worker", "reason",
+    "result",
+)  # fmt: skip
 CALL = ("parent", "context", "names", "args", "kwargs")
 FIGURE_COUNTS = ("enqueued", "done", "failed", "retried", "canceled", "expired", "rescued")
 FIGURE_VALUES = (

@@ -18,7 +18,7 @@ from monitor.records import job_state
 from monitor.records.database import Database
 from monitor.records.fold import ENTRY_COLUMNS, Fold
 from monitor.records.job_state import JobState
-from monitor.records.schema import CALL, CHANGING, DAY_S, FIGURE_VALUES, HOUR_S, MINUTE_S
+from monitor.records.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
 from monitor.records.tallies import GroupTally, Tally
 
 # Ids come in no order, so that each batch touches the whole of their index.
@@ -42,7 +42,7 @@ GROUP = (
 READ_JOBS = f"SELECT {', '.join(job_state.READ)} FROM jobs WHERE id IN ({{}})"
 READ_IDENTITIES = "SELECT job, at, kind, token FROM entries WHERE job IN ({})"
 INSERT_JOBS = _insert("jobs", job_state.INSERTED)
-UPDATE_JOBS, UPDATE_CALLS = _update(CHANGING), _update(CALL)
+UPDATE_JOBS, UPDATE_DONE, UPDATE_CALLS = _update(CHANGING), _update(ENDING), _update(CALL)
 INSERT_ENTRIES = _insert("entries", ENTRY_COLUMNS)
 TRIM_ENTRIES = """DELETE FROM entries WHERE job = ? AND n <= (
     SELECT n FROM entries WHERE job = ? ORDER BY n DESC LIMIT 1 OFFSET ?)"""
@@ -112,6 +112,7 @@ def next_number(db: SqliteDatabase) -> int:
 
 
 def write_jobs(cursor: Any, states: Iterable[JobState]) -> None:
+    cursor.executemany(UPDATE_DONE, map(job_state.as_done, [s for s in states if s.is_done and not s.is_changed]))
     changed = [s for s in states if s.is_changed]
     cursor.executemany(INSERT_JOBS, map(job_state.as_inserted, [s for s in changed if s.is_new]))
     cursor.executemany(UPDATE_JOBS, map(job_state.as_changed, [s for s in changed if not s.is_new]))

@@ -124,3 +124,25 @@ def test_a_batch_writes_one_event_for_each_new_job(storage):
     storage.accept(jobs("ab"))
     storage.accept([job(f"j{i}") for i in range(20)] + jobs("a"))
     assert sorted(e.job_id for e in storage.read_events(100)) == sorted(["a", "b", *(f"j{i}" for i in range(20))])
+
+
+def test_events_of_a_job_that_was_removed_are_cleared_away(storage, clock, hand):
+    storage.accept(jobs("abc"))
+    hand.work(), hand.work(), hand.work()
+    for gone in "ab":
+        storage.forget(gone)
+    assert {e.job_id for e in storage.read_events(4)} == {"c"}  # also when a whole reading is of such
+    storage.delete_events(storage.read_events(10))
+    assert storage.counts().events == 0
+    storage.forget("c")
+    assert storage.read_events(10) == []
+
+
+def test_what_happened_meanwhile_is_not_deleted_with_what_was_read(storage, clock, hand):
+    storage.accept(jobs("a"))
+    read = storage.read_events(10)
+    storage.delete_events(read)
+    clock.advance(1)
+    storage.accept(jobs("b"))  # its event may have the number of the one before
+    storage.delete_events(read)
+    assert [e.job_id for e in storage.read_events(10)] == ["b"]

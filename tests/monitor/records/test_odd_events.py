@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,7 +49,7 @@ def test_an_event_without_an_identity_is_left_out_and_said(
 ) -> None:
     story.plain_job("a")
     story.plain_job("b", 5)
-    events = [story.events[0], replace(story.events[1], **broken), *story.events[2:]]
+    events = [story.events[0], story.events[1]._replace(**broken), *story.events[2:]]
     recorder = books.recorder(source := Queue(events))
     recorder.record()
     assert (recorder.status.recorded, recorder.status.refused) == (3, 1)
@@ -75,8 +74,8 @@ def test_odd_values_are_mended(books: Books, story: Story, odd: dict[str, object
     story.enqueue()
     story.done()
     for kind in ("done", "failed", "retrying", "parked"):
-        other = replace(story.events[-1], kind=kind, job_id=kind, **odd)
-        recorder = books.recorder(Queue([replace(story.events[0], job_id=kind), other]))
+        other = story.events[-1]._replace(kind=kind, job_id=kind, **odd)
+        recorder = books.recorder(Queue([story.events[0]._replace(job_id=kind), other]))
         recorder.record()
         assert recorder.status.refused == 0
         assert books.history(kind).row.job.id == kind

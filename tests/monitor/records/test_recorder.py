@@ -17,7 +17,7 @@ from engine.events import Event
 from engine.jobs import Running, WorkerInfo
 from monitor.records import Books, JobFilter, recorder, writing
 from monitor.records.database import Database
-from monitor.records.recorder import BACK_OFF_S, BATCH, IDLE_S, LEASE_S, Recorder
+from monitor.records.recorder import BACK_OFF_S, BATCH, IDLE_S, LATE_S, LEASE_S, Recorder
 from tests.monitor.records.conftest import PATIENCE_S, START, Clock, Queue, Story
 from tests.support import wait_until
 
@@ -50,12 +50,15 @@ def test_it_drains_what_comes_until_it_is_stopped(books: Books, story: Story) ->
     assert queue.deleted == story.events
 
 
-def test_a_backlog_is_drained_in_batches_without_a_pause(books: Books, story: Story) -> None:
+def test_a_burst_is_recorded_with_pauses_and_what_is_late_without(books: Books, clock: Clock, story: Story) -> None:
     for n in range(BATCH):
         story.plain_job(f"job{n}", n / 100)
     queue = Queue(story.events)
     recorder = books.recorder(queue)
-    assert [recorder.turn() for _ in range(3)] == [0.0, 0.0, IDLE_S]
+    first = recorder.turn()
+    clock.now += LATE_S + BATCH / 100
+    assert first > 0
+    assert [recorder.turn() for _ in range(2)] == [0.0, IDLE_S]
     assert recorder.status.recorded == 2 * BATCH
     assert books.kept().jobs == BATCH
 
