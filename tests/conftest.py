@@ -6,20 +6,27 @@ and that must never be the developer's queue. So DEWEY_CONFIG names an empty fil
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import needs
 from tests.support.chromium import find_chromium
 from tests.support.needs import strict
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
+from tests.support.rounds import rounds
 
 for _name in [name for name in os.environ if name.startswith("DEWEY_")]:
     if not _name.startswith("DEWEY_TEST_"):
         del os.environ[_name]
+# A run starts Dewey some hundred times: where nothing compiled is kept, each start would compile it anew, for as long
+# as all the rest of a start takes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="dewey-tests-"))
 TEMPORARY = SESSION_FOLDER / "tmp"  # what the code under test leaves in the system's folder goes with the session
 TEMPORARY.mkdir()
@@ -29,6 +36,9 @@ os.environ["TMPDIR"] = str(TEMPORARY)
 tempfile.tempdir = None  # so that it reads TMPDIR anew
 (SESSION_FOLDER / "config.ini").touch()
 os.environ["DEWEY_CONFIG"] = str(SESSION_FOLDER / "config.ini")
+# `make test` tries the same examples each time, `make soak` draws them anew; none has to be fast on a busy machine.
+settings.register_profile("dewey", deadline=None, derandomize=bool(rounds(True, soak=False)))
+settings.load_profile("dewey")
 
 
 def pytest_unconfigure() -> None:
