@@ -80,18 +80,25 @@ def parser() -> argparse.ArgumentParser:
     target = ("target", {"metavar": "ID"})
     command(commands, "retry", jobs.verb("retry", "queued again"), target, text="Run an ended job again.")
     command(commands, "cancel", jobs.verb("cancel", "canceled"), target, text="Cancel a job, or ask it to stop.")
-    target = ("target", {"metavar": "TASK"})
-    command(commands, "pause", jobs.verb("pause_task", "paused"), target, text="Let a task's jobs wait.")
-    command(commands, "resume", jobs.verb("resume_task", "resumed"), target, text="End a pause.")
+    for verb, text in (("pause", "Let the jobs of a task, or of a queue, wait."), ("resume", "End a pause.")):
+        which = command(commands, verb, jobs.steer(verb), text=text).add_mutually_exclusive_group(required=True)
+        which.add_argument("target", metavar="TASK", nargs="?")
+        which.add_argument("--queue", metavar="NAME")
     schedule = commands.add_parser("schedule", help="what runs when").add_subparsers(required=True, metavar="WHAT")
     name: tuple[Any, ...] = ("name", {})
     values = ("args", {"nargs": "*", "help": "JSON or text; name=value"})
     command(schedule, "list", schedules.schedule_list)
-    command(
-        schedule, "add", schedules.schedule_add, name, ("task", {}), values, ("--cron", {"metavar": "EXPR"}),
-        ("--every", {"type": float, "metavar": "S"}), ("--at", {"metavar": "T"}), ("--tz", {"metavar": "ZONE"}),
-        ("--catch-up", {"choices": ("skip", "once", "all")}), ("--overlap", {"choices": ("skip", "queue", "allow")}),
-    )  # fmt: skip
+    for verb, run in (("add", schedules.schedule_add), ("change", schedules.schedule_change)):
+        command(
+            schedule, verb, run, name, ("task", {}), values,
+            ("--cron", {"metavar": "EXPR", "help": "five fields, or @daily and the like"}),
+            ("--every", {"type": float, "metavar": "S", "help": "seconds"}),
+            ("--at", {"metavar": "T", "help": "once, such as 2030-01-31T14:00"}),
+            ("--tz", {"metavar": "ZONE", "help": "such as Europe/Zagreb; else [schedule] timezone"}),
+            ("--catch-up", {"choices": ("skip", "once", "all"), "help": "what runs of that which was missed"}),
+            ("--window", {"type": float, "metavar": "S", "help": "seconds: what was missed before is left alone"}),
+            ("--overlap", {"choices": ("skip", "queue", "allow"), "help": "while the run before it goes on"}),
+        )  # fmt: skip
     command(schedule, "remove", schedules.schedule_remove, name)
     command(schedule, "run", schedules.schedule_run, name, ("--slot", {"metavar": "T", "help": "one that was missed"}))
     command(schedule, "pause", schedules.verb("pause", "paused"), name, text="Let no slot of a schedule run.")

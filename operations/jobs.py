@@ -60,3 +60,22 @@ def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
         print(f"{done} {options.target}")
 
     return run
+
+
+def steer(name: str) -> Callable[[Office, argparse.Namespace], None]:
+    """`pause` or `resume`, of a task or of a queue."""
+
+    def run(office: Office, options: argparse.Namespace) -> None:
+        from engine.task_options import is_name
+
+        if options.queue is None:
+            getattr(office.control, f"{name}_task")(options.target)
+        elif not is_name(options.queue):
+            raise Refused(f"expected the name of a queue, up to 64 letters, digits, _ . or -, found {options.queue!r}")
+        else:
+            getattr(office.control, f"{name}_queue")(options.queue)
+        kind, target = ("task", options.target) if options.queue is None else ("queue", options.queue)
+        office.audit(f"{name} {kind}", target)
+        print(f"{name}d the {kind} {target}")
+
+    return run

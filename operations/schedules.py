@@ -1,4 +1,4 @@
-"""Schedules by hand: list, add, remove, run, pause, resume; the consumers see a change within two seconds."""
+"""Schedules by hand: list, add, change, remove, run, pause, resume; the consumers see a change within two seconds."""
 
 from __future__ import annotations
 
@@ -27,18 +27,33 @@ def schedule_list(office: Office, options: argparse.Namespace) -> None:
 
 def schedule_add(office: Office, options: argparse.Namespace) -> None:
     """Make a schedule: `schedule add nightly import_csv --cron "0 3 * * *" data.csv`."""
+    made = office.control.schedules.make(options.name, request_of(office, options))
+    office.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
+    print(f"made {made.name}: {made.words}{first(made)}")
+
+
+def schedule_change(office: Office, options: argparse.Namespace) -> None:
+    """Replace what a schedule that was made by hand runs, and when: everything is said anew, as for `schedule add`."""
+    changed = office.control.schedules.change(options.name, request_of(office, options))
+    office.audit("change schedule", changed.name, detail=f"{changed.task}: {changed.expression}")
+    print(f"changed {changed.name}: {changed.words}{first(changed)}")
+
+
+def request_of(office: Office, options: argparse.Namespace) -> Any:
+    """The schedule that the options describe."""
     from engine.timetables import ScheduleRequest
 
     args, kwargs = call_of(office, options.task, options.args)
-    request = ScheduleRequest(
+    return ScheduleRequest(
         options.task, args, kwargs, cron=options.cron, every_s=options.every, tz=options.tz,
         at=None if options.at is None else instant(options.at, options.tz or office.settings.schedule.timezone),
-        catch_up=options.catch_up, overlap=options.overlap,
+        catch_up=options.catch_up, overlap=options.overlap, window_s=options.window,
     )  # fmt: skip
-    made = office.control.schedules.make(options.name, request)
-    office.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
-    first = f", first at {shown(made.next_at[0], made.tz)}" if made.next_at else ""
-    print(f"made {made.name}: {made.words}{first}")
+
+
+def first(schedule: Any) -> str:
+    """When its next slot is, as the end of a sentence."""
+    return f", next at {shown(schedule.next_at[0], schedule.tz)}" if schedule.next_at else ""
 
 
 def schedule_remove(office: Office, options: argparse.Namespace) -> None:

@@ -96,3 +96,24 @@ def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Dep
     flooded = [run for n, found in runs.items() if not n.startswith("quick") for run in found]
     assert len({run.pid for run in flooded}) == 1  # the flood has its one worker
     assert most_at_once(spans(flooded, [])) <= 1
+
+
+def test_a_consumer_serves_the_queues_that_it_is_told_to_and_a_queue_can_be_paused(deployment: Deployment):
+    note = deployment.tasks.note
+    deployment.consumer(1, DEWEY_CONSUMER_QUEUES="slow")
+    quick, slow = note(1), note(2, queue="slow")
+    deployment.wait_ended([slow])
+    deployment.manage("pause", "--queue", "slow")
+    held = note(3, queue="slow")
+    wait_until(lambda: deployment.job(held).reason == "queue slow", 10, "what is paused is set aside, and says so")
+    assert deployment.state(quick) == "queued"
+    deployment.consumer(1)
+    deployment.wait_ended([quick])
+    assert deployment.state(held) == "queued"
+    deployment.manage("resume", "--queue", "slow")
+    deployment.wait_ended([held])
+    pids = {n: runs[0].pid for n, runs in deployment.ledger.runs().items()}
+    assert pids["2"] == pids["3"] != pids["1"]
+    _, err = deployment.manage("pause", "--queue", "a b", code=1)
+    assert err.startswith("expected the name of a queue") and err.count("\n") == 1
+    deployment.manage("pause", "note", "--queue", "slow", code=2)

@@ -123,12 +123,18 @@ def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deploy
     timed.consumer(1)
     timed.consumer(1)
     out, _ = timed.manage("schedule", "add", "mine", "note", "--every", "2", "7", "seconds=0")
-    assert out.startswith("made mine: Every 2 seconds, first at ")
+    assert out.startswith("made mine: Every 2 seconds, next at ")
     wait_until(lambda: len(timed.ledger.runs_of(7)) >= 2, 15, "two slots have run")
     assert all(slot.reason is None for slot in slots(timed, "mine")), "on time, the first one too"
     listed, _ = timed.manage("schedule", "list")
     assert {line.split("\t")[0] for line in listed.splitlines()} >= {"mine", SECOND, "timed.there"}
     assert "mine\tnote\tEvery 2 seconds\tUTC\tnext 20" in listed and "Asia/Kathmandu" in listed
+
+    out, _ = timed.manage("schedule", "change", "mine", "note", "--every", "1", "--window", "60", "8", "seconds=0")
+    assert out.startswith("changed mine: Every 1 second, next at ")
+    wait_until(lambda: timed.ledger.runs_of(8), 15, "what was changed runs")
+    _, err = timed.manage("schedule", "change", "nobody", "note", "--every", "1", "7", code=1)
+    assert "no schedule is named 'nobody'" in err
 
     timed.manage("schedule", "pause", "mine")
     wait_until(lambda: slots(timed, "mine")[-1].outcome == "skipped", 10, "a slot is skipped")

@@ -96,7 +96,7 @@ def test_numbers_and_words_of_the_page():
 
 def test_the_commands_of_the_page_are_understood():
     lines = re.findall(r"^python manage\.py (.*)$", PAGE, re.MULTILINE)
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         options = manage.parsed(shlex.split(line))
         assert options.run is not None
