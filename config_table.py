@@ -76,7 +76,11 @@ class Tasks:
     secret: str = key("", read.text, "when set, payloads are signed with it", True)
     max_deliveries: int = key("3", read.whole(1), "a job whose worker died this often is failed")
     retries: int = key("0", read.whole(0), "attempts after the first, where a task does not say")
-    backoff_s: float = key("0", read.number(0, "seconds"), "wait before a retry, where a task does not say")
+    backoff_s: float = key(
+        "0",
+        read.number(0, "seconds"),
+        "wait before the first retry, where a task does not say; then doubled up to an hour, less up to half by chance",
+    )
     result_ttl_s: float = key("86400", read.number(0, "seconds"), "how long a result is kept with the queue")
     max_pending: int = key("0", read.whole(0), "above so many waiting jobs new ones are refused; 0: no limit")
 

@@ -43,7 +43,7 @@ from engine.jobs import (
 )  # fmt: skip
 from engine.limits import Limit
 from engine.options import consumer_options, flag_given
-from engine.policy import allows, default_retries
+from engine.policy import allows, default_retries, exponential
 from engine.wrapper import DurableTaskWrapper
 
 
@@ -94,6 +94,8 @@ class DurableHuey(DeferringHuey):
         said = self.settings.tasks
         if retries is None:
             retries = default_retries(options.get("backoff"), options.get("retry_for"), said.retries)
+        if said.backoff_s and retry_delay is None and not {"backoff", "retry_backoff"} & options.keys():
+            options = {**options, "backoff": exponential(said.backoff_s, cap_s=max(3600.0, said.backoff_s))}
         return {**options, "retries": retries, "retry_delay": said.backoff_s if retry_delay is None else retry_delay}
 
     def get_task_wrapper_class(self) -> type[DurableTaskWrapper]:
@@ -265,7 +267,11 @@ class DurableHuey(DeferringHuey):
             raise errors.ClaimLost(f"the claim of job {settlement.claim.id} is gone: nothing was written")
 
     def get_raw(self, key: str, peek: bool = False) -> Any:
-        """Results are read without being consumed: they expire."""
+        """Results are read without being consumed: they expire. A receiver or hook of the job that just ran finds its
+        result before it is written."""
+        settlement = self._here.settlement
+        if settlement is not None and settlement.claim.id == key and settlement.result is not None:
+            return settlement.result
         return super().get_raw(key, True)
 
     def _run_post_execute(self, task: Task, task_value: Any, exception: BaseException | None) -> None:

@@ -118,7 +118,7 @@ def test_retry_for_stops_by_the_time_since_the_first_failure(huey, clock, failin
 
 
 def test_the_service_s_defaults_hold_where_a_task_says_nothing(make_huey, clock):
-    huey = make_huey(tasks_retries=2, tasks_backoff_s=30)
+    huey = make_huey(tasks_retries=3, tasks_backoff_s=30)
 
     @huey.task()
     def silent():
@@ -128,8 +128,27 @@ def test_the_service_s_defaults_hold_where_a_task_says_nothing(make_huey, clock)
     def own():
         raise OSError
 
-    assert waits(huey, clock, silent()) == [30, 30]
+    @huey.task(retry_backoff=3)
+    def huey_s():
+        raise OSError
+
+    found = waits(huey, clock, silent())
+    assert all(full / 2 <= wait <= full for wait, full in zip(found, (30, 60, 120), strict=True))
     assert waits(huey, clock, own()) == [5]
+    assert waits(huey, clock, huey_s()) == [30, 90, 270]
+
+
+def test_the_service_s_back_off_brings_chance_so_that_a_hundred_do_not_return_together(make_huey, clock):
+    huey = make_huey(tasks_retries=1, tasks_backoff_s=30)
+
+    @huey.task()
+    def silent():
+        raise OSError
+
+    results = [silent() for _ in range(100)]
+    run_all(huey)
+    seconds = [int(look(huey.storage, result.id).eta) for result in results]
+    assert max(map(seconds.count, seconds)) < 30
 
 
 def test_a_call_s_own_retries_win_over_both(make_huey, clock):
