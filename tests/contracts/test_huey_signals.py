@@ -161,6 +161,18 @@ def test_a_receiver_gets_the_task_and_the_error(huey):
     assert len(caught) == 1
 
 
+def test_a_receiver_may_read_the_result(huey, add):
+    seen = []
+
+    @huey.signal(signals.SIGNAL_COMPLETE)
+    def read(signal, task):
+        seen.append(huey.result(task.id))
+
+    add(1, 2)
+    run_next(huey)
+    assert seen == [3]
+
+
 def test_a_receiver_that_fails_harms_nobody(huey, add):
     @huey.signal()
     def broken(signal, task, *args):
