@@ -7,7 +7,7 @@ when there is nothing; keep what could not be committed and try again: a finishe
 
 Order: one thread at a time leads: it makes the turn, and listens to the bell when there was nothing; the others wait.
 While bodies are short one thread does it all, which is faster than handing over; the watchman hands over when
-one is not. Ending: `stop` gives back what has not begun, `drain` commits what is finished.
+one is not. Ending: `stop` gives back what has not begun; `drain` commits what is finished, once all threads are gone.
 """
 
 from __future__ import annotations
@@ -312,9 +312,9 @@ class Desk:
     def drain(self, deadline: float) -> bool:
         """Commit what is finished; tries until `deadline` (monotonic). True when nothing is left."""
         while True:
+            self.stop()  # a turn that was on its way when the desk stopped has brought claims since
             self._turn(0)
-            with self._cond:
-                if not self._done:
-                    return True
+            if not (self._done or self._claims or self._suspects):
+                return True
             if time.monotonic() >= deadline:
                 return False

@@ -189,7 +189,7 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def unregister(self, worker: int) -> None:
-        """The clean end of a worker that holds no claims."""
+        """The clean end of a worker; what it holds still goes back to the queue."""
 
     @abstractmethod
     def slots(self, worker: int) -> list[Slot]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from engine import clock, errors, liveness
 from engine.job_storage import Dead, Registration, StoredJob
-from engine.jobs import QUEUED, Running, WorkerInfo
-from engine.on_sqlite import rescuing
+from engine.jobs import QUEUED, Claim, Running, WorkerInfo
+from engine.on_sqlite import claiming, rescuing
 from engine.on_sqlite.database import Database
 from engine.shares import shown
 
@@ -51,8 +51,10 @@ class Crew:
             return liveness.Life(self.folder, n, said.queues)
 
     def unregister(self, worker: int) -> None:
-        """The clean end of a worker."""
+        """The clean end of a worker. Should it hold claims still, they go back: nobody looks after them any more."""
         with self.db.write("work") as con:
+            held = con.execute("select token, seq from claims where worker = ?", (worker,)).fetchall()
+            claiming.give_back(con, [Claim._make(con.execute(claiming.CLAIMED, each).fetchone()) for each in held])
             con.execute("delete from workers where n = ?", (worker,))
             con.execute("delete from locks where worker = ?", (worker,))
 
@@ -78,12 +80,12 @@ class Crew:
         return running
 
     def missing(self, own: Sequence[int]) -> list[Dead]:
-        """Workers that are dead by the look of their files; every so often also those whose file is gone."""
+        """Workers that are dead by the look of their files; every so often also those whose file, or row, is gone."""
         numbers = set(liveness.numbers(self.folder))
         self._looks += 1
         if self._looks % 20 == 1:
             with self.db.read() as con:
-                numbers |= {row[0] for row in con.execute("select n from workers")}
+                numbers |= {row[0] for row in con.execute("select n from workers union select worker from claims")}
         found = []
         for n in sorted(numbers - set(own)):
             if not liveness.is_alive(self.folder, n):

@@ -147,6 +147,15 @@ def test_a_worker_that_leaves_frees_its_locks_and_is_gone(storage, hire):
     assert storage.worker_infos() == []
 
 
+def test_a_worker_that_leaves_gives_back_what_it_holds(storage, hire):
+    storage.accept(jobs("ab"))
+    hand = hire()
+    hand.claim(2)
+    storage.unregister(hand.n)
+    assert [(c.id, c.deliveries) for c in hire().claim(5)] == [("a", 0), ("b", 0)]
+    assert kinds(storage) == ["enqueued", "enqueued"]
+
+
 def test_a_dead_worker_is_buried_once(storage, hire):
     storage.accept(jobs("a"))
     hand = hire()

@@ -186,6 +186,35 @@ def test_a_desk_that_stops_gives_back_what_has_not_begun(huey, desk):
     assert [look(huey.storage, each).place for each in "bc"] == ["ready", "ready"]
 
 
+def test_a_turn_that_was_on_its_way_when_the_desk_stopped_leaves_no_claim(huey, desk, monkeypatch):
+    huey.storage.accept(jobs("ab"))
+    turn = huey.storage.turn
+
+    def overtaken(*args):
+        found = turn(*args)
+        desk.stop()
+        return found
+
+    monkeypatch.setattr(huey.storage, "turn", overtaken)
+    desk._body_s = 1e-5  # as after many short bodies
+    assert desk.take() is None
+    assert [look(huey.storage, each).place for each in "ab"] == ["claims", "claims"]
+    assert desk.drain(time.monotonic() + SOON_S)
+    assert [look(huey.storage, each).place for each in "ab"] == ["ready", "ready"]
+
+
+def test_a_claim_whose_worker_is_nowhere_is_found(huey):
+    life = register(huey.storage, "gone", 1, "thread", ("*",), ())
+    huey.storage.accept(jobs("a"))
+    assert huey.storage.turn(life.n, (), 1, ("*",)).claims
+    with huey.storage.db.write("work") as con:
+        con.execute("delete from workers")
+    life.close()
+    for _ in range(20):  # it is looked for now and then
+        huey.storage.rescue(3)
+    assert (look(huey.storage, "a").place, look(huey.storage, "a").deliveries) == ("ready", 0)
+
+
 def test_a_stop_wakes_a_thread_that_sleeps(huey):
     with crew(huey, threads=2):
         began = time.monotonic()
