@@ -16,6 +16,8 @@ import waitress.server
 from config import Settings
 
 logger = logging.getLogger("dewey.web")
+# Waitress warns of each request that waits for a thread: with more clients than threads that is a line a request.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 MB = 1024 * 1024
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
