@@ -20,7 +20,7 @@ from engine import clock
 from engine.control import Control
 from engine.durable import DurableHuey
 from engine.jobs import DONE
-from engine.ledger import SlotRow
+from engine.ledger import GAP_S, SlotRow
 from engine.schedule import DurableScheduler
 from engine.timetable import Timetable
 from tests.contracts.rig import Hand
@@ -81,9 +81,9 @@ class World:
         """The clock moves; nobody looks."""
         self.at += seconds
 
-    def run(self, seconds: float, *schedulers: DurableScheduler, work: bool = True, step_s: float = 5.0) -> None:
-        """Let time pass as the schedulers see it: each looks at its next slot, and at the latest after `step_s`; jobs
-        end at once where `work` is set."""
+    def run(self, seconds: float, *schedulers: DurableScheduler, work: bool = True, step_s: float = GAP_S) -> None:
+        """Let time pass as the schedulers see it: each looks at its next slot, and at the latest after `step_s`, with
+        GAP_S as seldom as leaves no gap on record; jobs end at once where `work` is set."""
         end = self.at + seconds
         while True:
             next_at = min(self.settle(each, step_s) for each in schedulers)
@@ -94,7 +94,7 @@ class World:
             self.at = next_at
         self.at = end
 
-    def settle(self, scheduler: DurableScheduler, step_s: float = 5.0) -> float:
+    def settle(self, scheduler: DurableScheduler, step_s: float = GAP_S) -> float:
         """Let one look until nothing is due; when it looks again."""
         while True:
             next_at = scheduler.tick()

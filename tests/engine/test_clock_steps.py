@@ -85,7 +85,7 @@ def test_clocks_of_two_hosts_that_differ_by_seconds(world: Make):
 # zones and changes
 
 
-@pytest.mark.parametrize("zone", ["Europe/Zagreb", "America/New_York", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("zone", ["Europe/Zagreb", "Australia/Lord_Howe"])
 def test_a_year_in_a_zone_has_one_job_a_day(world: Make, zone: str):
     w = world(
         {"a": cron("30 2 * * *"), "b": cron("15 1,2 * * *")},

@@ -1,4 +1,4 @@
-"""Ten days, twenty schedules, three consumers that are started and killed at random: each slot has exactly one job.
+"""Days, twenty schedules, three consumers that are started and killed at random: each slot has exactly one job.
 
 Kills come between two looks, and in the middle of dealing with slots: before the transaction, before its commit, and
 after it; and one is overtaken by the others between its look and its deed. The days include the one on which the clocks
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,13 @@ from engine import crontab, faults
 from engine.schedule import DurableScheduler
 from engine.timetable import Cron, Timetable, cron, every
 from tests.engine.clockwork import World, moment
+from tests.engine.conftest import both
 from tests.support import rounds
 
 SEED = int(os.environ.get("DEWEY_TEST_SEED", "1"))
-DAYS = 10
+DAYS = rounds(3, soak=10)
 ZONE = "Europe/Zagreb"
-BEGIN = moment("2026-10-18 00:00", ZONE)
+BEGIN = moment(f"2026-10-{28 - DAYS - 1} 00:00", ZONE)
 END = BEGIN + DAYS * 86400
 CRONS = (
     "*/10 * * * *", "7 * * * *", "*/20 8-18 * * mon-fri", "30 2 * * *", "0 2,3 * * *", "15 */2 * * *", "0 0 * * *",
@@ -54,7 +55,7 @@ def twenty() -> dict[str, Timetable]:
 
 
 def expected(table: Timetable) -> list[float]:
-    """All slots of the ten days."""
+    """All slots of the days."""
     found, at = [], table.after(BEGIN, ZONE)
     while at is not None and at <= END:
         found.append(at)
@@ -64,20 +65,20 @@ def expected(table: Timetable) -> list[float]:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(SEED, SEED + rounds(1, soak=10)))
-def test_ten_days(folder: Path, seed: int):
+def test_days(folder: Path, seed: int):
     rng = random.Random(seed)
     world = World(folder, twenty(), at=BEGIN, schedule_timezone=ZONE)
     try:
         kills = live(world, rng)
         check(world, f"seed {seed}")
-        assert kills > 100
+        assert kills > 10 * DAYS
     finally:
         faults.point = None
         world.close()
 
 
 def live(world: World, rng: random.Random) -> int:
-    """Let the ten days pass; how many were killed."""
+    """Let the days pass; how many were killed."""
     hueys = [world.make_huey() for _ in range(3)]
     running: dict[int, DurableScheduler] = {0: world.scheduler(huey=hueys[0])}
     kills = 0
@@ -144,7 +145,7 @@ def check(world: World, said: str) -> None:
         if name.startswith(("all", "every")):
             assert ran == due, f"{name}, {said}"
             continue
-        assert set(ran) <= set(due) and len(ran) > len(due) / 3, f"{name}, {said}"
+        assert set(ran) <= set(due) and len(ran) > len(due) / 6, f"{name}, {len(ran)} of {len(due)}, {said}"
         outcome = {slot.at: slot for slot in slots}
         for at in kept:
             assert (at in ran) == (outcome[at].outcome == "deferred"), f"{name}, {said}"

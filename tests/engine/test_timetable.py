@@ -89,10 +89,14 @@ def test_cron_is_the_oracle_over_years(expression: Expression, zone: str, year: 
     if table is not None:
         start = epoch(f"{year}-01-01 00:00") + offset
         end = start + 3 * 366 * DAY_S
-        expected = expression.slots(start, end, ZoneInfo(zone))
-        if len(expected) > 300:
-            end = expected[299]
-            expected = expected[:300]
+        expected: list[float] = []
+        for month in range(37):  # one by one, since the first says enough of an expression that names most minutes
+            since = start + month * 30 * DAY_S
+            expected += expression.slots(since, min(since + 30 * DAY_S, end), ZoneInfo(zone))
+            if len(expected) > 300:
+                end = expected[299]
+                expected = expected[:300]
+                break
         assert slots(table, start, end, zone) == expected, expression.text
 
 
