@@ -13,7 +13,7 @@ import config
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks after this one
 
 try:
-    from engine import errors, huey, load_tasks, logs, settings
+    from engine import errors, huey, load_tasks, logs, outlet, settings
     from engine.consumer import PARENT_GONE
     from engine.unit import die_with_parent
 except config.ConfigError as exc:
@@ -23,6 +23,7 @@ except Exception as exc:
 
 if PARENT_VARIABLE in os.environ:
     die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_GONE)
+outlet.install()
 logs.configure(settings)
 try:
     load_tasks()

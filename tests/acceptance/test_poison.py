@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.processes import kill
-from tests.acceptance.variants import both_kinds
+from tests.acceptance.variants import both_kinds, sqlite_only
 from tests.support import wait_until
 
 NEIGHBOURS_WITHIN_S = 15.0
@@ -112,3 +112,21 @@ def test_a_timeout_is_honoured_whatever_the_body_does(deployment: Deployment, ki
     for job in ended[:3]:
         assert job.run_ms < 2500
     assert {job.state for job in deployment.wait_ended(neighbours)} == {"done"}
+
+
+@sqlite_only
+def test_a_timeout_in_a_thread_does_what_it_can_and_says_what_it_cannot(deployment: Deployment):
+    """Python code is stopped at its next step. What catches the timeout, or is in C, cannot be: the log says so."""
+    consumer = deployment.consumer(4, "thread")
+    tasks = deployment.tasks
+    stopped, deaf, asleep = tasks.busy(1, 60, timeout=0.5), tasks.deaf(2, 4, timeout=0.5), tasks.note(3, 4, timeout=0.5)
+    ended = deployment.wait_ended([stopped], 5)[0]
+    assert (ended.state, ended.error.type, ended.deliveries) == ("failed", "TaskTimeout", 0)
+    assert ended.run_ms < 2500
+    for job in (deaf, asleep):
+        consumer.says(f"job {job.id} ignores its timeout, and a thread cannot be stopped: use process workers")
+    late = deployment.wait_ended([deaf, asleep])
+    assert [(job.state, job.error and job.error.type) for job in late] == [("done", None), ("failed", "TaskTimeout")]
+    assert min(job.run_ms for job in late) >= 4000
+    assert stopped.id not in consumer.err
+    assert deployment.wait_ended([tasks.note(4)])[0].state == "done"

@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import ctypes
 import itertools
+import logging
 import os
 import resource
 import signal
+import sys
 import time
 from typing import Any
 
@@ -63,6 +65,19 @@ def note(n: int, seconds: float = 0.0) -> int:
 
 
 @huey.task()
+def say(n: int, seconds: float) -> None:
+    """Talk for so many seconds, on both streams and through a logger."""
+    write(n, "begin")
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        print(f"job {n} goes on", flush=True)
+        print(f"job {n} goes on", file=sys.stderr, flush=True)
+        logging.getLogger(__name__).info("job %s goes on", n)
+        time.sleep(0.02)
+    write(n, "end")
+
+
+@huey.task()
 def fail(n: int) -> None:
     """Fail."""
     write(n, "begin")
@@ -105,6 +120,16 @@ def hold(n: int, seconds: float) -> None:
     """Sleep in C with the interpreter held."""
     write(n, "begin")
     ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    write(n, "end")
+
+
+@huey.task()
+def busy(n: int, seconds: float) -> None:
+    """Work step by step, and let through whatever interrupts."""
+    write(n, "begin")
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        time.sleep(0.02)
     write(n, "end")
 
 

@@ -1,0 +1,35 @@
+"""What a worker process prints, once nobody reads it any more.
+
+A job must not fail because whoever read the service's output has died: the web process that passed it on, or a pager.
+From the first write that finds no reader on, the stream leads nowhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from typing import Any
+
+
+class Outlet(io.FileIO):
+    """Standard output or error, as a file without a buffer."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), self.fileno())  # for the programs that a task starts, too
+            return len(data)
+
+
+def install() -> None:
+    """Let `sys.stdout` and `sys.stderr` of this process lead through an outlet."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        with contextlib.suppress(OSError, AttributeError):  # it is no file: closed, or a test's
+            stream.flush()
+            buffer = io.BufferedWriter(Outlet(stream.fileno(), "w", closefd=False))
+            setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True))
