@@ -15,6 +15,9 @@ of the jobs. The steps, in the order of a job's life, and what stands when the p
     bury.begun          a dead worker's claims stand: the next rescuer returns them
     bury.written        the same
     bury.committed      they are returned; the worker's files remain for the next rescuer
+    fire.begun          the slots are as due as they were: the next look deals with them
+    fire.written        the same
+    fire.committed      they are dealt with, and no other look finds them
 """
 
 from __future__ import annotations
@@ -25,4 +28,5 @@ point: Callable[[str], None] | None = None
 STEPS = (
     "accept.begun", "accept.written", "accept.committed", "turn.begun", "turn.written", "turn.committed",
     "body.begun", "body.ended", "bury.begun", "bury.written", "bury.committed",
+    "fire.begun", "fire.written", "fire.committed",
 )  # fmt: skip

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from engine import clock, errors, ledger
+from engine import clock, errors, faults, ledger
 from engine.jobs import NewJob
 from engine.ledger import Firing, Gap, ScheduleRow, SlotRow
 from engine.on_redis import rows
@@ -74,7 +74,11 @@ class RedisLedger:
             words += (float(slot.at), slot.outcome, slot.job_id or "", slot.reason or "", float(slot.noted_at))
         for job in jobs:
             rows.job_words(words, job, clock.now())
+        if faults.point:
+            faults.point("fire.begun")
         answer = self._server.run("fire", *words)
+        if faults.point:
+            faults.point("fire.committed")
         return None if answer is None else [each.decode() for each in answer]
 
     def slots_of(self, name: str, limit: int) -> list[tuple[SlotRow, str | None]]:

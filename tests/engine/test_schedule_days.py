@@ -64,10 +64,11 @@ def expected(table: Timetable) -> list[float]:
 
 
 @pytest.mark.soak
+@both
 @pytest.mark.parametrize("seed", range(SEED, SEED + rounds(1, soak=10)))
-def test_days(folder: Path, seed: int):
+def test_days(folder: Path, where: Callable[[], dict[str, str]], seed: int):
     rng = random.Random(seed)
-    world = World(folder, twenty(), at=BEGIN, schedule_timezone=ZONE)
+    world = World(folder, twenty(), at=BEGIN, schedule_timezone=ZONE, **where())
     try:
         kills = live(world, rng)
         check(world, f"seed {seed}")
