@@ -18,7 +18,7 @@ from huey.utils import SKIPPED, Error
 
 from engine import clock
 from engine.errors import TaskExit
-from engine.events import Event
+from engine.events import COUNTED, Event
 from engine.exhaustion import add_handler
 from engine.job_storage import EventRow
 from engine.jobs import ENDED, FAILED, HANDLED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
@@ -197,6 +197,8 @@ class Composer:
         args: list[Any] | None = None
         kwargs: dict[str, Any] | None = None
         detail = json.loads(row.detail) if row.detail else {}
+        if row.kind == COUNTED:
+            return Event(row.seq, COUNTED, "", row.token, row.at, detail["task"], "", 0.0, row.at, detail=detail)
         if row.payload is not None:
             args, kwargs = self.shown_call(row.task, row.payload)
             if len(row.payload) * GROWTH > self.max_value_bytes:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from engine.events import DONE, Event
+from engine.events import COUNTED, DONE, Event
 from engine.job_storage import EventRow
 from engine.on_redis import rows
 from engine.on_redis.server import Server
@@ -29,6 +29,11 @@ def row_of(answer: Sequence[Any]) -> EventRow:
     kind = kind_bytes.decode()
     by, at, started_at, attempt = json.loads(told)
     token = rows.token_of(by)
+    if kind == COUNTED:
+        return EventRow(
+            int(number.partition(b"-")[0]), kind, token, at, None, 0, None, detail.decode(), "", "", "", 0.0, at, None,
+            None, 0, None, None, None, None,
+        )  # fmt: skip
     head, _, payload = body.partition(b"\n")
     _, task, queue, priority, _, _, _, context, parent, _ = json.loads(b"[" + head)
     enqueued_at, eta, expires_at, _, _, retries, *_ = json.loads(b"[" + m + b"]")

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from engine import clock, liveness
+from engine.backlog import Backlog
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
@@ -21,6 +22,7 @@ from engine.limits import Limit
 from engine.on_redis import (
     accepting,
     booking,
+    counting,
     crew,
     keys,
     keyvalue,
@@ -47,7 +49,7 @@ class RedisStorage(JobStorage):
 
     def __init__(
         self, name: str = "dewey", url: str = "redis://127.0.0.1:6379/0", durable: bool = True,
-        result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0,
+        result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0, backlog_rows: int = 1_000_000,
     ) -> None:  # fmt: skip
         super().__init__(name)
         self.server = Server(url, keys.prefix(name))
@@ -57,6 +59,7 @@ class RedisStorage(JobStorage):
         self._ttl = rows.Ttl(result_ttl_s, failed_ttl_s)
         self._crew = Crew(self.server)
         self._watch = rescuing.Watch(self.server)
+        self._backlog = Backlog(counting.RedisBacklog(self.server), backlog_rows)
 
     @cached_property
     def folder(self) -> Path:
@@ -249,7 +252,7 @@ class RedisStorage(JobStorage):
         for job_id in looking.unknown_before(self.server, clock.now() - UNKNOWN_LIFE_S):
             verbs.fail_unknown(self.server, job_id, self.compose, self._ttl)
         self.server.run("gates", clock.now(), "")
-        return more
+        return self._backlog.relieve() or more
 
     def read_events(self, limit: int) -> list[Event]:
         return booking.read(self.server, limit, self.compose)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
-from engine.events import Event
+from engine.events import COUNTED, Event
 from engine.job_storage import EventRow
+from engine.on_sqlite.database import Database
 
 BIG = 1_000_000  # what has more bytes is not shown
 EVENTS = f"""select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
@@ -20,11 +21,19 @@ EVENTS = f"""select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
 DELETE = "delete from events where seq <= ? and at <= ?"
 
 
-def read(con: sqlite3.Connection, limit: int) -> list[EventRow]:
-    """The oldest events, in order; the id is empty where the job was removed since."""
-    return list(map(EventRow._make, con.execute(EVENTS, (limit,)).fetchall()))
+def read(db: Database, limit: int, compose: Any) -> list[Event]:
+    """The oldest events, in order, redacted and in plain values (`compose` decodes and redacts)."""
+    while True:
+        with db.read() as con:
+            rows = list(map(EventRow._make, con.execute(EVENTS, (limit,)).fetchall()))
+        found = [compose.event(row) for row in rows if row.job_id or row.kind == COUNTED]
+        if found or not rows:
+            return found
+        delete(db, rows)  # their jobs were removed
 
 
-def delete(con: sqlite3.Connection, events: Sequence[Event | EventRow]) -> None:
-    """Remove one or more events as they were read, with those before and between them of jobs that were removed."""
-    con.execute(DELETE, (events[-1].seq, max(e.at for e in events)))
+def delete(db: Database, events: Sequence[Event | EventRow]) -> None:
+    """Remove events as they were read, with those before and between them of jobs that were removed."""
+    if events:
+        with db.write("work") as con:
+            con.execute(DELETE, (events[-1].seq, max(e.at for e in events)))

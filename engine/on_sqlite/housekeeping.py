@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from typing import Any
 
 from engine import errors
 from engine.jobs import FAILED
 from engine.on_sqlite import settling, verbs
+from engine.on_sqlite.database import Database
 
 KEY_LIFE_S = 24 * 3600.0
+EXPIRED = "select 1 from ended where gone_at <= ? limit 1"
+READ_OF = "select seq from ended where gone_at <= ? and seq not in (select job from events) limit ?"
+STILL_EXPIRED = "select 1 from ended where seq = ? and gone_at <= ?"
 UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
 
 
-def expire(con: sqlite3.Connection, now: float, limit: int) -> bool:
+def expire(db: Database, now: float, limit: int) -> bool:
     """Remove at most `limit` of each kind; True when there may be more. A job goes only after its events were read."""
-    # Events are read in their order, so that whatever happened before the oldest unread one was read.
-    unread = con.execute("select at from events order by seq limit 1").fetchone() or (math.inf,)
-    rows = con.execute(
-        "select seq from ended where gone_at <= ? and finished_at < ? limit ?", (now, *unread, limit)
-    ).fetchall()
-    verbs.drop(con, rows)
-    more = len(rows) == limit
-    for table, column, bound in (
-        ("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now), ("keys", "until", now),
-    ):  # fmt: skip
-        if con.execute(f"select 1 from {table} where {column} <= ? limit 1", (bound,)).fetchone():
-            con.execute(f"delete from {table} where {column} <= ?", (bound,))
-    return more
+    with db.read() as con:  # no writer waits for this look, which is long when much waits for the books
+        found = con.execute(EXPIRED, (now,)).fetchone() and con.execute(READ_OF, (now, limit)).fetchall()
+    with db.write("work") as con:
+        rows = [row for row in found or () if con.execute(STILL_EXPIRED, (*row, now)).fetchone()]
+        verbs.drop(con, rows)
+        for table, column, bound in (
+            ("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now), ("keys", "until", now),
+        ):  # fmt: skip
+            if con.execute(f"select 1 from {table} where {column} <= ? limit 1", (bound,)).fetchone():
+                con.execute(f"delete from {table} where {column} <= ?", (bound,))
+    return len(rows) == limit
 
 
 def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import bells, clock, liveness
+from engine.backlog import Backlog
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
@@ -19,6 +20,7 @@ from engine.on_sqlite import (
     accepting,
     booking,
     claiming,
+    counting,
     crew,
     gates,
     housekeeping,
@@ -40,7 +42,7 @@ class SqliteStorage(JobStorage):
 
     def __init__(
         self, name: str = "dewey", path: Path | str = "queue.db", durable: bool = True, busy_s: float = 5.0,
-        result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0,
+        result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0, backlog_rows: int = 1_000_000,
     ) -> None:  # fmt: skip
         super().__init__(name)
         self.db = Database(path, durable, busy_s)
@@ -50,6 +52,7 @@ class SqliteStorage(JobStorage):
         self._ttl = turning.Ttl(result_ttl_s, failed_ttl_s)
         self.crew = crew.Crew(self.db, self.folder)
         self.said = saying.Said(self.db)
+        self._backlog = Backlog(counting.SqliteBacklog(self.db), backlog_rows)
         self._ringer = bells.Ringer(self.folder)
         self._gate = CommitGate(self._commit_accept)
         self._tokens: dict[int, int] = {}
@@ -264,28 +267,19 @@ class SqliteStorage(JobStorage):
     # keeping house and books
 
     def keep_house(self, limit: int = 1000) -> bool:
+        more = housekeeping.expire(self.db, clock.now(), limit)
         with self.db.write("work") as con:
-            more = housekeeping.expire(con, clock.now(), limit)
             housekeeping.fail_unknown(con, clock.now(), self.compose, self._ttl.failed_s)
             let_through = gates.sweep(con)
         self.wake(let_through)
         self.db.checkpoint()
-        return more
+        return self._backlog.relieve() or more
 
     def read_events(self, limit: int) -> list[Event]:
-        while True:
-            with self.db.read() as con:
-                rows = booking.read(con, limit)
-            found = [self.compose.event(row) for row in rows if row.job_id]
-            if found or not rows:
-                return found
-            with self.db.write("work") as con:
-                booking.delete(con, rows)
+        return booking.read(self.db, limit, self.compose)
 
     def delete_events(self, events: Sequence[Event]) -> None:
-        if events:
-            with self.db.write("work") as con:
-                booking.delete(con, events)
+        booking.delete(self.db, events)
 
     # what Huey asks of a storage
 

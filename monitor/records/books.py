@@ -75,7 +75,7 @@ class Books:
         self._jobs, self._groups = Jobs(self._database), Groups(self._database, clock)
         self._figures, self._charts = Figures(self._database, clock), Charts(self._database, clock)
         self._visits, self._workers = Visits(self._database, clock), Workers(self._database, clock)
-        self._shelf = Shelf(self._database)
+        self._shelf = Shelf(self._database, clock)
 
     def prepare(self) -> None:
         """Make, check and upgrade the file now rather than at the first use. A broken one is moved aside."""

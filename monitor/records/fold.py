@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from engine.events import ENQUEUED, PARKED, RELEASED, RESCUED, RETRIED, RETRYING, UNPARKED, Event
+from engine.events import COUNTED, ENQUEUED, PARKED, RELEASED, RESCUED, RETRIED, RETRYING, UNPARKED, Event
 from engine.jobs import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
 from monitor.records import job_state, plain
 from monitor.records.causes import cause_of
@@ -53,15 +53,16 @@ class Fold:
         self.tallies: dict[tuple[int, str], Tally] = {}
         self.groups: dict[str, GroupTally] = {}
         self.tasks: dict[str, tuple[float, float]] = {}
-        self.applied = self.refused = self.begun = 0
+        self.known_counts: set[tuple[float, int]] = set()  # (at, token) of those that stand in the books
+        self.applied = self.refused = self.begun = self.counted = 0
 
     def apply(self, event: Event) -> None:
         """Take one event, unless it was taken before. One that cannot be understood is logged and left out."""
-        if not event.job_id:
+        if not event.job_id and event.kind != COUNTED:
             self.refused += 1  # its job was removed from the queue's storage
             return
         try:
-            self._apply(event)
+            self._counted(event) if event.kind == COUNTED else self._apply(event)
         except Exception:
             self.refused += 1
             logger.exception("an event of the job %.100r cannot be recorded and is left out", event.job_id)
@@ -96,6 +97,16 @@ class Fold:
         first, last = self.tasks.get(s.task, (at, at))
         if not first < at < last:
             self.tasks[s.task] = (min(first, at), max(last, at))
+
+    def _counted(self, event: Event) -> None:
+        """Jobs that are on record as numbers only: they were folded while they waited for the books."""
+        if (event.at, event.token) in self.known_counts:
+            return
+        self._tally(event.at, plain.text(event.task, 500)).add_counted(event.detail)
+        self.known_counts.add((event.at, event.token))
+        self.entries.append((0, event.token, COUNTED, event.at, 0, *[None] * (len(ENTRY_COLUMNS) - 5)))
+        self.counted += plain.whole(event.detail["done"])
+        self.applied += 1
 
     # the kinds
 

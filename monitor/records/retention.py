@@ -191,6 +191,7 @@ class Retention:
         now = self._clock()
         with self._database.writing() as db:
             db.execute_sql("DELETE FROM error_hours WHERE at < ?", (now - KEPT_HOURS_S,))
+            db.execute_sql("DELETE FROM entries WHERE job = 0 AND at < ?", (now - self._keep_failed_s,))
             db.execute_sql("DELETE FROM slots WHERE at < ?", (now - KEPT_SLOTS_S,))
             db.execute_sql("DELETE FROM visits WHERE seen_at < ?", (now - 366 * DAY_S,))
             cursor = db.execute_sql("DELETE FROM error_groups WHERE last_seen < ?", (now - self._keep_failed_s,))

@@ -82,6 +82,7 @@ MIGRATIONS: Sequence[Migration] = (
         "CREATE INDEX jobs_by_parent ON jobs (parent) WHERE parent IS NOT NULL",
         "CREATE INDEX jobs_failed ON jobs (state, finished_at) WHERE state = 'failed'",
         # Whatever else happened to a job: all but its acceptance and a plain last end, which its own row tells.
+        # job 0: of no job, that is counts of what was folded before it was recorded (engine.backlog).
         # number: of the attempt, 0 where none was under way. logs: JSON [[at, level, text], ...].
         """
         CREATE TABLE entries (
@@ -175,7 +176,8 @@ MIGRATIONS: Sequence[Migration] = (
         ) WITHOUT ROWID
         """,
         "CREATE INDEX slots_by_time ON slots (at)",
-        # Numbers of the whole: jobs (rows), deleted (by retention), began_at, recorded_at.
+        # Numbers of the whole: jobs (rows), deleted (by retention), began_at, recorded_at; counted (jobs that are on
+        # record as numbers only), counted_at (when that was recorded last).
         "CREATE TABLE marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
         "INSERT INTO marks (name, value) VALUES ('began_at', strftime('%s', 'now'))",
     ),

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+from collections.abc import Callable
+
+from peewee import SqliteDatabase
 
 from monitor.records.database import Database
 from monitor.records.errors import BooksBroken, BooksUnavailable
-from monitor.records.schema import JOBS, MARKS, SLOTS
+from monitor.records.schema import DAY_S, JOBS, MARKS, SLOTS
 from monitor.records.values import BooksHealth, Kept, RecorderStatus, Slot
 
 MAX_SLOTS = 1000
+TOLD_S = 7 * DAY_S  # for how long a warning tells of what was only counted
 
 
 class Shelf:
     """All but `health` and `note_recorder` may raise BooksUnavailable."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
         self._recorder: RecorderStatus | None = None
 
     def prepare(self) -> None:
@@ -34,17 +39,19 @@ class Shelf:
 
     def health(self) -> BooksHealth:
         problems: list[str] = []
+        marks: dict[str, float] = {}
         try:
             with self._database.reading() as db:
                 JOBS.select(JOBS.c.n).limit(1).count(db)
+                marks = _marks(db)
         except BooksUnavailable as error:
             problems.append(str(error))
         recorder = self._recorder
         if recorder is not None and recorder.problem and recorder.problem not in problems:
             problems.append(recorder.problem)
-        return BooksHealth(not problems, tuple(problems), tuple(self._warnings()))
+        return BooksHealth(not problems, tuple(problems), tuple(self._warnings(marks)))
 
-    def _warnings(self) -> list[str]:
+    def _warnings(self, marks: dict[str, float]) -> list[str]:
         found = [
             f"the books were broken and begun anew; what could not be read is kept as {path}: delete it when it is of "
             "no more use"
@@ -54,17 +61,23 @@ class Shelf:
             found.append(
                 f"{self._recorder.refused} events could not be recorded and were left out: the log says which, and why"
             )
+        if self._clock() - marks.get("counted_at", -math.inf) < TOLD_S:
+            found.append(
+                f"{int(marks['counted']):,} jobs that succeeded are in the figures, but not in the lists: while "
+                "nothing was recorded, more happened than [monitor] backlog_rows keeps"
+            )
         return found
 
     def kept(self) -> Kept:
         path = self._database.path
         with self._database.reading() as db:
-            marks = dict(MARKS.select(MARKS.c.name, MARKS.c.value).tuples().execute(db))
+            marks = _marks(db)
             oldest_at = JOBS.select(JOBS.c.enqueued_at).order_by(JOBS.c.n).limit(1).scalar(db)
         return Kept(
             jobs=int(marks.get("jobs", 0)), deleted=int(marks.get("deleted", 0)), oldest_at=oldest_at,
             began_at=marks["began_at"], file_bytes=_size(path), wal_bytes=_size(f"{path}-wal"),
             disk_free_bytes=shutil.disk_usage(path.parent).free, recorded_at=marks.get("recorded_at"),
+            counted=int(marks.get("counted", 0)), counted_at=marks.get("counted_at"),
         )  # fmt: skip
 
     def slots(self, schedule: str | None, limit: int) -> tuple[Slot, ...]:
@@ -75,6 +88,10 @@ class Shelf:
         query = query.order_by(s.at.desc(), s.schedule).limit(max(1, min(limit, MAX_SLOTS)))
         with self._database.reading() as db:
             return tuple(Slot(*row) for row in query.tuples().execute(db))
+
+
+def _marks(db: SqliteDatabase) -> dict[str, float]:
+    return dict(MARKS.select(MARKS.c.name, MARKS.c.value).tuples().execute(db))
 
 
 def _size(path: str | os.PathLike[str]) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitor.records import plain
 from monitor.records.buckets import BUCKETS, add_written, bucket_of, write
 
 
@@ -34,6 +35,17 @@ class Tally:
         self.wait_buckets[bucket_of(ms)] += 1
         if ms > self.wait_max_ms:
             self.wait_max_ms = ms
+
+    def add_counted(self, counted: Mapping[str, Any]) -> None:
+        """Add what is only counted (engine.backlog.Counted), all of it as if it were like the average."""
+        done = plain.whole(counted["done"])
+        self.enqueued += done
+        self.done += done
+        for name, buckets in (("run", self.run_buckets), ("wait", self.wait_buckets)):
+            sum_ms, max_ms = (plain.number(counted[f"{name}{which}_ms"]) for which in ("", "_max"))
+            buckets[bucket_of(sum_ms / max(1, done))] += done
+            setattr(self, f"{name}_ms", getattr(self, f"{name}_ms") + sum_ms)
+            setattr(self, f"{name}_max_ms", max(getattr(self, f"{name}_max_ms"), max_ms))
 
     def add_row(self, row: Sequence[Any]) -> None:
         """Add what stands in a row of `figures`: its columns FIGURE_VALUES."""

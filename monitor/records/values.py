@@ -193,6 +193,8 @@ class Kept:
     wal_bytes: int
     disk_free_bytes: int
     recorded_at: float | None  # when the last batch was recorded
+    counted: int = 0  # successes that are on record as numbers only, since too much waited for the books
+    counted_at: float | None = None  # when such were recorded last
 
 
 @dataclass(frozen=True)

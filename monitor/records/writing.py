@@ -13,7 +13,7 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from engine.events import Event
+from engine.events import COUNTED, Event
 from monitor.records import job_state
 from monitor.records.database import Database
 from monitor.records.fold import ENTRY_COLUMNS, Fold
@@ -41,6 +41,7 @@ GROUP = (
 )  # fmt: skip
 READ_JOBS = f"SELECT {', '.join(job_state.READ)} FROM jobs WHERE id IN ({{}})"
 READ_IDENTITIES = "SELECT job, at, kind, token FROM entries WHERE job IN ({})"
+READ_COUNTS = f"SELECT at, token FROM entries WHERE job = 0 AND at BETWEEN ? AND ? AND kind = '{COUNTED}'"
 INSERT_JOBS = _insert("jobs", job_state.INSERTED)
 UPDATE_JOBS, UPDATE_DONE, UPDATE_CALLS = _update(CHANGING), _update(ENDING), _update(CALL)
 INSERT_ENTRIES = _insert("entries", ENTRY_COLUMNS)
@@ -66,6 +67,7 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
     with database.writing() as db:
         db.execute_sql(f"PRAGMA cache_size = -{CACHE_KB}")
         fold = Fold(read_states(db, events), next_number(db), max_value_chars)
+        fold.known_counts = read_counts(db, events)
         for event in events:
             fold.apply(event)
         if not fold.applied:
@@ -80,6 +82,9 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
         cursor.executemany(SEE_TASKS, [(task, first, last) for task, (first, last) in fold.tasks.items()])
         cursor.execute(ADD_MARK, ("jobs", fold.begun))
         cursor.execute(SET_MARK, ("recorded_at", clock()))
+        if fold.counted:
+            cursor.execute(ADD_MARK, ("counted", fold.counted))
+            cursor.execute(SET_MARK, ("counted_at", clock()))
     return fold
 
 
@@ -89,7 +94,7 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
 def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobState]:
     """The jobs of a batch that the books know, by id, with what is known to have happened to them."""
     cursor = db.cursor()
-    ids = list({job_state.id_of(event) for event in events})
+    ids = list({job_state.id_of(event) for event in events if event.kind != COUNTED})
     states: dict[str, JobState] = {}
     for some in _chunks(ids):
         for row in cursor.execute(READ_JOBS.format(_marks(some)), some):
@@ -100,6 +105,12 @@ def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobSta
         for n, at, kind, token in cursor.execute(READ_IDENTITIES.format(_marks(numbers)), numbers):
             by_n[n].known.add((at, kind, token))
     return states
+
+
+def read_counts(db: SqliteDatabase, events: Iterable[Event]) -> set[tuple[float, int]]:
+    """(at, token) of the `counted` events that the books know, as far as the batch needs them."""
+    instants = [event.at for event in events if event.kind == COUNTED]
+    return set(db.execute_sql(READ_COUNTS, (min(instants), max(instants)))) if instants else set()
 
 
 def next_number(db: SqliteDatabase) -> int:

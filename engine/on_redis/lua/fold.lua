@@ -1,0 +1,54 @@
+-- uses: places
+-- Fold the events of jobs into counts: how many of the oldest events are left alone, then the numbers of the two
+-- events (enqueued, done) of each job. A job of which either is gone, or left alone, is passed over; answers how many
+-- were folded. The counts are those of engine.backlog.Counted.
+
+local left_alone = call('XRANGE', P .. 'events', '-', '+', 'COUNT', ARGV[1])
+if #left_alone < tonumber(ARGV[1]) then return 0 end
+local last = tonumber(string.match(left_alone[#left_alone][1], '^%d+'))
+local order, counts, gone, jobs = {}, {}, {}, 0
+
+local function entry(number, kind)
+  local found = call('XRANGE', P .. 'events', number .. '-0', number .. '-0')[1]
+  if not found then return nil end
+  local e = {}
+  for i = 1, #found[2], 2 do e[found[2][i]] = found[2][i + 1] end
+  return e.k == kind and e or nil
+end
+
+local function add(task, ready_at, started_at, at)
+  local minute = math.floor(at / 60) * 60
+  local c = counts[minute .. ' ' .. task]
+  if not c then
+    c = {task = task, at = minute, done = 0, run_ms = 0, run_max_ms = 0, wait_ms = 0, wait_max_ms = 0}
+    counts[minute .. ' ' .. task] = c
+    order[#order + 1] = c
+  end
+  local run_ms, wait_ms = math.max(0, at - started_at) * 1000, math.max(0, started_at - ready_at) * 1000
+  c.done, c.run_ms, c.wait_ms = c.done + 1, c.run_ms + run_ms, c.wait_ms + wait_ms
+  c.run_max_ms, c.wait_max_ms = math.max(c.run_max_ms, run_ms), math.max(c.wait_max_ms, wait_ms)
+end
+
+for i = 2, #ARGV, 2 do
+  local first, done = entry(ARGV[i], 'enqueued'), entry(ARGV[i + 1], 'done')
+  if first and done and first.s == done.s and tonumber(ARGV[i]) > last then
+    local seq, task, m, ev = unpack(call('HMGET', job_key(done.j), 'seq', 'task', 'm', 'ev'))
+    if seq == done.s then
+      local told, accepted = cjson.decode(done.e), cjson.decode(first.e)
+      local eta = tonumber(string.match(m, '^[^,]*,([^,]*)')) or 0
+      add(task, math.max(accepted[2], eta), told[3], told[2])
+      gone[#gone + 1] = ARGV[i] .. '-0'
+      gone[#gone + 1] = ARGV[i + 1] .. '-0'
+      if ev == ARGV[i + 1] then call('HSET', job_key(done.j), 'ev', '0') end  -- nothing of it is unread any more
+      jobs = jobs + 1
+    end
+  end
+end
+call_many('XDEL', P .. 'events', gone)
+for _, c in ipairs(order) do
+  hand = nil  -- each has a token of its own
+  event('', '', 'counted', by_hand(whole(c.at), '0'), '{"task":' .. cjson.encode(c.task) .. string.format(
+    ',"done":%d,"run_ms":%.3f,"run_max_ms":%.3f,"wait_ms":%.3f,"wait_max_ms":%.3f}',
+    c.done, c.run_ms, c.run_max_ms, c.wait_ms, c.wait_max_ms))
+end
+return jobs
