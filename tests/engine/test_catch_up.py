@@ -10,6 +10,7 @@ from engine import cron, every
 from engine.due import GRACE_S
 from engine.ledger import KEPT
 from tests.engine.clockwork import START, Make
+from tests.engine.conftest import both
 
 HOUR, DAY = 3600, 86400
 
@@ -17,6 +18,7 @@ HOUR, DAY = 3600, 86400
 # catch-up
 
 
+@both
 @pytest.mark.parametrize(("catch_up", "ran"), [("skip", []), ("once", [6.0]), ("all", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])])
 def test_six_hours_down(world: Make, catch_up: str, ran: list[float]):
     w = world({"a": cron("0 * * * *", catch_up=catch_up)})
@@ -41,6 +43,7 @@ def test_catch_up_is_the_service_s_unless_a_schedule_says_otherwise(world: Make)
     assert (w.ran("a"), w.ran("b")) == ([], [3600.0])
 
 
+@both
 @pytest.mark.parametrize(("catch_up", "ran"), [("once", []), ("all", [5.0, 6.0])])
 def test_the_window_bounds_what_is_caught_up_and_not_what_is_on_record(world: Make, catch_up: str, ran: list[float]):
     window_s = 2 * HOUR if catch_up == "all" else 0.25 * HOUR
@@ -60,6 +63,7 @@ def test_a_slot_that_is_a_minute_late_at_most_runs_whatever_the_policy(world: Ma
         assert w.ran("a") == ran
 
 
+@both
 def test_of_several_that_are_due_at_once_the_newest_runs_for_all(world: Make):
     w = world({"a": every(1), "b": every(1, catch_up="skip")})
     w.run(10, w.scheduler())
@@ -76,6 +80,7 @@ def test_of_several_that_are_due_at_once_the_newest_runs_for_all(world: Make):
         assert w.slots(name)[-2].reason == "a later one was due as well when the scheduler came to it, 2 seconds late"
 
 
+@both
 def test_caught_up_slots_run_one_after_the_other(world: Make):
     w = world({"a": cron("0 * * * *", catch_up="all"), "b": cron("0 * * * *", catch_up="all", overlap="allow")})
     w.run(60, w.scheduler())
@@ -106,6 +111,7 @@ def test_years_ago_is_no_long_work(world: Make, catch_up: str, table: Any):
 # overlap
 
 
+@both
 @pytest.mark.parametrize(("overlap", "second"), [("skip", "skipped"), ("queue", "waiting"), ("allow", "deferred")])
 def test_overlap(world: Make, overlap: str, second: str):
     w = world({"a": every(60, overlap=overlap)})
@@ -122,6 +128,7 @@ def test_overlap(world: Make, overlap: str, second: str):
     assert w.outcomes("a")[2] == (180.0, "deferred")
 
 
+@both
 def test_slots_that_wait_run_in_order_also_after_a_restart(world: Make):
     w = world({"a": every(60, overlap="queue")})
     w.run(310, w.scheduler(), work=False)

@@ -8,6 +8,7 @@ import pytest
 
 from engine import clock, cron, every
 from tests.engine.clockwork import START, Make, moment
+from tests.engine.conftest import both
 
 HOUR, DAY = 3600, 86400
 
@@ -15,6 +16,7 @@ HOUR, DAY = 3600, 86400
 # clocks that are set, machines that sleep
 
 
+@both
 def test_a_clock_set_back_an_hour_repeats_nothing_and_stands_still_nowhere(world: Make):
     w = world({"a": cron("*/10 * * * *"), "b": every(600), "c": lambda m: m.minute % 10 == 0})
     s = w.scheduler()
@@ -27,6 +29,7 @@ def test_a_clock_set_back_an_hour_repeats_nothing_and_stands_still_nowhere(world
     assert set(w.jobs().values()) == {1}
 
 
+@both
 def test_a_clock_set_back_while_nothing_ran(world: Make):
     w = world({"a": cron("*/10 * * * *"), "b": every(600)})
     w.run(3 * HOUR, w.scheduler())
@@ -43,6 +46,7 @@ def test_a_clock_set_back_years_does_not_stop_the_schedules(world: Make):
     assert w.ran("a")[:6] == [600.0 * n for n in range(1, 7)] and len(w.ran("b")) >= 5
 
 
+@both
 def test_a_clock_set_forward_an_hour_and_back_again(world: Make):
     w = world({"a": cron("*/10 * * * *")})
     s = w.scheduler()
@@ -57,6 +61,7 @@ def test_a_clock_set_forward_an_hour_and_back_again(world: Make):
     assert set(w.jobs().values()) == {1}
 
 
+@both
 def test_a_machine_that_slept(world: Make):
     w = world({"a": cron("*/10 * * * *")})
     s = w.scheduler()
@@ -117,6 +122,7 @@ def test_another_zone_moves_the_slots_and_runs_what_fell_between(world: Make):
     assert [each / HOUR for each in w.ran("a")] == [3, 25, 49, 73, 75] and set(w.jobs().values()) == {1}
 
 
+@both
 def test_another_expression_counts_from_now(world: Make):
     w = world({"a": cron("0 3 * * *")})
     w.run(DAY, w.scheduler())

@@ -17,6 +17,7 @@ from engine.schedule import ALIVE_S, LOOK_S
 from engine.scheduled import SLOT_PRIORITY
 from engine.timetables import ScheduleRequest
 from tests.engine.clockwork import START, Make
+from tests.engine.conftest import both
 
 HOUR, DAY = 3600, 86400
 
@@ -24,6 +25,7 @@ HOUR, DAY = 3600, 86400
 # one job a slot
 
 
+@both
 def test_each_slot_has_one_job_on_its_second(world: Make):
     w = world({"a": every(60), "b": crontab(minute="*/5"), "c": cron("2 * * * *"), "d": lambda m: m.minute % 20 == 0})
     s = w.scheduler()
@@ -42,6 +44,7 @@ def test_three_schedulers_side_by_side(world: Make):
     assert set(w.jobs().values()) == {1} and len(w.jobs()) == 120 + 24 + 6
 
 
+@both
 def test_three_schedulers_at_the_same_instant(world: Make):
     """In threads, so that they meet in the storage."""
     w = world({f"t{n}": every(60) for n in range(5)})
@@ -67,6 +70,7 @@ def test_three_schedulers_at_the_same_instant(world: Make):
     assert set(w.jobs().values()) == {1} and len(w.jobs()) == 5
 
 
+@both
 def test_a_restart_within_the_minute_repeats_and_loses_nothing(world: Make):
     w = world({"a": crontab(minute="*")})
     for _ in range(60):
@@ -75,6 +79,7 @@ def test_a_restart_within_the_minute_repeats_and_loses_nothing(world: Make):
     assert w.ran("a") == [60.0 * n for n in range(1, 40)]
 
 
+@both
 def test_every_is_not_starved_by_a_daily_restart(world: Make):
     w = world({"a": every(2 * DAY), "b": every(40 * HOUR, first_in=60)})
     for _ in range(8):
@@ -84,6 +89,7 @@ def test_every_is_not_starved_by_a_daily_restart(world: Make):
     assert w.ran("b") == [60.0 + 40 * HOUR * n for n in range(5)]
 
 
+@both
 def test_first_in_counts_from_the_first_start_only(world: Make):
     w = world({"a": every(600, first_in=0), "b": every(600, first_in=5)})
     w.run(650, w.scheduler())
@@ -97,6 +103,7 @@ def test_every_in_fractions_of_a_second_has_a_job_for_each_slot(world: Make):
     assert len(w.ran("a")) == len(w.jobs()) == 48
 
 
+@both
 def test_at_is_once(world: Make):
     w = world(
         {
@@ -112,6 +119,7 @@ def test_at_is_once(world: Make):
 # what a slot's job is
 
 
+@both
 def test_the_job_is_the_slot_s_and_goes_before_others(world: Make):
     w = world({"a": cron("0 3 * * *")})
     heard: list[str] = []
@@ -136,6 +144,7 @@ def test_a_task_s_own_options_hold(world: Make):
 # pause, unknown tasks, schedules made at run time
 
 
+@both
 def test_a_paused_schedule_skips_its_slots_and_catches_nothing_up(world: Make):
     w = world({"a": cron("0 * * * *", catch_up="all")})
     s = w.scheduler()
@@ -166,6 +175,7 @@ def test_what_no_consumer_knows_is_shown_and_not_fired(world: Make):
     assert w.outcomes("b")[-1][1] == "deferred" and w.slots("b")[0].reason == "no consumer that knows its task"
 
 
+@both
 def test_a_schedule_made_at_run_time_is_seen_within_two_seconds_by_all(world: Make):
     assert LOOK_S + 0.3 < 2
     w = world({})
