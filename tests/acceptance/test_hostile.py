@@ -86,18 +86,33 @@ def test_what_was_changed_in_the_store_is_refused(deployment: Deployment, serial
     assert not exploited.exists()
 
 
+def overwrite(queue: Path) -> None:
+    """All but the first page."""
+    with closing(sqlite3.connect(queue)) as con:
+        con.execute("pragma wal_checkpoint(truncate)")
+    with open(queue, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(4096)
+        file.write(random.Random(1).randbytes(size - 4096))
+
+
+def empty(queue: Path) -> None:
+    os.truncate(queue, 0)
+
+
+def empty_all(queue: Path) -> None:
+    for end in ("", "-wal"):
+        os.truncate(f"{queue}{end}", 0)
+
+
 @sqlite_only
-def test_a_queue_that_is_damaged_while_it_is_used_is_said(deployment: Deployment):
+@pytest.mark.parametrize("damage", [overwrite, empty, empty_all])
+def test_a_queue_that_is_damaged_while_it_is_used_is_said(deployment: Deployment, damage):
     deployment.app()
     client = deployment.client()
     jobs = [{"task": "note", "args": [n], "delay": 3600} for n in range(500)]
     assert client.post("/api/jobs/batch", jobs).status == 202
-    with closing(sqlite3.connect(deployment.queue)) as con:
-        con.execute("pragma wal_checkpoint(truncate)")
-        pages = con.execute("pragma page_count").fetchone()[0]
-    with open(deployment.queue, "r+b") as file:
-        file.seek(4096)
-        file.write(random.Random(1).randbytes(4096 * (pages - 1)))
+    damage(deployment.queue)
 
     def said() -> bool:
         health = client.get("/readyz")

@@ -112,6 +112,15 @@ def test_a_folder_that_cannot_be_written_is_named(deployment: Deployment, progra
     assert list(data.iterdir()) == []
 
 
+@sqlite_only
+@every_program
+def test_a_queue_that_cannot_be_written_is_named(deployment: Deployment, program: tuple[str, ...]):
+    deployment.manage("check")
+    deployment.queue.chmod(0o400)
+    said = refusal(deployment.start(WITHOUT_ROOT, *program))
+    assert str(deployment.queue) in said and "writ" in said
+
+
 def garbage(queue: Path) -> str:
     queue.write_bytes(os.urandom(8192))
     return "backup"
