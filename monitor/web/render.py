@@ -7,6 +7,7 @@ the start. `{{!...}}` is for what these words return (Html), never for data; a t
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,16 @@ class Template(SimpleTemplate):
         self.source = "\n".join(line.strip() if line.strip() else "" for line in source.splitlines()) + "\n"
 
 
+@functools.cache
+def compiled() -> dict[str, Template]:
+    """Every template by its name, compiled once in a process."""
+    names = [file.stem for file in sorted(FOLDER.glob("*.html"))]
+    templates = {name: Template(name=f"{name}.html", lookup=[str(FOLDER)]) for name in names}
+    for template in templates.values():
+        assert template.co  # compiled now, or the start fails
+    return templates
+
+
 class Renderer:
     """All templates, and the words that they share."""
 
@@ -55,10 +66,7 @@ class Renderer:
             "progress_of": progress_of,
             **words,
         }
-        names = [file.stem for file in sorted(FOLDER.glob("*.html"))]
-        self._templates = {name: Template(name=f"{name}.html", lookup=[str(FOLDER)]) for name in names}
-        for template in self._templates.values():
-            assert template.co  # compiled now, or the start fails
+        self._templates = compiled()
 
     def page(self, view: View, visit: Visit, **frame: Any) -> str:
         """The whole page. `frame` is what the layout needs: one name, so that no loop of a page can hide it."""

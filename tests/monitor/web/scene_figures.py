@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Sequence
+from itertools import pairwise
+from statistics import NormalDist
 
 from monitor.records import (
     Distribution,
@@ -19,13 +22,14 @@ from monitor.records.values import BUCKETS, Count
 from tests.monitor.web.fake_books import FakeBooks
 
 
-def distribution(rng: random.Random, count: int, centre: int) -> Distribution:
+@functools.cache
+def distribution(count: int, centre: int) -> Distribution:
     """So many run times around one bucket."""
-    buckets = [0] * BUCKETS
-    for _ in range(min(count, 4000)):
-        buckets[max(0, min(BUCKETS - 1, round(rng.gauss(centre, 1.6))))] += max(1, count // 4000)
+    normal = NormalDist(centre, 1.6)
+    edges = [0.0, *(normal.cdf(n + 0.5) for n in range(BUCKETS - 1)), 1.0]
+    buckets = tuple(round(count * (high - low)) for low, high in pairwise(edges))
     p50 = 2.0**centre / 10
-    return Distribution(sum(buckets), p50 * count * 1.3, p50 * 22, p50, p50 * 4, tuple(buckets))
+    return Distribution(sum(buckets), p50 * count * 1.3, p50 * 22, p50, p50 * 4, buckets)
 
 
 def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
@@ -38,7 +42,7 @@ def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
         ("periodic.nightly_backup", 1, 0, 0, 15),
     )
     for qualname, done, failed, retried, centre in plan:
-        run, wait = distribution(rng, done + failed, centre), distribution(rng, done + failed, 5)
+        run, wait = distribution(done + failed, centre), distribution(done + failed, 5)
         outcomes = Outcomes(done + failed + 3, done, failed, retried, 2, 1, 0)
         line = tuple(max(0, round(rng.gauss(done / 30, done / 90))) for _ in range(30))
         bad = tuple(min(all_, round(rng.expovariate(30 / failed))) if failed else 0 for all_ in line)
@@ -60,7 +64,7 @@ def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
             TaskStep(
                 now - 86400 + n * 1800,
                 Outcomes(done=done // 48, failed=failed // 48),
-                distribution(rng, done // 48, centre),
+                distribution(done // 48, centre),
             )
             for n in range(48)
         )
