@@ -1,7 +1,8 @@
 """Answers: what is sent back, with the headers that keep a page what it is.
 
 Nothing but assets may be kept by a browser. Regions and data carry an ETag, made of what they say apart from relative
-times, which the script keeps going by itself: a poll that finds nothing new costs a 304. Larger answers are packed.
+times, which the script keeps going by itself: a poll that finds nothing new costs a 304. A page that can tell by a few
+facts that nothing is new stamps its view with them, and is not even made. Larger answers are packed.
 (The CSRF proof is the same through a session and stands in packed pages. That alone would invite guessing it by size;
 but it counts only together with the browser's word on where a form comes from, which cannot be guessed.)
 """
@@ -9,7 +10,6 @@ but it counts only together with the browser's word on where a form comes from, 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ from monitor.web.assets import FOR_EVER, Asset
 from monitor.web.refusal import Refusal
 from monitor.web.render import Renderer
 from monitor.web.view import View
-from monitor.web.visit import Visit
+from monitor.web.visit import Visit, tag_of
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -55,9 +55,13 @@ class Answer:
         if visit.fragment not in view.regions:
             known = ", ".join(view.regions) or "none"
             return self.refused_data(visit, Refusal(404, f"this page has no such region; it has: {known}"))
+        if visit.knows(view.stamp):
+            return self._known(HTML, view.stamp)
         html = self._renderer.region(view, visit, visit.fragment)
         # Whether nothing waits for a look does not change by the time of the look.
-        return self._unless_known(visit, HTML, html.encode("utf-8", "replace"), _TIME_TEXT.sub(r"\1", html))
+        return self._unless_known(
+            visit, HTML, html.encode("utf-8", "replace"), view.stamp or _TIME_TEXT.sub(r"\1", html)
+        )
 
     def data(self, visit: Visit, view: View) -> bytes:
         """A page's data, or 304."""
@@ -84,12 +88,13 @@ class Answer:
         return asset.packed if packed else asset.plain
 
     def _unless_known(self, visit: Visit, kind: str, body: bytes, lasting: str) -> bytes:
-        tag = f'W/"{hashlib.sha256(lasting.encode("utf-8", "replace")).hexdigest()[:24]}"'
-        known = visit.environ.get("HTTP_IF_NONE_MATCH", "")
-        if tag in (each.strip() for each in known.split(",")):
-            self._head(304, kind, {"ETag": tag})
-            return b""
-        return self._send(visit.environ, 200, kind, body, {"ETag": tag})
+        if visit.knows(lasting):
+            return self._known(kind, lasting)
+        return self._send(visit.environ, 200, kind, body, {"ETag": tag_of(lasting)})
+
+    def _known(self, kind: str, lasting: str) -> bytes:
+        self._head(304, kind, {"ETag": tag_of(lasting)})
+        return b""
 
     def _send(
         self, environ: Mapping[str, Any], status: int, kind: str, body: bytes, headers: Mapping[str, str] | None = None

@@ -10,11 +10,11 @@ What deserves a line but not the headline (a pause, a warning of a storage) stan
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.jobs import Counts, QueueInfo, TaskInfo, WorkerInfo
-from engine.timetables import Slot
-from monitor.records import BooksHealth, Count, SeenWorker
+from engine.timetables import Schedule, Slot
+from monitor.records import BooksHealth, Count, ErrorGroup, SeenWorker
 from monitor.web.figures import count, plural
 from monitor.web.times import span
 
@@ -25,11 +25,13 @@ MANY_EVENTS = 1000
 
 @dataclass(frozen=True)
 class Clause:
-    """A part of the sentence; where it tells a duration, `since` is its beginning and `tail` what follows."""
+    """A part of the sentence; where it tells a duration, `since` is its beginning and `tail` what follows. `about`:
+    failed, missed, waiting or workers, whose page tells more."""
 
     text: str
     since: float | None = None
     tail: str = ""
+    about: str = ""
 
 
 @dataclass
@@ -47,7 +49,8 @@ class Situation:
     failed: Count = field(default_factory=lambda: Count(0))
     since_visit: bool = False  # `failed` counts since the last visit, else in 24 h
     seen: Sequence[SeenWorker] = ()
-    missed: Sequence[Slot] = ()
+    missed: Sequence[tuple[Schedule, Slot]] = ()  # newest first
+    troubles: Sequence[ErrorGroup] = ()  # open ones, as far as they are listed
 
     @property
     def crew(self) -> list[WorkerInfo]:
@@ -83,7 +86,7 @@ def judge(now: Situation) -> Health:
     bad, notes = _bad(now, now.counts), _notes(now, now.counts)
     if bad or notes:
         clauses = (*bad, *notes)
-        first = Clause(clauses[0].text[:1].upper() + clauses[0].text[1:], clauses[0].since, clauses[0].tail)
+        first = replace(clauses[0], text=clauses[0].text[:1].upper() + clauses[0].text[1:])
         return Health(BAD if bad else NOTE, (first, *clauses[1:]), _lines(now))
     return Health(GOOD, (Clause(f"All well: {plural(now.hands, 'worker')}, {_waiting(now.counts)}"),), _lines(now))
 
@@ -99,16 +102,19 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
         waiting = f": {plural(counts.queued, 'job')} wait" if counts.queued else ""
         last = max((each.seen_at for each in now.seen), default=None)
         found.append(
-            Clause("no consumer is running for ", last, waiting) if last else Clause(f"no consumer is running{waiting}")
+            Clause("no consumer is running for ", last, waiting, "workers")
+            if last
+            else Clause(f"no consumer is running{waiting}", about="workers")
         )
     elif not now.hands:
-        found.append(Clause(f"all workers are quiet and take no jobs ({plural(counts.queued, 'job')} waiting)"))
+        said = f"all workers are quiet and take no jobs ({plural(counts.queued, 'job')} waiting)"
+        found.append(Clause(said, about="workers"))
     if now.failed.number:
         jobs = "job" if now.failed.number == 1 else "jobs"
         when = "since your last visit" if now.since_visit else "in the last 24 h"
-        found.append(Clause(f"{count(now.failed)} {jobs} failed {when}"))
+        found.append(Clause(f"{count(now.failed)} {jobs} failed {when}", about="failed"))
     if now.missed:
-        found.append(Clause(f"{plural(len(now.missed), 'scheduled run')} missed"))
+        found.append(Clause(f"{plural(len(now.missed), 'scheduled run')} missed", about="missed"))
     return found
 
 
@@ -116,7 +122,7 @@ def _notes(now: Situation, counts: Counts) -> list[Clause]:
     oldest = counts.oldest_queued_at
     if now.crew and now.hands and oldest is not None and now.now - oldest > LONG_WAIT_S:
         why = f": all {now.hands} workers are busy" if now.hands > 1 else ": the only worker is busy"
-        return [Clause("the oldest job waits ", oldest, why if now.busy >= now.hands else "")]
+        return [Clause("the oldest job waits ", oldest, why if now.busy >= now.hands else "", "waiting")]
     return []
 
 

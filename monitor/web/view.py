@@ -13,6 +13,7 @@ class View:
     """A page. `data` is what `.json` gives and the template shows; `more` is for the template alone (forms, charts).
 
     `name` is the template; a live region R of it is the template `name_R`. `section` is its place in the navigation.
+    `stamp`: facts that are the same as long as the region that was asked for is; a visit that knows it gets no data.
     """
 
     name: str
@@ -23,6 +24,7 @@ class View:
     regions: tuple[str, ...] = ()
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    stamp: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 from monitor.access import Account, Session
 from monitor.web.form import Fields
 from monitor.web.times import Times
+
+
+def tag_of(said: str) -> str:
+    """The ETag of an answer that says this."""
+    return f'W/"{hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:24]}"'
 
 
 @dataclass
@@ -24,6 +30,11 @@ class Visit:
     theme: str = ""
     as_json: bool = False
     form: Fields = field(default_factory=lambda: Fields([]))
+
+    def knows(self, stamp: str) -> bool:
+        """Whether the browser holds the answer that this stamp stands for, so that nothing need be asked or made."""
+        held = self.environ.get("HTTP_IF_NONE_MATCH", "")
+        return bool(stamp) and tag_of(stamp) in (each.strip() for each in held.split(","))
 
     @property
     def now(self) -> float:

@@ -49,6 +49,10 @@ EMPTY = {
     CANCELED: "Jobs that were canceled before or while they ran.",
     EXPIRED: "Jobs that were not started in time (expires).",
 }
+KEYS_SAID = (
+    "The filter takes text (in names, arguments, messages and ids) and task:import_csv, state:failed, error:KeyError, "
+    "queue:slow, args.to:bob@, since:2h, until:2030-01-31T14:00Z, group:… and parent:…"
+)
 # Which verbs make sense on a tab; a job whose state does not allow one is left alone anyway.
 OFFERED = {
     "": VERBS,
@@ -74,6 +78,9 @@ class JobsPage:
         return [look("/jobs", self.show), act("/jobs", self.act)]
 
     def show(self, visit: Visit) -> View:
+        stamp = self._stamp(visit) if visit.fragment else ""
+        if visit.knows(stamp):
+            return View("jobs", "", {}, regions=("list",), stamp=stamp)
         asked = read_filter(visit.query, visit.now)
         cursor = visit.query.get("cursor") or None
         page = self._listing.page(asked.wanted, _limit(visit.query), cursor)
@@ -93,10 +100,19 @@ class JobsPage:
             "older": asked.query(cursor=page.next, limit=visit.query.get("limit")) if page.next else None,
             "newest": asked.query() if cursor else None,
             "hint": EMPTY[asked.state],
+            "keys": KEYS_SAID,
             "offered": OFFERED[asked.state],
             "matching": counts.get(asked.state) if asked.state else _sum(counts),
         }
-        return View("jobs", _title(asked), data, more, "jobs", ("list",))
+        return View("jobs", _title(asked), data, more, "jobs", ("list",), stamp=stamp)
+
+    def _stamp(self, visit: Visit) -> str:
+        """What all lists are made of; "" while something runs, for progress leaves no trace in it. The minute, because
+        filters may count from now; the visitor, because only an admin is offered verbs."""
+        counts, kept = self._house.control.counts(), self._house.books.kept()
+        if counts.running or counts.events:
+            return ""
+        return repr((int(visit.now // 60), visit.is_admin, counts, kept.recorded_at, kept.deleted))
 
     def _tabs(self, asked: Filter, counts: dict[str, Count]) -> list[tuple[str, str, str, bool]]:
         return [

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from engine.errors import StorageUnavailable
 from engine.jobs import Counts
 from engine.timetables import Schedule, Slot
-from monitor.records import Count, Interval, TaskFigures, Waits
+from monitor.records import Count, ErrorGroup, Interval, TaskFigures, Waits
 from monitor.web import charts
-from monitor.web.figures import number, plural
+from monitor.web.figures import number, plural, size
 from monitor.web.healthy import Health, Situation, judge
 from monitor.web.house import House
 from monitor.web.pages.schedules import short_name
@@ -30,7 +30,9 @@ from monitor.web.view import View
 from monitor.web.visit import Visit
 
 T = TypeVar("T")
+REGIONS = ("now", "history")
 MINUTES, DAYS, LISTED = 60, 30, 5
+LITTLE_BYTES = 1 << 30
 KEPT_S, HEALTH_KEPT_S = 10.0, 5.0  # what takes tens of milliseconds to ask, and changes slowly
 
 
@@ -41,6 +43,9 @@ class OverviewPage:
         self._house = house
         self._schedules = Recent(house.control.schedules.all, KEPT_S, house.clock)
         self._figures = Recent(lambda: house.books.tasks(DAY_S), KEPT_S, house.clock)
+        self._troubles = Recent(
+            lambda: house.books.error_groups("open", None, None, LISTED), HEALTH_KEPT_S, house.clock
+        )
         self._books_health = Recent(house.books.health, HEALTH_KEPT_S, house.clock)
 
     def routes(self) -> list[Route]:
@@ -49,11 +54,23 @@ class OverviewPage:
     def show(self, visit: Visit) -> View:
         data: dict[str, Any] = {}
         more: dict[str, Any] = {}
+        stamp = self._stamp(visit) if visit.fragment == "history" else ""
+        if visit.knows(stamp):
+            return View("overview", "", data, regions=REGIONS, stamp=stamp)
         if visit.fragment != "history":
             self._now(visit, data, more)
         if visit.fragment != "now":
             self._history(visit, data, more)
-        return View("overview", "Overview", data, more, "overview", ("now", "history"))
+        return View("overview", "Overview", data, more, "overview", REGIONS, stamp=stamp)
+
+    def _stamp(self, visit: Visit) -> str:
+        """What the history is made of: the minute, what is on the books, and how long the oldest job waits."""
+        kept, counts = self._asked(self._house.books.kept), self._asked(self._house.control.counts)
+        if kept is None or counts is None:
+            return ""
+        schedules = [(each.name, each.paused, each.next_at[:1]) for each in self._asked(self._schedules.get) or ()]
+        facts = (int(visit.now // 60), kept.recorded_at, kept.deleted, _level(visit, counts), counts.events > 0)
+        return repr((*facts, schedules))
 
     # what is true now
 
@@ -64,7 +81,12 @@ class OverviewPage:
         data["health"] = {"level": health.level, "sentence": health.text(visit.now), "lines": health.lines}
         data["counts"] = counts
         data["failed_24h"], data["done_24h"] = totals and totals.failed, totals and totals.done
+        data["errors"] = situation.troubles
+        data["missed"] = [{"schedule": each.name, "slot": slot} for each, slot in situation.missed[:LISTED]]
         more["health_said"] = self._said(visit, health)
+        more["since_said"] = "since your last visit" if situation.since_visit else "24 h"
+        more["troubles"] = [self._trouble(each) for each in situation.troubles]
+        more["gaps"] = _gaps(situation.missed)
         more["oldest_at"] = counts.oldest_queued_at if counts else None
 
     def _situation(self, visit: Visit) -> Situation:
@@ -79,7 +101,7 @@ class OverviewPage:
         visited = books.visit(visit.who)
         since = visited if visited is not None else visit.now - DAY_S
         failed = self._asked(lambda: books.failed_since(since)) or Count(0)
-        missed = [slot for _, slot in self._missed() if slot.at >= since]
+        groups = self._asked(self._troubles.get)
         return Situation(
             visit.now,
             counts,
@@ -87,17 +109,40 @@ class OverviewPage:
             tasks,
             queues,
             (),
-            health.warnings,
+            (*health.warnings, *self._disk()),
             self._books_health.get(),
             failed,
             visited is not None,
             self._asked(books.seen_workers) or (),
-            missed,
+            [entry for entry in self._missed() if entry[1].at >= since],
+            [each for each in groups.groups if each.last_seen >= since] if groups else (),
         )
 
-    def _said(self, visit: Visit, health: Health) -> list[tuple[str, Html, str]]:
+    def _disk(self) -> list[str]:
+        found = self._queue_file()
+        free = found["disk_free_bytes"] if found else None
+        return (
+            [f"Only {size(free)} of disk are left for the queue."] if free is not None and free < LITTLE_BYTES else []
+        )
+
+    def _trouble(self, group: ErrorGroup) -> dict[str, Any]:
+        return {"group": group, "jobs": self._house.links.jobs(q=f"group:{group.fingerprint}")}
+
+    def _said(self, visit: Visit, health: Health) -> list[tuple[str, Html, str, str]]:
+        links = self._house.links
+        pages = {
+            "failed": links.jobs(state="failed"),
+            "missed": links.to("/schedules"),
+            "waiting": links.jobs(state="queued"),
+            "workers": links.to("/workers"),
+        }
         return [
-            (each.text, visit.times.running(each.since) if each.since else Html(""), each.tail)
+            (
+                each.text,
+                visit.times.running(each.since) if each.since else Html(""),
+                each.tail,
+                pages.get(each.about, ""),
+            )
             for each in health.clauses
         ]
 
@@ -118,20 +163,17 @@ class OverviewPage:
         data["slowest"] = sorted(figures, key=lambda each: -(each.run.p95_ms or 0))[:LISTED]
         data["most_failing"] = sorted(failing, key=lambda each: -_failures(each))[:LISTED]
         data["next"] = [{"at": at, "schedule": name} for at, name in due]
-        data["missed"] = [{"schedule": name, "slot": slot} for name, slot in self._missed()[:LISTED]]
         data["storage"] = self._storage()
-        counts = self._asked(house.control.counts)
-        oldest = counts.oldest_queued_at if counts else None
-        level = _stepped((visit.now - oldest) * 1000) if oldest is not None else None
+        level = _level(visit, self._asked(house.control.counts))
         more["minutes_chart"] = self._bars(visit, minutes, "%H:%M", "minute")
         more["days_chart"] = self._bars(visit, days, "%d %b", "day")
         more["waits_chart"] = _waits(visit, waits, level)
         more["queue_age_ms"] = level
 
-    def _missed(self) -> list[tuple[str, Slot]]:
-        """Missed slots with the names of their schedules, newest first."""
+    def _missed(self) -> list[tuple[Schedule, Slot]]:
+        """Missed slots with their schedules, newest first."""
         schedules = self._asked(self._schedules.get) or []
-        missed = [(each.name, slot) for each in schedules for slot in each.slots if slot.outcome == "missed"]
+        missed = [(each, slot) for each in schedules for slot in each.slots if slot.outcome == "missed"]
         return sorted(missed, key=lambda entry: -entry[1].at)
 
     def _bars(self, visit: Visit, past: tuple[Interval, ...], form: str, unit: str) -> Html:
@@ -176,10 +218,27 @@ class OverviewPage:
 
 def _due(schedules: Sequence[Schedule]) -> list[tuple[float, str]]:
     """The next slots: first one of each schedule, so that a frequent one does not push out the others."""
-    running = [(short_name(each.name), each.next_at) for each in schedules if each.next_at and not each.paused]
+    running = [(short_name(each), each.next_at) for each in schedules if each.next_at and not each.paused]
     first = sorted((next_at[0], name) for name, next_at in running)[:LISTED]
     later = sorted((at, name) for name, next_at in running for at in next_at[1:])
     return sorted(first + later[: LISTED - len(first)])
+
+
+def _gaps(missed: Sequence[tuple[Schedule, Slot]]) -> list[dict[str, Any]]:
+    """Missed slots of one schedule with one reason, as one line, the newest first."""
+    found: dict[tuple[str, str], list[Slot]] = {}
+    for schedule, slot in missed:
+        found.setdefault((short_name(schedule), slot.reason or ""), []).append(slot)
+    return [
+        {
+            "schedule": name,
+            "reason": reason,
+            "number": len(slots),
+            "first": slots[-1].at,
+            "last": slots[0].at,
+        }
+        for (name, reason), slots in list(found.items())[:LISTED]
+    ]
 
 
 def _failures(each: TaskFigures) -> int:
@@ -191,7 +250,7 @@ def _interval(each: Interval) -> dict[str, Any]:
 
 
 def _waits(visit: Visit, waits: tuple[Waits, ...], level: float | None) -> Html:
-    names = [visit.times.clock(each.at) for each in waits]
+    names = [f"{moment:%H:%M}" if (moment := visit.times.local(each.at)) else "" for each in waits]
     tips = [
         f"{name}: half waited {duration(each.p50_ms)}, 95 % {duration(each.p95_ms)} or less"
         for name, each in zip(names, waits, strict=True)
@@ -203,9 +262,11 @@ def _waits(visit: Visit, waits: tuple[Waits, ...], level: float | None) -> Html:
     return charts.lines(series, tips, axis, label, level)
 
 
-def _stepped(ms: float) -> float:
-    """In steps of a tenth, which the eye cannot tell: else the region would be new at every look."""
-    return 1.1 ** round(math.log(max(ms, 1.0), 1.1))
+def _level(visit: Visit, counts: Counts | None) -> float | None:
+    """How long the oldest job has waited, in ms, in steps of a tenth, which the eye cannot tell: else the region would
+    be new at every look."""
+    oldest = counts.oldest_queued_at if counts else None
+    return None if oldest is None else 1.1 ** round(math.log(max((visit.now - oldest) * 1000, 1.0), 1.1))
 
 
 def _bytes(path: Path) -> int | None:

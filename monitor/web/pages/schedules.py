@@ -47,17 +47,17 @@ class SchedulesPage:
         schedules = self._house.control.schedules.all()
         schedules.sort(key=lambda each: (each.next_at[:1] or (float("inf"),), each.name))
         averages = self._averages()
-        ledger = [(each.name, slot) for each in schedules for slot in each.slots if slot.outcome in WRONG]
+        ledger = [(each, slot) for each in schedules for slot in each.slots if slot.outcome in WRONG]
         ledger.sort(key=lambda entry: -entry[1].at)
         data = {
             "schedules": [{"schedule": each, "average_ms": averages.get(each.task)} for each in schedules],
-            "ledger": [{"schedule": name, "slot": slot} for name, slot in ledger[:LEDGER]],
+            "ledger": [{"schedule": each.name, "slot": slot} for each, slot in ledger[:LEDGER]],
         }
         more = {
             "rows": [self._row(visit, each, averages.get(each.task)) for each in schedules],
             "wrongs": [
-                {"name": name, "short": short_name(name), "slot": slot, "told": told(slot)}
-                for name, slot in ledger[:LEDGER]
+                {"name": each.name, "short": short_name(each), "slot": slot, "told": told(slot)}
+                for each, slot in ledger[:LEDGER]
             ],
         }
         return View("schedules", "Schedules", data, more, "schedules", ("list",))
@@ -79,12 +79,12 @@ class SchedulesPage:
         )
         return {
             "schedule": schedule,
-            "short": short_name(schedule.name),
+            "short": short_name(schedule),
             "strip": charts.strip(bars, label),
             "last": schedule.slots[0] if schedule.slots else None,
             "average": duration(average_ms),
             "next": None if schedule.paused or not schedule.next_at else schedule.next_at[0],
-            "then": ", ".join(times.clock(at) for at in schedule.next_at[:NEXT_SHOWN]),
+            "then": "" if schedule.paused else ", ".join(map(times.clock, schedule.next_at[1:NEXT_SHOWN])),
         }
 
     # acting
@@ -103,25 +103,28 @@ class SchedulesPage:
         return Done(self._house.links.job(job_id), f"{what}.")
 
     def pause(self, visit: Visit, name: str) -> Done:
-        if self._house.control.schedules.get(name).paused:
-            return self._back(f"{short_name(name)} is paused already: nothing was changed.", NOTE)
+        schedule = self._house.control.schedules.get(name)
+        if schedule.paused:
+            return self._back(f"{short_name(schedule)} is paused already: nothing was changed.", NOTE)
         self._house.control.schedules.pause(name)
         self._house.trail.record(visit, "pause schedule", name)
-        return self._back(f"{short_name(name)} is paused: what falls due meanwhile is skipped.")
+        return self._back(f"{short_name(schedule)} is paused: what falls due meanwhile is skipped.")
 
     def resume(self, visit: Visit, name: str) -> Done:
-        if not self._house.control.schedules.get(name).paused:
-            return self._back(f"{short_name(name)} is not paused: nothing was changed.", NOTE)
+        schedule = self._house.control.schedules.get(name)
+        if not schedule.paused:
+            return self._back(f"{short_name(schedule)} is not paused: nothing was changed.", NOTE)
         self._house.control.schedules.resume(name)
         self._house.trail.record(visit, "resume schedule", name)
-        return self._back(f"{short_name(name)} runs again.")
+        return self._back(f"{short_name(schedule)} runs again.")
 
     def remove(self, visit: Visit, name: str) -> View | Done:
         schedule = self._house.control.schedules.get(name)
         if schedule.source != "made":
             raise Refusal(409, f"{name} is written in the code: take it out there")
         if "sure" not in visit.form:
-            return View("schedules_sure", f"Remove {short_name(name)}?", {"schedule": schedule}, section="schedules")
+            title = f"Remove {short_name(schedule)}?"
+            return View("schedules_sure", title, {"schedule": schedule}, section="schedules")
         self._house.control.schedules.remove(name)
         self._house.trail.record(visit, "remove schedule", name)
         return self._back(f"{clip(name, 60)} is removed. Jobs that it made are kept.")
@@ -138,9 +141,10 @@ def told(slot: Slot) -> str:
     return f"{slot.outcome} ({reason})" if reason else slot.outcome
 
 
-def short_name(name: str) -> str:
-    """The last part of a schedule of the code; all of one that was made here."""
-    return clip(name.rpartition(".")[2] or name, 80)
+def short_name(schedule: Schedule) -> str:
+    """The last part of the name of a schedule of the code; all of that of one that was made here."""
+    name = schedule.name
+    return clip(name if schedule.source == "made" else name.rpartition(".")[2] or name, 80)
 
 
 def _class(slot: Slot) -> str:

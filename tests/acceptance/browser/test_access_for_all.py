@@ -24,7 +24,8 @@ def places(service: Service) -> list[str]:
     wait_until(lambda: service.deployment.control.job(job_id).state == "failed", 15, "the job failed")
     wait_until(lambda: client.get("/api/errors").body["errors"], 15, "the books know of it")
     pages = ["", "jobs", "jobs?state=failed", f"jobs/{job_id}", "errors", "tasks", "tasks/note", "schedules", "workers"]
-    return [f"/monitor/{place}" for place in [*pages, "audit", "account", "jobs/nobody"]]
+    pages += ["schedules/new", "schedules/new?task=note", "audit", "account", "jobs/nobody"]
+    return [f"/monitor/{place}" for place in pages]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -44,6 +44,7 @@ class Answer:
     def words(self) -> str:
         """What a person reads: no markup, spaces folded."""
         bare = re.sub(r"<(script|style)\b.*?</\1>", " ", self.text, flags=re.DOTALL)
+        bare = re.sub(r"</?a\b[^>]*>", "", bare)  # a link stands within a sentence
         return " ".join(unescape(re.sub(r"<[^>]*>", " ", bare)).split())
 
     def hidden(self) -> dict[str, str]:

@@ -219,7 +219,7 @@ class FakeBooks(Books):
             48_300_000,
             2_100_000,
             21_400_000_000,
-            now - 1 if self.rows else None,
+            max((row.changed_at for row in self.rows), default=None),
         )
 
     def health(self) -> BooksHealth:

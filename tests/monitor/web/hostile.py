@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.jobs import Failure, Parameter, TaskInfo
+from monitor.access import Access
 from monitor.records import LogLine
 from tests.monitor.web.fake_books import FakeBooks
 from tests.monitor.web.scene import make_morning
@@ -27,7 +28,7 @@ HOSTILE = (
 BIG = "<b>big</b>" * 100_000  # 1 MB
 
 
-def make_hostile(control: SceneControl, books: FakeBooks, now: float) -> None:
+def make_hostile(control: SceneControl, books: FakeBooks, access: Access, now: float) -> None:
     """The morning, with hostile text in every place that holds text of others."""
     make_morning(control, books, now)
     for n, row in enumerate(books.rows):
@@ -78,14 +79,28 @@ def make_hostile(control: SceneControl, books: FakeBooks, now: float) -> None:
             True,
             False,
         )
-    for each in control.schedules.all():
-        for text in HOSTILE[:9]:
-            slots = (
-                tuple(replace(slot, outcome=text, reason=text, job_id=text) for slot in each.slots[:5]) + each.slots[5:]
-            )
-            hostile = replace(
-                each, name=text, task=text, expression=text, words=text, tz=text, slots=slots, known=False
-            )
-            control.schedules.kept[text] = hostile
-    control.crew = [replace(each, host=text, queues=(text,)) for each, text in zip(control.crew, HOSTILE, strict=False)]
-    books.seen = tuple(replace(each, host=HOSTILE[0], queues=(HOSTILE[1],)) for each in books.seen)
+    model = next(each for each in control.schedules.all() if each.slots)
+    for n, text in enumerate(HOSTILE):
+        outcomes = (text, "missed", "late", "skipped", "failed")
+        slots = tuple(
+            replace(slot, outcome=outcome, reason=text, job_id=None if outcome == "missed" else text)
+            for outcome, slot in zip(outcomes, model.slots, strict=False)
+        )
+        control.schedules.kept[text] = replace(
+            model, name=text[:200], task=text, expression=text, words=text, tz=text, slots=slots, known=False,
+            source="made" if n % 2 else model.source,
+        )  # fmt: skip
+    control.crew = [
+        replace(
+            each, host=text, queues=(text,), worker_type=text if n else each.worker_type,
+            running=tuple(replace(run, task=f"m.{text}", job_id=text) for run in each.running),
+        )
+        for n, (each, text) in enumerate(zip(control.crew, HOSTILE, strict=False))
+    ]  # fmt: skip
+    books.seen = tuple(
+        replace(each, host=HOSTILE[0], queues=(HOSTILE[1],), running=tuple((text, text, now) for text in HOSTILE[:4]))
+        for each in books.seen
+    )
+    for text in HOSTILE:
+        sent = text.encode("utf-8", "replace").decode()
+        access.audit.record(sent, "api", sent, sent, sent, 1, sent)

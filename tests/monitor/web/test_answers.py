@@ -79,6 +79,40 @@ def test_nothing_new_is_a_304(world: World, admin: Browser, clock: Clock) -> Non
             assert second.body == b""
 
 
+def test_a_poll_of_what_cannot_be_new_asks_for_nothing(empty: World, clock: Clock, monkeypatch) -> None:
+    """Neither queries nor templates: a few facts tell that nothing has happened."""
+    admin = empty.browser("ana")
+    addresses = ("/monitor/?fragment=history", "/monitor/jobs?fragment=list&q=since:2h")
+    tags = {address: admin.get(address).headers["etag"] for address in addresses}
+    for question in ("minutes", "days", "tasks", "job_rows", "state_counts"):
+        monkeypatch.delattr(type(empty.books), question)
+    clock.now += 15
+    for address, tag in tags.items():
+        assert admin.get(address, headers={"If-None-Match": tag}).status == 304
+    monkeypatch.undo()
+    clock.now += 60  # bars have moved on, and what is older than two hours is another
+    for address, tag in tags.items():
+        assert admin.get(address, headers={"If-None-Match": tag}).status == 200
+
+
+def test_a_list_in_which_something_runs_is_made_anew(world: World, admin: Browser) -> None:
+    first = admin.get("/monitor/jobs?fragment=list")
+    job = next(job for job in world.control.all.values() if job.progress)
+    world.control._set(job.id, progress={"done": 41_300, "total": 64_000, "note": ""})
+    again = admin.get("/monitor/jobs?fragment=list", headers={"If-None-Match": first.headers["etag"]})
+    assert again.status == 200 and "41 300 of 64 000" in again.words
+
+
+def test_what_one_may_do_is_not_shown_to_another(empty: World) -> None:
+    make_morning(empty.control, empty.books, empty.books.clock())
+    for job in [job.id for job in empty.control.all.values() if job.state == "running"]:
+        empty.control.finish(job)
+    address = "/monitor/jobs?fragment=list"
+    tag = empty.browser("ana").get(address).headers["etag"]
+    assert empty.browser("vera").get(address, headers={"If-None-Match": tag}).status == 200
+    assert empty.browser("ana").get(address, headers={"If-None-Match": tag}).status == 304
+
+
 def test_something_new_is_sent(world: World, admin: Browser) -> None:
     first = admin.get("/monitor/jobs?fragment=list")
     world.control.cancel(job_with(world, "queued"))

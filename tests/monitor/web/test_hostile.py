@@ -75,7 +75,7 @@ def read(answer: Answer) -> Reader:
 
 @pytest.fixture
 def hostile(empty: World, clock: Clock) -> World:
-    make_hostile(empty.control, empty.books, clock.now)
+    make_hostile(empty.control, empty.books, empty.access, clock.now)
     return empty
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 from tests.monitor.web.client import Browser
 from tests.monitor.web.conftest import Clock
@@ -16,6 +17,27 @@ def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser) ->
     assert headline and headline[1] == "bad"
     assert "jobs failed since your last visit; 3 scheduled runs missed" in page.words
     assert admin.get("/monitor/overview.json").json["health"]["level"] == "bad"
+
+
+def test_the_overview_tells_what_fails_and_what_did_not_run(world: World, admin: Browser, clock: Clock) -> None:
+    page, data = admin.get("/monitor/?fragment=now"), admin.get("/monitor/overview.json").json
+    assert "What fails since your last visit" in page.words
+    group = world.books.groups[0]
+    assert f'<a href="/monitor/jobs?q=group%3A{group.fingerprint}">{group.type}</a>' in page.text
+    assert group.message in page.words
+    assert "What did not run since your last visit" in page.words
+    assert len(data["missed"]) == 3 and page.words.count("no consumer 02:00-02:15") == 1, "three slots in one line"
+    for path in ("/jobs?state=failed", "/schedules", "/jobs?state=queued"):
+        assert f'<a href="/monitor{path}">' in page.text.partition("</h1>")[0]
+    clock.now += 30 * 86400  # nothing of it is news any more
+    world.books.last_visit = clock.now - 60
+    assert "What fails" not in admin.get("/monitor/?fragment=now").words
+
+
+def test_a_disk_that_is_nearly_full_is_told(world: World, admin: Browser, monkeypatch) -> None:
+    assert "of disk are left" not in admin.get("/monitor/").words
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=300 << 20))
+    assert "MB of disk are left for the queue." in admin.get("/monitor/").words
 
 
 def test_an_empty_deployment_is_told_how_to_begin(empty: World) -> None:

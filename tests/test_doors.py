@@ -1,0 +1,132 @@
+"""Every route of the whole service, as the application itself lists them: none is open by being forgotten.
+
+What each page and each endpoint does with a right that it has been shown is for the tests of its room.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api import Api, make_api
+from app import side_by_side
+from monitor.access import passwords
+from tests.monitor.web.client import Answer, Browser
+from tests.monitor.web.conftest import Clock
+from tests.monitor.web.scene import make_morning
+from tests.monitor.web.test_doors import PAGES, every_action, own_actions
+from tests.monitor.web.world import World, make_world
+
+# Open to anybody, on purpose. /metrics is closed by [auth] metrics_token.
+OPEN = {
+    "GET /monitor",  # leads to the overview, which leads to the log-in
+    "GET /monitor/login",
+    "GET /monitor/login.html",
+    "GET /monitor/login.json",
+    "GET /monitor/static/<address>",
+    "GET /api/openapi.json",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+}
+WITH_A_PROOF = {"POST /monitor/login"}  # open, but refuses a form that is not of its own page
+FORM = "application/x-www-form-urlencoded"
+
+
+class Whole:
+    """Monitor and API over one control, as app.py puts them together."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.api: Api = make_api(world.control, world.access, world.settings, None)
+        self.app = side_by_side(world.site, self.api)
+
+    def routes(self) -> Iterator[tuple[str, str, str]]:
+        """(name, method, an address that the rule matches) of each route."""
+        for route in [*self.world.site.routes, *self.api.routes]:
+            # Any text will do: who may not enter does not learn whether the thing is there.
+            yield f"{route.method} {route.rule}", route.method, re.sub(r"<[^>]*>", "x", route.rule)
+
+    def ask(self, browser: Browser, method: str, path: str, **headers: str) -> Answer:
+        browser.app = self.app
+        kind = FORM if path.startswith("/monitor") else "application/json"
+        body = b"" if method == "GET" else b"a=1" if kind == FORM else b"{}"
+        return browser.call(method, path, body, {"Sec-Fetch-Site": "same-origin", **headers}, kind)
+
+
+@pytest.fixture
+def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Whole]:
+    monkeypatch.setattr(passwords, "COST", passwords.Cost(n=2, r=1, p=1))
+    # The headers of a page are for its own tests; endpoints have others.
+    monkeypatch.setattr(Browser, "_check", lambda *_: None)
+    clock = Clock()
+    world = make_world(tmp_path, clock)
+    make_morning(world.control, world.books, clock.now)
+    yield Whole(world)
+    world.access.close()
+
+
+def is_refused(answer: Answer, path: str) -> bool:
+    if answer.status == 303:
+        return path.startswith("/monitor") and answer.headers["location"].startswith("/monitor/login")
+    return answer.status in (401, 405)
+
+
+def test_nobody_gets_in_anywhere(whole: Whole) -> None:
+    found, before = set(), dict(whole.world.control.all)
+    for name, method, path in whole.routes():
+        answer = whole.ask(whole.world.browser(), method, path)
+        if name in WITH_A_PROOF:
+            assert answer.status == 403, name
+        elif not is_refused(answer, path):
+            found.add(name)
+    assert found == OPEN
+    assert whole.world.control.all == before
+
+
+def test_a_browser_that_has_logged_in_is_nobody_to_the_api(whole: Whole) -> None:
+    """So that no other site can make it use the API, for which no proof is asked."""
+    admin = whole.world.browser("ana")
+    for name, method, path in whole.routes():
+        if not path.startswith("/monitor") and name not in OPEN:
+            assert whole.ask(admin, method, path).status in (401, 405), name
+
+
+def test_a_token_is_nobody_to_the_monitor(whole: Whole) -> None:
+    token = whole.world.access.tokens.create("robot", ("admin",))[1]
+    for name, method, path in whole.routes():
+        if path.startswith("/monitor") and name not in OPEN | WITH_A_PROOF:
+            answer = whole.ask(whole.world.browser(), method, path, Authorization=f"Bearer {token}")
+            assert is_refused(answer, path), name
+
+
+def test_a_token_that_may_read_changes_nothing(whole: Whole) -> None:
+    token = whole.world.access.tokens.create("reader", ("read",))[1]
+    for name, method, path in whole.routes():
+        if path.startswith("/api") and method != "GET":
+            answer = whole.ask(whole.world.browser(), method, path, Authorization=f"Bearer {token}")
+            assert answer.status in (403, 405), name
+
+
+def test_an_admin_does_nothing_without_a_proof(whole: Whole) -> None:
+    admin = whole.world.browser("ana")
+    for name, method, path in whole.routes():
+        if path.startswith("/monitor") and method == "POST":
+            assert whole.ask(admin, method, path).status == 403, name
+            assert whole.ask(admin, method, path, **{"Sec-Fetch-Site": "cross-site"}).status == 403, name
+
+
+def test_the_lists_of_pages_and_actions_are_whole(whole: Whole) -> None:
+    """Each route of the monitor is in a list of the tests that try pages and actions one by one."""
+    listed = {
+        "GET": [*(page.partition("?")[0] for page in PAGES), "/jobs/x", "/login", "/static/x", ""],
+        "POST": [*every_action(whole.world), *own_actions(), "/login"],
+    }
+    for route in whole.world.site.routes:
+        rule = re.sub(r"\.(json|html)$", "", route.rule.removeprefix("/monitor"))
+        rule = "/" if rule == "/overview" else rule
+        pattern = re.sub(r"<[^>]*>", "[^/]+", rule)
+        assert [path for path in listed[route.method] if re.fullmatch(pattern, path)], route.rule
