@@ -30,7 +30,16 @@ def status(office: Office, options: argparse.Namespace) -> int:
     age = "" if counts.oldest_queued_at is None else f" (oldest {time.time() - counts.oldest_queued_at:.0f} s)"
     print(f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
           f"scheduled {counts.scheduled}, parked {counts.parked}")  # fmt: skip
-    for worker in office.control.workers():
+    workers, queues = office.control.workers(), office.control.queues()
+    paused = [f"task {task.name}" for task in office.control.tasks() if task.paused]
+    paused += [f"queue {queue.name}" for queue in queues if queue.paused]
+    if paused:
+        print(f"paused: {', '.join(paused)}")
+    served = {name for worker in workers if worker.alive for name in worker.queues}
+    for queue in queues:
+        if queue.waiting and not served & {queue.name, "*"}:
+            print(f"queue {queue.name}: {queue.waiting} waiting, and no consumer serves it ([consumer] queues)")
+    for worker in workers:
         state = "alive" if worker.alive else "dead"
         doing = ", ".join(job.task for job in worker.running) or "idle"
         print(

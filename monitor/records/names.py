@@ -6,6 +6,8 @@ from peewee import SqliteDatabase
 
 from monitor.records.schema import TASKS
 
+HANDLER = "on_failed"
+
 
 class Names:
     """As of one look into the books."""
@@ -14,11 +16,11 @@ class Names:
         self.qualnames = [row[0] for row in TASKS.select(TASKS.c.qualname).tuples().execute(db)]
         self._by_short: dict[str, list[str]] = {}
         for qualname in self.qualnames:
-            self._by_short.setdefault(_last_part(qualname), []).append(qualname)
+            self._by_short.setdefault(last_part(qualname), []).append(qualname)
 
     def short(self, qualname: str) -> str:
-        """The last part, where no other task has the same."""
-        last = _last_part(qualname)
+        """What it is called, where no other task is called the same."""
+        last = last_part(qualname)
         return qualname if len(self._by_short.get(last, ())) > 1 else last
 
     def find(self, name: str) -> list[str]:
@@ -27,5 +29,7 @@ class Names:
         return sorted({*found, name} if name in self.qualnames or not found else found)
 
 
-def _last_part(qualname: str) -> str:
-    return qualname.rpartition(".")[2]
+def last_part(qualname: str) -> str:
+    """What follows the module; what runs when a task has failed is named with its task (`charge.on_failed`)."""
+    parts = qualname.rsplit(".", 2)
+    return ".".join(parts[-2:]) if parts[-1] == HANDLER else parts[-1]

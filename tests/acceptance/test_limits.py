@@ -107,6 +107,9 @@ def test_a_consumer_serves_the_queues_that_it_is_told_to_and_a_queue_can_be_paus
     held = note(3, queue="slow")
     wait_until(lambda: deployment.job(held).reason == "queue slow", 10, "what is paused is set aside, and says so")
     assert deployment.state(quick) == "queued"
+    out, _ = deployment.manage("status")
+    assert "\npaused: queue slow\n" in out
+    assert "\nqueue default: 1 waiting, and no consumer serves it ([consumer] queues)\n" in out
     deployment.consumer(1)
     deployment.wait_ended([quick])
     assert deployment.state(held) == "queued"

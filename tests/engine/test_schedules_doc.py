@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 from datetime import datetime
@@ -13,6 +14,7 @@ import pytest
 
 import engine
 import manage
+import tasks
 from engine.due import GRACE_S
 from engine.ledger import WAITING_MAX
 from engine.schedule import LOOK_S
@@ -100,5 +102,7 @@ def test_the_commands_of_the_page_are_understood():
     for line in lines:
         options = manage.parsed(shlex.split(line))
         assert options.run is not None
-    made = manage.parsed(shlex.split(lines[0]))
-    assert (made.name, made.task, made.args) == ("monday-report", "send_email", ["to=ana@example.org"])
+    made, changed = (manage.parsed(shlex.split(line)) for line in lines[:2])
+    assert (made.name, made.task) == (changed.name, changed.task) == ("monday-report", "send_email")
+    for options in (made, changed):  # nothing that the task needs is left out
+        inspect.signature(tasks.send_email.func).bind(**dict(word.split("=") for word in options.args))

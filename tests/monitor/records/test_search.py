@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from engine.errors import BadRequest, StateConflict
 from engine.jobs import STATES
 from monitor.records import Books, Count, JobFilter, search
+from monitor.records.names import last_part
 from tests.monitor.records.conftest import START, Clock, Settings, Story, record, traceback
 
 
@@ -135,6 +136,14 @@ def test_a_cursor_that_was_not_given_is_refused(shelf: Books, cursor: str) -> No
 def test_short_names_are_shown_while_they_are_unique(shelf: Books) -> None:
     assert shelf.job("plain").task == "tasks.add"
     assert shelf.job("mail").task == "send_mail"
+
+
+@pytest.mark.parametrize(
+    ("qualname", "short"),
+    [("tasks.add", "add"), ("shop.jobs.add", "add"), ("tasks.add.on_failed", "add.on_failed"), ("add", "add")],
+)
+def test_a_handler_is_named_with_its_task(qualname: str, short: str) -> None:
+    assert last_part(qualname) == short
 
 
 def test_only_what_has_ended_can_be_forgotten(shelf: Books) -> None:
