@@ -104,11 +104,11 @@ class Composer:
 
     # ends without a body
 
-    def end(self, claim: Claim, outcome: str, error: Exception | None = None, ran: bool = False) -> Settlement:
-        """The settlement of a job that ends (or is set aside) without its body, or (`ran`) in the middle of it."""
+    def end(self, claim: Claim, outcome: str, error: Exception | None = None, began: float | None = None) -> Settlement:
+        """The settlement of a job that ends (or is set aside) without its body, or in the middle of one that began."""
         settlement = Settlement(claim)
         settlement.outcome, settlement.finished_at = outcome, clock.now()
-        settlement.started_at = settlement.finished_at if ran else None
+        settlement.started_at = None if began is None else min(began, settlement.finished_at)
         if error is not None:
             self.write_error(settlement, error)
         if outcome in ENDED:
@@ -122,11 +122,12 @@ class Composer:
         if settlement.claim.flags & HANDLED:
             add_handler(settlement, self._huey.serializer.serialize)
 
-    def timed_out(self, claim: Claim) -> Settlement:
+    def timed_out(self, claim: Claim, began: float | None) -> Settlement:
         """A body that was killed for its timeout: a failed attempt like any other."""
+        began = clock.now() - (claim.timeout_s or 0) if began is None else began
         error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
         task = self._huey._registry._registry.get(claim.task)
-        judged = self.end(claim, PARKED, error, ran=True)
+        judged = self.end(claim, PARKED, error, began)
         if allows(judged, getattr(task, "policy", None), error) and claim.retries > 0:
             settlement = judged
             settlement.outcome, settlement.retries = RETRYING, claim.retries - 1
@@ -134,7 +135,7 @@ class Composer:
                 settlement.eta = clock.now() + claim.retry_delay_s
                 settlement.retry_delay_s *= getattr(task, "default_retry_backoff", 0) or 1
         else:
-            settlement = self.end(claim, FAILED, error, ran=True)
+            settlement = self.end(claim, FAILED, error, began)
             settlement.why, settlement.discarded = judged.why, judged.discarded
         self.seal(settlement)
         return settlement
@@ -209,6 +210,9 @@ class Composer:
                 "context": self.redactor.redact(json.loads(row.context)) if row.context else {},
                 "names": signature.names_of(len(args or ())) if signature else [],
             }  # fmt: skip
+            keep_s = getattr(self._huey._registry._registry.get(row.task), "keep_for", None)
+            if keep_s is not None:
+                detail["keep_s"] = keep_s
         result = None
         if row.result is not None:
             result = self.shown_result(row.task, row.result)

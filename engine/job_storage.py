@@ -11,7 +11,7 @@ Every verb raises StorageUnavailable (or below) when the storage is away; then n
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -120,6 +120,12 @@ class Dead(NamedTuple):
     running: frozenset[int]  # tokens whose body was running; the storage adds what the worker's slots say
     charge: bool
     timed_out: frozenset[int] = frozenset()  # tokens whose body was killed for its timeout: a failed attempt
+    began: Mapping[int, float] = MappingProxyType({})  # when the bodies began, by token, as far as is known
+
+    def ran(self, slots: Iterable[tuple[int, float]]) -> Dead:
+        """With what is known of the bodies that ran: the token of each, and when it began."""
+        began = {**self.began, **dict(slots)}
+        return self._replace(began=began, running=self.running | began.keys())
 
 
 class JobStorage(HueyStorage):

@@ -91,7 +91,7 @@ def bury(
     What ran there is in its file on this host, which is exact; without one, in what it told Redis, which is a moment
     old. With `overdue` only while its lease is over."""
     by_file = (folder / f"{dead.worker}.life").exists()
-    dead = dead._replace(running=dead.running | {slot.token for slot in liveness.slots_of(folder, dead.worker)})
+    dead = dead.ran(slot[:2] for slot in liveness.slots_of(folder, dead.worker))
     if faults.point:
         faults.point("bury.begun")
     while True:
@@ -99,8 +99,8 @@ def bury(
         if left is None:
             return []
         host, pid, said, *held = left
-        told = {rows.token_of(token) for token, _ in json.loads(said)} if said and not by_file else set()
-        dead = dead._replace(running=dead.running | told, host=dead.host or host.decode(), pid=dead.pid or int(pid))
+        told = [(rows.token_of(token), at) for token, at in json.loads(said)] if said and not by_file else []
+        dead = dead.ran(told)._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
         burial = Burial(dead, max_deliveries, compose, rows.Ttl(failed_ttl_s, failed_ttl_s))
         for stopping, handed_over in zip(held[::2], held[1::2], strict=True):
             burial.take(rows.claim_of(dead.worker, handed_over), bool(stopping))
@@ -132,7 +132,7 @@ class Burial:
             self._canceled += f"{claim.token & rows.LOW},"
             self._settle(self._compose.end(claim, CANCELED), None)
         elif claim.token in self._dead.timed_out:
-            self._settle(self._compose.timed_out(claim), None)
+            self._settle(self._compose.timed_out(claim, self._dead.began.get(claim.token)), None)
         elif claim.token in self._dead.running:
             if self._dead.charge:
                 self._charge(claim)

@@ -70,9 +70,8 @@ class Crew:
         if not corpse.seize():
             return []
         try:
-            ran = {slot.token for slot in liveness.slots_of(self.folder, dead.worker)}
+            dead = dead.ran(slot[:2] for slot in liveness.slots_of(self.folder, dead.worker))
             with self.db.write("work", "bury") as con:
-                dead = dead._replace(running=dead.running | ran)
                 running = rescuing.release(con, dead, max_deliveries, compose, ttl_s)
             corpse.bury()
         finally:

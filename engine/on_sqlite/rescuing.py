@@ -29,7 +29,7 @@ def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: A
         if con.execute("select 1 from stops where seq = ?", (seq,)).fetchone():
             settling.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s)  # nobody wants it to run again
         elif token in dead.timed_out:
-            settling.settle(con, [compose.timed_out(claim)], ttl_s, ttl_s)
+            settling.settle(con, [compose.timed_out(claim, dead.began.get(token))], ttl_s, ttl_s)
         elif token in dead.running and dead.charge:
             charge(con, claim, dead, max_deliveries, compose, ttl_s)
         else:

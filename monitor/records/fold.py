@@ -139,6 +139,7 @@ class Fold:
             s.kwargs = plain.encode_dict(event.kwargs, self._max_chars) if event.kwargs else "{}"
         if event.detail.get("names"):
             s.names = plain.encode_list(event.detail["names"], self._max_chars)
+        s.keep_s = plain.number_or_none(event.detail.get("keep_s"))
 
     def _ended(self, s: JobState, event: Event) -> None:
         detail = event.detail

@@ -1,9 +1,11 @@
 """Retention: what the books let go, in steps so small that nobody waits for the write lock noticeably.
 
 What goes: ended jobs older than `retention_days` (failed ones: `keep_failed_days`, if that is longer), and the oldest
-ended ones above `retention_rows` (failed ones last of all); figures by the minute after 48 hours, by hour and day
-after a year; error groups that were not seen for as long as failed jobs are kept. What stays: every job that has
-not ended, and the last 100 ended ones of each task, however old and however many others there are.
+ended ones above `retention_rows` (failed ones last of all). Where a task says `keep_for`, that is how long its jobs
+are kept instead, failed ones excepted; only too many rows shorten it. Also: figures by the minute after 48 hours, by
+hour and day after a year; error groups that were not seen for as long as failed jobs are kept. What stays: every job
+that has not ended, and the last 100 ended ones of each task without a `keep_for`, however old and however many others
+there are.
 
 A pass walks the ended jobs from the oldest on, state by state. While more come than may stay, each pass goes on where
 the one before ended, so that what must stay is looked at once a minute. `step` does some of a pass. Room that became
@@ -31,8 +33,10 @@ KEPT_SLOTS_S = 92 * DAY_S
 VACUUM_PAGES = 256
 MANY_FREE_PAGES, MUCH_FREE = 1000, 0.25
 
-OLDEST = "SELECT n, task, enqueued_at, finished_at FROM jobs WHERE state = ? AND n > ? ORDER BY n LIMIT ?"
+OLDEST = "SELECT n, task, enqueued_at, finished_at, keep_s FROM jobs WHERE state = ? AND n > ? ORDER BY n LIMIT ?"
 NEWEST = "SELECT n FROM jobs WHERE task = ? AND state = ? ORDER BY n DESC LIMIT ?"
+TOLD = """SELECT n FROM jobs WHERE keep_s IS NOT NULL AND finished_at + keep_s < ?
+    AND state IN ('done', 'canceled', 'expired') LIMIT ?"""
 ROWS = "SELECT value FROM marks WHERE name = 'jobs'"
 PLAIN_ENDS = (DONE, CANCELED, EXPIRED)
 
@@ -108,6 +112,7 @@ class Retention:
         if time.monotonic() - self._began_at >= PASS_S:
             self._began_at, self._fronts, self._floors = time.monotonic(), {}, {}
             now = self._clock()
+            yield from self._let_told_go(now)
             for state in (*PLAIN_ENDS, FAILED):
                 yield from self._let_old_go(state, now - (self._keep_failed_s if state == FAILED else self._keep_s))
         with self._database.reading() as db:
@@ -121,12 +126,22 @@ class Retention:
                     break
                 yield gone
 
+    def _let_told_go(self, now: float) -> Iterator[int]:
+        """Remove what was kept for as long as its task says."""
+        while True:
+            with self._database.reading() as db:
+                numbers = [row[0] for row in db.execute_sql(TOLD, (now, CHUNK))]
+            if not numbers:
+                return
+            yield self._delete(numbers)
+
     def _let_old_go(self, state: str, before: float) -> Iterator[int]:
         """Remove what ended before the instant."""
-        front = 0
+        front, is_failed = 0, state == FAILED
         while True:
             rows = self._oldest(state, front, CHUNK)
-            yield self._delete([n for n, task, _, ended in rows if ended < before and self._may_go(n, task)])
+            old = [(n, task) for n, task, _, ended, keep_s in rows if ended < before and (keep_s is None or is_failed)]
+            yield self._delete([n for n, task in old if self._may_go(n, task)])
             # Jobs were accepted in the order of n, and none ends before that.
             if len(rows) < CHUNK or rows[-1][2] >= before:
                 return
@@ -140,9 +155,9 @@ class Retention:
             return None
         state = min(heads, key=lambda state: heads[state][0][0])
         self._fronts[state] = heads[state][-1][0]
-        return self._delete([n for n, task, _, _ in heads[state] if self._may_go(n, task)])
+        return self._delete([n for n, task, *_ in heads[state] if self._may_go(n, task)])
 
-    def _oldest(self, state: str, front: int, limit: int) -> list[tuple[int, str, float, float]]:
+    def _oldest(self, state: str, front: int, limit: int) -> list[tuple[int, str, float, float, float | None]]:
         with self._database.reading() as db:
             return list(db.execute_sql(OLDEST, (state, front, limit)).fetchall())
 

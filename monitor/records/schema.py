@@ -181,6 +181,11 @@ MIGRATIONS: Sequence[Migration] = (
         "CREATE TABLE marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
         "INSERT INTO marks (name, value) VALUES ('began_at', strftime('%s', 'now'))",
     ),
+    (
+        # keep_s: how long a job is kept once it has ended (but for a failed one), where its task says so.
+        "ALTER TABLE jobs ADD COLUMN keep_s REAL",
+        "CREATE INDEX jobs_by_keeping ON jobs (finished_at + keep_s) WHERE keep_s IS NOT NULL",
+    ),
 )
 
 # What the fold of a batch may change in a row of `jobs`, and what stands once the job was accepted.
@@ -193,7 +198,7 @@ ENDING = (  # what a plain end changes: no index but those of the state has to b
     "state", "changed_at", "started_at", "finished_at", "wait_ms", "run_ms", "attempt", "token", "worker", "reason",
     "result",
 )  # fmt: skip
-CALL = ("parent", "context", "names", "args", "kwargs")
+CALL = ("parent", "context", "names", "args", "kwargs", "keep_s")
 FIGURE_COUNTS = ("enqueued", "done", "failed", "retried", "canceled", "expired", "rescued")
 FIGURE_VALUES = (
     *FIGURE_COUNTS, "run_ms", "run_max_ms", "run_buckets", "wait_ms", "wait_max_ms", "wait_buckets",

@@ -108,6 +108,7 @@ def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hi
     for hand in (hire(), hire()):
         claim = hand.claim_one()
         hand.begin(claim)
+        clock.advance(2.75)
         hand.die()
         storage.bury(hand.dead(timed_out=[claim]), MOST)
         last, clock.at = state(storage, "a"), clock.at + 5
@@ -116,6 +117,7 @@ def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hi
     assert (last, look(storage, "a").deliveries, look(storage, "a").attempt) == ("failed", 0, 2)
     assert error_of(storage, "a")["message"] == "killed: it ran past its timeout of 2 s"
     assert kinds(storage) == ["enqueued", "retrying", "failed"]
+    assert [e.at - e.started_at for e in storage.read_events(10)[1:]] == [2.75, 2.75]
 
 
 def test_the_locks_of_a_dead_worker_are_free(storage, hire):

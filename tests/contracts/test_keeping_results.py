@@ -37,3 +37,17 @@ def test_a_failed_job_is_kept_so_that_it_can_be_retried(huey, storage, clock):
     clock.advance(100_000)
     storage.keep_house()
     assert state(storage, result.id) == "failed"
+
+
+def test_the_books_are_told_how_long_the_task_says(huey, storage):
+    @huey.task(keep_for=60)
+    def short():
+        pass
+
+    @huey.task()
+    def plain():
+        pass
+
+    short()
+    plain()
+    assert [e.detail.get("keep_s") for e in storage.read_events(10)] == [60, None]

@@ -225,3 +225,37 @@ def test_forgetting_one_job(books: Books, path: Path, story: Story) -> None:
     assert len(tables(path)["entries"]) == 1
     assert books.kept().jobs == 1
     assert books.totals(3600).failed == 2
+
+
+@pytest.mark.parametrize("kind", ["done", "canceled", "expired"])
+def test_jobs_stay_as_long_as_their_task_says(books: Books, clock: Clock, story: Story, kind: str) -> None:
+    for job_id, keep_s in (("short", 60.0), ("long", 100 * DAY), ("plain", None)):
+        story.enqueue(job_id, 0, task=f"tasks.{job_id}", detail={} if keep_s is None else {"keep_s": keep_s})
+        story.tell(kind, job_id, 1, task=f"tasks.{job_id}")
+    tell(story, "more", KEPT_OF_EACH_TASK, task="tasks.plain")
+    tell(story, "more_long", KEPT_OF_EACH_TASK, task="tasks.long")
+    record(books, story.events)
+    clock.now = START + 60
+    assert books.prune().jobs == 0
+    clock.now = START + 62
+    assert books.prune().jobs == 1
+    assert "short" not in jobs(books)
+    clock.now = START + 99 * DAY
+    books.prune()
+    assert {"long"} == {"long", "plain"} & set(jobs(books))
+    clock.now = START + 101 * DAY
+    books.prune()
+    assert "long" not in jobs(books)
+
+
+def test_what_failed_stays_for_a_retry_whatever_its_task_says(books: Books, clock: Clock, story: Story) -> None:
+    story.enqueue("bad", 0, detail={"keep_s": 60.0})
+    story.failed("bad")
+    record(books, story.events)
+    clock.now = START + 100 * DAY
+    assert books.prune().jobs == 0
+    tell(story, "more", KEPT_OF_EACH_TASK, at=1)
+    record(books, story.events)
+    clock.now = START + 181 * DAY
+    books.prune()
+    assert "bad" not in jobs(books)
