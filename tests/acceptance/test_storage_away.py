@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.conftest import needs_redis_storage
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.outage import QueueFile, Server, write_lock
-from tests.acceptance.variants import sqlite_only
+from tests.acceptance.variants import SOAK, sqlite_only
 from tests.support import needs, rounds, wait_until
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 
@@ -35,7 +35,9 @@ def place(backend: str, tmp_path: Path) -> Iterator[tuple[Deployment, QueueFile 
         deployment.close()
 
 
-def test_it_is_said_and_it_recovers(place: tuple[Deployment, QueueFile | Server]):
+@pytest.mark.soak
+@pytest.mark.parametrize("away_s", [3, 20, 100] if SOAK else [0])
+def test_it_is_said_and_it_recovers(place: tuple[Deployment, QueueFile | Server], away_s: float):
     deployment, storage = place
     deployment.app()
     client = deployment.client()
@@ -54,7 +56,9 @@ def test_it_is_said_and_it_recovers(place: tuple[Deployment, QueueFile | Server]
     # What runs ends meanwhile; its outcome has nowhere to go yet.
     wait_until(lambda: not deployment.ledger.running(), 10, "the running bodies have ended")
 
+    time.sleep(away_s)
     storage.come_back()
+    client = deployment.client()  # the old connection was idle for too long
     wait_until(lambda: client.get("/readyz").status == 200, RECOVERED_WITHIN_S, "ready again without a restart")
     after = client.post("/api/jobs", {"task": "note", "args": [101]})
     assert after.status == 202, after
