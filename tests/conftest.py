@@ -17,6 +17,7 @@ from hypothesis import settings
 from tests.support import needs
 from tests.support.chromium import find_chromium
 from tests.support.needs import strict
+from tests.support.nginx import find_nginx
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 from tests.support.rounds import rounds
 
@@ -61,8 +62,9 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     # Here, because an installation may take longer than one test may.
-    if not session.config.option.collectonly and any("chromium" in item.fixturenames for item in session.items):
-        find_chromium()
+    for name, find in (("chromium", find_chromium), ("nginx", find_nginx)):
+        if not session.config.option.collectonly and any(name in item.fixturenames for item in session.items):
+            find()
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +79,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def chromium() -> str:
     """The path of a Chromium, for playwright's `launch(executable_path=...)`."""
     return needs(*find_chromium())
+
+
+@pytest.fixture(scope="session")
+def nginx() -> str:
+    """The path of an nginx, for tests.support.nginx.Nginx."""
+    return needs(*find_nginx())
