@@ -21,6 +21,10 @@ TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
 TIME_OR_NULL: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
 OBJECT: dict[str, Any] = {"type": "object"}
 ANYTHING: dict[str, Any] = {}
+REASON = (
+    "why it is set aside: task NAME or queue NAME (which is paused), limit TASK, rate TASK, or unknown TASK (which no "
+    "consumer knows)"
+)
 
 
 def ref(name: str) -> dict[str, Any]:
@@ -182,7 +186,7 @@ def _job() -> dict[str, Any]:
             "description": "false where the result was too large to keep or has expired",
         },
         error={"anyOf": [object_of(type=TEXT, message=TEXT), {"type": "null"}]},
-        reason={**TEXT_OR_NULL, "description": "why it is not running, where that is known"},
+        reason={**TEXT_OR_NULL, "description": REASON},
         context=OBJECT,
         worker=TEXT_OR_NULL,
         parent=TEXT_OR_NULL,

@@ -60,6 +60,22 @@ def all_jobs(deployment: Deployment) -> list:
     return list(deployment.control.jobs(limit=500).jobs)
 
 
+@pytest.mark.parametrize("step", ["body.ended/3", "turn.written/2", "turn.committed/3"])
+def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Deployment, step: str):
+    deployment.configure({"tasks": {"modules": "workload, policies"}})
+    defer = "import engine; engine.load_tasks(); import policies; [policies.doomed(n) for n in range(5)]"
+    assert deployment.start("-c", defer).wait(20) == 0
+    deployment.consumer(1, DEWEY_TEST_DIE_AT=step)
+    wait_until(lambda: ended(deployment) == 10, 15, "all have failed, and that was told")
+    assert deployment.died(), "the process did not come to the step"
+    jobs = all_jobs(deployment)
+    failed = {job.id for job in jobs if job.state == "failed"}
+    handlers = [job for job in jobs if job.parent]
+    assert len(failed) == 5 and sorted(job.parent for job in handlers) == sorted(failed)
+    assert {(job.qualname, job.state) for job in handlers} == {("policies.doomed.on_failed", "done")}
+    assert {f"told.{n}" for n in range(5)} <= set(deployment.ledger.runs())
+
+
 @pytest.mark.parametrize(("step", "kind"), pairs(OF_A_RESCUE, KINDS))
 def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     """The parent that buries its own dead child dies over it; the next consumer buries both."""

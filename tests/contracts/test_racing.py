@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine import errors
-from engine.jobs import Idempotency
+from engine.jobs import REPLACES, Idempotency
 from tests.contracts.rig import SOON_S, job, kinds, look, part, state
 
 ROUNDS = 20
@@ -53,6 +53,15 @@ def test_a_unique_key_has_one_holder(storage, elsewhere):
             lambda n=n: elsewhere.accept([job(f"b{n}", unique_key=f"k{n}")]),
         )
         assert (fresh([a, b]), a.accepted[0].id) == (1, b.accepted[0].id)
+
+
+def test_of_two_that_replace_each_other_one_waits(storage, elsewhere):
+    for n in range(ROUNDS):
+        together(
+            lambda n=n: storage.accept([job(f"a{n}", unique_key=f"k{n}", flags=REPLACES)]),
+            lambda n=n: elsewhere.accept([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES)]),
+        )
+        assert sorted([state(storage, f"a{n}"), state(storage, f"b{n}")]) == ["canceled", "queued"]
 
 
 def test_an_idempotency_key_is_used_once(storage, elsewhere):

@@ -29,6 +29,20 @@ def single(key: str, n: str, seconds: float) -> None:
     write(f"single.{key}.{n}", "end")
 
 
+def told(job, error) -> None:
+    """What runs when `doomed` has failed."""
+    write(f"told.{job.args[0]}", "begin")
+    write(f"told.{job.args[0]}", "end")
+
+
+@huey.task(retries=1, on_failed=told)
+def doomed(n: int) -> None:
+    """Fails each time."""
+    write(f"doomed.{n}", "begin")
+    write(f"doomed.{n}", "end")
+    raise ValueError(n)
+
+
 @huey.task()
 def load(n: str, rows: int, seconds: float) -> None:
     """A long import, row by row."""
