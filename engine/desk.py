@@ -229,7 +229,7 @@ class Desk:
         with self._cond:
             self._done[:0] = done
         if not self._failures:
-            logger.warning("%s; %d finished jobs are kept until it is back", exc, len(done))
+            logger.warning("%s%s", exc, f"; {len(done)} finished jobs are kept until then" if done else "")
         delay = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2 ** min(self._failures, 10))
         self._failures += 1
         time.sleep(delay)
