@@ -92,6 +92,11 @@ class Consumer:
     queues: tuple[QueueShare, ...] = key(
         "default", read.queue_shares, "name or name:workers, * for the rest: default:3, slow:1, *:0"
     )
+    order: str = key(
+        "strict",
+        read.choice("strict", "weighted"),
+        "strict: in the order of the list, numbers reserve workers; weighted: numbers say how often one comes first",
+    )
     workers: int = key("4", read.whole(1, 1000), "jobs at once")
     worker_type: str = key("thread", read.choice("thread", "process"), "thread or process")
     lease_s: float = key("15", read.number(0.1, "seconds"), "a consumer unheard of for so long is taken for dead")

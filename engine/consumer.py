@@ -47,7 +47,7 @@ class DurableConsumer(Consumer):
 
     def __init__(
         self, huey: Any, queues: tuple[tuple[str, int | None], ...] = (("*", None),), lease_s: float = 15.0,
-        heartbeat_s: float = 3.0, max_deliveries: int = 3, **options: Any,
+        heartbeat_s: float = 3.0, max_deliveries: int = 3, weighted: bool = False, **options: Any,
     ) -> None:  # fmt: skip
         if options.get("worker_type") not in ("thread", "process"):
             raise ConfigurationError(
@@ -55,7 +55,7 @@ class DurableConsumer(Consumer):
             )
         super().__init__(huey, **options)
         self.queues, self.lease_s, self.heartbeat_s = queues, lease_s, heartbeat_s
-        self.shares = shares_of(queues, options.get("workers", 1))
+        self.shares = shares_of(queues, options.get("workers", 1), weighted)
         self.workers: int = sum(share.workers for share in self.shares)
         self.max_deliveries = max_deliveries
         self.id = uuid.uuid4().hex

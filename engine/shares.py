@@ -8,10 +8,15 @@
 A worker takes its own queues before those it helps out in, each in the order of the list. Where every entry has
 workers of its own, their sum is the number of workers; otherwise `[consumer] workers` is, and at least one is left for
 the entries without a number. A queue that no entry names is not served.
+
+With `[consumer] order = weighted` nobody is reserved: all workers serve all queues, in an order that is drawn for each
+turn, and the numbers say how often a queue comes before another. So none is starved, and no worker is idle while there
+is work; but a flood of long jobs may have them all.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,10 +32,14 @@ class Share(NamedTuple):
     name: str
     workers: int
     queues: tuple[str, ...]
+    weights: tuple[int, ...] = ()  # of the queues, where their order is drawn
 
 
-def shares_of(entries: Sequence[tuple[str, int | None]], workers: int) -> list[Share]:
+def shares_of(entries: Sequence[tuple[str, int | None]], workers: int, weighted: bool = False) -> list[Share]:
     """The shares of a consumer with so many workers; those with workers of their own first."""
+    if weighted:
+        weights = tuple(1 if count is None else count for _, count in entries)
+        return [Share("", workers, tuple(name for name, _ in entries), weights)]
     reserved = [(name, count) for name, count in entries if count]
     together = [name for name, count in entries if count is None]
     helped = [name for name, count in entries if count == 0]
@@ -50,6 +59,13 @@ def served(own: Sequence[str], helped: Sequence[str], named: Sequence[str]) -> t
     if REST not in queues:
         return queues
     return (*queues, *(NOT + name for name in named if name not in queues))
+
+
+def drawn(queues: Sequence[str], weights: Sequence[int]) -> tuple[str, ...]:
+    """The queues in an order of chance: each is the first as often as its weight says; those of weight 0 come last."""
+    # Efraimidis and Spirakis: the largest of u ** (1 / w) is that of weight w in proportion to w.
+    keys = {name: random.random() ** (1 / w) if w else -1.0 for name, w in zip(queues, weights, strict=True)}
+    return tuple(sorted(queues, key=lambda name: -keys[name]))
 
 
 def shown(queues: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from huey.consumer import Worker, WorkerRecycle
@@ -25,6 +26,7 @@ from engine import body_log, crew
 from engine.alarm import Alarms
 from engine.desk import Desk
 from engine.shares import Share, shown
+from engine.weighted_desk import WeightedDesk
 
 logger = logging.getLogger("dewey.consumer")
 RECYCLE = 75  # exit code: asks the parent for a fresh process (EX_TEMPFAIL)
@@ -43,6 +45,7 @@ class Plan(NamedTuple):
     queues: tuple[str, ...]
     consumer: str  # id shared by the units of one consumer
     kind: str
+    weights: tuple[int, ...] = ()  # of the queues, where their order is drawn
 
 
 def plans_of(shares: Sequence[Share], kind: str, consumer: str) -> list[Plan]:
@@ -51,11 +54,11 @@ def plans_of(shares: Sequence[Share], kind: str, consumer: str) -> list[Plan]:
     for share in shares:
         if kind == "thread":
             name = f"Workers {share.name}".rstrip()
-            plans.append(Plan(name, share.workers, False, not plans, share.queues, consumer, kind))
+            plans.append(Plan(name, share.workers, False, not plans, share.queues, consumer, kind, share.weights))
             continue
         for _ in range(share.workers):
             name = f"Worker-{len(plans) + 1} {share.name}".rstrip()
-            plans.append(Plan(name, 1, True, False, share.queues, consumer, kind))
+            plans.append(Plan(name, 1, True, False, share.queues, consumer, kind, share.weights))
     if kind == "process":
         every = tuple(dict.fromkeys(name for share in shares for name in shown(share.queues)))
         plans.append(Plan("Keeper", 0, False, True, every, consumer, kind))
@@ -90,7 +93,8 @@ def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
     body_log.install()
     # Alone in its process a body cannot be blamed for another's deed.
     suspect_from = max(1, consumer.max_deliveries - 1) if plan.workers > 1 else sys.maxsize
-    desk = huey.desk = Desk(huey.storage, life, plan.queues, suspect_from)
+    kind = partial(WeightedDesk, weights=plan.weights) if plan.weights else Desk
+    desk = huey.desk = kind(huey.storage, life, plan.queues, suspect_from)
     report(life.n)
 
     def on_signal(signum: int, frame: Any) -> None:

@@ -13,7 +13,7 @@ import config_table
 TABLE = list(config_table.table())
 CONFIG_INI = Path(config.__file__).with_name("config.ini")
 
-# The table of CONTRACT.md, with [periodic] and [tasks] backoff_s.
+# The table of CONTRACT.md, with [periodic], [tasks] backoff_s and [consumer] order.
 CONTRACT = {
     "storage": {
         "backend": "sqlite",
@@ -34,6 +34,7 @@ CONTRACT = {
     },
     "consumer": {
         "queues": "default",
+        "order": "strict",
         "workers": "4",
         "worker_type": "thread",
         "lease_s": "15",

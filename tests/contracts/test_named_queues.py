@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tests.contracts.rig import SOON_S, job
+from engine.crew import register
+from engine.weighted_desk import WeightedDesk
+from tests.contracts.rig import SOON_S, ended, job
 
 NOT_RUNG_S = 0.15
 
@@ -106,3 +110,20 @@ def test_a_task_and_a_call_name_the_queue(huey, storage):
     for each in (plain, call):
         huey.enqueue(each)
     assert [storage.look(each.id).queue for each in (plain, call)] == ["slow", "mail"]
+
+
+def test_weighted_queues_share_the_turns_and_none_is_starved(storage):
+    storage.accept([job(f"{queue}{n}", queue=queue) for queue in ("often", "seldom") for n in range(300)])
+    life = register(storage, "weighted", 1, "thread", ("often", "seldom"), ())
+    desk = WeightedDesk(storage, life, ("often", "seldom"), weights=(3, 1))
+    desk._body_s = 1.0  # as after long bodies: one claim a turn
+    taken = []
+    for _ in range(200):
+        claim = desk.take()
+        taken.append(claim.queue)
+        desk.finish(ended(claim))
+    desk.stop()
+    assert desk.drain(time.monotonic() + SOON_S)
+    storage.unregister(life.n)
+    life.close()
+    assert 120 < taken.count("often") < 180

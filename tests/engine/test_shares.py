@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config import load
-from engine.shares import Share, left_out, serves, shares_of, shown
+from engine.shares import Share, drawn, left_out, serves, shares_of, shown
 from engine.unit import plans_of
 
 
@@ -30,6 +30,19 @@ def test_the_entries_come_to_shares(tmp_path, text, workers, shares):
     (tmp_path / "config.ini").write_text(f"[consumer]\nqueues = {text}\n")
     entries = load(tmp_path / "config.ini", {}).consumer.queues
     assert shares_of(entries, workers) == [Share(name, n, tuple(queues.split())) for name, n, queues in shares]
+
+
+def test_weighted_queues_are_served_by_all_in_an_order_that_is_drawn():
+    entries = [("default", 3), ("slow", 1), ("*", 0), ("mail", None)]
+    (share,) = shares_of(entries, 4, weighted=True)
+    assert share == Share("", 4, ("default", "slow", "*", "mail"), (3, 1, 0, 1))
+    orders = [drawn(share.queues, share.weights) for _ in range(5000)]
+    assert {order[-1] for order in orders} == {"*"} and {len(set(order)) for order in orders} == {4}
+    first = [order[0] for order in orders]
+    assert [first.count(name) / 5000 for name in ("default", "slow", "mail")] == pytest.approx(
+        [0.6, 0.2, 0.2], abs=0.05
+    )
+    assert [plan.weights for plan in plans_of([share], "thread", "id")] == [share.weights]
 
 
 def test_the_environment_chooses_the_queues(tmp_path):
