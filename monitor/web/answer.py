@@ -52,11 +52,11 @@ class Answer:
 
     def region(self, visit: Visit, view: View) -> bytes:
         """One live region of a page, or 304."""
+        if visit.knows(view.stamp):
+            return self._known(HTML, view.stamp)
         if visit.fragment not in view.regions:
             known = ", ".join(view.regions) or "none"
             return self.refused_data(visit, Refusal(404, f"this page has no such region; it has: {known}"))
-        if visit.knows(view.stamp):
-            return self._known(HTML, view.stamp)
         html = self._renderer.region(view, visit, visit.fragment)
         # Whether nothing waits for a look does not change by the time of the look.
         return self._unless_known(

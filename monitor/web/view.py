@@ -27,6 +27,11 @@ class View:
     stamp: str = ""
 
 
+def unchanged(name: str, stamp: str) -> View:
+    """The view of a page for a visit that knows the stamp of the region that it asks for."""
+    return View(name, "", {}, stamp=stamp)
+
+
 @dataclass(frozen=True)
 class Done:
     """An action's end: go to `to` (303) and say this there. `kind` NOTE: nothing was changed, and why."""

@@ -15,7 +15,8 @@ from monitor.web.figures import number
 from monitor.web.house import House
 from monitor.web.refusal import Refusal
 from monitor.web.route import Route, act, look
-from monitor.web.view import Done, View
+from monitor.web.stamp import books_stamp
+from monitor.web.view import Done, View, unchanged
 from monitor.web.visit import Visit
 
 TABS = (("open", "Open"), ("muted", "Muted"), ("fixed", "Fixed"), ("all", "All"))
@@ -38,18 +39,22 @@ class ErrorsPage:
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._marks = 0  # how many people have made here
 
     def routes(self) -> list[Route]:
         return [look("/errors", self.show), act("/errors/<fingerprint>/<mark>", self.mark)]
 
     def show(self, visit: Visit) -> View:
         query, books = visit.query, self._house.books
+        seen, deployed = books.visit(visit.who), self._deployed()
+        stamp = books_stamp(self._house, visit, self._marks, seen, deployed) if visit.fragment else ""
+        if visit.knows(stamp):
+            return unchanged("errors", stamp)
         state = query.get("state") if query.get("state") in dict(TABS) else "open"
         task, text = query.get("task")[:200], query.get("q")[:200]
         page = books.error_groups(
             None if state == "all" else state, task or None, text or None, PAGE, query.get("cursor") or None
         )
-        seen, deployed = books.visit(visit.who), self._deployed()
         asked = {"state": state, "task": task, "q": text}
         data = {
             "filter": asked,
@@ -69,7 +74,7 @@ class ErrorsPage:
             "newest": asked if query.get("cursor") else None,
             "here": visit.path,
         }
-        return View("errors", "Errors", data, more, "errors", ("list",))
+        return View("errors", "Errors", data, more, "errors", ("list",), stamp=stamp)
 
     def _deployed(self) -> float | None:
         try:
@@ -104,6 +109,7 @@ class ErrorsPage:
             raise Refusal(404, f"expected mute, fix or reopen, found {mark[:50]!r}")
         state, said = MARKS[mark]
         group = self._house.books.mark_group(fingerprint, state)
+        self._marks += 1
         if group is None:
             raise Refusal(404, "no error group has this fingerprint (any more)")
         self._house.trail.record(visit, f"{mark} error", f"{group.type} in {group.task}", group.count)

@@ -20,8 +20,9 @@ from monitor.web.house import House
 from monitor.web.listing import Listing
 from monitor.web.refusal import Refusal
 from monitor.web.route import Route, act, look
+from monitor.web.stamp import live_stamp
 from monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Chosen, Tally, Verbs
-from monitor.web.view import NOTE, Done, View
+from monitor.web.view import NOTE, Done, View, unchanged
 from monitor.web.visit import Visit
 
 # (state, label), in the order in which an admin cares.
@@ -78,9 +79,9 @@ class JobsPage:
         return [look("/jobs", self.show), act("/jobs", self.act)]
 
     def show(self, visit: Visit) -> View:
-        stamp = self._stamp(visit) if visit.fragment else ""
+        stamp = live_stamp(self._house, visit) if visit.fragment else ""
         if visit.knows(stamp):
-            return View("jobs", "", {}, regions=("list",), stamp=stamp)
+            return unchanged("jobs", stamp)
         asked = read_filter(visit.query, visit.now)
         cursor = visit.query.get("cursor") or None
         page = self._listing.page(asked.wanted, _limit(visit.query), cursor)
@@ -105,14 +106,6 @@ class JobsPage:
             "matching": counts.get(asked.state) if asked.state else _sum(counts),
         }
         return View("jobs", _title(asked), data, more, "jobs", ("list",), stamp=stamp)
-
-    def _stamp(self, visit: Visit) -> str:
-        """What all lists are made of; "" while something runs, for progress leaves no trace in it. The minute, because
-        filters may count from now; the visitor, because only an admin is offered verbs."""
-        counts, kept = self._house.control.counts(), self._house.books.kept()
-        if counts.running or counts.events:
-            return ""
-        return repr((int(visit.now // 60), visit.is_admin, counts, kept.recorded_at, kept.deleted))
 
     def _tabs(self, asked: Filter, counts: dict[str, Count]) -> list[tuple[str, str, str, bool]]:
         return [

@@ -24,9 +24,10 @@ from monitor.web.house import House
 from monitor.web.pages.schedules import short_name
 from monitor.web.recent import Recent
 from monitor.web.route import Route, look
+from monitor.web.stamp import books_stamp
 from monitor.web.text import Html
 from monitor.web.times import DAY_S, duration
-from monitor.web.view import View
+from monitor.web.view import View, unchanged
 from monitor.web.visit import Visit
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class OverviewPage:
         more: dict[str, Any] = {}
         stamp = self._stamp(visit) if visit.fragment == "history" else ""
         if visit.knows(stamp):
-            return View("overview", "", data, regions=REGIONS, stamp=stamp)
+            return unchanged("overview", stamp)
         if visit.fragment != "history":
             self._now(visit, data, more)
         if visit.fragment != "now":
@@ -64,13 +65,12 @@ class OverviewPage:
         return View("overview", "Overview", data, more, "overview", REGIONS, stamp=stamp)
 
     def _stamp(self, visit: Visit) -> str:
-        """What the history is made of: the minute, what is on the books, and how long the oldest job waits."""
-        kept, counts = self._asked(self._house.books.kept), self._asked(self._house.control.counts)
-        if kept is None or counts is None:
+        """What the history is made of: what is on the books, how long the oldest job waits, and what is due."""
+        counts = self._asked(self._house.control.counts)
+        if counts is None:
             return ""
         schedules = [(each.name, each.paused, each.next_at[:1]) for each in self._asked(self._schedules.get) or ()]
-        facts = (int(visit.now // 60), kept.recorded_at, kept.deleted, _level(visit, counts), counts.events > 0)
-        return repr((*facts, schedules))
+        return books_stamp(self._house, visit, _level(visit, counts), counts.events > 0, schedules)
 
     # what is true now
 

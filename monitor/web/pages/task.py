@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -26,9 +27,10 @@ from monitor.web.listing import Listing
 from monitor.web.pages.jobs import row_of
 from monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
 from monitor.web.route import Route, act, look
+from monitor.web.stamp import live_stamp
 from monitor.web.text import clip
 from monitor.web.times import duration
-from monitor.web.view import NOTE, Done, View
+from monitor.web.view import NOTE, Done, View, unchanged
 from monitor.web.visit import Visit
 
 STEPS, LISTED = 48, 8
@@ -49,7 +51,8 @@ class TaskPage:
         ]
 
     def show(self, visit: Visit, name: str) -> View:
-        return self._view(visit, name)
+        stamp = live_stamp(self._house, visit) if visit.fragment else ""
+        return unchanged("task", stamp) if visit.knows(stamp) else replace(self._view(visit, name), stamp=stamp)
 
     def _view(
         self, visit: Visit, name: str, typed: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()

@@ -11,8 +11,9 @@ from monitor.web import charts
 from monitor.web.figures import number
 from monitor.web.house import House
 from monitor.web.route import Route, look
+from monitor.web.stamp import books_stamp
 from monitor.web.times import DAY_S, HOUR_S
-from monitor.web.view import View
+from monitor.web.view import View, unchanged
 from monitor.web.visit import Visit
 
 WINDOWS: dict[str, float] = {"1h": HOUR_S, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S}
@@ -53,10 +54,15 @@ class TasksPage:
         return [look("/tasks", self.show)]
 
     def show(self, visit: Visit) -> View:
+        known = self._house.control.tasks()
+        paused = [(each.qualname, each.paused) for each in known]
+        stamp = books_stamp(self._house, visit, paused) if visit.fragment else ""
+        if visit.knows(stamp):
+            return unchanged("tasks", stamp)
         window = visit.query.get("window") if visit.query.get("window") in WINDOWS else DEFAULT_WINDOW
         sort = visit.query.get("sort") if visit.query.get("sort") in SORTS else DEFAULT_SORT
         text = visit.query.get("q")[:200].lower()
-        registered = {task.qualname: task for task in self._house.control.tasks()}
+        registered = {task.qualname: task for task in known}
         figures = sorted(self._house.books.tasks(WINDOWS[window]), key=SORTS[sort])
         figures = [each for each in figures if text in each.qualname.lower()]
         idle = [
@@ -76,7 +82,7 @@ class TasksPage:
                 for name, heading, phone in COLUMNS
             ],
         }
-        return View("tasks", "Tasks", data, more, "tasks", ("list",))
+        return View("tasks", "Tasks", data, more, "tasks", ("list",), stamp=stamp)
 
 
 def _row(each: TaskFigures, task: TaskInfo | None) -> dict[str, Any]:

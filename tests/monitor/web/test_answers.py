@@ -82,9 +82,10 @@ def test_nothing_new_is_a_304(world: World, admin: Browser, clock: Clock) -> Non
 def test_a_poll_of_what_cannot_be_new_asks_for_nothing(empty: World, clock: Clock, monkeypatch) -> None:
     """Neither queries nor templates: a few facts tell that nothing has happened."""
     admin = empty.browser("ana")
-    addresses = ("/monitor/?fragment=history", "/monitor/jobs?fragment=list&q=since:2h")
+    pages = ("/?fragment=history", "/jobs?fragment=list&q=since:2h", "/errors?fragment=list", "/tasks?fragment=list")
+    addresses = [f"/monitor{page}" for page in (*pages, "/tasks/add?fragment=figures", "/tasks/add?fragment=last")]
     tags = {address: admin.get(address).headers["etag"] for address in addresses}
-    for question in ("minutes", "days", "tasks", "job_rows", "state_counts"):
+    for question in ("minutes", "days", "tasks", "task", "job_rows", "state_counts", "error_groups"):
         monkeypatch.delattr(type(empty.books), question)
     clock.now += 15
     for address, tag in tags.items():
@@ -93,6 +94,13 @@ def test_a_poll_of_what_cannot_be_new_asks_for_nothing(empty: World, clock: Cloc
     clock.now += 60  # bars have moved on, and what is older than two hours is another
     for address, tag in tags.items():
         assert admin.get(address, headers={"If-None-Match": tag}).status == 200
+
+
+def test_a_mark_is_seen_at_the_next_look(world: World, admin: Browser) -> None:
+    first = admin.get("/monitor/errors?fragment=list")
+    admin.post(f"/monitor/errors/{world.books.groups[0].fingerprint}/mute")
+    again = admin.get("/monitor/errors?fragment=list", headers={"If-None-Match": first.headers["etag"]})
+    assert again.status == 200
 
 
 def test_a_list_in_which_something_runs_is_made_anew(world: World, admin: Browser) -> None:
