@@ -72,7 +72,7 @@ class Service:
             print(f"warning: {warning}", file=sys.stderr)
         self.access = Access(settings.auth.database, settings.auth.session_hours, settings.auth.login_attempts)
         self.books = Books(settings.monitor.database, settings.monitor)
-        self.recorder = self.books.recorder(huey.storage, self.control.workers)
+        self.recorder = self.books.recorder(huey.storage, self.control.workers, self.control.schedules.all)
         self.api = make_api(self.control, self.access, settings, self.books)
         self.server = Server(
             side_by_side(make_web(self.control, self.access, self.books, settings), self.api), settings

@@ -15,7 +15,8 @@ def record(office: Office, options: argparse.Namespace) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stop.set())
     print("recording; Ctrl-C ends it", flush=True)
-    office.books.recorder(office.control.storage, office.control.workers).run(stop)
+    control = office.control
+    office.books.recorder(control.storage, control.workers, control.schedules.all).run(stop)
 
 
 def prune(office: Office, options: argparse.Namespace) -> None:

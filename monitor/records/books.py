@@ -12,7 +12,7 @@ may raise BooksUnavailable (an engine.errors.StorageUnavailable) while the file 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timezone, tzinfo
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from monitor.records.jobs import Jobs
 from monitor.records.recorder import Recorder, Source
 from monitor.records.retention import Retention
 from monitor.records.shelf import Shelf
+from monitor.records.slots import Slots, Timetable
 from monitor.records.values import (
     Attempt,
     BooksHealth,
@@ -75,7 +76,7 @@ class Books:
         self._jobs, self._groups = Jobs(self._database), Groups(self._database, clock)
         self._figures, self._charts = Figures(self._database, clock), Charts(self._database, clock)
         self._visits, self._workers = Visits(self._database, clock), Workers(self._database, clock)
-        self._shelf = Shelf(self._database, clock)
+        self._shelf, self._slots = Shelf(self._database, clock), Slots(self._database)
 
     def prepare(self) -> None:
         """Make, check and upgrade the file now rather than at the first use. A broken one is moved aside."""
@@ -85,11 +86,16 @@ class Books:
         """End this thread's connection, if it has one; the next use opens another. Call it after each request."""
         self._database.close()
 
-    def recorder(self, source: Source, workers: Callable[[], Sequence[WorkerInfo]] | None = None) -> Recorder:
+    def recorder(
+        self,
+        source: Source,
+        workers: Callable[[], Sequence[WorkerInfo]] | None = None,
+        schedules: Callable[[], Iterable[Timetable]] | None = None,
+    ) -> Recorder:
         """A recorder that drains `source` (`read_events(limit)`, `delete_events(events)`): see recorder.Recorder.
 
         `workers` (such as `control.workers`), where given, is asked now and then who works, so that a worker that
-        died can be shown for a day.
+        died can be shown for a day; `schedules` (such as `control.schedules.all`) what became of their slots.
         """
         return Recorder(
             self._database,
@@ -98,6 +104,7 @@ class Books:
             self._settings.max_value_kb * 1024,
             self._clock,
             workers,
+            schedules,
             self._shelf.note_recorder,
         )
 
@@ -232,9 +239,11 @@ class Books:
         """Worker processes of the last day as they were last seen, newest first; the live ones among them."""
         return self._workers.seen()
 
-    def slots(self, schedule: str | None = None, limit: int = 60) -> tuple[Slot, ...]:
-        """The last slots of one schedule, or of all, newest first."""
-        return self._shelf.slots(schedule, limit)
+    def slots(
+        self, schedule: str | None = None, limit: int = 60, outcomes: Sequence[str] | None = None
+    ) -> tuple[Slot, ...]:
+        """The last slots of one schedule, or of all, newest first, with any of the outcomes; as of some seconds ago."""
+        return self._slots.newest(schedule, outcomes, limit)
 
     def kept(self) -> Kept:
         """What the books hold, what they let go, and the room that they take."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from monitor.records import plain, writing
 from monitor.records.database import Database
 from monitor.records.lease import Lease
 from monitor.records.retention import Retention
+from monitor.records.slots import Slots, Timetable
 from monitor.records.values import RecorderStatus
 from monitor.records.workers import Workers
 
@@ -37,7 +38,7 @@ BATCH = 2000  # events in one transaction: it lasts some 50 ms
 IDLE_S = 0.2  # until the next look when there was nothing
 LEASE_S = 0.2  # until the next try when another holds the lease
 RETENTION_S = 60.0
-WORKERS_S = 10.0
+ASKING_S = 10.0  # until workers and schedules are asked again
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEP_S = 0.05  # how long a turn may spend on retention
 YIELDING = 8.0  # after a full batch: how many times its own processor time it leaves to others
@@ -52,7 +53,7 @@ class Source(Protocol):
 
 
 class Recorder:
-    """For one thread. `workers`, where given, is asked now and then who works."""
+    """For one thread. `workers` and `schedules`, where given, are asked now and then who works, and what fell due."""
 
     def __init__(
         self,
@@ -62,16 +63,18 @@ class Recorder:
         max_value_chars: int,
         clock: Callable[[], float] = time.time,
         workers: Callable[[], Sequence[WorkerInfo]] | None = None,
+        schedules: Callable[[], Iterable[Timetable]] | None = None,
         on_status: Callable[[RecorderStatus], None] = lambda status: None,
     ) -> None:
         self._database, self._source, self._retention = database, source, retention
-        self._max_value_chars, self._clock, self._workers = max_value_chars, clock, workers
+        self._max_value_chars, self._clock = max_value_chars, clock
+        self._workers, self._schedules = workers, schedules
         self._lease = Lease(database.path.with_name(f"{database.path.name}.recorder"))
         self._on_status = on_status
         self._status = RecorderStatus(False, 0, 0)
         self._failures = 0
         self._lag_s = 0.0  # how long the oldest event of the last batch had waited
-        self._retention_at = self._workers_at = 0.0
+        self._retention_at = self._asking_at = 0.0
 
     @property
     def status(self) -> RecorderStatus:
@@ -145,9 +148,12 @@ class Recorder:
 
     def _look_around(self) -> None:
         now = time.monotonic()
-        if self._workers is not None and now >= self._workers_at:
-            self._workers_at = now + WORKERS_S
-            Workers(self._database, self._clock).note(self._workers())
+        if now >= self._asking_at:
+            self._asking_at = now + ASKING_S
+            if self._workers is not None:
+                Workers(self._database, self._clock).note(self._workers())
+            if self._schedules is not None:
+                Slots(self._database).note(self._schedules())
         # Some at a time: while events wait, what must go keeps pace with what comes.
         is_time = now >= self._retention_at or self._retention.is_pressed
         if is_time and not self._retention.step(give_up_at=now + STEP_S):

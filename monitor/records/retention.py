@@ -29,7 +29,6 @@ CHUNK = 500  # jobs in one transaction: it lasts some 15 ms
 PASS_S = 60.0
 KEPT_OF_TIER_S = {MINUTE_S: 48 * HOUR_S, HOUR_S: 366 * DAY_S, DAY_S: 366 * DAY_S}
 KEPT_HOURS_S = 8 * DAY_S
-KEPT_SLOTS_S = 92 * DAY_S
 VACUUM_PAGES = 256
 MANY_FREE_PAGES, MUCH_FREE = 1000, 0.25
 
@@ -207,7 +206,7 @@ class Retention:
         with self._database.writing() as db:
             db.execute_sql("DELETE FROM error_hours WHERE at < ?", (now - KEPT_HOURS_S,))
             db.execute_sql("DELETE FROM entries WHERE job = 0 AND at < ?", (now - self._keep_failed_s,))
-            db.execute_sql("DELETE FROM slots WHERE at < ?", (now - KEPT_SLOTS_S,))
+            db.execute_sql("DELETE FROM slots WHERE at < ?", (now - self._keep_s,))
             db.execute_sql("DELETE FROM visits WHERE seen_at < ?", (now - 366 * DAY_S,))
             cursor = db.execute_sql("DELETE FROM error_groups WHERE last_seen < ?", (now - self._keep_failed_s,))
             return int(cursor.rowcount)

@@ -185,6 +185,7 @@ MIGRATIONS: Sequence[Migration] = (
         # keep_s: how long a job is kept once it has ended (but for a failed one), where its task says so.
         "ALTER TABLE jobs ADD COLUMN keep_s REAL",
         "CREATE INDEX jobs_by_keeping ON jobs (finished_at + keep_s) WHERE keep_s IS NOT NULL",
+        "ALTER TABLE slots DROP COLUMN late_ms",  # nobody ever wrote it
     ),
 )
 

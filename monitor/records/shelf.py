@@ -1,4 +1,4 @@
-"""The books as a thing: opened, measured, looked after; and the slots that stand in them."""
+"""The books as a thing: opened, measured, looked after."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from peewee import SqliteDatabase
 
 from monitor.records.database import Database
 from monitor.records.errors import BooksBroken, BooksUnavailable
-from monitor.records.schema import DAY_S, JOBS, MARKS, SLOTS
-from monitor.records.values import BooksHealth, Kept, RecorderStatus, Slot
+from monitor.records.schema import DAY_S, JOBS, MARKS
+from monitor.records.values import BooksHealth, Kept, RecorderStatus
 
-MAX_SLOTS = 1000
 TOLD_S = 7 * DAY_S  # for how long a warning tells of what was only counted
 
 
@@ -79,15 +78,6 @@ class Shelf:
             disk_free_bytes=shutil.disk_usage(path.parent).free, recorded_at=marks.get("recorded_at"),
             counted=int(marks.get("counted", 0)), counted_at=marks.get("counted_at"),
         )  # fmt: skip
-
-    def slots(self, schedule: str | None, limit: int) -> tuple[Slot, ...]:
-        s = SLOTS.c
-        query = SLOTS.select(s.schedule, s.at, s.outcome, s.job_id, s.late_ms, s.reason)
-        if schedule is not None:
-            query = query.where(s.schedule == schedule)
-        query = query.order_by(s.at.desc(), s.schedule).limit(max(1, min(limit, MAX_SLOTS)))
-        with self._database.reading() as db:
-            return tuple(Slot(*row) for row in query.tuples().execute(db))
 
 
 def _marks(db: SqliteDatabase) -> dict[str, float]:

@@ -171,13 +171,12 @@ class SeenWorker:
 
 @dataclass(frozen=True)
 class Slot:
-    """One due time of a schedule. `outcome`: on_time, late, failed, skipped, missed ..."""
+    """One due time of a schedule. `outcome`: see engine.timetables.OUTCOMES."""
 
     schedule: str
     at: float
     outcome: str
     job_id: str | None = None
-    late_ms: float | None = None
     reason: str | None = None
 
 

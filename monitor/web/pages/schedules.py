@@ -1,11 +1,12 @@
 """The schedules: what each is, its last sixty slots, the next five, and the ledger of what did not run as it should.
 
-Slots and their outcomes come from the engine, which keeps them with the jobs; average run times from the books. A slot
-that was missed can be run after the event, once.
+The newest slots and their outcomes come from the engine, which keeps them with the jobs; average run times, and older
+slots that went wrong, from the books. A slot that was missed can be run after the event, once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from engine import errors
@@ -48,6 +49,7 @@ class SchedulesPage:
         schedules.sort(key=lambda each: (each.next_at[:1] or (float("inf"),), each.name))
         averages = self._averages()
         ledger = [(each, slot) for each in schedules for slot in each.slots if slot.outcome in WRONG]
+        ledger += self._older(schedules)
         ledger.sort(key=lambda entry: -entry[1].at)
         data = {
             "schedules": [{"schedule": each, "average_ms": averages.get(each.task)} for each in schedules],
@@ -61,6 +63,19 @@ class SchedulesPage:
             ],
         }
         return View("schedules", "Schedules", data, more, "schedules", ("list",))
+
+    def _older(self, schedules: Sequence[Schedule]) -> list[tuple[Schedule, Slot]]:
+        """What went wrong before the slots that the engine tells of; nothing while the books are away."""
+        by_name = {each.name: each for each in schedules if each.slots}
+        try:
+            found = self._house.books.slots(limit=LEDGER, outcomes=WRONG)
+        except BooksUnavailable:
+            return []
+        return [
+            (by_name[old.schedule], Slot(old.at, old.outcome, old.job_id, old.reason))
+            for old in found
+            if old.schedule in by_name and old.at < by_name[old.schedule].slots[-1].at
+        ]
 
     def _averages(self) -> dict[str, float]:
         """Run times in ms by the short name of the task; none while the books are away."""

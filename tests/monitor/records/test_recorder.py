@@ -237,7 +237,7 @@ def worker(id: str, alive: bool = True, at: float = START) -> WorkerInfo:
 def test_workers_are_remembered_for_a_day_with_what_they_did(
     books: Books, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "WORKERS_S", 0.0)
+    monkeypatch.setattr(recorder, "ASKING_S", 0.0)
     now = [worker("1"), worker("2")]
     made = books.recorder(Queue(), workers=lambda: now)
     made.turn()

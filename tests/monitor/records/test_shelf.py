@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.records import Books, Count, Slot
-from monitor.records.schema import SLOTS
+from monitor.records import Books, Count
 from tests.monitor.records.conftest import START, Clock, Queue, Story, record
 
 MINUTE = 60.0
@@ -52,15 +51,6 @@ def test_what_failed_since(books: Books, story: Story) -> None:
     assert books.failed_since(START) == Count(4)
     assert books.failed_since(START + 2) == Count(2)
     assert books.failed_since(START + 9) == Count(0)
-
-
-def test_slots(books: Books) -> None:
-    books.prepare()
-    with books._database.writing() as db:
-        for n in range(5):
-            SLOTS.insert(schedule=["nightly", "hourly"][n % 2], at=START + n, outcome="on_time", late_ms=n).execute(db)
-    assert [slot.at - START for slot in books.slots()] == [4, 3, 2, 1, 0]
-    assert books.slots("hourly", limit=1) == (Slot("hourly", START + 3, "on_time", None, 3.0, None),)
 
 
 def test_what_the_books_hold(books: Books, clock: Clock, path: Path, story: Story) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timezone, tzinfo
 from typing import Any
@@ -203,9 +203,12 @@ class FakeBooks(Books):
         self._reach()
         return self.seen
 
-    def slots(self, schedule: str | None = None, limit: int = 60) -> tuple[Slot, ...]:
+    def slots(
+        self, schedule: str | None = None, limit: int = 60, outcomes: Sequence[str] | None = None
+    ) -> tuple[Slot, ...]:
         self._reach()
-        return tuple(slot for slot in self.all_slots if schedule in (None, slot.schedule))[:limit]
+        found = (slot for slot in self.all_slots if schedule in (None, slot.schedule))
+        return tuple(slot for slot in found if outcomes is None or slot.outcome in outcomes)[:limit]
 
     def kept(self) -> Kept:
         self._reach()

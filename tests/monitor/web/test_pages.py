@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from types import SimpleNamespace
 
+from monitor.records import Slot
 from tests.monitor.web.client import Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.world import World
@@ -103,6 +104,21 @@ def test_a_run_form_that_is_refused_queues_nothing_and_keeps_what_was_typed(worl
 def test_pausing_twice_says_so(world: World, admin: Browser) -> None:
     assert "add is paused" in admin.follow(admin.post("/monitor/tasks/add/pause")).words
     assert "paused already: nothing was changed" in admin.follow(admin.post("/monitor/tasks/add/pause")).words
+
+
+def test_what_went_wrong_before_the_newest_slots_is_told_from_the_books(world: World, admin: Browser) -> None:
+    oldest = min(slot.at for slot in world.control.schedules.get("periodic.nightly_backup").slots)
+    world.books.all_slots = (
+        Slot("periodic.nightly_backup", oldest + 1, "missed", None, "the engine tells of this one itself"),
+        Slot("periodic.nightly_backup", oldest - 1, "missed", None, "the disk was full"),
+        Slot("periodic.nightly_backup", oldest - 2, "on time", "job"),
+        Slot("removed-since", oldest - 3, "missed", None, "of no schedule"),
+    )
+    ledger = admin.get("/monitor/schedules.json").json["ledger"]
+    assert [entry["slot"]["reason"] for entry in ledger if entry["schedule"] == "periodic.nightly_backup"] == [
+        "the disk was full"
+    ]
+    assert "of no schedule" not in [entry["slot"]["reason"] for entry in ledger]
 
 
 def test_a_missed_slot_is_run_once_asked(world: World, admin: Browser) -> None:

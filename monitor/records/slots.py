@@ -1,0 +1,74 @@
+"""Slots of schedules as the engine last told of them, kept after it has let them go: what ran, and what did not.
+
+The engine keeps the newest slots of each schedule, with which it decides; the recorder copies the newest of these now
+and then. A slot whose job ends later is written again. What was on time stands in the books as a job, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from monitor.records import plain
+from monitor.records.database import Database
+from monitor.records.schema import SLOTS
+from monitor.records.values import Slot
+
+S = SLOTS.c
+MAX_SHOWN = 1000
+KEPT = 100_000  # of all schedules together
+COPIED = """INSERT INTO slots (schedule, at, outcome, job_id, reason) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (schedule, at) DO UPDATE SET outcome = excluded.outcome, job_id = excluded.job_id,
+    reason = excluded.reason WHERE slots.outcome <> excluded.outcome OR slots.job_id IS NOT excluded.job_id"""
+OVER = "DELETE FROM slots WHERE at < (SELECT at FROM slots ORDER BY at DESC LIMIT 1 OFFSET ?)"
+
+
+class Told(Protocol):
+    """A slot as the engine tells of it (engine.timetables.Slot)."""
+
+    @property
+    def at(self) -> float: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def job_id(self) -> str | None: ...
+    @property
+    def reason(self) -> str | None: ...
+
+
+class Timetable(Protocol):
+    """A schedule with its newest slots (engine.timetables.Schedule)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def slots(self) -> Sequence[Told]: ...
+
+
+class Slots:
+    """All methods raise BooksUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, schedules: Iterable[Timetable]) -> None:
+        """What the engine tells now."""
+        rows = [
+            (plain.text(each.name, 500), slot.at, slot.outcome, slot.job_id, plain.text_or_none(slot.reason))
+            for each in schedules
+            for slot in each.slots
+        ]
+        if rows:
+            with self._database.writing() as db:
+                db.cursor().executemany(COPIED, rows)
+                db.execute_sql(OVER, (KEPT,))
+
+    def newest(self, schedule: str | None, outcomes: Sequence[str] | None, limit: int) -> tuple[Slot, ...]:
+        query = SLOTS.select(S.schedule, S.at, S.outcome, S.job_id, S.reason)
+        if schedule is not None:
+            query = query.where(S.schedule == schedule)
+        if outcomes is not None:
+            query = query.where(S.outcome.in_(list(outcomes)))
+        query = query.order_by(S.at.desc(), S.schedule).limit(max(1, min(limit, MAX_SHOWN)))
+        with self._database.reading() as db:
+            return tuple(Slot(*row) for row in query.tuples().execute(db))
