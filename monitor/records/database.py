@@ -45,6 +45,7 @@ class Database(SqliteFile):
 
     def is_sound(self) -> bool:
         """Whether SQLite finds nothing wrong in the whole file: slow, for a file under suspicion."""
+        self.close()  # what this connection remembers of the file may be all right still
         try:
             with self.reading() as database:
                 return database.execute_sql("PRAGMA quick_check(1)").fetchone()[0] == "ok"

@@ -223,3 +223,24 @@ def test_a_full_disk_is_reported_and_nothing_is_half_written(books: Books, story
     recorder.turn()  # the failed connection was dropped, and its limit with it
     assert recorder.status.problem is None
     assert books.kept().jobs == 201
+
+
+def test_a_file_that_breaks_while_the_recorder_remembers_it_is_found_out(
+    books: Books, path: Path, story: Story
+) -> None:
+    story.plain_job("before")
+    recorder = books.recorder(queue := Queue(story.events))
+    recorder.turn()
+    path.write_bytes(RUBBISH)
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink()
+    other = Books(f"sqlite:///{path}", Settings(), Clock())
+    with pytest.raises(BooksBroken):
+        other.job_rows(JobFilter())
+    books._database.is_suspect = True  # as it is when a page of the same process has found it broken
+    story.plain_job("after", 100)
+    queue.waiting = story.events[2:]
+    recorder.turn()
+    for each in (books, other):  # mended from what the recorder remembered, or begun anew
+        assert "after" in [row.job.id for row in each.job_rows(JobFilter()).rows]
+    assert (recorder.status.problem, other.health().ok) == (None, True)

@@ -1,0 +1,107 @@
+"""The books' file is deleted, locked, broken, in the way or full under the running service: no job is slowed or lost,
+people are told in words, and the pages recover by themselves."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.http_client import Client
+from tests.acceptance.outage import write_lock
+from tests.acceptance.variants import SOAK
+from tests.support import wait_until
+
+PROMPT_S = 3.0  # of a defer and of a job that takes no time, on a busy machine
+RECOVERED_S = 10.0
+
+
+@contextmanager
+def deleted(books: Path) -> Iterator[None]:
+    for file in books.parent.glob(f"{books.name}*"):
+        file.unlink()
+    yield
+
+
+@contextmanager
+def broken(books: Path) -> Iterator[None]:
+    with books.open("r+b") as file:
+        file.seek(0)
+        file.write(os.urandom(books.stat().st_size))
+    for ending in ("-wal", "-shm"):
+        books.with_name(books.name + ending).unlink(missing_ok=True)
+    yield
+
+
+@contextmanager
+def locked(books: Path) -> Iterator[None]:
+    with write_lock(books):
+        yield
+
+
+@contextmanager
+def in_the_way(books: Path) -> Iterator[None]:
+    """Something that is no file stands in its place."""
+    for file in books.parent.glob(f"{books.name}*"):
+        file.unlink()
+    books.mkdir()
+    yield
+    books.rmdir()
+
+
+@contextmanager
+def read_only(books: Path) -> Iterator[None]:
+    """By a trigger, since root may write to any file."""
+    con = sqlite3.connect(books, timeout=20)
+    con.execute("CREATE TRIGGER refuse BEFORE INSERT ON jobs BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END")
+    con.close()
+    yield
+    con = sqlite3.connect(books, timeout=20)
+    con.execute("DROP TRIGGER refuse")
+    con.close()
+
+
+HARMS: list[Callable[[Path], AbstractContextManager[None]]] = [deleted, broken, locked, in_the_way, read_only]
+
+
+def work(client: Client, n: int) -> str:
+    """Defer a job and wait for its end, both promptly; its id."""
+    began = time.monotonic()
+    answer = client.post("/api/jobs", {"task": "note", "args": [n]})
+    assert answer.status == 202, answer
+    job = client.get(f"/api/jobs/{answer.body['id']}?wait=20").body
+    assert (job["state"], job["result"]) == ("done", n)
+    assert time.monotonic() - began < PROMPT_S
+    return str(job["id"])
+
+
+def listed(client: Client) -> set[str]:
+    answer = client.get("/api/jobs?state=done&limit=100")
+    return {job["id"] for job in answer.body["jobs"]} if answer.status == 200 else set()
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "redis"] if SOAK else ["sqlite"])
+def test_no_job_is_slowed_and_the_pages_recover(deployment: Deployment):
+    deployment.app()
+    client = deployment.client()
+    books = deployment.folder / "data" / "monitor.db"
+    n = 0
+    for harm in HARMS:
+        work(client, n := n + 1)
+        with harm(books):
+            during = {work(client, n := n + 1) for _ in range(3)}
+            if harm is in_the_way:
+                wait_until(lambda: client.get("/readyz").status == 503, RECOVERED_S, "it is said")
+                assert any("monitor.db" in each for each in client.get("/readyz").body["problems"])
+        if harm is broken:  # what was written into it before anybody noticed is gone with it
+            wait_until(lambda: client.get("/api/jobs?state=done").status == 200, RECOVERED_S, "books are begun anew")
+            during = {work(client, n := n + 1)}
+        wait_until(lambda during=during: during <= listed(client), RECOVERED_S, f"on record after: {harm.__name__}")
+        wait_until(lambda: client.get("/readyz").status == 200, RECOVERED_S, f"ready after: {harm.__name__}")
+    assert {len(runs) for runs in deployment.ledger.runs().values()} == {1}
