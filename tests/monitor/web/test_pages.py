@@ -133,6 +133,17 @@ def test_a_missed_slot_is_run_once_asked(world: World, admin: Browser) -> None:
         assert "Nothing was run" in admin.follow(refused).words
 
 
+def test_schedules_say_when_for_how_long_and_what_became_of_their_slots(world: World, admin: Browser) -> None:
+    page = admin.get("/monitor/schedules")
+    row = page.text.partition('data-id="periodic.heartbeat"')[2].partition("</tr>")[0]
+    assert row.count("<title>") == 60
+    assert row.count("missed: no consumer 02:00-02:15</title>") == 3 and "late by 4 s</title>" in row
+    assert re.search(r"then \d\d:\d\d(, \d\d:\d\d){3}<", row), "with the next one that makes five"
+    assert re.search(r'<td class="num wide">[\d.]+ ms</td>', row), "the average run time"
+    wrong = page.words.partition("What did not run as it should")[2]
+    assert "heartbeat missed: no consumer 02:00-02:15" in wrong and "heartbeat late by 4 s" in wrong
+
+
 def test_schedules_are_made_changed_and_removed(world: World, admin: Browser) -> None:
     kept = world.control.schedules
     form = {"task": "add", "name": "sum", "every": "90s", "p:a": "1", "p:b": "2", "overlap": "queue"}
