@@ -24,6 +24,10 @@ from engine.timetable import Cron
 RANGES = {"minute": range(60), "hour": range(24), "day": range(1, 32), "month": range(1, 13), "day_of_week": range(7)}
 SUNDAY = datetime(2023, 1, 1)  # also the first of a month with 31 days
 STEP = re.compile(r"\*(/[1-9][0-9]*)?")
+EACH_MINUTE = (
+    "crontab(hour={}) without minute= runs in each minute of that hour: say minute='0' to run once in it, or (with "
+    "crontab from engine) minute='*' if each minute is meant"
+)
 HUEYS_ORDER = ("month", "day", "day_of_week", "hour", "minute")  # of the lists that Huey's function keeps
 
 
@@ -35,16 +39,21 @@ def crontab(
     given = {"minute": "*" if minute is None else minute, "hour": hour, "day": day, "month": month}
     parts = {name: field_of(name, value) for name, value in {**given, "day_of_week": day_of_week}.items()}
     if minute is None and parts["hour"] != "*":
-        warnings.warn(
-            f"crontab(hour={hour!r}) without minute= runs in each minute of that hour: say minute='0' to run once in "
-            "it, or minute='*' if each minute is meant",
-            stacklevel=2,
-        )
+        warnings.warn(EACH_MINUTE.format(repr(hour)), stacklevel=2)
     return cron_of(parts, options)
 
 
 crontab.hourly = partial(crontab, minute="0")  # type: ignore[attr-defined]  # as Huey's has them
 crontab.daily = partial(crontab, minute="0", hour="0")  # type: ignore[attr-defined]
+
+
+def look_over(function: Any) -> None:
+    """Warn of one that Huey's own crontab() made where it runs in each minute of an hour."""
+    found = read_back(function)
+    if found is not None:
+        minute, hour, *_ = found.plain.split()
+        if minute == "*" and hour != "*":
+            warnings.warn(EACH_MINUTE.format(repr(hour)), stacklevel=3)
 
 
 def read_back(function: Any) -> Cron | None:

@@ -29,6 +29,7 @@ from engine.alarm import Alarms
 from engine.body_log import body_log
 from engine.composer import Composer
 from engine.consumer import DurableConsumer
+from engine.crontab import look_over
 from engine.deferring import DeferringHuey, naive_utc
 from engine.job_storage import JobStorage
 from engine.jobs import (
@@ -79,6 +80,7 @@ class DurableHuey(DeferringHuey):
     ) -> Any:
         """Huey's decorator; it takes a timetable (cron, every, at, crontab) as well as a function of a minute."""
         chosen = self._with_defaults(retries, retry_delay, options)
+        look_over(validate_datetime)
         return super().periodic_task(validate_datetime, timetable=validate_datetime, **chosen)
 
     def create_consumer(self, **options: Any) -> DurableConsumer:

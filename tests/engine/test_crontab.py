@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from engine.crontab import RANGES, crontab, read_back
 from engine.errors import Misconfigured
 from engine.timetable import cron
+from tests.engine.clockwork import Make
 
 FIELDS = tuple(RANGES)
 
@@ -127,6 +128,17 @@ def test_an_hour_without_a_minute_warns():
         crontab(minute="0", hour="3")
         crontab(day="1")
         crontab("0", "3")
+
+
+def test_huey_s_own_crontab_warns_as_well_where_it_is_used(world: Make):
+    w = world({})
+    with pytest.warns(UserWarning, match="hour='3,15'\\) without minute= runs in each minute") as caught:
+        w.huey.periodic_task(huey.crontab(hour="3,15"), name="each")(lambda: None)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        w.huey.periodic_task(huey.crontab(minute="0", hour="3"), name="once")(lambda: None)
+        w.huey.periodic_task(huey.crontab(), name="always")(lambda: None)
 
 
 @pytest.mark.parametrize(
