@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from bench.body import tally
 from bench.drain import ended
 from bench.figures import median, ratios, spread, whole
 from bench.options import Options
+from bench.processes import cpu_s
 from bench.report import Section
 from bench.running import Running, end, running, wait
 
@@ -26,44 +28,80 @@ RATE_PER_S = 5000
 def measure(options: Options) -> Section:
     section = Section("recording", "Recording: what the books cost")
     jobs = options.count(JOBS)
-    rates: dict[tuple[str, int, bool], list[float]] = {}
+    drains: dict[tuple[str, int, bool], list[Drain]] = {}
     rounds, modes = min(2, options.rounds), MODES[:1] if options.quick else MODES
     for number in range(rounds):
         for workers, kind in modes:
             for recorded in (False, True):
                 beside = "with the recorder" if recorded else "without"
                 options.tell(f"recording {number + 1}/{rounds}: {workers} {kind}, {beside}")
-                rates.setdefault((kind, workers, recorded), []).append(drain(workers, kind, jobs, recorded))
-    rows = []
+                drains.setdefault((kind, workers, recorded), []).append(drain(workers, kind, jobs, recorded))
+    rows, cpu_rows = [], []
     for workers, kind in modes:
-        without, beside = rates[(kind, workers, False)], rates[(kind, workers, True)]
-        cost = 1 - median(ratios(beside, without))
-        rows.append((f"{workers} {kind}", spread(without), spread(beside), f"{cost:.0%}"))
+        without, beside = drains[(kind, workers, False)], drains[(kind, workers, True)]
+        rates = [each.rate for each in without], [each.rate for each in beside]
+        cost = 1 - median(ratios(rates[1], rates[0]))
+        rows.append((f"{workers} {kind}", spread(rates[0]), spread(rates[1]), f"{cost:.0%}"))
         section.reach.append((f"the recorder's cost, {workers} {kind}", "at most 10%", f"{cost:.0%}", cost <= 0.10))
+        cpu = [median([each.consumer_us for each in some]) for some in (without, beside)]
+        cpu += [median([getattr(each, name) for each in beside]) for name in ("recorder_us", "recorder_all_us")]
+        cpu_rows.append((f"{workers} {kind}", *(f"{each:.0f}" for each in cpu)))
     section.table(("workers", "jobs/s without the recorder", "with it", "cost"), rows)
+    section.say("Processor time, microseconds a job (the consumer's start is part of it):")
+    section.table(
+        (
+            "workers",
+            "consumer without",
+            "consumer with",
+            "recorder, during the drain",
+            "recorder, until all is recorded",
+        ),
+        cpu_rows,
+    )
     keeping_up(section, options)
     return section
 
 
-def drain(workers: int, kind: str, jobs: int, recorded: bool) -> float:
-    """Jobs a second, with or without a recorder that has caught up before."""
+class Drain(NamedTuple):
+    """Jobs a second, and processor time in microseconds a job."""
+
+    rate: float
+    consumer_us: float
+    recorder_us: float = 0.0  # until the last body had run
+    recorder_all_us: float = 0.0  # until nothing waited to be recorded
+
+
+def drain(workers: int, kind: str, jobs: int, recorded: bool) -> Drain:
+    """With or without a recorder that has caught up before."""
     with running("dewey_sqlite") as system:
         system.call("fill", jobs)
-        with recorder(system) if recorded else contextlib.nullcontext():
-            if recorded:
-                wait(lambda: system.run("bench.probes.backlog") == 0, 60, "the recorder to catch up", 0.5)
+        with recorder(system) if recorded else contextlib.nullcontext() as program:
+            spent = [0.0, 0.0, 0.0]  # the recorder's, in seconds
+            if program is not None:
+                caught_up(system)
+                spent[0] = cpu_s(program.pid)
             with system.consumer(workers, kind) as consumer:
                 wait(lambda: ended(system, consumer, jobs), 120, f"{jobs} jobs to run ({system.said()})", 0.02)
-                marks = tally(system.folder)
-    return (jobs - 1) / (marks.last - marks.first)
+                consumer_s, marks = cpu_s(consumer.pid), tally(system.folder)
+                spent[1] = cpu_s(program.pid) if program is not None else 0.0
+            if program is not None:
+                caught_up(system)
+                spent[2] = cpu_s(program.pid)
+    rate = (jobs - 1) / (marks.last - marks.first)
+    return Drain(rate, *(each / jobs * 1e6 for each in (consumer_s, spent[1] - spent[0], spent[2] - spent[0])))
+
+
+def caught_up(system: Running) -> None:
+    """Wait until everything is recorded."""
+    wait(lambda: system.run("bench.probes.backlog") == 0, 60, "the recorder to catch up", 0.5)
 
 
 @contextlib.contextmanager
-def recorder(system: Running) -> Iterator[None]:
+def recorder(system: Running) -> Iterator[subprocess.Popen[str]]:
     with open(system.folder / "recorder.log", "ab") as log:
         program = system.start("manage.py", "record", stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield
+        yield program
     finally:
         end(program)
 

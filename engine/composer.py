@@ -186,6 +186,8 @@ class Composer:
             value = self._huey.serializer.deserialize(result)
         except Exception:
             return "[unreadable]"
+        if value is None or type(value) is bool:
+            return value
         if isinstance(value, Error):
             meta = value.metadata
             return Failure(str(meta.get("type", "")), str(meta.get("message", "")), str(meta.get("traceback", "")))

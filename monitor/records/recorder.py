@@ -4,8 +4,8 @@ Order of a turn: take the lease (one recorder among all processes); read the old
 transaction, synced; only then delete them at their source. A crash between the two brings the same batch again, and
 it changes nothing. Then a small step of retention, if it is time.
 
-While more happens than fits into a batch, the work goes first: the recorder takes a ninth of a processor, and more as
-what waits grows older, so that a burst is hardly slowed and a steady stream is on record some seconds later.
+While more happens than fits into a batch, the work goes first: the recorder takes a thirteenth of a processor, and more
+as what waits grows older, so that a burst is hardly slowed and a steady stream is on record some seconds later.
 
 Whatever goes wrong (the books are locked, full, away, read-only, broken; the queue cannot be read), the events stay
 where they are and the work goes on: the recorder says so once, waits a little longer each time, and says when it is
@@ -41,7 +41,7 @@ RETENTION_S = 60.0
 ASKING_S = 10.0  # until workers and schedules are asked again
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEP_S = 0.05  # how long a turn may spend on retention
-YIELDING = 8.0  # after a full batch: how many times its own processor time it leaves to others
+YIELDING = 12.0  # after a full batch: how many times its own processor time it leaves to others
 LATE_S = 3.0  # events that waited for so long wait no longer
 
 
