@@ -38,13 +38,13 @@ def measure(options: Options) -> Section:
                 drains.setdefault((kind, workers, recorded), []).append(drain(workers, kind, jobs, recorded))
     rows, cpu_rows = [], []
     for workers, kind in modes:
-        without, beside = drains[(kind, workers, False)], drains[(kind, workers, True)]
-        rates = [each.rate for each in without], [each.rate for each in beside]
+        without, recording = drains[kind, workers, False], drains[kind, workers, True]
+        rates = [each.rate for each in without], [each.rate for each in recording]
         cost = 1 - median(ratios(rates[1], rates[0]))
         rows.append((f"{workers} {kind}", spread(rates[0]), spread(rates[1]), f"{cost:.0%}"))
         section.reach.append((f"the recorder's cost, {workers} {kind}", "at most 10%", f"{cost:.0%}", cost <= 0.10))
-        cpu = [median([each.consumer_us for each in some]) for some in (without, beside)]
-        cpu += [median([getattr(each, name) for each in beside]) for name in ("recorder_us", "recorder_all_us")]
+        cpu = [median([each.consumer_us for each in some]) for some in (without, recording)]
+        cpu += [median([getattr(each, name) for each in recording]) for name in ("recorder_us", "recorder_all_us")]
         cpu_rows.append((f"{workers} {kind}", *(f"{each:.0f}" for each in cpu)))
     section.table(("workers", "jobs/s without the recorder", "with it", "cost"), rows)
     section.say("Processor time, microseconds a job (the consumer's start is part of it):")
