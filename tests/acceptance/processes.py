@@ -66,6 +66,7 @@ class Process:
         """kill -9 of this process and of all that descend from it, at once."""
         for pid in self.pids():
             kill(pid)
+        self.popen.kill()  # it carries its mark only once it has become the program
         self.popen.wait(10)
         wait_until(lambda: not self.pids(), 5, "all killed processes are gone")
 
