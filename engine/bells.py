@@ -14,7 +14,7 @@ import os
 import select
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from engine.shares import serves
@@ -102,6 +102,14 @@ class Ringer:
         self._scanned_at = 0.0
         self._workers: dict[str, tuple[int, mmap.mmap, tuple[str, ...]]] = {}
         self._waiters: dict[str, int] = {}
+
+    def ring_for(self, queues: Iterable[str]) -> None:
+        """Wake as many as there are jobs, of which the queue of each is given."""
+        counts: dict[str, int] = {}
+        for queue in queues:  # a Counter takes longer to make than all of this
+            counts[queue] = counts.get(queue, 0) + 1
+        for queue, count in counts.items():
+            self.ring_workers(count, (queue,))
 
     def ring_workers(self, count: int, queues: Sequence[str] = ()) -> None:
         """Wake up to `count` workers that sleep and serve one of these queues. Without queues it is not known what

@@ -54,7 +54,7 @@ class Desk:
         self._bodies = 0  # picked and not finished
         self._done: list[Settlement] = []
         self._turning = threading.Lock()  # one turn at a time
-        self._leading = self._listening = self._stopping = False
+        self._leading = self._listening = self._stopping = self._rung = False
         self._waiting = 0
         self._taken_at = self._done_at = 0.0  # monotonic: since when something lies on the desk
         self._body_s = SHORT_S  # moving average of a body's length: decides how many to take
@@ -151,7 +151,7 @@ class Desk:
                     self.storage.wake(1, self.queues)
             else:
                 timeout = SLEEP_S if next_due is None else min(SLEEP_S, next_due - clock.now())
-                self.life.bell.wait(timeout)
+                self._rung = self.life.bell.wait(timeout)
         finally:
             self.life.asleep(False)
             self._listening = False
@@ -200,7 +200,7 @@ class Desk:
             if not done and not want:
                 return None
             try:
-                turn = self.storage.turn(self.life.n, done, want, self.queues)
+                turn = self.storage.turn(self.life.n, done, want, self.queues, self._rung)
             except errors.StorageUnavailable as exc:
                 self._keep(done, exc)
                 return None
@@ -208,7 +208,7 @@ class Desk:
                 logger.exception("a turn failed")
                 self._keep(self._mended(done), exc)
                 return None
-            self._failures = 0
+            self._failures, self._rung = 0, False
             for settlement in done:
                 if settlement.claim.token in turn.lost:
                     logger.warning("the claim of job %s is gone: its outcome was not written", settlement.claim.id)

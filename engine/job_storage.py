@@ -162,11 +162,14 @@ class JobStorage(HueyStorage):
         """Enter this process as a worker; answers its `Worker` (number, slots, bell), see engine.liveness."""
 
     @abstractmethod
-    def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
+    def turn(
+        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], rung: bool = False,
+    ) -> Turn:  # fmt: skip
         """Settle what was done and claim up to `want` jobs, in one transaction. `queues`: names in the order of
         preference, `*` for every queue that has no name in it, `!NAME` for one that `*` does not stand for.
         A settlement whose claim is gone writes nothing. What would go back to the queue although it was asked to stop
-        ends as canceled. A next job that has ended before (its job was retried by hand) stays as it is."""
+        ends as canceled. A next job that has ended before (its job was retried by hand) stays as it is. `rung`: there
+        is something to claim, so that it need not be looked for first. `next_due` is for who has claimed nothing."""
 
     @abstractmethod
     def chord_results(self, cid: str) -> list[bytes]:

@@ -97,7 +97,9 @@ class RedisStorage(JobStorage):
             life.beat_alone = lambda: self.beat([life.n], keys.LEASE_S)
         return life
 
-    def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
+    def turn(
+        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], rung: bool = False
+    ) -> Turn:
         return self._crew.turn(worker, settlements, want, queues, self._ttl, self.compose, self.limits)
 
     def chord_results(self, cid: str) -> list[bytes]:

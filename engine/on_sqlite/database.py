@@ -14,13 +14,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine import errors, faults
 from engine.on_sqlite import schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
+CACHE = "pragma cache_size = -16000"  # KiB
+LOG_ROOM = 16 * 2**20  # bytes
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two looks at a write lock that another process holds
 REMOVED = "the queue {} was removed while Dewey runs: put it back, or restart to begin an empty one"
 
@@ -81,8 +83,8 @@ class Database:
                 con = self._first() if self._inode is None else self._raw("rw")
                 con.execute(f"pragma synchronous = {'full' if role == 'accept' and self._durable else 'normal'}")
                 # The consumer's keeper checkpoints; these are the bounds for when none is running.
-                con.execute(f"pragma wal_autocheckpoint = {20000 if role == 'accept' else 8000}")
-                con.execute("pragma cache_size = -16000")
+                con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'accept' else 8000}")
+                con.execute(CACHE)
                 if role == "read":
                     con.execute("pragma query_only = 1")
                 else:
@@ -239,8 +241,29 @@ class Database:
 
     def prepare(self) -> None:
         """Make or upgrade the file, and see that it can be written. Raises StorageUnavailable and below."""
+        self.make_room()
         with self.write("accept") as con:
             con.execute("insert into meta values ('checked', 1) on conflict (key) do update set value = value + 1")
+
+    def make_room(self) -> None:
+        """Give the log its length beforehand: a synced commit that makes a file longer waits for the journal of the
+        file system as well, and takes twice as long. What is written here is taken back, and written over later. The
+        log lives as long as somebody has the file open: so this is for those who will keep it open."""
+        if not self._durable:
+            return
+        con = self.connection("accept")
+        with suppress(FileNotFoundError):
+            if os.stat(f"{self.path}-wal").st_size > LOG_ROOM // 2:
+                return
+        with self._locks["accept"], suppress(sqlite3.Error):  # where there is no room for it, it is only slower
+            con.execute("pragma cache_size = 64")  # so that the pages go to the log before the transaction ends
+            try:
+                con.execute("begin immediate")
+                con.execute("insert into meta values ('room', zeroblob(?))", (LOG_ROOM,))
+            finally:
+                if con.in_transaction:
+                    con.execute("rollback")
+                con.execute(CACHE)
 
     def checkpoint(self) -> None:
         """Move the WAL into the file without stopping anybody."""

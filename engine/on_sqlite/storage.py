@@ -6,8 +6,7 @@ gathers what several threads defer at the same time into one synced commit, then
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,24 +86,22 @@ class SqliteStorage(JobStorage):
                 return verbs.replace(con, job_id, by, self.compose, self._ttl.result_s)
 
             answers = accepting.accept_all(con, replace, requests)
-        self._wake_for(accepting.fresh_queues(requests, answers))  # for all, before any of them goes on
+        self._ringer.ring_for(accepting.fresh_queues(requests, answers))  # for all, before any of them goes on
         return answers
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         self._ringer.ring_workers(count, queues)
 
-    def _wake_for(self, queues: Iterable[str]) -> None:
-        """Ring for jobs, of which the queue of each is given."""
-        for queue, count in Counter(queues).items():
-            self.wake(count, (queue,))
-
     # working
 
     def register(self, registration: Registration) -> liveness.Life:
+        self.db.make_room()
         return self.crew.register(registration)
 
-    def turn(self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]) -> Turn:
-        if not settlements:
+    def turn(
+        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], rung: bool = False
+    ) -> Turn:
+        if not (settlements or rung):
             with self.db.read() as con:
                 idle = turning.look(con, want, queues)
             if idle is not None:
@@ -115,7 +112,7 @@ class SqliteStorage(JobStorage):
         if settlements:
             self._ringer.ring_waiters()
             if answer.more or not want:  # what this turn queued and did not claim itself, or what falls due sooner
-                self._wake_for(queue for settlement in settlements for queue in queues_more(settlement))
+                self._ringer.ring_for(queue for settlement in settlements for queue in queues_more(settlement))
                 self.wake(let_through)
         return answer
 

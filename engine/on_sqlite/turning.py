@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from engine import clock
 from engine.job_storage import Turn
 from engine.jobs import Claim, Settlement
 from engine.limits import Limit
@@ -40,9 +41,13 @@ def turn(
     if settlements:
         settling.heed_stops(con, settlements, compose)
         lost, let_through = settling.settle(con, settlements, ttl.result_s, ttl.failed_s)
-    claiming.bring_due(con)
+    due = claiming.next_due(con)
+    if due is not None and due <= clock.now():
+        claiming.bring_due(con)
     claims: list[Claim] = []
     more = False
     if want:
         claims, more = claiming.claim(con, worker, first_token, want, queues, limits)
-    return Turn(claims, lost, more, claiming.next_due(con), bool(claims) and keyvalue.any_marks(con)), let_through
+    return Turn(
+        claims, lost, more, None if claims else claiming.next_due(con), bool(claims) and keyvalue.any_marks(con)
+    ), let_through

@@ -24,7 +24,7 @@ RUNS |= dict.fromkeys(("20.0", "20.1", "20.2", "30.0", "30.1", "30.2", "30.total
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    disk = Disk(tmp_path / "d" / "data", tmp_path / "image", 32)
+    disk = Disk(tmp_path / "d" / "data", tmp_path / "image", 96)
     yield disk
     disk.close()
 
@@ -54,9 +54,9 @@ def test_the_disk_is_full_while_jobs_finish(deployment: Deployment, disk: Disk, 
     pipeline = deployment.huey.enqueue(tasks.step.s(20, 0).then(tasks.step, 20).then(tasks.step, 20))
     deployment.huey.enqueue(chord([tasks.step.s(30, x) for x in range(3)], tasks.total.s(30)))
 
-    def refused() -> bool:
+    def refused(task: str, *args: object) -> bool:
         disk.leave()  # again: a checkpoint gives some room back
-        answer = client.post("/api/jobs", {"task": "note", "args": [100], "delay": 3600})
+        answer = client.post("/api/jobs", {"task": task, "args": args, "delay": 3600})
         assert answer.status in (202, 503), answer
         return answer.status == 503 and "full" in answer.body["detail"] and int(answer.headers["retry-after"]) >= 1
 
@@ -64,7 +64,8 @@ def test_the_disk_is_full_while_jobs_finish(deployment: Deployment, disk: Disk, 
         ready = client.get("/readyz")
         return ready.status == 503 and "full" in ready.body["detail"]
 
-    wait_until(refused, 10, "a defer is refused because the disk is full")
+    wait_until(lambda: refused("total", 99, [0] * 250_000), 20, "the room that the log has beforehand is used up")
+    wait_until(lambda: refused("note", 100), 10, "a defer is refused because the disk is full")
     full_at = time.monotonic()
     assert client.get("/healthz").status == 200
     assert client.get(f"/api/jobs/{notes[0].id}").status == 200, "looking needs no room"
@@ -90,10 +91,14 @@ def ended(deployment: Deployment) -> int:
 
 def test_a_worker_that_starts_on_a_full_disk_says_so_and_works_when_there_is_room(deployment: Deployment, disk: Disk):
     consumer = deployment.consumer(1)
-    disk.leave()
-    for pid in consumer.children():
-        kill(pid)
-    consumer.says("no worker can enter: nothing can be made in")
+
+    def refused() -> bool:
+        disk.leave()  # again: the log, and the room in it, goes with the last who has it open
+        for pid in consumer.children():
+            kill(pid)
+        return "no worker can enter: nothing can be made in" in consumer.err
+
+    wait_until(refused, 15, "a worker says that it cannot enter")
     disk.come_back()
     deployment.wait_taking(consumer)
     assert deployment.wait_ended([deployment.tasks.note(1)], RECOVERED_WITHIN_S)[0].state == "done"
