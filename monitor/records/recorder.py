@@ -4,8 +4,8 @@ Order of a turn: take the lease (one recorder among all processes); read the old
 transaction, synced; only then delete them at their source. A crash between the two brings the same batch again, and
 it changes nothing. Then a small step of retention, if it is time.
 
-While more happens than fits into a batch, the work goes first: the recorder takes a thirteenth of a processor, and more
-as what waits grows older, so that a burst is hardly slowed and a steady stream is on record some seconds later.
+While more happens than fits into a batch, it rests after each (monitor.records.pace), so that a burst is hardly slowed
+and a steady stream is on record within seconds.
 
 Whatever goes wrong (the books are locked, full, away, read-only, broken; the queue cannot be read), the events stay
 where they are and the work goes on: the recorder says so once, waits a little longer each time, and says when it is
@@ -27,6 +27,7 @@ from engine.jobs import WorkerInfo
 from monitor.records import plain, writing
 from monitor.records.database import Database
 from monitor.records.lease import Lease
+from monitor.records.pace import Pace
 from monitor.records.retention import Retention
 from monitor.records.slots import Slots, Timetable
 from monitor.records.values import RecorderStatus
@@ -41,8 +42,6 @@ RETENTION_S = 60.0
 ASKING_S = 10.0  # until workers and schedules are asked again
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 STEP_S = 0.05  # how long a turn may spend on retention
-YIELDING = 12.0  # after a full batch: how many times its own processor time it leaves to others
-LATE_S = 3.0  # events that waited for so long wait no longer
 
 
 class Source(Protocol):
@@ -73,6 +72,7 @@ class Recorder:
         self._on_status = on_status
         self._status = RecorderStatus(False, 0, 0)
         self._failures = 0
+        self._pace = Pace()
         self._lag_s = 0.0  # how long the oldest event of the last batch had waited
         self._retention_at = self._asking_at = 0.0
 
@@ -104,14 +104,13 @@ class Recorder:
             self._note(leading=True)
             if self._database.is_suspect:
                 self._inspect()
-            began = time.thread_time()
+            self._pace.begin()
             busy = self.record()
             self._look_around()
-            spent_s = time.thread_time() - began
         except Exception as error:
             return self._failed(error)
         self._went_well()
-        return spent_s * YIELDING * max(0.0, 1 - self._lag_s / LATE_S) if busy else IDLE_S
+        return self._pace.rest_s(self._lag_s) if busy else IDLE_S
 
     def record(self) -> bool:
         """Record one batch; whether it was a full one, so that more may wait. Raises what goes wrong."""

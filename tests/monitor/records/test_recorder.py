@@ -17,7 +17,8 @@ from engine.events import Event
 from engine.jobs import Running, WorkerInfo
 from monitor.records import Books, JobFilter, recorder, writing
 from monitor.records.database import Database
-from monitor.records.recorder import BACK_OFF_S, BATCH, IDLE_S, LATE_S, LEASE_S, Recorder
+from monitor.records.pace import LATE_S
+from monitor.records.recorder import BACK_OFF_S, BATCH, IDLE_S, LEASE_S, Recorder
 from tests.monitor.records.conftest import PATIENCE_S, START, Clock, Queue, Story
 from tests.support import wait_until
 
