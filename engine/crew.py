@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from engine import loading
 from engine.job_storage import JobStorage, Registration
 
 HOST = socket.gethostname()
@@ -17,7 +18,8 @@ def register(
     storage: JobStorage, consumer: str, threads: int, kind: str, queues: Sequence[str], tasks: Sequence[str]
 ) -> Any:
     """Register this process; its Life. From now on the locks that it takes are its own."""
-    life = storage.register(Registration(consumer, HOST, os.getpid(), threads, kind, tuple(queues), tuple(tasks)))
+    code = loading.code()
+    life = storage.register(Registration(consumer, HOST, os.getpid(), threads, kind, tuple(queues), tuple(tasks), code))
     storage.holder = life.n
     return life
 

@@ -109,6 +109,7 @@ class Registration(NamedTuple):
     kind: str  # thread or process
     queues: tuple[str, ...]
     tasks: tuple[str, ...]
+    code: str = ""  # as loading.code() says
 
 
 class Dead(NamedTuple):

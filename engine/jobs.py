@@ -281,6 +281,7 @@ class WorkerInfo:
     quiet: bool
     running: tuple[Running, ...]
     rss_bytes: int | None = None
+    code: str = ""  # tells which state of the task modules it runs; "" where it is not known
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Loading the task modules that `[tasks] modules` names."""
+"""Loading the task modules that `[tasks] modules` names, and what tells one state of their code from another."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 import traceback
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import errors
+
+_loaded = [""]
 
 
 def load_tasks(modules: Sequence[str], root: Path) -> None:
@@ -32,6 +35,24 @@ def load_tasks(modules: Sequence[str], root: Path) -> None:
             raise errors.Misconfigured(
                 f"task module {name} cannot be imported: {where(exc)}: {type(exc).__name__}: {exc}"
             ) from exc
+    _loaded[:] = [_digest(modules)]
+
+
+def code() -> str:
+    """The first digits of a digest of the task modules' files, as they were when they were loaded; "" before that. Two
+    consumers that show the same run the same tasks."""
+    return _loaded[0]
+
+
+def _digest(modules: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(modules):
+        file = getattr(sys.modules[name], "__file__", None)
+        try:
+            digest.update(Path(file).read_bytes() if file else name.encode())
+        except OSError:  # a module out of an archive, say
+            digest.update(name.encode())
+    return digest.hexdigest()[:7]
 
 
 def where(exc: BaseException) -> str:

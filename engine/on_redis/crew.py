@@ -27,7 +27,7 @@ def infos(server: Server, folder: Path) -> list[WorkerInfo]:
     found = []
     for number, leased, row, jobs in server.run("workers", again=True):
         n = int(number)
-        host, pid, started_at, beat_at, threads, kind, queues, quiet, said = row
+        host, pid, started_at, beat_at, threads, kind, queues, quiet, said, code = row
         if host is None:
             continue
         held = {
@@ -43,6 +43,7 @@ def infos(server: Server, folder: Path) -> list[WorkerInfo]:
                 queues=shown(queues.decode().split(",")),
                 alive=bool(leased) and (not here or liveness.is_alive(folder, n)), quiet=bool(quiet),
                 running=tuple(running), rss_bytes=rss_of(int(pid)) if host.decode() == HOST else None,
+                code=(code or b"").decode(),
             )
         )  # fmt: skip
     return sorted(found, key=lambda info: int(info.id))

@@ -74,7 +74,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 
 `worker:N`:
     key     made by the process itself: a number that was given again, once the server was emptied, is not its own
-    consumer, host, pid, started_at, threads, kind, queues, tasks
+    consumer, host, pid, started_at, threads, kind, queues, tasks, code
     serves  `queues` with a comma before and after each name
     quiet, stop   1 when it was asked to
     beat_at   when it was last looked after (s, Redis's clock)

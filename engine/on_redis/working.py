@@ -72,7 +72,7 @@ class Crew:
             "consumer", registration.consumer, "host", registration.host, "pid", registration.pid,
             "started_at", clock.now(), "threads", registration.threads, "kind", registration.kind,
             "queues", ",".join(registration.queues), "tasks", ",".join(registration.tasks),
-            "serves", f",{','.join(registration.queues)},",
+            "serves", f",{','.join(registration.queues)},", "code", registration.code,
         ]  # fmt: skip
         seat = self._seats[life.n] = Seat(life, fields)
         self._register(seat)

@@ -39,11 +39,11 @@ class Crew:
         said = registration
         with self.db.write("work") as con:
             n = con.execute(
-                "insert into workers (consumer, host, pid, started_at, threads, kind, queues, tasks) "
-                "values (?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into workers (consumer, host, pid, started_at, threads, kind, queues, tasks, code) "
+                "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     said.consumer, said.host, said.pid, clock.now(), said.threads, said.kind, ",".join(said.queues),
-                    ",".join(said.tasks),
+                    ",".join(said.tasks), said.code,
                 ),
             ).lastrowid  # fmt: skip
             assert n is not None
@@ -104,8 +104,8 @@ class Crew:
     def infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
         """Every registered worker process, oldest first."""
         found = []
-        for n, _consumer, host, pid, started_at, threads, kind, queues, quiet in con.execute(
-            "select n, consumer, host, pid, started_at, threads, kind, queues, quiet from workers order by n"
+        for n, host, pid, started_at, threads, kind, queues, quiet, code in con.execute(
+            "select n, host, pid, started_at, threads, kind, queues, quiet, code from workers order by n"
         ).fetchall():
             running = []
             for slot in liveness.slots_of(self.folder, n):
@@ -120,7 +120,7 @@ class Crew:
                     id=str(n), host=host, pid=pid, started_at=started_at, heartbeat_at=heartbeat or started_at,
                     workers=threads, worker_type=kind, queues=shown(queues.split(",")),
                     alive=liveness.is_alive(self.folder, n), quiet=bool(quiet), running=tuple(running),
-                    rss_bytes=rss_of(pid),
+                    rss_bytes=rss_of(pid), code=code,
                 )
             )  # fmt: skip
         return found

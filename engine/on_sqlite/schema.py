@@ -19,7 +19,7 @@ import sqlite3
 
 from engine.errors import SchemaMismatch
 
-VERSION = 1
+VERSION = 2
 
 DDL = (
     "create table meta (key text primary key, value) without rowid",
@@ -83,7 +83,7 @@ DDL = (
     """create table workers (n integer primary key autoincrement, consumer text not null, host text not null,
         pid integer not null, started_at real not null, threads integer not null, kind text not null,
         queues text not null, tasks text not null, quiet integer not null default 0,
-        stop integer not null default 0)""",
+        stop integer not null default 0, code text not null default '')""",
     """create table schedules (name text primary key, source text not null, spec text not null,
         paused integer not null default 0, last real not null, since real not null) without rowid""",
     """create table slots (schedule text not null, at real not null, outcome text not null, job_id text, reason text,
@@ -97,6 +97,10 @@ DDL = (
         without rowid""",
     "create table counters (key text primary key, value integer not null) without rowid",
 )
+
+
+# From each version to the next.
+STEPS = {1: "alter table workers add column code text not null default ''"}
 
 
 def version_of(con: sqlite3.Connection) -> int:
@@ -127,7 +131,10 @@ def prepare(con: sqlite3.Connection, path: str) -> None:
                 )
             for statement in DDL:
                 con.execute(statement)
-            con.execute("insert into meta values ('schema', ?)", (VERSION,))
+        else:
+            for version in range(found, VERSION):
+                con.execute(STEPS[version])
+        con.execute("replace into meta values ('schema', ?)", (VERSION,))
         con.execute("commit")
     except BaseException:
         con.execute("rollback")

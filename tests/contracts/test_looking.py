@@ -226,3 +226,9 @@ def test_looking_writes_no_event(one_of_each, storage):
     storage.list_jobs(None, None, None, 10, None)
     storage.queue_infos()
     assert storage.counts().events == before
+
+
+def test_a_worker_says_which_code_it_runs(storage, hire):
+    hand = hire()
+    storage.register(hand.registration._replace(code="8e02d17"))
+    assert [each.code for each in storage.worker_infos()] == ["", "8e02d17"]

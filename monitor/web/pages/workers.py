@@ -49,7 +49,8 @@ class WorkersPage:
         data = {"workers": workers, "queues": queues, "gone": gone, "usual_p95_ms": usual_ms}
         hands = sum(each.workers for each in workers if not each.quiet)
         busy = sum(len(each.running) for each in workers)
-        more = {"crew": crew, "problem": problem, "hands": hands, "busy": busy, "queues": queues}
+        newest = max((each.started_at, each.code) for each in workers)[1] if workers else ""
+        more = {"crew": crew, "problem": problem, "hands": hands, "busy": busy, "queues": queues, "newest": newest}
         return View("workers", "Workers", data, more, "workers", ("list",))
 
     def _queues(self, workers: list[WorkerInfo]) -> list[QueueInfo]:

@@ -213,9 +213,22 @@ def make_present(control: SceneControl, books: FakeBooks, rng: random.Random, no
             False,
             tuple(running),
             61_300_000,
+            "8e02d17",
         ),
         WorkerInfo(
-            "2", "atlas", 4122, now - 93_000, now - 0.8, 2, "process", ("default", "slow"), True, True, (), 48_000_000
+            "2",
+            "atlas",
+            4122,
+            now - 99_000,
+            now - 0.8,
+            2,
+            "process",
+            ("default", "slow"),
+            True,
+            True,
+            (),
+            48_000_000,
+            "31bb9c4",
         ),
     ]
     books.seen = (

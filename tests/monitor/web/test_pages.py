@@ -190,6 +190,14 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     assert "gone already: nothing was changed" in admin.follow(gone).words
 
 
+def test_consumers_that_run_other_code_are_told_apart(world: World, admin: Browser) -> None:
+    words = admin.get("/monitor/workers").words
+    assert "code 8e02d17" in words and "code 31bb9c4" in words
+    assert words.count("other code than the newest") == 1
+    world.control.crew = [replace(each, code="8e02d17") for each in world.control.crew]
+    assert "other code" not in admin.get("/monitor/workers").words
+
+
 def test_a_queue_is_paused_and_resumed(world: World, admin: Browser) -> None:
     assert 'formaction="/monitor/queues/default/pause"' in admin.get("/monitor/workers").text
     assert "The queue default is paused" in admin.follow(admin.post("/monitor/queues/default/pause")).words

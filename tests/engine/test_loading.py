@@ -1,0 +1,34 @@
+"""Which state of the code a process has loaded."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import loading
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(loading, "_loaded", [""])
+    names = ["dewey_test_code_a", "dewey_test_code_b"]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text(f"NAME = {name!r}\n")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return names
+
+
+def test_the_same_files_show_the_same_code_and_others_do_not(modules: list[str], tmp_path: Path) -> None:
+    assert loading.code() == ""
+    loading.load_tasks(modules, tmp_path)
+    first = loading.code()
+    assert len(first) == 7 and int(first, 16) >= 0
+    loading.load_tasks(modules[::-1], tmp_path)
+    assert loading.code() == first
+    (tmp_path / f"{modules[0]}.py").write_text("NAME = 1\n")
+    assert loading.code() == first, "what is on the disk now is not what was loaded"
+    loading.load_tasks(modules, tmp_path)
+    assert loading.code() != first

@@ -1,0 +1,44 @@
+"""The file of the queue as older versions made it: brought up to date by the first who opens it, with all it holds."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from engine.errors import SchemaMismatch
+from engine.on_sqlite import schema
+
+
+@pytest.fixture
+def con(tmp_path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
+
+
+def tables(con: sqlite3.Connection) -> dict[str, list[tuple[str, str]]]:
+    """The columns of each table, with their types."""
+    names = [row[0] for row in con.execute("select name from sqlite_master where type = 'table'")]
+    return {name: [row[1:3] for row in con.execute(f"pragma table_info({name})")] for name in sorted(names)}
+
+
+def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_path: Path) -> None:
+    for statement in schema.DDL:
+        con.execute(statement.replace(", code text not null default ''", ""))
+    con.execute("insert into meta values ('schema', 1)")
+    con.execute("insert into workers values (7, 'c', 'h', 1, 2.0, 4, 'thread', '*', '', 0, 0)")
+    schema.prepare(con, "queue.db")
+    schema.prepare(con, "queue.db")
+    assert schema.version_of(con) == schema.VERSION
+    assert con.execute("select n, code from workers").fetchall() == [(7, "")]
+    new = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
+    schema.prepare(new, "new.db")
+    assert tables(con) == tables(new)
+
+
+def test_a_newer_version_is_left_alone(con: sqlite3.Connection) -> None:
+    con.execute("create table meta (key text primary key, value) without rowid")
+    con.execute("insert into meta values ('schema', ?)", (schema.VERSION + 1,))
+    with pytest.raises(SchemaMismatch, match="install the newer Dewey again"):
+        schema.prepare(con, "queue.db")
+    assert schema.version_of(con) == schema.VERSION + 1
