@@ -22,6 +22,7 @@ from engine.events import DONE, ENQUEUED
 UNTOUCHED = 2500  # more than a recorder reads at a time
 STEP = 5000  # events in one look
 PAIRS = 250  # jobs that are folded in one transaction
+TURNS = 20  # transactions between two looks at how many events there are
 MINUTE_S = 60
 
 
@@ -70,12 +71,15 @@ class Backlog:
         if excess <= 0:
             self._begin()
             return False
-        looked = not self._pairs and self._look()
-        some = self._pairs[: min(PAIRS, (excess + 1) // 2)]
-        self._pairs = self._pairs[len(some) :]
-        if some:
-            self._source.fold(some, UNTOUCHED)
-        return bool(some) or looked
+        for _ in range(TURNS):
+            if not self._pairs and not self._look():
+                return False
+            some = self._pairs[: min(PAIRS, (excess + 1) // 2)]
+            self._pairs = self._pairs[len(some) :]
+            excess -= 2 * self._source.fold(some, UNTOUCHED) if some else 0
+            if excess <= 0:
+                break
+        return True
 
     def _look(self) -> bool:
         """Pair what comes next; whether there was anything."""

@@ -11,25 +11,46 @@ from engine.on_sqlite import settling, verbs
 from engine.on_sqlite.database import Database
 
 KEY_LIFE_S = 24 * 3600.0
-EXPIRED = "select 1 from ended where gone_at <= ? limit 1"
+# Events are read in their order: whatever happened before the oldest unread one was read.
+READ_BEFORE = """select seq from ended where gone_at <= ?
+    and finished_at < coalesce((select at from events order by seq limit 1), 1e300) limit ?"""
+# Also what was folded into counts (engine.backlog), though older events are unread: a look at all that are.
 READ_OF = "select seq from ended where gone_at <= ? and seq not in (select job from events) limit ?"
 STILL_EXPIRED = "select 1 from ended where seq = ? and gone_at <= ?"
+LOOK_AGAIN_S = 60.0  # where that look found nothing
+MANY_STEPS = 50  # for which it gathers
 UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
 
 
-def expire(db: Database, now: float, limit: int) -> bool:
-    """Remove at most `limit` of each kind; True when there may be more. A job goes only after its events were read."""
-    with db.read() as con:  # no writer waits for this look, which is long when much waits for the books
-        found = con.execute(EXPIRED, (now,)).fetchone() and con.execute(READ_OF, (now, limit)).fetchall()
-    with db.write("work") as con:
-        rows = [row for row in found or () if con.execute(STILL_EXPIRED, (*row, now)).fetchone()]
-        verbs.drop(con, rows)
-        for table, column, bound in (
-            ("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now), ("keys", "until", now),
-        ):  # fmt: skip
-            if con.execute(f"select 1 from {table} where {column} <= ? limit 1", (bound,)).fetchone():
-                con.execute(f"delete from {table} where {column} <= ?", (bound,))
-    return len(rows) == limit
+class Expiry:
+    """Removes what has expired; a job goes only after its events were read. For one thread."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._found: list[tuple[int]] = []
+        self._look_again_at = 0.0
+
+    def step(self, now: float, limit: int) -> bool:
+        """Remove at most `limit` of each kind; True when there may be more."""
+        if not self._found:
+            self._look(now, limit)
+        some, self._found = self._found[:limit], self._found[limit:]
+        with self._db.write("work") as con:
+            verbs.drop(con, [row for row in some if con.execute(STILL_EXPIRED, (*row, now)).fetchone()])
+            for table, column, bound in (
+                ("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now), ("keys", "until", now),
+            ):  # fmt: skip
+                if con.execute(f"select 1 from {table} where {column} <= ? limit 1", (bound,)).fetchone():
+                    con.execute(f"delete from {table} where {column} <= ?", (bound,))
+        return len(some) == limit
+
+    def _look(self, now: float, limit: int) -> None:
+        with self._db.read() as con:  # no writer waits for it
+            self._found = con.execute(READ_BEFORE, (now, limit)).fetchall()
+            if not self._found and now >= self._look_again_at:
+                if con.execute("select 1 from ended where gone_at <= ? limit 1", (now,)).fetchone():
+                    self._found = con.execute(READ_OF, (now, limit * MANY_STEPS)).fetchall()
+                self._look_again_at = 0.0 if self._found else now + LOOK_AGAIN_S
 
 
 def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float) -> int:

@@ -51,6 +51,7 @@ class SqliteStorage(JobStorage):
         self._ttl = turning.Ttl(result_ttl_s, failed_ttl_s)
         self.crew = crew.Crew(self.db, self.folder)
         self.said = saying.Said(self.db)
+        self._expiry = housekeeping.Expiry(self.db)
         self._backlog = Backlog(counting.SqliteBacklog(self.db), backlog_rows)
         self._ringer = bells.Ringer(self.folder)
         self._gate = CommitGate(self._commit_accept)
@@ -264,7 +265,7 @@ class SqliteStorage(JobStorage):
     # keeping house and books
 
     def keep_house(self, limit: int = 1000) -> bool:
-        more = housekeeping.expire(self.db, clock.now(), limit)
+        more = self._expiry.step(clock.now(), limit)
         with self.db.write("work") as con:
             housekeeping.fail_unknown(con, clock.now(), self.compose, self._ttl.failed_s)
             let_through = gates.sweep(con)
