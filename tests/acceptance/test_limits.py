@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, Killed, explained
 from tests.acceptance.ledger import Run
+from tests.acceptance.variants import KINDS, SOAK
 from tests.support import rounds, wait_until
 
 PLACES = 3  # as in on_path/policies.py
@@ -36,7 +37,7 @@ def most_at_once(times: Iterator[tuple[float, float]]) -> int:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", ["thread"])
+@pytest.mark.parametrize("kind", KINDS if SOAK else ["thread"])
 def test_limit_and_keys_hold_among_producers_consumers_and_kills(deployment: Deployment, kind: str):
     deployment.configure({"tasks": {"modules": "workload, policies", "max_deliveries": 1000}})
     rng = random.Random(SEED)
