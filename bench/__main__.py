@@ -1,6 +1,8 @@
-"""`python -m bench`: measure everything, side by side, and write bench/RESULTS.md.
+"""`python -m bench`: measure everything, side by side, and write bench/RESULTS.md, part by part as they end.
 
---quick         smaller counts: about two minutes instead of about ten
+What one system or one measurement meets is told in its part, and ends nothing else.
+
+--quick         smaller counts: about three minutes instead of about twelve
 --only NAME     one measurement (may be given several times); the other parts of RESULTS.md stay as they are
 --rounds N      rounds of the interleaved measurements (3)
 --output FILE   another file than bench/RESULTS.md
@@ -9,7 +11,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,7 +34,6 @@ from bench import (
 )
 from bench.options import Options
 from bench.report import Section
-from bench.running import Failed
 
 MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
     "drain": drain.measure,
@@ -66,19 +70,19 @@ def main(argv: list[str] | None = None) -> int:
         systems=tuple(asked.systems.split(",")) if asked.systems else (),
     )
     names = [name for name in MEASUREMENTS if not asked.only or name in asked.only]
-    sections, failed = [], 0
+    failed = 0
     for name in names:
+        load, began = os.getloadavg()[0], time.monotonic()
         try:
-            sections.append(MEASUREMENTS[name](options))
-        except Failed as exc:
+            section = MEASUREMENTS[name](options)
+        except Exception as exc:  # the other parts are worth having all the same
             failed += 1
-            options.tell(f"{name}: {exc}")
-            sections.append(Section(name, name, ["", f"It failed: {exc}"]))
-    how = f"{'quick, ' if options.quick else ''}{options.rounds} rounds"
-    report.write(asked.output, sections, list(MEASUREMENTS), how)
-    for section in sections:
+            traceback.print_exc()
+            section = Section(name, name, ["", f"It failed: {type(exc).__name__}: {exc}"])
+        how = f"{'quick, ' if options.quick else ''}{options.rounds} rounds, {time.monotonic() - began:.0f} s"
+        report.write(asked.output, [section], list(MEASUREMENTS), f"{how}, load average before {load:.2f}")
         for what, wanted, found, met in section.reach:
-            print(f"{'yes' if met else 'NO ':3}  {what}: wanted {wanted}, found {found}")
+            print(f"{'yes' if met else 'NO ':3}  {what}: wanted {wanted}, found {found}", flush=True)
     print(f"written to {asked.output}")
     return 1 if failed else 0
 

@@ -15,7 +15,7 @@ from bench.environments import NotInstalled
 from bench.figures import median, ratios, spread, times, whole
 from bench.options import Options
 from bench.report import Section
-from bench.running import Failed, Running, description, running, wait
+from bench.running import NOT_MEASURED, Failed, Running, description, running, wait
 
 SYSTEMS = (
     "dewey_sqlite", "huey_sqlite", "huey_sqlite_stats", "dewey_redis", "huey_redis", "celery", "rq", "dramatiq",
@@ -73,7 +73,7 @@ def describe_each(names: tuple[str, ...]) -> tuple[dict[str, dict[str, Any]], di
 def one_run(name: str, mode: Any, jobs: int, rates: Rates, missing: dict[str, str], options: Options) -> None:
     try:
         rate = drain(name, *mode, jobs)
-    except (Failed, NotInstalled) as exc:
+    except NOT_MEASURED as exc:
         missing[f"{name} {mode[0]} {mode[1]}"] = str(exc)
         options.tell(f"    failed: {exc}")
         return

@@ -7,15 +7,15 @@ could disturb them. Then each is sent one job.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 
 from bench import processes
 from bench.body import delays
-from bench.environments import NotInstalled
 from bench.figures import ms, percentile
 from bench.options import Options
 from bench.report import Section
-from bench.running import Failed, Running, running, wait
+from bench.running import NOT_MEASURED, Running, running, wait
 
 SAMPLES = {"dewey_sqlite": 8, "huey_sqlite": 2, "huey_redis": 2}
 MORE = 10  # further jobs, a second or so apart
@@ -29,7 +29,7 @@ def measure(options: Options) -> Section:
         placed: list[tuple[str, Running, int]] = []
         for name, samples in SAMPLES.items():
             for _ in range(samples if not options.quick else max(2, samples // 2)):
-                with contextlib.suppress(NotInstalled, Failed):
+                with contextlib.suppress(*NOT_MEASURED):
                     system = stack.enter_context(running(name))
                     system.call("fill", 10)
                     placed.append((name, system, stack.enter_context(system.consumer(1, "thread")).pid))
@@ -59,9 +59,14 @@ def measure(options: Options) -> Section:
 
 
 def first_job(system: Running) -> float:
-    """Seconds from defer to body of one job, sent from a process that has just started; the defer itself counts."""
-    system.call("wake")
-    return wait(lambda: delays(system.folder), 30, f"a job to begin after idleness ({system.said()})")[0]
+    """Seconds from defer to body of one job, sent from a process that has just started; the defer itself counts.
+    Infinite when it did not come."""
+    try:
+        system.call("wake")
+        return wait(lambda: delays(system.folder), 30, f"a job to begin after idleness ({system.said()})")[0]
+    except NOT_MEASURED as exc:
+        Options.tell(f"    {system.name}: {exc}")
+        return math.inf
 
 
 def again(system: Running, options: Options) -> list[float]:

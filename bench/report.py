@@ -31,7 +31,7 @@ class Section:
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         self.lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-        self.lines += ["| " + " | ".join(row) + " |" for row in rows]
+        self.lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 
     def say(self, text: str) -> None:
         self.lines += ["", text]

@@ -28,6 +28,10 @@ class Failed(Exception):
     """One line that says what a system did instead of answering."""
 
 
+# What measuring one system may raise, and what then ends only that system's part.
+NOT_MEASURED = (Failed, NotInstalled, OSError, AssertionError, subprocess.SubprocessError)
+
+
 class Running:
     """One system in one place."""
 
@@ -65,7 +69,7 @@ class Running:
         if program.returncode:
             last = err.strip().splitlines()[-1:] or ["without a word"]
             raise Failed(f"{' '.join(args)}: {last[0][:200]}")
-        return json.loads(out.strip().splitlines()[-1])
+        return answer_in(out)
 
     @contextmanager
     def consumer(self, workers: int, kind: str) -> Iterator[subprocess.Popen[str]]:
@@ -86,6 +90,14 @@ class Running:
         except OSError:
             lines = []
         return lines[-1][:200] if lines else "it said nothing"
+
+
+def answer_in(out: str) -> Any:
+    """The JSON on the last line of what a program said. Raises Failed."""
+    try:
+        return json.loads(out.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        raise Failed(f"it did not answer but said {out[-100:]!r}") from None
 
 
 @contextmanager
