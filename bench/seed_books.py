@@ -173,6 +173,7 @@ def queries(books: Books) -> dict[str, Callable[[], Any]]:
         "counts by state of a text": lambda: books.state_counts(JobFilter(text="ada@")),
         "counts by state, text found nowhere": lambda: books.state_counts(JobFilter(text="zebra")),
         "what the books hold": lambda: books.kept(),
+        "slots that went wrong": lambda: books.slots(limit=40, outcomes=("failed", "missed")),
     }
     filters = {
         "all": JobFilter(),
@@ -185,6 +186,9 @@ def queries(books: Books) -> dict[str, Callable[[], Any]]:
         "error type": JobFilter(error_type="KeyError"),
         "fingerprint": JobFilter(fingerprint=group.fingerprint),
         "since a day": JobFilter(state="done", since=day_ago),
+        "failed since a day": JobFilter(state="failed", since=day_ago),
+        "failed, until ten days ago": JobFilter(state="failed", until=day_ago - 9 * 86400),
+        "task, text found nowhere": JobFilter(task=TASKS[0], text="zebra"),
         "error since a day": JobFilter(fingerprint=group.fingerprint, since=day_ago),
         "id": JobFilter(text=failed.job.id),
         "text": JobFilter(text="bob@example"),
