@@ -20,6 +20,7 @@ PICTURES = (
     ("overview-light", "", WIDE, "light"),
     ("job-dark", "jobs?state=failed", WIDE, "dark"),
     ("errors-light", "errors", WIDE, "light"),
+    ("schedules-dark", "schedules", WIDE, "dark"),
     ("overview-phone", "", PHONE, "light"),
 )
 
@@ -43,6 +44,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         made = world.make_world(Path(folder), time.time, "Dewey")
         scene.make_morning(made.control, made.books, time.time())
+        for name, size in (("queue.db", 12_400_000), ("queue.db-wal", 4_100_000)):
+            with open(Path(folder, name), "wb") as file:
+                file.truncate(size)
         server = waitress.create_server(made.site, host="127.0.0.1", port=0, threads=4)
         threading.Thread(target=server.run, daemon=True).start()
         base = f"http://127.0.0.1:{server.effective_port}/monitor/"

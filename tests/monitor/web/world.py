@@ -40,7 +40,9 @@ class World:
 def make_world(folder: Path, clock: Callable[[], float], service: str = "Dewey", **web: Any) -> World:
     """An empty deployment; `web` replaces settings of that section."""
     settings = config.load(environ={})
-    settings = replace(settings, web=replace(settings.web, **web), service=replace(settings.service, name=service))
+    storage = replace(settings.storage, path=folder / "queue.db")
+    service_ = replace(settings.service, name=service)
+    settings = replace(settings, web=replace(settings.web, **web), service=service_, storage=storage)
     control, books = SceneControl(clock), FakeBooks(clock)
     access = Access(f"sqlite:///{folder / 'access.db'}", clock=clock)
     for name, role in (("ana", ADMIN), ("vera", VIEWER)):
