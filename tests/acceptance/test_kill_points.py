@@ -20,6 +20,7 @@ from tests.support import wait_until
 OF_A_UNIT = [step for step in faults.STEPS if step.startswith(("turn.", "body."))]
 OF_A_RESCUE = [step for step in faults.STEPS if step.startswith("bury.")]
 OF_ACCEPT = [step for step in faults.STEPS if step.startswith("accept.")]
+OF_A_FAILURE = ["turn.written/2", "turn.committed/3", "body.ended/3"]
 # The n-th time: in the middle of the chain and the chord below; the first time is before anything ran.
 TIMES = range(1, 12) if SOAK else (4,)
 BODY_S = 0.01  # longer than the desk's window: the desk has no reason to wait with an acknowledgement
@@ -60,7 +61,7 @@ def all_jobs(deployment: Deployment) -> list:
     return list(deployment.control.jobs(limit=500).jobs)
 
 
-@pytest.mark.parametrize("step", ["body.ended/3", "turn.written/2", "turn.committed/3"])
+@pytest.mark.parametrize(("step", "backend"), pairs(OF_A_FAILURE, ("sqlite", "redis")))
 def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Deployment, step: str):
     deployment.configure({"tasks": {"modules": "workload, policies"}})
     defer = "import engine; engine.load_tasks(); import policies; [policies.doomed(n) for n in range(5)]"
