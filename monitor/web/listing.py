@@ -82,14 +82,21 @@ class Listing:
         return wanted.state in LIVE and replace(wanted, state=None, task=None, until=None) == JobFilter()
 
     def _running(self, wanted: JobFilter) -> list[JobRow]:
+        return [_row(job) for job in self._at_work() if _matches(job, wanted)]
+
+    def _at_work(self) -> list[Job]:
+        """What runs. Since when, the list of the engine does not tell, but its workers do."""
         jobs = self._control.jobs(RUNNING, None, None, MOST_RUNNING, None).jobs
-        return [_row(job) for job in jobs if _matches(job, wanted)]
+        if not jobs:
+            return []
+        since = {run.job_id: run.started_at for each in self._control.workers() for run in each.running}
+        return [_begun(job, since.get(job.id)) for job in jobs]
 
     def _with_live(self, rows: JobRows, wanted: JobFilter) -> JobRows:
         """What the books call queued may run by now, and is shown as it is."""
         if not any(row.job.state == QUEUED for row in rows.rows):
             return rows
-        running = {job.id: job for job in self._control.jobs(RUNNING, None, None, MOST_RUNNING, None).jobs}
+        running = {job.id: job for job in self._at_work()}
         shown = []
         for row in rows.rows:
             job = running.get(row.job.id)
@@ -98,6 +105,13 @@ class Listing:
             elif wanted.state is None:
                 shown.append(replace(row, job=job))
         return replace(rows, rows=tuple(shown))
+
+
+def _begun(job: Job, at: float | None) -> Job:
+    if at is None:
+        return job
+    wait_s = max(0.0, at - max(job.enqueued_at, job.eta or 0.0))
+    return replace(job, started_at=at, wait_ms=wait_s * 1000)
 
 
 def _row(job: Job) -> JobRow:

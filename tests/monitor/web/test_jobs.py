@@ -39,6 +39,14 @@ def test_what_runs_is_shown_as_running_though_the_books_say_queued(world: World,
     assert not running & set(ids(admin.get("/monitor/jobs?state=queued&q=since:9h")))
 
 
+def test_how_long_a_job_has_run_is_told_by_its_worker(world: World, admin: Browser) -> None:
+    job = next(job for job in world.control.all.values() if job.progress)
+    world.control.all[job.id] = replace(job, started_at=None)  # as the engine's list has it
+    for address in ("/monitor/jobs?state=running", "/monitor/jobs"):
+        row = re.search(rf'<tr data-id="{job.id}">.*?</tr>', admin.get(address).text, re.DOTALL)
+        assert row and re.search(r'data-kind="run">6 min</time>', row[0]), address
+
+
 def test_pages_lose_nothing_while_jobs_arrive(world: World, admin: Browser) -> None:
     expected = failed(world)
     assert len(expected) > 25
