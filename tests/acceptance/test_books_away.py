@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import config
+from engine.backlog import UNTOUCHED
+from monitor.records import Books
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.http_client import Client
 from tests.acceptance.outage import write_lock
@@ -20,6 +23,7 @@ from tests.support import wait_until
 
 PROMPT_S = 3.0  # of a defer and of a job that takes no time, on a busy machine
 RECOVERED_S = 10.0
+WAVES, WAVE = 6, 500  # jobs
 
 
 @contextmanager
@@ -105,3 +109,35 @@ def test_no_job_is_slowed_and_the_pages_recover(deployment: Deployment):
         wait_until(lambda during=during: during <= listed(client), RECOVERED_S, f"on record after: {harm.__name__}")
         wait_until(lambda: client.get("/readyz").status == 200, RECOVERED_S, f"ready after: {harm.__name__}")
     assert {len(runs) for runs in deployment.ledger.runs().values()} == {1}
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+def test_what_nobody_can_record_is_counted(deployment: Deployment):
+    """Above the bound only: the oldest 2,500 events stay whatever it is, and so does each that tells of a failure."""
+    deployment.configure({"monitor": {"backlog_rows": 1}})
+    deployment.app()
+    client, tasks = deployment.client(), deployment.tasks
+    with in_the_way(deployment.folder / "data" / "monitor.db"):
+        bad = []
+        for _ in range(WAVES):
+            bad += deployment.huey.defer([tasks.fail.s(n) for n in range(10)])
+            deployment.huey.defer([tasks.note.s(n) for n in range(WAVE)])
+            wait_until(lambda: nothing_waits(deployment), 20, "a wave of jobs has ended")
+        # Jobs that were accepted within the first 2,500 events and ended after them keep their end.
+        most = UNTOUCHED + WAVE + 2 * len(bad) + 100
+        wait_until(lambda: deployment.control.counts().events < most, 20, "events above the bound are folded")
+    wait_until(lambda: deployment.control.counts().events == 0, RECOVERED_S, "all the rest is on record")
+    answer = client.get("/readyz")
+    (told,) = [each for each in answer.body["warnings"] if "not in the lists" in each]
+    counted = int(told.split()[0].replace(",", ""))
+    listed = client.get("/api/jobs?state=failed&limit=100").body["jobs"]
+    assert {job["id"] for job in listed} == {each.id for each in bad}
+    assert 0 < counted < WAVES * WAVE
+    settings = config.load(deployment.config, environ={}).monitor
+    totals = Books(settings.database, settings).totals()
+    assert (totals.done, totals.failed, totals.enqueued) == (WAVES * WAVE, len(bad), WAVES * WAVE + len(bad))
+
+
+def nothing_waits(deployment: Deployment) -> bool:
+    counts = deployment.control.counts()
+    return counts.queued == counts.running == 0
