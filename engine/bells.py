@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import mmap
 import os
 import select
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from engine.shares import serves
@@ -22,6 +24,7 @@ from engine.shares import serves
 ASLEEP_AT = 16  # offset in the life file
 QUEUES_AT = 64 + 24 * 126  # the queues that it serves, as text
 LIFE_BYTES = 4096
+logger = logging.getLogger("dewey.storage")
 
 
 def queues_text(queues: Sequence[str]) -> bytes:
@@ -91,13 +94,22 @@ def wait_until(folder: Path, ready: Callable[[], bool], timeout_s: float) -> boo
 
 
 class Ringer:
-    """The ringing end of all bells in a folder, as one process knows them."""
+    """The ringing end of all bells in a folder, as one process knows them.
+
+    Ringing follows a commit, whose answer must not be lost with it: what cannot be rung is said, and nothing is raised.
+    One thread at a time: a number that another one closes meanwhile may already be another file's.
+    """
 
     RESCAN_S = 1.0  # a folder's time stamp is coarse: look again even when it seems unchanged
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._complaint = ""
+        self._fresh()
+
+    def _fresh(self) -> None:
         self._pid = os.getpid()
+        self._lock = threading.Lock()
         self._stamp: tuple[int, int] = (0, 0)
         self._scanned_at = 0.0
         self._workers: dict[str, tuple[int, mmap.mmap, tuple[str, ...]]] = {}
@@ -114,6 +126,30 @@ class Ringer:
     def ring_workers(self, count: int, queues: Sequence[str] = ()) -> None:
         """Wake up to `count` workers that sleep and serve one of these queues. Without queues it is not known what
         waits, so that all are woken when they do not serve the same."""
+        with self._ringing():
+            self._ring_workers(count, queues)
+
+    def ring_waiters(self) -> None:
+        """Tell everybody who waits for a job's end to look again."""
+        with self._ringing():
+            self._refresh()
+            for name, fd in list(self._waiters.items()):
+                if not self._ring(fd):
+                    os.close(self._waiters.pop(name))
+
+    @contextlib.contextmanager
+    def _ringing(self) -> Iterator[None]:
+        if self._pid != os.getpid():  # a thread of the parent may have held the lock when this process was forked
+            self._fresh()
+        with self._lock:
+            try:
+                yield
+            except OSError as exc:
+                if str(exc) != self._complaint:
+                    logger.warning("workers that sleep could not be rung and look by themselves within 2 s: %s", exc)
+                self._complaint = str(exc)
+
+    def _ring_workers(self, count: int, queues: Sequence[str]) -> None:
         self._refresh()
         if count > 0 and not queues and len({served for _, _, served in self._workers.values()}) > 1:
             count = len(self._workers)
@@ -126,13 +162,6 @@ class Ringer:
                     count -= 1
                 else:
                     self._forget(name)
-
-    def ring_waiters(self) -> None:
-        """Tell everybody who waits for a job's end to look again."""
-        self._refresh()
-        for name, fd in list(self._waiters.items()):
-            if not self._ring(fd):
-                os.close(self._waiters.pop(name))
 
     def _ring(self, fd: int) -> bool:
         try:
@@ -155,9 +184,9 @@ class Ringer:
         except FileNotFoundError:
             return
         stamp = (stat.st_mtime_ns, stat.st_ino)
-        if stamp == self._stamp and now - self._scanned_at < self.RESCAN_S and self._pid == os.getpid():
+        if stamp == self._stamp and now - self._scanned_at < self.RESCAN_S:
             return
-        self._stamp, self._scanned_at, self._pid = stamp, now, os.getpid()
+        self._stamp, self._scanned_at = stamp, now
         names = os.listdir(self._folder)
         for name in names:
             if name.endswith(".bell") and name not in self._workers:

@@ -1,0 +1,85 @@
+"""Ringing follows a commit: whatever becomes of the bells, what the commit answered is not lost with them."""
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine import bells
+from engine.crew import register
+from engine.on_sqlite.storage import SqliteStorage
+from tests.contracts.rig import jobs
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> SqliteStorage:
+    storage = SqliteStorage(path=tmp_path / "queue.db")
+    storage.prepare()
+    return storage
+
+
+def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, monkeypatch, caplog):
+    life = register(storage, "test", 1, "thread", ("*",), [])
+
+    def refuse(path: object) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(bells.os, "listdir", refuse)
+    monkeypatch.setattr(bells.Ringer, "RESCAN_S", 0.0)
+    with caplog.at_level(logging.WARNING, "dewey"):
+        assert [each.fresh for each in storage.accept(jobs("abc")).accepted] == [True] * 3
+        claims = storage.turn(life.n, (), 2, ("*",)).claims
+        storage.give_back(life.n, claims)
+    assert [claim.id for claim in claims] == ["a", "b"]
+    assert [record.getMessage()[:46] for record in caplog.records] == ["workers that sleep could not be rung and look "]
+    life.close()
+
+
+def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
+    """What one thread closed, another one must neither close again nor write to."""
+    monkeypatch.setattr(bells.Ringer, "RESCAN_S", 0.0)
+    ringer = bells.Ringer(tmp_path)
+    wrong: list[BaseException] = []
+    close, closed = os.close, []
+
+    def close_once(fd: int) -> None:
+        closed.append(fd)
+        try:
+            close(fd)
+        except OSError as exc:  # it was closed before
+            wrong.append(exc)
+
+    monkeypatch.setattr(bells.os, "close", close_once)
+    over = threading.Event()
+
+    def ring() -> None:
+        try:
+            while not over.is_set():
+                ringer.ring_waiters()
+                ringer.ring_workers(1)
+        except BaseException as exc:
+            wrong.append(exc)
+
+    threads = [threading.Thread(target=ring) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for _ in range(300):
+        with bells.Waiter(tmp_path) as waiter:
+            waiter.bell.wait(0.001)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert closed
+
+
+def test_a_fork_may_ring_though_a_thread_of_the_parent_held_the_lock(tmp_path):
+    ringer = bells.Ringer(tmp_path)
+    ringer._lock.acquire()
+    pid = os.fork()
+    if pid == 0:
+        ringer.ring_waiters()
+        os._exit(7)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
