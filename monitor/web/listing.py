@@ -7,6 +7,7 @@ A cursor carries the letter of its source.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from engine.control import Control
@@ -64,7 +65,9 @@ class Listing:
         """Ids alone, for verbs on all that match."""
         if wanted.state == RUNNING or self._engine_can(wanted):
             page = self.page(wanted, min(limit, MOST_RUNNING), cursor)
-            return [row.job.id for row in page.rows], page.next
+            # The engine knows no `until`: what came after the question was not meant by it.
+            until = math.inf if wanted.until is None else wanted.until
+            return [row.job.id for row in page.rows if row.changed_at <= until], page.next
         ids, after = self._books.job_ids(wanted, limit, cursor[1:] if cursor else None)
         return ids, after and f"b{after}"
 
@@ -77,8 +80,7 @@ class Listing:
         return self._books.count(wanted)
 
     def _engine_can(self, wanted: JobFilter) -> bool:
-        # Text the engine would not search in arguments; until is set for a list that is acted on, and bounds
-        # what the books know.
+        # Text the engine would not search in arguments; until is set for a list that is acted on (see ids).
         return wanted.state in LIVE and replace(wanted, state=None, task=None, until=None) == JobFilter()
 
     def _running(self, wanted: JobFilter) -> list[JobRow]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pytest
+
 from engine.jobs import Page
 from monitor.records import JobRow
 from tests.monitor.web.client import Answer, Browser
+from tests.monitor.web.conftest import Clock
 from tests.monitor.web.world import World
 
 
@@ -110,6 +113,23 @@ def test_what_changed_after_the_question_is_left_out(world: World, admin: Browse
     world.books.rows[at] = replace(late, changed_at=world.books.clock() + 60)
     admin.post("/monitor/jobs", asked)
     assert failed(world) == [late.job.id]
+
+
+@pytest.mark.parametrize("state", ["queued", "scheduled", "running"])
+def test_what_came_after_the_question_was_not_meant(world: World, admin: Browser, clock: Clock, state: str) -> None:
+    meant = [job.id for job in world.control.all.values() if job.state == state]
+    asked = admin.post("/monitor/jobs", {"verb": "cancel", "state": state, "every": "1"}).hidden()
+    clock.now += 5
+    late = replace(
+        world.control.all[meant[0]],
+        id="late",
+        enqueued_at=clock.now,
+        started_at=None if state != "running" else clock.now,
+    )
+    world.control.all["late"] = late
+    said = admin.follow(admin.post("/monitor/jobs", asked)).words
+    assert f"{len(meant)} job" in said and "left alone" not in said
+    assert world.control.all["late"] == late
 
 
 def test_ticked_jobs_are_acted_on_and_others_are_not(world: World, admin: Browser) -> None:
