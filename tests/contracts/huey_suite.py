@@ -1,0 +1,79 @@
+"""Run the tests that come with Huey against ours: python -m tests.contracts.huey_suite CONFIG FOLDER
+
+Each test gets a queue of its own, made from the settings in CONFIG. Prints, as JSON, how many ran and which failed, twice
+in a row: some look at the clock. TZ must be UTC, because Huey's tests count in local time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import sys
+import unittest
+from pathlib import Path
+from typing import Any
+
+from huey.tests import base, test_api, test_immediate, test_priority, test_signals, test_storage
+
+from config import load
+from engine.durable import DurableHuey
+from engine.serializer import make_serializer
+from engine.storage import make_storage
+
+config, folder = load(Path(sys.argv[1]), {}), Path(sys.argv[2])
+numbers = itertools.count()
+made: list[DurableHuey] = []
+
+
+def make(label: str = "test", utc: bool = True, **options: Any) -> DurableHuey:
+    name = f"{config.storage.name}-{label}-{next(numbers)}"
+    own = dataclasses.replace(config.storage, name=name, path=folder / f"{name}.db")
+    settings = dataclasses.replace(config, storage=own)
+    made.append(
+        DurableHuey(
+            name, settings=settings, serializer=make_serializer("pickle", ""),
+            make_storage=lambda: make_storage(settings), **options,
+        )
+    )  # fmt: skip
+    return made[-1]
+
+
+for module in (base, test_api, test_immediate):
+    module.MemoryHuey = make
+
+
+class StorageTests(test_storage.StorageTests, base.BaseTestCase):
+    """Huey's tests of any storage, of ours."""
+
+    def get_huey(self) -> DurableHuey:
+        return make()
+
+
+def suite() -> list[unittest.TestCase]:
+    loader = unittest.defaultTestLoader
+    modules = (test_api, test_signals, test_priority, test_immediate)
+    found = [loader.loadTestsFromModule(module) for module in modules]
+    return [*leaves(found), *leaves([loader.loadTestsFromTestCase(StorageTests)])]
+
+
+def leaves(tests: Any) -> list[unittest.TestCase]:
+    """The tests inside of suites inside of suites."""
+    return list(itertools.chain.from_iterable([t] if isinstance(t, unittest.TestCase) else leaves(t) for t in tests))
+
+
+def fails(test: unittest.TestCase) -> bool:
+    result = test.run()
+    while made:
+        huey = made.pop()
+        if huey._alone is not None:
+            huey._alone.close()
+        huey.storage.close()
+    assert result is not None
+    return not result.wasSuccessful()
+
+
+if __name__ == "__main__":
+    tests = suite()
+    failed = [test._testMethodName for test in tests if fails(test) and fails(test)]
+    json.dump({"ran": len(tests), "failed": sorted(failed)}, sys.stdout)
