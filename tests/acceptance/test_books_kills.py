@@ -20,7 +20,7 @@ from monitor.records import Books
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained
 from tests.acceptance.processes import Process
-from tests.acceptance.variants import both_kinds
+from tests.acceptance.variants import crossed
 from tests.support import rounds, wait_until
 
 AGREED_S = 10.0
@@ -61,8 +61,7 @@ def start_web(deployment: Deployment) -> Process:
     return deployment.app("--web")
 
 
-@pytest.mark.soak
-@both_kinds
+@crossed
 def test_the_books_agree_with_what_ran(deployment: Deployment, books: Books, kind: str):
     deployment.configure({"tasks": {"max_deliveries": 1000}})
     rng = random.Random(SEED)

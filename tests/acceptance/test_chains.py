@@ -13,7 +13,7 @@ from huey.api import chord
 from engine import faults
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained
-from tests.acceptance.variants import both_kinds
+from tests.acceptance.variants import crossed_over
 from tests.support import rounds, wait_until
 
 LINKS, MEMBERS, STEP_S = 4, 5, 0.03
@@ -47,8 +47,7 @@ def jobs_by_chain(deployment: Deployment) -> dict[int, Counter[tuple[str, str]]]
             return found
 
 
-@pytest.mark.soak
-@both_kinds
+@crossed_over
 def test_they_fire_once_however_often_their_workers_die(deployment: Deployment, kind: str):
     deployment.configure({"tasks": {"max_deliveries": 1000}})
     count = rounds(6, soak=60)

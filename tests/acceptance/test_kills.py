@@ -15,7 +15,7 @@ import pytest
 from tests.acceptance.deployment import LEASE_S, Deployment
 from tests.acceptance.harm import SEED, Harm, check_once, explained
 from tests.acceptance.processes import Process, kill
-from tests.acceptance.variants import KINDS, both_kinds, pairs, sqlite_only
+from tests.acceptance.variants import KINDS, both_kinds, crossed, crossed_over, pairs, sqlite_only
 from tests.support import rounds, wait_until
 
 RUNNING_AGAIN_S = 1.0
@@ -114,7 +114,7 @@ def test_what_a_dead_worker_ran_runs_again_within_a_second(deployment: Deploymen
     deployment.wait_ended([job])
 
 
-@both_kinds
+@crossed_over
 def test_all_that_a_dead_consumer_ran_runs_again_at_once(deployment: Deployment, kind: str):
     """Side by side, as before: a death says nothing yet about which job was to blame."""
     first = deployment.consumer(4, kind)
@@ -128,8 +128,7 @@ def test_all_that_a_dead_consumer_ran_runs_again_at_once(deployment: Deployment,
     assert [(job.state, job.deliveries) for job in deployment.wait_ended(jobs)] == [("done", 1)] * 4
 
 
-@pytest.mark.soak
-@both_kinds
+@crossed
 def test_no_orphan_outlives_a_killed_parent(deployment: Deployment, kind: str):
     for _ in range(rounds(1, soak=20)):
         consumer = deployment.consumer(4, kind)

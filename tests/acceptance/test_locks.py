@@ -13,7 +13,7 @@ from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, Killed, explained
 from tests.acceptance.ledger import Run
 from tests.acceptance.outage import write_lock
-from tests.acceptance.variants import KINDS, both_kinds, pairs, sqlite_only
+from tests.acceptance.variants import KINDS, both_kinds, crossed_over, pairs, sqlite_only
 from tests.support import rounds, wait_until
 
 FREE_WITHIN_S = 5.0
@@ -47,7 +47,7 @@ def test_a_lock_never_has_two_holders_and_drops_nothing(deployment: Deployment, 
     assert all(explained(run, harm.killed) for each in runs.values() for run in each[:-1]), f"seed {SEED}"
 
 
-@both_kinds
+@crossed_over
 def test_a_lock_is_free_after_the_death_of_its_holder(deployment: Deployment, kind: str):
     consumer = deployment.consumer(1, kind)
     killed = deployment.tasks.locked(1, "the lock", 60)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.processes import kill
-from tests.acceptance.variants import both_kinds, sqlite_only
+from tests.acceptance.variants import crossed, crossed_over, sqlite_only
 from tests.support import wait_until
 
 NEIGHBOURS_WITHIN_S = 15.0
@@ -25,7 +25,7 @@ HARMLESS = {
 }
 
 
-@both_kinds
+@crossed
 def test_poison_fails_and_its_neighbours_finish(deployment: Deployment, kind: str):
     tasks = deployment.tasks
     consumer = deployment.consumer(4, kind)
@@ -53,7 +53,7 @@ def test_poison_fails_and_its_neighbours_finish(deployment: Deployment, kind: st
     assert deployment.control.health().ok
 
 
-@both_kinds
+@crossed_over
 def test_what_must_not_run_twice_fails_at_the_first_death(deployment: Deployment, kind: str):
     consumer = deployment.consumer(2, kind)
     once = deployment.tasks.only_once(1, 0.6)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.processes import Process
-from tests.acceptance.variants import KINDS, SOAK, both_kinds
+from tests.acceptance.variants import SOAK, crossed, crossed_over
 from tests.support import wait_until
 
 GRACE_S = 3.0
@@ -36,7 +36,7 @@ def untouched(deployment: Deployment, jobs: list) -> None:
     assert deployment.control.workers() == []
 
 
-@both_kinds
+@crossed
 @pytest.mark.parametrize("signum", [TERM, INT] if SOAK else [TERM])
 def test_the_first_signal_lets_running_jobs_end(deployment: Deployment, signum: int, kind: str):
     consumer = deployment.consumer(2, kind)
@@ -50,7 +50,7 @@ def test_the_first_signal_lets_running_jobs_end(deployment: Deployment, signum: 
     assert deployment.ledger.began() == 2
 
 
-@both_kinds
+@crossed_over
 @pytest.mark.parametrize(
     ("first", "second"), [(TERM, TERM), (INT, INT), (TERM, INT), (HUP, TERM)] if SOAK else [(TERM, INT)]
 )
@@ -65,7 +65,7 @@ def test_the_second_signal_returns_them_now(deployment: Deployment, first: int, 
     untouched(deployment, jobs)
 
 
-@both_kinds
+@crossed
 def test_a_body_that_is_stuck_in_c_does_not_keep_the_consumer(deployment: Deployment, kind: str):
     deployment.configure({"consumer": {"shutdown_timeout_s": 1}})
     consumer = deployment.consumer(2, kind)
@@ -76,7 +76,7 @@ def test_a_body_that_is_stuck_in_c_does_not_keep_the_consumer(deployment: Deploy
     untouched(deployment, jobs)
 
 
-@both_kinds
+@crossed_over
 def test_hup_begins_anew(deployment: Deployment, kind: str):
     consumer = deployment.consumer(2, kind)
     running = deployment.tasks.note(1, 0.5)
@@ -92,8 +92,7 @@ def test_hup_begins_anew(deployment: Deployment, kind: str):
     gone(consumer, GRACE_S)
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("kind", KINDS)
+@crossed
 def test_stopping_again_and_again_runs_nothing_twice_that_ended(deployment: Deployment, kind: str):
     """Short jobs, a stop each half second: every stop is clean, so each job runs exactly once."""
     jobs = [deployment.tasks.note(n, 0.01) for n in range(3000 if SOAK else 60)]

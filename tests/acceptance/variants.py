@@ -25,3 +25,13 @@ def pairs(first: Sequence[Any], second: Sequence[Any]) -> list[tuple[Any, Any]]:
         return list(itertools.product(first, second))
     longest = max(len(first), len(second))
     return [(first[i % len(first)], second[i % len(second)]) for i in range(longest)]
+
+
+def crossed(test: Any) -> Any:
+    """Each kind and each storage: threads on SQLite and processes on Redis; in soak each with each."""
+    return pytest.mark.soak(pytest.mark.parametrize(("backend", "kind"), pairs(("sqlite", "redis"), KINDS))(test))
+
+
+def crossed_over(test: Any) -> Any:
+    """The other two: threads on Redis and processes on SQLite."""
+    return pytest.mark.soak(pytest.mark.parametrize(("backend", "kind"), pairs(("redis", "sqlite"), KINDS))(test))

@@ -6,19 +6,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 POLL_S = 0.01
+SELDOM_S = 0.05
 
 
 def wait_until(condition: Callable[[], T], timeout_s: float, what: str) -> T:
     """Poll `condition` until it is true, and return what it gave. AssertionError with `what` after timeout_s.
 
-    An exception that the condition raises is not caught: a broken condition is no reason to wait.
+    What has not come soon is looked at less often, since some looks cost as much as what they wait for. An exception
+    that the condition raises is not caught: a broken condition is no reason to wait.
     """
-    deadline = time.monotonic() + timeout_s
+    since = time.monotonic()
     while True:
-        late = time.monotonic() >= deadline  # read before the last look, so that a slow look is not cut off
+        waited_s = time.monotonic() - since  # read before the last look, so that a slow look is not cut off
         found = condition()
         if found:
             return found
-        if late:
+        if waited_s >= timeout_s:
             raise AssertionError(f"waited {timeout_s:g} s for this in vain: {what} (last seen: {found!r})")
-        time.sleep(POLL_S)
+        time.sleep(min(max(POLL_S, waited_s / 10), SELDOM_S))
