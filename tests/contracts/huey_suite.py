@@ -1,7 +1,7 @@
 """Run the tests that come with Huey against ours: python -m tests.contracts.huey_suite CONFIG FOLDER
 
-Each test gets a queue of its own, made from the settings in CONFIG. Prints, as JSON, how many ran and which failed twice
-in a row (some look at the clock). TZ must be UTC, because the tests count in local time.
+Each test gets a queue of its own, made from the settings in CONFIG. Prints, as JSON, how many ran, and which failed
+twice in a row (some look at the clock). TZ must be UTC, because the tests count in local time.
 """
 
 from __future__ import annotations
