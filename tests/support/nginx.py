@@ -5,13 +5,14 @@ import subprocess
 from pathlib import Path
 
 from tests.support.apt import find_or_install
+from tests.support.redis_server import die_with_parent
 from tests.support.waiting import wait_until
 
 # What a distribution's nginx.conf says around a server; here all of it stays in one folder.
 AROUND = """daemon off;
+master_process off;
 pid {folder}/nginx.pid;
 error_log stderr;
-{user}
 events {{}}
 http {{
     access_log off;
@@ -44,15 +45,14 @@ def make_certificate(openssl: str, folder: Path) -> tuple[Path, Path]:
 class Nginx:
     """Runs while the block runs. `server` is the server {} of a configuration."""
 
-    def __init__(self, binary: str, folder: Path, server: str, as_root: bool) -> None:
+    def __init__(self, binary: str, folder: Path, server: str) -> None:
         self._binary, self._folder = binary, folder
-        text = AROUND.format(folder=folder, server=server, user="user root;" if as_root else "")
-        (folder / "nginx.conf").write_text(text)
+        (folder / "nginx.conf").write_text(AROUND.format(folder=folder, server=server))
 
     def __enter__(self) -> "Nginx":
         command = [self._binary, "-p", str(self._folder), "-c", str(self._folder / "nginx.conf"), "-e", "stderr"]
         with (self._folder / "nginx.err").open("wb") as err:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=err)
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=err, preexec_fn=die_with_parent)
         pid = self._folder / "nginx.pid"
         try:
             wait_until(

@@ -67,7 +67,7 @@ class RedisServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         wait_until(self._answers, 10, f"redis-server on port {self.port} answers")
 
@@ -106,6 +106,6 @@ class RedisServer:
         self._process = None
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     if _LIBC:
         _LIBC.prctl(1, signal.SIGKILL)  # 1: PR_SET_PDEATHSIG

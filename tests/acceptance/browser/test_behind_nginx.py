@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -49,7 +48,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, nginx: str) -> Iterator[Se
         running = Service(deployment, deployment.app().out)
         running.base = base
         server = server_as_shown(port, deployment.port, *make_certificate(openssl, folder))
-        with Nginx(nginx, folder, server, os.geteuid() == 0):
+        with Nginx(nginx, folder, server):
             yield running
     finally:
         deployment.close()
