@@ -64,7 +64,7 @@ def test_the_disk_is_full_while_jobs_finish(deployment: Deployment, disk: Disk, 
         ready = client.get("/readyz")
         return ready.status == 503 and "full" in ready.body["detail"]
 
-    wait_until(lambda: refused("total", 99, [0] * 250_000), 20, "the room that the log has beforehand is used up")
+    wait_until(lambda: refused("locked", 99, "x" * 1_000_000, 0), 20, "the room that the log has beforehand is used up")
     wait_until(lambda: refused("note", 100), 10, "a defer is refused because the disk is full")
     full_at = time.monotonic()
     assert client.get("/healthz").status == 200
