@@ -8,6 +8,7 @@ that was started is killed, with all that descends from it.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -128,6 +129,15 @@ class Deployment:
         found = process.wait(30)
         assert found == code, f"manage.py {' '.join(arguments)}: {found}: {process.out}{process.err}"
         return process.out, process.err
+
+    def refusals(self, *commands: Sequence[str]) -> list[tuple[int, str]]:
+        """Run commands that are to be refused, one after another in one process: exit code and standard error of each.
+        Checks that they print nothing else."""
+        process = self.start(str(WORKLOAD.with_name("commands.py")), json.dumps(commands))
+        assert process.wait(60) == 0, process.err
+        answers = json.loads(process.out)
+        assert [out for _, out, _ in answers] == [""] * len(commands)
+        return [(code, err) for code, _, err in answers]
 
     def produce(self, what: str, count: int, **environ: str) -> Process:
         """Run tests/acceptance/on_path/producer.py."""

@@ -47,8 +47,11 @@ def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time:
     assert [job.result for job in jobs if job.task == "total"] == [6]
     assert deployment.job(last).attempt == 3
     check_once(deployment, [job.id for job in jobs])
-    assert sum(job.deliveries for job in jobs) == (step == "body.begun")
-    again = sum(len(runs) for runs in deployment.ledger.runs().values()) - 13
+    runs = [run for found in deployment.ledger.runs().values() for run in found]
+    deliveries = sum(job.deliveries for job in jobs)
+    # Beside a turn the next body may run already.
+    assert deliveries == 1 if step == "body.begun" else deliveries <= sum(run.ended is None for run in runs)
+    again = len(runs) - 13
     assert again == 0 if step == "turn.committed" else again <= UNCOMMITTED
     assert consumer.popen.poll() is None
 

@@ -36,10 +36,13 @@ def test_looking_and_accounts(deployment: Deployment):
 
 @sqlite_only
 def test_bad_usage_is_told_apart_from_what_cannot_be_done(deployment: Deployment):
-    for arguments in (("enque", "note"), ("enqueue",), ("user", "add", "eva", "--role", "king")):
-        out, err = deployment.manage(*arguments, code=2)
-        assert out == "" and "usage:" in err
-    for arguments, words in (
+    _, err = deployment.manage("enque", "note", code=2)
+    assert "usage:" in err
+    for code, err in deployment.refusals(("enqueue",), ("user", "add", "eva", "--role", "king")):
+        assert code == 2 and "usage:" in err
+    _, err = deployment.manage("enqueue", "nte", "1", code=1)
+    assert "did you mean note" in err
+    refused = (
         (("enqueue", "nte", "1"), ("nte", "did you mean note")),
         (("enqueue", "note", "one"), ("args[0]", "one")),
         (("enqueue", "note", "1", "2", "3"), ("note",)),
@@ -47,9 +50,10 @@ def test_bad_usage_is_told_apart_from_what_cannot_be_done(deployment: Deployment
         (("cancel", "no-such-job"), ("no-such-job",)),
         (("pause", "nte"), ("nte",)),
         (("token", "revoke", "nobody"), ("nobody",)),
-    ):
-        out, err = deployment.manage(*arguments, code=1)
-        assert out == "" and err.count("\n") == 1 and all(word in err for word in words), err
+    )
+    said = deployment.refusals(*(arguments for arguments, _ in refused))
+    for (code, err), (_, words) in zip(said, refused, strict=True):
+        assert code == 1 and err.count("\n") == 1 and all(word in err for word in words), err
     assert deployment.control.counts().queued == 0
 
 

@@ -15,6 +15,7 @@ from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED
 from tests.acceptance.processes import Process
+from tests.acceptance.variants import sqlite_only
 from tests.support import rounds, wait_until
 
 TIMED = {"tasks": {"modules": "workload, timed"}}
@@ -48,7 +49,7 @@ def began(deployment: Deployment, name: str) -> dict[float, float]:
 def test_each_slot_has_one_job_though_consumers_come_and_go(timed: Deployment):
     rng = random.Random(SEED)
     running = [timed.consumer(1), timed.consumer(1)]
-    end = time.monotonic() + rounds(15, soak=420)
+    end = time.monotonic() + rounds(8, soak=420)
     while time.monotonic() < end:
         disturb(running.pop(rng.randrange(len(running))), rng)
         running.append(timed.launch(1))
@@ -73,7 +74,7 @@ def test_each_slot_has_one_job_though_consumers_come_and_go(timed: Deployment):
         step_s = {"timed.each_second": 1, "timed.each_other": 2}.get(row.name, 60)
         assert [slot.at for slot in found] == [found[0].at + n * step_s for n in range(len(found))] if found else True
         if row.name == SECOND:
-            assert ran == [slot.at for slot in found] and len(ran) >= 10
+            assert ran == [slot.at for slot in found] and len(ran) >= 5
 
 
 def disturb(consumer: Process, rng: random.Random) -> None:
@@ -145,19 +146,28 @@ def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deploy
     timed.manage("schedule", "run", "mine", "--slot", stamp, code=1)
     timed.manage("schedule", "resume", "mine")
     timed.manage("schedule", "remove", "mine")
-    _, err = timed.manage("schedule", "run", "mine", code=1)
-    assert "no schedule is named 'mine'" in err and err.count("\n") == 1
     _, err = timed.manage("schedule", "remove", SECOND, code=1)
     assert "edit its decorator" in err
-    for words in (
-        ("--cron", "61 * * * *"),
-        ("--every", "0"),
-        ("--at", "yesterday"),
-        ("--cron", "@daily", "--tz", "Eu"),
-    ):
-        _, err = timed.manage("schedule", "add", "bad", "note", "1", *words, code=1)
-        assert err.count("\n") == 1
-    timed.manage("schedule", "add", "bad", "note", "--cronn", "@daily", code=2)
+
+
+@sqlite_only
+def test_what_is_no_schedule_is_refused_in_one_sentence(timed: Deployment):
+    none, *bad = timed.refusals(
+        ("schedule", "run", "mine"),
+        *(
+            ("schedule", "add", "bad", "note", "1", *words)
+            for words in (
+                ("--cron", "61 * * * *"),
+                ("--every", "0"),
+                ("--at", "yesterday"),
+                ("--cron", "@daily", "--tz", "Eu"),
+            )
+        ),
+        ("schedule", "add", "bad", "note", "--cronn", "@daily"),
+    )
+    assert "no schedule is named 'mine'" in none[1] and none[1].count("\n") == 1
+    assert [(code, err.count("\n")) for code, err in bad[:-1]] == [(1, 1)] * 4
+    assert bad[-1][0] == 2
 
 
 def test_over_http(timed: Deployment):
