@@ -72,21 +72,21 @@ class Drain(NamedTuple):
 
 
 def drain(workers: int, kind: str, jobs: int, recorded: bool) -> Drain:
-    """With or without a recorder that has caught up before."""
+    """With a recorder, which has caught up before, or without: then it has gone, so that both find the same file."""
     with running("dewey_sqlite") as system:
         system.call("fill", jobs)
-        with recorder(system) if recorded else contextlib.nullcontext() as program:
-            spent = [0.0, 0.0, 0.0]  # the recorder's, in seconds
-            if program is not None:
-                caught_up(system)
-                spent[0] = cpu_s(program.pid)
+        with recorder(system) as program:
+            caught_up(system)
+            if not recorded:
+                end(program)
+            spent = [cpu_s(program.pid)]  # seconds; of one that has gone, none
             with system.consumer(workers, kind) as consumer:
                 wait(lambda: ended(system, consumer, jobs), 120, f"{jobs} jobs to run ({system.said()})", 0.02)
                 consumer_s, marks = cpu_s(consumer.pid), tally(system.folder)
-                spent[1] = cpu_s(program.pid) if program is not None else 0.0
-            if program is not None:
+                spent.append(cpu_s(program.pid))
+            if recorded:
                 caught_up(system)
-                spent[2] = cpu_s(program.pid)
+            spent.append(cpu_s(program.pid))
     rate = (jobs - 1) / (marks.last - marks.first)
     return Drain(rate, *(each / jobs * 1e6 for each in (consumer_s, spent[1] - spent[0], spent[2] - spent[0])))
 

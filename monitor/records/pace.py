@@ -1,8 +1,8 @@
 """The pace of the recorder: how long it leaves the processor to the work, after a batch behind which more waits.
 
-Where processors are free it rests as long as it worked, for the sake of the requests that share its interpreter. Where
-it had to wait for one itself, others did too, and the work goes first. Both are for a burst: the older what waits has
-become, the shorter the rest, and what is late is recorded at full speed.
+Where processors are free it rests three times as long as it worked: requests share its interpreter, and workers the
+memory and the queue's file. Where it had to wait for a processor itself, others did too, and the work goes first. Both
+are for a burst: the older what waits has become, the shorter the rest, and what is late is recorded at full speed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 LATE_S = 3.0  # events that waited for so long wait no longer
-REST = 1.0  # how many times the processor time that was used
+REST = 3.0  # how many times the processor time that was used
 REST_IN_A_CROWD = 12.0
 CROWD = 0.1  # waiting for so much of the time used is having to wait
 
