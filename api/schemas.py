@@ -115,6 +115,7 @@ def components() -> dict[str, Any]:
                 "items": object_of(job=TEXT, task=TEXT, started=TIME_OR_NULL, url=TEXT),
             },
             rss_bytes={"type": ["integer", "null"]},
+            code=TEXT,
         ),
         "Problem": _problem(),
     }

@@ -129,4 +129,5 @@ class Views:
             "quiet": consumer.quiet,
             "running": running,
             "rss_bytes": consumer.rss_bytes,
+            "code": consumer.code,
         }

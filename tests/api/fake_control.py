@@ -276,7 +276,8 @@ class FakeControl(Control):
         self._reach()
         running = tuple(Running(job.id, job.task, job.started_at) for job in self.all.values() if job.state == RUNNING)
         now = self._clock()
-        alive = WorkerInfo("1", "host", 1, now - 60, now, 4, "thread", ("default",), True, False, running, 50_000)
+        served = ("default",)
+        alive = WorkerInfo("1", "host", 1, now - 60, now, 4, "thread", served, True, False, running, 50_000, "8e02d17")
         return [alive, replace(alive, id="2", pid=2, alive=False, running=())]
 
     def quiet(self, worker_id: str) -> None:

@@ -92,6 +92,7 @@ class TestWorkers:
         (running,) = alive["running"]
         assert (running["job"], running["task"], running["url"]) == ("x", "add", "/api/jobs/x")
         assert alive["started"] < alive["heartbeat"]
+        assert alive["code"] == "8e02d17"
 
     @pytest.mark.parametrize("verb", ["quiet", "stop"])
     def test_verbs(self, world: World, client: Client, verb: str) -> None:
