@@ -94,7 +94,11 @@ def picture(value: Any) -> str:
 
 ZONES = ["Europe/Zagreb", "UTC", "America/Argentina/Buenos_Aires", "Etc/GMT+5"]
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["!", "v", "", "\0"])
-offsets = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+# Python writes an offset of less than a second and reads it back as UTC (its isoformat and fromisoformat do).
+readable = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).filter(
+    lambda off: not off or abs(off) >= timedelta(seconds=1)
+)
+offsets = readable.map(timezone)
 zones = st.none() | offsets | st.sampled_from(ZONES).map(ZoneInfo)
 folds = st.sampled_from([0, 1])
 hashable_leaves = (
