@@ -30,7 +30,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | claims:N | hash | place: what worker N holds, counter to id |
 | ends:STATE | zset | place: ids of the ended jobs, by seq; STATE is done, failed, canceled or expired |
 | gone | zset | ids of the ended jobs, by the instant from which they may be removed |
-| events | stream | `number-0`: job id `j`, its seq `s`, kind `k`, `e` [token, at, started_at, attempt], detail `d` |
+| events | stream | `number-0`: job id `j`, seq `s` (empty: counts), kind `k`, `e` [token, at, started_at, attempt], detail `d` |
 | stops | set | seqs of running jobs that were asked to stop |
 | progress | hash | seq to what the body last said of itself (JSON) |
 | checkpoints:ID | hash | key to how far the job has come, as its body keeps it |
@@ -68,6 +68,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
     token   while claimed; empty otherwise       last   what was settled last, when that was no end
     why     while parked: see parked:WHY
     state, end, ev   once ended: its state, JSON [token, at, started_at, attempt], and the number of that event
+            (0: what happened to it was folded into counts, and nothing of it is unread)
 
 `body:ID`: what never changes, as JSON without the opening bracket, then a newline, then the payload:
     id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key
