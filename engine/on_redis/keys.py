@@ -30,7 +30,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | claims:N | hash | place: what worker N holds, counter to id |
 | ends:STATE | zset | place: ids of the ended jobs, by seq; STATE is done, failed, canceled or expired |
 | gone | zset | ids of the ended jobs, by the instant from which they may be removed |
-| events | stream | `number-0`: job id `j`, seq `s` (empty: counts), kind `k`, `e` [token, at, started_at, attempt], detail `d` |
+| events | stream | `number-0`: id `j` (empty: counts), seq `s`, kind `k`, `e` [token, at, started_at, attempt], `d` |
 | stops | set | seqs of running jobs that were asked to stop |
 | progress | hash | seq to what the body last said of itself (JSON) |
 | checkpoints:ID | hash | key to how far the job has come, as its body keeps it |
