@@ -72,9 +72,10 @@ class Backlog:
             self._begin()
             return False
         for _ in range(TURNS):
-            if not self._pairs and not self._look():
-                return False
+            is_end = not self._pairs and not self._look()
             some = self._pairs[: min(PAIRS, (excess + 1) // 2)]
+            if is_end and not some:
+                return False  # what is there cannot be folded; what comes is looked at next time
             self._pairs = self._pairs[len(some) :]
             excess -= 2 * self._source.fold(some, UNTOUCHED) if some else 0
             if excess <= 0:
@@ -82,7 +83,7 @@ class Backlog:
         return True
 
     def _look(self) -> bool:
-        """Pair what comes next; whether there was anything."""
+        """Pair what comes next; whether more comes behind it."""
         found = self._source.look(self._after, UNTOUCHED)
         for seen in found:
             if seen.kind == ENQUEUED:
@@ -93,7 +94,7 @@ class Backlog:
                 self._pairs.append(Pair(first, seen.number))
         if found:
             self._after = found[-1].number
-        return bool(found)
+        return len(found) >= STEP
 
 
 @dataclass

@@ -127,3 +127,10 @@ def test_two_keepers_count_nothing_twice(storage, make_huey, hand):
 def test_a_recorder_never_reads_more_than_is_left_alone(monkeypatch):
     monkeypatch.undo()
     assert backlog.UNTOUCHED > BATCH
+
+
+def test_what_cannot_be_folded_is_not_looked_at_over_and_over(storage, hand):
+    work_off(storage, hand, [f"j{i}" for i in range(MOST)], "failed")
+    assert not storage.keep_house()
+    work_off(storage, hand, ["more"], "failed")
+    assert not storage.keep_house()
