@@ -13,7 +13,7 @@ import sys
 import venv
 from pathlib import Path
 
-CACHE = Path(os.environ.get("DEWEY_BENCH_CACHE") or Path.home() / ".cache" / "dewey-bench")
+CACHE = Path(os.environ.get("BENCH_CACHE") or Path.home() / ".cache" / "dewey-bench")
 PEERS = {
     "celery": ("celery[redis]",),
     "rq": ("rq",),

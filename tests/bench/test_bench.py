@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 def test_a_drain_is_measured_and_written(tmp_path):
     output = tmp_path / "RESULTS.md"
     command = [sys.executable, "-m", "bench", "--quick", "--scale", "0.005", "--only", "drain", "--systems"]
-    environment = {**os.environ, "DEWEY_BENCH_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "BENCH_CACHE": str(tmp_path / "cache")}
     ran = subprocess.run(
         [*command, "dewey_sqlite", "--output", str(output)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100,
