@@ -125,7 +125,8 @@ def slots_of(folder: Path, n: int) -> list[Slot]:
         return []
     if len(data) < SIZE or data[:8] != MAGIC:
         return []
-    slots = (Slot(*SLOT.unpack_from(data, SLOTS_AT + i * SLOT.size)) for i in range(MAX_SLOTS))
+    used = len(data[SLOTS_AT:QUEUES_AT].rstrip(b"\0"))  # a parent looks twice a second, mostly at empty ones
+    slots = (Slot(*SLOT.unpack_from(data, at)) for at in range(SLOTS_AT, SLOTS_AT + used, SLOT.size))
     return [slot for slot in slots if slot.token]
 
 
