@@ -15,7 +15,7 @@ from tests.acceptance.variants import KINDS, SOAK
 from tests.support import rounds, wait_until
 
 PLACES = 3  # as in on_path/policies.py
-PRODUCERS, CONSUMERS, JOBS = 8, 4, 40
+PRODUCERS, CONSUMERS, JOBS = rounds(4, soak=8), rounds(3, soak=4), 40
 INSTANT_S = 0.25  # 12 ms where nothing else runs, of which 10 are the test's own steps
 
 

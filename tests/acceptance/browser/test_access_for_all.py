@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from tests.acceptance.browser.conftest import PHONE, WIDE, Service
+from tests.acceptance.variants import pairs
 from tests.support import wait_until
 
 Open = Callable[..., Page]
@@ -28,8 +29,8 @@ def places(service: Service) -> list[str]:
     return [f"/monitor/{place}" for place in pages]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.soak
+@pytest.mark.parametrize(("viewport", "scheme"), pairs((WIDE, PHONE), ("light", "dark")))
 def test_every_page(places: list[str], open_page: Open, scheme: str, viewport: dict[str, int]) -> None:
     page = open_page(color_scheme=scheme, viewport=viewport)
     found = {}
