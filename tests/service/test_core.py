@@ -34,3 +34,13 @@ def test_all_cores_are_back_afterwards_also_for_programs():
     assert os.sched_getaffinity(0) == cores_of_a_new_thread() == allowed
     said = subprocess.run([sys.executable, "-c", "import os; print(len(os.sched_getaffinity(0)))"], capture_output=True)
     assert int(said.stdout) == len(allowed)
+
+
+def test_where_cores_cannot_be_chosen_threads_start_all_the_same(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    allowed = os.sched_getaffinity(0)
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with one_core():
+        assert cores_of_a_new_thread() == allowed
