@@ -73,5 +73,7 @@ def hand(hire: Callable[..., Hand]) -> Hand:
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A server that the test may set up, stop and break."""
-    with RedisServer(needs(redis_binary(), MISSING), tmp_path / "redis", ["--appendonly", "yes"]) as server:
+    # Where it syncs each second only, and the disk is busy, a kill loses what came while a sync was under way.
+    options = ["--appendonly", "yes", "--appendfsync", "always"]
+    with RedisServer(needs(redis_binary(), MISSING), tmp_path / "redis", options) as server:
         yield server
