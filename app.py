@@ -81,8 +81,6 @@ class Service:
 
     def run(self) -> int:
         """Start in order, wait for the end, stop in order."""
-        from service.core import one_core
-
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, lambda *_: self._stop.set())
         self.access.prepare()
@@ -91,8 +89,7 @@ class Service:
         if self.child:
             self.child.start()
         recording = threading.Thread(target=self.recorder.run, args=(self._stop,), name="Recorder")
-        with one_core():
-            recording.start()
+        recording.start()
         self.server.start()
         self._announce(first)
         if self._wait_for_consumer():

@@ -107,8 +107,7 @@ def tabulate(section: Section, found: Figures) -> None:
     tool = "wrk, one thread" if shutil.which("wrk") else "eight Python threads in a process of their own"
     section.say(
         f"Load: {tool}, 8 keep-alive connections on the same machine, which takes its share of the {os.cpu_count()} "
-        f"cores; Waitress with {THREADS} threads. Dewey's web includes its recorder and keeps to one core; the echo "
-        "may take all of them."
+        f"cores; Waitress with {THREADS} threads. Dewey's web includes its recorder."
     )
     runs = found["web"]
     rate, p99 = median([run["accepted_per_s"] for run in runs]), median([run["p99_s"] for run in runs])

@@ -14,7 +14,6 @@ from typing import Any
 import waitress.server
 
 from config import Settings
-from service.core import one_core
 
 logger = logging.getLogger("dewey.web")
 # Waitress warns of each request that waits for a thread: with more clients than threads that is a line a request.
@@ -43,16 +42,15 @@ class Server:
                 "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"},
             }  # fmt: skip
         try:
-            with one_core():
-                self._server = waitress.server.create_server(
-                    self._counted, host=web.host, port=web.port, threads=web.threads, url_prefix=web.url_prefix,
-                    clear_untrusted_proxy_headers=True, expose_tracebacks=False, ident=None,
-                    # Waitress answers its own 413 in plain text: the app checks sizes and says it as a problem.
-                    max_request_body_size=max(64 * MB, 4 * web.max_body_kb * 1024), max_request_header_size=64 * 1024,
-                    connection_limit=512, channel_timeout=60, cleanup_interval=10,
-                    channel_request_lookahead=1,  # so that a long-poll notices that its client is gone
-                    **options,
-                )  # fmt: skip
+            self._server = waitress.server.create_server(
+                self._counted, host=web.host, port=web.port, threads=web.threads, url_prefix=web.url_prefix,
+                clear_untrusted_proxy_headers=True, expose_tracebacks=False, ident=None,
+                # Waitress answers its own 413 in plain text: the app checks sizes and says it as a problem.
+                max_request_body_size=max(64 * MB, 4 * web.max_body_kb * 1024), max_request_header_size=64 * 1024,
+                connection_limit=512, channel_timeout=60, cleanup_interval=10,
+                channel_request_lookahead=1,  # so that a long-poll notices that its client is gone
+                **options,
+            )  # fmt: skip
         except OSError as exc:
             raise AddressInUse(
                 f"port {web.port} on {web.host} cannot be listened on ({exc.strerror}): is Dewey running already? "
@@ -67,8 +65,7 @@ class Server:
 
     def start(self) -> None:
         """Serve in a thread of its own."""
-        with one_core():
-            self._thread.start()
+        self._thread.start()
 
     def _run(self) -> None:
         try:
