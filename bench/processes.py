@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def family(pid: int) -> list[int]:
@@ -31,12 +30,14 @@ def cpu_s(pid: int) -> float:
     return total / TICKS_PER_S
 
 
-def rss_bytes(pid: int) -> int:
-    """Resident memory of a process and its descendants; what they share is counted in each."""
+def own_bytes(pid: int) -> int:
+    """Memory of a process and its descendants that is no file's (such as the marks of the jobs, which all of them map);
+    what a fork shares is counted in each."""
     total = 0
     for each in family(pid):
         with contextlib.suppress(OSError):
-            total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * PAGE_BYTES
+            lines = Path(f"/proc/{each}/status").read_text().splitlines()
+            total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
     return total
 
 

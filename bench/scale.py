@@ -52,17 +52,17 @@ def memory(section: Section, system: Running, options: Options) -> None:
     options.tell("scale: memory of consumer and web")
     with http.served(system, "web") as (port, token, pid), system.consumer(1, "thread") as consumer:
         wait(lambda: tally(system.folder).count > 1000, 30, f"the first jobs to run ({system.said()})")
-        before = processes.rss_bytes(consumer.pid), processes.rss_bytes(pid)
+        before = processes.own_bytes(consumer.pid), processes.own_bytes(pid)
         count, until = tally(system.folder).count, time.monotonic() + options.pick(3, 8)
         asked: list[float] = []
         while time.monotonic() < until:
             began = time.monotonic()
             page(port, token)
             asked.append(time.monotonic() - began)
-        after = processes.rss_bytes(consumer.pid), processes.rss_bytes(pid)
+        after = processes.own_bytes(consumer.pid), processes.own_bytes(pid)
         ran = tally(system.folder).count - count
     section.say(
-        f"Memory while a consumer ran {whole(ran)} of them and the web answered {len(asked)} job lists "
+        f"Memory (no file's) while a consumer ran {whole(ran)} of them and the web answered {len(asked)} job lists "
         f"(worst {ms(max(asked))} ms): consumer {before[0] / MB:.0f} to {after[0] / MB:.0f} MB (parent and unit), "
         f"web {before[1] / MB:.0f} to {after[1] / MB:.0f} MB."
     )

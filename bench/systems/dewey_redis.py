@@ -8,7 +8,10 @@ from bench.systems.dewey import Dewey, huey
 class DeweyOnRedis(Dewey):
     title = "Dewey on Redis"
     settings = "as it comes: events written, results kept for a day"
-    guarantee = "at least once, one end each (fenced); what was accepted survives what Redis survives (AOF: kill -9)"
+    guarantee = (
+        "at least once, one end each (fenced); what was accepted survives what Redis survives (everysec: all but up to "
+        "two seconds)"
+    )
     packages = ("huey", "redis")
     jobs = 8_000
 

@@ -21,7 +21,8 @@ from engine import errors, faults
 from engine.on_sqlite import schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
-CACHE = "pragma cache_size = -16000"  # KiB
+CACHE = "pragma cache_size = -8000"  # KiB, of a connection that writes
+READ_CACHE = "pragma cache_size = -2000"  # each thread that reads has a connection of its own
 LOG_ROOM = 16 * 2**20  # bytes
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two looks at a write lock that another process holds
 REMOVED = "the queue {} was removed while Dewey runs: put it back, or restart to begin an empty one"
@@ -84,7 +85,7 @@ class Database:
                 con.execute(f"pragma synchronous = {'full' if role == 'accept' and self._durable else 'normal'}")
                 # The consumer's keeper checkpoints; these are the bounds for when none is running.
                 con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'accept' else 8000}")
-                con.execute(CACHE)
+                con.execute(READ_CACHE if role == "read" else CACHE)
                 if role == "read":
                     con.execute("pragma query_only = 1")
                 else:
