@@ -1,4 +1,4 @@
-"""The HTTP server: Waitress with safe settings, and an end that drops no request.
+"""The HTTP server: Waitress with safe settings, answers that are sent whole, and an end that drops no request.
 
 Ending: `stop` refuses new requests with 503 and Retry-After, waits for those in flight, then closes the sockets.
 """
@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import waitress.server
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer, create_server
 
 from config import Settings
 
@@ -19,6 +20,7 @@ logger = logging.getLogger("dewey.web")
 # Waitress warns of each request that waits for a thread: with more clients than threads that is a line a request.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 MB = 1024 * 1024
+SEND_BYTES = 18_000  # more than this is sent on the way; what it is in Waitress's own documentation
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -26,14 +28,27 @@ class AddressInUse(Exception):
     """Another program listens where we should."""
 
 
+class Channel(HTTPChannel):
+    """A connection whose small answers are sent whole, by the thread that waits for the next request.
+
+    As it comes, Waitress sends head and body one by one from the thread that answers: two system calls, and in each it
+    lets go of the interpreter lock and has to win it back from its neighbours. With SEND_BYTES they wait for the thread
+    that is woken anyway. That one, however, holds them back while the client's next request runs: not here.
+    """
+
+    def handle_write(self) -> None:
+        if self.requests and self.total_outbufs_len:
+            self._flush_exception(self._flush_some_if_lockable)
+        super().handle_write()
+
+
 class Server:
-    """One listening socket, served by threads."""
+    """One listening address, served by threads."""
 
     def __init__(self, app: Wsgi, settings: Settings) -> None:
         self._app = app
         self._closing = False
-        self._inside = 0
-        self._count = threading.Condition()
+        self._inside: set[int] = set()  # the threads that answer
         web = settings.web
         options: dict[str, Any] = {}
         if web.trusted_proxy:
@@ -42,9 +57,11 @@ class Server:
                 "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"},
             }  # fmt: skip
         try:
-            self._server = waitress.server.create_server(
-                self._counted, host=web.host, port=web.port, threads=web.threads, url_prefix=web.url_prefix,
-                clear_untrusted_proxy_headers=True, expose_tracebacks=False, ident=None,
+            sockets: dict[int, Any] = {}
+            self._server = create_server(
+                self._counted, map=sockets, host=web.host, port=web.port, threads=web.threads,
+                url_prefix=web.url_prefix, clear_untrusted_proxy_headers=True, expose_tracebacks=False,
+                ident=None, asyncore_use_poll=True,
                 # Waitress answers its own 413 in plain text: the app checks sizes and says it as a problem.
                 max_request_body_size=max(64 * MB, 4 * web.max_body_kb * 1024), max_request_header_size=64 * 1024,
                 connection_limit=512, channel_timeout=60, cleanup_interval=10,
@@ -56,12 +73,17 @@ class Server:
                 f"port {web.port} on {web.host} cannot be listened on ({exc.strerror}): is Dewey running already? "
                 "Stop it, or set another [web] port"
             ) from None
+        # A name such as localhost may stand for several addresses, each of which has a socket.
+        self._listening = [each for each in sockets.values() if isinstance(each, BaseWSGIServer)]
+        for each in self._listening:
+            each.channel_class = Channel
+        self._server.adj.send_bytes = SEND_BYTES
         self._thread = threading.Thread(target=self._run, name="Web", daemon=True)
 
     @property
     def port(self) -> int:
         """The port that is really listened on (for `port = 0`)."""
-        return int(self._server.effective_port)
+        return int(self._listening[0].effective_port)
 
     def start(self) -> None:
         """Serve in a thread of its own."""
@@ -75,31 +97,28 @@ class Server:
                 logger.error("the web server ended: %s", exc)
 
     def _counted(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if self._closing:
-            start_response("503 Service Unavailable", [("Retry-After", "5"), ("Content-Type", "text/plain")])
-            return [b"The service is stopping: try again in a few seconds.\n"]
-        with self._count:
-            self._inside += 1
+        here = threading.get_ident()
+        self._inside.add(here)  # before the look at `_closing`: whoever closes sees it, or is seen
         try:
-            return self._app(environ, start_response)
+            if not self._closing:
+                return self._app(environ, start_response)
         finally:
-            with self._count:
-                self._inside -= 1
-                self._count.notify_all()
+            self._inside.discard(here)
+        start_response("503 Service Unavailable", [("Retry-After", "5"), ("Content-Type", "text/plain")])
+        return [b"The service is stopping: try again in a few seconds.\n"]
 
     def stop(self, timeout_s: float) -> bool:
         """End; True when every request in flight was answered."""
         self._closing = True
         deadline = time.monotonic() + timeout_s
-        with self._count:
-            done = self._count.wait_for(lambda: self._inside == 0, max(0.0, timeout_s))
         # What the threads have answered may still stand in Waitress's buffers.
-        while time.monotonic() < deadline and self._unsent():
+        while (self._inside or self._unsent()) and time.monotonic() < deadline:
             time.sleep(0.01)
+        done = not self._inside
         self._server.close()
         self._server.task_dispatcher.shutdown(timeout=1)
         return done
 
     def _unsent(self) -> bool:
-        channels = list(getattr(self._server, "active_channels", {}).values())
+        channels = [channel for each in self._listening for channel in list(each.active_channels.values())]
         return any(channel.total_outbufs_len or channel.requests for channel in channels)

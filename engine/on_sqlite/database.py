@@ -13,12 +13,13 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from engine import errors, faults
-from engine.on_sqlite import schema
+from engine.on_sqlite import at_once, schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
 CACHE = "pragma cache_size = -8000"  # KiB, of a connection that writes
@@ -89,7 +90,9 @@ class Database:
                 if role == "read":
                     con.execute("pragma query_only = 1")
                 else:
-                    con.execute("pragma busy_timeout = 0")  # _begin waits
+                    con.execute("pragma busy_timeout = 0")  # _when_free waits
+                if role == "accept":
+                    at_once.prepare(con)
                 stat = os.stat(self.path)
             except sqlite3.Error as exc:
                 raise explain(exc, self.path) from exc
@@ -187,7 +190,7 @@ class Database:
                 if point:
                     point(f"{step}.begun")
                 try:  # around the begin as well: an alarm may raise in this thread at any step
-                    self._begin(con)
+                    self._when_free(con, "begin immediate")
                     yield con
                 except BaseException:
                     if con.in_transaction:
@@ -203,8 +206,19 @@ class Database:
                     raise
                 raise explain(exc, self.path) from exc
 
-    def _begin(self, con: sqlite3.Connection) -> None:
-        """Take the write lock, waiting for it at most `busy_s`.
+    def write_at_once(self, role: str, statement: str, values: Sequence[Any]) -> None:
+        """One statement that is a transaction of its own."""
+        con = self.connection(role)
+        with self._locks[role]:
+            try:
+                self._when_free(con, statement, values)
+            except sqlite3.Error as exc:
+                if is_mistake(exc):
+                    raise
+                raise explain(exc, self.path) from exc
+
+    def _when_free(self, con: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> None:
+        """Execute what takes the write lock, waiting for it at most `busy_s`.
 
         SQLite itself would sleep between its looks for up to 100 ms, in which others come and go: who has waited long
         then waits longest. Looking every half millisecond is fair enough, and leaves no gap between two holders.
@@ -212,7 +226,7 @@ class Database:
         deadline = 0.0
         while True:
             try:
-                con.execute("begin immediate")
+                con.execute(statement, values)
                 return
             except sqlite3.OperationalError as exc:
                 if "locked" not in str(exc) or (deadline and time.monotonic() > deadline):

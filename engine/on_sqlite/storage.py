@@ -7,16 +7,18 @@ gathers what several threads defer at the same time into one synced commit, then
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine import bells, clock, liveness
+from engine import bells, clock, faults, liveness
 from engine.backlog import Backlog
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
 from engine.on_sqlite import (
     accepting,
+    at_once,
     booking,
     claiming,
     counting,
@@ -81,14 +83,20 @@ class SqliteStorage(JobStorage):
         return acceptance
 
     def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
+        # A kill point lies between two statements: where there is one, these are needed.
+        answers = None if faults.point else at_once.accept(partial(self.db.write_at_once, "accept"), requests)
+        if answers is None:
+            answers = self._accept_in_steps(requests)
+        self._ringer.ring_for(accepting.fresh_queues(requests, answers))  # for all, before any of them goes on
+        return answers
+
+    def _accept_in_steps(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
         with self.db.write("accept", "accept") as con:
 
             def replace(job_id: str, by: str) -> bool:
                 return verbs.replace(con, job_id, by, self.compose, self._ttl.result_s)
 
-            answers = accepting.accept_all(con, replace, requests)
-        self._ringer.ring_for(accepting.fresh_queues(requests, answers))  # for all, before any of them goes on
-        return answers
+            return accepting.accept_all(con, replace, requests)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         self._ringer.ring_workers(count, queues)

@@ -23,12 +23,16 @@ def storage(tmp_path: Path) -> SqliteStorage:
     return storage
 
 
-@pytest.fixture
-def commits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows by one with each commit of a defer."""
-    steps: list[str] = []
-    monkeypatch.setattr(faults, "point", lambda step: steps.append(step) if step == "accept.committed" else None)
-    return steps
+@pytest.fixture(params=["at once", "in steps"])
+def commits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, storage: SqliteStorage) -> list[int]:
+    """Grows by one with each commit of a defer, by how many requests shared it. What is small and plain is accepted by
+    one statement, all else (and whatever a kill point wants to interrupt) by several."""
+    sizes: list[int] = []
+    commit = storage._gate._commit
+    monkeypatch.setattr(storage._gate, "_commit", lambda batch: sizes.append(len(batch)) or commit(batch))
+    if request.param == "in steps":
+        monkeypatch.setattr(faults, "point", lambda step: None)
+    return sizes
 
 
 Answers = dict[str, "Acceptance | errors.DeweyError"]
@@ -67,7 +71,7 @@ def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Ide
 )
 def test_what_arrives_during_a_commit_shares_the_next_one(storage, commits, odd):
     answers = defer_at_once(storage, [*(([job(i), job(f"{i}2")], None, 0) for i in "abcdefg"), odd])
-    assert len(commits) == 2, "the first alone, then all that came meanwhile"
+    assert commits == [1, 7], "the first alone, then all that came meanwhile"
     for name, answer in answers.items():
         assert [each.id for each in answer.accepted] == ([name] if name == "odd" else [name, f"{name}2"])
         assert all(each.fresh for each in answer.accepted)

@@ -1,0 +1,157 @@
+"""The HTTP server: each answer is sent whole and in time, and none that is on its way is lost at the end."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+
+import config
+from service.server import SEND_BYTES, AddressInUse, Server
+
+SOON_S = 10.0
+Serve = Callable[..., Server]
+
+
+def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """Answers with the path; `/wait` when the test says so, `/large` with a megabyte."""
+    path = environ["PATH_INFO"]
+    if path == "/wait":
+        assert GO.wait(SOON_S)
+    body = b"x" * 2**20 if path == "/large" else path.encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+GO = threading.Event()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts a server with these settings of [web]; all are stopped at the end."""
+    GO.clear()
+    started: list[Server] = []
+
+    def start(**web: str) -> Server:
+        environ = {f"DEWEY_WEB_{key.upper()}": value for key, value in ({"port": "0"} | web).items()}
+        (tmp_path / "config.ini").touch()
+        server = Server(app, config.load(tmp_path / "config.ini", environ))
+        server.start()
+        started.append(server)
+        return server
+
+    yield start
+    GO.set()
+    for server in started:
+        server.stop(SOON_S)
+
+
+def ask(connection: socket.socket, *paths: str) -> None:
+    connection.sendall(b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in paths))
+
+
+def answer(connection: socket.socket) -> bytes:
+    """The next answer's body."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.recv(1)
+    size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    body = b""
+    while len(body) < size:
+        body += connection.recv(size - len(body))
+    return body
+
+
+def connect(server: Server, host: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection((host, server.port), SOON_S)
+
+
+def test_waitress_still_has_what_is_used_of_it():
+    """Documented, but deprecated; or its own. What is set and overridden must be what Waitress looks at."""
+    assert Adjustments.send_bytes == 1
+    names = ("handle_write", "_flush_exception", "_flush_some_if_lockable")
+    assert all(callable(getattr(HTTPChannel, name)) for name in names)
+    assert {"requests", "total_outbufs_len", "send_bytes"} <= set(HTTPChannel.handle_write.__code__.co_names)
+
+
+def test_answers_come_in_order_on_one_connection(serve: Serve):
+    with connect(serve()) as connection:
+        for path in ("/a", "/large", "/b"):
+            ask(connection, path)
+            assert answer(connection) == (b"x" * 2**20 if path == "/large" else path.encode())
+
+
+def test_an_answer_does_not_wait_for_the_clients_next_request(serve: Serve):
+    """A client may send its next request before it has read the answer to this one."""
+    with connect(serve()) as connection:
+        ask(connection, "/first", "/wait")
+        assert answer(connection) == b"/first", "while the second runs"
+        GO.set()
+        assert answer(connection) == b"/wait"
+
+
+def test_a_small_answer_is_sent_by_one_call(serve: Serve, monkeypatch: pytest.MonkeyPatch):
+    sent: list[int] = []
+    send = HTTPChannel.send
+    monkeypatch.setattr(
+        HTTPChannel, "send", lambda self, data, do_close=True: sent.append(len(data)) or send(self, data, do_close)
+    )
+    with connect(serve()) as connection:
+        ask(connection, "/small")
+        assert answer(connection) == b"/small"
+    assert len(sent) == 1 and sent[0] < SEND_BYTES
+
+
+def test_a_name_may_stand_for_several_addresses(serve: Serve, monkeypatch: pytest.MonkeyPatch):
+    """As localhost does where there is IPv6."""
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("127.0.0.1", "127.0.0.2")]
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+        server = serve(host="localhost")
+    with connect(server) as connection:
+        ask(connection, "/here")
+        assert answer(connection) == b"/here"
+
+
+def test_an_address_that_is_taken_is_named(serve: Serve):
+    port = serve().port
+    with pytest.raises(AddressInUse, match=f"port {port} on 127.0.0.1 cannot be listened on"):
+        serve(port=str(port))
+
+
+def test_what_is_on_its_way_is_answered_before_the_end(serve: Serve):
+    server = serve()
+    with connect(server) as running, connect(server) as late:
+        ask(running, "/wait")
+        until = time.monotonic() + SOON_S
+        while not server._inside and time.monotonic() < until:
+            time.sleep(0.001)
+        ended: list[bool] = []
+        stopper = threading.Thread(target=lambda: ended.append(server.stop(SOON_S)))
+        stopper.start()
+        while not server._closing:
+            time.sleep(0.001)
+        ask(late, "/late")
+        assert late.recv(64).startswith(b"HTTP/1.1 503 ")
+        GO.set()
+        assert answer(running) == b"/wait"
+        stopper.join()
+        assert ended == [True]
+    with pytest.raises(OSError):
+        connect(server)
+
+
+def test_what_does_not_end_in_time_is_left(serve: Serve):
+    server = serve()
+    with connect(server) as running:
+        ask(running, "/wait")
+        until = time.monotonic() + SOON_S
+        while not server._inside and time.monotonic() < until:
+            time.sleep(0.001)
+        assert server.stop(0.05) is False
+        GO.set()
