@@ -13,9 +13,10 @@ as well. Events are looked at once, in their order, from there on.
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from engine.events import DONE, ENQUEUED
 
@@ -30,7 +31,7 @@ class Seen(NamedTuple):
     """An event as the look for successes sees it. `is_plain`: of a first attempt, without anything more to tell."""
 
     number: int
-    job: Any
+    job: int  # its running number
     kind: str
     is_plain: bool
 
@@ -40,6 +41,37 @@ class Pair(NamedTuple):
 
     first: int
     last: int
+
+
+class Acceptances:
+    """Which event told of a job's acceptance, for each job of which nothing else was met yet.
+
+    There may be a million of them, for a job that waits has an unread acceptance: 8 bytes each where their running
+    numbers are close together, as they are, instead of the 100 of a dict.
+    """
+
+    PAGE = 64  # jobs: a page takes some 600 bytes, which is the most that one job alone may cost
+
+    def __init__(self) -> None:
+        self._pages: dict[int, array[int]] = {}  # event numbers, and behind them how many are not 0
+
+    def put(self, job: int, event: int) -> None:
+        page = self._pages.get(job // self.PAGE)
+        if page is None:
+            page = self._pages[job // self.PAGE] = array("q", bytes(8 * (self.PAGE + 1)))
+        page[-1] += not page[job % self.PAGE]
+        page[job % self.PAGE] = event
+
+    def take(self, job: int) -> int:
+        """Its event, once; 0 where there is none."""
+        page = self._pages.get(job // self.PAGE)
+        event = page[job % self.PAGE] if page else 0
+        if page and event:
+            page[job % self.PAGE] = 0
+            page[-1] -= 1
+            if not page[-1]:
+                del self._pages[job // self.PAGE]
+        return event
 
 
 class Source(Protocol):
@@ -62,7 +94,7 @@ class Backlog:
 
     def _begin(self) -> None:
         self._after = 0
-        self._accepted: dict[Any, int] = {}  # job to the number of its acceptance, until something else is met
+        self._accepted = Acceptances()
         self._pairs: list[Pair] = []
 
     def relieve(self) -> bool:
@@ -87,10 +119,10 @@ class Backlog:
         found = self._source.look(self._after, UNTOUCHED)
         for seen in found:
             if seen.kind == ENQUEUED:
-                self._accepted[seen.job] = seen.number
+                self._accepted.put(seen.job, seen.number)
                 continue
-            first = self._accepted.pop(seen.job, None)
-            if first is not None and seen.kind == DONE and seen.is_plain:
+            first = self._accepted.take(seen.job)
+            if first and seen.kind == DONE and seen.is_plain:
                 self._pairs.append(Pair(first, seen.number))
         if found:
             self._after = found[-1].number

@@ -46,4 +46,4 @@ def seen(entry: Sequence[Any]) -> Seen:
     e = dict(zip(fields[::2], fields[1::2], strict=True))
     _, _, started_at, attempt = json.loads(e[b"e"])
     is_plain = attempt == 1 and started_at is not None and b"d" not in e
-    return Seen(int(number.partition(b"-")[0]), (e[b"j"], e[b"s"]), e[b"k"].decode(), is_plain)
+    return Seen(int(number.partition(b"-")[0]), int(e[b"s"] or 0), e[b"k"].decode(), is_plain)

@@ -21,8 +21,9 @@ from monitor.records.job_state import JobState
 from monitor.records.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
 from monitor.records.tallies import GroupTally, Tally
 
-# Ids come in no order, so that each batch touches the whole of their index.
-CACHE_KB = 32 * 1024
+# Our ids are ordered by time, those that clients choose need not be: a batch of these touches the whole of their index.
+# Four times as much recorded 3 % more of them a second, and stayed with the process.
+CACHE_KB = 8 * 1024
 VARIABLES = 500  # in one statement; SQLite before 3.32 took 999
 ENTRIES_KEPT = 1000  # of one job: one that is retried for ever must not fill the disk
 
