@@ -29,6 +29,7 @@ def measure(options: Options) -> Section:
     known, missing = describe_all(options)
     steady: dict[str, list[list[float]]] = {}
     due: dict[str, list[float]] = {}
+    floor: list[list[float]] = []
     seconds = options.pick(3, 6)
     for number in range(1 if options.rounds < 5 else 2):
         for name, about in known.items():
@@ -39,6 +40,8 @@ def measure(options: Options) -> Section:
             try:
                 with running(name) as system:
                     steady.setdefault(name, []).append(at_a_pace(system, workers, kind, seconds))
+                    if name == "dewey_sqlite":
+                        floor.append(system.run("bench.probes.floor", str(RATE_PER_S), str(seconds)))
                 if name in WITH_DUE and number == 0:
                     with running(name) as system:
                         due[name] = when_due(system, workers, kind, options.pick(2, 5))
@@ -57,9 +60,14 @@ def measure(options: Options) -> Section:
     section.table(("system", "workers", "p50 ms", "p99 ms", "worst ms", "due jobs, worst lateness ms"), rows)
     if missing:
         section.say("Not measured: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))
-    section.say(f"One synced append of 4 KB took {sync_us():.0f} µs in the same minute: a floor of each synced defer.")
+    section.say(f"One synced append of 4 KB took {sync_us():.0f} µs in the same minute, one after the other.")
     ours = steady.get("dewey_sqlite")
     if ours:
+        section.say(
+            f"At this pace each finds processor and disk asleep: two bare processes take {of(floor, 50)} ms (p99 "
+            f"{of(floor, 99)} ms) for one to append 20 KB, sync it, and wake the other, which does nothing. That is the "
+            "floor of a synced defer, measured right after each run of Dewey."
+        )
         p50, p99 = (median([percentile(r, p) for r in ours]) for p in (50, 99))
         section.reach.append(("Dewey on SQLite at 50 jobs/s, p50", "< 1 ms", f"{ms(p50)} ms", p50 < 0.001))
         section.reach.append(("Dewey on SQLite at 50 jobs/s, p99", "< 3 ms", f"{ms(p99)} ms", p99 < 0.003))

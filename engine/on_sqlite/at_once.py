@@ -27,18 +27,28 @@ KEY = "token, key, fingerprint, ids, at"
 COLUMNS = (*NewJob._fields, "due_at", *(f"key_{name}" for name in KEY.split(", ")))
 NO_KEY = (None,) * len(KEY.split(", "))
 
+STORE = f"insert into jobs ({JOB}) values ({', '.join(f'new.{name}' for name in NewJob._fields)});"
+TELL = f"""insert into events (job, kind, token, at, attempt)
+    values (last_insert_rowid(), '{events.ENQUEUED}', 0, new.enqueued_at, 0);"""
+TRIGGER = "create temp trigger {} instead of insert on accepting when {} begin {} end"
 ON_THE_CONNECTION = (
     f"create temp view accepting ({', '.join(COLUMNS)}) as select {', '.join(['null'] * len(COLUMNS))}",
-    f"""create temp trigger accepting_job instead of insert on accepting begin
-        insert into jobs ({JOB}) values ({", ".join(f"new.{name}" for name in NewJob._fields)});
-        insert into ready select new.queue, -new.priority, last_insert_rowid() where new.due_at is null;
-        insert into due select new.due_at, last_insert_rowid() where new.due_at is not null;
-        insert into events (job, kind, token, at, attempt)
-            values (last_insert_rowid(), '{events.ENQUEUED}', 0, new.enqueued_at, 0);
-    end""",
-    f"""create temp trigger accepting_key instead of insert on accepting when new.key_token is not null begin
-        insert into idempotency ({KEY}) values ({", ".join(f"new.key_{name}" for name in KEY.split(", "))});
-    end""",
+    # `last_insert_rowid` is that of the trigger in which it stands: hence one trigger for each place.
+    TRIGGER.format(
+        "accepting_now",
+        "new.due_at is null",
+        f"{STORE} insert into ready values (new.queue, -new.priority, last_insert_rowid()); {TELL}",
+    ),
+    TRIGGER.format(
+        "accepting_later",
+        "new.due_at is not null",
+        f"{STORE} insert into due values (new.due_at, last_insert_rowid()); {TELL}",
+    ),
+    TRIGGER.format(
+        "accepting_key",
+        "new.key_token is not null",
+        f"insert into idempotency ({KEY}) values ({', '.join(f'new.key_{name}' for name in KEY.split(', '))});",
+    ),
 )
 
 

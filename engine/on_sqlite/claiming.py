@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from engine import clock
 from engine.jobs import FREED_AT_START, Claim
@@ -18,8 +19,29 @@ CLAIMED = f"select ?, {CLAIMED_COLUMNS} from jobs j where seq = ?"
 # A cross join keeps SQLite to this order: from the head of the queue to the rows.
 FIRST = f"""select r.rank, {CLAIMED_COLUMNS} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?
     order by r.rank, r.seq limit ?"""
+NEXT_DUE = "select (select at from due order by at limit 1), (select min(opens_at) from gates)"
+STANDS = f"{NEXT_DUE}, exists (select 1 from pauses), exists (select 1 from marks)"
 DUE_STEP = 1000  # due jobs moved by one turn: bounds how long the write lock is held
 PARK_STEP = 1000  # jobs set aside by one turn, likewise
+
+
+class Stands(NamedTuple):
+    """What a turn must know before it claims."""
+
+    next_due: float | None  # the instant of the soonest scheduled job, or at which a gate opens
+    any_pauses: bool
+    any_marks: bool  # whether anything is revoked at all
+
+
+def stands(con: sqlite3.Connection) -> Stands:
+    """In one statement: of a single job's way to its body each takes a good part."""
+    due_at, opens_at, any_pauses, any_marks = con.execute(STANDS).fetchone()
+    return Stands(soonest(due_at, opens_at), bool(any_pauses), bool(any_marks))
+
+
+def soonest(*instants: float | None) -> float | None:
+    """The first of those that there are."""
+    return min((at for at in instants if at is not None), default=None)
 
 
 def bring_due(con: sqlite3.Connection) -> None:
@@ -38,10 +60,7 @@ def bring_due(con: sqlite3.Connection) -> None:
 
 def next_due(con: sqlite3.Connection) -> float | None:
     """The instant of the soonest scheduled job, or at which a gate opens."""
-    soonest = con.execute(
-        "select (select at from due order by at limit 1), (select min(opens_at) from gates)"
-    ).fetchone()
-    return min((at for at in soonest if at is not None), default=None)
+    return soonest(*con.execute(NEXT_DUE).fetchone())
 
 
 def queues_to_serve(con: sqlite3.Connection, wanted: Sequence[str]) -> list[str]:
@@ -70,11 +89,11 @@ def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
 
 def claim(
     con: sqlite3.Connection, worker: int, first_token: int, want: int, wanted: Sequence[str],
-    limits: Mapping[str, Limit],
+    limits: Mapping[str, Limit], any_pauses: bool,
 ) -> tuple[list[Claim], bool]:  # fmt: skip
     """Claim up to `want` jobs by priority and age; parks what is paused or over its limit when it is met. Also: whether
     more waits."""
-    paused = set(con.execute("select kind, name from pauses"))
+    paused = set(con.execute("select kind, name from pauses")) if any_pauses else set()
     claims: list[Claim] = []
     met: dict[str, gates.Gate] = {}
     set_aside = 0

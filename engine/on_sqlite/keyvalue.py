@@ -6,7 +6,6 @@ job, and locks belong to a worker, whose death frees them; the rest is `kv`.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 from huey.constants import EmptyData
@@ -113,8 +112,3 @@ TABLES = ("kv", "marks", "locks")
 def text(key: Any) -> str:
     """Huey passes keys as str or bytes."""
     return key.decode() if isinstance(key, bytes) else str(key)
-
-
-def any_marks(con: sqlite3.Connection) -> bool:
-    """Whether anything is revoked at all."""
-    return con.execute("select 1 from marks limit 1").fetchone() is not None

@@ -14,7 +14,7 @@ from engine import clock
 from engine.job_storage import Turn
 from engine.jobs import Claim, Settlement
 from engine.limits import Limit
-from engine.on_sqlite import claiming, keyvalue, settling
+from engine.on_sqlite import claiming, settling
 
 
 class Ttl(NamedTuple):
@@ -41,13 +41,12 @@ def turn(
     if settlements:
         settling.heed_stops(con, settlements, compose)
         lost, let_through = settling.settle(con, settlements, ttl.result_s, ttl.failed_s)
-    due = claiming.next_due(con)
-    if due is not None and due <= clock.now():
+    stands = claiming.stands(con)
+    if stands.next_due is not None and stands.next_due <= clock.now():
         claiming.bring_due(con)
     claims: list[Claim] = []
     more = False
     if want:
-        claims, more = claiming.claim(con, worker, first_token, want, queues, limits)
-    return Turn(
-        claims, lost, more, None if claims else claiming.next_due(con), bool(claims) and keyvalue.any_marks(con)
-    ), let_through
+        claims, more = claiming.claim(con, worker, first_token, want, queues, limits, stands.any_pauses)
+    next_due = None if claims else claiming.next_due(con)
+    return Turn(claims, lost, more, next_due, bool(claims) and stands.any_marks), let_through
