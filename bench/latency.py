@@ -65,8 +65,8 @@ def measure(options: Options) -> Section:
     if ours:
         section.say(
             f"At this pace each finds processor and disk asleep: two bare processes take {of(floor, 50)} ms (p99 "
-            f"{of(floor, 99)} ms) for one to append 20 KB, sync it, and wake the other, which does nothing. That is the "
-            "floor of a synced defer, measured right after each run of Dewey."
+            f"{of(floor, 99)} ms) for one to append 20 KB, sync it, and wake the other, which does nothing: the "
+            "floor of a synced defer, measured after each run of Dewey."
         )
         p50, p99 = (median([percentile(r, p) for r in ours]) for p in (50, 99))
         section.reach.append(("Dewey on SQLite at 50 jobs/s, p50", "< 1 ms", f"{ms(p50)} ms", p50 < 0.001))
