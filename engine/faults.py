@@ -2,7 +2,8 @@
 
 `point` is None, always, in service: a step then costs one look at a module's attribute. The acceptance tests set it,
 in a task module of theirs, to a function that kills the process at the step that it chose, and look at what becomes
-of the jobs. The steps, in the order of a job's life, and what stands when the process dies there:
+of the jobs. (Where it is set, SQLite accepts also plain jobs step by step, and not at once.) The steps, in the order of
+a job's life, and what stands when the process dies there:
 
     accept.begun        nothing was stored
     accept.written      nothing was stored: the transaction is not committed

@@ -58,9 +58,9 @@ def prepare(con: sqlite3.Connection) -> None:
         con.execute(statement)
 
 
-def accept(insert: Callable[[str, Sequence[Any]], object], requests: Sequence[tuple[Any, ...]]) -> list[Any] | None:
+def accept(insert: Callable[[str, Sequence[Any]], bool], requests: Sequence[tuple[Any, ...]]) -> list[Any] | None:
     """The answer to each request (jobs, idempotency, max_pending), all stored by one call of `insert`. None, and
-    nothing is stored, where one of them is not plain or meets what is there."""
+    nothing is stored, where one of them is not plain, meets what is there, or is no fit for SQLite."""
     values: list[Any] = []
     count, now = 0, clock.now()
     for jobs, idempotency, max_pending in requests:
@@ -75,11 +75,7 @@ def accept(insert: Callable[[str, Sequence[Any]], object], requests: Sequence[tu
             values.append(None if job.eta is None or job.eta <= now else job.eta)
             values += key
             key = NO_KEY
-    if not count:
-        return None
-    try:
-        insert(statement(count), values)
-    except sqlite3.IntegrityError:
+    if not count or not insert(statement(count), values):
         return None
     return [Acceptance(tuple(Accepted(job.id, True) for job in jobs), False) for jobs, _, _ in requests]
 

@@ -206,16 +206,20 @@ class Database:
                     raise
                 raise explain(exc, self.path) from exc
 
-    def write_at_once(self, role: str, statement: str, values: Sequence[Any]) -> None:
-        """One statement that is a transaction of its own."""
+    def write_at_once(self, role: str, statement: str, values: Sequence[Any]) -> bool:
+        """One statement that is a transaction of its own. False, and nothing was written, where what is given is
+        refused."""
         con = self.connection(role)
         with self._locks[role]:
             try:
                 self._when_free(con, statement, values)
-            except sqlite3.Error as exc:
+            except Exception as exc:
                 if is_mistake(exc):
-                    raise
-                raise explain(exc, self.path) from exc
+                    return False
+                if isinstance(exc, sqlite3.Error):
+                    raise explain(exc, self.path) from exc
+                raise
+        return True
 
     def _when_free(self, con: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute what takes the write lock, waiting for it at most `busy_s`.

@@ -83,7 +83,7 @@ class SqliteStorage(JobStorage):
         return acceptance
 
     def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
-        # A kill point lies between two statements: where there is one, these are needed.
+        # Where a test has set a kill point, there must be steps between which it lies.
         answers = None if faults.point else at_once.accept(partial(self.db.write_at_once, "accept"), requests)
         if answers is None:
             answers = self._accept_in_steps(requests)

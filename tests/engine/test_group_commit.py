@@ -35,7 +35,7 @@ def commits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sto
     return sizes
 
 
-Answers = dict[str, "Acceptance | errors.DeweyError"]
+Answers = dict[str, "Acceptance | errors.DeweyError | OverflowError"]
 
 
 def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Idempotency | None, int]]) -> Answers:
@@ -45,7 +45,7 @@ def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Ide
     def defer(jobs: list[NewJob], idempotency: Idempotency | None, max_pending: int) -> None:
         try:
             answers[jobs[0].id] = storage.accept(jobs, idempotency, max_pending)
-        except errors.DeweyError as exc:
+        except (errors.DeweyError, OverflowError) as exc:
             answers[jobs[0].id] = exc
 
     threads = [threading.Thread(target=defer, args=request) for request in requests]
@@ -89,6 +89,13 @@ def test_one_that_is_refused_takes_nobody_with_it(storage, commits):
     answers = defer_at_once(storage, [*(([job(i)], None, 0) for i in "abc"), ([job("d"), job("held")], None, 0)])
     assert len(commits) <= 2
     assert isinstance(answers.pop("d"), errors.DuplicateJob)
+    assert sorted(answers) == ["a", "b", "c"] and storage.counts().queued == 3
+
+
+def test_one_that_does_not_fit_takes_nobody_with_it(storage, commits):
+    """A number that SQLite has no room for: whoever deferred it is told, and the others are none the wiser."""
+    answers = defer_at_once(storage, [*(([job(i)], None, 0) for i in "abc"), ([job("d", retries=2**70)], None, 0)])
+    assert isinstance(answers.pop("d"), OverflowError)
     assert sorted(answers) == ["a", "b", "c"] and storage.counts().queued == 3
 
 
