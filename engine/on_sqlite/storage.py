@@ -83,11 +83,13 @@ class SqliteStorage(JobStorage):
         return acceptance
 
     def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
+        queues = [job.queue for jobs, _, _ in requests for job in jobs]
         # Where a test has set a kill point, there must be steps between which it lies.
         answers = None if faults.point else at_once.accept(partial(self.db.write_at_once, "accept"), requests)
         if answers is None:
             answers = self._accept_in_steps(requests)
-        self._ringer.ring_for(accepting.fresh_queues(requests, answers))  # for all, before any of them goes on
+            queues = list(accepting.fresh_queues(requests, answers))
+        self._ringer.ring_for(queues)  # for all, before any of them goes on
         return answers
 
     def _accept_in_steps(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
