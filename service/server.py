@@ -36,6 +36,12 @@ class Channel(HTTPChannel):
     that is woken anyway. That one, however, holds them back while the client's next request runs: not here.
     """
 
+    def _flush_some(self, do_close: bool = True) -> Any:
+        # Also where Waitress takes no lock, because nothing is left to send as it comes: by both threads at once an
+        # answer would be sent twice.
+        with self.outbuf_lock:
+            return super()._flush_some(do_close)
+
     def handle_write(self) -> None:
         if self.requests and self.total_outbufs_len:
             self._flush_exception(self._flush_some_if_lockable)
@@ -111,10 +117,12 @@ class Server:
         """End; True when every request in flight was answered."""
         self._closing = True
         deadline = time.monotonic() + timeout_s
-        # What the threads have answered may still stand in Waitress's buffers.
-        while (self._inside or self._unsent()) and time.monotonic() < deadline:
+        while True:
+            done = not self._inside
+            # What the threads have answered may still stand in Waitress's buffers.
+            if (done and not self._unsent()) or time.monotonic() >= deadline:
+                break
             time.sleep(0.01)
-        done = not self._inside
         self._server.close()
         self._server.task_dispatcher.shutdown(timeout=1)
         return done

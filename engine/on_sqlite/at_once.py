@@ -65,11 +65,11 @@ def accept(insert: Callable[[str, Sequence[Any]], bool], requests: Sequence[tupl
     count, now = 0, clock.now()
     for jobs, idempotency, max_pending in requests:
         count += len(jobs)
-        if max_pending or count > MOST:
+        if not jobs or max_pending or count > MOST:
             return None
         key = NO_KEY if idempotency is None else (*idempotency, json.dumps([job.id for job in jobs]), now)
         for job in jobs:
-            if job.unique_key is not None:
+            if job.unique_key is not None or job.eta != job.eta:  # the latter is no number, and stands nowhere
                 return None
             values += job
             values.append(None if job.eta is None or job.eta <= now else job.eta)
@@ -77,7 +77,7 @@ def accept(insert: Callable[[str, Sequence[Any]], bool], requests: Sequence[tupl
             key = NO_KEY
     # Made before it is known to be true: what runs after a sync finds cold caches, and takes several times as long.
     answers: list[Any] = [Acceptance(tuple([Accepted(job.id, True) for job in jobs]), False) for jobs, _, _ in requests]
-    return answers if count and insert(statement(count), values) else None
+    return answers if insert(statement(count), values) else None
 
 
 @lru_cache(maxsize=MOST)

@@ -72,6 +72,7 @@ class Database:
         self._inode: tuple[int, int] | None = None
         self._open: dict[str, sqlite3.Connection] = {}
         self._locks = {"accept": threading.RLock(), "work": threading.RLock()}
+        self._last = {"accept": 0, "work": 0}  # number of the last transaction
         self._opening = threading.RLock()
         self._readers = threading.local()
         self._generation = 0
@@ -187,20 +188,21 @@ class Database:
         point = faults.point if step else None
         with self._locks[role]:
             try:
-                if point:
-                    point(f"{step}.begun")
-                try:  # around the begin as well: an alarm may raise in this thread at any step
+                mine = self._number(role, con)
+                try:  # around all of it: an alarm may raise in this thread at any step
+                    if point:
+                        point(f"{step}.begun")
                     self._when_free(con, "begin immediate")
                     yield con
+                    if point:
+                        point(f"{step}.written")
+                    self._commit(con)
+                    if point:
+                        point(f"{step}.committed")
                 except BaseException:
-                    if con.in_transaction:
+                    if con.in_transaction and self._last[role] == mine:
                         con.execute("rollback")
                     raise
-                if point:
-                    point(f"{step}.written")
-                self._commit(con)
-                if point:
-                    point(f"{step}.committed")
             except sqlite3.Error as exc:
                 if is_mistake(exc):
                     raise
@@ -212,6 +214,7 @@ class Database:
         con = self.connection(role)
         with self._locks[role]:
             try:
+                self._number(role, con)
                 self._when_free(con, statement, values)
             except Exception as exc:
                 if is_mistake(exc):
@@ -220,6 +223,15 @@ class Database:
                     raise explain(exc, self.path) from exc
                 raise
         return True
+
+    def _number(self, role: str, con: sqlite3.Connection) -> int:
+        """Number the transaction that begins, and take back one that stands open: an alarm that struck as it was being
+        entered or left, outside of all that this class can guard, and whose traceback still holds it. Nobody was told
+        that it succeeded. What comes next must neither become a part of it nor be ended by it."""
+        if con.in_transaction:
+            con.execute("rollback")
+        self._last[role] += 1
+        return self._last[role]
 
     def _when_free(self, con: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> None:
         """Execute what takes the write lock, waiting for it at most `busy_s`.

@@ -101,12 +101,18 @@ def test_a_known_id_leaves_nothing_behind(storage):
     assert storage.accept([job("x")], KEY).replayed, "the key came with the second try"
 
 
-def test_a_lock_that_is_held_is_waited_for_and_named(storage):
+def test_a_lock_that_is_held_refuses_all_of_it(storage):
     with held(Path(storage.db.path)), pytest.raises(errors.StorageBusy):
-        storage.accept([job("a")])
+        storage.accept([job("a"), job("b")], KEY)
     assert rows(storage) == []
-    storage.accept([job("a")])
-    assert len(rows(storage)) == 1
+    assert not storage.accept([job("a"), job("b")], KEY).replayed
+    assert len(rows(storage)) == 2
+
+
+def test_an_eta_that_is_no_number_is_refused(storage):
+    with pytest.raises(sqlite3.IntegrityError):
+        storage.accept([job("a", eta=float("nan"))])
+    assert rows(storage) == []
 
 
 def test_the_file_knows_nothing_of_it(storage):

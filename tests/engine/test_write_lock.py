@@ -30,26 +30,38 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "queue.db"
 
 
-@pytest.mark.parametrize("role", ["accept", "work"])
-def test_a_lock_that_is_never_given_back_is_named(path, role):
+def write(database: Database, role: str) -> None:
+    with database.write(role) as con:
+        con.execute("replace into meta values ('written', 1)")
+
+
+def write_at_once(database: Database, role: str) -> None:
+    assert database.write_at_once(role, "replace into meta values ('written', ?)", (1,))
+
+
+WAYS = [(write, "accept"), (write, "work"), (write_at_once, "accept")]
+
+
+@pytest.mark.parametrize(("way", "role"), WAYS)
+def test_a_lock_that_is_never_given_back_is_named(path, way, role):
     database = Database(path, busy_s=0.2)
-    with held(path), pytest.raises(StorageBusy, match="locked by another program"), database.write(role):
-        raise AssertionError("the lock is held")
-    with database.write(role):
-        pass
+    began = time.monotonic()
+    with held(path), pytest.raises(StorageBusy, match="locked by another program"):
+        way(database, role)
+    assert time.monotonic() - began >= 0.2, "it was waited for"
+    way(database, role)
 
 
-@pytest.mark.parametrize("role", ["accept", "work"])
-def test_a_lock_is_taken_soon_after_it_is_free(path, role):
+@pytest.mark.parametrize(("way", "role"), WAYS)
+def test_a_lock_is_taken_soon_after_it_is_free(path, way, role):
     database = Database(path)
-    with database.write(role):
-        pass
+    way(database, role)
     freed = 0.0
     late: list[float] = []
 
     def wait() -> None:
-        with database.write(role):
-            late.append(time.monotonic() - freed)
+        way(database, role)
+        late.append(time.monotonic() - freed)
 
     for _ in range(5):
         with held(path) as con:

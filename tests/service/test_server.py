@@ -74,7 +74,7 @@ def connect(server: Server, host: str = "127.0.0.1") -> socket.socket:
 def test_waitress_still_has_what_is_used_of_it():
     """Documented, but deprecated; or its own. What is set and overridden must be what Waitress looks at."""
     assert Adjustments.send_bytes == 1
-    names = ("handle_write", "_flush_exception", "_flush_some_if_lockable")
+    names = ("handle_write", "_flush_exception", "_flush_some", "_flush_some_if_lockable")
     assert all(callable(getattr(HTTPChannel, name)) for name in names)
     assert {"requests", "total_outbufs_len", "send_bytes"} <= set(HTTPChannel.handle_write.__code__.co_names)
 
@@ -93,6 +93,36 @@ def test_an_answer_does_not_wait_for_the_clients_next_request(serve: Serve):
         assert answer(connection) == b"/first", "while the second runs"
         GO.set()
         assert answer(connection) == b"/wait"
+
+
+def test_a_client_that_asks_before_it_sends_its_body_gets_each_answer_once(serve: Serve):
+    """Its `Expect: 100-continue` may arrive while the answer before it is being sent, by another thread."""
+    with connect(serve()) as connection:
+        for _ in range(50):
+            head = b"POST /two HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+            connection.sendall(b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n" + head)
+            assert answer(connection) == b"/one"
+            go_on = b""
+            while not go_on.endswith(b"\r\n\r\n"):
+                go_on += connection.recv(1)
+            assert go_on == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(b"body")
+            assert answer(connection) == b"/two"
+
+
+def test_nothing_is_sent_by_two_threads_at_once(serve: Serve):
+    server = serve()
+    with connect(server) as connection:
+        ask(connection, "/a")
+        assert answer(connection) == b"/a"
+        (channel,) = server._listening[0].active_channels.values()
+        sending = threading.Thread(target=channel._flush_some)
+        with channel.outbuf_lock:
+            sending.start()
+            sending.join(0.05)
+            assert sending.is_alive(), "it waits for whoever sends"
+        sending.join(SOON_S)
+        assert not sending.is_alive()
 
 
 def test_a_small_answer_is_sent_by_one_call(serve: Serve, monkeypatch: pytest.MonkeyPatch):

@@ -31,7 +31,7 @@ end
 
 for i = 2, #ARGV, 2 do
   local first, done = entry(ARGV[i], 'enqueued'), entry(ARGV[i + 1], 'done')
-  if first and done and first.s == done.s and tonumber(ARGV[i]) > last then
+  if first and done and first.s == done.s and first.j == done.j and tonumber(ARGV[i]) > last then
     local seq, task, m, ev = unpack(call('HMGET', job_key(done.j), 'seq', 'task', 'm', 'ev'))
     if seq == done.s then
       local told, accepted = cjson.decode(done.e), cjson.decode(first.e)
