@@ -179,6 +179,15 @@ class Webhook:
 
 
 @dataclass(frozen=True)
+class Files:
+    """The tasks that read and write files."""
+
+    allow_folders: tuple[Path, ...] = key(
+        "", read.entries(read.path), "folders that these tasks may use; empty: all of this machine"
+    )
+
+
+@dataclass(frozen=True)
 class Smtp:
     """The e-mail task."""
 
@@ -224,6 +233,7 @@ class Settings:
     monitor: Monitor
     auth: Auth
     webhook: Webhook
+    files: Files
     smtp: Smtp
     periodic: Periodic
     log: Log

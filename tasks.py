@@ -3,8 +3,8 @@
 A task is a function under `@huey.task(...)`. What its body returns is the job's result; an exception is a
 failed attempt, tried again while `retries` are left; `Discard` ends the job as failed at once. The type hints
 are checked before a job is accepted, and the docstring is the help that API and monitor show. The work itself
-is in recipes/. A path is one of this machine, relative to the folder of config.ini; no task may write the
-service's own databases.
+is in recipes/. A path is one of this machine, relative to the folder of config.ini, and below one of [files]
+allow_folders where there are any; no task may write the service's own databases.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def import_csv(path: str, database: str, table: str, delimiter: str = ",", encod
     """
     try:
         return csv_import.run(
-            paths.located(settings.root, path),
-            paths.writable(settings.root, database, OWN_DATABASES),
+            paths.located(settings.root, path, settings.files.allow_folders),
+            paths.writable(settings.root, database, OWN_DATABASES, settings.files.allow_folders),
             table,
             delimiter=delimiter,
             encoding=encoding,
@@ -139,8 +139,8 @@ def backup_sqlite(source: str, target: str) -> dict[str, Any]:
     """
     try:
         return sqlite_backup.copy(
-            paths.located(settings.root, source),
-            paths.writable(settings.root, target, OWN_DATABASES),
+            paths.located(settings.root, source, settings.files.allow_folders),
+            paths.writable(settings.root, target, OWN_DATABASES, settings.files.allow_folders),
             progress=progress,
         )
     except Refused as error:

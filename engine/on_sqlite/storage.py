@@ -6,19 +6,16 @@ gathers what several threads defer at the same time into one synced commit, then
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from engine import bells, clock, faults, liveness
+from engine import bells, clock, liveness
 from engine.backlog import Backlog
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
 from engine.on_sqlite import (
-    accepting,
-    at_once,
     booking,
     claiming,
     counting,
@@ -32,6 +29,7 @@ from engine.on_sqlite import (
     turning,
     verbs,
 )
+from engine.on_sqlite.acceptor import Acceptor
 from engine.on_sqlite.database import Database, filesystem_of
 from engine.on_sqlite.gate import CommitGate
 
@@ -56,7 +54,7 @@ class SqliteStorage(JobStorage):
         self._expiry = housekeeping.Expiry(self.db)
         self._backlog = Backlog(counting.SqliteBacklog(self.db), backlog_rows)
         self._ringer = bells.Ringer(self.folder)
-        self._gate = CommitGate(self._commit_accept)
+        self._gate = CommitGate(Acceptor(self.db, self._ringer, self._replace).accept)
         self._tokens: dict[int, int] = {}
 
     # getting ready
@@ -82,23 +80,8 @@ class SqliteStorage(JobStorage):
         acceptance: Acceptance = self._gate.pass_through((jobs, idempotency, max_pending))
         return acceptance
 
-    def _commit_accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
-        queues = [job.queue for jobs, _, _ in requests for job in jobs]
-        # Where a test has set a kill point, there must be steps between which it lies.
-        answers = None if faults.point else at_once.accept(partial(self.db.write_at_once, "accept"), requests)
-        if answers is None:
-            answers = self._accept_in_steps(requests)
-            queues = list(accepting.fresh_queues(requests, answers))
-        self._ringer.ring_for(queues)  # for all, before any of them goes on
-        return answers
-
-    def _accept_in_steps(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
-        with self.db.write("accept", "accept") as con:
-
-            def replace(job_id: str, by: str) -> bool:
-                return verbs.replace(con, job_id, by, self.compose, self._ttl.result_s)
-
-            return accepting.accept_all(con, replace, requests)
+    def _replace(self, con: sqlite3.Connection, job_id: str, by: str) -> bool:
+        return verbs.replace(con, job_id, by, self.compose, self._ttl.result_s)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         self._ringer.ring_workers(count, queues)

@@ -68,6 +68,7 @@ CONTRACT = {
         "metrics_token": "",
     },
     "webhook": {"allow_hosts": "", "timeout_s": "10"},
+    "files": {"allow_folders": ""},
     "smtp": {"host": "", "port": "587", "username": "", "password": "", "starttls": "yes", "sender": ""},
     "periodic": {"heartbeat_url": "", "backup_folder": "data/backups", "backup_keep": "7"},
     "log": {"level": "INFO", "format": "text"},

@@ -48,6 +48,7 @@ def read(section, name, text):
         ("monitor", "retention_days", "0.5", 0.5),
         ("webhook", "allow_hosts", "a.example, 10.0.0.7", ("a.example", "10.0.0.7")),
         ("webhook", "allow_hosts", "*.B.example, ::1", ("*.b.example", "::1")),
+        ("files", "allow_folders", "in, /srv/out", (ROOT / "in", Path("/srv/out"))),
         ("smtp", "starttls", "off", False),
         ("smtp", "starttls", "TRUE", True),
         ("periodic", "heartbeat_url", "https://hc.example/ping/?x=1", "https://hc.example/ping/?x=1"),

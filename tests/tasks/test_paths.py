@@ -1,5 +1,6 @@
-"""recipes.paths: what a task may write."""
+"""recipes.paths: what a task may read and write."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,32 @@ def test_anything_else_is_writable(tmp_path: Path) -> None:
     (tmp_path / "mine.db").touch()
     for name in ("mine.db", "new.db"):
         assert paths.writable(tmp_path, name, [tmp_path / "access.db"]) == tmp_path / name
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    """Two folders that are allowed, one of them a link, beside one that is not; links lead out of them."""
+    for name in ("in", "real", "secret"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "out").symlink_to("real")
+    (tmp_path / "in" / "away").symlink_to(tmp_path / "secret")
+    (tmp_path / "in" / "file").symlink_to(tmp_path / "secret" / "new.db")
+    return [tmp_path / "in", tmp_path / "out"]
+
+
+@pytest.mark.parametrize("name", ["in/a.csv", "out/a.csv", "real/a.csv", "in/../out/new/a.csv"])
+def test_what_is_below_a_folder_is_allowed(tmp_path: Path, folders: list[Path], name: str) -> None:
+    assert paths.located(tmp_path, name, folders) == tmp_path / name
+    assert paths.writable(tmp_path, str(tmp_path / name), [], folders) == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv", "secret/a.csv", "in/../secret/a.csv", "in/away/a.csv", "in/file", "inside/a.csv", "/etc/passwd"]
+)
+def test_what_is_outside_of_all_folders_is_refused_wherever_links_lead(
+    tmp_path: Path, folders: list[Path], name: str
+) -> None:
+    sentence = f"is outside of the folders that jobs may use ([files] allow_folders: {folders[0]}, {folders[1]})"
+    for find in (paths.located, lambda root, name, folders: paths.writable(root, name, [], folders)):
+        with pytest.raises(Refused, match=re.escape(sentence)):
+            find(tmp_path, name, folders)

@@ -168,6 +168,25 @@ def test_a_csv_file_is_imported_and_backed_up(
         assert connection.execute("SELECT * FROM t").fetchall() == [("ä", "2")]
 
 
+@pytest.mark.parametrize(
+    ("task", "arguments"),
+    [
+        ("import_csv", ("in/rows.csv", "other.db", "t")),
+        ("import_csv", ("rows.csv", "in/mine.db", "t")),
+        ("backup_sqlite", ("mine.db", "in/copy.db")),
+        ("backup_sqlite", ("in/mine.db", "copy.db")),
+    ],
+)
+def test_no_task_leaves_the_folders_that_are_allowed(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, arguments: tuple[str, ...]
+) -> None:
+    files = replace(settings.files, allow_folders=(tmp_path / "in",))
+    monkeypatch.setattr(tasks, "settings", replace(settings, files=files))
+    with pytest.raises(Discard, match=r"outside of the folders that jobs may use"):
+        getattr(tasks, task).call_local(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_succeed_is_not_tried_again(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(Discard, match="expected a CSV file at"):
         tasks.import_csv.call_local("absent.csv", "mine.db", "t")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine import errors
-from engine.jobs import DONE, ENDED, QUEUED, RETRYING, SCHEDULED, Job, TaskInfo
+from engine.jobs import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
 from monitor.records import BooksUnavailable, JobHistory
 from monitor.web import calls, inputs
 from monitor.web.frames import read_traceback
@@ -25,6 +25,7 @@ from monitor.web.visit import Visit
 from monitor.web.why import Because, why_not_running
 
 RESULT_CHARS = 8_000
+HEAD_CHARS = 600  # of the error at the head of the page
 LOG_LINES, LOG_CHARS = 200, 500
 KINDS = {
     "enqueued": "accepted",
@@ -56,6 +57,8 @@ class JobView:
         attempts = [self._attempt(each) for each in history.attempts] if history else []
         if not attempts and job.error:
             attempts = [{"attempt": None, "trace": read_traceback(job.error.traceback), "error": job.error, "logs": ()}]
+        if attempts:
+            attempts[0]["is_above"] = _is_above(job, attempts[0]["error"])
         because = self._because(visit, job)
         data = {
             "job": job,
@@ -72,6 +75,7 @@ class JobView:
             "because": self._said(visit, because),
             "shown_attempts": attempts,
             "kinds": KINDS,
+            "head_chars": HEAD_CHARS,
             "task": task,
             "python": calls.as_python(job),
             "command": calls.as_command(job),
@@ -160,6 +164,14 @@ def _can(job: Job, kept: bool) -> set[str]:
     if job.state in ENDED:
         return {"retry", "again", "delete"} if kept else {"delete"}
     return {"cancel", "retry"} if job.state == RETRYING else {"cancel"}
+
+
+def _is_above(job: Job, error: Failure | None) -> bool:
+    """Whether the head of the page says this error already, and in full."""
+    if error is None or job.error is None or job.state not in (FAILED, RETRYING):
+        return False
+    is_it = (error.type, error.message) == (job.error.type, job.error.message)
+    return is_it and len(error.message) <= HEAD_CHARS and "\n" not in error.message
 
 
 def _sentence(visit: Visit, because: Because | None) -> str | None:

@@ -162,6 +162,18 @@ def test_what_the_engine_has_let_go_is_refused_in_words(world: World, admin: Bro
     assert "its exact arguments are no longer kept" in admin.follow(answer).words
 
 
+@pytest.mark.parametrize("more", ["", "\nand a second line", " and so on" * 60], ids=["short", "lines", "long"])
+def test_an_error_is_told_once_unless_the_head_cannot_hold_it(world: World, admin: Browser, more: str) -> None:
+    job = job_with(world, "failed")
+    history = world.books.history(job)
+    error = replace(history.attempts[0].error, message=f"it said so{more}")
+    attempts = (replace(history.attempts[0], error=error), *history.attempts[1:])
+    world.control.all[job] = replace(world.control.all[job], error=error)
+    world.books.history = lambda job_id: replace(history, attempts=attempts)  # type: ignore[method-assign]
+    words = admin.get(f"/monitor/jobs/{job}").words
+    assert words.count("it said so") == (2 if more else 1)
+
+
 def test_a_job_that_the_books_do_not_know_yet_is_shown(world: World, admin: Browser) -> None:
     job = replace(world.control.all[job_with(world, "failed")], id="fresh", error=Failure("KeyError", "'x'", ""))
     world.control.all["fresh"] = job
