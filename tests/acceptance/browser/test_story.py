@@ -58,7 +58,7 @@ def test_a_paused_task_says_why_its_jobs_wait(service: Service, open_page: Open)
     job_id = service.defer("note", 7)
     page.goto(f"/monitor/jobs/{job_id}")
     # The timeline says it as well, once the books have it.
-    expect(page.locator("p.note")).to_contain_text("The task note is paused")
+    expect(page.get_by_text("The task note is paused").first).to_be_visible()
     page.goto("/monitor/tasks/note")
     page.get_by_role("button", name="Resume").click()
     ended(service, job_id, "done")
