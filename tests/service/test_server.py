@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.server import BaseWSGIServer
 
 import config
-from service.sending import SEND_BYTES
-from service.server import AddressInUse, Server
+from service.server import SEND_BYTES, AddressInUse, Server
 
 SOON_S = 10.0
 Serve = Callable[..., Server]
@@ -40,12 +37,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     GO.clear()
     started: list[Server] = []
 
-    def start(begin: bool = True, **web: str) -> Server:
+    def start(**web: str) -> Server:
         environ = {f"DEWEY_WEB_{key.upper()}": value for key, value in ({"port": "0"} | web).items()}
         (tmp_path / "config.ini").touch()
         server = Server(app, config.load(tmp_path / "config.ini", environ))
-        if begin:
-            server.start()
+        server.start()
         started.append(server)
         return server
 
@@ -81,10 +77,6 @@ def test_waitress_still_has_what_is_used_of_it():
     names = ("handle_write", "_flush_exception", "_flush_some", "_flush_some_if_lockable")
     assert all(callable(getattr(HTTPChannel, name)) for name in names)
     assert {"requests", "total_outbufs_len", "send_bytes"} <= set(HTTPChannel.handle_write.__code__.co_names)
-    assert {"server", "pull_trigger"} <= set(HTTPChannel.service.__code__.co_names)
-    assert all(callable(getattr(BaseWSGIServer, name)) for name in ("pull_trigger", "readable"))
-    for ask in (wasyncore.poll, wasyncore.poll2):  # of each socket, in the order in which they were opened
-        assert {"items", "readable", "writable"} <= set(ask.__code__.co_names)
 
 
 def test_answers_come_in_order_on_one_connection(serve: Serve):
@@ -131,41 +123,6 @@ def test_nothing_is_sent_by_two_threads_at_once(serve: Serve):
             assert sending.is_alive(), "it waits for whoever sends"
         sending.join(SOON_S)
         assert not sending.is_alive()
-
-
-def test_many_clients_are_all_answered(serve: Serve):
-    """A wake-up that is saved is none that is lost: nobody waits for the loop's own second."""
-    server = serve()
-    slow: list[float] = []
-
-    def client() -> None:
-        with connect(server) as connection:
-            for n in range(200):
-                began = time.monotonic()
-                ask(connection, f"/{n}")
-                assert answer(connection) == f"/{n}".encode()
-                if time.monotonic() - began > 0.9:
-                    slow.append(n)
-
-    clients = [threading.Thread(target=client) for _ in range(12)]
-    for each in clients:
-        each.start()
-    for each in clients:
-        each.join()
-    assert not slow
-
-
-def test_the_waiting_thread_is_woken_once_for_all(serve: Serve):
-    (listening,) = serve(begin=False)._listening
-    pulls: list[None] = []
-    listening.trigger.pull_trigger = lambda thunk=None: pulls.append(None)
-    listening.readable()
-    listening.pull_trigger()
-    listening.pull_trigger()
-    assert len(pulls) == 1
-    listening.readable()
-    listening.pull_trigger()
-    assert len(pulls) == 2
 
 
 def test_a_small_answer_is_sent_by_one_call(serve: Serve, monkeypatch: pytest.MonkeyPatch):
@@ -215,6 +172,8 @@ def test_what_is_on_its_way_is_answered_before_the_end(serve: Serve):
         assert answer(running) == b"/wait"
         stopper.join()
         assert ended == [True]
+    with pytest.raises(OSError):
+        connect(server)
 
 
 def test_what_does_not_end_in_time_is_left(serve: Serve):
