@@ -62,6 +62,7 @@ def test_a_paused_task_says_why_its_jobs_wait(service: Service, open_page: Open)
     expect(page.get_by_text("The task note is paused").first).to_be_visible()
     page.goto("/monitor/tasks/note")
     page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()  # a browser is not closed amid a request
     ended(service, job_id, "done")
 
 
