@@ -20,7 +20,7 @@ logger = logging.getLogger("dewey.web")
 # Waitress warns of each request that waits for a thread: with more clients than threads that is a line a request.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 MB = 1024 * 1024
-SEND_BYTES = 18_000  # more than this is sent on the way; what it is in Waitress's own documentation
+SEND_BYTES = 18_000  # a larger answer is sent on the way; Waitress's own figure, a multiple of 9,000 fills packets
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
