@@ -11,41 +11,23 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from waitress.channel import HTTPChannel
-from waitress.server import BaseWSGIServer, create_server
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.task import ThreadedTaskDispatcher
 
 from config import Settings
+from service.connections import FRAMING, MOST, Listener
 
 logger = logging.getLogger("dewey.web")
 # Waitress warns of each request that waits for a thread: with more clients than threads that is a line a request.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-MB = 1024 * 1024
+BUFFER_BYTES = 128 * 1024  # of a body that arrives; the rest of a larger one waits in a temporary file
 SEND_BYTES = 18_000  # a larger answer is sent on the way; Waitress's own figure, a multiple of 9,000 fills packets
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class AddressInUse(Exception):
     """Another program listens where we should."""
-
-
-class Channel(HTTPChannel):
-    """A connection whose small answers are sent whole, by the thread that waits for the next request.
-
-    As it comes, Waitress sends head and body one by one from the thread that answers: two system calls, and in each it
-    lets go of the interpreter lock and has to win it back from its neighbours. With SEND_BYTES they wait for the thread
-    that is woken anyway. That one, however, holds them back while the client's next request runs: not here.
-    """
-
-    def _flush_some(self, do_close: bool = True) -> Any:
-        # Also where Waitress takes no lock, because nothing is left to send as it comes: by both threads at once an
-        # answer would be sent twice.
-        with self.outbuf_lock:
-            return super()._flush_some(do_close)
-
-    def handle_write(self) -> None:
-        if self.requests and self.total_outbufs_len:
-            self._flush_exception(self._flush_some_if_lockable)
-        super().handle_write()
 
 
 class Server:
@@ -62,28 +44,33 @@ class Server:
                 "trusted_proxy": web.trusted_proxy, "trusted_proxy_count": 1,
                 "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"},
             }  # fmt: skip
+        adj = Adjustments(
+            host=web.host, port=web.port, threads=web.threads, url_prefix=web.url_prefix,
+            clear_untrusted_proxy_headers=True, expose_tracebacks=False, ident=None, asyncore_use_poll=True,
+            max_request_body_size=FRAMING * web.max_body_kb * 1024, max_request_header_size=64 * 1024,
+            inbuf_overflow=BUFFER_BYTES, connection_limit=2 * MOST,  # its own limit is never met: it lets nobody in
+            channel_request_lookahead=1,  # so that a long-poll notices that its client is gone
+            **options,
+        )  # fmt: skip
+        adj.send_bytes = SEND_BYTES
+        self._sockets: dict[int, Any] = {}
+        self._dispatcher = ThreadedTaskDispatcher()
+        # A name such as localhost may stand for several addresses, each of which has a socket.
+        self._listening: list[Listener] = []
         try:
-            sockets: dict[int, Any] = {}
-            self._server = create_server(
-                self._counted, map=sockets, host=web.host, port=web.port, threads=web.threads,
-                url_prefix=web.url_prefix, clear_untrusted_proxy_headers=True, expose_tracebacks=False,
-                ident=None, asyncore_use_poll=True,
-                # Waitress answers its own 413 in plain text: the app checks sizes and says it as a problem.
-                max_request_body_size=max(64 * MB, 4 * web.max_body_kb * 1024), max_request_header_size=64 * 1024,
-                connection_limit=512, channel_timeout=60, cleanup_interval=10,
-                channel_request_lookahead=1,  # so that a long-poll notices that its client is gone
-                **options,
-            )  # fmt: skip
+            for where in adj.listen:
+                self._listening.append(
+                    Listener(self._counted, map=self._sockets, dispatcher=self._dispatcher, adj=adj, sockinfo=where)
+                )
         except OSError as exc:
+            wasyncore.close_all(self._sockets, ignore_all=True)
             raise AddressInUse(
                 f"port {web.port} on {web.host} cannot be listened on ({exc.strerror}): is Dewey running already? "
                 "Stop it, or set another [web] port"
             ) from None
-        # A name such as localhost may stand for several addresses, each of which has a socket.
-        self._listening = [each for each in sockets.values() if isinstance(each, BaseWSGIServer)]
         for each in self._listening:
-            each.channel_class = Channel
-        self._server.adj.send_bytes = SEND_BYTES
+            each.trusted_proxy, each.max_body_bytes = web.trusted_proxy, web.max_body_kb * 1024
+        self._dispatcher.set_thread_count(adj.threads)
         self._thread = threading.Thread(target=self._run, name="Web", daemon=True)
 
     @property
@@ -97,7 +84,7 @@ class Server:
 
     def _run(self) -> None:
         try:
-            self._server.run()
+            wasyncore.loop(timeout=1, use_poll=True, map=self._sockets)
         except OSError as exc:
             if not self._closing:
                 logger.error("the web server ended: %s", exc)
@@ -123,8 +110,9 @@ class Server:
             if (done and not self._unsent()) or time.monotonic() >= deadline:
                 break
             time.sleep(0.01)
-        self._server.close()
-        self._server.task_dispatcher.shutdown(timeout=1)
+        for each in self._listening:
+            each.close()
+        self._dispatcher.shutdown(timeout=1)
         return done
 
     def _unsent(self) -> bool:

@@ -3,80 +3,12 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 
-import config
-from service.server import SEND_BYTES, AddressInUse, Server
-
-SOON_S = 10.0
-Serve = Callable[..., Server]
-
-
-def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
-    """Answers with the path; `/wait` when the test says so, `/large` with a megabyte."""
-    path = environ["PATH_INFO"]
-    if path == "/wait":
-        assert GO.wait(SOON_S)
-    body = b"x" * 2**20 if path == "/large" else path.encode()
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
-
-
-GO = threading.Event()
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts a server with these settings of [web]; all are stopped at the end."""
-    GO.clear()
-    started: list[Server] = []
-
-    def start(**web: str) -> Server:
-        environ = {f"DEWEY_WEB_{key.upper()}": value for key, value in ({"port": "0"} | web).items()}
-        (tmp_path / "config.ini").touch()
-        server = Server(app, config.load(tmp_path / "config.ini", environ))
-        server.start()
-        started.append(server)
-        return server
-
-    yield start
-    GO.set()
-    for server in started:
-        server.stop(SOON_S)
-
-
-def ask(connection: socket.socket, *paths: str) -> None:
-    connection.sendall(b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in paths))
-
-
-def answer(connection: socket.socket) -> bytes:
-    """The next answer's body."""
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += connection.recv(1)
-    size = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    body = b""
-    while len(body) < size:
-        body += connection.recv(size - len(body))
-    return body
-
-
-def connect(server: Server, host: str = "127.0.0.1") -> socket.socket:
-    return socket.create_connection((host, server.port), SOON_S)
-
-
-def test_waitress_still_has_what_is_used_of_it():
-    """Documented, but deprecated; or its own. What is set and overridden must be what Waitress looks at."""
-    assert Adjustments.send_bytes == 1
-    names = ("handle_write", "_flush_exception", "_flush_some", "_flush_some_if_lockable")
-    assert all(callable(getattr(HTTPChannel, name)) for name in names)
-    assert {"requests", "total_outbufs_len", "send_bytes"} <= set(HTTPChannel.handle_write.__code__.co_names)
+from service.server import SEND_BYTES, AddressInUse
+from tests.service.conftest import GO, SOON_S, Serve, answer, ask, connect
 
 
 def test_answers_come_in_order_on_one_connection(serve: Serve):
