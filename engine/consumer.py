@@ -234,13 +234,13 @@ class DurableConsumer(Consumer):
             self._on_signal(signal.SIGTERM)
 
     def _bury(self, unit: Unit, code: int) -> bool:
-        """Return a dead unit's claims; whether a body was running there."""
+        """Return a dead unit's claims; whether it handled a job."""
         if not unit.killed:
             how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             logger.error("%s (pid %d) died %s", unit.plan.name, unit.pid, how)
         if not unit.number:
             return False
-        dead = Dead(unit.number, HOST, unit.pid, frozenset(), not unit.killed, frozenset(unit.timed_out))
+        dead = Dead(unit.number, HOST, unit.pid, not unit.killed, frozenset(unit.timed_out))
         try:
             return bool(self.huey.storage.bury(dead, self.max_deliveries))
         except errors.StorageUnavailable as exc:

@@ -5,6 +5,10 @@ share commits; see that nothing stays on the desk for longer than the window: wh
 acknowledgement is committed and a claim that has not begun goes to another thread, or back; sleep without polling
 when there is nothing; keep what could not be committed and try again: a finished job is never dropped.
 
+A job is marked in the life file from when a thread takes it until that thread hands its outcome back: a death is
+charged to what is marked, to none that lies here or has finished. One that must not run twice (`on_crash="fail"`) stays
+marked until its outcome is committed, which its thread does at once.
+
 Order: one thread at a time leads: it makes the turn, and listens to the bell when there was nothing; the others wait.
 While bodies are short one thread does it all, which is faster than handing over; the watchman hands over when
 one is not. Ending: `stop` gives back what has not begun; `drain` commits what is finished, once all threads are gone.
@@ -12,7 +16,6 @@ one is not. Ending: `stop` gives back what has not begun; `drain` commits what i
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -22,8 +25,8 @@ from typing import Any
 
 from engine import clock, errors, faults
 from engine.job_storage import JobStorage
-from engine.jobs import FAILED, Claim, Settlement
-from engine.liveness import MAX_SLOTS
+from engine.jobs import FAILED, ONCE, Claim, Settlement
+from engine.suspects import Suspects
 
 WINDOW_S = 0.004  # longest stay on the desk, of a claim not begun or an acknowledgement not committed
 ACK_S = 0.003  # an acknowledgement is committed by then, so that it is seen within 5 ms
@@ -31,8 +34,6 @@ SHORT_S = 0.001  # a body below this is cheaper to wait for than to hand over
 CALM_LOOKS = 10  # the watchman sleeps after so many looks at an empty desk: waking it costs more than a look
 BATCH_MAX = 64
 SLEEP_S = 2.0  # a ring that was lost costs at most this
-DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
-ALONE_S = 30.0  # how long nothing new begins beside a suspect: what kills does so soon, and all cannot wait for ever
 HELD_UP_S = 0.05
 BACK_OFF_S = (0.05, 2.0)
 
@@ -40,7 +41,7 @@ logger = logging.getLogger("dewey.desk")
 
 
 class Desk:
-    """One per worker process. `life`: number, slots, bell. A job with `suspect_from` deliveries runs alone."""
+    """One per worker process. `life`: number, slots, bell. A job with `suspect_from` deliveries begins alone."""
 
     def __init__(self, storage: JobStorage, life: Any, queues: Sequence[str], suspect_from: int = 2) -> None:
         self.storage, self.life, self.queues = storage, life, tuple(queues)
@@ -48,10 +49,8 @@ class Desk:
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
         self._claims: deque[Claim] = deque()
-        self._suspects, self._suspect_from = deque[Claim](), suspect_from  # one more death would fail these
-        self._suspects_at = self._suspect_at = 0.0  # monotonic: since when one waits, and since when one runs
-        self._suspect: int | None = None  # token of the one that runs
-        self._bodies = 0  # picked and not finished
+        self._suspects = Suspects(suspect_from)
+        self._handled = 0  # picked and not finished
         self._done: list[Settlement] = []
         self._turning = threading.Lock()  # one turn at a time
         self._leading = self._listening = self._stopping = self._rung = False
@@ -59,7 +58,6 @@ class Desk:
         self._taken_at = self._done_at = 0.0  # monotonic: since when something lies on the desk
         self._body_s = SHORT_S  # moving average of a body's length: decides how many to take
         self._here = threading.local()
-        self._slot_numbers = itertools.count()
         self._watch = threading.Event()
         self._failures = 0
         threading.Thread(target=self._watchman, name="Desk", daemon=True).start()
@@ -72,9 +70,9 @@ class Desk:
             lead = False
             with self._cond:
                 while not self._stopping:
-                    if self._suspect_may_begin():
-                        return self._pick(self._suspects)
-                    if self._held_up():
+                    if self._suspects.may_begin(self._handled):
+                        return self._pick(self._suspects.waiting)
+                    if self._suspects.hold_up():
                         if self._done:
                             break
                         self._cond.wait(HELD_UP_S)
@@ -96,26 +94,14 @@ class Desk:
             else:
                 self._turn(0)
 
-    def _suspect_may_begin(self) -> bool:
-        """A suspect begins when nothing else runs here, or when that has been waited for long enough."""
-        drained = not self._bodies or time.monotonic() - self._suspects_at > DRAIN_S
-        return drained and bool(self._suspects) and not self._runs_alone()
-
-    def _runs_alone(self) -> bool:
-        """Whether a suspect runs and has not done so for long."""
-        return self._suspect is not None and time.monotonic() - self._suspect_at < ALONE_S
-
-    def _held_up(self) -> bool:
-        """Whether nothing else may begin, because of a suspect that waits or runs alone."""
-        return bool(self._suspects) or self._runs_alone()
-
     def _pick(self, pile: deque[Claim]) -> Claim:
         """The oldest claim of a pile on the desk (the caller holds the condition)."""
         self._taken_at = time.monotonic()
         claim = pile.popleft()
-        self._bodies += 1
-        if pile is self._suspects:
-            self._suspect, self._suspect_at = claim.token, self._taken_at
+        self._handled += 1
+        self.life.take(claim.token)
+        if pile is self._suspects.waiting:
+            self._suspects.began(claim)
         if self._waiting or self._claims or self._done:
             if self._body_s > SHORT_S:
                 self._cond.notify()
@@ -126,7 +112,7 @@ class Desk:
     def _lead(self) -> None:
         try:
             next_due = self._turn(0 if self.quiet else self._want())
-            if not (self._claims or self._suspects):
+            if not self._claimed():
                 self._listen(next_due)
         finally:
             with self._cond:
@@ -134,7 +120,7 @@ class Desk:
 
     def _want(self) -> int:
         """How many claims fit into a window; at least one for each thread that waits; none while all are held up."""
-        if self._held_up():
+        if self._suspects.hold_up():
             return 0
         return max(self._waiting + 1, min(BATCH_MAX, int(WINDOW_S / max(self._body_s, 1e-6))))
 
@@ -158,37 +144,52 @@ class Desk:
 
     def _turn_finds(self) -> bool:
         self._turn(self._want())
-        return bool(self._claims or self._suspects) or self._stopping
+        return self._claimed() or self._stopping
+
+    def _claimed(self) -> bool:
+        """Whether a claim lies here."""
+        return bool(self._claims or self._suspects.waiting)
 
     def begin(self, settlement: Settlement) -> None:
         """A body starts in this thread."""
-        here = self._here
-        if not hasattr(here, "slot"):
-            here.slot = min(next(self._slot_numbers), MAX_SLOTS - 1)
         started, timeout = settlement.started_at or 0.0, settlement.claim.timeout_s
-        self.life.begin(here.slot, settlement.claim.token, started, started + timeout if timeout else 0.0)
-        here.began = time.perf_counter()
+        self.life.begin(settlement.claim.token, started, started + timeout if timeout else 0.0)
+        self._here.began = time.perf_counter()
         if faults.point:
             faults.point("body.begun")
 
-    def body_ended(self) -> None:
-        """The body of this thread ended."""
-        self.life.finish(self._here.slot)
+    def body_ended(self, settlement: Settlement) -> None:
+        """The body of this thread ended; its job is not over yet."""
+        self.life.body_ended(settlement.claim.token, settlement.started_at or 0.0)
         if faults.point:
             faults.point("body.ended")
         self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
 
     def finish(self, settlement: Settlement) -> None:
-        """Leave a settlement: it is committed with the next turn, at the latest after the window."""
+        """Leave a settlement, which the next turn commits; that of a job that must not run twice is committed here."""
+        claim, once = settlement.claim, settlement.claim.flags & ONCE
+        if not once:
+            self.life.finish()
         with self._cond:
             if not self._done:
                 self._done_at = time.monotonic()
             self._done.append(settlement)
-            self._bodies -= 1
-            if settlement.claim.token == self._suspect:
-                self._suspect = None
-            if self._suspects:  # else this thread is back in a moment, and takes what is next itself
+            self._handled -= 1
+            self._suspects.ended(claim)
+            if self._suspects.waiting:  # else this thread is back in a moment, and takes what is next itself
                 self._cond.notify()
+        if once and self._committed(claim.token):
+            self.life.finish()
+
+    def _committed(self, token: int) -> bool:
+        """Commit what is finished until this job's outcome is; False when the desk stops before: `drain` goes on."""
+        while True:
+            self._turn(0)
+            with self._cond:
+                if all(settlement.claim.token != token for settlement in self._done):
+                    return True
+                if self._stopping:
+                    return False
 
     # the transaction
 
@@ -214,9 +215,8 @@ class Desk:
                     logger.warning("the claim of job %s is gone: its outcome was not written", settlement.claim.id)
             with self._cond:
                 for claim in turn.claims:
-                    suspect = claim.deliveries >= self._suspect_from
-                    self._suspects_at = self._suspects_at if self._suspects else time.monotonic()
-                    (self._suspects if suspect else self._claims).append(claim)
+                    if not self._suspects.add(claim):
+                        self._claims.append(claim)
                 self._taken_at = time.monotonic()
                 if turn.claims:  # a turn that only settles has not looked
                     self.revocations = turn.revocations
@@ -301,9 +301,9 @@ class Desk:
         """Take no more; give back what has not begun; let waiting threads go."""
         with self._cond:
             self._stopping = True
-            claims = [*self._claims, *self._suspects]
+            claims = [*self._claims, *self._suspects.waiting]
             self._claims.clear()
-            self._suspects.clear()
+            self._suspects.waiting.clear()
             self._cond.notify_all()
         self.life.bell.ring()
         if claims:
@@ -314,7 +314,7 @@ class Desk:
         while True:
             self.stop()  # a turn that was on its way when the desk stopped has brought claims since
             self._turn(0)
-            if not (self._done or self._claims or self._suspects):
+            if not (self._done or self._claimed()):
                 return True
             if time.monotonic() >= deadline:
                 return False

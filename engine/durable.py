@@ -228,7 +228,7 @@ class DurableHuey(DeferringHuey):
             settlement.logs = body_log.end()
             inside.leave(said)
             if self.desk is not None:
-                self.desk.body_ended()
+                self.desk.body_ended(settlement)
             here.job_id, here.settlement = None, settlement
 
     def _judge(self, settlement: Settlement, task: Task, error: BaseException) -> None:

@@ -199,12 +199,13 @@ class JobError(DeweyError):
 
 
 class WorkerDied(JobError):
-    """The process that ran the body died `deliveries` times."""
+    """The process that handled the job died `deliveries` times, the last time perhaps after its body had ended."""
 
-    def __init__(self, deliveries: int, host: str, pid: int, once: bool = False):
+    def __init__(self, deliveries: int, host: str, pid: int, once: bool = False, after_body: bool = False):
         self.deliveries, self.host, self.pid = deliveries, host, pid
         how = "its worker died" if once else f"its worker died {deliveries} times"
-        super().__init__(f"{how}, last on {host} as pid {pid}")
+        then = "; its body had ended, so its work may be done" if after_body else ""
+        super().__init__(f"{how}, last on {host} as pid {pid}{then}")
 
 
 class TaskUnknown(JobError):

@@ -11,8 +11,8 @@ a job's life, and what stands when the process dies there:
     turn.begun          the settlements of this turn are not written: their jobs run again
     turn.written        the same, and what the turn claimed is not claimed
     turn.committed      the settlements stand; what was claimed has not begun, and goes back uncounted
-    body.begun          the job is running: its delivery is counted
-    body.ended          the body is over and its settlement on no disk: it runs again, uncounted
+    body.begun          the job is handled: the death is charged to it
+    body.ended          the same: the body is over, and its outcome was not handed back
     bury.begun          a dead worker's claims stand: the next rescuer returns them
     bury.written        the same
     bury.committed      they are returned; the worker's files remain for the next rescuer

@@ -113,20 +113,18 @@ class Registration(NamedTuple):
 
 
 class Dead(NamedTuple):
-    """How a dead worker's claims are to be treated. `charge`: count a delivery for the jobs whose body ran."""
+    """How a dead worker's claims are to be treated. `charge`: count a delivery for the jobs that it handled."""
 
     worker: int
     host: str
     pid: int
-    running: frozenset[int]  # tokens whose body was running; the storage adds what the worker's slots say
-    charge: bool
+    charge: bool = True
     timed_out: frozenset[int] = frozenset()  # tokens whose body was killed for its timeout: a failed attempt
-    began: Mapping[int, float] = MappingProxyType({})  # when the bodies began, by token, as far as is known
+    marks: Mapping[int, Slot] = MappingProxyType({})  # the jobs that its threads handled, by token: the storage adds it
 
-    def ran(self, slots: Iterable[tuple[int, float]]) -> Dead:
-        """With what is known of the bodies that ran: the token of each, and when it began."""
-        began = {**self.began, **dict(slots)}
-        return self._replace(began=began, running=self.running | began.keys())
+    def handled(self, slots: Iterable[Slot]) -> Dead:
+        """With what is known of the jobs that its threads handled."""
+        return self._replace(marks={slot.token: slot for slot in slots})
 
 
 class JobStorage(HueyStorage):
@@ -186,12 +184,12 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        """Release the claims of a worker known to be dead, and remove what it left; ids of what was running. Jobs that
-        were asked to stop end as canceled."""
+        """Release the claims of a worker known to be dead, and remove what it left; ids of the jobs that it handled.
+        What becomes of each is decided by engine.deaths."""
 
     @abstractmethod
     def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
-        """Find dead workers (never those in `own`) and bury them; ids of the jobs that were running there."""
+        """Find dead workers (never those in `own`) and bury them; ids of the jobs that these handled."""
 
     @abstractmethod
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
@@ -203,7 +201,7 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def slots(self, worker: int) -> list[Slot]:
-        """What a worker on this host runs now."""
+        """What a worker on this host handles now."""
 
     @abstractmethod
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:

@@ -3,9 +3,11 @@
 Each worker process n owns two files in a folder beside the queue:
 
     n.life   locked (flock) for as long as the process lives: the kernel drops the lock at any death. Mapped into
-             memory, it also holds one slot a thread: the token of the claim whose body runs, since when, and until
-             when it may. A few bytes written there cost no system call and survive kill -9. At its end stand the
-             queues that the worker serves.
+             memory, it also holds one slot a thread: the token of the job that the thread handles, how far it is with
+             it, since when its body runs, and until when it may. A job stands there from when it leaves the prefetcher
+             until its outcome is handed back, so a death in whatever code runs in between is known to be in it. A
+             few bytes written there cost no system call and survive kill -9. At its end stand the queues that the
+             worker serves.
     n.bell   a FIFO. A worker that sleeps waits for a byte in it. One bell per process, because a FIFO that is shared
              by all is drained by one.
 
@@ -16,9 +18,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import mmap
 import os
 import struct
+import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,18 +31,22 @@ from typing import NamedTuple
 from engine.bells import ASLEEP_AT, LIFE_BYTES, QUEUES_AT, Bell, queues_text
 
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
-SLOT = struct.Struct("<qdd")  # token (0: idle), started_at, deadline (0: none)
-MAGIC = b"dewey\x00\x00\x01"
+SLOT = struct.Struct("<qBdd")  # token (0: idle), phase, started_at (0: the body has not begun), deadline (0: none)
+TOKEN = struct.Struct("<q")
+MAGIC = b"dewey\x00\x00\x02"
 SLOTS_AT = 64
-MAX_SLOTS = 126
+MAX_SLOTS = 120
 SIZE = LIFE_BYTES
-assert SLOTS_AT + SLOT.size * MAX_SLOTS == QUEUES_AT
+assert SLOTS_AT + SLOT.size * MAX_SLOTS <= QUEUES_AT
+
+TAKEN, IN_BODY, BODY_ENDED = 1, 2, 3  # phases: before the body (decoding, hooks), the body, after it (hooks, receivers)
 
 
 class Slot(NamedTuple):
-    """What one thread of a worker runs."""
+    """The job that one thread of a worker handles."""
 
     token: int
+    phase: int
     started_at: float
     deadline: float
 
@@ -69,15 +77,33 @@ class Life:
         text = queues_text(queues)
         self._map[QUEUES_AT : QUEUES_AT + len(text)] = text
         os.rename(unnamed, self.path)
+        self._here = threading.local()
+        self._slots = itertools.count()
         _ours.add(self)
 
-    def begin(self, slot: int, token: int, started_at: float, deadline: float = 0.0) -> None:
-        """A body starts in this thread."""
-        SLOT.pack_into(self._map, SLOTS_AT + slot * SLOT.size, token, started_at, deadline)
+    def _at(self) -> int:
+        """Where this thread's slot begins."""
+        try:
+            at: int = self._here.at
+        except AttributeError:
+            at = self._here.at = SLOTS_AT + SLOT.size * min(next(self._slots), MAX_SLOTS - 1)
+        return at
 
-    def finish(self, slot: int) -> None:
-        """No body runs in this thread."""
-        SLOT.pack_into(self._map, SLOTS_AT + slot * SLOT.size, 0, 0.0, 0.0)
+    def take(self, token: int) -> None:
+        """This thread handles a job from now on: a death is charged to it."""
+        SLOT.pack_into(self._map, self._at(), token, TAKEN, 0.0, 0.0)
+
+    def begin(self, token: int, started_at: float, deadline: float = 0.0) -> None:
+        """The body of its job starts."""
+        SLOT.pack_into(self._map, self._at(), token, IN_BODY, started_at, deadline)
+
+    def body_ended(self, token: int, started_at: float) -> None:
+        """The body has ended; what follows it runs without a deadline."""
+        SLOT.pack_into(self._map, self._at(), token, BODY_ENDED, started_at, 0.0)
+
+    def finish(self) -> None:
+        """This thread handles no job."""
+        TOKEN.pack_into(self._map, self._at(), 0)
 
     def asleep(self, yes: bool) -> None:
         """Whether a ring would be heard at once."""
@@ -118,14 +144,19 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def slots_of(folder: Path, n: int) -> list[Slot]:
-    """What the worker runs, or ran when it died."""
+    """What the worker handles, or handled when it died."""
     try:
         data = (folder / f"{n}.life").read_bytes()
     except OSError:
         return []
     if len(data) < SIZE or data[:8] != MAGIC:
         return []
-    used = len(data[SLOTS_AT:QUEUES_AT].rstrip(b"\0"))  # a parent looks twice a second, mostly at empty ones
+    return read_slots(data)
+
+
+def read_slots(data: bytes) -> list[Slot]:
+    """The jobs that are handled, by the bytes of a life file."""
+    used = len(data[SLOTS_AT : SLOTS_AT + SLOT.size * MAX_SLOTS].rstrip(b"\0"))  # mostly few are in use
     slots = (Slot(*SLOT.unpack_from(data, at)) for at in range(SLOTS_AT, SLOTS_AT + used, SLOT.size))
     return [slot for slot in slots if slot.token]
 

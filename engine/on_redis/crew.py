@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from engine import liveness
 from engine.crew import HOST
 from engine.jobs import Running, WorkerInfo
-from engine.on_redis import rows
+from engine.on_redis.life import running_of
 from engine.on_redis.server import Server
 from engine.on_sqlite.crew import rss_of
 from engine.shares import shown
 
 
-def started(folder: Path, n: int, said: bytes | None) -> dict[int, float]:
-    """The tokens whose bodies run at worker n, and since when: by its file on this host, else by what it told Redis."""
-    slots = liveness.slots_of(folder, n)
-    if slots or not said:
-        return {slot.token: slot.started_at for slot in slots}
-    return {rows.token_of(token): started_at for token, started_at in json.loads(said)}
+def started(folder: Path, n: int, said: bytes | None) -> dict[int, float | None]:
+    """The tokens that worker n handles, and since when their bodies run: by its file on this host, else by what it told
+    Redis."""
+    slots = liveness.slots_of(folder, n) or running_of(said)
+    return {slot.token: slot.started_at or None for slot in slots}
 
 
 def infos(server: Server, folder: Path) -> list[WorkerInfo]:

@@ -79,7 +79,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
     serves  `queues` with a comma before and after each name
     quiet, stop   1 when it was asked to
     beat_at   when it was last looked after (s, Redis's clock)
-    running   JSON [[token, started_at], ...]: the bodies that were running for a while when this was written
+    running   JSON [[token, started_at, phase], ...]: the jobs that were handled for a while when this was written
 """
 
 from __future__ import annotations

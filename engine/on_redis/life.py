@@ -5,8 +5,8 @@ thread, so that its parent, and any rescuer there, sees a death and what it hit 
 
     listener   waits at the worker's list on Redis and rings the local bell, so that a signal handler can ring it as
                well; begun when the worker first falls asleep
-    pulse      tells Redis which bodies have been running for a while, so that a rescuer on another host knows whom to
-               charge; short bodies cost nothing. It beats for a worker that has no parent.
+    pulse      tells Redis which jobs have been handled for a while, so that a rescuer on another host knows whom to
+               charge; short ones cost nothing. It beats for a worker that has no parent.
 
 Ending: `close` when the worker ends well; kill -9 ends threads and lock together, and the lease runs out.
 """
@@ -24,12 +24,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine import clock, errors
-from engine.liveness import SLOT, SLOTS_AT, Life, Slot
+from engine.liveness import IN_BODY, Life, Slot, read_slots
 from engine.on_redis.keys import LEASE_S
-from engine.on_redis.rows import token_text
+from engine.on_redis.rows import token_of, token_text
 from engine.on_redis.server import BLOCK_S, Server
 
-PULSE_S = 0.05  # a body that lasts longer than this is told of
+PULSE_S = 0.05  # what is handled for longer than this is told of
 BACK_OFF_S = 0.5  # while Redis is away
 
 
@@ -46,8 +46,14 @@ def folder_of(url: str, server: Server) -> Path:
 
 
 def running_text(slots: list[Slot]) -> str:
-    """What runs, as it stands in `worker:N`."""
-    return json.dumps([(token_text(slot.token), slot.started_at) for slot in slots]) if slots else ""
+    """What is handled, as it stands in `worker:N`."""
+    return json.dumps([(token_text(slot.token), slot.started_at, slot.phase) for slot in slots]) if slots else ""
+
+
+def running_of(text: bytes | None) -> list[Slot]:
+    """What `worker:N` says is handled. A worker of the version before told of bodies only, without a phase."""
+    told = json.loads(text) if text else []
+    return [Slot(token_of(each[0]), each[2] if len(each) > 2 else IN_BODY, each[1], 0.0) for each in told]
 
 
 class RedisLife(Life):
@@ -72,8 +78,8 @@ class RedisLife(Life):
         threading.Thread(target=self._pulse, name="Pulse", daemon=True).start()
 
     def slots(self) -> list[Slot]:
-        """What runs now."""
-        return [Slot(*found) for found in SLOT.iter_unpack(self._map[SLOTS_AT:]) if found[0]]
+        """What is handled now."""
+        return read_slots(self._map[:])
 
     def asleep(self, yes: bool) -> None:
         super().asleep(yes)
@@ -117,8 +123,8 @@ class RedisLife(Life):
                     self._server.run("wake", 1, *self._queues)
 
     def _pulse(self) -> None:
-        """Tell of the bodies that run for a while."""
-        told = ""
+        """Tell of the jobs that are handled for a while: those that the look before has seen as well."""
+        told, before = "", frozenset[int]()
         while not self._over:
             time.sleep(PULSE_S)
             try:
@@ -127,8 +133,8 @@ class RedisLife(Life):
                 return  # closed in the meantime
             if not slots and not self._awake.is_set():
                 self._awake.wait(LEASE_S / 5)
-            since = clock.now() - PULSE_S
-            text = running_text([slot for slot in slots if slot.started_at < since])
+            text = running_text([slot for slot in slots if slot.token in before])
+            before = frozenset(slot.token for slot in slots)
             with contextlib.suppress(errors.DeweyError):
                 if self.beat_alone:
                     self.beat_alone()

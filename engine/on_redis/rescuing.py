@@ -10,18 +10,18 @@ ran out then, and those who hold them need a moment to be heard again.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine import clock, errors, events, faults, liveness
+from engine import clock, errors, faults, liveness
+from engine.deaths import fate_of
 from engine.job_storage import Dead
-from engine.jobs import CANCELED, FAILED, ONCE, Claim
+from engine.jobs import Claim
 from engine.on_redis import rows
 from engine.on_redis.keys import LEASE_S
-from engine.on_redis.life import running_text
+from engine.on_redis.life import running_of, running_text
 from engine.on_redis.server import Server
 
 CHANGED = 2  # answer of bury.lua: look again
@@ -87,11 +87,11 @@ class Watch:
 def bury(
     server: Server, folder: Path, dead: Dead, overdue: bool, max_deliveries: int, compose: Any, failed_ttl_s: float
 ) -> list[str]:
-    """Return the claims of one worker; ids of the jobs whose body was running, none when somebody else buried it.
-    What ran there is in its file on this host, which is exact; without one, in what it told Redis, which is a moment
+    """Return the claims of one worker; ids of the jobs that it handled, none when somebody else buried it.
+    What it handled is in its file on this host, which is exact; without one, in what it told Redis, which is a moment
     old. With `overdue` only while its lease is over."""
     by_file = (folder / f"{dead.worker}.life").exists()
-    dead = dead.ran(slot[:2] for slot in liveness.slots_of(folder, dead.worker))
+    dead = dead.handled(liveness.slots_of(folder, dead.worker))
     if faults.point:
         faults.point("bury.begun")
     while True:
@@ -99,8 +99,8 @@ def bury(
         if left is None:
             return []
         host, pid, said, *held = left
-        told = [(rows.token_of(token), at) for token, at in json.loads(said)] if said and not by_file else []
-        dead = dead.ran(told)._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
+        dead = dead if by_file else dead.handled(running_of(said))
+        dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
         burial = Burial(dead, max_deliveries, compose, rows.Ttl(failed_ttl_s, failed_ttl_s))
         for stopping, handed_over in zip(held[::2], held[1::2], strict=True):
             burial.take(rows.claim_of(dead.worker, handed_over), bool(stopping))
@@ -110,7 +110,7 @@ def bury(
         if faults.point:
             faults.point("bury.committed")
         if buried != CHANGED:
-            return burial.running if buried else []
+            return burial.handled if buried else []
 
 
 class Burial:
@@ -118,37 +118,24 @@ class Burial:
 
     def __init__(self, dead: Dead, max_deliveries: int, compose: Any, ttl: rows.Ttl) -> None:
         self._dead, self._max_deliveries, self._compose, self._ttl = dead, max_deliveries, compose, ttl
-        self.running: list[str] = []
+        self.handled: list[str] = []
         self._settled = self._noted = 0
         self._canceled = ","
         self._settlements: rows.Words = []
         self._notes: rows.Words = []
 
     def take(self, claim: Claim, stopping: bool) -> None:
-        """Decide on one claim; one whose body did not run needs no word."""
-        if claim.token in self._dead.running:
-            self.running.append(claim.id)
-        if stopping:  # nobody wants it to run again
+        """Decide on one claim; one that goes back without a word is not named."""
+        if claim.token in self._dead.marks:
+            self.handled.append(claim.id)
+        fate = fate_of(claim, self._dead, stopping, self._max_deliveries, self._compose)
+        if stopping:
             self._canceled += f"{claim.token & rows.LOW},"
-            self._settle(self._compose.end(claim, CANCELED), None)
-        elif claim.token in self._dead.timed_out:
-            self._settle(self._compose.timed_out(claim, self._dead.began.get(claim.token)), None)
-        elif claim.token in self._dead.running:
-            if self._dead.charge:
-                self._charge(claim)
-            else:
-                self._note(claim, "", events.RELEASED, "")
-
-    def _charge(self, claim: Claim) -> None:
-        deliveries, once, dead = claim.deliveries + 1, bool(claim.flags & ONCE), self._dead
-        if once or deliveries >= self._max_deliveries:
-            error = errors.WorkerDied(deliveries, dead.host, dead.pid, once)
-            claim = claim._replace(deliveries=deliveries)
-            self._settle(self._compose.end(claim, FAILED, error), deliveries)
-            return
-        m = rows.changing_of(claim, deliveries)
-        detail = json.dumps({"host": dead.host, "pid": dead.pid, "deliveries": deliveries})
-        self._note(claim, m, events.RESCUED, detail)
+        if fate.settlement is not None:
+            self._settle(fate.settlement, fate.deliveries)
+        elif fate.kind is not None:
+            m = "" if fate.deliveries is None else rows.changing_of(claim, fate.deliveries)
+            self._note(claim, m, fate.kind, fate.detail or "")
 
     def _settle(self, settlement: Any, deliveries: int | None) -> None:
         self._settled += 1

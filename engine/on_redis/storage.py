@@ -17,7 +17,7 @@ from engine import clock, liveness
 from engine.backlog import Backlog
 from engine.events import Event
 from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
-from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from engine.jobs import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
 from engine.limits import Limit
 from engine.on_redis import (
     accepting,
@@ -118,7 +118,7 @@ class RedisStorage(JobStorage):
 
     def unregister(self, worker: int) -> None:
         self._crew.leave(worker)  # first, so that no thread of this process enters it again
-        self._bury(Dead(worker, "", 0, frozenset(), False), False, 1)  # it may hold what a lost answer gave it
+        self._bury(Dead(worker, "", 0, False), False, 1)  # it may hold what a lost answer gave it
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
         for n in workers:
@@ -147,10 +147,10 @@ class RedisStorage(JobStorage):
         found: list[str] = []
         for n in liveness.numbers(self.folder):
             if n not in own and not liveness.is_alive(self.folder, n):
-                found += self.bury(Dead(n, "", 0, frozenset(), True), max_deliveries)
+                found += self.bury(Dead(n, "", 0), max_deliveries)
         for n in self._watch.overdue():
             if n not in own:
-                found += self._bury(Dead(n, "", 0, frozenset(), True), True, max_deliveries)
+                found += self._bury(Dead(n, "", 0), True, max_deliveries)
         return found
 
     # verbs
@@ -222,9 +222,10 @@ class RedisStorage(JobStorage):
         job = seen.job
         if seen.token is not None and job.worker is not None:
             said = self.server.command(b"HGET", self.server.key(f"worker:{job.worker}"), "running")
-            started_at = crew.started(self.folder, job.worker, said).get(seen.token)
-            # Claimed in a batch: it may be that its body has not begun.
-            job = job._replace(started_at=started_at, state=job.state if started_at else "queued")
+            started = crew.started(self.folder, job.worker, said)
+            # Claimed in a batch: it may be that nobody handles it yet.
+            state = job.state if seen.token in started else QUEUED
+            job = job._replace(started_at=started.get(seen.token), state=state)
         return job
 
     def list_jobs(

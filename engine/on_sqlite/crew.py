@@ -70,7 +70,7 @@ class Crew:
         if not corpse.seize():
             return []
         try:
-            dead = dead.ran(slot[:2] for slot in liveness.slots_of(self.folder, dead.worker))
+            dead = dead.handled(liveness.slots_of(self.folder, dead.worker))
             with self.db.write("work", "bury") as con:
                 running = rescuing.release(con, dead, max_deliveries, compose, ttl_s)
             corpse.bury()
@@ -91,15 +91,15 @@ class Crew:
                 with self.db.read() as con:
                     row = con.execute("select host, pid from workers where n = ?", (n,)).fetchone()
                 host, pid = row or ("an unknown host", 0)
-                found.append(Dead(n, host, pid, frozenset(), True))
+                found.append(Dead(n, host, pid))
         return found
 
     def as_it_runs(self, job: StoredJob, token: int | None) -> StoredJob:
-        """A job with the instant at which its body began; one that was claimed in a batch and has not is queued."""
+        """A job with the instant at which its body began; one that was claimed and not begun is queued."""
         if token is None or job.worker is None:
             return job
         started = [slot.started_at for slot in liveness.slots_of(self.folder, job.worker) if slot.token == token]
-        return job._replace(started_at=started[0]) if started else job._replace(started_at=None, state=QUEUED)
+        return job._replace(started_at=started[0] or None) if started else job._replace(started_at=None, state=QUEUED)
 
     def infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
         """Every registered worker process, oldest first."""
@@ -113,7 +113,7 @@ class Crew:
                     "select id, task from claims join jobs using (seq) where token = ?", (slot.token,)
                 ).fetchone()
                 if job:
-                    running.append(Running(job[0], job[1], slot.started_at))
+                    running.append(Running(job[0], job[1], slot.started_at or None))
             heartbeat = liveness.heartbeat_of(self.folder, n)
             found.append(
                 WorkerInfo(

@@ -111,7 +111,7 @@ class Hand:
         """The body starts."""
         settlement = Settlement(claim)
         settlement.started_at = clock.now()
-        self.life.begin(0, claim.token, settlement.started_at)
+        self.life.begin(claim.token, settlement.started_at)
         return settlement
 
     def settle(self, claim: Claim, outcome: str = DONE, **fields: Any) -> Turn:
@@ -134,7 +134,7 @@ class Hand:
 
     def dead(self, charge: bool = True, timed_out: Sequence[Claim] = ()) -> Dead:
         """What a parent says of a worker that died."""
-        return Dead(self.n, "host.example", 4242, frozenset(), charge, frozenset(claim.token for claim in timed_out))
+        return Dead(self.n, "host.example", 4242, charge, frozenset(claim.token for claim in timed_out))
 
     def go(self) -> None:
         if self.here:

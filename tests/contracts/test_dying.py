@@ -1,6 +1,8 @@
-"""What a dead worker held comes back, and only a body that ran is blamed for the death."""
+"""What a dead worker held comes back, and only a job that it handled is blamed for the death."""
 
 from __future__ import annotations
+
+import threading
 
 import pytest
 
@@ -58,14 +60,83 @@ def test_a_death_that_is_not_the_job_s_fault_is_not_charged(storage, hire):
     assert kinds(storage) == ["enqueued", "released"]
 
 
-def test_a_body_that_has_ended_is_not_charged(storage, hire):
+def mark(hand, claim, phase):
+    """The worker is so far with its job."""
+    if phase == "before":
+        hand.life.take(claim.token)
+    if phase in ("body", "after"):
+        settlement = hand.begin(claim)
+    if phase == "after":
+        hand.life.body_ended(claim.token, settlement.started_at)
+
+
+# phase of the handling -> deliveries, and the state of a job that must not run twice
+PHASES = {
+    "on the desk": (0, "queued"),
+    "before": (1, "queued"),
+    "body": (1, "failed"),
+    "after": (1, "failed"),
+}
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_death_is_charged_from_taking_a_job_to_handing_its_outcome_back(storage, hire, phase):
+    deliveries, once = PHASES[phase]
+    for name, flags in (("a", 0), ("b", ONCE)):
+        storage.accept([job(name, flags=flags)])
+        hand = hire()
+        mark(hand, hand.claim_one(), phase)
+        hand.die()
+        assert storage.bury(hand.dead(), MOST) == [name] * deliveries
+        assert state(storage, name) == (once if flags else "queued")
+        if state(storage, name) == "queued":
+            last = hire()
+            claim = last.claim_one()
+            assert claim.deliveries == deliveries
+            last.settle(claim)
+    if phase == "after":
+        assert error_of(storage, "b")["message"].endswith("; its body had ended, so its work may be done")
+
+
+def test_an_outcome_that_was_handed_back_is_not_charged(storage, hire):
     storage.accept(jobs("a"))
     hand = hire()
     hand.begin(hand.claim_one())
-    hand.life.finish(0)
+    hand.life.finish()
     hand.die()
     assert storage.bury(hand.dead(), MOST) == []
     assert hire().claim_one().deliveries == 0
+
+
+def die_in_company(storage, hire, company):
+    """A worker dies in the body of a; another of its threads, where there is company, is in that of b."""
+    hand = hire()
+    claims = {claim.id: claim for claim in hand.claim(2)}
+    hand.begin(claims["a"])
+    if company:
+        thread = threading.Thread(target=hand.begin, args=(claims["b"],))
+        thread.start()
+        thread.join()
+    hand.die()
+    storage.bury(hand.dead(), MOST)
+
+
+def test_a_death_in_company_may_be_another_s_deed(storage, hire):
+    """Three of them fail no job; the next that it dies alone does, or three times as many."""
+    storage.accept(jobs("ab"))
+    for _ in range(MOST * 3 - 1):
+        die_in_company(storage, hire, True)
+    assert [(look(storage, each).deliveries, state(storage, each)) for each in "ab"] == [(8, "queued")] * 2
+    die_in_company(storage, hire, False)
+    assert [state(storage, each) for each in "ab"] == ["failed", "queued"]
+    hand = hire()
+    hand.begin(hand.claim_one())
+    thread = threading.Thread(target=hand.life.take, args=(1 << 40,))  # a job of which nothing is left
+    thread.start()
+    thread.join()
+    hand.die()
+    storage.bury(hand.dead(), MOST)
+    assert state(storage, "b") == "failed"
 
 
 def test_a_job_that_kills_too_many_workers_fails_and_says_so(storage, hire):

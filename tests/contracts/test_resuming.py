@@ -208,7 +208,7 @@ def test_a_body_that_lost_its_job_learns_of_it(huey, storage, hire):
             from engine.job_storage import Dead
 
             storage.holder = None
-            burial = Dead(int(worker.id), "h", 1, frozenset(), True)
+            burial = Dead(int(worker.id), "h", 1)
             huey._alone.abandon()
             storage.bury(burial, 9)
         try:

@@ -133,7 +133,7 @@ def dies(huey, job_id: str) -> None:
     """A worker that dies while it runs this job."""
     life = register(huey.storage, "dies", 1, "thread", ("*",), ())
     (claim,) = huey.storage.turn(life.n, (), 1, ("*",)).claims
-    life.begin(0, claim.token, 1.0)
+    life.begin(claim.token, 1.0)
     life.abandon()
     assert huey.storage.rescue(3) == [claim.id] == [job_id]
 

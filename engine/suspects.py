@@ -1,0 +1,56 @@
+"""The claims of a desk whose jobs one more death would fail: each begins alone, so that none dies of another's deed.
+
+A suspect begins when nothing else runs beside it, or when that was waited for long enough. Nothing else begins before
+it does, nor in its first seconds, and another suspect not before its end: one of the two may be innocent.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+
+from engine.jobs import Claim
+
+DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
+ALONE_S = 5.0  # how long nothing new begins beside a suspect: what kills does so soon, and all cannot wait for ever
+
+
+class Suspects:
+    """Those of one worker process, whose desk guards them by its condition. `above`: so many deaths make a suspect."""
+
+    def __init__(self, above: int = sys.maxsize) -> None:
+        self.waiting: deque[Claim] = deque()
+        self._above = above
+        self._waiting_since = self._began_at = 0.0  # monotonic
+        self._token: int | None = None  # of the one that runs
+
+    def add(self, claim: Claim) -> bool:
+        """Take a claim if its job is a suspect."""
+        if claim.deliveries < self._above:
+            return False
+        if not self.waiting:
+            self._waiting_since = time.monotonic()
+        self.waiting.append(claim)
+        return True
+
+    def may_begin(self, handled: int) -> bool:
+        """Whether the first one may begin, beside so many jobs that are handled."""
+        if not self.waiting or self._token is not None:
+            return False
+        return not handled or time.monotonic() - self._waiting_since > DRAIN_S
+
+    def hold_up(self) -> bool:
+        """Whether nothing else may begin."""
+        if self._token is not None:
+            return time.monotonic() - self._began_at < ALONE_S
+        return bool(self.waiting)
+
+    def began(self, claim: Claim) -> None:
+        """This one begins."""
+        self._token, self._began_at = claim.token, time.monotonic()
+
+    def ended(self, claim: Claim) -> None:
+        """A job has ended, perhaps the one that ran alone."""
+        if claim.token == self._token:
+            self._token = None

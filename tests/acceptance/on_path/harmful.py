@@ -1,0 +1,92 @@
+"""Tasks whose author's code does harm at a chosen place: decoding, hooks, receivers, the body.
+
+A job is told where and what (`place`, `deed`); everywhere else it behaves. Only consumers do harm: whoever enqueues or
+looks runs with DEWEY_TEST_HARMLESS. `slow.N` in place of a deed sleeps for N seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+from huey import signals
+from workload import write
+
+from engine import huey, register_type
+
+HARMLESS = "DEWEY_TEST_HARMLESS" in os.environ
+
+
+def harm(n: int, place: str, deed: str) -> None:
+    """Do it, and say so in the ledger; one who dies of it says only that he began."""
+    if HARMLESS:
+        return
+    write(f"{n}.{place}", "begin")
+    if deed == "exit":
+        os._exit(7)
+    if deed == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if deed.startswith("slow."):
+        time.sleep(float(deed[5:]))
+    write(f"{n}.{place}", "end")
+
+
+@register_type
+@dataclass
+class Cargo:
+    """An argument that does harm when it is decoded."""
+
+    n: int
+    deed: str
+
+    def __post_init__(self) -> None:
+        if self.deed:
+            harm(self.n, "decode", self.deed)
+
+
+def at(task, place: str) -> None:
+    """Do harm if this is the place that the job was told."""
+    if task.name in ("victim", "once") and task.args[1] == place:
+        harm(*task.args[:3])
+
+
+@huey.pre_execute()
+def before(task) -> None:
+    at(task, "pre_execute")
+
+
+@huey.post_execute()
+def after(task, value, exception) -> None:
+    at(task, "post_execute")
+
+
+@huey.signal(signals.SIGNAL_EXECUTING)
+def on_executing(signal_name, task, *rest) -> None:
+    at(task, "executing")
+
+
+@huey.signal(signals.SIGNAL_COMPLETE)
+def on_complete(signal_name, task, *rest) -> None:
+    at(task, "complete")
+
+
+@huey.task()
+def victim(n: int, place: str, deed: str, cargo: Cargo | None = None) -> int:
+    """Behaves, unless its body is the place."""
+    return work(n, place, deed)
+
+
+@huey.task(on_crash="fail")
+def once(n: int, place: str, deed: str, cargo: Cargo | None = None) -> int:
+    """The same, and must not run twice."""
+    return work(n, place, deed)
+
+
+def work(n: int, place: str, deed: str) -> int:
+    write(n, "begin")
+    if place == "body":
+        harm(n, place, deed)
+    write(n, "end")
+    return n

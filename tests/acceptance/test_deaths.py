@@ -1,0 +1,94 @@
+"""A worker dies while it handles a job, wherever in it: the death is counted, and charged to that job alone."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.processes import kill
+from tests.acceptance.variants import crossed, crossed_over
+from tests.support import wait_until
+
+PLACES = ("pre_execute", "executing", "body", "complete", "post_execute")
+NEIGHBOURS_WITHIN_S = 15.0
+DEFER = """
+import json, sys, engine
+engine.load_tasks()
+import harmful
+for task, n, place, deed in json.loads(sys.argv[1]):
+    cargo = harmful.Cargo(n, deed) if place == "decode" else None
+    print(getattr(harmful, task)(n, place, deed, cargo).id)
+"""
+
+
+def defer(deployment: Deployment, *calls: tuple[str, int, str, str]) -> list[str]:
+    """Enqueue (task, n, place, deed) of on_path/harmful.py from a process that does no harm itself; the ids."""
+    process = deployment.start("-c", DEFER, json.dumps(calls), DEWEY_TEST_HARMLESS="1")
+    assert process.wait(30) == 0, process.err
+    return process.out.split()
+
+
+@crossed
+def test_a_death_is_charged_to_the_job_that_was_handled(deployment: Deployment, kind: str):
+    """Wherever in its handling it kills, a job ends with its third death, and what ran beside it or waits ends well."""
+    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    ids = defer(deployment, *(("victim", n, place, "kill") for n, place in enumerate(PLACES)))
+    consumer = deployment.launch(2, kind)
+    beside = deployment.tasks.note(100, 6)
+    behind = [deployment.tasks.note(101 + n, 0.01) for n in range(10)]
+    for job in deployment.wait_ended(ids, 60):
+        assert (job.state, job.error.type) == ("failed", "WorkerDied"), job
+        assert job.deliveries >= 3
+        assert ("its body had ended" in job.error.message) == (job.args[1:2] in (["complete"], ["post_execute"])), job
+    assert {job.state for job in deployment.wait_ended([beside, *behind], 60)} == {"done"}
+    runs = deployment.ledger.runs()
+    for n, place in enumerate(PLACES):
+        assert len(runs[f"{n}.{place}"]) == deployment.job(ids[n]).deliveries, place
+        before_body = place in ("decode", "pre_execute", "executing")
+        assert len(runs.get(str(n), [])) == (0 if before_body else deployment.job(ids[n]).deliveries), place
+    assert consumer.popen.poll() is None
+
+
+@crossed
+def test_what_must_not_run_twice_does_not_after_its_body(deployment: Deployment, kind: str):
+    """kill -9 between the end of the body and its commit: it may have paid. Before the body it has not, and runs."""
+    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    paid, unpaid = defer(deployment, ("once", 1, "post_execute", "slow.60"), ("once", 2, "pre_execute", "slow.2"))
+    consumer = deployment.launch(2, kind)
+    wait_until(lambda: {"1.post_execute", "2.pre_execute"} <= set(deployment.ledger.runs()), 30, "both hooks run")
+    for pid in consumer.children():
+        kill(pid)
+    failed, done = deployment.wait_ended([paid, unpaid], 30)
+    assert (failed.state, failed.deliveries, failed.error.type) == ("failed", 1, "WorkerDied")
+    assert failed.error.message.endswith("; its body had ended, so its work may be done")
+    assert (done.state, done.deliveries) == ("done", 1)
+    assert [len(deployment.ledger.runs_of(n)) for n in (1, 2)] == [1, 1]
+
+
+@crossed_over
+def test_what_must_not_run_twice_is_committed_before_anything_else_runs(deployment: Deployment, kind: str):
+    """The next job kills the worker as its first act, many times over: what ended before it is on disk, or failed."""
+    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    calls = [call for n in range(20) for call in (("once", n, "", ""), ("victim", 100 + n, "body", "kill"))]
+    ids = defer(deployment, *calls)
+    deployment.launch(1, kind)
+    ended = deployment.wait_ended(ids[::2], 60)
+    assert {job.state for job in ended} == {"done"}
+    assert {len(deployment.ledger.runs_of(n)) for n in range(20)} == {1}
+
+
+@crossed_over
+def test_an_innocent_one_is_not_failed_in_place_of_the_guilty(deployment: Deployment, kind: str):
+    """The guilty one kills from its hook, over and over, and a body of several seconds runs beside it each time."""
+    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    deployment.consumer(2, kind)
+    innocent = deployment.tasks.note(1, 8)
+    deployment.wait_running(1)
+    guilty = defer(deployment, ("victim", 2, "pre_execute", "kill"))
+    since = time.monotonic()
+    assert deployment.wait_ended(guilty, 60)[0].state == "failed"
+    assert deployment.wait_ended([innocent], 60)[0].state == "done"
+    behind = deployment.tasks.note(3)
+    assert deployment.wait_ended([behind], NEIGHBOURS_WITHIN_S)[0].state == "done"
+    assert time.monotonic() - since < 60
