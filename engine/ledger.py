@@ -7,12 +7,15 @@ was missed: so a clock that is set back repeats nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from engine.jobs import NewJob
 
-KEPT = 500  # slots of a schedule that are kept, beside those that wait
+# Slots of a schedule that are kept, counted back from its `last`. Beside them stay those that wait, those whose job has
+# not ended, however long it runs, and those after `last` (a clock was ahead): what is on record is not run again.
+KEPT = 500
 WAITING_MAX = 100  # slots of a schedule that wait for the run before them; more are skipped
 GAPS_KEPT = 50  # times in which no scheduler lived
 GAP_S = 20.0  # shorter ones are not worth a word
@@ -97,8 +100,9 @@ class Ledger(Protocol):
         """Note a slot that a person asked for and accept its job; False when one is on record that was neither missed
         nor skipped. Raises UniqueConflict."""
 
-    def slots_of(self, name: str, limit: int) -> list[tuple[SlotRow, str | None]]:
-        """The newest slots, each with its job's state: a final one, 'unfinished', or None when it is not here."""
+    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[SlotRow, str | None]]:
+        """The newest slots up to `until`, each with its job's state: a final one, 'unfinished', or None when it is not
+        here."""
 
     def note_alive(self, now: float, why: str) -> float | None:
         """Note that a scheduler lives, and when one was last noted before; a time of more than GAP_S between the two

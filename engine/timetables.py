@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import clock, errors, scheduled
+from engine.due import GRACE_S
 from engine.durable import DurableHuey
 from engine.ledger import DEFERRED, KEPT, MISSED, SKIPPED, ScheduleRow, SlotRow
 from engine.tasks_known import KnownTasks
@@ -193,7 +194,8 @@ class Timetables:
 
     def _shown(self, row: ScheduleRow) -> Schedule:
         item = scheduled.of_row(self._huey, row)
-        slots = tuple(shown_slot(*each) for each in self._ledger.slots_of(row.name, SHOWN_SLOTS))
+        now = clock.now()  # later slots are those of a clock that was ahead: they would hide what happens now
+        slots = tuple(shown_slot(*each) for each in self._ledger.slots_of(row.name, SHOWN_SLOTS, now + GRACE_S))
         qualname = self._known.full(item.task) if item.task else scheduled.task_name(row)
         args, kwargs = self._huey.composer.redacted(qualname, list(item.args), dict(item.kwargs or {}))
         said = json.loads(row.spec)
@@ -205,7 +207,7 @@ class Timetables:
             tz=item.tz if table else said.get("tz", item.tz), catch_up=item.catch_up, overlap=item.overlap,
             paused=row.paused, known=item.task is not None,
             last_at=next((each.at for each in slots if each.job_id), None),
-            next_at=item.upcoming(clock.now(), SHOWN_NEXT) if item.runnable else (), slots=slots, args=args,
+            next_at=item.upcoming(now, SHOWN_NEXT) if item.runnable else (), slots=slots, args=args,
             kwargs=kwargs, qualname=qualname, window_s=item.window_s, problem=item.problem,
         )  # fmt: skip
 

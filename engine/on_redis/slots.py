@@ -7,6 +7,7 @@ what the caller saw, so any number of consumers, restarts and clock steps give o
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -81,9 +82,9 @@ class RedisLedger:
             faults.point("fire.committed")
         return None if answer is None else [each.decode() for each in answer]
 
-    def slots_of(self, name: str, limit: int) -> list[tuple[SlotRow, str | None]]:
+    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[SlotRow, str | None]]:
         found = []
-        for at, text, state in self._server.run("slots", name, limit, again=True):
+        for at, text, state in self._server.run("slots", name, limit, float(until), again=True):
             outcome, job_id, reason, noted_at = json.loads(text)
             slot = SlotRow(name, float(at), outcome, job_id or None, reason or None, float(noted_at))
             found.append((slot, None if state is None else state.decode()))

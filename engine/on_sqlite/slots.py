@@ -8,6 +8,7 @@ process dies before the commit, the next look finds the same slots due.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 
@@ -40,14 +41,16 @@ ROWS = """select name, source, spec, paused, last, since,
 SLOTS = """select s.schedule, s.at, s.outcome, s.job_id, s.reason, s.noted_at,
     case when j.seq is null then null else coalesce(e.state, 'unfinished') end
     from slots s left join jobs j on j.id = s.job_id left join ended e on e.seq = j.seq
-    where s.schedule = ? order by s.at desc limit ?"""
+    where s.schedule = ? and s.at <= ? order by s.at desc limit ?"""
 UNFINISHED = """select j.id from slots s cross join jobs j on j.id = s.job_id
     where s.schedule = ? and s.job_id is not null and not exists (select 1 from ended e where e.seq = j.seq)
     order by s.at desc limit 1"""
 WAITS = """select slots.* from slots join schedules on name = schedule
     where schedule = ? and outcome = 'waiting' and not paused order by at limit 1"""
-FORGET = """delete from slots where schedule = ? and outcome != 'waiting' and at <
-    (select at from slots where schedule = ? order by at desc limit 1 offset ?)"""
+FORGET = """delete from slots where schedule = :name and outcome != 'waiting' and at <
+    (select at from slots where schedule = :name and at <= :last order by at desc limit 1 offset :kept - 1)
+    and not exists (select 1 from jobs j where j.id = job_id and not exists (select 1 from ended e where e.seq = j.seq))
+    """
 
 
 def fire(con: sqlite3.Connection, firing: Firing) -> list[str] | None:
@@ -69,7 +72,7 @@ def fire(con: sqlite3.Connection, firing: Firing) -> list[str] | None:
             slot, fresh = brought_to_life(con, slot, by_id[slot.job_id])
             accepted += [slot.job_id] if fresh and slot.job_id else []
         note(con, slot)
-    con.execute(FORGET, (row.name, row.name, KEPT - 1))
+    con.execute(FORGET, {"name": row.name, "last": firing.new_last, "kept": KEPT})
     return accepted
 
 
@@ -178,9 +181,9 @@ class SqliteLedger:
         self._wake(1)
         return True
 
-    def slots_of(self, name: str, limit: int) -> list[tuple[SlotRow, str | None]]:
+    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[SlotRow, str | None]]:
         with self._db.read() as con:
-            return [(SlotRow._make(row[:6]), row[6]) for row in con.execute(SLOTS, (name, limit))]
+            return [(SlotRow._make(row[:6]), row[6]) for row in con.execute(SLOTS, (name, until, limit))]
 
     def note_alive(self, now: float, why: str) -> float | None:
         with self._db.write("work") as con:

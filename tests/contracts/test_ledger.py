@@ -159,14 +159,42 @@ def test_a_job_whose_id_is_known_is_not_accepted_again(kept, hand: Hand, ended):
     assert outcomes(kept) == [(101, "deferred")] and len(hand.claim(9)) == (0 if ended else 1)
 
 
-def test_the_newest_slots_are_kept_and_those_that_wait(kept):
+def test_the_newest_slots_are_kept_and_those_that_wait(kept, hand: Hand):
     fire(kept, slot(101), slot(102, "queue"))
+    hand.work()
     fire(kept, *(slot(200 + n, "missed") for n in range(KEPT - 1)))
     assert len(outcomes(kept)) == KEPT and (101, "deferred") not in outcomes(kept)
     fire(kept, *(slot(1000 + n, "missed") for n in range(KEPT)))
     found = outcomes(kept)
     assert found[-1] == (102, "waiting") and len(found) == KEPT + 1
     assert found[:KEPT] == [(1000 + n, "missed") for n in reversed(range(KEPT))]
+
+
+def test_a_slot_whose_job_has_not_ended_stays(kept, hand: Hand):
+    fire(kept, slot(101), slot(102))
+    claims = {claim.id: claim for claim in hand.claim(9)}
+    for begin in (200, 200 + KEPT):
+        fire(kept, *(slot(begin + n, "missed") for n in range(KEPT)))
+    assert outcomes(kept)[KEPT:] == [(102, "deferred"), (101, "deferred")]
+    hand.settle(claims["s@101"])
+    fire(kept, slot(2000, "overlap"), slot(2001, "queue"))
+    assert outcomes(kept)[:2] == [(2001, "waiting"), (2000, "skipped")] and outcomes(kept)[-1] == (102, "deferred")
+    assert not kept.ledger.release("s", 2001, job("s@2001"))
+    hand.settle(claims["s@102"])
+    assert kept.ledger.release("s", 2001, job("s@2001"))
+    fire(kept, slot(2002, "missed"))
+    assert outcomes(kept)[-1][0] > 102 and len(outcomes(kept)) == KEPT
+
+
+def test_a_clock_that_was_ahead_takes_nobody_s_place(kept, hand: Hand):
+    """What ran then stays on record, beside the newest that are kept, and counts as a run that has not ended."""
+    fire(kept, *(slot(9000 + n, "missed") for n in range(KEPT)), slot(9999))
+    kept.ledger.fire([Firing(row_of(kept), 100.0, (), ())])  # it was set right
+    assert fire(kept, slot(101, "overlap")) == [] and fire(kept, slot(102, "queue")) == []
+    hand.settle(hand.claim_one())
+    assert fire(kept, slot(103, "overlap")) == ["s@103"] and fire(kept, slot(104, "overlap")) == []
+    assert [each.at for each, _ in kept.ledger.slots_of("s", 9, until=500.0)] == [104, 103, 102, 101]
+    assert len(outcomes(kept)) == KEPT + 4
 
 
 def test_each_slot_is_one_job_though_many_fire_it(kept, settings, huey):

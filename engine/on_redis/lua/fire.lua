@@ -3,7 +3,8 @@
 -- kept, how many may wait, three sentences (the run before goes on, the unique key is held, too many wait), how many
 -- slots, how many jobs, five arguments a slot (at, outcome, job id, reason, noted_at; empty for none), the jobs.
 --
--- kind fire: only if `last` and `paused` are still these. `overlap` becomes deferred, or skipped when a job of the
+-- kind fire: only if `last` and `paused` are still these; slots before the newest that are kept up to the new `last` are
+-- forgotten, but for those that wait and those whose job has not ended. `overlap` becomes deferred, or skipped when a job of the
 -- schedule has not ended; `queue` becomes deferred, waiting, or skipped. A slot on record stays, unless it was missed.
 -- kind release: the slot is the first that waits, the schedule is not paused, and all its jobs have ended.
 -- kind now: the slot is not on record, or it was missed or skipped.
@@ -29,13 +30,18 @@ local function note(at, outcome, id, reason, noted_at)
   call(outcome == 'waiting' and 'ZADD' or 'ZREM', waits, unpack(outcome == 'waiting' and {at, at} or {at}))
 end
 
+-- The id of a slot's job, if that has not ended.
+local function going(at)
+  local id = noted(at)[2]
+  local place = id ~= '' and call('HGET', job_key(id), 'place')
+  if place and place ~= 'ended' then return id end
+end
+
 -- The newest job of the schedule that has not ended.
 local function unfinished()
-  local all = call('ZREVRANGE', times, 0, -1)
-  for _, at in ipairs(all) do
-    local id = noted(at)[2]
-    local place = id ~= '' and call('HGET', job_key(id), 'place')
-    if place and place ~= 'ended' then return id end
+  for _, at in ipairs(call('ZREVRANGE', times, 0, -1)) do
+    local id = going(at)
+    if id then return id end
   end
 end
 
@@ -94,8 +100,11 @@ for i = 13, first_job - 1, 5 do
 end
 
 local old = {}
-for _, at in ipairs(call('ZRANGE', times, 0, -kept - 1)) do
-  if not call('ZSCORE', waits, at) then old[#old + 1] = at end
+if kind == 'fire' then
+  local oldest = call('ZREVRANGEBYSCORE', times, ARGV[5], '-inf', 'LIMIT', kept - 1, 1)[1]
+  for _, at in ipairs(oldest and call('ZRANGEBYSCORE', times, '-inf', '(' .. oldest) or {}) do
+    if not call('ZSCORE', waits, at) and not going(at) then old[#old + 1] = at end
+  end
 end
 call_many('HDEL', slots, old)
 call_many('ZREM', times, old)

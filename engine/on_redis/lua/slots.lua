@@ -1,9 +1,9 @@
 -- uses: places
--- The newest slots of a schedule: name, how many. Each: at, JSON, and the state of its job (unfinished, a final one,
--- nothing).
+-- The newest slots of a schedule: name, how many, none later than. Each: at, JSON, and the state of its job (unfinished,
+-- a final one, nothing).
 
 local name, answer = ARGV[1], {}
-for _, at in ipairs(call('ZREVRANGE', P .. 'slot_times:' .. name, 0, ARGV[2] - 1)) do
+for _, at in ipairs(call('ZREVRANGEBYSCORE', P .. 'slot_times:' .. name, ARGV[3], '-inf', 'LIMIT', 0, ARGV[2])) do
   local slot = call('HGET', P .. 'slots:' .. name, at)
   local id, found = cjson.decode(slot)[2], false
   if id ~= '' then
