@@ -175,6 +175,9 @@ class Webhook:
         read.entries(read.host_pattern),
         "hosts it may call, *.NAME for all below one; empty: all public ones",
     )
+    allow_ports: tuple[int, ...] = key(
+        "80, 443", read.entries(read.whole(1, 65535)), "ports of hosts that allow_hosts does not name exactly"
+    )
     timeout_s: float = key("10", read.number(0.01, "seconds"), "time for one call, in seconds")
 
 
@@ -183,7 +186,7 @@ class Files:
     """The tasks that read and write files."""
 
     allow_folders: tuple[Path, ...] = key(
-        "", read.entries(read.path), "folders that these tasks may use; empty: all of this machine"
+        "data/files", read.entries(read.path), "folders that these tasks may use; empty: none"
     )
 
 
@@ -197,6 +200,10 @@ class Smtp:
     password: str = key("", read.text, "password of the login", True)
     starttls: bool = key("yes", read.yes_no, "encrypt before anything is said: yes or no")
     sender: str = key("", read.text, "address in From, where a call names none")
+    allow_senders: tuple[str, ...] = key(
+        "", read.entries(read.text), "other addresses that a call may name as its sender"
+    )
+    allow_recipients: tuple[str, ...] = key("", read.entries(read.host), "domains that mail may go to; empty: all")
 
 
 @dataclass(frozen=True)

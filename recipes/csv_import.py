@@ -25,6 +25,13 @@ from recipes.sqlite import opened, quoted
 BATCH_ROWS = 5000
 MAX_COLUMNS = 2000  # SQLite's own limit
 _STAGED = "temp.staged_rows"
+# Plain character sets. Python knows more that are called encodings, and some of them compute: unicode_escape turns
+# letters of the file into other ones, so that a line could be written that nobody has seen.
+_ENCODINGS = frozenset(
+    {"utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "ascii", "koi8-r", "mac-roman"}
+    | {f"cp{number}" for number in (437, 850, 852, *range(1250, 1259))}
+    | {f"iso8859-{number}" for number in range(1, 17)}
+)
 
 Progress = Callable[[int, int, str], object]
 
@@ -43,7 +50,7 @@ def run(
     encoding: str = "utf-8",
     progress: Progress,
 ) -> dict[str, Any]:
-    """Import the file and return {"table", "columns", "rows"}.
+    """Import the file and return {"table", "columns", "rows"}: the name and two counts, none of the contents.
 
     The first line holds the column names; blank lines are skipped; fields are text, and a table that exists
     turns them into what its column types say. A table that does not exist is created; one that exists must
@@ -67,7 +74,7 @@ def run(
                 _replace(connection, table, columns)
     except OSError as error:
         raise Refused(f"expected a readable CSV file: {error}") from None
-    return {"table": table, "columns": columns, "rows": count}
+    return {"table": table, "columns": len(columns), "rows": count}
 
 
 def _open_text(path: Path, encoding: str) -> TextIOWrapper:
@@ -75,10 +82,12 @@ def _open_text(path: Path, encoding: str) -> TextIOWrapper:
         raise Refused(f"expected a CSV file at {path}, found none")
     try:
         name = codecs.lookup(encoding).name
-        # Spreadsheets begin UTF-8 files with a byte order mark, which would become part of the first name.
-        return open(path, encoding="utf-8-sig" if name == "utf-8" else name, newline="")
     except (LookupError, ValueError):
-        raise Refused(f"expected an encoding such as utf-8 or cp1252, found {encoding[:50]!r}") from None
+        name = ""
+    if name not in _ENCODINGS:
+        raise Refused(f"expected an encoding such as utf-8 or cp1252, found {encoding[:50]!r}")
+    # Spreadsheets begin UTF-8 files with a byte order mark, which would become part of the first name.
+    return open(path, encoding="utf-8-sig" if name == "utf-8" else name, newline="")
 
 
 def _rows(file: TextIOWrapper, delimiter: str) -> Iterator[_Row]:
@@ -167,7 +176,9 @@ def _check_columns(connection: sqlite3.Connection, table: str, columns: list[str
         return
     found = [name for _, name, *_ in connection.execute(f"PRAGMA main.table_info({quoted(table)})")]
     if row[0] != "table" or {c.lower() for c in found} != {c.lower() for c in columns}:
+        missing = len({c.lower() for c in found} - {c.lower() for c in columns})
+        surplus = len({c.lower() for c in columns} - {c.lower() for c in found})
         raise Refused(
-            f"the {row[0]} {table!r} exists with the columns {', '.join(found)[:200]}, the file has "
-            f"{', '.join(columns)[:200]}: use another table or rename the columns"
+            f"the {row[0]} {table!r} exists with other columns than the file: {missing} of its own are not in the "
+            f"file, {surplus} of the file are not in it; use another table or rename the columns"
         )

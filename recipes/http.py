@@ -15,7 +15,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -64,13 +64,13 @@ class _Reply(NamedTuple):
 
 def request(
     method: str, url: str, *, timeout_s: float, allow_hosts: Iterable[str] | None = (),
-    body: bytes | None = None, headers: Mapping[str, str] | None = None,
+    allow_ports: Collection[int] = (80, 443), body: bytes | None = None, headers: Mapping[str, str] | None = None,
 ) -> Answer:  # fmt: skip
     """Send one request and return its 2xx answer.
 
     `allow_hosts`: exact names or addresses, reached wherever they are, and `*.example.org` for all names
     below, reached at public addresses only. Empty: every host at a public address. None: the URL is the
-    operator's own, and its host is reached wherever it is.
+    operator's own, and its host is reached wherever it is. `allow_ports`: those of hosts that are not named exactly.
     Raises Refused (URL, host, 3xx as Redirected, 4xx) and Unavailable (429, 5xx, network, TLS, time).
     """
     started = time.monotonic()
@@ -81,6 +81,11 @@ def request(
         addresses = hosts.resolve(target.host, target.port, timeout_s)
         if not anywhere:
             hosts.require_public(target.host, addresses)
+            if target.port not in allow_ports:  # else a webhook could speak to somebody's mail server or database
+                raise Refused(
+                    f"the port {target.port} of {target.host} is not in [webhook] allow_ports: add it there, or name "
+                    "the host exactly in [webhook] allow_hosts"
+                )
         with contextlib.closing(_connect(target, addresses, deadline)) as sock:
             reply = _exchange(_ClockedSocket(sock, deadline), target, method, body, dict(headers or {}))
     except TimeoutError:

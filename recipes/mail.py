@@ -13,6 +13,7 @@ import contextlib
 import re
 import smtplib
 import ssl
+from collections.abc import Collection, Iterable
 from email.errors import MessageError, ObsoleteHeaderDefect
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -69,6 +70,20 @@ def compose(
     except UnicodeEncodeError:
         raise Refused("text, html: expected valid Unicode, found half a surrogate pair") from None
     return message
+
+
+def require_allowed(message: EmailMessage, senders: Iterable[str], domains: Collection[str]) -> None:
+    """Raises Refused where the message is not from one of these addresses, or where `domains` are named and one of its
+    recipients is in none of them."""
+    (author,) = message["From"].addresses
+    allowed = {_address("[smtp] sender", text).addr_spec.lower() for text in senders if text}
+    if author.addr_spec.lower() not in allowed:
+        raise Refused(f"sender: expected [smtp] sender or one of allow_senders, found {author.addr_spec[:100]!r}")
+    for recipient in message["To"].addresses:
+        if domains and recipient.domain.lower() not in domains:
+            raise Refused(
+                f"to: expected an address in [smtp] allow_recipients, found the domain {recipient.domain[:100]!r}"
+            )
 
 
 def send(server: Server, message: EmailMessage) -> None:

@@ -1,49 +1,80 @@
-"""The files that a task is given by name: where they are, and which ones are not for it to write."""
+"""The files that a task is given by name: in which folders they may be, and which ones no task may touch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from recipes import Refused
 
 _URL = "sqlite:///"
 _SIDE_FILES = ("-wal", "-shm", "-journal")
+_DATABASE_NAMES = (".db", ".sqlite", ".sqlite3")
+# Code and settings: reading them tells too much, whatever folder the operator has allowed.
+_CODE_NAMES = (".py", ".pyc", ".pth", ".so", ".ini", ".toml", ".env")
+_SYSTEM_FOLDERS = (Path("/proc"), Path("/sys"), Path("/dev"))  # what stands there is no file: /proc/self/environ
 
 
-def located(root: Path, name: str, folders: Sequence[Path] = ()) -> Path:
-    """The path of the name, relative to `root` unless absolute. Raises Refused for what can be no path and, where
-    `folders` are given, for what is below none of them, wherever links and `..` lead now: who can change links there
-    is trusted."""
-    if not name or "\0" in name:
-        raise Refused(f"expected a path, found {name[:100]!r}")
-    path = root / name
-    if folders:
-        try:
-            real = Path(os.path.realpath(path))
-        except ValueError:  # half of a surrogate pair
-            raise Refused(f"expected a path, found {name[:100]!r}") from None
-        if not any(real.is_relative_to(os.path.realpath(folder)) for folder in folders):
-            allowed = ", ".join(map(str, folders))
-            raise Refused(f"{path} is outside of the folders that jobs may use ([files] allow_folders: {allowed})")
-    return path
+@dataclass(frozen=True)
+class Files:
+    """Where tasks may read and write.
 
-
-def writable(root: Path, name: str, own: Iterable[str | Path], folders: Sequence[Path] = ()) -> Path:
-    """As `located`; Refused for the files `own`, under any of their names, and for side files of databases.
-
-    Otherwise whoever may enqueue a job could overwrite the accounts of the service.
+    root: what relative names are relative to. folders: every file must be below one of them, wherever links and `..`
+    lead. own: files (or sqlite:/// URLs) and folders of the service itself, which no task reads or writes.
+    Who can change links inside of an allowed folder while a task runs is trusted.
     """
-    path = located(root, name, folders)
-    if path.name.endswith(_SIDE_FILES):
-        raise Refused(f"{path} is named like a side file of a SQLite database: choose another name")
-    files = [file for file in map(database_file, own) if file.is_file()]
-    if path.exists() and any(os.path.samefile(path, file) for file in files):
-        raise Refused(f"{path} is a database of the service itself: choose another file")
-    return path
+
+    root: Path
+    folders: Sequence[Path]
+    own: Sequence[str | Path] = ()
+
+    def database(self, name: str) -> Path:
+        """The path of a SQLite database that a task may write or make. Raises Refused."""
+        path = self.located(name)
+        if path.suffix.lower() not in _DATABASE_NAMES:
+            raise Refused(
+                f"expected a database's name with {', '.join(_DATABASE_NAMES)} at its end, found {name[:100]!r}"
+            )
+        if path.parent in self.folders:  # one that the settings name need not be there yet
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return path
+
+    def located(self, name: str) -> Path:
+        """The path of a file that a task may read. Raises Refused for what is no path, outside of all allowed folders,
+        or the service's own."""
+        try:
+            path = self.root / name
+            real = Path(os.path.realpath(path))
+            os.fsencode(real)
+            if not name or "\0" in name:
+                raise ValueError
+        except ValueError:  # UnicodeEncodeError: half of a surrogate pair
+            raise Refused(f"expected a path, found {name[:100]!r}") from None
+        if not any(real.is_relative_to(os.path.realpath(folder)) for folder in self.folders):
+            allowed = ", ".join(map(str, self.folders)) or "none"
+            raise Refused(f"{path} is outside of the folders that jobs may use ([files] allow_folders: {allowed})")
+        own = [database_file(each) for each in self.own]
+        if (
+            any(real.is_relative_to(os.path.realpath(each)) for each in (*own, *_SYSTEM_FOLDERS))
+            or real.name.endswith(_SIDE_FILES)
+            or real.suffix.lower() in _CODE_NAMES
+            or any(_same_file(real, each) for each in own)  # a hard link
+        ):
+            raise Refused(f"{path} belongs to the service, to its code or to the system: choose another file")
+        return path
 
 
 def database_file(location: str | Path) -> Path:
     """The file of a path or a sqlite:/// URL."""
     return Path(str(location).removeprefix(_URL))
+
+
+def _same_file(path: Path, own: Path) -> bool:
+    try:
+        mine = own.stat()
+        return stat.S_ISREG(mine.st_mode) and os.path.samestat(path.stat(), mine)
+    except OSError:  # one of them is not there
+        return False

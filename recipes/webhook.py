@@ -14,7 +14,7 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from recipes import Refused, http
@@ -40,7 +40,7 @@ _OWN_HEADERS = frozenset(
 
 def deliver(
     url: str, body: Any, *, message_id: str, timeout_s: float, allow_hosts: Iterable[str] = (),
-    secret: str | None = None, headers: Mapping[str, str] | None = None,
+    allow_ports: Collection[int] = (80, 443), secret: str | None = None, headers: Mapping[str, str] | None = None,
 ) -> http.Answer:  # fmt: skip
     """POST `body` as JSON and return the 2xx answer. Raises Refused and Unavailable, as http.request does."""
     try:
@@ -53,7 +53,9 @@ def deliver(
     sent |= {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
     if secret:
         sent["webhook-signature"] = sign(secret, message_id, timestamp, content)
-    return http.request("POST", url, body=content, headers=sent, timeout_s=timeout_s, allow_hosts=allow_hosts)
+    return http.request(
+        "POST", url, body=content, headers=sent, timeout_s=timeout_s, allow_hosts=allow_hosts, allow_ports=allow_ports
+    )
 
 
 def sign(secret: str, message_id: str, timestamp: int, content: bytes) -> str:

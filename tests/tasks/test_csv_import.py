@@ -44,7 +44,7 @@ def execute(database: Path, script: str) -> None:
 
 def test_rows_arrive_as_they_are_written(file: Path, database: Path) -> None:
     file.write_bytes('id,name,note\r\n007,Zoë,"a, ""b""\r\nc"\r\n\r\n2,, x \r\n'.encode())
-    assert run(file, database) == {"table": "t", "columns": ["id", "name", "note"], "rows": 2}
+    assert run(file, database) == {"table": "t", "columns": 3, "rows": 2}
     assert select(database, "SELECT * FROM t") == [("007", "Zoë", 'a, "b"\r\nc'), ("2", "", " x ")]
 
 
@@ -109,7 +109,7 @@ def test_column_names_become_unique_and_visible(file: Path, database: Path) -> N
         "tab_here",
         "rowid",
     ]
-    assert run(file, database)["columns"] == expected
+    assert run(file, database)["columns"] == len(expected)
     assert select(database, "SELECT * FROM t") == [tuple("123456789")]
     assert [name for _, name, *_ in select(database, "PRAGMA table_info(t)")] == expected
 

@@ -103,7 +103,7 @@ def test_a_name_that_turns_private_after_the_check_gains_nothing(
     asked = names(rebind_test=[["127.0.0.9"], ["127.0.0.1"]])
     monkeypatch.setattr(hosts, "is_public", lambda address: address == "127.0.0.9")
     with pytest.raises(Exception, match="cannot be reached"):
-        http.request("GET", peer.url("rebind.test"), timeout_s=5)
+        http.request("GET", peer.url("rebind.test"), timeout_s=5, allow_ports=[peer.port])
     assert asked == ["rebind.test"]
     assert not peer.received
 
@@ -155,6 +155,18 @@ def test_a_wildcard_does_not_vouch_for_a_private_address(peer: HttpPeer, names: 
     with pytest.raises(Refused, match="not a public address"):
         http.request("GET", peer.url("inside.example.org"), timeout_s=5, allow_hosts=["*.example.org"])
     assert not peer.received
+
+
+def test_other_ports_are_for_hosts_that_are_named(peer: HttpPeer, names: Callable[..., list[str]], monkeypatch) -> None:
+    names(public_example_org=[["127.0.0.1"]] * 4)
+    monkeypatch.setattr(hosts, "is_public", lambda address: True)
+    url = peer.url("public.example.org")
+    for entries in ([], ["*.example.org"]):
+        with pytest.raises(Refused, match=rf"the port {peer.port} .* is not in \[webhook\] allow_ports"):
+            http.request("GET", url, timeout_s=5, allow_hosts=entries)
+    assert not peer.received
+    assert http.request("GET", url, timeout_s=5, allow_ports=[peer.port]).status == 200
+    assert http.request("GET", url, timeout_s=5, allow_hosts=["public.example.org"]).status == 200
 
 
 def test_a_name_has_one_spelling() -> None:

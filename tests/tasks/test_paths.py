@@ -5,71 +5,78 @@ from pathlib import Path
 
 import pytest
 
-from recipes import Refused, paths
-
-
-def test_a_name_is_relative_to_the_root(tmp_path: Path) -> None:
-    assert paths.located(tmp_path, "a/b.csv") == tmp_path / "a" / "b.csv"
-    assert paths.located(tmp_path, "/x/y.csv") == Path("/x/y.csv")
-
-
-@pytest.mark.parametrize("name", ["", "a\0b"])
-def test_what_can_be_no_path(tmp_path: Path, name: str) -> None:
-    for find in (paths.located, lambda root, name: paths.writable(root, name, [])):
-        with pytest.raises(Refused, match="expected a path"):
-            find(tmp_path, name)
-
-
-def test_the_services_databases_are_not_writable_under_any_name(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    own = tmp_path / "data" / "access.db"
-    own.touch()
-    (tmp_path / "symbolic").symlink_to(own)
-    (tmp_path / "hard").hardlink_to(own)
-    names = ["data/access.db", str(own), "data/../data/access.db", "symbolic", "hard"]
-    for location in (own, f"sqlite:///{own}"):
-        for name in names:
-            with pytest.raises(Refused, match="is a database of the service itself"):
-                paths.writable(tmp_path, name, [tmp_path / "absent", location])
-
-
-@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
-def test_side_files_are_not_writable(tmp_path: Path, end: str) -> None:
-    with pytest.raises(Refused, match="side file"):
-        paths.writable(tmp_path, f"queue.db{end}", [])
-
-
-def test_anything_else_is_writable(tmp_path: Path) -> None:
-    (tmp_path / "access.db").touch()
-    (tmp_path / "mine.db").touch()
-    for name in ("mine.db", "new.db"):
-        assert paths.writable(tmp_path, name, [tmp_path / "access.db"]) == tmp_path / name
+from recipes import Refused
+from recipes.paths import Files
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> list[Path]:
+def files(tmp_path: Path) -> Files:
     """Two folders that are allowed, one of them a link, beside one that is not; links lead out of them."""
     for name in ("in", "real", "secret"):
         (tmp_path / name).mkdir()
     (tmp_path / "out").symlink_to("real")
     (tmp_path / "in" / "away").symlink_to(tmp_path / "secret")
-    (tmp_path / "in" / "file").symlink_to(tmp_path / "secret" / "new.db")
-    return [tmp_path / "in", tmp_path / "out"]
+    (tmp_path / "in" / "file.db").symlink_to(tmp_path / "secret" / "new.db")
+    for name in ("in/a.csv", "real/a.csv", "secret/a.csv"):
+        (tmp_path / name).touch()
+    return Files(tmp_path, [tmp_path / "in", tmp_path / "out"])
 
 
-@pytest.mark.parametrize("name", ["in/a.csv", "out/a.csv", "real/a.csv", "in/../out/new/a.csv"])
-def test_what_is_below_a_folder_is_allowed(tmp_path: Path, folders: list[Path], name: str) -> None:
-    assert paths.located(tmp_path, name, folders) == tmp_path / name
-    assert paths.writable(tmp_path, str(tmp_path / name), [], folders) == tmp_path / name
+def test_what_is_below_a_folder_is_allowed(files: Files) -> None:
+    for name in ("in/a.csv", "out/a.csv", "real/a.csv", "in/../out/a.csv", f"{files.root}/in/a.csv"):
+        assert files.located(name) == files.root / name
+    for name in ("in/new.db", "out/x/new.SQLITE", "in/mine.sqlite3"):
+        assert files.database(name) == files.root / name
 
 
-@pytest.mark.parametrize(
-    "name", ["a.csv", "secret/a.csv", "in/../secret/a.csv", "in/away/a.csv", "in/file", "inside/a.csv", "/etc/passwd"]
-)
-def test_what_is_outside_of_all_folders_is_refused_wherever_links_lead(
-    tmp_path: Path, folders: list[Path], name: str
-) -> None:
-    sentence = f"is outside of the folders that jobs may use ([files] allow_folders: {folders[0]}, {folders[1]})"
-    for find in (paths.located, lambda root, name, folders: paths.writable(root, name, [], folders)):
-        with pytest.raises(Refused, match=re.escape(sentence)):
-            find(tmp_path, name, folders)
+def test_what_is_outside_of_all_folders_is_refused_wherever_links_lead(files: Files) -> None:
+    sentence = (
+        f"is outside of the folders that jobs may use ([files] allow_folders: {', '.join(map(str, files.folders))})"
+    )
+    names = ("a.db", "secret/a.csv", "in/../secret/a.db", "in/away/a.db", "in/file.db", "inside/a.db", "/etc/passwd")
+    for name in names:
+        for find in (files.located, files.database):
+            with pytest.raises(Refused, match=re.escape(sentence)):
+                find(name)
+    with pytest.raises(Refused, match="allow_folders: none"):
+        Files(files.root, []).located("in/a.csv")
+
+
+def test_what_can_be_no_path(files: Files) -> None:
+    for name in ("", "a\0b", "\ud800"):
+        for find in (files.located, files.database):
+            with pytest.raises(Refused, match="expected a path"):
+                find(name)
+
+
+def test_a_new_database_is_named_like_one(files: Files) -> None:
+    for name in ("in/authorized_keys", "in/evil.pth", "in/.db", "in/new.db.txt"):
+        with pytest.raises(Refused, match=r"expected a database's name|to its code"):
+            files.database(name)
+
+
+def test_a_folder_that_the_settings_name_is_made_when_it_is_needed(tmp_path: Path) -> None:
+    made = Files(tmp_path, [tmp_path / "data" / "files"]).database("data/files/new.db").parent
+    assert made.is_dir() and made.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_services_own_files_are_neither_read_nor_written_under_any_name(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "backups" / "2026-01-01").mkdir(parents=True)
+    for name in ("access.db", "access.db-wal", "backups/2026-01-01/access.db", "tasks.py", "config.ini"):
+        (data / name).touch()
+    (tmp_path / "symbolic.db").symlink_to(data / "access.db")
+    (tmp_path / "hard.db").hardlink_to(data / "access.db")
+    names = [
+        "data/access.db", f"{data}/access.db", "data/../data/access.db", "symbolic.db", "hard.db", "data/access.db-wal",
+        "data/backups/2026-01-01/access.db", "data/backups/new.db", "data/tasks.py", "data/config.ini",
+        "/proc/self/environ", "/dev/stdin",
+    ]  # fmt: skip
+    for location in (data / "access.db", f"sqlite:///{data}/access.db"):
+        files = Files(tmp_path, [Path("/")], [tmp_path / "absent", location, data / "backups"])
+        for name in names:
+            with pytest.raises(Refused, match="belongs to the service, to its code or to the system"):
+                files.located(name)
+            with pytest.raises(Refused, match=r"belongs to the service|expected a database's name"):
+                files.database(name)
+        assert files.database("mine.db") == tmp_path / "mine.db"

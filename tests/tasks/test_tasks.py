@@ -23,7 +23,10 @@ from tests.tasks.smtp_peer import SmtpPeer
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    made = replace(tasks.settings, root=tmp_path, webhook=replace(tasks.settings.webhook, allow_hosts=("127.0.0.1",)))
+    made = replace(
+        tasks.settings, root=tmp_path, webhook=replace(tasks.settings.webhook, allow_hosts=("127.0.0.1",)),
+        files=replace(tasks.settings.files, allow_folders=(tmp_path,)),
+    )  # fmt: skip
     monkeypatch.setattr(tasks, "settings", made)
     return made
 
@@ -121,9 +124,22 @@ def test_an_email_is_sent_under_the_jobs_id(smtp: SmtpPeer, job: None) -> None:
     assert taken.message["Reply-To"] == "help@example.org"
 
 
-def test_one_recipient_may_be_a_text_and_the_sender_another(smtp: SmtpPeer) -> None:
-    tasks.send_email.call_local("ann@example.org", "Hello", "Hi", sender="me@example.net")
+def test_one_recipient_may_be_a_text(smtp: SmtpPeer) -> None:
+    tasks.send_email.call_local("ann@example.org", "Hello", "Hi")
     assert smtp.taken[0].recipients == ["ann@example.org"]
+
+
+def test_mail_goes_from_and_to_whom_the_settings_allow(smtp: SmtpPeer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Discard, match=r"sender: expected \[smtp\] sender or one of allow_senders"):
+        tasks.send_email.call_local("ann@example.org", "Hello", "Hi", sender="boss@example.org")
+    made = tasks.settings
+    mine = replace(made.smtp, allow_senders=("Me <ME@example.net>",), allow_recipients=("example.org",))
+    monkeypatch.setattr(tasks, "settings", replace(made, smtp=mine))
+    for recipient in ("bob@elsewhere.org", "bob@sub.example.org"):
+        with pytest.raises(Discard, match=r"to: expected an address in \[smtp\] allow_recipients"):
+            tasks.send_email.call_local(["ann@example.org", recipient], "Hello", "Hi")
+    assert smtp.taken == []
+    tasks.send_email.call_local("ann@Example.org", "Hello", "Hi", sender="You <me@example.net>")
     assert smtp.taken[0].sender == "me@example.net"
 
 
@@ -159,7 +175,7 @@ def test_a_csv_file_is_imported_and_backed_up(
 ) -> None:
     (tmp_path / "rows.csv").write_bytes("a;b\nä;2\n".encode("cp1252"))
     got = tasks.import_csv.call_local("rows.csv", "mine.db", "t", delimiter=";", encoding="cp1252")
-    assert got == {"table": "t", "columns": ["a", "b"], "rows": 1}
+    assert got == {"table": "t", "columns": 2, "rows": 1}
     assert reports.pop(0) == (8, 8, "1 rows read")
     copied = tasks.backup_sqlite.call_local("mine.db", "copy.db")
     assert copied["bytes"] == (tmp_path / "copy.db").stat().st_size
@@ -195,27 +211,28 @@ def test_what_cannot_succeed_is_not_tried_again(settings: Settings, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_task_writes_the_services_own_databases(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("queue.db", "monitor.db", "access.db"):
-        with closing(sqlite3.connect(tmp_path / name)) as connection:
-            connection.execute("CREATE TABLE t (a)")
-    own = (tmp_path / "queue.db", f"sqlite:///{tmp_path}/monitor.db", f"sqlite:///{tmp_path}/access.db")
-    monkeypatch.setattr(tasks, "OWN_DATABASES", own)
-    (tmp_path / "rows.csv").write_text("a\n1\n")
+def test_no_task_touches_what_belongs_to_the_service(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "mine.db").touch()
-    for name in ("queue.db", "monitor.db", "access.db"):
-        with pytest.raises(Discard, match="a database of the service itself"):
-            tasks.import_csv.call_local("rows.csv", name, "t")
-        with pytest.raises(Discard, match="a database of the service itself"):
-            tasks.backup_sqlite.call_local("mine.db", name)
-    tasks.backup_sqlite.call_local("access.db", "copy.db")  # to read them is a backup
-
-
-def test_the_own_databases_are_those_of_the_settings() -> None:
-    names = {Path(str(location)).name for location in tasks.OWN_DATABASES}
-    assert names == {"queue.db", "monitor.db", "access.db"}
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    monitor, access = (Path(location.removeprefix("sqlite:///")) for location in tasks.OWN_FILES[2:4])
+    own = [
+        tasks.OWN_FILES[0],
+        monitor,
+        access,
+        tasks.OWN_FILES[1] / "1.life",
+        tasks.settings.periodic.backup_folder / "x.db",
+    ]
+    allowed = replace(settings.files, allow_folders=(Path("/"),))
+    tasks.settings = replace(settings, files=allowed)  # the fixture puts the settings of before back
+    for path in map(str, [*own, tasks.settings.source, tasks.__file__]):
+        for call in (
+            lambda path=path: tasks.import_csv.call_local(path, "mine.db", "t"),
+            lambda path=path: tasks.import_csv.call_local("rows.csv", path, "t"),
+            lambda path=path: tasks.backup_sqlite.call_local(path, "copy.db"),
+            lambda path=path: tasks.backup_sqlite.call_local("mine.db", path),
+        ):
+            with pytest.raises(Discard, match=r"belongs to the service|expected a database's name"):
+                call()
 
 
 def test_a_closed_port_is_worth_another_attempt(settings: Settings) -> None:
