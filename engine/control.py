@@ -189,9 +189,11 @@ class Control:
         """Run an ended or retrying job again (same id): as it was, with all `args` or all `kwargs` replaced, or with
         single ones changed by `edit`."""
         stored = self._stored(job_id)
-        cls = self.known.find(stored.task)
+        cls = self.known.find(stored.task, internal=True)
         payload = None
         if args is not None or kwargs is not None or edit is not None:
+            if tasks_known.is_internal(cls):
+                raise errors.InternalTask(stored.task)  # what it is told of a failure is not for anybody to change
             task = self.huey.deserialize_task(stored.payload)
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
@@ -206,7 +208,7 @@ class Control:
         """Accept a new job with the call of another, exactly as it is stored: arguments, queue, priority, context.
         Raises UnknownJob once the stored call is gone, else as `defer`."""
         stored = self._stored(job_id)
-        cls = self.known.find(stored.task)
+        cls = self.known.find(stored.task, internal=True)  # new_job refuses an internal one
         old = self.huey.deserialize_task(stored.payload)
         task = cls(old.args, old.kwargs, priority=stored.priority)
         task.queue, task.job_context = stored.queue, stored.context
@@ -221,14 +223,14 @@ class Control:
     # tasks, queues, workers
 
     def tasks(self) -> list[TaskInfo]:
-        """The registered tasks, by name."""
+        """The registered tasks, by name, without the internal ones."""
         paused = {name for kind, name in self.storage.pauses() if kind == "task"}
         return [self.known.info(cls, paused) for cls in self.known.all()]
 
     def task(self, name: str) -> TaskInfo:
-        """One task by short or full name. Raises UnknownTask, AmbiguousTask."""
+        """One task by short or full name, internal ones too. Raises UnknownTask, AmbiguousTask."""
         paused = {name for kind, name in self.storage.pauses() if kind == "task"}
-        return self.known.info(self.known.find(name), paused)
+        return self.known.info(self.known.find(name, internal=True), paused)
 
     def pause_task(self, name: str) -> None:
         """Waiting jobs of the task wait until it is resumed; running ones end."""

@@ -18,7 +18,7 @@ from huey.api import Huey, ResultGroup, Task, chord, group
 from huey.utils import ChordConfig
 
 from config import Settings
-from engine import clock
+from engine import clock, errors
 from engine.calling import inherited
 from engine.job_storage import JobStorage
 from engine.jobs import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
@@ -114,6 +114,8 @@ class DeferringHuey(Huey):
         """The row of a task: what is in columns here wins over the payload when it is claimed. `context` is that of the
         job that this one follows, where it is not the one that runs here."""
         cls = type(task)
+        if getattr(cls, "internal", False):
+            raise errors.InternalTask(self._registry.task_to_string(cls))
         if task.expires and task.expires_resolved is None:
             task.resolve_expires(self.utc)
         # (a relative `expires` is fixed once, at defer, and never again)

@@ -48,6 +48,14 @@ class UnknownTask(BadRequest):
         super().__init__(f"no task is named {name[:200]!r}{hint}")
 
 
+class InternalTask(BadRequest):
+    """The service itself makes the jobs of this task."""
+
+    def __init__(self, name: str):
+        self.name = name
+        super().__init__(f"jobs of {name[:200]} are made by the service alone, when a job of its task has failed")
+
+
 class AmbiguousTask(BadRequest):
     """The short name is shared by several modules."""
 

@@ -5,6 +5,9 @@ discard, a worker that died too often, a time-out, a task that nobody knows) acc
 transaction, so that it runs exactly as often as jobs fail, through any crash. It has no retries and no handler of its
 own: when it fails, that is seen like any failed job, and ends there.
 
+Nobody else can make such a job (`DeferringHuey.new_job` refuses), and the handler looks again: it runs only in the job
+that was accepted for the failure of a job of its own task.
+
 Whether a task has a handler travels with the job (`flags`): who buries a dead worker need not know the task.
 """
 
@@ -17,7 +20,8 @@ from typing import Any
 
 from huey.registry import Message
 
-from engine import clock
+from engine import clock, errors
+from engine.inside import current_job
 from engine.jobs import FAILED, Failure, Job, NewJob, Settlement
 
 SUFFIX = ".on_failed"
@@ -38,10 +42,17 @@ def handler_of(huey: Any, task: str, on_failed: Any) -> Callable[..., Any]:
 
 
 def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a failed job, which stay where they are; empty when it was removed meanwhile."""
+    """The arguments of the failed job for which the running one was made; they stay where they are. Empty when it was
+    removed meanwhile. Raises InternalTask where the running job was not made for the failure of this one."""
+    here = current_job()
+    own = huey.storage.look(here.id) if here else None
+    if own is None or own.parent != job_id or not own.task.endswith(SUFFIX):
+        raise errors.InternalTask(own.task if own else SUFFIX[1:])
     stored = huey.storage.look(job_id)
     if stored is None:
         return [], {}
+    if stored.task + SUFFIX != own.task:
+        raise errors.InternalTask(own.task)
     message = huey.serializer.deserialize(stored.payload)
     return list(message.args), dict(message.kwargs)
 

@@ -244,6 +244,7 @@ class TaskInfo:
     options: dict[str, Any]
     paused: bool
     periodic: bool
+    internal: bool = False  # only the service makes jobs of it
 
 
 @dataclass(frozen=True)

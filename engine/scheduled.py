@@ -154,8 +154,13 @@ def of_row(huey: Any, row: ScheduleRow) -> Scheduled:
             item = Scheduled(huey, row, registry.get(spec["task"]), timetable_from(spec), tuple(args), dict(kwargs))
     except Exception as exc:
         return Scheduled(huey, row, None, None, problem=f"schedule {row.name} cannot be read here: {exc}")
+    problem = None
     if item.task is None:
-        return Scheduled(huey, row, None, item.timetable, item.args, item.kwargs, f"no task {task_name(row)} is known")
+        problem = f"no task {task_name(row)} is known"
+    elif getattr(item.task, "internal", False):
+        problem = str(errors.InternalTask(task_name(row)))
+    if problem:
+        return Scheduled(huey, row, None, item.timetable, item.args, item.kwargs, problem)
     return item
 
 

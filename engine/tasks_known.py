@@ -34,14 +34,15 @@ class KnownTasks:
         return self._by_name
 
     def all(self) -> list[type[Task]]:
-        """Every registered task, by name."""
-        return [cls for _, cls in sorted(self._huey._registry._registry.items())]
+        """Every registered task, by name, without the internal ones."""
+        return [cls for _, cls in sorted(self._huey._registry._registry.items()) if not is_internal(cls)]
 
-    def find(self, name: str) -> type[Task]:
-        """The task with this short or full name. Raises UnknownTask, AmbiguousTask."""
-        found = self._names().get(name)
+    def find(self, name: str, internal: bool = False) -> type[Task]:
+        """The task with this short or full name; `internal`: also one whose jobs only the service makes. Raises
+        UnknownTask, AmbiguousTask."""
+        found = [cls for cls in self._names().get(name, ()) if internal or not is_internal(cls)]
         if not found:
-            raise errors.UnknownTask(name, list(self._names()))
+            raise errors.UnknownTask(name, [each for each, of in self._names().items() if not is_internal(of[0])])
         if len(found) > 1:
             raise errors.AmbiguousTask(name, [self.full(cls) for cls in found])
         return found[0]
@@ -52,7 +53,7 @@ class KnownTasks:
 
     def qualname(self, name: str) -> str:
         """The full name for a short or full one."""
-        return self.full(self.find(name))
+        return self.full(self.find(name, internal=True))
 
     def short(self, qualname: str) -> str:
         """What a task is called where there is no doubt; a task that is no longer known keeps its last part."""
@@ -74,8 +75,13 @@ class KnownTasks:
         return TaskInfo(
             name=self.short(self.full(cls)), qualname=self.full(cls), doc=inspect.cleandoc(cls.__doc__ or ""),
             parameters=signature.parameters, options={k: v for k, v in options.items() if v},
-            paused=self.full(cls) in paused, periodic=issubclass(cls, PeriodicTask),
+            paused=self.full(cls) in paused, periodic=issubclass(cls, PeriodicTask), internal=is_internal(cls),
         )  # fmt: skip
+
+
+def is_internal(cls: type[Task]) -> bool:
+    """Whether only the service makes jobs of the task: the handlers of failed jobs (engine.exhaustion)."""
+    return bool(getattr(cls, "internal", False))
 
 
 def plain(value: Any) -> Any:

@@ -77,4 +77,4 @@ class DurableTaskWrapper(TaskWrapper):
     def _register_handler(self, func: Callable[..., Any], task: str, on_failed: Any) -> None:
         handler = handler_of(self.huey, task, on_failed)
         handler.__module__ = func.__module__
-        DurableTaskWrapper(self.huey, handler, name=task + SUFFIX)
+        DurableTaskWrapper(self.huey, handler, name=task + SUFFIX).task_class.internal = True

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from huey.api import chord
 
 import engine
-from engine import Discard, Retry
+from engine import Discard, Retry, errors
 from engine.control import Control
-from engine.jobs import Failure, Job
-from tests.contracts.rig import run_all, run_next, state
+from engine.jobs import Edit, Failure, Job, JobRequest
+from engine.ledger import ScheduleRow
+from engine.timetables import ScheduleRequest
+from tests.contracts.rig import job, payload_of, run_all, run_next, state
 
 DAY_S = 24 * 3600.0
 
@@ -215,5 +219,58 @@ def test_handlers_of_two_tasks_have_names_of_their_own(huey):
     for name in ("one", "two"):
         huey.task(name=name, on_failed=print)(lambda: None)
     control = Control(huey)
-    assert [info.name for info in control.tasks()] == ["one", "one.on_failed", "two", "two.on_failed"]
     assert control.task("two.on_failed").qualname == f"{__name__}.two.on_failed"
+    assert [info.name for info in control.tasks()] == ["one", "two"]  # nobody may enqueue a handler: it is not listed
+
+
+def test_nobody_else_makes_the_job_of_a_handler(huey, storage, failing, told):
+    """By whatever door: the handler runs once, for the one job that failed, and can be retried as it is."""
+    control = Control(huey)
+    result = failing(ValueError("real"))("secret")
+    run_all(huey)
+    (handler,) = handlers(storage, result.id)
+    made_up = [{"id": result.id, "qualname": f"{__name__}.failing"}, {"type": "X", "message": "made up"}]
+    cls = huey._registry._registry[f"{__name__}.failing.on_failed"]
+    spec = {"task": f"{__name__}.failing.on_failed", "every": 60, "call": huey.serializer.serialize((made_up, {}))}
+    spec["call"] = spec["call"].decode("latin-1")
+    storage.ledger.add(ScheduleRow("sly", "made", json.dumps(spec), False, 0.0, 0.0))
+    doors = {
+        "short name": lambda: control.defer([JobRequest("failing.on_failed", made_up)]),
+        "full name": lambda: control.defer([JobRequest(f"{__name__}.failing.on_failed", made_up)]),
+        "batch": lambda: control.defer([JobRequest("failing", ()), JobRequest("failing.on_failed", made_up)]),
+        "schedule": lambda: control.schedules.make("s", ScheduleRequest("failing.on_failed", made_up, every_s=60)),
+        "schedule of before": lambda: control.schedules.run_now("sly"),
+        "run again": lambda: control.again(handler.id),
+        "retry with arguments": lambda: control.retry(handler.id, args=made_up),
+        "retry with keywords": lambda: control.retry(handler.id, kwargs={"error": {}}),
+        "retry edited": lambda: control.retry(handler.id, edit=Edit({1: {}})),
+        "python": lambda: huey.enqueue(cls(made_up)),
+    }
+    for door, opened in doors.items():
+        with pytest.raises(errors.BadRequest):
+            opened()
+            pytest.fail(f"a handler's job was accepted by the door: {door}")
+    huey.enqueue(huey.task(name="first")(lambda: None).s().then(cls(made_up)))
+    run_all(huey)
+    assert [job.id for job in storage.list_jobs(None, None, None, 100, None) if job.task.endswith(".on_failed")] == [
+        handler.id
+    ]
+    assert len(told) == 1
+    control.retry(handler.id)
+    run_all(huey)
+    assert [(job.id, error.message) for job, error in told] == [(result.id, "real")] * 2
+
+
+@pytest.mark.parametrize("parent", ["none", "another task's", "one that did not fail for it"])
+def test_a_handler_runs_only_in_the_job_that_was_made_for_it(huey, storage, failing, told, parent):
+    @huey.task()
+    def pay(card):
+        return None
+
+    other, own = pay("4111"), failing(None)("4111")
+    told_of = {"none": own.id, "another task's": other.id, "one that did not fail for it": own.id}[parent]
+    claim_of = {"none": None, "another task's": other.id, "one that did not fail for it": other.id}[parent]
+    name = f"{__name__}.failing.on_failed"
+    storage.accept([job("sly", task=name, parent=claim_of, payload=payload_of("sly", name, ({"id": told_of}, {})))])
+    run_all(huey)
+    assert (told, state(storage, "sly")) == ([], "failed")

@@ -84,7 +84,7 @@ class JobView:
             "result": _shown(job.result) if job.state == DONE else None,
             "fields": fields,
             "refused": refused,
-            "can": _can(job, live is not None),
+            "can": _can(job, live is not None) - ({"again"} if task and task.internal else set()),
             "ended": job.state in ENDED,
             "gone": live is None,
             "rows": [row_of(row) for row in history.children] if history else [],
