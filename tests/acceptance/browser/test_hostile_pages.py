@@ -1,17 +1,22 @@
-"""Pages full of what attackers wrote, in a real browser: nothing of it runs, loads, moves or turns round."""
+"""Pages full of what attackers wrote, in a real browser: nothing of it runs, loads, moves or turns round.
+
+Nor is any page wider than its window, whatever stands on it and whatever the fonts are.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import waitress
 from playwright.sync_api import Browser, Page
 
 from tests.acceptance.browser.conftest import PHONE
-from tests.monitor.web.hostile import make_hostile
+from tests.monitor.web.hostile import HOSTILE, LONG, make_hostile
 from tests.monitor.web.test_doors import PAGES
 from tests.monitor.web.world import PASSWORDS, World, make_world
 
@@ -23,11 +28,33 @@ SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clie
 UNSEEN = "() => /[\\u0000-\\u0008\\u001b\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]/.test(document.body.innerText)"
 
 
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
-    """A monitor over the hostile deployment, and where it is served."""
-    world = make_world(tmp_path_factory.mktemp("hostile"), time.time)
-    make_hostile(world.control, world.books, world.access, time.time())
+# As wide as people's windows; 640 is a window of 1280 at 200 %, and 320 one at 400 %.
+WIDTHS = (320, 360, 390, 640, 768, 1280)
+# Whatever is installed: much narrower and much wider than any. The wide one is what WCAG 1.4.12 asks pages to bear.
+FONTS = {
+    "narrow": "* { font-family: sans-serif !important; letter-spacing: -.06em !important }",
+    "wide": "* { font-family: serif !important; letter-spacing: .12em !important; word-spacing: .16em !important }",
+}
+# A sheet that a script makes is none of the policy's business, and a resized window no reason to ask again.
+DRESS = """css => { for (const each of document.querySelectorAll('details')) each.open = true;
+    const sheet = new CSSStyleSheet(); sheet.replaceSync(css); document.adoptedStyleSheets = [sheet]; }"""
+SEND = """([path, fields]) => { const form = document.createElement('form');
+    form.method = 'post'; form.action = path;
+    const proof = document.querySelector('input[name=proof]').value;
+    for (const [name, value] of [['proof', proof], ...Object.entries(fields)]) {
+        const input = document.createElement('input');
+        [input.name, input.value] = [name, value];
+        form.append(input);
+    }
+    document.body.append(form);
+    form.submit(); }"""
+
+
+@contextmanager
+def served(folder: Path, texts: tuple[str, ...]) -> Iterator[tuple[World, str]]:
+    """A monitor over a deployment full of these texts, and where it is served."""
+    world = make_world(folder, time.time)
+    make_hostile(world.control, world.books, world.access, time.time(), texts)
     server = waitress.create_server(world.site, host="127.0.0.1", port=0, threads=4)
     threading.Thread(target=server.run, daemon=True).start()
     yield world, f"http://127.0.0.1:{server.effective_port}"
@@ -35,10 +62,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, s
     world.access.close()
 
 
-@pytest.fixture
-def page(browser: Browser, hostile: tuple[World, str]) -> Iterator[Page]:
+@contextmanager
+def opened(browser: Browser, base: str) -> Iterator[Page]:
     """A page of an admin. Whatever asks, fails, complains or leaves the host is an error of the test."""
-    _, base = hostile
     context = browser.new_context(base_url=base, viewport=PHONE)
     page, wrong = context.new_page(), []
     page.on("dialog", lambda dialog: (wrong.append(f"dialog {dialog.message}"), dialog.dismiss()))
@@ -52,7 +78,19 @@ def page(browser: Browser, hostile: tuple[World, str]) -> Iterator[Page]:
     page.wait_for_url("**/monitor/")
     yield page
     context.close()
-    assert wrong == []
+    assert [each for each in wrong if "status of 4" not in each] == []  # the console notes each refusal
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Iterator[tuple[World, str]]:
+    with served(tmp_path, HOSTILE) as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser, hostile: tuple[World, str]) -> Iterator[Page]:
+    with opened(browser, hostile[1]) as page:
+        yield page
 
 
 def test_nothing_of_it_comes_to_life(page: Page, hostile: tuple[World, str]) -> None:
@@ -66,7 +104,6 @@ def test_nothing_of_it_comes_to_life(page: Page, hostile: tuple[World, str]) -> 
         assert page.evaluate(FOREIGN) == [], address
         assert page.evaluate("document.scripts.length") == 1, address
         assert not page.evaluate(UNSEEN), address
-        assert page.evaluate(SIDEWAYS) <= 0, address
         # A region that the script puts in is as inert as the page.
         page.evaluate(
             """async () => { for (const node of document.querySelectorAll('[data-live]')) {
@@ -76,3 +113,45 @@ def test_nothing_of_it_comes_to_life(page: Page, hostile: tuple[World, str]) -> 
             } }"""
         )
         assert page.evaluate(FOREIGN) == [], address
+
+
+def test_no_page_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> None:
+    """At every width, with fonts of every width, and with words that no line holds."""
+    with served(tmp_path, LONG) as (world, base), opened(browser, base) as page:
+        links, wide = world.site.house.links, []
+
+        def look(place: str) -> None:
+            for font, css in FONTS.items():
+                page.evaluate(DRESS, css)
+                for width in WIDTHS:
+                    page.set_viewport_size({"width": width, "height": 844})
+                    if (over := page.evaluate(SIDEWAYS)) > 0:
+                        wide.append(f"{place[:80]} by {over} px at {width} px in the {font} font")
+
+        states = {job.state: job.id for job in world.control.all.values()} | {
+            row.job.state: row.job.id for row in world.books.rows
+        }
+        tasks = [task.qualname for task in world.control.tasks()]
+        places = [*PAGES, *(f"/jobs/{job_id}" for job_id in states.values()), "/jobs/none", "/account"]
+        places += [f"/jobs?q={'w' * 300}+state:nonsense", "/jobs?state=failed", "/audit?who=nobody"]
+        for address in [f"/monitor{place}" for place in places] + [links.task(name) for name in (tasks[0], tasks[-1])]:
+            page.goto(address)
+            look(address)
+        made = next(each.name for each in world.control.schedules.all() if each.source == "made")
+        worker = next(each.id for each in world.control.crew if each.alive)
+        posted: dict[str, Mapping[str, str]] = {
+            "/monitor/jobs": {"verb": "retry", "every": "1"},
+            links.schedule(made, "remove"): {},
+            links.schedule("monday-report", "change"): {"cron": "W" * 400, "every": "W" * 400, "tz": "W" * 400},
+            links.task("tasks.add", "run"): {"p:a": "W" * 400, "after": "W" * 400},
+            links.worker(worker, "stop"): {},
+        }
+        for path, fields in posted.items():
+            page.goto("/monitor/workers")
+            with page.expect_navigation(url=f"**{path}"):
+                page.evaluate(SEND, [path, fields])
+            look(f"POST {path}")
+        page.context.clear_cookies()
+        page.goto("/monitor/login")
+        look("the log-in")
+        assert not wide, "\n".join(wide)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.jobs import Failure, Parameter, TaskInfo
@@ -26,13 +27,16 @@ HOSTILE = (
 )
 
 BIG = "<b>big</b>" * 100_000  # 1 MB
+LONG = ("W" * 3000, "long names of many words, " * 120)  # what breaks nowhere, and what breaks everywhere
 
 
-def make_hostile(control: SceneControl, books: FakeBooks, access: Access, now: float) -> None:
+def make_hostile(
+    control: SceneControl, books: FakeBooks, access: Access, now: float, texts: Sequence[str] = HOSTILE
+) -> None:
     """The morning, with hostile text in every place that holds text of others."""
     make_morning(control, books, now)
     for n, row in enumerate(books.rows):
-        text = HOSTILE[n % len(HOSTILE)]
+        text = texts[n % len(texts)]
         job = row.job
         error = Failure(text, text * 3, f'Traceback\n  File "{text}", line 3, in {text}\n    {text}\n{text}: {text}\n')
         changed = replace(
@@ -63,12 +67,10 @@ def make_hostile(control: SceneControl, books: FakeBooks, access: Access, now: f
         )
     books.groups = [
         replace(group, type=text, message=text, task=text, qualname=text, frames=(text, text))
-        for group, text in zip(books.groups, HOSTILE, strict=False)
+        for group, text in zip(books.groups, texts, strict=False)
     ]
-    books.figures = [
-        replace(each, task=text, qualname=text) for each, text in zip(books.figures, HOSTILE, strict=False)
-    ]
-    for text in HOSTILE[:6]:
+    books.figures = [replace(each, task=text, qualname=text) for each, text in zip(books.figures, texts, strict=False)]
+    for text in texts[:6]:
         name = f"evil.{text}"
         control.registered[name] = TaskInfo(
             text,
@@ -80,7 +82,7 @@ def make_hostile(control: SceneControl, books: FakeBooks, access: Access, now: f
             False,
         )
     model = next(each for each in control.schedules.all() if each.slots)
-    for n, text in enumerate(HOSTILE):
+    for n, text in enumerate(texts):
         outcomes = (text, "missed", "late", "skipped", "failed")
         slots = tuple(
             replace(slot, outcome=outcome, reason=text, job_id=None if outcome == "missed" else text)
@@ -95,12 +97,12 @@ def make_hostile(control: SceneControl, books: FakeBooks, access: Access, now: f
             each, host=text, queues=(text,), worker_type=text if n else each.worker_type,
             running=tuple(replace(run, task=f"m.{text}", job_id=text) for run in each.running),
         )
-        for n, (each, text) in enumerate(zip(control.crew, HOSTILE, strict=False))
+        for n, (each, text) in enumerate(zip(control.crew, texts, strict=False))
     ]  # fmt: skip
     books.seen = tuple(
-        replace(each, host=HOSTILE[0], queues=(HOSTILE[1],), running=tuple((text, text, now) for text in HOSTILE[:4]))
+        replace(each, host=texts[0], queues=(texts[1],), running=tuple((text, text, now) for text in texts[:4]))
         for each in books.seen
     )
-    for text in HOSTILE:
+    for text in texts:
         sent = text.encode("utf-8", "replace").decode()
         access.audit.record(sent, "api", sent, sent, sent, 1, sent)
