@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from api.problem import Refusal
-from monitor.access import Token
+from monitor.access import Token, security
 
 SECRET_CHARS = 512  # longer is no token of ours, and not worth hashing
 
@@ -27,13 +27,16 @@ class Gate:
         """The token that the request carries, if it allows `scope`. Raises Refusal 401, 403."""
         secret = bearer(environ)
         token = self._find(secret) if len(secret) <= SECRET_CHARS else None
+        address = str(environ.get("REMOTE_ADDR", ""))
         if token is None:
+            security.note(security.BAD_TOKEN, address, path=environ["PATH_INFO"])
             raise Refusal(
                 "bad-token",
                 "the token is unknown or was revoked: ask the operator for another (manage.py token create)",
                 headers={"WWW-Authenticate": 'Bearer realm="dewey", error="invalid_token"'},
             )
         if not token.allows(scope):
+            security.note(security.SCOPE_REFUSED, address, token.name, scope=scope, path=environ["PATH_INFO"])
             challenge = f'Bearer realm="dewey", error="insufficient_scope", scope="{scope}"'
             raise Refusal(
                 "scope",
@@ -52,6 +55,7 @@ class Turnstile:
     def admit(self, environ: Mapping[str, Any]) -> None:
         """Raises Refusal 401."""
         if self._secret and not hmac.compare_digest(bearer(environ).encode(), self._secret):
+            security.note(security.BAD_TOKEN, str(environ.get("REMOTE_ADDR", "")), path=environ["PATH_INFO"])
             raise Refusal(
                 "bad-token",
                 "the token is not the one of [auth] metrics_token",

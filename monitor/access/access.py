@@ -18,7 +18,7 @@ from monitor.access.audit import Audit
 from monitor.access.csrf import Csrf
 from monitor.access.database import Database
 from monitor.access.sessions import Sessions
-from monitor.access.throttle import Throttle
+from monitor.access.throttle import Devices, Throttle
 from monitor.access.tokens import SCOPES, Tokens
 
 FIRST_ACCOUNT, FIRST_TOKEN = "admin", "first"
@@ -35,7 +35,7 @@ class FirstSecrets:
 
 
 class Access:
-    """Who may enter. `database_url` is `sqlite:///FILE`; `login_attempts` is failures per 15 minutes.
+    """Who may enter. `database_url` is `sqlite:///FILE`; `login_attempts` is failures per 15 minutes and address.
 
     Raises ValueError for another kind of URL; the disk is first touched at the first use.
     """
@@ -48,11 +48,12 @@ class Access:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = Database(database_url)
-        self.accounts = Accounts(self._database, Throttle(self._database, login_attempts, clock), clock)
-        self.sessions = Sessions(self._database, session_hours, clock)
-        self.tokens = Tokens(self._database, clock)
         self.audit = Audit(self._database, clock)
         self.csrf = Csrf(self._database)
+        throttle = Throttle(self._database, login_attempts, clock)
+        self.accounts = Accounts(self._database, throttle, Devices(self.csrf), self.audit, clock)
+        self.sessions = Sessions(self._database, session_hours, clock)
+        self.tokens = Tokens(self._database, clock)
 
     def prepare(self) -> None:
         """Make, check and migrate the file now: a start fails here, in words. Raises AccessUnavailable."""

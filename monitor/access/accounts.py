@@ -13,12 +13,13 @@ from typing import Any
 
 from peewee import IntegrityError, SqliteDatabase
 
-from monitor.access import passwords
+from monitor.access import passwords, security
+from monitor.access.audit import WEB, Audit
 from monitor.access.database import Database
-from monitor.access.errors import AccountExists, InvalidInput, LastAdmin, UnknownAccount
+from monitor.access.errors import AccountExists, InvalidInput, LastAdmin, TooManyAttempts, UnknownAccount
 from monitor.access.schema import ACCOUNTS, SESSIONS
 from monitor.access.text import checked_name, possible_name
-from monitor.access.throttle import Throttle
+from monitor.access.throttle import Devices, Throttle, source_key
 
 ADMIN, VIEWER = "admin", "viewer"
 ROLES = (ADMIN, VIEWER)
@@ -48,8 +49,11 @@ class Account:
 class Accounts:
     """All accounts, found whatever the case of a name's letters. All methods raise AccessUnavailable."""
 
-    def __init__(self, database: Database, throttle: Throttle, clock: Callable[[], float]) -> None:
-        self._database, self._throttle, self._clock = database, throttle, clock
+    def __init__(
+        self, database: Database, throttle: Throttle, devices: Devices, audit: Audit, clock: Callable[[], float]
+    ) -> None:
+        self._database, self._throttle, self._devices = database, throttle, devices
+        self._audit, self._clock = audit, clock
 
     def create(self, name: str, role: str, password: str | None = None) -> tuple[Account, str | None]:
         """A new account and, if no password was given, the one that was made for it: it is not told again.
@@ -83,13 +87,34 @@ class Accounts:
             self._throttle.forgive(account.name)
         return None if given else password
 
-    def authenticate(self, name: str, password: str, address: str) -> Account | None:
+    def authenticate(self, name: str, password: str, address: str, device: str = "") -> Account | None:
         """The account, or None: the same answer at the same price for an unknown name and a wrong password.
 
-        Raises TooManyAttempts before anything is hashed.
+        `device` is the cookie of `device_cookie`, if the browser has one. Raises TooManyAttempts before anything is
+        hashed.
         """
-        self._throttle.admit(address, name)
         known = self._credentials(name)
+        device = self._devices.known(device, known.id if known else 0, known.password_version if known else 0)
+        who = possible_name(name) if known else ""
+        try:
+            left = self._throttle.admit(address, name, device)
+        except TooManyAttempts:
+            security.note(security.LOGIN_THROTTLED, address, who)
+            raise
+        account = self._matching(name, password, known)
+        if account is None:
+            security.note(security.LOGIN_FAILED, address, who)
+            if left == 0:
+                security.note(security.LOCK_OUT, address, who)
+                self._audit.record(
+                    who, WEB, address, "lock out", source_key(address, device)[:64], detail="too many failed log-ins"
+                )
+            return None
+        self._throttle.forgive(name, address, device)
+        security.note(security.LOGIN_SUCCEEDED, address, account.name)
+        return account
+
+    def _matching(self, name: str, password: str, known: _Credentials | None) -> Account | None:
         if not passwords.matches(password, known.hash if known else None) or known is None:
             return None
         changes: dict[str, Any] = {"last_login_at": self._clock()}
@@ -98,10 +123,11 @@ class Accounts:
         with self._database.writing() as db:
             # Hashing takes its time: meanwhile the password may have been changed, or the account removed.
             same = (A.id == known.id) & (A.password_version == known.password_version)
-            if not ACCOUNTS.update(**changes).where(same).execute(db):
-                return None
-            self._throttle.forgive(name, address)
-            return _found(db, name)
+            return _found(db, name) if ACCOUNTS.update(**changes).where(same).execute(db) else None
+
+    def device_cookie(self, account: Account) -> str:
+        """What shows that this browser has logged in to the account, until its password changes."""
+        return self._devices.made(account.id, account.password_version)
 
     def get(self, name: str) -> Account:
         """The account of this name. Raises UnknownAccount."""

@@ -37,7 +37,11 @@ class Csrf:
 
     def token(self, session_id: str) -> str:
         """The proof (64 hex digits) for a visitor. `session_id`: a text that only he holds, as a cookie."""
-        message = b"csrf:" + session_id.encode("utf-8", "surrogatepass")
+        return self.mark("csrf", session_id)
+
+    def mark(self, purpose: str, text: str) -> str:
+        """64 hex digits that only this installation can make; those of one purpose are no good for another."""
+        message = f"{purpose}:{text}".encode("utf-8", "surrogatepass")
         return hmac.new(self.secret(), message, hashlib.sha256).hexdigest()
 
     def valid(self, session_id: str, token: str) -> bool:

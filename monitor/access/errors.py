@@ -96,12 +96,12 @@ class UnknownToken(AccessError):
 
 
 class TooManyAttempts(AccessError):
-    """The address or the account has used up its failed log-ins; `retry_after_s` is for Retry-After."""
+    """Too many log-ins failed from this address, or on this account; `retry_after_s` is for Retry-After."""
 
     def __init__(self, retry_after_s: int):
         self.retry_after_s = retry_after_s
-        minutes = -(-retry_after_s // 60)
-        super().__init__(f"too many failed log-ins: try again in {minutes} min")
+        wait = f"{retry_after_s} s" if retry_after_s <= 60 else f"{-(-retry_after_s // 60)} min"
+        super().__init__(f"too many failed log-ins: try again in {wait}")
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:

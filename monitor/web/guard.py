@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from monitor.access import Access
+from monitor.access import Access, security
 from monitor.web.refusal import LoginNeeded, Refusal
 from monitor.web.visit import Visit
 
@@ -32,10 +32,15 @@ class Guard:
         if visit.session is None and not open_to_all:
             raise LoginNeeded
         if visit.method == "POST":
-            self.check_origin(visit.environ)
-            if not (key and self._access.csrf.valid(key, visit.form.get(PROOF))):
-                raise Refusal(403, STALE)
+            try:
+                self.check_origin(visit.environ)
+                if not (key and self._access.csrf.valid(key, visit.form.get(PROOF))):
+                    raise Refusal(403, STALE)
+            except Refusal:
+                security.note(security.CSRF_REFUSED, visit.address, visit.who, path=visit.path)
+                raise
         if admin and not visit.is_admin:
+            security.note(security.ROLE_REFUSED, visit.address, visit.who, path=visit.path)
             raise Refusal(403, f"this needs the role admin, and {visit.who} is a viewer: nothing was changed")
 
     def check_origin(self, environ: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from monitor.access import Access, Session
 
 LONGEST = 512  # a longer value is none of ours
 THEMES = ("light", "dark")
-THEME_S = 400 * 86400  # what browsers keep at most
+LONGEST_S = 400 * 86400  # what browsers keep at most
 
 
 class Cookies:
@@ -32,13 +32,18 @@ class Cookies:
         value = self._read(environ, self._name("session"))
         return value, self._access.sessions.find(value) if value else None
 
-    def begin(self, environ: Mapping[str, Any], value: str) -> None:
-        """Hand out a session; the visitor's cookie has done its duty."""
+    def begin(self, environ: Mapping[str, Any], value: str, device: str) -> None:
+        """Hand out a session, and what shows later that this device had one; the visitor's cookie has done its duty."""
         self._write(environ, self._name("session"), value)
+        self._write(environ, self._name("device"), device, max_age=LONGEST_S)
         self._drop(environ, self._name("visitor"))
 
     def end(self, environ: Mapping[str, Any]) -> None:
         self._drop(environ, self._name("session"))
+
+    def device(self, environ: Mapping[str, Any]) -> str:
+        """What shows that this browser has logged in before."""
+        return self._read(environ, self._name("device"))
 
     def visitor(self, environ: Mapping[str, Any], make: bool = False) -> str:
         """The random text of a browser that has not logged in; with `make` it is given one."""
@@ -56,7 +61,7 @@ class Cookies:
     def set_theme(self, environ: Mapping[str, Any], theme: str) -> None:
         # Not HttpOnly: the script switches at once and notes it here for the next page.
         if theme in THEMES:
-            response.set_cookie("dewey_theme", theme, path=self._path, samesite="lax", max_age=THEME_S)
+            response.set_cookie("dewey_theme", theme, path=self._path, samesite="lax", max_age=LONGEST_S)
         else:
             response.delete_cookie("dewey_theme", path=self._path, samesite="lax")
 
@@ -84,8 +89,9 @@ class Cookies:
                 return str(value.strip('"'))
         return ""
 
-    def _write(self, environ: Mapping[str, Any], name: str, value: str) -> None:
-        response.set_cookie(name, value, path=self._path, httponly=True, samesite="lax", secure=self._is_https(environ))
+    def _write(self, environ: Mapping[str, Any], name: str, value: str, **more: Any) -> None:
+        secure = self._is_https(environ)
+        response.set_cookie(name, value, path=self._path, httponly=True, samesite="lax", secure=secure, **more)
 
     def _drop(self, environ: Mapping[str, Any], name: str) -> None:
         response.delete_cookie(name, path=self._path, httponly=True, samesite="lax", secure=self._is_https(environ))

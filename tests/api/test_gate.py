@@ -50,6 +50,21 @@ def test_a_missing_scope_is_named(world: World) -> None:
     assert "enqueue" in answer.json["detail"] and "token-0" in answer.json["detail"]
 
 
+def test_refusals_stand_in_the_security_log(world: World, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    world.client().get("/api/jobs", headers={"Authorization": "Bearer wrong\r\nlogin-failed address=6.6.6.6"})
+    world.client("read").post("/api/jobs", {"task": "add"})
+    client.get("/api/jobs/nothing here=x")
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("duey.security", "bad-token address=192.0.2.7 who=- path=/api/jobs"),
+        ("duey.security", "scope-refused address=192.0.2.7 who=token-1 scope=enqueue path=/api/jobs"),
+    ]
+    caplog.clear()
+    world.client().get("/api/jobs/a%0Ab address=6.6.6.6", headers={"Authorization": "Bearer wrong"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "bad-token address=192.0.2.7 who=- path=/api/jobs/a_b_address_6.6.6.6"
+    ]
+
+
 def test_the_gate_comes_before_the_body(world: World) -> None:
     assert world.client().call("POST", "/api/jobs", b"x" * 100_000, "text/plain").status == 401
 

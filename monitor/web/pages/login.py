@@ -1,8 +1,8 @@
 """Log-in and log-out.
 
 The answer to a wrong password and to an unknown name is the same, at the same price (monitor.access sees to it), and
-both are counted against address and account. A log-in ends the session that the browser had, and leads on to where the
-visitor wanted to go, if that is a page of ours.
+both are counted against the address and the account; a browser that has logged in before has attempts of its own. A
+log-in ends the session that the browser had, and leads on to where the visitor wanted to go, if that is a page of ours.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class LoginPage:
         house, name = self._house, visit.form.get("username").strip()[:LONGEST]
         wanted = visit.form.get("next")
         try:
-            account = house.access.accounts.authenticate(name, visit.form.get("password")[:LONGEST], visit.address)
+            password, device = visit.form.get("password")[:LONGEST], self._cookies.device(visit.environ)
+            account = house.access.accounts.authenticate(name, password, visit.address, device)
             cookie = house.access.sessions.start(account, visit.address, visit.agent) if account else ""
         except TooManyAttempts as error:
             return self._form(wanted, name, str(error), 429, {"Retry-After": str(error.retry_after_s)})
@@ -55,7 +56,7 @@ class LoginPage:
             return self._form(wanted, name, WRONG, 403)
         if visit.session is not None:
             house.access.sessions.end(self._cookies.session(visit.environ)[0])
-        self._cookies.begin(visit.environ, cookie)
+        self._cookies.begin(visit.environ, cookie, house.access.accounts.device_cookie(account))
         house.trail.record(visit, "log in", account.name, who=account.name)
         return Done(self._next(wanted))
 

@@ -69,6 +69,23 @@ def test_too_many_attempts_must_wait(world: World, anonymous: Browser) -> None:
     assert "too many failed log-ins" in answer.words
 
 
+def test_a_browser_that_has_logged_in_before_is_not_held_up_by_strangers(world: World) -> None:
+    browser, stranger = world.browser("ana"), world.browser()
+    browser.post("/monitor/logout")
+    assert not any("session" in name for name in browser.jar)
+    stranger.get("/monitor/login")
+    for _ in range(10):
+        stranger.post("/monitor/login", {"username": "ana", "password": "wrong"})
+    good = {"username": "ana", "password": PASSWORDS["ana"]}
+    assert stranger.post("/monitor/login", good).status == 429
+    browser.get("/monitor/login")
+    answer = browser.post("/monitor/login", good)
+    assert answer.status == 303
+    device = next(each for each in answer.cookies if each.startswith("dewey_device_")).lower()
+    assert "httponly" in device and "max-age=34560000" in device
+    assert "lock out" in world.browser("ana").get("/monitor/audit").words
+
+
 @pytest.mark.parametrize(
     "form", [{}, {"username": "ana"}, {"password": "x"}, {"username": "\ud83d", "password": "\x00"}]
 )
