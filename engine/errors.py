@@ -147,6 +147,10 @@ class ScheduleOfCode(Conflict):
         super().__init__(f"schedule {name!r} is written in the code and cannot be {verb} here: edit its decorator")
 
 
+class BrokenSchedule(Conflict):
+    """A schedule that cannot be computed or called as it stands; the others go on."""
+
+
 class SlotTaken(Conflict):
     """A slot that did not run was run by somebody else in the meantime."""
 

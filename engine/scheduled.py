@@ -8,10 +8,11 @@ known any more.
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -19,10 +20,11 @@ from typing import Any
 from huey.api import Task
 
 from engine import errors
+from engine.aside import reason_of
 from engine.crontab import read_back
 from engine.jobs import NewJob
 from engine.ledger import ScheduleRow
-from engine.timetable import At, Cron, Every, Minutes, Timetable
+from engine.timetable import LAST_INSTANT, At, Cron, Every, Minutes, Timetable
 
 # Before what was deferred without a priority: a slot has its time, and a burst of 20,000 jobs must not take it away.
 SLOT_PRIORITY = 100.0
@@ -32,20 +34,45 @@ KINDS = ("cron", "every", "at")
 
 @dataclass(frozen=True)
 class Scheduled:
-    """A schedule on record with its task and timetable; either is None where this process cannot tell it."""
+    """A schedule on record with its task and timetable; either is None where this process cannot tell it.
+
+    No code of an author runs before `arguments`, `call` or `next_after`: where `runs_code` says that some would, these
+    are asked in a thread of their own (engine.aside)."""
 
     huey: Any
     row: ScheduleRow
     task: type[Task] | None
     timetable: Timetable | None
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] | None = None
+    spec: dict[str, Any]
     problem: str | None = None  # why it cannot run here, in a sentence
+    is_read: bool = True  # False: what stands in its row makes no sense here
 
     @property
     def runnable(self) -> bool:
         """Whether this process can bring its slots to life."""
         return self.task is not None and self.timetable is not None
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether code of an author runs when its next slot or its job is made."""
+        unique = getattr(self.task, "uniqueness", None)
+        return (
+            (self.timetable is not None and type(self.timetable) not in (Cron, Every, At))
+            or (unique is not None and unique.key is not None)
+            or (self._stored is not None and self.huey.serializer.runs_code(self._stored))
+        )
+
+    @property
+    def _stored(self) -> bytes | None:
+        """Its arguments as they are stored; one of the code has none."""
+        return str(self.spec.get("call", "")).encode("latin-1", "replace") if self.row.source == "made" else None
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """What its task is called with. Raises whatever reading it comes to."""
+        if self._stored is None:
+            return (), {}
+        args, kwargs = self.huey.serializer.deserialize(self._stored)
+        return tuple(args), dict(kwargs)
 
     @property
     def catch_up(self) -> str:
@@ -74,13 +101,18 @@ class Scheduled:
         return (self.timetable and self.timetable.tz) or self.default_tz
 
     def next_after(self, instant: float) -> float | None:
-        """The first slot later than `instant`."""
+        """The first slot later than `instant`. Raises BrokenSchedule where that is no time that a clock shows."""
         if self.timetable is None:
             return None
         first_in = getattr(self.timetable, "first_in", None)
         if first_in is not None and instant == self.row.since:
             return instant + max(0.001, float(first_in))  # later than `since`, which counts as dealt with
-        return self.timetable.after(instant, self.default_tz)
+        found = self.timetable.after(instant, self.default_tz)
+        if found is not None and not instant < found <= LAST_INSTANT:  # also NaN
+            raise errors.BrokenSchedule(
+                f"expected a time after {instant:.3f} and before the year 10000, found {found!r}"
+            )
+        return found
 
     def upcoming(self, now: float, count: int) -> tuple[float, ...]:
         """The next slots, those that are overdue left out."""
@@ -95,14 +127,29 @@ class Scheduled:
 
     def call(self, at: float, by_hand: bool = False) -> tuple[Task, NewJob]:
         """The call and the job of one slot. Its id is the slot's, so that it can exist only once, unless a person asked
-        for it."""
+        for it. Raises BrokenSchedule where the call does not fit its task, and whatever its author's code comes to."""
         assert self.task is not None
+        args, kwargs = self.arguments()
+        refuse_misfit(self.task, args, kwargs)
         name = self.row.name if len(self.row.name) < 80 else uuid.uuid5(uuid.NAMESPACE_OID, self.row.name).hex
         once_more = f"-{uuid.uuid4().hex[:8]}" if by_hand else ""
         priority = SLOT_PRIORITY if self.task.default_priority is None else None
-        task = self.task(self.args, dict(self.kwargs or {}), id=f"{name}@{stamp(at)}{once_more}", priority=priority)
+        task = self.task(args, kwargs, id=f"{name}@{stamp(at)}{once_more}", priority=priority)
         job: NewJob = self.huey.new_job(task)
         return task, job._replace(context=json.dumps({"schedule": self.row.name, "slot": at}))
+
+
+def refuse_misfit(task: type[Task], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise BrokenSchedule where the task's function cannot be called so: it may have changed since."""
+    given = {**kwargs, "task": None} if task.context else kwargs
+    try:
+        signature = inspect.signature(task.function)
+    except (TypeError, ValueError):  # some functions written in C cannot tell
+        return
+    try:
+        signature.bind(*args, **given)
+    except TypeError as exc:
+        raise errors.BrokenSchedule(f"its arguments do not fit task {task.__name__} any more: {exc}") from None
 
 
 def stamp(at: float) -> str:
@@ -144,29 +191,29 @@ def code_row(name: str, now: float, spec: str = "{}") -> ScheduleRow:
 def of_row(huey: Any, row: ScheduleRow) -> Scheduled:
     """A row with what this process knows of it. Never raises: one that cannot be read here is none of the others'."""
     registry = huey._registry._registry
+    spec: dict[str, Any] = {}
     try:
+        spec = dict(json.loads(row.spec))
+        task = registry.get(row.name if row.source == "code" else spec["task"])
         if row.source == "code":
-            task = registry.get(row.name)
-            item = Scheduled(huey, row, task, timetable_of(task) if task else None)
+            table = timetable_of(task) if task else None
         else:
-            spec = json.loads(row.spec)
-            args, kwargs = huey.serializer.deserialize(spec["call"].encode("latin-1"))
-            item = Scheduled(huey, row, registry.get(spec["task"]), timetable_from(spec), tuple(args), dict(kwargs))
+            str(spec["call"]).encode("latin-1")
+            table = timetable_from(spec)
     except Exception as exc:
-        return Scheduled(huey, row, None, None, problem=f"schedule {row.name} cannot be read here: {exc}")
-    problem = None
-    if item.task is None:
-        problem = f"no task {task_name(row)} is known"
-    elif getattr(item.task, "internal", False):
-        problem = str(errors.InternalTask(task_name(row)))
-    if problem:
-        return Scheduled(huey, row, None, item.timetable, item.args, item.kwargs, problem)
-    return item
+        problem = f"schedule {row.name} cannot be read here: {reason_of(exc)}"
+        return Scheduled(huey, row, None, None, spec, problem, is_read=False)
+    if task is not None and not getattr(task, "internal", False):
+        return Scheduled(huey, row, task, table, spec)
+    name = task_name(row, spec)
+    return Scheduled(
+        huey, row, None, table, spec, str(errors.InternalTask(name)) if task else f"no task {name} is known"
+    )
 
 
-def task_name(row: ScheduleRow) -> str:
+def task_name(row: ScheduleRow, spec: Mapping[str, Any]) -> str:
     """The full name of its task."""
-    return str(json.loads(row.spec).get("task", row.name))
+    return str(spec.get("task", row.name))
 
 
 def timetable_of(task: type[Task]) -> Timetable | None:

@@ -32,7 +32,7 @@ from engine.errors import (
 )
 from engine.plain import to_plain
 from engine.tag_reader import from_json
-from engine.tag_writer import to_json
+from engine.tag_writer import REGISTERED, to_json
 
 __all__ = [
     "CarriedError",
@@ -104,6 +104,10 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
             )
         return self._decode(data)
 
+    def runs_code(self, data: bytes) -> bool:
+        """Whether reading these bytes may run code of an author: a registered type's constructor, or any pickle."""
+        raise NotImplementedError
+
     def check(self, value: Any, root: str = "value") -> None:
         """Raise what serialize would raise, and nothing more."""
         self._encode(value, root)
@@ -137,6 +141,9 @@ class JsonSerializer(_Envelope):
 
     kind = "json"
 
+    def runs_code(self, data: bytes) -> bool:
+        return REGISTERED in data
+
     def _encode(self, value: Any, root: str) -> bytes:
         return to_json(value, root)
 
@@ -153,6 +160,9 @@ class PickleSerializer(_Envelope):
     """Pickle, by choice only: who can write to the store (and sign, if there is a secret) runs code here."""
 
     kind = "pickle"
+
+    def runs_code(self, data: bytes) -> bool:
+        return True
 
     def _encode(self, value: Any, root: str) -> bytes:
         try:

@@ -31,6 +31,7 @@ from engine.tag_leaves import LEAVES, LONG_INT, valid_text
 from engine.trail import MAX_DEPTH, Trail, brief, path_of, refuse, refuse_depth
 
 TAG, CONTENT = "!", "v"
+REGISTERED = b'"!":"o"'  # stands in what holds a value of a registered type, and never in a text: there " is escaped
 
 _ATOMS = frozenset({type(None), bool, int, float, str})
 _STR = frozenset({str})

@@ -15,6 +15,7 @@ half an hour or at an odd minute.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -34,8 +35,10 @@ MACROS = {
 }  # fmt: skip
 EXPRESSION_CHARS = 300
 DAYS_TRIED = 366 * 50  # as far as cronsim looks
-MINUTES_TRIED = 2 * 24 * 60  # a function of a minute cannot be asked for ever
+MINUTES_TRIED = 2 * 24 * 60  # a function of a minute cannot be asked for ever ...
+AHEAD_S = 0.08  # ... and a slow one not for so many
 LONGEST_S = 10 * 366 * 86400.0
+LAST_INSTANT = datetime(9999, 12, 31, tzinfo=timezone.utc).timestamp()  # a day early: zones are up to 14 h ahead
 EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)  # any instant: where only the expression matters
 
 
@@ -204,6 +207,11 @@ class At(Timetable):
 
     instant: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_number(self.instant, 0, LAST_INSTANT):
+            raise Misconfigured(f"at() takes a time from 1970 on and before the year 10000, not {self.instant!r}")
+
     @property
     def text(self) -> str:
         return f"at {datetime.fromtimestamp(self.instant, timezone.utc):%Y-%m-%d %H:%M:%SZ}"
@@ -234,8 +242,8 @@ class Minutes(Timetable):
     def after(self, instant: float, default_tz: str) -> float | None:
         """What the function says now of the minutes to come; the scheduler asks again when they are there."""
         until = max(instant, clock.now()) // 60 + MINUTES_TRIED
-        minute = instant // 60 + 1
-        while minute <= until:
+        minute, give_up_at = instant // 60 + 1, time.monotonic() + AHEAD_S
+        while minute <= until and time.monotonic() < give_up_at:
             if self.holds(minute * 60, default_tz):
                 return minute * 60
             minute += 1
@@ -270,6 +278,6 @@ def at(moment: datetime, **options: Any) -> At:
     return At(instant=moment.timestamp(), **options)
 
 
-def is_number(value: Any, least: float) -> bool:
+def is_number(value: Any, least: float, most: float = LONGEST_S) -> bool:
     """Whether it is a number of seconds that makes sense."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= LONGEST_S
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most

@@ -7,12 +7,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from engine import clock, errors, scheduled
-from engine.due import GRACE_S
+from engine.aside import Aside, reason_of
 from engine.durable import DurableHuey
 from engine.ledger import DEFERRED, KEPT, MISSED, SKIPPED, ScheduleRow, SlotRow
+from engine.showing import Schedule as Schedule
+from engine.showing import Showing
+from engine.showing import Slot as Slot
 from engine.tasks_known import KnownTasks
 from engine.timetable import CATCH_UP as CATCH_UP
 from engine.timetable import OVERLAP as OVERLAP
@@ -22,46 +26,8 @@ NAME = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 OUTCOMES = (
     "on time", "late", "running", "failed", "canceled", "expired", "waiting", "skipped", "missed",
 )  # fmt: skip
-SHOWN_SLOTS = 60
-SHOWN_NEXT = 5
+BY_HAND_S = 10.0  # for an author's code to make the job of a run by hand
 NEAR_S = 0.0015  # a slot may be named to the millisecond
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A due time and what became of it; `reason` says why.
-
-    Outcomes: `on time` and `late` (so its job was brought to life), `running` (its job has not ended), `failed`,
-    `canceled` and `expired` (so its job ended), `waiting` (for the run before it), `skipped`, `missed`."""
-
-    at: float
-    outcome: str
-    job_id: str | None = None
-    reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A schedule as people and programs are shown it."""
-
-    name: str
-    task: str  # short name, or the full one where it is not known here
-    source: str  # 'code' or 'made'
-    expression: str
-    words: str
-    tz: str
-    catch_up: str
-    overlap: str
-    paused: bool
-    known: bool  # whether this process knows its task
-    last_at: float | None
-    next_at: tuple[float, ...]  # up to five
-    slots: tuple[Slot, ...]  # newest first
-    args: list[Any]
-    kwargs: dict[str, Any]
-    qualname: str = ""
-    window_s: float = 0.0
-    problem: str | None = None  # why it cannot run here
 
 
 @dataclass(frozen=True)
@@ -85,6 +51,7 @@ class Timetables:
 
     def __init__(self, huey: DurableHuey, known: KnownTasks) -> None:
         self._huey, self._known = huey, known
+        self._showing = Showing(huey, known)
 
     @property
     def _ledger(self) -> Any:
@@ -95,11 +62,11 @@ class Timetables:
         rows = {row.name: row for row in self._ledger.schedules()}
         for name in self._of_code():
             rows.setdefault(name, scheduled.code_row(name, clock.now()))
-        return [self._shown(rows[name]) for name in sorted(rows)]
+        return self._showing.shown([rows[name] for name in sorted(rows)])
 
     def get(self, name: str) -> Schedule:
         """One schedule. Raises UnknownSchedule."""
-        return self._shown(self._row(name))
+        return self._showing.shown([self._row(name)])[0]
 
     def make(self, name: str, request: ScheduleRequest) -> Schedule:
         """Keep a new schedule; it begins now. Raises ScheduleExists, UnknownTask, InvalidArguments, BadSchedule."""
@@ -115,7 +82,7 @@ class Timetables:
     def change(self, name: str, request: ScheduleRequest) -> Schedule:
         """Replace what a schedule that was made here runs, and when; another expression counts from now."""
         row, spec = self._made(name, "changed"), self._spec(request)
-        before, after = json.loads(row.spec), json.loads(spec)
+        before, after = scheduled.of_row(self._huey, row).spec, json.loads(spec)
         same = all(before.get(kind) == after.get(kind) for kind in scheduled.KINDS)
         last = row.last if same else float(math.floor(clock.now()))
         self._ledger.add(row._replace(spec=spec, last=last), replace=True)
@@ -139,20 +106,35 @@ class Timetables:
 
     def run_now(self, name: str, at: float | None = None) -> str:
         """Run a schedule's task once, now; with `at`, for that slot of it (one that was missed or skipped). The job's
-        id. Raises UnknownSchedule, UnknownTask, BadRequest, Conflict."""
+        id. Raises UnknownSchedule, UnknownTask, BadRequest, Conflict, BrokenSchedule."""
         row = self._row(name)
         item = scheduled.of_row(self._huey, row)
+        if not item.is_read:
+            raise errors.BrokenSchedule(str(item.problem))
         if not item.runnable:
-            raise errors.UnknownTask(scheduled.task_name(row), [self._known.full(cls) for cls in self._known.all()])
+            known = [self._known.full(cls) for cls in self._known.all()]
+            raise errors.UnknownTask(scheduled.task_name(row, item.spec), known)
         now = clock.now()
         slot_at = now if at is None else self._not_run(name, at)
-        call = item.call(slot_at, by_hand=True)
+        call = self._call(item, slot_at)
         if not self._ledger.run_now(SlotRow(name, slot_at, DEFERRED, call[1].id, "run by hand", now), call[1]):
             raise errors.SlotTaken(name)
         self._huey._announce([call])
         return call[1].id
 
     # what the verbs are made of
+
+    def _call(self, item: scheduled.Scheduled, at: float) -> Any:
+        """A call by hand. Raises BrokenSchedule where it cannot be made, or not soon."""
+        make = partial(item.call, at, by_hand=True)
+        try:
+            if not item.runs_code:
+                return make()
+            answer = Aside().ask(item.row.name, make)
+            answer.wait(BY_HAND_S)
+            return answer.value()
+        except Exception as exc:
+            raise errors.BrokenSchedule(f"schedule {item.row.name}: its job cannot be made: {reason_of(exc)}") from exc
 
     def _not_run(self, name: str, at: float) -> float:
         """The exact instant of a slot that did not run."""
@@ -192,25 +174,6 @@ class Timetables:
         check(spec)
         return json.dumps({key: value for key, value in spec.items() if value is not None})
 
-    def _shown(self, row: ScheduleRow) -> Schedule:
-        item = scheduled.of_row(self._huey, row)
-        now = clock.now()  # later slots are those of a clock that was ahead: they would hide what happens now
-        slots = tuple(shown_slot(*each) for each in self._ledger.slots_of(row.name, SHOWN_SLOTS, now + GRACE_S))
-        qualname = self._known.full(item.task) if item.task else scheduled.task_name(row)
-        args, kwargs = self._huey.composer.redacted(qualname, list(item.args), dict(item.kwargs or {}))
-        said = json.loads(row.spec)
-        table = item.timetable
-        return Schedule(
-            name=row.name, task=self._known.short(qualname), source=row.source,
-            expression=table.text if table else said.get("text", ""),
-            words=table.words if table else said.get("words", ""),
-            tz=item.tz if table else said.get("tz", item.tz), catch_up=item.catch_up, overlap=item.overlap,
-            paused=row.paused, known=item.task is not None,
-            last_at=next((each.at for each in slots if each.job_id), None),
-            next_at=item.upcoming(now, SHOWN_NEXT) if item.runnable else (), slots=slots, args=args,
-            kwargs=kwargs, qualname=qualname, window_s=item.window_s, problem=item.problem,
-        )  # fmt: skip
-
 
 def check(spec: dict[str, Any]) -> None:
     """See that the spec of a new schedule makes sense. Raises BadSchedule, which names the field."""
@@ -228,16 +191,3 @@ def refuse(field: str, spec: dict[str, Any]) -> None:
         scheduled.timetable_from(spec)
     except (errors.Misconfigured, errors.BadRequest) as exc:
         raise errors.BadSchedule(field, str(exc)) from None
-
-
-def shown_slot(row: SlotRow, state: str | None) -> Slot:
-    """A slot's outcome in one word, from its own and its job's."""
-    outcome = row.outcome
-    if outcome == DEFERRED:
-        if state in ("failed", "canceled", "expired"):
-            outcome = state
-        elif state == "unfinished":
-            outcome = "running"
-        else:
-            outcome = "late" if row.reason and row.reason.startswith("late") else "on time"
-    return Slot(row.at, outcome, row.job_id, row.reason)

@@ -37,8 +37,11 @@ def moment(text: str, zone: str = "UTC", fold: int = 0) -> float:
 class World:
     """`schedules` name the periodic tasks of the code and their timetables; `settings` are as `schedule_timezone=`."""
 
-    def __init__(self, folder: Path, schedules: Schedules, at: float = START, **settings: object) -> None:
-        self.folder, self.schedules, self.at = folder, dict(schedules), at
+    def __init__(
+        self, folder: Path, schedules: Schedules, at: float = START, more: Callable[[DurableHuey], None] | None = None,
+        **settings: object,
+    ) -> None:  # fmt: skip
+        self.folder, self.schedules, self.at, self.more = folder, dict(schedules), at, more
         self.settings = settings
         (folder / "config.ini").write_text("[storage]\npath = queue.db\ndurability = normal\n")
         self.hueys: list[DurableHuey] = []
@@ -66,6 +69,8 @@ class World:
         def work(n: int = 0) -> int:
             return n
 
+        if self.more is not None:
+            self.more(huey)
         self.hueys.append(huey)
         return huey
 
@@ -133,6 +138,10 @@ class World:
     def name(self, task: str) -> str:
         """The name of a schedule of the code."""
         return f"{__name__}.{task}" if task in self.schedules else task
+
+    def full(self, task: str) -> str:
+        """The full name of a task."""
+        return self.control.known.qualname(task)
 
     def slots(self, task: str) -> list[SlotRow]:
         """The slots of a schedule, oldest first."""

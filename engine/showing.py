@@ -1,0 +1,173 @@
+"""Schedules as people and programs are shown them.
+
+One that cannot be computed, called or shown never stands in the way of another: it is shown with its `problem`, and
+with all that can be told of it. What belongs to an author (a function of a minute, a registered type, a `unique_key`)
+is asked aside, for a moment, so that a page waits no longer for it than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from engine import clock, errors, scheduled
+from engine.aside import PATIENCE_S, Answer, Aside, reason_of
+from engine.due import GRACE_S
+from engine.durable import DurableHuey
+from engine.ledger import DEFERRED, ScheduleRow, SlotRow
+from engine.plain import to_plain
+from engine.tasks_known import KnownTasks
+from engine.timetable import LAST_INSTANT, Timetable
+from engine.zones import zone
+
+SHOWN_SLOTS = 60
+SHOWN_NEXT = 5
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A due time and what became of it; `reason` says why.
+
+    Outcomes: `on time` and `late` (so its job was brought to life), `running` (its job has not ended), `failed`,
+    `canceled` and `expired` (so its job ended), `waiting` (for the run before it), `skipped`, `missed`."""
+
+    at: float
+    outcome: str
+    job_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule as people and programs are shown it."""
+
+    name: str
+    task: str  # short name, or the full one where it is not known here
+    source: str  # 'code' or 'made'
+    expression: str
+    words: str
+    tz: str
+    catch_up: str
+    overlap: str
+    paused: bool
+    known: bool  # whether this process knows its task
+    last_at: float | None
+    next_at: tuple[float, ...]  # up to five
+    slots: tuple[Slot, ...]  # newest first
+    args: list[Any]
+    kwargs: dict[str, Any]
+    qualname: str = ""
+    window_s: float = 0.0
+    problem: str | None = None  # broken: why it cannot be computed, called or shown here, in a sentence
+
+
+class Told:
+    """What is told of a schedule: what stands in its row, until its timetable and its task have said more."""
+
+    def __init__(self, item: scheduled.Scheduled) -> None:
+        self.item, self.problem = item, item.problem
+        self.qualname = scheduled.task_name(item.row, item.spec)
+        self.text, self.words = str(item.spec.get("text", "")), str(item.spec.get("words", ""))
+        self.args: list[Any] = []
+        self.kwargs: dict[str, Any] = {}
+        self.next_at: tuple[float, ...] = ()
+
+    def describe(self, table: Timetable) -> None:
+        self.text = table.text
+        self.words = table.words
+
+    def look_ahead(self, now: float) -> None:
+        self.next_at = self.item.upcoming(now, SHOWN_NEXT)
+
+
+class Showing:
+    """Makes them of their rows."""
+
+    def __init__(self, huey: DurableHuey, known: KnownTasks) -> None:
+        self._huey, self._known, self._aside = huey, known, Aside()
+
+    def shown(self, rows: Sequence[ScheduleRow]) -> list[Schedule]:
+        """Schedules as they are shown; those in which code of an author runs are asked side by side."""
+        now = clock.now()
+        looks: list[tuple[Told, Answer | None]] = []
+        for row in rows:
+            told = Told(scheduled.of_row(self._huey, row))
+            look = partial(self._look, told, now)
+            looks.append((told, self._aside.ask(row.name, look) if told.item.runs_code else None))
+            if not told.item.runs_code:
+                look()
+        return [self._schedule(self._answered(told, answer), now) for told, answer in looks]
+
+    def _answered(self, told: Told, answer: Answer | None) -> Told:
+        """What is told when the look aside has ended, or has had its time."""
+        if answer is not None:
+            answer.wait(PATIENCE_S)
+            try:
+                told = answer.value()  # perhaps the one that another page asked for
+            except Exception as exc:
+                told.problem = told.problem or reason_of(exc)
+        return told
+
+    def _look(self, told: Told, now: float) -> Told:
+        """Fill in what code of an author may be asked for; what fails leaves the rest as it is."""
+        item = told.item
+        steps: list[tuple[str, Callable[[], Any]]] = [("its arguments cannot be shown", partial(self._arguments, told))]
+        if item.timetable is not None:
+            steps.append(("its timetable cannot be shown", partial(told.describe, item.timetable)))
+        if item.runnable:
+            steps.append(("its job cannot be made", partial(item.call, now)))
+            steps.append(("its next time cannot be told", partial(told.look_ahead, now)))
+        for sentence, step in steps:
+            try:
+                step()
+            except Exception as exc:
+                told.problem = told.problem or f"{sentence}: {reason_of(exc)}"
+        return told
+
+    def _arguments(self, told: Told) -> None:
+        args, kwargs = told.item.arguments()
+        args, kwargs = to_plain(args), to_plain(kwargs)
+        told.args, told.kwargs = self._huey.composer.redacted(told.qualname, list(args), dict(kwargs))
+
+    def _schedule(self, told: Told, now: float) -> Schedule:
+        item, row = told.item, told.item.row
+        qualname = told.qualname
+        slots: tuple[Slot, ...] = ()
+        try:
+            # Later slots are those of a clock that was ahead: they would hide what happens now.
+            found = self._huey.storage.ledger.slots_of(row.name, SHOWN_SLOTS, now + GRACE_S)
+            slots = tuple(shown_slot(*each) for each in found if 0 <= each[0].at <= LAST_INSTANT)
+        except errors.StorageUnavailable:
+            raise
+        except Exception as exc:
+            told.problem = told.problem or f"its slots cannot be read: {reason_of(exc)}"
+        return Schedule(
+            name=row.name, task=self._known.short(qualname), source=row.source, expression=told.text,
+            words=told.words, tz=zone_or(item.spec.get("tz") if item.timetable is None else item.tz, item.default_tz),
+            catch_up=item.catch_up, overlap=item.overlap, paused=row.paused, known=item.task is not None,
+            last_at=next((each.at for each in slots if each.job_id), None), next_at=told.next_at, slots=slots,
+            args=told.args, kwargs=told.kwargs, qualname=qualname, window_s=item.window_s, problem=told.problem,
+        )  # fmt: skip
+
+
+def zone_or(name: Any, default: str) -> str:
+    """A zone's name, or the default where there is no such zone."""
+    try:
+        return zone(name).key if name else default
+    except errors.Misconfigured:
+        return default
+
+
+def shown_slot(row: SlotRow, state: str | None) -> Slot:
+    """A slot's outcome in one word, from its own and its job's."""
+    outcome = row.outcome
+    if outcome == DEFERRED:
+        if state in ("failed", "canceled", "expired"):
+            outcome = state
+        elif state == "unfinished":
+            outcome = "running"
+        else:
+            outcome = "late" if row.reason and row.reason.startswith("late") else "on time"
+    return Slot(row.at, outcome, row.job_id, row.reason)
