@@ -1,7 +1,8 @@
 """Jobs over HTTP: defer one or many, look up, wait, list, cancel, retry.
 
 A defer passes gate, body, request and engine in this order, and nothing is stored before all of it is found
-good. POST /api/jobs is the busiest path of the service: nothing is looked at twice.
+good. POST /api/jobs is the busiest path of the service: nothing is looked at twice. Its answer may be another's job
+(the id or the unique key is held), so a token without `read` gets a receipt, for jobs of its own as well.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Jobs:
         request = requests.single(decode(raw))
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
         deferral = self._control.defer((request,), None if key is None else idempotency(key, raw, environ, token))
-        view = self._views.job(deferral.jobs[0])
+        view = self._views.answer_to(token, deferral.jobs[0])
         if deferral.held:  # a unique key (or the id) is held by a job that has not ended
             return say(200, view, view["url"])
         return say(202, view, view["url"], headers=_replayed(deferral))
@@ -89,7 +90,7 @@ class Jobs:
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
         promise = None if key is None else idempotency(key, raw, environ, token)
         deferral = self._control.defer(batch, promise, batch=True)
-        views = [self._views.job(job) for job in deferral.jobs]
+        views = [self._views.answer_to(token, job) for job in deferral.jobs]
         return say(202, {"jobs": views}, headers=None if key is None else _replayed(deferral))
 
     def look_up(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
@@ -163,10 +164,10 @@ class Jobs:
                 "Defer a job",
                 "enqueue",
                 {
-                    202: Answer("accepted: it will run", schemas.ref("Job"), {**LOCATION, **REPLAYED}),
+                    202: Answer("accepted: it will run", schemas.JOB_OR_RECEIPT, {**LOCATION, **REPLAYED}),
                     200: Answer(
                         "nothing was stored: this job holds the unique key or the id",
-                        schemas.ref("Job"),
+                        schemas.JOB_OR_RECEIPT,
                         LOCATION,
                     ),
                 },
@@ -181,7 +182,11 @@ class Jobs:
                 "Defer up to 1,000 jobs, all or none",
                 "enqueue",
                 {
-                    202: Answer("accepted, in the order asked", schemas.object_of(jobs=schemas.array("Job")), REPLAYED),
+                    202: Answer(
+                        "accepted, in the order asked",
+                        schemas.object_of(jobs={"type": "array", "items": schemas.JOB_OR_RECEIPT}),
+                        REPLAYED,
+                    ),
                 },
                 (400, 404, 409, 429),
                 headers=(KEY,),

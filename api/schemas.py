@@ -31,6 +31,12 @@ def ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+JOB_OR_RECEIPT: dict[str, Any] = {
+    "anyOf": [ref("Job"), ref("Receipt")],
+    "description": "the job, or for a token without the scope read its receipt",
+}
+
+
 def array(name: str) -> dict[str, Any]:
     return {"type": "array", "items": ref(name)}
 
@@ -60,6 +66,7 @@ def components() -> dict[str, Any]:
         "SlotRequest": _fields(SLOT_FIELDS),
         "Schedule": _schedule(),
         "Job": _job(),
+        "Receipt": object_of(id=TEXT, state={"enum": list(STATES)}, url=TEXT),
         "Attempt": object_of(
             number=WHOLE,
             outcome=TEXT,

@@ -14,6 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from engine.jobs import Job, QueueInfo, TaskInfo, WorkerInfo
+from monitor.access import Token
+from monitor.access.tokens import READ
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]+").fullmatch
 
@@ -76,6 +78,12 @@ class Views:
             "parent": job.parent,
             "url": self.job_url(job.id),
         }
+
+    def answer_to(self, token: Token, job: Job) -> dict[str, Any]:
+        """What a token is told of a job that it asked for: all of it, or a receipt where it may not read."""
+        if token.allows(READ):
+            return self.job(job)
+        return {"id": job.id, "state": job.state, "url": self.job_url(job.id)}
 
     def task(self, task: TaskInfo) -> dict[str, Any]:
         parameters = [

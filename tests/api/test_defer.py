@@ -131,6 +131,38 @@ def test_a_held_unique_key_answers_with_its_holder(client: Client) -> None:
     assert "idempotency-replayed" not in second.headers
 
 
+def test_a_token_that_may_not_read_gets_a_receipt_whoever_s_job_it_is(world: World, client: Client) -> None:
+    hidden = {"task": "add", "args": [41_904], "context": {"user": "mallory"}, "unique": "k", "id": "x"}
+    writer, reader = world.client("enqueue"), world.client("enqueue", "read")
+    client.post("/api/jobs", hidden)
+    again = {**hidden, "args": [1], "context": {}}
+    key = {"Idempotency-Key": "k"}
+    asked = (
+        ("the id is held", 200, "/api/jobs", {"task": "add", "args": [1], "id": "x"}, {}),
+        ("the unique key is held", 200, "/api/jobs", {"task": "add", "args": [1], "unique": "k"}, {}),
+        ("a job of its own", 202, "/api/jobs", {"task": "add", "args": [41_904]}, key),
+        ("the same, replayed", 202, "/api/jobs", {"task": "add", "args": [41_904]}, key),
+        ("a batch", 202, "/api/jobs/batch", [again, {"task": "add", "args": [41_904]}], {}),
+    )
+    for what, status, path, body, headers in asked:
+        answer = writer.post(path, body, headers=headers)
+        assert answer.status == status, what
+        for view in answer.json["jobs"] if "batch" in path else [answer.json]:
+            assert set(view) == {"id", "state", "url"}, what
+        text = answer.body.decode() + str(answer.headers)
+        assert "41904" not in text and "mallory" not in text, what
+        answer = reader.post(path, body, headers=headers)
+        for view in answer.json["jobs"] if "batch" in path else [answer.json]:
+            assert set(view) >= CONTRACT, what
+    world.control.finish("x")
+    ended = writer.post("/api/jobs", again)
+    assert ended.status == 409 and "41904" not in ended.body.decode()
+    for path in ("/api/jobs/x", "/api/jobs/x?wait=1", "/api/jobs"):
+        assert writer.get(path).status == 403
+    for path in ("/api/jobs/x/cancel", "/api/jobs/x/retry"):
+        assert writer.post(path).status == 403
+
+
 def test_too_many_pending(world: World, client: Client) -> None:
     world.control.max_pending = 1
     assert client.post("/api/jobs", {"task": "add", "args": [1]}).status == 202
