@@ -1,67 +1,147 @@
-"""Timeouts in thread workers: what is possible is done, and what is not is said.
+"""Timeouts of bodies: TaskTimeout is raised where a body runs its own code, and nowhere else.
 
-A process worker is interrupted by a signal, and killed when that does not help. A thread can only be asked: at the
-deadline a TaskTimeout is raised in it, as CPython allows, which a body in Python code meets at its next step. A body
-that catches Exception, or that is in C code, cannot be stopped in a thread: that is logged, once a job.
+An exception that strikes from outside can come between the taking of a lock and the `try` that frees it. So none is
+raised while the thread is in the engine, Huey, logging, threading or an import: the alarm tries again a moment later.
+What of these a body calls over and over looks at its deadline by itself (`engine.inside.heed_timeout`).
+
+Thread workers: one thread of the process looks at the frames of a body that is past its deadline, and raises in it as
+CPython allows. It waits for no lock that a body can hold, and logs nothing. A body that catches Exception, or that is
+in C code, cannot be stopped in a thread: the attendant logs that, once a job. Process workers: SIGALRM interrupts the
+body, and the parent kills the process when that does not help.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib
 import logging
+import math
+import os
+import signal
+import sys
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import Any, Protocol
 
+import huey.api
 from huey.exceptions import TaskTimeout
 
-logger = logging.getLogger("dewey.consumer")
+from engine.inside import Deadline
+
 SAY_AFTER_S = 2.0  # after the deadline
+RETRY_S = (0.001, 0.02)  # until the next try where none may be raised: soon at first
+
+ENGINE = os.path.dirname(__file__) + os.sep
+HUEY = os.path.dirname(huey.__file__) + os.sep
+LOGGING = os.path.dirname(logging.__file__) + os.sep
+THREADING = threading.__file__
+HELD = (ENGINE, HUEY, LOGGING, THREADING, "<frozen importlib", importlib.__file__)
+WAITING = threading.Condition.wait.__code__  # blocks in a `try` that is made for exceptions from outside
+THROUGH = frozenset({"inner", "call_local"})  # of huey.api, around functions of an author: lock_task, rate_limit ...
 
 
-class Watch:
-    """One running body: when it must end, and whether it was told."""
+class Timeouts(Protocol):
+    """How one kind of worker keeps its bodies to their timeouts."""
 
-    __slots__ = ("deadline", "job_id", "rung", "said", "thread")
+    deaf: deque[str]  # ids of jobs that ignore theirs and cannot be stopped, for the attendant
 
-    def __init__(self, job_id: str, deadline: float) -> None:
-        self.job_id, self.deadline = job_id, deadline  # monotonic
-        self.thread = threading.get_ident()
-        self.rung = self.said = False
+    def run(self, deadline: Deadline, body: Callable[[], Any]) -> Any:
+        """What the body returns. Raises TaskTimeout in it after the deadline."""
 
 
-class Alarms:
-    """The alarms of all thread workers of a process; `look` is called every half second or so."""
+def may_raise(frame: FrameType | None) -> bool:
+    """Whether an exception may be raised in a thread that has come to this frame: it runs a body, and code that is the
+    author's own."""
+    if frame is not None and frame.f_code is WAITING:
+        while frame is not None and frame.f_code.co_filename == THREADING:
+            frame = frame.f_back
+    if frame is None or frame.f_code.co_filename.startswith(HELD):
+        return False
+    held = False
+    while frame is not None:
+        code = frame.f_code
+        if code in BOUNDARIES:
+            return True
+        if not code.co_filename.startswith(HELD):
+            if held:
+                return False  # the engine, say, has called code of the author
+        elif not (code.co_name in THROUGH and code.co_filename.startswith(HUEY)):
+            held = True
+        frame = frame.f_back
+    return False  # no body runs
+
+
+class ThreadTimeouts:
+    """For all thread workers of a process. Nothing here takes a lock: single steps on a dict are whole."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._watches: dict[int, Watch] = {}
+        self._watches: dict[int, Deadline] = {}
+        self._looks_at = math.inf  # monotonic
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self.deaf: deque[str] = deque()
+        threading.Thread(target=self._look_on, name="Alarm", daemon=True).start()
 
-    def arm(self, job_id: str, timeout_s: float) -> None:
-        """The body that starts in this thread must end within `timeout_s`."""
-        watch = Watch(job_id, time.monotonic() + timeout_s)
-        with self._lock:
-            self._watches[watch.thread] = watch
+    def run(self, deadline: Deadline, body: Callable[[], Any]) -> Any:
+        self._watches[deadline.thread] = deadline
+        if deadline.at < self._looks_at:
+            self._wake.put(None)
+        try:
+            return body()
+        finally:
+            del self._watches[deadline.thread]
+            while deadline.striking:
+                time.sleep(0.0001)
+            if deadline.struck:
+                raise_in(deadline.thread, None)  # what was not yet heard is taken back
 
-    def disarm(self) -> None:
-        """The body of this thread ended; an alarm that was rung and not yet heard is taken back."""
-        with self._lock:
-            watch = self._watches.pop(threading.get_ident(), None)
-        if watch is not None and watch.rung:
-            raise_in(watch.thread, None)
+    def _look_on(self) -> None:
+        while True:
+            self._looks_at = math.inf  # whoever arms from here on wakes this thread
+            self._looks_at = looks_at = self._look()
+            pause_s = None if looks_at == math.inf else max(0.0, looks_at - time.monotonic())
+            with contextlib.suppress(Empty):
+                self._wake.get(timeout=pause_s)
 
-    def look(self) -> None:
-        """Ring for every body that is past its deadline."""
-        now = time.monotonic()
-        with self._lock:
-            for watch in self._watches.values():
-                if now >= watch.deadline and not watch.rung:
-                    watch.rung = True
-                    raise_in(watch.thread, TaskTimeout)
-                elif now >= watch.deadline + SAY_AFTER_S and not watch.said:
-                    watch.said = True
-                    logger.warning(
-                        "job %s ignores its timeout, and a thread cannot be stopped: use process workers", watch.job_id
-                    )
+    def _look(self) -> float:
+        """Strike every body that is past its deadline; when to look again (monotonic)."""
+        looks_at, now = math.inf, time.monotonic()
+        for deadline in list(self._watches.values()):
+            late_s = now - deadline.at
+            if late_s < 0:
+                looks_at = min(looks_at, deadline.at)
+                continue
+            if not (deadline.struck or self._strike(deadline)):
+                looks_at = min(looks_at, now + min(RETRY_S[1], RETRY_S[0] + late_s / 50))
+            if late_s >= SAY_AFTER_S and not deadline.said:
+                deadline.said = True
+                self.deaf.append(deadline.job_id)
+            elif not deadline.said:
+                looks_at = min(looks_at, deadline.at + SAY_AFTER_S)
+        return looks_at
+
+    def _strike(self, deadline: Deadline) -> bool:
+        """Raise TaskTimeout in the body if that may be; False to try again."""
+        thread = deadline.thread
+        deadline.striking = True  # the thread does not leave the body meanwhile
+        try:
+            if self._watches.get(thread) is not deadline:
+                return True
+            if not may_raise(sys._current_frames().get(thread)):
+                return False
+            deadline.struck = True
+            raise_in(thread, TaskTimeout)
+            # That thread has not gone on since the look, unless this one lost the interpreter within these lines.
+            if not may_raise(sys._current_frames().get(thread)):
+                raise_in(thread, None)
+                deadline.struck = False
+            return deadline.struck
+        finally:
+            deadline.striking = False
 
 
 def raise_in(thread: int, exception: type[BaseException] | None) -> None:
@@ -69,3 +149,32 @@ def raise_in(thread: int, exception: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread), None if exception is None else ctypes.py_object(exception)
     )
+
+
+class SignalTimeouts:
+    """For the one body of a process worker, which runs in its main thread."""
+
+    def __init__(self) -> None:
+        self._deadline: Deadline | None = None
+        self.deaf: deque[str] = deque()  # the parent sees to them
+
+    def run(self, deadline: Deadline, body: Callable[[], Any]) -> Any:
+        before = signal.signal(signal.SIGALRM, self._on_alarm)
+        self._deadline = deadline
+        signal.setitimer(signal.ITIMER_REAL, max(1e-6, deadline.at - time.monotonic()))
+        try:
+            return body()
+        finally:
+            self._deadline = None
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def _on_alarm(self, signum: int, frame: FrameType | None) -> None:
+        if self._deadline is None or self._deadline.struck:
+            return
+        if may_raise(frame):
+            self._deadline.strike()
+        signal.setitimer(signal.ITIMER_REAL, RETRY_S[0])
+
+
+BOUNDARIES = frozenset({ThreadTimeouts.run.__code__, SignalTimeouts.run.__code__})

@@ -7,7 +7,11 @@ bounded in number and length. Nothing is taken outside of bodies, and what is be
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+
+from engine.alarm import ENGINE, LOGGING, may_raise
+from engine.inside import current_body
 
 LINES_MAX = 200
 LINE_CHARS = 2000
@@ -45,6 +49,19 @@ class BodyLog(logging.Handler):
             lines.append(line)
         else:
             lines[LINES_MAX // 2 :] = [*lines[LINES_MAX // 2 + 1 :], line]  # keep how it began and how it ended
+        self._heed_timeout()
+
+    def _heed_timeout(self) -> None:
+        """An alarm may never find a body that does nothing but log outside of logging: so it is raised here, as any
+        handler may raise."""
+        body = current_body()
+        if body is None or not body.deadline.unheeded:
+            return
+        frame = sys._getframe()
+        while frame.f_back is not None and frame.f_code.co_filename.startswith((ENGINE, LOGGING)):
+            frame = frame.f_back
+        if may_raise(frame):
+            body.deadline.strike()
 
 
 body_log = BodyLog()

@@ -18,7 +18,7 @@ from huey.api import Huey, ResultGroup, Task, chord, group
 from huey.utils import ChordConfig
 
 from config import Settings
-from engine import clock, errors
+from engine import clock, errors, inside
 from engine.calling import inherited
 from engine.job_storage import JobStorage
 from engine.jobs import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
@@ -67,12 +67,16 @@ class DeferringHuey(Huey):
         self._here = Here()
         super().__init__(name, **kwargs)
 
+    def lock_task(self, lock_name: str, ttl: float | None = None) -> inside.Lock:
+        return inside.Lock(self, lock_name, ttl)
+
     # deferring
 
     def enqueue(self, task: Any) -> Any:
         """Defer a task, group or chord: durable when this returns. Raises StorageUnavailable, TooManyPending, ..."""
         if self._immediate:
             return super().enqueue(task)
+        inside.heed_timeout()
         if self._here.gathering is not None:
             return self._gather(task, self._here.gathering)
         if self._here.settlement is not None:

@@ -7,15 +7,17 @@ transaction after Huey and all hooks have returned, so that no user code runs wh
 
 What is deferred becomes rows in engine.deferring. Overridden here and there (each pinned by
 tests/engine/test_huey_pins.py): enqueue, dequeue, execute, add_schedule, put_result, delete, get_raw,
- _check_chord, _run_post_execute, _requeue_task's writes (through enqueue and add_schedule),
+ _check_chord, _run_post_execute, _timeout_context, _requeue_task's writes (through enqueue and add_schedule),
 build_error_result, _get_timestamp, get_task_wrapper_class.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from huey import signals
@@ -25,7 +27,7 @@ from huey.utils import SKIPPED
 
 from config import Settings
 from engine import clock, errors, inside, logs
-from engine.alarm import Alarms
+from engine.alarm import Timeouts
 from engine.body_log import body_log
 from engine.composer import Composer
 from engine.consumer import DurableConsumer
@@ -64,7 +66,7 @@ class DurableHuey(DeferringHuey):
         self.settings = settings
         self._make_storage = make_storage
         self.desk: Any = None  # batches claims and acknowledgements inside a consumer: engine.desk
-        self.alarms: Alarms | None = None  # timeouts of thread workers
+        self.timeouts: Timeouts | None = None  # of bodies, in a worker process
         self._alone: Any = None  # this process as a worker outside of any consumer
         self.composer = Composer(self)
         self.limits: dict[str, Limit] = {}  # by the full name of a task
@@ -209,7 +211,7 @@ class DurableHuey(DeferringHuey):
         said = inside.enter(self, claim)
         body_log.begin()
         try:
-            value = self._timed(claim, task, body)
+            value = self._timed(said, functools.partial(body, task))
             settlement.result = self.serializer.serialize(value)
             return value
         except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
@@ -241,17 +243,21 @@ class DurableHuey(DeferringHuey):
             retry_eta = naive_utc(settlement.eta)
         super()._requeue_task(task, timestamp, retry_eta)
 
-    def _timed(self, claim: Claim, task: Task, body: Callable[[Task], Any]) -> Any:
-        """Run the body under its timeout where that is this process's business (thread workers)."""
-        if claim.timeout_s is None or self.alarms is None:
-            return body(task)
+    def _timed(self, running: inside.Body, body: Callable[[], Any]) -> Any:
+        """Run the body under its timeout."""
+        timeout_s = running.claim.timeout_s
         try:
-            self.alarms.arm(claim.id, claim.timeout_s)
-            return body(task)
-        except TaskTimeout:
-            raise TaskTimeout(f"it ran past its timeout of {claim.timeout_s:g} s") from None
-        finally:
-            self.alarms.disarm()
+            if timeout_s is None or self.timeouts is None:
+                return body()
+            return self.timeouts.run(running.deadline, body)
+        except TaskTimeout as exc:
+            if timeout_s is not None:
+                exc.args = (f"it ran past its timeout of {timeout_s:g} s",)
+            raise
+
+    def _timeout_context(self, task: Task) -> AbstractContextManager[None]:
+        """Nothing: Huey's would raise in any frame, its own and the engine's included (`engine.alarm`)."""
+        return nullcontext()
 
     def _revoked(self, claim: Claim, task: Task) -> bool:
         if self.desk is not None and not self.desk.revocations:

@@ -6,11 +6,14 @@ sizes are our counts, and where it would poll for a result, it sleeps until the 
 
 from __future__ import annotations
 
+import math
+import time
 from abc import abstractmethod
 from typing import Any, Protocol
 
 from huey.storage import BaseStorage
 
+from engine import inside
 from engine.jobs import Counts
 
 
@@ -90,4 +93,8 @@ class HueyStorage(BaseStorage):
     ) -> bool:
         """Huey polls here; a bell answers sooner and costs nothing."""
         key = key.decode() if isinstance(key, bytes) else str(key)
-        return self.wait_ended(key, 1e9 if timeout is None else timeout)
+        body = inside.current_body()
+        at_most_s = math.inf if body is None or body.deadline.struck else body.deadline.at - time.monotonic()
+        ended = self.wait_ended(key, max(0.0, min(1e9 if timeout is None else timeout, at_most_s)))
+        inside.heed_timeout()  # it may be a body that waits
+        return ended

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from huey.api import TaskLock
 from huey.exceptions import CancelExecution, RetryTask, TaskTimeout
 
 _local = threading.local()
@@ -60,6 +63,28 @@ def plain(value: Any) -> str:
     return text if re.fullmatch(r"[\w.@:/+-]+", text) else json.dumps(value, ensure_ascii=False)
 
 
+class Deadline:
+    """When a body must end (`at`, monotonic), in which thread it runs, and whether TaskTimeout was raised in it."""
+
+    __slots__ = ("at", "job_id", "said", "striking", "struck", "thread")
+
+    def __init__(self, job_id: str, timeout_s: float | None) -> None:
+        self.job_id = job_id
+        self.at = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        self.thread = threading.get_ident()
+        self.striking = self.struck = self.said = False
+
+    @property
+    def unheeded(self) -> bool:
+        """Whether it has passed and nothing was raised yet: once is enough, or no body could clean up."""
+        return not self.struck and time.monotonic() >= self.at
+
+    def strike(self) -> None:
+        """Raise TaskTimeout here."""
+        self.struck = True
+        raise TaskTimeout
+
+
 class Body:
     """The running body of this thread."""
 
@@ -70,7 +95,8 @@ class Body:
 
     def __init__(self, huey: Any, claim: Any) -> None:
         self.huey, self.claim = huey, claim
-        self.begun_at = time.monotonic()
+        self.deadline = Deadline(claim.id, claim.timeout_s)
+        self.locks: list[TaskLock] = []  # that it has entered
 
     @cached_property
     def job(self) -> CurrentJob:
@@ -104,7 +130,10 @@ class Body:
             self.pending = data  # progress is a courtesy: it never fails a job
 
     def end(self) -> None:
-        """What was said last is written."""
+        """What was said last is written, and what a timeout left locked is free."""
+        for lock in self.locks:
+            with suppress(Exception):  # the storage is away: it is free when the worker ends
+                lock.release()
         for save in self.at_end:
             save()
         if self.pending is not None:
@@ -147,16 +176,42 @@ def check_canceled() -> None:
     body = current_body()
     if body is None:
         return
-    timeout_s = body.claim.timeout_s
-    if timeout_s is not None and time.monotonic() >= body.begun_at + timeout_s:
-        raise TaskTimeout(f"it ran past its timeout of {timeout_s:g} s")
+    if time.monotonic() >= body.deadline.at:
+        body.deadline.strike()
     if canceled():
         raise Canceled
+
+
+def heed_timeout() -> None:
+    """Raise TaskTimeout in a body that is past its deadline: in what a body calls over and over, where no alarm may
+    strike (`engine.alarm`)."""
+    body = current_body()
+    if body is not None and body.deadline.unheeded:
+        body.deadline.strike()
+
+
+class Lock(TaskLock):
+    """Huey's lock, noted with the body that holds it: where a timeout struck as the body let it go, it is freed when
+    the body has ended."""
+
+    def __enter__(self) -> Lock:
+        self.acquire()
+        body = current_body()
+        if body is not None:
+            body.locks.append(self)
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        super().__exit__(*exc_info)
+        body = current_body()
+        if body is not None and self in body.locks:
+            body.locks.remove(self)
 
 
 def progress(done: float, total: float | None = None, note: str = "") -> None:
     """Say how far the running body is; outside of a job nothing happens. Written at most once a second."""
     body = current_body()
     if body is not None:
+        heed_timeout()
         body.speaks = True
         body.say(done, total, note)

@@ -32,6 +32,7 @@ def checkpoint(value: Any = _ASKED, key: str = "") -> Any:
     if value is _ASKED:
         data = body.huey.storage.checkpoint_of(body.claim, key)
         return None if data is None else body.huey.serializer.deserialize(data)
+    inside.heed_timeout()
     _put(body, key, value)
     return None
 
@@ -65,6 +66,7 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
     for row in islice(iter(rows), done, None):
         yield row
         done += 1
+        inside.heed_timeout()
         if time.monotonic() - kept_at >= every_s:
             keep()
             if not body.speaks:

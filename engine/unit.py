@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from huey.consumer import Worker, WorkerRecycle
 
 from engine import body_log, crew
-from engine.alarm import Alarms
+from engine.alarm import SignalTimeouts, ThreadTimeouts
 from engine.desk import Desk
 from engine.shares import Share, shown
 from engine.weighted_desk import WeightedDesk
@@ -116,10 +116,11 @@ def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
     recycled = False
     workers = []
     if plan.in_main:
+        huey.timeouts = SignalTimeouts()
         helpers.append(start("Attendant", attend, huey, life.n, stop))
         recycled = run_process(consumer, consumer.make_worker(stop), stop)
     else:
-        huey.alarms = Alarms()
+        huey.timeouts = ThreadTimeouts()
         workers = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(plan.workers)]
         attend(huey, life.n, stop)
     desk.stop()
@@ -163,11 +164,14 @@ def run_process(consumer: Any, process: Any, stop: StopFlag) -> bool:
 
 
 def attend(huey: Any, n: int, stop: StopFlag) -> None:
-    """Until the end: ring the alarms of bodies that run too long, and do what the monitor asked of this worker."""
+    """Until the end: say which jobs cannot be stopped, and do what the monitor asked of this worker."""
     desk = huey.desk
     while not stop.wait(ATTEND_S):
-        if huey.alarms is not None:
-            huey.alarms.look()
+        while huey.timeouts.deaf:
+            logger.warning(
+                "job %s ignores its timeout, and a thread cannot be stopped: use process workers",
+                huey.timeouts.deaf.popleft(),
+            )
         try:
             desk.quiet, wants_stop = huey.storage.asked(n)
         except Exception:

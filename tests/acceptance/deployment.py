@@ -175,8 +175,12 @@ class Deployment:
     def tasks(self) -> Any:
         """The workload, deferring from this process."""
         if self._tasks is None:
-            self._tasks = load_workload(self.huey, self.ledger.path)
+            self._tasks = self.load("workload")
         return self._tasks
+
+    def load(self, name: str) -> Any:
+        """The tasks of a module in on_path, deferring from this process."""
+        return load_workload(self.huey, self.ledger.path, name)
 
     @property
     def control(self) -> Control:
@@ -223,12 +227,12 @@ class Deployment:
         return bool(server.command("HLEN", server.key("waiters")))
 
 
-def load_workload(huey: Any, ledger: Path) -> ModuleType:
-    """The workload's tasks, registered under its own name with this huey."""
+def load_workload(huey: Any, ledger: Path, name: str = "workload") -> ModuleType:
+    """The workload's tasks, or those of a module beside it, registered under their own name with this huey."""
     before, engine.huey = engine.huey, huey
     os.environ["DEWEY_TEST_LEDGER"] = str(ledger)
     try:
-        spec = importlib.util.spec_from_file_location("workload", WORKLOAD)
+        spec = importlib.util.spec_from_file_location(name, WORKLOAD.with_name(f"{name}.py"))
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

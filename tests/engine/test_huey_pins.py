@@ -78,6 +78,7 @@ api:Huey._revoke_keys                                ba35abb68ae5  self task
 api:Huey._task_key                                   3406b99abf82  self task_class key
 api:Huey.add_schedule                                f6b28a041f82  self task
 api:Huey.read_periodic                               c5eae6b0cfe1  self timestamp
+api:Huey.lock_task                                   197948fc7460  self lock_name ttl
 api:Huey.flush_locks                                 91e8f5597130  self *names
 api:Task.__init__                                    6d973cd62bf6  self args kwargs id eta retries retry_delay
                                                                    priority expires on_complete on_error
@@ -94,6 +95,8 @@ api:TaskWrapper.s                                    86afdcb1f24a  self *args **
 api:TaskLock.__init__                                d692a85554c4  self huey name ttl
 api:TaskLock.acquire                                 9c3aab965ec8  self
 api:TaskLock.is_locked                               72723983f2b9  self
+api:TaskLock.__enter__                               673c93dcb983  self
+api:TaskLock.clear                                   c9e7b12241d6  self
 api:TaskLock.__exit__                                e5810f252745  self exc_type exc_val exc_tb
 api:RateLimit.acquire                                93b3876f7253  self
 api:Result._get                                      5d799cf3a8c1  self preserve
