@@ -4,7 +4,9 @@
     python app.py --web     web alone
 
 Order: settings, storage, accounts, consumer, socket, `ready`. Ending (Ctrl-C, SIGTERM): new requests are refused, those
-in flight are answered, the consumer's jobs may finish within `[consumer] shutdown_timeout_s`.
+in flight are answered, the consumer's jobs may finish within `[consumer] shutdown_timeout_s`. A second Ctrl-C or
+SIGTERM, more than 2 s after the first, cuts the jobs off. SIGHUP reloads: if `manage.py check` passes, the consumer is
+ended while requests are still answered, then this program starts anew with the settings and task modules of now.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import fcntl
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -22,6 +25,7 @@ from typing import Any
 
 import config
 
+HERE = Path(__file__).resolve().parent
 READY_WITHIN_S = 15.0
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -36,12 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
     options = parser.parse_args(argv)
     try:
-        from engine import errors, load_tasks, logs, settings
+        from engine import errors, load_tasks, logs, outlet, settings
         from monitor.access import AccessError
         from service.server import AddressInUse
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)
         return 1
+    outlet.install()
     logs.configure(settings)
     try:
         load_tasks()
@@ -58,6 +63,7 @@ class Service:
         from api import make_api
         from engine import huey
         from engine.control import Control
+        from engine.process import Requests, StopFlag
         from monitor.access import Access
         from monitor.records import Books
         from monitor.web import make_web
@@ -65,7 +71,7 @@ class Service:
         from service.server import Server
 
         self.settings = settings
-        self._stop = threading.Event()
+        self._requests, self._signalled = Requests(), StopFlag()
         self._lock = lock_data(settings) if with_consumer else None
         self.control = Control(huey)
         for warning in huey.storage.prepare():
@@ -81,32 +87,61 @@ class Service:
 
     def run(self) -> int:
         """Start in order, wait for the end, stop in order."""
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, lambda *_: self._stop.set())
+        from engine.process import execute_anew, hear_hup
+
+        self._signalled.set_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, note=self._requests.note)
+        hear_hup()
         self.access.prepare()
         self._open_books()
         first = self.access.first_start()
         if self.child:
             self.child.start()
-        recording = threading.Thread(target=self.recorder.run, args=(self._stop,), name="Recorder")
+        over = threading.Event()
+        recording = threading.Thread(target=self.recorder.run, args=(over,), name="Recorder")
         recording.start()
         self.server.start()
         self._announce(first)
         if self._wait_for_consumer():
             print("ready", flush=True)
-        while not self._stop.wait(0.25):
-            if self.child:
-                self.child.tend()
+        self._wait_for_request()
+        if self._requests.stop_at is None:
+            print("reloading: running jobs may finish, then the service starts anew", flush=True)
+            self._stop_consumer()
         print("stopping: new requests are refused, running ones and running jobs may finish", flush=True)
-        timeout_s = self.settings.consumer.shutdown_timeout_s
+        over.set()
         self.api.close()  # who waits for a job is answered now
-        stopper = threading.Thread(target=self.server.stop, args=(timeout_s,))
+        stopper = threading.Thread(target=self.server.stop, args=(self.settings.consumer.shutdown_timeout_s,))
         stopper.start()
-        if self.child:
-            self.child.stop(timeout_s + 3)
+        self._stop_consumer()
         stopper.join()
         recording.join()
+        if self._requests.stop_at is None:
+            execute_anew()
         return 0
+
+    def _wait_for_request(self) -> None:
+        """Look after the consumer until a signal asks to stop, or to reload what can be started."""
+        while self._requests.stop_at is None:
+            self._signalled.wait(0.25)
+            self._signalled.clear()
+            if self._requests.reload and self._can_reload():
+                break
+            if self.child:
+                self.child.tend()
+
+    def _can_reload(self) -> bool:
+        """Whether the settings and task modules of now would start; says why not."""
+        self._requests.reload = False
+        check = subprocess.run(
+            [sys.executable, HERE / "manage.py", "check"], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if check.returncode:
+            print(f"no reload, the service goes on as it was: {check.stderr.strip()}", file=sys.stderr)
+        return check.returncode == 0
+
+    def _stop_consumer(self) -> None:
+        if self.child:
+            self.child.stop(self.settings.consumer.shutdown_timeout_s + 3, lambda: self._requests.now)
 
     def _open_books(self) -> None:
         """Books that cannot be opened stop nothing but a start with books of a newer version."""
@@ -132,13 +167,14 @@ class Service:
     def _wait_for_consumer(self) -> bool:
         """True once a consumer takes jobs (or none was asked for)."""
         deadline = time.monotonic() + READY_WITHIN_S
-        while self.child and not self._stop.is_set() and not self.control.health().ok:
+        while self.child and self._requests.stop_at is None and not self.control.health().ok:
             if time.monotonic() > deadline:
                 print("the consumer has not come up: see its lines above; it is tried again", file=sys.stderr)
-                return not self._stop.is_set()
-            self._stop.wait(0.05)
+                break
+            self._signalled.wait(0.05)
+            self._signalled.clear()
             self.child.tend()
-        return not self._stop.is_set()
+        return self._requests.stop_at is None
 
 
 def lock_data(settings: Any) -> int:

@@ -14,7 +14,7 @@ PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks aft
 
 try:
     from engine import errors, huey, load_tasks, logs, outlet, settings
-    from engine.consumer import PARENT_GONE
+    from engine.process import PARENT_STOPS
     from engine.unit import die_with_parent
 except config.ConfigError as exc:
     raise SystemExit(str(exc)) from None
@@ -22,7 +22,7 @@ except Exception as exc:
     raise SystemExit(f"Dewey cannot be loaded: {type(exc).__name__}: {exc}") from exc
 
 if PARENT_VARIABLE in os.environ:
-    die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_GONE)
+    die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_STOPS)
 outlet.install()
 logs.configure(settings)
 try:

@@ -17,6 +17,7 @@ from engine.crontab import crontab
 from engine.durable import DurableHuey
 from engine.inside import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
 from engine.policy import exponential, sidekiq_backoff
+from engine.process import on_worker_start
 from engine.redact import Redactor
 from engine.resuming import checkpoint, resume
 from engine.serializer import make_serializer, register_type
@@ -40,6 +41,7 @@ __all__ = [
     "exponential",
     "huey",
     "load_tasks",
+    "on_worker_start",
     "progress",
     "register_type",
     "resume",

@@ -62,8 +62,9 @@ class Bell:
         self.abandon()
 
     def abandon(self) -> None:
+        fd, self._fd = self._fd, -1  # a late ring must not reach the file that has its number next
         with contextlib.suppress(OSError):
-            os.close(self._fd)
+            os.close(fd)
 
 
 class Waiter:

@@ -2,9 +2,12 @@
 
 `run` forks the units (engine.unit) before any thread or connection exists in this process. From then on the parent
 beats the heartbeat, kills a body that ran past its timeout, releases a dead unit's claims at once and starts
-another in its place, rescues what other consumers left behind, and passes signals on: the first TERM, INT or HUP lets
-running bodies end within `shutdown_timeout_s`; a second one, or the end of that time, kills the units, and their
-jobs go back untouched. HUP executes the program anew at the end.
+another in its place, rescues what other consumers left behind, and passes signals on: TERM, INT or HUP lets running
+bodies end within `shutdown_timeout_s`; another TERM or INT more than 2 s after the first, or the end of that time,
+kills the units, and their jobs go back untouched. HUP executes the program anew at the end, unless a TERM or INT comes.
+
+A unit that was signalled alone (by a person, or a daemon that watches memory) is given the same time, and another one
+is started in its place at once. Only a signal to the parent, or the monitor's request, stops the consumer.
 """
 
 from __future__ import annotations
@@ -15,26 +18,26 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from huey.consumer import Consumer
 from huey.exceptions import ConfigurationError
 
-from engine import errors, watching
+from engine import errors, process, watching
 from engine.crew import HOST
 from engine.job_storage import Dead
+from engine.process import PARENT_STOPS, Requests
 from engine.schedule import DurableScheduler
 from engine.shares import left_out, shares_of
-from engine.unit import RECYCLE, DeskWorker, Plan, die_with_parent, plans_of, run_unit
+from engine.unit import LEAVING, LEFT, STOP, DeskWorker, Plan, die_with_parent, plans_of, run_unit
 from engine.watching import Unit
 
 logger = logging.getLogger("dewey.consumer")
 TICK_S = 0.5
-# What the kernel sends when the web process that started this consumer dies (consumer.py asks for it): once for each
-# thread of the dead, so that a TERM would be taken for a second and a third one.
-PARENT_GONE = signal.SIGUSR1
 RESPAWN_S = (0.05, 5.0)  # back-off between a unit's death and its successor
 
 
@@ -43,7 +46,7 @@ class DurableConsumer(Consumer):
 
     worker_class = DeskWorker
     scheduler_class = DurableScheduler
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, PARENT_GONE)
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, PARENT_STOPS)
 
     def __init__(
         self, huey: Any, queues: tuple[tuple[str, int | None], ...] = (("*", None),), lease_s: float = 15.0,
@@ -61,8 +64,7 @@ class DurableConsumer(Consumer):
         self.id = uuid.uuid4().hex
         self._units: list[Unit] = []
         self._stopping_since: float | None = None
-        self._again = False
-        self._parent = os.getpid()
+        self._requests = Requests()
 
     # Huey makes its processes in __init__: ours are made in the unit that runs them.
 
@@ -83,6 +85,13 @@ class DurableConsumer(Consumer):
         """Run until a signal ends it."""
         if self.huey.immediate:
             raise ConfigurationError("the consumer cannot run while huey.immediate is set: remove that setting")
+        left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if left:
+            logger.warning(
+                "importing the task modules started threads that workers will not have (%s): start them in a function "
+                "decorated with @on_worker_start",
+                ", ".join(left),
+            )
         try:
             for warning in self.huey.storage.prepare():
                 logger.warning(warning)
@@ -91,9 +100,10 @@ class DurableConsumer(Consumer):
             raise SystemExit(str(exc)) from None
         self.huey.storage.close()
         wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
         for kind in self.signals:
             signal.signal(kind, self._note_signal)
-        signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+        process.hear_hup()
         self._units = [Unit(plan) for plan in plans_of(self.shares, self.worker_type, self.id)]
         logger.info(
             "consumer %s starts %d %s workers as pid %d",
@@ -114,9 +124,9 @@ class DurableConsumer(Consumer):
             for signum in drained(wake_r):
                 self._on_signal(signum)
         signal.set_wakeup_fd(-1)
-        if self._again:
+        if self._requests.stop_at is None:
             logger.info("consumer starts again")
-            os.execl(sys.executable, sys.executable, *sys.argv)
+            process.execute_anew()
         logger.info("consumer has stopped")
 
     def _pipes(self) -> list[int]:
@@ -126,32 +136,35 @@ class DurableConsumer(Consumer):
         """The wake-up pipe carries the number; this handler only has to exist."""
 
     def _on_signal(self, signum: int) -> None:
-        if signum == signal.SIGCHLD or (signum == PARENT_GONE and self._stopping_since is not None):
+        if signum == signal.SIGCHLD:
             return
-        name = "word of the web process's death" if signum == PARENT_GONE else signal.Signals(signum).name
+        self._requests.note(signum)
+        name = "the word of the web process" if signum == PARENT_STOPS else signal.Signals(signum).name
         if self._stopping_since is None:
-            logger.info("received %s: running jobs may end within %gs", name, self.shutdown_timeout or 0)
-            self._stopping_since, self._again = time.monotonic(), signum == signal.SIGHUP
-            for unit in self._units:
-                self._signal_unit(unit, signal.SIGTERM)
-        elif signum != signal.SIGHUP:
-            logger.info("received %s again: running jobs go back to the queue now", name)
-            self._again = False
-            self._kill_all()
+            self._stop(f"received {name}")
+        elif self._requests.now:
+            logger.info("received %s again: running jobs are cut off now", name)
+            self._kill(self._units)
+
+    def _stop(self, why: str) -> None:
+        logger.info("%s: running jobs may end within %gs", why, self.shutdown_timeout or 0)
+        self._stopping_since = time.monotonic()
+        for unit in self._units:
+            self._signal_unit(unit, signal.SIGTERM)
 
     # tending the units
 
     def _tend(self) -> None:
         """One look at everything: what reported, died, is due to start, runs too long, or was left by others."""
         for unit in self._units:
-            if unit.pipe >= 0:
-                self._read_number(unit)
+            self._hear(unit)
             if unit.pid:
                 self._reap(unit)
             if not unit.pid and self._stopping_since is None and time.monotonic() >= unit.respawn_at:
                 self._fork(unit)
             if unit.pid and unit.number:
                 self._check_timeouts(unit)
+        self._units = [unit for unit in self._units if unit.pid or not unit.leaving_since]
         numbers = [u.number for u in self._units if u.pid and u.number]
         try:
             self.huey.storage.beat(numbers, self.lease_s)
@@ -159,9 +172,27 @@ class DurableConsumer(Consumer):
             self._check_cancels()
         except errors.StorageUnavailable as exc:
             logger.warning("%s", exc)
-        since = self._stopping_since
-        if since is not None and time.monotonic() > since + (self.shutdown_timeout or 0):
-            self._kill_all()
+        since, patience_s = self._stopping_since, self.shutdown_timeout or 0
+        if since is not None and time.monotonic() > since + patience_s:
+            self._kill(self._units)
+        self._kill(u for u in self._units if u.leaving_since and time.monotonic() > u.leaving_since + patience_s)
+
+    def _hear(self, unit: Unit) -> None:
+        """Heed what a unit reported."""
+        for word in unit.words() if unit.pipe >= 0 else ():
+            if word.isdigit():
+                unit.number = int(word)
+            elif word == LEFT:
+                unit.left = True
+            elif self._stopping_since is not None:
+                continue  # it was told to
+            elif word == LEAVING:
+                logger.warning("%s (pid %d) was signalled alone: another one takes over", unit.plan.name, unit.pid)
+                unit.leaving_since = time.monotonic()
+                self._units.append(Unit(unit.plan))
+            elif word == STOP:
+                self._requests.note(PARENT_STOPS)
+                self._stop("the monitor asks for a stop")
 
     def rescue(self) -> None:
         """Return what dead workers of any consumer on this storage left behind."""
@@ -173,14 +204,14 @@ class DurableConsumer(Consumer):
     def _fork(self, unit: Unit) -> None:
         self.huey.storage.close()  # a child must find no open connection
         signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
-        r, w = os.pipe2(os.O_CLOEXEC)
+        r, w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             os._exit(self._child(unit.plan, parent, r, w))
         os.close(w)
         unit.pid, unit.pipe, unit.number, unit.started_at = pid, r, 0, time.monotonic()
-        unit.killed, unit.timed_out, unit.asked = False, set(), {}
+        unit.killed, unit.left, unit.timed_out, unit.asked = False, False, set(), {}
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
 
     def _child(self, plan: Plan, parent: int, r: int, w: int) -> int:
@@ -188,14 +219,9 @@ class DurableConsumer(Consumer):
             signal.set_wakeup_fd(-1)
             die_with_parent(parent)
             os.close(r)
-            for kind in (signal.SIGCHLD, PARENT_GONE):
+            for kind in (signal.SIGCHLD, PARENT_STOPS):
                 signal.signal(kind, signal.SIG_DFL)
-
-            def report(n: int) -> None:
-                os.write(w, f"{n}\n".encode())
-                os.close(w)
-
-            return run_unit(self, plan, report)
+            return run_unit(self, plan, w)
         except errors.StorageUnavailable as exc:
             logger.error("%s cannot work now: %s", plan.name, exc)
             return 1
@@ -207,31 +233,19 @@ class DurableConsumer(Consumer):
             sys.stdout.flush()
             sys.stderr.flush()
 
-    def _read_number(self, unit: Unit) -> None:
-        if not select.select([unit.pipe], [], [], 0)[0]:
-            return
-        data = os.read(unit.pipe, 64)
-        if data:
-            unit.number = int(data)
-        os.close(unit.pipe)
-        unit.pipe = -1
-
     def _reap(self, unit: Unit) -> None:
         pid, status = os.waitpid(unit.pid, os.WNOHANG)
         if not pid:
             return
-        code = os.waitstatus_to_exitcode(status)
+        self._hear(unit)
         if unit.pipe >= 0:
-            self._read_number(unit)
+            unit.close()
         # A death that a body caused is charged to its job, which bounds it: nobody has to wait for that.
-        bounded = code in (0, RECYCLE) or self._bury(unit, code)
+        bounded = unit.left or self._bury(unit, os.waitstatus_to_exitcode(status))
         lived = time.monotonic() - unit.started_at
         unit.deaths = 0 if bounded or lived > 10 else unit.deaths + 1
         delay = 0.0 if unit.deaths <= 1 else min(RESPAWN_S[1], RESPAWN_S[0] * 2 ** (unit.deaths - 2))
         unit.pid, unit.respawn_at = 0, time.monotonic() + delay
-        if code == 0 and self._stopping_since is None:  # it was asked to stop, by the monitor
-            logger.info("%s stopped as asked: the consumer stops", unit.plan.name)
-            self._on_signal(signal.SIGTERM)
 
     def _bury(self, unit: Unit, code: int) -> bool:
         """Return a dead unit's claims; whether it handled a job."""
@@ -264,8 +278,8 @@ class DurableConsumer(Consumer):
             with contextlib.suppress(ProcessLookupError):  # reaped with the next look
                 os.kill(unit.pid, signum)
 
-    def _kill_all(self) -> None:
-        for unit in self._units:
+    def _kill(self, units: Iterable[Unit]) -> None:
+        for unit in units:
             unit.killed = unit.killed or bool(unit.pid and not unit.timed_out)
             self._signal_unit(unit, signal.SIGKILL)
 

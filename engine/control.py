@@ -276,9 +276,9 @@ class Control:
         return self.storage.counts()
 
     def health(self) -> Health:
-        """Storage usable, a live consumer, warnings of the storage. Never raises."""
+        """Storage usable, a live consumer that runs jobs, warnings of the storage. Never raises."""
         try:
-            alive = any(w.alive and w.worker_type != "alone" for w in self.storage.worker_infos())
+            alive = any(w.alive and w.workers and w.worker_type != "alone" for w in self.storage.worker_infos())
             warnings = tuple(self.storage.warnings())
         except errors.DeweyError as exc:
             return Health(False, (str(exc),))

@@ -292,11 +292,6 @@ class Desk:
 
     # the end
 
-    def ask_stop(self) -> None:
-        """Let the threads go as soon as they come back; safe in a signal handler."""
-        self._stopping = True
-        self.life.bell.ring()
-
     def stop(self) -> None:
         """Take no more; give back what has not begun; let waiting threads go."""
         with self._cond:

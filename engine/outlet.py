@@ -1,12 +1,13 @@
 """What a worker process prints, once nobody reads it any more.
 
-A job must not fail because whoever read the service's output has died: the web process that passed it on, or a pager.
-From the first write that finds no reader on, the stream leads nowhere.
+A job must not fail because whoever read the service's output has died: the web process that passed it on, a pager, a
+terminal. From the first write that finds no reader on, the stream leads nowhere.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -19,7 +20,9 @@ class Outlet(io.FileIO):
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as exc:
+            if exc.errno not in (errno.EPIPE, errno.EIO):
+                raise
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.fileno())  # for the programs that a task starts, too
             return len(data)

@@ -3,12 +3,15 @@
 Thread workers: one unit with all threads. Process workers: one unit a worker, its body in the main thread, so that a
 timeout's alarm can interrupt it. A unit of either kind may carry the scheduler and the keeper.
 
-Ending: a signal sets the stop flag and rings the bell; bodies end; the desk gives back what has not begun and commits
-what is finished; the registration is taken back. Whatever ends it otherwise is the parent's business (engine.consumer).
+Ending: a signal sets the stop flag; the desk gives back what has not begun; bodies end; what is finished is committed;
+the registration is taken back. The parent (engine.consumer) reads of each step in the unit's pipe, one word a line: the
+worker's number, STOP (the monitor wants the consumer to stop), LEAVING (it takes no more jobs), LEFT (a clean end).
+Whatever ends a unit without that word is a death, whatever its exit status.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -22,14 +25,15 @@ from typing import Any, NamedTuple
 
 from huey.consumer import Worker, WorkerRecycle
 
-from engine import body_log, crew
+from engine import body_log, crew, process
 from engine.alarm import SignalTimeouts, ThreadTimeouts
 from engine.desk import Desk
+from engine.process import StopFlag
 from engine.shares import Share, shown
 from engine.weighted_desk import WeightedDesk
 
 logger = logging.getLogger("dewey.consumer")
-RECYCLE = 75  # exit code: asks the parent for a fresh process (EX_TEMPFAIL)
+STOP, LEAVING, LEFT = "stop", "leaving", "left"  # words to the parent
 KEEP_HOUSE_S = 5.0
 ATTEND_S = 0.5
 PR_SET_PDEATHSIG = 1
@@ -72,10 +76,6 @@ class DeskWorker(Worker):
         self.stop_flag.wait(0.05)  # only after an error; Huey would back off up to ten seconds
 
 
-class StopFlag(threading.Event):
-    """Set by a signal handler, seen by Huey's loops."""
-
-
 def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
     """The kernel sends `signum` to this process when its parent dies, however that happens."""
     if sys.platform == "linux":
@@ -84,10 +84,25 @@ def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
         os._exit(1)
 
 
-def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
-    """Run until told to stop; the exit code. `report(n)` tells the parent the worker's number."""
+def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
+    """Run until told to stop; the exit code. The parent reads `pipe`."""
     huey = consumer.huey
     stop = StopFlag()
+    stop.set_by(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, consumer.signals)
+
+    def report(word: object) -> None:
+        with contextlib.suppress(OSError):  # nobody reads it: the parent is dead, and so is this process in a moment
+            os.write(pipe, f"{word}\n".encode())
+
+    def let_go() -> None:
+        huey.desk = huey.timeouts = None
+        with contextlib.suppress(OSError):
+            os.close(pipe)
+
+    process.is_worker(let_go)
+    if plan.workers and not process.run_at_start():
+        return 1
     tasks: Sequence[str] = sorted(huey._registry._registry)
     life = crew.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
     body_log.install()
@@ -96,33 +111,22 @@ def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
     kind = partial(WeightedDesk, weights=plan.weights) if plan.weights else Desk
     desk = huey.desk = kind(huey.storage, life, plan.queues, suspect_from)
     report(life.n)
-
-    def on_signal(signum: int, frame: Any) -> None:
-        stop.set()
-        desk.ask_stop()
-
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, on_signal)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, consumer.signals)
-    if stop.is_set():
-        desk.ask_stop()
     huey.storage.unpark_tasks(tasks)
 
-    helpers: list[threading.Thread] = []
     if plan.keeps:
-        helpers.append(start("Keeper", keep_house, huey.storage, stop))
-        if consumer.periodic and plan.workers >= 0:
-            helpers.append(start("Scheduler", run_process, consumer, consumer.make_scheduler(stop), stop))
-    recycled = False
+        start("Keeper", keep_house, huey.storage, stop)
+        if consumer.periodic:
+            start("Scheduler", run_process, consumer, consumer.make_scheduler(stop), stop)
     workers = []
     if plan.in_main:
         huey.timeouts = SignalTimeouts()
-        helpers.append(start("Attendant", attend, huey, life.n, stop))
-        recycled = run_process(consumer, consumer.make_worker(stop), stop)
+        attendant = start("Attendant", attend, huey, life.n, stop, report)
+        if not run_process(consumer, consumer.make_worker(stop), stop):
+            attendant.join()
     else:
         huey.timeouts = ThreadTimeouts()
         workers = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(plan.workers)]
-        attend(huey, life.n, stop)
+        attend(huey, life.n, stop, report)
     desk.stop()
     for thread in workers:
         thread.join()
@@ -130,7 +134,8 @@ def run_unit(consumer: Any, plan: Plan, report: Callable[[int], None]) -> int:
         return 1  # what could not be committed is still claimed: the parent returns it
     huey.storage.unregister(life.n)
     life.close()
-    return RECYCLE if recycled else 0
+    report(LEFT)
+    return 0
 
 
 def start(name: str, target: Callable[..., Any], *args: Any) -> threading.Thread:
@@ -146,26 +151,29 @@ def run_worker(consumer: Any, stop: StopFlag) -> None:
         logger.info("a worker starts afresh after %s tasks", consumer.max_tasks)
 
 
-def run_process(consumer: Any, process: Any, stop: StopFlag) -> bool:
+def run_process(consumer: Any, worker: Any, stop: StopFlag) -> bool:
     """Huey's loop around a worker or scheduler; only the stop flag ends it, or (True) its wish for a fresh one."""
-    process.initialize()
+    worker.initialize()
     try:
         while not stop.is_set():
             try:
-                process.loop()
+                worker.loop()
             except WorkerRecycle:
                 return True
             except Exception:
-                logger.exception("%s met an error and goes on", process.process_name)
+                logger.exception("%s met an error and goes on", worker.process_name)
                 stop.wait(0.1)
+            process.leave_fork()
         return False
     finally:
-        process.shutdown()
+        process.leave_fork()
+        worker.shutdown()
 
 
-def attend(huey: Any, n: int, stop: StopFlag) -> None:
-    """Until the end: say which jobs cannot be stopped, and do what the monitor asked of this worker."""
-    desk = huey.desk
+def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) -> None:
+    """Until the end: say which jobs cannot be stopped, and pass on what the monitor asked of this worker. After that:
+    give back what has not begun."""
+    desk, told = huey.desk, False
     while not stop.wait(ATTEND_S):
         while huey.timeouts.deaf:
             logger.warning(
@@ -176,9 +184,11 @@ def attend(huey: Any, n: int, stop: StopFlag) -> None:
             desk.quiet, wants_stop = huey.storage.asked(n)
         except Exception:
             continue  # the storage is away: nobody can have asked
-        if wants_stop:
-            stop.set()
-            desk.ask_stop()
+        if wants_stop and not told:
+            report(STOP)
+            told = True
+    report(LEAVING)
+    desk.stop()
 
 
 def keep_house(storage: Any, stop: StopFlag) -> None:

@@ -6,6 +6,8 @@ the worker runs just before the kill, and burying the worker ends (or retries) t
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +33,22 @@ class Unit:
     timed_out: set[int] = field(default_factory=set)
     asked: dict[int, float] = field(default_factory=dict)  # tokens asked to stop, since when that was seen (monotonic)
     killed: bool = False  # by us, for a cancel or at the end of the shutdown: its jobs are not charged
+    leaving_since: float | None = None  # monotonic: it takes no more jobs, and another is started in its place
+    left: bool = False  # it ended cleanly
+
+    def words(self) -> list[str]:
+        """What it has reported since the last look."""
+        data = b""
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self.pipe, 4096)
+            if not data:
+                self.close()
+        return data.decode().split()
+
+    def close(self) -> None:
+        """Read no more of it."""
+        os.close(self.pipe)
+        self.pipe = -1
 
     @property
     def may_be_killed(self) -> bool:

@@ -15,6 +15,7 @@ from engine.ids import new_id
 from engine.inside import check_canceled
 from engine.limits import limit_of
 from engine.policy import policy_of
+from engine.process import ends_in_fork
 from engine.task_options import HUEYS
 from engine.uniqueness import uniqueness_of
 
@@ -34,7 +35,7 @@ class DurableTaskWrapper(TaskWrapper):
             for key, value in settings.items()
         }
         cls = super().create_task(func, context, name, **settings)
-        body = cls.execute
+        body = ends_in_fork(cls.execute)
         huey = self.huey
 
         def execute(task: Task) -> Any:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import signal
-import threading
 
+from engine.process import StopFlag
 from operations.office import Office
 
 
 def record(office: Office, options: argparse.Namespace) -> None:
     """Write the books, until stopped, where no web process does."""
-    stop = threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, lambda *_: stop.set())
+    stop = StopFlag()
+    stop.set_by(signal.SIGINT, signal.SIGTERM)
     print("recording; Ctrl-C ends it", flush=True)
     control = office.control
     office.books.recorder(control.storage, control.workers, control.schedules.all).run(stop)

@@ -1,21 +1,25 @@
 """The consumer that the web process starts and looks after: the stock `huey_consumer consumer.huey`.
 
 Its output is passed on with a prefix. When it dies it is started again, with back-off; when this process dies, so
-does it (consumer.py asks the kernel for that). Stopping it is a TERM, and a KILL when it does not listen.
+does it (consumer.py asks the kernel for that). It is stopped by STOP, which is never taken for a second request, for
+whoever stops the service may have sent it a TERM as well; then by a TERM to cut its jobs off, and a KILL.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"
+STOP = signal.SIGUSR1  # engine.process.PARENT_STOPS
 BACK_OFF_S = (0.5, 30.0)
 STEADY_S = 30.0  # a consumer that lived this long starts its back-off anew
 
@@ -68,14 +72,18 @@ class ConsumerChild:
             self._next_start = 0.0
             self.start()
 
-    def stop(self, timeout_s: float) -> None:
-        """End it: running jobs may finish within `timeout_s`."""
+    def stop(self, timeout_s: float, now: Callable[[], bool]) -> None:
+        """End it: running jobs may finish within `timeout_s`, or until `now` says that they may not."""
         process = self._process
         if process is None or process.poll() is not None:
             return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.send_signal(STOP)
+        deadline, cut_off = time.monotonic() + timeout_s, False
+        while process.poll() is None:
+            if now() and not cut_off:
+                process.terminate()
+                cut_off = True
+            if time.monotonic() > deadline:
+                process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)

@@ -1,19 +1,22 @@
 """TERM, INT and HUP, once and again, with well-behaved bodies and with bodies that hear nothing.
 
-Whatever the signal: nothing is lost, what had not ended goes back untouched (no delivery counted), and the consumer is
-gone within `shutdown_timeout_s` and three seconds.
+Whatever the signal, and whoever gets it: nothing is lost, what had not ended goes back untouched (no delivery counted),
+and the consumer is gone within `shutdown_timeout_s` and three seconds. A repetition within 2 s asks for nothing more.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
 import time
 
 import pytest
 
+from engine.process import SAME_REQUEST_S
 from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.processes import Process
-from tests.acceptance.variants import SOAK, crossed, crossed_over
+from tests.acceptance.variants import KINDS, SOAK, crossed, crossed_over
 from tests.support import wait_until
 
 GRACE_S = 3.0
@@ -51,18 +54,66 @@ def test_the_first_signal_lets_running_jobs_end(deployment: Deployment, signum: 
 
 
 @crossed_over
-@pytest.mark.parametrize(
-    ("first", "second"), [(TERM, TERM), (INT, INT), (TERM, INT), (HUP, TERM)] if SOAK else [(TERM, INT)]
-)
-def test_the_second_signal_returns_them_now(deployment: Deployment, first: int, second: int, kind: str):
+@pytest.mark.parametrize(("first", "second"), [(TERM, TERM), (INT, INT), (TERM, INT)] if SOAK else [(TERM, INT)])
+def test_a_later_second_signal_returns_them_now(deployment: Deployment, first: int, second: int, kind: str):
     consumer = deployment.consumer(2, kind)
     jobs = [deployment.tasks.note(n, 60) for n in range(3)]
     deployment.wait_running(2)
     consumer.signal(first)
     consumer.says("received", 5)
+    time.sleep(SAME_REQUEST_S + 0.5)
     consumer.signal(second)
     gone(consumer, GRACE_S)
     untouched(deployment, jobs)
+
+
+# Who is signalled, by what, how often within 2 s.
+EVERY = [(who, signum, times) for who in ("web", "consumer", "workers", "all") for signum in (TERM, INT, HUP)
+         for times in (1, 2)]  # fmt: skip
+SOME = [("all", TERM, 2), ("web", HUP, 2), ("consumer", INT, 2), ("workers", TERM, 1), ("all", HUP, 1), ("web", INT, 2)]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("who", "signum", "times", "backend", "kind"),
+    [(*case, *variant) for case in EVERY for variant in itertools.product(("sqlite", "redis"), KINDS)] if SOAK
+    else [(*case, ("sqlite", "redis")[i % 2], KINDS[i // 2 % 2]) for i, case in enumerate(SOME)],
+)  # fmt: skip
+def test_whoever_is_signalled_and_how_often_bodies_may_end(
+    deployment: Deployment, who: str, signum: int, times: int, kind: str
+):
+    deployment.configure({"consumer": {"worker_type": kind}})
+    app = deployment.app()
+    running = [deployment.tasks.note(n, 2.5) for n in range(2)]
+    deployment.wait_running(2)
+    consumers = [pid for pid in app.children() if parent_of(pid) == app.pid]
+    workers = [pid for pid in app.children() if parent_of(pid) in consumers]
+    assert consumers and workers
+    chosen = {"web": [app.pid], "consumer": consumers, "workers": workers, "all": [app.pid, *consumers, *workers]}[who]
+    for _ in range(times):
+        for pid in chosen:
+            os.kill(pid, signum)
+        time.sleep(0.2)
+    if who in ("web", "all") and signum != HUP:
+        assert app.wait(SHUTDOWN_S + GRACE_S) == 0
+        assert app.pids() == []
+    else:  # whatever was signalled begins anew
+        wait_until(lambda: not set(chosen) - {app.pid, *consumers} & set(app.pids()), 30, "they have ended")
+        after = deployment.tasks.note(9)
+        assert deployment.wait_ended([after], 60)[0].state == "done"
+        assert app.popen.poll() is None
+        wait_until(lambda: deployment.client(5).get("/healthz").status == 200, 30, "the web process answers")
+    assert [(job.state, job.deliveries, job.attempt) for job in map(deployment.job, running)] == [("done", 0, 1)] * 2
+    assert [len(deployment.ledger.runs_of(n)) for n in range(2)] == [1, 1]
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process; 0 when it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            return int(stat.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 @crossed

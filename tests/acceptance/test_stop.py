@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 
 import pytest
 
-from tests.acceptance.deployment import Deployment
+from engine.process import SAME_REQUEST_S
+from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.http_client import Answer
 from tests.acceptance.processes import kill
 from tests.acceptance.variants import KINDS, pairs
@@ -75,3 +77,43 @@ def test_nothing_outlives_a_web_process_that_is_killed(deployment: Deployment, k
     # The kernel told the consumer of its parent's death: what ran could finish.
     assert deployment.states(jobs) == ["done", "done"], [deployment.job(job).error for job in jobs]
     assert [len(runs) for runs in deployment.ledger.runs().values()] == [1, 1]
+
+
+@pytest.mark.parametrize(("backend", "kind"), pairs(("sqlite", "redis"), KINDS))
+def test_hup_reloads_what_can_be_started(deployment: Deployment, kind: str):
+    """The service goes on with the settings of now, drops nothing, and answers while its jobs finish."""
+    deployment.configure({"consumer": {"worker_type": kind}})
+    app = deployment.app()
+    client = deployment.client()
+    running = client.post("/api/jobs", {"task": "note", "args": [1, 2.5]}).body["id"]
+    deployment.wait_running(1)
+
+    deployment.configure({"web": {"threads": "none"}})
+    app.signal(signal.SIGHUP)
+    app.says("no reload, the service goes on as it was: ", 60)
+    assert "[web] threads: expected" in app.err
+    assert client.get("/readyz").status == 200
+
+    deployment.configure({"web": {"threads": 8}, "service": {"name": "Renamed"}})
+    app.signal(signal.SIGHUP)
+    app.says("reloading", 60)
+    accepted = client.post("/api/jobs", {"task": "note", "args": [2]}).body["id"]
+    assert {job.state for job in deployment.wait_ended([running, accepted], 60)} == {"done"}
+    wait_until(lambda: app.out.count("ready\n") == 2, 60, "it has started anew")
+    assert app.popen.poll() is None
+    assert [len(deployment.ledger.runs_of(n)) for n in (1, 2)] == [1, 1]
+    assert "Renamed" in deployment.client().get("/monitor/login").body
+    app.signal(signal.SIGTERM)
+    assert app.wait(30) == 0 and app.pids() == []
+
+
+def test_a_second_later_signal_to_the_service_cuts_its_jobs_off(deployment: Deployment):
+    app = deployment.app()
+    jobs = [deployment.tasks.note(n, 60) for n in range(2)]
+    deployment.wait_running(2)
+    app.signal(signal.SIGINT)
+    app.says("stopping")
+    time.sleep(SAME_REQUEST_S + 0.5)
+    app.signal(signal.SIGINT)
+    assert app.wait(SHUTDOWN_S - 3) == 0
+    assert [(job.state, job.deliveries) for job in map(deployment.job, jobs)] == [("queued", 0)] * 2

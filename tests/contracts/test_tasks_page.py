@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 import engine
-from engine import errors
+from engine import errors, process
 from engine.control import Control
 from engine.task_options import OPTIONS
 from tests.contracts.rig import look, run_all, run_next, state
+from tests.support import wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
 
@@ -221,6 +222,15 @@ def test_resume(example, huey):
     run_all(huey)
     assert page.stored == ["a", "b", "c", "d"]
     assert Control(huey).jobs().jobs[0].progress == {"done": 4, "total": 4, "note": ""}
+
+
+def test_on_worker_start(example, huey, monkeypatch):
+    monkeypatch.setattr(process, "_at_start", [])
+    page = example("`on_worker_start`")
+    run_all(huey)
+    assert page.sent == []
+    assert process.run_at_start()
+    wait_until(lambda: page.sent == ["hello"], 30, "the thread of the worker has sent it")
 
 
 def test_keep_for(example, huey, storage, clock):

@@ -1,0 +1,189 @@
+"""A process and its operating system: how signals ask it to stop, what a worker runs first, what its forks may do.
+
+A signal handler runs between any two steps of the main thread, also while that holds a lock: so handlers take none.
+They write down what was asked and wake whoever waits, through a pipe.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn, TypeVar
+
+SAME_REQUEST_S = 2.0
+# What the web process sends to its consumer, and the kernel on its death (once for each of its threads): it asks the
+# consumer to stop like a first TERM, and never counts as a second one.
+PARENT_STOPS = signal.SIGUSR1
+T = TypeVar("T")
+logger = logging.getLogger("dewey.consumer")
+_handlers: list[Callable[[int, Any], None]] = []
+
+
+class StopFlag(threading.Event):
+    """An Event that a signal handler may set: it has no lock, and any number of threads may wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_set = False
+        self._r, self._w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def set(self) -> None:
+        self._is_set = True
+        with suppress(BlockingIOError):  # a full pipe wakes as well
+            os.write(self._w, b"x")
+
+    def clear(self) -> None:
+        self._is_set = False
+        with suppress(BlockingIOError):
+            os.read(self._r, 65536)
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self._is_set:
+            poll = select.poll()  # one for each call: two threads must not use the same
+            poll.register(self._r, select.POLLIN)
+            poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        return self._is_set
+
+    def set_by(self, *signums: int, note: Callable[[int], None] | None = None) -> None:
+        """Let these signals set it, and `note` their number. From the main thread."""
+
+        def handler(signum: int, frame: Any) -> None:
+            if note is not None:
+                note(signum)
+            self.set()
+
+        _handlers.append(handler)
+        for signum in signums:
+            signal.signal(signum, handler)
+
+
+class Requests:
+    """What signals have asked of this process: TERM and INT to stop, HUP to reload.
+
+    Whoever stops a service signals some of its processes, or all at once, or some twice: a repetition within
+    SAME_REQUEST_S is the same request, a later one asks to stop `now`. A HUP that comes because the terminal was closed
+    asks to stop: nobody is left to see what a reload would print.
+    """
+
+    def __init__(self) -> None:
+        self.reload = self.now = False
+        self.stop_at: float | None = None  # monotonic, of the first request
+        self._terminals = [fd for fd in (0, 1, 2) if os.isatty(fd)]
+
+    def note(self, signum: int) -> None:
+        """A signal came; safe in a handler."""
+        if signum == signal.SIGHUP and not self._hung_up():
+            self.reload = True
+        elif self.stop_at is None:
+            self.stop_at = time.monotonic()
+        elif signum != PARENT_STOPS and time.monotonic() - self.stop_at > SAME_REQUEST_S:
+            self.now = True
+
+    def _hung_up(self) -> bool:
+        return bool(self._terminals) and not any(map(os.isatty, self._terminals))
+
+
+def execute_anew() -> NoReturn:
+    """Replace this process by a fresh start of its program. A HUP meanwhile waits until `hear_hup`."""
+    sys.stdout.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+    os.execl(sys.executable, sys.executable, *sys.argv)
+
+
+def hear_hup() -> None:
+    """Let a HUP through that came while this program was being started anew. Its handler must stand by now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+
+# workers: how they start, and what becomes of a child that a task forks
+
+_at_start: list[Callable[[], Any]] = []
+_let_go: Callable[[], None] | None = None  # set in a worker process
+_is_fork = False
+
+
+def on_worker_start(function: Callable[[], T]) -> Callable[[], T]:
+    """A decorator: the function runs once in each worker process before that takes a job.
+
+    Workers are forked after the task modules were imported: make threads, pools, event loops and connections here. A
+    worker whose function raises is started again, with pauses of up to 5 s.
+    """
+    _at_start.append(function)
+    return function
+
+
+def run_at_start() -> bool:
+    """Run what is to run first in a worker; False, and an error in the log, if any of it fails."""
+    for function in _at_start:
+        try:
+            function()
+        except BaseException:
+            logger.exception("%s.%s, an on_worker_start, failed", function.__module__, function.__qualname__)
+            return False
+    return True
+
+
+def is_worker(let_go: Callable[[], None]) -> None:
+    """This process is a worker: a child that a task forks gets default signal handlers and calls `let_go`."""
+    global _let_go
+    _let_go = let_go
+
+
+def _after_fork() -> None:
+    global _let_go, _is_fork
+    if _let_go is None:
+        return
+    let_go, _let_go, _is_fork = _let_go, None, True
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(signum) in _handlers:  # not a task's own
+            signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+    let_go()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def ends_in_fork(body: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A task's body: a child that it forked, and that comes back from it, ends there."""
+
+    def run(task: Any) -> Any:
+        if _is_fork:  # forked by a hook before the body
+            leave_fork()
+        try:
+            value = body(task)
+        except BaseException as exc:
+            if _is_fork:
+                leave_fork(exc)
+            raise
+        if _is_fork:
+            leave_fork()
+        return value
+
+    return run
+
+
+def leave_fork(error: BaseException | None = None) -> None:
+    """End this process if a task forked it: it must not go on as the worker that it was copied from."""
+    if not _is_fork:
+        return
+    code = 0 if error is None else 1
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else bool(error.code)
+    elif error is not None:
+        with suppress(Exception):
+            traceback.print_exception(error)
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
