@@ -17,13 +17,14 @@ from huey.exceptions import TaskException, TaskTimeout
 from huey.utils import SKIPPED, Error
 
 from engine import clock
-from engine.errors import TaskExit
+from engine.errors import StepNotReached, TaskExit
 from engine.events import COUNTED, Event
 from engine.exhaustion import add_handler
 from engine.job_storage import EventRow
-from engine.jobs import ENDED, FAILED, HANDLED, PARKED, RETRYING, ChordPart, Claim, Failure, Settlement
+from engine.jobs import ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Failure, Settlement
 from engine.policy import allows
 from engine.redact import Redactor, clip
+from engine.sequels import NOTHING, Sequel, read, sequel_of
 from engine.serializer import to_plain
 from engine.signature import Signature
 
@@ -112,7 +113,7 @@ class Composer:
         if error is not None:
             self.write_error(settlement, error)
         if outcome in ENDED:
-            settlement.chord_part = self._abandoned_part(claim, error)
+            self.tell(settlement)
         if outcome == FAILED:
             self.exhausted(settlement)
         return settlement
@@ -140,18 +141,32 @@ class Composer:
         self.seal(settlement)
         return settlement
 
-    def _abandoned_part(self, claim: Claim, error: Exception | None) -> ChordPart | None:
-        """What the job owes to a chord: its pipeline ends here, so the chord must hear of it."""
-        try:
-            task = self._huey.deserialize_task(claim.payload)
+    def tell(self, settlement: Settlement) -> None:
+        """The job ends otherwise than done: whoever waits for what was to follow, and was not told yet, hears of it."""
+        claim, failed = settlement.claim, settlement.outcome == FAILED
+        if claim.sequel == NOTHING:
+            return
+        serialize = self._huey.serializer.serialize
+        sequel = self._sequel_of(claim)
+        told = {key for key, _ in settlement.others or ()}
+        untold = [step for step in sequel.steps if step not in told]
+        if untold:
+            why = settlement.result if failed else None
+            if why is None:
+                error = StepNotReached(claim.id, settlement.outcome)
+                why = serialize(Error(self.error_record(claim.id, error, 0)))
+            settlement.others = [*(settlement.others or ()), *((step, why) for step in untold)]
+        if settlement.chord_part is None:
+            value = settlement.result if failed and settlement.result is not None else serialize(SKIPPED)
+            settlement.chord_part = sequel.part(value, clock.now())
+
+    def _sequel_of(self, claim: Claim) -> Sequel:
+        if claim.sequel is not None:
+            return read(claim.sequel)
+        try:  # it was accepted by the version before: only its payload knows
+            return sequel_of(self._huey, self._huey.deserialize_task(claim.payload), claim.context)
         except Exception:
-            return None  # unreadable, or of a task that this process does not know
-        while task is not None:
-            if task.chord_config is not None:
-                value = SKIPPED if error is None else Error(self.error_record(claim.id, error, 0))
-                return self._huey.chord_part(task.chord_config, value, claim.context)
-            task = task.on_complete
-        return None
+            return Sequel([])  # unreadable, or of a task that this process does not know
 
     # what is shown
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import copy
 import datetime
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,9 @@ from engine import clock, errors, inside
 from engine.calling import inherited
 from engine.job_storage import JobStorage
 from engine.jobs import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
+from engine.sequels import NOTHING, sequel_of, written
 
+logger = logging.getLogger("dewey.consumer")
 EPOCH = datetime.datetime(1970, 1, 1)
 Row = tuple[Task, NewJob]  # a call and the row that it becomes
 
@@ -134,6 +137,8 @@ class DeferringHuey(Huey):
             unique_s = uniqueness.hold_s
             if unique_key is None:
                 unique_key = uniqueness.key_of(name, task.args, task.kwargs)
+        context = inherited(getattr(task, "job_context", None), context or here.context)
+        follows = task.on_complete is not None or task.chord_config is not None
         return NewJob(
             task.id,
             name,
@@ -149,9 +154,10 @@ class DeferringHuey(Huey):
             unique_key,
             here.job_id,
             chord_id,
-            inherited(getattr(task, "job_context", None), context or here.context),
+            context,
             self.serialize_task(task),
             unique_s,
+            written(sequel_of(self, task, context)) if follows else NOTHING,
         )
 
     # what Huey writes after the body, collected
@@ -161,11 +167,23 @@ class DeferringHuey(Huey):
             self._will_retry(settlement, task, clock.now())
             self._emit(signals.SIGNAL_ENQUEUED, task)
             return None
-        handler = getattr(self._here.task, "on_error", None)
-        if settlement.claim.attempt and handler is not None and getattr(task, "id", None) == handler.id:
+        running = self._here.task
+        handler = getattr(running, "on_error", None)
+        is_handler = handler is not None and getattr(task, "id", None) == handler.id
+        if settlement.claim.attempt and is_handler:
             task = renewed(task)  # an error handler runs for each failed attempt, and Huey hands over the same one
         rows: list[Row] = []
-        handle = self._gather(task, rows)
+        try:
+            handle = self._gather(task, rows)
+        except errors.UnserializableError as exc:
+            if running is not None and task is running.on_complete:
+                raise errors.ResultUnfit(type(task).__name__, exc) from exc
+            if not is_handler:
+                raise
+            text = f"the error handler of job {settlement.claim.id} cannot be stored and does not run: {exc}"
+            logger.error(text)
+            settlement.logs = [*(settlement.logs or ()), (clock.now(), "ERROR", text)]
+            return None  # the attempt has failed for its own reason, and is retried as if it had no handler
         settlement.next_jobs = [*(settlement.next_jobs or ()), *(job for _, job in rows)]
         self._announce(rows)
         return handle
@@ -207,7 +225,7 @@ class DeferringHuey(Huey):
         settlement.chord_part = self.chord_part(cc, value)
         return None
 
-    def chord_part(self, cc: ChordConfig, value: Any, context: str | None = None) -> ChordPart:
+    def chord_part(self, cc: ChordConfig, value: Any) -> ChordPart:
         """One member's part. The callback keeps a reference to the parts; they are read when it is claimed."""
-        callback = self.new_job(cc.callback, cc.cid, context)
+        callback = self.new_job(cc.callback, cc.cid)
         return ChordPart(cc.cid, cc.idx, cc.size, self.serializer.serialize(value), callback)

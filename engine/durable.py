@@ -37,6 +37,7 @@ from engine.job_storage import JobStorage
 from engine.jobs import (
     CANCELED,
     DONE,
+    ENDED,
     EXPIRED,
     FAILED,
     PARKED,
@@ -190,6 +191,8 @@ class DurableHuey(DeferringHuey):
             here.settlement = here.task = here.context = None
         settlement.finished_at = clock.now()
         settlement.keep_s = getattr(task, "keep_for", None)
+        if settlement.outcome in ENDED and settlement.outcome != DONE:
+            self.composer.tell(settlement)
         if settlement.outcome == FAILED:
             self.composer.exhausted(settlement)
         if settlement.logs or settlement.outcome != DONE:
@@ -210,9 +213,11 @@ class DurableHuey(DeferringHuey):
             self.desk.begin(settlement)
         said = inside.enter(self, claim)
         body_log.begin()
+        ended = False
         try:
             value = self._timed(said, functools.partial(body, task))
-            settlement.result = self.serializer.serialize(value)
+            ended = True
+            settlement.result = self.serializer.serialize(value, "its result")
             return value
         except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
             settlement.started_at = None  # this was no attempt
@@ -221,10 +226,10 @@ class DurableHuey(DeferringHuey):
             self._judge(settlement, task, wait)
             raise wait from exc
         except Exception as exc:
-            self._judge(settlement, task, exc)
+            self._judge(settlement, task, exc, ended)
             raise
         except BaseException as exc:  # sys.exit, CancelledError, ...: a worker is never lost to a task
-            self._judge(settlement, task, exc)
+            self._judge(settlement, task, exc, ended)
             raise errors.TaskExit(type(exc).__name__, self.composer.text_of(exc)) from exc
         finally:
             settlement.logs = body_log.end()
@@ -233,8 +238,10 @@ class DurableHuey(DeferringHuey):
                 self.desk.body_ended(settlement)
             here.job_id, here.settlement = None, settlement
 
-    def _judge(self, settlement: Settlement, task: Task, error: BaseException) -> None:
-        if not allows(settlement, getattr(task, "policy", None), error):
+    def _judge(self, settlement: Settlement, task: Task, error: BaseException, ended: bool = False) -> None:
+        if ended:  # its work is done: to do it again would not make its result one that can be stored
+            task.retries, settlement.why = 0, "its body has ended, and only its result cannot be stored"
+        elif not allows(settlement, getattr(task, "policy", None), error):
             task.retries = 0
 
     def _requeue_task(self, task: Task, timestamp: datetime.datetime, retry_eta: Any = None) -> None:

@@ -239,6 +239,20 @@ class TaskExit(JobError):
         super().__init__(f"the task raised {kind}" + (f": {message}" if message else ""))
 
 
+class ResultUnfit(JobError):
+    """The body has ended, and what it returned cannot be handed to the next step of its pipeline."""
+
+    def __init__(self, step: str, why: Exception):
+        super().__init__(f"its body has ended, but its result cannot be handed to the next step, {step}: {why}")
+
+
+class StepNotReached(JobError):
+    """A pipeline ended before this step, as the step before it was canceled or expired."""
+
+    def __init__(self, job_id: str, state: str):
+        super().__init__(f"job {job_id}, a step before this one, ended as {state}: this step does not run")
+
+
 class ClaimLost(JobError):
     """The claim is gone: another worker holds the job now, so this one wrote nothing."""
 

@@ -68,6 +68,7 @@ class NewJob(NamedTuple):
     context: str | None  # JSON object
     payload: bytes
     unique_s: float | None = None  # how long it holds its unique key at most
+    sequel: str = ""  # what waits for its end: engine.sequels
 
 
 ONCE = 1  # on_crash="fail": must not run twice
@@ -107,6 +108,7 @@ class Claim(NamedTuple):
     payload: bytes
     failures: int = 0  # failed attempts since it was deferred, or retried by hand
     failed_at: float | None = None  # the first of them
+    sequel: str | None = ""  # what waits for its end; None where it was accepted before that was kept
 
 
 class ChordPart(NamedTuple):

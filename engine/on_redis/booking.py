@@ -35,7 +35,7 @@ def row_of(answer: Sequence[Any]) -> EventRow:
             None, 0, None, None, None, None,
         )  # fmt: skip
     head, _, payload = body.partition(b"\n")
-    _, task, queue, priority, _, _, _, context, parent, _ = json.loads(b"[" + head)
+    _, task, queue, priority, _, _, _, context, parent, *_ = json.loads(b"[" + head)
     enqueued_at, eta, expires_at, _, _, retries, *_ = json.loads(b"[" + m + b"]")
     return EventRow(
         int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, rows.worker_of(token),

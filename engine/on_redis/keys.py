@@ -59,8 +59,8 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | counters | hash | Huey's counters |
 
 `job:ID` (small values only, so that Redis keeps it packed):
-    seq; queue; task; unique and chord where it has one; hold (letters, seconds) beside unique: see lib_places.lua;
-    gate (the task in whose limits it holds a place) while claimed
+    seq; queue; task; unique, chord and sequel (engine.sequels) where it has one; hold (letters, seconds) beside unique:
+    see lib_places.lua; gate (the task in whose limits it holds a place) while claimed
     rank    -priority, the score in `ready`
     m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, deliveries, retries,
             retry_delay_s, failures, failed_at
@@ -71,7 +71,8 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
             (0: what happened to it was folded into counts, and nothing of it is unread)
 
 `body:ID`: what never changes, as JSON without the opening bracket, then a newline, then the payload:
-    id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key
+    id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, and from version 2 on whether
+    it has a sequel
 
 `worker:N`:
     key     made by the process itself: a number that was given again, once the server was emptied, is not its own
@@ -84,7 +85,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 
 from __future__ import annotations
 
-VERSION = 1  # of the schema above
+VERSION = 2  # of the schema above
 LEASE_S = 15.0  # a worker's first lease, before its parent beats for it
 
 

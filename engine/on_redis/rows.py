@@ -29,6 +29,7 @@ from engine.jobs import (
     NewJob,
     Settlement,
 )
+from engine.sequels import NOTHING
 
 compact = json.JSONEncoder(separators=(",", ":")).encode
 Words = list[Any]  # arguments of a script
@@ -92,13 +93,13 @@ def changing_of(claim: Claim, deliveries: int) -> str:
 
 
 def job_words(words: Words, job: NewJob, now: float) -> None:
-    """The ten arguments of a new job (lib_insert.lua)."""
+    """The eleven arguments of a new job (lib_insert.lua)."""
     if math.isnan(job.priority) or math.isnan(job.eta or 0.0):  # in a score Redis would refuse it halfway
         raise errors.BadRequest(f"priority and eta of job {job.id} are numbers, not NaN")
     head = compact(
         (
             job.id, job.task, job.queue, job.priority, job.timeout_s, job.flags, job.chord, job.context, job.parent,
-            job.unique_key,
+            job.unique_key, bool(job.sequel),
         )
     )  # fmt: skip
     words += (
@@ -112,6 +113,7 @@ def job_words(words: Words, job: NewJob, now: float) -> None:
         "" if job.unique_key is None else unique_word(job),
         job.chord or "",
         told(0, job.enqueued_at, None, 0),
+        job.sequel,
     )
 
 
@@ -187,12 +189,13 @@ def claim_of(n: int, handed_over: bytes) -> Claim:
     """The claim that a script handed over to worker n (lib_claim.lua)."""
     text, _, payload = handed_over.partition(b"\n")
     (
-        counter, seq, enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures, failed_at,
-        job_id, task, queue, priority, timeout_s, flags, chord, context, _parent, _unique,
+        sequel, counter, seq, enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures,
+        failed_at, job_id, task, queue, priority, timeout_s, flags, chord, context, _parent, _unique, *known,
     ) = json.loads(text)  # fmt: skip
     return Claim(
         (n << 32) | counter, seq, job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries,
         retries, retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at,
+        sequel or (NOTHING if known else None),
     )  # fmt: skip
 
 
@@ -208,6 +211,7 @@ class Seen(NamedTuple):
     flags: int
     chord: str | None
     unique_key: str | None
+    sequel: str | None
     version: tuple[bytes, bytes, bytes, bytes]  # place, token, m, end
     head: bytes
 
@@ -218,9 +222,11 @@ SEEN_AS = {b"ready": QUEUED, b"parked": QUEUED, b"claims": RUNNING}
 
 def seen_of(standing: Sequence[Any]) -> Seen:
     """A job out of what lib_look.lua says of it."""
-    seq, place, m, token, why, state, end, stopping, result, body = standing
+    seq, place, m, token, why, state, end, stopping, result, body, *kept = standing
     head, _, payload = body.partition(b"\n")
-    job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key = json.loads(b"[" + head)
+    job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, *known = json.loads(
+        b"[" + head
+    )
     enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures, failed_at = json.loads(
         b"[" + m + b"]"
     )
@@ -237,4 +243,7 @@ def seen_of(standing: Sequence[Any]) -> Seen:
         finished_at, result, bool(stopping),
     )  # fmt: skip
     version = (place, token or b"", m, end or b"")
-    return Seen(job, held, retry_delay_s, failures, failed_at, timeout_s, flags, chord, unique_key, version, head)
+    sequel = kept[0].decode() if kept and kept[0] else (NOTHING if known else None)
+    return Seen(
+        job, held, retry_delay_s, failures, failed_at, timeout_s, flags, chord, unique_key, sequel, version, head
+    )

@@ -184,5 +184,5 @@ def limits_text(limits: Mapping[str, Limit]) -> str:
 
 def end_as_canceled(settlement: Settlement, compose: Any) -> None:
     """A job that was asked to stop does not run again: what would go back to the queue ends as canceled."""
-    settlement.outcome = CANCELED
-    settlement.chord_part = compose.end(settlement.claim, CANCELED).chord_part
+    end = compose.end(settlement.claim, CANCELED)
+    settlement.outcome, settlement.chord_part, settlement.others = CANCELED, end.chord_part, end.others

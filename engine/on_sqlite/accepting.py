@@ -20,7 +20,7 @@ from engine.on_sqlite.database import is_mistake
 from engine.on_sqlite.uniqueness import Replace, holder, settle_conflict, take
 
 INSERT = f"""insert into jobs (id, task, queue, priority, enqueued_at, eta, expires_at, retries, retry_delay_s,
-    timeout_s, flags, unique_key, parent, chord, context, payload, unique_s) values ({", ".join("?" * 17)})"""
+    timeout_s, flags, unique_key, parent, chord, context, payload, unique_s, sequel) values ({", ".join("?" * 18)})"""
 KEY_LIFE_S = 24 * 3600.0
 
 

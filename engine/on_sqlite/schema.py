@@ -19,7 +19,7 @@ import sqlite3
 
 from engine.errors import SchemaMismatch
 
-VERSION = 2
+VERSION = 3
 
 DDL = (
     "create table meta (key text primary key, value) without rowid",
@@ -45,7 +45,8 @@ DDL = (
         deliveries integer not null default 0,  -- workers that died while running it
         failures integer not null default 0,    -- failed attempts, from which the back-off counts
         failed_at real,                         -- the first of them
-        payload blob not null)""",
+        payload blob not null,
+        sequel text)                    -- what waits for its end: engine.sequels; null: not known""",
     """create table ready (queue text not null, rank real not null, seq integer not null,
         primary key (queue, rank, seq)) without rowid""",
     "create table due (at real not null, seq integer not null, primary key (at, seq)) without rowid",
@@ -101,7 +102,10 @@ DDL = (
 
 
 # From each version to the next.
-STEPS = {1: "alter table workers add column code text not null default ''"}
+STEPS = {
+    1: ("alter table workers add column code text not null default ''",),
+    2: ("alter table jobs add column sequel text",),
+}
 
 
 def version_of(con: sqlite3.Connection) -> int:
@@ -134,7 +138,8 @@ def prepare(con: sqlite3.Connection, path: str) -> None:
                 con.execute(statement)
         else:
             for version in range(found, VERSION):
-                con.execute(STEPS[version])
+                for statement in STEPS[version]:
+                    con.execute(statement)
         con.execute("replace into meta values ('schema', ?)", (VERSION,))
         con.execute("commit")
     except BaseException:

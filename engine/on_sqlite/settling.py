@@ -86,7 +86,8 @@ def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compo
     asked = looking.holder_of(con, [s.claim.seq for s in back]) if back else set()
     for s in back:
         if s.claim.seq in asked:
-            s.outcome, s.chord_part = CANCELED, compose.end(s.claim, CANCELED).chord_part
+            end = compose.end(s.claim, CANCELED)
+            s.outcome, s.chord_part, s.others = CANCELED, end.chord_part, end.others
 
 
 def attempts(s: Settlement) -> int:

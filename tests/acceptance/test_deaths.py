@@ -10,7 +10,7 @@ from tests.acceptance.processes import kill
 from tests.acceptance.variants import crossed, crossed_over
 from tests.support import wait_until
 
-PLACES = ("pre_execute", "executing", "body", "complete", "post_execute")
+PLACES = ("decode", "pre_execute", "executing", "body", "complete", "post_execute")
 NEIGHBOURS_WITHIN_S = 15.0
 DEFER = """
 import json, sys, engine
@@ -35,7 +35,7 @@ def test_a_death_is_charged_to_the_job_that_was_handled(deployment: Deployment, 
     deployment.configure({"tasks": {"modules": "workload, harmful"}})
     ids = defer(deployment, *(("victim", n, place, "kill") for n, place in enumerate(PLACES)))
     consumer = deployment.launch(2, kind)
-    beside = deployment.tasks.note(100, 6)
+    beside = deployment.tasks.note(100, 3)
     behind = [deployment.tasks.note(101 + n, 0.01) for n in range(10)]
     for job in deployment.wait_ended(ids, 60):
         assert (job.state, job.error.type) == ("failed", "WorkerDied"), job
@@ -44,9 +44,10 @@ def test_a_death_is_charged_to_the_job_that_was_handled(deployment: Deployment, 
     assert {job.state for job in deployment.wait_ended([beside, *behind], 60)} == {"done"}
     runs = deployment.ledger.runs()
     for n, place in enumerate(PLACES):
-        assert len(runs[f"{n}.{place}"]) == deployment.job(ids[n]).deliveries, place
+        deaths, deeds = deployment.job(ids[n]).deliveries, len(runs[f"{n}.{place}"])
+        assert deeds == deaths if kind == "process" else 1 <= deeds <= deaths, place  # a thread dies of others, too
         before_body = place in ("decode", "pre_execute", "executing")
-        assert len(runs.get(str(n), [])) == (0 if before_body else deployment.job(ids[n]).deliveries), place
+        assert len(runs.get(str(n), [])) == (0 if before_body else deeds), place
     assert consumer.popen.poll() is None
 
 
@@ -83,7 +84,7 @@ def test_an_innocent_one_is_not_failed_in_place_of_the_guilty(deployment: Deploy
     """The guilty one kills from its hook, over and over, and a body of several seconds runs beside it each time."""
     deployment.configure({"tasks": {"modules": "workload, harmful"}})
     deployment.consumer(2, kind)
-    innocent = deployment.tasks.note(1, 8)
+    innocent = deployment.tasks.note(1, 4)
     deployment.wait_running(1)
     guilty = defer(deployment, ("victim", 2, "pre_execute", "kill"))
     since = time.monotonic()

@@ -111,18 +111,6 @@ def test_the_event_of_a_failure_says_why(huey):
     assert "ValueError: no good" in detail["traceback"]
 
 
-def test_a_result_that_cannot_be_carried_is_retried_like_any_failure(huey):
-    values = [object(), 1]
-
-    @huey.task(retries=1)
-    def odd():
-        return values.pop(0)
-
-    result = odd()
-    assert run_all(huey) == [None, 1]
-    assert result.get() == 1
-
-
 def test_progress_is_there_when_the_body_has_ended(huey):
     @huey.task()
     def work():

@@ -22,15 +22,32 @@ def tables(con: sqlite3.Connection) -> dict[str, list[tuple[str, str]]]:
     return {name: [row[1:3] for row in con.execute(f"pragma table_info({name})")] for name in sorted(names)}
 
 
+# What each version added to the tables of the one before.
+ADDED = {
+    2: (", code text not null default ''",),
+    3: (",\n        sequel text)                    -- what",),
+}
+
+
 def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_path: Path) -> None:
+    assert sorted(ADDED) == [version + 1 for version in sorted(schema.STEPS)]
     for statement in schema.DDL:
-        con.execute(statement.replace(", code text not null default ''", ""))
+        for added in ADDED[2]:
+            statement = statement.replace(added, "")
+        for added in ADDED[3]:
+            statement = statement.replace(added, ") -- what")
+        con.execute(statement)
     con.execute("insert into meta values ('schema', 1)")
     con.execute("insert into workers values (7, 'c', 'h', 1, 2.0, 4, 'thread', '*', '', 0, 0)")
+    con.execute(
+        "insert into jobs (id, task, queue, priority, enqueued_at, retries, retry_delay_s, flags, payload) "
+        "values ('old', 't', 'q', 0, 0, 0, 0, 0, x'00')"
+    )
     schema.prepare(con, "queue.db")
     schema.prepare(con, "queue.db")
     assert schema.version_of(con) == schema.VERSION
     assert con.execute("select n, code from workers").fetchall() == [(7, "")]
+    assert con.execute("select id, sequel from jobs").fetchall() == [("old", None)]
     new = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
     schema.prepare(new, "new.db")
     assert tables(con) == tables(new)

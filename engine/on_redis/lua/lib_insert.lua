@@ -1,8 +1,9 @@
--- Storing a new job. Its ten arguments: id, body, m, rank, queue, task, at (empty: ready now), unique, chord, event.
+-- Storing a new job. Its eleven arguments: id, body, m, rank, queue, task, at (empty: ready now), unique, chord, event,
+-- sequel.
 -- unique: empty, or letters (s, t: see lib_places; r: it replaces a waiting holder; x: it is refused where its key is
 -- held), seconds (or nothing), `=` and the key.
 
-local JOB = 10
+local JOB = 11
 
 local function key_of(argument) return string.match(argument, '^(%a*[^=]*)(=.*)$') end
 
@@ -32,6 +33,7 @@ local function insert(a, i, now)
     to_due(id, 'scheduled', at, queue)
   end
   if a[i + 8] ~= '' then call('HSET', key, 'chord', a[i + 8]) end
+  if a[i + 10] ~= '' then call('HSET', key, 'sequel', a[i + 10]) end
   event(id, seq, 'enqueued', a[i + 9])
   return true
 end

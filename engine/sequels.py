@@ -1,0 +1,72 @@
+"""What waits for a job's end, kept beside its payload: the later steps of its pipeline, and its part of a chord.
+
+Whoever ends a job that cannot end by itself (a rescuer, a cancel, a payload that cannot be read) tells them so without
+decoding its arguments: that would run the author's code in a process that must not die of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import json
+from typing import Any, NamedTuple
+
+from huey.api import Task
+
+from engine.jobs import ChordPart, NewJob
+
+NOTHING = ""  # waits; None stands for a job that was accepted before sequels were kept
+
+
+class Sequel(NamedTuple):
+    """`steps` are the ids under which the results of later steps are awaited."""
+
+    steps: list[str]
+    chord: tuple[str, int, int] | None = None  # cid, index, size
+    callback: NewJob | None = None
+    expires_s: float | None = None  # of the callback, from when it is accepted
+
+    def part(self, value: bytes, now: float) -> ChordPart | None:
+        """What the chord gets in place of this member's result."""
+        if self.chord is None or self.callback is None:
+            return None
+        expires_at = self.callback.expires_at if self.expires_s is None else now + self.expires_s
+        return ChordPart(*self.chord, value, self.callback._replace(enqueued_at=now, expires_at=expires_at))
+
+
+def sequel_of(huey: Any, task: Task, context: str | None) -> Sequel:
+    """What waits for this call. `context` is its job's."""
+    steps: list[str] = []
+    config = task.chord_config
+    while task.on_complete is not None:
+        task = task.on_complete
+        steps.append(task.id)
+        config = config or task.chord_config
+    if config is None:
+        return Sequel(steps)
+    callback = copy.copy(config.callback)  # a relative `expires` is fixed on it when it is accepted, and not before
+    row = huey.new_job(callback, config.cid, context)._replace(parent=None)
+    relative = bool(callback.expires) and not isinstance(callback.expires, datetime.datetime)
+    expires_s = row.expires_at - row.enqueued_at if relative and row.expires_at is not None else None
+    return Sequel(steps, (config.cid, config.idx, config.size), row, expires_s)
+
+
+def written(sequel: Sequel) -> str:
+    """As it stands in the storage."""
+    callback = sequel.callback
+    if not sequel.steps and callback is None:
+        return NOTHING
+    row = callback and [*callback._replace(payload=b"", sequel=""), callback.payload.decode("latin-1"), callback.sequel]
+    return json.dumps([sequel.steps, sequel.chord, row, sequel.expires_s], separators=(",", ":"), default=str)
+
+
+def read(text: str) -> Sequel:
+    """What `written` wrote."""
+    if not text:
+        return Sequel([])
+    steps, chord, row, expires_s = json.loads(text)
+    if row is None:
+        return Sequel(steps)
+    *columns, payload, sequel = row
+    callback = NewJob(*columns)._replace(payload=payload.encode("latin-1"), sequel=sequel)
+    return Sequel(steps, tuple(chord), callback, expires_s)
