@@ -8,6 +8,7 @@ the code returns.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -83,9 +84,31 @@ class Aside:
             self._going.pop(name, None)
         answer.end()
 
-    def is_going(self, name: str) -> bool:
-        """Whether a call goes on under this name."""
-        return name in self._going
+    def going_s(self, name: str) -> float | None:
+        """For how long a call has been going on under this name."""
+        answer = self._going.get(name)
+        return None if answer is None else time.monotonic() - answer.began
+
+
+class Complaints:
+    """Says what is wrong, once for as long as it stays the same."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._said: dict[str, str] = {}
+
+    def say(self, name: str, sentence: str, exc: BaseException | None = None) -> None:
+        """Log it, unless it was the last that was said under this name."""
+        said = sentence if exc is None else f"{sentence}: {reason_of(exc)}"
+        if self._said.get(name) == said:
+            return
+        self._said[name] = said
+        expected = exc is None or isinstance(exc, errors.DeweyError)
+        self._logger.log(logging.WARNING if expected else logging.ERROR, "%s", said, exc_info=None if expected else exc)
+
+    def forget(self, name: str) -> None:
+        """All is well again: the next complaint is news."""
+        self._said.pop(name, None)
 
 
 def reason_of(exc: BaseException) -> str:

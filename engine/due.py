@@ -16,10 +16,12 @@ from typing import NamedTuple
 
 from huey.api import Task
 
+from engine import errors
+from engine.aside import reason_of
 from engine.cron_words import duration
 from engine.jobs import NewJob
 from engine.ledger import DEFERRED, GAP_S, IF_FREE, IN_LINE, KEPT, MISSED, SKIPPED, Gap, SlotRow
-from engine.scheduled import Scheduled
+from engine.scheduled import Scheduled, stamp
 from engine.timetable import Minutes
 from engine.zones import span
 
@@ -27,6 +29,7 @@ GRACE_S = 60.0
 LATE_S = 1.0  # later than this is said
 LISTED = KEPT  # slots that are listed one by one before what lies before the window is left out
 DAY_S = 86400.0
+NO_JOB = "its job could not be made: %s"
 OUTCOMES = {"allow": DEFERRED, "queue": IN_LINE, "skip": IF_FREE}
 Why = Callable[[float], str]
 logger = logging.getLogger("dewey.schedule")
@@ -65,17 +68,19 @@ def due_minutes(item: Scheduled, table: Minutes, start: float, now: float) -> Du
     first, last = int(start // 60) + 1, int(now // 60)
     if last < first:
         return None
-    slots = [minute * 60.0 for minute in range(first, last + 1) if held(item, table, minute * 60.0)]
+    slots: list[float] = []
+    failures: list[BaseException] = []
+    for minute in range(first, last + 1):
+        try:
+            if table.holds(minute * 60.0, item.default_tz):
+                slots.append(minute * 60.0)
+        except BaseException as exc:  # also SystemExit: it is an author's code
+            failures.append(exc)
+    if failures:
+        said = "schedule %s: %s failed for %d of %d minutes and is taken to say no: %s"
+        count, reason = last + 1 - first, reason_of(failures[-1])
+        logger.error(said, item.row.name, table.text, len(failures), count, reason, exc_info=failures[-1])
     return Due(slots[-LISTED:], last * 60.0, len(slots))
-
-
-def held(item: Scheduled, table: Minutes, minute: float) -> bool:
-    """What the function of a minute says; one that fails says no."""
-    try:
-        return table.holds(minute, item.default_tz)
-    except Exception:
-        logger.exception("schedule %s: %s failed for %s and is taken to say no", item.row.name, table.text, minute)
-        return False
 
 
 def chosen(item: Scheduled, slots: Sequence[float], now: float) -> set[float]:
@@ -104,9 +109,13 @@ def decide(item: Scheduled, due: Due, now: float, why: Why) -> tuple[list[SlotRo
         else:
             try:
                 calls.append(item.call(at))
-            except Exception as exc:
-                logger.exception("schedule %s: the job of its slot could not be made", item.row.name)
-                slots.append(slot._replace(reason=f"its job could not be made: {exc}"))
+            except errors.StorageUnavailable:
+                raise
+            except BaseException as exc:  # also SystemExit: code of an author may run here
+                reason = NO_JOB % reason_of(exc)
+                if not isinstance(exc, errors.DeweyError):
+                    logger.error("schedule %s, slot of %s: %s", item.row.name, stamp(at), reason, exc_info=exc)
+                slots.append(slot._replace(reason=reason))
                 continue
             slots.append(slot._replace(outcome=outcome, job_id=calls[-1][1].id, reason=lateness(at, now, why)))
     return slots, calls
@@ -127,4 +136,4 @@ def why_missed(at: float, now: float, gaps: Sequence[Gap], tz: str) -> str:
             return f"{gap.why} {span(gap.since, gap.until, tz)}"
     if now - at <= GAP_S + GRACE_S:
         return f"a later one was due as well when the scheduler came to it, {duration(round(now - at))} late"
-    return "no consumer that knows its task"
+    return "no consumer that could run it"

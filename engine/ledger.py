@@ -92,9 +92,9 @@ class Ledger(Protocol):
         record stays as it is, unless it was missed; a job whose id is known is not accepted again, and one whose unique
         key is held leaves its slot SKIPPED."""
 
-    def release(self, name: str, at: float, job: NewJob) -> bool:
+    def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
         """Accept the job of the first slot that waits, if it still does, all jobs of the schedule have ended, and it is
-        not paused; whether it was accepted."""
+        not paused; whether it was accepted. Without a job the slot becomes MISSED then, with this reason."""
 
     def run_now(self, slot: SlotRow, job: NewJob) -> bool:
         """Note a slot that a person asked for and accept its job; False when one is on record that was neither missed

@@ -8,6 +8,10 @@ A look: note that a scheduler lives (what lies between two notes is why slots we
 about what is due (engine.due), carry that out in one transaction, release what waits for the run before it. Then sleep
 until the next slot, at most LOOK_S, so that schedules made elsewhere are seen.
 
+Each schedule is its own blast radius: what fails for one is said once, tried again at later looks, and changes nothing
+for the others. A schedule in which code of an author runs is dealt with in a thread of its own (engine.aside), with the
+same steps and a transaction of its own; a look waits for it for PATIENCE_S, once all others have been dealt with.
+
 When the clock goes back, `last` goes back with it, so that nothing stands still until the old time has come again; what
 is on record is not run a second time.
 """
@@ -17,7 +21,8 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,17 +30,25 @@ from huey.api import Task
 from huey.consumer import Scheduler
 
 from engine import clock, errors, scheduled
-from engine.due import decide, due_slots, why_missed
+from engine.aside import Answer, Aside, Complaints, reason_of
+from engine.cron_words import duration
+from engine.due import GRACE_S, LATE_S, NO_JOB, decide, due_slots, why_missed
 from engine.jobs import NewJob
 from engine.ledger import MISSED, Firing, Gap, ScheduleRow
 from engine.scheduled import Scheduled
 from engine.timetable import Every, Minutes
 
 LOOK_S = 1.5  # how soon a schedule that was made at run time is seen, and a slot that waits
+SOON_S = 0.05  # ... and what another scheduler was faster with
+PATIENCE_S = 0.2  # how long a look waits for code of authors
+SLOW_S = 5.0  # after which it is said that such code does not answer
+BROKEN_S = 30.0  # how often a schedule that cannot be computed is tried again
 ALIVE_S = 10.0  # how exactly it is known since when nothing ran
 BACK_S = 1.0  # a clock that goes back by more was set
 SKEW_S = 60.0  # by so much the clocks of two hosts may differ
+HEARD = 1000  # jobs that receivers have not yet been told of; of more, the oldest go untold
 GONE, SLEPT, AWAY = "no consumer", "this machine slept, or its clock was set,", "the storage was away"
+FAILED = "the scheduler failed"
 logger = logging.getLogger("dewey.schedule")
 
 
@@ -44,6 +57,15 @@ class Look(NamedTuple):
 
     item: Scheduled
     next_at: float | None
+    broken_at: float | None = None  # when its next slot could not be told
+
+    def is_due(self, now: float) -> bool:
+        return self.next_at is not None and self.next_at <= now
+
+    @property
+    def waits(self) -> bool:
+        """Whether a slot of it waits for the run before it."""
+        return self.item.row.waiting is not None and not self.item.row.paused
 
 
 class DurableScheduler(Scheduler):
@@ -56,74 +78,151 @@ class DurableScheduler(Scheduler):
         self._before: float | None = None  # the time of the last look
         self._noted_at = 0.0
         self._why = GONE  # said of the time since a scheduler was last noted
-        self._complaint = ""
+        self._failing = False  # whether the last look failed as a whole
+        self._complaints = Complaints(logger)  # of a schedule by its name, of all by ""
+        self._aside = Aside()
+        self._unheard: deque[tuple[Task, NewJob]] = deque(maxlen=HEARD)
+        self.patience_s = PATIENCE_S
 
     def loop(self, now: Any = None) -> None:
         """Deal with what is due, then sleep until the next slot (or the next look for new schedules)."""
         next_at = None
         try:
             next_at = self.tick()
-            self._complaint = ""
-        except errors.DeweyError as exc:
-            if isinstance(exc, errors.StorageUnavailable):
-                self._why = AWAY
-            if str(exc) != self._complaint:
-                logger.warning("%s; schedules wait until that is mended", exc)
-            self._complaint = str(exc)
-        except Exception:
-            logger.exception("the scheduler met an error and goes on")
+        except BaseException as exc:  # whatever it is, the schedules go on
+            away = isinstance(exc, errors.StorageUnavailable)
+            self._failing, self._why = True, AWAY if away else FAILED
+            self._complaints.say("", "schedules wait until that is mended", exc)
         wait_s = LOOK_S if next_at is None else min(LOOK_S, next_at - clock.now())
         if wait_s > 0:
             self.stop_flag.wait(wait_s)
 
     def tick(self) -> float | None:
-        """Deal with every slot that is due; the instant of the next one."""
+        """Deal with every slot that is due; when to look again, None: at nothing that is known now."""
         now = clock.now()
         rows = self._watch_clock(now)
         if not self._synced or self._unrecorded(rows):
-            if scheduled.sync(self.huey, rows, now):
+            if scheduled.sync(self.huey, rows, now, self._complaints.say):
                 rows = self._ledger.schedules()
             self._synced = True
-        self._looks = {row: self._looks.get(row) or self._look(row) for row in rows}
+        self._looks = {row: self._look(row, now) for row in rows}
         looks = [look for look in self._looks.values() if look.item.runnable]
-        for look in looks:
-            if look.item.row.waiting is not None and not look.item.row.paused:
-                self._release(look.item)
-        due = [look.item for look in looks if look.next_at is not None and look.next_at <= now]
+        plain = [look for look in looks if not look.item.runs_code]
+        asked = [self._begin_aside(look, now) for look in looks if look.item.runs_code]
+        again_s = []
+        for look in plain:
+            if look.waits:
+                self._alone(look.item, partial(self._release, look.item))
+        due = [look.item for look in plain if look.is_due(now)]
         if due:
-            return now if self.deal_with(due, now) else now + 0.05  # others were faster: look again
-        return min((look.next_at for look in looks if look.next_at is not None), default=None)
+            again_s.append(self.deal_with(due, now))
+        again_s += [answer.value() for answer in asked if answer is not None and answer.wait(self.patience_s)]
+        self._tell_receivers()
+        if self._failing or self._noted_at == 0:
+            self._note_alive(now)
+        self._failing = False
+        self._complaints.forget("")
+        times = [look.next_at for look in looks if look.next_at is not None and not look.is_due(now)]
+        return min([*times, *(now + each for each in again_s)], default=None)
 
-    def _look(self, row: ScheduleRow) -> Look:
+    def _look(self, row: ScheduleRow, now: float) -> Look:
+        before = self._looks.get(row)
+        if before is not None and (before.broken_at is None or abs(now - before.broken_at) < BROKEN_S):
+            return before
         item = scheduled.of_row(self.huey, row)
-        if item.problem:
-            logger.warning("%s: it is not run by this consumer", item.problem)
-        if isinstance(item.timetable, Minutes):
+        if not item.runnable:
+            self._complaints.say(row.name, f"schedule {row.name} is not run by this consumer: {item.problem}")
+        if isinstance(item.timetable, Minutes):  # it is asked when the minute has come
             return Look(item, (row.last // 60 + 1) * 60)
-        return Look(item, item.next_after(row.last))
+        try:
+            if item.timetable is not None and not item.timetable.is_ours:
+                return Look(item, row.last)  # it is asked aside, at each look
+            return Look(item, item.next_after(row.last))
+        except Exception as exc:
+            self._complaints.say(row.name, f"schedule {row.name}: its next time cannot be told", exc)
+            return Look(item, None, now)
 
     def _unrecorded(self, rows: Sequence[ScheduleRow]) -> bool:
         """Whether a periodic task is not on record: the storage may have been emptied."""
         known = {row.name for row in rows}
         return any(self.huey._registry.task_to_string(cls) not in known for cls in self.huey._registry._periodic_tasks)
 
+    # one schedule is none of the others' business
+
+    def _alone(self, item: Scheduled, step: Callable[[], Any]) -> Any:
+        """What a step comes to; LOOK_S where it fails, which is said once. Raises StorageUnavailable."""
+        try:
+            return step()
+        except errors.StorageUnavailable:
+            raise
+        except BaseException as exc:  # also SystemExit out of an author's code
+            self._complaints.say(item.row.name, f"schedule {item.row.name}: its slots could not be dealt with", exc)
+            return LOOK_S
+
+    def _begin_aside(self, look: Look, now: float) -> Answer | None:
+        """Deal with a schedule in which code of an author runs, unless that goes on already."""
+        item, name = look.item, look.item.row.name
+        going_s = self._aside.going_s(name)
+        if going_s is not None:
+            if going_s > SLOW_S:
+                self._complaints.say(name, f"schedule {name} waits for code of its author, which does not answer")
+            return None
+        if not (look.waits or look.is_due(now)):
+            return None
+
+        def attend() -> float:
+            if look.waits:
+                self._release(item)
+            return self.deal_with([item], now) if look.is_due(now) else LOOK_S
+
+        def answered() -> float:
+            try:
+                return float(self._alone(item, attend))
+            except errors.StorageUnavailable as exc:
+                self._complaints.say(name, f"schedule {name}", exc)  # the look itself meets it, too
+                return LOOK_S
+
+        try:
+            return self._aside.ask(name, answered)
+        except RuntimeError as exc:
+            self._complaints.say(name, f"schedule {name}: no thread can be begun for it", exc)
+            return None
+
+    def _tell_receivers(self) -> None:
+        """Let the receivers of signals hear of the jobs that were accepted, in a thread of their own."""
+        if self._unheard:
+            self._aside.ask("", self._announce).wait(self.patience_s)
+
+    def _announce(self) -> None:
+        while self._unheard:
+            call = self._unheard.popleft()
+            try:
+                self.huey._announce([call])
+            except BaseException as exc:
+                logger.error("a receiver of signals failed for job %s: %s", call[1].id, reason_of(exc), exc_info=exc)
+
     # the clock
 
     def _watch_clock(self, now: float) -> list[ScheduleRow]:
         """Note that a scheduler lives, and heed a clock that was set back; the schedules."""
-        back = self._before is not None and now < self._before - BACK_S
-        if self._before is None or now - self._noted_at >= ALIVE_S or now < self._noted_at:
-            noted = self._ledger.note_alive(now, self._why)
-            back = back or (self._before is None and noted is not None and noted > now + SKEW_S)
-            self._noted_at, self._why = now, SLEPT
+        first, back = self._before is None, self._before is not None and now < self._before - BACK_S
+        # After a look that failed the next note is made when one has not: it says that schedules are run.
+        if first or (not self._failing and (now - self._noted_at >= ALIVE_S or now < self._noted_at)):
+            noted = self._note_alive(now)
+            back = back or (first and noted is not None and noted > now + SKEW_S)
         self._before = now
         rows: list[ScheduleRow] = self._ledger.schedules()
         ahead = [row for row in rows if back and row.last > now]
         if not ahead:
             return rows
         logger.warning("the clock was set back: what is on record is not run again, and every() counts from now")
-        self._ledger.fire([Firing(row, self._anew(row, now), (), ()) for row in ahead])
+        self._fire([Firing(row, self._anew(row, now), (), ()) for row in ahead], [])
         return list(self._ledger.schedules())
+
+    def _note_alive(self, now: float) -> float | None:
+        noted: float | None = self._ledger.note_alive(now, self._why)
+        self._noted_at, self._why = now, SLEPT
+        return noted
 
     def _anew(self, row: ScheduleRow, now: float) -> float:
         """From when a schedule counts after the clock was set back."""
@@ -134,49 +233,60 @@ class DurableScheduler(Scheduler):
 
     # dealing with slots
 
-    def deal_with(self, items: Sequence[Scheduled], now: float) -> bool:
-        """Bring the due slots of these schedules to life; whether any was dealt with here."""
-        gaps: list[Gap] = []
-        read = False
+    def deal_with(self, items: Sequence[Scheduled], now: float) -> float:
+        """Bring the due slots of these schedules to life; in how many seconds to look at them again."""
+        gaps: list[Gap] | None = None
 
-        def why(item: Scheduled, at: float) -> str:
-            nonlocal gaps, read
-            if not read:
-                gaps, read = self._ledger.gaps(), True
+        def why(item: Scheduled, took_s: float, at: float) -> str:
+            nonlocal gaps
+            if took_s > LATE_S and now - at <= GRACE_S:
+                return f"code of its author took {duration(round(took_s))}"
+            if gaps is None:
+                gaps = self._ledger.gaps() + ([Gap(self._noted_at, now, self._why)] if self._failing else [])
             return why_missed(at, now, gaps, item.tz)
 
         firings: list[Firing] = []
         calls: list[tuple[Task, NewJob]] = []
         counts: dict[str, int] = {}
-        for item in items:
+
+        def plan(item: Scheduled) -> None:
             due = due_slots(item, now)
-            if due is None:
-                continue
-            slots, made = decide(item, due, now, partial(why, item))
-            firings.append(Firing(item.row, due.last, slots, [job for _, job in made]))
-            counts[item.row.name] = due.total
-            calls += made
-        done = self._fire(firings)
+            if due is not None:
+                decided_at = max(now, clock.now())  # code of an author may have taken its time
+                slots, made = decide(item, due, decided_at, partial(why, item, decided_at - now))
+                firings.append(Firing(item.row, due.last, slots, [job for _, job in made]))
+                counts[item.row.name] = due.total
+                calls.extend(made)
+
+        for item in items:
+            self._alone(item, partial(plan, item))
+        failed: list[str] = []
+        done = self._fire(firings, failed)
         accepted = {job_id for ids in done.values() for job_id in ids}
-        self.huey._announce([call for call in calls if call[1].id in accepted])
+        self._unheard.extend(call for call in calls if call[1].id in accepted)
         for firing in firings:
             if firing.row.name in done:
+                self._complaints.forget(firing.row.name)
                 self._tell(firing, counts[firing.row.name])
-        return bool(done)
+        if done:
+            return 0.0
+        return SOON_S if len(firings) > len(failed) else LOOK_S
 
-    def _fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
-        """All in one transaction; each alone where one of them cannot be written."""
+    def _fire(self, firings: Sequence[Firing], failed: list[str]) -> Mapping[str, Collection[str]]:
+        """All in one transaction; each alone where one of them cannot be written, which is added to `failed`."""
         try:
             return self._ledger.fire(firings)
         except errors.StorageUnavailable:
             raise
-        except Exception:
+        except Exception as exc:
             if len(firings) == 1:
-                logger.exception("schedule %s: its slots could not be dealt with", firings[0].row.name)
+                name = firings[0].row.name
+                self._complaints.say(name, f"schedule {name}: its slots could not be written", exc)
+                failed.append(name)
                 return {}
         done: dict[str, Collection[str]] = {}
         for firing in firings:
-            done.update(self._fire([firing]))
+            done.update(self._fire([firing], failed))
         return done
 
     def _tell(self, firing: Firing, count: int) -> None:
@@ -192,9 +302,13 @@ class DurableScheduler(Scheduler):
             )
 
     def _release(self, item: Scheduled) -> None:
-        """Let the first slot that waits run, if the run before it has ended."""
+        """Let the first slot that waits run, if the run before it has ended; missed where its job cannot be made."""
         at = item.row.waiting
         assert at is not None
-        call = item.call(at)
+        try:
+            call = item.call(at)
+        except BaseException as exc:  # also SystemExit out of an author's code
+            self._ledger.release(item.row.name, at, None, NO_JOB % reason_of(exc))
+            return
         if self._ledger.release(item.row.name, at, call[1]):
-            self.huey._announce([call])
+            self._unheard.append(call)

@@ -12,7 +12,7 @@ import inspect
 import json
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -57,7 +57,7 @@ class Scheduled:
         """Whether code of an author runs when its next slot or its job is made."""
         unique = getattr(self.task, "uniqueness", None)
         return (
-            (self.timetable is not None and type(self.timetable) not in (Cron, Every, At))
+            (self.timetable is not None and not self.timetable.is_ours)
             or (unique is not None and unique.key is not None)
             or (self._stored is not None and self.huey.serializer.runs_code(self._stored))
         )
@@ -158,8 +158,9 @@ def stamp(at: float) -> str:
     return f"{datetime.fromtimestamp(whole, timezone.utc):%Y-%m-%dT%H:%M:%S}{f'.{ms:03}' if ms else ''}Z"
 
 
-def sync(huey: Any, rows: Sequence[ScheduleRow], now: float) -> bool:
-    """Put the periodic tasks of the code on record as they are now; whether anything was changed.
+def sync(huey: Any, rows: Sequence[ScheduleRow], now: float, complain: Callable[..., None]) -> bool:
+    """Put the periodic tasks of the code on record as they are now; whether anything was changed. `complain` is told of
+    one that cannot be put there.
 
     One that is there keeps its `last`, unless its expression is another one: then its slots count from now. Another
     zone moves its slots, and what is due by the new clock since `last` is dealt with by it.
@@ -167,19 +168,36 @@ def sync(huey: Any, rows: Sequence[ScheduleRow], now: float) -> bool:
     known = {row.name: row for row in rows}
     changed = False
     for cls in huey._registry._periodic_tasks:
-        name, table = huey._registry.task_to_string(cls), timetable_of(cls)
-        if table is None:
-            continue
-        said = {"text": table.text, "words": table.words, "tz": table.tz or str(huey.settings.schedule.timezone)}
-        row = known.get(name)
-        if row is None:
-            changed |= huey.storage.ledger.add(code_row(name, now, json.dumps(said)))
-        elif json.loads(row.spec) != said:
-            same = json.loads(row.spec).get("text", table.text) == table.text
-            last = row.last if same else float(math.floor(now))
-            huey.storage.ledger.add(row._replace(spec=json.dumps(said), last=last), replace=True)
-            changed = True
+        name = huey._registry.task_to_string(cls)
+        try:
+            changed |= _put_on_record(huey, name, timetable_of(cls), known.get(name), now)
+        except errors.StorageUnavailable:
+            raise
+        except BaseException as exc:  # a timetable of an author's own may do anything
+            complain(name, f"schedule {name} cannot be put on record", exc)
     return changed
+
+
+def _put_on_record(huey: Any, name: str, table: Timetable | None, row: ScheduleRow | None, now: float) -> bool:
+    if table is None:
+        return False
+    said = {"text": table.text, "words": table.words, "tz": table.tz or str(huey.settings.schedule.timezone)}
+    if row is None:
+        return bool(huey.storage.ledger.add(code_row(name, now, json.dumps(said))))
+    before = spec_of(row)
+    if before == said:
+        return False
+    last = row.last if before.get("text", table.text) == table.text else float(math.floor(now))
+    huey.storage.ledger.add(row._replace(spec=json.dumps(said), last=last), replace=True)
+    return True
+
+
+def spec_of(row: ScheduleRow) -> dict[str, Any]:
+    """The spec of a row; an empty one where it cannot be read."""
+    try:
+        return dict(json.loads(row.spec))
+    except (ValueError, TypeError):
+        return {}
 
 
 def code_row(name: str, now: float, spec: str = "{}") -> ScheduleRow:
@@ -201,7 +219,7 @@ def of_row(huey: Any, row: ScheduleRow) -> Scheduled:
             str(spec["call"]).encode("latin-1")
             table = timetable_from(spec)
     except Exception as exc:
-        problem = f"schedule {row.name} cannot be read here: {reason_of(exc)}"
+        problem = f"it cannot be read here: {reason_of(exc)}"
         return Scheduled(huey, row, None, None, spec, problem, is_read=False)
     if task is not None and not getattr(task, "internal", False):
         return Scheduled(huey, row, task, table, spec)

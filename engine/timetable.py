@@ -62,6 +62,11 @@ class Timetable:
             zone(self.tz)
 
     @property
+    def is_ours(self) -> bool:
+        """Whether no code of an author runs when it is asked."""
+        return type(self) in (Cron, Every, At)
+
+    @property
     def text(self) -> str:
         """The expression as it was written."""
         raise NotImplementedError

@@ -82,7 +82,7 @@ class Timetables:
     def change(self, name: str, request: ScheduleRequest) -> Schedule:
         """Replace what a schedule that was made here runs, and when; another expression counts from now."""
         row, spec = self._made(name, "changed"), self._spec(request)
-        before, after = scheduled.of_row(self._huey, row).spec, json.loads(spec)
+        before, after = scheduled.spec_of(row), json.loads(spec)
         same = all(before.get(kind) == after.get(kind) for kind in scheduled.KINDS)
         last = row.last if same else float(math.floor(clock.now()))
         self._ledger.add(row._replace(spec=spec, last=last), replace=True)
@@ -110,7 +110,7 @@ class Timetables:
         row = self._row(name)
         item = scheduled.of_row(self._huey, row)
         if not item.is_read:
-            raise errors.BrokenSchedule(str(item.problem))
+            raise errors.BrokenSchedule(f"schedule {name}: {item.problem}")
         if not item.runnable:
             known = [self._known.full(cls) for cls in self._known.all()]
             raise errors.UnknownTask(scheduled.task_name(row, item.spec), known)

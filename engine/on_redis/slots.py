@@ -56,9 +56,11 @@ class RedisLedger:
                 done[row.name] = accepted
         return done
 
-    def release(self, name: str, at: float, job: NewJob) -> bool:
-        slot = SlotRow(name, at, ledger.DEFERRED, job.id, None, clock.now())
-        return bool(self._deal(name, "release", (0.0, 0, 0.0), [slot], [job]))
+    def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
+        slot = SlotRow(name, at, ledger.MISSED, None, reason, clock.now())
+        if job is not None:
+            slot = slot._replace(outcome=ledger.DEFERRED, job_id=job.id)
+        return bool(self._deal(name, "release", (0.0, 0, 0.0), [slot], [job] if job else []))
 
     def run_now(self, slot: SlotRow, job: NewJob) -> bool:
         accepted = self._deal(slot.schedule, "now", (0.0, 0, 0.0), [slot], [job])

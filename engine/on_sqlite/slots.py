@@ -160,12 +160,14 @@ class SqliteLedger:
         self._wake(sum(map(len, done.values())))
         return done
 
-    def release(self, name: str, at: float, job: NewJob) -> bool:
+    def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
         with self._db.write("accept", "fire") as con:
             first = con.execute(WAITS, (name,)).fetchone()
             if first is None or first[1] != at or unfinished(con, name):
                 return False
-            slot, fresh = brought_to_life(con, SlotRow._make(first), job)
+            slot, fresh = SlotRow._make(first)._replace(outcome=MISSED, reason=reason), False
+            if job is not None:
+                slot, fresh = brought_to_life(con, SlotRow._make(first), job)
             note(con, slot)
         self._wake(int(fresh))
         return fresh

@@ -78,6 +78,7 @@ class World:
         """The scheduler of a consumer that has just started."""
         made = DurableScheduler(huey or self.make_huey(schedules), threading.Event(), 1, True)
         made.initialize()
+        made.patience_s = 30.0  # the clock stands still meanwhile
         return made
 
     # time

@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from api.schedules import schedule_view
 from engine import errors, every, register_type
 from engine.durable import DurableHuey
 from engine.ledger import ScheduleRow
+from engine.schedule import PATIENCE_S, DurableScheduler
 from engine.timetable import Every
 from engine.timetables import ScheduleRequest
 from operations.schedules import shown
@@ -183,3 +186,101 @@ def test_a_broken_schedule_can_be_paused_resumed_changed_removed_and_says_why_it
         assert w.control.schedules.get(name).problem is None
         w.control.schedules.remove(name)
     assert w.storage.counts().queued == 0
+
+
+# firing
+
+
+def fire(w: World, seconds: float) -> DurableScheduler:
+    """A scheduler of its own for so long; code of authors is waited for as little as in a consumer."""
+    scheduler = w.scheduler()
+    scheduler.patience_s = PATIENCE_S
+    w.run(seconds, scheduler)
+    return scheduler
+
+
+def until(met: Callable[[], object], scheduler: DurableScheduler) -> None:
+    """Look again and again until it is so."""
+    give_up_at = time.monotonic() + 60
+    while not met():
+        assert time.monotonic() < give_up_at, "it never came to be so"
+        scheduler.tick()
+        time.sleep(0.01)
+
+
+@both
+def test_all_others_fire_within_their_second(world: Make, caplog: pytest.LogCaptureFixture):
+    w, problems = a_world(world, **CODE)
+    w.control.schedules.make("late", ScheduleRequest("work", every_s=60, overlap="queue"))
+    scheduler = fire(w, 180)
+    for name in ("sound", "sound-made", "late"):
+        assert w.ran(name) == [60.0, 120.0, 180.0], name
+        assert {slot.noted_at - slot.at for slot in w.slots(name)} == {0.0}
+    for name in (*CODE, *problems):
+        assert w.ran(name) == [], name
+    assert "its job could not be made: its arguments do not fit" in (w.slots("renamed")[0].reason or "")
+    for name in problems:
+        slots, said = w.slots(name), [r for r in caplog.records if f"schedule {name}" in r.getMessage()]
+        assert {slot.outcome for slot in slots} <= {"missed"}, name
+        assert slots or len(said) == (name != "keyed-hangs"), f"{name}: what is not on record of its slots is said once"
+    HANGS.set()  # it answers after all: what was due meanwhile is dealt with
+    until(lambda: len(w.slots("hangs")) == 3, scheduler)
+    assert w.slots("hangs")[0].reason == "late by 2 minutes: code of its author took 2 minutes" and w.ran("hangs") == [
+        60.0
+    ]
+
+
+@both
+def test_a_slot_that_waited_and_cannot_be_called_any_more_is_missed_and_stops_nobody(world: Make):
+    w = world({"sound": every(60)}, more=more_tasks)
+    stored = spec(w.huey, w.full("renamed"), ((), {"new_name": 1}), overlap="queue")
+    w.storage.ledger.add(ScheduleRow("s", "made", stored, False, START, START))
+    scheduler = w.scheduler()
+    w.run(150, scheduler, work=False)
+    assert [outcome for _, outcome in w.outcomes("s")] == ["deferred", "waiting"]
+    row = next(row for row in w.storage.ledger.schedules() if row.name == "s")
+    w.storage.ledger.add(row._replace(spec=stored.replace("new_name", "old_name")), replace=True)  # a deploy
+    w.run(60, scheduler, work=False)
+    assert w.outcomes("s")[1] == (120.0, "waiting"), "its turn has not come"
+    w.run(120, scheduler)
+    assert [outcome for _, outcome in w.outcomes("s")] == ["deferred"] + ["missed"] * 4
+    assert "do not fit task renamed any more: missing a required argument: 'new_name'" in (w.slots("s")[1].reason or "")
+    assert w.ran("sound") == [60.0, 240.0, 300.0]
+
+
+@both
+def test_a_receiver_of_signals_that_hangs_or_exits_delays_no_slot(world: Make):
+    w = world({"a": every(60), "b": every(60)})
+    huey = w.make_huey()
+    heard: list[str] = []
+
+    @huey.signal()
+    def receive(signal: str, task: Any) -> None:
+        heard.append(task.id)
+        (hang if len(heard) == 3 else leave)()
+
+    scheduler = w.scheduler(huey=huey)
+    scheduler.patience_s = PATIENCE_S
+    w.run(180, scheduler)
+    for name in "ab":
+        assert w.ran(name) == [60.0, 120.0, 180.0]
+    assert len(heard) == 3, "that one has not returned"
+    HANGS.set()
+    until(lambda: len(heard) == 6, scheduler)
+
+
+def test_a_scheduler_whose_look_fails_says_so_and_goes_on(
+    world: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    w = world({"a": every(60)})
+    scheduler = w.scheduler()
+    w.run(60, scheduler)
+    scheduler.stop_flag = SimpleNamespace(wait=w.go)
+    with monkeypatch.context() as patched:
+        patched.setattr(scheduler._ledger, "schedules", leave)
+        while w.at < START + 300:
+            scheduler.loop()
+    scheduler.loop()
+    assert w.ran("a") == [60.0, 300.0]
+    assert w.slots("a")[1].reason == "the scheduler failed 00:01-00:05 (UTC)"
+    assert len([r for r in caplog.records if "SystemExit" in r.getMessage()]) == 1, "said once"

@@ -117,7 +117,7 @@ def test_another_zone_moves_the_slots_and_runs_what_fell_between(world: Make):
     assert w.ran("a") == [3.0 * HOUR]
     w.run(2 * DAY, w.scheduler(local))
     assert [each / HOUR for each in w.ran("a")] == [3, 25, 49, 73], "the day of the change has its run, an hour late"
-    assert w.slots("a")[1].reason == "late by 1 hour: no consumer that knows its task"
+    assert w.slots("a")[1].reason == "late by 1 hour: no consumer that could run it"
     w.run(DAY, w.scheduler(table))
     assert [each / HOUR for each in w.ran("a")] == [3, 25, 49, 73, 75] and set(w.jobs().values()) == {1}
 

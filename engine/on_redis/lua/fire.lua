@@ -6,7 +6,8 @@
 -- kind fire: only if `last` and `paused` are still these; slots before the newest that are kept up to the new `last` are
 -- forgotten, but for those that wait and those whose job has not ended. `overlap` becomes deferred, or skipped when a job of the
 -- schedule has not ended; `queue` becomes deferred, waiting, or skipped. A slot on record stays, unless it was missed.
--- kind release: the slot is the first that waits, the schedule is not paused, and all its jobs have ended.
+-- kind release: the slot is the first that waits, the schedule is not paused, and all its jobs have ended; one without a
+-- job is noted as it is given.
 -- kind now: the slot is not on record, or it was missed or skipped.
 -- Answers the ids of the jobs that were accepted; nothing when somebody was first; `held` and the id of a job whose
 -- unique key a job that was asked for by hand would need.
@@ -88,7 +89,7 @@ for i = 13, first_job - 1, 5 do
       note(at, outcome, id, reason, noted_at)
     end
   elseif kind == 'release' then
-    outcome, id, reason = brought_to_life(id, before[3], noted_at)
+    if id ~= '' then outcome, id, reason = brought_to_life(id, before[3], noted_at) end
     note(at, outcome, id, reason, before[4])
   else
     if before and before[1] ~= 'missed' and before[1] ~= 'skipped' then return false end
