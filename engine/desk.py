@@ -155,6 +155,8 @@ class Desk:
         started, timeout = settlement.started_at or 0.0, settlement.claim.timeout_s
         self.life.begin(settlement.claim.token, started, started + timeout if timeout else 0.0)
         self._here.began = time.perf_counter()
+        if settlement.claim.flags & ONCE and not self.storage.hold(self.life, settlement.claim.token):
+            raise errors.ClaimLost(f"job {settlement.claim.id} was taken away before its body began")
         if faults.point:
             faults.point("body.begun")
 
@@ -179,6 +181,7 @@ class Desk:
             if self._suspects.waiting:  # else this thread is back in a moment, and takes what is next itself
                 self._cond.notify()
         if once and self._committed(claim.token):
+            self.storage.sync()  # else a power cut could undo the outcome, and not the end of its mark
             self.life.finish()
 
     def _committed(self, token: int) -> bool:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -34,21 +33,13 @@ from engine.consumer import DurableConsumer
 from engine.crontab import look_over
 from engine.deferring import DeferringHuey, naive_utc
 from engine.job_storage import JobStorage
-from engine.jobs import (
-    CANCELED,
-    DONE,
-    ENDED,
-    EXPIRED,
-    FAILED,
-    PARKED,
-    RELEASED,
-    Claim,
-    Settlement,
-)  # fmt: skip
+from engine.jobs import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
 from engine.limits import Limit
 from engine.options import consumer_options, flag_given
-from engine.policy import allows, default_retries, exponential
+from engine.policy import allows, default_retries, exponential, lock_wait_s
 from engine.wrapper import DurableTaskWrapper
+
+HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
 
 
 class DurableHuey(DeferringHuey):
@@ -118,7 +109,11 @@ class DurableHuey(DeferringHuey):
 
     def _take_alone(self) -> Claim | None:
         claims = self.storage.turn(self.worker_number(), (), 1, ("*",)).claims
-        return claims[0] if claims else None
+        if not claims:
+            return None
+        if self._alone is not None:
+            self._alone.take(claims[0].token)
+        return claims[0]
 
     def worker_number(self) -> int:
         """This process's number as a worker; registers it when it runs jobs outside of any consumer."""
@@ -209,12 +204,11 @@ class DurableHuey(DeferringHuey):
         claim = settlement.claim
         here.job_id = claim.id
         settlement.started_at = clock.now()
-        if self.desk is not None:
-            self.desk.begin(settlement)
         said = inside.enter(self, claim)
         body_log.begin()
         ended = False
         try:
+            self._begin(settlement)
             value = self._timed(said, functools.partial(body, task))
             ended = True
             settlement.result = self.serializer.serialize(value, "its result")
@@ -237,6 +231,16 @@ class DurableHuey(DeferringHuey):
             if self.desk is not None:
                 self.desk.body_ended(settlement)
             here.job_id, here.settlement = None, settlement
+
+    def _begin(self, settlement: Settlement) -> None:
+        try:
+            if self.desk is not None:
+                self.desk.begin(settlement)
+            elif self._alone is not None:
+                self._alone.begin(settlement.claim.token, settlement.started_at or 0.0)
+        except errors.StorageUnavailable as exc:  # it must not run twice, and nobody would know that it began
+            settlement.started_at = None
+            raise inside.Retry(HOLD_AGAIN_S, str(exc)) from exc
 
     def _judge(self, settlement: Settlement, task: Task, error: BaseException, ended: bool = False) -> None:
         if ended:  # its work is done: to do it again would not make its result one that can be stored
@@ -278,6 +282,8 @@ class DurableHuey(DeferringHuey):
             self.desk.finish(settlement)
             return
         lost = self.storage.turn(self.worker_number(), [settlement], 0, ()).lost
+        if self._alone is not None:
+            self._alone.finish()
         if lost:
             raise errors.ClaimLost(f"the claim of job {settlement.claim.id} is gone: nothing was written")
 
@@ -304,8 +310,3 @@ class DurableHuey(DeferringHuey):
     def build_error_result(self, task: Task, exception: BaseException) -> dict[str, Any]:
         """Huey's error record, also for an exception whose own repr is broken."""
         return self.composer.error_record(task.id, exception, task.retries)
-
-
-def lock_wait_s(age_s: float) -> float:
-    """How long a job waits before it tries a held lock again: longer for an old one, and never all at once."""
-    return min(2.0, 0.1 + max(0.0, age_s) / 20) * random.uniform(0.5, 1.5)

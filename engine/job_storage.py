@@ -171,6 +171,15 @@ class JobStorage(HueyStorage):
         is something to claim, so that it need not be looked for first. `next_due` is for who has claimed nothing."""
 
     @abstractmethod
+    def hold(self, life: Any, token: int) -> bool:
+        """Before the marked body of a job that must not run twice: see that any rescuer will find the mark, also on
+        another host or after a power cut. False when the claim is gone: then the body must not begin."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """What was committed so far survives a power cut, if the storage is set up for that."""
+
+    @abstractmethod
     def chord_results(self, cid: str) -> list[bytes]:
         """The parts of a complete chord, in the order of its members; kept while the callback can be retried."""
 

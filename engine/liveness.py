@@ -105,6 +105,10 @@ class Life:
         """This thread handles no job."""
         TOKEN.pack_into(self._map, self._at(), 0)
 
+    def sync(self) -> None:
+        """Let the marks survive a power cut."""
+        self._map.flush()
+
     def asleep(self, yes: bool) -> None:
         """Whether a ring would be heard at once."""
         self._map[ASLEEP_AT] = yes

@@ -168,3 +168,8 @@ def default_retries(backoff: Any, retry_for: float | None, service: int) -> int:
         return WITHIN_TIME
     brought = getattr(backoff, "retries", None)
     return brought if isinstance(brought, int) else service
+
+
+def lock_wait_s(age_s: float) -> float:
+    """How long a job waits before it tries a held lock again: longer for an old one, and never all at once."""
+    return min(2.0, 0.1 + max(0.0, age_s) / 20) * random.uniform(0.5, 1.5)

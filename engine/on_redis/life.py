@@ -26,7 +26,7 @@ from pathlib import Path
 from engine import clock, errors
 from engine.liveness import IN_BODY, Life, Slot, read_slots
 from engine.on_redis.keys import LEASE_S
-from engine.on_redis.rows import token_of, token_text
+from engine.on_redis.rows import LOW, token_of, token_text
 from engine.on_redis.server import BLOCK_S, Server
 
 PULSE_S = 0.05  # what is handled for longer than this is told of
@@ -63,6 +63,7 @@ class RedisLife(Life):
         super().__init__(folder, n, queues)
         self._queues = queues
         self.key = key
+        self._held: set[int] = set()  # tokens that Redis must know of for as long as they are handled
         self.sleeping = self.has_slept = False  # the turn after a sleep takes it from the sleepers
         self.beat_alone: Callable[[], None] | None = None  # set when no parent beats for this worker
         self._server = server
@@ -80,6 +81,12 @@ class RedisLife(Life):
     def slots(self) -> list[Slot]:
         """What is handled now."""
         return read_slots(self._map[:])
+
+    def hold(self, token: int) -> bool:
+        """Tell of this job now, before its body begins; False when its claim is gone."""
+        self._held.add(token)
+        text = running_text(self.slots())
+        return bool(self._server.run("running", self.n, self.key, text, token & LOW, again=True))
 
     def asleep(self, yes: bool) -> None:
         super().asleep(yes)
@@ -133,7 +140,8 @@ class RedisLife(Life):
                 return  # closed in the meantime
             if not slots and not self._awake.is_set():
                 self._awake.wait(LEASE_S / 5)
-            text = running_text([slot for slot in slots if slot.token in before])
+            self._held.intersection_update([slot.token for slot in slots])
+            text = running_text([slot for slot in slots if slot.token in before or slot.token in self._held])
             before = frozenset(slot.token for slot in slots)
             with contextlib.suppress(errors.DeweyError):
                 if self.beat_alone:

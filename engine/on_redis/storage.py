@@ -102,6 +102,12 @@ class RedisStorage(JobStorage):
     ) -> Turn:
         return self._crew.turn(worker, settlements, want, queues, self._ttl, self.compose, self.limits)
 
+    def hold(self, life: RedisLife, token: int) -> bool:
+        return life.hold(token)
+
+    def sync(self) -> None:
+        """The server's own `appendfsync` decides."""
+
     def chord_results(self, cid: str) -> list[bytes]:
         found = self.server.command(b"HGETALL", self.server.key(f"chord:{cid}"))
         parts = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))

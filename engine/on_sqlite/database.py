@@ -63,7 +63,7 @@ class Database:
     def __init__(self, path: Path | str, durable: bool = True, busy_s: float = 5.0) -> None:
         self.path = str(path)
         self.busy_s = busy_s
-        self._durable = durable
+        self.durable = durable
         self._seen = False  # whether this process, or the one that forked it, has had the file open
         self._reset()
 
@@ -84,7 +84,7 @@ class Database:
         with self._opening:
             try:
                 con = self._first() if self._inode is None else self._raw("rw")
-                con.execute(f"pragma synchronous = {'full' if role == 'accept' and self._durable else 'normal'}")
+                con.execute(f"pragma synchronous = {'full' if role == 'accept' and self.durable else 'normal'}")
                 # The consumer's keeper checkpoints; these are the bounds for when none is running.
                 con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'accept' else 8000}")
                 con.execute(READ_CACHE if role == "read" else CACHE)
@@ -280,7 +280,7 @@ class Database:
         """Give the log its length beforehand: a synced commit that makes a file longer waits for the journal of the
         file system as well, and takes twice as long. What is written here is taken back, and written over later. The
         log lives as long as somebody has the file open: so this is for those who will keep it open."""
-        if not self._durable:
+        if not self.durable:
             return
         con = self.connection("accept")
         with suppress(FileNotFoundError):

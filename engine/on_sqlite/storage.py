@@ -6,8 +6,10 @@ gathers what several threads defer at the same time into one synced commit, then
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from engine import bells, clock, liveness
@@ -117,6 +119,17 @@ class SqliteStorage(JobStorage):
         self._tokens[worker] = first + want
         with self.db.write("work", "turn") as con:
             return turning.turn(con, worker, first, settlements, want, queues, self.compose, self._ttl, self.limits)
+
+    def hold(self, life: liveness.Life, token: int) -> bool:
+        if self.db.durable:
+            life.sync()
+        self.sync()
+        return True  # nobody takes a claim from a worker whose process lives
+
+    def sync(self) -> None:
+        if self.db.durable:
+            with suppress(FileNotFoundError), open(f"{self.db.path}-wal", "rb") as log:  # else all is in the file
+                os.fdatasync(log.fileno())
 
     def chord_results(self, cid: str) -> list[bytes]:
         with self.db.read() as con:

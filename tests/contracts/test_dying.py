@@ -278,3 +278,18 @@ def test_a_chord_hears_of_a_member_that_failed_with_its_worker(huey, storage, hi
         assert state(storage, result.callback.id) is None
         die_running(storage, hire(), most=deaths)
     assert state(storage, result.callback.id) == "queued"
+
+
+def test_the_mark_of_a_job_that_must_not_run_twice_is_known_wherever_it_is_looked_for(storage, hire):
+    """Its file on this host may be out of reach (Redis), or as a power cut left it (SQLite)."""
+    storage.accept([job("a", flags=ONCE)])
+    hand = hire()
+    claim = hand.claim_one()
+    hand.begin(claim)
+    assert storage.hold(hand.life, claim.token)
+    storage.sync()
+    hand.die()
+    if storage.backend == "redis":
+        (storage.folder / f"{hand.n}.life").unlink()
+    storage.bury(hand.dead(), MOST)
+    assert state(storage, "a") == "failed"

@@ -1,6 +1,9 @@
 -- uses: places
--- Say what runs at a worker: n, key, JSON.
+-- Say what a worker handles: n, key, JSON, perhaps the counter of a claim. Answers 1, or 0 when the worker was buried
+-- or does not hold that claim.
 
 local worker = P .. 'worker:' .. ARGV[1]
-if call('HGET', worker, 'key') == ARGV[2] then call('HSET', worker, 'running', ARGV[3]) end
+if call('HGET', worker, 'key') ~= ARGV[2] then return 0 end
+call('HSET', worker, 'running', ARGV[3])
+if ARGV[4] and call('HEXISTS', P .. 'claims:' .. ARGV[1], ARGV[4]) == 0 then return 0 end
 return 1

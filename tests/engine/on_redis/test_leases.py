@@ -8,6 +8,7 @@ import pytest
 
 from engine import errors
 from engine.job_storage import Registration
+from engine.jobs import ONCE
 from tests.contracts.rig import job, jobs, kinds, look, state
 from tests.support import wait_until
 
@@ -91,6 +92,19 @@ def test_a_late_settlement_never_touches_what_another_holds(storage, far, hand, 
     assert hand.settle(claim, result=b"late").lost == {claim.token}
     assert other.settle(theirs, result=b"right").lost == frozenset()
     assert (storage.peek_data("a"), kinds(storage, "a")) == (b"right", ["enqueued", "done"])
+
+
+def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(storage, far, hand, hire):
+    storage.accept([job("a", flags=ONCE)])
+    claim = hand.claim_one()
+    hand.life.take(claim.token)
+    let_lapse(storage, hand)
+    far.rescue(MOST)
+    theirs = hire().claim_one()
+    assert theirs.id == "a"
+    assert not storage.hold(hand.life, claim.token)
+    storage.asked(hand.n)  # it enters again
+    assert not storage.hold(hand.life, claim.token)
 
 
 def test_of_many_rescuers_one_wins(storage, open_storage, hand):
