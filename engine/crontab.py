@@ -7,6 +7,7 @@ function that Huey's own crontab() made (a task file may import it from huey) is
 
 from __future__ import annotations
 
+import inspect
 import re
 import types
 import warnings
@@ -19,7 +20,7 @@ from typing import Any
 import huey
 
 from engine.errors import Misconfigured
-from engine.timetable import Cron
+from engine.timetable import Cron, Timetable, at, cron, every
 
 RANGES = {"minute": range(60), "hour": range(24), "day": range(1, 32), "month": range(1, 13), "day_of_week": range(7)}
 SUNDAY = datetime(2023, 1, 1)  # also the first of a month with 31 days
@@ -28,6 +29,7 @@ EACH_MINUTE = (
     "crontab(hour={}) without minute= runs in each minute of that hour: say minute='0' to run once in it, or (with "
     "crontab from engine) minute='*' if each minute is meant"
 )
+EXAMPLE = "cron('0 3 * * *')"
 HUEYS_ORDER = ("month", "day", "day_of_week", "hour", "minute")  # of the lists that Huey's function keeps
 
 
@@ -47,13 +49,55 @@ crontab.hourly = partial(crontab, minute="0")  # type: ignore[attr-defined]  # a
 crontab.daily = partial(crontab, minute="0", hour="0")  # type: ignore[attr-defined]
 
 
-def look_over(function: Any) -> None:
-    """Warn of one that Huey's own crontab() made where it runs in each minute of an hour."""
-    found = read_back(function)
+def look_over(given: Any) -> None:
+    """Raise Misconfigured for what is no timetable, with what to write instead; warn of one that Huey's own crontab()
+    made where it runs in each minute of an hour."""
+    instead = correction(given)
+    if instead is not None:
+        raise Misconfigured(
+            "@huey.periodic_task takes cron(), every(), at(), crontab() or a function of a minute, found "
+            f"{given!r:.100}: write @huey.periodic_task({instead})"
+        )
+    found = read_back(given)
     if found is not None:
         minute, hour, *_ = found.plain.split()
         if minute == "*" and hour != "*":
             warnings.warn(EACH_MINUTE.format(repr(hour)), stacklevel=3)
+
+
+def correction(given: Any) -> str | None:
+    """What is to be written in place of a decorator's argument that is no timetable; None for one that is."""
+    if isinstance(given, str):
+        fits = given.strip().startswith("@") or len(given.split()) == 5
+        return f"cron({given!r})" if fits else EXAMPLE
+    if isinstance(given, (int, float)) and not isinstance(given, bool):
+        return f"every({given!r})"
+    if isinstance(given, timedelta):
+        return f"every({given.total_seconds():g})"
+    if isinstance(given, datetime):
+        return "at(...) with this time in it"
+    if isinstance(given, Timetable):
+        return None
+    if not callable(given) or isinstance(given, type):
+        return EXAMPLE
+    for maker, called in MAKERS:  # it was not called
+        if given is maker:
+            return called
+    if inspect.iscoroutinefunction(given):  # what it returns is true at any time
+        return EXAMPLE
+    try:
+        inspect.signature(given).bind(SUNDAY)
+    except TypeError:  # the decorator's parentheses are missing, so that this is the task itself
+        return EXAMPLE
+    except ValueError:  # some functions written in C cannot tell
+        return None
+    return None
+
+
+MAKERS = (
+    (cron, EXAMPLE), (every, "every(60)"), (at, "at(...)"),
+    (crontab, "crontab(minute='0', hour='3')"), (huey.crontab, "crontab(minute='0', hour='3')"),
+)  # fmt: skip
 
 
 def read_back(function: Any) -> Cron | None:

@@ -5,6 +5,7 @@ An option that nobody would read, or that makes no sense, stops the import of th
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -80,6 +81,21 @@ def read(task: str, given: dict[str, Any]) -> dict[str, Any]:
         named = ", ".join(sorted(each.__name__ for each in both))
         raise errors.Misconfigured(f"task {task}: {named} cannot be in both retry_on and discard_on")
     return settings
+
+
+def refuse_parameters(task: str, function: Callable[..., Any], context: bool) -> None:
+    """Raise Misconfigured for a periodic task that needs arguments: nobody is there to give them."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions written in C cannot tell
+        return
+    try:
+        signature.bind(**({"task": None} if context else {}))  # which Huey gives
+    except TypeError as exc:
+        raise errors.Misconfigured(
+            f"periodic task {task}: {exc}: give that parameter a default, or make it a plain task and a schedule with "
+            f"arguments for it (manage.py schedule add NAME {task} ...)"
+        ) from None
 
 
 def flags_of(settings: dict[str, Any]) -> int:

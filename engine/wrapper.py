@@ -28,6 +28,8 @@ class DurableTaskWrapper(TaskWrapper):
     ) -> type[Task]:
         self._call_names = calling.names_for(func)
         given = settings = task_options.read(name or func.__name__, settings)
+        if "timetable" in given:
+            task_options.refuse_parameters(name or func.__name__, func, context)
         policy = policy_of(settings)
         # A plain function as a class attribute would become a method; Huey's own validate_datetime wants to.
         settings = {
