@@ -31,7 +31,7 @@ from typing import Any, Protocol
 import huey.api
 from huey.exceptions import TaskTimeout
 
-from engine.inside import Deadline
+from engine.inside import Body, Deadline
 
 SAY_AFTER_S = 2.0  # after the deadline
 RETRY_S = (0.001, 0.02)  # until the next try where none may be raised: soon at first
@@ -178,3 +178,16 @@ class SignalTimeouts:
 
 
 BOUNDARIES = frozenset({ThreadTimeouts.run.__code__, SignalTimeouts.run.__code__})
+
+
+def timed(timeouts: Timeouts | None, running: Body, body: Callable[[], Any]) -> Any:
+    """What the body returns. Raises TaskTimeout in it, with a sentence, once it is past its timeout."""
+    timeout_s = running.claim.timeout_s
+    try:
+        if timeout_s is None or timeouts is None:
+            return body()
+        return timeouts.run(running.deadline, body)
+    except TaskTimeout as exc:
+        if timeout_s is not None:
+            exc.args = (f"it ran past its timeout of {timeout_s:g} s",)
+        raise

@@ -42,7 +42,7 @@ class BodyLog(logging.Handler):
             return
         try:
             text = record.getMessage()[:LINE_CHARS]
-        except Exception as exc:
+        except BaseException as exc:
             text = f"<a log line that could not be made: {type(exc).__name__}>"
         line = (record.created, record.levelname, text)
         if len(lines) < LINES_MAX:

@@ -145,7 +145,7 @@ def exception_message(error: BaseException) -> str:
     """What str() says of an exception, or that it says nothing because its own __str__ fails."""
     try:
         return printable(str(error))
-    except Exception:  # any class may raise anything here
+    except BaseException:  # any class may raise anything here
         return "<its message could not be made>"
 
 
@@ -155,7 +155,7 @@ def exception_texts(error: BaseException) -> list[str]:
         return [printable(text) for text in (error.type, error.message, error.traceback)]
     try:
         trace = printable("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-    except Exception:  # any class may raise anything here
+    except BaseException:  # any class may raise anything here
         trace = ""
     return [printable(exception_type(error)), exception_message(error), trace]
 

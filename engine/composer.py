@@ -16,7 +16,7 @@ import huey
 from huey.exceptions import TaskException, TaskTimeout
 from huey.utils import SKIPPED, Error
 
-from engine import clock
+from engine import clock, logs
 from engine.errors import StepNotReached, TaskExit
 from engine.events import COUNTED, Event
 from engine.exhaustion import add_handler
@@ -52,6 +52,7 @@ class Composer:
         self.redactor = Redactor(())
         self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the books
         self._signatures: dict[str, Signature] = {}
+        self._untold: dict[str, Settlement] = {}  # by job, so that what is composed anew is told once
 
     # errors, safe against broken exceptions
 
@@ -60,8 +61,16 @@ class Composer:
         """str(exc), or what can be said when that fails."""
         try:
             return str(exc)[:MESSAGE_MAX]
-        except Exception:
+        except BaseException:
             return "<its message could not be made>"
+
+    def short(self, exc: BaseException) -> str:
+        """Type and message, without what must not be seen."""
+        return str(self.redactor.redact(f"{type(exc).__name__}: {self.text_of(exc)}"))
+
+    def trace_of(self, exc: BaseException) -> str:
+        """Where it was raised, without what must not be seen."""
+        return str(self.redactor.redact(self.error_record("", exc, 0)["traceback"])).rstrip()
 
     def error_record(self, job_id: str, exc: BaseException, retries: int) -> dict[str, Any]:
         """Huey's error metadata, with the type and message apart."""
@@ -69,14 +78,14 @@ class Composer:
         exc = exc.__cause__ if isinstance(exc, TaskExit) and exc.__cause__ is not None else exc
         try:
             trace = "".join(traceback.format_exception(type(exc), exc, own_frames(exc.__traceback__)))
-        except Exception:
+        except BaseException:
             trace = f"{type(exc).__name__}: {message}\n"
         if len(trace) > TRACEBACK_MAX:
             half = TRACEBACK_MAX // 2
             trace = f"{trace[:half]}\n... {len(trace) - 2 * half} characters left out ...\n{trace[-half:]}"
         try:
             said = exc.metadata.get("error") or repr(exc) if isinstance(exc, TaskException) else repr(exc)
-        except Exception:
+        except BaseException:
             said = f"{type(exc).__name__}({message!r})"
         return {
             "error": said[:MESSAGE_MAX], "retries": retries, "traceback": trace, "task_id": job_id,
@@ -116,7 +125,13 @@ class Composer:
             self.tell(settlement)
         if outcome == FAILED:
             self.exhausted(settlement)
+            self._untold[claim.id] = settlement
         return settlement
+
+    def log_failures(self) -> None:
+        """Log the failures that were composed here, once they are stored: never within a transaction."""
+        while self._untold:
+            logs.log_failure(self._untold.popitem()[1], self.redactor)
 
     def exhausted(self, settlement: Settlement) -> None:
         """The job has failed for good: its task's on_failed, if there is one, runs as a job of its own."""
@@ -138,6 +153,7 @@ class Composer:
         else:
             settlement = self.end(claim, FAILED, error, began)
             settlement.why, settlement.discarded = judged.why, judged.discarded
+        self._untold[claim.id] = settlement
         self.seal(settlement)
         return settlement
 

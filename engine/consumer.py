@@ -199,6 +199,7 @@ class DurableConsumer(Consumer):
         storage = self.huey.storage
         rescued = storage.rescue(self.max_deliveries, [u.number for u in self._units if u.pid])
         if rescued:
+            self.huey.composer.log_failures()
             logger.warning("rescued %d jobs of dead workers: %s", len(rescued), ", ".join(rescued[:10]))
 
     def _fork(self, unit: Unit) -> None:
@@ -256,7 +257,9 @@ class DurableConsumer(Consumer):
             return False
         dead = Dead(unit.number, HOST, unit.pid, not unit.killed, frozenset(unit.timed_out))
         try:
-            return bool(self.huey.storage.bury(dead, self.max_deliveries))
+            buried = bool(self.huey.storage.bury(dead, self.max_deliveries))
+            self.huey.composer.log_failures()
+            return buried
         except errors.StorageUnavailable as exc:
             logger.warning("%s; its jobs are returned when the storage is back", exc)
             return False

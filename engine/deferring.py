@@ -173,6 +173,8 @@ class DeferringHuey(Huey):
         if settlement.claim.attempt and is_handler:
             task = renewed(task)  # an error handler runs for each failed attempt, and Huey hands over the same one
         rows: list[Row] = []
+        if is_handler:
+            task.args = tuple(inside.meant(each) if isinstance(each, Exception) else each for each in task.args)
         try:
             handle = self._gather(task, rows)
         except errors.UnserializableError as exc:

@@ -6,13 +6,14 @@ retry, pipeline, chord, error handler) is collected in the claim's Settlement, a
 transaction after Huey and all hooks have returned, so that no user code runs while a write lock is held.
 
 What is deferred becomes rows in engine.deferring. Overridden here and there (each pinned by
-tests/engine/test_huey_pins.py): enqueue, dequeue, execute, add_schedule, put_result, delete, get_raw,
- _check_chord, _run_post_execute, _timeout_context, _requeue_task's writes (through enqueue and add_schedule),
-build_error_result, _get_timestamp, get_task_wrapper_class.
+tests/engine/test_huey_pins.py): enqueue, dequeue, execute, lock_task, add_schedule, put_result, delete, get_raw,
+_check_chord, _run_pre_execute, _run_post_execute, _timeout_context, _signal, _requeue_task's writes (through enqueue
+and add_schedule), build_error_result, _get_timestamp, get_task_wrapper_class.
 """
 
 from __future__ import annotations
 
+import contextvars
 import datetime
 import functools
 from collections.abc import Callable
@@ -21,12 +22,12 @@ from typing import Any
 
 from huey import signals
 from huey.api import Task
-from huey.exceptions import CancelExecution, HueyException, TaskLockedException, TaskTimeout
+from huey.exceptions import CancelExecution, HueyException, RateLimitExceeded, TaskLockedException
 from huey.utils import SKIPPED
 
 from config import Settings
-from engine import clock, errors, inside, logs
-from engine.alarm import Timeouts
+from engine import clock, errors, hooks, inside, logs
+from engine.alarm import Timeouts, timed
 from engine.body_log import body_log
 from engine.composer import Composer
 from engine.consumer import DurableConsumer
@@ -36,7 +37,7 @@ from engine.job_storage import JobStorage
 from engine.jobs import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
 from engine.limits import Limit
 from engine.options import consumer_options, flag_given
-from engine.policy import allows, default_retries, exponential, lock_wait_s
+from engine.policy import allows, lock_wait_s, with_defaults
 from engine.wrapper import DurableTaskWrapper
 
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
@@ -63,6 +64,7 @@ class DurableHuey(DeferringHuey):
         self.composer = Composer(self)
         self.limits: dict[str, Limit] = {}  # by the full name of a task
         super().__init__(name, store_none=True, utc=True, **kwargs)
+        self._signal = hooks.Receivers(self.composer)
 
     def get_storage(self, **kwargs: Any) -> JobStorage:
         storage = self._make_storage()
@@ -73,7 +75,7 @@ class DurableHuey(DeferringHuey):
         self, validate_datetime: Any, retries: int | None = None, retry_delay: float | None = None, **options: Any
     ) -> Any:
         """Huey's decorator; it takes a timetable (cron, every, at, crontab) as well as a function of a minute."""
-        chosen = self._with_defaults(retries, retry_delay, options)
+        chosen = with_defaults(self.settings, retries, retry_delay, options)
         look_over(validate_datetime)
         return super().periodic_task(validate_datetime, timetable=validate_datetime, **chosen)
 
@@ -84,15 +86,7 @@ class DurableHuey(DeferringHuey):
 
     def task(self, retries: int | None = None, retry_delay: float | None = None, **options: Any) -> Any:
         """Huey's decorator, with Dewey's options and the service's own defaults."""
-        return super().task(**self._with_defaults(retries, retry_delay, options))
-
-    def _with_defaults(self, retries: int | None, retry_delay: float | None, options: dict[str, Any]) -> dict[str, Any]:
-        said = self.settings.tasks
-        if retries is None:
-            retries = default_retries(options.get("backoff"), options.get("retry_for"), said.retries)
-        if said.backoff_s and retry_delay is None and not {"backoff", "retry_backoff"} & options.keys():
-            options = {**options, "backoff": exponential(said.backoff_s, cap_s=max(3600.0, said.backoff_s))}
-        return {**options, "retries": retries, "retry_delay": said.backoff_s if retry_delay is None else retry_delay}
+        return super().task(**with_defaults(self.settings, retries, retry_delay, options))
 
     def get_task_wrapper_class(self) -> type[DurableTaskWrapper]:
         return DurableTaskWrapper
@@ -132,8 +126,12 @@ class DurableHuey(DeferringHuey):
             self._settle_unread(claim, PARKED, None)
         except errors.StorageUnavailable:  # the parts of its chord cannot be fetched now
             self._settle_unread(claim, RELEASED, None)
-        except Exception as exc:
-            self._settle_unread(claim, FAILED, errors.PayloadUndecodable(f"its stored payload cannot be read: {exc}"))
+        except BaseException as exc:  # it may be code of an author that reads an argument
+            self._settle_unread(
+                claim,
+                FAILED,
+                errors.PayloadUndecodable(f"its stored payload cannot be read: {self.composer.text_of(exc)}"),
+            )
         return None
 
     def _read(self, claim: Claim) -> Task:
@@ -153,6 +151,7 @@ class DurableHuey(DeferringHuey):
         settlement = self.composer.end(claim, outcome, error)
         settlement.reason = "unknown" if outcome == PARKED else None
         self._finish(settlement)
+        self.composer.log_failures()
 
     # executing
 
@@ -174,9 +173,9 @@ class DurableHuey(DeferringHuey):
                 self._emit(signals.SIGNAL_EXPIRED, task)
                 self._abort_chord_member(task, SKIPPED)
             else:
-                self._emit(signals.SIGNAL_EXECUTING, task)
-                value = self._execute(task, timestamp)
-        except Exception as exc:  # something failed around the body: the job must still end
+                # What hooks and the body set there is gone with the job.
+                value = contextvars.copy_context().run(self._run_claimed, task, timestamp)
+        except BaseException as exc:  # something failed around the body: the job must still end
             if isinstance(exc, errors.StorageUnavailable) and settlement.started_at is None:
                 settlement.outcome = RELEASED  # whether it is revoked could not be seen, and its body has not begun
             else:
@@ -193,7 +192,13 @@ class DurableHuey(DeferringHuey):
         if settlement.logs or settlement.outcome != DONE:
             self.composer.seal(settlement)
         self._finish(settlement)
+        if settlement.outcome != DONE:
+            logs.log_failure(settlement, self.composer.redactor)
         return value
+
+    def _run_claimed(self, task: Task, timestamp: Any) -> Any:
+        self._emit(signals.SIGNAL_EXECUTING, task)
+        return self._execute(task, timestamp)
 
     def run_body(self, task: Task, body: Callable[[Task], Any]) -> Any:
         """Run a task's own function. What it defers is durable at once; what it raises is always an Exception."""
@@ -209,7 +214,7 @@ class DurableHuey(DeferringHuey):
         ended = False
         try:
             self._begin(settlement)
-            value = self._timed(said, functools.partial(body, task))
+            value = timed(self.timeouts, said, functools.partial(body, task))
             ended = True
             settlement.result = self.serializer.serialize(value, "its result")
             return value
@@ -217,6 +222,14 @@ class DurableHuey(DeferringHuey):
             settlement.started_at = None  # this was no attempt
             self._emit(signals.SIGNAL_LOCKED, task)
             wait = inside.Retry(lock_wait_s(clock.now() - claim.enqueued_at), str(exc))
+            self._judge(settlement, task, wait)
+            raise wait from exc
+        except RateLimitExceeded as exc:
+            if not exc.retry:
+                self._judge(settlement, task, exc)
+                raise
+            self._emit(signals.SIGNAL_RATE_LIMITED, task)
+            wait = inside.Retry(task.retry_delay or exc.delay, str(exc))
             self._judge(settlement, task, wait)
             raise wait from exc
         except Exception as exc:
@@ -254,18 +267,6 @@ class DurableHuey(DeferringHuey):
             retry_eta = naive_utc(settlement.eta)
         super()._requeue_task(task, timestamp, retry_eta)
 
-    def _timed(self, running: inside.Body, body: Callable[[], Any]) -> Any:
-        """Run the body under its timeout."""
-        timeout_s = running.claim.timeout_s
-        try:
-            if timeout_s is None or self.timeouts is None:
-                return body()
-            return self.timeouts.run(running.deadline, body)
-        except TaskTimeout as exc:
-            if timeout_s is not None:
-                exc.args = (f"it ran past its timeout of {timeout_s:g} s",)
-            raise
-
     def _timeout_context(self, task: Task) -> AbstractContextManager[None]:
         """Nothing: Huey's would raise in any frame, its own and the engine's included (`engine.alarm`)."""
         return nullcontext()
@@ -295,7 +296,11 @@ class DurableHuey(DeferringHuey):
             return settlement.result
         return super().get_raw(key, True)
 
+    def _run_pre_execute(self, task: Task) -> None:
+        hooks.call(self.composer, "pre_execute", self._pre_execute, task, passing=(CancelExecution,))
+
     def _run_post_execute(self, task: Task, task_value: Any, exception: BaseException | None) -> None:
+        exception = None if exception is None else inside.meant(exception)
         settlement = self._here.settlement
         if settlement is not None:
             if exception is None:
@@ -305,8 +310,8 @@ class DurableHuey(DeferringHuey):
                 canceled = isinstance(exception, CancelExecution) and not task.retries and not discarded
                 settlement.outcome = CANCELED if canceled else FAILED
                 self.composer.write_error(settlement, exception)
-        super()._run_post_execute(task, task_value, exception)
+        hooks.call(self.composer, "post_execute", self._post_execute, task, task_value, exception)
 
     def build_error_result(self, task: Task, exception: BaseException) -> dict[str, Any]:
         """Huey's error record, also for an exception whose own repr is broken."""
-        return self.composer.error_record(task.id, exception, task.retries)
+        return self.composer.error_record(task.id, inside.meant(exception), task.retries)

@@ -41,6 +41,24 @@ class Canceled(CancelExecution):
         super().__init__(why, retry=False)
 
 
+def as_huey(exc: RetryTask | CancelExecution) -> Exception:
+    """What steers a job, as Huey's own class: whoever looks for the very type (sentry-sdk does) takes any other for a
+    failure."""
+    said = exc.args[0] if exc.args else None
+    if isinstance(exc, RetryTask):
+        own = exc if type(exc) is RetryTask else RetryTask(said, eta=exc.eta, delay=exc.delay)
+    else:
+        own = exc if type(exc) is CancelExecution else CancelExecution(said, retry=exc.retry)
+    if own is not exc:
+        own.meant = exc
+    return own
+
+
+def meant(exc: BaseException) -> BaseException:
+    """What the author raised, behind what `as_huey` made of it."""
+    return getattr(exc, "meant", exc)
+
+
 @dataclass(frozen=True)
 class CurrentJob:
     """The job whose body runs. `attempt` counts the attempts that ended before this one; instants are epoch seconds."""

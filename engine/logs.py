@@ -8,8 +8,12 @@ import sys
 from datetime import datetime, timezone
 
 from config import Settings
-from engine import inside
+from engine import clock, inside
+from engine.jobs import FAILED, RETRYING, Settlement
+from engine.redact import Redactor
 
+jobs = logging.getLogger("dewey.jobs")
+CAUSE_CHARS = 300
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s%(job_note)s"
 
 
@@ -18,6 +22,9 @@ class JobFilter(logging.Filter):
     of bodies), and `job_note`, the same as text. Put it on any handler."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if hasattr(record, "job_id"):  # of a job that has just ended
+            record.job_note = ""
+            return True
         body = inside.current_body()
         record.job_id = body.job.id if body else ""
         record.task = body.job.task if body else ""
@@ -55,6 +62,28 @@ def configure(settings: Settings) -> None:
     handler.addFilter(JobFilter())
     handler.setFormatter(Json() if settings.log.format == "json" else Utc(TEXT))
     logging.basicConfig(level=settings.log.level, handlers=[handler], force=True)
+
+
+def log_failure(settlement: Settlement, redactor: Redactor) -> None:
+    """The log's line of a failed attempt: a warning where the job runs again, an error where it has failed for good.
+    The traceback is on record, and in the log at DEBUG. What is no failure (a `Retry`, a held lock) has no line."""
+    claim, outcome = settlement.claim, settlement.outcome
+    if outcome != FAILED and not (outcome == RETRYING and settlement.failures > claim.failures):
+        return
+    said = json.loads(settlement.detail or "{}")
+    why = redactor.redact(f"{said.get('type')}: {said.get('message')}"[:CAUSE_CHARS].partition("\n")[0])
+    extra = {"job_id": claim.id, "task": claim.task, "context": {}}
+    if settlement.discarded:  # its task says that this is to be expected
+        jobs.warning("job %s (%s) was discarded: %s", claim.id, claim.task, why, extra=extra)
+    elif outcome == FAILED:
+        jobs.error("job %s (%s) failed: %s", claim.id, claim.task, why, extra=extra)
+    else:
+        wait_s = max(0.0, (settlement.eta or 0.0) - clock.now())
+        again = f"runs again in {wait_s:.3g} s, {settlement.retries} retries left"
+        jobs.warning("job %s (%s) failed and %s: %s", claim.id, claim.task, again, why, extra=extra)
+    if jobs.isEnabledFor(logging.DEBUG):
+        trace = redactor.redact(str(said.get("traceback", "")).rstrip())
+        jobs.debug("job %s (%s): %s", claim.id, claim.task, trace, extra=extra)
 
 
 def tame_huey(logfile: bool, verbose: bool) -> None:

@@ -48,7 +48,7 @@ class _Look:
             if depth > MAX_DEPTH or self.values_left < 0:
                 return f"<{type(value).__name__}: too deep or too much to show>"
             return self._known(value, depth)
-        except Exception:  # any method of a stranger's class may raise anything
+        except BaseException:  # any method of a stranger's class may raise anything
             return safe_repr(value)
 
     def _known(self, value: Any, depth: int) -> Any:
@@ -109,7 +109,7 @@ def safe_repr(value: Any) -> str:
     try:
         text = repr(value)
         return printable(text if len(text) <= _REPR_CHARS else text[: _REPR_CHARS - 1] + "…")
-    except Exception:  # any class may raise anything here
+    except BaseException:  # any class may raise anything here
         return f"<{type(value).__name__} without a working repr>"
 
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask
 
+from config import Settings
 from engine import clock
 from engine.inside import Discard
 from engine.jobs import Settlement
@@ -125,7 +126,7 @@ def delay_of(backoff: Backoff, failures: int, error: BaseException) -> float | N
     """What the back-off says, in seconds; None (Huey's retry_delay) where it fails itself or says no sound number."""
     try:
         delay = float(backoff(failures, error))
-    except Exception:
+    except BaseException:
         logger.exception("the backoff %r failed: the retry waits for retry_delay", backoff)
         return None
     if math.isnan(delay):
@@ -156,6 +157,11 @@ def allows(settlement: Settlement, policy: Policy | None, error: BaseException) 
     return verdict.again
 
 
+def lock_wait_s(age_s: float) -> float:
+    """How long a job waits before it tries a held lock again: longer for an old one, and never all at once."""
+    return min(2.0, 0.1 + max(0.0, age_s) / 20) * random.uniform(0.5, 1.5)
+
+
 def policy_of(options: dict[str, Any]) -> Policy | None:
     """The policy that a task's options describe; None where it has none but Huey's."""
     said = {name: options[name] for name in ("backoff", "retry_on", "discard_on", "retry_for") if name in options}
@@ -170,6 +176,13 @@ def default_retries(backoff: Any, retry_for: float | None, service: int) -> int:
     return brought if isinstance(brought, int) else service
 
 
-def lock_wait_s(age_s: float) -> float:
-    """How long a job waits before it tries a held lock again: longer for an old one, and never all at once."""
-    return min(2.0, 0.1 + max(0.0, age_s) / 20) * random.uniform(0.5, 1.5)
+def with_defaults(
+    settings: Settings, retries: int | None, retry_delay: float | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The options of a task, with the service's own where it says nothing of retries."""
+    service = settings.tasks
+    if retries is None:
+        retries = default_retries(options.get("backoff"), options.get("retry_for"), service.retries)
+    if service.backoff_s and retry_delay is None and not {"backoff", "retry_backoff"} & options.keys():
+        options = {**options, "backoff": exponential(service.backoff_s, cap_s=max(3600.0, service.backoff_s))}
+    return {**options, "retries": retries, "retry_delay": service.backoff_s if retry_delay is None else retry_delay}

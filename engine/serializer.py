@@ -179,7 +179,7 @@ class PickleSerializer(_Envelope):
             )
         try:
             return pickle.loads(payload)
-        except Exception as error:
+        except BaseException as error:  # as above, sys.exit included
             why = f"{exception_type(error)}: {exception_message(error):.200}"
             raise UndecodableError(f"the pickle cannot be loaded ({why})") from error
 

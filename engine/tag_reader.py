@@ -70,7 +70,7 @@ def _revive(found: dict[str, Any]) -> Any:
         return reader(found[CONTENT])
     except UnregisteredTypeError:
         raise
-    except Exception as error:  # also a registered class's own opinion of what the store holds
+    except BaseException as error:  # also a registered class's own opinion of what the store holds
         why = exception_message(error)
         if not isinstance(error, UndecodableError):
             why = f"{exception_type(error)}: {why}"

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from huey.consumer import Worker, WorkerRecycle
 
-from engine import body_log, crew, process
+from engine import body_log, crew, hooks, process
 from engine.alarm import SignalTimeouts, ThreadTimeouts
 from engine.desk import Desk
 from engine.process import StopFlag
@@ -71,6 +71,12 @@ def plans_of(shares: Sequence[Share], kind: str, consumer: str) -> list[Plan]:
 
 class DeskWorker(Worker):
     """Huey's worker; the desk blocks and wakes, so nothing is polled."""
+
+    def initialize(self) -> None:
+        hooks.call(self.huey.composer, "on_startup", self.huey._startup)
+
+    def shutdown(self) -> None:
+        hooks.call(self.huey.composer, "on_shutdown", self.huey._shutdown)
 
     def sleep(self) -> None:
         self.stop_flag.wait(0.05)  # only after an error; Huey would back off up to ten seconds
@@ -139,8 +145,18 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
 
 
 def start(name: str, target: Callable[..., Any], *args: Any) -> threading.Thread:
-    """A named daemon thread."""
-    thread = threading.Thread(target=target, args=args, name=name, daemon=True)
+    """A named daemon thread, in which `target` begins anew whatever it raised."""
+
+    def run() -> None:
+        while True:
+            try:
+                target(*args)
+                return
+            except BaseException:
+                logger.exception("%s met an error and begins anew", name)
+                time.sleep(0.1)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     return thread
 
@@ -160,7 +176,7 @@ def run_process(consumer: Any, worker: Any, stop: StopFlag) -> bool:
                 worker.loop()
             except WorkerRecycle:
                 return True
-            except Exception:
+            except BaseException:  # sys.exit somewhere: no worker ends by that
                 logger.exception("%s met an error and goes on", worker.process_name)
                 stop.wait(0.1)
             process.leave_fork()
@@ -197,5 +213,6 @@ def keep_house(storage: Any, stop: StopFlag) -> None:
         try:
             while storage.keep_house() and not stop.is_set():
                 time.sleep(0.05)  # let others write in between
+            storage.compose.log_failures()
         except Exception as exc:
             logger.warning("keeping house: %s", exc)

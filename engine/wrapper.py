@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from huey.api import Task, TaskWrapper
+from huey.exceptions import CancelExecution, RetryTask
 
 from engine import calling, task_options
 from engine.exhaustion import SUFFIX, handler_of
 from engine.ids import new_id
-from engine.inside import check_canceled
+from engine.inside import as_huey, check_canceled
 from engine.limits import limit_of
 from engine.policy import policy_of
 from engine.process import ends_in_fork
@@ -41,7 +42,13 @@ class DurableTaskWrapper(TaskWrapper):
         huey = self.huey
 
         def execute(task: Task) -> Any:
-            return huey.run_body(task, body)
+            try:
+                return huey.run_body(task, body)
+            except (RetryTask, CancelExecution) as exc:
+                own = as_huey(exc)
+                if own is exc:
+                    raise
+                raise own from exc
 
         def check_timeout(task: Task) -> None:
             check_canceled()  # outside of a job nothing happens there ...

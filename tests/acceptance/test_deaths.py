@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import time
 
 from tests.acceptance.deployment import Deployment
@@ -11,6 +13,10 @@ from tests.acceptance.variants import crossed, crossed_over
 from tests.support import wait_until
 
 PLACES = ("decode", "pre_execute", "executing", "body", "complete", "post_execute")
+AROUND = {
+    "pre_execute": "the pre_execute hook 'before'", "executing": "the receiver 'on_executing'",
+    "complete": "the receiver 'on_complete'", "post_execute": "the post_execute hook 'after'",
+}  # fmt: skip
 NEIGHBOURS_WITHIN_S = 15.0
 DEFER = """
 import json, sys, engine
@@ -93,3 +99,31 @@ def test_an_innocent_one_is_not_failed_in_place_of_the_guilty(deployment: Deploy
     behind = deployment.tasks.note(3)
     assert deployment.wait_ended([behind], NEIGHBOURS_WITHIN_S)[0].state == "done"
     assert time.monotonic() - since < 60
+
+
+@crossed
+def test_no_worker_ends_by_what_is_raised_around_bodies(deployment: Deployment, kind: str):
+    """sys.exit and its like, in a hook, a receiver, what reads an argument, or the exception itself: the job ends, the
+    worker goes on, and the log says what it was."""
+    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    raised = ("SystemExit", "KeyboardInterrupt", "GeneratorExit", "ValueError")
+    around = [("victim", n, place, deed) for n, (place, deed) in enumerate(itertools.product(AROUND, raised))]
+    done = defer(deployment, *around)
+    unread = defer(deployment, *(("victim", 100 + n, "decode", deed) for n, deed in enumerate(raised)))
+    mute = defer(deployment, *(("mute", 200 + n, "str", deed) for n, deed in enumerate(raised)))
+    consumer = deployment.launch(2, kind, DEWEY_TEST_STARTUP="1")
+    for job in deployment.wait_ended(done, 60):
+        assert (job.state, job.deliveries, job.attempt) == ("done", 0, 1), job
+    for job in deployment.wait_ended(unread, 30):
+        assert (job.state, job.deliveries, job.error.type) == ("failed", 0, "PayloadUndecodable"), job
+    for job in deployment.wait_ended(mute, 30):
+        assert (job.state, job.deliveries, job.attempt, job.error.type) == ("failed", 0, 2, "Mute"), job
+    deployment.tasks.note(300, 60)
+    deployment.tasks.note(301, 60)
+    deployment.wait_running(2, 30)  # both workers are there
+    for id_, (_, _, place, deed) in zip(done, around, strict=True):
+        assert re.search(rf"{AROUND[place]}.* failed for job {id_} .*: {deed}", consumer.err), (place, deed)
+    assert "the on_startup hook 'at_start' failed: SystemExit: no start" in consumer.err
+    for id_ in (*unread, *mute):
+        (line,) = re.findall(rf"ERROR +dewey.jobs: job {id_} .* failed: .*", consumer.err)
+        assert ("Mute" in line) == (id_ in mute)

@@ -43,6 +43,9 @@ DIFFERENT = {
     "no enqueued signal for the callback of a chord; a held lock is heard of as a retry, too": """
         test_signals_chord test_signals_chord_error test_signals_locked
     """,
+    "what a receiver raises is logged by a logger of the engine's": """
+        test_handler_error_does_not_block_others
+    """,
     "a storage takes jobs, not bytes; marks stand apart from results; two tests want MemoryHuey itself": """
         test_chord_bookkeeping_cleared test_custom_error test_priority test_queue_methods test_result_store_methods
         test_schedule_methods

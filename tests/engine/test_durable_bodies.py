@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from contextvars import ContextVar
 
 import pytest
 from huey.exceptions import TaskException
@@ -165,3 +166,28 @@ def test_a_storage_that_is_away_before_the_body_costs_the_job_nothing(huey, monk
         assert run_next(huey) is None
     assert (state(huey.storage, result.id), look(huey.storage, result.id).attempt) == ("queued", 0)
     assert run_next(huey) == "done"
+
+
+def test_what_a_job_puts_into_context_variables_is_gone_with_it(huey):
+    """Its hooks and its body see the same, the next job none of it."""
+    user, seen = ContextVar("user", default="nobody"), []
+
+    @huey.pre_execute()
+    def before(task):
+        seen.append(user.get())
+        user.set(task.args[0])
+
+    @huey.task()
+    def work(name):
+        seen.append(user.get())
+        user.set(f"{name} in the body")
+
+    @huey.post_execute()
+    def after(task, value, exception):
+        seen.append(user.get())
+
+    work("ana")
+    work("bo")
+    run_all(huey)
+    assert seen == ["nobody", "ana", "ana in the body", "nobody", "bo", "bo in the body"]
+    assert user.get() == "nobody"

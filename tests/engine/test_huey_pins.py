@@ -104,6 +104,7 @@ api:Result.get_raw_result                            75a438c12248  self blocking
                                                                    revoke_on_timeout preserve
 api:Result.reschedule                                5fe790b30c4f  self eta delay expires priority
                                                                    preserve_pipeline
+signals:Signal.send                                  b43932848e5a  self signal task *args **kwargs
 registry:Registry.__init__                           ee40fc7c8a06  self
 registry:Registry.register                           76aebfca5e2a  self task_class
 registry:Registry.unregister                         4182cb56d0c7  self task_class
@@ -147,7 +148,10 @@ storage:BaseStorage.put_if_empty                     79fd65168ba9  self key valu
 
 # Private attributes of Huey's objects that the engine reads or sets.
 ATTRIBUTES = {
-    "Huey": ("_immediate", "_registry", "_timeout_handler", "_tasks_in_flight", "_startup", "_shutdown"),
+    "Huey": (
+        "_immediate", "_registry", "_timeout_handler", "_tasks_in_flight", "_startup", "_shutdown",
+        "_pre_execute", "_post_execute", "_signal",
+    ),
     "Registry": ("_registry", "_periodic_tasks"),
     "Consumer": (
         "huey", "workers", "periodic", "worker_type", "max_tasks", "shutdown_timeout", "stop_flag", "environment",

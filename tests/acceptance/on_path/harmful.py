@@ -17,6 +17,7 @@ from workload import write
 from engine import huey, register_type
 
 HARMLESS = "DEWEY_TEST_HARMLESS" in os.environ
+RAISED = {each.__name__: each for each in (SystemExit, KeyboardInterrupt, GeneratorExit, ValueError)}
 
 
 def harm(n: int, place: str, deed: str) -> None:
@@ -30,6 +31,8 @@ def harm(n: int, place: str, deed: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if deed.startswith("slow."):
         time.sleep(float(deed[5:]))
+    if deed in RAISED:
+        raise RAISED[deed]
     write(f"{n}.{place}", "end")
 
 
@@ -70,6 +73,34 @@ def on_executing(signal_name, task, *rest) -> None:
 @huey.signal(signals.SIGNAL_COMPLETE)
 def on_complete(signal_name, task, *rest) -> None:
     at(task, "complete")
+
+
+@huey.on_startup()
+def at_start() -> None:
+    if "DEWEY_TEST_STARTUP" in os.environ:
+        raise SystemExit("no start")
+
+
+class Mute(Exception):
+    """What it raises when it is asked what it is."""
+
+    def __str__(self) -> str:
+        raise RAISED[self.args[0]]
+
+    __repr__ = __str__
+
+
+def no_delay(attempt: int, error: BaseException) -> float:
+    raise RAISED[error.args[0]]
+
+
+@huey.task(retries=1, backoff=no_delay, retry_delay=0.01)
+def mute(n: int, place: str, deed: str, cargo: Cargo | None = None) -> None:
+    """Fails with what cannot say what it is, nor when to try again."""
+    if not HARMLESS:
+        write(n, "begin")
+        write(n, "end")
+    raise Mute(deed)
 
 
 @huey.task()

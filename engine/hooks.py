@@ -1,0 +1,54 @@
+"""Hooks and receivers: code of an author's around bodies. What it raises is logged, and ends neither job nor worker.
+
+Huey would let through what is no Exception (sys.exit in a hook), which ends the worker's thread, and logs the rest
+under a logger that a consumer silences. `CancelExecution` of a pre_execute hook cancels the job, as in Huey.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from huey.signals import Signal
+
+from engine.composer import Composer
+
+logger = logging.getLogger("dewey.hooks")
+
+
+class Receivers(Signal):
+    """Huey's signals and who listens to them."""
+
+    def __init__(self, composer: Composer) -> None:
+        super().__init__()
+        self._composer = composer
+
+    def send(self, signal: str, task: Any, *args: Any, **kwargs: Any) -> None:
+        for receiver in itertools.chain(self.receivers.get(signal, ()), self.receivers["any"]):
+            try:
+                receiver(signal, task, *args, **kwargs)
+            except BaseException as exc:
+                name = getattr(receiver, "__name__", receiver)
+                say(self._composer, f"the receiver {name!r} of the signal {signal!r}", exc, task)
+
+
+def call(
+    composer: Composer, kind: str, hooks: Mapping[str, Callable[..., Any]], *args: Any,
+    passing: tuple[type[BaseException], ...] = (),
+) -> None:  # fmt: skip
+    """Call each hook of a kind. Raises only what is `passing`."""
+    for name, hook in list(hooks.items()):
+        try:
+            hook(*args)
+        except passing:
+            raise
+        except BaseException as exc:
+            say(composer, f"the {kind} hook {name!r}", exc, *args[:1])
+
+
+def say(composer: Composer, what: str, exc: BaseException, task: Any = None) -> None:
+    """One line, and where it was raised."""
+    at = "" if task is None else f" for job {task.id} ({type(task).__module__}.{task.name})"
+    logger.error("%s failed%s: %s\n%s", what, at, composer.short(exc), composer.trace_of(exc))

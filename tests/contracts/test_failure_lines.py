@@ -1,0 +1,88 @@
+"""What the log says of failures: one line each, and nothing of what is none."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from engine import Discard, Retry
+from engine.durable import DurableHuey
+from engine.jobs import ONCE
+from tests.contracts.rig import Clock, Hand, job, run_next
+
+MESSAGE = "no answer from https://ana:hunter22@example.org/"
+
+
+def fail() -> None:
+    raise ValueError(f"{MESSAGE}\nsecond line")
+
+
+def again() -> None:
+    raise Retry(1)
+
+
+def discard() -> None:
+    raise Discard("no use")
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [f"{record.levelname} {record.getMessage()}" for record in caplog.records if record.name == "dewey.jobs"]
+    caplog.clear()
+    return found
+
+
+def test_each_failed_attempt_is_one_line(huey: DurableHuey, clock: Clock, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    cases: dict[Callable[[], None], list[str]] = {
+        fail: [
+            "WARNING job ID (TASK) failed and runs again in 0 s, 1 retries left: ValueError: MESSAGE",
+            "WARNING job ID (TASK) failed and runs again in 0 s, 0 retries left: ValueError: MESSAGE",
+            "ERROR job ID (TASK) failed: ValueError: MESSAGE",
+        ],
+        discard: ["WARNING job ID (TASK) was discarded: Discard: no use"],
+        again: [],
+        dict: [],
+    }
+    for body, expected in cases.items():
+        task = huey.task(retries=2, name=f"t_{body.__name__}")(body)
+        made = task()
+        for _ in range(max(1, len(expected))):
+            run_next(huey)
+        name = f"{task.task_class.__module__}.{task.task_class.__name__}"
+        shown = [line.replace("ID", made.id).replace("TASK", name) for line in expected]
+        assert lines(caplog) == [line.replace("MESSAGE", MESSAGE.replace("hunter22", "[redacted]")) for line in shown]
+    with huey.lock_task("held"):
+        huey.task(name="locked")(huey.lock_task("held")(dict))()
+        run_next(huey)
+    assert lines(caplog) == []
+
+
+def test_the_traceback_is_in_the_log_at_debug(huey: DurableHuey, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.DEBUG)
+    huey.task(name="fails")(fail)()
+    run_next(huey)
+    error, trace = lines(caplog)
+    assert error.startswith("ERROR ") and trace.startswith("DEBUG ")
+    assert "in fail" in trace and "hunter22" not in trace
+
+
+def test_who_finds_a_job_failed_says_so(huey: DurableHuey, hand: Hand, caplog: pytest.LogCaptureFixture):
+    """An unreadable one by whoever claimed it, one whose worker died by whoever returns its claims."""
+    huey.task(name="order")(dict)
+    huey.storage.accept([job("unread", task=f"{__name__}.order", payload=b"no payload")])
+    assert huey.dequeue() is None
+    (line,) = lines(caplog)
+    assert line.startswith("ERROR job unread ") and "failed: PayloadUndecodable: " in line
+    huey.storage.accept([job("killed", flags=ONCE)])
+    hand.begin(hand.claim_one())
+    dead = hand.dead()
+    hand.die()
+    huey.storage.bury(dead, 3)
+    assert lines(caplog) == [], "not within the transaction"
+    huey.composer.log_failures()
+    (line,) = lines(caplog)
+    assert line.startswith("ERROR job killed (shop.order) failed: WorkerDied: its worker died")
+    huey.composer.log_failures()
+    assert lines(caplog) == []
