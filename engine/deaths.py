@@ -4,6 +4,9 @@ A death is charged to the jobs that the worker's threads handled, from the momen
 outcomes were handed back. Claims that were merely on the desk return uncharged. A job that was alone in its process is
 failed by `max_deliveries` deaths. One that died in company may be the innocent one: each such death makes it a suspect,
 which runs alone (engine.desk), and only COMPANY times as many deaths fail it.
+
+A job that must not run twice (`on_crash="fail"`) fails once its body has begun, whatever ends its worker: a death, a
+time-out, a stop that was forced, a lease that ran out.
 """
 
 from __future__ import annotations
@@ -37,10 +40,12 @@ def fate_of(claim: Claim, dead: Dead, stopping: bool, max_deliveries: int, compo
         return Fate(compose.timed_out(claim, mark.started_at if mark else None))
     if mark is None:
         return Fate()
+    once = bool(claim.flags & ONCE) and mark.phase != TAKEN
     if not dead.charge:
+        if once:
+            return Fate(compose.end(claim, FAILED, errors.StoppedWhileItRan(mark.phase == BODY_ENDED)))
         return Fate(kind=events.RELEASED)
     deliveries = claim.deliveries + 1
-    once = bool(claim.flags & ONCE) and mark.phase != TAKEN
     most = max_deliveries if len(dead.marks) == 1 else max_deliveries * COMPANY
     if once or deliveries >= most:
         error = errors.WorkerDied(deliveries, dead.host, dead.pid, once, mark.phase == BODY_ENDED)

@@ -210,14 +210,24 @@ class JobError(DeweyError):
     """A cause of death that the engine itself writes into a job."""
 
 
+AFTER_BODY = "; its body had ended, so its work may be done"
+
+
 class WorkerDied(JobError):
     """The process that handled the job died `deliveries` times, the last time perhaps after its body had ended."""
 
     def __init__(self, deliveries: int, host: str, pid: int, once: bool = False, after_body: bool = False):
         self.deliveries, self.host, self.pid = deliveries, host, pid
         how = "its worker died" if once else f"its worker died {deliveries} times"
-        then = "; its body had ended, so its work may be done" if after_body else ""
+        then = AFTER_BODY if after_body else ""
         super().__init__(f"{how}, last on {host} as pid {pid}{then}")
+
+
+class StoppedWhileItRan(JobError):
+    """A stop that was forced cut off a job that must not run twice, perhaps after its body had ended."""
+
+    def __init__(self, after_body: bool = False):
+        super().__init__("stopped while it ran" + (AFTER_BODY if after_body else ""))
 
 
 class TaskUnknown(JobError):

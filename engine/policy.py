@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask
+from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskTimeout
 
 from config import Settings
 from engine import clock
 from engine.inside import Discard
-from engine.jobs import Settlement
+from engine.jobs import ONCE, Settlement
 
 logger = logging.getLogger("dewey.policy")
 
@@ -147,6 +147,9 @@ def allows(settlement: Settlement, policy: Policy | None, error: BaseException) 
     settlement.failed_at = now if settlement.failed_at is None else settlement.failed_at
     if isinstance(error, Discard):
         settlement.discarded = True
+        return False
+    if settlement.claim.flags & ONCE and isinstance(error, TaskTimeout):
+        settlement.why = 'on_crash="fail", and a time-out may strike anywhere in its work'
         return False
     if policy is None or isinstance(error, (CancelExecution, RateLimitExceeded)):
         return True

@@ -67,6 +67,43 @@ def test_a_later_second_signal_returns_them_now(deployment: Deployment, first: i
     untouched(deployment, jobs)
 
 
+@crossed
+def test_what_must_not_run_twice_does_not_whatever_cuts_it_off(deployment: Deployment, kind: str):
+    """A stop whose time is over, a second signal, a time-out, a cancel; after each the consumer starts again."""
+    tasks = deployment.tasks
+    for n, how in enumerate(("stop", "second signal", "time-out", "cancel")):
+        deployment.configure({"consumer": {"shutdown_timeout_s": 60 if how == "second signal" else 1}})
+        consumer = deployment.consumer(2, kind)
+        killed_late = how == "time-out" and kind == "process"  # a thread that sleeps cannot be stopped
+        once = tasks.only_once(n, 60, retries=2, timeout=1 if killed_late else None)
+        beside = tasks.note(100 + n, 60)
+        deployment.wait_running(2)
+        if killed_late:
+            deployment.wait_ended([once], 30)
+        if how == "cancel":
+            deployment.control.cancel(once.id)
+        consumer.signal(TERM)
+        if how == "second signal":
+            consumer.says("received", 30)
+            time.sleep(SAME_REQUEST_S + 0.5)
+            consumer.signal(TERM)
+        assert consumer.wait(30) == 0
+        ended = deployment.wait_ended([once], 30)[0]
+        if how == "cancel":
+            assert ended.state == "canceled"
+        else:
+            error = ended.error.type, ended.error.message.removeprefix("killed: ")
+            assert error == (
+                ("TaskTimeout", "it ran past its timeout of 1 s") if killed_late
+                else ("StoppedWhileItRan", "stopped while it ran")
+            ), how  # fmt: skip
+        untouched(deployment, [beside])
+        deployment.control.cancel(beside.id)
+    deployment.consumer(2, kind)
+    assert deployment.wait_ended([tasks.note(9)], 30)[0].state == "done"
+    assert {len(deployment.ledger.runs_of(n)) for n in range(4)} == {1}
+
+
 # Who is signalled, by what, how often within 2 s.
 EVERY = [(who, signum, times) for who in ("web", "consumer", "workers", "all") for signum in (TERM, INT, HUP)
          for times in (1, 2)]  # fmt: skip

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
+from huey.exceptions import TaskTimeout
 
 from engine import errors
 from engine.jobs import ONCE
 from engine.serializer import make_serializer
-from tests.contracts.rig import job, jobs, kinds, look, state
+from tests.contracts.rig import job, jobs, kinds, look, run_next, state
 
 MOST = 3
 
@@ -165,6 +166,43 @@ def test_a_job_that_must_not_run_twice_comes_back_when_its_body_had_not_begun(st
     hand.die()
     storage.bury(hand.dead(), MOST)
     assert hire().claim_one().deliveries == 0
+
+
+def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, clock, hire):
+    """how -> error, message. With retries left: these are for errors of the body's own."""
+    table = {
+        "death": ("WorkerDied", "its worker died, last on host.example as pid 4242"),
+        "stop": ("StoppedWhileItRan", "stopped while it ran"),
+        "stop after the body": (
+            "StoppedWhileItRan", "stopped while it ran; its body had ended, so its work may be done",
+        ),
+        "time-out": ("TaskTimeout", "killed: it ran past its timeout of 2 s"),
+    }  # fmt: skip
+    for how, (kind, message) in table.items():
+        storage.accept([job(how, flags=ONCE, timeout_s=2.0, retries=3)])
+        hand = hire()
+        claim = hand.claim_one()
+        hand.begin(claim)
+        if how.endswith("after the body"):
+            hand.life.body_ended(claim.token, clock.at)
+        clock.advance(2.75)
+        hand.die()
+        storage.bury(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)
+        assert state(storage, how) == "failed", how
+        assert (error_of(storage, how)["type"], error_of(storage, how)["message"]) == (kind, message)
+        assert hire().claim() == [], how
+
+
+def test_a_time_out_of_a_job_that_must_not_run_twice_is_its_end(huey, storage):
+    @huey.task(on_crash="fail", retries=3, retry_delay=60, timeout=5)
+    def pay(how):
+        raise TaskTimeout("too late") if how == "time-out" else OSError("no route")
+
+    late, failing = pay("time-out"), pay("error")
+    run_next(huey)
+    run_next(huey)
+    assert [state(storage, each.id) for each in (late, failing)] == ["failed", "retrying"]
+    assert storage.read_events(10)[2].detail["reason"].startswith('not retried: on_crash="fail"')
 
 
 def test_deaths_are_forgotten_when_the_job_is_retried_by_hand(storage, hire):
