@@ -71,6 +71,10 @@ class LiveCollector(Collector):
         yield GaugeMetricFamily("dewey_consumers", "Live consumer processes", len(consumers))
         yield GaugeMetricFamily("dewey_workers", "Workers of live consumers", workers)
         yield GaugeMetricFamily("dewey_workers_busy", "Workers that run a job now", busy)
+        since = self._control.health().schedules_since
+        standing = 0.0 if since is None else max(0.0, time.time() - since)
+        said = "How long no consumer has run schedules; 0 while one does"
+        yield GaugeMetricFamily("dewey_schedules_standing_seconds", said, standing)
 
 
 YEAR_S = 366 * 86400.0

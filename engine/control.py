@@ -39,6 +39,7 @@ from engine.jobs import (
     WorkerInfo,
 )
 from engine.timetables import Timetables
+from engine.zones import moment
 
 LIST_MAX = 500
 
@@ -276,14 +277,21 @@ class Control:
         return self.storage.counts()
 
     def health(self) -> Health:
-        """Storage usable, a live consumer that runs jobs, warnings of the storage. Never raises."""
+        """Storage usable, a live consumer that runs jobs, one that runs schedules, warnings of the storage. Never
+        raises."""
         try:
-            alive = any(w.alive and w.workers and w.worker_type != "alone" for w in self.storage.worker_infos())
+            workers = [each for each in self.storage.worker_infos() if each.alive and each.worker_type != "alone"]
             warnings = tuple(self.storage.warnings())
+            since = self.schedules.standing_since(workers)
         except errors.DeweyError as exc:
             return Health(False, (str(exc),))
-        problems = () if alive else ("no consumer is running: start one with `huey_consumer consumer.huey`",)
-        return Health(not problems, problems, warnings)
+        problems: tuple[str, ...] = ()
+        if not any(each.workers for each in workers):
+            problems = ("no consumer is running: start one with `huey_consumer consumer.huey`",)
+        elif since is not None:
+            said = moment(since, clock.now(), self.huey.settings.schedule.timezone)
+            problems = (f"no consumer runs schedules since {said}: start one without --no-periodic, or see its log",)
+        return Health(not problems, problems, warnings, since)
 
 
 def between_ms(start: float | None, end: float | None) -> float | None:

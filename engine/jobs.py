@@ -307,3 +307,4 @@ class Health:
     ok: bool
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    schedules_since: float | None = None  # since when no consumer runs schedules, although there are some to run

@@ -19,6 +19,7 @@ KEPT = 500
 WAITING_MAX = 100  # slots of a schedule that wait for the run before them; more are skipped
 GAPS_KEPT = 50  # times in which no scheduler lived
 GAP_S = 20.0  # shorter ones are not worth a word
+STANDS_S = 30.0  # when no scheduler was noted for so long, schedules stand still
 
 DEFERRED, WAITING, SKIPPED, MISSED = "deferred", "waiting", "skipped", "missed"  # as a slot is kept
 IF_FREE, IN_LINE = "overlap", "queue"  # as a slot is given to `fire`, which decides
@@ -107,6 +108,10 @@ class Ledger(Protocol):
     def note_alive(self, now: float, why: str) -> float | None:
         """Note that a scheduler lives, and when one was last noted before; a time of more than GAP_S between the two
         becomes a Gap, with `why`."""
+
+    def noted_s(self) -> float | None:
+        """How many seconds ago a scheduler was last noted to live, by the storage's own clock where it has one; None
+        when none ever was."""
 
     def gaps(self) -> list[Gap]:
         """The newest gaps, oldest first."""

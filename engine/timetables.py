@@ -13,7 +13,8 @@ from typing import Any
 from engine import clock, errors, scheduled
 from engine.aside import Aside, reason_of
 from engine.durable import DurableHuey
-from engine.ledger import DEFERRED, KEPT, MISSED, SKIPPED, ScheduleRow, SlotRow
+from engine.jobs import WorkerInfo
+from engine.ledger import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
 from engine.showing import Schedule as Schedule
 from engine.showing import Showing
 from engine.showing import Slot as Slot
@@ -67,6 +68,19 @@ class Timetables:
     def get(self, name: str) -> Schedule:
         """One schedule. Raises UnknownSchedule."""
         return self._showing.shown([self._row(name)])[0]
+
+    def standing_since(self, workers: Sequence[WorkerInfo]) -> float | None:
+        """Since when no consumer runs schedules, although there are some to run; None while one does, and while these
+        workers have only just begun."""
+        rows = self._ledger.schedules()
+        if all(row.paused for row in rows) and self._of_code() <= {row.name for row in rows}:
+            return None
+        now, noted_s = clock.now(), self._ledger.noted_s()
+        begun_at = min((each.started_at for each in workers if each.alive), default=None)
+        begun_s = None if begun_at is None else now - begun_at
+        if any(age_s is not None and age_s < STANDS_S for age_s in (noted_s, begun_s)):
+            return None
+        return begun_at if noted_s is None else now - noted_s
 
     def make(self, name: str, request: ScheduleRequest) -> Schedule:
         """Keep a new schedule; it begins now. Raises ScheduleExists, UnknownTask, InvalidArguments, BadSchedule."""

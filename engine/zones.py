@@ -30,6 +30,12 @@ def span(since: float, until: float, tz: str) -> str:
     return f"{said} ({tz})"
 
 
+def moment(instant: float, now: float, tz: str) -> str:
+    """An instant as `13:40 (Europe/Zagreb)`; with its date where it is not today's."""
+    at, today = (datetime.fromtimestamp(each, zone(tz)) for each in (instant, now))
+    return f"{at:%H:%M} ({tz})" if at.date() == today.date() else f"{at:%Y-%m-%d %H:%M} ({tz})"
+
+
 # when clocks are set; all of these take and give a datetime with its zone
 
 

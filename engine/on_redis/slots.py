@@ -96,6 +96,10 @@ class RedisLedger:
         before = self._server.run("alive", float(now), ledger.GAP_S, why, ledger.GAPS_KEPT)
         return None if before is None else float(before)
 
+    def noted_s(self) -> float | None:
+        found = self._server.run("alive", again=True)
+        return None if found is None else max(0.0, float(found))
+
     def gaps(self) -> list[Gap]:
         self._server.open()
         found = self._server.command(b"LRANGE", self._server.key("gaps"), 0, -1)

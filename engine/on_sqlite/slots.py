@@ -12,7 +12,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from engine import errors
+from engine import clock, errors
 from engine.jobs import NewJob
 from engine.ledger import (
     DEFERRED,
@@ -196,6 +196,11 @@ class SqliteLedger:
                 gaps = [*read_gaps(con), Gap(before, now, why)][-GAPS_KEPT:]
                 con.execute("insert or replace into meta values ('gaps', ?)", (json.dumps(gaps),))
         return before
+
+    def noted_s(self) -> float | None:
+        with self._db.read() as con:
+            row = con.execute("select value from meta where key = 'scheduler'").fetchone()
+        return max(0.0, clock.now() - float(row[0])) if row else None
 
     def gaps(self) -> list[Gap]:
         with self._db.read() as con:

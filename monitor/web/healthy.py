@@ -51,6 +51,7 @@ class Situation:
     seen: Sequence[SeenWorker] = ()
     missed: Sequence[tuple[Schedule, Slot]] = ()  # newest first
     troubles: Sequence[ErrorGroup] = ()  # open ones, as far as they are listed
+    schedules_since: str = ""  # since when no consumer runs schedules, as it is shown
 
     @property
     def crew(self) -> list[WorkerInfo]:
@@ -109,6 +110,8 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
     elif not now.hands:
         said = f"all workers are quiet and take no jobs ({plural(counts.queued, 'job')} waiting)"
         found.append(Clause(said, about="workers"))
+    if now.crew and now.schedules_since:
+        found.append(Clause(f"no consumer runs schedules since {now.schedules_since}", about="missed"))
     if now.failed.number:
         jobs = "job" if now.failed.number == 1 else "jobs"
         when = "since your last visit" if now.since_visit else "in the last 24 h"

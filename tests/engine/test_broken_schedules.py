@@ -280,7 +280,9 @@ def test_a_scheduler_whose_look_fails_says_so_and_goes_on(
         patched.setattr(scheduler._ledger, "schedules", leave)
         while w.at < START + 300:
             scheduler.loop()
+    assert w.control.health().schedules_since == START + 60, "schedules stand still"
     scheduler.loop()
+    assert w.control.health().schedules_since is None
     assert w.ran("a") == [60.0, 300.0]
     assert w.slots("a")[1].reason == "the scheduler failed 00:01-00:05 (UTC)"
     assert len([r for r in caplog.records if "SystemExit" in r.getMessage()]) == 1, "said once"

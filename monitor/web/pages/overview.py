@@ -116,6 +116,7 @@ class OverviewPage:
             self._asked(books.seen_workers) or (),
             [entry for entry in self._missed() if entry[1].at >= since],
             [each for each in groups.groups if each.last_seen >= since] if groups else (),
+            "" if health.schedules_since is None else visit.times.clock(health.schedules_since),
         )
 
     def _disk(self) -> list[str]:

@@ -182,6 +182,12 @@ def test_why_it_is_not_running(job: Job, workers: list[WorkerInfo], said: str | 
             Situation(NOW, replace(NONE, queued=2, oldest_queued_at=NOW - 5), [WORKER]),
             "good", "All well: 1 worker, 2 jobs waiting.",
         ),
+        (
+            Situation(NOW, NONE, [WORKER], failed=Count(1), schedules_since="13:40"),
+            "bad",
+            "No consumer runs schedules since 13:40; 1 job failed in the last 24 h.",
+        ),
+        (Situation(NOW, NONE, schedules_since="13:40"), "bad", "No consumer is running."),
         (Situation(NOW, None, problems=("locked",)), "bad", "The queue's storage cannot be used."),
     ],
 )  # fmt: skip
