@@ -115,15 +115,15 @@ class Scheduled:
         return found
 
     def upcoming(self, now: float, count: int) -> tuple[float, ...]:
-        """The next slots, those that are overdue left out."""
+        """The next slots; one that is overdue only where no other follows it."""
         found: list[float] = []
-        at = self.next_after(self.row.last)
+        at = overdue = self.next_after(self.row.last)
         if self.timetable is not None and at is not None and at <= now:
             at = self.next_after(self.timetable.resume(at, now))
         while at is not None and len(found) < count:
             found.append(at)
             at = self.next_after(at)
-        return tuple(found)
+        return tuple(found) if found or overdue is None else (overdue,)
 
     def call(self, at: float, by_hand: bool = False) -> tuple[Task, NewJob]:
         """The call and the job of one slot. Its id is the slot's, so that it can exist only once, unless a person asked
@@ -153,7 +153,10 @@ def refuse_misfit(task: type[Task], args: Sequence[Any], kwargs: Mapping[str, An
 
 
 def stamp(at: float) -> str:
-    """`2026-07-01T03:30:00Z`, with milliseconds where there are some: two slots are never so near."""
+    """`2026-07-01T03:30:00Z`, with milliseconds where there are some: two slots are never so near. What no calendar
+    holds, as a number."""
+    if not 0 <= at <= LAST_INSTANT:
+        return f"{at!r} s"
     whole, ms = divmod(round(at * 1000), 1000)
     return f"{datetime.fromtimestamp(whole, timezone.utc):%Y-%m-%dT%H:%M:%S}{f'.{ms:03}' if ms else ''}Z"
 

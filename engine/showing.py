@@ -7,8 +7,8 @@ is asked aside, for a moment, so that a page waits no longer for it than that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,11 @@ from engine import clock, errors, scheduled
 from engine.aside import PATIENCE_S, Answer, Aside, reason_of
 from engine.due import GRACE_S
 from engine.durable import DurableHuey
-from engine.ledger import DEFERRED, ScheduleRow, SlotRow
+from engine.ledger import DEFERRED, KEPT, ScheduleRow, SlotRow
 from engine.plain import to_plain
+from engine.scheduled import KINDS, OPTIONS
 from engine.tasks_known import KnownTasks
-from engine.timetable import LAST_INSTANT, Timetable
+from engine.timetable import LAST_INSTANT, Minutes, Timetable
 from engine.zones import zone
 
 SHOWN_SLOTS = 60
@@ -54,13 +55,16 @@ class Schedule:
     paused: bool
     known: bool  # whether this process knows its task
     last_at: float | None
-    next_at: tuple[float, ...]  # up to five
+    next_at: tuple[float, ...]  # up to five; one that is overdue only where no other follows it
     slots: tuple[Slot, ...]  # newest first
     args: list[Any]
     kwargs: dict[str, Any]
     qualname: str = ""
     window_s: float = 0.0
     problem: str | None = None  # broken: why it cannot be computed, called or shown here, in a sentence
+    given: Mapping[str, Any] = field(default_factory=dict)  # what one was made with: one of KINDS, and of OPTIONS
+    is_over: bool = False  # it never falls due again
+    removable: bool = False  # it was made, or the code has it no more
 
 
 class Told:
@@ -73,6 +77,7 @@ class Told:
         self.args: list[Any] = []
         self.kwargs: dict[str, Any] = {}
         self.next_at: tuple[float, ...] = ()
+        self.is_over = False
 
     def describe(self, table: Timetable) -> None:
         self.text = table.text
@@ -80,6 +85,8 @@ class Told:
 
     def look_ahead(self, now: float) -> None:
         self.next_at = self.item.upcoming(now, SHOWN_NEXT)
+        # What a function will say of a later minute, nobody knows.
+        self.is_over = not self.next_at and not isinstance(self.item.timetable, Minutes)
 
 
 class Showing:
@@ -135,10 +142,12 @@ class Showing:
         item, row = told.item, told.item.row
         qualname = told.qualname
         slots: tuple[Slot, ...] = ()
+        last_at = None
         try:
-            # Later slots are those of a clock that was ahead: they would hide what happens now.
-            found = self._huey.storage.ledger.slots_of(row.name, SHOWN_SLOTS, now + GRACE_S)
-            slots = tuple(shown_slot(*each) for each in found if 0 <= each[0].at <= LAST_INSTANT)
+            slots = self._slots(row.name, SHOWN_SLOTS, now)
+            last_at = last_run(slots)
+            if last_at is None and len(slots) == SHOWN_SLOTS:  # all of them were skipped or missed
+                last_at = last_run(self._slots(row.name, 2 * KEPT, now))
         except errors.StorageUnavailable:
             raise
         except Exception as exc:
@@ -147,9 +156,22 @@ class Showing:
             name=row.name, task=self._known.short(qualname), source=row.source, expression=told.text,
             words=told.words, tz=zone_or(item.spec.get("tz") if item.timetable is None else item.tz, item.default_tz),
             catch_up=item.catch_up, overlap=item.overlap, paused=row.paused, known=item.task is not None,
-            last_at=next((each.at for each in slots if each.job_id), None), next_at=told.next_at, slots=slots,
-            args=told.args, kwargs=told.kwargs, qualname=qualname, window_s=item.window_s, problem=told.problem,
+            last_at=last_at, next_at=told.next_at, slots=slots, args=told.args, kwargs=told.kwargs,
+            qualname=qualname, window_s=item.window_s, problem=told.problem,
+            given={key: item.spec[key] for key in (*KINDS, *OPTIONS) if item.spec.get(key) is not None}
+            if row.source == "made" else {},
+            is_over=told.is_over, removable=row.source == "made" or item.timetable is None,
         )  # fmt: skip
+
+    def _slots(self, name: str, limit: int, now: float) -> tuple[Slot, ...]:
+        # Later slots are those of a clock that was ahead: they would hide what happens now.
+        found = self._huey.storage.ledger.slots_of(name, limit, now + GRACE_S)
+        return tuple(shown_slot(*each) for each in found if 0 <= each[0].at <= LAST_INSTANT)
+
+
+def last_run(slots: Sequence[Slot]) -> float | None:
+    """When the newest slot that ran was due."""
+    return next((each.at for each in slots if each.job_id), None)
 
 
 def zone_or(name: Any, default: str) -> str:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from engine import clock, errors, scheduled
 from engine.aside import Aside, reason_of
 from engine.durable import DurableHuey
-from engine.jobs import WorkerInfo
+from engine.editing import edited
+from engine.jobs import Edit, WorkerInfo
 from engine.ledger import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
+from engine.plain import to_plain
 from engine.showing import Schedule as Schedule
 from engine.showing import Showing
 from engine.showing import Slot as Slot
 from engine.tasks_known import KnownTasks
 from engine.timetable import CATCH_UP as CATCH_UP
 from engine.timetable import OVERLAP as OVERLAP
+from engine.zones import zone as zone
 
 NAME_PATTERN = "1 to 80 of A-Z a-z 0-9 _ . : -"
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
@@ -93,10 +96,16 @@ class Timetables:
             raise errors.ScheduleExists(name)
         return self.get(name)
 
-    def change(self, name: str, request: ScheduleRequest) -> Schedule:
-        """Replace what a schedule that was made here runs, and when; another expression counts from now."""
-        row, spec = self._made(name, "changed"), self._spec(request)
-        before, after = scheduled.spec_of(row), json.loads(spec)
+    def change(self, name: str, request: ScheduleRequest, edit: Edit | None = None) -> Schedule:
+        """Replace what a schedule that was made here runs, and when; another expression counts from now. `edit`: the
+        call as it is stored with these changes, instead of the request's."""
+        row = self._made(name, "changed")
+        item = scheduled.of_row(self._huey, row)
+        if edit is not None:
+            args, kwargs = self._edited(item, edit)
+            request = replace(request, args=args, kwargs=kwargs)
+        before, spec = item.spec, self._spec(request, item.spec.get("at"))
+        after = json.loads(spec)
         same = all(before.get(kind) == after.get(kind) for kind in scheduled.KINDS)
         last = row.last if same else float(math.floor(clock.now()))
         self._ledger.add(row._replace(spec=spec, last=last), replace=True)
@@ -140,15 +149,18 @@ class Timetables:
 
     def _call(self, item: scheduled.Scheduled, at: float) -> Any:
         """A call by hand. Raises BrokenSchedule where it cannot be made, or not soon."""
-        make = partial(item.call, at, by_hand=True)
         try:
-            if not item.runs_code:
-                return make()
-            answer = Aside().ask(item.row.name, make)
-            answer.wait(BY_HAND_S)
-            return answer.value()
+            return self._aside(item, partial(item.call, at, by_hand=True))
         except Exception as exc:
             raise errors.BrokenSchedule(f"schedule {item.row.name}: its job cannot be made: {reason_of(exc)}") from exc
+
+    def _aside(self, item: scheduled.Scheduled, ask: Callable[[], Any]) -> Any:
+        """What is asked of a schedule by hand; in a thread of its own where code of its author runs."""
+        if not item.runs_code:
+            return ask()
+        answer = Aside().ask(item.row.name, ask)
+        answer.wait(BY_HAND_S)
+        return answer.value()
 
     def _not_run(self, name: str, at: float) -> float:
         """The exact instant of a slot that did not run."""
@@ -177,7 +189,18 @@ class Timetables:
             raise errors.ScheduleOfCode(name, verb)
         return row
 
-    def _spec(self, request: ScheduleRequest) -> str:
+    def _edited(self, item: scheduled.Scheduled, edit: Edit) -> tuple[list[Any], dict[str, Any]]:
+        """The stored call with what a person changes in it. Raises BrokenSchedule where that cannot be read."""
+        try:
+            args, kwargs = self._aside(item, item.arguments)
+            plain = list(to_plain(args)), dict(to_plain(kwargs))
+        except Exception as exc:
+            said = f"schedule {item.row.name}: its arguments cannot be read, so make it anew: {reason_of(exc)}"
+            raise errors.BrokenSchedule(said) from exc
+        task = scheduled.task_name(item.row, item.spec)
+        return edited(task, args, kwargs, self._huey.composer.redacted(task, *plain), edit)
+
+    def _spec(self, request: ScheduleRequest, known_at: float | None = None) -> str:
         cls = self._known.find(request.task)
         args, kwargs = self._known.signature(cls).bind(request.args, request.kwargs or {})
         spec = {
@@ -185,17 +208,18 @@ class Timetables:
             "tz": request.tz, "catch_up": request.catch_up, "overlap": request.overlap, "window_s": request.window_s,
             "call": self._huey.serializer.serialize((args, kwargs)).decode("latin-1"),
         }  # fmt: skip
-        check(spec)
+        check(spec, known_at)
         return json.dumps({key: value for key, value in spec.items() if value is not None})
 
 
-def check(spec: dict[str, Any]) -> None:
-    """See that the spec of a new schedule makes sense. Raises BadSchedule, which names the field."""
+def check(spec: dict[str, Any], known_at: float | None = None) -> None:
+    """See that the spec of a new schedule makes sense. Raises BadSchedule, which names the field. The time of one that
+    is only changed, `known_at`, may have passed."""
     for field in scheduled.OPTIONS:
         refuse(field, {"every": 60, field: spec[field]})
     given = [kind for kind in scheduled.KINDS if spec[kind] is not None]
     refuse(given[0] if len(given) == 1 else "", spec)
-    if spec["at"] is not None and spec["at"] <= clock.now():
+    if spec["at"] not in (None, known_at) and spec["at"] <= clock.now():
         raise errors.BadSchedule("at", f"expected a time to come, found {scheduled.stamp(spec['at'])}")
 
 

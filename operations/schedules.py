@@ -17,12 +17,14 @@ def schedule_list(office: Office, options: argparse.Namespace) -> None:
     for each in office.control.schedules.all():
         if each.paused:
             upcoming = "paused"
-        elif not each.known:
-            upcoming = "its task is not known"
+        elif each.next_at:
+            upcoming = f"next {shown(each.next_at[0], each.tz)}"
+        elif each.problem:
+            upcoming = f"broken: {each.problem}"
         else:
-            upcoming = shown(each.next_at[0], each.tz) if each.next_at else "never again"
+            upcoming = "never again" if each.is_over else "next when its function says so"
         last = f"{each.slots[0].outcome}, {shown(each.slots[0].at, each.tz)}" if each.slots else "no slot yet"
-        print("\t".join((each.name, each.task, each.words or each.expression, each.tz, f"next {upcoming}", last)))
+        print("\t".join((each.name, each.task, each.words or each.expression, each.tz, upcoming, last)))
 
 
 def schedule_add(office: Office, options: argparse.Namespace) -> None:

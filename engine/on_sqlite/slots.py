@@ -50,7 +50,8 @@ WAITS = """select slots.* from slots join schedules on name = schedule
 FORGET = """delete from slots where schedule = :name and outcome != 'waiting' and at <
     (select at from slots where schedule = :name and at <= :last order by at desc limit 1 offset :kept - 1)
     and not exists (select 1 from jobs j where j.id = job_id and not exists (select 1 from ended e where e.seq = j.seq))
-    """
+    and at is not (select at from slots where schedule = :name and job_id is not null and at <= :last
+        order by at desc limit 1)"""
 
 
 def fire(con: sqlite3.Connection, firing: Firing) -> list[str] | None:

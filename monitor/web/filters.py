@@ -11,17 +11,18 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import timezone
 from difflib import get_close_matches
 
 from engine.jobs import STATES
 from monitor.records import JobFilter
 from monitor.web.form import Fields
+from monitor.web.times import read_local
 
 KEYS = ("task", "state", "error", "queue", "since", "until", "group", "parent")
 LONGEST = 500
 UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_LENGTH = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*(s|m|min|h|d|w)?")
+_LENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,1100})?)\s*(s|m|min|h|d|w)?")  # as many digits as a number can have
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,8 @@ def _instant(key: str, value: str | None, now: float, problems: list[str]) -> fl
     if value[-1].isalpha() and value[-1] != "Z" and (length := length_s(value)) is not None:
         return now - length
     try:
-        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-    except (ValueError, OverflowError):
+        return read_local(value, timezone.utc)
+    except ValueError:
         problems.append(
             f"{key}: expected a length such as 90s, 15min, 2h or 3d, or a time such as 2030-01-31T14:00Z, "
             f"found {value[:60]!r}"

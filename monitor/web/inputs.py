@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.jobs import Job, TaskInfo
 from monitor.web.calls import holds_redacted
-from monitor.web.text import as_json
+from monitor.web.text import as_json, editable_json, is_line
 
 EDITABLE_CHARS = 20_000
 TEXT, CHOICE, JSON, FIXED = "text", "choice", "json", "fixed"
@@ -108,10 +108,10 @@ def inputs_of_job(job: Job, task: TaskInfo | None) -> list[Input]:
 
 
 def _filled(field: Input, value: Any) -> Input:
-    if isinstance(value, str) and _kind(field.hint) == TEXT and "\n" not in value:
+    if isinstance(value, str) and _kind(field.hint) == TEXT and is_line(value):
         kind, text = TEXT, value
     else:
-        kind, text = JSON, as_json(value, 2 if isinstance(value, (dict, list)) and value else None)
+        kind, text = JSON, editable_json(value, 2 if isinstance(value, (dict, list)) and value else None)
     if len(text) > EDITABLE_CHARS:
         return replace(field, kind=FIXED, text=f"{len(text)} characters: too large to edit here; it is kept as it is")
     return replace(

@@ -60,7 +60,7 @@ def told(error: Exception, method: str, path: str) -> Refusal:
     """The refusal that an error means. Never raises."""
     if isinstance(error, Refusal):
         return error
-    if isinstance(error, (errors.UnknownJob, errors.UnknownTask, errors.UnknownWorker)):
+    if isinstance(error, (errors.UnknownJob, errors.UnknownTask, errors.UnknownWorker, errors.UnknownSchedule)):
         return Refusal(404, str(error))
     if isinstance(error, errors.Conflict):
         return Refusal(409, str(error))

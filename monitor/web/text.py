@@ -11,10 +11,11 @@ import json
 import re
 from typing import Any
 
-_SPECIAL = re.compile(
-    "[&<>\"'\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f\ud800-\udfff]"
+_UNSEEN = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f\ud800-\udfff"
 )
+_SPECIAL, _HIDDEN = re.compile(f"[&<>\"'{_UNSEEN}]"), re.compile(f"[{_UNSEEN}]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 
 
@@ -48,6 +49,16 @@ def one_line(text: str, most: int) -> str:
     """The text as one line of at most `most` characters."""
     # What follows could fill a page by itself: only the beginning is looked at.
     return clip(" ".join(text[: most * 4].split()) + ("…" if len(text) > most * 4 else ""), most)
+
+
+def is_line(text: str) -> bool:
+    """Whether a field of one line shows all of it, and gives it back as it is."""
+    return "\n" not in text and not _HIDDEN.search(text)
+
+
+def editable_json(value: Any, indent: int | None = None) -> str:
+    """As as_json, with escapes for what cannot be seen: a page shows it as it is, and a form gives it back."""
+    return _HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], as_json(value, indent))
 
 
 def as_json(value: Any, indent: int | None = None) -> str:

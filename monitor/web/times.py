@@ -6,6 +6,7 @@ the zone of `[schedule] timezone`, since that is the one that the deployment thi
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone, tzinfo
 
 from monitor.web.text import Html
@@ -51,6 +52,18 @@ def duration(ms: float | None) -> str:
     return f"{seconds / DAY_S:.1f} d"
 
 
+def read_local(text: str, zone: tzinfo) -> float:
+    """The instant of a time such as 2030-01-31T14:00, by the clock of a zone unless it names one itself. Raises
+    ValueError with the sentence."""
+    # A browser sends tenths of a second as `.5`, which Python 3.10 does not read.
+    full = re.sub(r"\.(\d{1,2})(?!\d)", lambda match: f".{match[1]:0<3}", text.replace("Z", "+00:00"))
+    try:
+        moment = datetime.fromisoformat(full)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"expected a time such as 2030-01-31T14:00, found {text[:60]!r}") from None
+
+
 class Times:
     """Tells instants (UTC epoch seconds) of one answer, in one zone."""
 
@@ -83,14 +96,14 @@ class Times:
         moment = self.local(at)
         return NO_CALENDAR if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S %Z")
 
-    def clock(self, at: float) -> str:
-        """14:02, with the day where it is not today's."""
+    def clock(self, at: float, zone: str = "") -> str:
+        """14:02, with the day where it is not today's; `zone` " %Z" names the zone."""
         moment, today = self.local(at), self.local(self.now)
         if moment is None or today is None:
             return NO_CALENDAR
         if moment.date() == today.date():
-            return moment.strftime("%H:%M")
-        return moment.strftime("%d %b %H:%M" if moment.year == today.year else "%Y-%m-%d %H:%M")
+            return moment.strftime(f"%H:%M{zone}")
+        return moment.strftime(f"%d %b %H:%M{zone}" if moment.year == today.year else f"%Y-%m-%d %H:%M{zone}")
 
     def second(self, at: float) -> str:
         """14:02:11.250, for lines of a log."""

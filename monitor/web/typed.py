@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.errors import FieldError, InvalidArguments
+from engine.errors import FieldError
 from engine.jobs import Edit, TaskInfo
-from monitor.web.calls import holds_redacted as is_hidden
 from monitor.web.form import Fields
 from monitor.web.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
 
@@ -81,17 +80,6 @@ def read_edit(fields: Sequence[Input], form: Fields) -> tuple[Edit, list[FieldEr
         else:
             kwargs[key] = value
     return Edit(args, kwargs, tuple(without)), problems
-
-
-def apply(edit: Edit, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """A call that is known here in full, with the edit. Raises InvalidArguments for what is hidden."""
-    placed = [edit.args.get(n, value) for n, value in enumerate(args)]
-    named = {name: value for name, value in {**kwargs, **edit.kwargs}.items() if name not in edit.without}
-    values = {**{f"args[{n}]": value for n, value in enumerate(placed)}, **{f"kwargs.{k}": v for k, v in named.items()}}
-    hidden = [FieldError(path, "it is hidden here: type it anew") for path, value in values.items() if is_hidden(value)]
-    if hidden:
-        raise InvalidArguments("schedule", hidden)
-    return placed, named
 
 
 def _same(typed_text: str, text: str) -> bool:

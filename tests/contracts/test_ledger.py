@@ -159,14 +159,16 @@ def test_a_job_whose_id_is_known_is_not_accepted_again(kept, hand: Hand, ended):
     assert outcomes(kept) == [(101, "deferred")] and len(hand.claim(9)) == (0 if ended else 1)
 
 
-def test_the_newest_slots_are_kept_and_those_that_wait(kept, hand: Hand):
+def test_the_newest_slots_are_kept_and_those_that_wait_and_the_last_that_ran(kept, hand: Hand):
+    fire(kept, slot(100.5))
+    hand.work()
     fire(kept, slot(101), slot(102, "queue"))
     hand.work()
     fire(kept, *(slot(200 + n, "missed") for n in range(KEPT - 1)))
-    assert len(outcomes(kept)) == KEPT and (101, "deferred") not in outcomes(kept)
+    assert outcomes(kept)[-2:] == [(102, "waiting"), (101, "deferred")] and len(outcomes(kept)) == KEPT + 1
     fire(kept, *(slot(1000 + n, "missed") for n in range(KEPT)))
     found = outcomes(kept)
-    assert found[-1] == (102, "waiting") and len(found) == KEPT + 1
+    assert found[KEPT:] == [(102, "waiting"), (101, "deferred")]
     assert found[:KEPT] == [(1000 + n, "missed") for n in reversed(range(KEPT))]
 
 

@@ -4,7 +4,7 @@
 -- slots, how many jobs, five arguments a slot (at, outcome, job id, reason, noted_at; empty for none), the jobs.
 --
 -- kind fire: only if `last` and `paused` are still these; slots before the newest that are kept up to the new `last` are
--- forgotten, but for those that wait and those whose job has not ended. `overlap` becomes deferred, or skipped when a job of the
+-- forgotten, but for those that wait, those whose job has not ended, and the last one that ran. `overlap` becomes deferred, or skipped when a job of the
 -- schedule has not ended; `queue` becomes deferred, waiting, or skipped. A slot on record stays, unless it was missed.
 -- kind release: the slot is the first that waits, the schedule is not paused, and all its jobs have ended; one without a
 -- job is noted as it is given.
@@ -100,11 +100,20 @@ for i = 13, first_job - 1, 5 do
   end
 end
 
+-- The newest of the slots up to the new `last` that ran.
+local function last_run()
+  for _, at in ipairs(call('ZREVRANGEBYSCORE', times, ARGV[5], '-inf')) do
+    if noted(at)[2] ~= '' then return at end
+  end
+end
+
 local old = {}
 if kind == 'fire' then
   local oldest = call('ZREVRANGEBYSCORE', times, ARGV[5], '-inf', 'LIMIT', kept - 1, 1)[1]
   for _, at in ipairs(oldest and call('ZRANGEBYSCORE', times, '-inf', '(' .. oldest) or {}) do
-    if not call('ZSCORE', waits, at) and not going(at) then old[#old + 1] = at end
+    if not call('ZSCORE', waits, at) and not going(at) and (noted(at)[2] == '' or at ~= last_run()) then
+      old[#old + 1] = at
+    end
   end
 end
 call_many('HDEL', slots, old)

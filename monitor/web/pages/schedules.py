@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine import errors
-from engine.timetables import Schedule, Slot
+from engine.timetables import Schedule, Slot, zone
 from monitor.records import BooksUnavailable
 from monitor.web import charts
 from monitor.web.house import House
@@ -18,7 +18,7 @@ from monitor.web.recent import Recent
 from monitor.web.refusal import Refusal
 from monitor.web.route import Route, act, look
 from monitor.web.text import clip
-from monitor.web.times import DAY_S, duration
+from monitor.web.times import DAY_S, Times, duration
 from monitor.web.view import NOTE, Done, View
 from monitor.web.visit import Visit
 
@@ -86,8 +86,8 @@ class SchedulesPage:
         return {each.task: each.run.sum_ms / each.run.count for each in figures if each.run.count}
 
     def _row(self, visit: Visit, schedule: Schedule, average_ms: float | None) -> dict[str, Any]:
-        times = visit.times
-        bars = [(_class(each), f"{times.clock(each.at)}: {told(each)}") for each in reversed(schedule.slots)]
+        times = _by_clock_of(schedule, visit)
+        bars = [(_class(each), f"{times.clock(each.at, ' %Z')}: {told(each)}") for each in reversed(schedule.slots)]
         wrong = sum(each.outcome in WRONG for each in schedule.slots)
         label = (
             f"The last {len(schedule.slots)} slots: {wrong} not as they should be" if schedule.slots else "No slot yet"
@@ -98,7 +98,8 @@ class SchedulesPage:
             "strip": charts.strip(bars, label),
             "last": schedule.slots[0] if schedule.slots else None,
             "average": duration(average_ms),
-            "next": None if schedule.paused or not schedule.next_at else schedule.next_at[0],
+            "last_at": times.when(schedule.slots[0].at if schedule.slots else None),
+            "next_at": times.when(None if schedule.paused or not schedule.next_at else schedule.next_at[0]),
             "then": "" if schedule.paused else ", ".join(map(times.clock, schedule.next_at[1:NEXT_SHOWN])),
         }
 
@@ -135,7 +136,7 @@ class SchedulesPage:
 
     def remove(self, visit: Visit, name: str) -> View | Done:
         schedule = self._house.control.schedules.get(name)
-        if schedule.source != "made":
+        if not schedule.removable:
             raise Refusal(409, f"{name} is written in the code: take it out there")
         if "sure" not in visit.form:
             title = f"Remove {short_name(schedule)}?"
@@ -160,6 +161,14 @@ def short_name(schedule: Schedule) -> str:
     """The last part of the name of a schedule of the code; all of that of one that was made here."""
     name = schedule.name
     return clip(name if schedule.source == "made" else name.rpartition(".")[2] or name, 80)
+
+
+def _by_clock_of(schedule: Schedule, visit: Visit) -> Times:
+    """All times of a row are by the clock of its schedule, which the row names."""
+    try:
+        return Times(visit.now, zone(schedule.tz))
+    except errors.Misconfigured:
+        return visit.times
 
 
 def _class(slot: Slot) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from engine import errors
@@ -29,7 +28,7 @@ from monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
 from monitor.web.route import Route, act, look
 from monitor.web.stamp import live_stamp
 from monitor.web.text import clip
-from monitor.web.times import duration
+from monitor.web.times import duration, read_local
 from monitor.web.view import NOTE, Done, View, unchanged
 from monitor.web.visit import Visit
 
@@ -153,14 +152,9 @@ class TaskPage:
             return delay_s, None, []
         if at:
             try:
-                local = datetime.fromisoformat(at)
-                return None, (local if local.tzinfo else local.replace(tzinfo=self._house.zone)).timestamp(), []
-            except (ValueError, OverflowError):
-                return (
-                    None,
-                    None,
-                    [FieldError("Run at", f"expected a time such as 2030-01-31T14:00, found {at[:60]!r}")],
-                )
+                return None, read_local(at, self._house.zone), []
+            except ValueError as error:
+                return None, None, [FieldError("Run at", str(error))]
         return None, None, []
 
     def pause(self, visit: Visit, name: str) -> Done:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.errors import BadRequest, ScheduleExists, ScheduleOfCode, UnknownSchedule
+from engine.jobs import Edit
 from engine.timetables import Schedule, ScheduleRequest, Slot
 
 
@@ -38,7 +39,7 @@ class SceneSchedules:
         self.kept[name] = self._made(name, request)
         return self.kept[name]
 
-    def change(self, name: str, request: ScheduleRequest) -> Schedule:
+    def change(self, name: str, request: ScheduleRequest, edit: Edit | None = None) -> Schedule:
         if self.get(name).source != "made":
             raise ScheduleOfCode(name, "changed")
         self.kept[name] = self._made(name, request)
@@ -78,6 +79,7 @@ def schedule(name: str, task: str, expression: str, words: str, next_at: tuple[f
         "last_at": None, "slots": (), "args": [], "kwargs": {},
     }  # fmt: skip
     given.update(changes)
+    given["removable"] = given["source"] == "made"
     return Schedule(name=name, task=task, expression=expression, words=words, next_at=next_at, **given)
 
 

@@ -23,7 +23,7 @@ OURS = re.compile(
 )
 ATTRIBUTES = re.compile(
     r"id|class|href|src|rel|lang|charset|name|content|defer|title|type|value|action|method|formaction|form|for|hidden|"
-    r"tabindex|selected|checked|disabled|required|autofocus|placeholder|rows|open|spellcheck|autocomplete|autocapitalize|"
+    r"tabindex|step|selected|checked|disabled|required|autofocus|placeholder|rows|open|spellcheck|autocomplete|autocapitalize|"
     r"role|datetime|scope|colspan|d|x|y|width|height|viewbox|preserveaspectratio|text-anchor|(aria|data)-[a-z-]+"
 )
 UNSEEN = re.compile(
@@ -140,7 +140,7 @@ def test_raw_output_is_of_our_own_making() -> None:
     ours = re.compile(
         r"(?:when|running|state|progress_of)\(.*\)"  # words of render.py and times.py
         r"|(?:when|running)\(.*\) if .* else (?:duration\(.*\)|'–')"
-        r"|base|told|from_theme|since|because\[1\]|\w+_chart|chart|row\['(?:spark|strip)'\]"
+        r"|base|told|from_theme|since|because\[1\]|\w+_chart|chart|row\['(?:spark|strip|last_at|next_at)'\]"
         r"|'[^']*'(?: if .* else ?'[^']*'| if .* else ' aria-sort=\"ascending\"' if here else '')?"
         r"|f' <span>\{many\}</span>' if many else ''"  # a count
     )

@@ -1,0 +1,73 @@
+"""Web and API over a queue, books and accounts of their own, in one process: nothing of it is made up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import engine
+from api import Api, make_api
+from app import side_by_side
+from config import load
+from engine import clock
+from engine.control import Control
+from engine.durable import DurableHuey
+from monitor.access import ADMIN, Access
+from monitor.records import Books
+from monitor.records.recorder import Recorder
+from monitor.web.house import House
+from monitor.web.site import Site
+from tests.api.client import Client
+from tests.contracts.rig import Hand
+from tests.monitor.web.client import Browser
+
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class WholeService:
+    """`hand` is a worker that does what the test says; `recorder` writes the books when it is told to."""
+
+    huey: DurableHuey
+    control: Control
+    access: Access
+    books: Books
+    recorder: Recorder
+    site: Site
+    api: Api
+    hand: Hand
+
+    def browser(self) -> Browser:
+        """An admin's."""
+        browser = Browser(side_by_side(self.site, self.api))
+        browser.log_in("ana", PASSWORD)
+        return browser
+
+    def client(self) -> Client:
+        """A program's, with all scopes."""
+        return Client(self.api, self.access.tokens.create(f"t{len(self.access.tokens.list())}", ("admin",))[1])
+
+
+@contextmanager
+def whole_service(folder: Path, **settings: str) -> Iterator[WholeService]:
+    """Settings as `storage_backend="redis"`. Tasks are the test's to add: `service.huey.task()`."""
+    (folder / "config.ini").write_text("[storage]\ndurability = normal\n")
+    loaded = load(folder / "config.ini", {f"DEWEY_{key.upper()}": value for key, value in settings.items()})
+    huey = engine.build(loaded)
+    control = Control(huey)
+    access = Access(loaded.auth.database, loaded.auth.session_hours, loaded.auth.login_attempts)
+    access.accounts.create("ana", ADMIN, PASSWORD)
+    books = Books(loaded.monitor.database, loaded.monitor)
+    recorder = books.recorder(huey.storage, control.workers, control.schedules.all)
+    hand = Hand(huey.storage)
+    yield WholeService(
+        huey, control, access, books, recorder, Site(House(control, access, books, loaded, clock.now)),
+        make_api(control, access, loaded, books), hand,
+    )  # fmt: skip
+    hand.go()
+    recorder.close()
+    books.close()
+    access.close()
+    huey.storage.close()
