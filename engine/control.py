@@ -38,6 +38,7 @@ from engine.jobs import (
     TaskInfo,
     WorkerInfo,
 )
+from engine.timetable import LONGEST_S
 from engine.timetables import Timetables
 from engine.zones import moment
 
@@ -93,7 +94,12 @@ class Control:
         """The Huey task that a request asks for, its arguments checked and converted."""
         cls = self.known.find(request.task)
         args, kwargs = self.known.signature(cls).bind(request.args, request.kwargs)
-        eta = request.eta if request.delay_s is None else clock.now() + request.delay_s
+        now = clock.now()
+        eta = request.eta if request.delay_s is None else now + request.delay_s
+        if eta is not None and not 0 <= eta <= now + LONGEST_S:  # also NaN
+            path, found = ("eta", request.eta) if request.delay_s is None else ("delay", request.delay_s)
+            problem = f"expected a time since 1970 and within ten years from now, found {found!r} s"
+            raise errors.InvalidArguments(request.task, [errors.FieldError(path, problem)])
         # Instantiated here because Huey's wrapper would swallow arguments named id, eta, delay, retries ...
         task = cls(
             args, kwargs, id=request.id, eta=None if eta is None else naive_utc(eta), retries=request.retries,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import zoneinfo
 from datetime import datetime, timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from engine.errors import Misconfigured
+
+NAME_CHARS = 64  # longer than any
 
 
 def zone(name: Any) -> zoneinfo.ZoneInfo:
@@ -15,9 +18,15 @@ def zone(name: Any) -> zoneinfo.ZoneInfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (LookupError, ValueError, OSError, TypeError, AttributeError):  # OSError: "Europe" is a folder of zone files
-        near = get_close_matches(str(name), zoneinfo.available_timezones(), n=1)
+        near = get_close_matches(str(name)[:NAME_CHARS], known_zones(), n=1)
         hint = f"did you mean {near[0]}?" if near else "use a name such as Europe/Zagreb or UTC"
-        raise Misconfigured(f"there is no time zone {name!r}: {hint}") from None
+        raise Misconfigured(f"there is no time zone {name!r:.66}: {hint}") from None
+
+
+@lru_cache(maxsize=1)
+def known_zones() -> frozenset[str]:
+    """Every name: to find them, hundreds of files are looked at."""
+    return frozenset(zoneinfo.available_timezones())
 
 
 def span(since: float, until: float, tz: str) -> str:

@@ -14,7 +14,7 @@ def value_of(text: str) -> Any:
     """An argument as JSON where it is JSON, else as the text that it is."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
