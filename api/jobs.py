@@ -78,7 +78,8 @@ class Jobs:
         raw = self._reader.read(environ)
         request = requests.single(decode(raw))
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
-        deferral = self._control.defer((request,), None if key is None else idempotency(key, raw, environ, token))
+        promise = None if key is None else idempotency(key, raw, environ, token)
+        deferral = self._control.defer((request,), promise, by=token.name)
         view = self._views.answer_to(token, deferral.jobs[0])
         if deferral.held:  # a unique key (or the id) is held by a job that has not ended
             return say(200, view, view["url"])
@@ -89,7 +90,7 @@ class Jobs:
         batch = requests.batch(decode(raw))
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
         promise = None if key is None else idempotency(key, raw, environ, token)
-        deferral = self._control.defer(batch, promise, batch=True)
+        deferral = self._control.defer(batch, promise, batch=True, by=token.name)
         views = [self._views.answer_to(token, job) for job in deferral.jobs]
         return say(202, {"jobs": views}, headers=None if key is None else _replayed(deferral))
 

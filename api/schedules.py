@@ -56,7 +56,7 @@ class Schedules:
 
     def run(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         raw = self._reader.read_optional(environ)
-        job_id = self._control.schedules.run_now(schedule, slot_of(decode(raw)) if raw else None)
+        job_id = self._control.schedules.run_now(schedule, slot_of(decode(raw)) if raw else None, token.name)
         self._trail.record(environ, token, "run schedule", schedule, f"as {job_id}")
         url = self._views.job_url(job_id)
         return say(202, {"name": schedule, "job": job_id, "url": url}, url)

@@ -25,6 +25,10 @@ REASON = (
     "why it is set aside: task NAME or queue NAME (which is paused), limit TASK, rate TASK, or unknown TASK (which no "
     "consumer knows)"
 )
+BY = (
+    "who asked for it: the name of a token or an account, cli:USER or schedule:NAME; what a job enqueues has that of "
+    "this job; null: Python code outside of any job"
+)
 
 
 def ref(name: str) -> dict[str, Any]:
@@ -171,6 +175,7 @@ def _job() -> dict[str, Any]:
     return object_of(
         id=TEXT,
         task=TEXT,
+        by={**TEXT_OR_NULL, "description": BY},
         qualname=TEXT,
         queue=TEXT,
         args={"type": "array"},

@@ -52,6 +52,7 @@ class Views:
         return {
             "id": job.id,
             "task": job.task,
+            "by": job.by,
             "qualname": job.qualname,
             "queue": job.queue,
             "args": job.args,

@@ -180,7 +180,7 @@ class Composer:
         if claim.sequel is not None:
             return read(claim.sequel)
         try:  # it was accepted by the version before: only its payload knows
-            return sequel_of(self._huey, self._huey.deserialize_task(claim.payload), claim.context)
+            return sequel_of(self._huey, self._huey.deserialize_task(claim.payload), claim.context, claim.by)
         except Exception:
             return Sequel([])  # unreadable, or of a task that this process does not know
 
@@ -240,6 +240,7 @@ class Composer:
             signature = self.signature(row.task)
             detail |= {
                 "eta": row.eta, "expires_at": row.expires_at, "retries": row.retries, "parent": row.parent,
+                "by": row.by,
                 "context": self.redactor.redact(json.loads(row.context)) if row.context else {},
                 "names": signature.names_of(len(args or ())) if signature else [],
             }  # fmt: skip

@@ -57,10 +57,12 @@ class Control:
     # defer and look up
 
     def defer(
-        self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False
-    ) -> Deferral:
-        """Accept all requests in one transaction, or none. Errors in a batch carry paths like `[3].args[0]`."""
-        jobs = self._new_jobs(requests, batch or len(requests) != 1)
+        self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False,
+        by: str | None = None,
+    ) -> Deferral:  # fmt: skip
+        """Accept all requests in one transaction, or none; `by` is the name of who asks. Errors in a batch carry paths
+        like `[3].args[0]`."""
+        jobs = self._new_jobs(requests, batch or len(requests) != 1, by)
         acceptance = self.storage.accept(jobs, idempotency, self.huey.settings.tasks.max_pending)
         fresh = {job.id: (job, request) for job, request in zip(jobs, requests, strict=True)}
         shown = []
@@ -72,12 +74,12 @@ class Control:
         held = not acceptance.replayed and not all(a.fresh for a in acceptance.accepted)
         return Deferral(tuple(shown), acceptance.replayed, held)
 
-    def _new_jobs(self, requests: Sequence[JobRequest], batch: bool) -> list[NewJob]:
+    def _new_jobs(self, requests: Sequence[JobRequest], batch: bool, by: str | None) -> list[NewJob]:
         jobs: list[NewJob] = []
         refused: list[errors.FieldError] = []
         for i, request in enumerate(requests):
             try:
-                jobs.append(self.huey.new_job(self._task(request)))
+                jobs.append(self.huey.new_job(self._task(request), by=by))
             except errors.InvalidArguments as exc:
                 if not batch:
                     raise
@@ -121,7 +123,7 @@ class Control:
             id=job.id, task=self.known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
             state="scheduled" if waiting else "queued", priority=job.priority, attempt=0, retries_left=job.retries,
             deliveries=0, enqueued_at=job.enqueued_at, eta=job.eta, context=self._context(job.context),
-            parent=job.parent, expires_at=job.expires_at,
+            parent=job.parent, expires_at=job.expires_at, by=job.by,
         )  # fmt: skip
 
     def job(self, job_id: str) -> Job:
@@ -151,7 +153,7 @@ class Control:
             result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
             error=error, reason=stored.reason, context=self._context(stored.context),
             worker=None if stored.worker is None else str(stored.worker), parent=stored.parent,
-            expires_at=stored.expires_at,
+            expires_at=stored.expires_at, by=stored.by,
         )  # fmt: skip
 
     def _context(self, context: str | None) -> dict[str, Any]:
@@ -211,7 +213,7 @@ class Control:
         self.storage.retry(job_id, payload, cls.default_retries, was)
         return self.job(job_id)
 
-    def again(self, job_id: str) -> Deferral:
+    def again(self, job_id: str, by: str | None = None) -> Deferral:
         """Accept a new job with the call of another, exactly as it is stored: arguments, queue, priority, context.
         Raises UnknownJob once the stored call is gone, else as `defer`."""
         stored = self._stored(job_id)
@@ -220,7 +222,7 @@ class Control:
         task = cls(old.args, old.kwargs, priority=stored.priority)
         task.queue, task.job_context = stored.queue, stored.context
         most = self.huey.settings.tasks.max_pending
-        (made,) = self.storage.accept([self.huey.new_job(task)], None, most).accepted
+        (made,) = self.storage.accept([self.huey.new_job(task, by=by)], None, most).accepted
         return Deferral((self.job(made.id),), held=not made.fresh)
 
     def forget(self, job_id: str, was: str | None = None) -> None:

@@ -37,6 +37,7 @@ class Here(threading.local):
     task: Task | None = None
     job_id: str | None = None
     context: str | None = None  # of the job that runs, or that has just ended
+    by: str | None = None  # who asked for that job
     gathering: list[Row] | None = None
 
 
@@ -117,9 +118,11 @@ class DeferringHuey(Huey):
         handles = self._pipeline_results(item)
         return ResultGroup(handles) if len(handles) > 1 else handles[0]
 
-    def new_job(self, task: Task, chord_id: str | None = None, context: str | None = None) -> NewJob:
-        """The row of a task: what is in columns here wins over the payload when it is claimed. `context` is that of the
-        job that this one follows, where it is not the one that runs here."""
+    def new_job(
+        self, task: Task, chord_id: str | None = None, context: str | None = None, by: str | None = None
+    ) -> NewJob:
+        """The row of a task: what is in columns here wins over the payload when it is claimed. `context` and `by` are
+        those of the job that this one follows, where it is not the one that runs here."""
         cls = type(task)
         if getattr(cls, "internal", False):
             raise errors.InternalTask(self._registry.task_to_string(cls))
@@ -137,7 +140,7 @@ class DeferringHuey(Huey):
             unique_s = uniqueness.hold_s
             if unique_key is None:
                 unique_key = uniqueness.key_of(name, task.args, task.kwargs)
-        context = inherited(getattr(task, "job_context", None), context or here.context)
+        context, by = inherited(getattr(task, "job_context", None), context or here.context), by or here.by
         follows = task.on_complete is not None or task.chord_config is not None
         return NewJob(
             task.id,
@@ -157,7 +160,8 @@ class DeferringHuey(Huey):
             context,
             self.serialize_task(task),
             unique_s,
-            written(sequel_of(self, task, context)) if follows else NOTHING,
+            written(sequel_of(self, task, context, by)) if follows else NOTHING,
+            by,
         )
 
     # what Huey writes after the body, collected

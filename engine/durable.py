@@ -162,7 +162,7 @@ class DurableHuey(DeferringHuey):
             return super().execute(task, timestamp)
         settlement = Settlement(claim)
         here = self._here
-        here.settlement, here.task, here.context = settlement, task, claim.context
+        here.settlement, here.task, here.context, here.by = settlement, task, claim.context, claim.by
         value = None
         try:
             if self._revoked(claim, task):
@@ -182,7 +182,7 @@ class DurableHuey(DeferringHuey):
                 settlement.outcome = FAILED
                 self.composer.write_error(settlement, exc)
         finally:
-            here.settlement = here.task = here.context = None
+            here.settlement = here.task = here.context = here.by = None
         settlement.finished_at = clock.now()
         settlement.keep_s = getattr(task, "keep_for", None)
         if settlement.outcome in ENDED and settlement.outcome != DONE:

@@ -72,7 +72,7 @@ def handler_job(settlement: Settlement, serialize: Callable[[Any], bytes]) -> Ne
         "state": FAILED, "priority": claim.priority, "attempt": claim.attempt + (settlement.started_at is not None),
         "retries_left": settlement.retries, "deliveries": claim.deliveries, "enqueued_at": claim.enqueued_at,
         "eta": claim.eta, "started_at": settlement.started_at, "finished_at": settlement.finished_at,
-        "context": json.loads(claim.context) if claim.context else {},
+        "context": json.loads(claim.context) if claim.context else {}, "by": claim.by,
     }  # fmt: skip
     error = {
         "type": str(said.get("type", "")), "message": str(said.get("message", "")),
@@ -83,5 +83,5 @@ def handler_job(settlement: Settlement, serialize: Callable[[Any], bytes]) -> Ne
     return NewJob(
         id=job_id, task=task, queue=claim.queue, priority=claim.priority, enqueued_at=clock.now(), eta=None,
         expires_at=None, retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=claim.id,
-        chord=None, context=claim.context, payload=serialize(message),
+        chord=None, context=claim.context, payload=serialize(message), by=claim.by,
     )  # fmt: skip

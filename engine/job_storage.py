@@ -63,6 +63,7 @@ class StoredJob(NamedTuple):
     retries: int
     context: str | None
     parent: str | None
+    by: str | None
     payload: bytes
     place: str
     state: str  # as people see it
@@ -94,6 +95,7 @@ class EventRow(NamedTuple):
     expires_at: float | None
     retries: int
     parent: str | None
+    by: str | None
     context: str | None  # JSON
     payload: bytes | None  # with ENQUEUED and RETRIED
     result: bytes | None  # with DONE

@@ -69,6 +69,7 @@ class NewJob(NamedTuple):
     payload: bytes
     unique_s: float | None = None  # how long it holds its unique key at most
     sequel: str = ""  # what waits for its end: engine.sequels
+    by: str | None = None  # who asked for it: a token or an account, cli:USER, schedule:NAME; a child's: its parent's
 
 
 ONCE = 1  # on_crash="fail": must not run twice
@@ -109,6 +110,7 @@ class Claim(NamedTuple):
     failures: int = 0  # failed attempts since it was deferred, or retried by hand
     failed_at: float | None = None  # the first of them
     sequel: str | None = ""  # what waits for its end; None where it was accepted before that was kept
+    by: str | None = None
 
 
 class ChordPart(NamedTuple):
@@ -202,6 +204,7 @@ class Job:
     worker: str | None = None
     parent: str | None = None
     expires_at: float | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,9 @@ class Scheduled:
             at = self.next_after(at)
         return tuple(found) if found or overdue is None else (overdue,)
 
-    def call(self, at: float, by_hand: bool = False) -> tuple[Task, NewJob]:
-        """The call and the job of one slot. Its id is the slot's, so that it can exist only once, unless a person asked
-        for it. Raises BrokenSchedule where the call does not fit its task, and whatever its author's code comes to."""
+    def call(self, at: float, by_hand: bool = False, by: str | None = None) -> tuple[Task, NewJob]:
+        """The call and the job of one slot. Its id is the slot's, so that it can exist only once, unless it is run by
+        hand. Raises BrokenSchedule where the call does not fit its task, and whatever its author's code comes to."""
         assert self.task is not None
         args, kwargs = self.arguments()
         refuse_misfit(self.task, args, kwargs)
@@ -135,7 +135,7 @@ class Scheduled:
         once_more = f"-{uuid.uuid4().hex[:8]}" if by_hand else ""
         priority = SLOT_PRIORITY if self.task.default_priority is None else None
         task = self.task(args, kwargs, id=f"{name}@{stamp(at)}{once_more}", priority=priority)
-        job: NewJob = self.huey.new_job(task)
+        job: NewJob = self.huey.new_job(task, by=by or f"schedule:{self.row.name}")
         return task, job._replace(context=json.dumps({"schedule": self.row.name, "slot": at}))
 
 

@@ -34,8 +34,8 @@ class Sequel(NamedTuple):
         return ChordPart(*self.chord, value, self.callback._replace(enqueued_at=now, expires_at=expires_at))
 
 
-def sequel_of(huey: Any, task: Task, context: str | None) -> Sequel:
-    """What waits for this call. `context` is its job's."""
+def sequel_of(huey: Any, task: Task, context: str | None, by: str | None) -> Sequel:
+    """What waits for this call. `context` and `by` are its job's."""
     steps: list[str] = []
     config = task.chord_config
     while task.on_complete is not None:
@@ -45,7 +45,7 @@ def sequel_of(huey: Any, task: Task, context: str | None) -> Sequel:
     if config is None:
         return Sequel(steps)
     callback = copy.copy(config.callback)  # a relative `expires` is fixed on it when it is accepted, and not before
-    row = huey.new_job(callback, config.cid, context)._replace(parent=None)
+    row = huey.new_job(callback, config.cid, context, by)._replace(parent=None)
     relative = bool(callback.expires) and not isinstance(callback.expires, datetime.datetime)
     expires_s = row.expires_at - row.enqueued_at if relative and row.expires_at is not None else None
     return Sequel(steps, (config.cid, config.idx, config.size), row, expires_s)

@@ -127,9 +127,9 @@ class Timetables:
         self._row(name)
         self._ledger.pause(name, False)
 
-    def run_now(self, name: str, at: float | None = None) -> str:
-        """Run a schedule's task once, now; with `at`, for that slot of it (one that was missed or skipped). The job's
-        id. Raises UnknownSchedule, UnknownTask, BadRequest, Conflict, BrokenSchedule."""
+    def run_now(self, name: str, at: float | None = None, by: str | None = None) -> str:
+        """Run a schedule's task once, now; with `at`, for that slot of it (one that was missed or skipped). `by` is the
+        name of who asks. The job's id. Raises UnknownSchedule, UnknownTask, BadRequest, Conflict, BrokenSchedule."""
         row = self._row(name)
         item = scheduled.of_row(self._huey, row)
         if not item.is_read:
@@ -139,7 +139,7 @@ class Timetables:
             raise errors.UnknownTask(scheduled.task_name(row, item.spec), known)
         now = clock.now()
         slot_at = now if at is None else self._not_run(name, at)
-        call = self._call(item, slot_at)
+        call = self._call(item, slot_at, by)
         if not self._ledger.run_now(SlotRow(name, slot_at, DEFERRED, call[1].id, "run by hand", now), call[1]):
             raise errors.SlotTaken(name)
         self._huey._announce([call])
@@ -147,10 +147,10 @@ class Timetables:
 
     # what the verbs are made of
 
-    def _call(self, item: scheduled.Scheduled, at: float) -> Any:
+    def _call(self, item: scheduled.Scheduled, at: float, by: str | None) -> Any:
         """A call by hand. Raises BrokenSchedule where it cannot be made, or not soon."""
         try:
-            return self._aside(item, partial(item.call, at, by_hand=True))
+            return self._aside(item, partial(item.call, at, by_hand=True, by=by))
         except Exception as exc:
             raise errors.BrokenSchedule(f"schedule {item.row.name}: its job cannot be made: {reason_of(exc)}") from exc
 

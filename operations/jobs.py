@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from operations.office import Office, Refused
+from operations.office import Office, Refused, cli_name
 
 
 def value_of(text: str) -> Any:
@@ -38,7 +38,7 @@ def enqueue(office: Office, options: argparse.Namespace) -> int:
 
     args, kwargs = call_of(office, options.task, options.args)
     request = JobRequest(options.task, args, kwargs, delay_s=options.delay)
-    job = office.control.defer([request]).jobs[0]
+    job = office.control.defer([request], by=cli_name()).jobs[0]
     office.audit("enqueue", job.id, detail=job.task)
     print(job.id)
     if not options.wait:

@@ -60,6 +60,11 @@ class Office:
         self.access.audit.record(operator_name(), AUDIT_SOURCE, "", action, target, count, detail)
 
 
+def cli_name() -> str:
+    """Who enqueues from the command line, as a job names him."""
+    return f"cli:{operator_name()}"
+
+
 def operator_name() -> str:
     """The name of the person at the terminal, as the system knows it."""
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from operations.jobs import call_of
-from operations.office import Office, Refused
+from operations.office import Office, Refused, cli_name
 
 
 def schedule_list(office: Office, options: argparse.Namespace) -> None:
@@ -68,7 +68,7 @@ def schedule_remove(office: Office, options: argparse.Namespace) -> None:
 def schedule_run(office: Office, options: argparse.Namespace) -> None:
     """Run a schedule's task now, or for a slot that did not run (--slot)."""
     at = None if options.slot is None else instant(options.slot, office.control.schedules.get(options.name).tz)
-    job_id = office.control.schedules.run_now(options.name, at)
+    job_id = office.control.schedules.run_now(options.name, at, cli_name())
     office.audit("run schedule", options.name, detail=f"as {job_id}")
     print(job_id)
 

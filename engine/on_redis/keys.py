@@ -72,7 +72,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 
 `body:ID`: what never changes, as JSON without the opening bracket, then a newline, then the payload:
     id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, and from version 2 on whether
-    it has a sequel
+    it has a sequel, by
 
 `worker:N`:
     key     made by the process itself: a number that was given again, once the server was emptied, is not its own

@@ -99,7 +99,7 @@ def job_words(words: Words, job: NewJob, now: float) -> None:
     head = compact(
         (
             job.id, job.task, job.queue, job.priority, job.timeout_s, job.flags, job.chord, job.context, job.parent,
-            job.unique_key, bool(job.sequel),
+            job.unique_key, bool(job.sequel), job.by,
         )
     )  # fmt: skip
     words += (
@@ -185,6 +185,11 @@ def extras(s: Settlement, ttl: Ttl, now: float) -> tuple[str, Words]:
 # on the way back
 
 
+def by_of(known: Sequence[Any]) -> str | None:
+    """Who asked for a job, out of what version 2 added to its head."""
+    return known[1] if len(known) > 1 else None
+
+
 def claim_of(n: int, handed_over: bytes) -> Claim:
     """The claim that a script handed over to worker n (lib_claim.lua)."""
     text, _, payload = handed_over.partition(b"\n")
@@ -195,7 +200,7 @@ def claim_of(n: int, handed_over: bytes) -> Claim:
     return Claim(
         (n << 32) | counter, seq, job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries,
         retries, retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at,
-        sequel or (NOTHING if known else None),
+        sequel or (NOTHING if known else None), by_of(known),
     )  # fmt: skip
 
 
@@ -234,11 +239,11 @@ def seen_of(standing: Sequence[Any]) -> Seen:
     worker = None if held is None else worker_of(held)
     started_at = finished_at = None
     if place == b"ended":
-        by, finished_at, started_at, attempt = json.loads(end)
-        worker = worker_of(token_of(by))
+        ended_by, finished_at, started_at, attempt = json.loads(end)
+        worker = worker_of(token_of(ended_by))
     job = StoredJob(
         int(seq), job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries, context,
-        parent, payload, PLACES.get(place, place.decode()), state.decode() if place == b"ended" else
+        parent, by_of(known), payload, PLACES.get(place, place.decode()), state.decode() if place == b"ended" else
         SEEN_AS.get(place) or place.decode(), why.decode() if place == b"parked" else None, worker, started_at,
         finished_at, result, bool(stopping),
     )  # fmt: skip

@@ -95,7 +95,7 @@ def claim_by_hand(seen: rows.Seen, token: int) -> Claim:
     return Claim(
         token, job.seq, job.id, job.task, job.queue, job.priority, job.enqueued_at, job.eta, job.expires_at,
         job.attempt, job.deliveries, job.retries, seen.retry_delay_s, seen.timeout_s, seen.flags, seen.chord,
-        job.context, job.payload, seen.failures, seen.failed_at, seen.sequel,
+        job.context, job.payload, seen.failures, seen.failed_at, seen.sequel, job.by,
     )  # fmt: skip
 
 

@@ -16,11 +16,11 @@ from typing import Any
 from engine import clock, errors, events
 from engine.job_storage import Acceptance, Accepted
 from engine.jobs import Idempotency, NewJob
+from engine.on_sqlite.at_once import JOB
 from engine.on_sqlite.database import is_mistake
 from engine.on_sqlite.uniqueness import Replace, holder, settle_conflict, take
 
-INSERT = f"""insert into jobs (id, task, queue, priority, enqueued_at, eta, expires_at, retries, retry_delay_s,
-    timeout_s, flags, unique_key, parent, chord, context, payload, unique_s, sequel) values ({", ".join("?" * 18)})"""
+INSERT = f"insert into jobs ({JOB}) values ({', '.join('?' * len(NewJob._fields))})"
 KEY_LIFE_S = 24 * 3600.0
 
 

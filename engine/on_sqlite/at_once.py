@@ -22,7 +22,7 @@ from engine.job_storage import Acceptance, Accepted
 from engine.jobs import NewJob
 
 MOST = 16  # jobs: each number of rows is a statement of its own, which the connection keeps prepared
-JOB = ", ".join(NewJob._fields)
+JOB = ", ".join(NewJob._fields)  # each is a column
 KEY = "token, key, fingerprint, ids, at"
 COLUMNS = (*NewJob._fields, "due_at", *(f"key_{name}" for name in KEY.split(", ")))
 NO_KEY = (None,) * len(KEY.split(", "))

@@ -45,6 +45,7 @@ DDL = (
         deliveries integer not null default 0,  -- workers that died while running it
         failures integer not null default 0,    -- failed attempts, from which the back-off counts
         failed_at real,                         -- the first of them
+        by text,                        -- who asked for it
         payload blob not null,
         sequel text)                    -- what waits for its end: engine.sequels; null: not known""",
     """create table ready (queue text not null, rank real not null, seq integer not null,
@@ -104,7 +105,7 @@ DDL = (
 # From each version to the next.
 STEPS = {
     1: ("alter table workers add column code text not null default ''",),
-    2: ("alter table jobs add column sequel text",),
+    2: ("alter table jobs add column sequel text", "alter table jobs add column by text"),
 }
 
 

@@ -122,6 +122,7 @@ class Fold:
         s.eta, s.expires_at = plain.number_or_none(detail.get("eta")), plain.number_or_none(detail.get("expires_at"))
         s.retries_left = plain.whole(detail.get("retries"))
         s.parent = plain.text_or_none(detail.get("parent"), job_state.MAX_ID_CHARS)
+        s.by = plain.text_or_none(detail.get("by"), job_state.MAX_ID_CHARS)
         if s.state == QUEUED:
             s.ready_at = event.at
             if s.eta is not None and s.eta > event.at:

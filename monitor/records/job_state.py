@@ -56,6 +56,7 @@ class JobState:
     progress: str | None
     result: str | None
     parent: str | None
+    by: str | None
     context: str | None
     names: str | None
     args: str | None
@@ -81,7 +82,7 @@ def read(row: Sequence[Any]) -> JobState:
         s.started_at, s.finished_at, s.wait_ms, s.run_ms, s.attempt, s.deliveries, s.retries_left, s.token, s.worker,
         s.accepted, s.entries, s.reason, s.fingerprint, s.error_type, s.error_message, s.progress, s.result,
     ) = row  # fmt: skip
-    s.parent = s.context = s.names = s.args = s.kwargs = s.keep_s = None
+    s.parent = s.by = s.context = s.names = s.args = s.kwargs = s.keep_s = None
     s.is_new = s.is_changed = s.is_done = s.call_is_new = False
     s.known = set()
     return s
@@ -97,7 +98,7 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
     s.attempt = s.deliveries = s.retries_left = s.accepted = s.entries = 0
     s.eta = s.expires_at = s.started_at = s.finished_at = s.wait_ms = s.run_ms = s.token = s.worker = None
     s.reason = s.fingerprint = s.error_type = s.error_message = s.progress = s.result = None
-    s.parent = s.context = s.names = s.args = s.kwargs = s.keep_s = None
+    s.parent = s.by = s.context = s.names = s.args = s.kwargs = s.keep_s = None
     s.is_new, s.is_changed, s.is_done, s.call_is_new = True, True, False, False
     s.known = set()
     return s

@@ -32,7 +32,7 @@ def job(row: Row, names: Names) -> Job:
         finished_at=row["finished_at"], wait_ms=row["wait_ms"], run_ms=row["run_ms"],
         progress=plain.decode(row["progress"]), result=plain.decode(row["result"]),
         result_stored=state != DONE or row["result"] != "", error=error, reason=row["reason"],
-        context=plain.decode(row["context"], {}), worker=_text(row["worker"]), parent=row["parent"],
+        context=plain.decode(row["context"], {}), worker=_text(row["worker"]), parent=row["parent"], by=row["by"],
         expires_at=row["expires_at"],
     )  # fmt: skip
 

@@ -187,6 +187,8 @@ MIGRATIONS: Sequence[Migration] = (
         "CREATE INDEX jobs_by_keeping ON jobs (finished_at + keep_s) WHERE keep_s IS NOT NULL",
         "ALTER TABLE slots DROP COLUMN late_ms",  # nobody ever wrote it
     ),
+    # who asked for it; without an index: most jobs have one, and would pay for it
+    ("ALTER TABLE jobs ADD COLUMN by TEXT",),
 )
 
 # What the fold of a batch may change in a row of `jobs`, and what stands once the job was accepted.
@@ -199,7 +201,7 @@ ENDING = (  # what a plain end changes: no index but those of the state has to b
     "state", "changed_at", "started_at", "finished_at", "wait_ms", "run_ms", "attempt", "token", "worker", "reason",
     "result",
 )  # fmt: skip
-CALL = ("parent", "context", "names", "args", "kwargs", "keep_s")
+CALL = ("parent", "by", "context", "names", "args", "kwargs", "keep_s")
 FIGURE_COUNTS = ("enqueued", "done", "failed", "retried", "canceled", "expired", "rescued")
 FIGURE_VALUES = (
     *FIGURE_COUNTS, "run_ms", "run_max_ms", "run_buckets", "wait_ms", "wait_max_ms", "wait_buckets",

@@ -127,6 +127,8 @@ class Search:
                 states = []
         for state in states:
             take(J.state == state)
+        if wanted.by:
+            checks.append(J.by == wanted.by)
         if wanted.since is not None:
             checks.append(J.changed_at >= wanted.since)
         if wanted.until is not None:

@@ -36,6 +36,7 @@ class JobFilter:
     since: float | None = None
     until: float | None = None
     parent: str | None = None
+    by: str | None = None
     args: tuple[tuple[str, str], ...] = ()
 
 

@@ -19,7 +19,7 @@ from monitor.records import JobFilter
 from monitor.web.form import Fields
 from monitor.web.times import read_local
 
-KEYS = ("task", "state", "error", "queue", "since", "until", "group", "parent")
+KEYS = ("task", "state", "error", "queue", "since", "until", "group", "parent", "by")
 LONGEST = 500
 UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,1100})?)\s*(s|m|min|h|d|w)?")  # as many digits as a number can have
@@ -50,7 +50,7 @@ class Filter:
 
     @property
     def box(self) -> str:
-        return " ".join(_word(key, value) for key, value in self.words)
+        return " ".join(as_word(key, value) for key, value in self.words)
 
     def query(self, **other: str) -> dict[str, str]:
         """The filter as an address carries it; keywords replace parts of it."""
@@ -60,8 +60,8 @@ class Filter:
         """Every condition but the state, which the tabs show."""
         found = [Chip(f"task:{self.task}", self.query(task=""))] if self.task else []
         for n, (key, value) in enumerate(self.words):
-            left = " ".join(_word(*word) for m, word in enumerate(self.words) if m != n)
-            found.append(Chip(_word(key, value), self.query(q=left)))
+            left = " ".join(as_word(*word) for m, word in enumerate(self.words) if m != n)
+            found.append(Chip(as_word(key, value), self.query(q=left)))
         return found
 
 
@@ -100,6 +100,7 @@ def read_filter(fields: Fields, now: float) -> Filter:
         fingerprint=given.get("group"),
         text=" ".join(text) or None,
         parent=given.get("parent"),
+        by=given.get("by"),
         args=tuple(args),
         since=_instant("since", given.get("since"), now, problems),
         until=_instant("until", given.get("until"), now, problems),
@@ -122,7 +123,8 @@ def _split(box: str) -> list[tuple[str, str]]:
     return found
 
 
-def _word(key: str, value: str) -> str:
+def as_word(key: str, value: str) -> str:
+    """A condition as the box holds it."""
     said = f"{key}:{value}" if key else value
     return said if re.fullmatch(r"[^\s'\"\\]+", said) else shlex.quote(said)
 

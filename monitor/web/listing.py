@@ -129,6 +129,7 @@ def _matches(job: Job, wanted: JobFilter) -> bool:
         wanted.task in (None, job.task, job.qualname)
         and wanted.queue in (None, job.queue)
         and wanted.parent in (None, job.parent)
+        and wanted.by in (None, job.by)
         and wanted.error_type is None
         and wanted.fingerprint is None
         and (not text or text in f"{job.id} {job.qualname} {job.args} {job.kwargs}".lower())

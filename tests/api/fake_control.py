@@ -106,8 +106,9 @@ class FakeControl(Control):
     # defer and look up
 
     def defer(
-        self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False
-    ) -> Deferral:
+        self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False,
+        by: str | None = None,
+    ) -> Deferral:  # fmt: skip
         self._reach()
         with self._changed:
             if idempotency and (stored := self.keys.get(idempotency[:2])):
@@ -120,7 +121,7 @@ class FakeControl(Control):
             if self.max_pending and self._pending() + len(requests) > self.max_pending:
                 raise TooManyPending(self.max_pending)
             held = [self._holder(request) for request in requests]
-            jobs = tuple(holder or self._accept(*each) for holder, each in zip(held, checked, strict=True))
+            jobs = tuple(holder or self._accept(*each, by) for holder, each in zip(held, checked, strict=True))
             if idempotency:
                 self.keys[idempotency[:2]] = (idempotency.fingerprint, [job.id for job in jobs])
             return Deferral(jobs, False, any(held))
@@ -152,11 +153,11 @@ class FakeControl(Control):
         holder = self.all.get(self.unique.get(request.unique or "", ""))
         return holder if holder and holder.state not in ENDED else None
 
-    def _accept(self, request: JobRequest, task: TaskInfo) -> Job:
+    def _accept(self, request: JobRequest, task: TaskInfo, by: str | None) -> Job:
         now = self._clock()
         eta = now + request.delay_s if request.delay_s else request.eta
         job = Job(
-            id=request.id or str(uuid.uuid4()), task=task.name, qualname=task.qualname,
+            id=request.id or str(uuid.uuid4()), task=task.name, qualname=task.qualname, by=by,
             queue=request.queue or "default", args=list(request.args), kwargs=dict(request.kwargs),
             state=SCHEDULED if eta else QUEUED, priority=request.priority or 0.0,
             attempt=0, deliveries=0, enqueued_at=now, eta=eta,
@@ -232,12 +233,12 @@ class FakeControl(Control):
         self._checked(JobRequest(job.qualname, args, kwargs), None)
         return self._set(job_id, state=QUEUED, args=list(args), kwargs=dict(kwargs), finished_at=None, error=None)
 
-    def again(self, job_id: str) -> Deferral:
+    def again(self, job_id: str, by: str | None = None) -> Deferral:
         job = self.job(job_id)
         request = JobRequest(
             job.qualname, job.args, job.kwargs, priority=job.priority, queue=job.queue, context=job.context
         )
-        return self.defer((request,))
+        return self.defer((request,), by=by)
 
     # tasks, queues, workers
 

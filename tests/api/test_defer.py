@@ -16,7 +16,7 @@ from tests.api.fake_control import storage_away
 CONTRACT = {
     "id", "task", "qualname", "queue", "args", "kwargs", "state", "priority", "attempt", "retries_left", "deliveries",
     "enqueued_at", "eta", "started_at", "finished_at", "wait_ms", "run_ms", "progress", "result", "error", "url",
-    "result_stored",
+    "result_stored", "by",
 }  # fmt: skip
 
 
@@ -45,6 +45,15 @@ def test_every_field_reaches_the_engine(world: World, client: Client) -> None:
     assert stored.expires_at == pytest.approx(time.time() + 60, abs=2)
     assert world.control.unique == {"only": "mine:1"}
     assert (job["state"], job["context"], job["id"]) == ("scheduled", {"user": "ana"}, "mine:1")
+
+
+def test_a_job_says_who_asked_for_it(world: World) -> None:
+    client = world.client("enqueue", "read")
+    job = client.post("/api/jobs", {"task": "add", "args": [1]}).json
+    batch = client.post("/api/jobs/batch", [{"task": "add", "args": [1]}]).json
+    assert job["by"] == batch["jobs"][0]["by"] == client.get(job["url"]).json["by"] == "token-0"
+    refused = client.post("/api/jobs", {"task": "add", "args": [1], "by": "ana"})
+    assert refused.status == 422 and refused.json["errors"][0]["path"] == "by"
 
 
 def test_an_eta_is_an_instant_in_utc(world: World, client: Client) -> None:

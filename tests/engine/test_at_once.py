@@ -71,7 +71,7 @@ def test_what_is_not_plain_takes_the_other_way(storage, transactions, jobs, key,
 def test_each_column_of_a_job_comes_to_its_place(storage):
     now = clock.now()
     full = NewJob("id", "m.task", "mail", 3.5, now - 1, now + 60, now + 90, 4, 2.5, 30.0, 5, None, "above", "cid",
-                  '{"user": "ana"}', b"\x00payload", None)  # fmt: skip
+                  '{"user": "ana"}', b"\x00payload", None, "ci")  # fmt: skip
     storage.accept([full])
     with storage.db.read() as con:
         assert con.execute(f"select {at_once.JOB} from jobs").fetchone() == tuple(full)

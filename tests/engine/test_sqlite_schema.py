@@ -17,25 +17,23 @@ def con(tmp_path: Path) -> sqlite3.Connection:
 
 
 def tables(con: sqlite3.Connection) -> dict[str, list[tuple[str, str]]]:
-    """The columns of each table, with their types."""
+    """The columns of each table, with their types; a step can only add at the end, and the order means nothing."""
     names = [row[0] for row in con.execute("select name from sqlite_master where type = 'table'")]
-    return {name: [row[1:3] for row in con.execute(f"pragma table_info({name})")] for name in sorted(names)}
+    return {name: sorted(row[1:3] for row in con.execute(f"pragma table_info({name})")) for name in sorted(names)}
 
 
-# What each version added to the tables of the one before.
+# What each version added to the tables of the one before, and what stood there.
 ADDED = {
-    2: (", code text not null default ''",),
-    3: (",\n        sequel text)                    -- what",),
+    2: {", code text not null default ''": ""},
+    3: {",\n        sequel text) ": ") ", "        by text,": ""},
 }
 
 
 def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_path: Path) -> None:
     assert sorted(ADDED) == [version + 1 for version in sorted(schema.STEPS)]
     for statement in schema.DDL:
-        for added in ADDED[2]:
-            statement = statement.replace(added, "")
-        for added in ADDED[3]:
-            statement = statement.replace(added, ") -- what")
+        for added, before in (ADDED[2] | ADDED[3]).items():
+            statement = statement.replace(added, before)
         con.execute(statement)
     con.execute("insert into meta values ('schema', 1)")
     con.execute("insert into workers values (7, 'c', 'h', 1, 2.0, 4, 'thread', '*', '', 0, 0)")
@@ -47,7 +45,7 @@ def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_
     schema.prepare(con, "queue.db")
     assert schema.version_of(con) == schema.VERSION
     assert con.execute("select n, code from workers").fetchall() == [(7, "")]
-    assert con.execute("select id, sequel from jobs").fetchall() == [("old", None)]
+    assert con.execute("select id, sequel, by from jobs").fetchall() == [("old", None, None)]
     new = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
     schema.prepare(new, "new.db")
     assert tables(con) == tables(new)

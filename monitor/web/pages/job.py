@@ -79,7 +79,7 @@ class JobPage:
     def again(self, visit: Visit, job_id: str) -> Done:
         back = self._house.links.job(job_id)
         try:
-            deferral = self._house.control.again(job_id)
+            deferral = self._house.control.again(job_id, visit.who)
         except errors.UnknownJob:
             return Done(back, f"Nothing was run: {GONE}.", NOTE)
         except (errors.BadRequest, errors.Conflict) as error:

@@ -15,6 +15,7 @@ from engine import errors
 from engine.jobs import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
 from monitor.records import BooksUnavailable, JobHistory
 from monitor.web import calls, inputs
+from monitor.web.filters import as_word
 from monitor.web.frames import read_traceback
 from monitor.web.house import House
 from monitor.web.pages.jobs import row_of
@@ -89,6 +90,7 @@ class JobView:
             "gone": live is None,
             "rows": [row_of(row) for row in history.children] if history else [],
             "editing": edited is not None,
+            "by_filter": as_word("by", job.by) if job.by else "",
             "fingerprint": history.row.fingerprint if history else None,
         }
         title = f"{clip(job.task, 60)} {job.state}"

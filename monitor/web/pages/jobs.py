@@ -52,7 +52,7 @@ EMPTY = {
 }
 KEYS_SAID = (
     "The filter takes text (in names, arguments, messages and ids) and task:import_csv, state:failed, error:KeyError, "
-    "queue:slow, args.to:bob@, since:2h, until:2030-01-31T14:00Z, group:… and parent:…"
+    "queue:slow, args.to:bob@, since:2h, until:2030-01-31T14:00Z, group:…, by:ana and parent:…"
 )
 # Which verbs make sense on a tab; a job whose state does not allow one is left alone anyway.
 OFFERED = {

@@ -109,7 +109,7 @@ class SchedulesPage:
         slot = visit.form.get("slot")
         try:
             at = float(slot) if slot else None
-            job_id = self._house.control.schedules.run_now(name, at)
+            job_id = self._house.control.schedules.run_now(name, at, visit.who)
         except errors.UnknownSchedule:
             raise
         except (ValueError, errors.BadRequest, errors.Conflict) as error:

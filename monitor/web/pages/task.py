@@ -121,7 +121,7 @@ class TaskPage:
             if problems or other:
                 raise errors.InvalidArguments(task.name, [*problems, *other])
             request = JobRequest(task.qualname, args, kwargs, delay_s=delay_s, eta=eta)
-            deferral = self._house.control.defer((request,))
+            deferral = self._house.control.defer((request,), by=visit.who)
         except errors.InvalidArguments as error:
             shown, sentences = typed_in.with_problems(
                 typed_in.as_typed(fields, visit.form), typed_in.by_name(error.errors, task)

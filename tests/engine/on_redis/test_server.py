@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -12,7 +13,7 @@ from engine import clock as engine_clock
 from engine import errors
 from engine.on_redis.opening import Facts, refuse
 from engine.on_redis.storage import RedisStorage
-from tests.contracts.rig import Clock, ended, job, jobs, part, state
+from tests.contracts.rig import Clock, Hand, ended, job, jobs, part, state
 from tests.support.ports import free_port
 
 
@@ -127,6 +128,26 @@ def test_keys_of_a_newer_dewey_are_left_alone(storage, open_storage):
     storage.server.command(b"HSET", storage.server.key("meta"), "schema", 99)
     with pytest.raises(errors.SchemaMismatch, match="schema version 99"):
         open_storage().accept(jobs("a"))
+
+
+def test_what_the_version_before_wrote_is_read_and_run(storage, open_storage):
+    """Its jobs had no `by`."""
+    storage.accept([*jobs("abc")])
+    server = storage.server
+    server.command(b"HSET", server.key("meta"), "schema", 1)
+    for each in "abc":
+        key = server.key(f"body:{each}")
+        head, _, payload = server.command(b"GET", key).partition(b"\n")
+        old = json.dumps(json.loads(b"[" + head)[:10], separators=(",", ":"))
+        server.command(b"SET", key, old[1:].encode() + b"\n" + payload)
+    newer = open_storage()
+    assert newer.look("a").by is None
+    assert [event.detail["by"] for event in newer.read_events(10)] == [None] * 3
+    hand = Hand(newer)
+    assert [each.by for each in hand.claim(2)] == [None, None]
+    newer.cancel("c")
+    hand.go()
+    assert server.command(b"HGET", server.key("meta"), "schema") == b"2"
 
 
 def test_an_old_server_is_refused():

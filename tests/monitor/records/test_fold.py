@@ -25,14 +25,15 @@ def kinds(books: Books) -> list[str]:
 def test_a_plain_job_is_one_row(books: Books, path: Path, story: Story) -> None:
     story.enqueue(
         args=[1, "x"], kwargs={"to": "ada"}, priority=5.0, queue="mail",
-        detail={"retries": 3, "parent": "p", "context": {"trace": "t"}, "expires_at": START + 60, "names": ["n"]},
+        detail={"retries": 3, "parent": "p", "by": "ci", "context": {"trace": "t"}, "expires_at": START + 60,
+                "names": ["n"]},
     )  # fmt: skip
     story.done(started_at=1.5, at=4.0, result={"sum": 3}, queue="mail")
     assert told(books, story) == Job(
         id="a", task="add", qualname="tasks.add", queue="mail", args=[1, "x"], kwargs={"to": "ada"}, state="done",
         priority=5.0, attempt=1, retries_left=3, deliveries=0, enqueued_at=START, started_at=START + 1.5,
         finished_at=START + 4, wait_ms=1500.0, run_ms=2500.0, result={"sum": 3}, context={"trace": "t"}, worker="7",
-        parent="p", expires_at=START + 60,
+        parent="p", by="ci", expires_at=START + 60,
     )  # fmt: skip
     assert len(tables(path)["jobs"]) == 1
     assert tables(path)["entries"] == []

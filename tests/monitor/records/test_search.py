@@ -42,7 +42,7 @@ def shelf(books: Books, story: Story) -> Books:
     )
     story.enqueue("broken", 20, task="tasks.send_mail", kwargs={"to": 'say "hi"\n'})
     story.failed("broken", 21, 22, task="tasks.send_mail", error=("KeyError", "k", traceback("/srv/a.py:f")))
-    story.enqueue("child", 30, detail={"parent": "plain"}, args=["100%_sure", "Žagreb"])
+    story.enqueue("child", 30, detail={"parent": "plain", "by": "schedule:x"}, args=["100%_sure", "Žagreb"])
     story.enqueue("other", 40, task="reports.add")
     story.failed("other", 41, 42, task="reports.add", kind="retrying")
     story.enqueue("later", 50, detail={"eta": START + 9999})
@@ -74,6 +74,8 @@ def test_newest_first(shelf: Books) -> None:
         ({"error_type": "KeyError"}, ["broken"]),
         ({"error_type": "ValueError", "state": "failed"}, []),
         ({"parent": "plain"}, ["child"]),
+        ({"by": "schedule:x"}, ["child"]),
+        ({"by": "schedule"}, []),
         ({"since": START + 22, "until": START + 42}, ["child", "broken"]),
         ({"text": "mail"}, ["mail"]),  # an id that is found whole is all that is looked for
         ({"text": "ADA@"}, ["plain"]),

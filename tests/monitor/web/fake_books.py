@@ -245,5 +245,6 @@ def matches(row: JobRow, wanted: JobFilter) -> bool:
         and (wanted.since is None or row.changed_at >= wanted.since)
         and (wanted.until is None or row.changed_at <= wanted.until)
         and wanted.parent in (None, job.parent)
+        and wanted.by in (None, job.by)
         and all(str(values.get(key, "")).startswith(prefix) for key, prefix in wanted.args)
     )

@@ -54,7 +54,7 @@ class SceneSchedules:
     def resume(self, name: str) -> None:
         self.kept[name] = replace(self.get(name), paused=False)
 
-    def run_now(self, name: str, at: float | None = None) -> str:
+    def run_now(self, name: str, at: float | None = None, by: str | None = None) -> str:
         schedule = self.get(name)
         if at is not None and at not in [slot.at for slot in schedule.slots if slot.outcome == "missed"]:
             raise BadRequest(f"schedule {name} has no missed slot at {at:g}: nothing was run")

@@ -129,6 +129,19 @@ def test_a_problem_stands_at_its_own_field_alone(world: World, admin: Browser) -
     assert [each.problem for each in shown] == ["deep", "odd"] and left == ["kwargs.tot: other"]
 
 
+def test_a_page_says_who_asked_and_leads_to_all_of_that(world: World, admin: Browser) -> None:
+    admin.post("/monitor/tasks/add/run", {"p:a": "1", "p:b": "2"})
+    job = next(iter(world.control.jobs("queued").jobs))
+    assert job.by == "ana"
+    page = admin.get(f"/monitor/jobs/{job.id}")
+    assert 'href="/monitor/jobs?q=by%3Aana"' in page.text
+    assert admin.get(f"/monitor/jobs/{job.id}.json").json["job"]["by"] == "ana"
+    world.control.start(job.id)
+    for who, found in (("ana", [job.id]), ("nobody", [])):
+        page = admin.get("/monitor/jobs.json", state="running", q=f"by:{who}")
+        assert [each["job"]["id"] for each in page.json["jobs"]] == found
+
+
 def test_run_again_makes_a_new_job(world: World, admin: Browser) -> None:
     job = replace(
         world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": 2}
@@ -143,8 +156,8 @@ def test_run_again_makes_a_new_job(world: World, admin: Browser) -> None:
 def test_what_holds_the_unique_key_is_shown_instead(world: World, admin: Browser, monkeypatch) -> None:
     holder = world.control.all[job_with(world, "queued")]
     deferral = Deferral((holder,), held=True)
-    monkeypatch.setattr(world.control, "again", lambda job_id: deferral)
-    monkeypatch.setattr(world.control, "defer", lambda requests: deferral)
+    monkeypatch.setattr(world.control, "again", lambda job_id, by: deferral)
+    monkeypatch.setattr(world.control, "defer", lambda requests, by: deferral)
     lines = len(world.access.audit.page(limit=500))
     for path, form in ((f"jobs/{job_with(world, 'failed')}/again", {}), ("tasks/add/run", {"p:a": "1", "p:b": "2"})):
         answer = admin.post(f"/monitor/{path}", form)
