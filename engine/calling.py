@@ -11,12 +11,13 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from huey.api import Task
 
 from engine import errors
-from engine.task_options import is_name
+from engine.task_options import MOST_S, is_name, is_number
 
 NAMES = ("queue", "context", "unique")
 CONTEXT_MAX = 8 * 1024  # bytes: it travels with every child, event and log line
@@ -34,6 +35,12 @@ def names_for(function: Callable[..., Any]) -> frozenset[str]:
 def take(names: frozenset[str], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Take what is the call's out of its keyword arguments."""
     return {name: kwargs.pop(name) for name in names & kwargs.keys()}
+
+
+def check_delay(value: Any) -> None:
+    """Raises BadRequest for a delay that is no time. One that has passed is no error: it has come to be late."""
+    if not (value is None or isinstance(value, timedelta) or is_number(value, -MOST_S, MOST_S)):
+        raise errors.BadRequest(f"delay is a number of seconds or a timedelta, not {value!r:.100}")
 
 
 def label(task: Task, qualname: str, said: Mapping[str, Any]) -> Task:

@@ -24,6 +24,7 @@ from engine.calling import inherited
 from engine.job_storage import JobStorage
 from engine.jobs import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
 from engine.sequels import NOTHING, sequel_of, written
+from engine.task_options import check_call
 
 logger = logging.getLogger("dewey.consumer")
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -126,11 +127,17 @@ class DeferringHuey(Huey):
         cls = type(task)
         if getattr(cls, "internal", False):
             raise errors.InternalTask(self._registry.task_to_string(cls))
+        name = self._registry.task_to_string(cls)
+        if (
+            task.retries is not cls.default_retries or task.retry_delay is not cls.default_retry_delay
+            or task.priority is not cls.default_priority or task.timeout is not cls.default_timeout
+            or task.expires is not cls.default_expires or task.retry_backoff is not cls.default_retry_backoff
+        ):  # fmt: skip
+            check_call(name, task)
         if task.expires and task.expires_resolved is None:
             task.resolve_expires(self.utc)
         # (a relative `expires` is fixed once, at defer, and never again)
         timeout = task.timeout
-        name = self._registry.task_to_string(cls)
         here = self._here
         unique_key, unique_s = getattr(task, "unique_value", None), None
         uniqueness = getattr(cls, "uniqueness", None)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 from huey.api import TaskLock
@@ -20,10 +21,17 @@ _local = threading.local()
 EVERY_S = 1.0  # progress costs at most one write a second
 
 
+def is_finite(value: Any) -> bool:
+    """Whether it is a number that a time can be made of."""
+    return isinstance(value, Real) and math.isfinite(value)
+
+
 class Retry(RetryTask):
     """Raise it to run the job again after `delay_s` seconds, without spending a retry."""
 
     def __init__(self, delay_s: float | None = None, message: str | None = None) -> None:
+        if delay_s is not None and not is_finite(delay_s):
+            raise ValueError(f"Retry: expected the seconds until the next attempt, found {delay_s!r:.100}")
         super().__init__(message, delay=delay_s)
 
 

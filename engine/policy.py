@@ -141,7 +141,7 @@ def allows(settlement: Settlement, policy: Policy | None, error: BaseException) 
     now = clock.now()
     if isinstance(error, RetryTask):
         if error.eta is None and error.delay is not None:
-            settlement.eta = now + error.delay
+            settlement.eta = now + min(LONGEST_S, max(0.0, error.delay))
         return True
     settlement.failures += 1
     settlement.failed_at = now if settlement.failed_at is None else settlement.failed_at

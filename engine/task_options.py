@@ -8,21 +8,18 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from difflib import get_close_matches
+from numbers import Integral, Real
 from typing import Any
 
 from engine import errors, limits, uniqueness
 from engine.jobs import HANDLED, ONCE
 
-HUEYS = frozenset(
-    {
-        "default_retries", "default_retry_delay", "default_retry_backoff", "default_priority", "default_expires",
-        "default_timeout", "validate_datetime",
-    }
-)  # fmt: skip
 INTERNAL = frozenset({"timetable"})  # what the decorators hand on by themselves: engine.schedule reads it
 SEVERAL = frozenset({"retry_on", "discard_on"})
 Check = Callable[[Any], bool]
+MOST_S = 1e10
 
 
 def is_name(value: Any) -> bool:
@@ -30,8 +27,20 @@ def is_name(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) is not None
 
 
+def is_number(value: Any, least: float = -1e12, most: float = 1e12) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and least <= float(value) <= most
+
+
 def is_seconds(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e10
+    return is_number(value, 0, MOST_S) and value > 0
+
+
+def is_delay(value: Any) -> bool:
+    return is_number(value, 0, MOST_S)
+
+
+def is_expiry(value: Any) -> bool:
+    return isinstance(value, (datetime, timedelta)) or is_number(value, -MOST_S, MOST_S)
 
 
 def is_errors(value: Any) -> bool:
@@ -42,7 +51,16 @@ def one_of(values: Iterable[str]) -> str:
     return " or ".join(repr(value) for value in values)
 
 
-# name: (what is expected, whether a value is that)
+# Huey's, of a task (there as default_NAME) and of a call. Name: (what is expected, whether a value is that)
+HUEYS_OPTIONS: dict[str, tuple[str, Check]] = {
+    "retries": ("a whole number from 0", lambda value: isinstance(value, Integral) and is_number(value, 0)),
+    "retry_delay": ("seconds from 0", is_delay),
+    "retry_backoff": ("a factor from 0", is_delay),
+    "priority": ("a number, the higher the sooner", is_number),
+    "expires": ("seconds, a timedelta or a datetime", is_expiry),
+    "timeout": ("seconds above 0", is_seconds),
+}
+HUEYS = frozenset({"validate_datetime", *(f"default_{name}" for name in HUEYS_OPTIONS)})
 OPTIONS: dict[str, tuple[str, Check]] = {
     "queue": ("the name of the queue that its jobs wait in", is_name),
     "on_crash": (one_of(("retry", "fail")), ("retry", "fail").__contains__),
@@ -67,10 +85,13 @@ def read(task: str, given: dict[str, Any]) -> dict[str, Any]:
     and for a value that makes no sense."""
     settings = {name: several(value) if name in SEVERAL else value for name, value in given.items()}
     for name, value in settings.items():
+        hueys = name.removeprefix("default_") if name in HUEYS else ""
+        if hueys in HUEYS_OPTIONS and value is not None and not HUEYS_OPTIONS[hueys][1](value):
+            raise errors.Misconfigured(f"task {task}: {hueys} is {HUEYS_OPTIONS[hueys][0]}, not {value!r:.100}")
         if name in HUEYS or name in INTERNAL:
             continue
         if name not in OPTIONS:
-            near = get_close_matches(name, OPTIONS, n=1)
+            near = get_close_matches(name, [*OPTIONS, *HUEYS_OPTIONS, "name", "context"], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise errors.Misconfigured(f"task {task}: there is no option {name!r}{hint}")
         expected, fits = OPTIONS[name]
@@ -96,6 +117,17 @@ def refuse_parameters(task: str, function: Callable[..., Any], context: bool) ->
             f"periodic task {task}: {exc}: give that parameter a default, or make it a plain task and a schedule with "
             f"arguments for it (manage.py schedule add NAME {task} ...)"
         ) from None
+
+
+def check_call(task: str, call: Any) -> None:
+    """Raises InvalidArguments for an option of a call that makes no sense."""
+    refused = [
+        errors.FieldError(name, f"expected {expected}, found {value!r:.100}")
+        for name, (expected, fits) in HUEYS_OPTIONS.items()
+        if (value := getattr(call, name)) is not None and not fits(value)
+    ]
+    if refused:
+        raise errors.InvalidArguments(task, refused)
 
 
 def flags_of(settings: dict[str, Any]) -> int:

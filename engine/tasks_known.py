@@ -10,9 +10,7 @@ from huey.api import PeriodicTask, Task
 from engine import errors
 from engine.jobs import TaskInfo
 from engine.signature import Signature
-from engine.task_options import OPTIONS
-
-HUEYS_OPTIONS = ("retries", "retry_delay", "retry_backoff", "priority", "expires", "timeout")
+from engine.task_options import HUEYS_OPTIONS, OPTIONS
 
 
 class KnownTasks:

@@ -70,13 +70,19 @@ class DurableTaskWrapper(TaskWrapper):
 
     def s(self, *args: Any, **kwargs: Any) -> Task:
         """The call as a task to enqueue, pipe or group; `queue`, `context` and `unique` may be among the keywords."""
-        said = calling.take(self._call_names, kwargs) if kwargs else {}
+        if not kwargs:
+            task: Task = super().s(*args)
+            return task
+        said = calling.take(self._call_names, kwargs)
+        calling.check_delay(kwargs.get("delay"))
         task = super().s(*args, **kwargs)
+        task_options.check_call(self._qualname, task)  # also where it is to be a step of a pipeline
         return calling.label(task, self._qualname, said) if said else task
 
     def schedule(self, args: Any = None, kwargs: Any = None, *positional: Any, **options: Any) -> Any:
         """Huey's, with `queue`, `context` and `unique`."""
         said = calling.take(frozenset(calling.NAMES), options)
+        calling.check_delay(options.get("delay", positional[1] if len(positional) > 1 else None))
         if not said:
             return super().schedule(args, kwargs, *positional, **options)
         labelled = copy.copy(self)

@@ -46,6 +46,9 @@ DIFFERENT = {
     "what a receiver raises is logged by a logger of the engine's": """
         test_handler_error_does_not_block_others
     """,
+    "a timeout of 0 is refused, not taken for none; a coroutine with the engine's own error": """
+        test_async_task_rejected test_timeout
+    """,
     "a storage takes jobs, not bytes; marks stand apart from results; two tests want MemoryHuey itself": """
         test_chord_bookkeeping_cleared test_custom_error test_priority test_queue_methods test_result_store_methods
         test_schedule_methods
