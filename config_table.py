@@ -152,7 +152,7 @@ class Monitor:
     redact: tuple[str, ...] = key(
         "password, token, secret, authorization, api_key",
         read.entries(_word),
-        "arguments of such names are hidden",
+        "arguments of such names are hidden, and those of pwd, cookie, session and the like; -NAME: not this one",
     )
 
 

@@ -18,7 +18,7 @@ from engine.durable import DurableHuey
 from engine.inside import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
 from engine.policy import exponential, sidekiq_backoff
 from engine.process import on_worker_start
-from engine.redact import Redactor
+from engine.redact import configured
 from engine.resuming import checkpoint, resume
 from engine.serializer import make_serializer, register_type
 from engine.storage import make_storage
@@ -58,7 +58,7 @@ def build(settings: Settings) -> DurableHuey:
         serializer=make_serializer(settings.tasks.serializer, settings.tasks.secret),
         make_storage=lambda: make_storage(settings),
     )
-    made.composer.redactor = Redactor(settings.monitor.redact)
+    made.composer.redactor = configured(settings.monitor.redact)
     made.composer.max_value_bytes = settings.monitor.max_value_kb * 1024
     return made
 

@@ -15,6 +15,7 @@ from engine.inside import current_body
 
 LINES_MAX = 200
 LINE_CHARS = 2000
+MASKED_CHARS = 64 * 1024  # of a line: secrets are taken out before it is cut
 
 Line = tuple[float, str, str]  # epoch s, level, text
 
@@ -41,7 +42,8 @@ class BodyLog(logging.Handler):
         if lines is None:
             return
         try:
-            text = record.getMessage()[:LINE_CHARS]
+            body, text = current_body(), record.getMessage()[:MASKED_CHARS]
+            text = (body.mask.text(text) if body else text)[:LINE_CHARS]
         except BaseException as exc:
             text = f"<a log line that could not be made: {type(exc).__name__}>"
         line = (record.created, record.levelname, text)

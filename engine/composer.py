@@ -17,19 +17,19 @@ from huey.exceptions import TaskException, TaskTimeout
 from huey.utils import SKIPPED, Error
 
 from engine import clock, logs
+from engine.display import Display
 from engine.errors import StepNotReached, TaskExit
 from engine.events import COUNTED, Event
 from engine.exhaustion import add_handler
 from engine.job_storage import EventRow
-from engine.jobs import ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Failure, Settlement
+from engine.jobs import ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Settlement
 from engine.policy import allows
-from engine.redact import Redactor, clip
+from engine.redact import Mask, clip
 from engine.sequels import NOTHING, Sequel, read, sequel_of
-from engine.serializer import to_plain
-from engine.signature import Signature
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024
+MASKED_MAX = 1024 * 1024  # of a text that is masked before it is cut: else a part of a secret would stand at the cut
 GROWTH = 16  # how many times the JSON of plain values is at most as large as what was stored of them
 
 HERE = os.path.dirname(__file__) + os.sep
@@ -44,14 +44,11 @@ def own_frames(trace: TracebackType | None) -> TracebackType | None:
     return first or trace
 
 
-class Composer:
-    """For one huey. `redactor` may be replaced by the configured one."""
+class Composer(Display):
+    """For one huey."""
 
     def __init__(self, huey: Any) -> None:
-        self._huey = huey
-        self.redactor = Redactor(())
-        self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the books
-        self._signatures: dict[str, Signature] = {}
+        super().__init__(huey)
         self._untold: dict[str, Settlement] = {}  # by job, so that what is composed anew is told once
 
     # errors, safe against broken exceptions
@@ -60,26 +57,28 @@ class Composer:
     def text_of(exc: BaseException) -> str:
         """str(exc), or what can be said when that fails."""
         try:
-            return str(exc)[:MESSAGE_MAX]
+            return str(exc)[:MASKED_MAX]
         except BaseException:
             return "<its message could not be made>"
 
-    def short(self, exc: BaseException) -> str:
+    def short(self, exc: BaseException, task: Any = None) -> str:
         """Type and message, without what must not be seen."""
-        return str(self.redactor.redact(f"{type(exc).__name__}: {self.text_of(exc)}"))
+        return f"{type(exc).__name__}: {self.mask_of(task).text(self.text_of(exc))}"
 
-    def trace_of(self, exc: BaseException) -> str:
+    def trace_of(self, exc: BaseException, task: Any = None) -> str:
         """Where it was raised, without what must not be seen."""
-        return str(self.redactor.redact(self.error_record("", exc, 0)["traceback"])).rstrip()
+        return str(self.error_record("", exc, 0, self.mask_of(task))["traceback"]).rstrip()
 
-    def error_record(self, job_id: str, exc: BaseException, retries: int) -> dict[str, Any]:
-        """Huey's error metadata, with the type and message apart."""
+    def error_record(self, job_id: str, exc: BaseException, retries: int, mask: Mask) -> dict[str, Any]:
+        """Huey's error metadata, with the type and message apart, without secrets."""
         message = self.text_of(exc)
         exc = exc.__cause__ if isinstance(exc, TaskExit) and exc.__cause__ is not None else exc
         try:
             trace = "".join(traceback.format_exception(type(exc), exc, own_frames(exc.__traceback__)))
         except BaseException:
             trace = f"{type(exc).__name__}: {message}\n"
+        half = MASKED_MAX // 2
+        trace = mask.text(trace if len(trace) <= MASKED_MAX else f"{trace[:half]}\n...\n{trace[-half:]}")
         if len(trace) > TRACEBACK_MAX:
             half = TRACEBACK_MAX // 2
             trace = f"{trace[:half]}\n... {len(trace) - 2 * half} characters left out ...\n{trace[-half:]}"
@@ -88,13 +87,13 @@ class Composer:
         except BaseException:
             said = f"{type(exc).__name__}({message!r})"
         return {
-            "error": said[:MESSAGE_MAX], "retries": retries, "traceback": trace, "task_id": job_id,
-            "type": type(exc).__name__, "message": message,
+            "error": mask.text(said[:MASKED_MAX])[:MESSAGE_MAX], "retries": retries, "traceback": trace,
+            "task_id": job_id, "type": type(exc).__name__, "message": mask.text(message)[:MESSAGE_MAX],
         }  # fmt: skip
 
     def write_error(self, settlement: Settlement, exc: BaseException) -> None:
         """Note in the settlement why the attempt failed."""
-        record = self.error_record(settlement.claim.id, exc, settlement.retries)
+        record = self.error_record(settlement.claim.id, exc, settlement.retries, self.mask(settlement.claim))
         settlement.result = self._huey.serializer.serialize(Error(record))
         settlement.detail = json.dumps({k: record[k] for k in ("type", "message", "traceback")})
 
@@ -170,7 +169,7 @@ class Composer:
             why = settlement.result if failed else None
             if why is None:
                 error = StepNotReached(claim.id, settlement.outcome)
-                why = serialize(Error(self.error_record(claim.id, error, 0)))
+                why = serialize(Error(self.error_record(claim.id, error, 0, self.everywhere)))
             settlement.others = [*(settlement.others or ()), *((step, why) for step in untold)]
         if settlement.chord_part is None:
             value = settlement.result if failed and settlement.result is not None else serialize(SKIPPED)
@@ -184,46 +183,6 @@ class Composer:
         except Exception:
             return Sequel([])  # unreadable, or of a task that this process does not know
 
-    # what is shown
-
-    def signature(self, task: str) -> Signature | None:
-        """The signature of a registered task (by full name), or None."""
-        if task not in self._signatures:
-            cls = self._huey._registry._registry.get(task)
-            if cls is None:
-                return None  # for now: it may be registered later
-            self._signatures[task] = Signature(cls.function, cls.__name__, context=cls.context)
-        return self._signatures[task]
-
-    def shown_call(self, task: str, payload: bytes) -> tuple[list[Any], dict[str, Any]]:
-        """Arguments as redacted plain values; a marker where they cannot be read or are very large."""
-        if not payload:
-            return ["[too large to show]"], {}
-        try:
-            message = self._huey.serializer.deserialize(payload)
-            args, kwargs = to_plain(message.args), to_plain(message.kwargs) if message.kwargs else {}
-        except Exception:
-            return ["[unreadable]"], {}
-        return self.redacted(task, args, kwargs)
-
-    def redacted(self, task: str, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Plain arguments with what must not be shown replaced."""
-        signature = self.signature(task)
-        return self.redactor.redact_call(args, kwargs, signature.names_of(len(args)) if signature else [])
-
-    def shown_result(self, task: str, result: bytes) -> Any:
-        """A stored result as a redacted plain value; a Failure when it is an error."""
-        try:
-            value = self._huey.serializer.deserialize(result)
-        except Exception:
-            return "[unreadable]"
-        if value is None or type(value) is bool:
-            return value
-        if isinstance(value, Error):
-            meta = value.metadata
-            return Failure(str(meta.get("type", "")), str(meta.get("message", "")), str(meta.get("traceback", "")))
-        return self.redactor.redact(to_plain(value))
-
     # what the books are told
 
     def event(self, row: EventRow) -> Event:
@@ -234,21 +193,20 @@ class Composer:
         if row.kind == COUNTED:
             return Event(row.seq, COUNTED, "", row.token, row.at, detail["task"], "", 0.0, row.at, detail=detail)
         if row.payload is not None:
-            args, kwargs = self.shown_call(row.task, row.payload)
+            args, kwargs, mask = self.shown_call(row.task, row.payload, row.context)
             if len(row.payload) * GROWTH > self.max_value_bytes:
                 args, kwargs = clip(args, self.max_value_bytes)[0], clip(kwargs, self.max_value_bytes)[0]
             signature = self.signature(row.task)
             detail |= {
                 "eta": row.eta, "expires_at": row.expires_at, "retries": row.retries, "parent": row.parent,
-                "by": row.by,
-                "context": self.redactor.redact(json.loads(row.context)) if row.context else {},
+                "by": row.by, "context": self.shown_context(row.context, mask),
                 "names": signature.names_of(len(args or ())) if signature else [],
             }  # fmt: skip
             keep_s = getattr(self._huey._registry._registry.get(row.task), "keep_for", None)
             if keep_s is not None:
                 detail["keep_s"] = keep_s
-        result = None
-        if row.result is not None:
+        result = detail.pop("shown", None)
+        if row.result is not None and result is None:
             result = self.shown_result(row.task, row.result)
             if len(row.result) * GROWTH > self.max_value_bytes:
                 result = clip(result, self.max_value_bytes)[0]

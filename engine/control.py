@@ -117,13 +117,14 @@ class Control:
 
     def _just_accepted(self, job: NewJob, request: JobRequest) -> Job:
         """What was accepted a moment ago, without asking the storage for it again."""
-        args, kwargs = self.huey.composer.redacted(job.task, list(request.args), dict(request.kwargs))
+        composer = self.huey.composer
+        args, kwargs, mask = composer.redacted(job.task, list(request.args), dict(request.kwargs), job.context)
         waiting = job.eta is not None and job.eta > clock.now()
         return Job(
             id=job.id, task=self.known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
             state="scheduled" if waiting else "queued", priority=job.priority, attempt=0, retries_left=job.retries,
-            deliveries=0, enqueued_at=job.enqueued_at, eta=job.eta, context=self._context(job.context),
-            parent=job.parent, expires_at=job.expires_at, by=job.by,
+            deliveries=0, enqueued_at=job.enqueued_at, eta=job.eta,
+            context=composer.shown_context(job.context, mask), parent=job.parent, expires_at=job.expires_at, by=job.by,
         )  # fmt: skip
 
     def job(self, job_id: str) -> Job:
@@ -138,8 +139,10 @@ class Control:
 
     def _shown(self, stored: StoredJob) -> Job:
         composer = self.huey.composer
-        args, kwargs = composer.shown_call(stored.task, stored.payload)
-        result = composer.shown_result(stored.task, stored.result) if stored.result is not None else None
+        args, kwargs, mask = composer.shown_call(stored.task, stored.payload, stored.context)
+        result = composer.shown_result(stored.task, stored.result, mask) if stored.result is not None else None
+        if not stored.payload and isinstance(result, (str, list, dict)):
+            result = "[not shown: the arguments are too large to look for secrets]"
         error = result if isinstance(result, Failure) else None
         since = max(stored.enqueued_at, stored.eta or 0.0)
         said = self.storage.progress_of(stored.seq) if stored.place in ("claims", "ended") else None
@@ -151,13 +154,10 @@ class Control:
             wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
             progress=json.loads(said) if said else None, result=None if error else result,
             result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
-            error=error, reason=stored.reason, context=self._context(stored.context),
+            error=error, reason=stored.reason, context=composer.shown_context(stored.context, mask),
             worker=None if stored.worker is None else str(stored.worker), parent=stored.parent,
             expires_at=stored.expires_at, by=stored.by,
         )  # fmt: skip
-
-    def _context(self, context: str | None) -> dict[str, Any]:
-        return self.huey.composer.redactor.redact(json.loads(context)) if context else {}
 
     def wait(self, job_id: str, timeout_s: float) -> Job:
         """As `job`, but returns as soon as it has ended, at the latest after `timeout_s` with its present state."""
@@ -206,8 +206,8 @@ class Control:
             task = self.huey.deserialize_task(stored.payload)
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
-                shown = self.huey.composer.shown_call(stored.task, stored.payload)
-                old = edited(stored.task, task.args, task.kwargs, shown, edit)
+                shown = self.huey.composer.shown_call(stored.task, stored.payload, stored.context)
+                old = edited(stored.task, task.args, task.kwargs, shown[:2], edit)
             task.args, task.kwargs = self.known.signature(cls).bind(*old)
             payload = self.huey.serialize_task(task)
         self.storage.retry(job_id, payload, cls.default_retries, was)

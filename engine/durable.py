@@ -81,7 +81,7 @@ class DurableHuey(DeferringHuey):
 
     def create_consumer(self, **options: Any) -> DurableConsumer:
         chosen = consumer_options(self.settings, options)
-        logs.tame_huey(logfile=flag_given("logfile"), verbose=flag_given("verbose"))
+        logs.tame_huey(self.settings, logfile=flag_given("logfile"), verbose=flag_given("verbose"))
         return DurableConsumer(self, **chosen)
 
     def task(self, retries: int | None = None, retry_delay: float | None = None, **options: Any) -> Any:
@@ -183,6 +183,9 @@ class DurableHuey(DeferringHuey):
                 self.composer.write_error(settlement, exc)
         finally:
             here.settlement = here.task = here.context = here.by = None
+        if value is not None and settlement.outcome == DONE:
+            self.composer.mask_result(settlement, task, value)
+        inside.forget()
         settlement.finished_at = clock.now()
         settlement.keep_s = getattr(task, "keep_for", None)
         if settlement.outcome in ENDED and settlement.outcome != DONE:
@@ -314,4 +317,4 @@ class DurableHuey(DeferringHuey):
 
     def build_error_result(self, task: Task, exception: BaseException) -> dict[str, Any]:
         """Huey's error record, also for an exception whose own repr is broken."""
-        return self.composer.error_record(task.id, inside.meant(exception), task.retries)
+        return self.composer.error_record(task.id, inside.meant(exception), task.retries, self.composer.mask_of(task))

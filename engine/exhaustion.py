@@ -21,7 +21,7 @@ from typing import Any
 from huey.registry import Message
 
 from engine import clock, errors
-from engine.inside import current_job
+from engine.inside import current_body, current_job
 from engine.jobs import FAILED, Failure, Job, NewJob, Settlement
 
 SUFFIX = ".on_failed"
@@ -53,6 +53,9 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
         return [], {}
     if stored.task + SUFFIX != own.task:
         raise errors.InternalTask(own.task)
+    body = current_body()
+    assert body is not None
+    body.mask = body.mask.joined(huey.composer.shown_call(stored.task, stored.payload, stored.context)[2])
     message = huey.serializer.deserialize(stored.payload)
     return list(message.args), dict(message.kwargs)
 

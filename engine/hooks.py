@@ -14,6 +14,7 @@ from typing import Any
 from huey.signals import Signal
 
 from engine.composer import Composer
+from engine.masking import escaped
 
 logger = logging.getLogger("dewey.hooks")
 
@@ -51,4 +52,5 @@ def call(
 def say(composer: Composer, what: str, exc: BaseException, task: Any = None) -> None:
     """One line, and where it was raised."""
     at = "" if task is None else f" for job {task.id} ({type(task).__module__}.{task.name})"
-    logger.error("%s failed%s: %s\n%s", what, at, composer.short(exc), composer.trace_of(exc))
+    said = escaped(composer.short(exc, task))
+    logger.error("%s failed%s: %s\n%s", what, at, said, composer.trace_of(exc, task), extra={"many_lines": True})

@@ -17,7 +17,17 @@ from typing import Any
 from huey.api import TaskLock
 from huey.exceptions import CancelExecution, RetryTask, TaskTimeout
 
-_local = threading.local()
+from engine.masking import escaped
+
+
+class Local(threading.local):
+    """What a thread runs."""
+
+    body: Body | None = None
+    latest: Body | None = None  # it has ended, and its job is not settled yet
+
+
+_local = Local()
 EVERY_S = 1.0  # progress costs at most one write a second
 
 
@@ -134,15 +144,29 @@ class Body:
         )  # fmt: skip
 
     @cached_property
+    def mask(self) -> Any:
+        """Takes the job's hidden values out of what is made of it: engine.masking.Mask."""
+        composer, claim = self.huey.composer, self.claim
+        if composer.hides_nothing(claim):
+            return composer.everywhere
+        return composer.shown_call(claim.task, claim.payload, claim.context)[2]
+
+    @cached_property
+    def shown_context(self) -> dict[str, Any]:
+        """The context without secrets."""
+        context: dict[str, Any] = self.huey.composer.shown_context(self.claim.context, self.mask)
+        return context
+
+    @cached_property
     def note(self) -> str:
         """What a log line says of the job, on that line whatever the context holds."""
-        shown = self.huey.composer.redactor.redact(dict(self.job.context))
+        shown = self.shown_context
         said = [f"job {self.job.id}", self.job.task, *(f"{plain(name)}={plain(shown[name])}" for name in shown)]
-        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in f" ({', '.join(said)})")
+        return escaped(f" ({', '.join(said)})")
 
     def say(self, done: float, total: float | None, note: str) -> None:
         """Keep the progress; written at most once a second."""
-        data = json.dumps({"done": done, "total": total, "note": str(note)[:200]})
+        data = json.dumps({"done": done, "total": total, "note": self.mask.text(str(note))[:200] if note else ""})
         if time.monotonic() - self.said_at >= EVERY_S:
             self._write(data)
         else:
@@ -175,13 +199,23 @@ def enter(huey: Any, claim: Any) -> Body:
 
 def leave(body: Body) -> None:
     """The body ended."""
-    _local.body = None
+    _local.body, _local.latest = None, body
     body.end()
+
+
+def forget() -> None:
+    """What follows a body in this thread is over."""
+    _local.latest = None
 
 
 def current_body() -> Body | None:
     """The body that runs in this thread."""
-    return getattr(_local, "body", None)
+    return _local.body
+
+
+def latest_body() -> Body | None:
+    """The body that runs in this thread, or has ended while its job is not settled yet."""
+    return _local.body or _local.latest
 
 
 def current_job() -> CurrentJob | None:

@@ -1,16 +1,21 @@
-"""How the processes log: one line a record, as text or JSON, on standard error."""
+"""How the processes log: one line a record, as text or JSON, on standard error; a traceback follows, indented.
+
+What a job says cannot pass for another line or act on a terminal: it is escaped. Secrets are masked.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timezone
 
 from config import Settings
 from engine import clock, inside
 from engine.jobs import FAILED, RETRYING, Settlement
-from engine.redact import Redactor
+from engine.masking import escaped
+from engine.redact import Redactor, configured
 
 jobs = logging.getLogger("dewey.jobs")
 CAUSE_CHARS = 300
@@ -28,13 +33,38 @@ class JobFilter(logging.Filter):
         body = inside.current_body()
         record.job_id = body.job.id if body else ""
         record.task = body.job.task if body else ""
-        record.context = body.huey.composer.redactor.redact(dict(body.job.context)) if body else {}
+        record.context = body.shown_context if body else {}
         record.job_note = body.note if body else ""
         return True
 
 
 class Utc(logging.Formatter):
-    """RFC 3339 UTC instants, whatever the host's zone."""
+    """Text, with RFC 3339 UTC instants, whatever the host's zone. `names` are those of secrets ([monitor] redact)."""
+
+    def __init__(self, text: str = TEXT, names: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self._redactor = configured(names)
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message, record.asctime = self.masked(record.getMessage()), self.formatTime(record)
+        record.job_note = getattr(record, "job_note", "")
+        more = self.traces(record)
+        if getattr(record, "many_lines", False):  # a message of ours, with a traceback in it
+            record.message, _, trace = record.message.partition("\n")
+            more.insert(0, trace)
+        lines = [self.formatMessage(record)]
+        lines += [f"  {line}" for text in more for line in text.rstrip("\n").split("\n")]
+        return "\n".join(map(escaped, lines))
+
+    def masked(self, text: str) -> str:
+        """The text without secrets: those of the job whose body logs it, and those that any text gives away."""
+        body = inside.latest_body()
+        return str(body.mask.text(text)) if body else self._redactor.text(text)
+
+    def traces(self, record: logging.LogRecord) -> list[str]:
+        """Traceback and stack, where the record has them. Made anew: what another handler left there is not masked."""
+        trace = super().formatException(record.exc_info) if record.exc_info else record.exc_text
+        return [self.masked(text) for text in (trace, record.stack_info) if text]
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         instant = datetime.fromtimestamp(record.created, timezone.utc)
@@ -47,20 +77,25 @@ class Json(Utc):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "at": self.formatTime(record), "level": record.levelname, "logger": record.name,
-            "message": record.getMessage(), "pid": record.process,
+            "message": self.masked(record.getMessage()), "pid": record.process,
         }  # fmt: skip
         if getattr(record, "job_id", ""):
             line |= {name: getattr(record, name) for name in ("job_id", "task", "context")}
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if traces := self.traces(record):
+            line["traceback"] = "\n".join(traces)
         return json.dumps(line, default=str)
+
+
+def formatter(settings: Settings) -> Utc:
+    """The one formatter of all handlers of ours."""
+    return (Json if settings.log.format == "json" else Utc)(TEXT, settings.monitor.redact)
 
 
 def configure(settings: Settings) -> None:
     """Log to standard error as `[log]` says."""
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(JobFilter())
-    handler.setFormatter(Json() if settings.log.format == "json" else Utc(TEXT))
+    handler.setFormatter(formatter(settings))
     logging.basicConfig(level=settings.log.level, handlers=[handler], force=True)
 
 
@@ -83,17 +118,20 @@ def log_failure(settlement: Settlement, redactor: Redactor) -> None:
         jobs.warning("job %s (%s) failed and %s: %s", claim.id, claim.task, again, why, extra=extra)
     if jobs.isEnabledFor(logging.DEBUG):
         trace = redactor.redact(str(said.get("traceback", "")).rstrip())
-        jobs.debug("job %s (%s): %s", claim.id, claim.task, trace, extra=extra)
+        jobs.debug("job %s (%s):\n%s", claim.id, claim.task, trace, extra={**extra, "many_lines": True})
 
 
-def tame_huey(logfile: bool, verbose: bool) -> None:
+def tame_huey(settings: Settings, logfile: bool, verbose: bool) -> None:
     """Huey's command gives its logger a handler of its own, and logs a line for each job: the events tell more.
 
-    With `-v` the lines come back; with `-l FILE` Huey's handler stays.
+    With `-v` the lines come back; with `-l FILE` Huey's handler stays, and writes as ours do.
     """
     logger = logging.getLogger("huey")
-    if not logfile:
-        for handler in list(logger.handlers):
+    for handler in list(logger.handlers):
+        if logfile:
+            handler.addFilter(JobFilter())
+            handler.setFormatter(formatter(settings))
+        else:
             logger.removeHandler(handler)
     if not verbose:
         logger.setLevel(logging.CRITICAL)

@@ -1,9 +1,10 @@
 """Redaction: what must not be seen is taken out of plain values before they are shown or kept in the books.
 
 A value under a key that names a secret becomes `[redacted]`, whatever it is; so does an argument whose
-parameter has such a name. A key names a secret when a configured name stands in it as whole words, in any
-spelling: `api_key` is found in `X-Api-Key`, `apiKey` and `my_apikey`, and `token` in `accessToken`, but not
-in `max_tokens`. Passwords in URLs are taken out of every text, keys included.
+parameter has such a name. A key names a secret when a name stands in it as whole words, in any spelling: `api_key` is
+found in `X-Api-Key`, `apiKey` and `my_apikey`, and `token` in `accessToken`, but not in `tokenizer`. A plural counts
+too, but not for a number (`max_tokens`), and what only measures a secret is none (`session_count`, `token_expires_at`).
+What engine.masking finds is taken out of every text, keys included.
 
 `clip` then cuts what is too large to keep, so that its JSON (compact, UTF-8) fits; what was left out is said
 there.
@@ -13,93 +14,160 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from engine.masking import MARKER, Mask, Places, hidden_texts
 from engine.plain import to_plain
 
-MARKER = "[redacted]"
+__all__ = ["BUILT_IN", "MARKER", "Mask", "Redactor", "clip", "configured", "json_bytes"]
+
+# Beside the names of [monitor] redact.
+BUILT_IN = (
+    "pwd", "passwd", "passphrase", "passcode", "credential", "private_key", "access_key", "cookie", "session", "bearer",
+    "jwt", "otp", "pgpassword",
+)  # fmt: skip
+# Words that say of what stands before them how much there is of it, or until when.
+_MEASURES = frozenset(
+    (
+        "count",
+        "counts",
+        "size",
+        "length",
+        "limit",
+        "limits",
+        "max",
+        "min",
+        "timeout",
+        "ttl",
+        "expires",
+        "expiry",
+        "hours",
+        "days",
+        "minutes",
+        "seconds",
+        "s",
+        "ms",
+    )
+)
 TOO_DEEP = "[nested too deeply to be shown]"
 MAX_DEPTH = 60  # plain values stay below this
 
-# Greedy up to the last @ before a slash, since people put @ into passwords as it is.
-_URL_PASSWORD = re.compile(r"(://[^\s/?#:]*:)[^\s/?#]*@")
 # Between the words of camelCase, and between letters and digits.
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 _SEPARATORS = re.compile(r"[\W_]+")
 _CACHED_KEY_CHARS = 100
+_ANY, _NO_NUMBER = 1, 2  # what is a secret under a key: anything, or anything but a number
+
+
+def configured(names: Iterable[str]) -> Redactor:
+    """The redactor for `[monitor] redact`: these names and the built-in ones, but none that is given as `-name`."""
+    given = [*names, *BUILT_IN]
+    shown = {"".join(_words(name)) for name in given if name.startswith("-")}
+    return Redactor([name for name in given if "".join(_words(name)) not in shown])
 
 
 class Redactor:
     """Takes out what stands under one of `names`. Safe to share between threads."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = frozenset(joined for name in names if (joined := "".join(_words(name))))
-        self._longest = max(map(len, self._names), default=0)
+        words = [found for name in names if (found := _words(name))]
+        self._names = frozenset(map("".join, words))
+        self._plurals = frozenset(f"{name}s" for name in self._names) - self._names
+        self._longest = max(map(len, self._names), default=0) + 1
+        hints = sorted({found[0] for found in words})
+        self._places = Places(hints, self._named)
+        self._bytes = [form for hint in hints for form in {hint.encode(), json.dumps(hint)[1:-1].encode()}]
         # The same few keys come again and again; long ones are hardly names, and would fill the memory.
-        self._is_secret_cached = lru_cache(maxsize=4096)(self._is_secret)
+        self._kind_cached = lru_cache(maxsize=4096)(self._kind)
 
     def redact(self, value: Any) -> Any:
         """A copy of a plain value without its secrets; what lies deeper than 60 levels is left out."""
-        return self._redact(value, 0)
+        return self._redact(value, 0, [])
 
     def redact_call(
-        self, args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]
-    ) -> tuple[list[Any], dict[str, Any]]:
-        """Copies of a call's arguments without secrets. `names` are the parameters of `args`, in order."""
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        names: Sequence[str],
+        context: Mapping[str, Any] | None = None,
+    ) -> tuple[list[Any], dict[str, Any], Mask]:
+        """Copies of a call's plain arguments without secrets, and the mask for whatever else is made of the job.
+        `names` are the parameters of `args`, in order."""
+        hidden: list[Any] = []
         shown = [
-            MARKER if index < len(names) and self.is_secret(names[index]) else self._redact(value, 1)
+            self._hide(value, hidden) if index < len(names) and self.is_secret(names[index], value)
+            else self._redact(value, 1, hidden)
             for index, value in enumerate(args)
-        ]
-        return shown, self._redact(dict(kwargs), 0)
+        ]  # fmt: skip
+        shown_kwargs = self._redact(dict(kwargs), 0, hidden)
+        if context:
+            self._redact(context, 0, hidden)
+        mask = Mask(hidden_texts(hidden), self.text)
+        return mask.plain(shown), mask.plain(shown_kwargs), mask
 
-    def is_secret(self, key: Any) -> bool:
-        """Whether a key or a parameter's name names a secret."""
-        if not isinstance(key, str) or not self._names:
-            return False
-        return self._is_secret_cached(key) if len(key) <= _CACHED_KEY_CHARS else self._is_secret(key)
+    def text(self, text: str) -> str:
+        """A text without what its place in it gives away as a secret."""
+        return self._places.masked(text)
 
-    def _redact(self, value: Any, depth: int) -> Any:
+    def may_hide(self, data: bytes) -> bool:
+        """Whether a serialized value can hold a key that names a secret; quick, and never wrongly False."""
+        data = data.lower()
+        return any(hint in data for hint in self._bytes)
+
+    def is_secret(self, key: Any, value: Any = None) -> bool:
+        """Whether what stands under a key, or a parameter's name, is a secret."""
+        return isinstance(key, str) and self._named(key, isinstance(value, (int, float)))
+
+    def _named(self, key: str, number: bool) -> bool:
+        kind = self._kind_cached(key) if len(key) <= _CACHED_KEY_CHARS else self._kind(key)
+        return kind == _ANY or (kind == _NO_NUMBER and not number)
+
+    @staticmethod
+    def _hide(value: Any, hidden: list[Any]) -> str:
+        hidden.append(value)
+        return MARKER
+
+    def _redact(self, value: Any, depth: int, hidden: list[Any]) -> Any:
         if isinstance(value, str):
-            return _without_passwords(value)
+            return self.text(value)
         if not isinstance(value, (dict, list, tuple)):
             return value
         if depth >= MAX_DEPTH:
             return TOO_DEEP
         if isinstance(value, dict):
             return {
-                _without_passwords(key) if isinstance(key, str) else key: (
-                    MARKER if self.is_secret(key) else self._redact(member, depth + 1)
+                self.text(key) if isinstance(key, str) else key: (
+                    self._hide(member, hidden)
+                    if self.is_secret(key, member)
+                    else self._redact(member, depth + 1, hidden)
                 )
                 for key, member in value.items()
             }
-        return [self._redact(item, depth + 1) for item in value]
+        return [self._redact(item, depth + 1, hidden) for item in value]
 
-    def _is_secret(self, key: str) -> bool:
+    def _kind(self, key: str) -> int:
         words = _words(key)
+        found = 0
         for first in range(len(words)):
             run = ""
-            for word in words[first:]:
+            for after, word in enumerate(words[first:], first + 1):
                 run += word
-                if run in self._names:
-                    return True
+                if (run in self._names or run in self._plurals) and _MEASURES.isdisjoint(words[after:]):
+                    if run in self._names:
+                        return _ANY
+                    found = _NO_NUMBER
                 if len(run) >= self._longest:
                     break
-        return False
+        return found
 
 
 def _words(key: str) -> list[str]:
     """The words of a key: `X-ApiKey2` is x, api, key, 2."""
     parts = _SEPARATORS.split(key)
     return [word.casefold() for part in parts for word in _HUMP.split(part) if word]
-
-
-def _without_passwords(text: str) -> str:
-    if "://" in text and "@" in text:
-        return _URL_PASSWORD.sub(rf"\1{MARKER}@", text)
-    return text
 
 
 # Clipping.

@@ -136,7 +136,7 @@ class Showing:
     def _arguments(self, told: Told) -> None:
         args, kwargs = told.item.arguments()
         args, kwargs = to_plain(args), to_plain(kwargs)
-        told.args, told.kwargs = self._huey.composer.redacted(told.qualname, list(args), dict(kwargs))
+        told.args, told.kwargs, _ = self._huey.composer.redacted(told.qualname, list(args), dict(kwargs))
 
     def _schedule(self, told: Told, now: float) -> Schedule:
         item, row = told.item, told.item.row

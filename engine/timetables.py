@@ -198,7 +198,7 @@ class Timetables:
             said = f"schedule {item.row.name}: its arguments cannot be read, so make it anew: {reason_of(exc)}"
             raise errors.BrokenSchedule(said) from exc
         task = scheduled.task_name(item.row, item.spec)
-        return edited(task, args, kwargs, self._huey.composer.redacted(task, *plain), edit)
+        return edited(task, args, kwargs, self._huey.composer.redacted(task, *plain)[:2], edit)
 
     def _spec(self, request: ScheduleRequest, known_at: float | None = None) -> str:
         cls = self._known.find(request.task)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.redact import MARKER, TOO_DEEP, Redactor, clip, json_bytes
+from engine.redact import MARKER, TOO_DEEP, Redactor, clip, configured, json_bytes
 
 NAMES = ("password", "token", "secret", "authorization", "api_key")
 redactor = Redactor(NAMES)
+every_day = configured(NAMES)  # as a service has it
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -28,19 +30,22 @@ plain = st.recursive(
         "db password", "dbPassword", "passwordHash", "DB_PASSWORD_2", "password2", "user[password]",
         "X-Api-Key", "api_key", "apiKey", "APIKey", "API-KEY", "apikey", "my_apikey", "api key",
         "stripe.api.key", "accessToken", "access_token", "TOKEN", "Authorization", "Proxy-Authorization",
-        "clientSecretValue",
+        "clientSecretValue", "passwords", "user_api_keys", "pwd", "db_passwd", "passphrase", "credential",
+        "credentials",
+        "private_key", "privateKeys", "Set-Cookie", "cookies", "session", "sessionId", "bearer",
     ],
 )  # fmt: skip
 def test_keys_that_name_a_secret(key):
-    assert redactor.redact({key: "x1", "to": "ana"}) == {key: MARKER, "to": "ana"}
+    assert every_day.redact({key: "x1", "to": "ana"}) == {key: MARKER, "to": "ana"}
 
 
 @pytest.mark.parametrize(
     "key",
     [
-        "max_tokens",
-        "passwords",
         "tokenizer",
+        "session_count",
+        "token_expires_at",
+        "password_max_length",
         "secretary",
         "keys",
         "api",
@@ -52,7 +57,18 @@ def test_keys_that_name_a_secret(key):
     ],
 )
 def test_keys_that_do_not(key):
-    assert redactor.redact({key: "x1"}) == {key: "x1"}
+    assert every_day.redact({key: "x1"}) == {key: "x1"}
+
+
+def test_a_plural_hides_no_number():
+    shown = {"max_tokens": 512, "tokens": MARKER, "passwords": MARKER, "token": MARKER}
+    assert every_day.redact({"max_tokens": 512, "tokens": "abc", "passwords": ["x"], "token": 5}) == shown
+
+
+def test_a_name_can_be_taken_from_the_built_in_ones():
+    shown = configured(["pin", "-session", "-Private-Key"]).redact(dict.fromkeys(["pin", "session", "private_key"], 1))
+    assert shown == {"pin": MARKER, "session": 1, "private_key": 1}
+    assert configured([]).redact({"pwd": 1}) == {"pwd": MARKER}
 
 
 def test_a_secret_is_redacted_whatever_it_is():
@@ -75,7 +91,7 @@ def test_long_keys_are_looked_at_too():
 
 
 def test_positional_arguments_are_redacted_by_the_name_of_their_parameter():
-    args, kwargs = redactor.redact_call(
+    args, kwargs, _ = redactor.redact_call(
         ["ana", "hunter2", {"token": "x"}, "surplus"],
         {"apiKey": "k", "n": 1},
         ["user", "password", "options"],
@@ -107,7 +123,83 @@ def test_passwords_in_urls(text, shown):
 
 def test_urls_without_end_cost_no_quadratic_time():
     text = "://a:" * 100_000 + "://" + "a" * 500_000 + "@"
-    assert redactor.redact(text) == text
+    assert redactor.redact(text) == "://a:" * 100_000 + f"://{MARKER}@"
+
+
+def test_a_text_gives_no_secret_away_by_its_place():
+    rows = {
+        "GET https://x/?token=abc&n=1#access_token=zz": "GET https://x/?token=[redacted]&n=1#access_token=[redacted]",
+        "https://ghp_0123456789abcdef01@github.com/x": "https://[redacted]@github.com/x",
+        "ana:hunter2@db.example": "ana:[redacted]@db.example",
+        "to:ana@example.org at 12:30": "to:ana@example.org at 12:30",
+        "password=hunter2, x=3": "password=[redacted], x=3",
+        "login(password='a b', n=1)": "login(password='[redacted]', n=1)",
+        "{'password': 'it\\'s', \"n\": 1}": "{'password': '[redacted]', \"n\": 1}",
+        '{"api_key":"x y","tokens":812,"session_count":4}': '{"api_key":"[redacted]","tokens":812,"session_count":4}',
+        '\\"passwd\\": \\"x y\\"': '\\"passwd\\": \\"[redacted]\\"',
+        "DB_PASSWORD=x PGPASSWORD=y --api-key=z": "DB_PASSWORD=[redacted] PGPASSWORD=[redacted] --api-key=[redacted]",
+        "Authorization: Basic YTpi YTpi\nHost: x": "Authorization: [redacted]\nHost: x",
+        "Cookie: a=b; c=d": "Cookie: [redacted]",
+        "sent Bearer abc.def123, basic knowledge": "sent Bearer [redacted], basic knowledge",
+        'environ["API_KEY"] = "x"': 'environ["API_KEY"] = "[redacted]"',
+        "tokenizer=bpe&token=abc": "tokenizer=bpe&token=[redacted]",
+        "def f(password: str, token=None): ...": "def f(password: str, token=None): ...",
+        "Unexpected token: }": "Unexpected token: }",
+        "password=[redacted]": "password=[redacted]",
+    }
+    assert {text: every_day.text(text) for text in rows} == rows
+    assert {text: every_day.text(shown) for text, shown in rows.items()} == rows  # once is enough
+
+
+HIDDEN = 's3cr3t/ v\u00e4l"ue'
+
+
+def test_the_hidden_values_of_a_call_are_found_in_whatever_form():
+    mask = every_day.redact_call([HIDDEN, 1234567], {"n": {"pin": 987654, "keys": ["k3yk3y"]}}, ["password", "otp"])[2]
+    for text in (
+        HIDDEN,
+        repr(HIDDEN),
+        json.dumps(HIDDEN),
+        f"x={quote(HIDDEN, safe='')}",
+        f"x={quote_plus(HIDDEN)}",
+        "1234567",
+    ):
+        assert mask.text(f"<{text}>") != f"<{text}>" and "cr3t" not in mask.text(text), text
+    assert mask.text("987654 k3yk3y") == "987654 k3yk3y"  # not hidden
+    assert mask.plain({"a": [f"at {HIDDEN}", 1234567, 5], HIDDEN: 1}) == {"a": [f"at {MARKER}", MARKER, 5], MARKER: 1}
+
+
+def test_hidden_values_below_six_characters_are_not_looked_for():
+    mask = every_day.redact_call(["abcde", "abcdef"], {}, ["password", "token"])[2]
+    assert mask.text("abcde abcdef") == f"abcde {MARKER}"
+
+
+def test_each_line_of_a_hidden_value_is_found():
+    mask = every_day.redact_call(["first line\nsecond line"], {}, ["private_key"])[2]
+    assert mask.text("File x: 'second line'") == f"File x: '{MARKER}'"
+
+
+def test_shown_arguments_hide_what_is_hidden_elsewhere_in_the_call():
+    args, kwargs, _ = every_day.redact_call(["hunter22", "psql -W hunter22"], {"b": ["hunter22"]}, ["password", "cmd"])
+    assert (args, kwargs) == ([MARKER, f"psql -W {MARKER}"], {"b": [MARKER]})
+
+
+def test_no_text_costs_more_than_linear_time():
+    """Each of these took minutes with a pattern that tries again from each place."""
+    for text in (
+        "password=",
+        "a=1&",
+        'token:="',
+        "a:b@",
+        "bearer a",
+        "a.b-",
+        "token",
+        "cookie:",
+        "\\",
+        "password=)",
+        "'",
+    ):
+        assert len(every_day.text(text * (400_000 // len(text)) + " token=x")) <= 500_000
 
 
 def test_depth_is_bounded():

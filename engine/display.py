@@ -1,0 +1,128 @@
+"""What is shown of a job: its stored values as redacted plain ones, and the mask for whatever else is made of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from huey.utils import Error
+
+from engine.inside import Body, latest_body
+from engine.jobs import Claim, Failure, Settlement
+from engine.redact import Mask, Redactor, clip
+from engine.serializer import to_plain
+from engine.signature import Signature
+
+NUMBERS = frozenset({bool, int, float})
+SCALARS = NUMBERS | {str, type(None)}
+
+
+class Display:
+    """For one huey. `redactor` may be replaced by the configured one."""
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+        self.redactor = Redactor(())
+        self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the books
+        self._signatures: dict[str, Signature] = {}
+        self._secretive: dict[str, bool] = {}  # by task: whether a parameter's name names a secret
+
+    def signature(self, task: str) -> Signature | None:
+        """The signature of a registered task (by full name), or None."""
+        if task not in self._signatures:
+            cls = self._huey._registry._registry.get(task)
+            if cls is None:
+                return None  # for now: it may be registered later
+            self._signatures[task] = Signature(cls.function, cls.__name__, context=cls.context)
+        return self._signatures[task]
+
+    def shown_call(self, task: str, payload: bytes, context: str | None) -> tuple[list[Any], dict[str, Any], Mask]:
+        """Arguments as redacted plain values; a marker where they cannot be read or are very large."""
+        if not payload:
+            return ["[too large to show]"], {}, self.everywhere
+        try:
+            message = self._huey.serializer.deserialize(payload)
+            args, kwargs = to_plain(message.args), to_plain(message.kwargs) if message.kwargs else {}
+        except Exception:
+            return ["[unreadable]"], {}, self.everywhere
+        return self.redacted(task, args, kwargs, context)
+
+    def redacted(
+        self, task: str, args: list[Any], kwargs: dict[str, Any], context: str | None = None
+    ) -> tuple[list[Any], dict[str, Any], Mask]:
+        """Plain arguments with what must not be shown replaced, and the mask for all else that is made of the job."""
+        signature = self.signature(task)
+        names = signature.names_of(len(args)) if signature else []
+        return self.redactor.redact_call(args, kwargs, names, json.loads(context) if context else None)
+
+    def shown_context(self, context: str | None, mask: Mask) -> dict[str, Any]:
+        """A stored context as redacted plain values."""
+        return mask.plain(self.redactor.redact(json.loads(context))) if context else {}
+
+    @property
+    def everywhere(self) -> Mask:
+        """The mask where no hidden values are known."""
+        return Mask((), self.redactor.text)
+
+    def mask(self, claim: Claim) -> Mask:
+        """Takes the job's own hidden values, and what any text gives away, out of what is made of the job."""
+        body = latest_body()
+        if body is not None and body.claim is claim:
+            return body.mask
+        return Body(self._huey, claim).mask
+
+    def mask_of(self, task: Any) -> Mask:
+        """The mask for a Huey task, claimed or not; None: for what is no job's."""
+        if getattr(task, "claim", None) is not None:
+            return self.mask(task.claim)
+        if task is None:
+            return self.everywhere
+        name = self._huey._registry.task_to_string(type(task))
+        return self.redacted(name, to_plain(task.args), to_plain(task.kwargs), getattr(task, "job_context", None))[2]
+
+    def hides_nothing(self, claim: Claim) -> bool:
+        """Whether the job certainly has no hidden values; quick, and never wrongly True."""
+        may_hide = self.redactor.may_hide
+        context = (claim.context or "").encode()
+        return not (self._secretive_task(claim.task) or may_hide(claim.payload) or may_hide(context))
+
+    def _secretive_task(self, task: str) -> bool:
+        found = self._secretive.get(task)
+        if found is None:
+            signature = self.signature(task)
+            if signature is None:
+                return True
+            found = self._secretive[task] = any(self.redactor.is_secret(each.name) for each in signature.parameters)
+        return found
+
+    def mask_result(self, settlement: Settlement, task: Any, value: Any) -> None:
+        """Where a job's result holds one of its hidden values, note in the settlement how it may be shown."""
+        claim = settlement.claim
+        if type(value) in NUMBERS and -99_999 <= value <= 99_999:
+            return
+        if not (task.kwargs or claim.context or self._secretive_task(claim.task)):
+            body = latest_body()
+            told = body is not None and "mask" in body.__dict__  # it was needed before: by a log line, say
+            if not told and SCALARS.issuperset(map(type, task.args)):
+                return
+        mask = self.mask(claim)
+        if mask.values:
+            shown = self.redactor.redact(to_plain(value))
+            masked = mask.plain(shown)
+            if masked != shown:
+                settlement.detail = json.dumps({"shown": clip(masked, self.max_value_bytes)[0]})
+
+    def shown_result(self, task: str, result: bytes, mask: Mask | None = None) -> Any:
+        """A stored result as a redacted plain value; a Failure when it is an error."""
+        try:
+            value = self._huey.serializer.deserialize(result)
+        except Exception:
+            return "[unreadable]"
+        mask = mask or self.everywhere
+        if value is None or type(value) is bool:
+            return value
+        if isinstance(value, Error):
+            meta = value.metadata
+            texts = [mask.text(str(meta.get(name, ""))) for name in ("message", "traceback")]
+            return Failure(str(meta.get("type", "")), *texts)
+        return mask.plain(self.redactor.redact(to_plain(value)))

@@ -1,0 +1,159 @@
+"""A job's hidden values stand in nothing that is made of the job: for people, for the history, for the log."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+from huey.api import chord
+
+from engine import Discard, Retry, progress
+from engine.body_log import body_log
+from engine.control import Control
+from engine.jobs import JobRequest
+from engine.logs import JobFilter, formatter
+from tests.contracts.rig import look, run_all, run_next
+
+SECRET = 'hunter2-Ä/\n"x'
+logger = logging.getLogger("tests.secrets")
+
+
+@pytest.fixture(params=["text", "json"])
+def log_file(request, make_settings):
+    """What the process writes into its log."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.addFilter(JobFilter())
+    handler.setFormatter(formatter(make_settings(log_format=request.param)))
+    for each in (handler, body_log):
+        logging.getLogger().addHandler(each)
+    for name in ("tests.secrets", "huey"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    yield written
+    for each in (handler, body_log):
+        logging.getLogger().removeHandler(each)
+
+
+def bodies():
+    """What a body may do with a secret, by name; each answers what the job comes to."""
+
+    def raises(password):
+        raise ValueError(f"login with {password} failed") from KeyError(password)
+
+    def logs(password):
+        try:
+            raise ValueError(password)
+        except ValueError:
+            logger.exception("it was %r, %s", password, {"dsn": password})
+
+    def says(password):
+        progress(1, 2, f"with {password}" + "." * 190)
+
+    def returns(password):
+        return {"echo": [password, f"https://x/?key={password}"]}
+
+    def discards(password):
+        raise Discard(f"no such user: {password}")
+
+    def retries(password):
+        raise Retry(60, f"not yet for {password}")
+
+    def exits(password):
+        raise SystemExit(f"bye {password}")
+
+    def takes_it_out(password):
+        password = dict(password).popitem()[1]
+        raise ValueError(f"gone: {password}")
+
+    return raises, logs, says, returns, discards, retries, exits, takes_it_out
+
+
+def forms():
+    yield from (SECRET, repr(SECRET)[1:-1], json.dumps(SECRET)[1:-1], json.dumps(repr(SECRET)[1:-1])[1:-1], "hunter2")
+
+
+@pytest.mark.parametrize("body", bodies(), ids=lambda body: body.__name__)
+def test_a_hidden_value_stands_in_nothing_that_is_made_of_the_job(huey, storage, log_file, body):
+    task = huey.task()(body)
+    password = {"a": SECRET} if body.__name__ == "takes_it_out" else SECRET
+    control = Control(huey)
+    given = control.defer([JobRequest(body.__name__, [password], context={"session": "tied-to-it", "note": SECRET})])
+    plain = task("none", queue="other")  # a job without it beside
+    run_all(huey)
+    job = control.job(given.jobs[0].id)
+    stored = look(storage, job.id)
+    made = {
+        "answer": given.jobs[0], "job": job, "list": control.jobs().jobs, "events": storage.read_events(100),
+        "progress": storage.progress_of(stored.seq), "log": log_file.getvalue(),
+    }  # fmt: skip
+    if body.__name__ != "returns":
+        made["result"] = stored.result
+    for where, text in made.items():
+        for form in (*forms(), "tied-to-it"):
+            assert form not in str(text) and form not in str(text).replace("\\\\", "\\"), where
+    assert "[redacted]" in str(made["job"]) and plain.id != job.id
+    if body.__name__ == "returns":  # who waits for the result gets it as it is
+        assert huey.result(job.id) == {"echo": [SECRET, f"https://x/?key={SECRET}"]}
+        assert [e.result["echo"][0] for e in made["events"] if e.job_id == job.id and e.kind == "done"] == [
+            "[redacted]"
+        ]
+
+
+def test_what_hears_of_a_failure_does_not_tell_the_secret(huey, storage):
+    """The handler, its own error, the chord's callback and the event of each."""
+    told = []
+
+    def handler(job, error):
+        told.append((job.args, str(error)))
+        raise ValueError(f"cannot tell {job.args}")
+
+    @huey.task(on_failed=handler)
+    def failing(password):
+        raise ValueError(password)
+
+    @huey.task()
+    def together(parts):
+        told.append(([], repr(parts)))
+
+    huey.enqueue(chord([failing.s(SECRET)], together.s()))
+    run_all(huey)
+    assert [args for args, _ in told if args] == [[SECRET]]  # the handler works with the arguments as they are
+    assert len(told) == 2
+    for text in (*(error for _, error in told), str(storage.read_events(100)), str(Control(huey).jobs().jobs)):
+        assert not any(form in text for form in forms())
+
+
+def test_hooks_and_receivers_that_fail_do_not_tell_the_secret(huey, log_file):
+    @huey.task()
+    def work(password):
+        return None
+
+    def tell(*given):
+        task = next(each for each in given if hasattr(each, "args"))
+        raise ValueError(f"cannot tell {task.args[0]}")
+
+    huey.pre_execute()(tell)
+    huey.post_execute()(tell)
+    huey.signal()(tell)
+    work(SECRET)
+    run_all(huey)
+    written = log_file.getvalue()
+    assert written.count("cannot tell [redacted]") >= 4
+    assert not any(form in written or form in written.replace("\\\\", "\\") for form in forms())
+
+
+def test_a_secret_that_stands_at_a_cut_is_not_cut_open(huey, storage):
+    @huey.task()
+    def fail(password):
+        raise ValueError("x" * 4090 + password)
+
+    handle = fail("hunter2hunter2")
+    run_next(huey)
+    assert "hunt" not in str(Control(huey).job(handle.id).error)
+
+
+def test_a_log_line_gives_no_secret_away_outside_of_a_job(log_file):
+    logger.warning("cannot reach redis://:hunter2@host/0, password=hunter2")
+    assert "hunter2" not in log_file.getvalue() and "cannot reach redis://" in log_file.getvalue()
