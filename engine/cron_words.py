@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from datetime import datetime, timezone
 
@@ -17,16 +18,61 @@ FIELDS = (
 )
 COMBINED = "also *, a-b, a,b or */n"
 UNITS = ((86400, "day"), (3600, "hour"), (60, "minute"))
+SIZES, LOWEST = (60, 24, 31, 12, 7), (0, 0, 1, 1, 0)
+SECONDS = {0: 60, 1: 3600, 2: 86400}
+MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+NAMES = {name: n for n, name in enumerate(MONTHS, 1)} | {day[:3].lower(): (n + 1) % 7 for n, day in enumerate(WEEKDAYS)}
+_NAME = "|".join(NAMES)
+RANGE = re.compile(rf"(?<![^\s,])([0-9]+|{_NAME})-([0-9]+|{_NAME})/(0*[1-9][0-9]*)(?![^\s,])", re.IGNORECASE)
+NUMBERED = re.compile(r"\b([0-9]+)th\b")
 EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def words(plain: str, days: Collection[int] | None) -> str:
     """Five fields as a person would say them; `days`: only if it is one of these weekdays (0 is Monday)."""
     try:
-        said = str(CronSim(plain, EPOCH).explain())
+        fields = plain.split()
+        fields[:2] = ["0" if step_of(text) >= size else text for text, size in zip(fields[:2], SIZES, strict=False)]
+        said = NUMBERED.sub(ordinal, str(CronSim(" ".join(fields), EPOCH).explain()))
     except Exception:  # words are no reason to fail
         said = plain
     return said if days is None else f"{said}, if it is a {' or '.join(WEEKDAYS[day] for day in sorted(days))}"
+
+
+def ordinal(number: re.Match[str]) -> str:
+    """`31th` as it should be: 31st."""
+    n = int(number[1])
+    return f"{n}{'th' if n // 10 % 10 == 1 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
+
+
+def step_of(field: str) -> int:
+    """The n of `*/n`; 0 for any other field."""
+    found = re.fullmatch(r"\*/([0-9]+)", field)
+    return int(found[1]) if found else 0
+
+
+def by_vixie(fields: str) -> str:
+    """Five fields with each range whose step leads out of it as its first number, for no other is in it: `10-10/5` is
+    10, as in get_range() of Vixie's cron, and not each fifth from there on, as cronsim reads it."""
+    return RANGE.sub(lambda found: found[1] if leads_out(*found.groups()) else found[0], fields)
+
+
+def leads_out(first: str, last: str, step: str) -> bool:
+    a, b = (NAMES[each.lower()] if each.isalpha() else int(each) for each in (first, last))
+    return int(step) > b - a >= 0
+
+
+def idle_step(plain: str) -> str | None:
+    """What is wrong with a step that is larger than its field, so that only the first number is left: it reads like a
+    rhythm and is none. None where there is no such step."""
+    for n, text in enumerate(plain.split()):
+        if step_of(text) > SIZES[n]:
+            every = f", or every({step_of(text) * SECONDS[n]})" if n in SECONDS else ""
+            return (
+                f"expected as {FIELDS[n][0]} a step of at most {SIZES[n]}, found {text!r}, which is only ever "
+                f"{LOWEST[n]}: write {LOWEST[n]}{every}"
+            )
+    return None
 
 
 def short_days(days: Collection[int]) -> str:

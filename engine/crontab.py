@@ -20,7 +20,7 @@ from typing import Any
 import huey
 
 from engine.errors import Misconfigured
-from engine.timetable import Cron, Timetable, at, cron, every
+from engine.timetable import Cron, Timetable, at, cron, every, heeded
 
 RANGES = {"minute": range(60), "hour": range(24), "day": range(1, 32), "month": range(1, 13), "day_of_week": range(7)}
 SUNDAY = datetime(2023, 1, 1)  # also the first of a month with 31 days
@@ -42,7 +42,7 @@ def crontab(
     parts = {name: field_of(name, value) for name, value in {**given, "day_of_week": day_of_week}.items()}
     if minute is None and parts["hour"] != "*":
         warnings.warn(EACH_MINUTE.format(repr(hour)), stacklevel=2)
-    return cron_of(parts, options)
+    return heeded(cron_of(parts, options))
 
 
 crontab.hourly = partial(crontab, minute="0")  # type: ignore[attr-defined]  # as Huey's has them

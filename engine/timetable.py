@@ -115,7 +115,7 @@ class Cron(Timetable):
     @property
     def plain(self) -> str:
         """The five fields."""
-        return MACROS.get(self.expression.strip().lower(), self.expression)
+        return cron_words.by_vixie(MACROS.get(self.expression.strip().lower(), self.expression))
 
     @property
     def text(self) -> str:
@@ -191,8 +191,8 @@ class Every(Timetable):
 
     @property
     def text(self) -> str:
-        first = "" if self.first_in is None else f", first in {self.first_in:g} s"
-        return f"every {self.seconds:g} s{first}"
+        first = "" if self.first_in is None else f", first in {self.first_in:.12g} s"
+        return f"every {self.seconds:.12g} s{first}"
 
     @property
     def words(self) -> str:
@@ -268,7 +268,16 @@ class Minutes(Timetable):
 
 def cron(expression: str, **options: Any) -> Cron:
     """Five cron fields or a macro. Options: tz, catch_up, overlap, window_s."""
-    return Cron(expression=expression, **options)
+    return heeded(Cron(expression=expression, **options))
+
+
+def heeded(table: Cron) -> Cron:
+    """The timetable, which somebody has just written. Raises Misconfigured for what cron takes and nobody means; one
+    that is on record goes on."""
+    idle = cron_words.idle_step(table.plain)
+    if idle is not None:
+        raise Misconfigured(f"cron expression {table.expression!r}: {idle}")
+    return table
 
 
 def every(seconds: float, first_in: float | None = None, **options: Any) -> Every:

@@ -23,6 +23,7 @@ from engine.showing import Slot as Slot
 from engine.tasks_known import KnownTasks
 from engine.timetable import CATCH_UP as CATCH_UP
 from engine.timetable import OVERLAP as OVERLAP
+from engine.timetable import Cron, heeded
 from engine.zones import zone as zone
 
 NAME_PATTERN = "1 to 80 of A-Z a-z 0-9 _ . : -"
@@ -226,6 +227,8 @@ def check(spec: dict[str, Any], known_at: float | None = None) -> None:
 def refuse(field: str, spec: dict[str, Any]) -> None:
     """Raise BadSchedule for this field where the spec is none."""
     try:
-        scheduled.timetable_from(spec)
+        table = scheduled.timetable_from(spec)
+        if isinstance(table, Cron):
+            heeded(table)
     except (errors.Misconfigured, errors.BadRequest) as exc:
         raise errors.BadSchedule(field, str(exc)) from None

@@ -45,7 +45,7 @@ def plain_field(
             meant |= set(range(a, b + 1))
         elif kind == "step":
             texts.append(f"{a}-{b}/{n}")
-            meant |= set(range(a, b + 1, n)) if a != b else set(range(a, end + 1, n))
+            meant |= set(range(a, b + 1, n))
         elif kind == "tail":
             texts.append(f"{a}/{n}")
             meant |= set(range(a, end + 1, n))

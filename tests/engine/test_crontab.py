@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from datetime import datetime, timezone
 from zoneinfo import ZoneInfo
@@ -12,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.crontab import RANGES, crontab, read_back
-from engine.errors import Misconfigured
+from engine.errors import BadSchedule, Misconfigured
+from engine.ledger import ScheduleRow
 from engine.timetable import cron
-from tests.engine.clockwork import Make
+from engine.timetables import ScheduleRequest
+from tests.engine.clockwork import START, Make
 
 FIELDS = tuple(RANGES)
 
@@ -29,7 +32,7 @@ def hueys_field(draw: st.DrawFn, name: str) -> str | int:
     pieces = []
     for _ in range(draw(st.integers(1, 3))):
         kind = draw(st.sampled_from(["number", "range", "range/n", "*", *(["*/n"] if name != "day_of_week" else [])]))
-        a, b, n = draw(number), draw(number), draw(st.integers(1, 20))
+        a, b, n = draw(number), draw(number), draw(st.integers(1, min(20, len(RANGES[name]))))
         texts = {"number": f"{a}", "range": f"{a}-{b}", "range/n": f"{a}-{b}/{n}", "*": "*", "*/n": f"*/{n}"}
         pieces.append(texts[kind])
     return ",".join(pieces)
@@ -177,3 +180,41 @@ def test_options_and_shortcuts():
 
 def test_other_functions_are_not_taken_for_huey_s():
     assert read_back(lambda moment: True) is None and read_back(crontab) is None and read_back(None) is None
+
+
+def test_a_step_that_leads_out_of_its_range_leaves_its_first_number_as_in_vixie_s_cron():
+    for expression, plain, words in (
+        ("10-10/5 * * * *", "10 * * * *", "At minute 10 of every hour"),
+        ("1-5/90,30 * * * *", "1,30 * * * *", "At minutes 1 and 30 of every hour"),
+        ("0 9 * * Mon-mon/2", "0 9 * * mon", "At 09:00 on Monday"),
+        ("0 0 1 jan-3/5 *", "0 0 1 1 *", "At 00:00 on January 1"),
+        ("*/60 */24 * * *", "0 0 * * *", "At 00:00 every day"),
+        ("0 0 31 * *", "0 0 31 * *", "At 00:00 on the 31st day of every month"),
+        ("0 0 1,11,12,13,22,23 * *", "0 0 1,11,12,13,22,23 * *", None),
+    ):
+        table, same, start = cron(expression), cron(plain), START
+        for _ in range(30):
+            start, other = table.after(start, "UTC"), same.after(start, "UTC")
+            assert start == other and start is not None, expression
+        assert words is None or table.words == words
+    assert "the 11th, the 12th, the 13th, the 22nd, and the 23rd day" in cron("0 0 1,11,12,13,22,23 * *").words
+    assert cron("10-20/5 * * * *").words.endswith("from 10 through 20 of every hour")
+
+
+def test_a_step_larger_than_its_field_is_refused_where_it_is_written(world: Make):
+    for fields, mend in (
+        (("*/90", "*", "*", "*"), "found '*/90', which is only ever 0: write 0, or every(5400)"),
+        (("0", "*/25", "*", "*"), "write 0, or every(90000)"),
+        (("0", "0", "*/32", "*"), "write 1, or every(2764800)"),
+        (("0", "0", "1", "*/13"), "write 1"),
+    ):
+        for make in (lambda fields=fields: cron(f"{' '.join(fields)} *"), lambda fields=fields: crontab(*fields)):
+            with pytest.raises(Misconfigured) as refused:
+                make()
+            assert mend in str(refused.value)
+    w = world({})
+    with pytest.raises(BadSchedule, match="every"):
+        w.control.schedules.make("a", ScheduleRequest("work", cron="*/90 * * * *"))
+    stored = json.dumps({"task": w.full("work"), "call": "[[],{}]", "cron": "*/90 * * * *"})
+    w.storage.ledger.add(ScheduleRow("old", "made", stored, False, START, START))
+    assert len(w.control.schedules.get("old").next_at) == 5, "one that was on record before goes on"
