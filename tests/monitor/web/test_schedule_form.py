@@ -12,12 +12,14 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import manage
 from engine import clock
 from engine.ledger import Firing, ScheduleRow, SlotRow
 from engine.timetable import LONGEST_S, every
@@ -233,8 +235,10 @@ def test_one_whose_time_has_passed_keeps_it(service: WholeService) -> None:
     assert "expected a time to come" in browser.post("/monitor/schedules/s/change", earlier).words
 
 
-def test_each_row_says_what_can_be_done_and_what_comes(service: WholeService) -> None:
-    """Overdue, over, gone, broken or asked each minute: the list, the page and the API say so, and offer what works."""
+def test_each_row_says_what_can_be_done_and_what_comes(
+    service: WholeService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Overdue, over, gone, broken, asked each minute: page, API, command and recorder go on, and tell it."""
     huey, schedules, browser = service.huey, service.control.schedules, service.browser()
     ledger = huey.storage.ledger
 
@@ -260,6 +264,8 @@ def test_each_row_says_what_can_be_done_and_what_comes(service: WholeService) ->
         ledger.add(row_of(service, name)._replace(**change), replace=True)
     schedules.make("overdue", ScheduleRequest("work", (1,), at=NOW + 60))
     ledger.add(ScheduleRow("old.code", "code", '{"text": "@daily", "words": "Daily", "tz": "UTC"}', False, NOW, NOW))
+    far = json.dumps({**json.loads(row_of(service, "gone").spec), "every": None, "at": 3e11})
+    ledger.add(ScheduleRow("far", "made", far, False, NOW, NOW))  # as an older version took it: in the year 11476
     schedules.pause("paused")
     clock.set_source(lambda: NOW + 120)
     page = browser.get("/monitor/schedules").text
@@ -276,12 +282,24 @@ def test_each_row_says_what_can_be_done_and_what_comes(service: WholeService) ->
     code, made = {"Run now", "Pause"}, {"Run now", "Pause", "Edit", "Remove"}
     assert offered == {
         "asked": code, "beat": code, "fails": code, "over": made, "overdue": made, "gone": {"Pause", "Remove"},
+        "far": {"Pause", "Remove"},
         "code": {"Pause", "Remove"}, "paused": {"Run now", "Resume", "Edit", "Remove"},
     }  # fmt: skip
     assert {name for name in words if "never again" in words[name]} == {"over"}
     assert "1 min ago" in words["overdue"]
     assert "broken" in words["fails"] and "no minute" in words["fails"] and "no minute" not in words["beat"]
-    assert "its task is not registered" in words["gone"] and "its task is not registered" in words["code"]
+    assert "broken" in words["far"] and "before the year 10000" in words["far"]
+    assert browser.get("/monitor/").status == 200
+    service.recorder.turn()
+    assert service.recorder.status.problem is None
+    manage.parsed(["schedule", "list"]).run(SimpleNamespace(control=service.control), None)
+    listed = {
+        line.split("\t")[0].rpartition(".")[2]: line.split("\t")[4] for line in capsys.readouterr().out.splitlines()
+    }
+    assert listed["over"] == "never again" and listed["asked"] == "next when its function says so"
+    assert listed["paused"] == "paused" and listed["beat"].startswith("next 2026-06-01 00:0")
+    assert {name for name in listed if listed[name].startswith("broken: ")} == {"fails", "far", "gone", "code"}
+    assert "broken no task " in words["gone"] and "broken no task old.code is known" in words["code"]
     assert browser.post("/monitor/schedules/gone/remove").status == 200, "it asks first"
     assert browser.post("/monitor/schedules/gone/remove", {"sure": "1"}).status == 303
     assert browser.post("/monitor/schedules/old.code/remove", {"sure": "1"}).status == 303
