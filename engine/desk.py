@@ -132,7 +132,9 @@ class Desk:
             # Look once more now that the flag is up: a defer in between saw no sleeper and rang nobody.
             if self._done:
                 return
-            if not self.quiet and self._turn_finds():
+            if not self.quiet:
+                next_due = self._turn(self._want())
+            if not self.quiet and (self._claimed() or self._stopping):
                 if self.life.bell.wait(0):  # for another job that was accepted meanwhile: others may sleep
                     self.storage.wake(1, self.queues)
             else:
@@ -141,10 +143,6 @@ class Desk:
         finally:
             self.life.asleep(False)
             self._listening = False
-
-    def _turn_finds(self) -> bool:
-        self._turn(self._want())
-        return self._claimed() or self._stopping
 
     def _claimed(self) -> bool:
         """Whether a claim lies here."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine import errors
+from engine import clock, errors
 from engine.crew import register
 from engine.desk import Desk
 from engine.durable import DurableHuey
@@ -219,3 +219,13 @@ def test_a_stop_wakes_a_thread_that_sleeps(huey):
     with crew(huey, threads=2):
         began = time.monotonic()
     assert time.monotonic() - began < SOON_S
+
+
+def test_it_sleeps_until_what_the_last_look_saw_falls_due(huey, desk, monkeypatch):
+    """A job that is deferred between the two looks, with a delay, rings nobody."""
+    turn, due, waits = huey.storage.turn, [None, clock.now() + 0.05], []
+    monkeypatch.setattr(huey.storage, "turn", lambda *args: turn(*args)._replace(next_due=due.pop(0)))
+    monkeypatch.setattr(desk.life.bell, "wait", waits.append)
+    desk._lead()
+    assert due == [] and len(waits) == 1 and waits[0] <= 0.05
+    monkeypatch.undo()
