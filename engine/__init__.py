@@ -12,7 +12,7 @@ Importing this reads config.ini and the environment, and touches nothing else: n
 from __future__ import annotations
 
 from config import Settings, load
-from engine import errors, loading
+from engine import errors, loading, logs
 from engine.crontab import crontab
 from engine.durable import DurableHuey
 from engine.inside import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
@@ -70,3 +70,4 @@ huey = build(settings)
 def load_tasks() -> None:
     """Import the modules of `[tasks] modules`, so that their tasks are known to `huey`."""
     loading.load_tasks(settings.tasks.modules, settings.root)
+    logs.keep()

@@ -10,6 +10,7 @@ import logging
 import sys
 import threading
 
+from engine import logs
 from engine.alarm import ENGINE, LOGGING, may_raise
 from engine.inside import current_body
 
@@ -26,10 +27,16 @@ class BodyLog(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self._here = threading.local()
+        self.installed = False
 
     def begin(self) -> None:
         """A body begins in this thread."""
         self._here.lines = []
+        if self.installed and (
+            logs.jobs.disabled or self not in logging.root.handlers
+        ):  # a body has configured logging
+            logs.keep()
+            install()
 
     def end(self) -> list[Line]:
         """The body ended: its lines, the first and the last where there were too many."""
@@ -71,6 +78,6 @@ body_log = BodyLog()
 
 def install() -> None:
     """Take log lines from now on (in a worker process)."""
-    root = logging.getLogger()
+    root, body_log.installed = logging.getLogger(), True
     if body_log not in root.handlers:
         root.addHandler(body_log)

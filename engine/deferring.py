@@ -128,6 +128,8 @@ class DeferringHuey(Huey):
         if getattr(cls, "internal", False):
             raise errors.InternalTask(self._registry.task_to_string(cls))
         name = self._registry.task_to_string(cls)
+        if cls.__module__ == "__main__" and self.storage.holder is None:  # a worker may be a script that runs its own
+            raise errors.ScriptTask(name)
         if (
             task.retries is not cls.default_retries or task.retry_delay is not cls.default_retry_delay
             or task.priority is not cls.default_priority or task.timeout is not cls.default_timeout

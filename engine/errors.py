@@ -64,6 +64,16 @@ class AmbiguousTask(BadRequest):
         super().__init__(f"the name {name!r} is shared by {' and '.join(qualnames)}: use the full name")
 
 
+class ScriptTask(BadRequest):
+    """The task belongs to the script that was started, and has another name wherever jobs run."""
+
+    def __init__(self, name: str):
+        super().__init__(
+            f"the task {name!r} is defined in the script that was started, where no consumer finds it: put it into a "
+            "module that [tasks] modules names, and import it from there"
+        )
+
+
 class UnknownJob(BadRequest):
     """No job with this id is in the storage."""
 

@@ -99,6 +99,14 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(level=settings.log.level, handlers=[handler], force=True)
 
 
+def keep() -> None:
+    """Let our loggers speak again: `logging.config.dictConfig`, which a task module may use for itself, silences all
+    that were there before."""
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] in ("dewey", "huey") and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
 def log_failure(settlement: Settlement, redactor: Redactor) -> None:
     """The log's line of a failed attempt: a warning where the job runs again, an error where it has failed for good.
     The traceback is on record, and in the log at DEBUG. What is no failure (a `Retry`, a held lock) has no line."""
@@ -124,14 +132,14 @@ def log_failure(settlement: Settlement, redactor: Redactor) -> None:
 def tame_huey(settings: Settings, logfile: bool, verbose: bool) -> None:
     """Huey's command gives its logger a handler of its own, and logs a line for each job: the events tell more.
 
-    With `-v` the lines come back; with `-l FILE` Huey's handler stays, and writes as ours do.
+    With `-v` the lines come back; with `-l FILE` everything that is logged goes to that file as well.
     """
     logger = logging.getLogger("huey")
     for handler in list(logger.handlers):
+        logger.removeHandler(handler)
         if logfile:
             handler.addFilter(JobFilter())
             handler.setFormatter(formatter(settings))
-        else:
-            logger.removeHandler(handler)
+            logging.getLogger().addHandler(handler)
     if not verbose:
         logger.setLevel(logging.CRITICAL)

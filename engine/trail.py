@@ -21,6 +21,8 @@ Trail = tuple[Any, Any, Any, int]
 
 MAX_DEPTH = 100  # collections inside one another; a Message's args count as the first
 
+STEPS_MAX = MAX_DEPTH - 2  # of a pipeline, each of which stands in the one before; fewer with nested arguments
+
 # What a refused subclass should be turned into, the more special first.
 _PLAIN = (bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal, UUID, PurePath)
 _PLAIN_HOLDERS = (list, dict, tuple, set, frozenset)
@@ -46,6 +48,9 @@ def refuse_depth(trail: Trail) -> NoReturn:
             raise TooDeepError(path_of(above), f"the {type_name(type(holder))} contains itself: pass it without that")
         seen.add(id(holder))
     near_root = steps[min(2, len(steps) - 1)]
+    if path_of(near_root) == "on_complete.on_complete":
+        problem = f"a pipeline has at most {STEPS_MAX} steps: let the last one enqueue what follows"
+        raise TooDeepError("on_complete", problem)
     raise TooDeepError(path_of(near_root), f"is nested deeper than {MAX_DEPTH} levels: pass it flatter")
 
 

@@ -8,6 +8,7 @@ import pytest
 from huey.api import ResultGroup
 from huey.exceptions import TaskException
 
+from engine import errors
 from tests.contracts.rig import look, run_all, run_next, state
 
 
@@ -208,3 +209,28 @@ def test_the_steps_of_a_pipeline_keep_their_own_options(huey, add, later):
     assert (second.state, second.priority) == ("scheduled", 4.0)
     later(61)
     assert run_all(huey) == [6]
+
+
+def test_a_pipeline_that_is_too_long_is_refused_with_its_limit(huey):
+    task = huey.task(name="step")(lambda x=None: x)
+    for steps, fits in ((98, True), (150, False)):
+        pipeline = task.s([1])
+        for _ in range(steps - 1):
+            pipeline.then(task)
+        if fits:
+            huey.enqueue(pipeline)
+        else:
+            with pytest.raises(errors.TooDeepError, match="a pipeline has at most 98 steps: let the last one enqueue"):
+                huey.enqueue(pipeline)
+    assert huey.pending_count() == 1
+
+
+def test_a_task_of_the_script_that_was_started_is_refused(huey):
+    def work():
+        """Nothing."""
+
+    work.__module__ = "__main__"
+    task = huey.task()(work)
+    with pytest.raises(errors.ScriptTask, match=r"'__main__\.work' is defined in the script .*: put it into a module"):
+        task()
+    assert huey.pending_count() == 0

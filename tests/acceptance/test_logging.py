@@ -1,0 +1,47 @@
+"""Where the consumer's log goes, whatever its tasks and its command line do to logging."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from tests.acceptance.deployment import Deployment
+from tests.acceptance.variants import crossed, crossed_over
+from tests.support import wait_until
+
+
+def lines_kept(deployment: Deployment, job_id: str) -> list[str]:
+    """What was logged in a job's bodies, as the books get it."""
+    events = deployment.huey.storage.read_events(1000)
+    return [line[2] for event in events if event.job_id == job_id for line in event.detail.get("logs", ())]
+
+
+def contains(file: Path, text: str) -> bool:
+    return text in file.read_text()
+
+
+@crossed
+def test_tasks_that_configure_logging_silence_nobody(deployment: Deployment, kind: str):
+    deployment.configure({"tasks": {"modules": "workload, configured"}, "consumer": {"workers": 1}})
+    tasks = deployment.load("configured")
+    deployment.consumer(1, kind, DEWEY_TEST_CONFIGURE="1")
+    jobs = [tasks.says("first"), tasks.configures(), tasks.says("second")]
+    deployment.wait_ended(jobs, 30)
+    for job, line, file in ((jobs[0], "first", "ledger.at_import"), (jobs[2], "second", "ledger.in_body")):
+        assert lines_kept(deployment, job.id) == [line]
+        said = f"job {job.id} (configured.says) failed: ValueError: {line}"
+        wait_until(partial(contains, deployment.folder / file, said), 30, file)
+
+
+@crossed_over
+def test_a_log_file_holds_what_is_logged(deployment: Deployment, kind: str):
+    deployment.configure({"tasks": {"modules": "workload, configured"}})
+    job = deployment.load("configured").says("into the file")
+    log = deployment.folder / "own.log"
+    process = deployment.start(
+        "-m", "huey.bin.huey_consumer", "consumer.huey", "-w", "1", "-k", kind, "-l", str(log)
+    )  # fmt: skip
+    deployment.wait_taking(process)
+    deployment.wait_ended([job], 30)
+    wait_until(partial(contains, log, f"job {job.id} (configured.says) failed"), 30, "the failure is in the file")
+    assert "into the file: into the file" in log.read_text() and "consumer" in log.read_text()
