@@ -76,7 +76,7 @@ class Service:
         self.control = Control(huey)
         for warning in huey.storage.prepare():
             print(f"warning: {warning}", file=sys.stderr)
-        self.access = Access(settings.auth.database, settings.auth.session_hours, settings.auth.login_attempts)
+        self.access = Access.of(settings)
         self.books = Books(settings.monitor.database, settings.monitor)
         self.recorder = self.books.recorder(huey.storage, self.control.workers, self.control.schedules.all)
         self.api = make_api(self.control, self.access, settings, self.books)

@@ -161,8 +161,10 @@ class Auth:
     """Who may enter."""
 
     database: str = key("sqlite:///data/access.db", read.database, "where accounts, sessions and tokens are kept")
-    session_hours: float = key("12", read.number(0.01, "hours"), "how long a login lasts")
+    session_hours: float = key("12", read.number(0.01, "hours"), "how long a login lasts after its last use")
+    session_days: float = key("7", read.number(0.01, "days"), "how long a login lasts, however it is used")
     login_attempts: int = key("10", read.whole(1), "failed logins per address in 15 minutes before it must wait")
+    audit_days: float = key("365", read.number(1, "days"), "how long the audit is kept")
     metrics_token: str = key("", read.text, "when set, /metrics asks for it", True)
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import sys
+import time
+from datetime import datetime, timezone
 
 from operations.office import Office, Refused
+
+UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def read_password() -> str:
@@ -36,24 +42,46 @@ def user_password(office: Office, options: argparse.Namespace) -> None:
 
 
 def user_list(office: Office, options: argparse.Namespace) -> None:
-    """List the accounts."""
+    """List the accounts: name, role, last login."""
     for account in office.access.accounts.list():
-        print(f"{account.name}\t{account.role}")
+        print(f"{account.name}\t{account.role}\tlast login {instant(account.last_login_at)}")
+
+
+def user_role(office: Office, options: argparse.Namespace) -> None:
+    """Change what an account may do."""
+    account = office.access.accounts.set_role(options.name, options.role)
+    office.audit("change role", account.name, detail=account.role)
+    print(f"{account.name} is {account.role} now")
+
+
+def user_remove(office: Office, options: argparse.Namespace) -> None:
+    """Remove an account, which ends its sessions."""
+    office.access.accounts.remove(options.name)
+    office.audit("remove account", options.name)
+    print(f"removed {options.name}")
 
 
 def token_create(office: Office, options: argparse.Namespace) -> None:
     """Make an API token."""
     scopes = [scope.strip() for scope in options.scope.split(",") if scope.strip()]
-    token, secret = office.access.tokens.create(options.name, scopes)
-    office.audit("create token", token.name, detail=",".join(sorted(token.scopes)))
-    print(f"made token {token.name} for {', '.join(sorted(token.scopes))}")
+    length = re.fullmatch(r"(\d{1,6})([hdw])", options.expires or "0h", re.ASCII)
+    if length is None:
+        raise Refused(f"--expires: expected a length such as 12h, 90d or 52w, found {options.expires[:60]!r}")
+    expires_s = None if options.expires is None else float(length[1]) * UNITS_S[length[2]]
+    token, secret = office.access.tokens.create(options.name, scopes, expires_s)
+    ends = "" if token.expires_at is None else f", until {instant(token.expires_at)}"
+    office.audit("create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
+    print(f"made token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
     print(secret)
 
 
 def token_list(office: Office, options: argparse.Namespace) -> None:
-    """List the tokens, without their secrets."""
+    """List the tokens, without their secrets: name, scopes, last use, end."""
+    now = time.time()
     for token in office.access.tokens.list():
-        print(f"{token.name}\t{','.join(sorted(token.scopes))}")
+        ends = "expired" if token.has_expired(now) else "expires"
+        scopes = ",".join(sorted(token.scopes))
+        print(f"{token.name}\t{scopes}\tlast used {instant(token.last_used_at)}\t{ends} {instant(token.expires_at)}")
 
 
 def token_revoke(office: Office, options: argparse.Namespace) -> None:
@@ -61,3 +89,20 @@ def token_revoke(office: Office, options: argparse.Namespace) -> None:
     office.access.tokens.revoke(options.name)
     office.audit("revoke token", options.name)
     print(f"revoked {options.name}")
+
+
+def instant(at: float | None) -> str:
+    """An instant in UTC, to the second."""
+    return "never" if at is None else f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def audit(office: Office, options: argparse.Namespace) -> None:
+    """Print the whole audit, newest first."""
+    from monitor.access.export import as_csv, exported
+
+    lines = office.access.audit.walk()
+    if options.format == "json":
+        for line in lines:
+            print(json.dumps(exported(line)))
+    else:
+        sys.stdout.writelines(as_csv(lines))

@@ -19,7 +19,10 @@ def record(office: Office, options: argparse.Namespace) -> None:
 
 
 def prune(office: Office, options: argparse.Namespace) -> None:
-    """Remove now what the retention of [monitor] would remove later."""
-    done = office.books.prune()
+    """Remove now what the retention of [monitor] and [auth] would remove later."""
+    done, lines = office.books.prune(), office.access.audit.prune()
     office.audit("prune", "books", done.jobs)
-    print(f"removed {done.jobs} jobs, {done.figures} rows of figures, {done.groups} error groups")
+    print(
+        f"removed {done.jobs} jobs, {done.figures} rows of figures, {done.groups} error groups, "
+        f"{lines} lines of the audit"
+    )

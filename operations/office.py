@@ -40,8 +40,7 @@ class Office:
         if self._access is None:
             from monitor.access import Access
 
-            auth = self.settings.auth
-            self._access = Access(auth.database, auth.session_hours, auth.login_attempts)
+            self._access = Access.of(self.settings)
             self._access.prepare()
         return self._access
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from config import Settings
 from monitor.access.accounts import ADMIN, Accounts
 from monitor.access.audit import Audit
 from monitor.access.csrf import Csrf
@@ -35,7 +36,8 @@ class FirstSecrets:
 
 
 class Access:
-    """Who may enter. `database_url` is `sqlite:///FILE`; `login_attempts` is failures per 15 minutes and address.
+    """Who may enter. `database_url` is `sqlite:///FILE`; `login_attempts` is failures per 15 minutes and address;
+    `service` is a name that is no password.
 
     Raises ValueError for another kind of URL; the disk is first touched at the first use.
     """
@@ -46,14 +48,26 @@ class Access:
         session_hours: float = 12,
         login_attempts: int = 10,
         clock: Callable[[], float] = time.time,
+        session_days: float = 7,
+        audit_days: float = 365,
+        service: str = "",
     ) -> None:
         self._database = Database(database_url)
-        self.audit = Audit(self._database, clock)
+        self.audit = Audit(self._database, audit_days, clock)
         self.csrf = Csrf(self._database)
         throttle = Throttle(self._database, login_attempts, clock)
-        self.accounts = Accounts(self._database, throttle, Devices(self.csrf), self.audit, clock)
-        self.sessions = Sessions(self._database, session_hours, clock)
+        self.accounts = Accounts(self._database, throttle, Devices(self.csrf), self.audit, clock, service)
+        self.sessions = Sessions(self._database, session_hours, session_days, clock)
         self.tokens = Tokens(self._database, clock)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Access:
+        """As the configuration says."""
+        auth = settings.auth
+        return cls(
+            auth.database, auth.session_hours, auth.login_attempts, session_days=auth.session_days,
+            audit_days=auth.audit_days, service=settings.service.name,
+        )  # fmt: skip
 
     def prepare(self) -> None:
         """Make, check and migrate the file now: a start fails here, in words. Raises AccessUnavailable."""

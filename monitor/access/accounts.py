@@ -50,10 +50,11 @@ class Accounts:
     """All accounts, found whatever the case of a name's letters. All methods raise AccessUnavailable."""
 
     def __init__(
-        self, database: Database, throttle: Throttle, devices: Devices, audit: Audit, clock: Callable[[], float]
-    ) -> None:
+        self, database: Database, throttle: Throttle, devices: Devices, audit: Audit, clock: Callable[[], float],
+        service: str,
+    ) -> None:  # fmt: skip
         self._database, self._throttle, self._devices = database, throttle, devices
-        self._audit, self._clock = audit, clock
+        self._audit, self._clock, self._service = audit, clock, service
 
     def create(self, name: str, role: str, password: str | None = None) -> tuple[Account, str | None]:
         """A new account and, if no password was given, the one that was made for it: it is not told again.
@@ -61,7 +62,7 @@ class Accounts:
         Raises InvalidInput, AccountExists.
         """
         checked_name("account name", name), _checked_role(role)
-        given = password if password is None else passwords.checked(password)
+        given = password if password is None else passwords.checked(password, name, self._service)
         password = given or passwords.made()
         row = dict(name=name, role=role, created_at=self._clock(), **_columns(passwords.hashed(password)))
         with self._database.writing() as db:
@@ -76,7 +77,7 @@ class Accounts:
 
         Raises InvalidInput, UnknownAccount.
         """
-        given = password if password is None else passwords.checked(password)
+        given = password if password is None else passwords.checked(password, name, self._service)
         password = given or passwords.made()
         columns = _columns(passwords.hashed(password))
         with self._database.writing() as db:

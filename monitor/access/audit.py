@@ -1,15 +1,16 @@
 """The audit: who did what, when, from where, to how many.
 
 Order: a line is written for every action of a person or program, read newest first, never changed (a trigger
-of the database refuses it), and dropped only when the newest `keep_rows` have pushed it out.
+of the database refuses it), and dropped when it is older than `days` or MOST_ROWS newer ones have pushed it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from monitor.access import security
 from monitor.access.database import Database
 from monitor.access.schema import AUDIT
 from monitor.access.text import bounded
@@ -18,7 +19,19 @@ WEB, API, OPERATOR = SOURCES = ("web", "api", "operator")
 MAX_PAGE = 500
 # Few enough that no log-in waits noticeably for the write lock.
 PRUNE_BATCH = 5_000
+PRUNE_EVERY_S = 3600.0
+MOST_ROWS = 1_000_000  # who keeps trying to log in must not fill the disk
 WHO_LENGTH, ADDRESS_LENGTH, ACTION_LENGTH, TARGET_LENGTH, DETAIL_LENGTH = 100, 64, 64, 200, 2_000
+
+# Actions that are events of the security log, whoever takes them and where.
+EVENTS = {
+    "add account": security.ACCOUNT_MADE,
+    "change role": security.ACCOUNT_CHANGED,
+    "set password": security.ACCOUNT_CHANGED,
+    "remove account": security.ACCOUNT_REMOVED,
+    "create token": security.TOKEN_MADE,
+    "revoke token": security.TOKEN_REVOKED,
+}
 
 L = AUDIT.c
 
@@ -41,8 +54,9 @@ class AuditEntry:
 class Audit:
     """All lines. All methods raise AccessUnavailable."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, days: float, clock: Callable[[], float]) -> None:
+        self._database, self._days, self._clock = database, days, clock
+        self._pruned_at = 0.0
 
     def record(
         self, who: str, source: str, address: str, action: str, target: str, count: int = 1, detail: str = ""
@@ -61,6 +75,9 @@ class Audit:
                 count=count,
                 detail=bounded(detail, DETAIL_LENGTH),
             ).execute(db)
+        if action in EVENTS:
+            security.note(EVENTS[action], address, who, source=source, target=target)
+        self._prune_now_and_then()
 
     def page(
         self, before_id: int | None = None, limit: int = 50, who: str | None = None, action: str | None = None
@@ -76,16 +93,32 @@ class Audit:
         with self._database.reading() as db:
             return tuple(AuditEntry(**row) for row in query.execute(db))
 
-    def prune(self, keep_rows: int) -> int:
-        """Drop all but the newest `keep_rows`; returns how many."""
+    def walk(self, who: str | None = None, action: str | None = None, most: int | None = None) -> Iterator[AuditEntry]:
+        """All lines (or the newest `most`), newest first, read a page at a time."""
+        before, left = None, MOST_ROWS if most is None else most
+        while left > 0 and (page := self.page(before, min(left, MAX_PAGE), who, action)):
+            yield from page
+            before, left = page[-1].id, left - len(page)
+
+    def prune(self) -> int:
+        """Drop what is older than `days`, and all but the newest MOST_ROWS; returns how many."""
         with self._database.reading() as db:
-            newest_to_drop: Any = AUDIT.select(L.id).order_by(L.id.desc()).offset(max(0, keep_rows)).limit(1).scalar(db)
+            # From the oldest on: instants follow the ids, but for a clock that was set.
+            kept = AUDIT.select(L.id).where(L.at >= self._clock() - self._days * 86400).order_by(L.id).limit(1)
+            newest: Any = AUDIT.select(L.id).order_by(L.id.desc()).limit(1).scalar(db) or 0
+            oldest: Any = kept.scalar(db)
+        oldest = max(newest + 1 if oldest is None else oldest, newest - MOST_ROWS + 1)
         dropped = 0
-        while newest_to_drop is not None:
-            batch = AUDIT.select(L.id).where(L.id <= newest_to_drop).order_by(L.id).limit(PRUNE_BATCH)
+        while True:
+            batch = AUDIT.select(L.id).where(L.id < oldest).order_by(L.id).limit(PRUNE_BATCH)
             with self._database.writing() as db:
                 count = AUDIT.delete().where(L.id.in_(batch)).execute(db)
             dropped += count
             if count < PRUNE_BATCH:
-                break
-        return dropped
+                return dropped
+
+    def _prune_now_and_then(self) -> None:
+        now = self._clock()
+        if not 0 <= now - self._pruned_at < PRUNE_EVERY_S:
+            self._pruned_at = now
+            self.prune()

@@ -6,15 +6,20 @@ log-in. Nothing here is kept: a password lives as long as the call.
 
 from __future__ import annotations
 
+import functools
 import hmac
+import re
 import secrets
 import unicodedata
 from dataclasses import dataclass
 from hashlib import scrypt
+from pathlib import Path
 
 from monitor.access.errors import InvalidInput
 
 MIN_LENGTH, MAX_LENGTH = 8, 1024  # characters
+MIN_DIFFERENT = 4  # characters
+_AROUND = re.compile(r"^[\W\d_]+|[\W\d_]+$")
 SALT_BYTES, DIGEST_BYTES = 16, 32
 MADE_BYTES = 15  # 120 bits, 20 characters
 
@@ -47,11 +52,26 @@ def made() -> str:
     return secrets.token_urlsafe(MADE_BYTES)
 
 
-def checked(password: str) -> str:
-    """The password itself. Raises InvalidInput, which never shows it."""
+def checked(password: str, *names: str) -> str:
+    """The password itself. Raises InvalidInput, which never shows it: for one that is too short, that thousands have,
+    or that is one of `names` (the account's, the service's) or such a word with digits and signs around it."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise InvalidInput("password", f"{MIN_LENGTH} to {MAX_LENGTH} characters", f"{len(password)}")
+    plain = unicodedata.normalize("NFKC", password).casefold()
+    known = common() | {name.casefold() for name in names if name}
+    if plain in known or _AROUND.sub("", plain) in known or len(set(plain)) < MIN_DIFFERENT:
+        expected = (
+            "one that nobody guesses (not a common word or the name of the account or service, with digits or not)"
+        )
+        raise InvalidInput("password", expected, "a common one")
     return password
+
+
+@functools.cache
+def common() -> frozenset[str]:
+    """The commonest passwords, in lower case."""
+    lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="ascii").splitlines()
+    return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
 def hashed(password: str) -> Hash:

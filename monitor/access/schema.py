@@ -101,4 +101,10 @@ MIGRATIONS: Sequence[Migration] = (
         "CREATE INDEX attempts_by_address ON attempts (address, at)",
         "CREATE INDEX attempts_by_account ON attempts (account, at)",
     ),
+    (
+        # expires_at: from when on a token is refused; null: never.
+        "ALTER TABLE tokens ADD COLUMN expires_at REAL",
+        # confirmed_at: when its password was last entered in this session; null: when it began.
+        "ALTER TABLE sessions ADD COLUMN confirmed_at REAL",
+    ),
 )

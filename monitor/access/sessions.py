@@ -1,8 +1,9 @@
 """Sessions: browsers that have logged in.
 
 Order: started for an account that has just been authenticated; found by the cookie's value at each request,
-which pushes the end further off (written at most once a minute); ended by log-out, log-out everywhere, a new
-password, the account's removal, or time. Only the SHA-256 of the cookie's value is stored.
+which pushes the end further off (written at most once a minute) unless a page only polls, and never beyond `days` from
+its start; ended by log-out, log-out everywhere, a new password, the account's removal, or time. What matters most asks
+for the password again unless it was entered within `FRESH_S`. Only the SHA-256 of the cookie's value is stored.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from monitor.access.text import bounded
 COOKIE_BYTES = 32
 AGENT_LENGTH, ADDRESS_LENGTH = 200, 64
 TOUCH_EVERY_S = 60.0
+FRESH_S = 10 * 60.0
 
 A, S = ACCOUNTS.c, SESSIONS.c
-OWN = (S.id, S.created_at, S.expires_at, S.last_seen_at, S.address, S.agent)
+OWN = (S.id, S.created_at, S.expires_at, S.last_seen_at, S.address, S.agent, S.confirmed_at)
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,20 @@ class Session:
     last_seen_at: float
     address: str
     agent: str
+    confirmed_at: float | None = None  # when the password was entered again
+
+    def is_fresh(self, now: float) -> bool:
+        """Was the password entered a short while ago?"""
+        return 0 <= now - (self.confirmed_at or self.created_at) < FRESH_S
 
 
 class Sessions:
-    """All sessions, each of `hours` since it was last seen. All methods raise AccessUnavailable."""
+    """All sessions, each of `hours` since it was last used, and of `days` at most. All methods raise
+    AccessUnavailable."""
 
-    def __init__(self, database: Database, hours: float, clock: Callable[[], float]) -> None:
-        self._database, self._lifetime_s, self._clock = database, hours * 3600, clock
+    def __init__(self, database: Database, hours: float, days: float, clock: Callable[[], float]) -> None:
+        self._database, self._clock = database, clock
+        self._idle_s, self._longest_s = hours * 3600, days * 86400
 
     def start(self, account: Account, address: str, agent: str) -> str:
         """A new session; returns the cookie's value (43 characters), which is told only here.
@@ -64,23 +73,30 @@ class Sessions:
                 digest=_digest(cookie),
                 account_id=account.id,
                 created_at=now,
-                expires_at=now + self._lifetime_s,
+                expires_at=now + min(self._idle_s, self._longest_s),
                 last_seen_at=now,
                 address=bounded(address, ADDRESS_LENGTH),
                 agent=bounded(agent, AGENT_LENGTH),
             ).execute(db)
         return cookie
 
-    def find(self, cookie: str) -> Session | None:
-        """The session of this cookie, if it still counts; being found keeps it alive."""
+    def find(self, cookie: str, is_use: bool = True) -> Session | None:
+        """The session of this cookie, if it still counts; `is_use` keeps it alive."""
         now = self._clock()
+        counts = (S.expires_at > now) & (S.created_at > now - self._longest_s)
         with self._database.reading() as db:
-            session = next(_sessions(db, (S.digest == _digest(cookie)) & (S.expires_at > now)), None)
-        if session is not None and now - session.last_seen_at >= TOUCH_EVERY_S:
-            touched = SESSIONS.update(last_seen_at=now, expires_at=now + self._lifetime_s)
+            session = next(_sessions(db, (S.digest == _digest(cookie)) & counts), None)
+        if session is not None and is_use and now - session.last_seen_at >= TOUCH_EVERY_S:
+            ends_at = min(now + self._idle_s, session.created_at + self._longest_s)
+            touched = SESSIONS.update(last_seen_at=now, expires_at=ends_at)
             # A page must open also while a backup holds the write lock.
             self._database.write_if_free(touched.where(S.id == session.id))
         return session
+
+    def confirm(self, session: Session) -> None:
+        """The password was entered again."""
+        with self._database.writing() as db:
+            SESSIONS.update(confirmed_at=self._clock()).where(S.id == session.id).execute(db)
 
     def end(self, cookie: str) -> None:
         """Log out; nothing happens if the session has ended already."""

@@ -27,9 +27,10 @@ SECRET_BYTES = 32
 SECRET_LENGTH = len(PREFIX) + 43
 CACHE_S = 2.0
 TOUCH_EVERY_S = 60.0
+LONGEST_S = 3650 * 86400
 
 T = TOKENS.c
-PUBLIC = (T.id, T.name, T.scopes, T.created_at, T.last_used_at)
+PUBLIC = (T.id, T.name, T.scopes, T.created_at, T.last_used_at, T.expires_at)
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,15 @@ class Token:
     scopes: frozenset[str]
     created_at: float
     last_used_at: float | None
+    expires_at: float | None = None
 
     def allows(self, scope: str) -> bool:
         """May it do this? admin holds all scopes."""
         return scope in self.scopes or ADMIN in self.scopes
+
+    def has_expired(self, now: float) -> bool:
+        """Is it refused from now on?"""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 class Tokens:
@@ -55,33 +61,39 @@ class Tokens:
         # Only found tokens are kept, else invented secrets would fill the memory.
         self._cache: dict[bytes, tuple[float, Token]] = {}
 
-    def create(self, name: str, scopes: Iterable[str]) -> tuple[Token, str]:
-        """A new token and its secret, which is told only here. Raises InvalidInput, TokenExists."""
+    def create(self, name: str, scopes: Iterable[str], expires_s: float | None = None) -> tuple[Token, str]:
+        """A new token and its secret, which is told only here; refused `expires_s` from now, or never. Raises
+        InvalidInput, TokenExists."""
         checked_name("token name", name)
         stored = ",".join(sorted(_checked_scopes(scopes)))
-        secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+        if expires_s is not None and not 0 < expires_s <= LONGEST_S:
+            raise InvalidInput("token", f"to expire within {LONGEST_S // 86400} days", f"{expires_s:g} s")
+        secret, now = PREFIX + secrets.token_urlsafe(SECRET_BYTES), self._clock()
+        row = dict(name=name, digest=_digest(secret), scopes=stored, created_at=now)
         with self._database.writing() as db:
             try:
-                TOKENS.insert(name=name, digest=_digest(secret), scopes=stored, created_at=self._clock()).execute(db)
+                TOKENS.insert(expires_at=None if expires_s is None else now + expires_s, **row).execute(db)
             except IntegrityError:
                 raise TokenExists(name) from None
             return _token(TOKENS.select(*PUBLIC).where(T.name == name).get(db)), secret
 
     def find(self, secret: str) -> Token | None:
-        """The token of this secret, at most `CACHE_S` after it was revoked."""
+        """The token of this secret, at most `CACHE_S` after it was revoked; none once it has expired."""
         if len(secret) != SECRET_LENGTH or not secret.startswith(PREFIX):
             return None
         digest, now = _digest(secret), self._clock()
         cached_at, cached = self._cache.get(digest, (now, None))
         # Below zero: the clock was set back, and the entry would live for as long.
         if cached is not None and 0 <= now - cached_at < CACHE_S:
-            return cached
+            return None if cached.has_expired(now) else cached
         with self._database.reading() as db:
             row = TOKENS.select(*PUBLIC).where(T.digest == digest).get(db)
         if row is None:
             self._cache.pop(digest, None)
             return None
         token = _token(row)
+        if token.has_expired(now):
+            return None
         self._touch(token, now)
         self._cache[digest] = (now, token)
         return token

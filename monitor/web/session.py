@@ -27,10 +27,10 @@ class Cookies:
         self._access, self._path, self._public_url = access, prefix or "/", public_url
         self._mark: str | None = None
 
-    def session(self, environ: Mapping[str, Any]) -> tuple[str, Session | None]:
-        """The value of the session's cookie and the session, if it still counts."""
+    def session(self, environ: Mapping[str, Any], is_use: bool = True) -> tuple[str, Session | None]:
+        """The value of the session's cookie and the session, if it still counts. A page that polls is no use of it."""
         value = self._read(environ, self._name("session"))
-        return value, self._access.sessions.find(value) if value else None
+        return value, self._access.sessions.find(value, is_use) if value else None
 
     def begin(self, environ: Mapping[str, Any], value: str, device: str) -> None:
         """Hand out a session, and what shows later that this device had one; the visitor's cookie has done its duty."""

@@ -104,7 +104,7 @@ class Site(bottle.Bottle):
 
     def _identify(self, visit: Visit, open_to_all: bool) -> str:
         """Who it is; the text that only this visitor holds."""
-        key, visit.session = self.cookies.session(visit.environ)
+        key, visit.session = self.cookies.session(visit.environ, is_use=not visit.fragment)
         if visit.session is None:
             key = self.cookies.visitor(visit.environ, make=open_to_all and visit.method == "GET")
         visit.proof = self.house.access.csrf.token(key) if key else ""

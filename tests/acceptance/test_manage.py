@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.http_client import Client
 from tests.acceptance.variants import sqlite_only
@@ -25,13 +29,32 @@ def test_looking_and_accounts(deployment: Deployment):
     _, err = deployment.manage("user", "add", "eva", code=1)
     assert "eva" in err and err.count("\n") == 1
 
-    out, _ = deployment.manage("token", "create", "reporting", "--scope", "read")
+    assert deployment.manage("user", "role", "eva", "admin")[0] == "eva is admin now\n"
+    assert "eva\tadmin\tlast login never" in deployment.manage("user", "list")[0]
+    assert deployment.manage("user", "remove", "eva")[0] == "removed eva\n"
+    _, err = deployment.manage("user", "role", "admin", "viewer", code=1)
+    assert "last admin" in err and err.count("\n") == 1
+    _, err = deployment.manage("user", "remove", "eva", code=1)
+    assert "no account is named 'eva'" in err
+
+    out, _ = deployment.manage("token", "create", "reporting", "--scope", "read", "--expires", "90d")
+    assert ", until 2" in out.splitlines()[0]
     reader = Client(deployment.port, out.splitlines()[-1])
+    _, err = deployment.manage("token", "create", "other", "--expires", "soon", code=1)
+    assert "expected a length such as 12h, 90d or 52w, found 'soon'" in err
     assert reader.get("/api/tasks").status == 200
     assert reader.post("/api/jobs", {"task": "note", "args": [1]}).status == 403
-    assert "reporting\tread" in deployment.manage("token", "list")[0]
+    out, _ = deployment.manage("token", "list")
+    line = next(line for line in out.splitlines() if line.startswith("reporting\tread\tlast used 2"))
+    assert "\texpires 2" in line
     deployment.manage("token", "revoke", "reporting")
     wait_until(lambda: reader.get("/api/tasks").status == 401, 5, "a revoked token is refused within its cache time")
+
+    actions = ["revoke token", "create token", "remove account", "change role", "add account"]
+    rows = list(csv.DictReader(io.StringIO(deployment.manage("audit")[0])))
+    assert [row["action"] for row in rows if row["source"] == "operator"] == actions
+    lines = [json.loads(line) for line in deployment.manage("audit", "--format", "json")[0].splitlines()]
+    assert [line["action"] for line in lines if line["source"] == "operator"] == actions
 
 
 @sqlite_only

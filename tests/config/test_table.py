@@ -64,7 +64,9 @@ CONTRACT = {
     "auth": {
         "database": "sqlite:///data/access.db",
         "session_hours": "12",
+        "session_days": "7",
         "login_attempts": "10",
+        "audit_days": "365",
         "metrics_token": "",
     },
     "webhook": {"allow_hosts": "", "allow_ports": "80, 443", "timeout_s": "10"},

@@ -57,7 +57,7 @@ def whole_service(folder: Path, **settings: str) -> Iterator[WholeService]:
     loaded = load(folder / "config.ini", {f"DEWEY_{key.upper()}": value for key, value in settings.items()})
     huey = engine.build(loaded)
     control = Control(huey)
-    access = Access(loaded.auth.database, loaded.auth.session_hours, loaded.auth.login_attempts)
+    access = Access.of(loaded)
     access.accounts.create("ana", ADMIN, PASSWORD)
     books = Books(loaded.monitor.database, loaded.monitor)
     recorder = books.recorder(huey.storage, control.workers, control.schedules.all)

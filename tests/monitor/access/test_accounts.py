@@ -58,7 +58,7 @@ def test_a_name_is_taken_whatever_the_case_of_its_letters(ada: Access) -> None:
 
 
 def test_of_many_that_take_a_name_at_once_one_gets_it(access: Access, in_processes: Callable[..., list[Any]]) -> None:
-    outcomes = in_processes(2, 4, lambda n: access.accounts.create("ada", "admin", f"password {n}")[0].name)
+    outcomes = in_processes(2, 4, lambda n: access.accounts.create("ada", "admin", f"horse number {n}")[0].name)
     assert sorted(map(type, outcomes), key=str) == [AccountExists] * 7 + [str]
 
 
@@ -210,3 +210,23 @@ def test_admins_who_remove_each_other_at_once_leave_one(
     outcomes = in_processes(2, 4, work)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["LastAdmin"] + ["NoneType"] * 7
     assert sum(account.is_admin for account in access.accounts.list()) == 1
+
+
+def test_a_password_that_thousands_have_is_refused(access: Access, url: str) -> None:
+    refused = (
+        "password", "Password1!", "PASSWORD123", "12345678", "iloveyou", "qwertyuiop", "1q2w3e4r", "letmein!!",
+        "aaaaaaaa", "1qaz2wsx", "ada.lovelace", "Ada.Lovelace1", "2026Ada.Lovelace", "ｐａｓｓｗｏｒｄ", "Staging Co",
+        "staging co 2026", "duey2026", "..dewey..",
+    )  # fmt: skip
+    here = Access(url, service="Staging Co")
+    for password in refused:
+        for attempt in (
+            lambda password=password: here.accounts.create("ada.lovelace", "admin", password),
+            lambda password=password: here.accounts.set_password("ada.lovelace", password),
+        ):
+            with pytest.raises(InvalidInput, match=r"expected one that nobody guesses.*, found a common one") as error:
+                attempt()
+            assert password not in str(error.value).removeprefix("password: ")
+    assert here.accounts.list() == ()
+    for good in ("correct horse", "passwordless entry", "my dog eats 7 apples", "ß" * 2 + "äöüéà漢字"):
+        here.accounts.create(f"n{len(good)}", "viewer", good)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ from peewee import IntegrityError
 
 from monitor.access import Access, AuditEntry
 from monitor.access import audit as audit_module
+from monitor.access.export import COLUMNS, as_csv, exported
 from tests.monitor.access.conftest import START, Clock
 
 
@@ -27,7 +30,7 @@ def test_a_line_is_read_as_it_was_written(access: Access) -> None:
 
 def test_an_empty_audit(access: Access) -> None:
     assert access.audit.page() == ()
-    assert access.audit.prune(10) == 0
+    assert access.audit.prune() == 0
 
 
 def test_pages_lose_nothing_while_lines_arrive(access: Access) -> None:
@@ -89,19 +92,60 @@ def test_a_line_cannot_be_changed(access: Access) -> None:
     assert access.audit.page()[0].who == "ada"
 
 
-@pytest.mark.parametrize(("keep", "dropped"), [(0, 10), (3, 7), (9, 1), (10, 0), (99, 0), (-1, 10)])
-def test_the_newest_are_kept(access: Access, monkeypatch: pytest.MonkeyPatch, keep: int, dropped: int) -> None:
+def test_what_is_old_or_too_much_goes_by_itself(
+    access: Access, url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(audit_module, "PRUNE_BATCH", 3)
     fill(access, 10)
-    assert access.audit.prune(keep) == dropped
-    assert [entry.id for entry in access.audit.page()] == list(range(10, dropped, -1))
+    clock.advance(300 * 86400)
+    fill(access, 5)
+    clock.advance(66 * 86400)
+    access.audit.record("ada", "web", "", "log in", "ada")  # notices that a year is over
+    assert [entry.id for entry in access.audit.page()] == list(range(16, 10, -1))
+    monkeypatch.setattr(audit_module, "MOST_ROWS", 2)
+    assert access.audit.prune() == 4
+    clock.advance(3 * 86400)
+    assert Access(url, clock=clock, audit_days=1).audit.prune() == 2
+    assert access.audit.page() == ()
+    fill(access, 1)  # ids are never used again
+    assert [entry.id for entry in access.audit.page()] == [17]
 
 
-def test_ids_are_never_used_again(access: Access, clock: Clock) -> None:
-    fill(access, 3)
-    access.audit.prune(0)
-    fill(access, 1)
-    assert [entry.id for entry in access.audit.page()] == [4]
+def test_the_whole_of_it_is_walked_and_exported(access: Access) -> None:
+    fill(access, 1203)
+    access.audit.record("=cmd|' /C calc'!A0", "web", "192.0.2.7", "log in", 'a "b", c\nd', detail="-1+1")
+    lines = list(access.audit.walk())
+    assert [line.id for line in lines] == list(range(1204, 0, -1))
+    assert len(list(access.audit.walk(most=700))) == 700 and len(list(access.audit.walk(who="nobody"))) == 0
+    rows = list(csv.reader(io.StringIO("".join(as_csv(lines)))))
+    assert rows[0] == list(COLUMNS) and len(rows) == 1205
+    at = "2027-01-15T08:00:00.000Z"
+    assert rows[1] == [
+        "1204", at, "'=cmd|' /C calc'!A0", "web", "192.0.2.7", "log in", 'a "b", c\nd', "1", "'-1+1",
+    ]  # fmt: skip
+    assert exported(lines[0]) | {"who": ""} == {
+        "id": 1204, "at": at, "who": "", "source": "web", "address": "192.0.2.7", "action": "log in",
+        "target": 'a "b", c\nd', "count": 1, "detail": "-1+1",
+    }  # fmt: skip
+
+
+def test_changes_of_accounts_and_tokens_stand_in_the_security_log(
+    access: Access, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "duey.security")
+    events = {
+        "add account": "account-made",
+        "change role": "account-changed",
+        "set password": "account-changed",
+        "remove account": "account-removed",
+        "create token": "token-made",
+        "revoke token": "token-revoked",
+    }
+    for action in [*events, "cancel"]:
+        access.audit.record("ada", "web", "192.0.2.7", action, "bob")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{event} address=192.0.2.7 who=ada source=web target=bob" for event in events.values()
+    ]
 
 
 def test_no_line_is_lost_among_many_writers(access: Access, in_processes: Callable[..., list[Any]]) -> None:

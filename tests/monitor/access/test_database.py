@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import stat
 import time
@@ -15,8 +16,10 @@ import pytest
 from monitor.access import Access, AccessUnavailable, SchemaTooNew
 from monitor.access.database import Database
 from monitor.access.schema import AUDIT, MIGRATIONS, TOKENS
+from tests.monitor.access.conftest import START, Clock
 from tests.support.troubles import in_a_child, one_sentence
 
+SECRET = "dwy_" + "A" * 43
 NEXT = (*MIGRATIONS, ("ALTER TABLE audit ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",))
 
 
@@ -89,7 +92,25 @@ def test_an_older_file_is_walked_up_once_and_keeps_its_rows(access: Access, url:
     for _ in range(2):
         with Database(url, migrations=NEXT).reading() as db:
             assert [row["mood"] for row in AUDIT.select().execute(db)] == ["calm"]
-            assert db.execute_sql("SELECT version FROM access_schema").fetchall() == [(2,)]
+            assert db.execute_sql("SELECT version FROM access_schema").fetchall() == [(len(NEXT),)]
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_accounts_sessions_and_tokens_of_the_first_version_go_on(url: str) -> None:
+    with Database(url, migrations=MIGRATIONS[:1]).writing() as db:
+        for statement in (
+            "INSERT INTO accounts VALUES (1, 'ada', 'admin', x'00', x'00', 2, 8, 1, 1, 5.0, NULL)",
+            f"INSERT INTO sessions VALUES (1, x'{digest('cookie')}', 1, {START}, {START + 9}, {START}, '', '')",
+            f"INSERT INTO tokens VALUES (1, 'ci', x'{digest(SECRET)}', 'read', 5.0, NULL)",
+        ):
+            db.execute_sql(statement)
+    access = Access(url, clock=Clock())
+    session, token = access.sessions.find("cookie"), access.tokens.find(SECRET)
+    assert session is not None and session.is_fresh(START) and session.account.name == "ada"
+    assert token is not None and (token.name, token.expires_at) == ("ci", None)
 
 
 def test_a_migration_that_fails_changes_nothing(access: Access, url: str) -> None:
@@ -99,7 +120,7 @@ def test_a_migration_that_fails_changes_nothing(access: Access, url: str) -> Non
         Database(url, migrations=broken).prepare()
     with Database(url).reading() as db:
         assert "mood" not in [column.name for column in db.get_columns("audit")]
-        assert db.execute_sql("SELECT version FROM access_schema").fetchall() == [(1,)]
+        assert db.execute_sql("SELECT version FROM access_schema").fetchall() == [(len(MIGRATIONS),)]
 
 
 def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, in_processes: Callable[..., list[Any]]) -> None:
@@ -109,7 +130,7 @@ def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, in_proces
             TOKENS.insert(name=f"t{n}", digest=bytes([n]), scopes="read", created_at=0.0).execute(db)
             return int(db.execute_sql("SELECT version FROM access_schema").fetchone()[0])
 
-    assert in_processes(2, 8, start) == [2] * 16
+    assert in_processes(2, 8, start) == [len(NEXT)] * 16
     with Database(url, migrations=NEXT).reading() as db:
         assert TOKENS.select().count(db) == 16
 
@@ -119,10 +140,10 @@ def test_a_newer_schema_is_refused_and_left_alone(access: Access, url: str, path
     with pytest.raises(SchemaTooNew) as refused:
         access.prepare()
     text = one_sentence(refused.value, path)
-    assert "schema 2" in text
-    assert "up to 1" in text
+    assert f"schema {len(NEXT)}" in text
+    assert f"up to {len(MIGRATIONS)}" in text
     with Database(url, migrations=NEXT).reading() as db:
-        assert db.execute_sql("SELECT version FROM access_schema").fetchone() == (2,)
+        assert db.execute_sql("SELECT version FROM access_schema").fetchone() == (len(NEXT),)
 
 
 def test_a_file_that_holds_something_else_is_refused_and_left_alone(access: Access, path: Path) -> None:

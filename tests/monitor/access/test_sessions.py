@@ -78,6 +78,54 @@ def test_a_session_that_is_used_lives_on(access: Access, ada: Account, clock: Cl
     assert access.sessions.find(cookie) is None
 
 
+def test_no_session_lives_for_ever(access: Access, ada: Account, clock: Clock, url: str) -> None:
+    cookie = access.sessions.start(ada, "", "")
+    for _ in range(15):
+        clock.advance(11 * HOUR_S)
+        assert access.sessions.find(cookie) is not None
+    (session,) = access.sessions.list(ada)
+    assert session.expires_at == START + 7 * 24 * HOUR_S
+    clock.advance(3 * HOUR_S)
+    assert access.sessions.find(cookie) is None
+    other = access.sessions.start(ada, "", "")
+    clock.advance(2 * HOUR_S)
+    assert Access(url, session_days=1 / 24, clock=clock).sessions.find(other) is None  # also what began before
+    short = Access(url, session_days=1 / 24, clock=clock).sessions
+    cookie = short.start(ada, "", "")
+    found = short.find(cookie)
+    assert found is not None and found.expires_at == clock.now + HOUR_S
+
+
+def test_what_only_polls_keeps_no_session_alive(access: Access, ada: Account, clock: Clock) -> None:
+    cookie = access.sessions.start(ada, "", "")
+    for _ in range(11):
+        clock.advance(HOUR_S)
+        assert access.sessions.find(cookie, is_use=False) is not None
+    clock.advance(HOUR_S)
+    assert access.sessions.find(cookie, is_use=False) is None
+
+
+def test_a_password_is_fresh_for_ten_minutes(access: Access, ada: Account, clock: Clock) -> None:
+    cookie = access.sessions.start(ada, "", "")
+
+    def is_fresh() -> bool:
+        session = access.sessions.find(cookie)
+        assert session is not None
+        return session.is_fresh(clock.now)
+
+    clock.advance(599)
+    assert is_fresh()
+    clock.advance(1)
+    assert not is_fresh()
+    session = access.sessions.find(cookie)
+    assert session is not None
+    access.sessions.confirm(session)
+    clock.advance(599)
+    assert is_fresh()
+    clock.advance(-3600)  # a clock that is set back makes nothing fresh
+    assert not is_fresh()
+
+
 def test_the_length_is_a_setting(url: str, clock: Clock, ada: Account) -> None:
     short = Access(url, session_hours=0.5, clock=clock)
     cookie = short.sessions.start(ada, "", "")

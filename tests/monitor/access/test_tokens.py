@@ -192,3 +192,18 @@ def test_many_programs_at_once(access: Access, in_processes: Callable[..., list[
 
     assert in_processes(2, 8, work) == [True] * 16
     assert {token.name for token in access.tokens.list()} == {f"t{n}" for n in range(0, 16, 2)}
+
+
+def test_a_token_ends_when_it_was_said(access: Access, clock: Clock) -> None:
+    token, secret = access.tokens.create("ci", ["read"], 90 * 86400)
+    lasting = access.tokens.create("old", ["read"])[1]
+    assert (token.expires_at, access.tokens.find(secret)) == (START + 90 * 86400, token)
+    clock.advance(90 * 86400 - 0.5)
+    assert access.tokens.find(secret) is not None
+    clock.advance(0.5)
+    assert access.tokens.find(secret) is None  # also while it is remembered
+    assert access.tokens.find(lasting) is not None
+    assert [(each.name, each.has_expired(clock.now)) for each in access.tokens.list()] == [("ci", True), ("old", False)]
+    for wrong in (0, -1, 4000 * 86400, float("inf"), float("nan")):
+        with pytest.raises(InvalidInput, match="expected to expire within 3650 days"):
+            access.tokens.create("x", ["read"], wrong)

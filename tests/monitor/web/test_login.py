@@ -207,6 +207,15 @@ def test_one_session_is_ended_and_then_all_others(world: World, admin: Browser) 
     assert (line.action, line.target, line.count) == ("end other sessions", "ana", 2)
 
 
+def test_a_page_that_only_polls_is_logged_out_in_the_end(world: World, admin: Browser, clock: Clock) -> None:
+    for _ in range(11):
+        clock.now += 3600
+        assert admin.get("/monitor/?fragment=now").status == 200
+    clock.now += 3601
+    assert admin.get("/monitor/?fragment=now").status == 401
+    assert admin.get("/monitor/").status == 303
+
+
 def test_a_role_counts_from_the_next_request(world: World, admin: Browser) -> None:
     world.access.accounts.create("root", "admin", "another long password")
     world.access.accounts.set_role("ana", "viewer")

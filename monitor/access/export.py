@@ -1,0 +1,40 @@
+"""The audit for other programs: as rows of CSV, or as objects for JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any
+
+from monitor.access.audit import AuditEntry
+
+COLUMNS = ("id", "at", "who", "source", "address", "action", "target", "count", "detail")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def exported(line: AuditEntry) -> dict[str, Any]:
+    """A line in plain values; the instant in RFC 3339."""
+    at = datetime.fromtimestamp(line.at, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {**asdict(line), "at": at}
+
+
+def as_csv(lines: Iterable[AuditEntry]) -> Iterator[str]:
+    """Rows with their line ends, the names of the columns first."""
+    yield _row(COLUMNS)
+    for line in lines:
+        plain = exported(line)
+        yield _row([_inert(plain[name]) for name in COLUMNS])
+
+
+def _row(values: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(values)
+    return text.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    # A spreadsheet would compute what begins like a formula.
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
