@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from engine.errors import UndecodableError, UnregisteredTypeError
+from engine.errors import TypeMisfit, UndecodableError, UnregisteredTypeError
 
 T = TypeVar("T", bound=type)
 
@@ -49,19 +49,32 @@ class RegisteredType:
     def build(self, stored: Any) -> Any:
         """The instance again, through its own constructor, which may refuse what the store holds.
 
-        Raises: UndecodableError, or whatever the constructor raises.
+        Raises: TypeMisfit, UndecodableError, or whatever the constructor raises.
         """
         if issubclass(self.cls, enum.Flag):
             return self.cls(expect(stored, int))
         if issubclass(self.cls, enum.Enum):
-            return self.cls[expect(stored, str)]
+            if expect(stored, str) not in self.cls.__members__:
+                raise TypeMisfit(f"{self.name} has no member {stored[:100]!r}")
+            return self.cls[stored]
         unknown = expect(stored, dict).keys() - self.fields
         if unknown:
-            raise UndecodableError(f"{self.name} has no field {min(map(str, unknown))[:100]!r}")
-        value = self.cls(**{name: stored[name] for name in stored if name not in self.late})
+            raise TypeMisfit(f"{self.name} has no field {min(map(str, unknown))[:100]!r}")
+        given = {name: stored[name] for name in stored if name not in self.late}
+        try:
+            value = self.cls(**given)
+        except TypeError:
+            self._require_fit(given)
+            raise
         for name in stored.keys() & self.late:
             object.__setattr__(value, name, stored[name])  # also for frozen dataclasses
         return value
+
+    def _require_fit(self, given: dict[str, Any]) -> None:
+        try:
+            inspect.signature(self.cls).bind(**given)
+        except TypeError as error:
+            raise TypeMisfit(f"{self.name} cannot be made of the fields that are stored: {error}") from None
 
 
 _by_class: dict[type, RegisteredType] = {}

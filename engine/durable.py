@@ -124,14 +124,14 @@ class DurableHuey(DeferringHuey):
             return self._read(claim)
         except HueyException:  # this consumer does not know the task: perhaps another does, or soon will
             self._settle_unread(claim, PARKED, None)
+        except errors.TypeMisfit as exc:  # nor the classes of its arguments, as they were when it was accepted
+            logs.jobs.warning("job %s (%s) is set aside: its arguments do not fit: %s", claim.id, claim.task, exc)
+            self._settle_unread(claim, PARKED, None)
         except errors.StorageUnavailable:  # the parts of its chord cannot be fetched now
             self._settle_unread(claim, RELEASED, None)
         except BaseException as exc:  # it may be code of an author that reads an argument
-            self._settle_unread(
-                claim,
-                FAILED,
-                errors.PayloadUndecodable(f"its stored payload cannot be read: {self.composer.text_of(exc)}"),
-            )
+            why = errors.PayloadUndecodable(f"its stored payload cannot be read: {self.composer.text_of(exc)}")
+            self._settle_unread(claim, FAILED, why)
         return None
 
     def _read(self, claim: Claim) -> Task:

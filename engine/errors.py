@@ -244,7 +244,8 @@ class TaskUnknown(JobError):
     """No consumer has known the job's task for a day."""
 
     def __init__(self, task: str):
-        super().__init__(f"no consumer has known the task {task!r} for 24 h: deploy it, then retry this job")
+        what = f"the task {task!r}, or the classes of its arguments,"
+        super().__init__(f"no consumer has known {what} for 24 h: deploy them, then retry this job")
 
 
 class PayloadUndecodable(JobError):
@@ -300,7 +301,11 @@ class PayloadTooLarge(UndecodableError):
     """Stored bytes above `max_bytes`, refused before they are looked at."""
 
 
-class UnregisteredTypeError(UndecodableError):
+class TypeMisfit(UndecodableError):
+    """A registered class is no longer as it was when the value was stored: a deploy changed it, or will."""
+
+
+class UnregisteredTypeError(TypeMisfit):
     """The store names an enum, dataclass or namedtuple that nobody has registered here."""
 
     def __init__(self, name: str):

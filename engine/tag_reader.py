@@ -18,7 +18,7 @@ from huey.registry import Message
 from huey.utils import Error
 
 from engine.carried import CarriedError, exception_message, exception_type, expect, registered_name
-from engine.errors import UndecodableError, UnregisteredTypeError
+from engine.errors import TypeMisfit, UndecodableError
 from engine.tag_leaves import LEAVES, LONG_INT
 from engine.tag_writer import CONTENT, TAG
 from engine.trail import MAX_DEPTH
@@ -68,7 +68,7 @@ def _revive(found: dict[str, Any]) -> Any:
         raise UndecodableError(f"the payload holds a tag that this version does not know: {tag!r:.60}")
     try:
         return reader(found[CONTENT])
-    except UnregisteredTypeError:
+    except TypeMisfit:
         raise
     except BaseException as error:  # also a registered class's own opinion of what the store holds
         why = exception_message(error)

@@ -1,0 +1,49 @@
+"""A deploy changes the classes of arguments while jobs wait: they wait for the class that fits, as for a task."""
+
+from __future__ import annotations
+
+from dataclasses import make_dataclass
+from typing import Any
+
+import pytest
+
+from engine import carried
+from engine.carried import register_type
+from engine.durable import DurableHuey
+from tests.contracts.rig import look, run_next
+
+
+def deploy(name: str, *fields: str) -> Any:
+    """The class as this version of the code has it, in place of the one before."""
+    made = make_dataclass(name, fields)
+    made.__module__ = __name__
+    before = carried._by_name.pop(f"{__name__}.{name}", None)
+    if before is not None:
+        carried._by_class.pop(before.cls)
+    return register_type(made)
+
+
+def remove(name: str) -> None:
+    carried._by_class.pop(carried._by_name.pop(f"{__name__}.{name}").cls)
+
+
+@pytest.mark.parametrize("change", [("a",), ("a", "b", "c"), ("a", "renamed"), None], ids=str)
+def test_a_job_waits_for_the_class_that_its_argument_was_made_of(huey: DurableHuey, change, later, caplog):
+    task = huey.task(name="ship")(lambda order: (order.a, order.b))
+    made = task(deploy("Order", "a", "b")(1, 2))
+    deploy("Order", *change) if change else remove("Order")
+    assert huey.dequeue() is None
+    found = look(huey.storage, made.id)
+    assert (found.place, (found.reason or "").split()[0]) == ("parked", "unknown")
+    assert f"job {made.id} " in caplog.text and "is set aside: its arguments do not fit: " in caplog.text
+    deploy("Order", "a", "b")
+    assert huey.storage.unpark_tasks(sorted(huey._registry._registry)) == 1
+    assert run_next(huey) == (1, 2)
+
+    late = task(deploy("Order", "a", "b")(1, 2))
+    remove("Order")
+    assert huey.dequeue() is None
+    later(25 * 3600)
+    while huey.storage.keep_house():
+        pass
+    assert look(huey.storage, late.id).state == "failed"
