@@ -22,7 +22,8 @@ SAME_REQUEST_S = 2.0
 # What the web process sends to its consumer, and the kernel on its death (once for each of its threads): it asks the
 # consumer to stop like a first TERM, and never counts as a second one.
 PARENT_STOPS = signal.SIGUSR1
-T = TypeVar("T")
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+R = TypeVar("R")
 logger = logging.getLogger("dewey.consumer")
 _handlers: list[Callable[[int, Any], None]] = []
 
@@ -111,9 +112,10 @@ def hear_hup() -> None:
 _at_start: list[Callable[[], Any]] = []
 _let_go: Callable[[], None] | None = None  # set in a worker process
 _is_fork = False
+_forking = threading.local()  # mask: the signals that the thread which forks had blocked
 
 
-def on_worker_start(function: Callable[[], T]) -> Callable[[], T]:
+def on_worker_start(function: Callable[[], R]) -> Callable[[], R]:
     """A decorator: the function runs once in each worker process before that takes a job.
 
     Workers are forked after the task modules were imported: make threads, pools, event loops and connections here. A
@@ -127,7 +129,7 @@ def run_at_start() -> bool:
     """Run what is to run first in a worker; False, and an error in the log, if any of it fails."""
     for function in _at_start:
         try:
-            function()
+            call(function)
         except BaseException:
             logger.exception("%s.%s, an on_worker_start, failed", function.__module__, function.__qualname__)
             return False
@@ -140,37 +142,42 @@ def is_worker(let_go: Callable[[], None]) -> None:
     _let_go = let_go
 
 
+def _before_fork() -> None:
+    if _let_go is not None:  # a child that is signalled at once must not spend the signal on its parent's handler
+        _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _after_fork_in_parent() -> None:
+    if _let_go is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
 def _after_fork() -> None:
     global _let_go, _is_fork
     if _let_go is None:
         return
     let_go, _let_go, _is_fork = _let_go, None, True
-    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for signum in STOPPING:
         if signal.getsignal(signum) in _handlers:  # not a task's own
             signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
     let_go()
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
 
 
-def ends_in_fork(body: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A task's body: a child that it forked, and that comes back from it, ends there."""
-
-    def run(task: Any) -> Any:
-        if _is_fork:  # forked by a hook before the body
-            leave_fork()
-        try:
-            value = body(task)
-        except BaseException as exc:
-            if _is_fork:
-                leave_fork(exc)
-            raise
+def call(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+    """Call a body, hook or receiver: a child that it forked, and that comes back from it, ends there."""
+    try:
+        value = function(*args, **kwargs)
+    except BaseException as exc:
         if _is_fork:
-            leave_fork()
-        return value
-
-    return run
+            leave_fork(exc)
+        raise
+    if _is_fork:
+        leave_fork()
+    return value
 
 
 def leave_fork(error: BaseException | None = None) -> None:

@@ -94,7 +94,7 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
     """Run until told to stop; the exit code. The parent reads `pipe`."""
     huey = consumer.huey
     stop = StopFlag()
-    stop.set_by(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    stop.set_by(*process.STOPPING)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, consumer.signals)
 
     def report(word: object) -> None:
@@ -170,6 +170,7 @@ def run_worker(consumer: Any, stop: StopFlag) -> None:
 def run_process(consumer: Any, worker: Any, stop: StopFlag) -> bool:
     """Huey's loop around a worker or scheduler; only the stop flag ends it, or (True) its wish for a fresh one."""
     worker.initialize()
+    process.leave_fork()
     try:
         while not stop.is_set():
             try:

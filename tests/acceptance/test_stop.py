@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
+import sys
 import threading
 import time
 
@@ -11,8 +14,8 @@ import pytest
 from engine.process import SAME_REQUEST_S
 from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.http_client import Answer
-from tests.acceptance.processes import kill
-from tests.acceptance.variants import KINDS, pairs
+from tests.acceptance.processes import ROOT, kill
+from tests.acceptance.variants import KINDS, pairs, sqlite_only
 from tests.support import wait_until
 
 
@@ -105,6 +108,25 @@ def test_hup_reloads_what_can_be_started(deployment: Deployment, kind: str):
     assert "Renamed" in deployment.client().get("/monitor/login").body
     app.signal(signal.SIGTERM)
     assert app.wait(30) == 0 and app.pids() == []
+
+
+@sqlite_only
+def test_a_closed_terminal_stops_the_service(deployment: Deployment):
+    """A HUP, and from then on every line that it prints fails."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execve(sys.executable, [sys.executable, "app.py"], deployment.environ())
+    said = b""
+    while b"ready\r\n" not in said:
+        said += os.read(terminal, 4096)
+    job = deployment.tasks.note(1, 1)
+    deployment.wait_running(1)
+    os.close(terminal)
+    ended: list[int] = []
+    wait_until(lambda: ended.extend(os.waitpid(pid, os.WNOHANG)) or any(ended), 30, "it has stopped")
+    assert ended[-1] == 0
+    assert deployment.state(job) == "done" and deployment.control.workers() == []
 
 
 def test_a_second_later_signal_to_the_service_cuts_its_jobs_off(deployment: Deployment):

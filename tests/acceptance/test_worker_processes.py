@@ -91,15 +91,16 @@ def test_children_of_a_body_are_ordinary_processes(deployment: Deployment, kind:
 @crossed
 def test_a_child_that_comes_back_from_a_body_ends(deployment: Deployment, kind: str):
     """It would go on as a worker under its parent's number, and take the jobs of others with it."""
-    consumer = consumer_of(deployment, 2, kind)
+    consumer = consumer_of(deployment, 2, kind, DEWEY_TEST_FORK_AT_STARTUP="1")
     forks = [("fork_and_return", n, how) for n, how in enumerate(("return", "raise", "exit") * 4)]
-    forks += [("forked_before", n) for n in range(20, 24)]
+    forks += [("forked_before", n) for n in range(20, 22)] + [("forked_after", n) for n in range(22, 24)]
     ids = defer(deployment, *forks)
     others = [deployment.tasks.note(100 + n, 0.02) for n in range(40)]
     assert [job.result for job in deployment.wait_ended(ids, 60)] == [0, 1, 7] * 4 + [20, 21, 22, 23]
     assert {job.state for job in deployment.wait_ended(others, 60)} == {"done"}
     assert {len(runs) for n, runs in deployment.ledger.runs().items() if n != "start"} == {1}
     wait_until(lambda: len(consumer.children()) == len(deployment.control.workers()), 30, "no fork goes on")
+    assert "is gone" not in consumer.err  # no fork has settled its parent's claim
 
 
 @crossed

@@ -60,9 +60,11 @@ def square(n: int) -> int:
 
 @huey.task()
 def pool(n: int) -> list[int]:
-    """Use a pool as its documentation shows: on leaving it, its processes are terminated."""
-    with FORKING.Pool(2) as workers:
-        return workers.map(square, range(n))
+    """Use pools as their documentation shows: on leaving one, its processes are terminated, some before they are up."""
+    for _ in range(20):
+        with FORKING.Pool(4) as workers:
+            squares = workers.map(square, range(n))
+    return squares
 
 
 @huey.task()
@@ -101,6 +103,28 @@ def fork_before(task) -> None:
     """A hook from which both processes come back."""
     if task.name == "forked_before":
         os.fork()
+
+
+@huey.post_execute()
+def fork_after(task, value, exception) -> None:
+    """Another one."""
+    if task.name == "forked_after":
+        os.fork()
+
+
+@huey.on_startup()
+def fork_at_startup() -> None:
+    """And another one."""
+    if "DEWEY_TEST_FORK_AT_STARTUP" in os.environ:
+        os.fork()
+
+
+@huey.task()
+def forked_after(n: int) -> int:
+    """Runs and ends in one process."""
+    write(n, "begin")
+    write(n, "end")
+    return n
 
 
 @huey.task()
