@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import config
+import config_files
 
 HERE = Path(__file__).resolve().parent
 READY_WITHIN_S = 15.0
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         print(exc, file=sys.stderr)
         return 1
     outlet.install()
+    config_files.close_to_others(settings)
     logs.configure(settings)
     try:
         load_tasks()
@@ -181,8 +183,9 @@ def lock_data(settings: Any) -> int:
     """Hold the data folder: a second `app.py` on the same data is told so."""
     folder = Path(settings.storage.path).parent if settings.storage.backend == "sqlite" else settings.root / "data"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        config_files.make_folder(folder)
         fd = os.open(folder / "app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        config_files.mend(folder / "app.lock")
     except OSError as exc:
         raise CannotStart(
             f"the data folder {folder} cannot be written ({exc.strerror}): give this user access"

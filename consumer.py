@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 import config
+import config_files
 
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks after this one
 
@@ -24,6 +25,7 @@ except Exception as exc:
 if PARENT_VARIABLE in os.environ:
     die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_STOPS)
 outlet.install()
+config_files.close_to_others(settings)
 logs.configure(settings)
 try:
     load_tasks()

@@ -13,7 +13,7 @@ from typing import Any
 
 import config
 from operations import accounts, books, copies, jobs, schedules, state
-from operations.office import Office, Refused
+from operations.office import Office, Refused, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(Office(), options) or 0)
     except (errors.DeweyError, AccessError, Refused) as exc:
-        print(exc, file=sys.stderr)
+        say(exc, err=True)
         return 1
     except OSError as exc:
-        print(f"{exc.filename or 'a file'} cannot be used: {exc.strerror}", file=sys.stderr)
+        say(f"{exc.filename or 'a file'} cannot be used: {exc.strerror}", err=True)
         return 1
     except KeyboardInterrupt:
         return 1

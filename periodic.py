@@ -28,7 +28,7 @@ def nightly_backup() -> dict[str, Any]:
     if settings.storage.backend == "sqlite":
         databases["queue.db"] = str(settings.storage.path)
     folder = settings.periodic.backup_folder / datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     sizes = {}
     try:
         for name, location in databases.items():

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import config_files
 from engine.shares import serves
 
 ASLEEP_AT = 16  # offset in the life file
@@ -71,7 +72,7 @@ class Waiter:
     """A bell for the time that somebody waits for the end of a job."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        config_files.make_folder(folder)
         self.bell = Bell(folder / f"{uuid.uuid4().hex}.wait")
 
     def __enter__(self) -> Waiter:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
+import config_files
 from config import Settings
 from engine import clock, inside
 from engine.jobs import FAILED, RETRYING, Settlement
@@ -141,5 +142,6 @@ def tame_huey(settings: Settings, logfile: bool, verbose: bool) -> None:
             handler.addFilter(JobFilter())
             handler.setFormatter(formatter(settings))
             logging.getLogger().addHandler(handler)
+            config_files.mend(getattr(handler, "baseFilename", ""))
     if not verbose:
         logger.setLevel(logging.CRITICAL)

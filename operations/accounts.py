@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import datetime, timezone
 
-from operations.office import Office, Refused
+from operations.office import Office, Refused, say
 
 UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -27,38 +27,38 @@ def user_add(office: Office, options: argparse.Namespace) -> None:
     password = read_password() if options.password_stdin else None
     account, made = office.access.accounts.create(options.name, options.role, password)
     office.audit("add account", account.name, detail=account.role)
-    print(f"made {account.role} {account.name}")
+    say(f"made {account.role} {account.name}")
     if made:
-        print(made)
+        say(made)
 
 
 def user_password(office: Office, options: argparse.Namespace) -> None:
     """Give an account a new password, which ends its sessions."""
     made = office.access.accounts.set_password(options.name, read_password() if options.password_stdin else None)
     office.audit("set password", options.name)
-    print(f"changed the password of {options.name}")
+    say(f"changed the password of {options.name}")
     if made:
-        print(made)
+        say(made)
 
 
 def user_list(office: Office, options: argparse.Namespace) -> None:
     """List the accounts: name, role, last login."""
     for account in office.access.accounts.list():
-        print(f"{account.name}\t{account.role}\tlast login {instant(account.last_login_at)}")
+        say(account.name, account.role, f"last login {instant(account.last_login_at)}")
 
 
 def user_role(office: Office, options: argparse.Namespace) -> None:
     """Change what an account may do."""
     account = office.access.accounts.set_role(options.name, options.role)
     office.audit("change role", account.name, detail=account.role)
-    print(f"{account.name} is {account.role} now")
+    say(f"{account.name} is {account.role} now")
 
 
 def user_remove(office: Office, options: argparse.Namespace) -> None:
     """Remove an account, which ends its sessions."""
     office.access.accounts.remove(options.name)
     office.audit("remove account", options.name)
-    print(f"removed {options.name}")
+    say(f"removed {options.name}")
 
 
 def token_create(office: Office, options: argparse.Namespace) -> None:
@@ -71,8 +71,8 @@ def token_create(office: Office, options: argparse.Namespace) -> None:
     token, secret = office.access.tokens.create(options.name, scopes, expires_s)
     ends = "" if token.expires_at is None else f", until {instant(token.expires_at)}"
     office.audit("create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
-    print(f"made token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
-    print(secret)
+    say(f"made token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
+    say(secret)
 
 
 def token_list(office: Office, options: argparse.Namespace) -> None:
@@ -81,14 +81,15 @@ def token_list(office: Office, options: argparse.Namespace) -> None:
     for token in office.access.tokens.list():
         ends = "expired" if token.has_expired(now) else "expires"
         scopes = ",".join(sorted(token.scopes))
-        print(f"{token.name}\t{scopes}\tlast used {instant(token.last_used_at)}\t{ends} {instant(token.expires_at)}")
+        used = f"last used {instant(token.last_used_at)}"
+        say(token.name, scopes, used, f"{ends} {instant(token.expires_at)}")
 
 
 def token_revoke(office: Office, options: argparse.Namespace) -> None:
     """End a token."""
     office.access.tokens.revoke(options.name)
     office.audit("revoke token", options.name)
-    print(f"revoked {options.name}")
+    say(f"revoked {options.name}")
 
 
 def instant(at: float | None) -> str:
@@ -103,6 +104,7 @@ def audit(office: Office, options: argparse.Namespace) -> None:
     lines = office.access.audit.walk()
     if options.format == "json":
         for line in lines:
-            print(json.dumps(exported(line)))
+            say(json.dumps(exported(line)))
     else:
-        sys.stdout.writelines(as_csv(lines))
+        for row in as_csv(lines):
+            say(row.rstrip("\r\n"))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 import signal
 
-from engine.process import StopFlag
-from operations.office import Office
+from operations.office import Office, say
 
 
 def record(office: Office, options: argparse.Namespace) -> None:
     """Write the books, until stopped, where no web process does."""
+    from engine.process import StopFlag  # here: it reads the settings, and manage.py says what is wrong there
+
     stop = StopFlag()
     stop.set_by(signal.SIGINT, signal.SIGTERM)
-    print("recording; Ctrl-C ends it", flush=True)
+    say("recording; Ctrl-C ends it")
     control = office.control
     office.books.recorder(control.storage, control.workers, control.schedules.all).run(stop)
 
@@ -22,7 +23,7 @@ def prune(office: Office, options: argparse.Namespace) -> None:
     """Remove now what the retention of [monitor] and [auth] would remove later."""
     done, lines = office.books.prune(), office.access.audit.prune()
     office.audit("prune", "books", done.jobs)
-    print(
+    say(
         f"removed {done.jobs} jobs, {done.figures} rows of figures, {done.groups} error groups, "
         f"{lines} lines of the audit"
     )

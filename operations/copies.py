@@ -14,8 +14,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import config_files
 from config import sqlite_path
-from operations.office import Office, Refused
+from operations.office import Office, Refused, say
 from recipes import Refused as RecipeRefused
 from recipes import Unavailable, sqlite_backup
 
@@ -31,18 +32,18 @@ def databases(settings: Any) -> dict[str, Path]:
 def backup(office: Office, options: argparse.Namespace) -> None:
     """Copy all databases into a folder, consistently, while the service runs."""
     folder = Path(options.folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    config_files.make_folder(folder)
     for role, source in databases(office.settings).items():
         if not source.exists():
-            print(f"{role}: there is none yet")
+            say(f"{role}: there is none yet")
             continue
         try:
             done = sqlite_backup.copy(source, folder / f"{role}.db", progress=lambda *_: None)
         except (RecipeRefused, Unavailable) as exc:
             raise Refused(f"the backup of {role} failed: {exc}") from None
-        print(f"{role}: {done['bytes']} bytes to {folder / f'{role}.db'}")
+        say(f"{role}: {done['bytes']} bytes to {folder / f'{role}.db'}")
     if office.settings.storage.backend == "redis":
-        print("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
+        say("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
     office.audit("backup", str(folder))
 
 
@@ -56,16 +57,18 @@ def restore(office: Office, options: argparse.Namespace) -> None:
     refuse_while_running(office)
     for role, copy in found.items():
         target = databases(settings)[role]
-        target.parent.mkdir(parents=True, exist_ok=True)
+        config_files.make_folder(target.parent)
         fresh = target.with_name(f"{target.name}.restored")
+        fresh.unlink(missing_ok=True)
+        config_files.make_file(fresh)
         shutil.copyfile(copy, fresh)
-        os.chmod(fresh, 0o600)
         for suffix in ("", "-wal", "-shm"):
             old = Path(f"{target}{suffix}")
             if old.exists():
                 os.replace(old, Path(f"{target}.before{suffix}"))
         os.replace(fresh, target)
-        print(f"{role}: restored to {target}")
+        config_files.mend_database(f"{target}.before")
+        say(f"{role}: restored to {target}")
     office.audit("restore", str(folder))
 
 

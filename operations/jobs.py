@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from operations.office import Office, Refused, cli_name
+from operations.office import Office, Refused, cli_name, say
 
 
 def value_of(text: str) -> Any:
@@ -40,14 +40,14 @@ def enqueue(office: Office, options: argparse.Namespace) -> int:
     request = JobRequest(options.task, args, kwargs, delay_s=options.delay)
     job = office.control.defer([request], by=cli_name()).jobs[0]
     office.audit("enqueue", job.id, detail=job.task)
-    print(job.id)
+    say(job.id)
     if not options.wait:
         return 0
     while job.finished_at is None:
         job = office.control.wait(job.id, 30)
     if job.error:
         raise Refused(f"job {job.id} {job.state}: {job.error.type}: {job.error.message}")
-    print(json.dumps(job.result))
+    say(json.dumps(job.result))
     return 0 if job.state == "done" else 1
 
 
@@ -57,7 +57,7 @@ def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
     def run(office: Office, options: argparse.Namespace) -> None:
         getattr(office.control, name)(options.target)
         office.audit(name.replace("_", " "), options.target)
-        print(f"{done} {options.target}")
+        say(f"{done} {options.target}")
 
     return run
 
@@ -76,6 +76,6 @@ def steer(name: str) -> Callable[[Office, argparse.Namespace], None]:
             getattr(office.control, f"{name}_queue")(options.queue)
         kind, target = ("task", options.target) if options.queue is None else ("queue", options.queue)
         office.audit(f"{name} {kind}", target)
-        print(f"{name}d the {kind} {target}")
+        say(f"{name}d the {kind} {target}")
 
     return run

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from typing import Any
+
+import config_files
 
 AUDIT_SOURCE = "operator"
 
 
 class Refused(Exception):
     """One sentence: what was expected, what was found, what to do."""
+
+
+def say(*fields: object, err: bool = False) -> None:
+    """Print one line on standard output (or error): fields with tabs between them, in which nothing can act on a
+    terminal or pass for another line."""
+    from engine.masking import escaped  # here: it reads the settings, and manage.py says what is wrong there
+
+    print("\t".join(escaped(str(field)) for field in fields), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 class Office:
@@ -19,6 +30,7 @@ class Office:
         from engine import huey, settings
 
         self.huey, self.settings = huey, settings
+        config_files.close_to_others(settings)
         self._access: Any = None
         self._control: Any = None
         self._books: Any = None

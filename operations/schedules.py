@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from operations.jobs import call_of
-from operations.office import Office, Refused, cli_name
+from operations.office import Office, Refused, cli_name, say
 
 
 def schedule_list(office: Office, options: argparse.Namespace) -> None:
@@ -24,21 +24,21 @@ def schedule_list(office: Office, options: argparse.Namespace) -> None:
         else:
             upcoming = "never again" if each.is_over else "next when its function says so"
         last = f"{each.slots[0].outcome}, {shown(each.slots[0].at, each.tz)}" if each.slots else "no slot yet"
-        print("\t".join((each.name, each.task, each.words or each.expression, each.tz, upcoming, last)))
+        say(each.name, each.task, each.words or each.expression, each.tz, upcoming, last)
 
 
 def schedule_add(office: Office, options: argparse.Namespace) -> None:
     """Make a schedule: `schedule add nightly import_csv --cron "0 3 * * *" data.csv`."""
     made = office.control.schedules.make(options.name, request_of(office, options))
     office.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
-    print(f"made {made.name}: {made.words}{first(made)}")
+    say(f"made {made.name}: {made.words}{first(made)}")
 
 
 def schedule_change(office: Office, options: argparse.Namespace) -> None:
     """Replace what a schedule that was made by hand runs, and when: everything is said anew, as for `schedule add`."""
     changed = office.control.schedules.change(options.name, request_of(office, options))
     office.audit("change schedule", changed.name, detail=f"{changed.task}: {changed.expression}")
-    print(f"changed {changed.name}: {changed.words}{first(changed)}")
+    say(f"changed {changed.name}: {changed.words}{first(changed)}")
 
 
 def request_of(office: Office, options: argparse.Namespace) -> Any:
@@ -62,7 +62,7 @@ def schedule_remove(office: Office, options: argparse.Namespace) -> None:
     """Forget a schedule that was made by hand; jobs that it made are kept."""
     office.control.schedules.remove(options.name)
     office.audit("remove schedule", options.name)
-    print(f"removed {options.name}")
+    say(f"removed {options.name}")
 
 
 def schedule_run(office: Office, options: argparse.Namespace) -> None:
@@ -70,7 +70,7 @@ def schedule_run(office: Office, options: argparse.Namespace) -> None:
     at = None if options.slot is None else instant(options.slot, office.control.schedules.get(options.name).tz)
     job_id = office.control.schedules.run_now(options.name, at, cli_name())
     office.audit("run schedule", options.name, detail=f"as {job_id}")
-    print(job_id)
+    say(job_id)
 
 
 def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
@@ -79,7 +79,7 @@ def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
     def run(office: Office, options: argparse.Namespace) -> None:
         getattr(office.control.schedules, name)(options.name)
         office.audit(f"{name} schedule", options.name)
-        print(f"{done} {options.name}")
+        say(f"{done} {options.name}")
 
     return run
 

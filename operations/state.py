@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from operations.office import Office, Refused
+from operations.office import Office, Refused, say
 
 
 def check(office: Office, options: argparse.Namespace) -> int:
@@ -13,36 +13,36 @@ def check(office: Office, options: argparse.Namespace) -> int:
     tasks = office.control.tasks()
     warnings = office.huey.storage.prepare()
     office.access.accounts.list()
-    print(f"settings  {office.settings.source}")
-    print(f"storage   {office.settings.storage.backend}, usable")
-    print(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
+    say(f"settings  {office.settings.source}")
+    say(f"storage   {office.settings.storage.backend}, usable")
+    say(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
     for warning in warnings:
-        print(f"warning   {warning}")
+        say(f"warning   {warning}")
     return 0
 
 
 def status(office: Office, options: argparse.Namespace) -> int:
     """One screen for a person; exit status 1 when the service is not ready."""
     health, counts = office.control.health(), office.control.counts()
-    print("ready" if health.ok else "NOT READY: " + "; ".join(health.problems))
+    say("ready" if health.ok else "NOT READY: " + "; ".join(health.problems))
     for warning in health.warnings:
-        print(f"warning: {warning}")
+        say(f"warning: {warning}")
     age = "" if counts.oldest_queued_at is None else f" (oldest {time.time() - counts.oldest_queued_at:.0f} s)"
-    print(f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
+    say(f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
           f"scheduled {counts.scheduled}, parked {counts.parked}")  # fmt: skip
     workers, queues = office.control.workers(), office.control.queues()
     paused = [f"task {task.name}" for task in office.control.tasks() if task.paused]
     paused += [f"queue {queue.name}" for queue in queues if queue.paused]
     if paused:
-        print(f"paused: {', '.join(paused)}")
+        say(f"paused: {', '.join(paused)}")
     served = {name for worker in workers if worker.alive for name in worker.queues}
     for queue in queues:
         if queue.waiting and not served & {queue.name, "*"}:
-            print(f"queue {queue.name}: {queue.waiting} waiting, and no consumer serves it ([consumer] queues)")
+            say(f"queue {queue.name}: {queue.waiting} waiting, and no consumer serves it ([consumer] queues)")
     for worker in workers:
         state = "alive" if worker.alive else "dead"
         doing = ", ".join(job.task for job in worker.running) or "idle"
-        print(
+        say(
             f"worker {worker.id}: {worker.host} pid {worker.pid}, "
             f"{worker.workers} x {worker.worker_type}, {state}, {doing}"
         )

@@ -52,7 +52,7 @@ def copy(source: Path, target: Path, *, progress: Progress) -> dict[str, Any]:
                 _copy_pages(original, duplicate, progress)
                 _make_single_file(duplicate)
                 _check(duplicate, source)
-            shutil.copymode(source, partial)  # a backup is as secret as its original
+            partial.chmod(source.stat().st_mode & 0o700)  # a backup is at least as secret as its original
             size = partial.stat().st_size
             _sync(partial)
             os.replace(partial, target)

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import config_files
 from engine import clock, errors
 from engine.liveness import IN_BODY, Life, Slot, read_slots
 from engine.on_redis.keys import LEASE_S
@@ -42,6 +43,7 @@ def folder_of(url: str, server: Server) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise errors.StorageUnavailable(f"the folder {folder} belongs to another user: remove it, or set TMPDIR")
+    config_files.mend(folder)
     return folder
 
 

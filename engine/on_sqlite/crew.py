@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import config_files
 from engine import clock, errors, liveness
 from engine.job_storage import Dead, Registration, StoredJob
 from engine.jobs import QUEUED, Claim, Running, WorkerInfo
@@ -35,7 +36,8 @@ class Crew:
             ) from exc
 
     def _register(self, registration: Registration) -> liveness.Life:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        config_files.make_folder(self.folder)
+        config_files.mend(self.folder)
         said = registration
         with self.db.write("work") as con:
             n = con.execute(

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import config_files
 from engine import errors, faults
 from engine.on_sqlite import at_once, schema
 
@@ -83,7 +84,7 @@ class Database:
     def _connect(self, role: str) -> sqlite3.Connection:
         with self._opening:
             try:
-                con = self._first() if self._inode is None else self._raw("rw")
+                con = self._first() if self._inode is None else self._raw()
                 con.execute(f"pragma synchronous = {'full' if role == 'accept' and self.durable else 'normal'}")
                 # The consumer's keeper checkpoints; these are the bounds for when none is running.
                 con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'accept' else 8000}")
@@ -112,13 +113,13 @@ class Database:
             if self._seen:  # an empty queue in its place would hide it from those who put it back
                 raise errors.StorageUnavailable(REMOVED.format(self.path))
             try:
-                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+                config_files.make_folder(Path(self.path).parent)
+                config_files.make_file(self.path)  # so that SQLite's side files are for this user alone as well
             except OSError as exc:
                 raise errors.StorageReadOnly(
-                    f"the folder of the queue {self.path} cannot be made ({exc.strerror}): make it, and let this user "
-                    "write there"
+                    f"the queue {self.path} cannot be made ({exc.strerror}): let this user write its folder"
                 ) from exc
-        con = self._raw("rw" if self._seen else "rwc")
+        con = self._raw()
         schema.prepare(con, self.path)  # before anything is changed in what may be another program's file
         deadline = time.monotonic() + self.busy_s
         while True:  # switching to WAL wants the file alone and does not honour the busy time-out
@@ -130,11 +131,12 @@ class Database:
                     raise
                 time.sleep(0.01)
         self._seen = True
+        config_files.mend_database(self.path)
         return con
 
-    def _raw(self, mode: str) -> sqlite3.Connection:
+    def _raw(self) -> sqlite3.Connection:
         con = sqlite3.connect(
-            f"file:{Path(self.path).as_posix().replace('?', '%3f').replace('#', '%23')}?mode={mode}", uri=True,
+            f"file:{Path(self.path).as_posix().replace('?', '%3f').replace('#', '%23')}?mode=rw", uri=True,
             timeout=self.busy_s, isolation_level=None, check_same_thread=False, cached_statements=256,
         )  # fmt: skip
         con.execute("pragma temp_store = memory")

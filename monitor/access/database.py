@@ -6,14 +6,12 @@ vanishes is an error to report, not a fresh start without accounts.
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 
 from peewee import SqliteDatabase
 
+import config_files
 from monitor.access.errors import AccessUnavailable, SchemaTooNew
 from monitor.access.schema import ACCESS_SCHEMA, MIGRATIONS
 from monitor.sqlite_file import Migration, Opened, SqliteFile
@@ -38,15 +36,12 @@ class Database(SqliteFile):
         super().__init__(url, migrations, busy_timeout_s)
 
     def _open(self) -> Opened:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Closing any descriptor of a file drops this process's SQLite locks on it: so only when the file is
-        # new, and while no other thread can get between its creation and the closing.
-        with _creating, suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        config_files.make_folder(self.path.parent)
+        config_files.make_file(self.path)
+        database = self._connected()
         # Where this is refused, the file is another's or its disk is read-only, and the first write says so.
-        with suppress(OSError):
-            self.path.chmod(0o600)
-        return Opened(self._connected())
+        config_files.mend_database(self.path)
+        return Opened(database)
 
     def _check(self, database: SqliteDatabase) -> None:
         found = database.execute_sql("PRAGMA quick_check(1)").fetchone()[0]
@@ -60,8 +55,6 @@ class Database(SqliteFile):
         sound = f"failed ({text}): make sure that the file and its disk are sound, then try again"
         return AccessUnavailable(str(self.path), found or sound)
 
-
-_creating = threading.Lock()
 
 _BROKEN = "is not a sound SQLite file: restore it from a backup, or move it away to start with a new one"
 _REASONS = (

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from peewee import SqliteDatabase
 
+import config_files
 from monitor.records import troubles
 from monitor.records.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
 from monitor.records.schema import BOOKS_SCHEMA, MIGRATIONS, TABLES
@@ -86,7 +87,7 @@ class Database(SqliteFile):
                 opened.database.close()
 
     def _open(self) -> Opened:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        config_files.make_folder(self.path.parent)
         if self._identity() is None:
             with self._folder_locked():
                 if self._identity() is None:
@@ -102,6 +103,7 @@ class Database(SqliteFile):
             with suppress(Exception):
                 database.close()
             raise sqlite3.OperationalError("unable to open: it was replaced meanwhile")
+        config_files.mend_database(self.path)
         return Opened(database, identity)
 
     def _make_file(self) -> None:
@@ -109,7 +111,7 @@ class Database(SqliteFile):
         for ending in (*SIDE_FILES, ""):
             with suppress(FileNotFoundError):
                 os.unlink(f"{self.path}{ending}")
-        os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        config_files.make_file(self.path)
 
     @contextmanager
     def _folder_locked(self) -> Iterator[None]:

@@ -12,6 +12,8 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+import config_files
+
 
 class Lease:
     """For one holder at a time among all processes. `take` and `let_go` are for one thread."""
@@ -36,7 +38,7 @@ class Lease:
         """Take it if nobody holds it; False if somebody does. Raises OSError where the file cannot be."""
         if self.is_held:
             return True
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        config_files.make_folder(self.path.parent)
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

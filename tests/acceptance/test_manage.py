@@ -112,3 +112,19 @@ def test_a_pause_holds_jobs_back_and_they_run_by_priority_afterwards(deployment:
     deployment.manage("resume", "note")
     deployment.wait_ended(held)
     assert [n for n, _, what, _ in deployment.ledger.lines() if what == "begin"] == ["5", "2", "4", "1", "3"]
+
+
+def test_what_a_job_says_acts_on_no_terminal_and_forges_no_line(make):
+    hostile = "\x1b[2J\r\nready\x9b1m\u202e\u2028dlrow"
+    deployment = make({"tasks": {"modules": "hostile_task, workload"}})
+    (deployment.folder / "hostile_task.py").write_text(
+        "import logging\nfrom engine import huey\n\n@huey.task()\ndef rant(say):\n"
+        "    logging.getLogger('rant').warning(say)\n    raise ValueError(say)\n"
+    )
+    consumer = deployment.consumer()
+    out, err = deployment.manage("enqueue", "rant", hostile, "--wait", code=1)
+    consumer.says("WARNING rant: ")
+    shown = r"\x1b[2J\r\nready\x9b1m\u202e\u2028dlrow"
+    assert err.endswith(f"failed: ValueError: {shown}\n") and err.count("\n") == 1
+    assert f"WARNING rant: {shown} (job {out.strip()}, hostile_task.rant)\n" in consumer.err + consumer.out
+    assert not set("\x1b\r\x9b\u202e\u2028") & set(err + consumer.err + consumer.out)

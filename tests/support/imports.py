@@ -59,7 +59,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
 }
 
 # Files that stand beside the one that gives the room its name.
-SHARED_ROOMS = {"config_table": "config", "config_values": "config", "periodic": "tasks"}
+SHARED_ROOMS = {"config_files": "config", "config_table": "config", "config_values": "config", "periodic": "tasks"}
 
 
 class Import(NamedTuple):

@@ -1,0 +1,73 @@
+"""The files of the service are for its user alone: how they are made, and how older ones are mended.
+
+A file is made with mode 0600 and a folder with 0700, whatever the umask; SQLite gives its side files (-wal, -shm and
+-journal) the mode of the database. The programs also set umask 077, for all that they and their tasks make; a task
+module may set another one when it is imported, for the files of its own tasks.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+FILE, FOLDER, OTHERS = 0o600, 0o700, 0o077
+SIDE_FILES = ("", "-wal", "-shm", "-journal")
+_creating = threading.Lock()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone. Raises OSError."""
+    if not folder.is_dir():
+        if folder.parent != folder:
+            make_folder(folder.parent)
+        folder.mkdir(mode=FOLDER, exist_ok=True)
+
+
+def make_file(path: Path | str) -> None:
+    """Make an empty file for this user alone, if there is none. Raises OSError."""
+    # Closing any descriptor of a database drops this process's SQLite locks on it: so only a file that is new is
+    # closed, and while no other thread can open it.
+    with _creating, suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE))
+
+
+def mend(path: Path | str) -> None:
+    """Take a file or folder of ours from others who may use it. One that is not there, or is another user's, stays."""
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if mode & OTHERS:
+            os.chmod(path, mode & 0o7777 & ~OTHERS)
+
+
+def mend_database(path: Path | str) -> None:
+    """`mend`, with the side files."""
+    for ending in SIDE_FILES:
+        mend(f"{path}{ending}")
+
+
+def close_to_others(settings: Any) -> None:
+    """What a program does first: umask 077, and older files of the service are mended. A folder is mended where it is
+    the service's own: `data` beside config.ini, that of the backups, that of the workers."""
+    os.umask(os.umask(OTHERS) | OTHERS)
+    data = Path(settings.root) / "data"
+    databases = [Path(str(each.database).removeprefix("sqlite:///")) for each in (settings.monitor, settings.auth)]
+    if settings.storage.backend == "sqlite":
+        databases.append(Path(settings.storage.path))
+    for path in databases:
+        mend_database(path)
+        for aside in path.parent.glob(
+            f"{glob.escape(path.name)}[.-]*"
+        ):  # set aside, restored, locks, the folder of the workers
+            mend(aside)
+        if path.parent == data:
+            mend(data)
+    mend(settings.periodic.backup_folder)
+    for backup in Path(settings.periodic.backup_folder).glob("*"):
+        if backup.is_dir():
+            mend(backup)
+            for path in backup.glob("*.db"):
+                mend(path)
