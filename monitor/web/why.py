@@ -13,7 +13,7 @@ from engine.jobs import QUEUED, RETRYING, SCHEDULED, Job, WorkerInfo
 HELD = {
     "task": "the task {name} is paused",
     "queue": "the queue {name} is paused",
-    "unknown": "no consumer knows task {name} or its arguments' classes: deploy them, and it runs; after 24 h it fails",
+    "unknown": "no consumer knows the task {name}, or its classes: deploy them, and the job runs; after 24 h it fails",
     "limit": "as many jobs of {name} run as its limit allows",
     "rate": "the rate limit of {name} is used up for now",
 }
