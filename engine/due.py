@@ -2,14 +2,15 @@
 
 One that is at most GRACE_S late runs. Of several that are due at once the newest runs for all, if it is not older than
 the schedule's catch-up allows (`skip`: GRACE_S, `once`: its window); with `all` each one within the window runs, one
-after the other unless they may overlap. The rest is missed, with the reason. While a schedule is paused its slots are
-skipped. However long ago `last` is, no more than the newest KEPT slots are listed, and no more are computed than its
-window holds, or a day.
+after the other unless they may overlap: as many as may wait are put in line, the rest when there is room. What is not
+to run is missed, with the reason. While a schedule is paused its slots are skipped. However long ago `last` is, no more
+than the newest KEPT slots are listed, and no more are computed than its window holds, or a day.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from engine import errors
 from engine.aside import reason_of
 from engine.cron_words import duration
 from engine.jobs import NewJob
-from engine.ledger import DEFERRED, GAP_S, IF_FREE, IN_LINE, KEPT, MISSED, SKIPPED, Gap, SlotRow
+from engine.ledger import DEFERRED, GAP_S, IF_FREE, IN_LINE, KEPT, MISSED, PAUSED, SKIPPED, WAITING_MAX, Gap, SlotRow
 from engine.scheduled import Scheduled, stamp
 from engine.timetable import Minutes
 from engine.zones import span
@@ -50,13 +51,14 @@ def due_slots(item: Scheduled, now: float) -> Due | None:
         return due_minutes(item, item.timetable, max(item.row.last, horizon), now)
     slots: deque[float] = deque(maxlen=LISTED)
     count = within = 0
-    at = item.next_after(item.row.last)
+    at, most = item.next_after(item.row.last), room(item)
     while at is not None and at <= now:
+        if at >= now - item.window_s:
+            if within == most:
+                break  # the rest at a later look
+            within += 1
         slots.append(at)
         count += 1
-        within += at >= now - item.window_s
-        if item.catch_up == "all" and within == LISTED:
-            break  # the rest at the next look
         if count == LISTED and at < horizon and item.timetable is not None:
             at = item.timetable.resume(at, horizon)
         at = item.next_after(at)
@@ -80,7 +82,21 @@ def due_minutes(item: Scheduled, table: Minutes, start: float, now: float) -> Du
         said = "schedule %s: %s failed for %d of %d minutes and is taken to say no: %s"
         count, reason = last + 1 - first, reason_of(failures[-1])
         logger.error(said, item.row.name, table.text, len(failures), count, reason, exc_info=failures[-1])
-    return Due(slots[-LISTED:], last * 60.0, len(slots))
+    end, most = last * 60.0, room(item)
+    within = [at for at in slots if at >= now - item.window_s]
+    if len(within) > most:  # the rest at a later look
+        end = within[int(most)] - 60.0
+        slots = [at for at in slots if at <= end]
+    return Due(slots[-LISTED:], end, len(slots)) if end > item.row.last else None
+
+
+def room(item: Scheduled) -> float:
+    """How many slots may be dealt with at once, of those that its window holds: with `all` each of them is to run, so
+    no more than there are places in line."""
+    if item.catch_up != "all":
+        return math.inf
+    in_line = item.overlap != "allow" and not item.row.paused
+    return min(LISTED, max(0, WAITING_MAX - item.row.waits)) if in_line else LISTED
 
 
 def chosen(item: Scheduled, slots: Sequence[float], now: float) -> set[float]:
@@ -97,13 +113,14 @@ def decide(item: Scheduled, due: Due, now: float, why: Why) -> tuple[list[SlotRo
     """What becomes of each due slot, and the calls of those that run. `why(at)` tells why a slot was missed."""
     run = chosen(item, due.slots, now)
     outcome = OUTCOMES[item.overlap]
-    if outcome == IF_FREE and len(run) > 1:
+    caught_up = item.catch_up == "all" and any(now - at > GRACE_S for at in run)
+    if outcome == IF_FREE and (len(run) > 1 or caught_up):
         outcome = IN_LINE  # all of them are to run, and not at once
     slots, calls = [], []
     for at in due.slots:
         slot = SlotRow(item.row.name, at, MISSED, None, None, now)
         if item.row.paused:
-            slots.append(slot._replace(outcome=SKIPPED, reason="it was paused"))
+            slots.append(slot._replace(outcome=SKIPPED, reason=PAUSED))
         elif at not in run:
             slots.append(slot._replace(reason=why(at)))
         else:
@@ -129,11 +146,16 @@ def lateness(at: float, now: float, why: Why) -> str | None:
     return f"late by {duration(round(now - at))}{reason}"
 
 
-def why_missed(at: float, now: float, gaps: Sequence[Gap], tz: str) -> str:
+def why_missed(item: Scheduled, at: float, now: float, gaps: Sequence[Gap]) -> str:
     """Why nobody dealt with a slot when it was due."""
     for gap in reversed(gaps):
         if gap.since <= at <= gap.until + LATE_S:
-            return f"{gap.why} {span(gap.since, gap.until, tz)}"
+            return f"{gap.why} {span(gap.since, gap.until, item.tz)}"
+    moved = item.why_moved(at)
+    if moved is not None:
+        return moved
+    if item.catch_up == "all" and item.row.waits:
+        return f"the runs before it took longer than {duration(item.window_s)}"
     if now - at <= GAP_S + GRACE_S:
         return f"a later one was due as well when the scheduler came to it, {duration(round(now - at))} late"
     return "no consumer that could run it"

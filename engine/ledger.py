@@ -26,6 +26,7 @@ IF_FREE, IN_LINE = "overlap", "queue"  # as a slot is given to `fire`, which dec
 # why a slot did not run, with the id of a job
 STILL_GOING = "the run before it (job %s) had not ended"
 KEY_HELD = "its unique key is held by job %s"
+PAUSED = "it was paused"
 FULL = f"{WAITING_MAX} slots waited already"
 
 
@@ -38,7 +39,8 @@ class ScheduleRow(NamedTuple):
     paused: bool
     last: float
     since: float
-    waiting: float | None = None  # the first slot that waits for the run before it
+    waiting: float | None = None  # the first slot that waits for the run before it ...
+    waits: int = 0  # ... and how many do
 
 
 class SlotRow(NamedTuple):

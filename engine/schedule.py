@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from huey.api import Task
 from huey.consumer import Scheduler
 
-from engine import clock, errors, scheduled
+from engine import clock, edits, errors, scheduled
 from engine.aside import Answer, Aside, Complaints, reason_of
 from engine.cron_words import duration
 from engine.due import GRACE_S, LATE_S, NO_JOB, decide, due_slots, why_missed
@@ -102,7 +102,7 @@ class DurableScheduler(Scheduler):
         now = clock.now()
         rows = self._watch_clock(now)
         if not self._synced or self._unrecorded(rows):
-            if scheduled.sync(self.huey, rows, now, self._complaints.say):
+            if edits.sync(self.huey, rows, now, self._complaints.say):
                 rows = self._ledger.schedules()
             self._synced = True
         self._looks = {row: self._look(row, now) for row in rows}
@@ -243,7 +243,7 @@ class DurableScheduler(Scheduler):
                 return f"code of its author took {duration(round(took_s))}"
             if gaps is None:
                 gaps = self._ledger.gaps() + ([Gap(self._noted_at, now, self._why)] if self._failing else [])
-            return why_missed(at, now, gaps, item.tz)
+            return why_missed(item, at, now, gaps)
 
         firings: list[Firing] = []
         calls: list[tuple[Task, NewJob]] = []

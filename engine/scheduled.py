@@ -3,7 +3,8 @@
 The ledger keeps a row for each (engine.ledger). Its `spec` is JSON: for one that was made {"task", "call", one of
 "cron", "every" (seconds) and "at" (epoch s), "tz", "catch_up", "overlap", "window_s"}, where `call` is the serialized
 arguments as Latin-1; for one of the code {"text", "words", "tz"}, so that it can be shown also where its task is not
-known any more.
+known any more; of a timetable without an author's code also what it was written as. `moved` tells of the last change of
+its zone: see engine.edits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import inspect
 import json
 import math
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -100,6 +101,16 @@ class Scheduled:
         """The zone of its clock."""
         return (self.timetable and self.timetable.tz) or self.default_tz
 
+    def why_moved(self, at: float) -> str | None:
+        """That a slot was due only by another zone than the one that held then, if it was so."""
+        try:
+            said = self.spec["moved"]
+            if at <= float(said["at"]):
+                return f"its time zone was changed from {said['from']} to {said['to']} after that"
+        except (KeyError, TypeError, ValueError):
+            pass
+        return None
+
     def next_after(self, instant: float) -> float | None:
         """The first slot later than `instant`. Raises BrokenSchedule where that is no time that a clock shows."""
         if self.timetable is None:
@@ -161,40 +172,6 @@ def stamp(at: float) -> str:
     return f"{datetime.fromtimestamp(whole, timezone.utc):%Y-%m-%dT%H:%M:%S}{f'.{ms:03}' if ms else ''}Z"
 
 
-def sync(huey: Any, rows: Sequence[ScheduleRow], now: float, complain: Callable[..., None]) -> bool:
-    """Put the periodic tasks of the code on record as they are now; whether anything was changed. `complain` is told of
-    one that cannot be put there.
-
-    One that is there keeps its `last`, unless its expression is another one: then its slots count from now. Another
-    zone moves its slots, and what is due by the new clock since `last` is dealt with by it.
-    """
-    known = {row.name: row for row in rows}
-    changed = False
-    for cls in huey._registry._periodic_tasks:
-        name = huey._registry.task_to_string(cls)
-        try:
-            changed |= _put_on_record(huey, name, timetable_of(cls), known.get(name), now)
-        except errors.StorageUnavailable:
-            raise
-        except BaseException as exc:  # a timetable of an author's own may do anything
-            complain(name, f"schedule {name} cannot be put on record", exc)
-    return changed
-
-
-def _put_on_record(huey: Any, name: str, table: Timetable | None, row: ScheduleRow | None, now: float) -> bool:
-    if table is None:
-        return False
-    said = {"text": table.text, "words": table.words, "tz": table.tz or str(huey.settings.schedule.timezone)}
-    if row is None:
-        return bool(huey.storage.ledger.add(code_row(name, now, json.dumps(said))))
-    before = spec_of(row)
-    if before == said:
-        return False
-    last = row.last if before.get("text", table.text) == table.text else float(math.floor(now))
-    huey.storage.ledger.add(row._replace(spec=json.dumps(said), last=last), replace=True)
-    return True
-
-
 def spec_of(row: ScheduleRow) -> dict[str, Any]:
     """The spec of a row; an empty one where it cannot be read."""
     try:
@@ -245,14 +222,15 @@ def timetable_of(task: type[Task]) -> Timetable | None:
     return (read_back(found) or Minutes(function=found)) if callable(found) else None
 
 
-def timetable_from(spec: dict[str, Any]) -> Timetable:
+def timetable_from(spec: Mapping[str, Any]) -> Timetable:
     """The timetable in a spec. Raises Misconfigured, BadRequest."""
     options = {key: spec[key] for key in OPTIONS if spec.get(key) is not None}
     given = [key for key in KINDS if spec.get(key) is not None]
     if len(given) != 1:
         raise errors.BadRequest(f"a schedule has one of cron, every and at; found {' and '.join(given) or 'none'}")
     if given == ["cron"]:
-        return Cron(expression=spec["cron"], **options)
+        days = spec.get("days")
+        return Cron(expression=spec["cron"], days=None if days is None else frozenset(days), **options)
     if given == ["every"]:
-        return Every(seconds=spec["every"], **options)
+        return Every(seconds=spec["every"], first_in=spec.get("first_in"), **options)
     return At(instant=float(spec["at"]), **options)

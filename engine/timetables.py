@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from engine import clock, errors, scheduled
+from engine import clock, edits, errors, scheduled
 from engine.aside import Aside, reason_of
 from engine.durable import DurableHuey
 from engine.editing import edited
@@ -105,11 +105,15 @@ class Timetables:
         if edit is not None:
             args, kwargs = self._edited(item, edit)
             request = replace(request, args=args, kwargs=kwargs)
-        before, spec = item.spec, self._spec(request, item.spec.get("at"))
-        after = json.loads(spec)
-        same = all(before.get(kind) == after.get(kind) for kind in scheduled.KINDS)
-        last = row.last if same else float(math.floor(clock.now()))
-        self._ledger.add(row._replace(spec=spec, last=last), replace=True)
+        before, now = item.spec, clock.now()
+        after, last = json.loads(self._spec(request, before.get("at"))), row.last
+        if all(before.get(kind) == after.get(kind) for kind in scheduled.KINDS):
+            old, new = (each.get("tz") or item.default_tz for each in (before, after))
+            after |= edits.moved(before, old, new, now)
+        else:
+            edits.settle(self._huey, row, before, now)
+            last = float(math.floor(now))
+        self._ledger.add(row._replace(spec=json.dumps(after), last=last), replace=True)
         return self.get(name)
 
     def remove(self, name: str) -> None:

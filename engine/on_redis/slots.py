@@ -30,9 +30,9 @@ class RedisLedger:
         found = [
             ScheduleRow(
                 name.decode(), source.decode(), spec.decode(), paused == b"1", float(last), float(since),
-                float(waiting) if waiting else None,
+                float(waiting) if waiting else None, int(waits),
             )
-            for name, source, spec, paused, last, since, waiting in self._server.run("schedules", again=True)
+            for name, source, spec, paused, last, since, waiting, waits in self._server.run("schedules", again=True)
         ]  # fmt: skip
         return sorted(found, key=lambda row: row.name)
 

@@ -37,7 +37,8 @@ from engine.on_sqlite import accepting
 from engine.on_sqlite.database import Database
 
 ROWS = """select name, source, spec, paused, last, since,
-    (select min(at) from slots where schedule = name and outcome = 'waiting') from schedules order by name"""
+    (select min(at) from slots where schedule = name and outcome = 'waiting'),
+    (select count(*) from slots where schedule = name and outcome = 'waiting') from schedules order by name"""
 SLOTS = """select s.schedule, s.at, s.outcome, s.job_id, s.reason, s.noted_at,
     case when j.seq is null then null else coalesce(e.state, 'unfinished') end
     from slots s left join jobs j on j.id = s.job_id left join ended e on e.seq = j.seq

@@ -8,7 +8,7 @@ import pytest
 
 from engine import cron, every
 from engine.due import GRACE_S
-from engine.ledger import KEPT
+from engine.ledger import KEPT, WAITING_MAX
 from tests.engine.clockwork import START, Make
 from tests.engine.conftest import both
 
@@ -104,7 +104,8 @@ def test_years_ago_is_no_long_work(world: Make, catch_up: str, table: Any):
     while (next_at := s.tick()) is not None and next_at <= w.at:
         looks += 1
         assert looks < 20, "it does not come to an end"
-    assert w.at - w.storage.ledger.schedules()[0].last < 60
+    (row,) = w.storage.ledger.schedules()
+    assert w.at - row.last < 60 or (catch_up, row.waits) == ("all", WAITING_MAX), "the rest has no place in line yet"
     assert len(w.slots("a")) <= KEPT + 100 + 1, "those that wait, and the one that they wait for"
 
 
@@ -137,3 +138,37 @@ def test_slots_that_wait_run_in_order_also_after_a_restart(world: Make):
         ran += w.work()
         w.run(3, w.scheduler(), work=False)
     assert ran == [f"{w.name('a')}@2026-06-01T00:0{n}:00Z" for n in range(1, 6)]
+
+
+@both
+@pytest.mark.parametrize("table", [cron("0 * * * *"), lambda moment: not moment.minute])
+def test_all_of_them_are_caught_up_however_many(world: Make, table: Any):
+    """More than may wait: they are put in line as places become free."""
+    w = world({"a": table}, schedule_catch_up="all", schedule_catch_up_window_s=20 * DAY)
+    w.run(60, w.scheduler())
+    down = WAITING_MAX + 50
+    w.go(down * HOUR)
+    s = w.scheduler()
+    w.settle(s)
+    assert [outcome for _, outcome in w.outcomes("a")] == ["deferred"] + ["waiting"] * WAITING_MAX
+    ran = [w.work()[0]]
+    while len(ran) < down:
+        w.go(2)
+        w.settle(s)
+        ran += w.work()
+    assert w.ran("a") == [HOUR * n for n in range(1, down + 1)] and set(w.jobs().values()) == {1}
+    assert ran == sorted(ran) and {outcome for _, outcome in w.outcomes("a")} == {"deferred"}
+
+
+def test_what_waits_for_a_place_beyond_the_window_is_missed_with_the_reason(world: Make):
+    w = world({"a": cron("0 * * * *", catch_up="all", overlap="queue", window_s=WAITING_MAX * HOUR)})
+    w.run(60, w.scheduler())
+    w.go((WAITING_MAX + 50) * HOUR)
+    s = w.scheduler()
+    w.settle(s)
+    for _ in range(WAITING_MAX + 20):  # nobody works
+        w.go(HOUR)
+        w.settle(s)
+    missed = [slot for slot in w.slots("a") if slot.at > START + (WAITING_MAX + 50) * HOUR and slot.outcome == "missed"]
+    assert len(missed) >= 18
+    assert {slot.reason for slot in missed} == {"the runs before it took longer than 4 days 4 hours"}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from datetime import datetime
 
 import pytest
 
 from engine import clock, cron, every
+from engine.edits import EDITED
+from engine.timetables import ScheduleRequest
 from tests.engine.clockwork import START, Make, moment
 from tests.engine.conftest import both
 
@@ -117,17 +121,74 @@ def test_another_zone_moves_the_slots_and_runs_what_fell_between(world: Make):
     assert w.ran("a") == [3.0 * HOUR]
     w.run(2 * DAY, w.scheduler(local))
     assert [each / HOUR for each in w.ran("a")] == [3, 25, 49, 73], "the day of the change has its run, an hour late"
-    assert w.slots("a")[1].reason == "late by 1 hour: no consumer that could run it"
+    assert w.slots("a")[1].reason == "late by 1 hour: its time zone was changed from UTC to Europe/Zagreb after that"
     w.run(DAY, w.scheduler(table))
     assert [each / HOUR for each in w.ran("a")] == [3, 25, 49, 73, 75] and set(w.jobs().values()) == {1}
 
 
 @both
-def test_another_expression_counts_from_now(world: Make):
-    w = world({"a": cron("0 3 * * *")})
-    w.run(DAY, w.scheduler())
-    w.run(2 * HOUR, w.scheduler({"a": cron("0 * * * *")}))
-    assert [each / HOUR for each in w.ran("a")] == [3, 25, 26] and len(w.slots("a")) == 3
+def test_another_expression_counts_from_now_and_what_was_due_by_the_old_one_is_on_record(world: Make):
+    w = world({"a": cron("0 3 * * *"), "paused": cron("0 3 * * *")})
+    s = w.scheduler()
+    for name in ("made", "kept"):
+        w.control.schedules.make(name, ScheduleRequest("work", cron="0 3 * * *"))
+    w.run(DAY, s)
+    w.control.schedules.pause(w.name("paused"))
+    w.go(2 * DAY + 4 * HOUR)  # nobody runs; meanwhile it is edited at run time, and in the code
+    w.control.schedules.change("made", ScheduleRequest("work", cron="0 * * * *"))
+    w.control.schedules.change("kept", ScheduleRequest("work", (1,), cron="0 3 * * *"))
+    w.run(2 * HOUR, w.scheduler({"a": cron("0 * * * *"), "paused": every(7200)}))
+    missed = [27.0, 51.0, 75.0]
+    for name in ("a", "made"):
+        assert [(at / HOUR, outcome) for at, outcome in w.outcomes(name)] == [
+            (3, "deferred"), *((at, "missed") for at in missed), (77, "deferred"), (78, "deferred"),
+        ]  # fmt: skip
+        assert {slot.reason for slot in w.slots(name)[1:4]} == {EDITED}
+    assert [(at / HOUR, outcome) for at, outcome in w.outcomes("paused")][:4] == [
+        (3, "deferred"), *((at, "skipped") for at in missed),
+    ]  # fmt: skip
+    assert w.ran("kept")[-1] / HOUR == 75, "the same expression: that one is caught up"
+    w.control.schedules.run_now("made", START + 75 * HOUR)
+    assert (75.0 * HOUR, "deferred") in w.outcomes("made")
+
+
+@both
+def test_an_edit_beside_a_scheduler_loses_and_repeats_nothing(world: Make):
+    w = world({})
+    s = w.scheduler()
+    for n in range(20):
+        w.control.schedules.make(f"s{n}", ScheduleRequest("work", every_s=60))
+    w.run(59, s)
+    w.go(1)
+    edits = threading.Thread(
+        target=lambda: [w.control.schedules.change(f"s{n}", ScheduleRequest("work", every_s=90)) for n in range(20)]
+    )
+    edits.start()
+    w.settle(s)
+    edits.join(60)
+    w.settle(s)
+    for n in range(20):
+        assert w.outcomes(f"s{n}") in ([(60.0, "deferred")], [(60.0, "missed")])
+        assert w.slots(f"s{n}")[0].reason in (None, EDITED)
+    w.run(90, s)
+    assert all(w.ran(f"s{n}")[-1] == 150.0 for n in range(20)) and set(w.jobs().values()) == {1}
+
+
+def test_what_an_older_version_put_on_record_is_the_same_expression(world: Make):
+    tables = {"a": every(2 * 7 * DAY), "b": cron("0 3 * * *"), "c": every(90, first_in=5)}
+    w = world(tables)
+    w.settle(w.scheduler())
+    for text, name in (("every 1.2096e+06 s", "a"), ("0 3 * * *", "b"), ("every 90 s, first in 5 s", "c")):
+        (row,) = [row for row in w.storage.ledger.schedules() if row.name == w.name(name)]
+        spec = json.dumps({"text": text, "words": "", "tz": "UTC"})
+        w.storage.ledger.add(row._replace(spec=spec, last=START - 77), replace=True)
+    w.go(1)
+    s = w.scheduler()
+    rows = {row.name: row for row in w.storage.ledger.schedules()}
+    s.tick()
+    for row in w.storage.ledger.schedules():
+        assert row.last >= rows[row.name].last and json.loads(row.spec).keys() & {"cron", "every"}
+    assert rows[w.name("a")].last == START - 77
 
 
 def test_another_policy_changes_nothing_about_last(world: Make):

@@ -1,0 +1,119 @@
+"""What becomes of a schedule whose timetable is edited, in the code or at run time.
+
+With another expression its slots count from now. What was due by the old one, and not dealt with yet, is put on record
+as missed, so that it is not lost and can be run by hand. With another zone the slots count by the new clock from the
+last one on record; the row keeps when that was (`moved`), since it is the reason why slots of the past are due then.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from engine import errors
+from engine.due import due_slots
+from engine.ledger import MISSED, PAUSED, SKIPPED, Firing, ScheduleRow, SlotRow
+from engine.scheduled import KINDS, Scheduled, code_row, spec_of, timetable_from, timetable_of
+from engine.timetable import At, Cron, Every, Timetable
+
+EDITED = "its timetable was changed before a consumer came to it"
+TIMES = 10  # of trying to be first, against schedulers that deal with the same slots
+WRITTEN = (*KINDS, "days", "first_in")
+
+
+def sync(huey: Any, rows: Sequence[ScheduleRow], now: float, complain: Callable[..., None]) -> bool:
+    """Put the periodic tasks of the code on record as they are now; whether anything was changed. `complain` is told of
+    one that cannot be put there."""
+    known = {row.name: row for row in rows}
+    changed = False
+    for cls in huey._registry._periodic_tasks:
+        name = huey._registry.task_to_string(cls)
+        try:
+            changed |= put_on_record(huey, name, timetable_of(cls), known.get(name), now)
+        except errors.StorageUnavailable:
+            raise
+        except BaseException as exc:  # a timetable of an author's own may do anything
+            complain(name, f"schedule {name} cannot be put on record", exc)
+    return changed
+
+
+def put_on_record(huey: Any, name: str, table: Timetable | None, row: ScheduleRow | None, now: float) -> bool:
+    """The same for one of them."""
+    if table is None:
+        return False
+    tz = table.tz or str(huey.settings.schedule.timezone)
+    said: dict[str, Any] = {"text": table.text, "words": table.words, "tz": tz, **written(table)}
+    if row is None:
+        return bool(huey.storage.ledger.add(code_row(name, now, json.dumps(said))))
+    before = spec_of(row)
+    if {**said, "moved": before.get("moved")} == {"moved": None, **before}:
+        return False
+    last = row.last
+    if is_same(before, table):
+        said |= moved(before, before.get("tz", tz), tz, now)
+    else:
+        last = float(math.floor(now))
+        settle(huey, row, before, now)
+    huey.storage.ledger.add(row._replace(spec=json.dumps(said), last=last), replace=True)
+    return True
+
+
+def written(table: Timetable) -> dict[str, Any]:
+    """A timetable as a spec holds it; nothing of one that has code of its author in it."""
+    if not table.is_ours:
+        return {}
+    if isinstance(table, Cron):
+        return {"cron": table.expression} | ({} if table.days is None else {"days": sorted(table.days)})
+    if isinstance(table, Every):
+        return {"every": table.seconds} | ({} if table.first_in is None else {"first_in": table.first_in})
+    assert isinstance(table, At)
+    return {"at": table.instant}
+
+
+def is_same(before: Mapping[str, Any], table: Timetable) -> bool:
+    """Whether the expression on record is that of this timetable."""
+    if any(kind in before for kind in KINDS):
+        after = written(table)
+        return all(before.get(key) == after.get(key) for key in WRITTEN)
+    texts = {table.text}  # of a function of a minute, and of what was put on record by an older version
+    if isinstance(table, Every):
+        first = "" if table.first_in is None else f", first in {table.first_in:g} s"
+        texts.add(f"every {table.seconds:g} s{first}")
+    return before.get("text", table.text) in texts
+
+
+def moved(before: Mapping[str, Any], old: str, new: str, now: float) -> dict[str, Any]:
+    """What a spec says of the last change of its zone."""
+    if old != new:
+        return {"moved": {"from": old, "to": new, "at": now}}
+    return {"moved": before["moved"]} if before.get("moved") else {}
+
+
+def settle(huey: Any, row: ScheduleRow, spec: Mapping[str, Any], now: float) -> None:
+    """Put on record what is due by the timetable of this spec, which is about to be replaced."""
+    try:
+        item = Scheduled(huey, row._replace(waits=0), None, timetable_from(spec), dict(spec))
+    except errors.StorageUnavailable:
+        raise
+    except Exception:  # it was no timetable, or one of an author's own: nobody knows what is due
+        return
+    for _ in range(TIMES):
+        try:
+            due = due_slots(item, now)
+        except errors.DeweyError:
+            return
+        if due is None:
+            return
+        outcome, reason = (SKIPPED, PAUSED) if row.paused else (MISSED, EDITED)
+        slots = [SlotRow(row.name, at, outcome, None, reason, now) for at in due.slots]
+        if row.name in huey.storage.ledger.fire([Firing(item.row, due.last, slots, ())]):
+            row = item.row._replace(last=due.last)
+        else:  # a scheduler was faster
+            found = [each for each in huey.storage.ledger.schedules() if each.name == row.name]
+            if not found:
+                return
+            row = found[0]._replace(waits=0)
+        item = replace(item, row=row)
