@@ -5,7 +5,8 @@ arrives), then its text. Bottle's own `request.json` is not used, because it sto
 repeated names pass, and turns deep nesting into a RecursionError.
 
 What is refused with 400, each in a sentence: no UTF-8, no JSON, NaN and Infinity (also as 1e999), the same
-name twice in an object, integers of more than 1,000 digits, half a surrogate pair, nesting deeper than 50.
+name twice in an object, integers of more than 1,000 digits, half a surrogate pair, nesting deeper than 50, more
+than 100,000 arrays and objects (in a body of more than 1 MB: one for every ten bytes).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from api.problem import Refusal
 
 MAX_DEPTH = 50
+MAX_HOLDERS, BYTES_PER_HOLDER = 100_000, 10  # each costs some microseconds wherever it is looked at
 MAX_DIGITS = 1000  # int() takes quadratic time, and refuses more than 4,300 digits in newer Pythons only
 DISCONNECTED = "the connection ended before the whole body had arrived: send it again"
 
@@ -105,9 +107,8 @@ def decode(raw: bytes) -> Any:
     """The JSON value of a body. Raises Refusal 400."""
     try:
         text = raw.decode("utf-8")
-        if too_deep(raw):
-            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels, or its brackets do not match")
-        value = _decode(text)
+        _check_brackets(raw)
+        value = (_decode_closely if _ODD_NUMBER.search(raw) else _decode)(text)
         if b"\\ud" in raw or b"\\uD" in raw:
             # The cheapest look at every string: whole pairs are one character now, halves cannot be encoded.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -128,18 +129,23 @@ _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def too_deep(raw: bytes) -> bool:
-    """Whether the text nests deeper than MAX_DEPTH, or has brackets that do not match, so is no JSON.
+def _check_brackets(raw: bytes) -> None:
+    """Raise ValueError where the text nests deeper than MAX_DEPTH, has brackets that do not match (so is no JSON), or
+    has too many of them.
 
     Looked at before parsing, in linear time and without recursion: with strings taken out, each round
     removes the innermost level of brackets.
     """
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
-        return False
+        return
     brackets = _STRINGS.sub(b"", _ESCAPES.sub(b"", raw)).translate(_TO_SQUARE, _NO_BRACKETS)
+    holders, most = brackets.count(b"["), max(MAX_HOLDERS, len(raw) // BYTES_PER_HOLDER)
+    if holders > most:
+        raise ValueError(f"it has {holders} arrays and objects, and {most} are allowed")
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
+    if brackets:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels, or its brackets do not match")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -170,6 +176,9 @@ def _constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
-_decode = json.JSONDecoder(
+# A call in Python for each number takes longer than all else: only where a number may be too long or too large.
+_ODD_NUMBER = re.compile(rb"[0-9][eE]|[0-9]{300}")
+_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
+_decode_closely = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant
 ).decode

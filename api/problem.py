@@ -138,7 +138,7 @@ def refused_fields(errors: Iterable[tuple[str, str]]) -> Refusal:
     pairs = list(errors)
     detail = "; ".join(f"{path}: {message}" if path else message for path, message in pairs[:3])
     if len(pairs) > 3:
-        detail += f"; and {len(pairs) - 3} more"
+        detail += f"; and {len(pairs) - 3} more" if len(pairs) < ERRORS_SHOWN else "; and more"
     return Refusal("invalid", detail, pairs)
 
 

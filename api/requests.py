@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.fields import ARGUMENTS, FIELDS, Field, found
-from api.problem import refused_fields
+from api.problem import ERRORS_SHOWN, refused_fields
 from api.query import unknown
 from engine.jobs import JobRequest
 
@@ -37,7 +37,11 @@ def batch(value: Any) -> list[JobRequest]:
         sentence = f"expected 1 to {MAX_BATCH} jobs, found {len(value)}: send more in several batches"
         raise refused_fields([("", sentence)])
     refused: Refused = []
-    requests = [_request(each, f"[{index}]", refused) for index, each in enumerate(value)]
+    requests = []
+    for index, each in enumerate(value):
+        requests.append(_request(each, f"[{index}]", refused))
+        if len(refused) >= ERRORS_SHOWN:
+            break  # nobody reads more, and each costs a search for the nearest name
     if refused:
         raise refused_fields(refused)
     return [request for request in requests if request is not None]
@@ -77,6 +81,8 @@ def checked(value: Any, path: str, refused: Refused, table: Mapping[str, Field])
             given[field.attribute] = field.check(each)
         except ValueError as error:
             refused.append((_below(path, name[:100]), str(error)))
+            if len(refused) >= ERRORS_SHOWN:
+                break
     return given
 
 

@@ -21,8 +21,9 @@ from engine.display import Display
 from engine.errors import StepNotReached, TaskExit
 from engine.events import COUNTED, Event
 from engine.exhaustion import add_handler
-from engine.job_storage import EventRow
-from engine.jobs import ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Settlement
+from engine.job_storage import EventRow, StoredJob
+from engine.jobs import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Settlement
+from engine.plain import LISTED_BYTES, Bounds
 from engine.policy import allows
 from engine.redact import Mask, clip
 from engine.sequels import NOTHING, Sequel, read, sequel_of
@@ -30,6 +31,7 @@ from engine.sequels import NOTHING, Sequel, read, sequel_of
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024
 MASKED_MAX = 1024 * 1024  # of a text that is masked before it is cut: else a part of a secret would stand at the cut
+READ_BYTES = 256 * 1024  # of a call or a result that is stored; what has more is too large for the books
 GROWTH = 16  # how many times the JSON of plain values is at most as large as what was stored of them
 
 HERE = os.path.dirname(__file__) + os.sep
@@ -42,6 +44,13 @@ def own_frames(trace: TracebackType | None) -> TracebackType | None:
     while first is not None and first.tb_frame.f_code.co_filename.startswith((HERE, HUEYS)):
         first = first.tb_next
     return first or trace
+
+
+def listed(stored: StoredJob) -> StoredJob:
+    """A job as it stands in a list, without what is large. (An error is bounded when it is stored.)"""
+    payload = b"" if len(stored.payload) > LISTED_BYTES else stored.payload
+    is_large = stored.state == DONE and len(stored.result or b"") > LISTED_BYTES
+    return stored._replace(payload=payload, result=b"" if is_large else stored.result)
 
 
 class Composer(Display):
@@ -185,6 +194,11 @@ class Composer(Display):
 
     # what the books are told
 
+    @property
+    def _recorded(self) -> Bounds:
+        """About what fits into `max_value_bytes`: the exact cut is made behind the redaction."""
+        return Bounds(self.max_value_bytes // 8, 2 * self.max_value_bytes)
+
     def event(self, row: EventRow) -> Event:
         """A stored event as the books get it: redacted, in plain values, clipped to `max_value_kb`."""
         args: list[Any] | None = None
@@ -193,7 +207,8 @@ class Composer(Display):
         if row.kind == COUNTED:
             return Event(row.seq, COUNTED, "", row.token, row.at, detail["task"], "", 0.0, row.at, detail=detail)
         if row.payload is not None:
-            args, kwargs, mask = self.shown_call(row.task, row.payload, row.context)
+            payload = row.payload if len(row.payload) <= READ_BYTES else b""
+            args, kwargs, mask = self.shown_call(row.task, payload, row.context, self._recorded)
             if len(row.payload) * GROWTH > self.max_value_bytes:
                 args, kwargs = clip(args, self.max_value_bytes)[0], clip(kwargs, self.max_value_bytes)[0]
             signature = self.signature(row.task)
@@ -206,8 +221,8 @@ class Composer(Display):
             if keep_s is not None:
                 detail["keep_s"] = keep_s
         result = detail.pop("shown", None)
-        if row.result is not None and result is None:
-            result = self.shown_result(row.task, row.result)
+        if row.result is not None and result is None and len(row.result) <= READ_BYTES:
+            result = self.shown_result(row.task, row.result, None, self._recorded)
             if len(row.result) * GROWTH > self.max_value_bytes:
                 result = clip(result, self.max_value_bytes)[0]
         return Event(

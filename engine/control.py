@@ -18,6 +18,7 @@ from huey.api import Task
 
 from engine import clock, errors, tasks_known
 from engine.calling import context_text
+from engine.composer import listed
 from engine.deferring import naive_utc
 from engine.durable import DurableHuey
 from engine.editing import edited
@@ -38,6 +39,8 @@ from engine.jobs import (
     TaskInfo,
     WorkerInfo,
 )
+from engine.plain import ASKED, IN_LIST, JOB, Bounds
+from engine.refusal import MAX_PROBLEMS
 from engine.timetable import LONGEST_S
 from engine.timetables import Timetables
 from engine.zones import moment
@@ -70,7 +73,7 @@ class Control:
             if accepted.fresh:
                 shown.append(self._just_accepted(*fresh[accepted.id]))
             else:
-                shown.append(self.job(accepted.id))
+                shown.append(self.job(accepted.id, IN_LIST if batch else ASKED))
         held = not acceptance.replayed and not all(a.fresh for a in acceptance.accepted)
         return Deferral(tuple(shown), acceptance.replayed, held)
 
@@ -88,6 +91,8 @@ class Control:
                 if not batch:
                     raise
                 refused.append(errors.FieldError(f"[{i}].{exc.path}", exc.problem))
+            if len(refused) >= MAX_PROBLEMS:
+                break
         if refused:
             raise errors.InvalidArguments("batch", refused)
         return jobs
@@ -118,7 +123,7 @@ class Control:
     def _just_accepted(self, job: NewJob, request: JobRequest) -> Job:
         """What was accepted a moment ago, without asking the storage for it again."""
         composer = self.huey.composer
-        args, kwargs, mask = composer.redacted(job.task, list(request.args), dict(request.kwargs), job.context)
+        args, kwargs, mask = composer.redacted(job.task, request.args, request.kwargs, job.context, JOB)
         waiting = job.eta is not None and job.eta > clock.now()
         return Job(
             id=job.id, task=self.known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
@@ -127,9 +132,10 @@ class Control:
             context=composer.shown_context(job.context, mask), parent=job.parent, expires_at=job.expires_at, by=job.by,
         )  # fmt: skip
 
-    def job(self, job_id: str) -> Job:
-        """The live state of one job, or its end while `result_ttl_s` lasts. Raises UnknownJob."""
-        return self._shown(self._stored(job_id))
+    def job(self, job_id: str, bounds: tuple[Bounds, Bounds] = ASKED) -> Job:
+        """The live state of one job, or its end while `result_ttl_s` lasts, its call and its result within `bounds`.
+        Raises UnknownJob."""
+        return self._shown(self._stored(job_id), bounds)
 
     def _stored(self, job_id: str) -> StoredJob:
         stored = self.storage.look(job_id)
@@ -137,10 +143,12 @@ class Control:
             raise errors.UnknownJob(job_id)
         return stored
 
-    def _shown(self, stored: StoredJob) -> Job:
-        composer = self.huey.composer
-        args, kwargs, mask = composer.shown_call(stored.task, stored.payload, stored.context)
-        result = composer.shown_result(stored.task, stored.result, mask) if stored.result is not None else None
+    def _shown(self, stored: StoredJob, bounds: tuple[Bounds, Bounds] = ASKED) -> Job:
+        composer, (of_call, of_result) = self.huey.composer, bounds
+        if bounds is IN_LIST:
+            stored = listed(stored)
+        args, kwargs, mask = composer.shown_call(stored.task, stored.payload, stored.context, of_call)
+        result = None if stored.result is None else composer.shown_result(stored.task, stored.result, mask, of_result)
         if not stored.payload and isinstance(result, (str, list, dict)):
             result = "[not shown: the arguments are too large to look for secrets]"
         error = result if isinstance(result, Failure) else None
@@ -171,7 +179,8 @@ class Control:
         self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
         cursor: str | None = None,
     ) -> Page:  # fmt: skip
-        """Newest first, at most `limit` (1..500). `q` matches id or task text. A bad cursor is a BadRequest."""
+        """Newest first, at most `limit` (1..500), with the beginnings of long values. `q` matches id or task text.
+        A bad cursor is a BadRequest."""
         limit = max(1, min(LIST_MAX, limit))
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise errors.BadRequest("the cursor is not one that this service gave: begin without it")
@@ -179,7 +188,8 @@ class Control:
             task = self.known.qualname(task)
         rows = self.storage.list_jobs(state, task, q, limit + 1, None if cursor is None else int(cursor))
         page = rows[:limit]
-        return Page(tuple(map(self._shown, page)), str(page[-1].seq) if len(rows) > limit else None)
+        shown = tuple(self._shown(each, IN_LIST) for each in page)
+        return Page(shown, str(page[-1].seq) if len(rows) > limit else None)
 
     # verbs on a job
 
@@ -206,7 +216,7 @@ class Control:
             task = self.huey.deserialize_task(stored.payload)
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
-                shown = self.huey.composer.shown_call(stored.task, stored.payload, stored.context)
+                shown = self.huey.composer.shown_call(stored.task, stored.payload, stored.context, JOB)
                 old = edited(stored.task, task.args, task.kwargs, shown[:2], edit)
             task.args, task.kwargs = self.known.signature(cls).bind(*old)
             payload = self.huey.serialize_task(task)

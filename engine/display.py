@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from huey.utils import Error
 
 from engine.inside import Body, latest_body
 from engine.jobs import Claim, Failure, Settlement
+from engine.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
 from engine.redact import Mask, Redactor, clip
-from engine.serializer import to_plain
 from engine.signature import Signature
 
+TOO_LARGE = "[too large to show]"
 NUMBERS = frozenset({bool, int, float})
 SCALARS = NUMBERS | {str, type(None)}
 
@@ -36,24 +38,31 @@ class Display:
             self._signatures[task] = Signature(cls.function, cls.__name__, context=cls.context)
         return self._signatures[task]
 
-    def shown_call(self, task: str, payload: bytes, context: str | None) -> tuple[list[Any], dict[str, Any], Mask]:
-        """Arguments as redacted plain values; a marker where they cannot be read or are very large."""
+    def shown_call(
+        self, task: str, payload: bytes, context: str | None, bounds: Bounds = WHOLE
+    ) -> tuple[list[Any], dict[str, Any], Mask]:
+        """Arguments as redacted plain values within bounds; a marker where they cannot be read or are very large."""
         if not payload:
-            return ["[too large to show]"], {}, self.everywhere
+            return [TOO_LARGE], {}, self.everywhere
         try:
             message = self._huey.serializer.deserialize(payload)
-            args, kwargs = to_plain(message.args), to_plain(message.kwargs) if message.kwargs else {}
         except Exception:
             return ["[unreadable]"], {}, self.everywhere
-        return self.redacted(task, args, kwargs, context)
+        return self.redacted(task, message.args, message.kwargs or {}, context, bounds)
 
     def redacted(
-        self, task: str, args: list[Any], kwargs: dict[str, Any], context: str | None = None
-    ) -> tuple[list[Any], dict[str, Any], Mask]:
-        """Plain arguments with what must not be shown replaced, and the mask for all else that is made of the job."""
+        self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], context: str | None = None,
+        bounds: Bounds = WHOLE,
+    ) -> tuple[list[Any], dict[str, Any], Mask]:  # fmt: skip
+        """Plain arguments with what must not be shown replaced, and the mask for all else that is made of the job. They
+        are cut first: what is not shown costs next to nothing."""
+        placed, named = plain_call(args, kwargs, bounds)
+        was_cut = bounds is not WHOLE and (is_cut(placed) or is_cut(named))
         signature = self.signature(task)
         names = signature.names_of(len(args)) if signature else []
-        return self.redactor.redact_call(args, kwargs, names, json.loads(context) if context else None)
+        return self.redactor.redact_call(
+            placed, named, names, json.loads(context) if context else None, (args, kwargs) if was_cut else None
+        )
 
     def shown_context(self, context: str | None, mask: Mask) -> dict[str, Any]:
         """A stored context as redacted plain values."""
@@ -78,7 +87,7 @@ class Display:
         if task is None:
             return self.everywhere
         name = self._huey._registry.task_to_string(type(task))
-        return self.redacted(name, to_plain(task.args), to_plain(task.kwargs), getattr(task, "job_context", None))[2]
+        return self.redacted(name, task.args, task.kwargs, getattr(task, "job_context", None))[2]
 
     def hides_nothing(self, claim: Claim) -> bool:
         """Whether the job certainly has no hidden values; quick, and never wrongly True."""
@@ -112,8 +121,10 @@ class Display:
             if masked != shown:
                 settlement.detail = json.dumps({"shown": clip(masked, self.max_value_bytes)[0]})
 
-    def shown_result(self, task: str, result: bytes, mask: Mask | None = None) -> Any:
-        """A stored result as a redacted plain value; a Failure when it is an error."""
+    def shown_result(self, task: str, result: bytes, mask: Mask | None = None, bounds: Bounds = WHOLE) -> Any:
+        """A stored result as a redacted plain value within bounds; a Failure when it is an error."""
+        if not result:
+            return TOO_LARGE
         try:
             value = self._huey.serializer.deserialize(result)
         except Exception:
@@ -125,4 +136,4 @@ class Display:
             meta = value.metadata
             texts = [mask.text(str(meta.get(name, ""))) for name in ("message", "traceback")]
             return Failure(str(meta.get("type", "")), *texts)
-        return mask.plain(self.redactor.redact(to_plain(value)))
+        return mask.plain(self.redactor.redact(to_plain(value, bounds)))

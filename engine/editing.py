@@ -31,7 +31,8 @@ def edited(
         if not 0 <= place < len(new_args):
             problems.append(FieldError(f"args[{place}]", f"expected a place below {len(new_args)}"))
             continue
-        new_args[place] = _meant(value, args[place], shown_args[place], f"args[{place}]", problems)
+        seen = shown_args[place] if place < len(shown_args) else NOTHING
+        new_args[place] = _meant(value, args[place], seen, f"args[{place}]", problems)
     for name, value in edit.kwargs.items():
         stored, seen = kwargs.get(name, NOTHING), shown_kwargs.get(name, NOTHING)
         new_kwargs[name] = _meant(value, stored, seen, f"kwargs.{name}", problems)

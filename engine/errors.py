@@ -43,7 +43,7 @@ class UnknownTask(BadRequest):
 
     def __init__(self, name: str, known: Sequence[str]):
         self.name = name
-        self.nearest = get_close_matches(name, known, n=3, cutoff=0.5)
+        self.nearest = get_close_matches(name[:200], known, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
         super().__init__(f"no task is named {name[:200]!r}{hint}")
 
@@ -61,7 +61,7 @@ class AmbiguousTask(BadRequest):
 
     def __init__(self, name: str, qualnames: Sequence[str]):
         self.name, self.qualnames = name, tuple(qualnames)
-        super().__init__(f"the name {name!r} is shared by {' and '.join(qualnames)}: use the full name")
+        super().__init__(f"the name {name[:200]!r} is shared by {' and '.join(qualnames)}: use the full name")
 
 
 class ScriptTask(BadRequest):
@@ -94,7 +94,7 @@ class UnknownSchedule(BadRequest):
 
     def __init__(self, name: str, known: Sequence[str]):
         self.name = name
-        self.nearest = get_close_matches(name, known, n=3, cutoff=0.5)
+        self.nearest = get_close_matches(name[:200], known, n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(self.nearest)}?" if self.nearest else ""
         super().__init__(f"no schedule is named {name[:200]!r}{hint}")
 

@@ -4,7 +4,9 @@ For API and pages, where a type tag would only puzzle. Aware times become RFC 33
 8601 without a zone; timedelta becomes an ISO 8601 duration in seconds; Decimal, UUID and Path text; bytes
 `{"bytes": base64 of the first 64, "size": n}`; tuple and set a list (sets sorted, so that two looks agree);
 Enum its value; dataclass and namedtuple a dict; exceptions `{"type", "message"}`; NaN and infinities their
-names. What is unknown, broken, deeper than MAX_DEPTH or beyond MAX_VALUES shows as a short text.
+names. What is unknown, broken or deeper than MAX_DEPTH shows as a short text.
+
+`bounds` keep the cost of a look in hand: what is beyond them is not looked at, and a text says how much that is.
 """
 
 from __future__ import annotations
@@ -12,12 +14,15 @@ from __future__ import annotations
 import base64
 import dataclasses
 import math
-from collections.abc import Mapping
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
+from itertools import islice
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from huey.utils import Error
@@ -25,28 +30,71 @@ from huey.utils import Error
 from engine.carried import CarriedError, exception_message, exception_type, printable
 
 MAX_DEPTH = 50
-MAX_VALUES = 1_000_000  # shared references may make a small value endless to write
 _REPR_CHARS = 200
 _BYTES_SHOWN = 64
 _INT_BITS = 2000  # longer ones trip the digit limits of whoever reads the JSON
 
 
-def to_plain(value: Any) -> Any:
+class Bounds(NamedTuple):
+    """How much is shown: scalars and collections in all, and characters of each text."""
+
+    values: int
+    chars: int
+
+
+WHOLE = Bounds(1_000_000, sys.maxsize)  # shared references may make a small value endless to write
+JOB = Bounds(10_000, 1_000_000)  # the call of a job
+LISTED = Bounds(200, 1_000)  # one of many jobs, and each of its values
+PAGE = Bounds(10_000, 100_000)
+ASKED, SEEN, IN_LIST = (JOB, WHOLE), (PAGE, PAGE), (LISTED, LISTED)  # of a call and its result; some come for that
+LISTED_BYTES = 65_536  # a list holds no stored call and no stored result with more: they stand there as b""
+LEAST_VALUES = 20  # of an argument, however many there are
+_TOKEN_CHARS = 500
+_MORE = "…"
+_CUT = re.compile(r"… \d+ more|.*… \(\d+ characters left out\)", re.DOTALL)
+
+
+def to_plain(value: Any, bounds: Bounds = WHOLE) -> Any:
     """None, bool, int, finite float, valid str, list, or dict with str keys. Never raises an Exception."""
-    return _Look().plain(value, 0)
+    return _Look(bounds).plain(value, 0)
+
+
+def plain_call(
+    args: Sequence[Any], kwargs: Mapping[str, Any], bounds: Bounds = WHOLE
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, among which the bounds are shared out evenly."""
+    count = len(args) + len(kwargs)
+    each = bounds._replace(values=max(LEAST_VALUES, bounds.values // max(1, count)))
+    most = bounds.values // LEAST_VALUES
+    placed = [to_plain(value, each) for value in args[:most]]
+    if len(args) > most:
+        placed.append(f"{_MORE} {len(args) - most} more")
+    named = {to_plain(name, each): to_plain(value, each) for name, value in islice(kwargs.items(), most)}
+    if len(kwargs) > most:
+        named[_MORE] = f"{len(kwargs) - most} more"
+    return placed, named
+
+
+def is_cut(value: Any) -> bool:
+    """Whether a plain value looks as if something of it was left out."""
+    if isinstance(value, str):
+        return _CUT.fullmatch(value) is not None
+    if isinstance(value, dict):
+        return _MORE in value or any(map(is_cut, value)) or any(map(is_cut, value.values()))
+    return isinstance(value, list) and any(map(is_cut, value))
 
 
 class _Look:
     """One look at one value; counts what it has shown."""
 
-    def __init__(self) -> None:
-        self.values_left = MAX_VALUES
+    def __init__(self, bounds: Bounds) -> None:
+        self.values_left, self.chars = bounds
 
     def plain(self, value: Any, depth: int) -> Any:
         self.values_left -= 1
         try:
-            if depth > MAX_DEPTH or self.values_left < 0:
-                return f"<{type(value).__name__}: too deep or too much to show>"
+            if depth > MAX_DEPTH:
+                return f"<{type(value).__name__}: too deep to show>"
             return self._known(value, depth)
         except BaseException:  # any method of a stranger's class may raise anything
             return safe_repr(value)
@@ -54,15 +102,15 @@ class _Look:
     def _known(self, value: Any, depth: int) -> Any:
         kind = type(value)  # first what nearly all are
         if kind is str:
-            return printable(value)
+            return self._text(value)
         if kind is list or kind is tuple:
-            return [self.plain(item, depth + 1) for item in value]
+            return self._list(value, len(value), depth)
         if value is None or value is True or value is False:
             return value
         if isinstance(value, Enum):
             return self.plain(value._value_, depth + 1)
         if isinstance(value, str):
-            return printable(str.__str__(value))
+            return self._text(str.__str__(value))
         if isinstance(value, int):
             bits = int.bit_length(value)
             return int.__index__(value) if bits <= _INT_BITS else f"<int of {bits} bits>"
@@ -86,22 +134,50 @@ class _Look:
         if isinstance(value, Error):
             return self.plain(value.metadata, depth + 1)
         if isinstance(value, Mapping):
-            return {self._key(key): self.plain(item, depth + 1) for key, item in value.items()}
+            return self._dict(value.items(), len(value), depth)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            pairs = zip(value._fields, value, strict=True)
-            return {self._key(name): self.plain(item, depth + 1) for name, item in pairs}
+            return self._dict(zip(value._fields, value, strict=True), len(value), depth)
         if isinstance(value, (list, tuple)):
-            return [self.plain(item, depth + 1) for item in value]
+            return self._list(value, len(value), depth)
         if isinstance(value, (set, frozenset)):
-            return sorted((self.plain(item, depth + 1) for item in value), key=_sort_key)
+            return sorted(self._list(value, len(value), depth), key=_sort_key)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = [f.name for f in dataclasses.fields(value) if hasattr(value, f.name)]
-            return {name: self.plain(getattr(value, name), depth + 1) for name in names}
+            return self._dict(((name, getattr(value, name)) for name in names), len(names), depth)
         return safe_repr(value)
 
+    def _text(self, text: str) -> str:
+        return printable(text if len(text) <= self.chars else _cut(text, self.chars))
+
+    def _list(self, items: Iterable[Any], size: int, depth: int) -> list[Any]:
+        shown: list[Any] = []
+        for item in items:
+            if self.values_left <= 0:
+                shown.append(f"{_MORE} {size - len(shown)} more")
+                break
+            shown.append(self.plain(item, depth + 1))
+        return shown
+
+    def _dict(self, pairs: Iterable[tuple[Any, Any]], size: int, depth: int) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        for seen, (key, item) in enumerate(pairs):
+            if self.values_left <= 0:
+                shown[_MORE] = f"{size - seen} more"
+                break
+            shown[self._key(key)] = self.plain(item, depth + 1)
+        return shown
+
     def _key(self, key: Any) -> str:
-        plain = self.plain(key, MAX_DEPTH)
+        plain = self._text(key) if type(key) is str else self.plain(key, MAX_DEPTH)
         return plain if isinstance(plain, str) else safe_repr(key)
+
+
+def _cut(text: str, most: int) -> str:
+    """The beginning of a text, and how much is missing. It ends between words, or well before `most` characters: half
+    of a password, without the sign behind it, would not be known for one."""
+    end = text.rfind(" ", max(0, most - _TOKEN_CHARS), most)
+    kept = text[: end if end > 0 else max(0, most - _TOKEN_CHARS)]
+    return f"{kept}{_MORE} ({len(text) - len(kept)} characters left out)"
 
 
 def safe_repr(value: Any) -> str:

@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from engine.masking import MARKER, Mask, Places, hidden_texts
@@ -30,35 +30,21 @@ BUILT_IN = (
     "jwt", "otp", "pgpassword",
 )  # fmt: skip
 # Words that say of what stands before them how much there is of it, or until when.
-_MEASURES = frozenset(
-    (
-        "count",
-        "counts",
-        "size",
-        "length",
-        "limit",
-        "limits",
-        "max",
-        "min",
-        "timeout",
-        "ttl",
-        "expires",
-        "expiry",
-        "hours",
-        "days",
-        "minutes",
-        "seconds",
-        "s",
-        "ms",
-    )
-)
+_MEASURES = frozenset((
+    "count", "counts", "size", "length", "limit", "limits", "max", "min", "timeout", "ttl", "expires", "expiry",
+    "hours", "days", "minutes", "seconds", "s", "ms",
+))  # fmt: skip
 TOO_DEEP = "[nested too deeply to be shown]"
+_LEAVES = frozenset({type(None), bool, int, float, str})
+_JSON = _LEAVES | {list, tuple, dict}
 MAX_DEPTH = 60  # plain values stay below this
 
 # Between the words of camelCase, and between letters and digits.
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 _SEPARATORS = re.compile(r"[\W_]+")
 _CACHED_KEY_CHARS = 100
+_MANY = 50  # keys, of which it is worth to ask first whether any could name a secret
+_KEY_CHARS = 500  # a longer key is looked at from both ends
 _ANY, _NO_NUMBER = 1, 2  # what is a secret under a key: anything, or anything but a number
 
 
@@ -78,6 +64,7 @@ class Redactor:
         self._plurals = frozenset(f"{name}s" for name in self._names) - self._names
         self._longest = max(map(len, self._names), default=0) + 1
         hints = sorted({found[0] for found in words})
+        self._hints = hints
         self._places = Places(hints, self._named)
         self._bytes = [form for hint in hints for form in {hint.encode(), json.dumps(hint)[1:-1].encode()}]
         # The same few keys come again and again; long ones are hardly names, and would fill the memory.
@@ -93,9 +80,11 @@ class Redactor:
         kwargs: Mapping[str, Any],
         names: Sequence[str],
         context: Mapping[str, Any] | None = None,
+        whole: tuple[Sequence[Any], Mapping[str, Any]] | None = None,
     ) -> tuple[list[Any], dict[str, Any], Mask]:
         """Copies of a call's plain arguments without secrets, and the mask for whatever else is made of the job.
-        `names` are the parameters of `args`, in order."""
+        `names` are the parameters of `args`, in order. `whole` is the call where `args` and `kwargs` were cut: what was
+        left out may be hidden as well."""
         hidden: list[Any] = []
         shown = [
             self._hide(value, hidden) if index < len(names) and self.is_secret(names[index], value)
@@ -105,12 +94,43 @@ class Redactor:
         shown_kwargs = self._redact(dict(kwargs), 0, hidden)
         if context:
             self._redact(context, 0, hidden)
+        if whole is not None:
+            given, named = whole
+            secret = [self.is_secret(name, value) for name, value in zip(names, given, strict=False)]
+            hidden += [to_plain(value) for value, is_secret in zip(given, secret, strict=False) if is_secret]
+            hidden += self._hidden_in(
+                [*(value for value, is_secret in zip(given, secret, strict=False) if not is_secret), dict(named)]
+            )
         mask = Mask(hidden_texts(hidden), self.text)
         return mask.plain(shown), mask.plain(shown_kwargs), mask
+
+    def _hidden_in(self, level: list[Any]) -> list[Any]:
+        """What is hidden in values, plain or not, looked for level by level: of a hundred thousand keys that name no
+        secret each costs next to nothing."""
+        hidden: list[Any] = []
+        for _ in range(MAX_DEPTH):
+            level = [each if type(each) in _JSON else to_plain(each) for each in level]
+            dicts = [each for each in level if type(each) is dict]
+            if not self._mentions(chain.from_iterable(dicts)):
+                inner = list(chain.from_iterable(each.values() for each in dicts))
+            else:
+                inner = []
+                for key, member in chain.from_iterable(each.items() for each in dicts):
+                    (hidden if self.is_secret(key, member) else inner).append(member)
+            inner += chain.from_iterable(each for each in level if type(each) is list or type(each) is tuple)
+            level = [each for each in inner if type(each) not in _LEAVES]
+            if not level:
+                break
+        return list(map(to_plain, hidden))
 
     def text(self, text: str) -> str:
         """A text without what its place in it gives away as a secret."""
         return self._places.masked(text)
+
+    def _mentions(self, keys: Iterable[Any]) -> bool:
+        """Whether one of the keys may name a secret; quick, and never wrongly False."""
+        run = _SEPARATORS.sub("", "".join(key for key in keys if type(key) is str)).casefold()
+        return any(hint in run for hint in self._hints)
 
     def may_hide(self, data: bytes) -> bool:
         """Whether a serialized value can hold a key that names a secret; quick, and never wrongly False."""
@@ -138,6 +158,8 @@ class Redactor:
         if depth >= MAX_DEPTH:
             return TOO_DEEP
         if isinstance(value, dict):
+            if len(value) > _MANY and not self._mentions(value):
+                return {self.text(str(key)): self._redact(member, depth + 1, hidden) for key, member in value.items()}
             return {
                 self.text(key) if isinstance(key, str) else key: (
                     self._hide(member, hidden)
@@ -149,11 +171,11 @@ class Redactor:
         return [self._redact(item, depth + 1, hidden) for item in value]
 
     def _kind(self, key: str) -> int:
-        words = _words(key)
+        words = _words(key if len(key) <= 2 * _KEY_CHARS else f"{key[:_KEY_CHARS]} {key[-_KEY_CHARS:]}")
         found = 0
         for first in range(len(words)):
             run = ""
-            for after, word in enumerate(words[first:], first + 1):
+            for after, word in enumerate(words[first : first + self._longest], first + 1):
                 run += word
                 if (run in self._names or run in self._plurals) and _MEASURES.isdisjoint(words[after:]):
                     if run in self._names:

@@ -16,7 +16,7 @@ from typing import Any
 from engine.errors import FieldError
 from engine.trail import type_name
 
-MAX_PROBLEMS = 100  # a list of a million wrong items must not become a million sentences
+MAX_PROBLEMS = 50  # a list of a million wrong items must not become a million sentences
 _SHOWN_CHARS = 60
 
 

@@ -17,7 +17,7 @@ from engine.aside import PATIENCE_S, Answer, Aside, reason_of
 from engine.due import GRACE_S
 from engine.durable import DurableHuey
 from engine.ledger import DEFERRED, KEPT, ScheduleRow, SlotRow
-from engine.plain import to_plain
+from engine.plain import JOB
 from engine.scheduled import KINDS, OPTIONS
 from engine.tasks_known import KnownTasks
 from engine.timetable import LAST_INSTANT, Minutes, Timetable
@@ -135,8 +135,7 @@ class Showing:
 
     def _arguments(self, told: Told) -> None:
         args, kwargs = told.item.arguments()
-        args, kwargs = to_plain(args), to_plain(kwargs)
-        told.args, told.kwargs, _ = self._huey.composer.redacted(told.qualname, list(args), dict(kwargs))
+        told.args, told.kwargs, _ = self._huey.composer.redacted(told.qualname, args, kwargs, None, JOB)
 
     def _schedule(self, told: Told, now: float) -> Schedule:
         item, row = told.item, told.item.row

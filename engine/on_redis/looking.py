@@ -13,6 +13,7 @@ from engine.job_storage import StoredJob
 from engine.jobs import Counts, QueueInfo
 from engine.on_redis import rows
 from engine.on_redis.server import Server
+from engine.plain import LISTED_BYTES
 
 STEP = 1000  # jobs looked at by one script
 
@@ -32,7 +33,16 @@ def list_jobs(
     lower = (q or "").encode().lower()  # ASCII only, as Lua does
     while len(found) < limit:
         below, *jobs = server.run(
-            "walk", state or "", task or "", lower, limit - len(found), below, STEP, q or "", again=True
+            "walk",
+            state or "",
+            task or "",
+            lower,
+            limit - len(found),
+            below,
+            STEP,
+            q or "",
+            LISTED_BYTES,
+            again=True,
         )
         found += [rows.seen_of(each).job for each in jobs]
         if not below:

@@ -18,6 +18,7 @@ from engine.jobs import (
     Counts,
     QueueInfo,
 )  # fmt: skip
+from engine.plain import LISTED_BYTES
 
 # A job's one place decides its state; `parked` looks queued to people, with a reason.
 STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at,
@@ -28,13 +29,12 @@ STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.
     case when e.seq is not null then e.state when c.seq is not null then 'running' when p.seq is not null then 'queued'
          when exists (select 1 from ready r where r.queue = j.queue and r.rank = -j.priority and r.seq = j.seq)
          then 'queued' when j.attempt > 0 then 'retrying' else 'scheduled' end as state,
-    p.kind || ' ' || p.name, coalesce(e.worker, c.worker), e.started_at, e.finished_at, e.result,
+    p.kind || ' ' || p.name, coalesce(e.worker, c.worker), e.started_at, e.finished_at, {result},
     exists (select 1 from stops where stops.seq = j.seq), c.token
     from {source} left join ended e on e.seq = j.seq left join claims c on c.seq = j.seq
     left join parked p on p.seq = j.seq"""
-ONE = STANDING.format(payload="j.payload", source="jobs j") + " where j.id = ?"
+ONE = STANDING.format(payload="j.payload", result="e.result", source="jobs j") + " where j.id = ?"
 ESCAPED = {ord(c): "\\" + c for c in "%_\\"}  # what `like` would read as a pattern
-BIG = 1_000_000  # a list shows no payload above this many bytes
 LAST = 2**63 - 1
 
 
@@ -81,9 +81,11 @@ def list_jobs(
 
 
 def select(con: sqlite3.Connection, where: Sequence[str], values: Sequence[object], limit: int) -> list[StoredJob]:
-    """The jobs that fit, newest first, without payloads that are very large."""
-    payload = f"case when length(j.payload) < {BIG} then j.payload else x'' end"
-    sql = STANDING.format(payload=payload, source="jobs j")
+    """The jobs that fit, newest first, without payloads and results that are large."""
+    payload = f"case when length(j.payload) > {LISTED_BYTES} then x'' else j.payload end"
+    # An error is bounded when it is stored, and a list shows it.
+    result = f"case when e.state = 'done' and length(e.result) > {LISTED_BYTES} then x'' else e.result end"
+    sql = STANDING.format(payload=payload, result=result, source="jobs j")
     rows = con.execute(f"{sql} where {' and '.join(where)} order by j.seq desc limit ?", [*values, limit])
     return [StoredJob._make(row[:-1]) for row in rows]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.events import ENQUEUED, RELEASED, RESCUED, RETRYING
 from engine.jobs import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
+from engine.plain import WHOLE, Bounds, plain_call, to_plain
 from monitor.records import plain
 from monitor.records.names import Names
 from monitor.records.values import Attempt, JobRow, LogLine, Step
@@ -15,22 +16,25 @@ Row = Mapping[str, Any]
 ATTEMPTS = frozenset({RETRYING, RELEASED, RESCUED, *ENDED})
 
 
-def job_row(row: Row, names: Names) -> JobRow:
-    return JobRow(row["n"], job(row, names), row["changed_at"], row["fingerprint"])
+def job_row(row: Row, names: Names, bounds: Bounds = WHOLE) -> JobRow:
+    return JobRow(row["n"], job(row, names, bounds), row["changed_at"], row["fingerprint"])
 
 
-def job(row: Row, names: Names) -> Job:
-    """As engine.jobs shows it. Only what failed last shows its error."""
+def job(row: Row, names: Names, bounds: Bounds = WHOLE) -> Job:
+    """As engine.jobs shows it, with arguments and result within bounds. Only what failed last shows its error."""
+    args, kwargs, result = plain.decode(row["args"], []), plain.decode(row["kwargs"], {}), plain.decode(row["result"])
+    if bounds is not WHOLE:
+        (args, kwargs), result = plain_call(args, kwargs, bounds), to_plain(result, bounds)
     state, error = row["state"], None
     if state in (FAILED, RETRYING) and row["error_type"] is not None:
         error = Failure(row["error_type"], row["error_message"] or "")
     return Job(
         id=row["id"], task=names.short(row["task"]), qualname=row["task"], queue=row["queue"],
-        args=plain.decode(row["args"], []), kwargs=plain.decode(row["kwargs"], {}), state=state,
+        args=args, kwargs=kwargs, state=state,
         priority=row["priority"], attempt=row["attempt"], retries_left=row["retries_left"],
         deliveries=row["deliveries"], enqueued_at=row["enqueued_at"], eta=row["eta"], started_at=row["started_at"],
         finished_at=row["finished_at"], wait_ms=row["wait_ms"], run_ms=row["run_ms"],
-        progress=plain.decode(row["progress"]), result=plain.decode(row["result"]),
+        progress=plain.decode(row["progress"]), result=result,
         result_stored=state != DONE or row["result"] != "", error=error, reason=row["reason"],
         context=plain.decode(row["context"], {}), worker=_text(row["worker"]), parent=row["parent"], by=row["by"],
         expires_at=row["expires_at"],

@@ -9,6 +9,7 @@ from peewee import SqliteDatabase
 
 from engine.errors import BadRequest, StateConflict, UnknownJob
 from engine.jobs import ENDED, Job, Page
+from engine.plain import LISTED
 from monitor.records import job_views, plain
 from monitor.records.database import Database
 from monitor.records.names import Names
@@ -112,9 +113,9 @@ def _one(db: SqliteDatabase, job_id: str) -> dict[str, Any]:
 
 
 def _rows(db: SqliteDatabase, numbers: Sequence[int], names: Names) -> tuple[JobRow, ...]:
-    """The jobs of these numbers, in this order; one that went meanwhile is left out."""
+    """The jobs of these numbers, in this order, with the beginnings of long values; one that went is left out."""
     rows = {row["n"]: row for row in JOBS.select().where(J.n.in_(list(numbers))).execute(db)} if numbers else {}
-    return tuple(job_views.job_row(rows[n], names) for n in numbers if n in rows)
+    return tuple(job_views.job_row(rows[n], names, LISTED) for n in numbers if n in rows)
 
 
 def _entries(db: SqliteDatabase, row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from engine.jobs import Job, TaskInfo
+from engine.plain import is_cut
 from monitor.web.calls import holds_redacted
 from monitor.web.text import as_json, editable_json, is_line
 
 EDITABLE_CHARS = 20_000
+MOST_FIELDS = 100
 TEXT, CHOICE, JSON, FIXED = "text", "choice", "json", "fixed"
 LONG_CHARS = 60
 EXTRA_ARGS, EXTRA_KWARGS = "*", "**"
@@ -82,14 +85,17 @@ def inputs_of_job(job: Job, task: TaskInfo | None) -> list[Input]:
     parameters = {each.name: each for each in task.parameters} if task else {}
     by_place = [each for each in task.parameters if each.kind == "positional"] if task else []
     found = []
-    for n, value in enumerate(job.args):
+    for n, value in enumerate(job.args[:MOST_FIELDS]):
         label = by_place[n].name if n < len(by_place) else f"argument {n + 1}"
         hint = by_place[n].type if n < len(by_place) else ""
         found.append(_filled(Input(f"a:{n}", label, hint, "", path=f"args[{n}]", given=True), value))
-    for name, value in job.kwargs.items():
+    for name, value in islice(job.kwargs.items(), MOST_FIELDS):
         hint = parameters[name].type if name in parameters else ""
         found.append(_filled(Input(f"k:{name}", name, hint, "", path=f"kwargs.{name}", given=True), value))
-    taken = {each.label for each in found}
+    left = len(job.args) + len(job.kwargs) - len(found)
+    if left:
+        found.append(Input("", f"{left} more", "", FIXED, "too many to edit here; they are kept as they are"))
+    taken = {*(each.label for each in found), *job.kwargs}
     for name, each in parameters.items():
         if name not in taken and each.kind in ("positional", "keyword"):
             found.append(
@@ -112,8 +118,8 @@ def _filled(field: Input, value: Any) -> Input:
         kind, text = TEXT, value
     else:
         kind, text = JSON, editable_json(value, 2 if isinstance(value, (dict, list)) and value else None)
-    if len(text) > EDITABLE_CHARS:
-        return replace(field, kind=FIXED, text=f"{len(text)} characters: too large to edit here; it is kept as it is")
+    if len(text) > EDITABLE_CHARS or is_cut({field.label: value}):
+        return replace(field, kind=FIXED, text="too large to edit here; it is kept as it is")
     return replace(
         field,
         kind=kind,

@@ -169,7 +169,7 @@ class FakeControl(Control):
             self.unique[request.unique] = job.id
         return job
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str, bounds: Any = None) -> Job:
         self._reach()
         if job_id not in self.all:
             raise UnknownJob(job_id)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.carried import CarriedError
-from engine.plain import MAX_DEPTH, to_plain
+from engine.plain import MAX_DEPTH, Bounds, is_cut, plain_call, to_plain
 
 
 class Color(Enum):
@@ -134,15 +134,43 @@ def test_depth_is_bounded_also_for_loops() -> None:
         found = found["loop"] if isinstance(found, dict) else found[0]
         levels += 1
     assert levels == MAX_DEPTH + 1
-    assert found == "<list: too deep or too much to show>"
+    assert found == "<list: too deep to show>"
 
 
-def test_shared_references_cannot_make_it_endless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.plain.MAX_VALUES", 1000)
+def test_what_is_beyond_the_bounds_is_not_looked_at() -> None:
+    bounds = Bounds(10, 2000)
+    assert to_plain(list(range(8)), bounds) == list(range(8))
+    for value, shown in (
+        (list(range(50)), [*range(9), "… 41 more"]),
+        ({str(n): n for n in range(50)}, {**{str(n): n for n in range(9)}, "…": "41 more"}),
+        ([[0] * 50, [0] * 50], [[0] * 8 + ["… 42 more"], "… 1 more"]),
+        ("x" * 5000, "x" * 1500 + "… (3500 characters left out)"),
+        ("x " * 2500, "x " * 999 + "x… (3001 characters left out)"),
+    ):
+        assert to_plain(value, bounds) == shown and is_cut(shown)
+        assert not is_cut(to_plain(value))
+    assert len(to_plain(set(range(50)), bounds)) == 10
+
+
+def test_half_of_a_secret_does_not_stand_where_a_text_is_cut() -> None:
+    url = "https://ana:hunter2@example.org/ "
+    for before in range(900, 1100):
+        text = to_plain("x" * before + " " + url + "y" * 2000, Bounds(10, 1000))
+        assert "hunter2@" in text or "hunter" not in text
+
+
+def test_the_arguments_of_a_call_share_the_bounds() -> None:
+    bounds = Bounds(100, 1000)
+    assert plain_call([[0] * 500, 1], {"a": [0] * 10}, bounds) == ([[0] * 32 + ["… 468 more"], 1], {"a": [0] * 10})
+    args, kwargs = plain_call([0] * 50, {str(n): n for n in range(50)}, bounds)
+    assert (args, kwargs) == ([0] * 5 + ["… 45 more"], {**{str(n): n for n in range(5)}, "…": "45 more"})
+
+
+def test_shared_references_cannot_make_it_endless() -> None:
     value: list[Any] = [1]
     for _ in range(40):
         value = [value, value]
-    assert len(json.dumps(to_plain(value))) < 100_000
+    assert len(json.dumps(to_plain(value, Bounds(1000, 1000)))) < 100_000
 
 
 @settings(max_examples=200, deadline=None)

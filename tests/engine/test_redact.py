@@ -184,6 +184,29 @@ def test_shown_arguments_hide_what_is_hidden_elsewhere_in_the_call():
     assert (args, kwargs) == ([MARKER, f"psql -W {MARKER}"], {"b": [MARKER]})
 
 
+def test_what_is_hidden_in_the_part_that_was_cut_is_masked_too():
+    redactor = configured(("password",))
+    wide = {f"k{n}": n for n in range(100)}
+    for args, kwargs, names in (
+        ([{**wide, "password": "hunter22"}, "hunter22"], {}, ["a", "b"]),
+        (["hunter22"], {**wide, "new_password": "hunter22"}, ["a"]),
+        (["hunter22", [[{**wide, "x": [wide, {"password": ["hunter22"]}]}]]], {}, ["a", "b"]),
+        ([*["hunter22"] * 50, "hunter22"], {}, [*["a"] * 50, "password"]),
+    ):
+        shown, named, mask = redactor.redact_call(args[:1], {}, names, None, (args, kwargs))
+        assert mask.text("it was hunter22") == "it was [redacted]"
+        assert "hunter22" not in str(shown) + str(named)
+
+
+def test_a_secret_is_found_among_many_keys_however_it_is_spelled():
+    redactor, wide = configured(("password", "api_key")), {f"k{n}": n for n in range(100)}
+    for key in ("password", "pass-word", "PassWord", "pa\u017f\u017fword", "a_p_i.key", "myApiKeys"):
+        assert redactor.is_secret(key)
+        assert redactor.redact({**wide, key: "hunter22"}) == {**wide, key: MARKER}
+        mask = redactor.redact_call([], {}, [], None, ([], {**wide, key: "hunter22"}))[2]
+        assert mask.text("hunter22") == MARKER
+
+
 def test_no_text_costs_more_than_linear_time():
     """Each of these took minutes with a pattern that tries again from each place."""
     for text in (

@@ -1,4 +1,5 @@
--- A job as it stands, for people: nine fields and the body; above `big` bytes (0: no bound) the body is only its head.
+-- A job as it stands, for people: nine fields and the body; above `big` bytes (0: no bound) the body is only its head,
+-- and the result of a job that is done is empty. (An error is bounded when it is stored.)
 
 local function head_of(id)
   for _, bytes in ipairs({4096, 1048576}) do
@@ -13,7 +14,13 @@ local function standing(id, big)
   local j = call('HMGET', job_key(id), 'seq', 'place', 'm', 'token', 'why', 'state', 'end')
   if not j[1] then return false end
   j[8] = call('SISMEMBER', P .. 'stops', j[1])
-  if j[2] == 'ended' then j[9] = call('GET', P .. 'result:' .. id) else j[9] = false end
+  if j[2] ~= 'ended' then
+    j[9] = false
+  elseif big > 0 and j[6] == 'done' and call('STRLEN', P .. 'result:' .. id) > big then
+    j[9] = ''
+  else
+    j[9] = call('GET', P .. 'result:' .. id)
+  end
   if big > 0 and call('STRLEN', P .. 'body:' .. id) > big then
     j[10] = head_of(id)
   else

@@ -1,6 +1,7 @@
 -- uses: places look
 -- One step through the jobs, newest first: state (empty: all), task (empty: any), q in lower case (empty: any), limit,
--- below (a seq or +inf), how many to look at. Answers the seq to go on below (empty: there are no more), then the jobs.
+-- below (a seq or +inf), how many to look at, q as it was given, bytes of a body that is shown. Answers the seq to go
+-- on below (empty: there are no more), then the jobs.
 
 local state, task, q, limit, below, step = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local ENDS = {done = true, failed = true, canceled = true, expired = true}
@@ -69,7 +70,7 @@ for _, candidate in ipairs(candidates()) do
   looked = looked + 1
   answer[1] = whole(candidate[1])
   if fits(candidate[2]) then
-    local found = standing(candidate[2], 1000000)
+    local found = standing(candidate[2], tonumber(ARGV[8]))
     if found then answer[#answer + 1] = found end
   end
 end

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from engine import errors
 from engine.jobs import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
+from engine.plain import SEEN
 from monitor.web import inputs, typed
 from monitor.web.house import House
 from monitor.web.pages.job_view import JobView
@@ -47,7 +48,7 @@ class JobPage:
         fields: list[inputs.Input] = []
         try:
             if "edit" in visit.form:
-                job = self._house.control.job(job_id)
+                job = self._house.control.job(job_id, SEEN)
                 fields = inputs.inputs_of_job(job, self._look.task(job))
                 edit, problems = typed.read_edit(fields, visit.form)
                 if problems:

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine import errors
 from engine.jobs import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
+from engine.plain import SEEN
 from monitor.records import BooksUnavailable, JobHistory
 from monitor.web import calls, inputs
 from monitor.web.filters import as_word
@@ -102,7 +103,7 @@ class JobView:
         live: Job | None = None
         history: JobHistory | None = None
         with contextlib.suppress(errors.UnknownJob):
-            live = self._house.control.job(job_id)
+            live = self._house.control.job(job_id, SEEN)
         try:
             history = self._house.books.history(job_id)
         except errors.UnknownJob:
