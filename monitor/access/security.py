@@ -14,7 +14,6 @@ log = logging.getLogger("duey.security")
 
 LOGIN_SUCCEEDED, LOGIN_FAILED, LOGIN_THROTTLED = "login-succeeded", "login-failed", "login-throttled"
 LOCK_OUT = "lock-out"  # an address or a device has used up its attempts
-PASSWORD_REFUSED = "password-refused"  # somebody who is logged in did not know the account's password
 ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED = "account-made", "account-changed", "account-removed"
 TOKEN_MADE, TOKEN_REVOKED = "token-made", "token-revoked"
 BAD_TOKEN, SCOPE_REFUSED, ROLE_REFUSED, CSRF_REFUSED = "bad-token", "scope-refused", "role-refused", "csrf-refused"

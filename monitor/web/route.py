@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from monitor.web.form import Fields
 from monitor.web.view import Done, View
 
 Handler = Callable[..., "View | Done"]  # (visit, **names in the path)
@@ -15,7 +16,8 @@ Handler = Callable[..., "View | Done"]  # (visit, **names in the path)
 class Route:
     """`path` is below the monitor, with names as Bottle writes them: `/jobs/<id:path>/cancel`.
 
-    `admin`: a viewer is refused. `open_to_all`: nobody need have logged in. Every GET also answers under `.json`.
+    `admin`: a viewer is refused. `open_to_all`: nobody need have logged in. `fresh` says of a form whether the password
+    must have been entered a short while ago. Every GET also answers under `.json`.
     """
 
     method: str
@@ -23,6 +25,7 @@ class Route:
     handler: Handler
     admin: bool = False
     open_to_all: bool = False
+    fresh: Callable[[Fields], bool] | None = None
 
 
 def look(path: str, handler: Handler, **options: Any) -> Route:
@@ -30,9 +33,9 @@ def look(path: str, handler: Handler, **options: Any) -> Route:
     return Route("GET", path, handler, **options)
 
 
-def act(path: str, handler: Handler) -> Route:
+def act(path: str, handler: Handler, **options: Any) -> Route:
     """An action: an admin's alone."""
-    return Route("POST", path, handler, admin=True)
+    return Route("POST", path, handler, admin=True, **options)
 
 
 class PageOfRoutes(Protocol):

@@ -24,6 +24,7 @@ from monitor.web.assets import Assets
 from monitor.web.form import form_of, query_of
 from monitor.web.guard import Guard
 from monitor.web.house import House
+from monitor.web.password import Password
 from monitor.web.refusal import LoginNeeded, Refusal, told
 from monitor.web.render import Renderer
 from monitor.web.route import Route
@@ -51,6 +52,7 @@ class Site(bottle.Bottle):
         self.house, web = house, house.settings.web
         self.cookies = Cookies(house.access, house.links.prefix, web.public_url)
         self.guard = Guard(house.access, web.public_url)
+        self.password = Password(house, self.cookies)
         self.assets = Assets()
         addresses = {name: f"{house.links.root}/static/{last}" for name, last in self.assets.addresses().items()}
         words = {"link": house.links, "root": house.links.root, "assets": addresses, "nav": pages.NAVIGATION}
@@ -85,7 +87,9 @@ class Site(bottle.Bottle):
                 if visit.method == "POST":
                     visit.form = form_of(environ, self.house.settings.web.max_body_kb)
                 self.guard.admit(visit, key, route.admin, route.open_to_all)
-                return self._send(visit, route.handler(visit, **names))
+                asks = route.fresh is not None and route.fresh(visit.form)
+                question = self.password.question(visit) if asks else None
+                return self._send(visit, question or route.handler(visit, **names))
             except Exception as error:
                 return self._refuse(environ, visit, error)
             finally:

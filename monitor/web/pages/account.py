@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from monitor.access import InvalidInput
 from monitor.web.figures import plural
 from monitor.web.house import House
+from monitor.web.password import Password
 from monitor.web.route import Route, look
 from monitor.web.session import THEMES, Cookies
 from monitor.web.view import NOTE, Done, View
@@ -11,20 +13,40 @@ from monitor.web.visit import Visit
 
 
 class AccountPage:
-    """GET /account, POST /account/end, /account/end-others, /theme. Open to viewers: each changes his own alone."""
+    """GET /account, POST /account/password, /end, /end-others, /theme. Open to viewers: each changes his own alone."""
 
     def __init__(self, house: House, cookies: Cookies) -> None:
-        self._house, self._cookies = house, cookies
+        self._house, self._cookies, self._password = house, cookies, Password(house, cookies)
 
     def routes(self) -> list[Route]:
         return [
             look("/account", self.show),
+            Route("POST", "/account/password", self.change_password),
             Route("POST", "/account/end", self.end),
             Route("POST", "/account/end-others", self.end_others),
             Route("POST", "/theme", self.theme),
         ]
 
     def show(self, visit: Visit) -> View:
+        return self._page(visit)
+
+    def change_password(self, visit: Visit) -> View | Done:
+        """Ends every session of the account; this browser gets a new one."""
+        access, who = self._house.access, visit.who
+        status, problem, headers = self._password.checked(visit, "password")
+        if status != 200:
+            return self._page(visit, problem, status, headers)
+        try:
+            access.accounts.set_password(who, visit.form.get("new_password"))
+        except InvalidInput as error:
+            return self._page(visit, str(error), 422)
+        account = access.accounts.get(who)
+        cookie = access.sessions.start(account, visit.address, visit.agent)
+        self._cookies.begin(visit.environ, cookie, access.accounts.device_cookie(account))
+        self._house.trail.record(visit, "set password", who)
+        return Done(self._house.links.to("/account"), "Your password is changed. All other browsers are logged out.")
+
+    def _page(self, visit: Visit, problem: str = "", status: int = 200, headers: dict[str, str] | None = None) -> View:
         account, session = visit.account, visit.session
         assert account is not None and session is not None
         sessions = [
@@ -40,7 +62,8 @@ class AccountPage:
             for each in self._house.access.sessions.list(account)
         ]
         data = {"account": {"name": account.name, "role": account.role}, "sessions": sessions}
-        return View("account", "Your account", data)
+        more = {"problem": problem}
+        return View("account", "Your account", data, more, status=status, headers=headers or {})
 
     def end(self, visit: Visit) -> Done:
         assert visit.account is not None

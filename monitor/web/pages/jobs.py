@@ -76,7 +76,7 @@ class JobsPage:
         self._listing, self._verbs = Listing(house.control, house.books), Verbs(house.control, house.books)
 
     def routes(self) -> list[Route]:
-        return [look("/jobs", self.show), act("/jobs", self.act)]
+        return [look("/jobs", self.show), act("/jobs", self.act, fresh=_deletes)]
 
     def show(self, visit: Visit) -> View:
         stamp = live_stamp(self._house, visit) if visit.fragment else ""
@@ -174,6 +174,10 @@ class JobsPage:
             if cursor is None:
                 break
         return tally
+
+
+def _deletes(form: Fields) -> bool:
+    return form.get("verb") == DELETE and "sure" in form
 
 
 def _ticked(text: str) -> Chosen:

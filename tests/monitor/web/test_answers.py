@@ -270,7 +270,7 @@ def test_a_storage_that_is_away(world: World, admin: Browser) -> None:
 
 
 def test_accounts_that_cannot_be_checked_let_nobody_in(world: World, admin: Browser, monkeypatch) -> None:
-    def away(cookie: str) -> None:
+    def away(cookie: str, is_use: bool) -> None:
         raise AccessUnavailable("/srv/access.db", "is locked")
 
     monkeypatch.setattr(world.access.sessions, "find", away)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.monitor.web.client import Browser
-from tests.monitor.web.world import World, make_world
+from tests.monitor.web.world import PASSWORDS, World, make_world
 
 PAGES = {
     "/": "overview",
@@ -113,6 +113,7 @@ def own_actions() -> dict[str, dict[str, str]]:
     return {
         "/logout": {},
         "/logout-everywhere": {},
+        "/account/password": {"password": PASSWORDS["ana"], "new_password": "a new long sentence"},
         "/account/end": {"session": "1"},
         "/account/end-others": {},
         "/theme": {"theme": "dark"},

@@ -207,6 +207,54 @@ def test_one_session_is_ended_and_then_all_others(world: World, admin: Browser) 
     assert (line.action, line.target, line.count) == ("end other sessions", "ana", 2)
 
 
+def test_everybody_changes_the_own_password_and_nobody_else_s(world: World, viewer: Browser) -> None:
+    other, old = world.browser("vera"), PASSWORDS["vera"]
+    assert 'action="/monitor/account/password"' in viewer.get("/monitor/account").text
+    for given, new, status, words in (
+        ("wrong", "a new long sentence", 403, "the password is wrong"),
+        (old, "short", 422, "expected 8 to 1024 characters"),
+        (old, "password1", 422, "found a common one"),
+        (old, "vera-2026", 422, "found a common one"),
+    ):
+        answer = viewer.post("/monitor/account/password", {"password": given, "new_password": new})
+        assert answer.status == status and words in answer.words, new
+        assert given not in answer.text.replace("wrong:", "") and new not in answer.text
+    assert other.get("/monitor/").status == 200
+    form = {"password": old, "new_password": "a new long sentence", "username": "ana"}
+    changed = viewer.post("/monitor/account/password", form)
+    assert "Your password is changed." in viewer.follow(changed).words
+    assert other.get("/monitor/").status == 303
+    assert world.access.accounts.authenticate("ana", PASSWORDS["ana"], "203.0.113.9")
+    assert world.access.accounts.authenticate("vera", "a new long sentence", "203.0.113.9")
+    line = world.access.audit.page(limit=1)[0]
+    assert (line.action, line.who, line.target) == ("set password", "vera", "vera")
+    for _ in range(10):
+        viewer.get("/monitor/account")
+        viewer.post("/monitor/account/password", {"password": "wrong", "new_password": "another long one"})
+    answer = viewer.post("/monitor/account/password", {"password": "a new long sentence", "new_password": "x" * 9})
+    assert (answer.status, int(answer.headers["retry-after"]) > 0) == (429, True)
+
+
+def test_to_delete_many_asks_for_the_password_again(world: World, admin: Browser, clock: Clock) -> None:
+    ids = [job.id for job in world.control.all.values() if job.state == "failed"][:2]
+    form = {"verb": "delete", "sure": "1", "id": [f"failed {each}" for each in ids]}
+    clock.now += 601
+    asked = admin.post("/monitor/jobs", form)
+    assert asked.status == 403 and "once more" in asked.words
+    assert [value in asked.text for value in form["id"]] == [True, True] and 'value="delete"' in asked.text
+    assert admin.post("/monitor/jobs", {"verb": "delete", "id": form["id"]}).status == 200  # only the question how many
+    wrong = admin.post("/monitor/jobs", {**form, "confirm_password": "wrong <b>"})
+    assert wrong.status == 403 and "the password is wrong" in wrong.words and "wrong &lt;b" not in wrong.text
+    assert all(each in world.control.all for each in ids)
+    right = admin.post("/monitor/jobs", {**form, "confirm_password": PASSWORDS["ana"]})
+    assert "2 jobs deleted" in admin.follow(right).words
+    assert not any(each in world.control.all for each in ids)
+    clock.now += 599
+    assert admin.post("/monitor/jobs", form).status == 303
+    clock.now += 2
+    assert admin.post("/monitor/jobs", form).status == 403
+
+
 def test_a_page_that_only_polls_is_logged_out_in_the_end(world: World, admin: Browser, clock: Clock) -> None:
     for _ in range(11):
         clock.now += 3600

@@ -1,0 +1,51 @@
+"""The password of somebody who is logged in, asked for again: before what matters most, and before it is changed.
+
+A browser that was left open, or a stolen cookie, must not be enough for these. What was about to be done stands in the
+question as hidden fields, so that nothing is lost; a wrong answer counts like a log-in that failed.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from monitor.access import TooManyAttempts
+from monitor.web.guard import PROOF
+from monitor.web.house import House
+from monitor.web.session import Cookies
+from monitor.web.view import View
+from monitor.web.visit import Visit
+
+FIELD = "confirm_password"  # no form of ours has another field of this name
+WRONG = "the password is wrong: nothing was changed"
+LONGEST = 1024
+
+
+class Password:
+    """Asks, and remembers in the session that the answer was right."""
+
+    def __init__(self, house: House, cookies: Cookies) -> None:
+        self._house, self._cookies = house, cookies
+
+    def question(self, visit: Visit) -> View | None:
+        """What to ask before the form of this visit is acted on; None where the password was entered just now."""
+        assert visit.session is not None
+        if visit.session.is_fresh(visit.now):
+            return None
+        status, problem, headers = (403, "", {}) if FIELD not in visit.form else self.checked(visit, FIELD)
+        if status == 200:
+            self._house.access.sessions.confirm(visit.session)
+            return None
+        fields = [(name, value) for name, value in visit.form.pairs if name not in (FIELD, PROOF)]
+        query = visit.environ.get("QUERY_STRING", "")
+        action = self._house.links.root + quote(visit.path) + (f"?{query}" if query else "")
+        more = {"fields": fields, "action": action, "field": FIELD}
+        return View("password", "Your password, once more", {"problem": problem}, more, status=status, headers=headers)
+
+    def checked(self, visit: Visit, field: str) -> tuple[int, str, dict[str, str]]:
+        """200 where the field holds the password of the visitor, else the status, the sentence and the headers."""
+        device, given = self._cookies.device(visit.environ), visit.form.get(field)[:LONGEST]
+        try:
+            account = self._house.access.accounts.authenticate(visit.who, given, visit.address, device)
+        except TooManyAttempts as error:
+            return 429, str(error), {"Retry-After": str(error.retry_after_s)}
+        return (403, WRONG, {}) if account is None else (200, "", {})
