@@ -72,6 +72,7 @@ class Life:
             unnamed.unlink()
             os.close(self._fd)
             raise
+        self._stat = os.fstat(self._fd)
         self._map = mmap.mmap(self._fd, SIZE)
         HEADER.pack_into(self._map, 0, MAGIC, os.getpid(), 0)
         text = queues_text(queues)
@@ -112,6 +113,14 @@ class Life:
     def asleep(self, yes: bool) -> None:
         """Whether a ring would be heard at once."""
         self._map[ASLEEP_AT] = yes
+
+    def holds_its_files(self) -> bool:
+        """Whether its descriptor is still its own: a body that closed all there are took the lock with them, and every
+        connection."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._stat)
+        except OSError:
+            return False
 
     def beat(self) -> None:
         """Show that the process is not only alive but looked after."""

@@ -192,6 +192,10 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
     give back what has not begun."""
     desk, told = huey.desk, False
     while not stop.wait(ATTEND_S):
+        if not desk.life.holds_its_files():
+            with contextlib.suppress(OSError):
+                logger.error("this process's files were closed by a job: another one takes its place")
+            os._exit(1)
         while huey.timeouts.deaf:
             logger.warning(
                 "job %s ignores its timeout, and a thread cannot be stopped: use process workers",

@@ -127,3 +127,16 @@ def test_no_worker_ends_by_what_is_raised_around_bodies(deployment: Deployment, 
     for id_ in (*unread, *mute):
         (line,) = re.findall(rf"ERROR +dewey.jobs: job {id_} .* failed: .*", consumer.err)
         assert ("Mute" in line) == (id_ in mute)
+
+
+@crossed
+def test_a_worker_whose_files_a_body_closed_is_replaced(deployment: Deployment, kind: str):
+    closing = deployment.tasks.poison(1, "closed files")
+    consumer = deployment.launch(2, kind)
+    neighbours = [deployment.tasks.note(10 + n, 0.05) for n in range(20)]
+    wait_until(lambda: "1" in deployment.ledger.runs(), 30, "the body runs")
+    deployment.wait_ended([closing, *neighbours], 60)  # in a thread a neighbour may fail: its file was closed, too
+    assert deployment.wait_ended([deployment.tasks.note(99)], 60)[0].state == "done"
+    assert consumer.popen.poll() is None
+    if deployment.backend == "sqlite":
+        assert "files were closed by a job: another one takes its place" in consumer.err
