@@ -33,6 +33,9 @@ ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 WORTH_PACKING_BYTES = 1400  # what fits into one packet gains nothing

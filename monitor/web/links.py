@@ -7,7 +7,7 @@ behind it, which the routes take off again.
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 FORMATS = (".json", ".html")
 
@@ -47,10 +47,19 @@ class Links:
         return self.to("/jobs", **query)
 
     def own(self, target: str) -> bool:
-        """Whether an address that came from outside lies within the monitor, and nowhere else."""
+        """Whether an address that came from outside lies within the monitor, and nowhere else: also once whoever stands
+        in between has decoded its path."""
+        try:
+            path = target.partition("?")[0]
+            for _ in range(3):  # a proxy and a browser may each decode once
+                path = unquote(path, errors="strict")
+        except UnicodeDecodeError:
+            return False
+        if not path.isprintable() or "\\" in path or "//" in path or {".", ".."} & set(path.split("/")):
+            return False
         plain = target.isascii() and target.isprintable() and "\\" not in target and "//" not in target
         inside = target == self.root or target.startswith((f"{self.root}/", f"{self.root}?"))
-        return plain and inside and "/../" not in f"{target.partition('?')[0]}/"
+        return plain and inside
 
     def _named(self, kind: str, name: str, verb: str) -> str:
         tail = f"/{verb}" if verb else ".html" if name.endswith(FORMATS) else ""

@@ -163,6 +163,9 @@ class Browser:
         assert answer.headers["content-security-policy"] == CSP
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "same-origin"
+        assert answer.headers["cross-origin-opener-policy"] == "same-origin"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "camera=()" in answer.headers["permissions-policy"]
         if "/static/" not in unquote(environ["PATH_INFO"]):
             assert answer.headers["cache-control"] == "no-store"
         if answer.status != 304 and environ["REQUEST_METHOD"] != "HEAD":
