@@ -29,7 +29,7 @@ from huey.exceptions import ConfigurationError
 
 from engine import errors, process, watching
 from engine.crew import HOST
-from engine.job_storage import Dead
+from engine.deaths import Dead
 from engine.process import PARENT_STOPS, Requests
 from engine.schedule import DurableScheduler
 from engine.shares import left_out, shares_of
@@ -38,6 +38,7 @@ from engine.watching import Unit
 
 logger = logging.getLogger("dewey.consumer")
 TICK_S = 0.5
+ALL_KILLED_S = 0.1
 RESPAWN_S = (0.05, 5.0)  # back-off between a unit's death and its successor
 
 
@@ -119,7 +120,7 @@ class DurableConsumer(Consumer):
             self._tend()
             if self._stopping_since is not None and not any(u.pid for u in self._units):
                 break
-            pause = TICK_S if self._stopping_since is None else 0.1
+            pause = 0.1 if self._stopping_since is not None or any(u.killed_at for u in self._units) else TICK_S
             select.select([wake_r, *self._pipes()], [], [], pause)
             for signum in drained(wake_r):
                 self._on_signal(signum)
@@ -197,7 +198,7 @@ class DurableConsumer(Consumer):
     def rescue(self) -> None:
         """Return what dead workers of any consumer on this storage left behind."""
         storage = self.huey.storage
-        rescued = storage.rescue(self.max_deliveries, [u.number for u in self._units if u.pid])
+        rescued = storage.rescue(self.max_deliveries, [u.number for u in self._units if u.pid], self.id)
         if rescued:
             self.huey.composer.log_failures()
             logger.warning("rescued %d jobs of dead workers: %s", len(rescued), ", ".join(rescued[:10]))
@@ -212,7 +213,7 @@ class DurableConsumer(Consumer):
             os._exit(self._child(unit.plan, parent, r, w))
         os.close(w)
         unit.pid, unit.pipe, unit.number, unit.started_at = pid, r, 0, time.monotonic()
-        unit.killed, unit.left, unit.timed_out, unit.asked = False, False, set(), {}
+        unit.killed, unit.left, unit.timed_out, unit.asked, unit.killed_at = False, False, set(), {}, 0.0
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
 
     def _child(self, plan: Plan, parent: int, r: int, w: int) -> int:
@@ -235,9 +236,15 @@ class DurableConsumer(Consumer):
             sys.stderr.flush()
 
     def _reap(self, unit: Unit) -> None:
-        pid, status = os.waitpid(unit.pid, os.WNOHANG)
-        if not pid:
+        found = os.waitid(os.P_PID, unit.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
             return
+        # Whoever kills all of a consumer may come to this process last: then it was no job's doing.
+        if found.si_code == os.CLD_KILLED and found.si_status == signal.SIGKILL and not (unit.killed or unit.timed_out):
+            unit.killed_at = unit.killed_at or time.monotonic()
+            if time.monotonic() < unit.killed_at + ALL_KILLED_S:
+                return
+        _, status = os.waitpid(unit.pid, 0)
         self._hear(unit)
         if unit.pipe >= 0:
             unit.close()
@@ -246,7 +253,7 @@ class DurableConsumer(Consumer):
         lived = time.monotonic() - unit.started_at
         unit.deaths = 0 if bounded or lived > 10 else unit.deaths + 1
         delay = 0.0 if unit.deaths <= 1 else min(RESPAWN_S[1], RESPAWN_S[0] * 2 ** (unit.deaths - 2))
-        unit.pid, unit.respawn_at = 0, time.monotonic() + delay
+        unit.pid, unit.killed_at, unit.respawn_at = 0, 0.0, time.monotonic() + delay
 
     def _bury(self, unit: Unit, code: int) -> bool:
         """Return a dead unit's claims; whether it handled a job."""

@@ -7,19 +7,42 @@ which runs alone (engine.desk), and only COMPANY times as many deaths fail it.
 
 A job that must not run twice (`on_crash="fail"`) fails once its body has begun, whatever ends its worker: a death, a
 time-out, a stop that was forced, a lease that ran out.
+
+Where the whole consumer died (somebody killed all of it, the host went down) it is as a rule no job's doing: nothing
+is charged. These deaths are counted apart, for a job may be what kills the consumer each time: TREE times as many as
+a worker's own deaths fail it.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from engine import errors, events
-from engine.job_storage import Dead
 from engine.jobs import CANCELED, FAILED, ONCE, Claim, Settlement
-from engine.liveness import BODY_ENDED, TAKEN
+from engine.liveness import BODY_ENDED, TAKEN, Slot
 
 COMPANY = 3
+TREE = 10
+
+
+class Dead(NamedTuple):
+    """How a dead worker's claims are to be treated. `charge`: count its death for the jobs that it handled."""
+
+    worker: int
+    host: str
+    pid: int
+    charge: bool = True
+    timed_out: frozenset[int] = frozenset()  # tokens whose body was killed for its timeout: a failed attempt
+    tree: bool = False  # its whole consumer died: nobody was left to see this death but a rescuer
+    company: int = 0  # how many jobs were handled in all that died together, as far as is known
+    marks: Mapping[int, Slot] = MappingProxyType({})  # the jobs that its threads handled, by token: the storage adds it
+
+    def handled(self, slots: Iterable[Slot]) -> Dead:
+        """With what is known of the jobs that its threads handled."""
+        return self._replace(marks={slot.token: slot for slot in slots})
 
 
 class Fate(NamedTuple):
@@ -27,6 +50,7 @@ class Fate(NamedTuple):
 
     settlement: Settlement | None = None
     deliveries: int | None = None  # the new count, where the death is charged
+    tree_deaths: int | None = None  # the new count, where the whole consumer died
     kind: str | None = None
     detail: str | None = None
 
@@ -45,10 +69,20 @@ def fate_of(claim: Claim, dead: Dead, stopping: bool, max_deliveries: int, compo
         if once:
             return Fate(compose.end(claim, FAILED, errors.StoppedWhileItRan(mark.phase == BODY_ENDED)))
         return Fate(kind=events.RELEASED)
-    deliveries = claim.deliveries + 1
-    most = max_deliveries if len(dead.marks) == 1 else max_deliveries * COMPANY
-    if once or deliveries >= most:
-        error = errors.WorkerDied(deliveries, dead.host, dead.pid, once, mark.phase == BODY_ENDED)
+    deliveries = claim.deliveries + (not dead.tree)
+    deaths = claim.tree_deaths + 1 if dead.tree else deliveries
+    company = max(dead.company, len(dead.marks)) if dead.tree else len(dead.marks)
+    most = max_deliveries * (TREE if dead.tree else 1) * (COMPANY if company > 1 else 1)
+    if once or deaths >= most:
+        what = "consumer" if dead.tree else "worker"
+        error = errors.WorkerDied(deaths, dead.host, dead.pid, once, mark.phase == BODY_ENDED, what)
         return Fate(compose.end(claim._replace(deliveries=deliveries), FAILED, error), deliveries)
-    detail = {"host": dead.host, "pid": dead.pid, "deliveries": deliveries}
-    return Fate(None, deliveries, events.RESCUED, json.dumps(detail))
+    detail = json.dumps({"host": dead.host, "pid": dead.pid, "deliveries": deliveries})
+    if dead.tree:
+        return Fate(None, None, deaths, events.RESCUED, detail)
+    return Fate(None, deliveries, None, events.RESCUED, detail)
+
+
+def is_suspect(claim: Claim, max_deliveries: int) -> bool:
+    """Whether one more death would fail the job, or its consumer has died often with it: then it begins alone."""
+    return claim.deliveries >= max(1, max_deliveries - 1) or claim.tree_deaths >= max_deliveries * TREE // 2

@@ -224,12 +224,12 @@ AFTER_BODY = "; its body had ended, so its work may be done"
 
 
 class WorkerDied(JobError):
-    """The process that handled the job died `deliveries` times, the last time perhaps after its body had ended."""
+    """The process that handled the job died `deaths` times, the last time perhaps after its body had ended."""
 
-    def __init__(self, deliveries: int, host: str, pid: int, once: bool = False, after_body: bool = False):
-        self.deliveries, self.host, self.pid = deliveries, host, pid
-        how = "its worker died" if once else f"its worker died {deliveries} times"
-        then = AFTER_BODY if after_body else ""
+    def __init__(self, deaths: int, host: str, pid: int, once: bool = False, after: bool = False, what: str = "worker"):
+        self.deliveries, self.host, self.pid = deaths, host, pid
+        how = f"its {what} died" if once else f"its {what} died {deaths} times"
+        then = AFTER_BODY if after else ""
         super().__init__(f"{how}, last on {host} as pid {pid}{then}")
 
 

@@ -11,10 +11,11 @@ Every verb raises StorageUnavailable (or below) when the storage is away; then n
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from engine.deaths import Dead
 from engine.events import Event
 from engine.huey_storage import HueyStorage
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
@@ -114,21 +115,6 @@ class Registration(NamedTuple):
     code: str = ""  # as loading.code() says
 
 
-class Dead(NamedTuple):
-    """How a dead worker's claims are to be treated. `charge`: count a delivery for the jobs that it handled."""
-
-    worker: int
-    host: str
-    pid: int
-    charge: bool = True
-    timed_out: frozenset[int] = frozenset()  # tokens whose body was killed for its timeout: a failed attempt
-    marks: Mapping[int, Slot] = MappingProxyType({})  # the jobs that its threads handled, by token: the storage adds it
-
-    def handled(self, slots: Iterable[Slot]) -> Dead:
-        """With what is known of the jobs that its threads handled."""
-        return self._replace(marks={slot.token: slot for slot in slots})
-
-
 class JobStorage(HueyStorage):
     """The contract. `tests/contracts/` holds every implementation to it."""
 
@@ -174,8 +160,8 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def hold(self, life: Any, token: int) -> bool:
-        """Before the marked body of a job that must not run twice: see that any rescuer will find the mark, also on
-        another host or after a power cut. False when the claim is gone: then the body must not begin."""
+        """Before a marked body that must not run twice: see that any rescuer will find the mark, also on another host
+        or after a power cut. False when the claim is gone: then the body must not begin."""
 
     @abstractmethod
     def sync(self) -> None:
@@ -195,12 +181,12 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        """Release the claims of a worker known to be dead, and remove what it left; ids of the jobs that it handled.
-        What becomes of each is decided by engine.deaths."""
+        """Release a dead worker's claims as engine.deaths decides, and remove what it left; ids of what it handled."""
 
     @abstractmethod
-    def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
-        """Find dead workers (never those in `own`) and bury them; ids of the jobs that these handled."""
+    def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
+        """Find dead workers (never those in `own`) and bury them; ids of what these handled. Where they are not of this
+        `consumer`, all of theirs has died."""
 
     @abstractmethod
     def beat(self, workers: Sequence[int], lease_s: float) -> None:

@@ -99,7 +99,7 @@ class Claim(NamedTuple):
     eta: float | None
     expires_at: float | None
     attempt: int  # attempts that ended before this one
-    deliveries: int  # deaths of workers that were running it
+    deliveries: int  # deaths of workers that handled it
     retries: int
     retry_delay_s: float
     timeout_s: float | None
@@ -111,6 +111,7 @@ class Claim(NamedTuple):
     failed_at: float | None = None  # the first of them
     sequel: str | None = ""  # what waits for its end; None where it was accepted before that was kept
     by: str | None = None
+    tree_deaths: int = 0  # deaths of whole consumers that were running it
 
 
 class ChordPart(NamedTuple):

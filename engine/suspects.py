@@ -6,10 +6,10 @@ it does, nor in its first seconds, and another suspect not before its end: one o
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 
+from engine.deaths import is_suspect
 from engine.jobs import Claim
 
 DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
@@ -17,17 +17,17 @@ ALONE_S = 5.0  # how long nothing new begins beside a suspect: what kills does s
 
 
 class Suspects:
-    """Those of one worker process, whose desk guards them by its condition. `above`: so many deaths make a suspect."""
+    """Those of one worker process, whose desk guards them by its condition. Without `max_deliveries` there are none."""
 
-    def __init__(self, above: int = sys.maxsize) -> None:
+    def __init__(self, max_deliveries: int | None) -> None:
         self.waiting: deque[Claim] = deque()
-        self._above = above
+        self._max_deliveries = max_deliveries
         self._waiting_since = self._began_at = 0.0  # monotonic
         self._token: int | None = None  # of the one that runs
 
     def add(self, claim: Claim) -> bool:
         """Take a claim if its job is a suspect."""
-        if claim.deliveries < self._above:
+        if self._max_deliveries is None or not is_suspect(claim, self._max_deliveries):
             return False
         if not self.waiting:
             self._waiting_since = time.monotonic()

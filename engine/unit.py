@@ -113,9 +113,9 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
     life = crew.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
     body_log.install()
     # Alone in its process a body cannot be blamed for another's deed.
-    suspect_from = max(1, consumer.max_deliveries - 1) if plan.workers > 1 else sys.maxsize
+    max_deliveries = consumer.max_deliveries if plan.workers > 1 else None
     kind = partial(WeightedDesk, weights=plan.weights) if plan.weights else Desk
-    desk = huey.desk = kind(huey.storage, life, plan.queues, suspect_from)
+    desk = huey.desk = kind(huey.storage, life, plan.queues, max_deliveries)
     report(life.n)
     huey.storage.unpark_tasks(tasks)
 

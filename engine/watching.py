@@ -32,6 +32,7 @@ class Unit:
     respawn_at: float = 0.0
     timed_out: set[int] = field(default_factory=set)
     asked: dict[int, float] = field(default_factory=dict)  # tokens asked to stop, since when that was seen (monotonic)
+    killed_at: float = 0.0  # monotonic: since when it is seen to have been killed, by somebody else
     killed: bool = False  # by us, for a cancel or at the end of the shutdown: its jobs are not charged
     leaving_since: float | None = None  # monotonic: it takes no more jobs, and another is started in its place
     left: bool = False  # it ended cleanly

@@ -60,7 +60,8 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 
 `job:ID` (small values only, so that Redis keeps it packed):
     seq; queue; task; unique, chord and sequel (engine.sequels) where it has one; hold (letters, seconds) beside unique:
-    see lib_places.lua; gate (the task in whose limits it holds a place) while claimed
+    see lib_places.lua; trees: how many whole consumers died while running it; gate (the task in whose limits it holds
+    a place) while claimed
     rank    -priority, the score in `ready`
     m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, deliveries, retries,
             retry_delay_s, failures, failed_at

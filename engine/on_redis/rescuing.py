@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import clock, errors, faults, liveness
-from engine.deaths import fate_of
-from engine.job_storage import Dead
+from engine.deaths import Dead, fate_of
 from engine.jobs import Claim
 from engine.on_redis import rows
 from engine.on_redis.keys import LEASE_S

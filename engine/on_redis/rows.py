@@ -194,13 +194,13 @@ def claim_of(n: int, handed_over: bytes) -> Claim:
     """The claim that a script handed over to worker n (lib_claim.lua)."""
     text, _, payload = handed_over.partition(b"\n")
     (
-        sequel, counter, seq, enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures,
-        failed_at, job_id, task, queue, priority, timeout_s, flags, chord, context, _parent, _unique, *known,
+        trees, sequel, counter, seq, enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s,
+        failures, failed_at, job_id, task, queue, priority, timeout_s, flags, chord, context, _parent, _unique, *known,
     ) = json.loads(text)  # fmt: skip
     return Claim(
         (n << 32) | counter, seq, job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries,
         retries, retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at,
-        sequel or (NOTHING if known else None), by_of(known),
+        sequel or (NOTHING if known else None), by_of(known), trees,
     )  # fmt: skip
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from engine import clock, liveness
 from engine.backlog import Backlog
+from engine.deaths import Dead
 from engine.events import Event
-from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
+from engine.job_storage import Acceptance, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
 from engine.limits import Limit
 from engine.on_redis import (
@@ -149,14 +150,16 @@ class RedisStorage(JobStorage):
     def _bury(self, dead: Dead, overdue: bool, max_deliveries: int) -> list[str]:
         return rescuing.bury(self.server, self.folder, dead, overdue, max_deliveries, self.compose, self._ttl.failed_s)
 
-    def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
+    def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         found: list[str] = []
-        for n in liveness.numbers(self.folder):
-            if n not in own and not liveness.is_alive(self.folder, n):
-                found += self.bury(Dead(n, "", 0), max_deliveries)
+        missing = [n for n in liveness.numbers(self.folder) if n not in own and not liveness.is_alive(self.folder, n)]
+        company = sum(len(self.slots(n)) for n in missing)
+        for n in missing:
+            its_own = self.server.command(b"HGET", self.server.key(f"worker:{n}"), "consumer")
+            found += self.bury(Dead(n, "", 0, tree=its_own != consumer.encode(), company=company), max_deliveries)
         for n in self._watch.overdue():
             if n not in own:
-                found += self._bury(Dead(n, "", 0), True, max_deliveries)
+                found += self._bury(Dead(n, "", 0, tree=True), True, max_deliveries)
         return found
 
     # verbs

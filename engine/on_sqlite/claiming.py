@@ -14,7 +14,7 @@ from engine.shares import NOT, REST, serves
 
 CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
     j.deliveries, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
-    j.failed_at, j.sequel, j.by"""
+    j.failed_at, j.sequel, j.by, j.tree_deaths"""
 CLAIMED = f"select ?, {CLAIMED_COLUMNS} from jobs j where seq = ?"
 # A cross join keeps SQLite to this order: from the head of the queue to the rows.
 FIRST = f"""select r.rank, {CLAIMED_COLUMNS} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?

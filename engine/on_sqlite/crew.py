@@ -11,7 +11,8 @@ from typing import Any
 
 import config_files
 from engine import clock, errors, liveness
-from engine.job_storage import Dead, Registration, StoredJob
+from engine.deaths import Dead
+from engine.job_storage import Registration, StoredJob
 from engine.jobs import QUEUED, Claim, Running, WorkerInfo
 from engine.on_sqlite import claiming, rescuing
 from engine.on_sqlite.database import Database
@@ -80,7 +81,7 @@ class Crew:
             corpse.leave()
         return running
 
-    def missing(self, own: Sequence[int]) -> list[Dead]:
+    def missing(self, own: Sequence[int], consumer: str) -> list[Dead]:
         """Workers that are dead by the look of their files; every so often also those whose file, or row, is gone."""
         numbers = set(liveness.numbers(self.folder))
         self._looks += 1
@@ -91,10 +92,11 @@ class Crew:
         for n in sorted(numbers - set(own)):
             if not liveness.is_alive(self.folder, n):
                 with self.db.read() as con:
-                    row = con.execute("select host, pid from workers where n = ?", (n,)).fetchone()
-                host, pid = row or ("an unknown host", 0)
-                found.append(Dead(n, host, pid))
-        return found
+                    row = con.execute("select host, pid, consumer from workers where n = ?", (n,)).fetchone()
+                host, pid, its_own = row or ("an unknown host", 0, None)
+                found.append(Dead(n, host, pid, tree=its_own != consumer))
+        company = sum(len(liveness.slots_of(self.folder, dead.worker)) for dead in found)
+        return [dead._replace(company=company) for dead in found]
 
     def as_it_runs(self, job: StoredJob, token: int | None) -> StoredJob:
         """A job with the instant at which its body began; one that was claimed and not begun is queued."""

@@ -12,8 +12,7 @@ import sqlite3
 from typing import Any
 
 from engine import clock
-from engine.deaths import fate_of
-from engine.job_storage import Dead
+from engine.deaths import Dead, fate_of
 from engine.jobs import FREED_AT_START, Claim
 from engine.on_sqlite import claiming, gates, noting, settling, uniqueness
 
@@ -30,6 +29,8 @@ def release(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: A
         fate = fate_of(claim, dead, stopping, max_deliveries, compose)
         if fate.deliveries is not None:
             con.execute("update jobs set deliveries = ? where seq = ?", (fate.deliveries, seq))
+        if fate.tree_deaths is not None:
+            con.execute("update jobs set tree_deaths = ? where seq = ?", (fate.tree_deaths, seq))
         if fate.settlement is not None:
             settling.settle(con, [fate.settlement], ttl_s, ttl_s)
             continue

@@ -43,6 +43,7 @@ DDL = (
         context text,                   -- JSON object
         attempt integer not null default 0,     -- attempts that ended
         deliveries integer not null default 0,  -- workers that died while running it
+        tree_deaths integer not null default 0, -- whole consumers that did
         failures integer not null default 0,    -- failed attempts, from which the back-off counts
         failed_at real,                         -- the first of them
         by text,                        -- who asked for it
@@ -105,7 +106,11 @@ DDL = (
 # From each version to the next.
 STEPS = {
     1: ("alter table workers add column code text not null default ''",),
-    2: ("alter table jobs add column sequel text", "alter table jobs add column by text"),
+    2: (
+        "alter table jobs add column sequel text",
+        "alter table jobs add column by text",
+        "alter table jobs add column tree_deaths integer not null default 0",
+    ),
 }
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from engine import bells, clock, liveness
 from engine.backlog import Backlog
+from engine.deaths import Dead
 from engine.events import Event
-from engine.job_storage import Acceptance, Dead, JobStorage, Registration, StoredJob, Turn
+from engine.job_storage import Acceptance, JobStorage, Registration, StoredJob, Turn
 from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
 from engine.on_sqlite import (
     booking,
@@ -159,9 +160,9 @@ class SqliteStorage(JobStorage):
         self.wake(8)
         return running
 
-    def rescue(self, max_deliveries: int, own: Sequence[int] = ()) -> list[str]:
+    def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         found: list[str] = []
-        for dead in self.crew.missing(own):
+        for dead in self.crew.missing(own, consumer):
             found += self.bury(dead, max_deliveries)
         return found
 

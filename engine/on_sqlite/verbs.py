@@ -90,7 +90,7 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         con.execute("delete from checkpoints where seq = ?", (job.seq,))
     con.execute(
         "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, deliveries = 0, failures = 0, "
-        "failed_at = null, payload = coalesce(?, payload) where seq = ?",
+        "tree_deaths = 0, failed_at = null, payload = coalesce(?, payload) where seq = ?",
         (job.attempt, retries, payload, job.seq),
     )
     con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))

@@ -49,7 +49,9 @@ class Harm:
         elif what == "parent":
             self._note(self.consumer.pids(), lambda pid: kill(pid) if pid == self.consumer.pid else None)
         else:
-            self._note(self.consumer.pids(), kill)
+            pids = self.consumer.pids()
+            self.rng.shuffle(pids)
+            self._note(pids, kill)
         if what != "child" or self.consumer.popen.poll() is not None:
             self.consumer.popen.wait(10)
             self.consumer = self.deployment.launch(self.workers, self.kind)

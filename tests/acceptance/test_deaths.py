@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import re
 import time
 
+import pytest
+
 from tests.acceptance.deployment import Deployment
+from tests.acceptance.harm import SEED, Harm
 from tests.acceptance.processes import kill
 from tests.acceptance.variants import crossed, crossed_over
-from tests.support import wait_until
+from tests.support import rounds, wait_until
 
 PLACES = ("decode", "pre_execute", "executing", "body", "complete", "post_execute")
 AROUND = {
@@ -53,7 +57,8 @@ def test_a_death_is_charged_to_the_job_that_was_handled(deployment: Deployment, 
         deaths, deeds = deployment.job(ids[n]).deliveries, len(runs[f"{n}.{place}"])
         assert deeds == deaths if kind == "process" else 1 <= deeds <= deaths, place  # a thread dies of others, too
         before_body = place in ("decode", "pre_execute", "executing")
-        assert len(runs.get(str(n), [])) == (0 if before_body else deeds), place
+        bodies = len(runs.get(str(n), []))
+        assert bodies == 0 if before_body else deeds <= bodies <= deaths, place
     assert consumer.popen.poll() is None
 
 
@@ -77,12 +82,12 @@ def test_what_must_not_run_twice_does_not_after_its_body(deployment: Deployment,
 def test_what_must_not_run_twice_is_committed_before_anything_else_runs(deployment: Deployment, kind: str):
     """The next job kills the worker as its first act, many times over: what ended before it is on disk, or failed."""
     deployment.configure({"tasks": {"modules": "workload, harmful"}})
-    calls = [call for n in range(20) for call in (("once", n, "", ""), ("victim", 100 + n, "body", "kill"))]
+    calls = [call for n in range(8) for call in (("once", n, "", ""), ("victim", 100 + n, "body", "kill"))]
     ids = defer(deployment, *calls)
     deployment.launch(1, kind)
     ended = deployment.wait_ended(ids[::2], 60)
     assert {job.state for job in ended} == {"done"}
-    assert {len(deployment.ledger.runs_of(n)) for n in range(20)} == {1}
+    assert {len(deployment.ledger.runs_of(n)) for n in range(8)} == {1}
 
 
 @crossed_over
@@ -140,3 +145,41 @@ def test_a_worker_whose_files_a_body_closed_is_replaced(deployment: Deployment, 
     assert consumer.popen.poll() is None
     if deployment.backend == "sqlite":
         assert "files were closed by a job: another one takes its place" in consumer.err
+
+
+@pytest.mark.soak
+@crossed
+def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployment, kind: str):
+    """kill -9 of parent and children, in any order, six times in five seconds, over many seeds."""
+    for seed in range(SEED, SEED + rounds(1, soak=20)):
+        rng = random.Random(seed)
+        jobs = [deployment.tasks.note(n, 4) for n in range(4)]
+        harm = Harm(deployment, 4, kind, rng)
+        for _ in range(6):
+            deployment.wait_running(1)
+            time.sleep(rng.uniform(0, 0.5))
+            harm.do("tree")
+        for job in deployment.wait_ended(jobs, 60):
+            assert (job.state, job.deliveries) == ("done", 0), f"seed {seed}"
+        harm.consumer.kill_tree()
+
+
+@crossed_over
+def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deployment, kind: str):
+    """An innocent one that ran beside it the first times ends well."""
+    deployment.configure({"tasks": {"modules": "workload, harmful", "max_deliveries": 1}})
+    (guilty,) = defer(deployment, ("victim", 1, "body", "kill all"))
+    innocent = deployment.tasks.note(2, 0.3)
+    for _ in range(40):
+        consumer = deployment.launch(2, kind)
+        wait_until(
+            lambda at=consumer: at.popen.poll() is not None or deployment.state(guilty) == "failed", 30, "it is over"
+        )
+        consumer.kill_tree()
+        if deployment.state(guilty) == "failed":
+            break
+    job = deployment.job(guilty)
+    assert (job.state, job.deliveries) == ("failed", 0)
+    assert job.error.message.startswith("its consumer died ")
+    deployment.consumer(2, kind)
+    assert deployment.wait_ended([innocent], 30)[0].state == "done"

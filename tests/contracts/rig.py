@@ -13,9 +13,10 @@ from huey.registry import Message
 
 from engine import clock
 from engine.crew import register
+from engine.deaths import Dead
 from engine.desk import Desk
 from engine.durable import DurableHuey
-from engine.job_storage import Dead, JobStorage, Registration, StoredJob, Turn
+from engine.job_storage import JobStorage, Registration, StoredJob, Turn
 from engine.jobs import DONE, ChordPart, Claim, NewJob, Settlement
 from engine.tag_writer import to_json
 

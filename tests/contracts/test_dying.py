@@ -8,6 +8,7 @@ import pytest
 from huey.exceptions import TaskTimeout
 
 from engine import errors
+from engine.deaths import TREE
 from engine.jobs import ONCE
 from engine.serializer import make_serializer
 from tests.contracts.rig import job, jobs, kinds, look, run_next, state
@@ -331,3 +332,31 @@ def test_the_mark_of_a_job_that_must_not_run_twice_is_known_wherever_it_is_looke
         (storage.folder / f"{hand.n}.life").unlink()
     storage.bury(hand.dead(), MOST)
     assert state(storage, "a") == "failed"
+
+
+@pytest.mark.parametrize("flags", [0, ONCE])
+def test_the_death_of_a_whole_consumer_is_charged_to_no_job(storage, hire, flags):
+    """Whoever finds it was not its parent. A job that kills its consumer each time still comes to an end."""
+    storage.accept([job("a", flags=flags)])
+    for count in range(1, MOST * TREE + 1):
+        assert state(storage, "a") == "queued"
+        hand = hire()
+        hand.life.take(hand.claim_one().token)
+        hand.die()
+        assert storage.rescue(MOST) == ["a"]
+        assert look(storage, "a").deliveries == 0
+        assert kinds(storage)[1:] == ["rescued"] * count or count == MOST * TREE
+    assert state(storage, "a") == "failed"
+    assert error_of(storage, "a")["message"] == "its consumer died 30 times, last on host.example as pid 4242"
+    storage.retry("a", None, 0)
+    assert hire().claim_one().tree_deaths == 0
+
+
+def test_a_job_that_must_not_run_twice_fails_with_its_consumer(storage, hire):
+    storage.accept([job("a", flags=ONCE)])
+    hand = hire()
+    hand.begin(hand.claim_one())
+    hand.die()
+    storage.rescue(MOST)
+    assert (state(storage, "a"), look(storage, "a").deliveries) == ("failed", 0)
+    assert error_of(storage, "a")["message"] == "its consumer died, last on host.example as pid 4242"

@@ -6,6 +6,7 @@ import pytest
 
 from engine import canceled, checkpoint, errors, resume
 from engine.control import Control
+from engine.deaths import Dead
 from tests.contracts.rig import jobs, look, run_all, run_next, state
 
 
@@ -205,8 +206,6 @@ def test_a_body_that_lost_its_job_learns_of_it(huey, storage, hire):
     @huey.task()
     def load():
         for worker in storage.worker_infos():
-            from engine.job_storage import Dead
-
             storage.holder = None
             burial = Dead(int(worker.id), "h", 1)
             huey._alone.abandon()

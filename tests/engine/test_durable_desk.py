@@ -10,6 +10,7 @@ import pytest
 
 from engine import clock, errors
 from engine.crew import register
+from engine.deaths import Dead
 from engine.desk import Desk
 from engine.durable import DurableHuey
 from tests.contracts.rig import SOON_S, crew, ended, job, jobs, kinds, look, state
@@ -135,7 +136,7 @@ def dies(huey, job_id: str) -> None:
     (claim,) = huey.storage.turn(life.n, (), 1, ("*",)).claims
     life.begin(claim.token, 1.0)
     life.abandon()
-    assert huey.storage.rescue(3) == [claim.id] == [job_id]
+    assert huey.storage.bury(Dead(life.n, "h", 1), 3) == [claim.id] == [job_id]
 
 
 @pytest.mark.parametrize(("deaths", "alone"), [(1, False), (2, True)])

@@ -25,7 +25,11 @@ def tables(con: sqlite3.Connection) -> dict[str, list[tuple[str, str]]]:
 # What each version added to the tables of the one before, and what stood there.
 ADDED = {
     2: {", code text not null default ''": ""},
-    3: {",\n        sequel text) ": ") ", "        by text,": ""},
+    3: {
+        ",\n        sequel text) ": ") ",
+        "        by text,": "",
+        "tree_deaths integer not null default 0,": "",
+    },
 }
 
 
@@ -45,7 +49,7 @@ def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_
     schema.prepare(con, "queue.db")
     assert schema.version_of(con) == schema.VERSION
     assert con.execute("select n, code from workers").fetchall() == [(7, "")]
-    assert con.execute("select id, sequel, by from jobs").fetchall() == [("old", None, None)]
+    assert con.execute("select id, sequel, by, tree_deaths from jobs").fetchall() == [("old", None, None, 0)]
     new = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
     schema.prepare(new, "new.db")
     assert tables(con) == tables(new)

@@ -27,7 +27,11 @@ local i = settle_all(ARGV, 7, tonumber(ARGV[5]))
 for _ = 1, tonumber(ARGV[6]) do
   local counter, id, m, kind, told, detail = unpack(ARGV, i, i + 5)
   if put_back(id, n, counter, now, true) then
-    if m ~= '' then call('HSET', job_key(id), 'm', m) end
+    if m ~= '' then
+      call('HSET', job_key(id), 'm', m)
+    elseif kind == 'rescued' then
+      call('HINCRBY', job_key(id), 'trees', 1)  -- a whole consumer died: that is charged to nobody
+    end
     event(id, call('HGET', job_key(id), 'seq'), kind, told, detail ~= '' and detail or nil)
   end
   i = i + 6

@@ -1,4 +1,4 @@
--- What a claimed job is handed over as: JSON [sequel (or null), counter, seq, m..., head...], a newline, the payload.
+-- What a claimed job is handed over as: JSON [trees, sequel (or null), counter, seq, m..., head...], a newline, the payload.
 
 -- In place of a body that somebody deleted: a payload that cannot be read, so that the job fails and is seen.
 local function no_body(id)
@@ -8,9 +8,10 @@ end
 
 -- Also: its unique key and how it holds that.
 local function handed_over(id, counter)
-  local seq, m, unique, hold, sequel = unpack(call('HMGET', job_key(id), 'seq', 'm', 'unique', 'hold', 'sequel'))
+  local seq, m, unique, hold, sequel, trees =
+    unpack(call('HMGET', job_key(id), 'seq', 'm', 'unique', 'hold', 'sequel', 'trees'))
   if not seq then return false end  -- somebody deleted keys: there is nothing left to run
-  local job = '[' .. (sequel and cjson.encode(sequel) or 'null') .. ',' .. counter .. ',' .. seq .. ',' .. m .. ','
+  local job = '[' .. (trees or '0') .. ',' .. (sequel and cjson.encode(sequel) or 'null') .. ',' .. counter .. ',' .. seq .. ',' .. m .. ','
     .. (call('GET', P .. 'body:' .. id) or no_body(id))
   return job, unique, hold
 end

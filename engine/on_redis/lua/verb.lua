@@ -24,7 +24,7 @@ elseif verb == 'retry' then
   leave(id)
   if unique then take_key(unique, hold, id, ARGV[7]) end
   call('HSET', job_key(id), 'm', ARGV[8])
-  call('HDEL', job_key(id), 'state', 'end', 'ev')
+  call('HDEL', job_key(id), 'state', 'end', 'ev', 'trees')
   if ARGV[9] ~= '' then call('SET', P .. 'body:' .. id, ARGV[9]) end
   stand_ready(id)
   call('HDEL', P .. 'progress', seq)

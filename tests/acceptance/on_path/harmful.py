@@ -15,6 +15,7 @@ from huey import signals
 from workload import write
 
 from engine import huey, register_type
+from tests.acceptance.processes import MARK, kill, marked
 
 HARMLESS = "DEWEY_TEST_HARMLESS" in os.environ
 RAISED = {each.__name__: each for each in (SystemExit, KeyboardInterrupt, GeneratorExit, ValueError)}
@@ -29,6 +30,11 @@ def harm(n: int, place: str, deed: str) -> None:
         os._exit(7)
     if deed == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if deed == "kill all":
+        for pid in marked(os.environ[MARK]):
+            if pid != os.getpid():
+                kill(pid)
+        kill(os.getpid())
     if deed.startswith("slow."):
         time.sleep(float(deed[5:]))
     if deed in RAISED:

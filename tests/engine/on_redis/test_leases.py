@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from engine import errors
+from engine import deaths, errors
 from engine.job_storage import Registration
 from engine.jobs import ONCE
 from tests.contracts.rig import job, jobs, kinds, look, state
@@ -107,7 +107,7 @@ def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(st
     assert not storage.hold(hand.life, claim.token)
 
 
-def test_of_many_rescuers_one_wins(storage, open_storage, hand):
+def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):
     storage.accept(jobs("a"))
     hand.begin(hand.claim_one())
     let_lapse(storage, hand)
@@ -125,10 +125,11 @@ def test_of_many_rescuers_one_wins(storage, open_storage, hand):
     for thread in threads:
         thread.join()
     assert found == ["a"]
-    assert (look(storage, "a").deliveries, kinds(storage)) == (1, ["enqueued", "rescued"])
+    claim = storage.turn(hire().n, (), 1, ("*",)).claims[0]
+    assert (claim.tree_deaths, kinds(storage)) == (1, ["enqueued", "rescued"])
 
 
-def test_another_host_charges_the_body_that_was_running_for_a_while(storage, far, hand):
+def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, hand, hire):
     storage.accept([job("a"), job("b")])
     a, _ = hand.claim(2)
     hand.begin(a)
@@ -138,7 +139,7 @@ def test_another_host_charges_the_body_that_was_running_for_a_while(storage, far
     assert [(r.job_id, r.task) for r in info.running] == [("a", "shop.order")]
     let_lapse(storage, hand)
     assert far.rescue(MOST) == ["a"]
-    assert (look(storage, "a").deliveries, look(storage, "b").deliveries) == (1, 0)
+    assert {c.id: (c.deliveries, c.tree_deaths) for c in hire().claim(2)} == {"a": (0, 1), "b": (0, 0)}
 
 
 def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand, monkeypatch):
@@ -149,15 +150,16 @@ def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand
     assert far.look("a").state == "running"
 
 
-def test_a_death_that_takes_too_many_deliveries_is_failed_from_another_host(storage, far, hire):
+def test_a_job_that_is_found_in_too_many_lost_hosts_is_failed_from_another_host(storage, far, hire):
     storage.accept(jobs("a"))
-    for _ in range(2):
+    for _ in range(deaths.TREE):
+        assert state(storage, "a") == "queued"
         hand = hire()
         hand.begin(hand.claim_one())
         wait_until(lambda: far.look("a").started_at, 5, "Redis was told of the body")
         let_lapse(storage, hand)
-        far.rescue(2)
-    assert (state(storage, "a"), look(storage, "a").deliveries) == ("failed", 2)
+        far.rescue(1)
+    assert (state(storage, "a"), look(storage, "a").deliveries) == ("failed", 0)
 
 
 def test_a_worker_without_a_parent_beats_for_itself(storage):
