@@ -123,7 +123,8 @@ class Control:
     def _just_accepted(self, job: NewJob, request: JobRequest) -> Job:
         """What was accepted a moment ago, without asking the storage for it again."""
         composer = self.huey.composer
-        args, kwargs, mask = composer.redacted(job.task, request.args, request.kwargs, job.context, JOB)
+        bounds = JOB if len(job.payload) > JOB.values else None  # each value takes a byte at least
+        args, kwargs, mask = composer.redacted(job.task, request.args, request.kwargs, job.context, bounds)
         waiting = job.eta is not None and job.eta > clock.now()
         return Job(
             id=job.id, task=self.known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,

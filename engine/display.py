@@ -52,12 +52,12 @@ class Display:
 
     def redacted(
         self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], context: str | None = None,
-        bounds: Bounds = WHOLE,
+        bounds: Bounds | None = WHOLE,
     ) -> tuple[list[Any], dict[str, Any], Mask]:  # fmt: skip
         """Plain arguments with what must not be shown replaced, and the mask for all else that is made of the job. They
-        are cut first: what is not shown costs next to nothing."""
-        placed, named = plain_call(args, kwargs, bounds)
-        was_cut = bounds is not WHOLE and (is_cut(placed) or is_cut(named))
+        are cut first: what is not shown costs next to nothing. Without `bounds` they are known to be plain, and few."""
+        placed, named = (list(args), dict(kwargs)) if bounds is None else plain_call(args, kwargs, bounds)
+        was_cut = bounds not in (WHOLE, None) and (is_cut(placed) or is_cut(named))
         signature = self.signature(task)
         names = signature.names_of(len(args)) if signature else []
         return self.redactor.redact_call(
