@@ -15,8 +15,7 @@ PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks aft
 
 try:
     from engine import errors, huey, load_tasks, logs, outlet, settings
-    from engine.process import PARENT_STOPS
-    from engine.unit import die_with_parent
+    from engine.process import PARENT_STOPS, die_with_parent
 except config.ConfigError as exc:
     raise SystemExit(str(exc)) from None
 except Exception as exc:

@@ -152,7 +152,7 @@ class Composer(Display):
         error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
         task = self._huey._registry._registry.get(claim.task)
         judged = self.end(claim, PARKED, error, began)
-        if allows(judged, getattr(task, "policy", None), error) and claim.retries > 0:
+        if allows(judged, getattr(task, "policy", None), error, apart=True) and claim.retries > 0:
             settlement = judged
             settlement.outcome, settlement.retries = RETRYING, claim.retries - 1
             if settlement.eta is None:

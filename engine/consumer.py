@@ -33,7 +33,7 @@ from engine.deaths import Dead
 from engine.process import PARENT_STOPS, Requests
 from engine.schedule import DurableScheduler
 from engine.shares import left_out, shares_of
-from engine.unit import LEAVING, LEFT, STOP, DeskWorker, Plan, die_with_parent, plans_of, run_unit
+from engine.unit import LEAVING, LEFT, STOP, DeskWorker, Plan, plans_of, run_unit
 from engine.watching import Unit
 
 logger = logging.getLogger("dewey.consumer")
@@ -219,7 +219,7 @@ class DurableConsumer(Consumer):
     def _child(self, plan: Plan, parent: int, r: int, w: int) -> int:
         try:
             signal.set_wakeup_fd(-1)
-            die_with_parent(parent)
+            process.die_with_parent(parent)
             os.close(r)
             for kind in (signal.SIGCHLD, PARENT_STOPS):
                 signal.signal(kind, signal.SIG_DFL)

@@ -14,12 +14,13 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskTimeout
 
 from config import Settings
-from engine import clock
+from engine import clock, process
 from engine.inside import Discard
 from engine.jobs import ONCE, Settlement
 
@@ -27,6 +28,7 @@ logger = logging.getLogger("dewey.policy")
 
 Backoff = Callable[[int, BaseException], float]  # (number of the failed attempt from 1, error) -> seconds to wait
 LONGEST_S = 10 * 365 * 86400.0
+APART_S = 1.0  # longest that a parent waits for a back-off
 WITHIN_TIME = 1_000_000  # retries of a task that gives a time and no number
 
 
@@ -103,8 +105,8 @@ class Policy:
     discard_on: tuple[type[BaseException], ...] = ()
     retry_for: float | None = None
 
-    def judge(self, error: BaseException, failures: int, failing_s: float) -> Verdict:
-        """After failure number `failures` (from 1), `failing_s` seconds after the first one."""
+    def judge(self, error: BaseException, failures: int, failing_s: float, apart: bool = False) -> Verdict:
+        """After failure number `failures` (from 1), `failing_s` seconds after the first one. `apart`: as `delay_of`."""
         keeps, drops = nearest(error, self.retry_on or ()), nearest(error, self.discard_on)
         if drops is not None and (keeps is None or drops[0] < keeps[0]):
             return Verdict(False, None, True, f"discard_on names {drops[1].__name__}")
@@ -112,7 +114,7 @@ class Policy:
             return Verdict(False, None, False, f"retry_on does not name {type(error).__name__}")
         if self.retry_for is not None and failing_s >= self.retry_for:
             return Verdict(False, None, False, f"it has been failing for longer than retry_for={self.retry_for:g} s")
-        return Verdict(True, None if self.backoff is None else delay_of(self.backoff, failures, error))
+        return Verdict(True, None if self.backoff is None else delay_of(self.backoff, failures, error, apart))
 
 
 def nearest(error: BaseException, classes: tuple[type[BaseException], ...]) -> tuple[int, type[BaseException]] | None:
@@ -122,10 +124,17 @@ def nearest(error: BaseException, classes: tuple[type[BaseException], ...]) -> t
     return min(fitting, key=lambda each: each[0]) if fitting else None
 
 
-def delay_of(backoff: Backoff, failures: int, error: BaseException) -> float | None:
-    """What the back-off says, in seconds; None (Huey's retry_delay) where it fails itself or says no sound number."""
+def delay_of(backoff: Backoff, failures: int, error: BaseException, apart: bool = False) -> float | None:
+    """What the back-off says, in seconds; None (Huey's retry_delay) where it fails itself or says no sound number.
+    `apart`: in a process that must not be harmed by it, so that an author's own is called in a child."""
     try:
-        delay = float(backoff(failures, error))
+        if apart and not isinstance(backoff, (Exponential, SidekiqBackoff)):
+            said = process.apart(partial(backoff, failures, error), APART_S)
+            if said is None:
+                raise RuntimeError(f"it said nothing within {APART_S:g} s")
+            delay = said
+        else:
+            delay = float(backoff(failures, error))
     except BaseException:
         logger.exception("the backoff %r failed: the retry waits for retry_delay", backoff)
         return None
@@ -135,9 +144,10 @@ def delay_of(backoff: Backoff, failures: int, error: BaseException) -> float | N
     return min(LONGEST_S, max(0.0, delay))
 
 
-def allows(settlement: Settlement, policy: Policy | None, error: BaseException) -> bool:
+def allows(settlement: Settlement, policy: Policy | None, error: BaseException, apart: bool = False) -> bool:
     """Whether another attempt may follow this failed one, as far as its task's policy goes; notes in the settlement
-    when, or why not. `Retry` is no failure, `Discard` and Huey's CancelExecution decide for themselves."""
+    when, or why not. `Retry` is no failure, `Discard` and Huey's CancelExecution decide for themselves. `apart`: as
+    `delay_of`."""
     now = clock.now()
     if isinstance(error, RetryTask):
         if error.eta is None and error.delay is not None:
@@ -153,7 +163,7 @@ def allows(settlement: Settlement, policy: Policy | None, error: BaseException) 
         return False
     if policy is None or isinstance(error, (CancelExecution, RateLimitExceeded)):
         return True
-    verdict = policy.judge(error, settlement.failures, now - settlement.failed_at)
+    verdict = policy.judge(error, settlement.failures, now - settlement.failed_at, apart)
     settlement.discarded, settlement.why = verdict.discarded, verdict.why
     if verdict.delay_s is not None:
         settlement.eta = now + verdict.delay_s

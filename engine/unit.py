@@ -12,11 +12,9 @@ Whatever ends a unit without that word is a death, whatever its exit status.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -36,7 +34,6 @@ logger = logging.getLogger("dewey.consumer")
 STOP, LEAVING, LEFT = "stop", "leaving", "left"  # words to the parent
 KEEP_HOUSE_S = 5.0
 ATTEND_S = 0.5
-PR_SET_PDEATHSIG = 1
 
 
 class Plan(NamedTuple):
@@ -80,14 +77,6 @@ class DeskWorker(Worker):
 
     def sleep(self) -> None:
         self.stop_flag.wait(0.05)  # only after an error; Huey would back off up to ten seconds
-
-
-def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
-    """The kernel sends `signum` to this process when its parent dies, however that happens."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:

@@ -74,8 +74,12 @@ class Crew:
             return []
         try:
             dead = dead.handled(liveness.slots_of(self.folder, dead.worker))
-            with self.db.write("work", "bury") as con:
-                running = rescuing.release(con, dead, max_deliveries, compose, ttl_s)
+            running = None
+            while running is None:
+                with self.db.read() as con:
+                    planned = rescuing.plan(con, dead, max_deliveries, compose)
+                with self.db.write("work", "bury") as con:
+                    running = rescuing.release(con, dead, planned, ttl_s)
             corpse.bury()
         finally:
             corpse.leave()

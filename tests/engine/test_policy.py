@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
+import time
 
 import pytest
 
@@ -69,6 +72,22 @@ def test_a_delay_is_neither_negative_nor_endless():
 
 def test_a_back_off_is_told_the_number_of_the_failure_and_the_error():
     assert delay_of(lambda attempt, error: attempt * 10 + len(str(error)), 3, BOOM) == 34
+
+
+def test_a_back_off_that_is_asked_apart_harms_nobody():
+    """A consumer's parent asks it, after a time-out that it had to end by a kill."""
+    asked = []
+    harms = {
+        "exits": lambda attempt, error: os._exit(0), "kills": lambda attempt, error: os.kill(os.getpid(), 9),
+        "raises": lambda attempt, error: sys.exit("no"), "sleeps": lambda attempt, error: time.sleep(60),
+        "says nonsense": lambda attempt, error: "soon",
+    }  # fmt: skip
+    for name, harm in harms.items():
+        since = time.monotonic()
+        assert delay_of(harm, 1, BOOM, apart=True) is None, name
+        assert time.monotonic() - since < 30, name
+    assert delay_of(lambda attempt, error: asked.append(1) or attempt + 0.5, 2, BOOM, apart=True) == 2.5
+    assert asked == [], "it was called in another process"
 
 
 # judging
