@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
     options = parser.parse_args(argv)
     try:
-        from engine import errors, load_tasks, logs, outlet, settings
+        from duey import errors
+        from engine import load_tasks, logs, outlet, settings
         from monitor.access import AccessError
         from service.server import AddressInUse
     except config.ConfigError as exc:
@@ -63,9 +64,9 @@ class Service:
 
     def __init__(self, settings: Any, with_consumer: bool) -> None:
         from api import make_api
+        from duey.os_process import Requests, StopFlag
         from engine import huey
         from engine.control import Control
-        from engine.process import Requests, StopFlag
         from monitor.access import Access
         from monitor.records import Books
         from monitor.web import make_web
@@ -89,7 +90,7 @@ class Service:
 
     def run(self) -> int:
         """Start in order, wait for the end, stop in order."""
-        from engine.process import execute_anew, hear_hup
+        from duey.os_process import execute_anew, hear_hup
 
         self._signalled.set_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, note=self._requests.note)
         hear_hup()

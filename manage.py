@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     options = parsed(argv)
     try:
-        from engine import errors
+        from duey import errors
         from monitor.access import AccessError
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)

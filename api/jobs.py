@@ -21,9 +21,9 @@ from api.query import Parameter, one_of, read_query, seconds, text_up_to, whole
 from api.trail import Trail
 from api.views import Views
 from api.waiting import MAX_WAIT_S, WaitingRoom
+from duey.errors import UnknownJob
+from duey.model.job import ENDED, STATES, Deferral, Idempotency, Job
 from engine.control import Control
-from engine.errors import UnknownJob
-from engine.jobs import ENDED, STATES, Deferral, Idempotency, Job
 from engine.plain import IN_LIST
 from monitor.access import Token
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from api.answer import say
-from engine import errors
+from duey import errors
 from monitor.access import AccessUnavailable
 
 log = logging.getLogger(__name__)

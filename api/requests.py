@@ -1,4 +1,4 @@
-"""A request to defer: from decoded JSON to values of engine.jobs, each field checked and named when refused.
+"""A request to defer: from decoded JSON to values of duey.model.job, each field checked and named when refused.
 
 A field that is not in the table is refused with the nearest name, for a misspelt `prioriy` that is silently
 ignored is found a week later. What only the engine can know (is there such a task, do the arguments fit its
@@ -13,7 +13,7 @@ from typing import Any
 from api.fields import ARGUMENTS, FIELDS, Field, found
 from api.problem import ERRORS_SHOWN, refused_fields
 from api.query import unknown
-from engine.jobs import JobRequest
+from duey.model.job import JobRequest
 
 MAX_BATCH = 1000
 

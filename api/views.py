@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from engine.jobs import Job, QueueInfo, TaskInfo, WorkerInfo
+from duey.model.job import Job, QueueInfo, TaskInfo, WorkerInfo
 from monitor.access import Token
 from monitor.access.tokens import READ
 

@@ -26,7 +26,7 @@ from typing import Any
 os.environ.setdefault("DEWEY_CONFIG", os.devnull)
 
 from config import load
-from engine.events import DONE, ENQUEUED, FAILED, RETRYING, Event
+from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event
 from monitor.records import Books, JobFilter
 
 TASKS = [f"tasks.{name}" for name in ("send_mail", "resize_image", "charge_card", "sync_account", "index_page")]

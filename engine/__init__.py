@@ -12,12 +12,13 @@ Importing this reads config.ini and the environment, and touches nothing else: n
 from __future__ import annotations
 
 from config import Settings, load
-from engine import errors, loading, logs
+from duey import errors
+from duey.os_process import on_worker_start
+from engine import loading, logs
 from engine.crontab import crontab
 from engine.durable import DurableHuey
 from engine.inside import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
 from engine.policy import exponential, sidekiq_backoff
-from engine.process import on_worker_start
 from engine.redact import configured
 from engine.resuming import checkpoint, resume
 from engine.serializer import make_serializer, register_type

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from engine import errors
+from duey import errors
 
 PATIENCE_S = 0.5  # for an answer, counted from the beginning of the call: who hangs is waited for once
 

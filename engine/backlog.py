@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from engine.events import DONE, ENQUEUED
+from duey.model.event import DONE, ENQUEUED
 
 UNTOUCHED = 2500  # more than a recorder reads at a time
 STEP = 5000  # events in one look

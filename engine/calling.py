@@ -16,7 +16,7 @@ from typing import Any
 
 from huey.api import Task
 
-from engine import errors
+from duey import errors
 from engine.task_options import MOST_S, is_name, is_number
 
 NAMES = ("queue", "context", "unique")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from engine.errors import TypeMisfit, UndecodableError, UnregisteredTypeError
+from duey.errors import TypeMisfit, UndecodableError, UnregisteredTypeError
 
 T = TypeVar("T", bound=type)
 

@@ -16,17 +16,18 @@ import huey
 from huey.exceptions import TaskException, TaskTimeout
 from huey.utils import SKIPPED, Error
 
-from engine import clock, logs
+from duey import clock
+from duey.errors import StepNotReached, TaskExit
+from duey.model.event import COUNTED, Event
+from duey.model.job import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Settlement
+from duey.model.sequel import NOTHING, Sequel, read, sequel_of
+from engine import logs
 from engine.display import Display
-from engine.errors import StepNotReached, TaskExit
-from engine.events import COUNTED, Event
 from engine.exhaustion import add_handler
 from engine.job_storage import EventRow, StoredJob
-from engine.jobs import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Settlement
 from engine.plain import LISTED_BYTES, Bounds
 from engine.policy import allows
 from engine.redact import Mask, clip
-from engine.sequels import NOTHING, Sequel, read, sequel_of
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024

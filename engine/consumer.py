@@ -27,10 +27,12 @@ from typing import Any
 from huey.consumer import Consumer
 from huey.exceptions import ConfigurationError
 
-from engine import errors, process, watching
+from duey import errors
+from duey import os_process as process
+from duey.os_process import PARENT_STOPS, Requests
+from engine import watching
 from engine.crew import HOST
 from engine.deaths import Dead
-from engine.process import PARENT_STOPS, Requests
 from engine.schedule import DurableScheduler
 from engine.shares import left_out, shares_of
 from engine.unit import LEAVING, LEFT, STOP, DeskWorker, Plan, plans_of, run_unit

@@ -1,11 +1,11 @@
 """The verbs that web, API and operator use: one place where a person's or a program's wish meets the engine.
 
 `Control` checks a wish (task known, arguments fit), hands it to the storage in one transaction, and answers with
-frozen values of engine.jobs. Every verb is conditional on the state it was decided on, and says so when the
+frozen values of duey.model.job. Every verb is conditional on the state it was decided on, and says so when the
 state was another. Nothing here knows HTTP or HTML.
 
 Errors: BadRequest and below (unknown task or job, refused arguments), Conflict and below, TooManyPending,
-StorageUnavailable and below. See engine.errors.
+StorageUnavailable and below. See duey.errors.
 """
 
 from __future__ import annotations
@@ -16,14 +16,8 @@ from typing import Any
 
 from huey.api import Task
 
-from engine import clock, errors, tasks_known
-from engine.calling import context_text
-from engine.composer import listed
-from engine.deferring import naive_utc
-from engine.durable import DurableHuey
-from engine.editing import edited
-from engine.job_storage import StoredJob
-from engine.jobs import (
+from duey import clock, errors
+from duey.model.job import (
     ENDED,
     Counts,
     Deferral,
@@ -39,6 +33,13 @@ from engine.jobs import (
     TaskInfo,
     WorkerInfo,
 )
+from engine import tasks_known
+from engine.calling import context_text
+from engine.composer import listed
+from engine.deferring import naive_utc
+from engine.durable import DurableHuey
+from engine.editing import edited
+from engine.job_storage import StoredJob
 from engine.plain import ASKED, IN_LIST, JOB, Bounds
 from engine.refusal import MAX_PROBLEMS
 from engine.timetable import LONGEST_S

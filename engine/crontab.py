@@ -19,7 +19,7 @@ from typing import Any
 
 import huey
 
-from engine.errors import Misconfigured
+from duey.errors import Misconfigured
 from engine.timetable import Cron, Timetable, at, cron, every, heeded
 
 RANGES = {"minute": range(60), "hour": range(24), "day": range(1, 32), "month": range(1, 13), "day_of_week": range(7)}

@@ -20,8 +20,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from engine import errors, events
-from engine.jobs import CANCELED, FAILED, ONCE, Claim, Settlement
+from duey import errors
+from duey.model import event
+from duey.model.job import CANCELED, FAILED, ONCE, Claim, Settlement
 from engine.liveness import BODY_ENDED, TAKEN, Slot
 
 COMPANY = 3
@@ -68,7 +69,7 @@ def fate_of(claim: Claim, dead: Dead, stopping: bool, max_deliveries: int, compo
     if not dead.charge:
         if once:
             return Fate(compose.end(claim, FAILED, errors.StoppedWhileItRan(mark.phase == BODY_ENDED)))
-        return Fate(kind=events.RELEASED)
+        return Fate(kind=event.RELEASED)
     deliveries = claim.deliveries + (not dead.tree)
     deaths = claim.tree_deaths + 1 if dead.tree else deliveries
     company = max(dead.company, len(dead.marks)) if dead.tree else len(dead.marks)
@@ -79,8 +80,8 @@ def fate_of(claim: Claim, dead: Dead, stopping: bool, max_deliveries: int, compo
         return Fate(compose.end(claim._replace(deliveries=deliveries), FAILED, error), deliveries)
     detail = json.dumps({"host": dead.host, "pid": dead.pid, "deliveries": deliveries})
     if dead.tree:
-        return Fate(None, None, deaths, events.RESCUED, detail)
-    return Fate(None, deliveries, None, events.RESCUED, detail)
+        return Fate(None, None, deaths, event.RESCUED, detail)
+    return Fate(None, deliveries, None, event.RESCUED, detail)
 
 
 def is_suspect(claim: Claim, max_deliveries: int) -> bool:

@@ -19,11 +19,12 @@ from huey.api import Huey, ResultGroup, Task, chord, group
 from huey.utils import ChordConfig
 
 from config import Settings
-from engine import clock, errors, inside
+from duey import clock, errors
+from duey.model.job import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
+from duey.model.sequel import NOTHING, sequel_of, written
+from engine import inside
 from engine.calling import inherited
 from engine.job_storage import JobStorage
-from engine.jobs import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
-from engine.sequels import NOTHING, sequel_of, written
 from engine.task_options import check_call
 
 logger = logging.getLogger("dewey.consumer")

@@ -23,9 +23,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from engine import clock, errors, faults
+from duey import clock, errors, faults
+from duey.model.job import FAILED, ONCE, Claim, Settlement
 from engine.job_storage import JobStorage
-from engine.jobs import FAILED, ONCE, Claim, Settlement
 from engine.suspects import Suspects
 
 WINDOW_S = 0.004  # longest stay on the desk, of a claim not begun or an acknowledgement not committed

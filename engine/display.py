@@ -8,8 +8,8 @@ from typing import Any
 
 from huey.utils import Error
 
+from duey.model.job import Claim, Failure, Settlement
 from engine.inside import Body, latest_body
-from engine.jobs import Claim, Failure, Settlement
 from engine.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
 from engine.redact import Mask, Redactor, clip
 from engine.signature import Signature

@@ -17,11 +17,23 @@ from typing import NamedTuple
 
 from huey.api import Task
 
-from engine import errors
+from duey import errors
+from duey.model.job import NewJob
+from duey.model.schedule import (
+    DEFERRED,
+    GAP_S,
+    IF_FREE,
+    IN_LINE,
+    KEPT,
+    MISSED,
+    PAUSED,
+    SKIPPED,
+    WAITING_MAX,
+    Gap,
+    SlotRow,
+)
 from engine.aside import reason_of
 from engine.cron_words import duration
-from engine.jobs import NewJob
-from engine.ledger import DEFERRED, GAP_S, IF_FREE, IN_LINE, KEPT, MISSED, PAUSED, SKIPPED, WAITING_MAX, Gap, SlotRow
 from engine.scheduled import Scheduled, stamp
 from engine.timetable import Minutes
 from engine.zones import span

@@ -26,7 +26,10 @@ from huey.exceptions import CancelExecution, HueyException, RateLimitExceeded, T
 from huey.utils import SKIPPED
 
 from config import Settings
-from engine import clock, errors, hooks, inside, logs
+from duey import clock, errors
+from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
+from duey.model.limits import Limit
+from engine import hooks, inside, logs
 from engine.alarm import Timeouts, timed
 from engine.body_log import body_log
 from engine.composer import Composer
@@ -34,8 +37,6 @@ from engine.consumer import DurableConsumer
 from engine.crontab import look_over
 from engine.deferring import DeferringHuey, naive_utc
 from engine.job_storage import JobStorage
-from engine.jobs import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
-from engine.limits import Limit
 from engine.options import consumer_options, flag_given
 from engine.policy import allows, lock_wait_s, with_defaults
 from engine.wrapper import DurableTaskWrapper

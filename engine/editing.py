@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.errors import FieldError, InvalidArguments
-from engine.jobs import Edit
+from duey.errors import FieldError, InvalidArguments
+from duey.model.job import Edit
 from engine.redact import MARKER
 
 UNKNOWN = "it holds the mark of a hidden value where none was hidden: type what you mean"

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine import errors
+from duey import errors
+from duey.model.schedule import MISSED, PAUSED, SKIPPED, Firing, ScheduleRow, SlotRow
 from engine.due import due_slots
-from engine.ledger import MISSED, PAUSED, SKIPPED, Firing, ScheduleRow, SlotRow
 from engine.scheduled import KINDS, Scheduled, code_row, spec_of, timetable_from, timetable_of
 from engine.timetable import At, Cron, Every, Timetable
 

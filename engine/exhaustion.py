@@ -20,9 +20,9 @@ from typing import Any
 
 from huey.registry import Message
 
-from engine import clock, errors
+from duey import clock, errors
+from duey.model.job import FAILED, Failure, Job, NewJob, Settlement
 from engine.inside import current_body, current_job
-from engine.jobs import FAILED, Failure, Job, NewJob, Settlement
 
 SUFFIX = ".on_failed"
 Handler = Callable[[Job, Failure], Any]

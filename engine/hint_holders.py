@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
+from duey.errors import FieldError
 from engine.carried import exception_message
-from engine.errors import FieldError
 from engine.hint_leaves import ANY, Check, Hint
 from engine.plain import to_plain
 from engine.refusal import (

@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from engine.errors import FieldError
+from duey.errors import FieldError
 from engine.refusal import Refused, at_index, at_key, check_each, is_unicode, mismatch
 from engine.trail import MAX_DEPTH
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from huey.signals import Signal
 
-from engine import process
+from duey import os_process
 from engine.composer import Composer
 from engine.masking import escaped
 
@@ -30,7 +30,7 @@ class Receivers(Signal):
     def send(self, signal: str, task: Any, *args: Any, **kwargs: Any) -> None:
         for receiver in itertools.chain(self.receivers.get(signal, ()), self.receivers["any"]):
             try:
-                process.call(receiver, signal, task, *args, **kwargs)
+                os_process.call(receiver, signal, task, *args, **kwargs)
             except BaseException as exc:
                 name = getattr(receiver, "__name__", receiver)
                 say(self._composer, f"the receiver {name!r} of the signal {signal!r}", exc, task)
@@ -43,7 +43,7 @@ def call(
     """Call each hook of a kind. Raises only what is `passing`."""
     for name, hook in list(hooks.items()):
         try:
-            process.call(hook, *args)
+            os_process.call(hook, *args)
         except passing:
             raise
         except BaseException as exc:

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from huey.storage import BaseStorage
 
+from duey.model.job import Counts
 from engine import inside
-from engine.jobs import Counts
 
 
 class KeyValue(Protocol):

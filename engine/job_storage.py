@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from duey.model.event import Event
+from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from duey.model.limits import Limit
+from duey.model.schedule import Ledger
 from engine.deaths import Dead
-from engine.events import Event
 from engine.huey_storage import HueyStorage
-from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
-from engine.ledger import Ledger
-from engine.limits import Limit
 from engine.liveness import Slot
 
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine import errors
+from duey import errors
 
 _loaded = [""]
 

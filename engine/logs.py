@@ -13,8 +13,9 @@ from datetime import datetime, timezone
 
 import config_files
 from config import Settings
-from engine import clock, inside
-from engine.jobs import FAILED, RETRYING, Settlement
+from duey import clock
+from duey.model.job import FAILED, RETRYING, Settlement
+from engine import inside
 from engine.masking import escaped
 from engine.redact import Redactor, configured
 

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskTimeout
 
 from config import Settings
-from engine import clock, process
+from duey import clock, os_process
+from duey.model.job import ONCE, Settlement
 from engine.inside import Discard
-from engine.jobs import ONCE, Settlement
 
 logger = logging.getLogger("dewey.policy")
 
@@ -129,7 +129,7 @@ def delay_of(backoff: Backoff, failures: int, error: BaseException, apart: bool 
     `apart`: in a process that must not be harmed by it, so that an author's own is called in a child."""
     try:
         if apart and not isinstance(backoff, (Exponential, SidekiqBackoff)):
-            said = process.apart(partial(backoff, failures, error), APART_S)
+            said = os_process.apart(partial(backoff, failures, error), APART_S)
             if said is None:
                 raise RuntimeError(f"it said nothing within {APART_S:g} s")
             delay = said

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from engine.errors import FieldError
+from duey.errors import FieldError
 from engine.trail import type_name
 
 MAX_PROBLEMS = 50  # a list of a million wrong items must not become a million sentences

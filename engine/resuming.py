@@ -13,7 +13,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from engine import errors, inside
+from duey import errors
+from engine import inside
 
 Row = TypeVar("Row")
 MAX_BYTES = 1024 * 1024

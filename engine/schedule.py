@@ -29,12 +29,13 @@ from typing import Any, NamedTuple
 from huey.api import Task
 from huey.consumer import Scheduler
 
-from engine import clock, edits, errors, scheduled
+from duey import clock, errors
+from duey.model.job import NewJob
+from duey.model.schedule import MISSED, Firing, Gap, ScheduleRow
+from engine import edits, scheduled
 from engine.aside import Answer, Aside, Complaints, reason_of
 from engine.cron_words import duration
 from engine.due import GRACE_S, LATE_S, NO_JOB, decide, due_slots, why_missed
-from engine.jobs import NewJob
-from engine.ledger import MISSED, Firing, Gap, ScheduleRow
 from engine.scheduled import Scheduled
 from engine.timetable import Every, Minutes
 

@@ -1,6 +1,6 @@
 """What is scheduled: the periodic tasks of the code, and the schedules that were made at run time.
 
-The ledger keeps a row for each (engine.ledger). Its `spec` is JSON: for one that was made {"task", "call", one of
+The ledger keeps a row for each (duey.model.schedule). Its `spec` is JSON: for one that was made {"task", "call", one of
 "cron", "every" (seconds) and "at" (epoch s), "tz", "catch_up", "overlap", "window_s"}, where `call` is the serialized
 arguments as Latin-1; for one of the code {"text", "words", "tz"}, so that it can be shown also where its task is not
 known any more; of a timetable without an author's code also what it was written as. `moved` tells of the last change of
@@ -20,11 +20,11 @@ from typing import Any
 
 from huey.api import Task
 
-from engine import errors
+from duey import errors
+from duey.model.job import NewJob
+from duey.model.schedule import ScheduleRow
 from engine.aside import reason_of
 from engine.crontab import read_back
-from engine.jobs import NewJob
-from engine.ledger import ScheduleRow
 from engine.timetable import LAST_INSTANT, At, Cron, Every, Minutes, Timetable
 
 # Before what was deferred without a priority: a slot has its time, and a burst of 20,000 jobs must not take it away.

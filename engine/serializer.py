@@ -20,8 +20,7 @@ from typing import Any
 
 from huey.serializer import Serializer
 
-from engine.carried import CarriedError, exception_message, exception_type, register_type
-from engine.errors import (
+from duey.errors import (
     Misconfigured,
     PayloadTooLarge,
     SignatureError,
@@ -30,6 +29,7 @@ from engine.errors import (
     UnregisteredTypeError,
     UnserializableError,
 )
+from engine.carried import CarriedError, exception_message, exception_type, register_type
 from engine.plain import to_plain
 from engine.tag_reader import from_json
 from engine.tag_writer import REGISTERED, to_json

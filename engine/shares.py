@@ -20,7 +20,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from engine.jobs import DEFAULT_QUEUE
+from duey.model.job import DEFAULT_QUEUE
 
 REST = "*"
 NOT = "!"  # before the name of a queue that `*` does not stand for: others serve it

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from engine import clock, errors, scheduled
+from duey import clock, errors
+from duey.model.schedule import DEFERRED, KEPT, ScheduleRow, SlotRow
+from engine import scheduled
 from engine.aside import PATIENCE_S, Answer, Aside, reason_of
 from engine.due import GRACE_S
 from engine.durable import DurableHuey
-from engine.ledger import DEFERRED, KEPT, ScheduleRow, SlotRow
 from engine.plain import JOB
 from engine.scheduled import KINDS, OPTIONS
 from engine.tasks_known import KnownTasks

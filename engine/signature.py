@@ -16,11 +16,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from engine.errors import FieldError, InvalidArguments
+from duey.errors import FieldError, InvalidArguments
+from duey.model.job import Parameter
 from engine.hint_leaves import Check, Hint
 from engine.hint_text import hint_text, resolve
 from engine.hints import Compiler
-from engine.jobs import Parameter
 from engine.plain import to_plain
 from engine.refusal import MAX_PROBLEMS, Refused, at_field, found, is_unicode, nearest
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections import deque
 
+from duey.model.job import Claim
 from engine.deaths import is_suspect
-from engine.jobs import Claim
 
 DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
 ALONE_S = 5.0  # how long nothing new begins beside a suspect: what kills does so soon, and all cannot wait for ever

@@ -20,8 +20,8 @@ from zoneinfo import ZoneInfo
 
 from huey.utils import SKIPPED
 
+from duey.errors import UndecodableError, UnserializableError
 from engine.carried import expect
-from engine.errors import UndecodableError, UnserializableError
 from engine.trail import Trail, path_of, type_name
 
 # An IANA key. No dots: zoneinfo may look for the key in the tzdata package, and must find nothing else there.

@@ -17,8 +17,8 @@ from typing import Any
 from huey.registry import Message
 from huey.utils import Error
 
+from duey.errors import TypeMisfit, UndecodableError
 from engine.carried import CarriedError, exception_message, exception_type, expect, registered_name
-from engine.errors import TypeMisfit, UndecodableError
 from engine.tag_leaves import LEAVES, LONG_INT
 from engine.tag_writer import CONTENT, TAG
 from engine.trail import MAX_DEPTH

@@ -25,8 +25,8 @@ from typing import Any, NoReturn
 from huey.registry import Message
 from huey.utils import Error
 
+from duey.errors import TooDeepError, UnserializableError
 from engine.carried import exception_texts, printable, registered_class
-from engine.errors import TooDeepError, UnserializableError
 from engine.tag_leaves import LEAVES, LONG_INT, valid_text
 from engine.trail import MAX_DEPTH, Trail, brief, path_of, refuse, refuse_depth
 

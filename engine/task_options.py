@@ -13,8 +13,10 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
-from engine import errors, limits, uniqueness
-from engine.jobs import HANDLED, ONCE
+from duey import errors
+from duey.model import limits
+from duey.model.job import HANDLED, ONCE
+from engine import uniqueness
 
 INTERNAL = frozenset({"timetable"})  # what the decorators hand on by themselves: engine.schedule reads it
 SEVERAL = frozenset({"retry_on", "discard_on"})

@@ -7,8 +7,8 @@ from typing import Any
 
 from huey.api import PeriodicTask, Task
 
-from engine import errors
-from engine.jobs import TaskInfo
+from duey import errors
+from duey.model.job import TaskInfo
 from engine.signature import Signature
 from engine.task_options import HUEYS_OPTIONS, OPTIONS
 

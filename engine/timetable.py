@@ -23,8 +23,9 @@ from typing import Any
 
 from cronsim import CronSim, CronSimError
 
-from engine import clock, cron_words
-from engine.errors import Misconfigured
+from duey import clock
+from duey.errors import Misconfigured
+from engine import cron_words
 from engine.zones import after_the_gap, is_repeated, is_skipped, second_pass, zone
 
 CATCH_UP = ("skip", "once", "all")

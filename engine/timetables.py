@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from engine import clock, edits, errors, scheduled
+from duey import clock, errors
+from duey.model.job import Edit, WorkerInfo
+from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
+from engine import edits, scheduled
 from engine.aside import Aside, reason_of
 from engine.durable import DurableHuey
 from engine.editing import edited
-from engine.jobs import Edit, WorkerInfo
-from engine.ledger import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
 from engine.plain import to_plain
 from engine.showing import Schedule as Schedule
 from engine.showing import Showing

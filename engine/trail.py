@@ -14,8 +14,8 @@ from pathlib import PurePath
 from typing import Any, NoReturn
 from uuid import UUID
 
+from duey.errors import TooDeepError, UnserializableError
 from engine.carried import is_registrable
-from engine.errors import TooDeepError, UnserializableError
 
 Trail = tuple[Any, Any, Any, int]
 

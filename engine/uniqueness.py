@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine import errors
-from engine.jobs import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
+from duey import errors
+from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
 from engine.tag_writer import to_json
 
 SCOPES = {"end": 0, "start": FREED_AT_START, "time": FREED_BY_TIME}

@@ -23,10 +23,11 @@ from typing import Any, NamedTuple
 
 from huey.consumer import Worker, WorkerRecycle
 
-from engine import body_log, crew, hooks, process
+from duey import os_process
+from duey.os_process import StopFlag
+from engine import body_log, crew, hooks
 from engine.alarm import SignalTimeouts, ThreadTimeouts
 from engine.desk import Desk
-from engine.process import StopFlag
 from engine.shares import Share, shown
 from engine.weighted_desk import WeightedDesk
 
@@ -83,7 +84,7 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
     """Run until told to stop; the exit code. The parent reads `pipe`."""
     huey = consumer.huey
     stop = StopFlag()
-    stop.set_by(*process.STOPPING)
+    stop.set_by(*os_process.STOPPING)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, consumer.signals)
 
     def report(word: object) -> None:
@@ -95,8 +96,8 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
         with contextlib.suppress(OSError):
             os.close(pipe)
 
-    process.is_worker(let_go)
-    if plan.workers and not process.run_at_start():
+    os_process.is_worker(let_go)
+    if plan.workers and not os_process.run_at_start():
         return 1
     tasks: Sequence[str] = sorted(huey._registry._registry)
     life = crew.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
@@ -159,7 +160,7 @@ def run_worker(consumer: Any, stop: StopFlag) -> None:
 def run_process(consumer: Any, worker: Any, stop: StopFlag) -> bool:
     """Huey's loop around a worker or scheduler; only the stop flag ends it, or (True) its wish for a fresh one."""
     worker.initialize()
-    process.leave_fork()
+    os_process.leave_fork()
     try:
         while not stop.is_set():
             try:
@@ -169,10 +170,10 @@ def run_process(consumer: Any, worker: Any, stop: StopFlag) -> bool:
             except BaseException:  # sys.exit somewhere: no worker ends by that
                 logger.exception("%s met an error and goes on", worker.process_name)
                 stop.wait(0.1)
-            process.leave_fork()
+            os_process.leave_fork()
         return False
     finally:
-        process.leave_fork()
+        os_process.leave_fork()
         worker.shutdown()
 
 

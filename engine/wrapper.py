@@ -11,11 +11,12 @@ from typing import Any
 from huey.api import Task, TaskWrapper
 from huey.exceptions import CancelExecution, RetryTask
 
-from engine import calling, process, task_options
+from duey import os_process
+from duey.model.ids import new_id
+from duey.model.limits import limit_of
+from engine import calling, task_options
 from engine.exhaustion import SUFFIX, handler_of
-from engine.ids import new_id
 from engine.inside import as_huey, check_canceled
-from engine.limits import limit_of
 from engine.policy import policy_of
 from engine.task_options import HUEYS
 from engine.uniqueness import uniqueness_of
@@ -38,7 +39,7 @@ class DurableTaskWrapper(TaskWrapper):
             for key, value in settings.items()
         }
         cls = super().create_task(func, context, name, **settings)
-        body = functools.partial(process.call, cls.execute)
+        body = functools.partial(os_process.call, cls.execute)
         huey = self.huey
 
         def execute(task: Task) -> Any:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from engine.errors import Misconfigured
+from duey.errors import Misconfigured
 
 NAME_CHARS = 64  # longer than any
 

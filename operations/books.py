@@ -10,7 +10,7 @@ from operations.office import Office, say
 
 def record(office: Office, options: argparse.Namespace) -> None:
     """Write the books, until stopped, where no web process does."""
-    from engine.process import StopFlag  # here: it reads the settings, and manage.py says what is wrong there
+    from duey.os_process import StopFlag  # here: it reads the settings, and manage.py says what is wrong there
 
     stop = StopFlag()
     stop.set_by(signal.SIGINT, signal.SIGTERM)

@@ -74,7 +74,7 @@ def restore(office: Office, options: argparse.Namespace) -> None:
 
 def refuse_while_running(office: Office) -> None:
     """A database must not be replaced under a running process."""
-    from engine.errors import StorageUnavailable  # here: it reads the settings, and manage.py says what is wrong there
+    from duey.errors import StorageUnavailable  # here: it reads the settings, and manage.py says what is wrong there
 
     path = Path(office.settings.storage.path)
     folder = path.parent if office.settings.storage.backend == "sqlite" else office.settings.root / "data"

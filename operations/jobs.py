@@ -34,7 +34,7 @@ def call_of(office: Office, task: str, texts: Sequence[str]) -> tuple[list[Any],
 
 def enqueue(office: Office, options: argparse.Namespace) -> int:
     """Defer one job: `enqueue add 1 2`, `enqueue send_email to=bob@example.org subject=Hi`."""
-    from engine.jobs import JobRequest
+    from duey.model.job import JobRequest
 
     args, kwargs = call_of(office, options.task, options.args)
     request = JobRequest(options.task, args, kwargs, delay_s=options.delay)

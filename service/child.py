@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"
-STOP = signal.SIGUSR1  # engine.process.PARENT_STOPS
+STOP = signal.SIGUSR1  # duey.os_process.PARENT_STOPS
 BACK_OFF_S = (0.5, 30.0)
 STEADY_S = 30.0  # a consumer that lived this long starts its back-off anew
 

@@ -18,7 +18,7 @@ import pytest
 
 import manage
 from api import schemas
-from engine.errors import DeweyError
+from duey.errors import DeweyError
 from engine.timetable import every
 from engine.timetables import ScheduleRequest
 from monitor.access import passwords

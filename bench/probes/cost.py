@@ -12,8 +12,8 @@ import time
 
 from bench.figures import median
 from bench.systems.dewey import huey, noop
+from duey.model.job import DONE, Settlement
 from engine import crew
-from engine.jobs import DONE, Settlement
 
 BATCH = 64
 TURNS = 150

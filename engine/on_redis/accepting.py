@@ -12,9 +12,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from engine import clock, errors, faults
+from duey import clock, errors, faults
+from duey.model.job import CANCELED, ENDED, Idempotency, NewJob
 from engine.job_storage import Acceptance, Accepted
-from engine.jobs import CANCELED, ENDED, Idempotency, NewJob
 from engine.on_redis import looking, rows, verbs
 from engine.on_redis.keys import idempotency_key
 from engine.on_redis.server import RedisAway, Server

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from engine.events import COUNTED, DONE, Event
+from duey.model.event import COUNTED, DONE, Event
 from engine.job_storage import EventRow
 from engine.on_redis import rows
 from engine.on_redis.server import Server

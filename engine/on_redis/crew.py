@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from duey.model.job import Running, WorkerInfo
 from engine import liveness
 from engine.crew import HOST
-from engine.jobs import Running, WorkerInfo
 from engine.on_redis.life import running_of
 from engine.on_redis.server import Server
 from engine.on_sqlite.crew import rss_of

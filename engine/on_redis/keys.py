@@ -59,11 +59,10 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | counters | hash | Huey's counters |
 
 `job:ID` (small values only, so that Redis keeps it packed):
-    seq; queue; task; unique, chord and sequel (engine.sequels) where it has one; hold (letters, seconds) beside unique:
-    see lib_places.lua; trees: how many whole consumers died while running it; gate (the task in whose limits it holds
-    a place) while claimed
-    rank    -priority, the score in `ready`
-    m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, deliveries, retries,
+    seq; queue; task; unique, chord and sequel (duey.model.sequel) where it has one; hold (letters, seconds) beside
+    unique: see lib_places.lua; trees: how many whole consumers died while running it; gate (the task in whose limits it
+    holds a place) while claimed rank    -priority, the score in `ready` m       what changes, as JSON without brackets:
+    enqueued_at, eta, expires_at, attempt, deliveries, retries,
             retry_delay_s, failures, failed_at
     place   ready, scheduled, retrying, parked, claims or ended
     token   while claimed; empty otherwise       last   what was settled last, when that was no end

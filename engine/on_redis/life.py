@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import config_files
-from engine import clock, errors
+from duey import clock, errors
 from engine.liveness import IN_BODY, Life, Slot, read_slots
 from engine.on_redis.keys import LEASE_S
 from engine.on_redis.rows import LOW, token_of, token_text

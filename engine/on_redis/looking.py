@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from duey.model.job import Counts, QueueInfo
 from engine.job_storage import StoredJob
-from engine.jobs import Counts, QueueInfo
 from engine.on_redis import rows
 from engine.on_redis.server import Server
 from engine.plain import LISTED_BYTES

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from engine import errors
+from duey import errors
 from engine.on_redis.keys import VERSION
 
 MINIMUM = (5,)  # streams, ZPOPMIN, and scripts that may ask for the time

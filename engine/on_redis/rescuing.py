@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine import clock, errors, faults, liveness
+from duey import clock, errors, faults
+from duey.model.job import Claim
+from engine import liveness
 from engine.deaths import Dead, fate_of
-from engine.jobs import Claim
 from engine.on_redis import rows
 from engine.on_redis.keys import LEASE_S
 from engine.on_redis.life import running_of, running_text

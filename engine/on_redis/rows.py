@@ -11,9 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine import clock, errors
-from engine.job_storage import StoredJob
-from engine.jobs import (
+from duey import clock, errors
+from duey.model.job import (
     ENDED,
     FAILED,
     FREED_AT_START,
@@ -29,7 +28,8 @@ from engine.jobs import (
     NewJob,
     Settlement,
 )
-from engine.sequels import NOTHING
+from duey.model.sequel import NOTHING
+from engine.job_storage import StoredJob
 
 compact = json.JSONEncoder(separators=(",", ":")).encode
 Words = list[Any]  # arguments of a script

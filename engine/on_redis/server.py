@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
 from redis.retry import Retry
 
-from engine import errors
+from duey import errors
 from engine.on_redis import opening
 from engine.on_redis.scripts import script
 

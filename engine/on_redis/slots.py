@@ -11,17 +11,18 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from engine import clock, errors, faults, ledger
-from engine.jobs import NewJob
-from engine.ledger import Firing, Gap, ScheduleRow, SlotRow
+from duey import clock, errors, faults
+from duey.model import schedule
+from duey.model.job import NewJob
+from duey.model.schedule import Firing, Gap, ScheduleRow, SlotRow
 from engine.on_redis import rows
 from engine.on_redis.server import Server
 
-SENTENCES = (ledger.STILL_GOING, ledger.KEY_HELD, ledger.FULL)
+SENTENCES = (schedule.STILL_GOING, schedule.KEY_HELD, schedule.FULL)
 
 
 class RedisLedger:
-    """engine.ledger.Ledger on Redis."""
+    """duey.model.schedule.Ledger on Redis."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -57,9 +58,9 @@ class RedisLedger:
         return done
 
     def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
-        slot = SlotRow(name, at, ledger.MISSED, None, reason, clock.now())
+        slot = SlotRow(name, at, schedule.MISSED, None, reason, clock.now())
         if job is not None:
-            slot = slot._replace(outcome=ledger.DEFERRED, job_id=job.id)
+            slot = slot._replace(outcome=schedule.DEFERRED, job_id=job.id)
         return bool(self._deal(name, "release", (0.0, 0, 0.0), [slot], [job] if job else []))
 
     def run_now(self, slot: SlotRow, job: NewJob) -> bool:
@@ -72,7 +73,7 @@ class RedisLedger:
         self, name: str, kind: str, seen: tuple[float, int, float], slots: Sequence[SlotRow], jobs: Sequence[NewJob]
     ) -> list[str] | None:
         """The ids of the jobs accepted, None when somebody was first."""
-        words: list[Any] = [name, kind, *seen, ledger.KEPT, ledger.WAITING_MAX, *SENTENCES, len(slots), len(jobs)]
+        words: list[Any] = [name, kind, *seen, schedule.KEPT, schedule.WAITING_MAX, *SENTENCES, len(slots), len(jobs)]
         for slot in slots:
             words += (float(slot.at), slot.outcome, slot.job_id or "", slot.reason or "", float(slot.noted_at))
         for job in jobs:
@@ -93,7 +94,7 @@ class RedisLedger:
         return found
 
     def note_alive(self, now: float, why: str) -> float | None:
-        before = self._server.run("alive", float(now), ledger.GAP_S, why, ledger.GAPS_KEPT)
+        before = self._server.run("alive", float(now), schedule.GAP_S, why, schedule.GAPS_KEPT)
         return None if before is None else float(before)
 
     def noted_s(self) -> float | None:

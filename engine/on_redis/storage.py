@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from engine import clock, liveness
+from duey import clock
+from duey.model.event import Event
+from duey.model.job import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from duey.model.limits import Limit
+from engine import liveness
 from engine.backlog import Backlog
 from engine.deaths import Dead
-from engine.events import Event
 from engine.job_storage import Acceptance, JobStorage, Registration, StoredJob, Turn
-from engine.jobs import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
-from engine.limits import Limit
 from engine.on_redis import (
     accepting,
     booking,

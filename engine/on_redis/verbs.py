@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine import clock, errors
-from engine.jobs import CANCELED, ENDED, FAILED, RETRYING, Claim
+from duey import clock, errors
+from duey.model.job import CANCELED, ENDED, FAILED, RETRYING, Claim
 from engine.on_redis import looking, rows
 from engine.on_redis.server import Server
 

@@ -6,7 +6,7 @@ import contextlib
 import time
 import uuid
 
-from engine import clock, errors
+from duey import clock, errors
 from engine.on_redis.keyvalue import kind_of
 from engine.on_redis.server import Server
 

@@ -18,10 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine import clock, errors, faults
+from duey import clock, errors, faults
+from duey.model.job import CANCELED, Settlement
+from duey.model.limits import Limit
 from engine.job_storage import Registration, Turn
-from engine.jobs import CANCELED, Settlement
-from engine.limits import Limit
 from engine.on_redis import rows
 from engine.on_redis.keys import LEASE_S
 from engine.on_redis.life import RedisLife

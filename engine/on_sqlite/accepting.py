@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from engine import clock, errors, events
+from duey import clock, errors
+from duey.model import event
+from duey.model.job import Idempotency, NewJob
 from engine.job_storage import Acceptance, Accepted
-from engine.jobs import Idempotency, NewJob
 from engine.on_sqlite.at_once import JOB
 from engine.on_sqlite.database import is_mistake
 from engine.on_sqlite.uniqueness import Replace, holder, settle_conflict, take
@@ -133,7 +134,7 @@ def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
         con.execute("insert into due values (?, ?)", (job.eta, seq))
     con.execute(
         "insert into events (job, kind, token, at, attempt) values (?, ?, 0, ?, 0)",
-        (seq, events.ENQUEUED, job.enqueued_at),
+        (seq, event.ENQUEUED, job.enqueued_at),
     )
     return Accepted(job.id, True)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from engine import faults
+from duey import faults
 from engine.bells import Ringer
 from engine.on_sqlite import accepting, at_once
 from engine.on_sqlite.database import Database

@@ -17,9 +17,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from engine import clock, events
+from duey import clock
+from duey.model import event
+from duey.model.job import NewJob
 from engine.job_storage import Acceptance, Accepted
-from engine.jobs import NewJob
 
 MOST = 16  # jobs: each number of rows is a statement of its own, which the connection keeps prepared
 JOB = ", ".join(NewJob._fields)  # each is a column
@@ -29,7 +30,7 @@ NO_KEY = (None,) * len(KEY.split(", "))
 
 STORE = f"insert into jobs ({JOB}) values ({', '.join(f'new.{name}' for name in NewJob._fields)});"
 TELL = f"""insert into events (job, kind, token, at, attempt)
-    values (last_insert_rowid(), '{events.ENQUEUED}', 0, new.enqueued_at, 0);"""
+    values (last_insert_rowid(), '{event.ENQUEUED}', 0, new.enqueued_at, 0);"""
 TRIGGER = "create temp trigger {} instead of insert on accepting when {} begin {} end"
 ON_THE_CONNECTION = (
     f"create temp view accepting ({', '.join(COLUMNS)}) as select {', '.join(['null'] * len(COLUMNS))}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.events import COUNTED, Event
+from duey.model.event import COUNTED, Event
 from engine.job_storage import EventRow
 from engine.on_sqlite.database import Database
 

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from engine import clock
-from engine.jobs import FREED_AT_START, Claim
-from engine.limits import Limit
+from duey import clock
+from duey.model.job import FREED_AT_START, Claim
+from duey.model.limits import Limit
 from engine.on_sqlite import gates, uniqueness
 from engine.shares import NOT, REST, serves
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from duey.model.event import COUNTED, DONE, ENQUEUED
 from engine.backlog import STEP, Pair, Seen, tally
-from engine.events import COUNTED, DONE, ENQUEUED
 from engine.on_sqlite.database import Database
 from engine.on_sqlite.noting import EVENT, hand_token
 

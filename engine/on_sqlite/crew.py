@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import config_files
-from engine import clock, errors, liveness
+from duey import clock, errors
+from duey.model.job import QUEUED, Claim, Running, WorkerInfo
+from engine import liveness
 from engine.deaths import Dead
 from engine.job_storage import Registration, StoredJob
-from engine.jobs import QUEUED, Claim, Running, WorkerInfo
 from engine.on_sqlite import claiming, rescuing
 from engine.on_sqlite.database import Database
 from engine.shares import shown

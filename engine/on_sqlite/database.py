@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import config_files
-from engine import errors, faults
+from duey import errors, faults
 from engine.on_sqlite import at_once, schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here

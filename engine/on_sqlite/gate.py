@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine import errors
+from duey import errors
 
 
 class Ticket:

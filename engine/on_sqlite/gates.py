@@ -12,9 +12,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine import clock, events
-from engine.jobs import Claim
-from engine.limits import LIMIT, RATE, Limit
+from duey import clock
+from duey.model import event
+from duey.model.job import Claim
+from duey.model.limits import LIMIT, RATE, Limit
 from engine.on_sqlite.noting import EVENT, hand_token
 
 WAITING_AT = """select g.name, w.kind from gates g cross join (select ? as kind union select ?) w
@@ -123,7 +124,7 @@ def park(con: sqlite3.Connection, parked: Sequence[tuple[Claim, str, str]], now:
     con.executemany(
         EVENT,
         [
-            (c.seq, events.PARKED, token, now, None, c.attempt, json.dumps({"reason": f"{why} {name}"}))
+            (c.seq, event.PARKED, token, now, None, c.attempt, json.dumps({"reason": f"{why} {name}"}))
             for c, why, name in parked
         ],
     )
@@ -151,7 +152,7 @@ def let_through(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
         con.executemany(
             "insert into ready select queue, -priority, seq from jobs where seq = ?", [(r[0],) for r in rows]
         )
-        con.executemany(EVENT, [(seq, events.UNPARKED, token, now, None, attempt, None) for seq, attempt in rows])
+        con.executemany(EVENT, [(seq, event.UNPARKED, token, now, None, attempt, None) for seq, attempt in rows])
     return len(rows)
 
 

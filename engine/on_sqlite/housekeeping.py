@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from engine import errors
-from engine.jobs import FAILED
+from duey import errors
+from duey.model.job import FAILED
 from engine.on_sqlite import settling, verbs
 from engine.on_sqlite.database import Database
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from huey.constants import EmptyData
 
-from engine import clock
+from duey import clock
 from engine.on_sqlite.database import Database
 
 

@@ -5,19 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED, Counts, QueueInfo
 from engine.job_storage import StoredJob
-from engine.jobs import (
-    CANCELED,
-    DONE,
-    EXPIRED,
-    FAILED,
-    QUEUED,
-    RETRYING,
-    RUNNING,
-    SCHEDULED,
-    Counts,
-    QueueInfo,
-)  # fmt: skip
 from engine.plain import LISTED_BYTES
 
 # A job's one place decides its state; `parked` looks queued to people, with a reason.

@@ -12,9 +12,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine import clock
+from duey import clock
+from duey.model.job import FREED_AT_START, Claim
 from engine.deaths import Dead, Fate, fate_of
-from engine.jobs import FREED_AT_START, Claim
 from engine.on_sqlite import claiming, gates, noting, settling, uniqueness
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine import clock
-from engine.jobs import Claim
+from duey import clock
+from duey.model.job import Claim
 from engine.on_sqlite.database import Database
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from engine.errors import SchemaMismatch
+from duey.errors import SchemaMismatch
 
 VERSION = 3
 
@@ -35,7 +35,7 @@ DDL = (
         retries integer not null,       -- left
         retry_delay_s real not null,    -- before the next retry
         timeout_s real,
-        flags integer not null,         -- engine.jobs.ONCE ...
+        flags integer not null,         -- duey.model.job.ONCE ...
         unique_key text,
         unique_s real,                  -- how long it holds the key at most
         parent text,                    -- id of the job that deferred it
@@ -48,7 +48,7 @@ DDL = (
         failed_at real,                         -- the first of them
         by text,                        -- who asked for it
         payload blob not null,
-        sequel text)                    -- what waits for its end: engine.sequels; null: not known""",
+        sequel text)                    -- what waits for its end: duey.model.sequel; null: not known""",
     """create table ready (queue text not null, rank real not null, seq integer not null,
         primary key (queue, rank, seq)) without rowid""",
     "create table due (at real not null, seq integer not null, primary key (at, seq)) without rowid",

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from engine import clock
-from engine.jobs import (
+from duey import clock
+from duey.model.job import (
     CANCELED,
     ENDED,
     FAILED,

@@ -12,9 +12,9 @@ import math
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from engine import clock, errors
-from engine.jobs import NewJob
-from engine.ledger import (
+from duey import clock, errors
+from duey.model.job import NewJob
+from duey.model.schedule import (
     DEFERRED,
     FULL,
     GAP_S,
@@ -128,7 +128,7 @@ def unfinished(con: sqlite3.Connection, name: str) -> str | None:
 
 
 class SqliteLedger:
-    """engine.ledger.Ledger in the queue's file. `wake(n)` rings for n jobs."""
+    """duey.model.schedule.Ledger in the queue's file. `wake(n)` rings for n jobs."""
 
     def __init__(self, db: Database, wake: Callable[[int], None]) -> None:
         self._db, self._wake = db, wake

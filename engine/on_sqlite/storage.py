@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from engine import bells, clock, liveness
+from duey import clock
+from duey.model.event import Event
+from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
+from engine import bells, liveness
 from engine.backlog import Backlog
 from engine.deaths import Dead
-from engine.events import Event
 from engine.job_storage import Acceptance, JobStorage, Registration, StoredJob, Turn
-from engine.jobs import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
 from engine.on_sqlite import (
     booking,
     claiming,

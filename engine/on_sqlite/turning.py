@@ -10,10 +10,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from engine import clock
+from duey import clock
+from duey.model.job import Claim, Settlement
+from duey.model.limits import Limit
 from engine.job_storage import Turn
-from engine.jobs import Claim, Settlement
-from engine.limits import Limit
 from engine.on_sqlite import claiming, settling
 
 

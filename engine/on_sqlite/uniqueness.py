@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from engine import clock, errors
+from duey import clock, errors
+from duey.model.job import FREED_BY_TIME, REFUSES, REPLACES, NewJob
 from engine.job_storage import Accepted
-from engine.jobs import FREED_BY_TIME, REFUSES, REPLACES, NewJob
 
 HOLDER = """select jobs.id from keys join jobs on jobs.seq = keys.seq
     where key = ? and (until is null or until > ?) and jobs.id != ?"""

@@ -7,9 +7,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from engine import clock, errors, events
+from duey import clock, errors
+from duey.model import event
+from duey.model.job import CANCELED, DONE, ENDED, RETRYING, Claim
 from engine.job_storage import StoredJob
-from engine.jobs import CANCELED, DONE, ENDED, RETRYING, Claim
 from engine.on_sqlite import claiming, looking, noting, settling, uniqueness
 
 
@@ -94,7 +95,7 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         (job.attempt, retries, payload, job.seq),
     )
     con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
-    con.execute(noting.EVENT, (job.seq, events.RETRIED, noting.hand_token(con), clock.now(), None, job.attempt, None))
+    con.execute(noting.EVENT, (job.seq, event.RETRIED, noting.hand_token(con), clock.now(), None, job.attempt, None))
 
 
 def forget(con: sqlite3.Connection, job: StoredJob) -> None:

@@ -5,7 +5,7 @@ its own, which `close` ends (call it after each request). Who writes is the reco
 who mark an error group or visit a page. Ending: nothing is held between requests.
 
 Every answer is a frozen value of monitor.records.values, bounded in rows and in the work that it takes. Every method
-may raise BooksUnavailable (an engine.errors.StorageUnavailable) while the file cannot be used; but `health`,
+may raise BooksUnavailable (an duey.errors.StorageUnavailable) while the file cannot be used; but `health`,
 `visit` and `close` never raise. A cursor that these books did not give is a BadRequest.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import timezone, tzinfo
 from typing import Protocol
 
-from engine.jobs import Job, Page, WorkerInfo
+from duey.model.job import Job, Page, WorkerInfo
 from monitor.records.charts import Charts
 from monitor.records.database import Database
 from monitor.records.figure_values import Interval, Outcomes, TaskFigures, TaskHistory, Waits
@@ -111,7 +111,7 @@ class Books:
     # jobs
 
     def job(self, job_id: str) -> Job:
-        """One job as of its last recorded event. Raises engine.errors.UnknownJob."""
+        """One job as of its last recorded event. Raises duey.errors.UnknownJob."""
         return self._jobs.get(job_id)
 
     def jobs(
@@ -139,20 +139,20 @@ class Books:
         return self._jobs.count(wanted, cap)
 
     def state_counts(self, wanted: JobFilter | None = None) -> dict[str, Count]:
-        """The number of jobs in each state (of engine.jobs.STATES) that match all but the filter's state."""
+        """The number of jobs in each state (of duey.model.job.STATES) that match all but the filter's state."""
         return self._jobs.state_counts(wanted or JobFilter(), CAP)
 
     def history(self, job_id: str) -> JobHistory:
-        """One job with attempts, timeline and children. Raises engine.errors.UnknownJob."""
+        """One job with attempts, timeline and children. Raises duey.errors.UnknownJob."""
         return self._jobs.history(job_id)
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
-        """The attempts of one job, newest first, at most the last 100. Raises engine.errors.UnknownJob."""
+        """The attempts of one job, newest first, at most the last 100. Raises duey.errors.UnknownJob."""
         return self._jobs.attempts(job_id)
 
     def forget(self, job_id: str) -> None:
         """Remove an ended job from the books (figures and error groups keep their counts). Raises
-        engine.errors.UnknownJob, engine.errors.StateConflict."""
+        duey.errors.UnknownJob, duey.errors.StateConflict."""
         self._jobs.forget(job_id)
 
     # errors

@@ -6,7 +6,7 @@ happened waits in the queue's storage until the books are back.
 
 from __future__ import annotations
 
-from engine.errors import StorageUnavailable
+from duey.errors import StorageUnavailable
 
 
 class BooksUnavailable(StorageUnavailable):

@@ -15,8 +15,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from engine.events import COUNTED, ENQUEUED, PARKED, RELEASED, RESCUED, RETRIED, RETRYING, UNPARKED, Event
-from engine.jobs import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
+from duey.model.event import COUNTED, ENQUEUED, PARKED, RELEASED, RESCUED, RETRIED, RETRYING, UNPARKED, Event
+from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
 from monitor.records import job_state, plain
 from monitor.records.causes import cause_of
 from monitor.records.job_state import JobState

@@ -12,7 +12,7 @@ from typing import Any
 
 from peewee import SQL, SqliteDatabase
 
-from engine.errors import BadRequest
+from duey.errors import BadRequest
 from monitor.records import plain
 from monitor.records.database import Database
 from monitor.records.names import Names

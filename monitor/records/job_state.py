@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
-from engine.events import Event
-from engine.jobs import QUEUED
+from duey.model.event import Event
+from duey.model.job import QUEUED
 from monitor.records import plain
 from monitor.records.schema import CALL, CHANGING, ENDING
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from engine.events import ENQUEUED, RELEASED, RESCUED, RETRYING
-from engine.jobs import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
+from duey.model.event import ENQUEUED, RELEASED, RESCUED, RETRYING
+from duey.model.job import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
 from engine.plain import WHOLE, Bounds, plain_call, to_plain
 from monitor.records import plain
 from monitor.records.names import Names
@@ -21,7 +21,7 @@ def job_row(row: Row, names: Names, bounds: Bounds = WHOLE) -> JobRow:
 
 
 def job(row: Row, names: Names, bounds: Bounds = WHOLE) -> Job:
-    """As engine.jobs shows it, with arguments and result within bounds. Only what failed last shows its error."""
+    """As duey.model.job shows it, with arguments and result within bounds. Only what failed last shows its error."""
     args, kwargs, result = plain.decode(row["args"], []), plain.decode(row["kwargs"], {}), plain.decode(row["result"])
     if bounds is not WHOLE:
         (args, kwargs), result = plain_call(args, kwargs, bounds), to_plain(result, bounds)

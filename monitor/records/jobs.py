@@ -7,8 +7,8 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from engine.errors import BadRequest, StateConflict, UnknownJob
-from engine.jobs import ENDED, Job, Page
+from duey.errors import BadRequest, StateConflict, UnknownJob
+from duey.model.job import ENDED, Job, Page
 from engine.plain import LISTED
 from monitor.records import job_views, plain
 from monitor.records.database import Database

@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from engine.errors import DeweyError
-from engine.events import Event
-from engine.jobs import WorkerInfo
+from duey.errors import DeweyError
+from duey.model.event import Event
+from duey.model.job import WorkerInfo
 from monitor.records import plain, writing
 from monitor.records.database import Database
 from monitor.records.lease import Lease

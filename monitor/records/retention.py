@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from engine.jobs import CANCELED, DONE, EXPIRED, FAILED
+from duey.model.job import CANCELED, DONE, EXPIRED, FAILED
 from monitor.records.database import Database
 from monitor.records.schema import DAY_S, HOUR_S, MINUTE_S
 from monitor.records.values import Pruned

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from peewee import SQL, SqliteDatabase, fn
 
-from engine.jobs import DEFAULT_QUEUE, STATES
+from duey.model.job import DEFAULT_QUEUE, STATES
 from monitor.records.argument_filter import ArgumentFilter
 from monitor.records.names import Names
 from monitor.records.schema import JOBS

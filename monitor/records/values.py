@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.jobs import Failure, Job
+from duey.model.job import Failure, Job
 from monitor.records.buckets import BUCKETS as BUCKETS
 
 # jobs
@@ -98,7 +98,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happened to a job. `kind` is one of engine.events, or `started`."""
+    """One thing that happened to a job. `kind` is one of duey.model.event, or `started`."""
 
     at: float
     kind: str

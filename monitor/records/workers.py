@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.jobs import WorkerInfo
+from duey.model.job import WorkerInfo
 from monitor.records.database import Database
 from monitor.records.schema import DAY_S, WORKERS
 from monitor.records.values import SeenWorker

@@ -13,7 +13,7 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from engine.events import COUNTED, Event
+from duey.model.event import COUNTED, Event
 from monitor.records import job_state
 from monitor.records.database import Database
 from monitor.records.fold import ENTRY_COLUMNS, Fold

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.jobs import Job
+from duey.model.job import Job
 from monitor.web.text import clip
 
 REDACTED = "[redacted]"  # as engine.redact marks what must not be seen

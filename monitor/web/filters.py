@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timezone
 from difflib import get_close_matches
 
-from engine.jobs import STATES
+from duey.model.job import STATES
 from monitor.records import JobFilter
 from monitor.web.form import Fields
 from monitor.web.times import read_local

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.jobs import Counts, QueueInfo, TaskInfo, WorkerInfo
+from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
 from engine.timetables import Schedule, Slot
 from monitor.records import BooksHealth, Count, ErrorGroup, SeenWorker
 from monitor.web.figures import count, plural

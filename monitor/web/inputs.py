@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from engine.jobs import Job, TaskInfo
+from duey.model.job import Job, TaskInfo
 from engine.plain import is_cut
 from monitor.web.calls import holds_redacted
 from monitor.web.text import as_json, editable_json, is_line

@@ -11,7 +11,7 @@ import math
 import secrets
 from collections.abc import Mapping
 
-from engine import errors
+from duey import errors
 from monitor.access import AccessUnavailable, TooManyAttempts
 from monitor.records import BooksUnavailable
 from monitor.web.text import clip

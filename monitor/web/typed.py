@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.errors import FieldError
-from engine.jobs import Edit, TaskInfo
+from duey.errors import FieldError
+from duey.model.job import Edit, TaskInfo
 from monitor.web.form import Fields
 from monitor.web.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from engine import errors
+from duey import errors
 from engine.control import Control
 from monitor.records import Books
 from monitor.web.figures import plural

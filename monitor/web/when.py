@@ -11,7 +11,7 @@ from datetime import datetime, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
-from engine.errors import FieldError, Misconfigured
+from duey.errors import FieldError, Misconfigured
 from engine.timetables import zone
 from monitor.web.filters import UNITS_S, length_s
 from monitor.web.form import Fields

@@ -1,6 +1,6 @@
 """Why is this not running? One sentence for every job that waits, the cause that an admin can do something about first.
 
-A hold has the form `kind name` (engine.jobs.Job.reason): task, queue, limit, rate, unknown.
+A hold has the form `kind name` (duey.model.job.Job.reason): task, queue, limit, rate, unknown.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.jobs import QUEUED, RETRYING, SCHEDULED, Job, WorkerInfo
+from duey.model.job import QUEUED, RETRYING, SCHEDULED, Job, WorkerInfo
 
 HELD = {
     "task": "the task {name} is paused",

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from engine.jobs import ENDED
+from duey.model.job import ENDED
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.ledger import Run
 from tests.acceptance.processes import is_alive, kill

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import config
-from engine.errors import UnknownJob
-from engine.jobs import ENDED, Job
+from duey.errors import UnknownJob
+from duey.model.job import ENDED, Job
 from monitor.records import Books
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from engine.jobs import JobRequest
+from duey.model.job import JobRequest
 from tests.acceptance.deployment import Deployment
 from tests.support import wait_until
 

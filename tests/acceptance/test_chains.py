@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from huey.api import chord
 
-from engine import faults
+from duey import faults
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained
 from tests.acceptance.variants import crossed_over

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from huey.api import chord
 
-from engine.jobs import Job
+from duey.model.job import Job
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.disk import Disk
 from tests.acceptance.processes import kill

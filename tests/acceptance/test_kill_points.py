@@ -1,4 +1,4 @@
-"""The process dies at each named step of accept, claim, run, acknowledge and rescue (engine.faults).
+"""The process dies at each named step of accept, claim, run, acknowledge and rescue (duey.faults).
 
 Whatever the step: after a restart every job that was accepted ends, once, as if nothing had happened; a body runs again
 only where its settlement was on no disk; a delivery is counted only where a body was running. `make soak` lets the
@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 from huey.api import chord
 
-from engine import faults
+from duey import faults
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import check_once
 from tests.acceptance.processes import kill

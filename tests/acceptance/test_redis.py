@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import errors
+from duey import errors
 from tests.acceptance.conftest import needs_redis_storage
 from tests.acceptance.deployment import LEASE_S, Deployment
 from tests.acceptance.harm import SEED, check_once

@@ -10,7 +10,7 @@ from statistics import median
 
 import pytest
 
-from engine.ledger import SlotRow
+from duey.model.schedule import SlotRow
 from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from engine.process import SAME_REQUEST_S
+from duey.os_process import SAME_REQUEST_S
 from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.processes import Process
 from tests.acceptance.variants import KINDS, SOAK, crossed, crossed_over

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from engine.process import SAME_REQUEST_S
+from duey.os_process import SAME_REQUEST_S
 from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.http_client import Answer
 from tests.acceptance.processes import ROOT, kill

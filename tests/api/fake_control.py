@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.control import Control
-from engine.editing import edited
-from engine.errors import (
+from duey.errors import (
     AmbiguousTask,
     BadRequest,
     DuplicateJob,
@@ -28,7 +26,7 @@ from engine.errors import (
     UnknownTask,
     UnknownWorker,
 )
-from engine.jobs import (
+from duey.model.job import (
     CANCELED,
     DONE,
     ENDED,
@@ -52,6 +50,8 @@ from engine.jobs import (
     TaskInfo,
     WorkerInfo,
 )
+from engine.control import Control
+from engine.editing import edited
 from tests.api.fake_schedules import FakeSchedules
 
 ADD = TaskInfo(

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from engine.errors import (
-    BadRequest,
-    BadSchedule,
-    ScheduleExists,
-    ScheduleOfCode,
-    SlotTaken,
-    UnknownSchedule,
-)
-from engine.jobs import JobRequest
+from duey.errors import BadRequest, BadSchedule, ScheduleExists, ScheduleOfCode, SlotTaken, UnknownSchedule
+from duey.model.job import JobRequest
 from engine.timetables import NAME, Schedule, ScheduleRequest, Slot, Timetables, check
 
 NIGHT = Schedule(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.errors import UnknownJob
-from engine.jobs import Failure, Page
+from duey.errors import UnknownJob
+from duey.model.job import Failure, Page
 from monitor.records.values import Attempt, Count, ErrorGroup, ErrorGroups, LogLine
 from tests.api.client import Client
 from tests.api.conftest import World, make_world

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.jobs import Page
+from duey.model.job import Page
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.errors import UnknownJob
-from engine.jobs import Job
+from duey.errors import UnknownJob
+from duey.model.job import Job
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
 from tests.api.fake_control import storage_away

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import config
-from engine.events import Event
+from duey.model.event import Event
 from monitor.records import Books
 from tests.api.conftest import make_world
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import BadRequest, Conflict, DeweyError, FieldError, InvalidArguments, Misconfigured
+from duey.errors import BadRequest, Conflict, DeweyError, FieldError, InvalidArguments, Misconfigured
 from tests.api.client import Client
 from tests.api.conftest import World
 

@@ -17,7 +17,7 @@ import pytest
 
 import engine
 from config import Settings, load
-from engine import clock as engine_clock
+from duey import clock as engine_clock
 from engine.durable import DurableHuey
 from engine.job_storage import JobStorage
 from engine.storage import make_storage

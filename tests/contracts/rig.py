@@ -11,13 +11,13 @@ from typing import Any
 
 from huey.registry import Message
 
-from engine import clock
+from duey import clock
+from duey.model.job import DONE, ChordPart, Claim, NewJob, Settlement
 from engine.crew import register
 from engine.deaths import Dead
 from engine.desk import Desk
 from engine.durable import DurableHuey
 from engine.job_storage import JobStorage, Registration, StoredJob, Turn
-from engine.jobs import DONE, ChordPart, Claim, NewJob, Settlement
 from engine.tag_writer import to_json
 
 TASK = "shop.order"

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from engine import errors
+from duey import errors
+from duey.model.job import DONE, FAILED, Idempotency
 from engine.job_storage import Accepted
-from engine.jobs import DONE, FAILED, Idempotency
 from tests.contracts.rig import job, jobs, kinds, look, payload_of, state
 
 KEY = Idempotency("token", "key", "the body")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from huey.api import chord
 
+from duey.model.job import JobRequest
 from engine.control import Control
 from engine.exhaustion import SUFFIX
-from engine.jobs import JobRequest
 from engine.timetables import ScheduleRequest
 from tests.contracts.rig import Hand, job, look, run_all, run_next
 

@@ -8,9 +8,10 @@ import logging
 import pytest
 from huey.api import chord
 
-from engine import current_job, errors
+from duey import errors
+from duey.model.job import JobRequest
+from engine import current_job
 from engine.control import Control
-from engine.jobs import JobRequest
 from engine.logs import TEXT, JobFilter, Json, Utc
 from tests.contracts.rig import look, run_all, run_next
 

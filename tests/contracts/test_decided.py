@@ -6,9 +6,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from engine import current_job, errors
+from duey import errors
+from duey.model.job import Edit, JobRequest
+from engine import current_job
 from engine.control import Control
-from engine.jobs import Edit, JobRequest
 from tests.contracts.rig import jobs, kinds, run_next, state
 
 VERBS = ["cancel", "retry", "forget"]

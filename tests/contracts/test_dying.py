@@ -7,9 +7,9 @@ import threading
 import pytest
 from huey.exceptions import TaskTimeout
 
-from engine import errors
+from duey import errors
+from duey.model.job import ONCE
 from engine.deaths import TREE
-from engine.jobs import ONCE
 from engine.serializer import make_serializer
 from tests.contracts.rig import job, jobs, kinds, look, run_next, state
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from engine.jobs import ENDED
+from duey.model.job import ENDED
 from tests.contracts.rig import job, jobs, kinds, payload_of
 
 

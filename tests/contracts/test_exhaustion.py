@@ -8,10 +8,11 @@ import pytest
 from huey.api import chord
 
 import engine
-from engine import Discard, Retry, errors
+from duey import errors
+from duey.model.job import Edit, Failure, Job, JobRequest
+from duey.model.schedule import ScheduleRow
+from engine import Discard, Retry
 from engine.control import Control
-from engine.jobs import Edit, Failure, Job, JobRequest
-from engine.ledger import ScheduleRow
 from engine.timetables import ScheduleRequest
 from tests.contracts.rig import job, payload_of, run_all, run_next, state
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from duey.model.job import ONCE
 from engine import Discard, Retry
 from engine.durable import DurableHuey
-from engine.jobs import ONCE
 from tests.contracts.rig import Clock, Hand, job, run_next
 
 MESSAGE = "no answer from https://ana:hunter22@example.org/"

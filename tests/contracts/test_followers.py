@@ -12,7 +12,7 @@ from huey.api import chord
 from huey.exceptions import TaskException
 from huey.utils import SKIPPED, Error
 
-from engine.jobs import Failure
+from duey.model.job import Failure
 from engine.serializer import register_type
 from tests.contracts.rig import look, run_all, state
 

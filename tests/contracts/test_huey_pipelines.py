@@ -8,7 +8,7 @@ import pytest
 from huey.api import ResultGroup
 from huey.exceptions import TaskException
 
-from engine import errors
+from duey import errors
 from tests.contracts.rig import look, run_all, run_next, state
 
 

@@ -9,7 +9,7 @@ import pytest
 from huey.api import Result, ResultGroup
 from huey.exceptions import ConfigurationError, ResultTimeout, TaskException
 
-from engine import errors
+from duey import errors
 from engine.desk import SLEEP_S
 from tests.contracts.rig import SOON_S, crew, look, run_all, run_next, state
 

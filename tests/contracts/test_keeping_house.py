@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.jobs import Idempotency
+from duey.model.job import Idempotency
 from tests.contracts.rig import ended, job, jobs, part, state
 
 DAY_S = 86400.0

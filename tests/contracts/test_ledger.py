@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from engine.errors import UniqueConflict
+from duey.errors import UniqueConflict
+from duey.model.schedule import GAP_S, GAPS_KEPT, KEPT, WAITING_MAX, Firing, Gap, ScheduleRow, SlotRow
 from engine.job_storage import JobStorage
-from engine.ledger import GAP_S, GAPS_KEPT, KEPT, WAITING_MAX, Firing, Gap, ScheduleRow, SlotRow
 from engine.storage import make_storage
 from tests.contracts.rig import Hand, job, kinds, state
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import engine
-from engine import errors
-from engine.limits import Limit
+from duey import errors
+from duey.model.limits import Limit
 from tests.contracts.rig import TASK, job, jobs, kinds, look, run_all, run_next, state
 
 FREE = "shop.free"

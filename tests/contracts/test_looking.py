@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.jobs import ENDED, STATES, Running
+from duey.model.job import ENDED, STATES, Running
 from tests.contracts.rig import TASK, ended, job, jobs, look, payload_of, state
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine import errors
-from engine.jobs import REPLACES, Idempotency
+from duey import errors
+from duey.model.job import REPLACES, Idempotency
 from tests.contracts.rig import SOON_S, job, kinds, look, part, state
 
 ROUNDS = 20

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine import canceled, checkpoint, errors, resume
+from duey import errors
+from engine import canceled, checkpoint, resume
 from engine.control import Control
 from engine.deaths import Dead
 from tests.contracts.rig import jobs, look, run_all, run_next, state

@@ -9,10 +9,10 @@ import logging
 import pytest
 from huey.api import chord
 
+from duey.model.job import JobRequest
 from engine import Discard, Retry, progress
 from engine.body_log import body_log
 from engine.control import Control
-from engine.jobs import JobRequest
 from engine.logs import JobFilter, formatter
 from tests.contracts.rig import look, run_all, run_next
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine import Retry, errors
+from duey import errors
+from duey.model.job import JobRequest
+from engine import Retry
 from engine.control import Control
 from engine.durable import DurableHuey
-from engine.jobs import JobRequest
 
 SENSELESS: dict[str, tuple[Any, ...]] = {
     "retries": (-1, "3", 1.5, math.nan, math.inf, True, [2]),

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from engine.jobs import ENDED
+from duey.model.job import ENDED
 from tests.contracts.rig import Hand, ended, job, jobs, kinds, look, part, state
 
 # claiming

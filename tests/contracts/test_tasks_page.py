@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import engine
-from engine import errors, process
+from duey import errors, os_process
 from engine.control import Control
 from engine.task_options import OPTIONS
 from tests.contracts.rig import look, run_all, run_next, state
@@ -225,11 +225,11 @@ def test_resume(example, huey):
 
 
 def test_on_worker_start(example, huey, monkeypatch):
-    monkeypatch.setattr(process, "_at_start", [])
+    monkeypatch.setattr(os_process, "_at_start", [])
     page = example("`on_worker_start`")
     run_all(huey)
     assert page.sent == []
-    assert process.run_at_start()
+    assert os_process.run_at_start()
     wait_until(lambda: page.sent == ["hello"], 30, "the thread of the worker has sent it")
 
 

@@ -7,9 +7,9 @@ import threading
 import pytest
 from huey.api import chord
 
-from engine import errors
+from duey import errors
+from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES, JobRequest
 from engine.control import Control
-from engine.jobs import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES, JobRequest
 from tests.contracts.rig import ended, job, kinds, look, run_all, run_next, state
 
 
@@ -379,7 +379,7 @@ def test_a_key_may_come_with_the_request(huey):
 
 
 def test_a_held_slot_of_a_schedule_is_skipped_and_says_why(huey, storage, clock):
-    from engine.ledger import Firing, ScheduleRow, SlotRow
+    from duey.model.schedule import Firing, ScheduleRow, SlotRow
 
     accept(storage, "a")
     row = ScheduleRow("s", "code", "{}", False, 0.0, 0.0)

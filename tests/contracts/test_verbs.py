@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from huey.api import chord
 
-from engine import errors
-from engine.jobs import ENDED
+from duey import errors
+from duey.model.job import ENDED
 from tests.contracts.rig import ended, job, jobs, kinds, look, payload_of, run_all, state
 
 OUTCOMES = sorted(ENDED)

@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo
 
 import engine
 from config import load
-from engine import clock
+from duey import clock
+from duey.model.job import DONE
+from duey.model.schedule import GAP_S, SlotRow
 from engine.control import Control
 from engine.durable import DurableHuey
-from engine.jobs import DONE
-from engine.ledger import GAP_S, SlotRow
 from engine.schedule import DurableScheduler
 from engine.timetable import Timetable
 from tests.contracts.rig import Hand

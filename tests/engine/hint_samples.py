@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, NewType, Protocol, TypedDict, TypeV
 
 import pytest
 
-from engine.errors import InvalidArguments
+from duey.errors import InvalidArguments
 from engine.signature import Signature
 
 UTC = timezone.utc

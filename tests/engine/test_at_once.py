@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import clock, errors
-from engine.jobs import Idempotency, NewJob
+from duey import clock, errors
+from duey.model.job import Idempotency, NewJob
 from engine.on_sqlite import at_once
 from engine.on_sqlite.storage import SqliteStorage
 from tests.contracts.rig import job

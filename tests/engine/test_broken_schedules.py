@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from api.schedules import schedule_view
-from engine import errors, every, register_type
+from duey import errors
+from duey.model.schedule import ScheduleRow
+from engine import every, register_type
 from engine.durable import DurableHuey
-from engine.ledger import ScheduleRow
 from engine.schedule import PATIENCE_S, DurableScheduler
 from engine.timetable import Every
 from engine.timetables import ScheduleRequest

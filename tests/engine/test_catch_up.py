@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from duey.model.schedule import KEPT, WAITING_MAX
 from engine import cron, every
 from engine.due import GRACE_S
-from engine.ledger import KEPT, WAITING_MAX
 from tests.engine.clockwork import START, Make
 from tests.engine.conftest import both
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 import pytest
 
-from engine import clock, cron, every
+from duey import clock
+from engine import cron, every
 from engine.edits import EDITED
 from engine.timetables import ScheduleRequest
 from tests.engine.clockwork import START, Make, moment

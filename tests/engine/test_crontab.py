@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duey.errors import BadSchedule, Misconfigured
+from duey.model.schedule import ScheduleRow
 from engine.crontab import RANGES, crontab, read_back
-from engine.errors import BadSchedule, Misconfigured
-from engine.ledger import ScheduleRow
 from engine.timetable import cron
 from engine.timetables import ScheduleRequest
 from tests.engine.clockwork import START, Make

@@ -10,8 +10,9 @@ from contextvars import ContextVar
 import pytest
 from huey.exceptions import TaskException
 
-from engine import errors, inside
-from engine.jobs import Failure
+from duey import errors
+from duey.model.job import Failure
+from engine import inside
 from tests.contracts.rig import kinds, look, run_all, run_next, state
 from tests.engine.hueys import sqlite_huey
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine import clock, errors
+from duey import clock, errors
 from engine.crew import register
 from engine.deaths import Dead
 from engine.desk import Desk

@@ -6,7 +6,7 @@ import pytest
 from huey.api import chord
 from huey.registry import Message
 
-from engine import errors
+from duey import errors
 from tests.contracts.rig import job, kinds, look, payload_of, run_next, state
 from tests.engine.hueys import sqlite_huey
 

@@ -14,9 +14,9 @@ from typing import Any
 import huey as hueys
 import pytest
 
+from duey.errors import Misconfigured
 from engine import at, cron, crontab, every
 from engine.durable import DurableHuey
-from engine.errors import Misconfigured
 from tests.engine.hueys import sqlite_huey
 
 ROOT = Path(__file__).parents[2]

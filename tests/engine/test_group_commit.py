@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import clock, errors, faults
+from duey import clock, errors, faults
+from duey.model.job import Idempotency, NewJob
 from engine.job_storage import Acceptance
-from engine.jobs import Idempotency, NewJob
 from engine.on_sqlite.storage import SqliteStorage
 from tests.contracts.rig import SOON_S, job
 from tests.engine.test_write_lock import held

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import InvalidArguments
+from duey.errors import InvalidArguments
 from engine.signature import Signature
 from tests.engine import samples_late
 from tests.engine.hint_samples import (

@@ -4,7 +4,7 @@ import os
 import threading
 import uuid
 
-from engine.ids import new_id
+from duey.model.ids import new_id
 
 
 def test_an_id_is_a_uuid_of_version_7_of_this_millisecond():

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from engine import errors, exponential, sidekiq_backoff, task_options
+from duey import errors
+from engine import exponential, sidekiq_backoff, task_options
 from engine.policy import LONGEST_S, WITHIN_TIME, Policy, default_retries, delay_of
 
 BOOM = ValueError("boom")

@@ -10,14 +10,14 @@ import sys
 import threading
 import time
 
-from engine.process import PARENT_STOPS, SAME_REQUEST_S, Requests, StopFlag
+from duey.os_process import PARENT_STOPS, SAME_REQUEST_S, Requests, StopFlag
 from tests.support import wait_until
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 # The main thread is inside of the flag almost always, and a lock there would not be free when a signal comes.
 STORM = """
 import os, signal
-from engine.process import StopFlag
+from duey.os_process import StopFlag
 flag = StopFlag()
 flag.set_by(signal.SIGTERM)
 print("ready", flush=True)
@@ -91,7 +91,7 @@ def test_what_signals_ask():
 
 HUNG_UP = """
 import signal, sys, time
-from engine.process import Requests, StopFlag
+from duey.os_process import Requests, StopFlag
 requests, flag = Requests(), StopFlag()
 flag.set_by(signal.SIGHUP, note=requests.note)
 open(sys.argv[1], "w").write("ready")

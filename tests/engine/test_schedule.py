@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from engine import at, cron, crontab, errors, every
+from duey import errors
+from duey.model.schedule import ScheduleRow
+from engine import at, cron, crontab, every
 from engine.control import Control
-from engine.ledger import ScheduleRow
 from engine.schedule import ALIVE_S, LOOK_S
 from engine.scheduled import SLOT_PRIORITY
 from engine.timetables import ScheduleRequest

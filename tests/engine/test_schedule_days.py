@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import crontab, faults
+from duey import faults
+from engine import crontab
 from engine.schedule import DurableScheduler
 from engine.timetable import Cron, Timetable, cron, every
 from tests.engine.clockwork import World, moment

@@ -15,8 +15,8 @@ import pytest
 import engine
 import manage
 import tasks
+from duey.model.schedule import WAITING_MAX
 from engine.due import GRACE_S
-from engine.ledger import WAITING_MAX
 from engine.schedule import LOOK_S
 from engine.scheduled import SLOT_PRIORITY, timetable_of
 from engine.timetable import Cron, Timetable

@@ -10,13 +10,7 @@ import pytest
 from huey import MemoryHuey
 from huey.registry import Message
 
-from engine.errors import (
-    Misconfigured,
-    PayloadTooLarge,
-    SignatureError,
-    UndecodableError,
-    UnserializableError,
-)
+from duey.errors import Misconfigured, PayloadTooLarge, SignatureError, UndecodableError, UnserializableError
 from engine.serializer import JsonSerializer, PickleSerializer, make_serializer
 
 MESSAGE = Message("id-1", "tasks.add", None, 0, 0, None, (1, 2), {"to": "ana"})

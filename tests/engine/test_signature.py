@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.errors import InvalidArguments
-from engine.jobs import Parameter
+from duey.errors import InvalidArguments
+from duey.model.job import Parameter
 from engine.signature import Signature
 from tests.engine.hint_samples import (
     Color,

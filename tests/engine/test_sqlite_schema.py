@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import SchemaMismatch
+from duey.errors import SchemaMismatch
 from engine.on_sqlite import schema
 
 

@@ -9,8 +9,8 @@ import pytest
 from api.health import Health
 from api.metrics import LiveCollector
 from api.problem import Refusal
+from duey.model.schedule import STANDS_S
 from engine import every
-from engine.ledger import STANDS_S
 from engine.on_redis.storage import RedisStorage
 from operations.office import Refused
 from operations.state import status

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import UndecodableError
+from duey.errors import UndecodableError
 from engine.tag_reader import _READERS, from_json
 from engine.tag_writer import to_json
 from tests.engine.samples import Color, Order, Point, Rights, round_trip, same, text, values

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from huey.utils import Error
 
-from engine.errors import TooDeepError, UnserializableError
+from duey.errors import TooDeepError, UnserializableError
 from engine.serializer import JsonSerializer
 from engine.tag_writer import to_json
 from tests.engine.samples import MESSAGE, Order, Point, round_trip

@@ -11,9 +11,9 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import clock
+from duey import clock
+from duey.errors import Misconfigured
 from engine.cron_words import duration
-from engine.errors import Misconfigured
 from engine.timetable import MINUTES_TRIED, At, Cron, Minutes, at, cron, every
 from tests.engine.cron_oracle import Expression, expressions
 

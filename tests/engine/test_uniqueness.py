@@ -9,8 +9,9 @@ from decimal import Decimal
 
 import pytest
 
-from engine import errors, task_options
-from engine.jobs import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
+from duey import errors
+from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
+from engine import task_options
 from engine.uniqueness import digest, uniqueness_of
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StorageBusy
+from duey.errors import StorageBusy
 from engine.on_sqlite.database import Database
 
 

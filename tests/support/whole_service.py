@@ -11,7 +11,7 @@ import engine
 from api import Api, make_api
 from app import side_by_side
 from config import load
-from engine import clock
+from duey import clock
 from engine.control import Control
 from engine.durable import DurableHuey
 from monitor.access import ADMIN, Access

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.errors import BadRequest
+from duey.errors import BadRequest
 from monitor.web.house import House
 from monitor.web.route import Route, look
 from monitor.web.view import View

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.errors import StorageUnavailable
+from duey.errors import StorageUnavailable
 from monitor.records import ErrorGroup
 from monitor.web import charts
 from monitor.web.figures import number

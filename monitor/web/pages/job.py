@@ -6,8 +6,8 @@ in another one nothing is changed, and the next page says so.
 
 from __future__ import annotations
 
-from engine import errors
-from engine.jobs import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
+from duey import errors
+from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
 from engine.plain import SEEN
 from monitor.web import inputs, typed
 from monitor.web.house import House

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine import errors
-from engine.jobs import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
+from duey import errors
+from duey.model.job import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
 from engine.plain import SEEN
 from monitor.records import BooksUnavailable, JobHistory
 from monitor.web import calls, inputs

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.errors import StorageUnavailable
-from engine.jobs import Counts
+from duey.errors import StorageUnavailable
+from duey.model.job import Counts
 from engine.timetables import Schedule, Slot
 from monitor.records import Count, ErrorGroup, Interval, TaskFigures, Waits
 from monitor.web import charts

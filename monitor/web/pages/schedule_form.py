@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine import errors
-from engine.errors import FieldError
-from engine.jobs import Job, TaskInfo
+from duey import errors
+from duey.errors import FieldError
+from duey.model.job import Job, TaskInfo
 from engine.timetables import Schedule, ScheduleRequest
 from monitor.web import inputs, typed, when
 from monitor.web.form import Fields

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine import errors
+from duey import errors
 from engine.timetables import Schedule, Slot, zone
 from monitor.records import BooksUnavailable
 from monitor.web import charts

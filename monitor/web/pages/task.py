@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine import errors
-from engine.errors import FieldError
-from engine.jobs import JobRequest, TaskInfo
+from duey import errors
+from duey.errors import FieldError
+from duey.model.job import JobRequest, TaskInfo
 from monitor.records import BooksUnavailable, JobFilter, TaskHistory
 from monitor.records.buckets import BOUNDS_MS
 from monitor.web import charts, inputs

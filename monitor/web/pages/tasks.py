@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from engine.jobs import TaskInfo
+from duey.model.job import TaskInfo
 from monitor.records import TaskFigures
 from monitor.web import charts
 from monitor.web.figures import number

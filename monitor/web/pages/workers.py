@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.errors import StorageUnavailable, UnknownWorker
-from engine.jobs import QueueInfo, WorkerInfo
+from duey.errors import StorageUnavailable, UnknownWorker
+from duey.model.job import QueueInfo, WorkerInfo
 from monitor.records import SeenWorker
 from monitor.web.figures import number, plural
 from monitor.web.house import House

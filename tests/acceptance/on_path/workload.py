@@ -2,7 +2,7 @@
 
 Every body writes to the ledger (tests.acceptance.ledger) before and after its work: one line, appended whole, so that
 it survives the kill of its process. Where DEWEY_TEST_DIE_AT names a step of the engine, the process that comes to it
-first kills itself there (engine.faults); DEWEY_TEST_SYNC_S makes the disk slow.
+first kills itself there (duey.faults); DEWEY_TEST_SYNC_S makes the disk slow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import sys
 import time
 from typing import Any
 
-from engine import Retry, current_job, faults, huey
+from duey import faults
+from engine import Retry, current_job, huey
 
 LEDGER = os.open(os.environ["DEWEY_TEST_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 MB = 1024 * 1024

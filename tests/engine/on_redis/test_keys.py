@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import engine.on_redis
-from engine.jobs import Idempotency
-from engine.ledger import Firing, ScheduleRow, SlotRow
+from duey.model.job import Idempotency
+from duey.model.schedule import Firing, ScheduleRow, SlotRow
 from engine.on_redis import keys
 from engine.on_redis.scripts import FOLDER, script
 from tests.contracts.rig import Hand, job, part

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from engine import deaths, errors
+from duey import errors
+from duey.model.job import ONCE
+from engine import deaths
 from engine.job_storage import Registration
-from engine.jobs import ONCE
 from tests.contracts.rig import job, jobs, kinds, look, state
 from tests.support import wait_until
 

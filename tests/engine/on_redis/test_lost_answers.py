@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine import errors
-from engine.jobs import Idempotency
+from duey import errors
+from duey.model.job import Idempotency
 from tests.contracts.rig import Hand, ended, job, jobs, state
 from tests.engine.on_redis.proxy import LossyLine
 from tests.support import rounds

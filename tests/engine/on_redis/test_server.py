@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from engine import clock as engine_clock
-from engine import errors
+from duey import clock as engine_clock
+from duey import errors
 from engine.on_redis.opening import Facts, refuse
 from engine.on_redis.storage import RedisStorage
 from tests.contracts.rig import Clock, Hand, ended, job, jobs, part, state

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.events import Event
+from duey.model.event import Event
 from monitor.records import Books
 from monitor.records.database import Database
 

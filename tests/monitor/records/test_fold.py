@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import UnknownJob
-from engine.jobs import Failure, Job
+from duey.errors import UnknownJob
+from duey.model.job import Failure, Job
 from monitor.records import Attempt, Books, LogLine
 from tests.monitor.records.conftest import START, Story, record, tables, traceback
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 # Each process has events of its own, for ever, and writes each job's id to its own ledger before it is recorded.
 PROCESS = """
     import sys, threading, time
-    from engine.events import Event
+    from duey.model.event import Event
     from monitor.records import Books
     from tests.monitor.records.conftest import Settings
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.jobs import Failure
+from duey.model.job import Failure
 from monitor.records import Books, JobFilter
 from monitor.records.writing import ENTRIES_KEPT
 from tests.monitor.records.conftest import START, Queue, Story, record, tables

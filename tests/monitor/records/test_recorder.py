@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StorageBusy
-from engine.events import Event
-from engine.jobs import Running, WorkerInfo
+from duey.errors import StorageBusy
+from duey.model.event import Event
+from duey.model.job import Running, WorkerInfo
 from monitor.records import Books, JobFilter, recorder, writing
 from monitor.records.database import Database
 from monitor.records.pace import LATE_S

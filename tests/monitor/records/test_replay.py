@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from engine.events import Event
+from duey.model.event import Event
 from monitor.records import Books
 from monitor.records.causes import cause_of
 from tests.monitor.records.conftest import START, Clock, Queue, Settings, Story, record, tables, traceback

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from engine.errors import BadRequest, StateConflict
-from engine.jobs import STATES
+from duey.errors import BadRequest, StateConflict
+from duey.model.job import STATES
 from monitor.records import Books, Count, JobFilter, search
 from monitor.records.names import last_part
 from tests.monitor.records.conftest import START, Clock, Settings, Story, record, traceback

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StorageUnavailable
+from duey.errors import StorageUnavailable
 from monitor.records import Books, BooksBroken, BooksUnavailable, JobFilter
 from monitor.records.database import Database
 from monitor.records.schema import VISITS

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import timezone, tzinfo
 from typing import Any
 
-from engine.errors import StateConflict, UnknownJob
-from engine.jobs import ENDED, STATES, Job, Page
+from duey.errors import StateConflict, UnknownJob
+from duey.model.job import ENDED, STATES, Job, Page
 from monitor.records import (
     Attempt,
     Books,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engine.jobs import Failure, Parameter, TaskInfo
+from duey.model.job import Failure, Parameter, TaskInfo
 from monitor.access import Access
 from monitor.records import LogLine
 from tests.monitor.web.fake_books import FakeBooks

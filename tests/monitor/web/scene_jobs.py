@@ -7,7 +7,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
-from engine.jobs import Failure, Job, Running, WorkerInfo
+from duey.model.job import Failure, Job, Running, WorkerInfo
 from monitor.records import (
     Attempt,
     JobRow,

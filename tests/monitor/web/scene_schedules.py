@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from engine.errors import BadRequest, ScheduleExists, ScheduleOfCode, UnknownSchedule
-from engine.jobs import Edit
+from duey.errors import BadRequest, ScheduleExists, ScheduleOfCode, UnknownSchedule
+from duey.model.job import Edit
 from engine.timetables import Schedule, ScheduleRequest, Slot
 
 

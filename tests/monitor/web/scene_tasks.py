@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.errors import UnknownWorker
-from engine.jobs import Counts, Parameter, TaskInfo, WorkerInfo
+from duey.errors import UnknownWorker
+from duey.model.job import Counts, Parameter, TaskInfo, WorkerInfo
 from tests.api.fake_control import FakeControl
 from tests.monitor.web.scene_schedules import SceneSchedules
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StorageUnavailable
+from duey.errors import StorageUnavailable
 from monitor.access import AccessUnavailable
 from monitor.records import BooksUnavailable
 from tests.monitor.web.client import Answer, Browser

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from engine.errors import FieldError
-from engine.jobs import Deferral, Edit, Failure
+from duey.errors import FieldError
+from duey.model.job import Deferral, Edit, Failure
 from monitor.web.inputs import Input
 from monitor.web.typed import with_problems
 from tests.monitor.web.client import Browser

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.jobs import Page
+from duey.model.job import Page
 from monitor.records import JobRow
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock

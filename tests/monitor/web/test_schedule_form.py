@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manage
-from engine import clock
-from engine.ledger import Firing, ScheduleRow, SlotRow
+from duey import clock
+from duey.model.schedule import Firing, ScheduleRow, SlotRow
 from engine.timetable import LONGEST_S, every
 from engine.timetables import ScheduleRequest
 from monitor.web.filters import length_s

@@ -9,7 +9,7 @@ from datetime import timezone
 
 import pytest
 
-from engine.jobs import Counts, Job, Running, WorkerInfo
+from duey.model.job import Counts, Job, Running, WorkerInfo
 from monitor.records import Count
 from monitor.web import calls, figures, times
 from monitor.web.filters import length_s, read_filter

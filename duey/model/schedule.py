@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from engine.jobs import NewJob
+from duey.model.job import NewJob
 
 # Slots of a schedule that are kept, counted back from its `last`. Beside them stay those that wait, those whose job has
 # not ended, however long it runs, and those after `last` (a clock was ahead): what is on record is not run again.

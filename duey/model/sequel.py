@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from huey.api import Task
 
-from engine.jobs import ChordPart, NewJob
+from duey.model.job import ChordPart, NewJob
 
 NOTHING = ""  # waits; None stands for a job that was accepted before sequels were kept
 

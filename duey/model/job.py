@@ -68,7 +68,7 @@ class NewJob(NamedTuple):
     context: str | None  # JSON object
     payload: bytes
     unique_s: float | None = None  # how long it holds its unique key at most
-    sequel: str = ""  # what waits for its end: engine.sequels
+    sequel: str = ""  # what waits for its end: duey.model.sequel
     by: str | None = None  # who asked for it: a token or an account, cli:USER, schedule:NAME; a child's: its parent's
 
 
