@@ -23,8 +23,8 @@ from api.views import Views
 from api.waiting import MAX_WAIT_S, WaitingRoom
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, STATES, Deferral, Idempotency, Job
+from duey.payload.plain import IN_LIST
 from engine.control import Control
-from engine.plain import IN_LIST
 from monitor.access import Token
 
 _VISIBLE = re.compile(r"[!-~]{1,255}")

@@ -14,14 +14,14 @@ from __future__ import annotations
 from config import Settings, load
 from duey import errors
 from duey.os_process import on_worker_start
+from duey.payload.redact import configured
+from duey.payload.serializer import make_serializer, register_type
 from engine import loading, logs
 from engine.crontab import crontab
 from engine.durable import DurableHuey
 from engine.inside import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
 from engine.policy import exponential, sidekiq_backoff
-from engine.redact import configured
 from engine.resuming import checkpoint, resume
-from engine.serializer import make_serializer, register_type
 from engine.storage import make_storage
 from engine.timetable import at, cron, every
 

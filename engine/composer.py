@@ -21,13 +21,13 @@ from duey.errors import StepNotReached, TaskExit
 from duey.model.event import COUNTED, Event
 from duey.model.job import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Settlement
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
+from duey.payload.plain import LISTED_BYTES, Bounds
+from duey.payload.redact import Mask, clip
 from engine import logs
 from engine.display import Display
 from engine.exhaustion import add_handler
 from engine.job_storage import EventRow, StoredJob
-from engine.plain import LISTED_BYTES, Bounds
 from engine.policy import allows
-from engine.redact import Mask, clip
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024

@@ -33,6 +33,7 @@ from duey.model.job import (
     TaskInfo,
     WorkerInfo,
 )
+from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
 from engine import tasks_known
 from engine.calling import context_text
 from engine.composer import listed
@@ -40,7 +41,6 @@ from engine.deferring import naive_utc
 from engine.durable import DurableHuey
 from engine.editing import edited
 from engine.job_storage import StoredJob
-from engine.plain import ASKED, IN_LIST, JOB, Bounds
 from engine.refusal import MAX_PROBLEMS
 from engine.timetable import LONGEST_S
 from engine.timetables import Timetables

@@ -9,9 +9,9 @@ from typing import Any
 from huey.utils import Error
 
 from duey.model.job import Claim, Failure, Settlement
+from duey.payload.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
+from duey.payload.redact import Mask, Redactor, clip
 from engine.inside import Body, latest_body
-from engine.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
-from engine.redact import Mask, Redactor, clip
 from engine.signature import Signature
 
 TOO_LARGE = "[too large to show]"

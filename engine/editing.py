@@ -13,7 +13,7 @@ from typing import Any
 
 from duey.errors import FieldError, InvalidArguments
 from duey.model.job import Edit
-from engine.redact import MARKER
+from duey.payload.redact import MARKER
 
 UNKNOWN = "it holds the mark of a hidden value where none was hidden: type what you mean"
 NOTHING = object()  # no value was stored, or shown, here

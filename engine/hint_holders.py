@@ -12,9 +12,10 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from duey.errors import FieldError
-from engine.carried import exception_message
+from duey.payload.path import type_name
+from duey.payload.plain import to_plain
+from duey.payload.types import exception_message
 from engine.hint_leaves import ANY, Check, Hint
-from engine.plain import to_plain
 from engine.refusal import (
     MAX_PROBLEMS,
     Refused,
@@ -26,7 +27,6 @@ from engine.refusal import (
     nearest,
     shown,
 )
-from engine.trail import type_name
 
 _SHOWN_CHOICES = 8
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?")

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from duey.errors import FieldError
+from duey.payload.path import MAX_DEPTH
 from engine.refusal import Refused, at_index, at_key, check_each, is_unicode, mismatch
-from engine.trail import MAX_DEPTH
 
 Check = Callable[[Any], Any]
 

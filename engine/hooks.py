@@ -14,8 +14,8 @@ from typing import Any
 from huey.signals import Signal
 
 from duey import os_process
+from duey.payload.masking import escaped
 from engine.composer import Composer
-from engine.masking import escaped
 
 logger = logging.getLogger("dewey.hooks")
 

@@ -17,7 +17,7 @@ from typing import Any
 from huey.api import TaskLock
 from huey.exceptions import CancelExecution, RetryTask, TaskTimeout
 
-from engine.masking import escaped
+from duey.payload.masking import escaped
 
 
 class Local(threading.local):
@@ -145,7 +145,7 @@ class Body:
 
     @cached_property
     def mask(self) -> Any:
-        """Takes the job's hidden values out of what is made of it: engine.masking.Mask."""
+        """Takes the job's hidden values out of what is made of it: duey.payload.masking.Mask."""
         composer, claim = self.huey.composer, self.claim
         if composer.hides_nothing(claim):
             return composer.everywhere

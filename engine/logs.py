@@ -15,9 +15,9 @@ import config_files
 from config import Settings
 from duey import clock
 from duey.model.job import FAILED, RETRYING, Settlement
+from duey.payload.masking import escaped
+from duey.payload.redact import Redactor, configured
 from engine import inside
-from engine.masking import escaped
-from engine.redact import Redactor, configured
 
 jobs = logging.getLogger("dewey.jobs")
 CAUSE_CHARS = 300

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from duey.errors import FieldError
-from engine.trail import type_name
+from duey.payload.path import type_name
 
 MAX_PROBLEMS = 50  # a list of a million wrong items must not become a million sentences
 _SHOWN_CHARS = 60

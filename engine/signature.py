@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, Optional
 
 from duey.errors import FieldError, InvalidArguments
 from duey.model.job import Parameter
+from duey.payload.plain import to_plain
 from engine.hint_leaves import Check, Hint
 from engine.hint_text import hint_text, resolve
 from engine.hints import Compiler
-from engine.plain import to_plain
 from engine.refusal import MAX_PROBLEMS, Refused, at_field, found, is_unicode, nearest
 
 _BY_HUEY = "task"  # with context=True, Huey passes the task under this name

@@ -13,11 +13,11 @@ from typing import Any
 from duey import clock, errors
 from duey.model.job import Edit, WorkerInfo
 from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
+from duey.payload.plain import to_plain
 from engine import edits, scheduled
 from engine.aside import Aside, reason_of
 from engine.durable import DurableHuey
 from engine.editing import edited
-from engine.plain import to_plain
 from engine.showing import Schedule as Schedule
 from engine.showing import Showing
 from engine.showing import Slot as Slot

@@ -21,7 +21,7 @@ from typing import Any
 
 from duey import errors
 from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
-from engine.tag_writer import to_json
+from duey.payload.encode import to_json
 
 SCOPES = {"end": 0, "start": FREED_AT_START, "time": FREED_BY_TIME}
 CONFLICTS = {"return": 0, "replace": REPLACES, "raise": REFUSES}

@@ -18,7 +18,7 @@ class Refused(Exception):
 def say(*fields: object, err: bool = False) -> None:
     """Print one line on standard output (or error): fields with tabs between them, in which nothing can act on a
     terminal or pass for another line."""
-    from engine.masking import escaped  # here: it reads the settings, and manage.py says what is wrong there
+    from duey.payload.masking import escaped  # here: it reads the settings, and manage.py says what is wrong there
 
     print("\t".join(escaped(str(field)) for field in fields), file=sys.stderr if err else sys.stdout, flush=True)
 

@@ -10,10 +10,10 @@ import json
 from typing import Any
 
 from duey.model.job import Counts, QueueInfo
+from duey.payload.plain import LISTED_BYTES
 from engine.job_storage import StoredJob
 from engine.on_redis import rows
 from engine.on_redis.server import Server
-from engine.plain import LISTED_BYTES
 
 STEP = 1000  # jobs looked at by one script
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from duey.model.event import ENQUEUED, RELEASED, RESCUED, RETRYING
 from duey.model.job import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
-from engine.plain import WHOLE, Bounds, plain_call, to_plain
+from duey.payload.plain import WHOLE, Bounds, plain_call, to_plain
 from monitor.records import plain
 from monitor.records.names import Names
 from monitor.records.values import Attempt, JobRow, LogLine, Step

@@ -9,7 +9,7 @@ from peewee import SqliteDatabase
 
 from duey.errors import BadRequest, StateConflict, UnknownJob
 from duey.model.job import ENDED, Job, Page
-from engine.plain import LISTED
+from duey.payload.plain import LISTED
 from monitor.records import job_views, plain
 from monitor.records.database import Database
 from monitor.records.names import Names

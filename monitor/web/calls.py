@@ -14,7 +14,7 @@ from typing import Any
 from duey.model.job import Job
 from monitor.web.text import clip
 
-REDACTED = "[redacted]"  # as engine.redact marks what must not be seen
+REDACTED = "[redacted]"  # as duey.payload.redact marks what must not be seen
 SHORT_TEXT, SHORT_ITEMS, SHORT_DEPTH = 48, 4, 3
 SHOWN_CHARS = 6_000
 

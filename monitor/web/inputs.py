@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from duey.model.job import Job, TaskInfo
-from engine.plain import is_cut
+from duey.payload.plain import is_cut
 from monitor.web.calls import holds_redacted
 from monitor.web.text import as_json, editable_json, is_line
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine import carried
-from engine.carried import register_type
+from duey.payload import types
+from duey.payload.types import register_type
 from engine.durable import DurableHuey
 from tests.contracts.rig import look, run_next
 
@@ -17,14 +17,14 @@ def deploy(name: str, *fields: str) -> Any:
     """The class as this version of the code has it, in place of the one before."""
     made = make_dataclass(name, fields)
     made.__module__ = __name__
-    before = carried._by_name.pop(f"{__name__}.{name}", None)
+    before = types._by_name.pop(f"{__name__}.{name}", None)
     if before is not None:
-        carried._by_class.pop(before.cls)
+        types._by_class.pop(before.cls)
     return register_type(made)
 
 
 def remove(name: str) -> None:
-    carried._by_class.pop(carried._by_name.pop(f"{__name__}.{name}").cls)
+    types._by_class.pop(types._by_name.pop(f"{__name__}.{name}").cls)
 
 
 @pytest.mark.parametrize("change", [("a",), ("a", "b", "c"), ("a", "renamed"), None], ids=str)

@@ -9,8 +9,8 @@ from huey.exceptions import TaskTimeout
 
 from duey import errors
 from duey.model.job import ONCE
+from duey.payload.serializer import make_serializer
 from engine.deaths import TREE
-from engine.serializer import make_serializer
 from tests.contracts.rig import job, jobs, kinds, look, run_next, state
 
 MOST = 3

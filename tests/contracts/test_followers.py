@@ -13,7 +13,7 @@ from huey.exceptions import TaskException
 from huey.utils import SKIPPED, Error
 
 from duey.model.job import Failure
-from engine.serializer import register_type
+from duey.payload.serializer import register_type
 from tests.contracts.rig import look, run_all, state
 
 

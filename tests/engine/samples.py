@@ -14,9 +14,9 @@ from huey.registry import Message
 from huey.utils import SKIPPED
 from hypothesis import strategies as st
 
-from engine.carried import register_type
-from engine.tag_reader import from_json
-from engine.tag_writer import to_json
+from duey.payload.decode import from_json
+from duey.payload.encode import to_json
+from duey.payload.types import register_type
 
 MESSAGE = Message("id-1", "tasks.add", None, 0, 0, None, (1, 2), {})
 

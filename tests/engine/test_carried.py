@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.carried import CarriedError, register_type
+from duey.payload.types import CarriedError, register_type
 
 
 def test_register_type_gives_the_class_back_and_may_be_repeated() -> None:

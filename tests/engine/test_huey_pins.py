@@ -24,10 +24,10 @@ from huey.registry import Message, Registry
 from huey.storage import BaseStorage
 from huey.utils import SKIPPED, ChordConfig, Error
 
+from duey.payload.serializer import JsonSerializer, PickleSerializer
 from engine.consumer import DurableConsumer
 from engine.durable import DurableHuey
 from engine.schedule import DurableScheduler
-from engine.serializer import JsonSerializer, PickleSerializer
 from engine.unit import DeskWorker
 from engine.wrapper import DurableTaskWrapper
 

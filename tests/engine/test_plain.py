@@ -17,8 +17,8 @@ from huey.utils import SKIPPED, Error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.carried import CarriedError
-from engine.plain import MAX_DEPTH, Bounds, is_cut, plain_call, to_plain
+from duey.payload.plain import MAX_DEPTH, Bounds, is_cut, plain_call, to_plain
+from duey.payload.types import CarriedError
 
 
 class Color(Enum):

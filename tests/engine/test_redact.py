@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.redact import MARKER, TOO_DEEP, Redactor, clip, configured, json_bytes
+from duey.payload.redact import MARKER, TOO_DEEP, Redactor, clip, configured, json_bytes
 
 NAMES = ("password", "token", "secret", "authorization", "api_key")
 redactor = Redactor(NAMES)

@@ -11,7 +11,7 @@ from huey import MemoryHuey
 from huey.registry import Message
 
 from duey.errors import Misconfigured, PayloadTooLarge, SignatureError, UndecodableError, UnserializableError
-from engine.serializer import JsonSerializer, PickleSerializer, make_serializer
+from duey.payload.serializer import JsonSerializer, PickleSerializer, make_serializer
 
 MESSAGE = Message("id-1", "tasks.add", None, 0, 0, None, (1, 2), {"to": "ana"})
 KINDS = pytest.mark.parametrize("kind", ["json", "pickle"])

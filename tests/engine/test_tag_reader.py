@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duey.errors import UndecodableError
-from engine.tag_reader import _READERS, from_json
-from engine.tag_writer import to_json
+from duey.payload.decode import _READERS, from_json
+from duey.payload.encode import to_json
 from tests.engine.samples import Color, Order, Point, Rights, round_trip, same, text, values
 
 SAMPLES = Color.__module__

@@ -15,8 +15,8 @@ import pytest
 from huey.utils import Error
 
 from duey.errors import TooDeepError, UnserializableError
-from engine.serializer import JsonSerializer
-from engine.tag_writer import to_json
+from duey.payload.encode import to_json
+from duey.payload.serializer import JsonSerializer
 from tests.engine.samples import MESSAGE, Order, Point, round_trip
 
 

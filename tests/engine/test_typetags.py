@@ -13,9 +13,9 @@ from huey.registry import Message
 from huey.utils import SKIPPED, Error
 from hypothesis import given, settings
 
-from engine.carried import CarriedError
-from engine.tag_reader import from_json
-from engine.tag_writer import to_json
+from duey.payload.decode import from_json
+from duey.payload.encode import to_json
+from duey.payload.types import CarriedError
 from tests.engine.samples import MESSAGE, Money, Order, messages, round_trip, same, values
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from duey import errors
 from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
-from engine.plain import SEEN
+from duey.payload.plain import SEEN
 from monitor.web import inputs, typed
 from monitor.web.house import House
 from monitor.web.pages.job_view import JobView

@@ -13,7 +13,7 @@ from typing import Any
 
 from duey import errors
 from duey.model.job import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
-from engine.plain import SEEN
+from duey.payload.plain import SEEN
 from monitor.records import BooksUnavailable, JobHistory
 from monitor.web import calls, inputs
 from monitor.web.filters import as_word

@@ -115,7 +115,7 @@ def escaped(text: str) -> str:
 def hidden_texts(value: Any) -> Iterable[str]:
     """The texts and numbers in a hidden plain value that are long enough to be looked for."""
     if isinstance(value, dict):
-        if value.keys() == {"bytes", "size"} and isinstance(value["bytes"], str):  # as engine.plain shows bytes
+        if value.keys() == {"bytes", "size"} and isinstance(value["bytes"], str):  # as duey.payload.plain shows bytes
             yield base64.b64decode(value["bytes"]).decode("utf-8", "replace")
         for member in value.values():
             yield from hidden_texts(member)

@@ -26,9 +26,9 @@ from huey.registry import Message
 from huey.utils import Error
 
 from duey.errors import TooDeepError, UnserializableError
-from engine.carried import exception_texts, printable, registered_class
-from engine.tag_leaves import LEAVES, LONG_INT, valid_text
-from engine.trail import MAX_DEPTH, Trail, brief, path_of, refuse, refuse_depth
+from duey.payload.path import MAX_DEPTH, Trail, brief, path_of, refuse, refuse_depth
+from duey.payload.scalars import LEAVES, LONG_INT, valid_text
+from duey.payload.types import exception_texts, printable, registered_class
 
 TAG, CONTENT = "!", "v"
 REGISTERED = b'"!":"o"'  # stands in what holds a value of a registered type, and never in a text: there " is escaped

@@ -27,7 +27,7 @@ from uuid import UUID
 
 from huey.utils import Error
 
-from engine.carried import CarriedError, exception_message, exception_type, printable
+from duey.payload.types import CarriedError, exception_message, exception_type, printable
 
 MAX_DEPTH = 50
 _REPR_CHARS = 200

@@ -29,10 +29,10 @@ from duey.errors import (
     UnregisteredTypeError,
     UnserializableError,
 )
-from engine.carried import CarriedError, exception_message, exception_type, register_type
-from engine.plain import to_plain
-from engine.tag_reader import from_json
-from engine.tag_writer import REGISTERED, to_json
+from duey.payload.decode import from_json
+from duey.payload.encode import REGISTERED, to_json
+from duey.payload.plain import to_plain
+from duey.payload.types import CarriedError, exception_message, exception_type, register_type
 
 __all__ = [
     "CarriedError",

@@ -4,7 +4,7 @@ A value under a key that names a secret becomes `[redacted]`, whatever it is; so
 parameter has such a name. A key names a secret when a name stands in it as whole words, in any spelling: `api_key` is
 found in `X-Api-Key`, `apiKey` and `my_apikey`, and `token` in `accessToken`, but not in `tokenizer`. A plural counts
 too, but not for a number (`max_tokens`), and what only measures a secret is none (`session_count`, `token_expires_at`).
-What engine.masking finds is taken out of every text, keys included.
+What duey.payload.masking finds is taken out of every text, keys included.
 
 `clip` then cuts what is too large to keep, so that its JSON (compact, UTF-8) fits; what was left out is said
 there.
@@ -19,8 +19,8 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from engine.masking import MARKER, Mask, Places, hidden_texts
-from engine.plain import to_plain
+from duey.payload.masking import MARKER, Mask, Places, hidden_texts
+from duey.payload.plain import to_plain
 
 __all__ = ["BUILT_IN", "MARKER", "Mask", "Redactor", "clip", "configured", "json_bytes"]
 

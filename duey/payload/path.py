@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from duey.errors import TooDeepError, UnserializableError
-from engine.carried import is_registrable
+from duey.payload.types import is_registrable
 
 Trail = tuple[Any, Any, Any, int]
 

@@ -21,8 +21,8 @@ from zoneinfo import ZoneInfo
 from huey.utils import SKIPPED
 
 from duey.errors import UndecodableError, UnserializableError
-from engine.carried import expect
-from engine.trail import Trail, path_of, type_name
+from duey.payload.path import Trail, path_of, type_name
+from duey.payload.types import expect
 
 # An IANA key. No dots: zoneinfo may look for the key in the tzdata package, and must find nothing else there.
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")

@@ -18,10 +18,10 @@ from huey.registry import Message
 from huey.utils import Error
 
 from duey.errors import TypeMisfit, UndecodableError
-from engine.carried import CarriedError, exception_message, exception_type, expect, registered_name
-from engine.tag_leaves import LEAVES, LONG_INT
-from engine.tag_writer import CONTENT, TAG
-from engine.trail import MAX_DEPTH
+from duey.payload.encode import CONTENT, TAG
+from duey.payload.path import MAX_DEPTH
+from duey.payload.scalars import LEAVES, LONG_INT
+from duey.payload.types import CarriedError, exception_message, exception_type, expect, registered_name
 
 # The writer needs at most three brackets for one level of nesting, and a few around it.
 _MAX_BRACKETS = 3 * MAX_DEPTH + 10
