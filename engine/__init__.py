@@ -16,12 +16,13 @@ from duey import errors
 from duey.os_process import on_worker_start
 from duey.payload.redact import configured
 from duey.payload.serializer import make_serializer, register_type
-from engine import loading, logs
+from duey.tasks import discovery
+from duey.tasks.checkpoint import checkpoint, resume
+from duey.tasks.current import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
+from duey.tasks.retry import exponential, sidekiq_backoff
+from engine import logs
 from engine.crontab import crontab
 from engine.durable import DurableHuey
-from engine.inside import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
-from engine.policy import exponential, sidekiq_backoff
-from engine.resuming import checkpoint, resume
 from engine.storage import make_storage
 from engine.timetable import at, cron, every
 
@@ -70,5 +71,5 @@ huey = build(settings)
 
 def load_tasks() -> None:
     """Import the modules of `[tasks] modules`, so that their tasks are known to `huey`."""
-    loading.load_tasks(settings.tasks.modules, settings.root)
+    discovery.load_tasks(settings.tasks.modules, settings.root)
     logs.keep()

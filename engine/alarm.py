@@ -2,7 +2,7 @@
 
 An exception that strikes from outside can come between the taking of a lock and the `try` that frees it. So none is
 raised while the thread is in the engine, Huey, logging, threading or an import: the alarm tries again a moment later.
-What of these a body calls over and over looks at its deadline by itself (`engine.inside.heed_timeout`).
+What of these a body calls over and over looks at its deadline by itself (`duey.tasks.current.heed_timeout`).
 
 Thread workers: one thread of the process looks at the frames of a body that is past its deadline, and raises in it as
 CPython allows. It waits for no lock that a body can hold, and logs nothing. A body that catches Exception, or that is
@@ -31,7 +31,7 @@ from typing import Any, Protocol
 import huey.api
 from huey.exceptions import TaskTimeout
 
-from engine.inside import Body, Deadline
+from duey.tasks.current import Body, Deadline
 
 SAY_AFTER_S = 2.0  # after the deadline
 RETRY_S = (0.001, 0.02)  # until the next try where none may be raised: soon at first

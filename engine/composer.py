@@ -23,11 +23,11 @@ from duey.model.job import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
 from duey.payload.plain import LISTED_BYTES, Bounds
 from duey.payload.redact import Mask, clip
+from duey.tasks.on_failed import add_handler
+from duey.tasks.retry import allows
 from engine import logs
 from engine.display import Display
-from engine.exhaustion import add_handler
 from engine.job_storage import EventRow, StoredJob
-from engine.policy import allows
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024

@@ -34,14 +34,14 @@ from duey.model.job import (
     WorkerInfo,
 )
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
-from engine import tasks_known
-from engine.calling import context_text
+from duey.tasks import registry
+from duey.tasks.call_options import context_text
+from duey.tasks.signature.refusal import MAX_PROBLEMS
 from engine.composer import listed
 from engine.deferring import naive_utc
 from engine.durable import DurableHuey
 from engine.editing import edited
 from engine.job_storage import StoredJob
-from engine.refusal import MAX_PROBLEMS
 from engine.timetable import LONGEST_S
 from engine.timetables import Timetables
 from engine.zones import moment
@@ -55,7 +55,7 @@ class Control:
     def __init__(self, huey: DurableHuey) -> None:
         self.huey = huey
         self.storage = huey.storage
-        self.known = tasks_known.KnownTasks(huey)
+        self.known = registry.KnownTasks(huey)
         self.schedules = Timetables(huey, self.known)
 
     # defer and look up
@@ -213,7 +213,7 @@ class Control:
         cls = self.known.find(stored.task, internal=True)
         payload = None
         if args is not None or kwargs is not None or edit is not None:
-            if tasks_known.is_internal(cls):
+            if registry.is_internal(cls):
                 raise errors.InternalTask(stored.task)  # what it is told of a failure is not for anybody to change
             task = self.huey.deserialize_task(stored.payload)
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from engine import loading
+from duey.tasks import discovery
 from engine.job_storage import JobStorage, Registration
 
 HOST = socket.gethostname()
@@ -18,7 +18,7 @@ def register(
     storage: JobStorage, consumer: str, threads: int, kind: str, queues: Sequence[str], tasks: Sequence[str]
 ) -> Any:
     """Register this process; its Life. From now on the locks that it takes are its own."""
-    code = loading.code()
+    code = discovery.code()
     life = storage.register(Registration(consumer, HOST, os.getpid(), threads, kind, tuple(queues), tuple(tasks), code))
     storage.holder = life.n
     return life

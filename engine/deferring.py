@@ -22,10 +22,10 @@ from config import Settings
 from duey import clock, errors
 from duey.model.job import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
 from duey.model.sequel import NOTHING, sequel_of, written
-from engine import inside
-from engine.calling import inherited
+from duey.tasks import current
+from duey.tasks.call_options import inherited
+from duey.tasks.options import check_call
 from engine.job_storage import JobStorage
-from engine.task_options import check_call
 
 logger = logging.getLogger("dewey.consumer")
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -73,8 +73,8 @@ class DeferringHuey(Huey):
         self._here = Here()
         super().__init__(name, **kwargs)
 
-    def lock_task(self, lock_name: str, ttl: float | None = None) -> inside.Lock:
-        return inside.Lock(self, lock_name, ttl)
+    def lock_task(self, lock_name: str, ttl: float | None = None) -> current.Lock:
+        return current.Lock(self, lock_name, ttl)
 
     # deferring
 
@@ -82,7 +82,7 @@ class DeferringHuey(Huey):
         """Defer a task, group or chord: durable when this returns. Raises StorageUnavailable, TooManyPending, ..."""
         if self._immediate:
             return super().enqueue(task)
-        inside.heed_timeout()
+        current.heed_timeout()
         if self._here.gathering is not None:
             return self._gather(task, self._here.gathering)
         if self._here.settlement is not None:
@@ -188,7 +188,7 @@ class DeferringHuey(Huey):
             task = renewed(task)  # an error handler runs for each failed attempt, and Huey hands over the same one
         rows: list[Row] = []
         if is_handler:
-            task.args = tuple(inside.meant(each) if isinstance(each, Exception) else each for each in task.args)
+            task.args = tuple(current.meant(each) if isinstance(each, Exception) else each for each in task.args)
         try:
             handle = self._gather(task, rows)
         except errors.UnserializableError as exc:

@@ -11,8 +11,8 @@ from huey.utils import Error
 from duey.model.job import Claim, Failure, Settlement
 from duey.payload.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
 from duey.payload.redact import Mask, Redactor, clip
-from engine.inside import Body, latest_body
-from engine.signature import Signature
+from duey.tasks.current import Body, latest_body
+from duey.tasks.signature.signature import Signature
 
 TOO_LARGE = "[too large to show]"
 NUMBERS = frozenset({bool, int, float})

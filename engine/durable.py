@@ -29,7 +29,10 @@ from config import Settings
 from duey import clock, errors
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
 from duey.model.limits import Limit
-from engine import hooks, inside, logs
+from duey.tasks import current
+from duey.tasks.decorator import DurableTaskWrapper
+from duey.tasks.retry import allows, lock_wait_s, with_defaults
+from engine import hooks, logs
 from engine.alarm import Timeouts, timed
 from engine.body_log import body_log
 from engine.composer import Composer
@@ -38,8 +41,6 @@ from engine.crontab import look_over
 from engine.deferring import DeferringHuey, naive_utc
 from engine.job_storage import JobStorage
 from engine.options import consumer_options, flag_given
-from engine.policy import allows, lock_wait_s, with_defaults
-from engine.wrapper import DurableTaskWrapper
 
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
 
@@ -186,7 +187,7 @@ class DurableHuey(DeferringHuey):
             here.settlement = here.task = here.context = here.by = None
         if value is not None and settlement.outcome == DONE:
             self.composer.mask_result(settlement, task, value)
-        inside.forget()
+        current.forget()
         settlement.finished_at = clock.now()
         settlement.keep_s = getattr(task, "keep_for", None)
         if settlement.outcome in ENDED and settlement.outcome != DONE:
@@ -213,7 +214,7 @@ class DurableHuey(DeferringHuey):
         claim = settlement.claim
         here.job_id = claim.id
         settlement.started_at = clock.now()
-        said = inside.enter(self, claim)
+        said = current.enter(self, claim)
         body_log.begin()
         ended = False
         try:
@@ -225,7 +226,7 @@ class DurableHuey(DeferringHuey):
         except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
             settlement.started_at = None  # this was no attempt
             self._emit(signals.SIGNAL_LOCKED, task)
-            wait = inside.Retry(lock_wait_s(clock.now() - claim.enqueued_at), str(exc))
+            wait = current.Retry(lock_wait_s(clock.now() - claim.enqueued_at), str(exc))
             self._judge(settlement, task, wait)
             raise wait from exc
         except RateLimitExceeded as exc:
@@ -233,7 +234,7 @@ class DurableHuey(DeferringHuey):
                 self._judge(settlement, task, exc)
                 raise
             self._emit(signals.SIGNAL_RATE_LIMITED, task)
-            wait = inside.Retry(task.retry_delay or exc.delay, str(exc))
+            wait = current.Retry(task.retry_delay or exc.delay, str(exc))
             self._judge(settlement, task, wait)
             raise wait from exc
         except Exception as exc:
@@ -244,7 +245,7 @@ class DurableHuey(DeferringHuey):
             raise errors.TaskExit(type(exc).__name__, self.composer.text_of(exc)) from exc
         finally:
             settlement.logs = body_log.end()
-            inside.leave(said)
+            current.leave(said)
             if self.desk is not None:
                 self.desk.body_ended(settlement)
             here.job_id, here.settlement = None, settlement
@@ -257,7 +258,7 @@ class DurableHuey(DeferringHuey):
                 self._alone.begin(settlement.claim.token, settlement.started_at or 0.0)
         except errors.StorageUnavailable as exc:  # it must not run twice, and nobody would know that it began
             settlement.started_at = None
-            raise inside.Retry(HOLD_AGAIN_S, str(exc)) from exc
+            raise current.Retry(HOLD_AGAIN_S, str(exc)) from exc
 
     def _judge(self, settlement: Settlement, task: Task, error: BaseException, ended: bool = False) -> None:
         if ended:  # its work is done: to do it again would not make its result one that can be stored
@@ -304,13 +305,13 @@ class DurableHuey(DeferringHuey):
         hooks.call(self.composer, "pre_execute", self._pre_execute, task, passing=(CancelExecution,))
 
     def _run_post_execute(self, task: Task, task_value: Any, exception: BaseException | None) -> None:
-        exception = None if exception is None else inside.meant(exception)
+        exception = None if exception is None else current.meant(exception)
         settlement = self._here.settlement
         if settlement is not None:
             if exception is None:
                 settlement.outcome = DONE
             else:
-                discarded = isinstance(exception, inside.Discard)
+                discarded = isinstance(exception, current.Discard)
                 canceled = isinstance(exception, CancelExecution) and not task.retries and not discarded
                 settlement.outcome = CANCELED if canceled else FAILED
                 self.composer.write_error(settlement, exception)
@@ -318,4 +319,4 @@ class DurableHuey(DeferringHuey):
 
     def build_error_result(self, task: Task, exception: BaseException) -> dict[str, Any]:
         """Huey's error record, also for an exception whose own repr is broken."""
-        return self.composer.error_record(task.id, inside.meant(exception), task.retries, self.composer.mask_of(task))
+        return self.composer.error_record(task.id, current.meant(exception), task.retries, self.composer.mask_of(task))

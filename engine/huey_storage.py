@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from huey.storage import BaseStorage
 
 from duey.model.job import Counts
-from engine import inside
+from duey.tasks import current
 
 
 class KeyValue(Protocol):
@@ -93,8 +93,8 @@ class HueyStorage(BaseStorage):
     ) -> bool:
         """Huey polls here; a bell answers sooner and costs nothing."""
         key = key.decode() if isinstance(key, bytes) else str(key)
-        body = inside.current_body()
+        body = current.current_body()
         at_most_s = math.inf if body is None or body.deadline.struck else body.deadline.at - time.monotonic()
         ended = self.wait_ended(key, max(0.0, min(1e9 if timeout is None else timeout, at_most_s)))
-        inside.heed_timeout()  # it may be a body that waits
+        current.heed_timeout()  # it may be a body that waits
         return ended

@@ -17,7 +17,7 @@ from duey import clock
 from duey.model.job import FAILED, RETRYING, Settlement
 from duey.payload.masking import escaped
 from duey.payload.redact import Redactor, configured
-from engine import inside
+from duey.tasks import current
 
 jobs = logging.getLogger("dewey.jobs")
 CAUSE_CHARS = 300
@@ -32,7 +32,7 @@ class JobFilter(logging.Filter):
         if hasattr(record, "job_id"):  # of a job that has just ended
             record.job_note = ""
             return True
-        body = inside.current_body()
+        body = current.current_body()
         record.job_id = body.job.id if body else ""
         record.task = body.job.task if body else ""
         record.context = body.shown_context if body else {}
@@ -60,7 +60,7 @@ class Utc(logging.Formatter):
 
     def masked(self, text: str) -> str:
         """The text without secrets: those of the job whose body logs it, and those that any text gives away."""
-        body = inside.latest_body()
+        body = current.latest_body()
         return str(body.mask.text(text)) if body else self._redactor.text(text)
 
     def traces(self, record: logging.LogRecord) -> list[str]:

@@ -15,12 +15,12 @@ from typing import Any
 from duey import clock, errors
 from duey.model.schedule import DEFERRED, KEPT, ScheduleRow, SlotRow
 from duey.payload.plain import JOB
+from duey.tasks.registry import KnownTasks
 from engine import scheduled
 from engine.aside import PATIENCE_S, Answer, Aside, reason_of
 from engine.due import GRACE_S
 from engine.durable import DurableHuey
 from engine.scheduled import KINDS, OPTIONS
-from engine.tasks_known import KnownTasks
 from engine.timetable import LAST_INSTANT, Minutes, Timetable
 from engine.zones import zone
 

@@ -14,6 +14,7 @@ from duey import clock, errors
 from duey.model.job import Edit, WorkerInfo
 from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
 from duey.payload.plain import to_plain
+from duey.tasks.registry import KnownTasks
 from engine import edits, scheduled
 from engine.aside import Aside, reason_of
 from engine.durable import DurableHuey
@@ -21,7 +22,6 @@ from engine.editing import edited
 from engine.showing import Schedule as Schedule
 from engine.showing import Showing
 from engine.showing import Slot as Slot
-from engine.tasks_known import KnownTasks
 from engine.timetable import CATCH_UP as CATCH_UP
 from engine.timetable import OVERLAP as OVERLAP
 from engine.timetable import Cron, heeded

@@ -66,7 +66,7 @@ def steer(name: str) -> Callable[[Office, argparse.Namespace], None]:
     """`pause` or `resume`, of a task or of a queue."""
 
     def run(office: Office, options: argparse.Namespace) -> None:
-        from engine.task_options import is_name
+        from duey.tasks.options import is_name
 
         if options.queue is None:
             getattr(office.control, f"{name}_task")(options.target)

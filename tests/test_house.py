@@ -56,7 +56,7 @@ def test_each_room_knows_only_whom_it_may():
         ("config", "import config_table, json"),
         ("config_values", "from __future__ import annotations"),
         ("engine.rescue", "from . import events"),
-        ("engine.signature", "import annotationlib"),
+        ("duey.tasks.signature.signature", "import annotationlib"),
         ("engine.sqlite.claims", "from ..errors import DeweyError"),
         ("engine.schedule", "import cronsim, huey.api, redis.asyncio"),
         ("tasks", "import requests, recipes.mail, sqlite3, periodic"),

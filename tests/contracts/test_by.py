@@ -6,8 +6,8 @@ import pytest
 from huey.api import chord
 
 from duey.model.job import JobRequest
+from duey.tasks.on_failed import SUFFIX
 from engine.control import Control
-from engine.exhaustion import SUFFIX
 from engine.timetables import ScheduleRequest
 from tests.contracts.rig import Hand, job, look, run_all, run_next
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, NewType, Protocol, TypedDict, TypeV
 import pytest
 
 from duey.errors import InvalidArguments
-from engine.signature import Signature
+from duey.tasks.signature.signature import Signature
 
 UTC = timezone.utc
 

@@ -11,9 +11,9 @@ import pytest
 from huey import MemoryHuey
 from huey.exceptions import TaskTimeout
 
-from engine import inside
+from duey.tasks import current
+from duey.tasks.current import Deadline
 from engine.alarm import ThreadTimeouts, may_raise
-from engine.inside import Deadline
 
 SOON_S = 30.0
 
@@ -43,7 +43,7 @@ def in_logging() -> bool:
 
 def in_the_engine() -> bool:
     """The engine calls code of the author's: it may hold something."""
-    body = inside.Body.__new__(inside.Body)
+    body = current.Body.__new__(current.Body)
     body.locks, body.pending, asked = [], None, []
     body.at_end = (lambda: asked.append(may_raise(sys._getframe())),)
     body.end()

@@ -12,7 +12,7 @@ from huey.exceptions import TaskException
 
 from duey import errors
 from duey.model.job import Failure
-from engine import inside
+from duey.tasks import current
 from tests.contracts.rig import kinds, look, run_all, run_next, state
 from tests.engine.hueys import sqlite_huey
 
@@ -116,15 +116,15 @@ def test_the_event_of_a_failure_says_why(huey):
 def test_progress_is_there_when_the_body_has_ended(huey):
     @huey.task()
     def work():
-        inside.progress(1, 10, "begun")
-        inside.progress(10, 10, "all")
-        return inside.current_job().id
+        current.progress(1, 10, "begun")
+        current.progress(10, 10, "all")
+        return current.current_job().id
 
     result = work()
     run_all(huey)
     found = look(huey.storage, result.id)
     assert json.loads(huey.storage.progress_of(found.seq)) == {"done": 10, "total": 10, "note": "all"}
-    assert (result.get(), inside.current_job()) == (result.id, None)
+    assert (result.get(), current.current_job()) == (result.id, None)
 
 
 def test_a_body_can_see_that_it_was_asked_to_stop(huey):
@@ -132,13 +132,13 @@ def test_a_body_can_see_that_it_was_asked_to_stop(huey):
 
     @huey.task(context=True)
     def work(task):
-        seen.append(inside.canceled())
+        seen.append(current.canceled())
         huey.storage.cancel(task.id)
-        seen.append(inside.canceled())
+        seen.append(current.canceled())
 
     work()
     run_all(huey)
-    assert (seen, inside.canceled()) == ([False, True], False)
+    assert (seen, current.canceled()) == ([False, True], False)
 
 
 def test_a_body_whose_claim_was_taken_away_is_told_and_writes_nothing(huey):

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duey.errors import InvalidArguments
-from engine.signature import Signature
+from duey.tasks.signature.signature import Signature
 from tests.engine import samples_late
 from tests.engine.hint_samples import (
     UTC,

@@ -25,11 +25,11 @@ from huey.storage import BaseStorage
 from huey.utils import SKIPPED, ChordConfig, Error
 
 from duey.payload.serializer import JsonSerializer, PickleSerializer
+from duey.tasks.decorator import DurableTaskWrapper
 from engine.consumer import DurableConsumer
 from engine.durable import DurableHuey
 from engine.schedule import DurableScheduler
 from engine.unit import DeskWorker
-from engine.wrapper import DurableTaskWrapper
 
 # module:name, the digest of its source, its parameters
 PINS = """

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import loading
+from duey.tasks import discovery
 
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(loading, "_loaded", [""])
+    monkeypatch.setattr(discovery, "_loaded", [""])
     names = ["dewey_test_code_a", "dewey_test_code_b"]
     for name in names:
         (tmp_path / f"{name}.py").write_text(f"NAME = {name!r}\n")
@@ -22,13 +22,13 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_same_files_show_the_same_code_and_others_do_not(modules: list[str], tmp_path: Path) -> None:
-    assert loading.code() == ""
-    loading.load_tasks(modules, tmp_path)
-    first = loading.code()
+    assert discovery.code() == ""
+    discovery.load_tasks(modules, tmp_path)
+    first = discovery.code()
     assert len(first) == 7 and int(first, 16) >= 0
-    loading.load_tasks(modules[::-1], tmp_path)
-    assert loading.code() == first
+    discovery.load_tasks(modules[::-1], tmp_path)
+    assert discovery.code() == first
     (tmp_path / f"{modules[0]}.py").write_text("NAME = 1\n")
-    assert loading.code() == first, "what is on the disk now is not what was loaded"
-    loading.load_tasks(modules, tmp_path)
-    assert loading.code() != first
+    assert discovery.code() == first, "what is on the disk now is not what was loaded"
+    discovery.load_tasks(modules, tmp_path)
+    assert discovery.code() != first

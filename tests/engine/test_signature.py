@@ -9,7 +9,7 @@ import pytest
 
 from duey.errors import InvalidArguments
 from duey.model.job import Parameter
-from engine.signature import Signature
+from duey.tasks.signature.signature import Signature
 from tests.engine.hint_samples import (
     Color,
     Node,

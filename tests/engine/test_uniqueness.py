@@ -11,8 +11,8 @@ import pytest
 
 from duey import errors
 from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
-from engine import task_options
-from engine.uniqueness import digest, uniqueness_of
+from duey.tasks import options as task_options
+from duey.tasks.unique import digest, uniqueness_of
 
 
 def sample(a, b=2, *rest, c=3, **more):
@@ -61,7 +61,7 @@ def test_values_that_only_look_alike_are_told_apart():
 
 
 def test_a_key_is_the_same_in_another_process():
-    code = "from engine.uniqueness import digest; print(digest({'a': {'x', 'y', 'z'}, 'b': [1, None]}))"
+    code = "from duey.tasks.unique import digest; print(digest({'a': {'x', 'y', 'z'}, 'b': [1, None]}))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == digest({"b": [1, None], "a": {"z", "x", "y"}})
 

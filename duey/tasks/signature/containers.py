@@ -15,8 +15,7 @@ from duey.errors import FieldError
 from duey.payload.path import type_name
 from duey.payload.plain import to_plain
 from duey.payload.types import exception_message
-from engine.hint_leaves import ANY, Check, Hint
-from engine.refusal import (
+from duey.tasks.signature.refusal import (
     MAX_PROBLEMS,
     Refused,
     at_field,
@@ -27,6 +26,7 @@ from engine.refusal import (
     nearest,
     shown,
 )
+from duey.tasks.signature.scalars import ANY, Check, Hint
 
 _SHOWN_CHOICES = 8
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?")

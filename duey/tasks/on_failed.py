@@ -22,7 +22,7 @@ from huey.registry import Message
 
 from duey import clock, errors
 from duey.model.job import FAILED, Failure, Job, NewJob, Settlement
-from engine.inside import current_body, current_job
+from duey.tasks.current import current_body, current_job
 
 SUFFIX = ".on_failed"
 Handler = Callable[[Job, Failure], Any]

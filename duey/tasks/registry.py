@@ -9,8 +9,8 @@ from huey.api import PeriodicTask, Task
 
 from duey import errors
 from duey.model.job import TaskInfo
-from engine.signature import Signature
-from engine.task_options import HUEYS_OPTIONS, OPTIONS
+from duey.tasks.options import HUEYS_OPTIONS, OPTIONS
+from duey.tasks.signature.signature import Signature
 
 
 class KnownTasks:
@@ -78,7 +78,7 @@ class KnownTasks:
 
 
 def is_internal(cls: type[Task]) -> bool:
-    """Whether only the service makes jobs of the task: the handlers of failed jobs (engine.exhaustion)."""
+    """Whether only the service makes jobs of the task: the handlers of failed jobs (duey.tasks.on_failed)."""
     return bool(getattr(cls, "internal", False))
 
 

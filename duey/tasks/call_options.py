@@ -17,7 +17,7 @@ from typing import Any
 from huey.api import Task
 
 from duey import errors
-from engine.task_options import MOST_S, is_name, is_number
+from duey.tasks.options import MOST_S, is_name, is_number
 
 NAMES = ("queue", "context", "unique")
 CONTEXT_MAX = 8 * 1024  # bytes: it travels with every child, event and log line

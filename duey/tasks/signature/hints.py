@@ -15,7 +15,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from engine.hint_holders import (
+from duey.tasks.signature.containers import (
     Shape,
     choice_hint,
     dict_hint,
@@ -25,8 +25,8 @@ from engine.hint_holders import (
     tuple_hint,
     union_hint,
 )
-from engine.hint_leaves import ANY, LEAVES, Hint, path_hint
-from engine.hint_text import UNIONS, class_hints, wrapper_of
+from duey.tasks.signature.scalars import ANY, LEAVES, Hint, path_hint
+from duey.tasks.signature.text import UNIONS, class_hints, wrapper_of
 
 _LISTS = {list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable, abc.Reversible}
 _SETS = {set, frozenset, abc.Set, abc.MutableSet}

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from duey import errors
-from engine import inside
+from duey.tasks import current
 
 Row = TypeVar("Row")
 MAX_BYTES = 1024 * 1024
@@ -27,13 +27,13 @@ def checkpoint(value: Any = _ASKED, key: str = "") -> Any:
     It is stored when this returns. `key` tells several apart. Outside of a job nothing is kept. Raises ClaimLost when
     the job was taken away from this worker, UnserializableError, StorageUnavailable.
     """
-    body = inside.current_body()
+    body = current.current_body()
     if body is None:
         return None
     if value is _ASKED:
         data = body.huey.storage.checkpoint_of(body.claim, key)
         return None if data is None else body.huey.serializer.deserialize(data)
-    inside.heed_timeout()
+    current.heed_timeout()
     _put(body, key, value)
     return None
 
@@ -45,7 +45,7 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
     row) and when the body ends, so a kill repeats what was done since; the rows must come in the same order each time.
     Progress is told from it, unless the body tells its own. `key` tells several loops of a job apart.
     """
-    body = inside.current_body()
+    body = current.current_body()
     if body is None:
         yield from rows
         return
@@ -67,7 +67,7 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
     for row in islice(iter(rows), done, None):
         yield row
         done += 1
-        inside.heed_timeout()
+        current.heed_timeout()
         if time.monotonic() - kept_at >= every_s:
             keep()
             if not body.speaks:
@@ -76,7 +76,7 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
         body.say(done, total, "")
 
 
-def _put(body: inside.Body, key: str, value: Any) -> None:
+def _put(body: current.Body, key: str, value: Any) -> None:
     data = body.huey.serializer.serialize(value)
     if len(data) > MAX_BYTES:
         raise ValueError(f"a checkpoint has at most {MAX_BYTES} bytes, this one {len(data)}: keep what names the place")

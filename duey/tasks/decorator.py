@@ -14,12 +14,13 @@ from huey.exceptions import CancelExecution, RetryTask
 from duey import os_process
 from duey.model.ids import new_id
 from duey.model.limits import limit_of
-from engine import calling, task_options
-from engine.exhaustion import SUFFIX, handler_of
-from engine.inside import as_huey, check_canceled
-from engine.policy import policy_of
-from engine.task_options import HUEYS
-from engine.uniqueness import uniqueness_of
+from duey.tasks import call_options
+from duey.tasks import options as task_options
+from duey.tasks.current import as_huey, check_canceled
+from duey.tasks.on_failed import SUFFIX, handler_of
+from duey.tasks.options import HUEYS
+from duey.tasks.retry import policy_of
+from duey.tasks.unique import uniqueness_of
 
 
 class DurableTaskWrapper(TaskWrapper):
@@ -28,7 +29,7 @@ class DurableTaskWrapper(TaskWrapper):
     def create_task(
         self, func: Callable[..., Any], context: bool = False, name: str | None = None, **settings: Any
     ) -> type[Task]:
-        self._call_names = calling.names_for(func)
+        self._call_names = call_options.names_for(func)
         given = settings = task_options.read(name or func.__name__, settings)
         if "timetable" in given:
             task_options.refuse_parameters(name or func.__name__, func, context)
@@ -74,21 +75,21 @@ class DurableTaskWrapper(TaskWrapper):
         if not kwargs:
             task: Task = super().s(*args)
             return task
-        said = calling.take(self._call_names, kwargs)
-        calling.check_delay(kwargs.get("delay"))
+        said = call_options.take(self._call_names, kwargs)
+        call_options.check_delay(kwargs.get("delay"))
         task = super().s(*args, **kwargs)
         task_options.check_call(self._qualname, task)  # also where it is to be a step of a pipeline
-        return calling.label(task, self._qualname, said) if said else task
+        return call_options.label(task, self._qualname, said) if said else task
 
     def schedule(self, args: Any = None, kwargs: Any = None, *positional: Any, **options: Any) -> Any:
         """Huey's, with `queue`, `context` and `unique`."""
-        said = calling.take(frozenset(calling.NAMES), options)
-        calling.check_delay(options.get("delay", positional[1] if len(positional) > 1 else None))
+        said = call_options.take(frozenset(call_options.NAMES), options)
+        call_options.check_delay(options.get("delay", positional[1] if len(positional) > 1 else None))
         if not said:
             return super().schedule(args, kwargs, *positional, **options)
         labelled = copy.copy(self)
         make = self.task_class
-        labelled.task_class = lambda *a, **k: calling.label(make(*a, **k), self._qualname, said)
+        labelled.task_class = lambda *a, **k: call_options.label(make(*a, **k), self._qualname, said)
         return TaskWrapper.schedule(labelled, args, kwargs, *positional, **options)
 
     def _register_handler(self, func: Callable[..., Any], task: str, on_failed: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from duey import errors
 from duey.model import limits
 from duey.model.job import HANDLED, ONCE
-from engine import uniqueness
+from duey.tasks import unique
 
 INTERNAL = frozenset({"timetable"})  # what the decorators hand on by themselves: engine.schedule reads it
 SEVERAL = frozenset({"retry_on", "discard_on"})
@@ -76,8 +76,8 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "rate": ("(n, seconds), with whole n from 1: how many may start in that time", limits.is_rate),
     "unique": ("True, or seconds", lambda value: isinstance(value, bool) or is_seconds(value)),
     "unique_key": ("a callable that makes a key of the arguments", callable),
-    "unique_scope": (one_of(uniqueness.SCOPES), uniqueness.SCOPES.__contains__),
-    "unique_conflict": (one_of(uniqueness.CONFLICTS), uniqueness.CONFLICTS.__contains__),
+    "unique_scope": (one_of(unique.SCOPES), unique.SCOPES.__contains__),
+    "unique_conflict": (one_of(unique.CONFLICTS), unique.CONFLICTS.__contains__),
     "timetable": ("cron(), every(), at(), crontab() or a function of a minute", callable),
 }
 
@@ -135,7 +135,7 @@ def check_call(task: str, call: Any) -> None:
 def flags_of(settings: dict[str, Any]) -> int:
     """What of the options travels with each job."""
     own = (ONCE if settings.get("on_crash") == "fail" else 0) | (HANDLED if "on_failed" in settings else 0)
-    return own | uniqueness.flags_of(settings)
+    return own | unique.flags_of(settings)
 
 
 def several(value: Any) -> Any:

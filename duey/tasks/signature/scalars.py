@@ -22,7 +22,7 @@ from uuid import UUID
 
 from duey.errors import FieldError
 from duey.payload.path import MAX_DEPTH
-from engine.refusal import Refused, at_index, at_key, check_each, is_unicode, mismatch
+from duey.tasks.signature.refusal import Refused, at_index, at_key, check_each, is_unicode, mismatch
 
 Check = Callable[[Any], Any]
 

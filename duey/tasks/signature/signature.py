@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, Optional
 from duey.errors import FieldError, InvalidArguments
 from duey.model.job import Parameter
 from duey.payload.plain import to_plain
-from engine.hint_leaves import Check, Hint
-from engine.hint_text import hint_text, resolve
-from engine.hints import Compiler
-from engine.refusal import MAX_PROBLEMS, Refused, at_field, found, is_unicode, nearest
+from duey.tasks.signature.hints import Compiler
+from duey.tasks.signature.refusal import MAX_PROBLEMS, Refused, at_field, found, is_unicode, nearest
+from duey.tasks.signature.scalars import Check, Hint
+from duey.tasks.signature.text import hint_text, resolve
 
 _BY_HUEY = "task"  # with context=True, Huey passes the task under this name
 _EMPTY, _KIND = inspect.Parameter.empty, inspect.Parameter

@@ -22,7 +22,7 @@ from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskT
 from config import Settings
 from duey import clock, os_process
 from duey.model.job import ONCE, Settlement
-from engine.inside import Discard
+from duey.tasks.current import Discard
 
 logger = logging.getLogger("dewey.policy")
 
