@@ -16,15 +16,15 @@ from duey import errors
 from duey.os_process import on_worker_start
 from duey.payload.redact import configured
 from duey.payload.serializer import make_serializer, register_type
+from duey.scheduling.huey_crontab import crontab
+from duey.scheduling.timetable import at, cron, every
 from duey.tasks import discovery
 from duey.tasks.checkpoint import checkpoint, resume
 from duey.tasks.current import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
 from duey.tasks.retry import exponential, sidekiq_backoff
 from engine import logs
-from engine.crontab import crontab
 from engine.durable import DurableHuey
 from engine.storage import make_storage
-from engine.timetable import at, cron, every
 
 __all__ = [
     "Canceled",

@@ -34,6 +34,8 @@ from duey.model.job import (
     WorkerInfo,
 )
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
+from duey.scheduling.timetable import LONGEST_S
+from duey.scheduling.timezones import moment
 from duey.tasks import registry
 from duey.tasks.call_options import context_text
 from duey.tasks.signature.refusal import MAX_PROBLEMS
@@ -42,9 +44,7 @@ from engine.deferring import naive_utc
 from engine.durable import DurableHuey
 from engine.editing import edited
 from engine.job_storage import StoredJob
-from engine.timetable import LONGEST_S
 from engine.timetables import Timetables
-from engine.zones import moment
 
 LIST_MAX = 500
 

@@ -29,6 +29,7 @@ from config import Settings
 from duey import clock, errors
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
 from duey.model.limits import Limit
+from duey.scheduling.huey_crontab import look_over
 from duey.tasks import current
 from duey.tasks.decorator import DurableTaskWrapper
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
@@ -37,7 +38,6 @@ from engine.alarm import Timeouts, timed
 from engine.body_log import body_log
 from engine.composer import Composer
 from engine.consumer import DurableConsumer
-from engine.crontab import look_over
 from engine.deferring import DeferringHuey, naive_utc
 from engine.job_storage import JobStorage
 from engine.options import consumer_options, flag_given

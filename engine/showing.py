@@ -15,14 +15,14 @@ from typing import Any
 from duey import clock, errors
 from duey.model.schedule import DEFERRED, KEPT, ScheduleRow, SlotRow
 from duey.payload.plain import JOB
+from duey.scheduling import entry
+from duey.scheduling.due import GRACE_S
+from duey.scheduling.entry import KINDS, OPTIONS
+from duey.scheduling.isolation import PATIENCE_S, Answer, Aside, reason_of
+from duey.scheduling.timetable import LAST_INSTANT, Minutes, Timetable
+from duey.scheduling.timezones import zone
 from duey.tasks.registry import KnownTasks
-from engine import scheduled
-from engine.aside import PATIENCE_S, Answer, Aside, reason_of
-from engine.due import GRACE_S
 from engine.durable import DurableHuey
-from engine.scheduled import KINDS, OPTIONS
-from engine.timetable import LAST_INSTANT, Minutes, Timetable
-from engine.zones import zone
 
 SHOWN_SLOTS = 60
 SHOWN_NEXT = 5
@@ -71,9 +71,9 @@ class Schedule:
 class Told:
     """What is told of a schedule: what stands in its row, until its timetable and its task have said more."""
 
-    def __init__(self, item: scheduled.Scheduled) -> None:
+    def __init__(self, item: entry.Scheduled) -> None:
         self.item, self.problem = item, item.problem
-        self.qualname = scheduled.task_name(item.row, item.spec)
+        self.qualname = entry.task_name(item.row, item.spec)
         self.text, self.words = str(item.spec.get("text", "")), str(item.spec.get("words", ""))
         self.args: list[Any] = []
         self.kwargs: dict[str, Any] = {}
@@ -101,7 +101,7 @@ class Showing:
         now = clock.now()
         looks: list[tuple[Told, Answer | None]] = []
         for row in rows:
-            told = Told(scheduled.of_row(self._huey, row))
+            told = Told(entry.of_row(self._huey, row))
             look = partial(self._look, told, now)
             looks.append((told, self._aside.ask(row.name, look) if told.item.runs_code else None))
             if not told.item.runs_code:

@@ -14,18 +14,18 @@ from duey import clock, errors
 from duey.model.job import Edit, WorkerInfo
 from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
 from duey.payload.plain import to_plain
+from duey.scheduling import edits, entry
+from duey.scheduling.isolation import Aside, reason_of
+from duey.scheduling.timetable import CATCH_UP as CATCH_UP
+from duey.scheduling.timetable import OVERLAP as OVERLAP
+from duey.scheduling.timetable import Cron, heeded
+from duey.scheduling.timezones import zone as zone
 from duey.tasks.registry import KnownTasks
-from engine import edits, scheduled
-from engine.aside import Aside, reason_of
 from engine.durable import DurableHuey
 from engine.editing import edited
 from engine.showing import Schedule as Schedule
 from engine.showing import Showing
 from engine.showing import Slot as Slot
-from engine.timetable import CATCH_UP as CATCH_UP
-from engine.timetable import OVERLAP as OVERLAP
-from engine.timetable import Cron, heeded
-from engine.zones import zone as zone
 
 NAME_PATTERN = "1 to 80 of A-Z a-z 0-9 _ . : -"
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
@@ -67,7 +67,7 @@ class Timetables:
         """Every schedule, by name; those of the code also before a consumer has put them on record."""
         rows = {row.name: row for row in self._ledger.schedules()}
         for name in self._of_code():
-            rows.setdefault(name, scheduled.code_row(name, clock.now()))
+            rows.setdefault(name, entry.code_row(name, clock.now()))
         return self._showing.shown([rows[name] for name in sorted(rows)])
 
     def get(self, name: str) -> Schedule:
@@ -102,13 +102,13 @@ class Timetables:
         """Replace what a schedule that was made here runs, and when; another expression counts from now. `edit`: the
         call as it is stored with these changes, instead of the request's."""
         row = self._made(name, "changed")
-        item = scheduled.of_row(self._huey, row)
+        item = entry.of_row(self._huey, row)
         if edit is not None:
             args, kwargs = self._edited(item, edit)
             request = replace(request, args=args, kwargs=kwargs)
         before, now = item.spec, clock.now()
         after, last = json.loads(self._spec(request, before.get("at"))), row.last
-        if all(before.get(kind) == after.get(kind) for kind in scheduled.KINDS):
+        if all(before.get(kind) == after.get(kind) for kind in entry.KINDS):
             old, new = (each.get("tz") or item.default_tz for each in (before, after))
             after |= edits.moved(before, old, new, now)
         else:
@@ -137,12 +137,12 @@ class Timetables:
         """Run a schedule's task once, now; with `at`, for that slot of it (one that was missed or skipped). `by` is the
         name of who asks. The job's id. Raises UnknownSchedule, UnknownTask, BadRequest, Conflict, BrokenSchedule."""
         row = self._row(name)
-        item = scheduled.of_row(self._huey, row)
+        item = entry.of_row(self._huey, row)
         if not item.is_read:
             raise errors.BrokenSchedule(f"schedule {name}: {item.problem}")
         if not item.runnable:
             known = [self._known.full(cls) for cls in self._known.all()]
-            raise errors.UnknownTask(scheduled.task_name(row, item.spec), known)
+            raise errors.UnknownTask(entry.task_name(row, item.spec), known)
         now = clock.now()
         slot_at = now if at is None else self._not_run(name, at)
         call = self._call(item, slot_at, by)
@@ -153,14 +153,14 @@ class Timetables:
 
     # what the verbs are made of
 
-    def _call(self, item: scheduled.Scheduled, at: float, by: str | None) -> Any:
+    def _call(self, item: entry.Scheduled, at: float, by: str | None) -> Any:
         """A call by hand. Raises BrokenSchedule where it cannot be made, or not soon."""
         try:
             return self._aside(item, partial(item.call, at, by_hand=True, by=by))
         except Exception as exc:
             raise errors.BrokenSchedule(f"schedule {item.row.name}: its job cannot be made: {reason_of(exc)}") from exc
 
-    def _aside(self, item: scheduled.Scheduled, ask: Callable[[], Any]) -> Any:
+    def _aside(self, item: entry.Scheduled, ask: Callable[[], Any]) -> Any:
         """What is asked of a schedule by hand; in a thread of its own where code of its author runs."""
         if not item.runs_code:
             return ask()
@@ -173,7 +173,7 @@ class Timetables:
         for slot, _ in self._ledger.slots_of(name, KEPT):
             if abs(slot.at - at) < NEAR_S and slot.outcome in (MISSED, SKIPPED):
                 return float(slot.at)
-        raise errors.BadRequest(f"schedule {name} has no missed slot at {scheduled.stamp(at)}: nothing was run")
+        raise errors.BadRequest(f"schedule {name} has no missed slot at {entry.stamp(at)}: nothing was run")
 
     def _of_code(self) -> set[str]:
         return {self._known.full(cls) for cls in self._huey._registry._periodic_tasks}
@@ -183,7 +183,7 @@ class Timetables:
         if name in rows:
             return rows[name]
         if name in self._of_code():
-            return scheduled.code_row(name, clock.now())
+            return entry.code_row(name, clock.now())
         raise errors.UnknownSchedule(name, [*rows, *self._of_code()])
 
     def _put_on_record(self, name: str) -> None:
@@ -195,7 +195,7 @@ class Timetables:
             raise errors.ScheduleOfCode(name, verb)
         return row
 
-    def _edited(self, item: scheduled.Scheduled, edit: Edit) -> tuple[list[Any], dict[str, Any]]:
+    def _edited(self, item: entry.Scheduled, edit: Edit) -> tuple[list[Any], dict[str, Any]]:
         """The stored call with what a person changes in it. Raises BrokenSchedule where that cannot be read."""
         try:
             args, kwargs = self._aside(item, item.arguments)
@@ -203,7 +203,7 @@ class Timetables:
         except Exception as exc:
             said = f"schedule {item.row.name}: its arguments cannot be read, so make it anew: {reason_of(exc)}"
             raise errors.BrokenSchedule(said) from exc
-        task = scheduled.task_name(item.row, item.spec)
+        task = entry.task_name(item.row, item.spec)
         return edited(task, args, kwargs, self._huey.composer.redacted(task, *plain)[:2], edit)
 
     def _spec(self, request: ScheduleRequest, known_at: float | None = None) -> str:
@@ -221,18 +221,18 @@ class Timetables:
 def check(spec: dict[str, Any], known_at: float | None = None) -> None:
     """See that the spec of a new schedule makes sense. Raises BadSchedule, which names the field. The time of one that
     is only changed, `known_at`, may have passed."""
-    for field in scheduled.OPTIONS:
+    for field in entry.OPTIONS:
         refuse(field, {"every": 60, field: spec[field]})
-    given = [kind for kind in scheduled.KINDS if spec[kind] is not None]
+    given = [kind for kind in entry.KINDS if spec[kind] is not None]
     refuse(given[0] if len(given) == 1 else "", spec)
     if spec["at"] not in (None, known_at) and spec["at"] <= clock.now():
-        raise errors.BadSchedule("at", f"expected a time to come, found {scheduled.stamp(spec['at'])}")
+        raise errors.BadSchedule("at", f"expected a time to come, found {entry.stamp(spec['at'])}")
 
 
 def refuse(field: str, spec: dict[str, Any]) -> None:
     """Raise BadSchedule for this field where the spec is none."""
     try:
-        table = scheduled.timetable_from(spec)
+        table = entry.timetable_from(spec)
         if isinstance(table, Cron):
             heeded(table)
     except (errors.Misconfigured, errors.BadRequest) as exc:

@@ -91,7 +91,7 @@ def shown(at: float, tz: str) -> str:
 
 def instant(text: str, tz: Any) -> float:
     """`2030-01-31 14:00` in a zone, or with a zone of its own, as epoch seconds."""
-    from engine.zones import zone
+    from duey.scheduling.timezones import zone
 
     try:
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))

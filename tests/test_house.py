@@ -58,7 +58,7 @@ def test_each_room_knows_only_whom_it_may():
         ("engine.rescue", "from . import events"),
         ("duey.tasks.signature.signature", "import annotationlib"),
         ("engine.sqlite.claims", "from ..errors import DeweyError"),
-        ("engine.schedule", "import cronsim, huey.api, redis.asyncio"),
+        ("duey.scheduling.scheduler", "import cronsim, huey.api, redis.asyncio"),
         ("tasks", "import requests, recipes.mail, sqlite3, periodic"),
         ("periodic", "from engine import huey\nimport tasks"),
         ("recipes.webhook", "from recipes import Refused"),

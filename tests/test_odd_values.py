@@ -19,7 +19,7 @@ import pytest
 import manage
 from api import schemas
 from duey.errors import DeweyError
-from engine.timetable import every
+from duey.scheduling.timetable import every
 from engine.timetables import ScheduleRequest
 from monitor.access import passwords
 from monitor.web.form import Fields

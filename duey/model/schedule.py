@@ -35,7 +35,7 @@ class ScheduleRow(NamedTuple):
 
     name: str
     source: str  # 'code' or 'made'
-    spec: str  # JSON: see engine.scheduled
+    spec: str  # JSON: see duey.scheduling.entry
     paused: bool
     last: float
     since: float

@@ -18,7 +18,7 @@ from duey.model import limits
 from duey.model.job import HANDLED, ONCE
 from duey.tasks import unique
 
-INTERNAL = frozenset({"timetable"})  # what the decorators hand on by themselves: engine.schedule reads it
+INTERNAL = frozenset({"timetable"})  # what the decorators hand on by themselves: duey.scheduling.scheduler reads it
 SEVERAL = frozenset({"retry_on", "discard_on"})
 Check = Callable[[Any], bool]
 MOST_S = 1e10

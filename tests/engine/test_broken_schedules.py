@@ -18,10 +18,10 @@ import pytest
 from api.schedules import schedule_view
 from duey import errors
 from duey.model.schedule import ScheduleRow
+from duey.scheduling.scheduler import PATIENCE_S, DurableScheduler
+from duey.scheduling.timetable import Every
 from engine import every, register_type
 from engine.durable import DurableHuey
-from engine.schedule import PATIENCE_S, DurableScheduler
-from engine.timetable import Every
 from engine.timetables import ScheduleRequest
 from operations.schedules import shown
 from tests.engine.clockwork import START, Make, World

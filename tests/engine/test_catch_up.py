@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from duey.model.schedule import KEPT, WAITING_MAX
+from duey.scheduling.due import GRACE_S
 from engine import cron, every
-from engine.due import GRACE_S
 from tests.engine.clockwork import START, Make
 from tests.engine.conftest import both
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from duey.errors import BadSchedule, Misconfigured
 from duey.model.schedule import ScheduleRow
-from engine.crontab import RANGES, crontab, read_back
-from engine.timetable import cron
+from duey.scheduling.huey_crontab import RANGES, crontab, read_back
+from duey.scheduling.timetable import cron
 from engine.timetables import ScheduleRequest
 from tests.engine.clockwork import START, Make
 

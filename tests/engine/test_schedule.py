@@ -12,10 +12,10 @@ import pytest
 
 from duey import errors
 from duey.model.schedule import ScheduleRow
+from duey.scheduling.entry import SLOT_PRIORITY
+from duey.scheduling.scheduler import ALIVE_S, LOOK_S
 from engine import at, cron, crontab, every
 from engine.control import Control
-from engine.schedule import ALIVE_S, LOOK_S
-from engine.scheduled import SLOT_PRIORITY
 from engine.timetables import ScheduleRequest
 from tests.engine.clockwork import START, Make
 from tests.engine.conftest import both

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from duey import faults
+from duey.scheduling.scheduler import DurableScheduler
+from duey.scheduling.timetable import Cron, Timetable, cron, every
 from engine import crontab
-from engine.schedule import DurableScheduler
-from engine.timetable import Cron, Timetable, cron, every
 from tests.engine.clockwork import World, moment
 from tests.engine.conftest import both
 from tests.support import rounds

@@ -16,10 +16,10 @@ import engine
 import manage
 import tasks
 from duey.model.schedule import WAITING_MAX
-from engine.due import GRACE_S
-from engine.schedule import LOOK_S
-from engine.scheduled import SLOT_PRIORITY, timetable_of
-from engine.timetable import Cron, Timetable
+from duey.scheduling.due import GRACE_S
+from duey.scheduling.entry import SLOT_PRIORITY, timetable_of
+from duey.scheduling.scheduler import LOOK_S
+from duey.scheduling.timetable import Cron, Timetable
 from engine.timetables import OUTCOMES
 from tests.engine.clockwork import Make, World, moment
 

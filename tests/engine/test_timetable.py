@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from duey import clock
 from duey.errors import Misconfigured
-from engine.cron_words import duration
-from engine.timetable import MINUTES_TRIED, At, Cron, Minutes, at, cron, every
+from duey.scheduling.cron_text import duration
+from duey.scheduling.timetable import MINUTES_TRIED, At, Cron, Minutes, at, cron, every
 from tests.engine.cron_oracle import Expression, expressions
 
 DAY_S = 86400

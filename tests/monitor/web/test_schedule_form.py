@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import manage
 from duey import clock
 from duey.model.schedule import Firing, ScheduleRow, SlotRow
-from engine.timetable import LONGEST_S, every
+from duey.scheduling.timetable import LONGEST_S, every
 from engine.timetables import ScheduleRequest
 from monitor.web.filters import length_s
 from monitor.web.when import length_text

@@ -4,7 +4,7 @@ The ledger keeps a row for each (duey.model.schedule). Its `spec` is JSON: for o
 "cron", "every" (seconds) and "at" (epoch s), "tz", "catch_up", "overlap", "window_s"}, where `call` is the serialized
 arguments as Latin-1; for one of the code {"text", "words", "tz"}, so that it can be shown also where its task is not
 known any more; of a timetable without an author's code also what it was written as. `moved` tells of the last change of
-its zone: see engine.edits.
+its zone: see duey.scheduling.edits.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from huey.api import Task
 from duey import errors
 from duey.model.job import NewJob
 from duey.model.schedule import ScheduleRow
-from engine.aside import reason_of
-from engine.crontab import read_back
-from engine.timetable import LAST_INSTANT, At, Cron, Every, Minutes, Timetable
+from duey.scheduling.huey_crontab import read_back
+from duey.scheduling.isolation import reason_of
+from duey.scheduling.timetable import LAST_INSTANT, At, Cron, Every, Minutes, Timetable
 
 # Before what was deferred without a priority: a slot has its time, and a burst of 20,000 jobs must not take it away.
 SLOT_PRIORITY = 100.0
@@ -38,7 +38,7 @@ class Scheduled:
     """A schedule on record with its task and timetable; either is None where this process cannot tell it.
 
     No code of an author runs before `arguments`, `call` or `next_after`: where `runs_code` says that some would, these
-    are asked in a thread of their own (engine.aside)."""
+    are asked in a thread of their own (duey.scheduling.isolation)."""
 
     huey: Any
     row: ScheduleRow

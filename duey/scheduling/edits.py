@@ -15,9 +15,9 @@ from typing import Any
 
 from duey import errors
 from duey.model.schedule import MISSED, PAUSED, SKIPPED, Firing, ScheduleRow, SlotRow
-from engine.due import due_slots
-from engine.scheduled import KINDS, Scheduled, code_row, spec_of, timetable_from, timetable_of
-from engine.timetable import At, Cron, Every, Timetable
+from duey.scheduling.due import due_slots
+from duey.scheduling.entry import KINDS, Scheduled, code_row, spec_of, timetable_from, timetable_of
+from duey.scheduling.timetable import At, Cron, Every, Timetable
 
 EDITED = "its timetable was changed before a consumer came to it"
 TIMES = 10  # of trying to be first, against schedulers that deal with the same slots

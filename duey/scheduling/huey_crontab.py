@@ -20,7 +20,7 @@ from typing import Any
 import huey
 
 from duey.errors import Misconfigured
-from engine.timetable import Cron, Timetable, at, cron, every, heeded
+from duey.scheduling.timetable import Cron, Timetable, at, cron, every, heeded
 
 RANGES = {"minute": range(60), "hour": range(24), "day": range(1, 32), "month": range(1, 13), "day_of_week": range(7)}
 SUNDAY = datetime(2023, 1, 1)  # also the first of a month with 31 days

@@ -32,11 +32,11 @@ from duey.model.schedule import (
     Gap,
     SlotRow,
 )
-from engine.aside import reason_of
-from engine.cron_words import duration
-from engine.scheduled import Scheduled, stamp
-from engine.timetable import Minutes
-from engine.zones import span
+from duey.scheduling.cron_text import duration
+from duey.scheduling.entry import Scheduled, stamp
+from duey.scheduling.isolation import reason_of
+from duey.scheduling.timetable import Minutes
+from duey.scheduling.timezones import span
 
 GRACE_S = 60.0
 LATE_S = 1.0  # later than this is said

@@ -2,7 +2,8 @@
 
 `cron("0 3 * * mon-fri", tz="Europe/Zagreb")` in five fields, names, ranges, steps, L and # as cronsim reads them, and
 @daily and its like; `every(seconds)` from the last slot on record; `at(moment)` once; Huey's `crontab(...)`
-(engine.crontab), strict; and any function of a minute, as Huey takes them. A slot is an instant in UTC epoch seconds.
+(duey.scheduling.huey_crontab), strict; and any function of a minute, as Huey takes them. A slot is an instant in UTC
+epoch seconds.
 
 Daylight saving follows Debian's cron: what falls into a skipped hour runs once right after it, what falls into a
 repeated hour runs once, in its first pass. As its cron(8) says, that "only applies to jobs that run at a specific time
@@ -25,8 +26,8 @@ from cronsim import CronSim, CronSimError
 
 from duey import clock
 from duey.errors import Misconfigured
-from engine import cron_words
-from engine.zones import after_the_gap, is_repeated, is_skipped, second_pass, zone
+from duey.scheduling import cron_text
+from duey.scheduling.timezones import after_the_gap, is_repeated, is_skipped, second_pass, zone
 
 CATCH_UP = ("skip", "once", "all")
 OVERLAP = ("skip", "queue", "allow")
@@ -109,22 +110,22 @@ class Cron(Timetable):
         try:
             CronSim(self.plain, EPOCH)
         except (CronSimError, ValueError, OverflowError, AssertionError):
-            raise Misconfigured(f"cron expression {found!r}: {cron_words.complaint(self.plain)}") from None
+            raise Misconfigured(f"cron expression {found!r}: {cron_text.complaint(self.plain)}") from None
         if self.after(EPOCH.timestamp(), "UTC") is None:
             raise Misconfigured(f"cron expression {found!r} never falls due: no such day is in the next 50 years")
 
     @property
     def plain(self) -> str:
         """The five fields."""
-        return cron_words.by_vixie(MACROS.get(self.expression.strip().lower(), self.expression))
+        return cron_text.by_vixie(MACROS.get(self.expression.strip().lower(), self.expression))
 
     @property
     def text(self) -> str:
-        return self.expression if self.days is None else f"{self.expression} and {cron_words.short_days(self.days)}"
+        return self.expression if self.days is None else f"{self.expression} and {cron_text.short_days(self.days)}"
 
     @property
     def words(self) -> str:
-        return cron_words.words(self.plain, self.days)
+        return cron_text.words(self.plain, self.days)
 
     @property
     def by_the_wall(self) -> bool:
@@ -197,8 +198,8 @@ class Every(Timetable):
 
     @property
     def words(self) -> str:
-        first = "" if self.first_in is None else f", the first time after {cron_words.duration(self.first_in)}"
-        return f"Every {cron_words.duration(self.seconds)}{first}"
+        first = "" if self.first_in is None else f", the first time after {cron_text.duration(self.first_in)}"
+        return f"Every {cron_text.duration(self.seconds)}{first}"
 
     def after(self, instant: float, default_tz: str) -> float | None:
         return instant + self.seconds
@@ -275,7 +276,7 @@ def cron(expression: str, **options: Any) -> Cron:
 def heeded(table: Cron) -> Cron:
     """The timetable, which somebody has just written. Raises Misconfigured for what cron takes and nobody means; one
     that is on record goes on."""
-    idle = cron_words.idle_step(table.plain)
+    idle = cron_text.idle_step(table.plain)
     if idle is not None:
         raise Misconfigured(f"cron expression {table.expression!r}: {idle}")
     return table

@@ -5,12 +5,13 @@ after `last`, the last instant that was dealt with, which the ledger keeps; deal
 transaction that accepts their jobs, so neither consumers side by side nor restarts double or lose one.
 
 A look: note that a scheduler lives (what lies between two notes is why slots were missed), read the schedules, decide
-about what is due (engine.due), carry that out in one transaction, release what waits for the run before it. Then sleep
-until the next slot, at most LOOK_S, so that schedules made elsewhere are seen.
+about what is due (duey.scheduling.due), carry that out in one transaction, release what waits for the run before it.
+Then sleep until the next slot, at most LOOK_S, so that schedules made elsewhere are seen.
 
 Each schedule is its own blast radius: what fails for one is said once, tried again at later looks, and changes nothing
-for the others. A schedule in which code of an author runs is dealt with in a thread of its own (engine.aside), with the
-same steps and a transaction of its own; a look waits for it for PATIENCE_S, once all others have been dealt with.
+for the others. A schedule in which code of an author runs is dealt with in a thread of its own
+(duey.scheduling.isolation), with the same steps and a transaction of its own; a look waits for it for PATIENCE_S, once
+all others have been dealt with.
 
 When the clock goes back, `last` goes back with it, so that nothing stands still until the old time has come again; what
 is on record is not run a second time.
@@ -32,12 +33,12 @@ from huey.consumer import Scheduler
 from duey import clock, errors
 from duey.model.job import NewJob
 from duey.model.schedule import MISSED, Firing, Gap, ScheduleRow
-from engine import edits, scheduled
-from engine.aside import Answer, Aside, Complaints, reason_of
-from engine.cron_words import duration
-from engine.due import GRACE_S, LATE_S, NO_JOB, decide, due_slots, why_missed
-from engine.scheduled import Scheduled
-from engine.timetable import Every, Minutes
+from duey.scheduling import edits, entry
+from duey.scheduling.cron_text import duration
+from duey.scheduling.due import GRACE_S, LATE_S, NO_JOB, decide, due_slots, why_missed
+from duey.scheduling.entry import Scheduled
+from duey.scheduling.isolation import Answer, Aside, Complaints, reason_of
+from duey.scheduling.timetable import Every, Minutes
 
 LOOK_S = 1.5  # how soon a schedule that was made at run time is seen, and a slot that waits
 SOON_S = 0.05  # ... and what another scheduler was faster with
@@ -130,7 +131,7 @@ class DurableScheduler(Scheduler):
         before = self._looks.get(row)
         if before is not None and (before.broken_at is None or abs(now - before.broken_at) < BROKEN_S):
             return before
-        item = scheduled.of_row(self.huey, row)
+        item = entry.of_row(self.huey, row)
         if not item.runnable:
             self._complaints.say(row.name, f"schedule {row.name} is not run by this consumer: {item.problem}")
         if isinstance(item.timetable, Minutes):  # it is asked when the minute has come
@@ -229,7 +230,7 @@ class DurableScheduler(Scheduler):
         """From when a schedule counts after the clock was set back."""
         whole = float(math.floor(now))
         # every() counts from a fraction of a second, lest it come upon its own slots, which are on record already.
-        off = isinstance(scheduled.of_row(self.huey, row).timetable, Every)
+        off = isinstance(entry.of_row(self.huey, row).timetable, Every)
         return whole + random.randint(1, 999) / 1000 if off else whole
 
     # dealing with slots
@@ -297,8 +298,8 @@ class DurableScheduler(Scheduler):
                 "schedule %s missed %d slots from %s to %s: %s",
                 firing.row.name,
                 count - len(firing.slots) + len(missed),
-                scheduled.stamp(missed[0].at),
-                scheduled.stamp(missed[-1].at),
+                entry.stamp(missed[0].at),
+                entry.stamp(missed[-1].at),
                 missed[-1].reason,
             )
 
