@@ -23,11 +23,11 @@ from duey.model.job import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
 from duey.payload.plain import LISTED_BYTES, Bounds
 from duey.payload.redact import Mask, clip
+from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.on_failed import add_handler
 from duey.tasks.retry import allows
 from engine import logs
 from engine.display import Display
-from engine.job_storage import EventRow, StoredJob
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024

@@ -36,6 +36,7 @@ from duey.model.job import (
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
 from duey.scheduling.timetable import LONGEST_S
 from duey.scheduling.timezones import moment
+from duey.storage.contract import StoredJob
 from duey.tasks import registry
 from duey.tasks.call_options import context_text
 from duey.tasks.signature.refusal import MAX_PROBLEMS
@@ -43,7 +44,6 @@ from engine.composer import listed
 from engine.deferring import naive_utc
 from engine.durable import DurableHuey
 from engine.editing import edited
-from engine.job_storage import StoredJob
 from engine.timetables import Timetables
 
 LIST_MAX = 500

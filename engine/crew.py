@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from duey.storage.contract import JobStorage, Registration
 from duey.tasks import discovery
-from engine.job_storage import JobStorage, Registration
 
 HOST = socket.gethostname()
 

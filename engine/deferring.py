@@ -22,10 +22,10 @@ from config import Settings
 from duey import clock, errors
 from duey.model.job import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
 from duey.model.sequel import NOTHING, sequel_of, written
+from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.call_options import inherited
 from duey.tasks.options import check_call
-from engine.job_storage import JobStorage
 
 logger = logging.getLogger("dewey.consumer")
 EPOCH = datetime.datetime(1970, 1, 1)

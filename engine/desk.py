@@ -25,7 +25,7 @@ from typing import Any
 
 from duey import clock, errors, faults
 from duey.model.job import FAILED, ONCE, Claim, Settlement
-from engine.job_storage import JobStorage
+from duey.storage.contract import JobStorage
 from engine.suspects import Suspects
 
 WINDOW_S = 0.004  # longest stay on the desk, of a claim not begun or an acknowledgement not committed

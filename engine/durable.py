@@ -30,6 +30,7 @@ from duey import clock, errors
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
 from duey.model.limits import Limit
 from duey.scheduling.huey_crontab import look_over
+from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.decorator import DurableTaskWrapper
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
@@ -39,7 +40,6 @@ from engine.body_log import body_log
 from engine.composer import Composer
 from engine.consumer import DurableConsumer
 from engine.deferring import DeferringHuey, naive_utc
-from engine.job_storage import JobStorage
 from engine.options import consumer_options, flag_given
 
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins

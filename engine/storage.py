@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from config import Settings
-from engine.job_storage import JobStorage
+from duey.storage.contract import JobStorage
 
 
 def make_storage(settings: Settings) -> JobStorage:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 
 from duey.model.job import Claim
-from engine.deaths import is_suspect
+from duey.storage.deaths import is_suspect
 
 DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
 ALONE_S = 5.0  # how long nothing new begins beside a suspect: what kills does so soon, and all cannot wait for ever

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from engine.job_storage import JobStorage
+from duey.storage.contract import JobStorage
 from engine.unit import Plan
 
 CANCEL_GRACE_S = 10.0  # from when a body was asked to stop

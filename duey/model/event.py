@@ -15,7 +15,7 @@ RELEASED = "released"  # the attempt was interrupted by a shutdown; back in the 
 RESCUED = "rescued"  # its worker died; back in the queue, the delivery counted
 PARKED, UNPARKED = "parked", "unparked"
 RETRIED = "retried"  # by hand
-COUNTED = "counted"  # of no job: how many successes of a task and minute were folded (engine.backlog)
+COUNTED = "counted"  # of no job: how many successes of a task and minute were folded (duey.storage.compaction)
 
 
 class Event(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 
 from duey import clock, errors, faults
 from duey.model.job import CANCELED, ENDED, Idempotency, NewJob
-from engine.job_storage import Acceptance, Accepted
+from duey.storage.contract import Acceptance, Accepted
 from engine.on_redis import looking, rows, verbs
 from engine.on_redis.keys import idempotency_key
 from engine.on_redis.server import RedisAway, Server

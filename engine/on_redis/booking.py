@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey.model.event import COUNTED, DONE, Event
-from engine.job_storage import EventRow
+from duey.storage.contract import EventRow
 from engine.on_redis import rows
 from engine.on_redis.server import Server
 

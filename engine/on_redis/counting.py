@@ -1,4 +1,4 @@
-"""Folding waiting events into counts on Redis: see engine.backlog."""
+"""Folding waiting events into counts on Redis: see duey.storage.compaction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.backlog import STEP, Pair, Seen
+from duey.storage.compaction import STEP, Pair, Seen
 from engine.on_redis.server import Server
 
 LOOK = 1000  # entries in one command

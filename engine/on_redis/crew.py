@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from duey.model.job import Running, WorkerInfo
-from engine import liveness
+from duey.storage import presence
 from engine.crew import HOST
 from engine.on_redis.life import running_of
 from engine.on_redis.server import Server
@@ -16,7 +16,7 @@ from engine.shares import shown
 def started(folder: Path, n: int, said: bytes | None) -> dict[int, float | None]:
     """The tokens that worker n handles, and since when their bodies run: by its file on this host, else by what it told
     Redis."""
-    slots = liveness.slots_of(folder, n) or running_of(said)
+    slots = presence.slots_of(folder, n) or running_of(said)
     return {slot.token: slot.started_at or None for slot in slots}
 
 
@@ -33,13 +33,13 @@ def infos(server: Server, folder: Path) -> list[WorkerInfo]:
             for i in range(0, len(jobs), 3)
         }
         running = [Running(*held[token], since) for token, since in started(folder, n, said).items() if token in held]
-        here = n in liveness.numbers(folder)
+        here = n in presence.numbers(folder)
         found.append(
             WorkerInfo(
                 id=str(n), host=host.decode(), pid=int(pid), started_at=float(started_at),
                 heartbeat_at=float(beat_at), workers=int(threads), worker_type=kind.decode(),
                 queues=shown(queues.decode().split(",")),
-                alive=bool(leased) and (not here or liveness.is_alive(folder, n)), quiet=bool(quiet),
+                alive=bool(leased) and (not here or presence.is_alive(folder, n)), quiet=bool(quiet),
                 running=tuple(running), rss_bytes=rss_of(int(pid)) if host.decode() == HOST else None,
                 code=(code or b"").decode(),
             )

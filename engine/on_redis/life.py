@@ -1,7 +1,8 @@
 """How a worker process lives on Redis: its bell, what it runs, and the files by which its own host sees it.
 
-On its host a worker shows that it lives exactly as on SQLite (engine.liveness): a locked file with a slot for each
-thread, so that its parent, and any rescuer there, sees a death and what it hit at once. Two threads carry this further:
+On its host a worker shows that it lives exactly as on SQLite (duey.storage.presence): a locked file with a slot for
+each thread, so that its parent, and any rescuer there, sees a death and what it hit at once. Two threads carry this
+further:
 
     listener   waits at the worker's list on Redis and rings the local bell, so that a signal handler can ring it as
                well; begun when the worker first falls asleep
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import config_files
 from duey import clock, errors
-from engine.liveness import IN_BODY, Life, Slot, read_slots
+from duey.storage.presence import IN_BODY, Life, Slot, read_slots
 from engine.on_redis.keys import LEASE_S
 from engine.on_redis.rows import LOW, token_of, token_text
 from engine.on_redis.server import BLOCK_S, Server

@@ -11,7 +11,7 @@ from typing import Any
 
 from duey.model.job import Counts, QueueInfo
 from duey.payload.plain import LISTED_BYTES
-from engine.job_storage import StoredJob
+from duey.storage.contract import StoredJob
 from engine.on_redis import rows
 from engine.on_redis.server import Server
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from duey import clock, errors, faults
 from duey.model.job import Claim
-from engine import liveness
-from engine.deaths import Dead, fate_of
+from duey.storage import presence
+from duey.storage.deaths import Dead, fate_of
 from engine.on_redis import rows
 from engine.on_redis.keys import LEASE_S
 from engine.on_redis.life import running_of, running_text
@@ -48,7 +48,7 @@ class Watch:
         now, self._lease_s = time.monotonic(), lease_s
         words: list[Any] = []
         for n in workers:
-            text = running_text(liveness.slots_of(folder, n))
+            text = running_text(presence.slots_of(folder, n))
             due = now >= self._beat_due.get(n, now)
             if due or (text and text != self._told.get(n)):
                 words += (n, text)
@@ -91,7 +91,7 @@ def bury(
     What it handled is in its file on this host, which is exact; without one, in what it told Redis, which is a moment
     old. With `overdue` only while its lease is over."""
     by_file = (folder / f"{dead.worker}.life").exists()
-    dead = dead.handled(liveness.slots_of(folder, dead.worker))
+    dead = dead.handled(presence.slots_of(folder, dead.worker))
     if faults.point:
         faults.point("bury.begun")
     while True:

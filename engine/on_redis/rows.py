@@ -29,7 +29,7 @@ from duey.model.job import (
     Settlement,
 )
 from duey.model.sequel import NOTHING
-from engine.job_storage import StoredJob
+from duey.storage.contract import StoredJob
 
 compact = json.JSONEncoder(separators=(",", ":")).encode
 Words = list[Any]  # arguments of a script

@@ -1,4 +1,4 @@
-"""The storage on Redis: the contract of engine.job_storage, kept by one server and a file for each worker on its host.
+"""The storage on Redis: the contract of storage.contract, kept by one server and a file for each worker on its host.
 
 Life of a worker here: `register` (number, life file, row with a lease), `turn` after turn, `unregister`. Life of a
 defer: `accept` sends the whole job in one script, which also rings a sleeping worker. Every verb is one Lua script, and
@@ -17,10 +17,10 @@ from duey import clock
 from duey.model.event import Event
 from duey.model.job import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
 from duey.model.limits import Limit
-from engine import liveness
-from engine.backlog import Backlog
-from engine.deaths import Dead
-from engine.job_storage import Acceptance, JobStorage, Registration, StoredJob, Turn
+from duey.storage import presence
+from duey.storage.compaction import Backlog
+from duey.storage.contract import Acceptance, JobStorage, Registration, StoredJob, Turn
+from duey.storage.deaths import Dead
 from engine.on_redis import (
     accepting,
     booking,
@@ -134,11 +134,11 @@ class RedisStorage(JobStorage):
                 os.utime(self.folder / f"{n}.life")
         self._watch.beat(workers, lease_s, self.folder)
 
-    def slots(self, worker: int) -> list[liveness.Slot]:
-        return liveness.slots_of(self.folder, worker)
+    def slots(self, worker: int) -> list[presence.Slot]:
+        return presence.slots_of(self.folder, worker)
 
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        corpse = liveness.Corpse(self.folder, dead.worker)
+        corpse = presence.Corpse(self.folder, dead.worker)
         if not corpse.seize():
             return []  # it lives, or another rescuer has it
         try:
@@ -153,7 +153,7 @@ class RedisStorage(JobStorage):
 
     def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         found: list[str] = []
-        missing = [n for n in liveness.numbers(self.folder) if n not in own and not liveness.is_alive(self.folder, n)]
+        missing = [n for n in presence.numbers(self.folder) if n not in own and not presence.is_alive(self.folder, n)]
         company = sum(len(self.slots(n)) for n in missing)
         for n in missing:
             its_own = self.server.command(b"HGET", self.server.key(f"worker:{n}"), "consumer")

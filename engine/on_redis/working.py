@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from duey import clock, errors, faults
 from duey.model.job import CANCELED, Settlement
 from duey.model.limits import Limit
-from engine.job_storage import Registration, Turn
+from duey.storage.contract import Registration, Turn
 from engine.on_redis import rows
 from engine.on_redis.keys import LEASE_S
 from engine.on_redis.life import RedisLife

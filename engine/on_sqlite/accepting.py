@@ -16,7 +16,7 @@ from typing import Any
 from duey import clock, errors
 from duey.model import event
 from duey.model.job import Idempotency, NewJob
-from engine.job_storage import Acceptance, Accepted
+from duey.storage.contract import Acceptance, Accepted
 from engine.on_sqlite.at_once import JOB
 from engine.on_sqlite.database import is_mistake
 from engine.on_sqlite.uniqueness import Replace, holder, settle_conflict, take

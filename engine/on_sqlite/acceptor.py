@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from duey import faults
-from engine.bells import Ringer
+from duey.storage.wakeup import Ringer
 from engine.on_sqlite import accepting, at_once
 from engine.on_sqlite.database import Database
 

@@ -20,7 +20,7 @@ from typing import Any
 from duey import clock
 from duey.model import event
 from duey.model.job import NewJob
-from engine.job_storage import Acceptance, Accepted
+from duey.storage.contract import Acceptance, Accepted
 
 MOST = 16  # jobs: each number of rows is a statement of its own, which the connection keeps prepared
 JOB = ", ".join(NewJob._fields)  # each is a column

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey.model.event import COUNTED, Event
-from engine.job_storage import EventRow
+from duey.storage.contract import EventRow
 from engine.on_sqlite.database import Database
 
 BIG = 1_000_000  # what has more bytes is not shown

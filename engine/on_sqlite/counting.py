@@ -1,11 +1,11 @@
-"""Folding waiting events into counts on SQLite: see engine.backlog."""
+"""Folding waiting events into counts on SQLite: see duey.storage.compaction."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from duey.model.event import COUNTED, DONE, ENQUEUED
-from engine.backlog import STEP, Pair, Seen, tally
+from duey.storage.compaction import STEP, Pair, Seen, tally
 from engine.on_sqlite.database import Database
 from engine.on_sqlite.noting import EVENT, hand_token
 

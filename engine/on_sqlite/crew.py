@@ -12,9 +12,9 @@ from typing import Any
 import config_files
 from duey import clock, errors
 from duey.model.job import QUEUED, Claim, Running, WorkerInfo
-from engine import liveness
-from engine.deaths import Dead
-from engine.job_storage import Registration, StoredJob
+from duey.storage import presence
+from duey.storage.contract import Registration, StoredJob
+from duey.storage.deaths import Dead
 from engine.on_sqlite import claiming, rescuing
 from engine.on_sqlite.database import Database
 from engine.shares import shown
@@ -27,7 +27,7 @@ class Crew:
         self.db, self.folder = db, folder
         self._looks = 0
 
-    def register(self, registration: Registration) -> liveness.Life:
+    def register(self, registration: Registration) -> presence.Life:
         """Enter this process as a worker. Raises StorageUnavailable, also where its life file cannot be made."""
         try:
             return self._register(registration)
@@ -37,7 +37,7 @@ class Crew:
                 "this user write it"
             ) from exc
 
-    def _register(self, registration: Registration) -> liveness.Life:
+    def _register(self, registration: Registration) -> presence.Life:
         config_files.make_folder(self.folder)
         config_files.mend(self.folder)
         said = registration
@@ -52,7 +52,7 @@ class Crew:
             ).lastrowid  # fmt: skip
             assert n is not None
             # Inside the transaction: a worker that others can see always has its life file.
-            return liveness.Life(self.folder, n, said.queues)
+            return presence.Life(self.folder, n, said.queues)
 
     def unregister(self, worker: int) -> None:
         """The clean end of a worker. Should it hold claims still, they go back: nobody looks after them any more."""
@@ -70,11 +70,11 @@ class Crew:
 
     def bury(self, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float) -> list[str]:
         """Release a dead worker's claims and remove its files; nothing when it lives or another buries it."""
-        corpse = liveness.Corpse(self.folder, dead.worker)
+        corpse = presence.Corpse(self.folder, dead.worker)
         if not corpse.seize():
             return []
         try:
-            dead = dead.handled(liveness.slots_of(self.folder, dead.worker))
+            dead = dead.handled(presence.slots_of(self.folder, dead.worker))
             running = None
             while running is None:
                 with self.db.read() as con:
@@ -88,26 +88,26 @@ class Crew:
 
     def missing(self, own: Sequence[int], consumer: str) -> list[Dead]:
         """Workers that are dead by the look of their files; every so often also those whose file, or row, is gone."""
-        numbers = set(liveness.numbers(self.folder))
+        numbers = set(presence.numbers(self.folder))
         self._looks += 1
         if self._looks % 20 == 1:
             with self.db.read() as con:
                 numbers |= {row[0] for row in con.execute("select n from workers union select worker from claims")}
         found = []
         for n in sorted(numbers - set(own)):
-            if not liveness.is_alive(self.folder, n):
+            if not presence.is_alive(self.folder, n):
                 with self.db.read() as con:
                     row = con.execute("select host, pid, consumer from workers where n = ?", (n,)).fetchone()
                 host, pid, its_own = row or ("an unknown host", 0, None)
                 found.append(Dead(n, host, pid, tree=its_own != consumer))
-        company = sum(len(liveness.slots_of(self.folder, dead.worker)) for dead in found)
+        company = sum(len(presence.slots_of(self.folder, dead.worker)) for dead in found)
         return [dead._replace(company=company) for dead in found]
 
     def as_it_runs(self, job: StoredJob, token: int | None) -> StoredJob:
         """A job with the instant at which its body began; one that was claimed and not begun is queued."""
         if token is None or job.worker is None:
             return job
-        started = [slot.started_at for slot in liveness.slots_of(self.folder, job.worker) if slot.token == token]
+        started = [slot.started_at for slot in presence.slots_of(self.folder, job.worker) if slot.token == token]
         return job._replace(started_at=started[0] or None) if started else job._replace(started_at=None, state=QUEUED)
 
     def infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
@@ -117,18 +117,18 @@ class Crew:
             "select n, host, pid, started_at, threads, kind, queues, quiet, code from workers order by n"
         ).fetchall():
             running = []
-            for slot in liveness.slots_of(self.folder, n):
+            for slot in presence.slots_of(self.folder, n):
                 job = con.execute(
                     "select id, task from claims join jobs using (seq) where token = ?", (slot.token,)
                 ).fetchone()
                 if job:
                     running.append(Running(job[0], job[1], slot.started_at or None))
-            heartbeat = liveness.heartbeat_of(self.folder, n)
+            heartbeat = presence.heartbeat_of(self.folder, n)
             found.append(
                 WorkerInfo(
                     id=str(n), host=host, pid=pid, started_at=started_at, heartbeat_at=heartbeat or started_at,
                     workers=threads, worker_type=kind, queues=shown(queues.split(",")),
-                    alive=liveness.is_alive(self.folder, n), quiet=bool(quiet), running=tuple(running),
+                    alive=presence.is_alive(self.folder, n), quiet=bool(quiet), running=tuple(running),
                     rss_bytes=rss_of(pid), code=code,
                 )
             )  # fmt: skip

@@ -14,7 +14,7 @@ KEY_LIFE_S = 24 * 3600.0
 # Events are read in their order: whatever happened before the oldest unread one was read.
 READ_BEFORE = """select seq from ended where gone_at <= ?
     and finished_at < coalesce((select at from events order by seq limit 1), 1e300) limit ?"""
-# Also what was folded into counts (engine.backlog), though older events are unread: a look at all that are.
+# Also what was folded into counts (duey.storage.compaction), though older events are unread: a look at all that are.
 READ_OF = "select seq from ended where gone_at <= ? and seq not in (select job from events) limit ?"
 STILL_EXPIRED = "select 1 from ended where seq = ? and gone_at <= ?"
 LOOK_AGAIN_S = 60.0  # where that look found nothing

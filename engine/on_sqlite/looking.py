@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED, Counts, QueueInfo
 from duey.payload.plain import LISTED_BYTES
-from engine.job_storage import StoredJob
+from duey.storage.contract import StoredJob
 
 # A job's one place decides its state; `parked` looks queued to people, with a reason.
 STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at,

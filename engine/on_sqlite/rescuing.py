@@ -1,6 +1,6 @@
 """Returning a dead worker's claims.
 
-The transaction holds, for each claim of the dead worker, what engine.deaths decides: the end of the claim, the
+The transaction holds, for each claim of the dead worker, what duey.storage.deaths decides: the end of the claim, the
 counted delivery, the job's way back to the queue or its end, its event; and the end of the worker's row. Two rescuers
 never both win: whoever deletes the claim returns the job. If the process dies before the commit, the next rescuer
 finds everything as it was.
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from duey import clock
 from duey.model.job import FREED_AT_START, Claim
-from engine.deaths import Dead, Fate, fate_of
+from duey.storage.deaths import Dead, Fate, fate_of
 from engine.on_sqlite import claiming, gates, noting, settling, uniqueness
 
 

@@ -66,7 +66,7 @@ DDL = (
         finished_at real not null, worker integer, gone_at real, result blob)""",
     "create index ended_gone on ended (gone_at)",
     "create index jobs_tried on jobs (seq) where attempt > 0",
-    # job 0: counts of what was folded (engine.backlog)
+    # job 0: counts of what was folded (duey.storage.compaction)
     """create table events (seq integer primary key, job integer not null, kind text not null, token integer not null,
         at real not null, started_at real, attempt integer not null, detail text)""",
     # jobs that are asked to stop while running

@@ -1,4 +1,4 @@
-"""The storage on SQLite: the contract of engine.job_storage, kept by one file and a folder of bells beside it.
+"""The storage on SQLite: the contract of duey.storage.contract, kept by one file and a folder of bells beside it.
 
 Life of a worker here: `register` (row, life file and bell), `turn` after turn, `close`. Life of a defer: `accept`
 gathers what several threads defer at the same time into one synced commit, then rings a sleeping worker.
@@ -15,10 +15,10 @@ from pathlib import Path
 from duey import clock
 from duey.model.event import Event
 from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
-from engine import bells, liveness
-from engine.backlog import Backlog
-from engine.deaths import Dead
-from engine.job_storage import Acceptance, JobStorage, Registration, StoredJob, Turn
+from duey.storage import presence, wakeup
+from duey.storage.compaction import Backlog
+from duey.storage.contract import Acceptance, JobStorage, Registration, StoredJob, Turn
+from duey.storage.deaths import Dead
 from engine.on_sqlite import (
     booking,
     claiming,
@@ -57,7 +57,7 @@ class SqliteStorage(JobStorage):
         self.said = saying.Said(self.db)
         self._expiry = housekeeping.Expiry(self.db)
         self._backlog = Backlog(counting.SqliteBacklog(self.db), backlog_rows)
-        self._ringer = bells.Ringer(self.folder)
+        self._ringer = wakeup.Ringer(self.folder)
         self._gate = CommitGate(Acceptor(self.db, self._ringer, self._replace).accept)
         self._tokens: dict[int, int] = {}
 
@@ -92,7 +92,7 @@ class SqliteStorage(JobStorage):
 
     # working
 
-    def register(self, registration: Registration) -> liveness.Life:
+    def register(self, registration: Registration) -> presence.Life:
         self.db.make_room()
         return self.crew.register(registration)
 
@@ -122,7 +122,7 @@ class SqliteStorage(JobStorage):
         with self.db.write("work", "turn") as con:
             return turning.turn(con, worker, first, settlements, want, queues, self.compose, self._ttl, self.limits)
 
-    def hold(self, life: liveness.Life, token: int) -> bool:
+    def hold(self, life: presence.Life, token: int) -> bool:
         if self.db.durable:
             life.sync()
         self.sync()
@@ -152,8 +152,8 @@ class SqliteStorage(JobStorage):
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
         self.crew.beat(workers)
 
-    def slots(self, worker: int) -> list[liveness.Slot]:
-        return liveness.slots_of(self.folder, worker)
+    def slots(self, worker: int) -> list[presence.Slot]:
+        return presence.slots_of(self.folder, worker)
 
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
         running = self.crew.bury(dead, max_deliveries, self.compose, self._ttl.failed_s)
@@ -264,7 +264,7 @@ class SqliteStorage(JobStorage):
             return con.execute(f"update workers set {what} = 1 where n = ?", (worker,)).rowcount == 1
 
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
-        return bells.wait_until(self.folder, lambda: self.data.has(job_id) or self._has_ended(job_id), timeout_s)
+        return wakeup.wait_until(self.folder, lambda: self.data.has(job_id) or self._has_ended(job_id), timeout_s)
 
     def _has_ended(self, job_id: str) -> bool:
         with self.db.read() as con:

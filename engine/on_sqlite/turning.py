@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from duey import clock
 from duey.model.job import Claim, Settlement
 from duey.model.limits import Limit
-from engine.job_storage import Turn
+from duey.storage.contract import Turn
 from engine.on_sqlite import claiming, settling
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from duey import clock, errors
 from duey.model.job import FREED_BY_TIME, REFUSES, REPLACES, NewJob
-from engine.job_storage import Accepted
+from duey.storage.contract import Accepted
 
 HOLDER = """select jobs.id from keys join jobs on jobs.seq = keys.seq
     where key = ? and (until is null or until > ?) and jobs.id != ?"""

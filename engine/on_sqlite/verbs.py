@@ -10,7 +10,7 @@ from typing import Any
 from duey import clock, errors
 from duey.model import event
 from duey.model.job import CANCELED, DONE, ENDED, RETRYING, Claim
-from engine.job_storage import StoredJob
+from duey.storage.contract import StoredJob
 from engine.on_sqlite import claiming, looking, noting, settling, uniqueness
 
 

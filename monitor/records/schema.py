@@ -82,7 +82,7 @@ MIGRATIONS: Sequence[Migration] = (
         "CREATE INDEX jobs_by_parent ON jobs (parent) WHERE parent IS NOT NULL",
         "CREATE INDEX jobs_failed ON jobs (state, finished_at) WHERE state = 'failed'",
         # Whatever else happened to a job: all but its acceptance and a plain last end, which its own row tells.
-        # job 0: of no job, that is counts of what was folded before it was recorded (engine.backlog).
+        # job 0: of no job, that is counts of what was folded before it was recorded (duey.storage.compaction).
         # number: of the attempt, 0 where none was under way. logs: JSON [[at, level, text], ...].
         """
         CREATE TABLE entries (

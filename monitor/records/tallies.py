@@ -37,7 +37,7 @@ class Tally:
             self.wait_max_ms = ms
 
     def add_counted(self, counted: Mapping[str, Any]) -> None:
-        """Add what is only counted (engine.backlog.Counted), all of it as if it were like the average."""
+        """Add what is only counted (duey.storage.compaction.Counted), all of it as if it were like the average."""
         done = plain.whole(counted["done"])
         self.enqueued += done
         self.done += done

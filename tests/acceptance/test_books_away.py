@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import config
-from engine.backlog import UNTOUCHED
+from duey.storage.compaction import UNTOUCHED
 from monitor.records import Books
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.http_client import Client

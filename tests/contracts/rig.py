@@ -14,11 +14,11 @@ from huey.registry import Message
 from duey import clock
 from duey.model.job import DONE, ChordPart, Claim, NewJob, Settlement
 from duey.payload.encode import to_json
+from duey.storage.contract import JobStorage, Registration, StoredJob, Turn
+from duey.storage.deaths import Dead
 from engine.crew import register
-from engine.deaths import Dead
 from engine.desk import Desk
 from engine.durable import DurableHuey
-from engine.job_storage import JobStorage, Registration, StoredJob, Turn
 
 TASK = "shop.order"
 SOON_S = 10.0  # what is prompt takes far less, what is lost would take for ever

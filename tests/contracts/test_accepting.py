@@ -8,7 +8,7 @@ import pytest
 
 from duey import errors
 from duey.model.job import DONE, FAILED, Idempotency
-from engine.job_storage import Accepted
+from duey.storage.contract import Accepted
 from tests.contracts.rig import job, jobs, kinds, look, payload_of, state
 
 KEY = Idempotency("token", "key", "the body")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine import backlog
+from duey.storage import compaction
 from monitor.records.recorder import BATCH
 from tests.contracts.rig import job, state
 
@@ -14,7 +14,7 @@ MOST = 20
 @pytest.fixture(autouse=True)
 def few_left_alone(monkeypatch):
     """The oldest events that a recorder might have in hand."""
-    monkeypatch.setattr(backlog, "UNTOUCHED", 4)
+    monkeypatch.setattr(compaction, "UNTOUCHED", 4)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_two_keepers_count_nothing_twice(storage, make_huey, hand):
 
 def test_a_recorder_never_reads_more_than_is_left_alone(monkeypatch):
     monkeypatch.undo()
-    assert backlog.UNTOUCHED > BATCH
+    assert compaction.UNTOUCHED > BATCH
 
 
 def test_what_cannot_be_folded_is_not_looked_at_over_and_over(storage, hand):

@@ -10,7 +10,7 @@ from huey.exceptions import TaskTimeout
 from duey import errors
 from duey.model.job import ONCE
 from duey.payload.serializer import make_serializer
-from engine.deaths import TREE
+from duey.storage.deaths import TREE
 from tests.contracts.rig import job, jobs, kinds, look, run_next, state
 
 MOST = 3

@@ -8,7 +8,7 @@ import pytest
 
 from duey.errors import UniqueConflict
 from duey.model.schedule import GAP_S, GAPS_KEPT, KEPT, WAITING_MAX, Firing, Gap, ScheduleRow, SlotRow
-from engine.job_storage import JobStorage
+from duey.storage.contract import JobStorage
 from engine.storage import make_storage
 from tests.contracts.rig import Hand, job, kinds, state
 

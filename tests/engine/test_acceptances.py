@@ -5,7 +5,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.backlog import Acceptances
+from duey.storage.compaction import Acceptances
 
 JOBS = st.integers(0, 400)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import bells
+from duey.storage import wakeup
 from engine.crew import register
 from engine.on_sqlite.storage import SqliteStorage
 from tests.contracts.rig import jobs
@@ -26,8 +26,8 @@ def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, 
     def refuse(path: object) -> list[str]:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(bells.os, "listdir", refuse)
-    monkeypatch.setattr(bells.Ringer, "RESCAN_S", 0.0)
+    monkeypatch.setattr(wakeup.os, "listdir", refuse)
+    monkeypatch.setattr(wakeup.Ringer, "RESCAN_S", 0.0)
     with caplog.at_level(logging.WARNING, "dewey"):
         assert [each.fresh for each in storage.accept(jobs("abc")).accepted] == [True] * 3
         claims = storage.turn(life.n, (), 2, ("*",)).claims
@@ -39,8 +39,8 @@ def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, 
 
 def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
     """What one thread closed, another one must neither close again nor write to."""
-    monkeypatch.setattr(bells.Ringer, "RESCAN_S", 0.0)
-    ringer = bells.Ringer(tmp_path)
+    monkeypatch.setattr(wakeup.Ringer, "RESCAN_S", 0.0)
+    ringer = wakeup.Ringer(tmp_path)
     wrong: list[BaseException] = []
     close, closed = os.close, []
 
@@ -51,7 +51,7 @@ def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
         except OSError as exc:  # it was closed before
             wrong.append(exc)
 
-    monkeypatch.setattr(bells.os, "close", close_once)
+    monkeypatch.setattr(wakeup.os, "close", close_once)
     over = threading.Event()
 
     def ring() -> None:
@@ -66,7 +66,7 @@ def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
     for thread in threads:
         thread.start()
     for _ in range(300):
-        with bells.Waiter(tmp_path) as waiter:
+        with wakeup.Waiter(tmp_path) as waiter:
             waiter.bell.wait(0.001)
     over.set()
     for thread in threads:
@@ -76,7 +76,7 @@ def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
 
 
 def test_a_fork_may_ring_though_a_thread_of_the_parent_held_the_lock(tmp_path):
-    ringer = bells.Ringer(tmp_path)
+    ringer = wakeup.Ringer(tmp_path)
     ringer._lock.acquire()
     pid = os.fork()
     if pid == 0:

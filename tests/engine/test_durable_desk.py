@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from duey import clock, errors
+from duey.storage.deaths import Dead
 from engine.crew import register
-from engine.deaths import Dead
 from engine.desk import Desk
 from engine.durable import DurableHuey
 from tests.contracts.rig import SOON_S, crew, ended, job, jobs, kinds, look, state

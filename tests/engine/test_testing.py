@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from duey.storage.contract import JobStorage
 from engine import huey
-from engine.job_storage import JobStorage
 from engine.testing import immediate_huey  # noqa: F401
 from tasks import add
 

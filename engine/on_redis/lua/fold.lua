@@ -1,7 +1,7 @@
 -- uses: places
 -- Fold the events of jobs into counts: how many of the oldest events are left alone, then the numbers of the two
 -- events (enqueued, done) of each job. A job of which either is gone, or left alone, is passed over; answers how many
--- were folded. The counts are those of engine.backlog.Counted.
+-- were folded. The counts are those of duey.storage.compaction.Counted.
 
 local left_alone = call('XRANGE', P .. 'events', '-', '+', 'COUNT', ARGV[1])
 if #left_alone < tonumber(ARGV[1]) then return 0 end

@@ -8,8 +8,8 @@ import pytest
 
 from duey import errors
 from duey.model.job import ONCE
-from engine import deaths
-from engine.job_storage import Registration
+from duey.storage import deaths
+from duey.storage.contract import Registration
 from tests.contracts.rig import job, jobs, kinds, look, state
 from tests.support import wait_until
 

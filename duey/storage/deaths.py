@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from duey import errors
 from duey.model import event
 from duey.model.job import CANCELED, FAILED, ONCE, Claim, Settlement
-from engine.liveness import BODY_ENDED, TAKEN, Slot
+from duey.storage.presence import BODY_ENDED, TAKEN, Slot
 
 COMPANY = 3
 TREE = 10

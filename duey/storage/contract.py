@@ -2,7 +2,7 @@
 
 A job is accepted (`accept`), claimed and settled (`turn`), and in between stands in exactly one place. Every verb
 here is one transaction: all or nothing, whatever process dies at whatever line. Huey's own storage interface
-(engine.huey_storage) is kept beside it, so that Huey's locks, rate limits and results work on it.
+(duey.storage.huey_adapter) is kept beside it, so that Huey's locks, rate limits and results work on it.
 
 Every verb raises StorageUnavailable (or below) when the storage is away; then nothing was changed, unless its
 `stored` is None ("maybe").
@@ -19,9 +19,9 @@ from duey.model.event import Event
 from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
 from duey.model.limits import Limit
 from duey.model.schedule import Ledger
-from engine.deaths import Dead
-from engine.huey_storage import HueyStorage
-from engine.liveness import Slot
+from duey.storage.deaths import Dead
+from duey.storage.huey_adapter import HueyStorage
+from duey.storage.presence import Slot
 
 
 class Accepted(NamedTuple):
@@ -146,7 +146,7 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def register(self, registration: Registration) -> Any:
-        """Enter this process as a worker; answers its `Worker` (number, slots, bell), see engine.liveness."""
+        """Enter this process as a worker; answers its `Worker` (number, slots, bell), see duey.storage.presence."""
 
     @abstractmethod
     def turn(
@@ -181,7 +181,7 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        """Release a dead worker's claims as engine.deaths decides, and remove what it left; ids of what it handled."""
+        """Release a dead worker's claims as duey.storage.deaths decides, and remove what it left; ids of what it handled."""
 
     @abstractmethod
     def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:

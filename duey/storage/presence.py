@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from engine.bells import ASLEEP_AT, LIFE_BYTES, QUEUES_AT, Bell, queues_text
+from duey.storage.wakeup import ASLEEP_AT, LIFE_BYTES, QUEUES_AT, Bell, queues_text
 
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
 SLOT = struct.Struct("<qBdd")  # token (0: idle), phase, started_at (0: the body has not begun), deadline (0: none)
