@@ -18,7 +18,7 @@ def make_storage(settings: Settings) -> JobStorage:
             name, url=settings.storage.url, durable=durable, result_ttl_s=ttl_s, failed_ttl_s=failed_ttl_s,
             backlog_rows=backlog_rows,
         )  # fmt: skip
-    from engine.on_sqlite.storage import SqliteStorage
+    from duey.storage.sqlite.storage import SqliteStorage
 
     return SqliteStorage(
         name, path=settings.storage.path, durable=durable, result_ttl_s=ttl_s, failed_ttl_s=failed_ttl_s,

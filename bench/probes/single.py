@@ -15,8 +15,8 @@ from collections.abc import Callable
 from bench.systems import FOLDER
 from bench.systems.dewey import huey, noop
 from bench.systems.dewey_sqlite import SYSTEM
-from engine.on_sqlite.accepting import INSERT
-from engine.on_sqlite.schema import DDL
+from duey.storage.sqlite.enqueue import INSERT
+from duey.storage.sqlite.schema import DDL
 
 TURN = 100  # of each kind before the other has its turn
 

@@ -7,8 +7,8 @@ import pytest
 
 from duey import clock, errors
 from duey.model.job import Idempotency, NewJob
-from engine.on_sqlite import at_once
-from engine.on_sqlite.storage import SqliteStorage
+from duey.storage.sqlite import at_once
+from duey.storage.sqlite.storage import SqliteStorage
 from tests.contracts.rig import job
 from tests.engine.test_write_lock import held
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from duey.storage import wakeup
+from duey.storage.sqlite.storage import SqliteStorage
 from engine.crew import register
-from engine.on_sqlite.storage import SqliteStorage
 from tests.contracts.rig import jobs
 
 

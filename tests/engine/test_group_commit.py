@@ -9,7 +9,7 @@ import pytest
 from duey import clock, errors, faults
 from duey.model.job import Idempotency, NewJob
 from duey.storage.contract import Acceptance
-from engine.on_sqlite.storage import SqliteStorage
+from duey.storage.sqlite.storage import SqliteStorage
 from tests.contracts.rig import SOON_S, job
 from tests.engine.test_write_lock import held
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from duey.errors import SchemaMismatch
-from engine.on_sqlite import schema
+from duey.storage.sqlite import schema
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.on_sqlite.database import Database
-from engine.on_sqlite.storage import SqliteStorage
+from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.storage import SqliteStorage
 from tests.contracts.rig import job
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from duey.errors import StorageBusy
-from engine.on_sqlite.database import Database
+from duey.storage.sqlite.database import Database
 
 
 @contextmanager

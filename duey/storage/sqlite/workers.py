@@ -15,8 +15,8 @@ from duey.model.job import QUEUED, Claim, Running, WorkerInfo
 from duey.storage import presence
 from duey.storage.contract import Registration, StoredJob
 from duey.storage.deaths import Dead
-from engine.on_sqlite import claiming, rescuing
-from engine.on_sqlite.database import Database
+from duey.storage.sqlite import claim, rescuing
+from duey.storage.sqlite.database import Database
 from engine.shares import shown
 
 
@@ -58,7 +58,7 @@ class Crew:
         """The clean end of a worker. Should it hold claims still, they go back: nobody looks after them any more."""
         with self.db.write("work") as con:
             held = con.execute("select token, seq from claims where worker = ?", (worker,)).fetchall()
-            claiming.give_back(con, [Claim._make(con.execute(claiming.CLAIMED, each).fetchone()) for each in held])
+            claim.give_back(con, [Claim._make(con.execute(claim.CLAIMED, each).fetchone()) for each in held])
             con.execute("delete from workers where n = ?", (worker,))
             con.execute("delete from locks where worker = ?", (worker,))
 

@@ -11,7 +11,7 @@ from typing import Any
 from huey.constants import EmptyData
 
 from duey import clock
-from engine.on_sqlite.database import Database
+from duey.storage.sqlite.database import Database
 
 
 def table_of(key: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from duey.model.event import COUNTED, Event
 from duey.storage.contract import EventRow
-from engine.on_sqlite.database import Database
+from duey.storage.sqlite.database import Database
 
 BIG = 1_000_000  # what has more bytes is not shown
 EVENTS = f"""select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,

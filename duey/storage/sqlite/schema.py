@@ -59,7 +59,7 @@ DDL = (
     """create table claims (token integer primary key, seq integer not null, worker integer not null,
         at real not null, gate text)""",
     "create index claims_gate on claims (gate) where gate is not null",
-    # tasks with limits that a claim has met: engine.on_sqlite.gates
+    # tasks with limits that a claim has met: duey.storage.sqlite.policies
     """create table gates (name text primary key, places integer, token_s real, burst real not null,
         tokens real not null, at real not null, opens_at real) without rowid""",
     """create table ended (seq integer primary key, state text not null, attempt integer not null, started_at real,

@@ -7,8 +7,8 @@ from typing import Any
 
 from duey import errors
 from duey.model.job import FAILED
-from engine.on_sqlite import settling, verbs
-from engine.on_sqlite.database import Database
+from duey.storage.sqlite import commands, settle
+from duey.storage.sqlite.database import Database
 
 KEY_LIFE_S = 24 * 3600.0
 # Events are read in their order: whatever happened before the oldest unread one was read.
@@ -36,7 +36,7 @@ class Expiry:
             self._look(now, limit)
         some, self._found = self._found[:limit], self._found[limit:]
         with self._db.write("work") as con:
-            verbs.drop(con, [row for row in some if con.execute(STILL_EXPIRED, (*row, now)).fetchone()])
+            commands.drop(con, [row for row in some if con.execute(STILL_EXPIRED, (*row, now)).fetchone()])
             for table, column, bound in (
                 ("idempotency", "at", now - KEY_LIFE_S), ("kv", "expires_at", now), ("keys", "until", now),
             ):  # fmt: skip
@@ -60,9 +60,9 @@ def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float
         (now - UNKNOWN_LIFE_S,),
     ).fetchall()
     for _, job_id in rows:
-        job, _ = verbs.find(con, job_id)
-        claim = verbs.claim_for_verb(con, job)
-        settling.settle(con, [compose.end(claim, FAILED, errors.TaskUnknown(claim.task))], ttl_s, ttl_s)
+        job, _ = commands.find(con, job_id)
+        claim = commands.claim_for_verb(con, job)
+        settle.settle(con, [compose.end(claim, FAILED, errors.TaskUnknown(claim.task))], ttl_s, ttl_s)
     return len(rows)
 
 
@@ -80,5 +80,5 @@ def empty(con: sqlite3.Connection, place: str) -> None:
 def forget_ended(con: sqlite3.Connection) -> None:
     """Drop every result (Huey's flush_results); revocations, locks and parts of unfinished chords are not results."""
     con.execute("delete from events where job in (select seq from ended)")
-    verbs.drop(con, con.execute("select seq from ended").fetchall())
+    commands.drop(con, con.execute("select seq from ended").fetchall())
     con.execute("delete from kv")

@@ -19,23 +19,23 @@ from duey.storage import presence, wakeup
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Acceptance, JobStorage, Registration, StoredJob, Turn
 from duey.storage.deaths import Dead
-from engine.on_sqlite import (
+from duey.storage.sqlite import (
     booking,
-    claiming,
+    commands,
     counting,
-    crew,
-    gates,
-    housekeeping,
-    keyvalue,
-    looking,
+    kv,
+    maintenance,
+    policies,
+    queries,
     saying,
-    slots,
+    schedules,
     turning,
-    verbs,
 )
-from engine.on_sqlite.acceptor import Acceptor
-from engine.on_sqlite.database import Database, filesystem_of
-from engine.on_sqlite.gate import CommitGate
+from duey.storage.sqlite import claim as claiming
+from duey.storage.sqlite import workers as crew
+from duey.storage.sqlite.acceptor import Acceptor
+from duey.storage.sqlite.database import Database, filesystem_of
+from duey.storage.sqlite.group_commit import CommitGate
 
 
 class SqliteStorage(JobStorage):
@@ -50,12 +50,12 @@ class SqliteStorage(JobStorage):
         super().__init__(name)
         self.db = Database(path, durable, busy_s)
         self.folder = Path(f"{self.db.path}-workers")
-        self.data = keyvalue.KeyValue(self.db)
-        self.ledger = slots.SqliteLedger(self.db, self.wake)
+        self.data = kv.KeyValue(self.db)
+        self.ledger = schedules.SqliteLedger(self.db, self.wake)
         self._ttl = turning.Ttl(result_ttl_s, failed_ttl_s)
         self.crew = crew.Crew(self.db, self.folder)
         self.said = saying.Said(self.db)
-        self._expiry = housekeeping.Expiry(self.db)
+        self._expiry = maintenance.Expiry(self.db)
         self._backlog = Backlog(counting.SqliteBacklog(self.db), backlog_rows)
         self._ringer = wakeup.Ringer(self.folder)
         self._gate = CommitGate(Acceptor(self.db, self._ringer, self._replace).accept)
@@ -85,7 +85,7 @@ class SqliteStorage(JobStorage):
         return acceptance
 
     def _replace(self, con: sqlite3.Connection, job_id: str, by: str) -> bool:
-        return verbs.replace(con, job_id, by, self.compose, self._ttl.result_s)
+        return commands.replace(con, job_id, by, self.compose, self._ttl.result_s)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         self._ringer.ring_workers(count, queues)
@@ -171,15 +171,15 @@ class SqliteStorage(JobStorage):
 
     def cancel(self, job_id: str, was: str | None = None) -> str | None:
         with self.db.write("accept") as con:
-            job = verbs.find_as(con, job_id, "cancel", was)
-            let_through = verbs.cancel(con, job, self.compose, self._ttl.result_s)
+            job = commands.find_as(con, job_id, "cancel", was)
+            let_through = commands.cancel(con, job, self.compose, self._ttl.result_s)
         self._ringer.ring_waiters()
         self.wake(let_through)
         return job.state
 
     def stop_asked(self, seqs: Sequence[int]) -> set[int]:
         with self.db.read() as con:
-            return looking.holder_of(con, seqs)
+            return queries.holder_of(con, seqs)
 
     def stopping(self, workers: Sequence[int]) -> set[int]:
         return self.said.stopping(workers)
@@ -198,13 +198,13 @@ class SqliteStorage(JobStorage):
 
     def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
         with self.db.write("accept") as con:
-            job = verbs.find_as(con, job_id, "retry", was)
-            verbs.retry(con, job, payload, retries)
+            job = commands.find_as(con, job_id, "retry", was)
+            commands.retry(con, job, payload, retries)
         self.wake(1, (job.queue,))
 
     def forget(self, job_id: str, was: str | None = None) -> bool:
         with self.db.write("accept") as con:
-            verbs.forget(con, verbs.find_as(con, job_id, "delete", was))
+            commands.forget(con, commands.find_as(con, job_id, "delete", was))
         return True
 
     def pause(self, kind: str, name: str) -> None:
@@ -214,7 +214,7 @@ class SqliteStorage(JobStorage):
     def resume(self, kind: str, name: str) -> int:
         with self.db.write("accept") as con:
             con.execute("delete from pauses where kind = ? and name = ?", (kind, name))
-            count = verbs.unpark(con, kind, [name])
+            count = commands.unpark(con, kind, [name])
         self.wake(count)
         return count
 
@@ -225,8 +225,8 @@ class SqliteStorage(JobStorage):
         if not (held & set(known) or gated):
             return 0
         with self.db.write("work") as con:
-            count = verbs.unpark(con, "unknown", sorted(held & set(known)))
-            count += gates.sweep(con, self.limits, known)
+            count = commands.unpark(con, "unknown", sorted(held & set(known)))
+            count += policies.sweep(con, self.limits, known)
         self.wake(count)
         return count
 
@@ -238,22 +238,22 @@ class SqliteStorage(JobStorage):
 
     def look(self, job_id: str) -> StoredJob | None:
         with self.db.read() as con:
-            found = looking.look(con, job_id)
+            found = queries.look(con, job_id)
         return None if found is None else self.crew.as_it_runs(*found)
 
     def list_jobs(
         self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
     ) -> list[StoredJob]:
         with self.db.read() as con:
-            return looking.list_jobs(con, state, task, q, limit, before)
+            return queries.list_jobs(con, state, task, q, limit, before)
 
     def counts(self) -> Counts:
         with self.db.read() as con:
-            return looking.counts(con)
+            return queries.counts(con)
 
     def queue_infos(self) -> list[QueueInfo]:
         with self.db.read() as con:
-            return looking.queue_infos(con, clock.now())
+            return queries.queue_infos(con, clock.now())
 
     def worker_infos(self) -> list[WorkerInfo]:
         with self.db.read() as con:
@@ -268,15 +268,15 @@ class SqliteStorage(JobStorage):
 
     def _has_ended(self, job_id: str) -> bool:
         with self.db.read() as con:
-            return looking.has_ended(con, job_id)
+            return queries.has_ended(con, job_id)
 
     # keeping house and books
 
     def keep_house(self, limit: int = 1000) -> bool:
         more = self._expiry.step(clock.now(), limit)
         with self.db.write("work") as con:
-            housekeeping.fail_unknown(con, clock.now(), self.compose, self._ttl.failed_s)
-            let_through = gates.sweep(con)
+            maintenance.fail_unknown(con, clock.now(), self.compose, self._ttl.failed_s)
+            let_through = policies.sweep(con)
         self.wake(let_through)
         self.db.checkpoint()
         return self._backlog.relieve() or more
@@ -309,11 +309,11 @@ class SqliteStorage(JobStorage):
     def _flush(self, *places: str) -> None:
         with self.db.write("accept") as con:
             for place in places:
-                housekeeping.empty(con, place)
+                maintenance.empty(con, place)
 
     def flush_results(self) -> None:
         with self.db.write("work") as con:
-            housekeeping.forget_ended(con)
+            maintenance.forget_ended(con)
 
     def flush_counters(self) -> None:
         with self.db.write("work") as con:

@@ -14,7 +14,7 @@ from duey import clock
 from duey.model.job import Claim, Settlement
 from duey.model.limits import Limit
 from duey.storage.contract import Turn
-from engine.on_sqlite import claiming, settling
+from duey.storage.sqlite import claim, settle
 
 
 class Ttl(NamedTuple):
@@ -26,9 +26,9 @@ class Ttl(NamedTuple):
 
 def look(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> Turn | None:
     """The turn of a worker that has nothing to settle and would find nothing: it needs no write lock."""
-    if want and claiming.anything_ready(con, queues):
+    if want and claim.anything_ready(con, queues):
         return None
-    return Turn([], frozenset(), False, claiming.next_due(con), False)
+    return Turn([], frozenset(), False, claim.next_due(con), False)
 
 
 def turn(
@@ -39,14 +39,14 @@ def turn(
     many jobs were let through because a place was freed."""
     lost, let_through = frozenset[int](), 0
     if settlements:
-        settling.heed_stops(con, settlements, compose)
-        lost, let_through = settling.settle(con, settlements, ttl.result_s, ttl.failed_s)
-    stands = claiming.stands(con)
+        settle.heed_stops(con, settlements, compose)
+        lost, let_through = settle.settle(con, settlements, ttl.result_s, ttl.failed_s)
+    stands = claim.stands(con)
     if stands.next_due is not None and stands.next_due <= clock.now():
-        claiming.bring_due(con)
+        claim.bring_due(con)
     claims: list[Claim] = []
     more = False
     if want:
-        claims, more = claiming.claim(con, worker, first_token, want, queues, limits, stands.any_pauses)
-    next_due = None if claims else claiming.next_due(con)
+        claims, more = claim.claim(con, worker, first_token, want, queues, limits, stands.any_pauses)
+    next_due = None if claims else claim.next_due(con)
     return Turn(claims, lost, more, next_due, bool(claims) and stands.any_marks), let_through

@@ -24,8 +24,8 @@ from duey.model.job import (
     NewJob,
     Settlement,
 )
-from engine.on_sqlite import accepting, gates, looking, uniqueness
-from engine.on_sqlite.noting import EVENT, worker_of
+from duey.storage.sqlite import enqueue, policies, queries, uniqueness
+from duey.storage.sqlite.noting import EVENT, worker_of
 
 
 class Settled(NamedTuple):
@@ -70,7 +70,7 @@ def settle(con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: fl
         [(s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail) for s in standing],
     )
     freed = [gate for gate in held.values() if gate]
-    return Settled(frozenset(tokens).difference(held), gates.open_places(con, freed) if freed else 0)
+    return Settled(frozenset(tokens).difference(held), policies.open_places(con, freed) if freed else 0)
 
 
 def kept_s(s: Settlement, ttl_s: float, failed_ttl_s: float) -> float:
@@ -83,7 +83,7 @@ def kept_s(s: Settlement, ttl_s: float, failed_ttl_s: float) -> float:
 def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compose: Any) -> None:
     """A job that was asked to stop does not run again: what would go back to the queue ends as canceled."""
     back = [s for s in settlements if s.outcome in (RETRYING, RELEASED)]
-    asked = looking.holder_of(con, [s.claim.seq for s in back]) if back else set()
+    asked = queries.holder_of(con, [s.claim.seq for s in back]) if back else set()
     for s in back:
         if s.claim.seq in asked:
             end = compose.end(s.claim, CANCELED)
@@ -122,7 +122,7 @@ def defer_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
     ended = "select 1 from jobs join ended using (seq) where id = ?"
     fresh = [job for job in jobs if not con.execute(ended, (job.id,)).fetchone()]
     if fresh:
-        accepting.insert_many(con, fresh)
+        enqueue.insert_many(con, fresh)
 
 
 def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
@@ -132,7 +132,7 @@ def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
     con.execute("insert or ignore into chord_parts values (?, ?, ?)", (part.cid, part.idx, part.value))
     count = con.execute("select count(*) from chord_parts where cid = ?", (part.cid,)).fetchone()[0]
     if count == part.size:
-        accepting.insert(con, part.callback)
+        enqueue.insert(con, part.callback)
 
 
 def end_extras(con: sqlite3.Connection, ended: Sequence[Settlement]) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from duey.model.event import COUNTED, DONE, ENQUEUED
 from duey.storage.compaction import STEP, Pair, Seen, tally
-from engine.on_sqlite.database import Database
-from engine.on_sqlite.noting import EVENT, hand_token
+from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.noting import EVENT, hand_token
 
 HEAD = "select seq from events order by seq limit 1 offset ?"
 LOOK = """select seq, job, kind, attempt = 1 and started_at is not null and detail is null from events

@@ -20,7 +20,7 @@ from typing import Any
 
 import config_files
 from duey import errors, faults
-from engine.on_sqlite import at_once, schema
+from duey.storage.sqlite import at_once, schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
 CACHE = "pragma cache_size = -8000"  # KiB, of a connection that writes

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any
 
 from duey import faults
+from duey.storage.sqlite import at_once, enqueue
+from duey.storage.sqlite.database import Database
 from duey.storage.wakeup import Ringer
-from engine.on_sqlite import accepting, at_once
-from engine.on_sqlite.database import Database
 
 
 class Acceptor:
@@ -30,7 +30,7 @@ class Acceptor:
         answers = None if faults.point else at_once.accept(partial(self._db.write_at_once, "accept"), requests)
         if answers is None:
             with self._db.write("accept", "accept") as con:
-                answers = accepting.accept_all(con, partial(self._replace, con), requests)
-            queues = list(accepting.fresh_queues(requests, answers))
+                answers = enqueue.accept_all(con, partial(self._replace, con), requests)
+            queues = list(enqueue.fresh_queues(requests, answers))
         self._ringer.ring_for(queues)
         return answers

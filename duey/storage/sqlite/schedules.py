@@ -33,8 +33,8 @@ from duey.model.schedule import (
     ScheduleRow,
     SlotRow,
 )
-from engine.on_sqlite import accepting
-from engine.on_sqlite.database import Database
+from duey.storage.sqlite import enqueue
+from duey.storage.sqlite.database import Database
 
 ROWS = """select name, source, spec, paused, last, since,
     (select min(at) from slots where schedule = name and outcome = 'waiting'),
@@ -93,7 +93,7 @@ def brought_to_life(con: sqlite3.Connection, slot: SlotRow, job: NewJob) -> tupl
     """The slot with its job accepted, and whether that was done here; skipped where the job's unique key is held."""
     if con.execute("select 1 from jobs where id = ?", (job.id,)).fetchone():
         return slot._replace(outcome=DEFERRED, job_id=job.id), False
-    answer = accepting.insert(con, job)
+    answer = enqueue.insert(con, job)
     if answer.id != job.id:
         return slot._replace(outcome=SKIPPED, job_id=None, reason=KEY_HELD % answer.id), False
     return slot._replace(outcome=DEFERRED, job_id=job.id), True

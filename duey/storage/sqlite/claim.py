@@ -9,7 +9,7 @@ from typing import NamedTuple
 from duey import clock
 from duey.model.job import FREED_AT_START, Claim
 from duey.model.limits import Limit
-from engine.on_sqlite import gates, uniqueness
+from duey.storage.sqlite import policies, uniqueness
 from engine.shares import NOT, REST, serves
 
 CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
@@ -55,7 +55,7 @@ def bring_due(con: sqlite3.Connection) -> None:
             "insert into ready select queue, -priority, seq from jobs where seq = ?",
             [(seq,) for _, seq in rows],
         )
-    gates.open_due(con, clock.now())
+    policies.open_due(con, clock.now())
 
 
 def next_due(con: sqlite3.Connection) -> float | None:
@@ -95,7 +95,7 @@ def claim(
     more waits."""
     paused = set(con.execute("select kind, name from pauses")) if any_pauses else set()
     claims: list[Claim] = []
-    met: dict[str, gates.Gate] = {}
+    met: dict[str, policies.Gate] = {}
     set_aside = 0
     now = clock.now()
     for queue in queues_to_serve(con, wanted):
@@ -110,7 +110,7 @@ def claim(
             if paused:
                 taken = park_paused(con, taken, paused)
             if limits and any(c.task in limits for c in taken):
-                taken = gates.admit(con, taken, limits, met)
+                taken = policies.admit(con, taken, limits, met)
             if len(taken) < len(rows):  # what is parked takes no token, so that none is given twice
                 taken = [c._replace(token=token + i) for i, c in enumerate(taken)]
                 set_aside += len(rows) - len(taken)
@@ -138,7 +138,7 @@ def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[s
             kept.append(c)
         else:
             held.append(why)
-    gates.park(con, held, clock.now())
+    policies.park(con, held, clock.now())
     return kept
 
 
@@ -148,7 +148,7 @@ def give_back(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
     for c in claims:
         row = con.execute("delete from claims where token = ? returning gate", (c.token,)).fetchone()
         if row:
-            gates.refund(con, row[0])
+            policies.refund(con, row[0])
             con.execute("insert into ready values (?, ?, ?)", (c.queue, -c.priority, c.seq))
             if c.flags & FREED_AT_START:
                 uniqueness.take_again(con, c.seq)

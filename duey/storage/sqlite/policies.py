@@ -16,7 +16,7 @@ from duey import clock
 from duey.model import event
 from duey.model.job import Claim
 from duey.model.limits import LIMIT, RATE, Limit
-from engine.on_sqlite.noting import EVENT, hand_token
+from duey.storage.sqlite.noting import EVENT, hand_token
 
 WAITING_AT = """select g.name, w.kind from gates g cross join (select ? as kind union select ?) w
     where exists (select 1 from parked p where p.kind = w.kind and p.name = g.name)"""

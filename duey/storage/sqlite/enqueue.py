@@ -17,9 +17,9 @@ from duey import clock, errors
 from duey.model import event
 from duey.model.job import Idempotency, NewJob
 from duey.storage.contract import Acceptance, Accepted
-from engine.on_sqlite.at_once import JOB
-from engine.on_sqlite.database import is_mistake
-from engine.on_sqlite.uniqueness import Replace, holder, settle_conflict, take
+from duey.storage.sqlite.at_once import JOB
+from duey.storage.sqlite.database import is_mistake
+from duey.storage.sqlite.uniqueness import Replace, holder, settle_conflict, take
 
 INSERT = f"insert into jobs ({JOB}) values ({', '.join('?' * len(NewJob._fields))})"
 KEY_LIFE_S = 24 * 3600.0

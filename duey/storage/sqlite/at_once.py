@@ -3,7 +3,7 @@
 Plain is what has no unique key and is held to no `max_pending`. Up to MOST such jobs, from one caller or from several
 who share a commit, are one insert of several rows into a view that only this connection has; its triggers store each
 job, put it into its place, write its event, and keep the idempotency key that came with it. If anything is against it
-(an id or a key that is known) nothing is stored, and engine.on_sqlite.accepting looks at each request by itself.
+(an id or a key that is known) nothing is stored, and duey.storage.sqlite.enqueue looks at each request by itself.
 
 Why: in each call of SQLite Python lets other threads run, and then has to win its interpreter lock back from them.
 Begin, three inserts and commit are five such calls, this is one. And there is no line at which a process could die.

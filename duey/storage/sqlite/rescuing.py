@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from duey import clock
 from duey.model.job import FREED_AT_START, Claim
 from duey.storage.deaths import Dead, Fate, fate_of
-from engine.on_sqlite import claiming, gates, noting, settling, uniqueness
+from duey.storage.sqlite import claim as claiming
+from duey.storage.sqlite import noting, policies, settle, uniqueness
 
 
 class Planned(NamedTuple):
@@ -56,7 +57,7 @@ def release(con: sqlite3.Connection, dead: Dead, planned: Sequence[Planned], ttl
         if fate.tree_deaths is not None:
             con.execute("update jobs set tree_deaths = ? where seq = ?", (fate.tree_deaths, claim.seq))
         if fate.settlement is not None:
-            settling.settle(con, [fate.settlement], ttl_s, ttl_s)
+            settle.settle(con, [fate.settlement], ttl_s, ttl_s)
             continue
         put_back(con, claim, fate.kind is not None)
         if fate.kind is not None:
@@ -71,7 +72,7 @@ def put_back(con: sqlite3.Connection, claim: Claim, started: bool) -> None:
     """To where it was claimed from."""
     (gate,) = con.execute("delete from claims where token = ? returning gate", (claim.token,)).fetchone()
     if not started:
-        gates.refund(con, gate)
+        policies.refund(con, gate)
     con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
     if claim.flags & FREED_AT_START:
         uniqueness.take_again(con, claim.seq)

@@ -11,12 +11,13 @@ from duey import clock, errors
 from duey.model import event
 from duey.model.job import CANCELED, DONE, ENDED, RETRYING, Claim
 from duey.storage.contract import StoredJob
-from engine.on_sqlite import claiming, looking, noting, settling, uniqueness
+from duey.storage.sqlite import claim as claiming
+from duey.storage.sqlite import noting, queries, settle, uniqueness
 
 
 def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
     """The job as it stands, or UnknownJob."""
-    found = looking.look(con, job_id)
+    found = queries.look(con, job_id)
     if found is None:
         raise errors.UnknownJob(job_id)
     return found
@@ -61,7 +62,7 @@ def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) 
         con.execute("insert or ignore into stops values (?, ?)", (job.seq, clock.now()))
         return 0
     claim = claim_for_verb(con, job)
-    return settling.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s).let_through
+    return settle.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s).let_through
 
 
 def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: float) -> bool:
@@ -71,7 +72,7 @@ def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: 
         return False
     settlement = compose.end(claim_for_verb(con, job), CANCELED)
     settlement.detail = json.dumps({"reason": f"replaced by job {by}"})
-    settling.settle(con, [settlement], ttl_s, ttl_s)
+    settle.settle(con, [settlement], ttl_s, ttl_s)
     return True
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from duey import clock
 from duey.model.job import Claim
-from engine.on_sqlite.database import Database
+from duey.storage.sqlite.database import Database
 
 
 class Said:
