@@ -12,7 +12,7 @@ def make_storage(settings: Settings) -> JobStorage:
     ttl_s, failed_ttl_s = float(settings.tasks.result_ttl_s), settings.monitor.keep_failed_days * 86400.0
     name, backlog_rows = settings.storage.name, settings.monitor.backlog_rows
     if settings.storage.backend == "redis":
-        from engine.on_redis.storage import RedisStorage
+        from duey.storage.redis.storage import RedisStorage
 
         return RedisStorage(
             name, url=settings.storage.url, durable=durable, result_ttl_s=ttl_s, failed_ttl_s=failed_ttl_s,

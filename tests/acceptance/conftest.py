@@ -18,7 +18,9 @@ Make = Callable[..., Deployment]
 
 def needs_redis_storage() -> None:
     """Skip while the engine has no Redis storage."""
-    needs(find_spec("engine.on_redis.storage"), "expected engine.on_redis.storage, found none; it is being built.")
+    needs(
+        find_spec("duey.storage.redis.storage"), "expected duey.storage.redis.storage, found none; it is being built."
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -220,7 +220,7 @@ class Deployment:
         wait_until(run, timeout_s, f"{count} bodies run")
 
     def anybody_waits(self) -> bool:
-        """Whether a process waits for the end of a job (duey.storage.wakeup, engine.on_redis.keys)."""
+        """Whether a process waits for the end of a job (duey.storage.wakeup, duey.storage.redis.keys)."""
         if self.backend == "sqlite":
             return any(self.queue.with_name("queue.db-workers").glob("*.wait"))
         server = self.huey.storage.server

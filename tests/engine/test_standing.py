@@ -10,8 +10,8 @@ from api.health import Health
 from api.metrics import LiveCollector
 from api.problem import Refusal
 from duey.model.schedule import STANDS_S
+from duey.storage.redis.storage import RedisStorage
 from engine import every
-from engine.on_redis.storage import RedisStorage
 from operations.office import Refused
 from operations.state import status
 from tests.engine.clockwork import START, Make, World

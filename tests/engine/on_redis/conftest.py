@@ -10,7 +10,7 @@ import pytest
 
 import engine
 from config import load
-from engine.on_redis.storage import RedisStorage
+from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import Hand
 from tests.support import needs
 from tests.support.redis_server import MISSING, RedisServer, redis_binary

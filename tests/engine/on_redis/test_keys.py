@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-import engine.on_redis
+import duey.storage.redis
 from duey.model.job import Idempotency
 from duey.model.schedule import Firing, ScheduleRow, SlotRow
-from engine.on_redis import keys
-from engine.on_redis.scripts import FOLDER, script
+from duey.storage.redis import keys
+from duey.storage.redis.scripts import FOLDER, script
 from tests.contracts.rig import Hand, job, part
 
 
@@ -38,7 +38,7 @@ def used_names() -> set[str]:
     found: set[str] = set()
     for path in FOLDER.glob("*.lua"):
         found |= set(re.findall(r"P \.\. '([a-z_]+)", path.read_text(encoding="utf-8")))
-    for path in Path(engine.on_redis.__file__).parent.glob("*.py"):
+    for path in Path(duey.storage.redis.__file__).parent.glob("*.py"):
         found |= set(re.findall(r"server\.key\(f?\"([a-z_]+)", path.read_text(encoding="utf-8")))
     return found
 

@@ -20,7 +20,7 @@ BRIEF_S = 0.02
 @pytest.fixture(autouse=True)
 def an_old_server(monkeypatch):
     """The session's server may have been started a moment ago, and then nobody would be judged."""
-    monkeypatch.setattr("engine.on_redis.opening.Facts.uptime_s", 3600.0)
+    monkeypatch.setattr("duey.storage.redis.preflight.Facts.uptime_s", 3600.0)
 
 
 def is_overdue(storage, hand):
@@ -144,7 +144,9 @@ def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, 
 
 
 def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand, monkeypatch):
-    monkeypatch.setattr("engine.on_redis.life.RedisLife.slots", lambda self: [])  # the worker's own thread is stuck
+    monkeypatch.setattr(
+        "duey.storage.redis.presence.RedisLife.slots", lambda self: []
+    )  # the worker's own thread is stuck
     storage.accept(jobs("a"))
     hand.begin(hand.claim_one())
     storage.beat([hand.n], 15.0)
@@ -190,7 +192,7 @@ def test_who_was_cut_off_judges_nobody_for_a_while(storage, far, hand, monkeypat
 
 def test_nobody_is_judged_right_after_redis_has_started(storage, far, hand, monkeypatch):
     let_lapse(storage, hand)
-    monkeypatch.setattr("engine.on_redis.opening.Facts.uptime_s", 1.0)
+    monkeypatch.setattr("duey.storage.redis.preflight.Facts.uptime_s", 1.0)
     assert far._watch.overdue() == []
 
 

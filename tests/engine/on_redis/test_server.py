@@ -11,8 +11,8 @@ import pytest
 
 from duey import clock as engine_clock
 from duey import errors
-from engine.on_redis.opening import Facts, refuse
-from engine.on_redis.storage import RedisStorage
+from duey.storage.redis.preflight import Facts, refuse
+from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import Clock, Hand, ended, job, jobs, part, state
 from tests.support.ports import free_port
 
@@ -42,7 +42,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password():
 
 
 def test_a_server_that_hangs_may_have_stored_it(own_server, open_storage, monkeypatch):
-    monkeypatch.setattr("engine.on_redis.server.ANSWER_S", 0.2)
+    monkeypatch.setattr("duey.storage.redis.client.ANSWER_S", 0.2)
     storage = open_storage(own_server.url)
     storage.prepare()
     other = open_storage(own_server.url)
@@ -173,7 +173,7 @@ def test_a_restart_of_the_server_is_made_good(own_server, open_storage):
 def test_a_restart_in_the_middle_of_a_push_is_made_good(own_server, open_storage, monkeypatch):
     storage = open_storage(own_server.url)
     storage.accept(jobs("a"))
-    monkeypatch.setattr("engine.on_redis.accepting.RETRY_S", 30.0)
+    monkeypatch.setattr("duey.storage.redis.enqueue.RETRY_S", 30.0)
     own_server.stop()
     answers = []
     pushing = threading.Thread(target=lambda: answers.append(storage.accept(jobs("b"))))

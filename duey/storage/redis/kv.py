@@ -11,7 +11,7 @@ from typing import Any
 from huey.constants import EmptyData
 
 from duey import clock
-from engine.on_redis.server import Server
+from duey.storage.redis.client import Server
 
 STEP = 500  # results fetched at once
 

@@ -2,7 +2,7 @@
 
 Life of a worker here: `register` (number, life file, row with a lease), `turn` after turn, `unregister`. Life of a
 defer: `accept` sends the whole job in one script, which also rings a sleeping worker. Every verb is one Lua script, and
-a script is one transaction (flushing and unparking are many small ones). Keys are described in engine.on_redis.keys.
+a script is one transaction (flushing and unparking are many small ones). Keys are described in duey.storage.redis.keys.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from duey.storage import presence
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Acceptance, JobStorage, Registration, StoredJob, Turn
 from duey.storage.deaths import Dead
-from engine.on_redis import (
-    accepting,
+from duey.storage.redis import (
     booking,
+    codec,
+    commands,
     counting,
-    crew,
+    enqueue,
     keys,
-    keyvalue,
-    looking,
-    opening,
+    kv,
+    preflight,
+    queries,
     rescuing,
-    rows,
-    slots,
-    verbs,
+    schedules,
     waiting,
 )
-from engine.on_redis.life import RedisLife, folder_of
-from engine.on_redis.server import Server
-from engine.on_redis.working import Crew, limits_text
+from duey.storage.redis import workers as crew
+from duey.storage.redis.client import Server
+from duey.storage.redis.presence import RedisLife, folder_of
+from duey.storage.redis.session import Crew, limits_text
 
 UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
 STEP = 500  # jobs that one script moves or removes: bounds how long others must wait
@@ -55,10 +55,10 @@ class RedisStorage(JobStorage):
     ) -> None:  # fmt: skip
         super().__init__(name)
         self.server = Server(url, keys.prefix(name))
-        self.data = keyvalue.KeyValue(self.server)
-        self.ledger = slots.RedisLedger(self.server)
+        self.data = kv.KeyValue(self.server)
+        self.ledger = schedules.RedisLedger(self.server)
         self._url = url
-        self._ttl = rows.Ttl(result_ttl_s, failed_ttl_s)
+        self._ttl = codec.Ttl(result_ttl_s, failed_ttl_s)
         self._crew = Crew(self.server)
         self._watch = rescuing.Watch(self.server)
         self._backlog = Backlog(counting.RedisBacklog(self.server), backlog_rows)
@@ -75,7 +75,7 @@ class RedisStorage(JobStorage):
         return self.warnings()
 
     def warnings(self) -> list[str]:
-        return opening.warnings(self.server)
+        return preflight.warnings(self.server)
 
     def close(self) -> None:
         self.server.close()
@@ -85,7 +85,7 @@ class RedisStorage(JobStorage):
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
     ) -> Acceptance:
-        return accepting.accept(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
+        return enqueue.accept(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         if self._crew.sleepers != 0:  # the last turn of this process saw some, or there was none
@@ -119,7 +119,7 @@ class RedisStorage(JobStorage):
         return self._crew.asked(worker)
 
     def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
-        words = [word for c in claims for word in (c.token & rows.LOW, c.id)]
+        words = [word for c in claims for word in (c.token & codec.LOW, c.id)]
         self.server.run("give_back", worker, clock.now(), *words, again=True)
 
     # the living and the dead
@@ -166,7 +166,7 @@ class RedisStorage(JobStorage):
     # verbs
 
     def cancel(self, job_id: str, was: str | None = None) -> str | None:
-        return verbs.cancel(self.server, job_id, self.compose, self._ttl, was)
+        return commands.cancel(self.server, job_id, self.compose, self._ttl, was)
 
     def stop_asked(self, seqs: Sequence[int]) -> set[int]:
         key = self.server.key("stops")
@@ -174,10 +174,10 @@ class RedisStorage(JobStorage):
 
     def stopping(self, workers: Sequence[int]) -> set[int]:
         found = self.server.run("stopping", *workers, again=True) if workers else []
-        return {rows.token_of(token.decode()) for token in found}
+        return {codec.token_of(token.decode()) for token in found}
 
     def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
-        return bool(self.server.run("checkpoint", claim.id, rows.token_text(claim.token), key, data, again=True))
+        return bool(self.server.run("checkpoint", claim.id, codec.token_text(claim.token), key, data, again=True))
 
     def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
         found: bytes | None = self.server.command(b"HGET", self.server.key(f"checkpoints:{claim.id}"), key)
@@ -191,10 +191,10 @@ class RedisStorage(JobStorage):
         return None if data is None else data.decode()
 
     def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
-        verbs.retry(self.server, job_id, payload, retries, was)
+        commands.retry(self.server, job_id, payload, retries, was)
 
     def forget(self, job_id: str, was: str | None = None) -> bool:
-        verbs.forget(self.server, job_id, was)
+        commands.forget(self.server, job_id, was)
         return True
 
     def pause(self, kind: str, name: str) -> None:
@@ -226,7 +226,7 @@ class RedisStorage(JobStorage):
     # looking
 
     def look(self, job_id: str) -> StoredJob | None:
-        seen = looking.look(self.server, job_id)
+        seen = queries.look(self.server, job_id)
         if seen is None:
             return None
         job = seen.job
@@ -241,13 +241,13 @@ class RedisStorage(JobStorage):
     def list_jobs(
         self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
     ) -> list[StoredJob]:
-        return looking.list_jobs(self.server, state, task, q, limit, before)
+        return queries.list_jobs(self.server, state, task, q, limit, before)
 
     def counts(self) -> Counts:
-        return looking.counts(self.server)
+        return queries.counts(self.server)
 
     def queue_infos(self) -> list[QueueInfo]:
-        return looking.queue_infos(self.server, clock.now())
+        return queries.queue_infos(self.server, clock.now())
 
     def worker_infos(self) -> list[WorkerInfo]:
         return crew.infos(self.server, self.folder)
@@ -262,8 +262,8 @@ class RedisStorage(JobStorage):
 
     def keep_house(self, limit: int = 1000) -> bool:
         more = bool(self.server.run("house", clock.now(), limit, again=True))
-        for job_id in looking.unknown_before(self.server, clock.now() - UNKNOWN_LIFE_S):
-            verbs.fail_unknown(self.server, job_id, self.compose, self._ttl)
+        for job_id in queries.unknown_before(self.server, clock.now() - UNKNOWN_LIFE_S):
+            commands.fail_unknown(self.server, job_id, self.compose, self._ttl)
         self.server.run("gates", clock.now(), "")
         return self._backlog.relieve() or more
 
@@ -276,10 +276,10 @@ class RedisStorage(JobStorage):
     # what Huey asks of a storage
 
     def enqueued_items(self, limit: int | None = None) -> list[bytes]:
-        return looking.payloads(self.server, "ready", limit)
+        return queries.payloads(self.server, "ready", limit)
 
     def scheduled_items(self, limit: int | None = None) -> list[bytes]:
-        return looking.payloads(self.server, "due", limit)
+        return queries.payloads(self.server, "due", limit)
 
     def flush_queue(self) -> None:
         self._flush("ready")

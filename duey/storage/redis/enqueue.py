@@ -15,9 +15,9 @@ from typing import Any
 from duey import clock, errors, faults
 from duey.model.job import CANCELED, ENDED, Idempotency, NewJob
 from duey.storage.contract import Acceptance, Accepted
-from engine.on_redis import looking, rows, verbs
-from engine.on_redis.keys import idempotency_key
-from engine.on_redis.server import RedisAway, Server
+from duey.storage.redis import codec, commands, queries
+from duey.storage.redis.client import RedisAway, Server
+from duey.storage.redis.keys import idempotency_key
 
 RETRY_S = 2.0  # how long a lost connection is made good in silence
 PAUSE_S = (0.02, 0.25)
@@ -27,7 +27,7 @@ KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the hosts' clocks and Redis's
 
 def accept(
     server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int, compose: Any,
-    ttl: rows.Ttl,
+    ttl: codec.Ttl,
 ) -> Acceptance:  # fmt: skip
     """Store all jobs. Raises DuplicateJob, KeyReused, TooManyPending, UniqueConflict; StorageUnavailable, `stored` None
     for "maybe". `compose` composes the end of waiting jobs that others take the place of."""
@@ -37,9 +37,9 @@ def accept(
     key, fingerprint = "", ""
     if idempotency:
         key, fingerprint = idempotency_key(idempotency.token, idempotency.key), idempotency.fingerprint
-    words: rows.Words = [max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S, len(jobs)]
+    words: codec.Words = [max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S, len(jobs)]
     for job in jobs:
-        rows.job_words(words, job, now)
+        codec.job_words(words, job, now)
     if faults.point:
         faults.point("accept.written")
     ends = Ends(server, compose, ttl)
@@ -63,28 +63,28 @@ def accept(
 class Ends:
     """The ends of waiting jobs whose place new ones take: only Python can compose them."""
 
-    def __init__(self, server: Server, compose: Any, ttl: rows.Ttl) -> None:
+    def __init__(self, server: Server, compose: Any, ttl: codec.Ttl) -> None:
         self._server, self._compose, self._ttl = server, compose, ttl
 
-    def words(self, ids: Sequence[bytes], jobs: Sequence[NewJob]) -> rows.Words:
+    def words(self, ids: Sequence[bytes], jobs: Sequence[NewJob]) -> codec.Words:
         """The last arguments of accept.lua; a job that was changed meanwhile is not among them."""
-        words: rows.Words = []
+        words: codec.Words = []
         count = 0
         for job_id in ids:
-            seen = looking.look(self._server, job_id.decode())
+            seen = queries.look(self._server, job_id.decode())
             if seen is None or seen.token is not None or seen.job.state in ENDED:
                 continue
             by = next((job.id for job in jobs if job.unique_key == seen.unique_key), "another")
             token = -int(self._server.command(b"INCR", self._server.key("hand")))
-            end = self._compose.end(verbs.claim_by_hand(seen, token), CANCELED)
+            end = self._compose.end(commands.claim_by_hand(seen, token), CANCELED)
             end.detail = json.dumps({"reason": f"replaced by job {by}"})
-            words += (seen.job.id, *seen.version, rows.token_text(token))
-            rows.settlement_words(words, end, self._ttl)
+            words += (seen.job.id, *seen.version, codec.token_text(token))
+            codec.settlement_words(words, end, self._ttl)
             count += 1
         return [count, *words]
 
 
-def send(server: Server, now: float, words: rows.Words) -> list[Any]:
+def send(server: Server, now: float, words: codec.Words) -> list[Any]:
     """Send until there is an answer, or the time is over."""
     deadline, pause_s, maybe = time.monotonic() + RETRY_S, PAUSE_S[0], False
     while True:

@@ -8,8 +8,8 @@ from typing import Any
 
 from duey.model.event import COUNTED, DONE, Event
 from duey.storage.contract import EventRow
-from engine.on_redis import rows
-from engine.on_redis.server import Server
+from duey.storage.redis import codec
+from duey.storage.redis.client import Server
 
 BYTES_MAX = 8 * 1024 * 1024  # of one reading: a few jobs may carry much
 STEP = 1000
@@ -28,7 +28,7 @@ def row_of(answer: Sequence[Any]) -> EventRow:
     number, kind_bytes, told, detail, job_id, m, carries_call, body, result = answer
     kind = kind_bytes.decode()
     by, at, started_at, attempt = json.loads(told)
-    token = rows.token_of(by)
+    token = codec.token_of(by)
     if kind == COUNTED:
         return EventRow(
             int(number.partition(b"-")[0]), kind, token, at, None, 0, None, detail.decode(), "", "", "", 0.0, at, None,
@@ -36,10 +36,10 @@ def row_of(answer: Sequence[Any]) -> EventRow:
         )  # fmt: skip
     head, _, payload = body.partition(b"\n")
     _, task, queue, priority, _, _, _, context, parent, _, *known = json.loads(b"[" + head)
-    by = rows.by_of(known)
+    by = codec.by_of(known)
     enqueued_at, eta, expires_at, _, _, retries, *_ = json.loads(b"[" + m + b"]")
     return EventRow(
-        int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, rows.worker_of(token),
+        int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, codec.worker_of(token),
         None if detail is None else detail.decode(), job_id.decode(), task, queue, priority, enqueued_at, eta,
         expires_at, retries, parent, by, context, payload if carries_call else None, result if kind == DONE else None,
     )  # fmt: skip

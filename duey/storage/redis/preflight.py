@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from duey import errors
-from engine.on_redis.keys import VERSION
+from duey.storage.redis.keys import VERSION
 
 MINIMUM = (5,)  # streams, ZPOPMIN, and scripts that may ask for the time
 

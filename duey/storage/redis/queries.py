@@ -12,16 +12,16 @@ from typing import Any
 from duey.model.job import Counts, QueueInfo
 from duey.payload.plain import LISTED_BYTES
 from duey.storage.contract import StoredJob
-from engine.on_redis import rows
-from engine.on_redis.server import Server
+from duey.storage.redis import codec
+from duey.storage.redis.client import Server
 
 STEP = 1000  # jobs looked at by one script
 
 
-def look(server: Server, job_id: str) -> rows.Seen | None:
+def look(server: Server, job_id: str) -> codec.Seen | None:
     """One job."""
     found = server.run("look", job_id, again=True)
-    return None if found is None else rows.seen_of(found)
+    return None if found is None else codec.seen_of(found)
 
 
 def list_jobs(
@@ -44,7 +44,7 @@ def list_jobs(
             LISTED_BYTES,
             again=True,
         )
-        found += [rows.seen_of(each).job for each in jobs]
+        found += [codec.seen_of(each).job for each in jobs]
         if not below:
             break
     return found

@@ -7,8 +7,8 @@ import time
 import uuid
 
 from duey import clock, errors
-from engine.on_redis.keyvalue import kind_of
-from engine.on_redis.server import Server
+from duey.storage.redis.client import Server
+from duey.storage.redis.kv import kind_of
 
 LOOK_S = 5.0  # a ring that was lost costs at most this
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from duey.storage.compaction import STEP, Pair, Seen
-from engine.on_redis.server import Server
+from duey.storage.redis.client import Server
 
 LOOK = 1000  # entries in one command
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from duey.model.job import Running, WorkerInfo
 from duey.storage import presence
+from duey.storage.redis.client import Server
+from duey.storage.redis.presence import running_of
 from duey.storage.sqlite.workers import rss_of
 from engine.crew import HOST
-from engine.on_redis.life import running_of
-from engine.on_redis.server import Server
 from engine.shares import shown
 
 

@@ -22,10 +22,10 @@ from duey import clock, errors, faults
 from duey.model.job import CANCELED, Settlement
 from duey.model.limits import Limit
 from duey.storage.contract import Registration, Turn
-from engine.on_redis import rows
-from engine.on_redis.keys import LEASE_S
-from engine.on_redis.life import RedisLife
-from engine.on_redis.server import Server
+from duey.storage.redis import codec
+from duey.storage.redis.client import Server
+from duey.storage.redis.keys import LEASE_S
+from duey.storage.redis.presence import RedisLife
 
 logger = logging.getLogger("dewey.redis")
 PARK_S = 0.25  # longest time that one turn spends on setting paused jobs aside
@@ -117,7 +117,7 @@ class Crew:
         self._seats.pop(n, None)
 
     def turn(
-        self, n: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], ttl: rows.Ttl,
+        self, n: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], ttl: codec.Ttl,
         compose: Any, limits: Mapping[str, Limit],
     ) -> Turn:  # fmt: skip
         """One turn of worker n. Raises StorageUnavailable; then the same settlements may be sent again."""
@@ -130,34 +130,34 @@ class Crew:
             header, handed_over = self._send(seat, want, queues, settlements, ttl, limits)
             lost, until = header.lost, time.monotonic() + PARK_S
             while header.stopped or (header.parked_many and not handed_over and time.monotonic() < until):
-                again = [s for s in settlements if rows.token_text(s.claim.token) in header.stopped]
+                again = [s for s in settlements if codec.token_text(s.claim.token) in header.stopped]
                 for settlement in again:
                     end_as_canceled(settlement, compose)
                 header, more = self._send(seat, want if not handed_over else 0, queues, again, ttl, limits)
                 lost, handed_over = lost + header.lost, handed_over + more
             if faults.point:
                 faults.point("turn.committed")
-        claims = [rows.claim_of(n, each) for each in handed_over]
+        claims = [codec.claim_of(n, each) for each in handed_over]
         self.sleepers = header.sleepers
         if header.parked_many and not claims:
             seat.life.bell.ring()  # only paused jobs were met so far: do not sleep on it
         # Revocations are told without claims as well: what was claimed before may still lie on the desk.
-        missing = frozenset(map(rows.token_of, lost))
+        missing = frozenset(map(codec.token_of, lost))
         return Turn(claims, missing, bool(header.more), header.next_due, bool(header.marks))
 
     def _send(
-        self, seat: Seat, want: int, queues: Sequence[str], settlements: Sequence[Settlement], ttl: rows.Ttl,
+        self, seat: Seat, want: int, queues: Sequence[str], settlements: Sequence[Settlement], ttl: codec.Ttl,
         limits: Mapping[str, Limit],
     ) -> tuple[Header, list[bytes]]:  # fmt: skip
         """One sending of the script; the header of the answer, and the claims as they were handed over."""
         life, now = seat.life, clock.now()
-        words: rows.Words = [
+        words: codec.Words = [
             life.n, life.key, seat.counter, int(seat.unsure), int(life.has_slept and not life.sleeping),
             want, now, now + DUE_SOON_S,
             len(queues), len(settlements), limits_text(limits), *queues,
         ]  # fmt: skip
         for settlement in settlements:
-            rows.settlement_words(words, settlement, ttl)
+            codec.settlement_words(words, settlement, ttl)
         if faults.point:
             faults.point("turn.written")
         try:
@@ -179,7 +179,7 @@ class Crew:
 
 def limits_text(limits: Mapping[str, Limit]) -> str:
     """The limits of tasks as the scripts take them."""
-    return rows.compact(limits) if limits else ""
+    return codec.compact(limits) if limits else ""
 
 
 def end_as_canceled(settlement: Settlement, compose: Any) -> None:

@@ -11,21 +11,21 @@ from typing import Any
 
 from duey import clock, errors
 from duey.model.job import CANCELED, ENDED, FAILED, RETRYING, Claim
-from engine.on_redis import looking, rows
-from engine.on_redis.server import Server
+from duey.storage.redis import codec, queries
+from duey.storage.redis.client import Server
 
 TRIES = 20  # a job that changes this often between two looks is not changed by hand
 
 
-def find(server: Server, job_id: str) -> rows.Seen:
+def find(server: Server, job_id: str) -> codec.Seen:
     """The job as it stands, or UnknownJob."""
-    seen = looking.look(server, job_id)
+    seen = queries.look(server, job_id)
     if seen is None:
         raise errors.UnknownJob(job_id)
     return seen
 
 
-def cancel(server: Server, job_id: str, compose: Any, ttl: rows.Ttl, was: str | None) -> str:
+def cancel(server: Server, job_id: str, compose: Any, ttl: codec.Ttl, was: str | None) -> str:
     """End a waiting job as canceled, ask a running one to stop; the state before. `compose` composes the end."""
     for _ in range(TRIES):
         seen = find(server, job_id)
@@ -40,19 +40,21 @@ def cancel(server: Server, job_id: str, compose: Any, ttl: rows.Ttl, was: str | 
     raise busy(job_id)
 
 
-def fail_unknown(server: Server, job_id: str, compose: Any, ttl: rows.Ttl) -> bool:
+def fail_unknown(server: Server, job_id: str, compose: Any, ttl: codec.Ttl) -> bool:
     """End a job that is still parked because no consumer knows its task."""
-    seen = looking.look(server, job_id)
+    seen = queries.look(server, job_id)
     if seen is None or not (seen.job.reason or "").startswith("unknown "):
         return False
     return finish(server, seen, FAILED, errors.TaskUnknown(seen.job.task), compose, ttl)
 
 
-def finish(server: Server, seen: rows.Seen, outcome: str, error: Exception | None, compose: Any, ttl: rows.Ttl) -> bool:
+def finish(
+    server: Server, seen: codec.Seen, outcome: str, error: Exception | None, compose: Any, ttl: codec.Ttl
+) -> bool:
     """End a waiting job as any other ends: under a token, which no worker ever had."""
     token = -int(server.command(b"INCR", server.key("hand")))
-    words: rows.Words = [rows.token_text(token)]
-    rows.settlement_words(words, compose.end(claim_by_hand(seen, token), outcome, error), ttl)
+    words: codec.Words = [codec.token_text(token)]
+    codec.settlement_words(words, compose.end(claim_by_hand(seen, token), outcome, error), ttl)
     return bool(apply(server, "finish", seen, *words) == 1)
 
 
@@ -63,7 +65,7 @@ def retry(server: Server, job_id: str, payload: bytes | None, retries: int, was:
         job = seen.job
         if (job.state not in ENDED and job.state != RETRYING) or was not in (None, job.state):
             raise errors.StateConflict(job_id, "retry", job.state)
-        m = rows.changing(job.enqueued_at, None, None, job.attempt, 0, retries, seen.retry_delay_s, 0, None)
+        m = codec.changing(job.enqueued_at, None, None, job.attempt, 0, retries, seen.retry_delay_s, 0, None)
         body = b"" if payload is None else seen.head + b"\n" + payload
         done = apply(server, "retry", seen, m, body, job.attempt)
         if done == 1:
@@ -84,12 +86,12 @@ def forget(server: Server, job_id: str, was: str | None) -> None:
     raise busy(job_id)
 
 
-def apply(server: Server, verb: str, seen: rows.Seen, *words: Any) -> Any:
+def apply(server: Server, verb: str, seen: codec.Seen, *words: Any) -> Any:
     """Do it, if the job still stands as it was seen: 1, 0, or the id that holds its unique key."""
     return server.run("verb", verb, seen.job.id, *seen.version, clock.now(), *words)
 
 
-def claim_by_hand(seen: rows.Seen, token: int) -> Claim:
+def claim_by_hand(seen: codec.Seen, token: int) -> Claim:
     """A waiting job as a claim that nobody holds."""
     job = seen.job
     return Claim(

@@ -1,8 +1,8 @@
 """The Redis server, as one process talks to it: connections, scripts, and what its errors mean.
 
 Duties: connect lazily and once per process (a forked child never uses its parent's connections); open the service's
-keys before their first use (engine.on_redis.opening); send scripts by their SHA-1; wait at lists. Every error of the
-library leaves as a named StorageUnavailable, which says whether what was sent may have arrived (`stored` is None).
+keys before their first use (duey.storage.redis.preflight); send scripts by their SHA-1; wait at lists. Every error of
+the library leaves as a named StorageUnavailable, which says whether what was sent may have arrived (`stored` is None).
 A script that may be sent twice (`again`) is, when its answer was lost.
 """
 
@@ -21,8 +21,8 @@ from redis.connection import ConnectionPool
 from redis.retry import Retry
 
 from duey import errors
-from engine.on_redis import opening
-from engine.on_redis.scripts import script
+from duey.storage.redis import preflight
+from duey.storage.redis.scripts import script
 
 CONNECT_S = 2.0
 ANSWER_S = 10.0  # longest wait for an answer
@@ -43,7 +43,7 @@ class Server:
         self._pool: ConnectionPool | None = None
         self._pid = 0
         self._opening = threading.RLock()
-        self._opened: opening.Opened | None = None
+        self._opened: preflight.Opened | None = None
 
     # connections
 
@@ -125,7 +125,7 @@ class Server:
         return self.command(b"EVAL", script(name).text, 1, self.prefix, *arguments, again=again)
 
     def key(self, name: str) -> str:
-        """A KEY of engine.on_redis.keys in full."""
+        """A KEY of duey.storage.redis.keys in full."""
         return f"{self.prefix}:{name}"
 
     def wait_at(self, name: str, timeout_s: float) -> bool:
@@ -140,18 +140,18 @@ class Server:
     # opening
 
     @property
-    def opened(self) -> opening.Opened:
+    def opened(self) -> preflight.Opened:
         """What was found when the keys were opened."""
         return self._opened or self.open()
 
-    def open(self) -> opening.Opened:
+    def open(self) -> preflight.Opened:
         """See that this server may be used, and make what must exist. Raises Misconfigured, SchemaMismatch, ..."""
         with self._opening:
             if self._opened is None:
-                self._opened = opening.open_keys(self)
+                self._opened = preflight.open_keys(self)
             return self._opened
 
-    def look(self) -> opening.Facts | None:
+    def look(self) -> preflight.Facts | None:
         """What the server says of itself, None where this user may not ask."""
         try:
             answer = self.command(b"INFO")
@@ -160,7 +160,7 @@ class Server:
                 return None
             raise
         text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
-        return opening.Facts(dict(line.split(":", 1) for line in text.splitlines() if ":" in line))
+        return preflight.Facts(dict(line.split(":", 1) for line in text.splitlines() if ":" in line))
 
     def open_script(self, *arguments: Any) -> Any:
         """The one script that runs before the keys are open."""

@@ -27,9 +27,9 @@ from pathlib import Path
 import config_files
 from duey import clock, errors
 from duey.storage.presence import IN_BODY, Life, Slot, read_slots
-from engine.on_redis.keys import LEASE_S
-from engine.on_redis.rows import LOW, token_of, token_text
-from engine.on_redis.server import BLOCK_S, Server
+from duey.storage.redis.client import BLOCK_S, Server
+from duey.storage.redis.codec import LOW, token_of, token_text
+from duey.storage.redis.keys import LEASE_S
 
 PULSE_S = 0.05  # what is handled for longer than this is told of
 BACK_OFF_S = 0.5  # while Redis is away

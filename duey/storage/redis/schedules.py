@@ -15,8 +15,8 @@ from duey import clock, errors, faults
 from duey.model import schedule
 from duey.model.job import NewJob
 from duey.model.schedule import Firing, Gap, ScheduleRow, SlotRow
-from engine.on_redis import rows
-from engine.on_redis.server import Server
+from duey.storage.redis import codec
+from duey.storage.redis.client import Server
 
 SENTENCES = (schedule.STILL_GOING, schedule.KEY_HELD, schedule.FULL)
 
@@ -77,7 +77,7 @@ class RedisLedger:
         for slot in slots:
             words += (float(slot.at), slot.outcome, slot.job_id or "", slot.reason or "", float(slot.noted_at))
         for job in jobs:
-            rows.job_words(words, job, clock.now())
+            codec.job_words(words, job, clock.now())
         if faults.point:
             faults.point("fire.begun")
         answer = self._server.run("fire", *words)

@@ -19,10 +19,10 @@ from duey import clock, errors, faults
 from duey.model.job import Claim
 from duey.storage import presence
 from duey.storage.deaths import Dead, fate_of
-from engine.on_redis import rows
-from engine.on_redis.keys import LEASE_S
-from engine.on_redis.life import running_of, running_text
-from engine.on_redis.server import Server
+from duey.storage.redis import codec
+from duey.storage.redis.client import Server
+from duey.storage.redis.keys import LEASE_S
+from duey.storage.redis.presence import running_of, running_text
 
 CHANGED = 2  # answer of bury.lua: look again
 
@@ -101,9 +101,9 @@ def bury(
         host, pid, said, *held = left
         dead = dead if by_file else dead.handled(running_of(said))
         dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
-        burial = Burial(dead, max_deliveries, compose, rows.Ttl(failed_ttl_s, failed_ttl_s))
+        burial = Burial(dead, max_deliveries, compose, codec.Ttl(failed_ttl_s, failed_ttl_s))
         for stopping, handed_over in zip(held[::2], held[1::2], strict=True):
-            burial.take(rows.claim_of(dead.worker, handed_over), bool(stopping))
+            burial.take(codec.claim_of(dead.worker, handed_over), bool(stopping))
         if faults.point:
             faults.point("bury.written")
         buried = server.run("bury", dead.worker, int(overdue), *burial.words())
@@ -116,13 +116,13 @@ def bury(
 class Burial:
     """What is to become of each claim of a dead worker."""
 
-    def __init__(self, dead: Dead, max_deliveries: int, compose: Any, ttl: rows.Ttl) -> None:
+    def __init__(self, dead: Dead, max_deliveries: int, compose: Any, ttl: codec.Ttl) -> None:
         self._dead, self._max_deliveries, self._compose, self._ttl = dead, max_deliveries, compose, ttl
         self.handled: list[str] = []
         self._settled = self._noted = 0
         self._canceled = ","
-        self._settlements: rows.Words = []
-        self._notes: rows.Words = []
+        self._settlements: codec.Words = []
+        self._notes: codec.Words = []
 
     def take(self, claim: Claim, stopping: bool) -> None:
         """Decide on one claim; one that goes back without a word is not named."""
@@ -130,22 +130,22 @@ class Burial:
             self.handled.append(claim.id)
         fate = fate_of(claim, self._dead, stopping, self._max_deliveries, self._compose)
         if stopping:
-            self._canceled += f"{claim.token & rows.LOW},"
+            self._canceled += f"{claim.token & codec.LOW},"
         if fate.settlement is not None:
             self._settle(fate.settlement, fate.deliveries)
         elif fate.kind is not None:
-            m = "" if fate.deliveries is None else rows.changing_of(claim, fate.deliveries)
+            m = "" if fate.deliveries is None else codec.changing_of(claim, fate.deliveries)
             self._note(claim, m, fate.kind, fate.detail or "")
 
     def _settle(self, settlement: Any, deliveries: int | None) -> None:
         self._settled += 1
-        rows.settlement_words(self._settlements, settlement, self._ttl, deliveries)
+        codec.settlement_words(self._settlements, settlement, self._ttl, deliveries)
 
     def _note(self, claim: Claim, m: str, kind: str, detail: str) -> None:
         self._noted += 1
-        told = rows.told(claim.token, clock.now(), None, claim.attempt)
-        self._notes += (claim.token & rows.LOW, claim.id, m, kind, told, detail)
+        told = codec.told(claim.token, clock.now(), None, claim.attempt)
+        self._notes += (claim.token & codec.LOW, claim.id, m, kind, told, detail)
 
-    def words(self) -> rows.Words:
+    def words(self) -> codec.Words:
         """The arguments of bury.lua after the first two."""
         return [self._canceled, clock.now(), self._settled, self._noted, *self._settlements, *self._notes]

@@ -1,7 +1,7 @@
 """Jobs as they travel to and from Redis: the arguments of a new one, of a settlement, and what comes back.
 
 Numbers travel as text that Lua passes on and never computes with: its numbers have 53 bits, and its own text of them
-only 14 digits. What Redis holds is described in engine.on_redis.keys.
+only 14 digits. What Redis holds is described in duey.storage.redis.keys.
 """
 
 from __future__ import annotations
