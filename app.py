@@ -41,8 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
     options = parser.parse_args(argv)
     try:
-        from duey import errors
-        from engine import load_tasks, logs, outlet, settings
+        from duey import errors, logs
+        from engine import load_tasks, outlet, settings
         from monitor.access import AccessError
         from service.server import AddressInUse
     except config.ConfigError as exc:

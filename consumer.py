@@ -14,9 +14,9 @@ import config_files
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks after this one
 
 try:
-    from duey import errors
+    from duey import errors, logs
     from duey.os_process import PARENT_STOPS, die_with_parent
-    from engine import huey, load_tasks, logs, outlet, settings
+    from engine import huey, load_tasks, outlet, settings
 except config.ConfigError as exc:
     raise SystemExit(str(exc)) from None
 except Exception as exc:

@@ -12,7 +12,8 @@ Importing this reads config.ini and the environment, and touches nothing else: n
 from __future__ import annotations
 
 from config import Settings, load
-from duey import errors
+from duey import errors, logs
+from duey.execution.huey import DurableHuey
 from duey.os_process import on_worker_start
 from duey.payload.redact import configured
 from duey.payload.serializer import make_serializer, register_type
@@ -22,8 +23,6 @@ from duey.tasks import discovery
 from duey.tasks.checkpoint import checkpoint, resume
 from duey.tasks.current import Canceled, Discard, Retry, canceled, check_canceled, current_job, progress
 from duey.tasks.retry import exponential, sidekiq_backoff
-from engine import logs
-from engine.durable import DurableHuey
 from engine.storage import make_storage
 
 __all__ = [

@@ -29,11 +29,11 @@ from huey.exceptions import ConfigurationError
 
 from duey import errors
 from duey import os_process as process
+from duey.execution.registration import HOST
 from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler
 from duey.storage.deaths import Dead
 from engine import watching
-from engine.crew import HOST
 from engine.shares import left_out, shares_of
 from engine.unit import LEAVING, LEFT, STOP, DeskWorker, Plan, plans_of, run_unit
 from engine.watching import Unit

@@ -17,6 +17,9 @@ from typing import Any
 from huey.api import Task
 
 from duey import clock, errors
+from duey.execution.enqueue import naive_utc
+from duey.execution.huey import DurableHuey
+from duey.execution.outcomes import listed
 from duey.model.job import (
     ENDED,
     Counts,
@@ -40,9 +43,6 @@ from duey.storage.contract import StoredJob
 from duey.tasks import registry
 from duey.tasks.call_options import context_text
 from duey.tasks.signature.refusal import MAX_PROBLEMS
-from engine.composer import listed
-from engine.deferring import naive_utc
-from engine.durable import DurableHuey
 from engine.editing import edited
 from engine.timetables import Timetables
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from duey import clock, errors
+from duey.execution.huey import DurableHuey
 from duey.model.schedule import DEFERRED, KEPT, ScheduleRow, SlotRow
 from duey.payload.plain import JOB
 from duey.scheduling import entry
@@ -22,7 +23,6 @@ from duey.scheduling.isolation import PATIENCE_S, Answer, Aside, reason_of
 from duey.scheduling.timetable import LAST_INSTANT, Minutes, Timetable
 from duey.scheduling.timezones import zone
 from duey.tasks.registry import KnownTasks
-from engine.durable import DurableHuey
 
 SHOWN_SLOTS = 60
 SHOWN_NEXT = 5

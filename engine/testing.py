@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from duey.execution.huey import DurableHuey
 from engine import huey
-from engine.durable import DurableHuey
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from duey import clock, errors
+from duey.execution.huey import DurableHuey
 from duey.model.job import Edit, WorkerInfo
 from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
 from duey.payload.plain import to_plain
@@ -21,7 +22,6 @@ from duey.scheduling.timetable import OVERLAP as OVERLAP
 from duey.scheduling.timetable import Cron, heeded
 from duey.scheduling.timezones import zone as zone
 from duey.tasks.registry import KnownTasks
-from engine.durable import DurableHuey
 from engine.editing import edited
 from engine.showing import Schedule as Schedule
 from engine.showing import Showing

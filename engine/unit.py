@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 from huey.consumer import Worker, WorkerRecycle
 
 from duey import os_process
+from duey.execution import hooks, job_log, registration
+from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
 from duey.os_process import StopFlag
-from engine import body_log, crew, hooks
-from engine.alarm import SignalTimeouts, ThreadTimeouts
 from engine.desk import Desk
 from engine.shares import Share, shown
 from engine.weighted_desk import WeightedDesk
@@ -100,8 +100,8 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
     if plan.workers and not os_process.run_at_start():
         return 1
     tasks: Sequence[str] = sorted(huey._registry._registry)
-    life = crew.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
-    body_log.install()
+    life = registration.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
+    job_log.install()
     # Alone in its process a body cannot be blamed for another's deed.
     max_deliveries = consumer.max_deliveries if plan.workers > 1 else None
     kind = partial(WeightedDesk, weights=plan.weights) if plan.weights else Desk

@@ -12,8 +12,8 @@ import time
 
 from bench.figures import median
 from bench.systems.dewey import huey, noop
+from duey.execution import registration
 from duey.model.job import DONE, Settlement
-from engine import crew
 
 BATCH = 64
 TURNS = 150
@@ -83,7 +83,7 @@ def rss_mb() -> float:
 def main(waiting: int, scheduled: int) -> None:
     huey.storage.prepare()
     grown_s = grow(waiting, scheduled)
-    life = crew.register(huey.storage, "bench", 1, "thread", ("*",), [])
+    life = registration.register(huey.storage, "bench", 1, "thread", ("*",), [])
     before = rss_mb()
     answer = {"claim_us": claim_us(life.n), "defer_us": defer_us(), "batch_us": batch_us(), "grown_s": grown_s}
     answer |= {"rss_before_mb": before, "rss_after_mb": rss_mb()}

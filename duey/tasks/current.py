@@ -244,7 +244,7 @@ def check_canceled() -> None:
 
 def heed_timeout() -> None:
     """Raise TaskTimeout in a body that is past its deadline: in what a body calls over and over, where no alarm may
-    strike (`engine.alarm`)."""
+    strike (`duey.execution.thread_timeouts`)."""
     body = current_body()
     if body is not None and body.deadline.unheeded:
         body.deadline.strike()

@@ -18,8 +18,8 @@ import pytest
 import engine
 from config import Settings, load
 from duey import clock as engine_clock
+from duey.execution.huey import DurableHuey
 from duey.storage.contract import JobStorage
-from engine.durable import DurableHuey
 from engine.storage import make_storage
 from tests.contracts.rig import Clock, Hand
 

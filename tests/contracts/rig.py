@@ -12,13 +12,13 @@ from typing import Any
 from huey.registry import Message
 
 from duey import clock
+from duey.execution.huey import DurableHuey
+from duey.execution.registration import register
 from duey.model.job import DONE, ChordPart, Claim, NewJob, Settlement
 from duey.payload.encode import to_json
 from duey.storage.contract import JobStorage, Registration, StoredJob, Turn
 from duey.storage.deaths import Dead
-from engine.crew import register
 from engine.desk import Desk
-from engine.durable import DurableHuey
 
 TASK = "shop.order"
 SOON_S = 10.0  # what is prompt takes far less, what is lost would take for ever

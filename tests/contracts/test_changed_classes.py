@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from duey.execution.huey import DurableHuey
 from duey.payload import types
 from duey.payload.types import register_type
-from engine.durable import DurableHuey
 from tests.contracts.rig import look, run_next
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from engine.crew import register
+from duey.execution.registration import register
 from engine.weighted_desk import WeightedDesk
 from tests.contracts.rig import SOON_S, ended, job
 

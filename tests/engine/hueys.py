@@ -8,7 +8,7 @@ from pathlib import Path
 
 import engine
 from config import load
-from engine.durable import DurableHuey
+from duey.execution.huey import DurableHuey
 
 
 @contextmanager

@@ -11,9 +11,9 @@ import pytest
 from huey import MemoryHuey
 from huey.exceptions import TaskTimeout
 
+from duey.execution.thread_timeouts import ThreadTimeouts, may_raise
 from duey.tasks import current
 from duey.tasks.current import Deadline
-from engine.alarm import ThreadTimeouts, may_raise
 
 SOON_S = 30.0
 

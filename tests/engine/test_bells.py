@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from duey.execution.registration import register
 from duey.storage import wakeup
 from duey.storage.sqlite.storage import SqliteStorage
-from engine.crew import register
 from tests.contracts.rig import jobs
 
 

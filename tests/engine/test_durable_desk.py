@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from duey import clock, errors
+from duey.execution.huey import DurableHuey
+from duey.execution.registration import register
 from duey.storage.deaths import Dead
-from engine.crew import register
 from engine.desk import Desk
-from engine.durable import DurableHuey
 from tests.contracts.rig import SOON_S, crew, ended, job, jobs, kinds, look, state
 from tests.engine.hueys import sqlite_huey
 from tests.support import wait_until

@@ -15,8 +15,8 @@ import huey as hueys
 import pytest
 
 from duey.errors import Misconfigured
+from duey.execution.huey import DurableHuey
 from engine import at, cron, crontab, every
-from engine.durable import DurableHuey
 from tests.engine.hueys import sqlite_huey
 
 ROOT = Path(__file__).parents[2]

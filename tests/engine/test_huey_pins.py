@@ -24,11 +24,11 @@ from huey.registry import Message, Registry
 from huey.storage import BaseStorage
 from huey.utils import SKIPPED, ChordConfig, Error
 
+from duey.execution.huey import DurableHuey
 from duey.payload.serializer import JsonSerializer, PickleSerializer
 from duey.scheduling.scheduler import DurableScheduler
 from duey.tasks.decorator import DurableTaskWrapper
 from engine.consumer import DurableConsumer
-from engine.durable import DurableHuey
 from engine.unit import DeskWorker
 
 # module:name, the digest of its source, its parameters

@@ -12,8 +12,8 @@ from api import Api, make_api
 from app import side_by_side
 from config import load
 from duey import clock
+from duey.execution.huey import DurableHuey
 from engine.control import Control
-from engine.durable import DurableHuey
 from monitor.access import ADMIN, Access
 from monitor.records import Books
 from monitor.records.recorder import Recorder

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from duey.execution.registration import HOST
 from duey.model.job import Running, WorkerInfo
 from duey.storage import presence
 from duey.storage.redis.client import Server
 from duey.storage.redis.presence import running_of
 from duey.storage.sqlite.workers import rss_of
-from engine.crew import HOST
 from engine.shares import shown
 
 

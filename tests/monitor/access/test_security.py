@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import logs
+from duey import logs
 from monitor.access import security
 
 PAGE = (Path(__file__).parents[3] / "docs/production.md").read_text()

@@ -16,8 +16,9 @@ import huey
 from huey.exceptions import TaskException, TaskTimeout
 from huey.utils import SKIPPED, Error
 
-from duey import clock
+from duey import clock, logs
 from duey.errors import StepNotReached, TaskExit
+from duey.execution.display import Display
 from duey.model.event import COUNTED, Event
 from duey.model.job import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Settlement
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
@@ -26,8 +27,6 @@ from duey.payload.redact import Mask, clip
 from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.on_failed import add_handler
 from duey.tasks.retry import allows
-from engine import logs
-from engine.display import Display
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024

@@ -14,8 +14,8 @@ from typing import Any
 from huey.signals import Signal
 
 from duey import os_process
+from duey.execution.outcomes import Composer
 from duey.payload.masking import escaped
-from engine.composer import Composer
 
 logger = logging.getLogger("dewey.hooks")
 

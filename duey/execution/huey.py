@@ -5,7 +5,7 @@ brings a claim as a Huey task. `execute` runs Huey's own `_execute`, but what Hu
 retry, pipeline, chord, error handler) is collected in the claim's Settlement, and goes to the storage in one
 transaction after Huey and all hooks have returned, so that no user code runs while a write lock is held.
 
-What is deferred becomes rows in engine.deferring. Overridden here and there (each pinned by
+What is deferred becomes rows in duey.execution.enqueue. Overridden here and there (each pinned by
 tests/engine/test_huey_pins.py): enqueue, dequeue, execute, lock_task, add_schedule, put_result, delete, get_raw,
 _check_chord, _run_pre_execute, _run_post_execute, _timeout_context, _signal, _requeue_task's writes (through enqueue
 and add_schedule), build_error_result, _get_timestamp, get_task_wrapper_class.
@@ -26,7 +26,12 @@ from huey.exceptions import CancelExecution, HueyException, RateLimitExceeded, T
 from huey.utils import SKIPPED
 
 from config import Settings
-from duey import clock, errors
+from duey import clock, errors, logs
+from duey.execution import hooks
+from duey.execution.enqueue import DeferringHuey, naive_utc
+from duey.execution.job_log import body_log
+from duey.execution.outcomes import Composer
+from duey.execution.thread_timeouts import Timeouts, timed
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
 from duey.model.limits import Limit
 from duey.scheduling.huey_crontab import look_over
@@ -34,12 +39,7 @@ from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.decorator import DurableTaskWrapper
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
-from engine import hooks, logs
-from engine.alarm import Timeouts, timed
-from engine.body_log import body_log
-from engine.composer import Composer
 from engine.consumer import DurableConsumer
-from engine.deferring import DeferringHuey, naive_utc
 from engine.options import consumer_options, flag_given
 
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
@@ -114,7 +114,7 @@ class DurableHuey(DeferringHuey):
     def worker_number(self) -> int:
         """This process's number as a worker; registers it when it runs jobs outside of any consumer."""
         if self.storage.holder is None:
-            from engine.crew import register_alone
+            from duey.execution.registration import register_alone
 
             self._alone = register_alone(self.storage)
             self.storage.holder = self._alone.n
@@ -273,7 +273,7 @@ class DurableHuey(DeferringHuey):
         super()._requeue_task(task, timestamp, retry_eta)
 
     def _timeout_context(self, task: Task) -> AbstractContextManager[None]:
-        """Nothing: Huey's would raise in any frame, its own and the engine's included (`engine.alarm`)."""
+        """Nothing: Huey's would raise in any frame, its own and the engine's included (thread_timeouts)."""
         return nullcontext()
 
     def _revoked(self, claim: Claim, task: Task) -> bool:

@@ -10,9 +10,9 @@ import logging
 import sys
 import threading
 
+from duey import logs
+from duey.execution.thread_timeouts import ENGINE, LOGGING, may_raise
 from duey.tasks.current import current_body
-from engine import logs
-from engine.alarm import ENGINE, LOGGING, may_raise
 
 LINES_MAX = 200
 LINE_CHARS = 2000
