@@ -42,13 +42,14 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         from duey import errors, logs
-        from engine import load_tasks, outlet, settings
+        from duey.worker import stdio
+        from engine import load_tasks, settings
         from monitor.access import AccessError
         from service.server import AddressInUse
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)
         return 1
-    outlet.install()
+    stdio.install()
     config_files.close_to_others(settings)
     logs.configure(settings)
     try:

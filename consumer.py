@@ -16,7 +16,8 @@ PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks aft
 try:
     from duey import errors, logs
     from duey.os_process import PARENT_STOPS, die_with_parent
-    from engine import huey, load_tasks, outlet, settings
+    from duey.worker import stdio
+    from engine import huey, load_tasks, settings
 except config.ConfigError as exc:
     raise SystemExit(str(exc)) from None
 except Exception as exc:
@@ -24,7 +25,7 @@ except Exception as exc:
 
 if PARENT_VARIABLE in os.environ:
     die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_STOPS)
-outlet.install()
+stdio.install()
 config_files.close_to_others(settings)
 logs.configure(settings)
 try:

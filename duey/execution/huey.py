@@ -39,8 +39,8 @@ from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.decorator import DurableTaskWrapper
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
-from engine.consumer import DurableConsumer
-from engine.options import consumer_options, flag_given
+from duey.worker.consumer_options import consumer_options, flag_given
+from duey.worker.supervisor import DurableConsumer
 
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
 
@@ -60,7 +60,7 @@ class DurableHuey(DeferringHuey):
     ) -> None:
         self.settings = settings
         self._make_storage = make_storage
-        self.desk: Any = None  # batches claims and acknowledgements inside a consumer: engine.desk
+        self.desk: Any = None  # batches claims and acknowledgements inside a consumer: duey.worker.prefetcher
         self.timeouts: Timeouts | None = None  # of bodies, in a worker process
         self._alone: Any = None  # this process as a worker outside of any consumer
         self.composer = Composer(self)

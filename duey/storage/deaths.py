@@ -3,7 +3,7 @@
 A death is charged to the jobs that the worker's threads handled, from the moment they left the prefetcher until their
 outcomes were handed back. Claims that were merely on the desk return uncharged. A job that was alone in its process is
 failed by `max_deliveries` deaths. One that died in company may be the innocent one: each such death makes it a suspect,
-which runs alone (engine.desk), and only COMPANY times as many deaths fail it.
+which runs alone (duey.worker.prefetcher), and only COMPANY times as many deaths fail it.
 
 A job that must not run twice (`on_crash="fail"`) fails once its body has begun, whatever ends its worker: a death, a
 time-out, a stop that was forced, a lease that ran out.

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import config_files
-from engine.shares import serves
+from duey.worker.pools import serves
 
 ASLEEP_AT = 16  # offset in the life file
 QUEUES_AT = 64 + 24 * 126  # the queues that it serves, as text

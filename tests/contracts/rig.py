@@ -18,7 +18,7 @@ from duey.model.job import DONE, ChordPart, Claim, NewJob, Settlement
 from duey.payload.encode import to_json
 from duey.storage.contract import JobStorage, Registration, StoredJob, Turn
 from duey.storage.deaths import Dead
-from engine.desk import Desk
+from duey.worker.prefetcher import Desk
 
 TASK = "shop.order"
 SOON_S = 10.0  # what is prompt takes far less, what is lost would take for ever

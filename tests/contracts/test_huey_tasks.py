@@ -10,7 +10,7 @@ from huey.api import Result, ResultGroup
 from huey.exceptions import ConfigurationError, ResultTimeout, TaskException
 
 from duey import errors
-from engine.desk import SLEEP_S
+from duey.worker.prefetcher import SLEEP_S
 from tests.contracts.rig import SOON_S, crew, look, run_all, run_next, state
 
 

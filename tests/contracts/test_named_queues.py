@@ -7,7 +7,7 @@ import time
 import pytest
 
 from duey.execution.registration import register
-from engine.weighted_desk import WeightedDesk
+from duey.worker.queue_order import WeightedDesk
 from tests.contracts.rig import SOON_S, ended, job
 
 NOT_RUNG_S = 0.15

@@ -12,7 +12,7 @@ from duey import clock, errors
 from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
 from duey.storage.deaths import Dead
-from engine.desk import Desk
+from duey.worker.prefetcher import Desk
 from tests.contracts.rig import SOON_S, crew, ended, job, jobs, kinds, look, state
 from tests.engine.hueys import sqlite_huey
 from tests.support import wait_until

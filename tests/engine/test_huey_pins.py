@@ -28,8 +28,8 @@ from duey.execution.huey import DurableHuey
 from duey.payload.serializer import JsonSerializer, PickleSerializer
 from duey.scheduling.scheduler import DurableScheduler
 from duey.tasks.decorator import DurableTaskWrapper
-from engine.consumer import DurableConsumer
-from engine.unit import DeskWorker
+from duey.worker.process import DeskWorker
+from duey.worker.supervisor import DurableConsumer
 
 # module:name, the digest of its source, its parameters
 PINS = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from config import load
-from engine.shares import Share, drawn, left_out, serves, shares_of, shown
-from engine.unit import plans_of
+from duey.worker.pools import Share, drawn, left_out, serves, shares_of, shown
+from duey.worker.process import plans_of
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from duey.storage import presence
 from duey.storage.redis.client import Server
 from duey.storage.redis.presence import running_of
 from duey.storage.sqlite.workers import rss_of
-from engine.shares import shown
+from duey.worker.pools import shown
 
 
 def started(folder: Path, n: int, said: bytes | None) -> dict[int, float | None]:

@@ -17,7 +17,7 @@ from duey.storage.contract import Registration, StoredJob
 from duey.storage.deaths import Dead
 from duey.storage.sqlite import claim, rescuing
 from duey.storage.sqlite.database import Database
-from engine.shares import shown
+from duey.worker.pools import shown
 
 
 class Crew:

@@ -7,10 +7,11 @@ import time
 
 from workload import write
 
-from engine import huey, resume, watching
+from duey.worker import watchdog
+from engine import huey, resume
 
 PLACES = 3
-watching.CANCEL_GRACE_S = float(os.environ.get("DEWEY_TEST_CANCEL_GRACE_S", watching.CANCEL_GRACE_S))
+watchdog.CANCEL_GRACE_S = float(os.environ.get("DEWEY_TEST_CANCEL_GRACE_S", watchdog.CANCEL_GRACE_S))
 
 
 @huey.task(limit=PLACES)

@@ -4,9 +4,9 @@ Thread workers: one unit with all threads. Process workers: one unit a worker, i
 timeout's alarm can interrupt it. A unit of either kind may carry the scheduler and the keeper.
 
 Ending: a signal sets the stop flag; the desk gives back what has not begun; bodies end; what is finished is committed;
-the registration is taken back. The parent (engine.consumer) reads of each step in the unit's pipe, one word a line: the
-worker's number, STOP (the monitor wants the consumer to stop), LEAVING (it takes no more jobs), LEFT (a clean end).
-Whatever ends a unit without that word is a death, whatever its exit status.
+the registration is taken back. The parent (duey.worker.supervisor) reads of each step in the unit's pipe, one word a
+line: the worker's number, STOP (the monitor wants the consumer to stop), LEAVING (it takes no more jobs), LEFT (a clean
+end). Whatever ends a unit without that word is a death, whatever its exit status.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from duey import os_process
 from duey.execution import hooks, job_log, registration
 from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
 from duey.os_process import StopFlag
-from engine.desk import Desk
-from engine.shares import Share, shown
-from engine.weighted_desk import WeightedDesk
+from duey.worker.pools import Share, shown
+from duey.worker.prefetcher import Desk
+from duey.worker.queue_order import WeightedDesk
 
 logger = logging.getLogger("dewey.consumer")
 STOP, LEAVING, LEFT = "stop", "leaving", "left"  # words to the parent

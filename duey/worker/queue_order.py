@@ -1,12 +1,12 @@
-"""The desk of a worker process whose queues are weighted: their order is drawn anew for each turn (engine.shares)."""
+"""The desk of a worker process with weighted queues: their order is drawn anew for each turn (duey.worker.pools)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from engine.desk import Desk
-from engine.shares import drawn
+from duey.worker.pools import drawn
+from duey.worker.prefetcher import Desk
 
 
 class WeightedDesk(Desk):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from duey.storage.contract import JobStorage
-from engine.unit import Plan
+from duey.worker.process import Plan
 
 CANCEL_GRACE_S = 10.0  # from when a body was asked to stop
 TIMEOUT_GRACE_S = 0.75  # the alarm in the process comes first

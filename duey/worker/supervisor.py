@@ -1,7 +1,7 @@
 """The consumer's parent: it holds no work, so nothing that a task does can take it down.
 
-`run` forks the units (engine.unit) before any thread or connection exists in this process. From then on the parent
-beats the heartbeat, kills a body that ran past its timeout, releases a dead unit's claims at once and starts
+`run` forks the units (duey.worker.process) before any thread or connection exists in this process. From then on the
+parent beats the heartbeat, kills a body that ran past its timeout, releases a dead unit's claims at once and starts
 another in its place, rescues what other consumers left behind, and passes signals on: TERM, INT or HUP lets running
 bodies end within `shutdown_timeout_s`; another TERM or INT more than 2 s after the first, or the end of that time,
 kills the units, and their jobs go back untouched. HUP executes the program anew at the end, unless a TERM or INT comes.
@@ -33,10 +33,10 @@ from duey.execution.registration import HOST
 from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler
 from duey.storage.deaths import Dead
-from engine import watching
-from engine.shares import left_out, shares_of
-from engine.unit import LEAVING, LEFT, STOP, DeskWorker, Plan, plans_of, run_unit
-from engine.watching import Unit
+from duey.worker import watchdog
+from duey.worker.pools import left_out, shares_of
+from duey.worker.process import LEAVING, LEFT, STOP, DeskWorker, Plan, plans_of, run_unit
+from duey.worker.watchdog import Unit
 
 logger = logging.getLogger("dewey.consumer")
 TICK_S = 0.5
@@ -274,13 +274,13 @@ class DurableConsumer(Consumer):
             return False
 
     def _check_timeouts(self, unit: Unit) -> None:
-        for token in watching.past_timeout(self.huey.storage, unit):
+        for token in watchdog.past_timeout(self.huey.storage, unit):
             logger.warning("%s runs past its job's timeout: it is killed", unit.plan.name)
             unit.timed_out.add(token)
             self._signal_unit(unit, signal.SIGKILL)
 
     def _check_cancels(self) -> None:
-        for unit in watching.deaf_to_cancel(self.huey.storage, self._units):
+        for unit in watchdog.deaf_to_cancel(self.huey.storage, self._units):
             logger.warning("%s runs a job that was canceled and does not stop: it is killed", unit.plan.name)
             unit.killed = True
             self._signal_unit(unit, signal.SIGKILL)

@@ -26,7 +26,7 @@ from typing import Any
 from duey import clock, errors, faults
 from duey.model.job import FAILED, ONCE, Claim, Settlement
 from duey.storage.contract import JobStorage
-from engine.suspects import Suspects
+from duey.worker.suspects import Suspects
 
 WINDOW_S = 0.004  # longest stay on the desk, of a claim not begun or an acknowledgement not committed
 ACK_S = 0.003  # an acknowledgement is committed by then, so that it is seen within 5 ms
