@@ -65,9 +65,9 @@ class Service:
 
     def __init__(self, settings: Any, with_consumer: bool) -> None:
         from api import make_api
+        from duey.control.service import Control
         from duey.os_process import Requests, StopFlag
         from engine import huey
-        from engine.control import Control
         from monitor.access import Access
         from monitor.records import Books
         from monitor.web import make_web

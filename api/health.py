@@ -12,7 +12,7 @@ from api import schemas
 from api.answer import say
 from api.endpoint import Answer, Endpoint
 from api.problem import Refusal
-from engine.control import Control
+from duey.control.service import Control
 
 RETRY_AFTER = {"Retry-After": "5"}
 

@@ -15,8 +15,8 @@ from api.endpoint import Answer, Endpoint
 from api.query import Parameter, one_of, read_query, text_up_to, whole
 from api.trail import Trail
 from api.views import rfc3339
+from duey.control.service import Control
 from duey.errors import UnknownJob
-from engine.control import Control
 from monitor.access import Token
 from monitor.records.values import Attempt, ErrorGroup, ErrorGroups
 

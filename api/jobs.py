@@ -21,10 +21,10 @@ from api.query import Parameter, one_of, read_query, seconds, text_up_to, whole
 from api.trail import Trail
 from api.views import Views
 from api.waiting import MAX_WAIT_S, WaitingRoom
+from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, STATES, Deferral, Idempotency, Job
 from duey.payload.plain import IN_LIST
-from engine.control import Control
 from monitor.access import Token
 
 _VISIBLE = re.compile(r"[!-~]{1,255}")

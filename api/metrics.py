@@ -19,8 +19,8 @@ from prometheus_client.utils import floatToGoString
 from api.answer import say_bytes
 from api.endpoint import Answer, Endpoint
 from api.gate import Turnstile
+from duey.control.service import Control
 from duey.errors import StorageUnavailable
-from engine.control import Control
 from monitor.records.buckets import BOUNDS_MS
 
 

@@ -13,7 +13,7 @@ from api.fields import NAME_PATTERN
 from api.problem import Refusal
 from api.trail import Trail
 from api.views import Views
-from engine.control import Control
+from duey.control.service import Control
 from monitor.access import Token
 
 _NAME = re.compile(NAME_PATTERN)

@@ -11,7 +11,7 @@ from typing import Any
 from api.fields import FIELDS, TEN_YEARS_S, Field, instant, number, text
 from api.problem import refused_fields
 from api.requests import Refused, checked
-from engine.timetables import CATCH_UP, NAME_PATTERN, OVERLAP, ScheduleRequest
+from duey.control.schedules import CATCH_UP, NAME_PATTERN, OVERLAP, ScheduleRequest
 
 KINDS = ("cron", "every", "at")
 

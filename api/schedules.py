@@ -16,8 +16,8 @@ from api.endpoint import Answer, Body, Endpoint
 from api.schedule_requests import change_of, creation_of, slot_of
 from api.trail import Trail
 from api.views import Views, rfc3339
-from engine.control import Control
-from engine.timetables import Schedule
+from duey.control.schedules import Schedule
+from duey.control.service import Control
 from monitor.access import Token
 
 PATH = "/api/schedules"

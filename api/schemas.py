@@ -9,8 +9,8 @@ from api.fields import ARGUMENTS, FIELDS, Field
 from api.problem import KINDS
 from api.schedule_requests import CREATION_FIELDS, SCHEDULE_FIELDS, SLOT_FIELDS
 from api.schedule_requests import KINDS as TIMETABLES
+from duey.control.schedules import CATCH_UP, OUTCOMES, OVERLAP
 from duey.model.job import STATES
-from engine.timetables import CATCH_UP, OUTCOMES, OVERLAP
 
 TEXT: dict[str, Any] = {"type": "string"}
 TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}

@@ -29,7 +29,7 @@ from api.views import Views
 from api.waiting import WaitingRoom
 from api.workers import Workers
 from config import Settings
-from engine.control import Control
+from duey.control.service import Control
 from monitor.access import Access
 
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from duey.control.service import Control
 from duey.model.job import ENDED, Job
-from engine.control import Control
 
 MAX_WAIT_S = 30.0
 SLICE_S = 1.0  # how long a lost client or a shutdown may go unnoticed

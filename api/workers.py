@@ -10,7 +10,7 @@ from api.answer import say
 from api.endpoint import Answer, Endpoint
 from api.trail import Trail
 from api.views import Views
-from engine.control import Control
+from duey.control.service import Control
 from monitor.access import Token
 
 

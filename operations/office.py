@@ -39,8 +39,8 @@ class Office:
     def control(self) -> Any:
         """The engine's verbs, with the task modules loaded."""
         if self._control is None:
+            from duey.control.service import Control
             from engine import load_tasks
-            from engine.control import Control
 
             load_tasks()
             self._control = Control(self.huey)

@@ -43,7 +43,7 @@ def schedule_change(office: Office, options: argparse.Namespace) -> None:
 
 def request_of(office: Office, options: argparse.Namespace) -> Any:
     """The schedule that the options describe."""
-    from engine.timetables import ScheduleRequest
+    from duey.control.schedules import ScheduleRequest
 
     args, kwargs = call_of(office, options.task, options.args)
     return ScheduleRequest(

@@ -66,12 +66,12 @@ def test_each_room_knows_only_whom_it_may():
         ("monitor.records", "from playhouse.migrate import migrate"),
         (
             "monitor.web.pages",
-            "from ..records import queries\nfrom engine.control import Control\nimport bottle",
+            "from ..records import queries\nfrom duey.control.service import Control\nimport bottle",
         ),
         ("api.jobs", "from duey.model.job import Job\nfrom prometheus_client import Counter"),
         ("app", "import waitress, api, monitor.web, engine.storage"),
         ("consumer", "import engine, tasks, periodic"),
-        ("manage", "from engine.control import Control\nimport monitor.records.queries, periodic"),
+        ("manage", "from duey.control.service import Control\nimport monitor.records.queries, periodic"),
     ],
 )
 def test_the_import_rule_lets_through(module, line):
@@ -83,11 +83,11 @@ def test_the_import_rule_lets_through(module, line):
     [
         ("config", "import huey"),
         ("config_values", "import engine"),
-        ("engine.control", "import peewee"),
-        ("engine.control", "from monitor.records import queries"),
-        ("engine.control", "import tasks"),
-        ("engine.control", "from .. import monitor"),
-        ("engine.control", "def f():\n    import importlib; importlib.import_module('bottle')"),
+        ("duey.control.service", "import peewee"),
+        ("duey.control.service", "from monitor.records import queries"),
+        ("duey.control.service", "import tasks"),
+        ("duey.control.service", "from .. import monitor"),
+        ("duey.control.service", "def f():\n    import importlib; importlib.import_module('bottle')"),
         ("recipes.mail", "import config"),
         ("recipes.mail", "import engine"),
         ("tasks", "import api.jobs"),

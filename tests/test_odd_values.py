@@ -18,9 +18,9 @@ import pytest
 
 import manage
 from api import schemas
+from duey.control.schedules import ScheduleRequest
 from duey.errors import DeweyError
 from duey.scheduling.timetable import every
-from engine.timetables import ScheduleRequest
 from monitor.access import passwords
 from monitor.web.form import Fields
 from operations.office import Refused

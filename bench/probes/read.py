@@ -8,7 +8,7 @@ import time
 
 from bench.figures import percentile
 from bench.systems.dewey import huey
-from engine.control import Control
+from duey.control.service import Control
 
 
 def main(seconds: float) -> None:

@@ -122,7 +122,7 @@ class Books:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        """As engine.control.Control.jobs, over all that the books hold. Live states are the engine's to answer."""
+        """As Control.jobs, over all that the books hold. Live states are the engine's to answer."""
         return self._jobs.as_page(self._jobs.page(JobFilter(state=state, task=task, text=q), limit, cursor))
 
     def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None, deep: bool = False) -> JobRows:

@@ -24,7 +24,7 @@ OVER = "DELETE FROM slots WHERE at < (SELECT at FROM slots ORDER BY at DESC LIMI
 
 
 class Told(Protocol):
-    """A slot as the engine tells of it (engine.timetables.Slot)."""
+    """A slot as the engine tells of it (duey.control.schedules.Slot)."""
 
     @property
     def at(self) -> float: ...
@@ -37,7 +37,7 @@ class Told(Protocol):
 
 
 class Timetable(Protocol):
-    """A schedule with its newest slots (engine.timetables.Schedule)."""
+    """A schedule with its newest slots (duey.control.schedules.Schedule)."""
 
     @property
     def name(self) -> str: ...

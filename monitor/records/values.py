@@ -172,7 +172,7 @@ class SeenWorker:
 
 @dataclass(frozen=True)
 class Slot:
-    """One due time of a schedule. `outcome`: see engine.timetables.OUTCOMES."""
+    """One due time of a schedule. `outcome`: see duey.control.schedules.OUTCOMES."""
 
     schedule: str
     at: float

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from duey.control.schedules import Schedule, Slot
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
-from engine.timetables import Schedule, Slot
 from monitor.records import BooksHealth, Count, ErrorGroup, SeenWorker
 from monitor.web.figures import count, plural
 from monitor.web.times import span

@@ -9,7 +9,7 @@ from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
 from config import Settings
-from engine.control import Control
+from duey.control.service import Control
 from monitor.access import Access
 from monitor.records import Books
 from monitor.web.links import Links

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from duey.control.service import Control
 from duey.errors import BadRequest, UnknownTask
 from duey.model.job import QUEUED, RETRYING, RUNNING, SCHEDULED, Job
-from engine.control import Control
 from monitor.records import Books, Count, JobFilter, JobRow, JobRows
 
 LIVE = (SCHEDULED, QUEUED, RETRYING)

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 import bottle
 
 from config import Settings
-from engine.control import Control
+from duey.control.service import Control
 from monitor.access import Access
 from monitor.records import Books
 from monitor.web import pages

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from duey import errors
-from engine.control import Control
+from duey.control.service import Control
 from monitor.records import Books
 from monitor.web.figures import plural
 

@@ -11,8 +11,8 @@ from datetime import datetime, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from duey.control.schedules import zone
 from duey.errors import FieldError, Misconfigured
-from engine.timetables import zone
 from monitor.web.filters import UNITS_S, length_s
 from monitor.web.form import Fields
 from monitor.web.times import read_local

@@ -17,8 +17,8 @@ from typing import Any
 
 import config
 import engine
+from duey.control.service import Control
 from duey.model.job import ENDED, Job
-from engine.control import Control
 from tests.acceptance.http_client import Client, shown
 from tests.acceptance.ledger import Ledger
 from tests.acceptance.processes import ROOT, Process, is_alive, kill, marked

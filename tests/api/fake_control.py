@@ -1,4 +1,4 @@
-"""A Control in memory: the verbs and errors of engine.control, with nothing behind them.
+"""A Control in memory: the verbs and errors of duey.control.service, with nothing behind them.
 
 `finish`, `fail` and `start` stand for a consumer; every verb raises `away`, when it is set.
 """
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from duey.control.edit import edited
+from duey.control.service import Control
 from duey.errors import (
     AmbiguousTask,
     BadRequest,
@@ -50,8 +52,6 @@ from duey.model.job import (
     TaskInfo,
     WorkerInfo,
 )
-from engine.control import Control
-from engine.editing import edited
 from tests.api.fake_schedules import FakeSchedules
 
 ADD = TaskInfo(

@@ -1,13 +1,13 @@
-"""Schedules in memory: the verbs and errors of engine.timetables, with no ledger behind them."""
+"""Schedules in memory: the verbs and errors of duey.control.schedules, with no ledger behind them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
+from duey.control.schedules import NAME, Schedule, ScheduleRequest, Slot, Timetables, check
 from duey.errors import BadRequest, BadSchedule, ScheduleExists, ScheduleOfCode, SlotTaken, UnknownSchedule
 from duey.model.job import JobRequest
-from engine.timetables import NAME, Schedule, ScheduleRequest, Slot, Timetables, check
 
 NIGHT = Schedule(
     name="periodic.night", task="night", source="code", expression="0 3 * * *", words="At 03:00 every day", tz="UTC",

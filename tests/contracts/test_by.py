@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from huey.api import chord
 
+from duey.control.schedules import ScheduleRequest
+from duey.control.service import Control
 from duey.model.job import JobRequest
 from duey.tasks.on_failed import SUFFIX
-from engine.control import Control
-from engine.timetables import ScheduleRequest
 from tests.contracts.rig import Hand, job, look, run_all, run_next
 
 

@@ -9,10 +9,10 @@ import pytest
 from huey.api import chord
 
 from duey import errors
+from duey.control.service import Control
 from duey.logs import TEXT, JobFilter, Json, Utc
 from duey.model.job import JobRequest
 from engine import current_job
-from engine.control import Control
 from tests.contracts.rig import look, run_all, run_next
 
 ANA = {"user": "ana", "request_id": "r-7"}

@@ -16,8 +16,8 @@ import pytest
 
 from api import make_api
 from app import side_by_side
+from duey.control.service import Control
 from duey.execution.huey import DurableHuey
-from engine.control import Control
 from monitor.access import ADMIN, Access, passwords
 from monitor.records import Books
 from monitor.web import make_web

@@ -9,11 +9,11 @@ from huey.api import chord
 
 import engine
 from duey import errors
+from duey.control.schedules import ScheduleRequest
+from duey.control.service import Control
 from duey.model.job import Edit, Failure, Job, JobRequest
 from duey.model.schedule import ScheduleRow
 from engine import Discard, Retry
-from engine.control import Control
-from engine.timetables import ScheduleRequest
 from tests.contracts.rig import job, payload_of, run_all, run_next, state
 
 DAY_S = 24 * 3600.0

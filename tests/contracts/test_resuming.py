@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from duey import errors
+from duey.control.service import Control
 from duey.storage.deaths import Dead
 from engine import canceled, checkpoint, resume
-from engine.control import Control
 from tests.contracts.rig import jobs, look, run_all, run_next, state
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import engine
 from duey import errors, os_process
+from duey.control.service import Control
 from duey.tasks.options import OPTIONS
-from engine.control import Control
 from tests.contracts.rig import look, run_all, run_next, state
 from tests.support import wait_until
 

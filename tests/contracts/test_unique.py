@@ -8,8 +8,8 @@ import pytest
 from huey.api import chord
 
 from duey import errors
+from duey.control.service import Control
 from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES, JobRequest
-from engine.control import Control
 from tests.contracts.rig import ended, job, kinds, look, run_all, run_next, state
 
 

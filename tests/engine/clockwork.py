@@ -17,12 +17,12 @@ from zoneinfo import ZoneInfo
 import engine
 from config import load
 from duey import clock
+from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.model.job import DONE
 from duey.model.schedule import GAP_S, SlotRow
 from duey.scheduling.scheduler import DurableScheduler
 from duey.scheduling.timetable import Timetable
-from engine.control import Control
 from tests.contracts.rig import Hand
 
 START = datetime(2026, 6, 1, tzinfo=timezone.utc).timestamp()

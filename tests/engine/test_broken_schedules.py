@@ -17,12 +17,12 @@ import pytest
 
 from api.schedules import schedule_view
 from duey import errors
+from duey.control.schedules import ScheduleRequest
 from duey.execution.huey import DurableHuey
 from duey.model.schedule import ScheduleRow
 from duey.scheduling.scheduler import PATIENCE_S, DurableScheduler
 from duey.scheduling.timetable import Every
 from engine import every, register_type
-from engine.timetables import ScheduleRequest
 from operations.schedules import shown
 from tests.engine.clockwork import START, Make, World
 from tests.engine.conftest import both

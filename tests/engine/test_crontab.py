@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from duey.control.schedules import ScheduleRequest
 from duey.errors import BadSchedule, Misconfigured
 from duey.model.schedule import ScheduleRow
 from duey.scheduling.huey_crontab import RANGES, crontab, read_back
 from duey.scheduling.timetable import cron
-from engine.timetables import ScheduleRequest
 from tests.engine.clockwork import START, Make
 
 FIELDS = tuple(RANGES)

@@ -15,12 +15,12 @@ import pytest
 import engine
 import manage
 import tasks
+from duey.control.schedules import OUTCOMES
 from duey.model.schedule import WAITING_MAX
 from duey.scheduling.due import GRACE_S
 from duey.scheduling.entry import SLOT_PRIORITY, timetable_of
 from duey.scheduling.scheduler import LOOK_S
 from duey.scheduling.timetable import Cron, Timetable
-from engine.timetables import OUTCOMES
 from tests.engine.clockwork import Make, World, moment
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "schedules.md").read_text(encoding="utf-8")

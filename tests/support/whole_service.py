@@ -12,8 +12,8 @@ from api import Api, make_api
 from app import side_by_side
 from config import load
 from duey import clock
+from duey.control.service import Control
 from duey.execution.huey import DurableHuey
-from engine.control import Control
 from monitor.access import ADMIN, Access
 from monitor.records import Books
 from monitor.records.recorder import Recorder

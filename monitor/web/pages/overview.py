@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from duey.control.schedules import Schedule, Slot
 from duey.errors import StorageUnavailable
 from duey.model.job import Counts
-from engine.timetables import Schedule, Slot
 from monitor.records import Count, ErrorGroup, Interval, TaskFigures, Waits
 from monitor.web import charts
 from monitor.web.figures import number, plural, size

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from duey import errors
+from duey.control.schedules import Schedule, ScheduleRequest
 from duey.errors import FieldError
 from duey.model.job import Job, TaskInfo
-from engine.timetables import Schedule, ScheduleRequest
 from monitor.web import inputs, typed, when
 from monitor.web.form import Fields
 from monitor.web.house import House

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey import errors
-from engine.timetables import Schedule, Slot, zone
+from duey.control.schedules import Schedule, Slot, zone
 from monitor.records import BooksUnavailable
 from monitor.web import charts
 from monitor.web.house import House

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from duey.control.schedules import Schedule, ScheduleRequest, Slot
 from duey.errors import BadRequest, ScheduleExists, ScheduleOfCode, UnknownSchedule
 from duey.model.job import Edit
-from engine.timetables import Schedule, ScheduleRequest, Slot
 
 
 class SceneSchedules:

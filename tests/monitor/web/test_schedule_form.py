@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 
 import manage
 from duey import clock
+from duey.control.schedules import ScheduleRequest
 from duey.model.schedule import Firing, ScheduleRow, SlotRow
 from duey.scheduling.timetable import LONGEST_S, every
-from engine.timetables import ScheduleRequest
 from monitor.web.filters import length_s
 from monitor.web.when import length_text
 from tests.contracts.rig import job

@@ -17,6 +17,8 @@ from typing import Any
 from huey.api import Task
 
 from duey import clock, errors
+from duey.control.edit import edited
+from duey.control.schedules import Timetables
 from duey.execution.enqueue import naive_utc
 from duey.execution.huey import DurableHuey
 from duey.execution.outcomes import listed
@@ -43,8 +45,6 @@ from duey.storage.contract import StoredJob
 from duey.tasks import registry
 from duey.tasks.call_options import context_text
 from duey.tasks.signature.refusal import MAX_PROBLEMS
-from engine.editing import edited
-from engine.timetables import Timetables
 
 LIST_MAX = 500
 

@@ -11,6 +11,10 @@ from functools import partial
 from typing import Any
 
 from duey import clock, errors
+from duey.control.edit import edited
+from duey.control.schedule_views import Schedule as Schedule
+from duey.control.schedule_views import Showing
+from duey.control.schedule_views import Slot as Slot
 from duey.execution.huey import DurableHuey
 from duey.model.job import Edit, WorkerInfo
 from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
@@ -22,10 +26,6 @@ from duey.scheduling.timetable import OVERLAP as OVERLAP
 from duey.scheduling.timetable import Cron, heeded
 from duey.scheduling.timezones import zone as zone
 from duey.tasks.registry import KnownTasks
-from engine.editing import edited
-from engine.showing import Schedule as Schedule
-from engine.showing import Showing
-from engine.showing import Slot as Slot
 
 NAME_PATTERN = "1 to 80 of A-Z a-z 0-9 _ . : -"
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
