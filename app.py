@@ -64,7 +64,7 @@ class Service:
     """Everything that one `app.py` runs."""
 
     def __init__(self, settings: Any, with_consumer: bool) -> None:
-        from api import make_api
+        from duey.api import make_api
         from duey.control.service import Control
         from duey.os_process import Requests, StopFlag
         from engine import huey

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from api import Api, make_api
 from app import side_by_side
+from duey.api import Api, make_api
 from monitor.access import passwords
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 import manage
-from api import schemas
+from duey.api import schemas
 from duey.control.schedules import ScheduleRequest
 from duey.errors import DeweyError
 from duey.scheduling.timetable import every

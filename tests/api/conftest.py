@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import config
-from api import Api, make_api
+from duey.api import Api, make_api
 from monitor.access import Access
 from tests.api.client import Client
 from tests.api.fake_control import FakeControl

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from api.body import decode, is_json
-from api.problem import Refusal
+from duey.api.body import decode, is_json
+from duey.api.problem import Refusal
 from tests.api.client import Answer, Client
 from tests.api.conftest import World
 

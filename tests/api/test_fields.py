@@ -8,9 +8,9 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from api.fields import FIELDS
-from api.problem import Refusal
-from api.requests import single
+from duey.api.fields import FIELDS
+from duey.api.problem import Refusal
+from duey.api.requests import single
 
 HUGE = 10**400
 
@@ -85,13 +85,13 @@ def test_what_is_refused_is_named(name: str, value: Any) -> None:
     ],
 )
 def test_an_eta(monkeypatch: pytest.MonkeyPatch, eta: str, expected: float) -> None:
-    monkeypatch.setattr("api.fields.time.time", lambda: 1800000000.0)
+    monkeypatch.setattr("duey.api.fields.time.time", lambda: 1800000000.0)
     assert single({"task": "add", "eta": eta}).eta == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("ahead_s", [-59, -1, 0])
 def test_an_eta_that_has_just_passed_means_now(monkeypatch: pytest.MonkeyPatch, ahead_s: int) -> None:
-    monkeypatch.setattr("api.fields.time.time", lambda: 1835438400.0 - ahead_s)
+    monkeypatch.setattr("duey.api.fields.time.time", lambda: 1835438400.0 - ahead_s)
     assert single({"task": "add", "eta": "2028-02-29T12:00:00Z"}).eta is None
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from api import make_api
 from app import side_by_side
+from duey.api import make_api
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from monitor.access import ADMIN, Access, passwords

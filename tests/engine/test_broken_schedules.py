@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from api.schedules import schedule_view
 from duey import errors
+from duey.api.schedules import schedule_view
 from duey.control.schedules import ScheduleRequest
 from duey.execution.huey import DurableHuey
 from duey.model.schedule import ScheduleRow

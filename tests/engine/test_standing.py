@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from api.health import Health
-from api.metrics import LiveCollector
-from api.problem import Refusal
+from duey.api.health import Health
+from duey.api.metrics import LiveCollector
+from duey.api.problem import Refusal
 from duey.model.schedule import STANDS_S
 from duey.storage.redis.storage import RedisStorage
 from engine import every

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import engine
-from api import Api, make_api
 from app import side_by_side
 from config import load
 from duey import clock
+from duey.api import Api, make_api
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from monitor.access import ADMIN, Access

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api.fields import ARGUMENTS, FIELDS, Field, found
-from api.problem import ERRORS_SHOWN, refused_fields
-from api.query import unknown
+from duey.api.fields import ARGUMENTS, FIELDS, Field, found
+from duey.api.problem import ERRORS_SHOWN, refused_fields
+from duey.api.query import unknown
 from duey.model.job import JobRequest
 
 MAX_BATCH = 1000

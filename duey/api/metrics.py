@@ -16,9 +16,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from api.answer import say_bytes
-from api.endpoint import Answer, Endpoint
-from api.gate import Turnstile
+from duey.api.answer import say_bytes
+from duey.api.auth import Turnstile
+from duey.api.endpoint import Answer, Endpoint
 from duey.control.service import Control
 from duey.errors import StorageUnavailable
 from monitor.records.buckets import BOUNDS_MS

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from api.problem import Refusal
+from duey.api.problem import Refusal
 
 MAX_DEPTH = 50
 MAX_HOLDERS, BYTES_PER_HOLDER = 100_000, 10  # each costs some microseconds wherever it is looked at

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from api.problem import Refusal
+from duey.api.problem import Refusal
 from monitor.access import Token, security
 
 SECRET_CHARS = 512  # longer is no token of ours, and not worth hashing

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api import schemas
-from api.answer import say
-from api.endpoint import Answer, Endpoint
-from api.trail import Trail
-from api.views import Views
+from duey.api import schemas
+from duey.api.answer import say
+from duey.api.audit import Trail
+from duey.api.endpoint import Answer, Endpoint
+from duey.api.views import Views
 from duey.control.service import Control
 from monitor.access import Token
 

@@ -17,8 +17,8 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from api.answer import say
 from duey import errors
+from duey.api.answer import say
 from monitor.access import AccessUnavailable
 
 log = logging.getLogger(__name__)

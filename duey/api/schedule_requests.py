@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from api.fields import FIELDS, TEN_YEARS_S, Field, instant, number, text
-from api.problem import refused_fields
-from api.requests import Refused, checked
+from duey.api.fields import FIELDS, TEN_YEARS_S, Field, instant, number, text
+from duey.api.problem import refused_fields
+from duey.api.requests import Refused, checked
 from duey.control.schedules import CATCH_UP, NAME_PATTERN, OVERLAP, ScheduleRequest
 
 KINDS = ("cron", "every", "at")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.query import Parameter
+from duey.api.query import Parameter
 
 Schema = Mapping[str, Any]  # JSON Schema 2020-12, as OpenAPI 3.1 takes it
 

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import parse_qsl
 
-from api.problem import Refusal, refused_fields
+from duey.api.problem import Refusal, refused_fields
 
 MAX_PARAMETERS = 50
 

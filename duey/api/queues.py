@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from api import schemas
-from api.answer import say
-from api.endpoint import Answer, Endpoint
-from api.fields import NAME_PATTERN
-from api.problem import Refusal
-from api.trail import Trail
-from api.views import Views
+from duey.api import schemas
+from duey.api.answer import say
+from duey.api.audit import Trail
+from duey.api.endpoint import Answer, Endpoint
+from duey.api.fields import NAME_PATTERN
+from duey.api.problem import Refusal
+from duey.api.views import Views
 from duey.control.service import Control
 from monitor.access import Token
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from api import schemas
-from api.answer import say
-from api.endpoint import Answer, Endpoint
-from api.query import Parameter, one_of, read_query, text_up_to, whole
-from api.trail import Trail
-from api.views import rfc3339
+from duey.api import schemas
+from duey.api.answer import say
+from duey.api.audit import Trail
+from duey.api.endpoint import Answer, Endpoint
+from duey.api.query import Parameter, one_of, read_query, text_up_to, whole
+from duey.api.views import rfc3339
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from monitor.access import Token

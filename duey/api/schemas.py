@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.fields import ARGUMENTS, FIELDS, Field
-from api.problem import KINDS
-from api.schedule_requests import CREATION_FIELDS, SCHEDULE_FIELDS, SLOT_FIELDS
-from api.schedule_requests import KINDS as TIMETABLES
+from duey.api.fields import ARGUMENTS, FIELDS, Field
+from duey.api.problem import KINDS
+from duey.api.schedule_requests import CREATION_FIELDS, SCHEDULE_FIELDS, SLOT_FIELDS
+from duey.api.schedule_requests import KINDS as TIMETABLES
 from duey.control.schedules import CATCH_UP, OUTCOMES, OVERLAP
 from duey.model.job import STATES
 

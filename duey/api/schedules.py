@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from api import schemas
-from api.answer import say
-from api.body import BodyReader, decode
-from api.endpoint import Answer, Body, Endpoint
-from api.schedule_requests import change_of, creation_of, slot_of
-from api.trail import Trail
-from api.views import Views, rfc3339
+from duey.api import schemas
+from duey.api.answer import say
+from duey.api.audit import Trail
+from duey.api.body import BodyReader, decode
+from duey.api.endpoint import Answer, Body, Endpoint
+from duey.api.schedule_requests import change_of, creation_of, slot_of
+from duey.api.views import Views, rfc3339
 from duey.control.schedules import Schedule
 from duey.control.service import Control
 from monitor.access import Token

@@ -9,6 +9,6 @@ refuses on the way raises, and is answered in one place (problem.py). Each noun 
 
 from __future__ import annotations
 
-from api.service import Api, make_api
+from duey.api.service import Api, make_api
 
 __all__ = ["Api", "make_api"]

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from api import schemas
-from api.answer import encode, say_bytes
-from api.endpoint import Answer, Endpoint
-from api.fields import NAME_PATTERN
-from api.problem import PROBLEM_TYPE
-from api.query import Parameter
+from duey.api import schemas
+from duey.api.answer import encode, say_bytes
+from duey.api.endpoint import Answer, Endpoint
+from duey.api.fields import NAME_PATTERN
+from duey.api.problem import PROBLEM_TYPE
+from duey.api.query import Parameter
 
 VERSION = "1"  # of the API, not of the service
 ABOUT = (

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api import schemas
-from api.answer import say
-from api.endpoint import Answer, Endpoint
-from api.problem import Refusal
+from duey.api import schemas
+from duey.api.answer import say
+from duey.api.endpoint import Answer, Endpoint
+from duey.api.problem import Refusal
 from duey.control.service import Control
 
 RETRY_AFTER = {"Retry-After": "5"}

@@ -12,15 +12,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from api import requests, schemas
-from api.answer import say
-from api.body import BodyReader, decode
-from api.endpoint import Answer, Body, Endpoint
-from api.problem import Refusal
-from api.query import Parameter, one_of, read_query, seconds, text_up_to, whole
-from api.trail import Trail
-from api.views import Views
-from api.waiting import MAX_WAIT_S, WaitingRoom
+from duey.api import requests, schemas
+from duey.api.answer import say
+from duey.api.audit import Trail
+from duey.api.body import BodyReader, decode
+from duey.api.endpoint import Answer, Body, Endpoint
+from duey.api.problem import Refusal
+from duey.api.query import Parameter, one_of, read_query, seconds, text_up_to, whole
+from duey.api.views import Views
+from duey.api.waiting import MAX_WAIT_S, WaitingRoom
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, STATES, Deferral, Idempotency, Job

@@ -12,23 +12,23 @@ from typing import Any
 
 import bottle
 
-from api import problem
-from api.body import BodyReader
-from api.endpoint import Endpoint
-from api.gate import Gate, Turnstile
-from api.health import Health
-from api.history import History
-from api.jobs import Jobs
-from api.metrics import Metrics
-from api.openapi import OpenApi
-from api.queues import Queues
-from api.schedules import Schedules
-from api.tasks import Tasks
-from api.trail import Trail
-from api.views import Views
-from api.waiting import WaitingRoom
-from api.workers import Workers
 from config import Settings
+from duey.api import problem
+from duey.api.audit import Trail
+from duey.api.auth import Gate, Turnstile
+from duey.api.body import BodyReader
+from duey.api.endpoint import Endpoint
+from duey.api.health import Health
+from duey.api.history import History
+from duey.api.jobs import Jobs
+from duey.api.metrics import Metrics
+from duey.api.openapi import OpenApi
+from duey.api.queues import Queues
+from duey.api.schedules import Schedules
+from duey.api.tasks import Tasks
+from duey.api.views import Views
+from duey.api.waiting import WaitingRoom
+from duey.api.workers import Workers
 from duey.control.service import Control
 from monitor.access import Access
 
