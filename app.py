@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         from duey import errors, logs
+        from duey.monitor.access import AccessError
         from duey.worker import stdio
         from engine import load_tasks, settings
-        from monitor.access import AccessError
         from service.server import AddressInUse
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)
@@ -66,11 +66,11 @@ class Service:
     def __init__(self, settings: Any, with_consumer: bool) -> None:
         from duey.api import make_api
         from duey.control.service import Control
+        from duey.monitor.access import Access
+        from duey.monitor.history import Books
+        from duey.monitor.web import make_web
         from duey.os_process import Requests, StopFlag
         from engine import huey
-        from monitor.access import Access
-        from monitor.records import Books
-        from monitor.web import make_web
         from service.child import ConsumerChild
         from service.server import Server
 
@@ -149,7 +149,7 @@ class Service:
 
     def _open_books(self) -> None:
         """Books that cannot be opened stop nothing but a start with books of a newer version."""
-        from monitor.records.errors import BooksTooNew, BooksUnavailable
+        from duey.monitor.history.errors import BooksTooNew, BooksUnavailable
 
         try:
             self.books.prepare()

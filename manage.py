@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parsed(argv)
     try:
         from duey import errors
-        from monitor.access import AccessError
+        from duey.monitor.access import AccessError
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)
         return 1

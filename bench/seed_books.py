@@ -27,7 +27,7 @@ os.environ.setdefault("DEWEY_CONFIG", os.devnull)
 
 from config import load
 from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event
-from monitor.records import Books, JobFilter
+from duey.monitor.history import Books, JobFilter
 
 TASKS = [f"tasks.{name}" for name in ("send_mail", "resize_image", "charge_card", "sync_account", "index_page")]
 TASKS += [f"reports.{name}" for name in ("daily", "weekly", "invoice", "export_csv", "totals")]

@@ -99,7 +99,7 @@ def instant(at: float | None) -> str:
 
 def audit(office: Office, options: argparse.Namespace) -> None:
     """Print the whole audit, newest first."""
-    from monitor.access.export import as_csv, exported
+    from duey.monitor.access.export import as_csv, exported
 
     lines = office.access.audit.walk()
     if options.format == "json":

@@ -50,7 +50,7 @@ class Office:
     def access(self) -> Any:
         """Accounts, tokens and the audit."""
         if self._access is None:
-            from monitor.access import Access
+            from duey.monitor.access import Access
 
             self._access = Access.of(self.settings)
             self._access.prepare()
@@ -60,7 +60,7 @@ class Office:
     def books(self) -> Any:
         """What happened."""
         if self._books is None:
-            from monitor.records import Books
+            from duey.monitor.history import Books
 
             self._books = Books(self.settings.monitor.database, self.settings.monitor)
             self._books.prepare()

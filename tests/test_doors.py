@@ -13,7 +13,7 @@ import pytest
 
 from app import side_by_side
 from duey.api import Api, make_api
-from monitor.access import passwords
+from duey.monitor.access import passwords
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.scene import make_morning

@@ -62,16 +62,16 @@ def test_each_room_knows_only_whom_it_may():
         ("tasks", "import requests, recipes.mail, sqlite3, periodic"),
         ("periodic", "from engine import huey\nimport tasks"),
         ("recipes.webhook", "from recipes import Refused"),
-        ("monitor.records.recorder", "from engine import events, errors\nimport duey.model.job"),
-        ("monitor.records", "from playhouse.migrate import migrate"),
+        ("duey.monitor.history.recorder", "from engine import events, errors\nimport duey.model.job"),
+        ("duey.monitor.history", "from playhouse.migrate import migrate"),
         (
-            "monitor.web.pages",
+            "duey.monitor.web.pages",
             "from ..records import queries\nfrom duey.control.service import Control\nimport bottle",
         ),
         ("duey.api.jobs", "from duey.model.job import Job\nfrom prometheus_client import Counter"),
-        ("app", "import waitress, api, monitor.web, engine.storage"),
+        ("app", "import waitress, api, duey.monitor.web, engine.storage"),
         ("consumer", "import engine, tasks, periodic"),
-        ("manage", "from duey.control.service import Control\nimport monitor.records.queries, periodic"),
+        ("manage", "from duey.control.service import Control\nimport duey.monitor.history.queries, periodic"),
     ],
 )
 def test_the_import_rule_lets_through(module, line):
@@ -84,7 +84,7 @@ def test_the_import_rule_lets_through(module, line):
         ("config", "import huey"),
         ("config_values", "import engine"),
         ("duey.control.service", "import peewee"),
-        ("duey.control.service", "from monitor.records import queries"),
+        ("duey.control.service", "from duey.monitor.history import queries"),
         ("duey.control.service", "import tasks"),
         ("duey.control.service", "from .. import monitor"),
         ("duey.control.service", "def f():\n    import importlib; importlib.import_module('bottle')"),
@@ -93,23 +93,23 @@ def test_the_import_rule_lets_through(module, line):
         ("tasks", "import duey.api.jobs"),
         ("periodic", "import app"),
         ("monitor", "from monitor import records"),
-        ("monitor.records.recorder", "from engine import huey"),
-        ("monitor.records.recorder", "import engine.storage"),
-        ("monitor.records.recorder", "import monitor.access"),
-        ("monitor.access", "from monitor import records"),
-        ("monitor.access.tokens", "from ..web import pages"),
-        ("monitor.web.pages", "from engine import events"),
-        ("monitor.web.pages", "import peewee"),
-        ("monitor.web.pages", "import engine"),
+        ("duey.monitor.history.recorder", "from engine import huey"),
+        ("duey.monitor.history.recorder", "import engine.storage"),
+        ("duey.monitor.history.recorder", "import duey.monitor.access"),
+        ("duey.monitor.access", "from monitor import records"),
+        ("duey.monitor.access.tokens", "from ..web import pages"),
+        ("duey.monitor.web.pages", "from engine import events"),
+        ("duey.monitor.web.pages", "import peewee"),
+        ("duey.monitor.web.pages", "import engine"),
         ("duey.api.jobs", "import huey"),
-        ("duey.api.jobs", "import monitor.web"),
+        ("duey.api.jobs", "import duey.monitor.web"),
         ("duey.api.jobs", "from engine.controls import x"),
         ("app", "import consumer"),
         ("app", "import manage"),
         ("consumer", "import bottle"),
         ("consumer", "import peewee"),
         ("manage", "import bottle"),
-        ("manage", "import monitor.web"),
+        ("manage", "import duey.monitor.web"),
         ("helpers", "import os"),
     ],
 )
@@ -124,8 +124,8 @@ def test_a_violation_names_its_line_and_the_rule():
 
 
 def test_relative_imports_of_a_package_start_at_the_package():
-    assert violations("monitor.access", "from . import tokens", package=True) == []
-    assert len(violations("monitor.access", "from ..records import queries", package=True)) == 1
+    assert violations("duey.monitor.access", "from . import tokens", package=True) == []
+    assert len(violations("duey.monitor.access", "from ..records import queries", package=True)) == 1
     assert len(violations("monitor", "from . import records", package=True)) == 1
 
 

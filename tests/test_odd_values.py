@@ -20,9 +20,9 @@ import manage
 from duey.api import schemas
 from duey.control.schedules import ScheduleRequest
 from duey.errors import DeweyError
+from duey.monitor.access import passwords
+from duey.monitor.web.form import Fields
 from duey.scheduling.timetable import every
-from monitor.access import passwords
-from monitor.web.form import Fields
 from operations.office import Refused
 from tests.contracts.rig import run_next
 from tests.monitor.web.client import Browser

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from monitor.access import Token
-from monitor.access.audit import Audit
+from duey.monitor.access import Token
+from duey.monitor.access.audit import Audit
 
 log = logging.getLogger(__name__)
 

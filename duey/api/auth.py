@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from duey.api.problem import Refusal
-from monitor.access import Token, security
+from duey.monitor.access import Token, security
 
 SECRET_CHARS = 512  # longer is no token of ours, and not worth hashing
 

@@ -17,8 +17,8 @@ from duey.api.query import Parameter, one_of, read_query, text_up_to, whole
 from duey.api.views import rfc3339
 from duey.control.service import Control
 from duey.errors import UnknownJob
-from monitor.access import Token
-from monitor.records.values import Attempt, ErrorGroup, ErrorGroups
+from duey.monitor.access import Token
+from duey.monitor.history.values import Attempt, ErrorGroup, ErrorGroups
 
 GROUP_STATES = ("open", "muted", "fixed")
 TEXT_200 = {"type": "string", "maxLength": 200}
@@ -34,7 +34,7 @@ ERROR_QUERY = (
 
 
 class Books(Protocol):
-    """The part of monitor.records.Books that is shown here."""
+    """The part of duey.monitor.history.Books that is shown here."""
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]: ...
     def error_groups(

@@ -24,8 +24,8 @@ from duey.api.waiting import MAX_WAIT_S, WaitingRoom
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, STATES, Deferral, Idempotency, Job
+from duey.monitor.access import Token
 from duey.payload.plain import IN_LIST
-from monitor.access import Token
 
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from duey import errors
 from duey.api.answer import say
-from monitor.access import AccessUnavailable
+from duey.monitor.access import AccessUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from duey.api.fields import NAME_PATTERN
 from duey.api.problem import Refusal
 from duey.api.views import Views
 from duey.control.service import Control
-from monitor.access import Token
+from duey.monitor.access import Token
 
 _NAME = re.compile(NAME_PATTERN)
 

@@ -18,7 +18,7 @@ from duey.api.schedule_requests import change_of, creation_of, slot_of
 from duey.api.views import Views, rfc3339
 from duey.control.schedules import Schedule
 from duey.control.service import Control
-from monitor.access import Token
+from duey.monitor.access import Token
 
 PATH = "/api/schedules"
 ONE = PATH + "/{schedule}"

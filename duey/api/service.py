@@ -30,7 +30,7 @@ from duey.api.views import Views
 from duey.api.waiting import WaitingRoom
 from duey.api.workers import Workers
 from duey.control.service import Control
-from monitor.access import Access
+from duey.monitor.access import Access
 
 
 class Api(bottle.Bottle):

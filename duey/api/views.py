@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from duey.model.job import Job, QueueInfo, TaskInfo, WorkerInfo
-from monitor.access import Token
-from monitor.access.tokens import READ
+from duey.monitor.access import Token
+from duey.monitor.access.tokens import READ
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]+").fullmatch
 

@@ -11,7 +11,7 @@ from duey.api.audit import Trail
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.views import Views
 from duey.control.service import Control
-from monitor.access import Token
+from duey.monitor.access import Token
 
 
 class Workers:

@@ -1,9 +1,9 @@
 """Who may enter: accounts, sessions, tokens, the CSRF secret and the audit, in a database of their own."""
 
-from monitor.access.access import Access, FirstSecrets
-from monitor.access.accounts import ADMIN, ROLES, VIEWER, Account
-from monitor.access.audit import AuditEntry
-from monitor.access.errors import (
+from duey.monitor.access.access import Access, FirstSecrets
+from duey.monitor.access.accounts import ADMIN, ROLES, VIEWER, Account
+from duey.monitor.access.audit import AuditEntry
+from duey.monitor.access.errors import (
     AccessError,
     AccessUnavailable,
     AccountChanged,
@@ -16,8 +16,8 @@ from monitor.access.errors import (
     UnknownAccount,
     UnknownToken,
 )
-from monitor.access.sessions import Session
-from monitor.access.tokens import SCOPES, Token
+from duey.monitor.access.sessions import Session
+from duey.monitor.access.tokens import SCOPES, Token
 
 __all__ = [
     "ADMIN",

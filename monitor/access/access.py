@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from config import Settings
-from monitor.access.accounts import ADMIN, Accounts
-from monitor.access.audit import Audit
-from monitor.access.csrf import Csrf
-from monitor.access.database import Database
-from monitor.access.sessions import Sessions
-from monitor.access.throttle import Devices, Throttle
-from monitor.access.tokens import SCOPES, Tokens
+from duey.monitor.access.accounts import ADMIN, Accounts
+from duey.monitor.access.audit import Audit
+from duey.monitor.access.csrf import Csrf
+from duey.monitor.access.database import Database
+from duey.monitor.access.sessions import Sessions
+from duey.monitor.access.throttle import Devices, Throttle
+from duey.monitor.access.tokens import SCOPES, Tokens
 
 FIRST_ACCOUNT, FIRST_TOKEN = "admin", "first"
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from peewee import IntegrityError, SqliteDatabase
 
-from monitor.access import passwords, security
-from monitor.access.audit import WEB, Audit
-from monitor.access.database import Database
-from monitor.access.errors import AccountExists, InvalidInput, LastAdmin, TooManyAttempts, UnknownAccount
-from monitor.access.schema import ACCOUNTS, SESSIONS
-from monitor.access.text import checked_name, possible_name
-from monitor.access.throttle import Devices, Throttle, source_key
+from duey.monitor.access import passwords, security
+from duey.monitor.access.audit import WEB, Audit
+from duey.monitor.access.database import Database
+from duey.monitor.access.errors import AccountExists, InvalidInput, LastAdmin, TooManyAttempts, UnknownAccount
+from duey.monitor.access.schema import ACCOUNTS, SESSIONS
+from duey.monitor.access.text import checked_name, possible_name
+from duey.monitor.access.throttle import Devices, Throttle, source_key
 
 ADMIN, VIEWER = "admin", "viewer"
 ROLES = (ADMIN, VIEWER)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.access import security
-from monitor.access.database import Database
-from monitor.access.schema import AUDIT
-from monitor.access.text import bounded
+from duey.monitor.access import security
+from duey.monitor.access.database import Database
+from duey.monitor.access.schema import AUDIT
+from duey.monitor.access.text import bounded
 
 WEB, API, OPERATOR = SOURCES = ("web", "api", "operator")
 MAX_PAGE = 500

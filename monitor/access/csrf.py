@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import secrets
 
-from monitor.access.database import Database
-from monitor.access.schema import SECRETS
+from duey.monitor.access.database import Database
+from duey.monitor.access.schema import SECRETS
 
 NAME = "csrf"
 SECRET_BYTES = 32

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from peewee import SqliteDatabase
 
 import config_files
-from monitor.access.errors import AccessUnavailable, SchemaTooNew
-from monitor.access.schema import ACCESS_SCHEMA, MIGRATIONS
-from monitor.sqlite_file import Migration, Opened, SqliteFile
+from duey.monitor.access.errors import AccessUnavailable, SchemaTooNew
+from duey.monitor.access.schema import ACCESS_SCHEMA, MIGRATIONS
+from duey.monitor.sqlite_file import Migration, Opened, SqliteFile
 
 BUSY_TIMEOUT_S = 5.0
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
-from monitor.access.audit import AuditEntry
+from duey.monitor.access.audit import AuditEntry
 
 COLUMNS = ("id", "at", "who", "source", "address", "action", "target", "count", "detail")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import scrypt
 from pathlib import Path
 
-from monitor.access.errors import InvalidInput
+from duey.monitor.access.errors import InvalidInput
 
 MIN_LENGTH, MAX_LENGTH = 8, 1024  # characters
 MIN_DIFFERENT = 4  # characters

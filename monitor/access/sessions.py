@@ -16,11 +16,11 @@ from typing import Any
 
 from peewee import Expression, Select, SqliteDatabase
 
-from monitor.access.accounts import PUBLIC, Account
-from monitor.access.database import Database
-from monitor.access.errors import AccountChanged
-from monitor.access.schema import ACCOUNTS, SESSIONS
-from monitor.access.text import bounded
+from duey.monitor.access.accounts import PUBLIC, Account
+from duey.monitor.access.database import Database
+from duey.monitor.access.errors import AccountChanged
+from duey.monitor.access.schema import ACCOUNTS, SESSIONS
+from duey.monitor.access.text import bounded
 
 COOKIE_BYTES = 32
 AGENT_LENGTH, ADDRESS_LENGTH = 200, 64

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from monitor.access.errors import InvalidInput
+from duey.monitor.access.errors import InvalidInput
 
 NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 

@@ -20,11 +20,11 @@ from typing import Any
 
 from peewee import Expression, SqliteDatabase
 
-from monitor.access.csrf import Csrf
-from monitor.access.database import Database
-from monitor.access.errors import TooManyAttempts
-from monitor.access.schema import ATTEMPTS
-from monitor.access.text import bounded, possible_name
+from duey.monitor.access.csrf import Csrf
+from duey.monitor.access.database import Database
+from duey.monitor.access.errors import TooManyAttempts
+from duey.monitor.access.schema import ATTEMPTS
+from duey.monitor.access.text import bounded, possible_name
 
 WINDOW_S = 15 * 60
 # An attempt from further ahead than this shows that the clock was set back; it would bar people until then.

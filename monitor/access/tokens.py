@@ -16,10 +16,10 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from monitor.access.database import Database
-from monitor.access.errors import InvalidInput, TokenExists, UnknownToken
-from monitor.access.schema import TOKENS
-from monitor.access.text import checked_name, possible_name
+from duey.monitor.access.database import Database
+from duey.monitor.access.errors import InvalidInput, TokenExists, UnknownToken
+from duey.monitor.access.schema import TOKENS
+from duey.monitor.access.text import checked_name, possible_name
 
 READ, ENQUEUE, ADMIN = SCOPES = ("read", "enqueue", "admin")
 PREFIX = "dwy_"

@@ -10,6 +10,6 @@ Nothing that is shown is trusted: templates escape by default (text.py), and no 
 
 from __future__ import annotations
 
-from monitor.web.site import Site, make_web
+from duey.monitor.web.site import Site, make_web
 
 __all__ = ["Site", "make_web"]

@@ -17,12 +17,12 @@ from urllib.parse import quote
 
 from bottle import response
 
-from monitor.web.as_json import to_json
-from monitor.web.assets import FOR_EVER, Asset
-from monitor.web.refusal import Refusal
-from monitor.web.render import Renderer
-from monitor.web.view import View
-from monitor.web.visit import Visit, tag_of
+from duey.monitor.web.as_json import to_json
+from duey.monitor.web.assets import FOR_EVER, Asset
+from duey.monitor.web.refusal import Refusal
+from duey.monitor.web.render import Renderer
+from duey.monitor.web.request import Visit, tag_of
+from duey.monitor.web.view import View
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

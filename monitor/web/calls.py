@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duey.model.job import Job
-from monitor.web.text import clip
+from duey.monitor.web.text import clip
 
 REDACTED = "[redacted]"  # as duey.payload.redact marks what must not be seen
 SHORT_TEXT, SHORT_ITEMS, SHORT_DEPTH = 48, 4, 3

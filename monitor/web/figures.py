@@ -18,7 +18,7 @@ def number(value: float | None) -> str:
 
 
 def count(value: Any) -> str:
-    """A number, or a monitor.records Count: `10k+` where counting stopped."""
+    """A number, or a duey.monitor.history Count: `10k+` where counting stopped."""
     if isinstance(value, (int, float)):
         return number(value)
     if not value.capped:

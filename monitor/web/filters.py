@@ -15,9 +15,9 @@ from datetime import timezone
 from difflib import get_close_matches
 
 from duey.model.job import STATES
-from monitor.records import JobFilter
-from monitor.web.form import Fields
-from monitor.web.times import read_local
+from duey.monitor.history import JobFilter
+from duey.monitor.web.form import Fields
+from duey.monitor.web.times import read_local
 
 KEYS = ("task", "state", "error", "queue", "since", "until", "group", "parent", "by")
 LONGEST = 500

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from monitor.web.refusal import Refusal
+from duey.monitor.web.refusal import Refusal
 
 MAX_FIELDS = 5_000
 TYPE = "application/x-www-form-urlencoded"

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from monitor.access import Access, security
-from monitor.web.refusal import LoginNeeded, Refusal
-from monitor.web.visit import Visit
+from duey.monitor.access import Access, security
+from duey.monitor.web.refusal import LoginNeeded, Refusal
+from duey.monitor.web.request import Visit
 
 PROOF = "proof"  # the name of the hidden field
 FOREIGN = "this form was not sent from a page of this monitor, so nothing was done: open the page again and repeat it"

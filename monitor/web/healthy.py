@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 
 from duey.control.schedules import Schedule, Slot
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
-from monitor.records import BooksHealth, Count, ErrorGroup, SeenWorker
-from monitor.web.figures import count, plural
-from monitor.web.times import span
+from duey.monitor.history import BooksHealth, Count, ErrorGroup, SeenWorker
+from duey.monitor.web.figures import count, plural
+from duey.monitor.web.times import span
 
 GOOD, NOTE, BAD = "good", "note", "bad"
 LONG_WAIT_S = 60.0

@@ -13,9 +13,9 @@ from itertools import islice
 from typing import Any
 
 from duey.model.job import Job, TaskInfo
+from duey.monitor.web.calls import holds_redacted
+from duey.monitor.web.text import as_json, editable_json, is_line
 from duey.payload.plain import is_cut
-from monitor.web.calls import holds_redacted
-from monitor.web.text import as_json, editable_json, is_line
 
 EDITABLE_CHARS = 20_000
 MOST_FIELDS = 100

@@ -13,7 +13,7 @@ from dataclasses import replace
 from duey.control.service import Control
 from duey.errors import BadRequest, UnknownTask
 from duey.model.job import QUEUED, RETRYING, RUNNING, SCHEDULED, Job
-from monitor.records import Books, Count, JobFilter, JobRow, JobRows
+from duey.monitor.history import Books, Count, JobFilter, JobRow, JobRows
 
 LIVE = (SCHEDULED, QUEUED, RETRYING)
 MOST_RUNNING = 500

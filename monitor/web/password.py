@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from monitor.access import TooManyAttempts
-from monitor.web.guard import PROOF
-from monitor.web.house import House
-from monitor.web.session import Cookies
-from monitor.web.view import View
-from monitor.web.visit import Visit
+from duey.monitor.access import TooManyAttempts
+from duey.monitor.web.guard import PROOF
+from duey.monitor.web.request import Visit
+from duey.monitor.web.services import House
+from duey.monitor.web.session import Cookies
+from duey.monitor.web.view import View
 
 FIELD = "confirm_password"  # no form of ours has another field of this name
 WRONG = "the password is wrong: nothing was changed"

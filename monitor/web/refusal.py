@@ -12,9 +12,9 @@ import secrets
 from collections.abc import Mapping
 
 from duey import errors
-from monitor.access import AccessUnavailable, TooManyAttempts
-from monitor.records import BooksUnavailable
-from monitor.web.text import clip
+from duey.monitor.access import AccessUnavailable, TooManyAttempts
+from duey.monitor.history import BooksUnavailable
+from duey.monitor.web.text import clip
 
 log = logging.getLogger(__name__)
 

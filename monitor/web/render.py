@@ -13,11 +13,11 @@ from typing import Any
 
 from bottle import SimpleTemplate
 
-from monitor.web import charts, figures, text, times
-from monitor.web.text import Html, inert
-from monitor.web.view import View
-from monitor.web.visit import Visit
-from monitor.web.why import held
+from duey.monitor.web import charts, figures, text, times
+from duey.monitor.web.request import Visit
+from duey.monitor.web.text import Html, inert
+from duey.monitor.web.view import View
+from duey.monitor.web.why import held
 
 FOLDER = Path(__file__).parent / "templates"
 LIVE_STATES = ("scheduled", "queued", "running", "retrying")

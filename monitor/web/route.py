@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from monitor.web.form import Fields
-from monitor.web.view import Done, View
+from duey.monitor.web.form import Fields
+from duey.monitor.web.view import Done, View
 
 Handler = Callable[..., "View | Done"]  # (visit, **names in the path)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bottle import response
 
-from monitor.access import Access, Session
+from duey.monitor.access import Access, Session
 
 LONGEST = 512  # a longer value is none of ours
 THEMES = ("light", "dark")

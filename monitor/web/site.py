@@ -16,23 +16,23 @@ import bottle
 
 from config import Settings
 from duey.control.service import Control
-from monitor.access import Access
-from monitor.records import Books
-from monitor.web import pages
-from monitor.web.answer import Answer
-from monitor.web.assets import Assets
-from monitor.web.form import form_of, query_of
-from monitor.web.guard import Guard
-from monitor.web.house import House
-from monitor.web.password import Password
-from monitor.web.refusal import LoginNeeded, Refusal, told
-from monitor.web.render import Renderer
-from monitor.web.route import Route
-from monitor.web.session import Cookies
-from monitor.web.text import clip
-from monitor.web.times import Times
-from monitor.web.view import BAD, GOOD, NOTE, Done, View
-from monitor.web.visit import Visit
+from duey.monitor.access import Access
+from duey.monitor.history import Books
+from duey.monitor.web import pages
+from duey.monitor.web.answer import Answer
+from duey.monitor.web.assets import Assets
+from duey.monitor.web.form import form_of, query_of
+from duey.monitor.web.guard import Guard
+from duey.monitor.web.password import Password
+from duey.monitor.web.refusal import LoginNeeded, Refusal, told
+from duey.monitor.web.render import Renderer
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route
+from duey.monitor.web.services import House
+from duey.monitor.web.session import Cookies
+from duey.monitor.web.text import clip
+from duey.monitor.web.times import Times
+from duey.monitor.web.view import BAD, GOOD, NOTE, Done, View
 
 MOUNT = "/monitor"
 SAID_CHARS = 400

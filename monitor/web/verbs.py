@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from duey import errors
 from duey.control.service import Control
-from monitor.records import Books
-from monitor.web.figures import plural
+from duey.monitor.history import Books
+from duey.monitor.web.figures import plural
 
 RETRY, CANCEL, DELETE = VERBS = ("retry", "cancel", "delete")
 DONE = {RETRY: "queued again", CANCEL: "canceled, or asked to stop", DELETE: "deleted"}

@@ -13,9 +13,9 @@ from typing import Any
 
 from duey.control.schedules import zone
 from duey.errors import FieldError, Misconfigured
-from monitor.web.filters import UNITS_S, length_s
-from monitor.web.form import Fields
-from monitor.web.times import read_local
+from duey.monitor.web.filters import UNITS_S, length_s
+from duey.monitor.web.form import Fields
+from duey.monitor.web.times import read_local
 
 # The form's fields, and what the engine calls their values.
 KEYS = {"cron": "cron", "every": "every", "at": "at", "tz": "tz", "catch_up": "catch_up", "overlap": "overlap"}

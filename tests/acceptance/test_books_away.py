@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import config
+from duey.monitor.history import Books
 from duey.storage.compaction import UNTOUCHED
-from monitor.records import Books
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.http_client import Client
 from tests.acceptance.outage import write_lock

@@ -16,7 +16,7 @@ import pytest
 import config
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, Job
-from monitor.records import Books
+from duey.monitor.history import Books
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained
 from tests.acceptance.processes import Process

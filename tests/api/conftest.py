@@ -10,7 +10,7 @@ import pytest
 
 import config
 from duey.api import Api, make_api
-from monitor.access import Access
+from duey.monitor.access import Access
 from tests.api.client import Client
 from tests.api.fake_control import FakeControl
 

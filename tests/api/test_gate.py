@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.access import AccessUnavailable
+from duey.monitor.access import AccessUnavailable
 from tests.api.client import Client
 from tests.api.conftest import World
 

@@ -9,7 +9,7 @@ import pytest
 
 from duey.errors import UnknownJob
 from duey.model.job import Failure, Page
-from monitor.records.values import Attempt, Count, ErrorGroup, ErrorGroups, LogLine
+from duey.monitor.history.values import Attempt, Count, ErrorGroup, ErrorGroups, LogLine
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
 

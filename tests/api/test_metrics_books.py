@@ -8,7 +8,7 @@ import pytest
 
 import config
 from duey.model.event import Event
-from monitor.records import Books
+from duey.monitor.history import Books
 from tests.api.conftest import make_world
 
 

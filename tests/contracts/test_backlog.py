@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from duey.monitor.history.recorder import BATCH
 from duey.storage import compaction
-from monitor.records.recorder import BATCH
 from tests.contracts.rig import job, state
 
 MOST = 20

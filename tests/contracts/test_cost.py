@@ -18,9 +18,9 @@ from app import side_by_side
 from duey.api import make_api
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
-from monitor.access import ADMIN, Access, passwords
-from monitor.records import Books
-from monitor.web import make_web
+from duey.monitor.access import ADMIN, Access, passwords
+from duey.monitor.history import Books
+from duey.monitor.web import make_web
 from tests.api.client import Client
 from tests.contracts.rig import run_all
 from tests.monitor.web.client import Browser

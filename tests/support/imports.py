@@ -20,20 +20,20 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "tasks": ("engine", "config", "recipes", ANY_LIBRARY),
     "recipes": (ANY_LIBRARY,),
     "monitor": ("peewee",),  # one file: what the databases of both its rooms share
-    "monitor.records": (
+    "duey.monitor.history": (
         "config",
         "duey.model.event",
         "duey.model.job",
         "duey.errors",
         "duey.payload.plain",
-        "monitor.sqlite_file",
+        "duey.monitor.sqlite_file",
         "peewee",
         "playhouse",
     ),
-    "monitor.access": ("config", "monitor.sqlite_file", "peewee", "playhouse"),
-    "monitor.web": (
-        "monitor.records",
-        "monitor.access",
+    "duey.monitor.access": ("config", "duey.monitor.sqlite_file", "peewee", "playhouse"),
+    "duey.monitor.web": (
+        "duey.monitor.history",
+        "duey.monitor.access",
         "duey.control.service",
         "duey.errors",
         "duey.model.job",
@@ -48,8 +48,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "duey.model.job",
         "duey.payload.plain",
         "duey.control.schedules",
-        "monitor.records",
-        "monitor.access",
+        "duey.monitor.history",
+        "duey.monitor.access",
         "config",
         "bottle",
         "prometheus_client",
@@ -57,8 +57,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "service": ("config", "waitress"),
     "app": ("config", "engine", "tasks", "recipes", "monitor", "api", "service", ANY_LIBRARY),
     "consumer": ("config", "engine", "tasks"),
-    "operations": ("config", "engine", "monitor.records", "monitor.access", "recipes", "tasks"),
-    "manage": ("config", "engine", "monitor.records", "monitor.access", "operations", "tasks"),
+    "operations": ("config", "engine", "duey.monitor.history", "duey.monitor.access", "recipes", "tasks"),
+    "manage": ("config", "engine", "duey.monitor.history", "duey.monitor.access", "operations", "tasks"),
 }
 
 # Files that stand beside the one that gives the room its name.
@@ -89,7 +89,7 @@ def violations(module: str, source: str, *, package: bool = False) -> list[tuple
         return [(1, f"{module} stands in no room: give it one in {where}")]
     found = []
     for each in imports(module, source, package):
-        # `from monitor import web` asks for the room monitor.web, not for a name of monitor.
+        # `from monitor import web` asks for the room duey.monitor.web, not for a name of monitor.
         names = each.names if room_of(each.names[0]) == room_of(each.names[-1]) else each.names[-1:]
         if not any(_allowed(room, name) for name in names):
             rule = ", ".join(ROOMS[room]).replace(ANY_LIBRARY, "any library") or "nothing else"

@@ -14,11 +14,11 @@ from duey import clock
 from duey.api import Api, make_api
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
-from monitor.access import ADMIN, Access
-from monitor.records import Books
-from monitor.records.recorder import Recorder
-from monitor.web.house import House
-from monitor.web.site import Site
+from duey.monitor.access import ADMIN, Access
+from duey.monitor.history import Books
+from duey.monitor.history.recorder import Recorder
+from duey.monitor.web.services import House
+from duey.monitor.web.site import Site
 from tests.api.client import Client
 from tests.contracts.rig import Hand
 from tests.monitor.web.client import Browser

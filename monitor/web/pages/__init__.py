@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from monitor.web.house import House
-from monitor.web.pages.account import AccountPage
-from monitor.web.pages.audit import AuditPage
-from monitor.web.pages.errors import ErrorsPage
-from monitor.web.pages.job import JobPage
-from monitor.web.pages.jobs import JobsPage
-from monitor.web.pages.login import LoginPage
-from monitor.web.pages.overview import OverviewPage
-from monitor.web.pages.schedule_form import ScheduleForm
-from monitor.web.pages.schedules import SchedulesPage
-from monitor.web.pages.task import TaskPage
-from monitor.web.pages.tasks import TasksPage
-from monitor.web.pages.workers import WorkersPage
-from monitor.web.route import PageOfRoutes
-from monitor.web.session import Cookies
+from duey.monitor.web.pages.account import AccountPage
+from duey.monitor.web.pages.audit import AuditPage
+from duey.monitor.web.pages.errors import ErrorsPage
+from duey.monitor.web.pages.job import JobPage
+from duey.monitor.web.pages.jobs import JobsPage
+from duey.monitor.web.pages.login import LoginPage
+from duey.monitor.web.pages.overview import OverviewPage
+from duey.monitor.web.pages.schedule_form import ScheduleForm
+from duey.monitor.web.pages.schedules import SchedulesPage
+from duey.monitor.web.pages.task import TaskPage
+from duey.monitor.web.pages.tasks import TasksPage
+from duey.monitor.web.pages.workers import WorkersPage
+from duey.monitor.web.route import PageOfRoutes
+from duey.monitor.web.services import House
+from duey.monitor.web.session import Cookies
 
 # (section, path, label, key of `g KEY`)
 NAVIGATION = (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from monitor.access import InvalidInput
-from monitor.web.figures import plural
-from monitor.web.house import House
-from monitor.web.password import Password
-from monitor.web.route import Route, look
-from monitor.web.session import THEMES, Cookies
-from monitor.web.view import NOTE, Done, View
-from monitor.web.visit import Visit
+from duey.monitor.access import InvalidInput
+from duey.monitor.web.figures import plural
+from duey.monitor.web.password import Password
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, look
+from duey.monitor.web.services import House
+from duey.monitor.web.session import THEMES, Cookies
+from duey.monitor.web.view import NOTE, Done, View
 
 
 class AccountPage:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from duey.errors import BadRequest
-from monitor.web.house import House
-from monitor.web.route import Route, look
-from monitor.web.view import View
-from monitor.web.visit import Visit
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, look
+from duey.monitor.web.services import House
+from duey.monitor.web.view import View
 
 PAGE = 50
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 from duey.errors import StorageUnavailable
-from monitor.records import ErrorGroup
-from monitor.web import charts
-from monitor.web.figures import number
-from monitor.web.house import House
-from monitor.web.refusal import Refusal
-from monitor.web.route import Route, act, look
-from monitor.web.stamp import books_stamp
-from monitor.web.view import Done, View, unchanged
-from monitor.web.visit import Visit
+from duey.monitor.history import ErrorGroup
+from duey.monitor.web import charts
+from duey.monitor.web.etag import books_stamp
+from duey.monitor.web.figures import number
+from duey.monitor.web.refusal import Refusal
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, act, look
+from duey.monitor.web.services import House
+from duey.monitor.web.view import Done, View, unchanged
 
 TABS = (("open", "Open"), ("muted", "Muted"), ("fixed", "Fixed"), ("all", "All"))
 PAGE = 25

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from duey import errors
 from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
+from duey.monitor.web import inputs, typed
+from duey.monitor.web.pages.job_view import JobView
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, act, look
+from duey.monitor.web.services import House
+from duey.monitor.web.text import clip
+from duey.monitor.web.verbs import Verbs
+from duey.monitor.web.view import NOTE, Done, View
 from duey.payload.plain import SEEN
-from monitor.web import inputs, typed
-from monitor.web.house import House
-from monitor.web.pages.job_view import JobView
-from monitor.web.route import Route, act, look
-from monitor.web.text import clip
-from monitor.web.verbs import Verbs
-from monitor.web.view import NOTE, Done, View
-from monitor.web.visit import Visit
 
 GONE = (
     "its exact arguments are no longer kept (the queue's storage has let them go), so it cannot run again as it was; "

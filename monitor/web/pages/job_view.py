@@ -13,18 +13,18 @@ from typing import Any
 
 from duey import errors
 from duey.model.job import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
+from duey.monitor.history import BooksUnavailable, JobHistory
+from duey.monitor.web import calls, inputs
+from duey.monitor.web.filters import as_word
+from duey.monitor.web.frames import read_traceback
+from duey.monitor.web.pages.jobs import row_of
+from duey.monitor.web.request import Visit
+from duey.monitor.web.services import House
+from duey.monitor.web.text import Html, as_json, clip
+from duey.monitor.web.times import ago, span
+from duey.monitor.web.view import View
+from duey.monitor.web.why import Because, why_not_running
 from duey.payload.plain import SEEN
-from monitor.records import BooksUnavailable, JobHistory
-from monitor.web import calls, inputs
-from monitor.web.filters import as_word
-from monitor.web.frames import read_traceback
-from monitor.web.house import House
-from monitor.web.pages.jobs import row_of
-from monitor.web.text import Html, as_json, clip
-from monitor.web.times import ago, span
-from monitor.web.view import View
-from monitor.web.visit import Visit
-from monitor.web.why import Because, why_not_running
 
 RESULT_CHARS = 8_000
 HEAD_CHARS = 600  # of the error at the head of the page

@@ -11,19 +11,19 @@ from dataclasses import replace
 from typing import Any
 
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
-from monitor.records import Count, JobFilter, JobRow
-from monitor.web import calls
-from monitor.web.figures import count
-from monitor.web.filters import Filter, read_filter
-from monitor.web.form import Fields
-from monitor.web.house import House
-from monitor.web.listing import Listing
-from monitor.web.refusal import Refusal
-from monitor.web.route import Route, act, look
-from monitor.web.stamp import live_stamp
-from monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Chosen, Tally, Verbs
-from monitor.web.view import NOTE, Done, View, unchanged
-from monitor.web.visit import Visit
+from duey.monitor.history import Count, JobFilter, JobRow
+from duey.monitor.web import calls
+from duey.monitor.web.etag import live_stamp
+from duey.monitor.web.figures import count
+from duey.monitor.web.filters import Filter, read_filter
+from duey.monitor.web.form import Fields
+from duey.monitor.web.listing import Listing
+from duey.monitor.web.refusal import Refusal
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, act, look
+from duey.monitor.web.services import House
+from duey.monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Chosen, Tally, Verbs
+from duey.monitor.web.view import NOTE, Done, View, unchanged
 
 # (state, label), in the order in which an admin cares.
 TABS = (

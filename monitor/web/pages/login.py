@@ -1,18 +1,18 @@
 """Log-in and log-out.
 
-The answer to a wrong password and to an unknown name is the same, at the same price (monitor.access sees to it), and
-both are counted against the address and the account; a browser that has logged in before has attempts of its own. A
+The answer to a wrong password and to an unknown name is the same, at the same price (duey.monitor.access sees to it),
+and both are counted against the address and the account; a browser that has logged in before has attempts of its own. A
 log-in ends the session that the browser had, and leads on to where the visitor wanted to go, if that is a page of ours.
 """
 
 from __future__ import annotations
 
-from monitor.access import AccountChanged, TooManyAttempts
-from monitor.web.house import House
-from monitor.web.route import Route
-from monitor.web.session import Cookies
-from monitor.web.view import GOOD, Done, View
-from monitor.web.visit import Visit
+from duey.monitor.access import AccountChanged, TooManyAttempts
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route
+from duey.monitor.web.services import House
+from duey.monitor.web.session import Cookies
+from duey.monitor.web.view import GOOD, Done, View
 
 WRONG = "name or password is wrong"
 LONGEST = 1024

@@ -16,19 +16,19 @@ from typing import Any, TypeVar
 from duey.control.schedules import Schedule, Slot
 from duey.errors import StorageUnavailable
 from duey.model.job import Counts
-from monitor.records import Count, ErrorGroup, Interval, TaskFigures, Waits
-from monitor.web import charts
-from monitor.web.figures import number, plural, size
-from monitor.web.healthy import Health, Situation, judge
-from monitor.web.house import House
-from monitor.web.pages.schedules import short_name
-from monitor.web.recent import Recent
-from monitor.web.route import Route, look
-from monitor.web.stamp import books_stamp
-from monitor.web.text import Html
-from monitor.web.times import DAY_S, duration
-from monitor.web.view import View, unchanged
-from monitor.web.visit import Visit
+from duey.monitor.history import Count, ErrorGroup, Interval, TaskFigures, Waits
+from duey.monitor.web import charts
+from duey.monitor.web.etag import books_stamp
+from duey.monitor.web.figures import number, plural, size
+from duey.monitor.web.healthy import Health, Situation, judge
+from duey.monitor.web.pages.schedules import short_name
+from duey.monitor.web.recent import Recent
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, look
+from duey.monitor.web.services import House
+from duey.monitor.web.text import Html
+from duey.monitor.web.times import DAY_S, duration
+from duey.monitor.web.view import View, unchanged
 
 T = TypeVar("T")
 REGIONS = ("now", "history")

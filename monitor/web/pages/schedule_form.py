@@ -12,12 +12,12 @@ from duey import errors
 from duey.control.schedules import Schedule, ScheduleRequest
 from duey.errors import FieldError
 from duey.model.job import Job, TaskInfo
-from monitor.web import inputs, typed, when
-from monitor.web.form import Fields
-from monitor.web.house import House
-from monitor.web.route import Route, act, look
-from monitor.web.view import Done, View
-from monitor.web.visit import Visit
+from duey.monitor.web import inputs, typed, when
+from duey.monitor.web.form import Fields
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, act, look
+from duey.monitor.web.services import House
+from duey.monitor.web.view import Done, View
 
 FIELDS = ("name", *when.KEYS)
 

@@ -11,16 +11,16 @@ from typing import Any
 
 from duey import errors
 from duey.control.schedules import Schedule, Slot, zone
-from monitor.records import BooksUnavailable
-from monitor.web import charts
-from monitor.web.house import House
-from monitor.web.recent import Recent
-from monitor.web.refusal import Refusal
-from monitor.web.route import Route, act, look
-from monitor.web.text import clip
-from monitor.web.times import DAY_S, Times, duration
-from monitor.web.view import NOTE, Done, View
-from monitor.web.visit import Visit
+from duey.monitor.history import BooksUnavailable
+from duey.monitor.web import charts
+from duey.monitor.web.recent import Recent
+from duey.monitor.web.refusal import Refusal
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, act, look
+from duey.monitor.web.services import House
+from duey.monitor.web.text import clip
+from duey.monitor.web.times import DAY_S, Times, duration
+from duey.monitor.web.view import NOTE, Done, View
 
 WRONG = ("late", "failed", "canceled", "expired", "skipped", "missed")
 LEDGER = 40

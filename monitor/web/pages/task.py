@@ -15,22 +15,22 @@ from typing import Any
 from duey import errors
 from duey.errors import FieldError
 from duey.model.job import JobRequest, TaskInfo
-from monitor.records import BooksUnavailable, JobFilter, TaskHistory
-from monitor.records.buckets import BOUNDS_MS
-from monitor.web import charts, inputs
-from monitor.web import typed as typed_in
-from monitor.web.figures import number, plural
-from monitor.web.filters import length_s
-from monitor.web.house import House
-from monitor.web.listing import Listing
-from monitor.web.pages.jobs import row_of
-from monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
-from monitor.web.route import Route, act, look
-from monitor.web.stamp import live_stamp
-from monitor.web.text import clip
-from monitor.web.times import duration, read_local
-from monitor.web.view import NOTE, Done, View, unchanged
-from monitor.web.visit import Visit
+from duey.monitor.history import BooksUnavailable, JobFilter, TaskHistory
+from duey.monitor.history.buckets import BOUNDS_MS
+from duey.monitor.web import charts, inputs
+from duey.monitor.web import typed as typed_in
+from duey.monitor.web.etag import live_stamp
+from duey.monitor.web.figures import number, plural
+from duey.monitor.web.filters import length_s
+from duey.monitor.web.listing import Listing
+from duey.monitor.web.pages.jobs import row_of
+from duey.monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, act, look
+from duey.monitor.web.services import House
+from duey.monitor.web.text import clip
+from duey.monitor.web.times import duration, read_local
+from duey.monitor.web.view import NOTE, Done, View, unchanged
 
 STEPS, LISTED = 48, 8
 

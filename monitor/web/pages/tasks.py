@@ -6,15 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from duey.model.job import TaskInfo
-from monitor.records import TaskFigures
-from monitor.web import charts
-from monitor.web.figures import number
-from monitor.web.house import House
-from monitor.web.route import Route, look
-from monitor.web.stamp import books_stamp
-from monitor.web.times import DAY_S, HOUR_S
-from monitor.web.view import View, unchanged
-from monitor.web.visit import Visit
+from duey.monitor.history import TaskFigures
+from duey.monitor.web import charts
+from duey.monitor.web.etag import books_stamp
+from duey.monitor.web.figures import number
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, look
+from duey.monitor.web.services import House
+from duey.monitor.web.times import DAY_S, HOUR_S
+from duey.monitor.web.view import View, unchanged
 
 WINDOWS: dict[str, float] = {"1h": HOUR_S, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S}
 DEFAULT_WINDOW, DEFAULT_SORT = "24h", "total"

@@ -11,15 +11,15 @@ from typing import Any
 
 from duey.errors import StorageUnavailable, UnknownWorker
 from duey.model.job import QueueInfo, WorkerInfo
-from monitor.records import SeenWorker
-from monitor.web.figures import number, plural
-from monitor.web.house import House
-from monitor.web.recent import Recent
-from monitor.web.refusal import Refusal
-from monitor.web.route import Route, act, look
-from monitor.web.times import DAY_S
-from monitor.web.view import NOTE, Done, View
-from monitor.web.visit import Visit
+from duey.monitor.history import SeenWorker
+from duey.monitor.web.figures import number, plural
+from duey.monitor.web.recent import Recent
+from duey.monitor.web.refusal import Refusal
+from duey.monitor.web.request import Visit
+from duey.monitor.web.route import Route, act, look
+from duey.monitor.web.services import House
+from duey.monitor.web.times import DAY_S
+from duey.monitor.web.view import NOTE, Done, View
 
 UNUSUAL = 1.5
 FIGURES_KEPT_S = 30.0

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from monitor.access import Access, passwords
-from monitor.access.database import Database
+from duey.monitor.access import Access, passwords
+from duey.monitor.access.database import Database
 
 START = 1_800_000_000.0
 PATIENCE_S = 60

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.access import (
+from duey.monitor.access import (
     Access,
     AccountChanged,
     AccountExists,

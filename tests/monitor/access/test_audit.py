@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from peewee import IntegrityError
 
-from monitor.access import Access, AuditEntry
-from monitor.access import audit as audit_module
-from monitor.access.export import COLUMNS, as_csv, exported
+from duey.monitor.access import Access, AuditEntry
+from duey.monitor.access import audit as audit_module
+from duey.monitor.access.export import COLUMNS, as_csv, exported
 from tests.monitor.access.conftest import START, Clock
 
 

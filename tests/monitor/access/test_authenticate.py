@@ -8,11 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.access import (
-    Access,
-    TooManyAttempts,
-    passwords,
-)
+from duey.monitor.access import Access, TooManyAttempts, passwords
 from tests.monitor.access.conftest import START, Clock
 
 PASSWORD = "correct horse"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.access import Access
+from duey.monitor.access import Access
 
 
 def test_a_proof_counts_for_its_visitor_alone(access: Access) -> None:

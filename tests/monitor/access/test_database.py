@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from monitor.access import Access, AccessUnavailable, SchemaTooNew
-from monitor.access.database import Database
-from monitor.access.schema import AUDIT, MIGRATIONS, TOKENS
+from duey.monitor.access import Access, AccessUnavailable, SchemaTooNew
+from duey.monitor.access.database import Database
+from duey.monitor.access.schema import AUDIT, MIGRATIONS, TOKENS
 from tests.monitor.access.conftest import START, Clock
 from tests.support.troubles import in_a_child, one_sentence
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from monitor.access import Access, FirstSecrets
-from monitor.access.tokens import Tokens
+from duey.monitor.access import Access, FirstSecrets
+from duey.monitor.access.tokens import Tokens
 
 
 def test_the_first_start_opens_every_door(access: Access) -> None:

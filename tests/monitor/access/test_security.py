@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from duey import logs
-from monitor.access import security
+from duey.monitor.access import security
 
 PAGE = (Path(__file__).parents[3] / "docs/production.md").read_text()
 EVENTS = {value for name, value in vars(security).items() if name.isupper() and type(value) is str}

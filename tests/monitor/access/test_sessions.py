@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor.access import Access, Account
+from duey.monitor.access import Access, Account
 from tests.monitor.access.conftest import START, Clock
 
 HOUR_S = 3600

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.access import Access, TooManyAttempts
+from duey.monitor.access import Access, TooManyAttempts
 from tests.monitor.access.conftest import Clock
 
 HOME = "192.0.2.7"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor.access import Access, InvalidInput, TokenExists, UnknownToken
+from duey.monitor.access import Access, InvalidInput, TokenExists, UnknownToken
 from tests.monitor.access.conftest import START, Clock
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.access import Access, AccessUnavailable
-from monitor.access.database import Database
-from monitor.access.schema import TOKENS
+from duey.monitor.access import Access, AccessUnavailable
+from duey.monitor.access.database import Database
+from duey.monitor.access.schema import TOKENS
 from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from duey.model.event import Event
-from monitor.records import Books
-from monitor.records.database import Database
+from duey.monitor.history import Books
+from duey.monitor.history.database import Database
 
 START = 1_800_000_000.0  # a whole minute
 PATIENCE_S = 60

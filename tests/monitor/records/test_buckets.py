@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.records import BUCKETS, buckets
+from duey.monitor.history import BUCKETS, buckets
 
 durations = st.floats(0, 1e9, allow_nan=False)
 

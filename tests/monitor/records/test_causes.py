@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.records.causes import MAX_FRAMES, cause_of, own_frames
+from duey.monitor.history.causes import MAX_FRAMES, cause_of, own_frames
 from tests.monitor.records.conftest import traceback
 
 TASK = traceback("/srv/app/tasks.py:send", "/srv/app/mail.py:deliver")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.records import Books, JobFilter
+from duey.monitor.history import Books, JobFilter
 from tests.monitor.records.conftest import Clock, Queue, Story, record
 
 DETAIL = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.records import Books, BooksTooNew, BooksUnavailable
-from monitor.records.database import Database
-from monitor.records.schema import MIGRATIONS
+from duey.monitor.history import Books, BooksTooNew, BooksUnavailable
+from duey.monitor.history.database import Database
+from duey.monitor.history.schema import MIGRATIONS
 from tests.monitor.records.conftest import Queue, Settings, Story, record
 from tests.support.troubles import in_a_child, one_sentence
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.records import BUCKETS, Books, Outcomes
+from duey.monitor.history import BUCKETS, Books, Outcomes
 from tests.monitor.records.conftest import START, Clock, Story, record
 
 DAY = 86400.0

@@ -8,7 +8,7 @@ import pytest
 
 from duey.errors import UnknownJob
 from duey.model.job import Failure, Job
-from monitor.records import Attempt, Books, LogLine
+from duey.monitor.history import Attempt, Books, LogLine
 from tests.monitor.records.conftest import START, Story, record, tables, traceback
 
 

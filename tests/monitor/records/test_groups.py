@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.records import Books, Count, groups
+from duey.monitor.history import Books, Count, groups
 from tests.monitor.records.conftest import START, Clock, Story, record, traceback
 
 HOUR = 3600.0

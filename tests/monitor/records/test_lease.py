@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.records import Books
-from monitor.records.lease import Lease
+from duey.monitor.history import Books
+from duey.monitor.history.lease import Lease
 from tests.monitor.records.conftest import PATIENCE_S
 from tests.support import wait_until
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROCESS = """
     import sys, threading, time
     from duey.model.event import Event
-    from monitor.records import Books
+    from duey.monitor.history import Books
     from tests.monitor.records.conftest import Settings
 
     url, name, ledger = sys.argv[1:]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from duey.model.job import Failure
-from monitor.records import Books, JobFilter
-from monitor.records.writing import ENTRIES_KEPT
+from duey.monitor.history import Books, JobFilter
+from duey.monitor.history.writing import ENTRIES_KEPT
 from tests.monitor.records.conftest import START, Queue, Story, record, tables
 
 HOSTILE = "<script>alert('x')</script>\x00\x1b[31m%s{0}; DROP TABLE jobs;--\u202e\ud800"

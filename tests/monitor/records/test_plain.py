@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.records import plain
+from duey.monitor.history import plain
 
 
 class Broken:

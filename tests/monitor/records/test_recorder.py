@@ -15,10 +15,10 @@ import pytest
 from duey.errors import StorageBusy
 from duey.model.event import Event
 from duey.model.job import Running, WorkerInfo
-from monitor.records import Books, JobFilter, recorder, writing
-from monitor.records.database import Database
-from monitor.records.pace import LATE_S
-from monitor.records.recorder import BACK_OFF_S, BATCH, IDLE_S, LEASE_S, Recorder
+from duey.monitor.history import Books, JobFilter, recorder, writing
+from duey.monitor.history.database import Database
+from duey.monitor.history.recorder import BACK_OFF_S, BATCH, IDLE_S, LEASE_S, Recorder
+from duey.monitor.history.throttle import LATE_S
 from tests.monitor.records.conftest import PATIENCE_S, START, Clock, Queue, Story
 from tests.support import wait_until
 

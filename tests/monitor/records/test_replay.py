@@ -18,8 +18,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from duey.model.event import Event
-from monitor.records import Books
-from monitor.records.causes import cause_of
+from duey.monitor.history import Books
+from duey.monitor.history.causes import cause_of
 from tests.monitor.records.conftest import START, Clock, Queue, Settings, Story, record, tables, traceback
 from tests.support import rounds
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.records import Books, JobFilter, retention
-from monitor.records.database import Database
-from monitor.records.retention import KEPT_OF_EACH_TASK, Retention
-from monitor.records.schema import SLOTS
+from duey.monitor.history import Books, JobFilter, retention
+from duey.monitor.history.database import Database
+from duey.monitor.history.retention import KEPT_OF_EACH_TASK, Retention
+from duey.monitor.history.schema import SLOTS
 from tests.monitor.records.conftest import PATIENCE_S, START, Clock, Queue, Settings, Story, record, tables
 from tests.support import wait_until
 
@@ -129,7 +129,7 @@ def test_the_recorder_keeps_the_limit_while_events_wait(
     books: Books, settings: Settings, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.retention_rows = 500
-    monkeypatch.setattr("monitor.records.recorder.BATCH", 400)
+    monkeypatch.setattr("duey.monitor.history.recorder.BATCH", 400)
     tell(story, "a", 5000)
     queue = Queue(story.events)
     recorder = books.recorder(queue)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from duey.errors import BadRequest, StateConflict
 from duey.model.job import STATES
-from monitor.records import Books, Count, JobFilter, search
-from monitor.records.names import last_part
+from duey.monitor.history import Books, Count, JobFilter, search
+from duey.monitor.history.names import last_part
 from tests.monitor.records.conftest import START, Clock, Settings, Story, record, traceback
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.records import Books, Count
+from duey.monitor.history import Books, Count
 from tests.monitor.records.conftest import START, Clock, Queue, Story, record
 
 MINUTE = 60.0

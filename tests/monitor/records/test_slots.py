@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from monitor.records import Books, Slot, slots
+from duey.monitor.history import Books, Slot, slots
 from tests.monitor.records.conftest import START, Clock, Queue
 
 DAY_S = 86400.0

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from duey.errors import StorageUnavailable
-from monitor.records import Books, BooksBroken, BooksUnavailable, JobFilter
-from monitor.records.database import Database
-from monitor.records.schema import VISITS
+from duey.monitor.history import Books, BooksBroken, BooksUnavailable, JobFilter
+from duey.monitor.history.database import Database
+from duey.monitor.history.schema import VISITS
 from tests.monitor.records.conftest import Clock, Queue, Settings, Story, record
 from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
 

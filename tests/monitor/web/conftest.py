@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.access import passwords
+from duey.monitor.access import passwords
 from tests.monitor.web.client import Browser
 from tests.monitor.web.scene import make_morning
 from tests.monitor.web.world import World, make_world

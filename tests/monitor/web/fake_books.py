@@ -1,4 +1,4 @@
-"""Books in memory: the questions of monitor.records.Books, answered from lists that a test fills."""
+"""Books in memory: the questions of duey.monitor.history.Books, answered from lists that a test fills."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from duey.errors import StateConflict, UnknownJob
 from duey.model.job import ENDED, STATES, Job, Page
-from monitor.records import (
+from duey.monitor.history import (
     Attempt,
     Books,
     BooksHealth,

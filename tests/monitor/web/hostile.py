@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from duey.model.job import Failure, Parameter, TaskInfo
-from monitor.access import Access
-from monitor.records import LogLine
+from duey.monitor.access import Access
+from duey.monitor.history import LogLine
 from tests.monitor.web.fake_books import FakeBooks
 from tests.monitor.web.scene import make_morning
 from tests.monitor.web.scene_tasks import SceneControl

@@ -8,17 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import NormalDist
 
-from monitor.records import (
-    Distribution,
-    ErrorGroup,
-    Interval,
-    Outcomes,
-    TaskFigures,
-    TaskHistory,
-    TaskStep,
-    Waits,
-)
-from monitor.records.values import BUCKETS, Count
+from duey.monitor.history import Distribution, ErrorGroup, Interval, Outcomes, TaskFigures, TaskHistory, TaskStep, Waits
+from duey.monitor.history.values import BUCKETS, Count
 from tests.monitor.web.fake_books import FakeBooks
 
 

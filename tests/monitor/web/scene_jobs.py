@@ -8,13 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from duey.model.job import Failure, Job, Running, WorkerInfo
-from monitor.records import (
-    Attempt,
-    JobRow,
-    LogLine,
-    SeenWorker,
-    Step,
-)
+from duey.monitor.history import Attempt, JobRow, LogLine, SeenWorker, Step
 from tests.monitor.web.fake_books import FakeBooks
 from tests.monitor.web.scene_tasks import TASKS, SceneControl
 

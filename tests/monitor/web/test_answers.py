@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from duey.errors import StorageUnavailable
-from monitor.access import AccessUnavailable
-from monitor.records import BooksUnavailable
+from duey.monitor.access import AccessUnavailable
+from duey.monitor.history import BooksUnavailable
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.scene import make_morning

@@ -7,11 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 
 from config import Settings
-from monitor.access import ROLES
-from monitor.web.filters import KEYS
-from monitor.web.pages import NAVIGATION
-from monitor.web.pages.errors import MARKS
-from monitor.web.verbs import VERBS
+from duey.monitor.access import ROLES
+from duey.monitor.web.filters import KEYS
+from duey.monitor.web.pages import NAVIGATION
+from duey.monitor.web.pages.errors import MARKS
+from duey.monitor.web.verbs import VERBS
 
 DOC = Path(__file__).parents[3] / "docs" / "monitor.md"
 TEXT = DOC.read_text(encoding="utf-8")

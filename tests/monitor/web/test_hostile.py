@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from monitor.web.render import FOLDER
+from duey.monitor.web.render import FOLDER
 from tests.monitor.web.client import Answer
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.hostile import HOSTILE, make_hostile

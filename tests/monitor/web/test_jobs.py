@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from duey.model.job import Page
-from monitor.records import JobRow
+from duey.monitor.history import JobRow
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.world import World

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from types import SimpleNamespace
 
-from monitor.records import Slot
+from duey.monitor.history import Slot
 from tests.monitor.web.client import Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.world import World

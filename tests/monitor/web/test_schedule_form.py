@@ -23,9 +23,9 @@ import manage
 from duey import clock
 from duey.control.schedules import ScheduleRequest
 from duey.model.schedule import Firing, ScheduleRow, SlotRow
+from duey.monitor.web.filters import length_s
+from duey.monitor.web.when import length_text
 from duey.scheduling.timetable import LONGEST_S, every
-from monitor.web.filters import length_s
-from monitor.web.when import length_text
 from tests.contracts.rig import job
 from tests.monitor.web.client import Browser
 from tests.support.whole_service import WholeService, whole_service

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import monitor.web
+import duey.monitor.web
 
-TEMPLATES = sorted((Path(monitor.web.__file__).parent / "templates").glob("*.html"))
+TEMPLATES = sorted((Path(duey.monitor.web.__file__).parent / "templates").glob("*.html"))
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)

@@ -10,14 +10,14 @@ from datetime import timezone
 import pytest
 
 from duey.model.job import Counts, Job, Running, WorkerInfo
-from monitor.records import Count
-from monitor.web import calls, figures, times
-from monitor.web.filters import length_s, read_filter
-from monitor.web.form import Fields
-from monitor.web.frames import read_traceback
-from monitor.web.healthy import Situation, judge
-from monitor.web.text import clip, inert, one_line
-from monitor.web.why import why_not_running
+from duey.monitor.history import Count
+from duey.monitor.web import calls, figures, times
+from duey.monitor.web.filters import length_s, read_filter
+from duey.monitor.web.form import Fields
+from duey.monitor.web.frames import read_traceback
+from duey.monitor.web.healthy import Situation, judge
+from duey.monitor.web.text import clip, inert, one_line
+from duey.monitor.web.why import why_not_running
 from tests.monitor.web.scene_jobs import TRACEBACK
 
 NOW = 1_800_000_000.0

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import config
-from monitor.access import ADMIN, VIEWER, Access
-from monitor.web.house import House
-from monitor.web.site import Site
+from duey.monitor.access import ADMIN, VIEWER, Access
+from duey.monitor.web.services import House
+from duey.monitor.web.site import Site
 from tests.monitor.web.client import Browser
 from tests.monitor.web.fake_books import FakeBooks
 from tests.monitor.web.scene_tasks import SceneControl

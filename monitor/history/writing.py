@@ -14,12 +14,12 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from duey.model.event import COUNTED, Event
-from monitor.records import job_state
-from monitor.records.database import Database
-from monitor.records.fold import ENTRY_COLUMNS, Fold
-from monitor.records.job_state import JobState
-from monitor.records.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
-from monitor.records.tallies import GroupTally, Tally
+from duey.monitor.history import job_state
+from duey.monitor.history.database import Database
+from duey.monitor.history.job_state import JobState
+from duey.monitor.history.projection import ENTRY_COLUMNS, Fold
+from duey.monitor.history.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
+from duey.monitor.history.tallies import GroupTally, Tally
 
 # Our ids are ordered by time, those that clients choose need not be: a batch of these touches the whole of their index.
 # Four times as much recorded 3 % more of them a second, and stayed with the process.

@@ -4,8 +4,8 @@ Order of a turn: take the lease (one recorder among all processes); read the old
 transaction, synced; only then delete them at their source. A crash between the two brings the same batch again, and
 it changes nothing. Then a small step of retention, if it is time.
 
-While more happens than fits into a batch, it rests after each (monitor.records.pace), so that a burst is hardly slowed
-and a steady stream is on record within seconds.
+While more happens than fits into a batch, it rests after each (duey.monitor.history.throttle), so that a burst is
+hardly slowed and a steady stream is on record within seconds.
 
 Whatever goes wrong (the books are locked, full, away, read-only, broken; the queue cannot be read), the events stay
 where they are and the work goes on: the recorder says so once, waits a little longer each time, and says when it is
@@ -24,14 +24,14 @@ from typing import Any, Protocol
 from duey.errors import DeweyError
 from duey.model.event import Event
 from duey.model.job import WorkerInfo
-from monitor.records import plain, writing
-from monitor.records.database import Database
-from monitor.records.lease import Lease
-from monitor.records.pace import Pace
-from monitor.records.retention import Retention
-from monitor.records.slots import Slots, Timetable
-from monitor.records.values import RecorderStatus
-from monitor.records.workers import Workers
+from duey.monitor.history import plain, writing
+from duey.monitor.history.database import Database
+from duey.monitor.history.lease import Lease
+from duey.monitor.history.retention import Retention
+from duey.monitor.history.slots import Slots, Timetable
+from duey.monitor.history.throttle import Pace
+from duey.monitor.history.values import RecorderStatus
+from duey.monitor.history.workers import Workers
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED
-from monitor.records.database import Database
-from monitor.records.schema import DAY_S, HOUR_S, MINUTE_S
-from monitor.records.values import Pruned
-from monitor.records.writing import ADD_MARK
+from duey.monitor.history.database import Database
+from duey.monitor.history.schema import DAY_S, HOUR_S, MINUTE_S
+from duey.monitor.history.values import Pruned
+from duey.monitor.history.writing import ADD_MARK
 
 KEPT_OF_EACH_TASK = 100
 CHUNK = 500  # jobs in one transaction: it lasts some 15 ms

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from duey.model.job import WorkerInfo
-from monitor.records.database import Database
-from monitor.records.schema import DAY_S, WORKERS
-from monitor.records.values import SeenWorker
+from duey.monitor.history.database import Database
+from duey.monitor.history.schema import DAY_S, WORKERS
+from duey.monitor.history.values import SeenWorker
 
 W = WORKERS.c
 MAX_SHOWN = 500

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from monitor.records import plain
-from monitor.records.database import Database
-from monitor.records.schema import SLOTS
-from monitor.records.values import Slot
+from duey.monitor.history import plain
+from duey.monitor.history.database import Database
+from duey.monitor.history.schema import SLOTS
+from duey.monitor.history.values import Slot
 
 S = SLOTS.c
 MAX_SHOWN = 1000

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.records import BooksUnavailable
-from monitor.web.house import House
-from monitor.web.visit import Visit
+from duey.monitor.history import BooksUnavailable
+from duey.monitor.web.request import Visit
+from duey.monitor.web.services import House
 
 
 def books_stamp(house: House, visit: Visit, *more: Any) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from monitor.access import Access
-from monitor.web.visit import Visit
+from duey.monitor.access import Access
+from duey.monitor.web.request import Visit
 
 log = logging.getLogger(__name__)
 

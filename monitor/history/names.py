@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peewee import SqliteDatabase
 
-from monitor.records.schema import TASKS
+from duey.monitor.history.schema import TASKS
 
 HANDLER = "on_failed"
 

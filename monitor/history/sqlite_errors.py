@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.records.errors import BooksBroken, BooksGone, BooksUnavailable
+from duey.monitor.history.errors import BooksBroken, BooksGone, BooksUnavailable
 
 _BROKEN = "are not a sound SQLite file: they are moved aside and begun anew when they are next recorded"
 _GONE = "were taken away while they were open: they are opened again"

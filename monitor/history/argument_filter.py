@@ -10,8 +10,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from monitor.records import plain
-from monitor.records.schema import JOBS
+from duey.monitor.history import plain
+from duey.monitor.history.schema import JOBS
 
 J = JOBS.c
 

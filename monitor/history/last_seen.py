@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.records import plain
-from monitor.records.database import Database
-from monitor.records.errors import BooksUnavailable
-from monitor.records.schema import VISITS
+from duey.monitor.history import plain
+from duey.monitor.history.database import Database
+from duey.monitor.history.errors import BooksUnavailable
+from duey.monitor.history.schema import VISITS
 
 V = VISITS.c
 PAUSE_S = 30 * 60.0  # a look after so long is a new visit

@@ -7,10 +7,10 @@ from typing import Any
 
 from duey.model.event import ENQUEUED, RELEASED, RESCUED, RETRYING
 from duey.model.job import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
+from duey.monitor.history import plain
+from duey.monitor.history.names import Names
+from duey.monitor.history.values import Attempt, JobRow, LogLine, Step
 from duey.payload.plain import WHOLE, Bounds, plain_call, to_plain
-from monitor.records import plain
-from monitor.records.names import Names
-from monitor.records.values import Attempt, JobRow, LogLine, Step
 
 Row = Mapping[str, Any]
 ATTEMPTS = frozenset({RETRYING, RELEASED, RESCUED, *ENDED})

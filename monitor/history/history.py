@@ -4,8 +4,8 @@ Order: `prepare` at the start (or the first use) makes and upgrades the file; ea
 its own, which `close` ends (call it after each request). Who writes is the recorder alone (`recorder`), and people
 who mark an error group or visit a page. Ending: nothing is held between requests.
 
-Every answer is a frozen value of monitor.records.values, bounded in rows and in the work that it takes. Every method
-may raise BooksUnavailable (an duey.errors.StorageUnavailable) while the file cannot be used; but `health`,
+Every answer is a frozen value of duey.monitor.history.values, bounded in rows and in the work that it takes. Every
+method may raise BooksUnavailable (an duey.errors.StorageUnavailable) while the file cannot be used; but `health`,
 `visit` and `close` never raise. A cursor that these books did not give is a BadRequest.
 """
 
@@ -17,17 +17,18 @@ from datetime import timezone, tzinfo
 from typing import Protocol
 
 from duey.model.job import Job, Page, WorkerInfo
-from monitor.records.charts import Charts
-from monitor.records.database import Database
-from monitor.records.figure_values import Interval, Outcomes, TaskFigures, TaskHistory, Waits
-from monitor.records.figures import Figures
-from monitor.records.groups import Groups
-from monitor.records.jobs import Jobs
-from monitor.records.recorder import Recorder, Source
-from monitor.records.retention import Retention
-from monitor.records.shelf import Shelf
-from monitor.records.slots import Slots, Timetable
-from monitor.records.values import (
+from duey.monitor.history.charts import Charts
+from duey.monitor.history.database import Database
+from duey.monitor.history.figure_values import Interval, Outcomes, TaskFigures, TaskHistory, Waits
+from duey.monitor.history.figures import Figures
+from duey.monitor.history.groups import Groups
+from duey.monitor.history.jobs import Jobs
+from duey.monitor.history.last_seen import Visits
+from duey.monitor.history.recorder import Recorder, Source
+from duey.monitor.history.retention import Retention
+from duey.monitor.history.slots import Slots, Timetable
+from duey.monitor.history.status import Shelf
+from duey.monitor.history.values import (
     Attempt,
     BooksHealth,
     Count,
@@ -41,8 +42,7 @@ from monitor.records.values import (
     SeenWorker,
     Slot,
 )
-from monitor.records.visits import Visits
-from monitor.records.workers import Workers
+from duey.monitor.history.workers import Workers
 
 DAY_S = 86400.0
 CAP = 10_000  # counts end here, as `10k+`

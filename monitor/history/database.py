@@ -17,10 +17,10 @@ from pathlib import Path
 from peewee import SqliteDatabase
 
 import config_files
-from monitor.records import troubles
-from monitor.records.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
-from monitor.records.schema import BOOKS_SCHEMA, MIGRATIONS, TABLES
-from monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
+from duey.monitor.history import sqlite_errors
+from duey.monitor.history.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
+from duey.monitor.history.schema import BOOKS_SCHEMA, MIGRATIONS, TABLES
+from duey.monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
 
 BUSY_TIMEOUT_S = 2.0
 JOURNAL_BYTES = 64 << 20  # what the log may keep on the disk after it was large
@@ -134,7 +134,7 @@ class Database(SqliteFile):
         return version
 
     def _told(self, error: BaseException) -> BooksUnavailable:
-        kind, reason = troubles.tell(self.first_cause(error), self._busy_timeout_s)
+        kind, reason = sqlite_errors.tell(self.first_cause(error), self._busy_timeout_s)
         if kind is BooksGone:
             self._forget()
         if kind is BooksBroken:

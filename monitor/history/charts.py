@@ -8,11 +8,11 @@ from typing import Any
 
 from peewee import fn
 
-from monitor.records import buckets
-from monitor.records.database import Database
-from monitor.records.figure_values import Interval, Outcomes, Waits
-from monitor.records.names import Names
-from monitor.records.schema import DAY_S, FIGURE_COUNTS, FIGURES, HOUR_S, MINUTE_S
+from duey.monitor.history import buckets
+from duey.monitor.history.database import Database
+from duey.monitor.history.figure_values import Interval, Outcomes, Waits
+from duey.monitor.history.names import Names
+from duey.monitor.history.schema import DAY_S, FIGURE_COUNTS, FIGURES, HOUR_S, MINUTE_S
 
 F = FIGURES.c
 MAX_MINUTES = 48 * 60

@@ -1,7 +1,8 @@
 """Error groups: why attempts fail, how often, since when; and what people have decided about them.
 
 A group is opened by its first failed attempt. People mute it (it goes on being counted) or mark it as fixed; a fixed
-one that fails again is opened, and has regressed (monitor.records.writing). What is one group: monitor.records.causes.
+one that fails again is opened, and has regressed (duey.monitor.history.writing). What is one group:
+duey.monitor.history.causes.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any
 from peewee import SQL, SqliteDatabase
 
 from duey.errors import BadRequest
-from monitor.records import plain
-from monitor.records.database import Database
-from monitor.records.names import Names
-from monitor.records.schema import DAY_S, GROUPS, HOUR_S
-from monitor.records.values import Count, ErrorGroup, ErrorGroups
+from duey.monitor.history import plain
+from duey.monitor.history.database import Database
+from duey.monitor.history.names import Names
+from duey.monitor.history.schema import DAY_S, GROUPS, HOUR_S
+from duey.monitor.history.values import Count, ErrorGroup, ErrorGroups
 
 G = GROUPS.c
 OPEN, MUTED, FIXED = STATES = ("open", "muted", "fixed")

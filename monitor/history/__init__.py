@@ -5,10 +5,9 @@ Did it run? is the engine's to say. Was it recorded? `recorder` drains the queue
 `groups`, `figures` and `charts`, with `values`. The file is `database` and `schema`.
 """
 
-from monitor.records.books import Books, MonitorSettings
-from monitor.records.buckets import BUCKETS
-from monitor.records.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
-from monitor.records.figure_values import (
+from duey.monitor.history.buckets import BUCKETS
+from duey.monitor.history.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
+from duey.monitor.history.figure_values import (
     Distribution,
     Interval,
     Outcomes,
@@ -17,7 +16,8 @@ from monitor.records.figure_values import (
     TaskStep,
     Waits,
 )
-from monitor.records.values import (
+from duey.monitor.history.history import Books, MonitorSettings
+from duey.monitor.history.values import (
     Attempt,
     BooksHealth,
     Count,

@@ -17,10 +17,10 @@ from typing import Any
 
 from duey.model.event import COUNTED, ENQUEUED, PARKED, RELEASED, RESCUED, RETRIED, RETRYING, UNPARKED, Event
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
-from monitor.records import job_state, plain
-from monitor.records.causes import cause_of
-from monitor.records.job_state import JobState
-from monitor.records.tallies import GroupTally, Tally
+from duey.monitor.history import job_state, plain
+from duey.monitor.history.causes import cause_of
+from duey.monitor.history.job_state import JobState
+from duey.monitor.history.tallies import GroupTally, Tally
 
 logger = logging.getLogger(__name__)
 

@@ -9,14 +9,14 @@ from peewee import SqliteDatabase
 
 from duey.errors import BadRequest, StateConflict, UnknownJob
 from duey.model.job import ENDED, Job, Page
+from duey.monitor.history import job_views, plain
+from duey.monitor.history.database import Database
+from duey.monitor.history.names import Names
+from duey.monitor.history.schema import ENTRIES, JOBS
+from duey.monitor.history.search import DEEP_ROWS, MANY, Search
+from duey.monitor.history.values import Attempt, Count, JobFilter, JobHistory, JobRow, JobRows
+from duey.monitor.history.writing import ADD_MARK
 from duey.payload.plain import LISTED
-from monitor.records import job_views, plain
-from monitor.records.database import Database
-from monitor.records.names import Names
-from monitor.records.schema import ENTRIES, JOBS
-from monitor.records.search import DEEP_ROWS, MANY, Search
-from monitor.records.values import Attempt, Count, JobFilter, JobHistory, JobRow, JobRows
-from monitor.records.writing import ADD_MARK
 
 J, E = JOBS.c, ENTRIES.c
 MAX_PAGE = 500

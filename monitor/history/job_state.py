@@ -12,8 +12,8 @@ from typing import Any
 
 from duey.model.event import Event
 from duey.model.job import QUEUED
-from monitor.records import plain
-from monitor.records.schema import CALL, CHANGING, ENDING
+from duey.monitor.history import plain
+from duey.monitor.history.schema import CALL, CHANGING, ENDING
 
 Identity = tuple[float, str, int]  # at, kind, token
 
@@ -104,7 +104,7 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
     return s
 
 
-# As rows for the statements of monitor.records.writing.
+# As rows for the statements of duey.monitor.history.writing.
 as_inserted = attrgetter(*INSERTED)
 as_changed = attrgetter(*CHANGING, "n")
 as_done = attrgetter(*ENDING, "n")

@@ -1,6 +1,6 @@
 """The figures that the books answer with: frozen values, summed over windows and steps of time.
 
-Times are UTC epoch seconds, durations end in `_ms` or `_s`; see monitor.records.values for the rest.
+Times are UTC epoch seconds, durations end in `_ms` or `_s`; see duey.monitor.history.values for the rest.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class Distribution:
     """How long it took, from geometric buckets: exact in count, sum and max, percentiles within a factor of 2.
 
-    `buckets[i]` counts what took from bounds_ms[i - 1] up to bounds_ms[i]: see monitor.records.buckets.
+    `buckets[i]` counts what took from bounds_ms[i - 1] up to bounds_ms[i]: see duey.monitor.history.buckets.
     """
 
     count: int

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from peewee import SqliteDatabase
 
-from monitor.records.database import Database
-from monitor.records.errors import BooksBroken, BooksUnavailable
-from monitor.records.schema import DAY_S, JOBS, MARKS
-from monitor.records.values import BooksHealth, Kept, RecorderStatus
+from duey.monitor.history.database import Database
+from duey.monitor.history.errors import BooksBroken, BooksUnavailable
+from duey.monitor.history.schema import DAY_S, JOBS, MARKS
+from duey.monitor.history.values import BooksHealth, Kept, RecorderStatus
 
 TOLD_S = 7 * DAY_S  # for how long a warning tells of what was only counted
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.records import plain
-from monitor.records.buckets import BUCKETS, add_written, bucket_of, write
+from duey.monitor.history import plain
+from duey.monitor.history.buckets import BUCKETS, add_written, bucket_of, write
 
 
 class Tally:

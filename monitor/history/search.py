@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from peewee import SQL, SqliteDatabase, fn
 
 from duey.model.job import DEFAULT_QUEUE, STATES
-from monitor.records.argument_filter import ArgumentFilter
-from monitor.records.names import Names
-from monitor.records.schema import JOBS
-from monitor.records.values import Count, JobFilter
+from duey.monitor.history.argument_filter import ArgumentFilter
+from duey.monitor.history.names import Names
+from duey.monitor.history.schema import JOBS
+from duey.monitor.history.values import Count, JobFilter
 
 J = JOBS.c
 SCAN_ROWS = 6_000  # some 15 ms

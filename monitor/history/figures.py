@@ -12,12 +12,12 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from monitor.records import buckets
-from monitor.records.database import Database
-from monitor.records.figure_values import Distribution, Outcomes, TaskFigures, TaskHistory, TaskStep
-from monitor.records.names import Names
-from monitor.records.schema import DAY_S, FIGURE_COUNTS, FIGURE_VALUES, FIGURES, HOUR_S, MINUTE_S, TASKS
-from monitor.records.tallies import Tally
+from duey.monitor.history import buckets
+from duey.monitor.history.database import Database
+from duey.monitor.history.figure_values import Distribution, Outcomes, TaskFigures, TaskHistory, TaskStep
+from duey.monitor.history.names import Names
+from duey.monitor.history.schema import DAY_S, FIGURE_COUNTS, FIGURE_VALUES, FIGURES, HOUR_S, MINUTE_S, TASKS
+from duey.monitor.history.tallies import Tally
 
 F = FIGURES.c
 MAX_WINDOW_S = 366 * DAY_S

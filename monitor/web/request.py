@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from monitor.access import Account, Session
-from monitor.web.form import Fields
-from monitor.web.times import Times
+from duey.monitor.access import Account, Session
+from duey.monitor.web.form import Fields
+from duey.monitor.web.times import Times
 
 
 def tag_of(said: str) -> str:

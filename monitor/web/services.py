@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 from config import Settings
 from duey.control.service import Control
-from monitor.access import Access
-from monitor.records import Books
-from monitor.web.links import Links
-from monitor.web.trail import Trail
+from duey.monitor.access import Access
+from duey.monitor.history import Books
+from duey.monitor.web.audit import Trail
+from duey.monitor.web.links import Links
 
 
 @dataclass

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from peewee import Table
 
-from monitor.sqlite_file import Migration
+from duey.monitor.sqlite_file import Migration
 
 BOOKS_SCHEMA = Table("books_schema")
 JOBS = Table("jobs")
@@ -132,7 +132,7 @@ MIGRATIONS: Sequence[Migration] = (
         """,
         "CREATE INDEX figures_by_task ON figures (task, tier_s, at)",
         "CREATE TABLE tasks (qualname TEXT PRIMARY KEY, first_at REAL NOT NULL, last_at REAL NOT NULL) WITHOUT ROWID",
-        # Failed attempts of one cause (monitor.records.causes). frames: JSON list. state: open, muted or fixed.
+        # Failed attempts of one cause (duey.monitor.history.causes). frames: JSON list. state: open, muted or fixed.
         """
         CREATE TABLE error_groups (
             fingerprint TEXT PRIMARY KEY,
