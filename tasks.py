@@ -14,8 +14,8 @@ from typing import Any
 from uuid import uuid4
 
 import engine
+from duey.recipes import Refused, csv_import, mail, paths, sqlite_backup, webhook
 from engine import Discard, current_job, huey, progress, settings
-from recipes import Refused, csv_import, mail, paths, sqlite_backup, webhook
 
 OWN_FILES = (
     settings.storage.path,

@@ -16,9 +16,9 @@ from typing import Any
 
 import config_files
 from config import sqlite_path
+from duey.recipes import Refused as RecipeRefused
+from duey.recipes import Unavailable, sqlite_backup
 from operations.office import Office, Refused, say
-from recipes import Refused as RecipeRefused
-from recipes import Unavailable, sqlite_backup
 
 
 def databases(settings: Any) -> dict[str, Path]:

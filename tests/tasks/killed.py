@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _SCRIPT = """
 import sys
 from pathlib import Path
-from recipes import csv_import, sqlite_backup
+from duey.recipes import csv_import, sqlite_backup
 calls = 0
 def progress(done, total, note):
     global calls

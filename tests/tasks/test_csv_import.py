@@ -1,4 +1,4 @@
-"""recipes.csv_import on real files: the table holds the whole file or what it held before."""
+"""duey.recipes.csv_import on real files: the table holds the whole file or what it held before."""
 
 import os
 import sqlite3
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recipes import Refused, Unavailable, csv_import, sqlite
+from duey.recipes import Refused, Unavailable, csv_import, sqlite
 from tests.tasks.killed import killed_at
 
 

@@ -1,10 +1,10 @@
-"""recipes.hosts: which hosts may be reached."""
+"""duey.recipes.hosts: which hosts may be reached."""
 
 from collections.abc import Callable
 
 import pytest
 
-from recipes import Refused, hosts, http
+from duey.recipes import Refused, hosts, http
 from tests.tasks.http_peer import HttpPeer
 
 

@@ -1,4 +1,4 @@
-"""recipes.http against real servers: what is an answer, what is worth another attempt, when it ends."""
+"""duey.recipes.http against real servers: what is an answer, what is worth another attempt, when it ends."""
 
 import socket
 import ssl
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 import trustme
 
-from recipes import Refused, Unavailable, http
+from duey.recipes import Refused, Unavailable, http
 from tests.support.ports import free_port
 from tests.tasks.http_peer import HttpPeer, answer, raw
 

@@ -10,7 +10,7 @@ from email.policy import default
 import pytest
 import trustme
 
-from recipes import Refused, Unavailable, mail
+from duey.recipes import Refused, Unavailable, mail
 from tests.support.ports import free_port
 from tests.tasks.smtp_peer import SmtpPeer
 

@@ -1,12 +1,12 @@
-"""recipes.paths: what a task may read and write."""
+"""duey.recipes.paths: what a task may read and write."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from recipes import Refused
-from recipes.paths import Files
+from duey.recipes import Refused
+from duey.recipes.paths import Files
 
 
 @pytest.fixture

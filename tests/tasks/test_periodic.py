@@ -10,8 +10,8 @@ import pytest
 
 import periodic
 from config import Settings
+from duey.recipes import Refused, Unavailable
 from engine import Discard
-from recipes import Refused, Unavailable
 from tests.support.ports import free_port
 from tests.tasks.http_peer import HttpPeer, answer
 

@@ -1,4 +1,4 @@
-"""recipes.sqlite_backup on databases that are in use: one consistent file, or none."""
+"""duey.recipes.sqlite_backup on databases that are in use: one consistent file, or none."""
 
 import os
 import sqlite3
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from recipes import Refused, Unavailable, sqlite_backup
+from duey.recipes import Refused, Unavailable, sqlite_backup
 from tests.support.waiting import wait_until
 from tests.tasks.killed import killed_at
 
@@ -165,7 +165,7 @@ def test_without_wal_writes_between_steps_cannot_keep_it_from_ending(tmp_path: P
 
 def test_a_source_that_stays_locked_is_worth_another_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_source(tmp_path / "source.db", "delete")
-    monkeypatch.setattr("recipes.sqlite.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("duey.recipes.sqlite.BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(sqlite_backup, "BUSY_TIMEOUT_S", 0.3)
     with closing(sqlite3.connect(source, isolation_level=None)) as other, no_leftovers(tmp_path):
         other.execute("BEGIN EXCLUSIVE")

@@ -14,8 +14,8 @@ import pytest
 
 import tasks
 from config import Settings
+from duey.recipes import Unavailable
 from engine import Discard
-from recipes import Unavailable
 from tests.support.ports import free_port
 from tests.tasks.http_peer import HttpPeer, answer
 from tests.tasks.smtp_peer import SmtpPeer

@@ -1,4 +1,4 @@
-"""recipes.webhook: what is sent is what Standard Webhooks says."""
+"""duey.recipes.webhook: what is sent is what Standard Webhooks says."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from recipes import Refused, webhook
+from duey.recipes import Refused, webhook
 from tests.tasks.http_peer import HttpPeer
 
 HERE = ("127.0.0.1",)

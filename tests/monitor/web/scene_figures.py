@@ -109,7 +109,7 @@ def make_errors(books: FakeBooks, rng: random.Random, now: float) -> None:
                 message,
                 task,
                 f"tasks.{task}",
-                (f"tasks.py:{task}", "recipes/webhook.py:deliver"),
+                (f"tasks.py:{task}", "duey/recipes/webhook.py:deliver"),
                 state,
                 count,
                 first,

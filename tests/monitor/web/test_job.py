@@ -17,7 +17,7 @@ from tests.monitor.web.world import World
 
 def test_a_failed_job_shows_its_own_frames_before_the_whole(world: World, admin: Browser) -> None:
     text = admin.get(f"/monitor/jobs/{job_with(world, 'failed')}").text
-    own, library = text.index("recipes/webhook.py:61"), text.index("site-packages/urllib3")
+    own, library = text.index("duey/recipes/webhook.py:61"), text.index("site-packages/urllib3")
     assert own < text.index("Whole traceback, 5 frames, 3 in libraries") < library
     assert "opening the connection" in text
 

@@ -19,8 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recipes import Refused
-from recipes.sqlite import opened, quoted
+from duey.recipes import Refused
+from duey.recipes.sqlite import opened, quoted
 
 BATCH_ROWS = 5000
 MAX_COLUMNS = 2000  # SQLite's own limit

@@ -20,8 +20,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from recipes import Refused, Unavailable
-from recipes.sqlite import BUSY_TIMEOUT_S, opened
+from duey.recipes import Refused, Unavailable
+from duey.recipes.sqlite import BUSY_TIMEOUT_S, opened
 
 PAGES_PER_STEP = 1000
 MAX_RESTARTS = 5

@@ -1,6 +1,6 @@
 """A guarded HTTP request to a URL that somebody else has chosen.
 
-Order: the URL is taken apart; its host is checked and resolved once (recipes.hosts); the connection goes to
+Order: the URL is taken apart; its host is checked and resolved once (duey.recipes.hosts); the connection goes to
 one of the checked addresses; one exchange follows. TLS certificates are verified against the name. Redirects,
 proxies of the environment and credentials in the URL are not used.
 Ending: all of it together takes at most `timeout_s`, also against a peer that sends one byte a second.
@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from recipes import Refused, Unavailable, hosts
+from duey.recipes import Refused, Unavailable, hosts
 
 MAX_ANSWER_BYTES = 64 * 1024
 _SHOWN_CHARACTERS = 200

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from recipes import Refused, Unavailable
+from duey.recipes import Refused, Unavailable
 
 BUSY_TIMEOUT_S = 30.0
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes import Refused
+from duey.recipes import Refused
 
 _URL = "sqlite:///"
 _SIDE_FILES = ("-wal", "-shm", "-journal")

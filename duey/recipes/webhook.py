@@ -17,7 +17,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from recipes import Refused, http
+from duey.recipes import Refused, http
 
 SECRET_PREFIX = "whsec_"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-from recipes import Refused
+from duey.recipes import Refused
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # Special ranges of IANA's registries that ipaddress takes for public before Python 3.13.

@@ -21,7 +21,7 @@ from email.policy import SMTP
 from email.utils import localtime, make_msgid
 from typing import NamedTuple
 
-from recipes import Refused, Unavailable
+from duey.recipes import Refused, Unavailable
 
 TIMEOUT_S = 30.0  # of each answer of the server
 MAX_RECIPIENTS = 100  # what RFC 5321 asks every server to take
