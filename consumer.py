@@ -1,36 +1,10 @@
-"""The worker process: `huey_consumer consumer.huey` loads this module and runs the `huey` that it exports.
-
-Whatever keeps it from starting (a setting, a task file) is said in one sentence: SystemExit, because Huey's loader
-would import this module a second time after any other error.
-"""
-
-from __future__ import annotations
+"""`huey_consumer consumer.huey` in a checkout."""
 
 import os
+from pathlib import Path
 
-import config
-import config_files
+os.environ.setdefault("DEWEY_CONFIG", str(Path(__file__).absolute().with_name("config.ini")))
 
-PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks after this one
-
-try:
-    from duey import errors, logs
-    from duey.os_process import PARENT_STOPS, die_with_parent
-    from duey.worker import stdio
-    from engine import huey, load_tasks, settings
-except config.ConfigError as exc:
-    raise SystemExit(str(exc)) from None
-except Exception as exc:
-    raise SystemExit(f"Dewey cannot be loaded: {type(exc).__name__}: {exc}") from exc
-
-if PARENT_VARIABLE in os.environ:
-    die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_STOPS)
-stdio.install()
-config_files.close_to_others(settings)
-logs.configure(settings)
-try:
-    load_tasks()
-except errors.DeweyError as exc:
-    raise SystemExit(str(exc)) from None
+from duey.consumer import huey
 
 __all__ = ["huey"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
+from duey import Discard, crontab, huey, progress, settings
 from duey.recipes import Refused, http, paths, sqlite_backup
-from engine import Discard, crontab, huey, progress, settings
 
 HEARTBEAT_TIMEOUT_S = 10.0
 

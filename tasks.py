@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import engine
+import duey
+from duey import Discard, current_job, huey, progress, settings
 from duey.recipes import Refused, csv_import, mail, paths, sqlite_backup, webhook
-from engine import Discard, current_job, huey, progress, settings
 
 OWN_FILES = (
     settings.storage.path,
@@ -24,7 +24,7 @@ OWN_FILES = (
     settings.auth.database,
     settings.periodic.backup_folder,
     settings.source,
-    Path(engine.__file__).parent,
+    Path(duey.__file__).parent,
 )
 
 

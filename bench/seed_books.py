@@ -25,7 +25,7 @@ from typing import Any
 # Importing a room of the engine reads the settings; these books need none.
 os.environ.setdefault("DEWEY_CONFIG", os.devnull)
 
-from config import load
+from duey.config import load
 from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event
 from duey.monitor.history import Books, JobFilter
 

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
 
-import config_files
-from config import Settings
 from duey import clock
+from duey import files as config_files
+from duey.config import Settings
 from duey.model.job import FAILED, RETRYING, Settlement
 from duey.payload.masking import escaped
 from duey.payload.redact import Redactor, configured

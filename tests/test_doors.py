@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from app import side_by_side
 from duey.api import Api, make_api
 from duey.monitor.access import passwords
+from duey.server.main import side_by_side
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.scene import make_morning

@@ -16,14 +16,14 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-import manage
 from duey.api import schemas
+from duey.cli import main as manage
+from duey.cli.context import Refused
 from duey.control.schedules import ScheduleRequest
 from duey.errors import DeweyError
 from duey.monitor.access import passwords
 from duey.monitor.web.form import Fields
 from duey.scheduling.timetable import every
-from operations.office import Refused
 from tests.contracts.rig import run_next
 from tests.monitor.web.client import Browser
 from tests.support.rounds import rounds

@@ -57,7 +57,7 @@ def test_needs_returns_what_was_found():
 
 
 def test_settings_of_the_tests_are_not_the_developers():
-    import config
+    from duey import config
 
     assert os.environ["DEWEY_CONFIG"].endswith("config.ini")
     assert ROOT not in config.load().storage.path.parents

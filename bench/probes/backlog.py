@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from engine import settings
+from duey import settings
 
 
 def backlog(con: sqlite3.Connection) -> int:

@@ -6,7 +6,7 @@ import sys
 
 from bench import body
 from bench.systems import System
-from engine import huey
+from duey import huey
 
 BATCH = 1000
 

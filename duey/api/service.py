@@ -12,7 +12,6 @@ from typing import Any
 
 import bottle
 
-from config import Settings
 from duey.api import problem
 from duey.api.audit import Trail
 from duey.api.auth import Gate, Turnstile
@@ -29,6 +28,7 @@ from duey.api.tasks import Tasks
 from duey.api.views import Views
 from duey.api.waiting import WaitingRoom
 from duey.api.workers import Workers
+from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
 

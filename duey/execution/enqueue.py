@@ -18,8 +18,8 @@ from huey import signals
 from huey.api import Huey, ResultGroup, Task, chord, group
 from huey.utils import ChordConfig
 
-from config import Settings
 from duey import clock, errors
+from duey.config import Settings
 from duey.model.job import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
 from duey.model.sequel import NOTHING, sequel_of, written
 from duey.storage.contract import JobStorage

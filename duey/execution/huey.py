@@ -18,15 +18,15 @@ import datetime
 import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huey import signals
 from huey.api import Task
 from huey.exceptions import CancelExecution, HueyException, RateLimitExceeded, TaskLockedException
 from huey.utils import SKIPPED
 
-from config import Settings
 from duey import clock, errors, logs
+from duey.config import Settings
 from duey.execution import hooks
 from duey.execution.enqueue import DeferringHuey, naive_utc
 from duey.execution.job_log import body_log
@@ -39,10 +39,11 @@ from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.decorator import DurableTaskWrapper
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
-from duey.worker.consumer_options import consumer_options, flag_given
-from duey.worker.supervisor import DurableConsumer
 
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
+
+if TYPE_CHECKING:
+    from duey.worker.supervisor import DurableConsumer
 
 
 class DurableHuey(DeferringHuey):
@@ -82,6 +83,9 @@ class DurableHuey(DeferringHuey):
         return super().periodic_task(validate_datetime, timetable=validate_datetime, **chosen)
 
     def create_consumer(self, **options: Any) -> DurableConsumer:
+        from duey.worker.consumer_options import consumer_options, flag_given
+        from duey.worker.supervisor import DurableConsumer
+
         chosen = consumer_options(self.settings, options)
         logs.tame_huey(self.settings, logfile=flag_given("logfile"), verbose=flag_given("verbose"))
         return DurableConsumer(self, **chosen)

@@ -34,7 +34,7 @@ MASKED_MAX = 1024 * 1024  # of a text that is masked before it is cut: else a pa
 READ_BYTES = 256 * 1024  # of a call or a result that is stored; what has more is too large for the books
 GROWTH = 16  # how many times the JSON of plain values is at most as large as what was stored of them
 
-HERE = os.path.dirname(__file__) + os.sep
+HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 HUEYS = os.path.dirname(huey.__file__) + os.sep
 
 

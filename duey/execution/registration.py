@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from duey.storage.contract import JobStorage, Registration
+from duey.storage.presence import HOST
 from duey.tasks import discovery
-
-HOST = socket.gethostname()
 
 
 def register(

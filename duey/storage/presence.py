@@ -21,6 +21,7 @@ import fcntl
 import itertools
 import mmap
 import os
+import socket
 import struct
 import threading
 import weakref
@@ -240,3 +241,15 @@ def is_alive(folder: Path, n: int) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+HOST = socket.gethostname()
+
+
+def rss_of(pid: int) -> int | None:
+    """Resident memory of a process on this host."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * 4096
+    except (OSError, IndexError, ValueError):
+        return None

@@ -19,8 +19,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import config_files
-from duey.worker.pools import serves
+from duey import files as config_files
+from duey.model.queues import serves
 
 ASLEEP_AT = 16  # offset in the life file
 QUEUES_AT = 64 + 24 * 126  # the queues that it serves, as text

@@ -57,7 +57,7 @@ def _digest(modules: Sequence[str]) -> str:
 
 def where(exc: BaseException) -> str:
     """File and line of the innermost frame that is not the import machinery or Dewey's own."""
-    own = str(Path(__file__).parent)
+    own = str(Path(__file__).parent.parent)
     frames = [
         f for f in traceback.extract_tb(exc.__traceback__)
         if "importlib" not in f.filename and not f.filename.startswith(("<", own)) and "/huey/" not in f.filename

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskTimeout
 
-from config import Settings
 from duey import clock, os_process
+from duey.config import Settings
 from duey.model.job import ONCE, Settlement
 from duey.tasks.current import Discard
 

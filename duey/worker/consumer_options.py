@@ -13,7 +13,7 @@ from typing import Any
 
 from huey.consumer_options import OptionParserHandler, config_defaults
 
-from config import Settings
+from duey.config import Settings
 
 
 def consumer_options(settings: Settings, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,9 +21,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from duey.model.job import DEFAULT_QUEUE
-
-REST = "*"
-NOT = "!"  # before the name of a queue that `*` does not stand for: others serve it
+from duey.model.queues import NOT, REST, serves
 
 
 class Share(NamedTuple):
@@ -68,17 +66,7 @@ def drawn(queues: Sequence[str], weights: Sequence[int]) -> tuple[str, ...]:
     return tuple(sorted(queues, key=lambda name: -keys[name]))
 
 
-def shown(queues: Sequence[str]) -> tuple[str, ...]:
-    """The queues of a worker as people are shown them."""
-    return tuple(name for name in queues if not name.startswith(NOT))
-
-
 def left_out(shares: Sequence[Share], tasks: Iterable[Any]) -> list[str]:
     """The queues of these tasks that no share serves."""
     queues = {getattr(task, "queue", DEFAULT_QUEUE) for task in tasks}
     return sorted(name for name in queues if not any(serves(share.queues, name) for share in shares))
-
-
-def serves(queues: Sequence[str], name: str) -> bool:
-    """Whether a worker with these queues serves this one."""
-    return name in queues or (REST in queues and NOT + name not in queues)

@@ -26,8 +26,9 @@ from huey.consumer import Worker, WorkerRecycle
 from duey import os_process
 from duey.execution import hooks, job_log, registration
 from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
+from duey.model.queues import shown
 from duey.os_process import StopFlag
-from duey.worker.pools import Share, shown
+from duey.worker.pools import Share
 from duey.worker.prefetcher import Desk
 from duey.worker.queue_order import WeightedDesk
 

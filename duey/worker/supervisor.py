@@ -29,10 +29,10 @@ from huey.exceptions import ConfigurationError
 
 from duey import errors
 from duey import os_process as process
-from duey.execution.registration import HOST
 from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler
 from duey.storage.deaths import Dead
+from duey.storage.presence import HOST
 from duey.worker import watchdog
 from duey.worker.pools import left_out, shares_of
 from duey.worker.process import LEAVING, LEFT, STOP, DeskWorker, Plan, plans_of, run_unit

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from config import Settings
+from duey.config import Settings
 from duey.monitor.access.accounts import ADMIN, Accounts
 from duey.monitor.access.audit import Audit
 from duey.monitor.access.csrf import Csrf

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from peewee import SqliteDatabase
 
-import config_files
+from duey import files as config_files
 from duey.monitor.access.errors import AccessUnavailable, SchemaTooNew
 from duey.monitor.access.schema import ACCESS_SCHEMA, MIGRATIONS
 from duey.monitor.sqlite_file import Migration, Opened, SqliteFile

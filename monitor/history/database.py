@@ -16,7 +16,7 @@ from pathlib import Path
 
 from peewee import SqliteDatabase
 
-import config_files
+from duey import files as config_files
 from duey.monitor.history import sqlite_errors
 from duey.monitor.history.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
 from duey.monitor.history.schema import BOOKS_SCHEMA, MIGRATIONS, TABLES

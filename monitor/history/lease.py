@@ -12,7 +12,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-import config_files
+from duey import files as config_files
 
 
 class Lease:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
-from config import Settings
+from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
 from duey.monitor.history import Books

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 import bottle
 
-from config import Settings
+from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
 from duey.monitor.history import Books

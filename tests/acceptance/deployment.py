@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import config
-import engine
+import duey
+from duey import config
 from duey.control.service import Control
 from duey.model.job import ENDED, Job
 from tests.acceptance.http_client import Client, shown
@@ -168,7 +168,7 @@ class Deployment:
     def huey(self) -> Any:
         """The queue, as this process uses it."""
         if self._huey is None:
-            self._huey = engine.build(config.load(self.config, environ={}))
+            self._huey = duey.build(config.load(self.config, environ={}))
         return self._huey
 
     @property
@@ -229,7 +229,7 @@ class Deployment:
 
 def load_workload(huey: Any, ledger: Path, name: str = "workload") -> ModuleType:
     """The workload's tasks, or those of a module beside it, registered under their own name with this huey."""
-    before, engine.huey = engine.huey, huey
+    before, duey.huey = duey.huey, huey
     os.environ["DEWEY_TEST_LEDGER"] = str(ledger)
     try:
         spec = importlib.util.spec_from_file_location(name, WORKLOAD.with_name(f"{name}.py"))
@@ -238,5 +238,5 @@ def load_workload(huey: Any, ledger: Path, name: str = "workload") -> ModuleType
         spec.loader.exec_module(module)
         return module
     finally:
-        engine.huey = before
+        duey.huey = before
         del os.environ["DEWEY_TEST_LEDGER"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import config
+from duey import config
 from duey.monitor.history import Books
 from duey.storage.compaction import UNTOUCHED
 from tests.acceptance.deployment import Deployment

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import config
+from duey import config
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, Job
 from duey.monitor.history import Books

@@ -74,10 +74,10 @@ def test_what_must_not_run_twice_fails_at_the_first_death(deployment: Deployment
 
 def test_a_job_whose_task_nobody_knows_waits_visibly_until_somebody_does(deployment: Deployment):
     (deployment.folder / "later.py").write_text(
-        "from engine import huey\n\n@huey.task()\ndef newer(x):\n    return x + 1\n"
+        "from duey import huey\n\n@huey.task()\ndef newer(x):\n    return x + 1\n"
     )
     later = deployment.start(
-        "-c", "from engine import load_tasks; load_tasks(); import later; later.newer(1)",
+        "-c", "from duey import load_tasks; load_tasks(); import later; later.newer(1)",
         DEWEY_TASKS_MODULES="workload, later",
     )  # fmt: skip
     assert later.wait(10) == 0, later.err

@@ -9,8 +9,8 @@ from tests.acceptance.variants import crossed
 
 # In a process of its own: sentry-sdk replaces methods of Huey wherever it is started.
 DEFER = """
-import engine
-engine.load_tasks()
+import duey
+duey.load_tasks()
 import watched
 print(*(watched.held(1.5 if n == 0 else 0.01).id for n in range(4)), *(watched.limited().id for _ in range(3)))
 print(*(watched.steers(how).id for how in ("retry", "again", "discard", "canceled", "fail")))

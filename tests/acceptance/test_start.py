@@ -77,7 +77,7 @@ def test_web_and_consumer_can_be_started_apart(deployment: Deployment):
 @every_program
 def test_a_syntax_error_in_a_task_file_is_told_with_file_and_line(deployment: Deployment, program: tuple[str, ...]):
     broken = deployment.folder / "broken.py"
-    broken.write_text("from engine import huey\n\n@huey.task()\ndef add(a, b)\n    return a + b\n")
+    broken.write_text("from duey import huey\n\n@huey.task()\ndef add(a, b)\n    return a + b\n")
     deployment.configure({"tasks": {"modules": "workload, broken"}})
     said = refusal(deployment.start(*program))
     assert str(broken) in said and "line 4" in said

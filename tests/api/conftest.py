@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import config
+from duey import config
 from duey.api import Api, make_api
 from duey.monitor.access import Access
 from tests.api.client import Client

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import config
+from duey import config
 from duey.model.event import Event
 from duey.monitor.history import Books
 from tests.api.conftest import make_world

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import config
+from duey import config
 
 
 @pytest.fixture
@@ -65,9 +65,8 @@ def test_a_path_that_is_given_stands_over_dewey_config(ini):
     assert config.load(ini("[web]\nport = 1\n"), {"DEWEY_CONFIG": "/does/not/exist"}).web.port == 1
 
 
-def test_the_file_beside_config_py_is_the_default_and_may_be_missing(tmp_path, monkeypatch):
-    assert Path(config.__file__).absolute().with_name("config.ini") == config.DEFAULT_FILE
-    monkeypatch.setattr(config, "DEFAULT_FILE", tmp_path / "config.ini")
+def test_the_file_in_the_current_folder_is_the_default_and_may_be_missing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     settings = config.load(environ={"DEWEY_CONFIG": ""})
     assert settings.web.port == 8080 and settings.root == tmp_path
 
@@ -179,6 +178,6 @@ def test_an_indented_key_is_not_swallowed_by_the_one_above(ini):
 
 
 def test_config_can_be_imported_where_no_library_is_installed():
-    code = f"import sys; sys.path.insert(0, {str(config.DEFAULT_FILE.parent)!r}); import config; config.load"
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from duey import config; config.load"
     # -S: without site-packages
     subprocess.run([sys.executable, "-S", "-E", "-c", code], check=True)

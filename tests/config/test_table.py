@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import config
-import config_table
+from duey import config
+from duey.config import table as config_table
 
 TABLE = list(config_table.table())
-CONFIG_INI = Path(config.__file__).with_name("config.ini")
+CONFIG_INI = Path(__file__).parents[2] / "config.ini"
 
 # The table of CONTRACT.md, with [periodic], [tasks] backoff_s and [consumer] order.
 CONTRACT = {

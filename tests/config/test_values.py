@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import config
-from config_table import table
-from config_values import Refused
+from duey import config
+from duey.config.table import table
+from duey.config.values import Refused
 
 KEYS = {(key.section, key.name): key for key in table()}
 ROOT = Path("/srv/dewey")

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-import engine
-from config import Settings, load
+import duey
 from duey import clock as engine_clock
+from duey.config import Settings, load
 from duey.execution.huey import DurableHuey
+from duey.instance import make_storage
 from duey.storage.contract import JobStorage
-from engine.storage import make_storage
 from tests.contracts.rig import Clock, Hand
 
 
@@ -66,7 +66,7 @@ def make_huey(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., 
     made: list[DurableHuey] = []
 
     def make(**keys: object) -> DurableHuey:
-        made.append(engine.build(make_settings(**keys)))
+        made.append(duey.build(make_settings(**keys)))
         return made[-1]
 
     yield make

@@ -16,10 +16,10 @@ from typing import Any
 
 from huey.tests import base, test_api, test_immediate, test_priority, test_signals, test_storage
 
-from config import load
+from duey.config import load
 from duey.execution.huey import DurableHuey
+from duey.instance import make_storage
 from duey.payload.serializer import make_serializer
-from engine.storage import make_storage
 
 config, folder = load(Path(sys.argv[1]), {}), Path(sys.argv[2])
 numbers = itertools.count()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from huey.api import chord
 
-from engine import canceled, check_canceled, current_job
+from duey import canceled, check_canceled, current_job
 from tests.contracts.rig import job, jobs, kinds, run_all, run_next, state
 
 

@@ -8,11 +8,10 @@ import logging
 import pytest
 from huey.api import chord
 
-from duey import errors
+from duey import current_job, errors
 from duey.control.service import Control
 from duey.logs import TEXT, JobFilter, Json, Utc
 from duey.model.job import JobRequest
-from engine import current_job
 from tests.contracts.rig import look, run_all, run_next
 
 ANA = {"user": "ana", "request_id": "r-7"}

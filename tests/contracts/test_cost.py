@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from app import side_by_side
 from duey.api import make_api
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import ADMIN, Access, passwords
 from duey.monitor.history import Books
 from duey.monitor.web import make_web
+from duey.server.main import side_by_side
 from tests.api.client import Client
 from tests.contracts.rig import run_all
 from tests.monitor.web.client import Browser

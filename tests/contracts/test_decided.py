@@ -6,10 +6,9 @@ from datetime import datetime, timezone
 
 import pytest
 
-from duey import errors
+from duey import current_job, errors
 from duey.control.service import Control
 from duey.model.job import Edit, JobRequest
-from engine import current_job
 from tests.contracts.rig import jobs, kinds, run_next, state
 
 VERBS = ["cancel", "retry", "forget"]

@@ -7,13 +7,12 @@ import json
 import pytest
 from huey.api import chord
 
-import engine
-from duey import errors
+import duey
+from duey import Discard, Retry, errors
 from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
 from duey.model.job import Edit, Failure, Job, JobRequest
 from duey.model.schedule import ScheduleRow
-from engine import Discard, Retry
 from tests.contracts.rig import job, payload_of, run_all, run_next, state
 
 DAY_S = 24 * 3600.0
@@ -131,7 +130,7 @@ def test_a_job_that_fails_with_its_worker_is_handled_though_nobody_there_knows_i
     huey, failing, told, hire, settings
 ):
     result = failing(None)("x")
-    stranger = engine.build(settings)
+    stranger = duey.build(settings)
     assert not stranger._registry._registry
     for _ in range(2):
         hand = hire()
@@ -158,7 +157,7 @@ def test_a_body_that_was_killed_for_its_timeout_is_handled(huey, failing, told, 
 
 def test_a_job_of_a_task_that_nobody_knew_for_a_day_is_handled(huey, failing, later, settings):
     result = failing(None)()
-    stranger = engine.build(settings)
+    stranger = duey.build(settings)
     assert stranger.dequeue() is None
     later(DAY_S + 1)
     huey.storage.keep_house()

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from duey import Discard, Retry
 from duey.execution.huey import DurableHuey
 from duey.model.job import ONCE
-from engine import Discard, Retry
 from tests.contracts.rig import Clock, Hand, job, run_next
 
 MESSAGE = "no answer from https://ana:hunter22@example.org/"

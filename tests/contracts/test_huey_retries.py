@@ -7,7 +7,7 @@ import datetime
 import pytest
 from huey.exceptions import CancelExecution, RetryTask, TaskException
 
-from engine import Discard, Retry
+from duey import Discard, Retry
 from tests.contracts.rig import kinds, look, run_all, run_next, state
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from config import Settings
+from duey.config import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DIFFERENT = {

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from duey.errors import UniqueConflict
+from duey.instance import make_storage
 from duey.model.schedule import GAP_S, GAPS_KEPT, KEPT, WAITING_MAX, Firing, Gap, ScheduleRow, SlotRow
 from duey.storage.contract import JobStorage
-from engine.storage import make_storage
 from tests.contracts.rig import Hand, job, kinds, state
 
 ROW = ScheduleRow("s", "made", "{}", False, 100.0, 100.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-import engine
+import duey
 from duey import errors
 from duey.model.limits import Limit
 from tests.contracts.rig import TASK, job, jobs, kinds, look, run_all, run_next, state
@@ -365,7 +365,7 @@ def test_limits_that_make_no_sense_are_refused(huey, options, sentence):
 
 
 def test_two_processes_share_the_places(huey, settings, storage):
-    other = engine.build(settings)
+    other = duey.build(settings)
     for each in (huey, other):
         each.task(name="t", limit=1)(lambda: None)
     huey.enqueue(huey._registry.string_to_task(f"{__name__}.t")())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from duey import errors
+from duey import canceled, checkpoint, errors, resume
 from duey.control.service import Control
 from duey.storage.deaths import Dead
-from engine import canceled, checkpoint, resume
 from tests.contracts.rig import jobs, look, run_all, run_next, state
 
 
@@ -173,7 +172,7 @@ def test_each_row_can_be_kept(huey, storage):
 
 
 def test_a_body_s_own_progress_is_left_alone(huey, storage):
-    from engine import progress
+    from duey import progress
 
     @huey.task()
     def load():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from duey import Discard, Retry, exponential, sidekiq_backoff
 from duey.control.service import Control
 from duey.model.job import JobRequest
-from engine import Discard, Retry, exponential, sidekiq_backoff
 from tests.contracts.rig import kinds, look, run_all, run_next, state
 
 

@@ -9,11 +9,11 @@ import logging
 import pytest
 from huey.api import chord
 
+from duey import Discard, Retry, progress
 from duey.control.service import Control
 from duey.execution.job_log import body_log
 from duey.logs import JobFilter, formatter
 from duey.model.job import JobRequest
-from engine import Discard, Retry, progress
 from tests.contracts.rig import look, run_all, run_next
 
 SECRET = 'hunter2-Ä/\n"x'

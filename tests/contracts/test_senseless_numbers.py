@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from duey import errors
+from duey import Retry, errors
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.model.job import JobRequest
-from engine import Retry
 
 SENSELESS: dict[str, tuple[Any, ...]] = {
     "retries": (-1, "3", 1.5, math.nan, math.inf, True, [2]),

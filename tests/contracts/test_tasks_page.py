@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import engine
+import duey
 from duey import errors, os_process
 from duey.control.service import Control
 from duey.tasks.options import OPTIONS
@@ -36,7 +36,7 @@ SECTIONS = sections()
 @pytest.fixture
 def example(huey, monkeypatch):
     """Runs the examples of a section; what they defined."""
-    monkeypatch.setattr(engine, "huey", huey)
+    monkeypatch.setattr(duey, "huey", huey)
 
     def run(heading):
         names = {"__name__": "tasks"}
@@ -204,7 +204,7 @@ def test_canceled(example, huey, storage):
 
     class Stopping(list):
         def __iter__(self):
-            storage.cancel(engine.current_job().id)
+            storage.cancel(duey.current_job().id)
             return iter([1])
 
     huey.task(name="stopping")(lambda: page.crunch.func(Stopping()))()

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import engine
-from config import load
+import duey
 from duey import clock
+from duey.config import load
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.model.job import DONE
@@ -61,7 +61,7 @@ class World:
     def make_huey(self, schedules: Schedules | None = None) -> DurableHuey:
         """As another process has one, with these tasks known."""
         environ = {f"DEWEY_{key.upper()}": str(value) for key, value in self.settings.items()}
-        huey = engine.build(load(self.folder / "config.ini", environ))
+        huey = duey.build(load(self.folder / "config.ini", environ))
         for name, table in (self.schedules if schedules is None else schedules).items():
             huey.periodic_task(table, name=name)(body())
 

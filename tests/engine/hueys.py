@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import engine
-from config import load
+import duey
+from duey.config import load
 from duey.execution.huey import DurableHuey
 
 
@@ -16,7 +16,7 @@ def sqlite_huey(folder: Path, **keys: object) -> Iterator[DurableHuey]:
     """`keys` are settings, as `tasks_secret="x"`."""
     ini = folder / "config.ini"
     ini.write_text("[storage]\npath = queue.db\ndurability = normal\n")
-    huey = engine.build(load(ini, {f"DEWEY_{key.upper()}": str(value) for key, value in keys.items()}))
+    huey = duey.build(load(ini, {f"DEWEY_{key.upper()}": str(value) for key, value in keys.items()}))
     yield huey
     if huey._alone is not None:
         huey._alone.close()

@@ -15,15 +15,14 @@ from typing import Any
 
 import pytest
 
-from duey import errors
+from duey import errors, every, register_type
 from duey.api.schedules import schedule_view
+from duey.cli.schedules import shown
 from duey.control.schedules import ScheduleRequest
 from duey.execution.huey import DurableHuey
 from duey.model.schedule import ScheduleRow
 from duey.scheduling.scheduler import PATIENCE_S, DurableScheduler
 from duey.scheduling.timetable import Every
-from engine import every, register_type
-from operations.schedules import shown
 from tests.engine.clockwork import START, Make, World
 from tests.engine.conftest import both
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from duey import cron, every
 from duey.model.schedule import KEPT, WAITING_MAX
 from duey.scheduling.due import GRACE_S
-from engine import cron, every
 from tests.engine.clockwork import START, Make
 from tests.engine.conftest import both
 

@@ -8,10 +8,9 @@ from datetime import datetime
 
 import pytest
 
-from duey import clock
+from duey import clock, cron, every
 from duey.control.schedules import ScheduleRequest
 from duey.scheduling.edits import EDITED
-from engine import cron, every
 from tests.engine.clockwork import START, Make, moment
 from tests.engine.conftest import both
 

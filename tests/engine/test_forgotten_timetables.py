@@ -14,9 +14,9 @@ from typing import Any
 import huey as hueys
 import pytest
 
+from duey import at, cron, crontab, every
 from duey.errors import Misconfigured
 from duey.execution.huey import DurableHuey
-from engine import at, cron, crontab, every
 from tests.engine.hueys import sqlite_huey
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_a_periodic_task_that_needs_arguments_is_refused(huey: DurableHuey):
 def test_check_names_the_line(tmp_path: Path):
     (tmp_path / "config.ini").write_text("[tasks]\nmodules = forgotten\n")
     (tmp_path / "forgotten.py").write_text(
-        "from engine import huey\n\n\n@huey.periodic_task('0 3 * * *')\ndef nightly():\n    pass\n"
+        "from duey import huey\n\n\n@huey.periodic_task('0 3 * * *')\ndef nightly():\n    pass\n"
     )
     environ = {**os.environ, "DEWEY_CONFIG": str(tmp_path / "config.ini")}
     check = [sys.executable, "manage.py", "check"]

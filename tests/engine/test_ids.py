@@ -48,7 +48,7 @@ def test_a_forked_child_does_not_draw_from_its_parents_page():
 
 
 def test_a_task_takes_its_id_here():
-    from engine import huey
+    from duey import huey
 
     @huey.task(name="ids_of_this")
     def task() -> None: ...

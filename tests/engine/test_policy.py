@@ -9,10 +9,9 @@ import time
 
 import pytest
 
-from duey import errors
+from duey import errors, exponential, sidekiq_backoff
 from duey.tasks import options as task_options
 from duey.tasks.retry import LONGEST_S, WITHIN_TIME, Policy, default_retries, delay_of
-from engine import exponential, sidekiq_backoff
 
 BOOM = ValueError("boom")
 

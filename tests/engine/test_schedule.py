@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from duey import errors
+from duey import at, cron, crontab, errors, every
 from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
 from duey.model.schedule import ScheduleRow
 from duey.scheduling.entry import SLOT_PRIORITY
 from duey.scheduling.scheduler import ALIVE_S, LOOK_S
-from engine import at, cron, crontab, every
 from tests.engine.clockwork import START, Make
 from tests.engine.conftest import both
 

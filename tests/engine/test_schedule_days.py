@@ -15,10 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from duey import faults
+from duey import crontab, faults
 from duey.scheduling.scheduler import DurableScheduler
 from duey.scheduling.timetable import Cron, Timetable, cron, every
-from engine import crontab
 from tests.engine.clockwork import World, moment
 from tests.engine.conftest import both
 from tests.support import rounds

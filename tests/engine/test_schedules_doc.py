@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-import engine
-import manage
+import duey
 import tasks
+from duey.cli import main as manage
 from duey.control.schedules import OUTCOMES
 from duey.model.schedule import WAITING_MAX
 from duey.scheduling.due import GRACE_S
@@ -31,7 +31,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 def run(world: Make, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the examples define, all of them run in one namespace."""
     w: World = world({})
-    monkeypatch.setattr(engine, "huey", w.huey)
+    monkeypatch.setattr(duey, "huey", w.huey)
     names: dict[str, Any] = {"__name__": "page"}
     for block in BLOCKS:
         exec(block, names)
@@ -48,7 +48,7 @@ def first(table: Timetable, after: str, zone: str = "UTC") -> str:
 def expression(text: str) -> Timetable:
     """A timetable that stands on the page, by what it is written as."""
     assert any(text in block for block in BLOCKS), text
-    found = eval(text, {**vars(engine)})
+    found = eval(text, {**vars(duey)})
     assert isinstance(found, Timetable)
     return found
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from config import load
-from duey.worker.pools import Share, drawn, left_out, serves, shares_of, shown
+from duey.config import load
+from duey.model.queues import serves, shown
+from duey.worker.pools import Share, drawn, left_out, shares_of
 from duey.worker.process import plans_of
 
 

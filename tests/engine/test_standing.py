@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from duey import every
 from duey.api.health import Health
 from duey.api.metrics import LiveCollector
 from duey.api.problem import Refusal
+from duey.cli.context import Refused
+from duey.cli.state import status
 from duey.model.schedule import STANDS_S
 from duey.storage.redis.storage import RedisStorage
-from engine import every
-from operations.office import Refused
-from operations.state import status
 from tests.engine.clockwork import START, Make, World
 from tests.engine.conftest import both
 

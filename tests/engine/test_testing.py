@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from duey import huey
 from duey.storage.contract import JobStorage
-from engine import huey
-from engine.testing import immediate_huey  # noqa: F401
+from duey.testing import immediate_huey  # noqa: F401
 from tasks import add
 
 

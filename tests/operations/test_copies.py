@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def manage(tmp_path):
     (tmp_path / "config.ini").write_text("[tasks]\nmodules = jobs\n")
     (tmp_path / "jobs.py").write_text(
-        "from engine import huey\n\n\n@huey.task()\ndef add(a: int, b: int) -> int:\n    return a + b\n"
+        "from duey import huey\n\n\n@huey.task()\ndef add(a: int, b: int) -> int:\n    return a + b\n"
     )
     environ = {**os.environ, "DEWEY_CONFIG": str(tmp_path / "config.ini")}
 

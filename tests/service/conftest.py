@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-import config
-from service.server import Server
+from duey import config
+from duey.server.http_server import Server
 
 SOON_S = 30.0
 GO = threading.Event()

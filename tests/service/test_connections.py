@@ -16,8 +16,8 @@ from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer, TcpWSGIServer
 from waitress.task import Task, ThreadedTaskDispatcher
 
-from service import connections
-from service.server import Server
+from duey.server import connections
+from duey.server.http_server import Server
 from tests.service.conftest import SOON_S, Serve, answer, ask, connect
 
 KB = 1024

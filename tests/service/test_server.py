@@ -7,7 +7,7 @@ import time
 import pytest
 from waitress.channel import HTTPChannel
 
-from service.server import SEND_BYTES, AddressInUse
+from duey.server.http_server import SEND_BYTES, AddressInUse
 from tests.service.conftest import GO, SOON_S, Serve, answer, ask, connect
 
 

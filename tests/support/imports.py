@@ -13,56 +13,60 @@ ANY_LIBRARY = "*"  # anything that is no room
 # Also what a newer Python brings: a guarded import of it is no library's.
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression", "tomllib"}
 
+BASE = ("duey.errors", "duey.clock", "duey.faults", "duey.files", "duey.os_process", "duey.model")
+LOW = (*BASE, "duey.payload", "duey.tasks", "duey.scheduling")
+
 ROOMS: dict[str, tuple[str, ...]] = {
-    "config": (),
-    "engine": ("config", "huey", "redis", "cronsim"),
-    "engine.testing": ("engine", "pytest"),  # for users' tests: nothing of the service imports it
-    "tasks": ("engine", "config", "recipes", ANY_LIBRARY),
-    "recipes": (ANY_LIBRARY,),
-    "monitor": ("peewee",),  # one file: what the databases of both its rooms share
-    "duey.monitor.history": (
-        "config",
-        "duey.model.event",
-        "duey.model.job",
-        "duey.errors",
-        "duey.payload.plain",
-        "duey.monitor.sqlite_file",
-        "peewee",
-        "playhouse",
+    "duey.errors": (),
+    "duey.clock": (),
+    "duey.faults": (),
+    "duey.files": (),
+    "duey.os_process": ("duey.clock",),
+    "duey.model": ("duey.errors", "duey.clock"),
+    "duey.model.sequel": (*BASE, "huey"),
+    "duey.config": (),
+    "duey.payload": (*BASE, "huey"),
+    "duey.tasks": (*BASE, "duey.payload", "duey.config", "huey"),
+    "duey.scheduling": (*BASE, "duey.payload", "huey", "cronsim"),
+    "duey.storage": (*BASE, "duey.payload.plain", "duey.storage.huey_adapter", "huey", "redis"),
+    "duey.storage.huey_adapter": (*BASE, "duey.tasks.current", "huey"),  # get(blocking=True) from inside a body
+    "duey.execution": (*LOW, "duey.storage", "duey.config", "duey.logs", "huey"),
+    # Huey asks its subclass for the consumer: two imports inside of create_consumer.
+    "duey.execution.huey": (
+        *LOW, "duey.storage", "duey.execution", "duey.config", "duey.logs", "duey.worker.consumer_options",
+        "duey.worker.supervisor", "huey",
     ),
-    "duey.monitor.access": ("config", "duey.monitor.sqlite_file", "peewee", "playhouse"),
-    "duey.monitor.web": (
-        "duey.monitor.history",
-        "duey.monitor.access",
-        "duey.control.service",
-        "duey.errors",
-        "duey.model.job",
-        "duey.payload.plain",
-        "duey.control.schedules",
-        "config",
+    "duey.worker": (*LOW, "duey.storage", "duey.execution", "duey.config", "huey"),
+    "duey.control": (*LOW, "duey.storage", "duey.execution", "huey"),
+    "duey.monitor": ("duey.files", "peewee"),  # one file: what the databases of both its rooms share
+    "duey.monitor.history": ("duey.config", *BASE, "duey.payload.plain", "duey.monitor.sqlite_file", "peewee",
+    "playhouse"), "duey.monitor.access": ("duey.config", "duey.files", "duey.monitor.sqlite_file", "peewee",
+    "playhouse"), "duey.monitor.web": (
+        *BASE, "duey.payload.plain", "duey.control", "duey.config", "duey.monitor.history", "duey.monitor.access",
         "bottle",
     ),
-    "api": (
-        "duey.control.service",
-        "duey.errors",
-        "duey.model.job",
-        "duey.payload.plain",
-        "duey.control.schedules",
-        "duey.monitor.history",
-        "duey.monitor.access",
-        "config",
-        "bottle",
-        "prometheus_client",
+    "duey.api": (
+        *BASE, "duey.payload.plain", "duey.control", "duey.config", "duey.monitor.history", "duey.monitor.access",
+        "bottle", "prometheus_client",
     ),
-    "service": ("config", "waitress"),
-    "app": ("config", "engine", "tasks", "recipes", "monitor", "api", "service", ANY_LIBRARY),
-    "consumer": ("config", "engine", "tasks"),
-    "operations": ("config", "engine", "duey.monitor.history", "duey.monitor.access", "recipes", "tasks"),
-    "manage": ("config", "engine", "duey.monitor.history", "duey.monitor.access", "operations", "tasks"),
-}
+    "duey.logs": (*BASE, "duey.config", "duey.payload", "duey.tasks"),
+    "duey.instance": (*LOW, "duey.logs", "duey.storage", "duey.execution", "duey.config"),
+    "duey.recipes": (ANY_LIBRARY,),  # plain functions that know neither queue nor settings
+    "duey.server": ("duey", ANY_LIBRARY),
+    "duey.cli": ("duey", ANY_LIBRARY),
+    "duey.consumer": ("duey",),
+    "duey.testing": ("duey", "pytest"),  # for users' tests: nothing of the service imports it
+    # The public face names what it offers, wherever that stands.
+    "duey": ("duey",),
+    "tasks": ("duey", ANY_LIBRARY),
+    "duey.__main__": ("duey",),
+    "app": ("duey",),
+    "consumer": ("duey",),
+    "manage": ("duey",),
+}  # fmt: skip
 
 # Files that stand beside the one that gives the room its name.
-SHARED_ROOMS = {"config_files": "config", "config_table": "config", "config_values": "config", "periodic": "tasks"}
+SHARED_ROOMS = {"periodic": "tasks"}
 
 
 class Import(NamedTuple):

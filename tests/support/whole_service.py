@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import engine
-from app import side_by_side
-from config import load
+import duey
 from duey import clock
 from duey.api import Api, make_api
+from duey.config import load
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import ADMIN, Access
@@ -19,6 +18,7 @@ from duey.monitor.history import Books
 from duey.monitor.history.recorder import Recorder
 from duey.monitor.web.services import House
 from duey.monitor.web.site import Site
+from duey.server.main import side_by_side
 from tests.api.client import Client
 from tests.contracts.rig import Hand
 from tests.monitor.web.client import Browser
@@ -55,7 +55,7 @@ def whole_service(folder: Path, **settings: str) -> Iterator[WholeService]:
     """Settings as `storage_backend="redis"`. Tasks are the test's to add: `service.huey.task()`."""
     (folder / "config.ini").write_text("[storage]\ndurability = normal\n")
     loaded = load(folder / "config.ini", {f"DEWEY_{key.upper()}": value for key, value in settings.items()})
-    huey = engine.build(loaded)
+    huey = duey.build(loaded)
     control = Control(huey)
     access = Access.of(loaded)
     access.accounts.create("ana", ADMIN, PASSWORD)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import periodic
-from config import Settings
+from duey import Discard
+from duey.config import Settings
 from duey.recipes import Refused, Unavailable
-from engine import Discard
 from tests.support.ports import free_port
 from tests.tasks.http_peer import HttpPeer, answer
 

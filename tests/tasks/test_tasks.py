@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import tasks
-from config import Settings
+from duey import Discard
+from duey.config import Settings
 from duey.recipes import Unavailable
-from engine import Discard
 from tests.support.ports import free_port
 from tests.tasks.http_peer import HttpPeer, answer
 from tests.tasks.smtp_peer import SmtpPeer

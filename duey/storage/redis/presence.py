@@ -24,8 +24,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import config_files
 from duey import clock, errors
+from duey import files as config_files
 from duey.storage.presence import IN_BODY, Life, Slot, read_slots
 from duey.storage.redis.client import BLOCK_S, Server
 from duey.storage.redis.codec import LOW, token_of, token_text

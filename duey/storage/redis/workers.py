@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from duey.execution.registration import HOST
 from duey.model.job import Running, WorkerInfo
+from duey.model.queues import shown
 from duey.storage import presence
+from duey.storage.presence import HOST, rss_of
 from duey.storage.redis.client import Server
 from duey.storage.redis.presence import running_of
-from duey.storage.sqlite.workers import rss_of
-from duey.worker.pools import shown
 
 
 def started(folder: Path, n: int, said: bytes | None) -> dict[int, float | None]:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from duey import clock
 from duey.model.job import FREED_AT_START, Claim
 from duey.model.limits import Limit
+from duey.model.queues import NOT, REST, serves
 from duey.storage.sqlite import policies, uniqueness
-from duey.worker.pools import NOT, REST, serves
 
 CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
     j.deliveries, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,

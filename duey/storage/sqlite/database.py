@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import config_files
 from duey import errors, faults
+from duey import files as config_files
 from duey.storage.sqlite import at_once, schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here

@@ -9,15 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import config_files
 from duey import clock, errors
+from duey import files as config_files
 from duey.model.job import QUEUED, Claim, Running, WorkerInfo
+from duey.model.queues import shown
 from duey.storage import presence
 from duey.storage.contract import Registration, StoredJob
 from duey.storage.deaths import Dead
+from duey.storage.presence import rss_of
 from duey.storage.sqlite import claim, rescuing
 from duey.storage.sqlite.database import Database
-from duey.worker.pools import shown
 
 
 class Crew:
@@ -133,15 +134,6 @@ class Crew:
                 )
             )  # fmt: skip
         return found
-
-
-def rss_of(pid: int) -> int | None:
-    """Resident memory of a process on this host."""
-    try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * 4096
-    except (OSError, IndexError, ValueError):
-        return None
 
 
 def asked(con: sqlite3.Connection, n: int) -> tuple[bool, bool]:

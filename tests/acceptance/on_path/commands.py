@@ -8,7 +8,7 @@ import io
 import json
 import sys
 
-import manage
+from duey.cli import main as manage
 
 found = []
 for words in json.loads(sys.argv[1]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging.config
 import os
 
-from engine import huey
+from duey import huey
 
 
 def configure(name: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from huey import signals
 from workload import write
 
-from engine import huey, register_type
+from duey import huey, register_type
 from tests.acceptance.processes import MARK, kill, marked
 
 HARMLESS = "DEWEY_TEST_HARMLESS" in os.environ

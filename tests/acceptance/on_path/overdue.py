@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from engine import huey, progress
+from duey import huey, progress
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ import time
 
 from workload import write
 
+from duey import huey, resume
 from duey.worker import watchdog
-from engine import huey, resume
 
 PLACES = 3
 watchdog.CANCEL_GRACE_S = float(os.environ.get("DEWEY_TEST_CANCEL_GRACE_S", watchdog.CANCEL_GRACE_S))

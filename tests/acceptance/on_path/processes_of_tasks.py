@@ -12,7 +12,7 @@ import time
 
 from workload import write
 
-from engine import huey, on_worker_start
+from duey import huey, on_worker_start
 
 FORKING = multiprocessing.get_context("fork")
 loop: asyncio.AbstractEventLoop

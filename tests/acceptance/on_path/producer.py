@@ -13,7 +13,7 @@ import time
 import workload
 from huey.api import chord
 
-from engine import huey
+from duey import huey
 
 
 def defer_chord(n: int, count: int) -> None:

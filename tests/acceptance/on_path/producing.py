@@ -7,7 +7,7 @@ import random
 import sys
 import time
 
-from engine import load_tasks
+from duey import load_tasks
 
 load_tasks()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workload import write
 
-from engine import cron, crontab, current_job, every, huey
+from duey import cron, crontab, current_job, every, huey
 
 
 def write_slot() -> None:

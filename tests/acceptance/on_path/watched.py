@@ -12,7 +12,7 @@ from sentry_sdk.integrations.huey import HueyIntegration
 from sentry_sdk.integrations.logging import ignore_logger
 from sentry_sdk.transport import Transport
 
-from engine import Canceled, Discard, Retry, current_job, huey
+from duey import Canceled, Discard, Retry, current_job, huey
 
 
 class ToFile(Transport):

@@ -19,8 +19,7 @@ import sys
 import time
 from typing import Any
 
-from duey import faults
-from engine import Retry, current_job, huey
+from duey import Retry, current_job, faults, huey
 
 LEDGER = os.open(os.environ["DEWEY_TEST_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 MB = 1024 * 1024

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-import engine
-from config import load
+import duey
+from duey.config import load
 from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import Hand
 from tests.support import needs
@@ -24,7 +24,7 @@ def open_storage(redis_server: RedisServer, tmp_path: Path) -> Iterator[Open]:
     name = f"t{uuid.uuid4().hex[:12]}"
     opened: list[RedisStorage] = []
     (tmp_path / "config.ini").touch()
-    compose = engine.build(load(tmp_path / "config.ini", {})).composer
+    compose = duey.build(load(tmp_path / "config.ini", {})).composer
 
     def open_one(url: str = redis_server.url, name: str = name, host: str = "") -> RedisStorage:
         storage = RedisStorage(name, url=url)

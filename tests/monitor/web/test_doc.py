@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from config import Settings
+from duey.config import Settings
 from duey.monitor.access import ROLES
 from duey.monitor.web.filters import KEYS
 from duey.monitor.web.pages import NAVIGATION

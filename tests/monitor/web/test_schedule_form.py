@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import manage
 from duey import clock
+from duey.cli import main as manage
 from duey.control.schedules import ScheduleRequest
 from duey.model.schedule import Firing, ScheduleRow, SlotRow
 from duey.monitor.web.filters import length_s

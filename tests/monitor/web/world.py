@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import config
+from duey import config
 from duey.monitor.access import ADMIN, VIEWER, Access
 from duey.monitor.web.services import House
 from duey.monitor.web.site import Site

@@ -14,11 +14,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import config_files
-from config import sqlite_path
+from duey import files as config_files
+from duey.cli.context import Office, Refused, say
+from duey.config import sqlite_path
 from duey.recipes import Refused as RecipeRefused
 from duey.recipes import Unavailable, sqlite_backup
-from operations.office import Office, Refused, say
 
 
 def databases(settings: Any) -> dict[str, Path]:

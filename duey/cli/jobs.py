@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from operations.office import Office, Refused, cli_name, say
+from duey.cli.context import Office, Refused, cli_name, say
 
 
 def value_of(text: str) -> Any:

@@ -15,8 +15,8 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.task import ThreadedTaskDispatcher
 
-from config import Settings
-from service.connections import FRAMING, MOST, Listener
+from duey.config import Settings
+from duey.server.connections import FRAMING, MOST, Listener
 
 logger = logging.getLogger("dewey.web")
 # Waitress warns of each request that waits for a thread: with more clients than threads that is a line a request.

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent.parent
+HOME = Path(__file__).absolute().parents[2]  # of the package
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"
 STOP = signal.SIGUSR1  # duey.os_process.PARENT_STOPS
 BACK_OFF_S = (0.5, 30.0)
@@ -27,7 +27,8 @@ STEADY_S = 30.0  # a consumer that lived this long starts its back-off anew
 class ConsumerChild:
     """One supervised consumer process."""
 
-    def __init__(self, prefix: str = "consumer | ") -> None:
+    def __init__(self, folder: Path, prefix: str = "consumer | ") -> None:
+        self._folder = folder  # of config.ini
         self._prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
@@ -37,8 +38,10 @@ class ConsumerChild:
     def start(self) -> None:
         """Start it now. From the main thread only: it dies with the thread that forked it."""
         environ = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+        if (HOME / "pyproject.toml").exists():  # a checkout: nothing is installed
+            environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HOME), environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "huey.bin.huey_consumer", "consumer.huey"], cwd=HERE, env=environ,
+            [sys.executable, "-u", "-m", "huey.bin.huey_consumer", "duey.consumer.huey"], cwd=self._folder, env=environ,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl-C in the terminal is for us: we stop it in order
         )  # fmt: skip

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
-import config_values as read
-from config_values import Parser, QueueShare
+from duey.config import values as read
+from duey.config.values import Parser, QueueShare
 
 
 class Key(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 
-from operations.office import Office, say
+from duey.cli.context import Office, say
 
 
 def record(office: Office, options: argparse.Namespace) -> None:

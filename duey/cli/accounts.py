@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import datetime, timezone
 
-from operations.office import Office, Refused, say
+from duey.cli.context import Office, Refused, say
 
 UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 

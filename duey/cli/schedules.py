@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from operations.jobs import call_of
-from operations.office import Office, Refused, cli_name, say
+from duey.cli.context import Office, Refused, cli_name, say
+from duey.cli.jobs import call_of
 
 
 def schedule_list(office: Office, options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from operations.office import Office, Refused, say
+from duey.cli.context import Office, Refused, say
 
 
 def check(office: Office, options: argparse.Namespace) -> int:

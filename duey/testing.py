@@ -1,6 +1,6 @@
 """For tests of your own tasks: a pytest fixture under which a call has run when it returns, and nothing is stored.
 
-    from engine.testing import immediate_huey
+    from duey.testing import immediate_huey
     from tasks import add
 
     def test_add(immediate_huey):
@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from duey import huey
 from duey.execution.huey import DurableHuey
-from engine import huey
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config_table import SECTIONS, Settings, table
-from config_values import SQLITE_URL, QueueShare, Refused
+from duey.config.table import SECTIONS, Settings, table
+from duey.config.values import SQLITE_URL, QueueShare, Refused
 
 __all__ = ["ConfigError", "QueueShare", "Settings", "load", "sqlite_path"]
 
 FILE_VARIABLE = "DEWEY_CONFIG"
 TEST_PREFIX = "DEWEY_TEST_"  # belongs to the test suite, and to nobody else
-DEFAULT_FILE = Path(__file__).absolute().parent / "config.ini"
+DEFAULT_FILE = "config.ini"  # in the current folder
 
 
 class ConfigError(Exception):

@@ -6,7 +6,7 @@ import getpass
 import sys
 from typing import Any
 
-import config_files
+from duey import files as config_files
 
 AUDIT_SOURCE = "operator"
 
@@ -27,7 +27,7 @@ class Office:
     """What the commands work with, made when it is first needed."""
 
     def __init__(self) -> None:
-        from engine import huey, settings
+        from duey import huey, settings
 
         self.huey, self.settings = huey, settings
         config_files.close_to_others(settings)
@@ -39,8 +39,8 @@ class Office:
     def control(self) -> Any:
         """The engine's verbs, with the task modules loaded."""
         if self._control is None:
+            from duey import load_tasks
             from duey.control.service import Control
-            from engine import load_tasks
 
             load_tasks()
             self._control = Control(self.huey)

@@ -1,0 +1,54 @@
+"""The one Huey of this process, built from the settings when this module is first imported."""
+
+from __future__ import annotations
+
+from duey import logs
+from duey.config import Settings, load
+from duey.execution.huey import DurableHuey
+from duey.payload.redact import configured
+from duey.payload.serializer import make_serializer
+from duey.storage.contract import JobStorage
+from duey.tasks import discovery
+
+
+def make_storage(settings: Settings) -> JobStorage:
+    """The storage that the settings name. Touches nothing: files and connections are opened on first use."""
+    durable = settings.storage.durability == "full"
+    ttl_s, failed_ttl_s = float(settings.tasks.result_ttl_s), settings.monitor.keep_failed_days * 86400.0
+    name, backlog_rows = settings.storage.name, settings.monitor.backlog_rows
+    if settings.storage.backend == "redis":
+        from duey.storage.redis.storage import RedisStorage
+
+        return RedisStorage(
+            name, url=settings.storage.url, durable=durable, result_ttl_s=ttl_s, failed_ttl_s=failed_ttl_s,
+            backlog_rows=backlog_rows,
+        )  # fmt: skip
+    from duey.storage.sqlite.storage import SqliteStorage
+
+    return SqliteStorage(
+        name, path=settings.storage.path, durable=durable, result_ttl_s=ttl_s, failed_ttl_s=failed_ttl_s,
+        backlog_rows=backlog_rows,
+    )  # fmt: skip
+
+
+def build(settings: Settings) -> DurableHuey:
+    """A Huey as the settings describe it."""
+    made = DurableHuey(
+        settings.storage.name,
+        settings=settings,
+        serializer=make_serializer(settings.tasks.serializer, settings.tasks.secret),
+        make_storage=lambda: make_storage(settings),
+    )
+    made.composer.redactor = configured(settings.monitor.redact)
+    made.composer.max_value_bytes = settings.monitor.max_value_kb * 1024
+    return made
+
+
+settings = load()
+huey = build(settings)
+
+
+def load_tasks() -> None:
+    """Import the modules of `[tasks] modules`, so that their tasks are known to `huey`."""
+    discovery.load_tasks(settings.tasks.modules, settings.root)
+    logs.keep()

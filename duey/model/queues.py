@@ -1,0 +1,20 @@
+"""Which queues a worker serves: names, `*` for the rest, and `!name` for what the rest leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+REST = "*"
+
+
+NOT = "!"  # before the name of a queue that `*` does not stand for: others serve it
+
+
+def shown(queues: Sequence[str]) -> tuple[str, ...]:
+    """The queues of a worker as people are shown them."""
+    return tuple(name for name in queues if not name.startswith(NOT))
+
+
+def serves(queues: Sequence[str], name: str) -> bool:
+    """Whether a worker with these queues serves this one."""
+    return name in queues or (REST in queues and NOT + name not in queues)

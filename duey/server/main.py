@@ -1,0 +1,216 @@
+"""The web process: assembles the API and the monitor, serves them, and looks after one consumer.
+
+    python app.py           web and one consumer
+    python app.py --web     web alone
+
+Order: settings, storage, accounts, consumer, socket, `ready`. Ending (Ctrl-C, SIGTERM): new requests are refused, those
+in flight are answered, the consumer's jobs may finish within `[consumer] shutdown_timeout_s`. A second Ctrl-C or
+SIGTERM, more than 2 s after the first, cuts the jobs off. SIGHUP reloads: if `manage.py check` passes, the consumer is
+ended while requests are still answered, then this program starts anew with the settings and task modules of now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from duey import config
+from duey import files as config_files
+
+HERE = Path(__file__).resolve().parent
+READY_WITHIN_S = 15.0
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class CannotStart(Exception):
+    """One sentence that says why, and what to do."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until a signal ends it; the exit status."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Dewey: web and one consumer.")
+    parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
+    options = parser.parse_args(argv)
+    try:
+        from duey import errors, load_tasks, logs, settings
+        from duey.monitor.access import AccessError
+        from duey.server.http_server import AddressInUse
+        from duey.worker import stdio
+    except config.ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    stdio.install()
+    config_files.close_to_others(settings)
+    logs.configure(settings)
+    try:
+        load_tasks()
+        return Service(settings, with_consumer=not options.web).run()
+    except (errors.DeweyError, AccessError, AddressInUse, CannotStart) as exc:
+        print(exc, file=sys.stderr)
+        return 1
+
+
+class Service:
+    """Everything that one `app.py` runs."""
+
+    def __init__(self, settings: Any, with_consumer: bool) -> None:
+        from duey import huey
+        from duey.api import make_api
+        from duey.control.service import Control
+        from duey.monitor.access import Access
+        from duey.monitor.history import Books
+        from duey.monitor.web import make_web
+        from duey.os_process import Requests, StopFlag
+        from duey.server.consumer_child import ConsumerChild
+        from duey.server.http_server import Server
+
+        self.settings = settings
+        self._requests, self._signalled = Requests(), StopFlag()
+        self._lock = lock_data(settings) if with_consumer else None
+        self.control = Control(huey)
+        for warning in huey.storage.prepare():
+            print(f"warning: {warning}", file=sys.stderr)
+        self.access = Access.of(settings)
+        self.books = Books(settings.monitor.database, settings.monitor)
+        self.recorder = self.books.recorder(huey.storage, self.control.workers, self.control.schedules.all)
+        self.api = make_api(self.control, self.access, settings, self.books)
+        self.server = Server(
+            side_by_side(make_web(self.control, self.access, self.books, settings), self.api), settings
+        )
+        self.child = ConsumerChild(settings.root) if with_consumer else None
+
+    def run(self) -> int:
+        """Start in order, wait for the end, stop in order."""
+        from duey.os_process import execute_anew, hear_hup
+
+        self._signalled.set_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, note=self._requests.note)
+        hear_hup()
+        self.access.prepare()
+        self._open_books()
+        first = self.access.first_start()
+        if self.child:
+            self.child.start()
+        over = threading.Event()
+        recording = threading.Thread(target=self.recorder.run, args=(over,), name="Recorder")
+        recording.start()
+        self.server.start()
+        self._announce(first)
+        if self._wait_for_consumer():
+            print("ready", flush=True)
+        self._wait_for_request()
+        if self._requests.stop_at is None:
+            print("reloading: running jobs may finish, then the service starts anew", flush=True)
+            self._stop_consumer()
+        print("stopping: new requests are refused, running ones and running jobs may finish", flush=True)
+        over.set()
+        self.api.close()  # who waits for a job is answered now
+        stopper = threading.Thread(target=self.server.stop, args=(self.settings.consumer.shutdown_timeout_s,))
+        stopper.start()
+        self._stop_consumer()
+        stopper.join()
+        recording.join()
+        if self._requests.stop_at is None:
+            execute_anew()
+        return 0
+
+    def _wait_for_request(self) -> None:
+        """Look after the consumer until a signal asks to stop, or to reload what can be started."""
+        while self._requests.stop_at is None:
+            self._signalled.wait(0.25)
+            self._signalled.clear()
+            if self._requests.reload and self._can_reload():
+                break
+            if self.child:
+                self.child.tend()
+
+    def _can_reload(self) -> bool:
+        """Whether the settings and task modules of now would start; says why not."""
+        self._requests.reload = False
+        check = subprocess.run(
+            [sys.executable, HERE / "manage.py", "check"], stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if check.returncode:
+            print(f"no reload, the service goes on as it was: {check.stderr.strip()}", file=sys.stderr)
+        return check.returncode == 0
+
+    def _stop_consumer(self) -> None:
+        if self.child:
+            self.child.stop(self.settings.consumer.shutdown_timeout_s + 3, lambda: self._requests.now)
+
+    def _open_books(self) -> None:
+        """Books that cannot be opened stop nothing but a start with books of a newer version."""
+        from duey.monitor.history.errors import BooksTooNew, BooksUnavailable
+
+        try:
+            self.books.prepare()
+        except BooksTooNew:
+            raise
+        except BooksUnavailable as exc:
+            print(f"warning: {exc}; what happens waits in the queue until they are back", file=sys.stderr)
+
+    def _announce(self, first: Any) -> None:
+        """Where to look and, the very first time, with what to enter. Printed once: only hashes are kept."""
+        web = self.settings.web
+        base = web.public_url or f"http://{web.host}:{self.server.port}{web.url_prefix}"
+        print(f"monitor  {base}/monitor/\nAPI      {base}/api/openapi.json")
+        if first:
+            print("the first start made an account and a token; they are shown this once:")
+            print(f"  account  {first.account}\n  password {first.password}\n  token    {first.secret}")
+        sys.stdout.flush()
+
+    def _wait_for_consumer(self) -> bool:
+        """True once a consumer takes jobs (or none was asked for)."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while self.child and self._requests.stop_at is None and not self.control.health().ok:
+            if time.monotonic() > deadline:
+                print("the consumer has not come up: see its lines above; it is tried again", file=sys.stderr)
+                break
+            self._signalled.wait(0.05)
+            self._signalled.clear()
+            self.child.tend()
+        return self._requests.stop_at is None
+
+
+def lock_data(settings: Any) -> int:
+    """Hold the data folder: a second `app.py` on the same data is told so."""
+    folder = Path(settings.storage.path).parent if settings.storage.backend == "sqlite" else settings.root / "data"
+    try:
+        config_files.make_folder(folder)
+        fd = os.open(folder / "app.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        config_files.mend(folder / "app.lock")
+    except OSError as exc:
+        raise CannotStart(
+            f"the data folder {folder} cannot be written ({exc.strerror}): give this user access"
+        ) from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise CannotStart(f"another Dewey runs on {folder}: stop it first, or start `app.py --web`") from None
+    return fd
+
+
+def side_by_side(web: Wsgi, api: Wsgi) -> Wsgi:
+    """The monitor below /monitor, the API everywhere else; the root leads a person to the monitor."""
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if path == "/monitor" or path.startswith("/monitor/"):
+            return web(environ, start_response)
+        if path in ("", "/") and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            start_response(
+                "303 See Other", [("Location", environ["SCRIPT_NAME"] + "/monitor/"), ("Content-Length", "0")]
+            )
+            return []
+        return api(environ, start_response)
+
+    return app
