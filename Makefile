@@ -24,7 +24,7 @@ bench: $(VENV)/dev.stamp
 
 # The same tests as in `make test`, those with a long form only, at their long form.
 soak: $(VENV)/dev.stamp
-	DEWEY_TEST_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 14400 $(ARGS)
+	DUEY_TEST_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 14400 $(ARGS)
 
 screenshots: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.acceptance.screenshots $(ARGS)

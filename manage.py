@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("DEWEY_CONFIG", str(Path(__file__).absolute().with_name("config.ini")))
+os.environ.setdefault("DUEY_CONFIG", str(Path(__file__).absolute().with_name("config.ini")))
 
 from duey.cli.main import main
 

@@ -51,7 +51,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench", description="Measures Dewey beside plain Huey and its peers.")
+    parser = argparse.ArgumentParser(prog="bench", description="Measures Duey beside plain Huey and its peers.")
     parser.add_argument("--quick", action="store_true", help="smaller counts, two rounds")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, metavar="NAME", help=", ".join(MEASUREMENTS))
     parser.add_argument("--rounds", type=int, help="rounds of the interleaved measurements (3, quick: 1)")

@@ -17,7 +17,7 @@ from bench.running import running
 def measure(options: Options) -> Section:
     section = Section("batching", "Batching must not hurt")
     options.tell("batching")
-    with running("dewey_sqlite") as system, system.consumer(2, "process"):
+    with running("duey_sqlite") as system, system.consumer(2, "process"):
         time.sleep(1.0)
         found = system.run("bench.probes.batching", str(int(options.pick(3, 8)) or 1))
     rows = []

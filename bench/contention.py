@@ -22,10 +22,10 @@ BACKLOG = 20_000  # so that all consumers are busy from the start
 def measure(options: Options) -> Section:
     section = Section("contention", "Contention: 4 producers, 4 consumer processes, 1 reader")
     rows = []
-    for name in ("dewey_sqlite", "huey_sqlite"):
-        seconds = options.pick(8, 60) if name == "dewey_sqlite" else options.pick(3, 10)
+    for name in ("duey_sqlite", "huey_sqlite"):
+        seconds = options.pick(8, 60) if name == "duey_sqlite" else options.pick(3, 10)
         options.tell(f"contention: {name}, {seconds:.0f} s")
-        backlog = options.count(BACKLOG if name == "dewey_sqlite" else 2000)
+        backlog = options.count(BACKLOG if name == "duey_sqlite" else 2000)
         try:
             with running(name) as system:
                 found = contend(system, seconds, backlog)
@@ -33,7 +33,7 @@ def measure(options: Options) -> Section:
             section.say(f"{name} was not measured: {exc}")
             continue
         rows.append(row(name, seconds, found))
-        if name == "dewey_sqlite":
+        if name == "duey_sqlite":
             worst, errors, fair = found["worst_s"], found["error_count"], found["fair"]
             section.reach.append(("errors that reached a caller", "0", str(errors), errors == 0))
             section.reach.append(("worst defer", "< 250 ms", f"{ms(worst)} ms", worst < 0.25))
@@ -63,7 +63,7 @@ def contend(system: Running, seconds: float, backlog: int) -> dict[str, Any]:
             system.start("-m", "bench.probes.produce", system.name, str(seconds), "0", **pipes)
             for _ in range(PRODUCERS)
         ]
-        monitored = system.name == "dewey_sqlite"
+        monitored = system.name == "duey_sqlite"
         reader = system.start("-m", "bench.probes.read", str(seconds), **pipes) if monitored else None
         answers = [answer(program, seconds) for program in producers]
         look = answer(reader, seconds) if reader else {"errors": []}

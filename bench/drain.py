@@ -18,7 +18,7 @@ from bench.report import Section
 from bench.running import NOT_MEASURED, Failed, Running, description, running, wait
 
 SYSTEMS = (
-    "dewey_sqlite", "huey_sqlite", "huey_sqlite_stats", "dewey_redis", "huey_redis", "celery", "rq", "dramatiq",
+    "duey_sqlite", "huey_sqlite", "huey_sqlite_stats", "duey_redis", "huey_redis", "celery", "rq", "dramatiq",
     "litequeue", "honker",
 )  # fmt: skip
 PEERS = ("celery", "rq", "dramatiq", "litequeue", "honker")
@@ -43,7 +43,7 @@ def measure(options: Options) -> Section:
 
 
 def modes_of(name: str, about: dict[str, Any], options: Options) -> list[tuple[int, str]]:
-    """All modes of Dewey and of what it is compared with in each; a peer's best one; the first one of Huey's stats."""
+    """All modes of Duey and of what it is compared with in each; a peer's best one; the first one of Huey's stats."""
     modes = [(workers, kind) for workers, kind in about["modes"]]
     if name in PEERS:
         return modes[-1:]
@@ -124,21 +124,21 @@ def reach(section: Section, known: dict[str, Any], rates: Rates) -> None:
             section.reach.append((what, f"{factor:g}x", times(ratio), ratio >= factor))
 
     def absolute(mode: Any, wanted: float) -> None:
-        ours = rates.get(("dewey_sqlite", mode))
+        ours = rates.get(("duey_sqlite", mode))
         if ours:
-            what = f"Dewey on SQLite, {mode[0]} {mode[1]}"
+            what = f"Duey on SQLite, {mode[0]} {mode[1]}"
             section.reach.append((what, whole(wanted), whole(median(ours)), median(ours) >= wanted))
 
     absolute(one, 12_000)
     absolute(processes, 20_000)
-    against("dewey_sqlite", one, "huey_sqlite", 6)
-    against("dewey_sqlite", processes, "huey_sqlite", 10)
+    against("duey_sqlite", one, "huey_sqlite", 6)
+    against("duey_sqlite", processes, "huey_sqlite", 10)
     peers = [median(values) for (name, _), values in rates.items() if name in PEERS]
-    if peers and rates.get(("dewey_sqlite", processes)):
-        ratio = median(rates[("dewey_sqlite", processes)]) / max(peers)
-        section.reach.append(("Dewey on SQLite, 4 process, to the best peer", "3x", times(ratio), ratio >= 3))
-    if rates.get(("dewey_sqlite", one)) and rates.get(("dewey_sqlite", four)):
-        ratio = median(rates[("dewey_sqlite", four)]) / median(rates[("dewey_sqlite", one)])
+    if peers and rates.get(("duey_sqlite", processes)):
+        ratio = median(rates[("duey_sqlite", processes)]) / max(peers)
+        section.reach.append(("Duey on SQLite, 4 process, to the best peer", "3x", times(ratio), ratio >= 3))
+    if rates.get(("duey_sqlite", one)) and rates.get(("duey_sqlite", four)):
+        ratio = median(rates[("duey_sqlite", four)]) / median(rates[("duey_sqlite", one)])
         section.reach.append(("4 threads to 1 thread", "1x", times(ratio), ratio >= 0.97))
     for mode in (one, processes):
-        against("dewey_redis", mode, "huey_redis", 2)
+        against("duey_redis", mode, "huey_redis", 2)

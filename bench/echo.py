@@ -19,5 +19,5 @@ def echo() -> bytes:
 
 
 if __name__ == "__main__":
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else a line a request, as in Dewey's own server
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # else a line a request, as in Duey's own server
     waitress.serve(app, host="127.0.0.1", port=int(sys.argv[1]), threads=int(sys.argv[2]), _quiet=True)

@@ -10,8 +10,8 @@ from bench.options import Options
 from bench.report import Section
 from bench.running import NOT_MEASURED, running
 
-SINGLES = {"dewey_redis": 3000, "huey_redis": 3000, "litequeue": 3000, "honker": 3000}  # others: fewer
-BULK = {"dewey_sqlite": 30_000, "dewey_redis": 20_000, "rq": 3000}
+SINGLES = {"duey_redis": 3000, "huey_redis": 3000, "litequeue": 3000, "honker": 3000}  # others: fewer
+BULK = {"duey_sqlite": 30_000, "duey_redis": 20_000, "rq": 3000}
 
 
 def measure(options: Options) -> Section:
@@ -40,16 +40,16 @@ def measure(options: Options) -> Section:
     section.table(("system", "one by one, jobs/s", "to Huey on SQLite", "in bulk, jobs/s"), rows)
     if missing:
         section.say("Not measured: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))
-    if "dewey_sqlite" in known:
+    if "duey_sqlite" in known:
         beside_raw(section, options)
-        rate = median(bulk["dewey_sqlite"])
+        rate = median(bulk["duey_sqlite"])
         section.reach.append(("batch API on SQLite, 1,000 a batch", "20,000 jobs/s", whole(rate), rate >= 20_000))
     return section
 
 
 def beside_raw(section: Section, options: Options) -> None:
     options.tell("enqueue: a synced defer beside a raw synced insert")
-    with running("dewey_sqlite") as system:
+    with running("duey_sqlite") as system:
         answer = system.run("bench.probes.single", str(options.count(40) // (2 if options.quick else 1)))
     per = answer["per_turn"]
     defer_us, raw_us = (median(answer[key]) / per * 1e6 for key in ("defer_s", "raw_s"))
@@ -57,7 +57,7 @@ def beside_raw(section: Section, options: Options) -> None:
     section.say(
         f"One synced defer takes {defer_us:.0f} µs, one raw synced insert of the same row {raw_us:.0f} µs "
         f"(medians of {len(answer['raw_s'])} turns of {per} each). The defer also makes the job, notes its place and "
-        "its event and wakes a worker; but Dewey gives its log a length beforehand, which spares each sync the journal "
+        "its event and wakes a worker; but Duey gives its log a length beforehand, which spares each sync the journal "
         "of the file system, and the raw insert's log grows as SQLite lets it."
     )
     section.reach.append(("a synced defer, to a raw synced insert", "1.2x", times(ratio), ratio <= 1.2))

@@ -1,6 +1,6 @@
 """The environments that the peers are installed into: one each, outside of the repository, made once and kept.
 
-Dewey and the plain Hueys run in the environment of the bench itself. Only wheels are taken: where a peer has none for
+Duey and the plain Hueys run in the environment of the bench itself. Only wheels are taken: where a peer has none for
 this machine, the table says so, instead of a compiler failing after minutes.
 """
 
@@ -13,7 +13,7 @@ import sys
 import venv
 from pathlib import Path
 
-CACHE = Path(os.environ.get("BENCH_CACHE") or Path.home() / ".cache" / "dewey-bench")
+CACHE = Path(os.environ.get("BENCH_CACHE") or Path.home() / ".cache" / "duey-bench")
 PEERS = {
     "celery": ("celery[redis]",),
     "rq": ("rq",),

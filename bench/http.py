@@ -1,6 +1,6 @@
 """HTTP: concurrent defers through Waitress, beside a bare Bottle echo on the same server.
 
-The service is Dewey's own `app.py`, once with the web alone and once with its consumer, which takes its share of the
+The service is Duey's own `app.py`, once with the web alone and once with its consumer, which takes its share of the
 processors; the echo answers the same request with its own body. In turns, one after the other.
 """
 
@@ -32,7 +32,7 @@ def measure(options: Options) -> Section:
     for number in range(rounds):
         for kind in ("echo", "web", "web and consumer"):
             options.tell(f"http {number + 1}/{rounds}: {kind}")
-            with running("dewey_sqlite") as system, served(system, kind) as (port, token, pid):
+            with running("duey_sqlite") as system, served(system, kind) as (port, token, pid):
                 found.setdefault(kind, []).append(load(system, port, token, pid, seconds))
     tabulate(section, found)
     return section
@@ -44,9 +44,9 @@ def served(system: Running, kind: str) -> Iterator[tuple[int, str, int]]:
     port = free_port()
     if kind == "echo":
         program = system.start("-m", "bench.echo", str(port), str(THREADS))
-        token = "dwy_" + "x" * 43
+        token = "duy_" + "x" * 43
     else:
-        system.environment |= {"DEWEY_WEB_PORT": str(port), "DEWEY_WEB_THREADS": str(THREADS)}
+        system.environment |= {"DUEY_WEB_PORT": str(port), "DUEY_WEB_THREADS": str(THREADS)}
         arguments = [] if kind == "web and consumer" else ["--web"]
         made = system.start("manage.py", "token", "create", "bench", "--scope", "enqueue,read", stdout=subprocess.PIPE)
         token = made.communicate()[0].strip().splitlines()[-1]
@@ -80,7 +80,7 @@ def load(system: Running, port: int, token: str, pid: int, seconds: float) -> di
 
 
 def tabulate(section: Section, found: Figures) -> None:
-    titles = {"echo": "bare Bottle echo", "web": "Dewey, web alone", "web and consumer": "Dewey, web and consumer"}
+    titles = {"echo": "bare Bottle echo", "web": "Duey, web alone", "web and consumer": "Duey, web and consumer"}
     base = median([run["accepted_per_s"] for run in found["echo"]])
     rows = []
     for kind, runs in found.items():
@@ -107,7 +107,7 @@ def tabulate(section: Section, found: Figures) -> None:
     tool = "wrk, one thread" if shutil.which("wrk") else "eight Python threads in a process of their own"
     section.say(
         f"Load: {tool}, 8 keep-alive connections on the same machine, which takes its share of the {os.cpu_count()} "
-        f"cores; Waitress with {THREADS} threads. Dewey's web includes its recorder."
+        f"cores; Waitress with {THREADS} threads. Duey's web includes its recorder."
     )
     runs = found["web"]
     rate, p99 = median([run["accepted_per_s"] for run in runs]), median([run["p99_s"] for run in runs])

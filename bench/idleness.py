@@ -1,6 +1,6 @@
 """Idleness: what a consumer costs while there is nothing to do, and how soon it wakes for a job after a while.
 
-Several Deweys and one plain Huey idle at the same time, each in a place of its own, for a minute: nothing runs that
+Several Dueys and one plain Huey idle at the same time, each in a place of its own, for a minute: nothing runs that
 could disturb them. Then each is sent one job.
 """
 
@@ -17,7 +17,7 @@ from bench.options import Options
 from bench.report import Section
 from bench.running import NOT_MEASURED, Running, running, wait
 
-SAMPLES = {"dewey_sqlite": 8, "huey_sqlite": 2, "huey_redis": 2}
+SAMPLES = {"duey_sqlite": 8, "huey_sqlite": 2, "huey_redis": 2}
 MORE = 10  # further jobs, a second or so apart
 
 
@@ -49,12 +49,12 @@ def measure(options: Options) -> Section:
             rows.append((name, str(len(mine)), f"{cost:.2%}", ms(percentile(woke, 50)), ms(max(woke))))
     head = ("system (1 thread)", "consumers", "of a core, each", "first job after, median ms", "worst ms")
     section.table(head, rows)
-    section.say(f"After {seconds:.0f} s. Dewey again, {len(more)} jobs a second apart: worst {ms(max(more))} ms.")
-    ours = [i for i, (each, _, _) in enumerate(placed) if each == "dewey_sqlite"]
+    section.say(f"After {seconds:.0f} s. Duey again, {len(more)} jobs a second apart: worst {ms(max(more))} ms.")
+    ours = [i for i, (each, _, _) in enumerate(placed) if each == "duey_sqlite"]
     cost = sum(costs[i] for i in ours) / len(ours)
     worst = max([first[i] for i in ours] + more)
-    section.reach.append(("Dewey on SQLite, a consumer that idles", "< 0.2% of a core", f"{cost:.2%}", cost < 0.002))
-    section.reach.append(("Dewey on SQLite, worst start after idleness", "< 10 ms", f"{ms(worst)} ms", worst < 0.010))
+    section.reach.append(("Duey on SQLite, a consumer that idles", "< 0.2% of a core", f"{cost:.2%}", cost < 0.002))
+    section.reach.append(("Duey on SQLite, worst start after idleness", "< 10 ms", f"{ms(worst)} ms", worst < 0.010))
     return section
 
 

@@ -1,6 +1,6 @@
 """Latency: from the moment that a job is deferred to the start of its body, at a steady 50 jobs a second.
 
-The instant of the defer travels as the job's argument, so the cost of the defer itself (with Dewey a synced commit) is
+The instant of the defer travels as the job's argument, so the cost of the defer itself (with Duey a synced commit) is
 part of it. Then jobs that are due at an instant: how late they begin.
 """
 
@@ -18,9 +18,9 @@ from bench.report import Section
 from bench.running import NOT_MEASURED, Running, running, wait
 
 RATE_PER_S = 50.0
-WITH_DUE = ("dewey_sqlite", "huey_sqlite")
+WITH_DUE = ("duey_sqlite", "huey_sqlite")
 # Measured with --quick, and in each round: what a machine that is shared makes of a millisecond changes by the minute.
-QUICK = ("dewey_sqlite", "dewey_redis", "huey_sqlite", "huey_redis")
+QUICK = ("duey_sqlite", "duey_redis", "huey_sqlite", "huey_redis")
 DUE_JOBS = 30
 SETTLE_S = 1.0  # a consumer that has just started
 
@@ -41,7 +41,7 @@ def measure(options: Options) -> Section:
             try:
                 with running(name) as system:
                     steady.setdefault(name, []).append(at_a_pace(system, workers, kind, seconds))
-                    if name == "dewey_sqlite":
+                    if name == "duey_sqlite":
                         floor.append(system.run("bench.probes.floor", str(RATE_PER_S), str(seconds)))
                 if name in WITH_DUE and number == 0:
                     with running(name) as system:
@@ -62,18 +62,18 @@ def measure(options: Options) -> Section:
     if missing:
         section.say("Not measured: " + "; ".join(f"{name}: {why}" for name, why in missing.items()))
     section.say(f"One synced append of 4 KB took {sync_us():.0f} µs in the same minute, one after the other.")
-    ours = steady.get("dewey_sqlite")
+    ours = steady.get("duey_sqlite")
     if ours:
         section.say(
             f"At this pace each finds processor and disk asleep: two bare processes take {of(floor, 50)} ms (p99 "
             f"{of(floor, 99)} ms) for one to append 20 KB, sync it, and wake the other, which does nothing: the "
-            "floor of a synced defer, measured after each run of Dewey."
+            "floor of a synced defer, measured after each run of Duey."
         )
         p50, p99 = (median([percentile(r, p) for r in ours]) for p in (50, 99))
-        section.reach.append(("Dewey on SQLite at 50 jobs/s, p50", "< 1 ms", f"{ms(p50)} ms", p50 < 0.001))
-        section.reach.append(("Dewey on SQLite at 50 jobs/s, p99", "< 3 ms", f"{ms(p99)} ms", p99 < 0.003))
-    if "dewey_sqlite" in due:
-        worst = max(due["dewey_sqlite"])
+        section.reach.append(("Duey on SQLite at 50 jobs/s, p50", "< 1 ms", f"{ms(p50)} ms", p50 < 0.001))
+        section.reach.append(("Duey on SQLite at 50 jobs/s, p99", "< 3 ms", f"{ms(p99)} ms", p99 < 0.003))
+    if "duey_sqlite" in due:
+        worst = max(due["duey_sqlite"])
         section.reach.append(("due jobs on SQLite, worst lateness", "< 50 ms", f"{ms(worst)} ms", worst < 0.05))
     return section
 

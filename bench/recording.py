@@ -73,7 +73,7 @@ class Drain(NamedTuple):
 
 def drain(workers: int, kind: str, jobs: int, recorded: bool) -> Drain:
     """With a recorder, which has caught up before, or without: then it has gone, so that both find the same file."""
-    with running("dewey_sqlite") as system:
+    with running("duey_sqlite") as system:
         system.call("fill", jobs)
         with recorder(system) as program:
             caught_up(system)
@@ -110,7 +110,7 @@ def keeping_up(section: Section, options: Options) -> None:
     """A steady stream: how much waits for the recorder at its end, and how soon that is gone."""
     seconds = options.pick(4, 15)
     options.tell(f"recording: {RATE_PER_S} jobs/s for {seconds:.0f} s")
-    with running("dewey_sqlite") as system, system.consumer(1, "thread"), recorder(system):
+    with running("duey_sqlite") as system, system.consumer(1, "thread"), recorder(system):
         found = system.run("bench.probes.stream", str(RATE_PER_S), str(seconds))
     section.say(
         f"{whole(found['rate_per_s'])} jobs/s deferred, run and recorded for {seconds:.0f} s: at its end "

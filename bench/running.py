@@ -20,7 +20,7 @@ from bench.environments import NotInstalled, python_of
 from bench.place import place
 
 ROOT = Path(__file__).resolve().parent.parent
-ON_REDIS = ("dewey_redis", "huey_redis", "celery", "rq", "dramatiq")
+ON_REDIS = ("duey_redis", "huey_redis", "celery", "rq", "dramatiq")
 CALL_S = 300.0
 
 
@@ -39,14 +39,14 @@ class Running:
         self.name, self.folder = name, folder
         self.python = python_of(name)
         self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("DEWEY_", "BENCH_"))},
+            **{key: value for key, value in os.environ.items() if not key.startswith(("DUEY_", "BENCH_"))},
             "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "BENCH_FOLDER": str(folder),
-            "BENCH_REDIS": redis_url, "DEWEY_CONFIG": str(folder / "config.ini"), "DEWEY_LOG_LEVEL": "WARNING",
-            "DEWEY_TASKS_MODULES": "bench.systems.dewey",
-            "DEWEY_STORAGE_BACKEND": "redis" if name == "dewey_redis" else "sqlite",
+            "BENCH_REDIS": redis_url, "DUEY_CONFIG": str(folder / "config.ini"), "DUEY_LOG_LEVEL": "WARNING",
+            "DUEY_TASKS_MODULES": "bench.systems.duey",
+            "DUEY_STORAGE_BACKEND": "redis" if name == "duey_redis" else "sqlite",
         }  # fmt: skip
         if redis_url:
-            self.environment["DEWEY_STORAGE_URL"] = redis_url
+            self.environment["DUEY_STORAGE_URL"] = redis_url
 
     def start(self, *argv: str, **options: Any) -> subprocess.Popen[str]:
         """A program in the system's environment, in a process group of its own."""

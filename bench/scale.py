@@ -25,7 +25,7 @@ def measure(options: Options) -> Section:
     found = {}
     for name, sizes in (("empty", (0, 0)), ("waiting", (many, 0)), ("scheduled", (0, many))):
         options.tell(f"scale: {whole(many)} {name}" if name != "empty" else "scale: an empty queue")
-        with running("dewey_sqlite") as system:
+        with running("duey_sqlite") as system:
             found[name] = system.run("bench.probes.cost", *map(str, sizes))
             if name == "waiting":
                 memory(section, system, options)

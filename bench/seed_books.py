@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 # Importing a room of the engine reads the settings; these books need none.
-os.environ.setdefault("DEWEY_CONFIG", os.devnull)
+os.environ.setdefault("DUEY_CONFIG", os.devnull)
 
 from duey.config import load
 from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event

@@ -20,6 +20,6 @@ def describe(options: Options) -> Section:
     section.table(("system", "versions", "set to", "guarantee"), rows)
     section.say(
         "For a drain, a queue is filled in bulk where the system can do that. Peers run in environments of their own, "
-        "Huey and Dewey in one."
+        "Huey and Duey in one."
     )
     return section

@@ -20,7 +20,7 @@ try:
 except config.ConfigError as exc:
     raise SystemExit(str(exc)) from None
 except Exception as exc:
-    raise SystemExit(f"Dewey cannot be loaded: {type(exc).__name__}: {exc}") from exc
+    raise SystemExit(f"Duey cannot be loaded: {type(exc).__name__}: {exc}") from exc
 
 if PARENT_VARIABLE in os.environ:
     die_with_parent(int(os.environ.pop(PARENT_VARIABLE)), PARENT_STOPS)
@@ -29,7 +29,7 @@ config_files.close_to_others(settings)
 logs.configure(settings)
 try:
     load_tasks()
-except errors.DeweyError as exc:
+except errors.DueyError as exc:
     raise SystemExit(str(exc)) from None
 
 __all__ = ["huey"]

@@ -1,6 +1,6 @@
 """The tree of named errors of the engine: each is named by its cause and composes its own sentence.
 
-`DeweyError` is the root. What a caller can mend (`BadRequest` and below) is told apart from what an
+`DueyError` is the root. What a caller can mend (`BadRequest` and below) is told apart from what an
 operator must mend (`StorageUnavailable` and below) and from what ended a job (`JobError` and below).
 """
 
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 
-class DeweyError(Exception):
+class DueyError(Exception):
     """Root of every error that the engine raises on purpose."""
 
 
 # What the caller asked for cannot be done as asked; nothing was stored.
 
 
-class BadRequest(DeweyError):
+class BadRequest(DueyError):
     """The request cannot be accepted as it stands; nothing was stored and nothing will run."""
 
 
@@ -107,7 +107,7 @@ class BadSchedule(BadRequest):
         super().__init__(f"{field}: {message}" if field else message)
 
 
-class Conflict(DeweyError):
+class Conflict(DueyError):
     """The state of a job (or a key) does not allow what was asked; nothing was changed."""
 
 
@@ -168,7 +168,7 @@ class SlotTaken(Conflict):
         super().__init__(f"that slot of schedule {name!r} was run in the meantime: nothing was run again")
 
 
-class TooManyPending(DeweyError):
+class TooManyPending(DueyError):
     """`[tasks] max_pending` is reached; nothing was stored."""
 
     def __init__(self, limit: int, retry_after_s: float = 5.0):
@@ -179,7 +179,7 @@ class TooManyPending(DeweyError):
 # The storage is away; a defer that meets these was stored or not, and says which.
 
 
-class StorageUnavailable(DeweyError):
+class StorageUnavailable(DueyError):
     """The queue's storage cannot be used now. `stored` is False when nothing can have been stored."""
 
     retry_after_s = 2.0
@@ -209,14 +209,14 @@ class SchemaMismatch(StorageUnavailable):
     """The storage was written by a newer (or an unknown) version."""
 
 
-class Misconfigured(DeweyError):
+class Misconfigured(DueyError):
     """Something that must be mended before the start: a setting, a task file, a storage policy."""
 
 
 # What ended a job (or an attempt) other than an exception of its own body.
 
 
-class JobError(DeweyError):
+class JobError(DueyError):
     """A cause of death that the engine itself writes into a job."""
 
 
@@ -293,7 +293,7 @@ class TooDeepError(UnserializableError):
     """Nested past the limit, or a value that contains itself."""
 
 
-class UndecodableError(DeweyError, ValueError):
+class UndecodableError(DueyError, ValueError):
     """Stored bytes that cannot be read back; nothing in them was imported or executed."""
 
 

@@ -19,7 +19,7 @@ from duey.payload.masking import escaped
 from duey.payload.redact import Redactor, configured
 from duey.tasks import current
 
-jobs = logging.getLogger("dewey.jobs")
+jobs = logging.getLogger("duey.jobs")
 CAUSE_CHARS = 300
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s%(job_note)s"
 
@@ -105,7 +105,7 @@ def keep() -> None:
     """Let our loggers speak again: `logging.config.dictConfig`, which a task module may use for itself, silences all
     that were there before."""
     for name, logger in list(logging.root.manager.loggerDict.items()):
-        if name.partition(".")[0] in ("dewey", "huey") and isinstance(logger, logging.Logger):
+        if name.partition(".")[0] in ("duey", "huey") and isinstance(logger, logging.Logger):
             logger.disabled = False
 
 

@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 PARENT_STOPS = signal.SIGUSR1
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 R = TypeVar("R")
-logger = logging.getLogger("dewey.consumer")
+logger = logging.getLogger("duey.consumer")
 _handlers: list[Callable[[int, Any], None]] = []
 
 

@@ -1,7 +1,7 @@
 """What holds for every test: settings of its own, servers of its own, and nothing skipped unseen.
 
 The environment is made before any room is imported: importing `engine` builds the one huey from the settings,
-and that must never be the developer's queue. So DEWEY_CONFIG names an empty file in a folder of this session.
+and that must never be the developer's queue. So DUEY_CONFIG names an empty file in a folder of this session.
 """
 
 import os
@@ -21,14 +21,14 @@ from tests.support.nginx import find_nginx
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 from tests.support.rounds import rounds
 
-for _name in [name for name in os.environ if name.startswith("DEWEY_")]:
-    if not _name.startswith("DEWEY_TEST_"):
+for _name in [name for name in os.environ if name.startswith("DUEY_")]:
+    if not _name.startswith("DUEY_TEST_"):
         del os.environ[_name]
-# A run starts Dewey some hundred times: where nothing compiled is kept, each start would compile it anew, for as long
+# A run starts Duey some hundred times: where nothing compiled is kept, each start would compile it anew, for as long
 # as all the rest of a start takes.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
-SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="dewey-tests-"))
+SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="duey-tests-"))
 TEMPORARY = SESSION_FOLDER / "tmp"  # what the code under test leaves in the system's folder goes with the session
 TEMPORARY.mkdir()
 for _folder in (SESSION_FOLDER, TEMPORARY):
@@ -36,10 +36,10 @@ for _folder in (SESSION_FOLDER, TEMPORARY):
 os.environ["TMPDIR"] = str(TEMPORARY)
 tempfile.tempdir = None  # so that it reads TMPDIR anew
 (SESSION_FOLDER / "config.ini").touch()
-os.environ["DEWEY_CONFIG"] = str(SESSION_FOLDER / "config.ini")
+os.environ["DUEY_CONFIG"] = str(SESSION_FOLDER / "config.ini")
 # `make test` tries the same examples each time, `make soak` draws them anew; none has to be fast on a busy machine.
-settings.register_profile("dewey", deadline=None, derandomize=bool(rounds(True, soak=False)))
-settings.load_profile("dewey")
+settings.register_profile("duey", deadline=None, derandomize=bool(rounds(True, soak=False)))
+settings.load_profile("duey")
 
 
 def pytest_unconfigure() -> None:

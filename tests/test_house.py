@@ -53,7 +53,7 @@ def test_each_room_knows_only_whom_it_may():
 
 ALLOWED = [
     ("duey.config.reader", "from duey.config import table\nimport json"),
-    ("duey.storage.sqlite.workers", "from ...errors import DeweyError"),
+    ("duey.storage.sqlite.workers", "from ...errors import DueyError"),
     ("duey.tasks.signature.signature", "import annotationlib"),
     ("duey.scheduling.scheduler", "import cronsim, huey.api"),
     ("tasks", "import requests, duey.recipes.mail, sqlite3, periodic"),

@@ -20,7 +20,7 @@ from duey.api import schemas
 from duey.cli import main as manage
 from duey.cli.context import Refused
 from duey.control.schedules import ScheduleRequest
-from duey.errors import DeweyError
+from duey.errors import DueyError
 from duey.monitor.access import passwords
 from duey.monitor.web.form import Fields
 from duey.scheduling.timetable import every
@@ -209,7 +209,7 @@ def test_options_of_the_operator(service: WholeService, capsys: pytest.CaptureFi
             try:
                 options = manage.parsed([*command, value])
                 options.run(office, options)
-            except (DeweyError, Refused, SystemExit):
+            except (DueyError, Refused, SystemExit):
                 pass
     manage.parsed(["schedule", "list"]).run(office, None)
     assert "Traceback" not in capsys.readouterr().err

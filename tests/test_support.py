@@ -44,9 +44,9 @@ def test_a_free_port_can_be_bound():
 
 
 def test_rounds_has_two_lengths(monkeypatch):
-    monkeypatch.delenv("DEWEY_TEST_SOAK", raising=False)
+    monkeypatch.delenv("DUEY_TEST_SOAK", raising=False)
     assert rounds(5, soak=200) == 5
-    monkeypatch.setenv("DEWEY_TEST_SOAK", "1")
+    monkeypatch.setenv("DUEY_TEST_SOAK", "1")
     assert rounds(5, soak=200) == 200
 
 
@@ -59,7 +59,7 @@ def test_needs_returns_what_was_found():
 def test_settings_of_the_tests_are_not_the_developers():
     from duey import config
 
-    assert os.environ["DEWEY_CONFIG"].endswith("config.ini")
+    assert os.environ["DUEY_CONFIG"].endswith("config.ini")
     assert ROOT not in config.load().storage.path.parents
 
 

@@ -15,8 +15,8 @@ import time
 
 from bench.body import delays
 from bench.systems import FOLDER
-from bench.systems.dewey import arrive, huey, nap, noop
-from bench.systems.dewey_sqlite import SYSTEM
+from bench.systems.duey import arrive, huey, nap, noop
+from bench.systems.duey_sqlite import SYSTEM
 
 SHORT = 10
 LONG_S = 0.6

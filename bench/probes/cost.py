@@ -11,7 +11,7 @@ import sys
 import time
 
 from bench.figures import median
-from bench.systems.dewey import huey, noop
+from bench.systems.duey import huey, noop
 from duey.execution import registration
 from duey.model.job import DONE, Settlement
 

@@ -29,7 +29,7 @@ def main(rate: float, seconds: float) -> None:
         os._exit(0)
     log = os.open(FOLDER / "floor", os.O_WRONLY | os.O_CREAT, 0o600)
     count = int(rate * seconds)
-    os.write(log, bytes(BYTES * (count + 1)))  # a log that has its length, as Dewey's has
+    os.write(log, bytes(BYTES * (count + 1)))  # a log that has its length, as Duey's has
     os.fsync(log)
     taken = []
     for i in range(count):

@@ -1,4 +1,4 @@
-"""A reader that looks at Dewey as the monitor does, over and over: counts, queues, workers, a page of jobs."""
+"""A reader that looks at Duey as the monitor does, over and over: counts, queues, workers, a page of jobs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import time
 
 from bench.figures import percentile
-from bench.systems.dewey import huey
+from bench.systems.duey import huey
 from duey.control.service import Control
 
 

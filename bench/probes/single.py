@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 
 from bench.systems import FOLDER
-from bench.systems.dewey import huey, noop
-from bench.systems.dewey_sqlite import SYSTEM
+from bench.systems.duey import huey, noop
+from bench.systems.duey_sqlite import SYSTEM
 from duey.storage.sqlite.enqueue import INSERT
 from duey.storage.sqlite.schema import DDL
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 from bench.probes.backlog import backlog
-from bench.systems.dewey import huey, noop
+from bench.systems.duey import huey, noop
 
 BATCHES_PER_S = 50
 PATIENCE_S = 60.0

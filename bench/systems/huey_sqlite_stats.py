@@ -1,4 +1,4 @@
-"""Plain Huey on SQLite with its own statistics, which is what Dewey's events are to be compared with."""
+"""Plain Huey on SQLite with its own statistics, which is what Duey's events are to be compared with."""
 
 from __future__ import annotations
 

@@ -33,11 +33,11 @@ class Gate:
             raise Refusal(
                 "bad-token",
                 "the token is unknown or was revoked: ask the operator for another (manage.py token create)",
-                headers={"WWW-Authenticate": 'Bearer realm="dewey", error="invalid_token"'},
+                headers={"WWW-Authenticate": 'Bearer realm="duey", error="invalid_token"'},
             )
         if not token.allows(scope):
             security.note(security.SCOPE_REFUSED, address, token.name, scope=scope, path=environ["PATH_INFO"])
-            challenge = f'Bearer realm="dewey", error="insufficient_scope", scope="{scope}"'
+            challenge = f'Bearer realm="duey", error="insufficient_scope", scope="{scope}"'
             raise Refusal(
                 "scope",
                 f"this call needs the scope {scope}, and the token {token.name!r} does not have it",
@@ -59,7 +59,7 @@ class Turnstile:
             raise Refusal(
                 "bad-token",
                 "the token is not the one of [auth] metrics_token",
-                headers={"WWW-Authenticate": 'Bearer realm="dewey", error="invalid_token"'},
+                headers={"WWW-Authenticate": 'Bearer realm="duey", error="invalid_token"'},
             )
 
 
@@ -71,6 +71,6 @@ def bearer(environ: Mapping[str, Any]) -> str:
             "no-token",
             "expected the header Authorization: Bearer TOKEN"
             + (", found another kind of authorization" if header else ""),
-            headers={"WWW-Authenticate": 'Bearer realm="dewey"'},
+            headers={"WWW-Authenticate": 'Bearer realm="duey"'},
         )
     return str(header[7:].strip())

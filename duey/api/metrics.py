@@ -1,7 +1,7 @@
 """Metrics: what the storage holds now and what the books have counted, as Prometheus text.
 
 The figures are read when they are asked for, so nothing is counted twice and nothing has to be kept. With the
-storage away the page still answers, with `dewey_up 0` alone: a scrape that fails says less.
+storage away the page still answers, with `duey_up 0` alone: a scrape that fails says less.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LiveCollector(Collector):
         self._control = control
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        up = GaugeMetricFamily("dewey_up", "1 when the storage can be read")
+        up = GaugeMetricFamily("duey_up", "1 when the storage can be read")
         try:
             figures = [*self._jobs(), *self._queues(), *self._consumers()]
         except StorageUnavailable:
@@ -44,20 +44,20 @@ class LiveCollector(Collector):
 
     def _jobs(self) -> Iterator[GaugeMetricFamily]:
         counts = self._control.counts()
-        jobs = GaugeMetricFamily("dewey_jobs", "Unfinished jobs by state", labels=["state"])
+        jobs = GaugeMetricFamily("duey_jobs", "Unfinished jobs by state", labels=["state"])
         for state in ("scheduled", "queued", "running", "retrying"):
             jobs.add_metric([state], getattr(counts, state))
         yield jobs
-        yield GaugeMetricFamily("dewey_jobs_parked", "Jobs set aside until they may run", counts.parked)
-        yield GaugeMetricFamily("dewey_events_unrecorded", "Events that are not in the books yet", counts.events)
+        yield GaugeMetricFamily("duey_jobs_parked", "Jobs set aside until they may run", counts.parked)
+        yield GaugeMetricFamily("duey_events_unrecorded", "Events that are not in the books yet", counts.events)
         oldest = counts.oldest_queued_at
         age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
-        yield GaugeMetricFamily("dewey_oldest_queued_age_seconds", "Age of the oldest queued job", age)
+        yield GaugeMetricFamily("duey_oldest_queued_age_seconds", "Age of the oldest queued job", age)
 
     def _queues(self) -> Iterator[GaugeMetricFamily]:
-        waiting = GaugeMetricFamily("dewey_queue_waiting", "Jobs waiting in a queue", labels=["queue"])
-        oldest = GaugeMetricFamily("dewey_queue_oldest_age_seconds", "Age of its oldest job", labels=["queue"])
-        paused = GaugeMetricFamily("dewey_queue_paused", "1 while a queue is paused", labels=["queue"])
+        waiting = GaugeMetricFamily("duey_queue_waiting", "Jobs waiting in a queue", labels=["queue"])
+        oldest = GaugeMetricFamily("duey_queue_oldest_age_seconds", "Age of its oldest job", labels=["queue"])
+        paused = GaugeMetricFamily("duey_queue_paused", "1 while a queue is paused", labels=["queue"])
         for queue in self._control.queues():
             waiting.add_metric([queue.name], queue.waiting)
             oldest.add_metric([queue.name], queue.oldest_age_s or 0.0)
@@ -68,13 +68,13 @@ class LiveCollector(Collector):
         consumers = [each for each in self._control.workers() if each.alive]
         workers = sum(each.workers for each in consumers)
         busy = sum(len(each.running) for each in consumers)
-        yield GaugeMetricFamily("dewey_consumers", "Live consumer processes", len(consumers))
-        yield GaugeMetricFamily("dewey_workers", "Workers of live consumers", workers)
-        yield GaugeMetricFamily("dewey_workers_busy", "Workers that run a job now", busy)
+        yield GaugeMetricFamily("duey_consumers", "Live consumer processes", len(consumers))
+        yield GaugeMetricFamily("duey_workers", "Workers of live consumers", workers)
+        yield GaugeMetricFamily("duey_workers_busy", "Workers that run a job now", busy)
         since = self._control.health().schedules_since
         standing = 0.0 if since is None else max(0.0, time.time() - since)
         said = "How long no consumer has run schedules; 0 while one does"
-        yield GaugeMetricFamily("dewey_schedules_standing_seconds", said, standing)
+        yield GaugeMetricFamily("duey_schedules_standing_seconds", said, standing)
 
 
 YEAR_S = 366 * 86400.0
@@ -88,7 +88,7 @@ class BooksCollector(Collector):
         self._books = books
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("dewey_books_up", "1 when the books can be read")
+        up = GaugeMetricFamily("duey_books_up", "1 when the books can be read")
         try:
             tasks, kept = self._books.tasks(YEAR_S), self._books.kept()
         except StorageUnavailable:
@@ -97,19 +97,19 @@ class BooksCollector(Collector):
             return
         up.add_metric([], 1)
         yield up
-        ended = CounterMetricFamily("dewey_jobs_ended", "Ends and failed attempts by task", labels=["task", "outcome"])
-        run = HistogramMetricFamily("dewey_job_run_seconds", "How long attempts ran", labels=["task"])
-        wait = HistogramMetricFamily("dewey_job_wait_seconds", "How long attempts waited for a worker", labels=["task"])
+        ended = CounterMetricFamily("duey_jobs_ended", "Ends and failed attempts by task", labels=["task", "outcome"])
+        run = HistogramMetricFamily("duey_job_run_seconds", "How long attempts ran", labels=["task"])
+        wait = HistogramMetricFamily("duey_job_wait_seconds", "How long attempts waited for a worker", labels=["task"])
         for task in tasks:
             for outcome in OUTCOMES:
                 ended.add_metric([task.qualname, outcome], getattr(task.outcomes, outcome))
             for family, found in ((run, task.run), (wait, task.wait)):
                 family.add_metric([task.qualname], cumulative(found.buckets), found.sum_ms / 1000)
         yield from (ended, run, wait)
-        yield GaugeMetricFamily("dewey_books_jobs", "Jobs that the books hold", kept.jobs)
+        yield GaugeMetricFamily("duey_books_jobs", "Jobs that the books hold", kept.jobs)
         size = kept.file_bytes + kept.wal_bytes
-        yield GaugeMetricFamily("dewey_books_bytes", "Size of the books' file and its write-ahead log", size)
-        yield GaugeMetricFamily("dewey_disk_free_bytes", "Room left on the disk of the books", kept.disk_free_bytes)
+        yield GaugeMetricFamily("duey_books_bytes", "Size of the books' file and its write-ahead log", size)
+        yield GaugeMetricFamily("duey_disk_free_bytes", "Room left on the disk of the books", kept.disk_free_bytes)
 
 
 def cumulative(buckets: Sequence[int]) -> list[tuple[str, float]]:

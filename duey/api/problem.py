@@ -2,7 +2,7 @@
 
 What went wrong is told by an exception: a `Refusal` where the API itself refuses, an engine error where the
 engine does. `answer` turns either into one body with `type`, `title`, `status`, `detail` (one sentence) and,
-for bad fields, `errors`: a list of `{"path": "args[0]", "message": "..."}`. `type` is `urn:dewey:KIND`; the
+for bad fields, `errors`: a list of `{"path": "args[0]", "message": "..."}`. `type` is `urn:duey:KIND`; the
 kinds are the table below, and a program may rely on them.
 
 What nobody foresaw ends here too: it gets an incident id, its traceback goes to the log under this id, and
@@ -121,7 +121,7 @@ def write(refusal: Refusal) -> bytes:
     """The response and the body of a refusal."""
     status, title = KINDS[refusal.kind]
     body: dict[str, Any] = {
-        "type": f"urn:dewey:{refusal.kind}",
+        "type": f"urn:duey:{refusal.kind}",
         "title": title,
         "status": status,
         "detail": _bounded(refusal.detail),

@@ -209,7 +209,7 @@ def _job() -> dict[str, Any]:
 
 def _problem() -> dict[str, Any]:
     problem = object_of(
-        type={"enum": [f"urn:dewey:{kind}" for kind in KINDS]},
+        type={"enum": [f"urn:duey:{kind}" for kind in KINDS]},
         title=TEXT,
         status={"type": "integer"},
         detail={**TEXT, "description": "one sentence"},

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         return int(options.run(Office(), options) or 0)
-    except (errors.DeweyError, AccessError, Refused) as exc:
+    except (errors.DueyError, AccessError, Refused) as exc:
         say(exc, err=True)
         return 1
     except OSError as exc:
@@ -50,7 +50,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its help."""
-    top = argparse.ArgumentParser(prog="manage.py", description="Look after a Dewey service.")
+    top = argparse.ArgumentParser(prog="manage.py", description="Look after a Duey service.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(parent: Any, name: str, run: Callable[..., Any], *arguments: tuple[Any, ...], text: str = "") -> Any:

@@ -1,6 +1,6 @@
 """Every setting of the service: config.ini and the environment are read here, and nowhere else.
 
-Duties: `load` reads the file, lays `DEWEY_<SECTION>_<KEY>` variables over it, checks everything against the
+Duties: `load` reads the file, lays `DUEY_<SECTION>_<KEY>` variables over it, checks everything against the
 table of config_table.py, and returns one frozen `Settings`, or raises one `ConfigError` with every fault.
 Order: environment over file over default. Relative paths are relative to the folder of the file.
 Ending: nothing is kept open, nothing is cached, nothing is made on disk.
@@ -22,8 +22,8 @@ from duey.config.values import SQLITE_URL, QueueShare, Refused
 
 __all__ = ["ConfigError", "QueueShare", "Settings", "load", "sqlite_path"]
 
-FILE_VARIABLE = "DEWEY_CONFIG"
-TEST_PREFIX = "DEWEY_TEST_"  # belongs to the test suite, and to nobody else
+FILE_VARIABLE = "DUEY_CONFIG"
+TEST_PREFIX = "DUEY_TEST_"  # belongs to the test suite, and to nobody else
 DEFAULT_FILE = "config.ini"  # in the current folder
 
 
@@ -41,7 +41,7 @@ def sqlite_path(url: str) -> Path:
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the environment and one file: `path`, else what DEWEY_CONFIG names, else config.ini beside this.
+    """Read the environment and one file: `path`, else what DUEY_CONFIG names, else config.ini beside this.
 
     Only the last may be missing: then all defaults hold. Raises ConfigError with every fault.
     """
@@ -61,7 +61,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 
 class Given(NamedTuple):
-    """Text that stands in the file or the environment, and where: `FILE: [web] port` or `DEWEY_WEB_PORT`."""
+    """Text that stands in the file or the environment, and where: `FILE: [web] port` or `DUEY_WEB_PORT`."""
 
     text: str
     where: str
@@ -126,13 +126,13 @@ def _from_environment(environ: Mapping[str, str], errors: list[str]) -> dict[Pla
     known = {each.variable: each for each in table()}
     given = {}
     for variable, text in sorted(environ.items()):
-        if not variable.startswith("DEWEY_") or variable == FILE_VARIABLE or variable.startswith(TEST_PREFIX):
+        if not variable.startswith("DUEY_") or variable == FILE_VARIABLE or variable.startswith(TEST_PREFIX):
             continue
         if each := known.get(variable):
             where = f"{variable}: [{each.section}] {each.name}"
             given[each.section, each.name] = Given(text.strip(), where)
         else:
-            errors.append(_refusal(variable, "DEWEY_SECTION_KEY of a known key", variable, known))
+            errors.append(_refusal(variable, "DUEY_SECTION_KEY of a known key", variable, known))
     return given
 
 

@@ -28,7 +28,7 @@ class Key(NamedTuple):
 
     @property
     def variable(self) -> str:
-        return f"DEWEY_{self.section}_{self.name}".upper()
+        return f"DUEY_{self.section}_{self.name}".upper()
 
 
 def key(default: str, parse: Parser, help: str, secret: bool = False) -> Any:
@@ -51,7 +51,7 @@ class Storage:
     backend: str = key("sqlite", read.choice("sqlite", "redis"), "sqlite (one machine) or redis")
     path: Path = key("data/queue.db", read.path, "the queue's file, with sqlite")
     url: str = key("redis://127.0.0.1:6379/0", _redis, "the server, with redis: redis://, rediss:// or unix://", True)
-    name: str = key("dewey", _name, "prefix of all keys, with redis: services that share a server differ in it")
+    name: str = key("duey", _name, "prefix of all keys, with redis: services that share a server differ in it")
     durability: str = key(
         "full",
         read.choice("full", "normal"),
@@ -121,7 +121,7 @@ class Schedule:
 class Service:
     """The service as people see it."""
 
-    name: str = key("Dewey", read.matching(".{1,64}", "1 to 64 printable characters"), "shown in title and header")
+    name: str = key("Duey", read.matching(".{1,64}", "1 to 64 printable characters"), "shown in title and header")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Web:
     host: str = key("127.0.0.1", read.host, "address to listen on; 0.0.0.0 for all")
     port: int = key("8080", read.whole(0, 65535), "port to listen on; 0: any free one")
     threads: int = key("8", read.whole(1, 1000), "requests at once; at most half of them may be long polls")
-    url_prefix: str = key("", read.or_empty(_prefix), "path below which everything lives, such as /dewey")
+    url_prefix: str = key("", read.or_empty(_prefix), "path below which everything lives, such as /duey")
     public_url: str = key(
         "", read.or_empty(_origin), "scheme and host that people use, without url_prefix: https://example.org"
     )

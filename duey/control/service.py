@@ -303,7 +303,7 @@ class Control:
             workers = [each for each in self.storage.worker_infos() if each.alive and each.worker_type != "alone"]
             warnings = tuple(self.storage.warnings())
             since = self.schedules.standing_since(workers)
-        except errors.DeweyError as exc:
+        except errors.DueyError as exc:
             return Health(False, (str(exc),))
         problems: tuple[str, ...] = ()
         if not any(each.workers for each in workers):

@@ -27,7 +27,7 @@ from duey.tasks import current
 from duey.tasks.call_options import inherited
 from duey.tasks.options import check_call
 
-logger = logging.getLogger("dewey.consumer")
+logger = logging.getLogger("duey.consumer")
 EPOCH = datetime.datetime(1970, 1, 1)
 Row = tuple[Task, NewJob]  # a call and the row that it becomes
 

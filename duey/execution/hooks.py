@@ -17,7 +17,7 @@ from duey import os_process
 from duey.execution.outcomes import Composer
 from duey.payload.masking import escaped
 
-logger = logging.getLogger("dewey.hooks")
+logger = logging.getLogger("duey.hooks")
 
 
 class Receivers(Signal):

@@ -53,7 +53,7 @@ class DurableHuey(DeferringHuey):
 
     def __init__(
         self,
-        name: str = "dewey",
+        name: str = "duey",
         *,
         settings: Settings,
         make_storage: Callable[[], JobStorage],
@@ -91,7 +91,7 @@ class DurableHuey(DeferringHuey):
         return DurableConsumer(self, **chosen)
 
     def task(self, retries: int | None = None, retry_delay: float | None = None, **options: Any) -> Any:
-        """Huey's decorator, with Dewey's options and the service's own defaults."""
+        """Huey's decorator, with Duey's options and the service's own defaults."""
         return super().task(**with_defaults(self.settings, retries, retry_delay, options))
 
     def get_task_wrapper_class(self) -> type[DurableTaskWrapper]:

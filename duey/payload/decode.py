@@ -45,7 +45,7 @@ def from_json(data: bytes) -> Any:
     except UndecodableError:
         raise
     except (ValueError, RecursionError) as error:
-        raise UndecodableError(f"the payload is no JSON that Dewey writes ({error})") from None
+        raise UndecodableError(f"the payload is no JSON that Duey writes ({error})") from None
     if end != len(text):
         raise UndecodableError(f"the payload goes on after its end at character {end}")
     return value

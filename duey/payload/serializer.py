@@ -67,7 +67,7 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
         super().__init__()
         self.max_bytes = max_bytes
         # A key for each format, so that what was signed as JSON can never be read as a pickle.
-        self._key = hmac.digest(secret.encode(), b"dewey payload as " + self.kind.encode(), "sha256") if secret else b""
+        self._key = hmac.digest(secret.encode(), b"duey payload as " + self.kind.encode(), "sha256") if secret else b""
 
     def serialize(self, data: Any, root: str = "", context: bytes = b"") -> bytes:
         """The bytes of a value, signed for this context when there is a secret; `root` names it in errors.

@@ -146,7 +146,7 @@ def _exchange(
 ) -> _Reply:
     connection = http.client.HTTPConnection(target.host, target.port)
     connection.sock = sock  # http.client sends, makes a file and closes, no more
-    headers = {"user-agent": "Dewey", **headers, "host": target.authority, "connection": "close"}
+    headers = {"user-agent": "Duey", **headers, "host": target.authority, "connection": "close"}
     connection.request(method, target.path, body, headers)
     response = connection.getresponse()
     try:

@@ -45,7 +45,7 @@ DAY_S = 86400.0
 NO_JOB = "its job could not be made: %s"
 OUTCOMES = {"allow": DEFERRED, "queue": IN_LINE, "skip": IF_FREE}
 Why = Callable[[float], str]
-logger = logging.getLogger("dewey.schedule")
+logger = logging.getLogger("duey.schedule")
 
 
 class Due(NamedTuple):
@@ -142,7 +142,7 @@ def decide(item: Scheduled, due: Due, now: float, why: Why) -> tuple[list[SlotRo
                 raise
             except BaseException as exc:  # also SystemExit: code of an author may run here
                 reason = NO_JOB % reason_of(exc)
-                if not isinstance(exc, errors.DeweyError):
+                if not isinstance(exc, errors.DueyError):
                     logger.error("schedule %s, slot of %s: %s", item.row.name, stamp(at), reason, exc_info=exc)
                 slots.append(slot._replace(reason=reason))
                 continue

@@ -103,7 +103,7 @@ def settle(huey: Any, row: ScheduleRow, spec: Mapping[str, Any], now: float) -> 
     for _ in range(TIMES):
         try:
             due = due_slots(item, now)
-        except errors.DeweyError:
+        except errors.DueyError:
             return
         if due is None:
             return

@@ -103,7 +103,7 @@ class Complaints:
         if self._said.get(name) == said:
             return
         self._said[name] = said
-        expected = exc is None or isinstance(exc, errors.DeweyError)
+        expected = exc is None or isinstance(exc, errors.DueyError)
         self._logger.log(logging.WARNING if expected else logging.ERROR, "%s", said, exc_info=None if expected else exc)
 
     def forget(self, name: str) -> None:
@@ -117,6 +117,6 @@ def reason_of(exc: BaseException) -> str:
         said = str(exc)[:500]
     except Exception:
         said = "its message cannot be read"
-    if isinstance(exc, errors.DeweyError):
+    if isinstance(exc, errors.DueyError):
         return said
     return f"{type(exc).__name__}: {said}" if said else type(exc).__name__

@@ -51,7 +51,7 @@ SKEW_S = 60.0  # by so much the clocks of two hosts may differ
 HEARD = 1000  # jobs that receivers have not yet been told of; of more, the oldest go untold
 GONE, SLEPT, AWAY = "no consumer", "this machine slept, or its clock was set,", "the storage was away"
 FAILED = "the scheduler failed"
-logger = logging.getLogger("dewey.schedule")
+logger = logging.getLogger("duey.schedule")
 
 
 class Look(NamedTuple):

@@ -18,7 +18,7 @@ from waitress.task import ThreadedTaskDispatcher
 from duey.config import Settings
 from duey.server.connections import FRAMING, MOST, Listener
 
-logger = logging.getLogger("dewey.web")
+logger = logging.getLogger("duey.web")
 # Waitress warns of each request that waits for a thread: with more clients than threads that is a line a request.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 BUFFER_BYTES = 128 * 1024  # of a body that arrives; the rest of a larger one waits in a temporary file
@@ -65,7 +65,7 @@ class Server:
         except OSError as exc:
             wasyncore.close_all(self._sockets, ignore_all=True)
             raise AddressInUse(
-                f"port {web.port} on {web.host} cannot be listened on ({exc.strerror}): is Dewey running already? "
+                f"port {web.port} on {web.host} cannot be listened on ({exc.strerror}): is Duey running already? "
                 "Stop it, or set another [web] port"
             ) from None
         for each in self._listening:

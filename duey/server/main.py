@@ -37,7 +37,7 @@ class CannotStart(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     """Run until a signal ends it; the exit status."""
-    parser = argparse.ArgumentParser(prog="app.py", description="Dewey: web and one consumer.")
+    parser = argparse.ArgumentParser(prog="app.py", description="Duey: web and one consumer.")
     parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
     options = parser.parse_args(argv)
     try:
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         load_tasks()
         return Service(settings, with_consumer=not options.web).run()
-    except (errors.DeweyError, AccessError, AddressInUse, CannotStart) as exc:
+    except (errors.DueyError, AccessError, AddressInUse, CannotStart) as exc:
         print(exc, file=sys.stderr)
         return 1
 
@@ -195,7 +195,7 @@ def lock_data(settings: Any) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise CannotStart(f"another Dewey runs on {folder}: stop it first, or start `app.py --web`") from None
+        raise CannotStart(f"another Duey runs on {folder}: stop it first, or start `app.py --web`") from None
     return fd
 
 

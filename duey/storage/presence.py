@@ -34,7 +34,7 @@ from duey.storage.wakeup import ASLEEP_AT, LIFE_BYTES, QUEUES_AT, Bell, queues_t
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
 SLOT = struct.Struct("<qBdd")  # token (0: idle), phase, started_at (0: the body has not begun), deadline (0: none)
 TOKEN = struct.Struct("<q")
-MAGIC = b"dewey\x00\x00\x02"
+MAGIC = b"duey\x00\x00\x00\x02"
 SLOTS_AT = 64
 MAX_SLOTS = 120
 SIZE = LIFE_BYTES

@@ -25,7 +25,7 @@ from duey.model.queues import serves
 ASLEEP_AT = 16  # offset in the life file
 QUEUES_AT = 64 + 24 * 126  # the queues that it serves, as text
 LIFE_BYTES = 4096
-logger = logging.getLogger("dewey.storage")
+logger = logging.getLogger("duey.storage")
 
 
 def queues_text(queues: Sequence[str]) -> bytes:

@@ -60,7 +60,7 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
             kept, kept_at = done, time.monotonic()
 
     def keep_at_end() -> None:
-        with suppress(errors.DeweyError):  # the claim is lost, or the storage is away: some rows are done again
+        with suppress(errors.DueyError):  # the claim is lost, or the storage is away: some rows are done again
             keep()
 
     body.at_end += (keep_at_end,)

@@ -1,4 +1,4 @@
-"""What the decorators make of a function: Huey's TaskWrapper with Dewey's options and a body that cannot get away."""
+"""What the decorators make of a function: Huey's TaskWrapper with Duey's options and a body that cannot get away."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def load_tasks(modules: Sequence[str], root: Path) -> None:
             ) from None
         except SyntaxError as exc:
             raise errors.Misconfigured(f"task module {name}: {exc.filename}, line {exc.lineno}: {exc.msg}") from None
-        except errors.DeweyError as exc:
+        except errors.DueyError as exc:
             raise errors.Misconfigured(f"task module {name}: {where(exc)}: {exc}") from None
         except Exception as exc:
             raise errors.Misconfigured(
@@ -56,7 +56,7 @@ def _digest(modules: Sequence[str]) -> str:
 
 
 def where(exc: BaseException) -> str:
-    """File and line of the innermost frame that is not the import machinery or Dewey's own."""
+    """File and line of the innermost frame that is not the import machinery or Duey's own."""
     own = str(Path(__file__).parent.parent)
     frames = [
         f for f in traceback.extract_tb(exc.__traceback__)

@@ -24,7 +24,7 @@ from duey.config import Settings
 from duey.model.job import ONCE, Settlement
 from duey.tasks.current import Discard
 
-logger = logging.getLogger("dewey.policy")
+logger = logging.getLogger("duey.policy")
 
 Backoff = Callable[[int, BaseException], float]  # (number of the failed attempt from 1, error) -> seconds to wait
 LONGEST_S = 10 * 365 * 86400.0

@@ -37,7 +37,7 @@ SLEEP_S = 2.0  # a ring that was lost costs at most this
 HELD_UP_S = 0.05
 BACK_OFF_S = (0.05, 2.0)
 
-logger = logging.getLogger("dewey.desk")
+logger = logging.getLogger("duey.desk")
 
 
 class Desk:

@@ -32,7 +32,7 @@ from duey.worker.pools import Share
 from duey.worker.prefetcher import Desk
 from duey.worker.queue_order import WeightedDesk
 
-logger = logging.getLogger("dewey.consumer")
+logger = logging.getLogger("duey.consumer")
 STOP, LEAVING, LEFT = "stop", "leaving", "left"  # words to the parent
 KEEP_HOUSE_S = 5.0
 ATTEND_S = 0.5

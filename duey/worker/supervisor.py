@@ -38,7 +38,7 @@ from duey.worker.pools import left_out, shares_of
 from duey.worker.process import LEAVING, LEFT, STOP, DeskWorker, Plan, plans_of, run_unit
 from duey.worker.watchdog import Unit
 
-logger = logging.getLogger("dewey.consumer")
+logger = logging.getLogger("duey.consumer")
 TICK_S = 0.5
 ALL_KILLED_S = 0.1
 RESPAWN_S = (0.05, 5.0)  # back-off between a unit's death and its successor
@@ -57,7 +57,7 @@ class DurableConsumer(Consumer):
     ) -> None:  # fmt: skip
         if options.get("worker_type") not in ("thread", "process"):
             raise ConfigurationError(
-                f"worker_type is thread or process, not {options.get('worker_type')}: Dewey's workers are not greenlets"
+                f"worker_type is thread or process, not {options.get('worker_type')}: Duey's workers are not greenlets"
             )
         super().__init__(huey, **options)
         self.queues, self.lease_s, self.heartbeat_s = queues, lease_s, heartbeat_s
@@ -99,7 +99,7 @@ class DurableConsumer(Consumer):
             for warning in self.huey.storage.prepare():
                 logger.warning(warning)
             self.rescue()
-        except errors.DeweyError as exc:
+        except errors.DueyError as exc:
             raise SystemExit(str(exc)) from None
         self.huey.storage.close()
         wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)

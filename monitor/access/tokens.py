@@ -22,7 +22,7 @@ from duey.monitor.access.schema import TOKENS
 from duey.monitor.access.text import checked_name, possible_name
 
 READ, ENQUEUE, ADMIN = SCOPES = ("read", "enqueue", "admin")
-PREFIX = "dwy_"
+PREFIX = "duy_"
 SECRET_BYTES = 32
 SECRET_LENGTH = len(PREFIX) + 43
 CACHE_S = 2.0

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from duey.errors import DeweyError
+from duey.errors import DueyError
 from duey.model.event import Event
 from duey.model.job import WorkerInfo
 from duey.monitor.history import plain, writing
@@ -124,7 +124,7 @@ class Recorder:
     def _write(self, events: Sequence[Event]) -> None:
         try:
             fold = writing.record(self._database, events, self._max_value_chars, self._clock)
-        except DeweyError:
+        except DueyError:
             raise
         except Exception:
             # No trouble of the file: one of the events cannot be written, and must not hold up all the others.
@@ -162,7 +162,7 @@ class Recorder:
 
     def _failed(self, error: Exception) -> float:
         self._failures += 1
-        expected = isinstance(error, (DeweyError, OSError))
+        expected = isinstance(error, (DueyError, OSError))
         problem = str(error) if expected else f"{type(error).__name__}: {error}"
         if problem != self._status.problem:
             logger.warning(

@@ -14,8 +14,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "static"
 FILES = {
-    "style": ("dewey.css", "text/css; charset=utf-8"),
-    "script": ("dewey.js", "text/javascript; charset=utf-8"),
+    "style": ("duey.css", "text/css; charset=utf-8"),
+    "script": ("duey.js", "text/javascript; charset=utf-8"),
     "icon": ("icon.svg", "image/svg+xml"),
 }
 FOR_EVER = "public, max-age=31536000, immutable"

@@ -55,15 +55,15 @@ class Cookies:
 
     def theme(self, environ: Mapping[str, Any]) -> str:
         """light, dark, or nothing for what the system prefers."""
-        value = self._read(environ, "dewey_theme")
+        value = self._read(environ, "duey_theme")
         return value if value in THEMES else ""
 
     def set_theme(self, environ: Mapping[str, Any], theme: str) -> None:
         # Not HttpOnly: the script switches at once and notes it here for the next page.
         if theme in THEMES:
-            response.set_cookie("dewey_theme", theme, path=self._path, samesite="lax", max_age=LONGEST_S)
+            response.set_cookie("duey_theme", theme, path=self._path, samesite="lax", max_age=LONGEST_S)
         else:
-            response.delete_cookie("dewey_theme", path=self._path, samesite="lax")
+            response.delete_cookie("duey_theme", path=self._path, samesite="lax")
 
     def say(self, environ: Mapping[str, Any], text: str) -> None:
         """Keep a message for the next page."""
@@ -79,7 +79,7 @@ class Cookies:
     def _name(self, what: str) -> str:
         if self._mark is None:
             self._mark = self._access.csrf.token("cookies")[:8]
-        return f"dewey_{what}_{self._mark}"
+        return f"duey_{what}_{self._mark}"
 
     def _read(self, environ: Mapping[str, Any], name: str, longest: int = LONGEST) -> str:
         # Not by http.cookies: it drops all cookies when another application's is malformed.

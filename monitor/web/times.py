@@ -1,6 +1,6 @@
 """Times as people say them, with the exact instant beside: `<time datetime title>3 min ago</time>`.
 
-The words are relative to the moment of the answer; dewey.js keeps them going by the same rules (`ago`). Titles show
+The words are relative to the moment of the answer; duey.js keeps them going by the same rules (`ago`). Titles show
 the zone of `[schedule] timezone`, since that is the one that the deployment thinks in.
 """
 

@@ -1,4 +1,4 @@
-"""A Dewey of a test's own: folder, settings, storage, ledger, and the processes that run on it.
+"""A Duey of a test's own: folder, settings, storage, ledger, and the processes that run on it.
 
 The test looks at it as an operator would: through a Control of its own, in the test's process, over the same storage.
 `tasks` is tests.acceptance.workload as seen by that process: `deployment.tasks.note(1)` defers. Ending: every process
@@ -74,11 +74,11 @@ class Deployment:
         return self.folder / "data" / "queue.db"
 
     def environ(self, **more: str) -> dict[str, str]:
-        """The environment of this deployment's processes: nothing of the developer's DEWEY_ variables."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DEWEY_")}
+        """The environment of this deployment's processes: nothing of the developer's DUEY_ variables."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DUEY_")}
         own = {
-            "DEWEY_CONFIG": str(self.config),
-            "DEWEY_TEST_LEDGER": str(self.ledger.path),
+            "DUEY_CONFIG": str(self.config),
+            "DUEY_TEST_LEDGER": str(self.ledger.path),
             "PYTHONPATH": os.pathsep.join((str(WORKLOAD.parent), str(ROOT))),
         }
         return {**inherited, **own, **more}
@@ -86,7 +86,7 @@ class Deployment:
     # processes
 
     def start(self, *arguments: str, **environ: str) -> Process:
-        """Run a Python program of Dewey."""
+        """Run a Python program of Duey."""
         process = Process(arguments, self.environ(**environ), self.folder)
         self.processes.append(process)
         return process
@@ -159,7 +159,7 @@ class Deployment:
             self._huey.storage.close()
 
     def died(self) -> bool:
-        """Whether a process died at the step that DEWEY_TEST_DIE_AT named."""
+        """Whether a process died at the step that DUEY_TEST_DIE_AT named."""
         return self.ledger.path.with_name("ledger.died").exists()
 
     # looking and deferring, in the test's process
@@ -230,7 +230,7 @@ class Deployment:
 def load_workload(huey: Any, ledger: Path, name: str = "workload") -> ModuleType:
     """The workload's tasks, or those of a module beside it, registered under their own name with this huey."""
     before, duey.huey = duey.huey, huey
-    os.environ["DEWEY_TEST_LEDGER"] = str(ledger)
+    os.environ["DUEY_TEST_LEDGER"] = str(ledger)
     try:
         spec = importlib.util.spec_from_file_location(name, WORKLOAD.with_name(f"{name}.py"))
         assert spec is not None and spec.loader is not None
@@ -239,4 +239,4 @@ def load_workload(huey: Any, ledger: Path, name: str = "workload") -> ModuleType
         return module
     finally:
         duey.huey = before
-        del os.environ["DEWEY_TEST_LEDGER"]
+        del os.environ["DUEY_TEST_LEDGER"]

@@ -1,7 +1,7 @@
 """Doing harm to a consumer, and telling afterwards what the harm explains.
 
 A job whose worker died while it ran runs again, and so may one that ended in the few milliseconds before: its
-acknowledgement was on no disk yet. Nothing else may run twice. DEWEY_TEST_SEED seeds what is random.
+acknowledgement was on no disk yet. Nothing else may run twice. DUEY_TEST_SEED seeds what is random.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.acceptance.processes import is_alive, kill
 from tests.acceptance.variants import SOAK
 from tests.support import wait_until
 
-SEED = int(os.environ.get("DEWEY_TEST_SEED", "1"))
+SEED = int(os.environ.get("DUEY_TEST_SEED", "1"))
 # An acknowledgement is committed within the desk's window (4 ms), and a busy machine takes its time over that: half a
 # second has been seen where ten processes wanted two cores.
 COMMIT_S = 0.06 if SOAK else 1.0

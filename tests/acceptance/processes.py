@@ -1,4 +1,4 @@
-"""Real processes of Dewey, started, signalled and killed by the tests, and all that descend from them.
+"""Real processes of Duey, started, signalled and killed by the tests, and all that descend from them.
 
 Every process carries a mark in its environment, which its children inherit: so an orphan is found whatever its parent
 is now, and nothing but what a test has started is ever signalled.
@@ -19,11 +19,11 @@ from pathlib import Path
 from tests.support import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-MARK = "DEWEY_TEST_MARK"
+MARK = "DUEY_TEST_MARK"
 
 
 class Process:
-    """A program of Dewey. `out` and `err` are files: what it says is there also after a kill."""
+    """A program of Duey. `out` and `err` are files: what it says is there also after a kill."""
 
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
         self.mark = uuid.uuid4().hex

@@ -24,7 +24,7 @@ def deployment(deployment: Deployment) -> Deployment:
 
 @pytest.mark.parametrize("how", ["deaf", "hold"])
 def test_a_canceled_body_that_does_not_stop_is_killed_after_a_while(deployment: Deployment, how: str):
-    deployment.consumer(2, "process", DEWEY_TEST_CANCEL_GRACE_S=str(GRACE_S))
+    deployment.consumer(2, "process", DUEY_TEST_CANCEL_GRACE_S=str(GRACE_S))
     job = getattr(deployment.tasks, how)("canceled", 60)
     deployment.wait_running(1)
     neighbour = deployment.tasks.note("neighbour", 2 * GRACE_S)

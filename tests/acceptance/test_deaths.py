@@ -34,7 +34,7 @@ for task, n, place, deed in json.loads(sys.argv[1]):
 
 def defer(deployment: Deployment, *calls: tuple[str, int, str, str]) -> list[str]:
     """Enqueue (task, n, place, deed) of on_path/harmful.py from a process that does no harm itself; the ids."""
-    process = deployment.start("-c", DEFER, json.dumps(calls), DEWEY_TEST_HARMLESS="1")
+    process = deployment.start("-c", DEFER, json.dumps(calls), DUEY_TEST_HARMLESS="1")
     assert process.wait(30) == 0, process.err
     return process.out.split()
 
@@ -116,7 +116,7 @@ def test_no_worker_ends_by_what_is_raised_around_bodies(deployment: Deployment, 
     done = defer(deployment, *around)
     unread = defer(deployment, *(("victim", 100 + n, "decode", deed) for n, deed in enumerate(raised)))
     mute = defer(deployment, *(("mute", 200 + n, "str", deed) for n, deed in enumerate(raised)))
-    consumer = deployment.launch(2, kind, DEWEY_TEST_STARTUP="1")
+    consumer = deployment.launch(2, kind, DUEY_TEST_STARTUP="1")
     for job in deployment.wait_ended(done, 60):
         assert (job.state, job.deliveries, job.attempt) == ("done", 0, 1), job
     for job in deployment.wait_ended(unread, 30):
@@ -130,7 +130,7 @@ def test_no_worker_ends_by_what_is_raised_around_bodies(deployment: Deployment, 
         assert re.search(rf"{AROUND[place]}.* failed for job {id_} .*: {deed}", consumer.err), (place, deed)
     assert "the on_startup hook 'at_start' failed: SystemExit: no start" in consumer.err
     for id_ in (*unread, *mute):
-        (line,) = re.findall(rf"ERROR +dewey.jobs: job {id_} .* failed: .*", consumer.err)
+        (line,) = re.findall(rf"ERROR +duey.jobs: job {id_} .* failed: .*", consumer.err)
         assert ("Mute" in line) == (id_ in mute)
 
 

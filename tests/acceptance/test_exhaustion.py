@@ -36,4 +36,4 @@ def test_bodies_that_are_too_large_are_refused_unread(deployment: Deployment) ->
             assert each.recv(64).startswith(b"HTTP/1.1 401 ")
     answer = deployment.client().post("/api/jobs", {"task": "note", "args": ["x" * 2 * MB]})
     assert answer.status == 413 and answer.headers["content-type"] == "application/problem+json"
-    assert answer.headers["connection"] == "close" and answer.body["type"] == "urn:dewey:too-large"
+    assert answer.headers["connection"] == "close" and answer.body["type"] == "urn:duey:too-large"

@@ -36,7 +36,7 @@ def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time:
     pipeline = deployment.huey.enqueue(tasks.step.s(10, 0, BODY_S).then(tasks.step, 10).then(tasks.step, 10))
     deployment.huey.enqueue(chord([tasks.step.s(20, x, BODY_S) for x in range(3)], tasks.total.s(20)))
     last = tasks.flaky(30, 2)
-    consumer = deployment.consumer(1, kind, DEWEY_TEST_DIE_AT=f"{step}/{time}")
+    consumer = deployment.consumer(1, kind, DUEY_TEST_DIE_AT=f"{step}/{time}")
     wait_until(lambda: deployment.control.counts().retrying == 0 and ended(deployment) == 11, 15, "all have ended")
     assert deployment.died(), "the process did not come to the step"
 
@@ -69,7 +69,7 @@ def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Dep
     deployment.configure({"tasks": {"modules": "workload, policies"}})
     defer = "import duey; engine.load_tasks(); import policies; [policies.doomed(n) for n in range(5)]"
     assert deployment.start("-c", defer).wait(20) == 0
-    deployment.consumer(1, DEWEY_TEST_DIE_AT=step)
+    deployment.consumer(1, DUEY_TEST_DIE_AT=step)
     wait_until(lambda: ended(deployment) == 10, 15, "all have failed, and that was told")
     assert deployment.died(), "the process did not come to the step"
     jobs = all_jobs(deployment)
@@ -84,7 +84,7 @@ def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Dep
 def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     """The parent that buries its own dead child dies over it; the next consumer buries both."""
     jobs = [deployment.tasks.note(n, 0.3) for n in range(3)]
-    first = deployment.consumer(2, kind, DEWEY_TEST_DIE_AT=step)
+    first = deployment.consumer(2, kind, DUEY_TEST_DIE_AT=step)
     deployment.wait_running(2)
     for pid in first.children():
         kill(pid)
@@ -102,7 +102,7 @@ def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
 @pytest.mark.parametrize(("step", "backend"), pairs(OF_ACCEPT, ("sqlite", "redis")))
 def test_the_web_process_dies_there(deployment: Deployment, step: str):
     """A client that got no answer asks again with the same key: the job is there once."""
-    deployment.app("--web", DEWEY_TEST_DIE_AT=step)
+    deployment.app("--web", DUEY_TEST_DIE_AT=step)
     body = {"task": "note", "args": [1]}
     with pytest.raises(OSError):
         deployment.client().post("/api/jobs", body, Idempotency_Key="the-key")

@@ -101,7 +101,7 @@ def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Dep
 
 def test_a_consumer_serves_the_queues_that_it_is_told_to_and_a_queue_can_be_paused(deployment: Deployment):
     note = deployment.tasks.note
-    deployment.consumer(1, DEWEY_CONSUMER_QUEUES="slow")
+    deployment.consumer(1, DUEY_CONSUMER_QUEUES="slow")
     quick, slow = note(1), note(2, queue="slow")
     deployment.wait_ended([slow])
     deployment.manage("pause", "--queue", "slow")

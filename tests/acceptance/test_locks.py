@@ -108,8 +108,8 @@ def test_contention(deployment: Deployment):
 def test_a_disk_that_syncs_slowly_refuses_nobody(deployment: Deployment):
     """20 ms for each synced commit; producers and workers come while others have the lock."""
     producers, each = rounds(4, soak=8), rounds(25, soak=1000)
-    started = [deployment.produce("notes", each, DEWEY_TEST_SYNC_S="0.02") for _ in range(producers)]
-    consumer = deployment.launch(8, "process", DEWEY_TEST_SYNC_S="0.02")
+    started = [deployment.produce("notes", each, DUEY_TEST_SYNC_S="0.02") for _ in range(producers)]
+    consumer = deployment.launch(8, "process", DUEY_TEST_SYNC_S="0.02")
     took: list[float] = []
     for producer in started:
         assert producer.wait(rounds(30, soak=1800)) == 0, producer.err

@@ -24,7 +24,7 @@ def contains(file: Path, text: str) -> bool:
 def test_tasks_that_configure_logging_silence_nobody(deployment: Deployment, kind: str):
     deployment.configure({"tasks": {"modules": "workload, configured"}, "consumer": {"workers": 1}})
     tasks = deployment.load("configured")
-    deployment.consumer(1, kind, DEWEY_TEST_CONFIGURE="1")
+    deployment.consumer(1, kind, DUEY_TEST_CONFIGURE="1")
     jobs = [tasks.says("first"), tasks.configures(), tasks.says("second")]
     deployment.wait_ended(jobs, 30)
     for job, line, file in ((jobs[0], "first", "ledger.at_import"), (jobs[2], "second", "ledger.in_body")):

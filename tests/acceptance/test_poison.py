@@ -78,7 +78,7 @@ def test_a_job_whose_task_nobody_knows_waits_visibly_until_somebody_does(deploym
     )
     later = deployment.start(
         "-c", "from duey import load_tasks; load_tasks(); import later; later.newer(1)",
-        DEWEY_TASKS_MODULES="workload, later",
+        DUEY_TASKS_MODULES="workload, later",
     )  # fmt: skip
     assert later.wait(10) == 0, later.err
     consumer = deployment.consumer(1)
@@ -89,7 +89,7 @@ def test_a_job_whose_task_nobody_knows_waits_visibly_until_somebody_does(deploym
     assert job.task == "newer" and "unknown" in job.reason
     consumer.kill_tree()
 
-    deployment.consumer(1, DEWEY_TASKS_MODULES="workload, later")
+    deployment.consumer(1, DUEY_TASKS_MODULES="workload, later")
     assert deployment.wait_ended([job])[0].result == 2
 
 

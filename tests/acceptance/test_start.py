@@ -40,12 +40,12 @@ def test_the_first_start_shows_its_secrets_once_and_nobody_else_may_run_there(ma
     assert len(shown(process.out, "password")) >= 12
     client = Client(first.port, shown(process.out, "token"))
     assert client.get("/api/tasks").status == 200
-    assert Client(first.port, "dwy_wrong").get("/api/tasks").status == 401
+    assert Client(first.port, "duy_wrong").get("/api/tasks").status == 401
 
     other = make({"web": {"port": first.port}, "storage": {"name": "another"}})
     same_data, same_port = first.start("app.py"), other.start("app.py")
     said = refusal(same_data)
-    assert "another Dewey runs on" in said and str(first.folder) in said
+    assert "another Duey runs on" in said and str(first.folder) in said
     said = refusal(same_port)
     assert f"port {first.port}" in said and "another [web] port" in said
     assert client.get("/readyz").status == 200, "the one that runs is not disturbed"
@@ -87,7 +87,7 @@ def test_a_syntax_error_in_a_task_file_is_told_with_file_and_line(deployment: De
 @every_program
 def test_bad_settings_are_told_all_at_once(deployment: Deployment, program: tuple[str, ...]):
     deployment.configure({"consumer": {"worker_typ": "thread", "workers": "many"}, "webb": {"port": 1}})
-    process = deployment.start(*program, DEWEY_STORAGE_BACKEND="sqlit")
+    process = deployment.start(*program, DUEY_STORAGE_BACKEND="sqlit")
     assert process.wait(15) == 1 and process.out == ""
     lines = process.err.splitlines()
     assert len(lines) == 4, process.err
@@ -95,7 +95,7 @@ def test_bad_settings_are_told_all_at_once(deployment: Deployment, program: tupl
         (str(deployment.config), "worker_typ", "worker_type"),
         (str(deployment.config), "workers", "many"),
         (str(deployment.config), "webb", "web"),
-        ("DEWEY_STORAGE_BACKEND", "sqlit", "sqlite"),
+        ("DUEY_STORAGE_BACKEND", "sqlit", "sqlite"),
     ):
         assert any(all(word in line for word in words) for line in lines), (words, lines)
 

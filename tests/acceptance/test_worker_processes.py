@@ -91,7 +91,7 @@ def test_children_of_a_body_are_ordinary_processes(deployment: Deployment, kind:
 @crossed
 def test_a_child_that_comes_back_from_a_body_ends(deployment: Deployment, kind: str):
     """It would go on as a worker under its parent's number, and take the jobs of others with it."""
-    consumer = consumer_of(deployment, 2, kind, DEWEY_TEST_FORK_AT_STARTUP="1")
+    consumer = consumer_of(deployment, 2, kind, DUEY_TEST_FORK_AT_STARTUP="1")
     forks = [("fork_and_return", n, how) for n, how in enumerate(("return", "raise", "exit") * 4)]
     forks += [("forked_before", n) for n in range(20, 22)] + [("forked_after", n) for n in range(22, 24)]
     ids = defer(deployment, *forks)
@@ -106,7 +106,7 @@ def test_a_child_that_comes_back_from_a_body_ends(deployment: Deployment, kind: 
 @crossed
 def test_what_a_worker_needs_is_made_when_it_starts(deployment: Deployment, kind: str):
     """Once in each process that runs jobs, the replaced ones included; what import left behind is told."""
-    consumer = consumer_of(deployment, 2, kind, DEWEY_TEST_THREAD_AT_IMPORT="1")
+    consumer = consumer_of(deployment, 2, kind, DUEY_TEST_THREAD_AT_IMPORT="1")
     assert "started threads that workers will not have (Outbox): start them in a function" in consumer.err
     processes = 2 if kind == "process" else 1
     assert len(deployment.ledger.runs_of("start")) == processes

@@ -47,7 +47,7 @@ def post(client: Client, body: bytes, content_type: str | None = JSON, **environ
 )
 def test_not_json(world: World, client: Client, body: bytes, sentence: str) -> None:
     answer = post(client, body, CONTENT_LENGTH=str(len(body)))
-    assert (answer.status, answer.json["type"]) == (400, "urn:dewey:not-json")
+    assert (answer.status, answer.json["type"]) == (400, "urn:duey:not-json")
     assert sentence in answer.json["detail"]
     assert world.control.all == {}
 
@@ -101,7 +101,7 @@ class TestSize:
     def test_more_than_the_limit(self, client: Client) -> None:
         padding = "x" * (64 * 1024)
         answer = post(client, json.dumps({"task": "echo", "args": [padding]}).encode())
-        assert (answer.status, answer.json["type"]) == (413, "urn:dewey:too-large")
+        assert (answer.status, answer.json["type"]) == (413, "urn:duey:too-large")
         assert "64 KB" in answer.json["detail"]
 
     def test_just_the_limit(self, client: Client) -> None:
@@ -124,7 +124,7 @@ class TestSize:
 
     def test_less_than_announced(self, client: Client) -> None:
         answer = post(client, b'{"task": "echo"}', CONTENT_LENGTH="999")
-        assert (answer.status, answer.json["type"]) == (400, "urn:dewey:bad-request")
+        assert (answer.status, answer.json["type"]) == (400, "urn:duey:bad-request")
 
 
 class Trickle(io.RawIOBase):
@@ -178,7 +178,7 @@ class TestChunked:
 )
 def test_not_declared_as_json(world: World, client: Client, content_type: str | None) -> None:
     answer = post(client, b'{"task": "echo"}', content_type)
-    assert (answer.status, answer.json["type"]) == (415, "urn:dewey:not-json-type")
+    assert (answer.status, answer.json["type"]) == (415, "urn:duey:not-json-type")
     assert world.control.all == {}
 
 

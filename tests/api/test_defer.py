@@ -65,15 +65,15 @@ def test_an_eta_is_an_instant_in_utc(world: World, client: Client) -> None:
 
 
 def test_the_url_is_absolute_where_the_public_one_is_known(tmp_path: Path) -> None:
-    world = make_world(tmp_path, public_url="https://example.org", url_prefix="/dewey")
+    world = make_world(tmp_path, public_url="https://example.org", url_prefix="/duey")
     answer = world.client("enqueue").post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
-    assert answer.headers["location"] == "https://example.org/dewey/api/jobs/x"
+    assert answer.headers["location"] == "https://example.org/duey/api/jobs/x"
 
 
 def test_the_url_begins_with_the_prefix(tmp_path: Path) -> None:
-    world = make_world(tmp_path, url_prefix="/dewey")
+    world = make_world(tmp_path, url_prefix="/duey")
     answer = world.client("enqueue").post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
-    assert answer.json["url"] == "/dewey/api/jobs/x"
+    assert answer.json["url"] == "/duey/api/jobs/x"
 
 
 def test_needs_a_token_with_the_scope(world: World) -> None:
@@ -95,7 +95,7 @@ def test_other_methods(client: Client, method: str) -> None:
 def test_an_unknown_task_names_the_nearest(world: World, client: Client) -> None:
     answer = client.post("/api/jobs", {"task": "ad"})
     assert answer.status == 404
-    assert answer.json["type"] == "urn:dewey:unknown-task"
+    assert answer.json["type"] == "urn:duey:unknown-task"
     assert answer.json["nearest"] == ["add"] and "add" in answer.json["detail"]
 
 
@@ -128,7 +128,7 @@ def test_the_same_id_again_changes_nothing_until_it_ended(world: World, client: 
     assert (again.status, again.json["args"]) == (200, [1])
     world.control.finish("x")
     ended = client.post("/api/jobs", {"task": "add", "args": [2], "id": "x"})
-    assert (ended.status, ended.json["type"]) == (409, "urn:dewey:duplicate-job")
+    assert (ended.status, ended.json["type"]) == (409, "urn:duey:duplicate-job")
 
 
 def test_a_held_unique_key_answers_with_its_holder(client: Client) -> None:
@@ -214,7 +214,7 @@ class TestIdempotency:
     def test_another_body_is_a_conflict(self, client: Client) -> None:
         self.post(client, "k")
         answer = self.post(client, "k", {"task": "add", "args": [2]})
-        assert (answer.status, answer.json["type"]) == (409, "urn:dewey:key-reused")
+        assert (answer.status, answer.json["type"]) == (409, "urn:duey:key-reused")
 
     def test_another_path_is_a_conflict(self, client: Client) -> None:
         self.post(client, "k", [self.ASKED], "/api/jobs/batch")

@@ -11,22 +11,22 @@ from tests.api.conftest import World
 
 def test_no_token(world: World) -> None:
     answer = world.client().get("/api/jobs")
-    assert (answer.status, answer.json["type"]) == (401, "urn:dewey:no-token")
-    assert answer.headers["www-authenticate"] == 'Bearer realm="dewey"'
+    assert (answer.status, answer.json["type"]) == (401, "urn:duey:no-token")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="duey"'
     assert answer.json["detail"] == "expected the header Authorization: Bearer TOKEN"
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "bearertoken", "Token x"])
 def test_another_kind_of_authorization(world: World, header: str) -> None:
     answer = world.client().get("/api/jobs", headers={"Authorization": header})
-    assert (answer.status, answer.json["type"]) == (401, "urn:dewey:no-token")
+    assert (answer.status, answer.json["type"]) == (401, "urn:duey:no-token")
     assert "another kind" in answer.json["detail"]
 
 
-@pytest.mark.parametrize("secret", ["wrong", "", "é", "x" * 100_000, "dwy_" + "A" * 43])
+@pytest.mark.parametrize("secret", ["wrong", "", "é", "x" * 100_000, "duy_" + "A" * 43])
 def test_a_wrong_token_is_not_quoted(world: World, secret: str) -> None:
     answer = world.client().get("/api/jobs", headers={"Authorization": f"Bearer {secret}"})
-    assert (answer.status, answer.json["type"]) == (401, "urn:dewey:bad-token")
+    assert (answer.status, answer.json["type"]) == (401, "urn:duey:bad-token")
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     assert not secret or secret not in answer.body.decode()
 
@@ -45,7 +45,7 @@ def test_a_revoked_token(world: World, client: Client) -> None:
 
 def test_a_missing_scope_is_named(world: World) -> None:
     answer = world.client("read").post("/api/jobs", {"task": "add"})
-    assert (answer.status, answer.json["type"]) == (403, "urn:dewey:scope")
+    assert (answer.status, answer.json["type"]) == (403, "urn:duey:scope")
     assert 'scope="enqueue"' in answer.headers["www-authenticate"]
     assert "enqueue" in answer.json["detail"] and "token-0" in answer.json["detail"]
 

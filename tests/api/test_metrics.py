@@ -28,22 +28,22 @@ def test_figures(world: World, client: Client) -> None:
     world.control.start("0")
     client.post("/api/queues/slow/pause")
     found = figures(world.client().get("/metrics"))
-    assert found["dewey_up"] == 1
-    assert (found["dewey_jobs{queued}"], found["dewey_jobs{running}"], found["dewey_jobs{scheduled}"]) == (
+    assert found["duey_up"] == 1
+    assert (found["duey_jobs{queued}"], found["duey_jobs{running}"], found["duey_jobs{scheduled}"]) == (
         2,
         1,
         1,
     )
-    assert (found["dewey_queue_waiting{slow}"], found["dewey_queue_paused{slow}"]) == (2, 1)
-    assert found["dewey_queue_paused{default}"] == 0
-    assert (found["dewey_consumers"], found["dewey_workers"], found["dewey_workers_busy"]) == (1, 4, 1)
-    assert 0 <= found["dewey_oldest_queued_age_seconds"] < 60
+    assert (found["duey_queue_waiting{slow}"], found["duey_queue_paused{slow}"]) == (2, 1)
+    assert found["duey_queue_paused{default}"] == 0
+    assert (found["duey_consumers"], found["duey_workers"], found["duey_workers_busy"]) == (1, 4, 1)
+    assert 0 <= found["duey_oldest_queued_age_seconds"] < 60
 
 
 def test_a_storage_that_is_away_is_a_figure(world: World) -> None:
     world.control.away = storage_away()
     answer = world.client().get("/metrics")
-    assert (answer.status, figures(answer)) == (200, {"dewey_up": 0})
+    assert (answer.status, figures(answer)) == (200, {"duey_up": 0})
 
 
 def test_asks_for_its_token_when_there_is_one(tmp_path: Path) -> None:

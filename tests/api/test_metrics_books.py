@@ -49,12 +49,12 @@ def books(tmp_path: Path) -> Books:
 
 def test_jobs_by_task_and_outcome_and_how_long_they_took(tmp_path: Path, books: Books) -> None:
     page = make_world(tmp_path, books=books).client().get("/metrics").body.decode()
-    assert 'dewey_jobs_ended_total{outcome="done",task="tasks.add"} 2.0' in page
-    assert 'dewey_jobs_ended_total{outcome="failed",task="tasks.add"} 1.0' in page
-    assert 'dewey_job_run_seconds_count{task="tasks.add"} 3.0' in page
-    assert 'dewey_job_run_seconds_sum{task="tasks.add"} 1.5' in page
-    assert 'dewey_job_run_seconds_bucket{le="0.512",task="tasks.add"} 3.0' in page
-    assert "dewey_books_jobs 3.0" in page
+    assert 'duey_jobs_ended_total{outcome="done",task="tasks.add"} 2.0' in page
+    assert 'duey_jobs_ended_total{outcome="failed",task="tasks.add"} 1.0' in page
+    assert 'duey_job_run_seconds_count{task="tasks.add"} 3.0' in page
+    assert 'duey_job_run_seconds_sum{task="tasks.add"} 1.5' in page
+    assert 'duey_job_run_seconds_bucket{le="0.512",task="tasks.add"} 3.0' in page
+    assert "duey_books_jobs 3.0" in page
 
 
 def test_books_that_are_away_leave_the_rest(tmp_path: Path, books: Books) -> None:
@@ -64,5 +64,5 @@ def test_books_that_are_away_leave_the_rest(tmp_path: Path, books: Books) -> Non
         file.unlink()
     (tmp_path / "books.db").write_bytes(b"nonsense" * 1000)
     page = world.client().get("/metrics").body.decode()
-    assert "dewey_books_up 0.0" in page
-    assert "dewey_up 1.0" in page
+    assert "duey_books_up 0.0" in page
+    assert "duey_up 1.0" in page

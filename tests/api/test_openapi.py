@@ -22,11 +22,11 @@ def document(world: World) -> Any:
 
 class TestDocument:
     def test_is_open_and_says_where_it_lives(self, tmp_path: Path) -> None:
-        world = make_world(tmp_path, public_url="https://example.org", url_prefix="/dewey")
+        world = make_world(tmp_path, public_url="https://example.org", url_prefix="/duey")
         answer = world.client().get("/api/openapi.json")
         assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
         assert answer.json["openapi"].startswith("3.1")
-        assert answer.json["servers"] == [{"url": "https://example.org/dewey"}]
+        assert answer.json["servers"] == [{"url": "https://example.org/duey"}]
 
     def test_lists_every_route_and_nothing_else(self, world: World) -> None:
         listed = {
@@ -74,7 +74,7 @@ FUZZING = schemathesis.Config.from_dict(
 
 
 # Made when this file is read, because the operations become parameters of the test.
-FOLDER = tempfile.TemporaryDirectory(prefix="dewey-api-")
+FOLDER = tempfile.TemporaryDirectory(prefix="duey-api-")
 
 
 def described() -> tuple[Any, dict[str, str]]:

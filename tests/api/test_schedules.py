@@ -150,7 +150,7 @@ def test_what_is_missing_is_named(client: Client, missing: str) -> None:
 def test_a_name_that_is_taken(world: World, client: Client, mine: str) -> None:
     for name in ("mine", "periodic.night"):
         answer = client.post(PATH, {**NEW, "name": name})
-        assert (answer.status, answer.json["type"]) == (409, "urn:dewey:schedule-exists")
+        assert (answer.status, answer.json["type"]) == (409, "urn:duey:schedule-exists")
     assert len(actions(world)) == 1
 
 
@@ -181,7 +181,7 @@ def test_delete(world: World, client: Client, mine: str) -> None:
 
 def test_one_of_the_code_is_changed_in_the_code(world: World, client: Client) -> None:
     for answer in (client.delete(NIGHT), client.put(NIGHT, {"task": "add", "args": [1], "every": 60})):
-        assert (answer.status, answer.json["type"]) == (409, "urn:dewey:schedule-of-code")
+        assert (answer.status, answer.json["type"]) == (409, "urn:duey:schedule-of-code")
         assert "edit its decorator" in answer.json["detail"]
     assert actions(world) == []
 
@@ -209,7 +209,7 @@ def test_run_a_missed_slot_once(world: World, client: Client) -> None:
 @pytest.mark.parametrize("body", [{"at": "2026-05-28T20:26:40Z"}, {"at": 5}, {"at": "yesterday"}, {"when": MISSED}, []])
 def test_a_slot_that_cannot_be_run(world: World, client: Client, body: Any) -> None:
     answer = client.post(f"{NIGHT}/run", body)
-    assert (answer.status, answer.json["type"]) == (422, "urn:dewey:invalid")
+    assert (answer.status, answer.json["type"]) == (422, "urn:duey:invalid")
     assert world.control.schedules.ran == [] and actions(world) == []
 
 
@@ -277,7 +277,7 @@ def test_a_schedule_that_is_not_there(
 ) -> None:
     verb = path.rpartition("/")[2] if path.count("/") == 4 else ""
     answer = call(client, method, f"{PATH}/{name}" + (f"/{verb}" if verb else ""), value)
-    assert (answer.status, answer.json["type"]) == (404, "urn:dewey:unknown-schedule")
+    assert (answer.status, answer.json["type"]) == (404, "urn:duey:unknown-schedule")
     assert answer.json["nearest"] == (["periodic.night"] if name == "periodic.nigth" else [])
     assert actions(world) == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duey.errors import BadRequest, Conflict, DeweyError, FieldError, InvalidArguments, Misconfigured
+from duey.errors import BadRequest, Conflict, DueyError, FieldError, InvalidArguments, Misconfigured
 from tests.api.client import Client
 from tests.api.conftest import World
 
@@ -16,7 +16,7 @@ from tests.api.conftest import World
 def test_a_path_that_does_not_exist(client: Client, path: str) -> None:
     for method in ("GET", "POST", "DELETE"):
         answer = client.call(method, path)
-        assert (answer.status, answer.json["type"]) == (404, "urn:dewey:no-such-path")
+        assert (answer.status, answer.json["type"]) == (404, "urn:duey:no-such-path")
         assert answer.headers["content-type"] == "application/problem+json"
         assert "/api/openapi.json" in answer.json["detail"]
 
@@ -34,7 +34,7 @@ def test_an_incident_tells_the_caller_its_number_and_the_log_everything(
 
     monkeypatch.setattr(world.control, "queues", queues)
     answer = client.get("/api/queues")
-    assert (answer.status, answer.json["type"]) == (500, "urn:dewey:incident")
+    assert (answer.status, answer.json["type"]) == (500, "urn:duey:incident")
     assert "secret" not in answer.body.decode()
     assert answer.json["incident"] in answer.json["detail"]
     (record,) = caplog.records
@@ -51,7 +51,7 @@ class NewConflict(Conflict):
     [
         (BadRequest("no"), 422, "invalid"),
         (NewConflict("no"), 409, "conflict"),
-        (DeweyError("no"), 500, "incident"),
+        (DueyError("no"), 500, "incident"),
         (Misconfigured("no"), 500, "incident"),
         (InvalidArguments("add", [FieldError("args[0]", "x" * 10_000)]), 422, "invalid"),
     ],
@@ -61,7 +61,7 @@ def test_an_error_is_answered_as_the_nearest_known_ancestor(
 ) -> None:
     world.control.away = error
     answer = client.get("/api/queues")
-    assert (answer.status, answer.json["type"]) == (status, f"urn:dewey:{kind}")
+    assert (answer.status, answer.json["type"]) == (status, f"urn:duey:{kind}")
     assert answer.json["status"] == status and answer.json["title"]
     assert len(answer.body) < 5000
 

@@ -77,7 +77,7 @@ class TestQueues:
     @pytest.mark.parametrize("name", ["a%20b", "%C3%BC", "x" * 65, "%00", "a%0A"])
     def test_a_name_that_no_queue_can_have(self, world: World, client: Client, name: str) -> None:
         answer = client.post(f"/api/queues/{name}/pause")
-        assert (answer.status, answer.json["type"]) == (404, "urn:dewey:unknown-queue")
+        assert (answer.status, answer.json["type"]) == (404, "urn:duey:unknown-queue")
         assert world.control.paused == set()
 
 
@@ -104,7 +104,7 @@ class TestWorkers:
     @pytest.mark.parametrize("verb", ["quiet", "stop"])
     def test_unknown_and_dead_ones(self, world: World, client: Client, verb: str) -> None:
         answer = client.post(f"/api/workers/nope/{verb}")
-        assert (answer.status, answer.json["type"]) == (404, "urn:dewey:unknown-worker")
+        assert (answer.status, answer.json["type"]) == (404, "urn:duey:unknown-worker")
         assert client.post(f"/api/workers/2/{verb}").status == 404
         assert world.access.audit.page() == ()
 

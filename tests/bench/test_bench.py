@@ -20,11 +20,11 @@ def test_a_drain_is_measured_and_written(tmp_path):
     command = [sys.executable, "-m", "bench", "--quick", "--scale", "0.005", "--only", "drain", "--systems"]
     environment = {**os.environ, "BENCH_CACHE": str(tmp_path / "cache")}
     ran = subprocess.run(
-        [*command, "dewey_sqlite", "--output", str(output)],
+        [*command, "duey_sqlite", "--output", str(output)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    rows = re.findall(r"\| Dewey on SQLite \| (\d \w+) \| ([\d,]+) \|", output.read_text())
+    rows = re.findall(r"\| Duey on SQLite \| (\d \w+) \| ([\d,]+) \|", output.read_text())
     assert sorted(mode for mode, _ in rows) == ["1 thread", "4 process", "4 thread"], ran.stderr
     assert all(int(rate.replace(",", "")) > 0 for _, rate in rows)
     assert not list((tmp_path / "cache" / "runs").iterdir()), "a run left its folder behind"

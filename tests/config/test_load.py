@@ -46,35 +46,35 @@ def test_an_empty_file_means_all_defaults_below_its_folder(ini, tmp_path):
 
 def test_the_environment_stands_over_the_file_and_the_file_over_the_default(ini):
     file = ini("[web]\nport = 9000\nthreads = 3\n")
-    web = config.load(file, {"DEWEY_WEB_PORT": " 9001 ", "OTHER": "x", "DEWEY_TEST_SOAK": "1"}).web
+    web = config.load(file, {"DUEY_WEB_PORT": " 9001 ", "OTHER": "x", "DUEY_TEST_SOAK": "1"}).web
     assert (web.port, web.threads, web.host) == (9001, 3, "127.0.0.1")
 
 
 def test_an_empty_variable_is_a_value(ini):
-    assert config.load(ini("[web]\nurl_prefix = /dewey\n"), {"DEWEY_WEB_URL_PREFIX": ""}).web.url_prefix == ""
+    assert config.load(ini("[web]\nurl_prefix = /duey\n"), {"DUEY_WEB_URL_PREFIX": ""}).web.url_prefix == ""
 
 
-def test_dewey_config_names_the_file_and_may_be_relative(ini, tmp_path, monkeypatch):
+def test_duey_config_names_the_file_and_may_be_relative(ini, tmp_path, monkeypatch):
     ini("[service]\nname = Here\n")
     monkeypatch.chdir(tmp_path)
-    settings = config.load(environ={"DEWEY_CONFIG": "config.ini"})
+    settings = config.load(environ={"DUEY_CONFIG": "config.ini"})
     assert settings.service.name == "Here" and settings.root == tmp_path
 
 
-def test_a_path_that_is_given_stands_over_dewey_config(ini):
-    assert config.load(ini("[web]\nport = 1\n"), {"DEWEY_CONFIG": "/does/not/exist"}).web.port == 1
+def test_a_path_that_is_given_stands_over_duey_config(ini):
+    assert config.load(ini("[web]\nport = 1\n"), {"DUEY_CONFIG": "/does/not/exist"}).web.port == 1
 
 
 def test_the_file_in_the_current_folder_is_the_default_and_may_be_missing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings = config.load(environ={"DEWEY_CONFIG": ""})
+    settings = config.load(environ={"DUEY_CONFIG": ""})
     assert settings.web.port == 8080 and settings.root == tmp_path
 
 
-def test_a_file_that_dewey_config_names_must_exist(tmp_path):
+def test_a_file_that_duey_config_names_must_exist(tmp_path):
     missing = tmp_path / "missing.ini"
-    assert errors_of(None, {"DEWEY_CONFIG": str(missing)}) == [
-        f"{missing}: expected a configuration file, found none; make it, or correct DEWEY_CONFIG."
+    assert errors_of(None, {"DUEY_CONFIG": str(missing)}) == [
+        f"{missing}: expected a configuration file, found none; make it, or correct DUEY_CONFIG."
     ]
 
 
@@ -129,40 +129,40 @@ def test_unknown_sections_and_keys_are_named_with_the_nearest_spelling(ini):
 @pytest.mark.parametrize(
     ("variable", "hint"),
     [
-        ("DEWEY_WEB_PROT", "; did you mean DEWEY_WEB_PORT?"),
-        ("DEWEY_WEP_PORT", "; did you mean DEWEY_WEB_PORT?"),
-        ("DEWEY_web_port", "; did you mean DEWEY_WEB_PORT?"),
-        ("DEWEY_", ""),
+        ("DUEY_WEB_PROT", "; did you mean DUEY_WEB_PORT?"),
+        ("DUEY_WEP_PORT", "; did you mean DUEY_WEB_PORT?"),
+        ("DUEY_web_port", "; did you mean DUEY_WEB_PORT?"),
+        ("DUEY_", ""),
     ],
 )
 def test_unknown_variables_are_refused(ini, variable, hint):
     (error,) = errors_of(ini(""), {variable: "1"})
-    assert error.startswith(f"{variable}: expected DEWEY_SECTION_KEY of a known key, found '{variable}'")
+    assert error.startswith(f"{variable}: expected DUEY_SECTION_KEY of a known key, found '{variable}'")
     assert error.endswith(hint or ".")
 
 
 def test_all_faults_are_told_at_once_each_with_its_place(ini):
     file = ini("[storage]\nbackend = sqlit\n[web]\nport = eighty\n[nope]\n")
-    found = errors_of(file, {"DEWEY_LOG_LEVEL": "LOUD", "DEWEY_CONSUMER_WORKERS": "0"})
+    found = errors_of(file, {"DUEY_LOG_LEVEL": "LOUD", "DUEY_CONSUMER_WORKERS": "0"})
     assert found == [
         f"{file}: [nope]: expected a known section, found 'nope'.",
         f"{file}: [storage] backend: expected sqlite or redis, found 'sqlit'; did you mean sqlite?",
-        "DEWEY_CONSUMER_WORKERS: [consumer] workers: expected a whole number from 1 to 1000, found '0'.",
+        "DUEY_CONSUMER_WORKERS: [consumer] workers: expected a whole number from 1 to 1000, found '0'.",
         f"{file}: [web] port: expected a whole number from 0 to 65535, found 'eighty'.",
-        "DEWEY_LOG_LEVEL: [log] level: expected DEBUG or INFO or WARNING or ERROR or CRITICAL, found 'LOUD'.",
+        "DUEY_LOG_LEVEL: [log] level: expected DEBUG or INFO or WARNING or ERROR or CRITICAL, found 'LOUD'.",
     ]
 
 
 def test_faults_of_the_environment_are_told_beside_a_broken_file(tmp_path):
-    assert len(errors_of(tmp_path / "missing.ini", {"DEWEY_WEB_PORT": "x"})) == 2
+    assert len(errors_of(tmp_path / "missing.ini", {"DUEY_WEB_PORT": "x"})) == 2
 
 
 def test_a_consumer_must_be_heard_of_within_its_lease(ini):
     file = ini("[consumer]\nlease_s = 3\n")
     assert errors_of(file) == [f"{file}: [consumer] lease_s: expected heartbeat_s < lease_s, found 3 and 3."]
-    (error,) = errors_of(file, {"DEWEY_CONSUMER_HEARTBEAT_S": "4"})
-    assert error.startswith("DEWEY_CONSUMER_HEARTBEAT_S: [consumer] heartbeat_s: expected heartbeat_s < lease_s")
-    assert config.load(file, {"DEWEY_CONSUMER_HEARTBEAT_S": "2.9"}).consumer.heartbeat_s == 2.9
+    (error,) = errors_of(file, {"DUEY_CONSUMER_HEARTBEAT_S": "4"})
+    assert error.startswith("DUEY_CONSUMER_HEARTBEAT_S: [consumer] heartbeat_s: expected heartbeat_s < lease_s")
+    assert config.load(file, {"DUEY_CONSUMER_HEARTBEAT_S": "2.9"}).consumer.heartbeat_s == 2.9
 
 
 def test_a_url_with_a_password_is_masked_and_a_long_value_is_cut(ini):

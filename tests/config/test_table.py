@@ -19,7 +19,7 @@ CONTRACT = {
         "backend": "sqlite",
         "path": "data/queue.db",
         "url": "redis://127.0.0.1:6379/0",
-        "name": "dewey",
+        "name": "duey",
         "durability": "full",
     },
     "tasks": {
@@ -42,7 +42,7 @@ CONTRACT = {
         "shutdown_timeout_s": "25",
     },
     "schedule": {"timezone": "UTC", "catch_up": "once", "catch_up_window_s": "86400"},
-    "service": {"name": "Dewey"},
+    "service": {"name": "Duey"},
     "web": {
         "host": "127.0.0.1",
         "port": "8080",
@@ -114,7 +114,7 @@ def test_config_ini_explains_each_key_in_the_line_above_it():
 
 
 def test_a_variable_belongs_to_one_key_only():
-    # A section with an underscore in its name could make DEWEY_A_B_C mean two things.
+    # A section with an underscore in its name could make DUEY_A_B_C mean two things.
     assert len({key.variable for key in TABLE}) == len(TABLE)
 
 
@@ -126,7 +126,7 @@ def test_each_parser_accepts_its_default(key, tmp_path):
 def test_settings_are_frozen_and_hide_secrets_in_their_repr(tmp_path):
     (tmp_path / "config.ini").touch()
     variables = {key.variable: "hunter2" for key in TABLE if key.secret}
-    variables["DEWEY_STORAGE_URL"] = "redis://:hunter2@127.0.0.1:6379/0"
+    variables["DUEY_STORAGE_URL"] = "redis://:hunter2@127.0.0.1:6379/0"
     settings = config.load(tmp_path / "config.ini", variables)
     assert len(variables) == 4
     assert settings.smtp.password == settings.tasks.secret == settings.auth.metrics_token == "hunter2"

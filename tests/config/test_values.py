@@ -11,7 +11,7 @@ from duey.config.table import table
 from duey.config.values import Refused
 
 KEYS = {(key.section, key.name): key for key in table()}
-ROOT = Path("/srv/dewey")
+ROOT = Path("/srv/duey")
 
 
 def read(section, name, text):
@@ -42,7 +42,7 @@ def read(section, name, text):
         ("web", "trusted_proxy", "10.0.0.1", "10.0.0.1"),
         ("web", "trusted_proxy", "proxy", "proxy"),
         ("monitor", "database", "sqlite:////var/m.db", "sqlite:////var/m.db"),
-        ("monitor", "database", "sqlite:///m.db", "sqlite:////srv/dewey/m.db"),
+        ("monitor", "database", "sqlite:///m.db", "sqlite:////srv/duey/m.db"),
         ("monitor", "redact", "", ()),
         ("monitor", "redact", "pin, x-api-key,", ("pin", "x-api-key")),
         ("monitor", "retention_days", "0.5", 0.5),
@@ -88,7 +88,7 @@ def test_accepted(section, name, text, value):
         ("service", "name", ["", "x" * 65, "a\tb", "\u202eeman"]),
         ("web", "host", ["", "*", "a b", "300.1.1.1", "http://x", "x:80"]),
         ("web", "port", ["65536", "-1", "80 80", "eighty"]),
-        ("web", "url_prefix", ["dewey", "/dewey/", "/", "//x", "/a b", "/a?b"]),
+        ("web", "url_prefix", ["duey", "/duey/", "/", "//x", "/a b", "/a?b"]),
         (
             "web",
             "public_url",
@@ -170,12 +170,12 @@ def test_a_queue_that_is_named_twice_is_named_in_the_sentence():
 def test_the_nearest_spelling_is_offered(section, name, text, nearest, tmp_path):
     (tmp_path / "config.ini").touch()
     with pytest.raises(config.ConfigError) as caught:
-        config.load(tmp_path / "config.ini", {f"DEWEY_{section}_{name}".upper(): text})
+        config.load(tmp_path / "config.ini", {f"DUEY_{section}_{name}".upper(): text})
     assert str(caught.value).endswith(f"found {text!r}; did you mean {nearest}?")
 
 
 def test_sqlite_path_is_the_file_of_the_url():
-    assert config.sqlite_path(read("auth", "database", "sqlite:///a b/x.db")) == Path("/srv/dewey/a b/x.db")
+    assert config.sqlite_path(read("auth", "database", "sqlite:///a b/x.db")) == Path("/srv/duey/a b/x.db")
     assert config.sqlite_path(read("auth", "database", "sqlite:////x.db")) == Path("/x.db")
 
 

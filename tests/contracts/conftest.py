@@ -34,7 +34,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def folder() -> Iterator[Path]:
     """A folder of the test's own, in memory where that can be had: hundreds of queues are made and synced here."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="dewey-", dir=memory if os.access(memory, os.W_OK) else None) as made:
+    with tempfile.TemporaryDirectory(prefix="duey-", dir=memory if os.access(memory, os.W_OK) else None) as made:
         yield Path(made)
 
 
@@ -50,7 +50,7 @@ def make_settings(backend: str, folder: Path, request: pytest.FixtureRequest) ->
             f"[storage]\nbackend = {backend}\npath = queue.db\nname = {name}\ndurability = normal\n"
             + (f"url = {url}\n" if url else "")
         )
-        return load(ini, {f"DEWEY_{key.upper()}": str(value) for key, value in keys.items()})
+        return load(ini, {f"DUEY_{key.upper()}": str(value) for key, value in keys.items()})
 
     return make
 

@@ -165,7 +165,7 @@ def test_log_lines_of_a_body_name_job_task_and_context(huey):
         (7, "user=7"),
         ({"id": 7}, 'user={"id": 7}'),
         ("ana, role=admin)", 'user="ana, role=admin)"'),
-        ("ana\n2026-01-01T00:00:00.000Z INFO    dewey: all is well", r'user="ana\n2026-'),
+        ("ana\n2026-01-01T00:00:00.000Z INFO    duey: all is well", r'user="ana\n2026-'),
         ("ana\u2028\x85\x1b[31m", r'user="ana\u2028\x85\u001b[31m"'),
     ],
 )

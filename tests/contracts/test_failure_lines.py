@@ -28,7 +28,7 @@ def discard() -> None:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    found = [f"{record.levelname} {record.getMessage()}" for record in caplog.records if record.name == "dewey.jobs"]
+    found = [f"{record.levelname} {record.getMessage()}" for record in caplog.records if record.name == "duey.jobs"]
     caplog.clear()
     return found
 

@@ -1,4 +1,4 @@
-"""Huey's tasks and results as its documentation describes them, and where Dewey's are more."""
+"""Huey's tasks and results as its documentation describes them, and where Duey's are more."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def together(*calls: Callable[[], Any]) -> list[Any]:
         start.wait(SOON_S)
         try:
             answers[i] = call()
-        except errors.DeweyError as exc:
+        except errors.DueyError as exc:
             answers[i] = exc
 
     threads = [threading.Thread(target=run, args=each) for each in enumerate(calls)]
@@ -133,7 +133,7 @@ def test_a_slow_worker_and_its_rescuer_never_both_write(storage, elsewhere, hire
         claim = hand.claim_one()
         hand.die()
         turn, _ = together(lambda h=hand, c=claim: h.settle(c), lambda h=hand: elsewhere.bury(h.dead(), 99))
-        lost = bool(turn.lost) if not isinstance(turn, errors.DeweyError) else True
+        lost = bool(turn.lost) if not isinstance(turn, errors.DueyError) else True
         assert state(storage, f"j{n}") == ("queued" if lost else "done")
         hire().claim(5)  # what came back is out of the way of the next round
 

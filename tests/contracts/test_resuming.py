@@ -216,7 +216,7 @@ def test_a_body_that_lost_its_job_learns_of_it(huey, storage, hire):
             told.append(str(exc))
 
     result = load()
-    with pytest.raises(errors.DeweyError):
+    with pytest.raises(errors.DueyError):
         run_next(huey)
     assert told == [f"job {result.id} was taken away from this worker: its checkpoint was not kept"]
     assert look(storage, result.id).place == "ready"

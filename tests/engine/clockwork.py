@@ -60,7 +60,7 @@ class World:
 
     def make_huey(self, schedules: Schedules | None = None) -> DurableHuey:
         """As another process has one, with these tasks known."""
-        environ = {f"DEWEY_{key.upper()}": str(value) for key, value in self.settings.items()}
+        environ = {f"DUEY_{key.upper()}": str(value) for key, value in self.settings.items()}
         huey = duey.build(load(self.folder / "config.ini", environ))
         for name, table in (self.schedules if schedules is None else schedules).items():
             huey.periodic_task(table, name=name)(body())

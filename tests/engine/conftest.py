@@ -41,7 +41,7 @@ def world(where: Callable[[], dict[str, str]]) -> Iterator[Make]:
     """Makes worlds, in memory where that can be had."""
     memory = Path("/dev/shm")
     made: list[World] = []
-    with tempfile.TemporaryDirectory(prefix="dewey-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="duey-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
 
         def make(schedules: dict[str, Any], **options: Any) -> World:
             own = Path(folder) / str(len(made))

@@ -16,7 +16,7 @@ def sqlite_huey(folder: Path, **keys: object) -> Iterator[DurableHuey]:
     """`keys` are settings, as `tasks_secret="x"`."""
     ini = folder / "config.ini"
     ini.write_text("[storage]\npath = queue.db\ndurability = normal\n")
-    huey = duey.build(load(ini, {f"DEWEY_{key.upper()}": str(value) for key, value in keys.items()}))
+    huey = duey.build(load(ini, {f"DUEY_{key.upper()}": str(value) for key, value in keys.items()}))
     yield huey
     if huey._alone is not None:
         huey._alone.close()

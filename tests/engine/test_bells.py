@@ -28,7 +28,7 @@ def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, 
 
     monkeypatch.setattr(wakeup.os, "listdir", refuse)
     monkeypatch.setattr(wakeup.Ringer, "RESCAN_S", 0.0)
-    with caplog.at_level(logging.WARNING, "dewey"):
+    with caplog.at_level(logging.WARNING, "duey"):
         assert [each.fresh for each in storage.accept(jobs("abc")).accepted] == [True] * 3
         claims = storage.turn(life.n, (), 2, ("*",)).claims
         storage.give_back(life.n, claims)

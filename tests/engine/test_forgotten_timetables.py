@@ -98,7 +98,7 @@ def test_check_names_the_line(tmp_path: Path):
     (tmp_path / "forgotten.py").write_text(
         "from duey import huey\n\n\n@huey.periodic_task('0 3 * * *')\ndef nightly():\n    pass\n"
     )
-    environ = {**os.environ, "DEWEY_CONFIG": str(tmp_path / "config.ini")}
+    environ = {**os.environ, "DUEY_CONFIG": str(tmp_path / "config.ini")}
     check = [sys.executable, "manage.py", "check"]
     done = subprocess.run(check, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120)
     (said,) = done.stderr.splitlines()

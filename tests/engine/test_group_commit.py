@@ -35,7 +35,7 @@ def commits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sto
     return sizes
 
 
-Answers = dict[str, "Acceptance | errors.DeweyError | OverflowError"]
+Answers = dict[str, "Acceptance | errors.DueyError | OverflowError"]
 
 
 def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Idempotency | None, int]]) -> Answers:
@@ -45,7 +45,7 @@ def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Ide
     def defer(jobs: list[NewJob], idempotency: Idempotency | None, max_pending: int) -> None:
         try:
             answers[jobs[0].id] = storage.accept(jobs, idempotency, max_pending)
-        except (errors.DeweyError, OverflowError) as exc:
+        except (errors.DueyError, OverflowError) as exc:
             answers[jobs[0].id] = exc
 
     threads = [threading.Thread(target=defer, args=request) for request in requests]

@@ -14,7 +14,7 @@ from duey.tasks import discovery
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(discovery, "_loaded", [""])
-    names = ["dewey_test_code_a", "dewey_test_code_b"]
+    names = ["duey_test_code_a", "duey_test_code_b"]
     for name in names:
         (tmp_path / f"{name}.py").write_text(f"NAME = {name!r}\n")
         monkeypatch.delitem(sys.modules, name, raising=False)

@@ -2,7 +2,7 @@
 
 Kills come between two looks, and in the middle of dealing with slots: before the transaction, before its commit, and
 after it; and one is overtaken by the others between its look and its deed. The days include the one on which the clocks
-of Zagreb are set back. DEWEY_TEST_SEED seeds what is random.
+of Zagreb are set back. DUEY_TEST_SEED seeds what is random.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.engine.clockwork import World, moment
 from tests.engine.conftest import both
 from tests.support import rounds
 
-SEED = int(os.environ.get("DEWEY_TEST_SEED", "1"))
+SEED = int(os.environ.get("DUEY_TEST_SEED", "1"))
 DAYS = rounds(3, soak=10)
 ZONE = "Europe/Zagreb"
 BEGIN = moment(f"2026-10-{28 - DAYS - 1} 00:00", ZONE)
@@ -40,7 +40,7 @@ class Killed(BaseException):
 @pytest.fixture
 def folder() -> Iterator[Path]:
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(prefix="dewey-", dir=memory if os.access(memory, os.W_OK) else None) as made:
+    with tempfile.TemporaryDirectory(prefix="duey-", dir=memory if os.access(memory, os.W_OK) else None) as made:
         yield Path(made)
 
 

@@ -48,7 +48,7 @@ def test_weighted_queues_are_served_by_all_in_an_order_that_is_drawn():
 
 def test_the_environment_chooses_the_queues(tmp_path):
     (tmp_path / "config.ini").touch()
-    settings = load(tmp_path / "config.ini", {"DEWEY_CONSUMER_QUEUES": "slow"})
+    settings = load(tmp_path / "config.ini", {"DUEY_CONSUMER_QUEUES": "slow"})
     assert shares_of(settings.consumer.queues, 2) == [Share("", 2, ("slow",))]
 
 

@@ -58,6 +58,6 @@ def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_
 def test_a_newer_version_is_left_alone(con: sqlite3.Connection) -> None:
     con.execute("create table meta (key text primary key, value) without rowid")
     con.execute("insert into meta values ('schema', ?)", (schema.VERSION + 1,))
-    with pytest.raises(SchemaMismatch, match="install the newer Dewey again"):
+    with pytest.raises(SchemaMismatch, match="install the newer Duey again"):
         schema.prepare(con, "queue.db")
     assert schema.version_of(con) == schema.VERSION + 1

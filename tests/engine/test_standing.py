@@ -33,7 +33,7 @@ def pass_by(w: World, seconds: float) -> None:
 def said(w: World) -> tuple[str, ...]:
     """What /readyz names as missing; status, /readyz and the figures tell the same."""
     health = w.control.health()
-    (figure,) = [each for each in LiveCollector(w.control).collect() if each.name == "dewey_schedules_standing_seconds"]
+    (figure,) = [each for each in LiveCollector(w.control).collect() if each.name == "duey_schedules_standing_seconds"]
     assert (figure.samples[0].value > 0) == (health.schedules_since is not None)
     try:
         Health(w.control).ready({}, None)

@@ -16,7 +16,7 @@ def manage(tmp_path):
     (tmp_path / "jobs.py").write_text(
         "from duey import huey\n\n\n@huey.task()\ndef add(a: int, b: int) -> int:\n    return a + b\n"
     )
-    environ = {**os.environ, "DEWEY_CONFIG": str(tmp_path / "config.ini")}
+    environ = {**os.environ, "DUEY_CONFIG": str(tmp_path / "config.ini")}
 
     def run(*words: str, status: int = 0) -> str:
         done = subprocess.run(

@@ -37,7 +37,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     started: list[Server] = []
 
     def start(**web: str) -> Server:
-        environ = {f"DEWEY_WEB_{key.upper()}": value for key, value in ({"port": "0"} | web).items()}
+        environ = {f"DUEY_WEB_{key.upper()}": value for key, value in ({"port": "0"} | web).items()}
         (tmp_path / "config.ini").touch()
         server = Server(app, config.load(tmp_path / "config.ini", environ))
         server.start()

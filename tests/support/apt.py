@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-LOCK = Path("/var/lock/dewey-tests-apt")  # each process has a temporary folder of its own
+LOCK = Path("/var/lock/duey-tests-apt")  # each process has a temporary folder of its own
 MISSING = "expected {label} on PATH, found none of {names}{tried}; install {packages}."
 
 

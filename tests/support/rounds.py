@@ -2,7 +2,7 @@
 
 import os
 
-SOAK_VARIABLE = "DEWEY_TEST_SOAK"
+SOAK_VARIABLE = "DUEY_TEST_SOAK"
 
 
 def rounds(short: int, soak: int) -> int:

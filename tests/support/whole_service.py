@@ -54,7 +54,7 @@ class WholeService:
 def whole_service(folder: Path, **settings: str) -> Iterator[WholeService]:
     """Settings as `storage_backend="redis"`. Tasks are the test's to add: `service.huey.task()`."""
     (folder / "config.ini").write_text("[storage]\ndurability = normal\n")
-    loaded = load(folder / "config.ini", {f"DEWEY_{key.upper()}": value for key, value in settings.items()})
+    loaded = load(folder / "config.ini", {f"DUEY_{key.upper()}": value for key, value in settings.items()})
     huey = duey.build(loaded)
     control = Control(huey)
     access = Access.of(loaded)

@@ -38,7 +38,7 @@ def test_a_request_arrives_as_it_was_made(peer: HttpPeer) -> None:
     assert received.body == b"hello"
     assert received.headers["host"] == f"127.0.0.1:{peer.port}"
     assert received.headers["x-one"] == "1"
-    assert received.headers["user-agent"] == "Dewey"
+    assert received.headers["user-agent"] == "Duey"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 499])

@@ -14,7 +14,7 @@ from duey.recipes import Refused, Unavailable, mail
 from tests.support.ports import free_port
 from tests.tasks.smtp_peer import SmtpPeer
 
-SENDER = "Dewey <dewey@example.org>"
+SENDER = "Duey <duey@example.org>"
 
 
 @pytest.fixture
@@ -52,10 +52,10 @@ def test_a_message_arrives_as_it_was_composed(smtp: SmtpPeer) -> None:
     )
     mail.send(plain(smtp), message)
     (taken,) = smtp.taken
-    assert taken.sender == "dewey@example.org"
+    assert taken.sender == "duey@example.org"
     assert taken.recipients == ["ann@example.org", "bob@xn--bcher-kva.example"]
     got = taken.message
-    assert got["From"].addresses[0].display_name == "Dewey"
+    assert got["From"].addresses[0].display_name == "Duey"
     assert got["To"].addresses[0].display_name == "Ann Müller"
     assert got["Subject"] == subject
     assert got["Reply-To"] == "help@example.org"
@@ -145,8 +145,8 @@ def test_a_body_cannot_become_a_header() -> None:
 @pytest.mark.parametrize(
     ("where", "line", "error", "sentence"),
     [
-        ("MAIL", "451 try later", Unavailable, "answered 451: the sender dewey@example.org was not taken: try"),
-        ("MAIL", "550 not you", Refused, "answered 550: the sender dewey@example.org was not taken: not you"),
+        ("MAIL", "451 try later", Unavailable, "answered 451: the sender duey@example.org was not taken: try"),
+        ("MAIL", "550 not you", Refused, "answered 550: the sender duey@example.org was not taken: not you"),
         ("bob@example.org", "450 greylisted", Unavailable, "450: the recipient bob@example.org was not taken"),
         ("bob@example.org", "550 unknown", Refused, "550: the recipient bob@example.org was not taken: unkn"),
         ("DATA", "452 full", Unavailable, "answered 452: the message was not taken: full"),

@@ -35,7 +35,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def smtp(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpPeer]:
     with SmtpPeer() as peer:
         mine = replace(
-            settings.smtp, host="127.0.0.1", port=peer.port, starttls=False, sender="Dewey <dewey@example.org>"
+            settings.smtp, host="127.0.0.1", port=peer.port, starttls=False, sender="Duey <duey@example.org>"
         )
         monkeypatch.setattr(tasks, "settings", replace(settings, smtp=mine))
         yield peer
@@ -119,7 +119,7 @@ def test_an_email_is_sent_under_the_jobs_id(smtp: SmtpPeer, job: None) -> None:
     )
     assert got == {"message_id": "<job-1@example.org>", "recipients": 2}
     (taken,) = smtp.taken
-    assert taken.sender == "dewey@example.org"
+    assert taken.sender == "duey@example.org"
     assert taken.message["Message-ID"] == "<job-1@example.org>"
     assert taken.message["Reply-To"] == "help@example.org"
 

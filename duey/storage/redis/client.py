@@ -194,7 +194,7 @@ class Server:
             return errors.StorageBusy(f"{at} is busy with a script: try again in a moment")
         if isinstance(exc, exceptions.NoPermissionError) or "NOPERM" in text:
             return errors.StorageUnavailable(
-                f"{at} does not permit what Dewey needs ({text}): let this user run scripts on {self.prefix}:*"
+                f"{at} does not permit what Duey needs ({text}): let this user run scripts on {self.prefix}:*"
             )
         return errors.StorageUnavailable(f"{at} refused a command ({text})", None)
 

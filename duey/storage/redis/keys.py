@@ -1,6 +1,6 @@
-"""Every key that Dewey keeps on Redis, and what stands in it. Nothing else is ever written.
+"""Every key that Duey keeps on Redis, and what stands in it. Nothing else is ever written.
 
-All keys begin with `dewey:{NAME}:`, NAME being `[storage] name`, byte for byte. The braces make it a hash tag: the keys
+All keys begin with `duey:{NAME}:`, NAME being `[storage] name`, byte for byte. The braces make it a hash tag: the keys
 of one service live in one slot, so that a script may touch all of them. Below, KEY stands for what follows.
 
 Instants are UTC epoch seconds as text (clock.now() of the process that wrote them), but leases and heartbeats are by
@@ -91,7 +91,7 @@ LEASE_S = 15.0  # a worker's first lease, before its parent beats for it
 
 def prefix(name: str) -> str:
     """What all keys of a service begin with, without the last colon."""
-    return f"dewey:{{{name}}}"
+    return f"duey:{{{name}}}"
 
 
 def idempotency_key(token: str, key: str) -> str:

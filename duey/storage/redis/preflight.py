@@ -1,7 +1,7 @@
 """Opening the keys of a service: whether this server may be used at all, and what an admin should know of it.
 
 Refused, in a sentence: a server below MINIMUM, a replica, one that may evict keys (a queue that loses jobs in silence
-is none), keys that a newer Dewey wrote. Said as a warning: a server that keeps jobs in memory only.
+is none), keys that a newer Duey wrote. Said as a warning: a server that keeps jobs in memory only.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def refuse(facts: Facts, at: str) -> None:
     """Raises Misconfigured or StorageReadOnly for a server that must not be used."""
     if facts.version and facts.version < MINIMUM:
         raise errors.Misconfigured(
-            f"{at} is version {'.'.join(map(str, facts.version))}: Dewey needs Redis {MINIMUM[0]} or newer"
+            f"{at} is version {'.'.join(map(str, facts.version))}: Duey needs Redis {MINIMUM[0]} or newer"
         )
     if facts.policy != "noeviction":
         raise errors.Misconfigured(
@@ -83,14 +83,14 @@ def open_keys(server: Any) -> Opened:
     schema, instance = server.open_script(VERSION, uuid.uuid4().hex)
     if int(schema) > VERSION:
         raise errors.SchemaMismatch(
-            f"{at} holds {server.prefix} in schema version {int(schema)} and this Dewey knows {VERSION}: "
-            "install the newer Dewey again"
+            f"{at} holds {server.prefix} in schema version {int(schema)} and this Duey knows {VERSION}: "
+            "install the newer Duey again"
         )
     return Opened(instance.decode(), facts.version if facts is not None else MINIMUM)
 
 
 def warnings(server: Any) -> list[str]:
-    """What an admin should know now. Raises as `refuse`: a policy can be changed while Dewey runs."""
+    """What an admin should know now. Raises as `refuse`: a policy can be changed while Duey runs."""
     at = f"Redis at {server.address}"
     facts = server.look()
     if facts is None:

@@ -40,7 +40,7 @@ def folder_of(url: str, server: Server) -> Path:
     # The instance is in the name: on a server that was emptied, numbers are given again.
     text = f"{url} {server.prefix} {server.opened.instance}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"dewey-{os.getuid()}-{digest}"
+    folder = Path(tempfile.gettempdir()) / f"duey-{os.getuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise errors.StorageUnavailable(f"the folder {folder} belongs to another user: remove it, or set TMPDIR")
@@ -122,7 +122,7 @@ class RedisLife(Life):
         while not self._over:
             try:
                 rung = self._server.wait_at(f"bell:{self.n}", BLOCK_S)
-            except errors.DeweyError:
+            except errors.DueyError:
                 time.sleep(BACK_OFF_S)
                 continue
             with self._ringing:  # a closed bell's number may be another file's by now
@@ -146,7 +146,7 @@ class RedisLife(Life):
             self._held.intersection_update([slot.token for slot in slots])
             text = running_text([slot for slot in slots if slot.token in before or slot.token in self._held])
             before = frozenset(slot.token for slot in slots)
-            with contextlib.suppress(errors.DeweyError):
+            with contextlib.suppress(errors.DueyError):
                 if self.beat_alone:
                     self.beat_alone()
                 if text and text != told:

@@ -27,7 +27,7 @@ from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import RedisLife
 
-logger = logging.getLogger("dewey.redis")
+logger = logging.getLogger("duey.redis")
 PARK_S = 0.25  # longest time that one turn spends on setting paused jobs aside
 DUE_SOON_S = 3.0  # a sleeper is told of what falls due within this time: longer than a desk sleeps
 

@@ -50,7 +50,7 @@ class RedisStorage(JobStorage):
     backend = "redis"
 
     def __init__(
-        self, name: str = "dewey", url: str = "redis://127.0.0.1:6379/0", durable: bool = True,
+        self, name: str = "duey", url: str = "redis://127.0.0.1:6379/0", durable: bool = True,
         result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0, backlog_rows: int = 1_000_000,
     ) -> None:  # fmt: skip
         super().__init__(name)

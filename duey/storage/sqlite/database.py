@@ -27,7 +27,7 @@ CACHE = "pragma cache_size = -8000"  # KiB, of a connection that writes
 READ_CACHE = "pragma cache_size = -2000"  # each thread that reads has a connection of its own
 LOG_ROOM = 16 * 2**20  # bytes
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two looks at a write lock that another process holds
-REMOVED = "the queue {} was removed while Dewey runs: put it back, or restart to begin an empty one"
+REMOVED = "the queue {} was removed while Duey runs: put it back, or restart to begin an empty one"
 
 
 def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
@@ -55,7 +55,7 @@ def is_mistake(exc: Exception) -> bool:
     if isinstance(exc, sqlite3.ProgrammingError):
         return "closed" not in str(exc)
     refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
-    return isinstance(exc, (errors.DeweyError, *refused, TypeError, ValueError, OverflowError))
+    return isinstance(exc, (errors.DueyError, *refused, TypeError, ValueError, OverflowError))
 
 
 class Database:

@@ -57,7 +57,7 @@ class CommitGate:
     def _serve(self, batch: list[Ticket]) -> None:
         try:
             answers = self._commit([t.request for t in batch])
-        except errors.DeweyError as exc:
+        except errors.DueyError as exc:
             answers = [exc] * len(batch)
         for ticket, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):

@@ -131,7 +131,7 @@ def prepare(con: sqlite3.Connection, path: str) -> None:
         found = version_of(con)  # another process may have been first
         if found > VERSION:
             raise SchemaMismatch(
-                f"{path} has schema version {found} and this Dewey knows {VERSION}: install the newer Dewey again"
+                f"{path} has schema version {found} and this Duey knows {VERSION}: install the newer Duey again"
             )
         if found == 0:
             foreign = con.execute("select name from sqlite_master where type = 'table' limit 1").fetchone()

@@ -44,7 +44,7 @@ class SqliteStorage(JobStorage):
     backend = "sqlite"
 
     def __init__(
-        self, name: str = "dewey", path: Path | str = "queue.db", durable: bool = True, busy_s: float = 5.0,
+        self, name: str = "duey", path: Path | str = "queue.db", durable: bool = True, busy_s: float = 5.0,
         result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0, backlog_rows: int = 1_000_000,
     ) -> None:  # fmt: skip
         super().__init__(name)

@@ -10,12 +10,12 @@ from duey import huey
 
 def configure(name: str) -> None:
     """The whole of logging anew, into a file beside the ledger; what was there before is disabled."""
-    handler = {"class": "logging.FileHandler", "filename": f"{os.environ['DEWEY_TEST_LEDGER']}.{name}"}
+    handler = {"class": "logging.FileHandler", "filename": f"{os.environ['DUEY_TEST_LEDGER']}.{name}"}
     root = {"level": "INFO", "handlers": ["own"]}
     logging.config.dictConfig({"version": 1, "handlers": {"own": handler}, "root": root})
 
 
-if "DEWEY_TEST_CONFIGURE" in os.environ:
+if "DUEY_TEST_CONFIGURE" in os.environ:
     configure("at_import")
 
 

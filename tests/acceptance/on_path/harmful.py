@@ -1,7 +1,7 @@
 """Tasks whose author's code does harm at a chosen place: decoding, hooks, receivers, the body.
 
 A job is told where and what (`place`, `deed`); everywhere else it behaves. Only consumers do harm: whoever enqueues or
-looks runs with DEWEY_TEST_HARMLESS. `slow.N` in place of a deed sleeps for N seconds.
+looks runs with DUEY_TEST_HARMLESS. `slow.N` in place of a deed sleeps for N seconds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from workload import write
 from duey import huey, register_type
 from tests.acceptance.processes import MARK, kill, marked
 
-HARMLESS = "DEWEY_TEST_HARMLESS" in os.environ
+HARMLESS = "DUEY_TEST_HARMLESS" in os.environ
 RAISED = {each.__name__: each for each in (SystemExit, KeyboardInterrupt, GeneratorExit, ValueError)}
 
 
@@ -83,7 +83,7 @@ def on_complete(signal_name, task, *rest) -> None:
 
 @huey.on_startup()
 def at_start() -> None:
-    if "DEWEY_TEST_STARTUP" in os.environ:
+    if "DUEY_TEST_STARTUP" in os.environ:
         raise SystemExit("no start")
 
 

@@ -11,7 +11,7 @@ from duey import huey, resume
 from duey.worker import watchdog
 
 PLACES = 3
-watchdog.CANCEL_GRACE_S = float(os.environ.get("DEWEY_TEST_CANCEL_GRACE_S", watchdog.CANCEL_GRACE_S))
+watchdog.CANCEL_GRACE_S = float(os.environ.get("DUEY_TEST_CANCEL_GRACE_S", watchdog.CANCEL_GRACE_S))
 
 
 @huey.task(limit=PLACES)

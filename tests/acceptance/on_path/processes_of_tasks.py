@@ -28,7 +28,7 @@ def run_loop() -> None:
     write("start", "end")
 
 
-if "DEWEY_TEST_THREAD_AT_IMPORT" in os.environ:
+if "DUEY_TEST_THREAD_AT_IMPORT" in os.environ:
     threading.Thread(target=threading.Event().wait, name="Outbox", daemon=True).start()
 
 
@@ -115,7 +115,7 @@ def fork_after(task, value, exception) -> None:
 @huey.on_startup()
 def fork_at_startup() -> None:
     """And another one."""
-    if "DEWEY_TEST_FORK_AT_STARTUP" in os.environ:
+    if "DUEY_TEST_FORK_AT_STARTUP" in os.environ:
         os.fork()
 
 

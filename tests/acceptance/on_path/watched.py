@@ -19,12 +19,12 @@ class ToFile(Transport):
     def capture_envelope(self, envelope: Any) -> None:
         event = envelope.get_event()
         if event is not None:
-            with open(os.environ["DEWEY_TEST_LEDGER"] + ".events", "a", encoding="utf-8") as file:
+            with open(os.environ["DUEY_TEST_LEDGER"] + ".events", "a", encoding="utf-8") as file:
                 file.write(json.dumps(event, default=str) + "\n")
 
 
 sentry_sdk.init(dsn="http://key@sentry.example/1", transport=ToFile, integrations=[HueyIntegration()])
-ignore_logger("dewey.jobs")  # its lines tell of the same failures
+ignore_logger("duey.jobs")  # its lines tell of the same failures
 
 
 class Again(Retry):

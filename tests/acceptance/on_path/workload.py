@@ -1,8 +1,8 @@
 """The task module of the acceptance tests: what a consumer of theirs can run, and its own record of what ran.
 
 Every body writes to the ledger (tests.acceptance.ledger) before and after its work: one line, appended whole, so that
-it survives the kill of its process. Where DEWEY_TEST_DIE_AT names a step of the engine, the process that comes to it
-first kills itself there (duey.faults); DEWEY_TEST_SYNC_S makes the disk slow.
+it survives the kill of its process. Where DUEY_TEST_DIE_AT names a step of the engine, the process that comes to it
+first kills itself there (duey.faults); DUEY_TEST_SYNC_S makes the disk slow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from duey import Retry, current_job, faults, huey
 
-LEDGER = os.open(os.environ["DEWEY_TEST_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+LEDGER = os.open(os.environ["DUEY_TEST_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 MB = 1024 * 1024
 
 
@@ -32,10 +32,10 @@ def write(n: Any, what: str) -> None:
 
 def die_once(step: str) -> None:
     """Die where the process comes to the chosen step for the chosen time, unless another process has done so."""
-    chosen, _, time_ = os.environ["DEWEY_TEST_DIE_AT"].partition("/")
+    chosen, _, time_ = os.environ["DUEY_TEST_DIE_AT"].partition("/")
     if step == chosen and next(passed) == int(time_ or 1):
         try:
-            os.close(os.open(os.environ["DEWEY_TEST_LEDGER"] + ".died", os.O_CREAT | os.O_EXCL))
+            os.close(os.open(os.environ["DUEY_TEST_LEDGER"] + ".died", os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return
         os.kill(os.getpid(), signal.SIGKILL)
@@ -44,13 +44,13 @@ def die_once(step: str) -> None:
 def sync_slowly(step: str) -> None:
     """A disk that takes its time over each synced commit, with the write lock held."""
     if step == "accept.written":
-        time.sleep(float(os.environ["DEWEY_TEST_SYNC_S"]))
+        time.sleep(float(os.environ["DUEY_TEST_SYNC_S"]))
 
 
 passed = itertools.count(1)
-if "DEWEY_TEST_DIE_AT" in os.environ:
+if "DUEY_TEST_DIE_AT" in os.environ:
     faults.point = die_once
-if "DEWEY_TEST_SYNC_S" in os.environ:
+if "DUEY_TEST_SYNC_S" in os.environ:
     faults.point = sync_slowly
 
 

@@ -109,5 +109,5 @@ def test_every_key_on_the_server_is_documented(storage, far):
     hand.go()
     assert unexpected == {}
     assert len(seen) > 35
-    strangers = [k for k in storage.server.command(b"KEYS", f"*{storage.name}*") if not k.startswith(b"dewey:{")]
+    strangers = [k for k in storage.server.command(b"KEYS", f"*{storage.name}*") if not k.startswith(b"duey:{")]
     assert strangers == []

@@ -113,7 +113,7 @@ def test_a_server_that_keeps_no_log_is_flagged(own_server, open_storage):
 
 def test_who_may_not_ask_is_told_to_look(own_server, open_storage):
     admin = open_storage(own_server.url)
-    admin.server.command(b"ACL", "SETUSER", "few", "on", ">pass", "~dewey:*", "+@all", "-info", "-config")
+    admin.server.command(b"ACL", "SETUSER", "few", "on", ">pass", "~duey:*", "+@all", "-info", "-config")
     storage = open_storage(own_server.url.replace("//", "//few:pass@"))
     (warning,) = storage.prepare()
     assert "INFO" in warning
@@ -123,7 +123,7 @@ def test_who_may_not_ask_is_told_to_look(own_server, open_storage):
         storage.accept(jobs("b"))
 
 
-def test_keys_of_a_newer_dewey_are_left_alone(storage, open_storage):
+def test_keys_of_a_newer_duey_are_left_alone(storage, open_storage):
     storage.prepare()
     storage.server.command(b"HSET", storage.server.key("meta"), "schema", 99)
     with pytest.raises(errors.SchemaMismatch, match="schema version 99"):
@@ -151,7 +151,7 @@ def test_what_the_version_before_wrote_is_read_and_run(storage, open_storage):
 
 
 def test_an_old_server_is_refused():
-    with pytest.raises(errors.Misconfigured, match=r"version 4\.0\.14: Dewey needs Redis 5"):
+    with pytest.raises(errors.Misconfigured, match=r"version 4\.0\.14: Duey needs Redis 5"):
         refuse(Facts({"redis_version": "4.0.14"}), "Redis at x")
 
 

@@ -19,7 +19,7 @@ from duey.monitor.access.schema import AUDIT, MIGRATIONS, TOKENS
 from tests.monitor.access.conftest import START, Clock
 from tests.support.troubles import in_a_child, one_sentence
 
-SECRET = "dwy_" + "A" * 43
+SECRET = "duy_" + "A" * 43
 NEXT = (*MIGRATIONS, ("ALTER TABLE audit ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",))
 
 

@@ -18,7 +18,7 @@ from tests.monitor.access.conftest import START, Clock
 
 def test_a_token_is_found_by_its_secret(access: Access) -> None:
     token, secret = access.tokens.create("ci", ["enqueue", "read", "read"])
-    assert re.fullmatch(r"dwy_[A-Za-z0-9_-]{43}", secret)
+    assert re.fullmatch(r"duy_[A-Za-z0-9_-]{43}", secret)
     assert (token.name, token.scopes, token.created_at) == ("ci", frozenset({"read", "enqueue"}), START)
     assert token.last_used_at is None
     assert access.tokens.find(secret) == token
@@ -65,13 +65,13 @@ def test_a_name_is_taken_until_its_token_is_revoked(access: Access) -> None:
     "change",
     [
         lambda secret: "",
-        lambda secret: "dwy_",
+        lambda secret: "duy_",
         lambda secret: secret[:-1],
         lambda secret: secret + "x",
         lambda secret: secret[:-1] + ("A" if secret[-1] != "A" else "B"),
         lambda secret: secret.swapcase(),
-        lambda secret: "dwy_" + "\ud800" * 43,
-        lambda secret: "dwy_" + "é" * 43,
+        lambda secret: "duy_" + "\ud800" * 43,
+        lambda secret: "duy_" + "é" * 43,
     ],
 )
 def test_another_secret_finds_nothing(access: Access, change: Callable[[str], str]) -> None:
@@ -124,7 +124,7 @@ def test_nonsense_costs_no_query(access: Access, queries: Callable[[Access], lis
 
 def test_invented_secrets_do_not_fill_the_memory(access: Access) -> None:
     for n in range(50):
-        assert access.tokens.find(f"dwy_{n:043}") is None
+        assert access.tokens.find(f"duy_{n:043}") is None
     assert access.tokens._cache == {}
 
 

@@ -13,15 +13,15 @@ from tests.monitor.web.fake_books import FakeBooks
 from tests.monitor.web.scene_tasks import TASKS, SceneControl
 
 TRACEBACK = """Traceback (most recent call last):
-  File "/srv/dewey/tasks.py", line 48, in deliver_webhook
+  File "/srv/duey/tasks.py", line 48, in deliver_webhook
     answer = webhook.deliver(url, body, message_id=job.id)
-  File "/srv/dewey/recipes/webhook.py", line 61, in deliver
+  File "/srv/duey/recipes/webhook.py", line 61, in deliver
     answer = http.request("POST", url, body=raw, timeout_s=timeout_s)
   File "/usr/lib/python3.11/http/client.py", line 1303, in request
     self._send_request(method, url, body, headers, encode_chunked)
   File "/usr/lib/python3.11/http/client.py", line 1058, in _send_output
     self.send(msg)
-  File "/srv/dewey/.venv/lib/python3.11/site-packages/urllib3/connection.py", line 203, in _new_conn
+  File "/srv/duey/.venv/lib/python3.11/site-packages/urllib3/connection.py", line 203, in _new_conn
     raise NewConnectionError(self, f"Failed to establish a new connection: {e}") from e
 ConnectionRefusedError: [Errno 111] Connection refused
 """

@@ -18,7 +18,7 @@ from tests.monitor.web import hostile, scene, world
 def main() -> None:
     which, port = (*sys.argv[1:], "morning", "0")[:2] if len(sys.argv) < 3 else sys.argv[1:3]
     with tempfile.TemporaryDirectory() as folder:
-        made = world.make_world(Path(folder), time.time, "Dewey staging" if which == "morning" else "Dewey")
+        made = world.make_world(Path(folder), time.time, "Duey staging" if which == "morning" else "Duey")
         if which == "morning":
             scene.make_morning(made.control, made.books, time.time())
         if which == "hostile":

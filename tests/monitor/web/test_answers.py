@@ -176,7 +176,7 @@ def test_assets_are_open_and_kept_for_ever(anonymous: Browser, packed: bool) -> 
 def test_an_old_address_gets_the_present_asset_and_forgets_it(anonymous: Browser) -> None:
     answer = anonymous.get("/monitor/static/style-000000000000")
     assert answer.status == 200 and answer.headers["cache-control"] == "no-cache"
-    for address in ("nothing-1", "../site.py", "%2e%2e%2fsite.py", "dewey.css"):
+    for address in ("nothing-1", "../site.py", "%2e%2e%2fsite.py", "duey.css"):
         assert anonymous.get(f"/monitor/static/{address}").status in (303, 404)
 
 
@@ -188,22 +188,22 @@ def test_assets_name_no_other_host() -> None:
 
 
 def test_it_works_below_a_prefix(tmp_path: Path, clock: Clock) -> None:
-    world = make_world(tmp_path, clock, url_prefix="/jobs/dewey")
+    world = make_world(tmp_path, clock, url_prefix="/jobs/duey")
     make_morning(world.control, world.books, clock.now)
     admin = world.browser("ana")
-    assert admin.call("GET", "/monitor").headers["location"] == "/jobs/dewey/monitor/"
+    assert admin.call("GET", "/monitor").headers["location"] == "/jobs/duey/monitor/"
     for path in every_page(world):
         text = admin.get(f"/monitor{path}").text
         for address in re.findall(r'(?:href|src|action|formaction)="([^"]*)"', text):
-            assert address.startswith(("/jobs/dewey/monitor", "#")), (path, address)
+            assert address.startswith(("/jobs/duey/monitor", "#")), (path, address)
     answer = admin.post("/monitor/tasks/add/pause")
-    assert answer.headers["location"] == "/jobs/dewey/monitor/tasks/add"
+    assert answer.headers["location"] == "/jobs/duey/monitor/tasks/add"
 
 
 def test_the_name_of_the_deployment_is_in_title_and_header(tmp_path: Path, clock: Clock) -> None:
-    page = make_world(tmp_path, clock, service="Dewey <prod>").browser().get("/monitor/login").text
-    assert "<title>Log in · Dewey &lt;prod&gt;</title>" in page
-    assert '<a class="brand" href="/monitor/" title="Dewey &lt;prod&gt;">Dewey &lt;prod&gt;</a>' in page
+    page = make_world(tmp_path, clock, service="Duey <prod>").browser().get("/monitor/login").text
+    assert "<title>Log in · Duey &lt;prod&gt;</title>" in page
+    assert '<a class="brand" href="/monitor/" title="Duey &lt;prod&gt;">Duey &lt;prod&gt;</a>' in page
 
 
 def test_unknown_paths_and_methods(admin: Browser) -> None:

@@ -12,7 +12,7 @@ from tests.monitor.web.world import PASSWORDS, World, make_world
 
 
 def session_cookie(answer) -> str:
-    return next(each for each in answer.cookies if each.startswith("dewey_session_") and "Max-Age=-1" not in each)
+    return next(each for each in answer.cookies if each.startswith("duey_session_") and "Max-Age=-1" not in each)
 
 
 def test_the_form_has_the_fields_of_the_contract(anonymous: Browser) -> None:
@@ -81,7 +81,7 @@ def test_a_browser_that_has_logged_in_before_is_not_held_up_by_strangers(world: 
     browser.get("/monitor/login")
     answer = browser.post("/monitor/login", good)
     assert answer.status == 303
-    device = next(each for each in answer.cookies if each.startswith("dewey_device_")).lower()
+    device = next(each for each in answer.cookies if each.startswith("duey_device_")).lower()
     assert "httponly" in device and "max-age=34560000" in device
     assert "lock out" in world.browser("ana").get("/monitor/audit").words
 
@@ -103,7 +103,7 @@ def test_the_log_in_form_needs_its_proof(world: World, anonymous: Browser) -> No
     for proof in ("", "0" * 64, stranger.proof):
         assert anonymous.post("/monitor/login", good, proof=proof).status == 403
     assert anonymous.post("/monitor/login", good, headers={"Sec-Fetch-Site": "cross-site"}).status == 403
-    assert "dewey_session" not in " ".join(anonymous.jar)
+    assert "duey_session" not in " ".join(anonymous.jar)
 
 
 def test_cookies_over_http(anonymous: Browser) -> None:
@@ -114,14 +114,14 @@ def test_cookies_over_http(anonymous: Browser) -> None:
 
 
 def test_cookies_over_https_below_a_prefix(tmp_path: Path, clock: Clock) -> None:
-    browser = make_world(tmp_path, clock, url_prefix="/dewey").browser(scheme="https")
+    browser = make_world(tmp_path, clock, url_prefix="/duey").browser(scheme="https")
     browser.get("/monitor/login")
     cookie = session_cookie(browser.post("/monitor/login", {"username": "ana", "password": PASSWORDS["ana"]}))
-    assert {"secure", "path=/dewey"} <= {part.strip().lower() for part in cookie.split(";")[1:]}
+    assert {"secure", "path=/duey"} <= {part.strip().lower() for part in cookie.split(";")[1:]}
 
 
 def test_cookies_are_secure_where_a_proxy_hides_the_scheme(tmp_path: Path, clock: Clock) -> None:
-    browser = make_world(tmp_path, clock, public_url="https://dewey.test").browser()
+    browser = make_world(tmp_path, clock, public_url="https://duey.test").browser()
     browser.get("/monitor/login")
     cookie = session_cookie(browser.post("/monitor/login", {"username": "ana", "password": PASSWORDS["ana"]}))
     assert "; secure" in cookie.lower()
@@ -287,5 +287,5 @@ def test_the_theme_is_kept_in_a_cookie_and_drawn_by_the_server(admin: Browser) -
     assert '<html lang="en" data-theme="dark">' in admin.follow(answer).text
     admin.post("/monitor/theme", {"theme": ""})
     assert "data-theme=" not in admin.get("/monitor/tasks").text
-    admin.jar["dewey_theme"] = '"><script>'
+    admin.jar["duey_theme"] = '"><script>'
     assert "data-theme=" not in admin.get("/monitor/tasks").text

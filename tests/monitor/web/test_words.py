@@ -126,7 +126,7 @@ def test_a_preview_is_short_however_large_the_call() -> None:
 def test_tracebacks() -> None:
     read = read_traceback(TRACEBACK)
     assert [(frame.file, frame.line) for frame in read.own] == [
-        ("/srv/dewey/tasks.py", 48), ("/srv/dewey/recipes/webhook.py", 61),
+        ("/srv/duey/tasks.py", 48), ("/srv/duey/recipes/webhook.py", 61),
     ]  # fmt: skip
     assert read.frames == 5 and read.own[1].code.startswith("answer = http.request")
     chained = (

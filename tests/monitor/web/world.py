@@ -37,7 +37,7 @@ class World:
         return browser
 
 
-def make_world(folder: Path, clock: Callable[[], float], service: str = "Dewey", **web: Any) -> World:
+def make_world(folder: Path, clock: Callable[[], float], service: str = "Duey", **web: Any) -> World:
     """An empty deployment; `web` replaces settings of that section."""
     settings = config.load(environ={})
     storage = replace(settings.storage, path=folder / "queue.db")

@@ -1,12 +1,12 @@
-"""Dewey on Redis, with all that it promises."""
+"""Duey on Redis, with all that it promises."""
 
 from __future__ import annotations
 
-from bench.systems.dewey import Dewey, huey
+from bench.systems.duey import Duey, huey
 
 
-class DeweyOnRedis(Dewey):
-    title = "Dewey on Redis"
+class DueyOnRedis(Duey):
+    title = "Duey on Redis"
     settings = "as it comes: events written, results kept for a day"
     guarantee = (
         "at least once, one end each (fenced); what was accepted survives what Redis survives (everysec: all but up to "
@@ -19,4 +19,4 @@ class DeweyOnRedis(Dewey):
         return sum(1 for event in huey.storage.read_events(1_000_000) if event.kind == "done")
 
 
-SYSTEM = DeweyOnRedis()
+SYSTEM = DueyOnRedis()

@@ -1,12 +1,12 @@
-"""Dewey on SQLite, with all that it promises."""
+"""Duey on SQLite, with all that it promises."""
 
 from __future__ import annotations
 
-from bench.systems.dewey import Dewey, huey
+from bench.systems.duey import Duey, huey
 
 
-class DeweyOnSqlite(Dewey):
-    title = "Dewey on SQLite"
+class DueyOnSqlite(Duey):
+    title = "Duey on SQLite"
     settings = "as it comes: durability = full, events written, results kept for a day"
     guarantee = "at least once, one end each (fenced); what was accepted survives power loss; rescued within a second"
     jobs = 30_000
@@ -16,4 +16,4 @@ class DeweyOnSqlite(Dewey):
             return int(con.execute("select count(result) from ended where state = 'done'").fetchone()[0])
 
 
-SYSTEM = DeweyOnSqlite()
+SYSTEM = DueyOnSqlite()

@@ -1,4 +1,4 @@
-"""What Dewey's storages share: its tasks for the bench, how it is filled, its stock consumer."""
+"""What Duey's storages share: its tasks for the bench, how it is filled, its stock consumer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def nap(seconds: float) -> None:
     body.time.sleep(seconds)
 
 
-class Dewey(System):
+class Duey(System):
     """As it comes; a subclass says where it keeps its queue."""
 
     packages = ("huey",)

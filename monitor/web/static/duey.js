@@ -147,10 +147,10 @@
     if (every && !doc.hidden) timer = setTimeout(poll, every * 1000);
   };
   if (regions.length && choice) {
-    const kept = recall("dewey-live");
+    const kept = recall("duey-live");
     if (kept !== null && $(`option[value="${CSS.escape(kept)}"]`, choice)) choice.value = kept;
     choice.closest(".live").hidden = false;
-    choice.addEventListener("change", () => { keep("dewey-live", choice.value); poll(); plan(); });
+    choice.addEventListener("change", () => { keep("duey-live", choice.value); poll(); plan(); });
     doc.addEventListener("visibilitychange", () => { if (!doc.hidden) { tellTimes(); poll(); } });
     plan();
   }
@@ -165,7 +165,7 @@
       const theme = button.value;
       if (theme) root.dataset.theme = theme; else delete root.dataset.theme;
       const path = body.dataset.root.replace(/\/monitor$/, "") || "/";
-      doc.cookie = `dewey_theme=${theme}; path=${path}; samesite=lax; max-age=${theme ? 34560000 : 0}`;
+      doc.cookie = `duey_theme=${theme}; path=${path}; samesite=lax; max-age=${theme ? 34560000 : 0}`;
       for (const each of all(".themes button")) each.setAttribute("aria-pressed", String(each === button));
     });
   }
