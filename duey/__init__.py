@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from duey.tasks.retry import exponential as exponential
     from duey.tasks.retry import sidekiq_backoff as sidekiq_backoff
 
+__version__ = "0.9.0"
 _HOMES = {
     "duey.instance": (
         "build",

@@ -140,7 +140,7 @@ def execute_anew() -> NoReturn:
     """Replace this process by a fresh start of its program. A HUP meanwhile waits until `hear_hup`."""
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-    os.execl(sys.executable, sys.executable, *sys.argv)
+    os.execl(sys.executable, sys.executable, *sys.orig_argv[1:])
 
 
 def hear_hup() -> None:

@@ -1,4 +1,4 @@
-"""The operator's command: looks at the service and changes it by hand, with or without the web process.
+"""The command `duey`: makes and runs a service, looks at it and changes it by hand, with or without the web process.
 
 Exit status 0; 1 with one sentence on standard error; 2 for bad usage. A secret that is made is printed alone on the
 last line of standard output, once. Every change is written to the audit.
@@ -9,25 +9,29 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from duey import config
-from duey.cli import accounts, copies, history, jobs, schedules, state
+from duey import __version__, config
+from duey.cli import accounts, copies, history, jobs, schedules, services, state
 from duey.cli.context import Office, Refused, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     options = parsed(argv)
-    try:
-        from duey import errors
-        from duey.monitor.access import AccessError
-    except config.ConfigError as exc:
-        print(exc, file=sys.stderr)
-        return 1
+    if hasattr(options, "service"):
+        try:
+            return services.command_of(options)
+        except (Refused, OSError) as exc:
+            print(exc, file=sys.stderr)
+            return 1
+    from duey import errors
+    from duey.monitor.access import AccessError
+
     try:
         return int(options.run(Office(), options) or 0)
-    except (errors.DueyError, AccessError, Refused) as exc:
+    except (errors.DueyError, AccessError, Refused, config.ConfigError) as exc:
         say(exc, err=True)
         return 1
     except OSError as exc:
@@ -40,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """The options; arguments of a call may also stand behind them, where argparse does not look for them."""
     top = parser()
-    options, rest = top.parse_known_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["worker"]:  # its options are huey_consumer's
+        return argparse.Namespace(service="worker", arguments=words[1:])
+    options, rest = top.parse_known_args(words)
     if rest and (not hasattr(options, "args") or any(word.startswith("--") for word in rest)):
         top.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
@@ -50,8 +57,20 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its help."""
-    top = argparse.ArgumentParser(prog="manage.py", description="Look after a Duey service.")
+    program = Path(sys.argv[0]).name
+    top = argparse.ArgumentParser(
+        prog=program if program == "manage.py" else "duey", description="Run a Duey service, and look after it."
+    )
+    top.add_argument("--version", action="version", version=f"Duey {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
+    made = commands.add_parser("init", help="Write tasks.py, periodic.py, config.ini and .gitignore into a folder.")
+    made.add_argument("folder", metavar="FOLDER")
+    made.set_defaults(service="init")
+    commands.add_parser("run", help="Serve web and one consumer.").set_defaults(service="run")
+    commands.add_parser("web", help="Serve the web alone.").set_defaults(service="web")
+    made = commands.add_parser("worker", help="Run a consumer: huey_consumer and its options.", add_help=False)
+    made.add_argument("arguments", nargs=argparse.REMAINDER)
+    made.set_defaults(service="worker")
 
     def command(parent: Any, name: str, run: Callable[..., Any], *arguments: tuple[Any, ...], text: str = "") -> Any:
         made = parent.add_parser(name, help=text or (run.__doc__ or "").split("\n")[0])

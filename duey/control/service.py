@@ -4,8 +4,7 @@
 frozen values of duey.model.job. Every verb is conditional on the state it was decided on, and says so when the
 state was another. Nothing here knows HTTP or HTML.
 
-Errors: BadRequest and below (unknown task or job, refused arguments), Conflict and below, TooManyPending,
-StorageUnavailable and below. See duey.errors.
+Raises, of duey.errors: BadRequest, Conflict, TooManyPending, StorageUnavailable, and those below them.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from duey.model.job import (
     QueueInfo,
     TaskInfo,
     WorkerInfo,
-)
+)  # fmt: skip
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
 from duey.scheduling.timetable import LONGEST_S
 from duey.scheduling.timezones import moment

@@ -25,6 +25,7 @@ from duey.model.sequel import NOTHING, sequel_of, written
 from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.call_options import inherited
+from duey.tasks.decorator import DurableTaskWrapper
 from duey.tasks.options import check_call
 
 logger = logging.getLogger("duey.consumer")
@@ -245,3 +246,9 @@ class DeferringHuey(Huey):
         """One member's part. The callback keeps a reference to the parts; they are read when it is claimed."""
         callback = self.new_job(cc.callback, cc.cid)
         return ChordPart(cc.cid, cc.idx, cc.size, self.serializer.serialize(value), callback)
+
+    def get_task_wrapper_class(self) -> type[DurableTaskWrapper]:
+        return DurableTaskWrapper
+
+    def _get_timestamp(self) -> datetime.datetime:
+        return naive_utc(clock.now())

@@ -37,7 +37,6 @@ from duey.model.limits import Limit
 from duey.scheduling.huey_crontab import look_over
 from duey.storage.contract import JobStorage
 from duey.tasks import current
-from duey.tasks.decorator import DurableTaskWrapper
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
 
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
@@ -93,12 +92,6 @@ class DurableHuey(DeferringHuey):
     def task(self, retries: int | None = None, retry_delay: float | None = None, **options: Any) -> Any:
         """Huey's decorator, with Duey's options and the service's own defaults."""
         return super().task(**with_defaults(self.settings, retries, retry_delay, options))
-
-    def get_task_wrapper_class(self) -> type[DurableTaskWrapper]:
-        return DurableTaskWrapper
-
-    def _get_timestamp(self) -> datetime.datetime:
-        return naive_utc(clock.now())
 
     # claiming
 

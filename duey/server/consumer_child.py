@@ -24,6 +24,15 @@ BACK_OFF_S = (0.5, 30.0)
 STEADY_S = 30.0  # a consumer that lived this long starts its back-off anew
 
 
+def environment() -> dict[str, str]:
+    """The environment of a program of ours that runs in the folder of config.ini: from a checkout, where nothing is
+    installed, it must find the package as well."""
+    if not (HOME / "pyproject.toml").exists():
+        return dict(os.environ)
+    path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(HOME))))
+    return {**os.environ, "PYTHONPATH": path}
+
+
 class ConsumerChild:
     """One supervised consumer process."""
 
@@ -37,9 +46,7 @@ class ConsumerChild:
 
     def start(self) -> None:
         """Start it now. From the main thread only: it dies with the thread that forked it."""
-        environ = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-        if (HOME / "pyproject.toml").exists():  # a checkout: nothing is installed
-            environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HOME), environ.get("PYTHONPATH"))))
+        environ = {**environment(), PARENT_VARIABLE: str(os.getpid())}
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-m", "huey.bin.huey_consumer", "duey.consumer.huey"], cwd=self._folder, env=environ,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -25,8 +25,8 @@ from typing import Any
 
 from duey import config
 from duey import files as config_files
+from duey.server.consumer_child import ConsumerChild, environment
 
-HERE = Path(__file__).resolve().parent
 READY_WITHIN_S = 15.0
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -37,7 +37,7 @@ class CannotStart(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     """Run until a signal ends it; the exit status."""
-    parser = argparse.ArgumentParser(prog="app.py", description="Duey: web and one consumer.")
+    parser = argparse.ArgumentParser(description="Duey: web and one consumer.")
     parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
     options = parser.parse_args(argv)
     try:
@@ -70,7 +70,6 @@ class Service:
         from duey.monitor.history import Books
         from duey.monitor.web import make_web
         from duey.os_process import Requests, StopFlag
-        from duey.server.consumer_child import ConsumerChild
         from duey.server.http_server import Server
 
         self.settings = settings
@@ -136,7 +135,12 @@ class Service:
         """Whether the settings and task modules of now would start; says why not."""
         self._requests.reload = False
         check = subprocess.run(
-            [sys.executable, HERE / "manage.py", "check"], stdin=subprocess.DEVNULL, capture_output=True, text=True
+            [sys.executable, "-m", "duey", "check"],
+            cwd=self.settings.root,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
         )
         if check.returncode:
             print(f"no reload, the service goes on as it was: {check.stderr.strip()}", file=sys.stderr)

@@ -181,7 +181,7 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        """Release a dead worker's claims as duey.storage.deaths decides, and remove what it left; ids of what it handled."""
+        """Release a dead worker's claims as storage.deaths decides, and remove what it left; ids of what it handled."""
 
     @abstractmethod
     def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:

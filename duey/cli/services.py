@@ -1,0 +1,56 @@
+"""Making a folder for a service, and running its processes: init, run, web, worker."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from duey.cli.context import Refused
+
+PACKAGE = Path(__file__).absolute().parents[1]
+EXAMPLES = ("tasks.py", "periodic.py", "config.ini")
+GITIGNORE = "data/\n__pycache__/\n"
+
+
+def init(folder: Path) -> int:
+    """Write tasks.py, periodic.py, config.ini and .gitignore into a folder, and change no file that is there."""
+    # A wheel holds the examples beside this package's code, a checkout at its top.
+    source = PACKAGE / "examples" if (PACKAGE / "examples").is_dir() else PACKAGE.parent
+    contents = {name: (source / name).read_text(encoding="utf-8") for name in EXAMPLES} | {".gitignore": GITIGNORE}
+    taken = [name for name in contents if (folder / name).exists()]
+    if taken:
+        raise Refused(f"expected a folder without {', '.join(taken)}, found them in {folder}: name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in contents.items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(folder / name)
+    print(f"Start the service with: cd {folder} && duey run")
+    return 0
+
+
+def run(web_alone: bool) -> int:
+    """Serve web and one consumer, or the web alone, until a signal ends it."""
+    from duey.server.main import main
+
+    return main(["--web"] if web_alone else [])
+
+
+def worker(arguments: list[str]) -> int:
+    """Run a consumer: the stock huey_consumer, with its own options."""
+    from huey.bin.huey_consumer import consumer_main
+
+    sys.path.insert(0, os.getcwd())
+    sys.argv = ["huey_consumer", "duey.consumer.huey", *arguments]
+    consumer_main()
+    return 0
+
+
+def command_of(options: argparse.Namespace) -> int:
+    """Run one of these commands; the exit status."""
+    if options.service == "init":
+        return init(Path(options.folder))
+    if options.service == "worker":
+        return worker(options.arguments)
+    return run(options.service == "web")

@@ -1,0 +1,111 @@
+"""The wheel in an empty environment: it makes a service in an empty folder and runs it beside a user's code."""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+# What applications are made of. None of these names may mean anything of ours.
+COMMON_NAMES = ("api", "app", "config", "consumer", "engine", "manage", "monitor", "operations", "recipes", "service")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of an environment that holds the wheel and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "hatchling", "build", "-d", str(folder / "dist"), cwd=ROOT)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    run(sys.executable, "-m", "venv", str(folder / "venv"), cwd=folder)
+    run(str(folder / "venv/bin/pip"), "install", "--quiet", "--disable-pip-version-check", str(wheel), cwd=folder)
+    return folder / "venv" / "bin"
+
+
+def run(*command: str, cwd: Path, **environ: str) -> str:
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(("DUEY_", "PYTHON"))}
+    done = subprocess.run(command, cwd=cwd, env={**clean, **environ}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@contextmanager
+def service(bin: Path, folder: Path) -> Iterator[None]:
+    """`duey run` in a folder, once it is ready."""
+    environ = {name: text for name, text in os.environ.items() if not name.startswith(("DUEY_", "PYTHON"))}
+    command, port = [str(bin / "duey"), "run"], str(free_port())
+    process = subprocess.Popen(
+        command, cwd=folder, env={**environ, "DUEY_WEB_PORT": port}, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    try:
+        lines = []
+        while not lines or lines[-1] != "ready\n":
+            lines.append(process.stdout.readline())
+            assert lines[-1], f"it ended before it was ready: {''.join(lines)}"
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def test_a_wheel_makes_a_service_in_an_empty_folder_and_runs_it(installed: Path, tmp_path: Path) -> None:
+    duey, folder = str(installed / "duey"), tmp_path / "mine"
+    version = run(duey, "--version", cwd=tmp_path)
+    assert version == run(str(installed / "python"), "-m", "duey", "--version", cwd=tmp_path) and "Duey 0." in version
+    run(duey, "init", str(folder), cwd=tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == [".gitignore", "config.ini", "periodic.py", "tasks.py"]
+    for name in ("tasks.py", "periodic.py", "config.ini"):
+        assert (folder / name).read_text() == (ROOT / name).read_text()
+    again = subprocess.run([duey, "init", str(folder)], capture_output=True, text=True)
+    assert again.returncode == 1 and "expected a folder without tasks.py" in again.stderr
+    with service(installed, folder):
+        assert run(duey, "enqueue", "add", "1", "2", "--wait", cwd=folder).splitlines()[-1] == "3"
+
+
+def test_no_name_of_ours_stands_in_the_way_of_a_users(installed: Path, tmp_path: Path) -> None:
+    for name in COMMON_NAMES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"MINE = '{name}'\n")
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").write_text(
+        f"from duey import huey\nimport {', '.join(COMMON_NAMES)}\n\n\n@huey.task()\ndef names():\n"
+        f"    return [module.MINE for module in ({', '.join(COMMON_NAMES)})]\n"
+    )
+    (tmp_path / "config.ini").write_text("[tasks]\nmodules = tasks\n")
+    with service(installed, tmp_path):
+        answer = run(str(installed / "duey"), "enqueue", "names", "--wait", cwd=tmp_path)
+    assert re.findall(r"\w+", answer.splitlines()[-1]) == list(COMMON_NAMES)
+    modules = "import importlib.util, sys; sys.path.remove('') if '' in sys.path else None"
+    asked = f"{modules}; print([name for name in {COMMON_NAMES!r} if importlib.util.find_spec(name)])"
+    assert run(str(installed / "python"), "-I", "-c", asked, cwd=tmp_path) == "[]\n"
+
+
+def test_the_wheel_asks_for_what_requirements_txt_pins(installed: Path) -> None:
+    (wheel,) = (installed.parents[1] / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        asked = message_from_bytes(archive.read(name)).get_all("Requires-Dist", [])
+    lines = (line.split(" #")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    pinned = {line for line in lines if line and not line.startswith("#")}
+    assert {plain(line.replace("; extra == 'redis'", "")) for line in asked} == set(map(plain, pinned))
+
+
+def plain(requirement: str) -> str:
+    return requirement.replace("'", '"').replace(" ", "")
+
+
+def test_all_of_the_package_is_in_the_wheel(installed: Path) -> None:
+    (wheel,) = (installed.parents[1] / "dist").glob("*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    tracked = run("git", "ls-files", "duey", "monitor", cwd=ROOT).split()
+    expected = {name if name.startswith("duey/") else f"duey/{name}" for name in tracked} - {"duey/monitor"}
+    assert expected - packed == set()
