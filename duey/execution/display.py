@@ -46,9 +46,10 @@ class Display:
             return [TOO_LARGE], {}, self.everywhere
         try:
             message = self._huey.serializer.deserialize(payload)
-        except Exception:
+            args, kwargs = message.args, message.kwargs or {}
+        except Exception:  # AttributeError: it is a value, and no message
             return ["[unreadable]"], {}, self.everywhere
-        return self.redacted(task, message.args, message.kwargs or {}, context, bounds)
+        return self.redacted(task, args, kwargs, context, bounds)
 
     def redacted(
         self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], context: str | None = None,

@@ -25,7 +25,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Protocol
 
 import huey.api
@@ -36,7 +36,8 @@ from duey.tasks.current import Body, Deadline
 SAY_AFTER_S = 2.0  # after the deadline
 RETRY_S = (0.001, 0.02)  # until the next try where none may be raised: soon at first
 
-ENGINE = os.path.dirname(__file__) + os.sep
+ENGINE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+RECIPES = ENGINE + "recipes" + os.sep  # work of tasks, called by them: as good as an author's own
 HUEY = os.path.dirname(huey.__file__) + os.sep
 LOGGING = os.path.dirname(logging.__file__) + os.sep
 THREADING = threading.__file__
@@ -54,24 +55,29 @@ class Timeouts(Protocol):
         """What the body returns. Raises TaskTimeout in it after the deadline."""
 
 
+def held(code: CodeType) -> bool:
+    """Whether code is of those that may hold something of others: a lock, a connection, half a change."""
+    return code.co_filename.startswith(HELD) and not code.co_filename.startswith(RECIPES)
+
+
 def may_raise(frame: FrameType | None) -> bool:
     """Whether an exception may be raised in a thread that has come to this frame: it runs a body, and code that is the
     author's own."""
     if frame is not None and frame.f_code is WAITING:
         while frame is not None and frame.f_code.co_filename == THREADING:
             frame = frame.f_back
-    if frame is None or frame.f_code.co_filename.startswith(HELD):
+    if frame is None or held(frame.f_code):
         return False
-    held = False
+    met = False
     while frame is not None:
         code = frame.f_code
         if code in BOUNDARIES:
             return True
-        if not code.co_filename.startswith(HELD):
-            if held:
+        if not held(code):
+            if met:
                 return False  # the engine, say, has called code of the author
         elif not (code.co_name in THROUGH and code.co_filename.startswith(HUEY)):
-            held = True
+            met = True
         frame = frame.f_back
     return False  # no body runs
 
