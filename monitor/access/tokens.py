@@ -23,6 +23,7 @@ from duey.monitor.access.text import checked_name, possible_name
 
 READ, ENQUEUE, ADMIN = SCOPES = ("read", "enqueue", "admin")
 PREFIX = "duy_"
+OLD_PREFIX = "dwy_"  # of tokens that were made before the project was renamed
 SECRET_BYTES = 32
 SECRET_LENGTH = len(PREFIX) + 43
 CACHE_S = 2.0
@@ -79,7 +80,7 @@ class Tokens:
 
     def find(self, secret: str) -> Token | None:
         """The token of this secret, at most `CACHE_S` after it was revoked; none once it has expired."""
-        if len(secret) != SECRET_LENGTH or not secret.startswith(PREFIX):
+        if len(secret) != SECRET_LENGTH or not secret.startswith((PREFIX, OLD_PREFIX)):
             return None
         digest, now = _digest(secret), self._clock()
         cached_at, cached = self._cache.get(digest, (now, None))

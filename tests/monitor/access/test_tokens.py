@@ -24,6 +24,13 @@ def test_a_token_is_found_by_its_secret(access: Access) -> None:
     assert access.tokens.find(secret) == token
 
 
+def test_a_token_of_before_the_project_was_renamed_is_still_good(access: Access, monkeypatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("duey.monitor.access.tokens.PREFIX", "dwy_")
+        token, secret = access.tokens.create("old", ["read"])
+    assert secret.startswith("dwy_") and access.tokens.find(secret) == token
+
+
 @pytest.mark.parametrize(
     ("scopes", "read", "enqueue", "admin"),
     [
