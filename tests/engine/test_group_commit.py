@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def commits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sto
     return sizes
 
 
+def soon(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + SOON_S
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
 Answers = dict[str, "Acceptance | errors.DueyError | OverflowError"]
 
 
@@ -49,12 +57,13 @@ def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Ide
             answers[jobs[0].id] = exc
 
     threads = [threading.Thread(target=defer, args=request) for request in requests]
+    gate = storage._gate
     with held(Path(storage.db.path)):
-        for thread in threads:
+        threads[0].start()
+        soon(lambda: gate._turnstile.locked() and not gate._queue)  # else a second one may share the first's commit
+        for thread in threads[1:]:
             thread.start()
-        until = time.monotonic() + SOON_S
-        while len(storage._gate._queue) < len(threads) - 1 and time.monotonic() < until:
-            time.sleep(0.001)
+        soon(lambda: len(gate._queue) == len(threads) - 1)
     for thread in threads:
         thread.join()
     return answers
