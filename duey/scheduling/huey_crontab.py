@@ -27,7 +27,7 @@ SUNDAY = datetime(2023, 1, 1)  # also the first of a month with 31 days
 STEP = re.compile(r"\*(/[1-9][0-9]*)?")
 EACH_MINUTE = (
     "crontab(hour={}) without minute= runs in each minute of that hour: say minute='0' to run once in it, or (with "
-    "crontab from engine) minute='*' if each minute is meant"
+    "crontab from duey) minute='*' if each minute is meant"
 )
 EXAMPLE = "cron('0 3 * * *')"
 HUEYS_ORDER = ("month", "day", "day_of_week", "hour", "minute")  # of the lists that Huey's function keeps

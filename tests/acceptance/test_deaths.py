@@ -23,8 +23,8 @@ AROUND = {
 }  # fmt: skip
 NEIGHBOURS_WITHIN_S = 15.0
 DEFER = """
-import json, sys, engine
-engine.load_tasks()
+import json, sys, duey
+duey.load_tasks()
 import harmful
 for task, n, place, deed in json.loads(sys.argv[1]):
     cargo = harmful.Cargo(n, deed) if place == "decode" else None

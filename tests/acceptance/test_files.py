@@ -75,7 +75,7 @@ def test_the_files_of_tasks_follow_the_umask_that_their_module_sets(make, wide: 
     deployment = make({"tasks": {"modules": "umask_task, workload"}})
     module = deployment.folder / "umask_task.py"
     module.write_text(
-        "import os\nfrom engine import huey\n\n@huey.task()\ndef touch(path):\n    open(path, 'w').close()\n"
+        "import os\nfrom duey import huey\n\n@huey.task()\ndef touch(path):\n    open(path, 'w').close()\n"
     )
     made = deployment.folder / "made"
     for own, mode in (("", 0o600), ("os.umask(0o022)\n", 0o644)):

@@ -67,7 +67,7 @@ def all_jobs(deployment: Deployment) -> list:
 @pytest.mark.parametrize(("step", "backend"), pairs(OF_A_FAILURE, ("sqlite", "redis")))
 def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Deployment, step: str):
     deployment.configure({"tasks": {"modules": "workload, policies"}})
-    defer = "import duey; engine.load_tasks(); import policies; [policies.doomed(n) for n in range(5)]"
+    defer = "import duey; duey.load_tasks(); import policies; [policies.doomed(n) for n in range(5)]"
     assert deployment.start("-c", defer).wait(20) == 0
     deployment.consumer(1, DUEY_TEST_DIE_AT=step)
     wait_until(lambda: ended(deployment) == 10, 15, "all have failed, and that was told")

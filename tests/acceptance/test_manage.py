@@ -118,7 +118,7 @@ def test_what_a_job_says_acts_on_no_terminal_and_forges_no_line(make):
     hostile = "\x1b[2J\r\nready\x9b1m\u202e\u2028dlrow"
     deployment = make({"tasks": {"modules": "hostile_task, workload"}})
     (deployment.folder / "hostile_task.py").write_text(
-        "import logging\nfrom engine import huey\n\n@huey.task()\ndef rant(say):\n"
+        "import logging\nfrom duey import huey\n\n@huey.task()\ndef rant(say):\n"
         "    logging.getLogger('rant').warning(say)\n    raise ValueError(say)\n"
     )
     consumer = deployment.consumer()

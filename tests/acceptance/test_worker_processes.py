@@ -13,8 +13,8 @@ from tests.acceptance.variants import crossed, crossed_over
 from tests.support import wait_until
 
 DEFER = """
-import json, sys, engine
-engine.load_tasks()
+import json, sys, duey
+duey.load_tasks()
 import processes_of_tasks
 for task, *arguments in json.loads(sys.argv[1]):
     print(getattr(processes_of_tasks, task)(*arguments).id)
@@ -121,7 +121,7 @@ def test_what_a_worker_needs_is_made_when_it_starts(deployment: Deployment, kind
 @crossed_over
 def test_a_worker_that_cannot_start_is_tried_again_and_takes_no_job(deployment: Deployment, kind: str):
     (deployment.folder / "warming.py").write_text(
-        "import os\nfrom engine import on_worker_start\n@on_worker_start\ndef warm_up():\n"
+        "import os\nfrom duey import on_worker_start\n@on_worker_start\ndef warm_up():\n"
         f"    open({str(deployment.folder / 'model')!r})\n"
     )
     deployment.configure({"tasks": {"modules": "workload, warming"}})
