@@ -60,6 +60,7 @@ class DurableTaskWrapper(TaskWrapper):
         cls.function = staticmethod(func)
         cls.create_id = staticmethod(new_id)
         cls.policy = policy
+        cls.internal = False  # each enqueue asks, and for a class to say that it has no such attribute is slow
         cls.job_flags = task_options.flags_of(settings)
         cls.uniqueness = uniqueness_of(cls.__name__, func, given)
         self._qualname = f"{cls.__module__}.{cls.__name__}"
