@@ -25,23 +25,28 @@ class Gate:
 
     def admit(self, environ: Mapping[str, Any], scope: str) -> Token:
         """The token that the request carries, if it allows `scope`. Raises Refusal 401, 403."""
-        secret = bearer(environ)
-        token = self._find(secret) if len(secret) <= SECRET_CHARS else None
-        address = str(environ.get("REMOTE_ADDR", ""))
-        if token is None:
-            security.note(security.BAD_TOKEN, address, path=environ["PATH_INFO"])
-            raise Refusal(
-                "bad-token",
-                "the token is unknown or was revoked: ask the operator for another (manage.py token create)",
-                headers={"WWW-Authenticate": 'Bearer realm="duey", error="invalid_token"'},
-            )
+        token = self.known(environ)
         if not token.allows(scope):
+            address = str(environ.get("REMOTE_ADDR", ""))
             security.note(security.SCOPE_REFUSED, address, token.name, scope=scope, path=environ["PATH_INFO"])
             challenge = f'Bearer realm="duey", error="insufficient_scope", scope="{scope}"'
             raise Refusal(
                 "scope",
                 f"this call needs the scope {scope}, and the token {token.name!r} does not have it",
                 headers={"WWW-Authenticate": challenge},
+            )
+        return token
+
+    def known(self, environ: Mapping[str, Any]) -> Token:
+        """The token that the request carries, whatever it allows. Raises Refusal 401."""
+        secret = bearer(environ)
+        token = self._find(secret) if len(secret) <= SECRET_CHARS else None
+        if token is None:
+            security.note(security.BAD_TOKEN, str(environ.get("REMOTE_ADDR", "")), path=environ["PATH_INFO"])
+            raise Refusal(
+                "bad-token",
+                "the token is unknown or was revoked: ask the operator for another (manage.py token create)",
+                headers={"WWW-Authenticate": 'Bearer realm="duey", error="invalid_token"'},
             )
         return token
 

@@ -1,6 +1,7 @@
 """Health: `/healthz` says that the web process answers, `/readyz` that jobs can be taken and will be run.
 
-Both are open, so that a load balancer needs no token, and neither says more than it needs.
+Both are open, so that a load balancer needs no token. A stranger learns which part is missing; the sentences that
+name files and addresses are for a token with the scope `read`.
 """
 
 from __future__ import annotations
@@ -10,32 +11,48 @@ from typing import Any
 
 from duey.api import schemas
 from duey.api.answer import say
+from duey.api.auth import Gate
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.problem import Refusal
 from duey.control.service import Control
+from duey.monitor.access import AccessUnavailable
 
 RETRY_AFTER = {"Retry-After": "5"}
+WARNED = "there are warnings: ask with a token that has the scope read to see them"
 
 
 class Health:
     """The endpoints /healthz and /readyz."""
 
-    def __init__(self, control: Control, books: Any = None) -> None:
-        self._control, self._books = control, books
+    def __init__(self, control: Control, gate: Gate, books: Any = None) -> None:
+        self._control, self._gate, self._books = control, gate, books
 
     def alive(self, environ: Mapping[str, Any], token: None) -> bytes:
         return say(200, {"status": "ok"})
 
     def ready(self, environ: Mapping[str, Any], token: None) -> bytes:
         health = self._control.health()
-        problems, warnings = list(health.problems), list(health.warnings)
+        problems, warnings, missing = list(health.problems), list(health.warnings), []
+        if not health.usable:
+            missing.append("the storage of the queue cannot be used")
+        elif not health.ok:
+            missing.append("no consumer is running" if health.schedules_since is None else "no consumer runs schedules")
         if self._books is not None:
             books = self._books.health()
             problems, warnings = [*problems, *books.problems], [*warnings, *books.warnings]
-        if problems or not health.ok:
-            detail = "; ".join(problems) or "the service is not ready"
-            raise Refusal("not-ready", detail, headers=RETRY_AFTER, problems=problems, warnings=warnings)
+            if books.problems:
+                missing.append("the history cannot be read or recorded")
+        if not self._may_read(environ):
+            problems, warnings = missing, [WARNED] if warnings else []
+        if missing:
+            raise Refusal("not-ready", "; ".join(problems), headers=RETRY_AFTER, problems=problems, warnings=warnings)
         return say(200, {"status": "ready", "warnings": warnings})
+
+    def _may_read(self, environ: Mapping[str, Any]) -> bool:
+        try:
+            return self._gate.known(environ).allows("read")
+        except (Refusal, AccessUnavailable):
+            return False
 
     def endpoints(self) -> list[Endpoint]:
         text = {"type": "string"}

@@ -89,13 +89,14 @@ def make_api(control: Control, access: Access, settings: Settings, books: Any = 
     trail = Trail(access.audit)
     openapi = OpenApi(views.base, settings.service.name)
     reader = BodyReader(settings.web.max_body_kb)
+    gate = Gate(access.tokens.find)
     rooms: list[Any] = [
         Jobs(control, reader, views, waiting, trail, books),
         Tasks(control, views, trail),
         Queues(control, views, trail),
         Schedules(control, reader, views, trail),
         Workers(control, views, trail),
-        Health(control, books),
+        Health(control, gate, books),
         Metrics(control, Turnstile(settings.auth.metrics_token), books),
         openapi,
     ]
@@ -109,7 +110,7 @@ def make_api(control: Control, access: Access, settings: Settings, books: Any = 
         if books is not None:
             books.close()
 
-    return Api(endpoints, Gate(access.tokens.find), waiting, release)
+    return Api(endpoints, gate, waiting, release)
 
 
 def _guarded(endpoint: Endpoint, gate: Gate, release: Callable[[], None]) -> Callable[..., bytes]:

@@ -303,7 +303,7 @@ class Control:
             warnings = tuple(self.storage.warnings())
             since = self.schedules.standing_since(workers)
         except errors.DueyError as exc:
-            return Health(False, (str(exc),))
+            return Health(False, (str(exc),), usable=False)
         problems: tuple[str, ...] = ()
         if not any(each.workers for each in workers):
             problems = ("no consumer is running: start one with `huey_consumer consumer.huey`",)

@@ -312,3 +312,4 @@ class Health:
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     schedules_since: float | None = None  # since when no consumer runs schedules, although there are some to run
+    usable: bool = True  # the storage

@@ -303,7 +303,7 @@ class FakeControl(Control):
 
     def health(self) -> Health:
         problems = (*self.problems, *([str(self.away)] if self.away else []))
-        return Health(not problems, problems, self.warnings)
+        return Health(not problems, problems, self.warnings, usable=self.away is None)
 
     def _reach(self) -> None:
         if self.away:

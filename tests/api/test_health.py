@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from duey.errors import StorageUnavailable
+from duey.monitor.history import BooksHealth
 from tests.api.client import Client
-from tests.api.conftest import World
+from tests.api.conftest import World, make_world
 from tests.api.fake_control import storage_away
 
 
@@ -17,17 +21,44 @@ def test_alive_is_open_and_asks_nobody(world: World) -> None:
 
 def test_ready(world: World) -> None:
     world.control.warnings = ("persistence is off",)
-    answer = world.client().get("/readyz")
+    answer = world.client("read").get("/readyz")
     assert (answer.status, answer.json) == (200, {"status": "ready", "warnings": ["persistence is off"]})
 
 
 def test_not_ready_names_what_is_missing(world: World) -> None:
     world.control.problems = ("no consumer is alive", "the books are away")
-    answer = world.client().get("/readyz")
+    answer = world.client("read").get("/readyz")
     assert (answer.status, answer.headers["content-type"]) == (503, "application/problem+json")
     assert answer.headers["retry-after"] == "5"
     assert answer.json["problems"] == ["no consumer is alive", "the books are away"]
     assert answer.json["detail"] == "no consumer is alive; the books are away"
+
+
+class BrokenBooks:
+    def health(self) -> BooksHealth:
+        return BooksHealth(False, ("/srv/data/monitor.db cannot be used",), ("kept as /srv/data/monitor.db.broken",))
+
+    def close(self) -> None:
+        pass
+
+
+def test_strangers_learn_which_part_is_missing_and_no_path_or_address(tmp_path: Path) -> None:
+    world = make_world(tmp_path, books=BrokenBooks())
+    cases = [
+        (StorageUnavailable("redis://10.0.0.5:6379 refuses"), (), "the storage of the queue cannot be used"),
+        (None, ("no consumer runs: see /srv/data",), "no consumer is running"),
+    ]
+    insider = world.client("read")
+    strangers = [world.client(), world.client("enqueue"), Client(world.api, "duy_wrong")]
+    for away, problems, said in cases:
+        world.control.away, world.control.problems = away, problems
+        for stranger in strangers:
+            answer = stranger.get("/readyz")
+            assert answer.status == 503
+            assert answer.json["problems"] == [said, "the history cannot be read or recorded"]
+            assert not any(secret in answer.body.decode() for secret in ("/srv", "redis://", "10.0.0.5"))
+            assert answer.json["warnings"], "that there are some is said"
+        assert insider.get("/readyz").json["problems"][-1] == "/srv/data/monitor.db cannot be used"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import pytest
 
 from duey import every
+from duey.api.auth import Gate
 from duey.api.health import Health
 from duey.api.metrics import LiveCollector
 from duey.api.problem import Refusal
 from duey.cli.context import Refused
 from duey.cli.state import status
 from duey.model.schedule import STANDS_S
+from duey.monitor.access import Token
 from duey.storage.redis.storage import RedisStorage
 from tests.engine.clockwork import START, Make, World
 from tests.engine.conftest import both
@@ -35,8 +37,13 @@ def said(w: World) -> tuple[str, ...]:
     health = w.control.health()
     (figure,) = [each for each in LiveCollector(w.control).collect() if each.name == "duey_schedules_standing_seconds"]
     assert (figure.samples[0].value > 0) == (health.schedules_since is not None)
+    reader = Token(1, "reader", frozenset({"read"}), START, None)
+    endpoint = Health(w.control, Gate(lambda secret: reader))
+    if health.schedules_since is not None:
+        with pytest.raises(Refusal, match=r"^no consumer runs schedules$"):  # to a stranger
+            endpoint.ready({}, None)
     try:
-        Health(w.control).ready({}, None)
+        endpoint.ready({"HTTP_AUTHORIZATION": "Bearer secret"}, None)
     except Refusal as refusal:
         assert refusal.more["problems"] == list(health.problems)
         with pytest.raises(Refused, match="no consumer"):
