@@ -11,48 +11,68 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from duey import errors
 from duey.model.schedule import MISSED, PAUSED, SKIPPED, Firing, ScheduleRow, SlotRow
 from duey.scheduling.due import due_slots
 from duey.scheduling.entry import KINDS, Scheduled, code_row, spec_of, timetable_from, timetable_of
-from duey.scheduling.timetable import At, Cron, Every, Timetable
+from duey.scheduling.isolation import Aside
+from duey.scheduling.timetable import At, Cron, Every, Minutes, Timetable
 
 EDITED = "its timetable was changed before a consumer came to it"
 TIMES = 10  # of trying to be first, against schedulers that deal with the same slots
 WRITTEN = (*KINDS, "days", "first_in")
 
 
-def sync(huey: Any, rows: Sequence[ScheduleRow], now: float, complain: Callable[..., None]) -> bool:
-    """Put the periodic tasks of the code on record as they are now; whether anything was changed. `complain` is told of
-    one that cannot be put there."""
+def sync(
+    huey: Any, rows: Sequence[ScheduleRow], now: float, complain: Callable[..., None], aside: Aside, patience_s: float
+) -> tuple[bool, bool]:
+    """Put the periodic tasks of the code on record as they are now; whether anything was changed, and whether all have
+    answered: those that have not are to be asked again. `complain` is told of one that cannot be put there."""
     known = {row.name: row for row in rows}
-    changed = False
+    changed, answered = False, True
     for cls in huey._registry._periodic_tasks:
         name = huey._registry.task_to_string(cls)
         try:
-            changed |= put_on_record(huey, name, timetable_of(cls), known.get(name), now)
+            table = timetable_of(cls)
+            if table is None:
+                continue
+            if table.is_ours or isinstance(table, Minutes):
+                said = in_words(table)
+            else:
+                answer = aside.ask(f"{name} in words", partial(in_words, table))
+                if not answer.wait(patience_s):
+                    answered = False
+                said = answer.value()
+            changed |= put_on_record(huey, name, table, said, known.get(name), now)
         except errors.StorageUnavailable:
             raise
         except BaseException as exc:  # a timetable of an author's own may do anything
             complain(name, f"schedule {name} cannot be put on record", exc)
-    return changed
+    return changed, answered
 
 
-def put_on_record(huey: Any, name: str, table: Timetable | None, row: ScheduleRow | None, now: float) -> bool:
-    """The same for one of them."""
-    if table is None:
-        return False
+def in_words(table: Timetable) -> tuple[str, str]:
+    """What a timetable says of itself, as text and in words; one of an author's own may do anything."""
+    return table.text, table.words
+
+
+def put_on_record(
+    huey: Any, name: str, table: Timetable, in_words: tuple[str, str], row: ScheduleRow | None, now: float
+) -> bool:
+    """The same for one of them; whether anything was changed."""
+    text, words = in_words
     tz = table.tz or str(huey.settings.schedule.timezone)
-    said: dict[str, Any] = {"text": table.text, "words": table.words, "tz": tz, **written(table)}
+    said: dict[str, Any] = {"text": text, "words": words, "tz": tz, **written(table)}
     if row is None:
         return bool(huey.storage.ledger.add(code_row(name, now, json.dumps(said))))
     before = spec_of(row)
     if {**said, "moved": before.get("moved")} == {"moved": None, **before}:
         return False
     last = row.last
-    if is_same(before, table):
+    if is_same(before, table, text):
         said |= moved(before, before.get("tz", tz), tz, now)
     else:
         last = float(math.floor(now))
@@ -73,16 +93,16 @@ def written(table: Timetable) -> dict[str, Any]:
     return {"at": table.instant}
 
 
-def is_same(before: Mapping[str, Any], table: Timetable) -> bool:
+def is_same(before: Mapping[str, Any], table: Timetable, text: str) -> bool:
     """Whether the expression on record is that of this timetable."""
     if any(kind in before for kind in KINDS):
         after = written(table)
         return all(before.get(key) == after.get(key) for key in WRITTEN)
-    texts = {table.text}  # of a function of a minute, and of what was put on record by an older version
+    texts = {text}  # of a function of a minute, and of what was put on record by an older version
     if isinstance(table, Every):
         first = "" if table.first_in is None else f", first in {table.first_in:g} s"
         texts.add(f"every {table.seconds:g} s{first}")
-    return before.get("text", table.text) in texts
+    return before.get("text", text) in texts
 
 
 def moved(before: Mapping[str, Any], old: str, new: str, now: float) -> dict[str, Any]:

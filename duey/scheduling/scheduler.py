@@ -104,9 +104,9 @@ class DurableScheduler(Scheduler):
         now = clock.now()
         rows = self._watch_clock(now)
         if not self._synced or self._unrecorded(rows):
-            if edits.sync(self.huey, rows, now, self._complaints.say):
+            changed, self._synced = edits.sync(self.huey, rows, now, self._complaints.say, self._aside, self.patience_s)
+            if changed:
                 rows = self._ledger.schedules()
-            self._synced = True
         self._looks = {row: self._look(row, now) for row in rows}
         looks = [look for look in self._looks.values() if look.item.runnable]
         plain = [look for look in looks if not look.item.runs_code]
