@@ -36,7 +36,9 @@ def build(settings: Settings) -> DurableHuey:
     made = DurableHuey(
         settings.storage.name,
         settings=settings,
-        serializer=make_serializer(settings.tasks.serializer, settings.tasks.secret),
+        serializer=make_serializer(
+            settings.tasks.serializer, settings.tasks.secret, previous=settings.tasks.secret_previous
+        ),
         make_storage=lambda: make_storage(settings),
     )
     made.composer.redactor = configured(settings.monitor.redact)

@@ -152,6 +152,10 @@ def _check_together(given: Mapping[Place, Given], values: Mapping[Place, Any], e
     if beat in values and lease in values and values[beat] >= values[lease]:
         where = (given.get(beat) or given[lease]).where
         errors.append(f"{where}: expected heartbeat_s < lease_s, found {values[beat]:g} and {values[lease]:g}.")
+    secret, previous = ("tasks", "secret"), ("tasks", "secret_previous")
+    if values.get(previous) and not values.get(secret, True):
+        where = given[previous].where
+        errors.append(f"{where}: expected none without [tasks] secret, found some; set the new secret, or clear these.")
 
 
 def _refusal(where: str, expected: str, text: str, spellings: Iterable[str] = (), found: str = "") -> str:

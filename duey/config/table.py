@@ -74,6 +74,9 @@ class Tasks:
         "json, or pickle where all who can write to the queue are trusted",
     )
     secret: str = key("", read.text, "when set, payloads are signed with it", True)
+    secret_previous: tuple[str, ...] = key(
+        "", read.entries(read.text), "secrets of before, parted by commas: what is signed with one is still read", True
+    )
     max_deliveries: int = key("3", read.whole(1), "a job whose worker died this often is failed")
     retries: int = key("0", read.whole(0), "attempts after the first, where a task does not say")
     backoff_s: float = key(

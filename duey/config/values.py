@@ -177,7 +177,7 @@ def entries(parse: Parser, at_least: int = 0) -> Parser:
         try:
             return tuple(parse(entry, root) for entry in found)
         except Refused as refused:
-            raise Refused(f"entries parted by commas, each {refused.expected}") from None
+            raise Refused(f"entries parted by commas, each {refused.expected}", found=refused.found) from None
 
     return parse_all
 

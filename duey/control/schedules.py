@@ -93,7 +93,7 @@ class Timetables:
             raise errors.BadSchedule("name", f"expected {NAME_PATTERN}, found {name[:100]!r}")
         now = float(math.floor(clock.now()))
         if name in self._of_code() or not self._ledger.add(
-            ScheduleRow(name, "made", self._spec(request), False, now, now)
+            ScheduleRow(name, "made", self._spec(name, request), False, now, now)
         ):
             raise errors.ScheduleExists(name)
         return self.get(name)
@@ -107,7 +107,7 @@ class Timetables:
             args, kwargs = self._edited(item, edit)
             request = replace(request, args=args, kwargs=kwargs)
         before, now = item.spec, clock.now()
-        after, last = json.loads(self._spec(request, before.get("at"))), row.last
+        after, last = json.loads(self._spec(name, request, before.get("at"))), row.last
         if all(before.get(kind) == after.get(kind) for kind in entry.KINDS):
             old, new = (each.get("tz") or item.default_tz for each in (before, after))
             after |= edits.moved(before, old, new, now)
@@ -206,14 +206,15 @@ class Timetables:
         task = entry.task_name(item.row, item.spec)
         return edited(task, args, kwargs, self._huey.composer.redacted(task, *plain)[:2], edit)
 
-    def _spec(self, request: ScheduleRequest, known_at: float | None = None) -> str:
+    def _spec(self, name: str, request: ScheduleRequest, known_at: float | None = None) -> str:
         cls = self._known.find(request.task)
         args, kwargs = self._known.signature(cls).bind(request.args, request.kwargs or {})
         spec = {
             "task": self._known.full(cls), "cron": request.cron, "every": request.every_s, "at": request.at,
             "tz": request.tz, "catch_up": request.catch_up, "overlap": request.overlap, "window_s": request.window_s,
-            "call": self._huey.serializer.serialize((args, kwargs)).decode("latin-1"),
         }  # fmt: skip
+        call = self._huey.serializer.serialize((args, kwargs), use=entry.use_of(name, spec))
+        spec["call"] = call.decode("latin-1")
         check(spec, known_at)
         return json.dumps({key: value for key, value in spec.items() if value is not None})
 

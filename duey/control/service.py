@@ -38,6 +38,7 @@ from duey.model.job import (
     WorkerInfo,
 )  # fmt: skip
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
+from duey.payload.serializer import of_job, of_result
 from duey.scheduling.timetable import LONGEST_S
 from duey.scheduling.timezones import moment
 from duey.storage.contract import StoredJob
@@ -145,11 +146,11 @@ class Control:
         return stored
 
     def _shown(self, stored: StoredJob, bounds: tuple[Bounds, Bounds] = ASKED) -> Job:
-        composer, (of_call, of_result) = self.huey.composer, bounds
+        composer, (in_call, in_result) = self.huey.composer, bounds
         if bounds is IN_LIST:
             stored = listed(stored)
-        args, kwargs, mask = composer.shown_call(stored.task, stored.payload, stored.context, of_call)
-        result = None if stored.result is None else composer.shown_result(stored.task, stored.result, mask, of_result)
+        args, kwargs, mask = composer.shown_call(stored, in_call)
+        result = composer.shown_result(stored.task, stored.result, mask, in_result, of_result(stored.id))
         if not stored.payload and isinstance(result, (str, list, dict)):
             result = "[not shown: the arguments are too large to look for secrets]"
         error = result if isinstance(result, Failure) else None
@@ -214,13 +215,12 @@ class Control:
         if args is not None or kwargs is not None or edit is not None:
             if registry.is_internal(cls):
                 raise errors.InternalTask(stored.task)  # what it is told of a failure is not for anybody to change
-            task = self.huey.deserialize_task(stored.payload)
+            task = self.huey.deserialize_task(stored.payload, of_job(stored))
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
-                shown = self.huey.composer.shown_call(stored.task, stored.payload, stored.context, JOB)
-                old = edited(stored.task, task.args, task.kwargs, shown[:2], edit)
+                old = edited(stored.task, task.args, task.kwargs, self.huey.composer.shown_call(stored, JOB)[:2], edit)
             task.args, task.kwargs = self.known.signature(cls).bind(*old)
-            payload = self.huey.serialize_task(task)
+            payload = self.huey.serialize_task(task, of_job(stored))
         self.storage.retry(job_id, payload, cls.default_retries, was)
         return self.job(job_id)
 
@@ -229,7 +229,7 @@ class Control:
         Raises UnknownJob once the stored call is gone, else as `defer`."""
         stored = self._stored(job_id)
         cls = self.known.find(stored.task, internal=True)  # new_job refuses an internal one
-        old = self.huey.deserialize_task(stored.payload)
+        old = self.huey.deserialize_task(stored.payload, of_job(stored))
         task = cls(old.args, old.kwargs, priority=stored.priority)
         task.queue, task.job_context = stored.queue, stored.context
         most = self.huey.settings.tasks.max_pending

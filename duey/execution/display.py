@@ -11,6 +11,8 @@ from huey.utils import Error
 from duey.model.job import Claim, Failure, Settlement
 from duey.payload.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
 from duey.payload.redact import Mask, Redactor, clip
+from duey.payload.serializer import Use, of_job
+from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.current import Body, latest_body
 from duey.tasks.signature.signature import Signature
 
@@ -39,17 +41,17 @@ class Display:
         return self._signatures[task]
 
     def shown_call(
-        self, task: str, payload: bytes, context: str | None, bounds: Bounds = WHOLE
+        self, job: Claim | StoredJob | EventRow, bounds: Bounds = WHOLE
     ) -> tuple[list[Any], dict[str, Any], Mask]:
         """Arguments as redacted plain values within bounds; a marker where they cannot be read or are very large."""
-        if not payload:
+        if not job.payload:
             return [TOO_LARGE], {}, self.everywhere
         try:
-            message = self._huey.serializer.deserialize(payload)
+            message = self._huey.serializer.deserialize(job.payload, of_job(job))
             args, kwargs = message.args, message.kwargs or {}
         except Exception:  # AttributeError: it is a value, and no message
             return ["[unreadable]"], {}, self.everywhere
-        return self.redacted(task, args, kwargs, context, bounds)
+        return self.redacted(job.task, args, kwargs, job.context, bounds)
 
     def redacted(
         self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], context: str | None = None,
@@ -122,12 +124,16 @@ class Display:
             if masked != shown:
                 settlement.detail = json.dumps({"shown": clip(masked, self.max_value_bytes)[0]})
 
-    def shown_result(self, task: str, result: bytes, mask: Mask | None = None, bounds: Bounds = WHOLE) -> Any:
+    def shown_result(
+        self, task: str, result: bytes | None, mask: Mask | None = None, bounds: Bounds = WHOLE, use: Use | None = None
+    ) -> Any:
         """A stored result as a redacted plain value within bounds; a Failure when it is an error."""
+        if result is None:
+            return None
         if not result:
             return TOO_LARGE
         try:
-            value = self._huey.serializer.deserialize(result)
+            value = self._huey.serializer.deserialize(result, use)
         except Exception:
             return "[unreadable]"
         mask = mask or self.everywhere

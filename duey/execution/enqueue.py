@@ -16,12 +16,14 @@ from typing import Any
 
 from huey import signals
 from huey.api import Huey, ResultGroup, Task, chord, group
+from huey.constants import EmptyData
 from huey.utils import ChordConfig
 
 from duey import clock, errors
 from duey.config import Settings
 from duey.model.job import DEFAULT_QUEUE, RETRYING, ChordPart, NewJob, Settlement
 from duey.model.sequel import NOTHING, sequel_of, written
+from duey.payload.serializer import Use, of_new_job, of_part, of_result
 from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.call_options import inherited
@@ -76,6 +78,33 @@ class DeferringHuey(Huey):
 
     def lock_task(self, lock_name: str, ttl: float | None = None) -> current.Lock:
         return current.Lock(self, lock_name, ttl)
+
+    # what is stored, signed for its use
+
+    def serialize_task(self, task: Task, use: Use = ()) -> bytes:
+        message = self._registry.create_message(task)
+        return self.serializer.serialize(message, use=use) if use else self.serializer.serialize(message)
+
+    def deserialize_task(self, data: bytes, use: Use | None = None) -> Task:
+        message = self.serializer.deserialize(data) if use is None else self.serializer.deserialize(data, use)
+        return self._registry.create_task(message)
+
+    def put(self, key: str, data: Any) -> Any:
+        return self.storage.put_data(key, self.serializer.serialize(data, use=of_result(key)))
+
+    def put_if_empty(self, key: str, data: Any, ttl: float | None = None) -> Any:
+        return self.storage.put_if_empty(key, self.serializer.serialize(data, use=of_result(key)), ttl)
+
+    def get_raw(self, key: str, peek: bool = False) -> Any:
+        """Results are read without being consumed: they expire. A receiver or hook of the job that just ran finds its
+        result before it is written."""
+        settlement = self._here.settlement
+        if settlement is not None and settlement.claim.id == key and settlement.result is not None:
+            return settlement.result
+        found = super().get_raw(key, True)
+        if found is not EmptyData:
+            self.serializer.check_use(found, of_result(key))
+        return found
 
     # deferring
 
@@ -169,7 +198,7 @@ class DeferringHuey(Huey):
             here.job_id,
             chord_id,
             context,
-            self.serialize_task(task),
+            self.serialize_task(task, of_new_job(task.id, name, context, chord_id)),
             unique_s,
             written(sequel_of(self, task, context, by)) if follows else NOTHING,
             by,
@@ -224,9 +253,9 @@ class DeferringHuey(Huey):
     def put_result(self, key: str, data: Any) -> Any:
         settlement = self._here.settlement
         if settlement is None:
-            return super().put_result(key, data)
+            return self.storage.put_data(key, self.serializer.serialize(data, use=of_result(key)), is_result=True)
         if key != settlement.claim.id:  # an error is the result of the pipeline's later tasks, too
-            settlement.others = [*(settlement.others or ()), (key, self.serializer.serialize(data))]
+            settlement.others = [*(settlement.others or ()), (key, self.serializer.serialize(data, use=of_result(key)))]
         return None
 
     def delete(self, key: Any) -> bool:
@@ -245,7 +274,8 @@ class DeferringHuey(Huey):
     def chord_part(self, cc: ChordConfig, value: Any) -> ChordPart:
         """One member's part. The callback keeps a reference to the parts; they are read when it is claimed."""
         callback = self.new_job(cc.callback, cc.cid)
-        return ChordPart(cc.cid, cc.idx, cc.size, self.serializer.serialize(value), callback)
+        stored = self.serializer.serialize(value, use=of_part(cc.cid, cc.idx, cc.size, callback.id))
+        return ChordPart(cc.cid, cc.idx, cc.size, stored, callback)
 
     def get_task_wrapper_class(self) -> type[DurableTaskWrapper]:
         return DurableTaskWrapper

@@ -34,6 +34,7 @@ from duey.execution.outcomes import Composer
 from duey.execution.thread_timeouts import Timeouts, timed
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
 from duey.model.limits import Limit
+from duey.payload.serializer import of_job, of_part, of_result
 from duey.scheduling.huey_crontab import look_over
 from duey.storage.contract import JobStorage
 from duey.tasks import current
@@ -134,7 +135,7 @@ class DurableHuey(DeferringHuey):
         return None
 
     def _read(self, claim: Claim) -> Task:
-        message = self.serializer.deserialize(claim.payload)
+        message = self.serializer.deserialize(claim.payload, of_job(claim))
         if (message.id, message.name) != (claim.id, claim.task):
             raise ValueError("it belongs to another job")  # a row that was copied or edited
         task = self._registry.create_task(message)
@@ -142,7 +143,8 @@ class DurableHuey(DeferringHuey):
         task.retries, task.retry_delay = claim.retries, claim.retry_delay_s
         if claim.chord is not None:
             parts = self.storage.chord_results(claim.chord)
-            task.extend_data(([self.serializer.deserialize(part) for part in parts],))
+            uses = [of_part(claim.chord, index, len(parts), claim.id) for index in range(len(parts))]
+            task.extend_data(([self.serializer.deserialize(*each) for each in zip(parts, uses, strict=True)],))
         task.claim = claim
         return task
 
@@ -218,7 +220,7 @@ class DurableHuey(DeferringHuey):
             self._begin(settlement)
             value = timed(self.timeouts, said, functools.partial(body, task))
             ended = True
-            settlement.result = self.serializer.serialize(value, "its result")
+            settlement.result = self.serializer.serialize(value, "its result", of_result(claim.id))
             return value
         except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
             settlement.started_at = None  # this was no attempt
@@ -289,14 +291,6 @@ class DurableHuey(DeferringHuey):
             self._alone.finish()
         if lost:
             raise errors.ClaimLost(f"the claim of job {settlement.claim.id} is gone: nothing was written")
-
-    def get_raw(self, key: str, peek: bool = False) -> Any:
-        """Results are read without being consumed: they expire. A receiver or hook of the job that just ran finds its
-        result before it is written."""
-        settlement = self._here.settlement
-        if settlement is not None and settlement.claim.id == key and settlement.result is not None:
-            return settlement.result
-        return super().get_raw(key, True)
 
     def _run_pre_execute(self, task: Task) -> None:
         hooks.call(self.composer, "pre_execute", self._pre_execute, task, passing=(CancelExecution,))

@@ -24,6 +24,7 @@ from duey.model.job import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
 from duey.payload.plain import LISTED_BYTES, Bounds
 from duey.payload.redact import Mask, clip
+from duey.payload.serializer import of_job, of_part, of_result
 from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.on_failed import add_handler
 from duey.tasks.retry import allows
@@ -103,7 +104,7 @@ class Composer(Display):
     def write_error(self, settlement: Settlement, exc: BaseException) -> None:
         """Note in the settlement why the attempt failed."""
         record = self.error_record(settlement.claim.id, exc, settlement.retries, self.mask(settlement.claim))
-        settlement.result = self._huey.serializer.serialize(Error(record))
+        settlement.result = self._huey.serializer.serialize(Error(record), use=of_result(settlement.claim.id))
         settlement.detail = json.dumps({k: record[k] for k in ("type", "message", "traceback")})
 
     @staticmethod
@@ -170,25 +171,31 @@ class Composer(Display):
         claim, failed = settlement.claim, settlement.outcome == FAILED
         if claim.sequel == NOTHING:
             return
-        serialize = self._huey.serializer.serialize
+        serializer = self._huey.serializer
         sequel = self._sequel_of(claim)
         told = {key for key, _ in settlement.others or ()}
         untold = [step for step in sequel.steps if step not in told]
         if untold:
-            why = settlement.result if failed else None
+            why, use = settlement.result if failed else None, of_result(claim.id)
             if why is None:
                 error = StepNotReached(claim.id, settlement.outcome)
-                why = serialize(Error(self.error_record(claim.id, error, 0, self.everywhere)))
-            settlement.others = [*(settlement.others or ()), *((step, why) for step in untold)]
-        if settlement.chord_part is None:
-            value = settlement.result if failed and settlement.result is not None else serialize(SKIPPED)
+                why = serializer.serialize(Error(self.error_record(claim.id, error, 0, self.everywhere)), use=use)
+            told_now = [(step, serializer.for_use(why, use, of_result(step))) for step in untold]
+            settlement.others = [*(settlement.others or ()), *told_now]
+        if settlement.chord_part is None and sequel.chord is not None and sequel.callback is not None:
+            use = of_part(*sequel.chord, sequel.callback.id)
+            if failed and settlement.result is not None:
+                value = serializer.for_use(settlement.result, of_result(claim.id), use)
+            else:
+                value = serializer.serialize(SKIPPED, use=use)
             settlement.chord_part = sequel.part(value, clock.now())
 
     def _sequel_of(self, claim: Claim) -> Sequel:
         if claim.sequel is not None:
             return read(claim.sequel)
         try:  # it was accepted by the version before: only its payload knows
-            return sequel_of(self._huey, self._huey.deserialize_task(claim.payload), claim.context, claim.by)
+            task = self._huey.deserialize_task(claim.payload, of_job(claim))
+            return sequel_of(self._huey, task, claim.context, claim.by)
         except Exception:
             return Sequel([])  # unreadable, or of a task that this process does not know
 
@@ -208,7 +215,7 @@ class Composer(Display):
             return Event(row.seq, COUNTED, "", row.token, row.at, detail["task"], "", 0.0, row.at, detail=detail)
         if row.payload is not None:
             payload = row.payload if len(row.payload) <= READ_BYTES else b""
-            args, kwargs, mask = self.shown_call(row.task, payload, row.context, self._recorded)
+            args, kwargs, mask = self.shown_call(row._replace(payload=payload), self._recorded)
             if len(row.payload) * GROWTH > self.max_value_bytes:
                 args, kwargs = clip(args, self.max_value_bytes)[0], clip(kwargs, self.max_value_bytes)[0]
             signature = self.signature(row.task)
@@ -222,7 +229,7 @@ class Composer(Display):
                 detail["keep_s"] = keep_s
         result = detail.pop("shown", None)
         if row.result is not None and result is None and len(row.result) <= READ_BYTES:
-            result = self.shown_result(row.task, row.result, None, self._recorded)
+            result = self.shown_result(row.task, row.result, None, self._recorded, of_result(row.job_id))
             if len(row.result) * GROWTH > self.max_value_bytes:
                 result = clip(result, self.max_value_bytes)[0]
         return Event(

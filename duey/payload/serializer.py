@@ -4,9 +4,13 @@ Order of writing: encode (JSON with type tags, or pickle by choice), sign when `
 refuse what is larger than `max_bytes`. Order of reading: size, signature, decode; so nothing is decoded,
 let alone unpickled, that has not proved where it comes from. Nothing is compressed, so nothing can expand.
 
-The signature (HMAC-SHA256) covers the format and a context given by the caller, as b"job:<id>": a payload
-that is copied to another row, edited, or signed with another secret is refused. With a secret unsigned
-payloads are refused too, without one signed payloads are.
+The signature (HMAC-SHA256) covers the format, the value and its use: what it is (a job, a result, ...) and the
+columns of its row that must not change. So a payload that is edited, copied to another row, or whose row is edited is
+refused. The use stands in the payload as a hash: Huey's own code, which reads without naming a use, still sees that
+the value was signed here. With a secret unsigned payloads are refused too, without one signed payloads are.
+
+New payloads are signed with `secret`; those of the `previous` secrets are read, until the list is cleared. What a
+version before this one signed (`DS1`) is bound to nothing, and is read too; changing the secret ends that.
 
 The rest of the room: tag_writer and tag_reader (the JSON itself), trail (paths and refusals), carried
 (register_type, CarriedError), plain (the display form for API and pages).
@@ -14,8 +18,11 @@ The rest of the room: tag_writer and tag_reader (the JSON itself), trail (paths 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import json
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 from huey.serializer import Serializer
@@ -44,7 +51,12 @@ __all__ = [
     "UndecodableError",
     "UnregisteredTypeError",
     "UnserializableError",
+    "Use",
     "make_serializer",
+    "of_job",
+    "of_new_job",
+    "of_part",
+    "of_result",
     "register_type",
     "to_plain",
 ]
@@ -52,10 +64,33 @@ __all__ = [
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024
 
 # No JSON text and no pickle begins with a zero byte.
-_SIGNED = b"\0DS1"
+_SIGNED, _SIGNED_BEFORE = b"\0DS2", b"\0DS1"
 _DIGEST_BYTES = 32
 _PICKLE = b"\x80"  # first byte of each pickle since protocol 2
-_BODY = len(_SIGNED) + _DIGEST_BYTES
+_DIGEST_END = len(_SIGNED) + _DIGEST_BYTES
+_BODY = _DIGEST_END + _DIGEST_BYTES  # behind the hash of the use
+
+Use = tuple[str | int | None, ...]  # what a value is stored as; () where nothing is known of it
+
+
+def of_new_job(job_id: str, task: str, context: str | None, chord: str | None) -> Use:
+    """The use of a job's call."""
+    return "job", job_id, task, context, chord
+
+
+def of_job(job: Any) -> Use:
+    """The same, of a claim or of a job or event that is stored."""
+    return of_new_job(job.id, job.task, job.context, job.chord)
+
+
+def of_result(key: str) -> Use:
+    """The use of a job's result, and of what else is kept under a key."""
+    return "result", key
+
+
+def of_part(cid: str, index: int, size: int, callback_id: str) -> Use:
+    """The use of one member's part of a chord."""
+    return "part", cid, index, size, callback_id
 
 
 class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
@@ -63,20 +98,23 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
 
     kind = ""
 
-    def __init__(self, secret: str = "", max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, secret: str = "", max_bytes: int = DEFAULT_MAX_BYTES, previous: Sequence[str] = ()) -> None:
         super().__init__()
         self.max_bytes = max_bytes
         # A key for each format, so that what was signed as JSON can never be read as a pickle.
-        self._key = hmac.digest(secret.encode(), b"duey payload as " + self.kind.encode(), "sha256") if secret else b""
+        secrets = [each.encode() for each in (secret, *previous)] if secret else []
+        kind = self.kind.encode()
+        self._keys = [hmac.digest(each, b"duey payload with its use as " + kind, "sha256") for each in secrets]
+        self._keys_before = [hmac.digest(each, b"duey payload as " + kind, "sha256") for each in secrets]
 
-    def serialize(self, data: Any, root: str = "", context: bytes = b"") -> bytes:
-        """The bytes of a value, signed for this context when there is a secret; `root` names it in errors.
+    def serialize(self, data: Any, root: str = "", use: Use = ()) -> bytes:
+        """The bytes of a value, signed for this use when there is a secret; `root` names it in errors.
 
         Raises: UnserializableError with the path of the offending value; TooDeepError.
         """
         payload = self._encode(data, root)
-        if self._key:
-            payload = _SIGNED + self._digest(payload, context) + payload
+        if self._keys:
+            payload = self._signed(payload, use)
         if len(payload) > self.max_bytes:
             raise UnserializableError(
                 root or "the message",
@@ -84,8 +122,8 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
             )
         return payload
 
-    def deserialize(self, data: bytes, context: bytes = b"") -> Any:
-        """The value again; `context` must be the one that it was signed for.
+    def deserialize(self, data: bytes, use: Use | None = None) -> Any:
+        """The value again; `use` must be the one that it was signed for. None: any, which is for Huey's own code.
 
         Raises: UndecodableError and below (SignatureError, PayloadTooLarge, UnregisteredTypeError) only.
         """
@@ -95,9 +133,9 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
             data = bytes(data)
         if len(data) > self.max_bytes:
             raise PayloadTooLarge(f"the payload has {len(data)} bytes, more than the {self.max_bytes} that are read")
-        if self._key:
-            data = self._proved(data, context)
-        elif data.startswith(_SIGNED):
+        if self._keys:
+            data = self._proved(data, use)
+        elif data.startswith((_SIGNED, _SIGNED_BEFORE)):
             raise SignatureError(
                 "the payload is signed, but no secret is set here: "
                 "set [tasks] secret to the one that it was signed with"
@@ -112,28 +150,51 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
         """Raise what serialize would raise, and nothing more."""
         self._encode(value, root)
 
-    def _digest(self, payload: bytes, context: bytes) -> bytes:
-        return hmac.digest(self._key, len(context).to_bytes(8, "big") + context + payload, "sha256")
+    def check_use(self, data: bytes, use: Use) -> None:
+        """Raise SignatureError where these stored bytes were not signed for this use."""
+        if self._keys:
+            self._proved(data, use)
 
-    def _proved(self, data: bytes, context: bytes) -> bytes:
-        if not data.startswith(_SIGNED):
+    def for_use(self, data: bytes, use: Use, other: Use) -> bytes:
+        """What was serialized for one use, for another one."""
+        return self._signed(self._proved(data, use), other) if self._keys else data
+
+    def _signed(self, payload: bytes, use: Use) -> bytes:
+        bound = _hash_of(use) + payload
+        return _SIGNED + hmac.digest(self._keys[0], bound, "sha256") + bound
+
+    def _proved(self, data: bytes, use: Use | None) -> bytes:
+        if data.startswith(_SIGNED_BEFORE):  # its signature covers an empty context, after the length of it
+            keys, bound, start = self._keys_before, bytes(8) + data[_DIGEST_END:], _DIGEST_END
+        elif data.startswith(_SIGNED):
+            keys, bound, start = self._keys, data[_DIGEST_END:], _BODY
+        else:
             raise SignatureError(
                 "the payload is not signed, but [tasks] secret is set: "
                 "defer the job again, or clear the secret until the jobs from before it have ended"
             )
-        payload = data[_BODY:]
-        if not hmac.compare_digest(data[len(_SIGNED) : _BODY], self._digest(payload, context)):
+        digest = data[len(_SIGNED) : _DIGEST_END]
+        if not any(hmac.compare_digest(digest, hmac.digest(key, bound, "sha256")) for key in keys):
             raise SignatureError(
-                "the payload's signature does not fit: it was edited, copied from another job, "
+                "the payload's signature does not fit: it was edited, "
                 "or signed with another [tasks] secret or serializer; check both, then defer the job again"
             )
-        return payload
+        if use is not None and start == _BODY and bound[:_DIGEST_BYTES] != _hash_of(use):
+            raise SignatureError(
+                f"the payload's signature does not fit this {use[0] if use else 'place'}: its row was edited, "
+                "or the payload was copied from another one; find out who writes to the storage, then make it again"
+            )
+        return data[start:]
 
     def _encode(self, value: Any, root: str) -> bytes:
         raise NotImplementedError
 
     def _decode(self, payload: bytes) -> Any:
         raise NotImplementedError
+
+
+def _hash_of(use: Use) -> bytes:
+    return hashlib.sha256(json.dumps(use).encode()).digest()
 
 
 class JsonSerializer(_Envelope):
@@ -185,11 +246,11 @@ class PickleSerializer(_Envelope):
 
 
 def make_serializer(
-    kind: str, secret: str = "", max_bytes: int = DEFAULT_MAX_BYTES
+    kind: str, secret: str = "", max_bytes: int = DEFAULT_MAX_BYTES, previous: Sequence[str] = ()
 ) -> JsonSerializer | PickleSerializer:
-    """The serializer that `[tasks] serializer` and `secret` ask for. Raises Misconfigured for others."""
+    """The serializer that `[tasks] serializer`, `secret` and `secret_previous` ask for. Raises Misconfigured."""
     if kind == "json":
-        return JsonSerializer(secret, max_bytes)
+        return JsonSerializer(secret, max_bytes, previous)
     if kind == "pickle":
-        return PickleSerializer(secret, max_bytes)
+        return PickleSerializer(secret, max_bytes, previous)
     raise Misconfigured(f"[tasks] serializer: expected json or pickle, found {kind!r:.60}: correct config.ini")

@@ -23,6 +23,7 @@ from huey.api import Task
 from duey import errors
 from duey.model.job import NewJob
 from duey.model.schedule import ScheduleRow
+from duey.payload.serializer import Use
 from duey.scheduling.huey_crontab import read_back
 from duey.scheduling.isolation import reason_of
 from duey.scheduling.timetable import LAST_INSTANT, At, Cron, Every, Minutes, Timetable
@@ -72,7 +73,7 @@ class Scheduled:
         """What its task is called with. Raises whatever reading it comes to."""
         if self._stored is None:
             return (), {}
-        args, kwargs = self.huey.serializer.deserialize(self._stored)
+        args, kwargs = self.huey.serializer.deserialize(self._stored, use_of(self.row.name, self.spec))
         return tuple(args), dict(kwargs)
 
     @property
@@ -146,8 +147,9 @@ class Scheduled:
         once_more = f"-{uuid.uuid4().hex[:8]}" if by_hand else ""
         priority = SLOT_PRIORITY if self.task.default_priority is None else None
         task = self.task(args, kwargs, id=f"{name}@{stamp(at)}{once_more}", priority=priority)
-        job: NewJob = self.huey.new_job(task, by=by or f"schedule:{self.row.name}")
-        return task, job._replace(context=json.dumps({"schedule": self.row.name, "slot": at}))
+        context = json.dumps({"schedule": self.row.name, "slot": at})
+        job: NewJob = self.huey.new_job(task, context=context, by=by or f"schedule:{self.row.name}")
+        return task, job
 
 
 def refuse_misfit(task: type[Task], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -170,6 +172,12 @@ def stamp(at: float) -> str:
         return f"{at!r} s"
     whole, ms = divmod(round(at * 1000), 1000)
     return f"{datetime.fromtimestamp(whole, timezone.utc):%Y-%m-%dT%H:%M:%S}{f'.{ms:03}' if ms else ''}Z"
+
+
+def use_of(name: str, spec: Mapping[str, Any]) -> Use:
+    """What the call of a schedule is signed for: its name, and all that decides what runs, and when."""
+    kept = {key: value for key, value in spec.items() if value is not None and key not in ("call", "moved")}
+    return "schedule", name, json.dumps(kept, sort_keys=True)
 
 
 def spec_of(row: ScheduleRow) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class StoredJob(NamedTuple):
     deliveries: int
     retries: int
     context: str | None
+    chord: str | None
     parent: str | None
     by: str | None
     payload: bytes
@@ -98,8 +99,14 @@ class EventRow(NamedTuple):
     parent: str | None
     by: str | None
     context: str | None  # JSON
+    chord: str | None
     payload: bytes | None  # with ENQUEUED and RETRIED
     result: bytes | None  # with DONE
+
+    @property
+    def id(self) -> str:
+        """Its job's."""
+        return self.job_id
 
 
 class Registration(NamedTuple):

@@ -32,7 +32,7 @@ def checkpoint(value: Any = _ASKED, key: str = "") -> Any:
         return None
     if value is _ASKED:
         data = body.huey.storage.checkpoint_of(body.claim, key)
-        return None if data is None else body.huey.serializer.deserialize(data)
+        return None if data is None else body.huey.serializer.deserialize(data, ("checkpoint", body.claim.id, key))
     current.heed_timeout()
     _put(body, key, value)
     return None
@@ -77,7 +77,7 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
 
 
 def _put(body: current.Body, key: str, value: Any) -> None:
-    data = body.huey.serializer.serialize(value)
+    data = body.huey.serializer.serialize(value, use=("checkpoint", body.claim.id, key))
     if len(data) > MAX_BYTES:
         raise ValueError(f"a checkpoint has at most {MAX_BYTES} bytes, this one {len(data)}: keep what names the place")
     if not body.huey.storage.put_checkpoint(body.claim, key, data):

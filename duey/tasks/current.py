@@ -149,7 +149,7 @@ class Body:
         composer, claim = self.huey.composer, self.claim
         if composer.hides_nothing(claim):
             return composer.everywhere
-        return composer.shown_call(claim.task, claim.payload, claim.context)[2]
+        return composer.shown_call(claim)[2]
 
     @cached_property
     def shown_context(self) -> dict[str, Any]:

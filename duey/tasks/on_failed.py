@@ -22,6 +22,7 @@ from huey.registry import Message
 
 from duey import clock, errors
 from duey.model.job import FAILED, Failure, Job, NewJob, Settlement
+from duey.payload.serializer import of_job, of_new_job
 from duey.tasks.current import current_body, current_job
 
 SUFFIX = ".on_failed"
@@ -55,18 +56,18 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
         raise errors.InternalTask(own.task)
     body = current_body()
     assert body is not None
-    body.mask = body.mask.joined(huey.composer.shown_call(stored.task, stored.payload, stored.context)[2])
-    message = huey.serializer.deserialize(stored.payload)
+    body.mask = body.mask.joined(huey.composer.shown_call(stored)[2])
+    message = huey.serializer.deserialize(stored.payload, of_job(stored))
     return list(message.args), dict(message.kwargs)
 
 
-def add_handler(settlement: Settlement, serialize: Callable[[Any], bytes]) -> None:
+def add_handler(settlement: Settlement, serialize: Callable[..., bytes]) -> None:
     """Let the handler's job be accepted with this settlement, which ends its job as failed."""
     job = handler_job(settlement, serialize)
     settlement.next_jobs = [*(settlement.next_jobs or ()), job]
 
 
-def handler_job(settlement: Settlement, serialize: Callable[[Any], bytes]) -> NewJob:
+def handler_job(settlement: Settlement, serialize: Callable[..., bytes]) -> NewJob:
     """The job that tells a handler what failed, and how."""
     claim = settlement.claim
     said = json.loads(settlement.detail or "{}")
@@ -86,5 +87,6 @@ def handler_job(settlement: Settlement, serialize: Callable[[Any], bytes]) -> Ne
     return NewJob(
         id=job_id, task=task, queue=claim.queue, priority=claim.priority, enqueued_at=clock.now(), eta=None,
         expires_at=None, retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=claim.id,
-        chord=None, context=claim.context, payload=serialize(message), by=claim.by,
+        chord=None, context=claim.context, by=claim.by,
+        payload=serialize(message, use=of_new_job(job_id, task, claim.context, None)),
     )  # fmt: skip

@@ -181,3 +181,11 @@ def test_config_can_be_imported_where_no_library_is_installed():
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from duey import config; config.load"
     # -S: without site-packages
     subprocess.run([sys.executable, "-S", "-E", "-c", code], check=True)
+
+
+def test_secrets_of_before_need_a_secret_of_now_and_are_never_shown(ini):
+    file = ini("[tasks]\nsecret_previous = hunter2\n")
+    (error,) = errors_of(file)
+    assert "[tasks] secret_previous: expected none without [tasks] secret, found some" in error
+    (worse,) = errors_of(ini("[tasks]\nsecret = a\nsecret_previous = hunter2\x07\n"))
+    assert "hunter2" not in error + worse

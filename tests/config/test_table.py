@@ -13,7 +13,7 @@ from duey.config import table as config_table
 TABLE = list(config_table.table())
 CONFIG_INI = Path(__file__).parents[2] / "config.ini"
 
-# The table of CONTRACT.md, with [periodic], [tasks] backoff_s and [consumer] order.
+# The table of CONTRACT.md, with [periodic], [tasks] backoff_s, secret_previous and [consumer] order.
 CONTRACT = {
     "storage": {
         "backend": "sqlite",
@@ -26,6 +26,7 @@ CONTRACT = {
         "modules": "tasks, periodic",
         "serializer": "json",
         "secret": "",
+        "secret_previous": "",
         "max_deliveries": "3",
         "retries": "0",
         "backoff_s": "0",
@@ -128,7 +129,7 @@ def test_settings_are_frozen_and_hide_secrets_in_their_repr(tmp_path):
     variables = {key.variable: "hunter2" for key in TABLE if key.secret}
     variables["DUEY_STORAGE_URL"] = "redis://:hunter2@127.0.0.1:6379/0"
     settings = config.load(tmp_path / "config.ini", variables)
-    assert len(variables) == 4
+    assert len(variables) == 5
     assert settings.smtp.password == settings.tasks.secret == settings.auth.metrics_token == "hunter2"
     assert "hunter2" not in repr(settings)
     with pytest.raises(dataclasses.FrozenInstanceError):

@@ -29,6 +29,7 @@ def read(section, name, text):
         ("storage", "url", "redis://[::1]:6379/0", "redis://[::1]:6379/0"),
         ("tasks", "modules", "shop.tasks,\nother", ("shop.tasks", "other")),
         ("tasks", "secret", "", ""),
+        ("tasks", "secret_previous", "old one, older", ("old one", "older")),
         ("consumer", "lease_s", "0.5", 0.5),
         ("consumer", "shutdown_timeout_s", "0", 0.0),
         ("schedule", "timezone", "Europe/Zagreb", "Europe/Zagreb"),

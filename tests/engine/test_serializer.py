@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import pickle
 from typing import Any
 
@@ -11,6 +12,7 @@ from huey import MemoryHuey
 from huey.registry import Message
 
 from duey.errors import Misconfigured, PayloadTooLarge, SignatureError, UndecodableError, UnserializableError
+from duey.payload.encode import to_json
 from duey.payload.serializer import JsonSerializer, PickleSerializer, make_serializer
 
 MESSAGE = Message("id-1", "tasks.add", None, 0, 0, None, (1, 2), {"to": "ana"})
@@ -36,13 +38,13 @@ def unexploded() -> None:
 def test_a_value_comes_back(kind: str, secret: str) -> None:
     serializer = make_serializer(kind, secret)
     assert isinstance(serializer, huey.serializer.Serializer)
-    for context in (b"", b"job:id-1"):
-        stored = serializer.serialize(MESSAGE, context=context)
+    for use in ((), ("job", "id-1", None)):
+        stored = serializer.serialize(MESSAGE, use=use)
         assert type(stored) is bytes
-        back = serializer.deserialize(stored, context=context)
+        back = serializer.deserialize(stored, use=use)
         assert type(back) is Message and back == MESSAGE
-        assert serializer.deserialize(memoryview(stored), context=context) == MESSAGE  # type: ignore[arg-type]
-        assert serializer.deserialize(bytearray(stored), context=context) == MESSAGE  # type: ignore[arg-type]
+        assert serializer.deserialize(memoryview(stored), use=use) == MESSAGE  # type: ignore[arg-type]
+        assert serializer.deserialize(bytearray(stored), use=use) == MESSAGE  # type: ignore[arg-type]
 
 
 @KINDS
@@ -62,29 +64,49 @@ def test_huey_runs_on_it(kind: str) -> None:
 @KINDS
 def test_copied_swapped_and_edited_payloads_are_refused(kind: str) -> None:
     serializer = make_serializer(kind, "s3cret")
-    first = serializer.serialize(MESSAGE, context=b"job:1")
-    second = serializer.serialize(MESSAGE._replace(id="id-2"), context=b"job:2")
-    for stored, context in ((first, b"job:2"), (second, b"job:1"), (first, b""), (first, b"job:1 ")):
+    first = serializer.serialize(MESSAGE, use=("job", "1"))
+    second = serializer.serialize(MESSAGE._replace(id="id-2"), use=("job", "2"))
+    for stored, use in ((first, ("job", "2")), (second, ("job", "1")), (first, ()), (first, ("job", "1", None))):
         with pytest.raises(SignatureError):
-            serializer.deserialize(stored, context=context)
+            serializer.deserialize(stored, use=use)
     for position in range(len(first)):
         edited = bytearray(first)
         edited[position] ^= 1
         with pytest.raises(SignatureError):
-            serializer.deserialize(bytes(edited), context=b"job:1")
+            serializer.deserialize(bytes(edited), use=("job", "1"))
         with pytest.raises(SignatureError):
-            serializer.deserialize(first[:position], context=b"job:1")
+            serializer.deserialize(first[:position], use=("job", "1"))
     with pytest.raises(SignatureError):
-        serializer.deserialize(first[:36] + second[36:], context=b"job:1")
+        serializer.deserialize(first[:68] + second[68:], use=("job", "1"))
     with pytest.raises(SignatureError):
-        make_serializer(kind, "other").deserialize(first, context=b"job:1")
+        make_serializer(kind, "other").deserialize(first, use=("job", "1"))
 
 
-def test_context_and_payload_cannot_be_shifted_into_one_another() -> None:
-    serializer = JsonSerializer("s3cret")
-    stored = serializer.serialize("x", context=b"a")
+@KINDS
+def test_a_secret_is_changed_in_two_steps(kind: str) -> None:
+    use = ("result", "1")
+    old, both, new = (make_serializer(kind, *each) for each in (("a",), ("b", 9999, ("0", "a")), ("b",)))
+    assert both.deserialize(old.serialize(1, use=use), use) == 1
+    assert new.deserialize(both.serialize(1, use=use), use) == 1
+    for reader, stored in ((new, old.serialize(1, use=use)), (old, both.serialize(1, use=use))):
+        with pytest.raises(SignatureError, match="does not fit"):
+            reader.deserialize(stored, use)
+
+
+def test_what_the_version_before_signed_is_read_until_the_secret_changes() -> None:
+    body = JsonSerializer().serialize([1])
+    key = hmac.digest(b"a", b"duey payload as json", "sha256")
+    stored = b"\0DS1" + hmac.digest(key, bytes(8) + body, "sha256") + body
+    for reader in (JsonSerializer("a"), JsonSerializer("b", previous=["a"])):
+        assert reader.deserialize(stored, ("job", "1")) == [1]
+        with pytest.raises(SignatureError):
+            reader.deserialize(stored[:-1] + b" ", ("job", "1"))
     with pytest.raises(SignatureError):
-        serializer.deserialize(stored[:36] + b"a" + stored[36:], context=b"")
+        JsonSerializer("b").deserialize(stored)
+
+
+def test_without_a_secret_a_use_changes_no_byte() -> None:
+    assert JsonSerializer().serialize([1], use=("job", "1")) == JsonSerializer().serialize([1]) == to_json([1], "")
 
 
 def test_what_was_signed_as_json_is_never_unpickled() -> None:
@@ -98,7 +120,7 @@ def test_a_pickle_is_not_loaded_before_its_signature_holds() -> None:
     bomb = pickle.dumps(Bomb())
     serializer = PickleSerializer("s3cret")
     signed = serializer.serialize(1)
-    for stored in (bomb, signed[:36] + bomb):
+    for stored in (bomb, signed[:68] + bomb):
         with pytest.raises(SignatureError):
             serializer.deserialize(stored)
     assert not Bomb.went_off

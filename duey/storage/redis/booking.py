@@ -32,16 +32,17 @@ def row_of(answer: Sequence[Any]) -> EventRow:
     if kind == COUNTED:
         return EventRow(
             int(number.partition(b"-")[0]), kind, token, at, None, 0, None, detail.decode(), "", "", "", 0.0, at, None,
-            None, 0, None, None, None, None, None,
+            None, 0, None, None, None, None, None, None,
         )  # fmt: skip
     head, _, payload = body.partition(b"\n")
-    _, task, queue, priority, _, _, _, context, parent, _, *known = json.loads(b"[" + head)
+    _, task, queue, priority, _, _, chord, context, parent, _, *known = json.loads(b"[" + head)
     by = codec.by_of(known)
     enqueued_at, eta, expires_at, _, _, retries, *_ = json.loads(b"[" + m + b"]")
     return EventRow(
         int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, codec.worker_of(token),
         None if detail is None else detail.decode(), job_id.decode(), task, queue, priority, enqueued_at, eta,
-        expires_at, retries, parent, by, context, payload if carries_call else None, result if kind == DONE else None,
+        expires_at, retries, parent, by, context, chord, payload if carries_call else None,
+        result if kind == DONE else None,
     )  # fmt: skip
 
 

@@ -243,7 +243,8 @@ def seen_of(standing: Sequence[Any]) -> Seen:
         worker = worker_of(token_of(ended_by))
     job = StoredJob(
         int(seq), job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries, context,
-        parent, by_of(known), payload, PLACES.get(place, place.decode()), state.decode() if place == b"ended" else
+        chord, parent, by_of(known), payload, PLACES.get(place, place.decode()),
+        state.decode() if place == b"ended" else
         SEEN_AS.get(place) or place.decode(), why.decode() if place == b"parked" else None, worker, started_at,
         finished_at, result, bool(stopping),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from duey.storage.sqlite.database import Database
 BIG = 1_000_000  # what has more bytes is not shown
 EVENTS = f"""select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
     case when v.token > 0 then v.token >> 32 end, v.detail, coalesce(j.id, ''),
-    j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.retries, j.parent, j.by, j.context,
+    j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.retries, j.parent, j.by, j.context, j.chord,
     case when v.kind in ('enqueued', 'retried')
          then case when length(j.payload) < {BIG} then j.payload else x'' end end,
     case when v.kind = 'done' then case when length(e.result) < {BIG} then e.result end end

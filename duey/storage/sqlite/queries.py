@@ -11,7 +11,7 @@ from duey.storage.contract import StoredJob
 
 # A job's one place decides its state; `parked` looks queued to people, with a reason.
 STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at,
-    coalesce(e.attempt, j.attempt), j.deliveries, j.retries, j.context, j.parent, j.by, {payload},
+    coalesce(e.attempt, j.attempt), j.deliveries, j.retries, j.context, j.chord, j.parent, j.by, {payload},
     case when e.seq is not null then 'ended' when c.seq is not null then 'claims' when p.seq is not null then 'parked'
          when exists (select 1 from ready r where r.queue = j.queue and r.rank = -j.priority and r.seq = j.seq)
          then 'ready' else 'due' end as place,

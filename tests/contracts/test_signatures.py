@@ -1,0 +1,271 @@
+"""With `[tasks] secret`, whoever can write to the storage but does not know it changes nothing unnoticed: what is
+stored is signed for its row, and a row that was edited, or a value that was copied, is refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from huey.api import chord
+
+from duey import checkpoint, current_job, errors
+from duey.control.schedules import ScheduleRequest
+from duey.control.service import Control
+from duey.model.schedule import ScheduleRow
+from tests.contracts.rig import look, run_next, state
+from tests.contracts.rig import run_all as run_readable
+
+MISFIT = "signature does not fit this"
+HEAD = ("id", "task", "queue", "priority", "timeout_s", "flags", "chord", "context")  # as body:ID on Redis begins
+
+
+@pytest.fixture
+def huey(make_huey):
+    return make_huey(tasks_secret="s3cret")
+
+
+class Intruder:
+    """Somebody who writes past the service."""
+
+    def __init__(self, storage, path):
+        self.server, self.path = getattr(storage, "server", None), path
+
+    def sql(self, statement, *values):
+        with closing(sqlite3.connect(self.path, timeout=30)) as con, con:
+            return con.execute(statement, values).fetchall()
+
+    def redis(self, command, key, *words):
+        return self.server.command(command, self.server.key(key), *words)
+
+    def edit_job(self, job_id, **columns):
+        if self.server is None:
+            for name, value in columns.items():
+                self.sql(f"update jobs set {name} = ? where id = ?", value, job_id)
+            return
+        head, _, payload = self.redis(b"GET", f"body:{job_id}").partition(b"\n")
+        payload = columns.pop("payload", payload)
+        fields = json.loads(b"[" + head)
+        for name, value in columns.items():
+            fields[HEAD.index(name)] = value
+        self.redis(b"SET", f"body:{job_id}", json.dumps(fields)[1:].encode() + b"\n" + payload)
+
+    def set_result(self, job_id, data):
+        if self.server is None:
+            self.sql("update ended set result = ? where seq = (select seq from jobs where id = ?)", data, job_id)
+        else:
+            self.redis(b"SET", f"result:{job_id}", data)
+
+    def set_part(self, cid, index, data):
+        if self.server is None:
+            self.sql("delete from chord_parts where cid = ? and idx = ?", cid, index)
+            if data is not None:
+                self.sql("insert into chord_parts values (?, ?, ?)", cid, index, data)
+        elif data is None:
+            self.redis(b"HDEL", f"chord:{cid}", index)
+        else:
+            self.redis(b"HSET", f"chord:{cid}", index, data)
+
+    def set_checkpoint(self, job_id, key, data):
+        if self.server is None:
+            seq = "(select seq from jobs where id = ?)"
+            self.sql(f"update checkpoints set data = ? where key = ? and seq = {seq}", data, key, job_id)
+        else:
+            self.redis(b"HSET", f"checkpoints:{job_id}", key, data)
+
+
+def run_all(huey):
+    """Run what waits, also behind jobs that cannot be read."""
+    while huey.storage.counts().queued:
+        run_readable(huey)
+
+
+@pytest.fixture
+def intruder(storage, folder):
+    return Intruder(storage, folder / "queue.db")
+
+
+@pytest.fixture
+def tell(huey):
+    """A task that answers with its arguments and its context."""
+
+    @huey.task()
+    def tell(*args):
+        return [list(args), dict(current_job().context)]
+
+    return tell
+
+
+def said_of(huey, job_id):
+    """Why a job has failed."""
+    job = Control(huey).job(job_id)
+    assert job.state == "failed", job
+    return job.error.message
+
+
+def test_a_call_is_signed_for_its_job_and_context(huey, storage, intruder, tell):
+    edited, copied, good = tell(1, context={"user": "ana"}), tell(2), tell(3, context={"user": "ana"})
+    intruder.edit_job(edited.id, context='{"user": "ben"}')
+    intruder.edit_job(copied.id, payload=look(storage, good.id).payload)
+    run_all(huey)
+    for job_id in (edited.id, copied.id):
+        assert MISFIT in said_of(huey, job_id)
+        assert Control(huey).job(job_id).args == ["[unreadable]"]
+    assert good.get() == [[3], {"user": "ana"}]
+    with pytest.raises(errors.SignatureError, match=MISFIT):
+        Control(huey).again(edited.id)
+
+
+def test_a_result_is_signed_for_its_job(huey, storage, intruder, tell):
+    paid, unpaid = tell("paid"), tell("unpaid")
+    run_all(huey)
+    intruder.set_result(unpaid.id, look(storage, paid.id).result)
+    with pytest.raises(errors.SignatureError, match=MISFIT):
+        huey.result(unpaid.id)
+    assert Control(huey).job(unpaid.id).result == "[unreadable]"
+    assert huey.result(paid.id) == [["paid"], {}]
+
+
+def test_a_value_of_huey_s_own_store_is_signed_for_its_key(huey, storage):
+    huey.put("mine", 1)
+    assert huey.get("mine") == 1
+    storage.put_data("other", storage.peek_data("mine"))
+    with pytest.raises(errors.SignatureError, match=MISFIT):
+        huey.get("other")
+
+
+def test_parts_of_a_chord_are_signed_for_their_place_in_it(huey, storage, intruder, tell):
+    def parts_of(callback_id):
+        cid = look(storage, callback_id).chord
+        return cid, storage.chord_results(cid)
+
+    other = huey.enqueue(chord([tell.s("x"), tell.s("y")], tell.s())).callback.id
+    run_next(huey), run_next(huey)
+    other_cid, foreign = parts_of(other)
+    tamperings = {
+        "made up": lambda cid, own: intruder.set_part(cid, 0, b"1"),
+        "of another chord": lambda cid, own: intruder.set_part(cid, 0, foreign[0]),
+        "of another member": lambda cid, own: intruder.set_part(cid, 0, own[1]),
+        "taken out": lambda cid, own: intruder.set_part(cid, 1, None),
+        "one more": lambda cid, own: intruder.set_part(cid, 2, own[1]),
+    }
+    columns = {"without its chord": None, "with the parts of another": other_cid}
+    for name in (*tamperings, *columns):
+        callback = huey.enqueue(chord([tell.s("a"), tell.s("b")], tell.s())).callback.id
+        for _ in range(3 if name == "made up" else 2):  # the other callback waits before it
+            run_next(huey)
+        if name in columns:
+            intruder.edit_job(callback, chord=columns[name])
+        else:
+            tamperings[name](*parts_of(callback))
+        run_all(huey)
+        assert "sign" in said_of(huey, callback), name
+    assert state(storage, other) == "done"
+
+
+def test_who_waits_for_a_job_without_a_body_can_read_what_is_told(huey, storage, intruder, tell):
+    pipeline = huey.enqueue(tell.s(1).then(tell))
+    first, second = list(pipeline)
+    member = tell.s("a", context={"user": "ana"})
+    callback = huey.enqueue(chord([member, tell.s("b")], tell.s())).callback
+    intruder.edit_job(first.id, context='{"user": "ben"}')
+    intruder.edit_job(member.id, context='{"user": "ben"}')
+    run_all(huey)
+    for handle in (first, second):
+        with pytest.raises(Exception, match=MISFIT):
+            handle.get()
+    assert state(storage, callback.id) == "done"
+    canceled = huey.enqueue(tell.s(1).then(tell))
+    Control(huey).cancel(next(iter(canceled)).id)
+    with pytest.raises(Exception, match="canceled"):
+        list(canceled)[1].get()
+
+
+def test_a_checkpoint_is_signed_for_its_job_and_key(huey, storage, intruder):
+    kept = []
+
+    @huey.task(retries=1)
+    def load(n):
+        if current_job().attempt == 0:
+            checkpoint(n, key="far")
+            kept.append(huey.serializer.serialize(99, use=("checkpoint", current_job().id, "far")))
+            raise OSError
+        return checkpoint(key="far")
+
+    for n, said in ((1, ""), (2, MISFIT), (3, "not signed")):
+        result = load(n)
+        run_next(huey)
+        if said:
+            intruder.set_checkpoint(result.id, "far", kept[0] if n == 2 else b"99")
+        run_all(huey)
+        assert said in said_of(huey, result.id) if said else result.get() == n
+
+
+def test_a_schedule_is_signed_with_its_whole_spec(huey, storage, tell):
+    @huey.task()
+    def harm(*args):
+        raise AssertionError("it ran")
+
+    schedules = Control(huey).schedules
+    schedules.make("good", ScheduleRequest("tell", ("a",), every_s=60, tz="Europe/Zagreb"))
+    (row,) = storage.ledger.schedules()
+    spec = json.loads(row.spec)
+    edits = {
+        "task": {"task": spec["task"].replace("tell", "harm")}, "every": {"every": 1}, "overlap": {"overlap": "allow"},
+        "zone": {"tz": "UTC"}, "unsigned": {"call": "[[],{}]"},
+    }  # fmt: skip
+    for name, edit in edits.items():
+        storage.ledger.add(row._replace(name="good", spec=json.dumps(spec | edit)), replace=True)
+        assert "sign" in schedules.get("good").problem, name
+        with pytest.raises(errors.BrokenSchedule, match="sign"):
+            schedules.run_now("good")
+    storage.ledger.add(ScheduleRow("copied", "made", row.spec, False, row.last, row.since))
+    assert MISFIT in schedules.get("copied").problem
+    storage.ledger.add(row, replace=True)
+    schedules.change("good", ScheduleRequest("tell", ("b",), every_s=60, tz="UTC"))  # keeps how its zone moved
+    assert schedules.get("good").problem is None
+    schedules.run_now("good")
+    assert run_next(huey)[0] == ["b"]
+
+
+def test_everything_that_is_signed_is_read_again(huey, storage, tell):
+    @huey.task(on_failed=lambda job, error: told.append((job.args, error.message)))
+    def fail(word):
+        raise ValueError("no")
+
+    told = []
+    failing, retried = fail("x", context={"user": "ana"}), tell(1, context={"user": "ana"})
+    run_all(huey)
+    assert told == [(["x"], "no")]
+    Control(huey).retry(retried.id, args=(2,))
+    run_all(huey)
+    assert retried.get() == [[2], {"user": "ana"}]
+    assert [each.args for each in storage.read_events(100) if each.job_id == failing.id and each.args] == [["x"]]
+    waiting = tell(3)
+    assert [task.id for task in huey.pending()] == [waiting.id]
+    waiting.revoke()
+    run_all(huey)
+    assert state(storage, waiting.id) == "canceled"
+
+
+def test_a_secret_is_changed_while_jobs_wait(make_huey):
+    def at(**keys):
+        huey = make_huey(**keys)
+
+        @huey.task(name="tell")
+        def tell(word):
+            return word
+
+        return huey, tell
+
+    _, tell = at(tasks_secret="old")
+    before = [tell("a"), tell("b")]
+    both, tell = at(tasks_secret="new", tasks_secret_previous="older, old")
+    between = tell("c")
+    assert run_next(both) == "a"
+    new, _ = at(tasks_secret="new")
+    run_all(new)
+    assert "signature does not fit: " in said_of(new, before[1].id)
+    assert new.result(between.id) == "c"
+    assert new.result(before[0].id) == "a"  # its result was signed with the new one
