@@ -222,7 +222,7 @@ def test_one_bad_schedule_is_none_of_the_others(world: Make, caplog: pytest.LogC
 def test_a_job_that_cannot_be_made_leaves_a_missed_slot(world: Make, monkeypatch: pytest.MonkeyPatch):
     w = world({"a": every(60)})
     huey = w.make_huey()
-    monkeypatch.setattr(huey, "new_job", lambda task, by: 1 / 0)
+    monkeypatch.setattr(huey, "new_job", lambda task, **columns: 1 / 0)
     w.run(130, w.scheduler(huey=huey))
     assert w.outcomes("a") == [(60.0, "missed"), (120.0, "missed")]
     assert w.slots("a")[0].reason == "its job could not be made: ZeroDivisionError: division by zero"
