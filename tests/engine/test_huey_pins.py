@@ -57,6 +57,7 @@ api:Huey.dequeue                                     17e7dda8f143  self
 api:Huey.serialize_task                              5054c90779b4  self task
 api:Huey.deserialize_task                            52988b5bbfd9  self data
 api:Huey.put_result                                  565908624f1c  self key data
+api:Huey.put                                         54670b3e9470  self key data
 api:Huey.put_if_empty                                a4c0dd7c4bf4  self key data ttl
 api:Huey.get_raw                                     2d98d7475e16  self key peek
 api:Huey.get                                         78fe31f36405  self key peek
@@ -161,7 +162,7 @@ ATTRIBUTES = {
     "Scheduler": ("huey", "stop_flag", "process_name", "periodic", "_logger"),
 }  # fmt: skip
 
-ENGINE = Path(__file__).resolve().parents[2] / "engine"
+ENGINE = Path(__file__).resolve().parents[2] / "duey"
 
 
 def pins() -> dict[str, tuple[str, list[str]]]:
@@ -209,7 +210,7 @@ def test_a_place_that_the_engine_stands_on_is_as_it_was(name):
     [DurableHuey, DurableTaskWrapper, DurableConsumer, DurableScheduler, DeskWorker, JsonSerializer, PickleSerializer],
 )
 def test_everything_that_the_engine_overrides_is_pinned(cls):
-    own = [each for each in cls.__mro__ if each.__module__.startswith("engine.")]
+    own = [each for each in cls.__mro__ if each.__module__.startswith("duey.")]
     hueys = [each for each in cls.__mro__ if each.__module__.startswith("huey.")]
     pinned = {name.partition(":")[2].partition(".")[2] for name in pins()}
     overridden = {
