@@ -5,9 +5,8 @@ share commits; see that nothing stays on the desk for longer than the window: wh
 acknowledgement is committed and a claim that has not begun goes to another thread, or back; sleep without polling
 when there is nothing; keep what could not be committed and try again: a finished job is never dropped.
 
-A job is marked in the life file from when a thread takes it until that thread hands its outcome back: a death is
-charged to what is marked, to none that lies here or has finished. One that must not run twice (`on_crash="fail"`) stays
-marked until its outcome is committed, which its thread does at once.
+A job is marked in the life file from its taking until its outcome is handed back, or committed where it must not run
+twice: a death is charged to what is marked, to none that lies here or has finished.
 
 Order: one thread at a time leads: it makes the turn, and listens to the bell when there was nothing; the others wait.
 While bodies are short one thread does it all, which is faster than handing over; the watchman hands over when
@@ -166,27 +165,29 @@ class Desk:
         self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
 
     def finish(self, settlement: Settlement) -> None:
-        """Leave a settlement, which the next turn commits; that of a job that must not run twice is committed here."""
-        claim, once = settlement.claim, settlement.claim.flags & ONCE
+        """Leave a settlement, which the next turn commits; that of a job that must not run twice is committed before
+        its mark goes, and before a suspect may begin that could take it along."""
+        once = settlement.claim.flags & ONCE
         if not once:
             self.life.finish()
         with self._cond:
             if not self._done:
                 self._done_at = time.monotonic()
             self._done.append(settlement)
-            self._handled -= 1
-            self._suspects.ended(claim)
-            if self._suspects.waiting:  # else this thread is back in a moment, and takes what is next itself
-                self._cond.notify()
-        if once and self._committed(claim.token):
+        if once and self._committed(settlement.claim.token):
             self.storage.sync()  # else a power cut could undo the outcome, and not the end of its mark
             self.life.finish()
+        with self._cond:
+            self._handled -= 1
+            self._suspects.ended(settlement.claim)
+            if self._suspects.waiting:  # else this thread is back in a moment, and takes what is next itself
+                self._cond.notify()
 
     def _committed(self, token: int) -> bool:
         """Commit what is finished until this job's outcome is; False when the desk stops before: `drain` goes on."""
         while True:
             self._turn(0)
-            with self._cond:
+            with self._turning, self._cond:  # no turn that took it along is still under way
                 if all(settlement.claim.token != token for settlement in self._done):
                     return True
                 if self._stopping:

@@ -13,7 +13,7 @@ from duey.model.job import Claim
 from duey.storage.deaths import is_suspect
 
 DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
-ALONE_S = 5.0  # how long nothing new begins beside a suspect: what kills does so soon, and all cannot wait for ever
+ALONE_S = 1.0  # how long nothing new begins beside a suspect: what kills does so soon, and all cannot wait for ever
 
 
 class Suspects:

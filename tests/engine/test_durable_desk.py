@@ -11,6 +11,7 @@ import pytest
 from duey import clock, errors
 from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
+from duey.model.job import ONCE
 from duey.storage.deaths import Dead
 from duey.worker.prefetcher import Desk
 from tests.contracts.rig import SOON_S, crew, ended, job, jobs, kinds, look, state
@@ -159,6 +160,38 @@ def test_a_job_that_one_more_death_would_fail_runs_alone(huey, deaths, alone):
         others.get(blocking=True, timeout=SOON_S)
         assert huey.storage.wait_ended(suspect.id, SOON_S)
     assert ([names for names in seen if "suspect" in names] == [{"suspect"}]) == alone
+
+
+def test_no_suspect_begins_before_the_outcome_of_one_that_must_not_run_twice_is_committed(huey, desk, monkeypatch):
+    """It may kill the worker at once, and the other would be failed although it had ended."""
+    once, other = job("a", flags=ONCE), job("b")
+    huey.storage.accept([once, other])
+    with huey.storage.db.write("work") as con:
+        con.execute("update jobs set deliveries = 2")
+    first = desk.take()
+    assert first.id == "a"
+    may_commit, in_turn, taken = threading.Event(), threading.Event(), []
+    turn = huey.storage.turn
+
+    def slow(*args):
+        in_turn.set()
+        assert may_commit.wait(SOON_S)
+        return turn(*args)
+
+    monkeypatch.setattr(huey.storage, "turn", slow)
+    threads = [
+        threading.Thread(target=lambda: desk.finish(ended(first)), daemon=True),
+        threading.Thread(target=lambda: taken.append(desk.take()), daemon=True),
+    ]
+    threads[0].start()
+    assert in_turn.wait(SOON_S)
+    threads[1].start()
+    threads[1].join(0.2)
+    assert taken == []
+    may_commit.set()
+    for thread in threads:
+        thread.join(SOON_S)
+    assert [claim.id for claim in taken] == ["b"] and state(huey.storage, "a") == "done"
 
 
 def test_a_quiet_desk_takes_nothing(huey, desk):
