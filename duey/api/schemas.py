@@ -184,7 +184,7 @@ def _job() -> dict[str, Any]:
         priority={"type": "number"},
         attempt=WHOLE,
         retries_left=WHOLE,
-        deliveries=WHOLE,
+        crashes=WHOLE,
         enqueued_at=TIME,
         eta=TIME_OR_NULL,
         expires_at=TIME_OR_NULL,

@@ -77,7 +77,7 @@ class Tasks:
     secret_previous: tuple[str, ...] = key(
         "", read.entries(read.text), "secrets of before, parted by commas: what is signed with one is still read", True
     )
-    max_deliveries: int = key("3", read.whole(1), "a job whose worker died this often is failed")
+    max_crashes: int = key("3", read.whole(1), "a job whose worker died this often is failed")
     retries: int = key("0", read.whole(0), "attempts after the first, where a task does not say")
     backoff_s: float = key(
         "0",

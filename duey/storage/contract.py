@@ -187,11 +187,11 @@ class JobStorage(HueyStorage):
         """Return claims whose body never started, untouched, to where they were."""
 
     @abstractmethod
-    def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
+    def bury(self, dead: Dead, max_crashes: int) -> list[str]:
         """Release a dead worker's claims as storage.deaths decides, and remove what it left; ids of what it handled."""
 
     @abstractmethod
-    def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
+    def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         """Find dead workers (never those in `own`) and bury them; ids of what these handled. Where they are not of this
         `consumer`, all of theirs has died."""
 

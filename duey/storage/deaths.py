@@ -2,7 +2,7 @@
 
 A death is charged to the jobs that the worker's threads handled, from the moment they left the prefetcher until their
 outcomes were handed back. Claims that were merely on the desk return uncharged. A job that was alone in its process is
-failed by `max_deliveries` deaths. One that died in company may be the innocent one: each such death makes it a suspect,
+failed by `max_crashes` deaths. One that died in company may be the innocent one: each such death makes it a suspect,
 which runs alone (duey.worker.prefetcher), and only COMPANY times as many deaths fail it.
 
 A job that must not run twice (`on_crash="fail"`) fails once its body has begun, whatever ends its worker: a death, a
@@ -56,7 +56,7 @@ class Fate(NamedTuple):
     detail: str | None = None
 
 
-def fate_of(claim: Claim, dead: Dead, stopping: bool, max_deliveries: int, compose: Any) -> Fate:
+def fate_of(claim: Claim, dead: Dead, stopping: bool, max_crashes: int, compose: Any) -> Fate:
     """Decide on one claim. `stopping`: the job was asked to stop. `compose` composes the ends."""
     mark = dead.marks.get(claim.token)
     if stopping:  # nobody wants it to run again
@@ -73,7 +73,7 @@ def fate_of(claim: Claim, dead: Dead, stopping: bool, max_deliveries: int, compo
     deliveries = claim.deliveries + (not dead.tree)
     deaths = claim.tree_deaths + 1 if dead.tree else deliveries
     company = max(dead.company, len(dead.marks)) if dead.tree else len(dead.marks)
-    most = max_deliveries * (TREE if dead.tree else 1) * (COMPANY if company > 1 else 1)
+    most = max_crashes * (TREE if dead.tree else 1) * (COMPANY if company > 1 else 1)
     if once or deaths >= most:
         what = "consumer" if dead.tree else "worker"
         error = errors.WorkerDied(deaths, dead.host, dead.pid, once, mark.phase == BODY_ENDED, what)
@@ -84,6 +84,6 @@ def fate_of(claim: Claim, dead: Dead, stopping: bool, max_deliveries: int, compo
     return Fate(None, deliveries, None, event.RESCUED, detail)
 
 
-def is_suspect(claim: Claim, max_deliveries: int) -> bool:
+def is_suspect(claim: Claim, max_crashes: int) -> bool:
     """Whether one more death would fail the job, or its consumer has died often with it: then it begins alone."""
-    return claim.deliveries >= max(1, max_deliveries - 1) or claim.tree_deaths >= max_deliveries * TREE // 2
+    return claim.deliveries >= max(1, max_crashes - 1) or claim.tree_deaths >= max_crashes * TREE // 2

@@ -30,7 +30,7 @@ def consumer_options(settings: Settings, given: Mapping[str, Any]) -> dict[str, 
     chosen["queues"] = tuple((share.name, share.workers) for share in settings.consumer.queues)
     chosen["weighted"] = settings.consumer.order == "weighted"
     chosen["lease_s"], chosen["heartbeat_s"] = settings.consumer.lease_s, settings.consumer.heartbeat_s
-    chosen["max_deliveries"] = settings.tasks.max_deliveries
+    chosen["max_crashes"] = settings.tasks.max_crashes
     return chosen
 
 

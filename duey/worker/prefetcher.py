@@ -40,15 +40,15 @@ logger = logging.getLogger("duey.desk")
 
 
 class Desk:
-    """One per worker process. `life`: number, slots, bell. With `max_deliveries` suspects begin alone."""
+    """One per worker process. `life`: number, slots, bell. With `max_crashes` suspects begin alone."""
 
-    def __init__(self, storage: JobStorage, life: Any, queues: Sequence[str], max_deliveries: int | None = 3) -> None:
+    def __init__(self, storage: JobStorage, life: Any, queues: Sequence[str], max_crashes: int | None = 3) -> None:
         self.storage, self.life, self.queues = storage, life, tuple(queues)
         self.revocations = False  # whether the jobs on the desk may be revoked
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
         self._claims: deque[Claim] = deque()
-        self._suspects = Suspects(max_deliveries)
+        self._suspects = Suspects(max_crashes)
         self._handled = 0  # picked and not finished
         self._done: list[Settlement] = []
         self._turning = threading.Lock()  # one turn at a time

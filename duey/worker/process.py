@@ -104,9 +104,9 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
     life = registration.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
     job_log.install()
     # Alone in its process a body cannot be blamed for another's deed.
-    max_deliveries = consumer.max_deliveries if plan.workers > 1 else None
+    max_crashes = consumer.max_crashes if plan.workers > 1 else None
     kind = partial(WeightedDesk, weights=plan.weights) if plan.weights else Desk
-    desk = huey.desk = kind(huey.storage, life, plan.queues, max_deliveries)
+    desk = huey.desk = kind(huey.storage, life, plan.queues, max_crashes)
     report(life.n)
     huey.storage.unpark_tasks(tasks)
 

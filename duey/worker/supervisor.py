@@ -53,7 +53,7 @@ class DurableConsumer(Consumer):
 
     def __init__(
         self, huey: Any, queues: tuple[tuple[str, int | None], ...] = (("*", None),), lease_s: float = 15.0,
-        heartbeat_s: float = 3.0, max_deliveries: int = 3, weighted: bool = False, **options: Any,
+        heartbeat_s: float = 3.0, max_crashes: int = 3, weighted: bool = False, **options: Any,
     ) -> None:  # fmt: skip
         if options.get("worker_type") not in ("thread", "process"):
             raise ConfigurationError(
@@ -63,7 +63,7 @@ class DurableConsumer(Consumer):
         self.queues, self.lease_s, self.heartbeat_s = queues, lease_s, heartbeat_s
         self.shares = shares_of(queues, options.get("workers", 1), weighted)
         self.workers: int = sum(share.workers for share in self.shares)
-        self.max_deliveries = max_deliveries
+        self.max_crashes = max_crashes
         self.id = uuid.uuid4().hex
         self._units: list[Unit] = []
         self._stopping_since: float | None = None
@@ -200,7 +200,7 @@ class DurableConsumer(Consumer):
     def rescue(self) -> None:
         """Return what dead workers of any consumer on this storage left behind."""
         storage = self.huey.storage
-        rescued = storage.rescue(self.max_deliveries, [u.number for u in self._units if u.pid], self.id)
+        rescued = storage.rescue(self.max_crashes, [u.number for u in self._units if u.pid], self.id)
         if rescued:
             self.huey.composer.log_failures()
             logger.warning("rescued %d jobs of dead workers: %s", len(rescued), ", ".join(rescued[:10]))
@@ -266,7 +266,7 @@ class DurableConsumer(Consumer):
             return False
         dead = Dead(unit.number, HOST, unit.pid, not unit.killed, frozenset(unit.timed_out))
         try:
-            buried = bool(self.huey.storage.bury(dead, self.max_deliveries))
+            buried = bool(self.huey.storage.bury(dead, self.max_crashes))
             self.huey.composer.log_failures()
             return buried
         except errors.StorageUnavailable as exc:

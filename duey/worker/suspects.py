@@ -17,17 +17,17 @@ ALONE_S = 1.0  # how long nothing new begins beside a suspect: what kills does s
 
 
 class Suspects:
-    """Those of one worker process, whose desk guards them by its condition. Without `max_deliveries` there are none."""
+    """Those of one worker process, whose desk guards them by its condition. Without `max_crashes` there are none."""
 
-    def __init__(self, max_deliveries: int | None) -> None:
+    def __init__(self, max_crashes: int | None) -> None:
         self.waiting: deque[Claim] = deque()
-        self._max_deliveries = max_deliveries
+        self._max_crashes = max_crashes
         self._waiting_since = self._began_at = 0.0  # monotonic
         self._token: int | None = None  # of the one that runs
 
     def add(self, claim: Claim) -> bool:
         """Take a claim if its job is a suspect."""
-        if self._max_deliveries is None or not is_suspect(claim, self._max_deliveries):
+        if self._max_crashes is None or not is_suspect(claim, self._max_crashes):
             return False
         if not self.waiting:
             self._waiting_since = time.monotonic()

@@ -63,7 +63,7 @@ def start_web(deployment: Deployment) -> Process:
 
 @crossed
 def test_the_books_agree_with_what_ran(deployment: Deployment, books: Books, kind: str):
-    deployment.configure({"tasks": {"max_deliveries": 1000}})
+    deployment.configure({"tasks": {"max_crashes": 1000}})
     rng = random.Random(SEED)
     web = start_web(deployment)
     harm = Harm(deployment, 2, kind, rng)

@@ -49,7 +49,7 @@ def jobs_by_chain(deployment: Deployment) -> dict[int, Counter[tuple[str, str]]]
 
 @crossed_over
 def test_they_fire_once_however_often_their_workers_die(deployment: Deployment, kind: str):
-    deployment.configure({"tasks": {"max_deliveries": 1000}})
+    deployment.configure({"tasks": {"max_crashes": 1000}})
     count = rounds(6, soak=60)
     rng = random.Random(SEED)
     for n in range(count):

@@ -167,7 +167,7 @@ def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployme
 @crossed_over
 def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deployment, kind: str):
     """An innocent one that ran beside it the first times ends well."""
-    deployment.configure({"tasks": {"modules": "workload, harmful", "max_deliveries": 1}})
+    deployment.configure({"tasks": {"modules": "workload, harmful", "max_crashes": 1}})
     (guilty,) = defer(deployment, ("victim", 1, "body", "kill all"))
     innocent = deployment.tasks.note(2, 0.3)
     for _ in range(40):

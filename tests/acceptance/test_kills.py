@@ -38,7 +38,7 @@ def produce(deployment: Deployment, share: range, handles: list, stop: threading
 @pytest.mark.soak
 @pytest.mark.parametrize(("kind", "workers"), pairs(KINDS, (4, 1)))
 def test_kill_loop(deployment: Deployment, kind: str, workers: int):
-    deployment.configure({"tasks": {"max_deliveries": 1000}})
+    deployment.configure({"tasks": {"max_crashes": 1000}})
     rng = random.Random(SEED)
     harm = Harm(deployment, workers, kind, rng)
     stop = threading.Event()

@@ -39,7 +39,7 @@ def most_at_once(times: Iterator[tuple[float, float]]) -> int:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS if SOAK else ["thread"])
 def test_limit_and_keys_hold_among_producers_consumers_and_kills(deployment: Deployment, kind: str):
-    deployment.configure({"tasks": {"modules": "workload, policies", "max_deliveries": 1000}})
+    deployment.configure({"tasks": {"modules": "workload, policies", "max_crashes": 1000}})
     rng = random.Random(SEED)
     consumers = [Harm(deployment, 2, kind, rng) for _ in range(CONSUMERS)]
     count = rounds(JOBS, soak=1000)

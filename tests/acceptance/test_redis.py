@@ -32,7 +32,7 @@ def stop(consumer: Process, signum: int) -> None:
 
 @one_kind
 def test_a_stopped_consumer_that_comes_back_is_fenced(deployment: Deployment, kind: str):
-    deployment.configure({"tasks": {"max_deliveries": 10}})
+    deployment.configure({"tasks": {"max_crashes": 10}})
     stopped = deployment.consumer(1, kind)
     job = deployment.tasks.note(1, 0.5)
     deployment.wait_running(1)

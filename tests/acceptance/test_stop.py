@@ -63,7 +63,7 @@ def test_a_consumer_that_dies_is_replaced_and_its_jobs_run_again(deployment: Dep
     app.says("the consumer ended with exit code -9: it starts again in 0.5 s")
     ended = client.get(f"/api/jobs/{job}?wait=20").body
     assert (ended["state"], ended["result"]) == ("done", 1)
-    assert ended["deliveries"] == 0, "the whole consumer died: no job is charged"
+    assert ended["crashes"] == 0, "the whole consumer died: no job is charged"
     assert client.get("/readyz").status == 200
     assert app.popen.poll() is None
 

@@ -65,7 +65,7 @@ def test_it_is_said_and_it_recovers(place: tuple[Deployment, QueueFile | Server]
     ended = [client.get(f"/api/jobs/{job_id}?wait=20").body for job_id in [*before, after.body["id"]]]
     assert {job["state"] for job in ended} == {"done"}
     assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == dict.fromkeys("0123", 1) | {"101": 1}
-    assert {job["deliveries"] for job in ended} == {0}
+    assert {job["crashes"] for job in ended} == {0}
 
 
 @pytest.mark.soak
@@ -85,7 +85,7 @@ def test_results_wait_for_a_writer_that_holds_the_lock(deployment: Deployment):
         assert client.get(f"/api/jobs/{jobs[0]}").status == 200, "looking needs no lock"
         time.sleep(HELD_S - (time.monotonic() - held_at))
     ended = [client.get(f"/api/jobs/{job_id}?wait=10").body for job_id in [*jobs, retried]]
-    assert [(job["state"], job["deliveries"]) for job in ended] == [("done", 0)] * 3
+    assert [(job["state"], job["crashes"]) for job in ended] == [("done", 0)] * 3
     runs = deployment.ledger.runs()
     assert [len(runs[str(n)]) for n in range(3)] == [1, 1, 2]
     assert "100" not in runs, "what was refused has run"

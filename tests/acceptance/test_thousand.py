@@ -94,7 +94,7 @@ def test_a_thousand_mixed_jobs(deployment: Deployment):
         error = job["error"] and job["error"]["type"]
         assert Expected(job["state"], job["result"], error, job["attempt"]) == expected, job
         assert len(runs[str(n)]) == expected.attempts
-        assert job["deliveries"] == 0
+        assert job["crashes"] == 0
     assert len(runs) == count
 
     failed = sum(expected.state == "failed" for _, expected in plans)

@@ -14,7 +14,7 @@ from tests.api.conftest import World, make_world
 from tests.api.fake_control import storage_away
 
 CONTRACT = {
-    "id", "task", "qualname", "queue", "args", "kwargs", "state", "priority", "attempt", "retries_left", "deliveries",
+    "id", "task", "qualname", "queue", "args", "kwargs", "state", "priority", "attempt", "retries_left", "crashes",
     "enqueued_at", "eta", "started_at", "finished_at", "wait_ms", "run_ms", "progress", "result", "error", "url",
     "result_stored", "by",
 }  # fmt: skip

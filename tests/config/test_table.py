@@ -27,7 +27,7 @@ CONTRACT = {
         "serializer": "json",
         "secret": "",
         "secret_previous": "",
-        "max_deliveries": "3",
+        "max_crashes": "3",
         "retries": "0",
         "backoff_s": "0",
         "result_ttl_s": "86400",

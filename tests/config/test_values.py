@@ -81,7 +81,7 @@ def test_accepted(section, name, text, value):
         ),
         ("storage", "name", ["", "a b", "ž", "x" * 65, "a\n"]),
         ("tasks", "modules", ["", ",", "a b", "a.", "1a", "a/b.py"]),
-        ("tasks", "max_deliveries", ["0", "-1", "1.5", "", "x", "1_0", "٣", "9" * 5000]),
+        ("tasks", "max_crashes", ["0", "-1", "1.5", "", "x", "1_0", "٣", "9" * 5000]),
         ("tasks", "result_ttl_s", ["-1", "nan", "inf", "1e3", "5s", "1h", ""]),
         ("consumer", "workers", ["0", "1001"]),
         ("consumer", "lease_s", ["0"]),

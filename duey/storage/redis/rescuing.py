@@ -85,7 +85,7 @@ class Watch:
 
 
 def bury(
-    server: Server, folder: Path, dead: Dead, overdue: bool, max_deliveries: int, compose: Any, failed_ttl_s: float
+    server: Server, folder: Path, dead: Dead, overdue: bool, max_crashes: int, compose: Any, failed_ttl_s: float
 ) -> list[str]:
     """Return the claims of one worker; ids of the jobs that it handled, none when somebody else buried it.
     What it handled is in its file on this host, which is exact; without one, in what it told Redis, which is a moment
@@ -101,7 +101,7 @@ def bury(
         host, pid, said, *held = left
         dead = dead if by_file else dead.handled(running_of(said))
         dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
-        burial = Burial(dead, max_deliveries, compose, codec.Ttl(failed_ttl_s, failed_ttl_s))
+        burial = Burial(dead, max_crashes, compose, codec.Ttl(failed_ttl_s, failed_ttl_s))
         for stopping, handed_over in zip(held[::2], held[1::2], strict=True):
             burial.take(codec.claim_of(dead.worker, handed_over), bool(stopping))
         if faults.point:
@@ -116,8 +116,8 @@ def bury(
 class Burial:
     """What is to become of each claim of a dead worker."""
 
-    def __init__(self, dead: Dead, max_deliveries: int, compose: Any, ttl: codec.Ttl) -> None:
-        self._dead, self._max_deliveries, self._compose, self._ttl = dead, max_deliveries, compose, ttl
+    def __init__(self, dead: Dead, max_crashes: int, compose: Any, ttl: codec.Ttl) -> None:
+        self._dead, self._max_crashes, self._compose, self._ttl = dead, max_crashes, compose, ttl
         self.handled: list[str] = []
         self._settled = self._noted = 0
         self._canceled = ","
@@ -128,7 +128,7 @@ class Burial:
         """Decide on one claim; one that goes back without a word is not named."""
         if claim.token in self._dead.marks:
             self.handled.append(claim.id)
-        fate = fate_of(claim, self._dead, stopping, self._max_deliveries, self._compose)
+        fate = fate_of(claim, self._dead, stopping, self._max_crashes, self._compose)
         if stopping:
             self._canceled += f"{claim.token & codec.LOW},"
         if fate.settlement is not None:

@@ -137,30 +137,30 @@ class RedisStorage(JobStorage):
     def slots(self, worker: int) -> list[presence.Slot]:
         return presence.slots_of(self.folder, worker)
 
-    def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
+    def bury(self, dead: Dead, max_crashes: int) -> list[str]:
         corpse = presence.Corpse(self.folder, dead.worker)
         if not corpse.seize():
             return []  # it lives, or another rescuer has it
         try:
-            running = self._bury(dead, False, max_deliveries)
+            running = self._bury(dead, False, max_crashes)
             corpse.bury()
         finally:
             corpse.leave()
         return running
 
-    def _bury(self, dead: Dead, overdue: bool, max_deliveries: int) -> list[str]:
-        return rescuing.bury(self.server, self.folder, dead, overdue, max_deliveries, self.compose, self._ttl.failed_s)
+    def _bury(self, dead: Dead, overdue: bool, max_crashes: int) -> list[str]:
+        return rescuing.bury(self.server, self.folder, dead, overdue, max_crashes, self.compose, self._ttl.failed_s)
 
-    def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
+    def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         found: list[str] = []
         missing = [n for n in presence.numbers(self.folder) if n not in own and not presence.is_alive(self.folder, n)]
         company = sum(len(self.slots(n)) for n in missing)
         for n in missing:
             its_own = self.server.command(b"HGET", self.server.key(f"worker:{n}"), "consumer")
-            found += self.bury(Dead(n, "", 0, tree=its_own != consumer.encode(), company=company), max_deliveries)
+            found += self.bury(Dead(n, "", 0, tree=its_own != consumer.encode(), company=company), max_crashes)
         for n in self._watch.overdue():
             if n not in own:
-                found += self._bury(Dead(n, "", 0, tree=True), True, max_deliveries)
+                found += self._bury(Dead(n, "", 0, tree=True), True, max_crashes)
         return found
 
     # verbs

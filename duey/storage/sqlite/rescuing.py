@@ -27,7 +27,7 @@ class Planned(NamedTuple):
     fate: Fate
 
 
-def plan(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: Any) -> list[Planned]:
+def plan(con: sqlite3.Connection, dead: Dead, max_crashes: int, compose: Any) -> list[Planned]:
     """Decide on all claims of one worker, before any transaction: `compose`, which composes the ends, may have to ask a
     task's back-off."""
     rows = con.execute("select token, seq from claims where worker = ?", (dead.worker,)).fetchall()
@@ -35,7 +35,7 @@ def plan(con: sqlite3.Connection, dead: Dead, max_deliveries: int, compose: Any)
     for token, seq in rows:
         claim = Claim._make(con.execute(claiming.CLAIMED, (token, seq)).fetchone())
         stopping = is_stopping(con, seq)
-        found.append(Planned(claim, stopping, fate_of(claim, dead, stopping, max_deliveries, compose)))
+        found.append(Planned(claim, stopping, fate_of(claim, dead, stopping, max_crashes, compose)))
     return found
 
 

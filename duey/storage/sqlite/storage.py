@@ -155,16 +155,16 @@ class SqliteStorage(JobStorage):
     def slots(self, worker: int) -> list[presence.Slot]:
         return presence.slots_of(self.folder, worker)
 
-    def bury(self, dead: Dead, max_deliveries: int) -> list[str]:
-        running = self.crew.bury(dead, max_deliveries, self.compose, self._ttl.failed_s)
+    def bury(self, dead: Dead, max_crashes: int) -> list[str]:
+        running = self.crew.bury(dead, max_crashes, self.compose, self._ttl.failed_s)
         self._ringer.ring_waiters()
         self.wake(8)
         return running
 
-    def rescue(self, max_deliveries: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
+    def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         found: list[str] = []
         for dead in self.crew.missing(own, consumer):
-            found += self.bury(dead, max_deliveries)
+            found += self.bury(dead, max_crashes)
         return found
 
     # verbs

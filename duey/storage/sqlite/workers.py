@@ -69,7 +69,7 @@ class Crew:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self.folder / f"{n}.life")
 
-    def bury(self, dead: Dead, max_deliveries: int, compose: Any, ttl_s: float) -> list[str]:
+    def bury(self, dead: Dead, max_crashes: int, compose: Any, ttl_s: float) -> list[str]:
         """Release a dead worker's claims and remove its files; nothing when it lives or another buries it."""
         corpse = presence.Corpse(self.folder, dead.worker)
         if not corpse.seize():
@@ -79,7 +79,7 @@ class Crew:
             running = None
             while running is None:
                 with self.db.read() as con:
-                    planned = rescuing.plan(con, dead, max_deliveries, compose)
+                    planned = rescuing.plan(con, dead, max_crashes, compose)
                 with self.db.write("work", "bury") as con:
                     running = rescuing.release(con, dead, planned, ttl_s)
             corpse.bury()
