@@ -26,7 +26,7 @@ from tests.contracts.rig import run_all
 from tests.monitor.web.client import Browser
 
 BODY_BYTES = 1024 * 1024
-ALLOWED_S = 1.0
+ALLOWED_S = 2.5  # 0.3 on a quiet machine; a thread that shares its core counts up to four times as much as its own
 WIDE = {f"k{i}": 0 for i in range(88_000)}
 JSON_TYPE = "application/json"
 
