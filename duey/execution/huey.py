@@ -6,7 +6,7 @@ retry, pipeline, chord, error handler) is collected in the claim's Settlement, a
 transaction after Huey and all hooks have returned, so that no user code runs while a write lock is held.
 
 What is deferred becomes rows in duey.execution.enqueue. Overridden here and there (each pinned by
-tests/engine/test_huey_pins.py): enqueue, dequeue, execute, lock_task, add_schedule, put, put_if_empty, put_result,
+tests/execution/test_huey_pins.py): enqueue, dequeue, execute, lock_task, add_schedule, put, put_if_empty, put_result,
 delete, get_raw, serialize_task, deserialize_task, _check_chord, _run_pre_execute, _run_post_execute, _timeout_context,
 _signal, _requeue_task's writes (through enqueue and add_schedule), build_error_result, _get_timestamp,
 get_task_wrapper_class.

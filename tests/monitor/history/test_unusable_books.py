@@ -1,0 +1,246 @@
+"""A file that is broken, gone, locked, full or forbidden: told in one sentence, made anew or waited for, used again."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from duey.errors import StorageUnavailable
+from duey.monitor.history import Books, BooksBroken, BooksUnavailable, JobFilter
+from duey.monitor.history.database import Database
+from duey.monitor.history.schema import VISITS
+from tests.monitor.history.conftest import Clock, Queue, Settings, Story, record
+from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
+
+RUBBISH = b"Dear diary, " * 1000
+
+
+def damage(path: Path) -> None:
+    """Overwrite all pages but the first."""
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+
+
+# broken ones
+
+
+def test_a_file_that_is_no_database_is_moved_aside_at_the_start(books: Books, path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(RUBBISH)
+    with pytest.raises(BooksBroken) as refused:
+        books.job_rows(JobFilter())  # a page does not move it
+    one_sentence(refused.value, path)
+    assert isinstance(refused.value, StorageUnavailable)
+    assert path.read_bytes() == RUBBISH
+    books.prepare()
+    (aside,) = path.parent.glob("monitor.db.corrupt-*")
+    assert aside.read_bytes() == RUBBISH
+    assert books.job_rows(JobFilter()).rows == ()
+    health = books.health()
+    assert health.ok
+    assert str(aside) in health.warnings[0]
+    aside.unlink()
+    assert books.health().warnings == ()
+
+
+def test_a_damaged_file_is_told_and_moved_aside_by_the_recorder(books: Books, path: Path, story: Story) -> None:
+    for n in range(50):
+        story.plain_job(f"job{n}", n)
+    record(books, story.events)
+    books.close()
+    damage(path)
+    with pytest.raises(BooksBroken):
+        books.job_rows(JobFilter())
+    assert not books.health().ok
+    story.plain_job("later", 100)
+    recorder = books.recorder(Queue(story.events[-2:]))
+    recorder.turn()
+    assert [row.job.id for row in books.job_rows(JobFilter()).rows] == ["later"]
+    assert len(list(path.parent.glob("monitor.db.corrupt-*"))) == 1
+    assert books.health().ok
+
+
+def test_a_suspicion_that_proves_wrong_moves_nothing(books: Books, path: Path, story: Story) -> None:
+    story.plain_job("a")
+    record(books, story.events)
+    books._database.is_suspect = True
+    books.recorder(Queue()).turn()
+    assert books.job("a").state == "done"
+    assert not books._database.is_suspect
+    assert list(path.parent.glob("*.corrupt-*")) == []
+
+
+def test_a_file_that_lost_its_tables_is_begun_anew(books: Books, path: Path, story: Story) -> None:
+    story.plain_job("a")
+    record(books, story.events)
+    books.close()
+    with closing(sqlite3.connect(path)) as other:
+        other.executescript("DROP TABLE jobs; DROP TABLE entries;")
+    recorder = books.recorder(Queue(story.events))
+    for _ in range(3):  # it is missed, found broken, and begun anew
+        recorder.turn()
+    assert books.job("a").state == "done"
+
+
+# those that go while they are open
+
+
+@pytest.mark.parametrize("taken", ["the file", "the file and its log", "the folder", "the file is emptied"])
+def test_what_is_taken_away_is_made_anew(books: Books, path: Path, story: Story, taken: str) -> None:
+    story.plain_job("before")
+    record(books, story.events)
+    reader = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def read_before_and_after() -> None:
+        seen.append(len(books.job_rows(JobFilter()).rows))
+        reader[0].set()
+        reader[1].wait(10)
+        seen.append(len(books.job_rows(JobFilter()).rows))
+        books.close()
+
+    thread = threading.Thread(target=read_before_and_after)
+    thread.start()
+    assert reader[0].wait(10)
+    if taken == "the file is emptied":
+        path.write_bytes(b"")
+        path.with_name(path.name + "-wal").write_bytes(b"")
+    else:
+        for file in [path] if taken == "the file" else list(path.parent.glob("monitor.db*")):
+            file.unlink()
+    if taken == "the folder":
+        path.parent.rmdir()
+    story.plain_job("after", 100)
+    recorder = books.recorder(Queue(story.events[2:]))
+    for _ in range(3):
+        recorder.turn()
+    reader[1].set()
+    thread.join(10)
+    assert recorder.status.problem is None
+    assert [row.job.id for row in books.job_rows(JobFilter()).rows] == ["after"]
+    assert seen == [1, 1]
+    with Database(f"sqlite:///{path}").reading() as db:
+        assert db.execute_sql("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_restored_file_is_used_at_once(books: Books, path: Path, story: Story) -> None:
+    story.plain_job("a")
+    record(books, story.events)
+    copy = path.with_name("copy.db")
+    with closing(sqlite3.connect(copy)) as target, closing(sqlite3.connect(path)) as now:
+        now.backup(target)
+    story.plain_job("b", 10)
+    record(books, story.events)
+    copy.replace(path)
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
+    assert [row.job.id for row in books.job_rows(JobFilter()).rows] == ["a"]
+    record(books, story.events)
+    assert [row.job.id for row in books.job_rows(JobFilter()).rows] == ["b", "a"]
+
+
+# those that cannot be used for a while
+
+
+@pytest.mark.parametrize("place", ["folder", "below a file"])
+def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "folder" if place == "folder" else tmp_path / "file" / "monitor.db"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BooksUnavailable) as refused:
+        Books(f"sqlite:///{path}", Settings()).prepare()
+    one_sentence(refused.value, path)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with public_folder() as folder:
+        yield folder
+
+
+@pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])
+def test_a_file_without_permission(folder: Path, file_mode: int, found: str) -> None:
+    path = folder / "monitor.db"
+    books = Books(f"sqlite:///{path}", Settings())
+    books.prepare()
+    books.close()
+    path.chmod(file_mode)
+    folder.chmod(0o555)
+
+    def use() -> str:
+        become_nobody()
+        mine = Books(f"sqlite:///{path}", Settings())
+        recorder = mine.recorder(Queue())
+        recorder.turn()
+        assert recorder.status.problem, "the recorder did not notice"
+        assert not mine.health().ok
+        try:
+            mine.forget("x")
+        except BooksUnavailable as error:
+            return one_sentence(error, path)
+        return "it was accepted"
+
+    try:
+        assert found in in_a_child(use)
+    finally:
+        folder.chmod(0o755)
+
+
+def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(path: Path) -> None:
+    database = Database(f"sqlite:///{path}", busy_timeout_s=0.05)
+    database.prepare()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BooksUnavailable, match=r"locked for 0\.05 s") as refused, database.writing():
+            pass
+        one_sentence(refused.value, path)
+        with database.reading() as db:
+            assert VISITS.select().count(db) == 0  # who reads is not held up
+        database.write_if_free(VISITS.insert(account="ada", seen_at=0.0))  # lost, and nobody waits
+        other.execute("ROLLBACK")
+    with database.writing() as db:
+        assert VISITS.select().count(db) == 0
+
+
+def test_a_full_disk_is_reported_and_nothing_is_half_written(books: Books, story: Story, clock: Clock) -> None:
+    story.plain_job("a")
+    record(books, story.events)
+    with books._database.reading() as db:
+        db.execute_sql("PRAGMA max_page_count = 1")  # at least as many as there are
+    for n in range(200):
+        story.plain_job(f"job{n}", n)
+    recorder = books.recorder(queue := Queue(story.events))
+    recorder.turn()
+    assert "disk is full" in (recorder.status.problem or "")
+    assert books.kept().jobs == 1
+    assert len(queue.waiting) == len(story.events)
+    recorder.turn()  # the failed connection was dropped, and its limit with it
+    assert recorder.status.problem is None
+    assert books.kept().jobs == 201
+
+
+def test_a_file_that_breaks_while_the_recorder_remembers_it_is_found_out(
+    books: Books, path: Path, story: Story
+) -> None:
+    story.plain_job("before")
+    recorder = books.recorder(queue := Queue(story.events))
+    recorder.turn()
+    path.write_bytes(RUBBISH)
+    for ending in ("-wal", "-shm"):
+        path.with_name(path.name + ending).unlink()
+    other = Books(f"sqlite:///{path}", Settings(), Clock())
+    with pytest.raises(BooksBroken):
+        other.job_rows(JobFilter())
+    books._database.is_suspect = True  # as it is when a page of the same process has found it broken
+    story.plain_job("after", 100)
+    queue.waiting = story.events[2:]
+    recorder.turn()
+    for each in (books, other):  # mended from what the recorder remembered, or begun anew
+        assert "after" in [row.job.id for row in each.job_rows(JobFilter()).rows]
+    assert (recorder.status.problem, other.health().ok) == (None, True)

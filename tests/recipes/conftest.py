@@ -1,0 +1,55 @@
+"""Peers for the recipes: an HTTP server and a certificate authority that only these tests trust."""
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.recipes.http_peer import HttpPeer
+
+
+@pytest.fixture
+def peer() -> Iterator[HttpPeer]:
+    with HttpPeer() as server:
+        yield server
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
+    """A new certificate authority, which ssl.create_default_context trusts during this test."""
+    ca = trustme.CA()
+    file = tmp_path / "authority.pem"
+    ca.cert_pem.write_to_path(str(file))
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    return ca
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """names(host=[addresses of the first look-up], ...) makes a resolver of them; each is asked for once.
+
+    Returns the list of the names that were looked up. An unknown name is one that does not exist.
+    """
+
+    def install(**hosts: list[list[str]]) -> list[str]:
+        asked: list[str] = []
+        left = {name.replace("_", "."): list(answers) for name, answers in hosts.items()}
+
+        def getaddrinfo(host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
+            asked.append(host)
+            if not left.get(host):
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+            found = []
+            for address in left[host].pop(0):
+                family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                sockaddr = (address, port, 0, 0) if ":" in address else (address, port)
+                found.append((family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", sockaddr))
+            return found
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        return asked
+
+    return install

@@ -1,0 +1,235 @@
+"""recipes.mail against a real SMTP server: what is composed, what is sent to whom, what is worth another attempt."""
+
+import socket
+import ssl
+from collections.abc import Iterator
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+
+import pytest
+import trustme
+
+from duey.recipes import Refused, Unavailable, mail
+from tests.recipes.smtp_peer import SmtpPeer
+from tests.support.ports import free_port
+
+SENDER = "Duey <duey@example.org>"
+
+
+@pytest.fixture
+def smtp() -> Iterator[SmtpPeer]:
+    with SmtpPeer() as server:
+        yield server
+
+
+def plain(peer: SmtpPeer) -> mail.Server:
+    return mail.Server("127.0.0.1", peer.port, starttls=False)
+
+
+def note(*to: str, **changes: str | None) -> EmailMessage:
+    fields = {"subject": "Hello", "text": "Hi there", **changes}
+    return mail.compose(SENDER, list(to) or ["ann@example.org"], **fields)  # type: ignore[arg-type]
+
+
+def context_for(ca: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(name).configure_cert(context)
+    return context
+
+
+def test_a_message_arrives_as_it_was_composed(smtp: SmtpPeer) -> None:
+    subject = "Größe: 10 € — " + "long " * 40 + "end"
+    text = "Zoë, 10 €\n.\n.dots at the start\nfrom the start\n" + "long " * 500 + "\n"
+    message = note(
+        "Ann Müller <ann@example.org>",
+        "bob@bücher.example",
+        subject=subject,
+        text=text,
+        html="<p>Zoë</p>",
+        reply_to="help@example.org",
+        message_id="job-1",
+    )
+    mail.send(plain(smtp), message)
+    (taken,) = smtp.taken
+    assert taken.sender == "duey@example.org"
+    assert taken.recipients == ["ann@example.org", "bob@xn--bcher-kva.example"]
+    got = taken.message
+    assert got["From"].addresses[0].display_name == "Duey"
+    assert got["To"].addresses[0].display_name == "Ann Müller"
+    assert got["Subject"] == subject
+    assert got["Reply-To"] == "help@example.org"
+    assert got["Message-ID"] == "<job-1@example.org>"
+    assert got["Auto-Submitted"] == "auto-generated"
+    assert got["Date"].datetime.tzinfo is not None
+    assert got.get_body(("plain",)).get_content().replace("\r\n", "\n") == text  # type: ignore[union-attr]
+    assert "Zoë" in got.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    assert taken.content.isascii()
+    assert max(map(len, taken.content.split(b"\r\n"))) < 998
+
+
+def test_the_same_id_makes_the_same_message_id() -> None:
+    assert note(message_id="j")["Message-ID"] == note(message_id="j")["Message-ID"]
+    assert note()["Message-ID"] != note()["Message-ID"]
+    assert note(message_id="a@b>\r\nBcc: x")["Message-ID"] == "<a_b___Bcc__x@example.org>"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "ann",
+        "ann@",
+        "@example.org",
+        "ann@example.org, bob@example.org",
+        "Ann, Bob <ann@example.org>",
+        "team: ann@example.org;",
+        "ann@example.org;",
+        "ann@example.org\nBcc: bob@example.org",
+        "ann@example.org\r\nBcc: bob@example.org",
+        "Ann\r\n <ann@example.org>",
+        "ann@example.org\x00",
+        "ann@exa\u2028mple.org",
+        "=?utf-8?q?Ann=0D=0ABcc:_bob=40example.org?= <ann@example.org>",
+        "ann@example.org <bob@example.org>",
+        "ann bob@example.org",
+        "änn@example.org",
+        "ann@example..org",
+        "\ud800@example.org",
+    ],
+)
+@pytest.mark.parametrize("field", ["to", "reply_to", "sender"])
+def test_what_is_not_one_address_is_refused(field: str, bad: str) -> None:
+    given = {"sender": SENDER, "to": ["ok@example.org"], "reply_to": None}
+    given[field] = [bad] if field == "to" else bad
+    with pytest.raises(Refused, match=f"^{field}: expected"):
+        mail.compose(subject="s", text="t", **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["a\nBcc: x@example.org", "a\r\n\r\nbody", "a\rb", "a\x00", "a\x85b", "=?utf-8?q?a=0ABcc:_x?=", "\udcff"],
+)
+def test_what_is_not_one_line_is_no_subject(bad: str) -> None:
+    with pytest.raises(Refused, match=r"^subject: expected one line"):
+        note(subject=bad)
+
+
+@pytest.mark.parametrize("subject", ["", "Offre : 10\u00a0€", "🎉", "a\u200bb", "=?utf-8?q?ok?="])
+def test_any_one_line_is_a_subject(subject: str) -> None:
+    message = message_from_bytes(note(subject=subject).as_bytes(), policy=default)
+    assert message.keys().count("Subject") == 1
+    assert message.get_payload() == "Hi there\r\n"
+
+
+def test_too_few_and_too_many_recipients() -> None:
+    with pytest.raises(Refused, match="expected 1 to 100 addresses, found 0"):
+        mail.compose(SENDER, [], "s", "t")
+    with pytest.raises(Refused, match="found 101"):
+        note(*[f"a{n}@example.org" for n in range(101)])
+
+
+def test_half_a_surrogate_in_the_text_is_refused() -> None:
+    with pytest.raises(Refused, match="valid Unicode"):
+        note(text="\ud800")
+
+
+def test_a_body_cannot_become_a_header() -> None:
+    message = message_from_bytes(note(text="\r\nBcc: x@example.org\r\n.\r\nQUIT").as_bytes(), policy=default)
+    assert message["Bcc"] is None
+
+
+# What the server says
+
+
+@pytest.mark.parametrize(
+    ("where", "line", "error", "sentence"),
+    [
+        ("MAIL", "451 try later", Unavailable, "answered 451: the sender duey@example.org was not taken: try"),
+        ("MAIL", "550 not you", Refused, "answered 550: the sender duey@example.org was not taken: not you"),
+        ("bob@example.org", "450 greylisted", Unavailable, "450: the recipient bob@example.org was not taken"),
+        ("bob@example.org", "550 unknown", Refused, "550: the recipient bob@example.org was not taken: unkn"),
+        ("DATA", "452 full", Unavailable, "answered 452: the message was not taken: full"),
+        ("DATA", "554 spam", Refused, "answered 554: the message was not taken: spam"),
+    ],
+)
+def test_4xx_is_worth_another_attempt_and_5xx_is_not(
+    smtp: SmtpPeer, where: str, line: str, error: type[Exception], sentence: str
+) -> None:
+    smtp.answers[where] = line
+    with pytest.raises(error, match=sentence):
+        mail.send(plain(smtp), note("ann@example.org", "bob@example.org"))
+    assert smtp.taken == []  # not even to those whom the server would take
+    smtp.answers.clear()
+    mail.send(plain(smtp), note("ann@example.org", "bob@example.org"))
+    assert smtp.taken[0].recipients == ["ann@example.org", "bob@example.org"]
+
+
+def test_a_failed_good_bye_is_no_failure(smtp: SmtpPeer) -> None:
+    smtp.hang_up_at_quit = True
+    mail.send(plain(smtp), note())
+    assert len(smtp.taken) == 1
+
+
+def test_a_connection_that_breaks_before_the_last_answer_is_tried_again(smtp: SmtpPeer) -> None:
+    smtp.hang_up_before_answer = True
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        mail.send(plain(smtp), note(message_id="j"))
+    smtp.hang_up_before_answer = False
+    mail.send(plain(smtp), note(message_id="j"))
+    first, second = smtp.taken
+    assert first.message["Message-ID"] == second.message["Message-ID"]  # so that it is shown once
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(Unavailable, match=r"cannot be reached: .*refused"):
+        mail.send(mail.Server("127.0.0.1", free_port()), note())
+
+
+def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "TIMEOUT_S", 0.2)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as mute,
+        pytest.raises(Unavailable, match=r"cannot be reached: .*timed out"),
+    ):
+        mail.send(mail.Server("127.0.0.1", mute.getsockname()[1], starttls=False), note())
+
+
+# TLS and login
+
+
+def test_starttls_and_login(authority: trustme.CA) -> None:
+    with SmtpPeer(context_for(authority, "127.0.0.1"), users={"me": "hunter2"}) as smtp:
+        mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter2"), note())
+        assert smtp.taken[0].tls
+        assert smtp.taken[0].user == "me"
+
+
+def test_tls_from_the_start(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    with SmtpPeer(context_for(authority, "127.0.0.1"), starttls=False) as smtp:
+        monkeypatch.setattr(mail, "_TLS_FROM_THE_START", smtp.port)
+        mail.send(mail.Server("127.0.0.1", smtp.port), note())
+        assert len(smtp.taken) == 1
+
+
+def test_a_wrong_password_is_refused_and_not_repeated(authority: trustme.CA) -> None:
+    with SmtpPeer(context_for(authority, "127.0.0.1"), users={"me": "hunter2"}) as smtp:
+        with pytest.raises(Refused, match="answered 535") as caught:
+            mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter3"), note())
+        assert "hunter3" not in str(caught.value)
+        with pytest.raises(Refused, match="expected ASCII"):
+            mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hünter"), note())
+        assert smtp.taken == []
+
+
+def test_a_certificate_that_nobody_trusts(authority: trustme.CA) -> None:
+    with SmtpPeer(context_for(trustme.CA(), "127.0.0.1"), users={"me": "hunter2"}) as smtp:
+        with pytest.raises(Unavailable, match="certificate verify failed"):
+            mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter2"), note())
+        assert smtp.taken == []
+
+
+def test_a_server_without_starttls_is_not_talked_to_in_the_clear(smtp: SmtpPeer) -> None:
+    with pytest.raises(Refused, match=r"cannot do what \[smtp\] asks: STARTTLS"):
+        mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter2", starttls=True), note())
+    assert smtp.taken == []

@@ -1,0 +1,121 @@
+"""periodic.py: the nightly backup on real databases, the heartbeat against a real server."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+import periodic
+from duey import Discard
+from duey.config import Settings
+from duey.recipes import Refused, Unavailable
+from tests.recipes.http_peer import HttpPeer, answer
+from tests.support.ports import free_port
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    data = tmp_path / "data"
+    data.mkdir()
+    given = periodic.settings
+    made = replace(
+        given,
+        storage=replace(given.storage, path=data / "jobs.db"),
+        monitor=replace(given.monitor, database=f"sqlite:///{data}/books.db"),
+        auth=replace(given.auth, database=f"sqlite:///{data}/people.db"),
+        periodic=replace(given.periodic, backup_folder=tmp_path / "backups", backup_keep=2),
+    )
+    monkeypatch.setattr(periodic, "settings", made)
+    for name in ("jobs", "books", "people"):
+        with closing(sqlite3.connect(data / f"{name}.db")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"CREATE TABLE {name} (x)")
+    return made
+
+
+def tables(path: Path) -> list[tuple[str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT name FROM sqlite_master").fetchall()
+
+
+def test_every_database_is_in_the_folder_of_the_day(settings: Settings) -> None:
+    before = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    got = periodic.nightly_backup.call_local()
+    folder = Path(got["folder"])
+    assert folder.parent == settings.periodic.backup_folder
+    assert before <= folder.name <= datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    assert tables(folder / "queue.db") == [("jobs",)]
+    assert tables(folder / "monitor.db") == [("books",)]
+    assert tables(folder / "access.db") == [("people",)]
+    assert got["bytes"] == {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert got["removed"] == []
+    periodic.nightly_backup.call_local()  # once more on the same day
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_old_days_are_removed_once_the_new_one_is_whole(settings: Settings, tmp_path: Path) -> None:
+    for day in ("2020-01-01", "2020-01-02"):
+        (tmp_path / "backups" / day).mkdir(parents=True)
+    (tmp_path / "data" / "people.db").write_bytes(b"damaged" * 1000)
+    with pytest.raises(Discard, match=r"expected a sound SQLite file at .*people\.db"):
+        periodic.nightly_backup.call_local()
+    assert (tmp_path / "backups" / "2020-01-01").exists()
+    (tmp_path / "data" / "people.db").unlink()
+    assert periodic.nightly_backup.call_local()["removed"] == ["2020-01-01"]
+    assert (tmp_path / "backups" / "2020-01-02").exists()
+
+
+def test_what_is_not_there_or_on_redis_is_not_copied(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data" / "books.db").unlink()
+    monkeypatch.setattr(periodic, "settings", replace(settings, storage=replace(settings.storage, backend="redis")))
+    assert set(periodic.nightly_backup.call_local()["bytes"]) == {"access.db"}
+
+
+def beat_to(url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = replace(settings.periodic, heartbeat_url=url)
+    monkeypatch.setattr(periodic, "settings", replace(settings, periodic=mine))
+
+
+def test_a_heartbeat_is_a_get_also_to_a_private_address(
+    settings: Settings, peer: HttpPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat_to(peer.url(path="/ping/1"), settings, monkeypatch)
+    got = periodic.heartbeat.call_local()
+    assert got["status"] == 200
+    assert [(received.method, received.path) for received in peer.received] == [("GET", "/ping/1")]
+
+
+def test_a_heartbeat_that_is_not_taken_fails_in_words(
+    settings: Settings, peer: HttpPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat_to(peer.url(), settings, monkeypatch)
+    for status, error in ((404, Refused), (500, Unavailable), (302, Refused)):
+        peer.behave = answer(status)
+        with pytest.raises(error, match=f"answered {status}"):
+            periodic.heartbeat.call_local()
+    beat_to(f"http://127.0.0.1:{free_port()}/", settings, monkeypatch)
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        periodic.heartbeat.call_local()
+
+
+def test_without_a_url_there_is_no_heartbeat(settings: Settings) -> None:
+    assert settings.periodic.heartbeat_url == ""
+    assert periodic.heartbeat.call_local() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "due", "not_due"),
+    [
+        ("nightly_backup", ["03:30"], ["03:31", "04:30", "00:00"]),
+        ("heartbeat", ["00:00", "12:05", "23:55"], ["00:01", "12:04"]),
+    ],
+)
+def test_when_they_are_due(name: str, due: list[str], not_due: list[str]) -> None:
+    validate = getattr(periodic, name).task_class().validate_datetime
+    for text in due + not_due:
+        assert bool(validate(datetime.fromisoformat(f"2030-05-05T{text}"))) is (text in due), text

@@ -1,0 +1,198 @@
+"""Clocks that are set, machines that sleep, zones and their changes: one job a slot, and nothing stands still."""
+
+from __future__ import annotations
+
+import json
+import threading
+from datetime import datetime
+
+import pytest
+
+from duey import clock, cron, every
+from duey.control.schedules import ScheduleRequest
+from duey.scheduling.edits import EDITED
+from tests.scheduling.clockwork import START, Make, moment
+from tests.scheduling.conftest import both
+
+HOUR, DAY = 3600, 86400
+
+
+# clocks that are set, machines that sleep
+
+
+@both
+def test_a_clock_set_back_an_hour_repeats_nothing_and_stands_still_nowhere(world: Make):
+    w = world({"a": cron("*/10 * * * *"), "b": every(600), "c": lambda m: m.minute % 10 == 0})
+    s = w.scheduler()
+    w.run(3 * HOUR, s)
+    w.go(-HOUR)
+    w.run(2 * HOUR, s)
+    tens = [600.0 * n for n in range(1, 25)]
+    assert w.ran("a") == tens and w.ran("c") == tens
+    assert len(w.ran("b")) in (29, 30), "it goes on counting"
+    assert set(w.jobs().values()) == {1}
+
+
+@both
+def test_a_clock_set_back_while_nothing_ran(world: Make):
+    w = world({"a": cron("*/10 * * * *"), "b": every(600)})
+    w.run(3 * HOUR, w.scheduler())
+    w.go(-HOUR + 5)
+    w.run(2 * HOUR, w.scheduler())
+    assert w.ran("a") == [600.0 * n for n in range(1, 25)] and len(w.ran("b")) in (29, 30)
+
+
+def test_a_clock_set_back_years_does_not_stop_the_schedules(world: Make):
+    w = world({"a": cron("*/10 * * * *"), "b": every(600)}, at=START + 3 * 365 * DAY)
+    w.run(60, w.scheduler())
+    w.at = START
+    w.run(HOUR, w.scheduler())
+    assert w.ran("a")[:6] == [600.0 * n for n in range(1, 7)] and len(w.ran("b")) >= 5
+
+
+@both
+def test_a_clock_set_forward_an_hour_and_back_again(world: Make):
+    w = world({"a": cron("*/10 * * * *")})
+    s = w.scheduler()
+    w.run(HOUR, s)
+    w.go(HOUR + 65)
+    w.run(1, s)
+    assert w.outcomes("a")[6:] == [(4200.0 + 600 * n, "missed") for n in range(5)] + [(7200.0, "deferred")]
+    assert w.slots("a")[6].reason == "this machine slept, or its clock was set, 01:00-02:01 (UTC)"
+    w.go(-HOUR)
+    w.run(2 * HOUR, s)
+    assert w.ran("a") == [600.0 * n for n in range(1, 19)], "what was missed runs when its time really comes"
+    assert set(w.jobs().values()) == {1}
+
+
+@both
+def test_a_machine_that_slept(world: Make):
+    w = world({"a": cron("*/10 * * * *")})
+    s = w.scheduler()
+    w.run(15 * 60, s)
+    w.go(8 * HOUR)
+    w.run(10, s)
+    assert w.ran("a") == [600.0, 600.0 * 49] and len(w.slots("a")) == 49
+    assert w.slots("a")[5].reason == "this machine slept, or its clock was set, 00:15-08:15 (UTC)"
+
+
+def test_clocks_of_two_hosts_that_differ_by_seconds(world: Make):
+    w = world({"a": cron("* * * * *"), "b": every(60)})
+    ahead, behind = w.scheduler(), w.scheduler()
+    for _ in range(600):
+        w.at += 5
+        w.settle(ahead)
+        w.at -= 3  # the other one's clock
+        clock.set_source(lambda: w.at)
+        w.settle(behind)
+        w.at += 3
+        w.work()
+    assert set(w.jobs().values()) == {1} and w.ran("a") == [60.0 * n for n in range(1, 51)]
+    assert len(w.ran("b")) == 49
+
+
+# zones and changes
+
+
+@pytest.mark.parametrize("zone", ["Europe/Zagreb", "Australia/Lord_Howe"])
+def test_a_year_in_a_zone_has_one_job_a_day(world: Make, zone: str):
+    w = world(
+        {"a": cron("30 2 * * *"), "b": cron("15 1,2 * * *")},
+        schedule_timezone=zone,
+        at=moment("2026-01-01 00:00", zone),
+    )
+    s = w.scheduler()
+    while w.at < moment("2027-01-01 00:00", zone):
+        w.at = w.settle(s, 1e9)
+        w.work()
+    assert (len(w.jobs()), set(w.jobs().values())) == (3 * 365, {1})
+    days = [
+        f"{datetime.fromtimestamp(slot.at, s.huey.settings and __import__('zoneinfo').ZoneInfo(zone)):%j}"
+        for slot in w.slots("a")
+    ]
+    assert days == [f"{n:03}" for n in range(1, 366)]
+
+
+def test_another_zone_moves_the_slots_and_runs_what_fell_between(world: Make):
+    """03:00 in Zagreb is 01:00 UTC in summer."""
+    table, local = {"a": cron("0 3 * * *")}, {"a": cron("0 3 * * *", tz="Europe/Zagreb")}
+    w = world(table)
+    w.run(DAY + 2 * HOUR, w.scheduler(table))
+    assert w.ran("a") == [3.0 * HOUR]
+    w.run(2 * DAY, w.scheduler(local))
+    assert [each / HOUR for each in w.ran("a")] == [3, 25, 49, 73], "the day of the change has its run, an hour late"
+    assert w.slots("a")[1].reason == "late by 1 hour: its time zone was changed from UTC to Europe/Zagreb after that"
+    w.run(DAY, w.scheduler(table))
+    assert [each / HOUR for each in w.ran("a")] == [3, 25, 49, 73, 75] and set(w.jobs().values()) == {1}
+
+
+@both
+def test_another_expression_counts_from_now_and_what_was_due_by_the_old_one_is_on_record(world: Make):
+    w = world({"a": cron("0 3 * * *"), "paused": cron("0 3 * * *")})
+    s = w.scheduler()
+    for name in ("made", "kept"):
+        w.control.schedules.make(name, ScheduleRequest("work", cron="0 3 * * *"))
+    w.run(DAY, s)
+    w.control.schedules.pause(w.name("paused"))
+    w.go(2 * DAY + 4 * HOUR)  # nobody runs; meanwhile it is edited at run time, and in the code
+    w.control.schedules.change("made", ScheduleRequest("work", cron="0 * * * *"))
+    w.control.schedules.change("kept", ScheduleRequest("work", (1,), cron="0 3 * * *"))
+    w.run(2 * HOUR, w.scheduler({"a": cron("0 * * * *"), "paused": every(7200)}))
+    missed = [27.0, 51.0, 75.0]
+    for name in ("a", "made"):
+        assert [(at / HOUR, outcome) for at, outcome in w.outcomes(name)] == [
+            (3, "deferred"), *((at, "missed") for at in missed), (77, "deferred"), (78, "deferred"),
+        ]  # fmt: skip
+        assert {slot.reason for slot in w.slots(name)[1:4]} == {EDITED}
+    assert [(at / HOUR, outcome) for at, outcome in w.outcomes("paused")][:4] == [
+        (3, "deferred"), *((at, "skipped") for at in missed),
+    ]  # fmt: skip
+    assert w.ran("kept")[-1] / HOUR == 75, "the same expression: that one is caught up"
+    w.control.schedules.run_now("made", START + 75 * HOUR)
+    assert (75.0 * HOUR, "deferred") in w.outcomes("made")
+
+
+@both
+def test_an_edit_beside_a_scheduler_loses_and_repeats_nothing(world: Make):
+    w = world({})
+    s = w.scheduler()
+    for n in range(20):
+        w.control.schedules.make(f"s{n}", ScheduleRequest("work", every_s=60))
+    w.run(59, s)
+    w.go(1)
+    edits = threading.Thread(
+        target=lambda: [w.control.schedules.change(f"s{n}", ScheduleRequest("work", every_s=90)) for n in range(20)]
+    )
+    edits.start()
+    w.settle(s)
+    edits.join(60)
+    w.settle(s)
+    for n in range(20):
+        assert w.outcomes(f"s{n}") in ([(60.0, "deferred")], [(60.0, "missed")])
+        assert w.slots(f"s{n}")[0].reason in (None, EDITED)
+    w.run(90, s)
+    assert all(w.ran(f"s{n}")[-1] == 150.0 for n in range(20)) and set(w.jobs().values()) == {1}
+
+
+def test_what_an_older_version_put_on_record_is_the_same_expression(world: Make):
+    tables = {"a": every(2 * 7 * DAY), "b": cron("0 3 * * *"), "c": every(90, first_in=5)}
+    w = world(tables)
+    w.settle(w.scheduler())
+    for text, name in (("every 1.2096e+06 s", "a"), ("0 3 * * *", "b"), ("every 90 s, first in 5 s", "c")):
+        (row,) = [row for row in w.storage.ledger.schedules() if row.name == w.name(name)]
+        spec = json.dumps({"text": text, "words": "", "tz": "UTC"})
+        w.storage.ledger.add(row._replace(spec=spec, last=START - 77), replace=True)
+    w.go(1)
+    s = w.scheduler()
+    rows = {row.name: row for row in w.storage.ledger.schedules()}
+    s.tick()
+    for row in w.storage.ledger.schedules():
+        assert row.last >= rows[row.name].last and json.loads(row.spec).keys() & {"cron", "every"}
+    assert rows[w.name("a")].last == START - 77
+
+
+def test_another_policy_changes_nothing_about_last(world: Make):
+    w = world({"a": every(600)})
+    w.run(900, w.scheduler())
+    w.run(900, w.scheduler({"a": every(600, overlap="allow", catch_up="all")}))
+    assert w.ran("a") == [600.0, 1200.0, 1800.0]

@@ -1,0 +1,135 @@
+"""An answer that is lost on its way back costs nothing: nothing is lost, nor stored, claimed or settled twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from duey import errors
+from duey.model.job import Idempotency
+from tests.contracts.rig import Hand, ended, job, jobs, state
+from tests.storage.redis.proxy import LossyLine
+from tests.support import rounds
+
+COUNT = rounds(300, soak=1000)
+
+
+@pytest.fixture
+def line(redis_server) -> Iterator[LossyLine]:
+    line = LossyLine(redis_server.url)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def shaky(line, open_storage):
+    """The queue at the end of a line that loses answers."""
+    storage = open_storage(line.url)
+    storage.prepare()
+    return storage
+
+
+def lose_one(line, then=None):
+    """The next script's answer is lost; `then` happens before it is sent again."""
+
+    def on_loss() -> None:
+        line.armed = False
+        if then:
+            then()
+
+    line.lose, line.armed, line.on_loss = 1.0, True, on_loss
+
+
+@pytest.mark.soak
+def test_a_tenth_of_the_pushes_and_pops_is_lost(line, shaky, storage):
+    line.lose, line.armed = 0.1, True
+    for n in range(COUNT):
+        assert shaky.accept([job(f"j{n}")]).accepted == ((f"j{n}", True),)
+    assert storage.counts().queued == COUNT
+    assert len(storage.list_jobs(None, None, None, 2 * COUNT, None)) == COUNT
+
+    line.armed = False
+    hand = Hand(shaky)
+    line.armed = True
+    ran: Counter[str] = Counter()
+    done = []
+    while sum(ran.values()) < COUNT or done:
+        try:
+            turn = shaky.turn(hand.n, done, 7, ("*",))
+        except errors.StorageUnavailable as exc:
+            assert exc.stored is None
+            continue
+        assert turn.lost == frozenset()
+        ran.update(claim.id for claim in turn.claims)
+        done = [ended(claim) for claim in turn.claims]
+    line.armed = False
+    hand.go()
+    assert set(ran.values()) == {1} and len(ran) == COUNT
+    assert {each.state for each in storage.list_jobs(None, None, None, 2 * COUNT, None)} == {"done"}
+    assert Counter(e.kind for e in storage.read_events(3 * COUNT)) == {"enqueued": COUNT, "done": COUNT}
+    assert line.lost > COUNT / 20
+
+
+def test_a_job_that_ended_before_its_push_was_sent_again_was_stored_by_it(line, shaky, storage, hand):
+    lose_one(line, hand.work)
+    assert shaky.accept(jobs("a")).accepted == (("a", True),)
+    assert (line.lost, state(storage, "a")) == (1, "done")
+
+
+def test_a_job_that_was_there_before_is_told_from_one_that_was_just_stored(line, shaky, storage, hand):
+    storage.accept(jobs("a"))
+    hand.work()
+    lose_one(line)
+    with pytest.raises(errors.DuplicateJob):
+        shaky.accept([job("a", enqueued_at=1.0)])
+
+
+def test_a_push_sent_again_is_no_replay_of_itself(line, shaky):
+    key = Idempotency("token", "key", "body")
+    lose_one(line)
+    first = shaky.accept(jobs("ab"), key, max_pending=2)
+    assert (first.replayed, [a.fresh for a in first.accepted]) == (False, [True, True])
+    assert shaky.accept(jobs("cd"), key).replayed
+
+
+def test_what_was_claimed_in_silence_goes_back_when_the_worker_leaves(line, shaky, storage, hire):
+    storage.accept(jobs("ab"))
+    hand = hire(shaky)
+    lose_one(line)
+    with pytest.raises(errors.StorageUnavailable):
+        hand.claim(2)
+    assert storage.counts().running == 2
+    shaky.unregister(hand.n)
+    assert (storage.counts().queued, storage.counts().running) == (2, 0)
+
+
+def test_a_settlement_sent_again_is_not_lost(line, shaky, storage, hire):
+    storage.accept(jobs("ab"))
+    hand = hire(shaky)
+    for outcome in ("done", "retrying"):
+        settlement = ended(hand.claim_one(), outcome, eta=1e12 if outcome == "retrying" else None)
+        lose_one(line)
+        with pytest.raises(errors.StorageUnavailable):
+            hand.commit(settlement)
+        assert hand.commit(settlement).lost == frozenset()
+    assert (state(storage, "a"), state(storage, "b")) == ("done", "retrying")
+
+
+def test_a_verb_whose_answer_is_lost_says_that_it_may_have_been_done(line, shaky, storage):
+    storage.accept(jobs("a"))
+    look = shaky.look("a")
+    assert look is not None
+    lose_after_look(line)
+    with pytest.raises(errors.StorageUnavailable) as caught:
+        shaky.cancel("a")
+    assert caught.value.stored is None
+    assert state(storage, "a") == "canceled"
+
+
+def lose_after_look(line):
+    """The answer of the second script is lost: the first one looks."""
+    draws = iter([1.0, 0.0])
+    line._random.random = lambda: next(draws, 1.0)
+    line.lose, line.armed = 0.5, True
