@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: run test lint bench soak screenshots clean
+.PHONY: run test lint docs bench soak screenshots clean
 
 run: $(VENV)/runtime.stamp
 	@exec $(BIN)/python app.py
@@ -18,6 +18,10 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+# Writes config.ini, docs/configuration.md and docs/commands.md from the code.
+docs: $(VENV)/dev.stamp
+	$(BIN)/python -m docs.generate
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m bench $(ARGS)

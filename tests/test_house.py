@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.generate import generated
 from tests.support.imports import ROOMS, room_of, violations
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,3 +146,8 @@ def test_requirements_are_pinned(name):
     lines = [line.rstrip() for line in lines if line and not line.startswith("#")]
     assert lines
     assert [line for line in lines if not pinned.fullmatch(line)] == []
+
+
+def test_generated_files_are_up_to_date():
+    stale = [name_of(path) for path, text in generated().items() if path.read_text(encoding="utf-8") != text]
+    assert not stale, f"{', '.join(stale)} do not match the code: run make docs"

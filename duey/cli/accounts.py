@@ -1,4 +1,4 @@
-"""Accounts of the monitor and tokens of the API. A secret that is made is printed alone on the last line, once."""
+"""Accounts of the monitor and tokens of the API. A generated secret is printed once, alone on the last line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_password() -> str:
 
 
 def user_add(office: Office, options: argparse.Namespace) -> None:
-    """Make an account."""
+    """Create an account. Without --password-stdin a password is generated and printed."""
     password = read_password() if options.password_stdin else None
     account, made = office.access.accounts.create(options.name, options.role, password)
     office.audit("add account", account.name, detail=account.role)
@@ -33,7 +33,7 @@ def user_add(office: Office, options: argparse.Namespace) -> None:
 
 
 def user_password(office: Office, options: argparse.Namespace) -> None:
-    """Give an account a new password, which ends its sessions."""
+    """Set a new password, which ends the sessions of the account. Without --password-stdin one is generated."""
     made = office.access.accounts.set_password(options.name, read_password() if options.password_stdin else None)
     office.audit("set password", options.name)
     say(f"changed the password of {options.name}")
@@ -48,7 +48,7 @@ def user_list(office: Office, options: argparse.Namespace) -> None:
 
 
 def user_role(office: Office, options: argparse.Namespace) -> None:
-    """Change what an account may do."""
+    """Change the role of an account."""
     account = office.access.accounts.set_role(options.name, options.role)
     office.audit("change role", account.name, detail=account.role)
     say(f"{account.name} is {account.role} now")
@@ -62,7 +62,7 @@ def user_remove(office: Office, options: argparse.Namespace) -> None:
 
 
 def token_create(office: Office, options: argparse.Namespace) -> None:
-    """Make an API token."""
+    """Create an API token and print it."""
     scopes = [scope.strip() for scope in options.scope.split(",") if scope.strip()]
     length = re.fullmatch(r"(\d{1,6})([hdw])", options.expires or "0h", re.ASCII)
     if length is None:
@@ -76,7 +76,7 @@ def token_create(office: Office, options: argparse.Namespace) -> None:
 
 
 def token_list(office: Office, options: argparse.Namespace) -> None:
-    """List the tokens, without their secrets: name, scopes, last use, end."""
+    """List the tokens, without their secrets: name, scopes, last use, expiry."""
     now = time.time()
     for token in office.access.tokens.list():
         ends = "expired" if token.has_expired(now) else "expires"
@@ -86,19 +86,19 @@ def token_list(office: Office, options: argparse.Namespace) -> None:
 
 
 def token_revoke(office: Office, options: argparse.Namespace) -> None:
-    """End a token."""
+    """Revoke a token."""
     office.access.tokens.revoke(options.name)
     office.audit("revoke token", options.name)
     say(f"revoked {options.name}")
 
 
 def instant(at: float | None) -> str:
-    """An instant in UTC, to the second."""
+    """An instant (epoch seconds) as UTC text, to the second; `never` for None."""
     return "never" if at is None else f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def audit(office: Office, options: argparse.Namespace) -> None:
-    """Print the whole audit, newest first."""
+    """Print the audit log, newest first."""
     from duey.monitor.access.export import as_csv, exported
 
     lines = office.access.audit.walk()

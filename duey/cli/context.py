@@ -1,4 +1,4 @@
-"""The office: what the commands work with, made when it is first needed, and the one error that they raise."""
+"""The context of a command: storage, accounts and history, each opened on first use; and the error `Refused`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ class Refused(Exception):
 
 
 def say(*fields: object, err: bool = False) -> None:
-    """Print one line on standard output (or error): fields with tabs between them, in which nothing can act on a
-    terminal or pass for another line."""
+    """Print the fields as one line, separated by tabs, on standard output or standard error.
+
+    Control characters are escaped, so that a value can neither control the terminal nor look like a second line.
+    """
     from duey.payload.masking import escaped  # here: it reads the settings, and manage.py says what is wrong there
 
     print("\t".join(escaped(str(field)) for field in fields), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 class Office:
-    """What the commands work with, made when it is first needed."""
+    """Control, accounts and history, each opened on first use."""
 
     def __init__(self) -> None:
         from duey import huey, settings
@@ -37,7 +39,7 @@ class Office:
 
     @property
     def control(self) -> Any:
-        """The engine's verbs, with the task modules loaded."""
+        """The operations on jobs, with the task modules loaded."""
         if self._control is None:
             from duey import load_tasks
             from duey.control.service import Control
@@ -58,7 +60,7 @@ class Office:
 
     @property
     def books(self) -> Any:
-        """What happened."""
+        """The history."""
         if self._books is None:
             from duey.monitor.history import Books
 
@@ -67,12 +69,12 @@ class Office:
         return self._books
 
     def audit(self, action: str, target: str, count: int = 1, detail: str = "") -> None:
-        """Write down who did what."""
+        """Add a line to the audit log: who did what."""
         self.access.audit.record(operator_name(), AUDIT_SOURCE, "", action, target, count, detail)
 
 
 def cli_name() -> str:
-    """Who enqueues from the command line, as a job names him."""
+    """The value of a job's `by` for jobs that are enqueued on the command line."""
     return f"cli:{operator_name()}"
 
 

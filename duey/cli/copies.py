@@ -1,7 +1,7 @@
-"""Backup and restore of all databases of the service.
+"""Back up and restore all databases of the service.
 
-The queue is copied before the books: what happened in between is in both, and recording it twice changes nothing; in
-the other order it could be in neither.
+The queue is copied before the history. An event that is recorded between the two copies is then in both, and recording
+it again changes nothing. In the other order it could be missing from both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from duey.recipes import Unavailable, sqlite_backup
 
 
 def databases(settings: Any) -> dict[str, Path]:
-    """The service's SQLite files by role, in the order in which they are copied."""
+    """The SQLite files of the service by role, in the order in which they are copied."""
     found = {"monitor": sqlite_path(settings.monitor.database), "access": sqlite_path(settings.auth.database)}
     if settings.storage.backend == "sqlite":
         return {"queue": Path(settings.storage.path), **found}
@@ -30,7 +30,7 @@ def databases(settings: Any) -> dict[str, Path]:
 
 
 def backup(office: Office, options: argparse.Namespace) -> None:
-    """Copy all databases into a folder, consistently, while the service runs."""
+    """Copy all databases into a folder, each consistently, while the service runs."""
     folder = Path(options.folder)
     config_files.make_folder(folder)
     for role, source in databases(office.settings).items():
@@ -48,7 +48,10 @@ def backup(office: Office, options: argparse.Namespace) -> None:
 
 
 def restore(office: Office, options: argparse.Namespace) -> None:
-    """Put back what `backup` made; the service must be stopped. What stood there is kept beside it as *.before."""
+    """Put back the databases that `backup` copied.
+
+    The service must be stopped. The databases that are replaced are kept beside the new ones as *.before.
+    """
     folder = Path(options.folder)
     settings = office.settings
     found = {role: folder / f"{role}.db" for role in databases(settings) if (folder / f"{role}.db").exists()}
@@ -73,7 +76,7 @@ def restore(office: Office, options: argparse.Namespace) -> None:
 
 
 def refuse_while_running(office: Office) -> None:
-    """A database must not be replaced under a running process."""
+    """Raise Refused if a process of the service is running: its databases must not be replaced."""
     from duey.errors import StorageUnavailable  # here: it reads the settings, and manage.py says what is wrong there
 
     path = Path(office.settings.storage.path)

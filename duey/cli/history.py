@@ -1,4 +1,4 @@
-"""The books by hand: record without a web process, and prune."""
+"""The history: record it without a web process, and prune it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from duey.cli.context import Office, say
 
 
 def record(office: Office, options: argparse.Namespace) -> None:
-    """Write the books, until stopped, where no web process does."""
+    """Record what happens to jobs, where no web process runs.
+
+    Runs in the foreground until SIGINT or SIGTERM. Of several recorders one works at a time; the others wait.
+    """
     from duey.os_process import StopFlag  # here: it reads the settings, and manage.py says what is wrong there
 
     stop = StopFlag()
@@ -20,7 +23,7 @@ def record(office: Office, options: argparse.Namespace) -> None:
 
 
 def prune(office: Office, options: argparse.Namespace) -> None:
-    """Remove now what the retention of [monitor] and [auth] would remove later."""
+    """Remove from history and audit log what their retention settings ([monitor], [auth]) would remove later."""
     done, lines = office.books.prune(), office.access.audit.prune()
     office.audit("prune", "books", done.jobs)
     say(

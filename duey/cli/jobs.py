@@ -1,4 +1,4 @@
-"""Jobs and tasks: defer, retry, cancel, pause, resume."""
+"""Jobs and tasks: enqueue, retry, cancel, pause, resume."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from duey.cli.context import Office, Refused, cli_name, say
 
 
 def value_of(text: str) -> Any:
-    """An argument as JSON where it is JSON, else as the text that it is."""
+    """The value of an argument: parsed if it is JSON, otherwise the text itself."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -19,7 +19,7 @@ def value_of(text: str) -> Any:
 
 
 def call_of(office: Office, task: str, texts: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments as they were typed: `name=value` where the task has such a parameter, else by position."""
+    """Split arguments into args and kwargs: `name=value` is a keyword if the task has a parameter of that name."""
     names = {p.name for p in office.control.task(task).parameters}
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
@@ -33,7 +33,11 @@ def call_of(office: Office, task: str, texts: Sequence[str]) -> tuple[list[Any],
 
 
 def enqueue(office: Office, options: argparse.Namespace) -> int:
-    """Defer one job: `enqueue add 1 2`, `enqueue send_email to=bob@example.org subject=Hi`."""
+    """Enqueue one job and print its id.
+
+    Examples: `enqueue add 1 2`, `enqueue send_email to=bob@example.org subject=Hi`. With --wait the exit status is 1 if
+    the job does not end as done.
+    """
     from duey.model.job import JobRequest
 
     args, kwargs = call_of(office, options.task, options.args)
@@ -52,7 +56,7 @@ def enqueue(office: Office, options: argparse.Namespace) -> int:
 
 
 def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
-    """A command that is one verb of the engine on one target."""
+    """A command that calls one method of Control on one job."""
 
     def run(office: Office, options: argparse.Namespace) -> None:
         getattr(office.control, name)(options.target)
@@ -63,7 +67,7 @@ def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
 
 
 def steer(name: str) -> Callable[[Office, argparse.Namespace], None]:
-    """`pause` or `resume`, of a task or of a queue."""
+    """The command `pause` or `resume`, for a task or a queue."""
 
     def run(office: Office, options: argparse.Namespace) -> None:
         from duey.tasks.options import is_name

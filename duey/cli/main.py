@@ -1,13 +1,16 @@
-"""The command `duey`: makes and runs a service, looks at it and changes it by hand, with or without the web process.
+"""The command `duey`: create, run, inspect and change a service. Most commands do not need the web process.
 
-Exit status 0; 1 with one sentence on standard error; 2 for bad usage. A secret that is made is printed alone on the
-last line of standard output, once. Every change is written to the audit.
+Exit status 0 on success, 1 with one sentence on standard error, 2 for wrong usage. A generated secret is printed once,
+alone on the last line of standard output. Every change is written to the audit log. docs/commands.md is generated from
+`parser()`: run `make docs` after changing a command, an option or a docstring that serves as help.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,14 @@ from duey import __version__, config
 from duey.cli import accounts, copies, history, jobs, schedules, services, state
 from duey.cli.context import Office, Refused, say
 
+CANCEL = "Cancel a waiting job, or ask a running one to stop."
+PAUSE = "Pause a task or a queue: jobs are accepted, but none starts until it is resumed."
+PAUSE_SCHEDULE = "Pause a schedule: its due times are recorded, but nothing runs."
+RESUME = "Resume a paused task or queue."
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status."""
+    """Run one command and return its exit status."""
     options = parsed(argv)
     if hasattr(options, "service"):
         try:
@@ -45,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The options; arguments of a call may also stand behind them, where argparse does not look for them."""
+    """Parse the command line. Arguments of a task may follow the options, where argparse would refuse them."""
     top = parser()
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["worker"]:  # its options are huey_consumer's
@@ -59,24 +67,29 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every command with its help."""
+    """Build the parser of all commands, with their help."""
     program = Path(sys.argv[0]).name
     top = argparse.ArgumentParser(
-        prog=program if program == "manage.py" else "duey", description="Run a Duey service, and look after it."
+        prog=program if program == "manage.py" else "duey", description="Create, run and operate a Duey service."
     )
     top.add_argument("--version", action="version", version=f"Duey {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    made = commands.add_parser("init", help="Write tasks.py, periodic.py, config.ini and .gitignore into a folder.")
-    made.add_argument("folder", metavar="FOLDER")
+
+    def added(parent: Any, name: str, text: str, **options: Any) -> Any:
+        lines = RawDescriptionHelpFormatter
+        return parent.add_parser(name, help=text.split("\n")[0], description=text, formatter_class=lines, **options)
+
+    made = added(commands, "init", inspect.getdoc(services.init) or "")
+    made.add_argument("folder", metavar="FOLDER", help="a new folder, or one without these files")
     made.set_defaults(service="init")
-    commands.add_parser("run", help="Serve web and one consumer.").set_defaults(service="run")
-    commands.add_parser("web", help="Serve the web alone.").set_defaults(service="web")
-    made = commands.add_parser("worker", help="Run a consumer: huey_consumer and its options.", add_help=False)
+    added(commands, "run", services.RUN).set_defaults(service="run")
+    added(commands, "web", services.WEB).set_defaults(service="web")
+    made = added(commands, "worker", inspect.getdoc(services.worker) or "", add_help=False)
     made.add_argument("arguments", nargs=argparse.REMAINDER)
     made.set_defaults(service="worker")
 
     def command(parent: Any, name: str, run: Callable[..., Any], *arguments: tuple[Any, ...], text: str = "") -> Any:
-        made = parent.add_parser(name, help=text or (run.__doc__ or "").split("\n")[0])
+        made = added(parent, name, text or inspect.getdoc(run) or "")
         made.set_defaults(run=run)
         for *flags, extra in arguments:
             made.add_argument(*flags, **extra)
@@ -86,53 +99,57 @@ def parser() -> argparse.ArgumentParser:
     command(commands, "check", state.check)
     command(commands, "status", state.status)
     user = commands.add_parser("user", help="accounts of the monitor").add_subparsers(required=True, metavar="WHAT")
-    role = ("--role", {"choices": ("admin", "viewer"), "default": "viewer"})
-    command(user, "add", accounts.user_add, ("name", {}), role, stdin)
-    command(user, "password", accounts.user_password, ("name", {}), stdin)
+    login: tuple[Any, ...] = ("name", {"help": "name of the account"})
+    roles = {"choices": ("admin", "viewer"), "help": "admin: may change everything; viewer: may only look"}
+    command(user, "add", accounts.user_add, login, ("--role", {"default": "viewer", **roles}), stdin)
+    command(user, "password", accounts.user_password, login, stdin)
     command(user, "list", accounts.user_list)
-    command(user, "role", accounts.user_role, ("name", {}), ("role", {"choices": ("admin", "viewer")}))
-    command(user, "remove", accounts.user_remove, ("name", {}))
+    command(user, "role", accounts.user_role, login, ("role", roles))
+    command(user, "remove", accounts.user_remove, login)
     token = commands.add_parser("token", help="tokens of the API").add_subparsers(required=True, metavar="WHAT")
-    scope = ("--scope", {"default": "read,enqueue", "help": "of read, enqueue, admin"})
-    expires = ("--expires", {"metavar": "LENGTH", "help": "such as 12h, 90d or 52w; else it never expires"})
-    command(token, "create", accounts.token_create, ("name", {}), scope, expires)
+    scope = ("--scope", {"default": "read,enqueue", "help": "comma-separated list of read, enqueue and admin"})
+    expires = ("--expires", {"metavar": "LENGTH", "help": "lifetime: 12h, 90d, 52w ... (default: for ever)"})
+    label = ("name", {"help": "name of the token"})
+    command(token, "create", accounts.token_create, label, scope, expires)
     command(token, "list", accounts.token_list)
-    command(token, "revoke", accounts.token_revoke, ("name", {}))
+    command(token, "revoke", accounts.token_revoke, label)
+    task = ("task", {"help": "name of the task: function, or module.function"})
+    values = ("args", {"nargs": "*", "help": "arguments of the task: JSON or plain text, by position or as name=value"})
     command(
-        commands, "enqueue", jobs.enqueue, ("task", {}), ("args", {"nargs": "*", "help": "JSON or text; name=value"}),
-        ("--delay", {"type": float, "metavar": "S"}), ("--wait", {"action": "store_true"}),
+        commands, "enqueue", jobs.enqueue, task, values,
+        ("--delay", {"type": float, "metavar": "S", "help": "start the job after so many seconds"}),
+        ("--wait", {"action": "store_true", "help": "wait for the job to end and print its result"}),
     )  # fmt: skip
-    target = ("target", {"metavar": "ID"})
-    command(commands, "retry", jobs.verb("retry", "queued again"), target, text="Run an ended job again.")
-    command(commands, "cancel", jobs.verb("cancel", "canceled"), target, text="Cancel a job, or ask it to stop.")
-    for verb, text in (("pause", "Let the jobs of a task, or of a queue, wait."), ("resume", "End a pause.")):
+    target = ("target", {"metavar": "ID", "help": "id of the job"})
+    command(commands, "retry", jobs.verb("retry", "queued again"), target, text="Run a job that has ended again.")
+    command(commands, "cancel", jobs.verb("cancel", "canceled"), target, text=CANCEL)
+    for verb, text in (("pause", PAUSE), ("resume", RESUME)):
         which = command(commands, verb, jobs.steer(verb), text=text).add_mutually_exclusive_group(required=True)
-        which.add_argument("target", metavar="TASK", nargs="?")
-        which.add_argument("--queue", metavar="NAME")
-    schedule = commands.add_parser("schedule", help="what runs when").add_subparsers(required=True, metavar="WHAT")
-    name: tuple[Any, ...] = ("name", {})
-    values = ("args", {"nargs": "*", "help": "JSON or text; name=value"})
+        which.add_argument("target", metavar="TASK", nargs="?", help="name of the task")
+        which.add_argument("--queue", metavar="NAME", help="name of a queue, instead of a task")
+    schedule = commands.add_parser("schedule", help="schedules").add_subparsers(required=True, metavar="WHAT")
+    name = ("name", {"help": "name of the schedule"})
     command(schedule, "list", schedules.schedule_list)
     for verb, run in (("add", schedules.schedule_add), ("change", schedules.schedule_change)):
         command(
-            schedule, verb, run, name, ("task", {}), values,
-            ("--cron", {"metavar": "EXPR", "help": "five fields, or @daily and the like"}),
-            ("--every", {"type": float, "metavar": "S", "help": "seconds"}),
-            ("--at", {"metavar": "T", "help": "once, such as 2030-01-31T14:00"}),
-            ("--tz", {"metavar": "ZONE", "help": "such as Europe/Zagreb; else [schedule] timezone"}),
-            ("--catch-up", {"choices": ("skip", "once", "all"), "help": "what runs of that which was missed"}),
-            ("--window", {"type": float, "metavar": "S", "help": "seconds: what was missed before is left alone"}),
-            ("--overlap", {"choices": ("skip", "queue", "allow"), "help": "while the run before it goes on"}),
+            schedule, verb, run, name, task, values,
+            ("--cron", {"metavar": "EXPR", "help": "cron expression of five fields, or @daily, @hourly ..."}),
+            ("--every", {"type": float, "metavar": "S", "help": "interval in seconds"}),
+            ("--at", {"metavar": "T", "help": "one run, at a time such as 2030-01-31T14:00"}),
+            ("--tz", {"metavar": "ZONE", "help": "time zone, such as Europe/Zagreb (default: [schedule] timezone)"}),
+            ("--catch-up", {"choices": ("skip", "once", "all"), "help": "which missed runs are made up for"}),
+            ("--window", {"type": float, "metavar": "S", "help": "ignore what was missed longer ago, in seconds"}),
+            ("--overlap", {"choices": ("skip", "queue", "allow"), "help": "if the previous run is still going on"}),
         )  # fmt: skip
     command(schedule, "remove", schedules.schedule_remove, name)
-    command(schedule, "run", schedules.schedule_run, name, ("--slot", {"metavar": "T", "help": "one that was missed"}))
-    command(schedule, "pause", schedules.verb("pause", "paused"), name, text="Let no slot of a schedule run.")
-    command(schedule, "resume", schedules.verb("resume", "resumed"), name, text="Let its slots run again.")
-    form = ("--format", {"choices": ("csv", "json"), "default": "csv", "help": "json: an object a line"})
+    command(schedule, "run", schedules.schedule_run, name, ("--slot", {"metavar": "T", "help": "a missed time"}))
+    command(schedule, "pause", schedules.verb("pause", "paused"), name, text=PAUSE_SCHEDULE)
+    command(schedule, "resume", schedules.verb("resume", "resumed"), name, text="Resume a paused schedule.")
+    form = ("--format", {"choices": ("csv", "json"), "default": "csv", "help": "json: one object per line"})
     command(commands, "audit", accounts.audit, form)
     command(commands, "record", history.record)
     command(commands, "prune", history.prune)
-    folder = ("folder", {"metavar": "FOLDER"})
+    folder = ("folder", {"metavar": "FOLDER", "help": "folder of the backup"})
     command(commands, "backup", copies.backup, folder)
     command(commands, "restore", copies.restore, folder)
     return top

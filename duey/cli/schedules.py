@@ -1,4 +1,4 @@
-"""Schedules by hand: list, add, change, remove, run, pause, resume; the consumers see a change within two seconds."""
+"""Schedules: list, add, change, remove, run, pause, resume. Consumers see a change within two seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from duey.cli.jobs import call_of
 
 
 def schedule_list(office: Office, options: argparse.Namespace) -> None:
-    """List the schedules: name, task, rhythm, zone, next slot, what became of the last one."""
+    """List the schedules: name, task, timetable, time zone, next run, outcome of the last one."""
     for each in office.control.schedules.all():
         if each.paused:
             upcoming = "paused"
@@ -28,21 +28,27 @@ def schedule_list(office: Office, options: argparse.Namespace) -> None:
 
 
 def schedule_add(office: Office, options: argparse.Namespace) -> None:
-    """Make a schedule: `schedule add nightly import_csv --cron "0 3 * * *" data.csv`."""
+    """Create a schedule.
+
+    Example: `schedule add nightly import_csv --cron "0 3 * * *" data.csv`. One of --cron, --every and --at is required.
+    """
     made = office.control.schedules.make(options.name, request_of(office, options))
     office.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
     say(f"made {made.name}: {made.words}{first(made)}")
 
 
 def schedule_change(office: Office, options: argparse.Namespace) -> None:
-    """Replace what a schedule that was made by hand runs, and when: everything is said anew, as for `schedule add`."""
+    """Replace a schedule that was created by hand.
+
+    Options that are left out get their defaults, as with `schedule add`; they do not keep their present values.
+    """
     changed = office.control.schedules.change(options.name, request_of(office, options))
     office.audit("change schedule", changed.name, detail=f"{changed.task}: {changed.expression}")
     say(f"changed {changed.name}: {changed.words}{first(changed)}")
 
 
 def request_of(office: Office, options: argparse.Namespace) -> Any:
-    """The schedule that the options describe."""
+    """Build the request that the options describe."""
     from duey.control.schedules import ScheduleRequest
 
     args, kwargs = call_of(office, options.task, options.args)
@@ -54,19 +60,19 @@ def request_of(office: Office, options: argparse.Namespace) -> Any:
 
 
 def first(schedule: Any) -> str:
-    """When its next slot is, as the end of a sentence."""
+    """The end of a sentence: when the schedule runs next, or an empty text."""
     return f", next at {shown(schedule.next_at[0], schedule.tz)}" if schedule.next_at else ""
 
 
 def schedule_remove(office: Office, options: argparse.Namespace) -> None:
-    """Forget a schedule that was made by hand; jobs that it made are kept."""
+    """Remove a schedule that was created by hand. Its jobs are kept."""
     office.control.schedules.remove(options.name)
     office.audit("remove schedule", options.name)
     say(f"removed {options.name}")
 
 
 def schedule_run(office: Office, options: argparse.Namespace) -> None:
-    """Run a schedule's task now, or for a slot that did not run (--slot)."""
+    """Run a schedule's task now, or for a due time that was missed, and print the id of the job."""
     at = None if options.slot is None else instant(options.slot, office.control.schedules.get(options.name).tz)
     job_id = office.control.schedules.run_now(options.name, at, cli_name())
     office.audit("run schedule", options.name, detail=f"as {job_id}")
@@ -74,7 +80,7 @@ def schedule_run(office: Office, options: argparse.Namespace) -> None:
 
 
 def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
-    """A command that is one verb on one schedule."""
+    """A command that calls one method on one schedule."""
 
     def run(office: Office, options: argparse.Namespace) -> None:
         getattr(office.control.schedules, name)(options.name)
@@ -85,12 +91,12 @@ def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
 
 
 def shown(at: float, tz: str) -> str:
-    """An instant as the clock of the zone shows it."""
+    """An instant (epoch seconds) as local time of the zone."""
     return f"{datetime.fromtimestamp(at, ZoneInfo(tz)):%Y-%m-%d %H:%M:%S}"
 
 
 def instant(text: str, tz: Any) -> float:
-    """`2030-01-31 14:00` in a zone, or with a zone of its own, as epoch seconds."""
+    """Epoch seconds of a text such as `2030-01-31 14:00`, read in the zone `tz` unless it names its own offset."""
     from duey.scheduling.timezones import zone
 
     try:

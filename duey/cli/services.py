@@ -1,4 +1,4 @@
-"""Making a folder for a service, and running its processes: init, run, web, worker."""
+"""Create the folder of a service, and run its processes: init, run, web, worker."""
 
 from __future__ import annotations
 
@@ -11,11 +11,20 @@ from duey.cli.context import Refused
 
 PACKAGE = Path(__file__).absolute().parents[1]
 EXAMPLES = ("tasks.py", "periodic.py", "config.ini")
+RUN = """Serve the web and one consumer.
+
+Runs in the foreground until SIGINT or SIGTERM, then lets running jobs end within [consumer] shutdown_timeout_s."""
+WEB = """Serve the web alone.
+
+Runs in the foreground until SIGINT or SIGTERM. Jobs wait until a consumer runs."""
 GITIGNORE = "data/\n__pycache__/\n"
 
 
 def init(folder: Path) -> int:
-    """Write tasks.py, periodic.py, config.ini and .gitignore into a folder, and change no file that is there."""
+    """Write tasks.py, periodic.py, config.ini and .gitignore into a folder.
+
+    Existing files are never changed: if one of the four exists, nothing is written and the exit status is 1.
+    """
     # A wheel holds the examples beside this package's code, a checkout at its top.
     source = PACKAGE / "examples" if (PACKAGE / "examples").is_dir() else PACKAGE.parent
     contents = {name: (source / name).read_text(encoding="utf-8") for name in EXAMPLES} | {".gitignore": GITIGNORE}
@@ -31,14 +40,18 @@ def init(folder: Path) -> int:
 
 
 def run(web_alone: bool) -> int:
-    """Serve web and one consumer, or the web alone, until a signal ends it."""
+    """Serve web and one consumer, or the web alone, until SIGINT or SIGTERM."""
     from duey.server.main import main
 
     return main(["--web"] if web_alone else [])
 
 
 def worker(arguments: list[str]) -> int:
-    """Run a consumer: the stock huey_consumer, with its own options."""
+    """Run one consumer: Huey's huey_consumer, with its options.
+
+    Without -w, -k or -t the values of [consumer] in config.ini apply. The options for polling (-d, -m, -b) have no
+    effect: workers are woken when a job arrives. The worker types are thread and process.
+    """
     from huey.bin.huey_consumer import consumer_main
 
     sys.path.insert(0, os.getcwd())
@@ -48,7 +61,7 @@ def worker(arguments: list[str]) -> int:
 
 
 def command_of(options: argparse.Namespace) -> int:
-    """Run one of these commands; the exit status."""
+    """Run one of these commands and return its exit status."""
     if options.service == "init":
         return init(Path(options.folder))
     if options.service == "worker":

@@ -1,4 +1,4 @@
-"""Looking: would a start succeed, and how does the service fare?"""
+"""Inspect the service: check and status."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from duey.cli.context import Office, Refused, say
 
 
 def check(office: Office, options: argparse.Namespace) -> int:
-    """Settings, task files, storage and accounts: would a start succeed?"""
+    """Check settings, task files, storage and accounts: would a start succeed?"""
     tasks = office.control.tasks()
     warnings = office.huey.storage.prepare()
     office.access.accounts.list()
@@ -22,7 +22,10 @@ def check(office: Office, options: argparse.Namespace) -> int:
 
 
 def status(office: Office, options: argparse.Namespace) -> int:
-    """One screen for a person; exit status 1 when the service is not ready."""
+    """Print the state of the service: jobs, pauses, queues and consumers.
+
+    Exit status 1 if the service is not ready, for example because no consumer runs.
+    """
     health, counts = office.control.health(), office.control.counts()
     say("ready" if health.ok else "NOT READY: " + "; ".join(health.problems))
     for warning in health.warnings:

@@ -1,8 +1,8 @@
 """The table of settings: one class per section of config.ini, one line per key.
 
-Each line is the single source of its key: type, default (text, as it would stand in the file), the parser
-that turns text into the value, and the help that stands above the key in config.ini. config.py walks it.
-Names with a unit end in it (`lease_s`, `max_body_kb`). A secret is left out of repr().
+A line is the only definition of its key: type, default (as text, as in the file), parser and help. The reader uses it,
+and `make docs` writes config.ini and docs/configuration.md from it. A name that has a unit ends in it (`lease_s`,
+`max_body_kb`). Secrets are left out of repr().
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from duey.config.values import Parser, QueueShare
 
 
 class Key(NamedTuple):
-    """One key of the table. `default` is text as it would stand in the file; a secret is never shown."""
+    """One key of the table. `default` is text, as in the file. A secret is never shown."""
 
     section: str
     name: str
@@ -49,43 +49,49 @@ class Storage:
     """Where jobs are kept."""
 
     backend: str = key("sqlite", read.choice("sqlite", "redis"), "sqlite (one machine) or redis")
-    path: Path = key("data/queue.db", read.path, "the queue's file, with sqlite")
-    url: str = key("redis://127.0.0.1:6379/0", _redis, "the server, with redis: redis://, rediss:// or unix://", True)
-    name: str = key("duey", _name, "prefix of all keys, with redis: services that share a server differ in it")
+    path: Path = key("data/queue.db", read.path, "file of the queue (sqlite)")
+    url: str = key("redis://127.0.0.1:6379/0", _redis, "address of the server (redis)", True)
+    name: str = key("duey", _name, "prefix of all keys (redis); services that share a server need different names")
     durability: str = key(
         "full",
         read.choice("full", "normal"),
-        "full: what was accepted survives a power cut; normal: faster, it may lose the last jobs",
+        "full: accepted jobs survive a power cut; normal: faster, but the last jobs may be lost",
     )
 
 
 @dataclass(frozen=True)
 class Tasks:
-    """What can be run, and what holds for all tasks that do not say otherwise."""
+    """The tasks, and defaults for those that set no option of their own."""
 
     modules: tuple[str, ...] = key(
         "tasks, periodic",
         read.entries(_module, 1),
-        "modules with decorated functions, from the folder of this file or from PYTHONPATH",
+        "modules that define tasks; imported from the folder of config.ini or from PYTHONPATH",
     )
     serializer: str = key(
         "json",
         read.choice("json", "pickle"),
-        "json, or pickle where all who can write to the queue are trusted",
+        "format of stored arguments and results; pickle only if everybody who can write to the queue is trusted",
     )
-    secret: str = key("", read.text, "when set, payloads are signed with it", True)
+    secret: str = key("", read.text, "if set, stored values are signed with it", True)
     secret_previous: tuple[str, ...] = key(
-        "", read.entries(read.text), "secrets of before, parted by commas: what is signed with one is still read", True
+        "", read.entries(read.text), "earlier secrets: values signed with one of them are still accepted", True
     )
-    max_crashes: int = key("3", read.whole(1), "a job whose worker died this often is failed")
-    retries: int = key("0", read.whole(0), "attempts after the first, where a task does not say")
+    max_crashes: int = key(
+        "3", read.whole(1), "a job fails when its worker process has died this often while running it"
+    )
+    retries: int = key("0", read.whole(0), "attempts after the first, for tasks that set no retries")
     backoff_s: float = key(
         "0",
         read.number(0, "seconds"),
-        "wait before the first retry, where a task does not say; then doubled up to an hour, less up to half by chance",
+        "wait before the first retry of tasks without backoff; doubles up to an hour, less a random part of up to half",
     )
-    result_ttl_s: float = key("86400", read.number(0, "seconds"), "how long a result is kept with the queue")
-    max_pending: int = key("0", read.whole(0), "above so many waiting jobs new ones are refused; 0: no limit")
+    result_ttl_s: float = key(
+        "86400",
+        read.number(0, "seconds"),
+        "how long the queue keeps a result; after that the history's copy is returned",
+    )
+    max_pending: int = key("0", read.whole(0), "new jobs are refused while so many wait; 0: no limit")
 
 
 @dataclass(frozen=True)
@@ -93,148 +99,174 @@ class Consumer:
     """The process that runs jobs."""
 
     queues: tuple[QueueShare, ...] = key(
-        "default", read.queue_shares, "name or name:workers, * for the rest: default:3, slow:1, *:0"
+        "default",
+        read.queue_shares,
+        "queues to serve: name or name:workers, * for all others; for example default:3, slow:1, *:0",
     )
     order: str = key(
         "strict",
         read.choice("strict", "weighted"),
-        "strict: in the order of the list, numbers reserve workers; weighted: numbers say how often one comes first",
+        "strict: queues in the order of the list, numbers reserve workers; weighted: numbers are relative frequencies",
     )
-    workers: int = key("4", read.whole(1, 1000), "jobs at once")
+    workers: int = key("4", read.whole(1, 1000), "jobs that run at the same time")
     worker_type: str = key("thread", read.choice("thread", "process"), "thread or process")
-    lease_s: float = key("15", read.number(0.1, "seconds"), "a consumer unheard of for so long is taken for dead")
-    heartbeat_s: float = key("3", read.number(0.01, "seconds"), "how often it says that it lives; less than lease_s")
-    shutdown_timeout_s: float = key("25", read.number(0, "seconds"), "how long running jobs may finish at a stop")
+    lease_s: float = key("15", read.number(0.1, "seconds"), "a consumer without a heartbeat for so long counts as dead")
+    heartbeat_s: float = key("3", read.number(0.01, "seconds"), "interval between heartbeats; less than lease_s")
+    shutdown_timeout_s: float = key(
+        "25", read.number(0, "seconds"), "time that running jobs get to finish when the consumer stops"
+    )
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The timetable."""
+    """Schedules."""
 
-    timezone: str = key("UTC", read.zone, "zone of schedules that name none, such as Europe/Zagreb")
+    timezone: str = key("UTC", read.zone, "time zone of schedules that name none, for example Europe/Zagreb")
     catch_up: str = key(
         "once",
         read.choice("skip", "once", "all"),
-        "what was missed while nothing ran: skip, once (one run for all of it) or all",
+        "runs missed while no consumer ran: skip: drop them; once: one run for all of them; all: run each",
     )
-    catch_up_window_s: float = key("86400", read.number(0, "seconds"), "what was missed longer ago is left alone")
+    catch_up_window_s: float = key(
+        "86400", read.number(0, "seconds"), "runs missed longer ago than this are not caught up"
+    )
 
 
 @dataclass(frozen=True)
 class Service:
-    """The service as people see it."""
+    """How the service presents itself."""
 
-    name: str = key("Duey", read.matching(".{1,64}", "1 to 64 printable characters"), "shown in title and header")
+    name: str = key(
+        "Duey", read.matching(".{1,64}", "1 to 64 printable characters"), "name in the title and header of the monitor"
+    )
 
 
 @dataclass(frozen=True)
 class Web:
     """The web process."""
 
-    host: str = key("127.0.0.1", read.host, "address to listen on; 0.0.0.0 for all")
-    port: int = key("8080", read.whole(0, 65535), "port to listen on; 0: any free one")
-    threads: int = key("8", read.whole(1, 1000), "requests at once; at most half of them may be long polls")
-    url_prefix: str = key("", read.or_empty(_prefix), "path below which everything lives, such as /duey")
-    public_url: str = key(
-        "", read.or_empty(_origin), "scheme and host that people use, without url_prefix: https://example.org"
+    host: str = key("127.0.0.1", read.host, "address to listen on; 0.0.0.0: all addresses")
+    port: int = key("8080", read.whole(0, 65535), "port to listen on; 0: any free port")
+    threads: int = key(
+        "8", read.whole(1, 1000), "requests handled at the same time; at most half of them may be long polls"
     )
-    trusted_proxy: str = key("", read.or_empty(read.host), "address of the proxy whose X-Forwarded headers count")
-    max_body_kb: int = key("1024", read.whole(1), "larger request bodies are refused")
+    url_prefix: str = key("", read.or_empty(_prefix), "path below which everything is served, for example /duey")
+    public_url: str = key(
+        "", read.or_empty(_origin), "address that people use, without url_prefix, for example https://example.org"
+    )
+    trusted_proxy: str = key(
+        "", read.or_empty(read.host), "address of the proxy whose X-Forwarded-* headers are believed"
+    )
+    max_body_kb: int = key("1024", read.whole(1), "larger request bodies are refused with 413")
 
 
 @dataclass(frozen=True)
 class Monitor:
-    """The books: what happened to each job."""
+    """The history: what happened to each job."""
 
-    database: str = key("sqlite:///data/monitor.db", read.database, "where the books are kept")
-    backlog_rows: int = key("1000000", read.whole(1), "above so many unread events, successes are only counted")
-    retention_days: float = key("30", read.number(0, "days"), "ended jobs older than this are removed")
-    retention_rows: int = key("1000000", read.whole(1), "at most so many jobs are kept")
-    keep_failed_days: float = key("180", read.number(0, "days"), "failed jobs can be retried for so long")
-    max_value_kb: int = key("16", read.whole(1), "longer arguments and results are cut in the books")
+    database: str = key("sqlite:///data/monitor.db", read.database, "database of the history")
+    backlog_rows: int = key(
+        "1000000",
+        read.whole(1),
+        "with more unrecorded events than this, successful jobs are only counted, not recorded one by one",
+    )
+    retention_days: float = key("30", read.number(0, "days"), "jobs that ended longer ago are removed")
+    retention_rows: int = key("1000000", read.whole(1), "the history keeps at most so many jobs")
+    keep_failed_days: float = key("180", read.number(0, "days"), "how long a failed job is kept and can be retried")
+    max_value_kb: int = key("16", read.whole(1), "longer arguments and results are truncated in the history")
     redact: tuple[str, ...] = key(
         "password, token, secret, authorization, api_key",
         read.entries(_word),
-        "arguments of such names are hidden, and those of pwd, cookie, session and the like; -NAME: not this one",
+        "arguments with these names are hidden, besides pwd, cookie, session and similar ones; -NAME: not hidden",
     )
 
 
 @dataclass(frozen=True)
 class Auth:
-    """Who may enter."""
+    """Accounts, sessions and tokens."""
 
-    database: str = key("sqlite:///data/access.db", read.database, "where accounts, sessions and tokens are kept")
-    session_hours: float = key("12", read.number(0.01, "hours"), "how long a login lasts after its last use")
-    session_days: float = key("7", read.number(0.01, "days"), "how long a login lasts, however it is used")
-    login_attempts: int = key("10", read.whole(1), "failed logins per address in 15 minutes before it must wait")
-    audit_days: float = key("365", read.number(1, "days"), "how long the audit is kept")
-    metrics_token: str = key("", read.text, "when set, /metrics asks for it", True)
+    database: str = key(
+        "sqlite:///data/access.db", read.database, "database of accounts, sessions, tokens and the audit log"
+    )
+    session_hours: float = key("12", read.number(0.01, "hours"), "a session ends when it was not used for so long")
+    session_days: float = key("7", read.number(0.01, "days"), "a session ends after this time, even if it is used")
+    login_attempts: int = key(
+        "10", read.whole(1), "failed logins per address within 15 minutes; after that the address must wait"
+    )
+    audit_days: float = key("365", read.number(1, "days"), "how long the audit log is kept")
+    metrics_token: str = key("", read.text, "if set, /metrics requires it as bearer token", True)
 
 
 @dataclass(frozen=True)
 class Webhook:
-    """The webhook task."""
+    """The task deliver_webhook."""
 
     allow_hosts: tuple[str, ...] = key(
         "",
         read.entries(read.host_pattern),
-        "hosts it may call, *.NAME for all below one; empty: all public ones",
+        "hosts it may call, *.NAME for all subdomains; empty: all public hosts",
     )
     allow_ports: tuple[int, ...] = key(
-        "80, 443", read.entries(read.whole(1, 65535)), "ports of hosts that allow_hosts does not name exactly"
+        "80, 443",
+        read.entries(read.whole(1, 65535)),
+        "ports it may use, except on hosts that allow_hosts names exactly",
     )
-    timeout_s: float = key("10", read.number(0.01, "seconds"), "time for one call, in seconds")
+    timeout_s: float = key("10", read.number(0.01, "seconds"), "time limit of one call")
 
 
 @dataclass(frozen=True)
 class Files:
-    """The tasks that read and write files."""
+    """The tasks import_csv and backup_sqlite."""
 
     allow_folders: tuple[Path, ...] = key(
-        "data/files", read.entries(read.path), "folders that these tasks may use; empty: none"
+        "data/files", read.entries(read.path), "folders that they may use; empty: none"
     )
 
 
 @dataclass(frozen=True)
 class Smtp:
-    """The e-mail task."""
+    """The task send_email."""
 
-    host: str = key("", read.or_empty(read.host), "the mail server; empty: no mail can be sent")
-    port: int = key("587", read.whole(1, 65535), "its port")
-    username: str = key("", read.text, "empty: no login")
-    password: str = key("", read.text, "password of the login", True)
-    starttls: bool = key("yes", read.yes_no, "encrypt before anything is said: yes or no")
-    sender: str = key("", read.text, "address in From, where a call names none")
-    allow_senders: tuple[str, ...] = key(
-        "", read.entries(read.text), "other addresses that a call may name as its sender"
+    host: str = key("", read.or_empty(read.host), "mail server; empty: no mail can be sent")
+    port: int = key("587", read.whole(1, 65535), "port of the mail server")
+    username: str = key("", read.text, "user name of the mail server; empty: no login")
+    password: str = key("", read.text, "password of the mail server", True)
+    starttls: bool = key("yes", read.yes_no, "switch to TLS before logging in or sending")
+    sender: str = key("", read.text, "From address of mails that name no sender")
+    allow_senders: tuple[str, ...] = key("", read.entries(read.text), "other From addresses that a mail may name")
+    allow_recipients: tuple[str, ...] = key(
+        "", read.entries(read.host), "domains that mails may be sent to; empty: all"
     )
-    allow_recipients: tuple[str, ...] = key("", read.entries(read.host), "domains that mail may go to; empty: all")
 
 
 @dataclass(frozen=True)
 class Periodic:
     """The tasks of periodic.py."""
 
-    heartbeat_url: str = key("", read.or_empty(_web_url), "a dead man's switch, fetched regularly; empty: none")
-    backup_folder: Path = key("data/backups", read.path, "where the nightly backup goes")
+    heartbeat_url: str = key(
+        "",
+        read.or_empty(_web_url),
+        "address that the task heartbeat fetches regularly (a dead man's switch); empty: none",
+    )
+    backup_folder: Path = key("data/backups", read.path, "folder of the nightly backup")
     backup_keep: int = key("7", read.whole(1), "how many backups are kept")
 
 
 @dataclass(frozen=True)
 class Log:
-    """The log of the processes."""
+    """The log output of the processes."""
 
     level: str = key(
         "INFO",
         read.choice("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-        "the least that is written: DEBUG, INFO, WARNING, ERROR or CRITICAL",
+        "lowest level that is written: DEBUG, INFO, WARNING, ERROR or CRITICAL",
     )
-    format: str = key("text", read.choice("text", "json"), "text or json (one object a line)")
+    format: str = key("text", read.choice("text", "json"), "text, or json (one object per line)")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings. `source` is the file they came from (it need not exist), `root` its folder."""
+    """All settings. `source` is the file (it need not exist), `root` its folder."""
 
     storage: Storage
     tasks: Tasks
@@ -257,7 +289,7 @@ SECTIONS: dict[str, Any] = {name: kind for name, kind in get_type_hints(Settings
 
 
 def table() -> Iterator[Key]:
-    """Every key there is, in the order of the file."""
+    """Every key, in the order of config.ini."""
     for section, kind in SECTIONS.items():
         for each in fields(kind):
             yield Key(section=section, name=each.name, **each.metadata)

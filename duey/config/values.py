@@ -177,7 +177,7 @@ def entries(parse: Parser, at_least: int = 0) -> Parser:
         try:
             return tuple(parse(entry, root) for entry in found)
         except Refused as refused:
-            raise Refused(f"entries parted by commas, each {refused.expected}", found=refused.found) from None
+            raise Refused(f"a list separated by commas, each entry {refused.expected}", found=refused.found) from None
 
     return parse_all
 
@@ -188,7 +188,7 @@ def queue_shares(value: str, root: Path) -> tuple[QueueShare, ...]:
     for entry in _parted(value):
         match = re.fullmatch(rf"({NAME}|\*)(?:\s*:\s*([0-9]{{1,4}}))?", entry)
         if not match:
-            raise Refused("name:workers parted by commas, such as default:3, slow:1, *:0")
+            raise Refused("name:workers separated by commas, such as default:3, slow:1, *:0")
         if match[1] in shares:
             raise Refused(f"each queue once ({match[1]} is there twice)")
         shares[match[1]] = QueueShare(match[1], int(match[2]) if match[2] else None)

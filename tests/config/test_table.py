@@ -1,9 +1,7 @@
-"""The table of settings, and config.ini beside it: the same keys, in the same order, at the same defaults."""
+"""The table of settings. That config.ini says the same is checked in tests/test_house.py."""
 
-import configparser
 import dataclasses
 from itertools import groupby
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +9,6 @@ from duey import config
 from duey.config import table as config_table
 
 TABLE = list(config_table.table())
-CONFIG_INI = Path(__file__).parents[2] / "config.ini"
 
 # The table of CONTRACT.md, with [periodic], [tasks] backoff_s, secret_previous and [consumer] order.
 CONTRACT = {
@@ -93,25 +90,6 @@ def test_the_table_is_the_contract():
         for section, keys in groupby(TABLE, key=lambda key: key.section)
     }
     assert table == CONTRACT
-
-
-def test_config_ini_holds_every_key_at_its_default_in_the_order_of_the_table():
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(CONFIG_INI.read_text(encoding="utf-8"))
-    written = [(section, name, text) for section in parser.sections() for name, text in parser[section].items()]
-    assert written == [(key.section, key.name, key.default) for key in TABLE]
-
-
-def test_config_ini_explains_each_key_in_the_line_above_it():
-    lines = CONFIG_INI.read_text(encoding="utf-8").splitlines()
-    above: dict[tuple[str, str], str] = {}
-    section = ""
-    for before, line in zip(["", *lines], lines, strict=False):
-        if line.startswith("["):
-            section = line.strip("[]")
-        elif line and not line.startswith("#"):
-            above[section, line.partition("=")[0].strip()] = before
-    assert above == {(key.section, key.name): f"# {key.help}" for key in TABLE}
 
 
 def test_a_variable_belongs_to_one_key_only():
