@@ -151,3 +151,24 @@ def test_requirements_are_pinned(name):
 def test_generated_files_are_up_to_date():
     stale = [name_of(path) for path, text in generated().items() if path.read_text(encoding="utf-8") != text]
     assert not stale, f"{', '.join(stale)} do not match the code: run make docs"
+
+
+def test_what_the_internals_name_exists():
+    code = "\n".join(file.read_text(encoding="utf-8") for file in files() if file.suffix in (".py", ".lua"))
+    tests = {file.stem for file in (ROOT / "tests").rglob("test_*.py")}
+    found = []
+    for page in (ROOT / "docs" / "internals").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for name in re.findall(r"`([^`\s]+)`", text):
+            is_path = name.split("/")[0] in ("duey", "monitor", "tests", "bench") and "/" in name
+            is_test = re.fullmatch(r"test_\w+", name) is not None
+            is_class = re.fullmatch(r"([A-Z][a-z]+){2,}", name) is not None
+            known = (ROOT / name).exists() if is_path else name in tests if is_test else name in code
+            if (is_path or is_test or is_class) and not known:
+                found.append(
+                    f"docs/internals/{page.name} names {name}, which does not exist: say what it is called now"
+                )
+        for link in re.findall(r"\]\(([^)#:]+)", text):
+            if not (page.parent / link).exists():
+                found.append(f"docs/internals/{page.name} links to {link}, which does not exist")
+    assert not found, "\n" + "\n".join(sorted(set(found)))
