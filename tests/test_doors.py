@@ -42,7 +42,7 @@ class Whole:
     def __init__(self, world: World) -> None:
         self.world = world
         self.api: Api = make_api(world.control, world.access, world.settings, None)
-        self.app = side_by_side(world.site, self.api)
+        self.app = side_by_side(world.site, self.api, world.settings.web)
 
     def routes(self) -> Iterator[tuple[str, str, str]]:
         """(name, method, an address that the rule matches) of each route."""
@@ -117,6 +117,30 @@ def test_an_admin_does_nothing_without_a_proof(whole: Whole) -> None:
         if path.startswith("/monitor") and method == "POST":
             assert whole.ask(admin, method, path).status == 403, name
             assert whole.ask(admin, method, path, **{"Sec-Fetch-Site": "cross-site"}).status == 403, name
+
+
+def test_no_door_answers_to_a_name_that_is_not_of_the_service(whole: Whole) -> None:
+    """A page of another site whose name leads here (DNS rebinding) would be same-origin with the service."""
+    admin, token = whole.world.browser("ana"), whole.world.access.tokens.create("robot", ("admin",))[1]
+    rights = {"Authorization": f"Bearer {token}", "Host": "evil.test:8080"}
+    for name, method, path in [*whole.routes(), ("GET /", "GET", "/"), ("GET /x", "GET", "/x")]:
+        answer = whole.ask(admin, method, path, **rights)
+        assert (answer.status == 421) == (path not in ("/healthz", "/readyz")), name
+        if answer.status == 421:
+            assert "add its name to [web] allow_hosts" in answer.text and "ana" not in answer.text
+            kind = "application/problem+json" if path.startswith("/api/") else "text/plain; charset=utf-8"
+            assert answer.headers["content-type"] == kind, name
+
+
+def test_every_answer_has_the_headers_that_close_it_to_other_sites(whole: Whole) -> None:
+    for host in ("duey.localhost", "evil.test"):
+        for name, method, path in [*whole.routes(), ("GET /", "GET", "/"), ("GET /x", "GET", "/x")]:
+            headers = whole.ask(whole.world.browser(), method, path, Host=host).headers
+            assert headers["x-content-type-options"] == "nosniff", name
+            assert headers["cross-origin-opener-policy"] == "same-origin", name
+            assert headers["cross-origin-resource-policy"] == "same-origin", name
+            assert "camera=()" in headers["permissions-policy"], name
+            assert "strict-transport-security" not in headers, name
 
 
 def test_the_lists_of_pages_and_actions_are_whole(whole: Whole) -> None:

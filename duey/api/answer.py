@@ -17,7 +17,7 @@ JSON_TYPE = "application/json"
 
 # Built once: json.dumps with options makes a new encoder for each call.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False, default=str).encode
-_ALWAYS = {"Cache-Control": ["no-store"], "X-Content-Type-Options": ["nosniff"]}
+_ALWAYS = {"Cache-Control": ["no-store"]}
 
 
 def say(

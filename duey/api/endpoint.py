@@ -12,6 +12,8 @@ from typing import Any
 
 from duey.api.query import Parameter
 
+# Open under any name: probes call a machine by whatever name they have, and learn what every stranger may.
+ANY_HOST = ("/healthz", "/readyz")
 Schema = Mapping[str, Any]  # JSON Schema 2020-12, as OpenAPI 3.1 takes it
 
 
@@ -60,6 +62,8 @@ class Endpoint:
     def statuses(self) -> list[int]:
         """Every status that a caller may meet here, the good ones first."""
         refused = {405, 500, *self.problems}
+        if self.path not in ANY_HOST:
+            refused |= {421}
         if self.scope:
             refused |= {401, 403, 503}
         if self.body:

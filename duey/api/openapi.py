@@ -33,6 +33,7 @@ MEANINGS = {
     409: "the state of the job, a name or a key does not allow it",
     413: "the body is too large",
     415: "the body is not declared as application/json",
+    421: "the Host header names no host of `[web] allow_hosts`",
     422: "a value cannot be accepted; `errors` names each",
     429: "too many jobs wait",
     500: "an incident that nobody foresaw",

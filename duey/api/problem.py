@@ -49,6 +49,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "schedule-of-code": (409, "The schedule is written in the code"),
     "too-large": (413, "The body is too large"),
     "not-json-type": (415, "The body is not declared as JSON"),
+    "unknown-host": (421, "The service has another name"),
     "invalid": (422, "The request holds values that cannot be accepted"),
     "ambiguous-task": (422, "Several tasks have this name"),
     "too-many-pending": (429, "Too many jobs wait"),

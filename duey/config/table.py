@@ -154,6 +154,11 @@ class Web:
     public_url: str = key(
         "", read.or_empty(_origin), "address that people use, without url_prefix, for example https://example.org"
     )
+    allow_hosts: tuple[str, ...] = key(
+        "",
+        read.entries(read.host_pattern),
+        "further host names that the service answers to, *.NAME for all below one; see docs/production.md",
+    )
     trusted_proxy: str = key(
         "", read.or_empty(read.host), "address of the proxy whose X-Forwarded-* headers are believed"
     )

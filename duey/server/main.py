@@ -83,7 +83,7 @@ class Service:
         self.recorder = self.books.recorder(huey.storage, self.control.workers, self.control.schedules.all)
         self.api = make_api(self.control, self.access, settings, self.books)
         self.server = Server(
-            side_by_side(make_web(self.control, self.access, self.books, settings), self.api), settings
+            side_by_side(make_web(self.control, self.access, self.books, settings), self.api, settings.web), settings
         )
         self.child = ConsumerChild(settings.root) if with_consumer else None
 
@@ -203,8 +203,9 @@ def lock_data(settings: Any) -> int:
     return fd
 
 
-def side_by_side(web: Wsgi, api: Wsgi) -> Wsgi:
+def side_by_side(web: Wsgi, api: Wsgi, settings: Any) -> Wsgi:
     """The monitor below /monitor, the API everywhere else; the root leads a person to the monitor."""
+    from duey.server.http_policy import HttpPolicy
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
@@ -217,4 +218,4 @@ def side_by_side(web: Wsgi, api: Wsgi) -> Wsgi:
             return []
         return api(environ, start_response)
 
-    return app
+    return HttpPolicy(app, settings)

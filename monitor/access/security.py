@@ -16,6 +16,7 @@ LOGIN_SUCCEEDED, LOGIN_FAILED, LOGIN_THROTTLED = "login-succeeded", "login-faile
 LOCK_OUT = "lock-out"  # an address or a device has used up its attempts
 ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED = "account-made", "account-changed", "account-removed"
 TOKEN_MADE, TOKEN_REVOKED = "token-made", "token-revoked"
+HOST_REFUSED = "host-refused"  # called by a name that is not in [web] allow_hosts
 BAD_TOKEN, SCOPE_REFUSED, ROLE_REFUSED, CSRF_REFUSED = "bad-token", "scope-refused", "role-refused", "csrf-refused"
 
 HARMLESS = frozenset({LOGIN_SUCCEEDED, ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED, TOKEN_MADE, TOKEN_REVOKED})

@@ -1,5 +1,7 @@
 """Answers: what is sent back, with the headers that keep a page what it is.
 
+Headers that hold for the API as well are added by duey.server.http_policy.
+
 Nothing but assets may be kept by a browser. Regions and data carry an ETag, made of what they say apart from relative
 times, which the script keeps going by itself: a poll that finds nothing new costs a 304. A page that can tell by a few
 facts that nothing is new stamps its view with them, and is not even made. Larger answers are packed.
@@ -30,12 +32,8 @@ CSP = (
 )
 ALWAYS = {
     "Content-Security-Policy": CSP,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 WORTH_PACKING_BYTES = 1400  # what fits into one packet gains nothing

@@ -56,7 +56,8 @@ class Guard:
 
     def _is_ours(self, origin: str, environ: Mapping[str, Any]) -> bool:
         if self._public_url and origin == self._public_url:
-            return True  # a proxy may have replaced Host by an address of its own
+            # A proxy that is not told to pass on Host (or, where it is trusted, X-Forwarded-Host) sends one of its own.
+            return True
         try:
             host = urlsplit(origin).netloc
         except ValueError:

@@ -30,8 +30,8 @@ def test_bodies_that_are_too_large_are_refused_unread(deployment: Deployment) ->
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.create_connection(("127.0.0.1", deployment.port), 30)) for _ in range(6)]
         for each in sockets:
-            head = f"POST /api/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {64 * MB}"
-            each.sendall(f"{head}\r\n\r\n".encode() + b"x" * 8 * MB)
+            head = "POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+            each.sendall(f"{head}\r\nContent-Length: {64 * MB}\r\n\r\n".encode() + b"x" * 8 * MB)
         for each in sockets:
             assert each.recv(64).startswith(b"HTTP/1.1 401 ")
     answer = deployment.client().post("/api/jobs", {"task": "note", "args": ["x" * 2 * MB]})

@@ -37,7 +37,7 @@ class TestDocument:
 
     def test_documents_every_status_of_the_contract(self, world: World) -> None:
         said = document(world)["paths"]["/api/jobs"]["post"]["responses"]
-        expected = {200, 202, 400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503}
+        expected = {200, 202, 400, 401, 403, 404, 405, 409, 413, 415, 421, 422, 429, 500, 503}
         assert {int(status) for status in said} == expected
 
     def test_operations_have_names_of_their_own(self, world: World) -> None:

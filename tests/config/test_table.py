@@ -47,6 +47,7 @@ CONTRACT = {
         "threads": "8",
         "url_prefix": "",
         "public_url": "",
+        "allow_hosts": "",
         "trusted_proxy": "",
         "max_body_kb": "1024",
     },

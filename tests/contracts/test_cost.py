@@ -49,7 +49,7 @@ class Service:
         control = Control(huey)
         self.recorder = self.books.recorder(huey.storage, control.workers, control.schedules.all)
         api = make_api(control, self.access, settings, self.books)
-        app = side_by_side(make_web(control, self.access, self.books, settings), api)
+        app = side_by_side(make_web(control, self.access, self.books, settings), api, settings.web)
         self.client = Client(app, self.access.tokens.create("robot", ("admin",))[1])
         self.access.accounts.create("ana", ADMIN, "correct horse battery")
         self.browser = Browser(app)

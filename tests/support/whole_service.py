@@ -10,7 +10,7 @@ from pathlib import Path
 import duey
 from duey import clock
 from duey.api import Api, make_api
-from duey.config import load
+from duey.config import Settings, load
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import ADMIN, Access
@@ -38,10 +38,11 @@ class WholeService:
     site: Site
     api: Api
     hand: Hand
+    settings: Settings
 
     def browser(self) -> Browser:
         """An admin's."""
-        browser = Browser(side_by_side(self.site, self.api))
+        browser = Browser(side_by_side(self.site, self.api, self.settings.web))
         browser.log_in("ana", PASSWORD)
         return browser
 
@@ -64,7 +65,7 @@ def whole_service(folder: Path, **settings: str) -> Iterator[WholeService]:
     hand = Hand(huey.storage)
     yield WholeService(
         huey, control, access, books, recorder, Site(House(control, access, books, loaded, clock.now)),
-        make_api(control, access, loaded, books), hand,
+        make_api(control, access, loaded, books), hand, loaded,
     )  # fmt: skip
     hand.go()
     recorder.close()

@@ -148,7 +148,7 @@ FOREIGN = (
     {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": None, "Origin": "http://evil.test"},
     {"Sec-Fetch-Site": None, "Origin": "null"},
-    {"Sec-Fetch-Site": None, "Origin": "https://duey.test.evil.test"},
+    {"Sec-Fetch-Site": None, "Origin": "https://duey.localhost.evil.test"},
 )
 
 
@@ -186,7 +186,7 @@ def test_no_action_by_nobody(world: World, anonymous: Browser) -> None:
     anonymous.get("/monitor/login")
     for path, form in {**every_action(world), **own_actions()}.items():
         answer = anonymous.post(
-            f"/monitor{path}", form, headers={"Referer": "http://duey.test/monitor/jobs?state=failed"}
+            f"/monitor{path}", form, headers={"Referer": "http://duey.localhost/monitor/jobs?state=failed"}
         )
         assert answer.status == 303, path
         assert answer.headers["location"] == "/monitor/login?next=%2Fmonitor%2Fjobs%3Fstate%3Dfailed"
@@ -206,7 +206,7 @@ def test_a_get_on_an_action_changes_nothing(world: World, admin: Browser) -> Non
     [
         {"Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Site": "none"},
-        {"Sec-Fetch-Site": None, "Origin": "http://duey.test"},
+        {"Sec-Fetch-Site": None, "Origin": "http://duey.localhost"},
         {"Sec-Fetch-Site": None, "Origin": "https://jobs.example.org"},
         {"Sec-Fetch-Site": None},
     ],

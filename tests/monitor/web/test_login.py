@@ -121,7 +121,7 @@ def test_cookies_over_https_below_a_prefix(tmp_path: Path, clock: Clock) -> None
 
 
 def test_cookies_are_secure_where_a_proxy_hides_the_scheme(tmp_path: Path, clock: Clock) -> None:
-    browser = make_world(tmp_path, clock, public_url="https://duey.test").browser()
+    browser = make_world(tmp_path, clock, public_url="https://duey.localhost").browser()
     browser.get("/monitor/login")
     cookie = session_cookie(browser.post("/monitor/login", {"username": "ana", "password": PASSWORDS["ana"]}))
     assert "; secure" in cookie.lower()

@@ -11,6 +11,7 @@ from duey import config
 from duey.monitor.access import ADMIN, VIEWER, Access
 from duey.monitor.web.services import House
 from duey.monitor.web.site import Site
+from duey.server.http_policy import HttpPolicy
 from tests.monitor.web.client import Browser
 from tests.monitor.web.fake_books import FakeBooks
 from tests.monitor.web.scene_tasks import SceneControl
@@ -31,7 +32,7 @@ class World:
 
     def browser(self, name: str = "", scheme: str = "http") -> Browser:
         """A browser in which `name` has logged in."""
-        browser = Browser(self.site, self.prefix, scheme)
+        browser = Browser(HttpPolicy(self.site, self.settings.web), self.prefix, scheme)
         if name:
             browser.log_in(name, PASSWORDS[name])
         return browser
