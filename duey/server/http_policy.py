@@ -1,4 +1,4 @@
-"""What holds for every request and every answer, of the pages and the API alike: which names the service answers to, and
+"""What holds for all requests and answers, of the pages and the API alike: the names that the service answers to, and
 the headers that tell a browser what other sites may not do with an answer.
 
 The name is checked against DNS rebinding: a page of another site can make its own name lead to this machine, and its
