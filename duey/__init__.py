@@ -38,6 +38,15 @@ if TYPE_CHECKING:
     from duey.tasks.current import progress as progress
     from duey.tasks.retry import exponential as exponential
     from duey.tasks.retry import sidekiq_backoff as sidekiq_backoff
+    from duey.tasks.typed import Call as Call
+    from duey.tasks.typed import ChordResult as ChordResult
+    from duey.tasks.typed import Result as Result
+    from duey.tasks.typed import ResultGroup as ResultGroup
+    from duey.tasks.typed import ResultTimeout as ResultTimeout
+    from duey.tasks.typed import TaskException as TaskException
+    from duey.tasks.typed import TaskFunction as TaskFunction
+    from duey.tasks.typed import chord as chord
+    from duey.tasks.typed import group as group
 
 __version__ = "0.9.0"
 _HOMES = {
@@ -71,6 +80,17 @@ _HOMES = {
     "duey.tasks.retry": (
         "exponential",
         "sidekiq_backoff",
+    ),
+    "duey.tasks.typed": (
+        "Call",
+        "ChordResult",
+        "Result",
+        "ResultGroup",
+        "ResultTimeout",
+        "TaskException",
+        "TaskFunction",
+        "chord",
+        "group",
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

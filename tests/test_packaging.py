@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from duey.tasks.options import HUEYS_OPTIONS, OPTIONS
+from duey.tasks.typed import TaskOptions
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,6 +71,23 @@ def test_a_wheel_makes_a_service_in_an_empty_folder_and_runs_it(installed: Path,
     assert again.returncode == 1 and "expected a folder without tasks.py" in again.stderr
     with service(installed, folder):
         assert run(duey, "enqueue", "add", "1", "2", "--wait", cwd=folder).splitlines()[-1] == "3"
+
+
+def test_a_users_task_file_is_typed(installed: Path, tmp_path: Path) -> None:
+    source = (ROOT / "tests/typing/user_tasks.py").read_text(encoding="utf-8")
+    (tmp_path / "user_tasks.py").write_text(source)
+    checker = (sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed / "python"))
+    run(*checker, "--config-file=", "user_tasks.py", "periodic.py", "tasks.py", cwd=copied(tmp_path))
+    assert set(TaskOptions.__annotations__) == {*OPTIONS, *HUEYS_OPTIONS, "name", "context"} - {
+        "timetable", "retries", "retry_delay",
+    }, "duey.tasks.typed.TaskOptions names each option that the decorators take"  # fmt: skip
+
+
+def copied(folder: Path) -> Path:
+    """The folder, with the task files of `duey init` in it."""
+    for name in ("tasks.py", "periodic.py"):
+        (folder / name).write_text((ROOT / name).read_text(encoding="utf-8"))
+    return folder
 
 
 def test_no_name_of_ours_stands_in_the_way_of_a_users(installed: Path, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import datetime
 import logging
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 from huey import signals
-from huey.api import Huey, ResultGroup, Task, chord, group
+from huey.api import ResultGroup, Task
 from huey.constants import EmptyData
 from huey.utils import ChordConfig
 
@@ -29,6 +29,8 @@ from duey.tasks import current
 from duey.tasks.call_options import inherited
 from duey.tasks.decorator import DurableTaskWrapper
 from duey.tasks.options import check_call
+from duey.tasks.typed import Call, ChordResult, Pipeline, R, Result, TypedHuey, chord, group
+from duey.tasks.typed import ResultGroup as Results
 
 logger = logging.getLogger("duey.consumer")
 EPOCH = datetime.datetime(1970, 1, 1)
@@ -66,7 +68,7 @@ def renewed(task: Task) -> Task:
     return task
 
 
-class DeferringHuey(Huey):
+class DeferringHuey(TypedHuey):
     """Huey that accepts jobs whole. Its subclass DurableHuey runs them."""
 
     storage: JobStorage
@@ -108,6 +110,14 @@ class DeferringHuey(Huey):
 
     # deferring
 
+    @overload
+    def enqueue(self, task: Pipeline) -> Results[Any]: ...
+    @overload
+    def enqueue(self, task: Call[R]) -> Result[R]: ...
+    @overload
+    def enqueue(self, task: group[R]) -> Results[R]: ...
+    @overload
+    def enqueue(self, task: chord[R]) -> ChordResult[R]: ...
     def enqueue(self, task: Any) -> Any:
         """Defer a task, group or chord: durable when this returns. Raises StorageUnavailable, TooManyPending, ..."""
         if self._immediate:

@@ -40,10 +40,14 @@ from duey.scheduling.huey_crontab import look_over
 from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
+from duey.tasks.typed import P, R, TaskFunction, TaskOptions
 
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from duey.scheduling.timetable import Timetable
     from duey.worker.supervisor import DurableConsumer
 
 
@@ -53,12 +57,7 @@ class DurableHuey(DeferringHuey):
     storage: JobStorage
 
     def __init__(
-        self,
-        name: str = "duey",
-        *,
-        settings: Settings,
-        make_storage: Callable[[], JobStorage],
-        **kwargs: Any,
+        self, name: str = "duey", *, settings: Settings, make_storage: Callable[[], JobStorage], **kwargs: Any
     ) -> None:
         self.settings = settings
         self._make_storage = make_storage
@@ -76,11 +75,12 @@ class DurableHuey(DeferringHuey):
         return storage
 
     def periodic_task(
-        self, validate_datetime: Any, retries: int | None = None, retry_delay: float | None = None, **options: Any
-    ) -> Any:
+        self, validate_datetime: Timetable | Callable[[datetime.datetime], bool], retries: int | None = None,
+        retry_delay: float | None = None, **options: Unpack[TaskOptions],
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:  # fmt: skip
         """Huey's decorator; it takes a timetable (cron, every, at, crontab) as well as a function of a minute."""
-        chosen = with_defaults(self.settings, retries, retry_delay, options)
         look_over(validate_datetime)
+        chosen = with_defaults(self.settings, retries, retry_delay, dict(options))
         return super().periodic_task(validate_datetime, timetable=validate_datetime, **chosen)
 
     def create_consumer(self, **options: Any) -> DurableConsumer:
@@ -91,9 +91,11 @@ class DurableHuey(DeferringHuey):
         logs.tame_huey(self.settings, logfile=flag_given("logfile"), verbose=flag_given("verbose"))
         return DurableConsumer(self, **chosen)
 
-    def task(self, retries: int | None = None, retry_delay: float | None = None, **options: Any) -> Any:
+    def task(
+        self, retries: int | None = None, retry_delay: float | None = None, **options: Unpack[TaskOptions]
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
         """Huey's decorator, with Duey's options and the service's own defaults."""
-        return super().task(**with_defaults(self.settings, retries, retry_delay, options))
+        return super().task(**with_defaults(self.settings, retries, retry_delay, dict(options)))
 
     # claiming
 

@@ -18,6 +18,7 @@ from huey.api import TaskLock
 from huey.exceptions import CancelExecution, RetryTask, TaskTimeout
 
 from duey.payload.masking import escaped
+from duey.tasks.typed import P, R
 
 
 class Local(threading.local):
@@ -253,6 +254,10 @@ def heed_timeout() -> None:
 class Lock(TaskLock):
     """Huey's lock, noted with the body that holds it: where a timeout struck as the body let it go, it is freed when
     the body has ended."""
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """As a decorator."""
+        return super().__call__(function)
 
     def __enter__(self) -> Lock:
         self.acquire()

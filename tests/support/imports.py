@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 ANY_LIBRARY = "*"  # anything that is no room
-# Also what a newer Python brings: a guarded import of it is no library's.
-STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression", "tomllib"}
+# Also what a newer Python brings: a guarded import of it is no library's. typing_extensions is for type checkers alone.
+STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression", "tomllib", "typing_extensions"}
 
 BASE = ("duey.errors", "duey.clock", "duey.faults", "duey.files", "duey.os_process", "duey.model")
 LOW = (*BASE, "duey.payload", "duey.tasks", "duey.scheduling")
