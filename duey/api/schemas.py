@@ -23,7 +23,7 @@ OBJECT: dict[str, Any] = {"type": "object"}
 ANYTHING: dict[str, Any] = {}
 REASON = (
     "why it is set aside: task NAME or queue NAME (which is paused), limit TASK, rate TASK, or unknown TASK (which no "
-    "consumer knows)"
+    "consumer knows); or why it is tried again at its eta: lock NAME (which is held)"
 )
 BY = (
     "who asked for it: the name of a token or an account, cli:USER or schedule:NAME; what a job enqueues has that of "

@@ -42,6 +42,7 @@ from duey.tasks import current
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
 from duey.tasks.typed import P, R, TaskFunction, TaskOptions
 
+LOCK_NAME_MAX = 200  # characters of a lock's name that are kept with a job that waits for it
 HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
 
 if TYPE_CHECKING:
@@ -227,6 +228,8 @@ class DurableHuey(DeferringHuey):
             return value
         except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
             settlement.started_at = None  # this was no attempt
+            if (name := getattr(exc, "lock", None)) is not None:
+                settlement.reason = f"lock {said.mask.text(str(name))[:LOCK_NAME_MAX]}"
             self._emit(signals.SIGNAL_LOCKED, task)
             wait = current.Retry(lock_wait_s(clock.now() - claim.enqueued_at), str(exc))
             self._judge(settlement, task, wait)

@@ -112,6 +112,8 @@ class Composer(Display):
         """Complete the event's detail: the body's log lines, and what comes next after a failed attempt."""
         more: dict[str, Any] = {"logs": settlement.logs} if settlement.logs else {}
         if settlement.outcome == RETRYING:
+            if settlement.reason is not None:  # it waits, and has not failed
+                settlement.detail, more["reason"] = None, settlement.reason
             more |= {"eta": settlement.eta, "retries": settlement.retries}
         elif settlement.discarded:
             said = json.loads(settlement.detail or "{}")

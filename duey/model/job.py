@@ -148,7 +148,7 @@ class Settlement:
         self.next_jobs: list[NewJob] | None = None
         self.others: list[tuple[str, bytes]] | None = None  # results under ids that are no job
         self.chord_part: ChordPart | None = None
-        self.reason: str | None = None  # why parked
+        self.reason: str | None = None  # why parked, or what a job to be tried again waits for: lock NAME
         self.detail: str | None = None  # JSON of the event: error, traceback, log lines
         self.logs: list[tuple[float, str, str]] | None = None  # what the body logged: epoch s, level, text
 
@@ -200,7 +200,7 @@ class Job:
     result: Any = None
     result_stored: bool = True
     error: Failure | None = None
-    reason: str | None = None  # why it is not running, when that is known without looking further
+    reason: str | None = None  # why it is not running, when that is known without looking further: KIND NAME
     context: dict[str, Any] = field(default_factory=dict)
     worker: str | None = None
     parent: str | None = None

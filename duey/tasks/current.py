@@ -15,7 +15,7 @@ from numbers import Real
 from typing import Any
 
 from huey.api import TaskLock
-from huey.exceptions import CancelExecution, RetryTask, TaskTimeout
+from huey.exceptions import CancelExecution, RetryTask, TaskLockedException, TaskTimeout
 
 from duey.payload.masking import escaped
 from duey.tasks.typed import P, R
@@ -265,6 +265,13 @@ class Lock(TaskLock):
         if body is not None:
             body.locks.append(self)
         return self
+
+    def acquire(self) -> Any:
+        try:
+            return super().acquire()
+        except TaskLockedException as exc:
+            exc.lock = self._name  # for the reason why the job waits
+            raise
 
     def __exit__(self, *exc_info: Any) -> None:
         super().__exit__(*exc_info)

@@ -169,6 +169,7 @@ class Fold:
             s.reason = None
         if kind == RETRYING:
             s.state, s.eta = RETRYING, plain.number_or_none(detail.get("eta"))
+            s.reason = plain.text_or_none(detail.get("reason"))
             s.ready_at = event.at if s.eta is None else s.eta
         elif kind in (RELEASED, RESCUED, UNPARKED, RETRIED):
             s.state, s.ready_at = QUEUED, event.at
@@ -218,7 +219,7 @@ class Fold:
             s.deliveries = plain.whole(detail["deliveries"])
         if "retries" in detail:
             s.retries_left = plain.whole(detail["retries"])
-        if event.kind not in (FAILED, RETRYING):
+        if not has_error(event):
             return
         s.error_type = type_name = plain.text(detail.get("type") or "Error", 200)
         s.error_message = message = plain.text(detail.get("message") or "", MAX_MESSAGE_CHARS)
@@ -243,15 +244,15 @@ class Fold:
 
     def _add_entry(self, s: JobState, event: Event, wait_ms: float | None = None, run_ms: float | None = None) -> None:
         kind, detail = event.kind, event.detail
-        has_error = kind in (FAILED, RETRYING)
+        failed = has_error(event)
         logs = detail.get("logs")
         self.entries.append(
             (
                 s.n, event.token, kind, event.at, number_of(event), plain.whole_or_none(event.worker),
                 plain.number_or_none(event.started_at), wait_ms, run_ms, reason_of(event),
-                s.fingerprint if has_error else None, s.error_type if has_error else None,
-                s.error_message if has_error else None,
-                plain.text(detail.get("traceback") or "", MAX_TRACEBACK_CHARS) if has_error else None,
+                s.fingerprint if failed else None, s.error_type if failed else None,
+                s.error_message if failed else None,
+                plain.text(detail.get("traceback") or "", MAX_TRACEBACK_CHARS) if failed else None,
                 plain.encode_list(logs[-MAX_LOG_LINES:], MAX_LOGS_CHARS) if isinstance(logs, list) and logs else None,
             )
         )  # fmt: skip
@@ -286,6 +287,11 @@ def is_known(s: JobState, event: Event) -> bool:
     if event.kind == s.state and event.token == s.token and event.at == s.finished_at:
         return True
     return bool(s.known) and (event.at, event.kind, event.token) in s.known
+
+
+def has_error(event: Event) -> bool:
+    """Whether it is a failed attempt: one that found a lock held has failed at nothing, and says what it waits for."""
+    return event.kind == FAILED or (event.kind == RETRYING and "reason" not in event.detail)
 
 
 def number_of(event: Event) -> int:

@@ -1,6 +1,7 @@
 """Why is this not running? One sentence for every job that waits, the cause that an admin can do something about first.
 
-A hold has the form `kind name` (duey.model.job.Job.reason): task, queue, limit, rate, unknown.
+A hold has the form `kind name` (duey.model.job.Job.reason): task, queue, limit, rate, unknown; and, of a job that
+is tried again at an instant, lock.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ HELD = {
     "unknown": "no consumer knows the task {name}, or its classes: deploy them, and the job runs; after 24 h it fails",
     "limit": "as many jobs of {name} run as its limit allows",
     "rate": "the rate limit of {name} is used up for now",
+    "lock": "the lock {name} is held",
 }
 
 
@@ -33,8 +35,12 @@ def held(reason: str) -> str:
     """A hold in words, for a list."""
     kind, _, name = reason.partition(" ")
     # A task is told by its last name: the module stands in its page.
-    name = name.rpartition(".")[2] if kind != "queue" else name
+    name = name if kind in ("queue", "lock") else name.rpartition(".")[2]
     return HELD.get(kind, "held: {name}").format(name=name[:80] if kind in HELD else reason[:120])
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def why_not_running(
@@ -45,10 +51,11 @@ def why_not_running(
         return None
     if job.state in (SCHEDULED, RETRYING) and job.eta is not None:
         first = "The last attempt failed; the next one is due " if job.state == RETRYING else "Due "
+        if job.reason:
+            first = f"{_capital(held(job.reason))}; the next attempt is due "
         return Because(first, due=job.eta)
     if job.reason:
-        said = held(job.reason)
-        said = said[:1].upper() + said[1:]
+        said = _capital(held(job.reason))
         return Because(f"{said}, by {paused[0]} ", due=paused[1]) if paused else Because(said)
     crew = [each for each in workers if each.alive and each.worker_type != "alone"]
     if not crew:

@@ -37,15 +37,41 @@ def test_a_task_whose_lock_is_held_waits_without_spending_a_retry(huey, later):
     lock = huey.lock_task("db")
     lock.acquire()
     result = backup()
-    assert run_next(huey) is None
-    assert look(huey.storage, result.id).place == "due"
-    for _ in range(2):
-        later(10)
+    assert look(huey.storage, result.id).reason is None
+    for _ in range(3):
         assert run_next(huey) is None
-    later(10)
+        found = look(huey.storage, result.id)
+        assert (found.place, found.reason) == ("due", "lock db")
+        assert [job.reason for job in huey.storage.list_jobs(found.state, None, None, 9, None)] == ["lock db"]
+        later(10)
     lock.release()
     assert (run_next(huey), result.get()) == ("done", "done")
+    assert look(huey.storage, result.id).reason is None
+    told = [event for event in huey.storage.read_events(99) if event.kind == "retrying"]
+    assert [(event.detail["reason"], event.detail.get("type")) for event in told] == [("lock db", None)] * 3
     assert (look(huey.storage, result.id).attempt, huey.is_locked("db")) == (1, False)
+
+
+def test_a_job_says_that_it_waits_for_a_lock_only_while_it_does(huey, later):
+    """Not while it waits for a retry, nor once it is queued; and a secret in the lock's name is not told."""
+
+    @huey.task(retries=1, retry_delay=60)
+    def visit(password):
+        with huey.lock_task(f"of {password}"):
+            raise ValueError
+
+    def stands(job):
+        found = look(huey.storage, job.id)
+        return found.place, found.reason
+
+    first, second = visit("hunter2hunter2"), visit("hunter2hunter2")
+    with huey.lock_task("of hunter2hunter2"):
+        for job in (first, second):
+            run_next(huey)
+            assert stands(job) == ("due", "lock of [redacted]")
+    later(10)
+    run_next(huey)
+    assert {stands(first), stands(second)} == {("due", None), ("ready", None)}
 
 
 def test_a_lock_may_be_taken_inside_a_body(huey, later):

@@ -161,6 +161,9 @@ def extras(s: Settlement, ttl: Ttl, now: float) -> tuple[str, Words]:
     more: Words = []
     if s.result is not None:
         flags += "r"
+    if s.outcome == RETRYING and s.reason is not None:
+        flags += "w"
+        more.append(s.reason)
     if s.detail is not None:
         flags += "d"
         more.append(s.detail)
@@ -222,6 +225,7 @@ class Seen(NamedTuple):
 
 
 PLACES = {b"scheduled": "due", b"retrying": "due"}
+WITH_A_REASON = (b"parked", b"scheduled", b"retrying")
 SEEN_AS = {b"ready": QUEUED, b"parked": QUEUED, b"claims": RUNNING}
 
 
@@ -245,8 +249,8 @@ def seen_of(standing: Sequence[Any]) -> Seen:
         int(seq), job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries, context,
         chord, parent, by_of(known), payload, PLACES.get(place, place.decode()),
         state.decode() if place == b"ended" else
-        SEEN_AS.get(place) or place.decode(), why.decode() if place == b"parked" else None, worker, started_at,
-        finished_at, result, bool(stopping),
+        SEEN_AS.get(place) or place.decode(), why.decode() if why and place in WITH_A_REASON else None, worker,
+        started_at, finished_at, result, bool(stopping),
     )  # fmt: skip
     version = (place, token or b"", m, end or b"")
     sequel = kept[0].decode() if kept and kept[0] else (NOTHING if known else None)

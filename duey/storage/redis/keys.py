@@ -66,7 +66,7 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
             retry_delay_s, failures, failed_at
     place   ready, scheduled, retrying, parked, claims or ended
     token   while claimed; empty otherwise       last   what was settled last, when that was no end
-    why     while parked: see parked:WHY
+    why     while parked: see parked:WHY; while it waits to be tried again: for what (lock NAME), or empty
     state, end, ev   once ended: its state, JSON [token, at, started_at, attempt], and the number of that event
             (0: what happened to it was folded into counts, and nothing of it is unread)
 

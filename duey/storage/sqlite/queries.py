@@ -9,7 +9,8 @@ from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RU
 from duey.payload.plain import LISTED_BYTES
 from duey.storage.contract import StoredJob
 
-# A job's one place decides its state; `parked` looks queued to people, with a reason.
+# A job's one place decides its state; `parked` looks queued to people, with a reason. In `due` the reason is what the
+# job waited for when it was put there.
 STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at,
     coalesce(e.attempt, j.attempt), j.deliveries, j.retries, j.context, j.chord, j.parent, j.by, {payload},
     case when e.seq is not null then 'ended' when c.seq is not null then 'claims' when p.seq is not null then 'parked'
@@ -18,7 +19,10 @@ STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.
     case when e.seq is not null then e.state when c.seq is not null then 'running' when p.seq is not null then 'queued'
          when exists (select 1 from ready r where r.queue = j.queue and r.rank = -j.priority and r.seq = j.seq)
          then 'queued' when j.attempt > 0 then 'retrying' else 'scheduled' end as state,
-    p.kind || ' ' || p.name, coalesce(e.worker, c.worker), e.started_at, e.finished_at, {result},
+    case when p.seq is not null then p.kind || ' ' || p.name
+         when j.waits_for is not null and exists (select 1 from due d where d.at = j.eta and d.seq = j.seq)
+         then j.waits_for end,
+    coalesce(e.worker, c.worker), e.started_at, e.finished_at, {result},
     exists (select 1 from stops where stops.seq = j.seq), c.token
     from {source} left join ended e on e.seq = j.seq left join claims c on c.seq = j.seq
     left join parked p on p.seq = j.seq"""

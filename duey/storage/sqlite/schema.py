@@ -19,7 +19,7 @@ import sqlite3
 
 from duey.errors import SchemaMismatch
 
-VERSION = 3
+VERSION = 4
 
 DDL = (
     "create table meta (key text primary key, value) without rowid",
@@ -47,6 +47,7 @@ DDL = (
         failures integer not null default 0,    -- failed attempts, from which the back-off counts
         failed_at real,                         -- the first of them
         by text,                        -- who asked for it
+        waits_for text,                 -- what it waited for when it was last to be tried again: lock NAME
         payload blob not null,
         sequel text)                    -- what waits for its end: duey.model.sequel; null: not known""",
     """create table ready (queue text not null, rank real not null, seq integer not null,
@@ -111,6 +112,7 @@ STEPS = {
         "alter table jobs add column by text",
         "alter table jobs add column tree_deaths integer not null default 0",
     ),
+    3: ("alter table jobs add column waits_for text",),
 }
 
 

@@ -100,9 +100,9 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
     claim = s.claim
     if s.outcome == RETRYING:
         con.execute(
-            "update jobs set attempt = ?, retries = ?, retry_delay_s = ?, eta = ?, failures = ?, failed_at = ? "
-            "where seq = ?",
-            (attempts(s), s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, claim.seq),
+            "update jobs set attempt = ?, retries = ?, retry_delay_s = ?, eta = ?, failures = ?, failed_at = ?, "
+            "waits_for = ? where seq = ?",
+            (attempts(s), s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, s.reason, claim.seq),
         )
     if claim.flags & FREED_AT_START and s.outcome != RETRYING:
         uniqueness.take_again(con, claim.seq)  # it has not started after all

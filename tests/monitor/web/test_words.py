@@ -150,6 +150,11 @@ def test_tracebacks() -> None:
         (replace(JOB, reason="queue slow"), [WORKER], "The queue slow is paused"),
         (replace(JOB, reason="limit tasks.add"), [WORKER], "As many jobs of add run as its limit allows"),
         (replace(JOB, reason="unknown tasks.add"), [WORKER], "No consumer knows the task add"),
+        (
+            replace(JOB, state="retrying", eta=NOW + 2, reason="lock a.b"),
+            [WORKER],
+            "The lock a.b is held; the next attempt is due ",
+        ),
         (JOB, [], "No consumer is running"),
         (JOB, [replace(WORKER, alive=False)], "No consumer is running"),
         (JOB, [replace(WORKER, worker_type="alone")], "No consumer is running"),

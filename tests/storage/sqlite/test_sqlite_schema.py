@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from duey.config import load
 from duey.errors import SchemaMismatch
+from duey.instance import make_storage
 from duey.storage.sqlite import schema
 
 
@@ -30,14 +32,16 @@ ADDED = {
         "        by text,": "",
         "tree_deaths integer not null default 0,": "",
     },
+    4: {"        waits_for text,": ""},
 }
 
 
 def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_path: Path) -> None:
     assert sorted(ADDED) == [version + 1 for version in sorted(schema.STEPS)]
     for statement in schema.DDL:
-        for added, before in (ADDED[2] | ADDED[3]).items():
-            statement = statement.replace(added, before)
+        for version in sorted(ADDED, reverse=True):
+            for added, before in ADDED[version].items():
+                statement = statement.replace(added, before)
         con.execute(statement)
     con.execute("insert into meta values ('schema', 1)")
     con.execute("insert into workers values (7, 'c', 'h', 1, 2.0, 4, 'thread', '*', '', 0, 0)")
@@ -53,6 +57,21 @@ def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_
     new = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
     schema.prepare(new, "new.db")
     assert tables(con) == tables(new)
+
+
+def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:
+    made = sqlite3.connect(tmp_path / "queue.db")
+    made.executescript((Path(__file__).parent / "queue_3.sql").read_text())
+    made.close()
+    (tmp_path / "config.ini").write_text("[storage]\npath = queue.db\n")
+    storage = make_storage(load(tmp_path / "config.ini", {}))
+    storage.prepare()
+    seen = {(job.task, job.state, job.reason) for job in storage.list_jobs(None, None, None, 9, None)}
+    assert seen == {
+        ("shop.add", "done", None), ("shop.locked", "scheduled", None), ("shop.fails", "retrying", None),
+        ("shop.add", "queued", None), ("shop.add", "scheduled", None),
+    }  # fmt: skip
+    storage.close()
 
 
 def test_a_newer_version_is_left_alone(con: sqlite3.Connection) -> None:

@@ -1,5 +1,6 @@
 -- Settling claims. A settlement is eight arguments and what its flags announce, in this order:
 --   outcome, id, token, told (JSON of the event), flags, result, at, m
+--   w  what a job that is to be tried again waits for
 --   d  detail of the event
 --   n  jobs to come: how many, then the arguments of each (see lib_insert)
 --   o  results under ids that are no job: how many, when they expire, then key and value of each
@@ -42,7 +43,7 @@ local function end_extras(id, seq, unique)
   tell(id)
 end
 
-local function move(id, outcome, told, at, m, j)
+local function move(id, outcome, told, at, m, j, waits_for)
   local seq, queue, rank, now = j[2], j[4], j[5], string.match(told, '^[^,]*,([^,]*)')
   if outcome ~= 'retrying' then take_again(j[3], j[10], id, now) end
   if outcome == 'parked' then
@@ -53,7 +54,7 @@ local function move(id, outcome, told, at, m, j)
   else
     local set = attempt_of(m == '' and j[6] or m) == '0' and 'scheduled' or 'retrying'
     to_due(id, set, at, queue)
-    call('HSET', job_key(id), 'place', set)
+    call('HSET', job_key(id), 'place', set, 'why', waits_for or '')
   end
 end
 
@@ -73,6 +74,7 @@ end
 -- Where the settlement that begins at argument i is over.
 local function after_settlement(a, i)
   local flags, after = a[i + 4], i + 8
+  if string.find(flags, 'w', 1, true) then after = after + 1 end
   if string.find(flags, 'd', 1, true) then after = after + 1 end
   if string.find(flags, 'n', 1, true) then after = after + 1 + JOB * tonumber(a[after]) end
   if string.find(flags, 'o', 1, true) then after = after + 2 + 2 * tonumber(a[after]) end
@@ -84,10 +86,11 @@ end
 local function settle(a, i)
   local outcome, id, token, told, flags, result, at, m =
     a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
-  local after, detail, nexts, others, part = i + 8, nil, nil, nil, nil
+  local after, waits_for, detail, nexts, others, part = i + 8, nil, nil, nil, nil, nil
   local has_result = flags == 'r'
   if not has_result and flags ~= '' then
     has_result = string.find(flags, 'r', 1, true)
+    if string.find(flags, 'w', 1, true) then waits_for, after = a[after], after + 1 end
     if string.find(flags, 'd', 1, true) then detail, after = a[after], after + 1 end
     if string.find(flags, 'n', 1, true) then nexts, after = after, after + 1 + JOB * tonumber(a[after]) end
     if string.find(flags, 'o', 1, true) then others, after = after, after + 2 + 2 * tonumber(a[after]) end
@@ -116,7 +119,7 @@ local function settle(a, i)
     close(id, outcome, told, has_result, result, at, j, number)
   else
     call('HSET', job_key(id), 'token', '', 'last', outcome .. told)
-    move(id, outcome, told, at, m, j)
+    move(id, outcome, told, at, m, j, waits_for)
   end
   local now = string.match(told, '^[^,]*,([^,]*)')
   if nexts then
