@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import threading
 import time
@@ -253,7 +254,9 @@ def heed_timeout() -> None:
 
 class Lock(TaskLock):
     """Huey's lock, noted with the body that holds it: where a timeout struck as the body let it go, it is freed when
-    the body has ended."""
+    the body has ended. A process that a body forks has a copy of the lock and does not hold it."""
+
+    holder_pid = 0  # the process that acquired it last
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """As a decorator."""
@@ -268,12 +271,16 @@ class Lock(TaskLock):
 
     def acquire(self) -> Any:
         try:
-            return super().acquire()
+            super().acquire()
         except TaskLockedException as exc:
             exc.lock = self._name  # for the reason why the job waits
             raise
+        self.holder_pid = os.getpid()
+        return True
 
     def __exit__(self, *exc_info: Any) -> None:
+        if self.holder_pid != os.getpid():
+            return
         super().__exit__(*exc_info)
         body = current_body()
         if body is not None and self in body.locks:

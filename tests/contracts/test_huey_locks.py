@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -85,6 +86,19 @@ def test_a_lock_may_be_taken_inside_a_body(huey, later):
         assert run_all(huey) == [None]
     later(10)
     assert run_all(huey) == [True]
+
+
+def test_a_lock_stays_held_when_a_forked_process_leaves_it(huey):
+    @huey.task()
+    def forking():
+        with huey.lock_task("db"):
+            if pid := os.fork():
+                os.waitpid(pid, 0)
+                return huey.is_locked("db")
+        os._exit(0)  # the forked process has left the lock
+
+    forking()
+    assert (run_next(huey), huey.is_locked("db")) == (True, False)
 
 
 def test_a_lock_with_a_time_to_live_frees_itself(huey, later):

@@ -1,4 +1,4 @@
--- A queue.db of schema version 3, as `iterdump` of sqlite3 wrote it: five jobs of a module shop, of which one is done,
+-- A queue.db of schema version 3, as its own version wrote it and `iterdump` of sqlite3 told it: five jobs of a module shop, of which one is done,
 -- one waits for a lock, one is to be retried, one is ready and one scheduled.
 BEGIN TRANSACTION;
 CREATE TABLE checkpoints (seq integer not null, key text not null, data blob not null, primary key (seq, key))
