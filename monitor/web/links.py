@@ -53,6 +53,8 @@ class Links:
             path = target.partition("?")[0]
             for _ in range(3):  # a proxy and a browser may each decode once
                 path = unquote(path, errors="strict")
+            if unquote(path) != path:
+                return False
         except UnicodeDecodeError:
             return False
         if not path.isprintable() or "\\" in path or "//" in path or {".", ".."} & set(path.split("/")):

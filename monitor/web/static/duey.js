@@ -165,7 +165,7 @@
       const theme = button.value;
       if (theme) root.dataset.theme = theme; else delete root.dataset.theme;
       const path = body.dataset.root.replace(/\/monitor$/, "") || "/";
-      doc.cookie = `duey_theme=${theme}; path=${path}; samesite=lax; max-age=${theme ? 34560000 : 0}`;
+      doc.cookie = `duey_theme=${theme}; path=${path}; samesite=lax; max-age=${theme ? 34560000 : 0}${location.protocol === 'https:' ? '; secure' : ''}`;
       for (const each of all(".themes button")) each.setAttribute("aria-pressed", String(each === button));
     });
   }
