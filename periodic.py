@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from duey import Discard, crontab, huey, progress, settings
-from duey.recipes import Refused, http, paths, sqlite_backup
+from duey.recipes import Refused, backup_set, http, paths, sqlite_backup
 
 HEARTBEAT_TIMEOUT_S = 10.0
 
@@ -26,14 +26,13 @@ def nightly_backup() -> dict[str, Any]:
     """
     databases = {"monitor.db": settings.monitor.database, "access.db": settings.auth.database}
     if settings.storage.backend == "sqlite":
-        databases["queue.db"] = str(settings.storage.path)
+        # First: what moves on meanwhile is in both then, instead of in neither.
+        databases = {"queue.db": str(settings.storage.path), **databases}
     folder = settings.periodic.backup_folder / datetime.now(timezone.utc).strftime("%Y-%m-%d")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    sizes = {}
+    sources = {name: paths.database_file(location) for name, location in databases.items()}
     try:
-        for name, location in databases.items():
-            if (source := paths.database_file(location)).is_file():
-                sizes[name] = sqlite_backup.copy(source, folder / name, progress=progress)["bytes"]
+        sizes = backup_set.copy_all(sources, folder, progress=progress)
     except Refused as error:
         raise Discard(str(error)) from error
     removed = sqlite_backup.prune(settings.periodic.backup_folder, settings.periodic.backup_keep)

@@ -2,15 +2,21 @@
 
 The queue is copied before the history. An event that is recorded between the two copies is then in both, and recording
 it again changes nothing. In the other order it could be missing from both.
+
+A restore checks a copy of every file before it replaces one; docs/internals.md says what stands where when it is cut
+short.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import fcntl
+import itertools
 import os
 import shutil
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +24,33 @@ from duey import files as config_files
 from duey.cli.context import Office, Refused, say
 from duey.config import sqlite_path
 from duey.recipes import Refused as RecipeRefused
-from duey.recipes import Unavailable, sqlite_backup
+from duey.recipes import Unavailable, backup_set
+
+# The bytes of a SQLite file that each connection in WAL mode keeps locked (sqlite.org/fileformat2.html, "lock-byte").
+SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
+SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 def databases(settings: Any) -> dict[str, Path]:
-    """The SQLite files of the service by role, in the order in which they are copied."""
+    """The SQLite files of the service by role, in the order in which they are copied. A link stays a link."""
     found = {"monitor": sqlite_path(settings.monitor.database), "access": sqlite_path(settings.auth.database)}
     if settings.storage.backend == "sqlite":
-        return {"queue": Path(settings.storage.path), **found}
-    return found
+        found = {"queue": Path(settings.storage.path), **found}
+    return {role: path.resolve() for role, path in found.items()}
 
 
 def backup(office: Office, options: argparse.Namespace) -> None:
     """Copy all databases into a folder, each consistently, while the service runs."""
     folder = Path(options.folder)
     config_files.make_folder(folder)
-    for role, source in databases(office.settings).items():
-        if not source.exists():
-            say(f"{role}: there is none yet")
-            continue
-        try:
-            done = sqlite_backup.copy(source, folder / f"{role}.db", progress=lambda *_: None)
-        except (RecipeRefused, Unavailable) as exc:
-            raise Refused(f"the backup of {role} failed: {exc}") from None
-        say(f"{role}: {done['bytes']} bytes to {folder / f'{role}.db'}")
+    sources = {f"{role}.db": path for role, path in databases(office.settings).items()}
+    try:
+        sizes = backup_set.copy_all(sources, folder, progress=lambda *_: None)
+    except (RecipeRefused, Unavailable) as exc:
+        raise Refused(f"the backup failed: {exc}") from None
+    for name in sources:
+        role = name.removesuffix(".db")
+        say(f"{role}: {sizes[name]} bytes to {folder / name}" if name in sizes else f"{role}: there is none yet")
     if office.settings.storage.backend == "redis":
         say("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
     office.audit("backup", str(folder))
@@ -52,45 +61,153 @@ def restore(office: Office, options: argparse.Namespace) -> None:
 
     The service must be stopped. The databases that are replaced are kept beside the new ones as *.before.
     """
-    folder = Path(options.folder)
-    settings = office.settings
-    found = {role: folder / f"{role}.db" for role in databases(settings) if (folder / f"{role}.db").exists()}
-    if not found:
-        raise Refused(f"{folder} holds no backup (queue.db, monitor.db, access.db): name a folder that `backup` filled")
-    refuse_while_running(office)
-    for role, copy in found.items():
-        target = databases(settings)[role]
-        config_files.make_folder(target.parent)
-        fresh = target.with_name(f"{target.name}.restored")
-        fresh.unlink(missing_ok=True)
-        config_files.make_file(fresh)
-        shutil.copyfile(copy, fresh)
-        for suffix in ("", "-wal", "-shm"):
-            old = Path(f"{target}{suffix}")
-            if old.exists():
-                os.replace(old, Path(f"{target}.before{suffix}"))
-        os.replace(fresh, target)
-        config_files.mend_database(f"{target}.before")
-        say(f"{role}: restored to {target}")
+    folder, targets = Path(options.folder), databases(office.settings)
+    wanted = contents(folder, targets)
+    with unused(office, targets.values()):
+        pass  # before gigabytes are copied
+    fresh = {role: targets[role].with_name(f"{targets[role].name}.restored") for role in wanted}
+    try:
+        for role, listed in wanted.items():
+            copy_checked(role, folder / f"{role}.db", fresh[role], listed)
+    except BaseException:
+        for path in fresh.values():
+            path.unlink(missing_ok=True)
+        raise
+    for role in wanted:
+        fold_log(targets[role])
+    with unused(office, targets.values()):
+        swap({targets[role]: fresh[role] for role in wanted})
+    for role, target in targets.items():
+        say(f"{role}: restored to {target}" if role in wanted else f"{role}: not in the backup, {target} stays")
     office.audit("restore", str(folder))
 
 
-def refuse_while_running(office: Office) -> None:
-    """Raise Refused if a process of the service is running: its databases must not be replaced."""
-    from duey.errors import StorageUnavailable  # here: it reads the settings, and manage.py says what is wrong there
+def contents(folder: Path, targets: Mapping[str, Path]) -> dict[str, backup_set.Listed | None]:
+    """The roles that a complete backup holds, with what its list says of each. Raises Refused."""
+    try:
+        listed = backup_set.listed(folder)
+    except RecipeRefused as exc:
+        raise Refused(f"{exc}: nothing was replaced, name another backup") from None
+    there = {role for role in targets if (folder / f"{role}.db").is_file()}
+    names = ", ".join(f"{role}.db" for role in targets)
+    if listed is None and not there:
+        raise Refused(f"{folder} holds no backup ({names}): name a folder that `backup` filled")
+    # A backup of an older version has no list: it is taken for complete when nothing is missing.
+    wanted = [role for role in targets if listed is None or f"{role}.db" in listed]
+    missing = [f"{role}.db" for role in wanted if role not in there]
+    if "queue" in targets and "queue" not in wanted:
+        missing.append("queue.db")
+    if missing:
+        raise Refused(
+            f"expected {names} in {folder}, found no {', no '.join(missing)}: nothing was replaced, name another backup"
+        )
+    return {role: listed[f"{role}.db"] if listed else None for role in wanted}
 
-    path = Path(office.settings.storage.path)
-    folder = path.parent if office.settings.storage.backend == "sqlite" else office.settings.root / "data"
-    running, held = [], False
-    with contextlib.suppress(StorageUnavailable):  # a queue that is broken is why somebody restores
-        running = [w for w in office.huey.storage.worker_infos() if w.alive] if path.exists() else []
-    lock = folder / "app.lock"
-    if lock.exists():
-        with open(lock, "rb") as file:
+
+def copy_checked(role: str, source: Path, fresh: Path, listed: backup_set.Listed | None) -> None:
+    """Copy one file of the backup beside its target, synced, and check the copy. Raises Refused."""
+    beside = [f"{source}{ending}" for ending in SIDE_FILES]
+    if found := next((path for path in beside if os.path.exists(path) and os.stat(path).st_size), None):
+        raise unfit(source, f"found {Path(found).name} beside it, with changes that are not in it")
+    for ending in ("", *SIDE_FILES):
+        Path(f"{fresh}{ending}").unlink(missing_ok=True)
+    config_files.make_folder(fresh.parent)
+    config_files.make_file(fresh)
+    shutil.copyfile(source, fresh)
+    sync(fresh)
+    if listed and (listed.bytes, listed.sha256) != (fresh.stat().st_size, backup_set.digest(fresh)):
+        raise unfit(source, f"found other contents than {backup_set.LIST} says")
+    try:
+        # immutable: nobody else uses the copy, and SQLite makes no file beside it.
+        with closing(sqlite3.connect(f"{fresh.as_uri()}?mode=ro&immutable=1", uri=True)) as con:
+            sound = con.execute("pragma quick_check(1)").fetchone()[0]
+            version, newest = schema_version(role, con)
+    except sqlite3.Error as exc:
+        raise unfit(source, f"found no sound SQLite file of that kind ({exc})") from None
+    if sound != "ok":
+        raise unfit(source, f"found a damaged one ({sound.splitlines()[0]})")
+    if not version:
+        raise unfit(source, "found another program's database, or an empty one")
+    if version > newest:
+        raise unfit(source, f"found schema {version}, while this Duey knows {newest}; install the newer Duey first")
+
+
+def unfit(source: Path, found: str) -> Refused:
+    """Why a file of the backup is not restored."""
+    return Refused(f"expected the backup of a database in {source}, {found}: nothing was replaced")
+
+
+def schema_version(role: str, con: sqlite3.Connection) -> tuple[int, int]:
+    """The schema version in a file of this role, 0 where it is none, and the newest that this program knows."""
+    from duey.monitor.access.schema import ACCESS_SCHEMA, MIGRATIONS
+    from duey.monitor.history import schema as history
+    from duey.storage.sqlite import schema as queue
+
+    if role == "queue":
+        return queue.version_of(con), queue.VERSION
+    table, steps = (ACCESS_SCHEMA, MIGRATIONS) if role == "access" else (history.BOOKS_SCHEMA, history.MIGRATIONS)
+    row = con.execute(f"select version from {table.__name__}").fetchone()
+    return int(row[0]) if row else 0, len(steps)
+
+
+@contextmanager
+def unused(office: Office, targets: Any) -> Iterator[None]:
+    """Keep others from the databases. Raises Refused where a process has one of them open."""
+    settings = office.settings
+    folder = Path(settings.storage.path).parent if settings.storage.backend == "sqlite" else settings.root / "data"
+    config_files.make_folder(folder)
+    with ExitStack() as held:
+        try:
+            fcntl.flock(opened(folder / "app.lock", held), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for target in targets:
+                if target.exists():
+                    fcntl.lockf(opened(target, held), fcntl.LOCK_EX | fcntl.LOCK_NB, SHARED_SIZE, SHARED_FIRST)
+        except BlockingIOError:
+            raise Refused("the service is running: stop it (and every consumer) before a restore") from None
+        yield
+
+
+def opened(path: Path, held: ExitStack) -> int:
+    """A descriptor for locks. Closing it drops this process's SQLite locks on the file: it must have none."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, config_files.FILE)
+    held.callback(os.close, fd)
+    return fd
+
+
+def fold_log(target: Path) -> None:
+    """Let SQLite move what stands in the log into the database, where it is sound: it is one file then."""
+    if target.exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"{target.as_uri()}?mode=rw", uri=True)) as con:
+            con.execute("pragma wal_checkpoint(truncate)").fetchone()
+
+
+def swap(pairs: Mapping[Path, Path]) -> None:
+    """Keep each database as `.before`, or `.before-2` and so on where one is kept already, and put the copy there."""
+    suffixes = itertools.chain([".before"], (f".before-{n}" for n in itertools.count(2)))
+    before = next(suffix for suffix in suffixes if not any(taken(f"{target}{suffix}") for target in pairs))
+    for target, fresh in pairs.items():
+        # A log belongs to the file that it stands beside. There is one only where the database is damaged.
+        for ending in SIDE_FILES:
+            if os.path.exists(f"{target}{ending}"):
+                os.replace(f"{target}{ending}", f"{target}{before}{ending}")
+        if target.exists():
             try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                held = True
-    office.huey.storage.close()
-    if running or held:
-        raise Refused("the service is running: stop it (and every consumer) before a restore")
+                os.link(target, f"{target}{before}")
+            except OSError:  # a file system without hard links, or another user's file
+                os.replace(target, f"{target}{before}")
+        os.replace(fresh, target)  # in one step: there is a database at any moment
+        config_files.mend_database(f"{target}{before}")
+        sync(target.parent)
+
+
+def taken(path: str) -> bool:
+    return any(os.path.lexists(f"{path}{ending}") for ending in ("", *SIDE_FILES))
+
+
+def sync(path: Path) -> None:
+    """Let a file's contents, or a folder's names, survive a power cut."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
