@@ -27,6 +27,7 @@ for _name in [name for name in os.environ if name.startswith("DUEY_")]:
 # A run starts Duey some hundred times: where nothing compiled is kept, each start would compile it anew, for as long
 # as all the rest of a start takes.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.pop("JOURNAL_STREAM", None)  # a desktop's terminals inherit it, and the first password is not printed then
 sys.dont_write_bytecode = False
 SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="duey-tests-"))
 TEMPORARY = SESSION_FOLDER / "tmp"  # what the code under test leaves in the system's folder goes with the session

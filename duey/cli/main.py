@@ -82,8 +82,10 @@ def parser() -> argparse.ArgumentParser:
     made = added(commands, "init", inspect.getdoc(services.init) or "")
     made.add_argument("folder", metavar="FOLDER", help="a new folder, or one without these files")
     made.set_defaults(service="init")
-    added(commands, "run", services.RUN).set_defaults(service="run")
-    added(commands, "web", services.WEB).set_defaults(service="web")
+    for kind, text in (("run", services.RUN), ("web", services.WEB)):
+        made = added(commands, kind, text)
+        made.add_argument("--print-password", action="store_true", help=services.PRINT_PASSWORD)
+        made.set_defaults(service=kind)
     made = added(commands, "worker", inspect.getdoc(services.worker) or "", add_help=False)
     made.add_argument("arguments", nargs=argparse.REMAINDER)
     made.set_defaults(service="worker")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from duey.cli.context import Refused
 
+PRINT_PASSWORD = "print the first account, password and token also into systemd's journal"
 PACKAGE = Path(__file__).absolute().parents[1]
 EXAMPLES = ("tasks.py", "periodic.py", "config.ini")
 RUN = """Serve the web and one consumer.
@@ -39,11 +40,11 @@ def init(folder: Path) -> int:
     return 0
 
 
-def run(web_alone: bool) -> int:
+def run(web_alone: bool, print_password: bool) -> int:
     """Serve web and one consumer, or the web alone, until SIGINT or SIGTERM."""
     from duey.server.main import main
 
-    return main(["--web"] if web_alone else [])
+    return main(["--web"] * web_alone + ["--print-password"] * print_password)
 
 
 def worker(arguments: list[str]) -> int:
@@ -66,4 +67,4 @@ def command_of(options: argparse.Namespace) -> int:
         return init(Path(options.folder))
     if options.service == "worker":
         return worker(options.arguments)
-    return run(options.service == "web")
+    return run(options.service == "web", options.print_password)

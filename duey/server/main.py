@@ -39,6 +39,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run until a signal ends it; the exit status."""
     parser = argparse.ArgumentParser(description="Duey: web and one consumer.")
     parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
+    parser.add_argument(
+        "--print-password",
+        action="store_true",
+        help="print the first account, password and token also into systemd's journal",
+    )
     options = parser.parse_args(argv)
     try:
         from duey import errors, load_tasks, logs, settings
@@ -53,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     logs.configure(settings)
     try:
         load_tasks()
-        return Service(settings, with_consumer=not options.web).run()
+        return Service(settings, with_consumer=not options.web).run(options.print_password or not into_journal())
     except (errors.DueyError, AccessError, AddressInUse, CannotStart) as exc:
         print(exc, file=sys.stderr)
         return 1
@@ -87,15 +92,15 @@ class Service:
         )
         self.child = ConsumerChild(settings.root) if with_consumer else None
 
-    def run(self) -> int:
-        """Start in order, wait for the end, stop in order."""
+    def run(self, print_password: bool = True) -> int:
+        """Start in order, wait for the end, stop in order. Without `print_password` no first account is made."""
         from duey.os_process import execute_anew, hear_hup
 
         self._signalled.set_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, note=self._requests.note)
         hear_hup()
         self.access.prepare()
         self._open_books()
-        first = self.access.first_start()
+        first = self.access.first_start() if print_password else None
         if self.child:
             self.child.start()
         over = threading.Event()
@@ -167,8 +172,14 @@ class Service:
         base = web.public_url or f"http://{web.host}:{self.server.port}{web.url_prefix}"
         print(f"monitor  {base}/monitor/\nAPI      {base}/api/openapi.json")
         if first:
-            print("the first start made an account and a token; they are shown this once:")
-            print(f"  account  {first.account}\n  password {first.password}\n  token    {first.secret}")
+            made = "an account and a token; they are" if first.account else "a token; it is"
+            print(f"the first start made {made} shown this once:")
+            print(f"  account  {first.account}\n  password {first.password}\n" * bool(first.account), end="")
+            print(f"  token    {first.secret}")
+        elif lacking := self.access.lacks():  # only where nothing may be printed
+            commands = {"admin": "`duey user add NAME --role admin`", "first": "`duey token create NAME`"}
+            how = " and ".join(commands[each] for each in lacking)
+            print(f"no first password or token is printed into a journal: make your own with {how}")
         sys.stdout.flush()
 
     def _wait_for_consumer(self) -> bool:
@@ -182,6 +193,11 @@ class Service:
             self._signalled.clear()
             self.child.tend()
         return self._requests.stop_at is None
+
+
+def into_journal() -> bool:
+    """Whether standard output is kept in the journal of systemd, where others read it."""
+    return "JOURNAL_STREAM" in os.environ and not sys.stdout.isatty()
 
 
 def lock_data(settings: Any) -> int:

@@ -27,7 +27,8 @@ FIRST_ACCOUNT, FIRST_TOKEN = "admin", "first"
 
 @dataclass(frozen=True)
 class FirstSecrets:
-    """What the first start made, to be told once: an admin's name and password, a token's name and secret."""
+    """What the first start made, shown once: name and password of an admin, or '' where there was one before, name and
+    secret of a token."""
 
     account: str
     password: str = field(repr=False)
@@ -73,19 +74,28 @@ class Access:
         """Make, check and migrate the file now: a start fails here, in words. Raises AccessUnavailable."""
         self._database.prepare()
 
+    def lacks(self) -> tuple[str, ...]:
+        """What a first start would make: an admin where there is none, a token then and where there never was one."""
+        if not any(account.is_admin for account in self.accounts.list()):
+            return FIRST_ACCOUNT, FIRST_TOKEN
+        return () if self.tokens.ever_made() else (FIRST_TOKEN,)
+
     def first_start(self) -> FirstSecrets | None:
-        """Make an admin and a token if there is no account yet; of several processes one alone does."""
-        if self.accounts.exist():
+        """Make what is lacking, or return None if nothing is; of several processes one alone does."""
+        if not self.lacks():
             return None
         with self.transaction():
-            if self.accounts.exist():
+            if not (lacking := self.lacks()):
                 return None
-            account, password = self.accounts.create(FIRST_ACCOUNT, ADMIN)
-            taken = {token.name.lower() for token in self.tokens.list()}
-            names = itertools.chain([FIRST_TOKEN], (f"{FIRST_TOKEN}-{n}" for n in itertools.count(2)))
-            token, secret = self.tokens.create(next(name for name in names if name not in taken), SCOPES)
-        assert password is not None
-        return FirstSecrets(account.name, password, token.name, secret)
+            account, password = "", None
+            if FIRST_ACCOUNT in lacking:
+                taken = {account.name.lower() for account in self.accounts.list()}
+                made, password = self.accounts.create(_free(FIRST_ACCOUNT, taken), ADMIN)
+                account = made.name
+            token, secret = self.tokens.create(
+                _free(FIRST_TOKEN, {token.name.lower() for token in self.tokens.list()}), SCOPES
+            )
+        return FirstSecrets(account, password or "", token.name, secret)
 
     def csrf_secret(self) -> bytes:
         """The 32 bytes of this installation, made once."""
@@ -100,3 +110,9 @@ class Access:
     def close(self) -> None:
         """End this thread's connection; the next use opens another."""
         self._database.close()
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or the first of NAME-2, NAME-3 ... that is not taken."""
+    names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+    return next(each for each in names if each not in taken)

@@ -111,6 +111,11 @@ class Tokens:
         with self._database.reading() as db:
             return tuple(_token(row) for row in TOKENS.select(*PUBLIC).order_by(T.name).execute(db))
 
+    def ever_made(self) -> bool:
+        """Was there ever a token, though it may be revoked by now?"""
+        with self._database.reading() as db:
+            return bool(db.execute_sql("SELECT seq FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0").fetchone())
+
     def _touch(self, token: Token, now: float) -> None:
         if token.last_used_at is None or now - token.last_used_at >= TOUCH_EVERY_S:
             # A program must get in also while a backup holds the write lock.

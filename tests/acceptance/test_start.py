@@ -59,6 +59,25 @@ def test_the_first_start_shows_its_secrets_once_and_nobody_else_may_run_there(ma
     assert Client(first.port, token).get("/api/tasks").status == 200, "the token of the first start still opens"
 
 
+@sqlite_only
+def test_a_journal_holds_no_secret_and_accounts_made_before_are_no_hindrance(deployment: Deployment):
+    in_journal = deployment.start("app.py", "--web", JOURNAL_STREAM="8:12345")
+    in_journal.says("ready\n")
+    assert "`duey user add NAME --role admin` and `duey token create NAME`" in in_journal.out
+    assert "  password " not in in_journal.out and "duy_" not in in_journal.out
+    in_journal.signal(15)
+    assert in_journal.wait(10) == 0
+    assert deployment.manage("user", "list")[0] == deployment.manage("token", "list")[0] == ""
+
+    deployment.manage("user", "add", "vera")
+    first = deployment.start("app.py", "--web", "--print-password", JOURNAL_STREAM="8:12345")
+    first.says("ready\n")
+    assert shown(first.out, "account") == "admin" and len(shown(first.out, "password")) >= 12
+    assert Client(deployment.port, shown(first.out, "token")).get("/api/tasks").status == 200
+    first.signal(15)
+    assert first.wait(10) == 0
+
+
 def test_web_and_consumer_can_be_started_apart(deployment: Deployment):
     web = deployment.app("--web")
     client = Client(deployment.port, shown(web.out, "token"))

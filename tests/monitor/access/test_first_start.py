@@ -36,10 +36,25 @@ def test_a_second_start_makes_nothing(access: Access, url: str) -> None:
     assert len(access.accounts.list()) == len(access.tokens.list()) == 1
 
 
-def test_an_account_that_was_there_before_is_enough(access: Access) -> None:
-    access.accounts.create("ada", "viewer", "a password")
+def test_a_viewer_that_was_there_before_is_not_enough(access: Access) -> None:
+    access.accounts.create("Admin", "viewer", "correct horse battery")
+    first = access.first_start()
+    assert first is not None
+    account = access.accounts.authenticate(first.account, first.password, "")
+    assert account is not None and (account.name, account.role) == ("admin-2", "admin")
+    assert access.tokens.find(first.secret) is not None
     assert access.first_start() is None
-    assert access.tokens.list() == ()
+
+
+def test_beside_an_admin_that_was_there_before_only_a_token_is_made_once(access: Access) -> None:
+    access.accounts.create("ada", "admin", "correct horse battery")
+    first = access.first_start()
+    assert first is not None
+    assert (first.account, first.password) == ("", "")
+    assert access.tokens.find(first.secret) is not None
+    assert [account.name for account in access.accounts.list()] == ["ada"]
+    access.tokens.revoke(first.token)
+    assert access.first_start() is None, "a token that was revoked does not come back"
 
 
 def test_a_token_that_has_the_name_already_is_left_alone(access: Access) -> None:
