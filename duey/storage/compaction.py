@@ -1,13 +1,13 @@
-"""The backlog: events that wait for the books, kept from filling the storage when nobody records them for long.
+"""Compaction of the event backlog: keeps unread events from filling the storage if nothing records them for long.
 
-Above `[monitor] backlog_rows` unread events, the oldest successes are folded: the two events of a job that was accepted
-and done at its first attempt, with nothing else to tell, go, and one `counted` event says for its task and minute how
-many there were and how long they waited and ran. Whatever failed, was retried, canceled or logged something stays as it
-is. The keeper of each consumer folds, so that the bound holds with no web process at all; two keepers that meet take
-nothing twice.
+Above `[monitor] backlog_rows` unread events, the oldest successes are replaced by counts. The two events of a job that
+was done at its first attempt, without log lines, are removed, and one `counted` event for its task and minute says how
+many jobs there were and how long they waited and ran. Events of jobs that failed, were retried or canceled, or logged
+something are kept. Every consumer compacts, so the bound holds without a web process; two that compact at the same time
+count nothing twice.
 
-Left alone are the oldest UNTOUCHED events, of which a recorder may have some in hand: what it has read is never counted
-as well. Events are looked at once, in their order, from there on.
+The oldest UNTOUCHED events are left alone, because a recorder may have read some of them and they must not be counted
+as well. Each event behind them is examined once, in order.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import NamedTuple, Protocol
 from duey.model.event import DONE, ENQUEUED
 
 UNTOUCHED = 2500  # more than a recorder reads at a time
-STEP = 5000  # events in one look
-PAIRS = 250  # jobs that are folded in one transaction
-TURNS = 20  # transactions between two looks at how many events there are
+STEP = 5000  # events read at a time
+PAIRS = 250  # jobs compacted in one transaction
+TURNS = 20  # transactions between two counts of the events
 MINUTE_S = 60
 
 
 class Seen(NamedTuple):
-    """An event as the look for successes sees it. `is_plain`: of a first attempt, without anything more to tell."""
+    """What compaction needs to know of an event. `is_plain`: the end of a first attempt, without further details."""
 
     number: int
     job: int  # its running number
@@ -37,17 +37,17 @@ class Seen(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """The numbers of the events with which a plain job was accepted and done."""
+    """The numbers of the two events of a plain job: accepted and done."""
 
     first: int
     last: int
 
 
 class Acceptances:
-    """Which event told of a job's acceptance, for each job of which nothing else was met yet.
+    """The event of acceptance of each job whose other events have not been met yet.
 
-    There may be a million of them, for a job that waits has an unread acceptance: 8 bytes each where their running
-    numbers are close together, as they are, instead of the 100 of a dict.
+    There may be a million of them, because every waiting job has one. Their running numbers are close together, so
+    pages of arrays take 8 bytes for each instead of the 100 of a dict.
     """
 
     PAGE = 64  # jobs: a page takes some 600 bytes, which is the most that one job alone may cost
@@ -63,7 +63,7 @@ class Acceptances:
         page[job % self.PAGE] = event
 
     def take(self, job: int) -> int:
-        """Its event, once; 0 where there is none."""
+        """Remove and return the event of a job; 0 if there is none."""
         page = self._pages.get(job // self.PAGE)
         event = page[job % self.PAGE] if page else 0
         if page and event:
@@ -75,18 +75,21 @@ class Acceptances:
 
 
 class Source(Protocol):
-    """Where events wait."""
+    """The events of a storage."""
 
     def count(self) -> int: ...
     def look(self, after: int, untouched: int) -> Sequence[Seen]:
-        """The oldest STEP events above a number, but for the `untouched` oldest of all."""
+        """The oldest STEP events with a number above `after`, without the `untouched` oldest of all."""
 
     def fold(self, pairs: Sequence[Pair], untouched: int) -> int:
-        """Make counts of at most PAIRS jobs, in one transaction; how many of them were still there."""
+        """Replace the events of at most PAIRS jobs by counts, in one transaction.
+
+        Returns how many jobs still had them.
+        """
 
 
 class Backlog:
-    """The bound of one storage, kept by one thread."""
+    """Keeps the events of one storage bounded. For one thread."""
 
     def __init__(self, source: Source, most: int) -> None:
         self._source, self._most = source, most
@@ -98,7 +101,7 @@ class Backlog:
         self._pairs: list[Pair] = []
 
     def relieve(self) -> bool:
-        """Fold some if there are too many; True when there is more to be done."""
+        """Compact some events if there are too many. True if there is more to do."""
         excess = self._source.count() - self._most
         if excess <= 0:
             self._begin()
@@ -107,7 +110,7 @@ class Backlog:
             is_end = not self._pairs and not self._look()
             some = self._pairs[: min(PAIRS, (excess + 1) // 2)]
             if is_end and not some:
-                return False  # what is there cannot be folded; what comes is looked at next time
+                return False  # nothing that can be compacted; later events are examined next time
             self._pairs = self._pairs[len(some) :]
             excess -= 2 * self._source.fold(some, UNTOUCHED) if some else 0
             if excess <= 0:
@@ -115,7 +118,7 @@ class Backlog:
         return True
 
     def _look(self) -> bool:
-        """Pair what comes next; whether more comes behind it."""
+        """Pair the next events. True if there are more behind them."""
         found = self._source.look(self._after, UNTOUCHED)
         for seen in found:
             if seen.kind == ENQUEUED:
@@ -131,7 +134,7 @@ class Backlog:
 
 @dataclass
 class Counted:
-    """Plain jobs of one task that were done in one minute."""
+    """The plain jobs of one task that were done in one minute."""
 
     task: str
     at: int  # the minute, epoch seconds
@@ -148,13 +151,13 @@ class Counted:
         self.wait_ms, self.wait_max_ms = self.wait_ms + wait_ms, max(self.wait_max_ms, wait_ms)
 
     def as_detail(self) -> str:
-        """As JSON, for the event."""
+        """The counts as JSON, for the event."""
         names = ("task", "done", "run_ms", "run_max_ms", "wait_ms", "wait_max_ms")
         return json.dumps({name: getattr(self, name) for name in names})
 
 
 def tally(jobs: Iterable[tuple[str, float, float, float]]) -> list[Counted]:
-    """Counts by task and minute of jobs: (task, ready_at, started_at, finished_at)."""
+    """Counts by task and minute, from tuples (task, ready_at, started_at, finished_at) in epoch seconds."""
     found: dict[tuple[str, int], Counted] = {}
     for task, ready_at, started_at, at in jobs:
         minute = int(at // MINUTE_S) * MINUTE_S

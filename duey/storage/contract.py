@@ -1,11 +1,11 @@
-"""What the engine asks of a storage: the contract that SQLite and Redis both keep.
+"""The contract of a storage, implemented on SQLite and on Redis.
 
-A job is accepted (`accept`), claimed and settled (`turn`), and in between stands in exactly one place. Every verb
-here is one transaction: all or nothing, whatever process dies at whatever line. Huey's own storage interface
-(duey.storage.huey_adapter) is kept beside it, so that Huey's locks, rate limits and results work on it.
+A job is accepted (`accept`), then claimed and settled (`turn`). At any time it is in exactly one place. Every method
+that changes something is one transaction: if a process dies at any line, all of it happened or nothing. Huey's own
+storage interface (duey.storage.huey_adapter) is implemented as well, for Huey's locks, counters and results.
 
-Every verb raises StorageUnavailable (or below) when the storage is away; then nothing was changed, unless its
-`stored` is None ("maybe").
+Every method raises StorageUnavailable or a subclass if the storage cannot be used. Nothing was changed then, unless
+the `stored` of the error is None, which means that it is not known.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from duey.storage.presence import Slot
 
 
 class Accepted(NamedTuple):
-    """What became of one deferred job: the id of the job that stands for it, and whether it is new."""
+    """The answer for one enqueued job: its id, or the id of the job that it duplicates; `fresh` if it is new."""
 
     id: str
     fresh: bool
 
 
 class Acceptance(NamedTuple):
-    """What became of all jobs of one defer, in order; `replayed` when an idempotency key answered."""
+    """The answers for all jobs of one call, in order. `replayed`: the idempotency key was known."""
 
     accepted: tuple[Accepted, ...]
     replayed: bool
 
 
 class Turn(NamedTuple):
-    """What one turn of a worker gave: the claims taken, the tokens found lost, whether more waits, revocations."""
+    """The answer of `turn`. `lost`: tokens whose claim was gone; `more`: more jobs are ready."""
 
     claims: list[Claim]
     lost: frozenset[int]
     more: bool
-    next_due: float | None
-    revocations: bool
+    next_due: float | None  # when the next job becomes ready
+    revocations: bool  # whether any task or job is revoked
 
 
 class StoredJob(NamedTuple):
-    """A job as it stands in the storage, exact and unredacted; `place` is ready, due, parked, claims or ended."""
+    """A job as it is stored, unredacted. `place` is ready, due, parked, claims or ended."""
 
     seq: int
     id: str
@@ -68,7 +68,7 @@ class StoredJob(NamedTuple):
     by: str | None
     payload: bytes
     place: str
-    state: str  # as people see it
+    state: str  # as it is shown
     reason: str | None
     worker: int | None
     started_at: float | None
@@ -78,7 +78,7 @@ class StoredJob(NamedTuple):
 
 
 class EventRow(NamedTuple):
-    """An event as it is stored, with what its job's row adds: `compose.event` makes an Event of it."""
+    """An event as it is stored, joined with its job's row. `compose.event` makes an Event of it."""
 
     seq: int
     kind: str
@@ -105,12 +105,12 @@ class EventRow(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Its job's."""
+        """The id of its job."""
         return self.job_id
 
 
 class Registration(NamedTuple):
-    """What a worker process says of itself when it registers."""
+    """What a worker process states when it registers."""
 
     consumer: str
     host: str
@@ -119,104 +119,109 @@ class Registration(NamedTuple):
     kind: str  # thread or process
     queues: tuple[str, ...]
     tasks: tuple[str, ...]
-    code: str = ""  # as loading.code() says
+    code: str = ""  # fingerprint of the task modules
 
 
 class JobStorage(HueyStorage):
-    """The contract. `tests/contracts/` holds every implementation to it."""
+    """The contract. The tests in `tests/contracts/` run against every implementation."""
 
     backend = ""
-    ledger: Ledger  # schedules and their slots, set by the subclass
+    ledger: Ledger  # schedules and their slots; set by the subclass
     limits: Mapping[str, Limit] = MappingProxyType({})  # of the tasks that this process knows; set by DurableHuey
-    compose: Any = None  # makes stored bytes and shown values; set by DurableHuey, which knows the serializer
+    compose: Any = None  # creates stored bytes and display values; set by DurableHuey, which has the serializer
 
-    # getting ready
+    # preparation
 
     @abstractmethod
     def prepare(self) -> list[str]:
-        """Make or upgrade what must exist and see that it is usable; answers warnings in sentences."""
+        """Create or migrate tables and check that they can be used. Returns warnings, one sentence each."""
 
     @abstractmethod
     def warnings(self) -> list[str]:
-        """What an admin should know about this storage, in sentences."""
+        """What an admin should know about this storage, one sentence each."""
 
-    # accepting work
+    # accepting jobs
 
     @abstractmethod
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
     ) -> Acceptance:  # fmt: skip
-        """Store all jobs, durably, or none. An id that is unfinished is not stored again; one that has ended raises
-        DuplicateJob; a held unique key answers with its holder; KeyReused, TooManyPending."""
+        """Store all jobs durably, or none. A job whose id belongs to an unfinished job is not stored again. A job whose
+        unique key is held is answered with the holder. Raises DuplicateJob if the id belongs to a job that has ended,
+        KeyReused if the idempotency key came with other jobs, TooManyPending above `max_pending` (0: no limit),
+        UniqueConflict if a task asks for that."""
 
-    # working
+    # running jobs
 
     @abstractmethod
     def register(self, registration: Registration) -> Any:
-        """Enter this process as a worker; answers its `Worker` (number, slots, bell), see duey.storage.presence."""
+        """Register this process as a worker. Returns its presence (duey.storage.presence)."""
 
     @abstractmethod
     def turn(
         self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], rung: bool = False,
     ) -> Turn:  # fmt: skip
-        """Settle what was done and claim up to `want` jobs, in one transaction. `queues`: names in the order of
-        preference, `*` for every queue that has no name in it, `!NAME` for one that `*` does not stand for.
-        A settlement whose claim is gone writes nothing. What would go back to the queue although it was asked to stop
-        ends as canceled. A next job that has ended before (its job was retried by hand) stays as it is. `rung`: there
-        is something to claim, so that it need not be looked for first. `next_due` is for who has claimed nothing."""
+        """Settle finished jobs and claim up to `want` new ones, in one transaction. `queues`: names in the order of
+        preference, `*` for all queues that are not named, `!NAME` for a queue that `*` excludes. `rung`: the worker was
+        woken, so that there is no need to check for jobs before taking the write lock. A settlement whose claim is gone
+        writes nothing. A job that would go back to the queue but was asked to stop ends as canceled. A follow-up job
+        that has already ended (its job was retried by hand) is left as it is. `next_due` of the answer is set only if
+        nothing was claimed."""
 
     @abstractmethod
     def hold(self, life: Any, token: int) -> bool:
-        """Before a marked body that must not run twice: see that any rescuer will find the mark, also on another host
-        or after a power cut. False when the claim is gone: then the body must not begin."""
+        """Make the mark of a job that must not run twice visible to every rescuer, on other hosts and after a power
+        cut. Called before the body begins. False if the claim is gone: the body must not begin then."""
 
     @abstractmethod
     def sync(self) -> None:
-        """What was committed so far survives a power cut, if the storage is set up for that."""
+        """Make everything that was committed so far survive a power cut, if the storage is configured for that."""
 
     @abstractmethod
     def chord_results(self, cid: str) -> list[bytes]:
-        """The parts of a complete chord, in the order of its members; kept while the callback can be retried."""
+        """The parts of a complete chord, in the order of its members. They are kept while the callback can be
+        retried."""
 
     @abstractmethod
     def asked(self, worker: int) -> tuple[bool, bool]:
-        """Whether this worker was asked to be quiet, and to stop."""
+        """Whether this worker was asked to be quiet (claim nothing), and whether it was asked to stop."""
 
     @abstractmethod
     def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
-        """Return claims whose body never started, untouched, to where they were."""
+        """Return claims whose body never started to the queue. Nothing is counted."""
 
     @abstractmethod
     def bury(self, dead: Dead, max_crashes: int) -> list[str]:
-        """Release a dead worker's claims as storage.deaths decides, and remove what it left; ids of what it handled."""
+        """Release a dead worker's claims as duey.storage.deaths decides, and remove its row and files. Returns the ids
+        of the jobs that its threads handled when it died."""
 
     @abstractmethod
     def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
-        """Find dead workers (never those in `own`) and bury them; ids of what these handled. Where they are not of this
-        `consumer`, all of theirs has died."""
+        """Find dead workers, except those in `own`, and release their claims. Returns the ids of the jobs that they
+        handled. Dead workers of another consumer than `consumer` died with their whole consumer."""
 
     @abstractmethod
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
-        """Show that these workers are looked after."""
+        """Renew the heartbeat of these workers."""
 
     @abstractmethod
     def unregister(self, worker: int) -> None:
-        """The clean end of a worker; what it holds still goes back to the queue."""
+        """The clean end of a worker. Claims that it still holds go back to the queue."""
 
     @abstractmethod
     def slots(self, worker: int) -> list[Slot]:
-        """What a worker on this host handles now."""
+        """What the threads of a worker on this host handle now."""
 
     @abstractmethod
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
-        """Ring for up to `count` sleeping workers that serve one of these queues (none given: any)."""
+        """Wake up to `count` sleeping workers that serve one of these queues (no queues: any worker)."""
 
-    # verbs
+    # operations by hand
 
     @abstractmethod
     def cancel(self, job_id: str, was: str | None = None) -> str | None:
-        """The state before, if anything was changed: waiting jobs end as canceled, running ones are asked to stop.
-        `was`, here and below: the state it was decided on, in another nothing changes. UnknownJob, StateConflict."""
+        """End a waiting job as canceled, or ask a running one to stop. Returns the state before, None if nothing
+        changed. `was`, here and below: change the job only if it is in this state. Raises UnknownJob, StateConflict."""
 
     @abstractmethod
     def stop_asked(self, seqs: Sequence[int]) -> set[int]:
@@ -224,60 +229,61 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def stopping(self, workers: Sequence[int]) -> set[int]:
-        """The tokens of the jobs that these workers hold and that were asked to stop."""
+        """The tokens of the claims of these workers whose jobs were asked to stop."""
 
     @abstractmethod
     def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
-        """Keep data with the job until it is removed; False (and nothing kept) when the claim is gone."""
+        """Store data with the job, until the job is removed. False, and nothing is stored, if the claim is gone."""
 
     @abstractmethod
     def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
-        """What was kept last under the key. A job that had ended well and was retried by hand has nothing."""
+        """What was stored last under the key, or None. Retrying a job that was done removes its checkpoints."""
 
     @abstractmethod
     def put_progress(self, seq: int, data: str) -> None:
-        """What a running body says of itself (JSON)."""
+        """Store the progress of a running body (JSON)."""
 
     @abstractmethod
     def progress_of(self, seq: int) -> str | None:
-        """What the job's body last said of itself."""
+        """The last progress of the job (JSON), or None."""
 
     @abstractmethod
     def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
-        """Queue an ended or retrying job again, with a new payload if one is given. UnknownJob, StateConflict."""
+        """Queue an ended or retrying job again, with a new payload if one is given. Raises UnknownJob,
+        StateConflict."""
 
     @abstractmethod
     def forget(self, job_id: str, was: str | None = None) -> bool:
-        """Remove an ended job. StateConflict when it has not ended."""
+        """Remove an ended job. Raises StateConflict if it has not ended."""
 
     @abstractmethod
     def pause(self, kind: str, name: str) -> None:
-        """Pause a task (kind 'task') or a queue (kind 'queue'): its waiting jobs are parked when they are met."""
+        """Pause a task (kind 'task') or a queue (kind 'queue'). Its jobs are set aside when a claim meets them."""
 
     @abstractmethod
     def resume(self, kind: str, name: str) -> int:
-        """End a pause and unpark what it held; how many."""
+        """End a pause and queue again what it held. Returns the number of jobs."""
 
     @abstractmethod
     def unpark_tasks(self, known: Sequence[str]) -> int:
-        """Queue again the jobs that were parked because no consumer knew their task, and one knows it now; and those
-        that were over limits which these tasks no longer have."""
+        """Queue again jobs that were set aside because no consumer knew their task, if it is in `known`; and jobs over
+        limits that these tasks no longer have. Returns the number of jobs."""
 
     @abstractmethod
     def pauses(self) -> set[tuple[str, str]]:
         """(kind, name) of every pause."""
 
-    # looking
+    # reading
 
     @abstractmethod
     def look(self, job_id: str) -> StoredJob | None:
-        """One job as it stands."""
+        """One job, or None."""
 
     @abstractmethod
     def list_jobs(
         self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None,
     ) -> list[StoredJob]:  # fmt: skip
-        """Newest first, seq below `before`."""
+        """Jobs that match, newest first, with a seq below `before`."""
 
     @abstractmethod
     def counts(self) -> Counts: ...
@@ -290,24 +296,25 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def ask_worker(self, worker: int, what: str) -> bool:
-        """Ask a worker to be 'quiet' or to 'stop'; False when it is unknown."""
+        """Ask a worker to be 'quiet' or to 'stop'. False if it is unknown."""
 
     @abstractmethod
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
-        """Wait without polling until the job has ended."""
+        """Wait until the job has ended, without polling. False if it has not ended within `timeout_s`."""
 
-    # keeping house
+    # maintenance
 
     @abstractmethod
     def keep_house(self, limit: int = 1000) -> bool:
-        """One small step of removing what has expired; True when there is more."""
+        """Remove up to `limit` of what has expired. True if there is more."""
 
-    # the books
+    # the history
 
     @abstractmethod
     def read_events(self, limit: int) -> list[Event]:
-        """The oldest, in order, redacted; again until they are deleted. Those of a job that was removed are gone."""
+        """The oldest events, in order, redacted. The same are returned again until they are deleted. Events of jobs
+        that were removed are left out."""
 
     @abstractmethod
     def delete_events(self, events: Sequence[Event]) -> None:
-        """Remove the oldest events as they were read, without leaving one out."""
+        """Remove events that were read. They must be the oldest ones, without a gap."""

@@ -1,16 +1,15 @@
-"""What becomes of the jobs of a dead worker: decided here for both storages, which then apply it by token.
+"""Decides what happens to the jobs of a dead worker. Both storages apply the decision by token.
 
-A death is charged to the jobs that the worker's threads handled, from the moment they left the prefetcher until their
-outcomes were handed back. Claims that were merely on the desk return uncharged. A job that was alone in its process is
-failed by `max_crashes` deaths. One that died in company may be the innocent one: each such death makes it a suspect,
-which runs alone (duey.worker.prefetcher), and only COMPANY times as many deaths fail it.
+A death is charged to the jobs that the worker's threads handled, from when they left the prefetcher until their
+outcomes were handed back. Jobs that were claimed but not begun go back uncharged. A job that was alone in its process
+fails after `max_crashes` deaths. A job that died together with others may be innocent. It becomes a suspect, which runs
+alone (duey.worker.suspects), and only COMPANY times as many such deaths fail it.
 
-A job that must not run twice (`on_crash="fail"`) fails once its body has begun, whatever ends its worker: a death, a
-time-out, a stop that was forced, a lease that ran out.
+A job with `on_crash="fail"` fails if its worker ends after its body has begun, whatever the reason: a death, a
+time-out, a forced stop, an expired lease.
 
-Where the whole consumer died (somebody killed all of it, the host went down) it is as a rule no job's doing: nothing
-is charged. These deaths are counted apart, for a job may be what kills the consumer each time: TREE times as many as
-a worker's own deaths fail it.
+The death of a whole consumer (it was killed, the host went down) is rarely caused by a job, so no job is charged. These
+deaths are counted separately, because a job might kill the consumer each time: TREE times `max_crashes` fail it.
 """
 
 from __future__ import annotations
@@ -30,36 +29,39 @@ TREE = 10
 
 
 class Dead(NamedTuple):
-    """How a dead worker's claims are to be treated. `charge`: count its death for the jobs that it handled."""
+    """A dead worker, and how to treat its claims. `charge`: count its death for the jobs that it handled."""
 
     worker: int
     host: str
     pid: int
     charge: bool = True
-    timed_out: frozenset[int] = frozenset()  # tokens whose body was killed for its timeout: a failed attempt
-    tree: bool = False  # its whole consumer died: nobody was left to see this death but a rescuer
-    company: int = 0  # how many jobs were handled in all that died together, as far as is known
-    marks: Mapping[int, Slot] = MappingProxyType({})  # the jobs that its threads handled, by token: the storage adds it
+    timed_out: frozenset[int] = frozenset()  # tokens whose body was killed at its time-out: a failed attempt
+    tree: bool = False  # its whole consumer died
+    company: int = 0  # number of jobs that were handled by all workers that died together, as far as known
+    marks: Mapping[int, Slot] = MappingProxyType({})  # what its threads handled, by token; the storage adds it
 
     def handled(self, slots: Iterable[Slot]) -> Dead:
-        """With what is known of the jobs that its threads handled."""
+        """A copy with the jobs that its threads handled."""
         return self._replace(marks={slot.token: slot for slot in slots})
 
 
 class Fate(NamedTuple):
-    """What becomes of one claim. Without a settlement its job goes back to the queue, with a word (`kind`) or none."""
+    """What happens to one claim.
+
+    Without a settlement the job goes back to the queue, with an event if `kind` is set.
+    """
 
     settlement: Settlement | None = None
-    deliveries: int | None = None  # the new count, where the death is charged
-    tree_deaths: int | None = None  # the new count, where the whole consumer died
+    deliveries: int | None = None  # the new count, if the death is charged
+    tree_deaths: int | None = None  # the new count, if the whole consumer died
     kind: str | None = None
     detail: str | None = None
 
 
 def fate_of(claim: Claim, dead: Dead, stopping: bool, max_crashes: int, compose: Any) -> Fate:
-    """Decide on one claim. `stopping`: the job was asked to stop. `compose` composes the ends."""
+    """Decide on one claim. `stopping`: the job was asked to stop. `compose` creates settlements."""
     mark = dead.marks.get(claim.token)
-    if stopping:  # nobody wants it to run again
+    if stopping:  # it must not run again
         return Fate(compose.end(claim, CANCELED))
     if claim.token in dead.timed_out:
         return Fate(compose.timed_out(claim, mark.started_at if mark else None))
@@ -85,5 +87,5 @@ def fate_of(claim: Claim, dead: Dead, stopping: bool, max_crashes: int, compose:
 
 
 def is_suspect(claim: Claim, max_crashes: int) -> bool:
-    """Whether one more death would fail the job, or its consumer has died often with it: then it begins alone."""
+    """Whether the job must run alone: one more death would fail it, or its consumer has died often while it ran."""
     return claim.deliveries >= max(1, max_crashes - 1) or claim.tree_deaths >= max_crashes * TREE // 2

@@ -1,7 +1,7 @@
-"""What Huey asks of a storage, answered from ours: the same on every storage.
+"""Huey's storage interface, implemented on ours. It is the same for SQLite and Redis.
 
-Huey reads results, takes locks, counts and revokes through a key/value store of its own; `data` is that store. Its
-sizes are our counts, and where it would poll for a result, it sleeps until the job has ended.
+Huey reads results, takes locks, counts and revokes through a key/value store, which is `data`. Its queue sizes are our
+counts. Where Huey polls for a result, we sleep until the job has ended.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from duey.tasks import current
 
 
 class KeyValue(Protocol):
-    """Huey's key/value store. Keys are str or UTF-8 bytes, values bytes; a missing one is EmptyData."""
+    """Huey's key/value store. Keys are str or UTF-8 bytes, values are bytes. A missing value is EmptyData."""
 
     def put(self, key: Any, value: bytes) -> None: ...
     def peek(self, key: Any) -> Any: ...
@@ -38,15 +38,15 @@ class HueyStorage(BaseStorage):
     blocking = True
     priority = True
     data: KeyValue  # set by the subclass
-    holder: int | None = None  # the worker that this process is, to which the locks it takes belong
+    holder: int | None = None  # number of this process as a worker; owner of the locks that it takes
 
     @abstractmethod
     def counts(self) -> Counts:
-        """What stands where."""
+        """How many jobs are in which state."""
 
     @abstractmethod
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
-        """Wait without polling until the job has ended."""
+        """Wait until the job has ended, without polling. False if it has not ended within `timeout_s`."""
 
     def enqueue(self, data: bytes, priority: float | None = None) -> None:
         raise NotImplementedError("jobs are accepted whole: use huey.enqueue(task)")
@@ -91,10 +91,10 @@ class HueyStorage(BaseStorage):
     def wait_result(
         self, key: Any, timeout: float | None = None, backoff: float = 1.15, max_delay: float = 1.0
     ) -> bool:
-        """Huey polls here; a bell answers sooner and costs nothing."""
+        """Huey polls here. Waiting for the wake-up pipe answers sooner and costs nothing."""
         key = key.decode() if isinstance(key, bytes) else str(key)
         body = current.current_body()
         at_most_s = math.inf if body is None or body.deadline.struck else body.deadline.at - time.monotonic()
         ended = self.wait_ended(key, max(0.0, min(1e9 if timeout is None else timeout, at_most_s)))
-        current.heed_timeout()  # it may be a body that waits
+        current.heed_timeout()  # the caller may be a body with a time-out
         return ended

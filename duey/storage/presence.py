@@ -1,17 +1,16 @@
-"""How a worker process on this host shows that it lives, what it runs, and how it is woken.
+"""Presence of a worker process on this host: a lock file that shows that it is alive and what it runs.
 
 Each worker process n owns two files in a folder beside the queue:
 
-    n.life   locked (flock) for as long as the process lives: the kernel drops the lock at any death. Mapped into
-             memory, it also holds one slot a thread: the token of the job that the thread handles, how far it is with
-             it, since when its body runs, and until when it may. A job stands there from when it leaves the prefetcher
-             until its outcome is handed back, so a death in whatever code runs in between is known to be in it. A
-             few bytes written there cost no system call and survive kill -9. At its end stand the queues that the
-             worker serves.
-    n.bell   a FIFO. A worker that sleeps waits for a byte in it. One bell per process, because a FIFO that is shared
-             by all is drained by one.
+    n.life   Locked (flock) while the process lives: the kernel releases the lock at any death. The file is mapped into
+             memory and has one slot for each thread: the token of its job, the phase, when the body began and when it
+             must have ended. A job is in its slot from when it leaves the prefetcher until its outcome is handed back,
+             so that any death in between can be charged to it. Writing a few bytes there takes no system call, and they
+             survive kill -9. The end of the file names the queues that the worker serves.
+    n.bell   A FIFO, on which a sleeping worker waits for a byte. Each process has its own, because the first process
+             that reads a shared one would drain it.
 
-Both belong to one process: a forked child closes its copies at once, since flock follows the open file.
+A forked child closes its copies of both at once: a lock (flock) lasts as long as any copy of the descriptor is open.
 """
 
 from __future__ import annotations
@@ -56,18 +55,18 @@ _ours: weakref.WeakSet[Life] = weakref.WeakSet()
 
 
 class Life:
-    """This process's proof of life as worker `n`."""
+    """The lock file and wake-up pipe of this process, as worker `n`."""
 
     def __init__(self, folder: Path, n: int, queues: Sequence[str] = ()) -> None:
         self.n = n
         self.path = folder / f"{n}.life"
         self.bell = Bell(folder / f"{n}.bell")
-        # Locked before it has its name: nobody ever sees a life file that nobody lives by.
+        # Locked before it gets its name: other processes never see an unlocked file of a living worker.
         unnamed = folder / f"{n}.{os.getpid()}.unborn"
         self._fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
-            # Written, not only lengthened: the first touch of a hole on a full disk ends a process by SIGBUS.
+            # Written, not only extended: on a full disk the first access to a hole in a mapped file raises SIGBUS.
             os.write(self._fd, bytes(SIZE))
         except OSError:
             unnamed.unlink()
@@ -84,7 +83,7 @@ class Life:
         _ours.add(self)
 
     def _at(self) -> int:
-        """Where this thread's slot begins."""
+        """The offset of this thread's slot."""
         try:
             at: int = self._here.at
         except AttributeError:
@@ -92,43 +91,43 @@ class Life:
         return at
 
     def take(self, token: int) -> None:
-        """This thread handles a job from now on: a death is charged to it."""
+        """This thread handles a job from now on. A death is charged to it."""
         SLOT.pack_into(self._map, self._at(), token, TAKEN, 0.0, 0.0)
 
     def begin(self, token: int, started_at: float, deadline: float = 0.0) -> None:
-        """The body of its job starts."""
+        """The body of this thread's job starts. `deadline`: epoch seconds, 0 for none."""
         SLOT.pack_into(self._map, self._at(), token, IN_BODY, started_at, deadline)
 
     def body_ended(self, token: int, started_at: float) -> None:
-        """The body has ended; what follows it runs without a deadline."""
+        """The body has ended. What follows it has no deadline."""
         SLOT.pack_into(self._map, self._at(), token, BODY_ENDED, started_at, 0.0)
 
     def finish(self) -> None:
-        """This thread handles no job."""
+        """This thread handles no job any more."""
         TOKEN.pack_into(self._map, self._at(), 0)
 
     def sync(self) -> None:
-        """Let the marks survive a power cut."""
+        """Write the slots to the disk, so that they survive a power cut."""
         self._map.flush()
 
     def asleep(self, yes: bool) -> None:
-        """Whether a ring would be heard at once."""
+        """Say whether the process sleeps and can be woken."""
         self._map[ASLEEP_AT] = yes
 
     def holds_its_files(self) -> bool:
-        """Whether its descriptor is still its own: a body that closed all there are took the lock with them, and every
-        connection."""
+        """Whether the descriptor is still open. A body that closes all descriptors closes the lock file, and with it
+        the lock, and every connection."""
         try:
             return os.path.samestat(os.fstat(self._fd), self._stat)
         except OSError:
             return False
 
     def beat(self) -> None:
-        """Show that the process is not only alive but looked after."""
+        """Renew the heartbeat: the supervisor works, and not only the process."""
         os.utime(self._fd)
 
     def close(self) -> None:
-        """The end: the files go, the lock with them."""
+        """Remove the files and release the lock."""
         _ours.discard(self)
         self.bell.close()
         for path in (self.path, self.bell.path):
@@ -137,10 +136,10 @@ class Life:
         self.abandon()
 
     def abandon(self) -> None:
-        """In a forked child: let go without touching what belongs to the parent."""
-        self._map.close()  # it holds a duplicate of the file, and with it the lock
+        """Close this process's copies without changing anything for others. For a forked child."""
+        self._map.close()  # it holds a duplicate of the descriptor, and with it the lock
         fd, self._fd = self._fd, -1
-        if fd >= 0:  # once: the number may soon be another file's
+        if fd >= 0:  # only once: the number may be reused for another file
             os.close(fd)
 
 
@@ -154,11 +153,11 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-# what others can see of a worker
+# what other processes see of a worker
 
 
 def slots_of(folder: Path, n: int) -> list[Slot]:
-    """What the worker handles, or handled when it died."""
+    """What the threads of the worker handle, or handled when it died. Empty if there is no valid file."""
     try:
         data = (folder / f"{n}.life").read_bytes()
     except OSError:
@@ -169,14 +168,14 @@ def slots_of(folder: Path, n: int) -> list[Slot]:
 
 
 def read_slots(data: bytes) -> list[Slot]:
-    """The jobs that are handled, by the bytes of a life file."""
+    """The used slots in the bytes of a lock file."""
     used = len(data[SLOTS_AT : SLOTS_AT + SLOT.size * MAX_SLOTS].rstrip(b"\0"))  # mostly few are in use
     slots = (Slot(*SLOT.unpack_from(data, at)) for at in range(SLOTS_AT, SLOTS_AT + used, SLOT.size))
     return [slot for slot in slots if slot.token]
 
 
 def heartbeat_of(folder: Path, n: int) -> float | None:
-    """When the worker was last looked after (epoch s)."""
+    """The last heartbeat of the worker in epoch seconds, None if it has no file."""
     try:
         return os.stat(folder / f"{n}.life").st_mtime
     except OSError:
@@ -184,7 +183,7 @@ def heartbeat_of(folder: Path, n: int) -> float | None:
 
 
 class Corpse:
-    """A dead worker's file, locked by the one rescuer that won it."""
+    """The lock file of a dead worker, locked by the one rescuer that handles it."""
 
     def __init__(self, folder: Path, n: int) -> None:
         self._path = folder / f"{n}.life"
@@ -192,11 +191,11 @@ class Corpse:
         self._fd: int | None = None
 
     def seize(self) -> bool:
-        """True when the worker is dead and nobody else buries it."""
+        """Lock the file. True if the worker is dead and no other rescuer handles it."""
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            return True  # no file, no life; the claims' rows decide who wins
+            return True  # it is dead; of several rescuers the one that deletes the claims wins
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -206,21 +205,21 @@ class Corpse:
         return True
 
     def bury(self) -> None:
-        """Remove the files, once the claims have been returned."""
+        """Remove the files, after the claims have been returned."""
         for path in (self._path, self._bell):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         self.leave()
 
     def leave(self) -> None:
-        """Let go without burying."""
+        """Release the lock without removing the files."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 def numbers(folder: Path) -> list[int]:
-    """The worker numbers that have a file here."""
+    """The numbers of the workers that have a lock file in the folder, in order."""
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
@@ -229,7 +228,7 @@ def numbers(folder: Path) -> list[int]:
 
 
 def is_alive(folder: Path, n: int) -> bool:
-    """Whether the worker's process lives (its lock is held)."""
+    """Whether the worker's process is alive, that is, holds its lock."""
     try:
         fd = os.open(folder / f"{n}.life", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -247,7 +246,7 @@ HOST = socket.gethostname()
 
 
 def rss_of(pid: int) -> int | None:
-    """Resident memory of a process on this host."""
+    """Resident memory of a process on this host in bytes, None if it cannot be read."""
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * 4096

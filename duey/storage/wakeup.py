@@ -1,8 +1,8 @@
-"""Bells: how a process that sleeps is woken, and how all that sleep are rung.
+"""Wake-up pipes: how a sleeping process is woken.
 
-A bell is a FIFO with one listener. A worker process has one (`n.bell`), beside its life file, in which it says whether
-it sleeps; so does everybody who waits for a job to end (`*.wait`), for as long as the wait lasts. Ringing writes one
-byte: a full FIFO is a bell that rings already.
+A wake-up pipe is a FIFO with one reader. A worker process has one (`n.bell`) beside its lock file, in which it says
+whether it sleeps. A process that waits for a job to end has one as long as it waits (`*.wait`). Waking writes one byte.
+If the FIFO is full, its reader has been woken already.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from pathlib import Path
 from duey import files as config_files
 from duey.model.queues import serves
 
-ASLEEP_AT = 16  # offset in the life file
-QUEUES_AT = 64 + 24 * 126  # the queues that it serves, as text
+ASLEEP_AT = 16  # offset in the lock file
+QUEUES_AT = 64 + 24 * 126  # offset of the queues that the worker serves, as text
 LIFE_BYTES = 4096
 logger = logging.getLogger("duey.storage")
 
 
 def queues_text(queues: Sequence[str]) -> bytes:
-    """The queues of a worker as they stand in its life file; empty (whatever there is) where there is no room."""
+    """The queues of a worker as stored in its lock file. Empty, which means any queue, if they do not fit."""
     text = ",".join(queues).encode()
     return text if len(text) <= LIFE_BYTES - QUEUES_AT else b""
 
 
 class Bell:
-    """The listening end of a FIFO."""
+    """The reading end of a wake-up pipe."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
-        # Read and write, so that the FIFO never reports an end of file when the last ringer leaves.
+        # Opened for writing too, so that there is no end of file when the last writer closes it.
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(self._fd, select.POLLIN)
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep until somebody rings; False when nobody did."""
+        """Sleep until woken. False if that did not happen within `timeout_s`."""
         if not self._poll.poll(max(0.0, timeout_s) * 1000):
             return False
         with contextlib.suppress(BlockingIOError):
@@ -55,7 +55,7 @@ class Bell:
         return True
 
     def ring(self) -> None:
-        """Wake the own process."""
+        """Wake this process itself."""
         with contextlib.suppress(OSError):
             os.write(self._fd, b"x")
 
@@ -63,13 +63,13 @@ class Bell:
         self.abandon()
 
     def abandon(self) -> None:
-        fd, self._fd = self._fd, -1  # a late ring must not reach the file that has its number next
+        fd, self._fd = self._fd, -1  # a late write must not go to another file that gets the same number
         with contextlib.suppress(OSError):
             os.close(fd)
 
 
 class Waiter:
-    """A bell for the time that somebody waits for the end of a job."""
+    """A wake-up pipe that exists while a process waits for the end of a job."""
 
     def __init__(self, folder: Path) -> None:
         config_files.make_folder(folder)
@@ -84,7 +84,7 @@ class Waiter:
 
 
 def wait_until(folder: Path, ready: Callable[[], bool], timeout_s: float) -> bool:
-    """Sleep until `ready` says so, asked again whenever all who wait are rung; False when the time is over."""
+    """Sleep until `ready()` is true. It is called after each wake-up, and every second. False after `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     with Waiter(folder) as waiter:
         while not ready():
@@ -96,13 +96,13 @@ def wait_until(folder: Path, ready: Callable[[], bool], timeout_s: float) -> boo
 
 
 class Ringer:
-    """The ringing end of all bells in a folder, as one process knows them.
+    """The writing ends of all wake-up pipes in a folder, for one process.
 
-    Ringing follows a commit, whose answer must not be lost with it: what cannot be rung is said, and nothing is raised.
-    One thread at a time: a number that another one closes meanwhile may already be another file's.
+    It never raises, because it is used after a commit whose answer must not be lost. A pipe that cannot be written is
+    logged. One thread at a time: a descriptor that another thread closes could be reused for another file.
     """
 
-    RESCAN_S = 1.0  # a folder's time stamp is coarse: look again even when it seems unchanged
+    RESCAN_S = 1.0  # the time stamp of a folder is coarse: list it again even if it seems unchanged
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -118,21 +118,23 @@ class Ringer:
         self._waiters: dict[str, int] = {}
 
     def ring_for(self, queues: Iterable[str]) -> None:
-        """Wake as many as there are jobs, of which the queue of each is given."""
+        """Wake one worker for each job. `queues`: the queue of each job."""
         counts: dict[str, int] = {}
-        for queue in queues:  # a Counter takes longer to make than all of this
+        for queue in queues:  # creating a Counter takes longer than the loop
             counts[queue] = counts.get(queue, 0) + 1
         for queue, count in counts.items():
             self.ring_workers(count, (queue,))
 
     def ring_workers(self, count: int, queues: Sequence[str] = ()) -> None:
-        """Wake up to `count` workers that sleep and serve one of these queues. Without queues it is not known what
-        waits, so that all are woken when they do not serve the same."""
+        """Wake up to `count` sleeping workers that serve one of these queues.
+
+        Without queues it is not known which queue has jobs. Then all are woken, unless they all serve the same queues.
+        """
         with self._ringing():
             self._ring_workers(count, queues)
 
     def ring_waiters(self) -> None:
-        """Tell everybody who waits for a job's end to look again."""
+        """Wake every process that waits for the end of a job."""
         with self._ringing():
             self._refresh()
             for name, fd in list(self._waiters.items()):
@@ -141,14 +143,14 @@ class Ringer:
 
     @contextlib.contextmanager
     def _ringing(self) -> Iterator[None]:
-        if self._pid != os.getpid():  # a thread of the parent may have held the lock when this process was forked
+        if self._pid != os.getpid():  # forked: a thread of the parent may have held the lock at that moment
             self._fresh()
         with self._lock:
             try:
                 yield
             except OSError as exc:
                 if str(exc) != self._complaint:
-                    logger.warning("workers that sleep could not be rung and look by themselves within 2 s: %s", exc)
+                    logger.warning("sleeping workers could not be woken; they check for jobs within 2 s: %s", exc)
                 self._complaint = str(exc)
 
     def _ring_workers(self, count: int, queues: Sequence[str]) -> None:
@@ -159,7 +161,7 @@ class Ringer:
             if count <= 0:
                 break
             if life[ASLEEP_AT] and (not queues or not served or any(serves(served, queue) for queue in queues)):
-                life[ASLEEP_AT] = 0  # so that the next ring goes to another one
+                life[ASLEEP_AT] = 0  # so that the next wake-up goes to another worker
                 if self._ring(fd):
                     count -= 1
                 else:
@@ -169,7 +171,7 @@ class Ringer:
         try:
             os.write(fd, b"x")
         except BlockingIOError:
-            return True  # a full FIFO is a bell that rings already
+            return True  # the FIFO is full: the reader has been woken already
         except OSError:
             return False
         return True
@@ -204,7 +206,7 @@ class Ringer:
     def _open_worker(self, name: str) -> None:
         try:
             fd = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError as exc:  # ENXIO: nobody listens there
+        except OSError as exc:  # ENXIO: no process reads it
             if exc.errno not in (errno.ENXIO, errno.ENOENT):
                 raise
             return

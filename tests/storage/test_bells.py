@@ -33,7 +33,7 @@ def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, 
         claims = storage.turn(life.n, (), 2, ("*",)).claims
         storage.give_back(life.n, claims)
     assert [claim.id for claim in claims] == ["a", "b"]
-    assert [record.getMessage()[:46] for record in caplog.records] == ["workers that sleep could not be rung and look "]
+    assert [record.getMessage()[:35] for record in caplog.records] == ["sleeping workers could not be woken"]
     life.close()
 
 

@@ -1,7 +1,7 @@
-"""Accepts what the gate lets through together: at once where that can be, in steps where it must, and then rings.
+"""Stores the jobs of one group commit, by one statement if that is possible, and wakes workers after the commit.
 
-Order: one transaction stores all of it, or nothing; after its commit as many sleeping workers are rung as there are new
-jobs, for all callers before any of them goes on.
+One transaction stores all jobs or none. After it, one sleeping worker is woken for each new job, before any of the
+callers gets its answer.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from duey.storage.wakeup import Ringer
 
 
 class Acceptor:
-    """For one file. `replace` ends a waiting job in favour of another: (connection, its id, the other's) to whether."""
+    """Accepts jobs for one file. `replace(connection, old_id, new_id)` ends a waiting job in favour of another one."""
 
     def __init__(self, db: Database, ringer: Ringer, replace: Callable[[sqlite3.Connection, str, str], bool]) -> None:
         self._db, self._ringer, self._replace = db, ringer, replace
 
     def accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The answer to each request (jobs, idempotency, max_pending), or the error that it is refused with."""
+        """The answer to each request (jobs, idempotency, max_pending), or the exception that refuses it."""
         queues = [job.queue for jobs, _, _ in requests for job in jobs]
-        # Where a test has set a kill point, there must be steps between which it lies.
+        # A kill point of a test lies between two steps, so there must be steps.
         answers = None if faults.point else at_once.accept(partial(self._db.write_at_once, "accept"), requests)
         if answers is None:
             with self._db.write("accept", "accept") as con:

@@ -1,12 +1,12 @@
-"""A few plain jobs, accepted by one statement that is a transaction of its own.
+"""Accepts a few plain jobs by one statement, which is a transaction of its own.
 
-Plain is what has no unique key and is held to no `max_pending`. Up to MOST such jobs, from one caller or from several
-who share a commit, are one insert of several rows into a view that only this connection has; its triggers store each
-job, put it into its place, write its event, and keep the idempotency key that came with it. If anything is against it
-(an id or a key that is known) nothing is stored, and duey.storage.sqlite.enqueue looks at each request by itself.
+Plain means without a unique key and without `max_pending`. Up to MOST such jobs, of one or several callers, are
+inserted as rows into a temporary view of the connection. Its triggers store each job, its place, its event, and the
+idempotency key that came with it. If an id or a key is known already, nothing is stored, and
+duey.storage.sqlite.enqueue handles each request separately.
 
-Why: in each call of SQLite Python lets other threads run, and then has to win its interpreter lock back from them.
-Begin, three inserts and commit are five such calls, this is one. And there is no line at which a process could die.
+Reason: in each call of SQLite Python releases the interpreter lock and then has to get it back from other threads.
+Begin, three inserts and commit are five such calls, this is one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from duey.model import event
 from duey.model.job import NewJob
 from duey.storage.contract import Acceptance, Accepted
 
-MOST = 16  # jobs: each number of rows is a statement of its own, which the connection keeps prepared
+MOST = 16  # jobs; each number of rows needs a statement of its own, which the connection keeps prepared
 JOB = ", ".join(NewJob._fields)  # each is a column
 KEY = "token, key, fingerprint, ids, at"
 COLUMNS = (*NewJob._fields, "due_at", *(f"key_{name}" for name in KEY.split(", ")))
@@ -34,7 +34,7 @@ TELL = f"""insert into events (job, kind, token, at, attempt)
 TRIGGER = "create temp trigger {} instead of insert on accepting when {} begin {} end"
 ON_THE_CONNECTION = (
     f"create temp view accepting ({', '.join(COLUMNS)}) as select {', '.join(['null'] * len(COLUMNS))}",
-    # `last_insert_rowid` is that of the trigger in which it stands: hence one trigger for each place.
+    # `last_insert_rowid()` is local to a trigger: hence one complete trigger for each place.
     TRIGGER.format(
         "accepting_now",
         "new.due_at is null",
@@ -54,14 +54,17 @@ ON_THE_CONNECTION = (
 
 
 def prepare(con: sqlite3.Connection) -> None:
-    """What the statement needs, in the connection's own memory: nothing of it is in the file."""
+    """Create the temporary view and triggers. They exist only in this connection, not in the file."""
     for statement in ON_THE_CONNECTION:
         con.execute(statement)
 
 
 def accept(insert: Callable[[str, Sequence[Any]], bool], requests: Sequence[tuple[Any, ...]]) -> list[Any] | None:
-    """The answer to each request (jobs, idempotency, max_pending), all stored by one call of `insert`. None, and
-    nothing is stored, where one of them is not plain, meets what is there, or is no fit for SQLite."""
+    """Store all requests (jobs, idempotency, max_pending) by one call of `insert` and return the answer to each.
+
+    Returns None, and stores nothing, if one of them is not plain, conflicts with a row, or has a value that SQLite
+    refuses.
+    """
     values: list[Any] = []
     count, now = 0, clock.now()
     for jobs, idempotency, max_pending in requests:
@@ -70,19 +73,19 @@ def accept(insert: Callable[[str, Sequence[Any]], bool], requests: Sequence[tupl
             return None
         key = NO_KEY if idempotency is None else (*idempotency, json.dumps([job.id for job in jobs]), now)
         for job in jobs:
-            if job.unique_key is not None or job.eta != job.eta:  # the latter is no number, and stands nowhere
+            if job.unique_key is not None or job.eta != job.eta:  # NaN has no place in an order
                 return None
             values += job
             values.append(None if job.eta is None or job.eta <= now else job.eta)
             values += key
             key = NO_KEY
-    # Made before it is known to be true: what runs after a sync finds cold caches, and takes several times as long.
+    # Created before the insert: code that runs after a sync finds cold caches and takes several times as long.
     answers: list[Any] = [Acceptance(tuple([Accepted(job.id, True) for job in jobs]), False) for jobs, _, _ in requests]
     return answers if insert(statement(count), values) else None
 
 
 @lru_cache(maxsize=MOST)
 def statement(rows: int) -> str:
-    """The insert of so many jobs."""
+    """The insert statement for so many jobs."""
     row = f"({', '.join('?' * len(COLUMNS))})"
     return f"insert into accepting values {', '.join([row] * rows)}"

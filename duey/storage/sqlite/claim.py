@@ -1,4 +1,4 @@
-"""Claiming: what is due is brought in, what is next is taken, and what is paused is set aside when it is met."""
+"""Claims jobs: moves due jobs to `ready`, takes the next ones, and sets aside paused ones and those over a limit."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.
     j.deliveries, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
     j.failed_at, j.sequel, j.by, j.tree_deaths"""
 CLAIMED = f"select ?, {CLAIMED_COLUMNS} from jobs j where seq = ?"
-# A cross join keeps SQLite to this order: from the head of the queue to the rows.
+# A cross join makes SQLite start at the head of the queue and then read the jobs.
 FIRST = f"""select r.rank, {CLAIMED_COLUMNS} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?
     order by r.rank, r.seq limit ?"""
 NEXT_DUE = "select (select at from due order by at limit 1), (select min(opens_at) from gates)"
 STANDS = f"{NEXT_DUE}, exists (select 1 from pauses), exists (select 1 from marks)"
-DUE_STEP = 1000  # due jobs moved by one turn: bounds how long the write lock is held
-PARK_STEP = 1000  # jobs set aside by one turn, likewise
+DUE_STEP = 1000  # due jobs moved in one transaction: limits how long the write lock is held
+PARK_STEP = 1000  # jobs set aside in one transaction, for the same reason
 
 
 class Stands(NamedTuple):
-    """What a turn must know before it claims."""
+    """What must be known before claiming."""
 
-    next_due: float | None  # the instant of the soonest scheduled job, or at which a gate opens
+    next_due: float | None  # epoch seconds of the next scheduled job or the next rate token
     any_pauses: bool
-    any_marks: bool  # whether anything is revoked at all
+    any_marks: bool  # whether any task or job is revoked
 
 
 def stands(con: sqlite3.Connection) -> Stands:
-    """In one statement: of a single job's way to its body each takes a good part."""
+    """Read it by one statement, because each statement delays the start of a single job noticeably."""
     due_at, opens_at, any_pauses, any_marks = con.execute(STANDS).fetchone()
     return Stands(soonest(due_at, opens_at), bool(any_pauses), bool(any_marks))
 
 
 def soonest(*instants: float | None) -> float | None:
-    """The first of those that there are."""
+    """The earliest instant, None if there is none."""
     return min((at for at in instants if at is not None), default=None)
 
 
 def bring_due(con: sqlite3.Connection) -> None:
-    """Move what is due to where it may be claimed, soonest first."""
+    """Move due jobs to `ready`, the earliest first."""
     rows = con.execute(
         "select at, seq from due where at <= ? order by at, seq limit ?", (clock.now(), DUE_STEP)
     ).fetchall()
@@ -59,12 +59,12 @@ def bring_due(con: sqlite3.Connection) -> None:
 
 
 def next_due(con: sqlite3.Connection) -> float | None:
-    """The instant of the soonest scheduled job, or at which a gate opens."""
+    """Epoch seconds of the next scheduled job or the next rate token, None if there is neither."""
     return soonest(*con.execute(NEXT_DUE).fetchone())
 
 
 def queues_to_serve(con: sqlite3.Connection, wanted: Sequence[str]) -> list[str]:
-    """`wanted` with `*` replaced by every queue that has waiting jobs and no name in it (a skip scan)."""
+    """`wanted` with `*` replaced by every other queue that has ready jobs (found by a skip scan)."""
     if REST not in wanted:
         return list(wanted)
     names: list[str] = []
@@ -78,7 +78,7 @@ def queues_to_serve(con: sqlite3.Connection, wanted: Sequence[str]) -> list[str]
 
 
 def anything_ready(con: sqlite3.Connection, wanted: Sequence[str]) -> bool:
-    """Whether a turn would find something to claim; needs no write lock."""
+    """Whether there is something to claim. Needs no write lock."""
     due = next_due(con)
     if due is not None and due <= clock.now():
         return True
@@ -91,8 +91,10 @@ def claim(
     con: sqlite3.Connection, worker: int, first_token: int, want: int, wanted: Sequence[str],
     limits: Mapping[str, Limit], any_pauses: bool,
 ) -> tuple[list[Claim], bool]:  # fmt: skip
-    """Claim up to `want` jobs by priority and age; parks what is paused or over its limit when it is met. Also: whether
-    more waits."""
+    """Claim up to `want` jobs by priority and age. Jobs that are paused or over a limit are set aside.
+
+    Returns the claims, and whether more jobs are ready.
+    """
     paused = set(con.execute("select kind, name from pauses")) if any_pauses else set()
     claims: list[Claim] = []
     met: dict[str, policies.Gate] = {}
@@ -103,7 +105,7 @@ def claim(
             rows = con.execute(FIRST, (queue, want - len(claims))).fetchall()
             if not rows:
                 break
-            # Nobody else writes meanwhile: all up to the last of these are these.
+            # No other process writes meanwhile, so the rows up to the last one are exactly these.
             con.execute("delete from ready where queue = ? and (rank, seq) <= (?, ?)", (queue, *rows[-1][:2]))
             token = first_token + len(claims)
             taken = [Claim(token + i, *row[1:]) for i, row in enumerate(rows)]
@@ -111,7 +113,7 @@ def claim(
                 taken = park_paused(con, taken, paused)
             if limits and any(c.task in limits for c in taken):
                 taken = policies.admit(con, taken, limits, met)
-            if len(taken) < len(rows):  # what is parked takes no token, so that none is given twice
+            if len(taken) < len(rows):  # jobs that were set aside need no token: number the others again
                 taken = [c._replace(token=token + i) for i, c in enumerate(taken)]
                 set_aside += len(rows) - len(taken)
             claims += taken
@@ -127,7 +129,7 @@ def claim(
 
 
 def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[str, str]]) -> list[Claim]:
-    """Set aside what is paused, visibly; the rest may run."""
+    """Set aside what is paused, with an event. Returns the other claims."""
     kept: list[Claim] = []
     held: list[tuple[Claim, str, str]] = []
     for c in taken:
@@ -143,7 +145,7 @@ def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[s
 
 
 def give_back(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
-    """Return claims whose body never started; how many still stood."""
+    """Return claims whose body never started. Returns how many of them still stood."""
     count = 0
     for c in claims:
         row = con.execute("delete from claims where token = ? returning gate", (c.token,)).fetchone()

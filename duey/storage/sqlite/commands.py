@@ -1,4 +1,4 @@
-"""What people do to jobs by hand: cancel, retry, forget, pause, resume. Each is one conditional transaction."""
+"""Operations on jobs by hand: cancel, retry, forget, resume. Each is part of one conditional transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from duey.storage.sqlite import noting, queries, settle, uniqueness
 
 
 def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
-    """The job as it stands, or UnknownJob."""
+    """The job and the token of its claim, if there is one. Raises UnknownJob."""
     found = queries.look(con, job_id)
     if found is None:
         raise errors.UnknownJob(job_id)
@@ -24,7 +24,7 @@ def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
 
 
 def find_as(con: sqlite3.Connection, job_id: str, verb: str, was: str | None) -> StoredJob:
-    """The job, if it still has the state that the verb was decided on, where one is given."""
+    """The job. Raises UnknownJob, or StateConflict if a state is given and the job is not in it any more."""
     job, _ = find(con, job_id)
     if was not in (None, job.state):
         raise errors.StateConflict(job_id, verb, job.state)
@@ -32,7 +32,7 @@ def find_as(con: sqlite3.Connection, job_id: str, verb: str, was: str | None) ->
 
 
 def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
-    """Take a waiting job out of the place where it stands."""
+    """Remove a job from the table of its place."""
     if job.place == "ready":
         con.execute("delete from ready where queue = ? and rank = ? and seq = ?", (job.queue, -job.priority, job.seq))
     elif job.place == "due":
@@ -42,10 +42,10 @@ def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
 
 
 def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
-    """Hold a waiting job for the rest of this transaction, so that it ends as any other job does."""
+    """Claim a waiting job for the rest of this transaction, so that it can be settled like any other job."""
     token = noting.hand_token(con)
     leave_place(con, job)
-    # A gate lets the next one through when a job that it had let through is taken away before it was claimed.
+    # If a limit had unblocked this job, settling this claim unblocks the next one.
     con.execute(
         "insert into claims values (?, ?, 0, ?, (select name from gates where name = ?))",
         (token, job.seq, clock.now(), job.task),
@@ -54,8 +54,7 @@ def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
 
 
 def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) -> int:
-    """End a waiting job as canceled; ask a running one to stop. How many others may run for that. `compose` composes
-    the end."""
+    """End a waiting job as canceled, or ask a running one to stop. Returns how many other jobs were unblocked."""
     if job.state in ENDED:
         raise errors.StateConflict(job.id, "cancel", job.state)
     if job.place == "claims":
@@ -66,7 +65,7 @@ def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) 
 
 
 def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: float) -> bool:
-    """End a waiting job as canceled, because another takes its place; False for one that runs (or has ended)."""
+    """End a waiting job as canceled in favour of the job `by`. False if it is running or has ended."""
     job, token = find(con, job_id)
     if token is not None or job.state in ENDED:
         return False
@@ -88,7 +87,7 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         uniqueness.take_again(con, job.seq)
     leave_place(con, job)
     con.execute("delete from progress where seq = ?", (job.seq,))
-    if job.state == DONE:  # what failed goes on where it was, what was done begins anew
+    if job.state == DONE:  # a failed job continues at its checkpoint, a finished one starts again
         con.execute("delete from checkpoints where seq = ?", (job.seq,))
     con.execute(
         "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, deliveries = 0, failures = 0, "
@@ -107,14 +106,14 @@ def forget(con: sqlite3.Connection, job: StoredJob) -> None:
 
 
 def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:
-    """Remove ended jobs with what is kept for as long as they may be retried."""
+    """Remove ended jobs, with their checkpoints, progress and chord parts."""
     con.executemany("delete from chord_parts where cid = (select chord from jobs where seq = ?)", seqs)
     for table in ("progress", "checkpoints", "ended", "jobs"):
         con.executemany(f"delete from {table} where seq = ?", seqs)
 
 
 def unpark(con: sqlite3.Connection, kind: str, names: Sequence[str]) -> int:
-    """Queue again what was parked for these reasons."""
+    """Queue again what was set aside for these reasons. Returns the number of jobs."""
     count, token = 0, noting.hand_token(con)
     for name in names:
         rows = con.execute("select seq from parked where kind = ? and name = ?", (kind, name)).fetchall()

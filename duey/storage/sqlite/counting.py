@@ -1,4 +1,4 @@
-"""Folding waiting events into counts on SQLite: see duey.storage.compaction."""
+"""Compaction of the event backlog on SQLite: see duey.storage.compaction."""
 
 from __future__ import annotations
 

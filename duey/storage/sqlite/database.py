@@ -1,9 +1,10 @@
-"""The SQLite file of the queue: its connections, its transactions, and what its errors mean.
+"""The SQLite file of the queue: connections, transactions and errors.
 
-Duties: open lazily and once per process (a forked child never touches its parent's connections); three roles:
-`accept` commits are synced (`durability = full`), `work` commits are not (one that is lost only runs a job again),
-`read` never writes and is one per thread, so that a page never waits for a disk. A write transaction begins
-immediate and waits at most `busy_s` for its turn. Every sqlite3 error leaves as a named StorageUnavailable.
+Connections are opened on first use, once for each process; a forked child never uses those of its parent. There are
+three roles. `accept`: commits are synced (`durability = full`). `work`: commits are not synced, because a lost one only
+runs a job again. `read`: never writes, one connection for each thread, so that a page never waits for the disk. A write
+transaction begins immediate and waits at most `busy_s` for the write lock. Every sqlite3 error becomes a subclass of
+StorageUnavailable.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from duey import files as config_files
 from duey.storage.sqlite import at_once, schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
-CACHE = "pragma cache_size = -8000"  # KiB, of a connection that writes
-READ_CACHE = "pragma cache_size = -2000"  # each thread that reads has a connection of its own
+CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
+READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one
 LOG_ROOM = 16 * 2**20  # bytes
-LOOK_AGAIN_S = (0.0002, 0.0008)  # between two looks at a write lock that another process holds
-REMOVED = "the queue {} was removed while Duey runs: put it back, or restart to begin an empty one"
+LOOK_AGAIN_S = (0.0002, 0.0008)  # between two attempts at a write lock that another process holds
+REMOVED = "the queue {} was removed while Duey was running: put it back, or restart Duey to start with an empty queue"
 
 
 def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
-    """The named error for what SQLite said."""
+    """The error that says what an SQLite error means and what to do."""
     text = str(exc)
     if "locked" in text or "busy" in text:
         return errors.StorageBusy(f"the queue {path} is locked by another program: try again, or end that program")
@@ -39,7 +40,7 @@ def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
         return errors.StorageFull(f"the disk of {path} is full or failing ({text}): make room")
     if "readonly" in text or "read-only" in text:
         return errors.StorageReadOnly(f"the queue {path} cannot be written: give this user write access to it")
-    if any(said in text for said in ("malformed", "not a database", "no such table")):  # the last: it was emptied
+    if any(said in text for said in ("malformed", "not a database", "no such table")):  # the last one: emptied file
         return errors.StorageCorrupt(
             f"{path} is no sound SQLite database ({text}): restore it from a backup, or move it away to start empty"
         )
@@ -51,7 +52,7 @@ def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
 
 
 def is_mistake(exc: Exception) -> bool:
-    """Whether what was given was refused, rather than SQLite being away: then to ask again would change nothing."""
+    """Whether SQLite refused the data, rather than being unavailable. Trying again would not help then."""
     if isinstance(exc, sqlite3.ProgrammingError):
         return "closed" not in str(exc)
     refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
@@ -59,13 +60,13 @@ def is_mistake(exc: Exception) -> bool:
 
 
 class Database:
-    """One queue file, as this process sees it."""
+    """The queue file, for one process."""
 
     def __init__(self, path: Path | str, durable: bool = True, busy_s: float = 5.0) -> None:
         self.path = str(path)
         self.busy_s = busy_s
         self.durable = durable
-        self._seen = False  # whether this process, or the one that forked it, has had the file open
+        self._seen = False  # whether this process, or its parent before the fork, has opened the file
         self._reset()
 
     def _reset(self) -> None:
@@ -86,7 +87,7 @@ class Database:
             try:
                 con = self._first() if self._inode is None else self._raw()
                 con.execute(f"pragma synchronous = {'full' if role == 'accept' and self.durable else 'normal'}")
-                # The consumer's keeper checkpoints; these are the bounds for when none is running.
+                # Consumers checkpoint regularly. These limits matter when none is running.
                 con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'accept' else 8000}")
                 con.execute(READ_CACHE if role == "read" else CACHE)
                 if role == "read":
@@ -104,25 +105,25 @@ class Database:
             return con
 
     def _first(self) -> sqlite3.Connection:
-        """The first connection: sees that the file is there, ours, up to date and in WAL mode."""
+        """The first connection: creates or migrates the file, checks that it is ours, and switches it to WAL mode."""
         if sqlite3.sqlite_version_info < MINIMUM:
             raise errors.Misconfigured(
                 f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
             )
         if not os.path.exists(self.path):
-            if self._seen:  # an empty queue in its place would hide it from those who put it back
+            if self._seen:  # a new empty file would hide the loss
                 raise errors.StorageUnavailable(REMOVED.format(self.path))
             try:
                 config_files.make_folder(Path(self.path).parent)
-                config_files.make_file(self.path)  # so that SQLite's side files are for this user alone as well
+                config_files.make_file(self.path)  # SQLite gives its side files the same permissions
             except OSError as exc:
                 raise errors.StorageReadOnly(
                     f"the queue {self.path} cannot be made ({exc.strerror}): let this user write its folder"
                 ) from exc
         con = self._raw()
-        schema.prepare(con, self.path)  # before anything is changed in what may be another program's file
+        schema.prepare(con, self.path)  # first, because it may be another program's file
         deadline = time.monotonic() + self.busy_s
-        while True:  # switching to WAL wants the file alone and does not honour the busy time-out
+        while True:  # switching to WAL needs exclusive access and ignores the busy time-out
             try:
                 con.execute("pragma journal_mode = wal")
                 break
@@ -143,11 +144,11 @@ class Database:
         return con
 
     def connection(self, role: str) -> sqlite3.Connection:
-        """The open connection of a role, opened when needed."""
+        """The connection of a role, opened if needed."""
         if self._pid != os.getpid():
             inherited = [self._open, self._readers, self._inherited]
             self._reset()
-            self._inherited = inherited  # kept alive: closing a parent's connection here would touch its locks
+            self._inherited = inherited  # never closed: closing a parent's connection would release its locks
         self._check_file()
         if role == "read":
             con: sqlite3.Connection | None = getattr(self._readers, "con", None)
@@ -161,7 +162,7 @@ class Database:
         return con
 
     def _check_file(self) -> None:
-        """A file that was removed or replaced while it is open would swallow every write in silence."""
+        """Raise StorageUnavailable if the file was removed: writes to it would be lost without an error."""
         if self._inode is None:
             return
         try:
@@ -169,10 +170,10 @@ class Database:
         except OSError:
             raise errors.StorageUnavailable(REMOVED.format(self.path)) from None
         if (stat.st_dev, stat.st_ino) != self._inode:
-            self.close()  # another file stands there now: open it as a new one
+            self.close()  # the file was replaced: open the new one
 
     def close(self) -> None:
-        """Close what this process opened."""
+        """Close all connections of this process."""
         with self._opening:
             if self._pid == os.getpid():
                 for con in self._open.values():
@@ -185,13 +186,13 @@ class Database:
 
     @contextmanager
     def write(self, role: str, step: str = "") -> Iterator[sqlite3.Connection]:
-        """One write transaction: all or nothing. `step` names it where a test may want the process to die in it."""
+        """One write transaction: all or nothing. `step` names the kill points at which tests let the process die."""
         con = self.connection(role)
         point = faults.point if step else None
         with self._locks[role]:
             try:
                 mine = self._number(role, con)
-                try:  # around all of it: an alarm may raise in this thread at any step
+                try:  # around everything: a time-out may raise in this thread at any point
                     if point:
                         point(f"{step}.begun")
                     self._when_free(con, "begin immediate")
@@ -211,8 +212,8 @@ class Database:
                 raise explain(exc, self.path) from exc
 
     def write_at_once(self, role: str, statement: str, values: Sequence[Any]) -> bool:
-        """One statement that is a transaction of its own. False, and nothing was written, where what is given is
-        refused."""
+        """One statement that is a transaction of its own. False, and nothing is written, if SQLite refuses the
+        values."""
         con = self.connection(role)
         with self._locks[role]:
             try:
@@ -227,19 +228,18 @@ class Database:
         return True
 
     def _number(self, role: str, con: sqlite3.Connection) -> int:
-        """Number the transaction that begins, and take back one that stands open: an alarm that struck as it was being
-        entered or left, outside of all that this class can guard, and whose traceback still holds it. Nobody was told
-        that it succeeded. What comes next must neither become a part of it nor be ended by it."""
+        """Number the transaction that begins, and roll back one that is still open: a time-out may have struck while
+        `write` was being entered or left, where it cannot be caught. Nobody was told that this one succeeded."""
         if con.in_transaction:
             con.execute("rollback")
         self._last[role] += 1
         return self._last[role]
 
     def _when_free(self, con: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> None:
-        """Execute what takes the write lock, waiting for it at most `busy_s`.
+        """Execute a statement that takes the write lock, and wait for the lock at most `busy_s`.
 
-        SQLite itself would sleep between its looks for up to 100 ms, in which others come and go: who has waited long
-        then waits longest. Looking every half millisecond is fair enough, and leaves no gap between two holders.
+        SQLite itself sleeps up to 100 ms between two attempts, the longer the longer it has waited, and other processes
+        take the lock in the meantime. Trying every half millisecond is fairer.
         """
         deadline = 0.0
         while True:
@@ -262,7 +262,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """A connection to read from. Several reads that must agree: begin a transaction on it."""
+        """A connection for reading. Begin a transaction on it if several reads must see the same state."""
         con = self.connection("read")
         try:
             yield con
@@ -273,23 +273,23 @@ class Database:
                 con.execute("rollback")
 
     def prepare(self) -> None:
-        """Make or upgrade the file, and see that it can be written. Raises StorageUnavailable and below."""
+        """Create or migrate the file, and check that it can be written. Raises StorageUnavailable."""
         self.make_room()
         with self.write("accept") as con:
             con.execute("insert into meta values ('checked', 1) on conflict (key) do update set value = value + 1")
 
     def make_room(self) -> None:
-        """Give the log its length beforehand: a synced commit that makes a file longer waits for the journal of the
-        file system as well, and takes twice as long. What is written here is taken back, and written over later. The
-        log lives as long as somebody has the file open: so this is for those who will keep it open."""
+        """Preallocate the write-ahead log. A synced commit that extends a file also waits for the journal of the file
+        system, and takes twice as long. The log exists while the file is open, so this is for processes that keep it
+        open. What is written here is rolled back and overwritten later."""
         if not self.durable:
             return
         con = self.connection("accept")
         with suppress(FileNotFoundError):
             if os.stat(f"{self.path}-wal").st_size > LOG_ROOM // 2:
                 return
-        with self._locks["accept"], suppress(sqlite3.Error):  # where there is no room for it, it is only slower
-            con.execute("pragma cache_size = 64")  # so that the pages go to the log before the transaction ends
+        with self._locks["accept"], suppress(sqlite3.Error):  # without it everything works, only slower
+            con.execute("pragma cache_size = 64")  # so that pages are written to the log before the rollback
             try:
                 con.execute("begin immediate")
                 con.execute("insert into meta values ('room', zeroblob(?))", (LOG_ROOM,))
@@ -299,7 +299,7 @@ class Database:
                 con.execute(CACHE)
 
     def checkpoint(self) -> None:
-        """Move the WAL into the file without stopping anybody."""
+        """Move the write-ahead log into the file, without blocking readers or writers."""
         con = self.connection("work")
         with self._locks["work"]:
             try:
@@ -309,7 +309,7 @@ class Database:
 
 
 def filesystem_of(path: str) -> str:
-    """The kind of filesystem that holds the path ('' where that cannot be told)."""
+    """The type of the file system that holds the path, '' if that is unknown."""
     try:
         with open("/proc/mounts", encoding="utf-8") as mounts:
             rows = [line.split()[1:3] for line in mounts]

@@ -1,8 +1,8 @@
-"""Accepting work: the one transaction that turns a defer into stored jobs.
+"""Stores new jobs, in one transaction.
 
-The transaction holds: the idempotency key, every job row, its place (ready or due), its unique key, and its
-`enqueued` event. If the process dies before the commit nothing was accepted; after it, everything was, and it is
-synced when durability is full. There is no line in between.
+It holds the idempotency key, and for each job its row, its place (ready or due), its unique key and its `enqueued`
+event. If the process dies before the commit, nothing was accepted. After it everything was, and it is synced with
+`durability = full`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ KEY_LIFE_S = 24 * 3600.0
 
 
 def accept_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """All requests in one commit; one that is refused takes only itself back, and its error is its answer."""
+    """Store all requests in one transaction. If one is refused, only that one is rolled back; its answer is the
+    error."""
     if len(requests) == 1:
         return [accept(con, replace, *requests[0])]
     together = accept_together(con, requests)
@@ -47,7 +48,7 @@ def accept_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tup
 
 
 def accept_together(con: sqlite3.Connection, requests: Sequence[tuple[Any, ...]]) -> list[Any] | None:
-    """Plain requests, which is what a busy service gets, at a fraction of the cost; None where one of them is not."""
+    """Store plain requests at a fraction of the cost. None, and nothing is stored, if one of them is not plain."""
     if any(idempotency or max_pending for _, idempotency, max_pending in requests):
         return None
     accepted = insert_plain(con, [job for jobs, _, _ in requests for job in jobs])
@@ -67,7 +68,7 @@ def fresh_queues(requests: Sequence[tuple[Any, ...]], answers: Sequence[Any]) ->
 def accept(
     con: sqlite3.Connection, replace: Replace, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int
 ) -> Acceptance:
-    """Store all jobs inside the caller's transaction. `replace` ends a job in favour of another."""
+    """Store all jobs inside the caller's transaction. `replace` ends a job in favour of another one."""
     if idempotency:
         before = replay(con, idempotency)
         if before:
@@ -87,7 +88,7 @@ def accept(
 
 
 def waiting(con: sqlite3.Connection, at_most: int) -> int:
-    """How many jobs wait, counted no further than the limit that they are held to."""
+    """How many jobs wait. Counting stops at `at_most` for each place."""
     return con.execute(
         "select (select count(*) from (select 1 from ready limit :n)) + (select count(*) from (select 1 from due "
         "limit :n)) + (select count(*) from (select 1 from parked limit :n))",
@@ -96,7 +97,7 @@ def waiting(con: sqlite3.Connection, at_most: int) -> int:
 
 
 def replay(con: sqlite3.Connection, idempotency: Idempotency) -> Acceptance | None:
-    """What this key was answered before, if it was."""
+    """The earlier answer for this idempotency key, if there is one. Raises KeyReused if it came with other jobs."""
     row = con.execute(
         "select fingerprint, ids from idempotency where token = ? and key = ? and at > ?",
         (idempotency.token, idempotency.key, clock.now() - KEY_LIFE_S),
@@ -109,7 +110,7 @@ def replay(con: sqlite3.Connection, idempotency: Idempotency) -> Acceptance | No
 
 
 def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
-    """Store one job, or find the one that stands for it."""
+    """Store one job, or find the unfinished job with the same id or unique key. Raises DuplicateJob."""
     if job.unique_key is not None:
         other = holder(con, job.unique_key, job.id)
         if other:
@@ -125,7 +126,7 @@ def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
         if known[0]:
             raise errors.DuplicateJob(job.id, known[0]) from None
         return Accepted(job.id, False)
-    assert seq is not None  # what the statement above gave it
+    assert seq is not None  # the row id of the insert
     if job.unique_key is not None:
         take(con, job.unique_key, seq, job.unique_s, job.flags)
     if job.eta is None or job.eta <= clock.now():
@@ -140,7 +141,8 @@ def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
 
 
 def insert_unique(con: sqlite3.Connection, jobs: Sequence[NewJob], replace: Replace) -> tuple[Accepted, ...]:
-    """As `insert` for each, and the tasks say what becomes of a conflict; of rivals in one defer the first stands."""
+    """Like `insert` for each job, but the options of the task decide on conflicts. Within one call the first job
+    wins."""
     accepted: list[Accepted] = []
     fresh: set[str] = set()
     for job in jobs:
@@ -152,13 +154,13 @@ def insert_unique(con: sqlite3.Connection, jobs: Sequence[NewJob], replace: Repl
 
 
 def insert_many(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accepted, ...]:
-    """As `insert` for each."""
+    """Like `insert` for each job."""
     return insert_plain(con, jobs) or tuple(insert(con, job) for job in jobs)
 
 
 def insert_plain(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accepted, ...] | None:
-    """Store new jobs without unique keys by the statement rather than by the job. None, and nothing is stored, when
-    they are not such: then each has to be looked at."""
+    """Store jobs that are new and have no unique key, by a few statements in all. None, and nothing is stored, if one
+    of them is not: then each has to be inserted separately."""
     if any(job.unique_key is not None for job in jobs):
         return None
     con.execute("savepoint plain")
@@ -170,7 +172,7 @@ def insert_plain(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accep
         con.execute("rollback to plain")
         con.execute("release plain")
         return None
-    # AUTOINCREMENT gives consecutive numbers within one transaction: nobody else can write meanwhile.
+    # AUTOINCREMENT gives consecutive numbers within one transaction, because no other process can write meanwhile.
     which = {"now": clock.now(), "before": con.execute("select last_insert_rowid()").fetchone()[0] - len(jobs)}
     con.execute(
         "insert into ready select queue, -priority, seq from jobs where seq > :before and (eta is null or eta <= :now)",

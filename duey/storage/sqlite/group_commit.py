@@ -1,4 +1,4 @@
-"""Group commit: what several threads ask for at the same time goes to the disk once."""
+"""Group commit: what several threads commit at the same time is synced to the disk once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from duey import errors
 
 
 class Ticket:
-    """One caller at the gate."""
+    """The request of one caller, and its answer."""
 
     __slots__ = ("answer", "error", "request", "served")
 
@@ -24,10 +24,10 @@ class Ticket:
 
 
 class CommitGate:
-    """Lets what several threads ask for at the same time through in one commit.
+    """Combines the requests of several threads into one commit.
 
-    The first thread in commits its own request at once; those that arrive while it waits for the disk are gathered,
-    and the next of them commits for all. Each caller gets its own answer, or its own error.
+    The first thread commits its own request at once. Requests that arrive while it waits for the disk are collected,
+    and the next thread commits all of them. Each caller gets its own answer, or its own error.
     """
 
     def __init__(self, commit: Callable[[Sequence[Any]], list[Any]]) -> None:
@@ -40,15 +40,15 @@ class CommitGate:
         self._pid = os.getpid()
 
     def pass_through(self, request: Any) -> Any:
-        """The answer to one request; raises what it was refused with."""
-        if self._pid != os.getpid():  # a thread of the parent may have held the lock when this process was forked
+        """Commit one request, possibly together with others, and return its answer or raise its error."""
+        if self._pid != os.getpid():  # forked: a thread of the parent may have held the lock at that moment
             self._fresh()
         ticket = Ticket(request)
         self._queue.append(ticket)
         with self._turnstile:
             while not ticket.served:
-                # A ticket that is neither served nor here was in the hands of a thread that an alarm interrupted. To
-                # commit it once more is harmless: a job is stored once.
+                # If the request is neither answered nor queued, a time-out interrupted the thread that had it.
+                # Committing it again is harmless: a job is stored once.
                 self._serve([self._queue.popleft() for _ in range(min(len(self._queue), 256))] or [ticket])
         if ticket.error:
             raise ticket.error

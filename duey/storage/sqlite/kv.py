@@ -1,7 +1,7 @@
-"""Huey's key/value store, counters, marks and locks on SQLite.
+"""Huey's key/value store, counters, revocations and locks on SQLite.
 
-Huey keeps everything under string keys in one table. Here revocations ('r:', 'rt:') are marks, which end with their
-job, and locks belong to a worker, whose death frees them; the rest is `kv`.
+Huey keeps everything in one table. Here revocations (keys 'r:' and 'rt:') are in `marks` and are removed with their
+job; locks belong to a worker and are freed by its death; everything else is in `kv`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from duey.storage.sqlite.database import Database
 
 
 def table_of(key: str) -> str:
-    """Where a key lives."""
+    """The table of a key."""
     return "marks" if key.startswith(("r:", "rt:")) else "kv"
 
 
 class KeyValue:
-    """Huey's data interface over the queue's file; keys are str or UTF-8 bytes, values bytes."""
+    """Huey's data interface over the queue's file. Keys are str or UTF-8 bytes, values are bytes."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -34,10 +34,10 @@ class KeyValue:
                 con.execute("insert or replace into kv values (?, ?, null)", (key, value))
 
     def peek(self, key: Any) -> Any:
-        """The result of the job with this id, or the value, or EmptyData."""
+        """The result of the job with this id, or the value under this key, or EmptyData."""
         key = text(key)
         with self._db.read() as con:
-            # The job first: an error may have been written under its id, before it was deferred after all.
+            # The job first: an error may have been stored under its id before the job was enqueued after all.
             row = con.execute(
                 "select result from jobs left join ended on ended.seq = jobs.seq where id = ?", (key,)
             ).fetchone()
@@ -50,7 +50,7 @@ class KeyValue:
         return EmptyData if row is None or row[0] is None else row[0]
 
     def pop(self, key: Any) -> Any:
-        """As peek, and the value is gone; but a job's result stays until it expires."""
+        """Like peek, and remove the value. The result of a job stays until it expires."""
         key = text(key)
         value = self.peek(key)
         if value is not EmptyData:
@@ -61,7 +61,7 @@ class KeyValue:
         key = text(key)
         with self._db.read() as con:
             if not any(con.execute(f"select 1 from {t} where key = ?", (key,)).fetchone() for t in TABLES):
-                return False  # no write where nothing changes
+                return False  # no write transaction if nothing changes
         with self._db.write("work") as con:
             return any([con.execute(f"delete from {t} where key = ?", (key,)).rowcount for t in TABLES])
 
@@ -69,7 +69,10 @@ class KeyValue:
         return self.peek(key) is not EmptyData
 
     def put_if_empty(self, key: Any, value: bytes, ttl_s: float | None, worker: int | None) -> bool:
-        """Take a lock: True when it was free, expired or its holder is gone. It is the worker's until it ends."""
+        """Take a lock for `ttl_s` seconds (None: until it is freed). True if it was free or had expired.
+
+        It belongs to `worker` and is freed when that worker ends.
+        """
         now = clock.now()
         with self._db.write("work") as con:
             return (
@@ -110,5 +113,5 @@ TABLES = ("kv", "marks", "locks")
 
 
 def text(key: Any) -> str:
-    """Huey passes keys as str or bytes."""
+    """A key as str. Huey passes str or bytes."""
     return key.decode() if isinstance(key, bytes) else str(key)

@@ -1,4 +1,4 @@
-"""Removing what has expired, in small steps that never hold the write lock for long."""
+"""Removes what has expired, in small steps that never hold the write lock for long."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from duey.storage.sqlite import commands, settle
 from duey.storage.sqlite.database import Database
 
 KEY_LIFE_S = 24 * 3600.0
-# Events are read in their order: whatever happened before the oldest unread one was read.
+# Events are read in order: whatever happened before the oldest unread one has been read.
 READ_BEFORE = """select seq from ended where gone_at <= ?
     and finished_at < coalesce((select at from events order by seq limit 1), 1e300) limit ?"""
-# Also what was folded into counts (duey.storage.compaction), though older events are unread: a look at all that are.
+# Also jobs whose events were compacted (duey.storage.compaction) although older events are unread. Reads all events.
 READ_OF = "select seq from ended where gone_at <= ? and seq not in (select job from events) limit ?"
 STILL_EXPIRED = "select 1 from ended where seq = ? and gone_at <= ?"
-LOOK_AGAIN_S = 60.0  # where that look found nothing
-MANY_STEPS = 50  # for which it gathers
-UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
+LOOK_AGAIN_S = 60.0  # until that expensive query is repeated, if it found nothing
+MANY_STEPS = 50  # steps for which it fetches rows
+UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
 
 
 class Expiry:
-    """Removes what has expired; a job goes only after its events were read. For one thread."""
+    """Removes what has expired. A job is removed only after its events were read. For one thread."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -31,7 +31,7 @@ class Expiry:
         self._look_again_at = 0.0
 
     def step(self, now: float, limit: int) -> bool:
-        """Remove at most `limit` of each kind; True when there may be more."""
+        """Remove at most `limit` jobs, and other expired rows. True if there may be more."""
         if not self._found:
             self._look(now, limit)
         some, self._found = self._found[:limit], self._found[limit:]
@@ -45,7 +45,7 @@ class Expiry:
         return len(some) == limit
 
     def _look(self, now: float, limit: int) -> None:
-        with self._db.read() as con:  # no writer waits for it
+        with self._db.read() as con:  # reading blocks no writer
             self._found = con.execute(READ_BEFORE, (now, limit)).fetchall()
             if not self._found and now >= self._look_again_at:
                 if con.execute("select 1 from ended where gone_at <= ? limit 1", (now,)).fetchone():
@@ -54,7 +54,7 @@ class Expiry:
 
 
 def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float) -> int:
-    """End the jobs that have been parked for a day because no consumer knows their task; how many."""
+    """Fail jobs that have waited for a day because no consumer knows their task. Returns how many."""
     rows = con.execute(
         "select seq, id from parked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100",
         (now - UNKNOWN_LIFE_S,),
@@ -67,7 +67,7 @@ def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float
 
 
 def empty(con: sqlite3.Connection, place: str) -> None:
-    """Drop every job that stands in one place, with its row (Huey's flush)."""
+    """Remove every job that is in one place (for Huey's flush)."""
     con.execute(f"delete from keys where seq in (select seq from {place})")
     con.execute(f"delete from events where job in (select seq from {place})")
     con.execute(f"delete from chord_parts where cid in (select chord from jobs where seq in (select seq from {place}))")
@@ -78,7 +78,7 @@ def empty(con: sqlite3.Connection, place: str) -> None:
 
 
 def forget_ended(con: sqlite3.Connection) -> None:
-    """Drop every result (Huey's flush_results); revocations, locks and parts of unfinished chords are not results."""
+    """Remove every ended job and every stored value (for Huey's flush_results). Revocations and locks are kept."""
     con.execute("delete from events where job in (select seq from ended)")
     commands.drop(con, con.execute("select seq from ended").fetchall())
     con.execute("delete from kv")

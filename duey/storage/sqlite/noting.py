@@ -1,4 +1,4 @@
-"""Writing what happened, for the books: events, and the tokens that tell them apart."""
+"""Writes events, and the tokens that identify them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ EVENT = "insert into events (job, kind, token, at, started_at, attempt, detail) 
 
 
 def worker_of(token: int) -> int | None:
-    """The worker that the claim belonged to; None for what no worker did."""
+    """The number of the worker that had the claim, None if no worker was involved."""
     return token >> 32 if token > 0 else None
 
 
 def hand_token(con: sqlite3.Connection) -> int:
-    """A token for what no worker did: negative, and never used again, since events are told apart by it."""
+    """A new token for something that no worker did. Negative, and never used again, because it identifies events."""
     row = con.execute(
         "insert into meta values ('hand', 1) on conflict (key) do update set value = value + 1 returning value"
     ).fetchall()[0]

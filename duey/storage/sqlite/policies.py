@@ -1,8 +1,9 @@
-"""Gates: a task's limits, kept in the claim and opened by whatever frees a place or brings a token.
+"""Limits of tasks: how many jobs run at the same time (`limit`) and how many start within a time (`rate`).
 
-A gate stands in `gates` once it has parked a job or has a rate: its limits as the last claim knew them, the tokens in
-its bucket at an instant, and when it opens next for those that wait for a token. Who holds a place is in `claims`. So
-whoever ends a claim can open the gate, also one that does not know the task.
+A task has a row in `gates` once it has a rate or one of its jobs was set aside. The row holds the limits as the last
+claim knew them, the tokens in its bucket at an instant, and when the next token arrives for jobs that wait for one. The
+places in use are the rows in `claims` that name the task. So whoever ends a claim can unblock the next job, even a
+process that does not know the task.
 """
 
 from __future__ import annotations
@@ -20,40 +21,41 @@ from duey.storage.sqlite.noting import EVENT, hand_token
 
 WAITING_AT = """select g.name, w.kind from gates g cross join (select ? as kind union select ?) w
     where exists (select 1 from parked p where p.kind = w.kind and p.name = g.name)"""
-ALL = 1000  # jobs let through at once where nothing limits any more: bounds how long the write lock is held
-ROUNDING = 1e-4  # what a token may miss and still be there: instants are that exact, and what is missing stays missing
+ALL = 1000  # jobs unblocked at once if the task has no limit any more: limits how long the write lock is held
+ROUNDING = 1e-4  # part of a token that may be missing, because instants are rounded; it stays missing
 
 
 @dataclass
 class Gate:
-    """A gate as one transaction has it in hand."""
+    """The limits of one task and their state, within one transaction."""
 
     name: str
     limit: Limit
     tokens: float
     at: float
     opens_at: float | None
-    held: int  # places
+    held: int  # places in use
 
     def refill(self, now: float) -> None:
-        """Bring the bucket up to now."""
+        """Add the tokens that have arrived since the last time."""
         if self.limit.token_s is not None:
             self.tokens = min(self.limit.burst, self.tokens + max(0.0, now - self.at) / self.limit.token_s)
             self.at = now
 
     def next_token_at(self) -> float:
-        """When the bucket has a token again."""
+        """When the bucket has a token again (epoch seconds)."""
         return self.at + max(0.0, 1.0 - self.tokens) * (self.limit.token_s or 0.0)
 
     def why_not(self) -> str | None:
-        """Why no job may pass now; None when one may."""
+        """Why no job may start now; None if one may."""
         if self.limit.places is not None and self.held >= self.limit.places:
             return LIMIT
         return RATE if self.limit.token_s is not None and self.tokens < 1.0 - ROUNDING else None
 
 
 def load(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) -> Gate | None:
-    """The gate with its bucket up to now; `limit` as the task has it, None where that is not known."""
+    """The state of a task's limits, its bucket filled up to now. `limit`: the task's limits, None if they are not
+    known. None if there is neither a row nor a limit."""
     row = con.execute(
         "select places, token_s, burst, tokens, at, opens_at from gates where name = ?", (name,)
     ).fetchone()
@@ -65,7 +67,7 @@ def load(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) ->
         return Gate(name, limit, limit.burst, now, None, held)
     gate = Gate(name, limit or Limit(*row[:3]), row[3], row[4], row[5], held)
     if limit is not None and limit.token_s is not None and row[1] is None:
-        gate.tokens = limit.burst  # the task has a rate since now
+        gate.tokens = limit.burst  # the rate is new: the bucket starts full
     gate.refill(now)
     return gate
 
@@ -84,7 +86,7 @@ def save(con: sqlite3.Connection, gate: Gate) -> None:
 def admit(
     con: sqlite3.Connection, taken: Sequence[Claim], limits: Mapping[str, Limit], gates: dict[str, Gate]
 ) -> list[Claim]:
-    """Those that may run, in their order; the others are parked. `gates`: those that this turn has met before."""
+    """The claims that may run, in order. The others are set aside. `gates` caches the limits within a transaction."""
     now = clock.now()
     parked: list[tuple[Claim, str, str]] = []
     kept: list[Claim] = []
@@ -114,7 +116,7 @@ def admit(
 
 
 def park(con: sqlite3.Connection, parked: Sequence[tuple[Claim, str, str]], now: float) -> None:
-    """Set jobs aside, each for its reason (kind, name), visibly, in the order in which they come back."""
+    """Set jobs aside, each for its reason (kind, name), with an event. They keep their order."""
     if not parked:
         return
     token = hand_token(con)
@@ -131,7 +133,7 @@ def park(con: sqlite3.Connection, parked: Sequence[tuple[Claim, str, str]], now:
 
 
 def refund(con: sqlite3.Connection, name: str | None) -> None:
-    """A job that was let through did not start after all: its token goes back."""
+    """Return the rate token of a job that was claimed but did not start."""
     if name is not None:
         con.execute("update gates set tokens = min(burst, tokens + 1) where name = ? and token_s is not null", (name,))
 
@@ -140,7 +142,7 @@ def refund(con: sqlite3.Connection, name: str | None) -> None:
 
 
 def let_through(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
-    """Queue again the first of those that wait at a gate; how many."""
+    """Queue again up to `most` of the jobs that wait for a limit of a task. Returns how many."""
     rows = con.execute(
         "select p.seq, j.attempt from parked p join jobs j using (seq) where p.kind = ? and p.name = ? "
         "order by p.rank, p.seq limit ?",
@@ -157,7 +159,7 @@ def let_through(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
 
 
 def open_places(con: sqlite3.Connection, names: Sequence[str]) -> int:
-    """Places were freed at these gates: let as many through as there is room for; how many."""
+    """Unblock as many jobs of these tasks as there are free places. Returns how many."""
     count = 0
     for name in dict.fromkeys(names):
         gate = load(con, name, None, clock.now())
@@ -167,20 +169,20 @@ def open_places(con: sqlite3.Connection, names: Sequence[str]) -> int:
 
 
 def open_due(con: sqlite3.Connection, now: float) -> None:
-    """Open the gates whose bucket has a token for those that wait."""
+    """Unblock jobs of tasks whose next token has arrived."""
     for (name,) in con.execute("select name from gates where opens_at <= ?", (now,)).fetchall():
         bring_tokens(con, name, None, now)
 
 
 def bring_tokens(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) -> int:
-    """Let through as many as there are tokens, and note when the next ones may go; how many."""
+    """Unblock as many jobs of a task as it has tokens, and store when the next token arrives. Returns how many."""
     gate = load(con, name, limit, now)
     assert gate is not None
     tokens = ALL if gate.limit.token_s is None else int(gate.tokens + ROUNDING)
     count = let_through(con, RATE, name, tokens)
     gate.opens_at = None
     if con.execute("select 1 from parked where kind = ? and name = ? limit 1", (RATE, name)).fetchone():
-        gate.tokens -= count  # as good as taken
+        gate.tokens -= count  # the unblocked jobs will take them
         gate.opens_at = max(gate.next_token_at(), now)
         gate.tokens += count
     save(con, gate)
@@ -188,8 +190,8 @@ def bring_tokens(con: sqlite3.Connection, name: str, limit: Limit | None, now: f
 
 
 def sweep(con: sqlite3.Connection, limits: Mapping[str, Limit] | None = None, known: Sequence[str] = ()) -> int:
-    """Look at every gate at which somebody waits, lest one that should be open stays shut: its next in line may have
-    been let through to a queue that nobody serves, or taken away. `known` tasks have the limits that they have now."""
+    """Check every task for which jobs wait, in case nothing else unblocks them: the job that was unblocked last may
+    have been canceled, or may be in a queue that no worker serves. `limits` are those of the tasks in `known`."""
     now, count = clock.now(), 0
     for name, why in con.execute(WAITING_AT, (LIMIT, RATE)).fetchall():
         limit = None

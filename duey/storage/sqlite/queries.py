@@ -1,4 +1,4 @@
-"""Looking at what stands in the queue, without changing it."""
+"""Reads jobs, counts and queues, without changing anything."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RU
 from duey.payload.plain import LISTED_BYTES
 from duey.storage.contract import StoredJob
 
-# A job's one place decides its state; `parked` looks queued to people, with a reason. In `due` the reason is what the
-# job waited for when it was put there.
+# The place of a job decides its state. A job that was set aside is shown as queued, with a reason. The reason of a job in
+# `due` is what it waited for when it was put there.
 STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at,
     coalesce(e.attempt, j.attempt), j.deliveries, j.retries, j.context, j.chord, j.parent, j.by, {payload},
     case when e.seq is not null then 'ended' when c.seq is not null then 'claims' when p.seq is not null then 'parked'
@@ -32,13 +32,13 @@ LAST = 2**63 - 1
 
 
 def look(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None] | None:
-    """One job, and the token of the claim that holds it."""
+    """One job, and the token of its claim if there is one."""
     row = con.execute(ONE, (job_id,)).fetchone()
     return (StoredJob._make(row[:-1])._replace(stopping=bool(row[-2])), row[-1]) if row else None
 
 
 TRIED = "select seq from jobs j where attempt > 0 and exists (select 1 from due d where d.at = j.eta and d.seq = j.seq)"
-# Where the jobs of a state stand. A waiting job's row is looked at only when its turn in the list has come.
+# Where the jobs of a state are. The row of a job is read only when its turn in the list has come.
 PLACES = {
     SCHEDULED: "select seq from due",
     RETRYING: f"select seq from ({TRIED})",
@@ -52,7 +52,7 @@ CHUNK = 500
 def list_jobs(
     con: sqlite3.Connection, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
 ) -> list[StoredJob]:  # fmt: skip
-    """Newest first."""
+    """Jobs that match, newest first, with a seq below `before`."""
     where = ["j.attempt = 0"] if state == SCHEDULED else []
     values: list[object] = []
     if task is not None:
@@ -74,9 +74,9 @@ def list_jobs(
 
 
 def select(con: sqlite3.Connection, where: Sequence[str], values: Sequence[object], limit: int) -> list[StoredJob]:
-    """The jobs that fit, newest first, without payloads and results that are large."""
+    """The jobs that match, newest first, without large payloads and results."""
     payload = f"case when length(j.payload) > {LISTED_BYTES} then x'' else j.payload end"
-    # An error is bounded when it is stored, and a list shows it.
+    # An error is shown in lists; its length was limited when it was stored.
     result = f"case when e.state = 'done' and length(e.result) > {LISTED_BYTES} then x'' else e.result end"
     sql = STANDING.format(payload=payload, result=result, source="jobs j")
     rows = con.execute(f"{sql} where {' and '.join(where)} order by j.seq desc limit ?", [*values, limit])
@@ -84,7 +84,7 @@ def select(con: sqlite3.Connection, where: Sequence[str], values: Sequence[objec
 
 
 def counts(con: sqlite3.Connection) -> Counts:
-    """What stands where."""
+    """How many jobs are in which state."""
     due, ready, parked, running, waiting_events = (
         con.execute(f"select count(*) from {table}").fetchone()[0]
         for table in ("due", "ready", "parked", "claims", "events")
@@ -95,7 +95,7 @@ def counts(con: sqlite3.Connection) -> Counts:
 
 
 def oldest_of(con: sqlite3.Connection, waiting: str, *values: str) -> float | None:
-    """Since when the oldest of these jobs has been waiting: to be found among the first that were deferred."""
+    """Since when the oldest of these jobs waits (epoch seconds). Only the first 100 in order of acceptance are read."""
     return con.execute(
         f"select min(max(enqueued_at, coalesce(eta, 0))) from jobs where seq in ({waiting} order by seq limit 100)",
         values,
@@ -103,7 +103,7 @@ def oldest_of(con: sqlite3.Connection, waiting: str, *values: str) -> float | No
 
 
 def queue_infos(con: sqlite3.Connection, now: float) -> list[QueueInfo]:
-    """Every queue that has waiting jobs or a pause."""
+    """Every queue that has waiting jobs or is paused."""
     con.execute("begin")  # the counts and the rows must agree
     waiting = dict(con.execute("select queue, count(*) from ready group by queue"))
     since = {name: oldest_of(con, "select seq from ready where queue = ?", name) or now for name in waiting}

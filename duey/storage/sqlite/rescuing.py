@@ -1,9 +1,9 @@
-"""Returning a dead worker's claims.
+"""Releases the claims of a dead worker.
 
-The transaction holds, for each claim of the dead worker, what duey.storage.deaths decides: the end of the claim, the
-counted delivery, the job's way back to the queue or its end, its event; and the end of the worker's row. Two rescuers
-never both win: whoever deletes the claim returns the job. If the process dies before the commit, the next rescuer
-finds everything as it was.
+The transaction holds, for each of its claims, what duey.storage.deaths decides: the end of the claim, the counted
+crash, the return to the queue or the end of the job, the event; and the removal of the worker's row. Of two rescuers
+only the one that deletes a claim returns its job. If the process dies before the commit, the next rescuer finds
+everything unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from duey.storage.sqlite import noting, policies, settle, uniqueness
 
 
 class Planned(NamedTuple):
-    """One claim of a dead worker, and what is to become of it."""
+    """One claim of a dead worker, and what will happen to it."""
 
     claim: Claim
     stopping: bool
@@ -28,8 +28,7 @@ class Planned(NamedTuple):
 
 
 def plan(con: sqlite3.Connection, dead: Dead, max_crashes: int, compose: Any) -> list[Planned]:
-    """Decide on all claims of one worker, before any transaction: `compose`, which composes the ends, may have to ask a
-    task's back-off."""
+    """Decide on all claims of a worker, before the transaction, because `compose` may call a task's back-off."""
     rows = con.execute("select token, seq from claims where worker = ?", (dead.worker,)).fetchall()
     found = []
     for token, seq in rows:
@@ -45,8 +44,8 @@ def is_stopping(con: sqlite3.Connection, seq: int) -> bool:
 
 
 def release(con: sqlite3.Connection, dead: Dead, planned: Sequence[Planned], ttl_s: float) -> list[str] | None:
-    """Return all claims of one worker as planned; ids of the jobs that it handled. None, and nothing is changed, when a
-    job was asked to stop meanwhile: plan again."""
+    """Release all claims of a worker as planned. Returns the ids of the jobs that its threads handled; None, and
+    nothing is changed, if a job was asked to stop meanwhile and the plan must be made again."""
     tokens = {token for (token,) in con.execute("select token from claims where worker = ?", (dead.worker,))}
     standing = [each for each in planned if each.claim.token in tokens]
     if len(standing) < len(tokens) or any(is_stopping(con, each.claim.seq) != each.stopping for each in standing):
@@ -69,7 +68,7 @@ def release(con: sqlite3.Connection, dead: Dead, planned: Sequence[Planned], ttl
 
 
 def put_back(con: sqlite3.Connection, claim: Claim, started: bool) -> None:
-    """To where it was claimed from."""
+    """End a claim and put its job back into `ready`. `started`: its body may have begun, so its rate token is spent."""
     (gate,) = con.execute("delete from claims where token = ? returning gate", (claim.token,)).fetchone()
     if not started:
         policies.refund(con, gate)

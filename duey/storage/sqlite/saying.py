@@ -1,4 +1,4 @@
-"""What a running body says of itself, kept as long as its job: progress, and checkpoints to go on from."""
+"""Progress and checkpoints of running bodies. They are stored as long as their job."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from duey.storage.sqlite.database import Database
 
 
 class Said:
-    """What bodies have said."""
+    """The progress and checkpoints in one file."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     def put_progress(self, seq: int, data: str) -> None:
-        """The newest progress of a job (JSON)."""
+        """Store the progress of a job (JSON)."""
         with self._db.write("work") as con:
             con.execute("insert or replace into progress values (?, ?, ?)", (seq, data, clock.now()))
 
     def progress_of(self, seq: int) -> str | None:
-        """What was put last."""
+        """The last progress of a job (JSON), or None."""
         with self._db.read() as con:
             row = con.execute("select data from progress where seq = ?", (seq,)).fetchone()
         return row[0] if row else None
 
     def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
-        """Keep data with the job, if the claim stands."""
+        """Store data with the job. False, and nothing is stored, if the claim is gone."""
         with self._db.write("work") as con:
             return (
                 con.execute(
@@ -38,13 +38,13 @@ class Said:
             )
 
     def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
-        """What was kept last under the key."""
+        """What was stored last under the key, or None."""
         with self._db.read() as con:
             row = con.execute("select data from checkpoints where seq = ? and key = ?", (claim.seq, key)).fetchone()
         return row[0] if row else None
 
     def stopping(self, workers: Sequence[int]) -> set[int]:
-        """The tokens of the jobs that these workers hold and that were asked to stop."""
+        """The tokens of the claims of these workers whose jobs were asked to stop."""
         marks = ",".join("?" * len(workers))
         with self._db.read() as con:
             found = con.execute(

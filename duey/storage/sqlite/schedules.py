@@ -1,8 +1,9 @@
-"""Schedules and their slots: each due time is dealt with once, whoever comes first.
+"""Schedules and their slots on SQLite. Each due time is handled once, by whichever consumer is first.
 
-The transaction of `fire` holds each schedule's new `last`, every slot's row, and the jobs. A schedule takes part only
-if it is still what the caller saw, so any number of consumers, restarts and clock steps give one job a slot. If the
-process dies before the commit, the next look finds the same slots due.
+The transaction of `fire` holds the new `last` of each schedule, the row of each slot, and the jobs. It applies to a
+schedule only if the schedule has not changed since the caller read it. So there is one job for each slot, with any
+number of consumers and restarts, and when the clock is set. If the process dies before the commit, the next look finds
+the same slots due.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ FORGET = """delete from slots where schedule = :name and outcome != 'waiting' an
 
 
 def fire(con: sqlite3.Connection, firing: Firing) -> list[str] | None:
-    """Deal with the slots of one schedule: the ids of the jobs accepted, None when somebody was first."""
+    """Record the slots of one schedule. Returns the ids of the accepted jobs, None if the schedule has changed."""
     row = firing.row
     changed = con.execute(
         "update schedules set last = ? where name = ? and last = ? and paused = ?",
@@ -79,18 +80,19 @@ def fire(con: sqlite3.Connection, firing: Firing) -> list[str] | None:
 
 
 def note(con: sqlite3.Connection, slot: SlotRow) -> None:
-    """Put a slot on record, whatever was there before."""
+    """Store a slot, and overwrite an earlier row."""
     con.execute("insert or replace into slots values (?, ?, ?, ?, ?, ?)", slot)
 
 
 def outcome_of(con: sqlite3.Connection, name: str, at: float) -> str | None:
-    """What is on record of a slot."""
+    """The stored outcome of a slot, or None."""
     row = con.execute("select outcome from slots where schedule = ? and at = ?", (name, at)).fetchone()
     return row[0] if row else None
 
 
 def brought_to_life(con: sqlite3.Connection, slot: SlotRow, job: NewJob) -> tuple[SlotRow, bool]:
-    """The slot with its job accepted, and whether that was done here; skipped where the job's unique key is held."""
+    """Accept the job of a slot. Returns the slot, and whether the job is new. Skipped if the job's unique key is
+    held."""
     if con.execute("select 1 from jobs where id = ?", (job.id,)).fetchone():
         return slot._replace(outcome=DEFERRED, job_id=job.id), False
     answer = enqueue.insert(con, job)
@@ -100,7 +102,7 @@ def brought_to_life(con: sqlite3.Connection, slot: SlotRow, job: NewJob) -> tupl
 
 
 def decided(con: sqlite3.Connection, slot: SlotRow) -> SlotRow:
-    """What becomes of a slot, as far as that depends on the runs before it."""
+    """The slot with its outcome, if that depends on whether earlier runs have ended."""
     if slot.outcome not in (IF_FREE, IN_LINE):
         return slot
     before = unfinished(con, slot.schedule)
@@ -116,19 +118,19 @@ def decided(con: sqlite3.Connection, slot: SlotRow) -> SlotRow:
 
 
 def waiting(con: sqlite3.Connection, name: str) -> int:
-    """How many slots wait for the run before them."""
+    """How many slots wait for the previous run to end."""
     found = con.execute("select count(*) from slots where schedule = ? and outcome = 'waiting'", (name,))
     return int(found.fetchone()[0])
 
 
 def unfinished(con: sqlite3.Connection, name: str) -> str | None:
-    """The id of a job of the schedule that has not ended."""
+    """The id of the newest unfinished job of the schedule, or None."""
     row = con.execute(UNFINISHED, (name,)).fetchone()
     return row[0] if row else None
 
 
 class SqliteLedger:
-    """duey.model.schedule.Ledger in the queue's file. `wake(n)` rings for n jobs."""
+    """duey.model.schedule.Ledger in the queue's file. `wake(n)` wakes workers for n jobs."""
 
     def __init__(self, db: Database, wake: Callable[[int], None]) -> None:
         self._db, self._wake = db, wake
@@ -154,7 +156,7 @@ class SqliteLedger:
             return con.execute("update schedules set paused = ? where name = ?", (paused, name)).rowcount == 1
 
     def fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
-        # Without a job there is nothing that was promised: a note that a power cut takes is made again.
+        # Without jobs nothing was promised: rows that a power cut undoes are written again.
         role = "accept" if any(firing.jobs for firing in firings) else "work"
         with self._db.write(role, "fire") as con:
             answers = {firing.row.name: fire(con, firing) for firing in firings}
@@ -210,6 +212,6 @@ class SqliteLedger:
 
 
 def read_gaps(con: sqlite3.Connection) -> list[Gap]:
-    """The gaps on record."""
+    """The stored gaps."""
     row = con.execute("select value from meta where key = 'gaps'").fetchone()
     return [Gap._make(gap) for gap in json.loads(row[0])] if row else []

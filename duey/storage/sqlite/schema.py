@@ -1,16 +1,16 @@
-"""The tables of queue.db, their version, and the step that makes or upgrades them.
+"""The tables of queue.db, their version, and the migrations.
 
-Where a job stands is its state. Its row in `jobs` never changes while it waits or runs (only a retry or the death
-of a worker counts on it); beside it the job stands in exactly one of five places:
+The place of a job is its state. Its row in `jobs` does not change while it waits or runs (only a retry or the death of
+a worker changes counters in it). Besides, the job is in exactly one of five tables:
 
     ready    may run now, in the order (queue, rank = -priority, seq)
-    due      runs at an instant: scheduled (attempt 0) or retrying
-    parked   held aside, in its order, with the reason: paused, over a limit, or a task that no consumer knows
+    due      will run at an instant: scheduled (attempt 0) or retrying
+    parked   set aside, in its order, with the reason: paused, over a limit, or a task that no consumer knows
     claims   held by a worker: token = worker number << 32 | counter, never used again
     ended    done, failed, canceled or expired, with the result, until gone_at
 
-`events` tells the books what happened, written in the transaction of the change itself.
-All instants are UTC epoch seconds.
+`events` holds what happened, for the history. An event is written in the transaction of the change itself. All instants
+are UTC epoch seconds.
 """
 
 from __future__ import annotations
@@ -30,54 +30,54 @@ DDL = (
         queue text not null,
         priority real not null,
         enqueued_at real not null,
-        eta real,                       -- when it was last asked to run; null: at once
+        eta real,                       -- when it should run; null: at once
         expires_at real,
         retries integer not null,       -- left
         retry_delay_s real not null,    -- before the next retry
         timeout_s real,
         flags integer not null,         -- duey.model.job.ONCE ...
         unique_key text,
-        unique_s real,                  -- how long it holds the key at most
-        parent text,                    -- id of the job that deferred it
-        chord text,                     -- cid whose parts are its first argument
+        unique_s real,                  -- longest time that it holds the key
+        parent text,                    -- id of the job that enqueued it
+        chord text,                     -- id of the chord whose parts are its first argument
         context text,                   -- JSON object
         attempt integer not null default 0,     -- attempts that ended
         deliveries integer not null default 0,  -- workers that died while running it
-        tree_deaths integer not null default 0, -- whole consumers that did
-        failures integer not null default 0,    -- failed attempts, from which the back-off counts
-        failed_at real,                         -- the first of them
-        by text,                        -- who asked for it
-        waits_for text,                 -- what it waited for when it was last to be tried again: lock NAME
+        tree_deaths integer not null default 0, -- whole consumers that died while running it
+        failures integer not null default 0,    -- failed attempts; the back-off depends on them
+        failed_at real,                         -- time of the first of them
+        by text,                        -- who enqueued it
+        waits_for text,                 -- what it waited for before its last retry: lock NAME
         payload blob not null,
-        sequel text)                    -- what waits for its end: duey.model.sequel; null: not known""",
+        sequel text)                    -- what follows its end: duey.model.sequel; null: not known""",
     """create table ready (queue text not null, rank real not null, seq integer not null,
         primary key (queue, rank, seq)) without rowid""",
     "create table due (at real not null, seq integer not null, primary key (at, seq)) without rowid",
     """create table parked (seq integer primary key, kind text not null, name text not null, rank real not null,
         at real not null)""",
     "create index parked_by on parked (kind, name, rank, seq)",
-    # gate: the task in whose limits it holds a place
+    # gate: the task in whose limit it takes a place
     """create table claims (token integer primary key, seq integer not null, worker integer not null,
         at real not null, gate text)""",
     "create index claims_gate on claims (gate) where gate is not null",
-    # tasks with limits that a claim has met: duey.storage.sqlite.policies
+    # state of the limits of tasks: duey.storage.sqlite.policies
     """create table gates (name text primary key, places integer, token_s real, burst real not null,
         tokens real not null, at real not null, opens_at real) without rowid""",
     """create table ended (seq integer primary key, state text not null, attempt integer not null, started_at real,
         finished_at real not null, worker integer, gone_at real, result blob)""",
     "create index ended_gone on ended (gone_at)",
     "create index jobs_tried on jobs (seq) where attempt > 0",
-    # job 0: counts of what was folded (duey.storage.compaction)
+    # job 0: counts of compacted events (duey.storage.compaction)
     """create table events (seq integer primary key, job integer not null, kind text not null, token integer not null,
         at real not null, started_at real, attempt integer not null, detail text)""",
-    # jobs that are asked to stop while running
+    # running jobs that were asked to stop
     "create table stops (seq integer primary key, at real not null)",
-    # what a running body last said of itself
+    # last progress of a running body
     "create table progress (seq integer primary key, data text not null, at real not null)",
-    # how far the job has come, as its body keeps it
+    # checkpoints of a body
     """create table checkpoints (seq integer not null, key text not null, data blob not null, primary key (seq, key))
         without rowid""",
-    # a unique key is held by a job, until it ends or starts, or (fixed) whatever becomes of it; null: no longer bound
+    # holder of a unique key. until: when it expires at the latest, null: never; fixed: it lasts until then in any case
     "create table keys (key text primary key, seq integer not null, until real, fixed integer not null) without rowid",
     "create index keys_seq on keys (seq)",
     "create table chord_parts (cid text, idx integer, value blob not null, primary key (cid, idx)) without rowid",
@@ -94,7 +94,7 @@ DDL = (
     """create table slots (schedule text not null, at real not null, outcome text not null, job_id text, reason text,
         noted_at real not null, primary key (schedule, at)) without rowid""",
     "create index slots_waiting on slots (schedule, at) where outcome = 'waiting'",
-    # Huey's own key/value store: results under ids that are no job, and what users put there
+    # Huey's key/value store: results under ids that are no job, and values of users
     "create table kv (key text primary key, value blob not null, expires_at real) without rowid",
     # revocations: 'r:<job id>' and 'rt:<task>'
     "create table marks (key text primary key, value blob not null) without rowid",
@@ -104,7 +104,7 @@ DDL = (
 )
 
 
-# From each version to the next.
+# Migrations from each version to the next.
 STEPS = {
     1: ("alter table workers add column code text not null default ''",),
     2: (
@@ -125,12 +125,13 @@ def version_of(con: sqlite3.Connection) -> int:
 
 
 def prepare(con: sqlite3.Connection, path: str) -> None:
-    """Make or upgrade the tables, all in one transaction. Raises SchemaMismatch for a newer or foreign file."""
+    """Create or migrate the tables in one transaction. Raises SchemaMismatch for a newer version or another program's
+    file."""
     if version_of(con) == VERSION:
         return
     con.execute("begin immediate")
     try:
-        found = version_of(con)  # another process may have been first
+        found = version_of(con)  # another process may have migrated it meanwhile
         if found > VERSION:
             raise SchemaMismatch(
                 f"{path} has schema version {found} and this Duey knows {VERSION}: install the newer Duey again"

@@ -1,8 +1,8 @@
-"""Settling claims: what the end of an attempt writes, all of it or nothing.
+"""Settles claims: writes the end of an attempt, inside the transaction of the caller.
 
-For each settlement whose claim still stands: the end of the claim, the result and final state (or the retry's instant),
-the next jobs of a pipeline, the chord's part and, with the last part, its callback, the freed unique key, the event.
-A settlement whose claim is gone writes nothing, and its token is the answer.
+For each settlement whose claim still stands it writes: the end of the claim, the result and final state (or the time of
+the retry), the next steps of a pipeline, the part of a chord and, with the last part, the callback, the freed unique
+key, the event. A settlement whose claim is gone writes nothing, and its token is reported as lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from duey.storage.sqlite.noting import EVENT, worker_of
 
 
 class Settled(NamedTuple):
-    """The tokens whose claim was gone, and how many jobs may run because places in a limit were freed."""
+    """The tokens whose claim was gone, and how many jobs were unblocked because places in a limit were freed."""
 
     lost: frozenset[int]
     let_through: int
@@ -74,14 +74,14 @@ def settle(con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: fl
 
 
 def kept_s(s: Settlement, ttl_s: float, failed_ttl_s: float) -> float:
-    """How long the ended job is kept: what failed so that it can be retried, the rest as its task says."""
+    """How long the ended job is kept, in seconds: a failed one so that it can be retried, others as the task says."""
     if s.outcome == FAILED:
         return failed_ttl_s
     return ttl_s if s.keep_s is None else s.keep_s
 
 
 def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compose: Any) -> None:
-    """A job that was asked to stop does not run again: what would go back to the queue ends as canceled."""
+    """Make jobs that were asked to stop end as canceled, if they would go back to the queue otherwise."""
     back = [s for s in settlements if s.outcome in (RETRYING, RELEASED)]
     asked = queries.holder_of(con, [s.claim.seq for s in back]) if back else set()
     for s in back:
@@ -91,12 +91,12 @@ def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compo
 
 
 def attempts(s: Settlement) -> int:
-    """How many attempts have ended, this one with them if its body ran to an end."""
+    """How many attempts have ended, including this one if its body has run."""
     return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, PARKED))
 
 
 def move(con: sqlite3.Connection, s: Settlement) -> None:
-    """Put a job that has not ended where it waits next."""
+    """Move a job that has not ended to the place where it waits next."""
     claim = s.claim
     if s.outcome == RETRYING:
         con.execute(
@@ -105,7 +105,7 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
             (attempts(s), s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, s.reason, claim.seq),
         )
     if claim.flags & FREED_AT_START and s.outcome != RETRYING:
-        uniqueness.take_again(con, claim.seq)  # it has not started after all
+        uniqueness.take_again(con, claim.seq)  # it did not start after all
     if s.outcome == PARKED:
         con.execute(
             "insert into parked values (?, ?, ?, ?, ?)",
@@ -118,7 +118,7 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
 
 
 def defer_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
-    """Accept the steps that follow. One that has ended came to life before its job was retried by hand: it stays."""
+    """Enqueue the jobs that follow. One that has ended already (its predecessor was retried by hand) stays as it is."""
     ended = "select 1 from jobs join ended using (seq) where id = ?"
     fresh = [job for job in jobs if not con.execute(ended, (job.id,)).fetchone()]
     if fresh:
@@ -126,9 +126,9 @@ def defer_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
 
 
 def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
-    """Count a member once, whatever is redelivered; the last one accepts the callback."""
+    """Store the part of a chord, once. With the last part, enqueue the callback."""
     if con.execute("select 1 from jobs where id = ?", (part.callback.id,)).fetchone():
-        return  # the callback came to life before: this member ran again after its chord was complete
+        return  # the callback exists: this member ran again after its chord was complete
     con.execute("insert or ignore into chord_parts values (?, ?, ?)", (part.cid, part.idx, part.value))
     count = con.execute("select count(*) from chord_parts where cid = ?", (part.cid,)).fetchone()[0]
     if count == part.size:
@@ -136,7 +136,7 @@ def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
 
 
 def end_extras(con: sqlite3.Connection, ended: Sequence[Settlement]) -> None:
-    """Free what lived until the job's end: its unique key, its revocation, a stop that was asked."""
+    """Remove what lasts until the job's end: its unique key, its revocation, a request to stop."""
     for table, column, values in (
         ("marks", "key", [f"r:{s.claim.id}" for s in ended]),
         ("keys", "not fixed and seq", [s.claim.seq for s in ended]),

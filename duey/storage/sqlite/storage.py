@@ -1,7 +1,7 @@
-"""The storage on SQLite: the contract of duey.storage.contract, kept by one file and a folder of bells beside it.
+"""The storage on SQLite: implements duey.storage.contract with one file, and a folder of lock files and wake-up pipes.
 
-Life of a worker here: `register` (row, life file and bell), `turn` after turn, `close`. Life of a defer: `accept`
-gathers what several threads defer at the same time into one synced commit, then rings a sleeping worker.
+A worker calls `register` (row, lock file, wake-up pipe), then `turn` again and again, then `unregister`. `accept`
+combines what several threads enqueue at the same time into one synced commit, then wakes sleeping workers.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class SqliteStorage(JobStorage):
         self._gate = CommitGate(Acceptor(self.db, self._ringer, self._replace).accept)
         self._tokens: dict[int, int] = {}
 
-    # getting ready
+    # preparation
 
     def prepare(self) -> list[str]:
         self.db.prepare()
@@ -76,7 +76,7 @@ class SqliteStorage(JobStorage):
     def close(self) -> None:
         self.db.close()
 
-    # accepting
+    # accepting jobs
 
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
@@ -90,7 +90,7 @@ class SqliteStorage(JobStorage):
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         self._ringer.ring_workers(count, queues)
 
-    # working
+    # running jobs
 
     def register(self, registration: Registration) -> presence.Life:
         self.db.make_room()
@@ -105,11 +105,11 @@ class SqliteStorage(JobStorage):
             if idle is not None:
                 return idle
         answer, let_through = self._turn(worker, settlements, want, queues)
-        while answer.more and not answer.claims:  # it met only jobs that it had to set aside, and many of them
+        while answer.more and not answer.claims:  # it met only jobs that were set aside, and reached PARK_STEP
             answer = self._turn(worker, (), want, queues)[0]._replace(lost=answer.lost)
         if settlements:
             self._ringer.ring_waiters()
-            if answer.more or not want:  # what this turn queued and did not claim itself, or what falls due sooner
+            if answer.more or not want:  # it queued jobs that it did not claim itself
                 self._ringer.ring_for(queue for settlement in settlements for queue in queues_more(settlement))
                 self.wake(let_through)
         return answer
@@ -126,11 +126,11 @@ class SqliteStorage(JobStorage):
         if self.db.durable:
             life.sync()
         self.sync()
-        return True  # nobody takes a claim from a worker whose process lives
+        return True  # a rescuer takes no claims of a living worker
 
     def sync(self) -> None:
         if self.db.durable:
-            with suppress(FileNotFoundError), open(f"{self.db.path}-wal", "rb") as log:  # else all is in the file
+            with suppress(FileNotFoundError), open(f"{self.db.path}-wal", "rb") as log:  # none: all is in the file
                 os.fdatasync(log.fileno())
 
     def chord_results(self, cid: str) -> list[bytes]:
@@ -167,7 +167,7 @@ class SqliteStorage(JobStorage):
             found += self.bury(dead, max_crashes)
         return found
 
-    # verbs
+    # operations by hand
 
     def cancel(self, job_id: str, was: str | None = None) -> str | None:
         with self.db.write("accept") as con:
@@ -234,7 +234,7 @@ class SqliteStorage(JobStorage):
         with self.db.read() as con:
             return set(con.execute("select kind, name from pauses"))
 
-    # looking
+    # reading
 
     def look(self, job_id: str) -> StoredJob | None:
         with self.db.read() as con:
@@ -270,7 +270,7 @@ class SqliteStorage(JobStorage):
         with self.db.read() as con:
             return queries.has_ended(con, job_id)
 
-    # keeping house and books
+    # maintenance and events
 
     def keep_house(self, limit: int = 1000) -> bool:
         more = self._expiry.step(clock.now(), limit)
@@ -287,7 +287,7 @@ class SqliteStorage(JobStorage):
     def delete_events(self, events: Sequence[Event]) -> None:
         booking.delete(self.db, events)
 
-    # what Huey asks of a storage
+    # for Huey
 
     def enqueued_items(self, limit: int | None = None) -> list[bytes]:
         return self._payloads("ready r join jobs j using (seq) order by r.rank, r.seq", limit)

@@ -1,7 +1,7 @@
-"""One turn of a worker: settle what was done, bring in what is due, claim what is next, in one transaction.
+"""Settles finished jobs, moves due jobs to `ready` and claims the next ones, in one transaction.
 
-If the process dies before the commit, the claims that were to be settled still stand and a rescuer returns their jobs;
-after it, they are settled. The commit is not synced: a lost one only runs the jobs again.
+If the process dies before the commit, the claims still stand and a rescuer returns their jobs. After it they are
+settled. The commit is not synced, because a lost one only runs the jobs again.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from duey.storage.sqlite import claim, settle
 
 
 class Ttl(NamedTuple):
-    """For how long an ended job is kept, in seconds."""
+    """How long an ended job is kept, in seconds."""
 
     result_s: float
     failed_s: float
 
 
 def look(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> Turn | None:
-    """The turn of a worker that has nothing to settle and would find nothing: it needs no write lock."""
+    """The answer for a worker that has nothing to settle, if there is nothing to claim; otherwise None. Needs no write
+    lock."""
     if want and claim.anything_ready(con, queues):
         return None
     return Turn([], frozenset(), False, claim.next_due(con), False)
@@ -35,8 +36,10 @@ def turn(
     con: sqlite3.Connection, worker: int, first_token: int, settlements: Sequence[Settlement], want: int,
     queues: Sequence[str], compose: Any, ttl: Ttl, limits: Mapping[str, Limit],
 ) -> tuple[Turn, int]:  # fmt: skip
-    """One turn inside the caller's transaction; the tokens from `first_token` on are the worker's to give. Also: how
-    many jobs were let through because a place was freed."""
+    """Settle and claim inside the caller's transaction. The new claims get the tokens from `first_token` on.
+
+    Returns the answer, and how many jobs were unblocked because a place in a limit was freed.
+    """
     lost, let_through = frozenset[int](), 0
     if settlements:
         settle.heed_stops(con, settlements, compose)

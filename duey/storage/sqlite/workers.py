@@ -1,4 +1,4 @@
-"""The workers as rows and life files: who they are, whether they live, what they run."""
+"""The workers on SQLite: their rows and lock files, whether they are alive, what they run."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Crew:
         self._looks = 0
 
     def register(self, registration: Registration) -> presence.Life:
-        """Enter this process as a worker. Raises StorageUnavailable, also where its life file cannot be made."""
+        """Register this process as a worker. Raises StorageUnavailable, also if its lock file cannot be created."""
         try:
             return self._register(registration)
         except OSError as exc:
             raise errors.StorageUnavailable(
-                f"no worker can enter: nothing can be made in {self.folder} ({exc.strerror}): make room there, and let "
-                "this user write it"
+                f"no worker can start: {self.folder} cannot be written ({exc.strerror}): make room there, and give "
+                "this user write access to it"
             ) from exc
 
     def _register(self, registration: Registration) -> presence.Life:
@@ -52,11 +52,11 @@ class Crew:
                 ),
             ).lastrowid  # fmt: skip
             assert n is not None
-            # Inside the transaction: a worker that others can see always has its life file.
+            # Inside the transaction, so that a worker whose row is visible always has its lock file.
             return presence.Life(self.folder, n, said.queues)
 
     def unregister(self, worker: int) -> None:
-        """The clean end of a worker. Should it hold claims still, they go back: nobody looks after them any more."""
+        """The clean end of a worker. Claims that it still holds go back to the queue."""
         with self.db.write("work") as con:
             held = con.execute("select token, seq from claims where worker = ?", (worker,)).fetchall()
             claim.give_back(con, [Claim._make(con.execute(claim.CLAIMED, each).fetchone()) for each in held])
@@ -64,13 +64,16 @@ class Crew:
             con.execute("delete from locks where worker = ?", (worker,))
 
     def beat(self, workers: Sequence[int]) -> None:
-        """The parent of these workers looks after them."""
+        """Renew the heartbeat of these workers."""
         for n in workers:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self.folder / f"{n}.life")
 
     def bury(self, dead: Dead, max_crashes: int, compose: Any, ttl_s: float) -> list[str]:
-        """Release a dead worker's claims and remove its files; nothing when it lives or another buries it."""
+        """Release a dead worker's claims and remove its files. Returns the ids of the jobs that its threads handled.
+
+        Does nothing if the worker is alive or another rescuer handles it.
+        """
         corpse = presence.Corpse(self.folder, dead.worker)
         if not corpse.seize():
             return []
@@ -88,7 +91,7 @@ class Crew:
         return running
 
     def missing(self, own: Sequence[int], consumer: str) -> list[Dead]:
-        """Workers that are dead by the look of their files; every so often also those whose file, or row, is gone."""
+        """Workers whose lock is free. At every 20th call also those that have no lock file any more."""
         numbers = set(presence.numbers(self.folder))
         self._looks += 1
         if self._looks % 20 == 1:
@@ -105,14 +108,14 @@ class Crew:
         return [dead._replace(company=company) for dead in found]
 
     def as_it_runs(self, job: StoredJob, token: int | None) -> StoredJob:
-        """A job with the instant at which its body began; one that was claimed and not begun is queued."""
+        """A claimed job with the instant at which its body began. If no thread handles it, it is shown as queued."""
         if token is None or job.worker is None:
             return job
         started = [slot.started_at for slot in presence.slots_of(self.folder, job.worker) if slot.token == token]
         return job._replace(started_at=started[0] or None) if started else job._replace(started_at=None, state=QUEUED)
 
     def infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
-        """Every registered worker process, oldest first."""
+        """Every registered worker process, the oldest first."""
         found = []
         for n, host, pid, started_at, threads, kind, queues, quiet, code in con.execute(
             "select n, host, pid, started_at, threads, kind, queues, quiet, code from workers order by n"
@@ -137,6 +140,6 @@ class Crew:
 
 
 def asked(con: sqlite3.Connection, n: int) -> tuple[bool, bool]:
-    """Whether the worker was asked to be quiet, and to stop."""
+    """Whether the worker was asked to be quiet, and whether it was asked to stop."""
     row = con.execute("select quiet, stop from workers where n = ?", (n,)).fetchone()
     return (bool(row[0]), bool(row[1])) if row else (False, False)
