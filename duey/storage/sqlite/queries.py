@@ -9,8 +9,8 @@ from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RU
 from duey.payload.plain import LISTED_BYTES
 from duey.storage.contract import StoredJob
 
-# The place of a job decides its state. A job that was set aside is shown as queued, with a reason. The reason of a job in
-# `due` is what it waited for when it was put there.
+# The place of a job decides its state. A job that was set aside is shown as queued, with a reason. The reason of a job
+# in `due` is what it waited for when it was put there.
 STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at,
     coalesce(e.attempt, j.attempt), j.deliveries, j.retries, j.context, j.chord, j.parent, j.by, {payload},
     case when e.seq is not null then 'ended' when c.seq is not null then 'claims' when p.seq is not null then 'parked'
