@@ -26,7 +26,7 @@ from huey.api import Task
 from huey.exceptions import CancelExecution, HueyException, RateLimitExceeded, TaskLockedException
 from huey.utils import SKIPPED
 
-from duey import clock, errors, logs
+from duey import clock, errors, logs, os_process
 from duey.config import Settings
 from duey.execution import hooks
 from duey.execution.enqueue import DeferringHuey, naive_utc
@@ -125,7 +125,7 @@ class DurableHuey(DeferringHuey):
     def task_of(self, claim: Claim) -> Task | None:
         """The claimed job as a Huey task; one that cannot be read is set aside or failed, and None is answered."""
         try:
-            return self._read(claim)
+            return os_process.call(self._read, claim)
         except HueyException:  # this consumer does not know the task: perhaps another does, or soon will
             self._settle_unread(claim, PARKED, None)
         except errors.TypeMisfit as exc:  # nor the classes of its arguments, as they were when it was accepted
@@ -224,7 +224,8 @@ class DurableHuey(DeferringHuey):
             self._begin(settlement)
             value = timed(self.timeouts, said, functools.partial(body, task))
             ended = True
-            settlement.result = self.serializer.serialize(value, "its result", of_result(claim.id))
+            use = of_result(claim.id)
+            settlement.result = os_process.call(self.serializer.serialize, value, "its result", use)
             return value
         except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
             settlement.started_at = None  # this was no attempt
@@ -287,6 +288,7 @@ class DurableHuey(DeferringHuey):
         return self.is_revoked(task, self._get_timestamp(), False)
 
     def _finish(self, settlement: Settlement) -> None:
+        os_process.leave_fork()  # whatever forked: the outcome is not this process's to write
         if settlement.finished_at is None:
             settlement.finished_at = clock.now()
         if self.desk is not None:

@@ -16,7 +16,7 @@ import huey
 from huey.exceptions import TaskException, TaskTimeout
 from huey.utils import SKIPPED, Error
 
-from duey import clock, logs
+from duey import clock, logs, os_process
 from duey.errors import StepNotReached, TaskExit
 from duey.execution.display import Display
 from duey.model.event import COUNTED, Event
@@ -67,7 +67,7 @@ class Composer(Display):
     def text_of(exc: BaseException) -> str:
         """str(exc), or what can be said when that fails."""
         try:
-            return str(exc)[:MASKED_MAX]
+            return os_process.call(str, exc)[:MASKED_MAX]
         except BaseException:
             return "<its message could not be made>"
 
@@ -84,7 +84,8 @@ class Composer(Display):
         message = self.text_of(exc)
         exc = exc.__cause__ if isinstance(exc, TaskExit) and exc.__cause__ is not None else exc
         try:
-            trace = "".join(traceback.format_exception(type(exc), exc, own_frames(exc.__traceback__)))
+            frames = own_frames(exc.__traceback__)
+            trace = "".join(os_process.call(traceback.format_exception, type(exc), exc, frames))
         except BaseException:
             trace = f"{type(exc).__name__}: {message}\n"
         half = MASKED_MAX // 2
@@ -93,7 +94,8 @@ class Composer(Display):
             half = TRACEBACK_MAX // 2
             trace = f"{trace[:half]}\n... {len(trace) - 2 * half} characters left out ...\n{trace[-half:]}"
         try:
-            said = exc.metadata.get("error") or repr(exc) if isinstance(exc, TaskException) else repr(exc)
+            stored = exc.metadata.get("error") if isinstance(exc, TaskException) else None
+            said = stored or os_process.call(repr, exc)
         except BaseException:
             said = f"{type(exc).__name__}({message!r})"
         return {

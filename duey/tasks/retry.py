@@ -134,7 +134,7 @@ def delay_of(backoff: Backoff, failures: int, error: BaseException, apart: bool 
                 raise RuntimeError(f"it said nothing within {APART_S:g} s")
             delay = said
         else:
-            delay = float(backoff(failures, error))
+            delay = float(os_process.call(backoff, failures, error))
     except BaseException:
         logger.exception("the backoff %r failed: the retry waits for retry_delay", backoff)
         return None

@@ -10,22 +10,30 @@ import contextlib
 import errno
 import io
 import os
+import select
 import sys
 from typing import Any
 
 
 class Outlet(io.FileIO):
-    """Standard output or error, as a file without a buffer."""
+    """Standard output or error, as a file without a buffer: a buffer has a lock, and a process that a task forks while
+    another thread prints would wait for that lock for ever."""
 
     def write(self, data: Any, /) -> int:
+        rest = memoryview(data)
         try:
-            return super().write(data)
+            while rest:
+                count: int | None = super().write(rest)
+                if count is None:  # whoever shares it has made it non-blocking, and it is full
+                    select.select([], [self], [])
+                else:
+                    rest = rest[count:]
         except OSError as exc:
             if exc.errno not in (errno.EPIPE, errno.EIO):
                 raise
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.fileno())  # for the programs that a task starts, too
-            return len(data)
+        return len(data)
 
 
 def install() -> None:
@@ -34,5 +42,5 @@ def install() -> None:
         stream = getattr(sys, name)
         with contextlib.suppress(OSError, AttributeError):  # it is no file: closed, or a test's
             stream.flush()
-            buffer = io.BufferedWriter(Outlet(stream.fileno(), "w", closefd=False))
-            setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=True))
+            outlet: Any = Outlet(stream.fileno(), "w", closefd=False)
+            setattr(sys, name, io.TextIOWrapper(outlet, stream.encoding, stream.errors, line_buffering=True))

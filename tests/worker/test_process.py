@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -40,6 +41,33 @@ def test_a_storm_of_signals_does_not_lock_up_who_waits_for_them():
         assert process.poll() == 0
     finally:
         process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+# A thread is amid a print that nobody reads when another one forks.
+PRINTS = """
+import fcntl, os, struct, sys, termios, threading, time
+from duey.worker import stdio
+stdio.install()
+threading.Thread(target=lambda: print("x" * 200_000), daemon=True).start()
+while struct.unpack("i", fcntl.ioctl(1, termios.FIONREAD, b"1234"))[0] < 65536:
+    time.sleep(0.001)
+pid = os.fork()
+if not pid:
+    sys.stdout.flush()
+    os._exit(5)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_forked_process_does_not_wait_for_what_another_thread_prints():
+    process = subprocess.Popen([sys.executable, "-c", PRINTS], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert process.wait(30) == 5
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
 

@@ -21,13 +21,18 @@ from typing import Any
 
 from duey import Retry, current_job, faults, huey
 
-LEDGER = os.open(os.environ["DUEY_TEST_LEDGER"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+LEDGER = os.environ["DUEY_TEST_LEDGER"]
 MB = 1024 * 1024
 
 
 def write(n: Any, what: str) -> None:
-    """One line of the ledger. CLOCK_MONOTONIC is one clock for all processes of the machine."""
-    os.write(LEDGER, f"{n} {os.getpid()} {what} {time.monotonic():.6f}\n".encode())
+    """One line of the ledger. CLOCK_MONOTONIC is one clock for all processes of the machine. The file is opened each
+    time: a body that closes all descriptors must not let another's line go into whatever has that number next."""
+    fd = os.open(LEDGER, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(fd, f"{n} {os.getpid()} {what} {time.monotonic():.6f}\n".encode())
+    finally:
+        os.close(fd)
 
 
 def die_once(step: str) -> None:
