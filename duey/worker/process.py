@@ -126,7 +126,9 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
         attend(huey, life.n, stop, report)
     desk.stop()
     for thread in workers:
-        thread.join()
+        while thread.is_alive():
+            thread.join(ATTEND_S)
+            end_without_files(desk.life)
     if not desk.drain(time.monotonic() + 5.0):
         return 1  # what could not be committed is still claimed: the parent returns it
     huey.storage.unregister(life.n)
@@ -183,10 +185,7 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
     give back what has not begun."""
     desk, told = huey.desk, False
     while not stop.wait(ATTEND_S):
-        if not desk.life.holds_its_files():
-            with contextlib.suppress(OSError):
-                logger.error("this process's files were closed by a job: another one takes its place")
-            os._exit(1)
+        end_without_files(desk.life)
         while huey.timeouts.deaf:
             logger.warning(
                 "job %s ignores its timeout, and a thread cannot be stopped: use process workers",
@@ -201,6 +200,14 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
             told = True
     report(LEAVING)
     desk.stop()
+
+
+def end_without_files(life: Any) -> None:
+    """End this process if code of an author has closed its files: its threads might wait for ever."""
+    if not life.holds_its_files():
+        with contextlib.suppress(OSError):
+            logger.error("this process's files were closed by a job: another one takes its place")
+        os._exit(1)
 
 
 def keep_house(storage: Any, stop: StopFlag) -> None:

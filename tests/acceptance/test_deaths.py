@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from tests.acceptance.deployment import Deployment
+from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.harm import SEED, Harm
 from tests.acceptance.processes import kill
-from tests.acceptance.variants import crossed, crossed_over
+from tests.acceptance.variants import crossed, crossed_over, sqlite_only
 from tests.support import rounds, wait_until
 
 PLACES = ("decode", "pre_execute", "executing", "body", "complete", "post_execute")
@@ -145,6 +145,14 @@ def test_a_worker_whose_files_a_body_closed_is_replaced(deployment: Deployment, 
     assert consumer.popen.poll() is None
     if deployment.backend == "sqlite":
         assert "files were closed by a job: another one takes its place" in consumer.err
+
+
+@sqlite_only
+def test_a_hook_that_closes_all_files_at_the_end_does_not_hold_up_the_stop(deployment: Deployment):
+    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    consumer = deployment.consumer(2, "thread", DUEY_TEST_START="on_shutdown close")
+    consumer.popen.terminate()
+    assert consumer.wait(SHUTDOWN_S / 2) == 0
 
 
 @pytest.mark.soak

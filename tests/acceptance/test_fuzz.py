@@ -31,7 +31,7 @@ PLACES = (
     "decode", "pre_execute", "executing", "body", "locked", "progress", "unique_key", "encode", "complete",
     "post_execute", "str", "error", "backoff", "retrying", "handler", "on_failed",
 )  # fmt: skip
-AT_START = ("", "on_startup", "on_worker_start")
+AT_START = ("", "on_startup", "on_worker_start", "on_shutdown")
 DEEDS = (
     "ValueError", "Base", "SystemExit", "KeyboardInterrupt", "exit.0", "exit.1", "fork", "kill", "slow.2", "close",
     "log.2", "hang.2",
@@ -64,7 +64,7 @@ for task, n, place, deed in json.loads(sys.argv[1]):
 class Plan(NamedTuple):
     """What is done in one round."""
 
-    start: str  # what the first worker does as it starts
+    start: str  # what the first worker does as it starts, or ends
     calls: list[Call]
 
 

@@ -1,7 +1,7 @@
 """Tasks whose author's code does harm at a chosen place: decoding, hooks, receivers, the body, what follows it.
 
 A job is told where and what (`place`, `deed`); everywhere else it behaves. Only consumers do harm: whoever enqueues or
-looks runs with DUEY_TEST_HARMLESS. DUEY_TEST_START names a place and a deed for the first worker that starts.
+looks runs with DUEY_TEST_HARMLESS. DUEY_TEST_START names a place and a deed for the first worker that starts or ends.
 
 Deeds: the name of an exception to raise; `exit.N`, `kill`, `kill all` (of the consumer's processes); `fork`, whose
 child returns; `slow.N`, `log.N`, `hang.N`: sleep, log, wait for a lock, for N seconds; `close`: all descriptors.
@@ -166,6 +166,11 @@ def once_at_start(place: str) -> None:
 @on_worker_start
 def first_of_all() -> None:
     once_at_start("on_worker_start")
+
+
+@huey.on_shutdown()
+def at_end() -> None:
+    once_at_start("on_shutdown")
 
 
 @huey.on_startup()
