@@ -129,6 +129,7 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
         while thread.is_alive():
             thread.join(ATTEND_S)
             end_without_files(desk.life)
+    end_without_files(desk.life)
     if not desk.drain(time.monotonic() + 5.0):
         return 1  # what could not be committed is still claimed: the parent returns it
     huey.storage.unregister(life.n)
