@@ -224,8 +224,7 @@ class DurableHuey(DeferringHuey):
             self._begin(settlement)
             value = timed(self.timeouts, said, functools.partial(body, task))
             ended = True
-            use = of_result(claim.id)
-            settlement.result = os_process.call(self.serializer.serialize, value, "its result", use)
+            settlement.result = os_process.call(self.serializer.serialize, value, "its result", of_result(claim.id))
             return value
         except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
             settlement.started_at = None  # this was no attempt
