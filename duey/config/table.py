@@ -157,7 +157,7 @@ class Web:
     allow_hosts: tuple[str, ...] = key(
         "",
         read.entries(read.host_pattern),
-        "further host names that the service answers to, *.NAME for all below one; see docs/production.md",
+        "further host names that the service answers to, *.NAME for all below one; see docs/threat-model.md",
     )
     trusted_proxy: str = key(
         "", read.or_empty(read.host), "address of the proxy whose X-Forwarded-* headers are believed"

@@ -1,27 +1,34 @@
-"""Every example of docs/tasks.md runs as it stands and does what the page says of it; every option has one."""
+"""Every example of docs/tasks.md, queues.md and workflows.md runs as it stands and does what the page says of it; every
+option has one."""
 
 from __future__ import annotations
 
 import re
+import sys
+import time
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 import duey
 from duey import errors, os_process
 from duey.control.service import Control
+from duey.model.job import ENDED
+from duey.payload import types
 from duey.tasks.options import OPTIONS
 from tests.contracts.rig import look, run_all, run_next, state
 from tests.support import wait_until
 
-PAGE = Path(__file__).parents[2] / "docs" / "tasks.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("tasks.md", "queues.md", "workflows.md")
 
 
 def sections():
     """Heading to the code blocks below it."""
     found, heading = {}, ""
-    for part in re.split(r"^(#+ .*)$", PAGE.read_text(encoding="utf-8"), flags=re.M):
+    text = "\n".join((DOCS / page).read_text(encoding="utf-8") for page in PAGES)
+    for part in re.split(r"^(#+ .*)$", text, flags=re.M):
         if part.startswith("#"):
             heading = part.lstrip("# ")
         blocks = re.findall(r"^```python\n(.*?)^```$", part, flags=re.M | re.S)
@@ -41,7 +48,7 @@ def example(huey, monkeypatch):
     def run(heading):
         names = {"__name__": "tasks"}
         for block in SECTIONS[heading]:
-            exec(compile(block, f"docs/tasks.md {heading}", "exec"), names)
+            exec(compile(block, f"the docs, {heading}", "exec"), names)
         return SimpleNamespace(**names)
 
     return run
@@ -73,6 +80,85 @@ def test_every_example_is_checked_here():
     source = Path(__file__).read_text(encoding="utf-8")
     unchecked = [heading for heading in SECTIONS if f'example("{heading}")' not in source]
     assert unchecked == []
+
+
+def test_define_and_call(example, huey):
+    page = example("Define and call")
+    assert run_all(huey) == ["hello Ana, hello Ana"]
+    assert page.handle.get() == "hello Ana, hello Ana"
+
+
+def test_arguments(example, huey, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tasks", ModuleType("tasks"))  # dataclasses look there
+    monkeypatch.delitem(types._by_name, "tasks.Order", raising=False)  # of the run on the other storage
+    example("Arguments")
+    assert run_all(huey) == ["order 7 is due on 31 January"]
+
+
+def test_options_of_a_call(example, huey):
+    example("Options of a call")
+    first, second, third = jobs_of(huey)
+    assert 55 < first.eta - time.time() < 65  # Huey looks at the real clock
+    assert (second.priority, third.queue) == (10, "slow")
+    assert run_all(huey) == ["/urgent", "/other"]
+
+
+def test_results(example, huey):
+    page = example("Results")
+    assert page.report() == [None]
+    run_all(huey)
+    assert page.report() == page.report() == [0.5, "ZeroDivisionError"]
+    assert huey.result(page.half.id) == 0.5 and page.half.is_ready()
+
+
+def test_pipelines(example, huey):
+    page = example("Pipelines")
+    run_all(huey)
+    assert page.results.get(blocking=True) == [1, 11, 111]
+
+
+def test_error_handlers(example, huey):
+    page = example("Error handlers")
+    run_all(huey)
+    (seen,) = page.seen
+    assert seen.startswith("order 7: ") and "the bank is closed" in seen
+
+
+def test_groups(example, huey):
+    page = example("Groups")
+    run_all(huey)
+    assert page.results.get(blocking=True) == [0, 1, 4, 9]
+
+
+def test_chords(example, huey):
+    page = example("Chords")
+    run_all(huey)
+    assert page.result.get(blocking=True) == "30 words on 2 of 3 pages"
+    with pytest.raises(duey.TaskException, match="no such page"):
+        page.result.results.get()
+
+
+def test_maps(example, huey):
+    page = example("Maps")
+    run_all(huey)
+    assert page.results.get(blocking=True) == [2, 4, 12]
+
+
+def test_calls_for_later(example, huey, storage, later):
+    page = example("Calls for later")
+    assert run_all(huey) == []
+    later(61)
+    assert run_all(huey) == ["tea"]
+    later(10 * 366 * 86400)
+    assert run_all(huey) == [None]
+    assert state(storage, page.later.id) == "canceled"
+
+
+def test_locks(example, huey):
+    page = example("Locks")
+    with huey.lock_task("rebuild"):
+        run_all(huey)
+        assert page.busy == [] and jobs_of(huey)[0].state not in ENDED
 
 
 def test_retries(example, huey, clock):
@@ -240,10 +326,3 @@ def test_keep_for(example, huey, storage, clock):
     clock.advance(60)
     storage.keep_house()
     assert jobs_of(huey) == []
-
-
-def test_immediate_huey(example, huey, storage):
-    page = example("`immediate_huey`")
-    huey.immediate = True  # as the fixture does, with the huey of this test
-    page.test_double(huey)
-    assert storage.list_jobs(None, None, None, 100, None) == []
