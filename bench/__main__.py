@@ -20,10 +20,10 @@ from pathlib import Path
 
 from bench import (
     batching,
-    books,
     contention,
     drain,
     enqueue,
+    history,
     http,
     idleness,
     latency,
@@ -45,7 +45,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
     "scale": scale.measure,
     "batching": batching.measure,
     "recording": recording.measure,
-    "books": books.measure,
+    "books": history.measure,
     "surroundings": surroundings.describe,
 }
 

@@ -1,4 +1,4 @@
-"""Recording: what the books cost. A drain with the recorder at work beside the same drain without it, and a steady
+"""Recording: what the history costs. A drain with the recorder at work beside the same drain without it, and a steady
 stream of 5,000 jobs a second, after which nothing may wait to be recorded.
 
 The recorder runs as `manage.py record`, so that its cost is not mixed with that of the web. What was deferred is on
@@ -26,7 +26,7 @@ RATE_PER_S = 5000
 
 
 def measure(options: Options) -> Section:
-    section = Section("recording", "Recording: what the books cost")
+    section = Section("recording", "Recording: what the history costs")
     jobs = options.count(JOBS)
     drains: dict[tuple[str, int, bool], list[Drain]] = {}
     rounds, modes = min(2, options.rounds), MODES[:1] if options.quick else MODES

@@ -5,17 +5,17 @@ in a task module of theirs, to a function that kills the process at the step tha
 of the jobs. (Where it is set, SQLite accepts also plain jobs step by step, and not at once.) The steps, in the order of
 a job's life, and what stands when the process dies there:
 
-    accept.begun        nothing was stored
-    accept.written      nothing was stored: the transaction is not committed
-    accept.committed    the jobs are stored, though the one who deferred them was not told
-    turn.begun          the settlements of this turn are not written: their jobs run again
-    turn.written        the same, and what the turn claimed is not claimed
-    turn.committed      the settlements stand; what was claimed has not begun, and goes back uncounted
+    enqueue.begun        nothing was stored
+    enqueue.written      nothing was stored: the transaction is not committed
+    enqueue.committed    the jobs are stored, though the one who deferred them was not told
+    settle.begun          the settlements of this turn are not written: their jobs run again
+    settle.written        the same, and what the turn claimed is not claimed
+    settle.committed      the settlements stand; what was claimed has not begun, and goes back uncounted
     body.begun          the job is handled: the death is charged to it
     body.ended          the same: the body is over, and its outcome was not handed back
-    bury.begun          a dead worker's claims stand: the next rescuer returns them
-    bury.written        the same
-    bury.committed      they are returned; the worker's files remain for the next rescuer
+    reap.begun          a dead worker's claims stand: the next rescuer returns them
+    reap.written        the same
+    reap.committed      they are returned; the worker's files remain for the next rescuer
     fire.begun          the slots are as due as they were: the next look deals with them
     fire.written        the same
     fire.committed      they are dealt with, and no other look finds them
@@ -27,7 +27,7 @@ from collections.abc import Callable
 
 point: Callable[[str], None] | None = None
 STEPS = (
-    "accept.begun", "accept.written", "accept.committed", "turn.begun", "turn.written", "turn.committed",
-    "body.begun", "body.ended", "bury.begun", "bury.written", "bury.committed",
+    "enqueue.begun", "enqueue.written", "enqueue.committed", "settle.begun", "settle.written", "settle.committed",
+    "body.begun", "body.ended", "reap.begun", "reap.written", "reap.committed",
     "fire.begun", "fire.written", "fire.committed",
 )  # fmt: skip

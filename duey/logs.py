@@ -32,11 +32,11 @@ class JobFilter(logging.Filter):
         if hasattr(record, "job_id"):  # of a job that has just ended
             record.job_note = ""
             return True
-        body = current.current_body()
-        record.job_id = body.job.id if body else ""
-        record.task = body.job.task if body else ""
-        record.context = body.shown_context if body else {}
-        record.job_note = body.note if body else ""
+        job_context = current.current_job_context()
+        record.job_id = job_context.job.id if job_context else ""
+        record.task = job_context.job.task if job_context else ""
+        record.context = job_context.shown_context if job_context else {}
+        record.job_note = job_context.note if job_context else ""
         return True
 
 
@@ -60,8 +60,8 @@ class Utc(logging.Formatter):
 
     def masked(self, text: str) -> str:
         """The text without secrets: those of the job whose body logs it, and those that any text gives away."""
-        body = current.latest_body()
-        return str(body.mask.text(text)) if body else self._redactor.text(text)
+        job_context = current.latest_job_context()
+        return str(job_context.mask.text(text)) if job_context else self._redactor.text(text)
 
     def traces(self, record: logging.LogRecord) -> list[str]:
         """Traceback and stack, where the record has them. Made anew: what another handler left there is not masked."""

@@ -64,7 +64,7 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Whole]:
     monkeypatch.setattr(Browser, "_check", lambda *_: None)
     clock = Clock()
     world = make_world(tmp_path, clock)
-    make_morning(world.control, world.books, clock.now)
+    make_morning(world.control, world.history, clock.now)
     yield Whole(world)
     world.access.close()
 

@@ -94,7 +94,7 @@ class Asker:
         worker = service.control.workers()[0].id
         self.names = {"job_id": jobs[-1].id, "id": jobs[-1].id, "worker_id": worker, "worker": worker, "verb": "pause"}
         self.names |= {
-            "fingerprint": service.books.error_groups().groups[0].fingerprint,
+            "fingerprint": service.history.error_groups().groups[0].fingerprint,
             "mark": "fix",
             "schedule": "e",
         }
@@ -193,7 +193,7 @@ def test_parameters_and_bodies(service: WholeService) -> None:
 
 
 def test_options_of_the_operator(service: WholeService, capsys: pytest.CaptureFixture[str]) -> None:
-    office: Any = SimpleNamespace(
+    cli_context: Any = SimpleNamespace(
         control=service.control, settings=service.huey.settings, audit=lambda *words, **more: None
     )
     commands = (
@@ -208,8 +208,8 @@ def test_options_of_the_operator(service: WholeService, capsys: pytest.CaptureFi
         for _, value in odd_for(("",)):
             try:
                 options = manage.parsed([*command, value])
-                options.run(office, options)
+                options.run(cli_context, options)
             except (DueyError, Refused, SystemExit):
                 pass
-    manage.parsed(["schedule", "list"]).run(office, None)
+    manage.parsed(["schedule", "list"]).run(cli_context, None)
     assert "Traceback" not in capsys.readouterr().err

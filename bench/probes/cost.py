@@ -41,10 +41,10 @@ def claim_us(n: int) -> float:
         if len(taken) % 15 == 0:
             huey.defer([noop.s(i) for i in range(1000)])
         began = time.perf_counter()
-        turn = huey.storage.turn(n, settlements, BATCH, ("*",))
+        turn = huey.storage.settle_and_claim(n, settlements, BATCH, ("*",))
         taken.append((time.perf_counter() - began) / BATCH)
         settlements = [done(claim, result) for claim in turn.claims]
-    huey.storage.turn(n, settlements, 0, ())
+    huey.storage.settle_and_claim(n, settlements, 0, ())
     return median(taken) * 1e6
 
 
@@ -83,12 +83,12 @@ def rss_mb() -> float:
 def main(waiting: int, scheduled: int) -> None:
     huey.storage.prepare()
     grown_s = grow(waiting, scheduled)
-    life = registration.register(huey.storage, "bench", 1, "thread", ("*",), [])
+    presence = registration.register(huey.storage, "bench", 1, "thread", ("*",), [])
     before = rss_mb()
-    answer = {"claim_us": claim_us(life.n), "defer_us": defer_us(), "batch_us": batch_us(), "grown_s": grown_s}
+    answer = {"claim_us": claim_us(presence.n), "defer_us": defer_us(), "batch_us": batch_us(), "grown_s": grown_s}
     answer |= {"rss_before_mb": before, "rss_after_mb": rss_mb()}
-    huey.storage.unregister(life.n)
-    life.close()
+    huey.storage.unregister(presence.n)
+    presence.close()
     print(json.dumps(answer))
 
 

@@ -1,4 +1,4 @@
-"""The trail: every change that an admin's token made, written to the audit after it was made."""
+"""The audit log: every change that an admin's token made, written to the audit after it was made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from duey.monitor.access.audit import Audit
 log = logging.getLogger(__name__)
 
 
-class Trail:
+class AuditLog:
     """Writes into the audit who did what from where."""
 
     def __init__(self, audit: Audit) -> None:

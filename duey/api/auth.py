@@ -1,7 +1,7 @@
-"""The gate: who may call. `Authorization: Bearer TOKEN`, and the scope that the endpoint asks for.
+"""Who may call. `Authorization: Bearer TOKEN`, and the scope that the endpoint asks for.
 
 No token or a wrong one is a 401 that says which in WWW-Authenticate (RFC 6750); a token without the scope is
-a 403. The gate is passed before the body is looked at, so a stranger learns nothing from it. The secret
+a 403. The token is checked before the body is looked at, so a stranger learns nothing from it. The secret
 itself is never logged or quoted.
 """
 
@@ -17,7 +17,7 @@ from duey.monitor.access import Token, security
 SECRET_CHARS = 512  # longer is no token of ours, and not worth hashing
 
 
-class Gate:
+class TokenAuth:
     """Lets a request in or raises a Refusal. `find(secret)` gives the token or None."""
 
     def __init__(self, find: Callable[[str], Token | None]) -> None:
@@ -51,8 +51,8 @@ class Gate:
         return token
 
 
-class Turnstile:
-    """The gate of /metrics: one secret of the configuration, or open when there is none."""
+class MetricsAuth:
+    """Access to /metrics: one secret of the configuration, or open when there is none."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()

@@ -11,7 +11,7 @@ from typing import Any
 
 from duey.api import schemas
 from duey.api.answer import say
-from duey.api.auth import Gate
+from duey.api.auth import TokenAuth
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.problem import Refusal
 from duey.control.service import Control
@@ -24,8 +24,8 @@ WARNED = "there are warnings: ask with a token that has the scope read to see th
 class Health:
     """The endpoints /healthz and /readyz."""
 
-    def __init__(self, control: Control, gate: Gate, books: Any = None) -> None:
-        self._control, self._gate, self._books = control, gate, books
+    def __init__(self, control: Control, auth: TokenAuth, history: Any = None) -> None:
+        self._control, self._auth, self._history = control, auth, history
 
     def alive(self, environ: Mapping[str, Any], token: None) -> bytes:
         return say(200, {"status": "ok"})
@@ -37,10 +37,10 @@ class Health:
             missing.append("the storage of the queue cannot be used")
         elif not health.ok:
             missing.append("no consumer is running" if health.schedules_since is None else "no consumer runs schedules")
-        if self._books is not None:
-            books = self._books.health()
-            problems, warnings = [*problems, *books.problems], [*warnings, *books.warnings]
-            if books.problems:
+        if self._history is not None:
+            history = self._history.health()
+            problems, warnings = [*problems, *history.problems], [*warnings, *history.warnings]
+            if history.problems:
                 missing.append("the history cannot be read or recorded")
         if not self._may_read(environ):
             problems, warnings = missing, [WARNED] if warnings else []
@@ -50,7 +50,7 @@ class Health:
 
     def _may_read(self, environ: Mapping[str, Any]) -> bool:
         try:
-            return self._gate.known(environ).allows("read")
+            return self._auth.known(environ).allows("read")
         except (Refusal, AccessUnavailable):
             return False
 

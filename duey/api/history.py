@@ -1,6 +1,6 @@
 """History over HTTP: the attempts of a job, the groups of errors, and forgetting an ended job.
 
-History is what the books hold, so these endpoints exist only where there are books. A job's ends that were not
+History is what the history holds, so these endpoints exist only where there are books. A job's ends that were not
 recorded yet are a moment behind here; GET /api/jobs/ID never is.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from duey.api import schemas
 from duey.api.answer import say
-from duey.api.audit import Trail
+from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.query import Parameter, one_of, read_query, text_up_to, whole
 from duey.api.views import rfc3339
@@ -33,8 +33,8 @@ ERROR_QUERY = (
 )
 
 
-class Books(Protocol):
-    """The part of duey.monitor.history.Books that is shown here."""
+class History(Protocol):
+    """The part of duey.monitor.history.History that is shown here."""
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]: ...
     def error_groups(
@@ -44,26 +44,26 @@ class Books(Protocol):
     def forget(self, job_id: str) -> None: ...
 
 
-class History:
+class HistoryRoutes:
     """The endpoints of what happened."""
 
-    def __init__(self, control: Control, books: Books, trail: Trail) -> None:
-        self._control, self._books, self._trail = control, books, trail
+    def __init__(self, control: Control, history: History, audit_log: AuditLog) -> None:
+        self._control, self._history, self._audit_log = control, history, audit_log
 
     def attempts(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
-        found = self._books.attempts(id)
+        found = self._history.attempts(id)
         if not found:
             self._control.job(id)  # unknown here and there: 404
         return say(200, {"attempts": [attempt_view(each) for each in found]})
 
     def errors(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        page = self._books.error_groups(**read_query(environ, ERROR_QUERY))
+        page = self._history.error_groups(**read_query(environ, ERROR_QUERY))
         return say(200, {"errors": [group_view(each) for each in page.groups], "next": page.next})
 
     def forget(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
-        """Out of the queue's storage first: what is only in the books is then only there to remove."""
+        """Out of the queue's storage first: what is only in the history is then only there to remove."""
         found = False
-        for holder in (self._control, self._books):
+        for holder in (self._control, self._history):
             try:
                 holder.forget(id)
                 found = True
@@ -71,7 +71,7 @@ class History:
                 continue
         if not found:
             raise UnknownJob(id)
-        self._trail.record(environ, token, "delete", id)
+        self._audit_log.record(environ, token, "delete", id)
         return say(200, {"id": id, "deleted": True})
 
     def endpoints(self) -> list[Endpoint]:
@@ -88,7 +88,7 @@ class History:
                 {200: Answer("last seen first", errors)}, query=ERROR_QUERY,
             ),
             Endpoint(
-                "DELETE", "/api/jobs/{id}", self.forget, "Remove an ended job from the books", "admin",
+                "DELETE", "/api/jobs/{id}", self.forget, "Remove an ended job from the history", "admin",
                 {200: Answer("it is gone", gone)}, (404, 409),
             ),
         ]  # fmt: skip

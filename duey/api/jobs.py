@@ -1,6 +1,6 @@
 """Jobs over HTTP: defer one or many, look up, wait, list, cancel, retry.
 
-A defer passes gate, body, request and engine in this order, and nothing is stored before all of it is found
+A defer passes token check, body, request and engine in this order, and nothing is stored before all of it is found
 good. POST /api/jobs is the busiest path of the service: nothing is looked at twice. Its answer may be another's job
 (the id or the unique key is held), so a token without `read` gets a receipt, for jobs of its own as well.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 from duey.api import requests, schemas
 from duey.api.answer import say
-from duey.api.audit import Trail
+from duey.api.audit import AuditLog
 from duey.api.body import BodyReader, decode
 from duey.api.endpoint import Answer, Body, Endpoint
 from duey.api.problem import Refusal
@@ -23,7 +23,7 @@ from duey.api.views import Views
 from duey.api.waiting import MAX_WAIT_S, WaitingRoom
 from duey.control.service import Control
 from duey.errors import UnknownJob
-from duey.model.job import ENDED, STATES, Deferral, Idempotency, Job
+from duey.model.job import ENDED, STATES, EnqueueAnswer, Idempotency, Job
 from duey.monitor.access import Token
 from duey.payload.plain import IN_LIST
 
@@ -56,13 +56,13 @@ KEY = Parameter(
     str,
 )
 PAGE_BYTES = 1024 * 1024
-LIVE = frozenset(STATES) - ENDED  # asked of the engine: the books learn of a start only when it has ended
+LIVE = frozenset(STATES) - ENDED  # asked of the engine: the history learns of a start only when it has ended
 REPLAYED = {"Idempotency-Replayed": "true when an earlier request with this key was answered"}
 LOCATION = {"Location": "the address of the job"}
 
 
 class Jobs:
-    """The endpoints under /api/jobs. `books`, where given, answer lists and what the engine has let go."""
+    """The endpoints under /api/jobs. `history`, where given, answer lists and what the engine has let go."""
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class Jobs:
         reader: BodyReader,
         views: Views,
         waiting: WaitingRoom,
-        trail: Trail,
-        books: Any = None,
+        audit_log: AuditLog,
+        history: Any = None,
     ) -> None:
         self._control, self._reader, self._views = control, reader, views
-        self._waiting, self._trail, self._books = waiting, trail, books
+        self._waiting, self._audit_log, self._history = waiting, audit_log, history
 
     def defer(self, environ: Mapping[str, Any], token: Token) -> bytes:
         raw = self._reader.read(environ)
@@ -103,17 +103,17 @@ class Jobs:
         try:
             job, waited = self._waiting.wait(id, query["wait"], environ)
         except UnknownJob:
-            return say(200, self._views.job(self._from_books(id)))
+            return say(200, self._views.job(self._from_history(id)))
         return say(200, self._views.job(job), headers=None if waited else {"Retry-After": "1"})
 
     def page(self, environ: Mapping[str, Any], token: Token) -> bytes:
         query = read_query(environ, LIST)
         while True:
-            if self._books is None or query.get("state") in LIVE:
+            if self._history is None or query.get("state") in LIVE:
                 page = self._control.jobs(**query)
                 jobs = page.jobs
             else:
-                page = self._books.jobs(**query)
+                page = self._history.jobs(**query)
                 jobs = tuple(map(self._as_it_is, page.jobs))
             body = {"jobs": [self._views.job(job) for job in jobs], "next": page.next}
             answer = say(200, body)
@@ -122,7 +122,7 @@ class Jobs:
             query["limit"] = max(1, len(page.jobs) * PAGE_BYTES // len(answer))  # it ends earlier, and `next` goes on
 
     def _as_it_is(self, job: Job) -> Job:
-        """What has not ended in the books may have gone on since."""
+        """What has not ended in the history may have gone on since."""
         if job.state in ENDED:
             return job
         try:
@@ -132,7 +132,7 @@ class Jobs:
 
     def cancel(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         job = self._control.cancel(id)
-        self._trail.record(environ, token, "cancel", id)
+        self._audit_log.record(environ, token, "cancel", id)
         return self._accepted(job)
 
     def retry(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
@@ -140,7 +140,7 @@ class Jobs:
         args, kwargs = requests.arguments(decode(raw)) if raw else (None, None)
         job = self._control.retry(id, args, kwargs)
         edited = " and ".join(name for name, new in (("args", args), ("kwargs", kwargs)) if new is not None)
-        self._trail.record(environ, token, "retry", id, f"with other {edited}" if edited else "")
+        self._audit_log.record(environ, token, "retry", id, f"with other {edited}" if edited else "")
         return self._accepted(job)
 
     def _accepted(self, job: Job) -> bytes:
@@ -151,12 +151,12 @@ class Jobs:
         try:
             return self._control.job(job_id)
         except UnknownJob:
-            return self._from_books(job_id)
+            return self._from_history(job_id)
 
-    def _from_books(self, job_id: str) -> Job:
-        if self._books is None:
+    def _from_history(self, job_id: str) -> Job:
+        if self._history is None:
             raise UnknownJob(job_id)
-        job: Job = self._books.job(job_id)
+        job: Job = self._history.job(job_id)
         return job
 
     def endpoints(self) -> list[Endpoint]:
@@ -265,5 +265,5 @@ def idempotency(key: str, raw: bytes, environ: Mapping[str, Any], token: Token) 
     return Idempotency(str(token.id), key, fingerprint)
 
 
-def _replayed(deferral: Deferral) -> dict[str, str] | None:
+def _replayed(deferral: EnqueueAnswer) -> dict[str, str] | None:
     return {"Idempotency-Replayed": "true"} if deferral.replayed else None

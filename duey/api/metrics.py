@@ -1,4 +1,4 @@
-"""Metrics: what the storage holds now and what the books have counted, as Prometheus text.
+"""Metrics: what the storage holds now and what the history has counted, as Prometheus text.
 
 The figures are read when they are asked for, so nothing is counted twice and nothing has to be kept. With the
 storage away the page still answers, with `duey_up 0` alone: a scrape that fails says less.
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from duey.api.answer import say_bytes
-from duey.api.auth import Turnstile
+from duey.api.auth import MetricsAuth
 from duey.api.endpoint import Answer, Endpoint
 from duey.control.service import Control
 from duey.errors import StorageUnavailable
@@ -49,7 +49,7 @@ class LiveCollector(Collector):
             jobs.add_metric([state], getattr(counts, state))
         yield jobs
         yield GaugeMetricFamily("duey_jobs_parked", "Jobs set aside until they may run", counts.parked)
-        yield GaugeMetricFamily("duey_events_unrecorded", "Events that are not in the books yet", counts.events)
+        yield GaugeMetricFamily("duey_events_unrecorded", "Events that are not in the history yet", counts.events)
         oldest = counts.oldest_queued_at
         age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
         yield GaugeMetricFamily("duey_oldest_queued_age_seconds", "Age of the oldest queued job", age)
@@ -81,16 +81,16 @@ YEAR_S = 366 * 86400.0
 OUTCOMES = ("done", "failed", "retried", "canceled", "expired", "rescued")
 
 
-class BooksCollector(Collector):
-    """Gives what the books have counted: over the last year, so that the counters grow."""
+class HistoryCollector(Collector):
+    """Gives what the history has counted: over the last year, so that the counters grow."""
 
-    def __init__(self, books: Any) -> None:
-        self._books = books
+    def __init__(self, history: Any) -> None:
+        self._history = history
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("duey_books_up", "1 when the books can be read")
+        up = GaugeMetricFamily("duey_books_up", "1 when the history can be read")
         try:
-            tasks, kept = self._books.tasks(YEAR_S), self._books.kept()
+            tasks, kept = self._history.tasks(YEAR_S), self._history.kept()
         except StorageUnavailable:
             up.add_metric([], 0)
             yield up
@@ -106,10 +106,10 @@ class BooksCollector(Collector):
             for family, found in ((run, task.run), (wait, task.wait)):
                 family.add_metric([task.qualname], cumulative(found.buckets), found.sum_ms / 1000)
         yield from (ended, run, wait)
-        yield GaugeMetricFamily("duey_books_jobs", "Jobs that the books hold", kept.jobs)
+        yield GaugeMetricFamily("duey_books_jobs", "Jobs that the history holds", kept.jobs)
         size = kept.file_bytes + kept.wal_bytes
-        yield GaugeMetricFamily("duey_books_bytes", "Size of the books' file and its write-ahead log", size)
-        yield GaugeMetricFamily("duey_disk_free_bytes", "Room left on the disk of the books", kept.disk_free_bytes)
+        yield GaugeMetricFamily("duey_books_bytes", "Size of the history file and its write-ahead log", size)
+        yield GaugeMetricFamily("duey_disk_free_bytes", "Room left on the disk of the history", kept.disk_free_bytes)
 
 
 def cumulative(buckets: Sequence[int]) -> list[tuple[str, float]]:
@@ -124,13 +124,13 @@ def cumulative(buckets: Sequence[int]) -> list[tuple[str, float]]:
 class Metrics:
     """The endpoint /metrics, open unless `[auth] metrics_token` is set."""
 
-    def __init__(self, control: Control, turnstile: Turnstile, books: Any = None) -> None:
+    def __init__(self, control: Control, turnstile: MetricsAuth, history: Any = None) -> None:
         self._turnstile = turnstile
         # A registry of our own: the default one shows this process's figures, and those of other libraries.
         self._registry = CollectorRegistry()
         self._registry.register(LiveCollector(control))
-        if books is not None:
-            self._registry.register(BooksCollector(books))
+        if history is not None:
+            self._registry.register(HistoryCollector(history))
 
     def show(self, environ: Mapping[str, Any], token: None) -> bytes:
         self._turnstile.admit(environ)

@@ -8,7 +8,7 @@ from typing import Any
 
 from duey.api import schemas
 from duey.api.answer import say
-from duey.api.audit import Trail
+from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.fields import NAME_PATTERN
 from duey.api.problem import Refusal
@@ -22,20 +22,20 @@ _NAME = re.compile(NAME_PATTERN)
 class Queues:
     """The endpoints under /api/queues."""
 
-    def __init__(self, control: Control, views: Views, trail: Trail) -> None:
-        self._control, self._views, self._trail = control, views, trail
+    def __init__(self, control: Control, views: Views, audit_log: AuditLog) -> None:
+        self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
         return say(200, {"queues": [self._views.queue(queue) for queue in self._control.queues()]})
 
     def pause(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
         self._control.pause_queue(_checked(name))
-        self._trail.record(environ, token, "pause queue", name)
+        self._audit_log.record(environ, token, "pause queue", name)
         return say(202, {"name": name, "paused": True})
 
     def resume(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
         self._control.resume_queue(_checked(name))
-        self._trail.record(environ, token, "resume queue", name)
+        self._audit_log.record(environ, token, "resume queue", name)
         return say(202, {"name": name, "paused": False})
 
     def endpoints(self) -> list[Endpoint]:

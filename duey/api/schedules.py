@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from duey.api import schemas
 from duey.api.answer import say
-from duey.api.audit import Trail
+from duey.api.audit import AuditLog
 from duey.api.body import BodyReader, decode
 from duey.api.endpoint import Answer, Body, Endpoint
 from duey.api.schedule_requests import change_of, creation_of, slot_of
@@ -28,8 +28,8 @@ LOCATION = {"Location": "its address"}
 class Schedules:
     """The endpoints under /api/schedules."""
 
-    def __init__(self, control: Control, reader: BodyReader, views: Views, trail: Trail) -> None:
-        self._control, self._reader, self._views, self._trail = control, reader, views, trail
+    def __init__(self, control: Control, reader: BodyReader, views: Views, audit_log: AuditLog) -> None:
+        self._control, self._reader, self._views, self._audit_log = control, reader, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
         return say(200, {"schedules": [schedule_view(each) for each in self._control.schedules.all()]})
@@ -40,24 +40,24 @@ class Schedules:
     def make(self, environ: Mapping[str, Any], token: Token) -> bytes:
         name, request = creation_of(decode(self._reader.read(environ)))
         made = self._control.schedules.make(name, request)
-        self._trail.record(environ, token, "make schedule", name, f"{made.task}: {made.expression}")
+        self._audit_log.record(environ, token, "make schedule", name, f"{made.task}: {made.expression}")
         return say(201, schedule_view(made), f"{self._views.base}{PATH}/{quote(name, safe='')}")
 
     def change(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         request = change_of(decode(self._reader.read(environ)))
         changed = self._control.schedules.change(schedule, request)
-        self._trail.record(environ, token, "change schedule", schedule, f"{changed.task}: {changed.expression}")
+        self._audit_log.record(environ, token, "change schedule", schedule, f"{changed.task}: {changed.expression}")
         return say(200, schedule_view(changed))
 
     def delete(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         self._control.schedules.remove(schedule)
-        self._trail.record(environ, token, "remove schedule", schedule)
+        self._audit_log.record(environ, token, "remove schedule", schedule)
         return say(200, {"name": schedule, "deleted": True})
 
     def run(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         raw = self._reader.read_optional(environ)
         job_id = self._control.schedules.run_now(schedule, slot_of(decode(raw)) if raw else None, token.name)
-        self._trail.record(environ, token, "run schedule", schedule, f"as {job_id}")
+        self._audit_log.record(environ, token, "run schedule", schedule, f"as {job_id}")
         url = self._views.job_url(job_id)
         return say(202, {"name": schedule, "job": job_id, "url": url}, url)
 
@@ -70,7 +70,7 @@ class Schedules:
         return self._changed(environ, token, "resume schedule", schedule)
 
     def _changed(self, environ: Mapping[str, Any], token: Token, action: str, name: str) -> bytes:
-        self._trail.record(environ, token, action, name)
+        self._audit_log.record(environ, token, action, name)
         return say(202, schedule_view(self._control.schedules.get(name)))
 
     def endpoints(self) -> list[Endpoint]:

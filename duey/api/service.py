@@ -13,12 +13,12 @@ from typing import Any
 import bottle
 
 from duey.api import problem
-from duey.api.audit import Trail
-from duey.api.auth import Gate, Turnstile
+from duey.api.audit import AuditLog
+from duey.api.auth import MetricsAuth, TokenAuth
 from duey.api.body import BodyReader
 from duey.api.endpoint import Endpoint
 from duey.api.health import Health
-from duey.api.history import History
+from duey.api.history import HistoryRoutes
 from duey.api.jobs import Jobs
 from duey.api.metrics import Metrics
 from duey.api.openapi import OpenApi
@@ -37,14 +37,14 @@ class Api(bottle.Bottle):
     """The application. Call `close()` before the server stops: who waits for a job is then answered."""
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], gate: Gate, waiting: WaitingRoom, release: Callable[[], None]
+        self, endpoints: Sequence[Endpoint], auth: TokenAuth, waiting: WaitingRoom, release: Callable[[], None]
     ) -> None:
         super().__init__()
         self.uninstall(True)
         self.endpoints, self.waiting = list(endpoints), waiting
         self._allowed: dict[str, set[str]] = {}  # methods of each static path
         for endpoint in endpoints:
-            self.route(endpoint.rule, endpoint.method, _guarded(endpoint, gate, release))
+            self.route(endpoint.rule, endpoint.method, _guarded(endpoint, auth, release))
             if endpoint.is_static:
                 self._allowed.setdefault(endpoint.path, set()).add(endpoint.method)
         self._close_static_paths()
@@ -78,43 +78,43 @@ class Api(bottle.Bottle):
         super().close()
 
 
-def make_api(control: Control, access: Access, settings: Settings, books: Any = None) -> Api:
+def make_api(control: Control, access: Access, settings: Settings, history: Any = None) -> Api:
     """The API over `control`.
 
-    `books`, where given, answer lists and what the engine has let go, with `job(id) -> Job` (or UnknownJob)
+    `history`, where given, answer lists and what the engine has let go, with `job(id) -> Job` (or UnknownJob)
     and `jobs(state, task, q, limit, cursor) -> Page`, as Control has them.
     """
     views = Views(settings.web.public_url, settings.web.url_prefix)
     waiting = WaitingRoom(control, settings.web.threads)
-    trail = Trail(access.audit)
+    audit_log = AuditLog(access.audit)
     openapi = OpenApi(views.base, settings.service.name)
     reader = BodyReader(settings.web.max_body_kb)
-    gate = Gate(access.tokens.find)
+    auth = TokenAuth(access.tokens.find)
     rooms: list[Any] = [
-        Jobs(control, reader, views, waiting, trail, books),
-        Tasks(control, views, trail),
-        Queues(control, views, trail),
-        Schedules(control, reader, views, trail),
-        Workers(control, views, trail),
-        Health(control, gate, books),
-        Metrics(control, Turnstile(settings.auth.metrics_token), books),
+        Jobs(control, reader, views, waiting, audit_log, history),
+        Tasks(control, views, audit_log),
+        Queues(control, views, audit_log),
+        Schedules(control, reader, views, audit_log),
+        Workers(control, views, audit_log),
+        Health(control, auth, history),
+        Metrics(control, MetricsAuth(settings.auth.metrics_token), history),
         openapi,
     ]
-    if books is not None:
-        rooms.append(History(control, books, trail))
+    if history is not None:
+        rooms.append(HistoryRoutes(control, history, audit_log))
     endpoints = [endpoint for room in rooms for endpoint in room.endpoints()]
     openapi.describe(endpoints)
 
     def release() -> None:
         access.close()
-        if books is not None:
-            books.close()
+        if history is not None:
+            history.close()
 
-    return Api(endpoints, gate, waiting, release)
+    return Api(endpoints, auth, waiting, release)
 
 
-def _guarded(endpoint: Endpoint, gate: Gate, release: Callable[[], None]) -> Callable[..., bytes]:
-    handler, scope, admit = endpoint.handler, endpoint.scope, gate.admit
+def _guarded(endpoint: Endpoint, auth: TokenAuth, release: Callable[[], None]) -> Callable[..., bytes]:
+    handler, scope, admit = endpoint.handler, endpoint.scope, auth.admit
 
     def call(**names: str) -> bytes:
         environ = bottle.request.environ

@@ -7,7 +7,7 @@ from typing import Any
 
 from duey.api import schemas
 from duey.api.answer import say
-from duey.api.audit import Trail
+from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.views import Views
 from duey.control.service import Control
@@ -17,8 +17,8 @@ from duey.monitor.access import Token
 class Tasks:
     """The endpoints under /api/tasks."""
 
-    def __init__(self, control: Control, views: Views, trail: Trail) -> None:
-        self._control, self._views, self._trail = control, views, trail
+    def __init__(self, control: Control, views: Views, audit_log: AuditLog) -> None:
+        self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
         return say(200, {"tasks": [self._views.task(task) for task in self._control.tasks()]})
@@ -32,7 +32,7 @@ class Tasks:
         return self._changed(environ, token, "resume task", name)
 
     def _changed(self, environ: Mapping[str, Any], token: Token, action: str, name: str) -> bytes:
-        self._trail.record(environ, token, action, name)
+        self._audit_log.record(environ, token, action, name)
         return say(202, self._views.task(self._control.task(name)))
 
     def endpoints(self) -> list[Endpoint]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from duey.api import schemas
 from duey.api.answer import say
-from duey.api.audit import Trail
+from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.views import Views
 from duey.control.service import Control
@@ -17,20 +17,20 @@ from duey.monitor.access import Token
 class Workers:
     """The endpoints under /api/workers."""
 
-    def __init__(self, control: Control, views: Views, trail: Trail) -> None:
-        self._control, self._views, self._trail = control, views, trail
+    def __init__(self, control: Control, views: Views, audit_log: AuditLog) -> None:
+        self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
         return say(200, {"workers": [self._views.worker(each) for each in self._control.workers()]})
 
     def quiet(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         self._control.quiet(id)
-        self._trail.record(environ, token, "quiet", id)
+        self._audit_log.record(environ, token, "quiet", id)
         return say(202, {"id": id, "asked": "quiet"})
 
     def stop(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         self._control.stop(id)
-        self._trail.record(environ, token, "stop", id)
+        self._audit_log.record(environ, token, "stop", id)
         return say(202, {"id": id, "asked": "stop"})
 
     def endpoints(self) -> list[Endpoint]:

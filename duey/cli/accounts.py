@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import datetime, timezone
 
-from duey.cli.context import Office, Refused, say
+from duey.cli.context import CliContext, Refused, say
 
 UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -22,73 +22,73 @@ def read_password() -> str:
     return password
 
 
-def user_add(office: Office, options: argparse.Namespace) -> None:
+def user_add(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Create an account. Without --password-stdin a password is generated and printed."""
     password = read_password() if options.password_stdin else None
-    account, made = office.access.accounts.create(options.name, options.role, password)
-    office.audit("add account", account.name, detail=account.role)
+    account, made = cli_context.access.accounts.create(options.name, options.role, password)
+    cli_context.audit("add account", account.name, detail=account.role)
     say(f"made {account.role} {account.name}")
     if made:
         say(made)
 
 
-def user_password(office: Office, options: argparse.Namespace) -> None:
+def user_password(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Set a new password, which ends the sessions of the account. Without --password-stdin one is generated."""
-    made = office.access.accounts.set_password(options.name, read_password() if options.password_stdin else None)
-    office.audit("set password", options.name)
+    made = cli_context.access.accounts.set_password(options.name, read_password() if options.password_stdin else None)
+    cli_context.audit("set password", options.name)
     say(f"changed the password of {options.name}")
     if made:
         say(made)
 
 
-def user_list(office: Office, options: argparse.Namespace) -> None:
+def user_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the accounts: name, role, last login."""
-    for account in office.access.accounts.list():
+    for account in cli_context.access.accounts.list():
         say(account.name, account.role, f"last login {instant(account.last_login_at)}")
 
 
-def user_role(office: Office, options: argparse.Namespace) -> None:
+def user_role(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Change the role of an account."""
-    account = office.access.accounts.set_role(options.name, options.role)
-    office.audit("change role", account.name, detail=account.role)
+    account = cli_context.access.accounts.set_role(options.name, options.role)
+    cli_context.audit("change role", account.name, detail=account.role)
     say(f"{account.name} is {account.role} now")
 
 
-def user_remove(office: Office, options: argparse.Namespace) -> None:
+def user_remove(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Remove an account, which ends its sessions."""
-    office.access.accounts.remove(options.name)
-    office.audit("remove account", options.name)
+    cli_context.access.accounts.remove(options.name)
+    cli_context.audit("remove account", options.name)
     say(f"removed {options.name}")
 
 
-def token_create(office: Office, options: argparse.Namespace) -> None:
+def token_create(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Create an API token and print it."""
     scopes = [scope.strip() for scope in options.scope.split(",") if scope.strip()]
     length = re.fullmatch(r"(\d{1,6})([hdw])", options.expires or "0h", re.ASCII)
     if length is None:
         raise Refused(f"--expires: expected a length such as 12h, 90d or 52w, found {options.expires[:60]!r}")
     expires_s = None if options.expires is None else float(length[1]) * UNITS_S[length[2]]
-    token, secret = office.access.tokens.create(options.name, scopes, expires_s)
+    token, secret = cli_context.access.tokens.create(options.name, scopes, expires_s)
     ends = "" if token.expires_at is None else f", until {instant(token.expires_at)}"
-    office.audit("create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
+    cli_context.audit("create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
     say(f"made token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
     say(secret)
 
 
-def token_list(office: Office, options: argparse.Namespace) -> None:
+def token_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the tokens, without their secrets: name, scopes, last use, expiry."""
     now = time.time()
-    for token in office.access.tokens.list():
+    for token in cli_context.access.tokens.list():
         ends = "expired" if token.has_expired(now) else "expires"
         scopes = ",".join(sorted(token.scopes))
         used = f"last used {instant(token.last_used_at)}"
         say(token.name, scopes, used, f"{ends} {instant(token.expires_at)}")
 
 
-def token_revoke(office: Office, options: argparse.Namespace) -> None:
+def token_revoke(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Revoke a token."""
-    office.access.tokens.revoke(options.name)
-    office.audit("revoke token", options.name)
+    cli_context.access.tokens.revoke(options.name)
+    cli_context.audit("revoke token", options.name)
     say(f"revoked {options.name}")
 
 
@@ -97,11 +97,11 @@ def instant(at: float | None) -> str:
     return "never" if at is None else f"{datetime.fromtimestamp(at, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def audit(office: Office, options: argparse.Namespace) -> None:
+def audit(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Print the audit log, newest first."""
     from duey.monitor.access.export import as_csv, exported
 
-    lines = office.access.audit.walk()
+    lines = cli_context.access.audit.walk()
     if options.format == "json":
         for line in lines:
             say(json.dumps(exported(line)))

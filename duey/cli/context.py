@@ -25,7 +25,7 @@ def say(*fields: object, err: bool = False) -> None:
     print("\t".join(escaped(str(field)) for field in fields), file=sys.stderr if err else sys.stdout, flush=True)
 
 
-class Office:
+class CliContext:
     """Control, accounts and history, each opened on first use."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Office:
         config_files.close_to_others(settings)
         self._access: Any = None
         self._control: Any = None
-        self._books: Any = None
+        self._history: Any = None
 
     @property
     def control(self) -> Any:
@@ -59,14 +59,14 @@ class Office:
         return self._access
 
     @property
-    def books(self) -> Any:
+    def history(self) -> Any:
         """The history."""
-        if self._books is None:
-            from duey.monitor.history import Books
+        if self._history is None:
+            from duey.monitor.history import History
 
-            self._books = Books(self.settings.monitor.database, self.settings.monitor)
-            self._books.prepare()
-        return self._books
+            self._history = History(self.settings.monitor.database, self.settings.monitor)
+            self._history.prepare()
+        return self._history
 
     def audit(self, action: str, target: str, count: int = 1, detail: str = "") -> None:
         """Add a line to the audit log: who did what."""

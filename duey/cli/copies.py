@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from duey import files as config_files
-from duey.cli.context import Office, Refused, say
+from duey.cli.context import CliContext, Refused, say
 from duey.config import sqlite_path
 from duey.recipes import Refused as RecipeRefused
 from duey.recipes import Unavailable, backup_set
@@ -39,11 +39,11 @@ def databases(settings: Any) -> dict[str, Path]:
     return {role: path.resolve() for role, path in found.items()}
 
 
-def backup(office: Office, options: argparse.Namespace) -> None:
+def backup(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Copy all databases into a folder, each consistently, while the service runs."""
     folder = Path(options.folder)
     config_files.make_folder(folder)
-    sources = {f"{role}.db": path for role, path in databases(office.settings).items()}
+    sources = {f"{role}.db": path for role, path in databases(cli_context.settings).items()}
     try:
         sizes = backup_set.copy_all(sources, folder, progress=lambda *_: None)
     except (RecipeRefused, Unavailable) as exc:
@@ -51,19 +51,19 @@ def backup(office: Office, options: argparse.Namespace) -> None:
     for name in sources:
         role = name.removesuffix(".db")
         say(f"{role}: {sizes[name]} bytes to {folder / name}" if name in sizes else f"{role}: there is none yet")
-    if office.settings.storage.backend == "redis":
+    if cli_context.settings.storage.backend == "redis":
         say("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
-    office.audit("backup", str(folder))
+    cli_context.audit("backup", str(folder))
 
 
-def restore(office: Office, options: argparse.Namespace) -> None:
+def restore(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Put back the databases that `backup` copied.
 
     The service must be stopped. The databases that are replaced are kept beside the new ones as *.before.
     """
-    folder, targets = Path(options.folder), databases(office.settings)
+    folder, targets = Path(options.folder), databases(cli_context.settings)
     wanted = contents(folder, targets)
-    with unused(office, targets.values()):
+    with unused(cli_context, targets.values()):
         pass  # before gigabytes are copied
     fresh = {role: targets[role].with_name(f"{targets[role].name}.restored") for role in wanted}
     try:
@@ -75,11 +75,11 @@ def restore(office: Office, options: argparse.Namespace) -> None:
         raise
     for role in wanted:
         fold_log(targets[role])
-    with unused(office, targets.values()):
+    with unused(cli_context, targets.values()):
         swap({targets[role]: fresh[role] for role in wanted})
     for role, target in targets.items():
         say(f"{role}: restored to {target}" if role in wanted else f"{role}: not in the backup, {target} stays")
-    office.audit("restore", str(folder))
+    cli_context.audit("restore", str(folder))
 
 
 def contents(folder: Path, targets: Mapping[str, Path]) -> dict[str, backup_set.Listed | None]:
@@ -145,15 +145,15 @@ def schema_version(role: str, con: sqlite3.Connection) -> tuple[int, int]:
 
     if role == "queue":
         return queue.version_of(con), queue.VERSION
-    table, steps = (ACCESS_SCHEMA, MIGRATIONS) if role == "access" else (history.BOOKS_SCHEMA, history.MIGRATIONS)
+    table, steps = (ACCESS_SCHEMA, MIGRATIONS) if role == "access" else (history.HISTORY_SCHEMA, history.MIGRATIONS)
     row = con.execute(f"select version from {table.__name__}").fetchone()
     return int(row[0]) if row else 0, len(steps)
 
 
 @contextmanager
-def unused(office: Office, targets: Any) -> Iterator[None]:
+def unused(cli_context: CliContext, targets: Any) -> Iterator[None]:
     """Keep others from the databases. Raises Refused where a process has one of them open."""
-    settings = office.settings
+    settings = cli_context.settings
     folder = Path(settings.storage.path).parent if settings.storage.backend == "sqlite" else settings.root / "data"
     config_files.make_folder(folder)
     with ExitStack() as held:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 
-from duey.cli.context import Office, say
+from duey.cli.context import CliContext, say
 
 
-def record(office: Office, options: argparse.Namespace) -> None:
+def record(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Record what happens to jobs, where no web process runs.
 
     Runs in the foreground until SIGINT or SIGTERM. Of several recorders one works at a time; the others wait.
@@ -18,14 +18,14 @@ def record(office: Office, options: argparse.Namespace) -> None:
     stop = StopFlag()
     stop.set_by(signal.SIGINT, signal.SIGTERM)
     say("recording; Ctrl-C ends it")
-    control = office.control
-    office.books.recorder(control.storage, control.workers, control.schedules.all).run(stop)
+    control = cli_context.control
+    cli_context.history.recorder(control.storage, control.workers, control.schedules.all).run(stop)
 
 
-def prune(office: Office, options: argparse.Namespace) -> None:
+def prune(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Remove from history and audit log what their retention settings ([monitor], [auth]) would remove later."""
-    done, lines = office.books.prune(), office.access.audit.prune()
-    office.audit("prune", "books", done.jobs)
+    done, lines = cli_context.history.prune(), cli_context.access.audit.prune()
+    cli_context.audit("prune", "books", done.jobs)
     say(
         f"removed {done.jobs} jobs, {done.figures} rows of figures, {done.groups} error groups, "
         f"{lines} lines of the audit"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from duey.cli.context import Office, Refused, cli_name, say
+from duey.cli.context import CliContext, Refused, cli_name, say
 
 
 def value_of(text: str) -> Any:
@@ -18,9 +18,9 @@ def value_of(text: str) -> Any:
         return text
 
 
-def call_of(office: Office, task: str, texts: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+def call_of(cli_context: CliContext, task: str, texts: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     """Split arguments into args and kwargs: `name=value` is a keyword if the task has a parameter of that name."""
-    names = {p.name for p in office.control.task(task).parameters}
+    names = {p.name for p in cli_context.control.task(task).parameters}
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for text in texts:
@@ -32,7 +32,7 @@ def call_of(office: Office, task: str, texts: Sequence[str]) -> tuple[list[Any],
     return args, kwargs
 
 
-def enqueue(office: Office, options: argparse.Namespace) -> int:
+def enqueue(cli_context: CliContext, options: argparse.Namespace) -> int:
     """Enqueue one job and print its id.
 
     Examples: `enqueue add 1 2`, `enqueue send_email to=bob@example.org subject=Hi`. With --wait the exit status is 1 if
@@ -40,46 +40,46 @@ def enqueue(office: Office, options: argparse.Namespace) -> int:
     """
     from duey.model.job import JobRequest
 
-    args, kwargs = call_of(office, options.task, options.args)
+    args, kwargs = call_of(cli_context, options.task, options.args)
     request = JobRequest(options.task, args, kwargs, delay_s=options.delay)
-    job = office.control.defer([request], by=cli_name()).jobs[0]
-    office.audit("enqueue", job.id, detail=job.task)
+    job = cli_context.control.defer([request], by=cli_name()).jobs[0]
+    cli_context.audit("enqueue", job.id, detail=job.task)
     say(job.id)
     if not options.wait:
         return 0
     while job.finished_at is None:
-        job = office.control.wait(job.id, 30)
+        job = cli_context.control.wait(job.id, 30)
     if job.error:
         raise Refused(f"job {job.id} {job.state}: {job.error.type}: {job.error.message}")
     say(json.dumps(job.result))
     return 0 if job.state == "done" else 1
 
 
-def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
+def verb(name: str, done: str) -> Callable[[CliContext, argparse.Namespace], None]:
     """A command that calls one method of Control on one job."""
 
-    def run(office: Office, options: argparse.Namespace) -> None:
-        getattr(office.control, name)(options.target)
-        office.audit(name.replace("_", " "), options.target)
+    def run(cli_context: CliContext, options: argparse.Namespace) -> None:
+        getattr(cli_context.control, name)(options.target)
+        cli_context.audit(name.replace("_", " "), options.target)
         say(f"{done} {options.target}")
 
     return run
 
 
-def steer(name: str) -> Callable[[Office, argparse.Namespace], None]:
+def steer(name: str) -> Callable[[CliContext, argparse.Namespace], None]:
     """The command `pause` or `resume`, for a task or a queue."""
 
-    def run(office: Office, options: argparse.Namespace) -> None:
+    def run(cli_context: CliContext, options: argparse.Namespace) -> None:
         from duey.tasks.options import is_name
 
         if options.queue is None:
-            getattr(office.control, f"{name}_task")(options.target)
+            getattr(cli_context.control, f"{name}_task")(options.target)
         elif not is_name(options.queue):
             raise Refused(f"expected the name of a queue, up to 64 letters, digits, _ . or -, found {options.queue!r}")
         else:
-            getattr(office.control, f"{name}_queue")(options.queue)
+            getattr(cli_context.control, f"{name}_queue")(options.queue)
         kind, target = ("task", options.target) if options.queue is None else ("queue", options.queue)
-        office.audit(f"{name} {kind}", target)
+        cli_context.audit(f"{name} {kind}", target)
         say(f"{name}d the {kind} {target}")
 
     return run

@@ -17,7 +17,7 @@ from typing import Any
 
 from duey import __version__, config
 from duey.cli import accounts, copies, history, jobs, schedules, services, state
-from duey.cli.context import Office, Refused, say
+from duey.cli.context import CliContext, Refused, say
 
 CANCEL = "Cancel a waiting job, or ask a running one to stop."
 PAUSE = "Pause a task or a queue: jobs are accepted, but none starts until it is resumed."
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from duey.monitor.access import AccessError
 
     try:
-        return int(options.run(Office(), options) or 0)
+        return int(options.run(CliContext(), options) or 0)
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)  # a line for each fault
         return 1

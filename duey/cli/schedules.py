@@ -8,13 +8,13 @@ from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from duey.cli.context import Office, Refused, cli_name, say
+from duey.cli.context import CliContext, Refused, cli_name, say
 from duey.cli.jobs import call_of
 
 
-def schedule_list(office: Office, options: argparse.Namespace) -> None:
+def schedule_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the schedules: name, task, timetable, time zone, next run, outcome of the last one."""
-    for each in office.control.schedules.all():
+    for each in cli_context.control.schedules.all():
         if each.paused:
             upcoming = "paused"
         elif each.next_at:
@@ -27,34 +27,34 @@ def schedule_list(office: Office, options: argparse.Namespace) -> None:
         say(each.name, each.task, each.words or each.expression, each.tz, upcoming, last)
 
 
-def schedule_add(office: Office, options: argparse.Namespace) -> None:
+def schedule_add(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Create a schedule.
 
     Example: `schedule add nightly import_csv --cron "0 3 * * *" data.csv`. One of --cron, --every and --at is required.
     """
-    made = office.control.schedules.make(options.name, request_of(office, options))
-    office.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
+    made = cli_context.control.schedules.make(options.name, request_of(cli_context, options))
+    cli_context.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
     say(f"made {made.name}: {made.words}{first(made)}")
 
 
-def schedule_change(office: Office, options: argparse.Namespace) -> None:
+def schedule_change(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Replace a schedule that was created by hand.
 
     Options that are left out get their defaults, as with `schedule add`; they do not keep their present values.
     """
-    changed = office.control.schedules.change(options.name, request_of(office, options))
-    office.audit("change schedule", changed.name, detail=f"{changed.task}: {changed.expression}")
+    changed = cli_context.control.schedules.change(options.name, request_of(cli_context, options))
+    cli_context.audit("change schedule", changed.name, detail=f"{changed.task}: {changed.expression}")
     say(f"changed {changed.name}: {changed.words}{first(changed)}")
 
 
-def request_of(office: Office, options: argparse.Namespace) -> Any:
+def request_of(cli_context: CliContext, options: argparse.Namespace) -> Any:
     """Build the request that the options describe."""
     from duey.control.schedules import ScheduleRequest
 
-    args, kwargs = call_of(office, options.task, options.args)
+    args, kwargs = call_of(cli_context, options.task, options.args)
     return ScheduleRequest(
         options.task, args, kwargs, cron=options.cron, every_s=options.every, tz=options.tz,
-        at=None if options.at is None else instant(options.at, options.tz or office.settings.schedule.timezone),
+        at=None if options.at is None else instant(options.at, options.tz or cli_context.settings.schedule.timezone),
         catch_up=options.catch_up, overlap=options.overlap, window_s=options.window,
     )  # fmt: skip
 
@@ -64,27 +64,27 @@ def first(schedule: Any) -> str:
     return f", next at {shown(schedule.next_at[0], schedule.tz)}" if schedule.next_at else ""
 
 
-def schedule_remove(office: Office, options: argparse.Namespace) -> None:
+def schedule_remove(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Remove a schedule that was created by hand. Its jobs are kept."""
-    office.control.schedules.remove(options.name)
-    office.audit("remove schedule", options.name)
+    cli_context.control.schedules.remove(options.name)
+    cli_context.audit("remove schedule", options.name)
     say(f"removed {options.name}")
 
 
-def schedule_run(office: Office, options: argparse.Namespace) -> None:
+def schedule_run(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Run a schedule's task now, or for a due time that was missed, and print the id of the job."""
-    at = None if options.slot is None else instant(options.slot, office.control.schedules.get(options.name).tz)
-    job_id = office.control.schedules.run_now(options.name, at, cli_name())
-    office.audit("run schedule", options.name, detail=f"as {job_id}")
+    at = None if options.slot is None else instant(options.slot, cli_context.control.schedules.get(options.name).tz)
+    job_id = cli_context.control.schedules.run_now(options.name, at, cli_name())
+    cli_context.audit("run schedule", options.name, detail=f"as {job_id}")
     say(job_id)
 
 
-def verb(name: str, done: str) -> Callable[[Office, argparse.Namespace], None]:
+def verb(name: str, done: str) -> Callable[[CliContext, argparse.Namespace], None]:
     """A command that calls one method on one schedule."""
 
-    def run(office: Office, options: argparse.Namespace) -> None:
-        getattr(office.control.schedules, name)(options.name)
-        office.audit(f"{name} schedule", options.name)
+    def run(cli_context: CliContext, options: argparse.Namespace) -> None:
+        getattr(cli_context.control.schedules, name)(options.name)
+        cli_context.audit(f"{name} schedule", options.name)
         say(f"{done} {options.name}")
 
     return run

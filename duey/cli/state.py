@@ -5,36 +5,36 @@ from __future__ import annotations
 import argparse
 import time
 
-from duey.cli.context import Office, Refused, say
+from duey.cli.context import CliContext, Refused, say
 
 
-def check(office: Office, options: argparse.Namespace) -> int:
+def check(cli_context: CliContext, options: argparse.Namespace) -> int:
     """Check settings, task files, storage and accounts: would a start succeed?"""
-    tasks = office.control.tasks()
-    warnings = office.huey.storage.prepare()
-    office.access.accounts.list()
-    say(f"settings  {office.settings.source}")
-    say(f"storage   {office.settings.storage.backend}, usable")
+    tasks = cli_context.control.tasks()
+    warnings = cli_context.huey.storage.prepare()
+    cli_context.access.accounts.list()
+    say(f"settings  {cli_context.settings.source}")
+    say(f"storage   {cli_context.settings.storage.backend}, usable")
     say(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
     for warning in warnings:
         say(f"warning   {warning}")
     return 0
 
 
-def status(office: Office, options: argparse.Namespace) -> int:
+def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     """Print the state of the service: jobs, pauses, queues and consumers.
 
     Exit status 1 if the service is not ready, for example because no consumer runs.
     """
-    health, counts = office.control.health(), office.control.counts()
+    health, counts = cli_context.control.health(), cli_context.control.counts()
     say("ready" if health.ok else "NOT READY: " + "; ".join(health.problems))
     for warning in health.warnings:
         say(f"warning: {warning}")
     age = "" if counts.oldest_queued_at is None else f" (oldest {time.time() - counts.oldest_queued_at:.0f} s)"
     say(f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
           f"scheduled {counts.scheduled}, parked {counts.parked}")  # fmt: skip
-    workers, queues = office.control.workers(), office.control.queues()
-    paused = [f"task {task.name}" for task in office.control.tasks() if task.paused]
+    workers, queues = cli_context.control.workers(), cli_context.control.queues()
+    paused = [f"task {task.name}" for task in cli_context.control.tasks() if task.paused]
     paused += [f"queue {queue.name}" for queue in queues if queue.paused]
     if paused:
         say(f"paused: {', '.join(paused)}")

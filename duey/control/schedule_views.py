@@ -14,7 +14,7 @@ from typing import Any
 
 from duey import clock, errors
 from duey.execution.huey import DurableHuey
-from duey.model.schedule import DEFERRED, KEPT, ScheduleRow, SlotRow
+from duey.model.schedule import DEFERRED, KEPT, OccurrenceRow, ScheduleRow
 from duey.payload.plain import JOB
 from duey.scheduling import entry
 from duey.scheduling.due import GRACE_S
@@ -71,7 +71,7 @@ class Schedule:
 class Told:
     """What is told of a schedule: what stands in its row, until its timetable and its task have said more."""
 
-    def __init__(self, item: entry.Scheduled) -> None:
+    def __init__(self, item: entry.ScheduleEntry) -> None:
         self.item, self.problem = item, item.problem
         self.qualname = entry.task_name(item.row, item.spec)
         self.text, self.words = str(item.spec.get("text", "")), str(item.spec.get("words", ""))
@@ -165,7 +165,7 @@ class Showing:
 
     def _slots(self, name: str, limit: int, now: float) -> tuple[Slot, ...]:
         # Later slots are those of a clock that was ahead: they would hide what happens now.
-        found = self._huey.storage.ledger.slots_of(name, limit, now + GRACE_S)
+        found = self._huey.storage.schedule_store.slots_of(name, limit, now + GRACE_S)
         return tuple(shown_slot(*each) for each in found if 0 <= each[0].at <= LAST_INSTANT)
 
 
@@ -182,7 +182,7 @@ def zone_or(name: Any, default: str) -> str:
         return default
 
 
-def shown_slot(row: SlotRow, state: str | None) -> Slot:
+def shown_slot(row: OccurrenceRow, state: str | None) -> Slot:
     """A slot's outcome in one word, from its own and its job's."""
     outcome = row.outcome
     if outcome == DEFERRED:

@@ -17,7 +17,7 @@ from duey.control.schedule_views import Showing
 from duey.control.schedule_views import Slot as Slot
 from duey.execution.huey import DurableHuey
 from duey.model.job import Edit, WorkerInfo
-from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, ScheduleRow, SlotRow
+from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, OccurrenceRow, ScheduleRow
 from duey.payload.plain import to_plain
 from duey.scheduling import edits, entry
 from duey.scheduling.isolation import Aside, reason_of
@@ -52,7 +52,7 @@ class ScheduleRequest:
     window_s: float | None = None
 
 
-class Timetables:
+class ScheduleService:
     """All verbs over the schedules of one `huey`."""
 
     def __init__(self, huey: DurableHuey, known: KnownTasks) -> None:
@@ -60,12 +60,12 @@ class Timetables:
         self._showing = Showing(huey, known)
 
     @property
-    def _ledger(self) -> Any:
-        return self._huey.storage.ledger
+    def _schedule_store(self) -> Any:
+        return self._huey.storage.schedule_store
 
     def all(self) -> list[Schedule]:
         """Every schedule, by name; those of the code also before a consumer has put them on record."""
-        rows = {row.name: row for row in self._ledger.schedules()}
+        rows = {row.name: row for row in self._schedule_store.schedules()}
         for name in self._of_code():
             rows.setdefault(name, entry.code_row(name, clock.now()))
         return self._showing.shown([rows[name] for name in sorted(rows)])
@@ -77,10 +77,10 @@ class Timetables:
     def standing_since(self, workers: Sequence[WorkerInfo]) -> float | None:
         """Since when no consumer runs schedules, although there are some to run; None while one does, and while these
         workers have only just begun."""
-        rows = self._ledger.schedules()
+        rows = self._schedule_store.schedules()
         if all(row.paused for row in rows) and self._of_code() <= {row.name for row in rows}:
             return None
-        now, noted_s = clock.now(), self._ledger.noted_s()
+        now, noted_s = clock.now(), self._schedule_store.noted_s()
         begun_at = min((each.started_at for each in workers if each.alive), default=None)
         begun_s = None if begun_at is None else now - begun_at
         if any(age_s is not None and age_s < STANDS_S for age_s in (noted_s, begun_s)):
@@ -92,7 +92,7 @@ class Timetables:
         if not NAME.fullmatch(name):
             raise errors.BadSchedule("name", f"expected {NAME_PATTERN}, found {name[:100]!r}")
         now = float(math.floor(clock.now()))
-        if name in self._of_code() or not self._ledger.add(
+        if name in self._of_code() or not self._schedule_store.add(
             ScheduleRow(name, "made", self._spec(name, request), False, now, now)
         ):
             raise errors.ScheduleExists(name)
@@ -114,24 +114,24 @@ class Timetables:
         else:
             edits.settle(self._huey, row, before, now)
             last = float(math.floor(now))
-        self._ledger.add(row._replace(spec=json.dumps(after), last=last), replace=True)
+        self._schedule_store.add(row._replace(spec=json.dumps(after), last=last), replace=True)
         return self.get(name)
 
     def remove(self, name: str) -> None:
         """Forget a schedule that was made here, or one that the code has no more."""
         if self._row(name).source == "made" or name in self._of_code():
             self._made(name, "removed")
-        self._ledger.remove(name)
+        self._schedule_store.remove(name)
 
     def pause(self, name: str) -> None:
         """No slot comes to life until it is resumed; what is due meanwhile is skipped."""
         self._put_on_record(name)
-        self._ledger.pause(name, True)
+        self._schedule_store.pause(name, True)
 
     def resume(self, name: str) -> None:
         """End a pause."""
         self._row(name)
-        self._ledger.pause(name, False)
+        self._schedule_store.pause(name, False)
 
     def run_now(self, name: str, at: float | None = None, by: str | None = None) -> str:
         """Run a schedule's task once, now; with `at`, for that slot of it (one that was missed or skipped). `by` is the
@@ -146,21 +146,23 @@ class Timetables:
         now = clock.now()
         slot_at = now if at is None else self._not_run(name, at)
         call = self._call(item, slot_at, by)
-        if not self._ledger.run_now(SlotRow(name, slot_at, DEFERRED, call[1].id, "run by hand", now), call[1]):
+        if not self._schedule_store.run_now(
+            OccurrenceRow(name, slot_at, DEFERRED, call[1].id, "run by hand", now), call[1]
+        ):
             raise errors.SlotTaken(name)
         self._huey._announce([call])
         return call[1].id
 
     # what the verbs are made of
 
-    def _call(self, item: entry.Scheduled, at: float, by: str | None) -> Any:
+    def _call(self, item: entry.ScheduleEntry, at: float, by: str | None) -> Any:
         """A call by hand. Raises BrokenSchedule where it cannot be made, or not soon."""
         try:
             return self._aside(item, partial(item.call, at, by_hand=True, by=by))
         except Exception as exc:
             raise errors.BrokenSchedule(f"schedule {item.row.name}: its job cannot be made: {reason_of(exc)}") from exc
 
-    def _aside(self, item: entry.Scheduled, ask: Callable[[], Any]) -> Any:
+    def _aside(self, item: entry.ScheduleEntry, ask: Callable[[], Any]) -> Any:
         """What is asked of a schedule by hand; in a thread of its own where code of its author runs."""
         if not item.runs_code:
             return ask()
@@ -170,7 +172,7 @@ class Timetables:
 
     def _not_run(self, name: str, at: float) -> float:
         """The exact instant of a slot that did not run."""
-        for slot, _ in self._ledger.slots_of(name, KEPT):
+        for slot, _ in self._schedule_store.slots_of(name, KEPT):
             if abs(slot.at - at) < NEAR_S and slot.outcome in (MISSED, SKIPPED):
                 return float(slot.at)
         raise errors.BadRequest(f"schedule {name} has no missed slot at {entry.stamp(at)}: nothing was run")
@@ -179,7 +181,7 @@ class Timetables:
         return {self._known.full(cls) for cls in self._huey._registry._periodic_tasks}
 
     def _row(self, name: str) -> ScheduleRow:
-        rows = {row.name: row for row in self._ledger.schedules()}
+        rows = {row.name: row for row in self._schedule_store.schedules()}
         if name in rows:
             return rows[name]
         if name in self._of_code():
@@ -187,7 +189,7 @@ class Timetables:
         raise errors.UnknownSchedule(name, [*rows, *self._of_code()])
 
     def _put_on_record(self, name: str) -> None:
-        self._ledger.add(self._row(name))
+        self._schedule_store.add(self._row(name))
 
     def _made(self, name: str, verb: str) -> ScheduleRow:
         row = self._row(name)
@@ -195,7 +197,7 @@ class Timetables:
             raise errors.ScheduleOfCode(name, verb)
         return row
 
-    def _edited(self, item: entry.Scheduled, edit: Edit) -> tuple[list[Any], dict[str, Any]]:
+    def _edited(self, item: entry.ScheduleEntry, edit: Edit) -> tuple[list[Any], dict[str, Any]]:
         """The stored call with what a person changes in it. Raises BrokenSchedule where that cannot be read."""
         try:
             args, kwargs = self._aside(item, item.arguments)

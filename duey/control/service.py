@@ -17,15 +17,15 @@ from huey.api import Task
 
 from duey import clock, errors
 from duey.control.edit import edited
-from duey.control.schedules import Timetables
+from duey.control.schedules import ScheduleService
 from duey.execution.enqueue import naive_utc
 from duey.execution.huey import DurableHuey
 from duey.execution.outcomes import listed
 from duey.model.job import (
     ENDED,
     Counts,
-    Deferral,
     Edit,
+    EnqueueAnswer,
     Failure,
     Health,
     Idempotency,
@@ -56,14 +56,14 @@ class Control:
         self.huey = huey
         self.storage = huey.storage
         self.known = registry.KnownTasks(huey)
-        self.schedules = Timetables(huey, self.known)
+        self.schedules = ScheduleService(huey, self.known)
 
     # defer and look up
 
     def defer(
         self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False,
         by: str | None = None,
-    ) -> Deferral:  # fmt: skip
+    ) -> EnqueueAnswer:  # fmt: skip
         """Accept all requests in one transaction, or none; `by` is the name of who asks. Errors in a batch carry paths
         like `[3].args[0]`."""
         jobs = self._new_jobs(requests, batch or len(requests) != 1, by)
@@ -76,7 +76,7 @@ class Control:
             else:
                 shown.append(self.job(accepted.id, IN_LIST if batch else ASKED))
         held = not acceptance.replayed and not all(a.fresh for a in acceptance.accepted)
-        return Deferral(tuple(shown), acceptance.replayed, held)
+        return EnqueueAnswer(tuple(shown), acceptance.replayed, held)
 
     def _new_jobs(self, requests: Sequence[JobRequest], batch: bool, by: str | None) -> list[NewJob]:
         jobs: list[NewJob] = []
@@ -224,7 +224,7 @@ class Control:
         self.storage.retry(job_id, payload, cls.default_retries, was)
         return self.job(job_id)
 
-    def again(self, job_id: str, by: str | None = None) -> Deferral:
+    def again(self, job_id: str, by: str | None = None) -> EnqueueAnswer:
         """Accept a new job with the call of another, exactly as it is stored: arguments, queue, priority, context.
         Raises UnknownJob once the stored call is gone, else as `defer`."""
         stored = self._stored(job_id)
@@ -234,7 +234,7 @@ class Control:
         task.queue, task.job_context = stored.queue, stored.context
         most = self.huey.settings.tasks.max_pending
         (made,) = self.storage.accept([self.huey.new_job(task, by=by)], None, most).accepted
-        return Deferral((self.job(made.id),), held=not made.fresh)
+        return EnqueueAnswer((self.job(made.id),), held=not made.fresh)
 
     def forget(self, job_id: str, was: str | None = None) -> None:
         """Remove an ended job. Raises UnknownJob, StateConflict."""

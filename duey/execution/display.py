@@ -13,7 +13,7 @@ from duey.payload.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
 from duey.payload.redact import Mask, Redactor, clip
 from duey.payload.serializer import Use, of_job
 from duey.storage.contract import EventRow, StoredJob
-from duey.tasks.current import Body, latest_body
+from duey.tasks.current import JobContext, latest_job_context
 from duey.tasks.signature.signature import Signature
 
 TOO_LARGE = "[too large to show]"
@@ -27,7 +27,7 @@ class Display:
     def __init__(self, huey: Any) -> None:
         self._huey = huey
         self.redactor = Redactor(())
-        self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the books
+        self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the history
         self._signatures: dict[str, Signature] = {}
         self._secretive: dict[str, bool] = {}  # by task: whether a parameter's name names a secret
 
@@ -78,10 +78,10 @@ class Display:
 
     def mask(self, claim: Claim) -> Mask:
         """Takes the job's own hidden values, and what any text gives away, out of what is made of the job."""
-        body = latest_body()
-        if body is not None and body.claim is claim:
-            return body.mask
-        return Body(self._huey, claim).mask
+        job_context = latest_job_context()
+        if job_context is not None and job_context.claim is claim:
+            return job_context.mask
+        return JobContext(self._huey, claim).mask
 
     def mask_of(self, task: Any) -> Mask:
         """The mask for a Huey task, claimed or not; None: for what is no job's."""
@@ -113,8 +113,10 @@ class Display:
         if type(value) in NUMBERS and -99_999 <= value <= 99_999:
             return
         if not (task.kwargs or claim.context or self._secretive_task(claim.task)):
-            body = latest_body()
-            told = body is not None and "mask" in body.__dict__  # it was needed before: by a log line, say
+            job_context = latest_job_context()
+            told = (
+                job_context is not None and "mask" in job_context.__dict__
+            )  # it was needed before: by a log line, say
             if not told and SCALARS.issuperset(map(type, task.args)):
                 return
         mask = self.mask(claim)

@@ -68,7 +68,7 @@ def renewed(task: Task) -> Task:
     return task
 
 
-class DeferringHuey(TypedHuey):
+class EnqueuingHuey(TypedHuey):
     """Huey that accepts jobs whole. Its subclass DurableHuey runs them."""
 
     storage: JobStorage

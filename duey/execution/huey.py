@@ -29,14 +29,14 @@ from huey.utils import SKIPPED
 from duey import clock, errors, logs, os_process
 from duey.config import Settings
 from duey.execution import hooks
-from duey.execution.enqueue import DeferringHuey, naive_utc
-from duey.execution.job_log import body_log
+from duey.execution.enqueue import EnqueuingHuey, naive_utc
+from duey.execution.job_log import job_log_handler
 from duey.execution.outcomes import Composer
 from duey.execution.thread_timeouts import Timeouts, timed
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
 from duey.model.limits import Limit
 from duey.payload.serializer import of_job, of_part, of_result
-from duey.scheduling.huey_crontab import look_over
+from duey.scheduling.huey_crontab import warn_every_minute
 from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from duey.worker.supervisor import DurableConsumer
 
 
-class DurableHuey(DeferringHuey):
+class DurableHuey(EnqueuingHuey):
     """Huey whose jobs survive. `storage` is a JobStorage; the rest are Huey's own arguments."""
 
     storage: JobStorage
@@ -62,7 +62,7 @@ class DurableHuey(DeferringHuey):
     ) -> None:
         self.settings = settings
         self._make_storage = make_storage
-        self.desk: Any = None  # batches claims and acknowledgements inside a consumer: duey.worker.prefetcher
+        self.prefetcher: Any = None  # batches claims and acknowledgements inside a consumer: duey.worker.prefetcher
         self.timeouts: Timeouts | None = None  # of bodies, in a worker process
         self._alone: Any = None  # this process as a worker outside of any consumer
         self.composer = Composer(self)
@@ -80,7 +80,7 @@ class DurableHuey(DeferringHuey):
         retry_delay: float | None = None, **options: Unpack[TaskOptions],
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:  # fmt: skip
         """Huey's decorator; it takes a timetable (cron, every, at, crontab) as well as a function of a minute."""
-        look_over(validate_datetime)
+        warn_every_minute(validate_datetime)
         chosen = with_defaults(self.settings, retries, retry_delay, dict(options))
         return super().periodic_task(validate_datetime, timetable=validate_datetime, **chosen)
 
@@ -102,11 +102,11 @@ class DurableHuey(DeferringHuey):
 
     def dequeue(self) -> Task | None:
         """The next job as a task that carries its claim, or None."""
-        claim = self.desk.take() if self.desk is not None else self._take_alone()
+        claim = self.prefetcher.next_claim() if self.prefetcher is not None else self._take_alone()
         return None if claim is None else self.task_of(claim)
 
     def _take_alone(self) -> Claim | None:
-        claims = self.storage.turn(self.worker_number(), (), 1, ("*",)).claims
+        claims = self.storage.settle_and_claim(self.worker_number(), (), 1, ("*",)).claims
         if not claims:
             return None
         if self._alone is not None:
@@ -217,8 +217,8 @@ class DurableHuey(DeferringHuey):
         claim = settlement.claim
         here.job_id = claim.id
         settlement.started_at = clock.now()
-        said = current.enter(self, claim)
-        body_log.begin()
+        said = current.activate(self, claim)
+        job_log_handler.begin()
         ended = False
         try:
             self._begin(settlement)
@@ -249,16 +249,16 @@ class DurableHuey(DeferringHuey):
             self._judge(settlement, task, exc, ended)
             raise errors.TaskExit(type(exc).__name__, self.composer.text_of(exc)) from exc
         finally:
-            settlement.logs = body_log.end()
-            current.leave(said)
-            if self.desk is not None:
-                self.desk.body_ended(settlement)
+            settlement.logs = job_log_handler.end()
+            current.deactivate(said)
+            if self.prefetcher is not None:
+                self.prefetcher.body_ended(settlement)
             here.job_id, here.settlement = None, settlement
 
     def _begin(self, settlement: Settlement) -> None:
         try:
-            if self.desk is not None:
-                self.desk.begin(settlement)
+            if self.prefetcher is not None:
+                self.prefetcher.begin(settlement)
             elif self._alone is not None:
                 self._alone.begin(settlement.claim.token, settlement.started_at or 0.0)
         except errors.StorageUnavailable as exc:  # it must not run twice, and nobody would know that it began
@@ -282,7 +282,7 @@ class DurableHuey(DeferringHuey):
         return nullcontext()
 
     def _revoked(self, claim: Claim, task: Task) -> bool:
-        if self.desk is not None and not self.desk.revocations:
+        if self.prefetcher is not None and not self.prefetcher.revocations:
             return False
         return self.is_revoked(task, self._get_timestamp(), False)
 
@@ -290,10 +290,10 @@ class DurableHuey(DeferringHuey):
         os_process.leave_fork()  # whatever forked: the outcome is not this process's to write
         if settlement.finished_at is None:
             settlement.finished_at = clock.now()
-        if self.desk is not None:
-            self.desk.finish(settlement)
+        if self.prefetcher is not None:
+            self.prefetcher.ack(settlement)
             return
-        lost = self.storage.turn(self.worker_number(), [settlement], 0, ()).lost
+        lost = self.storage.settle_and_claim(self.worker_number(), [settlement], 0, ()).lost
         if self._alone is not None:
             self._alone.finish()
         if lost:

@@ -12,7 +12,7 @@ import threading
 
 from duey import logs
 from duey.execution.thread_timeouts import ENGINE, LOGGING, may_raise
-from duey.tasks.current import current_body
+from duey.tasks.current import current_job_context
 
 LINES_MAX = 200
 LINE_CHARS = 2000
@@ -21,7 +21,7 @@ MASKED_CHARS = 64 * 1024  # of a line: secrets are taken out before it is cut
 Line = tuple[float, str, str]  # epoch s, level, text
 
 
-class BodyLog(logging.Handler):
+class JobLog(logging.Handler):
     """Collects a list of lines per running body."""
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ class BodyLog(logging.Handler):
         if lines is None:
             return
         try:
-            body, text = current_body(), record.getMessage()[:MASKED_CHARS]
-            text = (body.mask.text(text) if body else text)[:LINE_CHARS]
+            job_context, text = current_job_context(), record.getMessage()[:MASKED_CHARS]
+            text = (job_context.mask.text(text) if job_context else text)[:LINE_CHARS]
         except BaseException as exc:
             text = f"<a log line that could not be made: {type(exc).__name__}>"
         line = (record.created, record.levelname, text)
@@ -63,21 +63,21 @@ class BodyLog(logging.Handler):
     def _heed_timeout(self) -> None:
         """An alarm may never find a body that does nothing but log outside of logging: so it is raised here, as any
         handler may raise."""
-        body = current_body()
-        if body is None or not body.deadline.unheeded:
+        job_context = current_job_context()
+        if job_context is None or not job_context.deadline.unheeded:
             return
         frame = sys._getframe()
         while frame.f_back is not None and frame.f_code.co_filename.startswith((ENGINE, LOGGING)):
             frame = frame.f_back
         if may_raise(frame):
-            body.deadline.strike()
+            job_context.deadline.strike()
 
 
-body_log = BodyLog()
+job_log_handler = JobLog()
 
 
 def install() -> None:
     """Take log lines from now on (in a worker process)."""
-    root, body_log.installed = logging.getLogger(), True
-    if body_log not in root.handlers:
-        root.addHandler(body_log)
+    root, job_log_handler.installed = logging.getLogger(), True
+    if job_log_handler not in root.handlers:
+        root.addHandler(job_log_handler)

@@ -32,7 +32,7 @@ from duey.tasks.retry import allows
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024
 MASKED_MAX = 1024 * 1024  # of a text that is masked before it is cut: else a part of a secret would stand at the cut
-READ_BYTES = 256 * 1024  # of a call or a result that is stored; what has more is too large for the books
+READ_BYTES = 256 * 1024  # of a call or a result that is stored; what has more is too large for the history
 GROWTH = 16  # how many times the JSON of plain values is at most as large as what was stored of them
 
 HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -203,7 +203,7 @@ class Composer(Display):
         except Exception:
             return Sequel([])  # unreadable, or of a task that this process does not know
 
-    # what the books are told
+    # what the history is told
 
     @property
     def _recorded(self) -> Bounds:
@@ -211,7 +211,7 @@ class Composer(Display):
         return Bounds(self.max_value_bytes // 8, 2 * self.max_value_bytes)
 
     def event(self, row: EventRow) -> Event:
-        """A stored event as the books get it: redacted, in plain values, clipped to `max_value_kb`."""
+        """A stored event as the history gets it: redacted, in plain values, clipped to `max_value_kb`."""
         args: list[Any] | None = None
         kwargs: dict[str, Any] | None = None
         detail = json.loads(row.detail) if row.detail else {}

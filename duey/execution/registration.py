@@ -1,4 +1,4 @@
-"""Entering a process as a worker: who it is, for the books and for a rescuer."""
+"""Entering a process as a worker: who it is, for the history and for a rescuer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from duey.tasks import discovery
 def register(
     storage: JobStorage, consumer: str, threads: int, kind: str, queues: Sequence[str], tasks: Sequence[str]
 ) -> Any:
-    """Register this process; its Life. From now on the locks that it takes are its own."""
+    """Register this process; its presence. From now on the locks that it takes are its own."""
     code = discovery.code()
-    life = storage.register(Registration(consumer, HOST, os.getpid(), threads, kind, tuple(queues), tuple(tasks), code))
-    storage.holder = life.n
-    return life
+    presence = storage.register(
+        Registration(consumer, HOST, os.getpid(), threads, kind, tuple(queues), tuple(tasks), code)
+    )
+    storage.holder = presence.n
+    return presence
 
 
 def register_alone(storage: JobStorage) -> Any:

@@ -31,7 +31,7 @@ from typing import Any, Protocol
 import huey.api
 from huey.exceptions import TaskTimeout
 
-from duey.tasks.current import Body, Deadline
+from duey.tasks.current import Deadline, JobContext
 
 SAY_AFTER_S = 2.0  # after the deadline
 RETRY_S = (0.001, 0.02)  # until the next try where none may be raised: soon at first
@@ -186,7 +186,7 @@ class SignalTimeouts:
 BOUNDARIES = frozenset({ThreadTimeouts.run.__code__, SignalTimeouts.run.__code__})
 
 
-def timed(timeouts: Timeouts | None, running: Body, body: Callable[[], Any]) -> Any:
+def timed(timeouts: Timeouts | None, running: JobContext, body: Callable[[], Any]) -> Any:
     """What the body returns. Raises TaskTimeout in it, with a sentence, once it is past its timeout."""
     timeout_s = running.claim.timeout_s
     try:

@@ -1,4 +1,4 @@
-"""What happened to a job, as frozen values: written with the job, in its transaction, read by the books.
+"""What happened to a job, as frozen values: written with the job, in its transaction, read by the history.
 
 The identity of an event is (job id, token, kind), so that a batch that is applied twice changes nothing. Sequence
 numbers order the events of one job and may be used again after a restore.
@@ -19,7 +19,7 @@ COUNTED = "counted"  # of no job: how many successes of a task and minute were f
 
 
 class Event(NamedTuple):
-    """One thing that happened to one job, with what the books need to know of it, redacted and in plain values."""
+    """One thing that happened to one job, with what the history needs to know of it, redacted and in plain values."""
 
     seq: int
     kind: str

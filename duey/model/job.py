@@ -209,7 +209,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Deferral:
+class EnqueueAnswer:
     """The answer to a defer: the jobs in the order asked.
 
     `replayed`: an idempotency key answered. `held`: at least one job was there before (its id or unique key).

@@ -22,7 +22,7 @@ GAP_S = 20.0  # shorter ones are not worth a word
 STANDS_S = 30.0  # when no scheduler was noted for so long, schedules stand still
 
 DEFERRED, WAITING, SKIPPED, MISSED = "deferred", "waiting", "skipped", "missed"  # as a slot is kept
-IF_FREE, IN_LINE = "overlap", "queue"  # as a slot is given to `fire`, which decides
+SKIP_IF_RUNNING, QUEUE_BEHIND = "overlap", "queue"  # as a slot is given to `fire`, which decides
 # why a slot did not run, with the id of a job
 STILL_GOING = "the run before it (job %s) had not ended"
 KEY_HELD = "its unique key is held by job %s"
@@ -43,7 +43,7 @@ class ScheduleRow(NamedTuple):
     waits: int = 0  # ... and how many do
 
 
-class SlotRow(NamedTuple):
+class OccurrenceRow(NamedTuple):
     """A due time of a schedule, and what became of it."""
 
     schedule: str
@@ -54,12 +54,12 @@ class SlotRow(NamedTuple):
     noted_at: float
 
 
-class Firing(NamedTuple):
+class Tick(NamedTuple):
     """What a scheduler decided about the slots of one schedule up to `new_last`; `row` is what it saw."""
 
     row: ScheduleRow
     new_last: float
-    slots: Sequence[SlotRow]
+    slots: Sequence[OccurrenceRow]
     jobs: Sequence[NewJob]
 
 
@@ -71,7 +71,7 @@ class Gap(NamedTuple):
     why: str
 
 
-class Ledger(Protocol):
+class ScheduleStore(Protocol):
     """Schedules, and what became of each of their slots. Every verb is one transaction."""
 
     def schedules(self) -> list[ScheduleRow]:
@@ -86,24 +86,24 @@ class Ledger(Protocol):
     def pause(self, name: str, paused: bool) -> bool:
         """Pause or resume; False when there is none."""
 
-    def fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
+    def fire(self, ticks: Sequence[Tick]) -> Mapping[str, Collection[str]]:
         """Note slots, accept their jobs and move `last`, for each schedule whose `last` and `paused` are as its caller
         saw them: name to the ids of the jobs that were accepted.
 
-        An outcome IF_FREE becomes DEFERRED, or SKIPPED when a job of the schedule has not ended; IN_LINE becomes
-        DEFERRED, WAITING when one has not ended or another slot waits, or SKIPPED when WAITING_MAX wait. A slot on
-        record stays as it is, unless it was missed; a job whose id is known is not accepted again, and one whose unique
-        key is held leaves its slot SKIPPED."""
+        An outcome SKIP_IF_RUNNING becomes DEFERRED, or SKIPPED when a job of the schedule has not ended; QUEUE_BEHIND
+        becomes DEFERRED, WAITING when one has not ended or another slot waits, or SKIPPED when WAITING_MAX wait. A slot
+        on record stays as it is, unless it was missed; a job whose id is known is not accepted again, and one whose
+        unique key is held leaves its slot SKIPPED."""
 
     def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
         """Accept the job of the first slot that waits, if it still does, all jobs of the schedule have ended, and it is
         not paused; whether it was accepted. Without a job the slot becomes MISSED then, with this reason."""
 
-    def run_now(self, slot: SlotRow, job: NewJob) -> bool:
+    def run_now(self, slot: OccurrenceRow, job: NewJob) -> bool:
         """Note a slot that a person asked for and accept its job; False when one is on record that was neither missed
         nor skipped. Raises UniqueConflict."""
 
-    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[SlotRow, str | None]]:
+    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[OccurrenceRow, str | None]]:
         """The newest slots up to `until`, each with its job's state: a final one, 'unfinished', or None when it is not
         here."""
 

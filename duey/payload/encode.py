@@ -26,7 +26,7 @@ from huey.registry import Message
 from huey.utils import Error
 
 from duey.errors import TooDeepError, UnserializableError
-from duey.payload.path import MAX_DEPTH, Trail, brief, path_of, refuse, refuse_depth
+from duey.payload.path import MAX_DEPTH, ValuePath, brief, path_of, refuse, refuse_depth
 from duey.payload.scalars import LEAVES, LONG_INT, valid_text
 from duey.payload.types import exception_texts, printable, registered_class
 
@@ -49,16 +49,16 @@ def to_json(value: Any, root: str = "") -> bytes:
     """
     is_message = type(value) is Message
     # A Message's args stand at the depth at which check(args) sees them, so that both refuse the same.
-    trail: Trail = (None, (root or ("" if is_message else "value"),), None, -1 if is_message else 0)
+    path: ValuePath = (None, (root or ("" if is_message else "value"),), None, -1 if is_message else 0)
     try:
         try:
-            return _encode(_QUICK.pack(value, trail)).encode()
+            return _encode(_QUICK.pack(value, path)).encode()
         except ValueError:  # NaN, an int too long to print, a lone surrogate; a refusal is a TypeError
-            return _encode(_CAREFUL.pack(value, trail)).encode()
+            return _encode(_CAREFUL.pack(value, path)).encode()
     except ValueError as error:  # what no careful look finds, as a strange name of an enum's member
-        raise UnserializableError(path_of(trail) or "the message", f"is no valid JSON ({error})") from None
+        raise UnserializableError(path_of(path) or "the message", f"is no valid JSON ({error})") from None
     except RecursionError:  # the caller's own stack is deep already
-        raise TooDeepError(path_of(trail) or "the message", "is nested too deeply: pass it flatter") from None
+        raise TooDeepError(path_of(path) or "the message", "is nested too deeply: pass it flatter") from None
 
 
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
@@ -82,36 +82,36 @@ class _Walk:
     def __init__(self, atoms: frozenset[type]) -> None:
         self.atoms = atoms
 
-    def pack(self, value: Any, trail: Trail) -> Any:
+    def pack(self, value: Any, path: ValuePath) -> Any:
         kind = type(value)
         if kind in self.atoms:
             return value
         nesting = _NESTING.get(kind)
         if nesting is not None:
-            if trail[3] >= MAX_DEPTH:
-                refuse_depth(trail)
-            return nesting(self, value, trail)
+            if path[3] >= MAX_DEPTH:
+                refuse_depth(path)
+            return nesting(self, value, path)
         leaf = LEAVES.get(kind)
         if leaf is not None:
-            return {TAG: leaf.tag, CONTENT: leaf.write(value, trail)}
+            return {TAG: leaf.tag, CONTENT: leaf.write(value, path)}
         scalar = _SCALARS.get(kind)
         if scalar is not None:
-            return scalar(value, trail)
+            return scalar(value, path)
         if registered_class(kind) is not None:
-            if trail[3] >= MAX_DEPTH:
-                refuse_depth(trail)
-            return _registered(self, value, trail)
+            if path[3] >= MAX_DEPTH:
+                refuse_depth(path)
+            return _registered(self, value, path)
         if issubclass(kind, BaseException):
             return {TAG: "x", CONTENT: exception_texts(value)}
-        refuse(value, trail)
+        refuse(value, path)
 
-    def items(self, values: list[Any] | tuple[Any, ...], trail: Trail) -> list[Any] | tuple[Any, ...]:
+    def items(self, values: list[Any] | tuple[Any, ...], path: ValuePath) -> list[Any] | tuple[Any, ...]:
         atoms = self.atoms
         if atoms.issuperset(map(type, values)):
             return values
-        depth = trail[3] + 1
+        depth = path[3] + 1
         return [
-            item if type(item) in atoms else self.pack(item, (trail, index, values, depth))
+            item if type(item) in atoms else self.pack(item, (path, index, values, depth))
             for index, item in enumerate(values)
         ]
 
@@ -123,43 +123,43 @@ _CAREFUL = _Walk(frozenset({type(None), bool}))
 # Collections: writers that go deeper.
 
 
-def _tuple(walk: _Walk, value: tuple[Any, ...], trail: Trail) -> Any:
-    return {TAG: "t", CONTENT: walk.items(value, trail)}
+def _tuple(walk: _Walk, value: tuple[Any, ...], path: ValuePath) -> Any:
+    return {TAG: "t", CONTENT: walk.items(value, path)}
 
 
-def _dict(walk: _Walk, value: dict[Any, Any], trail: Trail) -> Any:
-    atoms, depth = walk.atoms, trail[3] + 1
+def _dict(walk: _Walk, value: dict[Any, Any], path: ValuePath) -> Any:
+    atoms, depth = walk.atoms, path[3] + 1
     if not _STR.issuperset(map(type, value)) or TAG in value:
-        return {TAG: "d", CONTENT: _pairs(walk, value, trail)}
+        return {TAG: "d", CONTENT: _pairs(walk, value, path)}
     if str not in atoms:
         for key in value:
-            walk.pack(key, (trail, (" (a key)",), value, depth))
+            walk.pack(key, (path, (" (a key)",), value, depth))
     if atoms.issuperset(map(type, value.values())):
         return value
     return {
-        key: item if type(item) in atoms else walk.pack(item, (trail, key, value, depth)) for key, item in value.items()
+        key: item if type(item) in atoms else walk.pack(item, (path, key, value, depth)) for key, item in value.items()
     }
 
 
-def _pairs(walk: _Walk, value: dict[Any, Any], trail: Trail) -> list[Any]:
-    depth = trail[3] + 1
+def _pairs(walk: _Walk, value: dict[Any, Any], path: ValuePath) -> list[Any]:
+    depth = path[3] + 1
     pairs = []
     for key, item in value.items():
         step = key if type(key) is str else (f"[{brief(key)}]",)
-        packed_key = walk.pack(key, (trail, (" (a key)",), value, depth))
-        pairs.append([packed_key, walk.pack(item, (trail, step, value, depth))])
+        packed_key = walk.pack(key, (path, (" (a key)",), value, depth))
+        pairs.append([packed_key, walk.pack(item, (path, step, value, depth))])
     return pairs
 
 
-def _set(walk: _Walk, value: set[Any] | frozenset[Any], trail: Trail) -> Any:
+def _set(walk: _Walk, value: set[Any] | frozenset[Any], path: ValuePath) -> Any:
     items = list(value)
     if not walk.atoms.issuperset(map(type, items)):
-        step = (trail, (" (an item)",), value, trail[3] + 1)
+        step = (path, (" (an item)",), value, path[3] + 1)
         items = [walk.pack(item, step) for item in items]
     return {TAG: "s" if type(value) is set else "fs", CONTENT: items}
 
 
-def _registered(walk: _Walk, value: Any, trail: Trail) -> Any:
+def _registered(walk: _Walk, value: Any, path: ValuePath) -> Any:
     entry = registered_class(type(value))
     assert entry is not None
     if isinstance(value, Enum):
@@ -167,56 +167,56 @@ def _registered(walk: _Walk, value: Any, trail: Trail) -> Any:
     try:
         parts = list(entry.parts(value))
     except Exception as error:  # a field that was deleted, or a property that fails
-        raise UnserializableError(path_of(trail), f"its fields cannot be read ({error!r:.200})") from error
-    depth = trail[3] + 1
-    fields = {name: walk.pack(part, (trail, ("." + name,), value, depth)) for name, part in parts}
+        raise UnserializableError(path_of(path), f"its fields cannot be read ({error!r:.200})") from error
+    depth = path[3] + 1
+    fields = {name: walk.pack(part, (path, ("." + name,), value, depth)) for name, part in parts}
     return {TAG: "o", CONTENT: [entry.name, fields]}
 
 
-def _message(walk: _Walk, message: Message, trail: Trail) -> Any:
-    atoms, depth = walk.atoms, trail[3] + 1
+def _message(walk: _Walk, message: Message, path: ValuePath) -> Any:
+    atoms, depth = walk.atoms, path[3] + 1
     head, args, kwargs, tail = message[:6], message[6], message[7], message[8:]
     short = tail == _NO_TAIL
     # What the reader does not expect must not be written.
     for position, kinds in _HEAD_TYPES if short else _MESSAGE_TYPES:
         if type(message[position]) not in kinds:
-            _refuse_field(message, position, trail)
+            _refuse_field(message, position, path)
     if kwargs and not _STR.issuperset(map(type, kwargs)):
-        raise UnserializableError(path_of((trail, (".kwargs",), message, 0)), "expected text as its keys")
-    body = list(head) if atoms.issuperset(map(type, head)) else _fields(walk, message, trail, 0, 6)
-    body.append(args if args is None else walk.items(args, (trail, (".args",), message, depth)))
-    body.append(kwargs if kwargs is None else _dict(walk, kwargs, (trail, (".kwargs",), message, depth)))
+        raise UnserializableError(path_of((path, (".kwargs",), message, 0)), "expected text as its keys")
+    body = list(head) if atoms.issuperset(map(type, head)) else _fields(walk, message, path, 0, 6)
+    body.append(args if args is None else walk.items(args, (path, (".args",), message, depth)))
+    body.append(kwargs if kwargs is None else _dict(walk, kwargs, (path, (".kwargs",), message, depth)))
     if not short:
-        body += _fields(walk, message, trail, 8, len(message))
+        body += _fields(walk, message, path, 8, len(message))
     while body and body[-1] is None:
         body.pop()
     return {TAG: "m", CONTENT: body}
 
 
-def _fields(walk: _Walk, message: Message, trail: Trail, start: int, end: int) -> list[Any]:
-    names, depth, atoms = message._fields, trail[3] + 1, walk.atoms
+def _fields(walk: _Walk, message: Message, path: ValuePath, start: int, end: int) -> list[Any]:
+    names, depth, atoms = message._fields, path[3] + 1, walk.atoms
     return [
-        value if type(value) in atoms else walk.pack(value, (trail, (f".{names[position]}",), message, depth))
+        value if type(value) in atoms else walk.pack(value, (path, (f".{names[position]}",), message, depth))
         for position, value in enumerate(message[start:end], start)
     ]
 
 
-def _refuse_field(message: Message, position: int, trail: Trail) -> NoReturn:
-    path = path_of((trail, (f".{message._fields[position]}",), message, 0))
+def _refuse_field(message: Message, position: int, path: ValuePath) -> NoReturn:
+    place = path_of((path, (f".{message._fields[position]}",), message, 0))
     kind = dict(_MESSAGE_TYPES)[position][0]
-    raise UnserializableError(path, f"expected a {kind.__name__}, found {brief(message[position])}")
+    raise UnserializableError(place, f"expected a {kind.__name__}, found {brief(message[position])}")
 
 
-def _error(walk: _Walk, error: Error, trail: Trail) -> Any:
+def _error(walk: _Walk, error: Error, path: ValuePath) -> Any:
     metadata = error.metadata
     if type(metadata) is not dict:
-        raise UnserializableError(path_of(trail), f"an Error holds a dict, found {brief(metadata)}")
+        raise UnserializableError(path_of(path), f"an Error holds a dict, found {brief(metadata)}")
     # A failure must be recordable, also when its message holds the name of a file that is no valid Unicode.
     texts = {key: printable(item) if type(item) is str else item for key, item in metadata.items()}
-    return {TAG: "err", CONTENT: _dict(walk, texts, trail)}
+    return {TAG: "err", CONTENT: _dict(walk, texts, path)}
 
 
-_NESTING: dict[type, Callable[[_Walk, Any, Trail], Any]] = {
+_NESTING: dict[type, Callable[[_Walk, Any, ValuePath], Any]] = {
     tuple: _tuple,
     dict: _dict,
     list: _Walk.items,
@@ -230,18 +230,18 @@ _NESTING: dict[type, Callable[[_Walk, Any, Trail], Any]] = {
 # Scalars, as the careful walk looks at them.
 
 
-def _int(value: int, trail: Trail) -> Any:
+def _int(value: int, path: ValuePath) -> Any:
     if value.bit_length() <= _LONG_INT_BITS:
         return value
-    return {TAG: LONG_INT.tag, CONTENT: LONG_INT.write(value, trail)}
+    return {TAG: LONG_INT.tag, CONTENT: LONG_INT.write(value, path)}
 
 
-def _float(value: float, trail: Trail) -> float:
+def _float(value: float, path: ValuePath) -> float:
     if not math.isfinite(value):
         raise UnserializableError(
-            path_of(trail), f"JSON has no {value}: pass None, text, or a Decimal, which can be {value}"
+            path_of(path), f"JSON has no {value}: pass None, text, or a Decimal, which can be {value}"
         )
     return value
 
 
-_SCALARS: dict[type, Callable[[Any, Trail], Any]] = {int: _int, float: _float, str: valid_text}
+_SCALARS: dict[type, Callable[[Any, ValuePath], Any]] = {int: _int, float: _float, str: valid_text}

@@ -1,6 +1,6 @@
-"""The trail: how the tag writer came to a value, and the sentence when it can go no further.
+"""The path: how the tag writer came to a value, and the sentence when it can go no further.
 
-A trail is a chain of 4-tuples (trail of the holder, step from there, the holder, number of holders above),
+A path is a chain of 4-tuples (path of the holder, step from there, the holder, number of holders above),
 built only on the way into what is no scalar, and made text only when something is refused. A step is an int
 (index), a str (key), or a 1-tuple of text to be shown as it is: the root, `.field`, ` (a key)`.
 """
@@ -17,7 +17,7 @@ from uuid import UUID
 from duey.errors import TooDeepError, UnserializableError
 from duey.payload.types import is_registrable
 
-Trail = tuple[Any, Any, Any, int]
+ValuePath = tuple[Any, Any, Any, int]
 
 MAX_DEPTH = 100  # collections inside one another; a Message's args count as the first
 
@@ -28,10 +28,10 @@ _PLAIN = (bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal
 _PLAIN_HOLDERS = (list, dict, tuple, set, frozenset)
 
 
-def path_of(trail: Trail) -> str:
+def path_of(path: ValuePath) -> str:
     """Where the walk stands, as in `args[0].items["x"]`."""
     texts: list[str] = []
-    for _, step, _, _ in _upwards(trail):
+    for _, step, _, _ in _upwards(path):
         if type(step) is int:
             texts.append(f"[{step}]")
         else:
@@ -39,9 +39,9 @@ def path_of(trail: Trail) -> str:
     return "".join(reversed(texts)).lstrip(".")
 
 
-def refuse_depth(trail: Trail) -> NoReturn:
+def refuse_depth(path: ValuePath) -> NoReturn:
     """Raise TooDeepError for a value below MAX_DEPTH holders, naming a holder that stands within itself."""
-    steps = list(reversed(_upwards(trail)))
+    steps = list(reversed(_upwards(path)))
     seen: set[int] = set()
     for above, _, holder, _ in steps[1:]:
         if id(holder) in seen:
@@ -54,7 +54,7 @@ def refuse_depth(trail: Trail) -> NoReturn:
     raise TooDeepError(path_of(near_root), f"is nested deeper than {MAX_DEPTH} levels: pass it flatter")
 
 
-def refuse(value: Any, trail: Trail) -> NoReturn:
+def refuse(value: Any, path: ValuePath) -> NoReturn:
     """Raise UnserializableError for a value of a type that is not carried."""
     kind = type(value)
     if is_registrable(kind):
@@ -65,7 +65,7 @@ def refuse(value: Any, trail: Trail) -> NoReturn:
         advice = f"pass a plain {plain.__name__}, or register a dataclass with @register_type"
     else:
         advice = "pass what it is made of as plain values, or make it a dataclass and register the type"
-    raise UnserializableError(path_of(trail), f"a value of type {type_name(kind)} cannot be carried as JSON; {advice}")
+    raise UnserializableError(path_of(path), f"a value of type {type_name(kind)} cannot be carried as JSON; {advice}")
 
 
 def type_name(kind: type) -> str:
@@ -80,9 +80,9 @@ def brief(value: Any) -> str:
     return f"a {type_name(type(value))}"
 
 
-def _upwards(trail: Trail) -> list[Trail]:
-    """The trail itself, then each one above it, to the root."""
-    steps = [trail]
+def _upwards(path: ValuePath) -> list[ValuePath]:
+    """The path itself, then each one above it, to the root."""
+    steps = [path]
     while steps[-1][0] is not None:
         steps.append(steps[-1][0])
     return steps

@@ -1,4 +1,4 @@
-"""Redaction: what must not be seen is taken out of plain values before they are shown or kept in the books.
+"""Redaction: what must not be seen is taken out of plain values before they are shown or kept in the history.
 
 A value under a key that names a secret becomes `[redacted]`, whatever it is; so does an argument whose
 parameter has such a name. A key names a secret when a name stands in it as whole words, in any spelling: `api_key` is

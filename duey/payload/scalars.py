@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 from huey.utils import SKIPPED
 
 from duey.errors import UndecodableError, UnserializableError
-from duey.payload.path import Trail, path_of, type_name
+from duey.payload.path import ValuePath, path_of, type_name
 from duey.payload.types import expect
 
 # An IANA key. No dots: zoneinfo may look for the key in the tzdata package, and must find nothing else there.
@@ -32,24 +32,24 @@ class Leaf(NamedTuple):
     """`write` gives the tag's content and may refuse; `read` takes whatever stands in the store."""
 
     tag: str
-    write: Callable[[Any, Trail], Any]
+    write: Callable[[Any, ValuePath], Any]
     read: Callable[[Any], Any]
 
 
-def valid_text(value: str, trail: Trail) -> str:
+def valid_text(value: str, path: ValuePath) -> str:
     """The text, if it can be UTF-8. Raises UnserializableError."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
         code = ord(value[error.start])
         raise UnserializableError(
-            path_of(trail),
+            path_of(path),
             f"the text is not valid Unicode (lone surrogate U+{code:04X} at {error.start}): pass bytes",
         ) from None
     return value
 
 
-def _write_moment(value: Any, trail: Trail) -> Any:
+def _write_moment(value: Any, path: ValuePath) -> Any:
     """ISO text of a datetime or time, or [ISO text, fold, zone] where the text alone would lose something."""
     zone = value.tzinfo
     if zone is None or type(zone) is timezone:
@@ -58,7 +58,7 @@ def _write_moment(value: Any, trail: Trail) -> Any:
     key = getattr(zone, "key", None)
     if type(zone) is not ZoneInfo or key is None or not _ZONE_KEY.fullmatch(key):
         raise UnserializableError(
-            path_of(trail),
+            path_of(path),
             f"its time zone is a {type_name(type(zone))}: use zoneinfo.ZoneInfo(name) or datetime.timezone",
         )
     return [value.replace(tzinfo=None).isoformat(), value.fold, key]
@@ -97,17 +97,17 @@ LEAVES: dict[type, Leaf] = {
     datetime: Leaf("dt", _write_moment, _read_moment(datetime)),
     bytes: Leaf(
         "b",
-        lambda value, trail: base64.b64encode(value).decode(),
+        lambda value, path: base64.b64encode(value).decode(),
         _from_text(lambda text: base64.b64decode(text, validate=True)),
     ),
-    date: Leaf("da", lambda value, trail: value.isoformat(), _from_text(date.fromisoformat)),
+    date: Leaf("da", lambda value, path: value.isoformat(), _from_text(date.fromisoformat)),
     time: Leaf("ti", _write_moment, _read_moment(time)),
-    timedelta: Leaf("td", lambda value, trail: [value.days, value.seconds, value.microseconds], _read_timedelta),
-    Decimal: Leaf("dec", lambda value, trail: str(value), _from_text(Decimal)),
-    UUID: Leaf("uuid", lambda value, trail: value.hex, _from_text(UUID)),
-    type(Path()): Leaf("p", lambda value, trail: valid_text(str(value), trail), _from_text(Path)),
-    PurePosixPath: Leaf("pp", lambda value, trail: valid_text(str(value), trail), _from_text(PurePosixPath)),
-    type(SKIPPED): Leaf("skip", lambda value, trail: None, _read_skipped),
+    timedelta: Leaf("td", lambda value, path: [value.days, value.seconds, value.microseconds], _read_timedelta),
+    Decimal: Leaf("dec", lambda value, path: str(value), _from_text(Decimal)),
+    UUID: Leaf("uuid", lambda value, path: value.hex, _from_text(UUID)),
+    type(Path()): Leaf("p", lambda value, path: valid_text(str(value), path), _from_text(Path)),
+    PurePosixPath: Leaf("pp", lambda value, path: valid_text(str(value), path), _from_text(PurePosixPath)),
+    type(SKIPPED): Leaf("skip", lambda value, path: None, _read_skipped),
 }
 
-LONG_INT = Leaf("i", lambda value, trail: hex(value), _from_text(lambda text: int(text, 16)))
+LONG_INT = Leaf("i", lambda value, path: hex(value), _from_text(lambda text: int(text, 16)))

@@ -12,7 +12,7 @@ the value was signed here. With a secret unsigned payloads are refused too, with
 New payloads are signed with `secret`; those of the `previous` secrets are read, until the list is cleared. What a
 version before this one signed (`DS1`) is bound to nothing, and is read too; changing the secret ends that.
 
-The rest of the room: tag_writer and tag_reader (the JSON itself), trail (paths and refusals), carried
+The rest of the room: tag_writer and tag_reader (the JSON itself), path (paths and refusals), carried
 (register_type, CarriedError), plain (the display form for API and pages).
 """
 

@@ -22,18 +22,18 @@ from duey.model.job import NewJob
 from duey.model.schedule import (
     DEFERRED,
     GAP_S,
-    IF_FREE,
-    IN_LINE,
     KEPT,
     MISSED,
     PAUSED,
+    QUEUE_BEHIND,
+    SKIP_IF_RUNNING,
     SKIPPED,
     WAITING_MAX,
     Gap,
-    SlotRow,
+    OccurrenceRow,
 )
 from duey.scheduling.cron_text import duration
-from duey.scheduling.entry import Scheduled, stamp
+from duey.scheduling.entry import ScheduleEntry, stamp
 from duey.scheduling.isolation import reason_of
 from duey.scheduling.timetable import Minutes
 from duey.scheduling.timezones import span
@@ -43,7 +43,7 @@ LATE_S = 1.0  # later than this is said
 LISTED = KEPT  # slots that are listed one by one before what lies before the window is left out
 DAY_S = 86400.0
 NO_JOB = "its job could not be made: %s"
-OUTCOMES = {"allow": DEFERRED, "queue": IN_LINE, "skip": IF_FREE}
+OUTCOMES = {"allow": DEFERRED, "queue": QUEUE_BEHIND, "skip": SKIP_IF_RUNNING}
 Why = Callable[[float], str]
 logger = logging.getLogger("duey.schedule")
 
@@ -56,7 +56,7 @@ class Due(NamedTuple):
     total: int
 
 
-def due_slots(item: Scheduled, now: float) -> Due | None:
+def due_slots(item: ScheduleEntry, now: float) -> Due | None:
     """What is due; None when nothing is, and `last` stays."""
     horizon = now - max(item.window_s, DAY_S)
     if isinstance(item.timetable, Minutes):
@@ -77,7 +77,7 @@ def due_slots(item: Scheduled, now: float) -> Due | None:
     return Due(list(slots), slots[-1], count) if slots else None
 
 
-def due_minutes(item: Scheduled, table: Minutes, start: float, now: float) -> Due | None:
+def due_minutes(item: ScheduleEntry, table: Minutes, start: float, now: float) -> Due | None:
     """The minutes since the last one that was asked for, as the function decides now."""
     first, last = int(start // 60) + 1, int(now // 60)
     if last < first:
@@ -102,7 +102,7 @@ def due_minutes(item: Scheduled, table: Minutes, start: float, now: float) -> Du
     return Due(slots[-LISTED:], end, len(slots)) if end > item.row.last else None
 
 
-def room(item: Scheduled) -> float:
+def room(item: ScheduleEntry) -> float:
     """How many slots may be dealt with at once, of those that its window holds: with `all` each of them is to run, so
     no more than there are places in line."""
     if item.catch_up != "all":
@@ -111,7 +111,7 @@ def room(item: Scheduled) -> float:
     return min(LISTED, max(0, WAITING_MAX - item.row.waits)) if in_line else LISTED
 
 
-def chosen(item: Scheduled, slots: Sequence[float], now: float) -> set[float]:
+def chosen(item: ScheduleEntry, slots: Sequence[float], now: float) -> set[float]:
     """Those of the due slots that run."""
     if item.row.paused or not slots:
         return set()
@@ -121,16 +121,18 @@ def chosen(item: Scheduled, slots: Sequence[float], now: float) -> set[float]:
     return {slots[-1]} if now - slots[-1] <= allowed_s else set()
 
 
-def decide(item: Scheduled, due: Due, now: float, why: Why) -> tuple[list[SlotRow], list[tuple[Task, NewJob]]]:
+def decide(
+    item: ScheduleEntry, due: Due, now: float, why: Why
+) -> tuple[list[OccurrenceRow], list[tuple[Task, NewJob]]]:
     """What becomes of each due slot, and the calls of those that run. `why(at)` tells why a slot was missed."""
     run = chosen(item, due.slots, now)
     outcome = OUTCOMES[item.overlap]
     caught_up = item.catch_up == "all" and any(now - at > GRACE_S for at in run)
-    if outcome == IF_FREE and (len(run) > 1 or caught_up):
-        outcome = IN_LINE  # all of them are to run, and not at once
+    if outcome == SKIP_IF_RUNNING and (len(run) > 1 or caught_up):
+        outcome = QUEUE_BEHIND  # all of them are to run, and not at once
     slots, calls = [], []
     for at in due.slots:
-        slot = SlotRow(item.row.name, at, MISSED, None, None, now)
+        slot = OccurrenceRow(item.row.name, at, MISSED, None, None, now)
         if item.row.paused:
             slots.append(slot._replace(outcome=SKIPPED, reason=PAUSED))
         elif at not in run:
@@ -158,7 +160,7 @@ def lateness(at: float, now: float, why: Why) -> str | None:
     return f"late by {duration(round(now - at))}{reason}"
 
 
-def why_missed(item: Scheduled, at: float, now: float, gaps: Sequence[Gap]) -> str:
+def why_missed(item: ScheduleEntry, at: float, now: float, gaps: Sequence[Gap]) -> str:
     """Why nobody dealt with a slot when it was due."""
     for gap in reversed(gaps):
         if gap.since <= at <= gap.until + LATE_S:

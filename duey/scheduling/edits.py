@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any
 
 from duey import errors
-from duey.model.schedule import MISSED, PAUSED, SKIPPED, Firing, ScheduleRow, SlotRow
+from duey.model.schedule import MISSED, PAUSED, SKIPPED, OccurrenceRow, ScheduleRow, Tick
 from duey.scheduling.due import due_slots
-from duey.scheduling.entry import KINDS, Scheduled, code_row, spec_of, timetable_from, timetable_of
+from duey.scheduling.entry import KINDS, ScheduleEntry, code_row, spec_of, timetable_from, timetable_of
 from duey.scheduling.isolation import Aside
 from duey.scheduling.timetable import At, Cron, Every, Minutes, Timetable
 
@@ -67,7 +67,7 @@ def put_on_record(
     tz = table.tz or str(huey.settings.schedule.timezone)
     said: dict[str, Any] = {"text": text, "words": words, "tz": tz, **written(table)}
     if row is None:
-        return bool(huey.storage.ledger.add(code_row(name, now, json.dumps(said))))
+        return bool(huey.storage.schedule_store.add(code_row(name, now, json.dumps(said))))
     before = spec_of(row)
     if {**said, "moved": before.get("moved")} == {"moved": None, **before}:
         return False
@@ -77,7 +77,7 @@ def put_on_record(
     else:
         last = float(math.floor(now))
         settle(huey, row, before, now)
-    huey.storage.ledger.add(row._replace(spec=json.dumps(said), last=last), replace=True)
+    huey.storage.schedule_store.add(row._replace(spec=json.dumps(said), last=last), replace=True)
     return True
 
 
@@ -115,7 +115,7 @@ def moved(before: Mapping[str, Any], old: str, new: str, now: float) -> dict[str
 def settle(huey: Any, row: ScheduleRow, spec: Mapping[str, Any], now: float) -> None:
     """Put on record what is due by the timetable of this spec, which is about to be replaced."""
     try:
-        item = Scheduled(huey, row._replace(waits=0), None, timetable_from(spec), dict(spec))
+        item = ScheduleEntry(huey, row._replace(waits=0), None, timetable_from(spec), dict(spec))
     except errors.StorageUnavailable:
         raise
     except Exception:  # it was no timetable, or one of an author's own: nobody knows what is due
@@ -128,11 +128,11 @@ def settle(huey: Any, row: ScheduleRow, spec: Mapping[str, Any], now: float) -> 
         if due is None:
             return
         outcome, reason = (SKIPPED, PAUSED) if row.paused else (MISSED, EDITED)
-        slots = [SlotRow(row.name, at, outcome, None, reason, now) for at in due.slots]
-        if row.name in huey.storage.ledger.fire([Firing(item.row, due.last, slots, ())]):
+        slots = [OccurrenceRow(row.name, at, outcome, None, reason, now) for at in due.slots]
+        if row.name in huey.storage.schedule_store.fire([Tick(item.row, due.last, slots, ())]):
             row = item.row._replace(last=due.last)
         else:  # a scheduler was faster
-            found = [each for each in huey.storage.ledger.schedules() if each.name == row.name]
+            found = [each for each in huey.storage.schedule_store.schedules() if each.name == row.name]
             if not found:
                 return
             row = found[0]._replace(waits=0)

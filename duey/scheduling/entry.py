@@ -35,7 +35,7 @@ KINDS = ("cron", "every", "at")
 
 
 @dataclass(frozen=True)
-class Scheduled:
+class ScheduleEntry:
     """A schedule on record with its task and timetable; either is None where this process cannot tell it.
 
     No code of an author runs before `arguments`, `call` or `next_after`: where `runs_code` says that some would, these
@@ -194,7 +194,7 @@ def code_row(name: str, now: float, spec: str = "{}") -> ScheduleRow:
     return ScheduleRow(name, "code", spec, False, since, since)
 
 
-def of_row(huey: Any, row: ScheduleRow) -> Scheduled:
+def of_row(huey: Any, row: ScheduleRow) -> ScheduleEntry:
     """A row with what this process knows of it. Never raises: one that cannot be read here is none of the others'."""
     registry = huey._registry._registry
     spec: dict[str, Any] = {}
@@ -208,11 +208,11 @@ def of_row(huey: Any, row: ScheduleRow) -> Scheduled:
             table = timetable_from(spec)
     except Exception as exc:
         problem = f"it cannot be read here: {reason_of(exc)}"
-        return Scheduled(huey, row, None, None, spec, problem, is_read=False)
+        return ScheduleEntry(huey, row, None, None, spec, problem, is_read=False)
     if task is not None and not getattr(task, "internal", False):
-        return Scheduled(huey, row, task, table, spec)
+        return ScheduleEntry(huey, row, task, table, spec)
     name = task_name(row, spec)
-    return Scheduled(
+    return ScheduleEntry(
         huey, row, None, table, spec, str(errors.InternalTask(name)) if task else f"no task {name} is known"
     )
 

@@ -49,7 +49,7 @@ crontab.hourly = partial(crontab, minute="0")  # type: ignore[attr-defined]  # a
 crontab.daily = partial(crontab, minute="0", hour="0")  # type: ignore[attr-defined]
 
 
-def look_over(given: Any) -> None:
+def warn_every_minute(given: Any) -> None:
     """Raise Misconfigured for what is no timetable, with what to write instead; warn of one that Huey's own crontab()
     made where it runs in each minute of an hour."""
     instead = correction(given)

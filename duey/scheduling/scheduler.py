@@ -32,11 +32,11 @@ from huey.consumer import Scheduler
 
 from duey import clock, errors
 from duey.model.job import NewJob
-from duey.model.schedule import MISSED, Firing, Gap, ScheduleRow
+from duey.model.schedule import MISSED, Gap, ScheduleRow, Tick
 from duey.scheduling import edits, entry
 from duey.scheduling.cron_text import duration
 from duey.scheduling.due import GRACE_S, LATE_S, NO_JOB, decide, due_slots, why_missed
-from duey.scheduling.entry import Scheduled
+from duey.scheduling.entry import ScheduleEntry
 from duey.scheduling.isolation import Answer, Aside, Complaints, reason_of
 from duey.scheduling.timetable import Every, Minutes
 
@@ -57,7 +57,7 @@ logger = logging.getLogger("duey.schedule")
 class Look(NamedTuple):
     """A schedule as it was last read, and its next slot."""
 
-    item: Scheduled
+    item: ScheduleEntry
     next_at: float | None
     broken_at: float | None = None  # when its next slot could not be told
 
@@ -74,7 +74,7 @@ class DurableScheduler(Scheduler):
     """Huey's scheduler with durable slots; one thread of the consumer's keeper unit."""
 
     def initialize(self) -> None:
-        self._ledger = self.huey.storage.ledger
+        self._schedule_store = self.huey.storage.schedule_store
         self._looks: dict[ScheduleRow, Look] = {}
         self._synced = False
         self._before: float | None = None  # the time of the last look
@@ -106,7 +106,7 @@ class DurableScheduler(Scheduler):
         if not self._synced or self._unrecorded(rows):
             changed, self._synced = edits.sync(self.huey, rows, now, self._complaints.say, self._aside, self.patience_s)
             if changed:
-                rows = self._ledger.schedules()
+                rows = self._schedule_store.schedules()
         self._looks = {row: self._look(row, now) for row in rows}
         looks = [look for look in self._looks.values() if look.item.runnable]
         plain = [look for look in looks if not look.item.runs_code]
@@ -151,7 +151,7 @@ class DurableScheduler(Scheduler):
 
     # one schedule is none of the others' business
 
-    def _alone(self, item: Scheduled, step: Callable[[], Any]) -> Any:
+    def _alone(self, item: ScheduleEntry, step: Callable[[], Any]) -> Any:
         """What a step comes to; LOOK_S where it fails, which is said once. Raises StorageUnavailable."""
         try:
             return step()
@@ -213,16 +213,16 @@ class DurableScheduler(Scheduler):
             noted = self._note_alive(now)
             back = back or (first and noted is not None and noted > now + SKEW_S)
         self._before = now
-        rows: list[ScheduleRow] = self._ledger.schedules()
+        rows: list[ScheduleRow] = self._schedule_store.schedules()
         ahead = [row for row in rows if back and row.last > now]
         if not ahead:
             return rows
         logger.warning("the clock was set back: what is on record is not run again, and every() counts from now")
-        self._fire([Firing(row, self._anew(row, now), (), ()) for row in ahead], [])
-        return list(self._ledger.schedules())
+        self._fire([Tick(row, self._anew(row, now), (), ()) for row in ahead], [])
+        return list(self._schedule_store.schedules())
 
     def _note_alive(self, now: float) -> float | None:
-        noted: float | None = self._ledger.note_alive(now, self._why)
+        noted: float | None = self._schedule_store.note_alive(now, self._why)
         self._noted_at, self._why = now, SLEPT
         return noted
 
@@ -235,82 +235,82 @@ class DurableScheduler(Scheduler):
 
     # dealing with slots
 
-    def deal_with(self, items: Sequence[Scheduled], now: float) -> float:
+    def deal_with(self, items: Sequence[ScheduleEntry], now: float) -> float:
         """Bring the due slots of these schedules to life; in how many seconds to look at them again."""
         gaps: list[Gap] | None = None
 
-        def why(item: Scheduled, took_s: float, at: float) -> str:
+        def why(item: ScheduleEntry, took_s: float, at: float) -> str:
             nonlocal gaps
             if took_s > LATE_S and now - at <= GRACE_S:
                 return f"code of its author took {duration(round(took_s))}"
             if gaps is None:
-                gaps = self._ledger.gaps() + ([Gap(self._noted_at, now, self._why)] if self._failing else [])
+                gaps = self._schedule_store.gaps() + ([Gap(self._noted_at, now, self._why)] if self._failing else [])
             return why_missed(item, at, now, gaps)
 
-        firings: list[Firing] = []
+        ticks: list[Tick] = []
         calls: list[tuple[Task, NewJob]] = []
         counts: dict[str, int] = {}
 
-        def plan(item: Scheduled) -> None:
+        def plan(item: ScheduleEntry) -> None:
             due = due_slots(item, now)
             if due is not None:
                 decided_at = max(now, clock.now())  # code of an author may have taken its time
                 slots, made = decide(item, due, decided_at, partial(why, item, decided_at - now))
-                firings.append(Firing(item.row, due.last, slots, [job for _, job in made]))
+                ticks.append(Tick(item.row, due.last, slots, [job for _, job in made]))
                 counts[item.row.name] = due.total
                 calls.extend(made)
 
         for item in items:
             self._alone(item, partial(plan, item))
         failed: list[str] = []
-        done = self._fire(firings, failed)
+        done = self._fire(ticks, failed)
         accepted = {job_id for ids in done.values() for job_id in ids}
         self._unheard.extend(call for call in calls if call[1].id in accepted)
-        for firing in firings:
-            if firing.row.name in done:
-                self._complaints.forget(firing.row.name)
-                self._tell(firing, counts[firing.row.name])
+        for tick in ticks:
+            if tick.row.name in done:
+                self._complaints.forget(tick.row.name)
+                self._tell(tick, counts[tick.row.name])
         if done:
             return 0.0
-        return SOON_S if len(firings) > len(failed) else LOOK_S
+        return SOON_S if len(ticks) > len(failed) else LOOK_S
 
-    def _fire(self, firings: Sequence[Firing], failed: list[str]) -> Mapping[str, Collection[str]]:
+    def _fire(self, ticks: Sequence[Tick], failed: list[str]) -> Mapping[str, Collection[str]]:
         """All in one transaction; each alone where one of them cannot be written, which is added to `failed`."""
         try:
-            return self._ledger.fire(firings)
+            return self._schedule_store.fire(ticks)
         except errors.StorageUnavailable:
             raise
         except Exception as exc:
-            if len(firings) == 1:
-                name = firings[0].row.name
+            if len(ticks) == 1:
+                name = ticks[0].row.name
                 self._complaints.say(name, f"schedule {name}: its slots could not be written", exc)
                 failed.append(name)
                 return {}
         done: dict[str, Collection[str]] = {}
-        for firing in firings:
-            done.update(self._fire([firing], failed))
+        for tick in ticks:
+            done.update(self._fire([tick], failed))
         return done
 
-    def _tell(self, firing: Firing, count: int) -> None:
-        missed = [slot for slot in firing.slots if slot.outcome == MISSED]
+    def _tell(self, tick: Tick, count: int) -> None:
+        missed = [slot for slot in tick.slots if slot.outcome == MISSED]
         if missed:
             logger.warning(
                 "schedule %s missed %d slots from %s to %s: %s",
-                firing.row.name,
-                count - len(firing.slots) + len(missed),
+                tick.row.name,
+                count - len(tick.slots) + len(missed),
                 entry.stamp(missed[0].at),
                 entry.stamp(missed[-1].at),
                 missed[-1].reason,
             )
 
-    def _release(self, item: Scheduled) -> None:
+    def _release(self, item: ScheduleEntry) -> None:
         """Let the first slot that waits run, if the run before it has ended; missed where its job cannot be made."""
         at = item.row.waiting
         assert at is not None
         try:
             call = item.call(at)
         except BaseException as exc:  # also SystemExit out of an author's code
-            self._ledger.release(item.row.name, at, None, NO_JOB % reason_of(exc))
+            self._schedule_store.release(item.row.name, at, None, NO_JOB % reason_of(exc))
             return
-        if self._ledger.release(item.row.name, at, call[1]):
+        if self._schedule_store.release(item.row.name, at, call[1]):
             self._unheard.append(call)

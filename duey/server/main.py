@@ -72,7 +72,7 @@ class Service:
         from duey.api import make_api
         from duey.control.service import Control
         from duey.monitor.access import Access
-        from duey.monitor.history import Books
+        from duey.monitor.history import History
         from duey.monitor.web import make_web
         from duey.os_process import Requests, StopFlag
         from duey.server.http_server import Server
@@ -84,11 +84,11 @@ class Service:
         for warning in huey.storage.prepare():
             print(f"warning: {warning}", file=sys.stderr)
         self.access = Access.of(settings)
-        self.books = Books(settings.monitor.database, settings.monitor)
-        self.recorder = self.books.recorder(huey.storage, self.control.workers, self.control.schedules.all)
-        self.api = make_api(self.control, self.access, settings, self.books)
+        self.history = History(settings.monitor.database, settings.monitor)
+        self.recorder = self.history.recorder(huey.storage, self.control.workers, self.control.schedules.all)
+        self.api = make_api(self.control, self.access, settings, self.history)
         self.server = Server(
-            side_by_side(make_web(self.control, self.access, self.books, settings), self.api, settings.web), settings
+            side_by_side(make_web(self.control, self.access, self.history, settings), self.api, settings.web), settings
         )
         self.child = ConsumerChild(settings.root) if with_consumer else None
 
@@ -99,7 +99,7 @@ class Service:
         self._signalled.set_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, note=self._requests.note)
         hear_hup()
         self.access.prepare()
-        self._open_books()
+        self._open_history()
         first = self.access.first_start() if print_password else None
         if self.child:
             self.child.start()
@@ -155,15 +155,15 @@ class Service:
         if self.child:
             self.child.stop(self.settings.consumer.shutdown_timeout_s + 3, lambda: self._requests.now)
 
-    def _open_books(self) -> None:
-        """Books that cannot be opened stop nothing but a start with books of a newer version."""
-        from duey.monitor.history.errors import BooksTooNew, BooksUnavailable
+    def _open_history(self) -> None:
+        """A history that cannot be opened stops nothing but a start with one of a newer version."""
+        from duey.monitor.history.errors import HistoryTooNew, HistoryUnavailable
 
         try:
-            self.books.prepare()
-        except BooksTooNew:
+            self.history.prepare()
+        except HistoryTooNew:
             raise
-        except BooksUnavailable as exc:
+        except HistoryUnavailable as exc:
             print(f"warning: {exc}; what happens waits in the queue until they are back", file=sys.stderr)
 
     def _announce(self, first: Any) -> None:

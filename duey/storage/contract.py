@@ -1,8 +1,8 @@
 """The contract of a storage, implemented on SQLite and on Redis.
 
-A job is accepted (`accept`), then claimed and settled (`turn`). At any time it is in exactly one place. Every method
-that changes something is one transaction: if a process dies at any line, all of it happened or nothing. Huey's own
-storage interface (duey.storage.huey_adapter) is implemented as well, for Huey's locks, counters and results.
+A job is accepted (`accept`), then claimed and settled (`settle_and_claim`). At any time it is in exactly one place.
+Every method that changes something is one transaction: if a process dies at any line, all of it happened or nothing.
+Huey's own storage interface (duey.storage.huey_adapter) is implemented as well, for Huey's locks, counters and results.
 
 Every method raises StorageUnavailable or a subclass if the storage cannot be used. Nothing was changed then, unless
 the `stored` of the error is None, which means that it is not known.
@@ -18,28 +18,28 @@ from typing import Any, NamedTuple
 from duey.model.event import Event
 from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
 from duey.model.limits import Limit
-from duey.model.schedule import Ledger
-from duey.storage.deaths import Dead
+from duey.model.schedule import ScheduleStore
+from duey.storage.deaths import DeadWorker
 from duey.storage.huey_adapter import HueyStorage
 from duey.storage.presence import Slot
 
 
-class Accepted(NamedTuple):
+class EnqueuedJob(NamedTuple):
     """The answer for one enqueued job: its id, or the id of the job that it duplicates; `fresh` if it is new."""
 
     id: str
     fresh: bool
 
 
-class Acceptance(NamedTuple):
+class EnqueueResult(NamedTuple):
     """The answers for all jobs of one call, in order. `replayed`: the idempotency key was known."""
 
-    accepted: tuple[Accepted, ...]
+    accepted: tuple[EnqueuedJob, ...]
     replayed: bool
 
 
-class Turn(NamedTuple):
-    """The answer of `turn`. `lost`: tokens whose claim was gone; `more`: more jobs are ready."""
+class ClaimResult(NamedTuple):
+    """The answer of `settle_and_claim`. `lost`: tokens whose claim was gone; `more`: more jobs are ready."""
 
     claims: list[Claim]
     lost: frozenset[int]
@@ -126,7 +126,7 @@ class JobStorage(HueyStorage):
     """The contract. The tests in `tests/contracts/` run against every implementation."""
 
     backend = ""
-    ledger: Ledger  # schedules and their slots; set by the subclass
+    schedule_store: ScheduleStore  # schedules and their slots; set by the subclass
     limits: Mapping[str, Limit] = MappingProxyType({})  # of the tasks that this process knows; set by DurableHuey
     compose: Any = None  # creates stored bytes and display values; set by DurableHuey, which has the serializer
 
@@ -145,7 +145,7 @@ class JobStorage(HueyStorage):
     @abstractmethod
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
-    ) -> Acceptance:  # fmt: skip
+    ) -> EnqueueResult:  # fmt: skip
         """Store all jobs durably, or none. A job whose id belongs to an unfinished job is not stored again. A job whose
         unique key is held is answered with the holder. Raises DuplicateJob if the id belongs to a job that has ended,
         KeyReused if the idempotency key came with other jobs, TooManyPending above `max_pending` (0: no limit),
@@ -158,18 +158,18 @@ class JobStorage(HueyStorage):
         """Register this process as a worker. Returns its presence (duey.storage.presence)."""
 
     @abstractmethod
-    def turn(
-        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], rung: bool = False,
-    ) -> Turn:  # fmt: skip
+    def settle_and_claim(
+        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], notified: bool = False,
+    ) -> ClaimResult:  # fmt: skip
         """Settle finished jobs and claim up to `want` new ones, in one transaction. `queues`: names in the order of
-        preference, `*` for all queues that are not named, `!NAME` for a queue that `*` excludes. `rung`: the worker was
-        woken, so that there is no need to check for jobs before taking the write lock. A settlement whose claim is gone
-        writes nothing. A job that would go back to the queue but was asked to stop ends as canceled. A follow-up job
-        that has already ended (its job was retried by hand) is left as it is. `next_due` of the answer is set only if
-        nothing was claimed."""
+        preference, `*` for all queues that are not named, `!NAME` for a queue that `*` excludes. `notified`: the worker
+        was woken, so that there is no need to check for jobs before taking the write lock. A settlement whose claim is
+        gone writes nothing. A job that would go back to the queue but was asked to stop ends as canceled. A follow-up
+        job that has already ended (its job was retried by hand) is left as it is. `next_due` of the answer is set only
+        if nothing was claimed."""
 
     @abstractmethod
-    def hold(self, life: Any, token: int) -> bool:
+    def hold(self, presence: Any, token: int) -> bool:
         """Make the mark of a job that must not run twice visible to every rescuer, on other hosts and after a power
         cut. Called before the body begins. False if the claim is gone: the body must not begin then."""
 
@@ -187,11 +187,11 @@ class JobStorage(HueyStorage):
         """Whether this worker was asked to be quiet (claim nothing), and whether it was asked to stop."""
 
     @abstractmethod
-    def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
+    def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
         """Return claims whose body never started to the queue. Nothing is counted."""
 
     @abstractmethod
-    def bury(self, dead: Dead, max_crashes: int) -> list[str]:
+    def reap(self, dead: DeadWorker, max_crashes: int) -> list[str]:
         """Release a dead worker's claims as duey.storage.deaths decides, and remove its row and files. Returns the ids
         of the jobs that its threads handled when it died."""
 
@@ -305,7 +305,7 @@ class JobStorage(HueyStorage):
     # maintenance
 
     @abstractmethod
-    def keep_house(self, limit: int = 1000) -> bool:
+    def run_maintenance(self, limit: int = 1000) -> bool:
         """Remove up to `limit` of what has expired. True if there is more."""
 
     # the history

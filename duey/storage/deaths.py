@@ -28,7 +28,7 @@ COMPANY = 3
 TREE = 10
 
 
-class Dead(NamedTuple):
+class DeadWorker(NamedTuple):
     """A dead worker, and how to treat its claims. `charge`: count its death for the jobs that it handled."""
 
     worker: int
@@ -40,7 +40,7 @@ class Dead(NamedTuple):
     company: int = 0  # number of jobs that were handled by all workers that died together, as far as known
     marks: Mapping[int, Slot] = MappingProxyType({})  # what its threads handled, by token; the storage adds it
 
-    def handled(self, slots: Iterable[Slot]) -> Dead:
+    def handled(self, slots: Iterable[Slot]) -> DeadWorker:
         """A copy with the jobs that its threads handled."""
         return self._replace(marks={slot.token: slot for slot in slots})
 
@@ -58,7 +58,7 @@ class Fate(NamedTuple):
     detail: str | None = None
 
 
-def fate_of(claim: Claim, dead: Dead, stopping: bool, max_crashes: int, compose: Any) -> Fate:
+def fate_of(claim: Claim, dead: DeadWorker, stopping: bool, max_crashes: int, compose: Any) -> Fate:
     """Decide on one claim. `stopping`: the job was asked to stop. `compose` creates settlements."""
     mark = dead.marks.get(claim.token)
     if stopping:  # it must not run again
@@ -86,6 +86,6 @@ def fate_of(claim: Claim, dead: Dead, stopping: bool, max_crashes: int, compose:
     return Fate(None, deliveries, None, event.RESCUED, detail)
 
 
-def is_suspect(claim: Claim, max_crashes: int) -> bool:
+def is_poison_suspect(claim: Claim, max_crashes: int) -> bool:
     """Whether the job must run alone: one more death would fail it, or its consumer has died often while it ran."""
     return claim.deliveries >= max(1, max_crashes - 1) or claim.tree_deaths >= max_crashes * TREE // 2

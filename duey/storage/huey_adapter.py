@@ -93,7 +93,7 @@ class HueyStorage(BaseStorage):
     ) -> bool:
         """Huey polls here. Waiting for the wake-up pipe answers sooner and costs nothing."""
         key = key.decode() if isinstance(key, bytes) else str(key)
-        body = current.current_body()
+        body = current.current_job_context()
         at_most_s = math.inf if body is None or body.deadline.struck else body.deadline.at - time.monotonic()
         ended = self.wait_ended(key, max(0.0, min(1e9 if timeout is None else timeout, at_most_s)))
         current.heed_timeout()  # the caller may be a body with a time-out

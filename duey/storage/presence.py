@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from duey.storage.wakeup import ASLEEP_AT, LIFE_BYTES, QUEUES_AT, Bell, queues_text
+from duey.storage.wakeup import ASLEEP_AT, LOCK_FILE_BYTES, QUEUES_AT, WakeupPipe, queues_text
 
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
 SLOT = struct.Struct("<qBdd")  # token (0: idle), phase, started_at (0: the body has not begun), deadline (0: none)
@@ -36,7 +36,7 @@ TOKEN = struct.Struct("<q")
 MAGIC = b"duey\x00\x00\x00\x02"
 SLOTS_AT = 64
 MAX_SLOTS = 120
-SIZE = LIFE_BYTES
+SIZE = LOCK_FILE_BYTES
 assert SLOTS_AT + SLOT.size * MAX_SLOTS <= QUEUES_AT
 
 TAKEN, IN_BODY, BODY_ENDED = 1, 2, 3  # phases: before the body (decoding, hooks), the body, after it (hooks, receivers)
@@ -51,16 +51,16 @@ class Slot(NamedTuple):
     deadline: float
 
 
-_ours: weakref.WeakSet[Life] = weakref.WeakSet()
+_ours: weakref.WeakSet[Presence] = weakref.WeakSet()
 
 
-class Life:
+class Presence:
     """The lock file and wake-up pipe of this process, as worker `n`."""
 
     def __init__(self, folder: Path, n: int, queues: Sequence[str] = ()) -> None:
         self.n = n
         self.path = folder / f"{n}.life"
-        self.bell = Bell(folder / f"{n}.bell")
+        self.pipe = WakeupPipe(folder / f"{n}.bell")
         # Locked before it gets its name: other processes never see an unlocked file of a living worker.
         unnamed = folder / f"{n}.{os.getpid()}.unborn"
         self._fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -129,8 +129,8 @@ class Life:
     def close(self) -> None:
         """Remove the files and release the lock."""
         _ours.discard(self)
-        self.bell.close()
-        for path in (self.path, self.bell.path):
+        self.pipe.close()
+        for path in (self.path, self.pipe.path):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         self.abandon()
@@ -144,9 +144,9 @@ class Life:
 
 
 def _after_fork() -> None:
-    for life in list(_ours):
-        life.abandon()
-        life.bell.abandon()
+    for presence in list(_ours):
+        presence.abandon()
+        presence.pipe.abandon()
     _ours.clear()
 
 
@@ -182,7 +182,7 @@ def heartbeat_of(folder: Path, n: int) -> float | None:
         return None
 
 
-class Corpse:
+class DeadPresence:
     """The lock file of a dead worker, locked by the one rescuer that handles it."""
 
     def __init__(self, folder: Path, n: int) -> None:
@@ -204,7 +204,7 @@ class Corpse:
         self._fd = fd
         return True
 
-    def bury(self) -> None:
+    def reap(self) -> None:
         """Remove the files, after the claims have been returned."""
         for path in (self._path, self._bell):
             with contextlib.suppress(FileNotFoundError):

@@ -1,6 +1,6 @@
 """Wake-up pipes: how a sleeping process is woken.
 
-A wake-up pipe is a FIFO with one reader. A worker process has one (`n.bell`) beside its lock file, in which it says
+A wake-up pipe is a FIFO with one reader. A worker process has one (`n.pipe`) beside its lock file, in which it says
 whether it sleeps. A process that waits for a job to end has one as long as it waits (`*.wait`). Waking writes one byte.
 If the FIFO is full, its reader has been woken already.
 """
@@ -24,17 +24,17 @@ from duey.model.queues import serves
 
 ASLEEP_AT = 16  # offset in the lock file
 QUEUES_AT = 64 + 24 * 126  # offset of the queues that the worker serves, as text
-LIFE_BYTES = 4096
+LOCK_FILE_BYTES = 4096
 logger = logging.getLogger("duey.storage")
 
 
 def queues_text(queues: Sequence[str]) -> bytes:
     """The queues of a worker as stored in its lock file. Empty, which means any queue, if they do not fit."""
     text = ",".join(queues).encode()
-    return text if len(text) <= LIFE_BYTES - QUEUES_AT else b""
+    return text if len(text) <= LOCK_FILE_BYTES - QUEUES_AT else b""
 
 
-class Bell:
+class WakeupPipe:
     """The reading end of a wake-up pipe."""
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class Bell:
             os.read(self._fd, 65536)
         return True
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Wake this process itself."""
         with contextlib.suppress(OSError):
             os.write(self._fd, b"x")
@@ -73,14 +73,14 @@ class Waiter:
 
     def __init__(self, folder: Path) -> None:
         config_files.make_folder(folder)
-        self.bell = Bell(folder / f"{uuid.uuid4().hex}.wait")
+        self.pipe = WakeupPipe(folder / f"{uuid.uuid4().hex}.wait")
 
     def __enter__(self) -> Waiter:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.bell.path.unlink(missing_ok=True)
-        self.bell.close()
+        self.pipe.path.unlink(missing_ok=True)
+        self.pipe.close()
 
 
 def wait_until(folder: Path, ready: Callable[[], bool], timeout_s: float) -> bool:
@@ -91,11 +91,11 @@ def wait_until(folder: Path, ready: Callable[[], bool], timeout_s: float) -> boo
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            waiter.bell.wait(min(left, 1.0))
+            waiter.pipe.wait(min(left, 1.0))
     return True
 
 
-class Ringer:
+class Notifier:
     """The writing ends of all wake-up pipes in a folder, for one process.
 
     It never raises, because it is used after a commit whose answer must not be lost. A pipe that cannot be written is
@@ -117,32 +117,32 @@ class Ringer:
         self._workers: dict[str, tuple[int, mmap.mmap, tuple[str, ...]]] = {}
         self._waiters: dict[str, int] = {}
 
-    def ring_for(self, queues: Iterable[str]) -> None:
+    def notify_for(self, queues: Iterable[str]) -> None:
         """Wake one worker for each job. `queues`: the queue of each job."""
         counts: dict[str, int] = {}
         for queue in queues:  # creating a Counter takes longer than the loop
             counts[queue] = counts.get(queue, 0) + 1
         for queue, count in counts.items():
-            self.ring_workers(count, (queue,))
+            self.notify_workers(count, (queue,))
 
-    def ring_workers(self, count: int, queues: Sequence[str] = ()) -> None:
+    def notify_workers(self, count: int, queues: Sequence[str] = ()) -> None:
         """Wake up to `count` sleeping workers that serve one of these queues.
 
         Without queues it is not known which queue has jobs. Then all are woken, unless they all serve the same queues.
         """
-        with self._ringing():
-            self._ring_workers(count, queues)
+        with self._notifying():
+            self._notify_workers(count, queues)
 
-    def ring_waiters(self) -> None:
+    def notify_waiters(self) -> None:
         """Wake every process that waits for the end of a job."""
-        with self._ringing():
+        with self._notifying():
             self._refresh()
             for name, fd in list(self._waiters.items()):
-                if not self._ring(fd):
+                if not self._notify(fd):
                     os.close(self._waiters.pop(name))
 
     @contextlib.contextmanager
-    def _ringing(self) -> Iterator[None]:
+    def _notifying(self) -> Iterator[None]:
         if self._pid != os.getpid():  # forked: a thread of the parent may have held the lock at that moment
             self._fresh()
         with self._lock:
@@ -153,21 +153,21 @@ class Ringer:
                     logger.warning("sleeping workers could not be woken; they check for jobs within 2 s: %s", exc)
                 self._complaint = str(exc)
 
-    def _ring_workers(self, count: int, queues: Sequence[str]) -> None:
+    def _notify_workers(self, count: int, queues: Sequence[str]) -> None:
         self._refresh()
         if count > 0 and not queues and len({served for _, _, served in self._workers.values()}) > 1:
             count = len(self._workers)
-        for name, (fd, life, served) in list(self._workers.items()):
+        for name, (fd, presence, served) in list(self._workers.items()):
             if count <= 0:
                 break
-            if life[ASLEEP_AT] and (not queues or not served or any(serves(served, queue) for queue in queues)):
-                life[ASLEEP_AT] = 0  # so that the next wake-up goes to another worker
-                if self._ring(fd):
+            if presence[ASLEEP_AT] and (not queues or not served or any(serves(served, queue) for queue in queues)):
+                presence[ASLEEP_AT] = 0  # so that the next wake-up goes to another worker
+                if self._notify(fd):
                     count -= 1
                 else:
                     self._forget(name)
 
-    def _ring(self, fd: int) -> bool:
+    def _notify(self, fd: int) -> bool:
         try:
             os.write(fd, b"x")
         except BlockingIOError:
@@ -177,9 +177,9 @@ class Ringer:
         return True
 
     def _forget(self, name: str) -> None:
-        fd, life, _ = self._workers.pop(name)
+        fd, presence, _ = self._workers.pop(name)
         os.close(fd)
-        life.close()
+        presence.close()
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -211,8 +211,8 @@ class Ringer:
                 raise
             return
         try:
-            with open(self._folder / f"{name[:-5]}.life", "r+b") as life:
-                mapped = mmap.mmap(life.fileno(), LIFE_BYTES)
+            with open(self._folder / f"{name[:-5]}.life", "r+b") as presence:
+                mapped = mmap.mmap(presence.fileno(), LOCK_FILE_BYTES)
             text = mapped[QUEUES_AT:].rstrip(b"\0").decode()
             self._workers[name] = (fd, mapped, tuple(text.split(",")) if text else ())
         except (OSError, ValueError):

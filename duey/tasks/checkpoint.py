@@ -27,14 +27,18 @@ def checkpoint(value: Any = _ASKED, key: str = "") -> Any:
     It is stored when this returns. `key` tells several apart. Outside of a job nothing is kept. Raises ClaimLost when
     the job was taken away from this worker, UnserializableError, StorageUnavailable.
     """
-    body = current.current_body()
-    if body is None:
+    job_context = current.current_job_context()
+    if job_context is None:
         return None
     if value is _ASKED:
-        data = body.huey.storage.checkpoint_of(body.claim, key)
-        return None if data is None else body.huey.serializer.deserialize(data, ("checkpoint", body.claim.id, key))
+        data = job_context.huey.storage.checkpoint_of(job_context.claim, key)
+        return (
+            None
+            if data is None
+            else job_context.huey.serializer.deserialize(data, ("checkpoint", job_context.claim.id, key))
+        )
     current.heed_timeout()
-    _put(body, key, value)
+    _put(job_context, key, value)
     return None
 
 
@@ -45,8 +49,8 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
     row) and when the body ends, so a kill repeats what was done since; the rows must come in the same order each time.
     Progress is told from it, unless the body tells its own. `key` tells several loops of a job apart.
     """
-    body = current.current_body()
-    if body is None:
+    job_context = current.current_job_context()
+    if job_context is None:
         yield from rows
         return
     done = kept = int(checkpoint(key=f"resume {key}") or 0)
@@ -56,29 +60,31 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
     def keep() -> None:
         nonlocal kept, kept_at
         if done != kept:
-            _put(body, f"resume {key}", done)
+            _put(job_context, f"resume {key}", done)
             kept, kept_at = done, time.monotonic()
 
     def keep_at_end() -> None:
         with suppress(errors.DueyError):  # the claim is lost, or the storage is away: some rows are done again
             keep()
 
-    body.at_end += (keep_at_end,)
+    job_context.at_end += (keep_at_end,)
     for row in islice(iter(rows), done, None):
         yield row
         done += 1
         current.heed_timeout()
         if time.monotonic() - kept_at >= every_s:
             keep()
-            if not body.speaks:
-                body.say(done, total, "")
-    if not body.speaks:
-        body.say(done, total, "")
+            if not job_context.reports_progress:
+                job_context.report_progress(done, total, "")
+    if not job_context.reports_progress:
+        job_context.report_progress(done, total, "")
 
 
-def _put(body: current.Body, key: str, value: Any) -> None:
-    data = body.huey.serializer.serialize(value, use=("checkpoint", body.claim.id, key))
+def _put(job_context: current.JobContext, key: str, value: Any) -> None:
+    data = job_context.huey.serializer.serialize(value, use=("checkpoint", job_context.claim.id, key))
     if len(data) > MAX_BYTES:
         raise ValueError(f"a checkpoint has at most {MAX_BYTES} bytes, this one {len(data)}: keep what names the place")
-    if not body.huey.storage.put_checkpoint(body.claim, key, data):
-        raise errors.ClaimLost(f"job {body.claim.id} was taken away from this worker: its checkpoint was not kept")
+    if not job_context.huey.storage.put_checkpoint(job_context.claim, key, data):
+        raise errors.ClaimLost(
+            f"job {job_context.claim.id} was taken away from this worker: its checkpoint was not kept"
+        )

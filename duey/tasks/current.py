@@ -25,8 +25,8 @@ from duey.tasks.typed import P, R
 class Local(threading.local):
     """What a thread runs."""
 
-    body: Body | None = None
-    latest: Body | None = None  # it has ended, and its job is not settled yet
+    job_context: JobContext | None = None
+    latest: JobContext | None = None  # it has ended, and its job is not settled yet
 
 
 _local = Local()
@@ -123,12 +123,12 @@ class Deadline:
         raise TaskTimeout
 
 
-class Body:
+class JobContext:
     """The running body of this thread."""
 
-    said_at = 0.0
+    reported_at = 0.0
     pending: str | None = None  # progress that is not written yet
-    speaks = False  # it said progress itself
+    reports_progress = False  # it said progress itself
     at_end: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, huey: Any, claim: Any) -> None:
@@ -166,16 +166,16 @@ class Body:
         said = [f"job {self.job.id}", self.job.task, *(f"{plain(name)}={plain(shown[name])}" for name in shown)]
         return escaped(f" ({', '.join(said)})")
 
-    def say(self, done: float, total: float | None, note: str) -> None:
+    def report_progress(self, done: float, total: float | None, note: str) -> None:
         """Keep the progress; written at most once a second."""
         data = json.dumps({"done": done, "total": total, "note": self.mask.text(str(note))[:200] if note else ""})
-        if time.monotonic() - self.said_at >= EVERY_S:
+        if time.monotonic() - self.reported_at >= EVERY_S:
             self._write(data)
         else:
             self.pending = data
 
     def _write(self, data: str) -> None:
-        self.said_at, self.pending = time.monotonic(), None
+        self.reported_at, self.pending = time.monotonic(), None
         try:
             self.huey.storage.put_progress(self.claim.seq, data)
         except Exception:
@@ -192,17 +192,17 @@ class Body:
             self._write(self.pending)
 
 
-def enter(huey: Any, claim: Any) -> Body:
+def activate(huey: Any, claim: Any) -> JobContext:
     """A body begins in this thread."""
-    body = Body(huey, claim)
-    _local.body = body
-    return body
+    job_context = JobContext(huey, claim)
+    _local.job_context = job_context
+    return job_context
 
 
-def leave(body: Body) -> None:
+def deactivate(job_context: JobContext) -> None:
     """The body ended."""
-    _local.body, _local.latest = None, body
-    body.end()
+    _local.job_context, _local.latest = None, job_context
+    job_context.end()
 
 
 def forget() -> None:
@@ -210,36 +210,36 @@ def forget() -> None:
     _local.latest = None
 
 
-def current_body() -> Body | None:
+def current_job_context() -> JobContext | None:
     """The body that runs in this thread."""
-    return _local.body
+    return _local.job_context
 
 
-def latest_body() -> Body | None:
+def latest_job_context() -> JobContext | None:
     """The body that runs in this thread, or has ended while its job is not settled yet."""
-    return _local.body or _local.latest
+    return _local.job_context or _local.latest
 
 
 def current_job() -> CurrentJob | None:
     """The job whose body runs in this thread, or None outside of one."""
-    body = current_body()
-    return body.job if body else None
+    job_context = current_job_context()
+    return job_context.job if job_context else None
 
 
 def canceled() -> bool:
     """True once the running job was asked to stop: end soon. In a worker process it is killed ten seconds later."""
-    body = current_body()
-    return bool(body and body.huey.storage.stop_asked([body.claim.seq]))
+    job_context = current_job_context()
+    return bool(job_context and job_context.huey.storage.stop_asked([job_context.claim.seq]))
 
 
 def check_canceled() -> None:
     """Raise Canceled once the running job was asked to stop, and TaskTimeout once it is past its timeout: for loops in
     which nothing else would notice. Outside of a job nothing happens."""
-    body = current_body()
-    if body is None:
+    job_context = current_job_context()
+    if job_context is None:
         return
-    if time.monotonic() >= body.deadline.at:
-        body.deadline.strike()
+    if time.monotonic() >= job_context.deadline.at:
+        job_context.deadline.strike()
     if canceled():
         raise Canceled
 
@@ -247,9 +247,9 @@ def check_canceled() -> None:
 def heed_timeout() -> None:
     """Raise TaskTimeout in a body that is past its deadline: in what a body calls over and over, where no alarm may
     strike (`duey.execution.thread_timeouts`)."""
-    body = current_body()
-    if body is not None and body.deadline.unheeded:
-        body.deadline.strike()
+    job_context = current_job_context()
+    if job_context is not None and job_context.deadline.unheeded:
+        job_context.deadline.strike()
 
 
 class Lock(TaskLock):
@@ -264,9 +264,9 @@ class Lock(TaskLock):
 
     def __enter__(self) -> Lock:
         self.acquire()
-        body = current_body()
-        if body is not None:
-            body.locks.append(self)
+        job_context = current_job_context()
+        if job_context is not None:
+            job_context.locks.append(self)
         return self
 
     def acquire(self) -> Any:
@@ -282,15 +282,15 @@ class Lock(TaskLock):
         if self.holder_pid != os.getpid():
             return
         super().__exit__(*exc_info)
-        body = current_body()
-        if body is not None and self in body.locks:
-            body.locks.remove(self)
+        job_context = current_job_context()
+        if job_context is not None and self in job_context.locks:
+            job_context.locks.remove(self)
 
 
 def progress(done: float, total: float | None = None, note: str = "") -> None:
     """Say how far the running body is; outside of a job nothing happens. Written at most once a second."""
-    body = current_body()
-    if body is not None:
+    job_context = current_job_context()
+    if job_context is not None:
         heed_timeout()
-        body.speaks = True
-        body.say(done, total, note)
+        job_context.reports_progress = True
+        job_context.report_progress(done, total, note)

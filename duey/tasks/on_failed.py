@@ -5,10 +5,10 @@ discard, a worker that died too often, a time-out, a task that nobody knows) acc
 transaction, so that it runs exactly as often as jobs fail, through any crash. It has no retries and no handler of its
 own: when it fails, that is seen like any failed job, and ends there.
 
-Nobody else can make such a job (`DeferringHuey.new_job` refuses), and the handler looks again: it runs only in the job
+Nobody else can make such a job (`EnqueuingHuey.new_job` refuses), and the handler looks again: it runs only in the job
 that was accepted for the failure of a job of its own task.
 
-Whether a task has a handler travels with the job (`flags`): who buries a dead worker need not know the task.
+Whether a task has a handler travels with the job (`flags`): who reaps a dead worker need not know the task.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from huey.registry import Message
 from duey import clock, errors
 from duey.model.job import FAILED, Failure, Job, NewJob, Settlement
 from duey.payload.serializer import of_job, of_new_job
-from duey.tasks.current import current_body, current_job
+from duey.tasks.current import current_job, current_job_context
 
 SUFFIX = ".on_failed"
 Handler = Callable[[Job, Failure], Any]
@@ -54,7 +54,7 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
         return [], {}
     if stored.task + SUFFIX != own.task:
         raise errors.InternalTask(own.task)
-    body = current_body()
+    body = current_job_context()
     assert body is not None
     body.mask = body.mask.joined(huey.composer.shown_call(stored)[2])
     message = huey.serializer.deserialize(stored.payload, of_job(stored))

@@ -27,7 +27,7 @@ def consumer_options(settings: Settings, given: Mapping[str, Any]) -> dict[str, 
     ):
         if name not in flags:
             chosen[name] = value
-    chosen["queues"] = tuple((share.name, share.workers) for share in settings.consumer.queues)
+    chosen["queues"] = tuple((pool.name, pool.workers) for pool in settings.consumer.queues)
     chosen["weighted"] = settings.consumer.order == "weighted"
     chosen["lease_s"], chosen["heartbeat_s"] = settings.consumer.lease_s, settings.consumer.heartbeat_s
     chosen["max_crashes"] = settings.tasks.max_crashes

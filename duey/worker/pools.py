@@ -24,7 +24,7 @@ from duey.model.job import DEFAULT_QUEUE
 from duey.model.queues import NOT, REST, serves
 
 
-class Share(NamedTuple):
+class WorkerPool(NamedTuple):
     """Workers that serve the same queues. `name` is what they are called after, empty where all are alike."""
 
     name: str
@@ -33,26 +33,26 @@ class Share(NamedTuple):
     weights: tuple[int, ...] = ()  # of the queues, where their order is drawn
 
 
-def shares_of(entries: Sequence[tuple[str, int | None]], workers: int, weighted: bool = False) -> list[Share]:
-    """The shares of a consumer with so many workers; those with workers of their own first."""
+def pools_of(entries: Sequence[tuple[str, int | None]], workers: int, weighted: bool = False) -> list[WorkerPool]:
+    """The pools of a consumer with so many workers; those with workers of their own first."""
     if weighted:
         weights = tuple(1 if count is None else count for _, count in entries)
-        return [Share("", workers, tuple(name for name, _ in entries), weights)]
+        return [WorkerPool("", workers, tuple(name for name, _ in entries), weights)]
     reserved = [(name, count) for name, count in entries if count]
     together = [name for name, count in entries if count is None]
     helped = [name for name, count in entries if count == 0]
     if not (reserved or together):
         together, helped = helped, []
     named = [name for name, _ in entries if name != REST]
-    shares = [Share(name, count, served([name], helped, named)) for name, count in reserved]
+    pools = [WorkerPool(name, count, served([name], helped, named)) for name, count in reserved]
     if together:
         left = max(1, workers - sum(count for _, count in reserved))
-        shares.append(Share(together[0] if reserved else "", left, served(together, helped, named)))
-    return shares
+        pools.append(WorkerPool(together[0] if reserved else "", left, served(together, helped, named)))
+    return pools
 
 
 def served(own: Sequence[str], helped: Sequence[str], named: Sequence[str]) -> tuple[str, ...]:
-    """The queues of one share as a turn takes them (JobStorage.turn)."""
+    """The queues of one pool as a turn takes them (JobStorage.turn)."""
     queues = (*own, *helped)
     if REST not in queues:
         return queues
@@ -66,7 +66,7 @@ def drawn(queues: Sequence[str], weights: Sequence[int]) -> tuple[str, ...]:
     return tuple(sorted(queues, key=lambda name: -keys[name]))
 
 
-def left_out(shares: Sequence[Share], tasks: Iterable[Any]) -> list[str]:
-    """The queues of these tasks that no share serves."""
+def left_out(pools: Sequence[WorkerPool], tasks: Iterable[Any]) -> list[str]:
+    """The queues of these tasks that no pool serves."""
     queues = {getattr(task, "queue", DEFAULT_QUEUE) for task in tasks}
-    return sorted(name for name in queues if not any(serves(share.queues, name) for share in shares))
+    return sorted(name for name in queues if not any(serves(pool.queues, name) for pool in pools))

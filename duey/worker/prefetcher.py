@@ -1,16 +1,16 @@
-"""The desk of a worker process: where its threads take claims and leave what they finished.
+"""The prefetcher of a worker process: where its threads take claims and leave what they finished.
 
 Duties: take a window's worth of claims and commit acknowledgements in one transaction (a turn), so that short bodies
-share commits; see that nothing stays on the desk for longer than the window: when a long body holds the thread, an
-acknowledgement is committed and a claim that has not begun goes to another thread, or back; sleep without polling
+share commits; see that nothing stays in the prefetcher for longer than the window: when a long body holds the thread,
+an acknowledgement is committed and a claim that has not begun goes to another thread, or back; sleep without polling
 when there is nothing; keep what could not be committed and try again: a finished job is never dropped.
 
-A job is marked in the life file from its taking until its outcome is handed back, or committed where it must not run
+A job is marked in the lock file from its taking until its outcome is handed back, or committed where it must not run
 twice: a death is charged to what is marked, to none that lies here or has finished.
 
-Order: one thread at a time leads: it makes the turn, and listens to the bell when there was nothing; the others wait.
-While bodies are short one thread does it all, which is faster than handing over; the watchman hands over when
-one is not. Ending: `stop` gives back what has not begun; `drain` commits what is finished, once all threads are gone.
+Order: one thread at a time leads: it makes the turn, and listens to the wake-up pipe when there was nothing; the others
+wait. While bodies are short one thread does it all, which is faster than handing over; the flusher hands over when one
+is not. Ending: `stop` gives back what has not begun; `drain` commits what is finished, once all threads are gone.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ from typing import Any
 from duey import clock, errors, faults
 from duey.model.job import FAILED, ONCE, Claim, Settlement
 from duey.storage.contract import JobStorage
-from duey.worker.suspects import Suspects
+from duey.worker.poison_suspects import PoisonSuspects
 
-WINDOW_S = 0.004  # longest stay on the desk, of a claim not begun or an acknowledgement not committed
+WINDOW_S = 0.004  # longest stay in the prefetcher, of a claim not begun or an acknowledgement not committed
 ACK_S = 0.003  # an acknowledgement is committed by then, so that it is seen within 5 ms
 SHORT_S = 0.001  # a body below this is cheaper to wait for than to hand over
-CALM_LOOKS = 10  # the watchman sleeps after so many looks at an empty desk: waking it costs more than a look
+CALM_LOOKS = 10  # the flusher sleeps after so many looks at an empty prefetcher: waking it costs more than a look
 BATCH_MAX = 64
-SLEEP_S = 2.0  # a ring that was lost costs at most this
+SLEEP_S = 2.0  # a wake-up that was lost costs at most this
 HELD_UP_S = 0.05
 BACK_OFF_S = (0.05, 2.0)
 
-logger = logging.getLogger("duey.desk")
+logger = logging.getLogger("duey.prefetcher")
 
 
-class Desk:
-    """One per worker process. `life`: number, slots, bell. With `max_crashes` suspects begin alone."""
+class Prefetcher:
+    """One per worker process. `presence`: number, slots, wake-up pipe. With `max_crashes` suspects begin alone."""
 
-    def __init__(self, storage: JobStorage, life: Any, queues: Sequence[str], max_crashes: int | None = 3) -> None:
-        self.storage, self.life, self.queues = storage, life, tuple(queues)
-        self.revocations = False  # whether the jobs on the desk may be revoked
+    def __init__(self, storage: JobStorage, presence: Any, queues: Sequence[str], max_crashes: int | None = 3) -> None:
+        self.storage, self.presence, self.queues = storage, presence, tuple(queues)
+        self.revocations = False  # whether the jobs in the prefetcher may be revoked
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
         self._claims: deque[Claim] = deque()
-        self._suspects = Suspects(max_crashes)
+        self._suspects = PoisonSuspects(max_crashes)
         self._handled = 0  # picked and not finished
         self._done: list[Settlement] = []
         self._turning = threading.Lock()  # one turn at a time
-        self._leading = self._listening = self._stopping = self._rung = False
+        self._leading = self._listening = self._stopping = self._notified = False
         self._waiting = 0
-        self._taken_at = self._done_at = 0.0  # monotonic: since when something lies on the desk
+        self._taken_at = self._done_at = 0.0  # monotonic: since when something lies in the prefetcher
         self._body_s = SHORT_S  # moving average of a body's length: decides how many to take
         self._here = threading.local()
         self._watch = threading.Event()
         self._failures = 0
-        threading.Thread(target=self._watchman, name="Desk", daemon=True).start()
+        threading.Thread(target=self._flush_stale, name="Prefetcher", daemon=True).start()
 
     # what a worker thread does
 
-    def take(self) -> Claim | None:
-        """The next claim; sleeps until there is one. None when the desk is stopping."""
+    def next_claim(self) -> Claim | None:
+        """The next claim; sleeps until there is one. None when the prefetcher is stopping."""
         while True:
             lead = False
             with self._cond:
@@ -91,14 +91,14 @@ class Desk:
             if lead:
                 self._lead()
             else:
-                self._turn(0)
+                self._settle_and_claim(0)
 
     def _pick(self, pile: deque[Claim]) -> Claim:
-        """The oldest claim of a pile on the desk (the caller holds the condition)."""
+        """The oldest claim of a pile in the prefetcher (the caller holds the condition)."""
         self._taken_at = time.monotonic()
         claim = pile.popleft()
         self._handled += 1
-        self.life.take(claim.token)
+        self.presence.take(claim.token)
         if pile is self._suspects.waiting:
             self._suspects.began(claim)
         if self._waiting or self._claims or self._done:
@@ -110,7 +110,7 @@ class Desk:
 
     def _lead(self) -> None:
         try:
-            next_due = self._turn(0 if self.quiet else self._want())
+            next_due = self._settle_and_claim(0 if self.quiet else self._want())
             if not self._claimed():
                 self._listen(next_due)
         finally:
@@ -124,23 +124,23 @@ class Desk:
         return max(self._waiting + 1, min(BATCH_MAX, int(WINDOW_S / max(self._body_s, 1e-6))))
 
     def _listen(self, next_due: float | None) -> None:
-        """Sleep until the bell rings, something falls due, or the desk stops."""
+        """Sleep until the pipe wakes it, something falls due, or the prefetcher stops."""
         self._listening = True
-        self.life.asleep(not self.quiet)  # a ring that went to a quiet one would be lost for the others
+        self.presence.asleep(not self.quiet)  # a wake-up that went to a quiet one would be lost for the others
         try:
             # Look once more now that the flag is up: a defer in between saw no sleeper and rang nobody.
             if self._done:
                 return
             if not self.quiet:
-                next_due = self._turn(self._want())
+                next_due = self._settle_and_claim(self._want())
             if not self.quiet and (self._claimed() or self._stopping):
-                if self.life.bell.wait(0):  # for another job that was accepted meanwhile: others may sleep
+                if self.presence.pipe.wait(0):  # for another job that was accepted meanwhile: others may sleep
                     self.storage.wake(1, self.queues)
             else:
                 timeout = SLEEP_S if next_due is None else min(SLEEP_S, next_due - clock.now())
-                self._rung = self.life.bell.wait(timeout)
+                self._notified = self.presence.pipe.wait(timeout)
         finally:
-            self.life.asleep(False)
+            self.presence.asleep(False)
             self._listening = False
 
     def _claimed(self) -> bool:
@@ -150,33 +150,33 @@ class Desk:
     def begin(self, settlement: Settlement) -> None:
         """A body starts in this thread."""
         started, timeout = settlement.started_at or 0.0, settlement.claim.timeout_s
-        self.life.begin(settlement.claim.token, started, started + timeout if timeout else 0.0)
+        self.presence.begin(settlement.claim.token, started, started + timeout if timeout else 0.0)
         self._here.began = time.perf_counter()
-        if settlement.claim.flags & ONCE and not self.storage.hold(self.life, settlement.claim.token):
+        if settlement.claim.flags & ONCE and not self.storage.hold(self.presence, settlement.claim.token):
             raise errors.ClaimLost(f"job {settlement.claim.id} was taken away before its body began")
         if faults.point:
             faults.point("body.begun")
 
     def body_ended(self, settlement: Settlement) -> None:
         """The body of this thread ended; its job is not over yet."""
-        self.life.body_ended(settlement.claim.token, settlement.started_at or 0.0)
+        self.presence.body_ended(settlement.claim.token, settlement.started_at or 0.0)
         if faults.point:
             faults.point("body.ended")
         self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
 
-    def finish(self, settlement: Settlement) -> None:
+    def ack(self, settlement: Settlement) -> None:
         """Leave a settlement, which the next turn commits; that of a job that must not run twice is committed before
         its mark goes, and before a suspect may begin that could take it along."""
         once = settlement.claim.flags & ONCE
         if not once:
-            self.life.finish()
+            self.presence.finish()
         with self._cond:
             if not self._done:
                 self._done_at = time.monotonic()
             self._done.append(settlement)
         if once and self._committed(settlement.claim.token):
             self.storage.sync()  # else a power cut could undo the outcome, and not the end of its mark
-            self.life.finish()
+            self.presence.finish()
         with self._cond:
             self._handled -= 1
             self._suspects.ended(settlement.claim)
@@ -184,9 +184,10 @@ class Desk:
                 self._cond.notify()
 
     def _committed(self, token: int) -> bool:
-        """Commit what is finished until this job's outcome is; False when the desk stops before: `drain` goes on."""
+        """Commit what is finished until this job's outcome is; False when the prefetcher stops before: `drain` goes
+        on."""
         while True:
-            self._turn(0)
+            self._settle_and_claim(0)
             with self._turning, self._cond:  # no turn that took it along is still under way
                 if all(settlement.claim.token != token for settlement in self._done):
                     return True
@@ -195,7 +196,7 @@ class Desk:
 
     # the transaction
 
-    def _turn(self, want: int) -> float | None:
+    def _settle_and_claim(self, want: int) -> float | None:
         """Commit what is finished and claim up to `want`; the instant of the next scheduled job."""
         with self._turning:
             with self._cond:
@@ -203,7 +204,7 @@ class Desk:
             if not done and not want:
                 return None
             try:
-                turn = self.storage.turn(self.life.n, done, want, self.queues, self._rung)
+                turn = self.storage.settle_and_claim(self.presence.n, done, want, self.queues, self._notified)
             except errors.StorageUnavailable as exc:
                 self._keep(done, exc)
                 return None
@@ -211,7 +212,7 @@ class Desk:
                 logger.exception("a turn failed")
                 self._keep(self._mended(done), exc)
                 return None
-            self._failures, self._rung = 0, False
+            self._failures, self._notified = 0, False
             for settlement in done:
                 if settlement.claim.token in turn.lost:
                     logger.warning("the claim of job %s is gone: its outcome was not written", settlement.claim.id)
@@ -243,17 +244,17 @@ class Desk:
         kept: list[Settlement] = []
         for settlement in done:
             try:
-                self.storage.turn(self.life.n, [settlement], 0, ())
+                self.storage.settle_and_claim(self.presence.n, [settlement], 0, ())
             except errors.StorageUnavailable:
                 kept.append(settlement)
             except Exception as own:
                 kept.append(self.storage.compose.end(settlement.claim, FAILED, own))
         return kept
 
-    # the watchman
+    # the flusher
 
-    def _watchman(self) -> None:
-        """See that nothing lies on the desk for longer than the window; looks when the first thing will have."""
+    def _flush_stale(self) -> None:
+        """See that nothing lies in the prefetcher for longer than the window; looks when the first thing will have."""
         pause_s, calm = SHORT_S, 0
         while True:
             self._watch.wait()
@@ -273,9 +274,9 @@ class Desk:
                     self._watch.clear()
                 pause_s = self._until_next_look(now)
             if stale:
-                self._give_back(stale)
+                self._release_claims(stale)
             if overdue:
-                self._turn(0)
+                self._settle_and_claim(0)
 
     def _until_next_look(self, now: float) -> float:
         """Seconds until something may have lain for too long (the caller holds the condition)."""
@@ -284,9 +285,9 @@ class Desk:
         until += [self._done_at + ACK_S] if self._done else []
         return max(SHORT_S / 4, min(until, default=now + min(ACK_S, patience_s)) - now)
 
-    def _give_back(self, claims: list[Claim]) -> None:
+    def _release_claims(self, claims: list[Claim]) -> None:
         try:
-            self.storage.give_back(self.life.n, claims)
+            self.storage.release_claims(self.presence.n, claims)
         except Exception as exc:
             logger.warning("%s; %d claims stay here meanwhile", exc, len(claims))
             with self._cond:
@@ -302,15 +303,15 @@ class Desk:
             self._claims.clear()
             self._suspects.waiting.clear()
             self._cond.notify_all()
-        self.life.bell.ring()
+        self.presence.pipe.notify()
         if claims:
-            self._give_back(claims)
+            self._release_claims(claims)
 
     def drain(self, deadline: float) -> bool:
         """Commit what is finished; tries until `deadline` (monotonic). True when nothing is left."""
         while True:
-            self.stop()  # a turn that was on its way when the desk stopped has brought claims since
-            self._turn(0)
+            self.stop()  # a turn that was on its way when the prefetcher stopped has brought claims since
+            self._settle_and_claim(0)
             if not (self._done or self._claimed()):
                 return True
             if time.monotonic() >= deadline:

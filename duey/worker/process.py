@@ -1,12 +1,13 @@
-"""One worker process of a consumer: registers, runs its threads over one desk, and ends cleanly or not at all.
+"""One worker process of a consumer: registers, runs its threads over one prefetcher, and ends cleanly or not at all.
 
-Thread workers: one unit with all threads. Process workers: one unit a worker, its body in the main thread, so that a
-timeout's alarm can interrupt it. A unit of either kind may carry the scheduler and the keeper.
+Thread workers: one process with all threads. Process workers: one process a worker, its body in the main thread, so
+that a timeout's alarm can interrupt it. A worker process of either kind may carry the scheduler and the maintenance.
 
-Ending: a signal sets the stop flag; the desk gives back what has not begun; bodies end; what is finished is committed;
-the registration is taken back. The parent (duey.worker.supervisor) reads of each step in the unit's pipe, one word a
-line: the worker's number, STOP (the monitor wants the consumer to stop), LEAVING (it takes no more jobs), LEFT (a clean
-end). Whatever ends a unit without that word is a death, whatever its exit status.
+Ending: a signal sets the stop flag; the prefetcher gives back what has not begun; bodies end; what is finished is
+committed; the registration is taken back. The parent (duey.worker.supervisor) reads of each step in the worker
+process's pipe, one word a line: the worker's number, STOP (the monitor wants the consumer to stop), LEAVING (it takes
+no more jobs), LEFT (a clean end). Whatever ends a worker process without that word is a death, whatever its exit
+status.
 """
 
 from __future__ import annotations
@@ -28,48 +29,49 @@ from duey.execution import hooks, job_log, registration
 from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
 from duey.model.queues import shown
 from duey.os_process import StopFlag
-from duey.worker.pools import Share
-from duey.worker.prefetcher import Desk
-from duey.worker.queue_order import WeightedDesk
+from duey.worker.pools import WorkerPool
+from duey.worker.prefetcher import Prefetcher
+from duey.worker.queue_order import WeightedPrefetcher
 
 logger = logging.getLogger("duey.consumer")
 STOP, LEAVING, LEFT = "stop", "leaving", "left"  # words to the parent
-KEEP_HOUSE_S = 5.0
+MAINTENANCE_S = 5.0
 ATTEND_S = 0.5
 
 
-class Plan(NamedTuple):
-    """What a unit is to run."""
+class WorkerSpec(NamedTuple):
+    """What a worker process is to run."""
 
     name: str
     workers: int
     in_main: bool  # the (only) worker runs in the main thread
-    keeps: bool  # carries the scheduler and the keeper
+    runs_maintenance: bool  # carries the scheduler and the maintenance
     queues: tuple[str, ...]
-    consumer: str  # id shared by the units of one consumer
+    consumer: str  # id shared by the worker processes of one consumer
     kind: str
     weights: tuple[int, ...] = ()  # of the queues, where their order is drawn
 
 
-def plans_of(shares: Sequence[Share], kind: str, consumer: str) -> list[Plan]:
-    """The units of a consumer: each share of its workers has its own, so that queues cannot get in each other's way."""
-    plans: list[Plan] = []
-    for share in shares:
+def worker_specs(pools: Sequence[WorkerPool], kind: str, consumer: str) -> list[WorkerSpec]:
+    """The worker processes of a consumer: each pool of its workers has its own, so that queues cannot get in each
+    other's way."""
+    specs: list[WorkerSpec] = []
+    for pool in pools:
         if kind == "thread":
-            name = f"Workers {share.name}".rstrip()
-            plans.append(Plan(name, share.workers, False, not plans, share.queues, consumer, kind, share.weights))
+            name = f"Workers {pool.name}".rstrip()
+            specs.append(WorkerSpec(name, pool.workers, False, not specs, pool.queues, consumer, kind, pool.weights))
             continue
-        for _ in range(share.workers):
-            name = f"Worker-{len(plans) + 1} {share.name}".rstrip()
-            plans.append(Plan(name, 1, True, False, share.queues, consumer, kind, share.weights))
+        for _ in range(pool.workers):
+            name = f"Worker-{len(specs) + 1} {pool.name}".rstrip()
+            specs.append(WorkerSpec(name, 1, True, False, pool.queues, consumer, kind, pool.weights))
     if kind == "process":
-        every = tuple(dict.fromkeys(name for share in shares for name in shown(share.queues)))
-        plans.append(Plan("Keeper", 0, False, True, every, consumer, kind))
-    return plans
+        every = tuple(dict.fromkeys(name for pool in pools for name in shown(pool.queues)))
+        specs.append(WorkerSpec("Maintenance", 0, False, True, every, consumer, kind))
+    return specs
 
 
-class DeskWorker(Worker):
-    """Huey's worker; the desk blocks and wakes, so nothing is polled."""
+class PrefetchWorker(Worker):
+    """Huey's worker; the prefetcher blocks and wakes, so nothing is polled."""
 
     def initialize(self) -> None:
         hooks.call(self.huey.composer, "on_startup", self.huey._startup)
@@ -81,7 +83,7 @@ class DeskWorker(Worker):
         self.stop_flag.wait(0.05)  # only after an error; Huey would back off up to ten seconds
 
 
-def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
+def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     """Run until told to stop; the exit code. The parent reads `pipe`."""
     huey = consumer.huey
     stop = StopFlag()
@@ -93,47 +95,47 @@ def run_unit(consumer: Any, plan: Plan, pipe: int) -> int:
             os.write(pipe, f"{word}\n".encode())
 
     def let_go() -> None:
-        huey.desk = huey.timeouts = None
+        huey.prefetcher = huey.timeouts = None
         with contextlib.suppress(OSError):
             os.close(pipe)
 
     os_process.is_worker(let_go)
-    if plan.workers and not os_process.run_at_start():
+    if spec.workers and not os_process.run_at_start():
         return 1
     tasks: Sequence[str] = sorted(huey._registry._registry)
-    life = registration.register(huey.storage, plan.consumer, plan.workers, plan.kind, plan.queues, tasks)
+    presence = registration.register(huey.storage, spec.consumer, spec.workers, spec.kind, spec.queues, tasks)
     job_log.install()
     # Alone in its process a body cannot be blamed for another's deed.
-    max_crashes = consumer.max_crashes if plan.workers > 1 else None
-    kind = partial(WeightedDesk, weights=plan.weights) if plan.weights else Desk
-    desk = huey.desk = kind(huey.storage, life, plan.queues, max_crashes)
-    report(life.n)
+    max_crashes = consumer.max_crashes if spec.workers > 1 else None
+    kind = partial(WeightedPrefetcher, weights=spec.weights) if spec.weights else Prefetcher
+    prefetcher = huey.prefetcher = kind(huey.storage, presence, spec.queues, max_crashes)
+    report(presence.n)
     huey.storage.unpark_tasks(tasks)
 
-    if plan.keeps:
-        start("Keeper", keep_house, huey.storage, stop)
+    if spec.runs_maintenance:
+        start("Maintenance", run_maintenance, huey.storage, stop)
         if consumer.periodic:
-            start("Scheduler", run_process, consumer, consumer.make_scheduler(stop), stop)
+            start("Scheduler", run_loop, consumer, consumer.make_scheduler(stop), stop)
     workers = []
-    if plan.in_main:
+    if spec.in_main:
         huey.timeouts = SignalTimeouts()
-        attendant = start("Attendant", attend, huey, life.n, stop, report)
-        if not run_process(consumer, consumer.make_worker(stop), stop):
+        attendant = start("Attendant", attend, huey, presence.n, stop, report)
+        if not run_loop(consumer, consumer.make_worker(stop), stop):
             attendant.join()
     else:
         huey.timeouts = ThreadTimeouts()
-        workers = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(plan.workers)]
-        attend(huey, life.n, stop, report)
-    desk.stop()
+        workers = [start(f"Worker-{i + 1}", run_worker, consumer, stop) for i in range(spec.workers)]
+        attend(huey, presence.n, stop, report)
+    prefetcher.stop()
     for thread in workers:
         while thread.is_alive():
             thread.join(ATTEND_S)
-            end_without_files(desk.life)
-    end_without_files(desk.life)
-    if not desk.drain(time.monotonic() + 5.0):
+            end_without_files(prefetcher.presence)
+    end_without_files(prefetcher.presence)
+    if not prefetcher.drain(time.monotonic() + 5.0):
         return 1  # what could not be committed is still claimed: the parent returns it
-    huey.storage.unregister(life.n)
-    life.close()
+    huey.storage.unregister(presence.n)
+    presence.close()
     report(LEFT)
     return 0
 
@@ -157,11 +159,11 @@ def start(name: str, target: Callable[..., Any], *args: Any) -> threading.Thread
 
 def run_worker(consumer: Any, stop: StopFlag) -> None:
     """One worker thread; a fresh worker after Huey's max_tasks."""
-    while run_process(consumer, consumer.make_worker(stop), stop):
+    while run_loop(consumer, consumer.make_worker(stop), stop):
         logger.info("a worker starts afresh after %s tasks", consumer.max_tasks)
 
 
-def run_process(consumer: Any, worker: Any, stop: StopFlag) -> bool:
+def run_loop(consumer: Any, worker: Any, stop: StopFlag) -> bool:
     """Huey's loop around a worker or scheduler; only the stop flag ends it, or (True) its wish for a fresh one."""
     worker.initialize()
     os_process.leave_fork()
@@ -184,39 +186,39 @@ def run_process(consumer: Any, worker: Any, stop: StopFlag) -> bool:
 def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) -> None:
     """Until the end: say which jobs cannot be stopped, and pass on what the monitor asked of this worker. After that:
     give back what has not begun."""
-    desk, told = huey.desk, False
+    prefetcher, told = huey.prefetcher, False
     while not stop.wait(ATTEND_S):
-        end_without_files(desk.life)
+        end_without_files(prefetcher.presence)
         while huey.timeouts.deaf:
             logger.warning(
                 "job %s ignores its timeout, and a thread cannot be stopped: use process workers",
                 huey.timeouts.deaf.popleft(),
             )
         try:
-            desk.quiet, wants_stop = huey.storage.asked(n)
+            prefetcher.quiet, wants_stop = huey.storage.asked(n)
         except Exception:
             continue  # the storage is away: nobody can have asked
         if wants_stop and not told:
             report(STOP)
             told = True
     report(LEAVING)
-    desk.stop()
+    prefetcher.stop()
 
 
-def end_without_files(life: Any) -> None:
+def end_without_files(presence: Any) -> None:
     """End this process if code of an author has closed its files: its threads might wait for ever."""
-    if not life.holds_its_files():
+    if not presence.holds_its_files():
         with contextlib.suppress(OSError):
             logger.error("this process's files were closed by a job: another one takes its place")
         os._exit(1)
 
 
-def keep_house(storage: Any, stop: StopFlag) -> None:
+def run_maintenance(storage: Any, stop: StopFlag) -> None:
     """Remove what has expired, a little at a time, and move the WAL into the file."""
-    while not stop.wait(KEEP_HOUSE_S):
+    while not stop.wait(MAINTENANCE_S):
         try:
-            while storage.keep_house() and not stop.is_set():
+            while storage.run_maintenance() and not stop.is_set():
                 time.sleep(0.05)  # let others write in between
             storage.compose.log_failures()
         except Exception as exc:
-            logger.warning("keeping house: %s", exc)
+            logger.warning("maintenance: %s", exc)

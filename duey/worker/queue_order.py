@@ -1,4 +1,5 @@
-"""The desk of a worker process with weighted queues: their order is drawn anew for each turn (duey.worker.pools)."""
+"""The prefetcher of a worker process with weighted queues: their order is drawn anew for each turn
+(duey.worker.pools)."""
 
 from __future__ import annotations
 
@@ -6,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey.worker.pools import drawn
-from duey.worker.prefetcher import Desk
+from duey.worker.prefetcher import Prefetcher
 
 
-class WeightedDesk(Desk):
-    """A Desk; `weights` are those of the queues, in their order."""
+class WeightedPrefetcher(Prefetcher):
+    """A Prefetcher; `weights` are those of the queues, in their order."""
 
     def __init__(self, *args: Any, weights: Sequence[int], **options: Any) -> None:
         self._weights = weights

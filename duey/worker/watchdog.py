@@ -1,7 +1,7 @@
 """What a consumer's parent kills a worker process for: a body past its timeout, or one that was canceled and goes on.
 
 The process is the means: a body in C code, or one that catches everything, cannot be ended otherwise. Both look at what
-the worker runs just before the kill, and burying the worker ends (or retries) the job.
+the worker runs just before the kill, and reaping the worker ends (or retries) the job.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from duey.storage.contract import JobStorage
-from duey.worker.process import Plan
+from duey.worker.process import WorkerSpec
 
 CANCEL_GRACE_S = 10.0  # from when a body was asked to stop
 TIMEOUT_GRACE_S = 0.75  # the alarm in the process comes first
 
 
 @dataclass
-class Unit:
+class WorkerProcess:
     """A forked worker process, as its parent sees it."""
 
-    plan: Plan
+    spec: WorkerSpec
     pid: int = 0
     pipe: int = -1
     number: int = 0
@@ -54,29 +54,29 @@ class Unit:
     @property
     def may_be_killed(self) -> bool:
         """Whether it runs one body, so that no other job suffers."""
-        return bool(self.pid and self.number and self.plan.in_main)
+        return bool(self.pid and self.number and self.spec.in_main)
 
 
-def past_timeout(storage: JobStorage, unit: Unit) -> list[int]:
-    """The tokens of the bodies in this unit that ran past their timeout."""
-    if unit.plan.kind != "process":
+def past_timeout(storage: JobStorage, child: WorkerProcess) -> list[int]:
+    """The tokens of the bodies in this process that ran past their timeout."""
+    if child.spec.kind != "process":
         return []
     return [
         slot.token
-        for slot in storage.slots(unit.number)
+        for slot in storage.slots(child.number)
         if slot.deadline and time.time() > slot.deadline + TIMEOUT_GRACE_S
     ]
 
 
-def deaf_to_cancel(storage: JobStorage, units: Iterable[Unit]) -> Sequence[Unit]:
-    """The units whose body was asked to stop CANCEL_GRACE_S ago and still runs."""
-    alive = [unit for unit in units if unit.may_be_killed]
-    stopping = storage.stopping([unit.number for unit in alive]) if alive else set()
+def deaf_to_cancel(storage: JobStorage, children: Iterable[WorkerProcess]) -> Sequence[WorkerProcess]:
+    """The worker processes whose body was asked to stop CANCEL_GRACE_S ago and still runs."""
+    alive = [child for child in children if child.may_be_killed]
+    stopping = storage.stopping([child.number for child in alive]) if alive else set()
     now = time.monotonic()
     found = []
-    for unit in alive:
-        unit.asked = {token: unit.asked.get(token, now) for token in stopping if token >> 32 == unit.number}
-        overdue = {token for token, since in unit.asked.items() if now > since + CANCEL_GRACE_S}
-        if overdue and any(slot.token in overdue for slot in storage.slots(unit.number)):
-            found.append(unit)
+    for child in alive:
+        child.asked = {token: child.asked.get(token, now) for token in stopping if token >> 32 == child.number}
+        overdue = {token for token, since in child.asked.items() if now > since + CANCEL_GRACE_S}
+        if overdue and any(slot.token in overdue for slot in storage.slots(child.number)):
+            found.append(child)
     return found

@@ -1,12 +1,12 @@
-"""The books: what happened to every job, attempt and error, kept by peewee and written by one recorder at a time.
+"""The history: what happened to every job, attempt and error, kept by peewee and written by one recorder at a time.
 
 Did it run? is the engine's to say. Was it recorded? `recorder` drains the queue's events, `fold` makes rows of a batch,
-`writing` writes them, `retention` lets them go. Was it shown wrong? `books` answers, from `search` and `jobs`,
+`writing` writes them, `retention` lets them go. Was it shown wrong? `history` answers, from `search` and `jobs`,
 `groups`, `figures` and `charts`, with `values`. The file is `database` and `schema`.
 """
 
 from duey.monitor.history.buckets import BUCKETS
-from duey.monitor.history.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
+from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable
 from duey.monitor.history.figure_values import (
     Distribution,
     Interval,
@@ -16,13 +16,13 @@ from duey.monitor.history.figure_values import (
     TaskStep,
     Waits,
 )
-from duey.monitor.history.history import Books, MonitorSettings
+from duey.monitor.history.history import History, MonitorSettings
 from duey.monitor.history.values import (
     Attempt,
-    BooksHealth,
     Count,
     ErrorGroup,
     ErrorGroups,
+    HistoryHealth,
     JobFilter,
     JobHistory,
     JobRow,
@@ -39,16 +39,16 @@ from duey.monitor.history.values import (
 __all__ = [
     "BUCKETS",
     "Attempt",
-    "Books",
-    "BooksBroken",
-    "BooksGone",
-    "BooksHealth",
-    "BooksTooNew",
-    "BooksUnavailable",
     "Count",
     "Distribution",
     "ErrorGroup",
     "ErrorGroups",
+    "History",
+    "HistoryBroken",
+    "HistoryGone",
+    "HistoryHealth",
+    "HistoryTooNew",
+    "HistoryUnavailable",
     "Interval",
     "JobFilter",
     "JobHistory",

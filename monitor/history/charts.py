@@ -20,7 +20,7 @@ MAX_DAYS = 366
 
 
 class Charts:
-    """All methods raise BooksUnavailable."""
+    """All methods raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock

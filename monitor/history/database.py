@@ -1,4 +1,4 @@
-"""The file of the books: made anew when it is gone, and never in the way of the work.
+"""The history file: made anew when it is gone, and never in the way of the work.
 
 Every use first looks whether the file is still the one that was opened: one that was deleted, moved or restored
 meanwhile is opened (and, if need be, made) again. A file that is broken is moved aside by `set_aside`, never deleted.
@@ -18,8 +18,8 @@ from peewee import SqliteDatabase
 
 from duey import files as config_files
 from duey.monitor.history import sqlite_errors
-from duey.monitor.history.errors import BooksBroken, BooksGone, BooksTooNew, BooksUnavailable
-from duey.monitor.history.schema import BOOKS_SCHEMA, MIGRATIONS, TABLES
+from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable
+from duey.monitor.history.schema import HISTORY_SCHEMA, MIGRATIONS, TABLES
 from duey.monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
 
 BUSY_TIMEOUT_S = 2.0
@@ -28,21 +28,21 @@ SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 class Database(SqliteFile):
-    """The books, for the recorder and all who read. Raises BooksUnavailable and below."""
+    """The history, for the recorder and all who read. Raises HistoryUnavailable and below."""
 
-    what = "the database of the books"
+    what = "the history database"
     setting = "[monitor] database"
-    schema = BOOKS_SCHEMA
+    schema = HISTORY_SCHEMA
     # FULL: the recorder deletes events only when what it made of them survives a power cut.
     pragmas = (("synchronous", "FULL"), ("journal_size_limit", JOURNAL_BYTES))
-    trouble = BooksUnavailable
-    too_new = BooksTooNew
+    trouble = HistoryUnavailable
+    too_new = HistoryTooNew
 
     def __init__(
         self, url: str, migrations: Sequence[Migration] = MIGRATIONS, busy_timeout_s: float = BUSY_TIMEOUT_S
     ) -> None:
         super().__init__(url, migrations, busy_timeout_s)
-        self.is_suspect = False  # somebody found it broken; the recorder looks closer
+        self.is_poison_suspect = False  # somebody found it broken; the recorder looks closer
 
     def is_sound(self) -> bool:
         """Whether SQLite finds nothing wrong in the whole file: slow, for a file under suspicion."""
@@ -50,7 +50,7 @@ class Database(SqliteFile):
         try:
             with self.reading() as database:
                 return database.execute_sql("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-        except BooksBroken:
+        except HistoryBroken:
             return False
 
     def set_aside(self) -> Path:
@@ -133,10 +133,10 @@ class Database(SqliteFile):
             raise sqlite3.DatabaseError("malformed: lost its tables")
         return version
 
-    def _told(self, error: BaseException) -> BooksUnavailable:
+    def _told(self, error: BaseException) -> HistoryUnavailable:
         kind, reason = sqlite_errors.tell(self.first_cause(error), self._busy_timeout_s)
-        if kind is BooksGone:
+        if kind is HistoryGone:
             self._forget()
-        if kind is BooksBroken:
-            self.is_suspect = True
+        if kind is HistoryBroken:
+            self.is_poison_suspect = True
         return kind(str(self.path), reason)

@@ -1,7 +1,7 @@
-"""The named errors of the books: each is named by its cause and composes its own sentence.
+"""The named errors of the history: each is named by its cause and composes its own sentence.
 
 They are StorageUnavailable, so that the API answers 503 and the pages say so, while the work itself goes on: what
-happened waits in the queue's storage until the books are back.
+happened waits in the queue's storage until the history is back.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 from duey.errors import StorageUnavailable
 
 
-class BooksUnavailable(StorageUnavailable):
-    """The books cannot be used now; `reason` says what was found and what to do. Nothing is lost."""
+class HistoryUnavailable(StorageUnavailable):
+    """The history cannot be used now; `reason` says what was found and what to do. Nothing is lost."""
 
     def __init__(self, path: str, reason: str):
         self.path, self.reason = path, reason
-        super().__init__(f"the books {path} {reason}", stored=False)
+        super().__init__(f"the history {path} {reason}", stored=False)
 
 
-class BooksBroken(BooksUnavailable):
+class HistoryBroken(HistoryUnavailable):
     """The file is no sound SQLite database; the recorder moves it aside and begins anew."""
 
 
-class BooksGone(BooksUnavailable):
+class HistoryGone(HistoryUnavailable):
     """The file, or what stood in it, was taken away; the next use makes it anew."""
 
 
-class BooksTooNew(BooksUnavailable):
+class HistoryTooNew(HistoryUnavailable):
     """The file was written by a newer version of the code."""
 
     def __init__(self, path: str, found: int, known: int):

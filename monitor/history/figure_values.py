@@ -1,4 +1,4 @@
-"""The figures that the books answer with: frozen values, summed over windows and steps of time.
+"""The figures that the history answers with: frozen values, summed over windows and steps of time.
 
 Times are UTC epoch seconds, durations end in `_ms` or `_s`; see duey.monitor.history.values for the rest.
 """

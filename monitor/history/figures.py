@@ -26,7 +26,7 @@ MAX_STEPS = 200
 
 
 class Figures:
-    """All methods raise BooksUnavailable."""
+    """All methods raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock

@@ -31,7 +31,7 @@ IN_LAST_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = 
 
 
 class Groups:
-    """All methods raise BooksUnavailable."""
+    """All methods raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock

@@ -1,12 +1,12 @@
-"""The books: what happened to every job, for pages, API and operator. Reads only, but for a few marks of people.
+"""The history: what happened to every job, for pages, API and operator. Reads only, but for a few marks of people.
 
 Order: `prepare` at the start (or the first use) makes and upgrades the file; each thread then has a connection of
 its own, which `close` ends (call it after each request). Who writes is the recorder alone (`recorder`), and people
 who mark an error group or visit a page. Ending: nothing is held between requests.
 
 Every answer is a frozen value of duey.monitor.history.values, bounded in rows and in the work that it takes. Every
-method may raise BooksUnavailable (an duey.errors.StorageUnavailable) while the file cannot be used; but `health`,
-`visit` and `close` never raise. A cursor that these books did not give is a BadRequest.
+method may raise HistoryUnavailable (an duey.errors.StorageUnavailable) while the file cannot be used; but `health`,
+`visit` and `close` never raise. A cursor that this history did not give is a BadRequest.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from duey.monitor.history.figure_values import Interval, Outcomes, TaskFigures, 
 from duey.monitor.history.figures import Figures
 from duey.monitor.history.groups import Groups
 from duey.monitor.history.jobs import Jobs
-from duey.monitor.history.last_seen import Visits
+from duey.monitor.history.last_seen import LastSeen
 from duey.monitor.history.recorder import Recorder, Source
 from duey.monitor.history.retention import Retention
 from duey.monitor.history.slots import Slots, Timetable
-from duey.monitor.history.status import Shelf
+from duey.monitor.history.status import HistoryStatus
 from duey.monitor.history.values import (
     Attempt,
-    BooksHealth,
     Count,
     ErrorGroup,
     ErrorGroups,
+    HistoryHealth,
     JobFilter,
     JobHistory,
     JobRows,
@@ -49,7 +49,7 @@ CAP = 10_000  # counts end here, as `10k+`
 
 
 class MonitorSettings(Protocol):
-    """What the books need of `[monitor]`."""
+    """What the history needs of `[monitor]`."""
 
     @property
     def backlog_rows(self) -> int: ...
@@ -63,8 +63,8 @@ class MonitorSettings(Protocol):
     def max_value_kb(self) -> int: ...
 
 
-class Books:
-    """One file of books, for any number of threads and processes. `database_url` is `sqlite:///FILE`, else ValueError.
+class History:
+    """One history file, for any number of threads and processes. `database_url` is `sqlite:///FILE`, else ValueError.
 
     `clock` gives UTC epoch seconds.
     """
@@ -75,12 +75,12 @@ class Books:
         self._database = Database(database_url)
         self._jobs, self._groups = Jobs(self._database), Groups(self._database, clock)
         self._figures, self._charts = Figures(self._database, clock), Charts(self._database, clock)
-        self._visits, self._workers = Visits(self._database, clock), Workers(self._database, clock)
-        self._shelf, self._slots = Shelf(self._database, clock), Slots(self._database)
+        self._last_seen, self._workers = LastSeen(self._database, clock), Workers(self._database, clock)
+        self._status, self._slots = HistoryStatus(self._database, clock), Slots(self._database)
 
     def prepare(self) -> None:
         """Make, check and upgrade the file now rather than at the first use. A broken one is moved aside."""
-        self._shelf.prepare()
+        self._status.prepare()
 
     def close(self) -> None:
         """End this thread's connection, if it has one; the next use opens another. Call it after each request."""
@@ -105,7 +105,7 @@ class Books:
             self._clock,
             workers,
             schedules,
-            self._shelf.note_recorder,
+            self._status.note_recorder,
         )
 
     # jobs
@@ -122,7 +122,7 @@ class Books:
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
-        """As Control.jobs, over all that the books hold. Live states are the engine's to answer."""
+        """As Control.jobs, over all that the history holds. Live states are the engine's to answer."""
         return self._jobs.as_page(self._jobs.page(JobFilter(state=state, task=task, text=q), limit, cursor))
 
     def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None, deep: bool = False) -> JobRows:
@@ -142,16 +142,16 @@ class Books:
         """The number of jobs in each state (of duey.model.job.STATES) that match all but the filter's state."""
         return self._jobs.state_counts(wanted or JobFilter(), CAP)
 
-    def history(self, job_id: str) -> JobHistory:
+    def job_history(self, job_id: str) -> JobHistory:
         """One job with attempts, timeline and children. Raises duey.errors.UnknownJob."""
-        return self._jobs.history(job_id)
+        return self._jobs.job_history(job_id)
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
         """The attempts of one job, newest first, at most the last 100. Raises duey.errors.UnknownJob."""
         return self._jobs.attempts(job_id)
 
     def forget(self, job_id: str) -> None:
-        """Remove an ended job from the books (figures and error groups keep their counts). Raises
+        """Remove an ended job from the history (figures and error groups keep their counts). Raises
         duey.errors.UnknownJob, duey.errors.StateConflict."""
         self._jobs.forget(job_id)
 
@@ -221,13 +221,13 @@ class Books:
 
     # visits
 
-    def visit(self, account: str) -> float | None:
+    def note_visit(self, account: str) -> float | None:
         """Note that the account looks now; the instant at which its visit before this one ended, None for the first.
 
         A visit ends after half an hour without a look. Never raises and never waits: a note that cannot be written
         is lost.
         """
-        return self._visits.visit(account)
+        return self._last_seen.note_visit(account)
 
     def failed_since(self, at: float) -> Count:
         """How many jobs that failed after `at` still stand as failed."""
@@ -246,12 +246,12 @@ class Books:
         return self._slots.newest(schedule, outcomes, limit)
 
     def kept(self) -> Kept:
-        """What the books hold, what they let go, and the room that they take."""
-        return self._shelf.kept()
+        """What the history holds, what they let go, and the room that they take."""
+        return self._status.kept()
 
-    def health(self) -> BooksHealth:
-        """Whether the books can be read and recorded, and what a person should know. Never raises."""
-        return self._shelf.health()
+    def health(self) -> HistoryHealth:
+        """Whether the history can be read and recorded, and what a person should know. Never raises."""
+        return self._status.health()
 
     def prune(self) -> Pruned:
         """Do at once all that retention asks for, in small steps, and give free room back to the disk."""

@@ -1,6 +1,6 @@
 """A job as the fold of a batch finds it, changes it and leaves it: the mutable side of one row of `jobs`.
 
-It is either read from the books (`read`, without what never changes) or begun by the first event that names the job
+It is either read from the history (`read`, without what never changes) or begun by the first event that names the job
 (`begin`). `known` holds the identities of events that stand in `entries`.
 """
 
@@ -89,7 +89,7 @@ def read(row: Sequence[Any]) -> JobState:
 
 
 def begin(n: int, job_id: str, event: Event) -> JobState:
-    """A job that the books hear of for the first time."""
+    """A job that the history hears of for the first time."""
     s = JobState()
     s.n, s.id, s.task, s.queue = n, job_id, plain.text(event.task, 500), plain.text(event.queue, 500)
     s.state, s.priority = QUEUED, plain.number(event.priority)

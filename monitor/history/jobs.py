@@ -1,4 +1,4 @@
-"""Jobs in the books: pages of them, one of them with all that happened to it, counts; and letting one go."""
+"""Jobs in the history: pages of them, one of them with all that happened to it, counts; and letting one go."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_ENTRIES = 100
 
 
 class Jobs:
-    """All methods raise BooksUnavailable."""
+    """All methods raise HistoryUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,7 +74,7 @@ class Jobs:
     def as_page(self, rows: JobRows) -> Page:
         return Page(tuple(row.job for row in rows.rows), rows.next)
 
-    def history(self, job_id: str) -> JobHistory:
+    def job_history(self, job_id: str) -> JobHistory:
         with self._database.reading() as db:
             row, names = _one(db, job_id), Names(db)
             entries = _entries(db, row)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from duey.monitor.history import plain
 from duey.monitor.history.database import Database
-from duey.monitor.history.errors import BooksUnavailable
+from duey.monitor.history.errors import HistoryUnavailable
 from duey.monitor.history.schema import VISITS
 
 V = VISITS.c
@@ -14,19 +14,19 @@ PAUSE_S = 30 * 60.0  # a look after so long is a new visit
 NOTED_EVERY_S = 30.0  # pages poll
 
 
-class Visits:
+class LastSeen:
     """Never raises."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
 
-    def visit(self, account: str) -> float | None:
+    def note_visit(self, account: str) -> float | None:
         """Note a look; when the visit before this one ended, None for the first."""
         now, account = self._clock(), plain.text(account, 500)
         try:
             with self._database.reading() as db:
                 row = VISITS.select(V.seen_at, V.previous_at).where(V.account == account).tuples().first(db)
-        except BooksUnavailable:
+        except HistoryUnavailable:
             return None
         if row is None:
             self._database.write_if_free(VISITS.insert(account=account, seen_at=now).on_conflict_ignore())

@@ -1,7 +1,7 @@
-"""The lease: one recorder at a time writes the books, whatever number of processes would.
+"""The lease: one recorder at a time writes the history, whatever number of processes would.
 
-It is a lock that the kernel holds for an open file (`NAME.recorder` beside the books) and drops when its process ends,
-however it ends: so another takes over at its next try, and no clock is involved. A forked child does not keep it.
+It is a lock that the kernel holds for an open file (`NAME.recorder` beside the history) and drops when its process
+ends, however it ends: so another takes over at its next try, and no clock is involved. A forked child does not keep it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tasks that the books have seen, and what they are called: short while that is unique, full always."""
+"""The tasks that the history has seen, and what they are called: short while that is unique, full always."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HANDLER = "on_failed"
 
 
 class Names:
-    """As of one look into the books."""
+    """As of one look into the history."""
 
     def __init__(self, db: SqliteDatabase) -> None:
         self.qualnames = [row[0] for row in TASKS.select(TASKS.c.qualname).tuples().execute(db)]

@@ -1,7 +1,7 @@
 """The fold: the events of one batch become what has to be written, about one row a job.
 
-Order: `Fold` is given how the jobs of the batch stand in the books; `apply` takes the events one by one, in their
-order; then `states`, `entries`, `tallies`, `groups` and `tasks` hold the outcome. Nothing in here touches the
+Order: `Projection` is given how the jobs of the batch stand in the history; `apply` takes the events one by one, in
+their order; then `states`, `entries`, `tallies`, `groups` and `tasks` hold the outcome. Nothing in here touches the
 database, and nothing is counted but by an event that is applied.
 
 An event is applied once for ever. Its identity is (token, kind, at) within its job: the instant belongs to it, because
@@ -44,7 +44,7 @@ _COUNTED = {
 _MOVING = frozenset({RETRYING, RELEASED, RESCUED, PARKED, UNPARKED, RETRIED})
 
 
-class Fold:
+class Projection:
     """One batch. `states` by job id is how the known jobs stand; new ones get numbers from `next_n` on."""
 
     def __init__(self, states: dict[str, JobState], next_n: int, max_value_chars: int) -> None:
@@ -53,7 +53,7 @@ class Fold:
         self.tallies: dict[tuple[int, str], Tally] = {}
         self.groups: dict[str, GroupTally] = {}
         self.tasks: dict[str, tuple[float, float]] = {}
-        self.known_counts: set[tuple[float, int]] = set()  # (at, token) of those that stand in the books
+        self.known_counts: set[tuple[float, int]] = set()  # (at, token) of those that stand in the history
         self.applied = self.refused = self.begun = self.counted = 0
 
     def apply(self, event: Event) -> None:
@@ -99,7 +99,7 @@ class Fold:
             self.tasks[s.task] = (min(first, at), max(last, at))
 
     def _counted(self, event: Event) -> None:
-        """Jobs that are on record as numbers only: they were folded while they waited for the books."""
+        """Jobs that are on record as numbers only: they were folded while they waited for the history."""
         if (event.at, event.token) in self.known_counts:
             return
         self._tally(event.at, plain.text(event.task, 500)).add_counted(event.detail)
@@ -281,7 +281,7 @@ def is_sound(event: Event) -> bool:
 
 
 def is_known(s: JobState, event: Event) -> bool:
-    """Whether the books have this event already."""
+    """Whether the history has this event already."""
     if event.kind == ENQUEUED and s.accepted and event.at == s.enqueued_at:
         return True
     if event.kind == s.state and event.token == s.token and event.at == s.finished_at:

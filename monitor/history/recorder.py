@@ -1,4 +1,4 @@
-"""The recorder: takes what happened out of the queue's storage and writes it into the books, for ever and always.
+"""The recorder: takes what happened out of the queue's storage and writes it into the history, for ever and always.
 
 Order of a turn: take the lease (one recorder among all processes); read the oldest events; fold and write them in one
 transaction, synced; only then delete them at their source. A crash between the two brings the same batch again, and
@@ -7,9 +7,9 @@ it changes nothing. Then a small step of retention, if it is time.
 While more happens than fits into a batch, it rests after each (duey.monitor.history.throttle), so that a burst is
 hardly slowed and a steady stream is on record within seconds.
 
-Whatever goes wrong (the books are locked, full, away, read-only, broken; the queue cannot be read), the events stay
+Whatever goes wrong (the history is locked, full, away, read-only, broken; the queue cannot be read), the events stay
 where they are and the work goes on: the recorder says so once, waits a little longer each time, and says when it is
-over. Books that are broken are moved aside, and begun anew. Ending: when asked to stop, after the batch at hand.
+over. A broken history is moved aside and begun anew. Ending: when asked to stop, after the batch at hand.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from duey.monitor.history.database import Database
 from duey.monitor.history.lease import Lease
 from duey.monitor.history.retention import Retention
 from duey.monitor.history.slots import Slots, Timetable
-from duey.monitor.history.throttle import Pace
+from duey.monitor.history.throttle import WriteThrottle
 from duey.monitor.history.values import RecorderStatus
 from duey.monitor.history.workers import Workers
 
@@ -72,7 +72,7 @@ class Recorder:
         self._on_status = on_status
         self._status = RecorderStatus(False, 0, 0)
         self._failures = 0
-        self._pace = Pace()
+        self._pace = WriteThrottle()
         self._lag_s = 0.0  # how long the oldest event of the last batch had waited
         self._retention_at = self._asking_at = 0.0
 
@@ -102,7 +102,7 @@ class Recorder:
                 self._note(leading=False, problem=None)
                 return LEASE_S
             self._note(leading=True)
-            if self._database.is_suspect:
+            if self._database.is_poison_suspect:
                 self._inspect()
             self._pace.begin()
             busy = self.record()
@@ -177,12 +177,12 @@ class Recorder:
         """Somebody found the file to be broken, here or while reading: if it is, begin another."""
         if not self._database.is_sound():
             aside = self._database.set_aside()
-            logger.error("the books %s were broken: they are kept as %s and begun anew", self._database.path, aside)
-        self._database.is_suspect = False
+            logger.error("the history %s were broken: they are kept as %s and begun anew", self._database.path, aside)
+        self._database.is_poison_suspect = False
 
     def _went_well(self) -> None:
         if self._status.problem is not None:
-            logger.warning("the books are recorded again")
+            logger.warning("the history is recorded again")
         self._failures = 0
         self._note(problem=None)
 

@@ -1,4 +1,4 @@
-"""Retention: what the books let go, in steps so small that nobody waits for the write lock noticeably.
+"""Retention: what the history lets go, in steps so small that nobody waits for the write lock noticeably.
 
 What goes: ended jobs older than `retention_days` (failed ones: `keep_failed_days`, if that is longer), and the oldest
 ended ones above `retention_rows` (failed ones last of all). Where a task says `keep_for`, that is how long its jobs
@@ -50,7 +50,8 @@ class RetentionSettings(Protocol):
 
 
 class Retention:
-    """For one thread. All but the properties may raise BooksUnavailable; what was removed until then stays removed."""
+    """For one thread. All but the properties may raise HistoryUnavailable; what was removed until then stays
+    removed."""
 
     def __init__(self, database: Database, settings: RetentionSettings, clock: Callable[[], float] = time.time) -> None:
         self._database, self._clock = database, clock
@@ -70,7 +71,7 @@ class Retention:
         return self._rows > self._max_rows
 
     def note_recorded(self, jobs: int) -> None:
-        """So many jobs are new in the books."""
+        """So many jobs are new in the history."""
         self._rows += jobs
 
     def step(self, give_up_at: float) -> bool:

@@ -14,7 +14,7 @@ from peewee import Table
 
 from duey.monitor.sqlite_file import Migration
 
-BOOKS_SCHEMA = Table("books_schema")
+HISTORY_SCHEMA = Table("books_schema")
 JOBS = Table("jobs")
 ENTRIES = Table("entries")
 FIGURES = Table("figures")
@@ -32,7 +32,7 @@ MINUTE_S, HOUR_S, DAY_S = TIERS = (60, 3600, 86400)  # of `figures`
 MIGRATIONS: Sequence[Migration] = (
     (
         # One row a job: what was asked, how it stands as of its last recorded event, and its last attempt.
-        # n orders the books. token, state, finished_at: the event that ended it. accepted: its `enqueued` was
+        # n orders the history. token, state, finished_at: the event that ended it. accepted: its `enqueued` was
         # recorded. entries: its rows in `entries`. ready_at: since when it waits for a worker. args, kwargs, result,
         # context, progress, names (parameters of args): JSON, redacted and cut; a result that was not stored is ''.
         # error_..., fingerprint: of its last failed attempt, also when it was retried since.

@@ -1,7 +1,7 @@
 """Slots of schedules as the engine last told of them, kept after it has let them go: what ran, and what did not.
 
 The engine keeps the newest slots of each schedule, with which it decides; the recorder copies the newest of these now
-and then. A slot whose job ends later is written again. What was on time stands in the books as a job, too.
+and then. A slot whose job ends later is written again. What was on time stands in the history as a job, too.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Timetable(Protocol):
 
 
 class Slots:
-    """All methods raise BooksUnavailable."""
+    """All methods raise HistoryUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

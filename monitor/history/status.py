@@ -1,4 +1,4 @@
-"""The books as a thing: opened, measured, looked after."""
+"""The history as a thing: opened, measured, looked after."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from peewee import SqliteDatabase
 
 from duey.monitor.history.database import Database
-from duey.monitor.history.errors import BooksBroken, BooksUnavailable
+from duey.monitor.history.errors import HistoryBroken, HistoryUnavailable
 from duey.monitor.history.schema import DAY_S, JOBS, MARKS
-from duey.monitor.history.values import BooksHealth, Kept, RecorderStatus
+from duey.monitor.history.values import HistoryHealth, Kept, RecorderStatus
 
 TOLD_S = 7 * DAY_S  # for how long a warning tells of what was only counted
 
 
-class Shelf:
-    """All but `health` and `note_recorder` may raise BooksUnavailable."""
+class HistoryStatus:
+    """All but `health` and `note_recorder` may raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
@@ -28,7 +28,7 @@ class Shelf:
         """Make, check and upgrade the file; one that is no database is moved aside, and another is begun."""
         try:
             self._database.prepare()
-        except BooksBroken:
+        except HistoryBroken:
             self._database.set_aside()
             self._database.prepare()
 
@@ -36,23 +36,23 @@ class Shelf:
         """How the recorder of this process fares."""
         self._recorder = status
 
-    def health(self) -> BooksHealth:
+    def health(self) -> HistoryHealth:
         problems: list[str] = []
         marks: dict[str, float] = {}
         try:
             with self._database.reading() as db:
                 JOBS.select(JOBS.c.n).limit(1).count(db)
                 marks = _marks(db)
-        except BooksUnavailable as error:
+        except HistoryUnavailable as error:
             problems.append(str(error))
         recorder = self._recorder
         if recorder is not None and recorder.problem and recorder.problem not in problems:
             problems.append(recorder.problem)
-        return BooksHealth(not problems, tuple(problems), tuple(self._warnings(marks)))
+        return HistoryHealth(not problems, tuple(problems), tuple(self._warnings(marks)))
 
     def _warnings(self, marks: dict[str, float]) -> list[str]:
         found = [
-            f"the books were broken and begun anew; what could not be read is kept as {path}: delete it when it is of "
+            f"the history was broken and begun anew; what could not be read is kept as {path}: delete it when it is of "
             "no more use"
             for path in self._database.asides()
         ]

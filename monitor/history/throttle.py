@@ -15,7 +15,7 @@ REST_IN_A_CROWD = 12.0
 CROWD = 0.1  # waiting for so much of the time used is having to wait
 
 
-class Pace:
+class WriteThrottle:
     """For one thread: `begin`, work, `rest_s`."""
 
     def begin(self) -> None:

@@ -1,4 +1,4 @@
-"""What the books answer with: frozen values, never rows.
+"""What the history answers with: frozen values, never rows.
 
 Times are UTC epoch seconds, durations end in `_ms` or `_s`. Tasks are named by their full name (`module.name`)
 where a value says `qualname` or is asked for one, by the short one where it says `task`. Texts are as they were
@@ -42,7 +42,7 @@ class JobFilter:
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job in a list. `n` orders the books (newer is larger), `changed_at` is the instant of its last event."""
+    """A job in a list. `n` orders the history (newer is larger), `changed_at` is the instant of its last event."""
 
     n: int
     job: Job
@@ -110,7 +110,7 @@ class Step:
 
 @dataclass(frozen=True)
 class JobHistory:
-    """All that the books know of a job. `attempts` and `timeline` are newest first, at most the last 100 of each."""
+    """All that the history knows of a job. `attempts` and `timeline` are newest first, at most the last 100 of each."""
 
     row: JobRow
     attempts: tuple[Attempt, ...]
@@ -183,22 +183,22 @@ class Slot:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the books hold, what they let go, and the room that they take."""
+    """What the history holds, what they let go, and the room that they take."""
 
     jobs: int
-    deleted: int  # by retention, since the books were begun
+    deleted: int  # by retention, since the history was begun
     oldest_at: float | None  # acceptance of the oldest job that is kept
     began_at: float  # when this file was begun
     file_bytes: int
     wal_bytes: int
     disk_free_bytes: int
     recorded_at: float | None  # when the last batch was recorded
-    counted: int = 0  # successes that are on record as numbers only, since too much waited for the books
+    counted: int = 0  # successes that are on record as numbers only, since too much waited for the history
     counted_at: float | None = None  # when such were recorded last
 
 
 @dataclass(frozen=True)
-class BooksHealth:
+class HistoryHealth:
     """`problems` mean that nothing can be recorded (or read) now; `warnings` should be seen by a person."""
 
     ok: bool

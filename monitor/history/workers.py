@@ -20,7 +20,7 @@ GONE = "DELETE FROM workers WHERE seen_at < ?"
 
 
 class Workers:
-    """All methods raise BooksUnavailable."""
+    """All methods raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock

@@ -1,4 +1,4 @@
-"""Writing a batch: what the books know of its jobs, the fold, and the rows that come of it, in one transaction.
+"""Writing a batch: what the history knows of its jobs, the fold, and the rows that come of it, in one transaction.
 
 The transaction holds the look and the writing: two recorders that meet (a lease lost unseen) follow one another, and
 the second finds every event known. Statements run through peewee's cursor by the thousand; the last one of them is
@@ -17,7 +17,7 @@ from duey.model.event import COUNTED, Event
 from duey.monitor.history import job_state
 from duey.monitor.history.database import Database
 from duey.monitor.history.job_state import JobState
-from duey.monitor.history.projection import ENTRY_COLUMNS, Fold
+from duey.monitor.history.projection import ENTRY_COLUMNS, Projection
 from duey.monitor.history.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
 from duey.monitor.history.tallies import GroupTally, Tally
 
@@ -63,11 +63,11 @@ MARK = """INSERT INTO marks (name, value) VALUES (?, ?)
 SET_MARK, ADD_MARK = MARK.format("excluded.value"), MARK.format("marks.value + excluded.value")
 
 
-def record(database: Database, events: Sequence[Event], max_value_chars: int, clock: Callable[[], float]) -> Fold:
-    """Record a batch; what came of it. Raises BooksUnavailable, and then nothing was recorded."""
+def record(database: Database, events: Sequence[Event], max_value_chars: int, clock: Callable[[], float]) -> Projection:
+    """Record a batch; what came of it. Raises HistoryUnavailable, and then nothing was recorded."""
     with database.writing() as db:
         db.execute_sql(f"PRAGMA cache_size = -{CACHE_KB}")
-        fold = Fold(read_states(db, events), next_number(db), max_value_chars)
+        fold = Projection(read_states(db, events), next_number(db), max_value_chars)
         fold.known_counts = read_counts(db, events)
         for event in events:
             fold.apply(event)
@@ -93,7 +93,7 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
 
 
 def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobState]:
-    """The jobs of a batch that the books know, by id, with what is known to have happened to them."""
+    """The jobs of a batch that the history knows, by id, with what is known to have happened to them."""
     cursor = db.cursor()
     ids = list({job_state.id_of(event) for event in events if event.kind != COUNTED})
     states: dict[str, JobState] = {}
@@ -109,7 +109,7 @@ def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobSta
 
 
 def read_counts(db: SqliteDatabase, events: Iterable[Event]) -> set[tuple[float, int]]:
-    """(at, token) of the `counted` events that the books know, as far as the batch needs them."""
+    """(at, token) of the `counted` events that the history knows, as far as the batch needs them."""
     instants = [event.at for event in events if event.kind == COUNTED]
     return set(db.execute_sql(READ_COUNTS, (min(instants), max(instants)))) if instants else set()
 

@@ -23,7 +23,7 @@ from duey.monitor.web.as_json import to_json
 from duey.monitor.web.assets import FOR_EVER, Asset
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.render import Renderer
-from duey.monitor.web.request import Visit, tag_of
+from duey.monitor.web.request import Request, tag_of
 from duey.monitor.web.view import View
 
 CSP = (
@@ -46,32 +46,32 @@ class Answer:
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
-    def page(self, visit: Visit, view: View, said: tuple[str, str] | None) -> bytes:
+    def page(self, request: Request, view: View, said: tuple[str, str] | None) -> bytes:
         """A whole page."""
-        html = self._renderer.page(view, visit, said=said, json=_json_address(visit) if view.section else "")
-        return self._send(visit.environ, view.status, HTML, html.encode("utf-8", "replace"), view.headers)
+        html = self._renderer.page(view, request, said=said, json=_json_address(request) if view.section else "")
+        return self._send(request.environ, view.status, HTML, html.encode("utf-8", "replace"), view.headers)
 
-    def region(self, visit: Visit, view: View) -> bytes:
+    def region(self, request: Request, view: View) -> bytes:
         """One live region of a page, or 304."""
-        if visit.knows(view.stamp):
-            return self._known(HTML, view.stamp)
-        if visit.fragment not in view.regions:
+        if request.knows(view.etag):
+            return self._known(HTML, view.etag)
+        if request.fragment not in view.regions:
             known = ", ".join(view.regions) or "none"
-            return self.refused_data(visit, Refusal(404, f"this page has no such region; it has: {known}"))
-        html = self._renderer.region(view, visit, visit.fragment)
+            return self.refused_data(request, Refusal(404, f"this page has no such region; it has: {known}"))
+        html = self._renderer.region(view, request, request.fragment)
         # Whether nothing waits for a look does not change by the time of the look.
         return self._unless_known(
-            visit, HTML, html.encode("utf-8", "replace"), view.stamp or _TIME_TEXT.sub(r"\1", html)
+            request, HTML, html.encode("utf-8", "replace"), view.etag or _TIME_TEXT.sub(r"\1", html)
         )
 
-    def data(self, visit: Visit, view: View) -> bytes:
+    def data(self, request: Request, view: View) -> bytes:
         """A page's data, or 304."""
         body = to_json(view.data)
-        return self._unless_known(visit, JSON, body, body.decode("ascii"))
+        return self._unless_known(request, JSON, body, body.decode("ascii"))
 
-    def refused_data(self, visit: Visit, refusal: Refusal) -> bytes:
+    def refused_data(self, request: Request, refusal: Refusal) -> bytes:
         body = {"status": refusal.status, "title": refusal.title, "detail": refusal.sentence}
-        return self._send(visit.environ, refusal.status, JSON, to_json(body), refusal.headers)
+        return self._send(request.environ, refusal.status, JSON, to_json(body), refusal.headers)
 
     def redirect(self, to: str) -> bytes:
         """303: whatever was asked, the next request is a GET."""
@@ -88,10 +88,10 @@ class Answer:
         self._head(200, asset.kind, headers)
         return asset.packed if packed else asset.plain
 
-    def _unless_known(self, visit: Visit, kind: str, body: bytes, lasting: str) -> bytes:
-        if visit.knows(lasting):
+    def _unless_known(self, request: Request, kind: str, body: bytes, lasting: str) -> bytes:
+        if request.knows(lasting):
             return self._known(kind, lasting)
-        return self._send(visit.environ, 200, kind, body, {"ETag": tag_of(lasting)})
+        return self._send(request.environ, 200, kind, body, {"ETag": tag_of(lasting)})
 
     def _known(self, kind: str, lasting: str) -> bytes:
         self._head(304, kind, {"ETag": tag_of(lasting)})
@@ -115,8 +115,8 @@ class Answer:
             response.set_header(name, value)
 
 
-def _json_address(visit: Visit) -> str:
+def _json_address(request: Request) -> str:
     """Where the same data is for programs, below the monitor."""
-    path = "/overview" if visit.path == "/" else visit.path
-    query = visit.environ.get("QUERY_STRING", "")
+    path = "/overview" if request.path == "/" else request.path
+    query = request.environ.get("QUERY_STRING", "")
     return quote(f"{path}.json") + (f"?{query}" if query else "")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from duey.monitor.access import Access, security
 from duey.monitor.web.refusal import LoginNeeded, Refusal
-from duey.monitor.web.request import Visit
+from duey.monitor.web.request import Request
 
 PROOF = "proof"  # the name of the hidden field
 FOREIGN = "this form was not sent from a page of this monitor, so nothing was done: open the page again and repeat it"
@@ -22,26 +22,26 @@ STALE = "this form has no valid proof (it is from another session, perhaps): ope
 
 
 class Guard:
-    """Admits a visit or raises a Refusal."""
+    """Admits a request or raises a Refusal."""
 
     def __init__(self, access: Access, public_url: str) -> None:
         self._access, self._public_url = access, public_url
 
-    def admit(self, visit: Visit, key: str, admin: bool, open_to_all: bool = False) -> None:
+    def admit(self, request: Request, key: str, admin: bool, open_to_all: bool = False) -> None:
         """`key` is the text that only this visitor holds: the value of his cookie."""
-        if visit.session is None and not open_to_all:
+        if request.session is None and not open_to_all:
             raise LoginNeeded
-        if visit.method == "POST":
+        if request.method == "POST":
             try:
-                self.check_origin(visit.environ)
-                if not (key and self._access.csrf.valid(key, visit.form.get(PROOF))):
+                self.check_origin(request.environ)
+                if not (key and self._access.csrf.valid(key, request.form.get(PROOF))):
                     raise Refusal(403, STALE)
             except Refusal:
-                security.note(security.CSRF_REFUSED, visit.address, visit.who, path=visit.path)
+                security.note(security.CSRF_REFUSED, request.address, request.who, path=request.path)
                 raise
-        if admin and not visit.is_admin:
-            security.note(security.ROLE_REFUSED, visit.address, visit.who, path=visit.path)
-            raise Refusal(403, f"this needs the role admin, and {visit.who} is a viewer: nothing was changed")
+        if admin and not request.is_admin:
+            security.note(security.ROLE_REFUSED, request.address, request.who, path=request.path)
+            raise Refusal(403, f"this needs the role admin, and {request.who} is a viewer: nothing was changed")
 
     def check_origin(self, environ: Mapping[str, Any]) -> None:
         """Raises Refusal 403 where the browser says that another site sends this."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from duey.control.schedules import Schedule, Slot
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
-from duey.monitor.history import BooksHealth, Count, ErrorGroup, SeenWorker
+from duey.monitor.history import Count, ErrorGroup, HistoryHealth, SeenWorker
 from duey.monitor.web.figures import count, plural
 from duey.monitor.web.times import span
 
@@ -45,7 +45,7 @@ class Situation:
     queues: Sequence[QueueInfo] = ()
     problems: Sequence[str] = ()
     warnings: Sequence[str] = ()
-    books: BooksHealth = field(default_factory=lambda: BooksHealth(True))
+    history: HistoryHealth = field(default_factory=lambda: HistoryHealth(True))
     failed: Count = field(default_factory=lambda: Count(0))
     since_visit: bool = False  # `failed` counts since the last visit, else in 24 h
     seen: Sequence[SeenWorker] = ()
@@ -130,10 +130,10 @@ def _notes(now: Situation, counts: Counts) -> list[Clause]:
 
 
 def _lines(now: Situation) -> tuple[str, ...]:
-    lines = [*now.books.problems, *now.books.warnings, *now.warnings]
+    lines = [*now.history.problems, *now.history.warnings, *now.warnings]
     paused = [task.name for task in now.tasks if task.paused] + [f"the queue {q.name}" for q in now.queues if q.paused]
     if paused:
         lines.append(f"Paused: {', '.join(paused)}.")
-    if now.counts is not None and now.counts.events > MANY_EVENTS and now.books.ok:
-        lines.append(f"{plural(now.counts.events, 'event')} are not on the books yet: lists lag behind.")
+    if now.counts is not None and now.counts.events > MANY_EVENTS and now.history.ok:
+        lines.append(f"{plural(now.counts.events, 'event')} are not in the history yet: lists lag behind.")
     return tuple(lines)

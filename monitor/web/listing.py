@@ -1,6 +1,6 @@
-"""Lists of jobs out of two sources: what is live stands with the engine, what has ended in the books.
+"""Lists of jobs out of two sources: what is live stands with the engine, what has ended in the history.
 
-The books hold every job, but what runs stands there as queued, and a second may pass until they know of a change. So
+The history holds every job, but what runs stands there as queued, and a second may pass until they know of a change. So
 the live states are asked of the engine, where it can answer the filter, and running jobs are laid over the rest.
 A cursor carries the letter of its source.
 """
@@ -13,7 +13,7 @@ from dataclasses import replace
 from duey.control.service import Control
 from duey.errors import BadRequest, UnknownTask
 from duey.model.job import QUEUED, RETRYING, RUNNING, SCHEDULED, Job
-from duey.monitor.history import Books, Count, JobFilter, JobRow, JobRows
+from duey.monitor.history import Count, History, JobFilter, JobRow, JobRows
 
 LIVE = (SCHEDULED, QUEUED, RETRYING)
 MOST_RUNNING = 500
@@ -22,8 +22,8 @@ MOST_RUNNING = 500
 class Listing:
     """Pages, counts and ids of jobs."""
 
-    def __init__(self, control: Control, books: Books) -> None:
-        self._control, self._books = control, books
+    def __init__(self, control: Control, history: History) -> None:
+        self._control, self._history = control, history
 
     def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> JobRows:
         """Newest first. A cursor that is not of this list is a BadRequest."""
@@ -38,12 +38,12 @@ class Listing:
                 return JobRows(tuple(map(_row, live.jobs)), live.next and f"e{live.next}")
             except UnknownTask:
                 return JobRows((), None)
-        rows = self._books.job_rows(wanted, limit, place)
+        rows = self._history.job_rows(wanted, limit, place)
         return replace(self._with_live(rows, wanted), next=rows.next and f"b{rows.next}")
 
     def counts(self, wanted: JobFilter) -> dict[str, Count]:
         """How many there are in each state."""
-        counts = dict(self._books.state_counts(replace(wanted, state=None)))
+        counts = dict(self._history.state_counts(replace(wanted, state=None)))
         if replace(wanted, state=None) == JobFilter():
             live = self._control.counts()
             counts.update(
@@ -68,7 +68,7 @@ class Listing:
             # The engine knows no `until`: what came after the question was not meant by it.
             until = math.inf if wanted.until is None else wanted.until
             return [row.job.id for row in page.rows if row.changed_at <= until], page.next
-        ids, after = self._books.job_ids(wanted, limit, cursor[1:] if cursor else None)
+        ids, after = self._history.job_ids(wanted, limit, cursor[1:] if cursor else None)
         return ids, after and f"b{after}"
 
     def count(self, wanted: JobFilter) -> Count:
@@ -77,7 +77,7 @@ class Listing:
             return Count(len(self._running(wanted)))
         if replace(wanted, state=None, until=None) == JobFilter() and wanted.state in LIVE:
             return self.counts(JobFilter())[wanted.state]
-        return self._books.count(wanted)
+        return self._history.count(wanted)
 
     def _engine_can(self, wanted: JobFilter) -> bool:
         # Text the engine would not search in arguments; until is set for a list that is acted on (see ids).
@@ -95,7 +95,7 @@ class Listing:
         return [_begun(job, since.get(job.id)) for job in jobs]
 
     def _with_live(self, rows: JobRows, wanted: JobFilter) -> JobRows:
-        """What the books call queued may run by now, and is shown as it is."""
+        """What the history calls queued may run by now, and is shown as it is."""
         if not any(row.job.state == QUEUED for row in rows.rows):
             return rows
         running = {job.id: job for job in self._at_work()}
@@ -122,7 +122,7 @@ def _row(job: Job) -> JobRow:
 
 
 def _matches(job: Job, wanted: JobFilter) -> bool:
-    """Whether a running job is asked for, by the rules of the books."""
+    """Whether a running job is asked for, by the rules of the history."""
     text = (wanted.text or "").lower()
     values = {**{str(n): value for n, value in enumerate(job.args)}, **job.kwargs}
     return (

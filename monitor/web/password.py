@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from duey.monitor.access import TooManyAttempts
 from duey.monitor.web.guard import PROOF
-from duey.monitor.web.request import Visit
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.services import Services
 from duey.monitor.web.session import Cookies
 from duey.monitor.web.view import View
 
@@ -23,29 +23,29 @@ LONGEST = 1024
 class Password:
     """Asks, and remembers in the session that the answer was right."""
 
-    def __init__(self, house: House, cookies: Cookies) -> None:
-        self._house, self._cookies = house, cookies
+    def __init__(self, services: Services, cookies: Cookies) -> None:
+        self._services, self._cookies = services, cookies
 
-    def question(self, visit: Visit) -> View | None:
-        """What to ask before the form of this visit is acted on; None where the password was entered just now."""
-        assert visit.session is not None
-        if visit.session.is_fresh(visit.now):
+    def question(self, request: Request) -> View | None:
+        """What to ask before the form of this request is acted on; None where the password was entered just now."""
+        assert request.session is not None
+        if request.session.is_fresh(request.now):
             return None
-        status, problem, headers = (403, "", {}) if FIELD not in visit.form else self.checked(visit, FIELD)
+        status, problem, headers = (403, "", {}) if FIELD not in request.form else self.checked(request, FIELD)
         if status == 200:
-            self._house.access.sessions.confirm(visit.session)
+            self._services.access.sessions.confirm(request.session)
             return None
-        fields = [(name, value) for name, value in visit.form.pairs if name not in (FIELD, PROOF)]
-        query = visit.environ.get("QUERY_STRING", "")
-        action = self._house.links.root + quote(visit.path) + (f"?{query}" if query else "")
+        fields = [(name, value) for name, value in request.form.pairs if name not in (FIELD, PROOF)]
+        query = request.environ.get("QUERY_STRING", "")
+        action = self._services.links.root + quote(request.path) + (f"?{query}" if query else "")
         more = {"fields": fields, "action": action, "field": FIELD}
         return View("password", "Your password, once more", {"problem": problem}, more, status=status, headers=headers)
 
-    def checked(self, visit: Visit, field: str) -> tuple[int, str, dict[str, str]]:
+    def checked(self, request: Request, field: str) -> tuple[int, str, dict[str, str]]:
         """200 where the field holds the password of the visitor, else the status, the sentence and the headers."""
-        device, given = self._cookies.device(visit.environ), visit.form.get(field)[:LONGEST]
+        device, given = self._cookies.device(request.environ), request.form.get(field)[:LONGEST]
         try:
-            account = self._house.access.accounts.authenticate(visit.who, given, visit.address, device)
+            account = self._services.access.accounts.authenticate(request.who, given, request.address, device)
         except TooManyAttempts as error:
             return 429, str(error), {"Retry-After": str(error.retry_after_s)}
         return (403, WRONG, {}) if account is None else (200, "", {})

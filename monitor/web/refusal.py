@@ -1,6 +1,6 @@
 """Refusals: why a request was not answered with what it asked for, in one sentence.
 
-Raised where the monitor itself refuses; what engine, books and access raise is told here too (`told`). What nobody
+Raised where the monitor itself refuses; what engine, history and access raise is told here too (`told`). What nobody
 foresaw gets an incident id: its traceback goes to the log under this id, the visitor sees the id and nothing else.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from duey import errors
 from duey.monitor.access import AccessUnavailable, TooManyAttempts
-from duey.monitor.history import BooksUnavailable
+from duey.monitor.history import HistoryUnavailable
 from duey.monitor.web.text import clip
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def told(error: Exception, method: str, path: str) -> Refusal:
         return Refusal(429, str(error), {"Retry-After": str(error.retry_after_s)})
     if isinstance(error, errors.TooManyPending):
         return Refusal(429, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
-    if isinstance(error, AccessUnavailable | BooksUnavailable | errors.StorageUnavailable):
+    if isinstance(error, AccessUnavailable | HistoryUnavailable | errors.StorageUnavailable):
         # Their own sentences name files, and this page may be seen before anyone has logged in.
         log.error("%s %s: %s", method, path, error)
         return Refusal(503, _away(error), {"Retry-After": str(RETRY_S)})
@@ -84,8 +84,8 @@ def told(error: Exception, method: str, path: str) -> Refusal:
 def _away(error: Exception) -> str:
     if isinstance(error, AccessUnavailable):
         return "accounts cannot be checked now: try again in a few seconds, or look into the log of the web process"
-    if isinstance(error, BooksUnavailable):
-        return "the books cannot be read now (jobs go on meanwhile): the log of the web process says why"
+    if isinstance(error, HistoryUnavailable):
+        return "the history cannot be read now (jobs go on meanwhile): the log of the web process says why"
     stored = getattr(error, "stored", False)
     done = "" if stored is False else "; what was asked may have been carried out: look before you ask again"
     return f"the queue's storage cannot be used now: the log of the web process says why{done}"

@@ -14,7 +14,7 @@ from typing import Any
 from bottle import SimpleTemplate
 
 from duey.monitor.web import charts, figures, text, times
-from duey.monitor.web.request import Visit
+from duey.monitor.web.request import Request
 from duey.monitor.web.text import Html, inert
 from duey.monitor.web.view import View
 from duey.monitor.web.why import held
@@ -68,23 +68,23 @@ class Renderer:
         }
         self._templates = compiled()
 
-    def page(self, view: View, visit: Visit, **frame: Any) -> str:
+    def page(self, view: View, request: Request, **frame: Any) -> str:
         """The whole page. `frame` is what the layout needs: one name, so that no loop of a page can hide it."""
         frame = {**self._frame, "title": view.title, "section": view.section, **frame}
-        return self._render(view.name, view, visit, {"frame": frame})
+        return self._render(view.name, view, request, {"frame": frame})
 
-    def region(self, view: View, visit: Visit, region: str) -> str:
+    def region(self, view: View, request: Request, region: str) -> str:
         """One live region of it."""
-        return self._render(f"{view.name}_{region}", view, visit, {})
+        return self._render(f"{view.name}_{region}", view, request, {})
 
-    def _render(self, name: str, view: View, visit: Visit, frame: dict[str, Any]) -> str:
+    def _render(self, name: str, view: View, request: Request, frame: dict[str, Any]) -> str:
         words = {
             **self._words,
-            "visit": visit,
-            "when": visit.times.when,
-            "running": visit.times.running,
-            "exact": visit.times.exact,
-            "clock": visit.times.clock,
+            "request": request,
+            "when": request.times.when,
+            "running": request.times.running,
+            "exact": request.times.exact,
+            "clock": request.times.clock,
             "title": view.title,
         }
         return str(self._templates[name].render({**words, **view.data, **view.more, **frame}))

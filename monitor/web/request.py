@@ -1,4 +1,4 @@
-"""A visit: one request, as far as the pages care. Who asks, for what, in which form, and when."""
+"""One request, as far as the pages care. Who asks, for what, in which form, and when."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def tag_of(said: str) -> str:
 
 
 @dataclass
-class Visit:
+class Request:
     """One request. `session` is None before the log-in; `form` is empty but for a POST that passed the guard."""
 
     environ: Mapping[str, Any]
@@ -31,10 +31,10 @@ class Visit:
     as_json: bool = False
     form: Fields = field(default_factory=lambda: Fields([]))
 
-    def knows(self, stamp: str) -> bool:
+    def knows(self, etag: str) -> bool:
         """Whether the browser holds the answer that this stamp stands for, so that nothing need be asked or made."""
         held = self.environ.get("HTTP_IF_NONE_MATCH", "")
-        return bool(stamp) and tag_of(stamp) in (each.strip() for each in held.split(","))
+        return bool(etag) and tag_of(etag) in (each.strip() for each in held.split(","))
 
     @property
     def now(self) -> float:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from duey.monitor.web.form import Fields
 from duey.monitor.web.view import Done, View
 
-Handler = Callable[..., "View | Done"]  # (visit, **names in the path)
+Handler = Callable[..., "View | Done"]  # (request, **names in the path)
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Route:
     fresh: Callable[[Fields], bool] | None = None
 
 
-def look(path: str, handler: Handler, **options: Any) -> Route:
+def get(path: str, handler: Handler, **options: Any) -> Route:
     """A page: everybody who has logged in may see it."""
     return Route("GET", path, handler, **options)
 
 
-def act(path: str, handler: Handler, **options: Any) -> Route:
+def post(path: str, handler: Handler, **options: Any) -> Route:
     """An action: an admin's alone."""
     return Route("POST", path, handler, admin=True, **options)
 

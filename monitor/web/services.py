@@ -1,4 +1,4 @@
-"""What every page stands on: the verbs, the books, who may enter, and how to write an address."""
+"""What every page stands on: the verbs, the history, who may enter, and how to write an address."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from zoneinfo import ZoneInfo
 from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
-from duey.monitor.history import Books
-from duey.monitor.web.audit import Trail
+from duey.monitor.history import History
+from duey.monitor.web.audit import AuditLog
 from duey.monitor.web.links import Links
 
 
 @dataclass
-class House:
+class Services:
     """Made once; shared by all threads. `clock` gives UTC epoch seconds."""
 
     control: Control
     access: Access
-    books: Books
+    history: History
     settings: Settings
     clock: Callable[[], float] = time.time
     links: Links = field(init=False)
-    trail: Trail = field(init=False)
+    audit_log: AuditLog = field(init=False)
     zone: tzinfo = field(init=False)
 
     def __post_init__(self) -> None:
         self.links = Links(self.settings.web.url_prefix)
-        self.trail = Trail(self.access)
+        self.audit_log = AuditLog(self.access)
         self.zone = ZoneInfo(self.settings.schedule.timezone)
 
     def close(self) -> None:
-        """End what this thread holds of books and accounts, after each request."""
-        self.books.close()
+        """End what this thread holds of history and accounts, after each request."""
+        self.history.close()
         self.access.close()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from duey import errors
 from duey.control.service import Control
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from duey.monitor.web.figures import plural
 
 RETRY, CANCEL, DELETE = VERBS = ("retry", "cancel", "delete")
@@ -43,8 +43,8 @@ class Tally:
 class Verbs:
     """Carries verbs out."""
 
-    def __init__(self, control: Control, books: Books) -> None:
-        self._control, self._books = control, books
+    def __init__(self, control: Control, history: History) -> None:
+        self._control, self._history = control, history
 
     def one(self, verb: str, job_id: str, was: str | None) -> None:
         """One job, if it still is what it `was` (where that is known). Raises Conflict, UnknownJob,
@@ -57,10 +57,10 @@ class Verbs:
             self.forget(job_id, was)
 
     def forget(self, job_id: str, was: str | None) -> None:
-        """Take an ended job out of the books, and out of the queue's storage where it is still there."""
+        """Take an ended job out of the history, and out of the queue's storage where it is still there."""
         with contextlib.suppress(errors.UnknownJob):
             self._control.forget(job_id, was)
-        self._books.forget(job_id)
+        self._history.forget(job_id)
 
     def many(self, verb: str, chosen: Sequence[Chosen], tally: Tally, clock: Clock = time.monotonic) -> Tally:
         """Each of these, until the time is up."""

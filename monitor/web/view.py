@@ -13,7 +13,7 @@ class View:
     """A page. `data` is what `.json` gives and the template shows; `more` is for the template alone (forms, charts).
 
     `name` is the template; a live region R of it is the template `name_R`. `section` is its place in the navigation.
-    `stamp`: facts that are the same as long as the region that was asked for is; a visit that knows it gets no data.
+    `etag`: facts that are the same as long as the region that was asked for is; a request that knows it gets no data.
     """
 
     name: str
@@ -24,12 +24,12 @@ class View:
     regions: tuple[str, ...] = ()
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    stamp: str = ""
+    etag: str = ""
 
 
-def unchanged(name: str, stamp: str) -> View:
-    """The view of a page for a visit that knows the stamp of the region that it asks for."""
-    return View(name, "", {}, stamp=stamp)
+def unchanged(name: str, etag: str) -> View:
+    """The view of a page for a request that knows the stamp of the region that it asks for."""
+    return View(name, "", {}, etag=etag)
 
 
 @dataclass(frozen=True)

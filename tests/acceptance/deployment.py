@@ -20,7 +20,7 @@ from duey import config
 from duey.control.service import Control
 from duey.model.job import ENDED, Job
 from tests.acceptance.http_client import Client, shown
-from tests.acceptance.ledger import Ledger
+from tests.acceptance.ledger import ScheduleStore
 from tests.acceptance.processes import ROOT, Process, is_alive, kill, marked
 from tests.support import free_port, wait_until
 
@@ -38,7 +38,7 @@ class Deployment:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.processes: list[Process] = []
-        self.ledger = Ledger(folder / "ledger")
+        self.ledger = ScheduleStore(folder / "ledger")
         self._settings: Section = {
             "storage": {"backend": backend, "name": f"t{folder.stat().st_ino}-{os.getpid()}"},
             "tasks": {"modules": "workload"},
@@ -144,7 +144,7 @@ class Deployment:
         return self.start(str(WORKLOAD.with_name("producer.py")), what, str(count), **environ)
 
     def forget(self) -> None:
-        """Forget all jobs that have ended, and what the books would read of them."""
+        """Forget all jobs that have ended, and what the history would read of them."""
         storage = self.huey.storage
         storage.delete_events(storage.read_events(1_000_000))
         storage.flush_results()

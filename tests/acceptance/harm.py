@@ -21,8 +21,8 @@ from tests.acceptance.variants import SOAK
 from tests.support import wait_until
 
 SEED = int(os.environ.get("DUEY_TEST_SEED", "1"))
-# An acknowledgement is committed within the desk's window (4 ms), and a busy machine takes its time over that: half a
-# second has been seen where ten processes wanted two cores.
+# An acknowledgement is committed within the prefetcher's window (4 ms), and a busy machine takes its time over that:
+# half a second has been seen where ten processes wanted two cores.
 COMMIT_S = 0.06 if SOAK else 1.0
 
 

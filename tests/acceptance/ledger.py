@@ -16,7 +16,7 @@ class Run(NamedTuple):
     ended: float | None
 
 
-class Ledger:
+class ScheduleStore:
     """The file that tests.acceptance.workload writes."""
 
     def __init__(self, path: Path) -> None:

@@ -43,7 +43,7 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         made = world.make_world(Path(folder), time.time, "Duey")
-        scene.make_morning(made.control, made.books, time.time())
+        scene.make_morning(made.control, made.history, time.time())
         for name, size in (("queue.db", 12_400_000), ("queue.db-wal", 4_100_000)):
             with open(Path(folder, name), "wb") as file:
                 file.truncate(size)

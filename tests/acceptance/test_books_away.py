@@ -1,4 +1,4 @@
-"""The books' file is deleted, locked, broken, in the way or full under the running service: no job is slowed or lost,
+"""The history file is deleted, locked, broken, in the way or full under the running service: no job is slowed or lost,
 people are told in words, and the pages recover by themselves."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from duey import config
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from duey.storage.compaction import UNTOUCHED
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.http_client import Client
@@ -27,46 +27,46 @@ WAVES, WAVE = 6, 500  # jobs
 
 
 @contextmanager
-def deleted(books: Path) -> Iterator[None]:
-    for file in books.parent.glob(f"{books.name}*"):
+def deleted(history: Path) -> Iterator[None]:
+    for file in history.parent.glob(f"{history.name}*"):
         file.unlink()
     yield
 
 
 @contextmanager
-def broken(books: Path) -> Iterator[None]:
-    with books.open("r+b") as file:
+def broken(history: Path) -> Iterator[None]:
+    with history.open("r+b") as file:
         file.seek(0)
-        file.write(os.urandom(books.stat().st_size))
+        file.write(os.urandom(history.stat().st_size))
     for ending in ("-wal", "-shm"):
-        books.with_name(books.name + ending).unlink(missing_ok=True)
+        history.with_name(history.name + ending).unlink(missing_ok=True)
     yield
 
 
 @contextmanager
-def locked(books: Path) -> Iterator[None]:
-    with write_lock(books):
+def locked(history: Path) -> Iterator[None]:
+    with write_lock(history):
         yield
 
 
 @contextmanager
-def in_the_way(books: Path) -> Iterator[None]:
+def in_the_way(history: Path) -> Iterator[None]:
     """Something that is no file stands in its place."""
-    for file in books.parent.glob(f"{books.name}*"):
+    for file in history.parent.glob(f"{history.name}*"):
         file.unlink()
-    books.mkdir()
+    history.mkdir()
     yield
-    books.rmdir()
+    history.rmdir()
 
 
 @contextmanager
-def read_only(books: Path) -> Iterator[None]:
+def read_only(history: Path) -> Iterator[None]:
     """By a trigger, since root may write to any file."""
-    con = sqlite3.connect(books, timeout=20)
+    con = sqlite3.connect(history, timeout=20)
     con.execute("CREATE TRIGGER refuse BEFORE INSERT ON jobs BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END")
     con.close()
     yield
-    con = sqlite3.connect(books, timeout=20)
+    con = sqlite3.connect(history, timeout=20)
     con.execute("DROP TRIGGER refuse")
     con.close()
 
@@ -94,11 +94,11 @@ def listed(client: Client) -> set[str]:
 def test_no_job_is_slowed_and_the_pages_recover(deployment: Deployment):
     deployment.app()
     client = deployment.client()
-    books = deployment.folder / "data" / "monitor.db"
+    history = deployment.folder / "data" / "monitor.db"
     n = 0
     for harm in HARMS:
         work(client, n := n + 1)
-        with harm(books):
+        with harm(history):
             during = {work(client, n := n + 1) for _ in range(3)}
             if harm is in_the_way:
                 wait_until(lambda: client.get("/readyz").status == 503, RECOVERED_S, "it is said")
@@ -134,7 +134,7 @@ def test_what_nobody_can_record_is_counted(deployment: Deployment):
     assert {job["id"] for job in listed} == {each.id for each in bad}
     assert 0 < counted < WAVES * WAVE
     settings = config.load(deployment.config, environ={}).monitor
-    totals = Books(settings.database, settings).totals()
+    totals = History(settings.database, settings).totals()
     assert (totals.done, totals.failed, totals.enqueued) == (WAVES * WAVE, len(bad), WAVES * WAVE + len(bad))
 
 

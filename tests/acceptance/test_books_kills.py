@@ -1,6 +1,6 @@
-"""kill -9 of web, consumer or both at any moment: the books tell what really ran, each job and each attempt once.
+"""kill -9 of web, consumer or both at any moment: the history tell what really ran, each job and each attempt once.
 
-The tests keep their own ledger (tests.acceptance.ledger), and read the books' file as a restarted web process would.
+The tests keep their own ledger (tests.acceptance.ledger), and read the history file as a restarted web process would.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from duey import config
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, Job
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained
 from tests.acceptance.processes import Process
@@ -41,17 +41,17 @@ def produce(deployment: Deployment, handles: dict[int, Any], stop: threading.Eve
 
 
 @pytest.fixture
-def books(deployment: Deployment) -> Iterator[Books]:
-    """The books of the deployment, looked at from outside."""
+def history(deployment: Deployment) -> Iterator[History]:
+    """The history of the deployment, looked at from outside."""
     settings = config.load(deployment.config, environ={})
-    found = Books(settings.monitor.database, settings.monitor)
+    found = History(settings.monitor.database, settings.monitor)
     yield found
     found.close()
 
 
-def on_record(books: Books, job_id: str) -> Job | None:
+def on_record(history: History, job_id: str) -> Job | None:
     try:
-        return books.job(job_id)
+        return history.job(job_id)
     except UnknownJob:
         return None
 
@@ -62,7 +62,7 @@ def start_web(deployment: Deployment) -> Process:
 
 
 @crossed
-def test_the_books_agree_with_what_ran(deployment: Deployment, books: Books, kind: str):
+def test_the_books_agree_with_what_ran(deployment: Deployment, history: History, kind: str):
     deployment.configure({"tasks": {"max_crashes": 1000}})
     rng = random.Random(SEED)
     web = start_web(deployment)
@@ -89,16 +89,16 @@ def test_the_books_agree_with_what_ran(deployment: Deployment, books: Books, kin
     ended = dict(zip(handles, deployment.wait_ended(list(handles.values()), 60 + len(handles) / 20), strict=True))
 
     def unrecorded() -> list[str]:
-        found = [(job, on_record(books, job.id)) for job in ended.values()]
+        found = [(job, on_record(history, job.id)) for job in ended.values()]
         return [job.id for job, told in found if told is None or told.state not in ENDED]
 
-    wait_until(lambda: not unrecorded(), AGREED_S, "no job is missing in the books, none stands as if it went on")
+    wait_until(lambda: not unrecorded(), AGREED_S, "no job is missing in the history, none stands as if it went on")
     runs, rescues = deployment.ledger.runs(), 0
     for n, job in ended.items():
-        told = books.job(job.id)
+        told = history.job(job.id)
         assert (told.state, told.attempt, told.deliveries) == (job.state, job.attempt, job.deliveries), f"seed {SEED}"
         assert told.state == ("failed" if n % 10 == 3 else "done")
-        attempts = books.attempts(job.id)
+        attempts = history.attempts(job.id)
         outcomes = [each.outcome for each in reversed(attempts)]
         # Each attempt once: one end, one failed try of those that are told to fail once, a rescue for each death.
         assert outcomes[-1] == told.state and outcomes.count(told.state) == 1, (n, outcomes)
@@ -111,12 +111,12 @@ def test_the_books_agree_with_what_ran(deployment: Deployment, books: Books, kin
         assert len(unexplained) <= outcomes.count(told.state) + outcomes.count("retrying")
         assert len(runs[str(n)]) >= 1 + outcomes.count("retrying")
     # Rates count jobs, not attempts.
-    totals = books.totals()
+    totals = history.totals()
     failing, all_jobs = sum(n % 10 == 3 for n in ended), len(ended)
     assert (totals.enqueued, totals.done, totals.failed) == (all_jobs, all_jobs - failing, failing)
     assert totals.retried == sum(n % 10 == 7 for n in ended)
     assert totals.rescued == rescues > 0
-    wait_until(lambda: deployment.control.counts().events == 0, AGREED_S, "nothing waits for the books")
+    wait_until(lambda: deployment.control.counts().events == 0, AGREED_S, "nothing waits for the history")
 
 
 def listed(deployment: Deployment, state: str) -> set[str]:

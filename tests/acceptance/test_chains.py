@@ -80,7 +80,7 @@ def test_a_producer_that_dies_amid_a_chord_leaves_all_of_it_or_nothing(deploymen
     producer = deployment.produce("chord", 20, DUEY_TEST_DIE_AT=step)
     assert producer.wait(15) == -9
     counts = deployment.control.counts()
-    assert (counts.queued, counts.running) == ((20 if step == "accept.committed" else 0), 0)
+    assert (counts.queued, counts.running) == ((20 if step == "enqueue.committed" else 0), 0)
 
 
 @pytest.mark.soak

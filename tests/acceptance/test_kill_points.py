@@ -17,19 +17,19 @@ from tests.acceptance.processes import kill
 from tests.acceptance.variants import KINDS, SOAK, pairs
 from tests.support import wait_until
 
-OF_A_UNIT = [step for step in faults.STEPS if step.startswith(("turn.", "body."))]
-OF_A_RESCUE = [step for step in faults.STEPS if step.startswith("bury.")]
-OF_ACCEPT = [step for step in faults.STEPS if step.startswith("accept.")]
-OF_A_FAILURE = ["turn.written/2", "turn.committed/3", "body.ended/3"]
+OF_A_WORKER = [step for step in faults.STEPS if step.startswith(("settle.", "body."))]
+OF_A_RESCUE = [step for step in faults.STEPS if step.startswith("reap.")]
+OF_ENQUEUE = [step for step in faults.STEPS if step.startswith("enqueue.")]
+OF_A_FAILURE = ["settle.written/2", "settle.committed/3", "body.ended/3"]
 # The n-th time: in the middle of the chain and the chord below; the first time is before anything ran.
 TIMES = range(1, 12) if SOAK else (4,)
-BODY_S = 0.01  # longer than the desk's window: the desk has no reason to wait with an acknowledgement
+BODY_S = 0.01  # longer than the prefetcher's window: the prefetcher has no reason to wait with an acknowledgement
 UNCOMMITTED = 4  # the flaky job's bodies are short, so that some may end in one window
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("time", TIMES)
-@pytest.mark.parametrize(("step", "kind"), pairs(OF_A_UNIT, KINDS))
+@pytest.mark.parametrize(("step", "kind"), pairs(OF_A_WORKER, KINDS))
 def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time: int):
     tasks = deployment.tasks
     first = [tasks.note(n, BODY_S) for n in range(3)]
@@ -52,7 +52,7 @@ def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time:
     # Beside a turn the next job may be handled already.
     assert deliveries == 1 if step.startswith("body.") else deliveries <= 1
     again = len(runs) - 13
-    assert again == 0 if step == "turn.committed" else again <= UNCOMMITTED
+    assert again == 0 if step == "settle.committed" else again <= UNCOMMITTED
     assert consumer.popen.poll() is None
 
 
@@ -82,7 +82,7 @@ def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Dep
 
 @pytest.mark.parametrize(("step", "kind"), pairs(OF_A_RESCUE, KINDS))
 def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
-    """The parent that buries its own dead child dies over it; the next consumer buries both."""
+    """The parent that reaps its own dead child dies over it; the next consumer reaps both."""
     jobs = [deployment.tasks.note(n, 0.3) for n in range(3)]
     first = deployment.consumer(2, kind, DUEY_TEST_DIE_AT=step)
     deployment.wait_running(2)
@@ -94,12 +94,12 @@ def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     assert [job.state for job in found] == ["done"] * 3
     # The parent that saw the deaths has charged them, or it died as well: then they are charged to nobody.
     charged = sum(job.deliveries for job in found)
-    assert charged == 0 or (charged <= 2 and step == "bury.committed")
+    assert charged == 0 or (charged <= 2 and step == "reap.committed")
     check_once(deployment, [job.id for job in jobs])
     assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == {"0": 2, "1": 2, "2": 1}
 
 
-@pytest.mark.parametrize(("step", "backend"), pairs(OF_ACCEPT, ("sqlite", "redis")))
+@pytest.mark.parametrize(("step", "backend"), pairs(OF_ENQUEUE, ("sqlite", "redis")))
 def test_the_web_process_dies_there(deployment: Deployment, step: str):
     """A client that got no answer asks again with the same key: the job is there once."""
     deployment.app("--web", DUEY_TEST_DIE_AT=step)
@@ -107,7 +107,7 @@ def test_the_web_process_dies_there(deployment: Deployment, step: str):
     with pytest.raises(OSError):
         deployment.client().post("/api/jobs", body, Idempotency_Key="the-key")
     assert deployment.died()
-    assert deployment.control.counts().queued == (step == "accept.committed")
+    assert deployment.control.counts().queued == (step == "enqueue.committed")
 
     deployment.app()
     answer = deployment.client().post("/api/jobs", body, Idempotency_Key="the-key")

@@ -25,7 +25,7 @@ from tests.support import rounds, wait_until
 CUTS = rounds(1, soak=50)
 
 
-class Accepted(NamedTuple):
+class EnqueuedJob(NamedTuple):
     n: int
     id: str
     asked_at: float  # monotonic, before the request
@@ -40,14 +40,14 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
 
 @pytest.fixture
 def disk(deployment: Deployment, tmp_path: Path) -> Iterator[Disk]:
-    """Holds the queue, the books and the accounts; the ledger and what the processes say stay outside."""
+    """Holds the queue, the history and the accounts; the ledger and what the processes say stay outside."""
     disk = Disk(deployment.folder / "data", tmp_path / "image")
     yield disk
     deployment.close()
     disk.close()
 
 
-def post(deployment: Deployment, share: range, accepted: list[Accepted]) -> None:
+def post(deployment: Deployment, share: range, accepted: list[EnqueuedJob]) -> None:
     """Post jobs until the service is gone, and note those that were answered 202."""
     client, rng = deployment.client(5), random.Random(SEED + share.start)
     for n in share:
@@ -57,7 +57,7 @@ def post(deployment: Deployment, share: range, accepted: list[Accepted]) -> None
         except (OSError, HTTPException):
             return
         if answer.status == 202:
-            accepted.append(Accepted(n, answer.body["id"], asked_at))
+            accepted.append(EnqueuedJob(n, answer.body["id"], asked_at))
         time.sleep(rng.uniform(0, 0.03))
 
 
@@ -66,7 +66,7 @@ def post(deployment: Deployment, share: range, accepted: list[Accepted]) -> None
 def test_the_power_is_cut(deployment: Deployment, disk: Disk, cut: int):
     rng = random.Random(f"{SEED} {cut}")
     app = deployment.app()
-    shares: list[list[Accepted]] = [[], []]
+    shares: list[list[EnqueuedJob]] = [[], []]
     clients = [
         threading.Thread(target=post, args=(deployment, range(i, 10**7, 2), share)) for i, share in enumerate(shares)
     ]

@@ -10,7 +10,7 @@ from statistics import median
 
 import pytest
 
-from duey.model.schedule import SlotRow
+from duey.model.schedule import OccurrenceRow
 from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED
@@ -29,7 +29,7 @@ def timed(make: Make) -> Deployment:
     return make(TIMED)
 
 
-def slots(deployment: Deployment, name: str) -> list[SlotRow]:
+def slots(deployment: Deployment, name: str) -> list[OccurrenceRow]:
     """The slots on record, oldest first."""
     return [slot for slot, _ in reversed(deployment.huey.storage.ledger.slots_of(name, 500))]
 

@@ -32,12 +32,12 @@ class World:
         return Client(self.api, self.access.tokens.create(f"token-{number}", scopes)[1])
 
 
-def make_world(folder: Path, books: Any = None, auth: dict[str, Any] | None = None, **web: Any) -> World:
+def make_world(folder: Path, history: Any = None, auth: dict[str, Any] | None = None, **web: Any) -> World:
     """`web` and `auth` replace settings of their sections."""
     settings = config.load(environ={})
     settings = replace(settings, web=replace(settings.web, **web), auth=replace(settings.auth, **(auth or {})))
     control, access = FakeControl(), Access(f"sqlite:///{folder / 'access.db'}")
-    return World(control, access, make_api(control, access, settings, books), settings)
+    return World(control, access, make_api(control, access, settings, history), settings)
 
 
 @pytest.fixture

@@ -38,8 +38,8 @@ from duey.model.job import (
     RUNNING,
     SCHEDULED,
     Counts,
-    Deferral,
     Edit,
+    EnqueueAnswer,
     Failure,
     Health,
     Idempotency,
@@ -108,14 +108,14 @@ class FakeControl(Control):
     def defer(
         self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False,
         by: str | None = None,
-    ) -> Deferral:  # fmt: skip
+    ) -> EnqueueAnswer:  # fmt: skip
         self._reach()
         with self._changed:
             if idempotency and (stored := self.keys.get(idempotency[:2])):
                 fingerprint, ids = stored
                 if fingerprint != idempotency.fingerprint:
                     raise KeyReused(idempotency.key)
-                return Deferral(tuple(self.all[each] for each in ids), True)
+                return EnqueueAnswer(tuple(self.all[each] for each in ids), True)
             many = batch or len(requests) != 1
             checked = [(request, self._checked(request, n if many else None)) for n, request in enumerate(requests)]
             if self.max_pending and self._pending() + len(requests) > self.max_pending:
@@ -124,7 +124,7 @@ class FakeControl(Control):
             jobs = tuple(holder or self._accept(*each, by) for holder, each in zip(held, checked, strict=True))
             if idempotency:
                 self.keys[idempotency[:2]] = (idempotency.fingerprint, [job.id for job in jobs])
-            return Deferral(jobs, False, any(held))
+            return EnqueueAnswer(jobs, False, any(held))
 
     def _checked(self, request: JobRequest, index: int | None) -> TaskInfo:
         task = self.task(request.task)
@@ -233,7 +233,7 @@ class FakeControl(Control):
         self._checked(JobRequest(job.qualname, args, kwargs), None)
         return self._set(job_id, state=QUEUED, args=list(args), kwargs=dict(kwargs), finished_at=None, error=None)
 
-    def again(self, job_id: str, by: str | None = None) -> Deferral:
+    def again(self, job_id: str, by: str | None = None) -> EnqueueAnswer:
         job = self.job(job_id)
         request = JobRequest(
             job.qualname, job.args, job.kwargs, priority=job.priority, queue=job.queue, context=job.context

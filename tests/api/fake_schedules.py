@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from duey.control.schedules import NAME, Schedule, ScheduleRequest, Slot, Timetables, check
+from duey.control.schedules import NAME, Schedule, ScheduleRequest, ScheduleService, Slot, check
 from duey.errors import BadRequest, BadSchedule, ScheduleExists, ScheduleOfCode, SlotTaken, UnknownSchedule
 from duey.model.job import JobRequest
 
@@ -21,7 +21,7 @@ NIGHT = Schedule(
 )  # fmt: skip
 
 
-class FakeSchedules(Timetables):
+class FakeSchedules(ScheduleService):
     """`ran` notes what was run by hand, with the slot."""
 
     def __init__(self, control: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from duey.errors import StorageUnavailable
-from duey.monitor.history import BooksHealth
+from duey.monitor.history import HistoryHealth
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
 from tests.api.fake_control import storage_away
@@ -26,24 +26,24 @@ def test_ready(world: World) -> None:
 
 
 def test_not_ready_names_what_is_missing(world: World) -> None:
-    world.control.problems = ("no consumer is alive", "the books are away")
+    world.control.problems = ("no consumer is alive", "the history is away")
     answer = world.client("read").get("/readyz")
     assert (answer.status, answer.headers["content-type"]) == (503, "application/problem+json")
     assert answer.headers["retry-after"] == "5"
-    assert answer.json["problems"] == ["no consumer is alive", "the books are away"]
-    assert answer.json["detail"] == "no consumer is alive; the books are away"
+    assert answer.json["problems"] == ["no consumer is alive", "the history is away"]
+    assert answer.json["detail"] == "no consumer is alive; the history is away"
 
 
 class BrokenBooks:
-    def health(self) -> BooksHealth:
-        return BooksHealth(False, ("/srv/data/monitor.db cannot be used",), ("kept as /srv/data/monitor.db.broken",))
+    def health(self) -> HistoryHealth:
+        return HistoryHealth(False, ("/srv/data/monitor.db cannot be used",), ("kept as /srv/data/monitor.db.broken",))
 
     def close(self) -> None:
         pass
 
 
 def test_strangers_learn_which_part_is_missing_and_no_path_or_address(tmp_path: Path) -> None:
-    world = make_world(tmp_path, books=BrokenBooks())
+    world = make_world(tmp_path, history=BrokenBooks())
     cases = [
         (StorageUnavailable("redis://10.0.0.5:6379 refuses"), (), "the storage of the queue cannot be used"),
         (None, ("no consumer runs: see /srv/data",), "no consumer is running"),

@@ -24,7 +24,7 @@ GROUP = ErrorGroup(
 )  # fmt: skip
 
 
-class FakeBooks:
+class FakeHistory:
     def __init__(self) -> None:
         self.asked: dict[str, Any] = {}
         self.held = {"old"}
@@ -51,13 +51,13 @@ class FakeBooks:
 
 
 @pytest.fixture
-def books() -> FakeBooks:
-    return FakeBooks()
+def history() -> FakeHistory:
+    return FakeHistory()
 
 
 @pytest.fixture
-def world(tmp_path: Path, books: FakeBooks) -> World:
-    return make_world(tmp_path, books=books)
+def world(tmp_path: Path, history: FakeHistory) -> World:
+    return make_world(tmp_path, history=history)
 
 
 def test_the_attempts_of_a_job(world: World) -> None:
@@ -75,12 +75,12 @@ def test_a_job_that_waits_has_no_attempts_and_an_unknown_one_is_404(world: World
     assert client.get("/api/jobs/nobody/attempts").status == 404
 
 
-def test_the_groups_of_errors_with_their_filters(world: World, books: FakeBooks) -> None:
+def test_the_groups_of_errors_with_their_filters(world: World, history: FakeHistory) -> None:
     answer = world.client("read").get("/api/errors?state=open&task=tasks.add&limit=5")
     assert answer.status == 200
     assert answer.json["next"] == "more"
     assert (answer.json["errors"][0]["type"], answer.json["errors"][0]["count"]) == ("ValueError", 3)
-    assert books.asked == {"state": "open", "task": "tasks.add", "limit": 5}
+    assert history.asked == {"state": "open", "task": "tasks.add", "limit": 5}
 
 
 @pytest.mark.parametrize("query", ["state=closed", "limit=0", "limit=501", "nope=1"])
@@ -90,9 +90,11 @@ def test_a_bad_filter_is_refused_by_name(world: World, query: str) -> None:
     assert answer.json["errors"][0]["path"] == query.split("=")[0]
 
 
-def test_an_ended_job_is_forgotten_and_the_audit_knows_by_whom(world: World, client: Client, books: FakeBooks) -> None:
+def test_an_ended_job_is_forgotten_and_the_audit_knows_by_whom(
+    world: World, client: Client, history: FakeHistory
+) -> None:
     assert client.delete("/api/jobs/old").json == {"id": "old", "deleted": True}
-    assert books.held == set()
+    assert history.held == set()
     assert (world.access.audit.page()[0].action, world.access.audit.page()[0].target) == ("delete", "old")
     assert client.delete("/api/jobs/old").status == 404
 

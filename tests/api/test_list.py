@@ -95,13 +95,13 @@ def test_head(client: Client) -> None:
 def test_the_books_answer_where_there_are_any(tmp_path: Path) -> None:
     asked: list[dict[str, Any]] = []
 
-    class Books:
+    class History:
         def close(self) -> None: ...
 
         def jobs(self, **filters: Any) -> Page:
             asked.append(filters)
             return Page((), "next")
 
-    client = make_world(tmp_path, books=Books()).client("read")
+    client = make_world(tmp_path, history=History()).client("read")
     assert client.get("/api/jobs?state=failed&limit=7").json == {"jobs": [], "next": "next"}
     assert asked == [{"state": "failed", "limit": 7}]

@@ -91,7 +91,7 @@ def test_a_storage_that_is_away(world: World, client: Client, job_id: str) -> No
 
 
 def test_the_books_answer_for_what_the_engine_has_let_go(tmp_path: Path) -> None:
-    class Books:
+    class History:
         def close(self) -> None: ...
 
         def job(self, job_id: str) -> Job:
@@ -99,7 +99,7 @@ def test_the_books_answer_for_what_the_engine_has_let_go(tmp_path: Path) -> None
                 raise UnknownJob(job_id)
             return Job("old", "add", "tasks.add", "default", [], {}, "done", 0, 0, 0, 0, 1.5, result_stored=False)
 
-    client = make_world(tmp_path, books=Books()).client("read")
+    client = make_world(tmp_path, history=History()).client("read")
     for query in ("", "?wait=5"):
         answer = client.get(f"/api/jobs/old{query}")
         assert (answer.status, answer.json["enqueued_at"]) == (200, "1970-01-01T00:00:01.500Z")

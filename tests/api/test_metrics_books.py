@@ -1,4 +1,4 @@
-"""What the books have counted, as Prometheus text, from real books."""
+"""What the history has counted, as Prometheus text, from real books."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from duey import config
 from duey.model.event import Event
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from tests.api.conftest import make_world
 
 
@@ -26,10 +26,10 @@ class Source:
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Books:
+def history(tmp_path: Path) -> History:
     settings = config.load(environ={}).monitor
-    books = Books(f"sqlite:///{tmp_path / 'books.db'}", settings)
-    books.prepare()
+    history = History(f"sqlite:///{tmp_path / 'history.db'}", settings)
+    history.prepare()
     now = 1_790_000_000.0
     events = []
     for n in range(3):
@@ -41,14 +41,14 @@ def books(tmp_path: Path) -> Books:
                 2 * n + 1, kind, f"j{n}", n + 1, now + 1, "tasks.add", "default", 0, now, 1, now + 0.5, 1, detail=detail
             )
         )
-    recorder = Books(f"sqlite:///{tmp_path / 'books.db'}", settings, clock=lambda: now + 2).recorder(Source(events))
+    recorder = History(f"sqlite:///{tmp_path / 'history.db'}", settings, clock=lambda: now + 2).recorder(Source(events))
     recorder.turn()
     recorder.close()
-    return Books(f"sqlite:///{tmp_path / 'books.db'}", settings, clock=lambda: now + 2)
+    return History(f"sqlite:///{tmp_path / 'history.db'}", settings, clock=lambda: now + 2)
 
 
-def test_jobs_by_task_and_outcome_and_how_long_they_took(tmp_path: Path, books: Books) -> None:
-    page = make_world(tmp_path, books=books).client().get("/metrics").body.decode()
+def test_jobs_by_task_and_outcome_and_how_long_they_took(tmp_path: Path, history: History) -> None:
+    page = make_world(tmp_path, history=history).client().get("/metrics").body.decode()
     assert 'duey_jobs_ended_total{outcome="done",task="tasks.add"} 2.0' in page
     assert 'duey_jobs_ended_total{outcome="failed",task="tasks.add"} 1.0' in page
     assert 'duey_job_run_seconds_count{task="tasks.add"} 3.0' in page
@@ -57,12 +57,12 @@ def test_jobs_by_task_and_outcome_and_how_long_they_took(tmp_path: Path, books: 
     assert "duey_books_jobs 3.0" in page
 
 
-def test_books_that_are_away_leave_the_rest(tmp_path: Path, books: Books) -> None:
-    world = make_world(tmp_path, books=books)
-    books.close()
-    for file in tmp_path.glob("books.db*"):
+def test_books_that_are_away_leave_the_rest(tmp_path: Path, history: History) -> None:
+    world = make_world(tmp_path, history=history)
+    history.close()
+    for file in tmp_path.glob("history.db*"):
         file.unlink()
-    (tmp_path / "books.db").write_bytes(b"nonsense" * 1000)
+    (tmp_path / "history.db").write_bytes(b"nonsense" * 1000)
     page = world.client().get("/metrics").body.decode()
     assert "duey_books_up 0.0" in page
     assert "duey_up 1.0" in page

@@ -16,7 +16,7 @@ from duey.cli import copies
 from duey.cli.context import Refused
 from duey.config import load
 from duey.monitor.access import Access
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from duey.recipes import backup_set
 from duey.storage.sqlite.storage import SqliteStorage
 
@@ -89,7 +89,7 @@ class Place:
     def mark(self, word: str) -> None:
         """Write a word that tells one state of the databases from another."""
         SqliteStorage("duey", path=self.targets["queue"]).prepare()
-        Books(self.settings.monitor.database, self.settings.monitor).prepare()
+        History(self.settings.monitor.database, self.settings.monitor).prepare()
         Access.of(self.settings).prepare()
         for path in self.targets.values():
             with closing(sqlite3.connect(path, isolation_level=None)) as con:

@@ -16,9 +16,9 @@ from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
 from duey.model.job import DONE, ChordPart, Claim, NewJob, Settlement
 from duey.payload.encode import to_json
-from duey.storage.contract import JobStorage, Registration, StoredJob, Turn
-from duey.storage.deaths import Dead
-from duey.worker.prefetcher import Desk
+from duey.storage.contract import ClaimResult, JobStorage, Registration, StoredJob
+from duey.storage.deaths import DeadWorker
+from duey.worker.prefetcher import Prefetcher
 
 TASK = "shop.order"
 SOON_S = 10.0  # what is prompt takes far less, what is lost would take for ever
@@ -95,13 +95,13 @@ class Hand:
         self.registration = Registration(
             consumer or uuid.uuid4().hex, "host.example", 4242, 1, "thread", self.queues, ()
         )
-        self.life = storage.register(self.registration)
-        self.n: int = self.life.n
+        self.presence = storage.register(self.registration)
+        self.n: int = self.presence.n
         self.here = True
 
     def claim(self, want: int = 1, *queues: str) -> list[Claim]:
         """Up to `want` jobs."""
-        return self.storage.turn(self.n, (), want, queues or self.queues).claims
+        return self.storage.settle_and_claim(self.n, (), want, queues or self.queues).claims
 
     def claim_one(self) -> Claim:
         """The next job, which must be there."""
@@ -112,15 +112,15 @@ class Hand:
         """The body starts."""
         settlement = Settlement(claim)
         settlement.started_at = clock.now()
-        self.life.begin(claim.token, settlement.started_at)
+        self.presence.begin(claim.token, settlement.started_at)
         return settlement
 
-    def settle(self, claim: Claim, outcome: str = DONE, **fields: Any) -> Turn:
+    def settle(self, claim: Claim, outcome: str = DONE, **fields: Any) -> ClaimResult:
         """The body has ended like this; `fields` are those of the settlement."""
         return self.commit(ended(claim, outcome, **fields))
 
-    def commit(self, *settlements: Settlement) -> Turn:
-        return self.storage.turn(self.n, settlements, 0, ())
+    def commit(self, *settlements: Settlement) -> ClaimResult:
+        return self.storage.settle_and_claim(self.n, settlements, 0, ())
 
     def work(self, outcome: str = DONE, **fields: Any) -> str:
         """Claim the next job and end it; its id."""
@@ -130,17 +130,17 @@ class Hand:
 
     def die(self) -> None:
         """As after kill -9: what the kernel closes is closed, nothing else is done."""
-        self.life.abandon()
+        self.presence.abandon()
         self.here = False
 
-    def dead(self, charge: bool = True, timed_out: Sequence[Claim] = ()) -> Dead:
+    def dead(self, charge: bool = True, timed_out: Sequence[Claim] = ()) -> DeadWorker:
         """What a parent says of a worker that died."""
-        return Dead(self.n, "host.example", 4242, charge, frozenset(claim.token for claim in timed_out))
+        return DeadWorker(self.n, "host.example", 4242, charge, frozenset(claim.token for claim in timed_out))
 
     def go(self) -> None:
         if self.here:
             self.here = False
-            self.life.close()
+            self.presence.close()
 
 
 def ended(claim: Claim, outcome: str = DONE, **fields: Any) -> Settlement:
@@ -175,13 +175,13 @@ def run_all(huey: DurableHuey, most: int = 100) -> list[Any]:
 
 
 @contextmanager
-def crew(huey: DurableHuey, threads: int = 2) -> Iterator[Desk]:
-    """Worker threads at a desk, as a consumer has them."""
-    life = register(huey.storage, "crew", threads, "thread", ("*",), ())
-    desk = huey.desk = Desk(huey.storage, life, ("*",))
+def crew(huey: DurableHuey, threads: int = 2) -> Iterator[Prefetcher]:
+    """Worker threads at a prefetcher, as a consumer has them."""
+    presence = register(huey.storage, "crew", threads, "thread", ("*",), ())
+    prefetcher = huey.prefetcher = Prefetcher(huey.storage, presence, ("*",))
 
     def work() -> None:
-        while not desk._stopping:
+        while not prefetcher._stopping:
             task = huey.dequeue()
             if task is not None:
                 huey.execute(task)
@@ -190,12 +190,12 @@ def crew(huey: DurableHuey, threads: int = 2) -> Iterator[Desk]:
     for worker in workers:
         worker.start()
     try:
-        yield desk
+        yield prefetcher
     finally:
-        desk.stop()
+        prefetcher.stop()
         for worker in workers:
             worker.join(SOON_S)
-        desk.drain(time.monotonic() + SOON_S)
-        huey.desk = None
-        huey.storage.unregister(life.n)
-        life.close()
+        prefetcher.drain(time.monotonic() + SOON_S)
+        huey.prefetcher = None
+        huey.storage.unregister(presence.n)
+        presence.close()

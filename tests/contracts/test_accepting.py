@@ -8,7 +8,7 @@ import pytest
 
 from duey import errors
 from duey.model.job import DONE, FAILED, Idempotency
-from duey.storage.contract import Accepted
+from duey.storage.contract import EnqueuedJob
 from tests.contracts.rig import job, jobs, kinds, look, payload_of, state
 
 KEY = Idempotency("token", "key", "the body")
@@ -43,7 +43,7 @@ def test_every_column_is_kept(storage, clock, hand):
 @pytest.mark.parametrize("size", [1, 3, 40])
 def test_a_batch_is_accepted_in_order(storage, hand, size):
     ids = [f"j{i}" for i in range(size)]
-    assert storage.accept([job(i) for i in ids]).accepted == tuple(Accepted(i, True) for i in ids)
+    assert storage.accept([job(i) for i in ids]).accepted == tuple(EnqueuedJob(i, True) for i in ids)
     assert [claim.id for claim in hand.claim(size)] == ids
 
 
@@ -91,7 +91,7 @@ def test_an_id_that_has_not_ended_is_not_stored_again(storage, clock, hand, plac
     storage.accept([job("a", eta=clock.at + 60 if place == "scheduled" else None)])
     if place == "running":
         hand.begin(hand.claim_one())
-    assert storage.accept([job("a", priority=9.0)]).accepted == (Accepted("a", False),)
+    assert storage.accept([job("a", priority=9.0)]).accepted == (EnqueuedJob("a", False),)
     assert (look(storage, "a").state, look(storage, "a").priority) == (place, 0.0)
     assert kinds(storage) == ["enqueued"]
 
@@ -115,13 +115,13 @@ def test_an_id_that_has_ended_is_refused(storage, hand, outcome):
 
 def test_a_unique_key_answers_with_the_job_that_holds_it(storage):
     storage.accept([job("a", unique_key="k")])
-    assert storage.accept([job("b", unique_key="k")]).accepted == (Accepted("a", False),)
+    assert storage.accept([job("b", unique_key="k")]).accepted == (EnqueuedJob("a", False),)
     assert state(storage, "b") is None
 
 
 def test_a_unique_key_is_held_within_a_batch(storage):
     accepted = storage.accept([job("a", unique_key="k"), job("b", unique_key="k")]).accepted
-    assert accepted == (Accepted("a", True), Accepted("a", False))
+    assert accepted == (EnqueuedJob("a", True), EnqueuedJob("a", False))
 
 
 @pytest.mark.parametrize("place", ["scheduled", "running", "retrying"])
@@ -133,20 +133,20 @@ def test_a_unique_key_is_held_for_as_long_as_the_job_lives(storage, clock, hand,
         if place == "retrying":
             hand.settle(claim, "retrying", eta=clock.at + 60)
     assert state(storage, "a") == place
-    assert storage.accept([job("b", unique_key="k")]).accepted == (Accepted("a", False),)
+    assert storage.accept([job("b", unique_key="k")]).accepted == (EnqueuedJob("a", False),)
 
 
 @pytest.mark.parametrize("outcome", ["done", "failed", "expired", "canceled"])
 def test_every_end_frees_the_unique_key(storage, hand, outcome):
     storage.accept([job("a", unique_key="k")])
     hand.work(outcome)
-    assert storage.accept([job("b", unique_key="k")]).accepted == (Accepted("b", True),)
+    assert storage.accept([job("b", unique_key="k")]).accepted == (EnqueuedJob("b", True),)
 
 
 def test_a_cancel_frees_the_unique_key(storage):
     storage.accept([job("a", unique_key="k")])
     storage.cancel("a")
-    assert storage.accept([job("b", unique_key="k")]).accepted == (Accepted("b", True),)
+    assert storage.accept([job("b", unique_key="k")]).accepted == (EnqueuedJob("b", True),)
 
 
 # idempotency keys
@@ -156,7 +156,7 @@ def test_the_same_key_and_body_answer_the_same_jobs(storage):
     first = storage.accept(jobs("ab"), KEY)
     again = storage.accept(jobs("cd"), KEY)
     assert (first.replayed, [a.id for a in first.accepted]) == (False, ["a", "b"])
-    assert (again.replayed, again.accepted) == (True, (Accepted("a", False), Accepted("b", False)))
+    assert (again.replayed, again.accepted) == (True, (EnqueuedJob("a", False), EnqueuedJob("b", False)))
     assert storage.counts().queued == 2
 
 
@@ -175,7 +175,7 @@ def test_keys_of_different_tokens_are_different_keys(storage):
 def test_a_key_answers_after_the_job_has_ended(storage, hand):
     storage.accept([job("a")], KEY)
     hand.work()
-    assert storage.accept([job("b")], KEY).accepted == (Accepted("a", False),)
+    assert storage.accept([job("b")], KEY).accepted == (EnqueuedJob("a", False),)
 
 
 def test_a_key_is_forgotten_after_a_day(storage, clock):

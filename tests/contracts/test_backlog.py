@@ -23,7 +23,7 @@ def storage(make_huey):
 
 
 def keep(storage):
-    while storage.keep_house():
+    while storage.run_maintenance():
         pass
 
 
@@ -104,7 +104,7 @@ def test_a_folded_job_keeps_its_result_and_goes_when_that_expires(storage, clock
     assert {state(storage, f"j{i:02}") for i in range(30)} == {"done"}
     clock.advance(101)
     keep(storage)
-    assert state(storage, "j03") is None  # though older ones still wait for the books
+    assert state(storage, "j03") is None  # though older ones still wait for the history
 
 
 def test_counts_are_read_once_and_deleted(storage, hand):
@@ -119,7 +119,7 @@ def test_two_keepers_count_nothing_twice(storage, make_huey, hand):
     work_off(storage, hand, [f"j{i:02}" for i in range(60)])
     more = True
     while more:
-        more = storage.keep_house() | other.keep_house()
+        more = storage.run_maintenance() | other.run_maintenance()
     events = storage.read_events(1000)
     assert sum(e.detail["done"] for e in counted(events)) + sum(e.kind == "done" for e in events) == 60
 
@@ -131,6 +131,6 @@ def test_a_recorder_never_reads_more_than_is_left_alone(monkeypatch):
 
 def test_what_cannot_be_folded_is_not_looked_at_over_and_over(storage, hand):
     work_off(storage, hand, [f"j{i}" for i in range(MOST)], "failed")
-    assert not storage.keep_house()
+    assert not storage.run_maintenance()
     work_off(storage, hand, ["more"], "failed")
-    assert not storage.keep_house()
+    assert not storage.run_maintenance()

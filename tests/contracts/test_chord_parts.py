@@ -59,7 +59,7 @@ def test_a_member_that_ends_again_after_the_callback_came_to_life_changes_nothin
 def test_a_lost_settlement_contributes_no_part(storage, hand):
     storage.accept(jobs("a"))
     claim = hand.claim_one()
-    storage.give_back(hand.n, [claim])
+    storage.release_claims(hand.n, [claim])
     hand.settle(claim, chord_part=part("cid", 0, 1))
     assert (state(storage, "callback"), storage.chord_results("cid")) == (None, [])
 

@@ -1,4 +1,4 @@
-"""The context of a request: given at defer, it travels to the job, its children, its log lines and the books."""
+"""The context of a request: given at defer, it travels to the job, its children, its log lines and the history."""
 
 from __future__ import annotations
 

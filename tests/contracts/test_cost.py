@@ -18,7 +18,7 @@ from duey.api import make_api
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import ADMIN, Access, passwords
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from duey.monitor.web import make_web
 from duey.server.main import side_by_side
 from tests.api.client import Client
@@ -44,12 +44,12 @@ class Service:
     def __init__(self, huey: DurableHuey, folder: Path) -> None:
         settings = huey.settings
         self.access = Access(f"sqlite:///{folder / 'access.db'}")
-        self.books = Books(f"sqlite:///{folder / 'monitor.db'}", settings.monitor)
-        self.books.prepare()
+        self.history = History(f"sqlite:///{folder / 'monitor.db'}", settings.monitor)
+        self.history.prepare()
         control = Control(huey)
-        self.recorder = self.books.recorder(huey.storage, control.workers, control.schedules.all)
-        api = make_api(control, self.access, settings, self.books)
-        app = side_by_side(make_web(control, self.access, self.books, settings), api, settings.web)
+        self.recorder = self.history.recorder(huey.storage, control.workers, control.schedules.all)
+        api = make_api(control, self.access, settings, self.history)
+        app = side_by_side(make_web(control, self.access, self.history, settings), api, settings.web)
         self.client = Client(app, self.access.tokens.create("robot", ("admin",))[1])
         self.access.accounts.create("ana", ADMIN, "correct horse battery")
         self.browser = Browser(app)
@@ -92,7 +92,7 @@ def service(huey: DurableHuey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     made = Service(huey, tmp_path)
     yield made
     made.access.close()
-    made.books.close()
+    made.history.close()
 
 
 def nested(levels: int) -> Any:

@@ -143,10 +143,10 @@ def test_a_job_whose_unique_key_is_held_is_not_run_twice(make_huey):
     huey = make_huey()
 
     @huey.task(unique=True)
-    def sweep(room):
+    def recheck(room):
         return room
 
-    control, result = Control(huey), sweep("hall")
+    control, result = Control(huey), recheck("hall")
     run_next(huey)
     again = control.again(result.id)
     held = control.again(result.id)

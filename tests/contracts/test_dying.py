@@ -25,7 +25,7 @@ def die_running(storage, hand, charge=True, most=MOST):
     """The worker dies in the body of its next job; the ids of what ran."""
     hand.begin(hand.claim_one())
     hand.die()
-    return storage.bury(hand.dead(charge), most)
+    return storage.reap(hand.dead(charge), most)
 
 
 def test_a_dead_worker_s_jobs_go_back_to_the_queue(storage, hire):
@@ -33,7 +33,7 @@ def test_a_dead_worker_s_jobs_go_back_to_the_queue(storage, hire):
     hand = hire()
     hand.claim(3)
     hand.die()
-    storage.bury(hand.dead(), MOST)
+    storage.reap(hand.dead(), MOST)
     assert [c.id for c in hire().claim(5)] == ["a", "b", "c"]
 
 
@@ -43,7 +43,7 @@ def test_only_the_job_whose_body_ran_is_charged(storage, hire):
     _, b, _ = hand.claim(3)
     hand.begin(b)
     hand.die()
-    assert storage.bury(hand.dead(), MOST) == ["b"]
+    assert storage.reap(hand.dead(), MOST) == ["b"]
     assert {c.id: c.deliveries for c in hire().claim(5)} == {"a": 0, "b": 1, "c": 0}
     assert kinds(storage)[3:] == ["rescued"]
 
@@ -65,16 +65,16 @@ def test_a_death_that_is_not_the_job_s_fault_is_not_charged(storage, hire):
 def mark(hand, claim, phase):
     """The worker is so far with its job."""
     if phase == "before":
-        hand.life.take(claim.token)
+        hand.presence.take(claim.token)
     if phase in ("body", "after"):
         settlement = hand.begin(claim)
     if phase == "after":
-        hand.life.body_ended(claim.token, settlement.started_at)
+        hand.presence.body_ended(claim.token, settlement.started_at)
 
 
 # phase of the handling -> deliveries, and the state of a job that must not run twice
 PHASES = {
-    "on the desk": (0, "queued"),
+    "in the prefetcher": (0, "queued"),
     "before": (1, "queued"),
     "body": (1, "failed"),
     "after": (1, "failed"),
@@ -89,7 +89,7 @@ def test_a_death_is_charged_from_taking_a_job_to_handing_its_outcome_back(storag
         hand = hire()
         mark(hand, hand.claim_one(), phase)
         hand.die()
-        assert storage.bury(hand.dead(), MOST) == [name] * deliveries
+        assert storage.reap(hand.dead(), MOST) == [name] * deliveries
         assert state(storage, name) == (once if flags else "queued")
         if state(storage, name) == "queued":
             last = hire()
@@ -104,9 +104,9 @@ def test_an_outcome_that_was_handed_back_is_not_charged(storage, hire):
     storage.accept(jobs("a"))
     hand = hire()
     hand.begin(hand.claim_one())
-    hand.life.finish()
+    hand.presence.finish()
     hand.die()
-    assert storage.bury(hand.dead(), MOST) == []
+    assert storage.reap(hand.dead(), MOST) == []
     assert hire().claim_one().deliveries == 0
 
 
@@ -120,7 +120,7 @@ def die_in_company(storage, hire, company):
         thread.start()
         thread.join()
     hand.die()
-    storage.bury(hand.dead(), MOST)
+    storage.reap(hand.dead(), MOST)
 
 
 def test_a_death_in_company_may_be_another_s_deed(storage, hire):
@@ -133,11 +133,11 @@ def test_a_death_in_company_may_be_another_s_deed(storage, hire):
     assert [state(storage, each) for each in "ab"] == ["failed", "queued"]
     hand = hire()
     hand.begin(hand.claim_one())
-    thread = threading.Thread(target=hand.life.take, args=(1 << 40,))  # a job of which nothing is left
+    thread = threading.Thread(target=hand.presence.take, args=(1 << 40,))  # a job of which nothing is left
     thread.start()
     thread.join()
     hand.die()
-    storage.bury(hand.dead(), MOST)
+    storage.reap(hand.dead(), MOST)
     assert state(storage, "b") == "failed"
 
 
@@ -165,7 +165,7 @@ def test_a_job_that_must_not_run_twice_comes_back_when_its_body_had_not_begun(st
     hand = hire()
     hand.claim_one()
     hand.die()
-    storage.bury(hand.dead(), MOST)
+    storage.reap(hand.dead(), MOST)
     assert hire().claim_one().deliveries == 0
 
 
@@ -185,10 +185,10 @@ def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, c
         claim = hand.claim_one()
         hand.begin(claim)
         if how.endswith("after the body"):
-            hand.life.body_ended(claim.token, clock.at)
+            hand.presence.body_ended(claim.token, clock.at)
         clock.advance(2.75)
         hand.die()
-        storage.bury(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)
+        storage.reap(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)
         assert state(storage, how) == "failed", how
         assert (error_of(storage, how)["type"], error_of(storage, how)["message"]) == (kind, message)
         assert hire().claim() == [], how
@@ -220,7 +220,7 @@ def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hi
         hand.begin(claim)
         clock.advance(2.75)
         hand.die()
-        storage.bury(hand.dead(timed_out=[claim]), MOST)
+        storage.reap(hand.dead(timed_out=[claim]), MOST)
         last, clock.at = state(storage, "a"), clock.at + 5
         if last == "retrying":
             assert (look(storage, "a").retries, look(storage, "a").attempt) == (0, 1)
@@ -236,7 +236,7 @@ def test_the_locks_of_a_dead_worker_are_free(storage, hire):
     assert storage.put_if_empty("lock", b"1")
     assert not storage.put_if_empty("lock", b"1")
     hand.die()
-    storage.bury(hand.dead(), MOST)
+    storage.reap(hand.dead(), MOST)
     storage.holder = hire().n
     assert storage.put_if_empty("lock", b"1")
 
@@ -246,7 +246,7 @@ def test_the_locks_of_others_stay_when_a_worker_dies(storage, hire):
     storage.holder = other.n
     storage.put_if_empty("lock", b"1")
     hand.die()
-    storage.bury(hand.dead(), MOST)
+    storage.reap(hand.dead(), MOST)
     assert not storage.put_if_empty("lock", b"1")
 
 
@@ -272,7 +272,7 @@ def test_a_dead_worker_is_buried_once(storage, hire):
     storage.accept(jobs("a"))
     hand = hire()
     assert die_running(storage, hand) == ["a"]
-    assert storage.bury(hand.dead(), MOST) == []
+    assert storage.reap(hand.dead(), MOST) == []
     assert hire().claim_one().deliveries == 1
 
 
@@ -292,7 +292,7 @@ def test_the_cancel_of_a_job_is_not_lost_with_its_worker(storage, hire):
     hand.begin(hand.claim_one())
     storage.cancel("a")
     hand.die()
-    storage.bury(hand.dead(), MOST)
+    storage.reap(hand.dead(), MOST)
     assert state(storage, "a") == "canceled"
 
 
@@ -325,12 +325,12 @@ def test_the_mark_of_a_job_that_must_not_run_twice_is_known_wherever_it_is_looke
     hand = hire()
     claim = hand.claim_one()
     hand.begin(claim)
-    assert storage.hold(hand.life, claim.token)
+    assert storage.hold(hand.presence, claim.token)
     storage.sync()
     hand.die()
     if storage.backend == "redis":
         (storage.folder / f"{hand.n}.life").unlink()
-    storage.bury(hand.dead(), MOST)
+    storage.reap(hand.dead(), MOST)
     assert state(storage, "a") == "failed"
 
 
@@ -341,7 +341,7 @@ def test_the_death_of_a_whole_consumer_is_charged_to_no_job(storage, hire, flags
     for count in range(1, MOST * TREE + 1):
         assert state(storage, "a") == "queued"
         hand = hire()
-        hand.life.take(hand.claim_one().token)
+        hand.presence.take(hand.claim_one().token)
         hand.die()
         assert storage.rescue(MOST) == ["a"]
         assert look(storage, "a").deliveries == 0

@@ -61,7 +61,7 @@ def test_the_events_of_a_job_stand_in_the_order_in_which_they_happened(storage, 
     first, second = hire(), hire()
     first.begin(first.claim_one())
     first.die()
-    storage.bury(first.dead(), 3)
+    storage.reap(first.dead(), 3)
     second.work("retrying")
     storage.pause("queue", "default")
     second.claim()

@@ -111,7 +111,7 @@ def test_a_handler_survives_the_death_of_its_worker(huey, failing, told, hire):
     hand = hire()
     hand.begin(hand.claim_one())
     hand.die()
-    huey.storage.bury(hand.dead(), 3)
+    huey.storage.reap(hand.dead(), 3)
     run_all(huey)
     assert [job.id for job, _ in told] == [result.id]
     assert [job.deliveries for job in handlers(huey.storage, result.id)] == [1]
@@ -136,7 +136,7 @@ def test_a_job_that_fails_with_its_worker_is_handled_though_nobody_there_knows_i
         hand = hire()
         hand.begin(hand.claim_one())
         hand.die()
-        stranger.storage.bury(hand.dead(), 2)
+        stranger.storage.reap(hand.dead(), 2)
     assert state(huey.storage, result.id) == "failed"
     run_all(huey)
     ((job, error),) = told
@@ -150,7 +150,7 @@ def test_a_body_that_was_killed_for_its_timeout_is_handled(huey, failing, told, 
     claim = hand.claim_one()
     hand.begin(claim)
     hand.die()
-    huey.storage.bury(hand.dead(timed_out=[claim]), 3)
+    huey.storage.reap(hand.dead(timed_out=[claim]), 3)
     run_all(huey)
     assert [(job.attempt, error.type) for job, error in told] == [(1, "TaskTimeout")]
 
@@ -160,7 +160,7 @@ def test_a_job_of_a_task_that_nobody_knew_for_a_day_is_handled(huey, failing, la
     stranger = duey.build(settings)
     assert stranger.dequeue() is None
     later(DAY_S + 1)
-    huey.storage.keep_house()
+    huey.storage.run_maintenance()
     (handler,) = handlers(huey.storage, result.id)
     assert (state(huey.storage, result.id), handler.state) == ("failed", "queued")
     stranger.storage.close()
@@ -233,7 +233,7 @@ def test_nobody_else_makes_the_job_of_a_handler(huey, storage, failing, told):
     cls = huey._registry._registry[f"{__name__}.failing.on_failed"]
     spec = {"task": f"{__name__}.failing.on_failed", "every": 60, "call": huey.serializer.serialize((made_up, {}))}
     spec["call"] = spec["call"].decode("latin-1")
-    storage.ledger.add(ScheduleRow("sly", "made", json.dumps(spec), False, 0.0, 0.0))
+    storage.schedule_store.add(ScheduleRow("sly", "made", json.dumps(spec), False, 0.0, 0.0))
     doors = {
         "short name": lambda: control.defer([JobRequest("failing.on_failed", made_up)]),
         "full name": lambda: control.defer([JobRequest(f"{__name__}.failing.on_failed", made_up)]),

@@ -79,7 +79,7 @@ def test_who_finds_a_job_failed_says_so(huey: DurableHuey, hand: Hand, caplog: p
     hand.begin(hand.claim_one())
     dead = hand.dead()
     hand.die()
-    huey.storage.bury(dead, 3)
+    huey.storage.reap(dead, 3)
     assert lines(caplog) == [], "not within the transaction"
     huey.composer.log_failures()
     (line,) = lines(caplog)

@@ -169,7 +169,7 @@ def end(huey, hire, how: str, job_id: str) -> None:
         if how == "canceled while it ran":
             storage.cancel(job_id)
         hand.die()
-        storage.bury(hand.dead(timed_out=[claim] if how == "timed out" else []), 1)
+        storage.reap(hand.dead(timed_out=[claim] if how == "timed out" else []), 1)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["now", "accepted by the version before"])
@@ -205,12 +205,12 @@ def test_a_callback_fires_as_it_was_meant_after_a_member_ended_without_its_body(
     for claim in hand.claim(2):
         hand.begin(claim)
     hand.die()
-    huey.storage.bury(hand.dead(), 1)
+    huey.storage.reap(hand.dead(), 1)
     hand = hire()
     (second,) = hand.claim(5)
     hand.begin(second)
     hand.die()
-    huey.storage.bury(hand.dead(), 1)
+    huey.storage.reap(hand.dead(), 1)
     claim = hire().claim_one()
     assert (claim.id, claim.task, claim.queue, claim.priority) == (
         callback.id, huey._registry.task_to_string(type(callback)), "others", 7.0,

@@ -1,4 +1,4 @@
-"""What has expired goes, a little at a time; nothing goes before the books have read it."""
+"""What has expired goes, a little at a time; nothing goes before the history has read it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAY_S = 86400.0
 
 def keep(storage, limit=1000):
     """Keep house until there is no more."""
-    while storage.keep_house(limit):
+    while storage.run_maintenance(limit):
         pass
 
 
@@ -122,7 +122,7 @@ def test_house_is_kept_in_small_steps(storage, clock, hand):
     read_books(storage)
     clock.advance(101)
     steps = 0
-    while storage.keep_house(10):
+    while storage.run_maintenance(10):
         steps += 1
         assert steps < 10
     assert steps >= 2

@@ -19,10 +19,10 @@ def test_a_result_is_kept_as_long_as_its_task_says(huey, storage, clock, options
     run_next(huey)
     storage.delete_events(storage.read_events(10))
     clock.advance(kept_s - 1)
-    storage.keep_house()
+    storage.run_maintenance()
     assert result.get() == 7
     clock.advance(1)
-    storage.keep_house()
+    storage.run_maintenance()
     assert state(storage, result.id) is None
 
 
@@ -35,7 +35,7 @@ def test_a_failed_job_is_kept_so_that_it_can_be_retried(huey, storage, clock):
     run_next(huey)
     storage.delete_events(storage.read_events(10))
     clock.advance(100_000)
-    storage.keep_house()
+    storage.run_maintenance()
     assert state(storage, result.id) == "failed"
 
 

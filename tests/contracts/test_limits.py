@@ -103,7 +103,7 @@ def test_a_death_frees_the_place_of_a_job_that_is_failed(storage, hire, limit):
     hand.begin(hand.claim_one())
     hire().claim(5)
     hand.die()
-    storage.bury(hand.dead(), 1)
+    storage.reap(hand.dead(), 1)
     assert state(storage, "a") == "failed"
     assert hire().claim_one().id == "b"
 
@@ -115,7 +115,7 @@ def test_a_job_that_comes_back_from_a_dead_worker_takes_its_place_again(storage,
     hand.begin(hand.claim_one())
     hire().claim(5)
     hand.die()
-    storage.bury(hand.dead(), 3)
+    storage.reap(hand.dead(), 3)
     other = hire()
     (again,) = other.claim(5)
     assert again.id == "a"
@@ -129,7 +129,7 @@ def test_what_was_given_back_keeps_nobody_out(storage, hire, limit):
     hand, other = hire(), hire()
     claim = hand.claim_one()
     assert other.claim(5) == []
-    storage.give_back(hand.n, [claim])
+    storage.release_claims(hand.n, [claim])
     (a,) = other.claim(5)
     other.settle(a)
     assert (a.id, other.claim_one().id) == ("a", "b")
@@ -162,7 +162,7 @@ def test_the_next_in_line_in_a_queue_that_nobody_serves_holds_up_no_other_for_lo
     (a,) = hand.claim(5, "default", "far")
     hand.settle(a)
     assert hand.claim(5, "default") == []
-    storage.keep_house()
+    storage.run_maintenance()
     assert ids(hand.claim(5, "default")) == ["c"]
 
 
@@ -196,7 +196,7 @@ def test_who_ends_a_claim_need_not_know_the_limit(storage, elsewhere, hire, limi
     hand.claim(5)
     assert not elsewhere.limits
     hand.die()
-    elsewhere.bury(hand.dead(), 1)
+    elsewhere.reap(hand.dead(), 1)
     assert ids(hire().claim(5)) == ["a", "b"]
     stranger = hire(elsewhere)
     stranger.storage.cancel("c")
@@ -254,7 +254,7 @@ def test_a_sleeper_is_told_when_the_bucket_has_a_token(storage, hand, clock, lim
     limit(rate=(1, 8.0))
     storage.accept(jobs("ab"))
     hand.claim(1)
-    assert storage.turn(hand.n, (), 1, ("*",)).next_due == pytest.approx(clock.at + 8)
+    assert storage.settle_and_claim(hand.n, (), 1, ("*",)).next_due == pytest.approx(clock.at + 8)
 
 
 def test_a_start_that_was_given_back_costs_no_token(storage, hire, clock, limit):
@@ -262,11 +262,11 @@ def test_a_start_that_was_given_back_costs_no_token(storage, hire, clock, limit)
     storage.accept(jobs("abc"))
     hand = hire()
     claims = hand.claim(5)
-    storage.give_back(hand.n, claims)
+    storage.release_claims(hand.n, claims)
     dead = hire()
     assert ids(dead.claim(5)) == ["a", "b"]
     dead.die()
-    storage.bury(dead.dead(), 3)
+    storage.reap(dead.dead(), 3)
     assert ids(hire().claim(5)) == ["a", "b"]
 
 
@@ -276,7 +276,7 @@ def test_a_start_that_has_begun_costs_its_token_however_it_ends(storage, hire, l
     hand = hire()
     hand.begin(hand.claim_one())
     hand.die()
-    storage.bury(hand.dead(), 3)
+    storage.reap(hand.dead(), 3)
     assert hire().claim(5) == []
     assert {look(storage, each).reason for each in "ab"} == {"rate shop.order"}
 

@@ -18,7 +18,7 @@ def one_of_each(storage, clock, hand):
     hand.commit(
         *(ended(claims[each], each) for each in ENDED), ended(claims["retrying"], "retrying", eta=clock.at + 60)
     )
-    storage.give_back(hand.n, [claims["waiting"]])
+    storage.release_claims(hand.n, [claims["waiting"]])
     hand.begin(claims["running"])
     return storage
 

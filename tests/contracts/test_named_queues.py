@@ -7,7 +7,7 @@ import time
 import pytest
 
 from duey.execution.registration import register
-from duey.worker.queue_order import WeightedDesk
+from duey.worker.queue_order import WeightedPrefetcher
 from tests.contracts.rig import SOON_S, ended, job
 
 NOT_RUNG_S = 0.15
@@ -47,52 +47,52 @@ def test_the_order_of_the_queues_goes_before_priority(storage, hand):
 
 def test_nothing_more_waits_where_only_others_are_served(storage, hand):
     storage.accept([job(f"s{n}", queue="slow") for n in range(5)] + [job("a", queue="x")])
-    assert not storage.turn(hand.n, (), 1, ("*", "!slow")).more
-    assert storage.turn(hand.n, (), 1, ("*",)).more
+    assert not storage.settle_and_claim(hand.n, (), 1, ("*", "!slow")).more
+    assert storage.settle_and_claim(hand.n, (), 1, ("*",)).more
 
 
 @pytest.mark.parametrize("queues", [["slow"], ["mail", "slow"], ["*"], ["*", "!default"]])
 def test_a_sleeper_hears_of_a_job_in_its_queue(storage, hire, queues):
     hand = hire(queues=queues)
-    hand.life.asleep(True)
+    hand.presence.asleep(True)
     storage.accept([job("a", queue="slow")])
-    assert hand.life.bell.wait(SOON_S)
+    assert hand.presence.pipe.wait(SOON_S)
 
 
 @pytest.mark.parametrize("queues", [["default"], ["*", "!slow"]])
 def test_a_sleeper_sleeps_on_where_a_job_is_for_others(storage, hire, queues):
     deaf, hand = hire(queues=queues), hire(queues=["slow"])
     for each in (hand, deaf):  # the last to fall asleep may be the first to be asked
-        each.life.asleep(True)
+        each.presence.asleep(True)
     storage.accept([job("a", queue="slow")])
-    assert hand.life.bell.wait(SOON_S)
-    assert not deaf.life.bell.wait(NOT_RUNG_S)
+    assert hand.presence.pipe.wait(SOON_S)
+    assert not deaf.presence.pipe.wait(NOT_RUNG_S)
 
 
 def test_each_of_two_queues_wakes_its_own(storage, hire):
     hands = [hire(queues=[name]) for name in ("default", "slow")]
     for each in hands:
-        each.life.asleep(True)
+        each.presence.asleep(True)
     storage.accept([job("a", queue="slow"), job("b", queue="slow"), job("c")])
-    assert all(each.life.bell.wait(SOON_S) for each in hands)
+    assert all(each.presence.pipe.wait(SOON_S) for each in hands)
 
 
 def test_what_a_body_brings_wakes_the_worker_of_its_queue(storage, hire):
     hand, slow = hire(queues=["default"]), hire(queues=["slow"])
     storage.accept([job("a")])
     claim = hand.claim_one()
-    slow.life.asleep(True)
+    slow.presence.asleep(True)
     hand.settle(claim, next_jobs=[job("b", queue="slow")])
-    assert slow.life.bell.wait(SOON_S)
+    assert slow.presence.pipe.wait(SOON_S)
 
 
 def test_a_ring_may_be_for_some_queues(storage, hire):
     deaf, hand = hire(queues=["default"]), hire(queues=["slow", "mail"])
     for each in (hand, deaf):
-        each.life.asleep(True)
+        each.presence.asleep(True)
     storage.wake(1, ("mail", "zoo"))
-    assert hand.life.bell.wait(SOON_S)
-    assert not deaf.life.bell.wait(NOT_RUNG_S)
+    assert hand.presence.pipe.wait(SOON_S)
+    assert not deaf.presence.pipe.wait(NOT_RUNG_S)
 
 
 def test_a_worker_is_shown_with_the_queues_that_it_serves(storage, hire):
@@ -114,16 +114,16 @@ def test_a_task_and_a_call_name_the_queue(huey, storage):
 
 def test_weighted_queues_share_the_turns_and_none_is_starved(storage):
     storage.accept([job(f"{queue}{n}", queue=queue) for queue in ("often", "seldom") for n in range(300)])
-    life = register(storage, "weighted", 1, "thread", ("often", "seldom"), ())
-    desk = WeightedDesk(storage, life, ("often", "seldom"), weights=(3, 1))
-    desk._body_s = 1.0  # as after long bodies: one claim a turn
+    presence = register(storage, "weighted", 1, "thread", ("often", "seldom"), ())
+    prefetcher = WeightedPrefetcher(storage, presence, ("often", "seldom"), weights=(3, 1))
+    prefetcher._body_s = 1.0  # as after long bodies: one claim a turn
     taken = []
     for _ in range(200):
-        claim = desk.take()
+        claim = prefetcher.next_claim()
         taken.append(claim.queue)
-        desk.finish(ended(claim))
-    desk.stop()
-    assert desk.drain(time.monotonic() + SOON_S)
-    storage.unregister(life.n)
-    life.close()
+        prefetcher.ack(ended(claim))
+    prefetcher.stop()
+    assert prefetcher.drain(time.monotonic() + SOON_S)
+    storage.unregister(presence.n)
+    presence.close()
     assert 120 < taken.count("often") < 180

@@ -112,15 +112,15 @@ def test_many_jobs_that_are_due_at_once_all_come(storage, clock, hand):
 
 
 def test_a_turn_tells_when_the_next_job_falls_due(storage, clock, hand):
-    assert storage.turn(hand.n, (), 1, ("*",)).next_due is None
+    assert storage.settle_and_claim(hand.n, (), 1, ("*",)).next_due is None
     storage.accept([job("a", eta=clock.at + 60), job("b", eta=clock.at + 30)])
-    assert storage.turn(hand.n, (), 1, ("*",)).next_due == clock.at + 30
+    assert storage.settle_and_claim(hand.n, (), 1, ("*",)).next_due == clock.at + 30
 
 
 def test_a_turn_tells_whether_more_waits(storage, hand):
     storage.accept(jobs("abc"))
-    assert storage.turn(hand.n, (), 2, ("*",)).more
-    assert not storage.turn(hand.n, (), 2, ("*",)).more
+    assert storage.settle_and_claim(hand.n, (), 2, ("*",)).more
+    assert not storage.settle_and_claim(hand.n, (), 2, ("*",)).more
 
 
 def test_becoming_due_is_no_event(storage, clock, hand):

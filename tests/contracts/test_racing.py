@@ -118,8 +118,8 @@ def test_a_dead_worker_is_buried_by_one(storage, elsewhere, hire):
         hand = hire()
         hand.begin(hand.claim_one())
         hand.die()
-        buried = together(lambda h=hand: storage.bury(h.dead(), 99), lambda h=hand: elsewhere.bury(h.dead(), 99))
-        assert sorted(buried) == [[], [f"j{n}"]]
+        reaped = together(lambda h=hand: storage.reap(h.dead(), 99), lambda h=hand: elsewhere.reap(h.dead(), 99))
+        assert sorted(reaped) == [[], [f"j{n}"]]
         other = hire()
         claim = other.claim_one()
         assert claim.deliveries == 1
@@ -132,7 +132,7 @@ def test_a_slow_worker_and_its_rescuer_never_both_write(storage, elsewhere, hire
         hand = hire()
         claim = hand.claim_one()
         hand.die()
-        turn, _ = together(lambda h=hand, c=claim: h.settle(c), lambda h=hand: elsewhere.bury(h.dead(), 99))
+        turn, _ = together(lambda h=hand, c=claim: h.settle(c), lambda h=hand: elsewhere.reap(h.dead(), 99))
         lost = bool(turn.lost) if not isinstance(turn, errors.DueyError) else True
         assert state(storage, f"j{n}") == ("queued" if lost else "done")
         hire().claim(5)  # what came back is out of the way of the next round

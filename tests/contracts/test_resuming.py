@@ -6,7 +6,7 @@ import pytest
 
 from duey import canceled, checkpoint, errors, resume
 from duey.control.service import Control
-from duey.storage.deaths import Dead
+from duey.storage.deaths import DeadWorker
 from tests.contracts.rig import jobs, look, run_all, run_next, state
 
 
@@ -34,7 +34,7 @@ def test_the_next_holder_finds_it_and_the_former_one_can_no_longer_write(storage
     hand, claim = held
     storage.put_checkpoint(claim, "k", b"1")
     hand.die()
-    storage.bury(hand.dead(), 3)
+    storage.reap(hand.dead(), 3)
     again = hire().claim_one()
     assert storage.checkpoint_of(again, "k") == b"1"
     assert storage.put_checkpoint(again, "k", b"2")
@@ -153,7 +153,7 @@ def test_a_loop_goes_on_after_a_death_from_what_was_kept(huey, storage, hire):
     assert storage.put_checkpoint(claim, "resume rows", data)
     hand.begin(claim)
     hand.die()
-    storage.bury(hand.dead(), 3)
+    storage.reap(hand.dead(), 3)
     run_all(huey)
     assert result.get() == ["e", "f"]
 
@@ -207,9 +207,9 @@ def test_a_body_that_lost_its_job_learns_of_it(huey, storage, hire):
     def load():
         for worker in storage.worker_infos():
             storage.holder = None
-            burial = Dead(int(worker.id), "h", 1)
+            reaper = DeadWorker(int(worker.id), "h", 1)
             huey._alone.abandon()
-            storage.bury(burial, 9)
+            storage.reap(reaper, 9)
         try:
             checkpoint(1)
         except errors.ClaimLost as exc:

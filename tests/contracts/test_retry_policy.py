@@ -193,7 +193,7 @@ def test_a_body_that_was_killed_for_its_timeout_is_judged_by_the_same_policy(hue
         claim = hand.claim_one()
         hand.begin(claim)
         hand.die()
-        huey.storage.bury(hand.dead(timed_out=[claim]), 3)
+        huey.storage.reap(hand.dead(timed_out=[claim]), 3)
         assert state(huey.storage, result.id) == expected
         if expected == "retrying":
             assert look(huey.storage, result.id).eta == clock.at + 40

@@ -11,7 +11,7 @@ from huey.api import chord
 
 from duey import Discard, Retry, progress
 from duey.control.service import Control
-from duey.execution.job_log import body_log
+from duey.execution.job_log import job_log_handler
 from duey.logs import JobFilter, formatter
 from duey.model.job import JobRequest
 from tests.contracts.rig import look, run_all, run_next
@@ -27,12 +27,12 @@ def log_file(request, make_settings):
     handler = logging.StreamHandler(written)
     handler.addFilter(JobFilter())
     handler.setFormatter(formatter(make_settings(log_format=request.param)))
-    for each in (handler, body_log):
+    for each in (handler, job_log_handler):
         logging.getLogger().addHandler(each)
     for name in ("tests.secrets", "huey"):
         logging.getLogger(name).setLevel(logging.INFO)
     yield written
-    for each in (handler, body_log):
+    for each in (handler, job_log_handler):
         logging.getLogger().removeHandler(each)
 
 

@@ -61,7 +61,7 @@ def test_tokens_stay_apart_when_paused_jobs_are_met_in_between(storage, hand):
 def test_an_idle_turn_claims_nothing(storage, hand):
     assert hand.claim(5) == []
     storage.accept(jobs("a"))
-    assert storage.turn(hand.n, (), 0, ("*",)).claims == []
+    assert storage.settle_and_claim(hand.n, (), 0, ("*",)).claims == []
 
 
 # settling
@@ -98,13 +98,13 @@ def test_everything_of_a_settlement_is_written_in_one_go(storage, clock, hand):
 def test_one_turn_settles_and_claims(storage, hand):
     storage.accept(jobs("ab"))
     claim = hand.claim_one()
-    turn = storage.turn(hand.n, [ended(claim)], 1, ("*",))
+    turn = storage.settle_and_claim(hand.n, [ended(claim)], 1, ("*",))
     assert (state(storage, "a"), [c.id for c in turn.claims]) == ("done", ["b"])
 
 
 def test_what_a_settlement_defers_can_be_claimed_in_the_same_turn(storage, hand):
     storage.accept(jobs("a"))
-    turn = storage.turn(hand.n, [ended(hand.claim_one(), next_jobs=[job("b")])], 1, ("*",))
+    turn = storage.settle_and_claim(hand.n, [ended(hand.claim_one(), next_jobs=[job("b")])], 1, ("*",))
     assert [c.id for c in turn.claims] == ["b"]
 
 
@@ -176,7 +176,7 @@ def lose(storage, hand):
     """A claim that somebody else has taken away in the meantime."""
     claim = hand.claim_one()
     hand.die()
-    storage.bury(hand.dead(), 3)
+    storage.reap(hand.dead(), 3)
     return claim
 
 
@@ -219,7 +219,7 @@ def test_what_never_began_goes_back_untouched_and_in_its_place(storage, hire):
     storage.accept([job("a"), job("b"), job("c", priority=1)])
     hand, other = hire(), hire()
     claims = hand.claim(2)
-    storage.give_back(hand.n, claims)
+    storage.release_claims(hand.n, claims)
     again = other.claim(3)
     assert [c.id for c in again] == ["c", "a", "b"]
     assert {(c.attempt, c.deliveries) for c in again} == {(0, 0)}
@@ -229,7 +229,7 @@ def test_what_never_began_goes_back_untouched_and_in_its_place(storage, hire):
 def test_a_claim_that_was_given_back_cannot_be_settled(storage, hand):
     storage.accept(jobs("a"))
     claim = hand.claim_one()
-    storage.give_back(hand.n, [claim])
+    storage.release_claims(hand.n, [claim])
     assert hand.settle(claim).lost == {claim.token}
     assert state(storage, "a") == "queued"
 
@@ -238,7 +238,7 @@ def test_giving_back_what_is_no_longer_held_changes_nothing(storage, hand):
     storage.accept(jobs("a"))
     claim = hand.claim_one()
     hand.settle(claim)
-    storage.give_back(hand.n, [claim])
+    storage.release_claims(hand.n, [claim])
     assert (state(storage, "a"), hand.claim()) == ("done", [])
 
 

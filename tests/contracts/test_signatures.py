@@ -209,20 +209,20 @@ def test_a_schedule_is_signed_with_its_whole_spec(huey, storage, tell):
 
     schedules = Control(huey).schedules
     schedules.make("good", ScheduleRequest("tell", ("a",), every_s=60, tz="Europe/Zagreb"))
-    (row,) = storage.ledger.schedules()
+    (row,) = storage.schedule_store.schedules()
     spec = json.loads(row.spec)
     edits = {
         "task": {"task": spec["task"].replace("tell", "harm")}, "every": {"every": 1}, "overlap": {"overlap": "allow"},
         "zone": {"tz": "UTC"}, "unsigned": {"call": "[[],{}]"},
     }  # fmt: skip
     for name, edit in edits.items():
-        storage.ledger.add(row._replace(name="good", spec=json.dumps(spec | edit)), replace=True)
+        storage.schedule_store.add(row._replace(name="good", spec=json.dumps(spec | edit)), replace=True)
         assert "sign" in schedules.get("good").problem, name
         with pytest.raises(errors.BrokenSchedule, match="sign"):
             schedules.run_now("good")
-    storage.ledger.add(ScheduleRow("copied", "made", row.spec, False, row.last, row.since))
+    storage.schedule_store.add(ScheduleRow("copied", "made", row.spec, False, row.last, row.since))
     assert MISFIT in schedules.get("copied").problem
-    storage.ledger.add(row, replace=True)
+    storage.schedule_store.add(row, replace=True)
     schedules.change("good", ScheduleRequest("tell", ("b",), every_s=60, tz="UTC"))  # keeps how its zone moved
     assert schedules.get("good").problem is None
     schedules.run_now("good")

@@ -208,7 +208,7 @@ def test_on_crash(example, huey, hire):
     hand = hire()
     hand.begin(hand.claim_one())
     hand.die()
-    huey.storage.bury(hand.dead(), 3)
+    huey.storage.reap(hand.dead(), 3)
     assert jobs_of(huey)[0].state == "failed"
 
 
@@ -324,5 +324,5 @@ def test_keep_for(example, huey, storage, clock):
     run_all(huey)
     storage.delete_events(storage.read_events(10))
     clock.advance(60)
-    storage.keep_house()
+    storage.run_maintenance()
     assert jobs_of(huey) == []

@@ -59,7 +59,7 @@ def test_a_death_does_not_free_the_key_and_a_last_one_does(storage, hire):
         hand = hire()
         hand.begin(hand.claim_one())
         hand.die()
-        storage.bury(hand.dead(), 2)
+        storage.reap(hand.dead(), 2)
         assert accept(storage, f"b{held}").fresh is not held
 
 
@@ -68,7 +68,7 @@ def test_a_settlement_whose_claim_is_gone_frees_nothing(storage, hire):
     slow = hire()
     claim = slow.claim_one()
     slow.die()
-    storage.bury(slow.dead(), 3)
+    storage.reap(slow.dead(), 3)
     other = hire()
     other.claim_one()
     assert other.commit(ended(claim)).lost
@@ -140,10 +140,10 @@ def test_a_key_may_be_held_for_its_time_whatever_becomes_of_the_job(storage, han
 def test_keeping_house_leaves_the_keys_that_are_held(storage, clock):
     accept(storage, "a", unique_s=60.0)
     clock.advance(59)
-    storage.keep_house()
+    storage.run_maintenance()
     assert not accept(storage, "b").fresh
     clock.advance(1)
-    storage.keep_house()
+    storage.run_maintenance()
     assert accept(storage, "c").fresh
 
 
@@ -164,12 +164,12 @@ def test_a_job_that_did_not_start_after_all_holds_its_key_again(storage, hire, h
     hand = hire()
     claim = hand.claim_one()
     if how == "given back":
-        storage.give_back(hand.n, [claim])
+        storage.release_claims(hand.n, [claim])
     elif how == "parked":
         hand.settle(claim, "parked", reason="unknown", started_at=None, result=None)
     else:
         hand.die()
-        storage.bury(hand.dead(), 3)
+        storage.reap(hand.dead(), 3)
     assert accept(storage, "b", flags=FREED_AT_START) == ("a", False)
 
 
@@ -177,7 +177,7 @@ def test_a_job_that_goes_back_leaves_the_key_to_whom_has_it_by_now(storage, hand
     accept(storage, "a", flags=FREED_AT_START)
     claim = hand.claim_one()
     accept(storage, "b", flags=FREED_AT_START)
-    storage.give_back(hand.n, [claim])
+    storage.release_claims(hand.n, [claim])
     assert accept(storage, "c", flags=FREED_AT_START) == ("b", False)
     assert {state(storage, "a"), state(storage, "b")} == {"queued"}
 
@@ -379,13 +379,15 @@ def test_a_key_may_come_with_the_request(huey):
 
 
 def test_a_held_slot_of_a_schedule_is_skipped_and_says_why(huey, storage, clock):
-    from duey.model.schedule import Firing, ScheduleRow, SlotRow
+    from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
 
     accept(storage, "a")
     row = ScheduleRow("s", "code", "{}", False, 0.0, 0.0)
-    storage.ledger.add(row)
-    slot = SlotRow("s", 60.0, "deferred", "s@60", None, clock.at)
-    assert storage.ledger.fire([Firing(row, 60.0, [slot], [job("s@60", unique_key="k", flags=REFUSES)])]) == {"s": []}
-    ((found, _),) = storage.ledger.slots_of("s", 10)
+    storage.schedule_store.add(row)
+    slot = OccurrenceRow("s", 60.0, "deferred", "s@60", None, clock.at)
+    assert storage.schedule_store.fire([Tick(row, 60.0, [slot], [job("s@60", unique_key="k", flags=REFUSES)])]) == {
+        "s": []
+    }
+    ((found, _),) = storage.schedule_store.slots_of("s", 10)
     assert (found.outcome, found.job_id, found.reason) == ("skipped", None, "its unique key is held by job a")
     assert kinds(storage) == ["enqueued"]

@@ -64,7 +64,7 @@ def test_a_wait_ends_when_the_job_fails_with_its_worker(storage, elsewhere, hire
     hand = hire()
     hand.begin(hand.claim_one())
     hand.die()
-    storage.bury(hand.dead(), 1)
+    storage.reap(hand.dead(), 1)
     waiting.join(SOON_S)
     assert waiting.answer
 
@@ -110,10 +110,10 @@ def test_a_retried_job_has_not_ended(storage, hand):
 
 def test_a_deferred_job_wakes_a_sleeping_worker(storage, elsewhere, hire):
     hand = hire()
-    hand.life.asleep(True)
+    hand.presence.asleep(True)
     assert hand.claim() == []  # it looks once more, and sleeps on
     began = time.monotonic()
     threading.Timer(0.05, lambda: elsewhere.accept(jobs("a"))).start()
-    assert hand.life.bell.wait(LONG_S)
+    assert hand.presence.pipe.wait(LONG_S)
     assert time.monotonic() - began < SOON_S
     assert hand.claim_one().id == "a"

@@ -43,7 +43,7 @@ def in_logging() -> bool:
 
 def in_the_engine() -> bool:
     """The engine calls code of the author's: it may hold something."""
-    body = current.Body.__new__(current.Body)
+    body = current.JobContext.__new__(current.JobContext)
     body.locks, body.pending, asked = [], None, []
     body.at_end = (lambda: asked.append(may_raise(sys._getframe())),)
     body.end()

@@ -144,7 +144,7 @@ def test_a_body_can_see_that_it_was_asked_to_stop(huey):
 def test_a_body_whose_claim_was_taken_away_is_told_and_writes_nothing(huey):
     @huey.task(context=True)
     def work(task):
-        huey.storage.give_back(huey.storage.holder, [task.claim])
+        huey.storage.release_claims(huey.storage.holder, [task.claim])
         return "mine"
 
     result = work()

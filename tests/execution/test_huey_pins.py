@@ -28,7 +28,7 @@ from duey.execution.huey import DurableHuey
 from duey.payload.serializer import JsonSerializer, PickleSerializer
 from duey.scheduling.scheduler import DurableScheduler
 from duey.tasks.decorator import DurableTaskWrapper
-from duey.worker.process import DeskWorker
+from duey.worker.process import PrefetchWorker
 from duey.worker.supervisor import DurableConsumer
 
 # module:name, the digest of its source, its parameters
@@ -207,7 +207,15 @@ def test_a_place_that_the_engine_stands_on_is_as_it_was(name):
 
 @pytest.mark.parametrize(
     "cls",
-    [DurableHuey, DurableTaskWrapper, DurableConsumer, DurableScheduler, DeskWorker, JsonSerializer, PickleSerializer],
+    [
+        DurableHuey,
+        DurableTaskWrapper,
+        DurableConsumer,
+        DurableScheduler,
+        PrefetchWorker,
+        JsonSerializer,
+        PickleSerializer,
+    ],
 )
 def test_everything_that_the_engine_overrides_is_pinned(cls):
     own = [each for each in cls.__mro__ if each.__module__.startswith("duey.")]

@@ -20,7 +20,7 @@ from duey.config import load
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.model.job import DONE
-from duey.model.schedule import GAP_S, SlotRow
+from duey.model.schedule import GAP_S, OccurrenceRow
 from duey.scheduling.scheduler import DurableScheduler
 from duey.scheduling.timetable import Timetable
 from tests.contracts.rig import Hand
@@ -144,9 +144,9 @@ class World:
         """The full name of a task."""
         return self.control.known.qualname(task)
 
-    def slots(self, task: str) -> list[SlotRow]:
+    def slots(self, task: str) -> list[OccurrenceRow]:
         """The slots of a schedule, oldest first."""
-        return [slot for slot, _ in reversed(self.storage.ledger.slots_of(self.name(task), 10_000))]
+        return [slot for slot, _ in reversed(self.storage.schedule_store.slots_of(self.name(task), 10_000))]
 
     def outcomes(self, task: str) -> list[tuple[float, str]]:
         """(seconds since START, outcome) of each slot, oldest first."""

@@ -143,8 +143,10 @@ def a_world(world: Make, **schedules: Any) -> tuple[World, dict[str, str]]:
     w = world({"sound": every(60), **schedules}, more=more_tasks)
     rows = broken_rows(w)
     for name, (stored, _) in rows.items():
-        w.storage.ledger.add(ScheduleRow(name, "made", stored, False, START, START))
-    w.storage.ledger.add(ScheduleRow(w.name("left"), "code", '{"tz": "Mars/Base", "text": 7}', False, START, START))
+        w.storage.schedule_store.add(ScheduleRow(name, "made", stored, False, START, START))
+    w.storage.schedule_store.add(
+        ScheduleRow(w.name("left"), "code", '{"tz": "Mars/Base", "text": 7}', False, START, START)
+    )
     w.control.schedules.make("sound-made", ScheduleRequest("work", (7,), every_s=60))
     TOUCH[0] = boom
     problems = {name: problem for name, (_, problem) in rows.items()} | {w.name("left"): "is known"}
@@ -234,12 +236,12 @@ def test_all_others_fire_within_their_second(world: Make, caplog: pytest.LogCapt
 def test_a_slot_that_waited_and_cannot_be_called_any_more_is_missed_and_stops_nobody(world: Make):
     w = world({"sound": every(60)}, more=more_tasks)
     stored = spec(w.huey, w.full("renamed"), ((), {"new_name": 1}), overlap="queue")
-    w.storage.ledger.add(ScheduleRow("s", "made", stored, False, START, START))
+    w.storage.schedule_store.add(ScheduleRow("s", "made", stored, False, START, START))
     scheduler = w.scheduler()
     w.run(150, scheduler, work=False)
     assert [outcome for _, outcome in w.outcomes("s")] == ["deferred", "waiting"]
-    row = next(row for row in w.storage.ledger.schedules() if row.name == "s")
-    w.storage.ledger.add(row._replace(spec=stored.replace("new_name", "old_name")), replace=True)  # a deploy
+    row = next(row for row in w.storage.schedule_store.schedules() if row.name == "s")
+    w.storage.schedule_store.add(row._replace(spec=stored.replace("new_name", "old_name")), replace=True)  # a deploy
     w.run(60, scheduler, work=False)
     assert w.outcomes("s")[1] == (120.0, "waiting"), "its turn has not come"
     w.run(120, scheduler)
@@ -277,7 +279,7 @@ def test_a_scheduler_whose_look_fails_says_so_and_goes_on(
     w.run(60, scheduler)
     scheduler.stop_flag = SimpleNamespace(wait=w.go)
     with monkeypatch.context() as patched:
-        patched.setattr(scheduler._ledger, "schedules", leave)
+        patched.setattr(scheduler._schedule_store, "schedules", leave)
         while w.at < START + 300:
             scheduler.loop()
     assert w.control.health().schedules_since == START + 60, "schedules stand still"

@@ -104,7 +104,7 @@ def test_years_ago_is_no_long_work(world: Make, catch_up: str, table: Any):
     while (next_at := s.tick()) is not None and next_at <= w.at:
         looks += 1
         assert looks < 20, "it does not come to an end"
-    (row,) = w.storage.ledger.schedules()
+    (row,) = w.storage.schedule_store.schedules()
     assert w.at - row.last < 60 or (catch_up, row.waits) == ("all", WAITING_MAX), "the rest has no place in line yet"
     assert len(w.slots("a")) <= KEPT + 100 + 1, "those that wait, and the one that they wait for"
 

@@ -179,14 +179,14 @@ def test_what_an_older_version_put_on_record_is_the_same_expression(world: Make)
     w = world(tables)
     w.settle(w.scheduler())
     for text, name in (("every 1.2096e+06 s", "a"), ("0 3 * * *", "b"), ("every 90 s, first in 5 s", "c")):
-        (row,) = [row for row in w.storage.ledger.schedules() if row.name == w.name(name)]
+        (row,) = [row for row in w.storage.schedule_store.schedules() if row.name == w.name(name)]
         spec = json.dumps({"text": text, "words": "", "tz": "UTC"})
-        w.storage.ledger.add(row._replace(spec=spec, last=START - 77), replace=True)
+        w.storage.schedule_store.add(row._replace(spec=spec, last=START - 77), replace=True)
     w.go(1)
     s = w.scheduler()
-    rows = {row.name: row for row in w.storage.ledger.schedules()}
+    rows = {row.name: row for row in w.storage.schedule_store.schedules()}
     s.tick()
-    for row in w.storage.ledger.schedules():
+    for row in w.storage.schedule_store.schedules():
         assert row.last >= rows[row.name].last and json.loads(row.spec).keys() & {"cron", "every"}
     assert rows[w.name("a")].last == START - 77
 

@@ -216,5 +216,5 @@ def test_a_step_larger_than_its_field_is_refused_where_it_is_written(world: Make
     with pytest.raises(BadSchedule, match="every"):
         w.control.schedules.make("a", ScheduleRequest("work", cron="*/90 * * * *"))
     stored = json.dumps({"task": w.full("work"), "call": "[[],{}]", "cron": "*/90 * * * *"})
-    w.storage.ledger.add(ScheduleRow("old", "made", stored, False, START, START))
+    w.storage.schedule_store.add(ScheduleRow("old", "made", stored, False, START, START))
     assert len(w.control.schedules.get("old").next_at) == 5, "one that was on record before goes on"

@@ -212,7 +212,7 @@ def test_one_bad_schedule_is_none_of_the_others(world: Make, caplog: pytest.LogC
 
     w = world({"a": every(60), "broken": broken})
     for n, spec in enumerate(('{"task": "x", "call": "nonsense", "every": 5}', "{}", "no json", '{"task": "work"}')):
-        w.storage.ledger.add(ScheduleRow(f"bad{n}", "made", spec, False, START, START))
+        w.storage.schedule_store.add(ScheduleRow(f"bad{n}", "made", spec, False, START, START))
     w.run(180, w.scheduler())
     assert w.ran("a") == [60.0, 120.0, 180.0] and w.ran("broken") == []
     assert "boom" in caplog.text and "bad1 is not run by this consumer: it cannot be read here" in caplog.text
@@ -241,7 +241,7 @@ def test_a_storage_that_was_away_is_the_reason(
 
     with monkeypatch.context() as patched:
         for verb in ("schedules", "note_alive", "fire"):
-            patched.setattr(s._ledger, verb, away)
+            patched.setattr(s._schedule_store, verb, away)
         while w.at < START + 12 * 60:
             s.loop()
     s.loop()
@@ -254,9 +254,9 @@ def test_a_storage_that_was_emptied_has_the_code_s_schedules_again(world: Make):
     w = world({"a": every(60)})
     s = w.scheduler()
     w.run(60, s)
-    w.storage.ledger.remove(w.name("a"))
+    w.storage.schedule_store.remove(w.name("a"))
     w.run(120, s)
-    assert [row.name for row in w.storage.ledger.schedules()] == [w.name("a")] and w.ran("a")[-1] > 60
+    assert [row.name for row in w.storage.schedule_store.schedules()] == [w.name("a")] and w.ran("a")[-1] > 60
 
 
 def test_missed_slots_are_told_in_the_log_once(world: Make, caplog: pytest.LogCaptureFixture):

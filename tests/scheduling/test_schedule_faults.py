@@ -223,7 +223,7 @@ class Played:
         accepted = self.accepted()
         for key, count in Counter((schedule, slot) for _, schedule, slot in accepted).items():
             assert count <= 1 + self.by_hand[key], key
-        on_record = {slot.job_id for row in w.storage.ledger.schedules() for slot in w.slots(row.name)}
+        on_record = {slot.job_id for row in w.storage.schedule_store.schedules() for slot in w.slots(row.name)}
         assert not {job_id for job_id, *_ in accepted} - self.ended - on_record
         self.check_shown()
 
@@ -248,7 +248,7 @@ class Played:
         FAULTS.clear()
         GO_ON.set()
         give_up_at = time.monotonic() + 60
-        names = [row.name for row in self.w.storage.ledger.schedules()] + [""]
+        names = [row.name for row in self.w.storage.schedule_store.schedules()] + [""]
         while any(each._aside.going_s(name) is not None for each in self.schedulers for name in names):
             assert time.monotonic() < give_up_at
             time.sleep(0.005)

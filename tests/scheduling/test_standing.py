@@ -26,7 +26,7 @@ def pass_by(w: World, seconds: float) -> None:
     """Let time pass; Redis goes by a clock of its own."""
     w.go(seconds)
     if isinstance(w.storage, RedisStorage):
-        server = w.storage.ledger._server
+        server = w.storage.schedule_store._server
         at = server.command(b"HGET", server.key("meta"), b"scheduler_at")
         if at is not None:
             server.command(b"HSET", server.key("meta"), b"scheduler_at", b"%.3f" % (float(at) - seconds))

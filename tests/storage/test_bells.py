@@ -21,26 +21,26 @@ def storage(tmp_path: Path) -> SqliteStorage:
 
 
 def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, monkeypatch, caplog):
-    life = register(storage, "test", 1, "thread", ("*",), [])
+    presence = register(storage, "test", 1, "thread", ("*",), [])
 
     def refuse(path: object) -> list[str]:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(wakeup.os, "listdir", refuse)
-    monkeypatch.setattr(wakeup.Ringer, "RESCAN_S", 0.0)
+    monkeypatch.setattr(wakeup.Notifier, "RESCAN_S", 0.0)
     with caplog.at_level(logging.WARNING, "duey"):
         assert [each.fresh for each in storage.accept(jobs("abc")).accepted] == [True] * 3
-        claims = storage.turn(life.n, (), 2, ("*",)).claims
-        storage.give_back(life.n, claims)
+        claims = storage.settle_and_claim(presence.n, (), 2, ("*",)).claims
+        storage.release_claims(presence.n, claims)
     assert [claim.id for claim in claims] == ["a", "b"]
     assert [record.getMessage()[:35] for record in caplog.records] == ["sleeping workers could not be woken"]
-    life.close()
+    presence.close()
 
 
 def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
     """What one thread closed, another one must neither close again nor write to."""
-    monkeypatch.setattr(wakeup.Ringer, "RESCAN_S", 0.0)
-    ringer = wakeup.Ringer(tmp_path)
+    monkeypatch.setattr(wakeup.Notifier, "RESCAN_S", 0.0)
+    notifier = wakeup.Notifier(tmp_path)
     wrong: list[BaseException] = []
     close, closed = os.close, []
 
@@ -54,20 +54,20 @@ def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
     monkeypatch.setattr(wakeup.os, "close", close_once)
     over = threading.Event()
 
-    def ring() -> None:
+    def notify() -> None:
         try:
             while not over.is_set():
-                ringer.ring_waiters()
-                ringer.ring_workers(1)
+                notifier.notify_waiters()
+                notifier.notify_workers(1)
         except BaseException as exc:
             wrong.append(exc)
 
-    threads = [threading.Thread(target=ring) for _ in range(6)]
+    threads = [threading.Thread(target=notify) for _ in range(6)]
     for thread in threads:
         thread.start()
     for _ in range(300):
         with wakeup.Waiter(tmp_path) as waiter:
-            waiter.bell.wait(0.001)
+            waiter.pipe.wait(0.001)
     over.set()
     for thread in threads:
         thread.join()
@@ -76,10 +76,10 @@ def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
 
 
 def test_a_fork_may_ring_though_a_thread_of_the_parent_held_the_lock(tmp_path):
-    ringer = wakeup.Ringer(tmp_path)
-    ringer._lock.acquire()
+    notifier = wakeup.Notifier(tmp_path)
+    notifier._lock.acquire()
     pid = os.fork()
     if pid == 0:
-        ringer.ring_waiters()
+        notifier.notify_waiters()
         os._exit(7)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

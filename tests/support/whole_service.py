@@ -14,9 +14,9 @@ from duey.config import Settings, load
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import ADMIN, Access
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from duey.monitor.history.recorder import Recorder
-from duey.monitor.web.services import House
+from duey.monitor.web.services import Services
 from duey.monitor.web.site import Site
 from duey.server.main import side_by_side
 from tests.api.client import Client
@@ -28,12 +28,12 @@ PASSWORD = "correct horse battery"
 
 @dataclass
 class WholeService:
-    """`hand` is a worker that does what the test says; `recorder` writes the books when it is told to."""
+    """`hand` is a worker that does what the test says; `recorder` writes the history when it is told to."""
 
     huey: DurableHuey
     control: Control
     access: Access
-    books: Books
+    history: History
     recorder: Recorder
     site: Site
     api: Api
@@ -60,15 +60,15 @@ def whole_service(folder: Path, **settings: str) -> Iterator[WholeService]:
     control = Control(huey)
     access = Access.of(loaded)
     access.accounts.create("ana", ADMIN, PASSWORD)
-    books = Books(loaded.monitor.database, loaded.monitor)
-    recorder = books.recorder(huey.storage, control.workers, control.schedules.all)
+    history = History(loaded.monitor.database, loaded.monitor)
+    recorder = history.recorder(huey.storage, control.workers, control.schedules.all)
     hand = Hand(huey.storage)
     yield WholeService(
-        huey, control, access, books, recorder, Site(House(control, access, books, loaded, clock.now)),
-        make_api(control, access, loaded, books), hand, loaded,
+        huey, control, access, history, recorder, Site(Services(control, access, history, loaded, clock.now)),
+        make_api(control, access, loaded, history), hand, loaded,
     )  # fmt: skip
     hand.go()
     recorder.close()
-    books.close()
+    history.close()
     access.close()
     huey.storage.close()

@@ -6,12 +6,12 @@ import pytest
 
 from duey.config import load
 from duey.model.queues import serves, shown
-from duey.worker.pools import Share, drawn, left_out, shares_of
-from duey.worker.process import plans_of
+from duey.worker.pools import WorkerPool, drawn, left_out, pools_of
+from duey.worker.process import worker_specs
 
 
 @pytest.mark.parametrize(
-    ("text", "workers", "shares"),
+    ("text", "workers", "pools"),
     [
         ("default", 4, [("", 4, "default")]),
         ("default, mail", 4, [("", 4, "default mail")]),
@@ -27,29 +27,29 @@ from duey.worker.process import plans_of
         ("slow:0", 2, [("", 2, "slow")]),
     ],
 )
-def test_the_entries_come_to_shares(tmp_path, text, workers, shares):
+def test_the_entries_come_to_shares(tmp_path, text, workers, pools):
     (tmp_path / "config.ini").write_text(f"[consumer]\nqueues = {text}\n")
     entries = load(tmp_path / "config.ini", {}).consumer.queues
-    assert shares_of(entries, workers) == [Share(name, n, tuple(queues.split())) for name, n, queues in shares]
+    assert pools_of(entries, workers) == [WorkerPool(name, n, tuple(queues.split())) for name, n, queues in pools]
 
 
 def test_weighted_queues_are_served_by_all_in_an_order_that_is_drawn():
     entries = [("default", 3), ("slow", 1), ("*", 0), ("mail", None)]
-    (share,) = shares_of(entries, 4, weighted=True)
-    assert share == Share("", 4, ("default", "slow", "*", "mail"), (3, 1, 0, 1))
-    orders = [drawn(share.queues, share.weights) for _ in range(5000)]
+    (pool,) = pools_of(entries, 4, weighted=True)
+    assert pool == WorkerPool("", 4, ("default", "slow", "*", "mail"), (3, 1, 0, 1))
+    orders = [drawn(pool.queues, pool.weights) for _ in range(5000)]
     assert {order[-1] for order in orders} == {"*"} and {len(set(order)) for order in orders} == {4}
     first = [order[0] for order in orders]
     assert [first.count(name) / 5000 for name in ("default", "slow", "mail")] == pytest.approx(
         [0.6, 0.2, 0.2], abs=0.05
     )
-    assert [plan.weights for plan in plans_of([share], "thread", "id")] == [share.weights]
+    assert [spec.weights for spec in worker_specs([pool], "thread", "id")] == [pool.weights]
 
 
 def test_the_environment_chooses_the_queues(tmp_path):
     (tmp_path / "config.ini").touch()
     settings = load(tmp_path / "config.ini", {"DUEY_CONSUMER_QUEUES": "slow"})
-    assert shares_of(settings.consumer.queues, 2) == [Share("", 2, ("slow",))]
+    assert pools_of(settings.consumer.queues, 2) == [WorkerPool("", 2, ("slow",))]
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,21 @@ def test_queues_that_nobody_serves_are_named():
     class Plain:
         pass
 
-    assert left_out(shares_of([("mail", None)], 1), [Slow, Plain, Slow]) == ["default", "slow"]
-    assert left_out(shares_of([("mail", None), ("*", 0)], 1), [Slow, Plain]) == []
+    assert left_out(pools_of([("mail", None)], 1), [Slow, Plain, Slow]) == ["default", "slow"]
+    assert left_out(pools_of([("mail", None), ("*", 0)], 1), [Slow, Plain]) == []
 
 
 def test_each_share_of_threads_is_a_process_of_its_own_and_one_keeps_house():
-    plans = plans_of(shares_of([("default", 3), ("slow", 1)], 4), "thread", "id")
-    assert [(p.name, p.workers, p.in_main, p.keeps, p.queues) for p in plans] == [
+    specs = worker_specs(pools_of([("default", 3), ("slow", 1)], 4), "thread", "id")
+    assert [(p.name, p.workers, p.in_main, p.runs_maintenance, p.queues) for p in specs] == [
         ("Workers default", 3, False, True, ("default",)),
         ("Workers slow", 1, False, False, ("slow",)),
     ]
 
 
 def test_each_worker_process_serves_its_share_and_a_keeper_none():
-    plans = plans_of(shares_of([("default", 2), ("slow", 1)], 4), "process", "id")
-    assert [(p.workers, p.in_main, p.keeps, p.queues) for p in plans] == [
+    specs = worker_specs(pools_of([("default", 2), ("slow", 1)], 4), "process", "id")
+    assert [(p.workers, p.in_main, p.runs_maintenance, p.queues) for p in specs] == [
         (1, True, False, ("default",)),
         (1, True, False, ("default",)),
         (1, True, False, ("slow",)),

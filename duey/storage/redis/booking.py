@@ -1,4 +1,4 @@
-"""Reading the events for the books, each with what the job itself adds to it."""
+"""Reading the events for the history, each with what the job itself adds to it."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ def row_of(answer: Sequence[Any]) -> EventRow:
 
 
 def delete(server: Server, events: Sequence[Event]) -> None:
-    """Remove events that are in the books."""
+    """Remove events that are in the history."""
     for i in range(0, len(events), STEP):
         server.command(b"XDEL", server.key("events"), *(f"{e.seq}-0" for e in events[i : i + STEP]))

@@ -14,7 +14,7 @@ from typing import Any
 
 from duey import clock, errors, faults
 from duey.model.job import CANCELED, ENDED, Idempotency, NewJob
-from duey.storage.contract import Acceptance, Accepted
+from duey.storage.contract import EnqueuedJob, EnqueueResult
 from duey.storage.redis import codec, commands, queries
 from duey.storage.redis.client import RedisAway, Server
 from duey.storage.redis.keys import idempotency_key
@@ -28,11 +28,11 @@ KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the hosts' clocks and Redis's
 def accept(
     server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int, compose: Any,
     ttl: codec.Ttl,
-) -> Acceptance:  # fmt: skip
+) -> EnqueueResult:  # fmt: skip
     """Store all jobs. Raises DuplicateJob, KeyReused, TooManyPending, UniqueConflict; StorageUnavailable, `stored` None
     for "maybe". `compose` composes the end of waiting jobs that others take the place of."""
     if faults.point:
-        faults.point("accept.begun")
+        faults.point("enqueue.begun")
     now = clock.now()
     key, fingerprint = "", ""
     if idempotency:
@@ -41,16 +41,16 @@ def accept(
     for job in jobs:
         codec.job_words(words, job, now)
     if faults.point:
-        faults.point("accept.written")
+        faults.point("enqueue.written")
     ends = Ends(server, compose, ttl)
     answer = send(server, now, [*words, 0])
     while answer[0] == b"replace":
         answer = send(server, now, [*words, *ends.words(answer[1:], jobs)])
     kind = answer[0]
     if kind == b"ok":
-        return Acceptance(accepted(jobs, answer[1], answer[2:]), False)
+        return EnqueueResult(accepted(jobs, answer[1], answer[2:]), False)
     if kind == b"replayed":
-        return Acceptance(tuple(Accepted(each.decode(), False) for each in answer[1:]), True)
+        return EnqueueResult(tuple(EnqueuedJob(each.decode(), False) for each in answer[1:]), True)
     if kind == b"reused" and idempotency:
         raise errors.KeyReused(idempotency.key)
     if kind == b"pending":
@@ -91,7 +91,7 @@ def send(server: Server, now: float, words: codec.Words) -> list[Any]:
         try:
             answer = server.run("accept", now, int(maybe), *words)
             if faults.point:
-                faults.point("accept.committed")
+                faults.point("enqueue.committed")
             return answer
         except (RedisAway, errors.StorageBusy) as exc:  # the latter: it loads its data after a restart
             maybe = maybe or exc.stored is None
@@ -105,10 +105,10 @@ def send(server: Server, now: float, words: codec.Words) -> list[Any]:
         pause_s = min(PAUSE_S[1], pause_s * 2)
 
 
-def accepted(jobs: Sequence[NewJob], letters: bytes, holders: Sequence[bytes]) -> tuple[Accepted, ...]:
+def accepted(jobs: Sequence[NewJob], letters: bytes, holders: Sequence[bytes]) -> tuple[EnqueuedJob, ...]:
     """What became of each job, out of the letters of accept.lua."""
     held_by = iter(holders)
     return tuple(
-        Accepted(next(held_by).decode(), False) if letter == "h" else Accepted(job.id, letter == "1")
+        EnqueuedJob(next(held_by).decode(), False) if letter == "h" else EnqueuedJob(job.id, letter == "1")
         for job, letter in zip(jobs, letters.decode(), strict=True)
     )

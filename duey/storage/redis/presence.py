@@ -1,4 +1,4 @@
-"""How a worker process lives on Redis: its bell, what it runs, and the files by which its own host sees it.
+"""How a worker process lives on Redis: its wake-up pipe, what it runs, and the files by which its own host sees it.
 
 On its host a worker shows that it lives exactly as on SQLite (duey.storage.presence): a locked file with a slot for
 each thread, so that its parent, and any rescuer there, sees a death and what it hit at once. Two threads carry this
@@ -26,7 +26,7 @@ from pathlib import Path
 
 from duey import clock, errors
 from duey import files as config_files
-from duey.storage.presence import IN_BODY, Life, Slot, read_slots
+from duey.storage.presence import IN_BODY, Presence, Slot, read_slots
 from duey.storage.redis.client import BLOCK_S, Server
 from duey.storage.redis.codec import LOW, token_of, token_text
 from duey.storage.redis.keys import LEASE_S
@@ -59,7 +59,7 @@ def running_of(text: bytes | None) -> list[Slot]:
     return [Slot(token_of(each[0]), each[2] if len(each) > 2 else IN_BODY, each[1], 0.0) for each in told]
 
 
-class RedisLife(Life):
+class RedisPresence(Presence):
     """This process's proof of life as worker `n`. `key` is what makes the number its own."""
 
     def __init__(self, folder: Path, n: int, key: str, server: Server, queues: Sequence[str] = ()) -> None:
@@ -74,7 +74,7 @@ class RedisLife(Life):
         self._let_go = False
         self._awake = threading.Event()
         self._awake.set()
-        self._ringing = threading.Lock()
+        self._notifying = threading.Lock()
         self._listener: threading.Thread | None = None
 
     def start(self) -> None:
@@ -106,7 +106,7 @@ class RedisLife(Life):
             self._server.command(b"ZADD", self._server.key("sleepers"), clock.now(), self.n)
 
     def close(self) -> None:
-        with self._ringing:
+        with self._notifying:
             self._over = True
         self._awake.set()
         super().close()
@@ -121,14 +121,14 @@ class RedisLife(Life):
         """Ring here whenever somebody rings on Redis."""
         while not self._over:
             try:
-                rung = self._server.wait_at(f"bell:{self.n}", BLOCK_S)
+                notified = self._server.wait_at(f"bell:{self.n}", BLOCK_S)
             except errors.DueyError:
                 time.sleep(BACK_OFF_S)
                 continue
-            with self._ringing:  # a closed bell's number may be another file's by now
-                if rung and not self._over:
-                    self.bell.ring()
-            if rung and not self.sleeping:  # it has found work meanwhile: let another look for this job
+            with self._notifying:  # a closed bell's number may be another file's by now
+                if notified and not self._over:
+                    self.pipe.notify()
+            if notified and not self.sleeping:  # it has found work meanwhile: let another look for this job
                 with contextlib.suppress(errors.StorageUnavailable):
                     self._server.run("wake", 1, *self._queues)
 

@@ -2,7 +2,7 @@
 
 On its own host a death shows at once, by the lock that the kernel dropped; elsewhere by the lease. What becomes of each
 claim is composed here, for only Python can write a job's error, and done by one script that checks again: whoever
-removes the worker's row is the one that buried it, and a claim that changed hands meanwhile is left alone.
+removes the worker's row is the one that reaped it, and a claim that changed hands meanwhile is left alone.
 
 A rescuer that was cut off itself judges nobody for a while, nor does anybody right after Redis has started: all leases
 ran out then, and those who hold them need a moment to be heard again.
@@ -18,7 +18,7 @@ from typing import Any
 from duey import clock, errors, faults
 from duey.model.job import Claim
 from duey.storage import presence
-from duey.storage.deaths import Dead, fate_of
+from duey.storage.deaths import DeadWorker, fate_of
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
@@ -84,16 +84,16 @@ class Watch:
         return [] if facts is not None and facts.uptime_s < self.grace_s else found
 
 
-def bury(
-    server: Server, folder: Path, dead: Dead, overdue: bool, max_crashes: int, compose: Any, failed_ttl_s: float
+def reap(
+    server: Server, folder: Path, dead: DeadWorker, overdue: bool, max_crashes: int, compose: Any, failed_ttl_s: float
 ) -> list[str]:
-    """Return the claims of one worker; ids of the jobs that it handled, none when somebody else buried it.
+    """Return the claims of one worker; ids of the jobs that it handled, none when somebody else reaped it.
     What it handled is in its file on this host, which is exact; without one, in what it told Redis, which is a moment
     old. With `overdue` only while its lease is over."""
     by_file = (folder / f"{dead.worker}.life").exists()
     dead = dead.handled(presence.slots_of(folder, dead.worker))
     if faults.point:
-        faults.point("bury.begun")
+        faults.point("reap.begun")
     while True:
         left = server.run("held", dead.worker, again=True)
         if left is None:
@@ -101,22 +101,22 @@ def bury(
         host, pid, said, *held = left
         dead = dead if by_file else dead.handled(running_of(said))
         dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
-        burial = Burial(dead, max_crashes, compose, codec.Ttl(failed_ttl_s, failed_ttl_s))
+        reaper = Reaper(dead, max_crashes, compose, codec.Ttl(failed_ttl_s, failed_ttl_s))
         for stopping, handed_over in zip(held[::2], held[1::2], strict=True):
-            burial.take(codec.claim_of(dead.worker, handed_over), bool(stopping))
+            reaper.take(codec.claim_of(dead.worker, handed_over), bool(stopping))
         if faults.point:
-            faults.point("bury.written")
-        buried = server.run("bury", dead.worker, int(overdue), *burial.words())
+            faults.point("reap.written")
+        reaped = server.run("bury", dead.worker, int(overdue), *reaper.words())
         if faults.point:
-            faults.point("bury.committed")
-        if buried != CHANGED:
-            return burial.handled if buried else []
+            faults.point("reap.committed")
+        if reaped != CHANGED:
+            return reaper.handled if reaped else []
 
 
-class Burial:
+class Reaper:
     """What is to become of each claim of a dead worker."""
 
-    def __init__(self, dead: Dead, max_crashes: int, compose: Any, ttl: codec.Ttl) -> None:
+    def __init__(self, dead: DeadWorker, max_crashes: int, compose: Any, ttl: codec.Ttl) -> None:
         self._dead, self._max_crashes, self._compose, self._ttl = dead, max_crashes, compose, ttl
         self.handled: list[str] = []
         self._settled = self._noted = 0

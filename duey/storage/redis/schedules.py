@@ -14,15 +14,15 @@ from typing import Any
 from duey import clock, errors, faults
 from duey.model import schedule
 from duey.model.job import NewJob
-from duey.model.schedule import Firing, Gap, ScheduleRow, SlotRow
+from duey.model.schedule import Gap, OccurrenceRow, ScheduleRow, Tick
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 
 SENTENCES = (schedule.STILL_GOING, schedule.KEY_HELD, schedule.FULL)
 
 
-class RedisLedger:
-    """duey.model.schedule.Ledger on Redis."""
+class RedisScheduleStore:
+    """duey.model.schedule.ScheduleStore on Redis."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -47,30 +47,35 @@ class RedisLedger:
     def pause(self, name: str, paused: bool) -> bool:
         return bool(self._server.run("schedule", "pause", name, int(paused), again=True))
 
-    def fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
+    def fire(self, ticks: Sequence[Tick]) -> Mapping[str, Collection[str]]:
         done = {}
-        for firing in firings:
-            row = firing.row
-            seen = (float(row.last), int(row.paused), float(firing.new_last))
-            accepted = self._deal(row.name, "fire", seen, firing.slots, firing.jobs)
+        for tick in ticks:
+            row = tick.row
+            seen = (float(row.last), int(row.paused), float(tick.new_last))
+            accepted = self._deal(row.name, "fire", seen, tick.slots, tick.jobs)
             if accepted is not None:
                 done[row.name] = accepted
         return done
 
     def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
-        slot = SlotRow(name, at, schedule.MISSED, None, reason, clock.now())
+        slot = OccurrenceRow(name, at, schedule.MISSED, None, reason, clock.now())
         if job is not None:
             slot = slot._replace(outcome=schedule.DEFERRED, job_id=job.id)
         return bool(self._deal(name, "release", (0.0, 0, 0.0), [slot], [job] if job else []))
 
-    def run_now(self, slot: SlotRow, job: NewJob) -> bool:
+    def run_now(self, slot: OccurrenceRow, job: NewJob) -> bool:
         accepted = self._deal(slot.schedule, "now", (0.0, 0, 0.0), [slot], [job])
         if accepted and accepted[0] == "held":
             raise errors.UniqueConflict(job.unique_key or job.id, accepted[1])
         return accepted is not None
 
     def _deal(
-        self, name: str, kind: str, seen: tuple[float, int, float], slots: Sequence[SlotRow], jobs: Sequence[NewJob]
+        self,
+        name: str,
+        kind: str,
+        seen: tuple[float, int, float],
+        slots: Sequence[OccurrenceRow],
+        jobs: Sequence[NewJob],
     ) -> list[str] | None:
         """The ids of the jobs accepted, None when somebody was first."""
         words: list[Any] = [name, kind, *seen, schedule.KEPT, schedule.WAITING_MAX, *SENTENCES, len(slots), len(jobs)]
@@ -85,11 +90,11 @@ class RedisLedger:
             faults.point("fire.committed")
         return None if answer is None else [each.decode() for each in answer]
 
-    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[SlotRow, str | None]]:
+    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[OccurrenceRow, str | None]]:
         found = []
         for at, text, state in self._server.run("slots", name, limit, float(until), again=True):
             outcome, job_id, reason, noted_at = json.loads(text)
-            slot = SlotRow(name, float(at), outcome, job_id or None, reason or None, float(noted_at))
+            slot = OccurrenceRow(name, float(at), outcome, job_id or None, reason or None, float(noted_at))
             found.append((slot, None if state is None else state.decode()))
         return found
 

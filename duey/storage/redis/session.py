@@ -2,7 +2,7 @@
 
 A turn may be lost on its way back: what it settled is settled, and what it claimed is held by this worker without its
 knowing. So the next turn asks for whatever it holds from the first token that it has not seen (`recover`), and a
-settlement that is sent twice is known by its token. A worker that was buried while it was stopped is no longer
+settlement that is sent twice is known by its token. A worker that was reaped while it was stopped is no longer
 registered: its turn is refused whole, it enters again under its number, and finds its tokens gone.
 """
 
@@ -21,15 +21,15 @@ from typing import Any, NamedTuple
 from duey import clock, errors, faults
 from duey.model.job import CANCELED, Settlement
 from duey.model.limits import Limit
-from duey.storage.contract import Registration, Turn
+from duey.storage.contract import ClaimResult, Registration
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
-from duey.storage.redis.presence import RedisLife
+from duey.storage.redis.presence import RedisPresence
 
 logger = logging.getLogger("duey.redis")
 PARK_S = 0.25  # longest time that one turn spends on setting paused jobs aside
-DUE_SOON_S = 3.0  # a sleeper is told of what falls due within this time: longer than a desk sleeps
+DUE_SOON_S = 3.0  # a sleeper is told of what falls due within this time: longer than a prefetcher sleeps
 
 
 class Header(NamedTuple):
@@ -48,8 +48,8 @@ class Header(NamedTuple):
 class Seat:
     """A worker of this process: what its next turn must know."""
 
-    def __init__(self, life: RedisLife, fields: list[Any]) -> None:
-        self.life, self.fields = life, fields
+    def __init__(self, presence: RedisPresence, fields: list[Any]) -> None:
+        self.presence, self.fields = presence, fields
         self.pid = os.getpid()
         self.lock = threading.Lock()  # one turn at a time: tokens are counted here
         self.counter = 0
@@ -64,44 +64,44 @@ class Crew:
         self._seats: dict[int, Seat] = {}
         self.sleepers: int | None = None  # how many slept at the last turn; None: nobody asked yet
 
-    def enter(self, registration: Registration, folder: Path) -> RedisLife:
-        """Enter a worker; its Life. Others see it only once its file is locked."""
+    def enter(self, registration: Registration, folder: Path) -> RedisPresence:
+        """Enter a worker; its presence. Others see it only once its file is locked."""
         key = uuid.uuid4().hex
-        life = self._settle_in(folder, key, registration.queues)
+        presence = self._settle_in(folder, key, registration.queues)
         fields = [
             "consumer", registration.consumer, "host", registration.host, "pid", registration.pid,
             "started_at", clock.now(), "threads", registration.threads, "kind", registration.kind,
             "queues", ",".join(registration.queues), "tasks", ",".join(registration.tasks),
             "serves", f",{','.join(registration.queues)},", "code", registration.code,
         ]  # fmt: skip
-        seat = self._seats[life.n] = Seat(life, fields)
+        seat = self._seats[presence.n] = Seat(presence, fields)
         self._register(seat)
-        life.start()
-        return life
+        presence.start()
+        return presence
 
-    def _settle_in(self, folder: Path, key: str, queues: Sequence[str]) -> RedisLife:
+    def _settle_in(self, folder: Path, key: str, queues: Sequence[str]) -> RedisPresence:
         """A number and its locked file; the next number when a rescuer has the file in hand."""
         while True:
             n = int(self._server.command(b"INCR", self._server.key("worker")))
             try:
-                life = RedisLife(folder, n, key, self._server, queues)
+                presence = RedisPresence(folder, n, key, self._server, queues)
             except BlockingIOError:
                 continue
-            if life.path.exists():
-                return life
-            life.close()
+            if presence.path.exists():
+                return presence
+            presence.close()
 
     def _register(self, seat: Seat) -> None:
-        life = seat.life
+        presence = seat.presence
         lease_ms = int(LEASE_S * 1000)
-        if not self._server.run("register", life.n, life.key, lease_ms, *seat.fields, again=True):
+        if not self._server.run("register", presence.n, presence.key, lease_ms, *seat.fields, again=True):
             raise errors.StorageUnavailable(
-                f"Redis at {self._server.address} was emptied and worker {life.n} is somebody else there: "
+                f"Redis at {self._server.address} was emptied and worker {presence.n} is somebody else there: "
                 "restart this consumer"
             )
 
     def _register_again(self, seat: Seat) -> None:
-        logger.warning("worker %d was taken for dead: it enters again", seat.life.n)
+        logger.warning("worker %d was taken for dead: it enters again", seat.presence.n)
         self._register(seat)
 
     def asked(self, n: int) -> tuple[bool, bool]:
@@ -116,17 +116,17 @@ class Crew:
         """Forget a worker of this process."""
         self._seats.pop(n, None)
 
-    def turn(
+    def settle_and_claim(
         self, n: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], ttl: codec.Ttl,
         compose: Any, limits: Mapping[str, Limit],
-    ) -> Turn:  # fmt: skip
+    ) -> ClaimResult:  # fmt: skip
         """One turn of worker n. Raises StorageUnavailable; then the same settlements may be sent again."""
         seat = self._seats.get(n)
         if seat is None or seat.pid != os.getpid():
             raise errors.UnknownWorker(str(n))
         with seat.lock:
             if faults.point:
-                faults.point("turn.begun")
+                faults.point("settle.begun")
             header, handed_over = self._send(seat, want, queues, settlements, ttl, limits)
             lost, until = header.lost, time.monotonic() + PARK_S
             while header.stopped or (header.parked_many and not handed_over and time.monotonic() < until):
@@ -136,30 +136,30 @@ class Crew:
                 header, more = self._send(seat, want if not handed_over else 0, queues, again, ttl, limits)
                 lost, handed_over = lost + header.lost, handed_over + more
             if faults.point:
-                faults.point("turn.committed")
+                faults.point("settle.committed")
         claims = [codec.claim_of(n, each) for each in handed_over]
         self.sleepers = header.sleepers
         if header.parked_many and not claims:
-            seat.life.bell.ring()  # only paused jobs were met so far: do not sleep on it
-        # Revocations are told without claims as well: what was claimed before may still lie on the desk.
+            seat.presence.pipe.notify()  # only paused jobs were met so far: do not sleep on it
+        # Revocations are told without claims as well: what was claimed before may still lie in the prefetcher.
         missing = frozenset(map(codec.token_of, lost))
-        return Turn(claims, missing, bool(header.more), header.next_due, bool(header.marks))
+        return ClaimResult(claims, missing, bool(header.more), header.next_due, bool(header.marks))
 
     def _send(
         self, seat: Seat, want: int, queues: Sequence[str], settlements: Sequence[Settlement], ttl: codec.Ttl,
         limits: Mapping[str, Limit],
     ) -> tuple[Header, list[bytes]]:  # fmt: skip
         """One sending of the script; the header of the answer, and the claims as they were handed over."""
-        life, now = seat.life, clock.now()
+        presence, now = seat.presence, clock.now()
         words: codec.Words = [
-            life.n, life.key, seat.counter, int(seat.unsure), int(life.has_slept and not life.sleeping),
+            presence.n, presence.key, seat.counter, int(seat.unsure), int(presence.has_slept and not presence.sleeping),
             want, now, now + DUE_SOON_S,
             len(queues), len(settlements), limits_text(limits), *queues,
         ]  # fmt: skip
         for settlement in settlements:
             codec.settlement_words(words, settlement, ttl)
         if faults.point:
-            faults.point("turn.written")
+            faults.point("settle.written")
         try:
             answer = self._server.run("turn", *words)
             if answer is None:
@@ -169,11 +169,11 @@ class Crew:
             seat.unsure = True
             raise
         if answer is None:
-            raise errors.StorageUnavailable(f"worker {life.n} is not registered: restart this consumer")
+            raise errors.StorageUnavailable(f"worker {presence.n} is not registered: restart this consumer")
         header = Header._make(json.loads(answer[0]))
         seat.counter = header.counter
         seat.unsure = seat.unsure and not want
-        life.has_slept = life.has_slept and life.sleeping
+        presence.has_slept = presence.has_slept and presence.sleeping
         return header, answer[1:]
 
 

@@ -1,8 +1,9 @@
 """The storage on Redis: the contract of storage.contract, kept by one server and a file for each worker on its host.
 
-Life of a worker here: `register` (number, life file, row with a lease), `turn` after turn, `unregister`. Life of a
-defer: `accept` sends the whole job in one script, which also rings a sleeping worker. Every verb is one Lua script, and
-a script is one transaction (flushing and unparking are many small ones). Keys are described in duey.storage.redis.keys.
+Life of a worker here: `register` (number, lock file, row with a lease), `settle_and_claim` after turn, `unregister`.
+Life of a defer: `accept` sends the whole job in one script, which also rings a sleeping worker. Every verb is one Lua
+script, and a script is one transaction (flushing and unparking are many small ones). Keys are described in
+duey.storage.redis.keys.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from duey.model.job import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo
 from duey.model.limits import Limit
 from duey.storage import presence
 from duey.storage.compaction import Backlog
-from duey.storage.contract import Acceptance, JobStorage, Registration, StoredJob, Turn
-from duey.storage.deaths import Dead
+from duey.storage.contract import ClaimResult, EnqueueResult, JobStorage, Registration, StoredJob
+from duey.storage.deaths import DeadWorker
 from duey.storage.redis import (
     booking,
     codec,
@@ -37,10 +38,10 @@ from duey.storage.redis import (
 )
 from duey.storage.redis import workers as crew
 from duey.storage.redis.client import Server
-from duey.storage.redis.presence import RedisLife, folder_of
+from duey.storage.redis.presence import RedisPresence, folder_of
 from duey.storage.redis.session import Crew, limits_text
 
-UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
+UNKNOWN_TASK_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
 STEP = 500  # jobs that one script moves or removes: bounds how long others must wait
 
 
@@ -56,7 +57,7 @@ class RedisStorage(JobStorage):
         super().__init__(name)
         self.server = Server(url, keys.prefix(name))
         self.data = kv.KeyValue(self.server)
-        self.ledger = schedules.RedisLedger(self.server)
+        self.schedule_store = schedules.RedisScheduleStore(self.server)
         self._url = url
         self._ttl = codec.Ttl(result_ttl_s, failed_ttl_s)
         self._crew = Crew(self.server)
@@ -84,7 +85,7 @@ class RedisStorage(JobStorage):
 
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
-    ) -> Acceptance:
+    ) -> EnqueueResult:
         return enqueue.accept(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
@@ -93,19 +94,19 @@ class RedisStorage(JobStorage):
 
     # working
 
-    def register(self, registration: Registration) -> RedisLife:
-        life = self._crew.enter(registration, self.folder)
+    def register(self, registration: Registration) -> RedisPresence:
+        presence = self._crew.enter(registration, self.folder)
         if registration.kind == "alone":
-            life.beat_alone = lambda: self.beat([life.n], keys.LEASE_S)
-        return life
+            presence.beat_alone = lambda: self.beat([presence.n], keys.LEASE_S)
+        return presence
 
-    def turn(
-        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], rung: bool = False
-    ) -> Turn:
-        return self._crew.turn(worker, settlements, want, queues, self._ttl, self.compose, self.limits)
+    def settle_and_claim(
+        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], notified: bool = False
+    ) -> ClaimResult:
+        return self._crew.settle_and_claim(worker, settlements, want, queues, self._ttl, self.compose, self.limits)
 
-    def hold(self, life: RedisLife, token: int) -> bool:
-        return life.hold(token)
+    def hold(self, presence: RedisPresence, token: int) -> bool:
+        return presence.hold(token)
 
     def sync(self) -> None:
         """The server's own `appendfsync` decides."""
@@ -118,7 +119,7 @@ class RedisStorage(JobStorage):
     def asked(self, worker: int) -> tuple[bool, bool]:
         return self._crew.asked(worker)
 
-    def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
+    def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
         words = [word for c in claims for word in (c.token & codec.LOW, c.id)]
         self.server.run("give_back", worker, clock.now(), *words, again=True)
 
@@ -126,7 +127,7 @@ class RedisStorage(JobStorage):
 
     def unregister(self, worker: int) -> None:
         self._crew.leave(worker)  # first, so that no thread of this process enters it again
-        self._bury(Dead(worker, "", 0, False), False, 1)  # it may hold what a lost answer gave it
+        self._reap(DeadWorker(worker, "", 0, False), False, 1)  # it may hold what a lost answer gave it
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
         for n in workers:
@@ -137,19 +138,19 @@ class RedisStorage(JobStorage):
     def slots(self, worker: int) -> list[presence.Slot]:
         return presence.slots_of(self.folder, worker)
 
-    def bury(self, dead: Dead, max_crashes: int) -> list[str]:
-        corpse = presence.Corpse(self.folder, dead.worker)
-        if not corpse.seize():
+    def reap(self, dead: DeadWorker, max_crashes: int) -> list[str]:
+        dead_presence = presence.DeadPresence(self.folder, dead.worker)
+        if not dead_presence.seize():
             return []  # it lives, or another rescuer has it
         try:
-            running = self._bury(dead, False, max_crashes)
-            corpse.bury()
+            running = self._reap(dead, False, max_crashes)
+            dead_presence.reap()
         finally:
-            corpse.leave()
+            dead_presence.leave()
         return running
 
-    def _bury(self, dead: Dead, overdue: bool, max_crashes: int) -> list[str]:
-        return rescuing.bury(self.server, self.folder, dead, overdue, max_crashes, self.compose, self._ttl.failed_s)
+    def _reap(self, dead: DeadWorker, overdue: bool, max_crashes: int) -> list[str]:
+        return rescuing.reap(self.server, self.folder, dead, overdue, max_crashes, self.compose, self._ttl.failed_s)
 
     def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         found: list[str] = []
@@ -157,10 +158,10 @@ class RedisStorage(JobStorage):
         company = sum(len(self.slots(n)) for n in missing)
         for n in missing:
             its_own = self.server.command(b"HGET", self.server.key(f"worker:{n}"), "consumer")
-            found += self.bury(Dead(n, "", 0, tree=its_own != consumer.encode(), company=company), max_crashes)
+            found += self.reap(DeadWorker(n, "", 0, tree=its_own != consumer.encode(), company=company), max_crashes)
         for n in self._watch.overdue():
             if n not in own:
-                found += self._bury(Dead(n, "", 0, tree=True), True, max_crashes)
+                found += self._reap(DeadWorker(n, "", 0, tree=True), True, max_crashes)
         return found
 
     # verbs
@@ -258,11 +259,11 @@ class RedisStorage(JobStorage):
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
         return waiting.wait_ended(self.server, job_id, timeout_s)
 
-    # keeping house and books
+    # maintenance and history
 
-    def keep_house(self, limit: int = 1000) -> bool:
+    def run_maintenance(self, limit: int = 1000) -> bool:
         more = bool(self.server.run("house", clock.now(), limit, again=True))
-        for job_id in queries.unknown_before(self.server, clock.now() - UNKNOWN_LIFE_S):
+        for job_id in queries.unknown_before(self.server, clock.now() - UNKNOWN_TASK_S):
             commands.fail_unknown(self.server, job_id, self.compose, self._ttl)
         self.server.run("gates", clock.now(), "")
         return self._backlog.relieve() or more

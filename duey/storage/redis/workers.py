@@ -1,4 +1,4 @@
-"""The workers as rows and life files: who they are, whether they live, what they run."""
+"""The workers as rows and lock files: who they are, whether they live, what they run."""
 
 from __future__ import annotations
 

@@ -14,14 +14,16 @@ from typing import Any
 from duey import faults
 from duey.storage.sqlite import at_once, enqueue
 from duey.storage.sqlite.database import Database
-from duey.storage.wakeup import Ringer
+from duey.storage.wakeup import Notifier
 
 
 class Acceptor:
     """Accepts jobs for one file. `replace(connection, old_id, new_id)` ends a waiting job in favour of another one."""
 
-    def __init__(self, db: Database, ringer: Ringer, replace: Callable[[sqlite3.Connection, str, str], bool]) -> None:
-        self._db, self._ringer, self._replace = db, ringer, replace
+    def __init__(
+        self, db: Database, notifier: Notifier, replace: Callable[[sqlite3.Connection, str, str], bool]
+    ) -> None:
+        self._db, self._notifier, self._replace = db, notifier, replace
 
     def accept(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The answer to each request (jobs, idempotency, max_pending), or the exception that refuses it."""
@@ -29,8 +31,8 @@ class Acceptor:
         # A kill point of a test lies between two steps, so there must be steps.
         answers = None if faults.point else at_once.accept(partial(self._db.write_at_once, "accept"), requests)
         if answers is None:
-            with self._db.write("accept", "accept") as con:
+            with self._db.write("accept", "enqueue") as con:
                 answers = enqueue.accept_all(con, partial(self._replace, con), requests)
             queues = list(enqueue.fresh_queues(requests, answers))
-        self._ringer.ring_for(queues)
+        self._notifier.notify_for(queues)
         return answers

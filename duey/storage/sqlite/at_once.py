@@ -20,7 +20,7 @@ from typing import Any
 from duey import clock
 from duey.model import event
 from duey.model.job import NewJob
-from duey.storage.contract import Acceptance, Accepted
+from duey.storage.contract import EnqueuedJob, EnqueueResult
 
 MOST = 16  # jobs; each number of rows needs a statement of its own, which the connection keeps prepared
 JOB = ", ".join(NewJob._fields)  # each is a column
@@ -80,7 +80,9 @@ def accept(insert: Callable[[str, Sequence[Any]], bool], requests: Sequence[tupl
             values += key
             key = NO_KEY
     # Created before the insert: code that runs after a sync finds cold caches and takes several times as long.
-    answers: list[Any] = [Acceptance(tuple([Accepted(job.id, True) for job in jobs]), False) for jobs, _, _ in requests]
+    answers: list[Any] = [
+        EnqueueResult(tuple([EnqueuedJob(job.id, True) for job in jobs]), False) for jobs, _, _ in requests
+    ]
     return answers if insert(statement(count), values) else None
 
 

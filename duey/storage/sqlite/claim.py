@@ -55,7 +55,7 @@ def bring_due(con: sqlite3.Connection) -> None:
             "insert into ready select queue, -priority, seq from jobs where seq = ?",
             [(seq,) for _, seq in rows],
         )
-    policies.open_due(con, clock.now())
+    policies.refill_due(con, clock.now())
 
 
 def next_due(con: sqlite3.Connection) -> float | None:
@@ -97,7 +97,7 @@ def claim(
     """
     paused = set(con.execute("select kind, name from pauses")) if any_pauses else set()
     claims: list[Claim] = []
-    met: dict[str, policies.Gate] = {}
+    met: dict[str, policies.LimitState] = {}
     set_aside = 0
     now = clock.now()
     for queue in queues_to_serve(con, wanted):
@@ -144,7 +144,7 @@ def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[s
     return kept
 
 
-def give_back(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
+def release_claims(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
     """Return claims whose body never started. Returns how many of them still stood."""
     count = 0
     for c in claims:

@@ -43,7 +43,7 @@ def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
 
 def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
     """Claim a waiting job for the rest of this transaction, so that it can be settled like any other job."""
-    token = noting.hand_token(con)
+    token = noting.manual_token(con)
     leave_place(con, job)
     # If a limit had unblocked this job, settling this claim unblocks the next one.
     con.execute(
@@ -61,7 +61,7 @@ def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) 
         con.execute("insert or ignore into stops values (?, ?)", (job.seq, clock.now()))
         return 0
     claim = claim_for_verb(con, job)
-    return settle.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s).let_through
+    return settle.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s).unblocked
 
 
 def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: float) -> bool:
@@ -95,7 +95,7 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         (job.attempt, retries, payload, job.seq),
     )
     con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
-    con.execute(noting.EVENT, (job.seq, event.RETRIED, noting.hand_token(con), clock.now(), None, job.attempt, None))
+    con.execute(noting.EVENT, (job.seq, event.RETRIED, noting.manual_token(con), clock.now(), None, job.attempt, None))
 
 
 def forget(con: sqlite3.Connection, job: StoredJob) -> None:
@@ -114,7 +114,7 @@ def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:
 
 def unpark(con: sqlite3.Connection, kind: str, names: Sequence[str]) -> int:
     """Queue again what was set aside for these reasons. Returns the number of jobs."""
-    count, token = 0, noting.hand_token(con)
+    count, token = 0, noting.manual_token(con)
     for name in names:
         rows = con.execute("select seq from parked where kind = ? and name = ?", (kind, name)).fetchall()
         con.executemany("delete from parked where seq = ?", rows)

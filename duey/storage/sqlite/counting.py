@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from duey.model.event import COUNTED, DONE, ENQUEUED
 from duey.storage.compaction import STEP, Pair, Seen, tally
 from duey.storage.sqlite.database import Database
-from duey.storage.sqlite.noting import EVENT, hand_token
+from duey.storage.sqlite.noting import EVENT, manual_token
 
 HEAD = "select seq from events order by seq limit 1 offset ?"
 LOOK = """select seq, job, kind, attempt = 1 and started_at is not null and detail is null from events
@@ -47,6 +47,6 @@ class SqliteBacklog:
             con.executemany("delete from events where seq = ?", gone)
             con.executemany(
                 EVENT,
-                [(0, COUNTED, hand_token(con), each.at, None, 0, each.as_detail()) for each in tally(jobs)],
+                [(0, COUNTED, manual_token(con), each.at, None, 0, each.as_detail()) for each in tally(jobs)],
             )
         return len(jobs)

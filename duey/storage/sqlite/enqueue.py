@@ -16,7 +16,7 @@ from typing import Any
 from duey import clock, errors
 from duey.model import event
 from duey.model.job import Idempotency, NewJob
-from duey.storage.contract import Acceptance, Accepted
+from duey.storage.contract import EnqueuedJob, EnqueueResult
 from duey.storage.sqlite.at_once import JOB
 from duey.storage.sqlite.database import is_mistake
 from duey.storage.sqlite.uniqueness import Replace, holder, settle_conflict, take
@@ -55,19 +55,19 @@ def accept_together(con: sqlite3.Connection, requests: Sequence[tuple[Any, ...]]
     if accepted is None:
         return None
     rest = iter(accepted)
-    return [Acceptance(tuple(islice(rest, len(jobs))), False) for jobs, _, _ in requests]
+    return [EnqueueResult(tuple(islice(rest, len(jobs))), False) for jobs, _, _ in requests]
 
 
 def fresh_queues(requests: Sequence[tuple[Any, ...]], answers: Sequence[Any]) -> Iterator[str]:
     """The queue of each job that was stored."""
     for (jobs, _, _), answer in zip(requests, answers, strict=True):
-        if isinstance(answer, Acceptance) and not answer.replayed:
+        if isinstance(answer, EnqueueResult) and not answer.replayed:
             yield from (job.queue for job, a in zip(jobs, answer.accepted, strict=True) if a.fresh)
 
 
 def accept(
     con: sqlite3.Connection, replace: Replace, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int
-) -> Acceptance:
+) -> EnqueueResult:
     """Store all jobs inside the caller's transaction. `replace` ends a job in favour of another one."""
     if idempotency:
         before = replay(con, idempotency)
@@ -84,7 +84,7 @@ def accept(
             "insert or replace into idempotency values (?, ?, ?, ?, ?)",
             (*idempotency, json.dumps([a.id for a in accepted]), clock.now()),
         )
-    return Acceptance(accepted, False)
+    return EnqueueResult(accepted, False)
 
 
 def waiting(con: sqlite3.Connection, at_most: int) -> int:
@@ -96,7 +96,7 @@ def waiting(con: sqlite3.Connection, at_most: int) -> int:
     ).fetchone()[0]
 
 
-def replay(con: sqlite3.Connection, idempotency: Idempotency) -> Acceptance | None:
+def replay(con: sqlite3.Connection, idempotency: Idempotency) -> EnqueueResult | None:
     """The earlier answer for this idempotency key, if there is one. Raises KeyReused if it came with other jobs."""
     row = con.execute(
         "select fingerprint, ids from idempotency where token = ? and key = ? and at > ?",
@@ -106,15 +106,15 @@ def replay(con: sqlite3.Connection, idempotency: Idempotency) -> Acceptance | No
         return None
     if row[0] != idempotency.fingerprint:
         raise errors.KeyReused(idempotency.key)
-    return Acceptance(tuple(Accepted(job_id, False) for job_id in json.loads(row[1])), True)
+    return EnqueueResult(tuple(EnqueuedJob(job_id, False) for job_id in json.loads(row[1])), True)
 
 
-def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
+def insert(con: sqlite3.Connection, job: NewJob) -> EnqueuedJob:
     """Store one job, or find the unfinished job with the same id or unique key. Raises DuplicateJob."""
     if job.unique_key is not None:
         other = holder(con, job.unique_key, job.id)
         if other:
-            return Accepted(other, False)
+            return EnqueuedJob(other, False)
     try:
         seq = con.execute(INSERT, job).lastrowid
     except sqlite3.IntegrityError:
@@ -125,7 +125,7 @@ def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
             raise
         if known[0]:
             raise errors.DuplicateJob(job.id, known[0]) from None
-        return Accepted(job.id, False)
+        return EnqueuedJob(job.id, False)
     assert seq is not None  # the row id of the insert
     if job.unique_key is not None:
         take(con, job.unique_key, seq, job.unique_s, job.flags)
@@ -137,13 +137,13 @@ def insert(con: sqlite3.Connection, job: NewJob) -> Accepted:
         "insert into events (job, kind, token, at, attempt) values (?, ?, 0, ?, 0)",
         (seq, event.ENQUEUED, job.enqueued_at),
     )
-    return Accepted(job.id, True)
+    return EnqueuedJob(job.id, True)
 
 
-def insert_unique(con: sqlite3.Connection, jobs: Sequence[NewJob], replace: Replace) -> tuple[Accepted, ...]:
+def insert_unique(con: sqlite3.Connection, jobs: Sequence[NewJob], replace: Replace) -> tuple[EnqueuedJob, ...]:
     """Like `insert` for each job, but the options of the task decide on conflicts. Within one call the first job
     wins."""
-    accepted: list[Accepted] = []
+    accepted: list[EnqueuedJob] = []
     fresh: set[str] = set()
     for job in jobs:
         answer = settle_conflict(con, job, fresh, replace) or insert(con, job)
@@ -153,12 +153,12 @@ def insert_unique(con: sqlite3.Connection, jobs: Sequence[NewJob], replace: Repl
     return tuple(accepted)
 
 
-def insert_many(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accepted, ...]:
+def insert_many(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[EnqueuedJob, ...]:
     """Like `insert` for each job."""
     return insert_plain(con, jobs) or tuple(insert(con, job) for job in jobs)
 
 
-def insert_plain(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accepted, ...] | None:
+def insert_plain(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[EnqueuedJob, ...] | None:
     """Store jobs that are new and have no unique key, by a few statements in all. None, and nothing is stored, if one
     of them is not: then each has to be inserted separately."""
     if any(job.unique_key is not None for job in jobs):
@@ -186,4 +186,4 @@ def insert_plain(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Accep
         which,
     )
     con.execute("release plain")
-    return tuple(Accepted(job.id, True) for job in jobs)
+    return tuple(EnqueuedJob(job.id, True) for job in jobs)

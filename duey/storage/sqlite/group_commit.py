@@ -11,7 +11,7 @@ from typing import Any
 from duey import errors
 
 
-class Ticket:
+class PendingCommit:
     """The request of one caller, and its answer."""
 
     __slots__ = ("answer", "error", "request", "served")
@@ -23,7 +23,7 @@ class Ticket:
         self.served = False
 
 
-class CommitGate:
+class GroupCommit:
     """Combines the requests of several threads into one commit.
 
     The first thread commits its own request at once. Requests that arrive while it waits for the disk are collected,
@@ -35,33 +35,33 @@ class CommitGate:
         self._fresh()
 
     def _fresh(self) -> None:
-        self._queue: deque[Ticket] = deque()
-        self._turnstile = threading.Lock()
+        self._queue: deque[PendingCommit] = deque()
+        self._commit_lock = threading.Lock()
         self._pid = os.getpid()
 
-    def pass_through(self, request: Any) -> Any:
+    def submit(self, request: Any) -> Any:
         """Commit one request, possibly together with others, and return its answer or raise its error."""
         if self._pid != os.getpid():  # forked: a thread of the parent may have held the lock at that moment
             self._fresh()
-        ticket = Ticket(request)
-        self._queue.append(ticket)
-        with self._turnstile:
-            while not ticket.served:
+        pending = PendingCommit(request)
+        self._queue.append(pending)
+        with self._commit_lock:
+            while not pending.served:
                 # If the request is neither answered nor queued, a time-out interrupted the thread that had it.
                 # Committing it again is harmless: a job is stored once.
-                self._serve([self._queue.popleft() for _ in range(min(len(self._queue), 256))] or [ticket])
-        if ticket.error:
-            raise ticket.error
-        return ticket.answer
+                self._serve([self._queue.popleft() for _ in range(min(len(self._queue), 256))] or [pending])
+        if pending.error:
+            raise pending.error
+        return pending.answer
 
-    def _serve(self, batch: list[Ticket]) -> None:
+    def _serve(self, batch: list[PendingCommit]) -> None:
         try:
             answers = self._commit([t.request for t in batch])
         except errors.DueyError as exc:
             answers = [exc] * len(batch)
-        for ticket, answer in zip(batch, answers, strict=True):
+        for pending, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
-                ticket.error = answer
+                pending.error = answer
             else:
-                ticket.answer = answer
-            ticket.served = True
+                pending.answer = answer
+            pending.served = True

@@ -19,7 +19,7 @@ READ_OF = "select seq from ended where gone_at <= ? and seq not in (select job f
 STILL_EXPIRED = "select 1 from ended where seq = ? and gone_at <= ?"
 LOOK_AGAIN_S = 60.0  # until that expensive query is repeated, if it found nothing
 MANY_STEPS = 50  # steps for which it fetches rows
-UNKNOWN_LIFE_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
+UNKNOWN_TASK_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
 
 
 class Expiry:
@@ -57,7 +57,7 @@ def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float
     """Fail jobs that have waited for a day because no consumer knows their task. Returns how many."""
     rows = con.execute(
         "select seq, id from parked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100",
-        (now - UNKNOWN_LIFE_S,),
+        (now - UNKNOWN_TASK_S,),
     ).fetchall()
     for _, job_id in rows:
         job, _ = commands.find(con, job_id)

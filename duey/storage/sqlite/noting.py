@@ -12,7 +12,7 @@ def worker_of(token: int) -> int | None:
     return token >> 32 if token > 0 else None
 
 
-def hand_token(con: sqlite3.Connection) -> int:
+def manual_token(con: sqlite3.Connection) -> int:
     """A new token for something that no worker did. Negative, and never used again, because it identifies events."""
     row = con.execute(
         "insert into meta values ('hand', 1) on conflict (key) do update set value = value + 1 returning value"

@@ -1,6 +1,6 @@
 """Limits of tasks: how many jobs run at the same time (`limit`) and how many start within a time (`rate`).
 
-A task has a row in `gates` once it has a rate or one of its jobs was set aside. The row holds the limits as the last
+A task has a row in `states` once it has a rate or one of its jobs was set aside. The row holds the limits as the last
 claim knew them, the tokens in its bucket at an instant, and when the next token arrives for jobs that wait for one. The
 places in use are the rows in `claims` that name the task. So whoever ends a claim can unblock the next job, even a
 process that does not know the task.
@@ -17,7 +17,7 @@ from duey import clock
 from duey.model import event
 from duey.model.job import Claim
 from duey.model.limits import LIMIT, RATE, Limit
-from duey.storage.sqlite.noting import EVENT, hand_token
+from duey.storage.sqlite.noting import EVENT, manual_token
 
 WAITING_AT = """select g.name, w.kind from gates g cross join (select ? as kind union select ?) w
     where exists (select 1 from parked p where p.kind = w.kind and p.name = g.name)"""
@@ -26,7 +26,7 @@ ROUNDING = 1e-4  # part of a token that may be missing, because instants are rou
 
 
 @dataclass
-class Gate:
+class LimitState:
     """The limits of one task and their state, within one transaction."""
 
     name: str
@@ -53,7 +53,7 @@ class Gate:
         return RATE if self.limit.token_s is not None and self.tokens < 1.0 - ROUNDING else None
 
 
-def load(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) -> Gate | None:
+def load(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) -> LimitState | None:
     """The state of a task's limits, its bucket filled up to now. `limit`: the task's limits, None if they are not
     known. None if there is neither a row nor a limit."""
     row = con.execute(
@@ -64,19 +64,19 @@ def load(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) ->
     held = con.execute("select count(*) from claims where gate = ?", (name,)).fetchone()[0]
     if row is None:
         assert limit is not None
-        return Gate(name, limit, limit.burst, now, None, held)
-    gate = Gate(name, limit or Limit(*row[:3]), row[3], row[4], row[5], held)
+        return LimitState(name, limit, limit.burst, now, None, held)
+    state = LimitState(name, limit or Limit(*row[:3]), row[3], row[4], row[5], held)
     if limit is not None and limit.token_s is not None and row[1] is None:
-        gate.tokens = limit.burst  # the rate is new: the bucket starts full
-    gate.refill(now)
-    return gate
+        state.tokens = limit.burst  # the rate is new: the bucket starts full
+    state.refill(now)
+    return state
 
 
-def save(con: sqlite3.Connection, gate: Gate) -> None:
-    limit = gate.limit
+def save(con: sqlite3.Connection, state: LimitState) -> None:
+    limit = state.limit
     con.execute(
         "insert or replace into gates values (?, ?, ?, ?, ?, ?, ?)",
-        (gate.name, limit.places, limit.token_s, limit.burst, gate.tokens, gate.at, gate.opens_at),
+        (state.name, limit.places, limit.token_s, limit.burst, state.tokens, state.at, state.opens_at),
     )
 
 
@@ -84,9 +84,9 @@ def save(con: sqlite3.Connection, gate: Gate) -> None:
 
 
 def admit(
-    con: sqlite3.Connection, taken: Sequence[Claim], limits: Mapping[str, Limit], gates: dict[str, Gate]
+    con: sqlite3.Connection, taken: Sequence[Claim], limits: Mapping[str, Limit], states: dict[str, LimitState]
 ) -> list[Claim]:
-    """The claims that may run, in order. The others are set aside. `gates` caches the limits within a transaction."""
+    """The claims that may run, in order. The others are set aside. `states` caches the limits within a transaction."""
     now = clock.now()
     parked: list[tuple[Claim, str, str]] = []
     kept: list[Claim] = []
@@ -95,22 +95,22 @@ def admit(
         if limit is None:
             kept.append(claim)
             continue
-        gate = gates.get(claim.task) or load(con, claim.task, limit, now)
-        assert gate is not None
-        gates[claim.task] = gate
-        why = gate.why_not()
+        state = states.get(claim.task) or load(con, claim.task, limit, now)
+        assert state is not None
+        states[claim.task] = state
+        why = state.why_not()
         if why:
             parked.append((claim, why, claim.task))
-            if why == RATE and gate.opens_at is None:
-                gate.opens_at = gate.next_token_at()
+            if why == RATE and state.opens_at is None:
+                state.opens_at = state.next_token_at()
         else:
-            gate.held += 1
-            gate.tokens -= 1.0
+            state.held += 1
+            state.tokens -= 1.0
             kept.append(claim)
     waiting = {name for _, _, name in parked}
-    for gate in [gates[name] for name in {claim.task for claim in taken} & gates.keys()]:
-        if gate.limit.token_s is not None or gate.name in waiting:
-            save(con, gate)
+    for state in [states[name] for name in {claim.task for claim in taken} & states.keys()]:
+        if state.limit.token_s is not None or state.name in waiting:
+            save(con, state)
     park(con, parked, now)
     return kept
 
@@ -119,7 +119,7 @@ def park(con: sqlite3.Connection, parked: Sequence[tuple[Claim, str, str]], now:
     """Set jobs aside, each for its reason (kind, name), with an event. They keep their order."""
     if not parked:
         return
-    token = hand_token(con)
+    token = manual_token(con)
     con.executemany(
         "insert into parked values (?, ?, ?, ?, ?)", [(c.seq, why, name, -c.priority, now) for c, why, name in parked]
     )
@@ -141,7 +141,7 @@ def refund(con: sqlite3.Connection, name: str | None) -> None:
 # opening
 
 
-def let_through(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
+def unblock(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
     """Queue again up to `most` of the jobs that wait for a limit of a task. Returns how many."""
     rows = con.execute(
         "select p.seq, j.attempt from parked p join jobs j using (seq) where p.kind = ? and p.name = ? "
@@ -149,7 +149,7 @@ def let_through(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
         (why, name, max(0, most)),
     ).fetchall()
     if rows:
-        token, now = hand_token(con), clock.now()
+        token, now = manual_token(con), clock.now()
         con.executemany("delete from parked where seq = ?", [(seq,) for seq, _ in rows])
         con.executemany(
             "insert into ready select queue, -priority, seq from jobs where seq = ?", [(r[0],) for r in rows]
@@ -158,38 +158,38 @@ def let_through(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
     return len(rows)
 
 
-def open_places(con: sqlite3.Connection, names: Sequence[str]) -> int:
+def free_slots(con: sqlite3.Connection, names: Sequence[str]) -> int:
     """Unblock as many jobs of these tasks as there are free places. Returns how many."""
     count = 0
     for name in dict.fromkeys(names):
-        gate = load(con, name, None, clock.now())
-        if gate is not None:
-            count += let_through(con, LIMIT, name, ALL if gate.limit.places is None else gate.limit.places - gate.held)
+        state = load(con, name, None, clock.now())
+        if state is not None:
+            count += unblock(con, LIMIT, name, ALL if state.limit.places is None else state.limit.places - state.held)
     return count
 
 
-def open_due(con: sqlite3.Connection, now: float) -> None:
+def refill_due(con: sqlite3.Connection, now: float) -> None:
     """Unblock jobs of tasks whose next token has arrived."""
     for (name,) in con.execute("select name from gates where opens_at <= ?", (now,)).fetchall():
-        bring_tokens(con, name, None, now)
+        refill_tokens(con, name, None, now)
 
 
-def bring_tokens(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) -> int:
+def refill_tokens(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) -> int:
     """Unblock as many jobs of a task as it has tokens, and store when the next token arrives. Returns how many."""
-    gate = load(con, name, limit, now)
-    assert gate is not None
-    tokens = ALL if gate.limit.token_s is None else int(gate.tokens + ROUNDING)
-    count = let_through(con, RATE, name, tokens)
-    gate.opens_at = None
+    state = load(con, name, limit, now)
+    assert state is not None
+    tokens = ALL if state.limit.token_s is None else int(state.tokens + ROUNDING)
+    count = unblock(con, RATE, name, tokens)
+    state.opens_at = None
     if con.execute("select 1 from parked where kind = ? and name = ? limit 1", (RATE, name)).fetchone():
-        gate.tokens -= count  # the unblocked jobs will take them
-        gate.opens_at = max(gate.next_token_at(), now)
-        gate.tokens += count
-    save(con, gate)
+        state.tokens -= count  # the unblocked jobs will take them
+        state.opens_at = max(state.next_token_at(), now)
+        state.tokens += count
+    save(con, state)
     return count
 
 
-def sweep(con: sqlite3.Connection, limits: Mapping[str, Limit] | None = None, known: Sequence[str] = ()) -> int:
+def recheck(con: sqlite3.Connection, limits: Mapping[str, Limit] | None = None, known: Sequence[str] = ()) -> int:
     """Check every task for which jobs wait, in case nothing else unblocks them: the job that was unblocked last may
     have been canceled, or may be in a queue that no worker serves. `limits` are those of the tasks in `known`."""
     now, count = clock.now(), 0
@@ -197,8 +197,8 @@ def sweep(con: sqlite3.Connection, limits: Mapping[str, Limit] | None = None, kn
         limit = None
         if limits is not None and name in known:
             limit = limits.get(name, Limit(None, None, 0.0))
-            gate = load(con, name, limit, now)
-            assert gate is not None
-            save(con, gate)
-        count += bring_tokens(con, name, limit, now) if why == RATE else open_places(con, [name])
+            state = load(con, name, limit, now)
+            assert state is not None
+            save(con, state)
+        count += refill_tokens(con, name, limit, now) if why == RATE else free_slots(con, [name])
     return count

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from duey import clock
 from duey.model.job import FREED_AT_START, Claim
-from duey.storage.deaths import Dead, Fate, fate_of
+from duey.storage.deaths import DeadWorker, Fate, fate_of
 from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite import noting, policies, settle, uniqueness
 
@@ -27,7 +27,7 @@ class Planned(NamedTuple):
     fate: Fate
 
 
-def plan(con: sqlite3.Connection, dead: Dead, max_crashes: int, compose: Any) -> list[Planned]:
+def plan(con: sqlite3.Connection, dead: DeadWorker, max_crashes: int, compose: Any) -> list[Planned]:
     """Decide on all claims of a worker, before the transaction, because `compose` may call a task's back-off."""
     rows = con.execute("select token, seq from claims where worker = ?", (dead.worker,)).fetchall()
     found = []
@@ -43,7 +43,7 @@ def is_stopping(con: sqlite3.Connection, seq: int) -> bool:
     return con.execute("select 1 from stops where seq = ?", (seq,)).fetchone() is not None
 
 
-def release(con: sqlite3.Connection, dead: Dead, planned: Sequence[Planned], ttl_s: float) -> list[str] | None:
+def release(con: sqlite3.Connection, dead: DeadWorker, planned: Sequence[Planned], ttl_s: float) -> list[str] | None:
     """Release all claims of a worker as planned. Returns the ids of the jobs that its threads handled; None, and
     nothing is changed, if a job was asked to stop meanwhile and the plan must be made again."""
     tokens = {token for (token,) in con.execute("select token from claims where worker = ?", (dead.worker,))}

@@ -20,19 +20,19 @@ from duey.model.schedule import (
     FULL,
     GAP_S,
     GAPS_KEPT,
-    IF_FREE,
-    IN_LINE,
     KEPT,
     KEY_HELD,
     MISSED,
+    QUEUE_BEHIND,
+    SKIP_IF_RUNNING,
     SKIPPED,
     STILL_GOING,
     WAITING,
     WAITING_MAX,
-    Firing,
     Gap,
+    OccurrenceRow,
     ScheduleRow,
-    SlotRow,
+    Tick,
 )
 from duey.storage.sqlite import enqueue
 from duey.storage.sqlite.database import Database
@@ -56,18 +56,18 @@ FORGET = """delete from slots where schedule = :name and outcome != 'waiting' an
         order by at desc limit 1)"""
 
 
-def fire(con: sqlite3.Connection, firing: Firing) -> list[str] | None:
+def fire(con: sqlite3.Connection, tick: Tick) -> list[str] | None:
     """Record the slots of one schedule. Returns the ids of the accepted jobs, None if the schedule has changed."""
-    row = firing.row
+    row = tick.row
     changed = con.execute(
         "update schedules set last = ? where name = ? and last = ? and paused = ?",
-        (firing.new_last, row.name, row.last, row.paused),
+        (tick.new_last, row.name, row.last, row.paused),
     )
     if changed.rowcount != 1:
         return None
-    by_id = {job.id: job for job in firing.jobs}
+    by_id = {job.id: job for job in tick.jobs}
     accepted = []
-    for given in firing.slots:
+    for given in tick.slots:
         slot, noted = decided(con, given), outcome_of(con, given.schedule, given.at)
         if noted is not None and (noted != MISSED or slot.outcome == MISSED):
             continue
@@ -75,11 +75,11 @@ def fire(con: sqlite3.Connection, firing: Firing) -> list[str] | None:
             slot, fresh = brought_to_life(con, slot, by_id[slot.job_id])
             accepted += [slot.job_id] if fresh and slot.job_id else []
         note(con, slot)
-    con.execute(FORGET, {"name": row.name, "last": firing.new_last, "kept": KEPT})
+    con.execute(FORGET, {"name": row.name, "last": tick.new_last, "kept": KEPT})
     return accepted
 
 
-def note(con: sqlite3.Connection, slot: SlotRow) -> None:
+def note(con: sqlite3.Connection, slot: OccurrenceRow) -> None:
     """Store a slot, and overwrite an earlier row."""
     con.execute("insert or replace into slots values (?, ?, ?, ?, ?, ?)", slot)
 
@@ -90,7 +90,7 @@ def outcome_of(con: sqlite3.Connection, name: str, at: float) -> str | None:
     return row[0] if row else None
 
 
-def brought_to_life(con: sqlite3.Connection, slot: SlotRow, job: NewJob) -> tuple[SlotRow, bool]:
+def brought_to_life(con: sqlite3.Connection, slot: OccurrenceRow, job: NewJob) -> tuple[OccurrenceRow, bool]:
     """Accept the job of a slot. Returns the slot, and whether the job is new. Skipped if the job's unique key is
     held."""
     if con.execute("select 1 from jobs where id = ?", (job.id,)).fetchone():
@@ -101,12 +101,12 @@ def brought_to_life(con: sqlite3.Connection, slot: SlotRow, job: NewJob) -> tupl
     return slot._replace(outcome=DEFERRED, job_id=job.id), True
 
 
-def decided(con: sqlite3.Connection, slot: SlotRow) -> SlotRow:
+def decided(con: sqlite3.Connection, slot: OccurrenceRow) -> OccurrenceRow:
     """The slot with its outcome, if that depends on whether earlier runs have ended."""
-    if slot.outcome not in (IF_FREE, IN_LINE):
+    if slot.outcome not in (SKIP_IF_RUNNING, QUEUE_BEHIND):
         return slot
     before = unfinished(con, slot.schedule)
-    if slot.outcome == IN_LINE:
+    if slot.outcome == QUEUE_BEHIND:
         count = waiting(con, slot.schedule)
         if count >= WAITING_MAX:
             return slot._replace(outcome=SKIPPED, job_id=None, reason=FULL)
@@ -129,8 +129,8 @@ def unfinished(con: sqlite3.Connection, name: str) -> str | None:
     return row[0] if row else None
 
 
-class SqliteLedger:
-    """duey.model.schedule.Ledger in the queue's file. `wake(n)` wakes workers for n jobs."""
+class SqliteScheduleStore:
+    """duey.model.schedule.ScheduleStore in the queue's file. `wake(n)` wakes workers for n jobs."""
 
     def __init__(self, db: Database, wake: Callable[[int], None]) -> None:
         self._db, self._wake = db, wake
@@ -155,11 +155,11 @@ class SqliteLedger:
         with self._db.write("accept") as con:
             return con.execute("update schedules set paused = ? where name = ?", (paused, name)).rowcount == 1
 
-    def fire(self, firings: Sequence[Firing]) -> Mapping[str, Collection[str]]:
+    def fire(self, ticks: Sequence[Tick]) -> Mapping[str, Collection[str]]:
         # Without jobs nothing was promised: rows that a power cut undoes are written again.
-        role = "accept" if any(firing.jobs for firing in firings) else "work"
+        role = "accept" if any(tick.jobs for tick in ticks) else "work"
         with self._db.write(role, "fire") as con:
-            answers = {firing.row.name: fire(con, firing) for firing in firings}
+            answers = {tick.row.name: fire(con, tick) for tick in ticks}
         done = {name: ids for name, ids in answers.items() if ids is not None}
         self._wake(sum(map(len, done.values())))
         return done
@@ -169,14 +169,14 @@ class SqliteLedger:
             first = con.execute(WAITS, (name,)).fetchone()
             if first is None or first[1] != at or unfinished(con, name):
                 return False
-            slot, fresh = SlotRow._make(first)._replace(outcome=MISSED, reason=reason), False
+            slot, fresh = OccurrenceRow._make(first)._replace(outcome=MISSED, reason=reason), False
             if job is not None:
-                slot, fresh = brought_to_life(con, SlotRow._make(first), job)
+                slot, fresh = brought_to_life(con, OccurrenceRow._make(first), job)
             note(con, slot)
         self._wake(int(fresh))
         return fresh
 
-    def run_now(self, slot: SlotRow, job: NewJob) -> bool:
+    def run_now(self, slot: OccurrenceRow, job: NewJob) -> bool:
         with self._db.write("accept") as con:
             if outcome_of(con, slot.schedule, slot.at) not in (None, MISSED, SKIPPED):
                 return False
@@ -187,9 +187,9 @@ class SqliteLedger:
         self._wake(1)
         return True
 
-    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[SlotRow, str | None]]:
+    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[OccurrenceRow, str | None]]:
         with self._db.read() as con:
-            return [(SlotRow._make(row[:6]), row[6]) for row in con.execute(SLOTS, (name, until, limit))]
+            return [(OccurrenceRow._make(row[:6]), row[6]) for row in con.execute(SLOTS, (name, until, limit))]
 
     def note_alive(self, now: float, why: str) -> float | None:
         with self._db.write("work") as con:

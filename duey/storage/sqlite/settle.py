@@ -28,14 +28,16 @@ from duey.storage.sqlite import enqueue, policies, queries, uniqueness
 from duey.storage.sqlite.noting import EVENT, worker_of
 
 
-class Settled(NamedTuple):
+class SettleResult(NamedTuple):
     """The tokens whose claim was gone, and how many jobs were unblocked because places in a limit were freed."""
 
     lost: frozenset[int]
-    let_through: int
+    unblocked: int
 
 
-def settle(con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: float, failed_ttl_s: float) -> Settled:
+def settle(
+    con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: float, failed_ttl_s: float
+) -> SettleResult:
     """Write every settlement whose claim still stands."""
     tokens = [s.claim.token for s in settlements]
     marks = ",".join("?" * len(tokens))
@@ -70,7 +72,7 @@ def settle(con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: fl
         [(s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail) for s in standing],
     )
     freed = [gate for gate in held.values() if gate]
-    return Settled(frozenset(tokens).difference(held), policies.open_places(con, freed) if freed else 0)
+    return SettleResult(frozenset(tokens).difference(held), policies.free_slots(con, freed) if freed else 0)
 
 
 def kept_s(s: Settlement, ttl_s: float, failed_ttl_s: float) -> float:

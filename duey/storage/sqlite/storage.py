@@ -1,7 +1,7 @@
 """The storage on SQLite: implements duey.storage.contract with one file, and a folder of lock files and wake-up pipes.
 
-A worker calls `register` (row, lock file, wake-up pipe), then `turn` again and again, then `unregister`. `accept`
-combines what several threads enqueue at the same time into one synced commit, then wakes sleeping workers.
+A worker calls `register` (row, lock file, wake-up pipe), then `settle_and_claim` again and again, then `unregister`.
+`accept` combines what several threads enqueue at the same time into one synced commit, then wakes sleeping workers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from duey.model.event import Event
 from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
 from duey.storage import presence, wakeup
 from duey.storage.compaction import Backlog
-from duey.storage.contract import Acceptance, JobStorage, Registration, StoredJob, Turn
-from duey.storage.deaths import Dead
+from duey.storage.contract import ClaimResult, EnqueueResult, JobStorage, Registration, StoredJob
+from duey.storage.deaths import DeadWorker
 from duey.storage.sqlite import (
     booking,
     commands,
@@ -35,7 +35,7 @@ from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite import workers as crew
 from duey.storage.sqlite.acceptor import Acceptor
 from duey.storage.sqlite.database import Database, filesystem_of
-from duey.storage.sqlite.group_commit import CommitGate
+from duey.storage.sqlite.group_commit import GroupCommit
 
 
 class SqliteStorage(JobStorage):
@@ -51,14 +51,14 @@ class SqliteStorage(JobStorage):
         self.db = Database(path, durable, busy_s)
         self.folder = Path(f"{self.db.path}-workers")
         self.data = kv.KeyValue(self.db)
-        self.ledger = schedules.SqliteLedger(self.db, self.wake)
+        self.schedule_store = schedules.SqliteScheduleStore(self.db, self.wake)
         self._ttl = turning.Ttl(result_ttl_s, failed_ttl_s)
         self.crew = crew.Crew(self.db, self.folder)
         self.said = saying.Said(self.db)
         self._expiry = maintenance.Expiry(self.db)
         self._backlog = Backlog(counting.SqliteBacklog(self.db), backlog_rows)
-        self._ringer = wakeup.Ringer(self.folder)
-        self._gate = CommitGate(Acceptor(self.db, self._ringer, self._replace).accept)
+        self._notifier = wakeup.Notifier(self.folder)
+        self._group_commit = GroupCommit(Acceptor(self.db, self._notifier, self._replace).accept)
         self._tokens: dict[int, int] = {}
 
     # preparation
@@ -80,51 +80,51 @@ class SqliteStorage(JobStorage):
 
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
-    ) -> Acceptance:
-        acceptance: Acceptance = self._gate.pass_through((jobs, idempotency, max_pending))
+    ) -> EnqueueResult:
+        acceptance: EnqueueResult = self._group_commit.submit((jobs, idempotency, max_pending))
         return acceptance
 
     def _replace(self, con: sqlite3.Connection, job_id: str, by: str) -> bool:
         return commands.replace(con, job_id, by, self.compose, self._ttl.result_s)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
-        self._ringer.ring_workers(count, queues)
+        self._notifier.notify_workers(count, queues)
 
     # running jobs
 
-    def register(self, registration: Registration) -> presence.Life:
+    def register(self, registration: Registration) -> presence.Presence:
         self.db.make_room()
         return self.crew.register(registration)
 
-    def turn(
-        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], rung: bool = False
-    ) -> Turn:
-        if not (settlements or rung):
+    def settle_and_claim(
+        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], notified: bool = False
+    ) -> ClaimResult:
+        if not (settlements or notified):
             with self.db.read() as con:
                 idle = turning.look(con, want, queues)
             if idle is not None:
                 return idle
-        answer, let_through = self._turn(worker, settlements, want, queues)
+        answer, unblocked = self._settle_and_claim(worker, settlements, want, queues)
         while answer.more and not answer.claims:  # it met only jobs that were set aside, and reached PARK_STEP
-            answer = self._turn(worker, (), want, queues)[0]._replace(lost=answer.lost)
+            answer = self._settle_and_claim(worker, (), want, queues)[0]._replace(lost=answer.lost)
         if settlements:
-            self._ringer.ring_waiters()
+            self._notifier.notify_waiters()
             if answer.more or not want:  # it queued jobs that it did not claim itself
-                self._ringer.ring_for(queue for settlement in settlements for queue in queues_more(settlement))
-                self.wake(let_through)
+                self._notifier.notify_for(queue for settlement in settlements for queue in queues_more(settlement))
+                self.wake(unblocked)
         return answer
 
-    def _turn(
+    def _settle_and_claim(
         self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]
-    ) -> tuple[Turn, int]:
+    ) -> tuple[ClaimResult, int]:
         first = self._tokens.get(worker, worker << 32)
-        self._tokens[worker] = first + want
-        with self.db.write("work", "turn") as con:
-            return turning.turn(con, worker, first, settlements, want, queues, self.compose, self._ttl, self.limits)
+        self._tokens[worker], ttl, limits = first + want, self._ttl, self.limits
+        with self.db.write("work", "settle") as con:
+            return turning.settle_and_claim(con, worker, first, settlements, want, queues, self.compose, ttl, limits)
 
-    def hold(self, life: presence.Life, token: int) -> bool:
+    def hold(self, presence: presence.Presence, token: int) -> bool:
         if self.db.durable:
-            life.sync()
+            presence.sync()
         self.sync()
         return True  # a rescuer takes no claims of a living worker
 
@@ -141,9 +141,9 @@ class SqliteStorage(JobStorage):
         with self.db.read() as con:
             return crew.asked(con, worker)
 
-    def give_back(self, worker: int, claims: Sequence[Claim]) -> None:
+    def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
         with self.db.write("work") as con:
-            count = claiming.give_back(con, claims)
+            count = claiming.release_claims(con, claims)
         self.wake(count, sorted({claim.queue for claim in claims}))
 
     def unregister(self, worker: int) -> None:
@@ -155,16 +155,16 @@ class SqliteStorage(JobStorage):
     def slots(self, worker: int) -> list[presence.Slot]:
         return presence.slots_of(self.folder, worker)
 
-    def bury(self, dead: Dead, max_crashes: int) -> list[str]:
-        running = self.crew.bury(dead, max_crashes, self.compose, self._ttl.failed_s)
-        self._ringer.ring_waiters()
+    def reap(self, dead: DeadWorker, max_crashes: int) -> list[str]:
+        running = self.crew.reap(dead, max_crashes, self.compose, self._ttl.failed_s)
+        self._notifier.notify_waiters()
         self.wake(8)
         return running
 
     def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         found: list[str] = []
         for dead in self.crew.missing(own, consumer):
-            found += self.bury(dead, max_crashes)
+            found += self.reap(dead, max_crashes)
         return found
 
     # operations by hand
@@ -172,9 +172,9 @@ class SqliteStorage(JobStorage):
     def cancel(self, job_id: str, was: str | None = None) -> str | None:
         with self.db.write("accept") as con:
             job = commands.find_as(con, job_id, "cancel", was)
-            let_through = commands.cancel(con, job, self.compose, self._ttl.result_s)
-        self._ringer.ring_waiters()
-        self.wake(let_through)
+            unblocked = commands.cancel(con, job, self.compose, self._ttl.result_s)
+        self._notifier.notify_waiters()
+        self.wake(unblocked)
         return job.state
 
     def stop_asked(self, seqs: Sequence[int]) -> set[int]:
@@ -226,7 +226,7 @@ class SqliteStorage(JobStorage):
             return 0
         with self.db.write("work") as con:
             count = commands.unpark(con, "unknown", sorted(held & set(known)))
-            count += policies.sweep(con, self.limits, known)
+            count += policies.recheck(con, self.limits, known)
         self.wake(count)
         return count
 
@@ -272,12 +272,12 @@ class SqliteStorage(JobStorage):
 
     # maintenance and events
 
-    def keep_house(self, limit: int = 1000) -> bool:
+    def run_maintenance(self, limit: int = 1000) -> bool:
         more = self._expiry.step(clock.now(), limit)
         with self.db.write("work") as con:
             maintenance.fail_unknown(con, clock.now(), self.compose, self._ttl.failed_s)
-            let_through = policies.sweep(con)
-        self.wake(let_through)
+            unblocked = policies.recheck(con)
+        self.wake(unblocked)
         self.db.checkpoint()
         return self._backlog.relieve() or more
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from duey import clock
 from duey.model.job import Claim, Settlement
 from duey.model.limits import Limit
-from duey.storage.contract import Turn
+from duey.storage.contract import ClaimResult
 from duey.storage.sqlite import claim, settle
 
 
@@ -24,26 +24,26 @@ class Ttl(NamedTuple):
     failed_s: float
 
 
-def look(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> Turn | None:
+def look(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> ClaimResult | None:
     """The answer for a worker that has nothing to settle, if there is nothing to claim; otherwise None. Needs no write
     lock."""
     if want and claim.anything_ready(con, queues):
         return None
-    return Turn([], frozenset(), False, claim.next_due(con), False)
+    return ClaimResult([], frozenset(), False, claim.next_due(con), False)
 
 
-def turn(
+def settle_and_claim(
     con: sqlite3.Connection, worker: int, first_token: int, settlements: Sequence[Settlement], want: int,
     queues: Sequence[str], compose: Any, ttl: Ttl, limits: Mapping[str, Limit],
-) -> tuple[Turn, int]:  # fmt: skip
+) -> tuple[ClaimResult, int]:  # fmt: skip
     """Settle and claim inside the caller's transaction. The new claims get the tokens from `first_token` on.
 
     Returns the answer, and how many jobs were unblocked because a place in a limit was freed.
     """
-    lost, let_through = frozenset[int](), 0
+    lost, unblocked = frozenset[int](), 0
     if settlements:
         settle.heed_stops(con, settlements, compose)
-        lost, let_through = settle.settle(con, settlements, ttl.result_s, ttl.failed_s)
+        lost, unblocked = settle.settle(con, settlements, ttl.result_s, ttl.failed_s)
     stands = claim.stands(con)
     if stands.next_due is not None and stands.next_due <= clock.now():
         claim.bring_due(con)
@@ -52,4 +52,4 @@ def turn(
     if want:
         claims, more = claim.claim(con, worker, first_token, want, queues, limits, stands.any_pauses)
     next_due = None if claims else claim.next_due(con)
-    return Turn(claims, lost, more, next_due, bool(claims) and stands.any_marks), let_through
+    return ClaimResult(claims, lost, more, next_due, bool(claims) and stands.any_marks), unblocked

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from duey import clock, errors
 from duey.model.job import FREED_BY_TIME, REFUSES, REPLACES, NewJob
-from duey.storage.contract import Accepted
+from duey.storage.contract import EnqueuedJob
 
 HOLDER = """select jobs.id from keys join jobs on jobs.seq = keys.seq
     where key = ? and (until is null or until > ?) and jobs.id != ?"""
@@ -21,7 +21,7 @@ def holder(con: sqlite3.Connection, key: str, job_id: str) -> str | None:
     return row[0] if row else None
 
 
-def settle_conflict(con: sqlite3.Connection, job: NewJob, beside: set[str], replace: Replace) -> Accepted | None:
+def settle_conflict(con: sqlite3.Connection, job: NewJob, beside: set[str], replace: Replace) -> EnqueuedJob | None:
     """The answer for a job whose key is held; None if the job may be stored. Raises UniqueConflict if its task asks for
     that. `beside`: ids that were stored by the same call, which are never replaced."""
     if job.unique_key is None:
@@ -34,7 +34,7 @@ def settle_conflict(con: sqlite3.Connection, job: NewJob, beside: set[str], repl
     if job.flags & REPLACES and other not in beside and replace(other, job.id):
         con.execute("delete from keys where key = ?", (job.unique_key,))
         return None
-    return Accepted(other, False)
+    return EnqueuedJob(other, False)
 
 
 def take(con: sqlite3.Connection, key: str, seq: int, hold_s: float | None, flags: int) -> None:

@@ -15,7 +15,7 @@ from duey.model.job import QUEUED, Claim, Running, WorkerInfo
 from duey.model.queues import shown
 from duey.storage import presence
 from duey.storage.contract import Registration, StoredJob
-from duey.storage.deaths import Dead
+from duey.storage.deaths import DeadWorker
 from duey.storage.presence import rss_of
 from duey.storage.sqlite import claim, rescuing
 from duey.storage.sqlite.database import Database
@@ -28,7 +28,7 @@ class Crew:
         self.db, self.folder = db, folder
         self._looks = 0
 
-    def register(self, registration: Registration) -> presence.Life:
+    def register(self, registration: Registration) -> presence.Presence:
         """Register this process as a worker. Raises StorageUnavailable, also if its lock file cannot be created."""
         try:
             return self._register(registration)
@@ -38,7 +38,7 @@ class Crew:
                 "this user write access to it"
             ) from exc
 
-    def _register(self, registration: Registration) -> presence.Life:
+    def _register(self, registration: Registration) -> presence.Presence:
         config_files.make_folder(self.folder)
         config_files.mend(self.folder)
         said = registration
@@ -53,13 +53,13 @@ class Crew:
             ).lastrowid  # fmt: skip
             assert n is not None
             # Inside the transaction, so that a worker whose row is visible always has its lock file.
-            return presence.Life(self.folder, n, said.queues)
+            return presence.Presence(self.folder, n, said.queues)
 
     def unregister(self, worker: int) -> None:
         """The clean end of a worker. Claims that it still holds go back to the queue."""
         with self.db.write("work") as con:
             held = con.execute("select token, seq from claims where worker = ?", (worker,)).fetchall()
-            claim.give_back(con, [Claim._make(con.execute(claim.CLAIMED, each).fetchone()) for each in held])
+            claim.release_claims(con, [Claim._make(con.execute(claim.CLAIMED, each).fetchone()) for each in held])
             con.execute("delete from workers where n = ?", (worker,))
             con.execute("delete from locks where worker = ?", (worker,))
 
@@ -69,13 +69,13 @@ class Crew:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self.folder / f"{n}.life")
 
-    def bury(self, dead: Dead, max_crashes: int, compose: Any, ttl_s: float) -> list[str]:
+    def reap(self, dead: DeadWorker, max_crashes: int, compose: Any, ttl_s: float) -> list[str]:
         """Release a dead worker's claims and remove its files. Returns the ids of the jobs that its threads handled.
 
         Does nothing if the worker is alive or another rescuer handles it.
         """
-        corpse = presence.Corpse(self.folder, dead.worker)
-        if not corpse.seize():
+        dead_presence = presence.DeadPresence(self.folder, dead.worker)
+        if not dead_presence.seize():
             return []
         try:
             dead = dead.handled(presence.slots_of(self.folder, dead.worker))
@@ -83,14 +83,14 @@ class Crew:
             while running is None:
                 with self.db.read() as con:
                     planned = rescuing.plan(con, dead, max_crashes, compose)
-                with self.db.write("work", "bury") as con:
+                with self.db.write("work", "reap") as con:
                     running = rescuing.release(con, dead, planned, ttl_s)
-            corpse.bury()
+            dead_presence.reap()
         finally:
-            corpse.leave()
+            dead_presence.leave()
         return running
 
-    def missing(self, own: Sequence[int], consumer: str) -> list[Dead]:
+    def missing(self, own: Sequence[int], consumer: str) -> list[DeadWorker]:
         """Workers whose lock is free. At every 20th call also those that have no lock file any more."""
         numbers = set(presence.numbers(self.folder))
         self._looks += 1
@@ -103,7 +103,7 @@ class Crew:
                 with self.db.read() as con:
                     row = con.execute("select host, pid, consumer from workers where n = ?", (n,)).fetchone()
                 host, pid, its_own = row or ("an unknown host", 0, None)
-                found.append(Dead(n, host, pid, tree=its_own != consumer))
+                found.append(DeadWorker(n, host, pid, tree=its_own != consumer))
         company = sum(len(presence.slots_of(self.folder, dead.worker)) for dead in found)
         return [dead._replace(company=company) for dead in found]
 

@@ -15,7 +15,7 @@ from duey.monitor.web.pages.task import TaskPage
 from duey.monitor.web.pages.tasks import TasksPage
 from duey.monitor.web.pages.workers import WorkersPage
 from duey.monitor.web.route import PageOfRoutes
-from duey.monitor.web.services import House
+from duey.monitor.web.services import Services
 from duey.monitor.web.session import Cookies
 
 # (section, path, label, key of `g KEY`)
@@ -30,19 +30,19 @@ NAVIGATION = (
 )
 
 
-def all_pages(house: House, cookies: Cookies) -> list[PageOfRoutes]:
+def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
     """Every page, in the order in which its routes are tried."""
     return [
-        LoginPage(house, cookies),
-        AccountPage(house, cookies),
-        OverviewPage(house),
-        JobsPage(house),
-        JobPage(house),
-        ErrorsPage(house),
-        TasksPage(house),
-        TaskPage(house),
-        ScheduleForm(house),
-        SchedulesPage(house),
-        WorkersPage(house),
-        AuditPage(house),
+        LoginPage(services, cookies),
+        AccountPage(services, cookies),
+        OverviewPage(services),
+        JobsPage(services),
+        JobPage(services),
+        ErrorsPage(services),
+        TasksPage(services),
+        TaskPage(services),
+        ScheduleForm(services),
+        SchedulesPage(services),
+        WorkersPage(services),
+        AuditPage(services),
     ]

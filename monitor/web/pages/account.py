@@ -5,9 +5,9 @@ from __future__ import annotations
 from duey.monitor.access import InvalidInput
 from duey.monitor.web.figures import plural
 from duey.monitor.web.password import Password
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get
+from duey.monitor.web.services import Services
 from duey.monitor.web.session import THEMES, Cookies
 from duey.monitor.web.view import NOTE, Done, View
 
@@ -15,39 +15,41 @@ from duey.monitor.web.view import NOTE, Done, View
 class AccountPage:
     """GET /account, POST /account/password, /end, /end-others, /theme. Open to viewers: each changes his own alone."""
 
-    def __init__(self, house: House, cookies: Cookies) -> None:
-        self._house, self._cookies, self._password = house, cookies, Password(house, cookies)
+    def __init__(self, services: Services, cookies: Cookies) -> None:
+        self._services, self._cookies, self._password = services, cookies, Password(services, cookies)
 
     def routes(self) -> list[Route]:
         return [
-            look("/account", self.show),
+            get("/account", self.show),
             Route("POST", "/account/password", self.change_password),
             Route("POST", "/account/end", self.end),
             Route("POST", "/account/end-others", self.end_others),
             Route("POST", "/theme", self.theme),
         ]
 
-    def show(self, visit: Visit) -> View:
-        return self._page(visit)
+    def show(self, request: Request) -> View:
+        return self._page(request)
 
-    def change_password(self, visit: Visit) -> View | Done:
+    def change_password(self, request: Request) -> View | Done:
         """Ends every session of the account; this browser gets a new one."""
-        access, who = self._house.access, visit.who
-        status, problem, headers = self._password.checked(visit, "password")
+        access, who = self._services.access, request.who
+        status, problem, headers = self._password.checked(request, "password")
         if status != 200:
-            return self._page(visit, problem, status, headers)
+            return self._page(request, problem, status, headers)
         try:
-            access.accounts.set_password(who, visit.form.get("new_password"))
+            access.accounts.set_password(who, request.form.get("new_password"))
         except InvalidInput as error:
-            return self._page(visit, str(error), 422)
+            return self._page(request, str(error), 422)
         account = access.accounts.get(who)
-        cookie = access.sessions.start(account, visit.address, visit.agent)
-        self._cookies.begin(visit.environ, cookie, access.accounts.device_cookie(account))
-        self._house.trail.record(visit, "set password", who)
-        return Done(self._house.links.to("/account"), "Your password is changed. All other browsers are logged out.")
+        cookie = access.sessions.start(account, request.address, request.agent)
+        self._cookies.begin(request.environ, cookie, access.accounts.device_cookie(account))
+        self._services.audit_log.record(request, "set password", who)
+        return Done(self._services.links.to("/account"), "Your password is changed. All other browsers are logged out.")
 
-    def _page(self, visit: Visit, problem: str = "", status: int = 200, headers: dict[str, str] | None = None) -> View:
-        account, session = visit.account, visit.session
+    def _page(
+        self, request: Request, problem: str = "", status: int = 200, headers: dict[str, str] | None = None
+    ) -> View:
+        account, session = request.account, request.session
         assert account is not None and session is not None
         sessions = [
             {
@@ -59,31 +61,31 @@ class AccountPage:
                 "last_seen_at": each.last_seen_at,
                 "expires_at": each.expires_at,
             }
-            for each in self._house.access.sessions.list(account)
+            for each in self._services.access.sessions.list(account)
         ]
         data = {"account": {"name": account.name, "role": account.role}, "sessions": sessions}
         more = {"problem": problem}
         return View("account", "Your account", data, more, status=status, headers=headers or {})
 
-    def end(self, visit: Visit) -> Done:
-        assert visit.account is not None
-        number, back = visit.form.get("session"), self._house.links.to("/account")
+    def end(self, request: Request) -> Done:
+        assert request.account is not None
+        number, back = request.form.get("session"), self._services.links.to("/account")
         known = number.isascii() and number.isdigit() and len(number) < 19
-        if not (known and self._house.access.sessions.end_one(visit.account, int(number))):
+        if not (known and self._services.access.sessions.end_one(request.account, int(number))):
             return Done(back, "This session has ended already: nothing was changed.", NOTE)
-        self._house.trail.record(visit, "end session", visit.who)
+        self._services.audit_log.record(request, "end session", request.who)
         return Done(back, "The session is ended: that browser is logged out.")
 
-    def end_others(self, visit: Visit) -> Done:
-        assert visit.session is not None
-        ended, back = self._house.access.sessions.end_others(visit.session), self._house.links.to("/account")
+    def end_others(self, request: Request) -> Done:
+        assert request.session is not None
+        ended, back = self._services.access.sessions.end_others(request.session), self._services.links.to("/account")
         if not ended:
             return Done(back, "There is no other session: nothing was changed.", NOTE)
-        self._house.trail.record(visit, "end other sessions", visit.who, ended)
+        self._services.audit_log.record(request, "end other sessions", request.who, ended)
         return Done(back, f"{plural(ended, 'other session')} ended.")
 
-    def theme(self, visit: Visit) -> Done:
-        chosen = visit.form.get("theme")
-        self._cookies.set_theme(visit.environ, chosen if chosen in THEMES else "")
-        back = visit.form.get("back")
-        return Done(back if self._house.links.own(back) else self._house.links.to("/"))
+    def theme(self, request: Request) -> Done:
+        chosen = request.form.get("theme")
+        self._cookies.set_theme(request.environ, chosen if chosen in THEMES else "")
+        back = request.form.get("back")
+        return Done(back if self._services.links.own(back) else self._services.links.to("/"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from duey.errors import BadRequest
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get
+from duey.monitor.web.services import Services
 from duey.monitor.web.view import View
 
 PAGE = 50
@@ -14,18 +14,18 @@ PAGE = 50
 class AuditPage:
     """GET /audit."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def routes(self) -> list[Route]:
-        return [look("/audit", self.show)]
+        return [get("/audit", self.show)]
 
-    def show(self, visit: Visit) -> View:
-        query = visit.query
+    def show(self, request: Request) -> View:
+        query = request.query
         who, action, cursor = query.get("who")[:100], query.get("action")[:64], query.get("cursor")
         if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise BadRequest("the cursor is not one that this list gave: begin without it")
-        lines = self._house.access.audit.page(int(cursor) if cursor else None, PAGE + 1, who or None, action or None)
+        lines = self._services.access.audit.page(int(cursor) if cursor else None, PAGE + 1, who or None, action or None)
         after = lines[PAGE - 1].id if len(lines) > PAGE else None
         asked = {"who": who, "action": action}
         data = {"filter": asked, "lines": lines[:PAGE], "next": str(after) if after is not None else None}

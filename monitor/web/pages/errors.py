@@ -11,12 +11,12 @@ from typing import Any
 from duey.errors import StorageUnavailable
 from duey.monitor.history import ErrorGroup
 from duey.monitor.web import charts
-from duey.monitor.web.etag import books_stamp
+from duey.monitor.web.etag import history_etag
 from duey.monitor.web.figures import number
 from duey.monitor.web.refusal import Refusal
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, act, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.services import Services
 from duey.monitor.web.view import Done, View, unchanged
 
 TABS = (("open", "Open"), ("muted", "Muted"), ("fixed", "Fixed"), ("all", "All"))
@@ -37,22 +37,22 @@ EMPTY = {
 class ErrorsPage:
     """GET /errors, POST /errors/FINGERPRINT/mute, /fix, /reopen."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._marks = 0  # how many people have made here
 
     def routes(self) -> list[Route]:
-        return [look("/errors", self.show), act("/errors/<fingerprint>/<mark>", self.mark)]
+        return [get("/errors", self.show), post("/errors/<fingerprint>/<mark>", self.mark)]
 
-    def show(self, visit: Visit) -> View:
-        query, books = visit.query, self._house.books
-        seen, deployed = books.visit(visit.who), self._deployed()
-        stamp = books_stamp(self._house, visit, self._marks, seen, deployed) if visit.fragment else ""
-        if visit.knows(stamp):
-            return unchanged("errors", stamp)
+    def show(self, request: Request) -> View:
+        query, history = request.query, self._services.history
+        seen, deployed = history.note_visit(request.who), self._deployed()
+        etag = history_etag(self._services, request, self._marks, seen, deployed) if request.fragment else ""
+        if request.knows(etag):
+            return unchanged("errors", etag)
         state = query.get("state") if query.get("state") in dict(TABS) else "open"
         task, text = query.get("task")[:200], query.get("q")[:200]
-        page = books.error_groups(
+        page = history.error_groups(
             None if state == "all" else state, task or None, text or None, PAGE, query.get("cursor") or None
         )
         asked = {"state": state, "task": task, "q": text}
@@ -65,25 +65,25 @@ class ErrorsPage:
         }
         more = {
             "tabs": [
-                (label, self._house.links.to("/errors", **{**asked, "state": name}), name == state)
+                (label, self._services.links.to("/errors", **{**asked, "state": name}), name == state)
                 for name, label in TABS
             ],
-            "rows": [self._row(visit, each, seen, deployed) for each in page.groups],
+            "rows": [self._row(request, each, seen, deployed) for each in page.groups],
             "hint": EMPTY[state],
             "older": {**asked, "cursor": page.next} if page.next else None,
             "newest": asked if query.get("cursor") else None,
-            "here": visit.path,
+            "here": request.path,
         }
-        return View("errors", "Errors", data, more, "errors", ("list",), stamp=stamp)
+        return View("errors", "Errors", data, more, "errors", ("list",), etag=etag)
 
     def _deployed(self) -> float | None:
         try:
-            return min((each.started_at for each in self._house.control.workers() if each.alive), default=None)
+            return min((each.started_at for each in self._services.control.workers() if each.alive), default=None)
         except StorageUnavailable:
             return None
 
-    def _row(self, visit: Visit, group: ErrorGroup, seen: float | None, deployed: float | None) -> dict[str, Any]:
-        links, q = self._house.links, f"group:{group.fingerprint}"
+    def _row(self, request: Request, group: ErrorGroup, seen: float | None, deployed: float | None) -> dict[str, Any]:
+        links, q = self._services.links, f"group:{group.fingerprint}"
         spans = [
             (span, figure, links.jobs(q=f"{q} since:{span}"))
             for span, figure in (("1h", group.last_hour), ("24h", group.last_day), ("7d", group.last_week))
@@ -104,14 +104,14 @@ class ErrorsPage:
             "all": links.jobs(q=q),
         }
 
-    def mark(self, visit: Visit, fingerprint: str, mark: str) -> Done:
+    def mark(self, request: Request, fingerprint: str, mark: str) -> Done:
         if mark not in MARKS:
             raise Refusal(404, f"expected mute, fix or reopen, found {mark[:50]!r}")
         state, said = MARKS[mark]
-        group = self._house.books.mark_group(fingerprint, state)
+        group = self._services.history.mark_group(fingerprint, state)
         self._marks += 1
         if group is None:
             raise Refusal(404, "no error group has this fingerprint (any more)")
-        self._house.trail.record(visit, f"{mark} error", f"{group.type} in {group.task}", group.count)
-        back = visit.form.get("back")
-        return Done(back if self._house.links.own(back) else self._house.links.to("/errors"), said)
+        self._services.audit_log.record(request, f"{mark} error", f"{group.type} in {group.task}", group.count)
+        back = request.form.get("back")
+        return Done(back if self._services.links.own(back) else self._services.links.to("/errors"), said)

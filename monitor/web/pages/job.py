@@ -10,9 +10,9 @@ from duey import errors
 from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
 from duey.monitor.web import inputs, typed
 from duey.monitor.web.pages.job_view import JobView
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, act, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.services import Services
 from duey.monitor.web.text import clip
 from duey.monitor.web.verbs import Verbs
 from duey.monitor.web.view import NOTE, Done, View
@@ -27,36 +27,36 @@ GONE = (
 class JobPage:
     """GET /jobs/ID, POST /jobs/ID/retry, /cancel, /again, /delete."""
 
-    def __init__(self, house: House) -> None:
-        self._house, self._verbs, self._look = house, Verbs(house.control, house.books), JobView(house)
+    def __init__(self, services: Services) -> None:
+        self._services, self._verbs, self._look = services, Verbs(services.control, services.history), JobView(services)
 
     def routes(self) -> list[Route]:
         return [
-            act("/jobs/<job_id:path>/retry", self.retry),
-            act("/jobs/<job_id:path>/cancel", self.cancel),
-            act("/jobs/<job_id:path>/again", self.again),
-            act("/jobs/<job_id:path>/delete", self.delete),
-            look("/jobs/<job_id:path>", self.show),
+            post("/jobs/<job_id:path>/retry", self.retry),
+            post("/jobs/<job_id:path>/cancel", self.cancel),
+            post("/jobs/<job_id:path>/again", self.again),
+            post("/jobs/<job_id:path>/delete", self.delete),
+            get("/jobs/<job_id:path>", self.show),
         ]
 
-    def show(self, visit: Visit, job_id: str) -> View:
-        return self._look.view(visit, job_id)
+    def show(self, request: Request, job_id: str) -> View:
+        return self._look.view(request, job_id)
 
-    def retry(self, visit: Visit, job_id: str) -> View | Done:
-        back = self._house.links.job(job_id)
+    def retry(self, request: Request, job_id: str) -> View | Done:
+        back = self._services.links.job(job_id)
         edit: Edit | None = None
         fields: list[inputs.Input] = []
         try:
-            if "edit" in visit.form:
-                job = self._house.control.job(job_id, SEEN)
+            if "edit" in request.form:
+                job = self._services.control.job(job_id, SEEN)
                 fields = inputs.inputs_of_job(job, self._look.task(job))
-                edit, problems = typed.read_edit(fields, visit.form)
+                edit, problems = typed.read_edit(fields, request.form)
                 if problems:
                     raise errors.InvalidArguments(job.task, problems)
-            self._house.control.retry(job_id, edit=edit, was=_was(visit))
+            self._services.control.retry(job_id, edit=edit, was=_was(request))
         except errors.InvalidArguments as error:
-            shown, other = typed.with_problems(typed.as_typed(fields, visit.form), error.errors)
-            return self._look.view(visit, job_id, shown, other)
+            shown, other = typed.with_problems(typed.as_typed(fields, request.form), error.errors)
+            return self._look.view(request, job_id, shown, other)
         except errors.UnknownJob:
             return Done(back, f"Nothing was changed: {GONE}.", NOTE)
         except errors.UnknownTask as error:
@@ -64,23 +64,23 @@ class JobPage:
         except errors.Conflict as error:
             return Done(back, _unchanged(error), NOTE)
         changed = edit not in (None, Edit())
-        self._house.trail.record(visit, "retry job", job_id, detail="with edited arguments" if changed else "")
+        self._services.audit_log.record(request, "retry job", job_id, detail="with edited arguments" if changed else "")
         return Done(back, "Queued again with the edited arguments." if changed else "Queued again.")
 
-    def cancel(self, visit: Visit, job_id: str) -> Done:
-        back = self._house.links.job(job_id)
+    def cancel(self, request: Request, job_id: str) -> Done:
+        back = self._services.links.job(job_id)
         try:
-            job = self._house.control.cancel(job_id, _was(visit))
+            job = self._services.control.cancel(job_id, _was(request))
         except errors.Conflict as error:
             return Done(back, _unchanged(error), NOTE)
-        self._house.trail.record(visit, "cancel job", job_id)
+        self._services.audit_log.record(request, "cancel job", job_id)
         asked = "Asked to stop: it ends when its body looks at canceled()." if job.state == RUNNING else "Canceled."
         return Done(back, asked)
 
-    def again(self, visit: Visit, job_id: str) -> Done:
-        back = self._house.links.job(job_id)
+    def again(self, request: Request, job_id: str) -> Done:
+        back = self._services.links.job(job_id)
         try:
-            deferral = self._house.control.again(job_id, visit.who)
+            deferral = self._services.control.again(job_id, request.who)
         except errors.UnknownJob:
             return Done(back, f"Nothing was run: {GONE}.", NOTE)
         except (errors.BadRequest, errors.Conflict) as error:
@@ -88,21 +88,21 @@ class JobPage:
         made = deferral.jobs[0]
         if deferral.held:
             said = "Nothing was run: this job holds the unique key of the call, and has not ended."
-            return Done(self._house.links.job(made.id), said, NOTE)
-        self._house.trail.record(visit, "run job again", job_id, detail=f"as {made.id}")
-        return Done(self._house.links.job(made.id), "A new job with the same call.")
+            return Done(self._services.links.job(made.id), said, NOTE)
+        self._services.audit_log.record(request, "run job again", job_id, detail=f"as {made.id}")
+        return Done(self._services.links.job(made.id), "A new job with the same call.")
 
-    def delete(self, visit: Visit, job_id: str) -> Done:
+    def delete(self, request: Request, job_id: str) -> Done:
         try:
-            self._verbs.forget(job_id, _was(visit))
+            self._verbs.forget(job_id, _was(request))
         except errors.Conflict as error:
-            return Done(self._house.links.job(job_id), _unchanged(error), NOTE)
-        self._house.trail.record(visit, "delete job", job_id)
-        return Done(self._house.links.jobs(), f"Deleted job {clip(job_id, 60)}.")
+            return Done(self._services.links.job(job_id), _unchanged(error), NOTE)
+        self._services.audit_log.record(request, "delete job", job_id)
+        return Done(self._services.links.jobs(), f"Deleted job {clip(job_id, 60)}.")
 
 
-def _was(visit: Visit) -> str | None:
-    return visit.query.get("was") or None
+def _was(request: Request) -> str | None:
+    return request.query.get("was") or None
 
 
 def _unchanged(error: errors.Conflict) -> str:

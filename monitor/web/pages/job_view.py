@@ -1,7 +1,7 @@
-"""How one job is shown: what is live from the engine, the history from the books.
+"""How one job is shown: what is live from the engine, the history from the history.
 
 Either may have let go of the job while the other still has it. Where both have it, the engine's word on its state
-counts, for the books follow a moment later.
+counts, for the history follows a moment later.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 from duey import errors
 from duey.model.job import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
-from duey.monitor.history import BooksUnavailable, JobHistory
+from duey.monitor.history import HistoryUnavailable, JobHistory
 from duey.monitor.web import calls, inputs
 from duey.monitor.web.filters import as_word
 from duey.monitor.web.frames import read_traceback
 from duey.monitor.web.pages.jobs import row_of
-from duey.monitor.web.request import Visit
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.services import Services
 from duey.monitor.web.text import Html, as_json, clip
 from duey.monitor.web.times import ago, span
 from duey.monitor.web.view import View
@@ -44,44 +44,44 @@ KINDS = {
 class JobView:
     """Makes the page of a job."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def view(
-        self, visit: Visit, job_id: str, edited: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
+        self, request: Request, job_id: str, edited: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
     ) -> View:
         """The page; with `edited` fields it is shown again because they were refused."""
-        live, history = self._look_up(job_id)
-        job = live or (history.row.job if history else None)
+        live, past = self._look_up(job_id)
+        job = live or (past.row.job if past else None)
         if job is None:
             raise errors.UnknownJob(job_id)
         task = self.task(job)
-        attempts = [self._attempt(each) for each in history.attempts] if history else []
+        attempts = [self._attempt(each) for each in past.attempts] if past else []
         if not attempts and job.error:
             attempts = [{"attempt": None, "trace": read_traceback(job.error.traceback), "error": job.error, "logs": ()}]
         if attempts:
             attempts[0]["is_above"] = _is_above(job, attempts[0]["error"])
-        because = self._because(visit, job)
+        because = self._because(request, job)
         data = {
             "job": job,
-            "why_not_running": _sentence(visit, because),
+            "why_not_running": _sentence(request, because),
             "kept_by_engine": live is not None,
-            "attempts": history.attempts if history else [],
-            "timeline": history.timeline if history else [],
-            "children": [row.job.id for row in history.children] if history else [],
+            "attempts": past.attempts if past else [],
+            "timeline": past.timeline if past else [],
+            "children": [row.job.id for row in past.children] if past else [],
         }
-        host = visit.environ.get("HTTP_HOST", "")
-        base = self._house.settings.web.public_url or f"{visit.environ['wsgi.url_scheme']}://{host}"
+        host = request.environ.get("HTTP_HOST", "")
+        base = self._services.settings.web.public_url or f"{request.environ['wsgi.url_scheme']}://{host}"
         fields = list(edited) if edited is not None else inputs.inputs_of_job(job, task)
         more = {
-            "because": self._said(visit, because),
+            "because": self._said(request, because),
             "shown_attempts": attempts,
             "kinds": KINDS,
             "head_chars": HEAD_CHARS,
             "task": task,
             "python": calls.as_python(job),
             "command": calls.as_command(job),
-            "curl": calls.as_curl(job, base + self._house.links.prefix),
+            "curl": calls.as_curl(job, base + self._services.links.prefix),
             "call": calls.preview(job.args, job.kwargs, 120),
             "result": _shown(job.result) if job.state == DONE else None,
             "fields": fields,
@@ -89,10 +89,10 @@ class JobView:
             "can": _can(job, live is not None) - ({"again"} if task and task.internal else set()),
             "ended": job.state in ENDED,
             "gone": live is None,
-            "rows": [row_of(row) for row in history.children] if history else [],
+            "rows": [row_of(row) for row in past.children] if past else [],
             "editing": edited is not None,
             "by_filter": as_word("by", job.by) if job.by else "",
-            "fingerprint": history.row.fingerprint if history else None,
+            "fingerprint": past.row.fingerprint if past else None,
         }
         title = f"{clip(job.task, 60)} {job.state}"
         return View(
@@ -101,21 +101,21 @@ class JobView:
 
     def _look_up(self, job_id: str) -> tuple[Job | None, JobHistory | None]:
         live: Job | None = None
-        history: JobHistory | None = None
+        past: JobHistory | None = None
         with contextlib.suppress(errors.UnknownJob):
-            live = self._house.control.job(job_id, SEEN)
+            live = self._services.control.job(job_id, SEEN)
         try:
-            history = self._house.books.history(job_id)
+            past = self._services.history.job_history(job_id)
         except errors.UnknownJob:
             pass
-        except BooksUnavailable:
+        except HistoryUnavailable:
             if live is None:
                 raise
-        return live, history
+        return live, past
 
     def task(self, job: Job) -> TaskInfo | None:
         try:
-            return self._house.control.task(job.qualname)
+            return self._services.control.task(job.qualname)
         except errors.BadRequest:
             return None
 
@@ -130,16 +130,16 @@ class JobView:
             "more_logs": max(0, len(attempt.logs) - LOG_LINES),
         }
 
-    def _because(self, visit: Visit, job: Job) -> Because | None:
+    def _because(self, request: Request, job: Job) -> Because | None:
         if job.state not in (QUEUED, SCHEDULED, RETRYING):
             return None
-        control, books = self._house.control, self._house.books
+        control, history = self._services.control, self._services.history
         workers = control.workers()
         none_since = None
         if not any(each.alive for each in workers):
             try:
-                none_since = max((each.seen_at for each in books.seen_workers()), default=None)
-            except BooksUnavailable:
+                none_since = max((each.seen_at for each in history.seen_workers()), default=None)
+            except HistoryUnavailable:
                 none_since = None
         return why_not_running(job, workers, self._paused_by(job), none_since)
 
@@ -149,17 +149,17 @@ class JobView:
             return None
         names = {name, name.rpartition(".")[2]}
         for action in (f"pause {kind}", "pause"):
-            for entry in self._house.access.audit.page(limit=100, action=action):
+            for entry in self._services.access.audit.page(limit=100, action=action):
                 if entry.target in names:
                     return entry.who, entry.at
         return None
 
-    def _said(self, visit: Visit, because: Because | None) -> tuple[str, Html, str] | None:
+    def _said(self, request: Request, because: Because | None) -> tuple[str, Html, str] | None:
         if because is None:
             return None
         if because.since is not None:
-            return because.text, visit.times.running(because.since), because.tail
-        return because.text, visit.times.when(because.due) if because.due is not None else Html(""), because.tail
+            return because.text, request.times.running(because.since), because.tail
+        return because.text, request.times.when(because.due) if because.due is not None else Html(""), because.tail
 
 
 def _can(job: Job, kept: bool) -> set[str]:
@@ -177,14 +177,14 @@ def _is_above(job: Job, error: Failure | None) -> bool:
     return is_it and len(error.message) <= HEAD_CHARS and "\n" not in error.message
 
 
-def _sentence(visit: Visit, because: Because | None) -> str | None:
+def _sentence(request: Request, because: Because | None) -> str | None:
     if because is None:
         return None
     middle = ""
     if because.since is not None:
-        middle = span(visit.now - because.since)
+        middle = span(request.now - because.since)
     elif because.due is not None:
-        middle = ago(visit.now - because.due)
+        middle = ago(request.now - because.due)
     return f"{because.text}{middle}{because.tail}."
 
 

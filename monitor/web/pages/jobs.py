@@ -13,15 +13,15 @@ from typing import Any
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
 from duey.monitor.history import Count, JobFilter, JobRow
 from duey.monitor.web import calls
-from duey.monitor.web.etag import live_stamp
+from duey.monitor.web.etag import live_etag
 from duey.monitor.web.figures import count
 from duey.monitor.web.filters import Filter, read_filter
 from duey.monitor.web.form import Fields
 from duey.monitor.web.listing import Listing
 from duey.monitor.web.refusal import Refusal
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, act, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.services import Services
 from duey.monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Chosen, Tally, Verbs
 from duey.monitor.web.view import NOTE, Done, View, unchanged
 
@@ -40,7 +40,7 @@ TABS = (
 PAGE, LONGEST_PAGE = 25, 200
 IDS_AT_ONCE = 500
 EMPTY = {
-    "": "Every job that was deferred and is still on the books. Run a task from its page under Tasks, or by the API.",
+    "": "Every job that was deferred and is still in the history. Run a task from its page under Tasks, or by the API.",
     FAILED: "Jobs that used up their retries, kept with arguments and traceback until they are retried or deleted.",
     RUNNING: "Jobs whose body runs now, with their progress. A consumer takes them from the queue.",
     QUEUED: "Jobs that wait for a worker, or are held by a pause or a limit.",
@@ -71,20 +71,23 @@ OFFERED = {
 class JobsPage:
     """GET /jobs, POST /jobs."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._listing, self._verbs = Listing(house.control, house.books), Verbs(house.control, house.books)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._listing, self._verbs = (
+            Listing(services.control, services.history),
+            Verbs(services.control, services.history),
+        )
 
     def routes(self) -> list[Route]:
-        return [look("/jobs", self.show), act("/jobs", self.act, fresh=_deletes)]
+        return [get("/jobs", self.show), post("/jobs", self.post, fresh=_deletes)]
 
-    def show(self, visit: Visit) -> View:
-        stamp = live_stamp(self._house, visit) if visit.fragment else ""
-        if visit.knows(stamp):
-            return unchanged("jobs", stamp)
-        asked = read_filter(visit.query, visit.now)
-        cursor = visit.query.get("cursor") or None
-        page = self._listing.page(asked.wanted, _limit(visit.query), cursor)
+    def show(self, request: Request) -> View:
+        etag = live_etag(self._services, request) if request.fragment else ""
+        if request.knows(etag):
+            return unchanged("jobs", etag)
+        asked = read_filter(request.query, request.now)
+        cursor = request.query.get("cursor") or None
+        page = self._listing.page(asked.wanted, _limit(request.query), cursor)
         counts = self._listing.counts(asked.wanted)
         data = {
             "filter": asked.wanted,
@@ -98,20 +101,20 @@ class JobsPage:
             "asked": asked,
             "tabs": self._tabs(asked, counts),
             "rows": [row_of(each) for each in page.rows],
-            "older": asked.query(cursor=page.next, limit=visit.query.get("limit")) if page.next else None,
+            "older": asked.query(cursor=page.next, limit=request.query.get("limit")) if page.next else None,
             "newest": asked.query() if cursor else None,
             "hint": EMPTY[asked.state],
             "keys": KEYS_SAID,
             "offered": OFFERED[asked.state],
             "matching": counts.get(asked.state) if asked.state else _sum(counts),
         }
-        return View("jobs", _title(asked), data, more, "jobs", ("list",), stamp=stamp)
+        return View("jobs", _title(asked), data, more, "jobs", ("list",), etag=etag)
 
     def _tabs(self, asked: Filter, counts: dict[str, Count]) -> list[tuple[str, str, str, bool]]:
         return [
             (
                 label,
-                self._house.links.jobs(**asked.query(state=state)),
+                self._services.links.jobs(**asked.query(state=state)),
                 count(counts[state]) if state else "",
                 asked.state == state,
             )
@@ -120,29 +123,29 @@ class JobsPage:
 
     # verbs on many
 
-    def act(self, visit: Visit) -> View | Done:
-        form, verb = visit.form, visit.form.get("verb")
+    def post(self, request: Request) -> View | Done:
+        form, verb = request.form, request.form.get("verb")
         if verb not in VERBS:
             raise Refusal(400, f"expected retry, cancel or delete, found {verb[:50]!r}")
-        asked = read_filter(form, visit.now)
+        asked = read_filter(form, request.now)
         if asked.problems:
             raise Refusal(422, asked.problems[0])
-        back = self._house.links.jobs(**asked.query())
+        back = self._services.links.jobs(**asked.query())
         ids = [] if "every" in form else list(dict.fromkeys(form.all("id")))
         if not ids and "every" not in form:
             return Done(back, "No job was ticked: nothing was changed.", NOTE)
         if "sure" not in form:
-            return self._ask(visit, verb, asked, ids, back)
+            return self._ask(request, verb, asked, ids, back)
         chosen = [_ticked(each) for each in ids]
         tally = self._verbs.many(verb, chosen, Tally()) if chosen else self._all(verb, self._bounded(asked, form))
         if chosen:
             target = chosen[0][0] if len(chosen) == 1 else "ticked"
         else:
             target = f"{asked.state or 'all'} {asked.task} {asked.box}".strip()
-        self._house.trail.record(visit, f"{verb} jobs", target, tally.done, f"left alone: {tally.refused}")
+        self._services.audit_log.record(request, f"{verb} jobs", target, tally.done, f"left alone: {tally.refused}")
         return Done(back, tally.sentence(verb), "good" if tally.done else NOTE)
 
-    def _ask(self, visit: Visit, verb: str, asked: Filter, ids: list[str], back: str) -> View:
+    def _ask(self, request: Request, verb: str, asked: Filter, ids: list[str], back: str) -> View:
         number = Count(len(ids)) if ids else self._listing.count(asked.wanted)
         page = self._listing.page(asked.wanted, 5, None) if not ids else None
         said = f"{count(number)} {'job' if number.number == 1 else 'jobs'}"
@@ -152,7 +155,7 @@ class JobsPage:
             "asked": asked,
             "back": back,
             "examples": [row_of(each) for each in page.rows] if page else [],
-            "until": f"{visit.now:.3f}",
+            "until": f"{request.now:.3f}",
         }
         return View("jobs_sure", f"{verb.capitalize()} {said}?", data, more, "jobs")
 

@@ -1,7 +1,7 @@
 """The overview: is it healthy, what failed, what runs, what comes next, and did anything not run that should have?
 
-The upper region is what is true now, from the engine; the lower one is history, from the books. Each can be shown
-without the other: when the books are away the page says so, and shows what it can.
+The upper region is what is true now, from the engine; the lower one is history, from the history. Each can be shown
+without the other: when the history is away the page says so, and shows what it can.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from duey.errors import StorageUnavailable
 from duey.model.job import Counts
 from duey.monitor.history import Count, ErrorGroup, Interval, TaskFigures, Waits
 from duey.monitor.web import charts
-from duey.monitor.web.etag import books_stamp
+from duey.monitor.web.etag import history_etag
 from duey.monitor.web.figures import number, plural, size
 from duey.monitor.web.healthy import Health, Situation, judge
 from duey.monitor.web.pages.schedules import short_name
 from duey.monitor.web.recent import Recent
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get
+from duey.monitor.web.services import Services
 from duey.monitor.web.text import Html
 from duey.monitor.web.times import DAY_S, duration
 from duey.monitor.web.view import View, unchanged
@@ -40,70 +40,70 @@ KEPT_S, HEALTH_KEPT_S = 10.0, 5.0  # what takes tens of milliseconds to ask, and
 class OverviewPage:
     """GET /."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._schedules = Recent(house.control.schedules.all, KEPT_S, house.clock)
-        self._figures = Recent(lambda: house.books.tasks(DAY_S), KEPT_S, house.clock)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._schedules = Recent(services.control.schedules.all, KEPT_S, services.clock)
+        self._figures = Recent(lambda: services.history.tasks(DAY_S), KEPT_S, services.clock)
         self._troubles = Recent(
-            lambda: house.books.error_groups("open", None, None, LISTED), HEALTH_KEPT_S, house.clock
+            lambda: services.history.error_groups("open", None, None, LISTED), HEALTH_KEPT_S, services.clock
         )
-        self._books_health = Recent(house.books.health, HEALTH_KEPT_S, house.clock)
+        self._books_health = Recent(services.history.health, HEALTH_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
-        return [look("/", self.show)]
+        return [get("/", self.show)]
 
-    def show(self, visit: Visit) -> View:
+    def show(self, request: Request) -> View:
         data: dict[str, Any] = {}
         more: dict[str, Any] = {}
-        stamp = self._stamp(visit) if visit.fragment == "history" else ""
-        if visit.knows(stamp):
-            return unchanged("overview", stamp)
-        if visit.fragment != "history":
-            self._now(visit, data, more)
-        if visit.fragment != "now":
-            self._history(visit, data, more)
-        return View("overview", "Overview", data, more, "overview", REGIONS, stamp=stamp)
+        etag = self._etag(request) if request.fragment == "history" else ""
+        if request.knows(etag):
+            return unchanged("overview", etag)
+        if request.fragment != "history":
+            self._now(request, data, more)
+        if request.fragment != "now":
+            self._history(request, data, more)
+        return View("overview", "Overview", data, more, "overview", REGIONS, etag=etag)
 
-    def _stamp(self, visit: Visit) -> str:
-        """What the history is made of: what is on the books, how long the oldest job waits, and what is due."""
-        counts = self._asked(self._house.control.counts)
+    def _etag(self, request: Request) -> str:
+        """What the history is made of: what is in the history, how long the oldest job waits, and what is due."""
+        counts = self._asked(self._services.control.counts)
         if counts is None:
             return ""
         schedules = [(each.name, each.paused, each.next_at[:1]) for each in self._asked(self._schedules.get) or ()]
-        return books_stamp(self._house, visit, _level(visit, counts), counts.events > 0, schedules)
+        return history_etag(self._services, request, _level(request, counts), counts.events > 0, schedules)
 
     # what is true now
 
-    def _now(self, visit: Visit, data: dict[str, Any], more: dict[str, Any]) -> None:
-        situation = self._situation(visit)
+    def _now(self, request: Request, data: dict[str, Any], more: dict[str, Any]) -> None:
+        situation = self._situation(request)
         health, counts = judge(situation), situation.counts
-        totals = self._asked(lambda: self._house.books.totals(DAY_S))
-        data["health"] = {"level": health.level, "sentence": health.text(visit.now), "lines": health.lines}
+        totals = self._asked(lambda: self._services.history.totals(DAY_S))
+        data["health"] = {"level": health.level, "sentence": health.text(request.now), "lines": health.lines}
         data["counts"] = counts
         data["failed_24h"], data["done_24h"] = totals and totals.failed, totals and totals.done
         data["errors"] = situation.troubles
         data["missed"] = [{"schedule": each.name, "slot": slot} for each, slot in situation.missed[:LISTED]]
-        more["health_said"] = self._said(visit, health)
+        more["health_said"] = self._said(request, health)
         more["since_said"] = "since your last visit" if situation.since_visit else "24 h"
         more["troubles"] = [self._trouble(each) for each in situation.troubles]
         more["gaps"] = _gaps(situation.missed)
         more["oldest_at"] = counts.oldest_queued_at if counts else None
 
-    def _situation(self, visit: Visit) -> Situation:
-        control, books = self._house.control, self._house.books
+    def _situation(self, request: Request) -> Situation:
+        control, history = self._services.control, self._services.history
         counts: Counts | None = None
         try:
             counts = control.counts()
             health = control.health()
             workers, tasks, queues = control.workers(), control.tasks(), control.queues()
         except StorageUnavailable as error:
-            return Situation(visit.now, None, problems=(str(error),), books=self._books_health.get())
-        visited = books.visit(visit.who)
-        since = visited if visited is not None else visit.now - DAY_S
-        failed = self._asked(lambda: books.failed_since(since)) or Count(0)
+            return Situation(request.now, None, problems=(str(error),), history=self._books_health.get())
+        visited = history.note_visit(request.who)
+        since = visited if visited is not None else request.now - DAY_S
+        failed = self._asked(lambda: history.failed_since(since)) or Count(0)
         groups = self._asked(self._troubles.get)
         return Situation(
-            visit.now,
+            request.now,
             counts,
             workers,
             tasks,
@@ -113,10 +113,10 @@ class OverviewPage:
             self._books_health.get(),
             failed,
             visited is not None,
-            self._asked(books.seen_workers) or (),
+            self._asked(history.seen_workers) or (),
             [entry for entry in self._missed() if entry[1].at >= since],
             [each for each in groups.groups if each.last_seen >= since] if groups else (),
-            "" if health.schedules_since is None else visit.times.clock(health.schedules_since),
+            "" if health.schedules_since is None else request.times.clock(health.schedules_since),
         )
 
     def _disk(self) -> list[str]:
@@ -127,10 +127,10 @@ class OverviewPage:
         )
 
     def _trouble(self, group: ErrorGroup) -> dict[str, Any]:
-        return {"group": group, "jobs": self._house.links.jobs(q=f"group:{group.fingerprint}")}
+        return {"group": group, "jobs": self._services.links.jobs(q=f"group:{group.fingerprint}")}
 
-    def _said(self, visit: Visit, health: Health) -> list[tuple[str, Html, str, str]]:
-        links = self._house.links
+    def _said(self, request: Request, health: Health) -> list[tuple[str, Html, str, str]]:
+        links = self._services.links
         pages = {
             "failed": links.jobs(state="failed"),
             "missed": links.to("/schedules"),
@@ -140,7 +140,7 @@ class OverviewPage:
         return [
             (
                 each.text,
-                visit.times.running(each.since) if each.since else Html(""),
+                request.times.running(each.since) if each.since else Html(""),
                 each.tail,
                 pages.get(each.about, ""),
             )
@@ -149,11 +149,11 @@ class OverviewPage:
 
     # history
 
-    def _history(self, visit: Visit, data: dict[str, Any], more: dict[str, Any]) -> None:
-        books, house = self._house.books, self._house
-        minutes = self._asked(lambda: books.minutes(MINUTES)) or ()
-        days = self._asked(lambda: books.days(DAYS, house.zone)) or ()
-        waits = self._asked(lambda: books.waits(MINUTES)) or ()
+    def _history(self, request: Request, data: dict[str, Any], more: dict[str, Any]) -> None:
+        history, services = self._services.history, self._services
+        minutes = self._asked(lambda: history.minutes(MINUTES)) or ()
+        days = self._asked(lambda: history.days(DAYS, services.zone)) or ()
+        waits = self._asked(lambda: history.waits(MINUTES)) or ()
         schedules = self._asked(self._schedules.get) or []
         due = _due(schedules)
         data["minutes"] = [_interval(each) for each in minutes]
@@ -165,10 +165,10 @@ class OverviewPage:
         data["most_failing"] = sorted(failing, key=lambda each: -_failures(each))[:LISTED]
         data["next"] = [{"at": at, "schedule": name} for at, name in due]
         data["storage"] = self._storage()
-        level = _level(visit, self._asked(house.control.counts))
-        more["minutes_chart"] = self._bars(visit, minutes, "%H:%M", "minute")
-        more["days_chart"] = self._bars(visit, days, "%d %b", "day")
-        more["waits_chart"] = _waits(visit, waits, level)
+        level = _level(request, self._asked(services.control.counts))
+        more["minutes_chart"] = self._bars(request, minutes, "%H:%M", "minute")
+        more["days_chart"] = self._bars(request, days, "%d %b", "day")
+        more["waits_chart"] = _waits(request, waits, level)
         more["queue_age_ms"] = level
 
     def _missed(self) -> list[tuple[Schedule, Slot]]:
@@ -177,8 +177,8 @@ class OverviewPage:
         missed = [(each, slot) for each in schedules for slot in each.slots if slot.outcome == "missed"]
         return sorted(missed, key=lambda entry: -entry[1].at)
 
-    def _bars(self, visit: Visit, past: tuple[Interval, ...], form: str, unit: str) -> Html:
-        names = [datetime.fromtimestamp(each.at, self._house.zone).strftime(form) for each in past]
+    def _bars(self, request: Request, past: tuple[Interval, ...], form: str, unit: str) -> Html:
+        names = [datetime.fromtimestamp(each.at, self._services.zone).strftime(form) for each in past]
         tips = [
             f"{name}: {number(each.outcomes.done)} done, {number(each.outcomes.failed)} failed"
             for name, each in zip(names, past, strict=True)
@@ -190,8 +190,8 @@ class OverviewPage:
         return charts.stacked(bars, tips, axis, label, unfinished=bool(past) and not past[-1].complete)
 
     def _storage(self) -> dict[str, Any]:
-        counts = self._asked(self._house.control.counts)
-        kept = self._asked(self._house.books.kept)
+        counts = self._asked(self._services.control.counts)
+        kept = self._asked(self._services.history.kept)
         return {
             "queue": self._queue_file(),
             "books": kept,
@@ -199,7 +199,7 @@ class OverviewPage:
         }
 
     def _queue_file(self) -> dict[str, Any] | None:
-        storage = self._house.settings.storage
+        storage = self._services.settings.storage
         if storage.backend != "sqlite":
             return None
         path = Path(storage.path)
@@ -210,7 +210,7 @@ class OverviewPage:
         return {"file_bytes": _bytes(path), "wal_bytes": _bytes(Path(f"{path}-wal")), "disk_free_bytes": free}
 
     def _asked(self, question: Callable[[], T]) -> T | None:
-        """What books or engine answer, or None while they are away: the sentence on top tells that."""
+        """What history or engine answers, or None while they are away: the sentence on top tells that."""
         try:
             return question()
         except StorageUnavailable:
@@ -250,8 +250,8 @@ def _interval(each: Interval) -> dict[str, Any]:
     return {"at": each.at, "done": each.outcomes.done, "failed": each.outcomes.failed, "complete": each.complete}
 
 
-def _waits(visit: Visit, waits: tuple[Waits, ...], level: float | None) -> Html:
-    names = [f"{moment:%H:%M}" if (moment := visit.times.local(each.at)) else "" for each in waits]
+def _waits(request: Request, waits: tuple[Waits, ...], level: float | None) -> Html:
+    names = [f"{moment:%H:%M}" if (moment := request.times.local(each.at)) else "" for each in waits]
     tips = [
         f"{name}: half waited {duration(each.p50_ms)}, 95 % {duration(each.p95_ms)} or less"
         for name, each in zip(names, waits, strict=True)
@@ -263,11 +263,11 @@ def _waits(visit: Visit, waits: tuple[Waits, ...], level: float | None) -> Html:
     return charts.lines(series, tips, axis, label, level)
 
 
-def _level(visit: Visit, counts: Counts | None) -> float | None:
+def _level(request: Request, counts: Counts | None) -> float | None:
     """How long the oldest job has waited, in ms, in steps of a tenth, which the eye cannot tell: else the region would
     be new at every look."""
     oldest = counts.oldest_queued_at if counts else None
-    return None if oldest is None else 1.1 ** round(math.log(max((visit.now - oldest) * 1000, 1.0), 1.1))
+    return None if oldest is None else 1.1 ** round(math.log(max((request.now - oldest) * 1000, 1.0), 1.1))
 
 
 def _bytes(path: Path) -> int | None:

@@ -14,9 +14,9 @@ from duey.errors import FieldError
 from duey.model.job import Job, TaskInfo
 from duey.monitor.web import inputs, typed, when
 from duey.monitor.web.form import Fields
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, act, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.services import Services
 from duey.monitor.web.view import Done, View
 
 FIELDS = ("name", *when.KEYS)
@@ -25,61 +25,61 @@ FIELDS = ("name", *when.KEYS)
 class ScheduleForm:
     """GET /schedules/new, POST /schedules, GET /schedules/NAME/edit, POST /schedules/NAME/change."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def routes(self) -> list[Route]:
         return [
-            look("/schedules/new", self.new),
-            act("/schedules", self.make),
-            look("/schedules/<name:path>/edit", self.edit),
-            act("/schedules/<name:path>/change", self.change),
+            get("/schedules/new", self.new),
+            post("/schedules", self.make),
+            get("/schedules/<name:path>/edit", self.edit),
+            post("/schedules/<name:path>/change", self.change),
         ]
 
-    def new(self, visit: Visit) -> View:
-        name = visit.query.get("task")
+    def new(self, request: Request) -> View:
+        name = request.query.get("task")
         if not name:
-            tasks = self._house.control.tasks()
+            tasks = self._services.control.tasks()
             return View("schedule_new", "New schedule", {"tasks": tasks}, section="schedules")
-        task = self._house.control.task(name)
+        task = self._services.control.task(name)
         return self._form(task, inputs.inputs_of(task), {"name": task.name}, None)
 
-    def edit(self, visit: Visit, name: str) -> View:
-        schedule = self._house.control.schedules.get(name)
-        task = self._house.control.task(schedule.task)
-        values = when.shown(schedule.given, self._house.zone)
+    def edit(self, request: Request, name: str) -> View:
+        schedule = self._services.control.schedules.get(name)
+        task = self._services.control.task(schedule.task)
+        values = when.shown(schedule.given, self._services.zone)
         return self._form(task, inputs.inputs_of_job(_as_call(schedule), task), values, schedule)
 
-    def make(self, visit: Visit) -> View | Done:
-        task = self._house.control.task(visit.form.get("task"))
-        fields, name = inputs.inputs_of(task), visit.form.get("name").strip()
+    def make(self, request: Request) -> View | Done:
+        task = self._services.control.task(request.form.get("task"))
+        fields, name = inputs.inputs_of(task), request.form.get("name").strip()
         try:
-            args, kwargs, problems = typed.read_call(fields, visit.form)
-            values, more = when.read(visit.form, {}, self._house.zone)
+            args, kwargs, problems = typed.read_call(fields, request.form)
+            values, more = when.read(request.form, {}, self._services.zone)
             if problems or more:
                 raise errors.InvalidArguments(task.name, [*problems, *more])
-            self._house.control.schedules.make(name, ScheduleRequest(task.qualname, args, kwargs, **values))
+            self._services.control.schedules.make(name, ScheduleRequest(task.qualname, args, kwargs, **values))
         except (errors.BadRequest, errors.Conflict) as error:
-            return self._refused(task, fields, visit.form, None, error)
-        return self._kept(visit, "make schedule", name, f"{name} begins now.")
+            return self._refused(task, fields, request.form, None, error)
+        return self._kept(request, "make schedule", name, f"{name} begins now.")
 
-    def change(self, visit: Visit, name: str) -> View | Done:
-        schedule = self._house.control.schedules.get(name)
-        task, call = self._house.control.task(schedule.task), _as_call(schedule)
+    def change(self, request: Request, name: str) -> View | Done:
+        schedule = self._services.control.schedules.get(name)
+        task, call = self._services.control.task(schedule.task), _as_call(schedule)
         fields = inputs.inputs_of_job(call, task)
         try:
-            edit, problems = typed.read_edit(fields, visit.form)
-            values, more = when.read(visit.form, schedule.given, self._house.zone)
+            edit, problems = typed.read_edit(fields, request.form)
+            values, more = when.read(request.form, schedule.given, self._services.zone)
             if problems or more:
                 raise errors.InvalidArguments(task.name, [*problems, *more])
-            self._house.control.schedules.change(name, ScheduleRequest(task.qualname, **values), edit)
+            self._services.control.schedules.change(name, ScheduleRequest(task.qualname, **values), edit)
         except (errors.BadRequest, errors.Conflict) as error:
-            return self._refused(task, fields, visit.form, schedule, error)
-        return self._kept(visit, "change schedule", name, f"{name} is changed; its slots count from now.")
+            return self._refused(task, fields, request.form, schedule, error)
+        return self._kept(request, "change schedule", name, f"{name} is changed; its slots count from now.")
 
-    def _kept(self, visit: Visit, action: str, name: str, said: str) -> Done:
-        self._house.trail.record(visit, action, name)
-        return Done(self._house.links.to("/schedules"), said)
+    def _kept(self, request: Request, action: str, name: str, said: str) -> Done:
+        self._services.audit_log.record(request, action, name)
+        return Done(self._services.links.to("/schedules"), said)
 
     def _refused(
         self, task: TaskInfo, fields: list[inputs.Input], form: Fields, schedule: Schedule | None, error: Exception
@@ -103,9 +103,9 @@ class ScheduleForm:
             "fields": fields,
             "values": {**dict.fromkeys(FIELDS, ""), **values},
             "refused": refused,
-            "zone": str(self._house.settings.schedule.timezone),
-            "default_catch_up": self._house.settings.schedule.catch_up,
-            "default_window": when.length_text(self._house.settings.schedule.catch_up_window_s),
+            "zone": str(self._services.settings.schedule.timezone),
+            "default_catch_up": self._services.settings.schedule.catch_up,
+            "default_window": when.length_text(self._services.settings.schedule.catch_up_window_s),
         }
         return View("schedule_form", title, {"task": task, "schedule": schedule}, more, "schedules", status=status)
 

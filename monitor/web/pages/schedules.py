@@ -1,7 +1,7 @@
 """The schedules: what each is, its last sixty slots, the next five, and the ledger of what did not run as it should.
 
 The newest slots and their outcomes come from the engine, which keeps them with the jobs; average run times, and older
-slots that went wrong, from the books. A slot that was missed can be run after the event, once.
+slots that went wrong, from the history. A slot that was missed can be run after the event, once.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from typing import Any
 
 from duey import errors
 from duey.control.schedules import Schedule, Slot, zone
-from duey.monitor.history import BooksUnavailable
+from duey.monitor.history import HistoryUnavailable
 from duey.monitor.web import charts
 from duey.monitor.web.recent import Recent
 from duey.monitor.web.refusal import Refusal
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, act, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.services import Services
 from duey.monitor.web.text import clip
 from duey.monitor.web.times import DAY_S, Times, duration
 from duey.monitor.web.view import NOTE, Done, View
@@ -31,45 +31,45 @@ FIGURES_KEPT_S = 30.0
 class SchedulesPage:
     """GET /schedules, POST /schedules/NAME/run, /pause, /resume, /remove."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._figures = Recent(lambda: house.books.tasks(7 * DAY_S), FIGURES_KEPT_S, house.clock)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._figures = Recent(lambda: services.history.tasks(7 * DAY_S), FIGURES_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
         return [
-            look("/schedules", self.show),
-            act("/schedules/<name:path>/run", self.run),
-            act("/schedules/<name:path>/pause", self.pause),
-            act("/schedules/<name:path>/resume", self.resume),
-            act("/schedules/<name:path>/remove", self.remove),
+            get("/schedules", self.show),
+            post("/schedules/<name:path>/run", self.run),
+            post("/schedules/<name:path>/pause", self.pause),
+            post("/schedules/<name:path>/resume", self.resume),
+            post("/schedules/<name:path>/remove", self.remove),
         ]
 
-    def show(self, visit: Visit) -> View:
-        schedules = self._house.control.schedules.all()
+    def show(self, request: Request) -> View:
+        schedules = self._services.control.schedules.all()
         schedules.sort(key=lambda each: (each.next_at[:1] or (float("inf"),), each.name))
         averages = self._averages()
-        ledger = [(each, slot) for each in schedules for slot in each.slots if slot.outcome in WRONG]
-        ledger += self._older(schedules)
-        ledger.sort(key=lambda entry: -entry[1].at)
+        schedule_store = [(each, slot) for each in schedules for slot in each.slots if slot.outcome in WRONG]
+        schedule_store += self._older(schedules)
+        schedule_store.sort(key=lambda entry: -entry[1].at)
         data = {
             "schedules": [{"schedule": each, "average_ms": averages.get(each.task)} for each in schedules],
-            "ledger": [{"schedule": each.name, "slot": slot} for each, slot in ledger[:LEDGER]],
+            "ledger": [{"schedule": each.name, "slot": slot} for each, slot in schedule_store[:LEDGER]],
         }
         more = {
-            "rows": [self._row(visit, each, averages.get(each.task)) for each in schedules],
+            "rows": [self._row(request, each, averages.get(each.task)) for each in schedules],
             "wrongs": [
                 {"name": each.name, "short": short_name(each), "slot": slot, "told": told(slot)}
-                for each, slot in ledger[:LEDGER]
+                for each, slot in schedule_store[:LEDGER]
             ],
         }
         return View("schedules", "Schedules", data, more, "schedules", ("list",))
 
     def _older(self, schedules: Sequence[Schedule]) -> list[tuple[Schedule, Slot]]:
-        """What went wrong before the slots that the engine tells of; nothing while the books are away."""
+        """What went wrong before the slots that the engine tells of; nothing while the history is away."""
         by_name = {each.name: each for each in schedules if each.slots}
         try:
-            found = self._house.books.slots(limit=LEDGER, outcomes=WRONG)
-        except BooksUnavailable:
+            found = self._services.history.slots(limit=LEDGER, outcomes=WRONG)
+        except HistoryUnavailable:
             return []
         return [
             (by_name[old.schedule], Slot(old.at, old.outcome, old.job_id, old.reason))
@@ -78,15 +78,15 @@ class SchedulesPage:
         ]
 
     def _averages(self) -> dict[str, float]:
-        """Run times in ms by the short name of the task; none while the books are away."""
+        """Run times in ms by the short name of the task; none while the history is away."""
         try:
             figures = self._figures.get()
-        except BooksUnavailable:
+        except HistoryUnavailable:
             return {}
         return {each.task: each.run.sum_ms / each.run.count for each in figures if each.run.count}
 
-    def _row(self, visit: Visit, schedule: Schedule, average_ms: float | None) -> dict[str, Any]:
-        times = _by_clock_of(schedule, visit)
+    def _row(self, request: Request, schedule: Schedule, average_ms: float | None) -> dict[str, Any]:
+        times = _by_clock_of(schedule, request)
         bars = [(_class(each), f"{times.clock(each.at, ' %Z')}: {told(each)}") for each in reversed(schedule.slots)]
         wrong = sum(each.outcome in WRONG for each in schedule.slots)
         label = (
@@ -105,48 +105,48 @@ class SchedulesPage:
 
     # acting
 
-    def run(self, visit: Visit, name: str) -> Done:
-        slot = visit.form.get("slot")
+    def run(self, request: Request, name: str) -> Done:
+        slot = request.form.get("slot")
         try:
             at = float(slot) if slot else None
-            job_id = self._house.control.schedules.run_now(name, at, visit.who)
+            job_id = self._services.control.schedules.run_now(name, at, request.who)
         except errors.UnknownSchedule:
             raise
         except (ValueError, errors.BadRequest, errors.Conflict) as error:
             return self._back(f"Nothing was run: {clip(str(error), 300)}.", NOTE)
-        self._house.trail.record(visit, "run schedule", name, detail=f"as {job_id}")
+        self._services.audit_log.record(request, "run schedule", name, detail=f"as {job_id}")
         what = "The slot that was missed runs now" if at is not None else "It runs now, beside its timetable"
-        return Done(self._house.links.job(job_id), f"{what}.")
+        return Done(self._services.links.job(job_id), f"{what}.")
 
-    def pause(self, visit: Visit, name: str) -> Done:
-        schedule = self._house.control.schedules.get(name)
+    def pause(self, request: Request, name: str) -> Done:
+        schedule = self._services.control.schedules.get(name)
         if schedule.paused:
             return self._back(f"{short_name(schedule)} is paused already: nothing was changed.", NOTE)
-        self._house.control.schedules.pause(name)
-        self._house.trail.record(visit, "pause schedule", name)
+        self._services.control.schedules.pause(name)
+        self._services.audit_log.record(request, "pause schedule", name)
         return self._back(f"{short_name(schedule)} is paused: what falls due meanwhile is skipped.")
 
-    def resume(self, visit: Visit, name: str) -> Done:
-        schedule = self._house.control.schedules.get(name)
+    def resume(self, request: Request, name: str) -> Done:
+        schedule = self._services.control.schedules.get(name)
         if not schedule.paused:
             return self._back(f"{short_name(schedule)} is not paused: nothing was changed.", NOTE)
-        self._house.control.schedules.resume(name)
-        self._house.trail.record(visit, "resume schedule", name)
+        self._services.control.schedules.resume(name)
+        self._services.audit_log.record(request, "resume schedule", name)
         return self._back(f"{short_name(schedule)} runs again.")
 
-    def remove(self, visit: Visit, name: str) -> View | Done:
-        schedule = self._house.control.schedules.get(name)
+    def remove(self, request: Request, name: str) -> View | Done:
+        schedule = self._services.control.schedules.get(name)
         if not schedule.removable:
             raise Refusal(409, f"{name} is written in the code: take it out there")
-        if "sure" not in visit.form:
+        if "sure" not in request.form:
             title = f"Remove {short_name(schedule)}?"
             return View("schedules_sure", title, {"schedule": schedule}, section="schedules")
-        self._house.control.schedules.remove(name)
-        self._house.trail.record(visit, "remove schedule", name)
+        self._services.control.schedules.remove(name)
+        self._services.audit_log.record(request, "remove schedule", name)
         return self._back(f"{clip(name, 60)} is removed. Jobs that it made are kept.")
 
     def _back(self, said: str, kind: str = "good") -> Done:
-        return Done(self._house.links.to("/schedules"), said, kind)
+        return Done(self._services.links.to("/schedules"), said, kind)
 
 
 def told(slot: Slot) -> str:
@@ -163,12 +163,12 @@ def short_name(schedule: Schedule) -> str:
     return clip(name if schedule.source == "made" else name.rpartition(".")[2] or name, 80)
 
 
-def _by_clock_of(schedule: Schedule, visit: Visit) -> Times:
+def _by_clock_of(schedule: Schedule, request: Request) -> Times:
     """All times of a row are by the clock of its schedule, which the row names."""
     try:
-        return Times(visit.now, zone(schedule.tz))
+        return Times(request.now, zone(schedule.tz))
     except errors.Misconfigured:
-        return visit.times
+        return request.times
 
 
 def _class(slot: Slot) -> str:

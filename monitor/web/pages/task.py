@@ -15,19 +15,19 @@ from typing import Any
 from duey import errors
 from duey.errors import FieldError
 from duey.model.job import JobRequest, TaskInfo
-from duey.monitor.history import BooksUnavailable, JobFilter, TaskHistory
+from duey.monitor.history import HistoryUnavailable, JobFilter, TaskHistory
 from duey.monitor.history.buckets import BOUNDS_MS
 from duey.monitor.web import charts, inputs
 from duey.monitor.web import typed as typed_in
-from duey.monitor.web.etag import live_stamp
+from duey.monitor.web.etag import live_etag
 from duey.monitor.web.figures import number, plural
 from duey.monitor.web.filters import length_s
 from duey.monitor.web.listing import Listing
 from duey.monitor.web.pages.jobs import row_of
 from duey.monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, act, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.services import Services
 from duey.monitor.web.text import clip
 from duey.monitor.web.times import duration, read_local
 from duey.monitor.web.view import NOTE, Done, View, unchanged
@@ -38,33 +38,33 @@ STEPS, LISTED = 48, 8
 class TaskPage:
     """GET /tasks/NAME, POST /tasks/NAME/run, /pause, /resume."""
 
-    def __init__(self, house: House) -> None:
-        self._house, self._listing = house, Listing(house.control, house.books)
+    def __init__(self, services: Services) -> None:
+        self._services, self._listing = services, Listing(services.control, services.history)
 
     def routes(self) -> list[Route]:
         return [
-            act("/tasks/<name:path>/run", self.run),
-            act("/tasks/<name:path>/pause", self.pause),
-            act("/tasks/<name:path>/resume", self.resume),
-            look("/tasks/<name:path>", self.show),
+            post("/tasks/<name:path>/run", self.run),
+            post("/tasks/<name:path>/pause", self.pause),
+            post("/tasks/<name:path>/resume", self.resume),
+            get("/tasks/<name:path>", self.show),
         ]
 
-    def show(self, visit: Visit, name: str) -> View:
-        stamp = live_stamp(self._house, visit) if visit.fragment else ""
-        return unchanged("task", stamp) if visit.knows(stamp) else replace(self._view(visit, name), stamp=stamp)
+    def show(self, request: Request, name: str) -> View:
+        etag = live_etag(self._services, request) if request.fragment else ""
+        return unchanged("task", etag) if request.knows(etag) else replace(self._view(request, name), etag=etag)
 
     def _view(
-        self, visit: Visit, name: str, typed: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
+        self, request: Request, name: str, typed: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
     ) -> View:
-        task, history = self._look_up(visit, name)
+        task, history = self._look_up(request, name)
         figures = history.figures if history else None
         if task is None and figures is None:
-            self._house.control.task(name)  # raises UnknownTask with the nearest names
+            self._services.control.task(name)  # raises UnknownTask with the nearest names
         known_as = task.qualname if task else figures.qualname if figures else name
-        window = visit.query.get("window") if visit.query.get("window") in WINDOWS else DEFAULT_WINDOW
+        window = request.query.get("window") if request.query.get("window") in WINDOWS else DEFAULT_WINDOW
         try:
             last = self._listing.page(JobFilter(task=known_as), LISTED, None).rows
-        except BooksUnavailable:
+        except HistoryUnavailable:
             last = ()
         data = {
             "window": window,
@@ -84,61 +84,61 @@ class TaskPage:
             "running_form": typed is not None,
             "options": inputs.options_of(task) if task else {},
             "rate": rate(figures.rate_per_s) if figures else "–",
-            "zone": str(self._house.settings.schedule.timezone),
-            "after": visit.form.get("after"),
-            "at_time": visit.form.get("at"),
+            "zone": str(self._services.settings.schedule.timezone),
+            "after": request.form.get("after"),
+            "at_time": request.form.get("at"),
             "chart": _histogram(history),
             "heat_chart": _heat(history),
             "axis_ms": _shown_buckets(history),
             "windows": [
-                (each, f"{self._house.links.task(known_as)}?window={each}", each == window) for each in WINDOWS
+                (each, f"{self._services.links.task(known_as)}?window={each}", each == window) for each in WINDOWS
             ],
         }
         return View(
             "task", clip(short, 60), data, more, "tasks", ("figures", "last"), 422 if typed is not None else 200
         )
 
-    def _look_up(self, visit: Visit, name: str) -> tuple[TaskInfo | None, TaskHistory | None]:
+    def _look_up(self, request: Request, name: str) -> tuple[TaskInfo | None, TaskHistory | None]:
         task: TaskInfo | None = None
         with contextlib.suppress(errors.UnknownTask):
-            task = self._house.control.task(name)
-        window = WINDOWS.get(visit.query.get("window"), WINDOWS[DEFAULT_WINDOW])
+            task = self._services.control.task(name)
+        window = WINDOWS.get(request.query.get("window"), WINDOWS[DEFAULT_WINDOW])
         try:
-            return task, self._house.books.task(task.qualname if task else name, window, STEPS)
-        except BooksUnavailable:
+            return task, self._services.history.task(task.qualname if task else name, window, STEPS)
+        except HistoryUnavailable:
             if task is None:
                 raise
             return task, None
 
     # acting
 
-    def run(self, visit: Visit, name: str) -> View | Done:
-        task = self._house.control.task(name)
+    def run(self, request: Request, name: str) -> View | Done:
+        task = self._services.control.task(name)
         fields = inputs.inputs_of(task)
-        args, kwargs, problems = typed_in.read_call(fields, visit.form)
-        delay_s, eta, other = self._moment(visit)
+        args, kwargs, problems = typed_in.read_call(fields, request.form)
+        delay_s, eta, other = self._moment(request)
         try:
             if problems or other:
                 raise errors.InvalidArguments(task.name, [*problems, *other])
-            request = JobRequest(task.qualname, args, kwargs, delay_s=delay_s, eta=eta)
-            deferral = self._house.control.defer((request,), by=visit.who)
+            call = JobRequest(task.qualname, args, kwargs, delay_s=delay_s, eta=eta)
+            deferral = self._services.control.defer((call,), by=request.who)
         except errors.InvalidArguments as error:
             shown, sentences = typed_in.with_problems(
-                typed_in.as_typed(fields, visit.form), typed_in.by_name(error.errors, task)
+                typed_in.as_typed(fields, request.form), typed_in.by_name(error.errors, task)
             )
-            return self._view(visit, name, shown, sentences)
+            return self._view(request, name, shown, sentences)
         job = deferral.jobs[0]
         if deferral.held:
             return Done(
-                self._house.links.job(job.id),
+                self._services.links.job(job.id),
                 "A job with the same unique key is there already: nothing was added.",
                 NOTE,
             )
-        self._house.trail.record(visit, "run task", task.qualname, detail=f"as {job.id}")
-        return Done(self._house.links.job(job.id), "Accepted.")
+        self._services.audit_log.record(request, "run task", task.qualname, detail=f"as {job.id}")
+        return Done(self._services.links.job(job.id), "Accepted.")
 
-    def _moment(self, visit: Visit) -> tuple[float | None, float | None, list[FieldError]]:
-        after, at = visit.form.get("after").strip(), visit.form.get("at").strip()
+    def _moment(self, request: Request) -> tuple[float | None, float | None, list[FieldError]]:
+        after, at = request.form.get("after").strip(), request.form.get("at").strip()
         if after and at:
             return None, None, [FieldError("When", "expected a delay or a time, found both")]
         if after:
@@ -152,30 +152,30 @@ class TaskPage:
             return delay_s, None, []
         if at:
             try:
-                return None, read_local(at, self._house.zone), []
+                return None, read_local(at, self._services.zone), []
             except ValueError as error:
                 return None, None, [FieldError("Run at", str(error))]
         return None, None, []
 
-    def pause(self, visit: Visit, name: str) -> Done:
-        task = self._house.control.task(name)
+    def pause(self, request: Request, name: str) -> Done:
+        task = self._services.control.task(name)
         if task.paused:
-            return self._back(visit, name, f"{task.name} is paused already: nothing was changed.", NOTE)
-        self._house.control.pause_task(task.qualname)
-        self._house.trail.record(visit, "pause task", task.qualname)
-        return self._back(visit, name, f"{task.name} is paused: its waiting jobs wait, running ones end.")
+            return self._back(request, name, f"{task.name} is paused already: nothing was changed.", NOTE)
+        self._services.control.pause_task(task.qualname)
+        self._services.audit_log.record(request, "pause task", task.qualname)
+        return self._back(request, name, f"{task.name} is paused: its waiting jobs wait, running ones end.")
 
-    def resume(self, visit: Visit, name: str) -> Done:
-        task = self._house.control.task(name)
+    def resume(self, request: Request, name: str) -> Done:
+        task = self._services.control.task(name)
         if not task.paused:
-            return self._back(visit, name, f"{task.name} is not paused: nothing was changed.", NOTE)
-        self._house.control.resume_task(task.qualname)
-        self._house.trail.record(visit, "resume task", task.qualname)
-        return self._back(visit, name, f"{task.name} runs again.")
+            return self._back(request, name, f"{task.name} is not paused: nothing was changed.", NOTE)
+        self._services.control.resume_task(task.qualname)
+        self._services.audit_log.record(request, "resume task", task.qualname)
+        return self._back(request, name, f"{task.name} runs again.")
 
-    def _back(self, visit: Visit, name: str, said: str, kind: str = "good") -> Done:
-        back = visit.form.get("back")
-        return Done(back if self._house.links.own(back) else self._house.links.task(name), said, kind)
+    def _back(self, request: Request, name: str, said: str, kind: str = "good") -> Done:
+        back = request.form.get("back")
+        return Done(back if self._services.links.own(back) else self._services.links.task(name), said, kind)
 
 
 def _shown_buckets(history: TaskHistory | None) -> tuple[int, int]:

@@ -8,11 +8,11 @@ from typing import Any
 from duey.model.job import TaskInfo
 from duey.monitor.history import TaskFigures
 from duey.monitor.web import charts
-from duey.monitor.web.etag import books_stamp
+from duey.monitor.web.etag import history_etag
 from duey.monitor.web.figures import number
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get
+from duey.monitor.web.services import Services
 from duey.monitor.web.times import DAY_S, HOUR_S
 from duey.monitor.web.view import View, unchanged
 
@@ -47,23 +47,23 @@ COLUMNS = (
 class TasksPage:
     """GET /tasks."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def routes(self) -> list[Route]:
-        return [look("/tasks", self.show)]
+        return [get("/tasks", self.show)]
 
-    def show(self, visit: Visit) -> View:
-        known = self._house.control.tasks()
+    def show(self, request: Request) -> View:
+        known = self._services.control.tasks()
         paused = [(each.qualname, each.paused) for each in known]
-        stamp = books_stamp(self._house, visit, paused) if visit.fragment else ""
-        if visit.knows(stamp):
-            return unchanged("tasks", stamp)
-        window = visit.query.get("window") if visit.query.get("window") in WINDOWS else DEFAULT_WINDOW
-        sort = visit.query.get("sort") if visit.query.get("sort") in SORTS else DEFAULT_SORT
-        text = visit.query.get("q")[:200].lower()
+        etag = history_etag(self._services, request, paused) if request.fragment else ""
+        if request.knows(etag):
+            return unchanged("tasks", etag)
+        window = request.query.get("window") if request.query.get("window") in WINDOWS else DEFAULT_WINDOW
+        sort = request.query.get("sort") if request.query.get("sort") in SORTS else DEFAULT_SORT
+        text = request.query.get("q")[:200].lower()
         registered = {task.qualname: task for task in known}
-        figures = sorted(self._house.books.tasks(WINDOWS[window]), key=SORTS[sort])
+        figures = sorted(self._services.history.tasks(WINDOWS[window]), key=SORTS[sort])
         figures = [each for each in figures if text in each.qualname.lower()]
         idle = [
             task
@@ -71,7 +71,7 @@ class TasksPage:
             if name not in {each.qualname for each in figures} and text in name.lower()
         ]
         data = {"window": window, "sort": sort, "tasks": figures, "registered": list(registered.values())}
-        links = self._house.links
+        links = self._services.links
         more = {
             "rows": [_row(each, registered.get(each.qualname)) for each in figures],
             "idle": idle,
@@ -82,7 +82,7 @@ class TasksPage:
                 for name, heading, phone in COLUMNS
             ],
         }
-        return View("tasks", "Tasks", data, more, "tasks", ("list",), stamp=stamp)
+        return View("tasks", "Tasks", data, more, "tasks", ("list",), etag=etag)
 
 
 def _row(each: TaskFigures, task: TaskInfo | None) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from duey.monitor.history import SeenWorker
 from duey.monitor.web.figures import number, plural
 from duey.monitor.web.recent import Recent
 from duey.monitor.web.refusal import Refusal
-from duey.monitor.web.request import Visit
-from duey.monitor.web.route import Route, act, look
-from duey.monitor.web.services import House
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.services import Services
 from duey.monitor.web.times import DAY_S
 from duey.monitor.web.view import NOTE, Done, View
 
@@ -29,21 +29,21 @@ STALE_S = 30.0
 class WorkersPage:
     """GET /workers, POST /workers/ID/quiet, /stop, /queues/NAME/pause, /resume."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
-        self._figures = Recent(lambda: house.books.tasks(7 * DAY_S), FIGURES_KEPT_S, house.clock)
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._figures = Recent(lambda: services.history.tasks(7 * DAY_S), FIGURES_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
         return [
-            look("/workers", self.show),
-            act("/workers/<worker_id>/<verb>", self.act),
-            act("/queues/<name>/<verb>", self.steer),
+            get("/workers", self.show),
+            post("/workers/<worker_id>/<verb>", self.post),
+            post("/queues/<name>/<verb>", self.steer),
         ]
 
-    def show(self, visit: Visit) -> View:
-        workers = [each for each in self._house.control.workers() if each.alive]
-        usual, gone, problem = self._from_books({each.id for each in workers})
-        crew = [self._consumer(visit, each, usual) for each in workers]
+    def show(self, request: Request) -> View:
+        workers = [each for each in self._services.control.workers() if each.alive]
+        usual, gone, problem = self._from_history({each.id for each in workers})
+        crew = [self._consumer(request, each, usual) for each in workers]
         queues = self._queues(workers)
         usual_ms = {name: usual[name] for name in sorted(usual)}
         data = {"workers": workers, "queues": queues, "gone": gone, "usual_p95_ms": usual_ms}
@@ -56,30 +56,30 @@ class WorkersPage:
     def _queues(self, workers: list[WorkerInfo]) -> list[QueueInfo]:
         served = {name for each in workers for name in each.queues if name != "*"}
         known = {name: QueueInfo(name, 0, None, False) for name in served}
-        known |= {each.name: each for each in self._house.control.queues()}
+        known |= {each.name: each for each in self._services.control.queues()}
         return [known[name] for name in sorted(known)]
 
-    def _from_books(self, alive: set[str]) -> tuple[dict[str, float], list[SeenWorker], bool]:
+    def _from_history(self, alive: set[str]) -> tuple[dict[str, float], list[SeenWorker], bool]:
         try:
             figures = self._figures.get()
-            gone = [each for each in self._house.books.seen_workers() if each.id not in alive]
+            gone = [each for each in self._services.history.seen_workers() if each.id not in alive]
         except StorageUnavailable:
             return {}, [], True
         return {each.qualname: each.run.p95_ms for each in figures if each.run.p95_ms}, gone, False
 
-    def _consumer(self, visit: Visit, worker: WorkerInfo, usual: dict[str, float]) -> dict[str, Any]:
+    def _consumer(self, request: Request, worker: WorkerInfo, usual: dict[str, float]) -> dict[str, Any]:
         running: list[dict[str, Any]] = []
         for each in worker.running:
             p95 = usual.get(each.task)
-            elapsed_ms = (visit.now - each.started_at) * 1000 if each.started_at else 0.0
+            elapsed_ms = (request.now - each.started_at) * 1000 if each.started_at else 0.0
             ratio = elapsed_ms / p95 if p95 else None
             unusual = ratio is not None and ratio >= UNUSUAL
             running.append({"run": each, "p95": p95, "ratio": ratio, "unusual": unusual, "times": _rough(ratio or 0)})
         running.sort(key=lambda one: -(one["ratio"] or 0))
-        return {"worker": worker, "running": running, "stale": visit.now - worker.heartbeat_at > STALE_S}
+        return {"worker": worker, "running": running, "stale": request.now - worker.heartbeat_at > STALE_S}
 
-    def act(self, visit: Visit, worker_id: str, verb: str) -> View | Done:
-        control, back = self._house.control, self._house.links.to("/workers")
+    def post(self, request: Request, worker_id: str, verb: str) -> View | Done:
+        control, back = self._services.control, self._services.links.to("/workers")
         found = next((each for each in control.workers() if each.id == worker_id and each.alive), None)
         if found is None:
             return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
@@ -91,7 +91,7 @@ class WorkersPage:
                 control.quiet(worker_id)
                 said = f"{name} was asked to take no more jobs; it ends what it runs."
             elif verb == "stop":
-                if "sure" not in visit.form:
+                if "sure" not in request.form:
                     return self._ask(found, name)
                 control.stop(worker_id)
                 said = f"{name} was asked to stop."
@@ -99,11 +99,11 @@ class WorkersPage:
                 raise Refusal(404, f"expected quiet or stop, found {verb[:50]!r}")
         except UnknownWorker:
             return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
-        self._house.trail.record(visit, f"{verb} consumer", name)
+        self._services.audit_log.record(request, f"{verb} consumer", name)
         return Done(back, said)
 
-    def steer(self, visit: Visit, name: str, verb: str) -> Done:
-        control, back = self._house.control, self._house.links.to("/workers")
+    def steer(self, request: Request, name: str, verb: str) -> Done:
+        control, back = self._services.control, self._services.links.to("/workers")
         if verb not in ("pause", "resume"):
             raise Refusal(404, f"expected pause or resume, found {verb[:50]!r}")
         found = next((each for each in self._queues(control.workers()) if each.name == name), None)
@@ -115,12 +115,12 @@ class WorkersPage:
             state = "paused already" if found.paused else "not paused"
             return Done(back, f"The queue {name} is {state}: nothing was changed.", NOTE)
         (control.pause_queue if verb == "pause" else control.resume_queue)(name)
-        self._house.trail.record(visit, f"{verb} queue", name)
+        self._services.audit_log.record(request, f"{verb} queue", name)
         said = "is paused: its waiting jobs wait, running ones end." if verb == "pause" else "is served again."
         return Done(back, f"The queue {name} {said}")
 
     def _ask(self, worker: WorkerInfo, name: str) -> View:
-        timeout_s = self._house.settings.consumer.shutdown_timeout_s
+        timeout_s = self._services.settings.consumer.shutdown_timeout_s
         more = {"worker": worker, "named": name, "running": plural(len(worker.running), "job"), "timeout_s": timeout_s}
         return View("workers_sure", f"Stop {name}?", {"worker": worker}, more, "workers")
 

@@ -23,7 +23,7 @@ def places(service: Service) -> list[str]:
     service.defer("note", 1)
     service.defer("note", 1, delay=3600)
     wait_until(lambda: service.deployment.control.job(job_id).state == "failed", 15, "the job failed")
-    wait_until(lambda: client.get("/api/errors").body["errors"], 15, "the books know of it")
+    wait_until(lambda: client.get("/api/errors").body["errors"], 15, "the history knows of it")
     pages = ["", "jobs", "jobs?state=failed", f"jobs/{job_id}", "errors", "tasks", "tasks/note", "schedules", "workers"]
     pages += ["schedules/new", "schedules/new?task=note", "audit", "account", "jobs/nobody"]
     return [f"/monitor/{place}" for place in pages]

@@ -72,7 +72,7 @@ MEASURE = """async ([address, fields, fonts, widths]) => {
 def served(folder: Path, texts: tuple[str, ...]) -> Iterator[tuple[World, str]]:
     """A monitor over a deployment full of these texts, and where it is served."""
     world = make_world(folder, time.time)
-    make_hostile(world.control, world.books, world.access, time.time(), texts)
+    make_hostile(world.control, world.history, world.access, time.time(), texts)
     server = waitress.create_server(world.site, host="127.0.0.1", port=0, threads=4)
     threading.Thread(target=server.run, daemon=True).start()
     yield world, f"http://127.0.0.1:{server.effective_port}"
@@ -114,7 +114,7 @@ def page(browser: Browser, hostile: tuple[World, str]) -> Iterator[Page]:
 def test_nothing_of_it_comes_to_life(page: Page, hostile: tuple[World, str]) -> None:
     world, _ = hostile
     links = world.site.house.links
-    jobs = [links.job(row.job.id) for row in world.books.rows[:12]]
+    jobs = [links.job(row.job.id) for row in world.history.rows[:12]]
     tasks = [links.task(task.qualname) for task in world.control.tasks() if task.qualname.startswith("evil.")]
     for address in [*(f"/monitor{path}" for path in PAGES), *jobs, *tasks]:
         answer = page.goto(address)
@@ -144,7 +144,7 @@ def test_no_page_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> N
                 wide[address[:80], fields is None] = found
 
         states = {job.state: job.id for job in world.control.all.values()} | {
-            row.job.state: row.job.id for row in world.books.rows
+            row.job.state: row.job.id for row in world.history.rows
         }
         tasks = [task.qualname for task in world.control.tasks()]
         places = [*PAGES, *(f"/jobs/{job_id}" for job_id in states.values()), "/jobs/none", "/jobs?state=failed"]

@@ -58,7 +58,7 @@ def test_a_paused_task_says_why_its_jobs_wait(service: Service, open_page: Open)
     job_id = service.defer("note", 7)
     wait_until(lambda: service.deployment.control.counts().parked == 1, 10, "a worker met it and set it aside")
     page.goto(f"/monitor/jobs/{job_id}")
-    # The timeline says it as well, once the books have it.
+    # The timeline says it as well, once the history has it.
     expect(page.get_by_text("The task note is paused").first).to_be_visible()
     page.goto("/monitor/tasks/note")
     page.get_by_role("button", name="Resume").click()

@@ -48,7 +48,7 @@ def die_once(step: str) -> None:
 
 def sync_slowly(step: str) -> None:
     """A disk that takes its time over each synced commit, with the write lock held."""
-    if step == "accept.written":
+    if step == "enqueue.written":
         time.sleep(float(os.environ["DUEY_TEST_SYNC_S"]))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from duey.model.event import Event
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from duey.monitor.history.database import Database
 
 START = 1_800_000_000.0  # a whole minute
@@ -110,17 +110,17 @@ def traceback(*frames: str, type_and_message: str = "ValueError: no") -> str:
     return "\n".join([*lines, type_and_message]) + "\n"
 
 
-def record(books: Books, events: Sequence[Event], batch: int = 10_000) -> None:
+def record(history: History, events: Sequence[Event], batch: int = 10_000) -> None:
     """Give the events to a recorder in batches, and wait for nothing."""
     for i in range(0, len(events), batch):
         queue = Queue(events[i : i + batch])
-        recorder = books.recorder(queue)
+        recorder = history.recorder(queue)
         while queue.waiting:
             recorder.record()
 
 
 def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Everything that stands in the books but the instants of recording."""
+    """Everything that stands in the history but the instants of recording."""
     with Database(f"sqlite:///{path}").reading() as db:
         names = [name for name in db.get_tables() if name != "sqlite_sequence"]
         return {
@@ -165,8 +165,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def books(path: Path, settings: Settings, clock: Clock) -> Books:
-    return Books(f"sqlite:///{path}", settings, clock)
+def history(path: Path, settings: Settings, clock: Clock) -> History:
+    return History(f"sqlite:///{path}", settings, clock)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duey.monitor.history import Books, JobFilter
+from duey.monitor.history import History, JobFilter
 from tests.monitor.history.conftest import Clock, Queue, Story, record
 
 DETAIL = {
@@ -20,45 +20,45 @@ def counts(story: Story) -> Story:
     return story
 
 
-def test_counts_stand_in_the_figures_and_in_no_list(books: Books, counts: Story) -> None:
-    record(books, counts.events)
-    (figures,) = books.tasks(3600)
+def test_counts_stand_in_the_figures_and_in_no_list(history: History, counts: Story) -> None:
+    record(history, counts.events)
+    (figures,) = history.tasks(3600)
     assert (figures.outcomes.done, figures.outcomes.enqueued) == (501, 501)
     assert figures.run.count == figures.wait.count == 501
     assert figures.total_run_ms == pytest.approx(11_000)
     assert figures.run.max_ms == pytest.approx(1000)
-    assert len(books.job_rows(JobFilter()).rows) == 1
-    kept = books.kept()
+    assert len(history.job_rows(JobFilter()).rows) == 1
+    kept = history.kept()
     assert (kept.jobs, kept.counted) == (1, 500)
 
 
 @pytest.mark.parametrize("again", ["in another batch", "in the same batch"])
-def test_counts_that_come_again_change_nothing(books: Books, counts: Story, again: str) -> None:
+def test_counts_that_come_again_change_nothing(history: History, counts: Story, again: str) -> None:
     if again == "in another batch":
-        record(books, counts.events)
-    record(books, counts.events * 2)
-    assert books.kept().counted == 500
-    assert books.tasks(3600)[0].outcomes.done == 501
+        record(history, counts.events)
+    record(history, counts.events * 2)
+    assert history.kept().counted == 500
+    assert history.tasks(3600)[0].outcomes.done == 501
 
 
-def test_counts_are_told_apart_by_their_token(books: Books, counts: Story) -> None:
+def test_counts_are_told_apart_by_their_token(history: History, counts: Story) -> None:
     counts.tell("counted", "", 0.0, token=-18, detail=DETAIL)
-    record(books, counts.events)
-    assert books.kept().counted == 1000
+    record(history, counts.events)
+    assert history.kept().counted == 1000
 
 
-def test_people_are_told_for_a_week(books: Books, clock: Clock, counts: Story) -> None:
-    assert books.health().warnings == ()
-    record(books, counts.events)
-    (warning,) = books.health().warnings
+def test_people_are_told_for_a_week(history: History, clock: Clock, counts: Story) -> None:
+    assert history.health().warnings == ()
+    record(history, counts.events)
+    (warning,) = history.health().warnings
     assert warning.startswith("500 jobs that succeeded are in the figures, but not in the lists")
     clock.now += 8 * 86400
-    assert books.health().warnings == ()
+    assert history.health().warnings == ()
 
 
-def test_counts_that_say_nothing_are_left_out_and_said(books: Books, counts: Story) -> None:
+def test_counts_that_say_nothing_are_left_out_and_said(history: History, counts: Story) -> None:
     counts.tell("counted", "", 0.0, token=-19, detail={"done": "many"})
-    recorder = books.recorder(Queue(counts.events))
+    recorder = history.recorder(Queue(counts.events))
     recorder.turn()
     assert recorder.status.refused == 1
-    assert books.kept().counted == 500
+    assert history.kept().counted == 500

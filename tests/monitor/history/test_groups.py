@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from duey.monitor.history import Books, Count, groups
+from duey.monitor.history import Count, History, groups
 from tests.monitor.history.conftest import START, Clock, Story, record, traceback
 
 HOUR = 3600.0
 
 
 def fail(
-    books: Books, story: Story, *ats: float, error: tuple[str, str] = ("ValueError", "no"), job_id: str = "a"
+    history: History, story: Story, *ats: float, error: tuple[str, str] = ("ValueError", "no"), job_id: str = "a"
 ) -> str:
     """Attempts that failed so many seconds after START; the fingerprint of their group."""
     before = len(story.events)
     for at in ats:
         kind, message = error
         story.failed(job_id, at - 1, at, kind="retrying", error=(kind, message, traceback("/srv/t.py:send")))
-    record(books, story.events[before:])
-    return books.error_groups().groups[0].fingerprint
+    record(history, story.events[before:])
+    return history.error_groups().groups[0].fingerprint
 
 
-def test_a_group_counts_its_failures(books: Books, story: Story) -> None:
-    fingerprint = fail(books, story, -7 * 24 * HOUR, -25 * HOUR, -5 * HOUR, -50 * 60, -10.0, job_id="first")
-    fail(books, story, -5.0, error=("ValueError", "a later message"), job_id="last")
-    group = books.error_group(fingerprint)
+def test_a_group_counts_its_failures(history: History, story: Story) -> None:
+    fingerprint = fail(history, story, -7 * 24 * HOUR, -25 * HOUR, -5 * HOUR, -50 * 60, -10.0, job_id="first")
+    fail(history, story, -5.0, error=("ValueError", "a later message"), job_id="last")
+    group = history.error_group(fingerprint)
     assert group is not None
     assert (group.type, group.message, group.task, group.qualname) == (
         "ValueError",
@@ -42,80 +42,80 @@ def test_a_group_counts_its_failures(books: Books, story: Story) -> None:
     assert group.sparkline[-1] == 4
 
 
-def test_the_last_hour_is_counted_up_to_a_cap(books: Books, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    fingerprint = fail(books, story, *(-float(n) for n in range(1, 6)))
+def test_the_last_hour_is_counted_up_to_a_cap(history: History, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    fingerprint = fail(history, story, *(-float(n) for n in range(1, 6)))
     monkeypatch.setattr(groups, "LAST_HOUR_CAP", 4)
-    group = books.error_group(fingerprint)
+    group = history.error_group(fingerprint)
     assert group is not None
     assert group.last_hour == Count(4, True)
 
 
-def test_a_failure_that_is_told_late_does_not_become_the_last(books: Books, story: Story) -> None:
-    fingerprint = fail(books, story, -5.0, error=("ValueError", "new"))
-    fail(books, story, -500.0, error=("ValueError", "old"))
-    group = books.error_group(fingerprint)
+def test_a_failure_that_is_told_late_does_not_become_the_last(history: History, story: Story) -> None:
+    fingerprint = fail(history, story, -5.0, error=("ValueError", "new"))
+    fail(history, story, -500.0, error=("ValueError", "old"))
+    group = history.error_group(fingerprint)
     assert group is not None
     assert (group.message, group.last_seen, group.first_seen, group.count) == ("new", START - 5, START - 500, 2)
 
 
-def test_muting_fixing_and_coming_back(books: Books, clock: Clock, story: Story) -> None:
-    fingerprint = fail(books, story, -10.0)
-    assert books.open_groups() == Count(1)
-    muted = books.mark_group(fingerprint, "muted")
+def test_muting_fixing_and_coming_back(history: History, clock: Clock, story: Story) -> None:
+    fingerprint = fail(history, story, -10.0)
+    assert history.open_groups() == Count(1)
+    muted = history.mark_group(fingerprint, "muted")
     assert muted is not None
-    assert (muted.state, books.open_groups()) == ("muted", Count(0))
-    fail(books, story, -5.0)
-    again = books.error_group(fingerprint)
+    assert (muted.state, history.open_groups()) == ("muted", Count(0))
+    fail(history, story, -5.0)
+    again = history.error_group(fingerprint)
     assert again is not None
     assert (again.state, again.count, again.regressed_at) == ("muted", 2, None)
-    books.mark_group(fingerprint, "fixed")
-    fail(books, story, -1.0)  # it happened before it was fixed, and is recorded only now
-    still = books.error_group(fingerprint)
+    history.mark_group(fingerprint, "fixed")
+    fail(history, story, -1.0)  # it happened before it was fixed, and is recorded only now
+    still = history.error_group(fingerprint)
     assert still is not None
     assert (still.state, still.count) == ("fixed", 3)
     clock.now += 100
-    fail(books, story, 50.0)
-    back = books.error_group(fingerprint)
+    fail(history, story, 50.0)
+    back = history.error_group(fingerprint)
     assert back is not None
     assert (back.state, back.regressed_at, back.count) == ("open", START + 50, 4)
-    fixed = books.mark_group(fingerprint, "fixed")
+    fixed = history.mark_group(fingerprint, "fixed")
     assert fixed is not None
     assert fixed.regressed_at is None
 
 
-def test_marking_what_is_not_there_or_no_state(books: Books, story: Story) -> None:
-    assert books.mark_group("nope", "muted") is None
-    assert books.error_group("nope") is None
+def test_marking_what_is_not_there_or_no_state(history: History, story: Story) -> None:
+    assert history.mark_group("nope", "muted") is None
+    assert history.error_group("nope") is None
     with pytest.raises(ValueError, match="expected open, muted, fixed"):
-        books.mark_group("nope", "solved")
+        history.mark_group("nope", "solved")
 
 
-def test_pages_and_filters(books: Books, story: Story) -> None:
+def test_pages_and_filters(history: History, story: Story) -> None:
     for n in range(25):
         error = (f"Error{n:02}", "even" if n % 2 == 0 else "100% odd", traceback())
         story.failed(f"job{n}", n - 100, n // 2 - 90, error=error, task=["tasks.add", "tasks.mail"][n % 2])
-    record(books, story.events)
+    record(history, story.events)
     seen: list[str] = []
     cursor = None
     while True:
-        page = books.error_groups(limit=4, cursor=cursor)
+        page = history.error_groups(limit=4, cursor=cursor)
         seen += [group.type for group in page.groups]
         cursor = page.next
         if cursor is None:
             break
     assert sorted(seen) == [f"Error{n:02}" for n in range(25)]
     assert seen[0] == "Error24"
-    assert len(books.error_groups(task="mail").groups) == 12
-    assert len(books.error_groups(q="0% ODD").groups) == 12
-    assert [group.type for group in books.error_groups(q="error07").groups] == ["Error07"]
-    assert books.error_groups(state="fixed").groups == ()
-    assert len(books.error_groups(state="open").groups) == 25
+    assert len(history.error_groups(task="mail").groups) == 12
+    assert len(history.error_groups(q="0% ODD").groups) == 12
+    assert [group.type for group in history.error_groups(q="error07").groups] == ["Error07"]
+    assert history.error_groups(state="fixed").groups == ()
+    assert len(history.error_groups(state="open").groups) == 25
 
 
-def test_a_job_that_ended_well_after_a_failure_is_found_by_its_group(books: Books, story: Story) -> None:
-    fingerprint = fail(books, story, -10.0)
+def test_a_job_that_ended_well_after_a_failure_is_found_by_its_group(history: History, story: Story) -> None:
+    fingerprint = fail(history, story, -10.0)
     story.done("a", -5, -4, attempt=2)
-    record(books, story.events)
-    job = books.job("a")
+    record(history, story.events)
+    job = history.job("a")
     assert (job.state, job.error) == ("done", None)
-    assert books.history("a").row.fingerprint == fingerprint
+    assert history.job_history("a").row.fingerprint == fingerprint

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from duey.monitor.history.lease import Lease
 from tests.monitor.history.conftest import PATIENCE_S
 from tests.support import wait_until
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROCESS = """
     import sys, threading, time
     from duey.model.event import Event
-    from duey.monitor.history import Books
+    from duey.monitor.history import History
     from tests.monitor.history.conftest import Settings
 
     url, name, ledger = sys.argv[1:]
@@ -42,7 +42,7 @@ PROCESS = """
                 file.write("\\n".join(self.ids) + "\\n")
             self.n += 20
 
-    threading.Thread(target=Books(url, Settings()).recorder(Source()).run, args=(threading.Event(),)).start()
+    threading.Thread(target=History(url, Settings()).recorder(Source()).run, args=(threading.Event(),)).start()
 """
 
 
@@ -51,12 +51,12 @@ def start(path: Path, tmp_path: Path) -> Iterator:
     started: list[subprocess.Popen] = []
 
     def start(name: str) -> tuple[subprocess.Popen, Path]:
-        ledger = tmp_path / f"{name}.txt"
-        ledger.touch()
+        schedule_store = tmp_path / f"{name}.txt"
+        schedule_store.touch()
         code = textwrap.dedent(PROCESS)
-        command = [sys.executable, "-c", code, f"sqlite:///{path}", name, str(ledger)]
+        command = [sys.executable, "-c", code, f"sqlite:///{path}", name, str(schedule_store)]
         started.append(subprocess.Popen(command, cwd=ROOT))
-        return started[-1], ledger
+        return started[-1], schedule_store
 
     yield start
     for process in started:
@@ -64,7 +64,7 @@ def start(path: Path, tmp_path: Path) -> Iterator:
         process.wait(PATIENCE_S)
 
 
-def test_one_process_records_until_it_is_killed_and_then_the_other(books: Books, path: Path, start) -> None:
+def test_one_process_records_until_it_is_killed_and_then_the_other(history: History, path: Path, start) -> None:
     first, first_ledger = start("first")
     wait_until(first_ledger.read_text, PATIENCE_S, "the first records")
     second, second_ledger = start("second")
@@ -79,9 +79,9 @@ def test_one_process_records_until_it_is_killed_and_then_the_other(books: Books,
     second.wait(PATIENCE_S)
     recorded = first_ledger.read_text().split() + second_ledger.read_text().split()
     assert len(recorded) == len(set(recorded))
-    assert {books.job(job_id).state for job_id in recorded} == {"canceled"}
+    assert {history.job(job_id).state for job_id in recorded} == {"canceled"}
     # At most the batch that was committed and not yet deleted is there beside what the ledgers say.
-    assert len(recorded) <= books.kept().jobs <= len(recorded) + 40
+    assert len(recorded) <= history.kept().jobs <= len(recorded) + 40
 
 
 def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from duey.model.job import Failure
-from duey.monitor.history import Books, JobFilter
+from duey.monitor.history import History, JobFilter
 from duey.monitor.history.writing import ENTRIES_KEPT
 from tests.monitor.history.conftest import START, Queue, Story, record, tables
 
@@ -15,21 +15,21 @@ HOSTILE = "<script>alert('x')</script>\x00\x1b[31m%s{0}; DROP TABLE jobs;--\u202
 STORED = HOSTILE.replace("\ud800", "\\ud800")
 
 
-def test_hostile_text_is_stored_as_it_is(books: Books, story: Story) -> None:
+def test_hostile_text_is_stored_as_it_is(history: History, story: Story) -> None:
     story.enqueue(HOSTILE, args=[HOSTILE], kwargs={HOSTILE: HOSTILE}, task=HOSTILE, queue=HOSTILE)
     error = (HOSTILE, HOSTILE, HOSTILE)
     story.failed(HOSTILE, error=error, task=HOSTILE, queue=HOSTILE, detail={"logs": [[START, HOSTILE, HOSTILE]]})
-    record(books, story.events)
-    job = books.job(HOSTILE)
+    record(history, story.events)
+    job = history.job(HOSTILE)
     assert (job.id, job.qualname, job.queue) == (STORED, STORED, STORED)
     assert (job.args, job.kwargs) == ([HOSTILE], {HOSTILE: HOSTILE}) or job.args == [STORED]
     assert job.error == Failure(STORED, STORED)
-    (attempt,) = books.attempts(HOSTILE)
+    (attempt,) = history.attempts(HOSTILE)
     assert attempt.error == Failure(STORED, STORED, STORED)
     assert attempt.logs[0].text.startswith("<script>")
-    assert books.error_groups().groups[0].message == STORED
+    assert history.error_groups().groups[0].message == STORED
     for wanted in (JobFilter(text=HOSTILE), JobFilter(task=HOSTILE, queue=HOSTILE, error_type=HOSTILE)):
-        assert [row.job.id for row in books.job_rows(wanted).rows] == [STORED]
+        assert [row.job.id for row in history.job_rows(wanted).rows] == [STORED]
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_hostile_text_is_stored_as_it_is(books: Books, story: Story) -> None:
     ids=str,
 )
 def test_an_event_without_an_identity_is_left_out_and_said(
-    books: Books, story: Story, broken: dict[str, object], caplog: pytest.LogCaptureFixture
+    history: History, story: Story, broken: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
     story.plain_job("a")
     story.plain_job("b", 5)
     events = [story.events[0], story.events[1]._replace(**broken), *story.events[2:]]
-    recorder = books.recorder(source := Queue(events))
+    recorder = history.recorder(source := Queue(events))
     recorder.record()
     assert (recorder.status.recorded, recorder.status.refused) == (3, 1)
     assert source.waiting == []
-    assert (books.job("a").state, books.job("b").state) == ("queued", "done")
+    assert (history.job("a").state, history.job("b").state) == ("queued", "done")
     assert "cannot be recorded" in caplog.text
 
 
@@ -70,29 +70,29 @@ def test_an_event_without_an_identity_is_left_out_and_said(
     ],
     ids=lambda odd: next(iter(odd)),
 )
-def test_odd_values_are_mended(books: Books, story: Story, odd: dict[str, object]) -> None:
+def test_odd_values_are_mended(history: History, story: Story, odd: dict[str, object]) -> None:
     story.enqueue()
     story.done()
     for kind in ("done", "failed", "retrying", "parked"):
         other = story.events[-1]._replace(kind=kind, job_id=kind, **odd)
-        recorder = books.recorder(Queue([story.events[0]._replace(job_id=kind), other]))
+        recorder = history.recorder(Queue([story.events[0]._replace(job_id=kind), other]))
         recorder.record()
         assert recorder.status.refused == 0
-        assert books.history(kind).row.job.id == kind
+        assert history.job_history(kind).row.job.id == kind
 
 
-def test_events_of_jobs_that_are_gone_are_dropped(books: Books, story: Story) -> None:
+def test_events_of_jobs_that_are_gone_are_dropped(history: History, story: Story) -> None:
     story.plain_job("")
-    recorder = books.recorder(source := Queue(story.events))
+    recorder = history.recorder(source := Queue(story.events))
     recorder.record()
     assert (source.waiting, recorder.status.recorded, recorder.status.refused) == ([], 0, 2)
 
 
-def test_large_values_are_cut(books: Books, story: Story) -> None:
+def test_large_values_are_cut(history: History, story: Story) -> None:
     story.enqueue(args=["x" * 100_000], kwargs={"k": "y" * 100_000})
     story.failed(error=("E" * 9000, "m" * 90_000, "t" * 900_000), detail={"logs": [[START, "INFO", "l" * 1000]] * 5000})
-    record(books, story.events)
-    job, (attempt,) = books.job("a"), books.attempts("a")
+    record(history, story.events)
+    job, (attempt,) = history.job("a"), history.attempts("a")
     assert len(str(job.args)) < 17_000
     assert "characters" in job.args[0]
     assert len(str(job.kwargs)) < 17_000
@@ -101,12 +101,12 @@ def test_large_values_are_cut(books: Books, story: Story) -> None:
     assert 60_000 < len(attempt.error.traceback) < 66_000
 
 
-def test_a_job_that_is_retried_for_ever_keeps_its_last_entries(books: Books, path: Path, story: Story) -> None:
+def test_a_job_that_is_retried_for_ever_keeps_its_last_entries(history: History, path: Path, story: Story) -> None:
     story.enqueue()
     for i in range(ENTRIES_KEPT + 500):
         story.failed(kind="retrying", started_at=i + 1, at=i + 1.5, attempt=i + 1)
-    record(books, story.events, batch=200)
+    record(history, story.events, batch=200)
     assert ENTRIES_KEPT <= len(tables(path)["entries"]) <= ENTRIES_KEPT + 300
-    assert books.attempts("a")[0].number == ENTRIES_KEPT + 500
-    assert len(books.attempts("a")) == 100
-    assert books.error_groups().groups[0].count == ENTRIES_KEPT + 500
+    assert history.attempts("a")[0].number == ENTRIES_KEPT + 500
+    assert len(history.attempts("a")) == 100
+    assert history.error_groups().groups[0].count == ENTRIES_KEPT + 500

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from duey.monitor.history import throttle
-from duey.monitor.history.throttle import LATE_S, REST, REST_IN_A_CROWD, Pace
+from duey.monitor.history.throttle import LATE_S, REST, REST_IN_A_CROWD, WriteThrottle
 
 WORK_S = 0.02
 
@@ -18,7 +18,7 @@ def rests(monkeypatch: pytest.MonkeyPatch, waited: list[float | None], lag_s: fl
     monkeypatch.setattr(throttle, "waited_s", lambda: next(told))
     used = iter([5.0, 5.0 + WORK_S])
     monkeypatch.setattr(time, "thread_time", lambda: next(used))
-    one = Pace()
+    one = WriteThrottle()
     one.begin()
     return one.rest_s(lag_s) / WORK_S
 

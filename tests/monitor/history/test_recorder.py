@@ -1,4 +1,4 @@
-"""The recorder: drains the queue into the books, and waits in words when it cannot."""
+"""The recorder: drains the queue into the history, and waits in words when it cannot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from duey.errors import StorageBusy
 from duey.model.event import Event
 from duey.model.job import Running, WorkerInfo
-from duey.monitor.history import Books, JobFilter, recorder, writing
+from duey.monitor.history import History, JobFilter, recorder, writing
 from duey.monitor.history.database import Database
 from duey.monitor.history.recorder import BACK_OFF_S, BATCH, IDLE_S, LEASE_S, Recorder
 from duey.monitor.history.throttle import LATE_S
@@ -36,35 +36,35 @@ def running(recorder: Recorder) -> Iterator[threading.Thread]:
         assert not thread.is_alive()
 
 
-def ids(books: Books) -> list[str]:
-    return [row.job.id for row in books.job_rows(JobFilter(), 500).rows]
+def ids(history: History) -> list[str]:
+    return [row.job.id for row in history.job_rows(JobFilter(), 500).rows]
 
 
-def test_it_drains_what_comes_until_it_is_stopped(books: Books, story: Story) -> None:
+def test_it_drains_what_comes_until_it_is_stopped(history: History, story: Story) -> None:
     queue = Queue()
-    with running(books.recorder(queue)):
+    with running(history.recorder(queue)):
         for n in range(5):
             story.plain_job(f"job{n}", n)
             queue.waiting = queue.waiting + story.events[-2:]
             wait_until(lambda: not queue.waiting, PATIENCE_S, "the queue is drained")
-    assert ids(books) == ["job4", "job3", "job2", "job1", "job0"]
+    assert ids(history) == ["job4", "job3", "job2", "job1", "job0"]
     assert queue.deleted == story.events
 
 
-def test_a_burst_is_recorded_with_pauses_and_what_is_late_without(books: Books, clock: Clock, story: Story) -> None:
+def test_a_burst_is_recorded_with_pauses_and_what_is_late_without(history: History, clock: Clock, story: Story) -> None:
     for n in range(BATCH):
         story.plain_job(f"job{n}", n / 100)
     queue = Queue(story.events)
-    recorder = books.recorder(queue)
+    recorder = history.recorder(queue)
     first = recorder.turn()
     clock.now += LATE_S + BATCH / 100
     assert first > 0
     assert [recorder.turn() for _ in range(2)] == [0.0, IDLE_S]
     assert recorder.status.recorded == 2 * BATCH
-    assert books.kept().jobs == BATCH
+    assert history.kept().jobs == BATCH
 
 
-def test_the_books_are_committed_before_the_queue_forgets(books: Books, path: Path, story: Story) -> None:
+def test_the_books_are_committed_before_the_queue_forgets(history: History, path: Path, story: Story) -> None:
     story.plain_job("a")
 
     class Watching(Queue):
@@ -74,21 +74,21 @@ def test_the_books_are_committed_before_the_queue_forgets(books: Books, path: Pa
             super().delete_events(events)
 
     queue = Watching(story.events)
-    books.recorder(queue).turn()
+    history.recorder(queue).turn()
     assert queue.found == [("a", "done")]
 
 
-def test_jobs_stand_in_the_order_of_their_acceptance(books: Books, story: Story) -> None:
+def test_jobs_stand_in_the_order_of_their_acceptance(history: History, story: Story) -> None:
     for n in range(20):
         story.enqueue(f"job{n}", n)
     for n in reversed(range(20)):
         story.done(f"job{n}", 30, 31 + n)
-    books.recorder(Queue(story.events)).turn()
-    assert ids(books) == [f"job{n}" for n in reversed(range(20))]
+    history.recorder(Queue(story.events)).turn()
+    assert ids(history) == [f"job{n}" for n in reversed(range(20))]
 
 
 def test_an_event_that_no_database_takes_does_not_hold_up_the_others(
-    books: Books, story: Story, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    history: History, story: Story, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     for n in range(9):
         story.plain_job(f"job{n}", n)
@@ -101,43 +101,43 @@ def test_an_event_that_no_database_takes_does_not_hold_up_the_others(
 
     monkeypatch.setattr(writing, "record", record)
     queue = Queue(story.events)
-    made = books.recorder(queue)
+    made = history.recorder(queue)
     made.turn()
     assert (queue.waiting, made.status.refused, made.status.problem) == ([], 1, None)
-    assert [books.job(f"job{n}").state for n in range(9)] == ["done"] * 5 + ["queued"] + ["done"] * 3
+    assert [history.job(f"job{n}").state for n in range(9)] == ["done"] * 5 + ["queued"] + ["done"] * 3
     assert "job5" in caplog.text
-    assert "1 events could not be recorded" in books.health().warnings[0]
+    assert "1 events could not be recorded" in history.health().warnings[0]
 
 
 # trouble
 
 
 def test_locked_books_are_said_once_and_waited_for(
-    path: Path, books: Books, story: Story, caplog: pytest.LogCaptureFixture
+    path: Path, history: History, story: Story, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, recorder.__name__)
-    books.prepare()
-    books._database._busy_timeout_s = 0.01
-    books.close()
-    books._database._forget()
+    history.prepare()
+    history._database._busy_timeout_s = 0.01
+    history.close()
+    history._database._forget()
     story.plain_job("a")
     queue = Queue(story.events)
-    made = books.recorder(queue)
+    made = history.recorder(queue)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         pauses = [made.turn() for _ in range(7)]
         assert pauses == [*BACK_OFF_S, BACK_OFF_S[-1], BACK_OFF_S[-1]]
         assert len(caplog.records) == 1
         assert "were locked for 0.01 s" in caplog.text
-        assert books.health().problems == (made.status.problem,)
-        assert books.job_rows(JobFilter()).rows == ()  # who reads is not held up
+        assert history.health().problems == (made.status.problem,)
+        assert history.job_rows(JobFilter()).rows == ()  # who reads is not held up
         other.execute("ROLLBACK")
     assert made.turn() == IDLE_S
-    assert [record.message for record in caplog.records][1:] == ["the books are recorded again"]
-    assert (queue.waiting, made.status.problem, books.health().ok) == ([], None, True)
+    assert [record.message for record in caplog.records][1:] == ["the history is recorded again"]
+    assert (queue.waiting, made.status.problem, history.health().ok) == ([], None, True)
 
 
-def test_a_queue_that_cannot_be_read_is_waited_for(books: Books, story: Story) -> None:
+def test_a_queue_that_cannot_be_read_is_waited_for(history: History, story: Story) -> None:
     class Busy(Queue):
         busy = True
 
@@ -148,14 +148,14 @@ def test_a_queue_that_cannot_be_read_is_waited_for(books: Books, story: Story) -
 
     story.plain_job("a")
     queue = Busy(story.events)
-    made = books.recorder(queue)
+    made = history.recorder(queue)
     assert made.turn() == BACK_OFF_S[0]
     assert made.status.problem == "the queue is locked"
     queue.busy = False
-    assert (made.turn(), made.status.problem, ids(books)) == (IDLE_S, None, ["a"])
+    assert (made.turn(), made.status.problem, ids(history)) == (IDLE_S, None, ["a"])
 
 
-def test_run_survives_what_nobody_expected(books: Books, story: Story, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_survives_what_nobody_expected(history: History, story: Story, caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Queue):
         failures = 2
 
@@ -167,16 +167,16 @@ def test_run_survives_what_nobody_expected(books: Books, story: Story, caplog: p
 
     story.plain_job("a")
     queue = Broken(story.events)
-    with running(books.recorder(queue)):
+    with running(history.recorder(queue)):
         wait_until(lambda: not queue.waiting, PATIENCE_S, "the queue is drained")
-    assert ids(books) == ["a"]
+    assert ids(history) == ["a"]
     assert "RuntimeError: a bug" in caplog.text
     assert "Traceback" in caplog.text
 
 
-def test_it_stops_at_once_while_it_backs_off(books: Books, path: Path) -> None:
+def test_it_stops_at_once_while_it_backs_off(history: History, path: Path) -> None:
     path.mkdir(parents=True)  # a folder where the file should be
-    made = books.recorder(Queue())
+    made = history.recorder(Queue())
     with running(made):
         wait_until(lambda: made.status.problem, PATIENCE_S, "it says so")
     assert made.status.leading is False
@@ -185,19 +185,19 @@ def test_it_stops_at_once_while_it_backs_off(books: Books, path: Path) -> None:
 # the lease
 
 
-def test_only_one_of_two_recorders_leads(books: Books, path: Path, story: Story) -> None:
+def test_only_one_of_two_recorders_leads(history: History, path: Path, story: Story) -> None:
     story.plain_job("a")
-    first, second = books.recorder(Queue()), books.recorder(Queue(story.events))
+    first, second = history.recorder(Queue()), history.recorder(Queue(story.events))
     first.turn()
     assert second.turn() == LEASE_S
     assert (first.status.leading, second.status.leading) == (True, False)
-    assert ids(books) == []
+    assert ids(history) == []
     first.close()
     second.turn()
-    assert (first.status.leading, second.status.leading, ids(books)) == (False, True, ["a"])
+    assert (first.status.leading, second.status.leading, ids(history)) == (False, True, ["a"])
 
 
-def test_two_that_both_believe_to_lead_harm_nothing(books: Books, path: Path, story: Story) -> None:
+def test_two_that_both_believe_to_lead_harm_nothing(history: History, path: Path, story: Story) -> None:
     for n in range(50):
         story.plain_job(f"job{n}", n)
     other_books = Database(f"sqlite:///{path}")
@@ -209,17 +209,17 @@ def test_two_that_both_believe_to_lead_harm_nothing(books: Books, path: Path, st
             writing.record(database, story.events[i : i + 10], 1000, Clock())
         database.close()
 
-    threads = [threading.Thread(target=record, args=(database,)) for database in (other_books, books._database)]
+    threads = [threading.Thread(target=record, args=(database,)) for database in (other_books, history._database)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE_S)
-    assert books.totals(3600).done == 50
-    assert books.kept().jobs == 50
+    assert history.totals(3600).done == 50
+    assert history.kept().jobs == 50
 
 
-def test_a_lease_whose_file_was_taken_away_is_taken_again(books: Books, path: Path) -> None:
-    first, second = books.recorder(Queue()), books.recorder(Queue())
+def test_a_lease_whose_file_was_taken_away_is_taken_again(history: History, path: Path) -> None:
+    first, second = history.recorder(Queue()), history.recorder(Queue())
     first.turn()
     path.with_name("monitor.db.recorder").unlink()
     second.turn()
@@ -236,20 +236,20 @@ def worker(id: str, alive: bool = True, at: float = START) -> WorkerInfo:
 
 
 def test_workers_are_remembered_for_a_day_with_what_they_did(
-    books: Books, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    history: History, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "ASKING_S", 0.0)
     now = [worker("1"), worker("2")]
-    made = books.recorder(Queue(), workers=lambda: now)
+    made = history.recorder(Queue(), workers=lambda: now)
     made.turn()
-    assert [(w.id, w.alive, w.seen_at) for w in books.seen_workers()] == [("2", True, START), ("1", True, START)]
+    assert [(w.id, w.alive, w.seen_at) for w in history.seen_workers()] == [("2", True, START), ("1", True, START)]
     clock.now += 60
     now[:] = [worker("2"), replace(worker("3"), alive=False, heartbeat_at=START + 5)]
     made.turn()
-    seen = books.seen_workers()
+    seen = history.seen_workers()
     assert [(w.id, w.alive, w.seen_at - START) for w in seen] == [("2", True, 60), ("3", False, 5), ("1", False, 0)]
     assert seen[-1].running == (("a", "tasks.add", START),)
     assert (seen[0].host, seen[0].pid, seen[0].queues) == ("box", 42, ("default",))
     clock.now = START + 86400 + 30
     made.turn()
-    assert [w.id for w in books.seen_workers()] == ["2"]
+    assert [w.id for w in history.seen_workers()] == ["2"]

@@ -1,6 +1,6 @@
 """A batch that comes twice changes nothing: random lives of jobs, delivered in random, overlapping, repeated batches.
 
-What the books then hold is compared with a model that knows nothing of batches, and, row by row in every table, with
+What the history then hold is compared with a model that knows nothing of batches, and, row by row in every table, with
 books that got each event once and alone.
 """
 
@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from duey.model.event import Event
-from duey.monitor.history import Books
+from duey.monitor.history import History
 from duey.monitor.history.causes import cause_of
 from tests.monitor.history.conftest import START, Clock, Queue, Settings, Story, record, tables, traceback
 from tests.support import rounds
@@ -77,7 +77,7 @@ def _one_life(story: Story, rng: random.Random, job_id: str, quarters: int) -> N
 
 @dataclass
 class Model:
-    """What must stand in the books, computed from the events in their order, each once, and in the plainest way."""
+    """What must stand in the history, computed from the events in their order, each once, and in the plainest way."""
 
     events: list[Event]
     states: dict[str, str] = field(default_factory=dict)
@@ -100,35 +100,35 @@ class Model:
             if event.kind in ("failed", "retrying"):
                 self.groups[cause_of(event.detail["type"], event.detail["traceback"], event.task).fingerprint] += 1
 
-    def check(self, books: Books) -> None:
+    def check(self, history: History) -> None:
         for job_id, state in self.states.items():
-            self._check_job(books, job_id, state)
-        for figures in books.tasks(3600 * 3):
+            self._check_job(history, job_id, state)
+        for figures in history.tasks(3600 * 3):
             for kind in ("enqueued", "done", "failed", "canceled", "expired", "rescued"):
                 assert getattr(figures.outcomes, kind) == self.outcomes[figures.qualname, kind], kind
             assert figures.outcomes.retried == self.outcomes[figures.qualname, "retrying"]
             assert figures.total_run_ms == self.run_ms[figures.qualname]
             assert figures.run.count == sum(self.outcomes[figures.qualname, k] for k in ("done", "failed", "retrying"))
             assert figures.wait.count == figures.run.count
-        for minute in books.minutes(180):
+        for minute in history.minutes(180):
             assert minute.outcomes.done == self.minutes[int(minute.at), "done"]
             assert minute.outcomes.failed == self.minutes[int(minute.at), "failed"]
-        assert {group.fingerprint: group.count for group in books.error_groups().groups} == dict(self.groups)
-        assert books.kept().jobs == len(self.states)
+        assert {group.fingerprint: group.count for group in history.error_groups().groups} == dict(self.groups)
+        assert history.kept().jobs == len(self.states)
 
-    def _check_job(self, books: Books, job_id: str, state: str) -> None:
+    def _check_job(self, history: History, job_id: str, state: str) -> None:
         mine = [event for event in self.events if event.job_id == job_id]
-        history = books.history(job_id)
-        assert history.row.job.state == state
-        steps = [(step.at, step.kind) for step in history.timeline if step.kind != "started"]
+        past = history.job_history(job_id)
+        assert past.row.job.state == state
+        steps = [(step.at, step.kind) for step in past.timeline if step.kind != "started"]
         assert sorted(steps) == sorted((event.at, event.kind) for event in mine)
-        attempts = [a for a in history.attempts if a.outcome in ("done", "failed", "retrying")]
+        attempts = [a for a in past.attempts if a.outcome in ("done", "failed", "retrying")]
         ran = [event for event in mine if event.kind in ("done", "failed", "retrying")]
         assert [(a.outcome, a.finished_at, a.started_at) for a in reversed(attempts)] == [
             (event.kind, event.at, event.started_at) for event in ran
         ]
         if state == "done":
-            assert history.row.job.result == ran[-1].result
+            assert past.row.job.result == ran[-1].result
 
 
 def deliveries(rng: random.Random, count: int) -> list[tuple[int, int]]:
@@ -155,7 +155,7 @@ def test_replays_change_nothing(seed: int, jobs: int) -> None:
     events = live(rng, jobs)
     clock = Clock(max(event.at for event in events))
     with tempfile.TemporaryDirectory() as folder:
-        once, again = (Books(f"sqlite:///{folder}/{name}.db", Settings(), clock) for name in ("once", "again"))
+        once, again = (History(f"sqlite:///{folder}/{name}.db", Settings(), clock) for name in ("once", "again"))
         record(once, events, batch=1)
         Model(events).check(once)
         for start, end in deliveries(rng, len(events)):
@@ -165,20 +165,20 @@ def test_replays_change_nothing(seed: int, jobs: int) -> None:
         once.close()
 
 
-def test_a_crash_between_the_books_and_the_queue_changes_nothing(books: Books, path: Path, story: Story) -> None:
+def test_a_crash_between_the_books_and_the_queue_changes_nothing(history: History, path: Path, story: Story) -> None:
     story.plain_job("a")
     story.failed("b", error=ERRORS[0])
     queue = Queue(story.events)
     queue.hold = True
     before: dict[str, Any] = {}
     for _ in range(3):  # it dies each time
-        recorder = books.recorder(queue)
+        recorder = history.recorder(queue)
         recorder.turn()
         assert recorder.status.problem == "RuntimeError: the process dies here"
         recorder.close()
         before = before or tables(path)
         assert tables(path) == before
     queue.hold = False
-    books.recorder(queue).turn()
+    history.recorder(queue).turn()
     assert (tables(path), queue.waiting) == (before, [])
-    assert books.totals(3600).done == 1
+    assert history.totals(3600).done == 1

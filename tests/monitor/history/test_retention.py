@@ -1,4 +1,4 @@
-"""What the books let go, what they keep, and that they do so in small steps."""
+"""What the history lets go, what they keep, and that they do so in small steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from duey.monitor.history import Books, JobFilter, retention
+from duey.monitor.history import History, JobFilter, retention
 from duey.monitor.history.database import Database
 from duey.monitor.history.retention import KEPT_OF_EACH_TASK, Retention
 from duey.monitor.history.schema import SLOTS
@@ -17,11 +17,11 @@ from tests.support import wait_until
 DAY = 86400.0
 
 
-def jobs(books: Books, **wanted: str) -> list[str]:
+def jobs(history: History, **wanted: str) -> list[str]:
     found: list[str] = []
     cursor = None
     while True:
-        page, cursor = books.job_ids(JobFilter(**wanted), 5000, cursor)
+        page, cursor = history.job_ids(JobFilter(**wanted), 5000, cursor)
         found += page
         if cursor is None:
             return found
@@ -42,172 +42,172 @@ def tell(story: Story, prefix: str, count: int, at: float = 0.0, task: str = "ta
 
 @pytest.mark.parametrize(("kind", "days"), [("done", 30), ("canceled", 30), ("expired", 30), ("failed", 180)])
 def test_ended_jobs_go_after_their_days_but_for_the_last_100(
-    books: Books, clock: Clock, path: Path, story: Story, kind: str, days: int
+    history: History, clock: Clock, path: Path, story: Story, kind: str, days: int
 ) -> None:
     tell(story, "old", 150, kind=kind)
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + days * DAY
-    assert books.prune().jobs == 0
+    assert history.prune().jobs == 0
     clock.now += 3
-    assert books.prune().jobs == 50
-    assert jobs(books) == [f"old{n}" for n in reversed(range(50, 150))]
-    assert (books.kept().jobs, books.kept().deleted) == (100, 50)
+    assert history.prune().jobs == 50
+    assert jobs(history) == [f"old{n}" for n in reversed(range(50, 150))]
+    assert (history.kept().jobs, history.kept().deleted) == (100, 50)
     assert len(tables(path)["entries"]) == (100 if kind == "failed" else 0)
 
 
 def test_failed_jobs_are_never_kept_shorter_than_others(
-    books: Books, settings: Settings, clock: Clock, story: Story
+    history: History, settings: Settings, clock: Clock, story: Story
 ) -> None:
     settings.keep_failed_days = 1
     tell(story, "old", 150, kind="failed")
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + 29 * DAY
-    assert books.prune().jobs == 0
+    assert history.prune().jobs == 0
     clock.now = START + 31 * DAY
-    assert books.prune().jobs == 50
+    assert history.prune().jobs == 50
 
 
-def test_what_has_not_ended_stays_for_ever(books: Books, settings: Settings, clock: Clock, story: Story) -> None:
+def test_what_has_not_ended_stays_for_ever(history: History, settings: Settings, clock: Clock, story: Story) -> None:
     settings.retention_rows = 10
     tell(story, "waiting", 300, kind="queued")
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + 1000 * DAY
-    books.prune()
-    assert len(jobs(books)) == 300
+    history.prune()
+    assert len(jobs(history)) == 300
 
 
 def test_a_rare_task_is_not_pushed_out_by_a_frequent_one(
-    books: Books, settings: Settings, clock: Clock, story: Story
+    history: History, settings: Settings, clock: Clock, story: Story
 ) -> None:
     settings.retention_rows = 500
     tell(story, "rare", 120, task="tasks.rare")
     tell(story, "old", 3000, at=1)
     tell(story, "few", 7, at=2, task="tasks.few")
     tell(story, "new", 100, at=10)
-    record(books, story.events)
-    assert books.prune().jobs == 3227 - 500
-    assert jobs(books, task="tasks.rare") == [f"rare{n}" for n in reversed(range(20, 120))]
-    assert len(jobs(books, task="tasks.few")) == 7
-    assert jobs(books, task="tasks.add")[:101] == [f"new{n}" for n in reversed(range(100))] + ["old2999"]
-    assert len(jobs(books)) == 500
+    record(history, story.events)
+    assert history.prune().jobs == 3227 - 500
+    assert jobs(history, task="tasks.rare") == [f"rare{n}" for n in reversed(range(20, 120))]
+    assert len(jobs(history, task="tasks.few")) == 7
+    assert jobs(history, task="tasks.add")[:101] == [f"new{n}" for n in reversed(range(100))] + ["old2999"]
+    assert len(jobs(history)) == 500
 
 
-def test_failed_jobs_go_last_where_there_are_too_many(books: Books, settings: Settings, story: Story) -> None:
+def test_failed_jobs_go_last_where_there_are_too_many(history: History, settings: Settings, story: Story) -> None:
     settings.retention_rows = 400
     tell(story, "bad", 300, kind="failed")
     tell(story, "good", 300, at=1)
     tell(story, "gone", 300, at=1, kind="canceled", task="tasks.other")
-    record(books, story.events)
-    books.prune()
-    assert len(jobs(books)) == 400
+    record(history, story.events)
+    history.prune()
+    assert len(jobs(history)) == 400
     # The last 100 of each task stay: of tasks.add they are good ones, of tasks.other canceled ones.
-    assert len(jobs(books, state="done")) == 100
-    assert len(jobs(books, state="canceled")) == 100
-    assert jobs(books, state="failed") == [f"bad{n}" for n in reversed(range(100, 300))]
+    assert len(jobs(history, state="done")) == 100
+    assert len(jobs(history, state="canceled")) == 100
+    assert jobs(history, state="failed") == [f"bad{n}" for n in reversed(range(100, 300))]
 
 
-def test_a_limit_below_what_must_stay_does_no_harm(books: Books, settings: Settings, story: Story) -> None:
+def test_a_limit_below_what_must_stay_does_no_harm(history: History, settings: Settings, story: Story) -> None:
     settings.retention_rows = 1
     tell(story, "a", KEPT_OF_EACH_TASK + 1)
-    record(books, story.events)
-    assert books.prune().jobs == 1
-    assert books.prune().jobs == 0
+    record(history, story.events)
+    assert history.prune().jobs == 1
+    assert history.prune().jobs == 0
 
 
-def test_a_job_that_ended_late_is_kept_for_its_days(books: Books, clock: Clock, story: Story) -> None:
+def test_a_job_that_ended_late_is_kept_for_its_days(history: History, clock: Clock, story: Story) -> None:
     story.enqueue("late", 0.0)
     tell(story, "old", 200, at=1)
     story.done("late", 29 * DAY, 29 * DAY + 1)
     tell(story, "new", 100, at=30 * DAY)
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + 31 * DAY
-    books.prune()
-    assert set(jobs(books)) == {"late", *(f"new{n}" for n in range(100))}
+    history.prune()
+    assert set(jobs(history)) == {"late", *(f"new{n}" for n in range(100))}
 
 
 def test_the_recorder_keeps_the_limit_while_events_wait(
-    books: Books, settings: Settings, story: Story, monkeypatch: pytest.MonkeyPatch
+    history: History, settings: Settings, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.retention_rows = 500
     monkeypatch.setattr("duey.monitor.history.recorder.BATCH", 400)
     tell(story, "a", 5000)
     queue = Queue(story.events)
-    recorder = books.recorder(queue)
+    recorder = history.recorder(queue)
     most = 0
     while queue.waiting:
         recorder.turn()
-        most = max(most, books.kept().jobs)
+        most = max(most, history.kept().jobs)
     recorder.turn()
     assert most < 500 + 500
-    assert books.kept().jobs == 500
+    assert history.kept().jobs == 500
 
 
 def test_a_step_ends_in_time_and_the_next_one_goes_on(
-    path: Path, books: Books, settings: Settings, clock: Clock, story: Story, monkeypatch: pytest.MonkeyPatch
+    path: Path, history: History, settings: Settings, clock: Clock, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "CHUNK", 50)
     tell(story, "old", 1000)
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + 31 * DAY
     keeper = Retention(Database(f"sqlite:///{path}"), settings, clock)
     left = []
     while keeper.step(give_up_at=time.monotonic()):  # no time at all: one small transaction each
-        left.append(books.kept().jobs)
+        left.append(history.kept().jobs)
     assert left[:3] == [950, 900, 850]
     assert left[-1] == 100
 
 
-def test_figures_groups_and_slots_go_in_their_time(books: Books, clock: Clock, path: Path, story: Story) -> None:
+def test_figures_groups_and_slots_go_in_their_time(history: History, clock: Clock, path: Path, story: Story) -> None:
     tell(story, "a", 1, kind="failed")
-    record(books, story.events)
-    with books._database.writing() as db:
+    record(history, story.events)
+    with history._database.writing() as db:
         SLOTS.insert(schedule="nightly", at=START, outcome="on_time").execute(db)
-    books.visit("ada")
+    history.note_visit("ada")
 
     def tiers() -> list[int]:
         return [row[0] for row in tables(path)["figures"]]
 
     assert tiers() == [3600, 60, 86400] or sorted(tiers()) == [60, 3600, 86400]
     clock.now = START + 49 * 3600
-    assert books.prune().figures == 1
+    assert history.prune().figures == 1
     assert sorted(tiers()) == [3600, 86400]
     clock.now = START + 9 * DAY
-    books.prune()
+    history.prune()
     assert tables(path)["error_hours"] == []
     clock.now = START + 93 * DAY
-    assert books.prune().groups == 0
-    assert books.slots() == ()
+    assert history.prune().groups == 0
+    assert history.slots() == ()
     clock.now = START + 181 * DAY
-    assert books.prune().groups == 1
-    assert books.error_groups().groups == ()
+    assert history.prune().groups == 1
+    assert history.error_groups().groups == ()
     clock.now = START + 368 * DAY
-    assert books.prune().figures == 2
+    assert history.prune().figures == 2
     assert (tiers(), tables(path)["visits"]) == ([], [])
-    assert jobs(books) == ["a0"]  # the last of its task
+    assert jobs(history) == ["a0"]  # the last of its task
 
 
-def test_pruning_gives_room_back_to_the_disk(books: Books, clock: Clock, path: Path, story: Story) -> None:
+def test_pruning_gives_room_back_to_the_disk(history: History, clock: Clock, path: Path, story: Story) -> None:
     for n in range(2000):
         story.enqueue(f"job{n}", n / 1000, args=["x" * 1000])
         story.done(f"job{n}", 3, 4)
-    record(books, story.events)
-    books.prune()
+    record(history, story.events)
+    history.prune()
     before = path.stat().st_size
     clock.now = START + 31 * DAY
-    books.prune()
+    history.prune()
     assert path.stat().st_size < before / 4
 
 
 def test_much_free_room_is_given_back_by_the_recorder_too(
-    books: Books, clock: Clock, path: Path, story: Story, monkeypatch: pytest.MonkeyPatch
+    history: History, clock: Clock, path: Path, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "MANY_FREE_PAGES", 50)
     for n in range(2000):
         story.enqueue(f"job{n}", n / 1000, args=["x" * 1000])
         story.done(f"job{n}", 3, 4)
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + 31 * DAY
-    recorder = books.recorder(Queue())
+    recorder = history.recorder(Queue())
 
     def is_smaller() -> bool:
         recorder.turn()
@@ -217,45 +217,45 @@ def test_much_free_room_is_given_back_by_the_recorder_too(
     wait_until(is_smaller, PATIENCE_S, "most of the free room is given back")
 
 
-def test_forgetting_one_job(books: Books, path: Path, story: Story) -> None:
+def test_forgetting_one_job(history: History, path: Path, story: Story) -> None:
     tell(story, "a", 2, kind="failed")
-    record(books, story.events)
-    books.forget("a0")
-    assert jobs(books) == ["a1"]
+    record(history, story.events)
+    history.forget("a0")
+    assert jobs(history) == ["a1"]
     assert len(tables(path)["entries"]) == 1
-    assert books.kept().jobs == 1
-    assert books.totals(3600).failed == 2
+    assert history.kept().jobs == 1
+    assert history.totals(3600).failed == 2
 
 
 @pytest.mark.parametrize("kind", ["done", "canceled", "expired"])
-def test_jobs_stay_as_long_as_their_task_says(books: Books, clock: Clock, story: Story, kind: str) -> None:
+def test_jobs_stay_as_long_as_their_task_says(history: History, clock: Clock, story: Story, kind: str) -> None:
     for job_id, keep_s in (("short", 60.0), ("long", 100 * DAY), ("plain", None)):
         story.enqueue(job_id, 0, task=f"tasks.{job_id}", detail={} if keep_s is None else {"keep_s": keep_s})
         story.tell(kind, job_id, 1, task=f"tasks.{job_id}")
     tell(story, "more", KEPT_OF_EACH_TASK, task="tasks.plain")
     tell(story, "more_long", KEPT_OF_EACH_TASK, task="tasks.long")
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + 60
-    assert books.prune().jobs == 0
+    assert history.prune().jobs == 0
     clock.now = START + 62
-    assert books.prune().jobs == 1
-    assert "short" not in jobs(books)
+    assert history.prune().jobs == 1
+    assert "short" not in jobs(history)
     clock.now = START + 99 * DAY
-    books.prune()
-    assert {"long"} == {"long", "plain"} & set(jobs(books))
+    history.prune()
+    assert {"long"} == {"long", "plain"} & set(jobs(history))
     clock.now = START + 101 * DAY
-    books.prune()
-    assert "long" not in jobs(books)
+    history.prune()
+    assert "long" not in jobs(history)
 
 
-def test_what_failed_stays_for_a_retry_whatever_its_task_says(books: Books, clock: Clock, story: Story) -> None:
+def test_what_failed_stays_for_a_retry_whatever_its_task_says(history: History, clock: Clock, story: Story) -> None:
     story.enqueue("bad", 0, detail={"keep_s": 60.0})
     story.failed("bad")
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + 100 * DAY
-    assert books.prune().jobs == 0
+    assert history.prune().jobs == 0
     tell(story, "more", KEPT_OF_EACH_TASK, at=1)
-    record(books, story.events)
+    record(history, story.events)
     clock.now = START + 181 * DAY
-    books.prune()
-    assert "bad" not in jobs(books)
+    history.prune()
+    assert "bad" not in jobs(history)

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 
 from duey.errors import BadRequest, StateConflict
 from duey.model.job import STATES
-from duey.monitor.history import Books, Count, JobFilter, search
+from duey.monitor.history import Count, History, JobFilter, search
 from duey.monitor.history.names import last_part
 from tests.monitor.history.conftest import START, Clock, Settings, Story, record, traceback
 
 
-def found(books: Books, limit: int = 50, **wanted: Any) -> list[str]:
-    return [row.job.id for row in books.job_rows(JobFilter(**wanted), limit).rows]
+def found(history: History, limit: int = 50, **wanted: Any) -> list[str]:
+    return [row.job.id for row in history.job_rows(JobFilter(**wanted), limit).rows]
 
 
-def all_pages(books: Books, wanted: JobFilter, limit: int) -> list[str]:
+def all_pages(history: History, wanted: JobFilter, limit: int) -> list[str]:
     ids: list[str] = []
     cursor = None
     while True:
-        page = books.job_rows(wanted, limit, cursor)
+        page = history.job_rows(wanted, limit, cursor)
         assert len(page.rows) <= limit
         ids += [row.job.id for row in page.rows]
         cursor = page.next
@@ -34,7 +34,7 @@ def all_pages(books: Books, wanted: JobFilter, limit: int) -> list[str]:
 
 
 @pytest.fixture
-def shelf(books: Books, story: Story) -> Books:
+def shelf(history: History, story: Story) -> History:
     """A few jobs of every kind."""
     story.plain_job("plain", 0, args=["ada@example.org", 42], kwargs={"to": "Bob", "deep": {"er": [1]}, "yes": True})
     story.plain_job(
@@ -48,11 +48,11 @@ def shelf(books: Books, story: Story) -> Books:
     story.enqueue("later", 50, detail={"eta": START + 9999})
     story.tell("canceled", "later", 60, token=-1)
     story.enqueue("0123456789abcdef", 70)
-    record(books, story.events)
-    return books
+    record(history, story.events)
+    return history
 
 
-def test_newest_first(shelf: Books) -> None:
+def test_newest_first(shelf: History) -> None:
     assert found(shelf) == ["0123456789abcdef", "later", "other", "child", "broken", "mail", "plain"]
 
 
@@ -101,7 +101,7 @@ def test_newest_first(shelf: Books) -> None:
     ],
     ids=str,
 )
-def test_filters(shelf: Books, wanted: dict[str, Any], ids: list[str]) -> None:
+def test_filters(shelf: History, wanted: dict[str, Any], ids: list[str]) -> None:
     assert found(shelf, **wanted) == ids
     assert shelf.count(JobFilter(**wanted)) == Count(len(ids))
     assert shelf.job_ids(JobFilter(**wanted)) == (ids, None)
@@ -113,12 +113,12 @@ def test_filters(shelf: Books, wanted: dict[str, Any], ids: list[str]) -> None:
             assert shelf.count(JobFilter(**wanted, state=state)) == count
 
 
-def test_the_fingerprint_of_a_group_leads_to_its_jobs(shelf: Books) -> None:
+def test_the_fingerprint_of_a_group_leads_to_its_jobs(shelf: History) -> None:
     for group in shelf.error_groups().groups:
         assert found(shelf, fingerprint=group.fingerprint) == [group.last_job_id]
 
 
-def test_as_the_engine_lists_them(shelf: Books) -> None:
+def test_as_the_engine_lists_them(shelf: History) -> None:
     page = shelf.jobs(state="done", limit=1)
     assert ([job.id for job in page.jobs], page.jobs[0].kwargs) == (["mail"], {})
     page = shelf.jobs(state="done", limit=1, cursor=page.next)
@@ -127,7 +127,7 @@ def test_as_the_engine_lists_them(shelf: Books) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "-1", "1" * 30, "١", "1.5"])
-def test_a_cursor_that_was_not_given_is_refused(shelf: Books, cursor: str) -> None:
+def test_a_cursor_that_was_not_given_is_refused(shelf: History, cursor: str) -> None:
     for call in (shelf.job_rows, shelf.job_ids):
         with pytest.raises(BadRequest):
             call(JobFilter(), 10, cursor)
@@ -135,7 +135,7 @@ def test_a_cursor_that_was_not_given_is_refused(shelf: Books, cursor: str) -> No
         shelf.error_groups(cursor=cursor)
 
 
-def test_short_names_are_shown_while_they_are_unique(shelf: Books) -> None:
+def test_short_names_are_shown_while_they_are_unique(shelf: History) -> None:
     assert shelf.job("plain").task == "tasks.add"
     assert shelf.job("mail").task == "send_mail"
 
@@ -148,16 +148,16 @@ def test_a_handler_is_named_with_its_task(qualname: str, short: str) -> None:
     assert last_part(qualname) == short
 
 
-def test_only_what_has_ended_can_be_forgotten(shelf: Books) -> None:
+def test_only_what_has_ended_can_be_forgotten(shelf: History) -> None:
     with pytest.raises(StateConflict):
         shelf.forget("child")
     shelf.forget("plain")
     assert "plain" not in found(shelf)
-    assert shelf.history("child").row.job.parent == "plain"
+    assert shelf.job_history("child").row.job.parent == "plain"
 
 
-def test_children(shelf: Books) -> None:
-    assert [row.job.id for row in shelf.history("plain").children] == ["child"]
+def test_children(shelf: History) -> None:
+    assert [row.job.id for row in shelf.job_history("plain").children] == ["child"]
 
 
 # pages
@@ -188,16 +188,16 @@ def test_pages_are_complete_while_rows_arrive(
     tmp_path_factory: pytest.TempPathFactory, seed: int, limit: int, wanted: JobFilter
 ) -> None:
     rng = random.Random(seed)
-    books = Books(f"sqlite:///{tmp_path_factory.mktemp('books')}/monitor.db", Settings(), Clock())
+    history = History(f"sqlite:///{tmp_path_factory.mktemp('history')}/monitor.db", Settings(), Clock())
     story = Story()
     tell_many(story, 0, 100, rng)
-    record(books, story.events)
-    expected = all_pages(books, wanted, 500)
+    record(history, story.events)
+    expected = all_pages(history, wanted, 500)
     seen: list[str] = []
     cursor = None
     arrived = 100
     while True:
-        page = books.job_rows(wanted, limit, cursor)
+        page = history.job_rows(wanted, limit, cursor)
         seen += [row.job.id for row in page.rows]
         cursor = page.next
         if cursor is None:
@@ -205,50 +205,52 @@ def test_pages_are_complete_while_rows_arrive(
         before = len(story.events)
         tell_many(story, arrived, arrived + 5, rng)
         arrived += 5
-        record(books, story.events[before:])
+        record(history, story.events[before:])
     assert seen == expected
     assert len(set(seen)) == len(seen)
-    books.close()
+    history.close()
 
 
-def test_a_page_that_is_exactly_full_is_the_last_one(shelf: Books) -> None:
+def test_a_page_that_is_exactly_full_is_the_last_one(shelf: History) -> None:
     page = shelf.job_rows(JobFilter(), 7)
     assert (len(page.rows), page.next) == (7, None)
 
 
-def test_counts_end_at_their_cap(books: Books, story: Story) -> None:
+def test_counts_end_at_their_cap(history: History, story: Story) -> None:
     for n in range(30):
         story.plain_job(f"job{n}", n)
-    record(books, story.events)
+    record(history, story.events)
     for wanted in (JobFilter(), JobFilter(state="done"), JobFilter(task="add"), JobFilter(text="job", queue="default")):
         expected = 30 if wanted.text is None else 0
-        assert books.count(wanted, cap=30) == Count(expected)
-        assert books.count(wanted, cap=29) == Count(min(29, expected), expected > 29)
-    assert books.count(JobFilter(text="add"), cap=10) == Count(10, True)
+        assert history.count(wanted, cap=30) == Count(expected)
+        assert history.count(wanted, cap=29) == Count(min(29, expected), expected > 29)
+    assert history.count(JobFilter(text="add"), cap=10) == Count(10, True)
 
 
-def test_a_look_is_bounded_and_its_cursor_goes_on(books: Books, story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_is_bounded_and_its_cursor_goes_on(
+    history: History, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(search, "SCAN_ROWS", 100)
     monkeypatch.setattr(search, "WINDOWS", (10, 20))
     for n in range(1000):
         story.enqueue(f"job{n}", n, args=["needle" if n % 400 == 1 else "hay"])
-    record(books, story.events)
+    record(history, story.events)
     wanted = JobFilter(text="needle")
-    page = books.job_rows(wanted, 10)
+    page = history.job_rows(wanted, 10)
     assert (page.rows, page.searched_back_to) == ((), START + 890)
-    assert all_pages(books, wanted, 10) == ["job801", "job401", "job1"]
-    assert books.count(wanted) == Count(0, True)
-    assert books.state_counts(wanted)["queued"] == Count(0, True)
-    assert [row.job.id for row in books.job_rows(wanted, 10, deep=True).rows] == ["job801", "job401", "job1"]
+    assert all_pages(history, wanted, 10) == ["job801", "job401", "job1"]
+    assert history.count(wanted) == Count(0, True)
+    assert history.state_counts(wanted)["queued"] == Count(0, True)
+    assert [row.job.id for row in history.job_rows(wanted, 10, deep=True).rows] == ["job801", "job401", "job1"]
     monkeypatch.setattr(search, "SCAN_ROWS", 100_000)
-    assert books.count(wanted) == Count(3)
+    assert history.count(wanted) == Count(3)
 
 
-def test_many_ids_with_one_beginning_are_looked_through_like_any_text(books: Books, story: Story) -> None:
+def test_many_ids_with_one_beginning_are_looked_through_like_any_text(history: History, story: Story) -> None:
     for n in range(search.SHORT_ID_MATCHES + 1):
         story.enqueue(f"report-{n:03}", n)
-    record(books, story.events)
-    assert found(books, text="report-00", limit=500) == [f"report-{n:03}" for n in reversed(range(10))]
-    assert len(found(books, text="report-", limit=500)) == 0
-    assert len(found(books, text="report-0", limit=500)) == 100
-    assert len(found(books, text="report-01", limit=500)) == 10
+    record(history, story.events)
+    assert found(history, text="report-00", limit=500) == [f"report-{n:03}" for n in reversed(range(10))]
+    assert len(found(history, text="report-", limit=500)) == 0
+    assert len(found(history, text="report-0", limit=500)) == 100
+    assert len(found(history, text="report-01", limit=500)) == 10

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from duey.errors import StorageUnavailable
-from duey.monitor.history import Books, BooksBroken, BooksUnavailable, JobFilter
+from duey.monitor.history import History, HistoryBroken, HistoryUnavailable, JobFilter
 from duey.monitor.history.database import Database
 from duey.monitor.history.schema import VISITS
 from tests.monitor.history.conftest import Clock, Queue, Settings, Story, record
@@ -30,80 +30,80 @@ def damage(path: Path) -> None:
 # broken ones
 
 
-def test_a_file_that_is_no_database_is_moved_aside_at_the_start(books: Books, path: Path) -> None:
+def test_a_file_that_is_no_database_is_moved_aside_at_the_start(history: History, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(RUBBISH)
-    with pytest.raises(BooksBroken) as refused:
-        books.job_rows(JobFilter())  # a page does not move it
+    with pytest.raises(HistoryBroken) as refused:
+        history.job_rows(JobFilter())  # a page does not move it
     one_sentence(refused.value, path)
     assert isinstance(refused.value, StorageUnavailable)
     assert path.read_bytes() == RUBBISH
-    books.prepare()
+    history.prepare()
     (aside,) = path.parent.glob("monitor.db.corrupt-*")
     assert aside.read_bytes() == RUBBISH
-    assert books.job_rows(JobFilter()).rows == ()
-    health = books.health()
+    assert history.job_rows(JobFilter()).rows == ()
+    health = history.health()
     assert health.ok
     assert str(aside) in health.warnings[0]
     aside.unlink()
-    assert books.health().warnings == ()
+    assert history.health().warnings == ()
 
 
-def test_a_damaged_file_is_told_and_moved_aside_by_the_recorder(books: Books, path: Path, story: Story) -> None:
+def test_a_damaged_file_is_told_and_moved_aside_by_the_recorder(history: History, path: Path, story: Story) -> None:
     for n in range(50):
         story.plain_job(f"job{n}", n)
-    record(books, story.events)
-    books.close()
+    record(history, story.events)
+    history.close()
     damage(path)
-    with pytest.raises(BooksBroken):
-        books.job_rows(JobFilter())
-    assert not books.health().ok
+    with pytest.raises(HistoryBroken):
+        history.job_rows(JobFilter())
+    assert not history.health().ok
     story.plain_job("later", 100)
-    recorder = books.recorder(Queue(story.events[-2:]))
+    recorder = history.recorder(Queue(story.events[-2:]))
     recorder.turn()
-    assert [row.job.id for row in books.job_rows(JobFilter()).rows] == ["later"]
+    assert [row.job.id for row in history.job_rows(JobFilter()).rows] == ["later"]
     assert len(list(path.parent.glob("monitor.db.corrupt-*"))) == 1
-    assert books.health().ok
+    assert history.health().ok
 
 
-def test_a_suspicion_that_proves_wrong_moves_nothing(books: Books, path: Path, story: Story) -> None:
+def test_a_suspicion_that_proves_wrong_moves_nothing(history: History, path: Path, story: Story) -> None:
     story.plain_job("a")
-    record(books, story.events)
-    books._database.is_suspect = True
-    books.recorder(Queue()).turn()
-    assert books.job("a").state == "done"
-    assert not books._database.is_suspect
+    record(history, story.events)
+    history._database.is_poison_suspect = True
+    history.recorder(Queue()).turn()
+    assert history.job("a").state == "done"
+    assert not history._database.is_poison_suspect
     assert list(path.parent.glob("*.corrupt-*")) == []
 
 
-def test_a_file_that_lost_its_tables_is_begun_anew(books: Books, path: Path, story: Story) -> None:
+def test_a_file_that_lost_its_tables_is_begun_anew(history: History, path: Path, story: Story) -> None:
     story.plain_job("a")
-    record(books, story.events)
-    books.close()
+    record(history, story.events)
+    history.close()
     with closing(sqlite3.connect(path)) as other:
         other.executescript("DROP TABLE jobs; DROP TABLE entries;")
-    recorder = books.recorder(Queue(story.events))
+    recorder = history.recorder(Queue(story.events))
     for _ in range(3):  # it is missed, found broken, and begun anew
         recorder.turn()
-    assert books.job("a").state == "done"
+    assert history.job("a").state == "done"
 
 
 # those that go while they are open
 
 
 @pytest.mark.parametrize("taken", ["the file", "the file and its log", "the folder", "the file is emptied"])
-def test_what_is_taken_away_is_made_anew(books: Books, path: Path, story: Story, taken: str) -> None:
+def test_what_is_taken_away_is_made_anew(history: History, path: Path, story: Story, taken: str) -> None:
     story.plain_job("before")
-    record(books, story.events)
+    record(history, story.events)
     reader = threading.Event(), threading.Event()
     seen: list[int] = []
 
     def read_before_and_after() -> None:
-        seen.append(len(books.job_rows(JobFilter()).rows))
+        seen.append(len(history.job_rows(JobFilter()).rows))
         reader[0].set()
         reader[1].wait(10)
-        seen.append(len(books.job_rows(JobFilter()).rows))
-        books.close()
+        seen.append(len(history.job_rows(JobFilter()).rows))
+        history.close()
 
     thread = threading.Thread(target=read_before_and_after)
     thread.start()
@@ -117,32 +117,32 @@ def test_what_is_taken_away_is_made_anew(books: Books, path: Path, story: Story,
     if taken == "the folder":
         path.parent.rmdir()
     story.plain_job("after", 100)
-    recorder = books.recorder(Queue(story.events[2:]))
+    recorder = history.recorder(Queue(story.events[2:]))
     for _ in range(3):
         recorder.turn()
     reader[1].set()
     thread.join(10)
     assert recorder.status.problem is None
-    assert [row.job.id for row in books.job_rows(JobFilter()).rows] == ["after"]
+    assert [row.job.id for row in history.job_rows(JobFilter()).rows] == ["after"]
     assert seen == [1, 1]
     with Database(f"sqlite:///{path}").reading() as db:
         assert db.execute_sql("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_a_restored_file_is_used_at_once(books: Books, path: Path, story: Story) -> None:
+def test_a_restored_file_is_used_at_once(history: History, path: Path, story: Story) -> None:
     story.plain_job("a")
-    record(books, story.events)
+    record(history, story.events)
     copy = path.with_name("copy.db")
     with closing(sqlite3.connect(copy)) as target, closing(sqlite3.connect(path)) as now:
         now.backup(target)
     story.plain_job("b", 10)
-    record(books, story.events)
+    record(history, story.events)
     copy.replace(path)
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
-    assert [row.job.id for row in books.job_rows(JobFilter()).rows] == ["a"]
-    record(books, story.events)
-    assert [row.job.id for row in books.job_rows(JobFilter()).rows] == ["b", "a"]
+    assert [row.job.id for row in history.job_rows(JobFilter()).rows] == ["a"]
+    record(history, story.events)
+    assert [row.job.id for row in history.job_rows(JobFilter()).rows] == ["b", "a"]
 
 
 # those that cannot be used for a while
@@ -153,8 +153,8 @@ def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
     path = tmp_path / "folder" if place == "folder" else tmp_path / "file" / "monitor.db"
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(BooksUnavailable) as refused:
-        Books(f"sqlite:///{path}", Settings()).prepare()
+    with pytest.raises(HistoryUnavailable) as refused:
+        History(f"sqlite:///{path}", Settings()).prepare()
     one_sentence(refused.value, path)
 
 
@@ -167,22 +167,22 @@ def folder() -> Iterator[Path]:
 @pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])
 def test_a_file_without_permission(folder: Path, file_mode: int, found: str) -> None:
     path = folder / "monitor.db"
-    books = Books(f"sqlite:///{path}", Settings())
-    books.prepare()
-    books.close()
+    history = History(f"sqlite:///{path}", Settings())
+    history.prepare()
+    history.close()
     path.chmod(file_mode)
     folder.chmod(0o555)
 
     def use() -> str:
         become_nobody()
-        mine = Books(f"sqlite:///{path}", Settings())
+        mine = History(f"sqlite:///{path}", Settings())
         recorder = mine.recorder(Queue())
         recorder.turn()
         assert recorder.status.problem, "the recorder did not notice"
         assert not mine.health().ok
         try:
             mine.forget("x")
-        except BooksUnavailable as error:
+        except HistoryUnavailable as error:
             return one_sentence(error, path)
         return "it was accepted"
 
@@ -197,7 +197,7 @@ def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(path: Path) ->
     database.prepare()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(BooksUnavailable, match=r"locked for 0\.05 s") as refused, database.writing():
+        with pytest.raises(HistoryUnavailable, match=r"locked for 0\.05 s") as refused, database.writing():
             pass
         one_sentence(refused.value, path)
         with database.reading() as db:
@@ -208,39 +208,39 @@ def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(path: Path) ->
         assert VISITS.select().count(db) == 0
 
 
-def test_a_full_disk_is_reported_and_nothing_is_half_written(books: Books, story: Story, clock: Clock) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_half_written(history: History, story: Story, clock: Clock) -> None:
     story.plain_job("a")
-    record(books, story.events)
-    with books._database.reading() as db:
+    record(history, story.events)
+    with history._database.reading() as db:
         db.execute_sql("PRAGMA max_page_count = 1")  # at least as many as there are
     for n in range(200):
         story.plain_job(f"job{n}", n)
-    recorder = books.recorder(queue := Queue(story.events))
+    recorder = history.recorder(queue := Queue(story.events))
     recorder.turn()
     assert "disk is full" in (recorder.status.problem or "")
-    assert books.kept().jobs == 1
+    assert history.kept().jobs == 1
     assert len(queue.waiting) == len(story.events)
     recorder.turn()  # the failed connection was dropped, and its limit with it
     assert recorder.status.problem is None
-    assert books.kept().jobs == 201
+    assert history.kept().jobs == 201
 
 
 def test_a_file_that_breaks_while_the_recorder_remembers_it_is_found_out(
-    books: Books, path: Path, story: Story
+    history: History, path: Path, story: Story
 ) -> None:
     story.plain_job("before")
-    recorder = books.recorder(queue := Queue(story.events))
+    recorder = history.recorder(queue := Queue(story.events))
     recorder.turn()
     path.write_bytes(RUBBISH)
     for ending in ("-wal", "-shm"):
         path.with_name(path.name + ending).unlink()
-    other = Books(f"sqlite:///{path}", Settings(), Clock())
-    with pytest.raises(BooksBroken):
+    other = History(f"sqlite:///{path}", Settings(), Clock())
+    with pytest.raises(HistoryBroken):
         other.job_rows(JobFilter())
-    books._database.is_suspect = True  # as it is when a page of the same process has found it broken
+    history._database.is_poison_suspect = True  # as it is when a page of the same process has found it broken
     story.plain_job("after", 100)
     queue.waiting = story.events[2:]
     recorder.turn()
-    for each in (books, other):  # mended from what the recorder remembered, or begun anew
+    for each in (history, other):  # mended from what the recorder remembered, or begun anew
         assert "after" in [row.job.id for row in each.job_rows(JobFilter()).rows]
     assert (recorder.status.problem, other.health().ok) == (None, True)

@@ -45,7 +45,7 @@ def empty(tmp_path: Path, clock: Clock) -> Iterator[World]:
 @pytest.fixture
 def world(empty: World, clock: Clock) -> World:
     """A deployment as an admin finds it in the morning."""
-    make_morning(empty.control, empty.books, clock.now)
+    make_morning(empty.control, empty.history, clock.now)
     return empty
 
 

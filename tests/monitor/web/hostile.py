@@ -8,7 +8,7 @@ from dataclasses import replace
 from duey.model.job import Failure, Parameter, TaskInfo
 from duey.monitor.access import Access
 from duey.monitor.history import LogLine
-from tests.monitor.web.fake_books import FakeBooks
+from tests.monitor.web.fake_history import FakeHistory
 from tests.monitor.web.scene import make_morning
 from tests.monitor.web.scene_tasks import SceneControl
 
@@ -31,11 +31,11 @@ LONG = ("W" * 3000, "long names of many words, " * 120)  # what breaks nowhere, 
 
 
 def make_hostile(
-    control: SceneControl, books: FakeBooks, access: Access, now: float, texts: Sequence[str] = HOSTILE
+    control: SceneControl, history: FakeHistory, access: Access, now: float, texts: Sequence[str] = HOSTILE
 ) -> None:
     """The morning, with hostile text in every place that holds text of others."""
-    make_morning(control, books, now)
-    for n, row in enumerate(books.rows):
+    make_morning(control, history, now)
+    for n, row in enumerate(history.rows):
         text = texts[n % len(texts)]
         job = row.job
         error = Failure(text, text * 3, f'Traceback\n  File "{text}", line 3, in {text}\n    {text}\n{text}: {text}\n')
@@ -52,24 +52,26 @@ def make_hostile(
             worker=text,
             progress={"done": 1, "total": 2, "note": text} if job.progress else None,
         )
-        books.rows[n] = replace(row, job=changed)
+        history.rows[n] = replace(row, job=changed)
         if job.id in control.all:
             live = control.all[job.id]
             control.all[job.id] = replace(changed, state=live.state, started_at=live.started_at, reason=live.reason)
-        attempts = books.attempts_of.get(job.id, ())
-        books.attempts_of[job.id] = tuple(
+        attempts = history.attempts_of.get(job.id, ())
+        history.attempts_of[job.id] = tuple(
             replace(each, error=error if each.error else None, worker=text, logs=(LogLine(now, text, text),))
             for each in attempts
         )
-        books.timeline_of[job.id] = tuple(
+        history.timeline_of[job.id] = tuple(
             replace(step, reason=text, worker=text, error=error if step.error else None)
-            for step in books.timeline_of.get(job.id, ())
+            for step in history.timeline_of.get(job.id, ())
         )
-    books.groups = [
+    history.groups = [
         replace(group, type=text, message=text, task=text, qualname=text, frames=(text, text))
-        for group, text in zip(books.groups, texts, strict=False)
+        for group, text in zip(history.groups, texts, strict=False)
     ]
-    books.figures = [replace(each, task=text, qualname=text) for each, text in zip(books.figures, texts, strict=False)]
+    history.figures = [
+        replace(each, task=text, qualname=text) for each, text in zip(history.figures, texts, strict=False)
+    ]
     for text in texts[:6]:
         name = f"evil.{text}"
         control.registered[name] = TaskInfo(
@@ -99,9 +101,9 @@ def make_hostile(
         )
         for n, (each, text) in enumerate(zip(control.crew, texts, strict=False))
     ]  # fmt: skip
-    books.seen = tuple(
+    history.seen = tuple(
         replace(each, host=texts[0], queues=(texts[1],), running=tuple((text, text, now) for text in texts[:4]))
-        for each in books.seen
+        for each in history.seen
     )
     for text in texts:
         sent = text.encode("utf-8", "replace").decode()

@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 from duey.monitor.history import Distribution, ErrorGroup, Interval, Outcomes, TaskFigures, TaskHistory, TaskStep, Waits
 from duey.monitor.history.values import BUCKETS, Count
-from tests.monitor.web.fake_books import FakeBooks
+from tests.monitor.web.fake_history import FakeHistory
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def distribution(count: int, centre: int) -> Distribution:
     return Distribution(sum(buckets), p50 * count * 1.3, p50 * 22, p50, p50 * 4, buckets)
 
 
-def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
+def make_figures(history: FakeHistory, rng: random.Random, now: float) -> None:
     plan = (
         ("tasks.deliver_webhook", 8412, 214, 96, 10),
         ("tasks.send_email", 3120, 31, 40, 11),
@@ -50,7 +50,7 @@ def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
             bad,
             now - rng.randrange(3000),
         )
-        books.figures.append(figures)
+        history.figures.append(figures)
         steps = tuple(
             TaskStep(
                 now - 86400 + n * 1800,
@@ -60,10 +60,10 @@ def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
             for n in range(48)
         )
         for name in (figures.task, qualname):
-            books.histories[name] = TaskHistory(figures, 1800.0, steps)
-    books.figures.sort(key=lambda each: -each.total_run_ms)
+            history.histories[name] = TaskHistory(figures, 1800.0, steps)
+    history.figures.sort(key=lambda each: -each.total_run_ms)
     minute = now // 60 * 60
-    books.past_minutes = tuple(
+    history.past_minutes = tuple(
         Interval(
             minute - n * 60,
             Outcomes(
@@ -73,17 +73,17 @@ def make_figures(books: FakeBooks, rng: random.Random, now: float) -> None:
         )
         for n in range(59, -1, -1)
     )
-    books.past_days = tuple(
+    history.past_days = tuple(
         Interval(minute - n * 86400, Outcomes(done=rng.randrange(15_000, 27_000), failed=rng.randrange(90, 700)), n > 0)
         for n in range(29, -1, -1)
     )
-    books.past_waits = tuple(
+    history.past_waits = tuple(
         Waits(minute - n * 60, 17, rng.lognormvariate(3, 0.5), rng.lognormvariate(5, 0.7), rng.lognormvariate(6, 0.7))
         for n in range(59, -1, -1)
     )
 
 
-def make_errors(books: FakeBooks, rng: random.Random, now: float) -> None:
+def make_errors(history: FakeHistory, rng: random.Random, now: float) -> None:
     plan: Sequence[tuple[str, str, str, int, str, float, float | None]] = (
         ("ConnectionRefusedError", "[Errno 111] Connection refused", "deliver_webhook", 214, "open", 60.0, None),
         (
@@ -102,7 +102,7 @@ def make_errors(books: FakeBooks, rng: random.Random, now: float) -> None:
     for n, (kind, message, task, count, state, ago, regressed) in enumerate(plan):
         spark = tuple(int(rng.expovariate(20 / count)) for _ in range(28))
         first = now - (3 * 3600 if n == 0 else 6 * 86400)
-        books.groups.append(
+        history.groups.append(
             ErrorGroup(
                 f"{task:0<16.16}" if n < 3 else f"{n:016x}",
                 kind,
@@ -114,7 +114,7 @@ def make_errors(books: FakeBooks, rng: random.Random, now: float) -> None:
                 count,
                 first,
                 now - ago,
-                books.rows[0].job.id,
+                history.rows[0].job.id,
                 Count(count // 20),
                 count // 3,
                 count,

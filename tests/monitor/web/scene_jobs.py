@@ -9,7 +9,7 @@ from typing import Any
 
 from duey.model.job import Failure, Job, Running, WorkerInfo
 from duey.monitor.history import Attempt, JobRow, LogLine, SeenWorker, Step
-from tests.monitor.web.fake_books import FakeBooks
+from tests.monitor.web.fake_history import FakeHistory
 from tests.monitor.web.scene_tasks import TASKS, SceneControl
 
 TRACEBACK = """Traceback (most recent call last):
@@ -52,7 +52,7 @@ def call_of(task: str, rng: random.Random) -> tuple[list[Any], dict[str, Any]]:
     return [], {}
 
 
-def make_past(control: SceneControl, books: FakeBooks, rng: random.Random, now: float) -> None:
+def make_past(control: SceneControl, history: FakeHistory, rng: random.Random, now: float) -> None:
     names = [task.qualname for task in TASKS]
     at = now - 20
     for n in range(400, 0, -1):
@@ -91,16 +91,16 @@ def make_past(control: SceneControl, books: FakeBooks, rng: random.Random, now: 
             worker=str(rng.randrange(1, 5)),
         )
         fingerprint = f"{task:0<16.16}" if state == "failed" else None
-        books.rows.append(JobRow(n, job, at, fingerprint))
+        history.rows.append(JobRow(n, job, at, fingerprint))
         if n > 396 or state == "failed":
-            _history(books, job)
-    books.rows.sort(key=lambda row: -row.n)
-    for row in books.rows[:300]:
+            _history(history, job)
+    history.rows.sort(key=lambda row: -row.n)
+    for row in history.rows[:300]:
         if row.job.state != "done":
             control.all[row.job.id] = row.job
 
 
-def _history(books: FakeBooks, job: Job) -> None:
+def _history(history: FakeHistory, job: Job) -> None:
     assert job.finished_at is not None and job.started_at is not None
     logs = (
         LogLine(job.started_at + 0.01, "INFO", "opening the connection"),
@@ -127,11 +127,11 @@ def _history(books: FakeBooks, job: Job) -> None:
         )
         steps.append(Step(job.started_at - back, "started", 1000 * (job.started_at - back - steps[-1].at), job.worker))
         steps.append(Step(job.finished_at - back, outcome, job.run_ms, job.worker, None, job.error))
-    books.attempts_of[job.id] = tuple(reversed(attempts))
-    books.timeline_of[job.id] = tuple(reversed(steps))
+    history.attempts_of[job.id] = tuple(reversed(attempts))
+    history.timeline_of[job.id] = tuple(reversed(steps))
 
 
-def make_present(control: SceneControl, books: FakeBooks, rng: random.Random, now: float) -> None:
+def make_present(control: SceneControl, history: FakeHistory, rng: random.Random, now: float) -> None:
     ids = [job_id(rng) for _ in range(20)]
     running = []
     for n, (task, since) in enumerate((("import_csv", 372.0), ("deliver_webhook", 3.4), ("send_email", 0.6))):
@@ -156,7 +156,7 @@ def make_present(control: SceneControl, books: FakeBooks, rng: random.Random, no
             worker="1",
         )
         control.all[job.id] = job
-        books.rows.insert(0, JobRow(1000 + n, replace(job, state="queued", started_at=None), now - since))
+        history.rows.insert(0, JobRow(1000 + n, replace(job, state="queued", started_at=None), now - since))
         running.append(Running(job.id, job.qualname, job.started_at))
     plans = (
         ("queued", "import_csv", "task tasks.import_csv", None),
@@ -191,8 +191,8 @@ def make_present(control: SceneControl, books: FakeBooks, rng: random.Random, no
             error=Failure("TimeoutError", "no answer within 10 s", TRACEBACK) if state == "retrying" else None,
         )
         control.all[job.id] = job
-        books.rows.insert(0, JobRow(1100 + n, job, now - age))
-    books.rows.sort(key=lambda row: -row.n)
+        history.rows.insert(0, JobRow(1100 + n, job, now - age))
+    history.rows.sort(key=lambda row: -row.n)
     control.crew = [
         WorkerInfo(
             "1",
@@ -225,7 +225,7 @@ def make_present(control: SceneControl, books: FakeBooks, rng: random.Random, no
             "31bb9c4",
         ),
     ]
-    books.seen = (
+    history.seen = (
         *(
             SeenWorker(w.id, w.host, w.pid, w.started_at, now, w.workers, w.worker_type, w.queues, True, ())
             for w in control.crew

@@ -20,9 +20,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = world.make_world(Path(folder), time.time, "Duey staging" if which == "morning" else "Duey")
         if which == "morning":
-            scene.make_morning(made.control, made.books, time.time())
+            scene.make_morning(made.control, made.history, time.time())
         if which == "hostile":
-            hostile.make_hostile(made.control, made.books, made.access, time.time())
+            hostile.make_hostile(made.control, made.history, made.access, time.time())
         server = waitress.create_server(made.site, host="127.0.0.1", port=int(port), threads=4)
         print(f"http://127.0.0.1:{server.effective_port}/monitor/ {world.PASSWORDS}", flush=True)
         server.run()

@@ -12,7 +12,7 @@ import pytest
 
 from duey.errors import StorageUnavailable
 from duey.monitor.access import AccessUnavailable
-from duey.monitor.history import BooksUnavailable
+from duey.monitor.history import HistoryUnavailable
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.scene import make_morning
@@ -86,7 +86,7 @@ def test_a_poll_of_what_cannot_be_new_asks_for_nothing(empty: World, clock: Cloc
     addresses = [f"/monitor{page}" for page in (*pages, "/tasks/add?fragment=figures", "/tasks/add?fragment=last")]
     tags = {address: admin.get(address).headers["etag"] for address in addresses}
     for question in ("minutes", "days", "tasks", "task", "job_rows", "state_counts", "error_groups"):
-        monkeypatch.delattr(type(empty.books), question)
+        monkeypatch.delattr(type(empty.history), question)
     clock.now += 15
     for address, tag in tags.items():
         assert admin.get(address, headers={"If-None-Match": tag}).status == 304
@@ -98,7 +98,7 @@ def test_a_poll_of_what_cannot_be_new_asks_for_nothing(empty: World, clock: Cloc
 
 def test_a_mark_is_seen_at_the_next_look(world: World, admin: Browser) -> None:
     first = admin.get("/monitor/errors?fragment=list")
-    admin.post(f"/monitor/errors/{world.books.groups[0].fingerprint}/mute")
+    admin.post(f"/monitor/errors/{world.history.groups[0].fingerprint}/mute")
     again = admin.get("/monitor/errors?fragment=list", headers={"If-None-Match": first.headers["etag"]})
     assert again.status == 200
 
@@ -112,7 +112,7 @@ def test_a_list_in_which_something_runs_is_made_anew(world: World, admin: Browse
 
 
 def test_what_one_may_do_is_not_shown_to_another(empty: World) -> None:
-    make_morning(empty.control, empty.books, empty.books.clock())
+    make_morning(empty.control, empty.history, empty.history.clock())
     for job in [job.id for job in empty.control.all.values() if job.state == "running"]:
         empty.control.finish(job)
     address = "/monitor/jobs?fragment=list"
@@ -149,7 +149,7 @@ def test_data_says_what_the_page_says(world: World, admin: Browser) -> None:
     data = admin.get("/monitor/jobs.json?state=failed").json
     page = admin.get("/monitor/jobs?state=failed")
     assert [row["job"]["id"] for row in data["jobs"]] == re.findall(r'<tr data-id="([^"]*)"', page.text)
-    assert data["counts"]["failed"]["number"] == sum(row.job.state == "failed" for row in world.books.rows)
+    assert data["counts"]["failed"]["number"] == sum(row.job.state == "failed" for row in world.history.rows)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", data["jobs"][0]["job"]["finished_at"])
 
 
@@ -189,7 +189,7 @@ def test_assets_name_no_other_host() -> None:
 
 def test_it_works_below_a_prefix(tmp_path: Path, clock: Clock) -> None:
     world = make_world(tmp_path, clock, url_prefix="/jobs/duey")
-    make_morning(world.control, world.books, clock.now)
+    make_morning(world.control, world.history, clock.now)
     admin = world.browser("ana")
     assert admin.call("GET", "/monitor").headers["location"] == "/jobs/duey/monitor/"
     for path in every_page(world):
@@ -231,7 +231,7 @@ def test_forms_are_read_within_bounds(admin: Browser, world: World) -> None:
 
 
 def test_what_nobody_foresaw_is_told_by_an_incident(world: World, admin: Browser, caplog) -> None:
-    world.books.away = RuntimeError("secret detail")
+    world.history.away = RuntimeError("secret detail")
     with caplog.at_level(logging.ERROR):
         answer = admin.get("/monitor/errors")
     assert answer.status == 500
@@ -242,22 +242,22 @@ def test_what_nobody_foresaw_is_told_by_an_incident(world: World, admin: Browser
 
 @pytest.mark.parametrize("path", ["/jobs", "/errors", "/tasks"])
 def test_books_that_are_away_are_a_503_that_names_no_file(world: World, admin: Browser, path: str) -> None:
-    world.books.away = BooksUnavailable("/srv/secret/monitor.db", "is locked")
+    world.history.away = HistoryUnavailable("/srv/secret/monitor.db", "is locked")
     for address in (f"/monitor{path}", f"/monitor{path}.json"):
         answer = admin.get(address)
         assert answer.status == 503 and int(answer.headers["retry-after"]) > 0
-        assert "/srv/secret" not in answer.text and "the books cannot be read now" in answer.text.lower()
+        assert "/srv/secret" not in answer.text and "the history cannot be read now" in answer.text.lower()
 
 
 @pytest.mark.parametrize("path", ["/", "/workers", "/schedules", "/account", "/audit", "/tasks/add"])
 def test_what_needs_no_books_is_shown_without_them(world: World, admin: Browser, path: str) -> None:
-    world.books.away = BooksUnavailable("/srv/monitor.db", "is locked")
+    world.history.away = HistoryUnavailable("/srv/monitor.db", "is locked")
     assert admin.get(f"/monitor{path}").status == 200
 
 
 def test_a_live_job_is_shown_without_the_books(world: World, admin: Browser) -> None:
     job = job_with(world, "running")
-    world.books.away = BooksUnavailable("/srv/monitor.db", "is locked")
+    world.history.away = HistoryUnavailable("/srv/monitor.db", "is locked")
     assert "Runs for" in admin.get(f"/monitor/jobs/{job}").words
 
 
@@ -281,17 +281,17 @@ def test_accounts_that_cannot_be_checked_let_nobody_in(world: World, admin: Brow
 
 
 def test_connections_are_let_go_after_each_request(world: World, admin: Browser) -> None:
-    before = world.books.closed
+    before = world.history.closed
     admin.get("/monitor/jobs")
     admin.get("/monitor/nothing")
-    assert world.books.closed == before + 2
+    assert world.history.closed == before + 2
 
 
 def test_an_id_that_ends_like_a_format_has_a_page(world: World, admin: Browser) -> None:
     for name in ("a.json", "b.html", "c/d", "e%2Ff", "ü?#"):
         job = replace(next(iter(world.control.all.values())), id=name)
         world.control.all[name] = job
-        address = world.site.house.links.job(name)
+        address = world.site.services.links.job(name)
         page = admin.get(address)
         assert page.status == 200, address
         assert admin.get(address.removesuffix(".html") + ".json").json["job"]["id"] == name

@@ -26,7 +26,7 @@ PAGES = {
 
 def job_with(world: World, state: str) -> str:
     """The id of a job in this state that engine and books both know."""
-    known = {row.job.id for row in world.books.rows}
+    known = {row.job.id for row in world.history.rows}
     return next(job.id for job in world.control.all.values() if job.state == state and job.id in known)
 
 
@@ -136,8 +136,8 @@ def snapshot(world: World) -> object:
         {job.id: job for job in control.all.values()},
         set(control.paused),
         list(control.asked),
-        list(world.books.rows),
-        list(world.books.groups),
+        list(world.history.rows),
+        list(world.history.groups),
         list(control.schedules.all()),
         world.access.audit.page(limit=500),
     )

@@ -75,7 +75,7 @@ def read(answer: Answer) -> Reader:
 
 @pytest.fixture
 def hostile(empty: World, clock: Clock) -> World:
-    make_hostile(empty.control, empty.books, empty.access, clock.now)
+    make_hostile(empty.control, empty.history, empty.access, clock.now)
     return empty
 
 
@@ -92,9 +92,9 @@ def test_lists_are_inert(hostile: World, path: str) -> None:
 
 def test_details_are_inert(hostile: World) -> None:
     admin = hostile.browser("ana")
-    links = hostile.site.house.links
+    links = hostile.site.services.links
     seen = 0
-    for row in hostile.books.rows[:60]:
+    for row in hostile.history.rows[:60]:
         page = admin.get(links.job(row.job.id))
         assert page.status == 200
         assert read(page).scripts == 1
@@ -106,16 +106,16 @@ def test_details_are_inert(hostile: World) -> None:
 def test_tasks_are_inert(hostile: World) -> None:
     admin = hostile.browser("ana")
     for task in hostile.control.tasks():
-        page = admin.get(hostile.site.house.links.task(task.qualname))
+        page = admin.get(hostile.site.services.links.task(task.qualname))
         assert page.status == 200, task.qualname
         assert read(page).scripts == 1
 
 
 def test_a_megabyte_weighs_little(hostile: World) -> None:
     admin = hostile.browser("ana")
-    job = next(row.job for row in hostile.books.rows if len(str(row.job.kwargs.get("big", ""))) > 100_000)
+    job = next(row.job for row in hostile.history.rows if len(str(row.job.kwargs.get("big", ""))) > 100_000)
     hostile.control.all[job.id] = job
-    assert len(admin.get(hostile.site.house.links.job(job.id)).content) < 100_000
+    assert len(admin.get(hostile.site.services.links.job(job.id)).content) < 100_000
     assert len(admin.get("/monitor/jobs").content) < 60_000
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from duey.errors import FieldError
-from duey.model.job import Deferral, Edit, Failure
+from duey.model.job import Edit, EnqueueAnswer, Failure
 from duey.monitor.web.inputs import Input
 from duey.monitor.web.typed import with_problems
 from tests.monitor.web.client import Browser
@@ -155,7 +155,7 @@ def test_run_again_makes_a_new_job(world: World, admin: Browser) -> None:
 
 def test_what_holds_the_unique_key_is_shown_instead(world: World, admin: Browser, monkeypatch) -> None:
     holder = world.control.all[job_with(world, "queued")]
-    deferral = Deferral((holder,), held=True)
+    deferral = EnqueueAnswer((holder,), held=True)
     monkeypatch.setattr(world.control, "again", lambda job_id, by: deferral)
     monkeypatch.setattr(world.control, "defer", lambda requests, by: deferral)
     lines = len(world.access.audit.page(limit=500))
@@ -170,7 +170,7 @@ def test_what_holds_the_unique_key_is_shown_instead(world: World, admin: Browser
 def test_what_the_engine_has_let_go_is_refused_in_words(world: World, admin: Browser, verb: str) -> None:
     job = job_with(world, "failed")
     del world.control.all[job]
-    assert "From the books alone" in admin.get(f"/monitor/jobs/{job}").words
+    assert "From the history alone" in admin.get(f"/monitor/jobs/{job}").words
     answer = admin.post(f"/monitor/jobs/{job}/{verb}")
     assert "its exact arguments are no longer kept" in admin.follow(answer).words
 
@@ -178,11 +178,11 @@ def test_what_the_engine_has_let_go_is_refused_in_words(world: World, admin: Bro
 @pytest.mark.parametrize("more", ["", "\nand a second line", " and so on" * 60], ids=["short", "lines", "long"])
 def test_an_error_is_told_once_unless_the_head_cannot_hold_it(world: World, admin: Browser, more: str) -> None:
     job = job_with(world, "failed")
-    history = world.books.history(job)
-    error = replace(history.attempts[0].error, message=f"it said so{more}")
-    attempts = (replace(history.attempts[0], error=error), *history.attempts[1:])
+    past = world.history.job_history(job)
+    error = replace(past.attempts[0].error, message=f"it said so{more}")
+    attempts = (replace(past.attempts[0], error=error), *past.attempts[1:])
     world.control.all[job] = replace(world.control.all[job], error=error)
-    world.books.history = lambda job_id: replace(history, attempts=attempts)  # type: ignore[method-assign]
+    world.history.job_history = lambda job_id: replace(past, attempts=attempts)  # type: ignore[method-assign]
     words = admin.get(f"/monitor/jobs/{job}").words
     assert words.count("it said so") == (2 if more else 1)
 
@@ -198,4 +198,4 @@ def test_delete_takes_an_ended_job_out_of_both(world: World, admin: Browser) -> 
     forgotten: list[tuple[str, str]] = []
     world.control.forget = lambda *asked: forgotten.append(asked)  # type: ignore[method-assign]
     admin.follow(admin.post(f"/monitor/jobs/{job}/delete?was=failed"))
-    assert forgotten == [(job, "failed")] and job not in [row.job.id for row in world.books.rows]
+    assert forgotten == [(job, "failed")] and job not in [row.job.id for row in world.history.rows]

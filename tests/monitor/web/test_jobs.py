@@ -19,7 +19,7 @@ def ids(page: Answer) -> list[str]:
 
 
 def failed(world: World) -> list[str]:
-    return [row.job.id for row in world.books.rows if row.job.state == "failed"]
+    return [row.job.id for row in world.history.rows if row.job.state == "failed"]
 
 
 def test_tabs_count_live_states_by_the_engine(world: World, admin: Browser) -> None:
@@ -54,9 +54,9 @@ def test_pages_lose_nothing_while_jobs_arrive(world: World, admin: Browser) -> N
     expected = failed(world)
     assert len(expected) > 25
     first = admin.get("/monitor/jobs?state=failed")
-    newest = world.books.rows[0]
+    newest = world.history.rows[0]
     late = replace(newest.job, id="late", state="failed", error=None)
-    world.books.rows.insert(0, JobRow(newest.n + 1, late, newest.changed_at))
+    world.history.rows.insert(0, JobRow(newest.n + 1, late, newest.changed_at))
     address = re.search(r'<a class="button" href="([^"]*)" rel="next">', first.text)
     assert address
     second = admin.get(address[1].replace("&amp;", "&"))
@@ -65,7 +65,7 @@ def test_pages_lose_nothing_while_jobs_arrive(world: World, admin: Browser) -> N
 
 def test_a_filter_stands_in_the_address_and_its_chips_take_it_away(world: World, admin: Browser) -> None:
     page = admin.get("/monitor/jobs", q="task:send_email args.to:bob@ since:6h", state="done")
-    shown = [row for row in world.books.rows if row.job.id in ids(page)]
+    shown = [row for row in world.history.rows if row.job.id in ids(page)]
     assert shown and all(row.job.kwargs["to"].startswith("bob@") for row in shown)
     chips = re.findall(r'<li><a href="([^"]*)" title="Remove">([^<]*) <', page.text)
     assert [text for _, text in chips] == ["task:send_email", "args.to:bob@", "since:6h"]
@@ -93,7 +93,7 @@ def test_all_that_match_are_retried_in_two_steps(world: World, admin: Browser) -
     admin.get("/monitor/jobs?state=failed")
     wanted = failed(world)
     for job_id in wanted:
-        world.control.all[job_id] = next(row.job for row in world.books.rows if row.job.id == job_id)
+        world.control.all[job_id] = next(row.job for row in world.history.rows if row.job.id == job_id)
     form = {"verb": "retry", "state": "failed", "every": "1"}
     asked = admin.post("/monitor/jobs", form)
     assert asked.status == 200
@@ -108,9 +108,9 @@ def test_all_that_match_are_retried_in_two_steps(world: World, admin: Browser) -
 
 def test_what_changed_after_the_question_is_left_out(world: World, admin: Browser) -> None:
     asked = admin.post("/monitor/jobs", {"verb": "delete", "state": "failed", "every": "1"}).hidden()
-    late = next(row for row in world.books.rows if row.job.state == "failed")
-    at = world.books.rows.index(late)
-    world.books.rows[at] = replace(late, changed_at=world.books.clock() + 60)
+    late = next(row for row in world.history.rows if row.job.state == "failed")
+    at = world.history.rows.index(late)
+    world.history.rows[at] = replace(late, changed_at=world.history.clock() + 60)
     admin.post("/monitor/jobs", asked)
     assert failed(world) == [late.job.id]
 

@@ -23,7 +23,7 @@ def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser) ->
 def test_the_overview_tells_what_fails_and_what_did_not_run(world: World, admin: Browser, clock: Clock) -> None:
     page, data = admin.get("/monitor/?fragment=now"), admin.get("/monitor/overview.json").json
     assert "What fails since your last visit" in page.words
-    group = world.books.groups[0]
+    group = world.history.groups[0]
     assert f'<a href="/monitor/jobs?q=group%3A{group.fingerprint}">{group.type}</a>' in page.text
     assert group.message in page.words
     assert "What did not run since your last visit" in page.words
@@ -31,7 +31,7 @@ def test_the_overview_tells_what_fails_and_what_did_not_run(world: World, admin:
     for path in ("/jobs?state=failed", "/schedules", "/jobs?state=queued"):
         assert f'<a href="/monitor{path}">' in page.text.partition("</h1>")[0]
     clock.now += 30 * 86400  # nothing of it is news any more
-    world.books.last_visit = clock.now - 60
+    world.history.last_visit = clock.now - 60
     assert "What fails" not in admin.get("/monitor/?fragment=now").words
 
 
@@ -54,11 +54,11 @@ def test_an_empty_deployment_is_told_how_to_begin(empty: World) -> None:
 def test_errors_link_to_their_jobs_and_are_marked(world: World, admin: Browser) -> None:
     page = admin.get("/monitor/errors")
     assert "regressed" in page.words and "new since your last visit" in page.words
-    fingerprint = world.books.groups[0].fingerprint
+    fingerprint = world.history.groups[0].fingerprint
     assert f"q=group%3A{fingerprint}+since%3A1h" in page.text
     for mark, state in (("mute", "muted"), ("reopen", "open"), ("fix", "fixed")):
         assert admin.post(f"/monitor/errors/{fingerprint}/{mark}").status == 303
-        assert world.books.groups[0].state == state
+        assert world.history.groups[0].state == state
     assert fingerprint not in admin.get("/monitor/errors?fragment=list").text
     assert fingerprint in admin.get("/monitor/errors?state=fixed").text
     assert admin.post("/monitor/errors/none/mute").status == 404
@@ -69,7 +69,7 @@ def test_tasks_are_sorted_by_what_they_cost(world: World, admin: Browser) -> Non
     def names(page: str) -> list[str]:
         return re.findall(r'<tr data-id="([^"]*)"', admin.get(f"/monitor/tasks{page}").text)
 
-    assert names("") == [each.qualname for each in world.books.figures]
+    assert names("") == [each.qualname for each in world.history.figures]
     assert names("?sort=failed")[0] == "tasks.deliver_webhook"
     assert names("?q=mail") == ["tasks.send_email"]
 
@@ -108,17 +108,17 @@ def test_pausing_twice_says_so(world: World, admin: Browser) -> None:
 
 def test_what_went_wrong_before_the_newest_slots_is_told_from_the_books(world: World, admin: Browser) -> None:
     oldest = min(slot.at for slot in world.control.schedules.get("periodic.nightly_backup").slots)
-    world.books.all_slots = (
+    world.history.all_slots = (
         Slot("periodic.nightly_backup", oldest + 1, "missed", None, "the engine tells of this one itself"),
         Slot("periodic.nightly_backup", oldest - 1, "missed", None, "the disk was full"),
         Slot("periodic.nightly_backup", oldest - 2, "on time", "job"),
         Slot("removed-since", oldest - 3, "missed", None, "of no schedule"),
     )
-    ledger = admin.get("/monitor/schedules.json").json["ledger"]
-    assert [entry["slot"]["reason"] for entry in ledger if entry["schedule"] == "periodic.nightly_backup"] == [
+    schedule_store = admin.get("/monitor/schedules.json").json["ledger"]
+    assert [entry["slot"]["reason"] for entry in schedule_store if entry["schedule"] == "periodic.nightly_backup"] == [
         "the disk was full"
     ]
-    assert "of no schedule" not in [entry["slot"]["reason"] for entry in ledger]
+    assert "of no schedule" not in [entry["slot"]["reason"] for entry in schedule_store]
 
 
 def test_a_missed_slot_is_run_once_asked(world: World, admin: Browser) -> None:

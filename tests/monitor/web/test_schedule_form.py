@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from duey import clock
 from duey.cli import main as manage
 from duey.control.schedules import ScheduleRequest
-from duey.model.schedule import Firing, ScheduleRow, SlotRow
+from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
 from duey.monitor.web.filters import length_s
 from duey.monitor.web.when import length_text
 from duey.scheduling.timetable import LONGEST_S, every
@@ -92,7 +92,7 @@ def service(request: pytest.FixtureRequest, cheap_passwords: None) -> Iterator[W
 
 
 def row_of(service: WholeService, name: str) -> ScheduleRow:
-    return next(row for row in service.huey.storage.ledger.schedules() if row.name == name)
+    return next(row for row in service.huey.storage.schedule_store.schedules() if row.name == name)
 
 
 def fields_of(browser: Browser, name: str) -> dict[str, str]:
@@ -240,7 +240,7 @@ def test_each_row_says_what_can_be_done_and_what_comes(
 ) -> None:
     """Overdue, over, gone, broken, asked each minute: page, API, command and recorder go on, and tell it."""
     huey, schedules, browser = service.huey, service.control.schedules, service.browser()
-    ledger = huey.storage.ledger
+    schedule_store = huey.storage.schedule_store
 
     @huey.periodic_task(lambda moment: moment.year == 2040, name="asked")
     def asked() -> None: ...
@@ -261,11 +261,15 @@ def test_each_row_says_what_can_be_done_and_what_comes(
         ("over", {"last": NOW + 60}),
         ("gone", {"spec": row_of(service, "gone").spec.replace(".work", ".lost")}),
     ):
-        ledger.add(row_of(service, name)._replace(**change), replace=True)
+        schedule_store.add(row_of(service, name)._replace(**change), replace=True)
     schedules.make("overdue", ScheduleRequest("work", (1,), at=NOW + 60))
-    ledger.add(ScheduleRow("old.code", "code", '{"text": "@daily", "words": "Daily", "tz": "UTC"}', False, NOW, NOW))
+    schedule_store.add(
+        ScheduleRow("old.code", "code", '{"text": "@daily", "words": "Daily", "tz": "UTC"}', False, NOW, NOW)
+    )
     far = json.dumps({**json.loads(row_of(service, "gone").spec), "every": None, "at": 3e11})
-    ledger.add(ScheduleRow("far", "made", far, False, NOW, NOW))  # as an older version took it: in the year 11476
+    schedule_store.add(
+        ScheduleRow("far", "made", far, False, NOW, NOW)
+    )  # as an older version took it: in the year 11476
     schedules.pause("paused")
     clock.set_source(lambda: NOW + 120)
     page = browser.get("/monitor/schedules").text
@@ -308,9 +312,9 @@ def test_each_row_says_what_can_be_done_and_what_comes(
     assert shown.keys() == words.keys() - {"gone", "code"}
     assert "no minute" in shown["fails"]["problem"] and shown["beat"]["problem"] is None
     schedules.resume("paused")
-    slots = [SlotRow("paused", NOW - 100, "deferred", "j", None, NOW)]
-    slots += [SlotRow("paused", NOW - 90 + n, "skipped", None, "it was paused", NOW) for n in range(70)]
-    assert ledger.fire([Firing(row_of(service, "paused"), NOW, slots, [job("j")])])
+    slots = [OccurrenceRow("paused", NOW - 100, "deferred", "j", None, NOW)]
+    slots += [OccurrenceRow("paused", NOW - 90 + n, "skipped", None, "it was paused", NOW) for n in range(70)]
+    assert schedule_store.fire([Tick(row_of(service, "paused"), NOW, slots, [job("j")])])
     assert schedules.get("paused").last_at == NOW - 100, "also where all that is shown was skipped"
     row = browser.get("/monitor/schedules").text.partition('data-id="paused"')[2].partition("</tr>")[0]
     assert re.search(r"then (\d\d Jun 03:00(, )?){4} \(Europe/Zagreb\)", row), "by its own clock, and it says which"

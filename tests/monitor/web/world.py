@@ -9,11 +9,11 @@ from typing import Any
 
 from duey import config
 from duey.monitor.access import ADMIN, VIEWER, Access
-from duey.monitor.web.services import House
+from duey.monitor.web.services import Services
 from duey.monitor.web.site import Site
 from duey.server.http_policy import HttpPolicy
 from tests.monitor.web.client import Browser
-from tests.monitor.web.fake_books import FakeBooks
+from tests.monitor.web.fake_history import FakeHistory
 from tests.monitor.web.scene_tasks import SceneControl
 
 PASSWORDS = {"ana": "correct horse battery", "vera": "staple staple staple"}
@@ -24,7 +24,7 @@ class World:
     """`ana` is an admin, `vera` a viewer."""
 
     control: SceneControl
-    books: FakeBooks
+    history: FakeHistory
     access: Access
     site: Site
     settings: config.Settings
@@ -44,9 +44,9 @@ def make_world(folder: Path, clock: Callable[[], float], service: str = "Duey", 
     storage = replace(settings.storage, path=folder / "queue.db")
     service_ = replace(settings.service, name=service)
     settings = replace(settings, web=replace(settings.web, **web), service=service_, storage=storage)
-    control, books = SceneControl(clock), FakeBooks(clock)
+    control, history = SceneControl(clock), FakeHistory(clock)
     access = Access(f"sqlite:///{folder / 'access.db'}", clock=clock)
     for name, role in (("ana", ADMIN), ("vera", VIEWER)):
         access.accounts.create(name, role, PASSWORDS[name])
-    site = Site(House(control, access, books, settings, clock))
-    return World(control, books, access, site, settings, settings.web.url_prefix)
+    site = Site(Services(control, access, history, settings, clock))
+    return World(control, history, access, site, settings, settings.web.url_prefix)

@@ -15,14 +15,14 @@ LONG_S, SOON_S, SHORT_S = 60.0, 10.0, 0.05
 
 
 def fall_asleep(hand):
-    """As the desk does it: say so, look once more, and only then wait."""
-    hand.life.asleep(True)
+    """As the prefetcher does it: say so, look once more, and only then wait."""
+    hand.presence.asleep(True)
     assert hand.claim() == []
 
 
 def is_rung(hand):
     began = time.monotonic()
-    return hand.life.bell.wait(LONG_S) and time.monotonic() - began < SOON_S
+    return hand.presence.pipe.wait(LONG_S) and time.monotonic() - began < SOON_S
 
 
 def sleepers(storage):
@@ -33,7 +33,7 @@ def test_a_worker_that_looked_once_more_is_woken(storage, open_storage, hand):
     fall_asleep(hand)
     open_storage().accept(jobs("a"))
     assert is_rung(hand)
-    hand.life.asleep(False)
+    hand.presence.asleep(False)
     assert hand.claim_one().id == "a"
 
 
@@ -43,7 +43,7 @@ def test_a_ring_goes_to_a_worker_that_serves_the_queue(storage, hire):
     fall_asleep(fast)
     storage.accept([job("a", queue="fast")])
     assert is_rung(fast)
-    assert not slow.life.bell.wait(SHORT_S)
+    assert not slow.presence.pipe.wait(SHORT_S)
     assert sleepers(storage) == [slow.n]
 
 
@@ -74,7 +74,7 @@ def test_whatever_brings_work_rings(storage, hire, verb):
         busy.settle(claims[0], "failed")
     fall_asleep(idle)
     if verb == "give_back":
-        storage.give_back(busy.n, claims)
+        storage.release_claims(busy.n, claims)
     elif verb == "retry":
         storage.retry("a", None, 0)
     elif verb == "resume":
@@ -86,11 +86,11 @@ def test_whatever_brings_work_rings(storage, hire, verb):
 
 def test_who_is_awake_is_not_rung(storage, hand):
     fall_asleep(hand)
-    hand.life.asleep(False)
+    hand.presence.asleep(False)
     hand.claim()
     assert sleepers(storage) == []
     storage.accept(jobs("a"))
-    assert not hand.life.bell.wait(SHORT_S)
+    assert not hand.presence.pipe.wait(SHORT_S)
 
 
 def test_the_dead_do_not_swallow_rings(storage, hand):
@@ -102,8 +102,8 @@ def test_the_dead_do_not_swallow_rings(storage, hand):
 
 
 def test_a_signal_handler_of_the_own_process_may_ring(hand):
-    hand.life.asleep(True)
-    before = signal.signal(signal.SIGUSR2, lambda *_: hand.life.bell.ring())
+    hand.presence.asleep(True)
+    before = signal.signal(signal.SIGUSR2, lambda *_: hand.presence.pipe.notify())
     try:
         os.kill(os.getpid(), signal.SIGUSR2)
         assert is_rung(hand)
@@ -131,7 +131,9 @@ def test_the_listener_comes_back_with_redis(own_server, open_storage, hire):
     own_server.stop()
     own_server.start()
     wait_until(lambda: accepts(storage), SOON_S, "Redis is back")
-    wait_until(lambda: hand.life.bell.wait(1.0) or storage.accept([job(f"b{time.time()}")]) is None, SOON_S, "a ring")
+    wait_until(
+        lambda: hand.presence.pipe.wait(1.0) or storage.accept([job(f"b{time.time()}")]) is None, SOON_S, "a ring"
+    )
 
 
 def accepts(storage):

@@ -10,7 +10,7 @@ import pytest
 
 import duey.storage.redis
 from duey.model.job import Idempotency
-from duey.model.schedule import Firing, ScheduleRow, SlotRow
+from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
 from duey.storage.redis import keys
 from duey.storage.redis.scripts import FOLDER, script
 from tests.contracts.rig import Hand, job, part
@@ -87,13 +87,13 @@ def test_every_key_on_the_server_is_documented(storage, far):
     storage.put_data("r:a", b"1")
     storage.put_if_empty("lock", b"1")
     storage.incr("n", 1)
-    hand.life.asleep(True)
+    hand.presence.asleep(True)
     row = ScheduleRow("s", "code", "{}", False, now, now)
-    storage.ledger.add(row)
-    slots = [SlotRow("s", now, "deferred", "z", None, now), SlotRow("s", now + 1, "queue", "y", None, now)]
-    storage.ledger.fire([Firing(row, now + 1, slots, [job("z"), job("y")])])
-    storage.ledger.note_alive(now - 60, "no consumer")
-    storage.ledger.note_alive(now, "no consumer")
+    storage.schedule_store.add(row)
+    slots = [OccurrenceRow("s", now, "deferred", "z", None, now), OccurrenceRow("s", now + 1, "queue", "y", None, now)]
+    storage.schedule_store.fire([Tick(row, now + 1, slots, [job("z"), job("y")])])
+    storage.schedule_store.note_alive(now - 60, "no consumer")
+    storage.schedule_store.note_alive(now, "no consumer")
     storage.server.run("wait", "a", "someone", 1, "kv", now)
 
     unexpected = {}

@@ -1,4 +1,4 @@
-"""Who is heard of no more is buried, once, and finds nothing of its own when it comes back."""
+"""Who is heard of no more is reaped, once, and finds nothing of its own when it comes back."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ def test_a_late_settlement_never_touches_what_another_holds(storage, far, hand, 
 def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(storage, far, hand, hire):
     storage.accept([job("a", flags=ONCE)])
     claim = hand.claim_one()
-    hand.life.take(claim.token)
+    hand.presence.take(claim.token)
     let_lapse(storage, hand)
     far.rescue(MOST)
     theirs = hire().claim_one()
     assert theirs.id == "a"
-    assert not storage.hold(hand.life, claim.token)
+    assert not storage.hold(hand.presence, claim.token)
     storage.asked(hand.n)  # it enters again
-    assert not storage.hold(hand.life, claim.token)
+    assert not storage.hold(hand.presence, claim.token)
 
 
 def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):
@@ -126,7 +126,7 @@ def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):
     for thread in threads:
         thread.join()
     assert found == ["a"]
-    claim = storage.turn(hire().n, (), 1, ("*",)).claims[0]
+    claim = storage.settle_and_claim(hire().n, (), 1, ("*",)).claims[0]
     assert (claim.tree_deaths, kinds(storage)) == (1, ["enqueued", "rescued"])
 
 
@@ -145,7 +145,7 @@ def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, 
 
 def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand, monkeypatch):
     monkeypatch.setattr(
-        "duey.storage.redis.presence.RedisLife.slots", lambda self: []
+        "duey.storage.redis.presence.RedisPresence.slots", lambda self: []
     )  # the worker's own thread is stuck
     storage.accept(jobs("a"))
     hand.begin(hand.claim_one())
@@ -166,11 +166,11 @@ def test_a_job_that_is_found_in_too_many_lost_hosts_is_failed_from_another_host(
 
 
 def test_a_worker_without_a_parent_beats_for_itself(storage):
-    life = storage.register(Registration("c", "h", 1, 1, "alone", ("*",), ()))
+    presence = storage.register(Registration("c", "h", 1, 1, "alone", ("*",), ()))
     key = storage.server.key("leases")
-    first = storage.server.command(b"ZSCORE", key, life.n)
-    wait_until(lambda: storage.server.command(b"ZSCORE", key, life.n) > first, 5, "the lease was renewed")
-    life.close()
+    first = storage.server.command(b"ZSCORE", key, presence.n)
+    wait_until(lambda: storage.server.command(b"ZSCORE", key, presence.n) > first, 5, "the lease was renewed")
+    presence.close()
 
 
 def test_who_was_cut_off_judges_nobody_for_a_while(storage, far, hand, monkeypatch):

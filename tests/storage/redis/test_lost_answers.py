@@ -57,13 +57,13 @@ def test_a_tenth_of_the_pushes_and_pops_is_lost(line, shaky, storage):
     done = []
     while sum(ran.values()) < COUNT or done:
         try:
-            turn = shaky.turn(hand.n, done, 7, ("*",))
+            settle_and_claim = shaky.settle_and_claim(hand.n, done, 7, ("*",))
         except errors.StorageUnavailable as exc:
             assert exc.stored is None
             continue
-        assert turn.lost == frozenset()
-        ran.update(claim.id for claim in turn.claims)
-        done = [ended(claim) for claim in turn.claims]
+        assert settle_and_claim.lost == frozenset()
+        ran.update(claim.id for claim in settle_and_claim.claims)
+        done = [ended(claim) for claim in settle_and_claim.claims]
     line.armed = False
     hand.go()
     assert set(ran.values()) == {1} and len(ran) == COUNT

@@ -74,12 +74,12 @@ def test_a_full_server_takes_no_jobs_but_lets_them_end(own_server, open_storage,
     with pytest.raises(errors.StorageFull, match="maxmemory") as caught:
         storage.accept(jobs("c"))
     assert caught.value.stored is False and storage.look("c") is None
-    turn = storage.turn(hand.n, [ended(first)], 1, ("*",))
+    turn = storage.settle_and_claim(hand.n, [ended(first)], 1, ("*",))
     assert ([c.id for c in turn.claims], state(storage, "a")) == (["b"], "done")
-    storage.give_back(hand.n, turn.claims)
+    storage.release_claims(hand.n, turn.claims)
     hand.claim_one()
     hand.die()
-    storage.bury(hand.dead(), 3)
+    storage.reap(hand.dead(), 3)
     assert state(storage, "b") == "queued"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from duey import clock, errors, faults
 from duey.model.job import Idempotency, NewJob
-from duey.storage.contract import Acceptance
+from duey.storage.contract import EnqueueResult
 from duey.storage.sqlite.storage import SqliteStorage
 from tests.contracts.rig import SOON_S, job
 from tests.storage.sqlite.test_write_lock import held
@@ -29,8 +29,8 @@ def commits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sto
     """Grows by one with each commit of a defer, by how many requests shared it. What is small and plain is accepted by
     one statement, all else (and whatever a kill point wants to interrupt) by several."""
     sizes: list[int] = []
-    commit = storage._gate._commit
-    monkeypatch.setattr(storage._gate, "_commit", lambda batch: sizes.append(len(batch)) or commit(batch))
+    commit = storage._group_commit._commit
+    monkeypatch.setattr(storage._group_commit, "_commit", lambda batch: sizes.append(len(batch)) or commit(batch))
     if request.param == "in steps":
         monkeypatch.setattr(faults, "point", lambda step: None)
     return sizes
@@ -43,7 +43,7 @@ def soon(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-Answers = dict[str, "Acceptance | errors.DueyError | OverflowError"]
+Answers = dict[str, "EnqueueResult | errors.DueyError | OverflowError"]
 
 
 def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Idempotency | None, int]]) -> Answers:
@@ -57,10 +57,10 @@ def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Ide
             answers[jobs[0].id] = exc
 
     threads = [threading.Thread(target=defer, args=request) for request in requests]
-    gate = storage._gate
+    gate = storage._group_commit
     with held(Path(storage.db.path)):
         threads[0].start()
-        soon(lambda: gate._turnstile.locked() and not gate._queue)  # else a second one may share the first's commit
+        soon(lambda: gate._commit_lock.locked() and not gate._queue)  # else a second one may share the first's commit
         for thread in threads[1:]:
             thread.start()
         soon(lambda: len(gate._queue) == len(threads) - 1)

@@ -1,5 +1,5 @@
 -- uses: places
--- Say what a worker handles: n, key, JSON, perhaps the counter of a claim. Answers 1, or 0 when the worker was buried
+-- Say what a worker handles: n, key, JSON, perhaps the counter of a claim. Answers 1, or 0 when the worker was reaped
 -- or does not hold that claim.
 
 local worker = P .. 'worker:' .. ARGV[1]

@@ -1,4 +1,5 @@
-"""The books: how soon the pages' queries are answered when many jobs are on record (bench/seed_books.py says how)."""
+"""The history: how soon the pages' queries are answered when many jobs are on record (bench/seed_history.py says
+how)."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ WANTED_MS = 50.0
 
 def measure(options: Options) -> Section:
     jobs = options.count(JOBS if not options.quick else 100_000)
-    section = Section("books", f"The books: queries with {whole(jobs)} jobs on record")
+    section = Section("books", f"The history: queries with {whole(jobs)} jobs on record")
     options.tell(f"books: {whole(jobs)} jobs are recorded, then asked for")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        command = [sys.executable, "-m", "bench.seed_books", "--jobs", str(jobs), "--file", f"{folder}/books.db"]
+        command = [sys.executable, "-m", "bench.seed_history", "--jobs", str(jobs), "--file", f"{folder}/books.db"]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     if ran.returncode:
-        raise Failed((ran.stderr.strip().splitlines() or ["seed_books ended without a word"])[-1])
+        raise Failed((ran.stderr.strip().splitlines() or ["seed_history ended without a word"])[-1])
     rows = [tuple(text.strip() for text in row) for row in ROW.findall(ran.stdout)]
     section.say(" ".join(line for line in ran.stdout.splitlines() if line.startswith(("recorded", f"{jobs:,} jobs"))))
     section.table(("query", "median ms", "of it processor ms", "worst ms"), rows)

@@ -1,6 +1,6 @@
-"""Fill the books with many jobs, through the recorder as it is, and time the queries of the pages on them.
+"""Fill the history with many jobs, through the recorder as it is, and time the queries of the pages on them.
 
-    python -m bench.seed_books [--jobs 1000000] [--file FILE] [--days 20] [--keep]
+    python -m bench.seed_history [--jobs 1000000] [--file FILE] [--days 20] [--keep]
 
 FILE (a temporary one by default, kept with --keep) must not exist, or is one that this script made before: then
 nothing is added, and only the queries are timed.
@@ -22,12 +22,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-# Importing a room of the engine reads the settings; these books need none.
+# Importing a room of the engine reads the settings; this history needs none.
 os.environ.setdefault("DUEY_CONFIG", os.devnull)
 
 from duey.config import load
 from duey.model.event import DONE, ENQUEUED, FAILED, RETRYING, Event
-from duey.monitor.history import Books, JobFilter
+from duey.monitor.history import History, JobFilter
 
 TASKS = [f"tasks.{name}" for name in ("send_mail", "resize_image", "charge_card", "sync_account", "index_page")]
 TASKS += [f"reports.{name}" for name in ("daily", "weekly", "invoice", "export_csv", "totals")]
@@ -124,10 +124,10 @@ class StorySource:
         self._waiting = []
 
 
-def seed(books: Books, jobs: int, days: float) -> None:
+def seed(history: History, jobs: int, days: float) -> None:
     """Record made-up jobs and say how fast; the time that making them up takes is left out."""
     source = StorySource(Story(jobs, days))
-    recorder = books.recorder(source)
+    recorder = history.recorder(source)
     spent_s = cpu_s = 0.0
     while True:
         before = source.delivered
@@ -145,35 +145,35 @@ def seed(books: Books, jobs: int, days: float) -> None:
     )
 
 
-def queries(books: Books) -> dict[str, Callable[[], Any]]:
+def queries(history: History) -> dict[str, Callable[[], Any]]:
     """What the pages ask."""
-    newest = books.job_rows(JobFilter()).rows
-    failed = books.job_rows(JobFilter(state="failed"), 1).rows[0]
+    newest = history.job_rows(JobFilter()).rows
+    failed = history.job_rows(JobFilter(state="failed"), 1).rows[0]
     middle = str(newest[0].n // 2)
-    group = books.error_groups(limit=1).groups[0]
+    group = history.error_groups(limit=1).groups[0]
     day_ago = time.time() - 86400
     found: dict[str, Callable[[], Any]] = {
-        "one job with its history": lambda: books.history(failed.job.id),
-        "error groups": lambda: books.error_groups(),
-        "one error group": lambda: books.error_group(group.fingerprint),
-        "tasks, 1 hour": lambda: books.tasks(3600),
-        "tasks, 24 hours": lambda: books.tasks(),
-        "tasks, 30 days": lambda: books.tasks(30 * 86400),
-        "one task, 24 hours": lambda: books.task(TASKS[0]),
-        "one task, 48 hours": lambda: books.task(TASKS[0], 2 * 86400),
-        "minutes of the last hour": lambda: books.minutes(),
-        "days of the last month": lambda: books.days(),
-        "waits by the minute": lambda: books.waits(),
-        "totals, 24 hours": lambda: books.totals(),
-        "slowest tasks": lambda: books.slowest(),
-        "most failing tasks": lambda: books.most_failing(),
-        "failed since a day": lambda: books.failed_since(day_ago),
-        "counts by state": lambda: books.state_counts(),
-        "counts by state of a task": lambda: books.state_counts(JobFilter(task=TASKS[0])),
-        "counts by state of a text": lambda: books.state_counts(JobFilter(text="ada@")),
-        "counts by state, text found nowhere": lambda: books.state_counts(JobFilter(text="zebra")),
-        "what the books hold": lambda: books.kept(),
-        "slots that went wrong": lambda: books.slots(limit=40, outcomes=("failed", "missed")),
+        "one job with its history": lambda: history.job_history(failed.job.id),
+        "error groups": lambda: history.error_groups(),
+        "one error group": lambda: history.error_group(group.fingerprint),
+        "tasks, 1 hour": lambda: history.tasks(3600),
+        "tasks, 24 hours": lambda: history.tasks(),
+        "tasks, 30 days": lambda: history.tasks(30 * 86400),
+        "one task, 24 hours": lambda: history.task(TASKS[0]),
+        "one task, 48 hours": lambda: history.task(TASKS[0], 2 * 86400),
+        "minutes of the last hour": lambda: history.minutes(),
+        "days of the last month": lambda: history.days(),
+        "waits by the minute": lambda: history.waits(),
+        "totals, 24 hours": lambda: history.totals(),
+        "slowest tasks": lambda: history.slowest(),
+        "most failing tasks": lambda: history.most_failing(),
+        "failed since a day": lambda: history.failed_since(day_ago),
+        "counts by state": lambda: history.state_counts(),
+        "counts by state of a task": lambda: history.state_counts(JobFilter(task=TASKS[0])),
+        "counts by state of a text": lambda: history.state_counts(JobFilter(text="ada@")),
+        "counts by state, text found nowhere": lambda: history.state_counts(JobFilter(text="zebra")),
+        "what the history holds": lambda: history.kept(),
+        "slots that went wrong": lambda: history.slots(limit=40, outcomes=("failed", "missed")),
     }
     filters = {
         "all": JobFilter(),
@@ -197,25 +197,25 @@ def queries(books: Books) -> dict[str, Callable[[], Any]]:
         "argument found nowhere": JobFilter(args=(("to", "zebra"),)),
     }
     for name, wanted in filters.items():
-        found[f"jobs: {name}"] = lambda wanted=wanted: books.job_rows(wanted)
-        found[f"count: {name}"] = lambda wanted=wanted: books.count(wanted)
-    found["jobs: a page in the middle"] = lambda: books.job_rows(JobFilter(state="done"), cursor=middle)
+        found[f"jobs: {name}"] = lambda wanted=wanted: history.job_rows(wanted)
+        found[f"count: {name}"] = lambda wanted=wanted: history.count(wanted)
+    found["jobs: a page in the middle"] = lambda: history.job_rows(JobFilter(state="done"), cursor=middle)
     return found
 
 
-def measure(books: Books, file: Path) -> float:
+def measure(history: History, file: Path) -> float:
     """Print the times of all queries; the worst median in milliseconds."""
     # As the recorder does in the service, which keeps its connection: the last one to leave tidies up.
     company = sqlite3.connect(file)
     company.execute("SELECT COUNT(*) FROM marks").fetchall()
     worst = 0.0
     print(f"{'query':40} {'median ms':>10} {'of CPU':>10} {'worst ms':>10}")
-    for name, query in queries(books).items():
+    for name, query in queries(history).items():
         times, cpu_times = [], []
         for _ in range(ROUNDS):
             began, cpu_began = time.perf_counter(), time.thread_time()
             query()
-            books.close()  # as after each request
+            history.close()  # as after each request
             times.append((time.perf_counter() - began) * 1000)
             cpu_times.append((time.thread_time() - cpu_began) * 1000)
         worst = max(worst, statistics.median(times))
@@ -228,19 +228,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1_000_000)
     parser.add_argument("--days", type=float, default=20.0, help="over which the jobs are spread, up to now")
-    parser.add_argument("--file", type=Path, help="where the books are made, or were made before")
+    parser.add_argument("--file", type=Path, help="where the history is made, or were made before")
     parser.add_argument("--keep", action="store_true", help="keep the temporary file, and say where it is")
     options = parser.parse_args()
     folder = None if options.file else tempfile.TemporaryDirectory()
     file = options.file or Path(folder.name, "monitor.db")
     is_new = not file.exists()
-    books = Books(f"sqlite:///{file}", load().monitor)
-    books.prepare()
+    history = History(f"sqlite:///{file}", load().monitor)
+    history.prepare()
     if is_new:
-        seed(books, options.jobs, options.days)
-    kept = books.kept()
+        seed(history, options.jobs, options.days)
+    kept = history.kept()
     print(f"{kept.jobs:,} jobs in {kept.file_bytes / 2**20:,.0f} MB")
-    worst = measure(books, file)
+    worst = measure(history, file)
     print(f"worst median: {worst:.1f} ms")
     if folder and options.keep:
         folder._finalizer.detach()  # type: ignore[attr-defined]

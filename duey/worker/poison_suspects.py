@@ -1,4 +1,5 @@
-"""The claims of a desk whose jobs one more death would fail: each begins alone, so that none dies of another's deed.
+"""The claims of a prefetcher whose jobs one more death would fail: each begins alone, so that none dies of another's
+deed.
 
 A suspect begins when nothing else runs beside it, or when that was waited for long enough. Nothing else begins before
 it does, nor in its first seconds, and another suspect not before its end: one of the two may be innocent.
@@ -10,14 +11,15 @@ import time
 from collections import deque
 
 from duey.model.job import Claim
-from duey.storage.deaths import is_suspect
+from duey.storage.deaths import is_poison_suspect
 
 DRAIN_S = 2.0  # longest that a suspect waits for what runs beside it
 ALONE_S = 1.0  # how long nothing new begins beside a suspect: what kills does so soon, and all cannot wait for ever
 
 
-class Suspects:
-    """Those of one worker process, whose desk guards them by its condition. Without `max_crashes` there are none."""
+class PoisonSuspects:
+    """Those of one worker process, whose prefetcher guards them by its condition. Without `max_crashes` there are
+    none."""
 
     def __init__(self, max_crashes: int | None) -> None:
         self.waiting: deque[Claim] = deque()
@@ -27,7 +29,7 @@ class Suspects:
 
     def add(self, claim: Claim) -> bool:
         """Take a claim if its job is a suspect."""
-        if self._max_crashes is None or not is_suspect(claim, self._max_crashes):
+        if self._max_crashes is None or not is_poison_suspect(claim, self._max_crashes):
             return False
         if not self.waiting:
             self._waiting_since = time.monotonic()

@@ -1,4 +1,4 @@
-"""Books in memory: the questions of duey.monitor.history.Books, answered from lists that a test fills."""
+"""Books in memory: the questions of duey.monitor.history.History, answered from lists that a test fills."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from duey.errors import StateConflict, UnknownJob
 from duey.model.job import ENDED, STATES, Job, Page
 from duey.monitor.history import (
     Attempt,
-    Books,
-    BooksHealth,
     Count,
     ErrorGroup,
     ErrorGroups,
+    History,
+    HistoryHealth,
     Interval,
     JobFilter,
     JobHistory,
@@ -32,7 +32,7 @@ from duey.monitor.history import (
 )
 
 
-class FakeBooks(Books):
+class FakeHistory(History):
     """Everything lives in lists and dicts; `away`, when it is set, is raised by every question."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -64,7 +64,7 @@ class FakeBooks(Books):
     # jobs
 
     def job(self, job_id: str) -> Job:
-        return self.history(job_id).row.job
+        return self.job_history(job_id).row.job
 
     def jobs(
         self,
@@ -98,7 +98,7 @@ class FakeBooks(Books):
         self._reach()
         return [row for row in self.rows if matches(row, wanted)]
 
-    def history(self, job_id: str) -> JobHistory:
+    def job_history(self, job_id: str) -> JobHistory:
         self._reach()
         for row in self.rows:
             if row.job.id == job_id:
@@ -109,7 +109,7 @@ class FakeBooks(Books):
         raise UnknownJob(job_id)
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
-        return self.history(job_id).attempts
+        return self.job_history(job_id).attempts
 
     def forget(self, job_id: str) -> None:
         job = self.job(job_id)
@@ -191,7 +191,7 @@ class FakeBooks(Books):
 
     # visits
 
-    def visit(self, account: str) -> float | None:
+    def note_visit(self, account: str) -> float | None:
         return self.last_visit
 
     def failed_since(self, at: float) -> Count:
@@ -225,9 +225,9 @@ class FakeBooks(Books):
             max((row.changed_at for row in self.rows), default=None),
         )
 
-    def health(self) -> BooksHealth:
+    def health(self) -> HistoryHealth:
         problems = (*self.problems, *([str(self.away)] if self.away else []))
-        return BooksHealth(not problems, problems, self.warnings)
+        return HistoryHealth(not problems, problems, self.warnings)
 
 
 def matches(row: JobRow, wanted: JobFilter) -> bool:
