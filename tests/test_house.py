@@ -13,6 +13,7 @@ import pytest
 
 from docs.generate import generated
 from tests.support.imports import ROOMS, room_of, violations
+from tests.support.pages import DOCS, FENCE, PAGES, anchors, fragments, text_of
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_ROOMS = ("tests", "bench", "docs", "deploy")  # they may import anything, and nothing imports them
@@ -172,3 +173,40 @@ def test_what_the_internals_name_exists():
             if not (page.parent / link).exists():
                 found.append(f"docs/internals/{page.name} links to {link}, which does not exist")
     assert not found, "\n" + "\n".join(sorted(set(found)))
+
+
+def test_every_link_and_anchor_of_the_pages_leads_somewhere():
+    wrong = []
+    for page in [*PAGES, *sorted((DOCS / "internals").glob("*.md"))]:
+        for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
+            if link.startswith(("http://", "https://", "mailto:")):
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            if not target.is_relative_to(ROOT) or not target.exists():
+                wrong.append(f"{page.name}: {link}: there is no such file in the repository")
+            elif anchor and anchor not in anchors(target):
+                wrong.append(f"{page.name}: {link}: {target.name} has no such heading")
+    assert wrong == []
+
+
+def test_the_tests_that_a_page_names_exist():
+    there = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    missing = set(re.findall(r"`(test_\w+)`", text_of("docs/promises.md"))) - there
+    assert missing == set(), "docs/promises.md names the tests that prove it: say what they are called now"
+
+
+def test_the_messages_that_a_page_quotes_are_those_of_the_code():
+    text = text_of("docs/troubleshooting.md")
+    storage = text[text.index("## The storage cannot be used") :].partition("## Log-in")[0]
+    quoted = re.findall(r"^> (.*)$", text, re.MULTILINE) + re.findall(r"^\| `([^`]+)` \|", storage, re.MULTILINE)
+    assert len(quoted) > 30
+    known = sorted(fragments(), key=len, reverse=True)
+    unknown = []
+    for sentence in quoted:
+        rest = sentence
+        for fragment in known:
+            rest = rest.replace(fragment, "\0")
+        if len(rest.replace("\0", "")) > 0.5 * len(sentence) or any(len(part) > 18 for part in rest.split("\0")):
+            unknown.append(sentence)
+    assert unknown == [], "docs/troubleshooting.md quotes what no message of the code says: quote what it says now"

@@ -1,12 +1,11 @@
-"""The pages for users: links lead somewhere, commands and settings exist, examples do what the pages say.
+"""The pages for users: commands and settings exist, examples do what the pages say.
 
 The examples of tasks.md, queues.md and workflows.md are run by test_tasks_page.py on both storages, those of
-schedules.md and monitor.md by tests of their own.
+schedules.md and monitor.md by tests of their own. tests/test_house.py looks at links, and at messages that are quoted.
 """
 
 from __future__ import annotations
 
-import ast
 import http.client
 import itertools
 import json
@@ -18,73 +17,21 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
+import duey
 from duey.api.problem import KINDS
 from duey.cli.main import parsed
+from duey.config import load
 from duey.config.table import table
+from tests.contracts.rig import run_all
+from tests.support.pages import DOCS, PAGES, ROOT, blocks, commands, text_of
 from tests.support.ports import free_port
 from tests.support.whole_service import whole_service
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCS = ROOT / "docs"
-PAGES = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "llms.txt")] + sorted(DOCS.glob("*.md"))
-FENCE = re.compile(r"^```(\w*) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = "http://127.0.0.1:8080"
-
-
-class Block(NamedTuple):
-    """One code block of a page: ```kind note."""
-
-    kind: str
-    note: str
-    text: str
-
-
-def text_of(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
-
-
-def blocks(page: str) -> list[Block]:
-    return [Block(*each) for each in FENCE.findall(text_of(page))]
-
-
-def commands(page: str) -> Iterator[str]:
-    """The lines of the page's shell blocks, without comments, those that go on joined."""
-    for block in blocks(page):
-        if block.kind == "sh":
-            for line in block.text.replace("\\\n", " ").splitlines():
-                if line.partition("#")[0].strip():
-                    yield line.partition(" #")[0].strip()
-
-
-# links
-
-
-def anchors(page: Path) -> set[str]:
-    """Those of its headings, as GitHub makes them."""
-    found: set[str] = set()
-    for heading in re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE):
-        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").strip().lower()
-        found.add(re.sub(r"[^\w\- ]", "", words).replace(" ", "-"))
-    return found
-
-
-def test_every_link_and_anchor_leads_somewhere() -> None:
-    wrong = []
-    for page in [*PAGES, *sorted((DOCS / "internals").glob("*.md"))]:
-        for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
-            if link.startswith(("http://", "https://", "mailto:")):
-                continue
-            path, _, anchor = link.partition("#")
-            target = (page.parent / path).resolve() if path else page
-            if not target.is_relative_to(ROOT) or not target.exists():
-                wrong.append(f"{page.name}: {link}: there is no such file in the repository")
-            elif anchor and anchor not in anchors(target):
-                wrong.append(f"{page.name}: {link}: {target.name} has no such heading")
-    assert wrong == []
 
 
 def test_every_page_is_in_the_readme_and_in_llms_txt() -> None:
@@ -135,13 +82,6 @@ def test_settings_of_the_pages_exist() -> None:
 def test_no_page_calls_a_python_that_debian_does_not_have() -> None:
     for page in ("README.md", "docs/install.md", "docs/upgrading.md"):
         assert [line for line in commands(page) if re.match(r"python\b", line)] == []
-
-
-def test_tests_that_a_page_names_exist() -> None:
-    there = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
-    for page in ("docs/promises.md", "docs/internals/reliability.md"):
-        missing = set(re.findall(r"`(test_\w+)`", text_of(page))) - there
-        assert missing == set(), f"{page} names the tests that prove it"
 
 
 # testing.md: a project
@@ -287,30 +227,47 @@ def test_the_api_page_names_every_problem_and_every_call(tmp_path: Path) -> None
             assert path in text or stem in text.replace("$JOB", "ID"), f"the page names {endpoint.method} {path}"
 
 
-# troubleshooting.md: what Duey says
+# coming-from.md: what to write
 
 
-def fragments() -> set[str]:
-    """What stands in the texts of the code between what they fill in."""
-    found: set[str] = set()
-    for file in [*(ROOT / "duey").rglob("*.py"), *(ROOT / "monitor").rglob("*.py")]:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= {part for part in re.split(r"%[sdr]|\{\w*\}", node.value) if 5 <= len(part) < 200}
-    return found
+def snippets(page: str) -> Iterator[str]:
+    """The code in the second column of its tables."""
+    for row in re.findall(r"^\| .+ \| (.+) \|$", text_of(page), re.MULTILINE):
+        yield from re.findall(r"`([^`]+)`", row)
 
 
-def test_the_sentences_of_the_troubleshooting_page_are_those_of_the_code() -> None:
-    text = text_of("docs/troubleshooting.md")
-    storage = text[text.index("## The storage cannot be used") :].partition("## Log-in")[0]
-    quoted = re.findall(r"^> (.*)$", text, re.MULTILINE) + re.findall(r"^\| `([^`]+)` \|", storage, re.MULTILINE)
-    assert len(quoted) > 30
-    known = sorted(fragments(), key=len, reverse=True)
-    unknown = []
-    for sentence in quoted:
-        rest = sentence
-        for fragment in known:
-            rest = rest.replace(fragment, "\0")
-        if len(rest.replace("\0", "")) > 0.5 * len(sentence) or any(len(part) > 18 for part in rest.split("\0")):
-            unknown.append(sentence)
-    assert unknown == [], "docs/troubleshooting.md quotes what no message of the code says: quote what it says now"
+def test_what_the_coming_from_page_tells_to_write_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with whole_service(tmp_path) as service:
+        huey = service.huey
+        monkeypatch.setattr(duey, "huey", huey)
+        names = {name: getattr(duey, name) for name in duey.__all__} | {"tell": print, "__name__": "tasks"}
+        names["add"] = huey.task(name="add")(lambda a, b: a + b)
+        names["total"] = huey.task(name="total")(sum)
+        run = huey.task(name="run")(lambda code: exec(code, names))
+        wrong, checked = [], 0
+        for code in snippets("docs/coming-from.md"):
+            if code.startswith("@huey."):
+                exec(f"{code}\ndef made{checked}():\n    pass", names)
+            elif re.match(r"(add|group|chord|huey|progress|current_job|raise|from)\b", code):
+                handle = run(code.replace("timeout=10", "timeout=0.01"))
+                run_all(huey)
+                error = service.control.job(handle.id).error
+                if error and error.type not in ("Retry", "Discard", "ResultTimeout"):
+                    wrong.append(f"{code}: {error.type}: {error.message}")
+            else:
+                continue  # a command, a setting, the name of a fixture: other tests look at these
+            checked += 1
+        assert wrong == [] and checked > 40
+        (block,) = (each.text for each in blocks("docs/coming-from.md") if each.kind == "python")
+        exec(block, names)
+        assert "etc" in names["nightly_listing"].func()
+
+
+# settings files that pages show
+
+
+def test_settings_that_pages_show_are_accepted(tmp_path: Path) -> None:
+    shown = [block.text for page in PAGES for block in blocks(str(page.relative_to(ROOT))) if block.kind == "ini"]
+    for n, text in enumerate(each for each in shown if not each.startswith("[Definition]")):
+        (tmp_path / f"{n}.ini").write_text(text)
+        load(tmp_path / f"{n}.ini", {})
