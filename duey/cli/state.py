@@ -5,19 +5,33 @@ from __future__ import annotations
 import argparse
 import time
 
+from duey.cli import deploy
 from duey.cli.context import CliContext, Refused, say
 
 
 def check(cli_context: CliContext, options: argparse.Namespace) -> int:
-    """Check settings, task files, storage and accounts: would a start succeed?"""
+    """Check settings, task files, storage and accounts: would a start succeed?
+
+    With --deploy also name what remains open for production, one line for each thing: ok, warn or fail, and what to
+    do. Exit status 1 if a line says fail.
+    """
     tasks = cli_context.control.tasks()
-    warnings = cli_context.huey.storage.prepare()
+    warnings = list(cli_context.huey.storage.prepare())
     cli_context.access.accounts.list()
     say(f"settings  {cli_context.settings.source}")
     say(f"storage   {cli_context.settings.storage.backend}, usable")
     say(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
+    if not options.deploy:
+        dangers = (*deploy.files(cli_context.settings), *deploy.signing(cli_context.settings))
+        warnings += [f"{found.subject}: {found.text}" for found in dangers if found.level == deploy.FAIL]
     for warning in warnings:
         say(f"warning   {warning}")
+    if options.deploy:
+        found = deploy.findings(cli_context.settings, {task.name for task in tasks})
+        for level, subject, text in found:
+            say(f"{level:<8}  {subject}: {text}")
+        if failed := [each.subject for each in found if each.level == deploy.FAIL]:
+            raise Refused(f"not ready for production: mend {', '.join(failed)}")
     return 0
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from duey.config.table import SECTIONS, Settings, table
 from duey.config.values import SQLITE_URL, QueueShare, Refused
 
-__all__ = ["ConfigError", "QueueShare", "Settings", "load", "sqlite_path"]
+__all__ = ["ConfigError", "QueueShare", "Settings", "load", "secrets_in", "sqlite_path"]
 
 FILE_VARIABLE = "DUEY_CONFIG"
 TEST_PREFIX = "DUEY_TEST_"  # belongs to the test suite, and to nobody else
@@ -58,6 +58,16 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
         for section, kind in SECTIONS.items()
     }
     return Settings(**sections, root=source.parent, source=source)
+
+
+def secrets_in(source: Path) -> list[str]:
+    """The keys, as `[section] key`, whose secret stands in the file itself."""
+    given = _from_file(source, False, [])
+    texts = {each: given[each.section, each.name].text for each in table() if (each.section, each.name) in given}
+    # The URL of Redis is a secret only with a password in it.
+    return [
+        f"[{e.section}] {e.name}" for e, text in texts.items() if e.secret and text and (e.name != "url" or "@" in text)
+    ]
 
 
 class Given(NamedTuple):

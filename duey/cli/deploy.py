@@ -1,0 +1,146 @@
+"""What `check --deploy` looks at: settings and files that are right for a first try and wrong for production."""
+
+from __future__ import annotations
+
+import ipaddress
+import stat
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from duey.config import secrets_in
+from duey.recipes import Refused, backup_set
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+OLDEST_BACKUP_S = 36 * 3600.0  # a day, and a night's backup that was late
+
+
+class Finding(NamedTuple):
+    """One line: ok, warn or fail, what was looked at, and what was found and is to be done."""
+
+    level: str
+    subject: str
+    text: str
+
+
+def findings(settings: Any, tasks: Collection[str], now: float | None = None) -> list[Finding]:
+    """What was found, a line for each thing that was looked at. `tasks` are the names of the registered tasks."""
+    parts = (
+        files(settings), signing(settings), network(settings), backups(settings, time.time() if now is None else now),
+        limits(settings, tasks),
+    )  # fmt: skip
+    return [finding for part in parts for finding in part]
+
+
+def files(settings: Any) -> Iterator[Finding]:
+    """Who else may change what the service runs, or read its secrets."""
+    source, root = Path(settings.source), Path(settings.root)
+    modules = [root / f"{module.replace('.', '/')}.py" for module in settings.tasks.modules]
+    ours = [path for path in (source, root, *modules) if path.exists()]
+    loose = [path for path in ours if path.stat().st_mode & stat.S_IWOTH]
+    for path in loose:
+        mended = f"every user of this machine can write it, and so run code as the service: chmod o-w {path}"
+        yield Finding(FAIL, str(path), mended)
+    secrets = secrets_in(source)
+    if not secrets:
+        yield Finding(OK, "secrets", f"none stands in {source}")
+    elif source.stat().st_mode & (stat.S_IROTH | stat.S_IRGRP):
+        level = FAIL if source.stat().st_mode & stat.S_IROTH else WARN
+        yield Finding(level, "secrets", f"others can read {', '.join(secrets)} in {source}: chmod 600 {source}")
+    else:
+        yield Finding(OK, "secrets", f"only the owner of {source} can read them")
+    if not loose:
+        yield Finding(OK, "files", "only their owner and group can write settings and task modules")
+
+
+def signing(settings: Any) -> Iterator[Finding]:
+    """What somebody can do who can write to the queue."""
+    if settings.tasks.secret:
+        yield Finding(OK, "[tasks] secret", "set: stored values are signed")
+    elif settings.tasks.serializer == "pickle":
+        text = "with pickle and no secret, whoever can write to the queue runs any code as the service: set a secret"
+        yield Finding(FAIL, "[tasks] secret", text)
+    else:
+        text = "empty: whoever can write to the queue can make and change jobs; set one to sign what is stored"
+        yield Finding(WARN, "[tasks] secret", text)
+
+
+def network(settings: Any) -> Iterator[Finding]:
+    """Who can reach the port, and what travels unencrypted."""
+    web = settings.web
+    exposed = not is_loopback(web.host)
+    if exposed and not web.trusted_proxy:
+        text = (
+            f"{web.host} without TLS: passwords and tokens can be read on the way; listen on 127.0.0.1 behind a proxy "
+            "with TLS, or set [web] trusted_proxy to its address"
+        )
+        yield Finding(FAIL, "[web] host", text)
+    else:
+        behind = f", behind {web.trusted_proxy}: let only that address reach the port" if exposed else ""
+        yield Finding(OK, "[web] host", f"{web.host}{behind}")
+    if web.public_url.startswith("https://"):
+        yield Finding(OK, "[web] public_url", web.public_url)
+    elif web.public_url or exposed:
+        text = f"expected https://..., found {web.public_url or 'none'}: cookies are not Secure, and there is no HSTS"
+        yield Finding(FAIL, "[web] public_url", text)
+    else:
+        text = "empty: right where people use this machine alone; else name the https:// address that they use"
+        yield Finding(WARN, "[web] public_url", text)
+    if settings.auth.metrics_token:
+        yield Finding(OK, "[auth] metrics_token", "set")
+    elif exposed or web.public_url or web.trusted_proxy:
+        text = "empty: /metrics tells every caller the names of tasks and how much they do; set one"
+        yield Finding(FAIL if exposed else WARN, "[auth] metrics_token", text)
+    else:
+        yield Finding(OK, "[auth] metrics_token", "empty, and only this machine reaches /metrics")
+
+
+def backups(settings: Any, now: float) -> Iterator[Finding]:
+    """Whether there is a complete backup, and of when."""
+    folder = Path(settings.periodic.backup_folder)
+    made = [path.stat().st_mtime for path in (*folder.glob(backup_set.LIST), *folder.glob(f"*/{backup_set.LIST}"))
+            if is_complete(path.parent)]  # fmt: skip
+    subject = "backup"
+    if not made:
+        text = f"no complete one in {folder}: let nightly_backup of periodic.py run, or `duey backup {folder}/FIRST`"
+        yield Finding(FAIL, subject, text)
+    elif (age_h := (now - max(made)) / 3600) * 3600 > OLDEST_BACKUP_S:
+        text = f"the newest complete one in {folder} is {age_h:.0f} h old: see why nightly_backup does not run"
+        yield Finding(FAIL, subject, text)
+    else:
+        yield Finding(OK, subject, f"{max(age_h, 0):.0f} h old, in {folder}")
+
+
+def limits(settings: Any, tasks: Collection[str]) -> Iterator[Finding]:
+    """What a token with `enqueue` reaches through the tasks that come along."""
+    wide = {
+        "deliver_webhook": ("[webhook] allow_hosts", not settings.webhook.allow_hosts, "calls every public host"),
+        "send_email": (
+            "[smtp] allow_recipients", settings.smtp.host and not settings.smtp.allow_recipients,
+            "writes to every mailbox",
+        ),
+    }  # fmt: skip
+    for task, (setting, is_open, what) in wide.items():
+        if task in tasks and is_open:
+            text = f"empty: whoever may enqueue {what} with {task}; list what you need, or remove the task"
+            yield Finding(WARN, setting, text)
+        elif task in tasks:
+            yield Finding(OK, setting, "limited" if settings.smtp.host or task != "send_email" else "no mail server")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder holds a backup that was not cut short."""
+    try:
+        files = backup_set.listed(folder)
+    except Refused:
+        return False
+    return bool(files) and all((folder / name).is_file() for name in files or ())
