@@ -97,7 +97,7 @@ def test_numbers_and_words_of_the_page():
 
 
 def test_the_commands_of_the_page_are_understood():
-    lines = re.findall(r"^python manage\.py (.*)$", PAGE, re.MULTILINE)
+    lines = re.findall(r"^duey (.*)$", PAGE, re.MULTILINE)
     assert len(lines) == 8
     for line in lines:
         options = manage.parsed(shlex.split(line))
