@@ -8,9 +8,11 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from duey.tasks.options import HUEYS_OPTIONS, OPTIONS
 from duey.tasks.typed import TaskOptions
@@ -120,6 +122,39 @@ def test_the_wheel_asks_for_what_requirements_txt_pins(installed: Path) -> None:
 
 def plain(requirement: str) -> str:
     return requirement.replace("'", '"').replace(" ", "")
+
+
+def requirements(name: str) -> list[Requirement]:
+    """The requirements in a file, without comments, options and hashes."""
+    text = re.sub(r"\\\n", "", (ROOT / name).read_text(encoding="utf-8"))
+    lines = (re.split(r"\s+#|\s+--hash=", line)[0].strip() for line in text.splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "--"))]
+
+
+def test_the_lock_holds_what_requirements_txt_pins_and_all_that_this_needs() -> None:
+    lock = requirements("requirements.lock")
+    assert set(map(str, requirements("requirements.txt"))) <= set(map(str, lock))
+    assert all(re.fullmatch(r"==[\d.]+", str(each.specifier)) for each in lock)
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert len(set(re.findall(r"--hash=sha256:([0-9a-f]{64})$", text, re.MULTILINE))) == len(lock)
+    needed = set()
+    for full in ("3.10.0", "3.11.0", "3.11.9", "3.12.0", "3.13.0", "3.14.0"):
+        python = {"python_version": full.rpartition(".")[0], "python_full_version": full, "extra": ""}
+
+        def applies(each: Requirement, python: dict[str, str] = python) -> bool:
+            return each.marker is None or each.marker.evaluate(python)
+
+        held = {each.name for each in lock if applies(each)}
+        for name in held - {"async-timeout"}:  # it needs nothing, and is not installed everywhere
+            asked = {each.name for each in map(Requirement, requires(name) or ()) if applies(each)}
+            assert asked <= held, f"{name} needs {asked - held} on Python {full}"
+            needed |= asked
+    assert {each.name for each in lock} == {each.name for each in requirements("requirements.txt")} | needed
+
+
+def test_pip_installs_the_lock_by_its_hashes(tmp_path: Path) -> None:
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes")
+    run(*pip, "--dry-run", "--ignore-installed", "-r", str(ROOT / "requirements.lock"), cwd=tmp_path)
 
 
 def test_all_of_the_package_is_in_the_wheel(installed: Path) -> None:
