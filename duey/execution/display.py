@@ -1,4 +1,4 @@
-"""What is shown of a job: its stored values as redacted plain ones, and the mask for whatever else is made of it."""
+"""The display form of a job: its stored values, redacted; and the mask for all other texts that are made from it."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ class Display:
         self.redactor = Redactor(())
         self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the history
         self._signatures: dict[str, Signature] = {}
-        self._secretive: dict[str, bool] = {}  # by task: whether a parameter's name names a secret
+        self._secretive: dict[str, bool] = {}  # by task: whether the name of a parameter stands for a secret
 
     def signature(self, task: str) -> Signature | None:
         """The signature of a registered task (by full name), or None."""
         if task not in self._signatures:
             cls = self._huey._registry._registry.get(task)
             if cls is None:
-                return None  # for now: it may be registered later
+                return None  # not cached: it may be registered later
             self._signatures[task] = Signature(cls.function, cls.__name__, context=cls.context)
         return self._signatures[task]
 
     def shown_call(
         self, job: Claim | StoredJob | EventRow, bounds: Bounds = WHOLE
     ) -> tuple[list[Any], dict[str, Any], Mask]:
-        """Arguments as redacted plain values within bounds; a marker where they cannot be read or are very large."""
+        """Arguments in their display form within bounds. A marker stands for unreadable or very large ones."""
         if not job.payload:
             return [TOO_LARGE], {}, self.everywhere
         try:
             message = self._huey.serializer.deserialize(job.payload, of_job(job))
             args, kwargs = message.args, message.kwargs or {}
-        except Exception:  # AttributeError: it is a value, and no message
+        except Exception:  # AttributeError: it is a value, not a message
             return ["[unreadable]"], {}, self.everywhere
         return self.redacted(job.task, args, kwargs, job.context, bounds)
 
@@ -57,8 +57,8 @@ class Display:
         self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], context: str | None = None,
         bounds: Bounds | None = WHOLE,
     ) -> tuple[list[Any], dict[str, Any], Mask]:  # fmt: skip
-        """Plain arguments with what must not be shown replaced, and the mask for all else that is made of the job. They
-        are cut first: what is not shown costs next to nothing. Without `bounds` they are known to be plain, and few."""
+        """Arguments in their display form, and the mask for all other texts that are made from the job. They are
+        truncated first, so that hidden parts cost almost nothing. `bounds` None: they are known to be plain and few."""
         placed, named = (list(args), dict(kwargs)) if bounds is None else plain_call(args, kwargs, bounds)
         was_cut = bounds not in (WHOLE, None) and (is_cut(placed) or is_cut(named))
         signature = self.signature(task)
@@ -68,23 +68,23 @@ class Display:
         )
 
     def shown_context(self, context: str | None, mask: Mask) -> dict[str, Any]:
-        """A stored context as redacted plain values."""
+        """A stored context in its display form."""
         return mask.plain(self.redactor.redact(json.loads(context))) if context else {}
 
     @property
     def everywhere(self) -> Mask:
-        """The mask where no hidden values are known."""
+        """The mask to use if no hidden values are known."""
         return Mask((), self.redactor.text)
 
     def mask(self, claim: Claim) -> Mask:
-        """Takes the job's own hidden values, and what any text gives away, out of what is made of the job."""
+        """The mask for texts that are made from the job: it hides the job's hidden values, and secrets in any text."""
         job_context = latest_job_context()
         if job_context is not None and job_context.claim is claim:
             return job_context.mask
         return JobContext(self._huey, claim).mask
 
     def mask_of(self, task: Any) -> Mask:
-        """The mask for a Huey task, claimed or not; None: for what is no job's."""
+        """The mask for a Huey task, claimed or not. For None: the mask for texts that belong to no job."""
         if getattr(task, "claim", None) is not None:
             return self.mask(task.claim)
         if task is None:
@@ -93,7 +93,7 @@ class Display:
         return self.redacted(name, task.args, task.kwargs, getattr(task, "job_context", None))[2]
 
     def hides_nothing(self, claim: Claim) -> bool:
-        """Whether the job certainly has no hidden values; quick, and never wrongly True."""
+        """Whether the job certainly has no hidden values. Fast; may be False although there are none."""
         may_hide = self.redactor.may_hide
         context = (claim.context or "").encode()
         return not (self._secretive_task(claim.task) or may_hide(claim.payload) or may_hide(context))
@@ -108,7 +108,7 @@ class Display:
         return found
 
     def mask_result(self, settlement: Settlement, task: Any, value: Any) -> None:
-        """Where a job's result holds one of its hidden values, note in the settlement how it may be shown."""
+        """If a job's result contains one of its hidden values, store its masked form in the settlement."""
         claim = settlement.claim
         if type(value) in NUMBERS and -99_999 <= value <= 99_999:
             return
@@ -116,7 +116,7 @@ class Display:
             job_context = latest_job_context()
             told = (
                 job_context is not None and "mask" in job_context.__dict__
-            )  # it was needed before: by a log line, say
+            )  # the mask exists, for example because of a log line
             if not told and SCALARS.issuperset(map(type, task.args)):
                 return
         mask = self.mask(claim)
@@ -129,7 +129,7 @@ class Display:
     def shown_result(
         self, task: str, result: bytes | None, mask: Mask | None = None, bounds: Bounds = WHOLE, use: Use | None = None
     ) -> Any:
-        """A stored result as a redacted plain value within bounds; a Failure when it is an error."""
+        """A stored result in its display form within bounds. A Failure if it is an error."""
         if result is None:
             return None
         if not result:

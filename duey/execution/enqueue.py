@@ -1,7 +1,7 @@
-"""Turning what is deferred into rows: at once and durably, or collected into the settlement of a finishing job.
+"""Turns calls into jobs, which are stored at once or as a part of the settlement of the job that makes them.
 
-While a body runs, what it defers is stored at once. What Huey itself writes after the body (a retry, the next task of a
-pipeline, an error handler, a chord's part, a result) is collected in the claim's Settlement, and committed with it.
+What a body enqueues while it runs is stored at once. What Huey writes after the body (a retry, the next task of a
+pipeline, an error handler, a chord's part, a result) is collected in the claim's Settlement and committed with it.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ Row = tuple[Task, NewJob]  # a call and the row that it becomes
 
 
 class Here(threading.local):
-    """What this thread is doing: the settlement being collected, the task that runs, the job it belongs to."""
+    """The state of this thread: the settlement that is collected, the task that runs, the job that it belongs to."""
 
     settlement: Settlement | None = None
     task: Task | None = None
     job_id: str | None = None
-    context: str | None = None  # of the job that runs, or that has just ended
-    by: str | None = None  # who asked for that job
+    context: str | None = None  # of the job that runs or has just ended
+    by: str | None = None  # who enqueued that job
     gathering: list[Row] | None = None
 
 
@@ -59,7 +59,7 @@ def naive_utc(instant: float) -> datetime.datetime:
 
 
 def renewed(task: Task) -> Task:
-    """The same call, and what follows it, as jobs of their own."""
+    """A copy of a task and of what follows it, with new ids."""
     task = copy.copy(task)
     task.id = task.create_id()
     task.revoke_id = f"r:{task.id}"
@@ -69,7 +69,7 @@ def renewed(task: Task) -> Task:
 
 
 class EnqueuingHuey(TypedHuey):
-    """Huey that accepts jobs whole. Its subclass DurableHuey runs them."""
+    """Huey with durable enqueuing. Its subclass DurableHuey runs the jobs."""
 
     storage: JobStorage
     settings: Settings
@@ -81,7 +81,7 @@ class EnqueuingHuey(TypedHuey):
     def lock_task(self, lock_name: str, ttl: float | None = None) -> current.Lock:
         return current.Lock(self, lock_name, ttl)
 
-    # what is stored, signed for its use
+    # stored values, signed for their use
 
     def serialize_task(self, task: Task, use: Use = ()) -> bytes:
         message = self._registry.create_message(task)
@@ -98,8 +98,8 @@ class EnqueuingHuey(TypedHuey):
         return self.storage.put_if_empty(key, self.serializer.serialize(data, use=of_result(key)), ttl)
 
     def get_raw(self, key: str, peek: bool = False) -> Any:
-        """Results are read without being consumed: they expire. A receiver or hook of the job that just ran finds its
-        result before it is written."""
+        """Reading does not remove a result; it expires. A hook or receiver of the job that has just run gets its result
+        before it is stored."""
         settlement = self._here.settlement
         if settlement is not None and settlement.claim.id == key and settlement.result is not None:
             return settlement.result
@@ -108,7 +108,7 @@ class EnqueuingHuey(TypedHuey):
             self.serializer.check_use(found, of_result(key))
         return found
 
-    # deferring
+    # enqueuing
 
     @overload
     def enqueue(self, task: Pipeline) -> Results[Any]: ...
@@ -119,7 +119,8 @@ class EnqueuingHuey(TypedHuey):
     @overload
     def enqueue(self, task: chord[R]) -> ChordResult[R]: ...
     def enqueue(self, task: Any) -> Any:
-        """Defer a task, group or chord: durable when this returns. Raises StorageUnavailable, TooManyPending, ..."""
+        """Enqueue a task, group or chord. It is durable when this returns. Raises StorageUnavailable,
+        TooManyPending."""
         if self._immediate:
             return super().enqueue(task)
         current.heed_timeout()
@@ -130,14 +131,14 @@ class EnqueuingHuey(TypedHuey):
         return self.defer([task])[0]
 
     def defer(self, tasks: Sequence[Any]) -> list[Any]:
-        """Defer several in one transaction, all or none; their result handles."""
+        """Enqueue several tasks in one transaction, all or none. Returns their result handles."""
         rows: list[Row] = []
         handles = [self._gather(task, rows) for task in tasks]
         accepted = self.storage.accept([job for _, job in rows], None, self.settings.tasks.max_pending).accepted
         for (task, job), answer in zip(rows, accepted, strict=True):
-            if answer.id != job.id:  # its unique key is held: the handle is that of the job that stands for it
+            if answer.id != job.id:  # its unique key is held: the handle is for the job that holds it
                 task.id, task.revoke_id = answer.id, f"r:{answer.id}"
-        # Huey signals before it writes, also when the write fails: here only what was stored is heard of.
+        # Huey sends signals before it writes, even if the write fails. Here signals are sent for stored jobs only.
         self._announce([row for row, answer in zip(rows, accepted, strict=True) if answer.fresh])
         return handles
 
@@ -146,11 +147,11 @@ class EnqueuingHuey(TypedHuey):
             self._emit(signals.SIGNAL_SCHEDULED if task.eta else signals.SIGNAL_ENQUEUED, task)
 
     def _gather(self, item: Any, rows: list[Row]) -> Any:
-        """Turn a task, group or chord into rows; answers the handle that Huey's caller expects."""
+        """Append the rows of a task, group or chord. Returns the result handle that Huey's caller expects."""
         if isinstance(item, group):
             return ResultGroup([self._gather(task, rows) for task in item.tasks])
         if isinstance(item, chord):
-            # Huey enqueues the members one by one: gather them, so that a chord is stored whole or not at all.
+            # Huey enqueues members one by one. They are collected, so that a chord is stored as a whole or not at all.
             outer, self._here.gathering = self._here.gathering, rows
             try:
                 return self._enqueue_chord(item)
@@ -163,13 +164,15 @@ class EnqueuingHuey(TypedHuey):
     def new_job(
         self, task: Task, chord_id: str | None = None, context: str | None = None, by: str | None = None
     ) -> NewJob:
-        """The row of a task: what is in columns here wins over the payload when it is claimed. `context` and `by` are
-        those of the job that this one follows, where it is not the one that runs here."""
+        """The row of a task. When the job is claimed, its columns override the payload. `context` and `by` are those of
+        the job that this one follows, if that is not the job that runs in this thread."""
         cls = type(task)
         if getattr(cls, "internal", False):
             raise errors.InternalTask(self._registry.task_to_string(cls))
         name = self._registry.task_to_string(cls)
-        if cls.__module__ == "__main__" and self.storage.holder is None:  # a worker may be a script that runs its own
+        if (
+            cls.__module__ == "__main__" and self.storage.holder is None
+        ):  # not in a worker: it may be a script that runs its own tasks
             raise errors.ScriptTask(name)
         if (
             task.retries is not cls.default_retries or task.retry_delay is not cls.default_retry_delay
@@ -179,13 +182,13 @@ class EnqueuingHuey(TypedHuey):
             check_call(name, task)
         if task.expires and task.expires_resolved is None:
             task.resolve_expires(self.utc)
-        # (a relative `expires` is fixed once, at defer, and never again)
+        # A relative `expires` is resolved once, when the job is enqueued.
         timeout = task.timeout
         here = self._here
         unique_key, unique_s = getattr(task, "unique_value", None), None
         uniqueness = getattr(cls, "uniqueness", None)
         if chord_id is not None or here.gathering is not None or here.settlement is not None:
-            unique_key = None  # a part of something larger is never dropped
+            unique_key = None  # steps of pipelines and members of chords are never dropped
         elif uniqueness is not None:
             unique_s = uniqueness.hold_s
             if unique_key is None:
@@ -214,7 +217,7 @@ class EnqueuingHuey(TypedHuey):
             by,
         )
 
-    # what Huey writes after the body, collected
+    # what Huey writes after the body
 
     def _collect(self, settlement: Settlement, task: Any) -> Any:
         if task is self._here.task:  # Huey's retry without a delay
@@ -225,7 +228,7 @@ class EnqueuingHuey(TypedHuey):
         handler = getattr(running, "on_error", None)
         is_handler = handler is not None and getattr(task, "id", None) == handler.id
         if settlement.claim.attempt and is_handler:
-            task = renewed(task)  # an error handler runs for each failed attempt, and Huey hands over the same one
+            task = renewed(task)  # an error handler runs for each failed attempt, and Huey uses the same task again
         rows: list[Row] = []
         if is_handler:
             task.args = tuple(current.meant(each) if isinstance(each, Exception) else each for each in task.args)
@@ -239,7 +242,7 @@ class EnqueuingHuey(TypedHuey):
             text = f"the error handler of job {settlement.claim.id} cannot be stored and does not run: {exc}"
             logger.error(text)
             settlement.logs = [*(settlement.logs or ()), (clock.now(), "ERROR", text)]
-            return None  # the attempt has failed for its own reason, and is retried as if it had no handler
+            return None  # the attempt fails for its own reason, and is retried as if it had no handler
         settlement.next_jobs = [*(settlement.next_jobs or ()), *(job for _, job in rows)]
         self._announce(rows)
         return handle
@@ -264,14 +267,14 @@ class EnqueuingHuey(TypedHuey):
         settlement = self._here.settlement
         if settlement is None:
             return self.storage.put_data(key, self.serializer.serialize(data, use=of_result(key)), is_result=True)
-        if key != settlement.claim.id:  # an error is the result of the pipeline's later tasks, too
+        if key != settlement.claim.id:  # Huey stores an error as the result of the pipeline's later tasks, too
             settlement.others = [*(settlement.others or ()), (key, self.serializer.serialize(data, use=of_result(key)))]
         return None
 
     def delete(self, key: Any) -> bool:
         settlement = self._here.settlement
         if settlement is not None and key == f"r:{settlement.claim.id}":
-            return False  # a revocation ends with its job, in the finishing transaction
+            return False  # a revocation is removed with the end of its job, in the same transaction
         return super().delete(key)
 
     def _check_chord(self, cc: ChordConfig, value: Any) -> None:
@@ -282,7 +285,7 @@ class EnqueuingHuey(TypedHuey):
         return None
 
     def chord_part(self, cc: ChordConfig, value: Any) -> ChordPart:
-        """One member's part. The callback keeps a reference to the parts; they are read when it is claimed."""
+        """The part of one member. The callback has a reference to the parts, which are read when it is claimed."""
         callback = self.new_job(cc.callback, cc.cid)
         stored = self.serializer.serialize(value, use=of_part(cc.cid, cc.idx, cc.size, callback.id))
         return ChordPart(cc.cid, cc.idx, cc.size, stored, callback)

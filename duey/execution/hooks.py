@@ -1,7 +1,7 @@
-"""Hooks and receivers: code of an author's around bodies. What it raises is logged, and ends neither job nor worker.
+"""Runs an author's hooks and signal receivers. What they raise is logged and ends neither the job nor the worker.
 
-Huey would let through what is no Exception (sys.exit in a hook), which ends the worker's thread, and logs the rest
-under a logger that a consumer silences. `CancelExecution` of a pre_execute hook cancels the job, as in Huey.
+Huey catches only Exception, so that sys.exit in a hook would end the worker's thread, and it logs to a logger that a
+consumer silences. `CancelExecution` from a pre_execute hook cancels the job, as in Huey.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger("duey.hooks")
 
 
 class Receivers(Signal):
-    """Huey's signals and who listens to them."""
+    """Huey's signals and their receivers."""
 
     def __init__(self, composer: Composer) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def call(
     composer: Composer, kind: str, hooks: Mapping[str, Callable[..., Any]], *args: Any,
     passing: tuple[type[BaseException], ...] = (),
 ) -> None:  # fmt: skip
-    """Call each hook of a kind. Raises only what is `passing`."""
+    """Call each hook of a kind. Exceptions in `passing` are raised, all others are logged."""
     for name, hook in list(hooks.items()):
         try:
             os_process.call(hook, *args)
@@ -51,7 +51,7 @@ def call(
 
 
 def say(composer: Composer, what: str, exc: BaseException, task: Any = None) -> None:
-    """One line, and where it was raised."""
+    """Log one line and the traceback, without secrets."""
     at = "" if task is None else f" for job {task.id} ({type(task).__module__}.{task.name})"
     said = escaped(composer.short(exc, task))
     logger.error("%s failed%s: %s\n%s", what, at, said, composer.trace_of(exc, task), extra={"many_lines": True})

@@ -1,15 +1,14 @@
-"""DurableHuey: claim, execute, acknowledge, all through Huey's own hooks.
+"""DurableHuey claims, runs and settles jobs, by overriding methods of Huey.
 
-The life of a job here: `enqueue` hands the storage a whole job and returns when it is durable. A worker's `dequeue`
-brings a claim as a Huey task. `execute` runs Huey's own `_execute`, but what Huey would write after the body (result,
-retry, pipeline, chord, error handler) is collected in the claim's Settlement, and goes to the storage in one
-transaction after Huey and all hooks have returned, so that no user code runs while a write lock is held.
+`enqueue` returns when the storage has stored the job. A worker's `dequeue` returns a claim as a Huey task. `execute`
+runs Huey's own `_execute`, but what Huey writes after the body (result, retry, pipeline, chord, error handler) is
+collected in the claim's Settlement. It goes to the storage in one transaction after Huey and all hooks have returned,
+so that no author's code runs while a write lock is held.
 
-What is deferred becomes rows in duey.execution.enqueue. Overridden here and there (each pinned by
-tests/execution/test_huey_pins.py): enqueue, dequeue, execute, lock_task, add_schedule, put, put_if_empty, put_result,
-delete, get_raw, serialize_task, deserialize_task, _check_chord, _run_pre_execute, _run_post_execute, _timeout_context,
-_signal, _requeue_task's writes (through enqueue and add_schedule), build_error_result, _get_timestamp,
-get_task_wrapper_class.
+Overridden here and in duey.execution.enqueue, each pinned by tests/execution/test_huey_pins.py: enqueue, dequeue,
+execute, lock_task, add_schedule, put, put_if_empty, put_result, delete, get_raw, serialize_task, deserialize_task,
+_check_chord, _run_pre_execute, _run_post_execute, _timeout_context, _signal, _requeue_task's writes (through enqueue
+and add_schedule), build_error_result, _get_timestamp, get_task_wrapper_class.
 """
 
 from __future__ import annotations
@@ -42,8 +41,8 @@ from duey.tasks import current
 from duey.tasks.retry import allows, lock_wait_s, with_defaults
 from duey.tasks.typed import P, R, TaskFunction, TaskOptions
 
-LOCK_NAME_MAX = 200  # characters of a lock's name that are kept with a job that waits for it
-HOLD_AGAIN_S = 1.0  # a job that must not run twice waits so long when the storage is away as it begins
+LOCK_NAME_MAX = 200  # characters of a lock's name that are stored with a job that waits for it
+HOLD_AGAIN_S = 1.0  # retry delay of an on_crash="fail" job if the storage cannot be reached when its body should begin
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 
 
 class DurableHuey(EnqueuingHuey):
-    """Huey whose jobs survive. `storage` is a JobStorage; the rest are Huey's own arguments."""
+    """Huey with durable jobs. `make_storage` creates a JobStorage; the other arguments are Huey's."""
 
     storage: JobStorage
 
@@ -62,9 +61,9 @@ class DurableHuey(EnqueuingHuey):
     ) -> None:
         self.settings = settings
         self._make_storage = make_storage
-        self.prefetcher: Any = None  # batches claims and acknowledgements inside a consumer: duey.worker.prefetcher
+        self.prefetcher: Any = None  # in a consumer: batches claims and settlements (duey.worker.prefetcher)
         self.timeouts: Timeouts | None = None  # of bodies, in a worker process
-        self._alone: Any = None  # this process as a worker outside of any consumer
+        self._alone: Any = None  # presence of a process that runs jobs outside of any consumer
         self.composer = Composer(self)
         self.limits: dict[str, Limit] = {}  # by the full name of a task
         super().__init__(name, store_none=True, utc=True, **kwargs)
@@ -79,7 +78,7 @@ class DurableHuey(EnqueuingHuey):
         self, validate_datetime: Timetable | Callable[[datetime.datetime], bool], retries: int | None = None,
         retry_delay: float | None = None, **options: Unpack[TaskOptions],
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:  # fmt: skip
-        """Huey's decorator; it takes a timetable (cron, every, at, crontab) as well as a function of a minute."""
+        """Huey's decorator. Accepts a timetable (cron, every, at, crontab) or a function of a minute."""
         warn_every_minute(validate_datetime)
         chosen = with_defaults(self.settings, retries, retry_delay, dict(options))
         return super().periodic_task(validate_datetime, timetable=validate_datetime, **chosen)
@@ -95,13 +94,13 @@ class DurableHuey(EnqueuingHuey):
     def task(
         self, retries: int | None = None, retry_delay: float | None = None, **options: Unpack[TaskOptions]
     ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
-        """Huey's decorator, with Duey's options and the service's own defaults."""
+        """Huey's decorator, with Duey's options and the defaults of [tasks]."""
         return super().task(**with_defaults(self.settings, retries, retry_delay, dict(options)))
 
     # claiming
 
     def dequeue(self) -> Task | None:
-        """The next job as a task that carries its claim, or None."""
+        """The next job as a task with its claim, or None."""
         claim = self.prefetcher.next_claim() if self.prefetcher is not None else self._take_alone()
         return None if claim is None else self.task_of(claim)
 
@@ -114,7 +113,7 @@ class DurableHuey(EnqueuingHuey):
         return claims[0]
 
     def worker_number(self) -> int:
-        """This process's number as a worker; registers it when it runs jobs outside of any consumer."""
+        """The number of this process as a worker. Registers it if it runs jobs outside of any consumer."""
         if self.storage.holder is None:
             from duey.execution.registration import register_alone
 
@@ -123,17 +122,17 @@ class DurableHuey(EnqueuingHuey):
         return self.storage.holder
 
     def task_of(self, claim: Claim) -> Task | None:
-        """The claimed job as a Huey task; one that cannot be read is set aside or failed, and None is answered."""
+        """The claimed job as a Huey task. If it cannot be read, it is set aside or failed, and None is returned."""
         try:
             return os_process.call(self._read, claim)
-        except HueyException:  # this consumer does not know the task: perhaps another does, or soon will
+        except HueyException:  # this consumer does not know the task; another one may
             self._settle_unread(claim, PARKED, None)
-        except errors.TypeMisfit as exc:  # nor the classes of its arguments, as they were when it was accepted
+        except errors.TypeMisfit as exc:  # the classes of its arguments have changed since it was accepted
             logs.jobs.warning("job %s (%s) is set aside: its arguments do not fit: %s", claim.id, claim.task, exc)
             self._settle_unread(claim, PARKED, None)
-        except errors.StorageUnavailable:  # the parts of its chord cannot be fetched now
+        except errors.StorageUnavailable:  # the parts of its chord cannot be read now
             self._settle_unread(claim, RELEASED, None)
-        except BaseException as exc:  # it may be code of an author that reads an argument
+        except BaseException as exc:  # decoding may run an author's code
             why = errors.PayloadUndecodable(f"its stored payload cannot be read: {self.composer.text_of(exc)}")
             self._settle_unread(claim, FAILED, why)
         return None
@@ -141,9 +140,9 @@ class DurableHuey(EnqueuingHuey):
     def _read(self, claim: Claim) -> Task:
         message = self.serializer.deserialize(claim.payload, of_job(claim))
         if (message.id, message.name) != (claim.id, claim.task):
-            raise ValueError("it belongs to another job")  # a row that was copied or edited
+            raise ValueError("it belongs to another job")  # the row was copied or edited
         task = self._registry.create_task(message)
-        task.eta = None  # it is due, whatever this host's clock says
+        task.eta = None  # it was claimed, so it is due, whatever the clock of this host says
         task.retries, task.retry_delay = claim.retries, claim.retry_delay_s
         if claim.chord is not None:
             parts = self.storage.chord_results(claim.chord)
@@ -161,7 +160,7 @@ class DurableHuey(EnqueuingHuey):
     # executing
 
     def execute(self, task: Task, timestamp: Any = None) -> Any:
-        """Run a claimed task and settle its claim; a task without a claim runs as in stock Huey."""
+        """Run a claimed task and settle its claim. A task without a claim runs as in Huey."""
         claim: Claim | None = getattr(task, "claim", None)
         if claim is None:
             return super().execute(task, timestamp)
@@ -178,11 +177,11 @@ class DurableHuey(EnqueuingHuey):
                 self._emit(signals.SIGNAL_EXPIRED, task)
                 self._abort_chord_member(task, SKIPPED)
             else:
-                # What hooks and the body set there is gone with the job.
+                # In a copy, so that context variables of one job are not visible to the next.
                 value = contextvars.copy_context().run(self._run_claimed, task, timestamp)
-        except BaseException as exc:  # something failed around the body: the job must still end
+        except BaseException as exc:  # something outside the body failed: the job must end nevertheless
             if isinstance(exc, errors.StorageUnavailable) and settlement.started_at is None:
-                settlement.outcome = RELEASED  # whether it is revoked could not be seen, and its body has not begun
+                settlement.outcome = RELEASED  # it is unknown whether it is revoked, and its body has not begun
             else:
                 settlement.outcome = FAILED
                 self.composer.write_error(settlement, exc)
@@ -209,7 +208,7 @@ class DurableHuey(EnqueuingHuey):
         return self._execute(task, timestamp)
 
     def run_body(self, task: Task, body: Callable[[Task], Any]) -> Any:
-        """Run a task's own function. What it defers is durable at once; what it raises is always an Exception."""
+        """Run the function of a task. What it enqueues is durable at once. What is raised is always an Exception."""
         here = self._here
         settlement, here.settlement = here.settlement, None
         if settlement is None:  # immediate mode, or a task without a claim
@@ -226,8 +225,8 @@ class DurableHuey(EnqueuingHuey):
             ended = True
             settlement.result = os_process.call(self.serializer.serialize, value, "its result", of_result(claim.id))
             return value
-        except TaskLockedException as exc:  # somebody holds a lock that it wants: wait, without spending a retry
-            settlement.started_at = None  # this was no attempt
+        except TaskLockedException as exc:  # the lock is held: wait, without spending a retry
+            settlement.started_at = None  # this does not count as an attempt
             if (name := getattr(exc, "lock", None)) is not None:
                 settlement.reason = f"lock {said.mask.text(str(name))[:LOCK_NAME_MAX]}"
             self._emit(signals.SIGNAL_LOCKED, task)
@@ -245,7 +244,7 @@ class DurableHuey(EnqueuingHuey):
         except Exception as exc:
             self._judge(settlement, task, exc, ended)
             raise
-        except BaseException as exc:  # sys.exit, CancelledError, ...: a worker is never lost to a task
+        except BaseException as exc:  # sys.exit, CancelledError ...: they must not end the worker
             self._judge(settlement, task, exc, ended)
             raise errors.TaskExit(type(exc).__name__, self.composer.text_of(exc)) from exc
         finally:
@@ -261,12 +260,12 @@ class DurableHuey(EnqueuingHuey):
                 self.prefetcher.begin(settlement)
             elif self._alone is not None:
                 self._alone.begin(settlement.claim.token, settlement.started_at or 0.0)
-        except errors.StorageUnavailable as exc:  # it must not run twice, and nobody would know that it began
+        except errors.StorageUnavailable as exc:  # it must not run twice, so it must not begin without its mark
             settlement.started_at = None
             raise current.Retry(HOLD_AGAIN_S, str(exc)) from exc
 
     def _judge(self, settlement: Settlement, task: Task, error: BaseException, ended: bool = False) -> None:
-        if ended:  # its work is done: to do it again would not make its result one that can be stored
+        if ended:  # its work is done, and running it again would not help
             task.retries, settlement.why = 0, "its body has ended, and only its result cannot be stored"
         elif not allows(settlement, getattr(task, "policy", None), error):
             task.retries = 0
@@ -278,7 +277,7 @@ class DurableHuey(EnqueuingHuey):
         super()._requeue_task(task, timestamp, retry_eta)
 
     def _timeout_context(self, task: Task) -> AbstractContextManager[None]:
-        """Nothing: Huey's would raise in any frame, its own and the engine's included (thread_timeouts)."""
+        """Does nothing. Huey's alarm could raise within Huey or Duey; see duey.execution.thread_timeouts."""
         return nullcontext()
 
     def _revoked(self, claim: Claim, task: Task) -> bool:
@@ -316,5 +315,5 @@ class DurableHuey(EnqueuingHuey):
         hooks.call(self.composer, "post_execute", self._post_execute, task, task_value, exception)
 
     def build_error_result(self, task: Task, exception: BaseException) -> dict[str, Any]:
-        """Huey's error record, also for an exception whose own repr is broken."""
+        """Huey's error record. Works even for an exception whose repr raises."""
         return self.composer.error_record(task.id, current.meant(exception), task.retries, self.composer.mask_of(task))

@@ -1,7 +1,7 @@
-"""The log lines that a task's body writes are kept with its attempt.
+"""Keeps the log lines of a body with its attempt.
 
-One handler on the root logger takes what is logged in a thread while a body runs there: level, instant and message,
-bounded in number and length. Nothing is taken outside of bodies, and what is below the logger's own level is not made.
+A handler on the root logger collects what is logged in a thread while a body runs there: time, level and message,
+limited in number and length. Records below the level of their logger are never created.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from duey.tasks.current import current_job_context
 
 LINES_MAX = 200
 LINE_CHARS = 2000
-MASKED_CHARS = 64 * 1024  # of a line: secrets are taken out before it is cut
+MASKED_CHARS = 64 * 1024  # of a line in which secrets are masked before it is truncated
 
 Line = tuple[float, str, str]  # epoch s, level, text
 
 
 class JobLog(logging.Handler):
-    """Collects a list of lines per running body."""
+    """Collects the lines of each running body."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -39,7 +39,7 @@ class JobLog(logging.Handler):
             install()
 
     def end(self) -> list[Line]:
-        """The body ended: its lines, the first and the last where there were too many."""
+        """The body of this thread has ended. Returns its lines; if there were too many, the first and the last ones."""
         lines: list[Line] = self._here.lines
         self._here.lines = None
         return lines
@@ -57,12 +57,12 @@ class JobLog(logging.Handler):
         if len(lines) < LINES_MAX:
             lines.append(line)
         else:
-            lines[LINES_MAX // 2 :] = [*lines[LINES_MAX // 2 + 1 :], line]  # keep how it began and how it ended
+            lines[LINES_MAX // 2 :] = [*lines[LINES_MAX // 2 + 1 :], line]  # drop lines from the middle
         self._heed_timeout()
 
     def _heed_timeout(self) -> None:
-        """An alarm may never find a body that does nothing but log outside of logging: so it is raised here, as any
-        handler may raise."""
+        """Raise the time-out of a body here. If a body does nothing but log, the alarm may never find it outside of
+        logging, where it must not raise."""
         job_context = current_job_context()
         if job_context is None or not job_context.deadline.unheeded:
             return
@@ -77,7 +77,7 @@ job_log_handler = JobLog()
 
 
 def install() -> None:
-    """Take log lines from now on (in a worker process)."""
+    """Add the handler. Called in worker processes."""
     root, job_log_handler.installed = logging.getLogger(), True
     if job_log_handler not in root.handlers:
         root.addHandler(job_log_handler)

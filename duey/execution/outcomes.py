@@ -1,7 +1,7 @@
-"""Composes what is stored of an end, and what is shown of a job: the only place that knows the serializer.
+"""Creates what is stored at the end of an attempt, and the events for the history.
 
-Stored: the result bytes of a failure (Huey's Error with type, message and traceback), the event's detail, a chord's
-part for a job that ended without its body. Shown: arguments and results as redacted plain values.
+Stored are the result of a failure (Huey's Error with type, message and traceback), the detail of the event, and a
+chord's part for a job that ends without its body. Events carry arguments and results in their display form.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from duey.tasks.retry import allows
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024
-MASKED_MAX = 1024 * 1024  # of a text that is masked before it is cut: else a part of a secret would stand at the cut
-READ_BYTES = 256 * 1024  # of a call or a result that is stored; what has more is too large for the history
-GROWTH = 16  # how many times the JSON of plain values is at most as large as what was stored of them
+MASKED_MAX = 1024 * 1024  # of a text that is masked: masking comes before truncation, so that no part of a secret stays
+READ_BYTES = 256 * 1024  # larger calls and results are not recorded in the history
+GROWTH = 16  # the display form as JSON is at most so many times as large as the stored value
 
 HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 HUEYS = os.path.dirname(huey.__file__) + os.sep
 
 
 def own_frames(trace: TracebackType | None) -> TracebackType | None:
-    """A traceback without the frames of Huey and of this engine that stand before the task's own."""
+    """A traceback without the frames of Huey and Duey above those of the task."""
     first = trace
     while first is not None and first.tb_frame.f_code.co_filename.startswith((HERE, HUEYS)):
         first = first.tb_next
@@ -48,7 +48,8 @@ def own_frames(trace: TracebackType | None) -> TracebackType | None:
 
 
 def listed(stored: StoredJob) -> StoredJob:
-    """A job as it stands in a list, without what is large. (An error is bounded when it is stored.)"""
+    """A job for a list: without large arguments and results. (The length of an error was limited when it was
+    stored.)"""
     payload = b"" if len(stored.payload) > LISTED_BYTES else stored.payload
     is_large = stored.state == DONE and len(stored.result or b"") > LISTED_BYTES
     return stored._replace(payload=payload, result=b"" if is_large else stored.result)
@@ -59,28 +60,30 @@ class Composer(Display):
 
     def __init__(self, huey: Any) -> None:
         super().__init__(huey)
-        self._untold: dict[str, Settlement] = {}  # by job, so that what is composed anew is told once
+        self._untold: dict[
+            str, Settlement
+        ] = {}  # failures to log; by job, so that one that is created again is logged once
 
-    # errors, safe against broken exceptions
+    # errors; exceptions whose methods raise are handled
 
     @staticmethod
     def text_of(exc: BaseException) -> str:
-        """str(exc), or what can be said when that fails."""
+        """str(exc), or a replacement if that raises."""
         try:
             return os_process.call(str, exc)[:MASKED_MAX]
         except BaseException:
             return "<its message could not be made>"
 
     def short(self, exc: BaseException, task: Any = None) -> str:
-        """Type and message, without what must not be seen."""
+        """Type and message, masked."""
         return f"{type(exc).__name__}: {self.mask_of(task).text(self.text_of(exc))}"
 
     def trace_of(self, exc: BaseException, task: Any = None) -> str:
-        """Where it was raised, without what must not be seen."""
+        """The traceback, masked."""
         return str(self.error_record("", exc, 0, self.mask_of(task))["traceback"]).rstrip()
 
     def error_record(self, job_id: str, exc: BaseException, retries: int, mask: Mask) -> dict[str, Any]:
-        """Huey's error metadata, with the type and message apart, without secrets."""
+        """Huey's error metadata, with type and message as separate fields, masked."""
         message = self.text_of(exc)
         exc = exc.__cause__ if isinstance(exc, TaskExit) and exc.__cause__ is not None else exc
         try:
@@ -104,17 +107,17 @@ class Composer(Display):
         }  # fmt: skip
 
     def write_error(self, settlement: Settlement, exc: BaseException) -> None:
-        """Note in the settlement why the attempt failed."""
+        """Store in the settlement why the attempt failed."""
         record = self.error_record(settlement.claim.id, exc, settlement.retries, self.mask(settlement.claim))
         settlement.result = self._huey.serializer.serialize(Error(record), use=of_result(settlement.claim.id))
         settlement.detail = json.dumps({k: record[k] for k in ("type", "message", "traceback")})
 
     @staticmethod
     def seal(settlement: Settlement) -> None:
-        """Complete the event's detail: the body's log lines, and what comes next after a failed attempt."""
+        """Complete the detail of the event: the log lines of the body, and what follows a failed attempt."""
         more: dict[str, Any] = {"logs": settlement.logs} if settlement.logs else {}
         if settlement.outcome == RETRYING:
-            if settlement.reason is not None:  # it waits, and has not failed
+            if settlement.reason is not None:  # it waits for a lock and has not failed
                 settlement.detail, more["reason"] = None, settlement.reason
             more |= {"eta": settlement.eta, "retries": settlement.retries}
         elif settlement.discarded:
@@ -128,7 +131,7 @@ class Composer(Display):
     # ends without a body
 
     def end(self, claim: Claim, outcome: str, error: Exception | None = None, began: float | None = None) -> Settlement:
-        """The settlement of a job that ends (or is set aside) without its body, or in the middle of one that began."""
+        """The settlement of a job that ends, or is set aside, without a body or during one. `began`: when it began."""
         settlement = Settlement(claim)
         settlement.outcome, settlement.finished_at = outcome, clock.now()
         settlement.started_at = None if began is None else min(began, settlement.finished_at)
@@ -142,17 +145,17 @@ class Composer(Display):
         return settlement
 
     def log_failures(self) -> None:
-        """Log the failures that were composed here, once they are stored: never within a transaction."""
+        """Log the failures that were created here. Called after they were stored, never within a transaction."""
         while self._untold:
             logs.log_failure(self._untold.popitem()[1], self.redactor)
 
     def exhausted(self, settlement: Settlement) -> None:
-        """The job has failed for good: its task's on_failed, if there is one, runs as a job of its own."""
+        """The job has failed for good: add the job that runs its task's on_failed handler, if there is one."""
         if settlement.claim.flags & HANDLED:
             add_handler(settlement, self._huey.serializer.serialize)
 
     def timed_out(self, claim: Claim, began: float | None) -> Settlement:
-        """A body that was killed for its timeout: a failed attempt like any other."""
+        """The settlement of a body that was killed at its time-out: a failed attempt like any other."""
         began = clock.now() - (claim.timeout_s or 0) if began is None else began
         error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
         task = self._huey._registry._registry.get(claim.task)
@@ -171,7 +174,8 @@ class Composer(Display):
         return settlement
 
     def tell(self, settlement: Settlement) -> None:
-        """The job ends otherwise than done: whoever waits for what was to follow, and was not told yet, hears of it."""
+        """For a job that does not end as done: add errors for the later steps of its pipeline, and its part of a chord,
+        unless they are there already."""
         claim, failed = settlement.claim, settlement.outcome == FAILED
         if claim.sequel == NOTHING:
             return
@@ -197,21 +201,21 @@ class Composer(Display):
     def _sequel_of(self, claim: Claim) -> Sequel:
         if claim.sequel is not None:
             return read(claim.sequel)
-        try:  # it was accepted by the version before: only its payload knows
+        try:  # it was accepted by schema version 2: only its payload says what follows
             task = self._huey.deserialize_task(claim.payload, of_job(claim))
             return sequel_of(self._huey, task, claim.context, claim.by)
         except Exception:
-            return Sequel([])  # unreadable, or of a task that this process does not know
+            return Sequel([])  # it cannot be read, or this process does not know its task
 
-    # what the history is told
+    # events
 
     @property
     def _recorded(self) -> Bounds:
-        """About what fits into `max_value_bytes`: the exact cut is made behind the redaction."""
+        """About what fits into `max_value_bytes`. The exact truncation follows the redaction."""
         return Bounds(self.max_value_bytes // 8, 2 * self.max_value_bytes)
 
     def event(self, row: EventRow) -> Event:
-        """A stored event as the history gets it: redacted, in plain values, clipped to `max_value_kb`."""
+        """A stored event for the history: in its display form, truncated to `max_value_kb`."""
         args: list[Any] | None = None
         kwargs: dict[str, Any] | None = None
         detail = json.loads(row.detail) if row.detail else {}

@@ -1,4 +1,4 @@
-"""Entering a process as a worker: who it is, for the history and for a rescuer."""
+"""Registers this process as a worker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from duey.tasks import discovery
 def register(
     storage: JobStorage, consumer: str, threads: int, kind: str, queues: Sequence[str], tasks: Sequence[str]
 ) -> Any:
-    """Register this process; its presence. From now on the locks that it takes are its own."""
+    """Register this process and return its presence. Locks that it takes from now on belong to this worker."""
     code = discovery.code()
     presence = storage.register(
         Registration(consumer, HOST, os.getpid(), threads, kind, tuple(queues), tuple(tasks), code)

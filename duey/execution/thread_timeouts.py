@@ -1,13 +1,13 @@
-"""Timeouts of bodies: TaskTimeout is raised where a body runs its own code, and nowhere else.
+"""Time-outs: TaskTimeout is raised while a body runs its own code, and nowhere else.
 
-An exception that strikes from outside can come between the taking of a lock and the `try` that frees it. So none is
-raised while the thread is in the engine, Huey, logging, threading or an import: the alarm tries again a moment later.
-What of these a body calls over and over looks at its deadline by itself (`duey.tasks.current.heed_timeout`).
+An exception from outside can strike between taking a lock and the `try` that frees it. So none is raised while the
+thread is in Duey, Huey, logging, threading or an import; the alarm tries again a moment later. Functions among these
+that a body may call in a loop check the deadline themselves (`duey.tasks.current.heed_timeout`).
 
-Thread workers: one thread of the process looks at the frames of a body that is past its deadline, and raises in it as
-CPython allows. It waits for no lock that a body can hold, and logs nothing. A body that catches Exception, or that is
-in C code, cannot be stopped in a thread: the attendant logs that, once a job. Process workers: SIGALRM interrupts the
-body, and the parent kills the process when that does not help.
+Thread workers: one thread of the process inspects the frames of a body that is past its deadline and raises in it, as
+CPython allows. It takes no lock that a body could hold, and does not log. A body that catches Exception or is in C code
+cannot be stopped in a thread; that is logged once for each job. Process workers: SIGALRM interrupts the body, and the
+supervisor kills the process if that does not help.
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ from huey.exceptions import TaskTimeout
 from duey.tasks.current import Deadline, JobContext
 
 SAY_AFTER_S = 2.0  # after the deadline
-RETRY_S = (0.001, 0.02)  # until the next try where none may be raised: soon at first
+RETRY_S = (0.001, 0.02)  # until the next attempt if none may be raised now; increasing
 
 ENGINE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-RECIPES = ENGINE + "recipes" + os.sep  # work of tasks, called by them: as good as an author's own
+RECIPES = ENGINE + "recipes" + os.sep  # called by tasks, and treated like an author's own code
 HUEY = os.path.dirname(huey.__file__) + os.sep
 LOGGING = os.path.dirname(logging.__file__) + os.sep
 THREADING = threading.__file__
 HELD = (ENGINE, HUEY, LOGGING, THREADING, "<frozen importlib", importlib.__file__)
-WAITING = threading.Condition.wait.__code__  # blocks in a `try` that is made for exceptions from outside
-THROUGH = frozenset({"inner", "call_local"})  # of huey.api, around functions of an author: lock_task, rate_limit ...
+WAITING = threading.Condition.wait.__code__  # blocks in a `try` that is prepared for exceptions from outside
+THROUGH = frozenset({"inner", "call_local"})  # of huey.api, around an author's functions: lock_task, rate_limit ...
 
 
 class Timeouts(Protocol):
-    """How one kind of worker keeps its bodies to their timeouts."""
+    """Enforces the time-outs of one kind of worker."""
 
-    deaf: deque[str]  # ids of jobs that ignore theirs and cannot be stopped, for the attendant
+    deaf: deque[str]  # ids of jobs that ignore their time-out and cannot be stopped; to be logged
 
     def run(self, deadline: Deadline, body: Callable[[], Any]) -> Any:
-        """What the body returns. Raises TaskTimeout in it after the deadline."""
+        """Run the body and return its result. Raises TaskTimeout in it after the deadline."""
 
 
 def held(code: CodeType) -> bool:
-    """Whether code is of those that may hold something of others: a lock, a connection, half a change."""
+    """Whether code may hold something shared: a lock, a connection, a half-done change."""
     return code.co_filename.startswith(HELD) and not code.co_filename.startswith(RECIPES)
 
 
 def may_raise(frame: FrameType | None) -> bool:
-    """Whether an exception may be raised in a thread that has come to this frame: it runs a body, and code that is the
-    author's own."""
+    """Whether an exception may be raised in a thread that is at this frame: it is in a body, and in an author's
+    code."""
     if frame is not None and frame.f_code is WAITING:
         while frame is not None and frame.f_code.co_filename == THREADING:
             frame = frame.f_back
@@ -75,15 +75,15 @@ def may_raise(frame: FrameType | None) -> bool:
             return True
         if not held(code):
             if met:
-                return False  # the engine, say, has called code of the author
+                return False  # an author's code that Duey or Huey has called, such as a hook
         elif not (code.co_name in THROUGH and code.co_filename.startswith(HUEY)):
             met = True
         frame = frame.f_back
-    return False  # no body runs
+    return False  # the thread runs no body
 
 
 class ThreadTimeouts:
-    """For all thread workers of a process. Nothing here takes a lock: single steps on a dict are whole."""
+    """For all thread workers of a process. It takes no locks: single operations on a dict are atomic."""
 
     def __init__(self) -> None:
         self._watches: dict[int, Deadline] = {}
@@ -103,18 +103,18 @@ class ThreadTimeouts:
             while deadline.striking:
                 time.sleep(0.0001)
             if deadline.struck:
-                raise_in(deadline.thread, None)  # what was not yet heard is taken back
+                raise_in(deadline.thread, None)  # withdraw an exception that has not been raised yet
 
     def _look_on(self) -> None:
         while True:
-            self._looks_at = math.inf  # whoever arms from here on wakes this thread
+            self._looks_at = math.inf  # a deadline that is set from here on wakes this thread
             self._looks_at = looks_at = self._look()
             pause_s = None if looks_at == math.inf else max(0.0, looks_at - time.monotonic())
             with contextlib.suppress(Empty):
                 self._wake.get(timeout=pause_s)
 
     def _look(self) -> float:
-        """Strike every body that is past its deadline; when to look again (monotonic)."""
+        """Raise in every body that is past its deadline. Returns when to look again (monotonic)."""
         looks_at, now = math.inf, time.monotonic()
         for deadline in list(self._watches.values()):
             late_s = now - deadline.at
@@ -131,9 +131,9 @@ class ThreadTimeouts:
         return looks_at
 
     def _strike(self, deadline: Deadline) -> bool:
-        """Raise TaskTimeout in the body if that may be; False to try again."""
+        """Raise TaskTimeout in the body if that is allowed now. False: try again."""
         thread = deadline.thread
-        deadline.striking = True  # the thread does not leave the body meanwhile
+        deadline.striking = True  # keeps the thread from leaving the body meanwhile
         try:
             if self._watches.get(thread) is not deadline:
                 return True
@@ -141,7 +141,7 @@ class ThreadTimeouts:
                 return False
             deadline.struck = True
             raise_in(thread, TaskTimeout)
-            # That thread has not gone on since the look, unless this one lost the interpreter within these lines.
+            # Check again: this thread may have lost the interpreter lock between the check and the raise.
             if not may_raise(sys._current_frames().get(thread)):
                 raise_in(thread, None)
                 deadline.struck = False
@@ -151,7 +151,7 @@ class ThreadTimeouts:
 
 
 def raise_in(thread: int, exception: type[BaseException] | None) -> None:
-    """Raise in another thread at its next step; None takes back what was not yet raised."""
+    """Raise in another thread at its next bytecode. None withdraws an exception that has not been raised yet."""
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread), None if exception is None else ctypes.py_object(exception)
     )
@@ -162,7 +162,7 @@ class SignalTimeouts:
 
     def __init__(self) -> None:
         self._deadline: Deadline | None = None
-        self.deaf: deque[str] = deque()  # the parent sees to them
+        self.deaf: deque[str] = deque()  # stays empty: the supervisor kills the process
 
     def run(self, deadline: Deadline, body: Callable[[], Any]) -> Any:
         before = signal.signal(signal.SIGALRM, self._on_alarm)
@@ -187,7 +187,7 @@ BOUNDARIES = frozenset({ThreadTimeouts.run.__code__, SignalTimeouts.run.__code__
 
 
 def timed(timeouts: Timeouts | None, running: JobContext, body: Callable[[], Any]) -> Any:
-    """What the body returns. Raises TaskTimeout in it, with a sentence, once it is past its timeout."""
+    """Run the body and return its result. Raises TaskTimeout in it, with a message, after its time-out."""
     timeout_s = running.claim.timeout_s
     try:
         if timeout_s is None or timeouts is None:

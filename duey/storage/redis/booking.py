@@ -1,4 +1,4 @@
-"""Reading the events for the history, each with what the job itself adds to it."""
+"""Reads events for the history, each joined with its job."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from duey.storage.contract import EventRow
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 
-BYTES_MAX = 8 * 1024 * 1024  # of one reading: a few jobs may carry much
+BYTES_MAX = 8 * 1024 * 1024  # read at once, because a few jobs may be large
 STEP = 1000
 
 
 def read(server: Server, limit: int, compose: Any) -> list[Event]:
-    """The oldest events, in order, redacted and in plain values (`compose` decodes and redacts)."""
+    """The oldest events in order, in their display form. `compose` decodes and redacts."""
     while True:
         removed, *found = server.run("events", limit, BYTES_MAX, again=True)
         if found or not removed:
@@ -24,7 +24,7 @@ def read(server: Server, limit: int, compose: Any) -> list[Event]:
 
 
 def row_of(answer: Sequence[Any]) -> EventRow:
-    """An event out of the answer of events.lua."""
+    """An event from the answer of events.lua."""
     number, kind_bytes, told, detail, job_id, m, carries_call, body, result = answer
     kind = kind_bytes.decode()
     by, at, started_at, attempt = json.loads(told)
@@ -47,6 +47,6 @@ def row_of(answer: Sequence[Any]) -> EventRow:
 
 
 def delete(server: Server, events: Sequence[Event]) -> None:
-    """Remove events that are in the history."""
+    """Remove events that were recorded."""
     for i in range(0, len(events), STEP):
         server.command(b"XDEL", server.key("events"), *(f"{e.seq}-0" for e in events[i : i + STEP]))

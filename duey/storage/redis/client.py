@@ -1,9 +1,9 @@
-"""The Redis server, as one process talks to it: connections, scripts, and what its errors mean.
+"""The client of one process: connections to the Redis server, scripts and errors.
 
-Duties: connect lazily and once per process (a forked child never uses its parent's connections); open the service's
-keys before their first use (duey.storage.redis.preflight); send scripts by their SHA-1; wait at lists. Every error of
-the library leaves as a named StorageUnavailable, which says whether what was sent may have arrived (`stored` is None).
-A script that may be sent twice (`again`) is, when its answer was lost.
+It connects on first use, once for each process; a forked child never uses connections of its parent. Before the first
+use of the keys it checks the server (duey.storage.redis.preflight). Scripts are sent by their SHA-1. Every error of the
+library becomes a subclass of StorageUnavailable, whose `stored` is None if the command may have been executed. With
+`again` a command is sent a second time if its answer was lost.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from duey.storage.redis.scripts import script
 
 CONNECT_S = 2.0
 ANSWER_S = 10.0  # longest wait for an answer
-BLOCK_S = 5.0  # longest wait at a list; below ANSWER_S, so that it never looks like a dead server
-IDLE_S = 30.0  # a connection that was idle for longer is tried before it is used
+BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
+IDLE_S = 30.0  # a connection that was idle for longer is checked before it is used
 
 
 class RedisAway(errors.StorageUnavailable):
@@ -35,7 +35,7 @@ class RedisAway(errors.StorageUnavailable):
 
 
 class Server:
-    """One service's keys on one server. `prefix` is what all of them begin with."""
+    """The keys of one service on one server. All of them begin with `prefix`."""
 
     def __init__(self, url: str, prefix: str) -> None:
         self.prefix = prefix
@@ -49,7 +49,7 @@ class Server:
 
     @property
     def pool(self) -> ConnectionPool:
-        """The connections of this process. Raises Misconfigured for a URL that is none."""
+        """The connections of this process. Raises Misconfigured for an invalid URL."""
         if self._pool is None or self._pid != os.getpid():
             try:
                 self._pool = ConnectionPool.from_url(
@@ -64,14 +64,14 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Where the server is, without user and password."""
+        """The address of the server, without user and password."""
         place = self.pool.connection_kwargs
         return str(place.get("path") or f"{place.get('host', 'localhost')}:{place.get('port', 6379)}")
 
     def close(self) -> None:
-        """Drop the connections of this process; they are made again when they are needed."""
+        """Close the connections of this process. New ones are opened when needed."""
         if self._pool is not None and self._pid == os.getpid():
-            self._pool.disconnect(inuse_connections=False)  # those go when their threads let go of them
+            self._pool.disconnect(inuse_connections=False)  # the others are closed when their threads return them
         self._pool = None
 
     @contextmanager
@@ -88,7 +88,7 @@ class Server:
         except exceptions.RedisError as exc:
             connection.disconnect()
             raise self.explain(exc, sent=True) from exc
-        except BaseException:  # a task's timeout, a signal: the answer would be taken for the next one's
+        except BaseException:  # a time-out or a signal: the answer would be read by the next command
             connection.disconnect()
             raise
         finally:
@@ -96,10 +96,10 @@ class Server:
                 connection.disconnect()  # closed in the meantime
             pool.release(connection)
 
-    # talking
+    # commands
 
     def command(self, *words: Any, again: bool = True) -> Any:
-        """The answer to one command."""
+        """Send one command and return its answer. `again`: it may be sent twice."""
         try:
             return self._exchange(words)
         except RedisAway as exc:
@@ -113,7 +113,7 @@ class Server:
             return connection.read_response()
 
     def run(self, name: str, *arguments: Any, again: bool = False) -> Any:
-        """The answer of a script. `again`: it may be sent twice."""
+        """Run the script `name` and return its answer. `again`: it may be sent twice."""
         if self._opened is None:
             self.open()
         sha = script(name).sha
@@ -125,11 +125,12 @@ class Server:
         return self.command(b"EVAL", script(name).text, 1, self.prefix, *arguments, again=again)
 
     def key(self, name: str) -> str:
-        """A KEY of duey.storage.redis.keys in full."""
+        """The full key for a KEY of duey.storage.redis.keys."""
         return f"{self.prefix}:{name}"
 
     def wait_at(self, name: str, timeout_s: float) -> bool:
-        """Wait for something in a list, and take it; at most BLOCK_S. May last up to a second longer on Redis 5."""
+        """Wait for an entry in a list and remove it. False if there was none within `timeout_s`, at most BLOCK_S. On
+        Redis 5 it may last up to a second longer."""
         timeout_s = max(0.01, min(timeout_s, BLOCK_S))
         fractions = self.opened.version >= (6,)
         return (
@@ -141,18 +142,18 @@ class Server:
 
     @property
     def opened(self) -> preflight.Opened:
-        """What was found when the keys were opened."""
+        """The instance and the server's version."""
         return self._opened or self.open()
 
     def open(self) -> preflight.Opened:
-        """See that this server may be used, and make what must exist. Raises Misconfigured, SchemaMismatch, ..."""
+        """Check that this server can be used, and create what must exist. Raises Misconfigured, SchemaMismatch."""
         with self._opening:
             if self._opened is None:
                 self._opened = preflight.open_keys(self)
             return self._opened
 
     def look(self) -> preflight.Facts | None:
-        """What the server says of itself, None where this user may not ask."""
+        """The server's INFO, None if this user has no permission to ask."""
         try:
             answer = self.command(b"INFO")
         except errors.StorageUnavailable as exc:
@@ -163,13 +164,13 @@ class Server:
         return preflight.Facts(dict(line.split(":", 1) for line in text.splitlines() if ":" in line))
 
     def open_script(self, *arguments: Any) -> Any:
-        """The one script that runs before the keys are open."""
+        """Run open.lua, the only script that runs before the keys are open."""
         return self.command(b"EVAL", script("open").text, 1, self.prefix, *arguments)
 
     # errors
 
     def explain(self, exc: exceptions.RedisError, sent: bool) -> errors.StorageUnavailable:
-        """The named error for what went wrong. `sent`: what was asked may have been done."""
+        """The error that says what happened and what to do. `sent`: the command may have been executed."""
         at, text = f"Redis at {self.address}", " ".join(str(exc).split()).rstrip(".")
         if isinstance(exc, (exceptions.AuthenticationError, exceptions.AuthorizationError)):
             return errors.StorageUnavailable(f"{at} refuses the login ({text}): correct [storage] url")
@@ -183,7 +184,7 @@ class Server:
         return RedisAway(f"{at} cannot be reached ({text}): start it, or correct [storage] url", maybe)
 
     def _explain_answer(self, exc: exceptions.ResponseError, at: str, text: str) -> errors.StorageUnavailable:
-        """What a refusal means. Inside of a script its name stands somewhere in the text."""
+        """What an error answer means. If a script raised it, its name may be anywhere in the text."""
         if isinstance(exc, exceptions.OutOfMemoryError) or "OOM " in text:
             return errors.StorageFull(f"{at} has reached its maxmemory: raise it, or let consumers catch up")
         if isinstance(exc, exceptions.ReadOnlyError) or "READONLY" in text:
@@ -200,7 +201,7 @@ class Server:
 
 
 def packed(words: tuple[Any, ...]) -> list[bytes]:
-    """A command in Redis's protocol, in one piece: a turn has hundreds of words, and one system call is enough."""
+    """A command in the protocol of Redis, as one piece, so that hundreds of arguments take one system call."""
     pieces = [b"*%d\r\n" % len(words)]
     for word in words:
         if not isinstance(word, bytes):

@@ -1,7 +1,7 @@
-"""Jobs as they travel to and from Redis: the arguments of a new one, of a settlement, and what comes back.
+"""Converts jobs and settlements to arguments of scripts, and answers of scripts to values.
 
-Numbers travel as text that Lua passes on and never computes with: its numbers have 53 bits, and its own text of them
-only 14 digits. What Redis holds is described in duey.storage.redis.keys.
+Numbers are sent as text, which Lua only passes on: its numbers have 53 bits, and printing one gives only 14 digits.
+duey.storage.redis.keys describes what Redis holds.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ UNIQUE_LETTERS = ((FREED_AT_START, "s"), (FREED_BY_TIME, "t"), (REPLACES, "r"), 
 
 
 class Ttl(NamedTuple):
-    """For how long an ended job is kept, in seconds."""
+    """How long an ended job is kept, in seconds."""
 
     result_s: float
     failed_s: float
 
     def of(self, s: Settlement) -> float:
-        """What failed is kept so that it can be retried, the rest as its task says."""
+        """How long this job is kept: a failed one so that it can be retried, others as their task says."""
         if s.outcome == FAILED:
             return self.failed_s
         return self.result_s if s.keep_s is None else s.keep_s
 
 
 def token_text(token: int) -> str:
-    """`n:c`, as tokens stand in Redis."""
+    """A token as `n:c`, the form in Redis."""
     return f"{token >> 32}:{token & LOW}"
 
 
 def token_of(text: str) -> int:
-    """The token that stands in Redis as `n:c`."""
+    """The token for the text `n:c`."""
     n, _, counter = text.partition(":")
     return (int(n) << 32) | int(counter)
 
 
 def worker_of(token: int) -> int | None:
-    """The worker that the claim belonged to; None for what no worker did."""
+    """The number of the worker that had the claim, None if no worker was involved."""
     return token >> 32 if token > 0 else None
 
 
 def told(token: int, at: float | None, started_at: float | None, attempt: int) -> str:
-    """What the event (and the end) of a job says in numbers."""
+    """The numbers of an event and of the end of a job, as JSON."""
     return compact((token_text(token), at, started_at, attempt))
 
 
@@ -82,19 +82,19 @@ def changing(
 
 
 def changing_of(claim: Claim, deliveries: int) -> str:
-    """The field `m` of a claimed job when a death was counted."""
+    """The field `m` of a claimed job after a crash was counted."""
     return changing(
         claim.enqueued_at, claim.eta, claim.expires_at, claim.attempt, deliveries, claim.retries, claim.retry_delay_s,
         claim.failures, claim.failed_at,
     )  # fmt: skip
 
 
-# on the way there
+# to Redis
 
 
 def job_words(words: Words, job: NewJob, now: float) -> None:
     """The eleven arguments of a new job (lib_insert.lua)."""
-    if math.isnan(job.priority) or math.isnan(job.eta or 0.0):  # in a score Redis would refuse it halfway
+    if math.isnan(job.priority) or math.isnan(job.eta or 0.0):  # Redis refuses NaN in the middle of the script
         raise errors.BadRequest(f"priority and eta of job {job.id} are numbers, not NaN")
     head = compact(
         (
@@ -118,19 +118,19 @@ def job_words(words: Words, job: NewJob, now: float) -> None:
 
 
 def unique_word(job: NewJob) -> str:
-    """The unique key of a new job, and how it holds it."""
+    """The unique key of a new job and how it holds the key, as one argument."""
     letters = "".join(letter for flag, letter in UNIQUE_LETTERS if job.flags & flag)
     seconds = "" if job.unique_s is None else f"{job.unique_s:f}"
     return f"{letters}{seconds}={job.unique_key}"
 
 
 def attempts(s: Settlement) -> int:
-    """How many attempts have ended, this one with them if its body ran to an end."""
+    """How many attempts have ended, including this one if its body has run."""
     return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, PARKED))
 
 
 def settlement_words(words: Words, s: Settlement, ttl: Ttl, deliveries: int | None = None) -> None:
-    """The arguments of a settlement (lib_settle.lua). `deliveries` when a death was counted with it."""
+    """Append the arguments of a settlement (lib_settle.lua). `deliveries`: the new count, if a crash was counted."""
     claim, outcome, now = s.claim, s.outcome, clock.now()
     attempt = attempts(s)
     at: Any = ""
@@ -156,7 +156,7 @@ def settlement_words(words: Words, s: Settlement, ttl: Ttl, deliveries: int | No
 
 
 def extras(s: Settlement, ttl: Ttl, now: float) -> tuple[str, Words]:
-    """What most settlements do not have: the letters that announce it, and its arguments in their order."""
+    """The parts that most settlements do not have: the letters that announce them, and their arguments in order."""
     flags = ""
     more: Words = []
     if s.result is not None:
@@ -185,11 +185,11 @@ def extras(s: Settlement, ttl: Ttl, now: float) -> tuple[str, Words]:
     return flags, more
 
 
-# on the way back
+# from Redis
 
 
 def by_of(known: Sequence[Any]) -> str | None:
-    """Who asked for a job, out of what version 2 added to its head."""
+    """Who enqueued a job, from the fields that version 2 added to its head."""
     return known[1] if len(known) > 1 else None
 
 
@@ -208,10 +208,10 @@ def claim_of(n: int, handed_over: bytes) -> Claim:
 
 
 class Seen(NamedTuple):
-    """A job as it stood, with what a verb needs to change it only while it stands so."""
+    """A job as it was read, with what is needed to change it only if it has not changed since."""
 
     job: StoredJob
-    token: int | None  # of the claim that holds it
+    token: int | None  # of its claim
     retry_delay_s: float
     failures: int
     failed_at: float | None
@@ -230,7 +230,7 @@ SEEN_AS = {b"ready": QUEUED, b"parked": QUEUED, b"claims": RUNNING}
 
 
 def seen_of(standing: Sequence[Any]) -> Seen:
-    """A job out of what lib_look.lua says of it."""
+    """A job from the answer of lib_look.lua."""
     seq, place, m, token, why, state, end, stopping, result, body, *kept = standing
     head, _, payload = body.partition(b"\n")
     job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, *known = json.loads(

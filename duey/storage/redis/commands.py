@@ -1,8 +1,8 @@
-"""What people do to one job by hand: cancel, retry, forget. And the end of a job whose task nobody knows.
+"""Operations on one job by hand: cancel, retry, forget. Also fails a job whose task no consumer knows.
 
-Each looks, composes what only Python can (the end of a job, a retry's numbers), and hands it to one script that does it
-if the job still stands as it was seen; otherwise it looks again. `was` is the state that the wish was decided on, where
-it depends on one: a job in another state is left alone.
+Each reads the job, creates what only Python can create (the settlement, the numbers of a retry), and sends it to a
+script that applies it if the job has not changed since. Otherwise it starts again. `was`: change the job only if it is
+in this state.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from duey.model.job import CANCELED, ENDED, FAILED, RETRYING, Claim
 from duey.storage.redis import codec, queries
 from duey.storage.redis.client import Server
 
-TRIES = 20  # a job that changes this often between two looks is not changed by hand
+TRIES = 20  # after so many attempts at a job that keeps changing, give up
 
 
 def find(server: Server, job_id: str) -> codec.Seen:
-    """The job as it stands, or UnknownJob."""
+    """The job. Raises UnknownJob."""
     seen = queries.look(server, job_id)
     if seen is None:
         raise errors.UnknownJob(job_id)
@@ -26,7 +26,7 @@ def find(server: Server, job_id: str) -> codec.Seen:
 
 
 def cancel(server: Server, job_id: str, compose: Any, ttl: codec.Ttl, was: str | None) -> str:
-    """End a waiting job as canceled, ask a running one to stop; the state before. `compose` composes the end."""
+    """End a waiting job as canceled, or ask a running one to stop. Returns the state before."""
     for _ in range(TRIES):
         seen = find(server, job_id)
         if seen.job.state in ENDED or was not in (None, seen.job.state):
@@ -41,7 +41,7 @@ def cancel(server: Server, job_id: str, compose: Any, ttl: codec.Ttl, was: str |
 
 
 def fail_unknown(server: Server, job_id: str, compose: Any, ttl: codec.Ttl) -> bool:
-    """End a job that is still parked because no consumer knows its task."""
+    """Fail a job that is still set aside because no consumer knows its task. False if it is not."""
     seen = queries.look(server, job_id)
     if seen is None or not (seen.job.reason or "").startswith("unknown "):
         return False
@@ -51,7 +51,7 @@ def fail_unknown(server: Server, job_id: str, compose: Any, ttl: codec.Ttl) -> b
 def finish(
     server: Server, seen: codec.Seen, outcome: str, error: Exception | None, compose: Any, ttl: codec.Ttl
 ) -> bool:
-    """End a waiting job as any other ends: under a token, which no worker ever had."""
+    """End a waiting job, under a token that belongs to no worker. False if the job has changed meanwhile."""
     token = -int(server.command(b"INCR", server.key("hand")))
     words: codec.Words = [codec.token_text(token)]
     codec.settlement_words(words, compose.end(claim_by_hand(seen, token), outcome, error), ttl)
@@ -87,12 +87,13 @@ def forget(server: Server, job_id: str, was: str | None) -> None:
 
 
 def apply(server: Server, verb: str, seen: codec.Seen, *words: Any) -> Any:
-    """Do it, if the job still stands as it was seen: 1, 0, or the id that holds its unique key."""
+    """Apply a change if the job is still as it was read. 1: done; 0: it has changed; or the id of the job that holds
+    its unique key."""
     return server.run("verb", verb, seen.job.id, *seen.version, clock.now(), *words)
 
 
 def claim_by_hand(seen: codec.Seen, token: int) -> Claim:
-    """A waiting job as a claim that nobody holds."""
+    """A waiting job as a claim of no worker."""
     job = seen.job
     return Claim(
         token, job.seq, job.id, job.task, job.queue, job.priority, job.enqueued_at, job.eta, job.expires_at,
@@ -102,5 +103,5 @@ def claim_by_hand(seen: codec.Seen, token: int) -> Claim:
 
 
 def busy(job_id: str) -> errors.StorageBusy:
-    """A job that never stood still."""
-    return errors.StorageBusy(f"job {job_id} changes all the time: try again")
+    """The error for a job that kept changing."""
+    return errors.StorageBusy(f"job {job_id} keeps changing: try again")

@@ -1,4 +1,4 @@
-"""Folding waiting events into counts on Redis: see duey.storage.compaction."""
+"""Compaction of the event backlog on Redis: see duey.storage.compaction."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RedisBacklog:
 
 
 def seen(entry: Sequence[Any]) -> Seen:
-    """An entry of the stream."""
+    """The event of an entry of the stream."""
     number, fields = entry
     e = dict(zip(fields[::2], fields[1::2], strict=True))
     _, _, started_at, attempt = json.loads(e[b"e"])

@@ -1,8 +1,8 @@
-"""Accepting work: one script that stores all jobs of a defer, or none.
+"""Stores new jobs by one script: all jobs of a call, or none.
 
-A job's id makes the sending idempotent: when the connection breaks, the same jobs are sent again for a while, and what
-an earlier sending stored is recognised by its bytes. Only when that time is over does the caller hear of it, and that
-the jobs may be stored.
+The ids of the jobs make sending idempotent. If the connection breaks, the same jobs are sent again for RETRY_S, and
+jobs that an earlier attempt has stored are recognized by their bytes. Only after that the caller gets an error, which
+says that the jobs may be stored.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from duey.storage.redis import codec, commands, queries
 from duey.storage.redis.client import RedisAway, Server
 from duey.storage.redis.keys import idempotency_key
 
-RETRY_S = 2.0  # how long a lost connection is made good in silence
+RETRY_S = 2.0  # how long a lost connection is hidden from the caller
 PAUSE_S = (0.02, 0.25)
 KEY_LIFE_S = 24 * 3600.0
-KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the hosts' clocks and Redis's own may differ
+KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the clocks of the hosts and of Redis may differ
 
 
 def accept(
     server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int, compose: Any,
     ttl: codec.Ttl,
 ) -> EnqueueResult:  # fmt: skip
-    """Store all jobs. Raises DuplicateJob, KeyReused, TooManyPending, UniqueConflict; StorageUnavailable, `stored` None
-    for "maybe". `compose` composes the end of waiting jobs that others take the place of."""
+    """Store all jobs, or none. Raises DuplicateJob, KeyReused, TooManyPending, UniqueConflict and StorageUnavailable,
+    whose `stored` is None if the jobs may be stored. `compose` creates the ends of waiting jobs that are replaced."""
     if faults.point:
         faults.point("enqueue.begun")
     now = clock.now()
@@ -61,13 +61,13 @@ def accept(
 
 
 class Ends:
-    """The ends of waiting jobs whose place new ones take: only Python can compose them."""
+    """Creates the ends of waiting jobs that new ones replace. Only Python can do that."""
 
     def __init__(self, server: Server, compose: Any, ttl: codec.Ttl) -> None:
         self._server, self._compose, self._ttl = server, compose, ttl
 
     def words(self, ids: Sequence[bytes], jobs: Sequence[NewJob]) -> codec.Words:
-        """The last arguments of accept.lua; a job that was changed meanwhile is not among them."""
+        """The last arguments of accept.lua. Jobs that have changed meanwhile are left out."""
         words: codec.Words = []
         count = 0
         for job_id in ids:
@@ -85,7 +85,7 @@ class Ends:
 
 
 def send(server: Server, now: float, words: codec.Words) -> list[Any]:
-    """Send until there is an answer, or the time is over."""
+    """Send until there is an answer, or RETRY_S is over."""
     deadline, pause_s, maybe = time.monotonic() + RETRY_S, PAUSE_S[0], False
     while True:
         try:
@@ -93,7 +93,7 @@ def send(server: Server, now: float, words: codec.Words) -> list[Any]:
             if faults.point:
                 faults.point("enqueue.committed")
             return answer
-        except (RedisAway, errors.StorageBusy) as exc:  # the latter: it loads its data after a restart
+        except (RedisAway, errors.StorageBusy) as exc:  # busy: it loads its data after a restart
             maybe = maybe or exc.stored is None
             if time.monotonic() + pause_s >= deadline:
                 exc.stored = None if maybe else False
@@ -106,7 +106,7 @@ def send(server: Server, now: float, words: codec.Words) -> list[Any]:
 
 
 def accepted(jobs: Sequence[NewJob], letters: bytes, holders: Sequence[bytes]) -> tuple[EnqueuedJob, ...]:
-    """What became of each job, out of the letters of accept.lua."""
+    """The answer for each job, from the letters of accept.lua."""
     held_by = iter(holders)
     return tuple(
         EnqueuedJob(next(held_by).decode(), False) if letter == "h" else EnqueuedJob(job.id, letter == "1")

@@ -1,14 +1,14 @@
-"""Every key that Duey keeps on Redis, and what stands in it. Nothing else is ever written.
+"""All keys that Duey uses on Redis, and their contents.
 
-All keys begin with `duey:{NAME}:`, NAME being `[storage] name`, byte for byte. The braces make it a hash tag: the keys
-of one service live in one slot, so that a script may touch all of them. Below, KEY stands for what follows.
+Every key begins with `duey:{NAME}:`, where NAME is `[storage] name`. The braces make NAME a hash tag: all keys of a
+service are in one hash slot, so that a script may use all of them. KEY in the table is the rest of the key.
 
-Instants are UTC epoch seconds as text (clock.now() of the process that wrote them), but leases and heartbeats are by
-Redis's own clock, so that no host's clock decides who is dead. A token is `n:c`: worker number and counter.
+Instants are UTC epoch seconds as text, by the clock of the process that wrote them. Leases and heartbeats use the clock
+of Redis, so that no host's clock decides which worker is dead. A token is `n:c`: worker number and counter.
 
-A job stands in exactly one place, and `job:ID` says which. Everything that changes it is one Lua script.
+A job is in exactly one place, and `job:ID` says which. Everything that changes it is one Lua script.
 
-| KEY | type | what stands in it |
+| KEY | type | contents |
 |---|---|---|
 | meta | hash | `schema`: version; `instance`: made anew when the server was emptied; `scheduler`: last seen |
 | seq, event, worker, hand | string | last number given to a job, an event, a worker process, a token of no worker |
@@ -59,41 +59,45 @@ A job stands in exactly one place, and `job:ID` says which. Everything that chan
 | counters | hash | Huey's counters |
 
 `job:ID` (small values only, so that Redis keeps it packed):
-    seq; queue; task; unique, chord and sequel (duey.model.sequel) where it has one; hold (letters, seconds) beside
-    unique: see lib_places.lua; trees: how many whole consumers died while running it; gate (the task in whose limits it
-    holds a place) while claimed rank    -priority, the score in `ready` m       what changes, as JSON without brackets:
-    enqueued_at, eta, expires_at, attempt, deliveries, retries,
+    seq, queue, task
+    unique, chord, sequel   only if it has one; sequel: duey.model.sequel
+    hold    letters and seconds for `unique`: see lib_places.lua
+    trees   how many whole consumers died while running it
+    gate    while claimed: the task in whose limit it takes a place
+    rank    -priority, the score in `ready`
+    m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, deliveries, retries,
             retry_delay_s, failures, failed_at
     place   ready, scheduled, retrying, parked, claims or ended
-    token   while claimed; empty otherwise       last   what was settled last, when that was no end
-    why     while parked: see parked:WHY; while it waits to be tried again: for what (lock NAME), or empty
+    token   while claimed; empty otherwise
+    last    the last settlement that did not end the job
+    why     while set aside: see parked:WHY; before a retry: what it waits for (lock NAME), or empty
     state, end, ev   once ended: its state, JSON [token, at, started_at, attempt], and the number of that event
-            (0: what happened to it was folded into counts, and nothing of it is unread)
+            (0: its events were compacted into counts)
 
-`body:ID`: what never changes, as JSON without the opening bracket, then a newline, then the payload:
-    id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, and from version 2 on whether
-    it has a sequel, by
+`body:ID`: what does not change, as JSON without the opening bracket, then a newline, then the payload:
+    id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, and since version 2 whether it has
+    a sequel, and who enqueued it
 
 `worker:N`:
-    key     made by the process itself: a number that was given again, once the server was emptied, is not its own
+    key     made by the process itself, because numbers are given again after the server was emptied
     consumer, host, pid, started_at, threads, kind, queues, tasks, code
     serves  `queues` with a comma before and after each name
     quiet, stop   1 when it was asked to
-    beat_at   when it was last looked after (s, Redis's clock)
+    beat_at   its last heartbeat (epoch seconds, clock of Redis)
     running   JSON [[token, started_at, phase], ...]: the jobs that were handled for a while when this was written
 """
 
 from __future__ import annotations
 
 VERSION = 2  # of the schema above
-LEASE_S = 15.0  # a worker's first lease, before its parent beats for it
+LEASE_S = 15.0  # the first lease of a worker, before its supervisor renews it
 
 
 def prefix(name: str) -> str:
-    """What all keys of a service begin with, without the last colon."""
+    """The beginning of all keys of a service, without the last colon."""
     return f"duey:{{{name}}}"
 
 
 def idempotency_key(token: str, key: str) -> str:
-    """KEY of an idempotency key: the length keeps two pairs with the same text apart."""
+    """KEY of an idempotency key. The length distinguishes pairs that would give the same text."""
     return f"idem:{len(token)}:{token}:{key}"

@@ -1,7 +1,7 @@
-"""Huey's key/value store, counters, marks and locks on Redis.
+"""Huey's key/value store, counters, revocations and locks on Redis.
 
-Huey keeps everything under string keys in one place. Here revocations ('r:', 'rt:') are marks, which end with their
-job, and locks belong to a worker, whose death frees them; the rest is `kv`.
+Huey keeps everything in one place. Here revocations (keys 'r:' and 'rt:') are in `marks` and are removed with their
+job; locks belong to a worker and are freed by its death; everything else is in `kv`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ STEP = 500  # results fetched at once
 
 
 def kind_of(key: str) -> str:
-    """Where a key lives."""
+    """Where a key is stored: `marks` or `kv`."""
     return "marks" if key.startswith(("r:", "rt:")) else "kv"
 
 
 def text(key: Any) -> str:
-    """Huey passes keys as str or bytes."""
+    """A key as str. Huey passes str or bytes."""
     return key.decode() if isinstance(key, bytes) else str(key)
 
 
 class KeyValue:
-    """Huey's data interface; keys are str or UTF-8 bytes, values bytes."""
+    """Huey's data interface. Keys are str or UTF-8 bytes, values are bytes."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -37,13 +37,13 @@ class KeyValue:
         self._server.run("put", kind_of(key), key, value, again=True)
 
     def peek(self, key: Any) -> Any:
-        """The value, or the result of the ended job with this id, or EmptyData."""
+        """The result of the job with this id, or the value under this key, or EmptyData."""
         key = text(key)
         value = self._server.run("peek", kind_of(key), key, clock.now(), again=True)
         return EmptyData if value is None else value
 
     def pop(self, key: Any) -> Any:
-        """As peek, and the value is gone; but a job's result stays until it expires."""
+        """Like peek, and remove the value. The result of a job stays until it expires."""
         value = self.peek(key)
         if value is not EmptyData:
             self.delete(key)
@@ -56,7 +56,10 @@ class KeyValue:
         return self.peek(key) is not EmptyData
 
     def put_if_empty(self, key: Any, value: bytes, ttl_s: float | None, worker: int | None) -> bool:
-        """Take a lock: True when it was free, expired or its holder is gone. It is the worker's until it ends."""
+        """Take a lock for `ttl_s` seconds (None: until it is freed). True if it was free or had expired.
+
+        It belongs to `worker` and is freed when that worker ends.
+        """
         now = clock.now()
         until = "" if ttl_s is None else now + ttl_s
         return bool(self._server.run("lock", text(key), value, "" if worker is None else worker, now, until))
@@ -77,7 +80,7 @@ class KeyValue:
         return count
 
     def _ended(self) -> Any:
-        """The ids of the ended jobs, some at a time."""
+        """The ids of the ended jobs, STEP at a time."""
         at = 0
         while ids := self._server.command(b"ZRANGE", self._server.key("gone"), at, at + STEP - 1):
             yield ids

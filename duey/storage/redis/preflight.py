@@ -1,7 +1,7 @@
-"""Opening the keys of a service: whether this server may be used at all, and what an admin should know of it.
+"""Checks a Redis server before its first use.
 
-Refused, in a sentence: a server below MINIMUM, a replica, one that may evict keys (a queue that loses jobs in silence
-is none), keys that a newer Duey wrote. Said as a warning: a server that keeps jobs in memory only.
+Refused: a version below MINIMUM, a replica, a server that may evict keys (it would lose jobs without an error), keys
+that a newer Duey wrote. A warning: a server that keeps data in memory only.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any, NamedTuple
 from duey import errors
 from duey.storage.redis.keys import VERSION
 
-MINIMUM = (5,)  # streams, ZPOPMIN, and scripts that may ask for the time
+MINIMUM = (5,)  # for streams, ZPOPMIN, and the time within scripts
 
 
 class Opened(NamedTuple):
-    """What was found: the name of this instance of the keys, and the server's version."""
+    """The name of this instance of the keys, and the server's version."""
 
     instance: str
     version: tuple[int, ...]
 
 
 class Facts:
-    """What the server says of itself (INFO)."""
+    """The server's INFO."""
 
     def __init__(self, said: Mapping[str, str]) -> None:
         self._said = said
@@ -47,7 +47,7 @@ class Facts:
         return float(self._said.get("uptime_in_seconds", 0))
 
     def warnings(self, at: str) -> list[str]:
-        """What an admin should know, in sentences."""
+        """What an admin should know, one sentence each."""
         found = []
         if self._said.get("aof_enabled") == "0":
             found.append(
@@ -60,7 +60,7 @@ class Facts:
 
 
 def refuse(facts: Facts, at: str) -> None:
-    """Raises Misconfigured or StorageReadOnly for a server that must not be used."""
+    """Raise Misconfigured or StorageReadOnly for a server that must not be used."""
     if facts.version and facts.version < MINIMUM:
         raise errors.Misconfigured(
             f"{at} is version {'.'.join(map(str, facts.version))}: Duey needs Redis {MINIMUM[0]} or newer"
@@ -75,7 +75,7 @@ def refuse(facts: Facts, at: str) -> None:
 
 
 def open_keys(server: Any) -> Opened:
-    """Check the server, make what must exist; the instance found. Raises as `refuse`, and SchemaMismatch."""
+    """Check the server and create what must exist. Raises as `refuse`, and SchemaMismatch."""
     at = f"Redis at {server.address}"
     facts = server.look()
     if facts is not None:
@@ -90,10 +90,10 @@ def open_keys(server: Any) -> Opened:
 
 
 def warnings(server: Any) -> list[str]:
-    """What an admin should know now. Raises as `refuse`: a policy can be changed while Duey runs."""
+    """What an admin should know now, one sentence each. Raises as `refuse`: settings can change while Duey runs."""
     at = f"Redis at {server.address}"
     facts = server.look()
     if facts is None:
-        return [f"{at} does not let this user ask how it is set up (INFO): see that it evicts nothing and persists"]
+        return [f"{at} does not allow this user to run INFO: make sure that it evicts no keys and saves its data"]
     refuse(facts, at)
     return facts.warnings(at)

@@ -1,15 +1,15 @@
-"""How a worker process lives on Redis: its wake-up pipe, what it runs, and the files by which its own host sees it.
+"""Presence of a worker process on Redis: its lock file, its wake-ups, and what it tells Redis about running jobs.
 
-On its host a worker shows that it lives exactly as on SQLite (duey.storage.presence): a locked file with a slot for
-each thread, so that its parent, and any rescuer there, sees a death and what it hit at once. Two threads carry this
-further:
+On its host it has the same lock file as on SQLite (duey.storage.presence), so that its supervisor and any rescuer there
+see at once that it died and what it ran. Two threads inform other hosts:
 
-    listener   waits at the worker's list on Redis and rings the local bell, so that a signal handler can ring it as
-               well; begun when the worker first falls asleep
-    pulse      tells Redis which jobs have been handled for a while, so that a rescuer on another host knows whom to
-               charge; short ones cost nothing. It beats for a worker that has no parent.
+    listener   waits at the worker's list on Redis and wakes the local pipe, which signal handlers can wake too. Started
+               when the worker sleeps for the first time.
+    pulse      tells Redis which jobs have been handled for a while, so that a rescuer on another host knows which ones
+    to
+               charge. Short jobs cost nothing. It also renews the lease of a worker without a supervisor.
 
-Ending: `close` when the worker ends well; kill -9 ends threads and lock together, and the lease runs out.
+`close` ends a worker. kill -9 ends the threads and releases the lock, and then the lease expires.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ from duey.storage.redis.client import BLOCK_S, Server
 from duey.storage.redis.codec import LOW, token_of, token_text
 from duey.storage.redis.keys import LEASE_S
 
-PULSE_S = 0.05  # what is handled for longer than this is told of
-BACK_OFF_S = 0.5  # while Redis is away
+PULSE_S = 0.05  # jobs that are handled for longer than this are reported to Redis
+BACK_OFF_S = 0.5  # pause while Redis cannot be reached
 
 
 def folder_of(url: str, server: Server) -> Path:
-    """Where the workers of this queue keep their files on this host. Raises StorageUnavailable when it is not ours."""
-    # The instance is in the name: on a server that was emptied, numbers are given again.
+    """The folder of the lock files of this queue on this host. Raises StorageUnavailable if it belongs to another
+    user."""
+    # The name contains the instance, because a server that was emptied gives the same worker numbers again.
     text = f"{url} {server.prefix} {server.opened.instance}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"duey-{os.getuid()}-{digest}"
@@ -49,28 +50,28 @@ def folder_of(url: str, server: Server) -> Path:
 
 
 def running_text(slots: list[Slot]) -> str:
-    """What is handled, as it stands in `worker:N`."""
+    """The handled jobs as text, for the field `running` of `worker:N`."""
     return json.dumps([(token_text(slot.token), slot.started_at, slot.phase) for slot in slots]) if slots else ""
 
 
 def running_of(text: bytes | None) -> list[Slot]:
-    """What `worker:N` says is handled. A worker of the version before told of bodies only, without a phase."""
+    """The handled jobs from the field `running` of `worker:N`. Version 1 reported only bodies, without a phase."""
     told = json.loads(text) if text else []
     return [Slot(token_of(each[0]), each[2] if len(each) > 2 else IN_BODY, each[1], 0.0) for each in told]
 
 
 class RedisPresence(Presence):
-    """This process's proof of life as worker `n`. `key` is what makes the number its own."""
+    """The presence of this process as worker `n`. `key` shows that the number belongs to this process."""
 
     def __init__(self, folder: Path, n: int, key: str, server: Server, queues: Sequence[str] = ()) -> None:
         super().__init__(folder, n, queues)
         self._queues = queues
         self.key = key
-        self._held: set[int] = set()  # tokens that Redis must know of for as long as they are handled
-        self.sleeping = self.has_slept = False  # the turn after a sleep takes it from the sleepers
-        self.beat_alone: Callable[[], None] | None = None  # set when no parent beats for this worker
+        self._held: set[int] = set()  # tokens that must be reported as long as they are handled
+        self.sleeping = self.has_slept = False  # the next claim removes the worker from the sleepers
+        self.beat_alone: Callable[[], None] | None = None  # set if there is no supervisor to renew the lease
         self._server = server
-        self._over = False  # no Event: `abandon` runs in forked children, where its lock may be held for ever
+        self._over = False  # no Event, because `abandon` runs in forked children, where its lock may be held for ever
         self._let_go = False
         self._awake = threading.Event()
         self._awake.set()
@@ -78,15 +79,15 @@ class RedisPresence(Presence):
         self._listener: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to tell what runs, once others can see this worker."""
+        """Start reporting running jobs, once the worker is registered."""
         threading.Thread(target=self._pulse, name="Pulse", daemon=True).start()
 
     def slots(self) -> list[Slot]:
-        """What is handled now."""
+        """What the threads handle now."""
         return read_slots(self._map[:])
 
     def hold(self, token: int) -> bool:
-        """Tell of this job now, before its body begins; False when its claim is gone."""
+        """Report this job before its body begins. False if its claim is gone."""
         self._held.add(token)
         text = running_text(self.slots())
         return bool(self._server.run("running", self.n, self.key, text, token & LOW, again=True))
@@ -102,7 +103,7 @@ class RedisPresence(Presence):
         if self._listener is None:
             self._listener = threading.Thread(target=self._listen, name="Listener", daemon=True)
             self._listener.start()
-        with contextlib.suppress(errors.StorageUnavailable):  # then it sleeps for a moment, and looks again
+        with contextlib.suppress(errors.StorageUnavailable):  # it sleeps for a short time and looks again
             self._server.command(b"ZADD", self._server.key("sleepers"), clock.now(), self.n)
 
     def close(self) -> None:
@@ -113,27 +114,27 @@ class RedisPresence(Presence):
 
     def abandon(self) -> None:
         self._over = True
-        if not self._let_go:  # a second time it would close what another file is by now
+        if not self._let_go:  # only once: the descriptor may be reused for another file
             self._let_go = True
             super().abandon()
 
     def _listen(self) -> None:
-        """Ring here whenever somebody rings on Redis."""
+        """Wake the local pipe whenever the worker is woken through Redis."""
         while not self._over:
             try:
                 notified = self._server.wait_at(f"bell:{self.n}", BLOCK_S)
             except errors.DueyError:
                 time.sleep(BACK_OFF_S)
                 continue
-            with self._notifying:  # a closed bell's number may be another file's by now
+            with self._notifying:  # the descriptor of a closed pipe may be reused for another file
                 if notified and not self._over:
                     self.pipe.notify()
-            if notified and not self.sleeping:  # it has found work meanwhile: let another look for this job
+            if notified and not self.sleeping:  # it is busy again: wake another worker for this job
                 with contextlib.suppress(errors.StorageUnavailable):
                     self._server.run("wake", 1, *self._queues)
 
     def _pulse(self) -> None:
-        """Tell of the jobs that are handled for a while: those that the look before has seen as well."""
+        """Report the jobs that are handled for a while: those that were there at the previous look already."""
         told, before = "", frozenset[int]()
         while not self._over:
             time.sleep(PULSE_S)

@@ -1,7 +1,7 @@
-"""Looking at what stands in the queue, without changing it.
+"""Reads jobs, counts and queues, without changing anything.
 
-Every look is a script that reads, so that a job is never seen in two places. Long lists are walked in steps, newest
-first: Redis does one thing at a time, and nobody shall wait for a page.
+Each query is a script, so that a job is never seen in two places. Long lists are read in steps, the newest first,
+because Redis executes one script at a time.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from duey.storage.contract import StoredJob
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 
-STEP = 1000  # jobs looked at by one script
+STEP = 1000  # jobs read by one script
 
 
 def look(server: Server, job_id: str) -> codec.Seen | None:
-    """One job."""
+    """One job, or None."""
     found = server.run("look", job_id, again=True)
     return None if found is None else codec.seen_of(found)
 
@@ -27,10 +27,10 @@ def look(server: Server, job_id: str) -> codec.Seen | None:
 def list_jobs(
     server: Server, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
 ) -> list[StoredJob]:
-    """Newest first."""
+    """Jobs that match, newest first, with a seq below `before`."""
     found: list[StoredJob] = []
     below: Any = "+inf" if before is None else before
-    lower = (q or "").encode().lower()  # ASCII only, as Lua does
+    lower = (q or "").encode().lower()  # ASCII only, like Lua's
     while len(found) < limit:
         below, *jobs = server.run(
             "walk",
@@ -51,20 +51,20 @@ def list_jobs(
 
 
 def waiting_since(m: bytes) -> float:
-    """Since when a job may run, out of its `m`."""
+    """Since when a job is ready (epoch seconds), from its `m`."""
     enqueued_at, eta, *_ = json.loads(b"[" + m + b"]")
     return max(enqueued_at, eta or 0)
 
 
 def counts(server: Server) -> Counts:
-    """What stands where."""
+    """How many jobs are in which state."""
     scheduled, ready, running, retrying, parked, events, oldest = server.run("counts", again=True)
     since = waiting_since(oldest) if oldest else None
     return Counts(scheduled, ready + parked, running, retrying, parked, since, events)
 
 
 def queue_infos(server: Server, now: float) -> list[QueueInfo]:
-    """Every queue that has waiting jobs or a pause."""
+    """Every queue that has waiting jobs or is paused."""
     infos = []
     for name, ready, held, paused, *heads in server.run("queues", again=True):
         age_s = max(0.0, now - min(map(waiting_since, heads))) if heads else None
@@ -93,7 +93,7 @@ def payloads(server: Server, place: str, limit: int | None) -> list[bytes]:
 
 
 def in_pairs(answer: Any) -> list[Any]:
-    """An answer of names and values, whichever protocol it came by."""
+    """Names and values of an answer as a flat list, for either version of the protocol."""
     if isinstance(answer, dict):
         return list(answer.items())
     if answer and isinstance(answer[0], (list, tuple)):
@@ -102,6 +102,6 @@ def in_pairs(answer: Any) -> list[Any]:
 
 
 def unknown_before(server: Server, instant: float) -> list[str]:
-    """Some of the jobs that have been parked since before the instant because no consumer knows their task."""
+    """Some of the jobs that were set aside before the instant because no consumer knows their task."""
     found = server.command(b"ZRANGEBYSCORE", server.key("unknown"), "-inf", instant, "LIMIT", 0, 100)
     return [each.decode() for each in found]

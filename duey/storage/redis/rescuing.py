@@ -1,11 +1,11 @@
-"""The end of workers: those known to be dead, and those that nobody has heard of for too long.
+"""Rescue: finds dead workers and releases their claims.
 
-On its own host a death shows at once, by the lock that the kernel dropped; elsewhere by the lease. What becomes of each
-claim is composed here, for only Python can write a job's error, and done by one script that checks again: whoever
-removes the worker's row is the one that reaped it, and a claim that changed hands meanwhile is left alone.
+On the same host the lock file shows a death at once; on other hosts the lease expires. What happens to each claim is
+decided here, because only Python can create a job's error, and applied by one script that checks again. The rescuer
+that removes the worker's row is the one that rescues its jobs, and a claim that has changed meanwhile is left alone.
 
-A rescuer that was cut off itself judges nobody for a while, nor does anybody right after Redis has started: all leases
-ran out then, and those who hold them need a moment to be heard again.
+A rescuer that lost its own connection waits a while before it declares others dead, and so does every rescuer after a
+restart of Redis: all leases have expired then, and living workers need a moment to renew them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import running_of, running_text
 
-CHANGED = 2  # answer of bury.lua: look again
+CHANGED = 2  # answer of bury.lua: read the claims again
 
 
 class Watch:
-    """Beats for the workers of this process, and knows when it must not judge others."""
+    """Renews the leases of the workers of this process, and finds expired ones of others."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -40,11 +40,11 @@ class Watch:
 
     @property
     def grace_s(self) -> float:
-        """How long the living have to be heard again."""
+        """How long living workers have to renew their leases after an interruption, in seconds."""
         return max(2.0, self._lease_s / 3)
 
     def beat(self, workers: Sequence[int], lease_s: float, folder: Path) -> None:
-        """Renew the leases when it is time, and tell what the workers run."""
+        """Renew the leases when it is time, and report what the workers run."""
         now, self._lease_s = time.monotonic(), lease_s
         words: list[Any] = []
         for n in workers:
@@ -64,15 +64,15 @@ class Watch:
         self._beat_due = {n: now + lease_s / 5 if n in words[::2] else self._beat_due[n] for n in workers}
 
     def doubt(self) -> None:
-        """Contact was lost: others may have been cut off as well."""
+        """Declare no worker dead for a while, because others may have lost their connection too."""
         self._doubt_until = time.monotonic() + self.grace_s
 
     def overdue(self) -> list[int]:
-        """The workers whose lease ran out, as far as that may be held against them."""
+        """The workers whose lease has expired. Empty while it is not certain that they could have renewed it."""
         now, before = time.monotonic(), self._looked_at
         self._looked_at = now
         if before is not None and now - before > max(2.0, self._lease_s / 2):
-            self.doubt()  # this process stood still, perhaps with the whole machine
+            self.doubt()  # this process was suspended, perhaps with the whole machine
         try:
             found = [int(n) for n in self._server.run("overdue", again=True)]
         except errors.StorageUnavailable:
@@ -87,9 +87,11 @@ class Watch:
 def reap(
     server: Server, folder: Path, dead: DeadWorker, overdue: bool, max_crashes: int, compose: Any, failed_ttl_s: float
 ) -> list[str]:
-    """Return the claims of one worker; ids of the jobs that it handled, none when somebody else reaped it.
-    What it handled is in its file on this host, which is exact; without one, in what it told Redis, which is a moment
-    old. With `overdue` only while its lease is over."""
+    """Release the claims of one worker. Returns the ids of the jobs that it handled, none if another rescuer was first.
+
+    What it handled is read from its file on this host, which is exact, or from Redis, which may be a moment old. With
+    `overdue` nothing happens if its lease has been renewed.
+    """
     by_file = (folder / f"{dead.worker}.life").exists()
     dead = dead.handled(presence.slots_of(folder, dead.worker))
     if faults.point:
@@ -114,7 +116,7 @@ def reap(
 
 
 class Reaper:
-    """What is to become of each claim of a dead worker."""
+    """The arguments of bury.lua: what happens to each claim of a dead worker."""
 
     def __init__(self, dead: DeadWorker, max_crashes: int, compose: Any, ttl: codec.Ttl) -> None:
         self._dead, self._max_crashes, self._compose, self._ttl = dead, max_crashes, compose, ttl
@@ -125,7 +127,7 @@ class Reaper:
         self._notes: codec.Words = []
 
     def take(self, claim: Claim, stopping: bool) -> None:
-        """Decide on one claim; one that goes back without a word is not named."""
+        """Decide on one claim. A claim that goes back to the queue without an event is not named in the arguments."""
         if claim.token in self._dead.marks:
             self.handled.append(claim.id)
         fate = fate_of(claim, self._dead, stopping, self._max_crashes, self._compose)

@@ -1,7 +1,8 @@
-"""Schedules and their slots: each due time is dealt with once, whoever comes first.
+"""Schedules and their slots on Redis. Each due time is handled once, by whichever consumer is first.
 
-The script of `fire` holds the schedule's new `last`, every slot, and the jobs. It happens only if the schedule is still
-what the caller saw, so any number of consumers, restarts and clock steps give one job a slot.
+The script of `fire` holds the schedule's new `last`, every slot and the jobs. It does nothing if the schedule has
+changed since the caller read it. So there is one job for each slot, with any number of consumers and restarts, and when
+the clock is set.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class RedisScheduleStore:
         slots: Sequence[OccurrenceRow],
         jobs: Sequence[NewJob],
     ) -> list[str] | None:
-        """The ids of the jobs accepted, None when somebody was first."""
+        """Run fire.lua. Returns the ids of the accepted jobs, None if the schedule has changed."""
         words: list[Any] = [name, kind, *seen, schedule.KEPT, schedule.WAITING_MAX, *SENTENCES, len(slots), len(jobs)]
         for slot in slots:
             words += (float(slot.at), slot.outcome, slot.job_id or "", slot.reason or "", float(slot.noted_at))

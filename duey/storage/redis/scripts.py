@@ -1,7 +1,7 @@
-"""The Lua scripts: read once from the files beside this one, each with the parts that its first line names.
+"""Loads the Lua scripts, each together with the parts that its first line names.
 
-A file `lua/NAME.lua` begins with `-- uses: PART PART`, and each PART stands in `lua/lib_PART.lua`. Redis compiles a
-script once and knows it by its SHA-1 from then on.
+A file `lua/NAME.lua` begins with `-- uses: PART PART`, and each PART is the file `lua/lib_PART.lua`. Redis compiles a
+script once and then knows it by its SHA-1.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Script(NamedTuple):
 
 @cache
 def script(name: str) -> Script:
-    """The script in `lua/NAME.lua`, its parts before it."""
+    """The script `lua/NAME.lua`, preceded by its parts."""
     text = (FOLDER / f"{name}.lua").read_text(encoding="utf-8")
     first = text.partition("\n")[0]
     if not first.startswith(USES):

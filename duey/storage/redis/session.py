@@ -1,9 +1,9 @@
-"""The workers of this process: entering them, and their turns.
+"""The workers of this process: registration, and settling and claiming (`settle_and_claim`).
 
-A turn may be lost on its way back: what it settled is settled, and what it claimed is held by this worker without its
-knowing. So the next turn asks for whatever it holds from the first token that it has not seen (`recover`), and a
-settlement that is sent twice is known by its token. A worker that was reaped while it was stopped is no longer
-registered: its turn is refused whole, it enters again under its number, and finds its tokens gone.
+The answer of a turn may be lost. Then its settlements are stored, and the worker holds claims that it does not know of.
+So the next turn asks for all claims from the first unknown token on (`recover`), and a settlement that is sent twice is
+recognized by its token. A worker that was declared dead while it was suspended is not registered any more. Its turn is
+refused as a whole, it registers again under the same number, and finds that its claims are gone.
 """
 
 from __future__ import annotations
@@ -28,44 +28,44 @@ from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import RedisPresence
 
 logger = logging.getLogger("duey.redis")
-PARK_S = 0.25  # longest time that one turn spends on setting paused jobs aside
-DUE_SOON_S = 3.0  # a sleeper is told of what falls due within this time: longer than a prefetcher sleeps
+PARK_S = 0.25  # longest time that one turn spends on setting jobs aside
+DUE_SOON_S = 3.0  # sleepers are woken for jobs that become due within this time; longer than a worker sleeps
 
 
 class Header(NamedTuple):
-    """What a turn answers before the claims."""
+    """The part of the answer of turn.lua before the claims."""
 
     counter: int  # of the next token
     more: int
-    parked_many: int  # it stopped early, for it met many paused jobs
+    parked_many: int  # 1 if it stopped early because it set many jobs aside
     sleepers: int
     marks: int
     next_due: float | None
     lost: list[str]
-    stopped: list[str]  # not settled, for they were asked to stop and shall not go back to the queue
+    stopped: list[str]  # not settled, because they were asked to stop and must not go back to the queue
 
 
 class Seat:
-    """A worker of this process: what its next turn must know."""
+    """A worker of this process, with what its next turn needs."""
 
     def __init__(self, presence: RedisPresence, fields: list[Any]) -> None:
         self.presence, self.fields = presence, fields
         self.pid = os.getpid()
-        self.lock = threading.Lock()  # one turn at a time: tokens are counted here
+        self.lock = threading.Lock()  # one turn at a time, because it counts the tokens
         self.counter = 0
         self.unsure = False  # whether an answer was lost
 
 
 class Crew:
-    """All workers that this process entered."""
+    """The workers that this process has registered."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._seats: dict[int, Seat] = {}
-        self.sleepers: int | None = None  # how many slept at the last turn; None: nobody asked yet
+        self.sleepers: int | None = None  # how many workers slept at the last turn; None before the first one
 
     def enter(self, registration: Registration, folder: Path) -> RedisPresence:
-        """Enter a worker; its presence. Others see it only once its file is locked."""
+        """Register a worker and return its presence. Other processes see it only after its file is locked."""
         key = uuid.uuid4().hex
         presence = self._settle_in(folder, key, registration.queues)
         fields = [
@@ -80,7 +80,7 @@ class Crew:
         return presence
 
     def _settle_in(self, folder: Path, key: str, queues: Sequence[str]) -> RedisPresence:
-        """A number and its locked file; the next number when a rescuer has the file in hand."""
+        """A new worker number with a locked file. Takes the next number if a rescuer has locked the file."""
         while True:
             n = int(self._server.command(b"INCR", self._server.key("worker")))
             try:
@@ -96,16 +96,16 @@ class Crew:
         lease_ms = int(LEASE_S * 1000)
         if not self._server.run("register", presence.n, presence.key, lease_ms, *seat.fields, again=True):
             raise errors.StorageUnavailable(
-                f"Redis at {self._server.address} was emptied and worker {presence.n} is somebody else there: "
+                f"Redis at {self._server.address} was emptied, and another process is worker {presence.n} there now: "
                 "restart this consumer"
             )
 
     def _register_again(self, seat: Seat) -> None:
-        logger.warning("worker %d was taken for dead: it enters again", seat.presence.n)
+        logger.warning("worker %d was declared dead while it was alive: it registers again", seat.presence.n)
         self._register(seat)
 
     def asked(self, n: int) -> tuple[bool, bool]:
-        """Whether the worker was asked to be quiet, and to stop. One that is busy for long enters again here."""
+        """Whether the worker was asked to be quiet, and to stop. Registers it again if it was declared dead."""
         known, quiet, stop = self._server.command(b"HMGET", self._server.key(f"worker:{n}"), "key", "quiet", "stop")
         seat = self._seats.get(n)
         if known is None and seat is not None and seat.pid == os.getpid():
@@ -113,14 +113,14 @@ class Crew:
         return bool(quiet), bool(stop)
 
     def leave(self, n: int) -> None:
-        """Forget a worker of this process."""
+        """Remove a worker of this process."""
         self._seats.pop(n, None)
 
     def settle_and_claim(
         self, n: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], ttl: codec.Ttl,
         compose: Any, limits: Mapping[str, Limit],
     ) -> ClaimResult:  # fmt: skip
-        """One turn of worker n. Raises StorageUnavailable; then the same settlements may be sent again."""
+        """Settle and claim for worker n. After StorageUnavailable the same settlements may be sent again."""
         seat = self._seats.get(n)
         if seat is None or seat.pid != os.getpid():
             raise errors.UnknownWorker(str(n))
@@ -140,8 +140,8 @@ class Crew:
         claims = [codec.claim_of(n, each) for each in handed_over]
         self.sleepers = header.sleepers
         if header.parked_many and not claims:
-            seat.presence.pipe.notify()  # only paused jobs were met so far: do not sleep on it
-        # Revocations are told without claims as well: what was claimed before may still lie in the prefetcher.
+            seat.presence.pipe.notify()  # it met only jobs that were set aside: continue without sleeping
+        # Revocations matter without new claims too: jobs that were claimed before may not have begun.
         missing = frozenset(map(codec.token_of, lost))
         return ClaimResult(claims, missing, bool(header.more), header.next_due, bool(header.marks))
 
@@ -149,7 +149,7 @@ class Crew:
         self, seat: Seat, want: int, queues: Sequence[str], settlements: Sequence[Settlement], ttl: codec.Ttl,
         limits: Mapping[str, Limit],
     ) -> tuple[Header, list[bytes]]:  # fmt: skip
-        """One sending of the script; the header of the answer, and the claims as they were handed over."""
+        """Run turn.lua once. Returns the header of the answer, and the claims as bytes."""
         presence, now = seat.presence, clock.now()
         words: codec.Words = [
             presence.n, presence.key, seat.counter, int(seat.unsure), int(presence.has_slept and not presence.sleeping),
@@ -165,7 +165,7 @@ class Crew:
             if answer is None:
                 self._register_again(seat)
                 answer = self._server.run("turn", *words)
-        except BaseException:  # also a task's timeout, in the middle of it
+        except BaseException:  # also a time-out that strikes in between
             seat.unsure = True
             raise
         if answer is None:
@@ -178,11 +178,11 @@ class Crew:
 
 
 def limits_text(limits: Mapping[str, Limit]) -> str:
-    """The limits of tasks as the scripts take them."""
+    """The limits of tasks as argument of a script."""
     return codec.compact(limits) if limits else ""
 
 
 def end_as_canceled(settlement: Settlement, compose: Any) -> None:
-    """A job that was asked to stop does not run again: what would go back to the queue ends as canceled."""
+    """Make a job that was asked to stop end as canceled instead of going back to the queue."""
     end = compose.end(settlement.claim, CANCELED)
     settlement.outcome, settlement.chord_part, settlement.others = CANCELED, end.chord_part, end.others

@@ -1,9 +1,8 @@
-"""The storage on Redis: the contract of storage.contract, kept by one server and a file for each worker on its host.
+"""The storage on Redis: implements duey.storage.contract with one server, and a lock file for each worker on its host.
 
-Life of a worker here: `register` (number, lock file, row with a lease), `settle_and_claim` after turn, `unregister`.
-Life of a defer: `accept` sends the whole job in one script, which also rings a sleeping worker. Every verb is one Lua
-script, and a script is one transaction (flushing and unparking are many small ones). Keys are described in
-duey.storage.redis.keys.
+A worker calls `register`, then `settle_and_claim` again and again, then `unregister`. `accept` stores jobs by one
+script, which also wakes sleeping workers. Each operation is one Lua script, which is one transaction; flushing and
+resuming are many small ones. duey.storage.redis.keys describes the keys.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ from duey.storage.redis.client import Server
 from duey.storage.redis.presence import RedisPresence, folder_of
 from duey.storage.redis.session import Crew, limits_text
 
-UNKNOWN_TASK_S = 24 * 3600.0  # how long a job of a task that no consumer knows is kept waiting
-STEP = 500  # jobs that one script moves or removes: bounds how long others must wait
+UNKNOWN_TASK_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
+STEP = 500  # jobs that one script moves or removes: limits how long other clients wait
 
 
 class RedisStorage(JobStorage):
-    """One queue on one Redis server. `durable` is for the server to keep: see its `appendfsync`."""
+    """One queue on one Redis server. Durability depends on the server's `appendfsync`."""
 
     backend = "redis"
 
@@ -66,10 +65,10 @@ class RedisStorage(JobStorage):
 
     @cached_property
     def folder(self) -> Path:
-        """Where the workers on this host keep their files."""
+        """The folder of the lock files of workers on this host."""
         return folder_of(self._url, self.server)
 
-    # getting ready
+    # preparation
 
     def prepare(self) -> list[str]:
         self.server.open()
@@ -81,7 +80,7 @@ class RedisStorage(JobStorage):
     def close(self) -> None:
         self.server.close()
 
-    # accepting
+    # accepting jobs
 
     def accept(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
@@ -89,10 +88,10 @@ class RedisStorage(JobStorage):
         return enqueue.accept(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
-        if self._crew.sleepers != 0:  # the last turn of this process saw some, or there was none
+        if self._crew.sleepers != 0:  # the last turn of this process saw some, or it has had no turn
             self.server.run("wake", count, *queues, again=True)
 
-    # working
+    # running jobs
 
     def register(self, registration: Registration) -> RedisPresence:
         presence = self._crew.enter(registration, self.folder)
@@ -109,7 +108,7 @@ class RedisStorage(JobStorage):
         return presence.hold(token)
 
     def sync(self) -> None:
-        """The server's own `appendfsync` decides."""
+        """Does nothing: the server's `appendfsync` decides."""
 
     def chord_results(self, cid: str) -> list[bytes]:
         found = self.server.command(b"HGETALL", self.server.key(f"chord:{cid}"))
@@ -123,11 +122,11 @@ class RedisStorage(JobStorage):
         words = [word for c in claims for word in (c.token & codec.LOW, c.id)]
         self.server.run("give_back", worker, clock.now(), *words, again=True)
 
-    # the living and the dead
+    # workers
 
     def unregister(self, worker: int) -> None:
-        self._crew.leave(worker)  # first, so that no thread of this process enters it again
-        self._reap(DeadWorker(worker, "", 0, False), False, 1)  # it may hold what a lost answer gave it
+        self._crew.leave(worker)  # first, so that no thread of this process registers it again
+        self._reap(DeadWorker(worker, "", 0, False), False, 1)  # it may have claims from a lost answer
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
         for n in workers:
@@ -141,7 +140,7 @@ class RedisStorage(JobStorage):
     def reap(self, dead: DeadWorker, max_crashes: int) -> list[str]:
         dead_presence = presence.DeadPresence(self.folder, dead.worker)
         if not dead_presence.seize():
-            return []  # it lives, or another rescuer has it
+            return []  # it is alive, or another rescuer handles it
         try:
             running = self._reap(dead, False, max_crashes)
             dead_presence.reap()
@@ -164,7 +163,7 @@ class RedisStorage(JobStorage):
                 found += self._reap(DeadWorker(n, "", 0, tree=True), True, max_crashes)
         return found
 
-    # verbs
+    # operations by hand
 
     def cancel(self, job_id: str, was: str | None = None) -> str | None:
         return commands.cancel(self.server, job_id, self.compose, self._ttl, was)
@@ -224,7 +223,7 @@ class RedisStorage(JobStorage):
         pairs = (why.decode().partition(" ") for why in found)
         return {(kind, name) for kind, _, name in pairs}
 
-    # looking
+    # reading
 
     def look(self, job_id: str) -> StoredJob | None:
         seen = queries.look(self.server, job_id)
@@ -234,7 +233,7 @@ class RedisStorage(JobStorage):
         if seen.token is not None and job.worker is not None:
             said = self.server.command(b"HGET", self.server.key(f"worker:{job.worker}"), "running")
             started = crew.started(self.folder, job.worker, said)
-            # Claimed in a batch: it may be that nobody handles it yet.
+            # It was claimed in a batch; perhaps no thread handles it yet.
             state = job.state if seen.token in started else QUEUED
             job = job._replace(started_at=started.get(seen.token), state=state)
         return job
@@ -259,7 +258,7 @@ class RedisStorage(JobStorage):
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
         return waiting.wait_ended(self.server, job_id, timeout_s)
 
-    # maintenance and history
+    # maintenance and events
 
     def run_maintenance(self, limit: int = 1000) -> bool:
         more = bool(self.server.run("house", clock.now(), limit, again=True))
@@ -274,7 +273,7 @@ class RedisStorage(JobStorage):
     def delete_events(self, events: Sequence[Event]) -> None:
         booking.delete(self.server, events)
 
-    # what Huey asks of a storage
+    # for Huey
 
     def enqueued_items(self, limit: int | None = None) -> list[bytes]:
         return queries.payloads(self.server, "ready", limit)

@@ -1,4 +1,4 @@
-"""Waiting for a job to end without asking again and again: whoever ends it pushes into the waiter's own list."""
+"""Waits for a job to end, without polling: the script that ends it pushes to a list of the waiting process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from duey import clock, errors
 from duey.storage.redis.client import Server
 from duey.storage.redis.kv import kind_of
 
-LOOK_S = 5.0  # a ring that was lost costs at most this
+LOOK_S = 5.0  # longest delay if a wake-up is lost
 
 
 def wait_ended(server: Server, job_id: str, timeout_s: float) -> bool:
-    """Wait until the job has ended, or the key is there; False when the time is over."""
+    """Wait until the job has ended or the key exists. False after `timeout_s`."""
     name, deadline = uuid.uuid4().hex, time.monotonic() + timeout_s
     try:
         while True:

@@ -1,4 +1,4 @@
-"""The workers as rows and lock files: who they are, whether they live, what they run."""
+"""The workers on Redis: their rows and lock files, whether they are alive, what they run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from duey.storage.redis.presence import running_of
 
 
 def started(folder: Path, n: int, said: bytes | None) -> dict[int, float | None]:
-    """The tokens that worker n handles, and since when their bodies run: by its file on this host, else by what it told
-    Redis."""
+    """The tokens that worker n handles, and when their bodies began. Read from its file on this host, or from Redis."""
     slots = presence.slots_of(folder, n) or running_of(said)
     return {slot.token: slot.started_at or None for slot in slots}
 
 
 def infos(server: Server, folder: Path) -> list[WorkerInfo]:
-    """Every registered worker process, oldest first."""
+    """Every registered worker process, the oldest first."""
     found = []
     for number, leased, row, jobs in server.run("workers", again=True):
         n = int(number)

@@ -1,12 +1,13 @@
 -- uses: places bells gates insert settle
--- Accept all jobs or none. Nothing is written before everything was looked at: a script that stops halfway is not
--- undone.
--- now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, then the jobs, then how many
--- waiting jobs end in favour of these, and for each of them: id, place, token, m, end (as it was seen), the token to
--- end it under, and the settlement.
--- `again` is 1 when an earlier sending may have arrived: what that one stored counts as stored by this one. Answers ok
--- + letters + holders; replayed + ids; reused; pending; ended + id + state; refused + unique key + holder; or replace +
--- ids of the jobs that must end first. A letter: 1 stored, 0 was there, h held by the next holder.
+-- Accepts all jobs or none. Everything is checked before anything is written, because Redis does not roll back a script
+-- that stops halfway.
+-- Arguments: now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, the jobs, how many
+-- waiting jobs end in favour of these, and for each of them: id, place, token, m, end (as they were read), the token to
+-- end it under, the settlement. again = 1: an earlier attempt may have arrived; what it stored counts as stored by this
+-- one.
+-- Returns one of: ok + letters + holders; replayed + ids; reused; pending; ended + id + state; refused + unique key +
+-- holder; replace + ids of the jobs that must end first. Letters: 1 stored; 0 existed already; h its unique key is held
+-- by the next holder.
 
 local now, again, max_pending, idem = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), ARGV[4]
 local fingerprint, since, life_s, count = ARGV[5], tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
@@ -16,7 +17,7 @@ local stored_before, before = {}, 0
 if again then
   for i = first, last, JOB do
     local m = call('HGET', job_key(ARGV[i]), 'm')
-    -- The instant of the defer, which comes first in m, tells it from an earlier defer of the same.
+    -- The instant of the call, which is first in m, distinguishes it from an earlier call with the same jobs.
     local same = m and string.match(m, '^[^,]*') == string.match(ARGV[i + 2], '^[^,]*')
     if same and call('GET', P .. 'body:' .. ARGV[i]) == ARGV[i + 1] then
       stored_before[i] = true
@@ -53,7 +54,7 @@ for _ = 1, end_count do
   at = after_settlement(ARGV, at + 6)
 end
 
--- Whether a job that stands in the way waits, so that it may be ended for another.
+-- Whether the job waits, so that it can be replaced by another one.
 local function waits(id)
   local place = call('HGET', job_key(id), 'place')
   return place and place ~= 'claims' and place ~= 'ended'
@@ -107,7 +108,7 @@ answer[2] = table.concat(letters)
 if idem ~= '' then
   call('SET', P .. idem, cjson.encode({fingerprint, now, ids}), 'EX', life_s)
 end
--- One sleeper must learn until when it may sleep.
+-- One sleeping worker must learn when the next job is due.
 for queue in pairs(due_in) do filled[queue] = filled[queue] or 1 end
 ring(filled)
 return answer

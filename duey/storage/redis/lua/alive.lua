@@ -1,7 +1,8 @@
 -- uses: places
--- Note that a scheduler lives: now, from how many seconds on a time without one is a gap, why, how many gaps are kept.
--- Answers the note before. Without arguments: how many seconds ago one was last noted, by this server's clock, since those
--- of the hosts may differ; nothing when none ever was.
+-- Notes that a scheduler lives. Arguments: now, the shortest time without a scheduler that is a gap (s), the reason of
+-- a gap, how many gaps are kept. Returns the time of the note before.
+-- Without arguments: returns how many seconds ago the last note was made, by this server's clock because those of the
+-- hosts may differ; nothing if there is none.
 
 local time = call('TIME')
 local here = time[1] + time[2] / 1000000

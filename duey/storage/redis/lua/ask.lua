@@ -1,5 +1,5 @@
 -- uses: places
--- Ask a worker to be quiet or to stop: n, what. Answers 0 when it is unknown.
+-- Asks a worker to be quiet or to stop. Arguments: n, what. Returns 0 if it is unknown.
 
 if call('EXISTS', P .. 'worker:' .. ARGV[1]) == 0 then return 0 end
 call('HSET', P .. 'worker:' .. ARGV[1], ARGV[2], '1')

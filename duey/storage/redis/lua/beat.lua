@@ -1,5 +1,6 @@
 -- uses: places
--- Renew the leases of workers that are registered: lease_ms, then n and what runs there (JSON, or empty) of each.
+-- Renews the leases of registered workers. Arguments: lease_ms, then for each worker n and what it runs (JSON or
+-- empty).
 
 local time = call('TIME')
 local ends_at = whole(time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[1])

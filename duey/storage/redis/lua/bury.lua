@@ -1,10 +1,10 @@
 -- uses: places bells gates insert settle claim
--- The end of worker n: its claims are settled, charged or returned, its locks freed, its row removed.
--- n, overdue, canceled, now, how many settlements, how many notes, the settlements, then six arguments a note:
--- counter, id, m (empty: unchanged), kind and told of the event, detail (empty: none).
--- With overdue = 1 nothing happens unless its lease has run out. `canceled` holds the counters, each with a comma
--- before and after, of the claims that were asked to stop: these must be all. What no note names goes back without a
--- word. Answers 1 when this burial was the one, 0 when it was not, 2 when a claim was asked to stop meanwhile.
+-- Releases the claims of dead worker n, frees its locks and removes its row.
+-- Arguments: n, overdue, canceled, now, how many settlements, how many notes, the settlements, then six arguments for
+-- each note: counter, id, m (empty: unchanged), kind and numbers of the event, detail (empty: none).
+-- overdue = 1: do nothing if its lease has not expired. canceled: the counters of the claims that were asked to stop,
+-- each between commas. A claim that no settlement and no note names goes back without an event.
+-- Returns 1 if it was done, 0 if not, 2 if a claim was asked to stop meanwhile.
 
 local n = ARGV[1]
 local worker = P .. 'worker:' .. n
@@ -30,7 +30,7 @@ for _ = 1, tonumber(ARGV[6]) do
     if m ~= '' then
       call('HSET', job_key(id), 'm', m)
     elseif kind == 'rescued' then
-      call('HINCRBY', job_key(id), 'trees', 1)  -- a whole consumer died: that is charged to nobody
+      call('HINCRBY', job_key(id), 'trees', 1)  -- the whole consumer died: no job is charged
     end
     event(id, call('HGET', job_key(id), 'seq'), kind, told, detail ~= '' and detail or nil)
   end

@@ -1,5 +1,5 @@
 -- uses: places
--- Keep data with a job, if the claim stands: id, token, key, data. Answers 1, or 0 when the claim is gone.
+-- Stores data with a job, if the claim stands. Arguments: id, token, key, data. Returns 1, or 0 if the claim is gone.
 
 local id = ARGV[1]
 if call('HGET', job_key(id), 'token') ~= ARGV[2] then return 0 end

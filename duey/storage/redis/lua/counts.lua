@@ -1,6 +1,6 @@
 -- uses: places
--- What stands where: scheduled, ready, running, retrying, parked, events, then `m` of the job that waits longest, or
--- nothing.
+-- Returns how many jobs are scheduled, ready, running, retrying and set aside, how many events wait, and `m` of the job
+-- that waits longest, or nothing.
 
 local function total(set, prefix, command)
   local count = 0
@@ -12,7 +12,7 @@ local queues = call('SMEMBERS', P .. 'queues')
 local oldest
 for _, queue in ipairs(queues) do
   local above = '-inf'
-  for _ = 1, 64 do  -- the first of each priority; more than 64 of them are not looked at
+  for _ = 1, 64 do  -- the first job of each priority, of at most 64 priorities
     local head = call('ZRANGEBYSCORE', P .. 'ready:' .. queue, above, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
     if not head[1] then break end
     if not oldest or head[1] < oldest then oldest = head[1] end

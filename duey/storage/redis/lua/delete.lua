@@ -1,5 +1,5 @@
 -- uses: places
--- Remove a key of Huey's store, wherever it is: key. Answers how many there were.
+-- Removes a key of Huey's store, wherever it is. Arguments: key. Returns how many were removed.
 
 local key = ARGV[1]
 local lock = call('HGET', P .. 'locks', key)

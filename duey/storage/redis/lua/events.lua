@@ -1,15 +1,15 @@
 -- uses: places look
--- The oldest events, each with what its job adds: how many, and how many bytes they may have together (one comes
--- always). Answers how many were of jobs that are removed by now (these are removed as well), then for each: number,
--- kind, told, detail, id, m, whether it carries the call (enqueued, retried), body (else only its head), result (with
--- done).
+-- Returns the oldest events, joined with their jobs. Arguments: how many, and how many bytes together (one event is
+-- always returned). Returns how many belonged to jobs that were removed (these events are removed too), then for each
+-- event: number, kind, numbers, detail, id, m, whether it includes the call (enqueued, retried), body (otherwise only
+-- its head), result (of done).
 
 local answer, bytes, stale = {0}, 0, {}
 
 for _, entry in ipairs(call('XRANGE', P .. 'events', '-', '+', 'COUNT', ARGV[1])) do
   local e = {}
   for i = 1, #entry[2], 2 do e[entry[2][i]] = entry[2][i + 1] end
-  local counted = e.k == 'counted'  -- of no job
+  local counted = e.k == 'counted'  -- belongs to no job
   local seq, m = unpack(counted and {'', ''} or call('HMGET', job_key(e.j), 'seq', 'm'))
   local whole_call = e.k == 'enqueued' or e.k == 'retried'
   local body = counted and '' or seq == e.s and (whole_call and call('GET', P .. 'body:' .. e.j) or head_of(e.j))

@@ -1,16 +1,17 @@
 -- uses: places bells insert
--- Deal with slots of a schedule, if nobody has yet. The arguments: name, kind, last, paused, new last, how many slots are
--- kept, how many may wait, three sentences (the run before goes on, the unique key is held, too many wait), how many
--- slots, how many jobs, five arguments a slot (at, outcome, job id, reason, noted_at; empty for none), the jobs.
---
--- kind fire: only if `last` and `paused` are still these; slots before the newest that are kept up to the new `last` are
--- forgotten, but for those that wait, those whose job has not ended, and the last one that ran. `overlap` becomes deferred, or skipped when a job of the
--- schedule has not ended; `queue` becomes deferred, waiting, or skipped. A slot on record stays, unless it was missed.
--- kind release: the slot is the first that waits, the schedule is not paused, and all its jobs have ended; one without a
--- job is noted as it is given.
--- kind now: the slot is not on record, or it was missed or skipped.
--- Answers the ids of the jobs that were accepted; nothing when somebody was first; `held` and the id of a job whose
--- unique key a job that was asked for by hand would need.
+-- Records slots of a schedule and accepts their jobs, unless another consumer has done it.
+-- Arguments: name, kind, last, paused, new last, how many slots are kept, how many may wait, three sentences (the
+-- previous run goes on, the unique key is held, too many wait), how many slots, how many jobs, five arguments for each
+-- slot (at, outcome, job id, reason, noted_at; empty for none), the jobs.
+-- kind fire: only if `last` and `paused` have not changed. Outcome `overlap` becomes deferred, or skipped if a job of
+--   the schedule has not ended; `queue` becomes deferred, waiting or skipped. A recorded slot is kept, unless it was
+--   missed. Older slots than those that are kept are removed, except waiting ones, those whose job has not ended, and
+--   the last one that ran.
+-- kind release: only if the slot is the first waiting one, the schedule is not paused and all its jobs have ended. A
+--   slot without a job is recorded as given.
+-- kind now: only if the slot is not recorded, or was missed or skipped.
+-- Returns the ids of the accepted jobs; nothing if the condition does not hold; for kind now `held` and the id of the
+-- job that holds the unique key.
 
 local name, kind, kept, waiting_max = ARGV[1], ARGV[2], tonumber(ARGV[6]), tonumber(ARGV[7])
 local going_on, key_held, full = ARGV[8], ARGV[9], ARGV[10]
@@ -31,7 +32,7 @@ local function note(at, outcome, id, reason, noted_at)
   call(outcome == 'waiting' and 'ZADD' or 'ZREM', waits, unpack(outcome == 'waiting' and {at, at} or {at}))
 end
 
--- The id of a slot's job, if that has not ended.
+-- The id of a slot's job, if it has not ended.
 local function going(at)
   local id = noted(at)[2]
   local place = id ~= '' and call('HGET', job_key(id), 'place')
@@ -46,7 +47,7 @@ local function unfinished()
   end
 end
 
--- What becomes of a slot, as far as that depends on the runs before it.
+-- The outcome of a slot, if it depends on whether earlier runs have ended.
 local function decided(outcome, id, reason)
   if outcome == 'queue' then
     local count = call('ZCARD', waits)
@@ -61,7 +62,7 @@ local function decided(outcome, id, reason)
   return outcome, id, reason
 end
 
--- The slot with its job accepted; skipped where the job's unique key is held.
+-- Accepts the job of a slot. The slot is skipped if the job's unique key is held.
 local function brought_to_life(id, reason, now)
   local stored = insert(ARGV, jobs[id], now)
   if stored == true then accepted[#accepted + 1] = id end
@@ -100,7 +101,7 @@ for i = 13, first_job - 1, 5 do
   end
 end
 
--- The newest of the slots up to the new `last` that ran.
+-- The newest slot up to the new `last` that ran.
 local function last_run()
   for _, at in ipairs(call('ZREVRANGEBYSCORE', times, ARGV[5], '-inf')) do
     if noted(at)[2] ~= '' then return at end

@@ -1,6 +1,6 @@
 -- uses: places
--- Drop up to `limit` jobs of one place, with every trace of them: place (ready, parked, due or ended), limit. Answers
--- how many.
+-- Removes up to `limit` jobs of one place, with everything that belongs to them. Arguments: place (ready, parked, due
+-- or ended), limit. Returns how many.
 
 local SETS = {due = {'scheduled', 'retrying'}, ended = {'ends:done', 'ends:failed', 'ends:canceled', 'ends:expired'}}
 local place, limit = ARGV[1], tonumber(ARGV[2])

@@ -1,7 +1,7 @@
 -- uses: places
--- Fold the events of jobs into counts: how many of the oldest events are left alone, then the numbers of the two
--- events (enqueued, done) of each job. A job of which either is gone, or left alone, is passed over; answers how many
--- were folded. The counts are those of duey.storage.compaction.Counted.
+-- Replaces events of jobs by counts (duey.storage.compaction.Counted). Arguments: how many of the oldest events are
+-- left alone, then for each job the numbers of its two events (enqueued, done). A job is skipped if one of its events
+-- is gone or left alone. Returns how many jobs were compacted.
 
 local left_alone = call('XRANGE', P .. 'events', '-', '+', 'COUNT', ARGV[1])
 if #left_alone < tonumber(ARGV[1]) then return 0 end
@@ -39,14 +39,14 @@ for i = 2, #ARGV, 2 do
       add(task, math.max(accepted[2], eta), told[3], told[2])
       gone[#gone + 1] = ARGV[i] .. '-0'
       gone[#gone + 1] = ARGV[i + 1] .. '-0'
-      if ev == ARGV[i + 1] then call('HSET', job_key(done.j), 'ev', '0') end  -- nothing of it is unread any more
+      if ev == ARGV[i + 1] then call('HSET', job_key(done.j), 'ev', '0') end  -- it has no unread events any more
       jobs = jobs + 1
     end
   end
 end
 call_many('XDEL', P .. 'events', gone)
 for _, c in ipairs(order) do
-  hand = nil  -- each has a token of its own
+  hand = nil  -- each count has a token of its own
   event('', '', 'counted', by_hand(whole(c.at), '0'), '{"task":' .. cjson.encode(c.task) .. string.format(
     ',"done":%d,"run_ms":%.3f,"run_max_ms":%.3f,"wait_ms":%.3f,"wait_max_ms":%.3f}',
     c.done, c.run_ms, c.run_max_ms, c.wait_ms, c.wait_max_ms))

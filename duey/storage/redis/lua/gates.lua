@@ -1,7 +1,7 @@
 -- uses: places bells gates
--- Look at every gate at which somebody waits, lest one that should be open stays shut: its next in line may have been
--- let through to a queue that nobody serves, or taken away. now, then the limits that tasks have now (JSON, or empty:
--- task -> [places, token_s, burst]). Answers how many were let through.
+-- Checks the limits of every task for which jobs wait, in case nothing else unblocks them: the job that was unblocked
+-- last may have been canceled, or may be in a queue that no worker serves. Arguments: now, the present limits of tasks
+-- (JSON: task -> [places, token_s, burst]; or empty). Returns how many jobs were unblocked.
 
 local now, limits, count = tonumber(ARGV[1]), ARGV[2] ~= '' and cjson.decode(ARGV[2]) or {}, 0
 for _, why in ipairs(call('SMEMBERS', P .. 'reasons')) do

@@ -1,5 +1,6 @@
 -- uses: places bells gates claim
--- n, now, then counter and id of each claim to return; answers how many still stood.
+-- Returns claims to the queue. Arguments: n, now, then counter and id of each claim. Returns how many of them still
+-- stood.
 
 local count = 0
 call('DEL', P .. 'nothing')  -- see turn.lua

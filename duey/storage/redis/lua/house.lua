@@ -1,6 +1,6 @@
 -- uses: places
--- Remove at most `limit` of each kind of what has expired: now, limit. Answers whether there may be more.
--- A job goes only after its events were read.
+-- Removes at most `limit` of each kind of what has expired. Arguments: now, limit. Returns whether there may be more. A
+-- job is removed only after its events were read.
 
 local now, limit = ARGV[1], tonumber(ARGV[2])
 local unread = call('XRANGE', P .. 'events', '-', '+', 'COUNT', 1)[1]

@@ -1,5 +1,4 @@
--- Waking those who sleep: workers, and those who wait for a job to end. Nothing is pushed for anybody who does not
--- wait.
+-- Wakes sleeping workers, and processes that wait for a job to end. Nothing is pushed for those that do not wait.
 
 local BELL_MS, WAIT_MS = 10000, 60000
 
@@ -23,8 +22,8 @@ local function ring_one(n)
   end
 end
 
--- Ring for as many sleeping workers as `wanted` (queue -> how many jobs) can use; the last to fall asleep comes first,
--- because one that sleeps for long may be dead.
+-- Wakes one sleeping worker for each job in `wanted` (queue -> how many jobs). The last one that fell asleep is woken
+-- first, because one that has slept for long may be dead.
 local function ring(wanted)
   if next(wanted) == nil then return end
   for _, n in ipairs(call('ZREVRANGE', P .. 'sleepers', 0, -1)) do
@@ -41,7 +40,7 @@ local function ring(wanted)
   end
 end
 
--- Ring for up to `count` sleeping workers, whatever they serve.
+-- Wakes up to `count` sleeping workers, whatever they serve.
 local function ring_any(count)
   if count <= 0 then return end
   for _, n in ipairs(call('ZREVRANGE', P .. 'sleepers', 0, count - 1)) do ring_one(n) end
@@ -49,7 +48,7 @@ end
 
 local anybody_waits  -- looked up once in a script
 
--- Tell those who wait for this job (or key) that there is something to see.
+-- Wakes those who wait for this job (or key).
 local function tell(id)
   if anybody_waits == nil then anybody_waits = call('EXISTS', P .. 'waiters') == 1 end
   if not anybody_waits then return end

@@ -1,22 +1,22 @@
--- What a claimed job is handed over as: JSON [trees, sequel (or null), counter, seq, m..., head...], a newline, the payload.
+-- A claim as it is returned: JSON [trees, sequel (or null), counter, seq, m..., head...], a newline, the payload.
 
--- In place of a body that somebody deleted: a payload that cannot be read, so that the job fails and is seen.
+-- Stands for a body that was deleted from outside: a payload that cannot be read, so that the job fails visibly.
 local function no_body(id)
   local task, queue = unpack(call('HMGET', job_key(id), 'task', 'queue'))
   return string.sub(cjson.encode({id, task, queue}), 2, -2) .. ',0,null,0,null,null,null,null]\n'
 end
 
--- Also: its unique key and how it holds that.
+-- Also returns its unique key and how it holds the key.
 local function handed_over(id, counter)
   local seq, m, unique, hold, sequel, trees =
     unpack(call('HMGET', job_key(id), 'seq', 'm', 'unique', 'hold', 'sequel', 'trees'))
-  if not seq then return false end  -- somebody deleted keys: there is nothing left to run
+  if not seq then return false end  -- its keys were deleted from outside
   local job = '[' .. (trees or '0') .. ',' .. (sequel and cjson.encode(sequel) or 'null') .. ',' .. counter .. ',' .. seq .. ',' .. m .. ','
     .. (call('GET', P .. 'body:' .. id) or no_body(id))
   return job, unique, hold
 end
 
--- Return a claim whose body is not to be charged, if it still stands.
+-- Returns a claim to the queue, if it still stands.
 local function put_back(id, n, counter, now, started)
   local token, unique, hold, gate = unpack(call('HMGET', job_key(id), 'token', 'unique', 'hold', 'gate'))
   if token ~= n .. ':' .. counter then return false end

@@ -1,17 +1,18 @@
--- Gates: a task's limits, kept in the claim and opened by whatever frees a place or brings a token. `gate:TASK` holds the
--- limits as the last claim knew them and the tokens in its bucket at an instant, `holders:TASK` the ids that hold a
--- place, `line:WHY` those parked for it in their order (as `ready` has them), `gates` when a bucket has a token again
--- for those that wait. So whoever ends a claim can open the gate, also one that does not know the task.
+-- Limits of tasks. `gate:TASK` holds the limits as the last claim knew them, and the tokens in the bucket at an
+-- instant; `holders:TASK` the ids of jobs that take a place; `line:WHY` the jobs that wait for it, in the order of
+-- `ready`; `gates` when the next token arrives for waiting jobs. So whoever ends a claim can unblock the next job, even
+-- a process that does not know the task.
 
-local ALL = 1000  -- jobs let through at once where nothing limits any more: bounds how long others must wait
-local ROUNDING = 1e-4  -- what a token may miss and still be there: instants are that exact, what is missing stays missing
+local ALL = 1000  -- jobs unblocked at once if the task has no limit any more: limits how long other clients wait
+local ROUNDING = 1e-4  -- part of a token that may be missing, because instants are rounded; it stays missing
 local gates, freed = {}, {}
 
 local function number_or_nil(value)
   if value and value ~= '' and value ~= cjson.null then return tonumber(value) end
 end
 
--- The gate with its bucket up to now. `limit` is {places, token_s, burst} as the task has it, nil where not known.
+-- The state of a task's limits, its bucket filled up to now. `limit`: {places, token_s, burst} of the task, nil if
+-- unknown.
 local function gate_of(task, limit, now)
   if gates[task] then return gates[task] end
   local places, token_s, burst, tokens, at = unpack(
@@ -41,13 +42,13 @@ local function next_token_at(gate)
   return string.format('%.6f', gate.at + math.max(0, 1 - gate.tokens) * (gate.token_s or 0))
 end
 
--- Why no job of the task may pass now; nil when one may.
+-- Why no job of the task may start now; nil if one may.
 local function why_not(gate)
   if gate.places and gate.held >= gate.places then return 'limit' end
   if gate.token_s and gate.tokens < 1 - ROUNDING then return 'rate' end
 end
 
--- A claimed job takes its place and its token.
+-- Takes a place and a token for a claimed job.
 local function enter_gate(gate, id)
   call('SADD', P .. 'holders:' .. gate.task, id)
   call('HSET', job_key(id), 'gate', gate.task)
@@ -55,7 +56,7 @@ local function enter_gate(gate, id)
   gate.tokens = gate.tokens - 1
 end
 
--- The claim of a job that held a place is over.
+-- Frees the place of a job whose claim has ended.
 local function leave_gate(id, task, started)
   call('SREM', P .. 'holders:' .. task, id)
   call('HDEL', job_key(id), 'gate')
@@ -67,13 +68,13 @@ local function leave_gate(id, task, started)
   freed[task] = true
 end
 
--- Somebody waits for a token: note when there is one.
+-- Stores when the next token arrives for waiting jobs.
 local function note_opening(gate, at)
   call('ZADD', P .. 'gates', at, gate.task)
   if not due_at or tonumber(at) < due_at then due_at = tonumber(at) end
 end
 
--- Queue again the first of those that wait at a gate; how many.
+-- Queues again the first jobs that wait for a limit. Returns how many.
 local function let_through(why, task, most, now)
   if most <= 0 then return 0 end
   local line = call('ZRANGE', P .. 'line:' .. why .. ' ' .. task, 0, most - 1)
@@ -87,14 +88,14 @@ local function let_through(why, task, most, now)
   return #line
 end
 
--- As many as there is room for.
+-- Unblocks as many jobs as there are free places.
 local function open_places(task, now)
   local gate = gate_of(task, nil, now)
   if not gate then return 0 end
   return let_through('limit', task, gate.places and gate.places - gate.held or ALL, now)
 end
 
--- As many as there are tokens; and when the next ones may go.
+-- Unblocks as many jobs as there are tokens, and stores when the next token arrives.
 local function bring_tokens(task, limit, now)
   local gate = gate_of(task, limit, now)
   if not gate then
@@ -103,7 +104,7 @@ local function bring_tokens(task, limit, now)
   end
   local count = let_through('rate', task, gate.token_s and math.floor(gate.tokens + ROUNDING) or ALL, now)
   if call('EXISTS', P .. 'line:rate ' .. task) == 1 then
-    gate.tokens = gate.tokens - count  -- as good as taken
+    gate.tokens = gate.tokens - count  -- the unblocked jobs will take them
     note_opening(gate, math.max(tonumber(next_token_at(gate)), now))
     gate.tokens = gate.tokens + count
   else
@@ -113,7 +114,7 @@ local function bring_tokens(task, limit, now)
   return count
 end
 
--- Open the gates at which claims of this script have ended.
+-- Unblocks jobs of the tasks whose claims this script has ended.
 local function open_freed(now)
   for task in pairs(freed) do open_places(task, now) end
   freed = {}

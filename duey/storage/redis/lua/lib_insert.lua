@@ -1,13 +1,14 @@
--- Storing a new job. Its eleven arguments: id, body, m, rank, queue, task, at (empty: ready now), unique, chord, event,
+-- Stores a new job. Its eleven arguments: id, body, m, rank, queue, task, at (empty: ready now), unique, chord, event,
 -- sequel.
--- unique: empty, or letters (s, t: see lib_places; r: it replaces a waiting holder; x: it is refused where its key is
--- held), seconds (or nothing), `=` and the key.
+-- unique: empty, or letters (s, t: see lib_places; r: replaces a waiting holder; x: is refused if its key is held),
+-- seconds (or nothing), `=` and the key.
 
 local JOB = 11
 
 local function key_of(argument) return string.match(argument, '^(%a*[^=]*)(=.*)$') end
 
--- True when it was stored, false when a job with this id is there, else the id that holds its unique key.
+-- Returns true if it was stored, false if a job with this id exists, otherwise the id of the job that holds its unique
+-- key.
 local function insert(a, i, now)
   local id, hold, unique = a[i], nil, nil
   if a[i + 7] ~= '' then

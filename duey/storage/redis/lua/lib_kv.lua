@@ -1,7 +1,7 @@
--- Reading Huey's store.
+-- Reads Huey's store.
 
--- The value of a key: the result of the job with this id; the value under it, in kv or marks; or that of a lock. A job
--- comes first: an error may have been written under its id, before it was deferred after all. Nothing is false.
+-- The result of the job with this id, or the value under this key in kv or marks, or the value of a lock; false if
+-- there is none. The job is first, because an error may have been stored under its id before it was enqueued after all.
 local function value_of(kind, key, now)
   if call('EXISTS', job_key(key)) == 1 then return call('GET', P .. 'result:' .. key) end
   local value = call('HGET', P .. kind, key)

@@ -1,5 +1,5 @@
--- A job as it stands, for people: nine fields and the body; above `big` bytes (0: no bound) the body is only its head,
--- and the result of a job that is done is empty. (An error is bounded when it is stored.)
+-- A job for display: nine fields and the body. If they are larger than `big` bytes (0: no limit), the body is only its
+-- head, and the result of a job that is done is empty. (The length of an error was limited when it was stored.)
 
 local function head_of(id)
   for _, bytes in ipairs({4096, 1048576}) do

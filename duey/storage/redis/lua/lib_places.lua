@@ -1,18 +1,18 @@
--- Where a job stands, and how it comes and goes. Every function leaves `job:ID` and the places in agreement.
+-- Places: where a job is, and moving it. Every function keeps `job:ID` and the places consistent.
 
 local call = redis.call
 local P = KEYS[1] .. ':'
-local filled = {}  -- queue -> how many jobs this script made ready there
-local due_in, due_at = {}, nil  -- queues of the jobs that it scheduled, and the soonest instant of these
+local filled = {}  -- queue -> how many jobs this script made ready
+local due_in, due_at = {}, nil  -- queues of the jobs that it scheduled, and the earliest of their instants
 
 local function job_key(id) return P .. 'job:' .. id end
 
 local function whole(number) return string.format('%.0f', number) end
 
--- What a zset member of `ready` begins with: equal scores are in the order of their bytes.
+-- The beginning of a member of `ready`: members with equal scores are ordered by their bytes.
 local function padded(seq) return string.rep('0', 16 - #seq) .. seq end
 
--- Lua's stack bounds how many arguments one call may have.
+-- Lua's stack limits how many arguments a call may have.
 local function call_many(command, key, list)
   for i = 1, #list, 1000 do
     call(command, key, unpack(list, i, math.min(i + 999, #list)))
@@ -34,9 +34,9 @@ local function to_due(id, set, at, queue)
   if not due_at or tonumber(at) < due_at then due_at = tonumber(at) end
 end
 
-local reasons = {}  -- those that this script has noted already
+local reasons = {}  -- reasons that this script has stored already
 
--- Whether jobs parked for this stand in a line: see lib_gates.lua.
+-- Whether jobs that were set aside for this reason have an order: see lib_gates.lua.
 local function is_gate(why) return string.find(why, '^limit ') or string.find(why, '^rate ') end
 
 local function to_parked(id, why, seq, queue, at)
@@ -63,7 +63,7 @@ local function leave_parked(id, why, queue, seq)
   end
 end
 
--- Take a job that nobody claims out of its place.
+-- Takes an unclaimed job out of its place.
 local function leave(id)
   local place, queue, seq, why, state = unpack(call('HMGET', job_key(id), 'place', 'queue', 'seq', 'why', 'state'))
   if place == 'ready' then
@@ -80,7 +80,7 @@ local function leave(id)
   end
 end
 
--- Put a job where it may be claimed, whatever place it left.
+-- Makes a job ready, whatever place it left.
 local function stand_ready(id)
   local queue, rank, seq = unpack(call('HMGET', job_key(id), 'queue', 'rank', 'seq'))
   if not queue then return end  -- somebody deleted keys: there is nothing left to run
@@ -88,7 +88,7 @@ local function stand_ready(id)
   call('HSET', job_key(id), 'place', 'ready', 'token', '')
 end
 
-local at_once = 1  -- how many numbers a script that needs many takes at once; those left over are never given
+local at_once = 1  -- how many numbers a script takes at once if it needs many; unused ones are skipped
 local numbers = {}
 
 -- The next number of a kind (seq, event).
@@ -103,7 +103,7 @@ local function number_of(kind)
   return whole(left[1])
 end
 
--- Write what happened, for the books; answers the event's number.
+-- Writes an event. Returns its number.
 local function event(id, seq, kind, told, detail)
   local number = number_of('event')
   if detail then
@@ -114,27 +114,27 @@ local function event(id, seq, kind, told, detail)
   return number
 end
 
--- What an event says that no worker caused: under a token below zero, since events are told apart by it.
-local hand  -- this script's
+-- The numbers of an event that no worker caused. Its token is negative and unique, because it identifies the event.
+local hand  -- the token of this script
 local function by_hand(now, attempt)
   hand = hand or '["-1:' .. whole(4294967296 - call('INCR', P .. 'hand')) .. '",'
   return hand .. now .. ',null,' .. attempt .. ']'
 end
 
--- The attempts that have ended, out of the `m` of a job.
+-- How many attempts have ended, from the `m` of a job.
 local function attempt_of(m) return string.match(m, '^[^,]*,[^,]*,[^,]*,([^,]*)') end
 
--- Whether anything a verb decided upon has changed since it looked.
+-- Whether the job is still as it was read.
 local function unchanged(id, place, token, m, ending)
   local now = call('HMGET', job_key(id), 'place', 'token', 'm', 'end')
   return now[1] == place and (now[2] or '') == token and now[3] == m and (now[4] or '') == ending
 end
 
--- Unique keys. `uniques` holds until|fixed|id for a key: until when at most (empty: no bound), and whether the end of
--- the job leaves it. A job's `hold` says how it holds its key: letters (s: until it starts, t: for its time), then
--- seconds.
+-- Unique keys. `uniques` holds until|fixed|id for a key: when it expires at the latest (empty: never), whether it
+-- outlasts the job, and the holder. A job's `hold` says how it holds its key: letters (s: until it starts; t: for a
+-- time), then seconds.
 
--- The id of the job that holds a key now (nil: whenever).
+-- The id of the job that holds a key at `now` (nil: at any time).
 local function holder_of(unique, now)
   local bound, id = string.match(call('HGET', P .. 'uniques', unique) or '', '^([^|]*)|[01]|(.*)$')
   if id and (bound == '' or not now or tonumber(bound) > tonumber(now)) then return id end
@@ -145,7 +145,7 @@ local function drop_key(unique)
   call('ZREM', P .. 'uniques_gone', unique)
 end
 
--- The job lets its key go, if it has it and may.
+-- Frees the key of a job, if the job holds it and it does not outlast the job.
 local function free_key(unique, id)
   local held = call('HGET', P .. 'uniques', unique)
   if held and string.match(held, '|0|(.*)$') == id then drop_key(unique) end
@@ -165,12 +165,12 @@ end
 
 local function freed_at_start(hold) return hold and string.find(hold, 's', 1, true) end
 
--- A job that did not start after all holds its key again, unless another one has it by now.
+-- Makes a job that did not start the holder of its key again, unless another job holds it by now.
 local function take_again(unique, hold, id, now)
   if unique and freed_at_start(hold) and not holder_of(unique, now) then take_key(unique, hold, id, now) end
 end
 
--- Remove every trace of a job that stands in no place any more.
+-- Removes everything that belongs to a job that is in no place any more.
 local function remove(id)
   local seq, unique, chord = unpack(call('HMGET', job_key(id), 'seq', 'unique', 'chord'))
   if chord then call('DEL', P .. 'chord:' .. chord) end

@@ -1,4 +1,4 @@
--- Settling claims. A settlement is eight arguments and what its flags announce, in this order:
+-- Settles claims. A settlement has eight arguments, and those that its flags announce, in this order:
 --   outcome, id, token, told (JSON of the event), flags, result, at, m
 --   w  what a job that is to be tried again waits for
 --   d  detail of the event
@@ -11,7 +11,7 @@
 local ENDED = {done = true, failed = true, canceled = true, expired = true}
 local lost, stopped = {}, {}
 local no_longer_live, gone, ends, let_go = {}, {}, {}, {}
-local any_stops, any_marks  -- looked up once in a script
+local any_stops, any_marks  -- looked up once for each script
 
 local function asked_to_stop(seq)
   if any_stops == nil then any_stops = call('EXISTS', P .. 'stops') == 1 end
@@ -20,7 +20,7 @@ end
 
 local function add_chord_part(a, i, now)
   local chord, index, size, value, callback = a[i], a[i + 1], a[i + 2], a[i + 3], i + 4
-  -- A callback that is there came to life before: this member ran again after its chord was complete.
+  -- If the callback exists, this member ran again after its chord was complete.
   if call('EXISTS', job_key(a[callback])) == 1 then return end
   call('HSETNX', P .. 'chord:' .. chord, index, value)
   if call('HLEN', P .. 'chord:' .. chord) == tonumber(size) then insert(a, callback, now) end
@@ -34,7 +34,7 @@ local function put_others(a, i, count)
   end
 end
 
--- Free what lived as long as the job.
+-- Removes what lasts until the job's end.
 local function end_extras(id, seq, unique)
   if any_marks == nil then any_marks = call('EXISTS', P .. 'marks') == 1 end
   if asked_to_stop(seq) then call('SREM', P .. 'stops', seq) end
@@ -71,7 +71,7 @@ local function close(id, outcome, told, has_result, result, at, j, number)
   end_extras(id, j[2], j[3])
 end
 
--- Where the settlement that begins at argument i is over.
+-- The index behind the settlement that begins at argument i.
 local function after_settlement(a, i)
   local flags, after = a[i + 4], i + 8
   if string.find(flags, 'w', 1, true) then after = after + 1 end
@@ -82,7 +82,7 @@ local function after_settlement(a, i)
   return after
 end
 
--- Settle the claim whose settlement begins at argument i, if it still stands; answers where the next one begins.
+-- Settles the claim whose settlement begins at argument i, if it still stands. Returns where the next one begins.
 local function settle(a, i)
   local outcome, id, token, told, flags, result, at, m =
     a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
@@ -99,13 +99,13 @@ local function settle(a, i)
   local j = call('HMGET', job_key(id), 'token', 'seq', 'unique', 'queue', 'rank', 'm', 'last', 'state', 'end',
     'hold', 'gate')
   if j[1] ~= token then
-    -- The same was sent before, in a turn whose answer was lost: then nothing is missing.
+    -- The same settlement was applied before, by a turn whose answer was lost: it is not lost.
     local known = j[7] == outcome .. told or (j[8] == outcome and j[9] == told)
     if not known then lost[#lost + 1] = token end
     return after
   end
   if (outcome == 'retrying' or outcome == 'released') and asked_to_stop(j[2]) then
-    stopped[#stopped + 1] = token  -- it shall not run again: its worker ends it as canceled
+    stopped[#stopped + 1] = token  -- it must not run again: its worker settles it as canceled
     return after
   end
   local n, counter = string.match(token, '^(-?%d+):(%d+)$')
@@ -130,7 +130,7 @@ local function settle(a, i)
   return after
 end
 
--- Settle `count` of them, and write what was gathered on the way.
+-- Settles `count` claims, and writes what was collected on the way.
 local function settle_all(a, i, count)
   for _ = 1, count do i = settle(a, i) end
   for n, counters in pairs(let_go) do call_many('HDEL', P .. 'claims:' .. n, counters) end

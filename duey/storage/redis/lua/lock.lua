@@ -1,6 +1,7 @@
 -- uses: places
--- Take a lock that is free or expired: key, value, worker (empty: nobody's), now, expires_at (empty: never). Answers 1
--- or 0.
+-- Takes a lock that is free or has expired. Arguments: key, value, worker (empty: none), now, expires_at (empty:
+-- never).
+-- Returns 1 or 0.
 
 local lock = call('HGET', P .. 'locks', ARGV[1])
 if lock then

@@ -1,5 +1,5 @@
 -- uses: places look
--- One job as it stands, and what waits for its end: id.
+-- Returns one job, and what follows its end. Arguments: id.
 
 local found = standing(ARGV[1], 0)
 if found then found[11] = call('HGET', job_key(ARGV[1]), 'sequel') end

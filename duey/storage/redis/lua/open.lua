@@ -1,6 +1,6 @@
 -- uses: places
--- Make what must exist: version, a name for this instance in case it is the first. Answers the version and the name
--- found. What an older version wrote is understood as it is; only the number goes up, so that older programs keep away.
+-- Creates what must exist. Arguments: version, a name for this instance if it is new. Returns the version and the name
+-- found. Data of an older version can be read as it is; the version is only raised so that older programs refuse it.
 
 if call('HEXISTS', P .. 'meta', 'schema') == 0 then
   call('HSET', P .. 'meta', 'schema', ARGV[1], 'instance', ARGV[2])

@@ -1,4 +1,4 @@
 -- uses: places kv
--- The value of a key: kv or marks, key, now.
+-- Returns the value of a key. Arguments: kv or marks, key, now.
 
 return value_of(ARGV[1], ARGV[2], ARGV[3])

@@ -1,6 +1,6 @@
 -- uses: places
--- Every queue that has waiting jobs or a pause: name, ready, parked, paused, then `m` of those that may be the oldest:
--- the first hundred of each priority, and of each reason to be parked.
+-- Returns every queue that has waiting jobs or is paused: name, how many are ready, how many are set aside, whether it
+-- is paused, then `m` of jobs among which the oldest is: the first hundred of each priority and of each reason.
 
 local answer, seen, parked = {}, {}, {}
 for _, why in ipairs(call('SMEMBERS', P .. 'reasons')) do

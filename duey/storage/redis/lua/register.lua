@@ -1,6 +1,6 @@
 -- uses: places
--- Enter worker n, or enter it again under its own number: n, key, lease_ms, then the fields of `worker:N`.
--- Answers 1; 0 when somebody else has the number now.
+-- Registers worker n, or registers it again. Arguments: n, key, lease_ms, then the fields of `worker:N`. Returns 1, or
+-- 0 if another process has the number now.
 
 local n, key = ARGV[1], ARGV[2]
 local holder = call('HGET', P .. 'worker:' .. n, 'key')

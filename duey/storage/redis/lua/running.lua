@@ -1,6 +1,6 @@
 -- uses: places
--- Say what a worker handles: n, key, JSON, perhaps the counter of a claim. Answers 1, or 0 when the worker was reaped
--- or does not hold that claim.
+-- Stores what a worker handles. Arguments: n, key, JSON, optionally the counter of a claim. Returns 1, or 0 if the
+-- worker is not registered any more or does not hold that claim.
 
 local worker = P .. 'worker:' .. ARGV[1]
 if call('HGET', worker, 'key') ~= ARGV[2] then return 0 end

@@ -1,6 +1,6 @@
 -- uses: places
--- Keep, change or remove a schedule: verb, name, then add: replace, source, spec, paused, last, since; pause: 0 or 1;
--- remove: nothing. Answers 0 when the name is taken (add) or unknown (the others).
+-- Adds, pauses or removes a schedule. Arguments: verb, name, then for add: replace, source, spec, paused, last, since;
+-- for pause: 0 or 1; for remove: nothing. Returns 0 if the name is taken (add) or unknown (the others).
 
 local verb, name = ARGV[1], ARGV[2]
 local schedule = P .. 'schedule:' .. name

@@ -1,5 +1,5 @@
 -- uses: places
--- Every schedule: name, source, spec, paused, last, since, the first slot that waits (or nothing), how many wait.
+-- Returns every schedule: name, source, spec, paused, last, since, the first waiting slot (or nothing), how many wait.
 
 local answer = {}
 for _, name in ipairs(call('SMEMBERS', P .. 'schedules')) do

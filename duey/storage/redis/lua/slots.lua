@@ -1,6 +1,6 @@
 -- uses: places
--- The newest slots of a schedule: name, how many, none later than. Each: at, JSON, and the state of its job (unfinished,
--- a final one, nothing).
+-- Returns the newest slots of a schedule. Arguments: name, how many, the latest instant. Each slot: at, JSON, the state
+-- of its job (unfinished, a final one, or nothing).
 
 local name, answer = ARGV[1], {}
 for _, at in ipairs(call('ZREVRANGEBYSCORE', P .. 'slot_times:' .. name, ARGV[3], '-inf', 'LIMIT', 0, ARGV[2])) do

@@ -1,5 +1,5 @@
 -- uses: places
--- The tokens of the jobs that these workers hold and that were asked to stop: numbers of workers.
+-- Returns the tokens of claims whose jobs were asked to stop. Arguments: numbers of workers.
 
 local tokens = {}
 if call('EXISTS', P .. 'stops') == 0 then return tokens end

@@ -1,6 +1,6 @@
 -- uses: places
--- Remove the events of jobs that are no longer here, some at a time: where to begin, how many to look at.
--- Answers where to go on, nothing at the end.
+-- Removes events of jobs that do not exist any more, in steps. Arguments: where to begin, how many to examine. Returns
+-- where to continue, nothing at the end.
 
 local entries, stale = call('XRANGE', P .. 'events', ARGV[1], '+', 'COUNT', ARGV[2]), {}
 for _, entry in ipairs(entries) do

@@ -1,18 +1,19 @@
 -- uses: places bells gates insert settle claim
--- One turn of a worker: settle what was done, bring in what is due, claim what is next.
--- n, key, first counter, recover, awake, want, now, soon, how many queues, how many settlements, the limits of tasks
--- (JSON: task -> [places, token_s, burst]; or empty), the queues, the settlements.
--- `recover` is 1 when the answer to an earlier turn was lost: what it claimed is handed over now. `awake` is 1 when it
--- slept before this turn. Answers a JSON header, then the claims; or nothing when n is not registered.
+-- Settles finished jobs, makes due jobs ready, and claims the next ones.
+-- Arguments: n, key, first counter, recover, awake, want, now, soon, how many queues, how many settlements, the limits
+-- of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the settlements. recover = 1: the answer of
+-- an earlier turn was lost, so its claims are returned now. awake = 1: the worker slept before this turn.
+-- Returns a JSON header, then the claims; or nothing if n is not registered.
 
 local n, key, first, recover, awake = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] == '1'
 local want, now, soon = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local queue_count, settlement_count = tonumber(ARGV[9]), tonumber(ARGV[10])
-local DUE_STEP, PARK_STEP = 1000, 500  -- bounds how long others must wait for this script
+local DUE_STEP, PARK_STEP = 1000, 500  -- limit how long other clients wait for this script
 
 local registered = call('HGET', P .. 'worker:' .. n, 'key')
 if not registered or (key ~= '' and registered ~= key) then return false end
--- A turn makes room, so it must not be refused for want of it: Redis lets a script that has written go on.
+-- Settling frees memory, so it must not be refused for lack of memory: Redis lets a script continue once it has
+-- written.
 call('DEL', P .. 'nothing')
 at_once = math.max(1, settlement_count)
 settle_all(ARGV, 12 + queue_count, settlement_count)
@@ -27,7 +28,7 @@ end
 for _, task in ipairs(call('ZRANGEBYSCORE', P .. 'gates', '-inf', now)) do bring_tokens(task, nil, now) end
 
 local wanted, star_at = {}, nil
-local elsewhere = {}  -- named with a `!`: `*` does not stand for these
+local elsewhere = {}  -- named with a `!`: `*` excludes these
 for i = 12, 11 + queue_count do
   if string.sub(ARGV[i], 1, 1) == '!' then
     elsewhere[string.sub(ARGV[i], 2)] = true
@@ -37,7 +38,7 @@ for i = 12, 11 + queue_count do
   end
 end
 
--- The queues to serve, `*` replaced by every queue that holds something and has no name in it.
+-- The queues to serve, with `*` replaced by every other queue that has ready jobs.
 local function served()
   if not star_at then return wanted end
   local named, star, all = {}, {}, {}
@@ -76,19 +77,19 @@ if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
 end
 
 local limits = want > 0 and ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil
-local met = {}  -- gates that jobs came to
+local met = {}  -- limits of the tasks of jobs that were met
 
--- Set a job aside, visibly.
+-- Sets a job aside, with an event.
 local function park(id, why, seq, queue, m)
   to_parked(id, why, seq, queue, now)
   event(id, seq, 'parked', by_hand(now, attempt_of(m)), cjson.encode({reason = why}))
   parked = parked + 1
 end
 
--- Whether the job may be claimed, and the gate that it passes; one that is paused or over its limit is set aside.
+-- Whether the job may be claimed, and the limits of its task. A job that is paused or over a limit is set aside.
 local function passes(id)
   local task, queue, seq, m = unpack(call('HMGET', job_key(id), 'task', 'queue', 'seq', 'm'))
-  if not task then return true end  -- somebody deleted keys
+  if not task then return true end  -- its keys were deleted from outside
   for _, why in ipairs(paused and {'queue ' .. queue, 'task ' .. task} or {}) do
     if paused[why] then
       park(id, why, seq, queue, m)

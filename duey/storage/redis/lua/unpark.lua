@@ -1,5 +1,5 @@
 -- uses: places bells
--- Queue again up to `limit` of what was set aside for one reason: why, now, limit. Answers how many.
+-- Queues again up to `limit` jobs that were set aside for one reason. Arguments: why, now, limit. Returns how many.
 
 local why = ARGV[1]
 local ids = call('ZRANGE', P .. 'parked:' .. why, 0, ARGV[3] - 1)

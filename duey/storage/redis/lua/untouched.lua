@@ -1,5 +1,6 @@
 -- uses: places
--- The number of the event that is so many from the oldest: how many. Nothing when there are not more than these.
+-- Returns the number of the event at a position counted from the oldest. Arguments: position. Nothing if there are
+-- fewer.
 
 local oldest = call('XRANGE', P .. 'events', '-', '+', 'COUNT', ARGV[1] + 1)
 if #oldest <= tonumber(ARGV[1]) then return false end

@@ -1,10 +1,11 @@
 -- uses: places bells gates insert settle
--- What people do to one job by hand, if it still stands as they saw it: verb, id, place, token, m, end, now, then
+-- Applies an operation by hand to one job, if the job is still as it was read. Arguments: verb, id, place, token, m,
+-- end, now, then
 --   finish: the token to end it under, and the settlement
 --   stop:   nothing (it runs: it is asked to stop)
 --   retry:  m, body (empty: unchanged), the attempts that ended
 --   forget: nothing (it has ended)
--- Answers 1, 0 when it was changed meanwhile, or the id of the job that holds its unique key.
+-- Returns 1, 0 if it has changed meanwhile, or the id of the job that holds its unique key.
 
 local verb, id = ARGV[1], ARGV[2]
 if not unchanged(id, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) then return 0 end
@@ -13,7 +14,7 @@ if verb == 'finish' then
   leave(id)
   call('HSET', job_key(id), 'place', 'claims', 'token', ARGV[8])
   settle_all(ARGV, 9, 1)
-  open_places(task, ARGV[7])  -- it may have been the next in a line
+  open_places(task, ARGV[7])  -- a limit may have unblocked it: unblock the next one
   ring(filled)
 elseif verb == 'stop' then
   call('SADD', P .. 'stops', seq)

@@ -1,6 +1,6 @@
 -- uses: places kv
--- Wait for the end of a job, or for a key: id, name of the one who waits, 1 to begin and 0 to leave, kv or marks, now.
--- Answers 1 when it is there already.
+-- Begins or ends waiting for the end of a job, or for a key. Arguments: id, name of the waiting process, 1 to begin or
+-- 0 to end, kv or marks, now. Returns 1 if it has ended or exists already.
 
 local id, name = ARGV[1], ARGV[2] .. ' '
 local names = call('HGET', P .. 'waiters', id) or ''

@@ -1,5 +1,5 @@
 -- uses: places bells
--- Ring for up to so many sleeping workers: count, then queues of which each serves one (none: whatever they serve).
+-- Wakes sleeping workers. Arguments: count, then queues of which each must serve one (none: whatever they serve).
 
 local count = tonumber(ARGV[1])
 if not ARGV[2] then

@@ -1,15 +1,16 @@
 -- uses: places look
--- One step through the jobs, newest first: state (empty: all), task (empty: any), q in lower case (empty: any), limit,
--- below (a seq or +inf), how many to look at, q as it was given, bytes of a body that is shown. Answers the seq to go
--- on below (empty: there are no more), then the jobs.
+-- Reads one step of a list of jobs, the newest first. Arguments: state (empty: all), task (empty: any), q in lower case
+-- (empty: any), limit, below (a seq or +inf), how many to examine, q as it was given, the largest body that is
+-- returned.
+-- Returns the seq to continue below (empty: there are no more), then the jobs.
 
 local state, task, q, limit, below, step = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local ENDS = {done = true, failed = true, canceled = true, expired = true}
-local SEEN_AS = {ready = 'queued', parked = 'queued', claims = 'running'}  -- the others by their own name
+local SEEN_AS = {ready = 'queued', parked = 'queued', claims = 'running'}  -- the others have the name of their place
 local upper = below == '+inf' and below or '(' .. below
 local FEW = 5000
 
--- {seq, id} of a small place that is not in the order of seq, newest first.
+-- {seq, id} of the jobs in a small place that is not ordered by seq, the newest first.
 local function sorted(ids)
   local found = {}
   for _, id in ipairs(ids) do

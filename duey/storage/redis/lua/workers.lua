@@ -1,5 +1,6 @@
 -- uses: places
--- Every registered worker: n, whether its lease runs, then its fields; and id and task of each job that it holds.
+-- Returns every registered worker: n, whether its lease is valid, its fields, and id and task of each job that it
+-- holds.
 
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
