@@ -8,6 +8,7 @@ import os
 import re
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -134,7 +135,7 @@ class JobContext:
     def __init__(self, huey: Any, claim: Any) -> None:
         self.huey, self.claim = huey, claim
         self.deadline = Deadline(claim.id, claim.timeout_s)
-        self.locks: list[TaskLock] = []  # that it has entered
+        self.locks: list[Lock] = []  # that it has entered
 
     @cached_property
     def job(self) -> CurrentJob:
@@ -185,7 +186,7 @@ class JobContext:
         """What was said last is written, and what a timeout left locked is free."""
         for lock in self.locks:
             with suppress(Exception):  # the storage is away: it is free when the worker ends
-                lock.release()
+                lock.deactivate()
         for save in self.at_end:
             save()
         if self.pending is not None:
@@ -252,11 +253,20 @@ def heed_timeout() -> None:
         job_context.deadline.strike()
 
 
+class Holder(threading.local):
+    """How a thread holds a lock: in which process, under which token."""
+
+    pid = 0
+    token = ""
+
+
 class Lock(TaskLock):
     """Huey's lock, noted with the body that holds it: where a timeout struck as the body let it go, it is freed when
     the body has ended. A process that a body forks has a copy of the lock and does not hold it."""
 
-    holder_pid = 0  # the process that acquired it last
+    def __init__(self, huey: Any, name: str, ttl: float | None = None) -> None:
+        super().__init__(huey, name, ttl)
+        self._own = Holder()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """As a decorator."""
@@ -270,18 +280,23 @@ class Lock(TaskLock):
         return self
 
     def acquire(self) -> Any:
-        try:
-            super().acquire()
-        except TaskLockedException as exc:
-            exc.lock = self._name  # for the reason why the job waits
-            raise
-        self.holder_pid = os.getpid()
+        token = uuid.uuid4().hex
+        if not self._huey.put_if_empty(self._key, token, self._ttl):
+            locked = TaskLockedException(f"unable to acquire lock {self._name}")
+            locked.lock = self._name  # for the reason why the job waits
+            raise locked
+        self._own.pid, self._own.token = os.getpid(), token
         return True
 
-    def __exit__(self, *exc_info: Any) -> None:
-        if self.holder_pid != os.getpid():
+    def deactivate(self) -> None:
+        """Free it, unless somebody else holds it by now: the parent of this process, or who took it when it expired."""
+        if self._own.pid != os.getpid():
             return
-        super().__exit__(*exc_info)
+        if self._ttl is None or self._huey.get(self._key, peek=True) == self._own.token:
+            self.release()
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self.deactivate()
         job_context = current_job_context()
         if job_context is not None and self in job_context.locks:
             job_context.locks.remove(self)

@@ -31,7 +31,7 @@ def timed(make: Make) -> Deployment:
 
 def slots(deployment: Deployment, name: str) -> list[OccurrenceRow]:
     """The slots on record, oldest first."""
-    return [slot for slot, _ in reversed(deployment.huey.storage.ledger.slots_of(name, 500))]
+    return [slot for slot, _ in reversed(deployment.huey.storage.schedule_store.slots_of(name, 500))]
 
 
 def began(deployment: Deployment, name: str) -> dict[float, float]:
@@ -67,7 +67,7 @@ def test_each_slot_has_one_job_though_consumers_come_and_go(timed: Deployment):
 
     jobs = Counter(event.job_id for event in timed.huey.storage.read_events(1_000_000) if event.kind == "enqueued")
     assert set(jobs.values()) == {1}
-    for row in timed.huey.storage.ledger.schedules():
+    for row in timed.huey.storage.schedule_store.schedules():
         found = slots(timed, row.name)
         assert all(slot.job_id in jobs if slot.outcome == "deferred" else slot.reason for slot in found)
         ran = [slot.at for slot in found if slot.outcome == "deferred"]

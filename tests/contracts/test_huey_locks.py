@@ -112,6 +112,13 @@ def test_a_lock_with_a_time_to_live_frees_itself(huey, later):
         pass
 
 
+def test_a_lock_that_expired_is_not_taken_from_who_holds_it_now(huey, later):
+    with huey.lock_task("db", ttl=60):
+        later(61)
+        huey.lock_task("db", ttl=60).acquire()
+    assert huey.is_locked("db")
+
+
 def test_locks_can_be_flushed(huey):
     huey.lock_task("a").acquire()
     huey.lock_task("b").acquire()
