@@ -3,6 +3,9 @@
 Order: created with a role and a password (given, or made and told once); authenticated at log-in, through the
 throttle and at the price of exactly one scrypt; changed or removed by an admin. A new password ends the
 account's sessions. Ending: the last admin can neither be removed nor demoted.
+
+Each change takes `seen`, the version of the account as somebody saw it, and raises ChangedSince where it is another by
+now; without `seen` the change holds for the account as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +19,14 @@ from peewee import IntegrityError, SqliteDatabase
 from duey.monitor.access import passwords, security
 from duey.monitor.access.audit import WEB, Audit
 from duey.monitor.access.database import Database
-from duey.monitor.access.errors import AccountExists, InvalidInput, LastAdmin, TooManyAttempts, UnknownAccount
+from duey.monitor.access.errors import (
+    AccountExists,
+    ChangedSince,
+    InvalidInput,
+    LastAdmin,
+    TooManyAttempts,
+    UnknownAccount,
+)
 from duey.monitor.access.schema import ACCOUNTS, SESSIONS
 from duey.monitor.access.text import checked_name, possible_name
 from duey.monitor.access.throttle import Devices, Throttle, source_key
@@ -45,6 +55,11 @@ class Account:
         """May this account change anything? A viewer sees everything and changes nothing."""
         return self.role == ADMIN
 
+    @property
+    def version(self) -> str:
+        """What a change can be bound to: the same until the account is changed or removed."""
+        return f"{self.id}.{self.role}.{self.password_version}"
+
 
 class Accounts:
     """All accounts, found whatever the case of a name's letters. All methods raise AccessUnavailable."""
@@ -72,16 +87,16 @@ class Accounts:
                 raise AccountExists(name) from None
             return _found(db, name), None if given else password
 
-    def set_password(self, name: str, password: str | None = None) -> str | None:
+    def set_password(self, name: str, password: str | None = None, seen: str | None = None) -> str | None:
         """Change a password, end the account's sessions, lift its throttle. Returns the password it made.
 
-        Raises InvalidInput, UnknownAccount.
+        Raises InvalidInput, UnknownAccount, ChangedSince.
         """
         given = password if password is None else passwords.checked(password, name, self._service)
         password = given or passwords.made()
         columns = _columns(passwords.hashed(password))
         with self._database.writing() as db:
-            account = _found(db, name)
+            account = _found(db, name, seen)
             mine = A.id == account.id
             ACCOUNTS.update(password_version=A.password_version + 1, **columns).where(mine).execute(db)
             SESSIONS.delete().where(SESSIONS.c.account_id == account.id).execute(db)
@@ -145,20 +160,23 @@ class Accounts:
         with self._database.reading() as db:
             return bool(ACCOUNTS.select(A.id).exists(db))
 
-    def set_role(self, name: str, role: str) -> Account:
-        """Change a role; it counts from the next request. Raises InvalidInput, UnknownAccount, LastAdmin."""
+    def set_role(self, name: str, role: str, seen: str | None = None) -> Account:
+        """Change a role; it counts from the next request.
+
+        Raises InvalidInput, UnknownAccount, ChangedSince, LastAdmin.
+        """
         _checked_role(role)
         with self._database.writing() as db:
-            account = _found(db, name)
+            account = _found(db, name, seen)
             if role != ADMIN:
                 _protect_last_admin(db, account)
             ACCOUNTS.update(role=role).where(A.id == account.id).execute(db)
             return _found(db, name)
 
-    def remove(self, name: str) -> None:
-        """Remove an account and its sessions. Raises UnknownAccount, LastAdmin."""
+    def remove(self, name: str, seen: str | None = None) -> None:
+        """Remove an account and its sessions. Raises UnknownAccount, ChangedSince, LastAdmin."""
         with self._database.writing() as db:
-            account = _found(db, name)
+            account = _found(db, name, seen)
             _protect_last_admin(db, account)
             ACCOUNTS.delete().where(A.id == account.id).execute(db)
 
@@ -181,11 +199,14 @@ class _Credentials:
     hash: passwords.Hash
 
 
-def _found(db: SqliteDatabase, name: str) -> Account:
+def _found(db: SqliteDatabase, name: str, seen: str | None = None) -> Account:
     row = ACCOUNTS.select(*PUBLIC).where(A.name == possible_name(name)).get(db)
     if row is None:
         raise UnknownAccount(name, [name for (name,) in ACCOUNTS.select(A.name).tuples().execute(db)])
-    return Account(**row)
+    account = Account(**row)
+    if seen not in (None, account.version):
+        raise ChangedSince(account.name)
+    return account
 
 
 def _protect_last_admin(db: SqliteDatabase, account: Account) -> None:

@@ -71,6 +71,14 @@ class AccountChanged(AccessError):
         super().__init__(f"the account {name!r} was changed during this log-in: log in again")
 
 
+class ChangedSince(AccessError):
+    """The account or token is not any more what the asker saw."""
+
+    def __init__(self, name: str):
+        self.name = name
+        super().__init__(f"{name[:100]!r} was changed or removed since you looked")
+
+
 class LastAdmin(AccessError):
     """Without an admin nobody could give the role back."""
 

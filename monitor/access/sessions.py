@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import Expression, Select, SqliteDatabase
+from peewee import Expression, Select, SqliteDatabase, fn
 
 from duey.monitor.access.accounts import PUBLIC, Account
 from duey.monitor.access.database import Database
@@ -123,6 +123,12 @@ class Sessions:
         """The account's sessions that count now, the one last seen first."""
         with self._database.reading() as db:
             return tuple(_sessions(db, (S.account_id == account.id) & (S.expires_at > self._clock())))
+
+    def counts(self) -> dict[int, int]:
+        """How many sessions count now, by the id of their account."""
+        counting = SESSIONS.select(S.account_id, fn.COUNT(S.id)).where(S.expires_at > self._clock())
+        with self._database.reading() as db:
+            return dict(counting.group_by(S.account_id).tuples().execute(db))
 
     def purge(self) -> int:
         """Delete what has expired; returns how many. Each new session does it as well."""

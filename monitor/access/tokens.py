@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import IntegrityError
+from peewee import IntegrityError, SqliteDatabase
 
 from duey.monitor.access.database import Database
-from duey.monitor.access.errors import InvalidInput, TokenExists, UnknownToken
+from duey.monitor.access.errors import ChangedSince, InvalidInput, TokenExists, UnknownToken
 from duey.monitor.access.schema import TOKENS
 from duey.monitor.access.text import checked_name, possible_name
 
@@ -48,6 +48,11 @@ class Token:
     def allows(self, scope: str) -> bool:
         """May it do this? admin holds all scopes."""
         return scope in self.scopes or ADMIN in self.scopes
+
+    @property
+    def version(self) -> str:
+        """What a change can be bound to: no other token ever has the same."""
+        return str(self.id)
 
     def has_expired(self, now: float) -> bool:
         """Is it refused from now on?"""
@@ -99,12 +104,26 @@ class Tokens:
         self._cache[digest] = (now, token)
         return token
 
-    def revoke(self, name: str) -> None:
-        """Refuse this token from now on (other processes: within `CACHE_S`). Raises UnknownToken."""
+    def get(self, name: str) -> Token:
+        """The token of this name. Raises UnknownToken."""
+        with self._database.reading() as db:
+            return self._named(db, name)
+
+    def revoke(self, name: str, seen: str | None = None) -> None:
+        """Refuse this token from now on (other processes: within `CACHE_S`). `seen` is the version of the token that is
+        meant. Raises UnknownToken, ChangedSince."""
         with self._database.writing() as db:
-            if not TOKENS.delete().where(T.name == possible_name(name)).execute(db):
-                raise UnknownToken(name, [name for (name,) in TOKENS.select(T.name).tuples().execute(db)])
+            token = self._named(db, name)
+            if seen not in (None, token.version):
+                raise ChangedSince(token.name)
+            TOKENS.delete().where(T.id == token.id).execute(db)
         self._cache.clear()
+
+    def _named(self, db: SqliteDatabase, name: str) -> Token:
+        row = TOKENS.select(*PUBLIC).where(T.name == possible_name(name)).get(db)
+        if row is None:
+            raise UnknownToken(name, [name for (name,) in TOKENS.select(T.name).tuples().execute(db)])
+        return _token(row)
 
     def list(self) -> tuple[Token, ...]:
         """All tokens, by name."""

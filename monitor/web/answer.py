@@ -48,7 +48,8 @@ class Answer:
 
     def page(self, request: Request, view: View, said: tuple[str, str] | None) -> bytes:
         """A whole page."""
-        html = self._renderer.page(view, request, said=said, json=_json_address(request) if view.section else "")
+        has_data = view.section and request.method in ("GET", "HEAD")
+        html = self._renderer.page(view, request, said=said, json=_json_address(request) if has_data else "")
         return self._send(request.environ, view.status, HTML, html.encode("utf-8", "replace"), view.headers)
 
     def region(self, request: Request, view: View) -> bytes:

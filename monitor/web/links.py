@@ -42,6 +42,12 @@ class Links:
     def queue(self, name: str, verb: str) -> str:
         return self._named("queues", name, verb)
 
+    def account(self, name: str, verb: str) -> str:
+        return self._named("accounts", name, verb)
+
+    def token(self, name: str, verb: str) -> str:
+        return self._named("tokens", name, verb)
+
     def jobs(self, **query: Any) -> str:
         """The list of jobs, filtered."""
         return self.to("/jobs", **query)

@@ -55,7 +55,8 @@ class Site(bottle.Bottle):
         self.password = Password(services, self.cookies)
         self.assets = Assets()
         addresses = {name: f"{services.links.root}/static/{last}" for name, last in self.assets.addresses().items()}
-        words = {"link": services.links, "root": services.links.root, "assets": addresses, "nav": pages.NAVIGATION}
+        words: dict[str, Any] = {"link": services.links, "root": services.links.root, "assets": addresses}
+        words |= {"nav": pages.NAVIGATION, "for_admins": pages.FOR_ADMINS}
         self.renderer = Renderer(words, services.settings.service.name)
         self.answer = Answer(self.renderer)
         self.route(MOUNT, "GET", lambda: self._redirect(services.links.to("/")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from duey.monitor.web.pages.access import AccessPage
 from duey.monitor.web.pages.account import AccountPage
 from duey.monitor.web.pages.audit import AuditPage
 from duey.monitor.web.pages.errors import ErrorsPage
@@ -27,7 +28,9 @@ NAVIGATION = (
     ("schedules", "/schedules", "Schedules", "s"),
     ("workers", "/workers", "Workers", "w"),
     ("audit", "/audit", "Audit", "a"),
+    ("access", "/access", "Access", "c"),
 )
+FOR_ADMINS = ("access",)
 
 
 def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
@@ -45,4 +48,5 @@ def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
         SchedulesPage(services),
         WorkersPage(services),
         AuditPage(services),
+        AccessPage(services),
     ]

@@ -113,7 +113,7 @@ def page(browser: Browser, hostile: tuple[World, str]) -> Iterator[Page]:
 
 def test_nothing_of_it_comes_to_life(page: Page, hostile: tuple[World, str]) -> None:
     world, _ = hostile
-    links = world.site.house.links
+    links = world.site.services.links
     jobs = [links.job(row.job.id) for row in world.history.rows[:12]]
     tasks = [links.task(task.qualname) for task in world.control.tasks() if task.qualname.startswith("evil.")]
     for address in [*(f"/monitor{path}" for path in PAGES), *jobs, *tasks]:
@@ -137,7 +137,7 @@ def test_no_page_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> N
     """At every width, with fonts of every width, and with words that no line holds."""
     # The policy forbids frames, and styles of others: it is held by the test above.
     with served(tmp_path, LONG) as (world, base), opened(browser, base, bypass_csp=True) as page:
-        links, wide = world.site.house.links, {}
+        links, wide = world.site.services.links, {}
 
         def look(address: str, fields: Mapping[str, str] | None = None) -> None:
             if found := page.evaluate(MEASURE, [address, fields, FONTS, WIDTHS]):
@@ -153,12 +153,17 @@ def test_no_page_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> N
             look(address)
         made = next(each.name for each in world.control.schedules.all() if each.source == "made")
         worker = next(each.id for each in world.control.crew if each.alive)
+        account, _ = world.access.accounts.create("W" * 64, "admin")
+        token, _ = world.access.tokens.create("W" * 64, ("read", "enqueue", "admin"))
         for path, fields in {
             "/monitor/jobs": {"verb": "retry", "every": "1"},
             links.schedule(made, "remove"): {},
             links.schedule("monday-report", "change"): {"cron": "W" * 400, "every": "W" * 400, "tz": "W" * 400},
             links.task("tasks.add", "run"): {"p:a": "W" * 400, "after": "W" * 400},
             links.worker(worker, "stop"): {},
+            links.account(account.name, "remove"): {"seen": account.version},
+            links.token(token.name, "revoke"): {"seen": token.version},
+            "/monitor/tokens": {"name": "M" * 64, "scope": "read", "days": ""},
         }.items():
             look(path, fields)
         page.context.clear_cookies()

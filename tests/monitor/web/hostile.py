@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from duey.model.job import Failure, Parameter, TaskInfo
-from duey.monitor.access import Access
+from duey.monitor.access import VIEWER, Access
+from duey.monitor.access.schema import ACCOUNTS, TOKENS
 from duey.monitor.history import LogLine
 from tests.monitor.web.fake_history import FakeHistory
 from tests.monitor.web.scene import make_morning
@@ -105,6 +106,14 @@ def make_hostile(
         replace(each, host=texts[0], queues=(texts[1],), running=tuple((text, text, now) for text in texts[:4]))
         for each in history.seen
     )
+    for n, text in enumerate(texts):
+        # Neither can have such a name, unless somebody has written into the file.
+        name = text.encode("utf-8", "replace").decode()
+        access.accounts.create(f"x{n}", VIEWER)
+        access.tokens.create(f"x{n}", ("read", "enqueue", "admin"), 86400)
+        with access._database.writing() as db:
+            for table in (ACCOUNTS, TOKENS):
+                table.update(name=name).where(table.c.name == f"x{n}").execute(db)
     for text in texts:
         sent = text.encode("utf-8", "replace").decode()
         access.audit.record(sent, "api", sent, sent, sent, 1, sent)

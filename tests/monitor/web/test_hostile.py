@@ -19,12 +19,12 @@ from tests.monitor.web.world import World
 OURS = re.compile(
     "html|head|meta|title|link|script|body|a|header|nav|div|label|span|select|option|main|p|h1|h2|h3|footer|form|input|"
     "button|time|kbd|table|thead|tbody|tr|th|td|dl|dt|dd|svg|path|text|rect|figure|figcaption|i|b|ul|ol|li|code|pre|"
-    "details|summary|section|textarea"
+    "details|summary|section|textarea|fieldset|legend"
 )
 ATTRIBUTES = re.compile(
     r"id|class|href|src|rel|lang|charset|name|content|defer|title|type|value|action|method|formaction|form|for|hidden|"
     r"tabindex|step|selected|checked|disabled|required|autofocus|placeholder|rows|open|spellcheck|autocomplete|autocapitalize|"
-    r"role|datetime|scope|colspan|d|x|y|width|height|viewbox|preserveaspectratio|text-anchor|(aria|data)-[a-z-]+"
+    r"maxlength|role|datetime|scope|colspan|d|x|y|width|height|viewbox|preserveaspectratio|text-anchor|(aria|data)-[a-z-]+"
 )
 UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"

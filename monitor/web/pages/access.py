@@ -1,0 +1,224 @@
+"""Who may enter: the accounts of people and the tokens of programs, and all that an admin can change about them.
+
+Each change is bound to the account or token as it was seen, asks for the password unless it was entered a short while
+ago, and is written to the audit. Passwords and secrets are made here, never typed, and shown once, in the answer to the
+form that asked for them. One's own password is changed on the account page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from duey.monitor.access import (
+    ADMIN,
+    ROLES,
+    SCOPES,
+    VIEWER,
+    AccessError,
+    Account,
+    AccountExists,
+    ChangedSince,
+    InvalidInput,
+    LastAdmin,
+    Token,
+    TokenExists,
+    UnknownAccount,
+    UnknownToken,
+)
+from duey.monitor.web.figures import plural
+from duey.monitor.web.form import Fields
+from duey.monitor.web.refusal import Refusal
+from duey.monitor.web.request import Request
+from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.services import Services
+from duey.monitor.web.times import DAY_S
+from duey.monitor.web.view import NOTE, Done, View
+
+SHOWN = 500
+DAYS = (("30", "in 30 days"), ("90", "in 90 days"), ("365", "in a year"), ("", "never"))
+REFUSED = (ChangedSince, LastAdmin, UnknownAccount, UnknownToken)
+
+
+def always(form: Fields) -> bool:
+    return True
+
+
+def when_sure(form: Fields) -> bool:
+    return "sure" in form
+
+
+class AccessPage:
+    """GET /access, /access/new-account, /access/new-token, POST /accounts, /accounts/NAME/admin, /viewer, /password,
+    /remove, POST /tokens, /tokens/NAME/revoke. For admins alone."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._verbs: dict[str, Callable[[Request, Account, str], View | Done]] = {
+            ADMIN: self._set_role,
+            VIEWER: self._set_role,
+            "password": self._set_password,
+            "remove": self._remove,
+        }
+
+    def routes(self) -> list[Route]:
+        return [
+            get("/access", self.show, admin=True),
+            get("/access/new-account", self.new_account, admin=True),
+            get("/access/new-token", self.new_token, admin=True),
+            post("/accounts", self.add, fresh=always),
+            post("/accounts/<name>/<verb>", self.change, fresh=when_sure),
+            post("/tokens", self.make, fresh=always),
+            post("/tokens/<name>/revoke", self.revoke, fresh=when_sure),
+        ]
+
+    def show(self, request: Request) -> View:
+        access = self._services.access
+        accounts, tokens, sessions = access.accounts.list(), access.tokens.list(), access.sessions.counts()
+        data: dict[str, Any] = {
+            "accounts": [
+                {
+                    "name": each.name,
+                    "role": each.role,
+                    "sessions": sessions.get(each.id, 0),
+                    "last_login_at": each.last_login_at,
+                    "created_at": each.created_at,
+                }
+                for each in accounts[:SHOWN]
+            ],
+            "tokens": [
+                {
+                    "name": each.name,
+                    "scopes": [scope for scope in SCOPES if scope in each.scopes],
+                    "last_used_at": each.last_used_at,
+                    "expires_at": each.expires_at,
+                    "created_at": each.created_at,
+                }
+                for each in tokens[:SHOWN]
+            ],
+        }
+        more = {
+            "rows": list(zip(accounts[:SHOWN], data["accounts"], strict=True)),
+            "token_rows": list(zip(tokens[:SHOWN], data["tokens"], strict=True)),
+            "left": [max(0, len(accounts) - SHOWN), max(0, len(tokens) - SHOWN)],
+            "admins": sum(each.is_admin for each in accounts),
+        }
+        return View("access", "Access", data, more, "access", ("list",))
+
+    # accounts
+
+    def new_account(self, request: Request) -> View:
+        return self._form("account", {"name": "", "role": VIEWER})
+
+    def add(self, request: Request) -> View:
+        name, role = request.form.get("name").strip(), request.form.get("role")
+        try:
+            account, password = self._services.access.accounts.create(name, role)
+        except (InvalidInput, AccountExists) as error:
+            return self._form("account", {"name": name, "role": role}, error)
+        self._services.audit_log.record(request, "add account", account.name, detail=account.role)
+        return self._made(f"The account {account.name} is made", account.name, "password", password)
+
+    def change(self, request: Request, name: str, verb: str) -> View | Done:
+        if verb not in self._verbs:
+            raise Refusal(404, f"expected {', '.join(self._verbs)}, found {verb[:50]!r}")
+        if verb == "password" and name.lower() == request.who.lower():
+            return Done(self._services.links.to("/account"), "Your own password is changed here.", NOTE)
+        try:
+            account = self._services.access.accounts.get(name)
+            self._still(account, request)
+            if account.role == verb:
+                return self._back(f"{account.name} is {verb} already: nothing was changed.", NOTE)
+            if "sure" not in request.form:
+                return self._ask(request, account, verb)
+            return self._verbs[verb](request, account, verb)
+        except REFUSED as error:
+            return self._unchanged(error)
+
+    def _set_role(self, request: Request, account: Account, role: str) -> Done:
+        self._services.access.accounts.set_role(account.name, role, account.version)
+        self._services.audit_log.record(request, "change role", account.name, detail=role)
+        return self._back(f"{account.name} is {role} from now on.")
+
+    def _set_password(self, request: Request, account: Account, verb: str) -> View:
+        password = self._services.access.accounts.set_password(account.name, seen=account.version)
+        self._services.audit_log.record(request, "set password", account.name)
+        return self._made(f"{account.name} has a new password", account.name, "password", password)
+
+    def _remove(self, request: Request, account: Account, verb: str) -> Done:
+        self._services.access.accounts.remove(account.name, account.version)
+        self._services.audit_log.record(request, "remove account", account.name)
+        return self._back(f"The account {account.name} is removed.")
+
+    # tokens
+
+    def new_token(self, request: Request) -> View:
+        return self._form("token", {"name": "", "scopes": ["enqueue"], "days": "90"})
+
+    def make(self, request: Request) -> View:
+        name, days = request.form.get("name").strip(), request.form.get("days")
+        scopes = [value for key, value in request.form.pairs if key == "scope"]
+        try:
+            if days not in dict(DAYS):
+                raise InvalidInput("expiry", ", ".join(filter(None, dict(DAYS))) + " days or none", repr(days[:50]))
+            token, secret = self._services.access.tokens.create(name, scopes, int(days) * DAY_S if days else None)
+        except (InvalidInput, TokenExists) as error:
+            return self._form("token", {"name": name, "scopes": scopes, "days": days}, error)
+        ends = "" if token.expires_at is None else f", for {days} days"
+        self._services.audit_log.record(
+            request, "create token", token.name, detail=",".join(sorted(token.scopes)) + ends
+        )
+        return self._made(f"The token {token.name} is made", token.name, "secret", secret)
+
+    def revoke(self, request: Request, name: str) -> View | Done:
+        try:
+            token = self._services.access.tokens.get(name)
+            self._still(token, request)
+            if "sure" not in request.form:
+                return self._ask(request, token, "revoke")
+            self._services.access.tokens.revoke(token.name, token.version)
+        except REFUSED as error:
+            return self._unchanged(error)
+        self._services.audit_log.record(request, "revoke token", token.name)
+        return self._back(f"The token {token.name} is revoked: it is refused from now on.")
+
+    # answers
+
+    def _still(self, found: Account | Token, request: Request) -> None:
+        if found.version != request.form.get("seen"):
+            raise ChangedSince(found.name)
+
+    def _ask(self, request: Request, found: Account | Token, verb: str) -> View:
+        sessions = self._services.access.sessions.counts().get(found.id, 0) if isinstance(found, Account) else 0
+        leaves_admins = isinstance(found, Account) and found.is_admin and verb in (VIEWER, "remove")
+        if leaves_admins and sum(each.is_admin for each in self._services.access.accounts.list()) == 1:
+            raise LastAdmin(found.name)
+        titles = {
+            ADMIN: f"Make {found.name} an admin?",
+            VIEWER: f"Make {found.name} a viewer?",
+            "password": f"A new password for {found.name}?",
+            "remove": f"Remove the account {found.name}?",
+            "revoke": f"Revoke the token {found.name}?",
+        }
+        more: dict[str, Any] = {
+            "verb": verb,
+            "found": found,
+            "is_own": isinstance(found, Account) and found.name == request.who,
+            "sessions": plural(sessions, "session"),
+        }
+        return View("access_sure", titles[verb], {"name": found.name, "verb": verb}, more, "access")
+
+    def _form(self, kind: str, values: dict[str, Any], error: AccessError | None = None) -> View:
+        status = 200 if error is None else 422 if isinstance(error, InvalidInput) else 409
+        more = {"values": values, "problem": str(error or ""), "roles": ROLES, "scopes": SCOPES, "days": DAYS}
+        return View(f"access_{kind}", f"New {kind}", {"problem": str(error or "")}, more, "access", status=status)
+
+    def _made(self, title: str, name: str, what: str, secret: str | None) -> View:
+        return View("access_made", title, {"name": name}, {"what": what, "secret": secret}, "access")
+
+    def _unchanged(self, error: AccessError) -> Done:
+        said = str(error)
+        return self._back(f"{said[:1].upper()}{said[1:]}. Nothing was changed.", NOTE)
+
+    def _back(self, said: str, kind: str = "good") -> Done:
+        return Done(self._services.links.to("/access"), said, kind)
