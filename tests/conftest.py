@@ -29,7 +29,10 @@ for _name in [name for name in os.environ if name.startswith("DUEY_")]:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop("JOURNAL_STREAM", None)  # a desktop's terminals inherit it, and the first password is not printed then
 sys.dont_write_bytecode = False
-SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="duey-tests-"))
+# In memory, where there is room: a run makes some thousand databases, each synced many times.
+MEMORY = Path("/dev/shm")
+ROOMY = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 << 30
+SESSION_FOLDER = Path(tempfile.mkdtemp(prefix="duey-tests-", dir=MEMORY if ROOMY else None))
 TEMPORARY = SESSION_FOLDER / "tmp"  # what the code under test leaves in the system's folder goes with the session
 TEMPORARY.mkdir()
 for _folder in (SESSION_FOLDER, TEMPORARY):
@@ -38,8 +41,10 @@ os.environ["TMPDIR"] = str(TEMPORARY)
 tempfile.tempdir = None  # so that it reads TMPDIR anew
 (SESSION_FOLDER / "config.ini").touch()
 os.environ["DUEY_CONFIG"] = str(SESSION_FOLDER / "config.ini")
-# `make test` tries the same examples each time, `make soak` draws them anew; none has to be fast on a busy machine.
-settings.register_profile("duey", deadline=None, derandomize=bool(rounds(True, soak=False)))
+# `make test` tries a few examples, the same each time, `make soak` many, drawn anew; none has to be fast.
+settings.register_profile(
+    "duey", deadline=None, derandomize=bool(rounds(True, soak=False)), max_examples=rounds(30, soak=3000)
+)
 settings.load_profile("duey")
 
 
@@ -59,6 +64,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     strict(report)
     return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("soak")
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -9,9 +9,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from docs.generate import generated
+from tests.support import rows
 from tests.support.imports import ROOMS, room_of, violations
 from tests.support.pages import DOCS, FENCE, PAGES, anchors, fragments, text_of
 
@@ -140,7 +139,7 @@ def test_no_path_of_somebodys_machine_is_committed():
     assert not found, "\n" + "\n".join(found)
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@rows("name", ["requirements.txt", "requirements-dev.txt"])
 def test_requirements_are_pinned(name):
     pinned = re.compile(r"(-r requirements\.txt|[A-Za-z0-9_.-]+==[0-9][^\s,;*]*(; python_version [<>]=? \"3\.\d+\")?)")
     lines = [line.split(" #")[0].strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]

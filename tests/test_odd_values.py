@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -53,9 +52,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeService]:
     """A little of everything: jobs in several states, a worker, an error, schedules of each kind."""
     monkeypatch.setattr(passwords, "COST", passwords.Cost(n=2, r=1, p=1))
     monkeypatch.setattr(Browser, "_check", lambda *_: None)  # the headers of a page are for its own tests
-    memory = Path("/dev/shm")
     with (
-        tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder,
+        tempfile.TemporaryDirectory() as folder,
         whole_service(Path(folder), auth_login_attempts="1000000") as made,
     ):
 

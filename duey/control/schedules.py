@@ -186,7 +186,7 @@ class ScheduleService:
             return rows[name]
         if name in self._of_code():
             return entry.code_row(name, clock.now())
-        raise errors.UnknownSchedule(name, [*rows, *self._of_code()])
+        raise errors.UnknownSchedule(name, sorted({*rows, *self._of_code()}))
 
     def _put_on_record(self, name: str) -> None:
         self._schedule_store.add(self._row(name))

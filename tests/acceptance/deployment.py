@@ -21,10 +21,11 @@ from duey.control.service import Control
 from duey.model.job import ENDED, Job
 from tests.acceptance.http_client import Client, shown
 from tests.acceptance.ledger import ScheduleStore
-from tests.acceptance.processes import ROOT, Process, is_alive, kill, marked
+from tests.acceptance.processes import ROOT, Process, is_alive, kill
 from tests.support import free_port, wait_until
 
 WORKLOAD = Path(__file__).parent / "on_path" / "workload.py"
+WITHOUT_REDIS = Path(__file__).parent / "without_redis"
 SHUTDOWN_S = 8
 LEASE_S = 2
 Section = dict[str, dict[str, Any]]
@@ -81,6 +82,8 @@ class Deployment:
             "DUEY_TEST_LEDGER": str(self.ledger.path),
             "PYTHONPATH": os.pathsep.join((str(WORKLOAD.parent), str(ROOT))),
         }
+        if self.backend == "sqlite":
+            own["PYTHONPATH"] += os.pathsep + str(WITHOUT_REDIS)
         return {**inherited, **own, **more}
 
     # processes
@@ -152,7 +155,7 @@ class Deployment:
     def close(self) -> None:
         """End everything."""
         for process in self.processes:
-            for pid in marked(process.mark):
+            for pid in process.pids():
                 kill(pid)
             process.popen.wait(10)
         if self._huey is not None:

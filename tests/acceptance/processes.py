@@ -28,6 +28,7 @@ class Process:
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
         self.mark = uuid.uuid4().hex
         self.folder = folder
+        self._before = frozenset(os.listdir("/proc"))
         with open(folder / f"{self.mark}.out", "wb") as out, open(folder / f"{self.mark}.err", "wb") as err:
             self.popen = subprocess.Popen(
                 [sys.executable, *arguments], cwd=ROOT, env={**environ, MARK: self.mark},
@@ -49,7 +50,7 @@ class Process:
 
     def pids(self) -> list[int]:
         """Every living process that descends from this one, and itself; zombies are dead."""
-        return marked(self.mark)
+        return marked(self.mark, self._before)
 
     def children(self) -> list[int]:
         return [pid for pid in self.pids() if pid != self.pid]
@@ -103,12 +104,12 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def marked(mark: str) -> list[int]:
-    """The living processes that carry a mark."""
+def marked(mark: str, others: frozenset[str] = frozenset()) -> list[int]:
+    """The living processes that carry a mark. `others` cannot: to look at each costs more than what is waited for."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for name in os.listdir("/proc"):
-        if name.isdigit():
+        if name.isdigit() and name not in others:
             with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environ:
                 if wanted in environ.read():  # empty for a zombie
                     found.append(int(name))

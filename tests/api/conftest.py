@@ -1,25 +1,29 @@
-"""An API over a FakeControl and a real access database in the test's folder."""
+"""An API over the real Control, a queue and an access database in the test's folder."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import duey
 from duey import config
 from duey.api import Api, make_api
 from duey.monitor.access import Access
 from tests.api.client import Client
-from tests.api.fake_control import FakeControl
+from tests.api.control import SteeredControl
+
+MADE: list[World] = []
 
 
 @dataclass
 class World:
     """One API and all that it stands on."""
 
-    control: FakeControl
+    control: SteeredControl
     access: Access
     api: Api
     settings: config.Settings
@@ -33,11 +37,22 @@ class World:
 
 
 def make_world(folder: Path, history: Any = None, auth: dict[str, Any] | None = None, **web: Any) -> World:
-    """`web` and `auth` replace settings of their sections."""
+    """`web` and `auth` replace settings of their sections; it is closed with the test."""
     settings = config.load(environ={})
-    settings = replace(settings, web=replace(settings.web, **web), auth=replace(settings.auth, **(auth or {})))
-    control, access = FakeControl(), Access(f"sqlite:///{folder / 'access.db'}")
-    return World(control, access, make_api(control, access, settings, history), settings)
+    storage = replace(settings.storage, path=folder / "queue.db", durability="normal")
+    settings = replace(
+        settings, storage=storage, web=replace(settings.web, **web), auth=replace(settings.auth, **(auth or {}))
+    )
+    control, access = SteeredControl(duey.build(settings)), Access(f"sqlite:///{folder / 'access.db'}")
+    MADE.append(World(control, access, make_api(control, access, settings, history), settings))
+    return MADE[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    while MADE:
+        MADE.pop().control.close()
 
 
 @pytest.fixture

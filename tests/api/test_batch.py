@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.api.client import Client
 from tests.api.conftest import World
+from tests.support import rows
 
 PATH = "/api/jobs/batch"
 ONE = {"task": "add", "args": [1]}
@@ -25,10 +24,10 @@ def test_a_thousand_but_not_one_more(world: World, client: Client) -> None:
     answer = client.post(PATH, [ONE] * 1001)
     assert answer.status == 422
     assert "1000" in answer.json["detail"] and "1001" in answer.json["detail"]
-    assert len(world.control.all) == 1000
+    assert world.control.counts().queued == 1000
 
 
-@pytest.mark.parametrize("value", [[], {}, {"task": "add"}, "add", 1, True])
+@rows("value", [[], {}, {"task": "add"}, "add", 1, True])
 def test_what_is_no_batch(client: Client, value: Any) -> None:
     assert client.post(PATH, value).status == 422
 
@@ -44,7 +43,7 @@ def test_one_bad_job_refuses_all_and_is_named_by_its_place(world: World, client:
 def test_arguments_are_named_by_their_place(world: World, client: Client) -> None:
     answer = client.post(PATH, [ONE, {"task": "add", "args": ["x"]}])
     assert answer.status == 422
-    assert [each["path"] for each in answer.json["errors"]] == ["[1].kwargs.a"]
+    assert [each["path"] for each in answer.json["errors"]] == ["[1].args[0]"]
     assert world.control.all == {}
 
 
@@ -80,7 +79,7 @@ def test_needs_a_token_with_the_scope(world: World) -> None:
     assert world.client("enqueue").post(PATH, [ONE]).status == 202
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+@rows("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 def test_other_methods(client: Client, method: str) -> None:
     answer = client.call(method, PATH)
     assert (answer.status, answer.headers["allow"]) == (405, "POST")

@@ -14,6 +14,7 @@ from duey.api.body import decode, is_json
 from duey.api.problem import Refusal
 from tests.api.client import Answer, Client
 from tests.api.conftest import World
+from tests.support import rows
 
 JSON = "application/json"
 
@@ -22,7 +23,7 @@ def post(client: Client, body: bytes, content_type: str | None = JSON, **environ
     return client.call("POST", "/api/jobs", body, content_type, **environ)
 
 
-@pytest.mark.parametrize(
+@rows(
     "body, sentence",
     [
         (b"", "expecting value at line 1, column 1"),
@@ -52,7 +53,7 @@ def test_not_json(world: World, client: Client, body: bytes, sentence: str) -> N
     assert world.control.all == {}
 
 
-@pytest.mark.parametrize("value", [None, True, 1, 1.5, "add", []])
+@rows("value", [None, True, 1, 1.5, "add", []])
 def test_json_but_no_object(client: Client, value: Any) -> None:
     answer = post(client, json.dumps(value).encode())
     assert answer.status == 422
@@ -67,7 +68,7 @@ def test_surrogate_pairs_and_large_integers_are_json(world: World, client: Clien
 
 
 class TestDepth:
-    @pytest.mark.parametrize("opening, closing", [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
+    @rows("opening, closing", [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
     def test_fifty_levels_and_no_more(self, opening: str, closing: str) -> None:
         levels = len(opening.replace('"a":', ""))
 
@@ -88,7 +89,7 @@ class TestDepth:
         wide = [[{"a": '[[{"\\'}]] * 500
         assert decode(json.dumps(wide).encode()) == wide
 
-    @pytest.mark.parametrize("unit", [b'"', b'\\"', b"\\", b'"[', b"[]{}", b'"\\"[{'])
+    @rows("unit", [b'"', b'\\"', b"\\", b'"[', b"[]{}", b'"\\"[{'])
     def test_is_found_in_linear_time(self, unit: bytes) -> None:
         body = b"[" * 60 + b'"' + unit * (2_000_000 // len(unit))
         began = time.process_time()
@@ -117,7 +118,7 @@ class TestSize:
         environ = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(10**12)}
         assert post(client, b"", **environ).status == 413
 
-    @pytest.mark.parametrize("length", ["-1", "1.5", "x", "+5", "٣", "1_0"])
+    @rows("length", ["-1", "1.5", "x", "+5", "٣", "1_0"])
     def test_a_length_that_is_none(self, client: Client, length: str) -> None:
         assert post(client, b"{}", CONTENT_LENGTH=length).status == 400
         assert post(client, b"{}", CONTENT_LENGTH="9" * 5000).status == 413
@@ -172,7 +173,7 @@ class TestChunked:
         assert answer.status == 202
 
 
-@pytest.mark.parametrize(
+@rows(
     "content_type",
     [None, "", "text/json", "text/plain", "application/problem+json", "application/json; charset=latin1"],
 )

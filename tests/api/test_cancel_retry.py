@@ -8,7 +8,8 @@ import pytest
 
 from tests.api.client import Client
 from tests.api.conftest import World
-from tests.api.fake_control import storage_away
+from tests.api.control import storage_away
+from tests.support import rows
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +77,7 @@ class TestRetry:
         assert (answer.status, answer.json["args"], answer.json["kwargs"]) == (202, args, kwargs)
         assert audit(world)[0][4] == detail
 
-    @pytest.mark.parametrize("body", [{"args": {}}, {"kwargs": []}, {"arg": []}, [], 1, {"args": ["x"]}])
+    @rows("body", [{"args": {}}, {"kwargs": []}, {"arg": []}, [], 1, {"args": ["x"]}])
     def test_arguments_that_cannot_be_accepted(self, world: World, client: Client, body: Any) -> None:
         world.control.finish("x")
         answer = client.post("/api/jobs/x/retry", body)
@@ -103,7 +104,7 @@ class TestBoth:
         assert world.client("read", "enqueue").post(path).status == 403
         assert world.control.all["x"].state == "queued"
 
-    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+    @rows("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
     def test_other_methods(self, client: Client, verb: str, method: str) -> None:
         answer = client.call(method, f"/api/jobs/x/{verb}")
         assert (answer.status, answer.headers["allow"]) == (405, "POST")

@@ -11,6 +11,7 @@ import pytest
 from duey.api.fields import FIELDS
 from duey.api.problem import Refusal
 from duey.api.requests import single
+from tests.support import rows
 
 HUGE = 10**400
 
@@ -57,14 +58,14 @@ BAD: list[tuple[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, value, expected", GOOD)
+@rows("name, value, expected", GOOD)
 def test_what_is_accepted(name: str, value: Any, expected: Any) -> None:
     request = single({"task": "add", name: value})
     assert getattr(request, FIELDS[name].attribute) == expected
     jsonschema_rs.validate(dict(FIELDS[name].schema), value)
 
 
-@pytest.mark.parametrize("name, value", BAD, ids=[f"{name}-{n}" for n, (name, _) in enumerate(BAD)])
+@rows("name, value", BAD)
 def test_what_is_refused_is_named(name: str, value: Any) -> None:
     with pytest.raises(Refusal) as refused:
         single({"task": "add", name: value})

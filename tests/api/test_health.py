@@ -10,7 +10,7 @@ from duey.errors import StorageUnavailable
 from duey.monitor.history import HistoryHealth
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
-from tests.api.fake_control import storage_away
+from tests.api.control import storage_away
 
 
 def test_alive_is_open_and_asks_nobody(world: World) -> None:

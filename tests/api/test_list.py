@@ -10,6 +10,7 @@ import pytest
 from duey.model.job import Page
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
+from tests.support import rows
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_empty_parameters_are_not_given(client: Client, five: list[str]) -> None
     assert ids(client.get("/api/jobs?state=&task=&q=&limit=&cursor=")) == five
 
 
-@pytest.mark.parametrize(
+@rows(
     "query, path",
     [
         ("state=finished", "state"),

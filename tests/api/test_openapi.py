@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import load_all_checks
+from schemathesis.generation.hypothesis.builder import HypothesisTestConfig, HypothesisTestMode, create_test
 
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
-from tests.api.fake_control import ECHO, storage_away
+from tests.api.control import define, echo, storage_away
+from tests.support import rows
 
 
 def document(world: World) -> Any:
@@ -45,7 +46,7 @@ class TestDocument:
         assert len(names) == len(set(names))
 
     def test_errors_are_as_described(self, world: World, client: Client) -> None:
-        world.control.max_pending = 1
+        world.control.limit_pending(1)
         answers = [
             client.post("/api/jobs", {"task": "ad"}),
             client.post("/api/jobs", {"tusk": "add"}),
@@ -73,18 +74,16 @@ FUZZING = schemathesis.Config.from_dict(
 )
 
 
-# Made when this file is read, because the operations become parameters of the test.
-FOLDER = tempfile.TemporaryDirectory(prefix="duey-api-")
-
-
-def described() -> tuple[Any, dict[str, str]]:
+def described(folder: Path) -> tuple[Any, dict[str, str]]:
     """The description of a service that holds jobs in several states, and a token for it."""
-    world = make_world(Path(FOLDER.name), max_body_kb=64)
+    world = make_world(folder, max_body_kb=64)
     client = world.client("admin")
     # Named as the generator likes to name things, else hardly any request would find a job or a task.
-    world.control.registered |= {name: replace(ECHO, name=name, qualname=name) for name in ("0", "00", "a", "A")}
+    for name in ("0", "00", "a", "A"):
+        define(world.control.huey, echo, name=name)
     for job_id in ("0", "00", "1", "a", "A", "AA", "null", "true", "false"):
         client.post("/api/jobs", {"task": "add", "args": [1, 2], "id": job_id})
+    world.control.schedules.standing_since = lambda workers: None  # type: ignore[method-assign]
     world.control.start("0")
     world.control.finish("1", 3)
     world.control.fail("00", "ValueError", "no")
@@ -92,17 +91,27 @@ def described() -> tuple[Any, dict[str, str]]:
     return schema, {"Authorization": f"Bearer {client.token}"}
 
 
-SCHEMA, HEADERS = described()
-
-
-@SCHEMA.parametrize()
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.explicit, Phase.generate],  # shrinking would only take time: each failure tells its request
+# Shrinking would only take time: each failure names its request.
+FAST = settings(
+    max_examples=10, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
-)
-def test_the_api_does_what_it_says(case: Any) -> None:
-    case.call_and_validate(headers=HEADERS)
+)  # fmt: skip
+
+
+def test_the_api_does_what_it_says(tmp_path: Path) -> None:
+    """Not by `schema.parametrize()`, which makes all requests while tests are collected, in each process of a run."""
+    load_all_checks()
+    schema, headers = described(tmp_path)
+    modes = [HypothesisTestMode.EXAMPLES, HypothesisTestMode.FUZZING, HypothesisTestMode.COVERAGE]
+
+    @FAST
+    def holds(case: Any) -> None:
+        case.call_and_validate(headers=headers)
+
+    @rows("operation", [result.ok() for result in schema.get_all_operations()])
+    def check(operation: Any) -> None:
+        create_test(
+            operation=operation, test_func=holds, config=HypothesisTestConfig(modes=modes, project=schema.config)
+        )()
+
+    check()

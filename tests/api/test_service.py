@@ -7,9 +7,10 @@ import pytest
 from duey.errors import BadRequest, Conflict, DueyError, FieldError, InvalidArguments, Misconfigured
 from tests.api.client import Client
 from tests.api.conftest import World
+from tests.support import rows
 
 
-@pytest.mark.parametrize(
+@rows(
     "path",
     ["/", "/api", "/api/", "/api/jobs/", "/api/jobs/x/y", "/api/nope", "//api/jobs", "/api/jobs%00", "/%FF"],
 )

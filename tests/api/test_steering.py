@@ -8,7 +8,8 @@ import pytest
 
 from tests.api.client import Client
 from tests.api.conftest import World
-from tests.api.fake_control import storage_away
+from tests.api.control import storage_away
+from tests.support import rows
 
 LISTS = ["/api/tasks", "/api/queues", "/api/workers"]
 VERBS = [
@@ -62,8 +63,8 @@ class TestTasks:
 class TestQueues:
     def test_list(self, client: Client) -> None:
         client.post("/api/jobs", {"task": "add", "args": [1], "queue": "slow"})
-        slow = {"name": "slow", "waiting": 1, "oldest_age_s": None, "paused": False}
-        assert by_name(client.get("/api/queues"), "queues")["slow"] == slow
+        slow = by_name(client.get("/api/queues"), "queues")["slow"]
+        assert (slow["waiting"], slow["paused"]) == (1, False) and slow["oldest_age_s"] >= 0
 
     def test_pause_and_resume(self, world: World, client: Client) -> None:
         paused = client.post("/api/queues/slow/pause")
@@ -78,27 +79,26 @@ class TestQueues:
     def test_a_name_that_no_queue_can_have(self, world: World, client: Client, name: str) -> None:
         answer = client.post(f"/api/queues/{name}/pause")
         assert (answer.status, answer.json["type"]) == (404, "urn:duey:unknown-queue")
-        assert world.control.paused == set()
+        assert world.control.storage.pauses() == set()
 
 
 class TestWorkers:
     def test_list(self, world: World, client: Client) -> None:
         client.post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
         world.control.start("x")
-        alive, dead = client.get("/api/workers").json["workers"]
+        (alive,) = client.get("/api/workers").json["workers"]
         contract = {"host", "pid", "started", "heartbeat", "workers", "running"}
         assert contract <= set(alive)
-        assert (alive["alive"], dead["alive"], alive["queues"]) == (True, False, ["default"])
+        assert (alive["alive"], alive["queues"]) == (True, ["*"])
         (running,) = alive["running"]
-        assert (running["job"], running["task"], running["url"]) == ("x", "add", "/api/jobs/x")
-        assert alive["started"] < alive["heartbeat"]
-        assert alive["code"] == "8e02d17"
+        assert (running["job"], running["task"], running["url"]) == ("x", "tasks.add", "/api/jobs/x")
+        assert alive["started"] <= alive["heartbeat"] and "code" in alive
 
     @pytest.mark.parametrize("verb", ["quiet", "stop"])
     def test_verbs(self, world: World, client: Client, verb: str) -> None:
         answer = client.post(f"/api/workers/1/{verb}")
         assert (answer.status, answer.json) == (202, {"id": "1", "asked": verb})
-        assert world.control.asked == [("1", verb)]
+        assert world.control.storage.asked(1) == (verb == "quiet", verb == "stop")
         assert [(line.action, line.target) for line in world.access.audit.page()] == [(verb, "1")]
 
     @pytest.mark.parametrize("verb", ["quiet", "stop"])
@@ -116,7 +116,7 @@ class TestLists:
         assert world.client("enqueue").get(path).status == 403
         assert world.client("read").get(path).status == 200
 
-    @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+    @rows("method", ["POST", "PUT", "DELETE", "OPTIONS"])
     def test_other_methods(self, client: Client, path: str, method: str) -> None:
         answer = client.call(method, path)
         assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
@@ -134,10 +134,10 @@ class TestVerbs:
     def test_needs_an_admin(self, world: World, path: str) -> None:
         assert world.client().post(path).status == 401
         assert world.client("read", "enqueue").post(path).status == 403
-        assert world.control.paused == set() and world.control.asked == []
+        assert (world.control.storage.pauses(), world.control.storage.asked(1)) == (set(), (False, False))
         assert world.client("admin").post(path).status == 202
 
-    @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+    @rows("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
     def test_other_methods(self, client: Client, path: str, method: str) -> None:
         answer = client.call(method, path)
         assert (answer.status, answer.headers["allow"]) == (405, "POST")

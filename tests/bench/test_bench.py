@@ -6,11 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from bench import figures, report
 from bench.body import ARRIVAL, SLOT, delays, tally
 from bench.report import Section
+from tests.support import rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -54,6 +53,6 @@ def test_the_marks_of_all_processes_are_read(tmp_path):
     assert delays(tmp_path) == [0.25, 0.5]
 
 
-@pytest.mark.parametrize(("percent", "found"), [(50, 5), (99, 10), (100, 10), (10, 1), (0, 1)])
+@rows(("percent", "found"), [(50, 5), (99, 10), (100, 10), (10, 1), (0, 1)])
 def test_percentiles_are_values_that_were_seen(percent, found):
     assert figures.percentile([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], percent) == found

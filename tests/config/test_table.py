@@ -7,6 +7,7 @@ import pytest
 
 from duey import config
 from duey.config import table as config_table
+from tests.support import rows
 
 TABLE = list(config_table.table())
 
@@ -98,7 +99,7 @@ def test_a_variable_belongs_to_one_key_only():
     assert len({key.variable for key in TABLE}) == len(TABLE)
 
 
-@pytest.mark.parametrize("key", TABLE, ids=lambda key: f"{key.section}.{key.name}")
+@rows("key", TABLE)
 def test_each_parser_accepts_its_default(key, tmp_path):
     key.parse(key.default, tmp_path)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from duey import config
 from duey.config.table import table
 from duey.config.values import Refused
+from tests.support import rows
 
 KEYS = {(key.section, key.name): key for key in table()}
 ROOT = Path("/srv/duey")
@@ -18,7 +19,7 @@ def read(section, name, text):
     return KEYS[section, name].parse(text, ROOT)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("section", "name", "text", "value"),
     [
         ("storage", "backend", "Redis", "redis"),
@@ -60,7 +61,7 @@ def test_accepted(section, name, text, value):
     assert read(section, name, text) == value
 
 
-@pytest.mark.parametrize(
+@rows(
     ("section", "name", "texts"),
     [
         ("storage", "backend", ["", "sqlit", "postgres"]),
@@ -115,7 +116,7 @@ def test_refused(section, name, texts):
             pytest.fail(f"accepted {text!r}")
 
 
-@pytest.mark.parametrize(
+@rows(
     ("text", "shares"),
     [
         ("default", [("default", None)]),
@@ -128,7 +129,7 @@ def test_queue_shares(text, shares):
     assert read("consumer", "queues", text) == tuple(config.QueueShare(*share) for share in shares)
 
 
-@pytest.mark.parametrize(
+@rows(
     "text",
     [
         "",
@@ -157,7 +158,7 @@ def test_a_queue_that_is_named_twice_is_named_in_the_sentence():
         read("consumer", "queues", "slow:1, default, slow:2")
 
 
-@pytest.mark.parametrize(
+@rows(
     ("section", "name", "text", "nearest"),
     [
         ("storage", "backend", "rediss", "redis"),

@@ -110,45 +110,6 @@ def test_an_id_that_has_ended_is_refused(storage, hand, outcome):
         storage.accept([job("a")])
 
 
-# unique keys
-
-
-def test_a_unique_key_answers_with_the_job_that_holds_it(storage):
-    storage.accept([job("a", unique_key="k")])
-    assert storage.accept([job("b", unique_key="k")]).accepted == (EnqueuedJob("a", False),)
-    assert state(storage, "b") is None
-
-
-def test_a_unique_key_is_held_within_a_batch(storage):
-    accepted = storage.accept([job("a", unique_key="k"), job("b", unique_key="k")]).accepted
-    assert accepted == (EnqueuedJob("a", True), EnqueuedJob("a", False))
-
-
-@pytest.mark.parametrize("place", ["scheduled", "running", "retrying"])
-def test_a_unique_key_is_held_for_as_long_as_the_job_lives(storage, clock, hand, place):
-    storage.accept([job("a", unique_key="k", eta=clock.at + 60 if place == "scheduled" else None)])
-    if place != "scheduled":
-        claim = hand.claim_one()
-        hand.begin(claim)
-        if place == "retrying":
-            hand.settle(claim, "retrying", eta=clock.at + 60)
-    assert state(storage, "a") == place
-    assert storage.accept([job("b", unique_key="k")]).accepted == (EnqueuedJob("a", False),)
-
-
-@pytest.mark.parametrize("outcome", ["done", "failed", "expired", "canceled"])
-def test_every_end_frees_the_unique_key(storage, hand, outcome):
-    storage.accept([job("a", unique_key="k")])
-    hand.work(outcome)
-    assert storage.accept([job("b", unique_key="k")]).accepted == (EnqueuedJob("b", True),)
-
-
-def test_a_cancel_frees_the_unique_key(storage):
-    storage.accept([job("a", unique_key="k")])
-    storage.cancel("a")
-    assert storage.accept([job("b", unique_key="k")]).accepted == (EnqueuedJob("b", True),)
-
-
 # idempotency keys
 
 

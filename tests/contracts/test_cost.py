@@ -24,7 +24,9 @@ from duey.server.main import side_by_side
 from tests.api.client import Client
 from tests.contracts.rig import run_all
 from tests.monitor.web.client import Browser
+from tests.support import rounds
 
+pytestmark = pytest.mark.soak
 BODY_BYTES = 1024 * 1024
 ALLOWED_S = 1.0  # of a core of its own: see pace_s
 WIDE = {f"k{i}": 0 for i in range(88_000)}
@@ -75,6 +77,12 @@ class Service:
         answer = self.timed(path, lambda: asked.get(path))
         assert answer.status == 200
         return answer
+
+
+@pytest.fixture(params=rounds(["sqlite"], soak=["sqlite", "redis"]))
+def backend(request: pytest.FixtureRequest) -> str:
+    """What is timed is above the storage: one is enough, and each takes seconds."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from duey import current_job, errors
 from duey.control.service import Control
 from duey.model.job import Edit, JobRequest
 from tests.contracts.rig import jobs, kinds, run_next, state
+from tests.support import rows
 
 VERBS = ["cancel", "retry", "forget"]
 
@@ -94,7 +95,7 @@ def test_marks_of_hidden_values_mean_what_they_stood_for(shop):
     assert calls[1][1] == {"login": {**LOGIN, "name": "eva", "new": [1]}, "secret": "leaf", "due": DUE}
 
 
-@pytest.mark.parametrize(
+@rows(
     ("edit", "path"),
     [
         (Edit({0: {"id": "[redacted]"}}), "args[0].id"),
@@ -105,7 +106,6 @@ def test_marks_of_hidden_values_mean_what_they_stood_for(shop):
         (Edit({-1: 1}), "args[-1]"),
         (Edit(kwargs={"nonsense": 1}), "kwargs.nonsense"),
     ],
-    ids=["elsewhere", "key", "changed list", "changed text", "behind the last", "before the first", "no parameter"],
 )
 def test_an_edit_that_means_nothing_is_refused(shop, edit, path):
     huey, control, _, order = shop

@@ -7,7 +7,6 @@ import threading
 import pytest
 from huey.exceptions import TaskTimeout
 
-from duey import errors
 from duey.model.job import ONCE
 from duey.payload.serializer import make_serializer
 from duey.storage.deaths import TREE
@@ -294,10 +293,6 @@ def test_the_cancel_of_a_job_is_not_lost_with_its_worker(storage, hire):
     hand.die()
     storage.reap(hand.dead(), MOST)
     assert state(storage, "a") == "canceled"
-
-
-def test_the_sentence_of_a_death_names_host_and_pid():
-    assert str(errors.WorkerDied(2, "h", 1)) == "its worker died 2 times, last on h as pid 1"
 
 
 @pytest.mark.parametrize("deaths", [1, 2])

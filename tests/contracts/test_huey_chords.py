@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from huey.api import ChordResult, Result, ResultGroup, chord, group
+from huey.api import chord, group
 from huey.exceptions import TaskException
 from huey.utils import SKIPPED, Error
 
@@ -40,37 +40,12 @@ def fail(huey):
 # groups
 
 
-def test_a_group_defers_its_tasks_in_order(huey, incr):
-    results = huey.enqueue(group([incr.s(n) for n in range(3)]))
-    assert isinstance(results, ResultGroup)
-    assert (run_all(huey), results.get(), len(results)) == ([1, 2, 3], [1, 2, 3], 3)
-
-
 def test_a_group_is_accepted_as_a_whole_or_not_at_all(huey, incr):
     huey.enqueue(incr.s(0, id="old"))
     run_all(huey)
     with pytest.raises(Exception, match="already ended"):
         huey.enqueue(group([incr.s(1), incr.s(0, id="old")]))
     assert len(huey) == 0
-
-
-def test_an_error_handler_of_a_group_hears_of_each_failure(huey, fail):
-    heard = []
-
-    @huey.task()
-    def handler(error):
-        heard.append(str(error))
-
-    huey.enqueue(group([fail.s(), fail.s()]).error(handler))
-    run_all(huey)
-    assert len(heard) == 2
-
-
-def test_a_group_with_a_next_step_is_a_chord(huey, incr, gather):
-    result = huey.enqueue(group([incr.s(1), incr.s(2)]).then(gather, ["mine"]))
-    assert isinstance(result, ChordResult)
-    run_all(huey)
-    assert result.get() == ["mine", [2, 3]]
 
 
 # chords
@@ -83,13 +58,6 @@ def test_the_callback_gets_the_values_of_all_members(huey, incr, gather):
     assert len(huey) == 1
     assert run_next(huey) == [1, 2, 3]
     assert (result.get(), result(), result.results.get()) == ([1, 2, 3], [1, 2, 3], [1, 2, 3])
-
-
-def test_a_chord_has_a_handle_for_each_member_and_the_callback(huey, incr, gather):
-    result = huey.enqueue(chord([incr.s(1), incr.s(2)], gather.s()))
-    assert isinstance(result.results, ResultGroup)
-    assert isinstance(result.callback, Result)
-    assert (len(result.results), result.pipeline_results) == (2, None)
 
 
 def test_a_chord_is_accepted_as_a_whole_or_not_at_all(huey, incr, gather):
@@ -114,30 +82,11 @@ def test_the_callback_waits_for_members_that_are_retried(huey, gather):
     assert result.get() == [1, 2]
 
 
-def test_the_values_stand_in_the_order_of_the_members_whoever_was_first(huey, incr, gather):
-    result = huey.enqueue(chord([incr.s(n) for n in (10, 20, 30)], gather.s()))
-    tasks = [huey.dequeue() for _ in range(3)]
-    for task in reversed(tasks):
-        huey.execute(task)
-    assert run_next(huey) == [11, 21, 31]
-    assert result.get() == [11, 21, 31]
-
-
 def test_a_chord_of_one_and_a_chord_of_none(huey, incr, gather):
     one = huey.enqueue(chord([incr.s(1)], gather.s()))
     none = huey.enqueue(chord([], gather.s()))
     run_all(huey)
     assert (one.get(), none.get()) == ([2], [])
-
-
-def test_the_value_none_takes_its_place(huey, gather):
-    @huey.task()
-    def same(value):
-        return value
-
-    result = huey.enqueue(chord([same.s(1), same.s(None)], gather.s()))
-    run_all(huey)
-    assert result.get() == [1, None]
 
 
 def test_a_member_that_failed_takes_its_place_with_its_error(huey, incr, fail):
@@ -166,61 +115,6 @@ def test_a_member_that_is_not_run_takes_its_place_as_skipped(huey, incr):
     assert result.get() == [False, True, True, True]
 
 
-def test_a_member_may_be_a_pipeline(huey, incr, gather):
-    result = huey.enqueue(chord([incr.s(n).then(incr).then(incr) for n in (10, 20)], gather.s()))
-    run_all(huey)
-    assert result.get() == [13, 23]
-    assert result.results.get() == [13, 23]
-
-
-@pytest.mark.parametrize("step", [0, 1])
-def test_a_member_pipeline_that_fails_on_its_way_takes_its_place_with_the_error(huey, incr, fail, step):
-    @huey.task()
-    def count(values):
-        return [isinstance(value, Error) for value in values]
-
-    broken = fail.s(1).then(incr) if step == 0 else incr.s(1).then(fail)
-    result = huey.enqueue(chord([broken, incr.s(1)], count.s()))
-    run_all(huey)
-    assert result.get() == [True, False]
-
-
-def test_a_chord_may_go_on_after_its_callback(huey, incr, gather):
-    @huey.task()
-    def total(values):
-        return sum(values)
-
-    result = huey.enqueue(chord([incr.s(1), incr.s(2)], total.s()).then(incr).then(incr))
-    run_all(huey)
-    assert (result.get(), result.pipeline_results.get()) == (5, [5, 6, 7])
-
-
-def test_a_callback_that_fails_is_heard_by_its_handler(huey, incr, fail):
-    heard = []
-
-    @huey.task()
-    def handler(error):
-        heard.append(str(error))
-
-    result = huey.enqueue(chord([incr.s(1)], fail.s()).error(handler))
-    run_all(huey)
-    assert len(heard) == 1
-    with pytest.raises(TaskException):
-        result.get()
-
-
-def test_chords_may_be_members_of_chords(huey, gather):
-    @huey.task()
-    def same(value):
-        return value
-
-    inner = [chord([same.s(a), same.s(b)], gather.s()) for a, b in ("cd", "ef")]
-    result = huey.enqueue(chord([chord([same.s("a")], gather.s()), chord(inner, gather.s()), same.s("z")], gather.s()))
-    assert len(huey) == 6
-    run_all(huey)
-    assert result.get() == [["a"], [["c", "d"], ["e", "f"]], "z"]
-
-
 def test_a_chord_without_members_may_be_a_member(huey, incr, gather):
     result = huey.enqueue(chord([chord([], gather.s()), incr.s(1)], gather.s()))
     run_all(huey)
@@ -239,20 +133,6 @@ def test_members_and_callback_keep_their_own_time(huey, incr, gather, later):
     later(31)
     assert run_all(huey) == [2, [2, 3]]
     assert look(huey.storage, result.callback.id).priority == 5.0
-
-
-def test_the_callback_is_retried_with_the_same_values(huey, incr):
-    failures = [1]
-
-    @huey.task(retries=1)
-    def flaky(values):
-        if failures:
-            raise ValueError(failures.pop())
-        return values
-
-    result = huey.enqueue(chord([incr.s(1), incr.s(2)], flaky.s()))
-    run_all(huey)
-    assert result.get() == [2, 3]
 
 
 def test_the_callback_can_be_retried_by_hand_with_the_same_values(huey, incr):

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 from huey.api import ResultGroup
-from huey.exceptions import TaskException
 
 from duey import errors
 from tests.contracts.rig import look, run_all, run_next, state
@@ -58,16 +57,6 @@ def test_a_step_is_deferred_only_when_the_one_before_has_ended_well(huey, add):
     assert (len(huey), state(huey.storage, second.id)) == (1, "queued")
 
 
-def test_a_tuple_is_spread_over_the_arguments(huey):
-    @huey.task()
-    def fib(a, b=1):
-        return a + b, a
-
-    task = fib.s(1).then(fib).then(fib)
-    huey.enqueue(task)
-    assert run_all(huey) == [(2, 1), (3, 2), (5, 3)]
-
-
 def test_a_list_is_one_argument(huey):
     @huey.task()
     def some(n):
@@ -80,45 +69,6 @@ def test_a_list_is_one_argument(huey):
     results = huey.enqueue(some.s(1).then(count))
     run_all(huey)
     assert results.get() == [[1, 1], 2]
-
-
-def test_a_dict_is_given_as_keywords_that_the_call_may_override(huey):
-    @huey.task()
-    def make(**kwargs):
-        return {"v1": 1, "v2": 2, **kwargs}
-
-    huey.enqueue(make.s(v3=3).then(make, v1=9))
-    assert run_all(huey) == [{"v1": 1, "v2": 2, "v3": 3}, {"v1": 9, "v2": 2, "v3": 3}]
-
-
-def test_none_is_not_handed_on(huey):
-    @huey.task()
-    def nothing():
-        return None
-
-    @huey.task()
-    def count(*args):
-        return len(args)
-
-    huey.enqueue(nothing.s().then(count))
-    assert run_all(huey) == [None, 0]
-
-
-def test_steps_may_be_prepared_calls(huey, add):
-    results = huey.enqueue(add.s(1, 2).then(add.s(b=3)).then(add.s(), 4))
-    run_all(huey)
-    assert results.get() == [3, 6, 10]
-
-
-def test_a_failed_step_is_the_end_and_the_error_of_all_later_ones(huey, add, fail):
-    results = huey.enqueue(add.s(1, 2).then(fail).then(add, 4))
-    assert run_all(huey) == [3, None]
-    first, second, third = results
-    assert first.get() == 3
-    for result in (second, third):
-        with pytest.raises(TaskException, match="no good"):
-            result.get()
-    assert state(huey.storage, third.id) is None
 
 
 def test_a_pipeline_goes_on_after_a_retry(huey, add):
@@ -160,20 +110,6 @@ def test_a_step_that_has_run_does_not_run_again_when_the_first_is_retried_by_han
     assert results.get() == [3, 6]
 
 
-def test_an_error_handler_gets_the_error_after_its_own_arguments(huey, fail, heard):
-    result = huey.enqueue(fail.s().error(heard.task, "mine"))
-    assert run_all(huey) == [None, "handled"]
-    ((mine, error),) = heard.calls
-    assert (mine, "no good" in str(error), isinstance(error, Exception)) == ("mine", True, True)
-    with pytest.raises(TaskException):
-        result.get()
-
-
-def test_an_error_handler_is_not_run_when_all_goes_well(huey, add, heard):
-    huey.enqueue(add.s(1, 2).error(heard.task))
-    assert (run_all(huey), heard.calls) == ([3], [])
-
-
 def test_an_error_handler_is_run_for_each_failed_attempt(huey, heard):
     @huey.task(retries=2)
     def fail():
@@ -182,24 +118,6 @@ def test_an_error_handler_is_run_for_each_failed_attempt(huey, heard):
     result = huey.enqueue(fail.s().error(heard.task.s().then(heard.task)))
     run_all(huey)
     assert (len(heard.calls), state(huey.storage, result.id)) == (6, "failed")
-
-
-def test_an_error_handler_may_have_a_handler_and_a_step_after_it(huey, add, fail, heard):
-    @huey.task()
-    def mend(error):
-        return 10
-
-    huey.enqueue(fail.s().error(mend.s().then(add, 1)))
-    assert run_all(huey) == [None, 10, 11]
-    huey.enqueue(fail.s().error(fail).error(heard.task))
-    assert run_all(huey) == [None, None, "handled"]
-
-
-def test_the_handler_of_a_step_hears_of_that_step(huey, add, fail, heard):
-    task = add.s(1, 2).then(fail.s().error(heard.task, "second"))
-    huey.enqueue(task)
-    assert run_all(huey) == [3, None, "handled"]
-    assert heard.calls[0][0] == "second"
 
 
 def test_the_steps_of_a_pipeline_keep_their_own_options(huey, add, later):

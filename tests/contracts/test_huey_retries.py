@@ -7,7 +7,6 @@ import datetime
 import pytest
 from huey.exceptions import CancelExecution, RetryTask, TaskException
 
-from duey import Discard, Retry
 from tests.contracts.rig import kinds, look, run_all, run_next, state
 
 
@@ -75,42 +74,6 @@ def test_the_delay_grows_by_the_back_off(huey, flaky, later):
     assert result.get() == "well"
 
 
-def test_retries_may_be_given_with_the_call(huey, flaky):
-    task = flaky(1, retries=0)
-    result = huey.enqueue(task.s(retries=1))
-    assert run_all(huey) == [None, "well"]
-    assert result.get() == "well"
-
-
-def test_a_periodic_task_is_retried_too(huey):
-    failures = [1]
-
-    @huey.periodic_task(lambda now: True, retries=1)
-    def nightly():
-        if failures:
-            raise ValueError(failures.pop())
-        return "well"
-
-    nightly()
-    assert run_all(huey) == [None, "well"]
-
-
-def test_the_service_s_default_of_retries_holds_where_a_task_does_not_say(make_huey):
-    huey = make_huey(tasks_retries=1)
-
-    @huey.task()
-    def fail():
-        raise ValueError
-
-    @huey.task(retries=0)
-    def once():
-        raise ValueError
-
-    first, second = fail(), once()
-    run_all(huey)
-    assert (look(huey.storage, first.id).attempt, look(huey.storage, second.id).attempt) == (2, 1)
-
-
 # RetryTask and Retry
 
 
@@ -163,23 +126,6 @@ def test_retry_task_may_name_its_time(huey, later):
     assert (run_all(huey), len(tries)) == ([None], 2)
 
 
-def test_retry_is_retry_task_by_a_shorter_name(huey, later):
-    tries = []
-
-    @huey.task(retries=1)
-    def insist():
-        tries.append(1)
-        if len(tries) == 1:
-            raise Retry(60)
-        return "well"
-
-    result = insist()
-    run_all(huey)
-    assert look(huey.storage, result.id).retries == 1
-    later(61)
-    assert run_all(huey) == ["well"]
-
-
 # CancelExecution and Discard
 
 
@@ -210,15 +156,3 @@ def test_cancel_execution_says_whether_to_retry(huey, retry, retries, attempts):
     stop()
     run_all(huey)
     assert len(tries) == attempts
-
-
-def test_discard_fails_the_job_at_once_whatever_retries_are_left(huey):
-    @huey.task(retries=5)
-    def give_up():
-        raise Discard("the customer is gone")
-
-    result = give_up()
-    assert run_all(huey) == [None]
-    assert state(huey.storage, result.id) == "failed"
-    with pytest.raises(TaskException, match="the customer is gone"):
-        result.get()

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from tests.contracts.rig import SOON_S, crew, kinds, run_all, run_next, state
+from tests.contracts.rig import SOON_S, crew, kinds, run_all, state
 
 
 @pytest.fixture
@@ -72,12 +72,6 @@ def test_a_restored_call_runs(huey, add):
         assert run_all(huey) == [1]
 
 
-def test_other_calls_of_the_task_run(huey, add):
-    first, _ = add(1), add(2)
-    first.revoke()
-    assert run_all(huey) == [None, 2]
-
-
 def test_a_revocation_ends_with_its_job(huey, add):
     """Unlike Huey's, which would be kept for ever."""
     result = add(1)
@@ -108,38 +102,6 @@ def test_a_call_revoked_until_a_time_runs_after_it(huey, add, later):
 # a whole task
 
 
-def test_a_revoked_task_is_not_run_until_it_is_restored(huey, add):
-    add.revoke()
-    assert add.is_revoked()
-    add(1)
-    add(2)
-    assert run_all(huey) == [None, None]
-    assert add.is_revoked()
-    assert add.restore()
-    assert not add.restore()
-    add(3)
-    assert run_all(huey) == [3]
-
-
-def test_a_task_is_revoked_by_its_wrapper_or_its_class(huey, add):
-    huey.revoke_all(add.task_class)
-    assert huey.is_revoked(add)
-    add(1)
-    assert run_all(huey) == [None]
-    assert huey.restore_all(add)
-    assert not add.is_revoked()
-
-
-def test_other_tasks_are_not_revoked_with_it(huey, add):
-    @huey.task()
-    def other():
-        return "other"
-
-    add.revoke()
-    other()
-    assert run_all(huey) == ["other"]
-
-
 def test_a_task_revoked_once_is_skipped_once(huey, add):
     add.revoke(revoke_once=True)
     add(1)
@@ -158,29 +120,10 @@ def test_a_task_revoked_until_a_time_runs_after_it(huey, add, later):
     assert run_all(huey) == [2]
 
 
-def test_a_periodic_task_may_be_revoked(huey):
-    @huey.periodic_task(lambda now: True)
-    def nightly():
-        return "ran"
-
-    nightly.revoke(revoke_once=True)
-    for expected in ([None], ["ran"]):
-        huey.enqueue(nightly.s())
-        assert run_all(huey) == expected
-
-
 def test_revoking_the_first_step_stops_the_pipeline(huey, add):
     first = add.s(1)
     huey.enqueue(first.then(add, 1))
     huey.revoke(first)
-    assert run_all(huey) == [None]
-
-
-def test_revoking_a_later_step_stops_it_there(huey, add):
-    task = add.s(1).then(add, 1).then(add, 1)
-    huey.enqueue(task)
-    assert run_next(huey) == 1
-    huey.revoke(task.on_complete)
     assert run_all(huey) == [None]
 
 

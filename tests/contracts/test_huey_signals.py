@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
-from huey import signals
 from huey.api import chord, group
 from huey.exceptions import CancelExecution
 
@@ -88,31 +85,6 @@ def test_a_job_that_waits_for_a_lock(huey, heard):
     assert heard[:3] == ["enqueued", "executing", "locked"]
 
 
-def test_a_rate_limited_job(huey, heard):
-    @huey.task()
-    @huey.rate_limit("api", 0, per=3600)
-    def call():
-        pass
-
-    call()
-    run_all(huey)
-    assert heard == ["enqueued", "executing", "rate-limited", "retrying", "scheduled"]
-
-
-def test_a_body_that_looks_at_its_timeout(huey, heard):
-    @huey.task(timeout=0.001, context=True)
-    def slow(task):
-        while task.time_remaining:
-            time.sleep(0.001)
-        assert task.is_timed_out
-        task.check_timeout()
-
-    result = slow()
-    run_all(huey)
-    assert heard == ["enqueued", "executing", "timeout"]
-    assert state(huey.storage, result.id) == "failed"
-
-
 def test_the_jobs_of_groups_chords_and_pipelines_are_heard_of_too(huey, add, heard):
     @huey.task()
     def gather(values):
@@ -141,38 +113,6 @@ def test_what_was_refused_was_not_enqueued(huey, add, heard):
     assert heard == []
 
 
-def test_a_receiver_gets_the_task_and_the_error(huey):
-    caught = []
-
-    @huey.signal(signals.SIGNAL_ERROR)
-    def hear(signal, task, error=None):
-        caught.append((signal, task.id, str(error)))
-
-    @huey.task()
-    def fail():
-        raise ValueError("no good")
-
-    result = fail()
-    run_all(huey)
-    assert caught == [("error", result.id, "no good")]
-    huey.disconnect_signal(hear, signals.SIGNAL_ERROR)
-    fail()
-    run_all(huey)
-    assert len(caught) == 1
-
-
-def test_a_receiver_may_read_the_result(huey, add):
-    seen = []
-
-    @huey.signal(signals.SIGNAL_COMPLETE)
-    def read(signal, task):
-        seen.append(huey.result(task.id))
-
-    add(1, 2)
-    run_next(huey)
-    assert seen == [3]
-
-
 def test_a_receiver_that_fails_harms_nobody(huey, add):
     @huey.signal()
     def broken(signal, task, *args):
@@ -184,43 +124,6 @@ def test_a_receiver_that_fails_harms_nobody(huey, add):
 
 
 # hooks
-
-
-def test_hooks_are_called_around_the_body(huey, add):
-    calls = []
-
-    @huey.pre_execute()
-    def before(task):
-        calls.append(("before", task.name))
-
-    @huey.post_execute()
-    def after(task, value, error):
-        calls.append(("after", value, error))
-
-    add(1, 2)
-    run_all(huey)
-    assert calls == [("before", "add"), ("after", 3, None)]
-    assert huey.unregister_pre_execute("before")
-    assert huey.unregister_post_execute(after)
-    add(1)
-    run_all(huey)
-    assert len(calls) == 2
-
-
-def test_a_hook_after_the_body_hears_of_errors(huey):
-    calls = []
-
-    @huey.post_execute()
-    def after(task, value, error):
-        calls.append((value, type(error)))
-
-    @huey.task(retries=1)
-    def fail():
-        raise ValueError
-
-    fail()
-    run_all(huey)
-    assert calls == [(None, ValueError)] * 2
 
 
 def test_a_hook_may_cancel_before_the_body_runs(huey, add, heard):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import pytest
-from huey.api import Result, ResultGroup
+from huey.api import Result
 from huey.exceptions import ConfigurationError, ResultTimeout, TaskException
 
 from duey import errors
@@ -30,17 +29,6 @@ def test_a_call_defers_and_a_worker_runs_it(huey, add):
     assert (len(huey), result()) == (1, None)
     assert run_next(huey) == 3
     assert (len(huey), result()) == (0, 3)
-
-
-def test_a_task_may_be_called_on_the_spot(huey, add):
-    assert (add.call_local(1, 2), len(huey)) == (3, 0)
-
-
-def test_a_result_is_read_by_id(huey, add):
-    result = add(1, 2)
-    run_all(huey)
-    assert huey.result(result.id) == 3
-    assert huey.result("nobody") is None
 
 
 def test_a_result_is_not_consumed_by_reading_it(huey, add):
@@ -80,14 +68,6 @@ def test_the_result_of_a_periodic_task_is_stored(huey):
     assert result.get() == "done"
 
 
-def test_a_wait_that_is_too_short_raises(huey, add):
-    result = add(1, 2)
-    with pytest.raises(ResultTimeout):
-        result.get(blocking=True, timeout=0.05)
-    run_all(huey)
-    assert result.get() == 3
-
-
 def test_a_wait_that_is_too_short_may_revoke(huey, add):
     result = add(1, 2)
     with pytest.raises(ResultTimeout):
@@ -95,11 +75,6 @@ def test_a_wait_that_is_too_short_may_revoke(huey, add):
     assert result.is_revoked()
     assert run_all(huey) == [None]
     assert state(huey.storage, result.id) == "canceled"
-
-
-def test_a_blocking_get_answers_when_the_job_ends(huey, add):
-    with crew(huey):
-        assert add(1, 2).get(blocking=True, timeout=SOON_S) == 3
 
 
 def test_sleeping_workers_are_woken_by_every_call(huey, add):
@@ -154,13 +129,6 @@ def test_a_result_that_cannot_be_carried_fails_the_job(huey):
         result.get()
 
 
-def test_map_defers_one_job_for_each_item(huey, add):
-    results = add.map([(1, 2), 3])
-    assert isinstance(results, ResultGroup)
-    run_all(huey)
-    assert results.get() == [3, 3]
-
-
 def test_results_of_a_group_come_as_they_complete(huey, add):
     results = add.map([1, 2, 3])
     with crew(huey):
@@ -185,23 +153,6 @@ def test_an_id_may_be_chosen_and_is_deferred_once(huey, add):
         huey.enqueue(add.s(1, 2, id="mine"))
 
 
-def test_options_of_the_decorator_hold_for_every_call(huey):
-    @huey.task(retries=2, retry_delay=7, priority=5, timeout=9, name="named", expires=60)
-    def plain():
-        pass
-
-    result = plain()
-    task = huey.dequeue()
-    assert (task.name, task.retries, task.retry_delay, task.priority, task.timeout) == ("named", 2, 7, 5, 9)
-    assert look(huey.storage, result.id).task.endswith(".named")
-
-
-def test_higher_priorities_run_first(huey, add):
-    for n, priority in enumerate([None, 5, -1, 9.5]):
-        huey.enqueue(add.s(n, priority=priority))
-    assert run_all(huey) == [3, 1, 0, 2]
-
-
 def test_what_waits_can_be_looked_at(huey, add):
     add(1)
     add.schedule((2,), delay=60)
@@ -210,42 +161,6 @@ def test_what_waits_can_be_looked_at(huey, add):
     assert (huey.pending_count(), huey.scheduled_count(), len(huey)) == (1, 1, 1)
     huey.flush()
     assert (huey.pending_count(), huey.scheduled_count()) == (0, 0)
-
-
-def test_a_context_task_gets_itself(huey):
-    @huey.task(context=True)
-    def who(a, task=None):
-        return a, task.id
-
-    result = who(1)
-    run_all(huey)
-    assert result.get() == (1, result.id)
-
-
-def test_a_task_may_run_inside_a_context_manager(huey):
-    class Session:
-        entered = 0
-
-        def __enter__(self):
-            self.entered += 1
-            return "session"
-
-        def __exit__(self, *error):
-            self.entered -= 1
-
-    session = Session()
-
-    @huey.context_task(session, as_argument=True)
-    def query(given, n):
-        return given, n, session.entered
-
-    @huey.context_task(session)
-    def plain(n):
-        return n, session.entered
-
-    first, second = query(1), plain(2)
-    run_all(huey)
-    assert (first.get(), second.get(), session.entered) == (("session", 1, 1), (2, 1), 0)
 
 
 def test_a_coroutine_is_refused_where_it_is_decorated(huey):
@@ -279,18 +194,3 @@ def test_a_body_that_fails_has_deferred_what_it_deferred(huey, add):
 
     outer()
     assert run_all(huey) == [None, 3]
-
-
-def test_a_thread_of_workers_runs_each_job_once(huey):
-    ran: list[int] = []
-    lock = threading.Lock()
-
-    @huey.task()
-    def note(n):
-        with lock:
-            ran.append(n)
-
-    results = note.map(range(60))
-    with crew(huey, threads=4):
-        results.get(blocking=True, timeout=SOON_S)
-    assert sorted(ran) == list(range(60))

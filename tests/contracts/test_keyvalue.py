@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 
-import pytest
 from huey.constants import EmptyData
 
 from tests.contracts.rig import job, jobs, state
+from tests.support import rows
 
 # values
 
@@ -20,13 +20,13 @@ def test_a_value_is_put_and_read_again(storage, elsewhere):
     assert storage.peek_data("key") == b"2"
 
 
-@pytest.mark.parametrize("value", [b"", b"\x00\xff", b"x" * 100_000])
+@rows("value", [b"", b"\x00\xff", b"x" * 100_000])
 def test_values_are_bytes_of_any_kind(storage, value):
     storage.put_data("key", value)
     assert storage.peek_data("key") == value
 
 
-@pytest.mark.parametrize("key", ["ключ", "a b:c*?[x]", "r:", "x" * 300])
+@rows("key", ["ключ", "a b:c*?[x]", "r:", "x" * 300])
 def test_a_key_is_the_same_as_text_and_as_bytes(storage, key):
     storage.put_data(key, b"1")
     assert storage.peek_data(key.encode()) == b"1"
@@ -46,20 +46,6 @@ def test_a_popped_value_is_gone(storage):
     storage.put_data("key", b"1")
     assert storage.pop_data("key") == b"1"
     assert storage.peek_data("key") is EmptyData
-
-
-def test_several_keys_are_read_at_once(storage):
-    storage.put_data("a", b"1")
-    storage.put_data("r:b", b"2")
-    assert storage.peek_many(["a", "r:b", "c"]) == {"a": b"1", "r:b": b"2"}
-
-
-def test_values_of_one_s_own_can_be_put_and_read(huey):
-    huey.put("key", {"a": 1})
-    assert huey.get("key", peek=True) == {"a": 1}
-    assert huey.get("key") == {"a": 1}
-    assert huey.delete("key")
-    assert huey.get("key") is None
 
 
 # results
@@ -162,35 +148,7 @@ def test_of_many_that_want_a_lock_one_gets_it(storage, elsewhere):
     assert sorted(got) == [False] * 7 + [True]
 
 
-def test_a_lock_with_a_time_is_free_after_it(storage, clock):
-    assert storage.put_if_empty("lock", b"1", 10)
-    clock.advance(9)
-    assert not storage.put_if_empty("lock", b"2", 10)
-    assert storage.has_data_for_key("lock")
-    clock.advance(2)
-    assert not storage.has_data_for_key("lock")
-    assert storage.put_if_empty("lock", b"3", 10)
-    clock.advance(9)
-    assert not storage.put_if_empty("lock", b"4")
-
-
 # counters
-
-
-def test_a_counter_counts_from_nothing(storage, elsewhere):
-    assert storage.incr("n") == 1
-    assert elsewhere.incr("n") == 2
-    assert storage.incr("n", 5) == 7
-    assert storage.incr("n", 0) == 7
-    assert storage.incr("m") == 1
-
-
-def test_a_deleted_counter_begins_anew(storage):
-    storage.incr("n", 5)
-    storage.delete_counter("n")
-    assert storage.incr("n") == 1
-    storage.flush_counters()
-    assert storage.incr("n") == 1
 
 
 def test_a_counter_is_no_value(storage):

@@ -7,7 +7,8 @@ import pytest
 import duey
 from duey import errors
 from duey.model.limits import Limit
-from tests.contracts.rig import TASK, job, jobs, kinds, look, run_all, run_next, state
+from tests.contracts.rig import TASK, job, jobs, kinds, look, state
+from tests.support import rows
 
 FREE = "shop.free"
 
@@ -329,25 +330,7 @@ def test_flushing_leaves_no_gate_shut(storage, hand, clock, limit):
 # as tasks have it
 
 
-def test_a_task_s_limit_and_rate(huey, later):
-    @huey.task(limit=2)
-    def at_once():
-        return "ran"
-
-    @huey.task(rate=(2, 10))
-    def in_time():
-        return "ran"
-
-    for _ in range(3):
-        at_once()
-        in_time()
-    assert run_all(huey) == ["ran"] * 5
-    assert huey.storage.counts().parked == 1
-    later(6)
-    assert run_next(huey) == "ran"
-
-
-@pytest.mark.parametrize(
+@rows(
     ("options", "sentence"),
     [
         ({"limit": 0}, "limit is how many may run at once"),

@@ -6,6 +6,7 @@ import pytest
 
 from duey.model.job import ENDED, STATES, Running
 from tests.contracts.rig import TASK, ended, job, jobs, look, payload_of, state
+from tests.support import rows
 
 
 @pytest.fixture
@@ -33,14 +34,10 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("job_id", PLACES)
+@rows("job_id", PLACES)
 def test_a_job_stands_in_one_place_which_is_its_state(one_of_each, job_id):
     found = look(one_of_each, job_id)
     assert (found.place, found.state) == PLACES[job_id]
-
-
-def test_a_job_that_is_not_there_is_none(storage):
-    assert storage.look("x") is None
 
 
 def test_a_claimed_job_runs_only_when_its_body_has_begun(storage, clock, hand):
@@ -73,7 +70,7 @@ def listed(storage, state=None, task=None, q=None, limit=100, before=None):
     return [found.id for found in storage.list_jobs(state, task, q, limit, before)]
 
 
-@pytest.mark.parametrize("state", STATES)
+@rows("state", STATES)
 def test_a_list_can_be_held_to_each_state(one_of_each, state):
     assert set(listed(one_of_each, state)) == {job_id for job_id, place in PLACES.items() if place[1] == state}
 
@@ -85,7 +82,7 @@ def test_a_list_without_a_filter_holds_everything_newest_first(one_of_each):
     assert seqs == sorted(seqs, reverse=True)
 
 
-@pytest.mark.parametrize("state", STATES)
+@rows("state", STATES)
 def test_a_list_shows_what_a_look_shows(one_of_each, state):
     for found in one_of_each.list_jobs(state, None, None, 100, None):
         alone = look(one_of_each, found.id)

@@ -100,18 +100,6 @@ def test_a_worker_is_shown_with_the_queues_that_it_serves(storage, hire):
     assert [info.queues for info in storage.worker_infos()] == [("default", "*")]
 
 
-def test_a_task_and_a_call_name_the_queue(huey, storage):
-    @huey.task(queue="slow")
-    def task():
-        pass
-
-    plain, call = task.s(), task.s()
-    call.queue = "mail"
-    for each in (plain, call):
-        huey.enqueue(each)
-    assert [storage.look(each.id).queue for each in (plain, call)] == ["slow", "mail"]
-
-
 def test_weighted_queues_share_the_turns_and_none_is_starved(storage):
     storage.accept([job(f"{queue}{n}", queue=queue) for queue in ("often", "seldom") for n in range(300)])
     presence = register(storage, "weighted", 1, "thread", ("often", "seldom"), ())

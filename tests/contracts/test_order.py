@@ -41,31 +41,6 @@ def test_a_retried_attempt_keeps_its_place_by_age(storage, hand):
     assert ids(hand.claim(2)) == "ab"
 
 
-# queues
-
-
-def test_a_worker_takes_only_from_its_queues(storage, hand):
-    storage.accept([job("a", queue="slow"), job("b", queue="fast"), job("c")])
-    assert ids(hand.claim(5, "fast")) == "b"
-    assert ids(hand.claim(5, "fast", "default")) == "c"
-    assert state(storage, "a") == "queued"
-
-
-def test_queues_are_served_in_the_order_of_preference(storage, hand):
-    storage.accept([job("a", queue="x", priority=9), job("b", queue="y"), job("c", queue="x")])
-    assert ids(hand.claim(5, "y", "x")) == "bac"
-
-
-def test_a_star_serves_every_queue_that_has_no_name_in_it(storage, hand):
-    storage.accept([job("a", queue="last"), job("b", queue="other"), job("c", queue="first")])
-    assert ids(hand.claim(5, "first", "*", "last")) == "cba"
-
-
-def test_a_star_alone_serves_every_queue(storage, hand):
-    storage.accept([job("a", queue="x"), job("b", queue="y"), job("c", queue="z")])
-    assert sorted(ids(hand.claim(5, "*"))) == ["a", "b", "c"]
-
-
 # when it is due
 
 

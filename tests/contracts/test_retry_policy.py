@@ -65,11 +65,6 @@ def test_sidekiq_s_back_off_brings_its_25_retries(huey, clock, failing):
     assert state(huey.storage, result.id) == "failed"
 
 
-def test_huey_s_own_delay_stays_as_it_is(huey, clock, failing):
-    result = failing(*[OSError()] * 3, retries=3, retry_delay=10, retry_backoff=2)()
-    assert waits(huey, clock, result) == [10, 20, 40]
-
-
 def test_an_error_that_retry_on_does_not_name_is_final(huey, failing):
     result = failing(KeyError("x"), retries=5, retry_on=(OSError,))()
     run_next(huey)

@@ -10,7 +10,7 @@ from huey.api import chord
 from duey import errors
 from duey.control.service import Control
 from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES, JobRequest
-from tests.contracts.rig import ended, job, kinds, look, run_all, run_next, state
+from tests.contracts.rig import ended, job, look, run_all, run_next, state
 
 
 def accept(storage, job_id, **columns):
@@ -260,16 +260,6 @@ def test_a_chain_of_replacements_leaves_the_last(storage):
     assert [state(storage, each) for each in "abcd"] == ["canceled"] * 3 + ["queued"]
 
 
-def test_a_debounced_task_runs_with_its_last_arguments(huey, storage):
-    @huey.task(unique=True, unique_key=lambda n: "k", unique_conflict="replace")
-    def task(n):
-        return n
-
-    first, second = task(1), task(2)
-    run_all(huey)
-    assert (state(storage, first.id), second.get()) == ("canceled", 2)
-
-
 # retried by hand
 
 
@@ -312,25 +302,6 @@ def test_a_task_s_second_call_answers_with_the_first(huey):
     assert run_next(huey) == 1
     assert second.get() == 1
     assert task(1).id != first.id
-
-
-def test_a_key_of_one_s_own_decides(huey):
-    @huey.task(unique=True, unique_key=lambda user, text: user)
-    def mail(user, text):
-        pass
-
-    assert mail("ana", "x").id == mail("ana", "y").id != mail("ben", "x").id
-
-
-def test_a_task_that_refuses_raises_where_it_is_called(huey):
-    @huey.task(unique=True, unique_conflict="raise")
-    def task():
-        pass
-
-    first = task()
-    with pytest.raises(errors.UniqueConflict) as refused:
-        task()
-    assert refused.value.holder == first.id
 
 
 def test_the_first_of_a_pipeline_is_held_to_its_key_and_its_steps_are_not(huey, storage):
@@ -376,18 +347,3 @@ def test_a_key_may_come_with_the_request(huey):
     second = control.defer([JobRequest("task", (2,), unique="k")])
     assert (second.jobs[0].id, second.held) == (first.id, True)
     assert control.defer([JobRequest("task", (1,))]).jobs[0].id != first.id
-
-
-def test_a_held_slot_of_a_schedule_is_skipped_and_says_why(huey, storage, clock):
-    from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
-
-    accept(storage, "a")
-    row = ScheduleRow("s", "code", "{}", False, 0.0, 0.0)
-    storage.schedule_store.add(row)
-    slot = OccurrenceRow("s", 60.0, "deferred", "s@60", None, clock.at)
-    assert storage.schedule_store.fire([Tick(row, 60.0, [slot], [job("s@60", unique_key="k", flags=REFUSES)])]) == {
-        "s": []
-    }
-    ((found, _),) = storage.schedule_store.slots_of("s", 10)
-    assert (found.outcome, found.job_id, found.reason) == ("skipped", None, "its unique key is held by job a")
-    assert kinds(storage) == ["enqueued"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from huey.api import chord
 
 from duey import errors
 from duey.model.job import ENDED
-from tests.contracts.rig import ended, job, jobs, kinds, look, payload_of, run_all, state
+from tests.contracts.rig import ended, job, jobs, kinds, look, payload_of, state
+from tests.support import rows
 
 OUTCOMES = sorted(ENDED)
 
@@ -90,21 +90,6 @@ def test_an_ended_job_cannot_be_canceled(storage, hand, outcome):
     assert state(storage, "a") == outcome
 
 
-def test_the_chord_of_a_canceled_member_goes_on_without_it(huey, storage):
-    @huey.task()
-    def member(n):
-        return n
-
-    @huey.task()
-    def together(parts):
-        return [str(part) for part in parts]
-
-    result = huey.enqueue(chord([member.s(i) for i in range(3)], together.s()))
-    storage.cancel(list(result.results)[1].id)
-    run_all(huey)
-    assert result.get() == ["0", "SKIPPED", "2"]
-
-
 # retry
 
 
@@ -164,24 +149,6 @@ def test_a_job_that_has_not_ended_cannot_be_retried(storage, clock, hand, place)
     assert state(storage, "a") == shown
 
 
-def test_a_retry_holds_the_unique_key_again(storage, hand):
-    storage.accept([job("a", unique_key="k")])
-    hand.work("failed")
-    storage.retry("a", None, 0)
-    assert storage.accept([job("b", unique_key="k")]).accepted == (("a", False),)
-    hand.work("done")
-    assert storage.accept([job("c", unique_key="k")]).accepted == (("c", True),)
-
-
-def test_a_job_whose_unique_key_is_taken_cannot_be_retried(storage, hand):
-    storage.accept([job("a", unique_key="k")])
-    hand.work("failed")
-    storage.accept([job("b", unique_key="k")])
-    with pytest.raises(errors.UniqueConflict, match="held by job b"):
-        storage.retry("a", None, 0)
-    assert state(storage, "a") == "failed"
-
-
 def test_a_retry_takes_the_step_after_it_along_once(storage, hand):
     storage.accept(jobs("a"))
     hand.work(next_jobs=[job("next")])
@@ -214,7 +181,7 @@ def test_a_job_that_has_not_ended_cannot_be_forgotten(storage, clock, hand, plac
     assert state(storage, "a") == place
 
 
-@pytest.mark.parametrize("verb", ["cancel", "retry", "forget"])
+@rows("verb", ["cancel", "retry", "forget"])
 def test_a_job_that_is_not_there_is_said_to_be_unknown(storage, verb):
     with pytest.raises(errors.UnknownJob, match="no job has the id 'x'"):
         getattr(storage, verb)("x", *([None, 0] if verb == "retry" else []))

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import huey
-import pytest
 from huey import MemoryHuey, signals
 from huey.api import Huey, PeriodicTask, Task
 from huey.consumer import Consumer, Scheduler, Worker, WorkerRecycle
@@ -30,6 +29,7 @@ from duey.scheduling.scheduler import DurableScheduler
 from duey.tasks.decorator import DurableTaskWrapper
 from duey.worker.process import PrefetchWorker
 from duey.worker.supervisor import DurableConsumer
+from tests.support import rows
 
 # module:name, the digest of its source, its parameters
 PINS = """
@@ -196,7 +196,7 @@ def test_this_is_the_huey_that_the_engine_was_made_for():
     )
 
 
-@pytest.mark.parametrize("name", pins())
+@rows("name", pins())
 def test_a_place_that_the_engine_stands_on_is_as_it_was(name):
     digest, parameters = pins()[name]
     function = find(name)
@@ -205,7 +205,7 @@ def test_a_place_that_the_engine_stands_on_is_as_it_was(name):
     assert found == digest, f"huey.{name} has another body now ({found}): read it again, then renew its pin"
 
 
-@pytest.mark.parametrize(
+@rows(
     "cls",
     [
         DurableHuey,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from duey.payload.types import CarriedError, register_type
+from tests.support import rows
 
 
 def test_register_type_gives_the_class_back_and_may_be_repeated() -> None:
@@ -61,7 +62,7 @@ def not_classes() -> list[Any]:
     return [Listing, WithInitVar, OwnInit, OwnNew, Plain, int, 3, "Enum", Plain()]
 
 
-@pytest.mark.parametrize("cls", not_classes(), ids=lambda cls: getattr(cls, "__name__", type(cls).__name__))
+@rows("cls", not_classes())
 def test_what_cannot_be_made_again_is_refused(cls: Any) -> None:
     with pytest.raises(TypeError, match=r"register_type expects|cannot be made again|also a collection"):
         register_type(cls)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pytest
 from huey.utils import SKIPPED, Error
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from duey.payload.plain import MAX_DEPTH, Bounds, is_cut, plain_call, to_plain
 from duey.payload.types import CarriedError
+from tests.support import rows
 
 
 class Color(Enum):
@@ -71,7 +71,7 @@ class HostileError(Exception):
 Pair = namedtuple("Pair", "a b")
 
 
-@pytest.mark.parametrize(
+@rows(
     ("value", "plain"),
     [
         (None, None),
@@ -117,7 +117,6 @@ Pair = namedtuple("Pair", "a b")
         (HostileDict(a=1), "x" * 199 + "…"),
         (Order, repr(Order)),
     ],
-    ids=lambda value: type(value).__name__,
 )
 def test_plain_form(value: Any, plain: Any) -> None:
     found = to_plain(value)
@@ -173,7 +172,6 @@ def test_shared_references_cannot_make_it_endless() -> None:
     assert len(json.dumps(to_plain(value, Bounds(1000, 1000)))) < 100_000
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),

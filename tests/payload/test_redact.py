@@ -6,11 +6,11 @@ import copy
 import json
 from urllib.parse import quote, quote_plus
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from duey.payload.redact import MARKER, TOO_DEEP, Redactor, clip, configured, json_bytes
+from tests.support import rows
 
 NAMES = ("password", "token", "secret", "authorization", "api_key")
 redactor = Redactor(NAMES)
@@ -23,7 +23,7 @@ plain = st.recursive(
 )
 
 
-@pytest.mark.parametrize(
+@rows(
     "key",
     [
         "password", "Password", "PASSWORD", "db_password", "password_db", "db-password", "db.password",
@@ -39,7 +39,7 @@ def test_keys_that_name_a_secret(key):
     assert every_day.redact({key: "x1", "to": "ana"}) == {key: MARKER, "to": "ana"}
 
 
-@pytest.mark.parametrize(
+@rows(
     "key",
     [
         "tokenizer",
@@ -100,7 +100,7 @@ def test_positional_arguments_are_redacted_by_the_name_of_their_parameter():
     assert kwargs == {"apiKey": MARKER, "n": 1}
 
 
-@pytest.mark.parametrize(
+@rows(
     "text, shown",
     [
         ("postgres://ana:hunter2@db/x", "postgres://ana:[redacted]@db/x"),
@@ -311,8 +311,8 @@ def test_long_keys_are_cut():
     assert 3 in cut.values() and max(map(len, cut)) < 150
 
 
-@pytest.mark.parametrize("value", [10**600, 1.5, None, True, "é" * 9, ["x"], {"a": 1}, "\ud800" * 50])
-@pytest.mark.parametrize("max_bytes", [-1, 0, 2, 3, 5, 30])
+@rows("value", [10**600, 1.5, None, True, "é" * 9, ["x"], {"a": 1}, "\ud800" * 50])
+@rows("max_bytes", [-1, 0, 2, 3, 5, 30])
 def test_the_least_room(value, max_bytes):
     cut, clipped = clip(value, max_bytes)
     assert json_bytes(cut) <= max(max_bytes, 2)

@@ -7,20 +7,20 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from duey.errors import UndecodableError
 from duey.payload.decode import _READERS, from_json
 from duey.payload.encode import to_json
 from tests.payload.samples import Color, Order, Point, Rights, round_trip, same, text, values
+from tests.support import rows
 
 SAMPLES = Color.__module__
 
 junk = st.binary(max_size=4) | st.sampled_from([b"[", b'"', b"1", b"null"])
 
 
-@settings(max_examples=300, deadline=None)
 @given(values, st.data())
 def test_damaged_bytes_are_a_value_or_an_undecodable_error(value: Any, data: st.DataObject) -> None:
     good = to_json(value)
@@ -40,20 +40,18 @@ json_values = st.recursive(
 registered_names = st.sampled_from([f"{SAMPLES}.{cls.__qualname__}" for cls in (Color, Rights, Point, Order)])
 
 
-@settings(max_examples=500, deadline=None)
 @given(st.sampled_from(TAGS), json_values | st.tuples(registered_names, json_values).map(list))
 def test_whatever_stands_inside_a_tag_is_a_value_or_an_undecodable_error(tag: str, content: Any) -> None:
     with suppress(UndecodableError):
         from_json(json.dumps({"!": tag, "v": content}).encode())
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(TAGS), json_values)
 def test_no_json_of_a_user_can_pass_for_a_tag(tag: str, value: Any) -> None:
     assert same(round_trip({"!": tag, "v": value}), {"!": tag, "v": value})
 
 
-@pytest.mark.parametrize(
+@rows(
     ("content", "sentence"),
     [
         (["os.system", "rm"], "the stored type 'os.system' is not registered here"),
@@ -75,7 +73,7 @@ def test_a_damaged_registered_value_is_named(content: Any, sentence: str) -> Non
     assert sentence in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@rows(
     "stored",
     [
         b"",

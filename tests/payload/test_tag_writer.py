@@ -18,6 +18,7 @@ from duey.errors import TooDeepError, UnserializableError
 from duey.payload.encode import to_json
 from duey.payload.serializer import JsonSerializer
 from tests.payload.samples import MESSAGE, Order, Point, round_trip
+from tests.support import rows
 
 
 class Shade(Enum):  # not registered
@@ -69,7 +70,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("args", "path", "sentence"), REFUSED)
+@rows(("args", "path", "sentence"), REFUSED)
 def test_what_cannot_be_carried_is_refused_with_its_path(args: list[Any], path: str, sentence: str) -> None:
     for write in (
         lambda: to_json(args, "args"),
@@ -96,7 +97,7 @@ def test_a_real_socket_is_refused_and_keyword_arguments_are_named() -> None:
         to_json(MESSAGE._replace(chord_config=("c", 1, 0, MESSAGE._replace(kwargs={"a": object()}))))
 
 
-@pytest.mark.parametrize(
+@rows(
     ("change", "path"),
     [
         ({"id": 3}, "id"),
@@ -128,7 +129,7 @@ def nested(levels: int, make: Any = lambda inner: [inner]) -> Any:
     return value
 
 
-@pytest.mark.parametrize(
+@rows(
     "make",
     [lambda v: [v], lambda v: (v,), lambda v: {"a": v}, lambda v: {1: v}, lambda v: Point(1, v)],
 )

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from huey.registry import Message
 from huey.utils import SKIPPED, Error
-from hypothesis import given, settings
+from hypothesis import given
 
 from duey.payload.decode import from_json
 from duey.payload.encode import to_json
@@ -19,13 +19,11 @@ from duey.payload.types import CarriedError
 from tests.payload.samples import MESSAGE, Money, Order, messages, round_trip, same, values
 
 
-@settings(max_examples=300, deadline=None)
 @given(values)
 def test_carried_values_come_back_as_they_were(value: Any) -> None:
     assert same(round_trip(value), value)
 
 
-@settings(max_examples=100, deadline=None)
 @given(messages)
 def test_messages_come_back_as_they_were(message: Message) -> None:
     back = round_trip(message)

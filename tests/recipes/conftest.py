@@ -1,6 +1,7 @@
 """Peers for the recipes: an HTTP server and a certificate authority that only these tests trust."""
 
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,13 @@ import pytest
 import trustme
 
 from tests.recipes.http_peer import HttpPeer
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """On a disk: what stands below /dev, where other tests have their files, is refused by the tasks."""
+    with tempfile.TemporaryDirectory(prefix="duey-", dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

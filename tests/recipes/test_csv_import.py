@@ -12,6 +12,7 @@ import pytest
 
 from duey.recipes import Refused, Unavailable, csv_import, sqlite
 from tests.recipes.killed import killed_at
+from tests.support import rows
 
 
 def silent(done: int, total: int, note: str) -> None:
@@ -122,7 +123,7 @@ def test_any_visible_name_is_one_table(file: Path, database: Path, table: str) -
     assert select(database, "SELECT name FROM sqlite_master") == [(table,)]
 
 
-@pytest.mark.parametrize("table", ["", "sqlite_master", "SQLite_x", "a\nb", "a\x00b", "x" * 129])
+@rows("table", ["", "sqlite_master", "SQLite_x", "a\nb", "a\x00b", "x" * 129])
 def test_other_names_are_refused(file: Path, database: Path, table: str) -> None:
     file.write_text("a\n1\n")
     with pytest.raises(Refused, match="expected a table name"):

@@ -6,9 +6,10 @@ import pytest
 
 from duey.recipes import Refused, hosts, http
 from tests.recipes.http_peer import HttpPeer
+from tests.support import rows
 
 
-@pytest.mark.parametrize(
+@rows(
     "address",
     [
         "127.0.0.1",
@@ -54,7 +55,7 @@ def test_not_public(address: str) -> None:
     assert not hosts.is_public(address)
 
 
-@pytest.mark.parametrize(
+@rows(
     "address",
     ["1.1.1.1", "8.8.8.8", "93.184.216.34", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"],
 )  # fmt: skip
@@ -62,7 +63,7 @@ def test_public(address: str) -> None:
     assert hosts.is_public(address)
 
 
-@pytest.mark.parametrize(
+@rows(
     "host",
     [
         "127.0.0.1",
@@ -114,7 +115,7 @@ def test_one_private_address_among_public_ones_is_refused(names: Callable[..., l
         http.request("GET", "http://mixed.test/", timeout_s=5)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("host", "entries", "anywhere"),
     [
         ("example.org", [], False),

@@ -12,6 +12,7 @@ import trustme
 
 from duey.recipes import Refused, Unavailable, http
 from tests.recipes.http_peer import HttpPeer, answer, raw
+from tests.support import rows
 from tests.support.ports import free_port
 
 HERE = ("127.0.0.1",)
@@ -41,14 +42,14 @@ def test_a_request_arrives_as_it_was_made(peer: HttpPeer) -> None:
     assert received.headers["user-agent"] == "Duey"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 499])
+@rows("status", [400, 401, 403, 404, 409, 410, 422, 499])
 def test_another_4xx_is_refused_with_the_peers_words(peer: HttpPeer, status: int) -> None:
     peer.behave = answer(status, b"no\n  such   hook")
     with pytest.raises(Refused, match=rf"127.0.0.1:{peer.port} answered {status}: 'no such hook'"):
         get(peer.url())
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 599])
+@rows("status", [429, 500, 502, 503, 504, 599])
 def test_429_and_5xx_are_worth_another_attempt(peer: HttpPeer, status: int) -> None:
     peer.behave = answer(status)
     with pytest.raises(Unavailable, match=f"answered {status}$"):
@@ -222,7 +223,7 @@ def test_tls_is_not_spoken_by_the_peer(peer: HttpPeer) -> None:
 # URLs
 
 
-@pytest.mark.parametrize(
+@rows(
     "url",
     [
         "",

@@ -12,6 +12,7 @@ import trustme
 
 from duey.recipes import Refused, Unavailable, mail
 from tests.recipes.smtp_peer import SmtpPeer
+from tests.support import rows
 from tests.support.ports import free_port
 
 SENDER = "Duey <duey@example.org>"
@@ -74,7 +75,7 @@ def test_the_same_id_makes_the_same_message_id() -> None:
     assert note(message_id="a@b>\r\nBcc: x")["Message-ID"] == "<a_b___Bcc__x@example.org>"
 
 
-@pytest.mark.parametrize(
+@rows(
     "bad",
     [
         "",
@@ -98,7 +99,7 @@ def test_the_same_id_makes_the_same_message_id() -> None:
         "\ud800@example.org",
     ],
 )
-@pytest.mark.parametrize("field", ["to", "reply_to", "sender"])
+@rows("field", ["to", "reply_to", "sender"])
 def test_what_is_not_one_address_is_refused(field: str, bad: str) -> None:
     given = {"sender": SENDER, "to": ["ok@example.org"], "reply_to": None}
     given[field] = [bad] if field == "to" else bad
@@ -106,7 +107,7 @@ def test_what_is_not_one_address_is_refused(field: str, bad: str) -> None:
         mail.compose(subject="s", text="t", **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@rows(
     "bad",
     ["a\nBcc: x@example.org", "a\r\n\r\nbody", "a\rb", "a\x00", "a\x85b", "=?utf-8?q?a=0ABcc:_x?=", "\udcff"],
 )
@@ -115,7 +116,7 @@ def test_what_is_not_one_line_is_no_subject(bad: str) -> None:
         note(subject=bad)
 
 
-@pytest.mark.parametrize("subject", ["", "Offre : 10\u00a0€", "🎉", "a\u200bb", "=?utf-8?q?ok?="])
+@rows("subject", ["", "Offre : 10\u00a0€", "🎉", "a\u200bb", "=?utf-8?q?ok?="])
 def test_any_one_line_is_a_subject(subject: str) -> None:
     message = message_from_bytes(note(subject=subject).as_bytes(), policy=default)
     assert message.keys().count("Subject") == 1

@@ -13,6 +13,7 @@ from duey import Discard
 from duey.config import Settings
 from duey.recipes import Refused, Unavailable
 from tests.recipes.http_peer import HttpPeer, answer
+from tests.support import rows
 from tests.support.ports import free_port
 
 
@@ -109,7 +110,7 @@ def test_without_a_url_there_is_no_heartbeat(settings: Settings) -> None:
     assert periodic.heartbeat.call_local() is None
 
 
-@pytest.mark.parametrize(
+@rows(
     ("name", "due", "not_due"),
     [
         ("nightly_backup", ["03:30"], ["03:31", "04:30", "00:00"]),

@@ -18,6 +18,7 @@ from duey.config import Settings
 from duey.recipes import Unavailable
 from tests.recipes.http_peer import HttpPeer, answer
 from tests.recipes.smtp_peer import SmtpPeer
+from tests.support import rows
 from tests.support.ports import free_port
 
 
@@ -50,7 +51,7 @@ def test_add() -> None:
     assert tasks.add.call_local(2, 3) == 5
 
 
-@pytest.mark.parametrize("name", ["deliver_webhook", "send_email", "import_csv", "backup_sqlite"])
+@rows("name", ["deliver_webhook", "send_email", "import_csv", "backup_sqlite"])
 def test_the_help_tells_when_it_is_tried_again(name: str) -> None:
     task = getattr(tasks, name).task_class
     factor, delay = task.default_retry_backoff, task.default_retry_delay
@@ -59,7 +60,7 @@ def test_the_help_tells_when_it_is_tried_again(name: str) -> None:
     assert f"after {', '.join(delays[:-1])} and {delays[-1]} s" in text
 
 
-@pytest.mark.parametrize("name", ["add", "deliver_webhook", "send_email", "import_csv", "backup_sqlite"])
+@rows("name", ["add", "deliver_webhook", "send_email", "import_csv", "backup_sqlite"])
 def test_the_help_names_every_parameter(name: str) -> None:
     func = getattr(tasks, name).func
     named = set(re.findall(r"\w+", " ".join(re.findall(r"^([a-z_, ]+):", inspect.getdoc(func) or "", re.MULTILINE))))

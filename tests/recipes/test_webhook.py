@@ -11,6 +11,7 @@ import pytest
 
 from duey.recipes import Refused, webhook
 from tests.recipes.http_peer import HttpPeer
+from tests.support import rows
 
 HERE = ("127.0.0.1",)
 BODY = {"type": "user.created", "data": {"name": "Zoë", "tags": ["a", None, 1.5]}}
@@ -78,7 +79,7 @@ def test_a_body_that_is_no_json_is_refused(peer: HttpPeer, body: object) -> None
     assert not peer.received
 
 
-@pytest.mark.parametrize(
+@rows(
     "headers",
     [
         {"x": "a\r\ny: b"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -38,10 +37,9 @@ def where(backend: str, request: pytest.FixtureRequest) -> Callable[[], dict[str
 
 @pytest.fixture
 def world(where: Callable[[], dict[str, str]]) -> Iterator[Make]:
-    """Makes worlds, in memory where that can be had."""
-    memory = Path("/dev/shm")
+    """Makes worlds."""
     made: list[World] = []
-    with tempfile.TemporaryDirectory(prefix="duey-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="duey-") as folder:
 
         def make(schedules: dict[str, Any], **options: Any) -> World:
             own = Path(folder) / str(len(made))

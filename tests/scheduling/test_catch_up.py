@@ -11,6 +11,7 @@ from duey.model.schedule import KEPT, WAITING_MAX
 from duey.scheduling.due import GRACE_S
 from tests.scheduling.clockwork import START, Make
 from tests.scheduling.conftest import both
+from tests.support import rows
 
 HOUR, DAY = 3600, 86400
 
@@ -93,8 +94,8 @@ def test_caught_up_slots_run_one_after_the_other(world: Make):
     assert [outcome for _, outcome in w.outcomes("a")] == ["deferred"] * 3 and set(w.jobs().values()) == {1}
 
 
-@pytest.mark.parametrize("catch_up", ["once", "all", "skip"])
-@pytest.mark.parametrize("table", [cron("* * * * *"), every(1), every(1.7), lambda moment: True])
+@rows("catch_up", ["once", "all", "skip"])
+@rows("table", [cron("* * * * *"), every(1), every(1.7), lambda moment: True])
 def test_years_ago_is_no_long_work(world: Make, catch_up: str, table: Any):
     w = world({"a": table}, schedule_catch_up=catch_up, schedule_catch_up_window_s=HOUR)
     w.run(1, w.scheduler())

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import huey
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from duey.control.schedules import ScheduleRequest
@@ -18,6 +18,7 @@ from duey.model.schedule import ScheduleRow
 from duey.scheduling.huey_crontab import RANGES, crontab, read_back
 from duey.scheduling.timetable import cron
 from tests.scheduling.clockwork import START, Make
+from tests.support import rows
 
 FIELDS = tuple(RANGES)
 
@@ -49,7 +50,6 @@ def hueys(call: dict[str, object]):
         return None
 
 
-@settings(deadline=None, max_examples=80)
 @given(calls, st.lists(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)), min_size=20, max_size=20))
 def test_it_means_what_huey_means(call: dict[str, object], moments: list[datetime]):
     theirs = hueys(call)
@@ -84,7 +84,7 @@ def test_a_day_that_comes_once_in_28_years_is_found_among_many_minutes():
     assert datetime.fromtimestamp(found or 0, timezone.utc) == datetime(2044, 2, 29, tzinfo=timezone.utc)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("field", "value", "piece"),
     [
         ("minute", "*/15,foo", "'foo'"),
@@ -144,7 +144,7 @@ def test_huey_s_own_crontab_warns_as_well_where_it_is_used(world: Make):
         w.huey.periodic_task(huey.crontab(), name="always")(lambda: None)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("call", "text"),
     [
         ({"minute": "0", "hour": "3"}, "0 3 * * *"),

@@ -22,6 +22,7 @@ from duey.scheduling.entry import SLOT_PRIORITY, timetable_of
 from duey.scheduling.scheduler import LOOK_S
 from duey.scheduling.timetable import Cron, Timetable
 from tests.scheduling.clockwork import Make, World, moment
+from tests.support import rows
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "schedules.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -62,7 +63,7 @@ def test_the_code_s_schedules(run: dict[str, Any]):
     assert first(morning, "2026-06-05 10:00", "Europe/Zagreb") == "2026-06-08 09:00"
 
 
-@pytest.mark.parametrize(
+@rows(
     ("text", "after", "slot"),
     [
         ('cron("@daily")', "2026-06-01 12:00", "2026-06-02 00:00"),

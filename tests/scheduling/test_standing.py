@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from duey import every
-from duey.api.auth import Gate
+from duey.api.auth import TokenAuth
 from duey.api.health import Health
 from duey.api.metrics import LiveCollector
 from duey.api.problem import Refusal
@@ -38,7 +38,7 @@ def said(w: World) -> tuple[str, ...]:
     (figure,) = [each for each in LiveCollector(w.control).collect() if each.name == "duey_schedules_standing_seconds"]
     assert (figure.samples[0].value > 0) == (health.schedules_since is not None)
     reader = Token(1, "reader", frozenset({"read"}), START, None)
-    endpoint = Health(w.control, Gate(lambda secret: reader))
+    endpoint = Health(w.control, TokenAuth(lambda secret: reader))
     if health.schedules_since is not None:
         with pytest.raises(Refusal, match=r"^no consumer runs schedules$"):  # to a stranger
             endpoint.ready({}, None)

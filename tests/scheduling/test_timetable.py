@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from duey import clock
@@ -16,6 +16,7 @@ from duey.errors import Misconfigured
 from duey.scheduling.cron_text import duration
 from duey.scheduling.timetable import MINUTES_TRIED, At, Cron, Minutes, at, cron, every
 from tests.scheduling.cron_oracle import Expression, expressions
+from tests.support import rows
 
 DAY_S = 86400
 ZONES = (
@@ -71,7 +72,6 @@ def changes_of(zone: str, year: int) -> list[float]:
 NEAR_CHANGES = [(zone, at) for zone in ZONES for year in (2011, 2026) for at in changes_of(zone, year)]
 
 
-@settings(deadline=None, max_examples=150)
 @given(expressions(), st.sampled_from(NEAR_CHANGES), st.integers(-36 * 60, 0))
 def test_cron_is_the_oracle_where_clocks_are_set(expression: Expression, change: tuple[str, float], before: int):
     zone, instant = change
@@ -82,7 +82,6 @@ def test_cron_is_the_oracle_where_clocks_are_set(expression: Expression, change:
         assert slots(table, start, end, zone) == expression.slots(start, end, ZoneInfo(zone)), expression.text
 
 
-@settings(deadline=None, max_examples=40)
 @given(expressions(by_the_wall=False), st.sampled_from(ZONES), st.integers(1995, 2035), st.integers(0, 366 * DAY_S))
 def test_cron_is_the_oracle_over_years(expression: Expression, zone: str, year: int, offset: int):
     table = made(expression)
@@ -100,7 +99,6 @@ def test_cron_is_the_oracle_over_years(expression: Expression, zone: str, year: 
         assert slots(table, start, end, zone) == expected, expression.text
 
 
-@settings(deadline=None, max_examples=100)
 @given(expressions(), st.sampled_from(CRONSIM_S), st.datetimes(datetime(1995, 1, 1), datetime(2040, 1, 1)))
 def test_cron_is_cronsim_going_on_from_any_slot(expression: Expression, zone: str, moment: datetime):
     """cronsim goes from slot to slot by itself; we begin anew at each, as after a restart."""
@@ -116,7 +114,6 @@ def test_cron_is_cronsim_going_on_from_any_slot(expression: Expression, zone: st
         assert found == list(islice(later, 20)), expression.text
 
 
-@settings(deadline=None, max_examples=100)
 @given(expressions(), st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)))
 def test_hueys_question_is_answered_alike(expression: Expression, moment: datetime):
     table = made(expression)
@@ -125,7 +122,6 @@ def test_hueys_question_is_answered_alike(expression: Expression, moment: dateti
         assert table(moment) == (table.after(utc.timestamp() - 1, "UTC") == utc.timestamp())
 
 
-@settings(deadline=None, max_examples=100)
 @given(expressions())
 def test_every_expression_has_words(expression: Expression):
     table = made(expression)
@@ -136,7 +132,7 @@ def test_every_expression_has_words(expression: Expression):
 # where daylight saving begins and ends, by hand
 
 
-@pytest.mark.parametrize(
+@rows(
     ("zone", "expression", "day", "expected"),
     [
         # 02:00 becomes 03:00
@@ -186,7 +182,7 @@ def test_a_zone_of_its_own_goes_before_the_service_s():
     assert cron("0 3 * * *").after(epoch("2026-07-01"), "Europe/Zagreb") == epoch("2026-07-01 03:00", "Europe/Zagreb")
 
 
-@pytest.mark.parametrize(
+@rows(
     ("macro", "plain"),
     [("@daily", "0 0 * * *"), (" @Weekly ", "0 0 * * 0"), ("@hourly", "0 * * * *"), ("@yearly", "0 0 1 1 *")],
 )
@@ -202,7 +198,7 @@ def test_seconds_and_fractions_do_not_shift_slots():
     assert [table.after(five + d, "UTC") for d in (-300, -0.001, 0, 0.001, 299.999)] == [five, five] + [five + 300] * 3
 
 
-@pytest.mark.parametrize(
+@rows(
     ("expression", "words"),
     [
         ("0 3 * * mon-fri", "At 03:00 on Monday through Friday"),
@@ -219,7 +215,7 @@ def test_words(expression: str, words: str):
 # refused
 
 
-@pytest.mark.parametrize(
+@rows(
     ("expression", "names"),
     [
         ("61 * * * *", ("minute", "0 to 59", "'61'")),
@@ -249,7 +245,6 @@ def test_a_bad_expression_is_refused_in_one_sentence(expression: str, names: tup
     assert all(name in said for name in names) and "\n" not in said and len(said) < 600
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.text("0123456789*/,-#LW@ monfrja\n²", max_size=20) | st.text(max_size=30))
 def test_any_text_is_a_timetable_or_refused(text: str):
     try:
@@ -260,7 +255,7 @@ def test_any_text_is_a_timetable_or_refused(text: str):
         assert table.after(0.0, "UTC") is not None and table.words
 
 
-@pytest.mark.parametrize(
+@rows(
     ("options", "names"),
     [
         ({"tz": "Europe/Zagreeb"}, ("'Europe/Zagreeb'", "did you mean Europe/Zagreb?")),
@@ -297,7 +292,7 @@ def test_every_keeps_its_rhythm_over_what_is_left_out(seconds: float, last: floa
     assert (resumed - last) / seconds == pytest.approx(round((resumed - last) / seconds), abs=1e-5)
 
 
-@pytest.mark.parametrize("seconds", [0, 0.5, -1, float("nan"), float("inf"), True, "60", None])
+@rows("seconds", [0, 0.5, -1, float("nan"), float("inf"), True, "60", None])
 def test_every_takes_seconds(seconds: object):
     with pytest.raises(Misconfigured, match="every\\(\\) takes seconds"):
         every(seconds)
@@ -312,7 +307,7 @@ def test_at_is_once():
     assert not table(datetime(2026, 7, 1, 10, 0)) and isinstance(table, At)
 
 
-@pytest.mark.parametrize("moment", [datetime(2026, 7, 1), "2026-07-01", 17])
+@rows("moment", [datetime(2026, 7, 1), "2026-07-01", 17])
 def test_at_takes_a_moment_with_a_zone(moment: object):
     with pytest.raises(Misconfigured, match="with a zone"):
         at(moment)

@@ -19,6 +19,7 @@ from waitress.task import Task, ThreadedTaskDispatcher
 from duey.server import connections
 from duey.server.http_server import Server
 from tests.server.conftest import SOON_S, Serve, answer, ask, connect
+from tests.support import rows
 
 KB = 1024
 
@@ -214,7 +215,7 @@ def chunked(size: int, piece: int) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (piece, b"x" * piece) for _ in range(size // piece)) + b"0\r\n\r\n"
 
 
-@pytest.mark.parametrize(
+@rows(
     ("head", "body", "expected"),
     [
         (f"Content-Length: {LIMIT}", b"x" * LIMIT, f"{LIMIT} declared, {LIMIT} here"),
@@ -227,7 +228,6 @@ def chunked(size: int, piece: int) -> bytes:
         ("Transfer-Encoding: chunked", chunked(5_000_000, 5_000), f"{LIMIT + 1} declared, 0 here"),
         ("Transfer-Encoding: chunked", b"0" * 5_000_000, f"{LIMIT + 1} declared, 0 here"),  # a size without an end
     ],
-    ids=["whole", "one more", "long", "unsent", "expect", "chunks", "tiny chunks", "many chunks", "endless size"],
 )
 def test_a_body_that_is_too_large_is_not_kept(serve: Serve, head: str, body: bytes, expected: str) -> None:
     """The application is told its size, so that it can refuse it in its own words, and has nothing of it. Who sends the

@@ -11,12 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Dict, List, Literal, Optional, Set, Tuple, Union
 from uuid import UUID
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from duey.errors import InvalidArguments
 from duey.tasks.signature.signature import Signature
+from tests.support import rows
 from tests.tasks import samples_late
 from tests.tasks.hint_samples import (
     UTC,
@@ -170,7 +170,7 @@ ACCEPTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("hint, value, expected", ACCEPTED)
+@rows("hint, value, expected", ACCEPTED)
 def test_accepted(hint, value, expected):
     got = made(hint, value)
     assert got == expected
@@ -266,14 +266,14 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("hint, value, sentence", REFUSED)
+@rows("hint, value, sentence", REFUSED)
 def test_refused(hint, value, sentence):
     got = refusal(hint, value)
     if sentence is not None:
         assert got.replace("tests.tasks.", "") == sentence
 
 
-@pytest.mark.parametrize(
+@rows(
     "hint, value, paths",
     [
         (list[int], [1, "2", 3, None], ["[1]", "[3]"]),
@@ -312,7 +312,7 @@ def test_sentences_about_fields():
     assert found["args[0].length"] == "Point has no such field: leave it out"
 
 
-@pytest.mark.parametrize(
+@rows(
     "hint, text",
     [
         (int, "int"),

@@ -12,6 +12,7 @@ import pytest
 from duey import errors, exponential, sidekiq_backoff
 from duey.tasks import options as task_options
 from duey.tasks.retry import LONGEST_S, WITHIN_TIME, Policy, default_retries, delay_of
+from tests.support import rows
 
 BOOM = ValueError("boom")
 
@@ -19,7 +20,7 @@ BOOM = ValueError("boom")
 # back-offs
 
 
-@pytest.mark.parametrize(("attempt", "seconds"), [(1, 2), (2, 6), (3, 18), (4, 54), (5, 100), (6, 100), (5000, 100)])
+@rows(("attempt", "seconds"), [(1, 2), (2, 6), (3, 18), (4, 54), (5, 100), (6, 100), (5000, 100)])
 def test_exponential_without_jitter_is_the_formula(attempt, seconds):
     assert exponential(2, 3, 100, 0)(attempt, BOOM) == seconds
 
@@ -36,13 +37,13 @@ def test_a_hundred_that_failed_together_do_not_return_together():
     assert max(sum(1 for d in delays if start <= d < start + 1) for start in delays) < 60
 
 
-@pytest.mark.parametrize("wrong", [(-1, 2, 10, 0), (1, 0.5, 10, 0), (1, 2, -1, 0), (1, 2, 10, 2), (math.nan, 2, 10, 0)])
+@rows("wrong", [(-1, 2, 10, 0), (1, 0.5, 10, 0), (1, 2, -1, 0), (1, 2, 10, 2), (math.nan, 2, 10, 0)])
 def test_exponential_refuses_what_makes_no_sense(wrong):
     with pytest.raises(ValueError, match="expected base_s"):
         exponential(*wrong)
 
 
-@pytest.mark.parametrize("attempt", [1, 2, 3, 10, 25])
+@rows("attempt", [1, 2, 3, 10, 25])
 def test_sidekiq_s_delays_are_its_formula(attempt):
     n = attempt - 1
     chances = {n**4 + 15 + r * (n + 1) for r in range(10)}
@@ -98,7 +99,7 @@ def test_without_lists_every_error_is_tried_again():
     assert Policy().judge(KeyboardInterrupt(), 1, 0).again
 
 
-@pytest.mark.parametrize(
+@rows(
     ("error", "again", "discarded"),
     [
         (ConnectionError(), True, False),
@@ -132,7 +133,7 @@ def test_retry_for_ends_by_the_time_since_the_first_failure():
     assert not policy.judge(BOOM, 2, 60).again
 
 
-@pytest.mark.parametrize(
+@rows(
     ("backoff", "retry_for", "retries"),
     [(None, None, 4), (exponential(), None, 4), (sidekiq_backoff, None, 25), (None, 60, WITHIN_TIME)],
 )
@@ -143,7 +144,7 @@ def test_the_retries_of_a_task_that_gives_no_number(backoff, retry_for, retries)
 # options
 
 
-@pytest.mark.parametrize(
+@rows(
     ("options", "sentence"),
     [
         ({"bakoff": 1}, "task t: there is no option 'bakoff'; did you mean 'backoff'?"),

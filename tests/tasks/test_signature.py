@@ -10,6 +10,7 @@ import pytest
 from duey.errors import InvalidArguments
 from duey.model.job import Parameter
 from duey.tasks.signature.signature import Signature
+from tests.support import rows
 from tests.tasks.hint_samples import (
     Color,
     Node,
@@ -162,7 +163,7 @@ def test_doc_and_parameters():
     assert Signature(lambda x: x, "task").doc == ""
 
 
-@pytest.mark.parametrize(
+@rows(
     "default, plain",
     [
         (date(2024, 1, 2), "2024-01-02"),

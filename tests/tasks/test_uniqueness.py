@@ -13,6 +13,7 @@ from duey import errors
 from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
 from duey.tasks import options as task_options
 from duey.tasks.unique import digest, uniqueness_of
+from tests.support import rows
 
 
 def sample(a, b=2, *rest, c=3, **more):
@@ -23,16 +24,12 @@ def key(*args, **kwargs):
     return uniqueness_of("t", sample, {"unique": True}).key_of("m.t", args, kwargs)
 
 
-@pytest.mark.parametrize(
-    "same", [((1,), {"b": 2}), ((), {"a": 1}), ((1, 2), {}), ((1,), {"c": 3}), ((), {"b": 2, "a": 1})]
-)
+@rows("same", [((1,), {"b": 2}), ((), {"a": 1}), ((1, 2), {}), ((1,), {"c": 3}), ((), {"b": 2, "a": 1})])
 def test_the_same_call_has_the_same_key_however_it_is_written(same):
     assert key(*same[0], **same[1]) == key(1)
 
 
-@pytest.mark.parametrize(
-    "other", [((2,), {}), (("1",), {}), ((1.0,), {}), ((1, 2, 3), {}), ((1,), {"d": 1}), ((True,), {})]
-)
+@rows("other", [((2,), {}), (("1",), {}), ((1.0,), {}), ((1, 2, 3), {}), ((1,), {"d": 1}), ((True,), {})])
 def test_another_call_has_another_key(other):
     assert key(*other[0], **other[1]) != key(1)
 
@@ -66,9 +63,7 @@ def test_a_key_is_the_same_in_another_process():
     assert found.stdout.strip() == digest({"b": [1, None], "a": {"z", "x", "y"}})
 
 
-@pytest.mark.parametrize(
-    ("made", "found"), [("user-7", "m.t:user-7"), (7, f"m.t#{digest(7)}"), ((1, "a"), f"m.t#{digest((1, 'a'))}")]
-)
+@rows(("made", "found"), [("user-7", "m.t:user-7"), (7, f"m.t#{digest(7)}"), ((1, "a"), f"m.t#{digest((1, 'a'))}")])
 def test_a_key_of_one_s_own(made, found):
     assert uniqueness_of("t", sample, {"unique": 60, "unique_key": lambda a: made}).key_of("m.t", (1,), {}) == found
 
@@ -79,7 +74,7 @@ def test_a_key_function_that_fails_refuses_the_call_in_words():
         unique.key_of("m.t", (1,), {})
 
 
-@pytest.mark.parametrize(
+@rows(
     ("options", "sentence"),
     [
         ({"unique": 0}, "unique is True, or seconds"),

@@ -8,9 +8,10 @@ from duey.config import load
 from duey.model.queues import serves, shown
 from duey.worker.pools import WorkerPool, drawn, left_out, pools_of
 from duey.worker.process import worker_specs
+from tests.support import rows
 
 
-@pytest.mark.parametrize(
+@rows(
     ("text", "workers", "pools"),
     [
         ("default", 4, [("", 4, "default")]),
@@ -52,7 +53,7 @@ def test_the_environment_chooses_the_queues(tmp_path):
     assert pools_of(settings.consumer.queues, 2) == [WorkerPool("", 2, ("slow",))]
 
 
-@pytest.mark.parametrize(
+@rows(
     ("queues", "name", "yes"),
     [
         ("default", "default", True),

@@ -18,6 +18,7 @@ from duey.monitor.access import (
     passwords,
 )
 from tests.monitor.access.conftest import START
+from tests.support import rows
 
 PASSWORD = "correct horse"
 HOME = "192.0.2.7"
@@ -62,7 +63,7 @@ def test_of_many_that_take_a_name_at_once_one_gets_it(access: Access, in_process
     assert sorted(map(type, outcomes), key=str) == [AccountExists] * 7 + [str]
 
 
-@pytest.mark.parametrize("name", ["", "a" * 65, "a b", "a/b", "é", "a\n", "<b>", "\ud800"])
+@rows("name", ["", "a" * 65, "a b", "a/b", "é", "a\n", "<b>", "\ud800"])
 def test_a_bad_name_is_refused(access: Access, name: str) -> None:
     with pytest.raises(InvalidInput, match="account name: expected 1 to 64"):
         access.accounts.create(name, "admin", PASSWORD)

@@ -1,10 +1,9 @@
-"""The file: made private, migrated once, refused in words when it cannot be trusted, shared without harm."""
+"""The file of accounts: shared without harm; its first version (test_sqlite_file: what it has with monitor.db)."""
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-import stat
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -13,61 +12,13 @@ from typing import Any
 
 import pytest
 
-from duey.monitor.access import Access, AccessUnavailable, SchemaTooNew
+from duey.monitor.access import Access
 from duey.monitor.access.database import Database
-from duey.monitor.access.schema import AUDIT, MIGRATIONS, TOKENS
+from duey.monitor.access.schema import MIGRATIONS, TOKENS
 from tests.monitor.access.conftest import START, Clock
-from tests.support.troubles import in_a_child, one_sentence
 
 SECRET = "duy_" + "A" * 43
 NEXT = (*MIGRATIONS, ("ALTER TABLE audit ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",))
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-def test_nothing_touches_the_disk_before_the_first_use(url: str, path: Path) -> None:
-    Access(url)
-    assert not path.parent.exists()
-
-
-@pytest.mark.parametrize("url", ["", "access.db", "sqlite:///", "sqlite:///:memory:", "postgres://host/db"])
-def test_another_kind_of_url_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="expected sqlite:///FILE"):
-        Access(url)
-
-
-def test_the_file_and_its_log_belong_to_their_owner_alone(access: Access, path: Path) -> None:
-    access.prepare()
-    access.accounts.create("ada", "admin", "a password")
-    wal = path.with_name(path.name + "-wal")
-    assert (mode(path), mode(wal)) == (0o600, 0o600)
-
-
-def test_a_file_that_others_may_read_is_closed_to_them(access: Access, url: str, path: Path) -> None:
-    access.prepare()
-    access.close()
-    path.chmod(0o644)
-    Access(url).prepare()
-    assert mode(path) == 0o600
-
-
-def test_the_settings_of_a_connection(access: Access) -> None:
-    with access._database.reading() as db:
-        assert db.journal_mode == "wal"
-        assert db.synchronous == 2  # FULL
-        assert db.foreign_keys == 1
-        assert db.pragma("busy_timeout") == 5000
-
-
-def test_a_writer_takes_the_lock_before_it_reads(access: Access, path: Path) -> None:
-    with (
-        access._database.writing(),
-        closing(sqlite3.connect(path, timeout=0)) as other,
-        pytest.raises(sqlite3.OperationalError, match="locked"),
-    ):
-        other.execute("BEGIN IMMEDIATE")
 
 
 def test_names_of_files_are_taken_literally(tmp_path: Path) -> None:
@@ -85,14 +36,6 @@ def test_a_relative_file_stays_where_it_was_named(tmp_path: Path, monkeypatch: p
 
 
 # migrations
-
-
-def test_an_older_file_is_walked_up_once_and_keeps_its_rows(access: Access, url: str) -> None:
-    access.audit.record("ada", "web", "10.0.0.1", "cancel", "job 1")
-    for _ in range(2):
-        with Database(url, migrations=NEXT).reading() as db:
-            assert [row["mood"] for row in AUDIT.select().execute(db)] == ["calm"]
-            assert db.execute_sql("SELECT version FROM access_schema").fetchall() == [(len(NEXT),)]
 
 
 def digest(text: str) -> str:
@@ -113,16 +56,6 @@ def test_accounts_sessions_and_tokens_of_the_first_version_go_on(url: str) -> No
     assert token is not None and (token.name, token.expires_at) == ("ci", None)
 
 
-def test_a_migration_that_fails_changes_nothing(access: Access, url: str) -> None:
-    access.prepare()
-    broken = (*MIGRATIONS, (*NEXT[-1], "ALTER TABLE nothing ADD COLUMN mood TEXT"))
-    with pytest.raises(AccessUnavailable):
-        Database(url, migrations=broken).prepare()
-    with Database(url).reading() as db:
-        assert "mood" not in [column.name for column in db.get_columns("audit")]
-        assert db.execute_sql("SELECT version FROM access_schema").fetchall() == [(len(MIGRATIONS),)]
-
-
 def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, in_processes: Callable[..., list[Any]]) -> None:
     def start(n: int) -> int:
         database = Database(url, migrations=NEXT)
@@ -133,28 +66,6 @@ def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, in_proces
     assert in_processes(2, 8, start) == [len(NEXT)] * 16
     with Database(url, migrations=NEXT).reading() as db:
         assert TOKENS.select().count(db) == 16
-
-
-def test_a_newer_schema_is_refused_and_left_alone(access: Access, url: str, path: Path) -> None:
-    Database(url, migrations=NEXT).prepare()
-    with pytest.raises(SchemaTooNew) as refused:
-        access.prepare()
-    text = one_sentence(refused.value, path)
-    assert f"schema {len(NEXT)}" in text
-    assert f"up to {len(MIGRATIONS)}" in text
-    with Database(url, migrations=NEXT).reading() as db:
-        assert db.execute_sql("SELECT version FROM access_schema").fetchone() == (len(NEXT),)
-
-
-def test_a_file_that_holds_something_else_is_refused_and_left_alone(access: Access, path: Path) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE jobs (id TEXT)")
-    with pytest.raises(AccessUnavailable, match="jobs") as refused:
-        access.prepare()
-    one_sentence(refused.value, path)
-    with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("jobs",)]
 
 
 # company
@@ -184,31 +95,6 @@ def test_a_refusal_inside_a_transaction_leaves_the_rest_of_it_standing(access: A
             access.tokens.create("bot", ["read"])
         access.audit.record("ada", "web", "", "refused", "bot")
     assert [entry.action for entry in access.audit.page()] == ["refused"]
-
-
-def test_a_forked_child_opens_a_connection_of_its_own(access: Access) -> None:
-    access.accounts.create("ada", "admin", "a password")
-    with access._database.reading() as db:
-        inherited = id(db.connection())
-
-    def use() -> str:
-        with access._database.reading() as db:
-            assert id(db.connection()) != inherited
-        access.audit.record("child", "operator", "", "visit", "")
-        return ",".join(account.name for account in access.accounts.list())
-
-    assert in_a_child(use) == "ada"
-    assert [entry.who for entry in access.audit.page()] == ["child"]
-    with access._database.reading() as db:
-        assert id(db.connection()) == inherited
-
-
-def test_close_ends_the_connection_and_the_next_use_opens_another(access: Access) -> None:
-    access.close()  # nothing is open yet
-    access.prepare()
-    access.close()
-    assert access._database._database().is_closed()
-    assert access.accounts.list() == ()
 
 
 def test_a_courtesy_write_neither_waits_nor_fails(access: Access, path: Path) -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from duey.monitor.access import Access, AccessUnavailable
-from duey.monitor.access.database import Database
-from duey.monitor.access.schema import TOKENS
-from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
+from tests.support.troubles import one_sentence
 
 
 def test_a_file_that_is_no_database_is_refused(access: Access, path: Path) -> None:
@@ -56,58 +51,6 @@ def test_a_file_that_is_emptied_is_reported_and_works_again_when_restored(access
     one_sentence(refused.value, path)
     path.write_bytes(backup)
     assert [account.name for account in access.accounts.list()] == ["ada"]
-
-
-@pytest.mark.parametrize("place", ["folder", "below a file"])
-def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
-    path = tmp_path / "folder" if place == "folder" else tmp_path / "file" / "access.db"
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(AccessUnavailable) as refused:
-        Access(f"sqlite:///{path}").prepare()
-    one_sentence(refused.value, path)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with public_folder() as folder:
-        yield folder
-
-
-@pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])
-def test_a_file_without_permission(folder: Path, file_mode: int, found: str) -> None:
-    path = folder / "access.db"
-    access = Access(f"sqlite:///{path}")
-    access.accounts.create("ada", "admin", "a password")
-    access.close()
-    path.chmod(file_mode)
-    folder.chmod(0o555)
-
-    def use() -> str:
-        become_nobody()
-        try:
-            Access(f"sqlite:///{path}").prepare()
-        except AccessUnavailable as error:
-            return one_sentence(error, path)
-        return "it was accepted"
-
-    try:
-        assert found in in_a_child(use)
-    finally:
-        folder.chmod(0o755)
-
-
-def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(url: str, path: Path) -> None:
-    database = Database(url, busy_timeout_s=0.05)
-    database.prepare()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(AccessUnavailable, match=r"locked for 0\.05 s") as refused, database.writing():
-            pass
-        one_sentence(refused.value, path)
-        other.execute("ROLLBACK")
-    with database.writing() as db:
-        assert TOKENS.select().count(db) == 0
 
 
 def test_a_full_disk_is_reported_and_nothing_is_half_written(access: Access, path: Path) -> None:

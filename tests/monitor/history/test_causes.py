@@ -6,12 +6,12 @@ import re
 import sys
 import traceback as tracebacks
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from duey.monitor.history.causes import MAX_FRAMES, cause_of, own_frames
 from tests.monitor.history.conftest import traceback
+from tests.support import rows
 
 TASK = traceback("/srv/app/tasks.py:send", "/srv/app/mail.py:deliver")
 PYTHON = "/usr/lib/python3.11"
@@ -25,7 +25,7 @@ def test_own_frames_are_files_and_functions() -> None:
     assert own_frames(TASK) == ("tasks.py:send", "mail.py:deliver")
 
 
-@pytest.mark.parametrize(
+@rows(
     "library",
     [
         f"{PYTHON}/smtplib.py:connect",
@@ -40,7 +40,7 @@ def test_library_frames_do_not_count(library: str) -> None:
     assert own_frames(traceback("/srv/tasks.py:send", library)) == ("tasks.py:send",)
 
 
-@pytest.mark.parametrize(
+@rows(
     "other",
     [
         re.sub(r"line \d+", "line 999", TASK),
@@ -52,7 +52,6 @@ def test_library_frames_do_not_count(library: str) -> None:
         + "\nDuring handling of the above exception, another exception occurred:\n\n"
         + TASK,
     ],
-    ids=["lines", "folder", "message", "library", "recursion", "chain"],
 )
 def test_one_group(other: str) -> None:
     assert fingerprint(other) == fingerprint(TASK)

@@ -42,7 +42,6 @@ def test_hostile_text_is_stored_as_it_is(history: History, story: Story) -> None
         {"detail": None},
         {"detail": ["type"]},
     ],
-    ids=str,
 )
 def test_an_event_without_an_identity_is_left_out_and_said(
     history: History, story: Story, broken: dict[str, object], caplog: pytest.LogCaptureFixture

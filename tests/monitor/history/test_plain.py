@@ -6,11 +6,11 @@ import json
 import sqlite3
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from duey.monitor.history import plain
+from tests.support import rows
 
 
 class Broken:
@@ -54,12 +54,12 @@ def test_long_text_keeps_both_ends() -> None:
     assert len(cut) < 150
 
 
-@pytest.mark.parametrize(("value", "found"), [(2**63 - 1, 2**63 - 1), (2**63, 0), (1.9, 1), ("7", 0), (None, 0)])
+@rows(("value", "found"), [(2**63 - 1, 2**63 - 1), (2**63, 0), (1.9, 1), ("7", 0), (None, 0)])
 def test_whole_numbers_fit_the_database(value: Any, found: int) -> None:
     assert plain.whole(value) == found
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "x", None, 10**400])
+@rows("value", [float("nan"), float("inf"), "x", None, 10**400])
 def test_numbers_are_finite(value: Any) -> None:
     assert plain.number(value, 5.0) == 5.0
     assert plain.number_or_none(value) is None

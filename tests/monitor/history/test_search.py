@@ -6,15 +6,13 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from duey.errors import BadRequest, StateConflict
 from duey.model.job import STATES
 from duey.monitor.history import Count, History, JobFilter, search
 from duey.monitor.history.names import last_part
-from tests.monitor.history.conftest import START, Clock, Settings, Story, record, traceback
+from tests.monitor.history.conftest import START, Story, record, traceback
+from tests.support import rounds, rows
 
 
 def found(history: History, limit: int = 50, **wanted: Any) -> list[str]:
@@ -56,7 +54,7 @@ def test_newest_first(shelf: History) -> None:
     assert found(shelf) == ["0123456789abcdef", "later", "other", "child", "broken", "mail", "plain"]
 
 
-@pytest.mark.parametrize(
+@rows(
     ("wanted", "ids"),
     [
         ({"state": "done"}, ["mail", "plain"]),
@@ -99,7 +97,6 @@ def test_newest_first(shelf: History) -> None:
         ({"args": (("99999999999", "x"),)}, []),
         ({"args": (("to", ""),), "state": "failed"}, ["broken"]),
     ],
-    ids=str,
 )
 def test_filters(shelf: History, wanted: dict[str, Any], ids: list[str]) -> None:
     assert found(shelf, **wanted) == ids
@@ -126,7 +123,7 @@ def test_as_the_engine_lists_them(shelf: History) -> None:
     assert [job.id for job in shelf.jobs(task="send_mail", q="hi").jobs] == ["broken"]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "-1", "1" * 30, "١", "1.5"])
+@rows("cursor", ["", "x", "-1", "1" * 30, "١", "1.5"])
 def test_a_cursor_that_was_not_given_is_refused(shelf: History, cursor: str) -> None:
     for call in (shelf.job_rows, shelf.job_ids):
         with pytest.raises(BadRequest):
@@ -140,7 +137,7 @@ def test_short_names_are_shown_while_they_are_unique(shelf: History) -> None:
     assert shelf.job("mail").task == "send_mail"
 
 
-@pytest.mark.parametrize(
+@rows(
     ("qualname", "short"),
     [("tasks.add", "add"), ("shop.jobs.add", "add"), ("tasks.add.on_failed", "add.on_failed"), ("add", "add")],
 )
@@ -182,33 +179,23 @@ def tell_many(story: Story, begin: int, end: int, rng: random.Random) -> None:
             story.done(f"job{n}", n + 0.1, n + 0.2)
 
 
-@given(st.integers(0, 2**32), st.integers(1, 40), st.sampled_from(FILTERS))
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_pages_are_complete_while_rows_arrive(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, limit: int, wanted: JobFilter
-) -> None:
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(rounds(1, soak=50)))
+def test_pages_are_complete_while_rows_arrive(history: History, story: Story, seed: int) -> None:
     rng = random.Random(seed)
-    history = History(f"sqlite:///{tmp_path_factory.mktemp('history')}/monitor.db", Settings(), Clock())
-    story = Story()
     tell_many(story, 0, 100, rng)
     record(history, story.events)
-    expected = all_pages(history, wanted, 500)
-    seen: list[str] = []
-    cursor = None
-    arrived = 100
-    while True:
-        page = history.job_rows(wanted, limit, cursor)
-        seen += [row.job.id for row in page.rows]
-        cursor = page.next
-        if cursor is None:
-            break
-        before = len(story.events)
-        tell_many(story, arrived, arrived + 5, rng)
-        arrived += 5
-        record(history, story.events[before:])
-    assert seen == expected
-    assert len(set(seen)) == len(seen)
-    history.close()
+    for wanted in FILTERS:
+        expected, limit = all_pages(history, wanted, 500), rng.randint(5, 40)
+        seen: list[str] = []
+        cursor = ""
+        while cursor is not None:
+            page = history.job_rows(wanted, limit, cursor or None)
+            seen += [row.job.id for row in page.rows]
+            cursor, before = page.next, len(story.events)
+            tell_many(story, 1000 + before, 1005 + before, rng)
+            record(history, story.events[before:])
+        assert seen == expected and len(set(seen)) == len(seen), wanted
 
 
 def test_a_page_that_is_exactly_full_is_the_last_one(shelf: History) -> None:

@@ -148,16 +148,6 @@ def test_a_restored_file_is_used_at_once(history: History, path: Path, story: St
 # those that cannot be used for a while
 
 
-@pytest.mark.parametrize("place", ["folder", "below a file"])
-def test_a_place_where_no_file_can_be(tmp_path: Path, place: str) -> None:
-    path = tmp_path / "folder" if place == "folder" else tmp_path / "file" / "monitor.db"
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(HistoryUnavailable) as refused:
-        History(f"sqlite:///{path}", Settings()).prepare()
-    one_sentence(refused.value, path)
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     with public_folder() as folder:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from duey.errors import UnknownWorker
 from duey.model.job import Counts, Parameter, TaskInfo, WorkerInfo
-from tests.api.fake_control import FakeControl
+from tests.monitor.web.fake_control import FakeControl
 from tests.monitor.web.scene_schedules import SceneSchedules
 
 TASKS = (

@@ -18,6 +18,7 @@ from tests.monitor.web.conftest import Clock
 from tests.monitor.web.scene import make_morning
 from tests.monitor.web.test_doors import PAGES, job_with, json_of
 from tests.monitor.web.world import World, make_world
+from tests.support import rows
 
 ZIP = {"Accept-Encoding": "gzip, br"}
 
@@ -249,7 +250,7 @@ def test_books_that_are_away_are_a_503_that_names_no_file(world: World, admin: B
         assert "/srv/secret" not in answer.text and "the history cannot be read now" in answer.text.lower()
 
 
-@pytest.mark.parametrize("path", ["/", "/workers", "/schedules", "/account", "/audit", "/tasks/add"])
+@rows("path", ["/", "/workers", "/schedules", "/account", "/audit", "/tasks/add"])
 def test_what_needs_no_books_is_shown_without_them(world: World, admin: Browser, path: str) -> None:
     world.history.away = HistoryUnavailable("/srv/monitor.db", "is locked")
     assert admin.get(f"/monitor{path}").status == 200

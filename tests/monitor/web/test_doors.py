@@ -8,6 +8,7 @@ import pytest
 
 from tests.monitor.web.client import Browser
 from tests.monitor.web.world import PASSWORDS, World, make_world
+from tests.support import rows
 
 PAGES = {
     "/": "overview",
@@ -40,7 +41,7 @@ def json_of(path: str) -> str:
     return f"/monitor{'/overview' if place == '/' else place}.json" + (f"?{query}" if query else "")
 
 
-@pytest.mark.parametrize("path", PAGES)
+@rows("path", PAGES)
 def test_nobody_is_led_to_the_log_in_and_back(anonymous: Browser, path: str) -> None:
     path += "&x=1%262" if "?" in path else "?x=1%262"
     answer = anonymous.get(f"/monitor{path}")
@@ -51,7 +52,7 @@ def test_nobody_is_led_to_the_log_in_and_back(anonymous: Browser, path: str) -> 
     assert form.hidden()["next"] == f"/monitor{path}"
 
 
-@pytest.mark.parametrize("path", PAGES)
+@rows("path", PAGES)
 def test_nobody_gets_data_or_fragments(anonymous: Browser, path: str) -> None:
     for address in (json_of(path), f"/monitor{path}{'&' if '?' in path else '?'}fragment=list"):
         answer = anonymous.get(address)
@@ -65,7 +66,7 @@ def test_nobody_learns_which_jobs_there_are(world: World, anonymous: Browser) ->
     assert anonymous.get("/monitor/no-such-page").status == 303
 
 
-@pytest.mark.parametrize("path", PAGES)
+@rows("path", PAGES)
 def test_viewer_and_admin_see_every_page(viewer: Browser, admin: Browser, path: str) -> None:
     if path in FOR_ADMINS:
         assert {viewer.get(f"/monitor{path}").status, viewer.get(json_of(path)).status} == {403}

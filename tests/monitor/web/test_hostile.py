@@ -15,6 +15,7 @@ from tests.monitor.web.conftest import Clock
 from tests.monitor.web.hostile import HOSTILE, make_hostile
 from tests.monitor.web.test_doors import PAGES
 from tests.monitor.web.world import World
+from tests.support import rows
 
 OURS = re.compile(
     "html|head|meta|title|link|script|body|a|header|nav|div|label|span|select|option|main|p|h1|h2|h3|footer|form|input|"
@@ -79,7 +80,7 @@ def hostile(empty: World, clock: Clock) -> World:
     return empty
 
 
-@pytest.mark.parametrize("path", PAGES)
+@rows("path", PAGES)
 def test_lists_are_inert(hostile: World, path: str) -> None:
     admin = hostile.browser("ana")
     page = admin.get(f"/monitor{path}")

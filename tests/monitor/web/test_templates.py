@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import pytest
-
 import duey.monitor.web
+from tests.support import rows
 
 TEMPLATES = sorted((Path(duey.monitor.web.__file__).parent / "templates").glob("*.html"))
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+@rows("template", TEMPLATES)
 def test_a_line_is_continued_only_before_code(template: Path) -> None:
     """Bottle joins lines only at the end of a block of text: elsewhere the backslashes would be shown."""
     lines = template.read_text(encoding="utf-8").splitlines()
@@ -21,7 +20,7 @@ def test_a_line_is_continued_only_before_code(template: Path) -> None:
     assert not stray, f"{template.name}: lines {stray}"
 
 
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+@rows("template", TEMPLATES)
 def test_nothing_is_written_into_the_page_that_the_policy_forbids(template: Path) -> None:
     text = template.read_text(encoding="utf-8")
     assert "style=" not in text and "<style" not in text, "an inline style"

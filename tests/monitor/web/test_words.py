@@ -7,8 +7,6 @@ import shlex
 from dataclasses import replace
 from datetime import timezone
 
-import pytest
-
 from duey.model.job import Counts, Job, Running, WorkerInfo
 from duey.monitor.history import Count
 from duey.monitor.web import calls, figures, times
@@ -19,6 +17,7 @@ from duey.monitor.web.healthy import Situation, judge
 from duey.monitor.web.text import clip, inert, one_line
 from duey.monitor.web.why import why_not_running
 from tests.monitor.web.scene_jobs import TRACEBACK
+from tests.support import rows
 
 NOW = 1_800_000_000.0
 JOB = Job("j", "add", "tasks.add", "default", [], {}, "queued", 0, 0, 0, 0, NOW)
@@ -27,7 +26,7 @@ BUSY = replace(WORKER, running=(Running("x", "tasks.add", NOW - 360),))
 NONE = Counts(0, 0, 0, 0, 0, None, 0)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("seconds", "said"),
     [(0.4, "now"), (-0.9, "now"), (12, "12 s ago"), (200, "3 min ago"), (-7300, "in 2 h"), (86400 * 3, "3 d ago")],
 )
@@ -35,7 +34,7 @@ def test_how_long_ago(seconds: float, said: str) -> None:
     assert times.ago(seconds) == said
 
 
-@pytest.mark.parametrize(
+@rows(
     ("ms", "said"),
     [(None, "–"), (0, "0 ms"), (0.42, "0.4 ms"), (85, "85 ms"), (999.9, "1000 ms"), (3210, "3.2 s"), (42_000, "42 s"),
      (240_000, "4 min"), (9_000_000, "2.5 h"), (3 * 86_400_000, "3.0 d")],
@@ -78,7 +77,7 @@ def test_a_filter_survives_its_own_box() -> None:
     assert (first.wanted.task, first.wanted.error_type, first.wanted.args) == ("a.b", "E", (("to", "bob@"),))
 
 
-@pytest.mark.parametrize(
+@rows(
     ("text", "since"),
     [("2h", NOW - 7200), ("15min", NOW - 900), ("3d", NOW - 259_200), ("2027-01-15T07:00Z", NOW - 3600),
      ("x", None), ("1e9d", None)],
@@ -139,7 +138,7 @@ def test_tracebacks() -> None:
     assert len(read_traceback("x" * 10**6).text) < 21_000
 
 
-@pytest.mark.parametrize(
+@rows(
     ("job", "workers", "said"),
     [
         (replace(JOB, state="running"), [], None),
@@ -169,7 +168,7 @@ def test_why_it_is_not_running(job: Job, workers: list[WorkerInfo], said: str | 
     assert because is None if said is None else because is not None and because.text.startswith(said)
 
 
-@pytest.mark.parametrize(
+@rows(
     ("situation", "level", "said"),
     [
         (Situation(NOW, NONE, [replace(WORKER, workers=4)]), "good", "All well: 4 workers, nothing waiting."),

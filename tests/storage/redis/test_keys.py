@@ -6,14 +6,13 @@ import re
 import time
 from pathlib import Path
 
-import pytest
-
 import duey.storage.redis
 from duey.model.job import Idempotency
 from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
 from duey.storage.redis import keys
 from duey.storage.redis.scripts import FOLDER, script
 from tests.contracts.rig import Hand, job, part
+from tests.support import rows
 
 
 def documented() -> dict[str, str]:
@@ -53,7 +52,7 @@ def test_every_documented_key_is_used():
     assert FIRST_WORDS - used_names() - others == set()
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@rows("name", SCRIPTS)
 def test_every_script_has_what_it_uses(name, storage):
     storage.server.command(b"SCRIPT", "LOAD", script(name).text)  # compiles
     text = script(name).text.decode()

@@ -52,7 +52,6 @@ from duey.model.job import (
     TaskInfo,
     WorkerInfo,
 )
-from tests.api.fake_schedules import FakeSchedules
 
 ADD = TaskInfo(
     "add",
@@ -82,7 +81,6 @@ class FakeControl(Control):
         self.problems: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
         self.waits = 0
-        self.schedules = FakeSchedules(self)
         self._clock = clock
         self._changed = threading.Condition()
 
