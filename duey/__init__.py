@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from duey.instance import huey as huey
     from duey.instance import load_tasks as load_tasks
     from duey.instance import settings as settings
+    from duey.model.job import Failure as Failure
+    from duey.model.job import Job as Job
     from duey.os_process import on_worker_start as on_worker_start
     from duey.payload.serializer import register_type as register_type
     from duey.scheduling.huey_crontab import crontab as crontab
@@ -55,6 +57,10 @@ _HOMES = {
         "huey",
         "load_tasks",
         "settings",
+    ),
+    "duey.model.job": (
+        "Failure",
+        "Job",
     ),
     "duey.os_process": ("on_worker_start",),
     "duey.payload.serializer": ("register_type",),

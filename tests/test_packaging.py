@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from duey.tasks.options import HUEYS_OPTIONS, OPTIONS
 from duey.tasks.typed import TaskOptions
+from tests.support.pages import blocks
 from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,21 +76,18 @@ def test_a_wheel_makes_a_service_in_an_empty_folder_and_runs_it(installed: Path,
         assert run(duey, "enqueue", "add", "1", "2", "--wait", cwd=folder).splitlines()[-1] == "3"
 
 
-def test_a_users_task_file_is_typed(installed: Path, tmp_path: Path) -> None:
-    source = (ROOT / "tests/typing/user_tasks.py").read_text(encoding="utf-8")
-    (tmp_path / "user_tasks.py").write_text(source)
+def test_task_files_of_users_are_typed(installed: Path, tmp_path: Path) -> None:
+    """Those of `duey init`, one that uses everything, and the examples of the pages."""
+    for name in ("tests/typing/user_tasks.py", "tasks.py", "periodic.py"):
+        (tmp_path / Path(name).name).write_text((ROOT / name).read_text(encoding="utf-8"))
+    for page in ("tasks", "queues", "workflows"):
+        for n, block in enumerate(each for each in blocks(f"docs/{page}.md") if each.kind == "python"):
+            (tmp_path / f"page_{page}_{n}.py").write_text(block.text)
     checker = (sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed / "python"))
-    run(*checker, "--config-file=", "user_tasks.py", "periodic.py", "tasks.py", cwd=copied(tmp_path))
+    run(*checker, "--config-file=", *(path.name for path in tmp_path.glob("*.py")), cwd=tmp_path)
     assert set(TaskOptions.__annotations__) == {*OPTIONS, *HUEYS_OPTIONS, "name", "context"} - {
         "timetable", "retries", "retry_delay",
     }, "duey.tasks.typed.TaskOptions names each option that the decorators take"  # fmt: skip
-
-
-def copied(folder: Path) -> Path:
-    """The folder, with the task files of `duey init` in it."""
-    for name in ("tasks.py", "periodic.py"):
-        (folder / name).write_text((ROOT / name).read_text(encoding="utf-8"))
-    return folder
 
 
 def test_no_name_of_ours_stands_in_the_way_of_a_users(installed: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypedDict, TypeVar, overload
 
+from duey.model.job import Failure, Job
+
 if TYPE_CHECKING:
     from huey.api import Huey
 
@@ -40,7 +42,7 @@ class TaskOptions(TypedDict, total=False):
     discard_on: type[BaseException] | tuple[type[BaseException], ...] | list[type[BaseException]]
     retry_for: float
     keep_for: float
-    on_failed: Callable[[Any, Any], Any]
+    on_failed: Callable[[Job, Failure], Any]
     limit: int
     rate: tuple[int, float] | tuple[int, float, int]
     unique: bool | float

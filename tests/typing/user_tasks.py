@@ -11,6 +11,8 @@ from duey import (
     Call,
     ChordResult,
     Discard,
+    Failure,
+    Job,
     Result,
     ResultGroup,
     Retry,
@@ -45,7 +47,11 @@ def add(a: int, b: int = 2) -> int:
     return a + b
 
 
-@huey.task()
+def tell(job: Job, error: Failure) -> None:
+    assert_type(job.id + error.message, str)
+
+
+@huey.task(on_failed=tell, unique=60, limit=2, rate=(5, 60))
 def total(numbers: list[int]) -> int:
     last = checkpoint()
     for number in resume(numbers):
