@@ -1,8 +1,8 @@
-"""Editing: a stored call with what a person changes in it, all else exactly as it was stored.
+"""Edits a stored call: a person's changes are applied, everything else stays exactly as it was stored.
 
-The person saw the call in plain values, with marks instead of what is hidden. What comes back as it was shown means the
-stored value itself, with its type and all that is hidden in it. A mark that stands where none was shown is refused, for
-nobody knows what it should mean there: in a list that was changed, say, whose secrets may have changed places.
+The person saw the display form, in which marks stand for hidden values. A part that comes back as it was shown means
+the stored value, with its type and its hidden values. A mark in any other position is refused, because its meaning is
+unknown: in a changed list, for example, the hidden values may have changed places.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from duey.errors import FieldError, InvalidArguments
 from duey.model.job import Edit
 from duey.payload.redact import MARKER
 
-UNKNOWN = "it holds the mark of a hidden value where none was hidden: type what you mean"
-NOTHING = object()  # no value was stored, or shown, here
+UNKNOWN = "it holds the mark of a hidden value where none was hidden: type the value itself"
+NOTHING = object()  # no value was stored or shown here
 
 
 def edited(
     task: str, args: Sequence[Any], kwargs: Mapping[str, Any], shown: tuple[list[Any], dict[str, Any]], edit: Edit
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The stored call with the edit, to be bound to the task's signature. `shown` is how the person saw it. Raises
-    InvalidArguments for marks and places that mean nothing."""
+    """The stored call with the edit applied; still to be bound to the task's signature. `shown`: its display form.
+    Raises InvalidArguments for unknown marks and positions."""
     shown_args, shown_kwargs = shown
     new_args, new_kwargs = list(args), {name: value for name, value in kwargs.items() if name not in edit.without}
     problems: list[FieldError] = []
@@ -42,7 +42,7 @@ def edited(
 
 
 def _meant(new: Any, stored: Any, seen: Any, path: str, problems: list[FieldError]) -> Any:
-    """What a typed value means, where `seen` was shown for `stored`."""
+    """The value that is meant by `new`, if `seen` was shown for `stored`."""
     if seen is not NOTHING and _text(new) == _text(seen):
         return stored
     if isinstance(new, dict):
@@ -50,7 +50,7 @@ def _meant(new: Any, stored: Any, seen: Any, path: str, problems: list[FieldErro
         if isinstance(stored, dict) and isinstance(seen, dict) and len(stored) == len(seen):
             own_keys = dict(
                 zip(seen, stored, strict=True)
-            )  # in the same order; a key may be shown otherwise than it is
+            )  # in the same order; the display form of a key may differ from the key
         meant = {}
         for key, value in new.items():
             if key in own_keys:
@@ -67,5 +67,5 @@ def _meant(new: Any, stored: Any, seen: Any, path: str, problems: list[FieldErro
 
 
 def _text(value: Any) -> str:
-    # 1, 1.0 and true are equal in Python, and not what a person typed.
+    # Compared as text, because 1, 1.0 and True are equal in Python.
     return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)

@@ -1,8 +1,8 @@
-"""Schedules as people and programs are shown them.
+"""The display form of schedules.
 
-One that cannot be computed, called or shown never stands in the way of another: it is shown with its `problem`, and
-with all that can be told of it. What belongs to an author (a function of a minute, a registered type, a `unique_key`)
-is asked aside, for a moment, so that a page waits no longer for it than that.
+A schedule that cannot be computed, called or shown does not affect others. It is shown with its `problem` and with
+everything else that is known. An author's code (a function of a minute, a registered type, a `unique_key`) runs in a
+thread of its own, and a page waits for it only for a short time.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ SHOWN_NEXT = 5
 
 @dataclass(frozen=True)
 class Slot:
-    """A due time and what became of it; `reason` says why.
+    """A due time and its outcome; `reason` says why.
 
-    Outcomes: `on time` and `late` (so its job was brought to life), `running` (its job has not ended), `failed`,
-    `canceled` and `expired` (so its job ended), `waiting` (for the run before it), `skipped`, `missed`."""
+    Outcomes: `on time` and `late` (its job was enqueued and is done), `running` (its job has not ended), `failed`,
+    `canceled` and `expired` (its job ended so), `waiting` (for the previous run), `skipped`, `missed`."""
 
     at: float
     outcome: str
@@ -43,10 +43,10 @@ class Slot:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule as people and programs are shown it."""
+    """The display form of a schedule."""
 
     name: str
-    task: str  # short name, or the full one where it is not known here
+    task: str  # short name; the full name if it is not known here
     source: str  # 'code' or 'made'
     expression: str
     words: str
@@ -56,20 +56,20 @@ class Schedule:
     paused: bool
     known: bool  # whether this process knows its task
     last_at: float | None
-    next_at: tuple[float, ...]  # up to five; one that is overdue only where no other follows it
-    slots: tuple[Slot, ...]  # newest first
+    next_at: tuple[float, ...]  # up to five; an overdue one only if no other follows
+    slots: tuple[Slot, ...]  # the newest first
     args: list[Any]
     kwargs: dict[str, Any]
     qualname: str = ""
     window_s: float = 0.0
-    problem: str | None = None  # broken: why it cannot be computed, called or shown here, in a sentence
-    given: Mapping[str, Any] = field(default_factory=dict)  # what one was made with: one of KINDS, and of OPTIONS
-    is_over: bool = False  # it never falls due again
-    removable: bool = False  # it was made, or the code has it no more
+    problem: str | None = None  # if it is broken: why it cannot be computed, called or shown, in a sentence
+    given: Mapping[str, Any] = field(default_factory=dict)  # how it was created: one of KINDS, and OPTIONS
+    is_over: bool = False  # it will never be due again
+    removable: bool = False  # it was created at run time, or the code does not define it any more
 
 
 class Told:
-    """What is told of a schedule: what stands in its row, until its timetable and its task have said more."""
+    """The display form while it is being built: from the row, then from the timetable and the task."""
 
     def __init__(self, item: entry.ScheduleEntry) -> None:
         self.item, self.problem = item, item.problem
@@ -86,18 +86,18 @@ class Told:
 
     def look_ahead(self, now: float) -> None:
         self.next_at = self.item.upcoming(now, SHOWN_NEXT)
-        # What a function will say of a later minute, nobody knows.
+        # The answer of a function for a later minute is unknown.
         self.is_over = not self.next_at and not isinstance(self.item.timetable, Minutes)
 
 
 class Showing:
-    """Makes them of their rows."""
+    """Builds the display form of schedules from their rows."""
 
     def __init__(self, huey: DurableHuey, known: KnownTasks) -> None:
         self._huey, self._known, self._aside = huey, known, Aside()
 
     def shown(self, rows: Sequence[ScheduleRow]) -> list[Schedule]:
-        """Schedules as they are shown; those in which code of an author runs are asked side by side."""
+        """The display form of schedules. Those that run an author's code are computed at the same time, in threads."""
         now = clock.now()
         looks: list[tuple[Told, Answer | None]] = []
         for row in rows:
@@ -109,17 +109,17 @@ class Showing:
         return [self._schedule(self._answered(told, answer), now) for told, answer in looks]
 
     def _answered(self, told: Told, answer: Answer | None) -> Told:
-        """What is told when the look aside has ended, or has had its time."""
+        """The display form after the author's code has answered, or after the time for it is over."""
         if answer is not None:
             answer.wait(PATIENCE_S)
             try:
-                told = answer.value()  # perhaps the one that another page asked for
+                told = answer.value()  # it may be the answer to the request of another page
             except Exception as exc:
                 told.problem = told.problem or reason_of(exc)
         return told
 
     def _look(self, told: Told, now: float) -> Told:
-        """Fill in what code of an author may be asked for; what fails leaves the rest as it is."""
+        """Fill in what may need an author's code. If a part fails, the others are filled in nevertheless."""
         item = told.item
         steps: list[tuple[str, Callable[[], Any]]] = [("its arguments cannot be shown", partial(self._arguments, told))]
         if item.timetable is not None:
@@ -164,18 +164,18 @@ class Showing:
         )  # fmt: skip
 
     def _slots(self, name: str, limit: int, now: float) -> tuple[Slot, ...]:
-        # Later slots are those of a clock that was ahead: they would hide what happens now.
+        # Slots in the future come from a clock that was ahead. They would hide the present ones.
         found = self._huey.storage.schedule_store.slots_of(name, limit, now + GRACE_S)
         return tuple(shown_slot(*each) for each in found if 0 <= each[0].at <= LAST_INSTANT)
 
 
 def last_run(slots: Sequence[Slot]) -> float | None:
-    """When the newest slot that ran was due."""
+    """When the newest slot that ran was due, or None."""
     return next((each.at for each in slots if each.job_id), None)
 
 
 def zone_or(name: Any, default: str) -> str:
-    """A zone's name, or the default where there is no such zone."""
+    """The name of a time zone, or the default if there is no such zone."""
     try:
         return zone(name).key if name else default
     except errors.Misconfigured:
@@ -183,7 +183,7 @@ def zone_or(name: Any, default: str) -> str:
 
 
 def shown_slot(row: OccurrenceRow, state: str | None) -> Slot:
-    """A slot's outcome in one word, from its own and its job's."""
+    """The display form of a slot: its outcome combined with the state of its job."""
     outcome = row.outcome
     if outcome == DEFERRED:
         if state in ("failed", "canceled", "expired"):

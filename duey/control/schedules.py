@@ -1,4 +1,4 @@
-"""The verbs on schedules that web, API and operator use: list, make, change, remove, pause, resume, run now."""
+"""The operations on schedules that API, monitor and command line share."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ NAME = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 OUTCOMES = (
     "on time", "late", "running", "failed", "canceled", "expired", "waiting", "skipped", "missed",
 )  # fmt: skip
-BY_HAND_S = 10.0  # for an author's code to make the job of a run by hand
-NEAR_S = 0.0015  # a slot may be named to the millisecond
+BY_HAND_S = 10.0  # time for an author's code to create the job of a run by hand
+NEAR_S = 0.0015  # tolerance for the instant of a slot that is given in milliseconds
 
 
 @dataclass(frozen=True)
 class ScheduleRequest:
-    """A schedule to make: a task, its arguments, and one of cron, every_s and at."""
+    """A schedule to create: a task, its arguments, and one of cron, every_s (seconds) and at (epoch seconds)."""
 
     task: str
     args: Sequence[Any] = ()
@@ -53,7 +53,7 @@ class ScheduleRequest:
 
 
 class ScheduleService:
-    """All verbs over the schedules of one `huey`."""
+    """The operations on the schedules of one `huey`."""
 
     def __init__(self, huey: DurableHuey, known: KnownTasks) -> None:
         self._huey, self._known = huey, known
@@ -64,7 +64,7 @@ class ScheduleService:
         return self._huey.storage.schedule_store
 
     def all(self) -> list[Schedule]:
-        """Every schedule, by name; those of the code also before a consumer has put them on record."""
+        """Every schedule, by name. Those of the code are included even if no consumer has stored them yet."""
         rows = {row.name: row for row in self._schedule_store.schedules()}
         for name in self._of_code():
             rows.setdefault(name, entry.code_row(name, clock.now()))
@@ -75,8 +75,8 @@ class ScheduleService:
         return self._showing.shown([self._row(name)])[0]
 
     def standing_since(self, workers: Sequence[WorkerInfo]) -> float | None:
-        """Since when no consumer runs schedules, although there are some to run; None while one does, and while these
-        workers have only just begun."""
+        """Since when no consumer runs schedules although there are some (epoch seconds). None if one does, or if these
+        workers have just started."""
         rows = self._schedule_store.schedules()
         if all(row.paused for row in rows) and self._of_code() <= {row.name for row in rows}:
             return None
@@ -88,7 +88,7 @@ class ScheduleService:
         return begun_at if noted_s is None else now - noted_s
 
     def make(self, name: str, request: ScheduleRequest) -> Schedule:
-        """Keep a new schedule; it begins now. Raises ScheduleExists, UnknownTask, InvalidArguments, BadSchedule."""
+        """Create a schedule that begins now. Raises ScheduleExists, UnknownTask, InvalidArguments, BadSchedule."""
         if not NAME.fullmatch(name):
             raise errors.BadSchedule("name", f"expected {NAME_PATTERN}, found {name[:100]!r}")
         now = float(math.floor(clock.now()))
@@ -99,8 +99,8 @@ class ScheduleService:
         return self.get(name)
 
     def change(self, name: str, request: ScheduleRequest, edit: Edit | None = None) -> Schedule:
-        """Replace what a schedule that was made here runs, and when; another expression counts from now. `edit`: the
-        call as it is stored with these changes, instead of the request's."""
+        """Replace the call and the timetable of a schedule that was created at run time. A different timetable counts
+        from now. `edit`: change the stored call instead of replacing it."""
         row = self._made(name, "changed")
         item = entry.of_row(self._huey, row)
         if edit is not None:
@@ -118,13 +118,13 @@ class ScheduleService:
         return self.get(name)
 
     def remove(self, name: str) -> None:
-        """Forget a schedule that was made here, or one that the code has no more."""
+        """Remove a schedule that was created at run time, or one that the code does not define any more."""
         if self._row(name).source == "made" or name in self._of_code():
             self._made(name, "removed")
         self._schedule_store.remove(name)
 
     def pause(self, name: str) -> None:
-        """No slot comes to life until it is resumed; what is due meanwhile is skipped."""
+        """Pause a schedule. Slots that are due meanwhile are skipped."""
         self._put_on_record(name)
         self._schedule_store.pause(name, True)
 
@@ -134,8 +134,8 @@ class ScheduleService:
         self._schedule_store.pause(name, False)
 
     def run_now(self, name: str, at: float | None = None, by: str | None = None) -> str:
-        """Run a schedule's task once, now; with `at`, for that slot of it (one that was missed or skipped). `by` is the
-        name of who asks. The job's id. Raises UnknownSchedule, UnknownTask, BadRequest, Conflict, BrokenSchedule."""
+        """Run a schedule's task now, or with `at` for that slot, which was missed or skipped. `by`: who asks. Returns
+        the id of the job. Raises UnknownSchedule, UnknownTask, BadRequest, Conflict, BrokenSchedule."""
         row = self._row(name)
         item = entry.of_row(self._huey, row)
         if not item.is_read:
@@ -153,17 +153,17 @@ class ScheduleService:
         self._huey._announce([call])
         return call[1].id
 
-    # what the verbs are made of
+    # helpers
 
     def _call(self, item: entry.ScheduleEntry, at: float, by: str | None) -> Any:
-        """A call by hand. Raises BrokenSchedule where it cannot be made, or not soon."""
+        """The call of a run by hand. Raises BrokenSchedule if it cannot be created within BY_HAND_S."""
         try:
             return self._aside(item, partial(item.call, at, by_hand=True, by=by))
         except Exception as exc:
             raise errors.BrokenSchedule(f"schedule {item.row.name}: its job cannot be made: {reason_of(exc)}") from exc
 
     def _aside(self, item: entry.ScheduleEntry, ask: Callable[[], Any]) -> Any:
-        """What is asked of a schedule by hand; in a thread of its own where code of its author runs."""
+        """Call `ask`, in a thread of its own if it may run an author's code."""
         if not item.runs_code:
             return ask()
         answer = Aside().ask(item.row.name, ask)
@@ -171,7 +171,7 @@ class ScheduleService:
         return answer.value()
 
     def _not_run(self, name: str, at: float) -> float:
-        """The exact instant of a slot that did not run."""
+        """The exact instant of a slot that did not run. Raises BadRequest."""
         for slot, _ in self._schedule_store.slots_of(name, KEPT):
             if abs(slot.at - at) < NEAR_S and slot.outcome in (MISSED, SKIPPED):
                 return float(slot.at)
@@ -198,7 +198,7 @@ class ScheduleService:
         return row
 
     def _edited(self, item: entry.ScheduleEntry, edit: Edit) -> tuple[list[Any], dict[str, Any]]:
-        """The stored call with what a person changes in it. Raises BrokenSchedule where that cannot be read."""
+        """The stored call with a person's changes. Raises BrokenSchedule if it cannot be read."""
         try:
             args, kwargs = self._aside(item, item.arguments)
             plain = list(to_plain(args)), dict(to_plain(kwargs))
@@ -222,8 +222,8 @@ class ScheduleService:
 
 
 def check(spec: dict[str, Any], known_at: float | None = None) -> None:
-    """See that the spec of a new schedule makes sense. Raises BadSchedule, which names the field. The time of one that
-    is only changed, `known_at`, may have passed."""
+    """Check the spec of a schedule. Raises BadSchedule, which names the field. `known_at`: the present `at` of a
+    schedule that is changed, which may be in the past."""
     for field in entry.OPTIONS:
         refuse(field, {"every": 60, field: spec[field]})
     given = [kind for kind in entry.KINDS if spec[kind] is not None]
@@ -233,7 +233,7 @@ def check(spec: dict[str, Any], known_at: float | None = None) -> None:
 
 
 def refuse(field: str, spec: dict[str, Any]) -> None:
-    """Raise BadSchedule for this field where the spec is none."""
+    """Raise BadSchedule for this field if the spec is invalid."""
     try:
         table = entry.timetable_from(spec)
         if isinstance(table, Cron):

@@ -1,10 +1,10 @@
-"""The verbs that web, API and operator use: one place where a person's or a program's wish meets the engine.
+"""The operations that API, monitor and command line share.
 
-`Control` checks a wish (task known, arguments fit), hands it to the storage in one transaction, and answers with
-frozen values of duey.model.job. Every verb is conditional on the state it was decided on, and says so when the
-state was another. Nothing here knows HTTP or HTML.
+`Control` checks a request (is the task known, do the arguments fit), passes it to the storage in one transaction, and
+returns frozen values of duey.model.job. Operations on a job can be conditional on the state that the caller saw.
+Nothing here knows HTTP or HTML.
 
-Raises, of duey.errors: BadRequest, Conflict, TooManyPending, StorageUnavailable, and those below them.
+Raises errors of duey.errors: BadRequest, Conflict, TooManyPending, StorageUnavailable and their subclasses.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LIST_MAX = 500
 
 
 class Control:
-    """All verbs over one `huey`."""
+    """The operations on one `huey`."""
 
     def __init__(self, huey: DurableHuey) -> None:
         self.huey = huey
@@ -58,14 +58,14 @@ class Control:
         self.known = registry.KnownTasks(huey)
         self.schedules = ScheduleService(huey, self.known)
 
-    # defer and look up
+    # enqueuing and reading
 
     def defer(
         self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False,
         by: str | None = None,
     ) -> EnqueueAnswer:  # fmt: skip
-        """Accept all requests in one transaction, or none; `by` is the name of who asks. Errors in a batch carry paths
-        like `[3].args[0]`."""
+        """Accept all requests in one transaction, or none. `by`: who asks. Errors in a batch have paths like
+        `[3].args[0]`."""
         jobs = self._new_jobs(requests, batch or len(requests) != 1, by)
         acceptance = self.storage.accept(jobs, idempotency, self.huey.settings.tasks.max_pending)
         fresh = {job.id: (job, request) for job, request in zip(jobs, requests, strict=True)}
@@ -99,7 +99,7 @@ class Control:
         return jobs
 
     def _task(self, request: JobRequest) -> Task:
-        """The Huey task that a request asks for, its arguments checked and converted."""
+        """The Huey task for a request, with checked and converted arguments."""
         cls = self.known.find(request.task)
         args, kwargs = self.known.signature(cls).bind(request.args, request.kwargs)
         now = clock.now()
@@ -108,7 +108,7 @@ class Control:
             path, found = ("eta", request.eta) if request.delay_s is None else ("delay", request.delay_s)
             problem = f"expected a time since 1970 and within ten years from now, found {found!r} s"
             raise errors.InvalidArguments(request.task, [errors.FieldError(path, problem)])
-        # Instantiated here because Huey's wrapper would swallow arguments named id, eta, delay, retries ...
+        # Created here, because Huey's wrapper would take arguments named id, eta, delay, retries ... as options.
         task = cls(
             args, kwargs, id=request.id, eta=None if eta is None else naive_utc(eta), retries=request.retries,
             priority=request.priority, expires=request.expires_s,
@@ -122,9 +122,9 @@ class Control:
         return task
 
     def _just_accepted(self, job: NewJob, request: JobRequest) -> Job:
-        """What was accepted a moment ago, without asking the storage for it again."""
+        """The display form of a job that was just accepted, without reading it from the storage."""
         composer = self.huey.composer
-        bounds = JOB if len(job.payload) > JOB.values else None  # each value takes a byte at least
+        bounds = JOB if len(job.payload) > JOB.values else None  # each value takes at least one byte
         args, kwargs, mask = composer.redacted(job.task, request.args, request.kwargs, job.context, bounds)
         waiting = job.eta is not None and job.eta > clock.now()
         return Job(
@@ -135,7 +135,7 @@ class Control:
         )  # fmt: skip
 
     def job(self, job_id: str, bounds: tuple[Bounds, Bounds] = ASKED) -> Job:
-        """The live state of one job, or its end while `result_ttl_s` lasts, its call and its result within `bounds`.
+        """One job, with arguments and result within `bounds`. An ended job is known until `result_ttl_s` has passed.
         Raises UnknownJob."""
         return self._shown(self._stored(job_id), bounds)
 
@@ -170,7 +170,7 @@ class Control:
         )  # fmt: skip
 
     def wait(self, job_id: str, timeout_s: float) -> Job:
-        """As `job`, but returns as soon as it has ended, at the latest after `timeout_s` with its present state."""
+        """Like `job`, but waits until the job has ended, at most `timeout_s`."""
         job = self.job(job_id)
         if job.state not in ENDED and timeout_s > 0:
             self.storage.wait_ended(job_id, timeout_s)
@@ -181,8 +181,8 @@ class Control:
         self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
         cursor: str | None = None,
     ) -> Page:  # fmt: skip
-        """Newest first, at most `limit` (1..500), with the beginnings of long values. `q` matches id or task text.
-        A bad cursor is a BadRequest."""
+        """A page of jobs, the newest first, at most `limit` (1 to 500), with long values truncated. `q`: id, or a part
+        of the task's name. Raises BadRequest for a bad cursor."""
         limit = max(1, min(LIST_MAX, limit))
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise errors.BadRequest("the cursor is not one that this service gave: begin without it")
@@ -193,13 +193,13 @@ class Control:
         shown = tuple(self._shown(each, IN_LIST) for each in page)
         return Page(shown, str(page[-1].seq) if len(rows) > limit else None)
 
-    # verbs on a job
+    # operations on a job
 
-    # `was`: the state that the wish was decided on. It is compared in the verb's own transaction; a job in another
-    # state is left alone (StateConflict).
+    # `was`: the state that the caller saw. It is compared within the transaction. If the job is in another state,
+    # nothing changes, and StateConflict is raised.
 
     def cancel(self, job_id: str, was: str | None = None) -> Job:
-        """Waiting: canceled at once. Running: asked to stop. Ended: StateConflict."""
+        """End a waiting job as canceled, or ask a running one to stop. Raises UnknownJob, StateConflict."""
         self.storage.cancel(job_id, was)
         return self.job(job_id)
 
@@ -207,14 +207,14 @@ class Control:
         self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
         edit: Edit | None = None, was: str | None = None,
     ) -> Job:  # fmt: skip
-        """Run an ended or retrying job again (same id): as it was, with all `args` or all `kwargs` replaced, or with
-        single ones changed by `edit`."""
+        """Run an ended or retrying job again under the same id: unchanged, with all `args` or `kwargs` replaced, or
+        with single arguments changed by `edit`."""
         stored = self._stored(job_id)
         cls = self.known.find(stored.task, internal=True)
         payload = None
         if args is not None or kwargs is not None or edit is not None:
             if registry.is_internal(cls):
-                raise errors.InternalTask(stored.task)  # what it is told of a failure is not for anybody to change
+                raise errors.InternalTask(stored.task)  # the arguments of an on_failed handler must not be changed
             task = self.huey.deserialize_task(stored.payload, of_job(stored))
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
@@ -225,10 +225,10 @@ class Control:
         return self.job(job_id)
 
     def again(self, job_id: str, by: str | None = None) -> EnqueueAnswer:
-        """Accept a new job with the call of another, exactly as it is stored: arguments, queue, priority, context.
-        Raises UnknownJob once the stored call is gone, else as `defer`."""
+        """Enqueue a new job with the stored arguments, queue, priority and context of another one. Raises UnknownJob if
+        that is not stored any more, otherwise like enqueuing."""
         stored = self._stored(job_id)
-        cls = self.known.find(stored.task, internal=True)  # new_job refuses an internal one
+        cls = self.known.find(stored.task, internal=True)  # internal ones are refused by new_job
         old = self.huey.deserialize_task(stored.payload, of_job(stored))
         task = cls(old.args, old.kwargs, priority=stored.priority)
         task.queue, task.job_context = stored.queue, stored.context
@@ -253,27 +253,27 @@ class Control:
         return self.known.info(self.known.find(name, internal=True), paused)
 
     def pause_task(self, name: str) -> None:
-        """Waiting jobs of the task wait until it is resumed; running ones end."""
+        """Pause a task: no further job of it starts until it is resumed."""
         self.storage.pause("task", self.known.qualname(name))
 
     def resume_task(self, name: str) -> None:
-        """End a pause; what waited runs."""
+        """Resume: waiting jobs can start again."""
         self.storage.resume("task", self.known.qualname(name))
 
     def queues(self) -> list[QueueInfo]:
-        """Every queue that has waiting jobs or a pause."""
+        """Every queue that has waiting jobs or is paused."""
         return self.storage.queue_infos()
 
     def pause_queue(self, name: str) -> None:
-        """Waiting jobs of the queue wait until it is resumed; running ones end."""
+        """Pause a queue: no further job of it starts until it is resumed."""
         self.storage.pause("queue", name)
 
     def resume_queue(self, name: str) -> None:
-        """End a pause; what waited runs."""
+        """Resume: waiting jobs can start again."""
         self.storage.resume("queue", name)
 
     def workers(self) -> list[WorkerInfo]:
-        """The worker processes of all consumers, oldest first."""
+        """The worker processes of all consumers, the oldest first."""
         return self.storage.worker_infos()
 
     def quiet(self, worker_id: str) -> None:
@@ -281,7 +281,7 @@ class Control:
         self._ask(worker_id, "quiet")
 
     def stop(self, worker_id: str) -> None:
-        """Ask a consumer, by any of its worker processes, to end gracefully."""
+        """Ask a consumer to stop gracefully. The id may be that of any of its worker processes."""
         self._ask(worker_id, "stop")
 
     def _ask(self, worker_id: str, what: str) -> None:
@@ -289,15 +289,15 @@ class Control:
         if not (known and self.storage.ask_worker(int(worker_id), what)):
             raise errors.UnknownWorker(worker_id)
 
-    # the whole
+    # the service
 
     def counts(self) -> Counts:
-        """What the storage holds now."""
+        """How many jobs are in which state."""
         return self.storage.counts()
 
     def health(self) -> Health:
-        """Storage usable, a live consumer that runs jobs, one that runs schedules, warnings of the storage. Never
-        raises."""
+        """Whether the storage can be used, a consumer runs jobs and one runs schedules; with warnings of the storage.
+        Never raises."""
         try:
             workers = [each for each in self.storage.worker_infos() if each.alive and each.worker_type != "alone"]
             warnings = tuple(self.storage.warnings())
@@ -314,7 +314,7 @@ class Control:
 
 
 def between_ms(start: float | None, end: float | None) -> float | None:
-    """Milliseconds between two instants, never negative (clocks step)."""
+    """Milliseconds between two instants (epoch seconds), never negative because clocks may be set back."""
     if start is None or end is None:
         return None
     return round(max(0.0, end - start) * 1000, 3)

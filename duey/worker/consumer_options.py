@@ -1,7 +1,7 @@
-"""What a consumer is started with: flag over environment over config.ini.
+"""The options of a consumer: flags override the environment, which overrides config.ini.
 
-`huey_consumer` hands over every option at its default when its flag is absent, so an absent flag cannot be told from
-its default there: argv is parsed once more with Huey's own parser.
+`huey_consumer` passes the default of every option whose flag is missing, so that a missing flag cannot be recognized.
+So argv is parsed once more with Huey's parser.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from duey.config import Settings
 
 
 def consumer_options(settings: Settings, given: Mapping[str, Any]) -> dict[str, Any]:
-    """`given` as Huey's create_consumer gets it, completed from the settings."""
+    """`given`, the options that Huey passes to create_consumer, completed from the settings."""
     flags = given_flags(given)
     chosen = dict(given)
     for name, value in (
@@ -35,7 +35,7 @@ def consumer_options(settings: Settings, given: Mapping[str, Any]) -> dict[str, 
 
 
 def given_flags(given: Mapping[str, Any]) -> set[str]:
-    """The names of the options that somebody really chose."""
+    """The names of the options that were really given."""
     flags = command_flags()
     if flags is not None:
         return {name for name, value in flags.items() if value is not None}
@@ -44,7 +44,7 @@ def given_flags(given: Mapping[str, Any]) -> set[str]:
 
 
 def command_flags() -> dict[str, Any] | None:
-    """The flags of the `huey_consumer` that runs, None where an absent one is; None when another program runs."""
+    """The flags of the running `huey_consumer`, with None for missing ones. None if another program runs."""
     if not os.path.basename(sys.argv[0]).startswith("huey_consumer"):
         return None
     parsed, _ = OptionParserHandler().get_option_parser().parse_args(sys.argv[1:])
@@ -52,5 +52,5 @@ def command_flags() -> dict[str, Any] | None:
 
 
 def flag_given(name: str) -> bool:
-    """Whether the command line chose this flag (and not its negation)."""
+    """Whether this flag is given on the command line, and not its negation."""
     return bool((command_flags() or {}).get(name))

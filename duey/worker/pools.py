@@ -1,17 +1,17 @@
-"""Which workers of a consumer serve which queues: what `[consumer] queues` comes to.
+"""Worker pools: which workers of a consumer serve which queues, from `[consumer] queues`.
 
-    default:3    three workers that run jobs of `default` only, so that nobody else can keep them busy
-    slow         no number: together with the other entries of this kind it shares the workers that nobody has reserved
-    *:0          no workers of its own: any worker runs it when its own queues are empty
+    default:3    three workers of its own, which other queues cannot occupy
+    slow         no number: all entries without a number share the remaining workers
+    *:0          no workers of its own: every worker serves it when its own queues are empty
     *            every queue that has no entry
 
-A worker takes its own queues before those it helps out in, each in the order of the list. Where every entry has
-workers of its own, their sum is the number of workers; otherwise `[consumer] workers` is, and at least one is left for
+A worker serves its own queues first and then those with `:0`, each in the order of the list. If every entry has a
+number, their sum is the number of workers. Otherwise it is `[consumer] workers`, and at least one worker is left for
 the entries without a number. A queue that no entry names is not served.
 
-With `[consumer] order = weighted` nobody is reserved: all workers serve all queues, in an order that is drawn for each
-turn, and the numbers say how often a queue comes before another. So none is starved, and no worker is idle while there
-is work; but a flood of long jobs may have them all.
+With `[consumer] order = weighted` all workers serve all queues. The order is random for each transaction, and the
+numbers say how often a queue comes before another one. So no queue starves and no worker is idle while there are jobs,
+but a flood of long jobs may occupy all workers.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from duey.model.queues import NOT, REST, serves
 
 
 class WorkerPool(NamedTuple):
-    """Workers that serve the same queues. `name` is what they are called after, empty where all are alike."""
+    """Workers that serve the same queues. `name`: a part of their name in logs, empty if there is one pool."""
 
     name: str
     workers: int
     queues: tuple[str, ...]
-    weights: tuple[int, ...] = ()  # of the queues, where their order is drawn
+    weights: tuple[int, ...] = ()  # of the queues, if their order is random
 
 
 def pools_of(entries: Sequence[tuple[str, int | None]], workers: int, weighted: bool = False) -> list[WorkerPool]:
-    """The pools of a consumer with so many workers; those with workers of their own first."""
+    """The pools of a consumer with so many workers; those of entries with a number first."""
     if weighted:
         weights = tuple(1 if count is None else count for _, count in entries)
         return [WorkerPool("", workers, tuple(name for name, _ in entries), weights)]
@@ -60,8 +60,8 @@ def served(own: Sequence[str], helped: Sequence[str], named: Sequence[str]) -> t
 
 
 def drawn(queues: Sequence[str], weights: Sequence[int]) -> tuple[str, ...]:
-    """The queues in an order of chance: each is the first as often as its weight says; those of weight 0 come last."""
-    # Efraimidis and Spirakis: the largest of u ** (1 / w) is that of weight w in proportion to w.
+    """The queues in random order. The probability of being first is proportional to the weight; weight 0 comes last."""
+    # Efraimidis and Spirakis: u ** (1 / w) is the largest with a probability proportional to w.
     keys = {name: random.random() ** (1 / w) if w else -1.0 for name, w in zip(queues, weights, strict=True)}
     return tuple(sorted(queues, key=lambda name: -keys[name]))
 

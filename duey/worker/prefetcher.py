@@ -1,16 +1,16 @@
-"""The prefetcher of a worker process: where its threads take claims and leave what they finished.
+"""The prefetcher of a worker process: claims jobs for its threads, and settles what they have finished.
 
-Duties: take a window's worth of claims and commit acknowledgements in one transaction (a turn), so that short bodies
-share commits; see that nothing stays in the prefetcher for longer than the window: when a long body holds the thread,
-an acknowledgement is committed and a claim that has not begun goes to another thread, or back; sleep without polling
-when there is nothing; keep what could not be committed and try again: a finished job is never dropped.
+It claims a batch of jobs and settles finished ones in one transaction, so that short jobs share commits. A batch holds
+as many jobs as fit into WINDOW_S. Nothing waits longer than that: if a long body keeps the thread busy, the flusher
+settles finished jobs, and hands claims that have not begun to another thread or gives them back. If there are no jobs,
+it sleeps without polling. Outcomes that could not be committed are kept and tried again.
 
-A job is marked in the lock file from its taking until its outcome is handed back, or committed where it must not run
-twice: a death is charged to what is marked, to none that lies here or has finished.
+A job is marked in the lock file from when a thread takes it until its outcome is handed back (for `on_crash="fail"`
+until it is committed). Only marked jobs are charged for a death of the process.
 
-Order: one thread at a time leads: it makes the turn, and listens to the wake-up pipe when there was nothing; the others
-wait. While bodies are short one thread does it all, which is faster than handing over; the flusher hands over when one
-is not. Ending: `stop` gives back what has not begun; `drain` commits what is finished, once all threads are gone.
+One thread at a time is the leader: it runs the transaction, and waits for the wake-up pipe if there are no jobs; the
+other threads wait for it. While bodies are short, one thread does everything, which is faster than handing over. `stop`
+gives back what has not begun; `drain` commits what is finished, after all threads have ended.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from duey.model.job import FAILED, ONCE, Claim, Settlement
 from duey.storage.contract import JobStorage
 from duey.worker.poison_suspects import PoisonSuspects
 
-WINDOW_S = 0.004  # longest stay in the prefetcher, of a claim not begun or an acknowledgement not committed
-ACK_S = 0.003  # an acknowledgement is committed by then, so that it is seen within 5 ms
-SHORT_S = 0.001  # a body below this is cheaper to wait for than to hand over
-CALM_LOOKS = 10  # the flusher sleeps after so many looks at an empty prefetcher: waking it costs more than a look
+WINDOW_S = 0.004  # longest time that a claim waits here before it begins
+ACK_S = 0.003  # longest time that an outcome waits for its commit, so that it is visible within 5 ms
+SHORT_S = 0.001  # for shorter bodies, waiting is cheaper than handing over to another thread
+CALM_LOOKS = 10  # the flusher sleeps after so many checks without work, because waking it costs more than a check
 BATCH_MAX = 64
-SLEEP_S = 2.0  # a wake-up that was lost costs at most this
+SLEEP_S = 2.0  # longest sleep, and so the longest delay if a wake-up is lost
 HELD_UP_S = 0.05
 BACK_OFF_S = (0.05, 2.0)
 
@@ -40,31 +40,32 @@ logger = logging.getLogger("duey.prefetcher")
 
 
 class Prefetcher:
-    """One per worker process. `presence`: number, slots, wake-up pipe. With `max_crashes` suspects begin alone."""
+    """One for each worker process. `presence`: its number, slots and wake-up pipe. `max_crashes`: see
+    PoisonSuspects."""
 
     def __init__(self, storage: JobStorage, presence: Any, queues: Sequence[str], max_crashes: int | None = 3) -> None:
         self.storage, self.presence, self.queues = storage, presence, tuple(queues)
-        self.revocations = False  # whether the jobs in the prefetcher may be revoked
+        self.revocations = False  # whether any task or job is revoked
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
         self._claims: deque[Claim] = deque()
         self._suspects = PoisonSuspects(max_crashes)
-        self._handled = 0  # picked and not finished
+        self._handled = 0  # jobs that threads have taken and not finished
         self._done: list[Settlement] = []
-        self._turning = threading.Lock()  # one turn at a time
+        self._turning = threading.Lock()  # held during a transaction
         self._leading = self._listening = self._stopping = self._notified = False
         self._waiting = 0
-        self._taken_at = self._done_at = 0.0  # monotonic: since when something lies in the prefetcher
-        self._body_s = SHORT_S  # moving average of a body's length: decides how many to take
+        self._taken_at = self._done_at = 0.0  # monotonic: since when claims and outcomes wait here
+        self._body_s = SHORT_S  # moving average of the length of bodies; decides how many jobs are claimed
         self._here = threading.local()
         self._watch = threading.Event()
         self._failures = 0
         threading.Thread(target=self._flush_stale, name="Prefetcher", daemon=True).start()
 
-    # what a worker thread does
+    # called by worker threads
 
     def next_claim(self) -> Claim | None:
-        """The next claim; sleeps until there is one. None when the prefetcher is stopping."""
+        """The next claim. Sleeps until there is one. None if the prefetcher is stopping."""
         while True:
             lead = False
             with self._cond:
@@ -82,7 +83,7 @@ class Prefetcher:
                         lead = self._leading = True
                         break
                     if self._listening and self._done:
-                        break  # this thread's own acknowledgement must not wait for the sleeping leader
+                        break  # the outcome of this thread's job must not wait for the sleeping leader
                     self._waiting += 1
                     self._cond.wait()
                     self._waiting -= 1
@@ -94,7 +95,7 @@ class Prefetcher:
                 self._settle_and_claim(0)
 
     def _pick(self, pile: deque[Claim]) -> Claim:
-        """The oldest claim of a pile in the prefetcher (the caller holds the condition)."""
+        """Take the oldest claim of a pile. The caller holds the condition."""
         self._taken_at = time.monotonic()
         claim = pile.popleft()
         self._handled += 1
@@ -118,23 +119,24 @@ class Prefetcher:
                 self._leading = False
 
     def _want(self) -> int:
-        """How many claims fit into a window; at least one for each thread that waits; none while all are held up."""
+        """How many jobs to claim: as many as fit into a window, at least one for each waiting thread; none while a
+        suspect runs alone."""
         if self._suspects.hold_up():
             return 0
         return max(self._waiting + 1, min(BATCH_MAX, int(WINDOW_S / max(self._body_s, 1e-6))))
 
     def _listen(self, next_due: float | None) -> None:
-        """Sleep until the pipe wakes it, something falls due, or the prefetcher stops."""
+        """Sleep until woken, until a job is due, or until the prefetcher stops."""
         self._listening = True
-        self.presence.asleep(not self.quiet)  # a wake-up that went to a quiet one would be lost for the others
+        self.presence.asleep(not self.quiet)  # a quiet worker must not be woken instead of another one
         try:
-            # Look once more now that the flag is up: a defer in between saw no sleeper and rang nobody.
+            # Check once more after setting the flag: an enqueue in between saw no sleeper and woke nobody.
             if self._done:
                 return
             if not self.quiet:
                 next_due = self._settle_and_claim(self._want())
             if not self.quiet and (self._claimed() or self._stopping):
-                if self.presence.pipe.wait(0):  # for another job that was accepted meanwhile: others may sleep
+                if self.presence.pipe.wait(0):  # woken for another job meanwhile: pass the wake-up on
                     self.storage.wake(1, self.queues)
             else:
                 timeout = SLEEP_S if next_due is None else min(SLEEP_S, next_due - clock.now())
@@ -144,11 +146,11 @@ class Prefetcher:
             self._listening = False
 
     def _claimed(self) -> bool:
-        """Whether a claim lies here."""
+        """Whether a claim waits here."""
         return bool(self._claims or self._suspects.waiting)
 
     def begin(self, settlement: Settlement) -> None:
-        """A body starts in this thread."""
+        """A body starts in this thread. Raises ClaimLost if it must not run twice and its claim is gone."""
         started, timeout = settlement.started_at or 0.0, settlement.claim.timeout_s
         self.presence.begin(settlement.claim.token, started, started + timeout if timeout else 0.0)
         self._here.began = time.perf_counter()
@@ -158,15 +160,15 @@ class Prefetcher:
             faults.point("body.begun")
 
     def body_ended(self, settlement: Settlement) -> None:
-        """The body of this thread ended; its job is not over yet."""
+        """The body of this thread has ended; its job is still handled."""
         self.presence.body_ended(settlement.claim.token, settlement.started_at or 0.0)
         if faults.point:
             faults.point("body.ended")
         self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
 
     def ack(self, settlement: Settlement) -> None:
-        """Leave a settlement, which the next turn commits; that of a job that must not run twice is committed before
-        its mark goes, and before a suspect may begin that could take it along."""
+        """Hand in a settlement, which the next transaction commits. For `on_crash="fail"` it is committed before the
+        mark is removed, and before a suspect begins, which might kill the process."""
         once = settlement.claim.flags & ONCE
         if not once:
             self.presence.finish()
@@ -175,20 +177,20 @@ class Prefetcher:
                 self._done_at = time.monotonic()
             self._done.append(settlement)
         if once and self._committed(settlement.claim.token):
-            self.storage.sync()  # else a power cut could undo the outcome, and not the end of its mark
+            self.storage.sync()  # otherwise a power cut could undo the outcome after its mark was removed
             self.presence.finish()
         with self._cond:
             self._handled -= 1
             self._suspects.ended(settlement.claim)
-            if self._suspects.waiting:  # else this thread is back in a moment, and takes what is next itself
+            if self._suspects.waiting:  # otherwise this thread itself takes the next claim in a moment
                 self._cond.notify()
 
     def _committed(self, token: int) -> bool:
-        """Commit what is finished until this job's outcome is; False when the prefetcher stops before: `drain` goes
-        on."""
+        """Commit outcomes until that of this job is committed. False if the prefetcher stops before; `drain` continues
+        then."""
         while True:
             self._settle_and_claim(0)
-            with self._turning, self._cond:  # no turn that took it along is still under way
+            with self._turning, self._cond:  # no transaction that holds it is still running
                 if all(settlement.claim.token != token for settlement in self._done):
                     return True
                 if self._stopping:
@@ -197,7 +199,7 @@ class Prefetcher:
     # the transaction
 
     def _settle_and_claim(self, want: int) -> float | None:
-        """Commit what is finished and claim up to `want`; the instant of the next scheduled job."""
+        """Settle what is finished and claim up to `want` jobs. Returns when the next job is due (epoch seconds)."""
         with self._turning:
             with self._cond:
                 done, self._done = self._done, []
@@ -221,14 +223,14 @@ class Prefetcher:
                     if not self._suspects.add(claim):
                         self._claims.append(claim)
                 self._taken_at = time.monotonic()
-                if turn.claims:  # a turn that only settles has not looked
+                if turn.claims:  # without claims it was not looked up
                     self.revocations = turn.revocations
         if turn.more:
             self.storage.wake(1, self.queues)
         return turn.next_due
 
     def _keep(self, done: list[Settlement], exc: Exception) -> None:
-        """Hold what could not be committed, and wait a little before the next try."""
+        """Keep outcomes that could not be committed, and wait before the next attempt."""
         with self._cond:
             self._done[:0] = done
         if not self._failures:
@@ -238,7 +240,8 @@ class Prefetcher:
         time.sleep(delay)
 
     def _mended(self, done: list[Settlement]) -> list[Settlement]:
-        """After an error that is not the storage's: one settlement must not hold up the others for ever."""
+        """After repeated unexpected errors: settle one by one, and fail the jobs whose settlement raises, so that it
+        cannot block the others for ever."""
         if self._failures < 3:
             return done
         kept: list[Settlement] = []
@@ -254,14 +257,14 @@ class Prefetcher:
     # the flusher
 
     def _flush_stale(self) -> None:
-        """See that nothing lies in the prefetcher for longer than the window; looks when the first thing will have."""
+        """Make sure that no claim and no outcome waits longer than its limit. Runs in a thread of its own."""
         pause_s, calm = SHORT_S, 0
         while True:
             self._watch.wait()
             time.sleep(pause_s)
             with self._cond:
                 now = time.monotonic()
-                alone_s = now - self._taken_at  # since a thread was here: long, and it is in a long body
+                alone_s = now - self._taken_at  # since a thread took a claim; if that is long ago, bodies are long
                 stale: list[Claim] = []
                 if self._waiting and alone_s >= SHORT_S and (self._claims or not self._leading):
                     self._cond.notify()
@@ -279,7 +282,7 @@ class Prefetcher:
                 self._settle_and_claim(0)
 
     def _until_next_look(self, now: float) -> float:
-        """Seconds until something may have lain for too long (the caller holds the condition)."""
+        """Seconds until the first claim or outcome reaches its limit. The caller holds the condition."""
         patience_s = SHORT_S if self._waiting else WINDOW_S
         until = [self._taken_at + patience_s] if self._claims else []
         until += [self._done_at + ACK_S] if self._done else []
@@ -296,7 +299,7 @@ class Prefetcher:
     # the end
 
     def stop(self) -> None:
-        """Take no more; give back what has not begun; let waiting threads go."""
+        """Claim no more, give back what has not begun, and release waiting threads."""
         with self._cond:
             self._stopping = True
             claims = [*self._claims, *self._suspects.waiting]
@@ -308,9 +311,9 @@ class Prefetcher:
             self._release_claims(claims)
 
     def drain(self, deadline: float) -> bool:
-        """Commit what is finished; tries until `deadline` (monotonic). True when nothing is left."""
+        """Commit what is finished, trying until `deadline` (monotonic). True if nothing is left."""
         while True:
-            self.stop()  # a turn that was on its way when the prefetcher stopped has brought claims since
+            self.stop()  # again: a transaction that was running may have brought claims
             self._settle_and_claim(0)
             if not (self._done or self._claimed()):
                 return True

@@ -1,13 +1,12 @@
-"""One worker process of a consumer: registers, runs its threads over one prefetcher, and ends cleanly or not at all.
+"""A worker process of a consumer: it registers, runs its threads with one prefetcher, and ends.
 
-Thread workers: one process with all threads. Process workers: one process a worker, its body in the main thread, so
-that a timeout's alarm can interrupt it. A worker process of either kind may carry the scheduler and the maintenance.
+Thread workers: one process with all threads. Process workers: one process for each worker, with the body in the main
+thread, so that an alarm signal can interrupt it. One worker process also runs the scheduler and maintenance.
 
-Ending: a signal sets the stop flag; the prefetcher gives back what has not begun; bodies end; what is finished is
-committed; the registration is taken back. The parent (duey.worker.supervisor) reads of each step in the worker
-process's pipe, one word a line: the worker's number, STOP (the monitor wants the consumer to stop), LEAVING (it takes
-no more jobs), LEFT (a clean end). Whatever ends a worker process without that word is a death, whatever its exit
-status.
+End: a signal sets the stop flag, the prefetcher gives back what has not begun, bodies end, their outcomes are
+committed, the worker unregisters. Each step is reported to the supervisor through a pipe, one word a line: the worker's
+number, STOP (the monitor asks the consumer to stop), LEAVING (it takes no more jobs), LEFT (a clean end). If a worker
+process ends without LEFT, it counts as a death, whatever its exit status.
 """
 
 from __future__ import annotations
@@ -34,27 +33,26 @@ from duey.worker.prefetcher import Prefetcher
 from duey.worker.queue_order import WeightedPrefetcher
 
 logger = logging.getLogger("duey.consumer")
-STOP, LEAVING, LEFT = "stop", "leaving", "left"  # words to the parent
+STOP, LEAVING, LEFT = "stop", "leaving", "left"  # reports to the supervisor
 MAINTENANCE_S = 5.0
 ATTEND_S = 0.5
 
 
 class WorkerSpec(NamedTuple):
-    """What a worker process is to run."""
+    """What a worker process runs."""
 
     name: str
     workers: int
-    in_main: bool  # the (only) worker runs in the main thread
-    runs_maintenance: bool  # carries the scheduler and the maintenance
+    in_main: bool  # its only worker runs in the main thread
+    runs_maintenance: bool  # it also runs the scheduler and maintenance
     queues: tuple[str, ...]
-    consumer: str  # id shared by the worker processes of one consumer
+    consumer: str  # id of the consumer
     kind: str
-    weights: tuple[int, ...] = ()  # of the queues, where their order is drawn
+    weights: tuple[int, ...] = ()  # of the queues, if their order is random
 
 
 def worker_specs(pools: Sequence[WorkerPool], kind: str, consumer: str) -> list[WorkerSpec]:
-    """The worker processes of a consumer: each pool of its workers has its own, so that queues cannot get in each
-    other's way."""
+    """The worker processes of a consumer. Each worker pool has its own, so that queues cannot slow each other down."""
     specs: list[WorkerSpec] = []
     for pool in pools:
         if kind == "thread":
@@ -71,7 +69,7 @@ def worker_specs(pools: Sequence[WorkerPool], kind: str, consumer: str) -> list[
 
 
 class PrefetchWorker(Worker):
-    """Huey's worker; the prefetcher blocks and wakes, so nothing is polled."""
+    """Huey's worker. It does not poll, because the prefetcher blocks until there is a job."""
 
     def initialize(self) -> None:
         hooks.call(self.huey.composer, "on_startup", self.huey._startup)
@@ -80,18 +78,18 @@ class PrefetchWorker(Worker):
         hooks.call(self.huey.composer, "on_shutdown", self.huey._shutdown)
 
     def sleep(self) -> None:
-        self.stop_flag.wait(0.05)  # only after an error; Huey would back off up to ten seconds
+        self.stop_flag.wait(0.05)  # called only after an error; Huey would wait up to ten seconds
 
 
 def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
-    """Run until told to stop; the exit code. The parent reads `pipe`."""
+    """Run a worker process until it is asked to stop. Returns its exit status. The supervisor reads `pipe`."""
     huey = consumer.huey
     stop = StopFlag()
     stop.set_by(*os_process.STOPPING)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, consumer.signals)
 
     def report(word: object) -> None:
-        with contextlib.suppress(OSError):  # nobody reads it: the parent is dead, and so is this process in a moment
+        with contextlib.suppress(OSError):  # the supervisor is dead, and the kernel will kill this process
             os.write(pipe, f"{word}\n".encode())
 
     def let_go() -> None:
@@ -105,7 +103,7 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     tasks: Sequence[str] = sorted(huey._registry._registry)
     presence = registration.register(huey.storage, spec.consumer, spec.workers, spec.kind, spec.queues, tasks)
     job_log.install()
-    # Alone in its process a body cannot be blamed for another's deed.
+    # A single worker needs no suspects: no other job in its process can be to blame for a death.
     max_crashes = consumer.max_crashes if spec.workers > 1 else None
     kind = partial(WeightedPrefetcher, weights=spec.weights) if spec.weights else Prefetcher
     prefetcher = huey.prefetcher = kind(huey.storage, presence, spec.queues, max_crashes)
@@ -133,7 +131,7 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
             end_without_files(prefetcher.presence)
     end_without_files(prefetcher.presence)
     if not prefetcher.drain(time.monotonic() + 5.0):
-        return 1  # what could not be committed is still claimed: the parent returns it
+        return 1  # outcomes that could not be committed: the supervisor releases these claims
     huey.storage.unregister(presence.n)
     presence.close()
     report(LEFT)
@@ -141,7 +139,7 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
 
 
 def start(name: str, target: Callable[..., Any], *args: Any) -> threading.Thread:
-    """A named daemon thread, in which `target` begins anew whatever it raised."""
+    """Start a named daemon thread. If `target` raises anything, it is called again."""
 
     def run() -> None:
         while True:
@@ -149,7 +147,7 @@ def start(name: str, target: Callable[..., Any], *args: Any) -> threading.Thread
                 target(*args)
                 return
             except BaseException:
-                logger.exception("%s met an error and begins anew", name)
+                logger.exception("%s failed and starts again", name)
                 time.sleep(0.1)
 
     thread = threading.Thread(target=run, name=name, daemon=True)
@@ -158,13 +156,13 @@ def start(name: str, target: Callable[..., Any], *args: Any) -> threading.Thread
 
 
 def run_worker(consumer: Any, stop: StopFlag) -> None:
-    """One worker thread; a fresh worker after Huey's max_tasks."""
+    """Run one worker thread, with a new worker after every `max_tasks` tasks."""
     while run_loop(consumer, consumer.make_worker(stop), stop):
-        logger.info("a worker starts afresh after %s tasks", consumer.max_tasks)
+        logger.info("a worker is replaced after %s tasks", consumer.max_tasks)
 
 
 def run_loop(consumer: Any, worker: Any, stop: StopFlag) -> bool:
-    """Huey's loop around a worker or scheduler; only the stop flag ends it, or (True) its wish for a fresh one."""
+    """Run Huey's loop of a worker or scheduler until the stop flag is set. True: the worker asks to be replaced."""
     worker.initialize()
     os_process.leave_fork()
     try:
@@ -173,8 +171,8 @@ def run_loop(consumer: Any, worker: Any, stop: StopFlag) -> bool:
                 worker.loop()
             except WorkerRecycle:
                 return True
-            except BaseException:  # sys.exit somewhere: no worker ends by that
-                logger.exception("%s met an error and goes on", worker.process_name)
+            except BaseException:  # sys.exit, for example: it must not end the worker
+                logger.exception("%s failed and continues", worker.process_name)
                 stop.wait(0.1)
             os_process.leave_fork()
         return False
@@ -184,8 +182,8 @@ def run_loop(consumer: Any, worker: Any, stop: StopFlag) -> bool:
 
 
 def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) -> None:
-    """Until the end: say which jobs cannot be stopped, and pass on what the monitor asked of this worker. After that:
-    give back what has not begun."""
+    """Until the stop flag is set: log jobs that ignore their time-out, and handle requests of the monitor. Then give
+    back what has not begun."""
     prefetcher, told = huey.prefetcher, False
     while not stop.wait(ATTEND_S):
         end_without_files(prefetcher.presence)
@@ -197,7 +195,7 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
         try:
             prefetcher.quiet, wants_stop = huey.storage.asked(n)
         except Exception:
-            continue  # the storage is away: nobody can have asked
+            continue  # the storage cannot be used: ask again later
         if wants_stop and not told:
             report(STOP)
             told = True
@@ -206,7 +204,7 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
 
 
 def end_without_files(presence: Any) -> None:
-    """End this process if code of an author has closed its files: its threads might wait for ever."""
+    """End this process if a task has closed its files, because its threads might wait for ever."""
     if not presence.holds_its_files():
         with contextlib.suppress(OSError):
             logger.error("this process's files were closed by a job: another one takes its place")
@@ -214,11 +212,11 @@ def end_without_files(presence: Any) -> None:
 
 
 def run_maintenance(storage: Any, stop: StopFlag) -> None:
-    """Remove what has expired, a little at a time, and move the WAL into the file."""
+    """Remove what has expired, in small steps, and checkpoint the write-ahead log."""
     while not stop.wait(MAINTENANCE_S):
         try:
             while storage.run_maintenance() and not stop.is_set():
-                time.sleep(0.05)  # let others write in between
+                time.sleep(0.05)  # so that other processes can write in between
             storage.compose.log_failures()
         except Exception as exc:
             logger.warning("maintenance: %s", exc)

@@ -11,7 +11,7 @@ from duey.worker.prefetcher import Prefetcher
 
 
 class WeightedPrefetcher(Prefetcher):
-    """A Prefetcher; `weights` are those of the queues, in their order."""
+    """A Prefetcher whose queues are in random order. `weights`: of the queues, in the same order."""
 
     def __init__(self, *args: Any, weights: Sequence[int], **options: Any) -> None:
         self._weights = weights

@@ -1,7 +1,7 @@
-"""What a worker process prints, once nobody reads it any more.
+"""Keeps a job from failing because nobody reads the output of its worker process any more.
 
-A job must not fail because whoever read the service's output has died: the web process that passed it on, a pager, a
-terminal. From the first write that finds no reader on, the stream leads nowhere.
+The reader (the web process that passes it on, a pager, a terminal) may have died. From the first write that fails for
+that reason on, the stream is redirected to /dev/null.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 
 
 class Outlet(io.FileIO):
-    """Standard output or error, as a file without a buffer: a buffer has a lock, and a process that a task forks while
-    another thread prints would wait for that lock for ever."""
+    """Standard output or error without a buffer. A buffer has a lock, for which a process that a task forks while
+    another thread prints would wait for ever."""
 
     def write(self, data: Any, /) -> int:
         rest = memoryview(data)
         try:
             while rest:
                 count: int | None = super().write(rest)
-                if count is None:  # whoever shares it has made it non-blocking, and it is full
+                if count is None:  # another process has made it non-blocking, and it is full
                     select.select([], [self], [])
                 else:
                     rest = rest[count:]
@@ -32,15 +32,15 @@ class Outlet(io.FileIO):
             if exc.errno not in (errno.EPIPE, errno.EIO):
                 raise
             with open(os.devnull, "wb") as nowhere:
-                os.dup2(nowhere.fileno(), self.fileno())  # for the programs that a task starts, too
+                os.dup2(nowhere.fileno(), self.fileno())  # also for programs that a task starts
         return len(data)
 
 
 def install() -> None:
-    """Let `sys.stdout` and `sys.stderr` of this process lead through an outlet."""
+    """Replace `sys.stdout` and `sys.stderr` of this process."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        with contextlib.suppress(OSError, AttributeError):  # it is no file: closed, or a test's
+        with contextlib.suppress(OSError, AttributeError):  # closed, or not a file (in tests)
             stream.flush()
             outlet: Any = Outlet(stream.fileno(), "w", closefd=False)
             setattr(sys, name, io.TextIOWrapper(outlet, stream.encoding, stream.errors, line_buffering=True))

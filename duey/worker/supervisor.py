@@ -1,14 +1,15 @@
-"""The consumer's parent: it holds no work, so nothing that a task does can take it down.
+"""The supervisor of a consumer: the parent of its worker processes. It runs no jobs, so no task can take it down.
 
-`run` forks the worker processes (duey.worker.process) before any thread or connection exists in this process. From then
-on the parent beats the heartbeat, kills a body that ran past its timeout, releases a dead worker process's claims at
-once and starts another in its place, rescues what other consumers left behind, and passes signals on: TERM, INT or HUP
-lets running bodies end within `shutdown_timeout_s`; another TERM or INT more than 2 s after the first, or the end of
-that time, kills the worker processes, and their jobs go back untouched. HUP executes the program anew at the end,
-unless a TERM or INT comes.
+`run` forks the worker processes (duey.worker.process) before any thread or connection exists in this process. Then the
+supervisor renews the heartbeat, kills bodies that run past their time-out, releases the claims of a dead worker process
+at once and starts another one, and rescues jobs of other dead consumers.
 
-A worker process that was signalled alone (by a person, or a daemon that watches memory) is given the same time, and
-another one is started in its place at once. Only a signal to the parent, or the monitor's request, stops the consumer.
+Signals: after TERM, INT or HUP running bodies have `shutdown_timeout_s` to end. At the end of that time, or after
+another TERM or INT more than 2 s after the first, the worker processes are killed, and their jobs go back to the queue
+without being charged. After HUP the program executes itself again, unless a TERM or INT has come meanwhile.
+
+A worker process that is signalled alone (by a person or an OOM daemon) has the same time, and another one is started in
+its place at once. Only a signal to the supervisor, or a request of the monitor, stops the consumer.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ from duey.worker.watchdog import WorkerProcess
 logger = logging.getLogger("duey.consumer")
 TICK_S = 0.5
 ALL_KILLED_S = 0.1
-RESPAWN_S = (0.05, 5.0)  # back-off between a worker process's death and its successor
+RESPAWN_S = (0.05, 5.0)  # delay before a worker process that died is replaced; doubles with each death
 
 
 class DurableConsumer(Consumer):
-    """Made by `huey_consumer consumer.huey`; every option of Huey's command is honoured."""
+    """The consumer that `huey_consumer` creates, with the options of that command."""
 
     worker_class = PrefetchWorker
     scheduler_class = DurableScheduler
@@ -69,7 +70,7 @@ class DurableConsumer(Consumer):
         self._stopping_since: float | None = None
         self._requests = Requests()
 
-    # Huey makes its processes in __init__: ours are made in the worker process that runs them.
+    # Huey creates its workers in __init__. Ours are created in the process that runs them.
 
     def _create_process(self, process: Any, name: str) -> Any:
         return None
@@ -85,7 +86,7 @@ class DurableConsumer(Consumer):
         return scheduler
 
     def run(self) -> None:
-        """Run until a signal ends it."""
+        """Run until a signal stops it."""
         if self.huey.immediate:
             raise ConfigurationError("the consumer cannot run while huey.immediate is set: remove that setting")
         left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
@@ -136,7 +137,7 @@ class DurableConsumer(Consumer):
         return [u.pipe for u in self._children if u.pipe >= 0]
 
     def _note_signal(self, signum: int, frame: Any) -> None:
-        """The wake-up pipe carries the number; this handler only has to exist."""
+        """Does nothing: the number arrives through the wake-up pipe, but only if a handler is installed."""
 
     def _on_signal(self, signum: int) -> None:
         if signum == signal.SIGCHLD:
@@ -155,10 +156,10 @@ class DurableConsumer(Consumer):
         for child in self._children:
             self._signal_child(child, signal.SIGTERM)
 
-    # tending the worker processes
+    # the worker processes
 
     def _tend(self) -> None:
-        """One look at everything: what reported, died, is due to start, runs too long, or was left by others."""
+        """Check once for everything: reports, deaths, worker processes to start, time-outs, dead consumers, cancels."""
         for child in self._children:
             self._hear(child)
             if child.pid:
@@ -181,14 +182,14 @@ class DurableConsumer(Consumer):
         self._kill(u for u in self._children if u.leaving_since and time.monotonic() > u.leaving_since + patience_s)
 
     def _hear(self, child: WorkerProcess) -> None:
-        """Heed what a worker process reported."""
+        """Handle what a worker process has reported."""
         for word in child.words() if child.pipe >= 0 else ():
             if word.isdigit():
                 child.number = int(word)
             elif word == LEFT:
                 child.left = True
             elif self._stopping_since is not None:
-                continue  # it was told to
+                continue  # it was asked to stop
             elif word == LEAVING:
                 logger.warning("%s (pid %d) was signalled alone: another one takes over", child.spec.name, child.pid)
                 child.leaving_since = time.monotonic()
@@ -198,7 +199,7 @@ class DurableConsumer(Consumer):
                 self._stop("the monitor asks for a stop")
 
     def rescue(self) -> None:
-        """Return what dead workers of any consumer on this storage left behind."""
+        """Release the claims of dead workers of any consumer of this storage."""
         storage = self.huey.storage
         rescued = storage.rescue(self.max_crashes, [u.number for u in self._children if u.pid], self.id)
         if rescued:
@@ -241,7 +242,7 @@ class DurableConsumer(Consumer):
         found = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if found is None:
             return
-        # Whoever kills all of a consumer may come to this process last: then it was no job's doing.
+        # Somebody may be killing the whole consumer and reach this process last. Then no job is to blame.
         if (
             found.si_code == os.CLD_KILLED
             and found.si_status == signal.SIGKILL
@@ -254,7 +255,7 @@ class DurableConsumer(Consumer):
         self._hear(child)
         if child.pipe >= 0:
             child.close()
-        # A death that a body caused is charged to its job, which bounds it: nobody has to wait for that.
+        # A death during a body is charged to the job, so the number of such deaths is limited: no delay is needed.
         bounded = child.left or self._reap_process(child, os.waitstatus_to_exitcode(status))
         lived = time.monotonic() - child.started_at
         child.deaths = 0 if bounded or lived > 10 else child.deaths + 1
@@ -262,7 +263,7 @@ class DurableConsumer(Consumer):
         child.pid, child.killed_at, child.respawn_at = 0, 0.0, time.monotonic() + delay
 
     def _reap_process(self, child: WorkerProcess, code: int) -> bool:
-        """Return a dead worker process's claims; whether it handled a job."""
+        """Release the claims of a dead worker process. True if it handled a job."""
         if not child.killed:
             how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             logger.error("%s (pid %d) died %s", child.spec.name, child.pid, how)
@@ -291,7 +292,7 @@ class DurableConsumer(Consumer):
 
     def _signal_child(self, child: WorkerProcess, signum: int) -> None:
         if child.pid:
-            with contextlib.suppress(ProcessLookupError):  # reaped with the next look
+            with contextlib.suppress(ProcessLookupError):  # it has died; the next check notices that
                 os.kill(child.pid, signum)
 
     def _kill(self, children: Iterable[WorkerProcess]) -> None:
@@ -301,7 +302,7 @@ class DurableConsumer(Consumer):
 
 
 def drained(fd: int) -> list[int]:
-    """The signal numbers in the wake-up pipe."""
+    """Read the signal numbers from the wake-up pipe."""
     try:
         return list(os.read(fd, 4096))
     except BlockingIOError:

@@ -1,7 +1,8 @@
-"""What a consumer's parent kills a worker process for: a body past its timeout, or one that was canceled and goes on.
+"""Decides which worker processes the supervisor kills: those of bodies past their time-out, and of canceled bodies that
+go on.
 
-The process is the means: a body in C code, or one that catches everything, cannot be ended otherwise. Both look at what
-the worker runs just before the kill, and reaping the worker ends (or retries) the job.
+A body that is in C code or catches every exception cannot be ended otherwise. What the worker runs is read just before
+the kill. Releasing its claims then ends or retries the job.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from dataclasses import dataclass, field
 from duey.storage.contract import JobStorage
 from duey.worker.process import WorkerSpec
 
-CANCEL_GRACE_S = 10.0  # from when a body was asked to stop
-TIMEOUT_GRACE_S = 0.75  # the alarm in the process comes first
+CANCEL_GRACE_S = 10.0  # after a body was asked to stop
+TIMEOUT_GRACE_S = 0.75  # after the deadline, so that the alarm in the process is first
 
 
 @dataclass
 class WorkerProcess:
-    """A forked worker process, as its parent sees it."""
+    """A forked worker process, as the supervisor sees it."""
 
     spec: WorkerSpec
     pid: int = 0
@@ -31,14 +32,14 @@ class WorkerProcess:
     deaths: int = 0
     respawn_at: float = 0.0
     timed_out: set[int] = field(default_factory=set)
-    asked: dict[int, float] = field(default_factory=dict)  # tokens asked to stop, since when that was seen (monotonic)
-    killed_at: float = 0.0  # monotonic: since when it is seen to have been killed, by somebody else
-    killed: bool = False  # by us, for a cancel or at the end of the shutdown: its jobs are not charged
-    leaving_since: float | None = None  # monotonic: it takes no more jobs, and another is started in its place
+    asked: dict[int, float] = field(default_factory=dict)  # token of a job that was asked to stop -> when (monotonic)
+    killed_at: float = 0.0  # monotonic: when it was noticed that another process has killed it
+    killed: bool = False  # killed by the supervisor, for a cancel or a stop: its jobs are not charged
+    leaving_since: float | None = None  # monotonic: it takes no more jobs, and another one is started in its place
     left: bool = False  # it ended cleanly
 
     def words(self) -> list[str]:
-        """What it has reported since the last look."""
+        """What it has reported since the last call."""
         data = b""
         with contextlib.suppress(BlockingIOError):
             data = os.read(self.pipe, 4096)
@@ -47,18 +48,18 @@ class WorkerProcess:
         return data.decode().split()
 
     def close(self) -> None:
-        """Read no more of it."""
+        """Close its pipe."""
         os.close(self.pipe)
         self.pipe = -1
 
     @property
     def may_be_killed(self) -> bool:
-        """Whether it runs one body, so that no other job suffers."""
+        """Whether it runs a single body, so that killing it harms no other job."""
         return bool(self.pid and self.number and self.spec.in_main)
 
 
 def past_timeout(storage: JobStorage, child: WorkerProcess) -> list[int]:
-    """The tokens of the bodies in this process that ran past their timeout."""
+    """The tokens of the bodies in this process that are past their time-out."""
     if child.spec.kind != "process":
         return []
     return [
@@ -69,7 +70,7 @@ def past_timeout(storage: JobStorage, child: WorkerProcess) -> list[int]:
 
 
 def deaf_to_cancel(storage: JobStorage, children: Iterable[WorkerProcess]) -> Sequence[WorkerProcess]:
-    """The worker processes whose body was asked to stop CANCEL_GRACE_S ago and still runs."""
+    """The worker processes whose body was asked to stop CANCEL_GRACE_S ago and is still running."""
     alive = [child for child in children if child.may_be_killed]
     stopping = storage.stopping([child.number for child in alive]) if alive else set()
     now = time.monotonic()
