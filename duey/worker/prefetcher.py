@@ -40,8 +40,7 @@ logger = logging.getLogger("duey.prefetcher")
 
 
 class Prefetcher:
-    """One for each worker process. `presence`: its number, slots and wake-up pipe. `max_crashes`: see
-    PoisonSuspects."""
+    """One for each worker process. `presence`: its number, slots and pipe. `max_crashes`: see PoisonSuspects."""
 
     def __init__(self, storage: JobStorage, presence: Any, queues: Sequence[str], max_crashes: int | None = 3) -> None:
         self.storage, self.presence, self.queues = storage, presence, tuple(queues)
@@ -186,8 +185,7 @@ class Prefetcher:
                 self._cond.notify()
 
     def _committed(self, token: int) -> bool:
-        """Commit outcomes until that of this job is committed. False if the prefetcher stops before; `drain` continues
-        then."""
+        """Commit outcomes until that of this job is committed. False if the prefetcher stops before that."""
         while True:
             self._settle_and_claim(0)
             with self._turning, self._cond:  # no transaction that holds it is still running
