@@ -1,9 +1,9 @@
-"""What a call may say beside its arguments: queue, context, unique.
+"""The options of a single call: queue, context, unique.
 
     add(1, 2, queue="slow", context={"user": "ana"}, unique="today")
 
-As with Huey's own (delay, eta, priority, retries, expires ...) the name is the call's and not the function's, unless
-the function has a parameter of that name.
+As with Huey's options (delay, eta, priority, retries, expires ...) such a keyword is an option of the call, unless the
+function has a parameter of that name.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from duey import errors
 from duey.tasks.options import MOST_S, is_name, is_number
 
 NAMES = ("queue", "context", "unique")
-CONTEXT_MAX = 8 * 1024  # bytes: it travels with every child, event and log line
+CONTEXT_MAX = 8 * 1024  # bytes; it is copied to every child job, event and log line
 
 
 def names_for(function: Callable[..., Any]) -> frozenset[str]:
-    """The names that calls of this function may use."""
+    """The names of options that calls of this function may use."""
     try:
         own = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -33,18 +33,18 @@ def names_for(function: Callable[..., Any]) -> frozenset[str]:
 
 
 def take(names: frozenset[str], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Take what is the call's out of its keyword arguments."""
+    """Remove the options from the keyword arguments and return them."""
     return {name: kwargs.pop(name) for name in names & kwargs.keys()}
 
 
 def check_delay(value: Any) -> None:
-    """Raises BadRequest for a delay that is no time. One that has passed is no error: it has come to be late."""
+    """Raise BadRequest for an invalid delay. A negative one is valid: the job is due at once."""
     if not (value is None or isinstance(value, timedelta) or is_number(value, -MOST_S, MOST_S)):
         raise errors.BadRequest(f"delay is a number of seconds or a timedelta, not {value!r:.100}")
 
 
 def label(task: Task, qualname: str, said: Mapping[str, Any]) -> Task:
-    """Put it on the task. Raises BadRequest for what makes no sense."""
+    """Set the options on the task. Raises BadRequest for invalid ones."""
     queue, context, unique = (said.get(name) for name in NAMES)
     if queue is not None:
         if not is_name(queue):
@@ -60,7 +60,7 @@ def label(task: Task, qualname: str, said: Mapping[str, Any]) -> Task:
 
 
 def context_text(context: Any) -> str:
-    """A context as it is stored. Raises BadRequest."""
+    """A context as JSON text. Raises BadRequest."""
     if not isinstance(context, Mapping):
         raise errors.BadRequest(f"context is a dict, such as {{'user': 'ana'}}, not {context!r:.100}")
     try:
@@ -75,7 +75,7 @@ def context_text(context: Any) -> str:
 
 
 def inherited(own: str | None, above: str | None) -> str | None:
-    """The context of a job that another one defers: the other's, and its own over it."""
+    """The context of a job that another job enqueues: `above`, that of the other job, updated with its own."""
     if own is None or above is None:
         return own or above
     return json.dumps({**json.loads(above), **json.loads(own)})

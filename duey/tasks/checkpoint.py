@@ -1,8 +1,8 @@
-"""Resumable work: how far a long job has come is kept with it, so that it goes on there after a death or a failure.
+"""Checkpoints: how far a long job has come, so that it can continue there after a death or a failure.
 
-A checkpoint belongs to the job, not to the attempt: a retry, also one by hand after the job has failed, finds it; a job
-that had ended well begins anew. Only the worker that holds the claim may write one, so a body that lost its job to a
-rescuer cannot set another back: it learns of it by ClaimLost.
+A checkpoint belongs to the job, not to the attempt. A retry finds it, also one by hand after the job has failed. A job
+that was done and is retried starts from the beginning. Only the worker that holds the claim may write one, so a body
+that has lost its job to a rescuer cannot overwrite the checkpoint of the next attempt: it gets ClaimLost.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _ASKED: Any = object()
 
 
 def checkpoint(value: Any = _ASKED, key: str = "") -> Any:
-    """Keep `value` with the running job, or (without a value) answer what was kept last, None where nothing was.
+    """Store `value` with the running job; without a value, return what was stored last, or None.
 
-    It is stored when this returns. `key` tells several apart. Outside of a job nothing is kept. Raises ClaimLost when
-    the job was taken away from this worker, UnserializableError, StorageUnavailable.
+    It is stored when this returns. `key` distinguishes several checkpoints of a job. Outside of a job nothing is
+    stored. Raises ClaimLost if the job was taken away from this worker, UnserializableError, StorageUnavailable.
     """
     job_context = current.current_job_context()
     if job_context is None:
@@ -43,11 +43,12 @@ def checkpoint(value: Any = _ASKED, key: str = "") -> Any:
 
 
 def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iterator[Row]:
-    """The rows that the job has not done yet: `for row in resume(rows): ...` goes on where it was cut off.
+    """The rows that the job has not processed yet: `for row in resume(rows): ...` continues where it was interrupted.
 
-    A row is done when the loop asks for the next one. How many are done is kept every `every_s` seconds (0: after each
-    row) and when the body ends, so a kill repeats what was done since; the rows must come in the same order each time.
-    Progress is told from it, unless the body tells its own. `key` tells several loops of a job apart.
+    A row counts as done when the loop asks for the next one. The number of rows that are done is stored every `every_s`
+    seconds (0: after each row) and when the body ends. A kill repeats the rows since then. The rows must come in the
+    same order each time. Progress is reported from the number, unless the body reports its own. `key` distinguishes
+    several loops of a job.
     """
     job_context = current.current_job_context()
     if job_context is None:
@@ -64,7 +65,7 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
             kept, kept_at = done, time.monotonic()
 
     def keep_at_end() -> None:
-        with suppress(errors.DueyError):  # the claim is lost, or the storage is away: some rows are done again
+        with suppress(errors.DueyError):  # the claim is lost or the storage unavailable: some rows will be repeated
             keep()
 
     job_context.at_end += (keep_at_end,)

@@ -1,4 +1,4 @@
-"""What a body may ask and say while it runs: which job it is, whether to stop, how far it is, how it wants to end."""
+"""The current job: what a body can ask and report while it runs, and the exceptions by which it ends."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from duey.tasks.typed import P, R
 
 
 class Local(threading.local):
-    """What a thread runs."""
+    """The job of a thread."""
 
     job_context: JobContext | None = None
-    latest: JobContext | None = None  # it has ended, and its job is not settled yet
+    latest: JobContext | None = None  # its body has ended, but its job is not settled yet
 
 
 _local = Local()
-EVERY_S = 1.0  # progress costs at most one write a second
+EVERY_S = 1.0  # progress is written at most once a second
 
 
 def is_finite(value: Any) -> bool:
-    """Whether it is a number that a time can be made of."""
+    """Whether the value is a finite number."""
     return isinstance(value, Real) and math.isfinite(value)
 
 
 class Retry(RetryTask):
-    """Raise it to run the job again after `delay_s` seconds, without spending a retry."""
+    """Raise it in a body to run the job again after `delay_s` seconds, without spending a retry."""
 
     def __init__(self, delay_s: float | None = None, message: str | None = None) -> None:
         if delay_s is not None and not is_finite(delay_s):
@@ -49,22 +49,22 @@ class Retry(RetryTask):
 
 
 class Discard(CancelExecution):
-    """Raise it to end the job as failed at once, whatever retries are left."""
+    """Raise it in a body to fail the job at once, even if retries are left."""
 
     def __init__(self, why: str) -> None:
         super().__init__(why, retry=False)
 
 
 class Canceled(CancelExecution):
-    """What `check_canceled` raises: the job ends as canceled."""
+    """Raised by `check_canceled`: the job ends as canceled."""
 
     def __init__(self, why: str = "it was asked to stop") -> None:
         super().__init__(why, retry=False)
 
 
 def as_huey(exc: RetryTask | CancelExecution) -> Exception:
-    """What steers a job, as Huey's own class: whoever looks for the very type (sentry-sdk does) takes any other for a
-    failure."""
+    """The same exception as Huey's own class, because code that checks for the exact type (sentry-sdk) takes subclasses
+    for failures."""
     said = exc.args[0] if exc.args else None
     if isinstance(exc, RetryTask):
         own = exc if type(exc) is RetryTask else RetryTask(said, eta=exc.eta, delay=exc.delay)
@@ -76,13 +76,13 @@ def as_huey(exc: RetryTask | CancelExecution) -> Exception:
 
 
 def meant(exc: BaseException) -> BaseException:
-    """What the author raised, behind what `as_huey` made of it."""
+    """The exception that the author raised, if `as_huey` has converted it."""
     return getattr(exc, "meant", exc)
 
 
 @dataclass(frozen=True)
 class CurrentJob:
-    """The job whose body runs. `attempt` counts the attempts that ended before this one; instants are epoch seconds."""
+    """The job whose body runs. `attempt`: attempts that ended before this one. Instants are epoch seconds."""
 
     id: str
     task: str  # module.name
@@ -93,17 +93,17 @@ class CurrentJob:
     attempt: int
     retries_left: int
     deliveries: int
-    context: Mapping[str, Any]  # what was given at defer, and what the job that deferred this one was given
+    context: Mapping[str, Any]  # given when the job was enqueued, merged with that of the job that enqueued it
 
 
 def plain(value: Any) -> str:
-    """A word as it is, anything else as JSON: what came with a request must not pass for more than one value."""
+    """A word as it is, anything else as JSON, so that a value from outside cannot look like several values."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if re.fullmatch(r"[\w.@:/+-]+", text) else json.dumps(value, ensure_ascii=False)
 
 
 class Deadline:
-    """When a body must end (`at`, monotonic), in which thread it runs, and whether TaskTimeout was raised in it."""
+    """The deadline of a body: when it must end (`at`, monotonic), its thread, whether TaskTimeout was raised in it."""
 
     __slots__ = ("at", "job_id", "said", "striking", "struck", "thread")
 
@@ -115,7 +115,8 @@ class Deadline:
 
     @property
     def unheeded(self) -> bool:
-        """Whether it has passed and nothing was raised yet: once is enough, or no body could clean up."""
+        """Whether it has passed and TaskTimeout was not raised yet. It is raised once, so that the body can clean
+        up."""
         return not self.struck and time.monotonic() >= self.at
 
     def strike(self) -> None:
@@ -129,17 +130,17 @@ class JobContext:
 
     reported_at = 0.0
     pending: str | None = None  # progress that is not written yet
-    reports_progress = False  # it said progress itself
+    reports_progress = False  # whether the body has reported progress itself
     at_end: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, huey: Any, claim: Any) -> None:
         self.huey, self.claim = huey, claim
         self.deadline = Deadline(claim.id, claim.timeout_s)
-        self.locks: list[Lock] = []  # that it has entered
+        self.locks: list[Lock] = []  # locks that the body holds
 
     @cached_property
     def job(self) -> CurrentJob:
-        """The job, as its author is told of it."""
+        """The job in the form for the author."""
         claim = self.claim
         return CurrentJob(
             claim.id, claim.task, claim.queue, claim.priority, claim.enqueued_at, claim.eta, claim.attempt,
@@ -148,7 +149,7 @@ class JobContext:
 
     @cached_property
     def mask(self) -> Any:
-        """Takes the job's hidden values out of what is made of it: duey.payload.masking.Mask."""
+        """The mask that hides the job's secrets in texts (duey.payload.masking.Mask)."""
         composer, claim = self.huey.composer, self.claim
         if composer.hides_nothing(claim):
             return composer.everywhere
@@ -162,13 +163,13 @@ class JobContext:
 
     @cached_property
     def note(self) -> str:
-        """What a log line says of the job, on that line whatever the context holds."""
+        """The part of a log line that names the job. It is always on one line, whatever the context contains."""
         shown = self.shown_context
         said = [f"job {self.job.id}", self.job.task, *(f"{plain(name)}={plain(shown[name])}" for name in shown)]
         return escaped(f" ({', '.join(said)})")
 
     def report_progress(self, done: float, total: float | None, note: str) -> None:
-        """Keep the progress; written at most once a second."""
+        """Store the progress; written at most once a second."""
         data = json.dumps({"done": done, "total": total, "note": self.mask.text(str(note))[:200] if note else ""})
         if time.monotonic() - self.reported_at >= EVERY_S:
             self._write(data)
@@ -180,12 +181,12 @@ class JobContext:
         try:
             self.huey.storage.put_progress(self.claim.seq, data)
         except Exception:
-            self.pending = data  # progress is a courtesy: it never fails a job
+            self.pending = data  # failing to write progress never fails a job
 
     def end(self) -> None:
-        """What was said last is written, and what a timeout left locked is free."""
+        """Write the last progress, and free locks that a time-out has left locked."""
         for lock in self.locks:
-            with suppress(Exception):  # the storage is away: it is free when the worker ends
+            with suppress(Exception):  # the storage cannot be used: the lock is freed when the worker ends
                 lock.deactivate()
         for save in self.at_end:
             save()
@@ -207,35 +208,36 @@ def deactivate(job_context: JobContext) -> None:
 
 
 def forget() -> None:
-    """What follows a body in this thread is over."""
+    """The job of this thread is settled."""
     _local.latest = None
 
 
 def current_job_context() -> JobContext | None:
-    """The body that runs in this thread."""
+    """The body that runs in this thread, or None."""
     return _local.job_context
 
 
 def latest_job_context() -> JobContext | None:
-    """The body that runs in this thread, or has ended while its job is not settled yet."""
+    """The body that runs in this thread, or that has ended while its job is not settled yet; or None."""
     return _local.job_context or _local.latest
 
 
 def current_job() -> CurrentJob | None:
-    """The job whose body runs in this thread, or None outside of one."""
+    """The job whose body runs in this thread, or None."""
     job_context = current_job_context()
     return job_context.job if job_context else None
 
 
 def canceled() -> bool:
-    """True once the running job was asked to stop: end soon. In a worker process it is killed ten seconds later."""
+    """True once the running job was asked to stop. The body should end then; with `-k process` it is killed after ten
+    seconds."""
     job_context = current_job_context()
     return bool(job_context and job_context.huey.storage.stop_asked([job_context.claim.seq]))
 
 
 def check_canceled() -> None:
-    """Raise Canceled once the running job was asked to stop, and TaskTimeout once it is past its timeout: for loops in
-    which nothing else would notice. Outside of a job nothing happens."""
+    """Raise Canceled if the running job was asked to stop, and TaskTimeout if it is past its time-out. Call it in long
+    loops. Outside of a job it does nothing."""
     job_context = current_job_context()
     if job_context is None:
         return
@@ -246,30 +248,30 @@ def check_canceled() -> None:
 
 
 def heed_timeout() -> None:
-    """Raise TaskTimeout in a body that is past its deadline: in what a body calls over and over, where no alarm may
-    strike (`duey.execution.thread_timeouts`)."""
+    """Raise TaskTimeout if the body is past its deadline. Called by functions of Duey that a body may call in a loop,
+    in which the alarm must not raise (duey.execution.thread_timeouts)."""
     job_context = current_job_context()
     if job_context is not None and job_context.deadline.unheeded:
         job_context.deadline.strike()
 
 
 class Holder(threading.local):
-    """How a thread holds a lock: in which process, under which token."""
+    """How a thread holds a lock: the process and the token."""
 
     pid = 0
     token = ""
 
 
 class Lock(TaskLock):
-    """Huey's lock, noted with the body that holds it: where a timeout struck as the body let it go, it is freed when
-    the body has ended. A process that a body forks has a copy of the lock and does not hold it."""
+    """Huey's lock, registered with the body that holds it: if a time-out strikes while the body frees it, it is freed
+    when the body has ended. A process that a body forks does not hold the lock."""
 
     def __init__(self, huey: Any, name: str, ttl: float | None = None) -> None:
         super().__init__(huey, name, ttl)
         self._own = Holder()
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """As a decorator."""
+        """Use the lock as a decorator."""
         return super().__call__(function)
 
     def __enter__(self) -> Lock:
@@ -283,13 +285,14 @@ class Lock(TaskLock):
         token = uuid.uuid4().hex
         if not self._huey.put_if_empty(self._key, token, self._ttl):
             locked = TaskLockedException(f"unable to acquire lock {self._name}")
-            locked.lock = self._name  # for the reason why the job waits
+            locked.lock = self._name  # the reason why the job waits
             raise locked
         self._own.pid, self._own.token = os.getpid(), token
         return True
 
     def deactivate(self) -> None:
-        """Free it, unless somebody else holds it by now: the parent of this process, or who took it when it expired."""
+        """Free the lock, unless another one holds it: the parent of this process, or whoever took it after it
+        expired."""
         if self._own.pid != os.getpid():
             return
         if self._ttl is None or self._huey.get(self._key, peek=True) == self._own.token:
@@ -303,7 +306,7 @@ class Lock(TaskLock):
 
 
 def progress(done: float, total: float | None = None, note: str = "") -> None:
-    """Say how far the running body is; outside of a job nothing happens. Written at most once a second."""
+    """Report the progress of the running body; written at most once a second. Outside of a job it does nothing."""
     job_context = current_job_context()
     if job_context is not None:
         heed_timeout()

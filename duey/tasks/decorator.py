@@ -1,4 +1,4 @@
-"""What the decorators make of a function: Huey's TaskWrapper with Duey's options and a body that cannot get away."""
+"""Decorated functions: Huey's TaskWrapper with Duey's options, and a body whose exceptions are always handled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DurableTaskWrapper(TaskWrapper):
         if "timetable" in given:
             task_options.refuse_parameters(name or func.__name__, func, context)
         policy = policy_of(settings)
-        # A plain function as a class attribute would become a method; Huey's own validate_datetime wants to.
+        # A plain function as a class attribute would become a method. Huey's validate_datetime must become one.
         settings = {
             key: staticmethod(value) if isinstance(value, types.FunctionType) and key not in HUEYS else value
             for key, value in settings.items()
@@ -53,14 +53,14 @@ class DurableTaskWrapper(TaskWrapper):
                 raise own from exc
 
         def check_timeout(task: Task) -> None:
-            check_canceled()  # outside of a job nothing happens there ...
-            Task.check_timeout(task)  # ... and Huey looks at its own clock
+            check_canceled()  # does nothing outside of a job
+            Task.check_timeout(task)  # Huey's own check
 
         cls.execute, cls.check_timeout = execute, check_timeout
         cls.function = staticmethod(func)
         cls.create_id = staticmethod(new_id)
         cls.policy = policy
-        cls.internal = False  # each enqueue asks, and for a class to say that it has no such attribute is slow
+        cls.internal = False  # set, because each enqueue reads it and looking up a missing attribute is slow
         cls.job_flags = task_options.flags_of(settings)
         cls.uniqueness = uniqueness_of(cls.__name__, func, given)
         self._qualname = f"{cls.__module__}.{cls.__name__}"
@@ -72,18 +72,18 @@ class DurableTaskWrapper(TaskWrapper):
         return cls
 
     def s(self, *args: Any, **kwargs: Any) -> Task:
-        """The call as a task to enqueue, pipe or group; `queue`, `context` and `unique` may be among the keywords."""
+        """A call to enqueue, chain or group. `queue`, `context` and `unique` may be among the keywords."""
         if not kwargs:
             task: Task = super().s(*args)
             return task
         said = call_options.take(self._call_names, kwargs)
         call_options.check_delay(kwargs.get("delay"))
         task = super().s(*args, **kwargs)
-        task_options.check_call(self._qualname, task)  # also where it is to be a step of a pipeline
+        task_options.check_call(self._qualname, task)  # also if it becomes a step of a pipeline
         return call_options.label(task, self._qualname, said) if said else task
 
     def schedule(self, args: Any = None, kwargs: Any = None, *positional: Any, **options: Any) -> Any:
-        """Huey's, with `queue`, `context` and `unique`."""
+        """Huey's `schedule`, with `queue`, `context` and `unique`."""
         said = call_options.take(frozenset(call_options.NAMES), options)
         call_options.check_delay(options.get("delay", positional[1] if len(positional) > 1 else None))
         if not said:

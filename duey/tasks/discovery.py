@@ -1,4 +1,4 @@
-"""Loading the task modules that `[tasks] modules` names, and what tells one state of their code from another."""
+"""Imports the task modules of `[tasks] modules`, and computes a fingerprint of their code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _loaded = [""]
 
 
 def load_tasks(modules: Sequence[str], root: Path) -> None:
-    """Import each module from `root` or PYTHONPATH. Raises Misconfigured with file and line of what is wrong."""
+    """Import each module from `root` or PYTHONPATH. Raises Misconfigured with file and line of the error."""
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     for name in modules:
@@ -39,8 +39,8 @@ def load_tasks(modules: Sequence[str], root: Path) -> None:
 
 
 def code() -> str:
-    """The first digits of a digest of the task modules' files, as they were when they were loaded; "" before that. Two
-    consumers that show the same run the same tasks."""
+    """The first digits of a digest of the task modules' files when they were imported; "" before that. Two consumers
+    with the same digits run the same code."""
     return _loaded[0]
 
 
@@ -50,13 +50,13 @@ def _digest(modules: Sequence[str]) -> str:
         file = getattr(sys.modules[name], "__file__", None)
         try:
             digest.update(Path(file).read_bytes() if file else name.encode())
-        except OSError:  # a module out of an archive, say
+        except OSError:  # for example a module in an archive
             digest.update(name.encode())
     return digest.hexdigest()[:7]
 
 
 def where(exc: BaseException) -> str:
-    """File and line of the innermost frame that is not the import machinery or Duey's own."""
+    """File and line of the innermost frame outside of the import machinery and Duey."""
     own = str(Path(__file__).parent.parent)
     frames = [
         f for f in traceback.extract_tb(exc.__traceback__)

@@ -1,14 +1,14 @@
-"""What runs once a job has failed for good: its task's `on_failed`, as a job of its own.
+"""The `on_failed` handler of a task, which runs as a job of its own after a job has failed for good.
 
-The handler is registered beside its task, as `TASK.on_failed`. Whatever ends a job as failed (its last attempt, a
-discard, a worker that died too often, a time-out, a task that nobody knows) accepts the handler's job in the same
-transaction, so that it runs exactly as often as jobs fail, through any crash. It has no retries and no handler of its
-own: when it fails, that is seen like any failed job, and ends there.
+It is registered as the task `TASK.on_failed`. Whatever fails a job (its last attempt, a discard, too many crashes, a
+time-out, an unknown task) enqueues the handler's job in the same transaction, so that there is exactly one for each
+failed job, through any crash. It has no retries and no handler of its own. If it fails, it is shown like any failed
+job.
 
-Nobody else can make such a job (`EnqueuingHuey.new_job` refuses), and the handler looks again: it runs only in the job
-that was accepted for the failure of a job of its own task.
+Such a job cannot be enqueued from outside (`EnqueuingHuey.new_job` refuses it). The handler checks again that its job
+was made for the failure of a job of its task.
 
-Whether a task has a handler travels with the job (`flags`): who reaps a dead worker need not know the task.
+The job carries a flag that its task has a handler, so that a rescuer need not know the task.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from duey.tasks.current import current_job, current_job_context
 
 SUFFIX = ".on_failed"
 Handler = Callable[[Job, Failure], Any]
-TRACEBACK_MAX = 8 * 1024  # the whole of it stays with the failed job
+TRACEBACK_MAX = 8 * 1024  # of the handler's argument; the whole traceback stays with the failed job
 
 
 def handler_of(huey: Any, task: str, on_failed: Any) -> Callable[..., Any]:
-    """The function of the handler's own task: it is told in plain values what failed, and calls `on_failed`."""
+    """The function of the handler's task. Its arguments are plain values that say what failed. It calls `on_failed`."""
     call: Handler = getattr(on_failed, "func", on_failed)  # it may be a task itself
 
     def run(job: dict[str, Any], error: dict[str, Any]) -> Any:
@@ -43,8 +43,8 @@ def handler_of(huey: Any, task: str, on_failed: Any) -> Callable[..., Any]:
 
 
 def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of the failed job for which the running one was made; they stay where they are. Empty when it was
-    removed meanwhile. Raises InternalTask where the running job was not made for the failure of this one."""
+    """The arguments of the failed job for which the running one was made, read from the failed job; empty if that was
+    removed meanwhile. Raises InternalTask if the running job was not made for its failure."""
     here = current_job()
     own = huey.storage.look(here.id) if here else None
     if own is None or own.parent != job_id or not own.task.endswith(SUFFIX):
@@ -62,13 +62,13 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
 
 
 def add_handler(settlement: Settlement, serialize: Callable[..., bytes]) -> None:
-    """Let the handler's job be accepted with this settlement, which ends its job as failed."""
+    """Add the handler's job to a settlement that fails its job."""
     job = handler_job(settlement, serialize)
     settlement.next_jobs = [*(settlement.next_jobs or ()), job]
 
 
 def handler_job(settlement: Settlement, serialize: Callable[..., bytes]) -> NewJob:
-    """The job that tells a handler what failed, and how."""
+    """The job that calls the handler."""
     claim = settlement.claim
     said = json.loads(settlement.detail or "{}")
     told = {

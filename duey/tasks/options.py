@@ -1,6 +1,6 @@
-"""The options that a task may have beyond Huey's: their names, their checks, and what they come to.
+"""The task options beyond Huey's: names, checks and values.
 
-An option that nobody would read, or that makes no sense, stops the import of the task file with one sentence.
+An unknown option or an invalid value stops the import of the task module with one sentence.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from duey.model import limits
 from duey.model.job import HANDLED, ONCE
 from duey.tasks import unique
 
-INTERNAL = frozenset({"timetable"})  # what the decorators hand on by themselves: duey.scheduling.scheduler reads it
+INTERNAL = frozenset({"timetable"})  # added by the decorators, read by duey.scheduling.scheduler
 SEVERAL = frozenset({"retry_on", "discard_on"})
 Check = Callable[[Any], bool]
 MOST_S = 1e10
 
 
 def is_name(value: Any) -> bool:
-    """The name of a queue: what `[consumer] queues` and the lists of names that are made of it can hold."""
+    """Whether the value is a valid name of a queue."""
     return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", value) is not None
 
 
@@ -53,7 +53,7 @@ def one_of(values: Iterable[str]) -> str:
     return " or ".join(repr(value) for value in values)
 
 
-# Huey's, of a task (there as default_NAME) and of a call. Name: (what is expected, whether a value is that)
+# Huey's options of a task (there default_NAME) and of a call. Name: (what is expected, check)
 HUEYS_OPTIONS: dict[str, tuple[str, Check]] = {
     "retries": ("a whole number from 0", lambda value: isinstance(value, Integral) and is_number(value, 0)),
     "retry_delay": ("seconds from 0", is_delay),
@@ -83,8 +83,8 @@ OPTIONS: dict[str, tuple[str, Check]] = {
 
 
 def read(task: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The options as the engine takes them. Raises Misconfigured for one that nobody reads, with the likely spelling,
-    and for a value that makes no sense."""
+    """The options with converted values. Raises Misconfigured for an unknown option, with the nearest name, and for an
+    invalid value."""
     settings = {name: several(value) if name in SEVERAL else value for name, value in given.items()}
     for name, value in settings.items():
         hueys = name.removeprefix("default_") if name in HUEYS else ""
@@ -107,10 +107,10 @@ def read(task: str, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_parameters(task: str, function: Callable[..., Any], context: bool) -> None:
-    """Raise Misconfigured for a periodic task that needs arguments: nobody is there to give them."""
+    """Raise Misconfigured for a periodic task with required parameters, because nothing provides arguments."""
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some functions written in C cannot tell
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return
     try:
         signature.bind(**({"task": None} if context else {}))  # which Huey gives
@@ -122,7 +122,7 @@ def refuse_parameters(task: str, function: Callable[..., Any], context: bool) ->
 
 
 def check_call(task: str, call: Any) -> None:
-    """Raises InvalidArguments for an option of a call that makes no sense."""
+    """Raise InvalidArguments for an invalid option of a call."""
     refused = [
         errors.FieldError(name, f"expected {expected}, found {value!r:.100}")
         for name, (expected, fits) in HUEYS_OPTIONS.items()
@@ -133,13 +133,13 @@ def check_call(task: str, call: Any) -> None:
 
 
 def flags_of(settings: dict[str, Any]) -> int:
-    """What of the options travels with each job."""
+    """The flags that each job of the task carries."""
     own = (ONCE if settings.get("on_crash") == "fail" else 0) | (HANDLED if "on_failed" in settings else 0)
     return own | unique.flags_of(settings)
 
 
 def several(value: Any) -> Any:
-    """One exception class, or a list of them, as the tuple that is meant."""
+    """One exception class, or a list of classes, as a tuple."""
     if isinstance(value, list):
         return tuple(value)
     return (value,) if isinstance(value, type) else value

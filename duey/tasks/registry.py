@@ -1,4 +1,4 @@
-"""The registered tasks by name: short while it is unique, full always."""
+"""The registered tasks by name: the full name, or the short name while it is unique."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from duey.tasks.signature.signature import Signature
 
 
 class KnownTasks:
-    """Looks into Huey's registry, which grows while task files are imported."""
+    """Reads Huey's registry, which grows while task modules are imported."""
 
     def __init__(self, huey: Any) -> None:
         self._huey = huey
@@ -36,7 +36,7 @@ class KnownTasks:
         return [cls for _, cls in sorted(self._huey._registry._registry.items()) if not is_internal(cls)]
 
     def find(self, name: str, internal: bool = False) -> type[Task]:
-        """The task with this short or full name; `internal`: also one whose jobs only the service makes. Raises
+        """The task with this short or full name. `internal`: also tasks whose jobs only Duey itself enqueues. Raises
         UnknownTask, AmbiguousTask."""
         found = [cls for cls in self._names().get(name, ()) if internal or not is_internal(cls)]
         if not found:
@@ -54,19 +54,19 @@ class KnownTasks:
         return self.full(self.find(name, internal=True))
 
     def short(self, qualname: str) -> str:
-        """What a task is called where there is no doubt; a task that is no longer known keeps its last part."""
+        """The short name of a task if it is unique, otherwise the full name; for an unknown task the last part."""
         cls = self._huey._registry._registry.get(qualname)
         name = qualname.rpartition(".")[2] if cls is None else cls.__name__
         return qualname if len(self._names().get(name, ())) > 1 else name
 
     def signature(self, cls: type[Task]) -> Signature:
-        """The signature that calls of the task are held to."""
+        """The signature against which calls of the task are checked."""
         found = self._huey.composer.signature(self.full(cls))
-        assert found is not None  # it is registered
+        assert found is not None  # because it is registered
         return found
 
     def info(self, cls: type[Task], paused: set[str]) -> TaskInfo:
-        """What people are shown of a task."""
+        """The display form of a task."""
         signature = self.signature(cls)
         options = {name: getattr(cls, f"default_{name}") for name in HUEYS_OPTIONS}
         options |= {name: plain(getattr(cls, name)) for name in OPTIONS if hasattr(cls, name)}
@@ -78,7 +78,7 @@ class KnownTasks:
 
 
 def is_internal(cls: type[Task]) -> bool:
-    """Whether only the service makes jobs of the task: the handlers of failed jobs (duey.tasks.on_failed)."""
+    """Whether only Duey itself enqueues jobs of the task, as for on_failed handlers."""
     return bool(getattr(cls, "internal", False))
 
 

@@ -1,10 +1,10 @@
-"""What follows a failed attempt: another one, when, or the end.
+"""Decides what follows a failed attempt: another attempt, and when, or the end.
 
-A task says so with `retries`, `retry_delay`, `retry_backoff` (Huey's), `backoff`, `retry_on`, `discard_on` and
-`retry_for`. An error is judged in this order: where `retry_on` and `discard_on` both fit, the class that is nearest to
-the error's own wins; what `retry_on` does not name is not retried; `retry_for` ends it by the time since the first
-failure; then the retries that are left decide, and the back-off says when. The same judgement holds for a body that
-raised and for one that was killed for its timeout.
+The task options are `retries`, `retry_delay`, `retry_backoff` (Huey's), `backoff`, `retry_on`, `discard_on` and
+`retry_for`. They apply in this order. If both `retry_on` and `discard_on` match, the class nearest to that of the error
+wins. An error that `retry_on` does not name is not retried. `retry_for` limits the time since the first failure. Then
+the number of retries left decides, and the back-off says when. The same holds for a body that was killed at its
+time-out.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ logger = logging.getLogger("duey.policy")
 
 Backoff = Callable[[int, BaseException], float]  # (number of the failed attempt from 1, error) -> seconds to wait
 LONGEST_S = 10 * 365 * 86400.0
-APART_S = 1.0  # longest that a parent waits for a back-off
-WITHIN_TIME = 1_000_000  # retries of a task that gives a time and no number
+APART_S = 1.0  # longest time that a supervisor waits for a back-off function
+WITHIN_TIME = 1_000_000  # retries of a task with `retry_for` and without a number
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """Waits base_s * factor ** (n - 1) seconds after failure n, at most cap_s, less up to `jitter` of it by chance."""
+    """Waits base_s * factor ** (n - 1) seconds after failure n, at most cap_s, minus a random part of up to
+    `jitter`."""
 
     base_s: float
     factor: float
@@ -53,10 +54,10 @@ class Exponential:
 
 
 def exponential(base_s: float = 1.0, factor: float = 2.0, cap_s: float = 3600.0, jitter: float = 0.5) -> Exponential:
-    """A back-off that grows: after failure n a retry waits base_s * factor ** (n - 1) seconds, at most `cap_s`.
+    """An increasing back-off: after failure n a retry waits base_s * factor ** (n - 1) seconds, at most `cap_s`.
 
-    `jitter` (0 to 1) is the part of that which chance may take away, so that a hundred jobs that failed together do
-    not return together; 0 waits exactly. Raises ValueError for numbers that make no sense.
+    `jitter` (0 to 1) is the largest part of the wait that is randomly subtracted, so that jobs that failed together are
+    not retried together. 0: exact waits. Raises ValueError for invalid numbers.
     """
     if not (base_s >= 0 and factor >= 1 and cap_s >= 0 and 0 <= jitter <= 1):
         raise ValueError(
@@ -67,9 +68,9 @@ def exponential(base_s: float = 1.0, factor: float = 2.0, cap_s: float = 3600.0,
 
 
 class SidekiqBackoff:
-    """Sidekiq's: n ** 4 + 15 + rand(10) * (n + 1) seconds, n counting the failures before this one.
+    """The back-off of Sidekiq: n ** 4 + 15 + rand(10) * (n + 1) seconds, where n is the number of earlier failures.
 
-    Its 25 retries, which a task with this back-off has where it says no number, take about three weeks. From
+    Without `retries` a task with this back-off has Sidekiq's 25 retries, which take about three weeks. From
     lib/sidekiq/job_retry.rb in Sidekiq's public repository (`DEFAULT_MAX_RETRY_ATTEMPTS`, `delay_for`).
     """
 
@@ -88,7 +89,7 @@ sidekiq_backoff = SidekiqBackoff()
 
 
 class Verdict(NamedTuple):
-    """What follows a failure. `delay_s` None: as Huey's retry_delay says. `why` tells why a job is not tried again."""
+    """What follows a failure. `delay_s` None: Huey's retry_delay applies. `why`: why the job is not retried."""
 
     again: bool
     delay_s: float | None = None
@@ -98,7 +99,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Policy:
-    """What a task says of its failures."""
+    """The retry options of a task."""
 
     backoff: Backoff | None = None
     retry_on: tuple[type[BaseException], ...] | None = None
@@ -106,7 +107,8 @@ class Policy:
     retry_for: float | None = None
 
     def judge(self, error: BaseException, failures: int, failing_s: float, apart: bool = False) -> Verdict:
-        """After failure number `failures` (from 1), `failing_s` seconds after the first one. `apart`: as `delay_of`."""
+        """Decide after failure number `failures` (from 1), `failing_s` seconds after the first one. `apart`: see
+        `delay_of`."""
         keeps, drops = nearest(error, self.retry_on or ()), nearest(error, self.discard_on)
         if drops is not None and (keeps is None or drops[0] < keeps[0]):
             return Verdict(False, None, True, f"discard_on names {drops[1].__name__}")
@@ -118,15 +120,15 @@ class Policy:
 
 
 def nearest(error: BaseException, classes: tuple[type[BaseException], ...]) -> tuple[int, type[BaseException]] | None:
-    """The class among these that is nearest to the error's own, with its distance; None when none fits."""
+    """Of these classes the one nearest to that of the error, with its distance in the MRO; None if none matches."""
     line = type(error).__mro__
     fitting = [(line.index(cls), cls) for cls in classes if cls in line]
     return min(fitting, key=lambda each: each[0]) if fitting else None
 
 
 def delay_of(backoff: Backoff, failures: int, error: BaseException, apart: bool = False) -> float | None:
-    """What the back-off says, in seconds; None (Huey's retry_delay) where it fails itself or says no sound number.
-    `apart`: in a process that must not be harmed by it, so that an author's own is called in a child."""
+    """The delay of the back-off in seconds. None, which means Huey's retry_delay, if it raises or returns no valid
+    number. `apart`: call an author's function in a child process, because it must not harm this one."""
     try:
         if apart and not isinstance(backoff, (Exponential, SidekiqBackoff)):
             said = os_process.apart(partial(backoff, failures, error), APART_S)
@@ -145,9 +147,8 @@ def delay_of(backoff: Backoff, failures: int, error: BaseException, apart: bool 
 
 
 def allows(settlement: Settlement, policy: Policy | None, error: BaseException, apart: bool = False) -> bool:
-    """Whether another attempt may follow this failed one, as far as its task's policy goes; notes in the settlement
-    when, or why not. `Retry` is no failure, `Discard` and Huey's CancelExecution decide for themselves. `apart`: as
-    `delay_of`."""
+    """Whether the task's options allow another attempt after this failed one. Stores in the settlement when, or why
+    not. `Retry` is not a failure; `Discard` and Huey's CancelExecution are not retried. `apart`: see `delay_of`."""
     now = clock.now()
     if isinstance(error, RetryTask):
         if error.eta is None and error.delay is not None:
@@ -171,18 +172,18 @@ def allows(settlement: Settlement, policy: Policy | None, error: BaseException, 
 
 
 def lock_wait_s(age_s: float) -> float:
-    """How long a job waits before it tries a held lock again: longer for an old one, and never all at once."""
+    """How long a job waits before it tries a held lock again, in seconds: longer for an old job, with a random part."""
     return min(2.0, 0.1 + max(0.0, age_s) / 20) * random.uniform(0.5, 1.5)
 
 
 def policy_of(options: dict[str, Any]) -> Policy | None:
-    """The policy that a task's options describe; None where it has none but Huey's."""
+    """The policy of a task's options; None if it has only Huey's."""
     said = {name: options[name] for name in ("backoff", "retry_on", "discard_on", "retry_for") if name in options}
     return Policy(**said) if said else None
 
 
 def default_retries(backoff: Any, retry_for: float | None, service: int) -> int:
-    """The retries of a task that gives no number: what its back-off or its time brings with it, or the service's."""
+    """The retries of a task without a number: those of its back-off or `retry_for`, otherwise `[tasks] retries`."""
     if retry_for is not None:
         return WITHIN_TIME
     brought = getattr(backoff, "retries", None)
@@ -192,7 +193,7 @@ def default_retries(backoff: Any, retry_for: float | None, service: int) -> int:
 def with_defaults(
     settings: Settings, retries: int | None, retry_delay: float | None, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """The options of a task, with the service's own where it says nothing of retries."""
+    """The options of a task, completed with the defaults of [tasks]."""
     service = settings.tasks
     if retries is None:
         retries = default_retries(options.get("backoff"), options.get("retry_for"), service.retries)

@@ -1,13 +1,13 @@
-"""Unique jobs: what key a job holds, for how long, and what becomes of another one that wants it.
+"""Unique jobs: the key that a job holds, for how long, and what happens to another job with the same key.
 
-A task with `unique=True` holds a key from its defer to its end; `unique=seconds` holds it no longer than that. The key
-is the task with its arguments, or what `unique_key` makes of them. `unique_scope` says until when: "end" (the job has
-ended), "start" (its body is about to run) or "time" (the seconds, whatever becomes of the job). Where the key is held,
-`unique_conflict` decides: "return" answers with the job that holds it, "replace" ends a waiting holder in favour of the
-new job (a running one stays the answer), "raise" refuses with UniqueConflict. The storage decides in the transaction
-that accepts the job, and frees the key in the one that ends (or starts) it.
+With `unique=True` a job holds a key from when it is enqueued until it ends; with `unique=seconds` at most so long. The
+key is the task with its arguments, or the result of `unique_key`. `unique_scope` says until when: "end" (of the job),
+"start" (of its body) or "time" (for the seconds, whatever happens to the job). `unique_conflict` decides about a second
+job: "return" answers with the job that holds the key, "replace" cancels a waiting holder (a running one is returned),
+"raise" refuses with UniqueConflict. The storage decides in the transaction that accepts the job, and frees the key in
+the one that ends or starts it.
 
-Only what is deferred on its own is held to this: steps of a pipeline, members and callback of a chord never drop out.
+Steps of a pipeline and members and callbacks of a chord are not unique: they are never dropped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONFLICTS = {"return": 0, "replace": REPLACES, "raise": REFUSES}
 
 @dataclass(frozen=True)
 class Uniqueness:
-    """What a task says of its unique jobs. `hold_s` None: until the scope ends."""
+    """The options of a task for unique jobs. `hold_s` None: until the scope ends."""
 
     task: str
     function: Callable[..., Any]
@@ -37,7 +37,7 @@ class Uniqueness:
     hold_s: float | None
 
     def key_of(self, qualname: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """The key of a call. Raises BadRequest where `unique_key` fails on these arguments."""
+        """The key of a call. Raises BadRequest if `unique_key` raises."""
         if self.key is None:
             return f"{qualname}#{digest(self._arguments(args, kwargs))}"
         try:
@@ -49,7 +49,7 @@ class Uniqueness:
         return f"{qualname}:{value}" if isinstance(value, str) else f"{qualname}#{digest(value)}"
 
     def _arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """The arguments by name, defaults included, so that f(1) and f(a=1) are the same call."""
+        """The arguments by name, including defaults, so that f(1) and f(a=1) are the same call."""
         try:
             bound = inspect.signature(self.function).bind_partial(*args, **kwargs)
         except TypeError:
@@ -59,7 +59,7 @@ class Uniqueness:
 
 
 def uniqueness_of(task: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> Uniqueness | None:
-    """What the options say; None where jobs of the task are not unique. Raises Misconfigured."""
+    """The options for unique jobs; None if jobs of the task are not unique. Raises Misconfigured."""
     unique = settings.get("unique", False)
     if unique is False:
         surplus = [name for name in ("unique_key", "unique_scope", "unique_conflict") if name in settings]
@@ -73,12 +73,12 @@ def uniqueness_of(task: str, function: Callable[..., Any], settings: Mapping[str
 
 
 def flags_of(settings: Mapping[str, Any]) -> int:
-    """What travels with each job."""
+    """The flags that each job of the task carries."""
     return SCOPES[settings.get("unique_scope", "end")] | CONFLICTS[settings.get("unique_conflict", "return")]
 
 
 def digest(value: Any) -> str:
-    """A short text that is the same for equal values, in any process. Raises UnserializableError."""
+    """A short text that is the same for equal values in any process. Raises UnserializableError."""
     text = json.dumps(ordered(value), separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -1,7 +1,7 @@
-"""Hint holders: checks of values that hold others (collections, named fields) or may be one of several.
+"""Checks of values that contain others (collections, named fields) or may be one of several types.
 
-All of them collect every problem of their members before they refuse, and build what the task gets anew, so
-that the caller's own lists and dicts are never handed on half converted.
+All of them collect every problem of their members before they refuse. They build new collections for the task, so that
+those of the caller are never half converted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?")
 
 
 def list_hint(item: Hint, kind: type) -> Hint:
-    """A list, or as `kind` a tuple of any length."""
+    """A list, or a tuple of any length if `kind` is tuple."""
     item_check = item.check
 
     def check(value: Any) -> Any:
@@ -49,7 +49,7 @@ def list_hint(item: Hint, kind: type) -> Hint:
 
 
 def tuple_hint(items: Sequence[Hint]) -> Hint:
-    """A tuple with a hint for each place."""
+    """A tuple with a hint for each position."""
     expected = f"a list of {len(items)}" if items else "an empty list"
 
     def check(value: Any) -> Any:
@@ -62,7 +62,7 @@ def tuple_hint(items: Sequence[Hint]) -> Hint:
 
 
 def set_hint(item: Hint, kind: type) -> Hint:
-    """A set or frozenset, from a list; what stands in it twice, stands in it once."""
+    """A set or frozenset, from a list. Duplicates are dropped."""
 
     def check_item(value: Any) -> Any:
         made = item.check(value)
@@ -81,7 +81,7 @@ def set_hint(item: Hint, kind: type) -> Hint:
 
 
 def dict_hint(key: Hint, member: Hint) -> Hint:
-    """A dict. Keys of JSON are text, so that a key that should be a number is read from its text."""
+    """A dict. Keys in JSON are text, so a key that should be a number is read from its text."""
 
     def check_key(value: Any) -> Any:
         try:
@@ -109,13 +109,13 @@ def dict_hint(key: Hint, member: Hint) -> Hint:
 
 
 def union_hint(hints: Sequence[Hint]) -> Hint:
-    """One of several: who takes the value unchanged, else the first who takes it."""
+    """One of several hints: the first that accepts the value unchanged, otherwise the first that accepts it."""
     expected = _any_of(list(dict.fromkeys(hint.expected for hint in hints)))
     several_shapes = sum(hint.likely is not None for hint in hints) > 1
 
     def meant(value: Any) -> Iterator[Hint]:
         for hint in hints:
-            # Without this look ahead, a tree of such objects would be walked twice at each of its levels.
+            # Without this check, a tree of such objects would be walked twice at each level.
             if not (several_shapes and hint.likely and type(value) is dict and not hint.likely(value)):
                 yield hint
 
@@ -134,7 +134,7 @@ def union_hint(hints: Sequence[Hint]) -> Hint:
             fitting.append(made)
         if fitting:
             return fitting[0]
-        # Only one of them went into the value, so that its problems are what the caller wants to know.
+        # Only one hint looked into the value, so its problems are the relevant ones.
         raise inner[0] if len(inner) == 1 else mismatch(expected, value)
 
     return Hint(expected, check)
@@ -144,7 +144,7 @@ def choice_hint(choices: Sequence[Any], enum: type[Enum] | None = None) -> Hint:
     """The values of a Literal, or the members of an Enum: by value, then by name."""
     names = dict(enum.__members__) if enum else {c.name: c for c in choices if isinstance(c, Enum)}
     expected = _any_of([shown(to_plain(choice)) for choice in choices], "one of ")
-    # True == 1 == 1.0, so that a choice is known by its type too.
+    # True == 1 == 1.0, so the type is compared too.
     by_value: dict[Any, Any] = {}
     for choice in [*names.values(), *choices]:
         for value in (choice, choice.value) if isinstance(choice, Enum) else (choice,):
@@ -177,7 +177,7 @@ def _any_of(texts: list[str], prefix: str = "") -> str:
 
 
 def _unchanged(made: Any, value: Any) -> bool:
-    """Whether nothing was converted, however deep."""
+    """Whether nothing was converted, at any depth."""
     if made is value:
         return True
     if type(made) is not type(value):
@@ -193,7 +193,7 @@ def _unchanged(made: Any, value: Any) -> bool:
 
 
 class Shape(NamedTuple):
-    """A class with named fields. `tags` are its Literal fields, which tell the members of a Union apart."""
+    """A class with named fields. `tags`: its Literal fields, which distinguish the members of a Union."""
 
     kind: Any
     expected: str
@@ -202,7 +202,7 @@ class Shape(NamedTuple):
     tags: dict[str, Check]
 
     def likely(self, value: dict[str, Any]) -> bool:
-        """Whether the names of the fields, and those that are Literal, fit."""
+        """Whether the names of the fields and the values of its Literal fields match."""
         if not (value.keys() <= self.fields.keys() and value.keys() >= set(self.required)):
             return False
         try:
@@ -213,7 +213,7 @@ class Shape(NamedTuple):
         return True
 
     def check(self, value: Any) -> Any:
-        """An instance, from an object, or (a NamedTuple) from a list in the order of its fields."""
+        """An instance from an object, or for a NamedTuple also from a list in the order of its fields."""
         if not issubclass(self.kind, dict) and isinstance(value, self.kind):
             return value
         if isinstance(value, Mapping):
@@ -246,16 +246,16 @@ class Shape(NamedTuple):
     def _build(self, fields: dict[str, Any]) -> Any:
         try:
             return self.kind(**fields)
-        except Exception as error:  # the author's own check of his fields may raise anything
+        except Exception as error:  # the author's own checks may raise anything
             sentence = f"{self.kind.__name__} refuses it: {exception_message(error)[:200]}"
             raise Refused([FieldError("", sentence)]) from None
 
 
 def instance_hint(kind: Any) -> Hint:
-    """Any other class: instances only, since nothing in JSON stands for them."""
+    """Any other class: only instances are accepted, because JSON has no form for them."""
     try:
         isinstance(None, kind)
-    except TypeError:  # a Protocol that is not for run time
+    except TypeError:  # a Protocol that is not runtime_checkable
         return ANY
     expected = f"a Python value of the type {type_name(kind)}"
 

@@ -1,8 +1,8 @@
-"""Hints: type hints compiled, once, into the checks that a value passes on its way to a task.
+"""Compiles type hints, once, into checks of the values of a call.
 
-A resolved hint is compiled by kind: a leaf, a choice (Union, Literal, Enum), a collection, a class with named
-fields (dataclass, TypedDict, NamedTuple), or another class, of which only instances are taken. A class may
-hold itself. What nobody can compile asks for nothing.
+A hint is a scalar, a choice (Union, Literal, Enum), a collection, a class with named fields (dataclass, TypedDict,
+NamedTuple), or another class, of which only instances are accepted. A class may contain itself. A hint that cannot be
+compiled accepts anything.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from duey.tasks.signature.text import UNIONS, class_hints, wrapper_of
 _LISTS = {list, abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable, abc.Reversible}
 _SETS = {set, frozenset, abc.Set, abc.MutableSet}
 _DICTS = {dict, abc.Mapping, abc.MutableMapping}
-_NAMED = 8  # fields that a sentence names
+_NAMED = 8  # fields that a message lists
 
 
 class Compiler:
-    """Compiles the hints of one signature; remembers classes, since one may hold itself."""
+    """Compiles the hints of one signature. Remembers classes, because a class may contain itself."""
 
     def __init__(self) -> None:
         self._known: dict[Any, Hint] = {}
 
     def hint(self, hint: Any) -> Hint:
-        """The compiled form of a resolved hint. Never fails: what it does not know asks for nothing."""
+        """The compiled form of a resolved hint. Never raises: an unknown hint accepts anything."""
         try:
             return self._special(hint) or self._plain_class(hint)
         except Exception:  # metaclasses and odd annotations may raise anything
             return ANY
 
     def _special(self, hint: Any) -> Hint | None:
-        """What typing makes of hints: no class, and not the parametrized form of one."""
+        """Special forms of typing, which are neither a class nor a parametrized class."""
         origin, members = get_origin(hint), get_args(hint)
         if hint is None:
             return LEAVES[type(None)]
@@ -119,7 +119,7 @@ class Compiler:
         names = list(names)
         listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
         shape = Shape(kind, f"an object with {listed} ({kind.__name__})", {}, tuple(required), {})
-        # Known before its fields are compiled, since a field may hold this class again.
+        # Stored before its fields are compiled, because a field may contain this class again.
         self._known[kind] = Hint(shape.expected, shape.check, shape.likely)
         hints = class_hints(kind)
         for name in names:
@@ -129,7 +129,7 @@ class Compiler:
 
 
 def _required_keys(typed_dict: Any) -> list[str]:
-    """The keys that must be there; typing itself does not see NotRequired where annotations are text."""
+    """The required keys. typing itself does not recognize NotRequired in annotations that are text."""
     wrappers = {name: wrapper_of(hint) for name, hint in class_hints(typed_dict).items()}
     required = typed_dict.__required_keys__
     return [n for n, by in wrappers.items() if by == "Required" or (n in required and by != "NotRequired")]

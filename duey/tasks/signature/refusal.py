@@ -1,9 +1,8 @@
-"""A refusal: all that is wrong with one value, in sentences for people, each under its path.
+"""Refusals: all problems of one value, as sentences with paths.
 
-Whoever looks at a value raises `Refused` with paths that are relative to it (`[3].name`, or "" for the value
-itself); each holder on the way out puts its own step in front; the signature puts `args[0]` or `kwargs.to`.
-Values are shown so that they cannot do harm: bounded, in quotes, what is not visible as escapes, and never
-the members of a collection.
+A check raises `Refused` with paths relative to its value (`[3].name`, or "" for the value itself). Each containing
+check adds its own step in front, and the signature adds `args[0]` or `kwargs.to`. Values are shown safely: truncated,
+quoted, with invisible characters escaped, and never with the members of a collection.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from typing import Any
 from duey.errors import FieldError
 from duey.payload.path import type_name
 
-MAX_PROBLEMS = 50  # a list of a million wrong items must not become a million sentences
+MAX_PROBLEMS = 50  # listed at most
 _SHOWN_CHARS = 60
 
 
 class Refused(Exception):
-    """A value that its hint refuses: all problems, with paths relative to the value, as in `[3].name`."""
+    """A value that its hint refuses. Holds all problems, with paths relative to the value such as `[3].name`."""
 
     def __init__(self, problems: list[FieldError]) -> None:
         self.problems = problems
 
     def below(self, step: str) -> list[FieldError]:
-        """The problems as the holder of the value sees them."""
+        """The problems with `step` in front of their paths."""
         return [FieldError(step + problem.path, problem.message) for problem in self.problems]
 
 
@@ -72,14 +71,14 @@ def at_field(name: Any) -> str:
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:
-    """The end of a sentence about a name that is not known, with the nearest one that is."""
+    """The end of a sentence about an unknown name: the nearest known name, or the advice to leave it out."""
     by_folded = {each.casefold(): each for each in known}
     near = get_close_matches(name[:_SHOWN_CHARS].casefold(), by_folded, n=1) if isinstance(name, str) else []
     return f"; did you mean {by_folded[near[0]]}?" if near else ": leave it out"
 
 
 def found(value: Any) -> str:
-    """A value for a sentence: a scalar as it is, at most 60 characters of it; all others by kind and size."""
+    """A value in a sentence: a scalar itself, at most 60 characters; others by type and size."""
     if type(value) is float and not math.isfinite(value):
         return f"{value}, which JSON does not have"
     if type(value) is int or type(value) is float:
@@ -96,7 +95,7 @@ def found(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A scalar as JSON writes it, at most 60 characters of it; all else by its kind."""
+    """A scalar as JSON, at most 60 characters; others by type."""
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
     if type(value) is int:
@@ -107,7 +106,7 @@ def shown(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """At most 60 characters of a text in quotes, with all that is not visible as escapes."""
+    """At most 60 characters of a text in quotes, with invisible characters escaped."""
     seen = "".join(map(_visible, text[:_SHOWN_CHARS]))
     if len(text) > _SHOWN_CHARS or len(seen) > _SHOWN_CHARS:
         seen = seen[: _SHOWN_CHARS - 1] + "…"
@@ -121,7 +120,7 @@ def _visible(char: str) -> str:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text can be written as UTF-8: it holds no half of a surrogate pair."""
+    """Whether the text can be encoded as UTF-8, that is, contains no lone surrogate."""
     if text.isascii():
         return True
     try:

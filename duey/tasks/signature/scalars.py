@@ -1,9 +1,9 @@
-"""Hint leaves: the scalars that a type hint may ask for, and how each is made from a plain JSON value.
+"""Checks of scalars, and how each is read from a JSON value.
 
-A `Hint` is a compiled type hint: `expected` says for people what it takes, `check` returns the value that the
-task will get, or raises `Refused` with every problem found, each under a path that is relative to the value.
-A value that already is of the type is taken as it is; text that stands for one (a date, a UUID, base64 of
-bytes) is read strictly, in the same way on every Python.
+A `Hint` is a compiled type hint: `expected` describes what it accepts, `check` returns the value for the task, or
+raises `Refused` with every problem, each with a path relative to the value. A value of the right type is accepted as it
+is. Text that stands for one (a date, a UUID, base64 of bytes) is read strictly, in the same way on every version of
+Python.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Check = Callable[[Any], Any]
 
 
 class Hint(NamedTuple):
-    """A compiled hint. `likely` tells, without going deep, whether an object could be meant for it at all."""
+    """A compiled hint. `likely`: whether an object could be meant for it, without checking its members."""
 
     expected: str
     check: Check
     likely: Callable[[Any], bool] | None = None
 
 
-# Any value: taken as it is, if it can travel.
+# Any value, if it can be stored.
 
 
 _SOUND, _HOLDERS = frozenset({type(None), bool, int}), frozenset({list, tuple, dict})
@@ -49,8 +49,8 @@ def _check_any(value: Any) -> Any:
 
 
 def _is_sound(level: list[Any]) -> bool:
-    """Whether `_look_closely` would find nothing, seen level by level: values may come by the hundred thousand, and
-    what runs in C for all of a level costs a tenth."""
+    """Whether `_look_closely` would find nothing. It works level by level, with functions that run in C, which costs a
+    tenth for hundreds of thousands of values."""
     for _ in range(MAX_DEPTH + 1):
         kinds = set(map(type, level))
         if str in kinds and not is_unicode("".join(each for each in level if type(each) is str)):
@@ -127,11 +127,12 @@ def _check_str(value: Any) -> Any:
     raise mismatch("text", value)
 
 
-# What JSON knows only as text or number.
+# Types that JSON represents as text or number.
 
 
 def _read_by(kind: type, expected: str, read: Callable[[Any], Any]) -> Hint:
-    """`read` makes the value; it returns None, or raises ValueError or ArithmeticError, where it cannot."""
+    """A hint whose value is converted by `read`, which returns None or raises ValueError or ArithmeticError if it
+    cannot."""
 
     def check(value: Any) -> Any:
         if isinstance(value, kind):
@@ -163,7 +164,7 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){4}[0-9a-fA-F]{8}")
 
 
 def _clock(match: re.Match[str], first: int) -> str:
-    """The time of day in the one form that fromisoformat reads on every Python."""
+    """The time of day in the form that fromisoformat reads on every version of Python."""
     minutes, seconds, fraction, zulu, hours, rest, odd = match.groups()[first:]
     offset = "+00:00" if zulu else f"{hours}:{rest or '00'}{odd or ''}" if hours else ""
     return f"{minutes}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{offset}"
@@ -195,7 +196,7 @@ def _read_timedelta(value: Any) -> timedelta | None:
 
 
 def _read_decimal(value: Any) -> Decimal | None:
-    if type(value) is float:  # through its shortest text, so that 0.1 is 0.1
+    if type(value) is float:  # through its shortest text, so that 0.1 stays 0.1
         return Decimal(repr(value)) if math.isfinite(value) else None
     return Decimal(value) if type(value) is int or _DECIMAL.fullmatch(value) else None
 
@@ -212,7 +213,7 @@ def path_hint(kind: type[PurePath]) -> Hint:
     """A path, from its text."""
 
     def read(value: Any) -> PurePath | None:
-        # No file system takes a zero character; Python says so only when the file is opened.
+        # No file system accepts a zero character, but Python raises only when the file is opened.
         return kind(value) if type(value) is str and is_unicode(value) and "\0" not in value else None
 
     return _read_by(kind, "the path of a file or folder", read)

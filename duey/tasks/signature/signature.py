@@ -1,12 +1,11 @@
-"""The signature of a task: what its function takes, said to people and held against what is asked.
+"""The signature of a task: what its function accepts. Calls are checked against it.
 
-It is read once per function, when the task becomes known; each hint is compiled then. `bind` takes the plain
-JSON values of one deferral, converts them to what the hints say, and otherwise names everything that is wrong
-at once: missing, surplus, unknown (with the nearest name), given twice, and each value that its hint refuses,
-nested ones by their path. Nothing is filled in: defaults stay with the function, which may have changed when
-the job runs.
+It is read once for each function, when the task is registered, and its hints are compiled then. `bind` converts the
+JSON values of a call to the types of the hints. If that fails, it names all problems at once: missing, surplus, unknown
+(with the nearest name) and duplicate arguments, and each value that its hint refuses, with its path. Defaults are not
+filled in, because the function may have changed by the time the job runs.
 
-A parameter whose default is None takes null, whatever its hint says.
+A parameter whose default is None accepts null, whatever its hint is.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _KINDS: dict[Any, str] = {
 
 
 class _Slot(NamedTuple):
-    """A parameter as it can be given: at a place (None: by name only), by name (False: by place only)."""
+    """How a parameter can be given: at a position (None: only by name), by name (False: only by position)."""
 
     name: str
     hint: Hint
@@ -44,7 +43,7 @@ class _Slot(NamedTuple):
 
 
 class Signature:
-    """What one task function takes. `parameters` and `doc` are for people, `bind` is for what they send."""
+    """The signature of one task function. `parameters` and `doc` describe it, `bind` checks a call."""
 
     def __init__(self, func: Callable[..., Any], task_name: str, context: bool = False) -> None:
         """`context` is the task's option of that name: Huey passes `task`, so that parameter is hidden."""
@@ -59,7 +58,7 @@ class Signature:
         self._checks: tuple[Check, ...] = tuple(slot.hint.check for slot in self._placed)
         self._by_name = {slot.name: slot for slot in self._slots if slot.by_name}
         self._required = [slot for slot in self._slots if slot.required]
-        # With so many values by place, nothing that is required can be missing.
+        # With so many values by position, no required one can be missing.
         needed = (sys.maxsize if slot.place is None else slot.place + 1 for slot in self._required)
         self._enough = max(needed, default=0)
 
@@ -70,7 +69,7 @@ class Signature:
         for parameter in _parameters(func):
             name, kind = parameter.name, parameter.kind
             if name == self._by_huey:
-                # Huey gives it by name, so that no value can be given by place from here on.
+                # Huey passes it by name, so no value can be given by position from here on.
                 by_place = by_place and kind is _KIND.KEYWORD_ONLY
                 continue
             hint = _hint_of(parameter, namespace)
@@ -89,15 +88,15 @@ class Signature:
         return tuple(shown)
 
     def names_of(self, count: int) -> list[str]:
-        """The parameter's name of each of `count` values by place; "" for what no parameter takes."""
+        """The names of the parameters for `count` values by position; "" for a surplus value."""
         names = [slot.name for slot in self._placed[:count]]
         return names + [self._rest[0] if self._rest else ""] * (count - len(names))
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The values as the task gets them, split as they were given.
+        """The converted arguments, by position and by name as they were given.
 
-        Raises: InvalidArguments with all problems (the first 100), under paths such as `args[0].items[3]`
-        and `kwargs.to`.
+        Raises InvalidArguments with the first MAX_PROBLEMS problems, with paths such as `args[0].items[3]` and
+        `kwargs.to`.
         """
         problems: list[FieldError] = []
         try:
@@ -148,7 +147,7 @@ class Signature:
         return named
 
     def _check_other(self, name: Any, value: Any) -> Any:
-        """A name that no parameter has, for **kwargs, or refused with what to do instead."""
+        """Check an argument whose name no parameter has: accept it for **kwargs, or refuse it with advice."""
         if not isinstance(name, str) or not is_unicode(name):
             sentence = f"expected the name of a parameter, found {found(name)}"
         elif name == self._by_huey:
@@ -179,10 +178,10 @@ class Signature:
 
 
 def _parameters(func: Callable[..., Any]) -> Sequence[inspect.Parameter]:
-    """The parameters of a function; one that cannot tell them, as a few written in C, takes anything."""
+    """The parameters of a function. If it has no signature, as some written in C, it accepts anything."""
     try:
         if sys.version_info >= (3, 14):
-            import annotationlib  # evaluated late there: one name that is not known must not end all
+            import annotationlib  # annotations are evaluated late there; one unknown name must not fail all
 
             form = annotationlib.Format.FORWARDREF
             return list(inspect.signature(func, annotation_format=form).parameters.values())

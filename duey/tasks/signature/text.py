@@ -1,7 +1,7 @@
-"""Hint text: hints on their way from text to types (`resolve`, `class_hints`) and back (`hint_text`).
+"""Converts annotations from text to types (`resolve`, `class_hints`) and back (`hint_text`).
 
-Annotations may be text (`from __future__ import annotations`, names that exist only while types are checked).
-What cannot be resolved is `Any`: a task whose hint nobody can read must still be callable.
+Annotations may be text (`from __future__ import annotations`, names that exist only for type checkers). What cannot be
+resolved becomes `Any`, so that the task can be called nevertheless.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WRAPPERS = frozenset({"Annotated", "Required", "NotRequired", "ReadOnly", "Fina
 
 
 def resolve(annotation: Any, namespace: Mapping[str, Any]) -> Any:
-    """One annotation with the text in it made types, or Any where that fails. `namespace` is its module's."""
+    """An annotation with text resolved to types, or Any if that fails. `namespace`: that of its module."""
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
         return get_type_hints(holder, dict(namespace), include_extras=True)["it"]
@@ -27,7 +27,7 @@ def resolve(annotation: Any, namespace: Mapping[str, Any]) -> Any:
 
 
 def class_hints(cls: Any) -> dict[str, Any]:
-    """The hints of a class's fields by name, bases included; one that cannot be resolved is Any."""
+    """The hints of a class's fields by name, including its bases. One that cannot be resolved is Any."""
     try:
         return get_type_hints(cls, include_extras=True)
     except Exception:  # as above
@@ -40,14 +40,14 @@ def class_hints(cls: Any) -> dict[str, Any]:
 
 
 def wrapper_of(hint: Any) -> str | None:
-    """The name of what is wrapped around a hint ("Annotated" of `Annotated[int, ...]`), or None."""
+    """The name of a wrapper around a hint ("Annotated" of `Annotated[int, ...]`), or None."""
     origin = get_origin(hint)
     name = getattr(origin, "_name", None) or getattr(origin, "__name__", None)
     return name if name in _WRAPPERS else None
 
 
 def hint_text(hint: Any) -> str:
-    """A hint as one would write it, `int` or `list[str] | None`; `any` where there is none."""
+    """A hint as text, such as `int` or `list[str] | None`; `any` if there is none."""
     origin, members = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
         return "any"
