@@ -181,6 +181,25 @@ def test_the_first_task_of_the_readme(running: Running) -> None:
     assert (status, job["task"], "url" in job) == (202, "greet", True)
 
 
+def test_the_commands_of_the_pages_do_their_work(running: Running) -> None:
+    lines = [
+        line for page in ("access", "schedules", "production", "upgrading", "troubleshooting")
+        for line in commands(f"docs/{page}.md") if re.match(r"duey (?!run|web|worker|restore)", line)
+    ]  # fmt: skip
+    # One process for all, since most of a command is the start of Python.
+    program = (
+        "import json, sys; from duey.cli.main import main; print(json.dumps([main(a) for a in json.load(sys.stdin)]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=json.dumps([shlex.split(line)[1:] for line in lines]),
+        cwd=running.folder, env=running.environ, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert len(lines) > 15 and done.stdout, done.stderr
+    statuses = dict(zip(lines, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    missed = [line for line in lines if "--slot" in line]  # a slot that nobody missed
+    assert {line for line, status in statuses.items() if status} == set(missed), done.stderr
+
+
 def differs(shown: Any, found: Any, path: str = "") -> list[str]:
     """Where an answer is not as the page shows it: `...` is any value, and what is left out is not compared."""
     if shown == "...":
