@@ -1,9 +1,8 @@
-"""Every setting of the service: config.ini and the environment are read here, and nowhere else.
+"""Reads the settings from config.ini and the environment. Nothing else in Duey reads either.
 
-Duties: `load` reads the file, lays `DUEY_<SECTION>_<KEY>` variables over it, checks everything against the
-table of config_table.py, and returns one frozen `Settings`, or raises one `ConfigError` with every fault.
-Order: environment over file over default. Relative paths are relative to the folder of the file.
-Ending: nothing is kept open, nothing is cached, nothing is made on disk.
+`load` reads the file and the variables `DUEY_<SECTION>_<KEY>`, checks everything against duey.config.table, and returns
+a frozen `Settings`, or raises one `ConfigError` with all faults. The environment overrides the file, the file overrides
+the defaults. Relative paths start at the folder of the file. Nothing is cached and nothing is created on disk.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from duey.config.values import SQLITE_URL, QueueShare, Refused
 __all__ = ["ConfigError", "QueueShare", "Settings", "load", "secrets_in", "sqlite_path"]
 
 FILE_VARIABLE = "DUEY_CONFIG"
-TEST_PREFIX = "DUEY_TEST_"  # belongs to the test suite, and to nobody else
+TEST_PREFIX = "DUEY_TEST_"  # reserved for the test suite
 DEFAULT_FILE = "config.ini"  # in the current folder
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used: `errors` holds one sentence per fault, str() one line for each."""
+    """The configuration cannot be used. `errors` holds one sentence for each fault, str() one line for each."""
 
     def __init__(self, errors: Iterable[str]) -> None:
         self.errors = tuple(errors)
@@ -41,9 +40,8 @@ def sqlite_path(url: str) -> Path:
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the environment and one file: `path`, else what DUEY_CONFIG names, else config.ini beside this.
-
-    Only the last may be missing: then all defaults hold. Raises ConfigError with every fault.
+    """Read the environment and one file: `path`, otherwise the file that DUEY_CONFIG names, otherwise config.ini in the
+    current folder. Only the last one may be missing; then the defaults apply. Raises ConfigError with all faults.
     """
     errors: list[str] = []
     named = path or environ.get(FILE_VARIABLE)
@@ -61,7 +59,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 
 def secrets_in(source: Path) -> list[str]:
-    """The keys, as `[section] key`, whose secret stands in the file itself."""
+    """The keys, as `[section] key`, whose secret is in the file itself."""
     given = _from_file(source, False, [])
     texts = {each: given[each.section, each.name].text for each in table() if (each.section, each.name) in given}
     # The URL of Redis is a secret only with a password in it.
@@ -71,7 +69,7 @@ def secrets_in(source: Path) -> list[str]:
 
 
 class Given(NamedTuple):
-    """Text that stands in the file or the environment, and where: `FILE: [web] port` or `DUEY_WEB_PORT`."""
+    """A text from the file or the environment, and where it was found: `FILE: [web] port` or `DUEY_WEB_PORT`."""
 
     text: str
     where: str
@@ -81,7 +79,7 @@ Place = tuple[str, str]  # section and key
 
 
 def _from_file(source: Path, must_exist: bool, errors: list[str]) -> dict[Place, Given]:
-    # No interpolation, so that % is plain; no default section, so that [DEFAULT] is unknown like any other.
+    # No interpolation, so that % needs no escape; no default section, so that [DEFAULT] is an unknown section.
     parser = configparser.ConfigParser(interpolation=None, default_section="")
     try:
         parser.read_string(source.read_text(encoding="utf-8-sig"), str(source))
@@ -108,7 +106,7 @@ def _from_file(source: Path, must_exist: bool, errors: list[str]) -> dict[Place,
 
 
 def _unreadable(source: Path, error: Exception) -> str:
-    """One sentence on why the file cannot be used at all."""
+    """One sentence that says why the file cannot be read."""
     if isinstance(error, configparser.DuplicateOptionError):
         expected = f"[{error.section}] {error.option} once"
         found = f"it again in line {error.lineno}; remove one of the two"
@@ -169,7 +167,7 @@ def _check_together(given: Mapping[Place, Given], values: Mapping[Place, Any], e
 
 
 def _refusal(where: str, expected: str, text: str, spellings: Iterable[str] = (), found: str = "") -> str:
-    """One sentence. A URL's password is masked, and a long value is cut."""
+    """One sentence about a refused value. The password of a URL is masked, and a long value is truncated."""
     shown = found or repr(re.sub(r":.*@", ":***@", text, flags=re.DOTALL)[:80])
     likely = {spelling.lower(): spelling for spelling in spellings}
     nearest = get_close_matches(text.lower(), likely, n=1, cutoff=0.65)

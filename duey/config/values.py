@@ -1,7 +1,7 @@
-"""How one value of the configuration is read from its text: the parsers that config_table.py names.
+"""Parsers of settings, used by duey.config.table.
 
-A parser takes the text and the folder that relative paths start from, and returns the value, or raises
-`Refused` with what it expected. It knows neither key nor file; config.py puts those into the sentence.
+A parser takes the text and the folder at which relative paths start. It returns the value, or raises `Refused` with
+what it expected. It knows neither key nor file; duey.config.reader adds them to the message.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LARGEST = 1_000_000_000
 
 
 class Refused(Exception):
-    """The answer to a bad value: what was expected, and the valid spellings where there is a list of them.
+    """A bad value: what was expected, and the valid spellings if there is a list of them.
 
-    `found` says in words what was found, where the value itself must not be shown.
+    `found` describes the value in words if it must not be shown.
     """
 
     def __init__(self, expected: str, spellings: Iterable[str] = (), found: str = "") -> None:
@@ -34,22 +34,22 @@ class Refused(Exception):
 
 
 class QueueShare(NamedTuple):
-    """One entry of `[consumer] queues`: `*` stands for all other queues; None where no number was given."""
+    """One entry of `[consumer] queues`. `*`: all other queues. `workers` None: no number was given."""
 
     name: str
     workers: int | None
 
 
 def text(value: str, root: Path) -> str:
-    """Any printable text on one line, also none."""
+    """Printable text on one line, or nothing."""
     if not value.isprintable():
-        # Never shown: this parser reads the passwords.
+        # Never shown, because this parser reads passwords.
         raise Refused("printable text on one line", found="a line break or a control character")
     return value
 
 
 def matching(pattern: str, expected: str) -> Parser:
-    """Text that the whole pattern matches."""
+    """Text that matches the pattern completely."""
 
     def parse(value: str, root: Path) -> str:
         if not re.fullmatch(pattern, value) or not value.isprintable():
@@ -60,7 +60,7 @@ def matching(pattern: str, expected: str) -> Parser:
 
 
 def choice(*choices: str) -> Parser:
-    """One of the choices, in any case; returned as it is spelled here."""
+    """One of the choices, in upper or lower case. Returned as it is spelled here."""
 
     def parse(value: str, root: Path) -> str:
         for candidate in choices:
@@ -72,7 +72,7 @@ def choice(*choices: str) -> Parser:
 
 
 def whole(low: int, high: int = LARGEST) -> Parser:
-    """A whole number as int, both ends included."""
+    """A whole number from `low` to `high` as int."""
 
     def parse(value: str, root: Path) -> int:
         if not re.fullmatch(r"[0-9]{1,10}", value) or not low <= int(value) <= high:
@@ -83,7 +83,7 @@ def whole(low: int, high: int = LARGEST) -> Parser:
 
 
 def number(low: float, unit: str) -> Parser:
-    """A plain number of the unit as float, such as 15 or 0.5."""
+    """A number of the unit as float, such as 15 or 0.5."""
 
     def parse(value: str, root: Path) -> float:
         plain = re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", value)
@@ -102,16 +102,16 @@ def yes_no(value: str, root: Path) -> bool:
 
 
 def path(value: str, root: Path) -> Path:
-    """An absolute Path; what it names need not exist."""
+    """An absolute Path. It need not exist."""
     if not value or not value.isprintable():
         raise Refused("a path")
     return Path(os.path.abspath(root / value))
 
 
 def database(value: str, root: Path) -> str:
-    """The URL of a SQLite file, its path made absolute."""
+    """The URL of a SQLite file, with an absolute path."""
     name = value.removeprefix(SQLITE_URL)
-    # In memory each connection would see a database of its own; a `?` would promise options: none is known.
+    # In memory each connection would have a database of its own. A `?` would be followed by options; there are none.
     if name in ("", value) or name.startswith(":") or "?" in name or not name.isprintable():
         raise Refused("sqlite:///FILE, or sqlite:////FOLDER/FILE for an absolute path")
     return f"{SQLITE_URL}{path(name, root)}"
@@ -122,14 +122,14 @@ def host(value: str, root: Path) -> str:
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
-        # A last label of digits alone is a mistyped address, never a host's name.
+        # A last label of digits is a mistyped address, not a host's name.
         if not re.fullmatch(r"(?=.{1,253}$)([\w-]{1,63}\.)*(?!\d+$)[\w-]{1,63}", value, re.ASCII):
             raise Refused("an IP address or a host's name") from None
         return value.lower()
 
 
 def host_pattern(value: str, root: Path) -> str:
-    """A host as above, or `*.example.org` for all hosts below one."""
+    """A host as above, or `*.example.org` for all of its subdomains."""
     below = "*." if value.startswith("*.") else ""
     try:
         return below + host(value.removeprefix(below), root)
@@ -138,7 +138,7 @@ def host_pattern(value: str, root: Path) -> str:
 
 
 def or_empty(parse: Parser) -> Parser:
-    """What `parse` reads, or '' where the value is empty."""
+    """The value of `parse`, or '' for an empty text."""
 
     def parse_or_empty(value: str, root: Path) -> Any:
         try:
@@ -168,7 +168,7 @@ def url(expected: str, *schemes: str, with_path: bool = True) -> Parser:
 
 
 def entries(parse: Parser, at_least: int = 0) -> Parser:
-    """A tuple of what `parse` reads from each entry; commas or line breaks part them."""
+    """A tuple of the values of `parse` for each entry. Entries are separated by commas or line breaks."""
 
     def parse_all(value: str, root: Path) -> tuple[Any, ...]:
         found = [entry for entry in _parted(value) if entry]

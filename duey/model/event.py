@@ -1,7 +1,7 @@
-"""What happened to a job, as frozen values: written with the job, in its transaction, read by the history.
+"""Events: what happened to a job. An event is written in the transaction of the change, and read by the history.
 
-The identity of an event is (job id, token, kind), so that a batch that is applied twice changes nothing. Sequence
-numbers order the events of one job and may be used again after a restore.
+The identity of an event is (job id, token, kind, instant), so recording a batch twice changes nothing. Sequence numbers
+order the events of one job, and may be used again after a restore.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 ENQUEUED = "enqueued"  # accepted; token 0
-DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"  # ended
-RETRYING = "retrying"  # an attempt failed and another will come
-RELEASED = "released"  # the attempt was interrupted by a shutdown; back in the queue, nothing counted
-RESCUED = "rescued"  # its worker died; back in the queue, the delivery counted
+DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"  # the job has ended
+RETRYING = "retrying"  # an attempt has failed, and another one follows
+RELEASED = "released"  # a stop interrupted the attempt; the job is in the queue again, nothing is counted
+RESCUED = "rescued"  # its worker died; the job is in the queue again
 PARKED, UNPARKED = "parked", "unparked"
 RETRIED = "retried"  # by hand
-COUNTED = "counted"  # of no job: how many successes of a task and minute were folded (duey.storage.compaction)
+COUNTED = "counted"  # belongs to no job: counts of compacted events of a task and minute (duey.storage.compaction)
 
 
 class Event(NamedTuple):
-    """One thing that happened to one job, with what the history needs to know of it, redacted and in plain values."""
+    """One event of one job, with what the history records, in its display form."""
 
     seq: int
     kind: str

@@ -1,9 +1,9 @@
-"""Ids of jobs: UUIDs of version 7 (RFC 9562), which stand in the order of their making.
+"""Ids of jobs: UUIDs of version 7 (RFC 9562), which are ordered by the time of their creation.
 
-The first 60 bits are the time, to a quarter of a microsecond: new ids go to the end of the index over them, however
-many jobs there are, where random ones would each touch another page of it. The other 60 are random, so that no two
-processes or hosts make the same one. Random bytes are asked for by the page, since a question to the kernel costs more
-than all the rest; each thread has a page of its own, and so has a forked child.
+The first 60 bits are the time, to a quarter of a microsecond, so that new ids are added at the end of an index. Random
+ids would each touch another page of it. The other 60 bits are random, so that no two processes or hosts create the same
+id. Random bytes are read in pages, because a system call costs more than everything else. Each thread has a page of its
+own, and so has a forked child.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import threading
 import time
 
-DIGITS = 15  # hexadecimal ones, random, in an id
+DIGITS = 15  # random hexadecimal digits in an id
 PAGE_BYTES = 3840  # 512 ids
 
 
@@ -33,7 +33,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def new_id() -> str:
-    """An id that nobody else has."""
+    """A new, unique id."""
     page = _page
     at = page.at
     if at == len(page.digits):

@@ -1,8 +1,8 @@
-"""The values that a job is made of as it travels: asked for, accepted, claimed, settled, looked at.
+"""The values for a job from request to display.
 
-`JobRequest` is what a client asks. `NewJob` is a row to accept. `Claim` is the proof that a worker holds
-a job. `Settlement` is what the finishing transaction writes. `Job` is what people and programs are shown.
-Times are UTC epoch seconds (float) unless a name ends in `_ms`.
+`JobRequest` is the request of a client, `NewJob` a row to store, `Claim` a job that a worker holds, `Settlement` what
+is written at the end of an attempt, `Job` the display form. Instants are UTC epoch seconds (float), durations are
+seconds unless a name ends in `_ms`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-# States that people see (CONTRACT.md). A waiting job's state is where it stands, so it is not stored.
+# The states that are shown. The state of a waiting job follows from its place, so it is not stored.
 SCHEDULED, QUEUED, RUNNING, RETRYING = "scheduled", "queued", "running", "retrying"
 DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"
 STATES = (SCHEDULED, QUEUED, RUNNING, RETRYING, DONE, FAILED, CANCELED, EXPIRED)
@@ -21,7 +21,7 @@ DEFAULT_QUEUE = "default"
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a client asks for. `args` and `kwargs` are plain JSON values; checked against the signature."""
+    """A request for a job. `args` and `kwargs` are JSON values, to be checked against the signature."""
 
     task: str
     args: Sequence[Any] = ()
@@ -39,9 +39,8 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class Edit:
-    """What changes in a stored call before it runs again: new plain values by place (`args`) and by name (`kwargs`),
-    and names that are left `without` a value. All else stays exactly as it was stored, also what a mark stands for
-    that was shown instead of a hidden value."""
+    """Changes of a stored call: new JSON values by position (`args`) and by name (`kwargs`), and names to remove
+    (`without`). Everything else stays as it was stored, including hidden values for which a mark was shown."""
 
     args: Mapping[int, Any] = field(default_factory=dict)
     kwargs: Mapping[str, Any] = field(default_factory=dict)
@@ -49,7 +48,7 @@ class Edit:
 
 
 class NewJob(NamedTuple):
-    """A job to accept: one row. `payload` is the serialized Message and never changes afterwards."""
+    """A job to store: one row. `payload` is the serialized Message, which does not change afterwards."""
 
     id: str
     task: str  # module.name
@@ -63,23 +62,23 @@ class NewJob(NamedTuple):
     timeout_s: float | None
     flags: int  # ONCE | ...
     unique_key: str | None
-    parent: str | None  # id of the job that deferred this one
-    chord: str | None  # cid whose parts are this job's first argument
+    parent: str | None  # id of the job that enqueued this one
+    chord: str | None  # id of the chord whose parts are the first argument
     context: str | None  # JSON object
     payload: bytes
-    unique_s: float | None = None  # how long it holds its unique key at most
-    sequel: str = ""  # what waits for its end: duey.model.sequel
-    by: str | None = None  # who asked for it: a token or an account, cli:USER, schedule:NAME; a child's: its parent's
+    unique_s: float | None = None  # longest time that it holds its unique key
+    sequel: str = ""  # what follows its end: duey.model.sequel
+    by: str | None = None  # who enqueued it: token, account, cli:USER or schedule:NAME; a child job has its parent's
 
 
 ONCE = 1  # on_crash="fail": must not run twice
-HANDLED = 2  # its task has an on_failed
-FREED_AT_START, FREED_BY_TIME = 4, 8  # when it lets its unique key go; without either, when it ends
-REPLACES, REFUSES = 16, 32  # what it does where its unique key is held; without either, it gives way
+HANDLED = 2  # its task has an on_failed handler
+FREED_AT_START, FREED_BY_TIME = 4, 8  # when its unique key is freed; without either flag at its end
+REPLACES, REFUSES = 16, 32  # what happens if its unique key is held; without either flag the holder is the answer
 
 
 class Idempotency(NamedTuple):
-    """A client's promise that the same key means the same request, for 24 h, within one token."""
+    """An idempotency key: for 24 h, the same key with the same token means the same request."""
 
     token: str
     key: str
@@ -87,7 +86,7 @@ class Idempotency(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """The proof that a worker holds a job; `token` is unique for ever, and gone once somebody else holds it."""
+    """A job that a worker holds. `token` is never used again; it is invalid once the claim has ended."""
 
     token: int
     seq: int
@@ -107,15 +106,15 @@ class Claim(NamedTuple):
     chord: str | None
     context: str | None
     payload: bytes
-    failures: int = 0  # failed attempts since it was deferred, or retried by hand
-    failed_at: float | None = None  # the first of them
-    sequel: str | None = ""  # what waits for its end; None where it was accepted before that was kept
+    failures: int = 0  # failed attempts since it was enqueued, or retried by hand
+    failed_at: float | None = None  # time of the first of them
+    sequel: str | None = ""  # what follows its end; None if it was accepted by a version that did not store it
     by: str | None = None
     tree_deaths: int = 0  # deaths of whole consumers that were running it
 
 
 class ChordPart(NamedTuple):
-    """One member's contribution to a chord; the one that completes it brings the callback to life."""
+    """The part of one member of a chord. The last part enqueues the callback."""
 
     cid: str
     idx: int
@@ -125,7 +124,7 @@ class ChordPart(NamedTuple):
 
 
 class Settlement:
-    """What the finishing transaction of one claim writes, all or nothing, if the claim still stands."""
+    """What is written at the end of an attempt, in one transaction, if the claim still stands."""
 
     __slots__ = (
         "chord_part", "claim", "detail", "discarded", "eta", "failed_at", "failures", "finished_at", "keep_s",
@@ -136,25 +135,25 @@ class Settlement:
         self.claim = claim
         self.outcome = CANCELED  # DONE, FAILED, CANCELED, EXPIRED, RETRYING, or RELEASED / PARKED
         self.result: bytes | None = None
-        self.eta: float | None = None  # when to run again, for RETRYING
+        self.eta: float | None = None  # for RETRYING: when to run again
         self.retries = claim.retries
         self.retry_delay_s = claim.retry_delay_s
         self.failures, self.failed_at = claim.failures, claim.failed_at
         self.discarded = False
-        self.why: str | None = None  # no retry, though some were left
+        self.why: str | None = None  # why it is not retried although retries are left
         self.started_at: float | None = None
         self.finished_at: float | None = None
-        self.keep_s: float | None = None  # how long the ended job is kept, where its task says so
+        self.keep_s: float | None = None  # how long the ended job is kept, if its task says so
         self.next_jobs: list[NewJob] | None = None
         self.others: list[tuple[str, bytes]] | None = None  # results under ids that are no job
         self.chord_part: ChordPart | None = None
-        self.reason: str | None = None  # why parked, or what a job to be tried again waits for: lock NAME
+        self.reason: str | None = None  # why it is set aside, or what it waits for before a retry: lock NAME
         self.detail: str | None = None  # JSON of the event: error, traceback, log lines
-        self.logs: list[tuple[float, str, str]] | None = None  # what the body logged: epoch s, level, text
+        self.logs: list[tuple[float, str, str]] | None = None  # lines that the body logged: epoch seconds, level, text
 
 
 def queues_more(settlement: Settlement) -> list[str]:
-    """The queue of each job that the settlement brings: a retry, a pipeline's next job, perhaps a chord's callback."""
+    """The queue of each job that the settlement makes ready: a retry, a pipeline's next job, a chord's callback."""
     queues = [settlement.claim.queue] if settlement.outcome == RETRYING else []
     if settlement.next_jobs:
         queues += [job.queue for job in settlement.next_jobs]
@@ -163,7 +162,7 @@ def queues_more(settlement: Settlement) -> list[str]:
     return queues
 
 
-RELEASED, PARKED = "released", "parked"  # outcomes that are no end: back to the queue untouched, or aside
+RELEASED, PARKED = "released", "parked"  # outcomes that do not end the job: back to the queue, or set aside
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Job:
-    """A job as people and programs are shown it: redacted, plain JSON values."""
+    """The display form of a job: JSON values, redacted."""
 
     id: str
     task: str  # short name
@@ -200,7 +199,7 @@ class Job:
     result: Any = None
     result_stored: bool = True
     error: Failure | None = None
-    reason: str | None = None  # why it is not running, when that is known without looking further: KIND NAME
+    reason: str | None = None  # why it does not run, as KIND NAME, if the storage knows
     context: dict[str, Any] = field(default_factory=dict)
     worker: str | None = None
     parent: str | None = None
@@ -210,9 +209,9 @@ class Job:
 
 @dataclass(frozen=True)
 class EnqueueAnswer:
-    """The answer to a defer: the jobs in the order asked.
+    """The answer to enqueuing: the jobs, in the order of the requests.
 
-    `replayed`: an idempotency key answered. `held`: at least one job was there before (its id or unique key).
+    `replayed`: the idempotency key was known. `held`: for at least one request a job existed (same id or unique key).
     """
 
     jobs: tuple[Job, ...]
@@ -222,7 +221,7 @@ class EnqueueAnswer:
 
 @dataclass(frozen=True)
 class Page:
-    """A keyset page, newest first. `next` is the cursor of the following page, or None."""
+    """A page of jobs, the newest first. `next`: the cursor of the following page, or None."""
 
     jobs: tuple[Job, ...]
     next: str | None
@@ -230,7 +229,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a task, as its signature gives it. `type` is the hint as text, `default` a plain value."""
+    """One parameter of a task. `type` is the hint as text, `default` a JSON value."""
 
     name: str
     type: str
@@ -250,12 +249,12 @@ class TaskInfo:
     options: dict[str, Any]
     paused: bool
     periodic: bool
-    internal: bool = False  # only the service makes jobs of it
+    internal: bool = False  # only Duey itself enqueues jobs of it
 
 
 @dataclass(frozen=True)
 class QueueInfo:
-    """A named queue: how many wait, how old the oldest is (seconds), whether it is paused."""
+    """A queue: how many jobs wait, how long the oldest has waited (seconds), whether it is paused."""
 
     name: str
     waiting: int
@@ -288,12 +287,12 @@ class WorkerInfo:
     quiet: bool
     running: tuple[Running, ...]
     rss_bytes: int | None = None
-    code: str = ""  # tells which state of the task modules it runs; "" where it is not known
+    code: str = ""  # fingerprint of its task modules; "" if it is unknown
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the storage holds now."""
+    """How many jobs are in which state."""
 
     scheduled: int
     queued: int
@@ -306,10 +305,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Health:
-    """Readiness: `problems` are sentences that make the service not ready; `warnings` do not."""
+    """Readiness, as sentences. With `problems` the service is not ready; `warnings` do not change that."""
 
     ok: bool
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    schedules_since: float | None = None  # since when no consumer runs schedules, although there are some to run
-    usable: bool = True  # the storage
+    schedules_since: float | None = None  # since when no consumer runs schedules although there are some
+    usable: bool = True  # whether the storage can be used

@@ -1,12 +1,12 @@
-"""Limits: how many jobs of a task may run at once, and how many may start in a time, across all consumers.
+"""Limits: how many jobs of a task run at the same time, and how many start within a time, across all consumers.
 
-`limit=n` gives a task n places; a job holds one from its claim to the claim's end, so a worker's death frees it.
-`rate=(n, per_s)` gives it a bucket of n tokens that fills evenly in per_s seconds; each start takes one, so that n may
-start at once and from then on one each per_s / n. A third number, `rate=(n, per_s, burst)`, is another size of the
-bucket: with 1 the starts are evenly spaced.
+`limit=n`: a task has n places. A job takes one from its claim to the end of the claim, so a worker's death frees it.
+`rate=(n, per_s)`: a task has a bucket of n tokens, which is refilled evenly within per_s seconds. Each start takes one,
+so n jobs may start at once, and then one every per_s / n seconds. A third number, `rate=(n, per_s, burst)`, sets
+another size of the bucket; with 1 the starts are evenly spaced.
 
-A job that is over a limit is parked when a worker meets it, with its reason, and costs no further claim; in its order
-(priority, age) it comes back with the end of a claim that frees a place, or when the bucket has a token again.
+A job over a limit is set aside when a worker meets it, with its reason, and costs no further claims. It is unblocked in
+order (priority, age) when a place is freed or the bucket has a token again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-LIMIT, RATE = "limit", "rate"  # why a job is parked
+LIMIT, RATE = "limit", "rate"  # why a job is set aside
 
 
 class Limit(NamedTuple):
-    """The limits of a task. `places` None: no limit; `token_s`: seconds until a token is there again, None: no rate."""
+    """The limits of a task. `places` None: no limit. `token_s`: seconds until the next token; None: no rate."""
 
     places: int | None
     token_s: float | None
@@ -26,7 +26,7 @@ class Limit(NamedTuple):
 
 
 def limit_of(settings: Mapping[str, Any]) -> Limit | None:
-    """What a task's options say."""
+    """The limits in a task's options, or None."""
     if "limit" not in settings and "rate" not in settings:
         return None
     if "rate" not in settings:

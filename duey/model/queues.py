@@ -1,4 +1,4 @@
-"""Which queues a worker serves: names, `*` for the rest, and `!name` for what the rest leaves out."""
+"""Which queues a worker serves: names, `*` for all others, and `!name` for queues that `*` excludes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 REST = "*"
 
 
-NOT = "!"  # before the name of a queue that `*` does not stand for: others serve it
+NOT = "!"  # before the name of a queue that `*` excludes, because other workers serve it
 
 
 def shown(queues: Sequence[str]) -> tuple[str, ...]:
-    """The queues of a worker as people are shown them."""
+    """The queues of a worker in their display form."""
     return tuple(name for name in queues if not name.startswith(NOT))
 
 

@@ -1,7 +1,7 @@
-"""What waits for a job's end, kept beside its payload: the later steps of its pipeline, and its part of a chord.
+"""What follows a job's end: the later steps of its pipeline, and its part of a chord. Stored beside its payload.
 
-Whoever ends a job that cannot end by itself (a rescuer, a cancel, a payload that cannot be read) tells them so without
-decoding its arguments: that would run the author's code in a process that must not die of it.
+So a job that cannot end by itself (it is rescued or canceled, or its payload cannot be read) can give them an error
+without decoding its arguments, which would run an author's code in a process that must not die.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from huey.api import Task
 
 from duey.model.job import ChordPart, NewJob
 
-NOTHING = ""  # waits; None stands for a job that was accepted before sequels were kept
+NOTHING = ""  # nothing follows. None: the job was accepted by a version that did not store this
 
 
 class Sequel(NamedTuple):
-    """`steps` are the ids under which the results of later steps are awaited."""
+    """`steps`: the ids of the later steps of the pipeline, under which their results are expected."""
 
     steps: list[str]
     chord: tuple[str, int, int] | None = None  # cid, index, size
@@ -27,7 +27,7 @@ class Sequel(NamedTuple):
     expires_s: float | None = None  # of the callback, from when it is accepted
 
     def part(self, value: bytes, now: float) -> ChordPart | None:
-        """What the chord gets in place of this member's result."""
+        """The part of the chord, with a value in place of this member's result."""
         if self.chord is None or self.callback is None:
             return None
         expires_at = self.callback.expires_at if self.expires_s is None else now + self.expires_s
@@ -35,7 +35,7 @@ class Sequel(NamedTuple):
 
 
 def sequel_of(huey: Any, task: Task, context: str | None, by: str | None) -> Sequel:
-    """What waits for this call. `context` and `by` are its job's."""
+    """What follows this call. `context` and `by` are those of its job."""
     steps: list[str] = []
     config = task.chord_config
     while task.on_complete is not None:
@@ -44,7 +44,7 @@ def sequel_of(huey: Any, task: Task, context: str | None, by: str | None) -> Seq
         config = config or task.chord_config
     if config is None:
         return Sequel(steps)
-    callback = copy.copy(config.callback)  # a relative `expires` is fixed on it when it is accepted, and not before
+    callback = copy.copy(config.callback)  # its relative `expires` is resolved when it is accepted, not here
     row = huey.new_job(callback, config.cid, context, by)._replace(parent=None)
     relative = bool(callback.expires) and not isinstance(callback.expires, datetime.datetime)
     expires_s = row.expires_at - row.enqueued_at if relative and row.expires_at is not None else None
@@ -52,7 +52,7 @@ def sequel_of(huey: Any, task: Task, context: str | None, by: str | None) -> Seq
 
 
 def written(sequel: Sequel) -> str:
-    """As it stands in the storage."""
+    """The sequel as text for the storage."""
     callback = sequel.callback
     if not sequel.steps and callback is None:
         return NOTHING
@@ -61,7 +61,7 @@ def written(sequel: Sequel) -> str:
 
 
 def read(text: str) -> Sequel:
-    """What `written` wrote."""
+    """The sequel from the text of `written`."""
     if not text:
         return Sequel([])
     steps, chord, row, expires_s = json.loads(text)
