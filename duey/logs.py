@@ -95,10 +95,20 @@ def formatter(settings: Settings) -> Utc:
 
 def configure(settings: Settings) -> None:
     """Log to standard error as `[log]` says."""
+    logging.basicConfig(level=settings.log.level, handlers=[_to_stderr(settings)], force=True)
+
+
+def attach(logger: logging.Logger, settings: Settings) -> None:
+    """Let this logger alone write to standard error, from INFO on: for a command, which logs nothing else."""
+    logger.handlers, logger.propagate = [_to_stderr(settings)], False
+    logger.setLevel(logging.INFO)
+
+
+def _to_stderr(settings: Settings) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(JobFilter())
     handler.setFormatter(formatter(settings))
-    logging.basicConfig(level=settings.log.level, handlers=[handler], force=True)
+    return handler
 
 
 def keep() -> None:

@@ -146,7 +146,7 @@ def test_every_answer_has_the_headers_that_close_it_to_other_sites(whole: Whole)
 def test_the_lists_of_pages_and_actions_are_whole(whole: Whole) -> None:
     """Each route of the monitor is in a list of the tests that try pages and actions one by one."""
     listed = {
-        "GET": [*(page.partition("?")[0] for page in PAGES), "/jobs/x", "/login", "/static/x", ""],
+        "GET": [*(page.partition("?")[0] for page in PAGES), "/jobs/x", "/login", "/static/x", "", "/audit.csv"],
         "POST": [*every_action(whole.world), *own_actions(), "/login"],
     }
     for route in whole.world.site.routes:

@@ -41,6 +41,7 @@ LIST = (
     Parameter("state", "only jobs in this state", {"enum": [*STATES, ""]}, one_of(STATES)),
     Parameter("task", "only jobs of this task", {"type": "string", "maxLength": 200}, text_up_to(200)),
     Parameter("q", "only jobs whose id or task holds this", {"type": "string", "maxLength": 200}, text_up_to(200)),
+    Parameter("by", "only jobs that this one enqueued", {"type": "string", "maxLength": 200}, text_up_to(200)),
     Parameter(
         "limit",
         "how many on a page",

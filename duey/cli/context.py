@@ -69,7 +69,11 @@ class CliContext:
         return self._history
 
     def audit(self, action: str, target: str, count: int = 1, detail: str = "") -> None:
-        """Add a line to the audit log: who did what."""
+        """Add a line to the audit log: who did what. What is a security event goes to standard error as well."""
+        from duey import logs
+        from duey.monitor.access import security
+
+        logs.attach(security.log, self.settings)
         self.access.audit.record(operator_name(), AUDIT_SOURCE, "", action, target, count, detail)
 
 

@@ -179,16 +179,16 @@ class Control:
 
     def jobs(
         self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
-        cursor: str | None = None,
+        cursor: str | None = None, by: str | None = None,
     ) -> Page:  # fmt: skip
         """A page of jobs, the newest first, at most `limit` (1 to 500), with long values truncated. `q`: id, or a part
-        of the task's name. Raises BadRequest for a bad cursor."""
+        of the task's name. `by`: who enqueued it. Raises BadRequest for a bad cursor."""
         limit = max(1, min(LIST_MAX, limit))
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise errors.BadRequest("the cursor is not one that this service gave: begin without it")
         if task is not None:
             task = self.known.qualname(task)
-        rows = self.storage.list_jobs(state, task, q, limit + 1, None if cursor is None else int(cursor))
+        rows = self.storage.list_jobs(state, task, q, limit + 1, None if cursor is None else int(cursor), by)
         page = rows[:limit]
         shown = tuple(self._shown(each, IN_LIST) for each in page)
         return Page(shown, str(page[-1].seq) if len(rows) > limit else None)

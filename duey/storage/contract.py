@@ -282,6 +282,7 @@ class JobStorage(HueyStorage):
     @abstractmethod
     def list_jobs(
         self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None,
+        by: str | None = None,
     ) -> list[StoredJob]:  # fmt: skip
         """Jobs that match, newest first, with a seq below `before`."""
 

@@ -121,9 +121,10 @@ class History:
         q: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        by: str | None = None,
     ) -> Page:
         """As Control.jobs, over all that the history holds. Live states are the engine's to answer."""
-        return self._jobs.as_page(self._jobs.page(JobFilter(state=state, task=task, text=q), limit, cursor))
+        return self._jobs.as_page(self._jobs.page(JobFilter(state=state, task=task, text=q, by=by), limit, cursor))
 
     def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None, deep: bool = False) -> JobRows:
         """A page of jobs, newest first, at most `limit` (1..500). `deep` looks through 25 times as many jobs where no

@@ -24,7 +24,7 @@ from duey.monitor.web.assets import FOR_EVER, Asset
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.render import Renderer
 from duey.monitor.web.request import Request, tag_of
-from duey.monitor.web.view import View
+from duey.monitor.web.view import File, View
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -77,6 +77,11 @@ class Answer:
     def redirect(self, to: str) -> bytes:
         """303: whatever was asked, the next request is a GET."""
         return self._send({}, 303, HTML, b"", {"Location": to})
+
+    def file(self, request: Request, file: File) -> bytes:
+        """A file that the browser saves."""
+        headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+        return self._send(request.environ, 200, file.kind, file.content, headers)
 
     def asset(self, environ: Mapping[str, Any], asset: Asset | None, current: bool) -> bytes:
         """A file of ours, or 404."""

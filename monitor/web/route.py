@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from duey.monitor.web.form import Fields
-from duey.monitor.web.view import Done, View
+from duey.monitor.web.view import Done, File, View
 
-Handler = Callable[..., "View | Done"]  # (request, **names in the path)
+Handler = Callable[..., "View | Done | File"]  # (request, **names in the path)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from duey.monitor.web.services import Services
 from duey.monitor.web.session import Cookies
 from duey.monitor.web.text import clip
 from duey.monitor.web.times import Times
-from duey.monitor.web.view import BAD, GOOD, NOTE, Done, View
+from duey.monitor.web.view import BAD, GOOD, NOTE, Done, File, View
 
 MOUNT = "/monitor"
 SAID_CHARS = 400
@@ -117,7 +117,9 @@ class Site(bottle.Bottle):
 
     # out
 
-    def _send(self, request: Request, end: View | Done) -> bytes:
+    def _send(self, request: Request, end: View | Done | File) -> bytes:
+        if isinstance(end, File):
+            return self.answer.file(request, end)
         if isinstance(end, Done):
             if end.said:
                 self.cookies.say(request.environ, quote(json.dumps([end.kind, clip(end.said, SAID_CHARS)])))

@@ -33,6 +33,15 @@ def unchanged(name: str, etag: str) -> View:
 
 
 @dataclass(frozen=True)
+class File:
+    """A file to keep, under this name."""
+
+    name: str
+    kind: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class Done:
     """An action's end: go to `to` (303) and say this there. `kind` NOTE: nothing was changed, and why."""
 

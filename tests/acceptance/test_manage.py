@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.http_client import Client
@@ -24,7 +25,9 @@ def test_looking_and_accounts(deployment: Deployment):
     out, _ = deployment.manage("status")
     assert out.startswith("ready\n") and "queued 0" in out and "2 x thread, alive, idle" in out
 
-    out, _ = deployment.manage("user", "add", "eva", "--role", "viewer")
+    out, err = deployment.manage("user", "add", "eva", "--role", "viewer")
+    said = r"\S+Z INFO    duey\.security: account-made address=- who=\S+ source=operator target=eva\n"
+    assert re.fullmatch(said, err) and out.splitlines()[-1] not in err
     assert out.splitlines()[0] == "made viewer eva" and len(out.splitlines()[-1]) >= 12
     _, err = deployment.manage("user", "add", "eva", code=1)
     assert "eva" in err and err.count("\n") == 1
@@ -47,7 +50,7 @@ def test_looking_and_accounts(deployment: Deployment):
     out, _ = deployment.manage("token", "list")
     line = next(line for line in out.splitlines() if line.startswith("reporting\tread\tlast used 2"))
     assert "\texpires 2" in line
-    deployment.manage("token", "revoke", "reporting")
+    assert "duey.security: token-revoked" in deployment.manage("token", "revoke", "reporting")[1]
     wait_until(lambda: reader.get("/api/tasks").status == 401, 5, "a revoked token is refused within its cache time")
 
     actions = ["revoke token", "create token", "remove account", "change role", "add account"]

@@ -48,6 +48,9 @@ def test_filters(world: World, client: Client, five: list[str]) -> None:
     assert ids(client.get("/api/jobs?task=echo")) == ["other"]
     assert ids(client.get("/api/jobs?q=job-4")) == ["job-4"]
     assert ids(client.get("/api/jobs?state=done&task=echo")) == []
+    world.client("enqueue").post("/api/jobs", {"task": "add", "args": [1], "id": "by-another"})
+    assert ids(client.get(f"/api/jobs?by={client.get('/api/jobs/by-another').json['by']}")) == ["by-another"]
+    assert ids(client.get("/api/jobs?by=nobody")) == []
 
 
 def test_empty_parameters_are_not_given(client: Client, five: list[str]) -> None:

@@ -52,6 +52,21 @@ def test_it_is_kept_with_the_job_and_told(huey, storage, control):
     assert control.job(made.jobs[0].id).by == "ci"
 
 
+def test_a_list_is_filtered_by_it(huey, storage, control):
+    odd = 'b"\\",null]\n\u017e' + "x" * 5000
+    for by in ("ci", odd, 'x,"ci', "i", None):
+        control.defer([JobRequest("add", args=["y" * 9000]), JobRequest("add", delay_s=60)], by=by)
+    run_next(huey)  # one of ci's
+    for by in ("ci", odd, 'x,"ci', "i"):
+        assert [each.by for each in control.jobs(by=by).jobs] == [by, by], by[:20]
+        assert len(control.jobs(by=by, task="add", limit=1).jobs) == 1
+    counts = {state: len(control.jobs(state, by="ci").jobs) for state in ("done", "scheduled", "queued", "failed")}
+    assert counts == {"done": 1, "scheduled": 1, "queued": 0, "failed": 0}
+    assert [control.jobs(by=by).jobs for by in ("c", "CI", "", "null", '"ci"', "%")] == [()] * 6
+    first = control.jobs(by="ci", limit=1)
+    assert [each.by for each in control.jobs(by="ci", cursor=first.next).jobs] == ["ci"]
+
+
 def test_python_outside_of_a_job_is_nobody(huey, storage, control):
     huey.parts[0]()
     assert (asked_by(storage), storage.read_events(1)[0].detail["by"]) == ({"add": [None]}, None)

@@ -117,6 +117,11 @@ def job_words(words: Words, job: NewJob, now: float) -> None:
     )
 
 
+def head_end(by: str) -> bytes:
+    """How the head of each job ends that was enqueued by `by`."""
+    return b"," + compact((by,))[1:].encode() + b"\n"
+
+
 def unique_word(job: NewJob) -> str:
     """The unique key of a new job and how it holds the key, as one argument."""
     letters = "".join(letter for flag, letter in UNIQUE_LETTERS if job.flags & flag)

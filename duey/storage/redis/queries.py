@@ -25,8 +25,9 @@ def look(server: Server, job_id: str) -> codec.Seen | None:
 
 
 def list_jobs(
-    server: Server, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
-) -> list[StoredJob]:
+    server: Server, state: str | None, task: str | None, q: str | None, limit: int, before: int | None,
+    by: str | None = None,
+) -> list[StoredJob]:  # fmt: skip
     """Jobs that match, newest first, with a seq below `before`."""
     found: list[StoredJob] = []
     below: Any = "+inf" if before is None else before
@@ -42,6 +43,7 @@ def list_jobs(
             STEP,
             q or "",
             LISTED_BYTES,
+            "" if by is None else codec.head_end(by),
             again=True,
         )
         found += [codec.seen_of(each).job for each in jobs]

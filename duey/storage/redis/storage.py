@@ -239,9 +239,9 @@ class RedisStorage(JobStorage):
         return job
 
     def list_jobs(
-        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
+        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None
     ) -> list[StoredJob]:
-        return queries.list_jobs(self.server, state, task, q, limit, before)
+        return queries.list_jobs(self.server, state, task, q, limit, before, by)
 
     def counts(self) -> Counts:
         return queries.counts(self.server)

@@ -50,7 +50,8 @@ CHUNK = 500
 
 
 def list_jobs(
-    con: sqlite3.Connection, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
+    con: sqlite3.Connection, state: str | None, task: str | None, q: str | None, limit: int, before: int | None,
+    by: str | None = None,
 ) -> list[StoredJob]:  # fmt: skip
     """Jobs that match, newest first, with a seq below `before`."""
     where = ["j.attempt = 0"] if state == SCHEDULED else []
@@ -58,6 +59,9 @@ def list_jobs(
     if task is not None:
         where.append("j.task = ?")
         values.append(task)
+    if by is not None:
+        where.append("j.by = ?")
+        values.append(by)
     if q:
         where.append("(j.id = ? or j.task like ? escape '\\')")
         values += [q, f"%{q.translate(ESCAPED)}%"]

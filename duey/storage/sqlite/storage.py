@@ -242,10 +242,10 @@ class SqliteStorage(JobStorage):
         return None if found is None else self.crew.as_it_runs(*found)
 
     def list_jobs(
-        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None
+        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None
     ) -> list[StoredJob]:
         with self.db.read() as con:
-            return queries.list_jobs(con, state, task, q, limit, before)
+            return queries.list_jobs(con, state, task, q, limit, before, by)
 
     def counts(self) -> Counts:
         with self.db.read() as con:

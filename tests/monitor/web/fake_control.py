@@ -188,7 +188,7 @@ class FakeControl(Control):
 
     def jobs(
         self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
-        cursor: str | None = None,
+        cursor: str | None = None, by: str | None = None,
     ) -> Page:  # fmt: skip
         self._reach()
         if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
@@ -197,7 +197,10 @@ class FakeControl(Control):
         found = [
             job
             for job in reversed(self.all.values())
-            if state in (None, job.state) and qualname in (None, job.qualname) and (q or "") in job.id + job.task
+            if state in (None, job.state)
+            and qualname in (None, job.qualname)
+            and (q or "") in job.id + job.task
+            and by in (None, job.by)
         ]
         first = int(cursor or 0)
         page = found[first : first + limit]

@@ -73,8 +73,9 @@ class FakeHistory(History):
         q: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        by: str | None = None,
     ) -> Page:
-        page = self.job_rows(JobFilter(state=state, task=task, text=q), limit, cursor)
+        page = self.job_rows(JobFilter(state=state, task=task, text=q, by=by), limit, cursor)
         return Page(tuple(row.job for row in page.rows), page.next)
 
     def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None) -> JobRows:

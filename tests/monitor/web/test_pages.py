@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from dataclasses import replace
+from html import unescape
 from types import SimpleNamespace
+
+import pytest
 
 from duey.monitor.history import Slot
 from tests.monitor.web.client import Browser
@@ -195,3 +200,21 @@ def test_the_audit_is_paged_and_filtered(world: World, admin: Browser) -> None:
         address = link[1].replace("&amp;", "&") if link else ""
     assert seen == list(range(119, -1, -1))
     assert admin.get("/monitor/audit?cursor=x").status == 400
+
+
+def test_the_audit_is_offered_as_csv(world: World, viewer: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(30):
+        world.access.audit.record("=cmd|' /C calc'!A0", "api", "192.0.2.9", "cancel", f"job-{n}", 1, 'a "b"\nc')
+    world.access.audit.record("ana", "web", "192.0.2.7", "cancel", "other")
+    page = viewer.get("/monitor/audit", who="=cmd|' /C calc'!A0", action="cancel").text
+    address = re.search(r'href="([^"]*audit\.csv[^"]*)"', page)
+    assert address
+    answer = viewer.get(unescape(address[1]))
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/csv; charset=utf-8")
+    assert answer.headers["content-disposition"] == 'attachment; filename="audit.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert [row["target"] for row in rows] == [f"job-{n}" for n in reversed(range(30))]
+    assert {(row["who"], row["detail"]) for row in rows} == {("'=cmd|' /C calc'!A0", 'a "b"\nc')}
+    assert len(viewer.get("/monitor/audit.csv").text.splitlines()) > 32
+    monkeypatch.setattr("duey.monitor.web.pages.audit.CSV_LINES", 3)
+    assert len(list(csv.DictReader(io.StringIO(viewer.get("/monitor/audit.csv?action=cancel").text, newline="")))) == 3
