@@ -281,9 +281,8 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def list_jobs(
-        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None,
-        by: str | None = None,
-    ) -> list[StoredJob]:  # fmt: skip
+        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None
+    ) -> list[StoredJob]:
         """Jobs that match, newest first, with a seq below `before`."""
 
     @abstractmethod
