@@ -1,4 +1,4 @@
-"""Timetables in words: what a cron expression says, what is wrong with one that is refused, how long a time is."""
+"""Cron expressions in words: descriptions, error messages, durations."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def words(plain: str, days: Collection[int] | None) -> str:
-    """Five fields as a person would say them; `days`: only if it is one of these weekdays (0 is Monday)."""
+    """The description of five fields. `days`: only on these weekdays (0 is Monday)."""
     try:
         fields = plain.split()
         fields[:2] = ["0" if step_of(text) >= size else text for text, size in zip(fields[:2], SIZES, strict=False)]
         said = NUMBERED.sub(ordinal, str(CronSim(" ".join(fields), EPOCH).explain()))
-    except Exception:  # words are no reason to fail
+    except Exception:  # a missing description must not fail anything
         said = plain
     return said if days is None else f"{said}, if it is a {' or '.join(WEEKDAYS[day] for day in sorted(days))}"
 
 
 def ordinal(number: re.Match[str]) -> str:
-    """`31th` as it should be: 31st."""
+    """Correct an ordinal such as `31th` to 31st."""
     n = int(number[1])
     return f"{n}{'th' if n // 10 % 10 == 1 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"
 
@@ -52,8 +52,8 @@ def step_of(field: str) -> int:
 
 
 def by_vixie(fields: str) -> str:
-    """Five fields with each range whose step leads out of it as its first number, for no other is in it: `10-10/5` is
-    10, as in get_range() of Vixie's cron, and not each fifth from there on, as cronsim reads it."""
+    """Five fields in which a range with a step that exceeds it is replaced by its first number: `10-10/5` means 10, as
+    in get_range() of Vixie's cron, and not every fifth number from 10 on, as for cronsim."""
     return RANGE.sub(lambda found: found[1] if leads_out(*found.groups()) else found[0], fields)
 
 
@@ -63,8 +63,8 @@ def leads_out(first: str, last: str, step: str) -> bool:
 
 
 def idle_step(plain: str) -> str | None:
-    """What is wrong with a step that is larger than its field, so that only the first number is left: it reads like a
-    rhythm and is none. None where there is no such step."""
+    """The problem of a step that is larger than its field, so that only the first number remains. None if there is no
+    such step."""
     for n, text in enumerate(plain.split()):
         if step_of(text) > SIZES[n]:
             every = f", or every({step_of(text) * SECONDS[n]})" if n in SECONDS else ""
@@ -81,7 +81,7 @@ def short_days(days: Collection[int]) -> str:
 
 
 def complaint(plain: str) -> str:
-    """What is wrong with five fields that cronsim refuses: expected, found."""
+    """The problem of five fields that cronsim refuses: what was expected and what was found."""
     parts = plain.split()
     for index, (name, expected) in enumerate(FIELDS):
         pieces = parts[index].split(",")
@@ -96,7 +96,7 @@ def complaint(plain: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`2 days`, `1 hour 30 minutes`, `90.5 seconds`: exact, in the largest units that go into it."""
+    """A duration as exact text in the largest possible units: `2 days`, `1 hour 30 minutes`, `90.5 seconds`."""
     said, left = [], seconds
     for unit_s, name in UNITS:
         count, left = divmod(left, unit_s)

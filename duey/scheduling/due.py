@@ -1,10 +1,10 @@
-"""Which slots of a schedule are due, and what is to become of each: pure decisions, which the ledger then carries out.
+"""Decides which slots of a schedule are due and what happens to each. The decisions are carried out by the storage.
 
-One that is at most GRACE_S late runs. Of several that are due at once the newest runs for all, if it is not older than
-the schedule's catch-up allows (`skip`: GRACE_S, `once`: its window); with `all` each one within the window runs, one
-after the other unless they may overlap: as many as may wait are put in line, the rest when there is room. What is not
-to run is missed, with the reason. While a schedule is paused its slots are skipped. However long ago `last` is, no more
-than the newest KEPT slots are listed, and no more are computed than its window holds, or a day.
+A slot that is at most GRACE_S late runs. If several slots are due at once, the newest one runs for all of them, if it
+is not older than the schedule's catch-up allows (`skip`: GRACE_S, `once`: its window). With `all` each slot within the
+window runs, one after the other unless they may overlap: as many as may wait are queued, and the others when there is
+room. Slots that do not run are missed, with a reason. The slots of a paused schedule are skipped. However long ago
+`last` is, at most the newest KEPT slots are listed, and no more are computed than fit into the window, or a day.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from duey.scheduling.timetable import Minutes
 from duey.scheduling.timezones import span
 
 GRACE_S = 60.0
-LATE_S = 1.0  # later than this is said
-LISTED = KEPT  # slots that are listed one by one before what lies before the window is left out
+LATE_S = 1.0  # a run that is later than this has a reason
+LISTED = KEPT  # slots that are listed separately
 DAY_S = 86400.0
 NO_JOB = "its job could not be made: %s"
 OUTCOMES = {"allow": DEFERRED, "queue": QUEUE_BEHIND, "skip": SKIP_IF_RUNNING}
@@ -49,7 +49,7 @@ logger = logging.getLogger("duey.schedule")
 
 
 class Due(NamedTuple):
-    """Slots that are due, oldest first; `total` with those that are not listed. Dealing with them moves `last` on."""
+    """The due slots, the oldest first. `total` includes those that are not listed. Handling them moves `last`."""
 
     slots: list[float]
     last: float
@@ -57,7 +57,7 @@ class Due(NamedTuple):
 
 
 def due_slots(item: ScheduleEntry, now: float) -> Due | None:
-    """What is due; None when nothing is, and `last` stays."""
+    """The due slots, or None if there are none."""
     horizon = now - max(item.window_s, DAY_S)
     if isinstance(item.timetable, Minutes):
         return due_minutes(item, item.timetable, max(item.row.last, horizon), now)
@@ -67,7 +67,7 @@ def due_slots(item: ScheduleEntry, now: float) -> Due | None:
     while at is not None and at <= now:
         if at >= now - item.window_s:
             if within == most:
-                break  # the rest at a later look
+                break  # the others at a later look
             within += 1
         slots.append(at)
         count += 1
@@ -78,7 +78,7 @@ def due_slots(item: ScheduleEntry, now: float) -> Due | None:
 
 
 def due_minutes(item: ScheduleEntry, table: Minutes, start: float, now: float) -> Due | None:
-    """The minutes since the last one that was asked for, as the function decides now."""
+    """The due slots of a function of a minute: the minutes since the last one for which it returns True now."""
     first, last = int(start // 60) + 1, int(now // 60)
     if last < first:
         return None
@@ -88,7 +88,7 @@ def due_minutes(item: ScheduleEntry, table: Minutes, start: float, now: float) -
         try:
             if table.holds(minute * 60.0, item.default_tz):
                 slots.append(minute * 60.0)
-        except BaseException as exc:  # also SystemExit: it is an author's code
+        except BaseException as exc:  # also SystemExit, because it is an author's code
             failures.append(exc)
     if failures:
         said = "schedule %s: %s failed for %d of %d minutes and is taken to say no: %s"
@@ -96,15 +96,15 @@ def due_minutes(item: ScheduleEntry, table: Minutes, start: float, now: float) -
         logger.error(said, item.row.name, table.text, len(failures), count, reason, exc_info=failures[-1])
     end, most = last * 60.0, room(item)
     within = [at for at in slots if at >= now - item.window_s]
-    if len(within) > most:  # the rest at a later look
+    if len(within) > most:  # the others at a later look
         end = within[int(most)] - 60.0
         slots = [at for at in slots if at <= end]
     return Due(slots[-LISTED:], end, len(slots)) if end > item.row.last else None
 
 
 def room(item: ScheduleEntry) -> float:
-    """How many slots may be dealt with at once, of those that its window holds: with `all` each of them is to run, so
-    no more than there are places in line."""
+    """How many slots within the window may be handled at once. With `all` each of them will run, so it is the number
+    that may wait."""
     if item.catch_up != "all":
         return math.inf
     in_line = item.overlap != "allow" and not item.row.paused
@@ -112,7 +112,7 @@ def room(item: ScheduleEntry) -> float:
 
 
 def chosen(item: ScheduleEntry, slots: Sequence[float], now: float) -> set[float]:
-    """Those of the due slots that run."""
+    """The due slots that run."""
     if item.row.paused or not slots:
         return set()
     if item.catch_up == "all":
@@ -124,12 +124,12 @@ def chosen(item: ScheduleEntry, slots: Sequence[float], now: float) -> set[float
 def decide(
     item: ScheduleEntry, due: Due, now: float, why: Why
 ) -> tuple[list[OccurrenceRow], list[tuple[Task, NewJob]]]:
-    """What becomes of each due slot, and the calls of those that run. `why(at)` tells why a slot was missed."""
+    """The outcome of each due slot, and the calls of those that run. `why(at)`: why a slot was missed."""
     run = chosen(item, due.slots, now)
     outcome = OUTCOMES[item.overlap]
     caught_up = item.catch_up == "all" and any(now - at > GRACE_S for at in run)
     if outcome == SKIP_IF_RUNNING and (len(run) > 1 or caught_up):
-        outcome = QUEUE_BEHIND  # all of them are to run, and not at once
+        outcome = QUEUE_BEHIND  # all of them run, one after the other
     slots, calls = [], []
     for at in due.slots:
         slot = OccurrenceRow(item.row.name, at, MISSED, None, None, now)
@@ -142,7 +142,7 @@ def decide(
                 calls.append(item.call(at))
             except errors.StorageUnavailable:
                 raise
-            except BaseException as exc:  # also SystemExit: code of an author may run here
+            except BaseException as exc:  # also SystemExit, because an author's code may run here
                 reason = NO_JOB % reason_of(exc)
                 if not isinstance(exc, errors.DueyError):
                     logger.error("schedule %s, slot of %s: %s", item.row.name, stamp(at), reason, exc_info=exc)
@@ -153,7 +153,7 @@ def decide(
 
 
 def lateness(at: float, now: float, why: Why) -> str | None:
-    """How late a slot runs, and why."""
+    """How late a slot runs, and why; None if it is not late."""
     if now - at <= LATE_S:
         return None
     reason = f": {why(at)}" if now - at > GRACE_S else ""
@@ -161,7 +161,7 @@ def lateness(at: float, now: float, why: Why) -> str | None:
 
 
 def why_missed(item: ScheduleEntry, at: float, now: float, gaps: Sequence[Gap]) -> str:
-    """Why nobody dealt with a slot when it was due."""
+    """Why a slot was not handled when it was due."""
     for gap in reversed(gaps):
         if gap.since <= at <= gap.until + LATE_S:
             return f"{gap.why} {span(gap.since, gap.until, item.tz)}"

@@ -1,8 +1,8 @@
-"""What becomes of a schedule whose timetable is edited, in the code or at run time.
+"""Changes of a schedule's timetable, in the code or at run time.
 
-With another expression its slots count from now. What was due by the old one, and not dealt with yet, is put on record
-as missed, so that it is not lost and can be run by hand. With another zone the slots count by the new clock from the
-last one on record; the row keeps when that was (`moved`), since it is the reason why slots of the past are due then.
+With another expression its slots count from now. Slots that were due by the old one and not handled yet are recorded as
+missed, so that they can be run by hand. With another time zone the slots count by the new clock from the last recorded
+one. The row stores that change (`moved`), because it explains why slots in the past are due then.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from duey.scheduling.isolation import Aside
 from duey.scheduling.timetable import At, Cron, Every, Minutes, Timetable
 
 EDITED = "its timetable was changed before a consumer came to it"
-TIMES = 10  # of trying to be first, against schedulers that deal with the same slots
+TIMES = 10  # attempts to be first, against schedulers that handle the same slots
 WRITTEN = (*KINDS, "days", "first_in")
 
 
 def sync(
     huey: Any, rows: Sequence[ScheduleRow], now: float, complain: Callable[..., None], aside: Aside, patience_s: float
 ) -> tuple[bool, bool]:
-    """Put the periodic tasks of the code on record as they are now; whether anything was changed, and whether all have
-    answered: those that have not are to be asked again. `complain` is told of one that cannot be put there."""
+    """Store the present periodic tasks of the code. Returns whether anything was changed, and whether all timetables
+    have answered; the others must be asked again. `complain` is called for one that cannot be stored."""
     known = {row.name: row for row in rows}
     changed, answered = False, True
     for cls in huey._registry._periodic_tasks:
@@ -55,14 +55,14 @@ def sync(
 
 
 def in_words(table: Timetable) -> tuple[str, str]:
-    """What a timetable says of itself, as text and in words; one of an author's own may do anything."""
+    """The expression and the description of a timetable. One of an author's own may do anything."""
     return table.text, table.words
 
 
 def put_on_record(
     huey: Any, name: str, table: Timetable, in_words: tuple[str, str], row: ScheduleRow | None, now: float
 ) -> bool:
-    """The same for one of them; whether anything was changed."""
+    """Store one periodic task. Returns whether anything was changed."""
     text, words = in_words
     tz = table.tz or str(huey.settings.schedule.timezone)
     said: dict[str, Any] = {"text": text, "words": words, "tz": tz, **written(table)}
@@ -82,7 +82,7 @@ def put_on_record(
 
 
 def written(table: Timetable) -> dict[str, Any]:
-    """A timetable as a spec holds it; nothing of one that has code of its author in it."""
+    """A timetable in the form for a spec; empty for one with an author's code."""
     if not table.is_ours:
         return {}
     if isinstance(table, Cron):
@@ -94,11 +94,11 @@ def written(table: Timetable) -> dict[str, Any]:
 
 
 def is_same(before: Mapping[str, Any], table: Timetable, text: str) -> bool:
-    """Whether the expression on record is that of this timetable."""
+    """Whether the stored expression is that of this timetable."""
     if any(kind in before for kind in KINDS):
         after = written(table)
         return all(before.get(key) == after.get(key) for key in WRITTEN)
-    texts = {text}  # of a function of a minute, and of what was put on record by an older version
+    texts = {text}  # of a function of a minute, and of rows that an older version has stored
     if isinstance(table, Every):
         first = "" if table.first_in is None else f", first in {table.first_in:g} s"
         texts.add(f"every {table.seconds:g} s{first}")
@@ -106,19 +106,19 @@ def is_same(before: Mapping[str, Any], table: Timetable, text: str) -> bool:
 
 
 def moved(before: Mapping[str, Any], old: str, new: str, now: float) -> dict[str, Any]:
-    """What a spec says of the last change of its zone."""
+    """The part of a spec about the last change of its zone."""
     if old != new:
         return {"moved": {"from": old, "to": new, "at": now}}
     return {"moved": before["moved"]} if before.get("moved") else {}
 
 
 def settle(huey: Any, row: ScheduleRow, spec: Mapping[str, Any], now: float) -> None:
-    """Put on record what is due by the timetable of this spec, which is about to be replaced."""
+    """Record what is due by the timetable of this spec, which is about to be replaced."""
     try:
         item = ScheduleEntry(huey, row._replace(waits=0), None, timetable_from(spec), dict(spec))
     except errors.StorageUnavailable:
         raise
-    except Exception:  # it was no timetable, or one of an author's own: nobody knows what is due
+    except Exception:  # it is not a timetable, or one of an author's own: what is due is unknown
         return
     for _ in range(TIMES):
         try:

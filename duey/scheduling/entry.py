@@ -1,10 +1,10 @@
-"""What is scheduled: the periodic tasks of the code, and the schedules that were made at run time.
+"""Schedule entries: the periodic tasks of the code, and the schedules that were created at run time.
 
-The ledger keeps a row for each (duey.model.schedule). Its `spec` is JSON: for one that was made {"task", "call", one of
-"cron", "every" (seconds) and "at" (epoch s), "tz", "catch_up", "overlap", "window_s"}, where `call` is the serialized
-arguments as Latin-1; for one of the code {"text", "words", "tz"}, so that it can be shown also where its task is not
-known any more; of a timetable without an author's code also what it was written as. `moved` tells of the last change of
-its zone: see duey.scheduling.edits.
+The storage has a row for each (duey.model.schedule). Its `spec` is JSON. For a schedule created at run time it is
+{"task", "call", one of "cron", "every" (seconds) and "at" (epoch seconds), "tz", "catch_up", "overlap", "window_s"},
+where `call` holds the serialized arguments as Latin-1. For one of the code it is {"text", "words", "tz"}, so that it
+can be shown even if its task is not known any more, and the timetable if that has no author's code. `moved` describes
+the last change of its zone: see duey.scheduling.edits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from duey.scheduling.huey_crontab import read_back
 from duey.scheduling.isolation import reason_of
 from duey.scheduling.timetable import LAST_INSTANT, At, Cron, Every, Minutes, Timetable
 
-# Before what was deferred without a priority: a slot has its time, and a burst of 20,000 jobs must not take it away.
+# Before jobs without a priority, so that a burst of 20,000 jobs does not delay a slot.
 SLOT_PRIORITY = 100.0
 OPTIONS = ("tz", "catch_up", "overlap", "window_s")
 KINDS = ("cron", "every", "at")
@@ -36,10 +36,10 @@ KINDS = ("cron", "every", "at")
 
 @dataclass(frozen=True)
 class ScheduleEntry:
-    """A schedule on record with its task and timetable; either is None where this process cannot tell it.
+    """A stored schedule with its task and timetable. Either is None if this process does not know it.
 
-    No code of an author runs before `arguments`, `call` or `next_after`: where `runs_code` says that some would, these
-    are asked in a thread of their own (duey.scheduling.isolation)."""
+    Only `arguments`, `call` and `next_after` may run an author's code. If `runs_code` is true, they are called in a
+    thread of their own (duey.scheduling.isolation)."""
 
     huey: Any
     row: ScheduleRow
@@ -47,16 +47,16 @@ class ScheduleEntry:
     timetable: Timetable | None
     spec: dict[str, Any]
     problem: str | None = None  # why it cannot run here, in a sentence
-    is_read: bool = True  # False: what stands in its row makes no sense here
+    is_read: bool = True  # False: its row cannot be read here
 
     @property
     def runnable(self) -> bool:
-        """Whether this process can bring its slots to life."""
+        """Whether this process can enqueue the jobs of its slots."""
         return self.task is not None and self.timetable is not None
 
     @property
     def runs_code(self) -> bool:
-        """Whether code of an author runs when its next slot or its job is made."""
+        """Whether computing its next slot or creating its job runs an author's code."""
         unique = getattr(self.task, "uniqueness", None)
         return (
             (self.timetable is not None and not self.timetable.is_ours)
@@ -66,11 +66,11 @@ class ScheduleEntry:
 
     @property
     def _stored(self) -> bytes | None:
-        """Its arguments as they are stored; one of the code has none."""
+        """Its stored arguments; None for a schedule of the code."""
         return str(self.spec.get("call", "")).encode("latin-1", "replace") if self.row.source == "made" else None
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What its task is called with. Raises whatever reading it comes to."""
+        """The arguments of its task. Raises whatever decoding them raises."""
         if self._stored is None:
             return (), {}
         args, kwargs = self.huey.serializer.deserialize(self._stored, use_of(self.row.name, self.spec))
@@ -78,32 +78,32 @@ class ScheduleEntry:
 
     @property
     def catch_up(self) -> str:
-        """What to do about slots that were missed."""
+        """Which missed slots are caught up."""
         return (self.timetable and self.timetable.catch_up) or str(self.huey.settings.schedule.catch_up)
 
     @property
     def overlap(self) -> str:
-        """What to do when the run before has not ended."""
+        """What happens if the previous run has not ended."""
         return self.timetable.overlap if self.timetable else "skip"
 
     @property
     def window_s(self) -> float:
-        """How far back missed slots are caught up."""
+        """How far back missed slots are caught up, in seconds."""
         own = self.timetable.window_s if self.timetable else None
         return float(self.huey.settings.schedule.catch_up_window_s if own is None else own)
 
     @property
     def default_tz(self) -> str:
-        """The zone of the service."""
+        """The time zone of the service."""
         return str(self.huey.settings.schedule.timezone)
 
     @property
     def tz(self) -> str:
-        """The zone of its clock."""
+        """Its time zone."""
         return (self.timetable and self.timetable.tz) or self.default_tz
 
     def why_moved(self, at: float) -> str | None:
-        """That a slot was due only by another zone than the one that held then, if it was so."""
+        """If a slot is due only because the time zone was changed afterwards: a sentence that says so."""
         try:
             said = self.spec["moved"]
             if at <= float(said["at"]):
@@ -113,12 +113,12 @@ class ScheduleEntry:
         return None
 
     def next_after(self, instant: float) -> float | None:
-        """The first slot later than `instant`. Raises BrokenSchedule where that is no time that a clock shows."""
+        """The first slot after `instant`, or None. Raises BrokenSchedule if the timetable returns an invalid time."""
         if self.timetable is None:
             return None
         first_in = getattr(self.timetable, "first_in", None)
         if first_in is not None and instant == self.row.since:
-            return instant + max(0.001, float(first_in))  # later than `since`, which counts as dealt with
+            return instant + max(0.001, float(first_in))  # after `since`, which counts as handled
         found = self.timetable.after(instant, self.default_tz)
         if found is not None and not instant < found <= LAST_INSTANT:  # also NaN
             raise errors.BrokenSchedule(
@@ -127,7 +127,7 @@ class ScheduleEntry:
         return found
 
     def upcoming(self, now: float, count: int) -> tuple[float, ...]:
-        """The next slots; one that is overdue only where no other follows it."""
+        """The next slots; an overdue one only if no other follows."""
         found: list[float] = []
         at = overdue = self.next_after(self.row.last)
         if self.timetable is not None and at is not None and at <= now:
@@ -138,8 +138,9 @@ class ScheduleEntry:
         return tuple(found) if found or overdue is None else (overdue,)
 
     def call(self, at: float, by_hand: bool = False, by: str | None = None) -> tuple[Task, NewJob]:
-        """The call and the job of one slot. Its id is the slot's, so that it can exist only once, unless it is run by
-        hand. Raises BrokenSchedule where the call does not fit its task, and whatever its author's code comes to."""
+        """The call and the job of one slot. The id of the job is made from the slot, so that it can exist only once,
+        unless it is run by hand. Raises BrokenSchedule if the call does not fit its task, and whatever an author's code
+        raises."""
         assert self.task is not None
         args, kwargs = self.arguments()
         refuse_misfit(self.task, args, kwargs)
@@ -153,11 +154,11 @@ class ScheduleEntry:
 
 
 def refuse_misfit(task: type[Task], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise BrokenSchedule where the task's function cannot be called so: it may have changed since."""
+    """Raise BrokenSchedule if the task's function does not accept the arguments. It may have changed since."""
     given = {**kwargs, "task": None} if task.context else kwargs
     try:
         signature = inspect.signature(task.function)
-    except (TypeError, ValueError):  # some functions written in C cannot tell
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return
     try:
         signature.bind(*args, **given)
@@ -166,8 +167,8 @@ def refuse_misfit(task: type[Task], args: Sequence[Any], kwargs: Mapping[str, An
 
 
 def stamp(at: float) -> str:
-    """`2026-07-01T03:30:00Z`, with milliseconds where there are some: two slots are never so near. What no calendar
-    holds, as a number."""
+    """An instant as `2026-07-01T03:30:00Z`, with milliseconds if they are not zero. An instant outside of the calendar
+    as a number."""
     if not 0 <= at <= LAST_INSTANT:
         return f"{at!r} s"
     whole, ms = divmod(round(at * 1000), 1000)
@@ -175,13 +176,13 @@ def stamp(at: float) -> str:
 
 
 def use_of(name: str, spec: Mapping[str, Any]) -> Use:
-    """What the call of a schedule is signed for: its name, and all that decides what runs, and when."""
+    """The use for which the call of a schedule is signed: its name, and everything that decides what runs and when."""
     kept = {key: value for key, value in spec.items() if value is not None and key not in ("call", "moved")}
     return "schedule", name, json.dumps(kept, sort_keys=True)
 
 
 def spec_of(row: ScheduleRow) -> dict[str, Any]:
-    """The spec of a row; an empty one where it cannot be read."""
+    """The spec of a row; empty if it cannot be read."""
     try:
         return dict(json.loads(row.spec))
     except (ValueError, TypeError):
@@ -189,13 +190,13 @@ def spec_of(row: ScheduleRow) -> dict[str, Any]:
 
 
 def code_row(name: str, now: float, spec: str = "{}") -> ScheduleRow:
-    """A schedule of the code that begins now: on a whole second, so that every() keeps to whole ones."""
+    """A schedule of the code that begins now, on a whole second, so that the slots of every() are whole seconds."""
     since = float(math.floor(now))
     return ScheduleRow(name, "code", spec, False, since, since)
 
 
 def of_row(huey: Any, row: ScheduleRow) -> ScheduleEntry:
-    """A row with what this process knows of it. Never raises: one that cannot be read here is none of the others'."""
+    """The entry for a row. Never raises, so that a row that cannot be read does not affect others."""
     registry = huey._registry._registry
     spec: dict[str, Any] = {}
     try:
@@ -223,7 +224,7 @@ def task_name(row: ScheduleRow, spec: Mapping[str, Any]) -> str:
 
 
 def timetable_of(task: type[Task]) -> Timetable | None:
-    """The timetable that a periodic task was decorated with."""
+    """The timetable of a periodic task's decorator, or None."""
     found = getattr(task, "timetable", None)
     if isinstance(found, Timetable):
         return found

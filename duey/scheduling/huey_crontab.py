@@ -1,8 +1,8 @@
-"""Huey's crontab(), made strict: a piece that says nothing stops the start with a sentence that names it.
+"""A strict version of Huey's crontab(): an invalid part stops the start with a sentence that names it.
 
-What it means is Huey's: ranges may wrap around (`22-4`), 0 and 7 are Sunday, and day AND weekday must match, where cron
-itself takes either. It becomes a Cron, so that it has a zone, durable slots and words like any other timetable. A
-function that Huey's own crontab() made (a task file may import it from huey) is read back into the same.
+The meaning is Huey's: ranges may wrap around (`22-4`), 0 and 7 are Sunday, and day AND weekday must match, where cron
+requires only one of them. The result is a Cron, so it has a zone, durable slots and a description like any other
+timetable. A function that Huey's own crontab() has created (a task file may import it from huey) is converted, too.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def crontab(
     minute: Any = None, hour: Any = "*", day: Any = "*", month: Any = "*", day_of_week: Any = "*", strict: bool = True,
     **options: Any,
 ) -> Cron:  # fmt: skip
-    """Huey's crontab, always strict. Options: tz, catch_up, overlap, window_s. Raises Misconfigured."""
+    """Huey's crontab with options: tz, catch_up, overlap, window_s. Always strict: raises Misconfigured."""
     given = {"minute": "*" if minute is None else minute, "hour": hour, "day": day, "month": month}
     parts = {name: field_of(name, value) for name, value in {**given, "day_of_week": day_of_week}.items()}
     if minute is None and parts["hour"] != "*":
@@ -50,8 +50,8 @@ crontab.daily = partial(crontab, minute="0", hour="0")  # type: ignore[attr-defi
 
 
 def warn_every_minute(given: Any) -> None:
-    """Raise Misconfigured for what is no timetable, with what to write instead; warn of one that Huey's own crontab()
-    made where it runs in each minute of an hour."""
+    """Raise Misconfigured for something that is not a timetable, with a correction. Warn if one from Huey's own
+    crontab() runs in every minute of an hour."""
     instead = correction(given)
     if instead is not None:
         raise Misconfigured(
@@ -66,7 +66,7 @@ def warn_every_minute(given: Any) -> None:
 
 
 def correction(given: Any) -> str | None:
-    """What is to be written in place of a decorator's argument that is no timetable; None for one that is."""
+    """What to write instead of a decorator's argument that is not a timetable. None if it is one."""
     if isinstance(given, str):
         fits = given.strip().startswith("@") or len(given.split()) == 5
         return f"cron({given!r})" if fits else EXAMPLE
@@ -83,13 +83,13 @@ def correction(given: Any) -> str | None:
     for maker, called in MAKERS:  # it was not called
         if given is maker:
             return called
-    if inspect.iscoroutinefunction(given):  # what it returns is true at any time
+    if inspect.iscoroutinefunction(given):  # the coroutine that it returns is always true
         return EXAMPLE
     try:
         inspect.signature(given).bind(SUNDAY)
-    except TypeError:  # the decorator's parentheses are missing, so that this is the task itself
+    except TypeError:  # the parentheses of the decorator are missing: this is the task itself
         return EXAMPLE
-    except ValueError:  # some functions written in C cannot tell
+    except ValueError:  # some functions written in C have no signature
         return None
     return None
 
@@ -101,12 +101,12 @@ MAKERS = (
 
 
 def read_back(function: Any) -> Cron | None:
-    """The timetable of a function that Huey's own crontab() made; None for any other function."""
+    """The timetable of a function that Huey's own crontab() has created; None for any other function."""
     if not isinstance(function, types.FunctionType) or function.__code__ is not HUEYS_CODE:
         return None
     lists = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))["cron_settings"]
     found = dict(zip(HUEYS_ORDER, lists.cell_contents, strict=True))
-    # Its own list of all weekdays names Sunday twice, as 0 and as 7.
+    # Its list of all weekdays contains Sunday twice, as 0 and as 7.
     return cron_of({name: rhythm(RANGES[name], [n for n in found[name] if n in RANGES[name]]) for name in found}, {})
 
 
@@ -117,23 +117,25 @@ def cron_of(parts: Mapping[str, str], options: Mapping[str, Any]) -> Cron:
     """The five fields as a Cron in which day AND weekday must match."""
     fields = {name: parts[name] for name in RANGES}
     days = None
-    if not (fields["day"].startswith("*") or fields["day_of_week"].startswith("*")):  # cron would take either
+    if not (
+        fields["day"].startswith("*") or fields["day_of_week"].startswith("*")
+    ):  # cron would require only one of them
         days = frozenset((number - 1) % 7 for number in numbers("day_of_week", fields["day_of_week"]))
         fields["day_of_week"] = "*"
     return Cron(expression=" ".join(fields.values()), days=days, **options)
 
 
 def field_of(name: str, value: Any) -> str:
-    """One field of Huey's crontab as a list that every cron reads."""
+    """One field of Huey's crontab as a list that every cron understands."""
     found = numbers(name, value)
     if len(found) == len(RANGES[name]):
         return "*"
-    # By the clock on the wall if it was written so, which matters where the clock is set forward or back.
+    # Keep a leading *, which matters when the clock is set forward or back.
     return str(value) if STEP.fullmatch(str(value)) else listed(found)
 
 
 def numbers(name: str, value: Any) -> list[int]:
-    """What Huey understands by a field. Raises Misconfigured, naming the piece that it does not."""
+    """The numbers that a field means for Huey. Raises Misconfigured, which names the invalid part."""
     for piece in str(value).split(","):
         if not isinstance(value, (str, int)) or isinstance(value, bool) or matcher(name, piece) is None:
             numbered = RANGES[name]
@@ -147,7 +149,7 @@ def numbers(name: str, value: Any) -> list[int]:
 
 
 def matcher(name: str, text: str) -> Any:
-    """Huey's function for one field, None where it refuses."""
+    """Huey's function for one field, None if Huey refuses the field."""
     try:
         return huey.crontab(**{name: text, "strict": True})
     except ValueError:
@@ -162,7 +164,7 @@ def placed(name: str, n: int) -> datetime:
 
 
 def rhythm(numbered: range, values: Sequence[int]) -> str:
-    """Numbers as `*`, as `*/n` where they are just that, or as a list."""
+    """Numbers as `*`, as `*/n` if that is the same, or as a list."""
     if len(values) == len(numbered):
         return "*"
     steps = {b - a for a, b in pairwise(values)}

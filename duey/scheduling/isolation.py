@@ -1,9 +1,9 @@
-"""Code of an author, run in a thread of its own: whatever it does there, it holds nobody else up.
+"""Runs an author's code in a thread of its own, so that it cannot block or harm the caller.
 
-A function of a minute, the constructor of a registered type, a `unique_key` and a receiver of signals may raise, sleep
-or call sys.exit. The scheduler and the pages run what belongs to one schedule under that schedule's name: they wait a
-moment for the answer, and while the call goes on it is not begun again. Such a thread cannot be ended: it lasts until
-the code returns.
+A function of a minute, the constructor of a registered type, a `unique_key` or a receiver of signals may raise, sleep
+or call sys.exit. The scheduler and the pages call the code of a schedule under the name of the schedule. They wait a
+short time for the answer, and do not call it again while a call is running. Such a thread cannot be stopped; it ends
+when the code returns.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 from duey import errors
 
-PATIENCE_S = 0.5  # for an answer, counted from the beginning of the call: who hangs is waited for once
+PATIENCE_S = 0.5  # for an answer, counted from the beginning of the call, so that a hanging call delays only once
 
 
 class Answer:
-    """What a call comes to."""
+    """The result of a call, which may still be running."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -31,18 +31,20 @@ class Answer:
     def run(self, function: Callable[[], Any]) -> None:
         try:
             self._value = function()
-        except BaseException as exc:  # also SystemExit, which would end the thread of whoever called it
+        except BaseException as exc:  # also SystemExit
             self._error = exc
 
     def wait(self, patience_s: float) -> bool:
-        """Whether it has ended, at the latest `patience_s` after its beginning."""
+        """Wait until the call has ended, at most until `patience_s` after its beginning. Returns whether it has
+        ended."""
         return self._ended.wait(max(0.0, self.began + patience_s - time.monotonic()))
 
     def end(self) -> None:
         self._ended.set()
 
     def value(self) -> Any:
-        """What was returned. Raises what was raised, and BrokenSchedule for what is no Exception or has not ended."""
+        """The returned value. Raises what was raised; BrokenSchedule if that is not an Exception, or if the call has
+        not ended."""
         if not self._ended.is_set():
             raise errors.BrokenSchedule(
                 f"code of its author has not answered for {time.monotonic() - self.began:.1f} s"
@@ -55,14 +57,14 @@ class Answer:
 
 
 class Aside:
-    """The calls that go on, by the name that they run under."""
+    """The running calls, by name."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # around a look into the table only
+        self._lock = threading.Lock()  # held only while reading or changing the table
         self._going: dict[str, Answer] = {}
 
     def ask(self, name: str, function: Callable[[], Any]) -> Answer:
-        """Begin a call under this name, unless one goes on: then its answer."""
+        """Begin a call under this name, or return the answer of the one that is running."""
         with self._lock:
             answer = self._going.get(name)
             if answer is not None:
@@ -70,7 +72,7 @@ class Aside:
             answer = self._going[name] = Answer()
         try:
             threading.Thread(target=self._run, args=(name, answer, function), name=f"Aside {name}", daemon=True).start()
-        except RuntimeError:  # no thread to be had
+        except RuntimeError:  # no thread can be started
             self._end(name, answer)
             raise
         return answer
@@ -85,20 +87,20 @@ class Aside:
         answer.end()
 
     def going_s(self, name: str) -> float | None:
-        """For how long a call has been going on under this name."""
+        """How long a call under this name has been running, in seconds; None if there is none."""
         answer = self._going.get(name)
         return None if answer is None else time.monotonic() - answer.began
 
 
 class Complaints:
-    """Says what is wrong, once for as long as it stays the same."""
+    """Logs problems, each once as long as it does not change."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._said: dict[str, str] = {}
 
     def say(self, name: str, sentence: str, exc: BaseException | None = None) -> None:
-        """Log it, unless it was the last that was said under this name."""
+        """Log a problem, unless it is the last one that was logged under this name."""
         said = sentence if exc is None else f"{sentence}: {reason_of(exc)}"
         if self._said.get(name) == said:
             return
@@ -107,12 +109,12 @@ class Complaints:
         self._logger.log(logging.WARNING if expected else logging.ERROR, "%s", said, exc_info=None if expected else exc)
 
     def forget(self, name: str) -> None:
-        """All is well again: the next complaint is news."""
+        """The problem is solved: log the next one even if it is the same."""
         self._said.pop(name, None)
 
 
 def reason_of(exc: BaseException) -> str:
-    """Why something failed, also where the exception cannot say so itself."""
+    """Why something failed. Works even if the exception's own methods raise."""
     try:
         said = str(exc)[:500]
     except Exception:

@@ -1,20 +1,19 @@
-"""The scheduler: brings each slot of each schedule to life once, on time, and says what was missed.
+"""The scheduler: enqueues one job for each slot of each schedule, on time, and records missed slots.
 
-A schedule is a periodic task of the code, or one that was made at run time. Its slots are the instants of its timetable
-after `last`, the last instant that was dealt with, which the ledger keeps; dealing with slots moves `last` in the same
-transaction that accepts their jobs, so neither consumers side by side nor restarts double or lose one.
+A schedule is a periodic task of the code, or was created at run time. Its slots are the instants of its timetable after
+`last`, the last instant that was handled, which is stored. Handling slots moves `last` in the transaction that accepts
+their jobs, so that neither several consumers nor restarts double or lose a slot.
 
-A look: note that a scheduler lives (what lies between two notes is why slots were missed), read the schedules, decide
-about what is due (duey.scheduling.due), carry that out in one transaction, release what waits for the run before it.
-Then sleep until the next slot, at most LOOK_S, so that schedules made elsewhere are seen.
+A look: note that a scheduler lives (the time between two notes explains missed slots), read the schedules, decide what
+is due (duey.scheduling.due), carry that out in one transaction, release slots that wait for the previous run. Then
+sleep until the next slot, at most LOOK_S, so that schedules that were created elsewhere are noticed.
 
-Each schedule is its own blast radius: what fails for one is said once, tried again at later looks, and changes nothing
-for the others. A schedule in which code of an author runs is dealt with in a thread of its own
-(duey.scheduling.isolation), with the same steps and a transaction of its own; a look waits for it for PATIENCE_S, once
-all others have been dealt with.
+Schedules fail separately: what fails for one is logged once, tried again at later looks, and does not affect the
+others. A schedule that runs an author's code is handled in a thread of its own (duey.scheduling.isolation), in the same
+steps, with a transaction of its own. A look waits for it for PATIENCE_S, after all others have been handled.
 
-When the clock goes back, `last` goes back with it, so that nothing stands still until the old time has come again; what
-is on record is not run a second time.
+If the clock is set back, `last` is set back too, so that schedules do not stop until the old time has come again.
+Recorded slots are not run a second time.
 """
 
 from __future__ import annotations
@@ -40,33 +39,33 @@ from duey.scheduling.entry import ScheduleEntry
 from duey.scheduling.isolation import Answer, Aside, Complaints, reason_of
 from duey.scheduling.timetable import Every, Minutes
 
-LOOK_S = 1.5  # how soon a schedule that was made at run time is seen, and a slot that waits
-SOON_S = 0.05  # ... and what another scheduler was faster with
-PATIENCE_S = 0.2  # how long a look waits for code of authors
-SLOW_S = 5.0  # after which it is said that such code does not answer
-BROKEN_S = 30.0  # how often a schedule that cannot be computed is tried again
-ALIVE_S = 10.0  # how exactly it is known since when nothing ran
-BACK_S = 1.0  # a clock that goes back by more was set
-SKEW_S = 60.0  # by so much the clocks of two hosts may differ
-HEARD = 1000  # jobs that receivers have not yet been told of; of more, the oldest go untold
+LOOK_S = 1.5  # longest sleep, and so the delay until new schedules and waiting slots are noticed
+SOON_S = 0.05  # until the next look after another scheduler was faster
+PATIENCE_S = 0.2  # how long a look waits for authors' code
+SLOW_S = 5.0  # after this time it is logged that such code does not answer
+BROKEN_S = 30.0  # interval of attempts for a schedule that cannot be computed
+ALIVE_S = 10.0  # interval of the notes that a scheduler lives
+BACK_S = 1.0  # a clock that goes back by more than this was set
+SKEW_S = 60.0  # tolerated difference between the clocks of two hosts
+HEARD = 1000  # jobs for which signals wait to be sent; of more, the oldest are dropped
 GONE, SLEPT, AWAY = "no consumer", "this machine slept, or its clock was set,", "the storage was away"
 FAILED = "the scheduler failed"
 logger = logging.getLogger("duey.schedule")
 
 
 class Look(NamedTuple):
-    """A schedule as it was last read, and its next slot."""
+    """A schedule as it was read, and its next slot."""
 
     item: ScheduleEntry
     next_at: float | None
-    broken_at: float | None = None  # when its next slot could not be told
+    broken_at: float | None = None  # when its next slot could not be computed
 
     def is_due(self, now: float) -> bool:
         return self.next_at is not None and self.next_at <= now
 
     @property
     def waits(self) -> bool:
-        """Whether a slot of it waits for the run before it."""
+        """Whether a slot of it waits for the previous run."""
         return self.item.row.waiting is not None and not self.item.row.paused
 
 
@@ -79,19 +78,19 @@ class DurableScheduler(Scheduler):
         self._synced = False
         self._before: float | None = None  # the time of the last look
         self._noted_at = 0.0
-        self._why = GONE  # said of the time since a scheduler was last noted
+        self._why = GONE  # the reason for a time without a scheduler
         self._failing = False  # whether the last look failed as a whole
-        self._complaints = Complaints(logger)  # of a schedule by its name, of all by ""
+        self._complaints = Complaints(logger)  # by the name of the schedule; "" for all
         self._aside = Aside()
         self._unheard: deque[tuple[Task, NewJob]] = deque(maxlen=HEARD)
         self.patience_s = PATIENCE_S
 
     def loop(self, now: Any = None) -> None:
-        """Deal with what is due, then sleep until the next slot (or the next look for new schedules)."""
+        """Handle what is due, then sleep until the next slot or the next look for new schedules."""
         next_at = None
         try:
             next_at = self.tick()
-        except BaseException as exc:  # whatever it is, the schedules go on
+        except BaseException as exc:  # whatever it is, the scheduler continues
             away = isinstance(exc, errors.StorageUnavailable)
             self._failing, self._why = True, AWAY if away else FAILED
             self._complaints.say("", "schedules wait until that is mended", exc)
@@ -100,7 +99,7 @@ class DurableScheduler(Scheduler):
             self.stop_flag.wait(wait_s)
 
     def tick(self) -> float | None:
-        """Deal with every slot that is due; when to look again, None: at nothing that is known now."""
+        """Handle every slot that is due. Returns when to look again, None if no slot is known."""
         now = clock.now()
         rows = self._watch_clock(now)
         if not self._synced or self._unrecorded(rows):
@@ -134,35 +133,35 @@ class DurableScheduler(Scheduler):
         item = entry.of_row(self.huey, row)
         if not item.runnable:
             self._complaints.say(row.name, f"schedule {row.name} is not run by this consumer: {item.problem}")
-        if isinstance(item.timetable, Minutes):  # it is asked when the minute has come
+        if isinstance(item.timetable, Minutes):  # it is called when the minute has come
             return Look(item, (row.last // 60 + 1) * 60)
         try:
             if item.timetable is not None and not item.timetable.is_ours:
-                return Look(item, row.last)  # it is asked aside, at each look
+                return Look(item, row.last)  # it is called in a thread of its own, at each look
             return Look(item, item.next_after(row.last))
         except Exception as exc:
             self._complaints.say(row.name, f"schedule {row.name}: its next time cannot be told", exc)
             return Look(item, None, now)
 
     def _unrecorded(self, rows: Sequence[ScheduleRow]) -> bool:
-        """Whether a periodic task is not on record: the storage may have been emptied."""
+        """Whether a periodic task is not stored, because the storage was emptied."""
         known = {row.name for row in rows}
         return any(self.huey._registry.task_to_string(cls) not in known for cls in self.huey._registry._periodic_tasks)
 
-    # one schedule is none of the others' business
+    # schedules fail separately
 
     def _alone(self, item: ScheduleEntry, step: Callable[[], Any]) -> Any:
-        """What a step comes to; LOOK_S where it fails, which is said once. Raises StorageUnavailable."""
+        """The result of a step. If it fails, that is logged once and LOOK_S is returned. Raises StorageUnavailable."""
         try:
             return step()
         except errors.StorageUnavailable:
             raise
-        except BaseException as exc:  # also SystemExit out of an author's code
+        except BaseException as exc:  # also SystemExit from an author's code
             self._complaints.say(item.row.name, f"schedule {item.row.name}: its slots could not be dealt with", exc)
             return LOOK_S
 
     def _begin_aside(self, look: Look, now: float) -> Answer | None:
-        """Deal with a schedule in which code of an author runs, unless that goes on already."""
+        """Begin to handle a schedule that runs an author's code, unless that is running already."""
         item, name = look.item, look.item.row.name
         going_s = self._aside.going_s(name)
         if going_s is not None:
@@ -191,7 +190,7 @@ class DurableScheduler(Scheduler):
             return None
 
     def _tell_receivers(self) -> None:
-        """Let the receivers of signals hear of the jobs that were accepted, in a thread of their own."""
+        """Send the signals of accepted jobs, in a thread of their own."""
         if self._unheard:
             self._aside.ask("", self._announce).wait(self.patience_s)
 
@@ -206,9 +205,9 @@ class DurableScheduler(Scheduler):
     # the clock
 
     def _watch_clock(self, now: float) -> list[ScheduleRow]:
-        """Note that a scheduler lives, and heed a clock that was set back; the schedules."""
+        """Note that a scheduler lives, and handle a clock that was set back. Returns the schedules."""
         first, back = self._before is None, self._before is not None and now < self._before - BACK_S
-        # After a look that failed the next note is made when one has not: it says that schedules are run.
+        # After a failed look there is no note until one succeeds, because a note says that schedules are run.
         if first or (not self._failing and (now - self._noted_at >= ALIVE_S or now < self._noted_at)):
             noted = self._note_alive(now)
             back = back or (first and noted is not None and noted > now + SKEW_S)
@@ -227,16 +226,16 @@ class DurableScheduler(Scheduler):
         return noted
 
     def _anew(self, row: ScheduleRow, now: float) -> float:
-        """From when a schedule counts after the clock was set back."""
+        """The instant from which a schedule counts after the clock was set back."""
         whole = float(math.floor(now))
-        # every() counts from a fraction of a second, lest it come upon its own slots, which are on record already.
+        # every() counts from a fraction of a second, so that its slots differ from those that are recorded already.
         off = isinstance(entry.of_row(self.huey, row).timetable, Every)
         return whole + random.randint(1, 999) / 1000 if off else whole
 
-    # dealing with slots
+    # handling slots
 
     def deal_with(self, items: Sequence[ScheduleEntry], now: float) -> float:
-        """Bring the due slots of these schedules to life; in how many seconds to look at them again."""
+        """Handle the due slots of these schedules. Returns in how many seconds to look at them again."""
         gaps: list[Gap] | None = None
 
         def why(item: ScheduleEntry, took_s: float, at: float) -> str:
@@ -254,7 +253,7 @@ class DurableScheduler(Scheduler):
         def plan(item: ScheduleEntry) -> None:
             due = due_slots(item, now)
             if due is not None:
-                decided_at = max(now, clock.now())  # code of an author may have taken its time
+                decided_at = max(now, clock.now())  # an author's code may have taken some time
                 slots, made = decide(item, due, decided_at, partial(why, item, decided_at - now))
                 ticks.append(Tick(item.row, due.last, slots, [job for _, job in made]))
                 counts[item.row.name] = due.total
@@ -275,7 +274,7 @@ class DurableScheduler(Scheduler):
         return SOON_S if len(ticks) > len(failed) else LOOK_S
 
     def _fire(self, ticks: Sequence[Tick], failed: list[str]) -> Mapping[str, Collection[str]]:
-        """All in one transaction; each alone where one of them cannot be written, which is added to `failed`."""
+        """Write all in one transaction. If that fails, write each separately; names that fail are added to `failed`."""
         try:
             return self._schedule_store.fire(ticks)
         except errors.StorageUnavailable:
@@ -304,12 +303,12 @@ class DurableScheduler(Scheduler):
             )
 
     def _release(self, item: ScheduleEntry) -> None:
-        """Let the first slot that waits run, if the run before it has ended; missed where its job cannot be made."""
+        """Enqueue the job of the first waiting slot if the previous run has ended. Without a job the slot is missed."""
         at = item.row.waiting
         assert at is not None
         try:
             call = item.call(at)
-        except BaseException as exc:  # also SystemExit out of an author's code
+        except BaseException as exc:  # also SystemExit from an author's code
             self._schedule_store.release(item.row.name, at, None, NO_JOB % reason_of(exc))
             return
         if self._schedule_store.release(item.row.name, at, call[1]):

@@ -1,16 +1,15 @@
-"""Timetables: when a schedule falls due.
+"""Timetables: when a schedule is due.
 
-`cron("0 3 * * mon-fri", tz="Europe/Zagreb")` in five fields, names, ranges, steps, L and # as cronsim reads them, and
-@daily and its like; `every(seconds)` from the last slot on record; `at(moment)` once; Huey's `crontab(...)`
-(duey.scheduling.huey_crontab), strict; and any function of a minute, as Huey takes them. A slot is an instant in UTC
-epoch seconds.
+`cron("0 3 * * mon-fri", tz="Europe/Zagreb")`: five fields with names, ranges, steps, L and # as in cronsim, or @daily
+and similar; `every(seconds)`, counted from the last recorded slot; `at(moment)`, once; Huey's `crontab(...)`, strict
+(duey.scheduling.huey_crontab); or a function of a minute, as for Huey. A slot is an instant in UTC epoch seconds.
 
-Daylight saving follows Debian's cron: what falls into a skipped hour runs once right after it, what falls into a
-repeated hour runs once, in its first pass. As its cron(8) says, that "only applies to jobs that run at a specific time
-and jobs that run with a granularity greater than one hour"; what runs more often, which it tells by a minute or hour
-that begins with *, goes by the clock on the wall: `* 0 * * *` does not run on a day that begins at 01:00. cronsim names
-the moments, and the rule is kept here: its own names some that no clock shows, and skips hours where a clock is set by
-half an hour or at an odd minute.
+Daylight saving follows Debian's cron. What falls into a skipped hour runs once right after it. What falls into a
+repeated hour runs once, in its first pass. According to its cron(8) that "only applies to jobs that run at a specific
+time and jobs that run with a granularity greater than one hour". Expressions whose minute or hour begins with * run
+more often and follow the clock on the wall: `* 0 * * *` does not run on a day that begins at 01:00. cronsim enumerates
+the moments, but the rule is implemented here, because cronsim's own names some moments that no clock shows, and skips
+hours where a clock is set by half an hour or at an odd minute.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ MACROS = {
     "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 }  # fmt: skip
 EXPRESSION_CHARS = 300
-DAYS_TRIED = 366 * 50  # as far as cronsim looks
-MINUTES_TRIED = 2 * 24 * 60  # a function of a minute cannot be asked for ever ...
-AHEAD_S = 0.08  # ... and a slow one not for so many
+DAYS_TRIED = 366 * 50  # the same limit as cronsim's
+MINUTES_TRIED = 2 * 24 * 60  # how many future minutes a function of a minute is asked for at most
+AHEAD_S = 0.08  # and for how long
 LONGEST_S = 10 * 366 * 86400.0
 LAST_INSTANT = datetime(9999, 12, 31, tzinfo=timezone.utc).timestamp()  # a day early: zones are up to 14 h ahead
-EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)  # any instant: where only the expression matters
+EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)  # any instant, if only the expression matters
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """When to run, and what to do about what was missed. None: as `[schedule]` in config.ini says."""
+    """When to run, and what to do about missed runs. None: as configured in `[schedule]`."""
 
     tz: str | None = field(default=None, kw_only=True)
     catch_up: str | None = field(default=None, kw_only=True)
@@ -65,7 +64,7 @@ class Timetable:
 
     @property
     def is_ours(self) -> bool:
-        """Whether no code of an author runs when it is asked."""
+        """Whether it runs no author's code."""
         return type(self) in (Cron, Every, At)
 
     @property
@@ -75,25 +74,26 @@ class Timetable:
 
     @property
     def words(self) -> str:
-        """The expression as a person would say it."""
+        """The description of the expression."""
         return self.text
 
     def after(self, instant: float, default_tz: str) -> float | None:
-        """The first slot later than `instant`, or None when there is none."""
+        """The first slot after `instant` (epoch seconds), or None."""
         raise NotImplementedError
 
     def resume(self, last: float, instant: float) -> float:
-        """From where `after` goes on when what lies between `last` and a later `instant` is of no interest."""
+        """The instant from which `after` continues if the slots between `last` and `instant` are skipped."""
         return instant
 
     def __call__(self, timestamp: datetime) -> bool:
-        """Huey's question: is this minute (naive, in the timetable's zone) a slot?"""
+        """Huey's interface: whether this minute (naive, in the timetable's zone) is a slot."""
         return False
 
 
 @dataclass(frozen=True)
 class Cron(Timetable):
-    """Five fields, or a macro. `days` narrows it to these weekdays (cron's own rule is day-of-month OR weekday)."""
+    """Five fields, or a macro. `days` restricts it to these weekdays (cron's own rule is day of the month OR
+    weekday)."""
 
     expression: str = ""
     days: frozenset[int] | None = None  # 0 is Monday, as datetime.weekday()
@@ -129,7 +129,7 @@ class Cron(Timetable):
 
     @property
     def by_the_wall(self) -> bool:
-        """Whether it follows the clock on the wall through an hour that is skipped or repeated."""
+        """Whether it follows the clock on the wall in an hour that is skipped or repeated."""
         minute, hour, *_ = self.plain.split()
         return minute.startswith("*") or hour.startswith("*")
 
@@ -161,7 +161,8 @@ class Cron(Timetable):
         return None
 
     def _moments(self, naive: datetime) -> Iterator[datetime]:
-        """What the expression names after this, with no thought of daylight saving: cronsim, and the weekdays."""
+        """The moments of the expression after this one, ignoring daylight saving: those of cronsim on the right
+        weekdays."""
         sim = CronSim(self.plain, naive)
         for _ in range(DAYS_TRIED):
             moment = next(sim, None)
@@ -169,7 +170,7 @@ class Cron(Timetable):
                 return
             if self.days is None or moment.weekday() in self.days:
                 yield moment
-            else:  # on to the next day that the expression names
+            else:  # continue with the next day of the expression
                 sim = CronSim(self.plain, moment.replace(hour=23, minute=59, second=59))
 
     def __call__(self, timestamp: datetime) -> bool:
@@ -179,7 +180,7 @@ class Cron(Timetable):
 
 @dataclass(frozen=True)
 class Every(Timetable):
-    """Each `seconds`, counted from the last slot on record, so that a restart neither hastens nor starves it."""
+    """Every `seconds`, counted from the last recorded slot, so that a restart changes nothing."""
 
     seconds: float = 60.0
     first_in: float | None = None
@@ -210,7 +211,7 @@ class Every(Timetable):
 
 @dataclass(frozen=True)
 class At(Timetable):
-    """Once, at an instant (epoch s)."""
+    """Once, at an instant (epoch seconds)."""
 
     instant: float = 0.0
 
@@ -234,7 +235,7 @@ class At(Timetable):
 
 @dataclass(frozen=True)
 class Minutes(Timetable):
-    """A function that is asked for each minute of the zone's clock, when it has come, as Huey asks."""
+    """A function that is called for each minute of the zone's clock, when the minute has come, as Huey does."""
 
     function: Callable[[datetime], bool] = field(default=lambda _: False)
 
@@ -247,7 +248,7 @@ class Minutes(Timetable):
         return f"Each minute for which {self.text} is true"
 
     def after(self, instant: float, default_tz: str) -> float | None:
-        """What the function says now of the minutes to come; the scheduler asks again when they are there."""
+        """What the function returns now for future minutes. The scheduler calls it again when they have come."""
         until = max(instant, clock.now()) // 60 + MINUTES_TRIED
         minute, give_up_at = instant // 60 + 1, time.monotonic() + AHEAD_S
         while minute <= until and time.monotonic() < give_up_at:
@@ -265,7 +266,7 @@ class Minutes(Timetable):
         return bool(self.function(timestamp))
 
 
-# what a task file writes
+# for task files
 
 
 def cron(expression: str, **options: Any) -> Cron:
@@ -274,8 +275,8 @@ def cron(expression: str, **options: Any) -> Cron:
 
 
 def heeded(table: Cron) -> Cron:
-    """The timetable, which somebody has just written. Raises Misconfigured for what cron takes and nobody means; one
-    that is on record goes on."""
+    """Check a timetable that is new. Raises Misconfigured for expressions that cron accepts but nobody means. Stored
+    ones are not checked."""
     idle = cron_text.idle_step(table.plain)
     if idle is not None:
         raise Misconfigured(f"cron expression {table.expression!r}: {idle}")
@@ -283,17 +284,17 @@ def heeded(table: Cron) -> Cron:
 
 
 def every(seconds: float, first_in: float | None = None, **options: Any) -> Every:
-    """Each `seconds`; the first time after `first_in` seconds (default: `seconds`). Options as in cron()."""
+    """Every `seconds`, for the first time after `first_in` seconds (default: `seconds`). Options as in cron()."""
     return Every(seconds=seconds, first_in=first_in, **options)
 
 
 def at(moment: datetime, **options: Any) -> At:
-    """Once; `moment` must have a zone. Options as in cron()."""
+    """Once, at `moment`, which must have a time zone. Options as in cron()."""
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise Misconfigured(f"at() takes a datetime with a zone, not {moment!r}: give it tzinfo")
     return At(instant=moment.timestamp(), **options)
 
 
 def is_number(value: Any, least: float, most: float = LONGEST_S) -> bool:
-    """Whether it is a number of seconds that makes sense."""
+    """Whether the value is a number within these bounds."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most

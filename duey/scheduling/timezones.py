@@ -1,4 +1,4 @@
-"""Time zones by their IANA names: instants as people read them there, and the hours in which clocks are set."""
+"""Time zones by their IANA names: instants as local times, and the hours in which clocks are set."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from duey.errors import Misconfigured
 
-NAME_CHARS = 64  # longer than any
+NAME_CHARS = 64  # longer than any name
 
 
 def zone(name: Any) -> zoneinfo.ZoneInfo:
-    """The zone. Raises Misconfigured, with the nearest name."""
+    """The zone of a name. Raises Misconfigured, with the nearest name."""
     try:
         return zoneinfo.ZoneInfo(name)
     except (LookupError, ValueError, OSError, TypeError, AttributeError):  # OSError: "Europe" is a folder of zone files
@@ -25,12 +25,12 @@ def zone(name: Any) -> zoneinfo.ZoneInfo:
 
 @lru_cache(maxsize=1)
 def known_zones() -> frozenset[str]:
-    """Every name: to find them, hundreds of files are looked at."""
+    """Every name. Cached, because finding them reads hundreds of files."""
     return frozenset(zoneinfo.available_timezones())
 
 
 def span(since: float, until: float, tz: str) -> str:
-    """Two instants as `02:00-02:40 (Europe/Zagreb)`; with their dates where these differ."""
+    """Two instants as `02:00-02:40 (Europe/Zagreb)`, with their dates if these differ."""
     a, b = (datetime.fromtimestamp(instant, zone(tz)) for instant in (since, until))
     if a.date() == b.date():
         said = f"{a:%H:%M}-{b:%H:%M}" if until - since >= 60 else f"{a:%H:%M:%S}-{b:%H:%M:%S}"
@@ -40,33 +40,33 @@ def span(since: float, until: float, tz: str) -> str:
 
 
 def moment(instant: float, now: float, tz: str) -> str:
-    """An instant as `13:40 (Europe/Zagreb)`; with its date where it is not today's."""
+    """An instant as `13:40 (Europe/Zagreb)`, with its date if that is not today."""
     at, today = (datetime.fromtimestamp(each, zone(tz)) for each in (instant, now))
     return f"{at:%H:%M} ({tz})" if at.date() == today.date() else f"{at:%Y-%m-%d %H:%M} ({tz})"
 
 
-# when clocks are set; all of these take and give a datetime with its zone
+# When clocks are set. These functions take and return datetimes with a zone.
 
 
 def is_skipped(moment: datetime) -> bool:
-    """Whether the clock on the wall never shows it."""
+    """Whether the clock on the wall never shows this moment."""
     return datetime.fromtimestamp(moment.timestamp(), moment.tzinfo).replace(tzinfo=None) != moment.replace(tzinfo=None)
 
 
 def is_repeated(moment: datetime) -> bool:
-    """Whether the clock on the wall shows it twice."""
+    """Whether the clock on the wall shows this moment twice."""
     return moment.replace(fold=0).utcoffset() != moment.replace(fold=1).utcoffset() and not is_skipped(moment)
 
 
 def after_the_gap(moment: datetime) -> datetime:
-    """The first moment that the clock shows after a skipped one, to the minute."""
+    """The first moment, to the minute, that the clock shows after a skipped one."""
     while is_skipped(moment):
         moment += timedelta(minutes=1)
     return moment
 
 
 def second_pass(moment: datetime) -> datetime:
-    """Just before the clock shows a repeated time again: as `fold` 1, and a second early."""
+    """One second before the clock shows a repeated time again, with `fold` 1."""
     moment = moment.replace(second=0, microsecond=0, fold=0)
     while is_repeated(moment - timedelta(minutes=1)):
         moment -= timedelta(minutes=1)
