@@ -8,12 +8,10 @@ import random
 import re
 import time
 
-import pytest
-
 from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.harm import SEED, Harm
 from tests.acceptance.processes import kill
-from tests.acceptance.variants import crossed, crossed_over, sqlite_only
+from tests.acceptance.variants import crossed, crossed_over, once, sqlite_only
 from tests.support import rounds, wait_until
 
 PLACES = ("decode", "pre_execute", "executing", "body", "complete", "post_execute")
@@ -155,8 +153,7 @@ def test_a_hook_that_closes_all_files_at_the_end_does_not_hold_up_the_stop(deplo
     assert consumer.wait(SHUTDOWN_S / 2) == 0
 
 
-@pytest.mark.soak
-@crossed
+@once
 def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployment, kind: str):
     """kill -9 of parent and children, in any order, six times in five seconds, over many seeds."""
     for seed in range(SEED, SEED + rounds(1, soak=20)):
@@ -172,7 +169,7 @@ def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployme
         harm.consumer.kill_tree()
 
 
-@crossed_over
+@once
 def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deployment, kind: str):
     """An innocent one that ran beside it the first times ends well."""
     deployment.configure({"tasks": {"modules": "workload, harmful", "max_crashes": 1}})

@@ -35,3 +35,9 @@ def crossed(test: Any) -> Any:
 def crossed_over(test: Any) -> Any:
     """The other two: threads on Redis and processes on SQLite."""
     return pytest.mark.soak(pytest.mark.parametrize(("backend", "kind"), pairs(("redis", "sqlite"), KINDS))(test))
+
+
+def once(test: Any) -> Any:
+    """What the contract proves of both storages, and costs many starts: processes on SQLite; in soak each with each."""
+    variants = list(itertools.product(("sqlite", "redis"), KINDS)) if SOAK else [("sqlite", "process")]
+    return pytest.mark.soak(pytest.mark.parametrize(("backend", "kind"), variants)(test))

@@ -13,6 +13,7 @@ from duey.control.schedules import ScheduleRequest
 from duey.scheduling.edits import EDITED
 from tests.scheduling.clockwork import START, Make, moment
 from tests.scheduling.conftest import both
+from tests.support import rounds
 
 HOUR, DAY = 3600, 86400
 
@@ -94,7 +95,8 @@ def test_clocks_of_two_hosts_that_differ_by_seconds(world: Make):
 # zones and changes
 
 
-@pytest.mark.parametrize("zone", ["Europe/Zagreb", "Australia/Lord_Howe"])
+@pytest.mark.soak
+@pytest.mark.parametrize("zone", rounds(["Australia/Lord_Howe"], soak=["Europe/Zagreb", "Australia/Lord_Howe"]))
 def test_a_year_in_a_zone_has_one_job_a_day(world: Make, zone: str):
     w = world(
         {"a": cron("30 2 * * *"), "b": cron("15 1,2 * * *")},
