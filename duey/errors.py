@@ -227,7 +227,7 @@ class WorkerDied(JobError):
     """The process that handled the job died `deaths` times, the last time perhaps after its body had ended."""
 
     def __init__(self, deaths: int, host: str, pid: int, once: bool = False, after: bool = False, what: str = "worker"):
-        self.deliveries, self.host, self.pid = deaths, host, pid
+        self.crashes, self.host, self.pid = deaths, host, pid
         how = f"its {what} died" if once else f"its {what} died {deaths} times"
         then = AFTER_BODY if after else ""
         super().__init__(f"{how}, last on {host} as pid {pid}{then}")

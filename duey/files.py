@@ -71,3 +71,15 @@ def close_to_others(settings: Any) -> None:
             mend(backup)
             for path in backup.glob("*.db"):
                 mend(path)
+
+
+def filesystem_of(path: str) -> str:
+    """The type of the file system that holds the path, '' if that is unknown."""
+    try:
+        with open("/proc/mounts", encoding="utf-8") as mounts:
+            rows = [line.split()[1:3] for line in mounts]
+    except OSError:
+        return ""
+    real = os.path.realpath(os.path.dirname(path) or ".")
+    fitting = [r for r in rows if real == r[0] or real.startswith(r[0].rstrip("/") + "/")]
+    return max(fitting, key=lambda r: len(r[0]))[1] if fitting else ""

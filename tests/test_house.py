@@ -124,6 +124,40 @@ def test_no_file_is_too_long():
     assert not found, "\n" + "\n".join(found)
 
 
+# What is called otherwise now: the field's word for it is in docs/internals. Whole identifiers in Python and Lua.
+OLD_WORDS = {
+    "Desk": "Prefetcher", "DeskWorker": "PrefetchWorker", "_watchman": "_flush_stale", "plans_of": "worker_specs",
+    "shares_of": "pools_of", "Life": "Presence", "RedisLife": "RedisPresence", "Ringer": "Notifier",
+    "ring_workers": "notify_workers", "ring_waiters": "notify_waiters", "CommitGate": "GroupCommit",
+    "pass_through": "submit", "Acceptance": "EnqueueResult", "Deferral": "EnqueueAnswer",
+    "DeferringHuey": "EnqueuingHuey", "let_through": "unblock", "open_places": "free_slots",
+    "bring_tokens": "refill_tokens", "hand_token": "manual_token", "give_back": "release_claims",
+    "keep_house": "run_maintenance", "bury": "reap", "burial": "reaper", "Corpse": "DeadPresence",
+    "SqliteLedger": "SqliteScheduleStore", "RedisLedger": "RedisScheduleStore", "Firing": "Tick",
+    "SlotRow": "OccurrenceRow", "IF_FREE": "SKIP_IF_RUNNING", "IN_LINE": "QUEUE_BEHIND", "Books": "History",
+    "BooksUnavailable": "HistoryUnavailable", "books_stamp": "history_etag", "Shelf": "HistoryStatus",
+    "House": "Services", "Visit": "Request", "Office": "CliContext", "Turnstile": "MetricsAuth",
+    "current_body": "current_job_context", "BodyLog": "JobLog", "look_over": "warn_every_minute",
+    "parked": "blocked", "unpark": "unblock", "unpark_tasks": "unblock_tasks", "park_paused": "block_paused",
+    "deliveries": "crashes", "stop_asked": "stop_requested", "defer_batch": "enqueue_batch",
+}  # fmt: skip
+# What reads the formats of older versions names what they hold.
+OLD_WORDS_MAY_STAND_IN = ("schema.py", "open.lua", "queries.py")
+
+
+def test_old_words_are_gone():
+    found = []
+    pattern = re.compile(r"\b(" + "|".join(OLD_WORDS) + r")\b")
+    for file in files():
+        if file.suffix in (".py", ".lua") and file.relative_to(ROOT).parts[0] in ("duey", "monitor"):
+            if file.name in OLD_WORDS_MAY_STAND_IN:
+                continue
+            for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+                if match := pattern.search(line):
+                    found.append(f"{name_of(file)}:{number}: {match[0]} is called {OLD_WORDS[match[0]]} now")
+    assert not found, "\n" + "\n".join(found)
+
+
 def test_no_path_of_somebodys_machine_is_committed():
     # Where this checkout and its Python stand; short ones such as /app or /usr are words of their own.
     places = {str(ROOT), sys.prefix, str(Path.home())}

@@ -9,7 +9,7 @@ from duey import settings
 
 
 def backlog(con: sqlite3.Connection) -> int:
-    return int(con.execute("select count(*) from events").fetchone()[0])
+    return int(con.execute("select count(*) from outbox").fetchone()[0])
 
 
 if __name__ == "__main__":

@@ -39,13 +39,13 @@ def main(rounds: int) -> None:
 
 def acknowledgements(con: sqlite3.Connection) -> list[float]:
     last = con.execute("select max(seq) from jobs").fetchone()[0]
-    huey.defer([*(noop.s(i) for i in range(SHORT)), nap.s(LONG_S)])
+    huey.enqueue_jobs([*(noop.s(i) for i in range(SHORT)), nap.s(LONG_S)])
     seen: dict[int, float] = {}
     finished: dict[int, float] = {}
     until = time.monotonic() + LONG_S
     while len(seen) < SHORT and time.monotonic() < until:
         now = time.time()
-        for seq, at in con.execute("select seq, finished_at from ended where seq > ?", (last,)):
+        for seq, at in con.execute("select seq, finished_at from finished where seq > ?", (last,)):
             if seq not in seen:
                 seen[seq], finished[seq] = now, at
         time.sleep(POLL_S)
@@ -58,7 +58,7 @@ def given_back(con: sqlite3.Connection, rounds: int) -> list[float]:
     before = len(delays(FOLDER))
     for _ in range(rounds):
         now = time.monotonic()
-        huey.defer([nap.s(LONG_S), *(arrive.s(now) for _ in range(SHORT))])
+        huey.enqueue_jobs([nap.s(LONG_S), *(arrive.s(now) for _ in range(SHORT))])
         until_ended(con)
         SYSTEM.fill(500)
         until_ended(con)
@@ -67,9 +67,9 @@ def given_back(con: sqlite3.Connection, rounds: int) -> list[float]:
 
 def overtaking(con: sqlite3.Connection) -> float:
     before = len(delays(FOLDER))
-    huey.defer([nap.s(0.001) for _ in range(1000)])
+    huey.enqueue_jobs([nap.s(0.001) for _ in range(1000)])
     time.sleep(0.2)
-    huey.defer([arrive.s(time.monotonic(), priority=10)])
+    huey.enqueue_jobs([arrive.s(time.monotonic(), priority=10)])
     while len(delays(FOLDER)) == before:
         time.sleep(0.002)
     took = delays(FOLDER)[-1]
@@ -80,7 +80,7 @@ def overtaking(con: sqlite3.Connection) -> float:
 def until_ended(con: sqlite3.Connection, count: int = 0) -> None:
     """Wait until nothing waits or runs."""
     until = time.monotonic() + 60
-    while con.execute("select exists (select 1 from ready) or exists (select 1 from claims)").fetchone()[0]:
+    while con.execute("select exists (select 1 from ready) or exists (select 1 from claimed)").fetchone()[0]:
         if time.monotonic() > until:
             raise SystemExit("jobs do not end")
         time.sleep(0.01)

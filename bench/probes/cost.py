@@ -27,19 +27,19 @@ def grow(waiting: int, scheduled: int) -> float:
     for count, delay in ((waiting, None), (scheduled, far)):
         for first in range(0, count, 1000):
             n = min(1000, count - first)
-            huey.defer([noop.s(i) if delay is None else noop.s(i, delay=delay + i) for i in range(n)])
+            huey.enqueue_jobs([noop.s(i) if delay is None else noop.s(i, delay=delay + i) for i in range(n)])
     return time.perf_counter() - began
 
 
 def claim_us(n: int) -> float:
     """Claiming and settling, microseconds a job (median turn)."""
-    huey.defer([noop.s(i) for i in range(1000)])
+    huey.enqueue_jobs([noop.s(i) for i in range(1000)])
     result = huey.serializer.serialize(1)
     settlements: list[Settlement] = []
     taken = []
     for _ in range(TURNS):
         if len(taken) % 15 == 0:
-            huey.defer([noop.s(i) for i in range(1000)])
+            huey.enqueue_jobs([noop.s(i) for i in range(1000)])
         began = time.perf_counter()
         turn = huey.storage.settle_and_claim(n, settlements, BATCH, ("*",))
         taken.append((time.perf_counter() - began) / BATCH)
@@ -70,7 +70,7 @@ def batch_us() -> float:
     taken = []
     for _ in range(8):
         began = time.perf_counter()
-        huey.defer([noop.s(i) for i in range(1000)])
+        huey.enqueue_jobs([noop.s(i) for i in range(1000)])
         taken.append((time.perf_counter() - began) / 1000)
     return median(taken) * 1e6
 

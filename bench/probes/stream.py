@@ -21,7 +21,7 @@ def main(rate: int, seconds: float) -> None:
     began = time.monotonic()
     for i in range(count):
         time.sleep(max(0.0, began + i / BATCHES_PER_S - time.monotonic()))
-        huey.defer([noop.s(i) for _ in range(size)])
+        huey.enqueue_jobs([noop.s(i) for _ in range(size)])
         if i % BATCHES_PER_S == BATCHES_PER_S - 1:
             worst = max(worst, backlog(con))
     ended = time.monotonic()

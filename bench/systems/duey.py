@@ -37,7 +37,7 @@ class Duey(System):
 
     def fill(self, n: int) -> None:
         for first in range(0, n, BATCH):
-            huey.defer([noop.s(i) for i in range(first, min(n, first + BATCH))])
+            huey.enqueue_jobs([noop.s(i) for i in range(first, min(n, first + BATCH))])
 
     def single(self, n: int) -> None:
         for i in range(n):

@@ -13,7 +13,7 @@ class DueyOnSqlite(Duey):
 
     def stored(self) -> int:
         with huey.storage.db.read() as con:
-            return int(con.execute("select count(result) from ended where state = 'done'").fetchone()[0])
+            return int(con.execute("select count(result) from finished where state = 'done'").fetchone()[0])
 
 
 SYSTEM = DueyOnSqlite()

@@ -20,7 +20,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circula
 _ALWAYS = {"Cache-Control": ["no-store"]}
 
 
-def say(
+def respond(
     status: int,
     value: Any,
     location: str | None = None,
@@ -28,13 +28,13 @@ def say(
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
     """Set status and headers of the present response; return the body. `location` is for its header."""
-    say_bytes(status, content_type, headers)
+    respond_bytes(status, content_type, headers)
     if location is not None:
         response.set_header("Location", location)
     return encode(value)
 
 
-def say_bytes(status: int, content_type: str, headers: Mapping[str, str] | None = None) -> None:
+def respond_bytes(status: int, content_type: str, headers: Mapping[str, str] | None = None) -> None:
     """Set status and headers only, for a body that is not JSON."""
     response.status = status
     common = response.headers.dict  # set_header looks at each name and text again, at 1 µs apiece

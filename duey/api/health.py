@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duey.api import schemas
-from duey.api.answer import say
+from duey.api.answer import respond
 from duey.api.auth import TokenAuth
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.problem import Refusal
@@ -28,7 +28,7 @@ class Health:
         self._control, self._auth, self._history = control, auth, history
 
     def alive(self, environ: Mapping[str, Any], token: None) -> bytes:
-        return say(200, {"status": "ok"})
+        return respond(200, {"status": "ok"})
 
     def ready(self, environ: Mapping[str, Any], token: None) -> bytes:
         health = self._control.health()
@@ -46,7 +46,7 @@ class Health:
             problems, warnings = missing, [WARNED] if warnings else []
         if missing:
             raise Refusal("not-ready", "; ".join(problems), headers=RETRY_AFTER, problems=problems, warnings=warnings)
-        return say(200, {"status": "ready", "warnings": warnings})
+        return respond(200, {"status": "ready", "warnings": warnings})
 
     def _may_read(self, environ: Mapping[str, Any]) -> bool:
         try:

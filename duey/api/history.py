@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from duey.api import schemas
-from duey.api.answer import say
+from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.query import Parameter, one_of, read_query, text_up_to, whole
@@ -54,11 +54,11 @@ class HistoryRoutes:
         found = self._history.attempts(id)
         if not found:
             self._control.job(id)  # unknown here and there: 404
-        return say(200, {"attempts": [attempt_view(each) for each in found]})
+        return respond(200, {"attempts": [attempt_view(each) for each in found]})
 
     def errors(self, environ: Mapping[str, Any], token: Token) -> bytes:
         page = self._history.error_groups(**read_query(environ, ERROR_QUERY))
-        return say(200, {"errors": [group_view(each) for each in page.groups], "next": page.next})
+        return respond(200, {"errors": [group_view(each) for each in page.groups], "next": page.next})
 
     def forget(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         """Out of the queue's storage first: what is only in the history is then only there to remove."""
@@ -72,7 +72,7 @@ class HistoryRoutes:
         if not found:
             raise UnknownJob(id)
         self._audit_log.record(environ, token, "delete", id)
-        return say(200, {"id": id, "deleted": True})
+        return respond(200, {"id": id, "deleted": True})
 
     def endpoints(self) -> list[Endpoint]:
         attempts = schemas.object_of(attempts=schemas.array("Attempt"))

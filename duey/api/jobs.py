@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duey.api import requests, schemas
-from duey.api.answer import say
+from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.body import BodyReader, decode
 from duey.api.endpoint import Answer, Body, Endpoint
@@ -77,35 +77,35 @@ class Jobs:
         self._control, self._reader, self._views = control, reader, views
         self._waiting, self._audit_log, self._history = waiting, audit_log, history
 
-    def defer(self, environ: Mapping[str, Any], token: Token) -> bytes:
+    def enqueue(self, environ: Mapping[str, Any], token: Token) -> bytes:
         raw = self._reader.read(environ)
         request = requests.single(decode(raw))
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
         promise = None if key is None else idempotency(key, raw, environ, token)
-        deferral = self._control.defer((request,), promise, by=token.name)
-        view = self._views.answer_to(token, deferral.jobs[0])
-        if deferral.held:  # a unique key (or the id) is held by a job that has not ended
-            return say(200, view, view["url"])
-        return say(202, view, view["url"], headers=_replayed(deferral))
+        enqueued = self._control.enqueue((request,), promise, by=token.name)
+        view = self._views.answer_to(token, enqueued.jobs[0])
+        if enqueued.held:  # a unique key (or the id) is held by a job that has not ended
+            return respond(200, view, view["url"])
+        return respond(202, view, view["url"], headers=_replayed(enqueued))
 
-    def defer_batch(self, environ: Mapping[str, Any], token: Token) -> bytes:
+    def enqueue_batch(self, environ: Mapping[str, Any], token: Token) -> bytes:
         raw = self._reader.read(environ)
         batch = requests.batch(decode(raw))
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
         promise = None if key is None else idempotency(key, raw, environ, token)
-        deferral = self._control.defer(batch, promise, batch=True, by=token.name)
-        views = [self._views.answer_to(token, job) for job in deferral.jobs]
-        return say(202, {"jobs": views}, headers=None if key is None else _replayed(deferral))
+        enqueued = self._control.enqueue(batch, promise, batch=True, by=token.name)
+        views = [self._views.answer_to(token, job) for job in enqueued.jobs]
+        return respond(202, {"jobs": views}, headers=None if key is None else _replayed(enqueued))
 
     def look_up(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         query = read_query(environ, WAIT)
         if not query.get("wait"):
-            return say(200, self._views.job(self._job(id)))
+            return respond(200, self._views.job(self._job(id)))
         try:
             job, waited = self._waiting.wait(id, query["wait"], environ)
         except UnknownJob:
-            return say(200, self._views.job(self._from_history(id)))
-        return say(200, self._views.job(job), headers=None if waited else {"Retry-After": "1"})
+            return respond(200, self._views.job(self._from_history(id)))
+        return respond(200, self._views.job(job), headers=None if waited else {"Retry-After": "1"})
 
     def page(self, environ: Mapping[str, Any], token: Token) -> bytes:
         query = read_query(environ, LIST)
@@ -117,7 +117,7 @@ class Jobs:
                 page = self._history.jobs(**query)
                 jobs = tuple(map(self._as_it_is, page.jobs))
             body = {"jobs": [self._views.job(job) for job in jobs], "next": page.next}
-            answer = say(200, body)
+            answer = respond(200, body)
             if len(answer) <= PAGE_BYTES or len(page.jobs) < 2:
                 return answer
             query["limit"] = max(1, len(page.jobs) * PAGE_BYTES // len(answer))  # it ends earlier, and `next` goes on
@@ -146,7 +146,7 @@ class Jobs:
 
     def _accepted(self, job: Job) -> bytes:
         view = self._views.job(job)
-        return say(202, view, view["url"])
+        return respond(202, view, view["url"])
 
     def _job(self, job_id: str) -> Job:
         try:
@@ -171,7 +171,7 @@ class Jobs:
             Endpoint(
                 "POST",
                 "/api/jobs",
-                self.defer,
+                self.enqueue,
                 "Defer a job",
                 "enqueue",
                 {
@@ -189,7 +189,7 @@ class Jobs:
             Endpoint(
                 "POST",
                 "/api/jobs/batch",
-                self.defer_batch,
+                self.enqueue_batch,
                 "Defer up to 1,000 jobs, all or none",
                 "enqueue",
                 {
@@ -266,5 +266,5 @@ def idempotency(key: str, raw: bytes, environ: Mapping[str, Any], token: Token) 
     return Idempotency(str(token.id), key, fingerprint)
 
 
-def _replayed(deferral: EnqueueAnswer) -> dict[str, str] | None:
-    return {"Idempotency-Replayed": "true"} if deferral.replayed else None
+def _replayed(enqueued: EnqueueAnswer) -> dict[str, str] | None:
+    return {"Idempotency-Replayed": "true"} if enqueued.replayed else None

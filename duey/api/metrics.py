@@ -16,7 +16,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from duey.api.answer import say_bytes
+from duey.api.answer import respond_bytes
 from duey.api.auth import MetricsAuth
 from duey.api.endpoint import Answer, Endpoint
 from duey.control.service import Control
@@ -45,10 +45,9 @@ class LiveCollector(Collector):
     def _jobs(self) -> Iterator[GaugeMetricFamily]:
         counts = self._control.counts()
         jobs = GaugeMetricFamily("duey_jobs", "Unfinished jobs by state", labels=["state"])
-        for state in ("scheduled", "queued", "running", "retrying"):
+        for state in ("scheduled", "queued", "blocked", "running", "retrying"):
             jobs.add_metric([state], getattr(counts, state))
         yield jobs
-        yield GaugeMetricFamily("duey_jobs_parked", "Jobs set aside until they may run", counts.parked)
         yield GaugeMetricFamily("duey_events_unrecorded", "Events that are not in the history yet", counts.events)
         oldest = counts.oldest_queued_at
         age = 0.0 if oldest is None else max(0.0, time.time() - oldest)
@@ -135,7 +134,7 @@ class Metrics:
     def show(self, environ: Mapping[str, Any], token: None) -> bytes:
         self._turnstile.admit(environ)
         page = generate_latest(self._registry)
-        say_bytes(200, CONTENT_TYPE_PLAIN_0_0_4)
+        respond_bytes(200, CONTENT_TYPE_PLAIN_0_0_4)
         return page
 
     def endpoints(self) -> list[Endpoint]:

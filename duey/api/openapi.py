@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 from duey.api import schemas
-from duey.api.answer import encode, say_bytes
+from duey.api.answer import encode, respond_bytes
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.fields import NAME_PATTERN
 from duey.api.problem import PROBLEM_TYPE
@@ -65,7 +65,7 @@ class OpenApi:
         self._page = encode(document(endpoints, self._base_url, self._title))
 
     def show(self, environ: Mapping[str, Any], token: None) -> bytes:
-        say_bytes(200, "application/json")
+        respond_bytes(200, "application/json")
         return self._page
 
     def endpoints(self) -> list[Endpoint]:

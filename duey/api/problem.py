@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from duey import errors
-from duey.api.answer import say
+from duey.api.answer import respond
 from duey.monitor.access import AccessUnavailable
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def write(refusal: Refusal) -> bytes:
         shown = refusal.errors[:ERRORS_SHOWN]
         body["errors"] = [{"path": path, "message": _bounded(message)} for path, message in shown]
     body.update(refusal.more)
-    return say(status, body, content_type=PROBLEM_TYPE, headers=refusal.headers)
+    return respond(status, body, content_type=PROBLEM_TYPE, headers=refusal.headers)
 
 
 def refused_fields(errors: Iterable[tuple[str, str]]) -> Refusal:

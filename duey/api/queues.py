@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duey.api import schemas
-from duey.api.answer import say
+from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.fields import NAME_PATTERN
@@ -26,17 +26,17 @@ class Queues:
         self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        return say(200, {"queues": [self._views.queue(queue) for queue in self._control.queues()]})
+        return respond(200, {"queues": [self._views.queue(queue) for queue in self._control.queues()]})
 
     def pause(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
         self._control.pause_queue(_checked(name))
         self._audit_log.record(environ, token, "pause queue", name)
-        return say(202, {"name": name, "paused": True})
+        return respond(202, {"name": name, "paused": True})
 
     def resume(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
         self._control.resume_queue(_checked(name))
         self._audit_log.record(environ, token, "resume queue", name)
-        return say(202, {"name": name, "paused": False})
+        return respond(202, {"name": name, "paused": False})
 
     def endpoints(self) -> list[Endpoint]:
         schema = schemas.object_of(name={"type": "string"}, paused={"type": "boolean"})

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from duey.api import schemas
-from duey.api.answer import say
+from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.body import BodyReader, decode
 from duey.api.endpoint import Answer, Body, Endpoint
@@ -32,34 +32,34 @@ class Schedules:
         self._control, self._reader, self._views, self._audit_log = control, reader, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        return say(200, {"schedules": [schedule_view(each) for each in self._control.schedules.all()]})
+        return respond(200, {"schedules": [schedule_view(each) for each in self._control.schedules.all()]})
 
     def show_one(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
-        return say(200, schedule_view(self._control.schedules.get(schedule)))
+        return respond(200, schedule_view(self._control.schedules.get(schedule)))
 
     def make(self, environ: Mapping[str, Any], token: Token) -> bytes:
         name, request = creation_of(decode(self._reader.read(environ)))
         made = self._control.schedules.make(name, request)
         self._audit_log.record(environ, token, "make schedule", name, f"{made.task}: {made.expression}")
-        return say(201, schedule_view(made), f"{self._views.base}{PATH}/{quote(name, safe='')}")
+        return respond(201, schedule_view(made), f"{self._views.base}{PATH}/{quote(name, safe='')}")
 
     def change(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         request = change_of(decode(self._reader.read(environ)))
         changed = self._control.schedules.change(schedule, request)
         self._audit_log.record(environ, token, "change schedule", schedule, f"{changed.task}: {changed.expression}")
-        return say(200, schedule_view(changed))
+        return respond(200, schedule_view(changed))
 
     def delete(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         self._control.schedules.remove(schedule)
         self._audit_log.record(environ, token, "remove schedule", schedule)
-        return say(200, {"name": schedule, "deleted": True})
+        return respond(200, {"name": schedule, "deleted": True})
 
     def run(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         raw = self._reader.read_optional(environ)
         job_id = self._control.schedules.run_now(schedule, slot_of(decode(raw)) if raw else None, token.name)
         self._audit_log.record(environ, token, "run schedule", schedule, f"as {job_id}")
         url = self._views.job_url(job_id)
-        return say(202, {"name": schedule, "job": job_id, "url": url}, url)
+        return respond(202, {"name": schedule, "job": job_id, "url": url}, url)
 
     def pause(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         self._control.schedules.pause(schedule)
@@ -71,7 +71,7 @@ class Schedules:
 
     def _changed(self, environ: Mapping[str, Any], token: Token, action: str, name: str) -> bytes:
         self._audit_log.record(environ, token, action, name)
-        return say(202, schedule_view(self._control.schedules.get(name)))
+        return respond(202, schedule_view(self._control.schedules.get(name)))
 
     def endpoints(self) -> list[Endpoint]:
         one = schemas.ref("Schedule")

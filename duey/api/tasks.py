@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duey.api import schemas
-from duey.api.answer import say
+from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.views import Views
@@ -21,7 +21,7 @@ class Tasks:
         self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        return say(200, {"tasks": [self._views.task(task) for task in self._control.tasks()]})
+        return respond(200, {"tasks": [self._views.task(task) for task in self._control.tasks()]})
 
     def pause(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
         self._control.pause_task(name)
@@ -33,7 +33,7 @@ class Tasks:
 
     def _changed(self, environ: Mapping[str, Any], token: Token, action: str, name: str) -> bytes:
         self._audit_log.record(environ, token, action, name)
-        return say(202, self._views.task(self._control.task(name)))
+        return respond(202, self._views.task(self._control.task(name)))
 
     def endpoints(self) -> list[Endpoint]:
         changed = {202: Answer("done; the task as it is now", schemas.ref("Task"))}

@@ -61,7 +61,7 @@ class Views:
             "priority": job.priority,
             "attempt": job.attempt,
             "retries_left": job.retries_left,
-            "crashes": job.deliveries,
+            "crashes": job.crashes,
             "enqueued_at": rfc3339(job.enqueued_at),
             "eta": rfc3339(job.eta),
             "expires_at": rfc3339(job.expires_at),

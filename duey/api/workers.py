@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from duey.api import schemas
-from duey.api.answer import say
+from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
 from duey.api.views import Views
@@ -21,17 +21,17 @@ class Workers:
         self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        return say(200, {"workers": [self._views.worker(each) for each in self._control.workers()]})
+        return respond(200, {"workers": [self._views.worker(each) for each in self._control.workers()]})
 
     def quiet(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         self._control.quiet(id)
         self._audit_log.record(environ, token, "quiet", id)
-        return say(202, {"id": id, "asked": "quiet"})
+        return respond(202, {"id": id, "asked": "quiet"})
 
     def stop(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         self._control.stop(id)
         self._audit_log.record(environ, token, "stop", id)
-        return say(202, {"id": id, "asked": "stop"})
+        return respond(202, {"id": id, "asked": "stop"})
 
     def endpoints(self) -> list[Endpoint]:
         schema = schemas.object_of(id={"type": "string"}, asked={"enum": ["quiet", "stop"]})

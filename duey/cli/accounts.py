@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import datetime, timezone
 
-from duey.cli.context import CliContext, Refused, say
+from duey.cli.context import CliContext, Refused, echo
 
 UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -27,38 +27,38 @@ def user_add(cli_context: CliContext, options: argparse.Namespace) -> None:
     password = read_password() if options.password_stdin else None
     account, made = cli_context.access.accounts.create(options.name, options.role, password)
     cli_context.audit("add account", account.name, detail=account.role)
-    say(f"made {account.role} {account.name}")
+    echo(f"made {account.role} {account.name}")
     if made:
-        say(made)
+        echo(made)
 
 
 def user_password(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Set a new password, which ends the sessions of the account. Without --password-stdin one is generated."""
     made = cli_context.access.accounts.set_password(options.name, read_password() if options.password_stdin else None)
     cli_context.audit("set password", options.name)
-    say(f"changed the password of {options.name}")
+    echo(f"changed the password of {options.name}")
     if made:
-        say(made)
+        echo(made)
 
 
 def user_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the accounts: name, role, last login."""
     for account in cli_context.access.accounts.list():
-        say(account.name, account.role, f"last login {instant(account.last_login_at)}")
+        echo(account.name, account.role, f"last login {instant(account.last_login_at)}")
 
 
 def user_role(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Change the role of an account."""
     account = cli_context.access.accounts.set_role(options.name, options.role)
     cli_context.audit("change role", account.name, detail=account.role)
-    say(f"{account.name} is {account.role} now")
+    echo(f"{account.name} is {account.role} now")
 
 
 def user_remove(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Remove an account, which ends its sessions."""
     cli_context.access.accounts.remove(options.name)
     cli_context.audit("remove account", options.name)
-    say(f"removed {options.name}")
+    echo(f"removed {options.name}")
 
 
 def token_create(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -71,8 +71,8 @@ def token_create(cli_context: CliContext, options: argparse.Namespace) -> None:
     token, secret = cli_context.access.tokens.create(options.name, scopes, expires_s)
     ends = "" if token.expires_at is None else f", until {instant(token.expires_at)}"
     cli_context.audit("create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
-    say(f"made token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
-    say(secret)
+    echo(f"made token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
+    echo(secret)
 
 
 def token_list(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -82,14 +82,14 @@ def token_list(cli_context: CliContext, options: argparse.Namespace) -> None:
         ends = "expired" if token.has_expired(now) else "expires"
         scopes = ",".join(sorted(token.scopes))
         used = f"last used {instant(token.last_used_at)}"
-        say(token.name, scopes, used, f"{ends} {instant(token.expires_at)}")
+        echo(token.name, scopes, used, f"{ends} {instant(token.expires_at)}")
 
 
 def token_revoke(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Revoke a token."""
     cli_context.access.tokens.revoke(options.name)
     cli_context.audit("revoke token", options.name)
-    say(f"revoked {options.name}")
+    echo(f"revoked {options.name}")
 
 
 def instant(at: float | None) -> str:
@@ -104,7 +104,7 @@ def audit(cli_context: CliContext, options: argparse.Namespace) -> None:
     lines = cli_context.access.audit.walk()
     if options.format == "json":
         for line in lines:
-            say(json.dumps(exported(line)))
+            echo(json.dumps(exported(line)))
     else:
         for row in as_csv(lines):
-            say(row.rstrip("\r\n"))
+            echo(row.rstrip("\r\n"))

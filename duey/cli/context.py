@@ -15,7 +15,7 @@ class Refused(Exception):
     """One sentence: what was expected, what was found, what to do."""
 
 
-def say(*fields: object, err: bool = False) -> None:
+def echo(*fields: object, err: bool = False) -> None:
     """Print the fields as one line, separated by tabs, on standard output or standard error.
 
     Control characters are escaped, so that a value can neither control the terminal nor look like a second line.

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from duey import files as config_files
-from duey.cli.context import CliContext, Refused, say
+from duey.cli.context import CliContext, Refused, echo
 from duey.config import sqlite_path
 from duey.recipes import Refused as RecipeRefused
 from duey.recipes import Unavailable, backup_set
@@ -50,9 +50,9 @@ def backup(cli_context: CliContext, options: argparse.Namespace) -> None:
         raise Refused(f"the backup failed: {exc}") from None
     for name in sources:
         role = name.removesuffix(".db")
-        say(f"{role}: {sizes[name]} bytes to {folder / name}" if name in sizes else f"{role}: there is none yet")
+        echo(f"{role}: {sizes[name]} bytes to {folder / name}" if name in sizes else f"{role}: there is none yet")
     if cli_context.settings.storage.backend == "redis":
-        say("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
+        echo("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
     cli_context.audit("backup", str(folder))
 
 
@@ -78,7 +78,7 @@ def restore(cli_context: CliContext, options: argparse.Namespace) -> None:
     with unused(cli_context, targets.values()):
         swap({targets[role]: fresh[role] for role in wanted})
     for role, target in targets.items():
-        say(f"{role}: restored to {target}" if role in wanted else f"{role}: not in the backup, {target} stays")
+        echo(f"{role}: restored to {target}" if role in wanted else f"{role}: not in the backup, {target} stays")
     cli_context.audit("restore", str(folder))
 
 

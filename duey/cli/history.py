@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 
-from duey.cli.context import CliContext, say
+from duey.cli.context import CliContext, echo
 
 
 def record(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -17,7 +17,7 @@ def record(cli_context: CliContext, options: argparse.Namespace) -> None:
 
     stop = StopFlag()
     stop.set_by(signal.SIGINT, signal.SIGTERM)
-    say("recording; Ctrl-C ends it")
+    echo("recording; Ctrl-C ends it")
     control = cli_context.control
     cli_context.history.recorder(control.storage, control.workers, control.schedules.all).run(stop)
 
@@ -26,7 +26,7 @@ def prune(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Remove from history and audit log what their retention settings ([monitor], [auth]) would remove later."""
     done, lines = cli_context.history.prune(), cli_context.access.audit.prune()
     cli_context.audit("prune", "books", done.jobs)
-    say(
+    echo(
         f"removed {done.jobs} jobs, {done.figures} rows of figures, {done.groups} error groups, "
         f"{lines} lines of the audit"
     )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from duey.cli.context import CliContext, Refused, cli_name, say
+from duey.cli.context import CliContext, Refused, cli_name, echo
 
 
 def value_of(text: str) -> Any:
@@ -42,16 +42,16 @@ def enqueue(cli_context: CliContext, options: argparse.Namespace) -> int:
 
     args, kwargs = call_of(cli_context, options.task, options.args)
     request = JobRequest(options.task, args, kwargs, delay_s=options.delay)
-    job = cli_context.control.defer([request], by=cli_name()).jobs[0]
+    job = cli_context.control.enqueue([request], by=cli_name()).jobs[0]
     cli_context.audit("enqueue", job.id, detail=job.task)
-    say(job.id)
+    echo(job.id)
     if not options.wait:
         return 0
     while job.finished_at is None:
         job = cli_context.control.wait(job.id, 30)
     if job.error:
         raise Refused(f"job {job.id} {job.state}: {job.error.type}: {job.error.message}")
-    say(json.dumps(job.result))
+    echo(json.dumps(job.result))
     return 0 if job.state == "done" else 1
 
 
@@ -61,7 +61,7 @@ def verb(name: str, done: str) -> Callable[[CliContext, argparse.Namespace], Non
     def run(cli_context: CliContext, options: argparse.Namespace) -> None:
         getattr(cli_context.control, name)(options.target)
         cli_context.audit(name.replace("_", " "), options.target)
-        say(f"{done} {options.target}")
+        echo(f"{done} {options.target}")
 
     return run
 
@@ -80,6 +80,6 @@ def steer(name: str) -> Callable[[CliContext, argparse.Namespace], None]:
             getattr(cli_context.control, f"{name}_queue")(options.queue)
         kind, target = ("task", options.target) if options.queue is None else ("queue", options.queue)
         cli_context.audit(f"{name} {kind}", target)
-        say(f"{name}d the {kind} {target}")
+        echo(f"{name}d the {kind} {target}")
 
     return run

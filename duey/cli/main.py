@@ -17,7 +17,7 @@ from typing import Any
 
 from duey import __version__, config
 from duey.cli import accounts, copies, history, jobs, schedules, services, state
-from duey.cli.context import CliContext, Refused, say
+from duey.cli.context import CliContext, Refused, echo
 
 CANCEL = "Cancel a waiting job, or ask a running one to stop."
 PAUSE = "Pause a task or a queue: jobs are accepted, but none starts until it is resumed."
@@ -43,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(exc, file=sys.stderr)  # a line for each fault
         return 1
     except (errors.DueyError, AccessError, Refused) as exc:
-        say(exc, err=True)
+        echo(exc, err=True)
         return 1
     except OSError as exc:
-        say(f"{exc.filename or 'a file'} cannot be used: {exc.strerror}", err=True)
+        echo(f"{exc.filename or 'a file'} cannot be used: {exc.strerror}", err=True)
         return 1
     except KeyboardInterrupt:
         return 1

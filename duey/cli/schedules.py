@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from duey.cli.context import CliContext, Refused, cli_name, say
+from duey.cli.context import CliContext, Refused, cli_name, echo
 from duey.cli.jobs import call_of
 
 
@@ -24,7 +24,7 @@ def schedule_list(cli_context: CliContext, options: argparse.Namespace) -> None:
         else:
             upcoming = "never again" if each.is_over else "next when its function says so"
         last = f"{each.slots[0].outcome}, {shown(each.slots[0].at, each.tz)}" if each.slots else "no slot yet"
-        say(each.name, each.task, each.words or each.expression, each.tz, upcoming, last)
+        echo(each.name, each.task, each.words or each.expression, each.tz, upcoming, last)
 
 
 def schedule_add(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -34,7 +34,7 @@ def schedule_add(cli_context: CliContext, options: argparse.Namespace) -> None:
     """
     made = cli_context.control.schedules.make(options.name, request_of(cli_context, options))
     cli_context.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
-    say(f"made {made.name}: {made.words}{first(made)}")
+    echo(f"made {made.name}: {made.words}{first(made)}")
 
 
 def schedule_change(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -44,7 +44,7 @@ def schedule_change(cli_context: CliContext, options: argparse.Namespace) -> Non
     """
     changed = cli_context.control.schedules.change(options.name, request_of(cli_context, options))
     cli_context.audit("change schedule", changed.name, detail=f"{changed.task}: {changed.expression}")
-    say(f"changed {changed.name}: {changed.words}{first(changed)}")
+    echo(f"changed {changed.name}: {changed.words}{first(changed)}")
 
 
 def request_of(cli_context: CliContext, options: argparse.Namespace) -> Any:
@@ -68,7 +68,7 @@ def schedule_remove(cli_context: CliContext, options: argparse.Namespace) -> Non
     """Remove a schedule that was created by hand. Its jobs are kept."""
     cli_context.control.schedules.remove(options.name)
     cli_context.audit("remove schedule", options.name)
-    say(f"removed {options.name}")
+    echo(f"removed {options.name}")
 
 
 def schedule_run(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -76,7 +76,7 @@ def schedule_run(cli_context: CliContext, options: argparse.Namespace) -> None:
     at = None if options.slot is None else instant(options.slot, cli_context.control.schedules.get(options.name).tz)
     job_id = cli_context.control.schedules.run_now(options.name, at, cli_name())
     cli_context.audit("run schedule", options.name, detail=f"as {job_id}")
-    say(job_id)
+    echo(job_id)
 
 
 def verb(name: str, done: str) -> Callable[[CliContext, argparse.Namespace], None]:
@@ -85,7 +85,7 @@ def verb(name: str, done: str) -> Callable[[CliContext, argparse.Namespace], Non
     def run(cli_context: CliContext, options: argparse.Namespace) -> None:
         getattr(cli_context.control.schedules, name)(options.name)
         cli_context.audit(f"{name} schedule", options.name)
-        say(f"{done} {options.name}")
+        echo(f"{done} {options.name}")
 
     return run
 

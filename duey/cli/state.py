@@ -6,7 +6,7 @@ import argparse
 import time
 
 from duey.cli import deploy
-from duey.cli.context import CliContext, Refused, say
+from duey.cli.context import CliContext, Refused, echo
 
 
 def check(cli_context: CliContext, options: argparse.Namespace) -> int:
@@ -18,18 +18,18 @@ def check(cli_context: CliContext, options: argparse.Namespace) -> int:
     tasks = cli_context.control.tasks()
     warnings = list(cli_context.huey.storage.prepare())
     cli_context.access.accounts.list()
-    say(f"settings  {cli_context.settings.source}")
-    say(f"storage   {cli_context.settings.storage.backend}, usable")
-    say(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
+    echo(f"settings  {cli_context.settings.source}")
+    echo(f"storage   {cli_context.settings.storage.backend}, usable")
+    echo(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
     if not options.deploy:
         dangers = (*deploy.files(cli_context.settings), *deploy.signing(cli_context.settings))
         warnings += [f"{found.subject}: {found.text}" for found in dangers if found.level == deploy.FAIL]
     for warning in warnings:
-        say(f"warning   {warning}")
+        echo(f"warning   {warning}")
     if options.deploy:
         found = deploy.findings(cli_context.settings, {task.name for task in tasks})
         for level, subject, text in found:
-            say(f"{level:<8}  {subject}: {text}")
+            echo(f"{level:<8}  {subject}: {text}")
         if failed := [each.subject for each in found if each.level == deploy.FAIL]:
             raise Refused(f"not ready for production: mend {', '.join(failed)}")
     return 0
@@ -41,25 +41,25 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     Exit status 1 if the service is not ready, for example because no consumer runs.
     """
     health, counts = cli_context.control.health(), cli_context.control.counts()
-    say("ready" if health.ok else "NOT READY: " + "; ".join(health.problems))
+    echo("ready" if health.ok else "NOT READY: " + "; ".join(health.problems))
     for warning in health.warnings:
-        say(f"warning: {warning}")
+        echo(f"warning: {warning}")
     age = "" if counts.oldest_queued_at is None else f" (oldest {time.time() - counts.oldest_queued_at:.0f} s)"
-    say(f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
-          f"scheduled {counts.scheduled}, parked {counts.parked}")  # fmt: skip
+    echo(f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
+          f"scheduled {counts.scheduled}, blocked {counts.blocked}")  # fmt: skip
     workers, queues = cli_context.control.workers(), cli_context.control.queues()
     paused = [f"task {task.name}" for task in cli_context.control.tasks() if task.paused]
     paused += [f"queue {queue.name}" for queue in queues if queue.paused]
     if paused:
-        say(f"paused: {', '.join(paused)}")
+        echo(f"paused: {', '.join(paused)}")
     served = {name for worker in workers if worker.alive for name in worker.queues}
     for queue in queues:
         if queue.waiting and not served & {queue.name, "*"}:
-            say(f"queue {queue.name}: {queue.waiting} waiting, and no consumer serves it ([consumer] queues)")
+            echo(f"queue {queue.name}: {queue.waiting} waiting, and no consumer serves it ([consumer] queues)")
     for worker in workers:
         state = "alive" if worker.alive else "dead"
         doing = ", ".join(job.task for job in worker.running) or "idle"
-        say(
+        echo(
             f"worker {worker.id}: {worker.host} pid {worker.pid}, "
             f"{worker.workers} x {worker.worker_type}, {state}, {doing}"
         )

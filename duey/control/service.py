@@ -60,19 +60,19 @@ class Control:
 
     # enqueuing and reading
 
-    def defer(
+    def enqueue(
         self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False,
         by: str | None = None,
     ) -> EnqueueAnswer:  # fmt: skip
         """Accept all requests in one transaction, or none. `by`: who asks. Errors in a batch have paths like
         `[3].args[0]`."""
         jobs = self._new_jobs(requests, batch or len(requests) != 1, by)
-        acceptance = self.storage.accept(jobs, idempotency, self.huey.settings.tasks.max_pending)
+        acceptance = self.storage.enqueue_jobs(jobs, idempotency, self.huey.settings.tasks.max_pending)
         fresh = {job.id: (job, request) for job, request in zip(jobs, requests, strict=True)}
         shown = []
         for accepted in acceptance.accepted:
             if accepted.fresh:
-                shown.append(self._just_accepted(*fresh[accepted.id]))
+                shown.append(self._just_enqueued(*fresh[accepted.id]))
             else:
                 shown.append(self.job(accepted.id, IN_LIST if batch else ASKED))
         held = not acceptance.replayed and not all(a.fresh for a in acceptance.accepted)
@@ -121,7 +121,7 @@ class Control:
             task.job_context = context_text(request.context)
         return task
 
-    def _just_accepted(self, job: NewJob, request: JobRequest) -> Job:
+    def _just_enqueued(self, job: NewJob, request: JobRequest) -> Job:
         """The display form of a job that was just accepted, without reading it from the storage."""
         composer = self.huey.composer
         bounds = JOB if len(job.payload) > JOB.values else None  # each value takes at least one byte
@@ -130,7 +130,7 @@ class Control:
         return Job(
             id=job.id, task=self.known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
             state="scheduled" if waiting else "queued", priority=job.priority, attempt=0, retries_left=job.retries,
-            deliveries=0, enqueued_at=job.enqueued_at, eta=job.eta,
+            crashes=0, enqueued_at=job.enqueued_at, eta=job.eta,
             context=composer.shown_context(job.context, mask), parent=job.parent, expires_at=job.expires_at, by=job.by,
         )  # fmt: skip
 
@@ -140,7 +140,7 @@ class Control:
         return self._shown(self._stored(job_id), bounds)
 
     def _stored(self, job_id: str) -> StoredJob:
-        stored = self.storage.look(job_id)
+        stored = self.storage.get_job(job_id)
         if stored is None:
             raise errors.UnknownJob(job_id)
         return stored
@@ -155,11 +155,11 @@ class Control:
             result = "[not shown: the arguments are too large to look for secrets]"
         error = result if isinstance(result, Failure) else None
         since = max(stored.enqueued_at, stored.eta or 0.0)
-        said = self.storage.progress_of(stored.seq) if stored.place in ("claims", "ended") else None
+        said = self.storage.progress_of(stored.seq) if stored.place in ("claimed", "finished") else None
         return Job(
             id=stored.id, task=self.known.short(stored.task), qualname=stored.task, queue=stored.queue, args=args,
             kwargs=kwargs, state=stored.state, priority=stored.priority, attempt=stored.attempt,
-            retries_left=stored.retries, deliveries=stored.deliveries, enqueued_at=stored.enqueued_at, eta=stored.eta,
+            retries_left=stored.retries, crashes=stored.crashes, enqueued_at=stored.enqueued_at, eta=stored.eta,
             started_at=stored.started_at, finished_at=stored.finished_at,
             wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
             progress=json.loads(said) if said else None, result=None if error else result,
@@ -233,7 +233,7 @@ class Control:
         task = cls(old.args, old.kwargs, priority=stored.priority)
         task.queue, task.job_context = stored.queue, stored.context
         most = self.huey.settings.tasks.max_pending
-        (made,) = self.storage.accept([self.huey.new_job(task, by=by)], None, most).accepted
+        (made,) = self.storage.enqueue_jobs([self.huey.new_job(task, by=by)], None, most).accepted
         return EnqueueAnswer((self.job(made.id),), held=not made.fresh)
 
     def forget(self, job_id: str, was: str | None = None) -> None:
@@ -286,7 +286,7 @@ class Control:
 
     def _ask(self, worker_id: str, what: str) -> None:
         known = worker_id.isascii() and worker_id.isdigit() and len(worker_id) < 16
-        if not (known and self.storage.ask_worker(int(worker_id), what)):
+        if not (known and self.storage.signal_worker(int(worker_id), what)):
             raise errors.UnknownWorker(worker_id)
 
     # the service

@@ -128,13 +128,13 @@ class EnqueuingHuey(TypedHuey):
             return self._gather(task, self._here.gathering)
         if self._here.settlement is not None:
             return self._collect(self._here.settlement, task)
-        return self.defer([task])[0]
+        return self.enqueue_jobs([task])[0]
 
-    def defer(self, tasks: Sequence[Any]) -> list[Any]:
+    def enqueue_jobs(self, tasks: Sequence[Any]) -> list[Any]:
         """Enqueue several tasks in one transaction, all or none. Returns their result handles."""
         rows: list[Row] = []
         handles = [self._gather(task, rows) for task in tasks]
-        accepted = self.storage.accept([job for _, job in rows], None, self.settings.tasks.max_pending).accepted
+        accepted = self.storage.enqueue_jobs([job for _, job in rows], None, self.settings.tasks.max_pending).accepted
         for (task, job), answer in zip(rows, accepted, strict=True):
             if answer.id != job.id:  # its unique key is held: the handle is for the job that holds it
                 task.id, task.revoke_id = answer.id, f"r:{answer.id}"

@@ -32,7 +32,7 @@ from duey.execution.enqueue import EnqueuingHuey, naive_utc
 from duey.execution.job_log import job_log_handler
 from duey.execution.outcomes import Composer
 from duey.execution.thread_timeouts import Timeouts, timed
-from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, PARKED, RELEASED, Claim, Settlement
+from duey.model.job import BLOCKED, CANCELED, DONE, ENDED, EXPIRED, FAILED, RELEASED, Claim, Settlement
 from duey.model.limits import Limit
 from duey.payload.serializer import of_job, of_part, of_result
 from duey.scheduling.huey_crontab import warn_every_minute
@@ -126,10 +126,10 @@ class DurableHuey(EnqueuingHuey):
         try:
             return os_process.call(self._read, claim)
         except HueyException:  # this consumer does not know the task; another one may
-            self._settle_unread(claim, PARKED, None)
+            self._settle_unread(claim, BLOCKED, None)
         except errors.TypeMisfit as exc:  # the classes of its arguments have changed since it was accepted
             logs.jobs.warning("job %s (%s) is set aside: its arguments do not fit: %s", claim.id, claim.task, exc)
-            self._settle_unread(claim, PARKED, None)
+            self._settle_unread(claim, BLOCKED, None)
         except errors.StorageUnavailable:  # the parts of its chord cannot be read now
             self._settle_unread(claim, RELEASED, None)
         except BaseException as exc:  # decoding may run an author's code
@@ -153,7 +153,7 @@ class DurableHuey(EnqueuingHuey):
 
     def _settle_unread(self, claim: Claim, outcome: str, error: errors.JobError | None) -> None:
         settlement = self.composer.end(claim, outcome, error)
-        settlement.reason = "unknown" if outcome == PARKED else None
+        settlement.reason = "unknown" if outcome == BLOCKED else None
         self._finish(settlement)
         self.composer.log_failures()
 

@@ -20,7 +20,7 @@ from duey import clock, logs, os_process
 from duey.errors import StepNotReached, TaskExit
 from duey.execution.display import Display
 from duey.model.event import COUNTED, Event
-from duey.model.job import DONE, ENDED, FAILED, HANDLED, PARKED, RETRYING, Claim, Settlement
+from duey.model.job import BLOCKED, DONE, ENDED, FAILED, HANDLED, RETRYING, Claim, Settlement
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
 from duey.payload.plain import LISTED_BYTES, Bounds
 from duey.payload.redact import Mask, clip
@@ -159,7 +159,7 @@ class Composer(Display):
         began = clock.now() - (claim.timeout_s or 0) if began is None else began
         error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
         task = self._huey._registry._registry.get(claim.task)
-        judged = self.end(claim, PARKED, error, began)
+        judged = self.end(claim, BLOCKED, error, began)
         if allows(judged, getattr(task, "policy", None), error, apart=True) and claim.retries > 0:
             settlement = judged
             settlement.outcome, settlement.retries = RETRYING, claim.retries - 1

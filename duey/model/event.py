@@ -13,7 +13,7 @@ DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"  # the
 RETRYING = "retrying"  # an attempt has failed, and another one follows
 RELEASED = "released"  # a stop interrupted the attempt; the job is in the queue again, nothing is counted
 RESCUED = "rescued"  # its worker died; the job is in the queue again
-PARKED, UNPARKED = "parked", "unparked"
+BLOCKED, UNBLOCKED = "blocked", "unblocked"
 RETRIED = "retried"  # by hand
 COUNTED = "counted"  # belongs to no job: counts of compacted events of a task and minute (duey.storage.compaction)
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 # The states that are shown. The state of a waiting job follows from its place, so it is not stored.
-SCHEDULED, QUEUED, RUNNING, RETRYING = "scheduled", "queued", "running", "retrying"
+SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING = "scheduled", "queued", "blocked", "running", "retrying"
 DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"
-STATES = (SCHEDULED, QUEUED, RUNNING, RETRYING, DONE, FAILED, CANCELED, EXPIRED)
+STATES = (SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING, DONE, FAILED, CANCELED, EXPIRED)
 ENDED = frozenset({DONE, FAILED, CANCELED, EXPIRED})
 DEFAULT_QUEUE = "default"
 
@@ -98,7 +98,7 @@ class Claim(NamedTuple):
     eta: float | None
     expires_at: float | None
     attempt: int  # attempts that ended before this one
-    deliveries: int  # deaths of workers that handled it
+    crashes: int  # deaths of workers that handled it
     retries: int
     retry_delay_s: float
     timeout_s: float | None
@@ -133,7 +133,7 @@ class Settlement:
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
-        self.outcome = CANCELED  # DONE, FAILED, CANCELED, EXPIRED, RETRYING, or RELEASED / PARKED
+        self.outcome = CANCELED  # DONE, FAILED, CANCELED, EXPIRED, RETRYING, or RELEASED / BLOCKED
         self.result: bytes | None = None
         self.eta: float | None = None  # for RETRYING: when to run again
         self.retries = claim.retries
@@ -162,7 +162,7 @@ def queues_more(settlement: Settlement) -> list[str]:
     return queues
 
 
-RELEASED, PARKED = "released", "parked"  # outcomes that do not end the job: back to the queue, or set aside
+RELEASED = "released"  # an outcome that does not end the job: it goes back to the queue
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Job:
     priority: float
     attempt: int
     retries_left: int
-    deliveries: int
+    crashes: int
     enqueued_at: float
     eta: float | None = None
     started_at: float | None = None
@@ -298,7 +298,7 @@ class Counts:
     queued: int
     running: int
     retrying: int
-    parked: int
+    blocked: int
     oldest_queued_at: float | None
     events: int
 

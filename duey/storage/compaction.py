@@ -78,10 +78,10 @@ class Source(Protocol):
     """The events of a storage."""
 
     def count(self) -> int: ...
-    def look(self, after: int, untouched: int) -> Sequence[Seen]:
+    def read_after(self, after: int, untouched: int) -> Sequence[Seen]:
         """The oldest STEP events with a number above `after`, without the `untouched` oldest of all."""
 
-    def fold(self, pairs: Sequence[Pair], untouched: int) -> int:
+    def compact(self, pairs: Sequence[Pair], untouched: int) -> int:
         """Replace the events of at most PAIRS jobs by counts, in one transaction.
 
         Returns how many jobs still had them.
@@ -107,19 +107,19 @@ class Backlog:
             self._begin()
             return False
         for _ in range(TURNS):
-            is_end = not self._pairs and not self._look()
+            is_end = not self._pairs and not self._read_more()
             some = self._pairs[: min(PAIRS, (excess + 1) // 2)]
             if is_end and not some:
                 return False  # nothing that can be compacted; later events are examined next time
             self._pairs = self._pairs[len(some) :]
-            excess -= 2 * self._source.fold(some, UNTOUCHED) if some else 0
+            excess -= 2 * self._source.compact(some, UNTOUCHED) if some else 0
             if excess <= 0:
                 break
         return True
 
-    def _look(self) -> bool:
+    def _read_more(self) -> bool:
         """Pair the next events. True if there are more behind them."""
-        found = self._source.look(self._after, UNTOUCHED)
+        found = self._source.read_after(self._after, UNTOUCHED)
         for seen in found:
             if seen.kind == ENQUEUED:
                 self._accepted.put(seen.job, seen.number)

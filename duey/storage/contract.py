@@ -1,8 +1,8 @@
 """The contract of a storage, implemented on SQLite and on Redis.
 
-A job is accepted (`accept`), then claimed and settled (`settle_and_claim`). At any time it is in exactly one place.
-Every method that changes something is one transaction: if a process dies at any line, all of it happened or nothing.
-Huey's own storage interface (duey.storage.huey_adapter) is implemented as well, for Huey's locks, counters and results.
+A job is accepted (`enqueue_jobs`), then claimed and settled (`settle_and_claim`). It is always in exactly one
+place. Every method that changes something is one transaction: if a process dies at any line, all of it happened or
+nothing. Huey's own storage interface (duey.storage.huey_adapter) is implemented as well, for its locks and results.
 
 Every method raises StorageUnavailable or a subclass if the storage cannot be used. Nothing was changed then, unless
 the `stored` of the error is None, which means that it is not known.
@@ -25,7 +25,7 @@ from duey.storage.presence import Slot
 
 
 class EnqueuedJob(NamedTuple):
-    """The answer for one enqueued job: its id, or the id of the job that it duplicates; `fresh` if it is new."""
+    """The answer for one enqueued job: its id, or that of the job that it duplicates; `fresh` if it is new."""
 
     id: str
     fresh: bool
@@ -49,7 +49,7 @@ class ClaimResult(NamedTuple):
 
 
 class StoredJob(NamedTuple):
-    """A job as it is stored, unredacted. `place` is ready, due, parked, claims or ended."""
+    """A job as it is stored, unredacted. `place` is ready, scheduled, blocked, claimed or finished."""
 
     seq: int
     id: str
@@ -60,7 +60,7 @@ class StoredJob(NamedTuple):
     eta: float | None
     expires_at: float | None
     attempt: int
-    deliveries: int
+    crashes: int
     retries: int
     context: str | None
     chord: str | None
@@ -143,7 +143,7 @@ class JobStorage(HueyStorage):
     # accepting jobs
 
     @abstractmethod
-    def accept(
+    def enqueue_jobs(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
     ) -> EnqueueResult:  # fmt: skip
         """Store all jobs durably, or none. A job whose id belongs to an unfinished job is not stored again. A job whose
@@ -183,7 +183,7 @@ class JobStorage(HueyStorage):
         retried."""
 
     @abstractmethod
-    def asked(self, worker: int) -> tuple[bool, bool]:
+    def control_signals(self, worker: int) -> tuple[bool, bool]:
         """Whether this worker was asked to be quiet (claim nothing), and whether it was asked to stop."""
 
     @abstractmethod
@@ -224,7 +224,7 @@ class JobStorage(HueyStorage):
         changed. `was`, here and below: change the job only if it is in this state. Raises UnknownJob, StateConflict."""
 
     @abstractmethod
-    def stop_asked(self, seqs: Sequence[int]) -> set[int]:
+    def stop_requested(self, seqs: Sequence[int]) -> set[int]:
         """Which of these running jobs were asked to stop."""
 
     @abstractmethod
@@ -265,7 +265,7 @@ class JobStorage(HueyStorage):
         """End a pause and queue again what it held. Returns the number of jobs."""
 
     @abstractmethod
-    def unpark_tasks(self, known: Sequence[str]) -> int:
+    def unblock_tasks(self, known: Sequence[str]) -> int:
         """Queue again jobs that were set aside because no consumer knew their task, if it is in `known`; and jobs over
         limits that these tasks no longer have. Returns the number of jobs."""
 
@@ -276,7 +276,7 @@ class JobStorage(HueyStorage):
     # reading
 
     @abstractmethod
-    def look(self, job_id: str) -> StoredJob | None:
+    def get_job(self, job_id: str) -> StoredJob | None:
         """One job, or None."""
 
     @abstractmethod
@@ -295,7 +295,7 @@ class JobStorage(HueyStorage):
     def worker_infos(self) -> list[WorkerInfo]: ...
 
     @abstractmethod
-    def ask_worker(self, worker: int, what: str) -> bool:
+    def signal_worker(self, worker: int, what: str) -> bool:
         """Ask a worker to be 'quiet' or to 'stop'. False if it is unknown."""
 
     @abstractmethod

@@ -52,7 +52,7 @@ class Fate(NamedTuple):
     """
 
     settlement: Settlement | None = None
-    deliveries: int | None = None  # the new count, if the death is charged
+    crashes: int | None = None  # the new count, if the death is charged
     tree_deaths: int | None = None  # the new count, if the whole consumer died
     kind: str | None = None
     detail: str | None = None
@@ -72,20 +72,20 @@ def fate_of(claim: Claim, dead: DeadWorker, stopping: bool, max_crashes: int, co
         if once:
             return Fate(compose.end(claim, FAILED, errors.StoppedWhileItRan(mark.phase == BODY_ENDED)))
         return Fate(kind=event.RELEASED)
-    deliveries = claim.deliveries + (not dead.tree)
-    deaths = claim.tree_deaths + 1 if dead.tree else deliveries
+    crashes = claim.crashes + (not dead.tree)
+    deaths = claim.tree_deaths + 1 if dead.tree else crashes
     company = max(dead.company, len(dead.marks)) if dead.tree else len(dead.marks)
     most = max_crashes * (TREE if dead.tree else 1) * (COMPANY if company > 1 else 1)
     if once or deaths >= most:
         what = "consumer" if dead.tree else "worker"
         error = errors.WorkerDied(deaths, dead.host, dead.pid, once, mark.phase == BODY_ENDED, what)
-        return Fate(compose.end(claim._replace(deliveries=deliveries), FAILED, error), deliveries)
-    detail = json.dumps({"host": dead.host, "pid": dead.pid, "deliveries": deliveries})
+        return Fate(compose.end(claim._replace(crashes=crashes), FAILED, error), crashes)
+    detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes})
     if dead.tree:
         return Fate(None, None, deaths, event.RESCUED, detail)
-    return Fate(None, deliveries, None, event.RESCUED, detail)
+    return Fate(None, crashes, None, event.RESCUED, detail)
 
 
 def is_poison_suspect(claim: Claim, max_crashes: int) -> bool:
     """Whether the job must run alone: one more death would fail it, or its consumer has died often while it ran."""
-    return claim.deliveries >= max(1, max_crashes - 1) or claim.tree_deaths >= max_crashes * TREE // 2
+    return claim.crashes >= max(1, max_crashes - 1) or claim.tree_deaths >= max_crashes * TREE // 2

@@ -52,7 +52,8 @@ class HueyStorage(BaseStorage):
         raise NotImplementedError("jobs are accepted whole: use huey.enqueue(task)")
 
     def queue_size(self) -> int:
-        return self.counts().queued
+        counts = self.counts()
+        return counts.queued + counts.blocked
 
     def schedule_size(self) -> int:
         counts = self.counts()

@@ -92,7 +92,7 @@ class CurrentJob:
     eta: float | None
     attempt: int
     retries_left: int
-    deliveries: int
+    crashes: int
     context: Mapping[str, Any]  # given when the job was enqueued, merged with that of the job that enqueued it
 
 
@@ -144,7 +144,7 @@ class JobContext:
         claim = self.claim
         return CurrentJob(
             claim.id, claim.task, claim.queue, claim.priority, claim.enqueued_at, claim.eta, claim.attempt,
-            claim.retries, claim.deliveries, json.loads(claim.context) if claim.context else {},
+            claim.retries, claim.crashes, json.loads(claim.context) if claim.context else {},
         )  # fmt: skip
 
     @cached_property
@@ -232,7 +232,7 @@ def canceled() -> bool:
     """True once the running job was asked to stop. The body should end then; with `-k process` it is killed after ten
     seconds."""
     job_context = current_job_context()
-    return bool(job_context and job_context.huey.storage.stop_asked([job_context.claim.seq]))
+    return bool(job_context and job_context.huey.storage.stop_requested([job_context.claim.seq]))
 
 
 def check_canceled() -> None:

@@ -46,10 +46,10 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of the failed job for which the running one was made, read from the failed job; empty if that was
     removed meanwhile. Raises InternalTask if the running job was not made for its failure."""
     here = current_job()
-    own = huey.storage.look(here.id) if here else None
+    own = huey.storage.get_job(here.id) if here else None
     if own is None or own.parent != job_id or not own.task.endswith(SUFFIX):
         raise errors.InternalTask(own.task if own else SUFFIX[1:])
-    stored = huey.storage.look(job_id)
+    stored = huey.storage.get_job(job_id)
     if stored is None:
         return [], {}
     if stored.task + SUFFIX != own.task:
@@ -74,7 +74,7 @@ def handler_job(settlement: Settlement, serialize: Callable[..., bytes]) -> NewJ
     told = {
         "id": claim.id, "task": claim.task.rpartition(".")[2], "qualname": claim.task, "queue": claim.queue,
         "state": FAILED, "priority": claim.priority, "attempt": claim.attempt + (settlement.started_at is not None),
-        "retries_left": settlement.retries, "deliveries": claim.deliveries, "enqueued_at": claim.enqueued_at,
+        "retries_left": settlement.retries, "crashes": claim.crashes, "enqueued_at": claim.enqueued_at,
         "eta": claim.eta, "started_at": settlement.started_at, "finished_at": settlement.finished_at,
         "context": json.loads(claim.context) if claim.context else {}, "by": claim.by,
     }  # fmt: skip

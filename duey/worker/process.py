@@ -108,7 +108,7 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     kind = partial(WeightedPrefetcher, weights=spec.weights) if spec.weights else Prefetcher
     prefetcher = huey.prefetcher = kind(huey.storage, presence, spec.queues, max_crashes)
     report(presence.n)
-    huey.storage.unpark_tasks(tasks)
+    huey.storage.unblock_tasks(tasks)
 
     if spec.runs_maintenance:
         start("Maintenance", run_maintenance, huey.storage, stop)
@@ -193,7 +193,7 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
                 huey.timeouts.deaf.popleft(),
             )
         try:
-            prefetcher.quiet, wants_stop = huey.storage.asked(n)
+            prefetcher.quiet, wants_stop = huey.storage.control_signals(n)
         except Exception:
             continue  # the storage cannot be used: ask again later
         if wants_stop and not told:

@@ -32,6 +32,6 @@ class HistoryTooNew(HistoryUnavailable):
         self.found, self.known = found, known
         super().__init__(
             path,
-            f"have schema {found}, but this version knows schemas up to {known}: start the newer version again, "
+            f"has schema {found}, but this version knows schemas up to {known}: start the newer version again, "
             "or name another file in [monitor] database",
         )

@@ -43,7 +43,7 @@ class JobState:
     wait_ms: float | None
     run_ms: float | None
     attempt: int
-    deliveries: int
+    crashes: int
     retries_left: int
     token: int | None
     worker: int | None
@@ -79,7 +79,7 @@ def read(row: Sequence[Any]) -> JobState:
     s = JobState()
     (
         s.n, s.id, s.task, s.queue, s.state, s.priority, s.enqueued_at, s.changed_at, s.ready_at, s.eta, s.expires_at,
-        s.started_at, s.finished_at, s.wait_ms, s.run_ms, s.attempt, s.deliveries, s.retries_left, s.token, s.worker,
+        s.started_at, s.finished_at, s.wait_ms, s.run_ms, s.attempt, s.crashes, s.retries_left, s.token, s.worker,
         s.accepted, s.entries, s.reason, s.fingerprint, s.error_type, s.error_message, s.progress, s.result,
     ) = row  # fmt: skip
     s.parent = s.by = s.context = s.names = s.args = s.kwargs = s.keep_s = None
@@ -95,7 +95,7 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
     s.state, s.priority = QUEUED, plain.number(event.priority)
     s.enqueued_at = s.ready_at = plain.number(event.enqueued_at, event.at)
     s.changed_at = event.at
-    s.attempt = s.deliveries = s.retries_left = s.accepted = s.entries = 0
+    s.attempt = s.crashes = s.retries_left = s.accepted = s.entries = 0
     s.eta = s.expires_at = s.started_at = s.finished_at = s.wait_ms = s.run_ms = s.token = s.worker = None
     s.reason = s.fingerprint = s.error_type = s.error_message = s.progress = s.result = None
     s.parent = s.by = s.context = s.names = s.args = s.kwargs = s.keep_s = None

@@ -32,7 +32,7 @@ def job(row: Row, names: Names, bounds: Bounds = WHOLE) -> Job:
         id=row["id"], task=names.short(row["task"]), qualname=row["task"], queue=row["queue"],
         args=args, kwargs=kwargs, state=state,
         priority=row["priority"], attempt=row["attempt"], retries_left=row["retries_left"],
-        deliveries=row["deliveries"], enqueued_at=row["enqueued_at"], eta=row["eta"], started_at=row["started_at"],
+        crashes=row["crashes"], enqueued_at=row["enqueued_at"], eta=row["eta"], started_at=row["started_at"],
         finished_at=row["finished_at"], wait_ms=row["wait_ms"], run_ms=row["run_ms"],
         progress=plain.decode(row["progress"]), result=result,
         result_stored=state != DONE or row["result"] != "", error=error, reason=row["reason"],

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from duey.model.event import COUNTED, ENQUEUED, PARKED, RELEASED, RESCUED, RETRIED, RETRYING, UNPARKED, Event
+from duey.model.event import BLOCKED, COUNTED, ENQUEUED, RELEASED, RESCUED, RETRIED, RETRYING, UNBLOCKED, Event
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
 from duey.monitor.history import job_state, plain
 from duey.monitor.history.causes import cause_of
@@ -41,7 +41,7 @@ _COUNTED = {
     DONE: "done", FAILED: "failed", RETRYING: "retried", CANCELED: "canceled", EXPIRED: "expired", RESCUED: "rescued",
 }  # fmt: skip
 # What brings a job to a place where it waits; kinds of later versions are written down, and move nothing.
-_MOVING = frozenset({RETRYING, RELEASED, RESCUED, PARKED, UNPARKED, RETRIED})
+_MOVING = frozenset({RETRYING, RELEASED, RESCUED, BLOCKED, UNBLOCKED, RETRIED})
 
 
 class Projection:
@@ -114,7 +114,7 @@ class Projection:
         if s.accepted:  # the id was used before, and is used again for a job of its own
             self._add_entry(s, Event(0, ENQUEUED, s.id, 0, s.enqueued_at, s.task, s.queue, 0.0, s.enqueued_at))
         if s.accepted or event.at != s.enqueued_at:
-            s.enqueued_at, s.state, s.attempt, s.deliveries = event.at, QUEUED, 0, 0
+            s.enqueued_at, s.state, s.attempt, s.crashes = event.at, QUEUED, 0, 0
             self._clear_end(s)
             s.fingerprint = s.error_type = s.error_message = None
         detail = event.detail
@@ -171,14 +171,14 @@ class Projection:
             s.state, s.eta = RETRYING, plain.number_or_none(detail.get("eta"))
             s.reason = plain.text_or_none(detail.get("reason"))
             s.ready_at = event.at if s.eta is None else s.eta
-        elif kind in (RELEASED, RESCUED, UNPARKED, RETRIED):
+        elif kind in (RELEASED, RESCUED, UNBLOCKED, RETRIED):
             s.state, s.ready_at = QUEUED, event.at
             if kind == RETRIED:
-                s.eta, s.deliveries = None, 0
+                s.eta, s.crashes = None, 0
                 if event.args is not None or event.kwargs is not None:
                     self._take_call(s, event)
-        elif kind == PARKED:
-            s.state, s.reason = QUEUED, plain.text_or_none(detail.get("reason"))
+        elif kind == BLOCKED:
+            s.state, s.reason = BLOCKED, plain.text_or_none(detail.get("reason"))
         if kind in _COUNTED and kind != RETRYING:
             tally = self._tally(event.at, s.task)
             setattr(tally, _COUNTED[kind], getattr(tally, _COUNTED[kind]) + 1)
@@ -215,8 +215,9 @@ class Projection:
         detail = event.detail
         if "progress" in detail:
             s.progress = plain.encode(detail["progress"], self._max_chars)
-        if "deliveries" in detail:
-            s.deliveries = plain.whole(detail["deliveries"])
+        crashes = detail.get("crashes", detail.get("crashes"))  # the latter in an event of an older version
+        if crashes is not None:
+            s.crashes = plain.whole(crashes)
         if "retries" in detail:
             s.retries_left = plain.whole(detail["retries"])
         if not has_error(event):

@@ -20,7 +20,7 @@ ENTRIES = Table("entries")
 FIGURES = Table("figures")
 TASKS = Table("tasks")
 GROUPS = Table("error_groups")
-VISITS = Table("visits")
+LAST_SEEN = Table("visits")
 WORKERS = Table("workers")
 SLOTS = Table("slots")
 MARKS = Table("marks")
@@ -189,12 +189,17 @@ MIGRATIONS: Sequence[Migration] = (
     ),
     # who asked for it; without an index: most jobs have one, and would pay for it
     ("ALTER TABLE jobs ADD COLUMN by TEXT",),
+    (
+        "ALTER TABLE jobs RENAME COLUMN deliveries TO crashes",
+        "UPDATE entries SET kind = 'blocked' WHERE kind = 'parked'",
+        "UPDATE entries SET kind = 'unblocked' WHERE kind = 'unparked'",
+    ),
 )
 
 # What the fold of a batch may change in a row of `jobs`, and what stands once the job was accepted.
 CHANGING = (
     "state", "priority", "enqueued_at", "changed_at", "ready_at", "eta", "expires_at", "started_at", "finished_at",
-    "wait_ms", "run_ms", "attempt", "deliveries", "retries_left", "token", "worker", "accepted", "entries", "reason",
+    "wait_ms", "run_ms", "attempt", "crashes", "retries_left", "token", "worker", "accepted", "entries", "reason",
     "fingerprint", "error_type", "error_message", "progress", "result",
 )  # fmt: skip
 ENDING = (  # what a plain end changes: no index but those of the state has to be looked at

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryUnavailable
 
-_BROKEN = "are not a sound SQLite file: they are moved aside and begun anew when they are next recorded"
-_GONE = "were taken away while they were open: they are opened again"
+_BROKEN = "is not a sound SQLite file: it is moved aside and begun anew when something is recorded next"
+_GONE = "was taken away while it was open: it is opened again"
 _TROUBLES: tuple[tuple[str, type[HistoryUnavailable], str], ...] = (
     ("not a database", HistoryBroken, _BROKEN),
     ("malformed", HistoryBroken, _BROKEN),
     ("no such table", HistoryGone, _GONE),
     ("no such column", HistoryGone, _GONE),
     ("readonly database", HistoryUnavailable, "cannot be written: let this process write the file and its folder"),
-    ("Read-only file system", HistoryUnavailable, "cannot be written: their disk is mounted read-only"),
+    ("Read-only file system", HistoryUnavailable, "cannot be written: its disk is mounted read-only"),
     ("unable to open", HistoryUnavailable, "cannot be opened: let this process read and write the file and its folder"),
     ("Permission denied", HistoryUnavailable, "cannot be opened: let this process read and write the file and folder"),
     ("disk is full", HistoryUnavailable, "cannot grow because their disk is full: free some space"),

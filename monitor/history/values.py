@@ -104,7 +104,7 @@ class Step:
     kind: str
     since_previous_ms: float | None  # None for the first
     worker: str | None = None
-    reason: str | None = None  # what parked it, which host's worker died ...
+    reason: str | None = None  # what blocked it, which host's worker died ...
     error: Failure | None = None  # without traceback
 
 

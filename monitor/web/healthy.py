@@ -93,14 +93,15 @@ def judge(now: Situation) -> Health:
 
 
 def _waiting(counts: Counts) -> str:
-    free = counts.queued - counts.parked
+    free = counts.queued
     return f"{plural(free, 'job')} waiting" if free > 0 else "nothing waiting"
 
 
 def _bad(now: Situation, counts: Counts) -> list[Clause]:
     found = []
+    waiting_jobs = counts.queued + counts.blocked
     if not now.crew:
-        waiting = f": {plural(counts.queued, 'job')} wait" if counts.queued else ""
+        waiting = f": {plural(waiting_jobs, 'job')} wait" if waiting_jobs else ""
         last = max((each.seen_at for each in now.seen), default=None)
         found.append(
             Clause("no consumer is running for ", last, waiting, "workers")
@@ -108,7 +109,7 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
             else Clause(f"no consumer is running{waiting}", about="workers")
         )
     elif not now.hands:
-        said = f"all workers are quiet and take no jobs ({plural(counts.queued, 'job')} waiting)"
+        said = f"all workers are quiet and take no jobs ({plural(waiting_jobs, 'job')} waiting)"
         found.append(Clause(said, about="workers"))
     if now.crew and now.schedules_since:
         found.append(Clause(f"no consumer runs schedules since {now.schedules_since}", about="missed"))

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from duey.control.service import Control
 from duey.errors import BadRequest, UnknownTask
-from duey.model.job import QUEUED, RETRYING, RUNNING, SCHEDULED, Job
+from duey.model.job import BLOCKED, QUEUED, RETRYING, RUNNING, SCHEDULED, Job
 from duey.monitor.history import Count, History, JobFilter, JobRow, JobRows
 
-LIVE = (SCHEDULED, QUEUED, RETRYING)
+LIVE = (SCHEDULED, QUEUED, BLOCKED, RETRYING)
 MOST_RUNNING = 500
 
 
@@ -50,6 +50,7 @@ class Listing:
                 {
                     SCHEDULED: Count(live.scheduled),
                     QUEUED: Count(live.queued),
+                    BLOCKED: Count(live.blocked),
                     RETRYING: Count(live.retrying),
                     RUNNING: Count(live.running),
                 }
@@ -96,7 +97,7 @@ class Listing:
 
     def _with_live(self, rows: JobRows, wanted: JobFilter) -> JobRows:
         """What the history calls queued may run by now, and is shown as it is."""
-        if not any(row.job.state == QUEUED for row in rows.rows):
+        if not any(row.job.state in (QUEUED, BLOCKED) for row in rows.rows):
             return rows
         running = {job.id: job for job in self._at_work()}
         shown = []

@@ -20,7 +20,7 @@ from duey.monitor.web.view import View
 from duey.monitor.web.why import held
 
 FOLDER = Path(__file__).parent / "templates"
-LIVE_STATES = ("scheduled", "queued", "running", "retrying")
+LIVE_STATES = ("scheduled", "queued", "blocked", "running", "retrying")
 
 
 class Template(SimpleTemplate):

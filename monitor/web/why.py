@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from duey.model.job import QUEUED, RETRYING, SCHEDULED, Job, WorkerInfo
+from duey.model.job import BLOCKED, QUEUED, RETRYING, SCHEDULED, Job, WorkerInfo
 
 HELD = {
     "task": "the task {name} is paused",
@@ -47,7 +47,7 @@ def why_not_running(
     job: Job, workers: Sequence[WorkerInfo], paused: tuple[str, float] | None = None, none_since: float | None = None
 ) -> Because | None:
     """None for a job that runs or has ended. `paused`: who paused what holds it, and when."""
-    if job.state not in (QUEUED, SCHEDULED, RETRYING):
+    if job.state not in (QUEUED, BLOCKED, SCHEDULED, RETRYING):
         return None
     if job.state in (SCHEDULED, RETRYING) and job.eta is not None:
         first = "The last attempt failed; the next one is due " if job.state == RETRYING else "Due "

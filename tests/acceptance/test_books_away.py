@@ -120,8 +120,8 @@ def test_what_nobody_can_record_is_counted(deployment: Deployment):
     with in_the_way(deployment.folder / "data" / "monitor.db"):
         bad = []
         for _ in range(WAVES):
-            bad += deployment.huey.defer([tasks.fail.s(n) for n in range(10)])
-            deployment.huey.defer([tasks.note.s(n) for n in range(WAVE)])
+            bad += deployment.huey.enqueue_jobs([tasks.fail.s(n) for n in range(10)])
+            deployment.huey.enqueue_jobs([tasks.note.s(n) for n in range(WAVE)])
             wait_until(lambda: nothing_waits(deployment), 20, "a wave of jobs has ended")
         # Jobs that were accepted within the first 2,500 events and ended after them keep their end.
         most = UNTOUCHED + WAVE + 2 * len(bad) + 100

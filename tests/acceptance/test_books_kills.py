@@ -96,7 +96,7 @@ def test_the_books_agree_with_what_ran(deployment: Deployment, history: History,
     runs, rescues = deployment.ledger.runs(), 0
     for n, job in ended.items():
         told = history.job(job.id)
-        assert (told.state, told.attempt, told.deliveries) == (job.state, job.attempt, job.deliveries), f"seed {SEED}"
+        assert (told.state, told.attempt, told.crashes) == (job.state, job.attempt, job.crashes), f"seed {SEED}"
         assert told.state == ("failed" if n % 10 == 3 else "done")
         attempts = history.attempts(job.id)
         outcomes = [each.outcome for each in reversed(attempts)]
@@ -104,7 +104,7 @@ def test_the_books_agree_with_what_ran(deployment: Deployment, history: History,
         assert outcomes[-1] == told.state and outcomes.count(told.state) == 1, (n, outcomes)
         assert outcomes.count("retrying") == (n % 10 == 7)
         rescues += outcomes.count("rescued")
-        assert job.deliveries == 0, "whole consumers were killed: no job is charged"
+        assert job.crashes == 0, "whole consumers were killed: no job is charged"
         assert len({(each.outcome, each.finished_at) for each in attempts}) == len(attempts)
         # What the ledger knows beyond that was cut off, or ran to its end a moment before a kill.
         unexplained = [run for run in runs[str(n)] if not explained(run, harm.killed)]

@@ -33,7 +33,7 @@ def test_a_canceled_body_that_does_not_stop_is_killed_after_a_while(deployment: 
     deployment.control.cancel(job.id)
     (ended,) = deployment.wait_ended([job], GRACE_S + 10)
     assert time.monotonic() - asked > GRACE_S
-    assert (ended.state, ended.deliveries) == ("canceled", 0)
+    assert (ended.state, ended.crashes) == ("canceled", 0)
     assert deployment.wait_ended([neighbour])[0].state == "done"
     assert len(deployment.ledger.runs_of("neighbour")) == 1
     assert deployment.wait_ended([deployment.tasks.note("after")])[0].state == "done"
@@ -44,7 +44,7 @@ def test_a_long_job_goes_on_where_it_was_cut_off(deployment: Deployment, kind: s
     deployment.configure({"consumer": {"shutdown_timeout_s": 0.2}})
     process = deployment.consumer(1, kind)
     know_load(deployment)
-    task = deployment.control.defer([JobRequest("load", ("x", ROWS, ROW_S))]).jobs[0]
+    task = deployment.control.enqueue([JobRequest("load", ("x", ROWS, ROW_S))]).jobs[0]
 
     def done() -> int:
         return sum(1 for n in deployment.ledger.runs() if n.startswith("load.x."))

@@ -30,7 +30,7 @@ for task, n, place, deed in json.loads(sys.argv[1]):
 """
 
 
-def defer(deployment: Deployment, *calls: tuple[str, int, str, str]) -> list[str]:
+def enqueue_jobs(deployment: Deployment, *calls: tuple[str, int, str, str]) -> list[str]:
     """Enqueue (task, n, place, deed) of on_path/harmful.py from a process that does no harm itself; the ids."""
     process = deployment.start("-c", DEFER, json.dumps(calls), DUEY_TEST_HARMLESS="1")
     assert process.wait(30) == 0, process.err
@@ -41,18 +41,18 @@ def defer(deployment: Deployment, *calls: tuple[str, int, str, str]) -> list[str
 def test_a_death_is_charged_to_the_job_that_was_handled(deployment: Deployment, kind: str):
     """Wherever in its handling it kills, a job ends with its third death, and what ran beside it or waits ends well."""
     deployment.configure({"tasks": {"modules": "workload, harmful"}})
-    ids = defer(deployment, *(("victim", n, place, "kill") for n, place in enumerate(PLACES)))
+    ids = enqueue_jobs(deployment, *(("victim", n, place, "kill") for n, place in enumerate(PLACES)))
     consumer = deployment.launch(2, kind)
     beside = deployment.tasks.note(100, 3)
     behind = [deployment.tasks.note(101 + n, 0.01) for n in range(10)]
     for job in deployment.wait_ended(ids, 60):
         assert (job.state, job.error.type) == ("failed", "WorkerDied"), job
-        assert job.deliveries >= 3
+        assert job.crashes >= 3
         assert ("its body had ended" in job.error.message) == (job.args[1:2] in (["complete"], ["post_execute"])), job
     assert {job.state for job in deployment.wait_ended([beside, *behind], 60)} == {"done"}
     runs = deployment.ledger.runs()
     for n, place in enumerate(PLACES):
-        deaths, deeds = deployment.job(ids[n]).deliveries, len(runs[f"{n}.{place}"])
+        deaths, deeds = deployment.job(ids[n]).crashes, len(runs[f"{n}.{place}"])
         assert deeds == deaths if kind == "process" else 1 <= deeds <= deaths, place  # a thread dies of others, too
         before_body = place in ("decode", "pre_execute", "executing")
         bodies = len(runs.get(str(n), []))
@@ -64,15 +64,17 @@ def test_a_death_is_charged_to_the_job_that_was_handled(deployment: Deployment, 
 def test_what_must_not_run_twice_does_not_after_its_body(deployment: Deployment, kind: str):
     """kill -9 between the end of the body and its commit: it may have paid. Before the body it has not, and runs."""
     deployment.configure({"tasks": {"modules": "workload, harmful"}})
-    paid, unpaid = defer(deployment, ("once", 1, "post_execute", "slow.60"), ("once", 2, "pre_execute", "slow.2"))
+    paid, unpaid = enqueue_jobs(
+        deployment, ("once", 1, "post_execute", "slow.60"), ("once", 2, "pre_execute", "slow.2")
+    )
     consumer = deployment.launch(2, kind)
     wait_until(lambda: {"1.post_execute", "2.pre_execute"} <= set(deployment.ledger.runs()), 30, "both hooks run")
     for pid in consumer.children():
         kill(pid)
     failed, done = deployment.wait_ended([paid, unpaid], 30)
-    assert (failed.state, failed.deliveries, failed.error.type) == ("failed", 1, "WorkerDied")
+    assert (failed.state, failed.crashes, failed.error.type) == ("failed", 1, "WorkerDied")
     assert failed.error.message.endswith("; its body had ended, so its work may be done")
-    assert (done.state, done.deliveries) == ("done", 1)
+    assert (done.state, done.crashes) == ("done", 1)
     assert [len(deployment.ledger.runs_of(n)) for n in (1, 2)] == [1, 1]
 
 
@@ -81,7 +83,7 @@ def test_what_must_not_run_twice_is_committed_before_anything_else_runs(deployme
     """The next job kills the worker as its first act, many times over: what ended before it is on disk, or failed."""
     deployment.configure({"tasks": {"modules": "workload, harmful"}})
     calls = [call for n in range(8) for call in (("once", n, "", ""), ("victim", 100 + n, "body", "kill"))]
-    ids = defer(deployment, *calls)
+    ids = enqueue_jobs(deployment, *calls)
     deployment.launch(1, kind)
     ended = deployment.wait_ended(ids[::2], 60)
     assert {job.state for job in ended} == {"done"}
@@ -95,7 +97,7 @@ def test_an_innocent_one_is_not_failed_in_place_of_the_guilty(deployment: Deploy
     deployment.consumer(2, kind)
     innocent = deployment.tasks.note(1, 4)
     deployment.wait_running(1)
-    guilty = defer(deployment, ("victim", 2, "pre_execute", "kill"))
+    guilty = enqueue_jobs(deployment, ("victim", 2, "pre_execute", "kill"))
     since = time.monotonic()
     assert deployment.wait_ended(guilty, 60)[0].state == "failed"
     assert deployment.wait_ended([innocent], 60)[0].state == "done"
@@ -111,16 +113,16 @@ def test_no_worker_ends_by_what_is_raised_around_bodies(deployment: Deployment, 
     deployment.configure({"tasks": {"modules": "workload, harmful"}})
     raised = ("SystemExit", "KeyboardInterrupt", "GeneratorExit", "ValueError")
     around = [("victim", n, place, deed) for n, (place, deed) in enumerate(itertools.product(AROUND, raised))]
-    done = defer(deployment, *around)
-    unread = defer(deployment, *(("victim", 100 + n, "decode", deed) for n, deed in enumerate(raised)))
-    mute = defer(deployment, *(("mute", 200 + n, "str", deed) for n, deed in enumerate(raised)))
+    done = enqueue_jobs(deployment, *around)
+    unread = enqueue_jobs(deployment, *(("victim", 100 + n, "decode", deed) for n, deed in enumerate(raised)))
+    mute = enqueue_jobs(deployment, *(("mute", 200 + n, "str", deed) for n, deed in enumerate(raised)))
     consumer = deployment.launch(2, kind, DUEY_TEST_STARTUP="1")
     for job in deployment.wait_ended(done, 60):
-        assert (job.state, job.deliveries, job.attempt) == ("done", 0, 1), job
+        assert (job.state, job.crashes, job.attempt) == ("done", 0, 1), job
     for job in deployment.wait_ended(unread, 30):
-        assert (job.state, job.deliveries, job.error.type) == ("failed", 0, "PayloadUndecodable"), job
+        assert (job.state, job.crashes, job.error.type) == ("failed", 0, "PayloadUndecodable"), job
     for job in deployment.wait_ended(mute, 30):
-        assert (job.state, job.deliveries, job.attempt, job.error.type) == ("failed", 0, 2, "Mute"), job
+        assert (job.state, job.crashes, job.attempt, job.error.type) == ("failed", 0, 2, "Mute"), job
     deployment.tasks.note(300, 60)
     deployment.tasks.note(301, 60)
     deployment.wait_running(2, 30)  # both workers are there
@@ -165,7 +167,7 @@ def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployme
             time.sleep(rng.uniform(0, 0.5))
             harm.do("tree")
         for job in deployment.wait_ended(jobs, 60):
-            assert (job.state, job.deliveries) == ("done", 0), f"seed {seed}"
+            assert (job.state, job.crashes) == ("done", 0), f"seed {seed}"
         harm.consumer.kill_tree()
 
 
@@ -173,7 +175,7 @@ def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployme
 def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deployment, kind: str):
     """An innocent one that ran beside it the first times ends well."""
     deployment.configure({"tasks": {"modules": "workload, harmful", "max_crashes": 1}})
-    (guilty,) = defer(deployment, ("victim", 1, "body", "kill all"))
+    (guilty,) = enqueue_jobs(deployment, ("victim", 1, "body", "kill all"))
     innocent = deployment.tasks.note(2, 0.3)
     for _ in range(40):
         consumer = deployment.launch(2, kind)
@@ -184,7 +186,7 @@ def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deploym
         if deployment.state(guilty) == "failed":
             break
     job = deployment.job(guilty)
-    assert (job.state, job.deliveries) == ("failed", 0)
+    assert (job.state, job.crashes) == ("failed", 0)
     assert job.error.message.startswith("its consumer died ")
     deployment.consumer(2, kind)
     assert deployment.wait_ended([innocent], 30)[0].state == "done"

@@ -77,7 +77,7 @@ def test_the_disk_is_full_while_jobs_finish(deployment: Deployment, disk: Disk, 
     wait_until(lambda: ended(deployment) == 13, RECOVERED_WITHIN_S, "all have ended")
     wait_until(lambda: client.get("/readyz").status == 200, RECOVERED_WITHIN_S, "ready again without a restart")
     found = [job for job in jobs(deployment) if job.state != "scheduled"]
-    assert {(job.state, job.deliveries) for job in found} == {("done", 0)}
+    assert {(job.state, job.crashes) for job in found} == {("done", 0)}
     assert [deployment.job(job).result for job in (*notes, flaky, again)] == [0, 1, 2, 3, 10, 11]
     assert pipeline[-1] == 3
     assert [job.result for job in found if job.task == "total"] == [6]

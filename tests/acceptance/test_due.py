@@ -26,7 +26,7 @@ def test_kills_while_due_jobs_move(deployment: Deployment, kind: str):
         tasks = [deployment.tasks.note.s(first + n) for n in range(count)]
         for n, task in enumerate(tasks):
             task.eta = soon + timedelta(seconds=max(0.0, 2.0 * n / count - 1.0))
-        deployment.huey.defer(tasks)
+        deployment.huey.enqueue_jobs(tasks)
         counts = deployment.control.counts()
         assert counts.scheduled + counts.queued == count
 

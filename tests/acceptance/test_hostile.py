@@ -27,7 +27,7 @@ class Store:
         self._deployment = deployment
 
     def read(self, job_id: str) -> bytes:
-        payload = self._deployment.huey.storage.look(job_id).payload
+        payload = self._deployment.huey.storage.get_job(job_id).payload
         assert payload
         return payload
 
@@ -79,7 +79,7 @@ def test_what_was_changed_in_the_store_is_refused(deployment: Deployment, serial
     deployment.consumer(2)
     ended = deployment.wait_ended(jobs)
     for job in ended[:spoiled]:
-        assert (job.state, job.error.type, job.deliveries) == ("failed", "PayloadUndecodable", 0)
+        assert (job.state, job.error.type, job.crashes) == ("failed", "PayloadUndecodable", 0)
         assert "cannot be read" in job.error.message
     assert [job.state for job in ended[spoiled:]] == ["done"] * (12 - spoiled)
     assert sorted(map(int, deployment.ledger.runs())) == list(range(spoiled, 12)), "a changed job has run"

@@ -48,9 +48,9 @@ def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time:
     assert deployment.job(last).attempt == 3
     check_once(deployment, [job.id for job in jobs])
     runs = [run for found in deployment.ledger.runs().values() for run in found]
-    deliveries = sum(job.deliveries for job in jobs)
+    crashes = sum(job.crashes for job in jobs)
     # Beside a turn the next job may be handled already.
-    assert deliveries == 1 if step.startswith("body.") else deliveries <= 1
+    assert crashes == 1 if step.startswith("body.") else crashes <= 1
     again = len(runs) - 13
     assert again == 0 if step == "settle.committed" else again <= UNCOMMITTED
     assert consumer.popen.poll() is None
@@ -67,8 +67,8 @@ def all_jobs(deployment: Deployment) -> list:
 @pytest.mark.parametrize(("step", "backend"), pairs(OF_A_FAILURE, ("sqlite", "redis")))
 def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Deployment, step: str):
     deployment.configure({"tasks": {"modules": "workload, policies"}})
-    defer = "import duey; duey.load_tasks(); import policies; [policies.doomed(n) for n in range(5)]"
-    assert deployment.start("-c", defer).wait(20) == 0
+    enqueue_jobs = "import duey; duey.load_tasks(); import policies; [policies.doomed(n) for n in range(5)]"
+    assert deployment.start("-c", enqueue_jobs).wait(20) == 0
     deployment.consumer(1, DUEY_TEST_DIE_AT=step)
     wait_until(lambda: ended(deployment) == 10, 15, "all have failed, and that was told")
     assert deployment.died(), "the process did not come to the step"
@@ -93,7 +93,7 @@ def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     found = deployment.wait_ended(jobs)
     assert [job.state for job in found] == ["done"] * 3
     # The parent that saw the deaths has charged them, or it died as well: then they are charged to nobody.
-    charged = sum(job.deliveries for job in found)
+    charged = sum(job.crashes for job in found)
     assert charged == 0 or (charged <= 2 and step == "reap.committed")
     check_once(deployment, [job.id for job in jobs])
     assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == {"0": 2, "1": 2, "2": 1}

@@ -72,7 +72,7 @@ def test_kill_loop(deployment: Deployment, kind: str, workers: int):
         for early in each[:-1]:
             assert explained(early, harm.killed), (f"seed {SEED}", each, harm.killed)
     # Bounded by the kills, not by the runs: a body that was cut off before its first line is charged, too.
-    assert max(job.deliveries for job in ended) <= kills, f"seed {SEED}"
+    assert max(job.crashes for job in ended) <= kills, f"seed {SEED}"
 
 
 def again(deployment: Deployment, n: int) -> float:
@@ -93,7 +93,7 @@ def test_what_a_dead_worker_ran_runs_again_within_a_second(deployment: Deploymen
     for pid in first.children():
         kill(pid)
     assert again(deployment, 1) - at < RUNNING_AGAIN_S, "after the death of a child"
-    assert deployment.wait_ended([job])[0].deliveries == 1
+    assert deployment.wait_ended([job])[0].crashes == 1
 
     job = deployment.tasks.note(2, 0.7)
     deployment.wait_running(1)
@@ -126,7 +126,7 @@ def test_all_that_a_dead_consumer_ran_runs_again_at_once(deployment: Deployment,
     within_s = RUNNING_AGAIN_S if deployment.backend == "sqlite" else LEASE_S + RUNNING_AGAIN_S
     at = time.monotonic()
     assert max(again(deployment, n) for n in range(4)) - at < within_s
-    assert [(job.state, job.deliveries) for job in deployment.wait_ended(jobs)] == [("done", 0)] * 4
+    assert [(job.state, job.crashes) for job in deployment.wait_ended(jobs)] == [("done", 0)] * 4
 
 
 @crossed

@@ -65,7 +65,7 @@ def test_limit_and_keys_hold_among_producers_consumers_and_kills(deployment: Dep
     for found in runs.values():
         assert all(explained(run, killed) for run in sorted(found, key=lambda run: run.began)[:-1]), found
     counts = deployment.control.counts()
-    assert (counts.queued, counts.running, counts.parked) == (0, 0, 0)
+    assert (counts.queued, counts.running, counts.blocked) == (0, 0, 0)
 
     # No key is held by anybody any more, and no place: what comes now runs.
     producer = deployment.start("-m", "producing", "last", "20", str(SEED))
@@ -82,7 +82,7 @@ def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Dep
     for task in flood:
         task.queue = "slow"
     for i in range(0, len(flood), 1000):
-        deployment.huey.defer(flood[i : i + 1000])
+        deployment.huey.enqueue_jobs(flood[i : i + 1000])
     deployment.consumer(2, kind)
     deployment.wait_running(1)
     waits = []
@@ -113,7 +113,7 @@ def test_a_consumer_serves_the_queues_that_it_is_told_to_and_a_queue_can_be_paus
     assert "\nqueue default: 1 waiting, and no consumer serves it ([consumer] queues)\n" in out
     deployment.consumer(1)
     deployment.wait_ended([quick])
-    assert deployment.state(held) == "queued"
+    assert deployment.state(held) == "blocked"
     deployment.manage("resume", "--queue", "slow")
     deployment.wait_ended([held])
     pids = {n: runs[0].pid for n, runs in deployment.ledger.runs().items()}

@@ -75,7 +75,7 @@ def test_a_kill_while_another_program_holds_the_write_lock(deployment: Deploymen
         second = deployment.launch(2, kind)
         wait_until(lambda: second.pids(), 5, "another consumer starts while it is locked")
     ended = deployment.wait_ended(jobs)
-    assert {(job.state, job.deliveries) for job in ended} == {("done", 0)}
+    assert {(job.state, job.crashes) for job in ended} == {("done", 0)}
     assert deployment.ledger.began() <= 8
 
 

@@ -110,8 +110,8 @@ def test_a_pause_holds_jobs_back_and_they_run_by_priority_afterwards(deployment:
     held = [deployment.tasks.note(n, priority=priority) for n, priority in ((1, None), (2, 5), (3, -1), (4, 5))]
     other = deployment.tasks.flaky(5, 0)
     deployment.wait_ended([other])
-    wait_until(lambda: deployment.control.counts().parked == 4, 10, "what is paused is set aside")
-    assert deployment.states(held) == ["queued"] * 4
+    wait_until(lambda: deployment.control.counts().blocked == 4, 10, "what is paused is set aside")
+    assert deployment.states(held) == ["blocked"] * 4
     deployment.manage("resume", "note")
     deployment.wait_ended(held)
     assert [n for n, _, what, _ in deployment.ledger.lines() if what == "begin"] == ["5", "2", "4", "1", "3"]

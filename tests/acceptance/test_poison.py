@@ -41,10 +41,10 @@ def test_poison_fails_and_its_neighbours_finish(deployment: Deployment, kind: st
     assert time.monotonic() - since < NEIGHBOURS_WITHIN_S
 
     for job in deployment.wait_ended(deadly, NEIGHBOURS_WITHIN_S):
-        assert (job.state, job.deliveries, job.error.type) == ("failed", 3, "WorkerDied")
+        assert (job.state, job.crashes, job.error.type) == ("failed", 3, "WorkerDied")
         assert job.error.message.startswith("its worker died 3 times, last on ") and " as pid " in job.error.message
     for job, error in zip(deployment.wait_ended(harmless), HARMLESS.values(), strict=True):
-        assert (job.state, job.deliveries, job.attempt, job.error.type) == ("failed", 0, 1, error)
+        assert (job.state, job.crashes, job.attempt, job.error.type) == ("failed", 0, 1, error)
     runs = deployment.ledger.runs()
     # At most: one that a neighbour took down in its first microsecond wrote nothing here.
     assert all(1 <= len(runs[str(100 + i)]) <= 3 for i in range(len(DEADLY)))
@@ -62,9 +62,9 @@ def test_what_must_not_run_twice_fails_at_the_first_death(deployment: Deployment
     for pid in consumer.children():
         kill(pid)
     failed, done = deployment.wait_ended([once, twice])
-    assert (failed.state, failed.deliveries, failed.error.type) == ("failed", 1, "WorkerDied")
+    assert (failed.state, failed.crashes, failed.error.type) == ("failed", 1, "WorkerDied")
     assert failed.error.message.startswith("its worker died, last on ")
-    assert (done.state, done.deliveries) == ("done", 1)
+    assert (done.state, done.crashes) == ("done", 1)
     assert len(deployment.ledger.runs_of(1)) == 1
 
     deployment.control.retry(once.id)
@@ -84,8 +84,8 @@ def test_a_job_whose_task_nobody_knows_waits_visibly_until_somebody_does(deploym
     consumer = deployment.consumer(1)
     neighbour = deployment.tasks.note(1)
     assert deployment.wait_ended([neighbour])[0].state == "done"
-    wait_until(lambda: deployment.control.counts().parked == 1, 10, "the unknown job is set aside")
-    job = deployment.control.jobs(state="queued").jobs[0]
+    wait_until(lambda: deployment.control.counts().blocked == 1, 10, "the unknown job is set aside")
+    job = deployment.control.jobs(state="blocked").jobs[0]
     assert job.task == "newer" and "unknown" in job.reason
     consumer.kill_tree()
 
@@ -105,7 +105,7 @@ def test_a_timeout_is_honoured_whatever_the_body_does(deployment: Deployment, ki
     ]
     neighbours = [tasks.note(n, 0.01) for n in range(10, 30)]
     ended = deployment.wait_ended(jobs, 10)
-    assert {(job.state, job.error.type, job.deliveries) for job in ended} == {("failed", "TaskTimeout", 0)}
+    assert {(job.state, job.error.type, job.crashes) for job in ended} == {("failed", "TaskTimeout", 0)}
     runs = deployment.ledger.runs()
     assert [len(runs[str(n)]) for n in (1, 2, 3, 4)] == [1, 1, 1, 2]
     assert [job.attempt for job in ended] == [1, 1, 1, 2]
@@ -121,7 +121,7 @@ def test_a_timeout_in_a_thread_does_what_it_can_and_says_what_it_cannot(deployme
     tasks = deployment.tasks
     stopped, deaf, asleep = tasks.busy(1, 60, timeout=0.5), tasks.deaf(2, 4, timeout=0.5), tasks.note(3, 4, timeout=0.5)
     ended = deployment.wait_ended([stopped], 5)[0]
-    assert (ended.state, ended.error.type, ended.deliveries) == ("failed", "TaskTimeout", 0)
+    assert (ended.state, ended.error.type, ended.crashes) == ("failed", "TaskTimeout", 0)
     assert ended.run_ms < 2500
     for job in (deaf, asleep):
         consumer.says(f"job {job.id} ignores its timeout, and a thread cannot be stopped: use process workers")

@@ -46,7 +46,7 @@ def test_a_stopped_consumer_that_comes_back_is_fenced(deployment: Deployment, ki
     wait_until(lambda: deployment.ledger.runs_of(1)[0].ended, 10, "the body that was stopped has ended, too")
     stopped.says("is gone: its outcome was not written")
     found = deployment.job(job)
-    assert (found.state, found.deliveries) == ("done", 0), "the whole consumer was taken for dead: no job is charged"
+    assert (found.state, found.crashes) == ("done", 0), "the whole consumer was taken for dead: no job is charged"
     check_once(deployment, [job.id])
     after = [deployment.tasks.note(n, 0.2) for n in range(2, 6)]
     assert {each.state for each in deployment.wait_ended(after)} == {"done"}
@@ -60,7 +60,7 @@ def test_a_body_that_holds_the_interpreter_past_the_lease_keeps_its_job(deployme
     first, second = deployment.consumer(1, kind), deployment.consumer(1, kind)
     job = deployment.tasks.hold(1, 2.5)
     ended = deployment.wait_ended([job])[0]
-    assert (ended.state, ended.deliveries) == ("done", 0)
+    assert (ended.state, ended.crashes) == ("done", 0)
     runs = deployment.ledger.runs_of(1)
     assert len(runs) == 1 and runs[0].ended - runs[0].began >= 2.5
     assert first.popen.poll() is None and second.popen.poll() is None
@@ -91,7 +91,7 @@ def test_redis_is_killed_under_load(backend: str, kind: str, tmp_path: Path):
             over.set()
             producer.join()
             ended = deployment.wait_ended(accepted, 30)
-            assert {(job.state, job.deliveries) for job in ended} == {("done", 0)}
+            assert {(job.state, job.crashes) for job in ended} == {("done", 0)}
             assert consumer.popen.poll() is None and "died" not in consumer.err
         finally:
             deployment.close()

@@ -103,7 +103,7 @@ def test_a_burst_delays_no_slot_by_a_second(timed: Deployment):
     first = time.time()
     note = timed.tasks.note
     for start in range(0, count, 1000):
-        timed.huey.defer([note.s(n) for n in range(start, start + 1000)])
+        timed.huey.enqueue_jobs([note.s(n) for n in range(start, start + 1000)])
     wait_until(lambda: timed.control.counts().queued == 0, rounds(60, soak=300), "the burst is over")
     late_s = {slot: late for slot, late in began(timed, SECOND).items() if slot >= first - 1}
     assert late_s

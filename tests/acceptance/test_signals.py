@@ -35,7 +35,7 @@ def gone(consumer: Process, within_s: float) -> None:
 def untouched(deployment: Deployment, jobs: list) -> None:
     """These jobs wait as if they had never begun."""
     found = [deployment.job(job) for job in jobs]
-    assert [(job.state, job.deliveries, job.attempt) for job in found] == [("queued", 0, 0)] * len(jobs)
+    assert [(job.state, job.crashes, job.attempt) for job in found] == [("queued", 0, 0)] * len(jobs)
     assert deployment.control.workers() == []
 
 
@@ -140,7 +140,7 @@ def test_whoever_is_signalled_and_how_often_bodies_may_end(
         assert deployment.wait_ended([after], 60)[0].state == "done"
         assert app.popen.poll() is None
         wait_until(lambda: deployment.client(5).get("/healthz").status == 200, 30, "the web process answers")
-    assert [(job.state, job.deliveries, job.attempt) for job in map(deployment.job, running)] == [("done", 0, 1)] * 2
+    assert [(job.state, job.crashes, job.attempt) for job in map(deployment.job, running)] == [("done", 0, 1)] * 2
     assert [len(deployment.ledger.runs_of(n)) for n in range(2)] == [1, 1]
 
 
@@ -191,4 +191,4 @@ def test_stopping_again_and_again_runs_nothing_twice_that_ended(deployment: Depl
         consumer.signal(TERM)
         gone(consumer, GRACE_S)
     assert deployment.ledger.began() == len(jobs)
-    assert {(job.state, job.deliveries) for job in map(deployment.job, jobs)} == {("done", 0)}
+    assert {(job.state, job.crashes) for job in map(deployment.job, jobs)} == {("done", 0)}

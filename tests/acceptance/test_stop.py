@@ -138,4 +138,4 @@ def test_a_second_later_signal_to_the_service_cuts_its_jobs_off(deployment: Depl
     time.sleep(SAME_REQUEST_S + 0.5)
     app.signal(signal.SIGINT)
     assert app.wait(SHUTDOWN_S - 3) == 0
-    assert [(job.state, job.deliveries) for job in map(deployment.job, jobs)] == [("queued", 0)] * 2
+    assert [(job.state, job.crashes) for job in map(deployment.job, jobs)] == [("queued", 0)] * 2

@@ -19,7 +19,7 @@ def test_no_time_out_leaves_a_lock_behind(deployment: Deployment, kind: str):
         assert (job.state, job.error.type, job.error.message) == (
             "failed", "TaskTimeout", "it ran past its timeout of 0.05 s",
         ), job  # fmt: skip
-    assert {job.deliveries for job in deployment.wait_ended(jobs)} == {0}
+    assert {job.crashes for job in deployment.wait_ended(jobs)} == {0}
     assert {job.state for job in deployment.wait_ended([deployment.tasks.note(n) for n in range(8)], 30)} == {"done"}
     assert not deployment.huey.storage.data.has(f"{deployment.huey.name}.lock.overdue")
     assert "killed" not in consumer.err

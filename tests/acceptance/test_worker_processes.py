@@ -21,7 +21,7 @@ for task, *arguments in json.loads(sys.argv[1]):
 """
 
 
-def defer(deployment: Deployment, *calls: tuple) -> list[str]:
+def enqueue_jobs(deployment: Deployment, *calls: tuple) -> list[str]:
     """Enqueue (task, arguments ...) of on_path/processes_of_tasks.py; the ids."""
     process = deployment.start("-c", DEFER, json.dumps(calls))
     assert process.wait(30) == 0, process.err
@@ -37,9 +37,9 @@ def consumer_of(deployment: Deployment, workers: int, kind: str, **environ: str)
 def test_only_a_request_stops_the_consumer(deployment: Deployment, kind: str):
     """Exit status 0 is a death like another, and a worker process that is signalled alone is replaced at once."""
     consumer = consumer_of(deployment, 2, kind)
-    ids = defer(deployment, ("end_process", 1, 0))
+    ids = enqueue_jobs(deployment, ("end_process", 1, 0))
     ended = deployment.wait_ended(ids, 60)[0]
-    assert (ended.state, ended.deliveries, ended.error.type) == ("failed", 3, "WorkerDied")
+    assert (ended.state, ended.crashes, ended.error.type) == ("failed", 3, "WorkerDied")
     assert consumer.popen.poll() is None
     for n, signum in enumerate((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)):
         long = deployment.tasks.note(10 + n, 3)
@@ -50,10 +50,10 @@ def test_only_a_request_stops_the_consumer(deployment: Deployment, kind: str):
         wait_until(lambda before=before: set(consumer.children()) - set(before), 30, "another process has taken over")
         beside = [deployment.tasks.note(100 + 10 * n + i) for i in range(5)]
         assert {job.state for job in deployment.wait_ended(beside, 30)} == {"done"}
-        assert (deployment.wait_ended([long], 30)[0].state, deployment.job(long).deliveries) == ("done", 0)
+        assert (deployment.wait_ended([long], 30)[0].state, deployment.job(long).crashes) == ("done", 0)
         assert len(deployment.ledger.runs_of(10 + n)) == 1
         wait_until(lambda pid=run.pid: pid not in consumer.pids(), 30, "the signalled one has ended")
-    itself = defer(deployment, *(("signal_itself", 200 + n, signal.SIGTERM) for n in range(3)))
+    itself = enqueue_jobs(deployment, *(("signal_itself", 200 + n, signal.SIGTERM) for n in range(3)))
     assert {job.state for job in deployment.wait_ended(itself, 60)} == {"done"}
     assert consumer.popen.poll() is None and consumer.err.count("starts 2") == 1
 
@@ -65,7 +65,7 @@ def test_a_worker_that_was_signalled_alone_and_does_not_end_is_killed(deployment
     job = deployment.tasks.note(1, 4)
     deployment.wait_running(1)
     os.kill(deployment.ledger.runs_of(1)[0].pid, signal.SIGTERM)
-    assert (deployment.wait_ended([job], 60)[0].state, deployment.job(job).deliveries) == ("done", 0)
+    assert (deployment.wait_ended([job], 60)[0].state, deployment.job(job).crashes) == ("done", 0)
     assert [run.ended is None for run in deployment.ledger.runs_of(1)] == [True, False]
     assert consumer.popen.poll() is None
 
@@ -83,7 +83,7 @@ def test_the_monitor_s_request_stops_the_consumer(deployment: Deployment, kind: 
 @crossed
 def test_children_of_a_body_are_ordinary_processes(deployment: Deployment, kind: str):
     consumer_of(deployment, 2, kind)
-    squares, ended = deployment.wait_ended(defer(deployment, ("pool", 5), ("terminate", 2)), 60)
+    squares, ended = deployment.wait_ended(enqueue_jobs(deployment, ("pool", 5), ("terminate", 2)), 60)
     assert squares.result == [0, 1, 4, 9, 16]
     assert ended.result == [-signal.SIGTERM, 1, -signal.SIGHUP]  # 1: KeyboardInterrupt
 
@@ -94,7 +94,7 @@ def test_a_child_that_comes_back_from_a_body_ends(deployment: Deployment, kind: 
     consumer = consumer_of(deployment, 2, kind, DUEY_TEST_FORK_AT_STARTUP="1")
     forks = [("fork_and_return", n, how) for n, how in enumerate(("return", "raise", "exit") * 4)]
     forks += [("forked_before", n) for n in range(20, 22)] + [("forked_after", n) for n in range(22, 24)]
-    ids = defer(deployment, *forks)
+    ids = enqueue_jobs(deployment, *forks)
     others = [deployment.tasks.note(100 + n, 0.02) for n in range(40)]
     assert [job.result for job in deployment.wait_ended(ids, 60)] == [0, 1, 7] * 4 + [20, 21, 22, 23]
     assert {job.state for job in deployment.wait_ended(others, 60)} == {"done"}
@@ -110,12 +110,12 @@ def test_what_a_worker_needs_is_made_when_it_starts(deployment: Deployment, kind
     assert "started threads that workers will not have (Outbox): start them in a function" in consumer.err
     processes = 2 if kind == "process" else 1
     assert len(deployment.ledger.runs_of("start")) == processes
-    ids = defer(deployment, *(("ask_loop", n) for n in range(10)))
+    ids = enqueue_jobs(deployment, *(("ask_loop", n) for n in range(10)))
     ended = deployment.wait_ended(ids, 60)
     assert [job.result for job in ended] == list(range(10)), ended
-    failed = defer(deployment, ("end_process", 1, 3))
+    failed = enqueue_jobs(deployment, ("end_process", 1, 3))
     deployment.wait_ended(failed, 60)
-    assert deployment.wait_ended(defer(deployment, ("ask_loop", 11)), 60)[0].result == 11
+    assert deployment.wait_ended(enqueue_jobs(deployment, ("ask_loop", 11)), 60)[0].result == 11
 
 
 @crossed_over

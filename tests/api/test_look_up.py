@@ -49,11 +49,11 @@ def test_a_result_that_json_cannot_hold_is_shown_as_text() -> None:
 
 def test_an_id_that_needs_quoting(world: World, client: Client, job_id: str) -> None:
     odd = 'a b/ü?"\n'
-    world.control.storage.accept([job(odd, task="tasks.add")])
+    world.control.storage.enqueue_jobs([job(odd, task="tasks.add")])
     url = client.get("/api/jobs").json["jobs"][0]["url"]
     assert url == "/api/jobs/a%20b%2F%C3%BC%3F%22%0A"
     odd = odd.replace("/", "")  # what holds a slash has an address, but no server gives it to us undivided
-    world.control.storage.accept([job(odd, task="tasks.add")])
+    world.control.storage.enqueue_jobs([job(odd, task="tasks.add")])
     assert client.get("/api/jobs/a%20b%C3%BC%3F%22%0A").json["id"] == odd
 
 

@@ -98,7 +98,7 @@ class TestWorkers:
     def test_verbs(self, world: World, client: Client, verb: str) -> None:
         answer = client.post(f"/api/workers/1/{verb}")
         assert (answer.status, answer.json) == (202, {"id": "1", "asked": verb})
-        assert world.control.storage.asked(1) == (verb == "quiet", verb == "stop")
+        assert world.control.storage.control_signals(1) == (verb == "quiet", verb == "stop")
         assert [(line.action, line.target) for line in world.access.audit.page()] == [(verb, "1")]
 
     @pytest.mark.parametrize("verb", ["quiet", "stop"])
@@ -134,7 +134,7 @@ class TestVerbs:
     def test_needs_an_admin(self, world: World, path: str) -> None:
         assert world.client().post(path).status == 401
         assert world.client("read", "enqueue").post(path).status == 403
-        assert (world.control.storage.pauses(), world.control.storage.asked(1)) == (set(), (False, False))
+        assert (world.control.storage.pauses(), world.control.storage.control_signals(1)) == (set(), (False, False))
         assert world.client("admin").post(path).status == 202
 
     @rows("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])

@@ -68,13 +68,13 @@ def part(cid: str, index: int, size: int, value: bytes = b"", callback: str = "c
 
 def state(storage: JobStorage, job_id: str) -> str | None:
     """Where people see the job stand; None where there is none."""
-    found = storage.look(job_id)
+    found = storage.get_job(job_id)
     return found.state if found else None
 
 
 def look(storage: JobStorage, job_id: str) -> StoredJob:
     """The job, which must be there."""
-    found = storage.look(job_id)
+    found = storage.get_job(job_id)
     assert found is not None, f"there is no job {job_id}"
     return found
 

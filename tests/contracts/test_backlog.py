@@ -30,7 +30,7 @@ def keep(storage):
 def work_off(storage, hand, ids, outcome="done", **fields):
     """Accept these jobs and end each in its order, two seconds after its acceptance and one after its start."""
     for each in ids:
-        storage.accept([job(each)])
+        storage.enqueue_jobs([job(each)])
         hand.work(outcome, **fields)
 
 
@@ -47,7 +47,7 @@ def test_up_to_the_bound_nothing_is_folded(storage, hand):
 
 def test_above_it_the_oldest_successes_become_counts(storage, clock, hand):
     for i in range(30):
-        storage.accept([job(f"j{i:02}", enqueued_at=clock.at)])
+        storage.enqueue_jobs([job(f"j{i:02}", enqueued_at=clock.at)])
         claim = hand.claim_one()
         clock.advance(3)
         hand.settle(claim, started_at=clock.at - 2)
@@ -76,7 +76,7 @@ def test_what_is_no_success_is_never_folded(storage, hand, outcome):
 
 def test_a_success_with_more_to_tell_is_never_folded(storage, clock, hand):
     for i in range(MOST):
-        storage.accept([job(f"j{i}", retries=1)])
+        storage.enqueue_jobs([job(f"j{i}", retries=1)])
         hand.work("retrying") if i % 2 else hand.work(detail='{"logs": [[1, "INFO", "said"]]}')
         if i % 2:
             hand.work()
@@ -87,7 +87,7 @@ def test_a_success_with_more_to_tell_is_never_folded(storage, clock, hand):
 
 def test_what_waits_is_never_folded_and_folded_once_it_is_done(storage, hand):
     ids = [f"j{i:02}" for i in range(30)]
-    storage.accept([job(each) for each in ids])
+    storage.enqueue_jobs([job(each) for each in ids])
     keep(storage)
     assert len(storage.read_events(1000)) == 30
     for _ in ids:

@@ -40,7 +40,7 @@ def asked_by(storage) -> dict[str, list[str | None]]:
 
 
 def test_it_is_kept_with_the_job_and_told(huey, storage, control):
-    made = control.defer([JobRequest("add"), JobRequest("add", delay_s=60), JobRequest("add", unique="k")], by="ci")
+    made = control.enqueue([JobRequest("add"), JobRequest("add", delay_s=60), JobRequest("add", unique="k")], by="ci")
     assert [each.by for each in made.jobs] == ["ci"] * 3
     assert [control.job(each.id).by for each in made.jobs] == ["ci"] * 3
     assert {each.by for each in control.jobs().jobs} == {"ci"}
@@ -55,7 +55,7 @@ def test_it_is_kept_with_the_job_and_told(huey, storage, control):
 def test_a_list_is_filtered_by_it(huey, storage, control):
     odd = 'b"\\",null]\n\u017e' + "x" * 5000
     for by in ("ci", odd, 'x,"ci', "i", None):
-        control.defer([JobRequest("add", args=["y" * 9000]), JobRequest("add", delay_s=60)], by=by)
+        control.enqueue([JobRequest("add", args=["y" * 9000]), JobRequest("add", delay_s=60)], by=by)
     run_next(huey)  # one of ci's
     for by in ("ci", odd, 'x,"ci', "i"):
         assert [each.by for each in control.jobs(by=by).jobs] == [by, by], by[:20]
@@ -74,8 +74,8 @@ def test_python_outside_of_a_job_is_nobody(huey, storage, control):
 
 def test_what_a_job_brings_is_by_who_asked_for_that_job(huey, storage, control):
     add = huey.parts[0]
-    control.defer([JobRequest("parent")], by="ci")
-    control.defer([JobRequest("failing")], by="ana")
+    control.enqueue([JobRequest("parent")], by="ci")
+    control.enqueue([JobRequest("failing")], by="ana")
     run_all(huey)
     assert asked_by(storage) == {"parent": ["ci"], "add": ["ci"], "failing": ["ana"], f"failing{SUFFIX}": ["ana"]}
     # Nothing of it is left over for what comes next.
@@ -92,10 +92,10 @@ def test_steps_parts_and_callbacks_are_by_their_parent(huey, storage, control):
         huey.enqueue(add.s().then(add).then(add))
         huey.enqueue(chord([add.s("canceled", priority=-1), add.s()], add.s()))
 
-    control.defer([JobRequest("conduct")], by="ci")
+    control.enqueue([JobRequest("conduct")], by="ci")
     run_all(huey)
     assert asked_by(storage)["add"] == ["ci"] * 6
-    control.defer([JobRequest("conduct")], by="ana")
+    control.enqueue([JobRequest("conduct")], by="ana")
     for _ in range(5):
         run_next(huey)
     (last,) = control.jobs("queued").jobs
@@ -113,7 +113,7 @@ def test_a_slot_is_by_its_schedule_and_a_run_by_hand_by_who_asked(huey, storage,
 
 
 def test_a_worker_that_holds_it_knows_it(storage):
-    storage.accept([job("a", by="ci"), job("b")])
+    storage.enqueue_jobs([job("a", by="ci"), job("b")])
     hand = Hand(storage)
     assert [each.by for each in hand.claim(2)] == ["ci", None]
     hand.go()

@@ -27,7 +27,7 @@ def test_a_body_that_ends_all_the_same_is_done(huey, storage):
     result = task()
     run_next(huey)
     assert state(storage, result.id) == "done"
-    assert storage.stop_asked([1]) == set()
+    assert storage.stop_requested([1]) == set()
 
 
 @pytest.mark.parametrize("retries", [0, 5])
@@ -103,7 +103,7 @@ def test_a_chord_hears_of_a_canceled_member(huey, storage):
 
 
 def test_a_storage_names_what_was_asked_to_stop_by_its_worker(storage, hire):
-    storage.accept([*jobs("abc"), job("d", eta=1e11)])
+    storage.enqueue_jobs([*jobs("abc"), job("d", eta=1e11)])
     one, other = hire(), hire()
     a, b = one.claim(2)
     (c,) = other.claim(1)

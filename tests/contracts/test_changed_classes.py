@@ -34,10 +34,10 @@ def test_a_job_waits_for_the_class_that_its_argument_was_made_of(huey: DurableHu
     deploy("Order", *change) if change else remove("Order")
     assert huey.dequeue() is None
     found = look(huey.storage, made.id)
-    assert (found.place, (found.reason or "").split()[0]) == ("parked", "unknown")
+    assert (found.place, (found.reason or "").split()[0]) == ("blocked", "unknown")
     assert f"job {made.id} " in caplog.text and "is set aside: its arguments do not fit: " in caplog.text
     deploy("Order", "a", "b")
-    assert huey.storage.unpark_tasks(sorted(huey._registry._registry)) == 1
+    assert huey.storage.unblock_tasks(sorted(huey._registry._registry)) == 1
     assert run_next(huey) == (1, 2)
 
     late = task(deploy("Order", "a", "b")(1, 2))

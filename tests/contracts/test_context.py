@@ -41,7 +41,7 @@ def test_a_body_sees_the_context_of_its_call(huey, tell):
 
 
 def test_a_request_brings_its_context(huey, tell):
-    job = Control(huey).defer([JobRequest("tell", context=ANA)]).jobs[0]
+    job = Control(huey).enqueue([JobRequest("tell", context=ANA)]).jobs[0]
     assert (job.context, run_next(huey)) == (ANA, ANA)
     assert Control(huey).job(job.id).context == ANA
 
@@ -58,7 +58,7 @@ def test_children_inherit_it_and_may_add_to_it(huey, storage, tell):
     def parent():
         tell()
         tell(context={"user": "ben", "step": 2})
-        Control(huey).defer([JobRequest("tell")])
+        Control(huey).enqueue([JobRequest("tell")])
 
     parent(context=ANA)
     run_next(huey)

@@ -22,7 +22,7 @@ def do(storage, verb, was):
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("was", ["running", "done", "nonsense"])
 def test_a_job_in_another_state_is_left_alone(storage, hand, verb, was):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     if verb != "cancel":
         hand.work("failed")
     before = state(storage, "a"), kinds(storage)
@@ -34,7 +34,7 @@ def test_a_job_in_another_state_is_left_alone(storage, hand, verb, was):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_job_that_stands_as_it_was_seen_is_changed(storage, hand, verb):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     if verb != "cancel":
         hand.work("failed")
     do(storage, verb, state(storage, "a"))
@@ -42,11 +42,11 @@ def test_a_job_that_stands_as_it_was_seen_is_changed(storage, hand, verb):
 
 
 def test_who_saw_it_waiting_does_not_stop_it_running(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.begin(hand.claim_one())
     with pytest.raises(errors.StateConflict):
         storage.cancel("a", "queued")
-    assert storage.stop_asked([1]) == set()
+    assert storage.stop_requested([1]) == set()
     assert storage.cancel("a", "running") == "running"
 
 
@@ -119,7 +119,7 @@ def test_an_edit_that_means_nothing_is_refused(shop, edit, path):
 def test_a_job_runs_again_as_a_new_one_with_the_stored_call(shop):
     huey, control, calls, _ = shop
     request = JobRequest("order", [{"id": 7}], {"login": LOGIN, "secret": "leaf"}, priority=3, context={"user": "ana"})
-    first = control.defer([request]).jobs[0]
+    first = control.enqueue([request]).jobs[0]
     run_next(huey)
     again = control.again(first.id)
     new = again.jobs[0]

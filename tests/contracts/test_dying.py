@@ -28,7 +28,7 @@ def die_running(storage, hand, charge=True, most=MOST):
 
 
 def test_a_dead_worker_s_jobs_go_back_to_the_queue(storage, hire):
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     hand = hire()
     hand.claim(3)
     hand.die()
@@ -37,27 +37,27 @@ def test_a_dead_worker_s_jobs_go_back_to_the_queue(storage, hire):
 
 
 def test_only_the_job_whose_body_ran_is_charged(storage, hire):
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     hand = hire()
     _, b, _ = hand.claim(3)
     hand.begin(b)
     hand.die()
     assert storage.reap(hand.dead(), MOST) == ["b"]
-    assert {c.id: c.deliveries for c in hire().claim(5)} == {"a": 0, "b": 1, "c": 0}
+    assert {c.id: c.crashes for c in hire().claim(5)} == {"a": 0, "b": 1, "c": 0}
     assert kinds(storage)[3:] == ["rescued"]
 
 
 def test_a_charged_death_is_no_attempt(storage, hire):
-    storage.accept([job("a", retries=2)])
+    storage.enqueue_jobs([job("a", retries=2)])
     die_running(storage, hire())
     claim = hire().claim_one()
     assert (claim.attempt, claim.retries) == (0, 2)
 
 
 def test_a_death_that_is_not_the_job_s_fault_is_not_charged(storage, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     assert die_running(storage, hire(), charge=False) == ["a"]
-    assert hire().claim_one().deliveries == 0
+    assert hire().claim_one().crashes == 0
     assert kinds(storage) == ["enqueued", "released"]
 
 
@@ -82,31 +82,31 @@ PHASES = {
 
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_death_is_charged_from_taking_a_job_to_handing_its_outcome_back(storage, hire, phase):
-    deliveries, once = PHASES[phase]
+    crashes, once = PHASES[phase]
     for name, flags in (("a", 0), ("b", ONCE)):
-        storage.accept([job(name, flags=flags)])
+        storage.enqueue_jobs([job(name, flags=flags)])
         hand = hire()
         mark(hand, hand.claim_one(), phase)
         hand.die()
-        assert storage.reap(hand.dead(), MOST) == [name] * deliveries
+        assert storage.reap(hand.dead(), MOST) == [name] * crashes
         assert state(storage, name) == (once if flags else "queued")
         if state(storage, name) == "queued":
             last = hire()
             claim = last.claim_one()
-            assert claim.deliveries == deliveries
+            assert claim.crashes == crashes
             last.settle(claim)
     if phase == "after":
         assert error_of(storage, "b")["message"].endswith("; its body had ended, so its work may be done")
 
 
 def test_an_outcome_that_was_handed_back_is_not_charged(storage, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand = hire()
     hand.begin(hand.claim_one())
     hand.presence.finish()
     hand.die()
     assert storage.reap(hand.dead(), MOST) == []
-    assert hire().claim_one().deliveries == 0
+    assert hire().claim_one().crashes == 0
 
 
 def die_in_company(storage, hire, company):
@@ -124,10 +124,10 @@ def die_in_company(storage, hire, company):
 
 def test_a_death_in_company_may_be_another_s_deed(storage, hire):
     """Three of them fail no job; the next that it dies alone does, or three times as many."""
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     for _ in range(MOST * 3 - 1):
         die_in_company(storage, hire, True)
-    assert [(look(storage, each).deliveries, state(storage, each)) for each in "ab"] == [(8, "queued")] * 2
+    assert [(look(storage, each).crashes, state(storage, each)) for each in "ab"] == [(8, "queued")] * 2
     die_in_company(storage, hire, False)
     assert [state(storage, each) for each in "ab"] == ["failed", "queued"]
     hand = hire()
@@ -141,7 +141,7 @@ def test_a_death_in_company_may_be_another_s_deed(storage, hire):
 
 
 def test_a_job_that_kills_too_many_workers_fails_and_says_so(storage, hire):
-    storage.accept([job("a", retries=9)])
+    storage.enqueue_jobs([job("a", retries=9)])
     for _ in range(MOST - 1):
         die_running(storage, hire())
         assert state(storage, "a") == "queued"
@@ -153,19 +153,19 @@ def test_a_job_that_kills_too_many_workers_fails_and_says_so(storage, hire):
 
 
 def test_a_job_that_must_not_run_twice_fails_with_its_first_worker(storage, hire):
-    storage.accept([job("a", flags=ONCE)])
+    storage.enqueue_jobs([job("a", flags=ONCE)])
     die_running(storage, hire())
     assert state(storage, "a") == "failed"
     assert error_of(storage, "a")["message"] == "its worker died, last on host.example as pid 4242"
 
 
 def test_a_job_that_must_not_run_twice_comes_back_when_its_body_had_not_begun(storage, hire):
-    storage.accept([job("a", flags=ONCE)])
+    storage.enqueue_jobs([job("a", flags=ONCE)])
     hand = hire()
     hand.claim_one()
     hand.die()
     storage.reap(hand.dead(), MOST)
-    assert hire().claim_one().deliveries == 0
+    assert hire().claim_one().crashes == 0
 
 
 def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, clock, hire):
@@ -179,7 +179,7 @@ def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, c
         "time-out": ("TaskTimeout", "killed: it ran past its timeout of 2 s"),
     }  # fmt: skip
     for how, (kind, message) in table.items():
-        storage.accept([job(how, flags=ONCE, timeout_s=2.0, retries=3)])
+        storage.enqueue_jobs([job(how, flags=ONCE, timeout_s=2.0, retries=3)])
         hand = hire()
         claim = hand.claim_one()
         hand.begin(claim)
@@ -206,14 +206,14 @@ def test_a_time_out_of_a_job_that_must_not_run_twice_is_its_end(huey, storage):
 
 
 def test_deaths_are_forgotten_when_the_job_is_retried_by_hand(storage, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     die_running(storage, hire(), most=1)
     storage.retry("a", None, 0)
-    assert hire().claim_one().deliveries == 0
+    assert hire().claim_one().crashes == 0
 
 
 def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hire):
-    storage.accept([job("a", timeout_s=2.0, retries=1, retry_delay_s=5.0)])
+    storage.enqueue_jobs([job("a", timeout_s=2.0, retries=1, retry_delay_s=5.0)])
     for hand in (hire(), hire()):
         claim = hand.claim_one()
         hand.begin(claim)
@@ -223,7 +223,7 @@ def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hi
         last, clock.at = state(storage, "a"), clock.at + 5
         if last == "retrying":
             assert (look(storage, "a").retries, look(storage, "a").attempt) == (0, 1)
-    assert (last, look(storage, "a").deliveries, look(storage, "a").attempt) == ("failed", 0, 2)
+    assert (last, look(storage, "a").crashes, look(storage, "a").attempt) == ("failed", 0, 2)
     assert error_of(storage, "a")["message"] == "killed: it ran past its timeout of 2 s"
     assert kinds(storage) == ["enqueued", "retrying", "failed"]
     assert [e.at - e.started_at for e in storage.read_events(10)[1:]] == [2.75, 2.75]
@@ -259,24 +259,24 @@ def test_a_worker_that_leaves_frees_its_locks_and_is_gone(storage, hire):
 
 
 def test_a_worker_that_leaves_gives_back_what_it_holds(storage, hire):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand = hire()
     hand.claim(2)
     storage.unregister(hand.n)
-    assert [(c.id, c.deliveries) for c in hire().claim(5)] == [("a", 0), ("b", 0)]
+    assert [(c.id, c.crashes) for c in hire().claim(5)] == [("a", 0), ("b", 0)]
     assert kinds(storage) == ["enqueued", "enqueued"]
 
 
 def test_a_dead_worker_is_buried_once(storage, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand = hire()
     assert die_running(storage, hand) == ["a"]
     assert storage.reap(hand.dead(), MOST) == []
-    assert hire().claim_one().deliveries == 1
+    assert hire().claim_one().crashes == 1
 
 
 def test_a_living_worker_is_never_rescued(storage, elsewhere, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand = hire()
     claim = hand.claim_one()
     hand.begin(claim)
@@ -286,7 +286,7 @@ def test_a_living_worker_is_never_rescued(storage, elsewhere, hire):
 
 
 def test_the_cancel_of_a_job_is_not_lost_with_its_worker(storage, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand = hire()
     hand.begin(hand.claim_one())
     storage.cancel("a")
@@ -316,7 +316,7 @@ def test_a_chord_hears_of_a_member_that_failed_with_its_worker(huey, storage, hi
 
 def test_the_mark_of_a_job_that_must_not_run_twice_is_known_wherever_it_is_looked_for(storage, hire):
     """Its file on this host may be out of reach (Redis), or as a power cut left it (SQLite)."""
-    storage.accept([job("a", flags=ONCE)])
+    storage.enqueue_jobs([job("a", flags=ONCE)])
     hand = hire()
     claim = hand.claim_one()
     hand.begin(claim)
@@ -332,14 +332,14 @@ def test_the_mark_of_a_job_that_must_not_run_twice_is_known_wherever_it_is_looke
 @pytest.mark.parametrize("flags", [0, ONCE])
 def test_the_death_of_a_whole_consumer_is_charged_to_no_job(storage, hire, flags):
     """Whoever finds it was not its parent. A job that kills its consumer each time still comes to an end."""
-    storage.accept([job("a", flags=flags)])
+    storage.enqueue_jobs([job("a", flags=flags)])
     for count in range(1, MOST * TREE + 1):
         assert state(storage, "a") == "queued"
         hand = hire()
         hand.presence.take(hand.claim_one().token)
         hand.die()
         assert storage.rescue(MOST) == ["a"]
-        assert look(storage, "a").deliveries == 0
+        assert look(storage, "a").crashes == 0
         assert kinds(storage)[1:] == ["rescued"] * count or count == MOST * TREE
     assert state(storage, "a") == "failed"
     assert error_of(storage, "a")["message"] == "its consumer died 30 times, last on host.example as pid 4242"
@@ -348,10 +348,10 @@ def test_the_death_of_a_whole_consumer_is_charged_to_no_job(storage, hire, flags
 
 
 def test_a_job_that_must_not_run_twice_fails_with_its_consumer(storage, hire):
-    storage.accept([job("a", flags=ONCE)])
+    storage.enqueue_jobs([job("a", flags=ONCE)])
     hand = hire()
     hand.begin(hand.claim_one())
     hand.die()
     storage.rescue(MOST)
-    assert (state(storage, "a"), look(storage, "a").deliveries) == ("failed", 0)
+    assert (state(storage, "a"), look(storage, "a").crashes) == ("failed", 0)
     assert error_of(storage, "a")["message"] == "its consumer died, last on host.example as pid 4242"

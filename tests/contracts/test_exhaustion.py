@@ -114,7 +114,7 @@ def test_a_handler_survives_the_death_of_its_worker(huey, failing, told, hire):
     huey.storage.reap(hand.dead(), 3)
     run_all(huey)
     assert [job.id for job, _ in told] == [result.id]
-    assert [job.deliveries for job in handlers(huey.storage, result.id)] == [1]
+    assert [job.crashes for job in handlers(huey.storage, result.id)] == [1]
 
 
 def test_what_is_settled_twice_is_handled_once(huey, failing, hand):
@@ -140,7 +140,7 @@ def test_a_job_that_fails_with_its_worker_is_handled_though_nobody_there_knows_i
     assert state(huey.storage, result.id) == "failed"
     run_all(huey)
     ((job, error),) = told
-    assert (job.args, job.deliveries, error.type) == (["x"], 2, "WorkerDied")
+    assert (job.args, job.crashes, error.type) == (["x"], 2, "WorkerDied")
     stranger.storage.close()
 
 
@@ -235,9 +235,9 @@ def test_nobody_else_makes_the_job_of_a_handler(huey, storage, failing, told):
     spec["call"] = spec["call"].decode("latin-1")
     storage.schedule_store.add(ScheduleRow("sly", "made", json.dumps(spec), False, 0.0, 0.0))
     doors = {
-        "short name": lambda: control.defer([JobRequest("failing.on_failed", made_up)]),
-        "full name": lambda: control.defer([JobRequest(f"{__name__}.failing.on_failed", made_up)]),
-        "batch": lambda: control.defer([JobRequest("failing", ()), JobRequest("failing.on_failed", made_up)]),
+        "short name": lambda: control.enqueue([JobRequest("failing.on_failed", made_up)]),
+        "full name": lambda: control.enqueue([JobRequest(f"{__name__}.failing.on_failed", made_up)]),
+        "batch": lambda: control.enqueue([JobRequest("failing", ()), JobRequest("failing.on_failed", made_up)]),
         "schedule": lambda: control.schedules.make("s", ScheduleRequest("failing.on_failed", made_up, every_s=60)),
         "schedule of before": lambda: control.schedules.run_now("sly"),
         "run again": lambda: control.again(handler.id),
@@ -271,6 +271,8 @@ def test_a_handler_runs_only_in_the_job_that_was_made_for_it(huey, storage, fail
     told_of = {"none": own.id, "another task's": other.id, "one that did not fail for it": own.id}[parent]
     claim_of = {"none": None, "another task's": other.id, "one that did not fail for it": other.id}[parent]
     name = f"{__name__}.failing.on_failed"
-    storage.accept([job("sly", task=name, parent=claim_of, payload=payload_of("sly", name, ({"id": told_of}, {})))])
+    storage.enqueue_jobs(
+        [job("sly", task=name, parent=claim_of, payload=payload_of("sly", name, ({"id": told_of}, {})))]
+    )
     run_all(huey)
     assert (told, state(storage, "sly")) == ([], "failed")

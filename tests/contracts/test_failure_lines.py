@@ -71,11 +71,11 @@ def test_the_traceback_is_in_the_log_at_debug(huey: DurableHuey, caplog: pytest.
 def test_who_finds_a_job_failed_says_so(huey: DurableHuey, hand: Hand, caplog: pytest.LogCaptureFixture):
     """An unreadable one by whoever claimed it, one whose worker died by whoever returns its claims."""
     huey.task(name="order")(dict)
-    huey.storage.accept([job("unread", task=f"{__name__}.order", payload=b"no payload")])
+    huey.storage.enqueue_jobs([job("unread", task=f"{__name__}.order", payload=b"no payload")])
     assert huey.dequeue() is None
     (line,) = lines(caplog)
     assert line.startswith("ERROR job unread ") and "failed: PayloadUndecodable: " in line
-    huey.storage.accept([job("killed", flags=ONCE)])
+    huey.storage.enqueue_jobs([job("killed", flags=ONCE)])
     hand.begin(hand.claim_one())
     dead = hand.dead()
     hand.die()

@@ -138,7 +138,7 @@ class Cargo:
 def fall_back(huey, job_id: str) -> None:
     """Make the job one that the version before has accepted: what waits for it stands in its payload alone."""
     if huey.storage.backend == "sqlite":
-        with huey.storage.db.write("work") as con:
+        with huey.storage.db.write("relaxed") as con:
             con.execute("update jobs set sequel = null where id = ?", (job_id,))
         return
     server = huey.storage.server

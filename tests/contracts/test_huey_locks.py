@@ -36,7 +36,7 @@ def test_a_task_whose_lock_is_held_waits_without_spending_a_retry(huey, later):
     for _ in range(3):
         assert run_next(huey) is None
         found = look(huey.storage, result.id)
-        assert (found.place, found.reason) == ("due", "lock db")
+        assert (found.place, found.reason) == ("scheduled", "lock db")
         assert [job.reason for job in huey.storage.list_jobs(found.state, None, None, 9, None)] == ["lock db"]
         later(10)
     lock.release()
@@ -63,10 +63,10 @@ def test_a_job_says_that_it_waits_for_a_lock_only_while_it_does(huey, later):
     with huey.lock_task("of hunter2hunter2"):
         for job in (first, second):
             run_next(huey)
-            assert stands(job) == ("due", "lock of [redacted]")
+            assert stands(job) == ("scheduled", "lock of [redacted]")
     later(10)
     run_next(huey)
-    assert {stands(first), stands(second)} == {("due", None), ("ready", None)}
+    assert {stands(first), stands(second)} == {("scheduled", None), ("ready", None)}
 
 
 def test_a_lock_may_be_taken_inside_a_body(huey, later):

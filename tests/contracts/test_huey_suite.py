@@ -36,7 +36,7 @@ DIFFERENT = {
     "a time passed to execute is ignored; instants are UTC": """
         test_expires test_reschedule_expires test_revoke_until test_signal_expired
     """,
-    "an id is accepted once; a revoke mark ends with its job; a job of an unknown task is parked": """
+    "an id is accepted once; a revoke mark ends with its job; a job of an unknown task is blocked": """
         test_empty_chord test_pending_scheduled_unregistered test_revoke_task_instance
         test_revoke_task_instance_persistent
     """,

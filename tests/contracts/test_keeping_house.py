@@ -34,7 +34,7 @@ def storage(ttl):
 
 @pytest.mark.parametrize("outcome", ["done", "canceled", "expired"])
 def test_an_ended_job_goes_when_its_result_has_expired(storage, clock, hand, outcome):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work(outcome)
     read_books(storage)
     clock.advance(99)
@@ -46,7 +46,7 @@ def test_an_ended_job_goes_when_its_result_has_expired(storage, clock, hand, out
 
 
 def test_a_failed_job_is_kept_longer_so_that_it_can_be_retried(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work("failed")
     read_books(storage)
     clock.advance(DAY_S - 1)
@@ -58,7 +58,7 @@ def test_a_failed_job_is_kept_longer_so_that_it_can_be_retried(storage, clock, h
 
 
 def test_a_job_stays_until_the_books_have_read_of_it(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work()
     clock.advance(1000)
     keep(storage)
@@ -70,7 +70,7 @@ def test_a_job_stays_until_the_books_have_read_of_it(storage, clock, hand):
 
 @pytest.mark.parametrize("place", ["queued", "scheduled", "running", "retrying"])
 def test_a_job_that_has_not_ended_never_goes(storage, clock, hand, place):
-    storage.accept([job("a", eta=clock.at + 1e8 if place == "scheduled" else None)])
+    storage.enqueue_jobs([job("a", eta=clock.at + 1e8 if place == "scheduled" else None)])
     if place in ("running", "retrying"):
         claim = hand.claim_one()
         hand.begin(claim)
@@ -83,7 +83,7 @@ def test_a_job_that_has_not_ended_never_goes(storage, clock, hand, place):
 
 
 def test_a_retried_job_does_not_go_with_its_old_end(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work()
     clock.advance(50)
     storage.retry("a", None, 0)
@@ -94,7 +94,7 @@ def test_a_retried_job_does_not_go_with_its_old_end(storage, clock, hand):
 
 
 def test_results_under_other_ids_expire_too(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work(others=[("other", b"1")])
     clock.advance(101)
     keep(storage)
@@ -110,14 +110,14 @@ def test_what_users_put_never_expires(storage, clock):
 
 def test_idempotency_keys_go_after_a_day(storage, clock):
     key = Idempotency("token", "key", "body")
-    storage.accept(jobs("a"), key)
+    storage.enqueue_jobs(jobs("a"), key)
     clock.advance(DAY_S + 1)
     keep(storage)
-    assert not storage.accept(jobs("b"), key._replace(fingerprint="another")).replayed
+    assert not storage.enqueue_jobs(jobs("b"), key._replace(fingerprint="another")).replayed
 
 
 def test_house_is_kept_in_small_steps(storage, clock, hand):
-    storage.accept([job(f"j{i}") for i in range(25)])
+    storage.enqueue_jobs([job(f"j{i}") for i in range(25)])
     hand.commit(*map(ended, hand.claim(25)))
     read_books(storage)
     clock.advance(101)
@@ -130,7 +130,7 @@ def test_house_is_kept_in_small_steps(storage, clock, hand):
 
 
 def test_an_expired_callback_takes_the_parts_of_its_chord_along(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work(chord_part=part("cid", 0, 1))
     hand.work()
     read_books(storage)
@@ -140,7 +140,7 @@ def test_an_expired_callback_takes_the_parts_of_its_chord_along(storage, clock, 
 
 
 def test_progress_goes_with_its_job(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     storage.put_progress(claim.seq, "{}")
     hand.settle(claim)
@@ -151,11 +151,11 @@ def test_progress_goes_with_its_job(storage, clock, hand):
 
 
 def test_a_job_whose_task_nobody_has_known_for_a_day_fails(storage, clock, hand):
-    storage.accept(jobs("a"))
-    hand.settle(hand.claim_one(), "parked", reason="unknown", started_at=None, result=None)
+    storage.enqueue_jobs(jobs("a"))
+    hand.settle(hand.claim_one(), "blocked", reason="unknown", started_at=None, result=None)
     clock.advance(DAY_S - 1)
     keep(storage)
-    assert state(storage, "a") == "queued"
+    assert state(storage, "a") == "blocked"
     clock.advance(2)
     keep(storage)
     assert state(storage, "a") == "failed"
@@ -164,8 +164,8 @@ def test_a_job_whose_task_nobody_has_known_for_a_day_fails(storage, clock, hand)
 
 def test_a_paused_job_waits_for_as_long_as_the_pause(storage, clock, hand):
     storage.pause("queue", "default")
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.claim()
     clock.advance(30 * DAY_S)
     keep(storage)
-    assert state(storage, "a") == "queued"
+    assert state(storage, "a") == "blocked"

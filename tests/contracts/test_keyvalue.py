@@ -52,14 +52,14 @@ def test_a_popped_value_is_gone(storage):
 
 
 def test_the_result_of_a_job_is_the_value_under_its_id(storage, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand.work(result=b"1")
     assert (storage.peek_data("a"), storage.peek_data(b"a")) == (b"1", b"1")
     assert storage.peek_data("b") is EmptyData
 
 
 def test_a_result_is_not_consumed_by_reading_it(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work(result=b"1")
     assert storage.pop_data("a") == b"1"
     assert (storage.peek_data("a"), state(storage, "a")) == (b"1", "done")
@@ -67,7 +67,7 @@ def test_a_result_is_not_consumed_by_reading_it(storage, hand):
 
 def test_a_job_s_own_result_stands_before_what_another_wrote_under_its_id(storage, hand):
     """The first step of a pipeline failed, and left its error as the result of the next; then it was retried."""
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work("failed", others=[("next", b"an error")])
     assert storage.peek_data("next") == b"an error"
     storage.retry("a", None, 0)
@@ -78,7 +78,7 @@ def test_a_job_s_own_result_stands_before_what_another_wrote_under_its_id(storag
 
 
 def test_flushing_results_leaves_locks_revocations_and_waiting_jobs(storage, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand.work()
     storage.put_data("mine", b"1")
     storage.put_data("r:b", b"1")
@@ -91,7 +91,7 @@ def test_flushing_results_leaves_locks_revocations_and_waiting_jobs(storage, han
 
 
 def test_flushing_the_queue_and_the_schedule_empties_them_alone(storage, clock, hand):
-    storage.accept([job("a", unique_key="k"), job("b", eta=clock.at + 60), job("c")])
+    storage.enqueue_jobs([job("a", unique_key="k"), job("b", eta=clock.at + 60), job("c")])
     running = hand.claim_one()
     storage.flush_queue()
     assert (storage.queue_size(), storage.schedule_size(), state(storage, "c")) == (0, 1, None)
@@ -102,13 +102,13 @@ def test_flushing_the_queue_and_the_schedule_empties_them_alone(storage, clock, 
 
 
 def test_flushing_frees_unique_keys(storage):
-    storage.accept([job("a", unique_key="k")])
+    storage.enqueue_jobs([job("a", unique_key="k")])
     storage.flush_queue()
-    assert storage.accept([job("b", unique_key="k")]).accepted == (("b", True),)
+    assert storage.enqueue_jobs([job("b", unique_key="k")]).accepted == (("b", True),)
 
 
 def test_flush_all_leaves_nothing(storage, clock, hand):
-    storage.accept([job("a"), job("b"), job("c", eta=clock.at + 60)])
+    storage.enqueue_jobs([job("a"), job("b"), job("c", eta=clock.at + 60)])
     hand.work()
     storage.flush_all()
     counts = storage.counts()

@@ -311,7 +311,7 @@ def test_the_line_has_an_end(kept):
 
 
 def test_a_slot_whose_unique_key_is_held_is_skipped(kept, hand: Hand):
-    kept.accept([job("holder", unique_key="k")])
+    kept.enqueue_jobs([job("holder", unique_key="k")])
     row = row_of(kept)
     assert kept.schedule_store.fire([Tick(row, 101.0, [slot(101)], [job("s@101", unique_key="k")])]) == {"s": []}
     found = kept.schedule_store.slots_of("s", 1)[0][0]

@@ -33,40 +33,40 @@ def ids(claims):
 
 def test_no_more_are_claimed_than_there_are_places(storage, hire, limit):
     limit(2)
-    storage.accept(jobs("abcde"))
+    storage.enqueue_jobs(jobs("abcde"))
     assert ids(hire().claim(5)) == ["a", "b"]
     assert hire().claim(5) == []
     assert [look(storage, each).reason for each in "cde"] == ["limit shop.order"] * 3
-    assert [state(storage, each) for each in "abcde"].count("queued") == 5  # none of the bodies has begun
-    assert storage.counts().parked == 3
+    assert [state(storage, each) for each in "abcde"].count("queued") == 2  # none of the bodies has begun
+    assert storage.counts().blocked == 3
 
 
 def test_each_end_lets_the_next_one_in(storage, hand, limit):
     limit(2)
-    storage.accept(jobs("abcde"))
+    storage.enqueue_jobs(jobs("abcde"))
     a, b = hand.claim(5)
     hand.settle(b)
     (c,) = hand.claim(5)
     hand.settle(a)
     hand.settle(c)
     assert ids(hand.claim(5)) == ["d", "e"]
-    assert kinds(storage, "e") == ["enqueued", "parked", "unparked"]
+    assert kinds(storage, "e") == ["enqueued", "blocked", "unblocked"]
 
 
-@pytest.mark.parametrize("outcome", ["done", "failed", "canceled", "expired", "retrying", "released", "parked"])
+@pytest.mark.parametrize("outcome", ["done", "failed", "canceled", "expired", "retrying", "released", "blocked"])
 def test_whatever_ends_a_claim_frees_its_place(storage, hand, clock, limit, outcome):
     limit(1)
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     more = {"eta": clock.at + 60} if outcome in ("retrying", "released") else {}
-    hand.settle(hand.claim_one(), outcome, **more, **({"reason": "unknown"} if outcome == "parked" else {}))
+    hand.settle(hand.claim_one(), outcome, **more, **({"reason": "unknown"} if outcome == "blocked" else {}))
     assert hand.claim_one().id == "b"
 
 
 def test_what_is_over_the_limit_comes_back_by_priority_and_age(storage, hand, limit):
     limit(1)
-    storage.accept([job("a"), job("b"), job("c", priority=5), job("d", priority=5)])
+    storage.enqueue_jobs([job("a"), job("b"), job("c", priority=5), job("d", priority=5)])
     first = hand.claim_one()
-    storage.accept([job("e", priority=9)])
+    storage.enqueue_jobs([job("e", priority=9)])
     hand.claim(5)
     assert first.id == "c"
     order = []
@@ -79,17 +79,17 @@ def test_what_is_over_the_limit_comes_back_by_priority_and_age(storage, hand, li
 
 def test_a_limit_does_not_hold_up_other_tasks(storage, hand, limit):
     limit(1)
-    storage.accept([job(f"o{n}", priority=9) for n in range(30)] + [job("x", task=FREE), job("y", task=FREE)])
+    storage.enqueue_jobs([job(f"o{n}", priority=9) for n in range(30)] + [job("x", task=FREE), job("y", task=FREE)])
     assert ids(hand.claim(3)) == ["o0", "x", "y"]
 
 
 def test_many_over_the_limit_are_met_once_and_cost_later_claims_nothing(storage, hand, limit):
     limit(1)
-    storage.accept([job(f"o{n}") for n in range(1200)])
-    storage.accept(jobs("x", task=FREE))
+    storage.enqueue_jobs([job(f"o{n}") for n in range(1200)])
+    storage.enqueue_jobs(jobs("x", task=FREE))
     assert [*hand.claim(2), *hand.claim(1)][0].id == "o0"  # a turn sets no more than so many aside
     assert state(storage, "x") == "queued"
-    assert storage.counts().parked == 1199
+    assert storage.counts().blocked == 1199
     assert hand.claim(5) == []
     assert len(kinds(storage)) == 1000  # as many as were asked for: no event for a second meeting
     storage.delete_events(storage.read_events(10_000))
@@ -99,7 +99,7 @@ def test_many_over_the_limit_are_met_once_and_cost_later_claims_nothing(storage,
 
 def test_a_death_frees_the_place_of_a_job_that_is_failed(storage, hire, limit):
     limit(1)
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand = hire()
     hand.begin(hand.claim_one())
     hire().claim(5)
@@ -111,7 +111,7 @@ def test_a_death_frees_the_place_of_a_job_that_is_failed(storage, hire, limit):
 
 def test_a_job_that_comes_back_from_a_dead_worker_takes_its_place_again(storage, hire, limit):
     limit(1)
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand = hire()
     hand.begin(hand.claim_one())
     hire().claim(5)
@@ -126,7 +126,7 @@ def test_a_job_that_comes_back_from_a_dead_worker_takes_its_place_again(storage,
 
 def test_what_was_given_back_keeps_nobody_out(storage, hire, limit):
     limit(1)
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand, other = hire(), hire()
     claim = hand.claim_one()
     assert other.claim(5) == []
@@ -138,7 +138,7 @@ def test_what_was_given_back_keeps_nobody_out(storage, hire, limit):
 
 def test_the_next_in_line_may_be_canceled(storage, hand, limit):
     limit(1)
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     a = hand.claim_one()
     hand.claim(5)
     hand.settle(a)  # b is let in ...
@@ -148,7 +148,7 @@ def test_the_next_in_line_may_be_canceled(storage, hand, limit):
 
 def test_those_who_wait_may_be_canceled(storage, hand, limit):
     limit(1)
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     a = hand.claim_one()
     hand.claim(5)
     storage.cancel("b")
@@ -159,7 +159,7 @@ def test_those_who_wait_may_be_canceled(storage, hand, limit):
 
 def test_the_next_in_line_in_a_queue_that_nobody_serves_holds_up_no_other_for_long(storage, hand, limit):
     limit(1)
-    storage.accept([job("a"), job("b", queue="far"), job("c")])
+    storage.enqueue_jobs([job("a"), job("b", queue="far"), job("c")])
     (a,) = hand.claim(5, "default", "far")
     hand.settle(a)
     assert hand.claim(5, "default") == []
@@ -170,7 +170,7 @@ def test_the_next_in_line_in_a_queue_that_nobody_serves_holds_up_no_other_for_lo
 def test_a_paused_job_takes_no_place(storage, hand, limit):
     limit(1)
     storage.pause("queue", "slow")
-    storage.accept([job("a", queue="slow", priority=9), job("b")])
+    storage.enqueue_jobs([job("a", queue="slow", priority=9), job("b")])
     assert ids(hand.claim(5)) == ["b"]
     storage.resume("queue", "slow")
     assert hand.claim(5) == []
@@ -179,20 +179,20 @@ def test_a_paused_job_takes_no_place(storage, hand, limit):
 
 def test_a_limit_that_was_raised_or_taken_away_lets_them_in_with_the_next_start(storage, hand, limit):
     limit(1)
-    storage.accept(jobs("abcde"))
+    storage.enqueue_jobs(jobs("abcde"))
     hand.claim(5)
     limit(3)
-    storage.unpark_tasks([TASK])
+    storage.unblock_tasks([TASK])
     assert ids(hand.claim(5)) == ["b", "c"]
     storage.limits = {}
-    assert storage.unpark_tasks(["shop.other"]) == 0
-    storage.unpark_tasks([TASK])
+    assert storage.unblock_tasks(["shop.other"]) == 0
+    storage.unblock_tasks([TASK])
     assert ids(hand.claim(5)) == ["d", "e"]
 
 
 def test_who_ends_a_claim_need_not_know_the_limit(storage, elsewhere, hire, limit):
     limit(2)
-    storage.accept(jobs("abcd"))
+    storage.enqueue_jobs(jobs("abcd"))
     hand = hire()
     hand.claim(5)
     assert not elsewhere.limits
@@ -209,7 +209,7 @@ def test_who_ends_a_claim_need_not_know_the_limit(storage, elsewhere, hire, limi
 
 def test_a_bucket_lets_a_burst_through_and_then_fills_evenly(storage, hand, clock, limit):
     limit(rate=(4, 2.0))
-    storage.accept([job(f"j{n}") for n in range(10)])
+    storage.enqueue_jobs([job(f"j{n}") for n in range(10)])
     assert ids(hand.claim(10)) == ["j0", "j1", "j2", "j3"]
     assert look(storage, "j4").reason == "rate shop.order"
     starts = []
@@ -221,7 +221,7 @@ def test_a_bucket_lets_a_burst_through_and_then_fills_evenly(storage, hand, cloc
 
 def test_no_window_has_more_than_bucket_and_refill(storage, hand, clock, limit):
     limit(rate=(5, 1.0))
-    storage.accept([job(f"j{n}") for n in range(100)])
+    storage.enqueue_jobs([job(f"j{n}") for n in range(100)])
     begun = clock.at
     starts = []
     while len(starts) < 60:
@@ -234,7 +234,7 @@ def test_no_window_has_more_than_bucket_and_refill(storage, hand, clock, limit):
 
 def test_a_bucket_may_hold_less_than_its_rate(storage, hand, clock, limit):
     limit(rate=(10, 10.0), burst=1)
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     found = []
     for _ in range(3):
         found.append(ids(hand.claim(10)))
@@ -244,23 +244,23 @@ def test_a_bucket_may_hold_less_than_its_rate(storage, hand, clock, limit):
 
 def test_a_bucket_never_holds_more_than_its_size(storage, hand, clock, limit):
     limit(rate=(2, 1.0))
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.claim(5)
     clock.advance(1000)
-    storage.accept(jobs("bcde"))
+    storage.enqueue_jobs(jobs("bcde"))
     assert len(hand.claim(10)) == 2
 
 
 def test_a_sleeper_is_told_when_the_bucket_has_a_token(storage, hand, clock, limit):
     limit(rate=(1, 8.0))
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand.claim(1)
     assert storage.settle_and_claim(hand.n, (), 1, ("*",)).next_due == pytest.approx(clock.at + 8)
 
 
 def test_a_start_that_was_given_back_costs_no_token(storage, hire, clock, limit):
     limit(rate=(2, 100.0))
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     hand = hire()
     claims = hand.claim(5)
     storage.release_claims(hand.n, claims)
@@ -273,7 +273,7 @@ def test_a_start_that_was_given_back_costs_no_token(storage, hire, clock, limit)
 
 def test_a_start_that_has_begun_costs_its_token_however_it_ends(storage, hire, limit):
     limit(rate=(1, 100.0))
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand = hire()
     hand.begin(hand.claim_one())
     hand.die()
@@ -284,7 +284,7 @@ def test_a_start_that_has_begun_costs_its_token_however_it_ends(storage, hire, l
 
 def test_those_who_wait_for_a_token_may_be_canceled(storage, hand, clock, limit):
     limit(rate=(1, 10.0))
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     hand.claim(5)
     storage.cancel("b")
     clock.advance(10)
@@ -293,16 +293,16 @@ def test_those_who_wait_for_a_token_may_be_canceled(storage, hand, clock, limit)
 
 def test_a_rate_that_was_taken_away_lets_them_in_with_the_next_start(storage, hand, limit):
     limit(rate=(1, 1000.0))
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     hand.claim(5)
     storage.limits = {}
-    storage.unpark_tasks([TASK])
+    storage.unblock_tasks([TASK])
     assert ids(hand.claim(5)) == ["b", "c"]
 
 
 def test_both_limits_hold(storage, hand, clock, limit):
     limit(2, rate=(3, 30.0))
-    storage.accept(jobs("abcde"))
+    storage.enqueue_jobs(jobs("abcde"))
     a, b = hand.claim(5)
     hand.settle(a)
     hand.settle(b)
@@ -317,13 +317,13 @@ def test_both_limits_hold(storage, hand, clock, limit):
 
 def test_flushing_leaves_no_gate_shut(storage, hand, clock, limit):
     limit(1, rate=(1, 10.0))
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     (a,) = hand.claim(5)
     storage.flush_queue()
     storage.flush_schedule()
     hand.settle(a)
     clock.advance(10)
-    storage.accept(jobs("d"))
+    storage.enqueue_jobs(jobs("d"))
     assert ids(hand.claim(5)) == ["d"]
 
 

@@ -13,8 +13,10 @@ from tests.support import rows
 def one_of_each(storage, clock, hand):
     """A job in each place that there is."""
     storage.pause("queue", "held")
-    storage.accept([job("parked", queue="held"), *(job(each) for each in ("retrying", "running", "waiting", *ENDED))])
-    storage.accept([job("scheduled", eta=clock.at + 60)])
+    storage.enqueue_jobs(
+        [job("blocked", queue="held"), *(job(each) for each in ("retrying", "running", "waiting", *ENDED))]
+    )
+    storage.enqueue_jobs([job("scheduled", eta=clock.at + 60)])
     claims = {claim.id: claim for claim in hand.claim(20)}
     hand.commit(
         *(ended(claims[each], each) for each in ENDED), ended(claims["retrying"], "retrying", eta=clock.at + 60)
@@ -25,12 +27,12 @@ def one_of_each(storage, clock, hand):
 
 
 PLACES = {
-    "scheduled": ("due", "scheduled"),
-    "retrying": ("due", "retrying"),
+    "scheduled": ("scheduled", "scheduled"),
+    "retrying": ("scheduled", "retrying"),
     "waiting": ("ready", "queued"),
-    "parked": ("parked", "queued"),
-    "running": ("claims", "running"),
-    **{each: ("ended", each) for each in sorted(ENDED)},
+    "blocked": ("blocked", "blocked"),
+    "running": ("claimed", "running"),
+    **{each: ("finished", each) for each in sorted(ENDED)},
 }
 
 
@@ -41,10 +43,10 @@ def test_a_job_stands_in_one_place_which_is_its_state(one_of_each, job_id):
 
 
 def test_a_claimed_job_runs_only_when_its_body_has_begun(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     assert (look(storage, "a").place, look(storage, "a").state, look(storage, "a").started_at) == (
-        "claims",
+        "claimed",
         "queued",
         None,
     )
@@ -55,7 +57,7 @@ def test_a_claimed_job_runs_only_when_its_body_has_begun(storage, clock, hand):
 
 
 def test_progress_is_kept_until_the_body_says_more(storage, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     a, b = hand.claim(2)
     assert storage.progress_of(a.seq) is None
     storage.put_progress(a.seq, '{"done": 1}')
@@ -92,7 +94,7 @@ def test_a_list_shows_what_a_look_shows(one_of_each, state):
 
 
 def test_lists_are_filtered_by_task_and_text(storage, clock):
-    storage.accept([job("a"), job("b", task="shop.re_order"), job("c", task="mail.send", eta=clock.at + 60)])
+    storage.enqueue_jobs([job("a"), job("b", task="shop.re_order"), job("c", task="mail.send", eta=clock.at + 60)])
     assert listed(storage, task=TASK) == ["a"]
     assert listed(storage, q="order") == ["b", "a"]
     assert listed(storage, q="a") == ["c", "a"]  # an id, or a piece of a task's name
@@ -102,13 +104,13 @@ def test_lists_are_filtered_by_task_and_text(storage, clock):
 
 @pytest.mark.parametrize("text", ["%", "_", "\\", "*", "[a-z]", "?", "'"])
 def test_signs_that_are_patterns_elsewhere_are_plain_text_here(storage, text):
-    storage.accept([job("a", task="shop.order"), job("b", task=f"shop.{text}")])
+    storage.enqueue_jobs([job("a", task="shop.order"), job("b", task=f"shop.{text}")])
     assert listed(storage, q=text) == ["b"]
 
 
 @pytest.mark.parametrize("state", [None, "queued", "done"])
 def test_pages_follow_each_other_without_a_gap_while_jobs_arrive(storage, hand, state):
-    storage.accept([job(f"j{i:02}", priority=i % 3) for i in range(20)])
+    storage.enqueue_jobs([job(f"j{i:02}", priority=i % 3) for i in range(20)])
     if state == "done":
         hand.commit(*map(ended, hand.claim(20)))
     seen: list[str] = []
@@ -116,12 +118,12 @@ def test_pages_follow_each_other_without_a_gap_while_jobs_arrive(storage, hand, 
     while rows := storage.list_jobs(state, None, None, 6, before):
         seen += [row.id for row in rows]
         before = rows[-1].seq
-        storage.accept([job(f"new{len(seen)}")])
+        storage.enqueue_jobs([job(f"new{len(seen)}")])
     assert seen == [f"j{i:02}" for i in reversed(range(20))]
 
 
 def test_a_list_leaves_out_payloads_that_are_very_large(storage):
-    storage.accept([job("big", payload=payload_of("big", args=["x" * 1_100_000]))])
+    storage.enqueue_jobs([job("big", payload=payload_of("big", args=["x" * 1_100_000]))])
     (found,) = storage.list_jobs(None, None, None, 10, None)
     assert (found.payload, len(look(storage, "big").payload) > 1_000_000) == (b"", True)
 
@@ -131,7 +133,7 @@ def test_a_list_leaves_out_payloads_that_are_very_large(storage):
 
 def test_counts_say_what_stands_where(one_of_each, storage):
     counts = storage.counts()
-    assert (counts.scheduled, counts.retrying, counts.queued, counts.parked, counts.running) == (1, 1, 2, 1, 1)
+    assert (counts.scheduled, counts.retrying, counts.queued, counts.blocked, counts.running) == (1, 1, 1, 1, 1)
     assert counts.events == len(storage.read_events(1000))
 
 
@@ -140,17 +142,17 @@ def test_an_empty_storage_counts_nothing(storage):
 
 
 def test_the_oldest_queued_job_is_known(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     born = clock.at
     clock.advance(10)
-    storage.accept(jobs("b"))
+    storage.enqueue_jobs(jobs("b"))
     assert storage.counts().oldest_queued_at == born
     hand.work()
     assert storage.counts().oldest_queued_at == born + 10
 
 
 def test_huey_s_own_counts_agree(storage, clock, hand):
-    storage.accept([job("a"), job("b"), job("c", eta=clock.at + 60)])
+    storage.enqueue_jobs([job("a"), job("b"), job("c", eta=clock.at + 60)])
     assert (storage.queue_size(), storage.schedule_size(), storage.result_store_size()) == (2, 1, 0)
     assert storage.enqueued_items() == [payload_of("a"), payload_of("b")]
     assert storage.enqueued_items(1) == [payload_of("a")]
@@ -163,9 +165,9 @@ def test_huey_s_own_counts_agree(storage, clock, hand):
 
 
 def test_queues_say_how_many_wait_and_for_how_long(storage, clock, hand):
-    storage.accept([job("a"), job("b", queue="slow")])
+    storage.enqueue_jobs([job("a"), job("b", queue="slow")])
     clock.advance(10)
-    storage.accept([job("c", queue="slow"), job("d", queue="slow", eta=clock.at + 60)])
+    storage.enqueue_jobs([job("c", queue="slow"), job("d", queue="slow", eta=clock.at + 60)])
     clock.advance(5)
     found = {info.name: info for info in storage.queue_infos()}
     assert {n: (i.waiting, i.oldest_age_s, i.paused) for n, i in found.items()} == {
@@ -175,8 +177,8 @@ def test_queues_say_how_many_wait_and_for_how_long(storage, clock, hand):
 
 
 @pytest.mark.parametrize(("kind", "name"), [("queue", "default"), ("task", TASK)])
-def test_jobs_that_are_parked_still_wait_in_their_queue(storage, clock, hand, kind, name):
-    storage.accept(jobs("ab"))
+def test_jobs_that_are_blocked_still_wait_in_their_queue(storage, clock, hand, kind, name):
+    storage.enqueue_jobs(jobs("ab"))
     storage.pause(kind, name)
     hand.claim(5)
     clock.advance(5)
@@ -191,7 +193,7 @@ def test_a_paused_queue_is_listed_while_it_is_empty(storage):
 
 
 def test_workers_say_who_they_are_and_what_they_run(storage, elsewhere, clock, hire):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     first = hire(queues=("slow", "*"))
     a, _ = first.claim(2)
     first.begin(a)
@@ -207,13 +209,13 @@ def test_workers_say_who_they_are_and_what_they_run(storage, elsewhere, clock, h
 @pytest.mark.parametrize(("what", "asked"), [("quiet", (True, False)), ("stop", (False, True))])
 def test_a_worker_hears_what_it_is_asked(storage, elsewhere, hire, what, asked):
     hand, other = hire(), hire()
-    assert storage.asked(hand.n) == (False, False)
-    assert elsewhere.ask_worker(hand.n, what)
-    assert (storage.asked(hand.n), storage.asked(other.n)) == (asked, (False, False))
+    assert storage.control_signals(hand.n) == (False, False)
+    assert elsewhere.signal_worker(hand.n, what)
+    assert (storage.control_signals(hand.n), storage.control_signals(other.n)) == (asked, (False, False))
 
 
 def test_a_worker_that_is_not_there_cannot_be_asked(storage, hand):
-    assert not storage.ask_worker(hand.n + 100, "quiet")
+    assert not storage.signal_worker(hand.n + 100, "quiet")
 
 
 def test_looking_writes_no_event(one_of_each, storage):

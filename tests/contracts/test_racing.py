@@ -43,14 +43,16 @@ def fresh(acceptances: Sequence[Any]) -> int:
 def test_the_same_ids_are_stored_once(storage, elsewhere, size):
     for n in range(ROUNDS):
         batch = [job(f"{n}-{i}") for i in range(size)]
-        assert fresh(together(lambda b=batch: storage.accept(b), lambda b=batch: elsewhere.accept(b))) == size
+        assert (
+            fresh(together(lambda b=batch: storage.enqueue_jobs(b), lambda b=batch: elsewhere.enqueue_jobs(b))) == size
+        )
 
 
 def test_a_unique_key_has_one_holder(storage, elsewhere):
     for n in range(ROUNDS):
         a, b = together(
-            lambda n=n: storage.accept([job(f"a{n}", unique_key=f"k{n}")]),
-            lambda n=n: elsewhere.accept([job(f"b{n}", unique_key=f"k{n}")]),
+            lambda n=n: storage.enqueue_jobs([job(f"a{n}", unique_key=f"k{n}")]),
+            lambda n=n: elsewhere.enqueue_jobs([job(f"b{n}", unique_key=f"k{n}")]),
         )
         assert (fresh([a, b]), a.accepted[0].id) == (1, b.accepted[0].id)
 
@@ -58,8 +60,8 @@ def test_a_unique_key_has_one_holder(storage, elsewhere):
 def test_of_two_that_replace_each_other_one_waits(storage, elsewhere):
     for n in range(ROUNDS):
         together(
-            lambda n=n: storage.accept([job(f"a{n}", unique_key=f"k{n}", flags=REPLACES)]),
-            lambda n=n: elsewhere.accept([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES)]),
+            lambda n=n: storage.enqueue_jobs([job(f"a{n}", unique_key=f"k{n}", flags=REPLACES)]),
+            lambda n=n: elsewhere.enqueue_jobs([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES)]),
         )
         assert sorted([state(storage, f"a{n}"), state(storage, f"b{n}")]) == ["canceled", "queued"]
 
@@ -68,8 +70,8 @@ def test_an_idempotency_key_is_used_once(storage, elsewhere):
     for n in range(ROUNDS):
         key = Idempotency("token", f"key{n}", "body")
         a, b = together(
-            lambda n=n, key=key: storage.accept([job(f"a{n}")], key),
-            lambda n=n, key=key: elsewhere.accept([job(f"b{n}")], key),
+            lambda n=n, key=key: storage.enqueue_jobs([job(f"a{n}")], key),
+            lambda n=n, key=key: elsewhere.enqueue_jobs([job(f"b{n}")], key),
         )
         assert sorted([a.replayed, b.replayed]) == [False, True]
         assert a.accepted[0].id == b.accepted[0].id
@@ -79,23 +81,23 @@ def test_an_idempotency_key_is_used_once(storage, elsewhere):
 def test_a_limit_holds_whoever_defers(storage, elsewhere):
     for _ in range(ROUNDS):
         together(
-            lambda: storage.accept([job(f"a{storage.counts().queued}")], max_pending=5),
-            lambda: elsewhere.accept([job(f"b{elsewhere.counts().queued}")], max_pending=5),
+            lambda: storage.enqueue_jobs([job(f"a{storage.counts().queued}")], max_pending=5),
+            lambda: elsewhere.enqueue_jobs([job(f"b{elsewhere.counts().queued}")], max_pending=5),
         )
     assert storage.counts().queued == 5
 
 
 def test_a_cancel_either_comes_before_the_claim_or_asks_the_body_to_stop(storage, elsewhere, hand):
     for n in range(ROUNDS):
-        storage.accept([job(f"j{n}")])
+        storage.enqueue_jobs([job(f"j{n}")])
         claims, _ = together(hand.claim, lambda n=n: elsewhere.cancel(f"j{n}"))
         found = look(storage, f"j{n}")
-        assert (found.place, found.stopping) == (("claims", True) if claims else ("ended", False))
+        assert (found.place, found.stopping) == (("claimed", True) if claims else ("finished", False))
 
 
 def test_a_cancel_and_an_end_never_both_end_the_job(storage, elsewhere, hand):
     for n in range(ROUNDS):
-        storage.accept([job(f"j{n}")])
+        storage.enqueue_jobs([job(f"j{n}")])
         claim = hand.claim_one()
         turn, _ = together(lambda claim=claim: hand.settle(claim), lambda n=n: elsewhere.cancel(f"j{n}"))
         assert (turn.lost, state(storage, f"j{n}")) == (frozenset(), "done")
@@ -104,7 +106,7 @@ def test_a_cancel_and_an_end_never_both_end_the_job(storage, elsewhere, hand):
 
 
 def test_a_job_is_retried_by_hand_once(storage, elsewhere, hand):
-    storage.accept([job("a")])
+    storage.enqueue_jobs([job("a")])
     for _ in range(ROUNDS):
         hand.work("failed")
         answers = together(lambda: storage.retry("a", None, 0), lambda: elsewhere.retry("a", None, 0))
@@ -114,7 +116,7 @@ def test_a_job_is_retried_by_hand_once(storage, elsewhere, hand):
 
 def test_a_dead_worker_is_buried_by_one(storage, elsewhere, hire):
     for n in range(ROUNDS):
-        storage.accept([job(f"j{n}")])
+        storage.enqueue_jobs([job(f"j{n}")])
         hand = hire()
         hand.begin(hand.claim_one())
         hand.die()
@@ -122,13 +124,13 @@ def test_a_dead_worker_is_buried_by_one(storage, elsewhere, hire):
         assert sorted(reaped) == [[], [f"j{n}"]]
         other = hire()
         claim = other.claim_one()
-        assert claim.deliveries == 1
+        assert claim.crashes == 1
         other.settle(claim)
 
 
 def test_a_slow_worker_and_its_rescuer_never_both_write(storage, elsewhere, hire):
     for n in range(ROUNDS):
-        storage.accept([job(f"j{n}")])
+        storage.enqueue_jobs([job(f"j{n}")])
         hand = hire()
         claim = hand.claim_one()
         hand.die()
@@ -141,7 +143,7 @@ def test_a_slow_worker_and_its_rescuer_never_both_write(storage, elsewhere, hire
 def test_the_last_two_members_of_a_chord_bring_its_callback_to_life_once(storage, elsewhere, hire):
     one, two = hire(storage), hire(elsewhere)
     for n in range(ROUNDS):
-        storage.accept([job(f"a{n}"), job(f"b{n}")])
+        storage.enqueue_jobs([job(f"a{n}"), job(f"b{n}")])
         a, b = one.claim_one(), two.claim_one()
         together(
             lambda n=n, a=a: one.settle(a, chord_part=part(f"c{n}", 0, 2, callback=f"callback{n}")),

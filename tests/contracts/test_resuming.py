@@ -13,7 +13,7 @@ from tests.contracts.rig import jobs, look, run_all, run_next, state
 @pytest.fixture
 def held(storage, hire):
     """A claim in hand."""
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand = hire()
     return hand, hand.claim_one()
 
@@ -139,7 +139,7 @@ def test_a_loop_goes_on_where_its_attempt_failed(huey, storage):
 
 
 def test_a_loop_goes_on_after_a_death_from_what_was_kept(huey, storage, hire):
-    storage.accept(jobs("x"))
+    storage.enqueue_jobs(jobs("x"))
     hire().claim_one()  # not this one
 
     @huey.task()

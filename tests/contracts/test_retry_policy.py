@@ -154,7 +154,7 @@ def test_a_call_s_own_retries_win_over_both(make_huey, clock):
         raise OSError
 
     control = Control(huey)
-    job = control.defer([JobRequest("task", retries=3)]).jobs[0]
+    job = control.enqueue([JobRequest("task", retries=3)]).jobs[0]
     run_all(huey)
     assert (control.job(job.id).attempt, control.job(job.id).state) == (4, "failed")
 

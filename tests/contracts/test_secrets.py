@@ -79,7 +79,7 @@ def test_a_hidden_value_stands_in_nothing_that_is_made_of_the_job(huey, storage,
     task = huey.task()(body)
     password = {"a": SECRET} if body.__name__ == "takes_it_out" else SECRET
     control = Control(huey)
-    given = control.defer([JobRequest(body.__name__, [password], context={"session": "tied-to-it", "note": SECRET})])
+    given = control.enqueue([JobRequest(body.__name__, [password], context={"session": "tied-to-it", "note": SECRET})])
     plain = task("none", queue="other")  # a job without it beside
     run_all(huey)
     job = control.job(given.jobs[0].id)

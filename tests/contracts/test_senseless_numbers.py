@@ -78,7 +78,7 @@ def test_what_a_program_or_a_person_asks_for(huey: DurableHuey):
         for value in values:
             request: Any = {field: value}
             with pytest.raises(errors.InvalidArguments) as refused:
-                control.defer([JobRequest("asked", **request)])
+                control.enqueue([JobRequest("asked", **request)])
             assert [each.path for each in refused.value.errors] == [name], (field, value)
     assert (huey.pending_count(), huey.scheduled_count()) == (0, 0)
 

@@ -14,13 +14,13 @@ from tests.contracts.rig import Hand, ended, job, jobs, kinds, look, part, state
 
 
 def test_a_claimed_job_is_held_once(storage, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     assert [claim.id for claim in hire().claim(5)] == ["a"]
     assert hire().claim(5) == []
 
 
 def test_workers_of_several_processes_never_claim_the_same_job(storage, elsewhere, hire):
-    storage.accept([job(f"j{i}") for i in range(300)])
+    storage.enqueue_jobs([job(f"j{i}") for i in range(300)])
     taken: list[list[str]] = [[], [], [], []]
     start = threading.Barrier(4)
 
@@ -42,7 +42,7 @@ def test_tokens_are_never_used_again(storage, hire):
     tokens = []
     for round_ in range(3):
         hand = hire()
-        storage.accept([job(f"{round_}{each}") for each in "abcd"])
+        storage.enqueue_jobs([job(f"{round_}{each}") for each in "abcd"])
         claims = [*hand.claim(2), *hand.claim(3)]
         tokens += [claim.token for claim in claims]
         hand.commit(*map(ended, claims))
@@ -52,7 +52,7 @@ def test_tokens_are_never_used_again(storage, hire):
 
 def test_tokens_stay_apart_when_paused_jobs_are_met_in_between(storage, hand):
     storage.pause("task", "shop.held")
-    storage.accept([job("a", task="shop.held"), job("b"), job("c", task="shop.held"), job("d"), job("e")])
+    storage.enqueue_jobs([job("a", task="shop.held"), job("b"), job("c", task="shop.held"), job("d"), job("e")])
     claims = hand.claim(3)
     assert [claim.id for claim in claims] == ["b", "d", "e"]
     assert len({claim.token for claim in claims}) == 3
@@ -60,7 +60,7 @@ def test_tokens_stay_apart_when_paused_jobs_are_met_in_between(storage, hand):
 
 def test_an_idle_turn_claims_nothing(storage, hand):
     assert hand.claim(5) == []
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     assert storage.settle_and_claim(hand.n, (), 0, ("*",)).claims == []
 
 
@@ -69,19 +69,19 @@ def test_an_idle_turn_claims_nothing(storage, hand):
 
 @pytest.mark.parametrize("outcome", sorted(ENDED))
 def test_a_settlement_ends_the_job(storage, clock, hand, outcome):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     clock.advance(2)
     turn = hand.settle(claim, outcome, started_at=clock.at - 1, result=b'"why"')
     found = look(storage, "a")
     assert turn.lost == frozenset()
-    assert (found.place, found.state, found.result) == ("ended", outcome, b'"why"')
+    assert (found.place, found.state, found.result) == ("finished", outcome, b'"why"')
     assert (found.started_at, found.finished_at, found.worker) == (clock.at - 1, clock.at, hand.n)
     assert found.attempt == 1
 
 
 def test_everything_of_a_settlement_is_written_in_one_go(storage, clock, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.settle(
         hand.claim_one(), next_jobs=[job("next"), job("later", eta=clock.at + 5)], others=[("other", b'"x"')],
         chord_part=part("cid", 0, 1), detail=json.dumps({"note": "n"}),
@@ -96,27 +96,27 @@ def test_everything_of_a_settlement_is_written_in_one_go(storage, clock, hand):
 
 
 def test_one_turn_settles_and_claims(storage, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     claim = hand.claim_one()
     turn = storage.settle_and_claim(hand.n, [ended(claim)], 1, ("*",))
     assert (state(storage, "a"), [c.id for c in turn.claims]) == ("done", ["b"])
 
 
 def test_what_a_settlement_defers_can_be_claimed_in_the_same_turn(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     turn = storage.settle_and_claim(hand.n, [ended(hand.claim_one(), next_jobs=[job("b")])], 1, ("*",))
     assert [c.id for c in turn.claims] == ["b"]
 
 
 def test_several_settlements_share_a_turn(storage, hand):
-    storage.accept(jobs("abc"))
+    storage.enqueue_jobs(jobs("abc"))
     a, b, c = hand.claim(3)
     hand.commit(ended(a), ended(b, "failed"), ended(c, "retrying"))
     assert [state(storage, each) for each in "abc"] == ["done", "failed", "queued"]
 
 
 def test_an_attempt_that_will_be_retried_waits_until_then(storage, clock, hand):
-    storage.accept([job("a", retries=2, retry_delay_s=5.0)])
+    storage.enqueue_jobs([job("a", retries=2, retry_delay_s=5.0)])
     hand.settle(hand.claim_one(), "retrying", eta=clock.at + 5, retries=1, retry_delay_s=10.0)
     found = look(storage, "a")
     assert (found.state, found.attempt, found.retries, found.eta) == ("retrying", 1, 1, clock.at + 5)
@@ -128,37 +128,37 @@ def test_an_attempt_that_will_be_retried_waits_until_then(storage, clock, hand):
 
 
 def test_a_retry_without_a_delay_is_queued_at_once(storage, hand):
-    storage.accept([job("a", retries=1)])
+    storage.enqueue_jobs([job("a", retries=1)])
     hand.settle(hand.claim_one(), "retrying", retries=0)
     assert state(storage, "a") == "queued"
     assert (hand.claim_one().attempt, kinds(storage)) == (1, ["enqueued", "retrying"])
 
 
 def test_a_job_that_never_began_has_made_no_attempt(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.settle(hand.claim_one(), "canceled", started_at=None)
     assert look(storage, "a").attempt == 0
 
 
 def test_a_released_job_goes_back_with_nothing_counted(storage, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand.settle(hand.claim_one(), "released", result=None)
     claim = hand.claim_one()
-    assert (claim.id, claim.attempt, claim.deliveries) == ("a", 0, 0)
+    assert (claim.id, claim.attempt, claim.crashes) == ("a", 0, 0)
     assert kinds(storage, "a") == ["enqueued", "released"]
 
 
-def test_a_parked_job_says_why(storage, hand):
-    storage.accept(jobs("a"))
-    hand.settle(hand.claim_one(), "parked", started_at=None, result=None, reason="unknown")
+def test_a_blocked_job_says_why(storage, hand):
+    storage.enqueue_jobs(jobs("a"))
+    hand.settle(hand.claim_one(), "blocked", started_at=None, result=None, reason="unknown")
     found = look(storage, "a")
-    assert (found.place, found.state, found.reason) == ("parked", "queued", "unknown shop.order")
+    assert (found.place, found.state, found.reason) == ("blocked", "blocked", "unknown shop.order")
     assert hand.claim() == []
 
 
 @pytest.mark.parametrize("ended_before", [False, True])
 def test_a_next_job_that_came_to_life_before_is_not_deferred_again(storage, hand, ended_before):
-    storage.accept([job("next", priority=1), job("a")])
+    storage.enqueue_jobs([job("next", priority=1), job("a")])
     if ended_before:
         hand.work()
         claim = hand.claim_one()
@@ -181,7 +181,7 @@ def lose(storage, hand):
 
 
 def test_a_settlement_whose_claim_is_gone_writes_nothing_and_is_named(storage, hire):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     slow, other = hire(), hire()
     lost = lose(storage, slow)
     good = other.claim(2)[1]
@@ -196,7 +196,7 @@ def test_a_settlement_whose_claim_is_gone_writes_nothing_and_is_named(storage, h
 
 
 def test_a_claim_can_be_settled_once(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     hand.settle(claim, result=b"1")
     assert hand.settle(claim, "failed", result=b"2").lost == {claim.token}
@@ -204,7 +204,7 @@ def test_a_claim_can_be_settled_once(storage, hand):
 
 
 def test_only_the_new_holder_may_settle(storage, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     slow, quick = hire(), hire()
     lost = lose(storage, slow)
     assert quick.settle(quick.claim_one(), result=b'"quick"').lost == frozenset()
@@ -216,18 +216,18 @@ def test_only_the_new_holder_may_settle(storage, hire):
 
 
 def test_what_never_began_goes_back_untouched_and_in_its_place(storage, hire):
-    storage.accept([job("a"), job("b"), job("c", priority=1)])
+    storage.enqueue_jobs([job("a"), job("b"), job("c", priority=1)])
     hand, other = hire(), hire()
     claims = hand.claim(2)
     storage.release_claims(hand.n, claims)
     again = other.claim(3)
     assert [c.id for c in again] == ["c", "a", "b"]
-    assert {(c.attempt, c.deliveries) for c in again} == {(0, 0)}
+    assert {(c.attempt, c.crashes) for c in again} == {(0, 0)}
     assert kinds(storage) == ["enqueued"] * 3
 
 
 def test_a_claim_that_was_given_back_cannot_be_settled(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     storage.release_claims(hand.n, [claim])
     assert hand.settle(claim).lost == {claim.token}
@@ -235,7 +235,7 @@ def test_a_claim_that_was_given_back_cannot_be_settled(storage, hand):
 
 
 def test_giving_back_what_is_no_longer_held_changes_nothing(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     hand.settle(claim)
     storage.release_claims(hand.n, [claim])

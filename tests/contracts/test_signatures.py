@@ -53,7 +53,7 @@ class Intruder:
 
     def set_result(self, job_id, data):
         if self.server is None:
-            self.sql("update ended set result = ? where seq = (select seq from jobs where id = ?)", data, job_id)
+            self.sql("update finished set result = ? where seq = (select seq from jobs where id = ?)", data, job_id)
         else:
             self.redis(b"SET", f"result:{job_id}", data)
 

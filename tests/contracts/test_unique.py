@@ -13,58 +13,58 @@ from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES, Job
 from tests.contracts.rig import ended, job, look, run_all, run_next, state
 
 
-def accept(storage, job_id, **columns):
+def enqueue_jobs(storage, job_id, **columns):
     """What became of one job that wants the key `k`."""
-    (answer,) = storage.accept([job(job_id, unique_key="k", **columns)]).accepted
+    (answer,) = storage.enqueue_jobs([job(job_id, unique_key="k", **columns)]).accepted
     return answer
 
 
 # held until the end
 
 
-@pytest.mark.parametrize("place", ["ready", "due", "parked", "claims"])
+@pytest.mark.parametrize("place", ["ready", "scheduled", "blocked", "claimed"])
 def test_a_job_holds_its_key_wherever_it_stands(storage, hand, clock, place):
-    accept(storage, "a", eta=clock.at + 60 if place == "due" else None)
-    if place == "parked":
+    enqueue_jobs(storage, "a", eta=clock.at + 60 if place == "scheduled" else None)
+    if place == "blocked":
         storage.pause("queue", "default")
-    if place in ("parked", "claims"):
+    if place in ("blocked", "claimed"):
         hand.claim()
     assert look(storage, "a").place == place
-    assert accept(storage, "b") == ("a", False)
+    assert enqueue_jobs(storage, "b") == ("a", False)
     assert state(storage, "b") is None
 
 
 @pytest.mark.parametrize("outcome", ["done", "failed", "canceled", "expired"])
 def test_every_end_frees_the_key(storage, hand, outcome):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     hand.work(outcome)
-    assert accept(storage, "b") == ("b", True)
+    assert enqueue_jobs(storage, "b") == ("b", True)
 
 
 def test_the_cancel_of_a_waiting_job_frees_its_key(storage):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     storage.cancel("a")
-    assert accept(storage, "b").fresh
+    assert enqueue_jobs(storage, "b").fresh
 
 
 def test_a_retry_does_not_free_the_key(storage, hand, clock):
-    accept(storage, "a", retries=1)
+    enqueue_jobs(storage, "a", retries=1)
     hand.work("retrying", eta=clock.at + 60)
-    assert accept(storage, "b") == ("a", False)
+    assert enqueue_jobs(storage, "b") == ("a", False)
 
 
 def test_a_death_does_not_free_the_key_and_a_last_one_does(storage, hire):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     for held in (True, False):
         hand = hire()
         hand.begin(hand.claim_one())
         hand.die()
         storage.reap(hand.dead(), 2)
-        assert accept(storage, f"b{held}").fresh is not held
+        assert enqueue_jobs(storage, f"b{held}").fresh is not held
 
 
 def test_a_settlement_whose_claim_is_gone_frees_nothing(storage, hire):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     slow = hire()
     claim = slow.claim_one()
     slow.die()
@@ -72,16 +72,16 @@ def test_a_settlement_whose_claim_is_gone_frees_nothing(storage, hire):
     other = hire()
     other.claim_one()
     assert other.commit(ended(claim)).lost
-    assert accept(storage, "b") == ("a", False)
+    assert enqueue_jobs(storage, "b") == ("a", False)
 
 
 def test_a_job_that_is_deferred_again_is_not_its_own_rival(storage):
-    accept(storage, "a", flags=REFUSES)
-    assert accept(storage, "a", flags=REFUSES) == ("a", False)
+    enqueue_jobs(storage, "a", flags=REFUSES)
+    assert enqueue_jobs(storage, "a", flags=REFUSES) == ("a", False)
 
 
 def test_two_of_one_defer_are_rivals(storage):
-    answer = storage.accept([job("a", unique_key="k"), job("b", unique_key="k"), job("c", unique_key="l")])
+    answer = storage.enqueue_jobs([job("a", unique_key="k"), job("b", unique_key="k"), job("c", unique_key="l")])
     assert answer.accepted == (("a", True), ("a", False), ("c", True))
 
 
@@ -89,11 +89,11 @@ def test_one_of_many_threads_wins(storage):
     answers = []
     barrier = threading.Barrier(8)
 
-    def defer(n):
+    def race(n):
         barrier.wait()
-        answers.append(accept(storage, f"j{n}"))
+        answers.append(enqueue_jobs(storage, f"j{n}"))
 
-    threads = [threading.Thread(target=defer, args=(n,)) for n in range(8)]
+    threads = [threading.Thread(target=race, args=(n,)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -106,137 +106,137 @@ def test_one_of_many_threads_wins(storage):
 
 
 def test_seconds_bound_how_long_a_key_is_held(storage, clock):
-    accept(storage, "a", unique_s=60.0)
+    enqueue_jobs(storage, "a", unique_s=60.0)
     clock.advance(59)
-    assert not accept(storage, "b", unique_s=60.0).fresh
+    assert not enqueue_jobs(storage, "b", unique_s=60.0).fresh
     clock.advance(1)
-    assert accept(storage, "c", unique_s=60.0).fresh
-    assert accept(storage, "d", unique_s=60.0) == ("c", False)
+    assert enqueue_jobs(storage, "c", unique_s=60.0).fresh
+    assert enqueue_jobs(storage, "d", unique_s=60.0) == ("c", False)
 
 
 def test_a_key_that_was_taken_over_is_not_freed_by_its_former_holder(storage, hand, clock):
-    accept(storage, "a", unique_s=60.0)
+    enqueue_jobs(storage, "a", unique_s=60.0)
     clock.advance(60)
-    accept(storage, "b")
+    enqueue_jobs(storage, "b")
     hand.work()
     assert state(storage, "a") == "done"
-    assert accept(storage, "c") == ("b", False)
+    assert enqueue_jobs(storage, "c") == ("b", False)
 
 
 def test_seconds_do_not_outlast_the_job(storage, hand):
-    accept(storage, "a", unique_s=60.0)
+    enqueue_jobs(storage, "a", unique_s=60.0)
     hand.work()
-    assert accept(storage, "b").fresh
+    assert enqueue_jobs(storage, "b").fresh
 
 
 def test_a_key_may_be_held_for_its_time_whatever_becomes_of_the_job(storage, hand, clock):
-    accept(storage, "a", unique_s=60.0, flags=FREED_BY_TIME)
+    enqueue_jobs(storage, "a", unique_s=60.0, flags=FREED_BY_TIME)
     hand.work()
-    assert accept(storage, "b") == ("a", False)
+    assert enqueue_jobs(storage, "b") == ("a", False)
     clock.advance(60)
-    assert accept(storage, "c").fresh
+    assert enqueue_jobs(storage, "c").fresh
 
 
 def test_keeping_house_leaves_the_keys_that_are_held(storage, clock):
-    accept(storage, "a", unique_s=60.0)
+    enqueue_jobs(storage, "a", unique_s=60.0)
     clock.advance(59)
     storage.run_maintenance()
-    assert not accept(storage, "b").fresh
+    assert not enqueue_jobs(storage, "b").fresh
     clock.advance(1)
     storage.run_maintenance()
-    assert accept(storage, "c").fresh
+    assert enqueue_jobs(storage, "c").fresh
 
 
 # until the start
 
 
 def test_a_key_may_be_free_once_the_job_starts(storage, hand):
-    accept(storage, "a", flags=FREED_AT_START)
-    assert not accept(storage, "b", flags=FREED_AT_START).fresh
+    enqueue_jobs(storage, "a", flags=FREED_AT_START)
+    assert not enqueue_jobs(storage, "b", flags=FREED_AT_START).fresh
     hand.claim_one()
-    assert accept(storage, "c", flags=FREED_AT_START) == ("c", True)
-    assert accept(storage, "d", flags=FREED_AT_START) == ("c", False)
+    assert enqueue_jobs(storage, "c", flags=FREED_AT_START) == ("c", True)
+    assert enqueue_jobs(storage, "d", flags=FREED_AT_START) == ("c", False)
 
 
-@pytest.mark.parametrize("how", ["given back", "rescued", "parked"])
+@pytest.mark.parametrize("how", ["given back", "rescued", "blocked"])
 def test_a_job_that_did_not_start_after_all_holds_its_key_again(storage, hire, how):
-    accept(storage, "a", flags=FREED_AT_START)
+    enqueue_jobs(storage, "a", flags=FREED_AT_START)
     hand = hire()
     claim = hand.claim_one()
     if how == "given back":
         storage.release_claims(hand.n, [claim])
-    elif how == "parked":
-        hand.settle(claim, "parked", reason="unknown", started_at=None, result=None)
+    elif how == "blocked":
+        hand.settle(claim, "blocked", reason="unknown", started_at=None, result=None)
     else:
         hand.die()
         storage.reap(hand.dead(), 3)
-    assert accept(storage, "b", flags=FREED_AT_START) == ("a", False)
+    assert enqueue_jobs(storage, "b", flags=FREED_AT_START) == ("a", False)
 
 
 def test_a_job_that_goes_back_leaves_the_key_to_whom_has_it_by_now(storage, hand):
-    accept(storage, "a", flags=FREED_AT_START)
+    enqueue_jobs(storage, "a", flags=FREED_AT_START)
     claim = hand.claim_one()
-    accept(storage, "b", flags=FREED_AT_START)
+    enqueue_jobs(storage, "b", flags=FREED_AT_START)
     storage.release_claims(hand.n, [claim])
-    assert accept(storage, "c", flags=FREED_AT_START) == ("b", False)
+    assert enqueue_jobs(storage, "c", flags=FREED_AT_START) == ("b", False)
     assert {state(storage, "a"), state(storage, "b")} == {"queued"}
 
 
 def test_a_retry_of_a_job_that_has_started_takes_no_key(storage, hand, clock):
-    accept(storage, "a", flags=FREED_AT_START, retries=1)
+    enqueue_jobs(storage, "a", flags=FREED_AT_START, retries=1)
     hand.work("retrying", eta=clock.at + 5)
-    assert accept(storage, "b", flags=FREED_AT_START).fresh
+    assert enqueue_jobs(storage, "b", flags=FREED_AT_START).fresh
 
 
 # conflicts
 
 
 def test_a_task_may_refuse_a_rival(storage):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     with pytest.raises(errors.UniqueConflict, match="'k' is held by job a"):
-        accept(storage, "b", flags=REFUSES)
+        enqueue_jobs(storage, "b", flags=REFUSES)
     assert state(storage, "b") is None
 
 
 def test_a_refused_rival_takes_its_whole_defer_with_it(storage):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     with pytest.raises(errors.UniqueConflict):
-        storage.accept([job("x"), job("b", unique_key="k", flags=REFUSES), job("y")])
+        storage.enqueue_jobs([job("x"), job("b", unique_key="k", flags=REFUSES), job("y")])
     assert [state(storage, each) for each in "xby"] == [None, None, None]
 
 
-@pytest.mark.parametrize("place", ["ready", "due", "parked", "retrying"])
+@pytest.mark.parametrize("place", ["ready", "scheduled", "blocked", "retrying"])
 def test_a_waiting_job_is_replaced(storage, hand, clock, place):
-    accept(storage, "a", eta=clock.at + 60 if place == "due" else None, retries=1)
-    if place == "parked":
+    enqueue_jobs(storage, "a", eta=clock.at + 60 if place == "scheduled" else None, retries=1)
+    if place == "blocked":
         storage.pause("queue", "default")
         hand.claim()
     elif place == "retrying":
         hand.work("retrying", eta=clock.at + 60)
-    assert accept(storage, "b", flags=REPLACES) == ("b", True)
+    assert enqueue_jobs(storage, "b", flags=REPLACES) == ("b", True)
     assert (state(storage, "a"), state(storage, "b")) == ("canceled", "queued")
     (event,) = [e for e in storage.read_events(100) if (e.job_id, e.kind) == ("a", "canceled")]
     assert event.detail["reason"] == "replaced by job b"
-    assert accept(storage, "c") == ("b", False)
+    assert enqueue_jobs(storage, "c") == ("b", False)
 
 
 def test_a_running_job_is_not_replaced(storage, hand):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     claim = hand.claim_one()
-    assert accept(storage, "b", flags=REPLACES) == ("a", False)
+    assert enqueue_jobs(storage, "b", flags=REPLACES) == ("a", False)
     hand.settle(claim)
     assert state(storage, "a") == "done"
 
 
 def test_of_rivals_in_one_defer_the_first_stands(storage):
     rivals = [job(each, unique_key="k", flags=REPLACES) for each in "ab"]
-    assert storage.accept(rivals).accepted == (("a", True), ("a", False))
+    assert storage.enqueue_jobs(rivals).accepted == (("a", True), ("a", False))
     assert state(storage, "a") == "queued"
 
 
 def test_many_are_replaced_in_one_defer(storage):
-    storage.accept([job(f"a{n}", unique_key=f"k{n}", unique_s=60.0) for n in range(20)])
-    answer = storage.accept([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES) for n in range(20)])
+    storage.enqueue_jobs([job(f"a{n}", unique_key=f"k{n}", unique_s=60.0) for n in range(20)])
+    answer = storage.enqueue_jobs([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES) for n in range(20)])
     assert all(each.fresh for each in answer.accepted)
     assert {state(storage, f"a{n}") for n in range(20)} == {"canceled"}
 
@@ -256,7 +256,7 @@ def test_a_replaced_job_has_failed_nobody(huey, storage):
 
 def test_a_chain_of_replacements_leaves_the_last(storage):
     for each in "abcd":
-        assert accept(storage, each, flags=REPLACES | FREED_BY_TIME, unique_s=60.0).fresh
+        assert enqueue_jobs(storage, each, flags=REPLACES | FREED_BY_TIME, unique_s=60.0).fresh
     assert [state(storage, each) for each in "abcd"] == ["canceled"] * 3 + ["queued"]
 
 
@@ -264,29 +264,29 @@ def test_a_chain_of_replacements_leaves_the_last(storage):
 
 
 def test_a_retry_by_hand_takes_the_key_again(storage, hand):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     hand.work("failed")
     storage.retry("a", None, 0)
-    assert accept(storage, "b") == ("a", False)
+    assert enqueue_jobs(storage, "b") == ("a", False)
 
 
 def test_a_retry_by_hand_is_refused_while_another_holds_the_key(storage, hand):
-    accept(storage, "a")
+    enqueue_jobs(storage, "a")
     hand.work("failed")
-    accept(storage, "b")
+    enqueue_jobs(storage, "b")
     with pytest.raises(errors.UniqueConflict, match="held by job b"):
         storage.retry("a", None, 0)
     assert state(storage, "a") == "failed"
 
 
 def test_a_retry_by_hand_holds_the_key_for_its_time_again(storage, hand, clock):
-    accept(storage, "a", unique_s=60.0)
+    enqueue_jobs(storage, "a", unique_s=60.0)
     hand.work("failed")
     clock.advance(100)
     storage.retry("a", None, 0)
-    assert not accept(storage, "b").fresh
+    assert not enqueue_jobs(storage, "b").fresh
     clock.advance(60)
-    assert accept(storage, "b").fresh
+    assert enqueue_jobs(storage, "b").fresh
 
 
 # as tasks have it
@@ -343,7 +343,7 @@ def test_a_key_may_come_with_the_request(huey):
         return n
 
     control = Control(huey)
-    (first,) = control.defer([JobRequest("task", (1,), unique="k")]).jobs
-    second = control.defer([JobRequest("task", (2,), unique="k")])
+    (first,) = control.enqueue([JobRequest("task", (1,), unique="k")]).jobs
+    second = control.enqueue([JobRequest("task", (2,), unique="k")])
     assert (second.jobs[0].id, second.held) == (first.id, True)
-    assert control.defer([JobRequest("task", (1,))]).jobs[0].id != first.id
+    assert control.enqueue([JobRequest("task", (1,))]).jobs[0].id != first.id

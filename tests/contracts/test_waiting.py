@@ -26,13 +26,13 @@ def waits(storage, job_id, timeout_s=LONG_S):
 
 
 def test_a_job_that_has_ended_is_not_waited_for(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work()
     assert storage.wait_ended("a", LONG_S)
 
 
 def test_a_wait_gives_up_after_its_time(storage):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     began = time.monotonic()
     assert not storage.wait_ended("a", 0.1)
     assert 0.1 <= time.monotonic() - began < SOON_S
@@ -41,7 +41,7 @@ def test_a_wait_gives_up_after_its_time(storage):
 
 @pytest.mark.parametrize("outcome", ["done", "failed", "canceled", "expired"])
 def test_a_wait_ends_with_the_job(storage, elsewhere, hand, outcome):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     waiting = waits(elsewhere, "a")
     claim = hand.claim_one()
     hand.settle(claim, outcome, result=None)
@@ -51,7 +51,7 @@ def test_a_wait_ends_with_the_job(storage, elsewhere, hand, outcome):
 
 
 def test_a_wait_ends_when_the_job_is_canceled_by_hand(storage, elsewhere):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     waiting = waits(elsewhere, "a")
     storage.cancel("a")
     waiting.join(SOON_S)
@@ -59,7 +59,7 @@ def test_a_wait_ends_when_the_job_is_canceled_by_hand(storage, elsewhere):
 
 
 def test_a_wait_ends_when_the_job_fails_with_its_worker(storage, elsewhere, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     waiting = waits(elsewhere, "a")
     hand = hire()
     hand.begin(hand.claim_one())
@@ -70,7 +70,7 @@ def test_a_wait_ends_when_the_job_fails_with_its_worker(storage, elsewhere, hire
 
 
 def test_a_wait_outlasts_an_attempt_that_will_be_retried(storage, elsewhere, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     waiting = waits(elsewhere, "a")
     hand.work("retrying")
     assert not storage.wait_ended("a", 0.05)
@@ -80,7 +80,7 @@ def test_a_wait_outlasts_an_attempt_that_will_be_retried(storage, elsewhere, han
 
 
 def test_many_may_wait_for_the_same_and_for_other_jobs(storage, elsewhere, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     waiting = [waits(elsewhere, "a"), waits(storage, "a")]
     other = waits(elsewhere, "b")
     hand.work()
@@ -94,7 +94,7 @@ def test_many_may_wait_for_the_same_and_for_other_jobs(storage, elsewhere, hand)
 
 
 def test_huey_waits_for_results_the_same_way(storage, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand.work()
     assert storage.wait_result("a", 5.0)
     assert storage.wait_result(b"a", 5.0)
@@ -102,7 +102,7 @@ def test_huey_waits_for_results_the_same_way(storage, hand):
 
 
 def test_a_retried_job_has_not_ended(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work("failed")
     storage.retry("a", None, 0)
     assert not storage.wait_ended("a", 0.05)
@@ -113,7 +113,7 @@ def test_a_deferred_job_wakes_a_sleeping_worker(storage, elsewhere, hire):
     hand.presence.asleep(True)
     assert hand.claim() == []  # it looks once more, and sleeps on
     began = time.monotonic()
-    threading.Timer(0.05, lambda: elsewhere.accept(jobs("a"))).start()
+    threading.Timer(0.05, lambda: elsewhere.enqueue_jobs(jobs("a"))).start()
     assert hand.presence.pipe.wait(LONG_S)
     assert time.monotonic() - began < SOON_S
     assert hand.claim_one().id == "a"

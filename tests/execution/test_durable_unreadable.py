@@ -32,10 +32,10 @@ def error_of(huey, job_id) -> str:
 
 
 def test_a_job_of_a_task_that_nobody_knows_is_set_aside(huey):
-    huey.storage.accept([job("a", task="shop.gone")])
+    huey.storage.enqueue_jobs([job("a", task="shop.gone")])
     assert huey.dequeue() is None
     found = look(huey.storage, "a")
-    assert (found.place, found.reason, kinds(huey.storage)) == ("parked", "unknown shop.gone", ["enqueued", "parked"])
+    assert (found.place, found.reason, kinds(huey.storage)) == ("blocked", "unknown shop.gone", ["enqueued", "blocked"])
 
 
 def test_a_job_that_was_set_aside_runs_once_its_task_is_known(huey):
@@ -43,13 +43,13 @@ def test_a_job_that_was_set_aside_runs_once_its_task_is_known(huey):
     huey._registry.unregister(huey.add.task_class)
     assert huey.dequeue() is None
     huey._registry.register(huey.add.task_class)
-    assert huey.storage.unpark_tasks(sorted(huey._registry._registry)) == 1
+    assert huey.storage.unblock_tasks(sorted(huey._registry._registry)) == 1
     assert (run_next(huey), result.get()) == (3, 3)
 
 
 @pytest.mark.parametrize("payload", [b"", b"no json", b"\x80\x04N.", b"[1,2]", b"null", b"\xff" * 50])
 def test_a_job_that_cannot_be_read_fails_and_says_so(huey, payload):
-    huey.storage.accept([job("a", payload=payload)])
+    huey.storage.enqueue_jobs([job("a", payload=payload)])
     huey.add(1)
     assert huey.dequeue() is None
     assert state(huey.storage, "a") == "failed"
@@ -59,7 +59,7 @@ def test_a_job_that_cannot_be_read_fails_and_says_so(huey, payload):
 
 def test_a_job_whose_message_makes_no_sense_fails_and_says_so(huey):
     nonsense = Message("a", known(huey), chord_config=("cid",), args=(1,), kwargs={})
-    huey.storage.accept([job("a", task=known(huey), payload=huey.serializer.serialize(nonsense))])
+    huey.storage.enqueue_jobs([job("a", task=known(huey), payload=huey.serializer.serialize(nonsense))])
     assert huey.dequeue() is None
     assert state(huey.storage, "a") == "failed"
 
@@ -68,7 +68,7 @@ def test_a_job_whose_message_makes_no_sense_fails_and_says_so(huey):
 def test_a_payload_that_belongs_to_another_job_or_task_is_not_run(huey, copied):
     job_id, task = copied
     payload = payload_of(job_id, known(huey) if task == "same" else "shop.other")
-    huey.storage.accept([job("a", task=known(huey), payload=payload)])
+    huey.storage.enqueue_jobs([job("a", task=known(huey), payload=payload)])
     assert huey.dequeue() is None
     assert "belongs to another job" in error_of(huey, "a")
 
@@ -85,7 +85,7 @@ def test_an_unsigned_or_edited_payload_is_not_run_where_a_secret_is_set(tmp_path
         edited = huey.new_job(add.s(1, id="edited"))
         edited = edited._replace(payload=edited.payload.replace(b"[1]", b"[2]"))
         plain = job("plain", task=known(huey), payload=payload_of("plain", known(huey), [1]))
-        huey.storage.accept([edited, plain, good])
+        huey.storage.enqueue_jobs([edited, plain, good])
         assert [huey.dequeue(), huey.dequeue(), run_next(huey)] == [None, None, 1]
         assert [state(huey.storage, each) for each in ("edited", "plain", "good")] == ["failed", "failed", "done"]
 
@@ -98,7 +98,7 @@ def test_a_pipeline_whose_next_task_nobody_knows_is_set_aside_whole(huey):
     result = huey.enqueue(huey.add.s(1).then(gone))
     huey._registry.unregister(gone.task_class)
     assert huey.dequeue() is None
-    assert look(huey.storage, next(iter(result)).id).place == "parked"
+    assert look(huey.storage, next(iter(result)).id).place == "blocked"
 
 
 def test_a_callback_whose_parts_cannot_be_read_fails_and_says_so(huey, monkeypatch):

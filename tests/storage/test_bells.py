@@ -29,7 +29,7 @@ def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, 
     monkeypatch.setattr(wakeup.os, "listdir", refuse)
     monkeypatch.setattr(wakeup.Notifier, "RESCAN_S", 0.0)
     with caplog.at_level(logging.WARNING, "duey"):
-        assert [each.fresh for each in storage.accept(jobs("abc")).accepted] == [True] * 3
+        assert [each.fresh for each in storage.enqueue_jobs(jobs("abc")).accepted] == [True] * 3
         claims = storage.settle_and_claim(presence.n, (), 2, ("*",)).claims
         storage.release_claims(presence.n, claims)
     assert [claim.id for claim in claims] == ["a", "b"]

@@ -52,12 +52,12 @@ def gate(huey):
 
 
 def test_claims_come_in_their_order(huey, prefetcher):
-    huey.storage.accept([job("a"), job("b", priority=1), job("c")])
+    huey.storage.enqueue_jobs([job("a"), job("b", priority=1), job("c")])
     assert [prefetcher.next_claim().id for _ in range(3)] == ["b", "a", "c"]
 
 
 def test_short_bodies_share_a_commit(huey, prefetcher, monkeypatch):
-    huey.storage.accept([job(f"j{i}") for i in range(40)])
+    huey.storage.enqueue_jobs([job(f"j{i}") for i in range(40)])
     turns = []
     settle_and_claim = huey.storage.settle_and_claim
     monkeypatch.setattr(huey.storage, "settle_and_claim", lambda *args: turns.append(1) or settle_and_claim(*args))
@@ -70,17 +70,17 @@ def test_short_bodies_share_a_commit(huey, prefetcher, monkeypatch):
 
 
 def test_what_is_finished_is_committed_soon_although_nobody_comes_back(huey, prefetcher):
-    huey.storage.accept(jobs("ab"))
+    huey.storage.enqueue_jobs(jobs("ab"))
     prefetcher.ack(ended(prefetcher.next_claim()))
     prefetcher.next_claim()  # and stays in a long body
     wait_until(lambda: state(huey.storage, "a") == "done", SOON_S, "the flusher commits")
 
 
 def test_a_claim_that_a_long_body_holds_up_goes_back(huey, prefetcher):
-    huey.storage.accept(jobs("abc"))
+    huey.storage.enqueue_jobs(jobs("abc"))
     prefetcher.next_claim()
     wait_until(lambda: huey.storage.queue_size() == 2, SOON_S, "the flusher gives back")
-    assert look(huey.storage, "a").place == "claims"
+    assert look(huey.storage, "a").place == "claimed"
 
 
 def test_a_long_body_does_not_hold_up_the_other_threads(huey, gate):
@@ -98,7 +98,7 @@ def test_a_long_body_does_not_hold_up_the_other_threads(huey, gate):
 
 @pytest.mark.parametrize("error", [errors.StorageBusy("locked"), errors.StorageFull("full")])
 def test_what_could_not_be_committed_is_kept_until_the_storage_is_back(huey, prefetcher, monkeypatch, error):
-    huey.storage.accept(jobs("ab"))
+    huey.storage.enqueue_jobs(jobs("ab"))
     done = [ended(prefetcher.next_claim()) for _ in "ab"]
 
     def away(*args):
@@ -115,7 +115,7 @@ def test_what_could_not_be_committed_is_kept_until_the_storage_is_back(huey, pre
 
 
 def test_one_outcome_that_cannot_be_written_costs_no_other_job_its_own(huey, prefetcher):
-    huey.storage.accept(jobs("abc"))
+    huey.storage.enqueue_jobs(jobs("abc"))
     a, b, c = (prefetcher.next_claim() for _ in "abc")
     for settlement in (ended(a), ended(b, others=[("key", object())]), ended(c)):
         prefetcher.ack(settlement)
@@ -125,7 +125,7 @@ def test_one_outcome_that_cannot_be_written_costs_no_other_job_its_own(huey, pre
 
 def test_revocations_are_looked_for_while_claims_from_then_lie_on_the_desk(huey, prefetcher):
     huey.revoke_by_id("b")
-    huey.storage.accept(jobs("abc"))
+    huey.storage.enqueue_jobs(jobs("abc"))
     prefetcher.ack(ended(prefetcher.next_claim()))
     assert prefetcher.drain(time.monotonic() + SOON_S)
     assert prefetcher.revocations
@@ -167,9 +167,9 @@ def test_no_suspect_begins_before_the_outcome_of_one_that_must_not_run_twice_is_
 ):
     """It may kill the worker at once, and the other would be failed although it had ended."""
     once, other = job("a", flags=ONCE), job("b")
-    huey.storage.accept([once, other])
-    with huey.storage.db.write("work") as con:
-        con.execute("update jobs set deliveries = 2")
+    huey.storage.enqueue_jobs([once, other])
+    with huey.storage.db.write("relaxed") as con:
+        con.execute("update jobs set crashes = 2")
     first = prefetcher.next_claim()
     assert first.id == "a"
     may_commit, in_turn, taken = threading.Event(), threading.Event(), []
@@ -205,7 +205,7 @@ def test_a_quiet_desk_takes_nothing(huey, prefetcher):
     thread = threading.Thread(target=lambda: taken.append(prefetcher.next_claim()), daemon=True)
     thread.start()
     wait_until(lambda: sleeps, SOON_S, "it sleeps")
-    huey.storage.accept(jobs("a"))
+    huey.storage.enqueue_jobs(jobs("a"))
     wait_until(lambda: len(sleeps) > 1, SOON_S, "the ring has woken it, and it sleeps again")
     prefetcher.stop()
     thread.join(SOON_S)
@@ -213,7 +213,7 @@ def test_a_quiet_desk_takes_nothing(huey, prefetcher):
 
 
 def test_a_desk_that_stops_gives_back_what_has_not_begun(huey, prefetcher):
-    huey.storage.accept(jobs("abc"))
+    huey.storage.enqueue_jobs(jobs("abc"))
     prefetcher.ack(ended(prefetcher.next_claim()))
     prefetcher.stop()
     assert prefetcher.next_claim() is None
@@ -223,7 +223,7 @@ def test_a_desk_that_stops_gives_back_what_has_not_begun(huey, prefetcher):
 
 
 def test_a_turn_that_was_on_its_way_when_the_desk_stopped_leaves_no_claim(huey, prefetcher, monkeypatch):
-    huey.storage.accept(jobs("ab"))
+    huey.storage.enqueue_jobs(jobs("ab"))
     settle_and_claim = huey.storage.settle_and_claim
 
     def overtaken(*args):
@@ -234,21 +234,21 @@ def test_a_turn_that_was_on_its_way_when_the_desk_stopped_leaves_no_claim(huey, 
     monkeypatch.setattr(huey.storage, "settle_and_claim", overtaken)
     prefetcher._body_s = 1e-5  # as after many short bodies
     assert prefetcher.next_claim() is None
-    assert [look(huey.storage, each).place for each in "ab"] == ["claims", "claims"]
+    assert [look(huey.storage, each).place for each in "ab"] == ["claimed", "claimed"]
     assert prefetcher.drain(time.monotonic() + SOON_S)
     assert [look(huey.storage, each).place for each in "ab"] == ["ready", "ready"]
 
 
 def test_a_claim_whose_worker_is_nowhere_is_found(huey):
     presence = register(huey.storage, "gone", 1, "thread", ("*",), ())
-    huey.storage.accept(jobs("a"))
+    huey.storage.enqueue_jobs(jobs("a"))
     assert huey.storage.settle_and_claim(presence.n, (), 1, ("*",)).claims
-    with huey.storage.db.write("work") as con:
+    with huey.storage.db.write("relaxed") as con:
         con.execute("delete from workers")
     presence.close()
     for _ in range(20):  # it is looked for now and then
         huey.storage.rescue(3)
-    assert (look(huey.storage, "a").place, look(huey.storage, "a").deliveries) == ("ready", 0)
+    assert (look(huey.storage, "a").place, look(huey.storage, "a").crashes) == ("ready", 0)
 
 
 def test_a_stop_wakes_a_thread_that_sleeps(huey):

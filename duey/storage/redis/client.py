@@ -8,12 +8,15 @@ library becomes a subclass of StorageUnavailable, whose `stored` is None if the 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from redis import exceptions
 from redis.backoff import NoBackoff
@@ -22,7 +25,6 @@ from redis.retry import Retry
 
 from duey import errors
 from duey.storage.redis import preflight
-from duey.storage.redis.scripts import script
 
 CONNECT_S = 2.0
 ANSWER_S = 10.0  # longest wait for an answer
@@ -152,7 +154,7 @@ class Server:
                 self._opened = preflight.open_keys(self)
             return self._opened
 
-    def look(self) -> preflight.Facts | None:
+    def facts(self) -> preflight.Facts | None:
         """The server's INFO, None if this user has no permission to ask."""
         try:
             answer = self.command(b"INFO")
@@ -208,3 +210,37 @@ def packed(words: tuple[Any, ...]) -> list[bytes]:
             word = str(word).encode()
         pieces.append(b"$%d\r\n%b\r\n" % (len(word), word))
     return [b"".join(pieces)]
+
+
+FOLDER = Path(__file__).parent / "lua"
+USES = "-- uses: "
+
+
+class Script(NamedTuple):
+    """One script, ready to be sent."""
+
+    name: str
+    text: bytes
+    sha: bytes
+
+
+@cache
+def scripts() -> dict[str, str]:
+    """Every script without its parts, by name: each in `lua/NAME.lua`, the short ones in `lua/short.lua`."""
+    found = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.lua")}
+    for each in found.pop("short").split("-- script: ")[1:]:
+        name, _, text = each.partition("\n")
+        found[name] = text
+    return found
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of this name, after the parts that its first line names: PART is `lua/lib_PART.lua`."""
+    text = scripts()[name]
+    first = text.partition("\n")[0]
+    if not first.startswith(USES):
+        raise ValueError(f"the script {name} does not begin with {USES!r}")
+    parts = [scripts()[f"lib_{part}"] for part in first[len(USES) :].split()]
+    whole = "\n".join([*parts, text]).encode()
+    return Script(name, whole, hashlib.sha1(whole).hexdigest().encode())

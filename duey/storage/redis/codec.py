@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from duey import clock, errors
 from duey.model.job import (
+    BLOCKED,
     ENDED,
     FAILED,
     FREED_AT_START,
     FREED_BY_TIME,
-    PARKED,
     QUEUED,
     REFUSES,
     RELEASED,
@@ -72,19 +72,17 @@ def told(token: int, at: float | None, started_at: float | None, attempt: int) -
 
 
 def changing(
-    enqueued_at: float, eta: float | None, expires_at: float | None, attempt: int, deliveries: int, retries: int,
+    enqueued_at: float, eta: float | None, expires_at: float | None, attempt: int, crashes: int, retries: int,
     retry_delay_s: float, failures: int, failed_at: float | None,
 ) -> str:  # fmt: skip
     """The field `m` of a job."""
-    return compact((enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures, failed_at))[
-        1:-1
-    ]
+    return compact((enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s, failures, failed_at))[1:-1]
 
 
-def changing_of(claim: Claim, deliveries: int) -> str:
+def changing_of(claim: Claim, crashes: int) -> str:
     """The field `m` of a claimed job after a crash was counted."""
     return changing(
-        claim.enqueued_at, claim.eta, claim.expires_at, claim.attempt, deliveries, claim.retries, claim.retry_delay_s,
+        claim.enqueued_at, claim.eta, claim.expires_at, claim.attempt, crashes, claim.retries, claim.retry_delay_s,
         claim.failures, claim.failed_at,
     )  # fmt: skip
 
@@ -131,28 +129,28 @@ def unique_word(job: NewJob) -> str:
 
 def attempts(s: Settlement) -> int:
     """How many attempts have ended, including this one if its body has run."""
-    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, PARKED))
+    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, BLOCKED))
 
 
-def settlement_words(words: Words, s: Settlement, ttl: Ttl, deliveries: int | None = None) -> None:
-    """Append the arguments of a settlement (lib_settle.lua). `deliveries`: the new count, if a crash was counted."""
+def settlement_words(words: Words, s: Settlement, ttl: Ttl, crashes: int | None = None) -> None:
+    """Append the arguments of a settlement (lib_settle.lua). `crashes`: the new count, if a crash was counted."""
     claim, outcome, now = s.claim, s.outcome, clock.now()
     attempt = attempts(s)
     at: Any = ""
     m = ""
     if outcome in ENDED:
         at = (s.finished_at or 0) + ttl.of(s)
-    elif outcome == PARKED:
+    elif outcome == BLOCKED:
         at = f"{s.reason} {claim.task}"
     elif s.eta is not None and s.eta > now:
         at = s.eta
     if outcome == RETRYING:
         m = changing(
-            claim.enqueued_at, s.eta, claim.expires_at, attempt, claim.deliveries, s.retries, s.retry_delay_s,
+            claim.enqueued_at, s.eta, claim.expires_at, attempt, claim.crashes, s.retries, s.retry_delay_s,
             s.failures, s.failed_at,
         )  # fmt: skip
-    elif deliveries is not None:
-        m = changing_of(claim, deliveries)
+    elif crashes is not None:
+        m = changing_of(claim, crashes)
     flags, more = extras(s, ttl, now)
     words += (
         outcome, claim.id, token_text(claim.token), told(claim.token, s.finished_at, s.started_at, attempt), flags,
@@ -202,11 +200,11 @@ def claim_of(n: int, handed_over: bytes) -> Claim:
     """The claim that a script handed over to worker n (lib_claim.lua)."""
     text, _, payload = handed_over.partition(b"\n")
     (
-        trees, sequel, counter, seq, enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s,
+        trees, sequel, counter, seq, enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s,
         failures, failed_at, job_id, task, queue, priority, timeout_s, flags, chord, context, _parent, _unique, *known,
     ) = json.loads(text)  # fmt: skip
     return Claim(
-        (n << 32) | counter, seq, job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries,
+        (n << 32) | counter, seq, job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, crashes,
         retries, retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at,
         sequel or (NOTHING if known else None), by_of(known), trees,
     )  # fmt: skip
@@ -229,29 +227,29 @@ class Seen(NamedTuple):
     head: bytes
 
 
-PLACES = {b"scheduled": "due", b"retrying": "due"}
-WITH_A_REASON = (b"parked", b"scheduled", b"retrying")
-SEEN_AS = {b"ready": QUEUED, b"parked": QUEUED, b"claims": RUNNING}
+PLACES = {b"retrying": "scheduled", b"ended": "finished"}
+WITH_A_REASON = (b"blocked", b"scheduled", b"retrying")
+SEEN_AS = {b"ready": QUEUED, b"claimed": RUNNING}
 
 
 def seen_of(standing: Sequence[Any]) -> Seen:
-    """A job from the answer of lib_look.lua."""
+    """A job from the answer of lib_job.lua."""
     seq, place, m, token, why, state, end, stopping, result, body, *kept = standing
     head, _, payload = body.partition(b"\n")
     job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, *known = json.loads(
         b"[" + head
     )
-    enqueued_at, eta, expires_at, attempt, deliveries, retries, retry_delay_s, failures, failed_at = json.loads(
+    enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s, failures, failed_at = json.loads(
         b"[" + m + b"]"
     )
-    held = token_of(token.decode()) if place == b"claims" else None
+    held = token_of(token.decode()) if place == b"claimed" else None
     worker = None if held is None else worker_of(held)
     started_at = finished_at = None
     if place == b"ended":
         ended_by, finished_at, started_at, attempt = json.loads(end)
         worker = worker_of(token_of(ended_by))
     job = StoredJob(
-        int(seq), job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, deliveries, retries, context,
+        int(seq), job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, crashes, retries, context,
         chord, parent, by_of(known), payload, PLACES.get(place, place.decode()),
         state.decode() if place == b"ended" else
         SEEN_AS.get(place) or place.decode(), why.decode() if why and place in WITH_A_REASON else None, worker,

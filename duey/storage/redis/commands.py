@@ -19,7 +19,7 @@ TRIES = 20  # after so many attempts at a job that keeps changing, give up
 
 def find(server: Server, job_id: str) -> codec.Seen:
     """The job. Raises UnknownJob."""
-    seen = queries.look(server, job_id)
+    seen = queries.get_job(server, job_id)
     if seen is None:
         raise errors.UnknownJob(job_id)
     return seen
@@ -42,7 +42,7 @@ def cancel(server: Server, job_id: str, compose: Any, ttl: codec.Ttl, was: str |
 
 def fail_unknown(server: Server, job_id: str, compose: Any, ttl: codec.Ttl) -> bool:
     """Fail a job that is still set aside because no consumer knows its task. False if it is not."""
-    seen = queries.look(server, job_id)
+    seen = queries.get_job(server, job_id)
     if seen is None or not (seen.job.reason or "").startswith("unknown "):
         return False
     return finish(server, seen, FAILED, errors.TaskUnknown(seen.job.task), compose, ttl)
@@ -52,7 +52,7 @@ def finish(
     server: Server, seen: codec.Seen, outcome: str, error: Exception | None, compose: Any, ttl: codec.Ttl
 ) -> bool:
     """End a waiting job, under a token that belongs to no worker. False if the job has changed meanwhile."""
-    token = -int(server.command(b"INCR", server.key("hand")))
+    token = -int(server.command(b"INCR", server.key("manual")))
     words: codec.Words = [codec.token_text(token)]
     codec.settlement_words(words, compose.end(claim_by_hand(seen, token), outcome, error), ttl)
     return bool(apply(server, "finish", seen, *words) == 1)
@@ -97,7 +97,7 @@ def claim_by_hand(seen: codec.Seen, token: int) -> Claim:
     job = seen.job
     return Claim(
         token, job.seq, job.id, job.task, job.queue, job.priority, job.enqueued_at, job.eta, job.expires_at,
-        job.attempt, job.deliveries, job.retries, seen.retry_delay_s, seen.timeout_s, seen.flags, seen.chord,
+        job.attempt, job.crashes, job.retries, seen.retry_delay_s, seen.timeout_s, seen.flags, seen.chord,
         job.context, job.payload, seen.failures, seen.failed_at, seen.sequel, job.by,
     )  # fmt: skip
 

@@ -25,7 +25,7 @@ KEY_LIFE_S = 24 * 3600.0
 KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the clocks of the hosts and of Redis may differ
 
 
-def accept(
+def enqueue_jobs(
     server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int, compose: Any,
     ttl: codec.Ttl,
 ) -> EnqueueResult:  # fmt: skip
@@ -67,15 +67,15 @@ class Ends:
         self._server, self._compose, self._ttl = server, compose, ttl
 
     def words(self, ids: Sequence[bytes], jobs: Sequence[NewJob]) -> codec.Words:
-        """The last arguments of accept.lua. Jobs that have changed meanwhile are left out."""
+        """The last arguments of enqueue_jobs.lua. Jobs that have changed meanwhile are left out."""
         words: codec.Words = []
         count = 0
         for job_id in ids:
-            seen = queries.look(self._server, job_id.decode())
+            seen = queries.get_job(self._server, job_id.decode())
             if seen is None or seen.token is not None or seen.job.state in ENDED:
                 continue
             by = next((job.id for job in jobs if job.unique_key == seen.unique_key), "another")
-            token = -int(self._server.command(b"INCR", self._server.key("hand")))
+            token = -int(self._server.command(b"INCR", self._server.key("manual")))
             end = self._compose.end(commands.claim_by_hand(seen, token), CANCELED)
             end.detail = json.dumps({"reason": f"replaced by job {by}"})
             words += (seen.job.id, *seen.version, codec.token_text(token))
@@ -89,7 +89,7 @@ def send(server: Server, now: float, words: codec.Words) -> list[Any]:
     deadline, pause_s, maybe = time.monotonic() + RETRY_S, PAUSE_S[0], False
     while True:
         try:
-            answer = server.run("accept", now, int(maybe), *words)
+            answer = server.run("enqueue_jobs", now, int(maybe), *words)
             if faults.point:
                 faults.point("enqueue.committed")
             return answer
@@ -106,7 +106,7 @@ def send(server: Server, now: float, words: codec.Words) -> list[Any]:
 
 
 def accepted(jobs: Sequence[NewJob], letters: bytes, holders: Sequence[bytes]) -> tuple[EnqueuedJob, ...]:
-    """The answer for each job, from the letters of accept.lua."""
+    """The answer for each job, from the letters of enqueue_jobs.lua."""
     held_by = iter(holders)
     return tuple(
         EnqueuedJob(next(held_by).decode(), False) if letter == "h" else EnqueuedJob(job.id, letter == "1")

@@ -11,7 +11,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 | KEY | type | contents |
 |---|---|---|
 | meta | hash | `schema`: version; `instance`: made anew when the server was emptied; `scheduler`: last seen |
-| seq, event, worker, hand | string | last number given to a job, an event, a worker process, a token of no worker |
+| seq, event, worker, manual | string | last number given to a job, an event, a worker process, a token of no worker |
 | job:ID | hash | see below |
 | body:ID | string | head and payload: see below; it never changes, but for a retry with other arguments |
 | result:ID | string | the serialized result (or Error) of an ended job |
@@ -19,32 +19,32 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 | ready:QUEUE | zset | place: seq (16 digits) and id, by -priority: first by priority, then by seq |
 | queues | set | queues that may have a `ready` |
 | scheduled, retrying | zset | place: ids that wait for an instant, by it; retrying once an attempt has ended |
-| parked:WHY | zset | place: ids set aside, by seq; WHY is `queue`, `task`, `unknown`, `limit` or `rate`, and a name |
-| line:WHY | zset | those parked over a limit or rate, in their order, as in `ready` |
-| gate:TASK | hash | places, token_s, burst (empty: no limit), tokens, at: see lib_gates.lua |
-| holders:TASK | set | ids of the claimed jobs that hold a place in the task's limits |
-| gates | zset | tasks, by when their bucket has a token for those that wait |
-| reasons | set | every WHY that holds something |
-| parked_in | hash | queue to how many of its jobs are parked |
-| unknown | zset | ids of the jobs parked as `unknown`, by since when |
-| claims:N | hash | place: what worker N holds, counter to id |
-| ends:STATE | zset | place: ids of the ended jobs, by seq; STATE is done, failed, canceled or expired |
+| blocked:WHY | zset | place: ids set aside, by seq; WHY is `queue`, `task`, `unknown`, `limit` or `rate`, and a name |
+| blocked_order:WHY | zset | those blocked over a limit or rate, in their order, as in `ready` |
+| limit:TASK | hash | places, token_s, burst (empty: no limit), tokens, at: see lib_limits.lua |
+| limit_holders:TASK | set | ids of the claimed jobs that hold a place in the task's limits |
+| limits_due | zset | tasks, by when their bucket has a token for those that wait |
+| block_reasons | set | every WHY that holds something |
+| blocked_in | hash | queue to how many of its jobs are blocked |
+| unknown | zset | ids of the jobs blocked as `unknown`, by since when |
+| claimed:N | hash | place: what worker N holds, counter to id |
+| finished:STATE | zset | place: ids of the ended jobs, by seq; STATE is done, failed, canceled or expired |
 | gone | zset | ids of the ended jobs, by the instant from which they may be removed |
-| events | stream | `number-0`: id `j` (empty: counts), seq `s`, kind `k`, `e` [token, at, started_at, attempt], `d` |
-| stops | set | seqs of running jobs that were asked to stop |
+| outbox | stream | `number-0`: id `j` (empty: counts), seq `s`, kind `k`, `e` [token, at, started_at, attempt], `d` |
+| cancel_requests | set | seqs of running jobs that were asked to stop |
 | progress | hash | seq to what the body last said of itself (JSON) |
 | checkpoints:ID | hash | key to how far the job has come, as its body keeps it |
-| uniques | hash | `=` and unique key, to until|fixed|id: until when at most, 1 if it outlasts the job, its holder |
-| uniques_gone | zset | `=` and unique key, by when it is free at the latest |
+| unique_locks | hash | `=` and unique key, to until|fixed|id: latest end, 1 if it outlasts the job, its holder |
+| unique_locks_gone | zset | `=` and unique key, by when it is free at the latest |
 | chord:CID | hash | index of a member to its value, until the callback is removed |
 | idem:LENGTH:TOKEN:KEY | string, 25 h | what an Idempotency-Key was answered: JSON [fingerprint, at, [ids]] |
 | pauses | set | `queue NAME`, `task NAME` |
 | worker:N | hash | see below |
 | leases | zset | worker numbers, by the end of their lease (ms, Redis's clock) |
-| sleepers | zset | worker numbers that wait for their bell, by when they fell asleep |
-| bell:N | list, 10 s | a ring for worker N, which waits with BLPOP |
+| sleepers | zset | worker numbers that wait to be woken, by when they fell asleep |
+| wakeup:N | list, 10 s | a wake-up for worker N, which waits with BLPOP |
 | waiters | hash | job id (or key) to the names of those who wait for its end, each followed by a space |
-| wait:NAME | list, 60 s | the ring for one of them |
+| wait:NAME | list, 60 s | the wake-up for one of them |
 | schedules | set | names of all schedules |
 | schedule:NAME | hash | source, spec (JSON), paused (0 or 1), last, since |
 | slots:NAME | hash | due time to JSON [outcome, job id, reason, noted_at] |
@@ -53,7 +53,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 | gaps | list | JSON [since, until, why] of the times in which no scheduler lived, oldest first |
 | nothing | - | deleted by scripts that must not be refused for want of memory; never there |
 | kv, kv_gone | hash, zset | Huey's key/value store; when a key may be removed |
-| marks | hash | revocations: `r:ID`, `rt:TASK` |
+| revocations | hash | revocations: `r:ID`, `rt:TASK` |
 | locks | hash | key to `worker|expires_at|value`, both empty when there is none |
 | locks_of:N | set | the locks that end with worker N |
 | counters | hash | Huey's counters |
@@ -65,12 +65,12 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
     trees   how many whole consumers died while running it
     gate    while claimed: the task in whose limit it takes a place
     rank    -priority, the score in `ready`
-    m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, deliveries, retries,
+    m       what changes, as JSON without brackets: enqueued_at, eta, expires_at, attempt, crashes, retries,
             retry_delay_s, failures, failed_at
-    place   ready, scheduled, retrying, parked, claims or ended
+    place   ready, scheduled, retrying, blocked, claimed or ended
     token   while claimed; empty otherwise
     last    the last settlement that did not end the job
-    why     while set aside: see parked:WHY; before a retry: what it waits for (lock NAME), or empty
+    why     while set aside: see blocked:WHY; before a retry: what it waits for (lock NAME), or empty
     state, end, ev   once ended: its state, JSON [token, at, started_at, attempt], and the number of that event
             (0: its events were compacted into counts)
 
@@ -89,7 +89,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 
 from __future__ import annotations
 
-VERSION = 2  # of the schema above
+VERSION = 3  # of the schema above
 LEASE_S = 15.0  # the first lease of a worker, before its supervisor renews it
 
 

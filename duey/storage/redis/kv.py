@@ -18,7 +18,7 @@ STEP = 500  # results fetched at once
 
 def kind_of(key: str) -> str:
     """Where a key is stored: `marks` or `kv`."""
-    return "marks" if key.startswith(("r:", "rt:")) else "kv"
+    return "revocations" if key.startswith(("r:", "rt:")) else "kv"
 
 
 def text(key: Any) -> str:

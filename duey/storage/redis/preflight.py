@@ -6,6 +6,7 @@ that a newer Duey wrote. A warning: a server that keeps data in memory only.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -77,10 +78,12 @@ def refuse(facts: Facts, at: str) -> None:
 def open_keys(server: Any) -> Opened:
     """Check the server and create what must exist. Raises as `refuse`, and SchemaMismatch."""
     at = f"Redis at {server.address}"
-    facts = server.look()
+    facts = server.facts()
     if facts is not None:
         refuse(facts, at)
-    schema, instance = server.open_script(VERSION, uuid.uuid4().hex)
+    found = server.command(b"HGET", server.key("meta"), "schema")
+    limits = old_limits(server) if found is not None and int(found) < 3 else []
+    schema, instance = server.open_script(VERSION, uuid.uuid4().hex, *limits)
     if int(schema) > VERSION:
         raise errors.SchemaMismatch(
             f"{at} holds {server.prefix} in schema version {int(schema)} and this Duey knows {VERSION}: "
@@ -89,10 +92,23 @@ def open_keys(server: Any) -> Opened:
     return Opened(instance.decode(), facts.version if facts is not None else MINIMUM)
 
 
+def old_limits(server: Any) -> list[bytes]:
+    """The keys of limits that version 2 has, which stand in no list of keys."""
+    found: list[bytes] = []
+    start = server.key("").encode()
+    pattern = re.sub(rb"([][?*\\\\])", rb"\\\1", start) + b"[gh][ao]*"
+    cursor = b"0"
+    while True:
+        cursor, keys = server.command(b"SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+        found += [key[len(start) :] for key in keys if key[len(start) :].startswith((b"gate:", b"holders:"))]
+        if int(cursor) == 0:
+            return found
+
+
 def warnings(server: Any) -> list[str]:
     """What an admin should know now, one sentence each. Raises as `refuse`: settings can change while Duey runs."""
     at = f"Redis at {server.address}"
-    facts = server.look()
+    facts = server.facts()
     if facts is None:
         return [f"{at} does not allow this user to run INFO: make sure that it evicts no keys and saves its data"]
     refuse(facts, at)

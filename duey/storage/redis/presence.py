@@ -122,7 +122,7 @@ class RedisPresence(Presence):
         """Wake the local pipe whenever the worker is woken through Redis."""
         while not self._over:
             try:
-                notified = self._server.wait_at(f"bell:{self.n}", BLOCK_S)
+                notified = self._server.wait_at(f"wakeup:{self.n}", BLOCK_S)
             except errors.DueyError:
                 time.sleep(BACK_OFF_S)
                 continue

@@ -6,21 +6,30 @@ because Redis executes one script at a time.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from duey import clock, errors
+from duey.model.event import BLOCKED, COUNTED, DONE, UNBLOCKED, Event
 from duey.model.job import Counts, QueueInfo
 from duey.payload.plain import LISTED_BYTES
-from duey.storage.contract import StoredJob
+from duey.storage.compaction import STEP as COMPACTED
+from duey.storage.compaction import Pair, Seen
+from duey.storage.contract import EventRow, StoredJob
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
+from duey.storage.redis.kv import kind_of
 
 STEP = 1000  # jobs read by one script
 
 
-def look(server: Server, job_id: str) -> codec.Seen | None:
+def get_job(server: Server, job_id: str) -> codec.Seen | None:
     """One job, or None."""
-    found = server.run("look", job_id, again=True)
+    found = server.run("get_job", job_id, again=True)
     return None if found is None else codec.seen_of(found)
 
 
@@ -60,9 +69,9 @@ def waiting_since(m: bytes) -> float:
 
 def counts(server: Server) -> Counts:
     """How many jobs are in which state."""
-    scheduled, ready, running, retrying, parked, events, oldest = server.run("counts", again=True)
+    scheduled, ready, running, retrying, blocked, events, oldest = server.run("counts", again=True)
     since = waiting_since(oldest) if oldest else None
-    return Counts(scheduled, ready + parked, running, retrying, parked, since, events)
+    return Counts(scheduled, ready, running, retrying, blocked, since, events)
 
 
 def queue_infos(server: Server, now: float) -> list[QueueInfo]:
@@ -75,7 +84,7 @@ def queue_infos(server: Server, now: float) -> list[QueueInfo]:
 
 
 def payloads(server: Server, place: str, limit: int | None) -> list[bytes]:
-    """The payloads of the jobs in one place (ready or due), in the order in which they would run."""
+    """The payloads of the jobs in one place (ready or scheduled), in the order in which they would run."""
     if place == "ready":
         queues = server.command(b"SMEMBERS", server.key("queues"))
         names, begins = [f"ready:{queue.decode()}" for queue in queues], 16
@@ -107,3 +116,103 @@ def unknown_before(server: Server, instant: float) -> list[str]:
     """Some of the jobs that were set aside before the instant because no consumer knows their task."""
     found = server.command(b"ZRANGEBYSCORE", server.key("unknown"), "-inf", instant, "LIMIT", 0, 100)
     return [each.decode() for each in found]
+
+
+BYTES_MAX = 8 * 1024 * 1024  # read at once, because a few jobs may be large
+OLD_KINDS = {b"parked": BLOCKED, b"unparked": UNBLOCKED}  # as version 2 wrote them
+
+
+def read_outbox(server: Server, limit: int, compose: Any) -> list[Event]:
+    """The oldest events in order, in their display form. `compose` decodes and redacts."""
+    while True:
+        removed, *found = server.run("read_outbox", limit, BYTES_MAX, again=True)
+        if found or not removed:
+            return [compose.event(row_of(each)) for each in found]
+
+
+def row_of(answer: Sequence[Any]) -> EventRow:
+    """An event from the answer of read_outbox.lua."""
+    number, kind_bytes, told, detail, job_id, m, carries_call, body, result = answer
+    kind = OLD_KINDS.get(kind_bytes) or kind_bytes.decode()
+    by, at, started_at, attempt = json.loads(told)
+    token = codec.token_of(by)
+    if kind == COUNTED:
+        return EventRow(
+            int(number.partition(b"-")[0]), kind, token, at, None, 0, None, detail.decode(), "", "", "", 0.0, at, None,
+            None, 0, None, None, None, None, None, None,
+        )  # fmt: skip
+    head, _, payload = body.partition(b"\n")
+    _, task, queue, priority, _, _, chord, context, parent, _, *known = json.loads(b"[" + head)
+    by = codec.by_of(known)
+    enqueued_at, eta, expires_at, _, _, retries, *_ = json.loads(b"[" + m + b"]")
+    return EventRow(
+        int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, codec.worker_of(token),
+        None if detail is None else detail.decode(), job_id.decode(), task, queue, priority, enqueued_at, eta,
+        expires_at, retries, parent, by, context, chord, payload if carries_call else None,
+        result if kind == DONE else None,
+    )  # fmt: skip
+
+
+def delete_events(server: Server, events: Sequence[Event]) -> None:
+    """Remove events that were recorded."""
+    for i in range(0, len(events), STEP):
+        server.command(b"XDEL", server.key("outbox"), *(f"{e.seq}-0" for e in events[i : i + STEP]))
+
+
+LOOK_S = 5.0  # longest delay if a wake-up is lost
+
+
+def wait_ended(server: Server, job_id: str, timeout_s: float) -> bool:
+    """Wait until the job has ended or the key exists. False after `timeout_s`."""
+    name, deadline = uuid.uuid4().hex, time.monotonic() + timeout_s
+    try:
+        while True:
+            if server.run("wait", job_id, name, 1, kind_of(job_id), clock.now(), again=True):
+                return True
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            server.wait_at(f"wait:{name}", min(left_s, LOOK_S))
+    finally:
+        with contextlib.suppress(errors.StorageUnavailable):
+            server.run("wait", job_id, name, 0, again=True)
+
+
+ENTRIES = 1000  # entries in one command
+
+
+class RedisBacklog:
+    """The events of one service."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def count(self) -> int:
+        return int(self._server.command(b"XLEN", self._server.key("outbox")))
+
+    def read_after(self, after: int, untouched: int) -> Sequence[Seen]:
+        head = self._server.run("untouched", untouched, again=True)
+        if head is None:
+            return []
+        found: list[Seen] = []
+        after = max(after, int(head))
+        while len(found) < COMPACTED:
+            some = self._server.command(b"XRANGE", self._server.key("outbox"), f"{after + 1}-0", "+", "COUNT", ENTRIES)
+            found += map(seen, some)
+            if len(some) < ENTRIES:
+                break
+            after = found[-1].number
+        return found
+
+    def compact(self, pairs: Sequence[Pair], untouched: int) -> int:
+        numbers: Iterable[int] = (number for pair in pairs for number in pair)
+        return int(self._server.run("compact", untouched, *numbers))
+
+
+def seen(entry: Sequence[Any]) -> Seen:
+    """The event of an entry of the stream."""
+    number, fields = entry
+    e = dict(zip(fields[::2], fields[1::2], strict=True))
+    _, _, started_at, attempt = json.loads(e[b"e"])
+    is_plain = attempt == 1 and started_at is not None and b"d" not in e
+    return Seen(int(number.partition(b"-")[0]), int(e[b"s"] or 0), e[b"k"].decode(), is_plain)

@@ -28,7 +28,7 @@ from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import RedisPresence
 
 logger = logging.getLogger("duey.redis")
-PARK_S = 0.25  # longest time that one turn spends on setting jobs aside
+SET_ASIDE_S = 0.25  # longest time that one turn spends on setting jobs aside
 DUE_SOON_S = 3.0  # sleepers are woken for jobs that become due within this time; longer than a worker sleeps
 
 
@@ -37,7 +37,7 @@ class Header(NamedTuple):
 
     counter: int  # of the next token
     more: int
-    parked_many: int  # 1 if it stopped early because it set many jobs aside
+    blocked_many: int  # 1 if it stopped early because it set many jobs aside
     sleepers: int
     marks: int
     next_due: float | None
@@ -45,7 +45,7 @@ class Header(NamedTuple):
     stopped: list[str]  # not settled, because they were asked to stop and must not go back to the queue
 
 
-class Seat:
+class WorkerSession:
     """A worker of this process, with what its next turn needs."""
 
     def __init__(self, presence: RedisPresence, fields: list[Any]) -> None:
@@ -56,30 +56,30 @@ class Seat:
         self.unsure = False  # whether an answer was lost
 
 
-class Crew:
+class WorkerSessions:
     """The workers that this process has registered."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._seats: dict[int, Seat] = {}
+        self._sessions: dict[int, WorkerSession] = {}
         self.sleepers: int | None = None  # how many workers slept at the last turn; None before the first one
 
-    def enter(self, registration: Registration, folder: Path) -> RedisPresence:
+    def open(self, registration: Registration, folder: Path) -> RedisPresence:
         """Register a worker and return its presence. Other processes see it only after its file is locked."""
         key = uuid.uuid4().hex
-        presence = self._settle_in(folder, key, registration.queues)
+        presence = self._take_number(folder, key, registration.queues)
         fields = [
             "consumer", registration.consumer, "host", registration.host, "pid", registration.pid,
             "started_at", clock.now(), "threads", registration.threads, "kind", registration.kind,
             "queues", ",".join(registration.queues), "tasks", ",".join(registration.tasks),
             "serves", f",{','.join(registration.queues)},", "code", registration.code,
         ]  # fmt: skip
-        seat = self._seats[presence.n] = Seat(presence, fields)
-        self._register(seat)
+        session = self._sessions[presence.n] = WorkerSession(presence, fields)
+        self._register(session)
         presence.start()
         return presence
 
-    def _settle_in(self, folder: Path, key: str, queues: Sequence[str]) -> RedisPresence:
+    def _take_number(self, folder: Path, key: str, queues: Sequence[str]) -> RedisPresence:
         """A new worker number with a locked file. Takes the next number if a rescuer has locked the file."""
         while True:
             n = int(self._server.command(b"INCR", self._server.key("worker")))
@@ -91,69 +91,69 @@ class Crew:
                 return presence
             presence.close()
 
-    def _register(self, seat: Seat) -> None:
-        presence = seat.presence
+    def _register(self, session: WorkerSession) -> None:
+        presence = session.presence
         lease_ms = int(LEASE_S * 1000)
-        if not self._server.run("register", presence.n, presence.key, lease_ms, *seat.fields, again=True):
+        if not self._server.run("register", presence.n, presence.key, lease_ms, *session.fields, again=True):
             raise errors.StorageUnavailable(
                 f"Redis at {self._server.address} was emptied, and another process is worker {presence.n} there now: "
                 "restart this consumer"
             )
 
-    def _register_again(self, seat: Seat) -> None:
-        logger.warning("worker %d was declared dead while it was alive: it registers again", seat.presence.n)
-        self._register(seat)
+    def _register_again(self, session: WorkerSession) -> None:
+        logger.warning("worker %d was declared dead while it was alive: it registers again", session.presence.n)
+        self._register(session)
 
-    def asked(self, n: int) -> tuple[bool, bool]:
+    def control_signals(self, n: int) -> tuple[bool, bool]:
         """Whether the worker was asked to be quiet, and to stop. Registers it again if it was declared dead."""
         known, quiet, stop = self._server.command(b"HMGET", self._server.key(f"worker:{n}"), "key", "quiet", "stop")
-        seat = self._seats.get(n)
-        if known is None and seat is not None and seat.pid == os.getpid():
-            self._register_again(seat)
+        session = self._sessions.get(n)
+        if known is None and session is not None and session.pid == os.getpid():
+            self._register_again(session)
         return bool(quiet), bool(stop)
 
-    def leave(self, n: int) -> None:
+    def forget(self, n: int) -> None:
         """Remove a worker of this process."""
-        self._seats.pop(n, None)
+        self._sessions.pop(n, None)
 
     def settle_and_claim(
         self, n: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], ttl: codec.Ttl,
         compose: Any, limits: Mapping[str, Limit],
     ) -> ClaimResult:  # fmt: skip
         """Settle and claim for worker n. After StorageUnavailable the same settlements may be sent again."""
-        seat = self._seats.get(n)
-        if seat is None or seat.pid != os.getpid():
+        session = self._sessions.get(n)
+        if session is None or session.pid != os.getpid():
             raise errors.UnknownWorker(str(n))
-        with seat.lock:
+        with session.lock:
             if faults.point:
                 faults.point("settle.begun")
-            header, handed_over = self._send(seat, want, queues, settlements, ttl, limits)
-            lost, until = header.lost, time.monotonic() + PARK_S
-            while header.stopped or (header.parked_many and not handed_over and time.monotonic() < until):
+            header, handed_over = self._send(session, want, queues, settlements, ttl, limits)
+            lost, until = header.lost, time.monotonic() + SET_ASIDE_S
+            while header.stopped or (header.blocked_many and not handed_over and time.monotonic() < until):
                 again = [s for s in settlements if codec.token_text(s.claim.token) in header.stopped]
                 for settlement in again:
                     end_as_canceled(settlement, compose)
-                header, more = self._send(seat, want if not handed_over else 0, queues, again, ttl, limits)
+                header, more = self._send(session, want if not handed_over else 0, queues, again, ttl, limits)
                 lost, handed_over = lost + header.lost, handed_over + more
             if faults.point:
                 faults.point("settle.committed")
         claims = [codec.claim_of(n, each) for each in handed_over]
         self.sleepers = header.sleepers
-        if header.parked_many and not claims:
-            seat.presence.pipe.notify()  # it met only jobs that were set aside: continue without sleeping
+        if header.blocked_many and not claims:
+            session.presence.pipe.notify()  # it met only jobs that were set aside: continue without sleeping
         # Revocations matter without new claims too: jobs that were claimed before may not have begun.
         missing = frozenset(map(codec.token_of, lost))
         return ClaimResult(claims, missing, bool(header.more), header.next_due, bool(header.marks))
 
     def _send(
-        self, seat: Seat, want: int, queues: Sequence[str], settlements: Sequence[Settlement], ttl: codec.Ttl,
-        limits: Mapping[str, Limit],
+        self, session: WorkerSession, want: int, queues: Sequence[str], settlements: Sequence[Settlement],
+        ttl: codec.Ttl, limits: Mapping[str, Limit],
     ) -> tuple[Header, list[bytes]]:  # fmt: skip
         """Run turn.lua once. Returns the header of the answer, and the claims as bytes."""
-        presence, now = seat.presence, clock.now()
+        presence, now = session.presence, clock.now()
         words: codec.Words = [
-            presence.n, presence.key, seat.counter, int(seat.unsure), int(presence.has_slept and not presence.sleeping),
-            want, now, now + DUE_SOON_S,
+            presence.n, presence.key, session.counter, int(session.unsure),
+            int(presence.has_slept and not presence.sleeping), want, now, now + DUE_SOON_S,
             len(queues), len(settlements), limits_text(limits), *queues,
         ]  # fmt: skip
         for settlement in settlements:
@@ -161,18 +161,18 @@ class Crew:
         if faults.point:
             faults.point("settle.written")
         try:
-            answer = self._server.run("turn", *words)
+            answer = self._server.run("settle_and_claim", *words)
             if answer is None:
-                self._register_again(seat)
-                answer = self._server.run("turn", *words)
+                self._register_again(session)
+                answer = self._server.run("settle_and_claim", *words)
         except BaseException:  # also a time-out that strikes in between
-            seat.unsure = True
+            session.unsure = True
             raise
         if answer is None:
             raise errors.StorageUnavailable(f"worker {presence.n} is not registered: restart this consumer")
         header = Header._make(json.loads(answer[0]))
-        seat.counter = header.counter
-        seat.unsure = seat.unsure and not want
+        session.counter = header.counter
+        session.unsure = session.unsure and not want
         presence.has_slept = presence.has_slept and presence.sleeping
         return header, answer[1:]
 

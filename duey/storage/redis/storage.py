@@ -1,6 +1,6 @@
 """The storage on Redis: implements duey.storage.contract with one server, and a lock file for each worker on its host.
 
-A worker calls `register`, then `settle_and_claim` again and again, then `unregister`. `accept` stores jobs by one
+A worker calls `register`, then `settle_and_claim` again and again, then `unregister`. `enqueue_jobs` stores jobs by one
 script, which also wakes sleeping workers. Each operation is one Lua script, which is one transaction; flushing and
 resuming are many small ones. duey.storage.redis.keys describes the keys.
 """
@@ -21,24 +21,11 @@ from duey.storage import presence
 from duey.storage.compaction import Backlog
 from duey.storage.contract import ClaimResult, EnqueueResult, JobStorage, Registration, StoredJob
 from duey.storage.deaths import DeadWorker
-from duey.storage.redis import (
-    booking,
-    codec,
-    commands,
-    counting,
-    enqueue,
-    keys,
-    kv,
-    preflight,
-    queries,
-    rescuing,
-    schedules,
-    waiting,
-)
-from duey.storage.redis import workers as crew
+from duey.storage.redis import codec, commands, enqueue, keys, kv, preflight, queries, schedules
+from duey.storage.redis import workers as worker_rows
 from duey.storage.redis.client import Server
 from duey.storage.redis.presence import RedisPresence, folder_of
-from duey.storage.redis.session import Crew, limits_text
+from duey.storage.redis.session import WorkerSessions, limits_text
 
 UNKNOWN_TASK_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
 STEP = 500  # jobs that one script moves or removes: limits how long other clients wait
@@ -59,9 +46,9 @@ class RedisStorage(JobStorage):
         self.schedule_store = schedules.RedisScheduleStore(self.server)
         self._url = url
         self._ttl = codec.Ttl(result_ttl_s, failed_ttl_s)
-        self._crew = Crew(self.server)
-        self._watch = rescuing.Watch(self.server)
-        self._backlog = Backlog(counting.RedisBacklog(self.server), backlog_rows)
+        self._sessions = WorkerSessions(self.server)
+        self._watch = worker_rows.Watch(self.server)
+        self._backlog = Backlog(queries.RedisBacklog(self.server), backlog_rows)
 
     @cached_property
     def folder(self) -> Path:
@@ -82,19 +69,19 @@ class RedisStorage(JobStorage):
 
     # accepting jobs
 
-    def accept(
+    def enqueue_jobs(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
     ) -> EnqueueResult:
-        return enqueue.accept(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
+        return enqueue.enqueue_jobs(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
-        if self._crew.sleepers != 0:  # the last turn of this process saw some, or it has had no turn
+        if self._sessions.sleepers != 0:  # the last turn of this process saw some, or it has had no turn
             self.server.run("wake", count, *queues, again=True)
 
     # running jobs
 
     def register(self, registration: Registration) -> RedisPresence:
-        presence = self._crew.enter(registration, self.folder)
+        presence = self._sessions.open(registration, self.folder)
         if registration.kind == "alone":
             presence.beat_alone = lambda: self.beat([presence.n], keys.LEASE_S)
         return presence
@@ -102,7 +89,7 @@ class RedisStorage(JobStorage):
     def settle_and_claim(
         self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], notified: bool = False
     ) -> ClaimResult:
-        return self._crew.settle_and_claim(worker, settlements, want, queues, self._ttl, self.compose, self.limits)
+        return self._sessions.settle_and_claim(worker, settlements, want, queues, self._ttl, self.compose, self.limits)
 
     def hold(self, presence: RedisPresence, token: int) -> bool:
         return presence.hold(token)
@@ -115,17 +102,17 @@ class RedisStorage(JobStorage):
         parts = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
         return [parts[index] for index in sorted(parts, key=int)]
 
-    def asked(self, worker: int) -> tuple[bool, bool]:
-        return self._crew.asked(worker)
+    def control_signals(self, worker: int) -> tuple[bool, bool]:
+        return self._sessions.control_signals(worker)
 
     def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
         words = [word for c in claims for word in (c.token & codec.LOW, c.id)]
-        self.server.run("give_back", worker, clock.now(), *words, again=True)
+        self.server.run("release_claims", worker, clock.now(), *words, again=True)
 
     # workers
 
     def unregister(self, worker: int) -> None:
-        self._crew.leave(worker)  # first, so that no thread of this process registers it again
+        self._sessions.forget(worker)  # first, so that no thread of this process registers it again
         self._reap(DeadWorker(worker, "", 0, False), False, 1)  # it may have claims from a lost answer
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
@@ -149,7 +136,7 @@ class RedisStorage(JobStorage):
         return running
 
     def _reap(self, dead: DeadWorker, overdue: bool, max_crashes: int) -> list[str]:
-        return rescuing.reap(self.server, self.folder, dead, overdue, max_crashes, self.compose, self._ttl.failed_s)
+        return worker_rows.reap(self.server, self.folder, dead, overdue, max_crashes, self.compose, self._ttl.failed_s)
 
     def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
         found: list[str] = []
@@ -168,8 +155,8 @@ class RedisStorage(JobStorage):
     def cancel(self, job_id: str, was: str | None = None) -> str | None:
         return commands.cancel(self.server, job_id, self.compose, self._ttl, was)
 
-    def stop_asked(self, seqs: Sequence[int]) -> set[int]:
-        key = self.server.key("stops")
+    def stop_requested(self, seqs: Sequence[int]) -> set[int]:
+        key = self.server.key("cancel_requests")
         return {seq for seq in seqs if self.server.command(b"SISMEMBER", key, seq)}
 
     def stopping(self, workers: Sequence[int]) -> set[int]:
@@ -202,19 +189,19 @@ class RedisStorage(JobStorage):
 
     def resume(self, kind: str, name: str) -> int:
         self.server.command(b"SREM", self.server.key("pauses"), f"{kind} {name}")
-        return self._unpark(f"{kind} {name}")
+        return self._unblock(f"{kind} {name}")
 
-    def unpark_tasks(self, known: Sequence[str]) -> int:
-        held = {why.decode() for why in self.server.command(b"SMEMBERS", self.server.key("reasons"))}
-        count = sum(self._unpark(why) for why in sorted(held & {f"unknown {task}" for task in known}))
+    def unblock_tasks(self, known: Sequence[str]) -> int:
+        held = {why.decode() for why in self.server.command(b"SMEMBERS", self.server.key("block_reasons"))}
+        count = sum(self._unblock(why) for why in sorted(held & {f"unknown {task}" for task in known}))
         if any(why.startswith(("limit ", "rate ")) for why in held):
             now_limits = {task: self.limits.get(task, Limit(None, None, 0.0)) for task in known}
-            count += int(self.server.run("gates", clock.now(), limits_text(now_limits)))
+            count += int(self.server.run("recheck", clock.now(), limits_text(now_limits)))
         return count
 
-    def _unpark(self, why: str) -> int:
+    def _unblock(self, why: str) -> int:
         count = 0
-        while moved := int(self.server.run("unpark", why, clock.now(), STEP)):
+        while moved := int(self.server.run("unblock", why, clock.now(), STEP)):
             count += moved
         return count
 
@@ -225,14 +212,14 @@ class RedisStorage(JobStorage):
 
     # reading
 
-    def look(self, job_id: str) -> StoredJob | None:
-        seen = queries.look(self.server, job_id)
+    def get_job(self, job_id: str) -> StoredJob | None:
+        seen = queries.get_job(self.server, job_id)
         if seen is None:
             return None
         job = seen.job
         if seen.token is not None and job.worker is not None:
             said = self.server.command(b"HGET", self.server.key(f"worker:{job.worker}"), "running")
-            started = crew.started(self.folder, job.worker, said)
+            started = worker_rows.started(self.folder, job.worker, said)
             # It was claimed in a batch; perhaps no thread handles it yet.
             state = job.state if seen.token in started else QUEUED
             job = job._replace(started_at=started.get(seen.token), state=state)
@@ -250,28 +237,28 @@ class RedisStorage(JobStorage):
         return queries.queue_infos(self.server, clock.now())
 
     def worker_infos(self) -> list[WorkerInfo]:
-        return crew.infos(self.server, self.folder)
+        return worker_rows.infos(self.server, self.folder)
 
-    def ask_worker(self, worker: int, what: str) -> bool:
-        return bool(self.server.run("ask", worker, what, again=True))
+    def signal_worker(self, worker: int, what: str) -> bool:
+        return bool(self.server.run("signal_worker", worker, what, again=True))
 
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
-        return waiting.wait_ended(self.server, job_id, timeout_s)
+        return queries.wait_ended(self.server, job_id, timeout_s)
 
     # maintenance and events
 
     def run_maintenance(self, limit: int = 1000) -> bool:
-        more = bool(self.server.run("house", clock.now(), limit, again=True))
+        more = bool(self.server.run("maintenance", clock.now(), limit, again=True))
         for job_id in queries.unknown_before(self.server, clock.now() - UNKNOWN_TASK_S):
             commands.fail_unknown(self.server, job_id, self.compose, self._ttl)
-        self.server.run("gates", clock.now(), "")
+        self.server.run("recheck", clock.now(), "")
         return self._backlog.relieve() or more
 
     def read_events(self, limit: int) -> list[Event]:
-        return booking.read(self.server, limit, self.compose)
+        return queries.read_outbox(self.server, limit, self.compose)
 
     def delete_events(self, events: Sequence[Event]) -> None:
-        booking.delete(self.server, events)
+        queries.delete_events(self.server, events)
 
     # for Huey
 
@@ -279,24 +266,24 @@ class RedisStorage(JobStorage):
         return queries.payloads(self.server, "ready", limit)
 
     def scheduled_items(self, limit: int | None = None) -> list[bytes]:
-        return queries.payloads(self.server, "due", limit)
+        return queries.payloads(self.server, "scheduled", limit)
 
     def flush_queue(self) -> None:
         self._flush("ready")
-        self._flush("parked")
+        self._flush("blocked")
 
     def flush_schedule(self) -> None:
-        self._flush("due")
+        self._flush("scheduled")
 
     def flush_results(self) -> None:
-        self._flush("ended")
+        self._flush("finished")
         self.server.command(b"DEL", self.server.key("kv"), self.server.key("kv_gone"))
 
     def _flush(self, place: str) -> None:
         while self.server.run("flush", place, STEP):
             pass
         at = b"-"
-        while at := self.server.run("sweep", at, STEP):
+        while at := self.server.run("drop_stale", at, STEP):
             pass
 
     def flush_counters(self) -> None:

@@ -1,42 +1,47 @@
-"""Claims jobs: moves due jobs to `ready`, takes the next ones, and sets aside paused ones and those over a limit."""
+"""Claims jobs: moves due jobs to `ready`, takes the next ones, and sets aside paused ones and those over a limit.
+
+A worker settles what it finished in the same transaction. If the process dies before the commit, the claims still stand
+and a rescuer returns their jobs. The commit is not synced, because a lost one only runs the jobs again.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from duey import clock
-from duey.model.job import FREED_AT_START, Claim
+from duey.model.job import FREED_AT_START, Claim, Settlement
 from duey.model.limits import Limit
 from duey.model.queues import NOT, REST, serves
-from duey.storage.sqlite import policies, uniqueness
+from duey.storage.contract import ClaimResult
+from duey.storage.sqlite import policies, settle
 
 CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
-    j.deliveries, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
+    j.crashes, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
     j.failed_at, j.sequel, j.by, j.tree_deaths"""
 CLAIMED = f"select ?, {CLAIMED_COLUMNS} from jobs j where seq = ?"
 # A cross join makes SQLite start at the head of the queue and then read the jobs.
 FIRST = f"""select r.rank, {CLAIMED_COLUMNS} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?
     order by r.rank, r.seq limit ?"""
-NEXT_DUE = "select (select at from due order by at limit 1), (select min(opens_at) from gates)"
-STANDS = f"{NEXT_DUE}, exists (select 1 from pauses), exists (select 1 from marks)"
+NEXT_DUE = "select (select at from scheduled order by at limit 1), (select min(opens_at) from limits)"
+QUEUE_STATE = f"{NEXT_DUE}, exists (select 1 from pauses), exists (select 1 from revocations)"
 DUE_STEP = 1000  # due jobs moved in one transaction: limits how long the write lock is held
-PARK_STEP = 1000  # jobs set aside in one transaction, for the same reason
+BLOCK_STEP = 1000  # jobs set aside in one transaction, for the same reason
 
 
-class Stands(NamedTuple):
+class QueueState(NamedTuple):
     """What must be known before claiming."""
 
     next_due: float | None  # epoch seconds of the next scheduled job or the next rate token
     any_pauses: bool
-    any_marks: bool  # whether any task or job is revoked
+    any_revocations: bool  # whether any task or job is revoked
 
 
-def stands(con: sqlite3.Connection) -> Stands:
+def queue_state(con: sqlite3.Connection) -> QueueState:
     """Read it by one statement, because each statement delays the start of a single job noticeably."""
-    due_at, opens_at, any_pauses, any_marks = con.execute(STANDS).fetchone()
-    return Stands(soonest(due_at, opens_at), bool(any_pauses), bool(any_marks))
+    due_at, opens_at, any_pauses, any_revocations = con.execute(QUEUE_STATE).fetchone()
+    return QueueState(soonest(due_at, opens_at), bool(any_pauses), bool(any_revocations))
 
 
 def soonest(*instants: float | None) -> float | None:
@@ -47,10 +52,10 @@ def soonest(*instants: float | None) -> float | None:
 def bring_due(con: sqlite3.Connection) -> None:
     """Move due jobs to `ready`, the earliest first."""
     rows = con.execute(
-        "select at, seq from due where at <= ? order by at, seq limit ?", (clock.now(), DUE_STEP)
+        "select at, seq from scheduled where at <= ? order by at, seq limit ?", (clock.now(), DUE_STEP)
     ).fetchall()
     if rows:
-        con.executemany("delete from due where at = ? and seq = ?", rows)
+        con.executemany("delete from scheduled where at = ? and seq = ?", rows)
         con.executemany(
             "insert into ready select queue, -priority, seq from jobs where seq = ?",
             [(seq,) for _, seq in rows],
@@ -97,11 +102,11 @@ def claim(
     """
     paused = set(con.execute("select kind, name from pauses")) if any_pauses else set()
     claims: list[Claim] = []
-    met: dict[str, policies.LimitState] = {}
+    states: dict[str, policies.LimitState] = {}
     set_aside = 0
     now = clock.now()
     for queue in queues_to_serve(con, wanted):
-        while len(claims) < want and set_aside < PARK_STEP:
+        while len(claims) < want and set_aside < BLOCK_STEP:
             rows = con.execute(FIRST, (queue, want - len(claims))).fetchall()
             if not rows:
                 break
@@ -110,25 +115,25 @@ def claim(
             token = first_token + len(claims)
             taken = [Claim(token + i, *row[1:]) for i, row in enumerate(rows)]
             if paused:
-                taken = park_paused(con, taken, paused)
+                taken = block_paused(con, taken, paused)
             if limits and any(c.task in limits for c in taken):
-                taken = policies.admit(con, taken, limits, met)
+                taken = policies.admit(con, taken, limits, states)
             if len(taken) < len(rows):  # jobs that were set aside need no token: number the others again
                 taken = [c._replace(token=token + i) for i, c in enumerate(taken)]
                 set_aside += len(rows) - len(taken)
             claims += taken
     freed = [(c.seq,) for c in claims if c.flags & FREED_AT_START]
     if freed:
-        con.executemany("delete from keys where not fixed and seq = ?", freed)
+        con.executemany("delete from unique_locks where not fixed and seq = ?", freed)
     con.executemany(
-        "insert into claims values (?, ?, ?, ?, ?)",
+        "insert into claimed values (?, ?, ?, ?, ?)",
         [(c.token, c.seq, worker, now, c.task if c.task in limits else None) for c in claims],
     )
-    more = (len(claims) == want or set_aside >= PARK_STEP) and anything_ready(con, wanted)
+    more = (len(claims) == want or set_aside >= BLOCK_STEP) and anything_ready(con, wanted)
     return claims, more
 
 
-def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[str, str]]) -> list[Claim]:
+def block_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[str, str]]) -> list[Claim]:
     """Set aside what is paused, with an event. Returns the other claims."""
     kept: list[Claim] = []
     held: list[tuple[Claim, str, str]] = []
@@ -140,7 +145,7 @@ def park_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[s
             kept.append(c)
         else:
             held.append(why)
-    policies.park(con, held, clock.now())
+    policies.block(con, held, clock.now())
     return kept
 
 
@@ -148,11 +153,49 @@ def release_claims(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
     """Return claims whose body never started. Returns how many of them still stood."""
     count = 0
     for c in claims:
-        row = con.execute("delete from claims where token = ? returning gate", (c.token,)).fetchone()
+        row = con.execute("delete from claimed where token = ? returning limit_name", (c.token,)).fetchone()
         if row:
             policies.refund(con, row[0])
             con.execute("insert into ready values (?, ?, ?)", (c.queue, -c.priority, c.seq))
             if c.flags & FREED_AT_START:
-                uniqueness.take_again(con, c.seq)
+                policies.take_again(con, c.seq)
             count += 1
     return count
+
+
+class Ttl(NamedTuple):
+    """How long an ended job is kept, in seconds."""
+
+    result_s: float
+    failed_s: float
+
+
+def idle_result(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> ClaimResult | None:
+    """The answer for a worker that has nothing to settle, if there is nothing to claim; otherwise None. Needs no write
+    lock."""
+    if want and anything_ready(con, queues):
+        return None
+    return ClaimResult([], frozenset(), False, next_due(con), False)
+
+
+def settle_and_claim(
+    con: sqlite3.Connection, worker: int, first_token: int, settlements: Sequence[Settlement], want: int,
+    queues: Sequence[str], compose: Any, ttl: Ttl, limits: Mapping[str, Limit],
+) -> tuple[ClaimResult, int]:  # fmt: skip
+    """Settle and claim inside the caller's transaction. The new claims get the tokens from `first_token` on.
+
+    Returns the answer, and how many jobs were unblocked because a place in a limit was freed.
+    """
+    lost, unblocked = frozenset[int](), 0
+    if settlements:
+        settle.heed_stops(con, settlements, compose)
+        lost, unblocked = settle.settle(con, settlements, ttl.result_s, ttl.failed_s)
+    state = queue_state(con)
+    if state.next_due is not None and state.next_due <= clock.now():
+        bring_due(con)
+    claims: list[Claim] = []
+    more = False
+    if want:
+        claims, more = claim(con, worker, first_token, want, queues, limits, state.any_pauses)
+    due_at = None if claims else next_due(con)
+    return ClaimResult(claims, lost, more, due_at, bool(claims) and state.any_revocations), unblocked

@@ -12,12 +12,12 @@ from duey.model import event
 from duey.model.job import CANCELED, DONE, ENDED, RETRYING, Claim
 from duey.storage.contract import StoredJob
 from duey.storage.sqlite import claim as claiming
-from duey.storage.sqlite import noting, queries, settle, uniqueness
+from duey.storage.sqlite import policies, queries, schema, settle
 
 
 def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
     """The job and the token of its claim, if there is one. Raises UnknownJob."""
-    found = queries.look(con, job_id)
+    found = queries.get_job(con, job_id)
     if found is None:
         raise errors.UnknownJob(job_id)
     return found
@@ -35,19 +35,19 @@ def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
     """Remove a job from the table of its place."""
     if job.place == "ready":
         con.execute("delete from ready where queue = ? and rank = ? and seq = ?", (job.queue, -job.priority, job.seq))
-    elif job.place == "due":
-        con.execute("delete from due where at = ? and seq = ?", (job.eta, job.seq))
+    elif job.place == "scheduled":
+        con.execute("delete from scheduled where at = ? and seq = ?", (job.eta, job.seq))
     else:
         con.execute(f"delete from {job.place} where seq = ?", (job.seq,))
 
 
 def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
     """Claim a waiting job for the rest of this transaction, so that it can be settled like any other job."""
-    token = noting.manual_token(con)
+    token = schema.manual_token(con)
     leave_place(con, job)
     # If a limit had unblocked this job, settling this claim unblocks the next one.
     con.execute(
-        "insert into claims values (?, ?, 0, ?, (select name from gates where name = ?))",
+        "insert into claimed values (?, ?, 0, ?, (select name from limits where name = ?))",
         (token, job.seq, clock.now(), job.task),
     )
     return Claim._make(con.execute(claiming.CLAIMED, (token, job.seq)).fetchone())
@@ -57,8 +57,8 @@ def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) 
     """End a waiting job as canceled, or ask a running one to stop. Returns how many other jobs were unblocked."""
     if job.state in ENDED:
         raise errors.StateConflict(job.id, "cancel", job.state)
-    if job.place == "claims":
-        con.execute("insert or ignore into stops values (?, ?)", (job.seq, clock.now()))
+    if job.place == "claimed":
+        con.execute("insert or ignore into cancel_requests values (?, ?)", (job.seq, clock.now()))
         return 0
     claim = claim_for_verb(con, job)
     return settle.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s).unblocked
@@ -81,21 +81,21 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         raise errors.StateConflict(job.id, "retry", job.state)
     key = con.execute("select unique_key from jobs where seq = ?", (job.seq,)).fetchone()[0]
     if key is not None:
-        other = uniqueness.holder(con, key, job.id)
+        other = policies.holder(con, key, job.id)
         if other:
             raise errors.UniqueConflict(key, other)
-        uniqueness.take_again(con, job.seq)
+        policies.take_again(con, job.seq)
     leave_place(con, job)
     con.execute("delete from progress where seq = ?", (job.seq,))
     if job.state == DONE:  # a failed job continues at its checkpoint, a finished one starts again
         con.execute("delete from checkpoints where seq = ?", (job.seq,))
     con.execute(
-        "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, deliveries = 0, failures = 0, "
+        "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, crashes = 0, failures = 0, "
         "tree_deaths = 0, failed_at = null, payload = coalesce(?, payload) where seq = ?",
         (job.attempt, retries, payload, job.seq),
     )
     con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
-    con.execute(noting.EVENT, (job.seq, event.RETRIED, noting.manual_token(con), clock.now(), None, job.attempt, None))
+    con.execute(schema.EVENT, (job.seq, event.RETRIED, schema.manual_token(con), clock.now(), None, job.attempt, None))
 
 
 def forget(con: sqlite3.Connection, job: StoredJob) -> None:
@@ -108,19 +108,19 @@ def forget(con: sqlite3.Connection, job: StoredJob) -> None:
 def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:
     """Remove ended jobs, with their checkpoints, progress and chord parts."""
     con.executemany("delete from chord_parts where cid = (select chord from jobs where seq = ?)", seqs)
-    for table in ("progress", "checkpoints", "ended", "jobs"):
+    for table in ("progress", "checkpoints", "finished", "jobs"):
         con.executemany(f"delete from {table} where seq = ?", seqs)
 
 
-def unpark(con: sqlite3.Connection, kind: str, names: Sequence[str]) -> int:
+def unblock(con: sqlite3.Connection, kind: str, names: Sequence[str]) -> int:
     """Queue again what was set aside for these reasons. Returns the number of jobs."""
-    count, token = 0, noting.manual_token(con)
+    count, token = 0, schema.manual_token(con)
     for name in names:
-        rows = con.execute("select seq from parked where kind = ? and name = ?", (kind, name)).fetchall()
-        con.executemany("delete from parked where seq = ?", rows)
+        rows = con.execute("select seq from blocked where kind = ? and name = ?", (kind, name)).fetchall()
+        con.executemany("delete from blocked where seq = ?", rows)
         con.executemany("insert into ready select queue, -priority, seq from jobs where seq = ?", rows)
         con.executemany(
-            "insert into events (job, kind, token, at, attempt) values (?, 'unparked', ?, ?, 0)",
+            "insert into outbox (job, kind, token, at, attempt) values (?, 'unblocked', ?, ?, 0)",
             [(seq, token, clock.now()) for (seq,) in rows],
         )
         count += len(rows)

@@ -1,10 +1,10 @@
 """The SQLite file of the queue: connections, transactions and errors.
 
 Connections are opened on first use, once for each process; a forked child never uses those of its parent. There are
-three roles. `accept`: commits are synced (`durability = full`). `work`: commits are not synced, because a lost one only
-runs a job again. `read`: never writes, one connection for each thread, so that a page never waits for the disk. A write
-transaction begins immediate and waits at most `busy_s` for the write lock. Every sqlite3 error becomes a subclass of
-StorageUnavailable.
+three roles. `enqueue_jobs`: commits are synced (`durability = full`). `relaxed`: commits are not synced, because a lost
+one only runs a job again. `read`: never writes, one connection for each thread, so that a page never waits for the
+disk. A write transaction begins immediate and waits at most `busy_s` for the write lock. Every sqlite3 error becomes a
+subclass of StorageUnavailable.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import random
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from duey import errors, faults
 from duey import files as config_files
-from duey.storage.sqlite import at_once, schema
+from duey.storage.sqlite import schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
@@ -62,7 +62,11 @@ def is_mistake(exc: Exception) -> bool:
 class Database:
     """The queue file, for one process."""
 
-    def __init__(self, path: Path | str, durable: bool = True, busy_s: float = 5.0) -> None:
+    def __init__(
+        self, path: Path | str, durable: bool = True, busy_s: float = 5.0,
+        on_open: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._on_open = on_open  # of a connection whose commits are synced
         self.path = str(path)
         self.busy_s = busy_s
         self.durable = durable
@@ -73,8 +77,8 @@ class Database:
         self._pid = os.getpid()
         self._inode: tuple[int, int] | None = None
         self._open: dict[str, sqlite3.Connection] = {}
-        self._locks = {"accept": threading.RLock(), "work": threading.RLock()}
-        self._last = {"accept": 0, "work": 0}  # number of the last transaction
+        self._locks = {"synced": threading.RLock(), "relaxed": threading.RLock()}
+        self._last = {"synced": 0, "relaxed": 0}  # number of the last transaction
         self._opening = threading.RLock()
         self._readers = threading.local()
         self._generation = 0
@@ -86,16 +90,16 @@ class Database:
         with self._opening:
             try:
                 con = self._first() if self._inode is None else self._raw()
-                con.execute(f"pragma synchronous = {'full' if role == 'accept' and self.durable else 'normal'}")
+                con.execute(f"pragma synchronous = {'full' if role == 'enqueue_jobs' and self.durable else 'normal'}")
                 # Consumers checkpoint regularly. These limits matter when none is running.
-                con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'accept' else 8000}")
+                con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'enqueue_jobs' else 8000}")
                 con.execute(READ_CACHE if role == "read" else CACHE)
                 if role == "read":
                     con.execute("pragma query_only = 1")
                 else:
                     con.execute("pragma busy_timeout = 0")  # _when_free waits
-                if role == "accept":
-                    at_once.prepare(con)
+                if role == "synced" and self._on_open is not None:
+                    self._on_open(con)
                 stat = os.stat(self.path)
             except sqlite3.Error as exc:
                 raise explain(exc, self.path) from exc
@@ -275,7 +279,7 @@ class Database:
     def prepare(self) -> None:
         """Create or migrate the file, and check that it can be written. Raises StorageUnavailable."""
         self.make_room()
-        with self.write("accept") as con:
+        with self.write("synced") as con:
             con.execute("insert into meta values ('checked', 1) on conflict (key) do update set value = value + 1")
 
     def make_room(self) -> None:
@@ -284,11 +288,11 @@ class Database:
         open. What is written here is rolled back and overwritten later."""
         if not self.durable:
             return
-        con = self.connection("accept")
+        con = self.connection("synced")
         with suppress(FileNotFoundError):
             if os.stat(f"{self.path}-wal").st_size > LOG_ROOM // 2:
                 return
-        with self._locks["accept"], suppress(sqlite3.Error):  # without it everything works, only slower
+        with self._locks["synced"], suppress(sqlite3.Error):  # without it everything works, only slower
             con.execute("pragma cache_size = 64")  # so that pages are written to the log before the rollback
             try:
                 con.execute("begin immediate")
@@ -300,21 +304,9 @@ class Database:
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, without blocking readers or writers."""
-        con = self.connection("work")
-        with self._locks["work"]:
+        con = self.connection("relaxed")
+        with self._locks["relaxed"]:
             try:
                 con.execute("pragma wal_checkpoint(passive)").fetchall()
             except sqlite3.Error as exc:
                 raise explain(exc, self.path) from exc
-
-
-def filesystem_of(path: str) -> str:
-    """The type of the file system that holds the path, '' if that is unknown."""
-    try:
-        with open("/proc/mounts", encoding="utf-8") as mounts:
-            rows = [line.split()[1:3] for line in mounts]
-    except OSError:
-        return ""
-    real = os.path.realpath(os.path.dirname(path) or ".")
-    fitting = [r for r in rows if real == r[0] or real.startswith(r[0].rstrip("/") + "/")]
-    return max(fitting, key=lambda r: len(r[0]))[1] if fitting else ""

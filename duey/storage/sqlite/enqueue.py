@@ -17,27 +17,27 @@ from duey import clock, errors
 from duey.model import event
 from duey.model.job import Idempotency, NewJob
 from duey.storage.contract import EnqueuedJob, EnqueueResult
-from duey.storage.sqlite.at_once import JOB
 from duey.storage.sqlite.database import is_mistake
-from duey.storage.sqlite.uniqueness import Replace, holder, settle_conflict, take
+from duey.storage.sqlite.policies import Replace, holder, settle_conflict, take
+from duey.storage.sqlite.schema import JOB
 
 INSERT = f"insert into jobs ({JOB}) values ({', '.join('?' * len(NewJob._fields))})"
 KEY_LIFE_S = 24 * 3600.0
 
 
-def accept_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
+def enqueue_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Store all requests in one transaction. If one is refused, only that one is rolled back; its answer is the
     error."""
     if len(requests) == 1:
-        return [accept(con, replace, *requests[0])]
-    together = accept_together(con, requests)
+        return [enqueue_jobs(con, replace, *requests[0])]
+    together = enqueue_together(con, requests)
     if together:
         return together
     answers: list[Any] = []
     for request in requests:
         con.execute("savepoint one")
         try:
-            answers.append(accept(con, replace, *request))
+            answers.append(enqueue_jobs(con, replace, *request))
         except Exception as exc:
             if not is_mistake(exc):
                 raise
@@ -47,7 +47,7 @@ def accept_all(con: sqlite3.Connection, replace: Replace, requests: Sequence[tup
     return answers
 
 
-def accept_together(con: sqlite3.Connection, requests: Sequence[tuple[Any, ...]]) -> list[Any] | None:
+def enqueue_together(con: sqlite3.Connection, requests: Sequence[tuple[Any, ...]]) -> list[Any] | None:
     """Store plain requests at a fraction of the cost. None, and nothing is stored, if one of them is not plain."""
     if any(idempotency or max_pending for _, idempotency, max_pending in requests):
         return None
@@ -65,7 +65,7 @@ def fresh_queues(requests: Sequence[tuple[Any, ...]], answers: Sequence[Any]) ->
             yield from (job.queue for job, a in zip(jobs, answer.accepted, strict=True) if a.fresh)
 
 
-def accept(
+def enqueue_jobs(
     con: sqlite3.Connection, replace: Replace, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int
 ) -> EnqueueResult:
     """Store all jobs inside the caller's transaction. `replace` ends a job in favour of another one."""
@@ -90,8 +90,8 @@ def accept(
 def waiting(con: sqlite3.Connection, at_most: int) -> int:
     """How many jobs wait. Counting stops at `at_most` for each place."""
     return con.execute(
-        "select (select count(*) from (select 1 from ready limit :n)) + (select count(*) from (select 1 from due "
-        "limit :n)) + (select count(*) from (select 1 from parked limit :n))",
+        "select (select count(*) from (select 1 from ready limit :n)) + (select count(*) from (select 1 from scheduled "
+        "limit :n)) + (select count(*) from (select 1 from blocked limit :n))",
         {"n": at_most},
     ).fetchone()[0]
 
@@ -119,7 +119,7 @@ def insert(con: sqlite3.Connection, job: NewJob) -> EnqueuedJob:
         seq = con.execute(INSERT, job).lastrowid
     except sqlite3.IntegrityError:
         known = con.execute(
-            "select ended.state from jobs left join ended on ended.seq = jobs.seq where id = ?", (job.id,)
+            "select finished.state from jobs left join finished on finished.seq = jobs.seq where id = ?", (job.id,)
         ).fetchone()
         if known is None:
             raise
@@ -132,9 +132,9 @@ def insert(con: sqlite3.Connection, job: NewJob) -> EnqueuedJob:
     if job.eta is None or job.eta <= clock.now():
         con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, seq))
     else:
-        con.execute("insert into due values (?, ?)", (job.eta, seq))
+        con.execute("insert into scheduled values (?, ?)", (job.eta, seq))
     con.execute(
-        "insert into events (job, kind, token, at, attempt) values (?, ?, 0, ?, 0)",
+        "insert into outbox (job, kind, token, at, attempt) values (?, ?, 0, ?, 0)",
         (seq, event.ENQUEUED, job.enqueued_at),
     )
     return EnqueuedJob(job.id, True)
@@ -179,9 +179,9 @@ def insert_plain(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[Enque
         which,
     )
     if any(job.eta is not None for job in jobs):
-        con.execute("insert into due select eta, seq from jobs where seq > :before and eta > :now", which)
+        con.execute("insert into scheduled select eta, seq from jobs where seq > :before and eta > :now", which)
     con.execute(
-        "insert into events (job, kind, token, at, attempt) select seq, 'enqueued', 0, enqueued_at, 0 from jobs "
+        "insert into outbox (job, kind, token, at, attempt) select seq, 'enqueued', 0, enqueued_at, 0 from jobs "
         "where seq > :before",
         which,
     )

@@ -1,14 +1,34 @@
-"""Group commit: what several threads commit at the same time is synced to the disk once."""
+"""Group commit: the jobs that several threads enqueue at the same time are synced to the disk once.
+
+One transaction stores all jobs of a commit or none. After it, one sleeping worker is woken for each new job, before any
+of the callers gets its answer.
+
+Up to MOST plain jobs (no unique key, no `max_pending`), of one or several callers, are inserted as rows into a
+temporary view of the connection, whose triggers store each job, its place, its event, and the idempotency key that came
+with it. If an id or a key is known already, nothing is stored, and duey.storage.sqlite.enqueue handles each request
+separately. Reason: in each call of SQLite Python releases the interpreter lock and then has to get it back from other
+threads. Begin, three inserts and commit are five such calls, this is one.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
-from duey import errors
+from duey import clock, errors, faults
+from duey.model import event
+from duey.model.job import NewJob
+from duey.storage.contract import EnqueuedJob, EnqueueResult
+from duey.storage.sqlite import enqueue
+from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.schema import JOB
+from duey.storage.wakeup import Notifier
 
 
 class PendingCommit:
@@ -65,3 +85,96 @@ class GroupCommit:
             else:
                 pending.answer = answer
             pending.served = True
+
+
+class EnqueueCommit:
+    """Accepts jobs for one file. `replace(connection, old_id, new_id)` ends a waiting job in favour of another one."""
+
+    def __init__(
+        self, db: Database, notifier: Notifier, replace: Callable[[sqlite3.Connection, str, str], bool]
+    ) -> None:
+        self._db, self._notifier, self._replace = db, notifier, replace
+
+    def commit(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The answer to each request (jobs, idempotency, max_pending), or the exception that refuses it."""
+        queues = [job.queue for jobs, _, _ in requests for job in jobs]
+        # A kill point of a test lies between two steps, so there must be steps.
+        answers = None if faults.point else enqueue_at_once(partial(self._db.write_at_once, "synced"), requests)
+        if answers is None:
+            with self._db.write("synced", "enqueue") as con:
+                answers = enqueue.enqueue_all(con, partial(self._replace, con), requests)
+            queues = list(enqueue.fresh_queues(requests, answers))
+        self._notifier.notify_for(queues)
+        return answers
+
+
+MOST = 16  # jobs; each number of rows needs a statement of its own, which the connection keeps prepared
+KEY = "token, key, fingerprint, ids, at"
+COLUMNS = (*NewJob._fields, "due_at", *(f"key_{name}" for name in KEY.split(", ")))
+NO_KEY = (None,) * len(KEY.split(", "))
+
+STORE = f"insert into jobs ({JOB}) values ({', '.join(f'new.{name}' for name in NewJob._fields)});"
+TELL = f"""insert into outbox (job, kind, token, at, attempt)
+    values (last_insert_rowid(), '{event.ENQUEUED}', 0, new.enqueued_at, 0);"""
+TRIGGER = "create temp trigger {} instead of insert on new_jobs when {} begin {} end"
+ON_THE_CONNECTION = (
+    f"create temp view new_jobs ({', '.join(COLUMNS)}) as select {', '.join(['null'] * len(COLUMNS))}",
+    # `last_insert_rowid()` is local to a trigger: hence one complete trigger for each place.
+    TRIGGER.format(
+        "new_jobs_now",
+        "new.due_at is null",
+        f"{STORE} insert into ready values (new.queue, -new.priority, last_insert_rowid()); {TELL}",
+    ),
+    TRIGGER.format(
+        "new_jobs_later",
+        "new.due_at is not null",
+        f"{STORE} insert into scheduled values (new.due_at, last_insert_rowid()); {TELL}",
+    ),
+    TRIGGER.format(
+        "new_jobs_key",
+        "new.key_token is not null",
+        f"insert into idempotency ({KEY}) values ({', '.join(f'new.key_{name}' for name in KEY.split(', '))});",
+    ),
+)
+
+
+def prepare_connection(con: sqlite3.Connection) -> None:
+    """Create the temporary view and triggers. They exist only in this connection, not in the file."""
+    for statement in ON_THE_CONNECTION:
+        con.execute(statement)
+
+
+def enqueue_at_once(
+    insert: Callable[[str, Sequence[Any]], bool], requests: Sequence[tuple[Any, ...]]
+) -> list[Any] | None:
+    """Store all requests (jobs, idempotency, max_pending) by one call of `insert` and return the answer to each.
+
+    Returns None, and stores nothing, if one of them is not plain, conflicts with a row, or has a value that SQLite
+    refuses.
+    """
+    values: list[Any] = []
+    count, now = 0, clock.now()
+    for jobs, idempotency, max_pending in requests:
+        count += len(jobs)
+        if not jobs or max_pending or count > MOST:
+            return None
+        key = NO_KEY if idempotency is None else (*idempotency, json.dumps([job.id for job in jobs]), now)
+        for job in jobs:
+            if job.unique_key is not None or job.eta != job.eta:  # NaN has no place in an order
+                return None
+            values += job
+            values.append(None if job.eta is None or job.eta <= now else job.eta)
+            values += key
+            key = NO_KEY
+    # Created before the insert: code that runs after a sync finds cold caches and takes several times as long.
+    answers: list[Any] = [
+        EnqueueResult(tuple([EnqueuedJob(job.id, True) for job in jobs]), False) for jobs, _, _ in requests
+    ]
+    return answers if insert(insert_statement(count), values) else None
+
+
+@lru_cache(maxsize=MOST)
+def insert_statement(rows: int) -> str:
+    """The insert statement for so many jobs."""
+    row = f"({', '.join('?' * len(COLUMNS))})"
+    return f"insert into new_jobs values {', '.join([row] * rows)}"

@@ -1,26 +1,29 @@
 """Limits of tasks: how many jobs run at the same time (`limit`) and how many start within a time (`rate`).
 
-A task has a row in `states` once it has a rate or one of its jobs was set aside. The row holds the limits as the last
-claim knew them, the tokens in its bucket at an instant, and when the next token arrives for jobs that wait for one. The
-places in use are the rows in `claims` that name the task. So whoever ends a claim can unblock the next job, even a
-process that does not know the task.
+A task has a row in the table of limits once it has a rate or one of its jobs was set aside. The row holds the limits as
+the last claim knew them, the tokens in its bucket at an instant, and when the next token arrives for jobs that wait for
+one. The places in use are the rows in `claimed` that name the task. So whoever ends a claim can unblock the next job,
+even a process that does not know the task.
+
+And unique keys: held by a job until it ends or starts, or for a time.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from duey import clock
+from duey import clock, errors
 from duey.model import event
-from duey.model.job import Claim
+from duey.model.job import FREED_BY_TIME, REFUSES, REPLACES, Claim, NewJob
 from duey.model.limits import LIMIT, RATE, Limit
-from duey.storage.sqlite.noting import EVENT, manual_token
+from duey.storage.contract import EnqueuedJob
+from duey.storage.sqlite.schema import EVENT, manual_token
 
-WAITING_AT = """select g.name, w.kind from gates g cross join (select ? as kind union select ?) w
-    where exists (select 1 from parked p where p.kind = w.kind and p.name = g.name)"""
+WAITING_AT = """select g.name, w.kind from limits g cross join (select ? as kind union select ?) w
+    where exists (select 1 from blocked p where p.kind = w.kind and p.name = g.name)"""
 ALL = 1000  # jobs unblocked at once if the task has no limit any more: limits how long the write lock is held
 ROUNDING = 1e-4  # part of a token that may be missing, because instants are rounded; it stays missing
 
@@ -57,11 +60,11 @@ def load(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) ->
     """The state of a task's limits, its bucket filled up to now. `limit`: the task's limits, None if they are not
     known. None if there is neither a row nor a limit."""
     row = con.execute(
-        "select places, token_s, burst, tokens, at, opens_at from gates where name = ?", (name,)
+        "select places, token_s, burst, tokens, at, opens_at from limits where name = ?", (name,)
     ).fetchone()
     if row is None and limit is None:
         return None
-    held = con.execute("select count(*) from claims where gate = ?", (name,)).fetchone()[0]
+    held = con.execute("select count(*) from claimed where limit_name = ?", (name,)).fetchone()[0]
     if row is None:
         assert limit is not None
         return LimitState(name, limit, limit.burst, now, None, held)
@@ -75,7 +78,7 @@ def load(con: sqlite3.Connection, name: str, limit: Limit | None, now: float) ->
 def save(con: sqlite3.Connection, state: LimitState) -> None:
     limit = state.limit
     con.execute(
-        "insert or replace into gates values (?, ?, ?, ?, ?, ?, ?)",
+        "insert or replace into limits values (?, ?, ?, ?, ?, ?, ?)",
         (state.name, limit.places, limit.token_s, limit.burst, state.tokens, state.at, state.opens_at),
     )
 
@@ -88,7 +91,7 @@ def admit(
 ) -> list[Claim]:
     """The claims that may run, in order. The others are set aside. `states` caches the limits within a transaction."""
     now = clock.now()
-    parked: list[tuple[Claim, str, str]] = []
+    blocked: list[tuple[Claim, str, str]] = []
     kept: list[Claim] = []
     for claim in taken:
         limit = limits.get(claim.task)
@@ -100,34 +103,34 @@ def admit(
         states[claim.task] = state
         why = state.why_not()
         if why:
-            parked.append((claim, why, claim.task))
+            blocked.append((claim, why, claim.task))
             if why == RATE and state.opens_at is None:
                 state.opens_at = state.next_token_at()
         else:
             state.held += 1
             state.tokens -= 1.0
             kept.append(claim)
-    waiting = {name for _, _, name in parked}
+    waiting = {name for _, _, name in blocked}
     for state in [states[name] for name in {claim.task for claim in taken} & states.keys()]:
         if state.limit.token_s is not None or state.name in waiting:
             save(con, state)
-    park(con, parked, now)
+    block(con, blocked, now)
     return kept
 
 
-def park(con: sqlite3.Connection, parked: Sequence[tuple[Claim, str, str]], now: float) -> None:
+def block(con: sqlite3.Connection, blocked: Sequence[tuple[Claim, str, str]], now: float) -> None:
     """Set jobs aside, each for its reason (kind, name), with an event. They keep their order."""
-    if not parked:
+    if not blocked:
         return
     token = manual_token(con)
     con.executemany(
-        "insert into parked values (?, ?, ?, ?, ?)", [(c.seq, why, name, -c.priority, now) for c, why, name in parked]
+        "insert into blocked values (?, ?, ?, ?, ?)", [(c.seq, why, name, -c.priority, now) for c, why, name in blocked]
     )
     con.executemany(
         EVENT,
         [
-            (c.seq, event.PARKED, token, now, None, c.attempt, json.dumps({"reason": f"{why} {name}"}))
-            for c, why, name in parked
+            (c.seq, event.BLOCKED, token, now, None, c.attempt, json.dumps({"reason": f"{why} {name}"}))
+            for c, why, name in blocked
         ],
     )
 
@@ -135,7 +138,7 @@ def park(con: sqlite3.Connection, parked: Sequence[tuple[Claim, str, str]], now:
 def refund(con: sqlite3.Connection, name: str | None) -> None:
     """Return the rate token of a job that was claimed but did not start."""
     if name is not None:
-        con.execute("update gates set tokens = min(burst, tokens + 1) where name = ? and token_s is not null", (name,))
+        con.execute("update limits set tokens = min(burst, tokens + 1) where name = ? and token_s is not null", (name,))
 
 
 # opening
@@ -144,17 +147,17 @@ def refund(con: sqlite3.Connection, name: str | None) -> None:
 def unblock(con: sqlite3.Connection, why: str, name: str, most: int) -> int:
     """Queue again up to `most` of the jobs that wait for a limit of a task. Returns how many."""
     rows = con.execute(
-        "select p.seq, j.attempt from parked p join jobs j using (seq) where p.kind = ? and p.name = ? "
+        "select p.seq, j.attempt from blocked p join jobs j using (seq) where p.kind = ? and p.name = ? "
         "order by p.rank, p.seq limit ?",
         (why, name, max(0, most)),
     ).fetchall()
     if rows:
         token, now = manual_token(con), clock.now()
-        con.executemany("delete from parked where seq = ?", [(seq,) for seq, _ in rows])
+        con.executemany("delete from blocked where seq = ?", [(seq,) for seq, _ in rows])
         con.executemany(
             "insert into ready select queue, -priority, seq from jobs where seq = ?", [(r[0],) for r in rows]
         )
-        con.executemany(EVENT, [(seq, event.UNPARKED, token, now, None, attempt, None) for seq, attempt in rows])
+        con.executemany(EVENT, [(seq, event.UNBLOCKED, token, now, None, attempt, None) for seq, attempt in rows])
     return len(rows)
 
 
@@ -170,7 +173,7 @@ def free_slots(con: sqlite3.Connection, names: Sequence[str]) -> int:
 
 def refill_due(con: sqlite3.Connection, now: float) -> None:
     """Unblock jobs of tasks whose next token has arrived."""
-    for (name,) in con.execute("select name from gates where opens_at <= ?", (now,)).fetchall():
+    for (name,) in con.execute("select name from limits where opens_at <= ?", (now,)).fetchall():
         refill_tokens(con, name, None, now)
 
 
@@ -181,7 +184,7 @@ def refill_tokens(con: sqlite3.Connection, name: str, limit: Limit | None, now: 
     tokens = ALL if state.limit.token_s is None else int(state.tokens + ROUNDING)
     count = unblock(con, RATE, name, tokens)
     state.opens_at = None
-    if con.execute("select 1 from parked where kind = ? and name = ? limit 1", (RATE, name)).fetchone():
+    if con.execute("select 1 from blocked where kind = ? and name = ? limit 1", (RATE, name)).fetchone():
         state.tokens -= count  # the unblocked jobs will take them
         state.opens_at = max(state.next_token_at(), now)
         state.tokens += count
@@ -202,3 +205,45 @@ def recheck(con: sqlite3.Connection, limits: Mapping[str, Limit] | None = None, 
             save(con, state)
         count += refill_tokens(con, name, limit, now) if why == RATE else free_slots(con, [name])
     return count
+
+
+HOLDER = """select jobs.id from unique_locks join jobs on jobs.seq = unique_locks.seq
+    where key = ? and (until is null or until > ?) and jobs.id != ?"""
+Replace = Callable[[str, str], bool]  # (id of the holder, id of the new job): whether the holder was ended
+
+
+def holder(con: sqlite3.Connection, key: str, job_id: str) -> str | None:
+    """The id of another job that holds this key now, or None."""
+    row = con.execute(HOLDER, (key, clock.now(), job_id)).fetchone()
+    return row[0] if row else None
+
+
+def settle_conflict(con: sqlite3.Connection, job: NewJob, beside: set[str], replace: Replace) -> EnqueuedJob | None:
+    """The answer for a job whose key is held; None if the job may be stored. Raises UniqueConflict if its task asks for
+    that. `beside`: ids that were stored by the same call, which are never replaced."""
+    if job.unique_key is None:
+        return None
+    other = holder(con, job.unique_key, job.id)
+    if other is None:
+        return None
+    if job.flags & REFUSES:
+        raise errors.UniqueConflict(job.unique_key, other)
+    if job.flags & REPLACES and other not in beside and replace(other, job.id):
+        con.execute("delete from unique_locks where key = ?", (job.unique_key,))
+        return None
+    return EnqueuedJob(other, False)
+
+
+def take(con: sqlite3.Connection, key: str, seq: int, hold_s: float | None, flags: int) -> None:
+    """Make the job the holder of the key."""
+    until = None if hold_s is None else clock.now() + hold_s
+    con.execute(
+        "insert or replace into unique_locks values (?, ?, ?, ?)", (key, seq, until, bool(flags & FREED_BY_TIME))
+    )
+
+
+def take_again(con: sqlite3.Connection, seq: int) -> None:
+    """Make a job that goes back to the queue the holder of its key again, unless another job holds it by now."""
+    row = con.execute("select unique_key, unique_s, flags, id from jobs where seq = ?", (seq,)).fetchone()
+    if row[0] is not None and holder(con, row[0], row[3]) is None:
+        take(con, row[0], seq, row[1], row[2])

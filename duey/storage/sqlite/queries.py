@@ -1,50 +1,68 @@
-"""Reads jobs, counts and queues, without changing anything."""
+"""Reads jobs, counts, queues and events. Only what was read of the outbox is removed."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
-from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED, Counts, QueueInfo
+from duey.model.event import COUNTED, Event
+from duey.model.job import (
+    BLOCKED,
+    CANCELED,
+    DONE,
+    EXPIRED,
+    FAILED,
+    QUEUED,
+    RETRYING,
+    RUNNING,
+    SCHEDULED,
+    Counts,
+    QueueInfo,
+)
 from duey.payload.plain import LISTED_BYTES
-from duey.storage.contract import StoredJob
+from duey.storage.contract import EventRow, StoredJob
+from duey.storage.sqlite.database import Database
 
 # The place of a job decides its state. A job that was set aside is shown as queued, with a reason. The reason of a job
 # in `due` is what it waited for when it was put there.
 STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at,
-    coalesce(e.attempt, j.attempt), j.deliveries, j.retries, j.context, j.chord, j.parent, j.by, {payload},
-    case when e.seq is not null then 'ended' when c.seq is not null then 'claims' when p.seq is not null then 'parked'
+    coalesce(e.attempt, j.attempt), j.crashes, j.retries, j.context, j.chord, j.parent, j.by, {payload},
+    case when e.seq is not null then 'finished' when c.seq is not null then 'claimed'
+         when p.seq is not null then 'blocked'
          when exists (select 1 from ready r where r.queue = j.queue and r.rank = -j.priority and r.seq = j.seq)
-         then 'ready' else 'due' end as place,
-    case when e.seq is not null then e.state when c.seq is not null then 'running' when p.seq is not null then 'queued'
+         then 'ready' else 'scheduled' end as place,
+    case when e.seq is not null then e.state when c.seq is not null then 'running' when p.seq is not null then 'blocked'
          when exists (select 1 from ready r where r.queue = j.queue and r.rank = -j.priority and r.seq = j.seq)
          then 'queued' when j.attempt > 0 then 'retrying' else 'scheduled' end as state,
     case when p.seq is not null then p.kind || ' ' || p.name
-         when j.waits_for is not null and exists (select 1 from due d where d.at = j.eta and d.seq = j.seq)
+         when j.waits_for is not null and exists (select 1 from scheduled d where d.at = j.eta and d.seq = j.seq)
          then j.waits_for end,
     coalesce(e.worker, c.worker), e.started_at, e.finished_at, {result},
-    exists (select 1 from stops where stops.seq = j.seq), c.token
-    from {source} left join ended e on e.seq = j.seq left join claims c on c.seq = j.seq
-    left join parked p on p.seq = j.seq"""
+    exists (select 1 from cancel_requests where cancel_requests.seq = j.seq), c.token
+    from {source} left join finished e on e.seq = j.seq left join claimed c on c.seq = j.seq
+    left join blocked p on p.seq = j.seq"""
 ONE = STANDING.format(payload="j.payload", result="e.result", source="jobs j") + " where j.id = ?"
 ESCAPED = {ord(c): "\\" + c for c in "%_\\"}  # what `like` would read as a pattern
 LAST = 2**63 - 1
 
 
-def look(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None] | None:
+def get_job(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None] | None:
     """One job, and the token of its claim if there is one."""
     row = con.execute(ONE, (job_id,)).fetchone()
     return (StoredJob._make(row[:-1])._replace(stopping=bool(row[-2])), row[-1]) if row else None
 
 
-TRIED = "select seq from jobs j where attempt > 0 and exists (select 1 from due d where d.at = j.eta and d.seq = j.seq)"
+TRIED = """select seq from jobs j where attempt > 0
+    and exists (select 1 from scheduled d where d.at = j.eta and d.seq = j.seq)"""
 # Where the jobs of a state are. The row of a job is read only when its turn in the list has come.
 PLACES = {
-    SCHEDULED: "select seq from due",
+    SCHEDULED: "select seq from scheduled",
     RETRYING: f"select seq from ({TRIED})",
-    QUEUED: "select seq from ready union all select seq from parked",
-    RUNNING: "select seq from claims",
-    **{s: f"select seq from ended where state = '{s}'" for s in (DONE, FAILED, CANCELED, EXPIRED)},
+    QUEUED: "select seq from ready",
+    BLOCKED: "select seq from blocked",
+    RUNNING: "select seq from claimed",
+    **{s: f"select seq from finished where state = '{s}'" for s in (DONE, FAILED, CANCELED, EXPIRED)},
 }
 CHUNK = 500
 
@@ -89,13 +107,13 @@ def select(con: sqlite3.Connection, where: Sequence[str], values: Sequence[objec
 
 def counts(con: sqlite3.Connection) -> Counts:
     """How many jobs are in which state."""
-    due, ready, parked, running, waiting_events = (
+    scheduled, ready, blocked, running, waiting_events = (
         con.execute(f"select count(*) from {table}").fetchone()[0]
-        for table in ("due", "ready", "parked", "claims", "events")
+        for table in ("scheduled", "ready", "blocked", "claimed", "outbox")
     )
     retrying = con.execute(f"select count(*) from ({TRIED})").fetchone()[0]
     oldest = oldest_of(con, "select seq from ready")
-    return Counts(due - retrying, ready + parked, running, retrying, parked, oldest, waiting_events)
+    return Counts(scheduled - retrying, ready, running, retrying, blocked, oldest, waiting_events)
 
 
 def oldest_of(con: sqlite3.Connection, waiting: str, *values: str) -> float | None:
@@ -112,7 +130,7 @@ def queue_infos(con: sqlite3.Connection, now: float) -> list[QueueInfo]:
     waiting = dict(con.execute("select queue, count(*) from ready group by queue"))
     since = {name: oldest_of(con, "select seq from ready where queue = ?", name) or now for name in waiting}
     for name, count, at in con.execute(
-        "select queue, count(*), min(max(enqueued_at, coalesce(eta, 0))) from parked join jobs using (seq) "
+        "select queue, count(*), min(max(enqueued_at, coalesce(eta, 0))) from blocked join jobs using (seq) "
         "group by queue"
     ):
         waiting[name] = waiting.get(name, 0) + count
@@ -124,12 +142,42 @@ def queue_infos(con: sqlite3.Connection, now: float) -> list[QueueInfo]:
     ]
 
 
-def holder_of(con: sqlite3.Connection, seqs: Sequence[int]) -> set[int]:
+def stop_requested(con: sqlite3.Connection, seqs: Sequence[int]) -> set[int]:
     """Which of these running jobs were asked to stop."""
     marks = ",".join("?" * len(seqs))
-    return {row[0] for row in con.execute(f"select seq from stops where seq in ({marks})", list(seqs))}
+    return {row[0] for row in con.execute(f"select seq from cancel_requests where seq in ({marks})", list(seqs))}
 
 
 def has_ended(con: sqlite3.Connection, job_id: str) -> bool:
     """Whether the job is known and has ended."""
-    return bool(con.execute("select 1 from jobs join ended using (seq) where id = ?", (job_id,)).fetchone())
+    return bool(con.execute("select 1 from jobs join finished using (seq) where id = ?", (job_id,)).fetchone())
+
+
+BIG = 1_000_000  # larger payloads and results are not shown (bytes)
+EVENTS = f"""select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
+    case when v.token > 0 then v.token >> 32 end, v.detail, coalesce(j.id, ''),
+    j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.retries, j.parent, j.by, j.context, j.chord,
+    case when v.kind in ('enqueued', 'retried')
+         then case when length(j.payload) < {BIG} then j.payload else x'' end end,
+    case when v.kind = 'done' then case when length(e.result) < {BIG} then e.result end end
+    from outbox v left join jobs j on j.seq = v.job left join finished e on e.seq = v.job order by v.seq limit ?"""
+# The instant is compared too: if the numbers have started again meanwhile, newer events stay.
+DELETE = "delete from outbox where seq <= ? and at <= ?"
+
+
+def read_outbox(db: Database, limit: int, compose: Any) -> list[Event]:
+    """The oldest events in order, in their display form. `compose` decodes and redacts."""
+    while True:
+        with db.read() as con:
+            rows = list(map(EventRow._make, con.execute(EVENTS, (limit,)).fetchall()))
+        found = [compose.event(row) for row in rows if row.job_id or row.kind == COUNTED]
+        if found or not rows:
+            return found
+        delete_events(db, rows)  # their jobs were removed
+
+
+def delete_events(db: Database, events: Sequence[Event | EventRow]) -> None:
+    """Remove events that were read, and those before and between them whose jobs were removed."""
+    if events:
+        with db.write("relaxed") as con:
+            con.execute(DELETE, (events[-1].seq, max(e.at for e in events)))

@@ -42,17 +42,17 @@ ROWS = """select name, source, spec, paused, last, since,
     (select count(*) from slots where schedule = name and outcome = 'waiting') from schedules order by name"""
 SLOTS = """select s.schedule, s.at, s.outcome, s.job_id, s.reason, s.noted_at,
     case when j.seq is null then null else coalesce(e.state, 'unfinished') end
-    from slots s left join jobs j on j.id = s.job_id left join ended e on e.seq = j.seq
+    from slots s left join jobs j on j.id = s.job_id left join finished e on e.seq = j.seq
     where s.schedule = ? and s.at <= ? order by s.at desc limit ?"""
 UNFINISHED = """select j.id from slots s cross join jobs j on j.id = s.job_id
-    where s.schedule = ? and s.job_id is not null and not exists (select 1 from ended e where e.seq = j.seq)
+    where s.schedule = ? and s.job_id is not null and not exists (select 1 from finished e where e.seq = j.seq)
     order by s.at desc limit 1"""
 WAITS = """select slots.* from slots join schedules on name = schedule
     where schedule = ? and outcome = 'waiting' and not paused order by at limit 1"""
 FORGET = """delete from slots where schedule = :name and outcome != 'waiting' and at <
     (select at from slots where schedule = :name and at <= :last order by at desc limit 1 offset :kept - 1)
-    and not exists (select 1 from jobs j where j.id = job_id and not exists (select 1 from ended e where e.seq = j.seq))
-    and at is not (select at from slots where schedule = :name and job_id is not null and at <= :last
+    and not exists (select 1 from jobs j where j.id = job_id and not exists (select 1 from finished e where e.seq =
+    j.seq)) and at is not (select at from slots where schedule = :name and job_id is not null and at <= :last
         order by at desc limit 1)"""
 
 
@@ -140,24 +140,24 @@ class SqliteScheduleStore:
             return [ScheduleRow._make(row)._replace(paused=bool(row[3])) for row in con.execute(ROWS)]
 
     def add(self, row: ScheduleRow, replace: bool = False) -> bool:
-        with self._db.write("accept") as con:
+        with self._db.write("synced") as con:
             fresh = con.execute("insert or ignore into schedules values (?, ?, ?, ?, ?, ?)", row[:6]).rowcount == 1
             if not fresh and replace:
                 con.execute("update schedules set spec = ?, last = ? where name = ?", (row.spec, row.last, row.name))
         return fresh or replace
 
     def remove(self, name: str) -> bool:
-        with self._db.write("accept") as con:
+        with self._db.write("synced") as con:
             con.execute("delete from slots where schedule = ?", (name,))
             return con.execute("delete from schedules where name = ?", (name,)).rowcount == 1
 
     def pause(self, name: str, paused: bool) -> bool:
-        with self._db.write("accept") as con:
+        with self._db.write("synced") as con:
             return con.execute("update schedules set paused = ? where name = ?", (paused, name)).rowcount == 1
 
     def fire(self, ticks: Sequence[Tick]) -> Mapping[str, Collection[str]]:
         # Without jobs nothing was promised: rows that a power cut undoes are written again.
-        role = "accept" if any(tick.jobs for tick in ticks) else "work"
+        role = "synced" if any(tick.jobs for tick in ticks) else "relaxed"
         with self._db.write(role, "fire") as con:
             answers = {tick.row.name: fire(con, tick) for tick in ticks}
         done = {name: ids for name, ids in answers.items() if ids is not None}
@@ -165,7 +165,7 @@ class SqliteScheduleStore:
         return done
 
     def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
-        with self._db.write("accept", "fire") as con:
+        with self._db.write("synced", "fire") as con:
             first = con.execute(WAITS, (name,)).fetchone()
             if first is None or first[1] != at or unfinished(con, name):
                 return False
@@ -177,7 +177,7 @@ class SqliteScheduleStore:
         return fresh
 
     def run_now(self, slot: OccurrenceRow, job: NewJob) -> bool:
-        with self._db.write("accept") as con:
+        with self._db.write("synced") as con:
             if outcome_of(con, slot.schedule, slot.at) not in (None, MISSED, SKIPPED):
                 return False
             noted, fresh = brought_to_life(con, slot, job)
@@ -192,7 +192,7 @@ class SqliteScheduleStore:
             return [(OccurrenceRow._make(row[:6]), row[6]) for row in con.execute(SLOTS, (name, until, limit))]
 
     def note_alive(self, now: float, why: str) -> float | None:
-        with self._db.write("work") as con:
+        with self._db.write("relaxed") as con:
             row = con.execute("select value from meta where key = 'scheduler'").fetchone()
             before = float(row[0]) if row else None
             con.execute("insert or replace into meta values ('scheduler', ?)", (now,))

@@ -3,13 +3,13 @@
 The place of a job is its state. Its row in `jobs` does not change while it waits or runs (only a retry or the death of
 a worker changes counters in it). Besides, the job is in exactly one of five tables:
 
-    ready    may run now, in the order (queue, rank = -priority, seq)
-    due      will run at an instant: scheduled (attempt 0) or retrying
-    parked   set aside, in its order, with the reason: paused, over a limit, or a task that no consumer knows
-    claims   held by a worker: token = worker number << 32 | counter, never used again
-    ended    done, failed, canceled or expired, with the result, until gone_at
+    ready      may run now, in the order (queue, rank = -priority, seq)
+    scheduled  will run at an instant: scheduled (attempt 0) or retrying
+    blocked    set aside, in its order, with the reason: paused, over a limit, or a task that no consumer knows
+    claimed    held by a worker: token = worker number << 32 | counter, never used again
+    finished   done, failed, canceled or expired, with the result, until gone_at
 
-`events` holds what happened, for the history. An event is written in the transaction of the change itself. All instants
+`outbox` holds what happened, for the history. An event is written in the transaction of the change itself. All instants
 are UTC epoch seconds.
 """
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 import sqlite3
 
 from duey.errors import SchemaMismatch
+from duey.model.job import NewJob
 
 VERSION = 4
 
@@ -42,7 +43,7 @@ DDL = (
         chord text,                     -- id of the chord whose parts are its first argument
         context text,                   -- JSON object
         attempt integer not null default 0,     -- attempts that ended
-        deliveries integer not null default 0,  -- workers that died while running it
+        crashes integer not null default 0,     -- workers that died while running it
         tree_deaths integer not null default 0, -- whole consumers that died while running it
         failures integer not null default 0,    -- failed attempts; the back-off depends on them
         failed_at real,                         -- time of the first of them
@@ -52,34 +53,35 @@ DDL = (
         sequel text)                    -- what follows its end: duey.model.sequel; null: not known""",
     """create table ready (queue text not null, rank real not null, seq integer not null,
         primary key (queue, rank, seq)) without rowid""",
-    "create table due (at real not null, seq integer not null, primary key (at, seq)) without rowid",
-    """create table parked (seq integer primary key, kind text not null, name text not null, rank real not null,
+    "create table scheduled (at real not null, seq integer not null, primary key (at, seq)) without rowid",
+    """create table blocked (seq integer primary key, kind text not null, name text not null, rank real not null,
         at real not null)""",
-    "create index parked_by on parked (kind, name, rank, seq)",
-    # gate: the task in whose limit it takes a place
-    """create table claims (token integer primary key, seq integer not null, worker integer not null,
-        at real not null, gate text)""",
-    "create index claims_gate on claims (gate) where gate is not null",
+    "create index blocked_by on blocked (kind, name, rank, seq)",
+    # limit_name: the task in whose limit it takes a place
+    """create table claimed (token integer primary key, seq integer not null, worker integer not null,
+        at real not null, limit_name text)""",
+    "create index claimed_limit on claimed (limit_name) where limit_name is not null",
     # state of the limits of tasks: duey.storage.sqlite.policies
-    """create table gates (name text primary key, places integer, token_s real, burst real not null,
+    """create table limits (name text primary key, places integer, token_s real, burst real not null,
         tokens real not null, at real not null, opens_at real) without rowid""",
-    """create table ended (seq integer primary key, state text not null, attempt integer not null, started_at real,
+    """create table finished (seq integer primary key, state text not null, attempt integer not null, started_at real,
         finished_at real not null, worker integer, gone_at real, result blob)""",
-    "create index ended_gone on ended (gone_at)",
+    "create index finished_gone on finished (gone_at)",
     "create index jobs_tried on jobs (seq) where attempt > 0",
     # job 0: counts of compacted events (duey.storage.compaction)
-    """create table events (seq integer primary key, job integer not null, kind text not null, token integer not null,
+    """create table outbox (seq integer primary key, job integer not null, kind text not null, token integer not null,
         at real not null, started_at real, attempt integer not null, detail text)""",
     # running jobs that were asked to stop
-    "create table stops (seq integer primary key, at real not null)",
+    "create table cancel_requests (seq integer primary key, at real not null)",
     # last progress of a running body
     "create table progress (seq integer primary key, data text not null, at real not null)",
     # checkpoints of a body
     """create table checkpoints (seq integer not null, key text not null, data blob not null, primary key (seq, key))
         without rowid""",
     # holder of a unique key. until: when it expires at the latest, null: never; fixed: it lasts until then in any case
-    "create table keys (key text primary key, seq integer not null, until real, fixed integer not null) without rowid",
-    "create index keys_seq on keys (seq)",
+    """create table unique_locks (key text primary key, seq integer not null, until real, fixed integer not null)
+        without rowid""",
+    "create index unique_locks_seq on unique_locks (seq)",
     "create table chord_parts (cid text, idx integer, value blob not null, primary key (cid, idx)) without rowid",
     """create table idempotency (token text, key text, fingerprint text not null, ids text not null, at real not null,
         primary key (token, key)) without rowid""",
@@ -97,7 +99,7 @@ DDL = (
     # Huey's key/value store: results under ids that are no job, and values of users
     "create table kv (key text primary key, value blob not null, expires_at real) without rowid",
     # revocations: 'r:<job id>' and 'rt:<task>'
-    "create table marks (key text primary key, value blob not null) without rowid",
+    "create table revocations (key text primary key, value blob not null) without rowid",
     """create table locks (key text primary key, value blob not null, worker integer, expires_at real)
         without rowid""",
     "create table counters (key text primary key, value integer not null) without rowid",
@@ -112,7 +114,30 @@ STEPS = {
         "alter table jobs add column by text",
         "alter table jobs add column tree_deaths integer not null default 0",
     ),
-    3: ("alter table jobs add column waits_for text",),
+    3: (
+        "alter table jobs add column waits_for text",
+        "alter table jobs rename column deliveries to crashes",
+        "alter table due rename to scheduled",
+        "alter table parked rename to blocked",
+        "drop index parked_by",
+        "create index blocked_by on blocked (kind, name, rank, seq)",
+        "alter table claims rename to claimed",
+        "alter table claimed rename column gate to limit_name",
+        "drop index claims_gate",
+        "create index claimed_limit on claimed (limit_name) where limit_name is not null",
+        "alter table gates rename to limits",
+        "alter table ended rename to finished",
+        "drop index ended_gone",
+        "create index finished_gone on finished (gone_at)",
+        "alter table events rename to outbox",
+        "update outbox set kind = 'blocked' where kind = 'parked'",
+        "update outbox set kind = 'unblocked' where kind = 'unparked'",
+        "alter table stops rename to cancel_requests",
+        "alter table keys rename to unique_locks",
+        "drop index keys_seq",
+        "create index unique_locks_seq on unique_locks (seq)",
+        "alter table marks rename to revocations",
+    ),
 }
 
 
@@ -154,3 +179,20 @@ def prepare(con: sqlite3.Connection, path: str) -> None:
     except BaseException:
         con.execute("rollback")
         raise
+
+
+JOB = ", ".join(NewJob._fields)  # each is a column
+EVENT = "insert into outbox (job, kind, token, at, started_at, attempt, detail) values (?, ?, ?, ?, ?, ?, ?)"
+
+
+def worker_of(token: int) -> int | None:
+    """The number of the worker that had the claim, None if no worker was involved."""
+    return token >> 32 if token > 0 else None
+
+
+def manual_token(con: sqlite3.Connection) -> int:
+    """A new token for something that no worker did. Negative, and never used again, because it identifies events."""
+    row = con.execute(
+        "insert into meta values ('hand', 1) on conflict (key) do update set value = value + 1 returning value"
+    ).fetchall()[0]
+    return -int(row[0])

@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 
 from duey import clock
 from duey.model.job import (
+    BLOCKED,
     CANCELED,
     ENDED,
     FAILED,
     FREED_AT_START,
-    PARKED,
     RELEASED,
     RETRYING,
     ChordPart,
     NewJob,
     Settlement,
 )
-from duey.storage.sqlite import enqueue, policies, queries, uniqueness
-from duey.storage.sqlite.noting import EVENT, worker_of
+from duey.storage.sqlite import enqueue, policies, queries
+from duey.storage.sqlite.schema import EVENT, worker_of
 
 
 class SettleResult(NamedTuple):
@@ -41,11 +41,13 @@ def settle(
     """Write every settlement whose claim still stands."""
     tokens = [s.claim.token for s in settlements]
     marks = ",".join("?" * len(tokens))
-    held = dict(con.execute(f"delete from claims where token in ({marks}) returning token, gate", tokens).fetchall())
+    held = dict(
+        con.execute(f"delete from claimed where token in ({marks}) returning token, limit_name", tokens).fetchall()
+    )
     standing = [s for s in settlements if s.claim.token in held]
     ended = [s for s in standing if s.outcome in ENDED]
     con.executemany(
-        "insert or replace into ended values (?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert or replace into finished values (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 s.claim.seq, s.outcome, attempts(s), s.started_at, s.finished_at, worker_of(s.claim.token),
@@ -58,7 +60,7 @@ def settle(
         if s.outcome not in ENDED:
             move(con, s)
         if s.next_jobs:
-            defer_next(con, s.next_jobs)
+            enqueue_next(con, s.next_jobs)
         if s.others:
             con.executemany(
                 "insert or replace into kv values (?, ?, ?)",
@@ -71,7 +73,7 @@ def settle(
         EVENT,
         [(s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail) for s in standing],
     )
-    freed = [gate for gate in held.values() if gate]
+    freed = [name for name in held.values() if name]
     return SettleResult(frozenset(tokens).difference(held), policies.free_slots(con, freed) if freed else 0)
 
 
@@ -85,16 +87,16 @@ def kept_s(s: Settlement, ttl_s: float, failed_ttl_s: float) -> float:
 def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compose: Any) -> None:
     """Make jobs that were asked to stop end as canceled, if they would go back to the queue otherwise."""
     back = [s for s in settlements if s.outcome in (RETRYING, RELEASED)]
-    asked = queries.holder_of(con, [s.claim.seq for s in back]) if back else set()
+    to_cancel = queries.stop_requested(con, [s.claim.seq for s in back]) if back else set()
     for s in back:
-        if s.claim.seq in asked:
+        if s.claim.seq in to_cancel:
             end = compose.end(s.claim, CANCELED)
             s.outcome, s.chord_part, s.others = CANCELED, end.chord_part, end.others
 
 
 def attempts(s: Settlement) -> int:
     """How many attempts have ended, including this one if its body has run."""
-    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, PARKED))
+    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, BLOCKED))
 
 
 def move(con: sqlite3.Connection, s: Settlement) -> None:
@@ -107,21 +109,21 @@ def move(con: sqlite3.Connection, s: Settlement) -> None:
             (attempts(s), s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, s.reason, claim.seq),
         )
     if claim.flags & FREED_AT_START and s.outcome != RETRYING:
-        uniqueness.take_again(con, claim.seq)  # it did not start after all
-    if s.outcome == PARKED:
+        policies.take_again(con, claim.seq)  # it did not start after all
+    if s.outcome == BLOCKED:
         con.execute(
-            "insert into parked values (?, ?, ?, ?, ?)",
+            "insert into blocked values (?, ?, ?, ?, ?)",
             (claim.seq, s.reason, claim.task, -claim.priority, s.finished_at),
         )
     elif s.eta is not None and s.eta > clock.now():
-        con.execute("insert into due values (?, ?)", (s.eta, claim.seq))
+        con.execute("insert into scheduled values (?, ?)", (s.eta, claim.seq))
     else:
         con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
 
 
-def defer_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
+def enqueue_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
     """Enqueue the jobs that follow. One that has ended already (its predecessor was retried by hand) stays as it is."""
-    ended = "select 1 from jobs join ended using (seq) where id = ?"
+    ended = "select 1 from jobs join finished using (seq) where id = ?"
     fresh = [job for job in jobs if not con.execute(ended, (job.id,)).fetchone()]
     if fresh:
         enqueue.insert_many(con, fresh)
@@ -140,9 +142,9 @@ def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
 def end_extras(con: sqlite3.Connection, ended: Sequence[Settlement]) -> None:
     """Remove what lasts until the job's end: its unique key, its revocation, a request to stop."""
     for table, column, values in (
-        ("marks", "key", [f"r:{s.claim.id}" for s in ended]),
-        ("keys", "not fixed and seq", [s.claim.seq for s in ended]),
-        ("stops", "seq", [s.claim.seq for s in ended]),
+        ("revocations", "key", [f"r:{s.claim.id}" for s in ended]),
+        ("unique_locks", "not fixed and seq", [s.claim.seq for s in ended]),
+        ("cancel_requests", "seq", [s.claim.seq for s in ended]),
     ):
         if values and con.execute(f"select 1 from {table} limit 1").fetchone():
             con.executemany(f"delete from {table} where {column} = ?", [(v,) for v in values])

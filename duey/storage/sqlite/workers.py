@@ -1,4 +1,9 @@
-"""The workers on SQLite: their rows and lock files, whether they are alive, what they run."""
+"""The workers on SQLite: their rows and lock files, whether they are alive, what they run.
+
+One transaction releases the claims of a dead worker. It holds, for each claim, what duey.storage.deaths decides, and
+the removal of the worker's row. Of two rescuers only the one that deletes a claim returns its job. If the process dies
+before the commit, the next rescuer finds everything unchanged.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,22 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from duey import clock, errors
 from duey import files as config_files
-from duey.model.job import QUEUED, Claim, Running, WorkerInfo
+from duey.model.job import FREED_AT_START, QUEUED, Claim, Running, WorkerInfo
 from duey.model.queues import shown
 from duey.storage import presence
 from duey.storage.contract import Registration, StoredJob
-from duey.storage.deaths import DeadWorker
+from duey.storage.deaths import DeadWorker, Fate, fate_of
 from duey.storage.presence import rss_of
-from duey.storage.sqlite import claim, rescuing
+from duey.storage.sqlite import claim as claiming
+from duey.storage.sqlite import policies, schema, settle
 from duey.storage.sqlite.database import Database
 
 
-class Crew:
+class WorkerTable:
     """Every worker process on this queue."""
 
     def __init__(self, db: Database, folder: Path) -> None:
@@ -42,7 +48,7 @@ class Crew:
         config_files.make_folder(self.folder)
         config_files.mend(self.folder)
         said = registration
-        with self.db.write("work") as con:
+        with self.db.write("relaxed") as con:
             n = con.execute(
                 "insert into workers (consumer, host, pid, started_at, threads, kind, queues, tasks, code) "
                 "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -57,9 +63,9 @@ class Crew:
 
     def unregister(self, worker: int) -> None:
         """The clean end of a worker. Claims that it still holds go back to the queue."""
-        with self.db.write("work") as con:
-            held = con.execute("select token, seq from claims where worker = ?", (worker,)).fetchall()
-            claim.release_claims(con, [Claim._make(con.execute(claim.CLAIMED, each).fetchone()) for each in held])
+        with self.db.write("relaxed") as con:
+            held = con.execute("select token, seq from claimed where worker = ?", (worker,)).fetchall()
+            claiming.release_claims(con, [Claim._make(con.execute(claiming.CLAIMED, each).fetchone()) for each in held])
             con.execute("delete from workers where n = ?", (worker,))
             con.execute("delete from locks where worker = ?", (worker,))
 
@@ -82,9 +88,9 @@ class Crew:
             running = None
             while running is None:
                 with self.db.read() as con:
-                    planned = rescuing.plan(con, dead, max_crashes, compose)
-                with self.db.write("work", "reap") as con:
-                    running = rescuing.release(con, dead, planned, ttl_s)
+                    planned = plan(con, dead, max_crashes, compose)
+                with self.db.write("relaxed", "reap") as con:
+                    running = release(con, dead, planned, ttl_s)
             dead_presence.reap()
         finally:
             dead_presence.leave()
@@ -96,7 +102,7 @@ class Crew:
         self._looks += 1
         if self._looks % 20 == 1:
             with self.db.read() as con:
-                numbers |= {row[0] for row in con.execute("select n from workers union select worker from claims")}
+                numbers |= {row[0] for row in con.execute("select n from workers union select worker from claimed")}
         found = []
         for n in sorted(numbers - set(own)):
             if not presence.is_alive(self.folder, n):
@@ -123,7 +129,7 @@ class Crew:
             running = []
             for slot in presence.slots_of(self.folder, n):
                 job = con.execute(
-                    "select id, task from claims join jobs using (seq) where token = ?", (slot.token,)
+                    "select id, task from claimed join jobs using (seq) where token = ?", (slot.token,)
                 ).fetchone()
                 if job:
                     running.append(Running(job[0], job[1], slot.started_at or None))
@@ -139,7 +145,65 @@ class Crew:
         return found
 
 
-def asked(con: sqlite3.Connection, n: int) -> tuple[bool, bool]:
+def control_signals(con: sqlite3.Connection, n: int) -> tuple[bool, bool]:
     """Whether the worker was asked to be quiet, and whether it was asked to stop."""
     row = con.execute("select quiet, stop from workers where n = ?", (n,)).fetchone()
     return (bool(row[0]), bool(row[1])) if row else (False, False)
+
+
+class Planned(NamedTuple):
+    """One claim of a dead worker, and what will happen to it."""
+
+    claim: Claim
+    stopping: bool
+    fate: Fate
+
+
+def plan(con: sqlite3.Connection, dead: DeadWorker, max_crashes: int, compose: Any) -> list[Planned]:
+    """Decide on all claims of a worker, before the transaction, because `compose` may call a task's back-off."""
+    rows = con.execute("select token, seq from claimed where worker = ?", (dead.worker,)).fetchall()
+    found = []
+    for token, seq in rows:
+        claim = Claim._make(con.execute(claiming.CLAIMED, (token, seq)).fetchone())
+        stopping = is_stopping(con, seq)
+        found.append(Planned(claim, stopping, fate_of(claim, dead, stopping, max_crashes, compose)))
+    return found
+
+
+def is_stopping(con: sqlite3.Connection, seq: int) -> bool:
+    """Whether the job was asked to stop."""
+    return con.execute("select 1 from cancel_requests where seq = ?", (seq,)).fetchone() is not None
+
+
+def release(con: sqlite3.Connection, dead: DeadWorker, planned: Sequence[Planned], ttl_s: float) -> list[str] | None:
+    """Release all claims of a worker as planned. Returns the ids of the jobs that its threads handled; None, and
+    nothing is changed, if a job was asked to stop meanwhile and the plan must be made again."""
+    tokens = {token for (token,) in con.execute("select token from claimed where worker = ?", (dead.worker,))}
+    standing = [each for each in planned if each.claim.token in tokens]
+    if len(standing) < len(tokens) or any(is_stopping(con, each.claim.seq) != each.stopping for each in standing):
+        return None
+    for claim, _, fate in standing:
+        if fate.crashes is not None:
+            con.execute("update jobs set crashes = ? where seq = ?", (fate.crashes, claim.seq))
+        if fate.tree_deaths is not None:
+            con.execute("update jobs set tree_deaths = ? where seq = ?", (fate.tree_deaths, claim.seq))
+        if fate.settlement is not None:
+            settle.settle(con, [fate.settlement], ttl_s, ttl_s)
+            continue
+        put_back(con, claim, fate.kind is not None)
+        if fate.kind is not None:
+            told = (claim.seq, fate.kind, claim.token, clock.now(), None, claim.attempt, fate.detail)
+            con.execute(schema.EVENT, told)
+    con.execute("delete from locks where worker = ?", (dead.worker,))
+    con.execute("delete from workers where n = ?", (dead.worker,))
+    return [claim.id for claim, _, _ in standing if claim.token in dead.marks]
+
+
+def put_back(con: sqlite3.Connection, claim: Claim, started: bool) -> None:
+    """End a claim and put its job back into `ready`. `started`: its body may have begun, so its rate token is spent."""
+    (limit_name,) = con.execute("delete from claimed where token = ? returning limit_name", (claim.token,)).fetchone()
+    if not started:
+        policies.refund(con, limit_name)
+    con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
+    if claim.flags & FREED_AT_START:
+        policies.take_again(con, claim.seq)

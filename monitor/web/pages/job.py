@@ -80,13 +80,13 @@ class JobPage:
     def again(self, request: Request, job_id: str) -> Done:
         back = self._services.links.job(job_id)
         try:
-            deferral = self._services.control.again(job_id, request.who)
+            enqueued = self._services.control.again(job_id, request.who)
         except errors.UnknownJob:
             return Done(back, f"Nothing was run: {GONE}.", NOTE)
         except (errors.BadRequest, errors.Conflict) as error:
             return Done(back, f"Nothing was run: {clip(str(error), 300)}", NOTE)
-        made = deferral.jobs[0]
-        if deferral.held:
+        made = enqueued.jobs[0]
+        if enqueued.held:
             said = "Nothing was run: this job holds the unique key of the call, and has not ended."
             return Done(self._services.links.job(made.id), said, NOTE)
         self._services.audit_log.record(request, "run job again", job_id, detail=f"as {made.id}")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from duey import errors
-from duey.model.job import DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
+from duey.model.job import BLOCKED, DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
 from duey.monitor.history import HistoryUnavailable, JobHistory
 from duey.monitor.web import calls, inputs
 from duey.monitor.web.filters import as_word
@@ -35,8 +35,8 @@ KINDS = {
     "retrying": "failed, to be tried again",
     "released": "given back at a shutdown",
     "rescued": "its worker died, queued again",
-    "parked": "held",
-    "unparked": "no longer held",
+    "blocked": "blocked",
+    "unblocked": "no longer blocked",
     "retried": "queued again by hand",
 }
 
@@ -131,7 +131,7 @@ class JobView:
         }
 
     def _because(self, request: Request, job: Job) -> Because | None:
-        if job.state not in (QUEUED, SCHEDULED, RETRYING):
+        if job.state not in (QUEUED, BLOCKED, SCHEDULED, RETRYING):
             return None
         control, history = self._services.control, self._services.history
         workers = control.workers()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
+from duey.model.job import BLOCKED, CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
 from duey.monitor.history import Count, JobFilter, JobRow
 from duey.monitor.web import calls
 from duey.monitor.web.etag import live_etag
@@ -31,6 +31,7 @@ TABS = (
     (FAILED, "Failed"),
     (RUNNING, "Running"),
     (QUEUED, "Queued"),
+    (BLOCKED, "Blocked"),
     (RETRYING, "Retrying"),
     (SCHEDULED, "Scheduled"),
     (DONE, "Done"),
@@ -43,7 +44,8 @@ EMPTY = {
     "": "Every job that was deferred and is still in the history. Run a task from its page under Tasks, or by the API.",
     FAILED: "Jobs that used up their retries, kept with arguments and traceback until they are retried or deleted.",
     RUNNING: "Jobs whose body runs now, with their progress. A consumer takes them from the queue.",
-    QUEUED: "Jobs that wait for a worker, or are held by a pause or a limit.",
+    QUEUED: "Jobs that wait for a worker.",
+    BLOCKED: "Jobs whose task or queue is paused, whose limit is reached, or whose task no consumer knows.",
     RETRYING: "Jobs whose last attempt failed and that will run again by themselves.",
     SCHEDULED: "Jobs that were deferred for later (delay or eta).",
     DONE: "Jobs that ended well.",
@@ -60,6 +62,7 @@ OFFERED = {
     FAILED: (RETRY, DELETE),
     RUNNING: (CANCEL,),
     QUEUED: (CANCEL,),
+    BLOCKED: (CANCEL,),
     RETRYING: (RETRY, CANCEL),
     SCHEDULED: (CANCEL,),
     DONE: (RETRY, DELETE),
@@ -197,7 +200,7 @@ def row_of(row: JobRow) -> dict[str, Any]:
         "changed_at": row.changed_at,
         "error": job.error if job.state in (FAILED, RETRYING) else None,
         "attempt": job.attempt + 1 if job.state == RUNNING else job.attempt,
-        "waits_since": max(job.enqueued_at, job.eta or 0) if job.state == QUEUED else None,
+        "waits_since": max(job.enqueued_at, job.eta or 0) if job.state in (QUEUED, BLOCKED) else None,
     }
 
 

@@ -121,14 +121,14 @@ class TaskPage:
             if problems or other:
                 raise errors.InvalidArguments(task.name, [*problems, *other])
             call = JobRequest(task.qualname, args, kwargs, delay_s=delay_s, eta=eta)
-            deferral = self._services.control.defer((call,), by=request.who)
+            enqueued = self._services.control.enqueue((call,), by=request.who)
         except errors.InvalidArguments as error:
             shown, sentences = typed_in.with_problems(
                 typed_in.as_typed(fields, request.form), typed_in.by_name(error.errors, task)
             )
             return self._view(request, name, shown, sentences)
-        job = deferral.jobs[0]
-        if deferral.held:
+        job = enqueued.jobs[0]
+        if enqueued.held:
             return Done(
                 self._services.links.job(job.id),
                 "A job with the same unique key is there already: nothing was added.",

@@ -25,7 +25,7 @@ class Service:
         self.password = shown(printed, "password")
         self.base = f"http://127.0.0.1:{deployment.port}"
 
-    def defer(self, task: str, *args: Any, **fields: Any) -> str:
+    def enqueue_jobs(self, task: str, *args: Any, **fields: Any) -> str:
         """Defer a job over HTTP; its id."""
         answer = self.deployment.client().post("/api/jobs", {"task": task, "args": args, **fields})
         assert answer.status == 202, answer

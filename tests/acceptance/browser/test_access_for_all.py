@@ -19,9 +19,9 @@ Open = Callable[..., Page]
 def places(service: Service) -> list[str]:
     """Every page, with something on it."""
     client = service.deployment.client()
-    job_id = service.defer("fail", 1, retries=0)
-    service.defer("note", 1)
-    service.defer("note", 1, delay=3600)
+    job_id = service.enqueue_jobs("fail", 1, retries=0)
+    service.enqueue_jobs("note", 1)
+    service.enqueue_jobs("note", 1, delay=3600)
     wait_until(lambda: service.deployment.control.job(job_id).state == "failed", 15, "the job failed")
     wait_until(lambda: client.get("/api/errors").body["errors"], 15, "the history knows of it")
     pages = ["", "jobs", "jobs?state=failed", f"jobs/{job_id}", "errors", "tasks", "tasks/note", "schedules", "workers"]

@@ -22,7 +22,7 @@ def test_a_failing_job_arrives_live_is_read_mended_and_watched_to_its_end(servic
     expect(page).to_have_title(re.compile("Night watch"))
     page.locator("#live").select_option("2")
     page.get_by_role("link", name="Jobs", exact=True).click()
-    job_id = service.defer("flaky", 1, 3, retries=0)
+    job_id = service.enqueue_jobs("flaky", 1, 3, retries=0)
     row = page.locator(f'tr[data-id="{job_id}"]')
     expect(row).to_contain_text("failed")  # it arrived by itself
     row.get_by_role("link").first.click()
@@ -55,8 +55,8 @@ def test_a_paused_task_says_why_its_jobs_wait(service: Service, open_page: Open)
     page = open_page()
     page.goto("/monitor/tasks/note")
     page.get_by_role("button", name="Pause").click()
-    job_id = service.defer("note", 7)
-    wait_until(lambda: service.deployment.control.counts().parked == 1, 10, "a worker met it and set it aside")
+    job_id = service.enqueue_jobs("note", 7)
+    wait_until(lambda: service.deployment.control.counts().blocked == 1, 10, "a worker met it and set it aside")
     page.goto(f"/monitor/jobs/{job_id}")
     # The timeline says it as well, once the history has it.
     expect(page.get_by_text("The task note is paused").first).to_be_visible()
@@ -76,7 +76,7 @@ def test_a_task_is_run_from_the_form_made_of_its_signature(service: Service, ope
 
 
 def test_the_same_reading_and_a_retry_without_javascript(service: Service, open_page: Open) -> None:
-    job_id = service.defer("fail", 9, retries=0)
+    job_id = service.enqueue_jobs("fail", 9, retries=0)
     ended(service, job_id, "failed")
     page = open_page(java_script_enabled=False)
     for place in ("", "jobs", "errors", "tasks", "schedules", "workers", "audit"):

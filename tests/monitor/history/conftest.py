@@ -70,8 +70,8 @@ class Story:
         if kind == "enqueued":
             self.enqueued[job_id] = instant
         if token is None:
-            self.tokens += kind not in ("enqueued", "retried", "unparked")
-            token = self.tokens if kind not in ("enqueued", "retried", "unparked") else 0
+            self.tokens += kind not in ("enqueued", "retried", "unblocked")
+            token = self.tokens if kind not in ("enqueued", "retried", "unblocked") else 0
         if "started_at" in more and more["started_at"] is not None:
             more["started_at"] += self.at
         event = Event(

@@ -31,7 +31,7 @@ def test_a_newer_schema_is_refused_and_left_alone(history: History, path: Path, 
     with pytest.raises(HistoryTooNew) as refused:
         history.prepare()
     text = one_sentence(refused.value, path)
-    assert f"have schema {len(NEXT)}" in text
+    assert f"has schema {len(NEXT)}" in text
     assert f"up to {len(MIGRATIONS)}" in text
     queue = Queue(story.events)
     story.plain_job("a")

@@ -31,7 +31,7 @@ def test_a_plain_job_is_one_row(history: History, path: Path, story: Story) -> N
     story.done(started_at=1.5, at=4.0, result={"sum": 3}, queue="mail")
     assert told(history, story) == Job(
         id="a", task="add", qualname="tasks.add", queue="mail", args=[1, "x"], kwargs={"to": "ada"}, state="done",
-        priority=5.0, attempt=1, retries_left=3, deliveries=0, enqueued_at=START, started_at=START + 1.5,
+        priority=5.0, attempt=1, retries_left=3, crashes=0, enqueued_at=START, started_at=START + 1.5,
         finished_at=START + 4, wait_ms=1500.0, run_ms=2500.0, result={"sum": 3}, context={"trace": "t"}, worker="7",
         parent="p", by="ci", expires_at=START + 60,
     )  # fmt: skip
@@ -101,9 +101,9 @@ def test_log_lines_of_a_job_that_went_well_are_kept(history: History, story: Sto
 
 def test_a_job_whose_worker_dies(history: History, story: Story) -> None:
     story.enqueue()
-    story.tell("rescued", at=5, detail={"host": "box", "pid": 42, "deliveries": 1})
+    story.tell("rescued", at=5, detail={"host": "box", "pid": 42, "crashes": 1})
     job = told(history, story)
-    assert (job.state, job.deliveries) == ("queued", 1)
+    assert (job.state, job.crashes) == ("queued", 1)
     story.done(started_at=6, at=7)
     assert told(history, story).wait_ms == 1000.0
     past = history.job_history("a")
@@ -126,22 +126,22 @@ def test_a_job_that_is_interrupted_by_a_shutdown(history: History, story: Story)
     story.enqueue()
     story.tell("released", at=3, started_at=1, worker=7)
     job = told(history, story)
-    assert (job.state, job.attempt, job.deliveries) == ("queued", 0, 0)
+    assert (job.state, job.attempt, job.crashes) == ("queued", 0, 0)
     story.done(started_at=4, at=5)
     assert told(history, story).wait_ms == 1000.0
     assert [a.outcome for a in history.attempts("a")] == ["done", "released"]
 
 
-def test_a_job_that_is_parked_and_let_go_again(history: History, story: Story) -> None:
+def test_a_job_that_is_blocked_and_let_go_again(history: History, story: Story) -> None:
     story.enqueue()
-    story.tell("parked", at=1, detail={"reason": "task tasks.add"})
+    story.tell("blocked", at=1, detail={"reason": "task tasks.add"})
     job = told(history, story)
-    assert (job.state, job.reason) == ("queued", "task tasks.add")
-    story.tell("unparked", at=10)
+    assert (job.state, job.reason) == ("blocked", "task tasks.add")
+    story.tell("unblocked", at=10)
     assert told(history, story).reason is None
     story.done(started_at=11, at=12)
     assert told(history, story).wait_ms == 1000.0
-    assert kinds(history) == ["enqueued", "parked", "unparked", "started", "done"]
+    assert kinds(history) == ["enqueued", "blocked", "unblocked", "started", "done"]
     assert [a.outcome for a in history.attempts("a")] == ["done"]
 
 

@@ -62,7 +62,7 @@ def test_an_event_without_an_identity_is_left_out_and_said(
     [
         {"started_at": "yesterday"},
         {"attempt": 2**80, "worker": "seven"},
-        {"detail": {"logs": "text", "deliveries": "x", "retries": 1e400, "reason": ["a"], "eta": {}}},
+        {"detail": {"logs": "text", "crashes": "x", "retries": 1e400, "reason": ["a"], "eta": {}}},
         {"detail": {"logs": [5, ["x"], [None, None, None, None]], "type": 5, "message": {}, "traceback": []}},
         {"result": {1: object()}},
         {"task": None, "queue": 5, "priority": "high", "enqueued_at": None},
@@ -72,7 +72,7 @@ def test_an_event_without_an_identity_is_left_out_and_said(
 def test_odd_values_are_mended(history: History, story: Story, odd: dict[str, object]) -> None:
     story.enqueue()
     story.done()
-    for kind in ("done", "failed", "retrying", "parked"):
+    for kind in ("done", "failed", "retrying", "blocked"):
         other = story.events[-1]._replace(kind=kind, job_id=kind, **odd)
         recorder = history.recorder(Queue([story.events[0]._replace(job_id=kind), other]))
         recorder.record()

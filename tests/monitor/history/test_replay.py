@@ -48,7 +48,7 @@ def _one_life(story: Story, rng: random.Random, job_id: str, quarters: int) -> N
     attempt = 0
     for _ in range(rng.randrange(12)):
         kind = rng.choice(
-            ["done", "done", "failed", "retrying", "rescued", "released", "parked", "canceled", "expired"]
+            ["done", "done", "failed", "retrying", "rescued", "released", "blocked", "canceled", "expired"]
         )
         if kind in ("done", "failed", "retrying"):
             attempt += 1
@@ -63,8 +63,8 @@ def _one_life(story: Story, rng: random.Random, job_id: str, quarters: int) -> N
             story.tell(kind, job_id, at(50), token=-1, task=task, attempt=attempt)
         else:
             story.tell(kind, job_id, at(50), task=task, attempt=attempt)
-        if kind == "parked":
-            story.tell("unparked", job_id, at(50), task=task)
+        if kind == "blocked":
+            story.tell("unblocked", job_id, at(50), task=task)
         if kind in ENDS:
             if rng.random() < 0.3:
                 return
@@ -88,8 +88,8 @@ class Model:
 
     def __post_init__(self) -> None:
         for event in self.events:
-            moves = {"enqueued": "queued", "rescued": "queued", "released": "queued", "parked": "queued"}
-            moves |= {"unparked": "queued", "retried": "queued"}
+            moves = {"enqueued": "queued", "rescued": "queued", "released": "queued", "blocked": "queued"}
+            moves |= {"unblocked": "queued", "retried": "queued"}
             self.states[event.job_id] = moves.get(event.kind, event.kind)
             if event.kind == "enqueued" and event.detail.get("eta"):
                 self.states[event.job_id] = "scheduled"
@@ -131,7 +131,7 @@ class Model:
             assert past.row.job.result == ran[-1].result
 
 
-def deliveries(rng: random.Random, count: int) -> list[tuple[int, int]]:
+def crashes(rng: random.Random, count: int) -> list[tuple[int, int]]:
     """Slices of the events that together hold them all in order, and come again: at once, overlapping, and late."""
     found: list[tuple[int, int]] = []
     done = 0
@@ -156,7 +156,7 @@ def test_replays_change_nothing(seed: int, jobs: int) -> None:
         once, again = (History(f"sqlite:///{folder}/{name}.db", Settings(), clock) for name in ("once", "again"))
         record(once, events, batch=1)
         Model(events).check(once)
-        for start, end in deliveries(rng, len(events)):
+        for start, end in crashes(rng, len(events)):
             record(again, events[start:end])
         assert tables(Path(folder, "again.db")) == tables(Path(folder, "once.db"))
         again.close()

@@ -13,7 +13,7 @@ import pytest
 from duey.errors import StorageUnavailable
 from duey.monitor.history import History, HistoryBroken, HistoryUnavailable, JobFilter
 from duey.monitor.history.database import Database
-from duey.monitor.history.schema import VISITS
+from duey.monitor.history.schema import LAST_SEEN
 from tests.monitor.history.conftest import Clock, Queue, Settings, Story, record
 from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
 
@@ -191,11 +191,11 @@ def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(path: Path) ->
             pass
         one_sentence(refused.value, path)
         with database.reading() as db:
-            assert VISITS.select().count(db) == 0  # who reads is not held up
-        database.write_if_free(VISITS.insert(account="ada", seen_at=0.0))  # lost, and nobody waits
+            assert LAST_SEEN.select().count(db) == 0  # who reads is not held up
+        database.write_if_free(LAST_SEEN.insert(account="ada", seen_at=0.0))  # lost, and nobody waits
         other.execute("ROLLBACK")
     with database.writing() as db:
-        assert VISITS.select().count(db) == 0
+        assert LAST_SEEN.select().count(db) == 0
 
 
 def test_a_full_disk_is_reported_and_nothing_is_half_written(history: History, story: Story, clock: Clock) -> None:

@@ -103,7 +103,7 @@ class FakeControl(Control):
 
     # defer and look up
 
-    def defer(
+    def enqueue(
         self, requests: Sequence[JobRequest], idempotency: Idempotency | None = None, batch: bool = False,
         by: str | None = None,
     ) -> EnqueueAnswer:  # fmt: skip
@@ -158,7 +158,7 @@ class FakeControl(Control):
             id=request.id or str(uuid.uuid4()), task=task.name, qualname=task.qualname, by=by,
             queue=request.queue or "default", args=list(request.args), kwargs=dict(request.kwargs),
             state=SCHEDULED if eta else QUEUED, priority=request.priority or 0.0,
-            attempt=0, deliveries=0, enqueued_at=now, eta=eta,
+            attempt=0, crashes=0, enqueued_at=now, eta=eta,
             retries_left=task.options.get("retries", 0) if request.retries is None else request.retries,
             expires_at=now + request.expires_s if request.expires_s else None, context=dict(request.context),
         )  # fmt: skip
@@ -239,7 +239,7 @@ class FakeControl(Control):
         request = JobRequest(
             job.qualname, job.args, job.kwargs, priority=job.priority, queue=job.queue, context=job.context
         )
-        return self.defer((request,), by=by)
+        return self.enqueue((request,), by=by)
 
     # tasks, queues, workers
 

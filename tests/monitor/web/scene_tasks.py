@@ -104,5 +104,5 @@ class SceneControl(FakeControl):
 
     def counts(self) -> Counts:
         counts = super().counts()
-        parked = sum(job.reason is not None for job in self.all.values())
-        return replace(counts, parked=parked, events=0)
+        blocked = sum(job.reason is not None for job in self.all.values())
+        return replace(counts, blocked=blocked, events=0)

@@ -155,9 +155,9 @@ def test_run_again_makes_a_new_job(world: World, admin: Browser) -> None:
 
 def test_what_holds_the_unique_key_is_shown_instead(world: World, admin: Browser, monkeypatch) -> None:
     holder = world.control.all[job_with(world, "queued")]
-    deferral = EnqueueAnswer((holder,), held=True)
-    monkeypatch.setattr(world.control, "again", lambda job_id, by: deferral)
-    monkeypatch.setattr(world.control, "defer", lambda requests, by: deferral)
+    enqueued = EnqueueAnswer((holder,), held=True)
+    monkeypatch.setattr(world.control, "again", lambda job_id, by: enqueued)
+    monkeypatch.setattr(world.control, "enqueue", lambda requests, by: enqueued)
     lines = len(world.access.audit.page(limit=500))
     for path, form in ((f"jobs/{job_with(world, 'failed')}/again", {}), ("tasks/add/run", {"p:a": "1", "p:b": "2"})):
         answer = admin.post(f"/monitor/{path}", form)

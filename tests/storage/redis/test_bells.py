@@ -31,7 +31,7 @@ def sleepers(storage):
 
 def test_a_worker_that_looked_once_more_is_woken(storage, open_storage, hand):
     fall_asleep(hand)
-    open_storage().accept(jobs("a"))
+    open_storage().enqueue_jobs(jobs("a"))
     assert is_rung(hand)
     hand.presence.asleep(False)
     assert hand.claim_one().id == "a"
@@ -41,7 +41,7 @@ def test_a_ring_goes_to_a_worker_that_serves_the_queue(storage, hire):
     slow, fast = hire(queues=("slow",)), hire(queues=("fast", "other"))
     fall_asleep(slow)
     fall_asleep(fast)
-    storage.accept([job("a", queue="fast")])
+    storage.enqueue_jobs([job("a", queue="fast")])
     assert is_rung(fast)
     assert not slow.presence.pipe.wait(SHORT_S)
     assert sleepers(storage) == [slow.n]
@@ -51,7 +51,7 @@ def test_as_many_are_rung_as_there_are_jobs(storage, hire):
     hands = [hire() for _ in range(3)]
     for hand in hands:
         fall_asleep(hand)
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     assert len(sleepers(storage)) == 1
     storage.wake(5)
     assert sleepers(storage) == []
@@ -59,7 +59,7 @@ def test_as_many_are_rung_as_there_are_jobs(storage, hire):
 
 def test_a_job_for_later_wakes_one_so_that_it_knows_until_when_to_sleep(storage, hand):
     fall_asleep(hand)
-    storage.accept([job("a", eta=time.time() + 3600)])
+    storage.enqueue_jobs([job("a", eta=time.time() + 3600)])
     assert is_rung(hand)
 
 
@@ -68,7 +68,7 @@ def test_whatever_brings_work_rings(storage, hire, verb):
     busy, idle = hire(), hire()
     if verb == "resume":
         storage.pause("queue", "default")
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claims = busy.claim()
     if verb == "retry":
         busy.settle(claims[0], "failed")
@@ -89,14 +89,14 @@ def test_who_is_awake_is_not_rung(storage, hand):
     hand.presence.asleep(False)
     hand.claim()
     assert sleepers(storage) == []
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     assert not hand.presence.pipe.wait(SHORT_S)
 
 
 def test_the_dead_do_not_swallow_rings(storage, hand):
     fall_asleep(hand)
     storage.server.command(b"ZADD", storage.server.key("sleepers"), 1e12, 4711)
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     assert is_rung(hand)
     assert sleepers(storage) == []
 
@@ -118,7 +118,7 @@ def test_a_worker_that_leaves_is_no_sleeper(storage, hand):
 
 
 def test_who_waits_for_a_job_leaves_nothing_behind(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     assert not storage.wait_ended("a", SHORT_S)
     keys = storage.server.command(b"KEYS", storage.server.key("wait*"))
     assert keys == []
@@ -132,9 +132,9 @@ def test_the_listener_comes_back_with_redis(own_server, open_storage, hire):
     own_server.start()
     wait_until(lambda: accepts(storage), SOON_S, "Redis is back")
     wait_until(
-        lambda: hand.presence.pipe.wait(1.0) or storage.accept([job(f"b{time.time()}")]) is None, SOON_S, "a ring"
+        lambda: hand.presence.pipe.wait(1.0) or storage.enqueue_jobs([job(f"b{time.time()}")]) is None, SOON_S, "a ring"
     )
 
 
 def accepts(storage):
-    return storage.accept([job(f"a{time.time()}")]).accepted[0].fresh
+    return storage.enqueue_jobs([job(f"a{time.time()}")]).accepted[0].fresh

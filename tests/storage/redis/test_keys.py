@@ -10,7 +10,7 @@ import duey.storage.redis
 from duey.model.job import Idempotency
 from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
 from duey.storage.redis import keys
-from duey.storage.redis.scripts import FOLDER, script
+from duey.storage.redis.client import FOLDER, script, scripts
 from tests.contracts.rig import Hand, job, part
 from tests.support import rows
 
@@ -29,7 +29,7 @@ def documented() -> dict[str, str]:
 
 DOCUMENTED = documented()
 FIRST_WORDS = {name.partition(":")[0] for name in DOCUMENTED}
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.lua") if not path.stem.startswith("lib_"))
+SCRIPTS = sorted(name for name in scripts() if not name.startswith("lib_"))
 
 
 def used_names() -> set[str]:
@@ -48,7 +48,7 @@ def test_every_key_that_is_named_is_documented():
 
 
 def test_every_documented_key_is_used():
-    others = {"scheduled", "retrying", "idem", "marks", "event", "seq"}  # named in a table, or made in Python
+    others = {"scheduled", "retrying", "idem", "revocations", "event", "seq"}  # named in a table, or made in Python
     assert FIRST_WORDS - used_names() - others == set()
 
 
@@ -72,13 +72,13 @@ def test_every_key_on_the_server_is_documented(storage, far):
     hand = Hand(storage)
     storage.holder = hand.n
     now = time.time()
-    storage.accept([job("a", unique_key="k", queue="q:1"), job("b")], Idempotency("t", "k", "f"))
-    storage.accept([job("c", eta=now + 60), job("d", task="shop.held"), job("u", task="shop.unknown"), job("m")])
+    storage.enqueue_jobs([job("a", unique_key="k", queue="q:1"), job("b")], Idempotency("t", "k", "f"))
+    storage.enqueue_jobs([job("c", eta=now + 60), job("d", task="shop.held"), job("u", task="shop.unknown"), job("m")])
     storage.pause("task", "shop.held")
     claims = {c.id: c for c in hand.claim(9)}
     hand.begin(claims["a"])
     hand.settle(claims["b"], "failed", result=b"1", others=[("x", b"1")], chord_part=part("cid", 0, 2))
-    hand.settle(claims["u"], "parked", reason="unknown")
+    hand.settle(claims["u"], "blocked", reason="unknown")
     hand.settle(claims["m"], "retrying", eta=now + 60)
     storage.cancel("a")
     storage.put_progress(claims["a"].seq, "{}")

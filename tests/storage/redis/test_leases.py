@@ -34,7 +34,7 @@ def let_lapse(storage, hand):
 
 
 def test_a_worker_whose_lease_ran_out_is_buried_from_another_host(storage, far, hand, hire):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand.claim(2)
     let_lapse(storage, hand)
     assert far.rescue(MOST) == []
@@ -43,7 +43,7 @@ def test_a_worker_whose_lease_ran_out_is_buried_from_another_host(storage, far, 
 
 
 def test_a_worker_that_is_beaten_for_is_left_alone(storage, far, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     let_lapse(storage, hand)
     storage.beat([hand.n], 15.0)
@@ -52,7 +52,7 @@ def test_a_worker_that_is_beaten_for_is_left_alone(storage, far, hand):
 
 
 def test_nobody_buries_its_own(storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     let_lapse(storage, hand)
     assert storage.rescue(MOST, [hand.n]) == []
@@ -60,7 +60,7 @@ def test_nobody_buries_its_own(storage, hand):
 
 
 def test_a_worker_that_comes_back_finds_its_tokens_gone_and_enters_again(storage, far, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     claim = hand.claim_one()
     hand.begin(claim)
     let_lapse(storage, hand)
@@ -77,14 +77,14 @@ def test_a_worker_that_takes_no_turns_enters_again_when_it_asks_for_wishes(stora
     let_lapse(storage, hand)
     far.rescue(MOST)
     assert storage.worker_infos() == []
-    assert storage.asked(hand.n) == (False, False)
+    assert storage.control_signals(hand.n) == (False, False)
     assert [int(info.id) for info in far.worker_infos()] == [hand.n]
-    storage.ask_worker(hand.n, "quiet")
-    assert storage.asked(hand.n) == (True, False)
+    storage.signal_worker(hand.n, "quiet")
+    assert storage.control_signals(hand.n) == (True, False)
 
 
 def test_a_late_settlement_never_touches_what_another_holds(storage, far, hand, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     claim = hand.claim_one()
     let_lapse(storage, hand)
     far.rescue(MOST)
@@ -96,7 +96,7 @@ def test_a_late_settlement_never_touches_what_another_holds(storage, far, hand, 
 
 
 def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(storage, far, hand, hire):
-    storage.accept([job("a", flags=ONCE)])
+    storage.enqueue_jobs([job("a", flags=ONCE)])
     claim = hand.claim_one()
     hand.presence.take(claim.token)
     let_lapse(storage, hand)
@@ -104,12 +104,12 @@ def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(st
     theirs = hire().claim_one()
     assert theirs.id == "a"
     assert not storage.hold(hand.presence, claim.token)
-    storage.asked(hand.n)  # it enters again
+    storage.control_signals(hand.n)  # it enters again
     assert not storage.hold(hand.presence, claim.token)
 
 
 def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.begin(hand.claim_one())
     let_lapse(storage, hand)
     rescuers = [open_storage() for _ in range(4)]
@@ -131,38 +131,38 @@ def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):
 
 
 def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, hand, hire):
-    storage.accept([job("a"), job("b")])
+    storage.enqueue_jobs([job("a"), job("b")])
     a, _ = hand.claim(2)
     hand.begin(a)
-    wait_until(lambda: far.look("a").started_at, 5, "Redis was told of the body")
-    assert (far.look("a").state, far.look("b").state) == ("running", "queued")
+    wait_until(lambda: far.get_job("a").started_at, 5, "Redis was told of the body")
+    assert (far.get_job("a").state, far.get_job("b").state) == ("running", "queued")
     (info,) = far.worker_infos()
     assert [(r.job_id, r.task) for r in info.running] == [("a", "shop.order")]
     let_lapse(storage, hand)
     assert far.rescue(MOST) == ["a"]
-    assert {c.id: (c.deliveries, c.tree_deaths) for c in hire().claim(2)} == {"a": (0, 1), "b": (0, 0)}
+    assert {c.id: (c.crashes, c.tree_deaths) for c in hire().claim(2)} == {"a": (0, 1), "b": (0, 0)}
 
 
 def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand, monkeypatch):
     monkeypatch.setattr(
         "duey.storage.redis.presence.RedisPresence.slots", lambda self: []
     )  # the worker's own thread is stuck
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.begin(hand.claim_one())
     storage.beat([hand.n], 15.0)
-    assert far.look("a").state == "running"
+    assert far.get_job("a").state == "running"
 
 
 def test_a_job_that_is_found_in_too_many_lost_hosts_is_failed_from_another_host(storage, far, hire):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     for _ in range(deaths.TREE):
         assert state(storage, "a") == "queued"
         hand = hire()
         hand.begin(hand.claim_one())
-        wait_until(lambda: far.look("a").started_at, 5, "Redis was told of the body")
+        wait_until(lambda: far.get_job("a").started_at, 5, "Redis was told of the body")
         let_lapse(storage, hand)
         far.rescue(1)
-    assert (state(storage, "a"), look(storage, "a").deliveries) == ("failed", 0)
+    assert (state(storage, "a"), look(storage, "a").crashes) == ("failed", 0)
 
 
 def test_a_worker_without_a_parent_beats_for_itself(storage):
@@ -197,7 +197,7 @@ def test_nobody_is_judged_right_after_redis_has_started(storage, far, hand, monk
 
 
 def test_a_cancel_between_look_and_burial_is_heeded(storage, far, hand, monkeypatch):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.begin(hand.claim_one())
     let_lapse(storage, hand)
     run, canceled = far.server.run, []

@@ -46,7 +46,7 @@ def lose_one(line, then=None):
 def test_a_tenth_of_the_pushes_and_pops_is_lost(line, shaky, storage):
     line.lose, line.armed = 0.1, True
     for n in range(COUNT):
-        assert shaky.accept([job(f"j{n}")]).accepted == ((f"j{n}", True),)
+        assert shaky.enqueue_jobs([job(f"j{n}")]).accepted == ((f"j{n}", True),)
     assert storage.counts().queued == COUNT
     assert len(storage.list_jobs(None, None, None, 2 * COUNT, None)) == COUNT
 
@@ -74,28 +74,28 @@ def test_a_tenth_of_the_pushes_and_pops_is_lost(line, shaky, storage):
 
 def test_a_job_that_ended_before_its_push_was_sent_again_was_stored_by_it(line, shaky, storage, hand):
     lose_one(line, hand.work)
-    assert shaky.accept(jobs("a")).accepted == (("a", True),)
+    assert shaky.enqueue_jobs(jobs("a")).accepted == (("a", True),)
     assert (line.lost, state(storage, "a")) == (1, "done")
 
 
 def test_a_job_that_was_there_before_is_told_from_one_that_was_just_stored(line, shaky, storage, hand):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand.work()
     lose_one(line)
     with pytest.raises(errors.DuplicateJob):
-        shaky.accept([job("a", enqueued_at=1.0)])
+        shaky.enqueue_jobs([job("a", enqueued_at=1.0)])
 
 
 def test_a_push_sent_again_is_no_replay_of_itself(line, shaky):
     key = Idempotency("token", "key", "body")
     lose_one(line)
-    first = shaky.accept(jobs("ab"), key, max_pending=2)
+    first = shaky.enqueue_jobs(jobs("ab"), key, max_pending=2)
     assert (first.replayed, [a.fresh for a in first.accepted]) == (False, [True, True])
-    assert shaky.accept(jobs("cd"), key).replayed
+    assert shaky.enqueue_jobs(jobs("cd"), key).replayed
 
 
 def test_what_was_claimed_in_silence_goes_back_when_the_worker_leaves(line, shaky, storage, hire):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand = hire(shaky)
     lose_one(line)
     with pytest.raises(errors.StorageUnavailable):
@@ -106,7 +106,7 @@ def test_what_was_claimed_in_silence_goes_back_when_the_worker_leaves(line, shak
 
 
 def test_a_settlement_sent_again_is_not_lost(line, shaky, storage, hire):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand = hire(shaky)
     for outcome in ("done", "retrying"):
         settlement = ended(hand.claim_one(), outcome, eta=1e12 if outcome == "retrying" else None)
@@ -118,8 +118,8 @@ def test_a_settlement_sent_again_is_not_lost(line, shaky, storage, hire):
 
 
 def test_a_verb_whose_answer_is_lost_says_that_it_may_have_been_done(line, shaky, storage):
-    storage.accept(jobs("a"))
-    look = shaky.look("a")
+    storage.enqueue_jobs(jobs("a"))
+    look = shaky.get_job("a")
     assert look is not None
     lose_after_look(line)
     with pytest.raises(errors.StorageUnavailable) as caught:

@@ -11,6 +11,7 @@ import pytest
 
 from duey import clock as engine_clock
 from duey import errors
+from duey.storage.redis.keys import VERSION
 from duey.storage.redis.preflight import Facts, refuse
 from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import Clock, Hand, ended, job, jobs, part, state
@@ -34,7 +35,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password():
     storage = RedisStorage("x", url=f"redis://someone:secret@127.0.0.1:{port}/0")
     began = time.monotonic()
     with pytest.raises(errors.StorageUnavailable) as caught:
-        storage.accept(jobs("a"))
+        storage.enqueue_jobs(jobs("a"))
     assert time.monotonic() - began < 5
     assert f"Redis at 127.0.0.1:{port} cannot be reached" in str(caught.value)
     assert "secret" not in str(caught.value) and "start it" in str(caught.value)
@@ -48,7 +49,7 @@ def test_a_server_that_hangs_may_have_stored_it(own_server, open_storage, monkey
     other = open_storage(own_server.url)
     other.server.command(b"CLIENT", "PAUSE", 4000)
     with pytest.raises(errors.StorageUnavailable, match="does not answer") as caught:
-        storage.accept(jobs("a"))
+        storage.enqueue_jobs(jobs("a"))
     assert caught.value.stored is None
 
 
@@ -67,13 +68,13 @@ def test_a_url_that_is_none_is_refused():
 
 def test_a_full_server_takes_no_jobs_but_lets_them_end(own_server, open_storage, hire):
     storage = open_storage(own_server.url)
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand = hire(storage)
     first = hand.claim_one()
     config(storage, "maxmemory", "1000")
     with pytest.raises(errors.StorageFull, match="maxmemory") as caught:
-        storage.accept(jobs("c"))
-    assert caught.value.stored is False and storage.look("c") is None
+        storage.enqueue_jobs(jobs("c"))
+    assert caught.value.stored is False and storage.get_job("c") is None
     turn = storage.settle_and_claim(hand.n, [ended(first)], 1, ("*",))
     assert ([c.id for c in turn.claims], state(storage, "a")) == (["b"], "done")
     storage.release_claims(hand.n, turn.claims)
@@ -89,7 +90,7 @@ def test_a_server_that_drops_keys_is_refused(own_server, open_storage, policy):
     storage.prepare()
     config(storage, "maxmemory-policy", policy)
     with pytest.raises(errors.Misconfigured, match=f"maxmemory-policy {policy}.*set `maxmemory-policy noeviction`"):
-        open_storage(own_server.url).accept(jobs("a"))
+        open_storage(own_server.url).enqueue_jobs(jobs("a"))
     with pytest.raises(errors.Misconfigured):
         storage.warnings()
 
@@ -100,7 +101,7 @@ def test_a_replica_is_refused(own_server, open_storage):
     storage.server.command(b"REPLICAOF", "127.0.0.1", free_port())
     for each in (storage, open_storage(own_server.url)):
         with pytest.raises(errors.StorageReadOnly, match="name its primary"):
-            each.accept(jobs("a"))
+            each.enqueue_jobs(jobs("a"))
 
 
 def test_a_server_that_keeps_no_log_is_flagged(own_server, open_storage):
@@ -117,22 +118,22 @@ def test_who_may_not_ask_is_told_to_look(own_server, open_storage):
     storage = open_storage(own_server.url.replace("//", "//few:pass@"))
     (warning,) = storage.prepare()
     assert "INFO" in warning
-    assert storage.accept(jobs("a")).accepted[0].fresh
+    assert storage.enqueue_jobs(jobs("a")).accepted[0].fresh
     admin.server.command(b"ACL", "SETUSER", "few", "-evalsha", "-eval")
     with pytest.raises(errors.StorageUnavailable, match="does not permit"):
-        storage.accept(jobs("b"))
+        storage.enqueue_jobs(jobs("b"))
 
 
 def test_keys_of_a_newer_duey_are_left_alone(storage, open_storage):
     storage.prepare()
     storage.server.command(b"HSET", storage.server.key("meta"), "schema", 99)
     with pytest.raises(errors.SchemaMismatch, match="schema version 99"):
-        open_storage().accept(jobs("a"))
+        open_storage().enqueue_jobs(jobs("a"))
 
 
 def test_what_the_version_before_wrote_is_read_and_run(storage, open_storage):
     """Its jobs had no `by`."""
-    storage.accept([*jobs("abc")])
+    storage.enqueue_jobs([*jobs("abc")])
     server = storage.server
     server.command(b"HSET", server.key("meta"), "schema", 1)
     for each in "abc":
@@ -141,13 +142,13 @@ def test_what_the_version_before_wrote_is_read_and_run(storage, open_storage):
         old = json.dumps(json.loads(b"[" + head)[:10], separators=(",", ":"))
         server.command(b"SET", key, old[1:].encode() + b"\n" + payload)
     newer = open_storage()
-    assert newer.look("a").by is None
+    assert newer.get_job("a").by is None
     assert [event.detail["by"] for event in newer.read_events(10)] == [None] * 3
     hand = Hand(newer)
     assert [each.by for each in hand.claim(2)] == [None, None]
     newer.cancel("c")
     hand.go()
-    assert server.command(b"HGET", server.key("meta"), "schema") == b"2"
+    assert server.command(b"HGET", server.key("meta"), "schema") == str(VERSION).encode()
 
 
 def test_an_old_server_is_refused():
@@ -156,27 +157,27 @@ def test_an_old_server_is_refused():
 
 
 def test_scripts_that_the_server_forgot_are_sent_again(storage):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     storage.server.command(b"SCRIPT", "FLUSH")
-    assert storage.accept(jobs("b")).accepted[0].fresh
+    assert storage.enqueue_jobs(jobs("b")).accepted[0].fresh
 
 
 def test_a_restart_of_the_server_is_made_good(own_server, open_storage):
     storage = open_storage(own_server.url)
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     own_server.kill()
     own_server.start()
-    assert storage.accept(jobs("b")).accepted[0].fresh
+    assert storage.enqueue_jobs(jobs("b")).accepted[0].fresh
     assert state(storage, "a") == "queued"
 
 
 def test_a_restart_in_the_middle_of_a_push_is_made_good(own_server, open_storage, monkeypatch):
     storage = open_storage(own_server.url)
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     monkeypatch.setattr("duey.storage.redis.enqueue.RETRY_S", 30.0)
     own_server.stop()
     answers = []
-    pushing = threading.Thread(target=lambda: answers.append(storage.accept(jobs("b"))))
+    pushing = threading.Thread(target=lambda: answers.append(storage.enqueue_jobs(jobs("b"))))
     pushing.start()
     own_server.start()
     pushing.join(30)
@@ -186,29 +187,29 @@ def test_a_restart_in_the_middle_of_a_push_is_made_good(own_server, open_storage
 @pytest.mark.parametrize("names", [("my-app", "myapp"), ("служба", "服务"), ("a", "A")])
 def test_services_with_other_names_share_nothing(open_storage, storage, names):
     first, second = (open_storage(name=f"{storage.name}{name}") for name in names)
-    first.accept(jobs("a"))
+    first.enqueue_jobs(jobs("a"))
     assert (first.counts().queued, second.counts().queued) == (1, 0)
 
 
 def test_a_forked_child_talks_on_connections_of_its_own(storage):
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     pid = os.fork()
     if pid == 0:
         try:
             for n in range(50):
-                storage.accept([job(f"child{n}")])
+                storage.enqueue_jobs([job(f"child{n}")])
             os._exit(0)
         except BaseException:
             os._exit(1)
     for n in range(50):
-        assert storage.accept([job(f"parent{n}")]).accepted == ((f"parent{n}", True),)
+        assert storage.enqueue_jobs([job(f"parent{n}")]).accepted == ((f"parent{n}", True),)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert storage.counts().queued == 101
 
 
 def test_it_works_in_the_newer_protocol_as_well(redis_server, open_storage, hire):
     storage = open_storage(f"{redis_server.url}?protocol=3")
-    storage.accept(jobs("a"))
+    storage.enqueue_jobs(jobs("a"))
     hand = hire(storage)
     hand.work(result=b"\x00\xff")
     assert storage.peek_data("a") == b"\x00\xff"
@@ -219,11 +220,11 @@ def test_it_works_in_the_newer_protocol_as_well(redis_server, open_storage, hire
 
 def test_bytes_travel_unchanged(storage, hand):
     payload = bytes(range(256)) * 5000
-    storage.accept([job("a", payload=payload, context='{"\\n": 1}')])
+    storage.enqueue_jobs([job("a", payload=payload, context='{"\\n": 1}')])
     claim = hand.claim_one()
     assert claim.payload == payload
     hand.settle(claim, result=payload)
-    assert (storage.peek_data("a"), storage.look("a").payload) == (payload, payload)
+    assert (storage.peek_data("a"), storage.get_job("a").payload) == (payload, payload)
     (listed,) = storage.list_jobs(None, None, None, 5, None)
     assert (listed.payload, listed.context) == (b"", '{"\\n": 1}')
 
@@ -231,30 +232,30 @@ def test_bytes_travel_unchanged(storage, hand):
 @pytest.mark.parametrize("field", ["priority", "eta"])
 def test_what_no_score_can_be_is_refused_before_anything_is_stored(storage, field):
     with pytest.raises(errors.BadRequest, match="NaN"):
-        storage.accept([job("a"), job("b", **{field: float("nan")})])
+        storage.enqueue_jobs([job("a"), job("b", **{field: float("nan")})])
     assert storage.counts().queued == 0
 
 
 def test_many_paused_jobs_are_set_aside_and_brought_back_in_steps(storage, hand):
     for n in range(0, 1500, 500):
-        storage.accept([job(f"j{n + i}") for i in range(500)])
-    storage.accept([job("free", task="shop.other")])
+        storage.enqueue_jobs([job(f"j{n + i}") for i in range(500)])
+    storage.enqueue_jobs([job("free", task="shop.other")])
     storage.pause("task", "shop.order")
     claims = []
     while not claims:
         claims = hand.claim(3)
     assert [c.id for c in claims] == ["free"]
-    assert (storage.counts().parked, storage.queue_infos()[0].waiting) == (1500, 1500)
+    assert (storage.counts().blocked, storage.queue_infos()[0].waiting) == (1500, 1500)
     assert storage.resume("task", "shop.order") == 1500
     assert [c.id for c in hand.claim(3)] == ["j0", "j1", "j2"]
 
 
 def test_what_a_finish_defers_holds_its_key_for_its_time(storage, clock, hand):
-    storage.accept(jobs("ab"))
+    storage.enqueue_jobs(jobs("ab"))
     hand.work(next_jobs=[job("next", unique_key="k", unique_s=60.0)])
     hand.work(chord_part=part("cid", 0, 1)._replace(callback=job("callback", unique_key="c", unique_s=60.0)))
-    assert storage.accept([job("x", unique_key="k"), job("y", unique_key="c")]).accepted == (
+    assert storage.enqueue_jobs([job("x", unique_key="k"), job("y", unique_key="c")]).accepted == (
         ("next", False), ("callback", False),
     )  # fmt: skip
     clock.advance(61)
-    assert storage.accept([job("x", unique_key="k")]).accepted == (("x", True),)
+    assert storage.enqueue_jobs([job("x", unique_key="k")]).accepted == (("x", True),)

@@ -7,14 +7,15 @@ import pytest
 
 from duey import clock, errors
 from duey.model.job import Idempotency, NewJob
-from duey.storage.sqlite import at_once
+from duey.storage.sqlite import group_commit, schema
 from duey.storage.sqlite.storage import SqliteStorage
 from tests.contracts.rig import job
 from tests.storage.sqlite.test_write_lock import held
 
 KEY = Idempotency("token", "key", "the body")
-ROWS = "select id, ready.seq is not null, due.at, kind from jobs left join ready using (seq) left join due using (seq) "
-ROWS += "join events on events.job = jobs.seq order by jobs.seq"
+ROWS = "select id, ready.seq is not null, scheduled.at, kind from jobs left join ready using (seq) "
+ROWS += "left join scheduled using (seq) "
+ROWS += "join outbox on outbox.job = jobs.seq order by jobs.seq"
 
 
 @pytest.fixture
@@ -44,11 +45,11 @@ def rows(storage: SqliteStorage) -> list[tuple[object, ...]]:
     [
         pytest.param([job("a")], None, id="one"),
         pytest.param([job("a")], KEY, id="one with an idempotency key"),
-        pytest.param([job(f"j{n}") for n in range(at_once.MOST)], KEY, id="as many as it may be"),
+        pytest.param([job(f"j{n}") for n in range(group_commit.MOST)], KEY, id="as many as it may be"),
     ],
 )
 def test_it_is_one_statement(storage, transactions, jobs, key):
-    answer = storage.accept(jobs, key)
+    answer = storage.enqueue_jobs(jobs, key)
     assert transactions == ["write_at_once"]
     assert [(each.id, each.fresh) for each in answer.accepted] == [(each.id, True) for each in jobs]
     assert rows(storage) == [(each.id, 1, None, "enqueued") for each in jobs]
@@ -57,13 +58,13 @@ def test_it_is_one_statement(storage, transactions, jobs, key):
 @pytest.mark.parametrize(
     ("jobs", "key", "max_pending"),
     [
-        pytest.param([job(f"j{n}") for n in range(at_once.MOST + 1)], None, 0, id="too many"),
+        pytest.param([job(f"j{n}") for n in range(group_commit.MOST + 1)], None, 0, id="too many"),
         pytest.param([job("a"), job("b", unique_key="k")], KEY, 0, id="a unique key"),
         pytest.param([job("a")], None, 10, id="a limit"),
     ],
 )
 def test_what_is_not_plain_takes_the_other_way(storage, transactions, jobs, key, max_pending):
-    assert all(each.fresh for each in storage.accept(jobs, key, max_pending).accepted)
+    assert all(each.fresh for each in storage.enqueue_jobs(jobs, key, max_pending).accepted)
     assert transactions == ["write"]
     assert rows(storage) == [(each.id, 1, None, "enqueued") for each in jobs]
 
@@ -72,51 +73,53 @@ def test_each_column_of_a_job_comes_to_its_place(storage):
     now = clock.now()
     full = NewJob("id", "m.task", "mail", 3.5, now - 1, now + 60, now + 90, 4, 2.5, 30.0, 5, None, "above", "cid",
                   '{"user": "ana"}', b"\x00payload", None, "ci")  # fmt: skip
-    storage.accept([full])
+    storage.enqueue_jobs([full])
     with storage.db.read() as con:
-        assert con.execute(f"select {at_once.JOB} from jobs").fetchone() == tuple(full)
-        found = con.execute("select due.at, kind, token, events.at, attempt from due join events on job = due.seq")
+        assert con.execute(f"select {schema.JOB} from jobs").fetchone() == tuple(full)
+        found = con.execute(
+            "select scheduled.at, kind, token, outbox.at, attempt from scheduled join outbox on job = scheduled.seq"
+        )
         assert found.fetchall() == [(now + 60, "enqueued", 0, now - 1, 0)]
-    storage.accept([full._replace(id="urgent", eta=now - 5)])  # it is due by now, and keeps its eta
+    storage.enqueue_jobs([full._replace(id="urgent", eta=now - 5)])  # it is due by now, and keeps its eta
     with storage.db.read() as con:
         assert con.execute("select queue, rank from ready").fetchall() == [("mail", -3.5)]
         assert con.execute("select eta from jobs where id = 'urgent'").fetchone() == (now - 5,)
 
 
 def test_a_known_key_replays_and_another_body_is_refused(storage, transactions):
-    first = storage.accept([job("a"), job("b")], KEY)
-    again = storage.accept([job("c"), job("d")], KEY)
+    first = storage.enqueue_jobs([job("a"), job("b")], KEY)
+    again = storage.enqueue_jobs([job("c"), job("d")], KEY)
     assert again.replayed and [each.id for each in again.accepted] == [each.id for each in first.accepted]
     with pytest.raises(errors.KeyReused):
-        storage.accept([job("e")], KEY._replace(fingerprint="another body"))
+        storage.enqueue_jobs([job("e")], KEY._replace(fingerprint="another body"))
     assert transactions == ["write_at_once", *(["write_at_once", "write"] * 2)], "refused first, then looked at"
     assert [row[0] for row in rows(storage)] == ["a", "b"]
 
 
 def test_a_known_id_leaves_nothing_behind(storage):
-    storage.accept([job("known")])
-    answer = storage.accept([job("new"), job("known")], KEY)
+    storage.enqueue_jobs([job("known")])
+    answer = storage.enqueue_jobs([job("new"), job("known")], KEY)
     assert [each.fresh for each in answer.accepted] == [True, False]
     assert [row[0] for row in rows(storage)] == ["known", "new"]
-    assert storage.accept([job("x")], KEY).replayed, "the key came with the second try"
+    assert storage.enqueue_jobs([job("x")], KEY).replayed, "the key came with the second try"
 
 
 def test_a_lock_that_is_held_refuses_all_of_it(storage):
     with held(Path(storage.db.path)), pytest.raises(errors.StorageBusy):
-        storage.accept([job("a"), job("b")], KEY)
+        storage.enqueue_jobs([job("a"), job("b")], KEY)
     assert rows(storage) == []
-    assert not storage.accept([job("a"), job("b")], KEY).replayed
+    assert not storage.enqueue_jobs([job("a"), job("b")], KEY).replayed
     assert len(rows(storage)) == 2
 
 
 def test_an_eta_that_is_no_number_is_refused(storage):
     with pytest.raises(sqlite3.IntegrityError):
-        storage.accept([job("a", eta=float("nan"))])
+        storage.enqueue_jobs([job("a", eta=float("nan"))])
     assert rows(storage) == []
 
 
 def test_the_file_knows_nothing_of_it(storage):
-    storage.accept([job("a")])
+    storage.enqueue_jobs([job("a")])
     with sqlite3.connect(storage.db.path) as con:
         assert con.execute("select count(*) from sqlite_master where type in ('view', 'trigger')").fetchone() == (0,)
     con.close()

@@ -50,13 +50,13 @@ def defer_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Ide
     """Defer each in a thread of its own, all while the file is locked; the answers by the id of the first job."""
     answers: Answers = {}
 
-    def defer(jobs: list[NewJob], idempotency: Idempotency | None, max_pending: int) -> None:
+    def enqueue_jobs(jobs: list[NewJob], idempotency: Idempotency | None, max_pending: int) -> None:
         try:
-            answers[jobs[0].id] = storage.accept(jobs, idempotency, max_pending)
+            answers[jobs[0].id] = storage.enqueue_jobs(jobs, idempotency, max_pending)
         except (errors.DueyError, OverflowError) as exc:
             answers[jobs[0].id] = exc
 
-    threads = [threading.Thread(target=defer, args=request) for request in requests]
+    threads = [threading.Thread(target=enqueue_jobs, args=request) for request in requests]
     gate = storage._group_commit
     with held(Path(storage.db.path)):
         threads[0].start()
@@ -88,11 +88,11 @@ def test_what_arrives_during_a_commit_shares_the_next_one(storage, commits, odd)
 
 
 def test_one_that_is_refused_takes_nobody_with_it(storage, commits):
-    storage.accept([job("held")])
-    with storage.db.write("accept") as con:  # it has ended: its id is refused from now on
+    storage.enqueue_jobs([job("held")])
+    with storage.db.write("synced") as con:  # it has ended: its id is refused from now on
         con.execute("delete from ready")
         con.execute(
-            "insert into ended (seq, state, attempt, finished_at, gone_at) select seq, 'done', 1, 0, 0 from jobs"
+            "insert into finished (seq, state, attempt, finished_at, gone_at) select seq, 'done', 1, 0, 0 from jobs"
         )
     commits.clear()
     answers = defer_at_once(storage, [*(([job(i)], None, 0) for i in "abc"), ([job("d"), job("held")], None, 0)])
@@ -112,8 +112,8 @@ def test_scheduled_ones_wait_and_due_ones_do_not(storage, commits):
     now = clock.now()
     defer_at_once(storage, [([job("late", eta=now + 60)], None, 0), ([job("due", eta=now - 60)], None, 0),
                             ([job("now"), job("later", eta=now + 90)], None, 0)])  # fmt: skip
-    states = {name: storage.look(name).state for name in ("late", "due", "now", "later")}
+    states = {name: storage.get_job(name).state for name in ("late", "due", "now", "later")}
     assert states == {"late": "scheduled", "due": "queued", "now": "queued", "later": "scheduled"}
     with storage.db.read() as con:
-        rows = con.execute("select id, kind from events join jobs on jobs.seq = events.job order by id").fetchall()
+        rows = con.execute("select id, kind from outbox join jobs on jobs.seq = outbox.job order by id").fetchall()
     assert rows == [("due", "enqueued"), ("late", "enqueued"), ("later", "enqueued"), ("now", "enqueued")]

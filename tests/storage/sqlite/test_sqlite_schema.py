@@ -24,39 +24,31 @@ def tables(con: sqlite3.Connection) -> dict[str, list[tuple[str, str]]]:
     return {name: sorted(row[1:3] for row in con.execute(f"pragma table_info({name})")) for name in sorted(names)}
 
 
-# What each version added to the tables of the one before, and what stood there.
-ADDED = {
-    2: {", code text not null default ''": ""},
-    3: {
-        ",\n        sequel text) ": ") ",
-        "        by text,": "",
-        "tree_deaths integer not null default 0,": "",
-    },
-    4: {"        waits_for text,": ""},
-}
+def indexes(con: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(con.execute("select name, tbl_name from sqlite_master where type = 'index'"))
 
 
 def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_path: Path) -> None:
-    assert sorted(ADDED) == [version + 1 for version in sorted(schema.STEPS)]
-    for statement in schema.DDL:
-        for version in sorted(ADDED, reverse=True):
-            for added, before in ADDED[version].items():
-                statement = statement.replace(added, before)
-        con.execute(statement)
-    con.execute("insert into meta values ('schema', 1)")
-    con.execute("insert into workers values (7, 'c', 'h', 1, 2.0, 4, 'thread', '*', '', 0, 0)")
-    con.execute(
-        "insert into jobs (id, task, queue, priority, enqueued_at, retries, retry_delay_s, flags, payload) "
-        "values ('old', 't', 'q', 0, 0, 0, 0, 0, x'00')"
-    )
+    con.executescript((Path(__file__).parent / "queue_3.sql").read_text())
+    con.execute("alter table workers drop column code")  # which version 2 brought, and the others version 3
+    for column in ("sequel", "by", "tree_deaths"):
+        con.execute(f"alter table jobs drop column {column}")
+    con.execute("update meta set value = 1 where key = 'schema'")
+    con.execute("insert into events (job, kind, token, at, attempt) values (1, 'parked', -9, 1.0, 0)")
+    con.execute("insert into parked values (4, 'task', 'shop.add', 0, 1.0)")
+    con.execute("update jobs set deliveries = 2 where seq = 4")
     schema.prepare(con, "queue.db")
     schema.prepare(con, "queue.db")
     assert schema.version_of(con) == schema.VERSION
-    assert con.execute("select n, code from workers").fetchall() == [(7, "")]
-    assert con.execute("select id, sequel, by, tree_deaths from jobs").fetchall() == [("old", None, None, 0)]
+    assert con.execute("select crashes, sequel, by, tree_deaths from jobs where seq = 4").fetchall() == [
+        (2, None, None, 0)
+    ]
+    assert con.execute("select name from blocked").fetchall() == [("shop.add",)]
+    assert con.execute("select kind from outbox where token = -9").fetchall() == [("blocked",)]
     new = sqlite3.connect(tmp_path / "new.db", isolation_level=None)
     schema.prepare(new, "new.db")
     assert tables(con) == tables(new)
+    assert indexes(con) == indexes(new)
 
 
 def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:

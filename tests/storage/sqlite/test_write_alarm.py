@@ -32,13 +32,13 @@ PLAIN, UNIQUE = job("next"), job("next", unique_key="k")
 
 @pytest.mark.parametrize("next_one", [PLAIN, UNIQUE], ids=["at once", "in steps"])
 def test_a_transaction_that_was_begun_and_never_entered(storage, next_one):
-    left_open = storage.db.write("accept")
+    left_open = storage.db.write("synced")
     left_open.__enter__().execute("insert into meta values ('left', 1)")  # and here the alarm strikes
-    assert all(each.fresh for each in storage.accept([next_one]).accepted)
+    assert all(each.fresh for each in storage.enqueue_jobs([next_one]).accepted)
     assert stored(storage) == ["next"]
     with storage.db.read() as con:
         assert not con.execute("select 1 from meta where key = 'left'").fetchone(), "nobody was told that it is there"
-    with storage.db.write("accept") as con:
+    with storage.db.write("synced") as con:
         con.execute("insert into meta values ('later', 1)")
         left_open.gen.close()  # as when its traceback goes
         con.execute("insert into meta values ('last', 1)")
@@ -54,9 +54,9 @@ def test_an_alarm_before_the_commit(storage, next_one, monkeypatch):
 
     monkeypatch.setattr(Database, "_commit", strike)
     with pytest.raises(Alarm):
-        storage.accept([job("lost", unique_key="l")])
-    assert not storage.db.connection("accept").in_transaction, "others may write"
-    with storage.db.write("work") as con:
+        storage.enqueue_jobs([job("lost", unique_key="l")])
+    assert not storage.db.connection("synced").in_transaction, "others may write"
+    with storage.db.write("relaxed") as con:
         con.execute("insert into meta values ('other', 1)")
-    storage.accept([next_one])
+    storage.enqueue_jobs([next_one])
     assert stored(storage) == ["next"]

@@ -39,7 +39,7 @@ def write_at_once(database: Database, role: str) -> None:
     assert database.write_at_once(role, "replace into meta values ('written', ?)", (1,))
 
 
-WAYS = [(write, "accept"), (write, "work"), (write_at_once, "accept")]
+WAYS = [(write, "synced"), (write, "relaxed"), (write_at_once, "synced")]
 
 
 @pytest.mark.parametrize(("way", "role"), WAYS)

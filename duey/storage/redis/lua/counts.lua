@@ -21,7 +21,7 @@ for _, queue in ipairs(queues) do
 end
 return {
   call('ZCARD', P .. 'scheduled'), total(queues, 'ready:', 'ZCARD'),
-  total(call('ZRANGE', P .. 'leases', 0, -1), 'claims:', 'HLEN'), call('ZCARD', P .. 'retrying'),
-  total(call('SMEMBERS', P .. 'reasons'), 'parked:', 'ZCARD'), call('XLEN', P .. 'events'),
+  total(call('ZRANGE', P .. 'leases', 0, -1), 'claimed:', 'HLEN'), call('ZCARD', P .. 'retrying'),
+  total(call('SMEMBERS', P .. 'block_reasons'), 'blocked:', 'ZCARD'), call('XLEN', P .. 'outbox'),
   oldest and call('HGET', job_key(string.sub(oldest, 17)), 'm') or false,
 }

@@ -1,4 +1,4 @@
--- uses: places bells insert
+-- uses: places wakeup insert
 -- Records slots of a schedule and accepts their jobs, unless another consumer has done it.
 -- Arguments: name, kind, last, paused, new last, how many slots are kept, how many may wait, three sentences (the
 -- previous run goes on, the unique key is held, too many wait), how many slots, how many jobs, five arguments for each
@@ -119,5 +119,5 @@ if kind == 'fire' then
 end
 call_many('HDEL', slots, old)
 call_many('ZREM', times, old)
-ring(filled)
+wake(filled)
 return accepted

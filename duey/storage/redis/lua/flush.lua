@@ -1,13 +1,13 @@
 -- uses: places
--- Removes up to `limit` jobs of one place, with everything that belongs to them. Arguments: place (ready, parked, due
--- or ended), limit. Returns how many.
+-- Removes up to `limit` jobs of one place, with everything that belongs to them. Arguments: place (ready, blocked,
+-- scheduled or finished), limit. Returns how many.
 
-local SETS = {due = {'scheduled', 'retrying'}, ended = {'ends:done', 'ends:failed', 'ends:canceled', 'ends:expired'}}
+local SETS = {scheduled = {'scheduled', 'retrying'}, finished = {'finished:done', 'finished:failed', 'finished:canceled', 'finished:expired'}}
 local place, limit = ARGV[1], tonumber(ARGV[2])
 local keys, begins, count = SETS[place], place == 'ready' and 17 or 1, 0
 if not keys then
   keys = {}
-  for _, name in ipairs(call('SMEMBERS', P .. (place == 'ready' and 'queues' or 'reasons'))) do
+  for _, name in ipairs(call('SMEMBERS', P .. (place == 'ready' and 'queues' or 'block_reasons'))) do
     keys[#keys + 1] = place .. ':' .. name
   end
 end

@@ -18,11 +18,11 @@ end
 
 -- Returns a claim to the queue, if it still stands.
 local function put_back(id, n, counter, now, started)
-  local token, unique, hold, gate = unpack(call('HMGET', job_key(id), 'token', 'unique', 'hold', 'gate'))
+  local token, unique, hold, state = unpack(call('HMGET', job_key(id), 'token', 'unique', 'hold', 'limit'))
   if token ~= n .. ':' .. counter then return false end
-  if gate then leave_gate(id, gate, started) end
+  if state then free_slot(id, state, started) end
   take_again(unique, hold, id, now)
-  call('HDEL', P .. 'claims:' .. n, counter)
+  call('HDEL', P .. 'claimed:' .. n, counter)
   stand_ready(id)
   return true
 end

@@ -36,29 +36,29 @@ end
 
 local reasons = {}  -- reasons that this script has stored already
 
--- Whether jobs that were set aside for this reason have an order: see lib_gates.lua.
-local function is_gate(why) return string.find(why, '^limit ') or string.find(why, '^rate ') end
+-- Whether jobs that were set aside for this reason have an order: see lib_limits.lua.
+local function is_limit(why) return string.find(why, '^limit ') or string.find(why, '^rate ') end
 
-local function to_parked(id, why, seq, queue, at)
+local function to_blocked(id, why, seq, queue, at)
   if not reasons[why] then
     reasons[why] = true
-    call('SADD', P .. 'reasons', why)
+    call('SADD', P .. 'block_reasons', why)
   end
-  call('ZADD', P .. 'parked:' .. why, seq, id)
-  if is_gate(why) then call('ZADD', P .. 'line:' .. why, call('HGET', job_key(id), 'rank'), padded(seq) .. id) end
-  call('HINCRBY', P .. 'parked_in', queue, 1)
+  call('ZADD', P .. 'blocked:' .. why, seq, id)
+  if is_limit(why) then call('ZADD', P .. 'blocked_order:' .. why, call('HGET', job_key(id), 'rank'), padded(seq) .. id) end
+  call('HINCRBY', P .. 'blocked_in', queue, 1)
   if string.sub(why, 1, 8) == 'unknown ' then call('ZADD', P .. 'unknown', at, id) end
-  call('HSET', job_key(id), 'place', 'parked', 'why', why)
+  call('HSET', job_key(id), 'place', 'blocked', 'why', why)
 end
 
-local function leave_parked(id, why, queue, seq)
-  local key = P .. 'parked:' .. why
+local function leave_blocked(id, why, queue, seq)
+  local key = P .. 'blocked:' .. why
   call('ZREM', key, id)
-  if is_gate(why) then call('ZREM', P .. 'line:' .. why, padded(seq) .. id) end
+  if is_limit(why) then call('ZREM', P .. 'blocked_order:' .. why, padded(seq) .. id) end
   call('ZREM', P .. 'unknown', id)
-  if call('HINCRBY', P .. 'parked_in', queue, -1) <= 0 then call('HDEL', P .. 'parked_in', queue) end
+  if call('HINCRBY', P .. 'blocked_in', queue, -1) <= 0 then call('HDEL', P .. 'blocked_in', queue) end
   if call('EXISTS', key) == 0 then
-    call('SREM', P .. 'reasons', why)
+    call('SREM', P .. 'block_reasons', why)
     reasons[why] = nil
   end
 end
@@ -68,10 +68,10 @@ local function leave(id)
   local place, queue, seq, why, state = unpack(call('HMGET', job_key(id), 'place', 'queue', 'seq', 'why', 'state'))
   if place == 'ready' then
     call('ZREM', P .. 'ready:' .. queue, padded(seq) .. id)
-  elseif place == 'parked' then
-    leave_parked(id, why, queue, seq)
+  elseif place == 'blocked' then
+    leave_blocked(id, why, queue, seq)
   elseif place == 'ended' then
-    call('ZREM', P .. 'ends:' .. state, id)
+    call('ZREM', P .. 'finished:' .. state, id)
     call('ZREM', P .. 'gone', id)
     call('DEL', P .. 'result:' .. id)
     call('ZADD', P .. 'live', seq, id)
@@ -107,18 +107,18 @@ end
 local function event(id, seq, kind, told, detail)
   local number = number_of('event')
   if detail then
-    call('XADD', P .. 'events', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told, 'd', detail)
+    call('XADD', P .. 'outbox', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told, 'd', detail)
   else
-    call('XADD', P .. 'events', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told)
+    call('XADD', P .. 'outbox', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told)
   end
   return number
 end
 
 -- The numbers of an event that no worker caused. Its token is negative and unique, because it identifies the event.
-local hand  -- the token of this script
-local function by_hand(now, attempt)
-  hand = hand or '["-1:' .. whole(4294967296 - call('INCR', P .. 'hand')) .. '",'
-  return hand .. now .. ',null,' .. attempt .. ']'
+local manual  -- the token of this script
+local function manual_token(now, attempt)
+  manual = manual or '["-1:' .. whole(4294967296 - call('INCR', P .. 'manual')) .. '",'
+  return manual .. now .. ',null,' .. attempt .. ']'
 end
 
 -- How many attempts have ended, from the `m` of a job.
@@ -130,24 +130,24 @@ local function unchanged(id, place, token, m, ending)
   return now[1] == place and (now[2] or '') == token and now[3] == m and (now[4] or '') == ending
 end
 
--- Unique keys. `uniques` holds until|fixed|id for a key: when it expires at the latest (empty: never), whether it
+-- Unique keys. `unique_locks` holds until|fixed|id for a key: when it expires at the latest (empty: never), whether it
 -- outlasts the job, and the holder. A job's `hold` says how it holds its key: letters (s: until it starts; t: for a
 -- time), then seconds.
 
 -- The id of the job that holds a key at `now` (nil: at any time).
 local function holder_of(unique, now)
-  local bound, id = string.match(call('HGET', P .. 'uniques', unique) or '', '^([^|]*)|[01]|(.*)$')
+  local bound, id = string.match(call('HGET', P .. 'unique_locks', unique) or '', '^([^|]*)|[01]|(.*)$')
   if id and (bound == '' or not now or tonumber(bound) > tonumber(now)) then return id end
 end
 
 local function drop_key(unique)
-  call('HDEL', P .. 'uniques', unique)
-  call('ZREM', P .. 'uniques_gone', unique)
+  call('HDEL', P .. 'unique_locks', unique)
+  call('ZREM', P .. 'unique_locks_gone', unique)
 end
 
 -- Frees the key of a job, if the job holds it and it does not outlast the job.
 local function free_key(unique, id)
-  local held = call('HGET', P .. 'uniques', unique)
+  local held = call('HGET', P .. 'unique_locks', unique)
   if held and string.match(held, '|0|(.*)$') == id then drop_key(unique) end
 end
 
@@ -156,11 +156,11 @@ local function take_key(unique, hold, id, now)
   local bound = ''
   if seconds ~= '' then
     bound = string.format('%.6f', now + seconds)
-    call('ZADD', P .. 'uniques_gone', bound, unique)
+    call('ZADD', P .. 'unique_locks_gone', bound, unique)
   else
-    call('ZREM', P .. 'uniques_gone', unique)
+    call('ZREM', P .. 'unique_locks_gone', unique)
   end
-  call('HSET', P .. 'uniques', unique, bound .. '|' .. (string.find(letters, 't', 1, true) and 1 or 0) .. '|' .. id)
+  call('HSET', P .. 'unique_locks', unique, bound .. '|' .. (string.find(letters, 't', 1, true) and 1 or 0) .. '|' .. id)
 end
 
 local function freed_at_start(hold) return hold and string.find(hold, 's', 1, true) end
@@ -178,6 +178,6 @@ local function remove(id)
   call('ZREM', P .. 'live', id)
   call('HDEL', P .. 'progress', seq)
   call('DEL', P .. 'checkpoints:' .. id)
-  call('SREM', P .. 'stops', seq)
+  call('SREM', P .. 'cancel_requests', seq)
   if unique and holder_of(unique) == id then drop_key(unique) end
 end

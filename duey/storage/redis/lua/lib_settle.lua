@@ -6,7 +6,7 @@
 --   o  results under ids that are no job: how many, when they expire, then key and value of each
 --   c  a chord's part: chord, index, size, value, then the callback as a job
 -- flags also holds r when there is a result. `at` is when the ended job may be removed, when a waiting one is due
--- (empty: now), or why a parked one is set aside. `m` replaces the job's own unless it is empty.
+-- (empty: now), or why a blocked one is set aside. `m` replaces the job's own unless it is empty.
 
 local ENDED = {done = true, failed = true, canceled = true, expired = true}
 local lost, stopped = {}, {}
@@ -14,8 +14,8 @@ local no_longer_live, gone, ends, let_go = {}, {}, {}, {}
 local any_stops, any_marks  -- looked up once for each script
 
 local function asked_to_stop(seq)
-  if any_stops == nil then any_stops = call('EXISTS', P .. 'stops') == 1 end
-  return any_stops and call('SISMEMBER', P .. 'stops', seq) == 1
+  if any_stops == nil then any_stops = call('EXISTS', P .. 'cancel_requests') == 1 end
+  return any_stops and call('SISMEMBER', P .. 'cancel_requests', seq) == 1
 end
 
 local function add_chord_part(a, i, now)
@@ -36,9 +36,9 @@ end
 
 -- Removes what lasts until the job's end.
 local function end_extras(id, seq, unique)
-  if any_marks == nil then any_marks = call('EXISTS', P .. 'marks') == 1 end
-  if asked_to_stop(seq) then call('SREM', P .. 'stops', seq) end
-  if any_marks then call('HDEL', P .. 'marks', 'r:' .. id) end
+  if any_marks == nil then any_marks = call('EXISTS', P .. 'revocations') == 1 end
+  if asked_to_stop(seq) then call('SREM', P .. 'cancel_requests', seq) end
+  if any_marks then call('HDEL', P .. 'revocations', 'r:' .. id) end
   if unique then free_key(unique, id) end
   tell(id)
 end
@@ -46,8 +46,8 @@ end
 local function move(id, outcome, told, at, m, j, waits_for)
   local seq, queue, rank, now = j[2], j[4], j[5], string.match(told, '^[^,]*,([^,]*)')
   if outcome ~= 'retrying' then take_again(j[3], j[10], id, now) end
-  if outcome == 'parked' then
-    to_parked(id, at, seq, queue, now)
+  if outcome == 'blocked' then
+    to_blocked(id, at, seq, queue, now)
   elseif at == '' then
     to_ready(id, queue, rank, seq)
     call('HSET', job_key(id), 'place', 'ready')
@@ -97,7 +97,7 @@ local function settle(a, i)
     if string.find(flags, 'c', 1, true) then part, after = after, after + 4 + JOB end
   end
   local j = call('HMGET', job_key(id), 'token', 'seq', 'unique', 'queue', 'rank', 'm', 'last', 'state', 'end',
-    'hold', 'gate')
+    'hold', 'limit')
   if j[1] ~= token then
     -- The same settlement was applied before, by a turn whose answer was lost: it is not lost.
     local known = j[7] == outcome .. told or (j[8] == outcome and j[9] == told)
@@ -113,7 +113,7 @@ local function settle(a, i)
   local list = let_go[n]
   list[#list + 1] = counter
   if m ~= '' then call('HSET', job_key(id), 'm', m) end
-  if j[11] then leave_gate(id, j[11], outcome ~= 'released') end
+  if j[11] then free_slot(id, j[11], outcome ~= 'released') end
   local number = event(id, j[2], outcome, told, detail)
   if ENDED[outcome] then
     close(id, outcome, told, has_result, result, at, j, number)
@@ -133,9 +133,9 @@ end
 -- Settles `count` claims, and writes what was collected on the way.
 local function settle_all(a, i, count)
   for _ = 1, count do i = settle(a, i) end
-  for n, counters in pairs(let_go) do call_many('HDEL', P .. 'claims:' .. n, counters) end
+  for n, counters in pairs(let_go) do call_many('HDEL', P .. 'claimed:' .. n, counters) end
   call_many('ZREM', P .. 'live', no_longer_live)
   call_many('ZADD', P .. 'gone', gone)
-  for state, list in pairs(ends) do call_many('ZADD', P .. 'ends:' .. state, list) end
+  for state, list in pairs(ends) do call_many('ZADD', P .. 'finished:' .. state, list) end
   return i
 end

@@ -2,19 +2,19 @@
 -- Returns every queue that has waiting jobs or is paused: name, how many are ready, how many are set aside, whether it
 -- is paused, then `m` of jobs among which the oldest is: the first hundred of each priority and of each reason.
 
-local answer, seen, parked = {}, {}, {}
-for _, why in ipairs(call('SMEMBERS', P .. 'reasons')) do
-  for _, id in ipairs(call('ZRANGE', P .. 'parked:' .. why, 0, 99)) do
+local answer, seen, blocked = {}, {}, {}
+for _, why in ipairs(call('SMEMBERS', P .. 'block_reasons')) do
+  for _, id in ipairs(call('ZRANGE', P .. 'blocked:' .. why, 0, 99)) do
     local queue, m = unpack(call('HMGET', job_key(id), 'queue', 'm'))
-    if not parked[queue] then parked[queue] = {} end
-    table.insert(parked[queue], m)
+    if not blocked[queue] then blocked[queue] = {} end
+    table.insert(blocked[queue], m)
   end
 end
 
 local function describe(queue, paused)
   if seen[queue] then return end
   seen[queue] = true
-  local held = tonumber(call('HGET', P .. 'parked_in', queue) or 0)
+  local held = tonumber(call('HGET', P .. 'blocked_in', queue) or 0)
   local one = {queue, call('ZCARD', P .. 'ready:' .. queue), held, paused}
   if paused == 0 and one[2] == 0 and held == 0 then return end
   local above = '-inf'
@@ -27,7 +27,7 @@ local function describe(queue, paused)
     end
     above = '(' .. heads[2]
   end
-  for _, m in ipairs(parked[queue] or {}) do one[#one + 1] = m end
+  for _, m in ipairs(blocked[queue] or {}) do one[#one + 1] = m end
   answer[#answer + 1] = one
 end
 
@@ -39,5 +39,5 @@ end
 for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   describe(queue, 0)
 end
-for _, queue in ipairs(call('HKEYS', P .. 'parked_in')) do describe(queue, 0) end
+for _, queue in ipairs(call('HKEYS', P .. 'blocked_in')) do describe(queue, 0) end
 return answer

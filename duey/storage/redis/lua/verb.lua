@@ -1,4 +1,4 @@
--- uses: places bells gates insert settle
+-- uses: places wakeup limits insert settle
 -- Applies an operation by hand to one job, if the job is still as it was read. Arguments: verb, id, place, token, m,
 -- end, now, then
 --   finish: the token to end it under, and the settlement
@@ -12,12 +12,12 @@ if not unchanged(id, ARGV[3], ARGV[4], ARGV[5], ARGV[6]) then return 0 end
 local seq, unique, hold, task = unpack(call('HMGET', job_key(id), 'seq', 'unique', 'hold', 'task'))
 if verb == 'finish' then
   leave(id)
-  call('HSET', job_key(id), 'place', 'claims', 'token', ARGV[8])
+  call('HSET', job_key(id), 'place', 'claimed', 'token', ARGV[8])
   settle_all(ARGV, 9, 1)
-  open_places(task, ARGV[7])  -- a limit may have unblocked it: unblock the next one
-  ring(filled)
+  free_slots(task, ARGV[7])  -- a limit may have unblocked it: unblock the next one
+  wake(filled)
 elseif verb == 'stop' then
-  call('SADD', P .. 'stops', seq)
+  call('SADD', P .. 'cancel_requests', seq)
 elseif verb == 'retry' then
   local holder = unique and holder_of(unique, ARGV[7])
   if holder and holder ~= id then return holder end
@@ -29,8 +29,8 @@ elseif verb == 'retry' then
   if ARGV[9] ~= '' then call('SET', P .. 'body:' .. id, ARGV[9]) end
   stand_ready(id)
   call('HDEL', P .. 'progress', seq)
-  event(id, seq, 'retried', by_hand(ARGV[7], ARGV[10]))
-  ring(filled)
+  event(id, seq, 'retried', manual_token(ARGV[7], ARGV[10]))
+  wake(filled)
 elseif verb == 'forget' then
   leave(id)
   remove(id)

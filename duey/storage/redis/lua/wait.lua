@@ -1,6 +1,6 @@
 -- uses: places kv
 -- Begins or ends waiting for the end of a job, or for a key. Arguments: id, name of the waiting process, 1 to begin or
--- 0 to end, kv or marks, now. Returns 1 if it has ended or exists already.
+-- 0 to end, kv or revocations, now. Returns 1 if it has ended or exists already.
 
 local id, name = ARGV[1], ARGV[2] .. ' '
 local names = call('HGET', P .. 'waiters', id) or ''

@@ -1,4 +1,4 @@
--- uses: places look
+-- uses: places job
 -- Reads one step of a list of jobs, the newest first. Arguments: state (empty: all), task (empty: any), q in lower case
 -- (empty: any), limit, below (a seq or +inf), how many to examine, q as it was given, the largest body that is
 -- returned, how the head of a job ends that names who enqueued it (empty: any).
@@ -6,7 +6,7 @@
 
 local state, task, q, limit, below, step = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local ENDS = {done = true, failed = true, canceled = true, expired = true}
-local SEEN_AS = {ready = 'queued', parked = 'queued', claims = 'running'}  -- the others have the name of their place
+local SEEN_AS = {ready = 'queued', claimed = 'running'}  -- the others have the name of their place
 local upper = below == '+inf' and below or '(' .. below
 local FEW = 5000
 
@@ -32,22 +32,25 @@ local function by_seq(keys)
 end
 
 local function candidates()
-  if state == '' then return by_seq({'live', 'ends:done', 'ends:failed', 'ends:canceled', 'ends:expired'}) end
-  if ENDS[state] then return by_seq({'ends:' .. state}) end
+  if state == '' then return by_seq({'live', 'finished:done', 'finished:failed', 'finished:canceled', 'finished:expired'}) end
+  if ENDS[state] then return by_seq({'finished:' .. state}) end
   local ids = {}
   if state == 'running' then
     for _, n in ipairs(call('ZRANGE', P .. 'leases', 0, -1)) do
-      for _, id in ipairs(call('HVALS', P .. 'claims:' .. n)) do ids[#ids + 1] = id end
+      for _, id in ipairs(call('HVALS', P .. 'claimed:' .. n)) do ids[#ids + 1] = id end
     end
     return sorted(ids)
   end
-  if state ~= 'queued' then
+  if state ~= 'queued' and state ~= 'blocked' then
     if call('ZCARD', P .. state) > FEW then return by_seq({'live'}) end
     return sorted(call('ZRANGE', P .. state, 0, -1))
   end
   local places, count = {}, 0
-  for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do places['ready:' .. queue] = 17 end
-  for _, why in ipairs(call('SMEMBERS', P .. 'reasons')) do places['parked:' .. why] = 1 end
+  if state == 'queued' then
+    for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do places['ready:' .. queue] = 17 end
+  else
+    for _, why in ipairs(call('SMEMBERS', P .. 'block_reasons')) do places['blocked:' .. why] = 1 end
+  end
   for key in pairs(places) do count = count + call('ZCARD', P .. key) end
   if count > FEW then return by_seq({'live'}) end
   for key, begins in pairs(places) do

@@ -10,7 +10,7 @@ for i = 1, #leases, 2 do
   local n = leases[i]
   local row = call('HMGET', P .. 'worker:' .. n, 'host', 'pid', 'started_at', 'beat_at', 'threads', 'kind', 'queues',
     'quiet', 'running', 'code')
-  local held, jobs = call('HGETALL', P .. 'claims:' .. n), {}
+  local held, jobs = call('HGETALL', P .. 'claimed:' .. n), {}
   for k = 1, #held, 2 do
     jobs[#jobs + 1] = held[k]
     jobs[#jobs + 1] = held[k + 1]

@@ -1,4 +1,4 @@
--- uses: places bells gates insert settle claim
+-- uses: places wakeup limits insert settle claim
 -- Settles finished jobs, makes due jobs ready, and claims the next ones.
 -- Arguments: n, key, first counter, recover, awake, want, now, soon, how many queues, how many settlements, the limits
 -- of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the settlements. recover = 1: the answer of
@@ -8,7 +8,7 @@
 local n, key, first, recover, awake = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] == '1'
 local want, now, soon = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local queue_count, settlement_count = tonumber(ARGV[9]), tonumber(ARGV[10])
-local DUE_STEP, PARK_STEP = 1000, 500  -- limit how long other clients wait for this script
+local DUE_STEP, BLOCK_STEP = 1000, 500  -- limit how long other clients wait for this script
 
 local registered = call('HGET', P .. 'worker:' .. n, 'key')
 if not registered or (key ~= '' and registered ~= key) then return false end
@@ -17,7 +17,7 @@ if not registered or (key ~= '' and registered ~= key) then return false end
 call('DEL', P .. 'nothing')
 at_once = math.max(1, settlement_count)
 settle_all(ARGV, 12 + queue_count, settlement_count)
-open_freed(now)
+unblock_freed(now)
 
 for _, set in ipairs({'scheduled', 'retrying'}) do
   local ids = call('ZRANGEBYSCORE', P .. set, '-inf', now, 'LIMIT', 0, DUE_STEP)
@@ -25,7 +25,7 @@ for _, set in ipairs({'scheduled', 'retrying'}) do
   call_many('ZREM', P .. set, ids)
 end
 
-for _, task in ipairs(call('ZRANGEBYSCORE', P .. 'gates', '-inf', now)) do bring_tokens(task, nil, now) end
+for _, task in ipairs(call('ZRANGEBYSCORE', P .. 'limits_due', '-inf', now)) do refill_tokens(task, nil, now) end
 
 local wanted, star_at = {}, nil
 local elsewhere = {}  -- named with a `!`: `*` excludes these
@@ -69,10 +69,10 @@ local function anything_ready()
 end
 
 local answer, taken, counter = {''}, {}, first
-local paused, parked = nil, 0
+local paused, blocked = nil, 0
 if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
   paused = {}
-  at_once = PARK_STEP
+  at_once = BLOCK_STEP
   for _, why in ipairs(call('SMEMBERS', P .. 'pauses')) do paused[why] = true end
 end
 
@@ -80,10 +80,10 @@ local limits = want > 0 and ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil
 local met = {}  -- limits of the tasks of jobs that were met
 
 -- Sets a job aside, with an event.
-local function park(id, why, seq, queue, m)
-  to_parked(id, why, seq, queue, now)
-  event(id, seq, 'parked', by_hand(now, attempt_of(m)), cjson.encode({reason = why}))
-  parked = parked + 1
+local function block(id, why, seq, queue, m)
+  to_blocked(id, why, seq, queue, now)
+  event(id, seq, 'blocked', manual_token(now, attempt_of(m)), cjson.encode({reason = why}))
+  blocked = blocked + 1
 end
 
 -- Whether the job may be claimed, and the limits of its task. A job that is paused or over a limit is set aside.
@@ -92,27 +92,27 @@ local function passes(id)
   if not task then return true end  -- its keys were deleted from outside
   for _, why in ipairs(paused and {'queue ' .. queue, 'task ' .. task} or {}) do
     if paused[why] then
-      park(id, why, seq, queue, m)
+      block(id, why, seq, queue, m)
       return false
     end
   end
-  local gate = limits and limits[task] and gate_of(task, limits[task], now)
-  if not gate then return true end
-  met[task] = gate
-  local why = why_not(gate)
-  if not why then return true, gate end
-  park(id, why .. ' ' .. task, seq, queue, m)
-  gate.waited = true
-  if why == 'rate' and not call('ZSCORE', P .. 'gates', task) then note_opening(gate, next_token_at(gate)) end
+  local state = limits and limits[task] and limit_of(task, limits[task], now)
+  if not state then return true end
+  met[task] = state
+  local why = why_not(state)
+  if not why then return true, state end
+  block(id, why .. ' ' .. task, seq, queue, m)
+  state.waited = true
+  if why == 'rate' and not call('ZSCORE', P .. 'limits_due', task) then note_opening(state, next_token_at(state)) end
   return false
 end
 
-local function claim(id, gate)
+local function claim(id, state)
   local job, unique, hold = handed_over(id, counter)
   if not job then return end
-  if gate then enter_gate(gate, id) end
+  if state then take_slot(state, id) end
   if unique and freed_at_start(hold) then free_key(unique, id) end
-  call('HSET', job_key(id), 'place', 'claims', 'token', n .. ':' .. counter)
+  call('HSET', job_key(id), 'place', 'claimed', 'token', n .. ':' .. counter)
   taken[#taken + 1] = counter
   taken[#taken + 1] = id
   answer[#answer + 1] = job
@@ -120,7 +120,7 @@ local function claim(id, gate)
 end
 
 if recover and want > 0 then
-  local held = call('HGETALL', P .. 'claims:' .. n)
+  local held = call('HGETALL', P .. 'claimed:' .. n)
   for i = 1, #held, 2 do
     if tonumber(held[i]) >= first then
       answer[#answer + 1] = (handed_over(held[i + 1], held[i])) or nil
@@ -130,36 +130,36 @@ if recover and want > 0 then
 end
 if want > 0 then
   for _, queue in ipairs(served()) do
-    while #answer - 1 < want and parked < PARK_STEP do
+    while #answer - 1 < want and blocked < BLOCK_STEP do
       local found = call('ZPOPMIN', P .. 'ready:' .. queue, want - #answer + 1)
       if #found == 0 then break end
       for i = 1, #found, 2 do
         local id = string.sub(found[i], 17)
-        local pass, gate = true, nil
-        if paused or limits then pass, gate = passes(id) end
-        if pass then claim(id, gate) end
+        local pass, state = true, nil
+        if paused or limits then pass, state = passes(id) end
+        if pass then claim(id, state) end
       end
     end
   end
-  for _, gate in pairs(met) do
-    if gate.token_s or gate.waited then save_gate(gate) end
+  for _, state in pairs(met) do
+    if state.token_s or state.waited then save_limit(state) end
   end
-  call_many('HSET', P .. 'claims:' .. n, taken)
+  call_many('HSET', P .. 'claimed:' .. n, taken)
 end
 
 if awake then call('ZREM', P .. 'sleepers', n) end
 for queue, count in pairs(filled) do
   filled[queue] = math.min(count, call('ZCARD', P .. 'ready:' .. queue))
 end
-ring(filled)
+wake(filled)
 if due_at and due_at < soon then
   local wanted_soon = {}
   for queue in pairs(due_in) do wanted_soon[queue] = 1 end
-  if next(wanted_soon) then ring(wanted_soon) else ring_any(1) end
+  if next(wanted_soon) then wake(wanted_soon) else wake_any(1) end
 end
 
 local next_due
-for _, set in ipairs({'scheduled', 'retrying', 'gates'}) do
+for _, set in ipairs({'scheduled', 'retrying', 'limits_due'}) do
   local score = call('ZRANGE', P .. set, 0, 0, 'WITHSCORES')[2]
   if score and score ~= 'inf' and (not next_due or tonumber(score) < tonumber(next_due)) then next_due = score end
 end
@@ -168,7 +168,7 @@ local more = want > 0 and #answer - 1 >= want and (due_now or anything_ready())
 local function quoted(tokens)
   return #tokens > 0 and '["' .. table.concat(tokens, '","') .. '"]' or '[]'
 end
-answer[1] = '[' .. counter .. ',' .. (more and 1 or 0) .. ',' .. (parked >= PARK_STEP and 1 or 0) .. ','
-  .. call('ZCARD', P .. 'sleepers') .. ',' .. call('EXISTS', P .. 'marks') .. ',' .. (next_due or 'null')
+answer[1] = '[' .. counter .. ',' .. (more and 1 or 0) .. ',' .. (blocked >= BLOCK_STEP and 1 or 0) .. ','
+  .. call('ZCARD', P .. 'sleepers') .. ',' .. call('EXISTS', P .. 'revocations') .. ',' .. (next_due or 'null')
   .. ',' .. quoted(lost) .. ',' .. quoted(stopped) .. ']'
 return answer

@@ -1,4 +1,4 @@
--- uses: places bells gates insert settle
+-- uses: places wakeup limits insert settle
 -- Accepts all jobs or none. Everything is checked before anything is written, because Redis does not roll back a script
 -- that stops halfway.
 -- Arguments: now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, the jobs, how many
@@ -42,8 +42,8 @@ if max_pending > 0 and before < count then
   for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
     waiting = waiting + call('ZCARD', P .. 'ready:' .. queue)
   end
-  for _, why in ipairs(call('SMEMBERS', P .. 'reasons')) do
-    waiting = waiting + call('ZCARD', P .. 'parked:' .. why)
+  for _, why in ipairs(call('SMEMBERS', P .. 'block_reasons')) do
+    waiting = waiting + call('ZCARD', P .. 'blocked:' .. why)
   end
   if waiting + count > max_pending then return {'pending'} end
 end
@@ -57,7 +57,7 @@ end
 -- Whether the job waits, so that it can be replaced by another one.
 local function waits(id)
   local place = call('HGET', job_key(id), 'place')
-  return place and place ~= 'claims' and place ~= 'ended'
+  return place and place ~= 'claimed' and place ~= 'ended'
 end
 
 local held_here, to_end, missing = {}, {}, {'replace'}
@@ -89,10 +89,10 @@ end
 if #missing > 1 then return missing end
 for _, each in ipairs(to_end) do
   leave(each[1])
-  call('HSET', job_key(each[1]), 'place', 'claims', 'token', ARGV[each[2] + 5])
+  call('HSET', job_key(each[1]), 'place', 'claimed', 'token', ARGV[each[2] + 5])
   settle_all(ARGV, each[2] + 6, 1)
   drop_key(each[3])
-  open_places(call('HGET', job_key(each[1]), 'task'), now)
+  free_slots(call('HGET', job_key(each[1]), 'task'), now)
 end
 
 at_once = math.max(1, count - before)
@@ -110,5 +110,5 @@ if idem ~= '' then
 end
 -- One sleeping worker must learn when the next job is due.
 for queue in pairs(due_in) do filled[queue] = filled[queue] or 1 end
-ring(filled)
+wake(filled)
 return answer

@@ -3,7 +3,7 @@
 -- job is removed only after its events were read.
 
 local now, limit = ARGV[1], tonumber(ARGV[2])
-local unread = call('XRANGE', P .. 'events', '-', '+', 'COUNT', 1)[1]
+local unread = call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', 1)[1]
 unread = unread and tonumber(string.match(unread[1], '^%d+'))
 local removed = 0
 local ids = call('ZRANGEBYSCORE', P .. 'gone', '-inf', now, 'LIMIT', 0, limit)
@@ -18,7 +18,7 @@ end
 local keys = call('ZRANGEBYSCORE', P .. 'kv_gone', '-inf', now, 'LIMIT', 0, limit)
 call_many('HDEL', P .. 'kv', keys)
 call_many('ZREM', P .. 'kv_gone', keys)
-for _, unique in ipairs(call('ZRANGEBYSCORE', P .. 'uniques_gone', '-inf', now, 'LIMIT', 0, limit)) do
+for _, unique in ipairs(call('ZRANGEBYSCORE', P .. 'unique_locks_gone', '-inf', now, 'LIMIT', 0, limit)) do
   drop_key(unique)
 end
 return (removed == limit or #keys == limit) and 1 or 0

@@ -1,4 +1,4 @@
--- uses: places bells gates insert settle claim
+-- uses: places wakeup limits insert settle claim
 -- Releases the claims of dead worker n, frees its locks and removes its row.
 -- Arguments: n, overdue, canceled, now, how many settlements, how many notes, the settlements, then six arguments for
 -- each note: counter, id, m (empty: unchanged), kind and numbers of the event, detail (empty: none).
@@ -14,14 +14,14 @@ if ARGV[2] == '1' then
   local lease = call('ZSCORE', P .. 'leases', n)
   if lease and tonumber(lease) >= time[1] * 1000 + math.floor(time[2] / 1000) then return 0 end
 end
-local held = call('HGETALL', P .. 'claims:' .. n)
+local held = call('HGETALL', P .. 'claimed:' .. n)
 for k = 1, #held, 2 do
   local seq = call('HGET', job_key(held[k + 1]), 'seq')
-  if seq and call('SISMEMBER', P .. 'stops', seq) == 1 and not string.find(ARGV[3], ',' .. held[k] .. ',', 1, true) then
+  if seq and call('SISMEMBER', P .. 'cancel_requests', seq) == 1 and not string.find(ARGV[3], ',' .. held[k] .. ',', 1, true) then
     return 2
   end
 end
-call('DEL', P .. 'nothing')  -- see turn.lua
+call('DEL', P .. 'nothing')  -- see settle_and_claim.lua
 local now = ARGV[4]
 local i = settle_all(ARGV, 7, tonumber(ARGV[5]))
 for _ = 1, tonumber(ARGV[6]) do
@@ -37,13 +37,13 @@ for _ = 1, tonumber(ARGV[6]) do
   i = i + 6
 end
 for k = 1, #held, 2 do put_back(held[k + 1], n, held[k], now, false) end
-open_freed(now)
+unblock_freed(now)
 for _, name in ipairs(call('SMEMBERS', P .. 'locks_of:' .. n)) do
   local lock = call('HGET', P .. 'locks', name)
   if lock and string.match(lock, '^([^|]*)|') == n then call('HDEL', P .. 'locks', name) end
 end
-call('DEL', worker, P .. 'claims:' .. n, P .. 'locks_of:' .. n, P .. 'bell:' .. n)
+call('DEL', worker, P .. 'claimed:' .. n, P .. 'locks_of:' .. n, P .. 'wakeup:' .. n)
 call('ZREM', P .. 'leases', n)
 call('ZREM', P .. 'sleepers', n)
-ring(filled)
+wake(filled)
 return 1

@@ -13,7 +13,7 @@ end
 local function standing(id, big)
   local j = call('HMGET', job_key(id), 'seq', 'place', 'm', 'token', 'why', 'state', 'end')
   if not j[1] then return false end
-  j[8] = call('SISMEMBER', P .. 'stops', j[1])
+  j[8] = call('SISMEMBER', P .. 'cancel_requests', j[1])
   if j[2] ~= 'ended' then
     j[9] = false
   elseif big > 0 and j[6] == 'done' and call('STRLEN', P .. 'result:' .. id) > big then

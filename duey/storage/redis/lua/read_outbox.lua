@@ -1,4 +1,4 @@
--- uses: places look
+-- uses: places job
 -- Returns the oldest events, joined with their jobs. Arguments: how many, and how many bytes together (one event is
 -- always returned). Returns how many belonged to jobs that were removed (these events are removed too), then for each
 -- event: number, kind, numbers, detail, id, m, whether it includes the call (enqueued, retried), body (otherwise only
@@ -6,7 +6,7 @@
 
 local answer, bytes, stale = {0}, 0, {}
 
-for _, entry in ipairs(call('XRANGE', P .. 'events', '-', '+', 'COUNT', ARGV[1])) do
+for _, entry in ipairs(call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1])) do
   local e = {}
   for i = 1, #entry[2], 2 do e[entry[2][i]] = entry[2][i + 1] end
   local counted = e.k == 'counted'  -- belongs to no job
@@ -22,6 +22,6 @@ for _, entry in ipairs(call('XRANGE', P .. 'events', '-', '+', 'COUNT', ARGV[1])
     answer[#answer + 1] = {entry[1], e.k, e.e, e.d or false, e.j, m, whole_call and 1 or 0, body, result}
   end
 end
-call_many('XDEL', P .. 'events', stale)
+call_many('XDEL', P .. 'outbox', stale)
 answer[1] = #stale
 return answer

@@ -1,6 +1,6 @@
 -- Wakes sleeping workers, and processes that wait for a job to end. Nothing is pushed for those that do not wait.
 
-local BELL_MS, WAIT_MS = 10000, 60000
+local WAKEUP_MS, WAIT_MS = 10000, 60000
 
 local function is_served(serves, queue)
   if string.find(serves, ',' .. queue .. ',', 1, true) then return true end
@@ -13,18 +13,18 @@ local function serves_one_of(serves, wanted)
   end
 end
 
-local function ring_one(n)
+local function wake_one(n)
   call('ZREM', P .. 'sleepers', n)
-  local bell = P .. 'bell:' .. n
-  if call('EXISTS', bell) == 0 then
-    call('LPUSH', bell, '1')
-    call('PEXPIRE', bell, BELL_MS)
+  local key = P .. 'wakeup:' .. n
+  if call('EXISTS', key) == 0 then
+    call('LPUSH', key, '1')
+    call('PEXPIRE', key, WAKEUP_MS)
   end
 end
 
 -- Wakes one sleeping worker for each job in `wanted` (queue -> how many jobs). The last one that fell asleep is woken
 -- first, because one that has slept for long may be dead.
-local function ring(wanted)
+local function wake(wanted)
   if next(wanted) == nil then return end
   for _, n in ipairs(call('ZREVRANGE', P .. 'sleepers', 0, -1)) do
     local serves = call('HGET', P .. 'worker:' .. n, 'serves')
@@ -33,7 +33,7 @@ local function ring(wanted)
     else
       local queue = serves_one_of(serves, wanted)
       if queue then
-        ring_one(n)
+        wake_one(n)
         wanted[queue] = wanted[queue] - 1
       end
     end
@@ -41,9 +41,9 @@ local function ring(wanted)
 end
 
 -- Wakes up to `count` sleeping workers, whatever they serve.
-local function ring_any(count)
+local function wake_any(count)
   if count <= 0 then return end
-  for _, n in ipairs(call('ZREVRANGE', P .. 'sleepers', 0, count - 1)) do ring_one(n) end
+  for _, n in ipairs(call('ZREVRANGE', P .. 'sleepers', 0, count - 1)) do wake_one(n) end
 end
 
 local anybody_waits  -- looked up once in a script

@@ -3,13 +3,13 @@
 -- left alone, then for each job the numbers of its two events (enqueued, done). A job is skipped if one of its events
 -- is gone or left alone. Returns how many jobs were compacted.
 
-local left_alone = call('XRANGE', P .. 'events', '-', '+', 'COUNT', ARGV[1])
+local left_alone = call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1])
 if #left_alone < tonumber(ARGV[1]) then return 0 end
 local last = tonumber(string.match(left_alone[#left_alone][1], '^%d+'))
 local order, counts, gone, jobs = {}, {}, {}, 0
 
 local function entry(number, kind)
-  local found = call('XRANGE', P .. 'events', number .. '-0', number .. '-0')[1]
+  local found = call('XRANGE', P .. 'outbox', number .. '-0', number .. '-0')[1]
   if not found then return nil end
   local e = {}
   for i = 1, #found[2], 2 do e[found[2][i]] = found[2][i + 1] end
@@ -44,10 +44,10 @@ for i = 2, #ARGV, 2 do
     end
   end
 end
-call_many('XDEL', P .. 'events', gone)
+call_many('XDEL', P .. 'outbox', gone)
 for _, c in ipairs(order) do
-  hand = nil  -- each count has a token of its own
-  event('', '', 'counted', by_hand(whole(c.at), '0'), '{"task":' .. cjson.encode(c.task) .. string.format(
+  manual = nil  -- each count has a token of its own
+  event('', '', 'counted', manual_token(whole(c.at), '0'), '{"task":' .. cjson.encode(c.task) .. string.format(
     ',"done":%d,"run_ms":%.3f,"run_max_ms":%.3f,"wait_ms":%.3f,"wait_max_ms":%.3f}',
     c.done, c.run_ms, c.run_max_ms, c.wait_ms, c.wait_max_ms))
 end

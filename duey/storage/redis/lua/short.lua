@@ -1,0 +1,79 @@
+-- Scripts of a few lines. Each begins with its name, and the parts that it uses.
+
+-- script: checkpoint
+-- uses: places
+-- Stores data with a job, if the claim stands. Arguments: id, token, key, data. Returns 1, or 0 if the claim is gone.
+
+local id = ARGV[1]
+if call('HGET', job_key(id), 'token') ~= ARGV[2] then return 0 end
+call('HSET', P .. 'checkpoints:' .. id, ARGV[3], ARGV[4])
+return 1
+
+-- script: delete
+-- uses: places
+-- Removes a key of Huey's store, wherever it is. Arguments: key. Returns how many were removed.
+
+local key = ARGV[1]
+local lock = call('HGET', P .. 'locks', key)
+local holder = lock and string.match(lock, '^([^|]*)|') or ''
+if holder ~= '' then call('SREM', P .. 'locks_of:' .. holder, key) end
+call('ZREM', P .. 'kv_gone', key)
+return call('HDEL', P .. 'kv', key) + call('HDEL', P .. 'revocations', key) + call('HDEL', P .. 'locks', key)
+
+-- script: get_job
+-- uses: places job
+-- Returns one job, and what follows its end. Arguments: id.
+
+local found = standing(ARGV[1], 0)
+if found then found[11] = call('HGET', job_key(ARGV[1]), 'sequel') end
+return found
+
+-- script: overdue
+-- uses: places
+-- Returns the workers whose lease has expired by the clock of Redis.
+
+local time = call('TIME')
+return call('ZRANGEBYSCORE', P .. 'leases', '-inf', '(' .. whole(time[1] * 1000 + math.floor(time[2] / 1000)))
+
+-- script: peek
+-- uses: places kv
+-- Returns the value of a key. Arguments: kv or revocations, key, now.
+
+return value_of(ARGV[1], ARGV[2], ARGV[3])
+
+-- script: put
+-- uses: places wakeup
+-- Stores a value under a key of Huey's store. Arguments: kv or revocations, key, value.
+
+call('HSET', P .. ARGV[1], ARGV[2], ARGV[3])
+if ARGV[1] == 'kv' then call('ZREM', P .. 'kv_gone', ARGV[2]) end
+tell(ARGV[2])
+return 1
+
+-- script: running
+-- uses: places
+-- Stores what a worker handles. Arguments: n, key, JSON, optionally the counter of a claim. Returns 1, or 0 if the
+-- worker is not registered any more or does not hold that claim.
+
+local worker = P .. 'worker:' .. ARGV[1]
+if call('HGET', worker, 'key') ~= ARGV[2] then return 0 end
+call('HSET', worker, 'running', ARGV[3])
+if ARGV[4] and call('HEXISTS', P .. 'claimed:' .. ARGV[1], ARGV[4]) == 0 then return 0 end
+return 1
+
+-- script: signal_worker
+-- uses: places
+-- Asks a worker to be quiet or to stop. Arguments: n, what. Returns 0 if it is unknown.
+
+if call('EXISTS', P .. 'worker:' .. ARGV[1]) == 0 then return 0 end
+call('HSET', P .. 'worker:' .. ARGV[1], ARGV[2], '1')
+return 1
+
+-- script: untouched
+-- uses: places
+-- Returns the number of the event at a position counted from the oldest. Arguments: position. Nothing if there are
+-- fewer.
+
+local oldest = call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1] + 1)
+if #oldest <= tonumber(ARGV[1]) then return false end
+return string.match(oldest[#oldest - 1][1], '^%d+')
