@@ -1,8 +1,8 @@
-"""The tag reader: stored JSON back to the values that the tag writer wrote; its docstring lists the tags.
+"""Decodes stored JSON to the values that duey.payload.encode has written; its docstring lists the tags.
 
-One call of the C decoder; its object hook resolves tags from the inside out. What stands in the store is
-data: a name is looked up among the registered types, a zone in the time zone database, and nothing else is
-looked up at all. Whatever the bytes hold, reading them ends in a value or in an UndecodableError.
+One call of the C decoder, whose object hook resolves tags from the inside out. A name is looked up among the registered
+types, a zone in the time zone database, and nothing else is looked up. Whatever the bytes contain, the result is a
+value or an UndecodableError.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from duey.payload.path import MAX_DEPTH
 from duey.payload.scalars import LEAVES, LONG_INT
 from duey.payload.types import CarriedError, exception_message, exception_type, expect, registered_name
 
-# The writer needs at most three brackets for one level of nesting, and a few around it.
+# Encoding needs at most three brackets for one level of nesting, and a few around it.
 _MAX_BRACKETS = 3 * MAX_DEPTH + 10
 _STRING = re.compile(rb'"[^"]*"')
 _STEP = bytes(1 if chr(b) in "[{" else 0 for b in range(256))
@@ -32,14 +32,14 @@ _NO_BRACKET = bytes(b for b in range(256) if chr(b) not in "[]{}")
 
 
 def from_json(data: bytes) -> Any:
-    """The value that to_json wrote. Raises: UndecodableError."""
-    # Counting is cheap, and almost no payload has so many brackets that their depth must be looked at.
+    """The value that to_json has encoded. Raises UndecodableError."""
+    # Counting is cheap, and almost no payload has so many brackets that their depth must be computed.
     if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS and _is_too_deep(data):
         raise UndecodableError(f"the payload is nested deeper than {_MAX_BRACKETS} brackets")
     try:
         text = data.decode()
         value, end = _decoder.raw_decode(text)
-        # Escapes are written for control characters only; others may stand for a lone surrogate.
+        # Encoding writes escapes for control characters only; others may stand for a lone surrogate.
         if "\\u" in text:
             json.dumps(json.loads(text), ensure_ascii=False).encode()
     except UndecodableError:
@@ -52,14 +52,14 @@ def from_json(data: bytes) -> Any:
 
 
 def _is_too_deep(data: bytes) -> bool:
-    """Whether brackets (not those in strings) stand deeper than is ever written, in linear time."""
+    """Whether brackets outside of strings are nested deeper than encoding ever does. Linear time."""
     without_escapes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     brackets = _STRING.sub(b"", without_escapes).translate(_STEP, _NO_BRACKET)
     return any(depth > _MAX_BRACKETS for depth in accumulate(1 if opens else -1 for opens in brackets))
 
 
 def _revive(found: dict[str, Any]) -> Any:
-    """The object hook: an object without the tag is a dict, all others are what their tag says."""
+    """The object hook: an object without a tag is a dict, others are decoded by their tag."""
     if TAG not in found:
         return found
     tag = found[TAG]
@@ -70,7 +70,7 @@ def _revive(found: dict[str, Any]) -> Any:
         return reader(found[CONTENT])
     except TypeMisfit:
         raise
-    except BaseException as error:  # also a registered class's own opinion of what the store holds
+    except BaseException as error:  # also whatever a registered class raises
         why = exception_message(error)
         if not isinstance(error, UndecodableError):
             why = f"{exception_type(error)}: {why}"
@@ -122,7 +122,7 @@ def _optional(*kinds: type) -> frozenset[type]:
     return frozenset({type(None), *kinds})
 
 
-# What TaskRegistry.create_task takes apart itself; the other fields it only hands on.
+# The fields that TaskRegistry.create_task unpacks; it only passes the others on.
 _MESSAGE_TYPES = (
     (0, _optional(str)),
     (1, _optional(str)),

@@ -1,17 +1,16 @@
-"""The tag writer: how Python values become JSON that tells what they were.
+"""Encodes Python values as JSON with tags for their types.
 
-JSON's own values (None, bool, int, float, str, list, dict with str keys) are written as they are. All
-others are an object of two keys, `{"!": tag, "v": content}`; a dict that holds the key "!" itself is
-written as a list of pairs, so that no value of a user can pass for a tag. Tags: t tuple, s set, fs
-frozenset, d dict as pairs, o registered type ([name, fields or member]), x exception ([type, message,
-traceback]), m Huey's Message (fields in Huey's order, trailing Nones dropped), err Huey's Error; those of
-values that hold no others stand in tag_leaves.
+JSON's own values (None, bool, int, float, str, list, dict with str keys) are written as they are. Others become an
+object with two keys, `{"!": tag, "v": content}`. A dict that contains the key "!" is written as a list of pairs, so
+that no value can be taken for a tag. Tags: t tuple, s set, fs frozenset, d dict as pairs, o registered type ([name,
+fields or member]), x exception ([type, message, traceback]), m Huey's Message (fields in Huey's order, without trailing
+Nones), err Huey's Error; those of values that contain no others are in duey.payload.scalars.
 
-Writing is one walk in Python and one call of the C encoder. The walk hands on collections whose members are
-all scalars untouched, so it trusts what only the C encoder sees: that floats are finite, text is valid
-Unicode, and ints are short enough to print. When the encoder objects, a second, careful walk looks at each
-scalar: it writes large ints as hex and names the path of what cannot be carried. Types are compared
-exactly: a subclass of str or dict is refused, since what it adds would be lost.
+Encoding is one walk in Python and one call of the C encoder. The walk passes on collections whose members are all
+scalars, and relies on the C encoder to check that floats are finite, text is valid Unicode and ints are short enough to
+print. If the C encoder raises, a second walk checks each scalar: it writes large ints as hex, and names the path of a
+value that cannot be encoded. Types are compared exactly: a subclass of str or dict is refused, because what it adds
+would be lost.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from duey.payload.scalars import LEAVES, LONG_INT, valid_text
 from duey.payload.types import exception_texts, printable, registered_class
 
 TAG, CONTENT = "!", "v"
-REGISTERED = b'"!":"o"'  # stands in what holds a value of a registered type, and never in a text: there " is escaped
+REGISTERED = b'"!":"o"'  # marks a registered type; cannot occur within a text, where " is escaped
 
 _ATOMS = frozenset({type(None), bool, int, float, str})
 _STR = frozenset({str})
@@ -45,19 +44,19 @@ _MESSAGE_TYPES = (*_HEAD_TYPES, (8, (Message, _NONE)), (9, (Message, _NONE)), (1
 def to_json(value: Any, root: str = "") -> bytes:
     """The value as UTF-8 JSON. `root` names it in errors; a Message's own fields need none.
 
-    Raises: UnserializableError with the path of the offending value; TooDeepError.
+    Raises UnserializableError with the path of the value that cannot be encoded, or TooDeepError.
     """
     is_message = type(value) is Message
-    # A Message's args stand at the depth at which check(args) sees them, so that both refuse the same.
+    # A Message's args are at the same depth as for check(args), so that both refuse the same values.
     path: ValuePath = (None, (root or ("" if is_message else "value"),), None, -1 if is_message else 0)
     try:
         try:
             return _encode(_QUICK.pack(value, path)).encode()
-        except ValueError:  # NaN, an int too long to print, a lone surrogate; a refusal is a TypeError
+        except ValueError:  # NaN, an int too long to print, a lone surrogate (a refused type is a TypeError)
             return _encode(_CAREFUL.pack(value, path)).encode()
-    except ValueError as error:  # what no careful look finds, as a strange name of an enum's member
+    except ValueError as error:  # not found by the second walk, such as an invalid name of an enum's member
         raise UnserializableError(path_of(path) or "the message", f"is no valid JSON ({error})") from None
-    except RecursionError:  # the caller's own stack is deep already
+    except RecursionError:  # the caller's stack is deep already
         raise TooDeepError(path_of(path) or "the message", "is nested too deeply: pass it flatter") from None
 
 
@@ -65,7 +64,7 @@ _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=Fal
 
 
 def _encoder() -> Callable[[Any], str]:
-    """As _json.encode, which would make a new C encoder for each call: half of the cost of a small value."""
+    """Like json's encode, which creates a new C encoder for each call: half of the cost of a small value."""
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:  # a Python without the C encoder
         return _json.encode
@@ -77,7 +76,7 @@ _encode = _encoder()
 
 
 class _Walk:
-    """One way to look at a value: values of the `atoms` types are left to the C encoder as they are."""
+    """A walk over a value. Values of the `atoms` types are left to the C encoder."""
 
     def __init__(self, atoms: frozenset[type]) -> None:
         self.atoms = atoms
@@ -120,7 +119,7 @@ _QUICK = _Walk(_ATOMS)
 _CAREFUL = _Walk(frozenset({type(None), bool}))
 
 
-# Collections: writers that go deeper.
+# Collections.
 
 
 def _tuple(walk: _Walk, value: tuple[Any, ...], path: ValuePath) -> Any:
@@ -166,7 +165,7 @@ def _registered(walk: _Walk, value: Any, path: ValuePath) -> Any:
         return {TAG: "o", CONTENT: [entry.name, entry.member(value)]}
     try:
         parts = list(entry.parts(value))
-    except Exception as error:  # a field that was deleted, or a property that fails
+    except Exception as error:  # a field was deleted, or a property raises
         raise UnserializableError(path_of(path), f"its fields cannot be read ({error!r:.200})") from error
     depth = path[3] + 1
     fields = {name: walk.pack(part, (path, ("." + name,), value, depth)) for name, part in parts}
@@ -177,7 +176,7 @@ def _message(walk: _Walk, message: Message, path: ValuePath) -> Any:
     atoms, depth = walk.atoms, path[3] + 1
     head, args, kwargs, tail = message[:6], message[6], message[7], message[8:]
     short = tail == _NO_TAIL
-    # What the reader does not expect must not be written.
+    # What decoding does not expect must not be written.
     for position, kinds in _HEAD_TYPES if short else _MESSAGE_TYPES:
         if type(message[position]) not in kinds:
             _refuse_field(message, position, path)
@@ -211,7 +210,7 @@ def _error(walk: _Walk, error: Error, path: ValuePath) -> Any:
     metadata = error.metadata
     if type(metadata) is not dict:
         raise UnserializableError(path_of(path), f"an Error holds a dict, found {brief(metadata)}")
-    # A failure must be recordable, also when its message holds the name of a file that is no valid Unicode.
+    # A failure must be stored even if its message contains a file name that is not valid Unicode.
     texts = {key: printable(item) if type(item) is str else item for key, item in metadata.items()}
     return {TAG: "err", CONTENT: _dict(walk, texts, path)}
 
@@ -227,7 +226,7 @@ _NESTING: dict[type, Callable[[_Walk, Any, ValuePath], Any]] = {
 }
 
 
-# Scalars, as the careful walk looks at them.
+# Scalars, for the second walk.
 
 
 def _int(value: int, path: ValuePath) -> Any:

@@ -1,8 +1,8 @@
-"""What is made safe in texts before anybody sees them: secrets are masked, and control characters escaped.
+"""Makes texts safe to show: masks secrets and escapes control characters.
 
-Two kinds of secrets are looked for: values that a job keeps hidden (`Mask`), and what its place in any text gives away
-(`Places`): the user information of a URL, `NAME=value`, `NAME: value` and `Bearer value`, where NAME names a
-secret. Time is linear in the length of the text, whatever stands there.
+Two kinds of secrets are masked: the hidden values of a job (`Mask`), and values whose position in a text shows that
+they are secrets (`Places`): the user information of a URL, and the value in `NAME=value`, `NAME: value` and `Bearer
+value`, where NAME names a secret. The time is linear in the length of the text.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 MARKER = "[redacted]"
-LEAST_CHARS = 6  # shorter hidden values would be found in too many words
-PAIRS_MAX, HINTS_MAX = 1_000, 10_000  # a text in which more of them stand is left out as a whole
-NAME_CHARS = 64  # that are looked at before the word that gives a name away
-FULL_LOOKS = 200_000  # of one value for one text: above so many only whole texts are compared
+LEAST_CHARS = 6  # shorter hidden values would be found within too many words
+PAIRS_MAX, HINTS_MAX = 1_000, 10_000  # a text with more of them is hidden as a whole
+NAME_CHARS = 64  # characters of a name that are examined before the word that indicates a secret
+FULL_LOOKS = 200_000  # comparisons for one value; above that only whole texts are compared
 
-# Greedy up to the last @ before a slash, since people put @ into passwords as it is.
+# Greedy up to the last @ before a slash, because people put @ into passwords without escaping it.
 _URL_PASSWORD = re.compile(r"(://[^\s/?#:]*:)[^\s/?#]*@")
 _URL_TOKEN = re.compile(r"(://)[\w.~+%-]{20,}@")  # a long user name alone is a token
 _NO_USERS = "mailto|to|from|cc|bcc|by|sips?|xmpp|e?mail|user|author|contact|reply-to|sender|recipient"
@@ -29,7 +29,7 @@ _USER_AT_HOST = re.compile(
 )
 _HEADER = re.compile(r"(?<![\w-])((?:proxy-)?authorization|(?:set-)?cookie)(\s{0,3}:\s{0,3})[^\s\"'][^\r\n\"']*", re.I)
 _BEARER = re.compile(r"\b(bearer|basic)(\s{1,3})(?=[\w~+/.=-]*[\d=])[\w~+/.=-]{8,}", re.I)
-_REST = re.compile(r"[\w-]*")  # of a name
+_REST = re.compile(r"[\w-]*")  # the rest of a name
 _SIGN = re.compile(r"\\?[\"']?\]?\s{0,3}(?:=>|=(?!=)|:(?![:=]|//))\s{0,3}")
 _VALUE = re.compile(
     r"(?:[bru]{0,2}\"(?:[^\"\\]|\\.)*(?:\"|$))|(?:[bru]{0,2}'(?:[^'\\]|\\.)*(?:'|$))|(?:\\([\"'])[^\"'\\]*(?:\\\1)?)|"
@@ -43,13 +43,14 @@ Names = Callable[[str, bool], bool]  # (name, whether the value is a number): wh
 
 
 class Places:
-    """Finds secrets by their place in a text. `hints`: in every name of a secret stands one of these, in lower case."""
+    """Masks secrets by their position in a text. `hints`: every name of a secret contains one of these, in lower
+    case."""
 
     def __init__(self, hints: Sequence[str], names: Names) -> None:
         self._hints, self._names = tuple(hints), names
 
     def masked(self, text: str) -> str:
-        """The text without them."""
+        """The text with secrets masked."""
         if "@" in text and ":" in text:
             text = _URL_TOKEN.sub(rf"\1{MARKER}@", _URL_PASSWORD.sub(rf"\1{MARKER}@", text))
             text = _USER_AT_HOST.sub(rf"\1{MARKER}@", text)
@@ -67,7 +68,7 @@ class Places:
     def _without_pairs(self, text: str) -> str:
         kept: list[str] = []
         done = looked = 0
-        found = self._found(text.replace("İ", "I").lower())  # the one letter that becomes two
+        found = self._found(text.replace("İ", "I").lower())  # the only letter that becomes two in lower case
         if len(found) > HINTS_MAX:
             return MARKER
         for at in found:
@@ -87,7 +88,7 @@ class Places:
         return "".join([*kept, text[done:]]) if kept else text
 
     def _found(self, lower: str) -> list[int]:
-        """Where the hints stand, in order."""
+        """The positions of the hints, in order."""
         found: list[int] = []
         for hint in self._hints:
             at = lower.find(hint)
@@ -100,7 +101,7 @@ class Places:
 
 
 def _start_of(text: str, at: int) -> int:
-    """Where the name begins that goes on here."""
+    """The beginning of the name that contains this position."""
     first = max(0, at - NAME_CHARS)
     while at > first and (text[at - 1].isalnum() or text[at - 1] in "_-"):
         at -= 1
@@ -108,14 +109,14 @@ def _start_of(text: str, at: int) -> int:
 
 
 def escaped(text: str) -> str:
-    """The text on one line and harmless to a terminal: line ends, control and bidirectional characters written out."""
+    """The text on one line, with line ends, control characters and bidirectional marks escaped."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def hidden_texts(value: Any) -> Iterable[str]:
-    """The texts and numbers in a hidden plain value that are long enough to be looked for."""
+    """The texts and numbers in a hidden value (in its display form) that are long enough to be masked elsewhere."""
     if isinstance(value, dict):
-        if value.keys() == {"bytes", "size"} and isinstance(value["bytes"], str):  # as duey.payload.plain shows bytes
+        if value.keys() == {"bytes", "size"} and isinstance(value["bytes"], str):  # the display form of bytes
             yield base64.b64decode(value["bytes"]).decode("utf-8", "replace")
         for member in value.values():
             yield from hidden_texts(member)
@@ -129,7 +130,7 @@ def hidden_texts(value: Any) -> Iterable[str]:
 
 
 class Mask:
-    """Takes the hidden values of one job out of what is made of it. `everywhere` does so for any text."""
+    """Masks the hidden values of one job in texts and values. `everywhere`: masks secrets by their position."""
 
     def __init__(self, values: Iterable[str], everywhere: Callable[[str], str]) -> None:
         found = {form for value in values for form in _forms(value) if len(form) >= LEAST_CHARS}
@@ -141,14 +142,14 @@ class Mask:
         return Mask((*self.values, *other.values), self._everywhere)
 
     def text(self, text: str) -> str:
-        """The text without secrets."""
+        """The text with secrets masked."""
         for value in self.values:
             if value in text:
                 text = text.replace(value, MARKER)
         return self._everywhere(text)
 
     def plain(self, value: Any) -> Any:
-        """A copy of a redacted plain value without the hidden values; the value itself where there are none."""
+        """A copy of a redacted value with the hidden values masked; the value itself if there are none."""
         if not self.values:
             return value
         self._looks, self._whole = 0, frozenset(self.values)
@@ -178,7 +179,7 @@ class Mask:
 
 
 def _forms(value: str) -> Iterable[str]:
-    """The value as it may stand in a text: as it is, in a repr, in JSON, in a URL, and line by line."""
+    """The forms in which a value may occur in a text: itself, in a repr, in JSON, in a URL, and line by line."""
     yield from (value, value.strip(), repr(value)[1:-1], json.dumps(value)[1:-1])
     yield from (quote(value, safe="", errors="replace"), quote_plus(value, errors="replace"))
     if "\n" in value:

@@ -1,8 +1,8 @@
-"""The path: how the tag writer came to a value, and the sentence when it can go no further.
+"""The path to a value during encoding, and the message if the value cannot be encoded.
 
-A path is a chain of 4-tuples (path of the holder, step from there, the holder, number of holders above),
-built only on the way into what is no scalar, and made text only when something is refused. A step is an int
-(index), a str (key), or a 1-tuple of text to be shown as it is: the root, `.field`, ` (a key)`.
+A path is a chain of 4-tuples (path of the container, step from there, the container, number of containers above). It is
+built only for values that are no scalars, and becomes text only if something is refused. A step is an int (index), a
+str (key), or a 1-tuple of text that is shown as it is: the root, `.field`, ` (a key)`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from duey.payload.types import is_registrable
 
 ValuePath = tuple[Any, Any, Any, int]
 
-MAX_DEPTH = 100  # collections inside one another; a Message's args count as the first
+MAX_DEPTH = 100  # levels of nested collections; a Message's args are the first
 
-STEPS_MAX = MAX_DEPTH - 2  # of a pipeline, each of which stands in the one before; fewer with nested arguments
+STEPS_MAX = MAX_DEPTH - 2  # steps of a pipeline, each nested in the one before; fewer with nested arguments
 
-# What a refused subclass should be turned into, the more special first.
+# The plain type that is suggested for a subclass, the more special first.
 _PLAIN = (bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal, UUID, PurePath)
 _PLAIN_HOLDERS = (list, dict, tuple, set, frozenset)
 
 
 def path_of(path: ValuePath) -> str:
-    """Where the walk stands, as in `args[0].items["x"]`."""
+    """The path as text, such as `args[0].items["x"]`."""
     texts: list[str] = []
     for _, step, _, _ in _upwards(path):
         if type(step) is int:
@@ -40,7 +40,7 @@ def path_of(path: ValuePath) -> str:
 
 
 def refuse_depth(path: ValuePath) -> NoReturn:
-    """Raise TooDeepError for a value below MAX_DEPTH holders, naming a holder that stands within itself."""
+    """Raise TooDeepError for a value within MAX_DEPTH containers. Names a container that contains itself."""
     steps = list(reversed(_upwards(path)))
     seen: set[int] = set()
     for above, _, holder, _ in steps[1:]:
@@ -55,7 +55,7 @@ def refuse_depth(path: ValuePath) -> NoReturn:
 
 
 def refuse(value: Any, path: ValuePath) -> NoReturn:
-    """Raise UnserializableError for a value of a type that is not carried."""
+    """Raise UnserializableError for a value of a type that cannot be encoded."""
     kind = type(value)
     if is_registrable(kind):
         advice = "put @register_type above its class"
@@ -74,14 +74,14 @@ def type_name(kind: type) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value in a path or a sentence: a short scalar as it is, all others by type."""
+    """A value in a path or a message: a short scalar itself, others by type."""
     if value is None or type(value) in (bool, float, str) or (type(value) is int and value.bit_length() < 100):
         return f"{value!r:.60}"
     return f"a {type_name(type(value))}"
 
 
 def _upwards(path: ValuePath) -> list[ValuePath]:
-    """The path itself, then each one above it, to the root."""
+    """The path, then each path above it, up to the root."""
     steps = [path]
     while steps[-1][0] is not None:
         steps.append(steps[-1][0])

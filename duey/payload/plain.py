@@ -1,12 +1,12 @@
-"""The plain form: any value as JSON that a person or another program can read; never fails, never goes back.
+"""The display form of a value: JSON for people and other programs. It never raises, and cannot be converted back.
 
-For API and pages, where a type tag would only puzzle. Aware times become RFC 3339 in UTC, naive ones ISO
-8601 without a zone; timedelta becomes an ISO 8601 duration in seconds; Decimal, UUID and Path text; bytes
-`{"bytes": base64 of the first 64, "size": n}`; tuple and set a list (sets sorted, so that two looks agree);
-Enum its value; dataclass and namedtuple a dict; exceptions `{"type", "message"}`; NaN and infinities their
-names. What is unknown, broken or deeper than MAX_DEPTH shows as a short text.
+For API and pages, where type tags would confuse. Aware times become RFC 3339 in UTC, naive ones ISO 8601 without a
+zone; timedelta becomes an ISO 8601 duration in seconds; Decimal, UUID and Path become text; bytes become `{"bytes":
+base64 of the first 64, "size": n}`; tuples and sets a list (sets sorted, so that the result is always the same); an
+Enum its value; a dataclass or namedtuple a dict; an exception `{"type", "message"}`; NaN and infinities their names.
+Values of unknown types, broken values and values deeper than MAX_DEPTH become a short text.
 
-`bounds` keep the cost of a look in hand: what is beyond them is not looked at, and a text says how much that is.
+`bounds` limit the cost: what exceeds them is not read, and a text says how much that is.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ from duey.payload.types import CarriedError, exception_message, exception_type, 
 MAX_DEPTH = 50
 _REPR_CHARS = 200
 _BYTES_SHOWN = 64
-_INT_BITS = 2000  # longer ones trip the digit limits of whoever reads the JSON
+_INT_BITS = 2000  # longer ones exceed the limits of programs that read the JSON
 
 
 class Bounds(NamedTuple):
-    """How much is shown: scalars and collections in all, and characters of each text."""
+    """How much is shown: the number of scalars and collections in all, and of characters of each text."""
 
     values: int
     chars: int
 
 
-WHOLE = Bounds(1_000_000, sys.maxsize)  # shared references may make a small value endless to write
+WHOLE = Bounds(1_000_000, sys.maxsize)  # limited, because shared references can make a small value very long
 JOB = Bounds(10_000, 1_000_000)  # the call of a job
-LISTED = Bounds(200, 1_000)  # one of many jobs, and each of its values
+LISTED = Bounds(200, 1_000)  # the call or the result of a job in a list
 PAGE = Bounds(10_000, 100_000)
-ASKED, SEEN, IN_LIST = (JOB, WHOLE), (PAGE, PAGE), (LISTED, LISTED)  # of a call and its result; some come for that
-LISTED_BYTES = 65_536  # a list holds no stored call and no stored result with more: they stand there as b""
-LEAST_VALUES = 20  # of an argument, however many there are
+ASKED, SEEN, IN_LIST = (JOB, WHOLE), (PAGE, PAGE), (LISTED, LISTED)  # bounds for a call and for its result
+LISTED_BYTES = 65_536  # larger stored calls and results are b"" in a list
+LEAST_VALUES = 20  # shown of each argument, however many there are
 _TOKEN_CHARS = 500
 _MORE = "…"
 _CUT = re.compile(r"… \d+ more|.*… \(\d+ characters left out\)", re.DOTALL)
 
 
 def to_plain(value: Any, bounds: Bounds = WHOLE) -> Any:
-    """None, bool, int, finite float, valid str, list, or dict with str keys. Never raises an Exception."""
+    """The display form: None, bool, int, finite float, valid str, list, or dict with str keys. Never raises."""
     return _Look(bounds).plain(value, 0)
 
 
 def plain_call(
     args: Sequence[Any], kwargs: Mapping[str, Any], bounds: Bounds = WHOLE
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a call, among which the bounds are shared out evenly."""
+    """The display form of a call's arguments, among which the bounds are divided evenly."""
     count = len(args) + len(kwargs)
     each = bounds._replace(values=max(LEAST_VALUES, bounds.values // max(1, count)))
     most = bounds.values // LEAST_VALUES
@@ -76,7 +76,7 @@ def plain_call(
 
 
 def is_cut(value: Any) -> bool:
-    """Whether a plain value looks as if something of it was left out."""
+    """Whether a display form looks as if something was left out."""
     if isinstance(value, str):
         return _CUT.fullmatch(value) is not None
     if isinstance(value, dict):
@@ -85,7 +85,7 @@ def is_cut(value: Any) -> bool:
 
 
 class _Look:
-    """One look at one value; counts what it has shown."""
+    """Converts one value, and counts what it has shown."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.values_left, self.chars = bounds
@@ -96,11 +96,11 @@ class _Look:
             if depth > MAX_DEPTH:
                 return f"<{type(value).__name__}: too deep to show>"
             return self._known(value, depth)
-        except BaseException:  # any method of a stranger's class may raise anything
+        except BaseException:  # any method of an author's class may raise anything
             return safe_repr(value)
 
     def _known(self, value: Any, depth: int) -> Any:
-        kind = type(value)  # first what nearly all are
+        kind = type(value)  # the commonest types first
         if kind is str:
             return self._text(value)
         if kind is list or kind is tuple:
@@ -173,15 +173,15 @@ class _Look:
 
 
 def _cut(text: str, most: int) -> str:
-    """The beginning of a text, and how much is missing. It ends between words, or well before `most` characters: half
-    of a password, without the sign behind it, would not be known for one."""
+    """The beginning of a text, and how much is missing. It ends between words, or well before `most` characters,
+    because a part of a password without the character behind it would not be recognized."""
     end = text.rfind(" ", max(0, most - _TOKEN_CHARS), most)
     kept = text[: end if end > 0 else max(0, most - _TOKEN_CHARS)]
     return f"{kept}{_MORE} ({len(text) - len(kept)} characters left out)"
 
 
 def safe_repr(value: Any) -> str:
-    """A repr of at most 200 characters of valid Unicode, also for a class whose repr is broken."""
+    """A repr of at most 200 characters of valid Unicode. Works even if the repr of the class raises."""
     try:
         text = repr(value)
         return printable(text if len(text) <= _REPR_CHARS else text[: _REPR_CHARS - 1] + "…")
@@ -190,7 +190,7 @@ def safe_repr(value: Any) -> str:
 
 
 def _sort_key(plain: Any) -> tuple[str, Any]:
-    # Numbers by size, all others by how they look.
+    # Numbers by size, others by their text.
     return type(plain).__name__, plain if type(plain) in (int, float) else str(plain)
 
 

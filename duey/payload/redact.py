@@ -1,13 +1,12 @@
-"""Redaction: what must not be seen is taken out of plain values before they are shown or kept in the history.
+"""Redaction: hides secrets in display values before they are shown or stored in the history.
 
-A value under a key that names a secret becomes `[redacted]`, whatever it is; so does an argument whose
-parameter has such a name. A key names a secret when a name stands in it as whole words, in any spelling: `api_key` is
-found in `X-Api-Key`, `apiKey` and `my_apikey`, and `token` in `accessToken`, but not in `tokenizer`. A plural counts
-too, but not for a number (`max_tokens`), and what only measures a secret is none (`session_count`, `token_expires_at`).
-What duey.payload.masking finds is taken out of every text, keys included.
+A value under a key that names a secret becomes `[redacted]`, and so does an argument whose parameter has such a name. A
+key names a secret if it contains one of the names as whole words, in any spelling: `api_key` is found in `X-Api-Key`,
+`apiKey` and `my_apikey`, and `token` in `accessToken`, but not in `tokenizer`. A plural counts too, but not for a
+number (`max_tokens`), and neither do names of measures (`session_count`, `token_expires_at`). In addition the secrets
+that duey.payload.masking finds are masked in every text, including keys.
 
-`clip` then cuts what is too large to keep, so that its JSON (compact, UTF-8) fits; what was left out is said
-there.
+`clip` then truncates large values, so that their JSON (compact, UTF-8) fits, and says what was left out.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from duey.payload.plain import to_plain
 
 __all__ = ["BUILT_IN", "MARKER", "Mask", "Redactor", "clip", "configured", "json_bytes"]
 
-# Beside the names of [monitor] redact.
+# In addition to the names of [monitor] redact.
 BUILT_IN = (
     "pwd", "passwd", "passphrase", "passcode", "credential", "private_key", "access_key", "cookie", "session", "bearer",
     "jwt", "otp", "pgpassword",
 )  # fmt: skip
-# Words that say of what stands before them how much there is of it, or until when.
+# Words after the name of a secret that make it the name of a measure or a time.
 _MEASURES = frozenset((
     "count", "counts", "size", "length", "limit", "limits", "max", "min", "timeout", "ttl", "expires", "expiry",
     "hours", "days", "minutes", "seconds", "s", "ms",
@@ -37,26 +36,27 @@ _MEASURES = frozenset((
 TOO_DEEP = "[nested too deeply to be shown]"
 _LEAVES = frozenset({type(None), bool, int, float, str})
 _JSON = _LEAVES | {list, tuple, dict}
-MAX_DEPTH = 60  # plain values stay below this
+MAX_DEPTH = 60  # display values are less deep than this
 
 # Between the words of camelCase, and between letters and digits.
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 _SEPARATORS = re.compile(r"[\W_]+")
 _CACHED_KEY_CHARS = 100
-_MANY = 50  # keys, of which it is worth to ask first whether any could name a secret
-_KEY_CHARS = 500  # a longer key is looked at from both ends
-_ANY, _NO_NUMBER = 1, 2  # what is a secret under a key: anything, or anything but a number
+_MANY = 50  # for more keys it is worth checking first whether any of them could name a secret
+_KEY_CHARS = 500  # of a longer key only the beginning and the end are examined
+_ANY, _NO_NUMBER = 1, 2  # what is a secret under a key: any value, or any value except a number
 
 
 def configured(names: Iterable[str]) -> Redactor:
-    """The redactor for `[monitor] redact`: these names and the built-in ones, but none that is given as `-name`."""
+    """The redactor for `[monitor] redact`: these names and the built-in ones, except those that are given as
+    `-name`."""
     given = [*names, *BUILT_IN]
     shown = {"".join(_words(name)) for name in given if name.startswith("-")}
     return Redactor([name for name in given if "".join(_words(name)) not in shown])
 
 
 class Redactor:
-    """Takes out what stands under one of `names`. Safe to share between threads."""
+    """Hides values under keys that contain one of `names`. Can be shared between threads."""
 
     def __init__(self, names: Sequence[str]) -> None:
         words = [found for name in names if (found := _words(name))]
@@ -67,11 +67,11 @@ class Redactor:
         self._hints = hints
         self._places = Places(hints, self._named)
         self._bytes = [form for hint in hints for form in {hint.encode(), json.dumps(hint)[1:-1].encode()}]
-        # The same few keys come again and again; long ones are hardly names, and would fill the memory.
+        # A cache for keys, which repeat. Long ones are rarely names, and would fill the memory.
         self._kind_cached = lru_cache(maxsize=4096)(self._kind)
 
     def redact(self, value: Any) -> Any:
-        """A copy of a plain value without its secrets; what lies deeper than 60 levels is left out."""
+        """A copy of a display value without secrets. What is deeper than 60 levels is left out."""
         return self._redact(value, 0, [])
 
     def redact_call(
@@ -82,9 +82,9 @@ class Redactor:
         context: Mapping[str, Any] | None = None,
         whole: tuple[Sequence[Any], Mapping[str, Any]] | None = None,
     ) -> tuple[list[Any], dict[str, Any], Mask]:
-        """Copies of a call's plain arguments without secrets, and the mask for whatever else is made of the job.
-        `names` are the parameters of `args`, in order. `whole` is the call where `args` and `kwargs` were cut: what was
-        left out may be hidden as well."""
+        """Copies of a call's arguments without secrets, and the mask for other texts that are made from the job.
+        `names`: the parameters of `args`, in order. `whole`: the complete call if `args` and `kwargs` were truncated,
+        because the parts that were left out may contain hidden values as well."""
         hidden: list[Any] = []
         shown = [
             self._hide(value, hidden) if index < len(names) and self.is_secret(names[index], value)
@@ -105,8 +105,8 @@ class Redactor:
         return mask.plain(shown), mask.plain(shown_kwargs), mask
 
     def _hidden_in(self, level: list[Any]) -> list[Any]:
-        """What is hidden in values, plain or not, looked for level by level: of a hundred thousand keys that name no
-        secret each costs next to nothing."""
+        """The hidden values within values of any kind. It works level by level, so that a hundred thousand keys that
+        name no secret cost almost nothing."""
         hidden: list[Any] = []
         for _ in range(MAX_DEPTH):
             level = [each if type(each) in _JSON else to_plain(each) for each in level]
@@ -124,21 +124,21 @@ class Redactor:
         return list(map(to_plain, hidden))
 
     def text(self, text: str) -> str:
-        """A text without what its place in it gives away as a secret."""
+        """A text in which secrets are masked by their position."""
         return self._places.masked(text)
 
     def _mentions(self, keys: Iterable[Any]) -> bool:
-        """Whether one of the keys may name a secret; quick, and never wrongly False."""
+        """Whether one of the keys may name a secret. Fast, and never wrongly False."""
         run = _SEPARATORS.sub("", "".join(key for key in keys if type(key) is str)).casefold()
         return any(hint in run for hint in self._hints)
 
     def may_hide(self, data: bytes) -> bool:
-        """Whether a serialized value can hold a key that names a secret; quick, and never wrongly False."""
+        """Whether a serialized value can contain a key that names a secret. Fast, and never wrongly False."""
         data = data.lower()
         return any(hint in data for hint in self._bytes)
 
     def is_secret(self, key: Any, value: Any = None) -> bool:
-        """Whether what stands under a key, or a parameter's name, is a secret."""
+        """Whether the value under a key, or of a parameter, is a secret."""
         return isinstance(key, str) and self._named(key, isinstance(value, (int, float)))
 
     def _named(self, key: str, number: bool) -> bool:
@@ -187,25 +187,25 @@ class Redactor:
 
 
 def _words(key: str) -> list[str]:
-    """The words of a key: `X-ApiKey2` is x, api, key, 2."""
+    """The words of a key: x, api, key, 2 for `X-ApiKey2`."""
     parts = _SEPARATORS.split(key)
     return [word.casefold() for part in parts for word in _HUMP.split(part) if word]
 
 
-# Clipping.
+# Truncation.
 
 _LEAST_BYTES = 24
-_EIGHTH = 8  # a member that gets less than this part of its holder's room is left out: no heap of crumbs
+_EIGHTH = 8  # a truncated member with less than this part of its container's bytes is left out
 _MORE = "…"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def clip(value: Any, max_bytes: int) -> tuple[Any, bool]:
-    """The plain value, cut so that its JSON has at most `max_bytes` (no less than 2), and whether it was cut.
+    """The value, truncated so that its JSON has at most `max_bytes` (2 or more), and whether it was truncated.
 
-    Long texts end with `…` and how many characters were left out, lists and objects with how many members;
-    room is shared so that small members stay whole. The value itself is never changed; what is not plain is
-    made so.
+    Truncated texts end with `…` and the number of characters that were left out, lists and objects with the number of
+    members. The bytes are divided so that small members stay complete. The value itself is not changed, and is
+    converted to its display form first if necessary.
     """
     clipped = False
     try:
@@ -217,18 +217,18 @@ def clip(value: Any, max_bytes: int) -> tuple[Any, bool]:
         return value, clipped
     try:
         return _cut(value, max(max_bytes, 2)), True
-    except RecursionError:  # too deep for Python, if not for the encoder written in C
+    except RecursionError:  # too deep for Python, though not for the C encoder
         return _cut(to_plain(value), max(max_bytes, 2)), True
 
 
 def json_bytes(value: Any) -> int:
-    """The size of a plain value as compact JSON in UTF-8."""
+    """The size of a display value as compact JSON in UTF-8, in bytes."""
     text = _encode(value)
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _cut(value: Any, room: int) -> Any:
-    """The value in at most `room` bytes (2 or more)."""
+    """The value, truncated to at most `room` bytes (2 or more)."""
     if json_bytes(value) <= room:
         return value
     if isinstance(value, str):
@@ -250,7 +250,7 @@ def _cut_text(text: str, room: int) -> str:
 
 
 def _fitting_chars(text: str, room: int) -> int:
-    """How many characters fit into `room` bytes of JSON, quotes not counted."""
+    """How many characters fit into `room` bytes of JSON, without the quotes."""
     low, high = 0, min(len(text), room)
     while low < high:
         middle = (low + high + 1) // 2
@@ -279,7 +279,7 @@ def _cut_dict(members: dict[str, Any], room: int) -> dict[str, Any]:
     rooms = _share(costs, len(members), room - 2, json_bytes(marker))
     cut: dict[str, Any] = {}
     for (key, member), member_room in zip(entries, rooms, strict=False):
-        cut.setdefault(key, _cut(member, member_room))  # cut keys may be the same
+        cut.setdefault(key, _cut(member, member_room))  # truncated keys may be equal
     left_out = len(members) - len(cut)
     if left_out and json_bytes(cut) + json_bytes(marker) <= room:
         cut[_MORE] = f"{left_out} more"
@@ -287,9 +287,9 @@ def _cut_dict(members: dict[str, Any], room: int) -> dict[str, Any]:
 
 
 def _share(members: Sequence[tuple[int, Any]], count: int, room: int, marker_bytes: int) -> list[int]:
-    """The bytes for the value of each member that is kept, the first ones of `count`.
+    """The bytes for the value of each member that is kept: the first ones of `count`.
 
-    A member is (bytes around the value: comma, key; the value).
+    A member is (bytes around the value, for comma and key; the value).
     """
     least_each = max(_LEAST_BYTES, room // _EIGHTH)
     sizes: list[int] = []
@@ -308,7 +308,7 @@ def _share(members: Sequence[tuple[int, Any]], count: int, room: int, marker_byt
         while least and free < 0:
             free += least.pop()
     rooms = [min(size, least_each) for size in sizes[: len(least)]]
-    # The smallest first, so that what one does not need goes to the larger ones.
+    # The smallest first, so that the bytes that they do not need go to the larger ones.
     for done, index in enumerate(sorted(range(len(rooms)), key=sizes.__getitem__)):
         more = min(sizes[index] - rooms[index], max(free, 0) // (len(rooms) - done))
         rooms[index] += more

@@ -1,9 +1,8 @@
-"""Tagged leaves: values that hold no others, each with its tag, how it is written and how it is read.
+"""Tagged values that contain no others: for each the tag, how it is encoded and how it is decoded.
 
-Tags: b bytes (base64), dt datetime, da date, ti time, td timedelta ([days, seconds, microseconds]), dec
-Decimal, uuid, p Path, pp PurePosixPath, skip Huey's SKIPPED; i int too long for JSON's readers (hex).
-Reading raises UndecodableError or whatever the type's own constructor raises; the tag reader makes one
-sentence of both.
+Tags: b bytes (base64), dt datetime, da date, ti time, td timedelta ([days, seconds, microseconds]), dec Decimal, uuid,
+p Path, pp PurePosixPath, skip Huey's SKIPPED; i an int too long for programs that read JSON (hex). Decoding raises
+UndecodableError or whatever the type's constructor raises; duey.payload.decode makes one message of both.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from duey.errors import UndecodableError, UnserializableError
 from duey.payload.path import ValuePath, path_of, type_name
 from duey.payload.types import expect
 
-# An IANA key. No dots: zoneinfo may look for the key in the tzdata package, and must find nothing else there.
+# An IANA key. Without dots, because zoneinfo looks for it in the tzdata package and must find nothing else there.
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 
 
 class Leaf(NamedTuple):
-    """`write` gives the tag's content and may refuse; `read` takes whatever stands in the store."""
+    """`write` returns the content of the tag and may refuse a value. `read` accepts any stored content."""
 
     tag: str
     write: Callable[[Any, ValuePath], Any]
@@ -37,7 +36,7 @@ class Leaf(NamedTuple):
 
 
 def valid_text(value: str, path: ValuePath) -> str:
-    """The text, if it can be UTF-8. Raises UnserializableError."""
+    """The text, if it can be encoded as UTF-8. Raises UnserializableError."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -50,7 +49,7 @@ def valid_text(value: str, path: ValuePath) -> str:
 
 
 def _write_moment(value: Any, path: ValuePath) -> Any:
-    """ISO text of a datetime or time, or [ISO text, fold, zone] where the text alone would lose something."""
+    """ISO text of a datetime or time, or [ISO text, fold, zone] if the text alone is not enough."""
     zone = value.tzinfo
     if zone is None or type(zone) is timezone:
         text = value.isoformat()

@@ -1,19 +1,17 @@
-"""The serializer: values to the bytes that stand in the store, and back.
+"""The serializer: values to stored bytes, and back.
 
-Order of writing: encode (JSON with type tags, or pickle by choice), sign when `[tasks] secret` is set,
-refuse what is larger than `max_bytes`. Order of reading: size, signature, decode; so nothing is decoded,
-let alone unpickled, that has not proved where it comes from. Nothing is compressed, so nothing can expand.
+Writing: encode (JSON with type tags, or pickle by choice), sign if `[tasks] secret` is set, refuse more than
+`max_bytes`. Reading: check the size, check the signature, decode. So nothing is decoded, let alone unpickled, before it
+has proved where it comes from. Nothing is compressed, so nothing can expand.
 
-The signature (HMAC-SHA256) covers the format, the value and its use: what it is (a job, a result, ...) and the
-columns of its row that must not change. So a payload that is edited, copied to another row, or whose row is edited is
-refused. The use stands in the payload as a hash: Huey's own code, which reads without naming a use, still sees that
-the value was signed here. With a secret unsigned payloads are refused too, without one signed payloads are.
+The signature (HMAC-SHA256) covers the format, the value and its use: what it is (a job, a result, ...) and the columns
+of its row that must not change. So a payload is refused if it is edited or copied to another row, or if its row is
+edited. The payload contains a hash of the use, so that Huey's own code, which reads without naming a use, can still
+check that the value was signed here. With a secret, unsigned payloads are refused; without one, signed payloads are.
 
-New payloads are signed with `secret`; those of the `previous` secrets are read, until the list is cleared. What a
-version before this one signed (`DS1`) is bound to nothing, and is read too; changing the secret ends that.
-
-The rest of the room: tag_writer and tag_reader (the JSON itself), path (paths and refusals), carried
-(register_type, CarriedError), plain (the display form for API and pages).
+New payloads are signed with `secret`. Payloads signed with one of the `previous` secrets are accepted until the list is
+cleared. Payloads that an older version signed (`DS1`) are not bound to a use; they are accepted until the secret
+changes.
 """
 
 from __future__ import annotations
@@ -68,49 +66,49 @@ _SIGNED, _SIGNED_BEFORE = b"\0DS2", b"\0DS1"
 _DIGEST_BYTES = 32
 _PICKLE = b"\x80"  # first byte of each pickle since protocol 2
 _DIGEST_END = len(_SIGNED) + _DIGEST_BYTES
-_BODY = _DIGEST_END + _DIGEST_BYTES  # behind the hash of the use
+_BODY = _DIGEST_END + _DIGEST_BYTES  # after the hash of the use
 
-Use = tuple[str | int | None, ...]  # what a value is stored as; () where nothing is known of it
+Use = tuple[str | int | None, ...]  # what a value is stored as; () if that is unknown
 
 
 def of_new_job(job_id: str, task: str, context: str | None, chord: str | None) -> Use:
-    """The use of a job's call."""
+    """The use of the call of a new job."""
     return "job", job_id, task, context, chord
 
 
 def of_job(job: Any) -> Use:
-    """The same, of a claim or of a job or event that is stored."""
+    """The same use, for a claim or for a stored job or event."""
     return of_new_job(job.id, job.task, job.context, job.chord)
 
 
 def of_result(key: str) -> Use:
-    """The use of a job's result, and of what else is kept under a key."""
+    """The use of a job's result, and of other values under a key."""
     return "result", key
 
 
 def of_part(cid: str, index: int, size: int, callback_id: str) -> Use:
-    """The use of one member's part of a chord."""
+    """The use of one part of a chord."""
     return "part", cid, index, size, callback_id
 
 
 class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
-    """What both formats share: the size limit and the signature. `secret` "" means unsigned."""
+    """The part that both formats share: size limit and signature. `secret` "": unsigned."""
 
     kind = ""
 
     def __init__(self, secret: str = "", max_bytes: int = DEFAULT_MAX_BYTES, previous: Sequence[str] = ()) -> None:
         super().__init__()
         self.max_bytes = max_bytes
-        # A key for each format, so that what was signed as JSON can never be read as a pickle.
+        # A key for each format, so that a value signed as JSON can never be read as a pickle.
         secrets = [each.encode() for each in (secret, *previous)] if secret else []
         kind = self.kind.encode()
         self._keys = [hmac.digest(each, b"duey payload with its use as " + kind, "sha256") for each in secrets]
         self._keys_before = [hmac.digest(each, b"duey payload as " + kind, "sha256") for each in secrets]
 
     def serialize(self, data: Any, root: str = "", use: Use = ()) -> bytes:
-        """The bytes of a value, signed for this use when there is a secret; `root` names it in errors.
+        """The bytes of a value, signed for this use if there is a secret. `root` names it in errors.
 
-        Raises: UnserializableError with the path of the offending value; TooDeepError.
+        Raises UnserializableError with the path of the value that cannot be encoded, or TooDeepError.
         """
         payload = self._encode(data, root)
         if self._keys:
@@ -123,9 +121,10 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
         return payload
 
     def deserialize(self, data: bytes, use: Use | None = None) -> Any:
-        """The value again; `use` must be the one that it was signed for. None: any, which is for Huey's own code.
+        """The value of these bytes. `use` must be the one that they were signed for; None, for Huey's own code: any
+        use.
 
-        Raises: UndecodableError and below (SignatureError, PayloadTooLarge, UnregisteredTypeError) only.
+        Raises only UndecodableError or a subclass (SignatureError, PayloadTooLarge, UnregisteredTypeError).
         """
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -143,20 +142,21 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
         return self._decode(data)
 
     def runs_code(self, data: bytes) -> bool:
-        """Whether reading these bytes may run code of an author: a registered type's constructor, or any pickle."""
+        """Whether decoding these bytes may run an author's code: the constructor of a registered type, or any
+        pickle."""
         raise NotImplementedError
 
     def check(self, value: Any, root: str = "value") -> None:
-        """Raise what serialize would raise, and nothing more."""
+        """Raise what serialize would raise for this value, without returning bytes."""
         self._encode(value, root)
 
     def check_use(self, data: bytes, use: Use) -> None:
-        """Raise SignatureError where these stored bytes were not signed for this use."""
+        """Raise SignatureError if these bytes were not signed for this use."""
         if self._keys:
             self._proved(data, use)
 
     def for_use(self, data: bytes, use: Use, other: Use) -> bytes:
-        """What was serialized for one use, for another one."""
+        """Bytes that were serialized for one use, signed again for another one."""
         return self._signed(self._proved(data, use), other) if self._keys else data
 
     def _signed(self, payload: bytes, use: Use) -> bytes:
@@ -198,7 +198,7 @@ def _hash_of(use: Use) -> bytes:
 
 
 class JsonSerializer(_Envelope):
-    """JSON with type tags: what is read from the store never imports or executes code."""
+    """JSON with type tags. Decoding never imports or executes code that the store names."""
 
     kind = "json"
 
@@ -218,7 +218,7 @@ class JsonSerializer(_Envelope):
 
 
 class PickleSerializer(_Envelope):
-    """Pickle, by choice only: who can write to the store (and sign, if there is a secret) runs code here."""
+    """Pickle, only by choice: anybody who can write to the store (and sign, if there is a secret) can run code here."""
 
     kind = "pickle"
 
@@ -248,7 +248,7 @@ class PickleSerializer(_Envelope):
 def make_serializer(
     kind: str, secret: str = "", max_bytes: int = DEFAULT_MAX_BYTES, previous: Sequence[str] = ()
 ) -> JsonSerializer | PickleSerializer:
-    """The serializer that `[tasks] serializer`, `secret` and `secret_previous` ask for. Raises Misconfigured."""
+    """The serializer for `[tasks] serializer`, `secret` and `secret_previous`. Raises Misconfigured."""
     if kind == "json":
         return JsonSerializer(secret, max_bytes, previous)
     if kind == "pickle":

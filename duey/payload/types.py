@@ -1,11 +1,11 @@
-"""Values that are carried by name: registered types and exceptions.
+"""Registered types and exceptions.
 
-A class that the author registers (`@register_type` above an Enum, a dataclass or a namedtuple) may travel
-through the store. Only its name and its fields are written. On the way back the name is looked up among the
-registered classes, and nowhere else: a name in the store never imports a module and never finds a function.
+Instances of a class that the author registers (`@register_type` above an Enum, a dataclass or a namedtuple) can be
+stored. Only the name of the class and the fields are written. For decoding, the name is looked up only among the
+registered classes: a name in the store never imports a module and never finds a function.
 
-An exception travels as three texts (type, message, traceback) and comes back as a `CarriedError`, because
-to make the original again one would have to call whatever class the store names.
+An exception is stored as three texts (type, message, traceback) and decoded as a `CarriedError`, because restoring the
+original would mean calling whatever class the store names.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from duey.errors import TypeMisfit, UndecodableError, UnregisteredTypeError
 
 T = TypeVar("T", bound=type)
 
-# A dataclass that is also one of these would lose what the base holds, since only its fields are written.
+# A dataclass that is also one of these would lose the contents of the base, because only its fields are written.
 _HOLDERS = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 @dataclass(frozen=True)
 class RegisteredType:
-    """A class that may travel. `fields` is empty for an enum; `late` fields are set after construction."""
+    """A registered class. `fields` is empty for an Enum; `late` fields are set after construction."""
 
-    name: str  # module.qualname, as it stands in the store
+    name: str  # module.qualname, as stored
     cls: Any
     fields: tuple[str, ...] = ()
     late: frozenset[str] = frozenset()
 
     def parts(self, value: Any) -> Iterator[tuple[str, Any]]:
-        """The fields of an instance by name; a late field that was never set is left out."""
+        """The fields of an instance by name, without late fields that are not set."""
         for name in self.fields:
             if name not in self.late or hasattr(value, name):
                 yield name, getattr(value, name)
 
     def member(self, value: Any) -> str | int:
-        """What names an enum member: its name, or for a Flag its bits, since a combination has no name."""
+        """The stored form of an Enum member: its name, or for a Flag its bits, because a combination has no name."""
         bits_or_name: str | int = value._value_ if isinstance(value, enum.Flag) else value._name_
         return bits_or_name
 
     def build(self, stored: Any) -> Any:
-        """The instance again, through its own constructor, which may refuse what the store holds.
+        """The instance for stored fields, created by its constructor, which may refuse them.
 
-        Raises: TypeMisfit, UndecodableError, or whatever the constructor raises.
+        Raises TypeMisfit, UndecodableError, or whatever the constructor raises.
         """
         if issubclass(self.cls, enum.Flag):
             return self.cls(expect(stored, int))
@@ -84,7 +84,7 @@ registered_class = _by_class.get
 
 
 def registered_name(name: Any) -> RegisteredType:
-    """The registered type of a stored name. Raises UnregisteredTypeError."""
+    """The registered type for a stored name. Raises UnregisteredTypeError."""
     found = _by_name.get(expect(name, str))
     if found is None:
         raise UnregisteredTypeError(name)
@@ -92,11 +92,11 @@ def registered_name(name: Any) -> RegisteredType:
 
 
 def register_type(cls: T) -> T:
-    """Let instances of an Enum, dataclass or namedtuple class travel as arguments and results; a decorator.
+    """Decorator for an Enum, dataclass or namedtuple class: allows its instances as arguments and results.
 
-    The store holds `module.qualname`, so a class that moves leaves the jobs that name it unreadable until it
-    is back. A dataclass is made again by its constructor, `__post_init__` included.
-    Raises: TypeError for any other class, ValueError when another class already has the name.
+    The store contains `module.qualname`. If a class is moved, stored jobs with its instances cannot be read until it is
+    back. A dataclass is restored by its constructor, including `__post_init__`. Raises TypeError for any other class,
+    and ValueError if another class has the same name.
     """
     entry = _describe(cls)
     other = _by_name.get(entry.name)
@@ -107,7 +107,7 @@ def register_type(cls: T) -> T:
 
 
 def is_registrable(cls: type) -> bool:
-    """Whether register_type is the thing to advise for a class."""
+    """Whether register_type accepts a class, so that it can be suggested."""
     return issubclass(cls, enum.Enum) or _is_namedtuple(cls) or dataclasses.is_dataclass(cls)
 
 
@@ -138,7 +138,7 @@ def _is_namedtuple(cls: type) -> bool:
 
 
 class CarriedError(Exception):
-    """An exception that has been through the store: its `type` (qualified), `message` and `traceback`."""
+    """An exception that was read from the store: its qualified `type`, `message` and `traceback`."""
 
     def __init__(self, type: str, message: str, traceback: str = "") -> None:
         super().__init__(type, message, traceback)
@@ -155,7 +155,7 @@ def exception_type(error: BaseException) -> str:
 
 
 def exception_message(error: BaseException) -> str:
-    """What str() says of an exception, or that it says nothing because its own __str__ fails."""
+    """str() of an exception, or a replacement if that raises."""
     try:
         return printable(str(error))
     except BaseException:  # any class may raise anything here
@@ -163,7 +163,7 @@ def exception_message(error: BaseException) -> str:
 
 
 def exception_texts(error: BaseException) -> list[str]:
-    """Type, message and traceback of an exception as text that can be stored. Never raises an Exception."""
+    """Type, message and traceback of an exception as texts that can be stored. Never raises an Exception."""
     if isinstance(error, CarriedError):
         return [printable(text) for text in (error.type, error.message, error.traceback)]
     try:
@@ -174,12 +174,12 @@ def exception_texts(error: BaseException) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """The text with lone surrogates (as in names of files that are no UTF-8) written out as escapes."""
+    """The text with lone surrogates escaped. They occur in file names that are not UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def expect(stored: Any, kind: type) -> Any:
-    """What was read, if it is exactly of this type. Raises UndecodableError."""
+    """The stored value, if its type is exactly this one. Raises UndecodableError."""
     if type(stored) is not kind:
         raise UndecodableError(f"expected {kind.__name__}, found {type(stored).__name__}")
     return stored
