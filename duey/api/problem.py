@@ -164,7 +164,7 @@ def _foreseen(kind: str, error: Exception, environ: Mapping[str, Any]) -> Refusa
         refusal.headers = {"Retry-After": retry_after(error.retry_after_s)}
     elif isinstance(error, errors.StorageUnavailable):
         refusal.headers = {"Retry-After": retry_after(error.retry_after_s)}
-        if environ["REQUEST_METHOD"] == "POST":
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             refusal.detail += f"; {MAYBE_STORED[error.stored]}"
             refusal.more = {"stored": error.stored}
     elif isinstance(error, AccessUnavailable):

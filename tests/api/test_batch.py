@@ -71,15 +71,3 @@ def test_a_held_unique_key_stands_in_its_place(client: Client) -> None:
     again = client.post(PATH, [ONE, {**ONE, "unique": "k"}])
     assert again.status == 202
     assert again.json["jobs"][1]["id"] == answer.json["jobs"][0]["id"]
-
-
-def test_needs_a_token_with_the_scope(world: World) -> None:
-    assert world.client().post(PATH, [ONE]).status == 401
-    assert world.client("read").post(PATH, [ONE]).status == 403
-    assert world.client("enqueue").post(PATH, [ONE]).status == 202
-
-
-@rows("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-def test_other_methods(client: Client, method: str) -> None:
-    answer = client.call(method, PATH)
-    assert (answer.status, answer.headers["allow"]) == (405, "POST")

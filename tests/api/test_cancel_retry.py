@@ -8,7 +8,6 @@ import pytest
 
 from tests.api.client import Client
 from tests.api.conftest import World
-from tests.api.control import storage_away
 from tests.support import rows
 
 
@@ -94,22 +93,3 @@ class TestRetry:
 
     def test_an_unknown_job(self, client: Client) -> None:
         assert client.post("/api/jobs/nope/retry").status == 404
-
-
-@pytest.mark.parametrize("verb", ["cancel", "retry"])
-class TestBoth:
-    def test_needs_an_admin(self, world: World, verb: str) -> None:
-        path = f"/api/jobs/x/{verb}"
-        assert world.client().post(path).status == 401
-        assert world.client("read", "enqueue").post(path).status == 403
-        assert world.control.all["x"].state == "queued"
-
-    @rows("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-    def test_other_methods(self, client: Client, verb: str, method: str) -> None:
-        answer = client.call(method, f"/api/jobs/x/{verb}")
-        assert (answer.status, answer.headers["allow"]) == (405, "POST")
-
-    def test_a_storage_that_is_away(self, world: World, client: Client, verb: str) -> None:
-        world.control.away = storage_away(None)
-        answer = client.post(f"/api/jobs/x/{verb}")
-        assert (answer.status, answer.json["stored"]) == (503, None)

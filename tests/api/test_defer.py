@@ -12,7 +12,6 @@ import pytest
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
 from tests.api.control import storage_away
-from tests.support import rows
 
 CONTRACT = {
     "id", "task", "qualname", "queue", "args", "kwargs", "state", "priority", "attempt", "retries_left", "crashes",
@@ -76,22 +75,6 @@ def test_the_url_begins_with_the_prefix(tmp_path: Path) -> None:
     world = make_world(tmp_path, url_prefix="/duey")
     answer = world.client("enqueue").post("/api/jobs", {"task": "add", "args": [1], "id": "x"})
     assert answer.json["url"] == "/duey/api/jobs/x"
-
-
-def test_needs_a_token_with_the_scope(world: World) -> None:
-    asked = {"task": "add", "args": [1]}
-    assert world.client().post("/api/jobs", asked).status == 401
-    assert world.client("read").post("/api/jobs", asked).status == 403
-    assert world.client("enqueue").post("/api/jobs", asked).status == 202
-    assert len(world.control.all) == 1
-
-
-@rows("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_other_methods(client: Client, method: str) -> None:
-    answer = client.call(method, "/api/jobs")
-    assert answer.status == 405
-    assert {each.strip() for each in answer.headers["allow"].split(",")} == {"GET", "HEAD", "POST"}
-    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_an_unknown_task_names_the_nearest(world: World, client: Client) -> None:

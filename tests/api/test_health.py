@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from duey.errors import StorageUnavailable
 from duey.monitor.history import HistoryHealth
 from tests.api.client import Client
@@ -59,10 +57,3 @@ def test_strangers_learn_which_part_is_missing_and_no_path_or_address(tmp_path: 
             assert not any(secret in answer.body.decode() for secret in ("/srv", "redis://", "10.0.0.5"))
             assert answer.json["warnings"], "that there are some is said"
         assert insider.get("/readyz").json["problems"][-1] == "/srv/data/monitor.db cannot be used"
-
-
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_methods(client: Client, path: str) -> None:
-    assert client.call("HEAD", path).status == 200
-    answer = client.post(path)
-    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")

@@ -103,11 +103,3 @@ def test_a_job_that_has_not_ended_is_not_forgotten(client: Client) -> None:
     waiting = client.post("/api/jobs", {"task": "add", "args": [1, 2]}).json["id"]
     assert client.delete(f"/api/jobs/{waiting}").status == 409
     assert client.get(f"/api/jobs/{waiting}").status == 200
-
-
-@pytest.mark.parametrize(
-    ("method", "path"), [("get", "/api/jobs/old/attempts"), ("get", "/api/errors"), ("delete", "/api/jobs/old")]
-)
-def test_nothing_without_a_token_or_its_scope(world: World, method: str, path: str) -> None:
-    assert getattr(world.client(), method)(path).status == 401
-    assert getattr(world.client("enqueue"), method)(path).status == 403

@@ -86,16 +86,6 @@ def test_an_unknown_task_names_the_nearest(client: Client) -> None:
     assert client.get("/api/jobs?task=ecko").json["nearest"] == ["echo"]
 
 
-def test_needs_a_token_with_the_scope(world: World) -> None:
-    assert world.client().get("/api/jobs").status == 401
-    assert world.client("enqueue").get("/api/jobs").status == 403
-    assert world.client("read").get("/api/jobs").status == 200
-
-
-def test_head(client: Client) -> None:
-    assert client.call("HEAD", "/api/jobs").status == 200
-
-
 def test_the_books_answer_where_there_are_any(tmp_path: Path) -> None:
     asked: list[dict[str, Any]] = []
 

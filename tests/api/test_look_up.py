@@ -14,7 +14,6 @@ from duey.errors import UnknownJob
 from duey.model.job import Job
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
-from tests.api.control import storage_away
 from tests.contracts.rig import job
 from tests.support import rows
 
@@ -63,28 +62,9 @@ def test_an_unknown_id(client: Client, bad: str) -> None:
     assert (answer.status, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-def test_needs_a_token_with_the_scope(world: World, job_id: str) -> None:
-    assert world.client().get(f"/api/jobs/{job_id}").status == 401
-    assert world.client("enqueue").get(f"/api/jobs/{job_id}").status == 403
-    assert world.client("read").get(f"/api/jobs/{job_id}").status == 200
-
-
-@rows("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-def test_other_methods(client: Client, job_id: str, method: str) -> None:
-    answer = client.call(method, f"/api/jobs/{job_id}")
-    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
-
-
 def test_head_is_get_without_its_body(client: Client, job_id: str) -> None:
     head, got = client.call("HEAD", f"/api/jobs/{job_id}"), client.get(f"/api/jobs/{job_id}")
     assert (head.status, head.headers) == (got.status, got.headers)
-
-
-def test_a_storage_that_is_away(world: World, client: Client, job_id: str) -> None:
-    world.control.away = storage_away(None)
-    answer = client.get(f"/api/jobs/{job_id}")
-    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
-    assert "stored" not in answer.json
 
 
 def test_the_books_answer_for_what_the_engine_has_let_go(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.client import Client
 from tests.api.conftest import World
-from tests.api.control import MISSED_AT, SKIPPED_AT, storage_away
+from tests.api.control import MISSED_AT, SKIPPED_AT
 from tests.support import rows
 
 PATH = "/api/schedules"
@@ -240,33 +240,6 @@ def call(client: Client, method: str, path: str, value: Any) -> Any:
     return client.post(path, value) if method == "POST" else client.call(method, path)
 
 
-@pytest.mark.parametrize(("method", "path", "value"), CALLS)
-def test_needs_a_token_with_the_scope(world: World, method: str, path: str, value: Any) -> None:
-    if method in ("PUT", "DELETE"):
-        world.client("admin").post(PATH, NEW)
-    before = names(world)
-    assert call(world.client(), method, path, value).status == 401
-    for scopes in [("enqueue",)] if method == "GET" else [("read", "enqueue")]:
-        assert call(world.client(*scopes), method, path, value).status == 403
-    assert names(world) == before and world.control.counts().queued == 0
-    allowed = call(world.client("read" if method == "GET" else "admin"), method, path, value)
-    assert allowed.status in (200, 201, 202)
-
-
-@rows(
-    ("path", "allow"),
-    [
-        (PATH, "GET, HEAD, POST"),
-        (NIGHT, "DELETE, GET, HEAD, PUT"),
-        *((f"{NIGHT}/{v}", "POST") for v in ("run", "pause", "resume")),
-    ],
-)
-def test_other_methods(client: Client, path: str, allow: str) -> None:
-    for method in {"GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"} - set(allow.split(", ")):
-        answer = client.call(method, path)
-        assert (answer.status, answer.headers["allow"]) == (405, allow), method
-
-
 @rows(("method", "path", "value"), [each for each in CALLS if each[1] != PATH])
 @rows("name", ["periodic.nigth", "a%20b", "%C3%BC", "x" * 300])
 def test_a_schedule_that_is_not_there(
@@ -277,17 +250,3 @@ def test_a_schedule_that_is_not_there(
     assert (answer.status, answer.json["type"]) == (404, "urn:duey:unknown-schedule")
     assert answer.json["nearest"] == (["periodic.night"] if name == "periodic.nigth" else [])
     assert actions(world) == []
-
-
-@pytest.mark.parametrize(("method", "path", "value"), CALLS)
-def test_a_storage_that_is_away(world: World, client: Client, method: str, path: str, value: Any) -> None:
-    world.control.away = storage_away()
-    assert call(client, method, path, value).status == 503
-    assert actions(world) == []
-
-
-@pytest.mark.parametrize(("method", "path", "value"), [each for each in CALLS if each[2] is not None])
-def test_a_body_that_is_no_json(client: Client, method: str, path: str, value: Any) -> None:
-    assert client.call(method, path, body=b"{", content_type="application/json").status == 400
-    assert client.call(method, path, body=b"{}", content_type="text/plain").status == 415
-    assert client.call(method, path, body=b" " * 70_000, content_type="application/json").status == 413

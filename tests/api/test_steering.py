@@ -8,18 +8,6 @@ import pytest
 
 from tests.api.client import Client
 from tests.api.conftest import World
-from tests.api.control import storage_away
-from tests.support import rows
-
-LISTS = ["/api/tasks", "/api/queues", "/api/workers"]
-VERBS = [
-    "/api/tasks/add/pause",
-    "/api/tasks/add/resume",
-    "/api/queues/default/pause",
-    "/api/queues/default/resume",
-    "/api/workers/1/quiet",
-    "/api/workers/1/stop",
-]
 
 
 def by_name(answer: Any, key: str) -> dict[str, Any]:
@@ -106,43 +94,4 @@ class TestWorkers:
         answer = client.post(f"/api/workers/nope/{verb}")
         assert (answer.status, answer.json["type"]) == (404, "urn:duey:unknown-worker")
         assert client.post(f"/api/workers/2/{verb}").status == 404
-        assert world.access.audit.page() == ()
-
-
-@pytest.mark.parametrize("path", LISTS)
-class TestLists:
-    def test_needs_a_token_with_the_scope(self, world: World, path: str) -> None:
-        assert world.client().get(path).status == 401
-        assert world.client("enqueue").get(path).status == 403
-        assert world.client("read").get(path).status == 200
-
-    @rows("method", ["POST", "PUT", "DELETE", "OPTIONS"])
-    def test_other_methods(self, client: Client, path: str, method: str) -> None:
-        answer = client.call(method, path)
-        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
-
-    def test_head(self, client: Client, path: str) -> None:
-        assert client.call("HEAD", path).status == 200
-
-    def test_a_storage_that_is_away(self, world: World, client: Client, path: str) -> None:
-        world.control.away = storage_away()
-        assert client.get(path).status == 503
-
-
-@pytest.mark.parametrize("path", VERBS)
-class TestVerbs:
-    def test_needs_an_admin(self, world: World, path: str) -> None:
-        assert world.client().post(path).status == 401
-        assert world.client("read", "enqueue").post(path).status == 403
-        assert (world.control.storage.pauses(), world.control.storage.control_signals(1)) == (set(), (False, False))
-        assert world.client("admin").post(path).status == 202
-
-    @rows("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
-    def test_other_methods(self, client: Client, path: str, method: str) -> None:
-        answer = client.call(method, path)
-        assert (answer.status, answer.headers["allow"]) == (405, "POST")
-
-    def test_a_storage_that_is_away(self, world: World, client: Client, path: str) -> None:
-        world.control.away = storage_away()
-        assert client.post(path).status == 503
         assert world.access.audit.page() == ()
