@@ -1,7 +1,7 @@
 """The SQLite file of the queue: connections, transactions and errors.
 
 Connections are opened on first use, once for each process; a forked child never uses those of its parent. There are
-three roles. `enqueue_jobs`: commits are synced (`durability = full`). `relaxed`: commits are not synced, because a lost
+three roles. `synced`: commits are synced (`durability = full`). `relaxed`: commits are not synced, because a lost
 one only runs a job again. `read`: never writes, one connection for each thread, so that a page never waits for the
 disk. A write transaction begins immediate and waits at most `busy_s` for the write lock. Every sqlite3 error becomes a
 subclass of StorageUnavailable.
@@ -90,9 +90,9 @@ class Database:
         with self._opening:
             try:
                 con = self._first() if self._inode is None else self._raw()
-                con.execute(f"pragma synchronous = {'full' if role == 'enqueue_jobs' and self.durable else 'normal'}")
+                con.execute(f"pragma synchronous = {'full' if role == 'synced' and self.durable else 'normal'}")
                 # Consumers checkpoint regularly. These limits matter when none is running.
-                con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'enqueue_jobs' else 8000}")
+                con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'synced' else 8000}")
                 con.execute(READ_CACHE if role == "read" else CACHE)
                 if role == "read":
                     con.execute("pragma query_only = 1")

@@ -123,3 +123,14 @@ def test_the_file_knows_nothing_of_it(storage):
     with sqlite3.connect(storage.db.path) as con:
         assert con.execute("select count(*) from sqlite_master where type in ('view', 'trigger')").fetchone() == (0,)
     con.close()
+
+
+def test_what_is_enqueued_is_synced_and_what_ends_is_not(storage: SqliteStorage) -> None:
+    """By SQLite's numbers: 2 is full, 1 is normal."""
+    found = {
+        role: storage.db.connection(role).execute("pragma synchronous").fetchone() for role in ("synced", "relaxed")
+    }
+    storage.db.durable = False
+    storage.db.close()
+    assert found == {"synced": (2,), "relaxed": (1,)}
+    assert storage.db.connection("synced").execute("pragma synchronous").fetchone() == (1,)
