@@ -70,7 +70,7 @@ class Look(NamedTuple):
 
 
 class DurableScheduler(Scheduler):
-    """Huey's scheduler with durable slots; one thread of the consumer's keeper unit."""
+    """Huey's scheduler with durable slots; a thread of the worker process that runs maintenance."""
 
     def initialize(self) -> None:
         self._schedule_store = self.huey.storage.schedule_store

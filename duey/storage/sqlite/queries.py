@@ -1,4 +1,4 @@
-"""Reads jobs, counts, queues and events. Only what was read of the outbox is removed."""
+"""Reads jobs, counts, queues and events. Changes nothing, except that it deletes recorded events."""
 
 from __future__ import annotations
 
