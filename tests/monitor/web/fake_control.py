@@ -1,11 +1,10 @@
-"""A Control in memory: the verbs and errors of duey.control.service, with nothing behind them.
+"""A Control in memory for the pages: the verbs and errors of duey.control.service, with nothing behind them.
 
-`finish`, `fail` and `start` stand for a consumer; every verb raises `away`, when it is set.
+`finish` and `start` stand for a consumer; every verb raises `away`, when it is set.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -20,19 +19,15 @@ from duey.errors import (
     DuplicateJob,
     FieldError,
     InvalidArguments,
-    KeyReused,
     StateConflict,
     StorageUnavailable,
-    TooManyPending,
     UnknownJob,
     UnknownTask,
-    UnknownWorker,
 )
 from duey.model.job import (
     CANCELED,
     DONE,
     ENDED,
-    FAILED,
     QUEUED,
     RETRYING,
     RUNNING,
@@ -40,49 +35,28 @@ from duey.model.job import (
     Counts,
     Edit,
     EnqueueAnswer,
-    Failure,
     Health,
     Idempotency,
     Job,
     JobRequest,
     Page,
-    Parameter,
     QueueInfo,
-    Running,
     TaskInfo,
-    WorkerInfo,
 )
-
-ADD = TaskInfo(
-    "add",
-    "tasks.add",
-    "Add two numbers.",
-    (Parameter("a", "int", True), Parameter("b", "int", False, 1)),
-    {"retries": 3},
-    False,
-    False,
-)
-ECHO = TaskInfo("echo", "tasks.echo", "", (Parameter("args", "", False, None, "var_positional"),), {}, False, False)
-TWINS = [replace(ECHO, name="twin", qualname=f"{module}.twin") for module in ("tasks", "periodic")]
 
 
 class FakeControl(Control):
     """Everything lives in dicts, under one lock."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self.registered = {task.qualname: task for task in (ADD, ECHO, *TWINS)}
         self.all: dict[str, Job] = {}
         self.unique: dict[str, str] = {}
-        self.keys: dict[tuple[str, str], tuple[str, list[str]]] = {}
         self.paused: set[str] = set()
         self.asked: list[tuple[str, str]] = []
-        self.max_pending = 0
         self.away: Exception | None = None
         self.problems: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
-        self.waits = 0
         self._clock = clock
-        self._changed = threading.Condition()
 
     # what a consumer would do
 
@@ -92,13 +66,8 @@ class FakeControl(Control):
     def finish(self, job_id: str, result: Any = None) -> None:
         self._set(job_id, state=DONE, result=result, finished_at=self._clock(), run_ms=2.0)
 
-    def fail(self, job_id: str, kind: str, message: str) -> None:
-        self._set(job_id, state=FAILED, error=Failure(kind, message, "Traceback"), finished_at=self._clock())
-
     def _set(self, job_id: str, **changes: Any) -> Job:
-        with self._changed:
-            self.all[job_id] = job = replace(self.all[job_id], **changes)
-            self._changed.notify_all()
+        self.all[job_id] = job = replace(self.all[job_id], **changes)
         return job
 
     # defer and look up
@@ -108,39 +77,21 @@ class FakeControl(Control):
         by: str | None = None,
     ) -> EnqueueAnswer:  # fmt: skip
         self._reach()
-        with self._changed:
-            if idempotency and (stored := self.keys.get(idempotency[:2])):
-                fingerprint, ids = stored
-                if fingerprint != idempotency.fingerprint:
-                    raise KeyReused(idempotency.key)
-                return EnqueueAnswer(tuple(self.all[each] for each in ids), True)
-            many = batch or len(requests) != 1
-            checked = [(request, self._checked(request, n if many else None)) for n, request in enumerate(requests)]
-            if self.max_pending and self._pending() + len(requests) > self.max_pending:
-                raise TooManyPending(self.max_pending)
-            held = [self._holder(request) for request in requests]
-            jobs = tuple(holder or self._accept(*each, by) for holder, each in zip(held, checked, strict=True))
-            if idempotency:
-                self.keys[idempotency[:2]] = (idempotency.fingerprint, [job.id for job in jobs])
-            return EnqueueAnswer(jobs, False, any(held))
+        checked = [(request, self._checked(request)) for request in requests]
+        held = [self._holder(request) for request in requests]
+        jobs = tuple(holder or self._accept(*each, by) for holder, each in zip(held, checked, strict=True))
+        return EnqueueAnswer(jobs, False, any(held))
 
-    def _checked(self, request: JobRequest, index: int | None) -> TaskInfo:
+    def _checked(self, request: JobRequest) -> TaskInfo:
         task = self.task(request.task)
-        path = "" if index is None else f"[{index}]."
-        errors = []
         if task.name == "add":
             given = dict(zip("ab", request.args, strict=False)) | dict(request.kwargs)
-            if len(request.args) > 2:
-                errors.append(FieldError(f"{path}args[2]", "surplus"))
-            if "a" not in given:
-                errors.append(FieldError(f"{path}args[0]", "a is missing"))
-            for name, value in given.items():
-                if name not in ("a", "b"):
-                    errors.append(FieldError(f"{path}kwargs.{name}", "surplus"))
-                elif value.__class__ is not int:
-                    errors.append(FieldError(f"{path}kwargs.{name}", "expected int"))
-        if errors:
-            raise InvalidArguments(task.qualname, errors)
+            errors = [
+                FieldError(f"kwargs.{name}", "expected int") for name, value in given.items() if type(value) is not int
+            ]
+            errors += [FieldError("args[0]", "a is missing")] * ("a" not in given)
+            if errors or len(request.args) > 2 or set(given) - {"a", "b"}:
+                raise InvalidArguments(task.qualname, errors or [FieldError("args[2]", "surplus")])
         return task
 
     def _holder(self, request: JobRequest) -> Job | None:
@@ -172,19 +123,6 @@ class FakeControl(Control):
         if job_id not in self.all:
             raise UnknownJob(job_id)
         return self.all[job_id]
-
-    def wait(self, job_id: str, timeout_s: float) -> Job:
-        job = self.job(job_id)
-        with self._changed:
-            self.waits += 1
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self.all[job_id].state in ENDED, timeout_s)
-        return self.all.get(job_id, job)
-
-    def until_waiting(self, number: int) -> bool:
-        """Whether so many calls of `wait` have begun, at the latest after ten seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self.waits >= number, 10)
 
     def jobs(
         self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
@@ -231,7 +169,7 @@ class FakeControl(Control):
         args, kwargs = job.args if args is None else args, job.kwargs if kwargs is None else kwargs
         if edit is not None:
             args, kwargs = edited(job.qualname, args, kwargs, (list(args), dict(kwargs)), edit)
-        self._checked(JobRequest(job.qualname, args, kwargs), None)
+        self._checked(JobRequest(job.qualname, args, kwargs))
         return self._set(job_id, state=QUEUED, args=list(args), kwargs=dict(kwargs), finished_at=None, error=None)
 
     def again(self, job_id: str, by: str | None = None) -> EnqueueAnswer:
@@ -242,10 +180,6 @@ class FakeControl(Control):
         return self.enqueue((request,), by=by)
 
     # tasks, queues, workers
-
-    def tasks(self) -> list[TaskInfo]:
-        self._reach()
-        return [replace(task, paused=task.qualname in self.paused) for task in self.registered.values()]
 
     def task(self, name: str) -> TaskInfo:
         found = [task for task in self.tasks() if name in (task.name, task.qualname)]
@@ -274,24 +208,11 @@ class FakeControl(Control):
         self._reach()
         self.paused.discard(f"queue:{name}")
 
-    def workers(self) -> list[WorkerInfo]:
-        self._reach()
-        running = tuple(Running(job.id, job.task, job.started_at) for job in self.all.values() if job.state == RUNNING)
-        now = self._clock()
-        served = ("default",)
-        alive = WorkerInfo("1", "host", 1, now - 60, now, 4, "thread", served, True, False, running, 50_000, "8e02d17")
-        return [alive, replace(alive, id="2", pid=2, alive=False, running=())]
-
     def quiet(self, worker_id: str) -> None:
         self._ask(worker_id, "quiet")
 
     def stop(self, worker_id: str) -> None:
         self._ask(worker_id, "stop")
-
-    def _ask(self, worker_id: str, what: str) -> None:
-        if worker_id not in [each.id for each in self.workers() if each.alive]:
-            raise UnknownWorker(worker_id)
-        self.asked.append((worker_id, what))
 
     # the whole
 
