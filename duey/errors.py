@@ -52,7 +52,6 @@ class InternalTask(BadRequest):
     """The service itself makes the jobs of this task."""
 
     def __init__(self, name: str):
-        self.name = name
         super().__init__(f"jobs of {name[:200]} are made by the service alone, when a job of its task has failed")
 
 
@@ -78,7 +77,6 @@ class UnknownJob(BadRequest):
     """No job with this id is in the storage."""
 
     def __init__(self, job_id: str):
-        self.job_id = job_id
         super().__init__(f"no job has the id {job_id[:100]!r}")
 
 
@@ -139,7 +137,6 @@ class KeyReused(Conflict):
     """An idempotency key came again with another body."""
 
     def __init__(self, key: str):
-        self.key = key
         super().__init__(f"the Idempotency-Key {key[:100]!r} was used with another request within 24 hours")
 
 
@@ -157,15 +154,19 @@ class ScheduleOfCode(Conflict):
         super().__init__(f"schedule {name!r} is written in the code and cannot be {verb} here: edit its decorator")
 
 
+class ScheduleChanged(Conflict):
+    """A schedule is no longer as it was when the request was decided."""
+
+    def __init__(self, name: str):
+        super().__init__(f"schedule {name!r} was changed in the meantime, or run, and nothing was done: look again")
+
+
 class BrokenSchedule(Conflict):
     """A schedule that cannot be computed or called as it stands; the others go on."""
 
 
-class SlotTaken(Conflict):
+class SlotTaken(ScheduleChanged):
     """A slot that did not run was run by somebody else in the meantime."""
-
-    def __init__(self, name: str):
-        super().__init__(f"that slot of schedule {name!r} was run in the meantime: nothing was run again")
 
 
 class TooManyPending(DueyError):
@@ -228,9 +229,8 @@ class WorkerDied(JobError):
 
     def __init__(self, deaths: int, host: str, pid: int, once: bool = False, after: bool = False, what: str = "worker"):
         self.crashes, self.host, self.pid = deaths, host, pid
-        how = f"its {what} died" if once else f"its {what} died {deaths} times"
-        then = AFTER_BODY if after else ""
-        super().__init__(f"{how}, last on {host} as pid {pid}{then}")
+        how = f"its {what} died" + ("" if once else f" {deaths} times")
+        super().__init__(f"{how}, last on {host} as pid {pid}" + (AFTER_BODY if after else ""))
 
 
 class StoppedWhileItRan(JobError):
@@ -244,8 +244,8 @@ class TaskUnknown(JobError):
     """No consumer has known the job's task for a day."""
 
     def __init__(self, task: str):
-        what = f"the task {task!r}, or the classes of its arguments,"
-        super().__init__(f"no consumer has known {what} for 24 h: deploy them, then retry this job")
+        what = f"the task {task!r}, or the classes of its arguments, for 24 h"
+        super().__init__(f"no consumer has known {what}: deploy them, then retry this job")
 
 
 class PayloadUndecodable(JobError):

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from duey.api.problem import Refusal
+from duey.payload.plain import has_odd_number
 
 MAX_DEPTH = 50
 MAX_HOLDERS, BYTES_PER_HOLDER = 100_000, 10  # each costs some microseconds wherever it is looked at
@@ -108,7 +109,7 @@ def decode(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
         _check_brackets(raw)
-        value = (_decode_closely if _ODD_NUMBER.search(raw) else _decode)(text)
+        value = (_decode_closely if has_odd_number(raw) else _decode)(text)
         if b"\\ud" in raw or b"\\uD" in raw:
             # The cheapest look at every string: whole pairs are one character now, halves cannot be encoded.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -177,7 +178,6 @@ def _constant(name: str) -> Any:
 
 
 # A call in Python for each number takes longer than all else: only where a number may be too long or too large.
-_ODD_NUMBER = re.compile(rb"[0-9][eE]|[0-9]{300}")
 _decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
 _decode_closely = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant

@@ -45,6 +45,10 @@ SCHEDULE_FIELDS: dict[str, Field] = {
     "window": number("window_s", 0, TEN_YEARS_S, "seconds: what was missed before is not caught up"),
 }
 CREATION_FIELDS = {"name": text("name", 80, f"{NAME_PATTERN}, in which it is told from others"), **SCHEDULE_FIELDS}
+CHANGE_FIELDS = {
+    **SCHEDULE_FIELDS,
+    "version": text("version", 64, "of the schedule as it was seen: where it was changed since, the answer is a 409"),
+}
 SLOT_FIELDS = {
     "at": Field("at", instant, {"type": "string", "format": "date-time", "description": "a slot that did not run"})
 }
@@ -63,7 +67,7 @@ def creation_of(value: Any) -> tuple[str, ScheduleRequest]:
 def change_of(value: Any) -> ScheduleRequest:
     """The schedule of a PUT. Raises Refusal 422."""
     refused: Refused = []
-    return _request(value, checked(value, "", refused, SCHEDULE_FIELDS), refused)
+    return _request(value, checked(value, "", refused, CHANGE_FIELDS), refused)
 
 
 def slot_of(value: Any) -> float | None:

@@ -137,4 +137,5 @@ def schedule_view(schedule: Schedule) -> dict[str, Any]:
         ],
         "args": schedule.args,
         "kwargs": schedule.kwargs,
+        "version": schedule.version,
     }

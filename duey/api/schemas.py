@@ -7,7 +7,7 @@ from typing import Any
 
 from duey.api.fields import ARGUMENTS, FIELDS, Field
 from duey.api.problem import KINDS
-from duey.api.schedule_requests import CREATION_FIELDS, SCHEDULE_FIELDS, SLOT_FIELDS
+from duey.api.schedule_requests import CHANGE_FIELDS, CREATION_FIELDS, SLOT_FIELDS
 from duey.api.schedule_requests import KINDS as TIMETABLES
 from duey.control.schedules import CATCH_UP, OUTCOMES, OVERLAP
 from duey.model.job import STATES
@@ -66,7 +66,7 @@ def components() -> dict[str, Any]:
             "properties": {name: field.schema for name, field in ARGUMENTS.items()},
         },
         "NewSchedule": _fields(CREATION_FIELDS, ["name", "task"], TIMETABLES),
-        "ScheduleRequest": _fields(SCHEDULE_FIELDS, ["task"], TIMETABLES),
+        "ScheduleRequest": _fields(CHANGE_FIELDS, ["task"], TIMETABLES),
         "SlotRequest": _fields(SLOT_FIELDS),
         "Schedule": _schedule(),
         "Job": _job(),
@@ -167,6 +167,7 @@ def _schedule() -> dict[str, Any]:
         slots={"type": "array", "items": slot, "description": "the newest first"},
         args={"type": "array"},
         kwargs=OBJECT,
+        version={**TEXT, "description": "changes with what it runs, and when: give it with a change"},
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from duey import clock, errors
 from duey.execution.huey import DurableHuey
 from duey.model.schedule import DEFERRED, KEPT, OccurrenceRow, ScheduleRow
-from duey.payload.plain import JOB
+from duey.payload.plain import JOB, Bounds
 from duey.scheduling import entry
 from duey.scheduling.due import GRACE_S
 from duey.scheduling.entry import KINDS, OPTIONS
@@ -62,10 +62,11 @@ class Schedule:
     kwargs: dict[str, Any]
     qualname: str = ""
     window_s: float = 0.0
-    problem: str | None = None  # if it is broken: why it cannot be computed, called or shown, in a sentence
-    given: Mapping[str, Any] = field(default_factory=dict)  # how it was created: one of KINDS, and OPTIONS
-    is_over: bool = False  # it will never be due again
-    removable: bool = False  # it was created at run time, or the code does not define it any more
+    problem: str | None = None  # broken: why it cannot be computed, called or shown here, in a sentence
+    given: Mapping[str, Any] = field(default_factory=dict)  # what one was made with: one of KINDS, and of OPTIONS
+    is_over: bool = False  # it never falls due again
+    removable: bool = False  # it was made, or the code has it no more
+    version: str = ""  # changes with what it runs, and when
 
 
 class Told:
@@ -75,6 +76,7 @@ class Told:
         self.item, self.problem = item, item.problem
         self.qualname = entry.task_name(item.row, item.spec)
         self.text, self.words = str(item.spec.get("text", "")), str(item.spec.get("words", ""))
+        self.call: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self.args: list[Any] = []
         self.kwargs: dict[str, Any] = {}
         self.next_at: tuple[float, ...] = ()
@@ -96,13 +98,14 @@ class Showing:
     def __init__(self, huey: DurableHuey, known: KnownTasks) -> None:
         self._huey, self._known, self._aside = huey, known, Aside()
 
-    def shown(self, rows: Sequence[ScheduleRow]) -> list[Schedule]:
-        """The display form of schedules. Those that run an author's code are computed at the same time, in threads."""
+    def shown(self, rows: Sequence[ScheduleRow], bounds: Bounds = JOB) -> list[Schedule]:
+        """Schedules as they are shown, their arguments within bounds; those in which code of an author runs are asked
+        side by side."""
         now = clock.now()
         looks: list[tuple[Told, Answer | None]] = []
         for row in rows:
             told = Told(entry.of_row(self._huey, row))
-            look = partial(self._look, told, now)
+            look = partial(self._look, told, now, bounds)
             looks.append((told, self._aside.ask(row.name, look) if told.item.runs_code else None))
             if not told.item.runs_code:
                 look()
@@ -118,14 +121,16 @@ class Showing:
                 told.problem = told.problem or reason_of(exc)
         return told
 
-    def _look(self, told: Told, now: float) -> Told:
-        """Fill in what may need an author's code. If a part fails, the others are filled in nevertheless."""
+    def _look(self, told: Told, now: float, bounds: Bounds) -> Told:
+        """Fill in what code of an author may be asked for; what fails leaves the rest as it is."""
         item = told.item
-        steps: list[tuple[str, Callable[[], Any]]] = [("its arguments cannot be shown", partial(self._arguments, told))]
+        steps: list[tuple[str, Callable[[], Any]]] = [
+            ("its arguments cannot be shown", partial(self._arguments, told, bounds))
+        ]
         if item.timetable is not None:
             steps.append(("its timetable cannot be shown", partial(told.describe, item.timetable)))
         if item.runnable:
-            steps.append(("its job cannot be made", partial(item.call, now)))
+            steps.append(("its job cannot be made", lambda: item.check(*(told.call or item.arguments()))))
             steps.append(("its next time cannot be told", partial(told.look_ahead, now)))
         for sentence, step in steps:
             try:
@@ -134,9 +139,9 @@ class Showing:
                 told.problem = told.problem or f"{sentence}: {reason_of(exc)}"
         return told
 
-    def _arguments(self, told: Told) -> None:
-        args, kwargs = told.item.arguments()
-        told.args, told.kwargs, _ = self._huey.composer.redacted(told.qualname, args, kwargs, None, JOB)
+    def _arguments(self, told: Told, bounds: Bounds) -> None:
+        told.call = args, kwargs = told.item.arguments()
+        told.args, told.kwargs, _ = self._huey.composer.redacted(told.qualname, args, kwargs, None, bounds)
 
     def _schedule(self, told: Told, now: float) -> Schedule:
         item, row = told.item, told.item.row
@@ -161,6 +166,7 @@ class Showing:
             given={key: item.spec[key] for key in (*KINDS, *OPTIONS) if item.spec.get(key) is not None}
             if row.source == "made" else {},
             is_over=told.is_over, removable=row.source == "made" or item.timetable is None,
+            version=entry.version_of(row),
         )  # fmt: skip
 
     def _slots(self, name: str, limit: int, now: float) -> tuple[Slot, ...]:

@@ -18,7 +18,7 @@ from duey.control.schedule_views import Slot as Slot
 from duey.execution.huey import DurableHuey
 from duey.model.job import Edit, WorkerInfo
 from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, OccurrenceRow, ScheduleRow
-from duey.payload.plain import to_plain
+from duey.payload.plain import LISTED, to_plain
 from duey.scheduling import edits, entry
 from duey.scheduling.isolation import Aside, reason_of
 from duey.scheduling.timetable import CATCH_UP as CATCH_UP
@@ -50,6 +50,7 @@ class ScheduleRequest:
     catch_up: str | None = None
     overlap: str | None = None
     window_s: float | None = None
+    version: str | None = None  # of the schedule that is to be changed, as it was seen
 
 
 class ScheduleService:
@@ -68,7 +69,7 @@ class ScheduleService:
         rows = {row.name: row for row in self._schedule_store.schedules()}
         for name in self._of_code():
             rows.setdefault(name, entry.code_row(name, clock.now()))
-        return self._showing.shown([rows[name] for name in sorted(rows)])
+        return self._showing.shown([rows[name] for name in sorted(rows)], LISTED)
 
     def get(self, name: str) -> Schedule:
         """One schedule. Raises UnknownSchedule."""
@@ -92,30 +93,35 @@ class ScheduleService:
         if not NAME.fullmatch(name):
             raise errors.BadSchedule("name", f"expected {NAME_PATTERN}, found {name[:100]!r}")
         now = float(math.floor(clock.now()))
-        if name in self._of_code() or not self._schedule_store.add(
-            ScheduleRow(name, "made", self._spec(name, request), False, now, now)
-        ):
+        row = ScheduleRow(name, "made", self._spec(name, request), False, now, now)
+        if name in self._of_code() or not self._schedule_store.add(row):
             raise errors.ScheduleExists(name)
-        return self.get(name)
+        return self._showing.shown([row])[0]
 
     def change(self, name: str, request: ScheduleRequest, edit: Edit | None = None) -> Schedule:
-        """Replace the call and the timetable of a schedule that was created at run time. A different timetable counts
-        from now. `edit`: change the stored call instead of replacing it."""
+        """Replace what a schedule that was made here runs, and when; another expression counts from now. `edit`: the
+        call as it is stored with these changes, instead of the request's. Raises ScheduleChanged where somebody else
+        changed it after it was seen."""
         row = self._made(name, "changed")
+        if request.version not in (None, entry.version_of(row)):
+            raise errors.ScheduleChanged(name)
         item = entry.of_row(self._huey, row)
         if edit is not None:
             args, kwargs = self._edited(item, edit)
             request = replace(request, args=args, kwargs=kwargs)
         before, now = item.spec, clock.now()
-        after, last = json.loads(self._spec(name, request, before.get("at"))), row.last
+        after, last = json.loads(self._spec(name, request, before.get("at"))), None
         if all(before.get(kind) == after.get(kind) for kind in entry.KINDS):
             old, new = (each.get("tz") or item.default_tz for each in (before, after))
             after |= edits.moved(before, old, new, now)
         else:
             edits.settle(self._huey, row, before, now)
             last = float(math.floor(now))
-        self._schedule_store.add(row._replace(spec=json.dumps(after), last=last), replace=True)
-        return self.get(name)
+        kept = json.dumps(after)
+        for seen in self._schedule_store.schedules(name):  # a slot may have fallen due since
+            if seen.spec == row.spec and self._schedule_store.replace(seen, kept, seen.last if last is None else last):
+                return self._showing.shown([seen._replace(spec=kept, last=seen.last if last is None else last)])[0]
+        raise errors.ScheduleChanged(name)
 
     def remove(self, name: str) -> None:
         """Remove a schedule that was created at run time, or one that the code does not define any more."""
@@ -181,12 +187,14 @@ class ScheduleService:
         return {self._known.full(cls) for cls in self._huey._registry._periodic_tasks}
 
     def _row(self, name: str) -> ScheduleRow:
-        rows = {row.name: row for row in self._schedule_store.schedules()}
-        if name in rows:
-            return rows[name]
+        for row in self._schedule_store.schedules(name):
+            found: ScheduleRow = row
+            return found
         if name in self._of_code():
             return entry.code_row(name, clock.now())
-        raise errors.UnknownSchedule(name, sorted({*rows, *self._of_code()}))
+        raise errors.UnknownSchedule(
+            name, sorted({row.name for row in self._schedule_store.schedules()} | self._of_code())
+        )
 
     def _put_on_record(self, name: str) -> None:
         self._schedule_store.add(self._row(name))
@@ -218,6 +226,7 @@ class ScheduleService:
         call = self._huey.serializer.serialize((args, kwargs), use=entry.use_of(name, spec))
         spec["call"] = call.decode("latin-1")
         check(spec, known_at)
+        spec |= edits.zone_noted(spec, str(self._huey.settings.schedule.timezone))
         return json.dumps({key: value for key, value in spec.items() if value is not None})
 
 

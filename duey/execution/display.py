@@ -9,8 +9,9 @@ from typing import Any
 from huey.utils import Error
 
 from duey.model.job import Claim, Failure, Settlement
+from duey.payload.clip import clip
 from duey.payload.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
-from duey.payload.redact import Mask, Redactor, clip
+from duey.payload.redact import Mask, Redactor
 from duey.payload.serializer import Use, of_job
 from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.current import JobContext, latest_job_context
@@ -120,7 +121,7 @@ class Display:
             if not told and SCALARS.issuperset(map(type, task.args)):
                 return
         mask = self.mask(claim)
-        if mask.values:
+        if mask:
             shown = self.redactor.redact(to_plain(value))
             masked = mask.plain(shown)
             if masked != shown:

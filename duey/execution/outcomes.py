@@ -22,8 +22,9 @@ from duey.execution.display import Display
 from duey.model.event import COUNTED, Event
 from duey.model.job import BLOCKED, DONE, ENDED, FAILED, HANDLED, RETRYING, Claim, Settlement
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
+from duey.payload.clip import clip
 from duey.payload.plain import LISTED_BYTES, Bounds
-from duey.payload.redact import Mask, clip
+from duey.payload.redact import Mask
 from duey.payload.serializer import of_job, of_part, of_result
 from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.on_failed import add_handler

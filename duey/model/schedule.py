@@ -75,11 +75,14 @@ class Gap(NamedTuple):
 class ScheduleStore(Protocol):
     """The storage of schedules and slots. Every method is one transaction."""
 
-    def schedules(self) -> list[ScheduleRow]:
-        """Every stored schedule, by name."""
+    def schedules(self, name: str | None = None) -> list[ScheduleRow]:
+        """Every schedule on record, by name, or only the one of this name."""
 
-    def add(self, row: ScheduleRow, replace: bool = False) -> bool:
-        """Store a schedule. False if the name is taken, unless `replace`: then its spec and `last` are changed."""
+    def add(self, row: ScheduleRow) -> bool:
+        """Keep a schedule; False when the name is taken."""
+
+    def replace(self, seen: ScheduleRow, spec: str, last: float) -> bool:
+        """Give a schedule another spec and `last`; False when one of both is not as the caller saw it any more."""
 
     def remove(self, name: str) -> bool:
         """Remove a schedule and its slots. False if there is none."""

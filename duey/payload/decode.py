@@ -20,12 +20,14 @@ from huey.utils import Error
 from duey.errors import TypeMisfit, UndecodableError
 from duey.payload.encode import CONTENT, TAG
 from duey.payload.path import MAX_DEPTH
+from duey.payload.plain import has_odd_number
 from duey.payload.scalars import LEAVES, LONG_INT
 from duey.payload.types import CarriedError, exception_message, exception_type, expect, registered_name
 
 # Encoding needs at most three brackets for one level of nesting, and a few around it.
 _MAX_BRACKETS = 3 * MAX_DEPTH + 10
 _STRING = re.compile(rb'"[^"]*"')
+_TAG_BYTES, _TAGGED = b'"!"', b'{"!":'
 _STEP = bytes(1 if chr(b) in "[{" else 0 for b in range(256))
 _STR = frozenset({str})
 _NO_BRACKET = bytes(b for b in range(256) if chr(b) not in "[]{}")
@@ -38,8 +40,14 @@ def from_json(data: bytes) -> Any:
         raise UndecodableError(f"the payload is nested deeper than {_MAX_BRACKETS} brackets")
     try:
         text = data.decode()
-        value, end = _decoder.raw_decode(text)
-        # Encoding writes escapes for control characters only; others may stand for a lone surrogate.
+        # Most values hold no tags and no odd numbers, a call holds the one around it: all else is read in C alone.
+        tags = data.count(_TAG_BYTES)
+        if tags <= data.startswith(_TAGGED) and not has_odd_number(data):
+            value, end = _quick.raw_decode(text)
+            value = _revive(value) if tags else value
+        else:
+            value, end = _decoder.raw_decode(text)
+        # Escapes are written for control characters only; others may stand for a lone surrogate.
         if "\\u" in text:
             json.dumps(json.loads(text), ensure_ascii=False).encode()
     except UndecodableError:
@@ -88,6 +96,7 @@ def _no_constant(name: str) -> Any:
     raise UndecodableError(f"the payload holds {name}, which is no JSON")
 
 
+_quick = json.JSONDecoder(parse_constant=_no_constant)
 _decoder = json.JSONDecoder(object_hook=_revive, parse_float=_finite, parse_constant=_no_constant)
 
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, NoReturn
 
@@ -26,6 +27,7 @@ from huey.utils import Error
 
 from duey.errors import TooDeepError, UnserializableError
 from duey.payload.path import MAX_DEPTH, ValuePath, brief, path_of, refuse, refuse_depth
+from duey.payload.plain import levels
 from duey.payload.scalars import LEAVES, LONG_INT, valid_text
 from duey.payload.types import exception_texts, printable, registered_class
 
@@ -33,6 +35,7 @@ TAG, CONTENT = "!", "v"
 REGISTERED = b'"!":"o"'  # marks a registered type; cannot occur within a text, where " is escaped
 
 _ATOMS = frozenset({type(None), bool, int, float, str})
+_OF_JSON = _ATOMS | {list, dict}
 _STR = frozenset({str})
 _LONG_INT_BITS = 2000  # below the lowest limit that sys.set_int_max_str_digits allows (640 digits)
 _NO_TAIL = (None,) * (len(Message._fields) - 8)
@@ -75,11 +78,22 @@ def _encoder() -> Callable[[Any], str]:
 _encode = _encoder()
 
 
-class _Walk:
-    """A walk over a value. Values of the `atoms` types are left to the C encoder."""
+def _is_json(values: Sequence[Any], depth: int) -> bool:
+    """Whether the C encoder can have all of them as they are, because they hold nothing that takes a tag."""
+    for level in levels(values):
+        names, allowed = level.names(), _OF_JSON if depth > 0 else _ATOMS
+        if not level.kinds <= allowed or TAG in names or not _STR.issuperset(map(type, names)):
+            return False
+        depth -= 1
+    return True
 
-    def __init__(self, atoms: frozenset[type]) -> None:
-        self.atoms = atoms
+
+class _Walk:
+    """One way to look at a value: values of the `atoms` types are left to the C encoder as they are. More than `many`
+    members are looked at together first."""
+
+    def __init__(self, atoms: frozenset[type], many: int = sys.maxsize) -> None:
+        self.atoms, self.many = atoms, many
 
     def pack(self, value: Any, path: ValuePath) -> Any:
         kind = type(value)
@@ -109,13 +123,15 @@ class _Walk:
         if atoms.issuperset(map(type, values)):
             return values
         depth = path[3] + 1
+        if len(values) > self.many and _is_json(values, MAX_DEPTH - depth):
+            return values
         return [
             item if type(item) in atoms else self.pack(item, (path, index, values, depth))
             for index, item in enumerate(values)
         ]
 
 
-_QUICK = _Walk(_ATOMS)
+_QUICK = _Walk(_ATOMS, 50)
 _CAREFUL = _Walk(frozenset({type(None), bool}))
 
 
@@ -134,6 +150,8 @@ def _dict(walk: _Walk, value: dict[Any, Any], path: ValuePath) -> Any:
         for key in value:
             walk.pack(key, (path, (" (a key)",), value, depth))
     if atoms.issuperset(map(type, value.values())):
+        return value
+    if len(value) > walk.many and _is_json(list(value.values()), MAX_DEPTH - depth):
         return value
     return {
         key: item if type(item) in atoms else walk.pack(item, (path, key, value, depth)) for key, item in value.items()

@@ -11,14 +11,17 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, islice
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 MARKER = "[redacted]"
-LEAST_CHARS = 6  # shorter hidden values would be found within too many words
-PAIRS_MAX, HINTS_MAX = 1_000, 10_000  # a text with more of them is hidden as a whole
-NAME_CHARS = 64  # characters of a name that are examined before the word that indicates a secret
-FULL_LOOKS = 200_000  # comparisons for one value; above that only whole texts are compared
+LEAST_CHARS = 6  # shorter hidden values would be found in too many words
+PAIRS_MAX, HINTS_MAX = 1_000, 10_000  # a text in which more of them stand is left out as a whole
+NAME_CHARS = 64  # that are looked at before the word that gives a name away
+FEW = 20  # hidden values, each of which is looked for in turn
+MOST_HIDDEN = 10_000  # of a job that hides more, no text is shown at all
+MOST_LOOKS = 20_000_000  # characters to be searched once more for each value that may stand there
 
 # Greedy up to the last @ before a slash, because people put @ into passwords without escaping it.
 _URL_PASSWORD = re.compile(r"(://[^\s/?#:]*:)[^\s/?#]*@")
@@ -37,9 +40,16 @@ _VALUE = re.compile(
     re.I | re.S,
 )
 _SAYS_NOTHING = frozenset({"none", "null", "true", "false", "str", "bytes", '""', "''"})
+_PLAIN = re.compile(r"[\w.~\0-]*", re.A)  # the same in whatever it stands
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 Names = Callable[[str, bool], bool]  # (name, whether the value is a number): whether such a value is a secret
+
+
+def may_give_away(text: str) -> bool:
+    """Whether a text may hold a secret that no name stands before; quick, and never wrongly False."""
+    lower = text.lower()
+    return ("@" in text and ":" in text) or "bearer" in lower or "basic" in lower
 
 
 class Places:
@@ -132,55 +142,69 @@ def hidden_texts(value: Any) -> Iterable[str]:
 class Mask:
     """Masks the hidden values of one job in texts and values. `everywhere`: masks secrets by their position."""
 
-    def __init__(self, values: Iterable[str], everywhere: Callable[[str], str]) -> None:
-        found = {form for value in values for form in _forms(value) if len(form) >= LEAST_CHARS}
-        self.values = sorted(found, key=len, reverse=True)
+    def __init__(self, values: Iterable[str], everywhere: Callable[[str], str], hides_all: bool = False) -> None:
+        given = list(dict.fromkeys(islice(values, MOST_HIDDEN + 1)))
+        self.hides_all = hides_all or len(given) > MOST_HIDDEN
+        self.values = [] if self.hides_all else sorted(_forms(given), key=len, reverse=True)
         self._everywhere = everywhere
+        self._starts: dict[tuple[str, ...], list[str]] = {}  # the values by their first characters, where they are many
+        for value in self.values[: len(self.values) if len(self.values) > FEW else 0]:
+            self._starts.setdefault(tuple(value[:LEAST_CHARS]), []).append(value)
 
     def joined(self, other: Mask) -> Mask:
         """A mask for the hidden values of both."""
-        return Mask((*self.values, *other.values), self._everywhere)
+        return Mask((*self.values, *other.values), self._everywhere, self.hides_all or other.hides_all)
 
     def text(self, text: str) -> str:
-        """The text with secrets masked."""
-        for value in self.values:
-            if value in text:
-                text = text.replace(value, MARKER)
-        return self._everywhere(text)
+        """The text without secrets."""
+        return self._everywhere(self._without(text, [MOST_LOOKS]))
 
     def plain(self, value: Any) -> Any:
-        """A copy of a redacted value with the hidden values masked; the value itself if there are none."""
-        if not self.values:
-            return value
-        self._looks, self._whole = 0, frozenset(self.values)
-        return self._plain(value)
+        """A copy of a redacted plain value without the hidden values; the value itself where there are none."""
+        return self._plain(value, frozenset(self.values), [MOST_LOOKS]) if self else value
 
-    def _plain(self, value: Any) -> Any:
+    def __bool__(self) -> bool:
+        """Whether it hides anything that only this job hides."""
+        return bool(self.values) or self.hides_all
+
+    def _plain(self, value: Any, whole: frozenset[str], left: list[int]) -> Any:
         if isinstance(value, str):
-            return self._found(value)
+            return MARKER if value in whole else self._without(value, left)
         if isinstance(value, dict):
-            return {self._found(key): self._plain(member) for key, member in value.items()}
+            return {self._without(key, left): self._plain(member, whole, left) for key, member in value.items()}
         if isinstance(value, list):
-            return [self._plain(item) for item in value]
-        if isinstance(value, (int, float)) and str(value) in self._whole:
+            return [self._plain(item, whole, left) for item in value]
+        if isinstance(value, (int, float)) and str(value) in whole:
             return MARKER
         return value
 
-    def _found(self, text: str) -> str:
+    def _without(self, text: str, left: list[int]) -> str:
+        """The text without the hidden values; no more than `left` is searched for them, all others go as a whole."""
         if len(text) < LEAST_CHARS:
             return text
-        self._looks += len(self.values)
-        if self._looks > FULL_LOOKS:
-            return MARKER if text in self._whole else text
-        for value in self.values:
-            if value in text:
-                text = text.replace(value, MARKER)
+        if self.hides_all:
+            return MARKER
+        found: Iterable[str] = self.values
+        if self._starts:
+            # One pass in C for all values; then only those are looked for whose beginning stands there.
+            begun = self._starts.keys() & set(zip(*(text[at:] for at in range(LEAST_CHARS)), strict=False))
+            found = sorted(chain.from_iterable(map(self._starts.__getitem__, begun)), key=len, reverse=True)
+            left[0] -= len(text) * len(found)
+            if left[0] < 0 and found:
+                return MARKER
+        for value in found:
+            text = text.replace(value, MARKER)
         return text
 
 
-def _forms(value: str) -> Iterable[str]:
-    """The forms in which a value may occur in a text: itself, in a repr, in JSON, in a URL, and line by line."""
-    yield from (value, value.strip(), repr(value)[1:-1], json.dumps(value)[1:-1])
-    yield from (quote(value, safe="", errors="replace"), quote_plus(value, errors="replace"))
-    if "\n" in value:
-        yield from value.splitlines()
+def _forms(values: Sequence[str]) -> set[str]:
+    """The values as they may stand in a text: as they are, in a repr, in JSON, in a URL, and line by line."""
+    joined = "\0".join(values)
+    forms = set(values)
+    if _PLAIN.fullmatch(joined):
+        return forms
+    forms.update(map(str.strip, values), *(value.splitlines() for value in values if "\n" in value))
+    forms.update(each[1:-1] for write in (repr, json.dumps) for each in map(write, values))
+    quoted = quote(joined, safe="\0", errors="replace")
+    forms.update(quoted.split("\0"), quoted.replace("%20", "+").split("\0"))
+    return {each for each in forms if len(each) >= LEAST_CHARS}

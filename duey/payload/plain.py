@@ -16,18 +16,18 @@ import dataclasses
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
-from itertools import islice
+from itertools import chain, islice
 from pathlib import PurePath
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from huey.utils import Error
 
-from duey.payload.types import CarriedError, exception_message, exception_type, printable
+from duey.payload.types import CarriedError, exception_message, exception_type, is_unicode, printable
 
 MAX_DEPTH = 50
 _REPR_CHARS = 200
@@ -50,13 +50,66 @@ ASKED, SEEN, IN_LIST = (JOB, WHOLE), (PAGE, PAGE), (LISTED, LISTED)  # bounds fo
 LISTED_BYTES = 65_536  # larger stored calls and results are b"" in a list
 LEAST_VALUES = 20  # shown of each argument, however many there are
 _TOKEN_CHARS = 500
+_HOLDERS, _STR = frozenset({list, dict}), frozenset({str})
+_PLAIN = _HOLDERS | {type(None), bool, int, float, str}
+_DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
 _MORE = "…"
 _CUT = re.compile(r"… \d+ more|.*… \(\d+ characters left out\)", re.DOTALL)
 
 
 def to_plain(value: Any, bounds: Bounds = WHOLE) -> Any:
-    """The display form: None, bool, int, finite float, valid str, list, or dict with str keys. Never raises."""
-    return _Look(bounds).plain(value, 0)
+    """None, bool, int, finite float, valid str, list, or dict with str keys: the value itself where it is that, within
+    bounds. Never raises an Exception."""
+    return value if is_plain(value, bounds) else _Look(bounds).plain(value, 0)
+
+
+class Level(NamedTuple):
+    """All members of a value that stand equally deep: a look in C at all of them costs a tenth of a look at each."""
+
+    values: Sequence[Any]
+    kinds: set[type]
+    dicts: list[dict[Any, Any]]
+
+    def of(self, kind: type) -> list[Any]:
+        """Those of this type."""
+        return [each for each in self.values if type(each) is kind] if kind in self.kinds else []
+
+    def names(self) -> list[Any]:
+        """The keys of all dicts."""
+        return list(chain.from_iterable(self.dicts))
+
+    def texts(self) -> list[str]:
+        """The texts, and the keys that are texts."""
+        return self.of(str) + [each for each in self.names() if type(each) is str]
+
+
+def levels(values: Sequence[Any]) -> Iterator[Level]:
+    """These values, their members, and so on. What holds itself never ends."""
+    while values:
+        level = Level(values, set(map(type, values)), [each for each in values if type(each) is dict])
+        yield level
+        lists = chain(level.of(list), level.of(tuple))
+        values = [*chain.from_iterable(lists), *chain.from_iterable(map(dict.values, level.dicts))]
+
+
+def is_plain(value: Any, bounds: Bounds = WHOLE, depth: int = MAX_DEPTH) -> bool:
+    """Whether this is exactly what to_plain makes, with nothing to be left out."""
+    if type(value) not in _HOLDERS:
+        return value is None or value is True or value is False
+    left = bounds.values
+    for level in levels([value]):
+        left, depth = left - len(level.values), depth - 1
+        if left < 0 or depth < -1 or not level.kinds <= _PLAIN:
+            return False
+        ints, keys = level.of(int), level.names()
+        if ints and (max(ints) >> _INT_BITS or -min(ints) >> _INT_BITS):
+            return False
+        if not (all(map(math.isfinite, level.of(float))) and _STR.issuperset(map(type, keys))):
+            return False
+        texts = level.of(str) + keys
+        if texts and (max(map(len, texts)) > bounds.chars or not is_unicode("".join(texts))):
+            return False
+    return True
 
 
 def plain_call(
@@ -82,6 +135,13 @@ def is_cut(value: Any) -> bool:
     if isinstance(value, dict):
         return _MORE in value or any(map(is_cut, value)) or any(map(is_cut, value.values()))
     return isinstance(value, list) and any(map(is_cut, value))
+
+
+def has_odd_number(data: bytes) -> bool:
+    """Whether JSON may hold a number with an exponent or of 300 digits: no other is too large for a float, or slow to
+    read. Never wrongly False."""
+    alike = data.translate(_DIGITS_ALIKE)
+    return b"0e" in alike or b"0" * 300 in alike
 
 
 class _Look:

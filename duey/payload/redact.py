@@ -1,27 +1,24 @@
 """Redaction: hides secrets in display values before they are shown or stored in the history.
 
-A value under a key that names a secret becomes `[redacted]`, and so does an argument whose parameter has such a name. A
-key names a secret if it contains one of the names as whole words, in any spelling: `api_key` is found in `X-Api-Key`,
-`apiKey` and `my_apikey`, and `token` in `accessToken`, but not in `tokenizer`. A plural counts too, but not for a
-number (`max_tokens`), and neither do names of measures (`session_count`, `token_expires_at`). In addition the secrets
-that duey.payload.masking finds are masked in every text, including keys.
-
-`clip` then truncates large values, so that their JSON (compact, UTF-8) fits, and says what was left out.
+A value under a key that names a secret becomes `[redacted]`, whatever it is; so does an argument whose
+parameter has such a name. A key names a secret when a name stands in it as whole words, in any spelling: `api_key` is
+found in `X-Api-Key`, `apiKey` and `my_apikey`, and `token` in `accessToken`, but not in `tokenizer`. A plural counts
+too, but not for a number (`max_tokens`), and what only measures a secret is none (`session_count`, `token_expires_at`).
+What duey.payload.masking finds is taken out of every text, keys included.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
-from duey.payload.masking import MARKER, Mask, Places, hidden_texts
-from duey.payload.plain import to_plain
+from duey.payload.masking import MARKER, MOST_HIDDEN, Mask, Places, hidden_texts, may_give_away
+from duey.payload.plain import levels, to_plain
 
-__all__ = ["BUILT_IN", "MARKER", "Mask", "Redactor", "clip", "configured", "json_bytes"]
+__all__ = ["BUILT_IN", "MARKER", "Mask", "Redactor", "configured"]
 
 # In addition to the names of [monitor] redact.
 BUILT_IN = (
@@ -35,6 +32,7 @@ _MEASURES = frozenset((
 ))  # fmt: skip
 TOO_DEEP = "[nested too deeply to be shown]"
 _LEAVES = frozenset({type(None), bool, int, float, str})
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalnum())
 _JSON = _LEAVES | {list, tuple, dict}
 MAX_DEPTH = 60  # display values are less deep than this
 
@@ -42,9 +40,9 @@ MAX_DEPTH = 60  # display values are less deep than this
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")
 _SEPARATORS = re.compile(r"[\W_]+")
 _CACHED_KEY_CHARS = 100
-_MANY = 50  # for more keys it is worth checking first whether any of them could name a secret
-_KEY_CHARS = 500  # of a longer key only the beginning and the end are examined
-_ANY, _NO_NUMBER = 1, 2  # what is a secret under a key: any value, or any value except a number
+_MANY = 50  # keys that are asked together whether any could name a secret
+_KEY_CHARS = 500  # a longer key is looked at from both ends
+_ANY, _NO_NUMBER = 1, 2  # what is a secret under a key: anything, or anything but a number
 
 
 def configured(names: Iterable[str]) -> Redactor:
@@ -66,13 +64,20 @@ class Redactor:
         hints = sorted({found[0] for found in words})
         self._hints = hints
         self._places = Places(hints, self._named)
-        self._bytes = [form for hint in hints for form in {hint.encode(), json.dumps(hint)[1:-1].encode()}]
-        # A cache for keys, which repeat. Long ones are rarely names, and would fill the memory.
+        # The same few keys come again and again; long ones are hardly names, and would fill the memory.
         self._kind_cached = lru_cache(maxsize=4096)(self._kind)
 
     def redact(self, value: Any) -> Any:
-        """A copy of a display value without secrets. What is deeper than 60 levels is left out."""
+        """A plain value without its secrets; what lies deeper than 60 levels is left out."""
         return self._redact(value, 0, [])
+
+    def _may_change(self, value: Any, depth: int) -> bool:
+        """Whether a plain value may hold a secret; quick, and never wrongly False."""
+        for deeper, level in enumerate(levels([value]), depth):
+            text = "\n".join(level.texts())
+            if deeper >= MAX_DEPTH or may_give_away(text) or self._mentions(text):
+                return True
+        return False
 
     def redact_call(
         self,
@@ -86,6 +91,7 @@ class Redactor:
         `names`: the parameters of `args`, in order. `whole`: the complete call if `args` and `kwargs` were truncated,
         because the parts that were left out may contain hidden values as well."""
         hidden: list[Any] = []
+        hides_all = False
         shown = [
             self._hide(value, hidden) if index < len(names) and self.is_secret(names[index], value)
             else self._redact(value, 1, hidden)
@@ -96,46 +102,61 @@ class Redactor:
             self._redact(context, 0, hidden)
         if whole is not None:
             given, named = whole
-            secret = [self.is_secret(name, value) for name, value in zip(names, given, strict=False)]
-            hidden += [to_plain(value) for value, is_secret in zip(given, secret, strict=False) if is_secret]
-            hidden += self._hidden_in(
-                [*(value for value, is_secret in zip(given, secret, strict=False) if not is_secret), dict(named)]
-            )
-        mask = Mask(hidden_texts(hidden), self.text)
+            secret = {index for index, name in enumerate(names[: len(given)]) if self.is_secret(name, given[index])}
+            hidden += [to_plain(given[index]) for index in secret]
+            more = self._hidden_in([*(each for index, each in enumerate(given) if index not in secret), dict(named)])
+            hides_all, hidden = more is None, hidden + (more or [])
+        mask = Mask(hidden_texts(hidden), self.text, hides_all)
         return mask.plain(shown), mask.plain(shown_kwargs), mask
 
-    def _hidden_in(self, level: list[Any]) -> list[Any]:
-        """The hidden values within values of any kind. It works level by level, so that a hundred thousand keys that
-        name no secret cost almost nothing."""
+    def _hidden_in(self, values: list[Any]) -> list[Any] | None:
+        """What is hidden in values, plain or not, looked for level by level: of a hundred thousand keys that name no
+        secret each costs next to nothing. None where too many could."""
         hidden: list[Any] = []
+        asked: set[str] = set()
         for _ in range(MAX_DEPTH):
-            level = [each if type(each) in _JSON else to_plain(each) for each in level]
-            dicts = [each for each in level if type(each) is dict]
-            if not self._mentions(chain.from_iterable(dicts)):
-                inner = list(chain.from_iterable(each.values() for each in dicts))
-            else:
-                inner = []
-                for key, member in chain.from_iterable(each.items() for each in dicts):
-                    (hidden if self.is_secret(key, member) else inner).append(member)
-            inner += chain.from_iterable(each for each in level if type(each) is list or type(each) is tuple)
-            level = [each for each in inner if type(each) not in _LEAVES]
-            if not level:
+            values = [each if type(each) in _JSON else to_plain(each) for each in values]
+            level = next(levels(values))
+            inner = list(chain(*level.of(list), *level.of(tuple)))
+            secretive = self._mentions("".join(each for each in level.names() if type(each) is str))
+            if not secretive:
+                inner += chain.from_iterable(map(dict.values, level.dicts))
+            for each in level.dicts if secretive else ():
+                suspects = self._suspects(each)
+                asked.update(suspects)
+                if len(asked) > MOST_HIDDEN:
+                    return None
+                names = {key for key in suspects if self.is_secret(key, each[key])}
+                hidden += map(each.__getitem__, names)
+                inner += [member for key, member in each.items() if key not in names]
+            values = [each for each in inner if type(each) not in _LEAVES]
+            if not values:
                 break
         return list(map(to_plain, hidden))
+
+    def _suspects(self, members: Mapping[Any, Any]) -> list[str]:
+        """The keys of which it is worth to ask whether they name a secret."""
+        keys = [key for key in members if type(key) is str]
+        if len(keys) <= _MANY:
+            return keys
+        parts = (keys[first : first + _MANY] for first in range(0, len(keys), _MANY))
+        return [key for part in parts if self._mentions("".join(part)) for key in part]
 
     def text(self, text: str) -> str:
         """A text in which secrets are masked by their position."""
         return self._places.masked(text)
 
-    def _mentions(self, keys: Iterable[Any]) -> bool:
-        """Whether one of the keys may name a secret. Fast, and never wrongly False."""
-        run = _SEPARATORS.sub("", "".join(key for key in keys if type(key) is str)).casefold()
+    def _mentions(self, text: str) -> bool:
+        """Whether a key that stands in the text may name a secret; quick, and never wrongly False."""
+        if text.isascii():
+            run = text.encode().translate(None, _NO_LETTERS).lower().decode()
+        else:
+            run = "".join(filter(str.isalnum, text)).casefold()
         return any(hint in run for hint in self._hints)
 
     def may_hide(self, data: bytes) -> bool:
-        """Whether a serialized value can contain a key that names a secret. Fast, and never wrongly False."""
-        data = data.lower()
-        return any(hint in data for hint in self._bytes)
+        """The same of a serialized value, in which only what is no printable ASCII may be escaped."""
+        return b"\\u" in data or b"\\x" in data or self._mentions(data.decode(errors="replace"))
 
     def is_secret(self, key: Any, value: Any = None) -> bool:
         """Whether the value under a key, or of a parameter, is a secret."""
@@ -157,20 +178,21 @@ class Redactor:
             return value
         if depth >= MAX_DEPTH:
             return TOO_DEEP
+        if len(value) > _MANY and not self._may_change(value, depth):
+            return value
         if isinstance(value, dict):
-            if len(value) > _MANY and not self._mentions(value):
-                return {self.text(str(key)): self._redact(member, depth + 1, hidden) for key, member in value.items()}
+            secrets = {key for key in self._suspects(value) if self.is_secret(key, value[key])}
             return {
                 self.text(key) if isinstance(key, str) else key: (
-                    self._hide(member, hidden)
-                    if self.is_secret(key, member)
-                    else self._redact(member, depth + 1, hidden)
+                    self._hide(member, hidden) if key in secrets else self._redact(member, depth + 1, hidden)
                 )
                 for key, member in value.items()
             }
         return [self._redact(item, depth + 1, hidden) for item in value]
 
     def _kind(self, key: str) -> int:
+        if not self._mentions(key):
+            return 0
         words = _words(key if len(key) <= 2 * _KEY_CHARS else f"{key[:_KEY_CHARS]} {key[-_KEY_CHARS:]}")
         found = 0
         for first in range(len(words)):
@@ -190,127 +212,3 @@ def _words(key: str) -> list[str]:
     """The words of a key: x, api, key, 2 for `X-ApiKey2`."""
     parts = _SEPARATORS.split(key)
     return [word.casefold() for part in parts for word in _HUMP.split(part) if word]
-
-
-# Truncation.
-
-_LEAST_BYTES = 24
-_EIGHTH = 8  # a truncated member with less than this part of its container's bytes is left out
-_MORE = "…"
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def clip(value: Any, max_bytes: int) -> tuple[Any, bool]:
-    """The value, truncated so that its JSON has at most `max_bytes` (2 or more), and whether it was truncated.
-
-    Truncated texts end with `…` and the number of characters that were left out, lists and objects with the number of
-    members. The bytes are divided so that small members stay complete. The value itself is not changed, and is
-    converted to its display form first if necessary.
-    """
-    clipped = False
-    try:
-        size = json_bytes(value)
-    except (TypeError, ValueError, RecursionError):
-        value, clipped = to_plain(value), True
-        size = json_bytes(value)
-    if size <= max_bytes:
-        return value, clipped
-    try:
-        return _cut(value, max(max_bytes, 2)), True
-    except RecursionError:  # too deep for Python, though not for the C encoder
-        return _cut(to_plain(value), max(max_bytes, 2)), True
-
-
-def json_bytes(value: Any) -> int:
-    """The size of a display value as compact JSON in UTF-8, in bytes."""
-    text = _encode(value)
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _cut(value: Any, room: int) -> Any:
-    """The value, truncated to at most `room` bytes (2 or more)."""
-    if json_bytes(value) <= room:
-        return value
-    if isinstance(value, str):
-        return _cut_text(value, room)
-    if isinstance(value, (list, tuple)):
-        return _cut_list(value, room)
-    if isinstance(value, dict):
-        return _cut_dict(value, room)
-    return _cut_text(_encode(value), room)
-
-
-def _cut_text(text: str, room: int) -> str:
-    ending = f"{_MORE} ({len(text)} characters left out)"
-    if json_bytes(ending) > room:
-        ending = _MORE if json_bytes(_MORE) <= room else ""
-        return text[: _fitting_chars(text, room - json_bytes(ending))] + ending
-    fits = _fitting_chars(text, room - json_bytes(ending))
-    return f"{text[:fits]}{_MORE} ({len(text) - fits} characters left out)"
-
-
-def _fitting_chars(text: str, room: int) -> int:
-    """How many characters fit into `room` bytes of JSON, without the quotes."""
-    low, high = 0, min(len(text), room)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if json_bytes(text[:middle]) - 2 <= room:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _cut_list(items: Sequence[Any], room: int) -> list[Any]:
-    marker = f"{_MORE} {len(items)} more"
-    rooms = _share([(1, item) for item in items[:room]], len(items), room - 2, json_bytes(marker) + 1)
-    cut = [_cut(item, item_room) for item, item_room in zip(items, rooms, strict=False)]
-    left_out = len(items) - len(cut)
-    if left_out and json_bytes(cut) + json_bytes(marker) + 1 <= room:
-        cut.append(f"{_MORE} {left_out} more")
-    return cut
-
-
-def _cut_dict(members: dict[str, Any], room: int) -> dict[str, Any]:
-    marker = {_MORE: f"{len(members)} more"}
-    key_room = max(_LEAST_BYTES, room // 4)
-    entries = [(_cut(key, key_room), member) for key, member in islice(members.items(), room)]
-    costs = [(json_bytes({key: 0}) - 2, member) for key, member in entries]
-    rooms = _share(costs, len(members), room - 2, json_bytes(marker))
-    cut: dict[str, Any] = {}
-    for (key, member), member_room in zip(entries, rooms, strict=False):
-        cut.setdefault(key, _cut(member, member_room))  # truncated keys may be equal
-    left_out = len(members) - len(cut)
-    if left_out and json_bytes(cut) + json_bytes(marker) <= room:
-        cut[_MORE] = f"{left_out} more"
-    return cut
-
-
-def _share(members: Sequence[tuple[int, Any]], count: int, room: int, marker_bytes: int) -> list[int]:
-    """The bytes for the value of each member that is kept: the first ones of `count`.
-
-    A member is (bytes around the value, for comma and key; the value).
-    """
-    least_each = max(_LEAST_BYTES, room // _EIGHTH)
-    sizes: list[int] = []
-    least: list[int] = []
-    free = room
-    for overhead, member in members:
-        size = json_bytes(member)
-        free -= overhead + min(size, least_each)
-        if free < 0:
-            free += overhead + min(size, least_each)
-            break
-        sizes.append(size)
-        least.append(overhead + min(size, least_each))
-    if len(sizes) < count:
-        free -= marker_bytes
-        while least and free < 0:
-            free += least.pop()
-    rooms = [min(size, least_each) for size in sizes[: len(least)]]
-    # The smallest first, so that the bytes that they do not need go to the larger ones.
-    for done, index in enumerate(sorted(range(len(rooms)), key=sizes.__getitem__)):
-        more = min(sizes[index] - rooms[index], max(free, 0) // (len(rooms) - done))
-        rooms[index] += more
-        free -= more
-    return rooms

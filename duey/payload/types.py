@@ -178,6 +178,14 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def is_unicode(text: str) -> bool:
+    """Whether the text can be written as UTF-8: it holds no half of a surrogate pair."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def expect(stored: Any, kind: type) -> Any:
     """The stored value, if its type is exactly this one. Raises UndecodableError."""
     if type(stored) is not kind:

@@ -33,6 +33,9 @@ def sync(
     have answered; the others must be asked again. `complain` is called for one that cannot be stored."""
     known = {row.name: row for row in rows}
     changed, answered = False, True
+    for row in rows:
+        if row.source == "made":
+            changed |= note_zone(huey, row, now)
     for cls in huey._registry._periodic_tasks:
         name = huey._registry.task_to_string(cls)
         try:
@@ -76,9 +79,8 @@ def put_on_record(
         said |= moved(before, before.get("tz", tz), tz, now)
     else:
         last = float(math.floor(now))
-        settle(huey, row, before, now)
-    huey.storage.schedule_store.add(row._replace(spec=json.dumps(said), last=last), replace=True)
-    return True
+        row = settle(huey, row, before, now)
+    return bool(huey.storage.schedule_store.replace(row, json.dumps(said), last))
 
 
 def written(table: Timetable) -> dict[str, Any]:
@@ -112,28 +114,48 @@ def moved(before: Mapping[str, Any], old: str, new: str, now: float) -> dict[str
     return {"moved": before["moved"]} if before.get("moved") else {}
 
 
-def settle(huey: Any, row: ScheduleRow, spec: Mapping[str, Any], now: float) -> None:
-    """Record what is due by the timetable of this spec, which is about to be replaced."""
+def zone_noted(spec: Mapping[str, Any], tz: str) -> dict[str, Any]:
+    """What the spec of a schedule created at run time notes of the service's zone, if its slots follow that zone."""
+    counts = spec.get("cron") is not None and spec.get("tz") is None and not spec.get("moved")
+    return {"moved": {"to": tz}} if counts else {}
+
+
+def note_zone(huey: Any, row: ScheduleRow, now: float) -> bool:
+    """Note in a schedule created at run time that the service's zone has changed. Returns whether it had."""
+    spec, tz = spec_of(row), str(huey.settings.schedule.timezone)
+    if spec.get("cron") is None or spec.get("tz") is not None:
+        return False
+    before = spec["moved"].get("to") if isinstance(spec.get("moved"), dict) else None
+    if before == tz:
+        return False
+    noted = {"to": tz} if before is None else {"from": before, "to": tz, "at": now}
+    # If somebody else changes the schedule right now, their change counts.
+    return bool(huey.storage.schedule_store.replace(row, json.dumps(spec | {"moved": noted}), row.last))
+
+
+def settle(huey: Any, row: ScheduleRow, spec: Mapping[str, Any], now: float) -> ScheduleRow:
+    """Record what is due by the timetable of this spec, which is about to be replaced. Returns the row afterwards."""
     try:
         item = ScheduleEntry(huey, row._replace(waits=0), None, timetable_from(spec), dict(spec))
     except errors.StorageUnavailable:
         raise
     except Exception:  # it is not a timetable, or one of an author's own: what is due is unknown
-        return
+        return row
     for _ in range(TIMES):
         try:
             due = due_slots(item, now)
         except errors.DueyError:
-            return
+            return row
         if due is None:
-            return
+            return row
         outcome, reason = (SKIPPED, PAUSED) if row.paused else (MISSED, EDITED)
         slots = [OccurrenceRow(row.name, at, outcome, None, reason, now) for at in due.slots]
         if row.name in huey.storage.schedule_store.fire([Tick(item.row, due.last, slots, ())]):
             row = item.row._replace(last=due.last)
         else:  # a scheduler was faster
-            found = [each for each in huey.storage.schedule_store.schedules() if each.name == row.name]
+            found = huey.storage.schedule_store.schedules(row.name)
             if not found:
-                return
+                return row
             row = found[0]._replace(waits=0)
         item = replace(item, row=row)
+    return row

@@ -4,11 +4,12 @@ The storage has a row for each (duey.model.schedule). Its `spec` is JSON. For a 
 {"task", "call", one of "cron", "every" (seconds) and "at" (epoch seconds), "tz", "catch_up", "overlap", "window_s"},
 where `call` holds the serialized arguments as Latin-1. For one of the code it is {"text", "words", "tz"}, so that it
 can be shown even if its task is not known any more, and the timetable if that has no author's code. `moved` describes
-the last change of its zone: see duey.scheduling.edits.
+the last change of its zone, or the zone that holds: see duey.scheduling.edits.
 """
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
@@ -137,6 +138,14 @@ class ScheduleEntry:
             at = self.next_after(at)
         return tuple(found) if found or overdue is None else (overdue,)
 
+    def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise what `call` would come to with these arguments."""
+        assert self.task is not None
+        refuse_misfit(self.task, args, kwargs)
+        unique = getattr(self.task, "uniqueness", None)
+        if unique is not None and unique.key is not None:
+            unique.key_of(task_name(self.row, self.spec), args, kwargs)
+
     def call(self, at: float, by_hand: bool = False, by: str | None = None) -> tuple[Task, NewJob]:
         """The call and the job of one slot. The id of the job is made from the slot, so that it can exist only once,
         unless it is run by hand. Raises BrokenSchedule if the call does not fit its task, and whatever an author's code
@@ -151,6 +160,11 @@ class ScheduleEntry:
         context = json.dumps({"schedule": self.row.name, "slot": at})
         job: NewJob = self.huey.new_job(task, context=context, by=by or f"schedule:{self.row.name}")
         return task, job
+
+
+def version_of(row: ScheduleRow) -> str:
+    """A short text that changes with the spec."""
+    return hashlib.sha256(row.spec.encode(errors="replace")).hexdigest()[:16]
 
 
 def refuse_misfit(task: type[Task], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

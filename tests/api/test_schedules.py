@@ -47,6 +47,7 @@ def test_list(client: Client) -> None:
     answer = client.get(PATH)
     assert answer.status == 200
     (found,) = answer.json["schedules"]
+    assert len(found.pop("version")) == 16
     assert [at[10:] for at in found.pop("next")] == ["T03:00:00.000Z"] * 5
     assert found == {
         "name": "periodic.night", "task": "night", "qualname": "periodic.night", "source": "code",

@@ -28,7 +28,8 @@ from tests.support import rounds
 
 pytestmark = pytest.mark.soak
 BODY_BYTES = 1024 * 1024
-ALLOWED_S = 1.0  # of a core of its own: see pace_s
+ALLOWED_S = 0.3  # on a core that reads and writes WIDE in PACE_S
+PACE_S = 0.04
 WIDE = {f"k{i}": 0 for i in range(88_000)}
 JSON_TYPE = "application/json"
 
@@ -57,13 +58,12 @@ class Service:
         self.browser = Browser(app)
         self.browser.log_in("ana", "correct horse battery")
         self.slow: list[str] = []
-        self.pace_s = min(pace_s() for _ in range(5))
 
     def timed(self, name: str, call: Any) -> Any:
         began = time.thread_time()
         answer = call()
         took = time.thread_time() - began
-        if took > ALLOWED_S and took > ALLOWED_S * pace_s() / self.pace_s:
+        if took > ALLOWED_S and took > ALLOWED_S * max(pace_s() for _ in range(3)) / PACE_S:
             self.slow.append(f"{name}: {took:.2f} s")
         return answer
 
@@ -144,6 +144,13 @@ ACCEPTED = {
     "long keys": {"task": "take", "args": [{"aB" * 200_000: 1, "a_" * 150_000: 2, "a1" * 100_000: 3}]},
     "long integers": {"task": "take", "args": [[10**999] * 1000]},
     "long fraction": b'{"task": "take", "args": [0.' + b"9" * 1_000_000 + b"]}",
+    "many secrets": {"task": "take", "kwargs": {"value": {f"token{i}": f"hunter{i}" for i in range(30_000)}}},
+    "secret among many": {"task": "take", "kwargs": {**{f"k{i}": "x" for i in range(70_000)}, "password": "hunter2"}},
+    "no secrets": {"task": "take", "kwargs": {f"tokenizer{i}": 0 for i in range(50_000)}},
+    "secrets in a text": {
+        "task": "take",
+        "kwargs": {"token": [f"t{i:06}" for i in range(9_000)], "a": "t00" * 250_000},
+    },
     "escapes": b'{"task": "take", "args": ["' + b"\\u0001" * 160_000 + b'"]}',
 }
 

@@ -58,12 +58,20 @@ def test_schedules_are_kept_by_name(storage, elsewhere):
     assert row_of(elsewhere, "a") == ROW._replace(name="a")
 
 
-def test_a_name_is_taken_unless_it_is_to_be_replaced(kept):
-    other = ROW._replace(source="code", spec='{"x": 1}', last=7.5, since=8.0, paused=True)
-    assert not kept.schedule_store.add(other)
-    assert row_of(kept) == ROW
-    assert kept.schedule_store.add(other, replace=True)
+def test_a_name_is_taken(kept):
+    assert not kept.schedule_store.add(ROW._replace(source="code", spec='{"x": 1}', last=7.5, since=8.0, paused=True))
+    assert kept.schedule_store.schedules("s") == [ROW] and kept.schedule_store.schedules("t") == []
+
+
+def test_only_what_was_seen_is_replaced(kept, elsewhere):
+    seen = row_of(kept)
+    assert elsewhere.schedule_store.replace(seen, '{"x": 1}', 7.5)
     assert row_of(kept) == ROW._replace(spec='{"x": 1}', last=7.5)
+    for stale in (seen, seen._replace(last=7.5), seen._replace(spec='{"x": 1}'), ROW._replace(name="t")):
+        assert not kept.schedule_store.replace(stale, '{"x": 2}', 9.0), stale
+    assert row_of(kept) == ROW._replace(spec='{"x": 1}', last=7.5) and kept.schedule_store.schedules("t") == []
+    fire(kept, slot(101))
+    assert not kept.schedule_store.replace(row_of(kept)._replace(last=7.5), "{}", 7.5)  # a slot fell due since
 
 
 def test_removing_forgets_the_slots_too(kept):

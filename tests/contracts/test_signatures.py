@@ -216,13 +216,15 @@ def test_a_schedule_is_signed_with_its_whole_spec(huey, storage, tell):
         "zone": {"tz": "UTC"}, "unsigned": {"call": "[[],{}]"},
     }  # fmt: skip
     for name, edit in edits.items():
-        storage.schedule_store.add(row._replace(name="good", spec=json.dumps(spec | edit)), replace=True)
+        assert storage.schedule_store.replace(
+            storage.schedule_store.schedules("good")[0], json.dumps(spec | edit), row.last
+        )
         assert "sign" in schedules.get("good").problem, name
         with pytest.raises(errors.BrokenSchedule, match="sign"):
             schedules.run_now("good")
     storage.schedule_store.add(ScheduleRow("copied", "made", row.spec, False, row.last, row.since))
     assert MISFIT in schedules.get("copied").problem
-    storage.schedule_store.add(row, replace=True)
+    assert storage.schedule_store.replace(storage.schedule_store.schedules("good")[0], row.spec, row.last)
     schedules.change("good", ScheduleRequest("tell", ("b",), every_s=60, tz="UTC"))  # keeps how its zone moved
     assert schedules.get("good").problem is None
     schedules.run_now("good")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 from urllib.parse import quote, quote_plus
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duey.payload.redact import MARKER, TOO_DEEP, Redactor, clip, configured, json_bytes
+from duey.payload.clip import clip, json_bytes
+from duey.payload.encode import to_json
+from duey.payload.redact import MARKER, TOO_DEEP, Redactor, configured
 from tests.support import rows
 
 NAMES = ("password", "token", "secret", "authorization", "api_key")
@@ -205,6 +208,39 @@ def test_a_secret_is_found_among_many_keys_however_it_is_spelled():
         assert redactor.redact({**wide, key: "hunter22"}) == {**wide, key: MARKER}
         mask = redactor.redact_call([], {}, [], None, ([], {**wide, key: "hunter22"}))[2]
         assert mask.text("hunter22") == MARKER
+
+
+def test_what_may_hide_something_is_never_said_to_hide_nothing():
+    redactor, context = configured(("password", "api_key", "\u0161ifra")), json.dumps({"\u0160ifra": 1}).encode()
+    keys = (
+        "pass-word",
+        "PassWord",
+        "pa\u017f\u017fword",
+        "a_p_i.key",
+        "pass\u2013word",
+        "moja \u0160IFRA",
+        "pass\x1bword",
+    )
+    for data in (*(to_json({key: 1}) for key in keys), *(pickle.dumps({key: 1}) for key in keys), context):
+        assert redactor.may_hide(data), data
+    assert not redactor.may_hide(to_json({"word": "pass", "n": 1, "\u010d": "key"}))
+
+
+def test_many_hidden_values_are_found_and_too_many_hide_all():
+    few, many = ([f"hunter{n:05}" for n in range(count)] for count in (3_000, 11_000))
+    for hidden in ({"password": few}, {f"password{n}": value for n, value in enumerate(few)}):
+        args, _, mask = every_day.redact_call([hidden, f"at {few[7]}", f"at {few[2999]}, {few[0]}"], {}, ["a"])
+        assert args[1:] == [f"at {MARKER}", f"at {MARKER}, {MARKER}"]
+        assert mask.text(f"x{few[55]}hunter") == f"x{MARKER}hunter"
+        assert mask.text("hunter0" * 100_000) == MARKER  # too much to search
+    for hidden in (
+        {"password": many},
+        {f"password{n}": 1 for n in range(11_000)},
+        {f"tokenizer{n}": 1 for n in range(11_000)},
+    ):
+        mask = every_day.redact_call([], {}, [], None, ([hidden], {}))[2]
+        assert mask.text("anything else") == MARKER and mask.plain(["something", "short"]) == [MARKER, "short"]
+        assert mask.joined(every_day.redact_call([], {}, [])[2]).text("anything") == MARKER
 
 
 def test_no_text_costs_more_than_linear_time():

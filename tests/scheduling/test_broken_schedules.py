@@ -241,7 +241,7 @@ def test_a_slot_that_waited_and_cannot_be_called_any_more_is_missed_and_stops_no
     w.run(150, scheduler, work=False)
     assert [outcome for _, outcome in w.outcomes("s")] == ["deferred", "waiting"]
     row = next(row for row in w.storage.schedule_store.schedules() if row.name == "s")
-    w.storage.schedule_store.add(row._replace(spec=stored.replace("new_name", "old_name")), replace=True)  # a deploy
+    assert w.storage.schedule_store.replace(row, stored.replace("new_name", "old_name"), row.last)  # a deploy
     w.run(60, scheduler, work=False)
     assert w.outcomes("s")[1] == (120.0, "waiting"), "its turn has not come"
     w.run(120, scheduler)

@@ -129,6 +129,22 @@ def test_another_zone_moves_the_slots_and_runs_what_fell_between(world: Make):
 
 
 @both
+def test_another_zone_of_the_service_is_told_of_what_was_made_without_one(world: Make):
+    w = world({})
+    for name, tz in (("own", "UTC"), ("none", None)):
+        w.control.schedules.make(name, ScheduleRequest("work", cron="0 3 * * *", tz=tz))
+    older = w.storage.schedule_store.schedules("none")[0]
+    assert w.storage.schedule_store.replace(older, older.spec.replace(', "moved": {"to": "UTC"}', ""), older.last)
+    w.run(DAY + 2 * HOUR, w.scheduler())
+    w.settings["schedule_timezone"] = "Europe/Zagreb"
+    w.run(DAY, w.scheduler())
+    w.run(DAY, w.scheduler())  # nothing is new to one that starts later
+    late = [(slot.at - START) / HOUR for slot in w.slots("none") if slot.reason]
+    assert (w.ran("own"), late) == ([each * HOUR for each in (3, 27, 51)], [25])
+    assert w.slots("none")[1].reason == "late by 1 hour: its time zone was changed from UTC to Europe/Zagreb after that"
+
+
+@both
 def test_another_expression_counts_from_now_and_what_was_due_by_the_old_one_is_on_record(world: Make):
     w = world({"a": cron("0 3 * * *"), "paused": cron("0 3 * * *")})
     s = w.scheduler()
@@ -183,7 +199,7 @@ def test_what_an_older_version_put_on_record_is_the_same_expression(world: Make)
     for text, name in (("every 1.2096e+06 s", "a"), ("0 3 * * *", "b"), ("every 90 s, first in 5 s", "c")):
         (row,) = [row for row in w.storage.schedule_store.schedules() if row.name == w.name(name)]
         spec = json.dumps({"text": text, "words": "", "tz": "UTC"})
-        w.storage.schedule_store.add(row._replace(spec=spec, last=START - 77), replace=True)
+        assert w.storage.schedule_store.replace(row, spec, START - 77)
     w.go(1)
     s = w.scheduler()
     rows = {row.name: row for row in w.storage.schedule_store.schedules()}

@@ -28,19 +28,24 @@ class RedisScheduleStore:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def schedules(self) -> list[ScheduleRow]:
+    def schedules(self, name: str | None = None) -> list[ScheduleRow]:
+        rows = self._server.run("schedules", *([] if name is None else [name]), again=True)
         found = [
             ScheduleRow(
-                name.decode(), source.decode(), spec.decode(), paused == b"1", float(last), float(since),
+                key.decode(), source.decode(), spec.decode(), paused == b"1", float(last), float(since),
                 float(waiting) if waiting else None, int(waits),
             )
-            for name, source, spec, paused, last, since, waiting, waits in self._server.run("schedules", again=True)
+            for key, source, spec, paused, last, since, waiting, waits in rows
         ]  # fmt: skip
         return sorted(found, key=lambda row: row.name)
 
-    def add(self, row: ScheduleRow, replace: bool = False) -> bool:
-        words = (int(replace), row.source, row.spec, int(row.paused), float(row.last), float(row.since))
+    def add(self, row: ScheduleRow) -> bool:
+        words = (row.source, row.spec, int(row.paused), float(row.last), float(row.since))
         return bool(self._server.run("schedule", "add", row.name, *words))
+
+    def replace(self, seen: ScheduleRow, spec: str, last: float) -> bool:
+        words = (seen.spec, float(seen.last), spec, float(last))
+        return bool(self._server.run("schedule", "replace", seen.name, *words))
 
     def remove(self, name: str) -> bool:
         return bool(self._server.run("schedule", "remove", name))

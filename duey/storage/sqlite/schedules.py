@@ -39,7 +39,8 @@ from duey.storage.sqlite.database import Database
 
 ROWS = """select name, source, spec, paused, last, since,
     (select min(at) from slots where schedule = name and outcome = 'waiting'),
-    (select count(*) from slots where schedule = name and outcome = 'waiting') from schedules order by name"""
+    (select count(*) from slots where schedule = name and outcome = 'waiting') from schedules
+    where ?1 is null or name = ?1 order by name"""
 SLOTS = """select s.schedule, s.at, s.outcome, s.job_id, s.reason, s.noted_at,
     case when j.seq is null then null else coalesce(e.state, 'unfinished') end
     from slots s left join jobs j on j.id = s.job_id left join finished e on e.seq = j.seq
@@ -135,16 +136,18 @@ class SqliteScheduleStore:
     def __init__(self, db: Database, wake: Callable[[int], None]) -> None:
         self._db, self._wake = db, wake
 
-    def schedules(self) -> list[ScheduleRow]:
+    def schedules(self, name: str | None = None) -> list[ScheduleRow]:
         with self._db.read() as con:
-            return [ScheduleRow._make(row)._replace(paused=bool(row[3])) for row in con.execute(ROWS)]
+            return [ScheduleRow._make(row)._replace(paused=bool(row[3])) for row in con.execute(ROWS, (name,))]
 
-    def add(self, row: ScheduleRow, replace: bool = False) -> bool:
+    def add(self, row: ScheduleRow) -> bool:
         with self._db.write("synced") as con:
-            fresh = con.execute("insert or ignore into schedules values (?, ?, ?, ?, ?, ?)", row[:6]).rowcount == 1
-            if not fresh and replace:
-                con.execute("update schedules set spec = ?, last = ? where name = ?", (row.spec, row.last, row.name))
-        return fresh or replace
+            return con.execute("insert or ignore into schedules values (?, ?, ?, ?, ?, ?)", row[:6]).rowcount == 1
+
+    def replace(self, seen: ScheduleRow, spec: str, last: float) -> bool:
+        change = "update schedules set spec = ?, last = ? where name = ? and spec = ? and last = ?"
+        with self._db.write("synced") as con:
+            return con.execute(change, (spec, last, seen.name, seen.spec, seen.last)).rowcount == 1
 
     def remove(self, name: str) -> bool:
         with self._db.write("synced") as con:

@@ -14,6 +14,7 @@ from typing import Any
 
 from duey.errors import FieldError
 from duey.payload.path import type_name
+from duey.payload.types import is_unicode
 
 MAX_PROBLEMS = 50  # listed at most
 _SHOWN_CHARS = 60
@@ -117,14 +118,3 @@ def _visible(char: str) -> str:
     if char in '"\\':
         return "\\" + char
     return char if char.isprintable() else char.encode("unicode_escape").decode()
-
-
-def is_unicode(text: str) -> bool:
-    """Whether the text can be encoded as UTF-8, that is, contains no lone surrogate."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

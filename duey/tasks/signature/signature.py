@@ -18,8 +18,9 @@ from typing import Any, NamedTuple, Optional
 from duey.errors import FieldError, InvalidArguments
 from duey.model.job import Parameter
 from duey.payload.plain import to_plain
+from duey.payload.types import is_unicode
 from duey.tasks.signature.hints import Compiler
-from duey.tasks.signature.refusal import MAX_PROBLEMS, Refused, at_field, found, is_unicode, nearest
+from duey.tasks.signature.refusal import MAX_PROBLEMS, Refused, at_field, found, nearest
 from duey.tasks.signature.scalars import Check, Hint
 from duey.tasks.signature.text import hint_text, resolve
 

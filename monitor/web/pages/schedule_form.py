@@ -19,7 +19,7 @@ from duey.monitor.web.route import Route, get, post
 from duey.monitor.web.services import Services
 from duey.monitor.web.view import Done, View
 
-FIELDS = ("name", *when.KEYS)
+FIELDS = ("name", "version", *when.KEYS)
 
 
 class ScheduleForm:
@@ -47,7 +47,7 @@ class ScheduleForm:
     def edit(self, request: Request, name: str) -> View:
         schedule = self._services.control.schedules.get(name)
         task = self._services.control.task(schedule.task)
-        values = when.shown(schedule.given, self._services.zone)
+        values = {**when.shown(schedule.given, self._services.zone), "version": schedule.version}
         return self._form(task, inputs.inputs_of_job(_as_call(schedule), task), values, schedule)
 
     def make(self, request: Request) -> View | Done:
@@ -72,7 +72,9 @@ class ScheduleForm:
             values, more = when.read(request.form, schedule.given, self._services.zone)
             if problems or more:
                 raise errors.InvalidArguments(task.name, [*problems, *more])
-            self._services.control.schedules.change(name, ScheduleRequest(task.qualname, **values), edit)
+            self._services.control.schedules.change(
+                name, ScheduleRequest(task.qualname, version=request.form.get("version") or None, **values), edit
+            )
         except (errors.BadRequest, errors.Conflict) as error:
             return self._refused(task, fields, request.form, schedule, error)
         return self._kept(request, "change schedule", name, f"{name} is changed; its slots count from now.")
@@ -87,7 +89,8 @@ class ScheduleForm:
         problems = error.errors if isinstance(error, errors.InvalidArguments) else (FieldError("", str(error)),)
         shown, sentences = typed.with_problems(typed.as_typed(fields, form), typed.by_name(problems, task))
         values = {key: form.get(key) for key in FIELDS}
-        return self._form(task, shown, values, schedule, [each.removeprefix(": ") for each in sentences], 422)
+        status = 409 if isinstance(error, errors.ScheduleChanged) else 422
+        return self._form(task, shown, values, schedule, [each.removeprefix(": ") for each in sentences], status)
 
     def _form(
         self,

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duey import clock
+from duey import clock, errors
 from duey.cli import main as manage
 from duey.control.schedules import ScheduleRequest
 from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
@@ -223,6 +223,31 @@ def test_what_is_wrong_is_said_and_nothing_is_kept(service: WholeService) -> Non
     assert "exists" in browser.post("/monitor/schedules", taken).words
 
 
+def test_what_was_changed_meanwhile_is_not_overwritten(service: WholeService) -> None:
+    """By a form, by the API, and by who saves between the look and the change of another."""
+    browser, schedules = service.browser(), service.control.schedules
+    schedules.make("s", ScheduleRequest("work", (1,), every_s=60))
+    form, seen = fields_of(browser, "s"), schedules.get("s").version
+    schedules.change("s", ScheduleRequest("work", (2,), every_s=90, version=seen))
+    refused = browser.post("/monitor/schedules/s/change", form)
+    assert refused.status == 409 and "was changed in the meantime" in refused.words
+    with pytest.raises(errors.ScheduleChanged):
+        schedules.change("s", ScheduleRequest("work", (1,), every_s=60, version=seen))
+    store, look = service.huey.storage.schedule_store, schedules._spec
+
+    def slow(*args: Any) -> str:
+        row = row_of(service, "s")
+        assert store.replace(row, row.spec.replace("90", "95"), row.last)
+        return look(*args)
+
+    schedules._spec = slow
+    with pytest.raises(errors.ScheduleChanged):
+        schedules.change("s", ScheduleRequest("work", (3,), every_s=60))
+    schedules._spec = look
+    assert (schedules.get("s").args, schedules.get("s").given["every"]) == ([2], 95)
+    assert browser.post("/monitor/schedules/s/change", fields_of(browser, "s")).status == 303
+
+
 def test_one_whose_time_has_passed_keeps_it(service: WholeService) -> None:
     browser, schedules = service.browser(), service.control.schedules
     schedules.make("s", ScheduleRequest("work", (1,), at=NOW + 60))
@@ -259,7 +284,8 @@ def test_each_row_says_what_can_be_done_and_what_comes(
         ("over", {"last": NOW + 60}),
         ("gone", {"spec": row_of(service, "gone").spec.replace(".work", ".lost")}),
     ):
-        schedule_store.add(row_of(service, name)._replace(**change), replace=True)
+        row = row_of(service, name)
+        assert schedule_store.replace(row, change.get("spec", row.spec), change.get("last", row.last))
     schedules.make("overdue", ScheduleRequest("work", (1,), at=NOW + 60))
     schedule_store.add(
         ScheduleRow("old.code", "code", '{"text": "@daily", "words": "Daily", "tz": "UTC"}', False, NOW, NOW)
