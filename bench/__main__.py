@@ -27,6 +27,7 @@ from bench import (
     http,
     idleness,
     latency,
+    masking,
     recording,
     report,
     scale,
@@ -45,6 +46,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
     "scale": scale.measure,
     "batching": batching.measure,
     "recording": recording.measure,
+    "masking": masking.measure,
     "books": history.measure,
     "surroundings": surroundings.describe,
 }

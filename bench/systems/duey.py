@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from bench import body
 from bench.systems import System
 from duey import huey
 
 BATCH = 1000
+RETURNED = {
+    "a number": 7,
+    "a small object": {"sent": True, "count": 3},
+    "a text": "the invoice was sent to its customer",
+    "an object of 1 KB": {"lines": [{"article": f"article {i}", "price": i + 0.5} for i in range(28)]},
+}
 
 
 @huey.task()
@@ -24,6 +31,11 @@ def arrive(sent: float) -> None:
 @huey.task()
 def nap(seconds: float) -> None:
     body.time.sleep(seconds)
+
+
+@huey.task()
+def sign_in(user: str, password: str, api_key: str, returned: str) -> Any:
+    return RETURNED[returned]
 
 
 class Duey(System):

@@ -8,6 +8,7 @@ from typing import Any
 
 from huey.utils import Error
 
+from duey.execution.fragments import fragments_of, may_contain
 from duey.model.job import Claim, Failure, Settlement
 from duey.payload.clip import clip
 from duey.payload.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
@@ -17,6 +18,9 @@ from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.current import JobContext, latest_job_context
 from duey.tasks.signature.signature import Signature
 
+SMALL_BYTES = 64 * 1024  # a call with more is not looked through before its body
+MOST_PLACES = 1000
+LATER: tuple[str, ...] = ()  # in place of fragments that are asked for when there is a result
 TOO_LARGE = "[too large to show]"
 NUMBERS = frozenset({bool, int, float})
 SCALARS = NUMBERS | {str, type(None)}
@@ -30,6 +34,7 @@ class Display:
         self.redactor = Redactor(())
         self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the history
         self._signatures: dict[str, Signature] = {}
+        self._places: dict[tuple[str, int, tuple[str, ...]], tuple[list[int], list[str]]] = {}  # of secrets in a call
         self._secretive: dict[str, bool] = {}  # by task: whether the name of a parameter stands for a secret
 
     def signature(self, task: str) -> Signature | None:
@@ -108,17 +113,48 @@ class Display:
             found = self._secretive[task] = any(self.redactor.is_secret(each.name) for each in signature.parameters)
         return found
 
-    def mask_result(self, settlement: Settlement, task: Any, value: Any) -> None:
+    def fragments_before(self, task: Any) -> Sequence[str] | None:
+        """The fragments of a call that its body may change, because it holds lists or objects; LATER for others."""
+        kwargs, only_scalars = task.kwargs, SCALARS.issuperset
+        if only_scalars(map(type, task.args)) and (not kwargs or only_scalars(map(type, kwargs.values()))):
+            return LATER
+        return self._fragments(task, [each for each in (*task.args, *kwargs.values()) if type(each) not in SCALARS])
+
+    def _fragments(self, task: Any, holders: Sequence[Any] = ()) -> Sequence[str] | None:
+        """What a result contains if it contains a hidden value of the task's job; None if that is not known. `holders`
+        are the arguments in which there may be more of them."""
+        claim, args, kwargs = task.claim, task.args, task.kwargs
+        indexes, names = self._secret_places(claim.task, len(args), tuple(kwargs))
+        hidden = [args[index] for index in indexes] + [kwargs[name] for name in names]
+        if not (hidden or holders or claim.context):
+            return []
+        if len(claim.payload) > SMALL_BYTES or self._huey.serializer.kind != "json":
+            return None
+        if claim.context and self.redactor.may_hide(claim.context.encode()):
+            return None
+        return fragments_of(hidden, holders, self.redactor.is_secret)
+
+    def _secret_places(self, task: str, count: int, names: tuple[str, ...]) -> tuple[list[int], list[str]]:
+        """Which arguments are hidden by their names, whatever their values."""
+        found = self._places.get((task, count, names))
+        if found is None:
+            signature = self.signature(task)
+            placed = signature.names_of(count) if signature else []
+            indexes = [index for index, name in enumerate(placed) if self.redactor.is_secret(name)]
+            found = indexes, [name for name in names if self.redactor.is_secret(name)]
+            if signature and len(self._places) < MOST_PLACES:
+                self._places[task, count, names] = found
+        return found
+
+    def mask_result(self, settlement: Settlement, task: Any, value: Any, fragments: Sequence[str] | None) -> None:
         """If a job's result contains one of its hidden values, store its masked form in the settlement."""
-        claim = settlement.claim
+        claim, result = settlement.claim, settlement.result
         if type(value) in NUMBERS and -99_999 <= value <= 99_999:
             return
-        if not (task.kwargs or claim.context or self._secretive_task(claim.task)):
-            job_context = latest_job_context()
-            told = (
-                job_context is not None and "mask" in job_context.__dict__
-            )  # the mask exists, for example because of a log line
-            if not told and SCALARS.issuperset(map(type, task.args)):
+        job_context = latest_job_context()  # its mask exists if a line was logged; it may hide more, for a handler
+        if result is not None and (job_context is None or "mask" not in job_context.__dict__):
+            found = self._fragments(task) if fragments is LATER else fragments
+            if found is not None and not may_contain(result, found):
                 return
         mask = self.mask(claim)
         if mask:

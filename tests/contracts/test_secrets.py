@@ -101,6 +101,41 @@ def test_a_hidden_value_stands_in_nothing_that_is_made_of_the_job(huey, storage,
         ]
 
 
+def test_a_result_is_masked_wherever_it_contains_a_hidden_value(huey, storage, monkeypatch):
+    """And only then is a mask made for it, which costs more than a small job."""
+
+    @huey.task()
+    def give(password=None, options=None, give=None):
+        if isinstance(options, dict):
+            options.clear()  # what the body changes was hidden all the same
+        return give
+
+    texts = {
+        "as it is": ("correct horse", "it was correct horse"), "a key": ("hunter2", {"hunter2": 1}),
+        "in a URL": ("correct horse", "/?p=correct%20horse"), "in a form": ("correct horse", "p=correct+horse"),
+        "in JSON": ('hunter"2"', '{"p": "hunter\\"2\\""}'), "in a repr": ("a\\hunter2", repr("a\\hunter2")),
+        "a number": (1234567, [1234567]), "a number in a text": (-12.34567, "-12.34567"),
+        "deep": ("hunter2", [["hunter2"]]),
+        "not ASCII": ("šđčćžšđ", "it was šđčćžšđ"), "no run": ("a b c d", "a b c d"),
+        "a line": ("one\nsecond", "second"),
+        "a list": (["hunter2", "second"], "second"), "bytes": (b"hunter2", "hunter2"),
+    }  # fmt: skip
+    calls = {name: give.s(secret, give=text) for name, (secret, text) in texts.items()}
+    calls["by name"] = give.s(password="hunter2", give=["hunter2"])
+    calls["in an argument"] = give.s(options={"name": "ana", "token": ["hunter2"]}, give="hunter2")
+    calls["in the context"] = give.s(give="hunter2", context={"session": "hunter2"})
+    for name, call in calls.items():
+        handle = huey.enqueue(call)
+        run_next(huey)
+        (done,) = [each for each in storage.read_events(200) if each.job_id == handle.id and each.kind == "done"]
+        assert "[redacted]" in str(done.result), name
+        assert not any(form in str(done.result) for form in ("hunter2", "second", "correct", "1234567")), name
+    monkeypatch.setattr(huey.composer, "mask", None)
+    given = {"count": 3, "user": "ana", "texts": ["hunt", "correct"], "none": None}
+    for call in (give.s("hunter2", give=given), give.s(options={"token": "hunter2", "n": [1, 2.5]}, give=given)):
+        assert huey.enqueue(call) and run_next(huey) == given
+
+
 def test_what_hears_of_a_failure_does_not_tell_the_secret(huey, storage):
     """The handler, its own error, the chord's callback and the event of each."""
     told = []

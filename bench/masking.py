@@ -1,0 +1,33 @@
+"""Masking: what it costs a drain of jobs with hidden arguments in which nothing fails and nothing is logged."""
+
+from __future__ import annotations
+
+from bench.figures import median, ratios
+from bench.options import Options
+from bench.report import Section
+from bench.running import running
+
+JOBS = 8_000  # in each round
+
+
+def measure(options: Options) -> Section:
+    section = Section("masking", "Masking: what hidden arguments cost")
+    jobs = options.rounds * options.count(JOBS) // 40 * 40
+    options.tell(f"masking: {jobs} jobs of each kind")
+    with running("duey_sqlite") as system:
+        found = system.run("bench.probes.masking", str(jobs))
+    rows = []
+    for returned, costs in found.items():
+        cost = median(ratios(costs["masked"], costs["unmasked"])) - 1
+        without, masked = median(costs["unmasked"]), median(costs["masked"])
+        rows.append((returned, f"{without:.1f}", f"{masked:.1f}", f"{cost:.1%}"))
+        if returned == "a number":
+            section.reach.append(("masking, in a drain that does not fail", "at most 2%", f"{cost:.1%}", cost <= 0.02))
+    head = ("each job returns", "without masking, processor µs a job", "with it", "cost")
+    section.table(head, rows)
+    section.say(
+        f"Duey on SQLite, one worker thread, {jobs} jobs of each kind, 20 with masking and 20 without by turns: "
+        "medians of the thread's processor time, and of the ratios of neighbours. The call has a `password` and an "
+        "`api_key`. A result that is no small number is searched for parts of them."
+    )
+    return section
