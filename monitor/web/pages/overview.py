@@ -253,12 +253,12 @@ def _interval(each: Interval) -> dict[str, Any]:
 def _waits(request: Request, waits: tuple[Waits, ...], level: float | None) -> Html:
     names = [f"{moment:%H:%M}" if (moment := request.times.local(each.at)) else "" for each in waits]
     tips = [
-        f"{name}: half waited {duration(each.p50_ms)}, 95 % {duration(each.p95_ms)} or less"
+        f"{name}: p50 {duration(each.p50_ms)}, p95 {duration(each.p95_ms)}"
         for name, each in zip(names, waits, strict=True)
     ]
     axis = (names[0], names[len(names) // 2], "now") if names else ("", "")
     worst = max((each.p95_ms or 0 for each in waits), default=0)
-    label = f"Wait for a worker over {plural(len(waits), 'minute')}, at worst {duration(worst)} for 95 % of a minute"
+    label = f"Wait for a worker over {plural(len(waits), 'minute')}, the largest p95 is {duration(worst)}"
     series = (("p95", [each.p95_ms for each in waits]), ("p50", [each.p50_ms for each in waits]))
     return charts.lines(series, tips, axis, label, level)
 

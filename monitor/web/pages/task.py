@@ -199,8 +199,8 @@ def _histogram(history: TaskHistory | None) -> Any:
     counts = history.figures.run.buckets[first:end]
     tips = [f"{_bounds(n)[0]} to {_bounds(n)[1]}: {number(each)}" for n, each in enumerate(counts, first)]
     run = history.figures.run
-    half, most = duration(run.p50_ms), duration(run.p95_ms)
-    label = f"Run times of {plural(run.count, 'attempt')}: half within {half}, 95 % within {most}"
+    p50, p95 = duration(run.p50_ms), duration(run.p95_ms)
+    label = f"Run times of {plural(run.count, 'attempt')}: p50 {p50}, p95 {p95}"
     axis = (_bounds(first)[0], _bounds((first + end) // 2)[0], _bounds(end - 1)[1])
     return charts.histogram(counts, tips, axis, label, 150)
 

@@ -37,9 +37,9 @@ COLUMNS = (
     ("failed", "Failed", True),
     ("rate", "Rate", False),
     ("p50", "Half", False),
-    ("p95", "95 %", True),
+    ("p95", "p95", True),
     ("max", "Max", False),
-    ("wait", "Wait 95 %", False),
+    ("wait", "Wait p95", False),
     ("total", "Total time", False),
 )
 

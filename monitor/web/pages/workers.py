@@ -1,6 +1,6 @@
 """The workers: consumers that live, what each of their workers does, and those that went in the last day.
 
-A running job is held against what is usual for its task (the time within which 95 % of its attempts of a week ended);
+A running job is held against what is usual for its task (the p95 of its attempts of a week);
 the one that exceeds it most stands first. Below them the queues that a worker serves, that hold jobs, or that are
 paused: they are paused and resumed here.
 """
