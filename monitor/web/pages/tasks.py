@@ -36,7 +36,7 @@ COLUMNS = (
     ("done", "Done", True),
     ("failed", "Failed", True),
     ("rate", "Rate", False),
-    ("p50", "Half", False),
+    ("p50", "p50", False),
     ("p95", "p95", True),
     ("max", "Max", False),
     ("wait", "Wait p95", False),
