@@ -13,12 +13,16 @@ from huey.api import chord
 from duey import checkpoint, current_job, errors
 from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
+from duey.model.job import ONCE
 from duey.model.schedule import ScheduleRow
 from tests.contracts.rig import look, run_next, state
 from tests.contracts.rig import run_all as run_readable
 
 MISFIT = "signature does not fit this"
-HEAD = ("id", "task", "queue", "priority", "timeout_s", "flags", "chord", "context")  # as body:ID on Redis begins
+# as body:ID on Redis begins
+HEAD = (
+    "id", "task", "queue", "priority", "timeout_s", "flags", "chord", "context", "parent", "unique_key", "sequel", "by",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -47,9 +51,30 @@ class Intruder:
         head, _, payload = self.redis(b"GET", f"body:{job_id}").partition(b"\n")
         payload = columns.pop("payload", payload)
         fields = json.loads(b"[" + head)
+        m = self.redis(b"HGET", f"job:{job_id}", b"m").split(b",")
         for name, value in columns.items():
-            fields[HEAD.index(name)] = value
+            if name == "retries":
+                m[5] = b"%d" % value
+            elif name == "sequel":
+                self.redis(b"HDEL", f"job:{job_id}", b"sequel")
+            else:
+                fields[HEAD.index(name)] = value
+        self.redis(b"HSET", f"job:{job_id}", b"m", b",".join(m))
         self.redis(b"SET", f"body:{job_id}", json.dumps(fields)[1:].encode() + b"\n" + payload)
+
+    def put_back(self, job_id):
+        """As before it ran."""
+        if self.server is None:
+            self.sql("delete from finished where seq = (select seq from jobs where id = ?)", job_id)
+            self.sql("insert into ready select queue, -priority, seq from jobs where id = ?", job_id)
+            return
+        seq = int(self.redis(b"HGET", f"job:{job_id}", b"seq"))
+        self.redis(b"ZREM", "finished:done", job_id)
+        self.redis(b"HDEL", f"job:{job_id}", b"state", b"end", b"ev")
+        self.redis(b"HSET", f"job:{job_id}", b"place", b"ready")
+        self.redis(b"ZADD", "live", seq, job_id)
+        self.redis(b"ZADD", "ready:default", 0, f"{seq:016}{job_id}")
+        self.redis(b"SADD", "queues", "default")
 
     def set_result(self, job_id, data):
         if self.server is None:
@@ -229,6 +254,69 @@ def test_a_schedule_is_signed_with_its_whole_spec(huey, storage, tell):
     assert schedules.get("good").problem is None
     schedules.run_now("good")
     assert run_next(huey)[0] == ["b"]
+
+
+def test_a_replay_does_what_the_threat_model_says_and_no_more(huey, storage, intruder, tell):
+    """docs/threat-model.md, "What a replay can do": what was signed before is valid at its own place, and the columns
+    that are not signed change when and how often a job runs, never what it does."""
+    context = {"user": "ana"}
+    job = tell(1, context=context)
+    run_all(huey)
+    before = look(storage, job.id)
+    intruder.put_back(job.id)
+    assert run_next(huey) == [[1], context]
+    Control(huey).retry(job.id, args=(2,))
+    run_all(huey)
+    assert huey.result(job.id) == [[2], context]
+    intruder.set_result(job.id, before.result)
+    assert huey.result(job.id) == [[1], context]
+    intruder.edit_job(job.id, payload=before.payload)
+    intruder.put_back(job.id)
+    assert run_next(huey) == [[1], context]
+
+    edits = {
+        "queue": "elsewhere", "priority": 99.0, "timeout_s": 60.0, "flags": ONCE, "parent": job.id, "by": "mallory",
+        "retries": 9, "sequel": None,
+    }  # fmt: skip
+    for name, value in edits.items():
+        edited = tell(name, context=context)
+        intruder.edit_job(edited.id, **{name: value})
+        run_all(huey)
+        assert huey.result(edited.id) == [[name], context], name
+        assert getattr(look(storage, edited.id), name, value) == value, name
+
+    revoked, other = tell(3), tell(4)
+    revoked.revoke()
+    storage.put_data(f"r:{other.id}", storage.peek_data(f"r:{revoked.id}"))
+    run_all(huey)
+    assert [state(storage, each.id) for each in (revoked, other)] == ["canceled", "canceled"]
+
+    schedules = Control(huey).schedules
+    schedules.make("report", ScheduleRequest("tell", ("old",), every_s=60))
+    (row,) = storage.schedule_store.schedules()
+    schedules.change("report", ScheduleRequest("tell", ("new",), every_s=60))
+    storage.schedule_store.add(row, replace=True)
+    schedules.run_now("report")
+    assert run_next(huey)[0] == ["old"]
+
+
+def test_an_older_checkpoint_of_the_same_job_is_valid(huey, storage, intruder):
+    kept = []
+
+    @huey.task(retries=1)
+    def load():
+        if current_job().attempt == 0:
+            for n in (1, 2):
+                checkpoint(n, key="far")
+                kept.append(huey.serializer.serialize(n, use=("checkpoint", current_job().id, "far")))
+            raise OSError
+        return checkpoint(key="far")
+
+    job = load()
+    run_next(huey)
+    intruder.set_checkpoint(job.id, "far", kept[0])
+    run_all(huey)
+    assert job.get() == 1
 
 
 def test_everything_that_is_signed_is_read_again(huey, storage, tell):
