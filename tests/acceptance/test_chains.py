@@ -75,7 +75,7 @@ def test_they_fire_once_however_often_their_workers_die(deployment: Deployment, 
     assert results == {1000 + n: sum(range(1, MEMBERS + 1)) for n in range(count)}
 
 
-@pytest.mark.parametrize("step", [step for step in faults.STEPS if step.startswith("accept")])
+@pytest.mark.parametrize("step", [step for step in faults.STEPS if step.startswith("enqueue")])
 def test_a_producer_that_dies_amid_a_chord_leaves_all_of_it_or_nothing(deployment: Deployment, step: str):
     producer = deployment.produce("chord", 20, DUEY_TEST_DIE_AT=step)
     assert producer.wait(15) == -9
