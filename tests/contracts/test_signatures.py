@@ -295,7 +295,7 @@ def test_a_replay_does_what_the_threat_model_says_and_no_more(huey, storage, int
     schedules.make("report", ScheduleRequest("tell", ("old",), every_s=60))
     (row,) = storage.schedule_store.schedules()
     schedules.change("report", ScheduleRequest("tell", ("new",), every_s=60))
-    storage.schedule_store.add(row, replace=True)
+    assert storage.schedule_store.replace(storage.schedule_store.schedules("report")[0], row.spec, row.last)
     schedules.run_now("report")
     assert run_next(huey)[0] == ["old"]
 
