@@ -12,6 +12,7 @@ from duey.storage.deaths import DeadWorker
 from duey.storage.redis.keys import VERSION
 from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import Hand, kinds, look
+from tests.support.kept_files import as_if_new
 
 KEYS_2 = Path(__file__).parent / "keys_2.jsonl"  # of schema version 2, written by its own version
 OLD = (
@@ -25,7 +26,7 @@ def test_keys_of_the_version_before_go_on(
     storage: RedisStorage, open_storage: Callable[..., RedisStorage], hire: Callable[..., Hand]
 ) -> None:
     server = storage.server
-    for line in KEYS_2.read_text().splitlines():
+    for line in as_if_new(KEYS_2, 1795957670).splitlines():
         command, key, *rest = json.loads(line)
         server.command(command, key.replace("duey:{old}", server.prefix), *rest)
     open_storage().prepare()

@@ -11,6 +11,9 @@ from duey.config import load
 from duey.errors import SchemaMismatch
 from duey.instance import make_storage
 from duey.storage.sqlite import schema
+from tests.support.kept_files import as_if_new
+
+QUEUE_3 = Path(__file__).parent / "queue_3.sql"  # of schema version 3, written by its own version
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def indexes(con: sqlite3.Connection) -> set[tuple[str, str]]:
 
 
 def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_path: Path) -> None:
-    con.executescript((Path(__file__).parent / "queue_3.sql").read_text())
+    con.executescript(as_if_new(QUEUE_3, 1795954445))
     con.execute("alter table workers drop column code")  # which version 2 brought, and the others version 3
     for column in ("sequel", "by", "tree_deaths"):
         con.execute(f"alter table jobs drop column {column}")
@@ -53,7 +56,7 @@ def test_the_first_version_becomes_the_present_one(con: sqlite3.Connection, tmp_
 
 def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:
     made = sqlite3.connect(tmp_path / "queue.db")
-    made.executescript((Path(__file__).parent / "queue_3.sql").read_text())
+    made.executescript(as_if_new(QUEUE_3, 1795954445))
     made.close()
     (tmp_path / "config.ini").write_text("[storage]\npath = queue.db\n")
     storage = make_storage(load(tmp_path / "config.ini", {}))
