@@ -1,7 +1,7 @@
 """The worker process: `huey_consumer consumer.huey` loads this module and runs the `huey` that it exports.
 
-Whatever keeps it from starting (a setting, a task file) is said in one sentence: SystemExit, because Huey's loader
-would import this module a second time after any other error.
+An error at the start, such as a bad setting or task file, is printed as one sentence. It is raised as SystemExit,
+because Huey's loader imports this module a second time after any other exception.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from duey import config
 from duey import files as config_files
 
-PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that looks after this one
+PARENT_VARIABLE = "CONSUMER_PARENT_PID"  # set by the web process that started this consumer
 
 try:
     from duey import errors, huey, load_tasks, logs, settings

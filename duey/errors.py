@@ -1,7 +1,7 @@
-"""The tree of named errors of the engine: each is named by its cause and composes its own sentence.
+"""The exceptions of the engine. Each class stands for one cause and builds its own one-sentence message.
 
-`DueyError` is the root. What a caller can mend (`BadRequest` and below) is told apart from what an
-operator must mend (`StorageUnavailable` and below) and from what ended a job (`JobError` and below).
+`DueyError` is the root. `BadRequest` and below: errors that the caller can correct. `StorageUnavailable` and below:
+errors that an operator must correct. `JobError` and below: reasons for which a job ended.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from difflib import get_close_matches
 
 
 class DueyError(Exception):
-    """Root of every error that the engine raises on purpose."""
+    """Root of all errors that the engine raises deliberately."""
 
 
-# What the caller asked for cannot be done as asked; nothing was stored.
+# The request cannot be carried out. Nothing was stored.
 
 
 class BadRequest(DueyError):
-    """The request cannot be accepted as it stands; nothing was stored and nothing will run."""
+    """The request is invalid. Nothing was stored and nothing will run."""
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """One refused field: `path` as in `args[0]` or `kwargs.to`, and a sentence."""
+    """One refused field: its `path`, such as `args[0]` or `kwargs.to`, and a sentence that says why."""
 
     path: str
     message: str
 
 
 class InvalidArguments(BadRequest):
-    """Arguments that the task's signature or type hints refuse, each named."""
+    """The arguments do not match the task's signature or type hints. Lists each bad argument."""
 
     def __init__(self, task: str, errors: Sequence[FieldError]):
         self.task, self.errors = task, tuple(errors)
@@ -49,14 +49,14 @@ class UnknownTask(BadRequest):
 
 
 class InternalTask(BadRequest):
-    """The service itself makes the jobs of this task."""
+    """The task is internal: only the service itself may create jobs of it."""
 
     def __init__(self, name: str):
         super().__init__(f"jobs of {name[:200]} are made by the service alone, when a job of its task has failed")
 
 
 class AmbiguousTask(BadRequest):
-    """The short name is shared by several modules."""
+    """Several modules have a task with this short name."""
 
     def __init__(self, name: str, qualnames: Sequence[str]):
         self.name, self.qualnames = name, tuple(qualnames)
@@ -64,7 +64,7 @@ class AmbiguousTask(BadRequest):
 
 
 class ScriptTask(BadRequest):
-    """The task belongs to the script that was started, and has another name wherever jobs run."""
+    """The task is defined in the script that was started, so workers know it by another name."""
 
     def __init__(self, name: str):
         super().__init__(
@@ -98,7 +98,7 @@ class UnknownSchedule(BadRequest):
 
 
 class BadSchedule(BadRequest):
-    """One field of a schedule makes no sense; `field` is "" where it is the whole."""
+    """A field of a schedule is invalid. `field` is "" when the schedule as a whole is invalid."""
 
     def __init__(self, field: str, message: str):
         self.field, self.message = field, message
@@ -106,11 +106,11 @@ class BadSchedule(BadRequest):
 
 
 class Conflict(DueyError):
-    """The state of a job (or a key) does not allow what was asked; nothing was changed."""
+    """The state of a job or a key does not allow the request. Nothing was changed."""
 
 
 class StateConflict(Conflict):
-    """A verb met a job whose state does not allow it."""
+    """The operation is not allowed in the job's present state."""
 
     def __init__(self, job_id: str, verb: str, state: str):
         self.job_id, self.verb, self.state = job_id, verb, state
@@ -118,7 +118,7 @@ class StateConflict(Conflict):
 
 
 class DuplicateJob(Conflict):
-    """A job with this id has already ended, so the id cannot be deferred again."""
+    """A job with this id has already ended. The id cannot be used again."""
 
     def __init__(self, job_id: str, state: str):
         self.job_id, self.state = job_id, state
@@ -126,7 +126,7 @@ class DuplicateJob(Conflict):
 
 
 class UniqueConflict(Conflict):
-    """The unique key is held by another job and the task refuses duplicates."""
+    """Another job holds the unique key, and the task refuses duplicates."""
 
     def __init__(self, key: str, holder: str):
         self.key, self.holder = key, holder
@@ -134,50 +134,50 @@ class UniqueConflict(Conflict):
 
 
 class KeyReused(Conflict):
-    """An idempotency key came again with another body."""
+    """An idempotency key was used again with a different body."""
 
     def __init__(self, key: str):
         super().__init__(f"the Idempotency-Key {key[:100]!r} was used with another request within 24 hours")
 
 
 class ScheduleExists(Conflict):
-    """The name of a schedule is taken."""
+    """A schedule with this name already exists."""
 
     def __init__(self, name: str):
         super().__init__(f"a schedule named {name!r} exists: change it, or choose another name")
 
 
 class ScheduleOfCode(Conflict):
-    """A schedule of the code can be paused and run, and nothing else."""
+    """The schedule is defined in code: it can only be run, paused and resumed."""
 
     def __init__(self, name: str, verb: str):
         super().__init__(f"schedule {name!r} is written in the code and cannot be {verb} here: edit its decorator")
 
 
 class ScheduleChanged(Conflict):
-    """A schedule is no longer as it was when the request was decided."""
+    """The schedule was changed after the request was prepared."""
 
     def __init__(self, name: str):
         super().__init__(f"schedule {name!r} was changed in the meantime, or run, and nothing was done: look again")
 
 
 class BrokenSchedule(Conflict):
-    """A schedule that cannot be computed or called as it stands; the others go on."""
+    """The schedule cannot be computed, or its task cannot be called. Other schedules are not affected."""
 
 
 class SlotTaken(ScheduleChanged):
-    """A slot that did not run was run by somebody else in the meantime."""
+    """The missed slot has been run by another request in the meantime."""
 
 
 class TooManyPending(DueyError):
-    """`[tasks] max_pending` is reached; nothing was stored."""
+    """`[tasks] max_pending` is reached. Nothing was stored."""
 
     def __init__(self, limit: int, retry_after_s: float = 5.0):
         self.limit, self.retry_after_s = limit, retry_after_s
         super().__init__(f"the queue holds its limit of {limit} waiting jobs: try again in {retry_after_s:g} s")
 
 
-# The storage is away; a defer that meets these was stored or not, and says which.
+# The storage is unavailable. When an enqueue fails with one of these, `stored` says whether the job may be stored.
 
 
 class StorageUnavailable(DueyError):
@@ -191,41 +191,41 @@ class StorageUnavailable(DueyError):
 
 
 class StorageBusy(StorageUnavailable):
-    """Another process holds the write lock past the busy time-out."""
+    """Another process held the write lock for longer than the busy time-out."""
 
 
 class StorageFull(StorageUnavailable):
-    """The disk (or Redis) has no room."""
+    """The disk or Redis is full."""
 
 
 class StorageReadOnly(StorageUnavailable):
-    """The file or its folder cannot be written."""
+    """The file or its folder is not writable."""
 
 
 class StorageCorrupt(StorageUnavailable):
-    """The file is no sound SQLite database."""
+    """The file is not a valid SQLite database."""
 
 
 class SchemaMismatch(StorageUnavailable):
-    """The storage was written by a newer (or an unknown) version."""
+    """The storage was written by a newer or an unknown version."""
 
 
 class Misconfigured(DueyError):
-    """Something that must be mended before the start: a setting, a task file, a storage policy."""
+    """A setting, a task file or a storage policy must be corrected before the service can start."""
 
 
-# What ended a job (or an attempt) other than an exception of its own body.
+# Reasons for which a job or an attempt ended, other than an exception raised by its body.
 
 
 class JobError(DueyError):
-    """A cause of death that the engine itself writes into a job."""
+    """A failure that the engine itself records for a job."""
 
 
 AFTER_BODY = "; its body had ended, so its work may be done"
 
 
 class WorkerDied(JobError):
-    """The process that handled the job died `deaths` times, the last time perhaps after its body had ended."""
+    """The process that handled the job died `deaths` times. The last time, its body may already have ended."""
 
     def __init__(self, deaths: int, host: str, pid: int, once: bool = False, after: bool = False, what: str = "worker"):
         self.crashes, self.host, self.pid = deaths, host, pid
@@ -234,14 +234,14 @@ class WorkerDied(JobError):
 
 
 class StoppedWhileItRan(JobError):
-    """A stop that was forced cut off a job that must not run twice, perhaps after its body had ended."""
+    """A forced stop ended the job, which must not run twice. Its body may already have ended."""
 
     def __init__(self, after_body: bool = False):
         super().__init__("stopped while it ran" + (AFTER_BODY if after_body else ""))
 
 
 class TaskUnknown(JobError):
-    """No consumer has known the job's task for a day."""
+    """No consumer has had the job's task, or the classes of its arguments, for 24 hours."""
 
     def __init__(self, task: str):
         what = f"the task {task!r}, or the classes of its arguments, for 24 h"
@@ -249,7 +249,7 @@ class TaskUnknown(JobError):
 
 
 class PayloadUndecodable(JobError):
-    """The stored payload cannot be read."""
+    """The stored payload cannot be decoded."""
 
 
 class TaskExit(JobError):
@@ -261,28 +261,28 @@ class TaskExit(JobError):
 
 
 class ResultUnfit(JobError):
-    """The body has ended, and what it returned cannot be handed to the next step of its pipeline."""
+    """The body has ended, but its result cannot be passed to the next step of its pipeline."""
 
     def __init__(self, step: str, why: Exception):
         super().__init__(f"its body has ended, but its result cannot be handed to the next step, {step}: {why}")
 
 
 class StepNotReached(JobError):
-    """A pipeline ended before this step, as the step before it was canceled or expired."""
+    """The pipeline ended before this step, because an earlier step was canceled or expired."""
 
     def __init__(self, job_id: str, state: str):
         super().__init__(f"job {job_id}, a step before this one, ended as {state}: this step does not run")
 
 
 class ClaimLost(JobError):
-    """The claim is gone: another worker holds the job now, so this one wrote nothing."""
+    """The claim was lost: another worker now holds the job, so this worker wrote nothing."""
 
 
-# What cannot be written to the storage, or read back from it.
+# Values that cannot be encoded for the storage, or decoded from it.
 
 
 class UnserializableError(BadRequest, TypeError):
-    """A value that cannot be carried: `path` says which, as in `args[0].items["x"]`, `problem` says why."""
+    """A value that cannot be encoded. `path` locates it, such as `args[0].items["x"]`; `problem` says why."""
 
     def __init__(self, path: str, problem: str):
         self.path, self.problem = path, problem
@@ -290,23 +290,23 @@ class UnserializableError(BadRequest, TypeError):
 
 
 class TooDeepError(UnserializableError):
-    """Nested past the limit, or a value that contains itself."""
+    """The value is nested too deeply or contains itself."""
 
 
 class UndecodableError(DueyError, ValueError):
-    """Stored bytes that cannot be read back; nothing in them was imported or executed."""
+    """Stored bytes that cannot be decoded. Nothing in them was imported or executed."""
 
 
 class PayloadTooLarge(UndecodableError):
-    """Stored bytes above `max_bytes`, refused before they are looked at."""
+    """Stored bytes that are larger than `max_bytes`. They are refused before decoding."""
 
 
 class TypeMisfit(UndecodableError):
-    """A registered class is no longer as it was when the value was stored: a deploy changed it, or will."""
+    """A registered class differs from the one that wrote the value: the writer ran an older or a newer version."""
 
 
 class UnregisteredTypeError(TypeMisfit):
-    """The store names an enum, dataclass or namedtuple that nobody has registered here."""
+    """The stored value is an enum, dataclass or namedtuple that is not registered in this process."""
 
     def __init__(self, name: str):
         self.name = name
@@ -317,4 +317,4 @@ class UnregisteredTypeError(TypeMisfit):
 
 
 class SignatureError(UndecodableError):
-    """Stored bytes whose signature is missing, unexpected or wrong: edited, copied, or of another secret."""
+    """The signature of stored bytes is missing, unexpected or wrong: edited, copied, or made with another secret."""

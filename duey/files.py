@@ -1,8 +1,8 @@
-"""The files of the service are for its user alone: how they are made, and how older ones are mended.
+"""The files of the service are private to its user: this module creates them and corrects the mode of older ones.
 
-A file is made with mode 0600 and a folder with 0700, whatever the umask; SQLite gives its side files (-wal, -shm and
--journal) the mode of the database. The programs also set umask 077, for all that they and their tasks make; a task
-module may set another one when it is imported, for the files of its own tasks.
+Files are created with mode 0600 and folders with 0700, whatever the umask. SQLite gives its side files (-wal, -shm and
+-journal) the mode of the database. The programs also set umask 077 for everything that they and their tasks create. A
+task module may set another umask when it is imported, for the files of its own tasks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _creating = threading.Lock()
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for this user alone. Raises OSError."""
+    """Make a private folder, and its missing parents. Raises OSError."""
     if not folder.is_dir():
         if folder.parent != folder:
             make_folder(folder.parent)
@@ -28,15 +28,15 @@ def make_folder(folder: Path) -> None:
 
 
 def make_file(path: Path | str) -> None:
-    """Make an empty file for this user alone, if there is none. Raises OSError."""
-    # Closing any descriptor of a database drops this process's SQLite locks on it: so only a file that is new is
-    # closed, and while no other thread can open it.
+    """Make an empty private file if there is none. Raises OSError."""
+    # Closing any descriptor of a database drops this process's SQLite locks on it. So only a new file is opened and
+    # closed, while no other thread can open it.
     with _creating, suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, FILE))
 
 
 def mend(path: Path | str) -> None:
-    """Take a file or folder of ours from others who may use it. One that is not there, or is another user's, stays."""
+    """Remove the access of other users to a file or folder. Does nothing if it is missing or another user owns it."""
     with suppress(OSError):
         mode = os.stat(path).st_mode
         if mode & OTHERS:
@@ -44,14 +44,14 @@ def mend(path: Path | str) -> None:
 
 
 def mend_database(path: Path | str) -> None:
-    """`mend`, with the side files."""
+    """Do the same as `mend` for a database and its side files."""
     for ending in SIDE_FILES:
         mend(f"{path}{ending}")
 
 
 def close_to_others(settings: Any) -> None:
-    """What a program does first: umask 077, and older files of the service are mended. A folder is mended where it is
-    the service's own: `data` beside config.ini, that of the backups, that of the workers."""
+    """Set umask 077 and make the service's older files private; called first by each program. Only folders that belong
+    to the service are changed: `data` beside config.ini, the backup folder and the folder of the workers."""
     os.umask(os.umask(OTHERS) | OTHERS)
     data = Path(settings.root) / "data"
     databases = [Path(str(each.database).removeprefix("sqlite:///")) for each in (settings.monitor, settings.auth)]
@@ -61,7 +61,7 @@ def close_to_others(settings: Any) -> None:
         mend_database(path)
         for aside in path.parent.glob(
             f"{glob.escape(path.name)}[.-]*"
-        ):  # set aside, restored, locks, the folder of the workers
+        ):  # copies set aside or restored, lock files, the folder of the workers
             mend(aside)
         if path.parent == data:
             mend(data)
@@ -74,7 +74,7 @@ def close_to_others(settings: Any) -> None:
 
 
 def filesystem_of(path: str) -> str:
-    """The type of the file system that holds the path, '' if that is unknown."""
+    """Return the type of the file system that holds the path, or "" if it is unknown."""
     try:
         with open("/proc/mounts", encoding="utf-8") as mounts:
             rows = [line.split()[1:3] for line in mounts]

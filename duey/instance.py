@@ -12,7 +12,7 @@ from duey.tasks import discovery
 
 
 def make_storage(settings: Settings) -> JobStorage:
-    """The storage that the settings name. Touches nothing: files and connections are opened on first use."""
+    """Return the storage that the settings name. Opens nothing yet: files and connections are opened on first use."""
     durable = settings.storage.durability == "full"
     ttl_s, failed_ttl_s = float(settings.tasks.result_ttl_s), settings.monitor.keep_failed_days * 86400.0
     name, backlog_rows = settings.storage.name, settings.monitor.backlog_rows
@@ -32,7 +32,7 @@ def make_storage(settings: Settings) -> JobStorage:
 
 
 def build(settings: Settings) -> DurableHuey:
-    """A Huey as the settings describe it."""
+    """Return a Huey that is built from the settings."""
     made = DurableHuey(
         settings.storage.name,
         settings=settings,
@@ -51,6 +51,6 @@ huey = build(settings)
 
 
 def load_tasks() -> None:
-    """Import the modules of `[tasks] modules`, so that their tasks are known to `huey`."""
+    """Import the modules of `[tasks] modules`, which registers their tasks with `huey`."""
     discovery.load_tasks(settings.tasks.modules, settings.root)
     logs.keep()

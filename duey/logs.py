@@ -1,6 +1,6 @@
-"""How the processes log: one line a record, as text or JSON, on standard error; a traceback follows, indented.
+"""Logging to standard error: one line per record, as text or JSON. A traceback follows, indented.
 
-What a job says cannot pass for another line or act on a terminal: it is escaped. Secrets are masked.
+Control characters and line breaks in messages are escaped, so that a job cannot forge log lines. Secrets are masked.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s%(job_note)s"
 
 
 class JobFilter(logging.Filter):
-    """Lets every record through, and tells it which job's body logged it: `job_id`, `task` and `context` (empty outside
-    of bodies), and `job_note`, the same as text. Put it on any handler."""
+    """Accepts every record and adds `job_id`, `task` and `context` of the job whose body logged it (empty outside of a
+    body), and `job_note`, the same as text. Can be added to any handler."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if hasattr(record, "job_id"):  # of a job that has just ended
+        if hasattr(record, "job_id"):  # logged after the job has ended
             record.job_note = ""
             return True
         job_context = current.current_job_context()
@@ -41,7 +41,7 @@ class JobFilter(logging.Filter):
 
 
 class Utc(logging.Formatter):
-    """Text, with RFC 3339 UTC instants, whatever the host's zone. `names` are those of secrets ([monitor] redact)."""
+    """Text with RFC 3339 times in UTC. `names` are the names of values to mask ([monitor] redact)."""
 
     def __init__(self, text: str = TEXT, names: Iterable[str] = ()) -> None:
         super().__init__(text)
@@ -51,7 +51,7 @@ class Utc(logging.Formatter):
         record.message, record.asctime = self.masked(record.getMessage()), self.formatTime(record)
         record.job_note = getattr(record, "job_note", "")
         more = self.traces(record)
-        if getattr(record, "many_lines", False):  # a message of ours, with a traceback in it
+        if getattr(record, "many_lines", False):  # our own message, which includes a traceback
             record.message, _, trace = record.message.partition("\n")
             more.insert(0, trace)
         lines = [self.formatMessage(record)]
@@ -59,12 +59,12 @@ class Utc(logging.Formatter):
         return "\n".join(map(escaped, lines))
 
     def masked(self, text: str) -> str:
-        """The text without secrets: those of the job whose body logs it, and those that any text gives away."""
+        """Return the text with secrets masked: those of the job whose body logs it, and those that a pattern finds."""
         job_context = current.latest_job_context()
         return str(job_context.mask.text(text)) if job_context else self._redactor.text(text)
 
     def traces(self, record: logging.LogRecord) -> list[str]:
-        """Traceback and stack, where the record has them. Made anew: what another handler left there is not masked."""
+        """Return the traceback and stack of the record. Formatted again, because a cached one is not masked."""
         trace = super().formatException(record.exc_info) if record.exc_info else record.exc_text
         return [self.masked(text) for text in (trace, record.stack_info) if text]
 
@@ -74,7 +74,7 @@ class Utc(logging.Formatter):
 
 
 class Json(Utc):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -89,17 +89,17 @@ class Json(Utc):
 
 
 def formatter(settings: Settings) -> Utc:
-    """The one formatter of all handlers of ours."""
+    """Return the formatter that all our handlers use."""
     return (Json if settings.log.format == "json" else Utc)(TEXT, settings.monitor.redact)
 
 
 def configure(settings: Settings) -> None:
-    """Log to standard error as `[log]` says."""
+    """Log to standard error as the `[log]` section says."""
     logging.basicConfig(level=settings.log.level, handlers=[_to_stderr(settings)], force=True)
 
 
 def attach(logger: logging.Logger, settings: Settings) -> None:
-    """Let this logger alone write to standard error, from INFO on: for a command, which logs nothing else."""
+    """Let only this logger write to standard error, from level INFO. For commands, which log nothing else."""
     logger.handlers, logger.propagate = [_to_stderr(settings)], False
     logger.setLevel(logging.INFO)
 
@@ -112,23 +112,23 @@ def _to_stderr(settings: Settings) -> logging.Handler:
 
 
 def keep() -> None:
-    """Let our loggers speak again: `logging.config.dictConfig`, which a task module may use for itself, silences all
-    that were there before."""
+    """Enable our loggers again: when a task module calls `logging.config.dictConfig`, all existing loggers are
+    disabled by default."""
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if name.partition(".")[0] in ("duey", "huey") and isinstance(logger, logging.Logger):
             logger.disabled = False
 
 
 def log_failure(settlement: Settlement, redactor: Redactor) -> None:
-    """The log's line of a failed attempt: a warning where the job runs again, an error where it has failed for good.
-    The traceback is on record, and in the log at DEBUG. What is no failure (a `Retry`, a held lock) has no line."""
+    """Log a failed attempt: as a warning if the job runs again, as an error if it has failed for good. The traceback is
+    stored with the job and logged at DEBUG. A `Retry` or a held lock is no failure and is not logged."""
     claim, outcome = settlement.claim, settlement.outcome
     if outcome != FAILED and not (outcome == RETRYING and settlement.failures > claim.failures):
         return
     said = json.loads(settlement.detail or "{}")
     why = redactor.redact(f"{said.get('type')}: {said.get('message')}"[:CAUSE_CHARS].partition("\n")[0])
     extra = {"job_id": claim.id, "task": claim.task, "context": {}}
-    if settlement.discarded:  # its task says that this is to be expected
+    if settlement.discarded:  # its task declares this error as expected
         jobs.warning("job %s (%s) was discarded: %s", claim.id, claim.task, why, extra=extra)
     elif outcome == FAILED:
         jobs.error("job %s (%s) failed: %s", claim.id, claim.task, why, extra=extra)
@@ -142,9 +142,9 @@ def log_failure(settlement: Settlement, redactor: Redactor) -> None:
 
 
 def tame_huey(settings: Settings, logfile: bool, verbose: bool) -> None:
-    """Huey's command gives its logger a handler of its own, and logs a line for each job: the events tell more.
+    """Remove Huey's own log handler, and its line for each job, which repeats what the events record.
 
-    With `-v` the lines come back; with `-l FILE` everything that is logged goes to that file as well.
+    With `verbose` (`-v`) the lines are kept. With `logfile` (`-l FILE`) everything is also logged to that file.
     """
     logger = logging.getLogger("huey")
     for handler in list(logger.handlers):

@@ -1,7 +1,7 @@
-"""A process and its operating system: how signals ask it to stop, what a worker runs first, what its forks may do.
+"""Process control: stop signals, functions that run at the start of a worker, and children that a task forks.
 
-A signal handler runs between any two steps of the main thread, also while that holds a lock: so handlers take none.
-They write down what was asked and wake whoever waits, through a pipe.
+A signal handler can run at any point of the main thread, even while that thread holds a lock. So handlers take no
+locks: they only record the request and wake the waiting threads through a pipe.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any, NoReturn, TypeVar
 
 SAME_REQUEST_S = 2.0
 PR_SET_PDEATHSIG = 1
-# What the web process sends to its consumer, and the kernel on its death (once for each of its threads): it asks the
-# consumer to stop like a first TERM, and never counts as a second one.
+# The web process sends this signal to its consumer; the kernel sends it when the web process dies, once for each of its
+# threads. The consumer stops as after a first TERM. This signal never counts as a second request.
 PARENT_STOPS = signal.SIGUSR1
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 R = TypeVar("R")
@@ -31,7 +31,7 @@ _handlers: list[Callable[[int, Any], None]] = []
 
 
 class StopFlag(threading.Event):
-    """An Event that a signal handler may set: it has no lock, and any number of threads may wait for it."""
+    """An Event that a signal handler can set: it uses no lock. Any number of threads can wait for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class StopFlag(threading.Event):
 
     def set(self) -> None:
         self._is_set = True
-        with suppress(BlockingIOError):  # a full pipe wakes as well
+        with suppress(BlockingIOError):  # a full pipe wakes the waiting threads too
             os.write(self._w, b"x")
 
     def clear(self) -> None:
@@ -53,13 +53,13 @@ class StopFlag(threading.Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         if not self._is_set:
-            poll = select.poll()  # one for each call: two threads must not use the same
+            poll = select.poll()  # one per call: threads must not share it
             poll.register(self._r, select.POLLIN)
             poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
         return self._is_set
 
     def set_by(self, *signums: int, note: Callable[[int], None] | None = None) -> None:
-        """Let these signals set it, and `note` their number. From the main thread."""
+        """Set the flag on these signals, and call `note` with the signal number. Call this in the main thread."""
 
         def handler(signum: int, frame: Any) -> None:
             if note is not None:
@@ -72,20 +72,20 @@ class StopFlag(threading.Event):
 
 
 class Requests:
-    """What signals have asked of this process: TERM and INT to stop, HUP to reload.
+    """What signals have requested from this process: TERM and INT to stop, HUP to reload.
 
-    Whoever stops a service signals some of its processes, or all at once, or some twice: a repetition within
-    SAME_REQUEST_S is the same request, a later one asks to stop `now`. A HUP that comes because the terminal was closed
-    asks to stop: nobody is left to see what a reload would print.
+    One stop can send the same process several signals. So a repeated signal within SAME_REQUEST_S seconds counts as the
+    same request; a later one sets `now`, which means to stop at once. A HUP because the terminal was closed asks to
+    stop: no one would see what a reload prints.
     """
 
     def __init__(self) -> None:
         self.reload = self.now = False
-        self.stop_at: float | None = None  # monotonic, of the first request
+        self.stop_at: float | None = None  # monotonic time of the first request
         self._terminals = [fd for fd in (0, 1, 2) if os.isatty(fd)]
 
     def note(self, signum: int) -> None:
-        """A signal came; safe in a handler."""
+        """Record a signal. Safe to call in a signal handler."""
         if signum == signal.SIGHUP and not self._hung_up():
             self.reload = True
         elif self.stop_at is None:
@@ -98,7 +98,7 @@ class Requests:
 
 
 def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
-    """The kernel sends `signum` to this process when its parent dies, however that happens."""
+    """Have the kernel send `signum` to this process when its parent dies. Exits if the parent is already dead."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
     if os.getppid() != parent:
@@ -106,8 +106,8 @@ def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
 
 
 def apart(function: Callable[[], float], within_s: float) -> float | None:
-    """What an author's function returns, called in a child of this process; None when that raises, takes longer, or
-    ends the child: whatever it does harms nobody else. For a process without other threads."""
+    """Call an author's function in a child process and return its result, or None if it raises, takes longer than
+    `within_s` seconds or ends the child. For processes without other threads, because it forks."""
     r, w = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
@@ -137,37 +137,37 @@ def apart(function: Callable[[], float], within_s: float) -> float | None:
 
 
 def execute_anew() -> NoReturn:
-    """Replace this process by a fresh start of its program. A HUP meanwhile waits until `hear_hup`."""
+    """Replace this process by a new start of its program. A HUP in the meantime stays pending until `hear_hup`."""
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     os.execl(sys.executable, sys.executable, *sys.orig_argv[1:])
 
 
 def hear_hup() -> None:
-    """Let a HUP through that came while this program was being started anew. Its handler must stand by now."""
+    """Unblock HUP after `execute_anew`. Install its handler first: a pending HUP arrives at once."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
 
 
-# workers: how they start, and what becomes of a child that a task forks
+# workers: functions that run at their start, and children that a task forks
 
 _at_start: list[Callable[[], Any]] = []
 _let_go: Callable[[], None] | None = None  # set in a worker process
 _is_fork = False
-_forking = threading.local()  # mask: the signals that the thread which forks had blocked
+_forking = threading.local()  # mask: the signals that were blocked in the forking thread
 
 
 def on_worker_start(function: Callable[[], R]) -> Callable[[], R]:
-    """A decorator: the function runs once in each worker process before that takes a job.
+    """Decorator: run the function once in each worker process, before the process takes its first job.
 
-    Workers are forked after the task modules were imported: make threads, pools, event loops and connections here. A
-    worker whose function raises is started again, with pauses of up to 5 s.
+    Workers are forked after the task modules are imported: create threads, pools, event loops and connections here. A
+    worker whose function raises is started again, after pauses of up to 5 s.
     """
     _at_start.append(function)
     return function
 
 
 def run_at_start() -> bool:
-    """Run what is to run first in a worker; False, and an error in the log, if any of it fails."""
+    """Run the `on_worker_start` functions. If one raises, log the error, skip the others and return False."""
     for function in _at_start:
         try:
             call(function)
@@ -178,13 +178,13 @@ def run_at_start() -> bool:
 
 
 def is_worker(let_go: Callable[[], None]) -> None:
-    """This process is a worker: a child that a task forks gets default signal handlers and calls `let_go`."""
+    """Mark this process as a worker: a child that a task forks gets default signal handlers and calls `let_go`."""
     global _let_go
     _let_go = let_go
 
 
 def _before_fork() -> None:
-    if _let_go is not None:  # a child that is signalled at once must not spend the signal on its parent's handler
+    if _let_go is not None:  # until the child has its own handlers, a signal to it must wait
         _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
@@ -199,7 +199,7 @@ def _after_fork() -> None:
         return
     let_go, _let_go, _is_fork = _let_go, None, True
     for signum in STOPPING:
-        if signal.getsignal(signum) in _handlers:  # not a task's own
+        if signal.getsignal(signum) in _handlers:  # leave the task's own handlers alone
             signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
     let_go()
     signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
@@ -209,7 +209,7 @@ os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, 
 
 
 def call(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-    """Call a body, hook or receiver: a child that it forked, and that comes back from it, ends there."""
+    """Call a body, hook or receiver and return its value. If it forks, the child exits here instead of returning."""
     try:
         value = function(*args, **kwargs)
     except BaseException as exc:
@@ -222,7 +222,7 @@ def call(function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
 
 
 def leave_fork(error: BaseException | None = None) -> None:
-    """End this process if a task forked it: it must not go on as the worker that it was copied from."""
+    """Exit if a task forked this process: the copy must not continue as a worker."""
     if not _is_fork:
         return
     code = 0 if error is None else 1

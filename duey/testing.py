@@ -1,4 +1,4 @@
-"""For tests of your own tasks: pytest fixtures. docs/testing.md shows how to use them.
+"""Pytest fixtures for tests of your own tasks. docs/testing.md shows how to use them.
 
     from duey.testing import immediate_huey
     from tasks import add
@@ -6,8 +6,8 @@
     def test_add(immediate_huey):
         assert add(1, 2).get() == 3
 
-`immediate_huey`: a call has run when it returns, and nothing is stored. There is no job then, only the body: no limit,
-no unique key; `current_job()` is None, retries follow at once. `jobs`: calls are stored, and run when the test says so.
+`immediate_huey`: a call runs the task at once and stores nothing. There is no job: no limits, no unique keys,
+`current_job()` is None, and retries follow at once. `jobs`: calls are stored and run when the test calls `jobs.run()`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST = 10_000
 
 @pytest.fixture
 def immediate_huey() -> Iterator[DurableHuey]:
-    """The one huey, in Huey's immediate mode until the test ends."""
+    """The service's huey, in Huey's immediate mode until the test ends."""
     before = huey.immediate
     huey.immediate = True
     try:
@@ -39,13 +39,13 @@ def immediate_huey() -> Iterator[DurableHuey]:
 
 
 class Jobs:
-    """The queue of the tests' settings, whose jobs run in the test's own process."""
+    """The queue of the test settings. Its jobs run in the test's own process."""
 
     def __init__(self, own: DurableHuey) -> None:
         self._huey, self._control = own, Control(own)
 
     def run(self) -> list[Any]:
-        """Run jobs until none is ready, also those that they enqueue; what their bodies returned, None for failures."""
+        """Run jobs, also newly enqueued ones, until none is ready. Return their results, None for a failed job."""
         values: list[Any] = []
         while (task := self._huey.dequeue()) is not None:
             values.append(self._huey.execute(task))
@@ -54,16 +54,16 @@ class Jobs:
         return values
 
     def get(self, handle: Result[Any] | str) -> Job:
-        """The job of a handle, or with an id: `state`, `attempt`, `result`, `error` and more."""
+        """Return the job of a result handle or id, with `state`, `attempt`, `result`, `error` and more."""
         return self._control.job(handle if isinstance(handle, str) else handle.id)
 
     def waiting(self) -> int:
-        """How many jobs have not ended."""
+        """Return the number of jobs that have not ended."""
         counts = self._control.counts()
         return counts.queued + counts.blocked + counts.scheduled + counts.retrying + counts.running
 
     def cancel_all(self) -> None:
-        """Cancel what still waits."""
+        """Cancel all jobs that have not ended."""
         for state in set(STATES) - ENDED:
             for job in self._control.jobs(state=state, limit=500).jobs:
                 self._control.cancel(job.id)
@@ -71,7 +71,7 @@ class Jobs:
 
 @contextmanager
 def real_jobs(own: DurableHuey) -> Iterator[Jobs]:
-    """The jobs of a test. Raises Misconfigured where others wait already: they may be those of a real service."""
+    """Yield the jobs of a test. Raises Misconfigured if the queue is not empty: it may belong to a real service."""
     found = Jobs(own)
     if waiting := found.waiting():
         raise errors.Misconfigured(
@@ -84,6 +84,6 @@ def real_jobs(own: DurableHuey) -> Iterator[Jobs]:
 
 @pytest.fixture
 def jobs() -> Iterator[Jobs]:
-    """The queue of the tests' settings, empty at the start of each test."""
+    """The queue of the test settings, empty at the start of each test."""
     with real_jobs(huey) as found:
         yield found

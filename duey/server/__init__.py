@@ -1,1 +1,1 @@
-"""The web process: its server and the consumer that it looks after."""
+"""The web process: the HTTP server and the consumer that it supervises."""

@@ -1,13 +1,13 @@
-"""Connections: how long one may take, how many there may be, and what is read of a request that is too large.
+"""Connections: time limits, limits on their number, and the handling of request bodies that are too large.
 
-A head has HEAD_S seconds to arrive, a body HEAD_S + BODY_GRACE_S and a second more for each BYTES_PER_S that has
-arrived; who reads an answer must keep that pace as well. Above PER_ADDRESS connections of one address, or MOST in all,
-the oldest that does nothing is closed, so that a newcomer is let in while any connection is idle. PER_ADDRESS does not
-hold for loopback and the trusted proxy, behind which many people stand.
+The header of a request must arrive within HEAD_S seconds. Its body has HEAD_S + BODY_GRACE_S seconds, and one more for
+each BYTES_PER_S bytes received. A client must also read the answer at that rate. Above PER_ADDRESS connections of one
+address, or MOST in total, the oldest idle connection is closed to admit the new one. PER_ADDRESS does not apply to
+loopback and the trusted proxy, because many users can share those addresses.
 
-A body above the limit is never stored: the application gets the request at once, with the size in Content-Length and no
-body, and answers 413 in its own words; then the connection ends. What the client still sends meanwhile is thrown away
-for a moment, because a connection that is closed with unread data takes its answer along.
+A body above the limit is not stored. The application gets the request at once, without a body but with the size in
+Content-Length, and answers 413. Then the connection is closed. Until then the rest of the body is read and discarded
+for a few seconds: closing a connection with unread data would discard the answer as well.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ BYTES_PER_S = 10 * 1024
 LINGER_S, LINGER_BYTES = 5.0, 16 * 1024 * 1024
 MOST, PER_ADDRESS = 512, 128
 CHECK_EVERY_S = 1.0
-FRAMING = 8  # a chunked body may take so many times the limit on the wire: small chunks cost more than they carry
+FRAMING = 8  # bytes on the wire per byte of the limit: a chunked body with small chunks has much overhead
 
 
 class Parser(HTTPRequestParser):
-    """A request that arrives, with a body of at most `max_body_bytes`."""
+    """Parses one request, with a body of at most `max_body_bytes`."""
 
-    refused = False  # its body was too large, and was not read
+    refused = False  # the body was too large and was not read
 
     def __init__(self, adj: Any, max_body_bytes: int) -> None:
         super().__init__(adj)
@@ -45,7 +45,7 @@ class Parser(HTTPRequestParser):
     def received(self, data: bytes) -> int:
         try:
             consumed: int = super().received(data)
-        except ValueError as error:  # a Content-Length of thousands of digits, an address such as http://[
+        except ValueError as error:  # a Content-Length of thousands of digits, or a URL such as http://[
             self.error, self.completed = BadRequest(str(error)[:100]), True
             return len(data)
         body, limit = self.body_rcv, self._limit
@@ -59,30 +59,30 @@ class Parser(HTTPRequestParser):
         self.close()
         self.body_rcv, self.error = None, None
         self.refused = self.completed = True
-        self.expect_continue = False  # else the client is told to go on
+        self.expect_continue = False  # otherwise the client is told to send the body
         self.headers["CONTENT_LENGTH"], self.headers["CONNECTION"] = str(size), "close"
 
 
 class Channel(HTTPChannel):
-    """A connection whose small answers are sent whole, by the thread that waits for the next request.
+    """A connection that sends a small answer in one piece, from the thread that runs the server's main loop.
 
-    As it comes, Waitress sends head and body one by one from the thread that answers: two system calls, and in each it
-    lets go of the interpreter lock and has to win it back from its neighbours. With `send_bytes` they wait for the
-    thread that is woken anyway. That one, however, holds them back while the client's next request runs: not here.
+    By default, Waitress sends header and body separately from the thread that answers. Each send is a system call that
+    releases the interpreter lock and has to take it again. With `send_bytes` small answers are left to the main loop.
+    Waitress would then hold them back while the client's next request runs; `handle_write` prevents that.
     """
 
     def __init__(self, server: Listener, sock: socket.socket, addr: tuple[Any, ...], *rest: Any, **named: Any) -> None:
-        self.began_at = time.monotonic()  # of the request that is arriving, or of the wait for one
+        self.began_at = time.monotonic()  # start of the request that is arriving, or of the wait for one
         self.has_asked = False
         self.sent = self.discarded = 0
-        self._reading_since: tuple[float, int] | None = None  # since when the client takes an answer; sent by then
+        self._reading_since: tuple[float, int] | None = None  # start of the check, and `sent` at that time
         self._lingers_since: float | None = None
-        self._parser: Parser | None = None  # of the last request
+        self._parser: Parser | None = None  # of the latest request
         self.whose = server.whose(str(addr[0]))
         super().__init__(server, sock, addr, *rest, **named)
 
     def parser_class(self, adj: Any) -> Parser:
-        """Waitress makes the parser of the next request by this."""
+        """Return the parser for the next request. Waitress calls this as a class."""
         self._parser = Parser(adj, self.server.max_body_bytes)
         return self._parser
 
@@ -106,8 +106,8 @@ class Channel(HTTPChannel):
         return done
 
     def _flush_some(self, do_close: bool = True) -> Any:
-        # Also where Waitress takes no lock, because nothing is left to send as it comes: by both threads at once an
-        # answer would be sent twice.
+        # Waitress takes no lock where it expects nothing left to send. Without the lock, both threads could send the
+        # same answer.
         with self.outbuf_lock:
             return super()._flush_some(do_close)
 
@@ -122,18 +122,18 @@ class Channel(HTTPChannel):
         super().handle_write()
 
     def _linger(self) -> None:
-        """Say that nothing more comes, and read what the client still sends."""
+        """Close the sending side, and keep reading what the client still sends."""
         self.close_when_flushed, self._lingers_since = False, time.monotonic()
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing of it is being answered."""
+        """Whether no request is running and no answer is being sent."""
         return not self.requests and not self.total_outbufs_len
 
     def is_overdue(self, now: float) -> bool:
-        """Whether the client has had its time. Asked every second, by the thread that reads."""
+        """Whether the client has used up its time. Called every second by the main loop. `now`: monotonic seconds."""
         if self._lingers_since is not None:
             return now - self._lingers_since > LINGER_S or self.discarded > LINGER_BYTES
         if self.total_outbufs_len:
@@ -144,7 +144,7 @@ class Channel(HTTPChannel):
             return self.sent - sent < BYTES_PER_S * IDLE_S
         self._reading_since = None
         if self.requests:
-            self.began_at = now  # what has arrived of the next one waits for this one
+            self.began_at = now  # the time of a pipelined request starts when this one has ended
             return False
         arriving = self.request
         if arriving is None:
@@ -153,21 +153,21 @@ class Channel(HTTPChannel):
         return now - self.began_at > HEAD_S + body_s
 
     def abandon(self) -> None:
-        """End it soon, whatever the client does: Waitress alone would wait until it can write."""
+        """Close the connection soon. Waitress alone would wait until the socket is writable."""
         self.will_close = True
-        with contextlib.suppress(OSError, AttributeError):  # it is closed already
+        with contextlib.suppress(OSError, AttributeError):  # already closed
             self.socket.shutdown(socket.SHUT_RDWR)
 
 
 class Listener(TcpWSGIServer):
-    """A socket that takes connections, within the bounds above. All listeners of a server share one map."""
+    """A listening socket that applies the limits above. All listeners of a server share one socket map."""
 
     channel_class = Channel
     trusted_proxy, max_body_bytes = "", 0
     _checked_at = 0.0
 
     def readable(self) -> bool:
-        now = time.monotonic()  # Waitress's own clean-up goes by a clock that may be set
+        now = time.monotonic()  # Waitress's own clean-up uses the wall clock, which can jump
         if now - self._checked_at >= CHECK_EVERY_S:
             self._checked_at = now
             for channel in list(self.active_channels.values()):
@@ -176,7 +176,7 @@ class Listener(TcpWSGIServer):
         return bool(super().readable())
 
     def maintenance(self, now: float) -> None:
-        """Nothing: see `readable`."""
+        """Does nothing: `readable` does this work."""
 
     def handle_accept(self) -> None:
         super().handle_accept()
@@ -184,8 +184,8 @@ class Listener(TcpWSGIServer):
             self._make_room()
 
     def _make_room(self) -> None:
-        """Close one connection if the newest one was too many: the oldest idle one of its address, or of the address
-        that has the most. The newest is idle itself, so there is one."""
+        """If there are too many connections, close the oldest idle one of the address that has too many, or else of the
+        address that has the most. The newest connection is idle, so there is always a candidate."""
         channels = [each for each in self._map.values() if isinstance(each, Channel) and not each.will_close]
         counts = Counter(each.whose for each in channels)
         idle = sorted((each for each in channels if each.is_idle), key=lambda each: each.began_at)
@@ -196,7 +196,7 @@ class Listener(TcpWSGIServer):
             crowded[0].abandon()
 
     def whose(self, host: str) -> str:
-        """The address that a connection counts for; "" for one behind which many people stand."""
+        """Return the address that a connection is counted under, or "" if its address has no limit."""
         return "" if host == self.trusted_proxy else _counted_as(host)
 
 
@@ -208,5 +208,5 @@ def _counted_as(host: str) -> str:
         return host
     if address.is_loopback:
         return ""
-    # Who has one IPv6 address has 2**64 of them.
+    # Count IPv6 by /64: one client usually has a whole /64 network.
     return host if address.version == 4 else str(ipaddress.ip_network((int(address) >> 64 << 64, 64)))

@@ -1,8 +1,8 @@
-"""The consumer that the web process starts and looks after: the stock `huey_consumer consumer.huey`.
+"""The consumer process that the web process starts and supervises: the stock `huey_consumer consumer.huey`.
 
-Its output is passed on with a prefix. When it dies it is started again, with back-off; when this process dies, so
-does it (consumer.py asks the kernel for that). It is stopped by STOP, which is never taken for a second request, for
-whoever stops the service may have sent it a TERM as well; then by a TERM to cut its jobs off, and a KILL.
+Its output is printed with a prefix. When it dies, it is started again after a delay. When this process dies, the
+consumer stops too (consumer.py asks the kernel for a signal). It is stopped with STOP, which never counts as a second
+request, because the consumer may also have received a TERM. A TERM then ends its running jobs, and a KILL the process.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-HOME = Path(__file__).absolute().parents[2]  # of the package
+HOME = Path(__file__).absolute().parents[2]  # the folder of the package
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"
 STOP = signal.SIGUSR1  # duey.os_process.PARENT_STOPS
 BACK_OFF_S = (0.5, 30.0)
-STEADY_S = 30.0  # a consumer that lived this long starts its back-off anew
+STEADY_S = 30.0  # after running for this long, the restart delay starts from its minimum again
 
 
 def environment() -> dict[str, str]:
-    """The environment of a program of ours that runs in the folder of config.ini: from a checkout, where nothing is
-    installed, it must find the package as well."""
+    """Return the environment for a program of ours that runs in the folder of config.ini. In a checkout, where Duey is
+    not installed, it adds the package to PYTHONPATH."""
     if not (HOME / "pyproject.toml").exists():
         return dict(os.environ)
     path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), str(HOME))))
@@ -37,7 +37,7 @@ class ConsumerChild:
     """One supervised consumer process."""
 
     def __init__(self, folder: Path, prefix: str = "consumer | ") -> None:
-        self._folder = folder  # of config.ini
+        self._folder = folder  # the folder of config.ini
         self._prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
@@ -45,12 +45,12 @@ class ConsumerChild:
         self._next_start = 0.0
 
     def start(self) -> None:
-        """Start it now. From the main thread only: it dies with the thread that forked it."""
+        """Start the process. Call this in the main thread: the consumer stops when the thread that forked it ends."""
         environ = {**environment(), PARENT_VARIABLE: str(os.getpid())}
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-m", "huey.bin.huey_consumer", "duey.consumer.huey"], cwd=self._folder, env=environ,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C in the terminal is for us: we stop it in order
+            start_new_session=True,  # Ctrl-C must reach only this process, which then stops the consumer
         )  # fmt: skip
         self._started_at = time.monotonic()
         threading.Thread(target=self._pass_on, args=(self._process,), daemon=True).start()
@@ -63,11 +63,11 @@ class ConsumerChild:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs."""
+        """The exit code, or None while the process runs."""
         return self._process.poll() if self._process else 0
 
     def tend(self) -> None:
-        """Start it again when it has died and its back-off is over."""
+        """Start the process again if it has died and the delay is over."""
         code = self.exit_code
         now = time.monotonic()
         if code is None:
@@ -83,7 +83,7 @@ class ConsumerChild:
             self.start()
 
     def stop(self, timeout_s: float, now: Callable[[], bool]) -> None:
-        """End it: running jobs may finish within `timeout_s`, or until `now` says that they may not."""
+        """Stop it. Running jobs have `timeout_s` seconds to end; once `now()` returns true, they are ended at once."""
         process = self._process
         if process is None or process.poll() is not None:
             return

@@ -1,11 +1,11 @@
-"""What holds for all requests and answers, of the pages and the API alike: the names that the service answers to, and
-the headers that tell a browser what other sites may not do with an answer.
+"""Rules for all requests and answers, of the monitor and the API: the host names that the service answers to, and the
+security headers that tell browsers what other sites may do with an answer.
 
-The name is checked against DNS rebinding: a page of another site can make its own name lead to this machine, and its
-script is then same-origin with the service. It cannot do that with an address, with `localhost`, or with a name whose
-DNS it does not control. So the Host of a request must be an IP address, `localhost`, the host of `[web] public_url`,
-`[web] host`, or an entry of `[web] allow_hosts`. A request without Host does not come from a browser, and is answered.
-With a trusted proxy Waitress has replaced Host by its X-Forwarded-Host; from others it has dropped that header.
+The host name is checked against DNS rebinding: another site can point its own DNS name at this machine, and its scripts
+are then same-origin with the service. It cannot do that with an IP address, `localhost`, or a name whose DNS it does
+not control. So the Host header must be an IP address, `localhost`, the host of `[web] public_url`, `[web] host`, or an
+entry of `[web] allow_hosts`. A request without a Host header does not come from a browser and is answered.
+Waitress replaces Host by the X-Forwarded-Host of a trusted proxy, and drops that header from all other clients.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ ALWAYS = [
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 ]
-# Not for subdomains: they may be other services, without TLS.
+# Without includeSubDomains: other services may run on subdomains without TLS.
 HSTS = ("Strict-Transport-Security", "max-age=31536000")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[\w.-]+)(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
 
 
 class HttpPolicy:
-    """The application within these rules."""
+    """WSGI middleware that applies these rules to the application."""
 
     def __init__(self, app: Wsgi, web: Web) -> None:
         self._app = app
@@ -59,7 +59,7 @@ class HttpPolicy:
         return _refused(environ, start, host)
 
     def allows(self, host: str) -> bool:
-        """Whether the service may be called by this value of the Host header."""
+        """Whether the service answers to this value of the Host header."""
         match = _HOST.fullmatch(host)
         if match is None:
             return False

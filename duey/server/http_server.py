@@ -1,6 +1,6 @@
-"""The HTTP server: Waitress with safe settings, answers that are sent whole, and an end that drops no request.
+"""The HTTP server: Waitress with safe settings, small answers sent in one piece, and a stop that completes requests.
 
-Ending: `stop` refuses new requests with 503 and Retry-After, waits for those in flight, then closes the sockets.
+`stop` refuses new requests with 503 and Retry-After, waits for the running ones, then closes the sockets.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from duey.config import Settings
 from duey.server.connections import FRAMING, MOST, Listener
 
 logger = logging.getLogger("duey.web")
-# Waitress warns of each request that waits for a thread: with more clients than threads that is a line a request.
+# Waitress warns about each request that waits for a thread. With many clients that is one log line per request.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-BUFFER_BYTES = 128 * 1024  # of a body that arrives; the rest of a larger one waits in a temporary file
-SEND_BYTES = 18_000  # a larger answer is sent on the way; Waitress's own figure, a multiple of 9,000 fills packets
+BUFFER_BYTES = 128 * 1024  # of a request body in memory; a larger body goes to a temporary file
+SEND_BYTES = 18_000  # larger answers are sent in parts; Waitress's default, a multiple of 9,000 to fill packets
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class AddressInUse(Exception):
-    """Another program listens where we should."""
+    """The port is already in use."""
 
 
 class Server:
@@ -36,7 +36,7 @@ class Server:
     def __init__(self, app: Wsgi, settings: Settings) -> None:
         self._app = app
         self._closing = False
-        self._inside: set[int] = set()  # the threads that answer
+        self._inside: set[int] = set()  # ids of the threads that are handling a request
         web = settings.web
         options: dict[str, Any] = {}
         if web.trusted_proxy:
@@ -48,14 +48,14 @@ class Server:
             host=web.host, port=web.port, threads=web.threads, url_prefix=web.url_prefix,
             clear_untrusted_proxy_headers=True, expose_tracebacks=False, ident=None, asyncore_use_poll=True,
             max_request_body_size=FRAMING * web.max_body_kb * 1024, max_request_header_size=64 * 1024,
-            inbuf_overflow=BUFFER_BYTES, connection_limit=2 * MOST,  # its own limit is never met: it lets nobody in
-            channel_request_lookahead=1,  # so that a long-poll notices that its client is gone
+            inbuf_overflow=BUFFER_BYTES, connection_limit=2 * MOST,  # never reached: there Waitress stops accepting
+            channel_request_lookahead=1,  # lets a long-poll detect that its client has disconnected
             **options,
         )  # fmt: skip
         adj.send_bytes = SEND_BYTES
         self._sockets: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
-        # A name such as localhost may stand for several addresses, each of which has a socket.
+        # A name such as localhost can have several addresses. Each gets its own socket.
         self._listening: list[Listener] = []
         try:
             for where in adj.listen:
@@ -75,11 +75,11 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port that is really listened on (for `port = 0`)."""
+        """The actual port, also where the setting is `port = 0`."""
         return int(self._listening[0].effective_port)
 
     def start(self) -> None:
-        """Serve in a thread of its own."""
+        """Start to serve in a background thread."""
         self._thread.start()
 
     def _run(self) -> None:
@@ -91,7 +91,7 @@ class Server:
 
     def _counted(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         here = threading.get_ident()
-        self._inside.add(here)  # before the look at `_closing`: whoever closes sees it, or is seen
+        self._inside.add(here)  # before the check of `_closing`, so that `stop` cannot miss this request
         try:
             if not self._closing:
                 return self._app(environ, start_response)
@@ -101,12 +101,12 @@ class Server:
         return [b"The service is stopping: try again in a few seconds.\n"]
 
     def stop(self, timeout_s: float) -> bool:
-        """End; True when every request in flight was answered."""
+        """Stop, waiting at most `timeout_s` seconds. Return whether all running requests were completed."""
         self._closing = True
         deadline = time.monotonic() + timeout_s
         while True:
             done = not self._inside
-            # What the threads have answered may still stand in Waitress's buffers.
+            # Answers can still be in Waitress's buffers.
             if (done and not self._unsent()) or time.monotonic() >= deadline:
                 break
             time.sleep(0.01)

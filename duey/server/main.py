@@ -1,12 +1,12 @@
-"""The web process: assembles the API and the monitor, serves them, and looks after one consumer.
+"""The web process: assembles the API and the monitor, serves them, and supervises one consumer.
 
     python app.py           web and one consumer
     python app.py --web     web alone
 
-Order: settings, storage, accounts, consumer, socket, `ready`. Ending (Ctrl-C, SIGTERM): new requests are refused, those
-in flight are answered, the consumer's jobs may finish within `[consumer] shutdown_timeout_s`. A second Ctrl-C or
-SIGTERM, more than 2 s after the first, cuts the jobs off. SIGHUP reloads: if `manage.py check` passes, the consumer is
-ended while requests are still answered, then this program starts anew with the settings and task modules of now.
+Start: settings, storage, accounts, consumer, socket, `ready`. Stop (Ctrl-C, SIGTERM): new requests are refused, running
+ones are completed, and running jobs have `[consumer] shutdown_timeout_s` to end. A second Ctrl-C or SIGTERM, more than
+2 s after the first, ends the jobs at once. SIGHUP reloads: if `manage.py check` passes, the consumer is stopped while
+requests are still answered, then this program starts again with the current settings and task modules.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class CannotStart(Exception):
-    """One sentence that says why, and what to do."""
+    """The service cannot start. The message says why, and what to do."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run until a signal ends it; the exit status."""
+    """Run until a signal stops the service. Return the exit status."""
     parser = argparse.ArgumentParser(description="Duey: web and one consumer.")
     parser.add_argument("--web", action="store_true", help="serve the web alone, without a consumer")
     parser.add_argument(
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 class Service:
-    """Everything that one `app.py` runs."""
+    """All parts that one `app.py` runs."""
 
     def __init__(self, settings: Any, with_consumer: bool) -> None:
         from duey import huey
@@ -93,7 +93,7 @@ class Service:
         self.child = ConsumerChild(settings.root) if with_consumer else None
 
     def run(self, print_password: bool = True) -> int:
-        """Start in order, wait for the end, stop in order. Without `print_password` no first account is made."""
+        """Run until a stop or a reload. Return the exit status. Without `print_password`, create no first account."""
         from duey.os_process import execute_anew, hear_hup
 
         self._signalled.set_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, note=self._requests.note)
@@ -116,7 +116,7 @@ class Service:
             self._stop_consumer()
         print("stopping: new requests are refused, running ones and running jobs may finish", flush=True)
         over.set()
-        self.api.close()  # who waits for a job is answered now
+        self.api.close()  # answers the requests that wait for a job
         stopper = threading.Thread(target=self.server.stop, args=(self.settings.consumer.shutdown_timeout_s,))
         stopper.start()
         self._stop_consumer()
@@ -127,7 +127,7 @@ class Service:
         return 0
 
     def _wait_for_request(self) -> None:
-        """Look after the consumer until a signal asks to stop, or to reload what can be started."""
+        """Supervise the consumer until a signal asks for a stop, or for a reload and the check passes."""
         while self._requests.stop_at is None:
             self._signalled.wait(0.25)
             self._signalled.clear()
@@ -137,7 +137,7 @@ class Service:
                 self.child.tend()
 
     def _can_reload(self) -> bool:
-        """Whether the settings and task modules of now would start; says why not."""
+        """Whether the service can start with the current settings and task modules. Prints why not."""
         self._requests.reload = False
         check = subprocess.run(
             [sys.executable, "-m", "duey", "check"],
@@ -156,7 +156,7 @@ class Service:
             self.child.stop(self.settings.consumer.shutdown_timeout_s + 3, lambda: self._requests.now)
 
     def _open_history(self) -> None:
-        """A history that cannot be opened stops nothing but a start with one of a newer version."""
+        """Open the history. If it is unavailable, print a warning and go on. Raises HistoryTooNew."""
         from duey.monitor.history.errors import HistoryTooNew, HistoryUnavailable
 
         try:
@@ -167,7 +167,7 @@ class Service:
             print(f"warning: {exc}; what happens waits in the queue until they are back", file=sys.stderr)
 
     def _announce(self, first: Any) -> None:
-        """Where to look and, the very first time, with what to enter. Printed once: only hashes are kept."""
+        """Print the addresses and, at the first start, the new account and token. Only their hashes are stored."""
         web = self.settings.web
         base = web.public_url or f"http://{web.host}:{self.server.port}{web.url_prefix}"
         print(f"monitor  {base}/monitor/\nAPI      {base}/api/openapi.json")
@@ -176,14 +176,14 @@ class Service:
             print(f"the first start made {made} shown this once:")
             print(f"  account  {first.account}\n  password {first.password}\n" * bool(first.account), end="")
             print(f"  token    {first.secret}")
-        elif lacking := self.access.lacks():  # only where nothing may be printed
+        elif lacking := self.access.lacks():  # only where secrets must not be printed
             commands = {"admin": "`duey user add NAME --role admin`", "first": "`duey token create NAME`"}
             how = " and ".join(commands[each] for each in lacking)
             print(f"no first password or token is printed into a journal: make your own with {how}")
         sys.stdout.flush()
 
     def _wait_for_consumer(self) -> bool:
-        """True once a consumer takes jobs (or none was asked for)."""
+        """Wait until a consumer takes jobs, or for READY_WITHIN_S seconds. False if a stop was requested meanwhile."""
         deadline = time.monotonic() + READY_WITHIN_S
         while self.child and self._requests.stop_at is None and not self.control.health().ok:
             if time.monotonic() > deadline:
@@ -196,12 +196,12 @@ class Service:
 
 
 def into_journal() -> bool:
-    """Whether standard output is kept in the journal of systemd, where others read it."""
+    """Whether standard output goes to systemd's journal, which other users can read."""
     return "JOURNAL_STREAM" in os.environ and not sys.stdout.isatty()
 
 
 def lock_data(settings: Any) -> int:
-    """Hold the data folder: a second `app.py` on the same data is told so."""
+    """Lock the data folder against a second `app.py` and return the descriptor. Raises CannotStart."""
     folder = Path(settings.storage.path).parent if settings.storage.backend == "sqlite" else settings.root / "data"
     try:
         config_files.make_folder(folder)
@@ -220,7 +220,7 @@ def lock_data(settings: Any) -> int:
 
 
 def side_by_side(web: Wsgi, api: Wsgi, settings: Any) -> Wsgi:
-    """The monitor below /monitor, the API everywhere else; the root leads a person to the monitor."""
+    """Return the application: the monitor below /monitor, a redirect to it at /, and the API everywhere else."""
     from duey.server.http_policy import HttpPolicy
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
