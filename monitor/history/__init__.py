@@ -1,8 +1,8 @@
-"""The history: what happened to every job, attempt and error, kept by peewee and written by one recorder at a time.
+"""The history: a record of every job, attempt and error, in a SQLite file written by one recorder at a time.
 
-Did it run? is the engine's to say. Was it recorded? `recorder` drains the queue's events, `fold` makes rows of a batch,
-`writing` writes them, `retention` lets them go. Was it shown wrong? `history` answers, from `search` and `jobs`,
-`groups`, `figures` and `charts`, with `values`. The file is `database` and `schema`.
+To record: `recorder` reads events from the queue's storage, `projection` turns a batch into rows, `writing` writes
+them, and `retention` deletes old rows. To answer: `history` uses `search`, `jobs`, `groups`, `figures` and `charts`,
+and returns `values`. The file: `database` and `schema`. The live state of a job is in the queue's storage, not here.
 """
 
 from duey.monitor.history.buckets import BUCKETS

@@ -1,7 +1,7 @@
-"""`args.KEY:prefix`: jobs by what one of their arguments begins with.
+"""The filter `args.KEY:prefix`: finds jobs by the beginning of an argument's value.
 
-A key is the name of a keyword argument, of a parameter (where the event brought the names), or a position (`0`). A
-value is compared as its text, or as its JSON where it is no text, upper and lower case alike.
+A key is the name of a keyword argument, the name of a parameter (if the event has the names), or a position (`0`).
+Texts are compared as they are, other values as their JSON. Case is ignored.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ J = JOBS.c
 
 
 class ArgumentFilter:
-    """All of (key, prefix) must hold."""
+    """A filter on arguments. A job matches if all of its (key, prefix) pairs match."""
 
     def __init__(self, wanted: Sequence[tuple[str, str]]) -> None:
         self._wanted = [(key, prefix.lower()) for key, prefix in wanted]
 
     def checks(self) -> list[Any]:
-        """Conditions that every match fulfils, which the database can check faster."""
+        """Return SQL conditions that every match fulfils. They are faster than `matches`, but let more jobs through."""
         found = []
         for _, prefix in self._wanted:
             if prefix:
-                # As it stands within JSON; a prefix that begins a list or an object may be spaced otherwise.
+                # Prefixes that begin a list or an object are left out, because the stored JSON may have other spaces.
                 inside = json.dumps(prefix, ensure_ascii=False)[1:-1]
                 if prefix.isascii() and prefix[0] not in "[{":
                     found.append(J.args.contains(inside) | J.kwargs.contains(inside))
         return found
 
     def matches(self, args: str | None, kwargs: str | None, names: str | None) -> bool:
-        """Whether a job with these columns is wanted."""
+        """Return whether a job with these columns matches."""
         positional, keyword = plain.decode(args, []), plain.decode(kwargs, {})
         named = dict(zip(map(str, plain.decode(names, [])), positional, strict=False))
         for key, prefix in self._wanted:

@@ -1,7 +1,7 @@
-"""Durations in 26 geometric buckets: bucket 0 is below 1 ms, bucket i from 2^(i-1) ms up to 2^i, the last has no end.
+"""Durations in 26 geometric buckets: bucket 0 is below 1 ms, bucket i is from 2^(i-1) ms to 2^i ms.
 
-A percentile is read as the value at its rank, spread evenly within its bucket: so it is within a factor of 2 of the
-true one (below 1 ms: within 1 ms), and never above the largest value.
+The last bucket is open. A percentile assumes that values are spread evenly within a bucket. It is therefore within a
+factor of 2 of the true value (below 1 ms: within 1 ms), and never larger than the largest value.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import math
 from collections.abc import Sequence
 
 BUCKETS = 26
-# Upper bounds in milliseconds; the last bucket (from 4.7 hours) has none.
+# Upper bounds in milliseconds. The last bucket starts at 4.7 hours.
 BOUNDS_MS: tuple[float, ...] = (*(float(2**i) for i in range(BUCKETS - 1)), math.inf)
 
 
 def bucket_of(ms: float) -> int:
-    """The bucket of a duration of 0 ms or more."""
+    """Return the bucket of a duration in milliseconds, which must not be negative."""
     return min(int(ms).bit_length(), BUCKETS - 1)
 
 
 def write(buckets: Sequence[int]) -> str:
-    """As text, without zeros: `3:12 4:1`."""
+    """Return the buckets as text, without empty ones: `3:12 4:1`."""
     return " ".join([f"{i}:{count}" for i, count in enumerate(buckets) if count])
 
 
 def add_written(buckets: list[int], text: str) -> None:
-    """Add what `write` wrote."""
+    """Add to `buckets` what `write` returned as text."""
     for pair in text.split():
         i, _, count = pair.partition(":")
         buckets[int(i)] += int(count)
 
 
 def percentile_ms(buckets: Sequence[int], share: float, max_ms: float) -> float | None:
-    """The duration that `share` (0..1) of all stay within; None where there is none. `max_ms`: the largest one."""
+    """Return the percentile `share` (0 to 1), or None without values. `max_ms` is the largest value."""
     count = sum(buckets)
     if not count:
         return None

@@ -1,11 +1,10 @@
-"""Why an attempt failed, and which failures are one group.
+"""The cause of a failed attempt, by which failures are grouped.
 
-The rule: attempts are of one group when the exception's type is the same and it came along the same own functions.
-A frame counts as its file's name and function (`tasks.py:send`), without folder and line number, so that neither a
-deployment to another folder nor an edit above it makes a new group; each frame counts once, so that the depth of a
-recursion does not. Library frames (below site-packages, dist-packages, lib/pythonX.Y, or without a file) are left
-out. Only the last traceback of a chain counts: that of the exception that was raised in the end. Where no own frame
-remains, the task's name stands for them.
+Two attempts have the same cause if the type of the exception and the frames of the user's own code are the same. A
+frame is compared by file name and function (`tasks.py:send`), without folder and line number, so that a deployment
+or an edit makes no new group. Each frame counts once, so that the depth of a recursion does not matter. Frames of
+libraries (in site-packages, dist-packages, lib/pythonX.Y, or without a file) are ignored. Of chained exceptions only
+the last traceback counts. If no own frame is left, the name of the task is used instead.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ MAX_FRAMES = 50
 
 
 class Cause(NamedTuple):
-    """What a group is made of. `frames` are outermost first."""
+    """The cause of a failure. `frames` are outermost first."""
 
     fingerprint: str
     frames: tuple[str, ...]
 
 
-@lru_cache(maxsize=512)  # the same failure comes again and again
+@lru_cache(maxsize=512)  # the same failure often repeats
 def cause_of(type_name: str, traceback: str, task: str) -> Cause:
-    """The group of a failed attempt."""
+    """Return the cause of a failed attempt."""
     frames = own_frames(traceback)
     parts = [type_name, *(frames or (task,))]
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
@@ -38,7 +37,7 @@ def cause_of(type_name: str, traceback: str, task: str) -> Cause:
 
 
 def own_frames(traceback: str) -> tuple[str, ...]:
-    """`file:function` of each own frame of the last traceback in the text, outermost first, at most the last 50."""
+    """Return the own frames of the last traceback as `file:function`, outermost first, at most the last 50."""
     last = traceback[traceback.rfind(_START) + 1 :]
     found = (f"{_file_name(path)}:{function}" for path, function in _FRAME.findall(last) if not _LIBRARY.search(path))
     return tuple(dict.fromkeys(found))[-MAX_FRAMES:]

@@ -1,4 +1,4 @@
-"""Charts: what happened by the minute and by the day, and how long jobs waited; every step is there, empty or not."""
+"""Charts: outcomes by minute and by day, and waiting times by minute. Empty steps are included."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_DAYS = 366
 
 
 class Charts:
-    """All methods raise HistoryUnavailable."""
+    """Reads charts. Every method may raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
@@ -34,7 +34,7 @@ class Charts:
         today = datetime.fromtimestamp(self._clock(), zone).date()
         dates = [today - timedelta(days=i) for i in reversed(range(max(1, min(count, MAX_DAYS))))]
         starts = {date: datetime.combine(date, time(), zone).timestamp() for date in dates}
-        # Where days begin elsewhere than in UTC, they are put together from hours.
+        # Stored days are days in UTC. For another zone, days are summed from hours.
         tier_s = DAY_S if str(zone) == "UTC" else HOUR_S
         sums: dict[Any, list[int]] = {}
         for at, outcomes in self._sums(tier_s, int(starts[dates[0]]), task).items():

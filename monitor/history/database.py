@@ -1,7 +1,7 @@
-"""The history file: made anew when it is gone, and never in the way of the work.
+"""The history file. It is created again if it was deleted, so that a lost file never stops the work.
 
-Every use first looks whether the file is still the one that was opened: one that was deleted, moved or restored
-meanwhile is opened (and, if need be, made) again. A file that is broken is moved aside by `set_aside`, never deleted.
+Every use first checks whether the file is still the one that was opened. If it was deleted, moved or restored, it is
+opened again, and created if it is missing. A broken file is moved away by `set_aside` and never deleted.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from duey.monitor.history.schema import HISTORY_SCHEMA, MIGRATIONS, TABLES
 from duey.monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
 
 BUSY_TIMEOUT_S = 2.0
-JOURNAL_BYTES = 64 << 20  # what the log may keep on the disk after it was large
+JOURNAL_BYTES = 64 << 20  # the write-ahead log is cut to this size after a checkpoint
 SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 class Database(SqliteFile):
-    """The history, for the recorder and all who read. Raises HistoryUnavailable and below."""
+    """The history database, for reading and writing. Methods raise HistoryUnavailable or a subclass."""
 
     what = "the history database"
     setting = "[monitor] database"
     schema = HISTORY_SCHEMA
-    # FULL: the recorder deletes events only when what it made of them survives a power cut.
+    # FULL: events are deleted from the queue once they are recorded, so the record must survive a power cut.
     pragmas = (("synchronous", "FULL"), ("journal_size_limit", JOURNAL_BYTES))
     trouble = HistoryUnavailable
     too_new = HistoryTooNew
@@ -42,11 +42,11 @@ class Database(SqliteFile):
         self, url: str, migrations: Sequence[Migration] = MIGRATIONS, busy_timeout_s: float = BUSY_TIMEOUT_S
     ) -> None:
         super().__init__(url, migrations, busy_timeout_s)
-        self.is_poison_suspect = False  # somebody found it broken; the recorder looks closer
+        self.is_poison_suspect = False  # an error says that the file is broken; the recorder checks it
 
     def is_sound(self) -> bool:
-        """Whether SQLite finds nothing wrong in the whole file: slow, for a file under suspicion."""
-        self.close()  # what this connection remembers of the file may be all right still
+        """Return whether SQLite finds no error in the file. Slow: it reads all of it."""
+        self.close()  # a new connection, because this one may have cached pages
         try:
             with self.reading() as database:
                 return database.execute_sql("PRAGMA quick_check(1)").fetchone()[0] == "ok"
@@ -54,26 +54,26 @@ class Database(SqliteFile):
             return False
 
     def set_aside(self) -> Path:
-        """Move the file away, as `NAME.corrupt-YYYYMMDD-HHMMSS` beside it; the next use begins a new one."""
+        """Rename the file to `NAME.corrupt-YYYYMMDD-HHMMSS`; return the new path. The next use creates a new file."""
         self._forget()
         with self._folder_locked():
             stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
             aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}")
-            # The log first: beside a new file it would be taken for that one's.
+            # The log is moved first, because SQLite would apply it to a new file of the same name.
             for ending in (*SIDE_FILES, ""):
                 with suppress(FileNotFoundError):
                     os.replace(f"{self.path}{ending}", f"{aside}{ending}")
         return aside
 
     def asides(self) -> list[Path]:
-        """The files that were moved away and are still there."""
+        """Return the paths of broken files that were moved away and still exist."""
         found = self.path.parent.glob(f"{self.path.name}.corrupt-*")
         return sorted(path for path in found if not path.name.endswith(SIDE_FILES))
 
-    # which file it is
+    # identity of the file
 
     def _identity(self) -> Identity | None:
-        """Which file it is; None where there is none, or nothing in it: one that was begun is never empty."""
+        """Return device and inode, or None if the file is missing or empty. A file that was set up is never empty."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -107,7 +107,7 @@ class Database(SqliteFile):
         return Opened(database, identity)
 
     def _make_file(self) -> None:
-        """An empty file, and nothing beside it: who still has one open that was deleted may be writing its log."""
+        """Create an empty file, and delete old side files: a process may still write the log of a deleted file."""
         for ending in (*SIDE_FILES, ""):
             with suppress(FileNotFoundError):
                 os.unlink(f"{self.path}{ending}")
@@ -115,7 +115,7 @@ class Database(SqliteFile):
 
     @contextmanager
     def _folder_locked(self) -> Iterator[None]:
-        """One process at a time makes the file or moves it away; the kernel drops the lock of one that dies."""
+        """Lock the folder, so that one process at a time creates or moves the file. A process that dies releases it."""
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -125,7 +125,7 @@ class Database(SqliteFile):
 
     def _check(self, database: SqliteDatabase) -> None:
         if database.pragma("page_count") == 0:
-            database.pragma("auto_vacuum", "INCREMENTAL")  # of a new file, before all else
+            database.pragma("auto_vacuum", "INCREMENTAL")  # only possible before the first table
 
     def _version(self, database: SqliteDatabase) -> int | None:
         version = super()._version(database)

@@ -1,7 +1,7 @@
-"""The named errors of the history: each is named by its cause and composes its own sentence.
+"""The errors of the history.
 
-They are StorageUnavailable, so that the API answers 503 and the pages say so, while the work itself goes on: what
-happened waits in the queue's storage until the history is back.
+They are subclasses of StorageUnavailable: the API answers 503 and the pages show the message. The work goes on, and
+events wait in the queue's storage until the history can be used again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from duey.errors import StorageUnavailable
 
 
 class HistoryUnavailable(StorageUnavailable):
-    """The history cannot be used now; `reason` says what was found and what to do. Nothing is lost."""
+    """The history cannot be used now, and no event is lost. `reason` says what was found and what to do."""
 
     def __init__(self, path: str, reason: str):
         self.path, self.reason = path, reason
@@ -18,15 +18,15 @@ class HistoryUnavailable(StorageUnavailable):
 
 
 class HistoryBroken(HistoryUnavailable):
-    """The file is no sound SQLite database; the recorder moves it aside and begins anew."""
+    """The file is not a sound SQLite database. The recorder moves it away and creates a new one."""
 
 
 class HistoryGone(HistoryUnavailable):
-    """The file, or what stood in it, was taken away; the next use makes it anew."""
+    """The file or its tables were removed. The next use creates them again."""
 
 
 class HistoryTooNew(HistoryUnavailable):
-    """The file was written by a newer version of the code."""
+    """The file was written by a newer version of Duey."""
 
     def __init__(self, path: str, found: int, known: int):
         self.found, self.known = found, known

@@ -1,6 +1,6 @@
-"""The figures that the history answers with: frozen values, summed over windows and steps of time.
+"""Figures that the history returns: frozen values, summed over a window or a step of time.
 
-Times are UTC epoch seconds, durations end in `_ms` or `_s`; see duey.monitor.history.values for the rest.
+Times are UTC epoch seconds. Names of durations end in `_ms` or `_s`. See also duey.monitor.history.values.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Distribution:
-    """How long it took, from geometric buckets: exact in count, sum and max, percentiles within a factor of 2.
+    """A distribution of durations. Count, sum and max are exact, percentiles are within a factor of 2.
 
-    `buckets[i]` counts what took from bounds_ms[i - 1] up to bounds_ms[i]: see duey.monitor.history.buckets.
+    `buckets[i]` counts durations from bounds_ms[i - 1] up to bounds_ms[i]: see duey.monitor.history.buckets.
     """
 
     count: int
@@ -25,7 +25,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How many attempts and jobs ended in which way. `failed` is final; `retried` counts failed attempts that retry."""
+    """Numbers of attempts and jobs by outcome. `failed` is final; `retried` counts failed attempts with a retry."""
 
     enqueued: int = 0
     done: int = 0
@@ -38,19 +38,19 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class TaskFigures:
-    """One task over a window of time."""
+    """The figures of one task over a window of time."""
 
     task: str
     qualname: str
     window_s: float
     outcomes: Outcomes
-    rate_per_s: float  # ended attempts, over the window (or since the task was first seen)
+    rate_per_s: float  # ended attempts per second of the window, or since the task was first seen
     run: Distribution
     wait: Distribution
     total_run_ms: float
-    sparkline: tuple[int, ...]  # ended attempts, in equal steps, oldest first
+    sparkline: tuple[int, ...]  # ended attempts in equal steps, oldest first
     sparkline_failed: tuple[int, ...]
-    last_at: float | None  # its last event, also outside of the window
+    last_at: float | None  # time of the last event, also outside of the window
 
     @property
     def failures(self) -> int:
@@ -60,16 +60,16 @@ class TaskFigures:
 
 @dataclass(frozen=True)
 class Interval:
-    """What happened in one minute, hour or day that begins at `at`."""
+    """The outcomes of one minute, hour or day that begins at `at`."""
 
     at: float
     outcomes: Outcomes
-    complete: bool = True  # False for the one that is not over
+    complete: bool = True  # False if it is not over yet
 
 
 @dataclass(frozen=True)
 class Waits:
-    """How long jobs that started in the minute at `at` had waited for a worker."""
+    """How long the jobs that started in the minute at `at` had waited for a worker."""
 
     at: float
     count: int
@@ -80,16 +80,16 @@ class Waits:
 
 @dataclass(frozen=True)
 class TaskHistory:
-    """One task over time: the whole window, and its run times by step (the heat map of the histogram)."""
+    """The figures of one task: the whole window, and its run times by step (for the heat map)."""
 
     figures: TaskFigures
     step_s: float
-    steps: tuple[TaskStep, ...]  # oldest first, empty ones included
+    steps: tuple[TaskStep, ...]  # oldest first, with empty steps
 
 
 @dataclass(frozen=True)
 class TaskStep:
-    """A task in one step of a window."""
+    """One step of a task's window."""
 
     at: float
     outcomes: Outcomes

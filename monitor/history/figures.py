@@ -1,7 +1,7 @@
-"""Figures: how tasks fare over a window of time, summed from the tiers that the recorder keeps.
+"""Figures of tasks over a window of time, summed from stored minutes, hours or days.
 
-Up to 3 hours are read from the tier of minutes, up to 4 days from that of hours, longer ones from that of days: so a
-window begins with a whole minute, hour or day of the clock (UTC), and no answer reads more than some thousand rows.
+Windows up to 3 hours are read from minutes, up to 4 days from hours, longer ones from days. A window therefore
+begins with a whole minute, hour or day (UTC), and no call reads more than a few thousand rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_STEPS = 200
 
 
 class Figures:
-    """All methods raise HistoryUnavailable."""
+    """Reads figures. Every method may raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
@@ -48,7 +48,7 @@ class Figures:
             found = [task for task in names.find(name) if task in seen]
             if not found:
                 return None
-            # One task has few rows, so that its minutes can be read for longer.
+            # One task has few rows, so its minutes are read for up to a day.
             window = Window(self._clock(), window_s, minutes_up_to_s=DAY_S)
             step_s = window.step_s(max(1, min(steps, MAX_STEPS)))
             parts: dict[int, Tally] = {}
@@ -72,7 +72,7 @@ TOTALS = f"SELECT {', '.join(f'SUM({name})' for name in FIGURE_COUNTS)} FROM fig
 
 
 class Window:
-    """A stretch of time up to now that begins with a whole minute, hour or day."""
+    """A window of time that ends now and begins with a whole minute, hour or day."""
 
     def __init__(self, now: float, window_s: float, minutes_up_to_s: float = 3 * HOUR_S) -> None:
         window_s = max(float(MINUTE_S), min(window_s, MAX_WINDOW_S))
@@ -85,7 +85,7 @@ class Window:
         return max(1.0, self.now - self.start)
 
     def step_s(self, steps: int) -> int:
-        """The length of at most so many equal steps, in whole minutes, hours or days."""
+        """Return the length of a step in seconds, in whole minutes, hours or days, for at most so many steps."""
         return math.ceil(self.length_s / steps / self.tier_s) * self.tier_s
 
     def steps(self, step_s: int) -> int:
@@ -95,7 +95,7 @@ class Window:
         return int((at - self.start) // step_s)
 
     def read(self, db: SqliteDatabase, task: str | None = None) -> Iterable[tuple[Any, ...]]:
-        """(task, instant, *values) of each row. Clocks step: what lies ahead is left out."""
+        """Yield (task, time, *values) of each row. Future rows are left out: the clock may have been set back."""
         query = FIGURES.select(F.task, F.at, *(getattr(F, name) for name in FIGURE_VALUES)).where(
             (F.tier_s == self.tier_s) & (F.at >= self.start) & (F.at <= self.now)
         )
@@ -139,6 +139,6 @@ def _figures(
 
 
 def _seen(db: SqliteDatabase) -> dict[str, tuple[float, float]]:
-    """When each task was first and last heard of."""
+    """Return when each task was first and last seen."""
     rows: Any = TASKS.select(TASKS.c.qualname, TASKS.c.first_at, TASKS.c.last_at).tuples().execute(db)
     return {task: (first_at, last_at) for task, first_at, last_at in rows}

@@ -1,8 +1,7 @@
-"""Error groups: why attempts fail, how often, since when; and what people have decided about them.
+"""Error groups: failed attempts with the same cause (duey.monitor.history.causes).
 
-A group is opened by its first failed attempt. People mute it (it goes on being counted) or mark it as fixed; a fixed
-one that fails again is opened, and has regressed (duey.monitor.history.writing). What is one group:
-duey.monitor.history.causes.
+The first failed attempt opens a group. A user can mute it, and it is still counted, or mark it as fixed. If a fixed
+group fails again, it is opened again and marked as regressed (duey.monitor.history.writing).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ IN_LAST_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = 
 
 
 class Groups:
-    """All methods raise HistoryUnavailable."""
+    """Reads and marks error groups. Every method may raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock

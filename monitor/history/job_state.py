@@ -1,7 +1,7 @@
-"""A job as the fold of a batch finds it, changes it and leaves it: the mutable side of one row of `jobs`.
+"""The state of a job while a batch is applied: a mutable copy of one row of `jobs`.
 
-It is either read from the history (`read`, without what never changes) or begun by the first event that names the job
-(`begin`). `known` holds the identities of events that stand in `entries`.
+`read` makes it from a row, without the columns that never change; `begin` makes it from the first event of a job.
+`known` holds the identities of the job's rows in `entries`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_ID_CHARS = 1000
 
 
 class JobState:
-    """All columns of `jobs` as attributes, and how they have to be written."""
+    """The columns of `jobs` as attributes, and flags for how the row must be written."""
 
     __slots__ = (*INSERTED, "call_is_new", "is_changed", "is_done", "is_new", "known")
 
@@ -70,12 +70,12 @@ class JobState:
 
 
 def id_of(event: Event) -> str:
-    """The job's id as it is stored."""
+    """Return the job's id as it is stored."""
     return plain.text(event.job_id, MAX_ID_CHARS)
 
 
 def read(row: Sequence[Any]) -> JobState:
-    """From a row of the columns READ."""
+    """Return the state for a row of the columns READ."""
     s = JobState()
     (
         s.n, s.id, s.task, s.queue, s.state, s.priority, s.enqueued_at, s.changed_at, s.ready_at, s.eta, s.expires_at,
@@ -89,7 +89,7 @@ def read(row: Sequence[Any]) -> JobState:
 
 
 def begin(n: int, job_id: str, event: Event) -> JobState:
-    """A job that the history hears of for the first time."""
+    """Return the state of a job that the history does not have yet."""
     s = JobState()
     s.n, s.id, s.task, s.queue = n, job_id, plain.text(event.task, 500), plain.text(event.queue, 500)
     s.state, s.priority = QUEUED, plain.number(event.priority)
@@ -104,7 +104,7 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
     return s
 
 
-# As rows for the statements of duey.monitor.history.writing.
+# Rows for the statements of duey.monitor.history.writing.
 as_inserted = attrgetter(*INSERTED)
 as_changed = attrgetter(*CHANGING, "n")
 as_done = attrgetter(*ENDING, "n")

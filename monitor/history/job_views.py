@@ -1,4 +1,4 @@
-"""From rows of `jobs` and `entries` to the values that people and programs are shown."""
+"""Turns rows of `jobs` and `entries` into the values that the history returns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def job_row(row: Row, names: Names, bounds: Bounds = WHOLE) -> JobRow:
 
 
 def job(row: Row, names: Names, bounds: Bounds = WHOLE) -> Job:
-    """As duey.model.job shows it, with arguments and result within bounds. Only what failed last shows its error."""
+    """Return the job, with arguments and result within bounds. The error is set only if the job failed last."""
     args, kwargs, result = plain.decode(row["args"], []), plain.decode(row["kwargs"], {}), plain.decode(row["result"])
     if bounds is not WHOLE:
         (args, kwargs), result = plain_call(args, kwargs, bounds), to_plain(result, bounds)
@@ -42,7 +42,7 @@ def job(row: Row, names: Names, bounds: Bounds = WHOLE) -> Job:
 
 
 def attempts(row: Row, entries: Sequence[Row]) -> tuple[Attempt, ...]:
-    """Newest first. A plain last end stands in the job's row alone."""
+    """Return the attempts, newest first. If the last end has no entry, it is taken from the job's row."""
     found = [attempt(entry) for entry in entries if entry["kind"] in ATTEMPTS and entry["number"]]
     if has_plain_end(row, entries) and row["started_at"] is not None:
         found.append(
@@ -76,7 +76,7 @@ def failure(entry: Row, traceback: str = "") -> Failure | None:
 
 
 def timeline(row: Row, entries: Sequence[Row]) -> tuple[Step, ...]:
-    """Newest first, each with the time since the one before."""
+    """Return the steps, newest first, each with the time since the one before it."""
     steps: list[Step] = []
     for at, kind, worker, reason, error in sorted(_happened(row, entries), key=lambda step: step[0]):
         since_ms = round(max(0.0, at - steps[-1].at) * 1000, 3) if steps else None
@@ -107,7 +107,7 @@ def _due(row: Row) -> str | None:
 
 
 def has_plain_end(row: Row, entries: Sequence[Row]) -> bool:
-    """Whether the last end stands in the job's row, and nowhere else."""
+    """Return whether the job has ended and its end has no row in `entries`."""
     if row["state"] not in ENDED:
         return False
     end = (row["finished_at"], row["state"], row["token"])

@@ -1,4 +1,4 @@
-"""Jobs in the history: pages of them, one of them with all that happened to it, counts; and letting one go."""
+"""Jobs in the history: pages, single jobs with attempts and timeline, counts, and deletion."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_ENTRIES = 100
 
 
 class Jobs:
-    """All methods raise HistoryUnavailable."""
+    """Reads and deletes jobs. Every method may raise HistoryUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -113,13 +113,13 @@ def _one(db: SqliteDatabase, job_id: str) -> dict[str, Any]:
 
 
 def _rows(db: SqliteDatabase, numbers: Sequence[int], names: Names) -> tuple[JobRow, ...]:
-    """The jobs of these numbers, in this order, with the beginnings of long values; one that went is left out."""
+    """Return the jobs with these numbers, in this order, with long values cut. Deleted jobs are left out."""
     rows = {row["n"]: row for row in JOBS.select().where(J.n.in_(list(numbers))).execute(db)} if numbers else {}
     return tuple(job_views.job_row(rows[n], names, LISTED) for n in numbers if n in rows)
 
 
 def _entries(db: SqliteDatabase, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The last ones, oldest first."""
+    """Return the last entries of a job, oldest first."""
     if not row["entries"]:
         return []
     query = ENTRIES.select().where(E.job == row["n"]).order_by(E.at.desc(), E.n.desc()).limit(MAX_ENTRIES)
@@ -127,7 +127,7 @@ def _entries(db: SqliteDatabase, row: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _cleaned(wanted: JobFilter, **changes: Any) -> JobFilter:
-    """As the texts are stored."""
+    """Return the filter with its texts cleaned in the same way as stored texts."""
     texts = {name: plain.text(value) for name, value in vars(wanted).items() if isinstance(value, str)}
     args = tuple((plain.text(key), plain.text(prefix)) for key, prefix in wanted.args)
     return JobFilter(**{**vars(wanted), **texts, "args": args, **changes})

@@ -1,4 +1,4 @@
-"""Visits: when an account looked last, so that a page can say what is new since then."""
+"""Visits: when an account last looked at a page, so that a page can show what is new since then."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from duey.monitor.history.errors import HistoryUnavailable
 from duey.monitor.history.schema import LAST_SEEN
 
 V = LAST_SEEN.c
-PAUSE_S = 30 * 60.0  # a look after so long is a new visit
-NOTED_EVERY_S = 30.0  # pages poll
+PAUSE_S = 30 * 60.0  # after such a pause a new visit begins
+NOTED_EVERY_S = 30.0  # pages poll, so not every look is written
 
 
 class LastSeen:
-    """Never raises."""
+    """Notes visits. Never raises."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
 
     def note_visit(self, account: str) -> float | None:
-        """Note a look; when the visit before this one ended, None for the first."""
+        """Note a look; return when the previous visit ended, or None for the first visit."""
         now, account = self._clock(), plain.text(account, 500)
         try:
             with self._database.reading() as db:

@@ -1,7 +1,7 @@
-"""The lease: one recorder at a time writes the history, whatever number of processes would.
+"""The lease: only one recorder among all processes writes the history.
 
-It is a lock that the kernel holds for an open file (`NAME.recorder` beside the history) and drops when its process
-ends, however it ends: so another takes over at its next try, and no clock is involved. A forked child does not keep it.
+It is a kernel lock (flock) on the file `NAME.recorder` beside the history. The kernel releases it when the process
+ends, and another recorder takes it at its next try. No clock is involved. A forked child does not inherit it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from duey import files as config_files
 
 
 class Lease:
-    """For one holder at a time among all processes. `take` and `let_go` are for one thread."""
+    """A lock that one process holds at a time. Call `take` and `let_go` in one thread only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,17 +25,17 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is held here, and its file is still the one that others would lock."""
+        """Return whether this process holds the lock, and the locked file is still the one at the path."""
         if self._file is None:
             return False
         with suppress(OSError):
             if os.path.samestat(os.fstat(self._file), os.stat(self.path)):
                 return True
-        self.let_go()  # the file was taken away: who takes the lease now would lock another
+        self.let_go()  # the file was replaced, so another process may hold a lock on the new one
         return False
 
     def take(self) -> bool:
-        """Take it if nobody holds it; False if somebody does. Raises OSError where the file cannot be."""
+        """Take the lease. Return False if another process holds it. Raises OSError if the file cannot be opened."""
         if self.is_held:
             return True
         config_files.make_folder(self.path.parent)
@@ -51,7 +51,7 @@ class Lease:
         return self.is_held
 
     def let_go(self) -> None:
-        """End it; nothing happens where it is not held."""
+        """Release the lease, if it is held."""
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
@@ -60,7 +60,7 @@ class Lease:
         self.let_go()
 
 
-# A child that kept the open file would keep the lock after its parent's death.
+# A forked child closes the file. Otherwise it would keep the lock after its parent has died.
 _leases: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 

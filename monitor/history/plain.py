@@ -1,6 +1,6 @@
-"""What comes with an event, made fit to be stored, whatever it is: bounded text, sound numbers, JSON of a bounded size.
+"""Makes values of an event fit to be stored: text and JSON of limited size, finite numbers.
 
-The engine redacts and cuts before; this is the fence behind it. Nothing in here raises.
+The values were redacted and cut before; this is a second check. Nothing here raises, whatever the value is.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MAX_INT = 2**63 - 1
 
 
 def _encoder() -> Callable[[Any], str]:
-    """As _json.encode, which would make a new C encoder for each call: half of the cost of a small value."""
+    """Return a faster _json.encode: that one makes a C encoder for each call, half of the cost of a small value."""
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:  # a Python without the C encoder
         return _json.encode
@@ -27,8 +27,8 @@ _encode = _encoder()
 
 
 def text(value: Any, max_chars: int = 4096) -> str:
-    """As text. Lone surrogates, which no database takes, are written out; what is too long is cut in the middle."""
-    if type(value) is str and len(value) <= max_chars and value.isascii():  # what nearly all are
+    """Return the value as text, cut in the middle if it is too long. Lone surrogates are escaped."""
+    if type(value) is str and len(value) <= max_chars and value.isascii():  # the usual case
         return value
     made = value if isinstance(value, str) else _shown(value)
     if len(made) > max_chars:
@@ -42,18 +42,18 @@ def text_or_none(value: Any, max_chars: int = 4096) -> str | None:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number."""
-    return isinstance(value, (float, int)) and abs(value) < 1e300  # not so for nan
+    """Return whether the value is a finite number."""
+    return isinstance(value, (float, int)) and abs(value) < 1e300  # False for NaN
 
 
 def is_whole(value: Any) -> bool:
-    """Whether it is a whole number of at most 64 bits."""
+    """Return whether the value is an integer of at most 64 bits."""
     return isinstance(value, int) and -_MAX_INT <= value <= _MAX_INT
 
 
 def number(value: Any, default: float = 0.0) -> float:
-    """A finite number, or the default."""
-    if type(value) is float and is_number(value):  # what nearly all are
+    """Return the value as a finite number, or the default."""
+    if type(value) is float and is_number(value):  # the usual case
         return value
     try:
         made = float(value)
@@ -70,7 +70,7 @@ def number_or_none(value: Any) -> float | None:
 
 
 def whole(value: Any, default: int = 0) -> int:
-    """A whole number of at most 64 bits, or the default."""
+    """Return the value as an integer of at most 64 bits, or the default."""
     if isinstance(value, float) and is_number(value):
         value = int(value)
     return value if is_whole(value) else default
@@ -81,9 +81,9 @@ def whole_or_none(value: Any) -> int | None:
 
 
 def encode(value: Any, max_chars: int) -> str:
-    """As compact JSON. What is too long becomes the beginning of that JSON, as a text."""
+    """Return compact JSON. If it is too long, return the beginning of that JSON as a JSON string."""
     kind = type(value)
-    if kind is int and -_MAX_INT <= value <= _MAX_INT:  # what many results are
+    if kind is int and -_MAX_INT <= value <= _MAX_INT:  # a common case
         return str(value)
     try:
         made = _encode(value)
@@ -95,19 +95,19 @@ def encode(value: Any, max_chars: int) -> str:
 
 
 def encode_list(value: Any, max_chars: int) -> str:
-    """As JSON that is a list, whatever comes."""
+    """Return JSON that is a list. Any other value becomes the only item of one."""
     made = encode(value, max_chars)
     return made if made[:1] == "[" else f"[{made}]"
 
 
 def encode_dict(value: Any, max_chars: int) -> str:
-    """As JSON that is an object, whatever comes."""
+    """Return JSON that is an object. Any other value becomes the only item of one, with the key `…`."""
     made = encode(value, max_chars)
     return made if made[:1] == "{" else f'{{"…":{made}}}'
 
 
 def decode(made: str | None, default: Any = None) -> Any:
-    """What `encode` encoded; the default where there is nothing, or no JSON."""
+    """Return the value that `encode` encoded, or the default if the text is empty or not JSON."""
     if not made:
         return default
     try:
@@ -117,7 +117,7 @@ def decode(made: str | None, default: Any = None) -> Any:
 
 
 def _cut(made: str, max_chars: int) -> str:
-    # Half, since quotes are escaped once more.
+    # Half of the limit, because encoding it again escapes the quotes.
     return f"{made[: max_chars // 2]}… ({len(made)} characters of JSON)"
 
 

@@ -1,13 +1,13 @@
-"""The fold: the events of one batch become what has to be written, about one row a job.
+"""The projection: turns the events of one batch into rows to write.
 
-Order: `Projection` is given how the jobs of the batch stand in the history; `apply` takes the events one by one, in
-their order; then `states`, `entries`, `tallies`, `groups` and `tasks` hold the outcome. Nothing in here touches the
-database, and nothing is counted but by an event that is applied.
+`Projection` starts with the stored state of the jobs in the batch. `apply` takes the events in order. Then `states`,
+`entries`, `tallies`, `groups` and `tasks` hold what has to be written. This module does not access the database.
 
-An event is applied once for ever. Its identity is (token, kind, at) within its job: the instant belongs to it, because
-verbs by hand have no claim's token, and tokens repeat after a restored backup. An identity is known by a row in
-`entries`; or, for what happens to every job and needs no row, by the job's own row: its acceptance by enqueued_at,
-its last end by state, token and finished_at. Before another event overwrites such an end, it is spilled to `entries`.
+Every event is applied once. Within its job it is identified by (token, kind, at). The time is needed because events
+of users' commands have no token of a claim, and tokens repeat after a backup was restored. An event is known if it
+has a row in `entries`. Two kinds of events need no such row, which saves space: acceptance, identified by the job's
+enqueued_at, and the last plain end, by state, token and finished_at. `_spill` adds the row before an end is
+overwritten.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_MESSAGE_CHARS = 4 * 1024
 MAX_LOGS_CHARS = 64 * 1024
 MAX_LOG_LINES = 1000
 MINUTE_S = 60
-CLOCKS_S = 1.0  # how far clocks of machines may be apart
+CLOCKS_S = 1.0  # how far the clocks of two machines may be apart
 
 ENTRY_COLUMNS = (
     "job", "token", "kind", "at", "number", "worker", "started_at", "wait_ms", "run_ms", "reason", "fingerprint",
@@ -40,12 +40,12 @@ Entry = tuple[Any, ...]
 _COUNTED = {
     DONE: "done", FAILED: "failed", RETRYING: "retried", CANCELED: "canceled", EXPIRED: "expired", RESCUED: "rescued",
 }  # fmt: skip
-# What brings a job to a place where it waits; kinds of later versions are written down, and move nothing.
+# Events after which a job waits or is due again. Unknown kinds are stored as entries and do not change the state.
 _MOVING = frozenset({RETRYING, RELEASED, RESCUED, BLOCKED, UNBLOCKED, RETRIED})
 
 
 class Projection:
-    """One batch. `states` by job id is how the known jobs stand; new ones get numbers from `next_n` on."""
+    """One batch. `states`: the known jobs by id. `next_n`: the number of the next new job."""
 
     def __init__(self, states: dict[str, JobState], next_n: int, max_value_chars: int) -> None:
         self.states, self.next_n, self._max_chars = states, next_n, max_value_chars
@@ -53,13 +53,13 @@ class Projection:
         self.tallies: dict[tuple[int, str], Tally] = {}
         self.groups: dict[str, GroupTally] = {}
         self.tasks: dict[str, tuple[float, float]] = {}
-        self.known_counts: set[tuple[float, int]] = set()  # (at, token) of those that stand in the history
+        self.known_counts: set[tuple[float, int]] = set()  # (at, token) of `counted` events that are stored
         self.applied = self.refused = self.begun = self.counted = 0
 
     def apply(self, event: Event) -> None:
-        """Take one event, unless it was taken before. One that cannot be understood is logged and left out."""
+        """Apply one event, if it is not known. An event that cannot be understood is logged and left out."""
         if not event.job_id and event.kind != COUNTED:
-            self.refused += 1  # its job was removed from the queue's storage
+            self.refused += 1  # the job was deleted from the queue's storage
             return
         try:
             self._counted(event) if event.kind == COUNTED else self._apply(event)
@@ -85,7 +85,7 @@ class Projection:
         if at > s.changed_at:
             s.changed_at = at
         if kind == DONE and not event.detail:
-            s.is_done = True  # which changes but a few columns
+            s.is_done = True  # only the columns ENDING change
         else:
             s.is_changed = True
         if kind == ENQUEUED:
@@ -99,7 +99,7 @@ class Projection:
             self.tasks[s.task] = (min(first, at), max(last, at))
 
     def _counted(self, event: Event) -> None:
-        """Jobs that are on record as numbers only: they were folded while they waited for the history."""
+        """Add jobs that were combined into one event while the history was behind (duey.storage.compaction)."""
         if (event.at, event.token) in self.known_counts:
             return
         self._tally(event.at, plain.text(event.task, 500)).add_counted(event.detail)
@@ -108,10 +108,10 @@ class Projection:
         self.counted += plain.whole(event.detail["done"])
         self.applied += 1
 
-    # the kinds
+    # kinds of events
 
     def _accepted(self, s: JobState, event: Event) -> None:
-        if s.accepted:  # the id was used before, and is used again for a job of its own
+        if s.accepted:  # a new job with the id of an earlier one
             self._add_entry(s, Event(0, ENQUEUED, s.id, 0, s.enqueued_at, s.task, s.queue, 0.0, s.enqueued_at))
         if s.accepted or event.at != s.enqueued_at:
             s.enqueued_at, s.state, s.attempt, s.crashes = event.at, QUEUED, 0, 0
@@ -158,7 +158,7 @@ class Projection:
                 self._add_entry(s, event, s.wait_ms, s.run_ms)
 
     def _between(self, s: JobState, event: Event) -> None:
-        """What happens to a job that has not ended, or brings it back."""
+        """Apply an event after which the job has not ended."""
         kind, detail = event.kind, event.detail
         wait_ms = run_ms = None
         if kind == RETRYING:
@@ -185,10 +185,10 @@ class Projection:
         self._take_detail(s, event)
         self._add_entry(s, event, wait_ms, run_ms)
 
-    # their parts
+    # parts of events
 
     def _measure(self, s: JobState, event: Event) -> None:
-        """The end of an attempt, or of a job without one: how long it waited and ran, counted once."""
+        """Count the end of an attempt or of a job that did not start, and measure how long it waited and ran."""
         s.attempt, s.worker = plain.whole(event.attempt), plain.whole_or_none(event.worker)
         tally = self._tally(event.at, s.task)
         outcome = _COUNTED[event.kind]
@@ -198,8 +198,8 @@ class Projection:
         if started is not None:
             ready_at = s.ready_at
             if s.attempt <= 1 and ready_at - started > CLOCKS_S:
-                ready_at = s.enqueued_at  # what `enqueued` said was due was the retry that came before it was read
-            # Clocks step: no duration is negative.
+                ready_at = s.enqueued_at  # `ready_at` is that of a retry: its `enqueued` event came late
+            # A clock may have been set back, so negative durations become 0.
             s.run_ms = run_ms = round(max(0.0, event.at - started) * 1000, 3)
             s.wait_ms = wait_ms = round(max(0.0, started - ready_at) * 1000, 3)
             tally.add_run(run_ms)
@@ -211,7 +211,7 @@ class Projection:
         s.started_at = s.finished_at = s.wait_ms = s.run_ms = s.token = s.worker = s.result = None
 
     def _take_detail(self, s: JobState, event: Event) -> None:
-        """What a detail says of the job as a whole, and the error group."""
+        """Apply what the detail says about the job, and add a failure to its error group."""
         detail = event.detail
         if "progress" in detail:
             s.progress = plain.encode(detail["progress"], self._max_chars)
@@ -234,7 +234,7 @@ class Projection:
         group.add(event.at, message, s.id)
 
     def _spill(self, s: JobState) -> None:
-        """Write an entry for the end that stands in the job's row alone, before it is overwritten."""
+        """Add the entry of an end that is stored only in the job's row, before it is overwritten."""
         assert s.finished_at is not None and s.token is not None
         if (s.finished_at, s.state, s.token) not in s.known:
             end = Event(
@@ -270,8 +270,8 @@ class Projection:
 
 
 def is_sound(event: Event) -> bool:
-    """Whether an event can be told apart and put in its place; all else is mended as it is taken."""
-    if type(event.at) is float and type(event.token) is int and type(event.detail) is dict:  # what nearly all are
+    """Return whether an event can be identified and ordered. Other bad values are corrected when they are used."""
+    if type(event.at) is float and type(event.token) is int and type(event.detail) is dict:  # the usual case
         return isinstance(event.kind, str) and abs(event.at) < 1e300 and plain.is_whole(event.token)
     return (
         isinstance(event.kind, str)
@@ -282,7 +282,7 @@ def is_sound(event: Event) -> bool:
 
 
 def is_known(s: JobState, event: Event) -> bool:
-    """Whether the history has this event already."""
+    """Return whether the history has this event."""
     if event.kind == ENQUEUED and s.accepted and event.at == s.enqueued_at:
         return True
     if event.kind == s.state and event.token == s.token and event.at == s.finished_at:
@@ -291,13 +291,13 @@ def is_known(s: JobState, event: Event) -> bool:
 
 
 def has_error(event: Event) -> bool:
-    """Whether it is a failed attempt: one that found a lock held has failed at nothing, and says what it waits for."""
+    """Return whether the event is a failed attempt. A retry with a reason only waited, for a lock for example."""
     return event.kind == FAILED or (event.kind == RETRYING and "reason" not in event.detail)
 
 
 def number_of(event: Event) -> int:
-    """The number of the attempt that an event ends, 0 where none was under way."""
-    # An attempt that was interrupted is not counted by the engine; that of a dead worker began unseen, too.
+    """Return the number of the attempt that an event ends, or 0 if no attempt was running."""
+    # The engine does not count interrupted attempts. For a dead worker the start was not recorded either.
     interrupted = event.kind in (RESCUED, RELEASED) or (event.kind == FAILED and event.started_at is None)
     if interrupted:
         return plain.whole(event.attempt) + 1 if event.token > 0 else 0
@@ -305,7 +305,7 @@ def number_of(event: Event) -> int:
 
 
 def reason_of(event: Event) -> str | None:
-    """A few words that explain an event, if it brings some."""
+    """Return a short explanation of the event, or None if it has none."""
     detail = event.detail
     if event.kind == RESCUED and "host" in detail:
         return plain.text(f"its worker died on {detail['host']} as pid {detail.get('pid')}", 500)

@@ -1,15 +1,15 @@
-"""The recorder: takes what happened out of the queue's storage and writes it into the history, for ever and always.
+"""The recorder: moves events from the queue's storage into the history.
 
-Order of a turn: take the lease (one recorder among all processes); read the oldest events; fold and write them in one
-transaction, synced; only then delete them at their source. A crash between the two brings the same batch again, and
-it changes nothing. Then a small step of retention, if it is time.
+One turn takes the lease (one recorder among all processes), reads the oldest events, writes them in one synced
+transaction, and then deletes them from the queue. After a crash in between, the same batch is read again and changes
+nothing. Then the turn does a small step of retention, if it is due.
 
-While more happens than fits into a batch, it rests after each (duey.monitor.history.throttle), so that a burst is
-hardly slowed and a steady stream is on record within seconds.
+After a full batch the recorder rests (duey.monitor.history.throttle), so that it hardly slows down a burst of work,
+and steady work is recorded within seconds.
 
-Whatever goes wrong (the history is locked, full, away, read-only, broken; the queue cannot be read), the events stay
-where they are and the work goes on: the recorder says so once, waits a little longer each time, and says when it is
-over. A broken history is moved aside and begun anew. Ending: when asked to stop, after the batch at hand.
+If the history or the queue cannot be used, the events stay in the queue and the work goes on. The recorder logs the
+problem once, waits longer after each failure, and logs when it records again. A broken file is moved away and a new
+one created. If it is asked to stop, it finishes the current batch.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from duey.monitor.history.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-BATCH = 2000  # events in one transaction: it lasts some 50 ms
-IDLE_S = 0.2  # until the next look when there was nothing
-LEASE_S = 0.2  # until the next try when another holds the lease
+BATCH = 2000  # events in one transaction, about 50 ms
+IDLE_S = 0.2  # pause if there were no events
+LEASE_S = 0.2  # pause if another recorder holds the lease
 RETENTION_S = 60.0
-ASKING_S = 10.0  # until workers and schedules are asked again
+ASKING_S = 10.0  # pause between two queries of workers and schedules
 BACK_OFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-STEP_S = 0.05  # how long a turn may spend on retention
+STEP_S = 0.05  # time for retention in one turn
 
 
 class Source(Protocol):
-    """Where events wait: the queue's storage. `read_events` gives the oldest, in order, again until deleted."""
+    """The queue's storage. `read_events` returns the oldest events in order, the same ones until they are deleted."""
 
     def read_events(self, limit: int) -> list[Event]: ...
     def delete_events(self, events: Sequence[Event]) -> None: ...
 
 
 class Recorder:
-    """For one thread. `workers` and `schedules`, where given, are asked now and then who works, and what fell due."""
+    """Records events, in one thread. `workers` and `schedules` are called from time to time, if given."""
 
     def __init__(
         self,
@@ -73,16 +73,16 @@ class Recorder:
         self._status = RecorderStatus(False, 0, 0)
         self._failures = 0
         self._pace = WriteThrottle()
-        self._lag_s = 0.0  # how long the oldest event of the last batch had waited
+        self._lag_s = 0.0  # age of the oldest event of the last batch
         self._retention_at = self._asking_at = 0.0
 
     @property
     def status(self) -> RecorderStatus:
-        """How it fares; may be read from any thread."""
+        """The status of this recorder. Safe to read from any thread."""
         return self._status
 
     def run(self, stop: threading.Event) -> None:
-        """Record until `stop` is set. Never raises."""
+        """Record until `stop` is set. Catches and logs every error."""
         try:
             while not stop.is_set():
                 stop.wait(self.turn())
@@ -90,13 +90,13 @@ class Recorder:
             self.close()
 
     def close(self) -> None:
-        """Let the lease and this thread's connection go."""
+        """Release the lease and close this thread's connection."""
         self._lease.let_go()
         self._note(leading=False)
         self._database.close()
 
     def turn(self) -> float:
-        """One turn; how many seconds to wait before the next. Never raises."""
+        """Do one turn; return how many seconds to wait before the next. Never raises."""
         try:
             if not self._lease.take():
                 self._note(leading=False, problem=None)
@@ -113,7 +113,7 @@ class Recorder:
         return self._pace.rest_s(self._lag_s) if busy else IDLE_S
 
     def record(self) -> bool:
-        """Record one batch; whether it was a full one, so that more may wait. Raises what goes wrong."""
+        """Record one batch; return whether it was full, so that more events may wait. Raises every error."""
         events = self._source.read_events(BATCH)
         if events:
             self._lag_s = max(0.0, self._clock() - events[0].at) if plain.is_number(events[0].at) else 0.0
@@ -127,7 +127,7 @@ class Recorder:
         except DueyError:
             raise
         except Exception:
-            # No trouble of the file: one of the events cannot be written, and must not hold up all the others.
+            # One of the events cannot be written. Halve the batch, so that only this event is left out.
             if len(events) == 1:
                 logger.exception("an event cannot be recorded and is left out: %.500r", events[0])
                 self._note(refused=self._status.refused + 1)
@@ -143,7 +143,7 @@ class Recorder:
             last_at=self._clock(),
         )
 
-    # beside the recording
+    # workers, schedules, retention
 
     def _look_around(self) -> None:
         now = time.monotonic()
@@ -153,12 +153,12 @@ class Recorder:
                 Workers(self._database, self._clock).note(self._workers())
             if self._schedules is not None:
                 Slots(self._database).note(self._schedules())
-        # Some at a time: while events wait, what must go keeps pace with what comes.
+        # Without a pause while there are too many rows, so that deletion keeps up with recording.
         is_time = now >= self._retention_at or self._retention.is_pressed
         if is_time and not self._retention.step(give_up_at=now + STEP_S):
             self._retention_at = now + RETENTION_S
 
-    # how it fares
+    # status
 
     def _failed(self, error: Exception) -> float:
         self._failures += 1
@@ -174,7 +174,7 @@ class Recorder:
         return BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
 
     def _inspect(self) -> None:
-        """Somebody found the file to be broken, here or while reading: if it is, begin another."""
+        """Check the file after an error said that it is broken. If it is, move it away."""
         if not self._database.is_sound():
             aside = self._database.set_aside()
             logger.error("the history %s were broken: they are kept as %s and begun anew", self._database.path, aside)

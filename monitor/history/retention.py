@@ -1,15 +1,14 @@
-"""Retention: what the history lets go, in steps so small that nobody waits for the write lock noticeably.
+"""Retention: deletes old data from the history, in transactions so small that no writer waits noticeably.
 
-What goes: ended jobs older than `retention_days` (failed ones: `keep_failed_days`, if that is longer), and the oldest
-ended ones above `retention_rows` (failed ones last of all). Where a task says `keep_for`, that is how long its jobs
-are kept instead, failed ones excepted; only too many rows shorten it. Also: figures by the minute after 48 hours, by
-hour and day after a year; error groups that were not seen for as long as failed jobs are kept. What stays: every job
-that has not ended, and the last 100 ended ones of each task without a `keep_for`, however old and however many others
-there are.
+Deleted are ended jobs older than `retention_days` (failed ones: `keep_failed_days`, if that is longer), and the
+oldest ended jobs if there are more than `retention_rows` (failed ones last). The `keep_for` of a task replaces
+`retention_days` for its jobs that did not fail. Figures by minute are deleted after 48 hours, by hour and day after
+a year, and error groups after the time for failed jobs. Always kept are jobs that have not ended, and the last 100
+ended jobs of each task without a `keep_for`.
 
-A pass walks the ended jobs from the oldest on, state by state. While more come than may stay, each pass goes on where
-the one before ended, so that what must stay is looked at once a minute. `step` does some of a pass. Room that became
-free is used again, and given back to the disk when it is much.
+A pass goes through the ended jobs from the oldest, state by state. While there are too many rows, a pass continues
+where the one before ended, so that jobs that must stay are checked only once a minute. `step` does part of a pass.
+SQLite uses free space again; if there is a lot of it, it is returned to the disk.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from duey.monitor.history.values import Pruned
 from duey.monitor.history.writing import ADD_MARK
 
 KEPT_OF_EACH_TASK = 100
-CHUNK = 500  # jobs in one transaction: it lasts some 15 ms
+CHUNK = 500  # jobs in one transaction, about 15 ms
 PASS_S = 60.0
 KEPT_OF_TIER_S = {MINUTE_S: 48 * HOUR_S, HOUR_S: 366 * DAY_S, DAY_S: 366 * DAY_S}
 KEPT_HOURS_S = 8 * DAY_S
@@ -50,15 +49,14 @@ class RetentionSettings(Protocol):
 
 
 class Retention:
-    """For one thread. All but the properties may raise HistoryUnavailable; what was removed until then stays
-    removed."""
+    """Deletes old data, in one thread. Methods may raise HistoryUnavailable; earlier deletions stay."""
 
     def __init__(self, database: Database, settings: RetentionSettings, clock: Callable[[], float] = time.time) -> None:
         self._database, self._clock = database, clock
         self._max_rows = settings.retention_rows
         self._keep_s = settings.retention_days * DAY_S
         self._keep_failed_s = max(settings.retention_days, settings.keep_failed_days) * DAY_S
-        self._rows = 0  # as far as is known here
+        self._rows = 0  # as far as this process knows
         self._walk: Iterator[int] | None = None
         self._began_at = -PASS_S
         self._fronts: dict[str, int] = {}
@@ -67,15 +65,15 @@ class Retention:
 
     @property
     def is_pressed(self) -> bool:
-        """Whether there are more jobs than there should be."""
+        """Return whether there are more rows than `retention_rows`."""
         return self._rows > self._max_rows
 
     def note_recorded(self, jobs: int) -> None:
-        """So many jobs are new in the history."""
+        """Add this number of new jobs to the known rows."""
         self._rows += jobs
 
     def step(self, give_up_at: float) -> bool:
-        """Go on until `give_up_at` (of time.monotonic); True when the pass is not at its end."""
+        """Continue the pass until `give_up_at` (time.monotonic); return True if it is not finished."""
         if self._walk is None:
             self._walk = self._pass()
         try:
@@ -89,7 +87,7 @@ class Retention:
         return False
 
     def prune(self) -> Pruned:
-        """A whole pass, and all free room given back to the disk."""
+        """Do a whole pass, and return all free space to the disk."""
         self._began_at = -PASS_S
         jobs = sum(self._let_jobs_go())
         figures, groups = self._let_figures_go(), self._let_groups_go()
@@ -99,7 +97,7 @@ class Retention:
             db.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return Pruned(jobs, figures, groups)
 
-    # a pass: yields after each small transaction
+    # one pass; yields after each small transaction
 
     def _pass(self) -> Iterator[int]:
         yield from self._let_jobs_go()
@@ -127,7 +125,7 @@ class Retention:
                 yield gone
 
     def _let_told_go(self, now: float) -> Iterator[int]:
-        """Remove what was kept for as long as its task says."""
+        """Delete jobs whose `keep_for` is over."""
         while True:
             with self._database.reading() as db:
                 numbers = [row[0] for row in db.execute_sql(TOLD, (now, CHUNK))]
@@ -136,19 +134,19 @@ class Retention:
             yield self._delete(numbers)
 
     def _let_old_go(self, state: str, before: float) -> Iterator[int]:
-        """Remove what ended before the instant."""
+        """Delete jobs that ended before this time."""
         front, is_failed = 0, state == FAILED
         while True:
             rows = self._oldest(state, front, CHUNK)
             old = [(n, task) for n, task, _, ended, keep_s in rows if ended < before and (keep_s is None or is_failed)]
             yield self._delete([n for n, task in old if self._may_go(n, task)])
-            # Jobs were accepted in the order of n, and none ends before that.
+            # Jobs are ordered by acceptance, and no job ends before it was accepted.
             if len(rows) < CHUNK or rows[-1][2] >= before:
                 return
             front = rows[-1][0]
 
     def _let_oldest_go(self, states: Sequence[str], count: int) -> int | None:
-        """Remove some of the oldest of these states, whatever their age; None when nothing more may go."""
+        """Delete some of the oldest jobs in these states, whatever their age. Return None if none may be deleted."""
         limit = min(CHUNK, count)
         heads = {state: rows for state in states if (rows := self._oldest(state, self._fronts.get(state, 0), limit))}
         if not heads:
@@ -162,8 +160,8 @@ class Retention:
             return list(db.execute_sql(OLDEST, (state, front, limit)).fetchall())
 
     def _may_go(self, n: int, task: str) -> bool:
-        """Whether a job is not one of the last of its task."""
-        # Their beginning only rises: an old one is safe, and is computed anew only where it says no.
+        """Return whether a job may be deleted: it is not one of the last of its task."""
+        # The limit only rises, so an old one never allows too much. It is computed again only if it says no.
         if n < self._floors.get(task, 0):
             return True
         if task not in self._floors or task in self._stale:
@@ -172,7 +170,7 @@ class Retention:
         return n < self._floors[task]
 
     def _floor(self, task: str) -> int:
-        """The number from which on the jobs of a task stay."""
+        """Return the smallest number of the jobs that are kept for a task."""
         newest: list[int] = []
         with self._database.reading() as db:
             for state in (*PLAIN_ENDS, FAILED):
@@ -192,7 +190,7 @@ class Retention:
         self._rows -= count
         return int(count)
 
-    # all else
+    # figures, groups, free space
 
     def _let_figures_go(self) -> int:
         now = self._clock()
@@ -218,8 +216,8 @@ class Retention:
         return free > max(MANY_FREE_PAGES, MUCH_FREE * all_pages)
 
     def _vacuum(self) -> bool:
-        """Give some free pages back to the disk; whether there are more."""
+        """Return some free pages to the disk; return whether there are more."""
         with self._database.reading() as db:
-            # As a script: each page is a step, and execute() takes but one of a statement without columns.
+            # executescript runs the statement to its end; execute would free only one page.
             db.connection().executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
             return int(db.pragma("freelist_count")) > 0

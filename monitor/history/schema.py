@@ -1,9 +1,9 @@
-"""The tables of monitor.db, where each is documented, and the steps that bring an older file up to date.
+"""The tables of monitor.db, each with its description, and the migrations of older files.
 
-`MIGRATIONS[n]` turns schema n into schema n + 1; a new file takes all of them. A step that was released is never
-edited, so that every file in the world has walked the same way. Times are UTC epoch seconds, durations `_ms`.
+`MIGRATIONS[n]` turns schema n into schema n + 1; a new file takes all of them. A released migration is never edited,
+so that all files have the same schema. Times are UTC epoch seconds. Durations end in `_ms`.
 
-SQLite appends the row's number to every index, so that `jobs_by_state` is in the order of (state, n).
+SQLite adds the row id to every index, so `jobs_by_state` is ordered by (state, n).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ MARKS = Table("marks")
 
 TABLES = ("jobs", "entries", "figures", "tasks", "error_groups", "error_hours", "visits", "workers", "slots", "marks")
 
-MINUTE_S, HOUR_S, DAY_S = TIERS = (60, 3600, 86400)  # of `figures`
+MINUTE_S, HOUR_S, DAY_S = TIERS = (60, 3600, 86400)  # lengths of time in `figures`
 
 MIGRATIONS: Sequence[Migration] = (
     (
-        # One row a job: what was asked, how it stands as of its last recorded event, and its last attempt.
-        # n orders the history. token, state, finished_at: the event that ended it. accepted: its `enqueued` was
-        # recorded. entries: its rows in `entries`. ready_at: since when it waits for a worker. args, kwargs, result,
-        # context, progress, names (parameters of args): JSON, redacted and cut; a result that was not stored is ''.
-        # error_..., fingerprint: of its last failed attempt, also when it was retried since.
+        # One row for each job: its call, its state as of the last recorded event, and its last attempt. n orders the
+        # history. token, state, finished_at: the event that ended it. accepted: its `enqueued` event was recorded.
+        # entries: number of its rows in `entries`. ready_at: since when it waits for a worker. args, kwargs, result,
+        # context, progress, names (parameters of args): JSON, redacted and cut; '' for a result that was not stored.
+        # error_..., fingerprint: of its last failed attempt, even if it was retried since.
         """
         CREATE TABLE jobs (
             n INTEGER PRIMARY KEY,
@@ -75,15 +75,15 @@ MIGRATIONS: Sequence[Migration] = (
         """,
         "CREATE INDEX jobs_by_state ON jobs (state)",
         "CREATE INDEX jobs_by_task ON jobs (task, state)",
-        # Partial, so that the many plain jobs do not pay for them.
+        # Partial, because most jobs are in the default queue and need no entry in it.
         "CREATE INDEX jobs_by_queue ON jobs (queue) WHERE queue <> 'default'",
         "CREATE INDEX jobs_by_error ON jobs (error_type) WHERE error_type IS NOT NULL",
         "CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint) WHERE fingerprint IS NOT NULL",
         "CREATE INDEX jobs_by_parent ON jobs (parent) WHERE parent IS NOT NULL",
         "CREATE INDEX jobs_failed ON jobs (state, finished_at) WHERE state = 'failed'",
-        # Whatever else happened to a job: all but its acceptance and a plain last end, which its own row tells.
-        # job 0: of no job, that is counts of what was folded before it was recorded (duey.storage.compaction).
-        # number: of the attempt, 0 where none was under way. logs: JSON [[at, level, text], ...].
+        # Events of jobs, except acceptance and a plain last end, which are in the job's row. job 0: no job, but the
+        # number of jobs that were combined before they were recorded (duey.storage.compaction). number: of the attempt,
+        # 0 if none was running. logs: JSON [[at, level, text], ...].
         """
         CREATE TABLE entries (
             n INTEGER PRIMARY KEY,
@@ -104,10 +104,10 @@ MIGRATIONS: Sequence[Migration] = (
             logs TEXT
         )
         """,
-        # An event's identity: a batch that comes twice is known by it.
+        # The identity of an event, by which a repeated batch is recognized.
         "CREATE UNIQUE INDEX entries_by_identity ON entries (job, at, kind, token)",
         "CREATE INDEX entries_by_fingerprint ON entries (fingerprint, at) WHERE fingerprint IS NOT NULL",
-        # How a task fared in the tier_s seconds from `at` on (waits: by when the attempt started). Buckets as
+        # Figures of a task in the tier_s seconds from `at` on (waits: by the start of the attempt). Buckets are
         # `index:count index:count`, without zeros.
         """
         CREATE TABLE figures (
@@ -132,7 +132,7 @@ MIGRATIONS: Sequence[Migration] = (
         """,
         "CREATE INDEX figures_by_task ON figures (task, tier_s, at)",
         "CREATE TABLE tasks (qualname TEXT PRIMARY KEY, first_at REAL NOT NULL, last_at REAL NOT NULL) WITHOUT ROWID",
-        # Failed attempts of one cause (duey.monitor.history.causes). frames: JSON list. state: open, muted or fixed.
+        # Failed attempts with one cause (duey.monitor.history.causes). frames: JSON list. state: open, muted or fixed.
         """
         CREATE TABLE error_groups (
             fingerprint TEXT PRIMARY KEY,
@@ -159,11 +159,11 @@ MIGRATIONS: Sequence[Migration] = (
         ) WITHOUT ROWID
         """,
         "CREATE INDEX error_hours_by_time ON error_hours (at)",
-        # When an account last looked, and when its visit before this one ended.
+        # When an account last looked at a page, and when its previous visit ended.
         "CREATE TABLE visits (account TEXT PRIMARY KEY, seen_at REAL NOT NULL, previous_at REAL) WITHOUT ROWID",
-        # Worker processes as they were last seen. data: JSON of all the rest.
+        # Worker processes as they were last seen. data: JSON of the other values.
         "CREATE TABLE workers (id TEXT PRIMARY KEY, seen_at REAL NOT NULL, data TEXT NOT NULL) WITHOUT ROWID",
-        # Due times of schedules, and what became of them.
+        # Due times of schedules and their outcomes.
         """
         CREATE TABLE slots (
             schedule TEXT NOT NULL,
@@ -176,18 +176,18 @@ MIGRATIONS: Sequence[Migration] = (
         ) WITHOUT ROWID
         """,
         "CREATE INDEX slots_by_time ON slots (at)",
-        # Numbers of the whole: jobs (rows), deleted (by retention), began_at, recorded_at; counted (jobs that are on
-        # record as numbers only), counted_at (when that was recorded last).
+        # Single numbers: jobs (rows), deleted (by retention), began_at, recorded_at; counted (jobs that are recorded
+        # only as numbers), counted_at (when the last of them were recorded).
         "CREATE TABLE marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
         "INSERT INTO marks (name, value) VALUES ('began_at', strftime('%s', 'now'))",
     ),
     (
-        # keep_s: how long a job is kept once it has ended (but for a failed one), where its task says so.
+        # keep_s: how long an ended job is kept, if its task sets it. Failed jobs ignore it.
         "ALTER TABLE jobs ADD COLUMN keep_s REAL",
         "CREATE INDEX jobs_by_keeping ON jobs (finished_at + keep_s) WHERE keep_s IS NOT NULL",
-        "ALTER TABLE slots DROP COLUMN late_ms",  # nobody ever wrote it
+        "ALTER TABLE slots DROP COLUMN late_ms",  # it was never written
     ),
-    # who asked for it; without an index: most jobs have one, and would pay for it
+    # who enqueued it; not indexed, because an index would slow down recording
     ("ALTER TABLE jobs ADD COLUMN by TEXT",),
     (
         "ALTER TABLE jobs RENAME COLUMN deliveries TO crashes",
@@ -196,13 +196,13 @@ MIGRATIONS: Sequence[Migration] = (
     ),
 )
 
-# What the fold of a batch may change in a row of `jobs`, and what stands once the job was accepted.
+# The columns of `jobs` that a batch may change, and those that are set when a job is accepted.
 CHANGING = (
     "state", "priority", "enqueued_at", "changed_at", "ready_at", "eta", "expires_at", "started_at", "finished_at",
     "wait_ms", "run_ms", "attempt", "crashes", "retries_left", "token", "worker", "accepted", "entries", "reason",
     "fingerprint", "error_type", "error_message", "progress", "result",
 )  # fmt: skip
-ENDING = (  # what a plain end changes: no index but those of the state has to be looked at
+ENDING = (  # columns of a plain end; besides those of the state, no index contains them
     "state", "changed_at", "started_at", "finished_at", "wait_ms", "run_ms", "attempt", "token", "worker", "reason",
     "result",
 )  # fmt: skip

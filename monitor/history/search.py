@@ -1,9 +1,9 @@
-"""Finding jobs: a filter becomes streams of numbers that an index gives in order, and checks of what they lead to.
+"""Searches jobs: a filter becomes streams, which an index serves, and checks of each row.
 
-A stream is a condition that one index serves from the newest number on; the streams of a filter are merged. What no
-index serves (text, arguments, times) is checked row by row, in windows that grow, until the page is full or
-SCAN_ROWS have been looked at: then the page ends, however few it holds, and its cursor goes on from there. So no
-filter makes a page slow. Pages are complete while rows arrive, since a job's number never changes.
+A stream is a condition whose matches an index returns from the newest on. Several streams are merged. Conditions
+without an index (text, arguments, times) are checked row by row in growing windows, until the page is full or
+SCAN_ROWS rows were checked. Then the page ends, however few jobs it has, and its cursor continues from there, so
+that no filter is slow. New rows do not disturb paging, because the number of a job never changes.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ from duey.monitor.history.schema import JOBS
 from duey.monitor.history.values import Count, JobFilter
 
 J = JOBS.c
-SCAN_ROWS = 6_000  # some 15 ms
+SCAN_ROWS = 6_000  # about 15 ms
 DEEP_ROWS = 25 * SCAN_ROWS
 WINDOWS = (200, 1_000, 4_000)
-MANY = 2**62  # above every number
-SHORT_ID_CHARS = 8  # from so many on a text may be the beginning of an id
+MANY = 2**62  # larger than every number
+SHORT_ID_CHARS = 8  # texts of this length or more may be the beginning of an id
 SHORT_ID_MATCHES = 100
 
 
 class Found(NamedTuple):
-    """Numbers of jobs, newest first; `resume` is the number below which to go on, None at the end."""
+    """Numbers of jobs, newest first. `resume` is the number below which to continue, or None at the end."""
 
     numbers: list[int]
     resume: int | None
 
 
 class Search:
-    """One filter, over one connection."""
+    """One search for one filter on one connection."""
 
     def __init__(self, db: SqliteDatabase, wanted: JobFilter, names: Names, scan_rows: int | None = None) -> None:
         self._db, self._wanted, self._names = db, wanted, names
         self._scan_rows = SCAN_ROWS if scan_rows is None else scan_rows
         self._arguments = ArgumentFilter(wanted.args)
         self._streams, self._checks = self._split()
-        self._looked_down_to: int | None = None  # where the last look ended before the end
+        self._looked_down_to: int | None = None  # where the last search stopped early, or None
 
     def find(self, limit: int, below: int = MANY) -> Found:
-        """The newest `limit` matches below a number."""
+        """Return the newest `limit` matches below a number."""
         numbers: list[int] = []
         for window in self._windows(below, limit + 1):
             numbers += self._matching(window)
@@ -57,7 +57,7 @@ class Search:
         return Found(numbers, self._looked_down_to)
 
     def count(self, cap: int) -> Count:
-        """How many match, as far as a bounded look tells."""
+        """Return how many jobs match. If the search stops early, the count is capped."""
         if self._is_exact:
             number = sum(self._size(stream, cap + 1) for stream in self._streams)
         else:
@@ -69,7 +69,7 @@ class Search:
         return Count(min(number, cap), number > cap or self._looked_down_to is not None)
 
     def count_states(self, cap: int) -> dict[str, Count]:
-        """As `count`, for each state that the matches may have."""
+        """Return the same as `count`, for each state."""
         if self._is_exact:
             return {state: self._in_state(state).count(cap) for state in STATES}
         counted = dict.fromkeys(STATES, 0)
@@ -86,7 +86,7 @@ class Search:
 
     @property
     def _is_exact(self) -> bool:
-        """Whether the streams alone answer."""
+        """Whether the streams alone give the answer, without checks."""
         return not self._checks and not self._wanted.args
 
     def _split(self) -> tuple[list[Any], list[Any]]:
@@ -96,7 +96,7 @@ class Search:
         states = [wanted.state] if wanted.state else []
 
         def take(condition: Any) -> None:
-            """The first one gives the stream; it is the narrowest, and the others are checked."""
+            """Use the first condition, which is the narrowest, as the stream, and the others as checks."""
             if streams:
                 checks.append(condition)
             else:
@@ -114,7 +114,7 @@ class Search:
         if wanted.error_type:
             take(J.error_type == wanted.error_type)
         if wanted.queue and wanted.queue != DEFAULT_QUEUE:
-            # Spelt out, for the partial index serves only who says that it does.
+            # As SQL text, because SQLite uses the partial index only if its condition is in the query.
             take((J.queue == wanted.queue) & SQL("queue <> 'default'"))
         elif wanted.queue:
             checks.append(J.queue == wanted.queue)
@@ -136,7 +136,7 @@ class Search:
         return streams or [None], checks
 
     def _by_id(self, text: str) -> Any:
-        """The condition for one id, or the ids of one beginning; None where the text is no such thing."""
+        """Return the condition for one id or for a beginning of ids, or None if the text is neither."""
         if JOBS.select(J.n).where(J.id == text).limit(1).count(self._db):
             return J.id == text
         if len(text) < SHORT_ID_CHARS:
@@ -146,10 +146,10 @@ class Search:
         numbers = [row[0] for row in found]
         return _one_of(numbers) if 0 < len(numbers) <= SHORT_ID_MATCHES else None
 
-    # looking
+    # reading
 
     def _windows(self, below: int, wanted: int) -> Iterator[list[int]]:
-        """Candidates, newest first; afterwards `_looked_down_to` tells where they ended before the end."""
+        """Yield windows of candidates, newest first. Then `_looked_down_to` is where it stopped early, or None."""
         self._looked_down_to = None
         sizes = iter(WINDOWS)
         scanned = 0
@@ -175,12 +175,12 @@ class Search:
         return found[:limit]
 
     def _size(self, stream: Any, limit: int) -> int:
-        # With a state at least, so that a narrow index is counted rather than the rows themselves.
+        # By state, because counting in the small index is faster than counting the rows.
         conditions = [J.state == state for state in STATES] if stream is None else [stream]
         return sum(JOBS.select(J.n).where(each).limit(limit).count(self._db) for each in conditions)
 
     def _matching(self, window: Sequence[int]) -> list[int]:
-        """Those of the candidates that pass the checks."""
+        """Return the candidates that pass the checks."""
         if self._is_exact:
             return list(window)
         columns = (J.n, J.args, J.kwargs, J.names) if self._wanted.args else (J.n,)
@@ -188,7 +188,7 @@ class Search:
         return [row[0] for row in rows if len(row) == 1 or self._arguments.matches(*row[1:])]
 
     def _states_of(self, window: Sequence[int]) -> dict[str, int]:
-        """How many of the candidates pass the checks, by state."""
+        """Return how many candidates pass the checks, by state."""
         if self._wanted.args:
             query = JOBS.select(J.state, fn.COUNT(J.n)).where(_one_of(self._matching(window)))
         else:
@@ -203,11 +203,11 @@ class Search:
 
 
 def _one_of(numbers: Sequence[int]) -> Any:
-    # Spelt out: a statement takes few variables, and whole numbers harm nobody.
+    # As SQL text, because the number of variables in a statement is limited. Integers are safe.
     return SQL(f"n IN ({','.join(map(str, numbers))})")
 
 
 def _holds(text: str) -> Any:
-    """Whether a text stands in the task's name or in an argument (there as JSON writes it)."""
+    """Return the condition that the text is part of the task's name or of an argument (as JSON)."""
     inside = json.dumps(text, ensure_ascii=False)[1:-1]
     return J.task.contains(text) | J.args.contains(inside) | J.kwargs.contains(inside)

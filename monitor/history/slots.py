@@ -1,7 +1,7 @@
-"""Slots of schedules as the engine last told of them, kept after it has let them go: what ran, and what did not.
+"""Slots of schedules with their outcomes, kept after the engine has deleted them.
 
-The engine keeps the newest slots of each schedule, with which it decides; the recorder copies the newest of these now
-and then. A slot whose job ends later is written again. What was on time stands in the history as a job, too.
+The engine keeps the newest slots of each schedule. The recorder copies these from time to time, and writes a slot
+again if its outcome changes. A slot that ran is also in the history as a job.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OVER = "DELETE FROM slots WHERE at < (SELECT at FROM slots ORDER BY at DESC LIMI
 
 
 class Told(Protocol):
-    """A slot as the engine tells of it (duey.control.schedules.Slot)."""
+    """A slot of the engine (duey.control.schedules.Slot)."""
 
     @property
     def at(self) -> float: ...
@@ -46,13 +46,13 @@ class Timetable(Protocol):
 
 
 class Slots:
-    """All methods raise HistoryUnavailable."""
+    """Stores and reads slots. Every method may raise HistoryUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def note(self, schedules: Iterable[Timetable]) -> None:
-        """What the engine tells now."""
+        """Store the current slots of the engine."""
         rows = [
             (plain.text(each.name, 500), slot.at, slot.outcome, slot.job_id, plain.text_or_none(slot.reason))
             for each in schedules

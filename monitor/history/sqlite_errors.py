@@ -1,4 +1,4 @@
-"""What went wrong with the history file: the cause behind SQLite's words, and what a person can do about it."""
+"""The errors of the history file: turns SQLite's message into a cause and a remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TROUBLES: tuple[tuple[str, type[HistoryUnavailable], str], ...] = (
 
 
 def tell(found: str, busy_timeout_s: float) -> tuple[type[HistoryUnavailable], str]:
-    """The class of the error, and the sentence's second half, for SQLite's own words."""
+    """Return the class of the error and the second half of its message, for SQLite's message."""
     for words, kind, reason in _TROUBLES:
         if words in found:
             return kind, reason.format(wait=f"{busy_timeout_s:g} s")

@@ -1,4 +1,4 @@
-"""The history as a thing: opened, measured, looked after."""
+"""The status of the history: problems, warnings and sizes."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from duey.monitor.history.errors import HistoryBroken, HistoryUnavailable
 from duey.monitor.history.schema import DAY_S, JOBS, MARKS
 from duey.monitor.history.values import HistoryHealth, Kept, RecorderStatus
 
-TOLD_S = 7 * DAY_S  # for how long a warning tells of what was only counted
+TOLD_S = 7 * DAY_S  # how long a warning mentions jobs that were only counted
 
 
 class HistoryStatus:
-    """All but `health` and `note_recorder` may raise HistoryUnavailable."""
+    """Reports the status. All methods except `health` and `note_recorder` may raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
         self._recorder: RecorderStatus | None = None
 
     def prepare(self) -> None:
-        """Make, check and upgrade the file; one that is no database is moved aside, and another is begun."""
+        """Create, check and upgrade the file. A broken file is moved away and a new one created."""
         try:
             self._database.prepare()
         except HistoryBroken:
@@ -33,7 +33,7 @@ class HistoryStatus:
             self._database.prepare()
 
     def note_recorder(self, status: RecorderStatus) -> None:
-        """How the recorder of this process fares."""
+        """Keep the status of the recorder of this process, for `health`."""
         self._recorder = status
 
     def health(self) -> HistoryHealth:

@@ -1,4 +1,4 @@
-"""What a batch adds to the figures: one tally for each minute and task, one for each error group."""
+"""The numbers of one batch: a tally for each minute and task, and one for each error group."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from duey.monitor.history.buckets import BUCKETS, add_written, bucket_of, write
 
 
 class Tally:
-    """Counts by outcome, and the distributions of run and wait times."""
+    """Counts by outcome, and distributions of run times and waiting times."""
 
     __slots__ = (
         "canceled", "done", "enqueued", "expired", "failed", "rescued", "retried", "run_buckets", "run_max_ms",
@@ -37,7 +37,7 @@ class Tally:
             self.wait_max_ms = ms
 
     def add_counted(self, counted: Mapping[str, Any]) -> None:
-        """Add what is only counted (duey.storage.compaction.Counted), all of it as if it were like the average."""
+        """Add jobs that are only counted (duey.storage.compaction.Counted), all with the average duration."""
         done = plain.whole(counted["done"])
         self.enqueued += done
         self.done += done
@@ -48,7 +48,7 @@ class Tally:
             setattr(self, f"{name}_max_ms", max(getattr(self, f"{name}_max_ms"), max_ms))
 
     def add_row(self, row: Sequence[Any]) -> None:
-        """Add what stands in a row of `figures`: its columns FIGURE_VALUES."""
+        """Add a row of `figures` with the columns FIGURE_VALUES."""
         (
             enqueued,
             done,
@@ -79,7 +79,7 @@ class Tally:
         add_written(self.wait_buckets, waits)
 
     def as_row(self) -> tuple[Any, ...]:
-        """As `add_row` takes it."""
+        """Return the row, with the columns that `add_row` takes."""
         return (
             self.enqueued, self.done, self.failed, self.retried, self.canceled, self.expired, self.rescued,
             self.run_ms, self.run_max_ms, write(self.run_buckets),
@@ -88,7 +88,7 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Attempts, and jobs that ended without one."""
+        """Return the number of ended attempts, and of jobs that ended without one."""
         return self.done + self.failed + self.retried + self.canceled + self.expired
 
     def add(self, other: Tally) -> None:
@@ -110,7 +110,7 @@ class Tally:
 
 @dataclass
 class GroupTally:
-    """Failed attempts of one error group. `hours`: how many by hour of the clock."""
+    """Failed attempts of one error group. `hours`: how many in each hour."""
 
     type: str
     message: str

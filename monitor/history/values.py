@@ -1,8 +1,7 @@
-"""What the history answers with: frozen values, never rows.
+"""The values that the history returns. All are frozen.
 
-Times are UTC epoch seconds, durations end in `_ms` or `_s`. Tasks are named by their full name (`module.name`)
-where a value says `qualname` or is asked for one, by the short one where it says `task`. Texts are as they were
-recorded, hostile or not: who shows them escapes them.
+Times are UTC epoch seconds, durations end in `_ms` or `_s`. `qualname` is the full name of a task (`module.name`),
+`task` the short one. Texts are stored as they came and may be hostile: escape them before you show them.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ from duey.monitor.history.buckets import BUCKETS as BUCKETS
 
 @dataclass(frozen=True)
 class JobFilter:
-    """Which jobs are asked for; what is None or empty asks nothing. All that is given must hold.
+    """A filter on jobs. All given conditions must match. None or empty means no condition.
 
-    `state` is the state as of the last recorded event: what runs stands as queued (ask the engine for live states).
-    `task` is a short or full name. `error_type` and `fingerprint` match the last error of a job, also of one that
-    was retried since. `text` matches an id whole (or its first 8 characters and more), and what stands in the task's
-    name, in args or in kwargs, upper and lower case alike. `since` and `until` bound the instant of the last
-    recorded event. Each of `args` is (key, prefix): a keyword or parameter name, or a position (`0`), whose value
-    as text begins with the prefix.
+    `state` is the state as of the last recorded event, so a running job is queued (ask the engine for live states).
+    `task` is a short or full name. `error_type` and `fingerprint` match the last error of a job, even if it was
+    retried since. `text` matches an id (or its first 8 or more characters), and any part of the task's name, of args
+    or of kwargs, without regard to case. `since` and `until` limit the time of the last recorded event. `args` are
+    pairs (key, prefix): a keyword, parameter name or position (`0`), and the beginning of its value as text.
     """
 
     state: str | None = None
@@ -42,7 +40,7 @@ class JobFilter:
 
 @dataclass(frozen=True)
 class JobRow:
-    """A job in a list. `n` orders the history (newer is larger), `changed_at` is the instant of its last event."""
+    """A job in a list. `n` orders the history (newer is larger). `changed_at` is the time of its last event."""
 
     n: int
     job: Job
@@ -52,10 +50,10 @@ class JobRow:
 
 @dataclass(frozen=True)
 class JobRows:
-    """A keyset page, newest first. `next` is the cursor of the following page, or None at the end.
+    """A page of jobs, newest first. `next` is the cursor of the next page, or None at the end.
 
-    A filter that no index serves looks through a bounded number of jobs: then a page may hold few rows, or none,
-    and still have a next one. `searched_back_to` is the instant of acceptance of the oldest job looked at.
+    A filter without an index searches a limited number of jobs. Such a page may have few jobs or none, and still a
+    next page. `searched_back_to` is when the oldest searched job was accepted.
     """
 
     rows: tuple[JobRow, ...]
@@ -65,7 +63,7 @@ class JobRows:
 
 @dataclass(frozen=True)
 class Count:
-    """A bounded count. `capped` means: at least so many (`10k+`)."""
+    """A limited count. `capped` means at least this many (`10k+`)."""
 
     number: int
     capped: bool = False
@@ -73,7 +71,7 @@ class Count:
 
 @dataclass(frozen=True)
 class LogLine:
-    """A line that was logged inside an attempt."""
+    """A line that a task logged during an attempt."""
 
     at: float
     level: str
@@ -82,12 +80,12 @@ class LogLine:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One execution of a job. `outcome` is done, failed, retrying, canceled, released or rescued."""
+    """One attempt of a job. `outcome` is done, failed, retrying, canceled, released or rescued."""
 
-    number: int  # 1 for the first one
+    number: int  # from 1
     outcome: str
     worker: str | None
-    started_at: float | None  # None where its worker died: nothing was written at the start
+    started_at: float | None  # None if its worker died, because the start is not recorded
     finished_at: float
     wait_ms: float | None
     run_ms: float | None
@@ -98,24 +96,24 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happened to a job. `kind` is one of duey.model.event, or `started`."""
+    """One event in the life of a job. `kind` is one of duey.model.event, or `started`."""
 
     at: float
     kind: str
     since_previous_ms: float | None  # None for the first
     worker: str | None = None
-    reason: str | None = None  # what blocked it, which host's worker died ...
+    reason: str | None = None  # what blocked it, the host of the dead worker ...
     error: Failure | None = None  # without traceback
 
 
 @dataclass(frozen=True)
 class JobHistory:
-    """All that the history knows of a job. `attempts` and `timeline` are newest first, at most the last 100 of each."""
+    """All that the history has of a job. `attempts` and `timeline` are newest first, at most the last 100 of each."""
 
     row: JobRow
     attempts: tuple[Attempt, ...]
     timeline: tuple[Step, ...]
-    children: tuple[JobRow, ...] = ()  # jobs that it deferred, newest first, at most 50
+    children: tuple[JobRow, ...] = ()  # jobs that it enqueued, newest first, at most 50
 
 
 # errors
@@ -123,11 +121,11 @@ class JobHistory:
 
 @dataclass(frozen=True)
 class ErrorGroup:
-    """Failed attempts of one cause: the same exception type raised along the same own functions."""
+    """Failed attempts with one cause: the same exception type, raised in the same functions of the user's code."""
 
     fingerprint: str
     type: str
-    message: str  # of the last one
+    message: str  # of the last failure
     task: str
     qualname: str
     frames: tuple[str, ...]  # own frames as `file:function`, outermost first
@@ -137,26 +135,26 @@ class ErrorGroup:
     last_seen: float
     last_job_id: str
     last_hour: Count  # failed attempts
-    last_day: int  # whole hours of the clock, as the two below
+    last_day: int  # in whole hours, as the two below
     last_week: int
     sparkline: tuple[int, ...]  # 7 days in 28 steps of 6 hours, oldest first
-    regressed_at: float | None = None  # when it came back after it was marked as fixed
+    regressed_at: float | None = None  # when it failed again after it was marked as fixed
 
 
 @dataclass(frozen=True)
 class ErrorGroups:
-    """A keyset page of error groups, last seen first."""
+    """A page of error groups, last seen first."""
 
     groups: tuple[ErrorGroup, ...]
     next: str | None
 
 
-# the rest
+# other values
 
 
 @dataclass(frozen=True)
 class SeenWorker:
-    """A worker process as it was last seen, kept for a day after it went."""
+    """A worker process as it was last seen, kept for a day after it ended."""
 
     id: str
     host: str
@@ -172,7 +170,7 @@ class SeenWorker:
 
 @dataclass(frozen=True)
 class Slot:
-    """One due time of a schedule. `outcome`: see duey.control.schedules.OUTCOMES."""
+    """A due time of a schedule. `outcome`: see duey.control.schedules.OUTCOMES."""
 
     schedule: str
     at: float
@@ -183,23 +181,23 @@ class Slot:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the history holds, what they let go, and the room that they take."""
+    """What the history holds, what retention deleted, and sizes in bytes."""
 
     jobs: int
-    deleted: int  # by retention, since the history was begun
-    oldest_at: float | None  # acceptance of the oldest job that is kept
-    began_at: float  # when this file was begun
+    deleted: int  # by retention, since the file was created
+    oldest_at: float | None  # acceptance of the oldest job in the history
+    began_at: float  # when the file was created
     file_bytes: int
     wal_bytes: int
     disk_free_bytes: int
     recorded_at: float | None  # when the last batch was recorded
-    counted: int = 0  # successes that are on record as numbers only, since too much waited for the history
-    counted_at: float | None = None  # when such were recorded last
+    counted: int = 0  # successes recorded only as numbers, because too many events waited for the history
+    counted_at: float | None = None  # when the last of them were recorded
 
 
 @dataclass(frozen=True)
 class HistoryHealth:
-    """`problems` mean that nothing can be recorded (or read) now; `warnings` should be seen by a person."""
+    """`problems` stop recording or reading. `warnings` are for a person to read."""
 
     ok: bool
     problems: tuple[str, ...] = ()
@@ -208,19 +206,19 @@ class HistoryHealth:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a pruning removed."""
+    """What `prune` deleted."""
 
     jobs: int
-    figures: int  # rows of metrics
+    figures: int  # rows
     groups: int
 
 
 @dataclass(frozen=True)
 class RecorderStatus:
-    """How the recorder of this process fares. `leading` means that it holds the lease."""
+    """The status of the recorder of this process. `leading` means that it holds the lease."""
 
     leading: bool
-    recorded: int  # events, since it was made
-    refused: int  # events that could not be understood and were let go
+    recorded: int  # events since it was made
+    refused: int  # events that could not be understood and were left out
     problem: str | None = None
     last_at: float | None = None

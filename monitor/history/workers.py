@@ -1,4 +1,4 @@
-"""Worker processes as they were last seen, so that one that died can be shown for a day with what it was doing."""
+"""Worker processes as they were last seen, so that a dead one is shown for a day with the jobs it was running."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GONE = "DELETE FROM workers WHERE seen_at < ?"
 
 
 class Workers:
-    """All methods raise HistoryUnavailable."""
+    """Stores and reads worker processes. Every method may raise HistoryUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
 
     def note(self, infos: Sequence[WorkerInfo]) -> None:
-        """Who works now. One that is not alive, or no longer listed, keeps the instant when it was last seen alive."""
+        """Store the current workers. One that is dead or not listed keeps the time when it was last seen alive."""
         now = self._clock()
         with self._database.writing() as db:
             known = {row["id"]: row for row in WORKERS.select().execute(db)}
@@ -46,7 +46,7 @@ class Workers:
             db.execute_sql(GONE, (now - DAY_S,))
 
     def seen(self) -> tuple[SeenWorker, ...]:
-        """Those of the last day, newest first."""
+        """Return the worker processes of the last day, newest first."""
         query = WORKERS.select().where(W.seen_at >= self._clock() - DAY_S).order_by(W.seen_at.desc(), W.id.desc())
         with self._database.reading() as db:
             return tuple(_shown(row) for row in query.limit(MAX_SHOWN).execute(db))

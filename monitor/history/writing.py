@@ -1,8 +1,8 @@
-"""Writing a batch: what the history knows of its jobs, the fold, and the rows that come of it, in one transaction.
+"""Writes a batch in one transaction: reads the state of its jobs, applies the events, and writes the rows.
 
-The transaction holds the look and the writing: two recorders that meet (a lease lost unseen) follow one another, and
-the second finds every event known. Statements run through peewee's cursor by the thousand; the last one of them is
-the commit, which is synced. If the process dies before it nothing was recorded, and the events are still there.
+Because the transaction covers reading and writing, two recorders (if a lease was lost unnoticed) write one after the
+other, and the second finds every event known. Statements run in thousands through peewee's cursor. The commit is
+synced. If the process dies before it, nothing was recorded and the events are still in the queue.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from duey.monitor.history.projection import ENTRY_COLUMNS, Projection
 from duey.monitor.history.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
 from duey.monitor.history.tallies import GroupTally, Tally
 
-# Our ids are ordered by time, those that clients choose need not be: a batch of these touches the whole of their index.
-# Four times as much recorded 3 % more of them a second, and stayed with the process.
+# Ids that clients choose are not ordered by time, so a batch of them touches the whole index. Four times this size
+# recorded only 3 % more of them a second, and the process keeps the memory.
 CACHE_KB = 8 * 1024
-VARIABLES = 500  # in one statement; SQLite before 3.32 took 999
-ENTRIES_KEPT = 1000  # of one job: one that is retried for ever must not fill the disk
+VARIABLES = 500  # in one statement; SQLite before 3.32 allows 999
+ENTRIES_KEPT = 1000  # of one job, so that a job that is retried endlessly does not fill the disk
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
@@ -64,7 +64,7 @@ SET_MARK, ADD_MARK = MARK.format("excluded.value"), MARK.format("marks.value + e
 
 
 def record(database: Database, events: Sequence[Event], max_value_chars: int, clock: Callable[[], float]) -> Projection:
-    """Record a batch; what came of it. Raises HistoryUnavailable, and then nothing was recorded."""
+    """Record a batch; return its projection. Raises HistoryUnavailable; nothing was recorded then."""
     with database.writing() as db:
         db.execute_sql(f"PRAGMA cache_size = -{CACHE_KB}")
         fold = Projection(read_states(db, events), next_number(db), max_value_chars)
@@ -89,11 +89,11 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
     return fold
 
 
-# how the jobs of a batch stand
+# stored state of the jobs in a batch
 
 
 def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobState]:
-    """The jobs of a batch that the history knows, by id, with what is known to have happened to them."""
+    """Return the stored jobs of a batch by id, with the identities of their entries."""
     cursor = db.cursor()
     ids = list({job_state.id_of(event) for event in events if event.kind != COUNTED})
     states: dict[str, JobState] = {}
@@ -109,18 +109,18 @@ def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobSta
 
 
 def read_counts(db: SqliteDatabase, events: Iterable[Event]) -> set[tuple[float, int]]:
-    """(at, token) of the `counted` events that the history knows, as far as the batch needs them."""
+    """Return (at, token) of the stored `counted` events, for the times in the batch."""
     instants = [event.at for event in events if event.kind == COUNTED]
     return set(db.execute_sql(READ_COUNTS, (min(instants), max(instants)))) if instants else set()
 
 
 def next_number(db: SqliteDatabase) -> int:
-    """Larger than that of every job; the write lock is held, so nobody else takes it."""
+    """Return a number larger than that of every job. The caller holds the write lock."""
     row = db.execute_sql("SELECT MAX(n) FROM jobs").fetchone()
     return (row[0] or 0) + 1
 
 
-# what the fold has made
+# results of the projection
 
 
 def write_jobs(cursor: Any, states: Iterable[JobState]) -> None:
@@ -132,7 +132,7 @@ def write_jobs(cursor: Any, states: Iterable[JobState]) -> None:
 
 
 def trim_entries(cursor: Any, states: Iterable[JobState]) -> None:
-    # Some at a time, so that the many retries of one job do not each pay for it.
+    # Only after 100 more, so that not every retry of a job deletes a row.
     for s in states:
         if s.is_changed and s.entries > ENTRIES_KEPT + 100:
             cursor.execute(TRIM_ENTRIES, (s.n, s.n, ENTRIES_KEPT))
@@ -156,7 +156,7 @@ def write_figures(cursor: Any, tallies: dict[tuple[int, str], Tally]) -> None:
 
 
 def write_groups(cursor: Any, groups: dict[str, GroupTally]) -> None:
-    """New groups are open; one that was fixed before it failed again is opened, and has regressed."""
+    """Write the error groups. New ones are open. A fixed one that failed again is opened and marked as regressed."""
     rows: list[tuple[Any, ...]] = []
     for fingerprint, new in groups.items():
         row = cursor.execute(READ_GROUP, (fingerprint,)).fetchone()
