@@ -1,4 +1,4 @@
-"""Who may enter: accounts, sessions, tokens, the CSRF secret and the audit, in a database of their own."""
+"""Access to the monitor: accounts, sessions, tokens, the CSRF secret and the audit log, in a database of their own."""
 
 from duey.monitor.access.access import Access, FirstSecrets
 from duey.monitor.access.accounts import ADMIN, ROLES, VIEWER, Account

@@ -1,8 +1,8 @@
-"""Access: the one door to accounts, sessions, tokens, the audit and the CSRF proofs of one access database.
+"""Access to the monitor: one object for the accounts, sessions, tokens, audit log and CSRF tokens of one database.
 
-Order: built from settings without touching the disk; `first_start` makes the first admin and the first token;
-then used from any number of threads and processes. Ending: each thread (a web thread after each request)
-calls `close`, which ends its connection only; the next use opens another.
+It is made from settings without touching the disk. `first_start` creates the first admin and the first token. Then
+any number of threads and processes use it. Each thread calls `close` when it is done (a web thread after each
+request), which closes only its own connection. The next use opens another.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ FIRST_ACCOUNT, FIRST_TOKEN = "admin", "first"
 
 @dataclass(frozen=True)
 class FirstSecrets:
-    """What the first start made, shown once: name and password of an admin, or '' where there was one before, name and
-    secret of a token."""
+    """The created admin (name and password, '' if there was one before) and token (name and secret), shown once."""
 
     account: str
     password: str = field(repr=False)
@@ -37,10 +36,9 @@ class FirstSecrets:
 
 
 class Access:
-    """Who may enter. `database_url` is `sqlite:///FILE`; `login_attempts` is failures per 15 minutes and address;
-    `service` is a name that is no password.
+    """Access to the monitor. `login_attempts`: failures per 15 minutes and address. `service`: not allowed as password.
 
-    Raises ValueError for another kind of URL; the disk is first touched at the first use.
+    Raises ValueError if `database_url` is not `sqlite:///FILE`. The disk is first used by a method.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class Access:
 
     @classmethod
     def of(cls, settings: Settings) -> Access:
-        """As the configuration says."""
+        """Return the access that the settings describe."""
         auth = settings.auth
         return cls(
             auth.database, auth.session_hours, auth.login_attempts, session_days=auth.session_days,
@@ -71,17 +69,17 @@ class Access:
         )  # fmt: skip
 
     def prepare(self) -> None:
-        """Make, check and migrate the file now: a start fails here, in words. Raises AccessUnavailable."""
+        """Create, check and migrate the file now, so that a start fails with a message. Raises AccessUnavailable."""
         self._database.prepare()
 
     def lacks(self) -> tuple[str, ...]:
-        """What a first start would make: an admin where there is none, a token then and where there never was one."""
+        """Return what `first_start` would create: an admin and a token if there is no admin, else the first token."""
         if not any(account.is_admin for account in self.accounts.list()):
             return FIRST_ACCOUNT, FIRST_TOKEN
         return () if self.tokens.ever_made() else (FIRST_TOKEN,)
 
     def first_start(self) -> FirstSecrets | None:
-        """Make what is lacking, or return None if nothing is; of several processes one alone does."""
+        """Create what is missing; return None if nothing is. Only one of several processes does it."""
         if not self.lacks():
             return None
         with self.transaction():
@@ -98,21 +96,21 @@ class Access:
         return FirstSecrets(account, password or "", token.name, secret)
 
     def csrf_secret(self) -> bytes:
-        """The 32 bytes of this installation, made once."""
+        """Return the 32 secret bytes of this installation. The first use creates them."""
         return self.csrf.secret()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All changes within and their audit line, or none. Keep it short: it holds the write lock."""
+        """A transaction for changes and their audit entry. Keep it short: it holds the write lock."""
         with self._database.writing():
             yield
 
     def close(self) -> None:
-        """End this thread's connection; the next use opens another."""
+        """Close this thread's connection. The next use opens another."""
         self._database.close()
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """The name, or the first of NAME-2, NAME-3 ... that is not taken."""
+    """Return the name, or the first of NAME-2, NAME-3 ... that is not taken."""
     names = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
     return next(each for each in names if each not in taken)

@@ -1,11 +1,11 @@
-"""Accounts: the people who may enter, and what each may do.
+"""Accounts: the people who may log in, and their roles.
 
-Order: created with a role and a password (given, or made and told once); authenticated at log-in, through the
-throttle and at the price of exactly one scrypt; changed or removed by an admin. A new password ends the
-account's sessions. Ending: the last admin can neither be removed nor demoted.
+An account is created with a role and a password, which is given or generated. A log-in is throttled and always
+computes one scrypt hash. An admin changes and removes accounts. A new password ends the account's sessions. The last
+admin can be neither removed nor demoted.
 
-Each change takes `seen`, the version of the account as somebody saw it, and raises ChangedSince where it is another by
-now; without `seen` the change holds for the account as it is.
+Changes take `seen`, the version of the account that the user saw, and raise ChangedSince if it is a different one
+now. Without `seen` there is no such check.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ PASSWORD = (A.password_digest, A.password_salt, A.scrypt_n, A.scrypt_r, A.scrypt
 
 @dataclass(frozen=True)
 class Account:
-    """A person. `role` is admin or viewer; times are UTC epoch seconds."""
+    """A person's account. `role` is admin or viewer. Times are UTC epoch seconds."""
 
     id: int
     name: str
     role: str
     created_at: float
     last_login_at: float | None
-    password_version: int  # rises with each change
+    password_version: int  # increases with each change
 
     @property
     def is_admin(self) -> bool:
-        """May this account change anything? A viewer sees everything and changes nothing."""
+        """Whether this account may change anything. A viewer may not."""
         return self.role == ADMIN
 
     @property
     def version(self) -> str:
-        """What a change can be bound to: the same until the account is changed or removed."""
+        """A text that changes when the account is changed or removed, to detect a change in between."""
         return f"{self.id}.{self.role}.{self.password_version}"
 
 
 class Accounts:
-    """All accounts, found whatever the case of a name's letters. All methods raise AccessUnavailable."""
+    """All accounts. Names are found without regard to case. Every method may raise AccessUnavailable."""
 
     def __init__(
         self, database: Database, throttle: Throttle, devices: Devices, audit: Audit, clock: Callable[[], float],
@@ -72,9 +72,9 @@ class Accounts:
         self._audit, self._clock, self._service = audit, clock, service
 
     def create(self, name: str, role: str, password: str | None = None) -> tuple[Account, str | None]:
-        """A new account and, if no password was given, the one that was made for it: it is not told again.
+        """Create an account; return it with the generated password, or None if a password was given.
 
-        Raises InvalidInput, AccountExists.
+        Raises InvalidInput or AccountExists.
         """
         checked_name("account name", name), _checked_role(role)
         given = password if password is None else passwords.checked(password, name, self._service)
@@ -88,9 +88,9 @@ class Accounts:
             return _found(db, name), None if given else password
 
     def set_password(self, name: str, password: str | None = None, seen: str | None = None) -> str | None:
-        """Change a password, end the account's sessions, lift its throttle. Returns the password it made.
+        """Change a password, end the account's sessions and reset its throttle; return a generated password.
 
-        Raises InvalidInput, UnknownAccount, ChangedSince.
+        Returns None if a password was given. Raises InvalidInput, UnknownAccount or ChangedSince.
         """
         given = password if password is None else passwords.checked(password, name, self._service)
         password = given or passwords.made()
@@ -104,10 +104,9 @@ class Accounts:
         return None if given else password
 
     def authenticate(self, name: str, password: str, address: str, device: str = "") -> Account | None:
-        """The account, or None: the same answer at the same price for an unknown name and a wrong password.
+        """Return the account, or None for an unknown name or a wrong password, after the same time in both cases.
 
-        `device` is the cookie of `device_cookie`, if the browser has one. Raises TooManyAttempts before anything is
-        hashed.
+        `device` is the cookie of `device_cookie`, if the browser has one. Raises TooManyAttempts before it hashes.
         """
         known = self._credentials(name)
         device = self._devices.known(device, known.id if known else 0, known.password_version if known else 0)
@@ -137,33 +136,33 @@ class Accounts:
         if known.hash.cost != passwords.COST:
             changes.update(_columns(passwords.hashed(password)))
         with self._database.writing() as db:
-            # Hashing takes its time: meanwhile the password may have been changed, or the account removed.
+            # While it hashed, the password may have been changed or the account removed.
             same = (A.id == known.id) & (A.password_version == known.password_version)
             return _found(db, name) if ACCOUNTS.update(**changes).where(same).execute(db) else None
 
     def device_cookie(self, account: Account) -> str:
-        """What shows that this browser has logged in to the account, until its password changes."""
+        """Return a cookie that proves that this browser has logged in to the account. A new password ends it."""
         return self._devices.made(account.id, account.password_version)
 
     def get(self, name: str) -> Account:
-        """The account of this name. Raises UnknownAccount."""
+        """Return the account with this name. Raises UnknownAccount."""
         with self._database.reading() as db:
             return _found(db, name)
 
     def list(self) -> tuple[Account, ...]:
-        """All accounts, by name."""
+        """Return all accounts, by name."""
         with self._database.reading() as db:
             return tuple(Account(**row) for row in ACCOUNTS.select(*PUBLIC).order_by(A.name).execute(db))
 
     def exist(self) -> bool:
-        """Is there any account?"""
+        """Return whether there is any account."""
         with self._database.reading() as db:
             return bool(ACCOUNTS.select(A.id).exists(db))
 
     def set_role(self, name: str, role: str, seen: str | None = None) -> Account:
-        """Change a role; it counts from the next request.
+        """Change a role, from the next request on; return the account.
 
-        Raises InvalidInput, UnknownAccount, ChangedSince, LastAdmin.
+        Raises InvalidInput, UnknownAccount, ChangedSince or LastAdmin.
         """
         _checked_role(role)
         with self._database.writing() as db:
@@ -174,7 +173,7 @@ class Accounts:
             return _found(db, name)
 
     def remove(self, name: str, seen: str | None = None) -> None:
-        """Remove an account and its sessions. Raises UnknownAccount, ChangedSince, LastAdmin."""
+        """Remove an account and its sessions. Raises UnknownAccount, ChangedSince or LastAdmin."""
         with self._database.writing() as db:
             account = _found(db, name, seen)
             _protect_last_admin(db, account)
@@ -192,7 +191,7 @@ class Accounts:
 
 @dataclass(frozen=True)
 class _Credentials:
-    """What a log-in is checked against."""
+    """The stored values that a log-in is checked against."""
 
     id: int
     password_version: int
@@ -210,7 +209,7 @@ def _found(db: SqliteDatabase, name: str, seen: str | None = None) -> Account:
 
 
 def _protect_last_admin(db: SqliteDatabase, account: Account) -> None:
-    # Within the caller's transaction, which holds the write lock: two admins cannot remove each other.
+    # The caller's transaction holds the write lock, so two admins cannot remove each other.
     if account.is_admin and ACCOUNTS.select().where(A.role == ADMIN).count(db) == 1:
         raise LastAdmin(account.name)
 

@@ -1,7 +1,7 @@
-"""The audit: who did what, when, from where, to how many.
+"""The audit log: who did what, when, from where, and to how many things.
 
-Order: a line is written for every action of a person or program, read newest first, never changed (a trigger
-of the database refuses it), and dropped when it is older than `days` or MOST_ROWS newer ones have pushed it out.
+Every action of a person or program adds an entry. Entries are read newest first and never changed: a trigger of the
+database refuses it. They are deleted when they are older than `days`, or when there are MOST_ROWS newer ones.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from duey.monitor.access.text import bounded
 
 WEB, API, OPERATOR = SOURCES = ("web", "api", "operator")
 MAX_PAGE = 500
-# Few enough that no log-in waits noticeably for the write lock.
+# Small enough that no log-in waits noticeably for the write lock.
 PRUNE_BATCH = 5_000
 PRUNE_EVERY_S = 3600.0
-MOST_ROWS = 1_000_000  # who keeps trying to log in must not fill the disk
+MOST_ROWS = 1_000_000  # so that endless failing log-ins do not fill the disk
 WHO_LENGTH, ADDRESS_LENGTH, ACTION_LENGTH, TARGET_LENGTH, DETAIL_LENGTH = 100, 64, 64, 200, 2_000
 
-# Actions that are events of the security log, whoever takes them and where.
+# Actions that are also events of the security log.
 EVENTS = {
     "add account": security.ACCOUNT_MADE,
     "change role": security.ACCOUNT_CHANGED,
@@ -38,7 +38,7 @@ L = AUDIT.c
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One line. `at` is UTC epoch seconds, `count` how many things the action touched."""
+    """An entry. `at` is UTC epoch seconds. `count` is the number of things that the action changed."""
 
     id: int
     at: float
@@ -52,7 +52,7 @@ class AuditEntry:
 
 
 class Audit:
-    """All lines. All methods raise AccessUnavailable."""
+    """All entries. Every method may raise AccessUnavailable."""
 
     def __init__(self, database: Database, days: float, clock: Callable[[], float]) -> None:
         self._database, self._days, self._clock = database, days, clock
@@ -61,7 +61,7 @@ class Audit:
     def record(
         self, who: str, source: str, address: str, action: str, target: str, count: int = 1, detail: str = ""
     ) -> None:
-        """Add a line; too long texts are cut. Raises ValueError for another source."""
+        """Add an entry; texts that are too long are cut. Raises ValueError for an unknown source."""
         if source not in SOURCES:
             raise ValueError(f"the audit's source: expected {', '.join(SOURCES)}, found {source!r}")
         with self._database.writing() as db:
@@ -82,7 +82,7 @@ class Audit:
     def page(
         self, before_id: int | None = None, limit: int = 50, who: str | None = None, action: str | None = None
     ) -> tuple[AuditEntry, ...]:
-        """Newest first, at most `limit` (1..500); the next page is before the last one's id."""
+        """Return entries, newest first, at most `limit` (1 to 500), with ids below `before_id`."""
         query = AUDIT.select().order_by(L.id.desc()).limit(max(1, min(limit, MAX_PAGE)))
         if before_id is not None:
             query = query.where(L.id < before_id)
@@ -94,16 +94,16 @@ class Audit:
             return tuple(AuditEntry(**row) for row in query.execute(db))
 
     def walk(self, who: str | None = None, action: str | None = None, most: int | None = None) -> Iterator[AuditEntry]:
-        """All lines (or the newest `most`), newest first, read a page at a time."""
+        """Yield all entries (or the newest `most`), newest first, read in pages."""
         before, left = None, MOST_ROWS if most is None else most
         while left > 0 and (page := self.page(before, min(left, MAX_PAGE), who, action)):
             yield from page
             before, left = page[-1].id, left - len(page)
 
     def prune(self) -> int:
-        """Drop what is older than `days`, and all but the newest MOST_ROWS; returns how many."""
+        """Delete entries older than `days`, and all but the newest MOST_ROWS; return how many."""
         with self._database.reading() as db:
-            # From the oldest on: instants follow the ids, but for a clock that was set.
+            # Times increase with the ids, unless the clock was set, so the search starts at the oldest entry.
             kept = AUDIT.select(L.id).where(L.at >= self._clock() - self._days * 86400).order_by(L.id).limit(1)
             newest: Any = AUDIT.select(L.id).order_by(L.id.desc()).limit(1).scalar(db) or 0
             oldest: Any = kept.scalar(db)

@@ -1,8 +1,8 @@
-"""The CSRF secret and the proofs made with it.
+"""The CSRF secret, and the tokens that are made with it.
 
-Order: the first process that needs the secret makes it, all others read that one, so that a form outlives
-restarts and may be answered by another process. A page carries `token(session_id)`; its form is accepted if
-`valid` says so. The token is the same through a session, so that an unchanged page stays unchanged (ETag).
+The first process that needs the secret creates it, and all others read it. A form therefore stays valid after a
+restart and in another process. A page contains `token(session_id)`, and `valid` checks it. The token is the same for
+a whole session, so that an unchanged page keeps its ETag.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ SECRET_BYTES = 32
 
 
 class Csrf:
-    """Proofs that a form came from a page of ours. All methods raise AccessUnavailable at their first use."""
+    """Tokens that prove that a form came from a page of the monitor. The first use may raise AccessUnavailable."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._secret: bytes | None = None
 
     def secret(self) -> bytes:
-        """The 32 bytes of this installation."""
+        """Return the 32 secret bytes of this installation."""
         if self._secret is None:
             made = SECRETS.insert(name=NAME, value=secrets.token_bytes(SECRET_BYTES))
             with self._database.writing() as db:
-                # Whoever comes second inserts nothing, and reads what the first one made.
+                # If another process was faster, nothing is inserted, and its secret is read.
                 made.on_conflict_ignore().execute(db)
                 self._secret = bytes(SECRETS.select(SECRETS.c.value).where(SECRETS.c.name == NAME).scalar(db))
         return self._secret
 
     def token(self, session_id: str) -> str:
-        """The proof (64 hex digits) for a visitor. `session_id`: a text that only he holds, as a cookie."""
+        """Return the token (64 hex digits) for a session. `session_id` is secret text of its browser, from a cookie."""
         return self.mark("csrf", session_id)
 
     def mark(self, purpose: str, text: str) -> str:
-        """64 hex digits that only this installation can make; those of one purpose are no good for another."""
+        """Return the HMAC (64 hex digits) of a text. Each purpose gives a different one."""
         message = f"{purpose}:{text}".encode("utf-8", "surrogatepass")
         return hmac.new(self.secret(), message, hashlib.sha256).hexdigest()
 
     def valid(self, session_id: str, token: str) -> bool:
-        """Is this the visitor's proof?"""
-        # As bytes, for text with a character beyond ASCII would raise.
+        """Return whether the token belongs to the session."""
+        # As bytes, because compare_digest raises for text with other than ASCII characters.
         return hmac.compare_digest(self.token(session_id).encode(), token.encode("utf-8", "surrogatepass"))

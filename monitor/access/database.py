@@ -1,7 +1,7 @@
-"""The access database: one SQLite file, and never a new one in the place of one that was there.
+"""The access database: one SQLite file. If it disappears, it is not replaced by a new one.
 
-Order: the first use in a process makes the file (mode 0600) and its folder, and checks it whole. After that a file that
-vanishes is an error to report, not a fresh start without accounts.
+The first use in a process creates the file (mode 0600) and its folder, and checks the whole file. If the file
+vanishes after that, it is an error, because a new file would have no accounts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ BUSY_TIMEOUT_S = 5.0
 
 
 class Database(SqliteFile):
-    """Accounts, sessions, tokens, secrets and the audit. Raises AccessUnavailable and below."""
+    """Accounts, sessions, tokens, secrets and the audit log. Methods raise AccessUnavailable or a subclass."""
 
     what = "the access database"
     setting = "[auth] database"
     schema = ACCESS_SCHEMA
-    # FULL: a revoked token or a changed password stays so after a power cut.
+    # FULL: a revoked token or a changed password must survive a power cut.
     pragmas = (("synchronous", "FULL"), ("foreign_keys", 1))
     trouble = AccessUnavailable
     too_new = SchemaTooNew
@@ -39,7 +39,7 @@ class Database(SqliteFile):
         config_files.make_folder(self.path.parent)
         config_files.make_file(self.path)
         database = self._connected()
-        # Where this is refused, the file is another's or its disk is read-only, and the first write says so.
+        # If this is refused (another owner, or a read-only disk), the first write reports it.
         config_files.mend_database(self.path)
         return Opened(database)
 

@@ -1,7 +1,7 @@
-"""The named errors of access: each is named by its cause and composes its own sentence.
+"""The errors of access. Each makes its own message.
 
-`AccessError` is the root. What an operator must mend (`AccessUnavailable` and below) is told apart from what
-the person or program that asked must mend (all others); then nothing was changed.
+All are subclasses of `AccessError`. An operator must fix `AccessUnavailable` and its subclasses. All others are for
+the person or program that made the request. Nothing was changed then.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from difflib import get_close_matches
 
 
 class AccessError(Exception):
-    """Root of every error that this room raises on purpose."""
+    """Base class of all errors that this package raises."""
 
 
-# What an operator must mend.
+# For the operator.
 
 
 class AccessUnavailable(AccessError):
-    """The access database cannot be used now; `reason` says what was found and what to do."""
+    """The access database cannot be used now. `reason` says what was found and what to do."""
 
     def __init__(self, path: str, reason: str):
         self.path, self.reason = path, reason
@@ -26,7 +26,7 @@ class AccessUnavailable(AccessError):
 
 
 class SchemaTooNew(AccessUnavailable):
-    """The file was written by a newer version of the code."""
+    """The file was written by a newer version of Duey."""
 
     def __init__(self, path: str, found: int, known: int):
         self.found, self.known = found, known
@@ -37,18 +37,18 @@ class SchemaTooNew(AccessUnavailable):
         )
 
 
-# What the asker must mend.
+# For the person or program that made the request.
 
 
 class InvalidInput(AccessError):
-    """A name, role, password or scope that cannot be accepted."""
+    """A name, role, password or scope is not acceptable."""
 
     def __init__(self, what: str, expected: str, found: str):
         super().__init__(f"{what}: expected {expected}, found {found}")
 
 
 class AccountExists(AccessError):
-    """The name is taken; letters differ in case only by looks."""
+    """The name is taken. Names that differ only in case are the same."""
 
     def __init__(self, name: str):
         self.name = name
@@ -64,7 +64,7 @@ class UnknownAccount(AccessError):
 
 
 class AccountChanged(AccessError):
-    """The account was removed, or its password changed, between its log-in and its session."""
+    """The account was removed or got a new password between log-in and session."""
 
     def __init__(self, name: str):
         self.name = name
@@ -72,7 +72,7 @@ class AccountChanged(AccessError):
 
 
 class ChangedSince(AccessError):
-    """The account or token is not any more what the asker saw."""
+    """The account or token has changed since the user saw it."""
 
     def __init__(self, name: str):
         self.name = name
@@ -80,7 +80,7 @@ class ChangedSince(AccessError):
 
 
 class LastAdmin(AccessError):
-    """Without an admin nobody could give the role back."""
+    """The last admin cannot be removed or demoted, because no one could make another."""
 
     def __init__(self, name: str):
         self.name = name
@@ -88,7 +88,7 @@ class LastAdmin(AccessError):
 
 
 class TokenExists(AccessError):
-    """The name of a token is taken until that token is revoked."""
+    """The name is taken by a token that is not revoked."""
 
     def __init__(self, name: str):
         self.name = name
@@ -104,7 +104,7 @@ class UnknownToken(AccessError):
 
 
 class TooManyAttempts(AccessError):
-    """Too many log-ins failed from this address, or on this account; `retry_after_s` is for Retry-After."""
+    """Too many log-ins failed from this address or for this account. `retry_after_s` is for Retry-After."""
 
     def __init__(self, retry_after_s: int):
         self.retry_after_s = retry_after_s

@@ -1,4 +1,4 @@
-"""The audit for other programs: as rows of CSV, or as objects for JSON."""
+"""The audit log for other programs, as CSV or JSON."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def exported(line: AuditEntry) -> dict[str, Any]:
-    """A line in plain values; the instant in RFC 3339."""
+    """Return an entry as plain values, with the time in RFC 3339."""
     at = datetime.fromtimestamp(line.at, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {**asdict(line), "at": at}
 
 
 def as_csv(lines: Iterable[AuditEntry]) -> Iterator[str]:
-    """Rows with their line ends, the names of the columns first."""
+    """Yield the lines of a CSV file with their line ends, the column names first."""
     yield _row(COLUMNS)
     for line in lines:
         plain = exported(line)
@@ -36,5 +36,5 @@ def _row(values: Iterable[Any]) -> str:
 
 
 def _inert(value: Any) -> Any:
-    # A spreadsheet would compute what begins like a formula.
+    # A spreadsheet would compute such a value as a formula.
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -1,7 +1,7 @@
-"""Passwords: made, measured, hashed with scrypt, and compared at one price whoever asks.
+"""Passwords: generates, checks and hashes them (scrypt). A comparison takes the same time for every account.
 
-The cost is kept beside each digest, so that `COST` can be raised later: an account is hashed anew at its next
-log-in. Nothing here is kept: a password lives as long as the call.
+The cost is stored with each hash. If `COST` is raised, an account is hashed again at its next log-in. This module
+keeps no password.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ MADE_BYTES = 15  # 120 bits, 20 characters
 
 @dataclass(frozen=True)
 class Cost:
-    """scrypt's parameters: memory 128 * n * r bytes, time n * r * p."""
+    """The parameters of scrypt. Memory is 128 * n * r bytes, time grows with n * r * p."""
 
     n: int
     r: int
     p: int
 
 
-# One of the equal settings of OWASP's Password Storage Cheat Sheet (n=2^17 p=1 ... n=2^13 p=10), the one that
-# takes 16 MiB: eight log-ins at once must fit on a small machine. About 0.2 s.
+# One of the equivalent settings of OWASP's Password Storage Cheat Sheet (n=2^17 p=1 ... n=2^13 p=10): about 0.2 s and
+# 16 MiB, so eight log-ins at once fit on a small machine.
 COST = Cost(n=2**14, r=8, p=5)
 
 
 @dataclass(frozen=True)
 class Hash:
-    """What is stored of a password."""
+    """The stored hash of a password."""
 
     digest: bytes
     salt: bytes
@@ -48,13 +48,14 @@ class Hash:
 
 
 def made() -> str:
-    """A new random password."""
+    """Return a new random password."""
     return secrets.token_urlsafe(MADE_BYTES)
 
 
 def checked(password: str, *names: str) -> str:
-    """The password itself. Raises InvalidInput, which never shows it: for one that is too short, that thousands have,
-    or that is one of `names` (the account's, the service's) or such a word with digits and signs around it."""
+    """Return the password. Raises InvalidInput, which does not show it, if it is too short or common, or if it is one
+    of `names` (of the account and the service), also with digits and signs around it.
+    """
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise InvalidInput("password", f"{MIN_LENGTH} to {MAX_LENGTH} characters", f"{len(password)}")
     plain = unicodedata.normalize("NFKC", password).casefold()
@@ -69,21 +70,21 @@ def checked(password: str, *names: str) -> str:
 
 @functools.cache
 def common() -> frozenset[str]:
-    """The commonest passwords, in lower case."""
+    """Return the most common passwords, in lower case."""
     lines = Path(__file__).with_name("common_passwords.txt").read_text(encoding="ascii").splitlines()
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
 def hashed(password: str) -> Hash:
-    """A hash with a new salt at today's cost."""
+    """Return a hash with a new salt at the current cost."""
     salt, cost = secrets.token_bytes(SALT_BYTES), COST
     return Hash(_digest(password, salt, cost), salt, cost)
 
 
 def matches(password: str, stored: Hash | None) -> bool:
-    """Is it this password? Always one scrypt, also without a stored hash (then never)."""
+    """Return whether it is the password. It always computes one scrypt; without a stored hash it returns False."""
     salt, cost = (stored.salt, stored.cost) if stored else (bytes(SALT_BYTES), COST)
-    # A longer one was never accepted; cut, so that it costs no more, it could be mistaken for its beginning.
+    # A longer password was never accepted. It is cut to limit the cost, and must not match by its beginning.
     digest = _digest(password[:MAX_LENGTH], salt, cost)
     same = hmac.compare_digest(digest, stored.digest if stored else bytes(DIGEST_BYTES))
     return same and stored is not None and len(password) <= MAX_LENGTH
@@ -92,6 +93,6 @@ def matches(password: str, stored: Hash | None) -> bool:
 def _digest(password: str, salt: bytes, cost: Cost) -> bytes:
     # NFKC: the same keys give the same password on every device (NIST SP 800-63B).
     encoded = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
-    # OpenSSL refuses more than 32 MB unless told; twice what scrypt needs leaves room for its bookkeeping.
+    # OpenSSL refuses more than 32 MB by default. Twice what scrypt needs leaves room for its own use.
     memory_limit = 256 * cost.r * (cost.n + cost.p)
     return scrypt(encoded, salt=salt, n=cost.n, r=cost.r, p=cost.p, maxmem=memory_limit, dklen=DIGEST_BYTES)

@@ -1,7 +1,7 @@
-"""The tables of access.db, where each is documented, and the steps that bring an older file up to date.
+"""The tables of access.db, each with its description, and the migrations of older files.
 
-`MIGRATIONS[n]` turns schema n into schema n + 1; a new file takes all of them. A step that was released is
-never edited, so that every file in the world has walked the same way. Times are UTC epoch seconds.
+`MIGRATIONS[n]` turns schema n into schema n + 1; a new file takes all of them. A released migration is never edited,
+so that all files have the same schema. Times are UTC epoch seconds.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ ATTEMPTS = Table("attempts")
 
 MIGRATIONS: Sequence[Migration] = (
     (
-        # People. Ids are never used again (AUTOINCREMENT): what outlives an account finds no new owner.
-        # NOCASE: no `Admin` beside `admin` in the audit, and a phone's capital letter locks nobody out.
-        # password_version rises with every change of the password: a log-in under way can tell.
+        # People. AUTOINCREMENT: an id is never used again, so that remains of a removed account get no new owner.
+        # NOCASE: `Admin` and `admin` are the same account. password_version increases with every change of the
+        # password, so that a running log-in can detect it.
         """
         CREATE TABLE accounts (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,7 +40,7 @@ MIGRATIONS: Sequence[Migration] = (
             last_login_at REAL
         )
         """,
-        # Logged-in browsers. digest: SHA-256 of the cookie's value, which itself is never stored.
+        # Logged-in browsers. digest: SHA-256 of the cookie's value. The value itself is not stored.
         """
         CREATE TABLE sessions (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -55,7 +55,7 @@ MIGRATIONS: Sequence[Migration] = (
         """,
         "CREATE INDEX sessions_by_account ON sessions (account_id)",
         "CREATE INDEX sessions_by_expiry ON sessions (expires_at)",
-        # Programs. digest: SHA-256 of the secret. scopes: names, joined by commas. A revoked token is gone.
+        # Programs. digest: SHA-256 of the secret. scopes: names, joined by commas. A revoked token is deleted.
         """
         CREATE TABLE tokens (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -66,7 +66,7 @@ MIGRATIONS: Sequence[Migration] = (
             last_used_at REAL
         )
         """,
-        # What people and programs did. count: how many jobs (or other things) it touched.
+        # What people and programs did. count: how many jobs (or other things) an action changed.
         """
         CREATE TABLE audit (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -86,9 +86,9 @@ MIGRATIONS: Sequence[Migration] = (
         CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit
         BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END
         """,
-        # Keys of this installation: 'csrf' (32 bytes).
+        # Secret keys of this installation: 'csrf' (32 bytes).
         "CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-        # Log-ins that failed or are still being checked; rows live for the throttle's window.
+        # Log-ins that failed or are being checked. Rows are deleted after the throttle's window.
         """
         CREATE TABLE attempts (
             id INTEGER PRIMARY KEY,
@@ -102,9 +102,9 @@ MIGRATIONS: Sequence[Migration] = (
         "CREATE INDEX attempts_by_account ON attempts (account, at)",
     ),
     (
-        # expires_at: from when on a token is refused; null: never.
+        # expires_at: when the token expires; null: never.
         "ALTER TABLE tokens ADD COLUMN expires_at REAL",
-        # confirmed_at: when its password was last entered in this session; null: when it began.
+        # confirmed_at: when the password was last entered again in this session; null: not since it began.
         "ALTER TABLE sessions ADD COLUMN confirmed_at REAL",
     ),
 )

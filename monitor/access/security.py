@@ -1,8 +1,8 @@
-"""The security log: one line an event on the logger `duey.security`, in a form that other programs read.
+"""The security log: one line for each event on the logger `duey.security`, in a format for other programs.
 
-`EVENT address=ADDRESS who=NAME`, then what else belongs to the event as `name=value`. Events and names stay as they
-are; new ones may be added. A value never holds a blank or a control character, so nobody can forge a field or a line.
-What was typed as the name of an account that does not exist is left out: people type passwords into the wrong field.
+A line is `EVENT address=ADDRESS who=NAME`, and then other values as `name=value`. Existing events and names do not
+change; new ones may be added. A value never contains a space or a control character, so that no input can fake a
+field or a line. The name of an unknown account is left out, because people type passwords into the wrong field.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import re
 log = logging.getLogger("duey.security")
 
 LOGIN_SUCCEEDED, LOGIN_FAILED, LOGIN_THROTTLED = "login-succeeded", "login-failed", "login-throttled"
-LOCK_OUT = "lock-out"  # an address or a device has used up its attempts
+LOCK_OUT = "lock-out"  # an address or a device has used all its attempts
 ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED = "account-made", "account-changed", "account-removed"
 TOKEN_MADE, TOKEN_REVOKED = "token-made", "token-revoked"
-HOST_REFUSED = "host-refused"  # called by a name that is not in [web] allow_hosts
+HOST_REFUSED = "host-refused"  # the Host is not in [web] allow_hosts
 BAD_TOKEN, SCOPE_REFUSED, ROLE_REFUSED, CSRF_REFUSED = "bad-token", "scope-refused", "role-refused", "csrf-refused"
 
 HARMLESS = frozenset({LOGIN_SUCCEEDED, ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED, TOKEN_MADE, TOKEN_REVOKED})
@@ -25,7 +25,7 @@ VALUE_CHARS = 100
 
 
 def note(event: str, address: str, who: str = "", **facts: str) -> None:
-    """Log one event: INFO for what was allowed, WARNING for what was refused."""
+    """Log one event: INFO if it was allowed, WARNING if it was refused."""
     fields = {"address": address, "who": who, **facts}
     line = " ".join(f"{name}={_word(value)}" for name, value in fields.items())
     log.log(logging.INFO if event in HARMLESS else logging.WARNING, "%s %s", event, line)

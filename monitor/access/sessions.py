@@ -1,9 +1,9 @@
 """Sessions: browsers that have logged in.
 
-Order: started for an account that has just been authenticated; found by the cookie's value at each request,
-which pushes the end further off (written at most once a minute) unless a page only polls, and never beyond `days` from
-its start; ended by log-out, log-out everywhere, a new password, the account's removal, or time. What matters most asks
-for the password again unless it was entered within `FRESH_S`. Only the SHA-256 of the cookie's value is stored.
+A session starts after a log-in and is found by its cookie's value. Each request extends it, unless a page only
+polls, but never beyond `days` from its start. The new end is written at most once a minute. A session ends by
+log-out, a new password, removal of the account, or time. Important actions need the password again, unless it was
+entered within `FRESH_S`. Only the SHA-256 of the cookie's value is stored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OWN = (S.id, S.created_at, S.expires_at, S.last_seen_at, S.address, S.agent, S.c
 
 @dataclass(frozen=True)
 class Session:
-    """A logged-in browser. `account` is as it is now, role included; times are UTC epoch seconds."""
+    """A logged-in browser. `account` has its current role. Times are UTC epoch seconds."""
 
     id: int
     account: Account
@@ -45,27 +45,26 @@ class Session:
     confirmed_at: float | None = None  # when the password was entered again
 
     def is_fresh(self, now: float) -> bool:
-        """Was the password entered a short while ago?"""
+        """Return whether the password was entered within `FRESH_S`."""
         return 0 <= now - (self.confirmed_at or self.created_at) < FRESH_S
 
 
 class Sessions:
-    """All sessions, each of `hours` since it was last used, and of `days` at most. All methods raise
-    AccessUnavailable."""
+    """All sessions. One ends `hours` after its last use, and after `days` at most. Methods raise AccessUnavailable."""
 
     def __init__(self, database: Database, hours: float, days: float, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
         self._idle_s, self._longest_s = hours * 3600, days * 86400
 
     def start(self, account: Account, address: str, agent: str) -> str:
-        """A new session; returns the cookie's value (43 characters), which is told only here.
+        """Start a session; return the cookie's value (43 characters), which is not stored.
 
-        Raises AccountChanged if the account was removed, or its password changed, since it was authenticated.
+        Raises AccountChanged if the account was removed or its password changed since it was authenticated.
         """
         cookie, now = secrets.token_urlsafe(COOKIE_BYTES), self._clock()
         with self._database.writing() as db:
             self._purge(db, now)
-            # A new password deletes the sessions there are; a log-in with the old one must not add another.
+            # A new password deletes all sessions. A log-in with the old password must not add one afterwards.
             unchanged = (A.id == account.id) & (A.password_version == account.password_version)
             if not ACCOUNTS.select(A.id).where(unchanged).exists(db):
                 raise AccountChanged(account.name)
@@ -81,7 +80,7 @@ class Sessions:
         return cookie
 
     def find(self, cookie: str, is_use: bool = True) -> Session | None:
-        """The session of this cookie, if it still counts; `is_use` keeps it alive."""
+        """Return the session of a cookie, or None if there is none or it has ended. `is_use` extends it."""
         now = self._clock()
         counts = (S.expires_at > now) & (S.created_at > now - self._longest_s)
         with self._database.reading() as db:
@@ -89,49 +88,49 @@ class Sessions:
         if session is not None and is_use and now - session.last_seen_at >= TOUCH_EVERY_S:
             ends_at = min(now + self._idle_s, session.created_at + self._longest_s)
             touched = SESSIONS.update(last_seen_at=now, expires_at=ends_at)
-            # A page must open also while a backup holds the write lock.
+            # A page must open even while a backup holds the write lock.
             self._database.write_if_free(touched.where(S.id == session.id))
         return session
 
     def confirm(self, session: Session) -> None:
-        """The password was entered again."""
+        """Note that the password was entered again."""
         with self._database.writing() as db:
             SESSIONS.update(confirmed_at=self._clock()).where(S.id == session.id).execute(db)
 
     def end(self, cookie: str) -> None:
-        """Log out; nothing happens if the session has ended already."""
+        """Log out. Does nothing if the session has ended."""
         with self._database.writing() as db:
             SESSIONS.delete().where(S.digest == _digest(cookie)).execute(db)
 
     def end_one(self, account: Account, session_id: int) -> bool:
-        """End one of the account's sessions; False if it has none of this number (any more)."""
+        """End one session of the account; return False if it has none with this number."""
         with self._database.writing() as db:
             return bool(SESSIONS.delete().where((S.account_id == account.id) & (S.id == session_id)).execute(db))
 
     def end_others(self, session: Session) -> int:
-        """End all of the account's sessions but this one; returns how many."""
+        """End all sessions of the account except this one; return how many."""
         with self._database.writing() as db:
             others = (S.account_id == session.account.id) & (S.id != session.id)
             return int(SESSIONS.delete().where(others).execute(db))
 
     def end_all(self, account: Account) -> int:
-        """Log out everywhere; returns how many sessions that ended."""
+        """End all sessions of the account; return how many."""
         with self._database.writing() as db:
             return int(SESSIONS.delete().where(S.account_id == account.id).execute(db))
 
     def list(self, account: Account) -> tuple[Session, ...]:
-        """The account's sessions that count now, the one last seen first."""
+        """Return the active sessions of the account, the last used first."""
         with self._database.reading() as db:
             return tuple(_sessions(db, (S.account_id == account.id) & (S.expires_at > self._clock())))
 
     def counts(self) -> dict[int, int]:
-        """How many sessions count now, by the id of their account."""
+        """Return the number of active sessions by account id."""
         counting = SESSIONS.select(S.account_id, fn.COUNT(S.id)).where(S.expires_at > self._clock())
         with self._database.reading() as db:
             return dict(counting.group_by(S.account_id).tuples().execute(db))
 
     def purge(self) -> int:
-        """Delete what has expired; returns how many. Each new session does it as well."""
+        """Delete expired sessions; return how many. Each new session does this too."""
         with self._database.writing() as db:
             return self._purge(db, self._clock())
 

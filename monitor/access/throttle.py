@@ -1,13 +1,13 @@
-"""The throttle: how often a log-in may be tried, by address, by account and by device.
+"""The throttle: limits failed log-ins by address, by account and by device.
 
-Order: `admit` counts the attempt as failed before the password is looked at, in one transaction, so that a
-hundred at once gain nothing over one after the other; `forgive` takes back what a success has redeemed.
-Attempts are forgotten after `WINDOW_S`; in the database they hold for all processes and survive a restart.
+`admit` counts an attempt as failed before the password is checked, in one transaction, so that parallel attempts
+have no advantage. `forgive` removes the attempts after a success. Attempts expire after `WINDOW_S`. They are stored
+in the database, so they count for all processes and after a restart.
 
-An account is never locked as a whole, for then a stranger could keep its owner out. An address has `limit` attempts.
-Once an account has failed more often than one address could make it, an address that has tried it already must keep a
-pace; the first attempt of an address is never held up. A device that has logged in to the account before shows a cookie
-that proves it: it has `limit` attempts of its own, whatever others do.
+Each address has `limit` attempts. An account is never locked completely, because then anyone could lock out its
+owner. After 2 * `limit` failures on an account, an address that tried it before must pause between attempts. The
+first attempt of an address never waits. A device that has logged in before proves it with a cookie, and has `limit`
+attempts of its own, regardless of others.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from duey.monitor.access.schema import ATTEMPTS
 from duey.monitor.access.text import bounded, possible_name
 
 WINDOW_S = 15 * 60
-# An attempt from further ahead than this shows that the clock was set back; it would bar people until then.
+# A later attempt means that the clock was set back. It is deleted, or it would block log-ins until then.
 CLOCK_STEP_S = 60
 MAX_PACE_S = 30.0
 
@@ -35,18 +35,18 @@ T = ATTEMPTS.c
 
 
 class Devices:
-    """The cookie of a device that has logged in to an account: `NONCE.PROOF`. A new password ends its meaning."""
+    """Cookies of devices that have logged in to an account: `NONCE.PROOF`. A new password makes them invalid."""
 
     def __init__(self, csrf: Csrf) -> None:
         self._csrf = csrf
 
     def made(self, account_id: int, password_version: int) -> str:
-        """A new cookie for this account."""
+        """Return a new cookie for this account."""
         nonce = secrets.token_urlsafe(12)
         return f"{nonce}.{self._proof(nonce, account_id, password_version)}"
 
     def known(self, cookie: str, account_id: int, password_version: int) -> str:
-        """The name of the device, empty if it has never logged in to this account."""
+        """Return the nonce of the device, or '' if the cookie is not valid for this account."""
         nonce, _, proof = cookie.partition(".")
         right = self._proof(nonce, account_id, password_version)
         return nonce if hmac.compare_digest(right.encode(), proof.encode("utf-8", "surrogatepass")) else ""
@@ -56,17 +56,17 @@ class Devices:
 
 
 class Throttle:
-    """`limit` failures per window and address (or known device), and a pace for an account that is guessed at."""
+    """Allows `limit` failures per window and address (or known device), and slows down guesses on one account."""
 
     def __init__(self, database: Database, limit: int, clock: Callable[[], float]) -> None:
         self._database, self._limit, self._clock = database, limit, clock
 
     def admit(self, address: str, account: str, device: str = "") -> int:
-        """Count one attempt and return how many are left, or raise TooManyAttempts, which counts nothing."""
-        # What cannot be a name belongs to nobody, so that one key for all of it bars nobody.
+        """Count one attempt; return how many are left. Raises TooManyAttempts, and then counts nothing."""
+        # All texts that cannot be a name share the key '', which is no account.
         source, account = source_key(address, device), possible_name(account)
         with self._database.writing() as db:
-            # Read under the lock: taken before waiting for it, it could lie behind what others have counted.
+            # Read the clock under the lock, or it could be behind the times of other attempts.
             now = self._clock()
             ATTEMPTS.delete().where((T.at <= now - WINDOW_S) | (T.at > now + CLOCK_STEP_S)).execute(db)
             mine = T.address == source
@@ -79,22 +79,22 @@ class Throttle:
             return self._limit - int(ATTEMPTS.select().where(mine).count(db))
 
     def forgive(self, account: str, address: str | None = None, device: str = "") -> None:
-        """Forget the attempts on this account, from this address and device or from all."""
+        """Delete the attempts on this account, from this address and device or from all."""
         forgiven = T.account == possible_name(account)
         if address is not None:
-            # Not those on other accounts: else a guesser could wash himself clean by entering his own.
+            # Only on this account. Otherwise an attacker could reset the limit by logging in to an own account.
             forgiven &= T.address.in_([source_key(address), source_key(address, device)])
         with self._database.writing() as db:
             ATTEMPTS.delete().where(forgiven).execute(db)
 
     def _free_at(self, db: SqliteDatabase, mine: Expression) -> float:
-        """When fewer than `limit` of these attempts are left; in the past if that is so now."""
+        """Return when the next attempt is free, as a time; 0.0 if it is now."""
         latest_first = ATTEMPTS.select(T.at).where(mine).order_by(T.at.desc())
         at: Any = latest_first.offset(self._limit - 1).limit(1).scalar(db)
         return 0.0 if at is None else at + WINDOW_S
 
     def _next_at(self, db: SqliteDatabase, source: str, account: str) -> float:
-        """When an address that has tried this account may try again at the account's pace."""
+        """Return when an address that has tried this account may try again; 0.0 if it need not wait."""
         on_account = T.account == account
         failures = int(ATTEMPTS.select().where(on_account).count(db))
         if failures < 2 * self._limit or not ATTEMPTS.select(T.id).where(on_account & (T.address == source)).exists(db):
@@ -104,7 +104,7 @@ class Throttle:
 
 
 def source_key(address: str, device: str = "") -> str:
-    """What attempts are counted under: the known device, else the address (of IPv6 the /64)."""
+    """Return the key that attempts are counted under: the device, or else the address (for IPv6 the /64)."""
     if device:
         return f"device {device}"
     try:
@@ -113,7 +113,7 @@ def source_key(address: str, device: str = "") -> str:
         return bounded(address, 64)
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is None:
-            # One customer usually holds a whole /64, and could come from a new address each time.
+            # One customer usually has a whole /64 and could use a new address each time.
             return str(ipaddress.ip_network((int(ip), 64), strict=False))
         ip = ip.ipv4_mapped
     return str(ip)

@@ -1,9 +1,8 @@
-"""Tokens: the programs that may enter, and what each may do.
+"""Tokens: the programs that may use the API, and their scopes.
 
-Order: created with scopes, its secret told once; found by the secret at each request, from memory for up to
-`CACHE_S`, so that a busy program costs no query and a revoked token is refused within that time; revoked by
-name.
-Only the SHA-256 of the secret is stored: its 256 random bits need no slow hash.
+A token is created with scopes; its secret is shown once. `find` looks up the secret at each request and caches the
+token for `CACHE_S`: that saves queries, and a revoked token is refused within that time. Only the SHA-256 of the
+secret is stored. A slow hash is not needed for 256 random bits.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from duey.monitor.access.text import checked_name, possible_name
 
 READ, ENQUEUE, ADMIN = SCOPES = ("read", "enqueue", "admin")
 PREFIX = "duy_"
-OLD_PREFIX = "dwy_"  # of tokens that were made before the project was renamed
+OLD_PREFIX = "dwy_"  # of tokens from before the project was renamed
 SECRET_BYTES = 32
 SECRET_LENGTH = len(PREFIX) + 43
 CACHE_S = 2.0
@@ -36,7 +35,7 @@ PUBLIC = (T.id, T.name, T.scopes, T.created_at, T.last_used_at, T.expires_at)
 
 @dataclass(frozen=True)
 class Token:
-    """A program's right to enter. `last_used_at` may lag by a minute; times are UTC epoch seconds."""
+    """The token of a program. `last_used_at` may be a minute old. Times are UTC epoch seconds."""
 
     id: int
     name: str
@@ -46,30 +45,29 @@ class Token:
     expires_at: float | None = None
 
     def allows(self, scope: str) -> bool:
-        """May it do this? admin holds all scopes."""
+        """Return whether the token has a scope. admin includes all scopes."""
         return scope in self.scopes or ADMIN in self.scopes
 
     @property
     def version(self) -> str:
-        """What a change can be bound to: no other token ever has the same."""
+        """A text that no other token ever has, to detect a change in between."""
         return str(self.id)
 
     def has_expired(self, now: float) -> bool:
-        """Is it refused from now on?"""
+        """Return whether the token has expired."""
         return self.expires_at is not None and self.expires_at <= now
 
 
 class Tokens:
-    """All tokens, found whatever the case of a name's letters. All methods raise AccessUnavailable."""
+    """All tokens. Names are found without regard to case. Every method may raise AccessUnavailable."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database, self._clock = database, clock
-        # Only found tokens are kept, else invented secrets would fill the memory.
+        # Unknown secrets are not cached, because they would fill the memory.
         self._cache: dict[bytes, tuple[float, Token]] = {}
 
     def create(self, name: str, scopes: Iterable[str], expires_s: float | None = None) -> tuple[Token, str]:
-        """A new token and its secret, which is told only here; refused `expires_s` from now, or never. Raises
-        InvalidInput, TokenExists."""
+        """Return a new token, valid for `expires_s` or forever, and its secret. Raises InvalidInput, TokenExists."""
         checked_name("token name", name)
         stored = ",".join(sorted(_checked_scopes(scopes)))
         if expires_s is not None and not 0 < expires_s <= LONGEST_S:
@@ -84,12 +82,12 @@ class Tokens:
             return _token(TOKENS.select(*PUBLIC).where(T.name == name).get(db)), secret
 
     def find(self, secret: str) -> Token | None:
-        """The token of this secret, at most `CACHE_S` after it was revoked; none once it has expired."""
+        """Return the token of a secret, or None if it is unknown, expired, or revoked more than `CACHE_S` ago."""
         if len(secret) != SECRET_LENGTH or not secret.startswith((PREFIX, OLD_PREFIX)):
             return None
         digest, now = _digest(secret), self._clock()
         cached_at, cached = self._cache.get(digest, (now, None))
-        # Below zero: the clock was set back, and the entry would live for as long.
+        # A negative age means that the clock was set back. The entry would stay too long.
         if cached is not None and 0 <= now - cached_at < CACHE_S:
             return None if cached.has_expired(now) else cached
         with self._database.reading() as db:
@@ -105,13 +103,14 @@ class Tokens:
         return token
 
     def get(self, name: str) -> Token:
-        """The token of this name. Raises UnknownToken."""
+        """Return the token with this name. Raises UnknownToken."""
         with self._database.reading() as db:
             return self._named(db, name)
 
     def revoke(self, name: str, seen: str | None = None) -> None:
-        """Refuse this token from now on (other processes: within `CACHE_S`). `seen` is the version of the token that is
-        meant. Raises UnknownToken, ChangedSince."""
+        """Revoke a token (in other processes within `CACHE_S`). `seen` is the version that the user saw. Raises
+        UnknownToken or ChangedSince.
+        """
         with self._database.writing() as db:
             token = self._named(db, name)
             if seen not in (None, token.version):
@@ -126,18 +125,18 @@ class Tokens:
         return _token(row)
 
     def list(self) -> tuple[Token, ...]:
-        """All tokens, by name."""
+        """Return all tokens, by name."""
         with self._database.reading() as db:
             return tuple(_token(row) for row in TOKENS.select(*PUBLIC).order_by(T.name).execute(db))
 
     def ever_made(self) -> bool:
-        """Was there ever a token, though it may be revoked by now?"""
+        """Return whether there ever was a token, even if it is revoked."""
         with self._database.reading() as db:
             return bool(db.execute_sql("SELECT seq FROM sqlite_sequence WHERE name = 'tokens' AND seq > 0").fetchone())
 
     def _touch(self, token: Token, now: float) -> None:
         if token.last_used_at is None or now - token.last_used_at >= TOUCH_EVERY_S:
-            # A program must get in also while a backup holds the write lock.
+            # A program must get in even while a backup holds the write lock.
             self._database.write_if_free(TOKENS.update(last_used_at=now).where(T.id == token.id))
 
 
