@@ -1,10 +1,10 @@
-"""What other programs see: JSON over HTTP, as CONTRACT.md lists it.
+"""The HTTP API: JSON over HTTP for other programs, as CONTRACT.md describes it.
 
-A request is checked for its token and scope (auth.py), its body is read and decoded within bounds (body.py),
-becomes a value of the engine (requests.py, query.py), is handed to duey.control.service by the file of its noun
-(jobs.py, tasks.py, queues.py, workers.py), and what comes back is shown (views.py, answer.py). Whatever
-refuses on the way raises, and is answered in one place (problem.py). Each noun lists its endpoints
-(endpoint.py); the routes (service.py) and openapi.json (openapi.py, schemas.py) are made from these lists.
+For each request, auth.py checks the token and scope, body.py reads and decodes the body, and requests.py or query.py
+convert it to values of the engine. The handler (jobs.py, tasks.py, queues.py, workers.py and others) then calls
+duey.control.service. views.py and answer.py write the answer. Any error is raised as an exception, which problem.py
+answers. Each handler class lists its endpoints (endpoint.py). From these lists, service.py makes the routes, and
+openapi.py and schemas.py make openapi.json.
 """
 
 from __future__ import annotations

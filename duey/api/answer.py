@@ -1,7 +1,7 @@
-"""An answer: a status, a few headers and one JSON value, written to Bottle's response of this request.
+"""Answers: write the status, the headers and one JSON value to Bottle's response for the present request.
 
-Handlers return bytes, which Bottle passes on as they are. Whatever is not plain JSON in a value (a NaN in a
-task's result, an object that slipped through) is shown as text: an answer never fails for what it shows.
+Handlers return bytes, which Bottle sends unchanged. Values that JSON cannot represent, such as NaN in a task's
+result, are written as text, so that an answer never fails because of its content.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bottle import response
 
 JSON_TYPE = "application/json"
 
-# Built once: json.dumps with options makes a new encoder for each call.
+# Built once: json.dumps with options creates a new encoder for each call.
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False, default=str).encode
 _ALWAYS = {"Cache-Control": ["no-store"]}
 
@@ -27,7 +27,7 @@ def respond(
     content_type: str = JSON_TYPE,
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Set status and headers of the present response; return the body. `location` is for its header."""
+    """Set status and headers of the present response and return its body. `location`: the Location header."""
     respond_bytes(status, content_type, headers)
     if location is not None:
         response.set_header("Location", location)
@@ -35,9 +35,9 @@ def respond(
 
 
 def respond_bytes(status: int, content_type: str, headers: Mapping[str, str] | None = None) -> None:
-    """Set status and headers only, for a body that is not JSON."""
+    """Set status and headers only. For a body that is not JSON."""
     response.status = status
-    common = response.headers.dict  # set_header looks at each name and text again, at 1 µs apiece
+    common = response.headers.dict  # set_header validates each name and value, which takes 1 µs each
     common.update(_ALWAYS)
     common["Content-Type"] = [content_type]
     if headers:
@@ -46,10 +46,10 @@ def respond_bytes(status: int, content_type: str, headers: Mapping[str, str] | N
 
 
 def encode(value: Any) -> bytes:
-    """Compact ASCII JSON."""
+    """Return compact JSON in ASCII."""
     try:
         return _encode(value).encode("ascii")
-    except ValueError:  # NaN and Infinity are no JSON
+    except ValueError:  # NaN and Infinity are not valid JSON
         return _encode(_finite(value)).encode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""The audit log: every change that an admin's token made, written to the audit after it was made."""
+"""The audit log: records every change that is made with an admin's token, after it is made."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ log = logging.getLogger(__name__)
 
 
 class AuditLog:
-    """Writes into the audit who did what from where."""
+    """Records who changed what, and from which address."""
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
 
     def record(self, environ: Mapping[str, Any], token: Token, action: str, target: str, detail: str = "") -> None:
-        """The action is done already, so an audit that fails is an error of the log, not of the caller."""
+        """Record one action. It has already been carried out, so a failure is logged and not raised."""
         try:
             self._audit.record(token.name, "api", environ.get("REMOTE_ADDR", ""), action, target, 1, detail)
         except Exception:

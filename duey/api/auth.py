@@ -1,8 +1,8 @@
-"""Who may call. `Authorization: Bearer TOKEN`, and the scope that the endpoint asks for.
+"""Authentication: `Authorization: Bearer TOKEN`, and the scope that the endpoint requires.
 
-No token or a wrong one is a 401 that says which in WWW-Authenticate (RFC 6750); a token without the scope is
-a 403. The token is checked before the body is looked at, so a stranger learns nothing from it. The secret
-itself is never logged or quoted.
+A missing or invalid token is answered 401; WWW-Authenticate says which (RFC 6750). A token without the scope is
+answered 403. The token is checked before the body is read, so that the answer reveals nothing about the body's
+validity. The secret is never logged or quoted.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 from duey.api.problem import Refusal
 from duey.monitor.access import Token, security
 
-SECRET_CHARS = 512  # longer is no token of ours, and not worth hashing
+SECRET_CHARS = 512  # no token of ours is longer, so longer secrets are not hashed
 
 
 class TokenAuth:
-    """Lets a request in or raises a Refusal. `find(secret)` gives the token or None."""
+    """Checks the token of a request. `find(secret)` returns the token or None."""
 
     def __init__(self, find: Callable[[str], Token | None]) -> None:
         self._find = find
 
     def admit(self, environ: Mapping[str, Any], scope: str) -> Token:
-        """The token that the request carries, if it allows `scope`. Raises Refusal 401, 403."""
+        """Return the token of the request if it has `scope`. Raises Refusal 401, 403."""
         token = self.known(environ)
         if not token.allows(scope):
             address = str(environ.get("REMOTE_ADDR", ""))
@@ -38,7 +38,7 @@ class TokenAuth:
         return token
 
     def known(self, environ: Mapping[str, Any]) -> Token:
-        """The token that the request carries, whatever it allows. Raises Refusal 401."""
+        """Return the token of the request, whatever its scopes. Raises Refusal 401."""
         secret = bearer(environ)
         token = self._find(secret) if len(secret) <= SECRET_CHARS else None
         if token is None:
@@ -52,13 +52,13 @@ class TokenAuth:
 
 
 class MetricsAuth:
-    """Access to /metrics: one secret of the configuration, or open when there is none."""
+    """Access to /metrics: by a secret from the configuration, or open if none is set."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
 
     def admit(self, environ: Mapping[str, Any]) -> None:
-        """Raises Refusal 401."""
+        """Check the secret of the request. Raises Refusal 401."""
         if self._secret and not hmac.compare_digest(bearer(environ).encode(), self._secret):
             security.note(security.BAD_TOKEN, str(environ.get("REMOTE_ADDR", "")), path=environ["PATH_INFO"])
             raise Refusal(
@@ -69,7 +69,7 @@ class MetricsAuth:
 
 
 def bearer(environ: Mapping[str, Any]) -> str:
-    """The secret that the request carries. Raises Refusal 401 when it carries none."""
+    """Return the secret that the request carries. Raises Refusal 401 if there is none."""
     header = environ.get("HTTP_AUTHORIZATION", "")
     if header[:7] != "Bearer " and header[:7].lower() != "bearer ":
         raise Refusal(

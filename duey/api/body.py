@@ -1,12 +1,12 @@
-"""The body of a request: read within bounds, then decoded strictly.
+"""The body of a request: read with a size limit, then decoded strictly.
 
-First its declared type (415), then its size (413; checked on Content-Length and again on what really
-arrives), then its text. Bottle's own `request.json` is not used, because it stops at 100 KB, lets NaN and
-repeated names pass, and turns deep nesting into a RecursionError.
+Checks come in this order: the content type (415), the size (413; first Content-Length, then the bytes received), the
+text (400). Bottle's own `request.json` is not used: it is limited to 100 KB, accepts NaN and repeated names, and
+raises RecursionError on deep nesting.
 
-What is refused with 400, each in a sentence: no UTF-8, no JSON, NaN and Infinity (also as 1e999), the same
-name twice in an object, integers of more than 1,000 digits, half a surrogate pair, nesting deeper than 50, more
-than 100,000 arrays and objects (in a body of more than 1 MB: one for every ten bytes).
+Refused with 400, each with its own sentence: text that is not UTF-8 or not JSON, NaN and Infinity (also as 1e999), a
+name that occurs twice in an object, integers of more than 1,000 digits, half a surrogate pair, nesting deeper than 50,
+more than 100,000 arrays and objects (in a body of more than 1 MB: more than one for every ten bytes).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from duey.api.problem import Refusal
 from duey.payload.plain import has_odd_number
 
 MAX_DEPTH = 50
-MAX_HOLDERS, BYTES_PER_HOLDER = 100_000, 10  # each costs some microseconds wherever it is looked at
-MAX_DIGITS = 1000  # int() takes quadratic time, and refuses more than 4,300 digits in newer Pythons only
+MAX_HOLDERS, BYTES_PER_HOLDER = 100_000, 10  # each costs some microseconds in every step that handles it
+MAX_DIGITS = 1000  # int() takes quadratic time, and only newer Pythons limit it (to 4,300 digits)
 DISCONNECTED = "the connection ended before the whole body had arrived: send it again"
 
 
@@ -34,7 +34,7 @@ class BodyReader:
         self.max_body_kb, self.limit = max_body_kb, max_body_kb * 1024
 
     def read(self, environ: Mapping[str, Any]) -> bytes:
-        """The raw body, declared as JSON. Raises Refusal 400, 413, 415."""
+        """Return the raw body, which must be declared as JSON. Raises Refusal 400, 413, 415."""
         declared_type = environ.get("CONTENT_TYPE", "")
         if declared_type != "application/json" and not is_json(declared_type):
             raise Refusal(
@@ -51,7 +51,7 @@ class BodyReader:
         return self._read_exactly(environ, int(length))
 
     def read_optional(self, environ: Mapping[str, Any]) -> bytes:
-        """As `read`, but a request without a body is b"" and needs no Content-Type."""
+        """Do the same as `read`, but return b"" for a request without a body, which needs no Content-Type."""
         if environ.get("CONTENT_LENGTH") in (None, "", "0") and "HTTP_TRANSFER_ENCODING" not in environ:
             return b""
         return self.read(environ)
@@ -60,7 +60,7 @@ class BodyReader:
         try:
             stream = environ["wsgi.input"]
             raw: bytes = stream.read(size)
-            while len(raw) < size:  # a socket may give it in pieces
+            while len(raw) < size:  # a socket can deliver it in pieces
                 piece = stream.read(size - len(raw))
                 if not piece:
                     raise Refusal("bad-request", DISCONNECTED)
@@ -70,8 +70,8 @@ class BodyReader:
             raise Refusal("bad-request", DISCONNECTED) from None
 
     def _read_open_ended(self, environ: Mapping[str, Any]) -> bytes:
-        # Without a length only a server that ends the stream itself may be read to the end;
-        # with any other this read would wait for ever.
+        # Without a length, read only if the server ends the stream itself: otherwise this read would block
+        # for ever.
         if not environ.get("wsgi.input_terminated"):
             return b""
         pieces: list[bytes] = []
@@ -96,7 +96,7 @@ class BodyReader:
 
 @lru_cache(maxsize=64)
 def is_json(content_type: str) -> bool:
-    """Whether a Content-Type says application/json, with no charset or UTF-8."""
+    """Whether a Content-Type is application/json, with the charset UTF-8 or none."""
     kind, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if kind != "application/json":
         return False
@@ -105,13 +105,13 @@ def is_json(content_type: str) -> bool:
 
 
 def decode(raw: bytes) -> Any:
-    """The JSON value of a body. Raises Refusal 400."""
+    """Return the JSON value of a body. Raises Refusal 400."""
     try:
         text = raw.decode("utf-8")
         _check_brackets(raw)
         value = (_decode_closely if has_odd_number(raw) else _decode)(text)
         if b"\\ud" in raw or b"\\uD" in raw:
-            # The cheapest look at every string: whole pairs are one character now, halves cannot be encoded.
+            # The fastest check of all strings: encoding fails on half of a surrogate pair.
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         return value
     except UnicodeDecodeError as error:
@@ -131,11 +131,10 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _check_brackets(raw: bytes) -> None:
-    """Raise ValueError where the text nests deeper than MAX_DEPTH, has brackets that do not match (so is no JSON), or
-    has too many of them.
+    """Raise ValueError if the text is nested deeper than MAX_DEPTH, or has too many brackets or unmatched ones.
 
-    Looked at before parsing, in linear time and without recursion: with strings taken out, each round
-    removes the innermost level of brackets.
+    Runs before parsing, in linear time and without recursion: it removes the strings, and then the innermost
+    level of brackets in each round.
     """
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
@@ -177,7 +176,7 @@ def _constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
 
 
-# A call in Python for each number takes longer than all else: only where a number may be too long or too large.
+# Calling Python for each number dominates the time, so it is done only where a number may be too long or too large.
 _decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
 _decode_closely = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_constant

@@ -1,7 +1,7 @@
-"""An endpoint: one method on one path, with all that a caller may know about it.
+"""An endpoint: one method on one path, and its description for callers.
 
-One table of endpoints makes both the routes and openapi.json, so that neither can say what the other does
-not. Each noun of the API (jobs.py, tasks.py, ...) gives a list of them.
+The routes and openapi.json are made from the same endpoints, so that they cannot differ. Each handler class of
+the API (jobs.py, tasks.py, ...) returns a list of them.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 from duey.api.query import Parameter
 
-# Open under any name: probes call a machine by whatever name they have, and learn what every stranger may.
+# These answer to any host name: probes use arbitrary names, and the answers are public.
 ANY_HOST = ("/healthz", "/readyz")
-Schema = Mapping[str, Any]  # JSON Schema 2020-12, as OpenAPI 3.1 takes it
+Schema = Mapping[str, Any]  # JSON Schema 2020-12, as in OpenAPI 3.1
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A good answer: a sentence, the schema of its JSON body, and names of headers with what they mean."""
+    """A successful answer: a description, the schema of its JSON body, and its headers with their meaning."""
 
     description: str
     schema: Schema | None = None
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Body:
-    """What a request carries."""
+    """The body of a request."""
 
     schema: Schema
     required: bool = True
@@ -37,22 +37,22 @@ class Body:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`handler(environ, token, **names_in_path) -> body`. Without a scope it is open, its token None."""
+    """`handler(environ, token, **names_in_path) -> body`. Without a scope the endpoint is open, and `token` is None."""
 
     method: str
-    path: str  # /api/jobs/{id}/cancel
+    path: str  # such as /api/jobs/{id}/cancel
     handler: Callable[..., bytes]
     summary: str
     scope: str | None
     answers: Mapping[int, Answer]
-    problems: tuple[int, ...] = ()  # beyond those that follow from the scope, the body and the query
+    problems: tuple[int, ...] = ()  # status codes besides those that the scope, the body and the query imply
     query: tuple[Parameter, ...] = ()
-    headers: tuple[Parameter, ...] = ()  # of the request
+    headers: tuple[Parameter, ...] = ()  # request headers
     body: Body | None = None
 
     @property
     def rule(self) -> str:
-        """The path as Bottle writes it."""
+        """The path in Bottle's syntax."""
         return self.path.replace("{", "<").replace("}", ">")
 
     @property
@@ -60,7 +60,7 @@ class Endpoint:
         return "{" not in self.path
 
     def statuses(self) -> list[int]:
-        """Every status that a caller may meet here, the good ones first."""
+        """Return all status codes that this endpoint can answer, successes first."""
         refused = {405, 500, *self.problems}
         if self.path not in ANY_HOST:
             refused |= {421}

@@ -1,7 +1,7 @@
-"""The fields of a request: each with its name in JobRequest, its check, and its schema in openapi.json.
+"""The fields of a request: each has its attribute in JobRequest, its check, and its schema for openapi.json.
 
-A check takes a decoded JSON value and gives the engine's value, or raises ValueError with the sentence: what
-was expected, what was found. Classes are compared by identity: to isinstance, true is a number.
+A check takes a decoded JSON value and returns the engine's value, or raises ValueError with a sentence: what was
+expected, what was found. Checks compare classes by identity, because isinstance accepts true as a number.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
 TEN_YEARS_S = 10 * 365 * 86_400
-LATE_ETA_S = 60  # clocks differ, and a request takes its time: an eta that has just passed means now
+LATE_ETA_S = 60  # an eta this far in the past means now: clocks differ, and a request takes time
 CONTEXT_BYTES = 4096
-RESERVED_IDS = ("batch",)  # GET /api/jobs/batch is another path
+RESERVED_IDS = ("batch",)  # GET /api/jobs/batch is a path of its own
 
 NAME_PATTERN = r"[A-Za-z0-9_.-]{1,64}"
 ID_PATTERN = r"[A-Za-z0-9_.:-]{1,64}"
@@ -36,7 +36,7 @@ class Field(NamedTuple):
 
 
 def found(value: Any) -> str:
-    """What a value is, in words short enough for a sentence."""
+    """Return a short description of a value for an error message."""
     if isinstance(value, str):
         return repr(value) if len(value) <= 40 else f"text of {len(value)} characters"
     if isinstance(value, list):
@@ -84,7 +84,7 @@ def _queue(value: Any) -> str:
 
 
 def _retries(value: Any) -> int:
-    # 3.0 is an integer in JSON Schema, and to a client whose language has one kind of number.
+    # 3.0 is an integer in JSON Schema, and in languages with a single number type.
     if value.__class__ not in (int, float) or not 0 <= value <= 100 or value != int(value):
         raise ValueError(f"expected a whole number from 0 to 100, found {found(value)}")
     return int(value)
@@ -97,7 +97,7 @@ def _expires(value: Any) -> float:
 
 
 def instant(value: Any) -> float:
-    """An RFC 3339 time with a zone, in UTC epoch seconds."""
+    """Return an RFC 3339 time with a zone as epoch seconds. Raises ValueError."""
     match = _ETA.fullmatch(value) if value.__class__ is str else None
     if match is None:
         raise ValueError(f"expected a time such as 2030-01-01T00:00:00Z, found {found(value)}")
@@ -105,7 +105,7 @@ def instant(value: Any) -> float:
 
 
 def _eta(value: Any) -> float | None:
-    """UTC epoch seconds; None for a time that has just passed, which means now."""
+    """Return epoch seconds, or None (which means now) for a time that has just passed."""
     at = instant(value)
     ahead = at - time.time()
     if ahead < -LATE_ETA_S:
@@ -120,7 +120,7 @@ def _epoch(text: str, match: re.Match[str]) -> float:
     if zulu is None and sign is None:
         raise ValueError(f"expected a zone at its end, Z or such as +02:00, found {text!r}")
     year, month, day, hour, minute, second = map(int, whole)
-    leap_s = 1 if second == 60 else 0  # RFC 3339 knows leap seconds, datetime does not
+    leap_s = 1 if second == 60 else 0  # RFC 3339 allows leap seconds, datetime does not
     offset = timedelta(hours=int(offset_h or 0), minutes=int(offset_min or 0))
     try:
         if int(offset_min or 0) > 59:
@@ -133,7 +133,7 @@ def _epoch(text: str, match: re.Match[str]) -> float:
 
 
 def text(attribute: str, chars: int, description: str) -> Field:
-    """A field of 1 to `chars` characters."""
+    """Return a field for text of 1 to `chars` characters."""
 
     def check(value: Any) -> str:
         if value.__class__ is not str or not 1 <= len(value) <= chars:
@@ -145,7 +145,7 @@ def text(attribute: str, chars: int, description: str) -> Field:
 
 
 def number(attribute: str, low: float, high: float, description: str) -> Field:
-    """A field that is a number from `low` to `high`."""
+    """Return a field for a number from `low` to `high`."""
 
     def check(value: Any) -> float:
         if value.__class__ not in (int, float) or not low <= value <= high:

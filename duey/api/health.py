@@ -1,7 +1,7 @@
-"""Health: `/healthz` says that the web process answers, `/readyz` that jobs can be taken and will be run.
+"""Health: `/healthz` says that the web process answers, `/readyz` that jobs can be accepted and will run.
 
-Both are open, so that a load balancer needs no token. A stranger learns which part is missing; the sentences that
-name files and addresses are for a token with the scope `read`.
+Both are open, so that a load balancer needs no token. Without a token the answer only names the part that fails.
+Messages that name files and addresses are shown only to a token with the scope `read`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""History over HTTP: the attempts of a job, the groups of errors, and forgetting an ended job.
+"""History over HTTP: the attempts of a job, the groups of errors, and the removal of an ended job.
 
-History is what the history holds, so these endpoints exist only where there are books. A job's ends that were not
-recorded yet are a moment behind here; GET /api/jobs/ID never is.
+These endpoints exist only where there is a history. It is a moment behind: the end of a job appears here once it is
+recorded. GET /api/jobs/ID is always current.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ERROR_QUERY = (
 
 
 class History(Protocol):
-    """The part of duey.monitor.history.History that is shown here."""
+    """The part of duey.monitor.history.History that these endpoints use."""
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]: ...
     def error_groups(
@@ -45,7 +45,7 @@ class History(Protocol):
 
 
 class HistoryRoutes:
-    """The endpoints of what happened."""
+    """The endpoints of the history."""
 
     def __init__(self, control: Control, history: History, audit_log: AuditLog) -> None:
         self._control, self._history, self._audit_log = control, history, audit_log
@@ -53,7 +53,7 @@ class HistoryRoutes:
     def attempts(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         found = self._history.attempts(id)
         if not found:
-            self._control.job(id)  # unknown here and there: 404
+            self._control.job(id)  # raises UnknownJob (404) if the queue does not know the job either
         return respond(200, {"attempts": [attempt_view(each) for each in found]})
 
     def errors(self, environ: Mapping[str, Any], token: Token) -> bytes:
@@ -61,7 +61,7 @@ class HistoryRoutes:
         return respond(200, {"errors": [group_view(each) for each in page.groups], "next": page.next})
 
     def forget(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
-        """Out of the queue's storage first: what is only in the history is then only there to remove."""
+        """Remove the job from the queue's storage first, then from the history. 404 if neither has it."""
         found = False
         for holder in (self._control, self._history):
             try:
@@ -95,7 +95,7 @@ class HistoryRoutes:
 
 
 def attempt_view(attempt: Attempt) -> dict[str, Any]:
-    """An attempt as JSON."""
+    """Return an attempt as JSON."""
     error = attempt.error
     return {
         "number": attempt.number,
@@ -111,7 +111,7 @@ def attempt_view(attempt: Attempt) -> dict[str, Any]:
 
 
 def group_view(group: ErrorGroup) -> dict[str, Any]:
-    """A group of errors as JSON."""
+    """Return a group of errors as JSON."""
     return {
         "fingerprint": group.fingerprint,
         "type": group.type,

@@ -1,8 +1,8 @@
-"""Jobs over HTTP: defer one or many, look up, wait, list, cancel, retry.
+"""Jobs over HTTP: enqueue one or many, look up, wait, list, cancel, retry.
 
-A defer passes token check, body, request and engine in this order, and nothing is stored before all of it is found
-good. POST /api/jobs is the busiest path of the service: nothing is looked at twice. Its answer may be another's job
-(the id or the unique key is held), so a token without `read` gets a receipt, for jobs of its own as well.
+To enqueue, the token, the body, the request and the engine's rules are checked in this order. Nothing is stored before
+all checks pass. POST /api/jobs is the busiest endpoint, so nothing is checked twice. Its answer may be the job of
+another caller, which holds the id or the unique key. So a token without `read` always gets a short receipt.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ KEY = Parameter(
     str,
 )
 PAGE_BYTES = 1024 * 1024
-LIVE = frozenset(STATES) - ENDED  # asked of the engine: the history learns of a start only when it has ended
+LIVE = frozenset(STATES) - ENDED  # read from the queue: the history records a job's start only when the job ends
 REPLAYED = {"Idempotency-Replayed": "true when an earlier request with this key was answered"}
 LOCATION = {"Location": "the address of the job"}
 
 
 class Jobs:
-    """The endpoints under /api/jobs. `history`, where given, answer lists and what the engine has let go."""
+    """The endpoints under /api/jobs. `history`, if given, serves lists and jobs that the queue has removed."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Jobs:
         promise = None if key is None else idempotency(key, raw, environ, token)
         enqueued = self._control.enqueue((request,), promise, by=token.name)
         view = self._views.answer_to(token, enqueued.jobs[0])
-        if enqueued.held:  # a unique key (or the id) is held by a job that has not ended
+        if enqueued.held:  # a job that has not ended holds the unique key or the id
             return respond(200, view, view["url"])
         return respond(202, view, view["url"], headers=_replayed(enqueued))
 
@@ -120,10 +120,10 @@ class Jobs:
             answer = respond(200, body)
             if len(answer) <= PAGE_BYTES or len(page.jobs) < 2:
                 return answer
-            query["limit"] = max(1, len(page.jobs) * PAGE_BYTES // len(answer))  # it ends earlier, and `next` goes on
+            query["limit"] = max(1, len(page.jobs) * PAGE_BYTES // len(answer))  # shorter; `next` leads to the rest
 
     def _as_it_is(self, job: Job) -> Job:
-        """What has not ended in the history may have gone on since."""
+        """Return the current job: one that has not ended in the history may have changed since."""
         if job.state in ENDED:
             return job
         try:
@@ -259,7 +259,7 @@ class Jobs:
 
 
 def idempotency(key: str, raw: bytes, environ: Mapping[str, Any], token: Token) -> Idempotency:
-    """The promise that goes with a key, bound to token, path and the very bytes. Raises Refusal 400."""
+    """Return the idempotency record of a key: it covers the token, the path and the exact bytes. Raises Refusal 400."""
     if not _VISIBLE.fullmatch(key):
         raise Refusal("bad-request", "expected an Idempotency-Key of 1 to 255 visible ASCII characters")
     fingerprint = hashlib.sha256(environ["PATH_INFO"].encode() + b"\n" + raw).hexdigest()

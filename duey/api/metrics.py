@@ -1,7 +1,7 @@
-"""Metrics: what the storage holds now and what the history has counted, as Prometheus text.
+"""Metrics in the Prometheus text format: the present state of the storage and the counts of the history.
 
-The figures are read when they are asked for, so nothing is counted twice and nothing has to be kept. With the
-storage away the page still answers, with `duey_up 0` alone: a scrape that fails says less.
+The figures are read at each scrape, so that no counters have to be kept. If the storage is unavailable, the page still
+answers, with `duey_up 0` alone, which says more than a failed scrape.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from duey.monitor.history.buckets import BOUNDS_MS
 
 
 class LiveCollector(Collector):
-    """Gives the present figures of the storage at each scrape."""
+    """Reads the present figures from the storage at each scrape."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
@@ -81,7 +81,7 @@ OUTCOMES = ("done", "failed", "retried", "canceled", "expired", "rescued")
 
 
 class HistoryCollector(Collector):
-    """Gives what the history has counted: over the last year, so that the counters grow."""
+    """Reads the counts from the history, over the last year, so that counters increase."""
 
     def __init__(self, history: Any) -> None:
         self._history = history
@@ -112,7 +112,7 @@ class HistoryCollector(Collector):
 
 
 def cumulative(buckets: Sequence[int]) -> list[tuple[str, float]]:
-    """Geometric buckets as Prometheus wants them: upper bound in seconds, and how many stay within it."""
+    """Convert geometric buckets to Prometheus pairs: upper bound in seconds, number of values up to this bound."""
     total, found = 0, []
     for bound_ms, count in zip(BOUNDS_MS, buckets, strict=True):
         total += count
@@ -125,7 +125,7 @@ class Metrics:
 
     def __init__(self, control: Control, turnstile: MetricsAuth, history: Any = None) -> None:
         self._turnstile = turnstile
-        # A registry of our own: the default one shows this process's figures, and those of other libraries.
+        # Our own registry: the default one adds figures of this process and of other libraries.
         self._registry = CollectorRegistry()
         self._registry.register(LiveCollector(control))
         if history is not None:

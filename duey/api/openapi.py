@@ -1,6 +1,6 @@
-"""openapi.json: OpenAPI 3.1 of the API, made from the same endpoints as the routes.
+"""openapi.json: the OpenAPI 3.1 description of the API, made from the same endpoints as the routes.
 
-It is built once, when the API is assembled, and served open: what it tells is in the README as well.
+It is built once, when the API is assembled, and needs no token: its content is public.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from duey.api.fields import NAME_PATTERN
 from duey.api.problem import PROBLEM_TYPE
 from duey.api.query import Parameter
 
-VERSION = "1"  # of the API, not of the service
+VERSION = "1"  # of the API, not of Duey
 ABOUT = (
     "Defer tasks, look up jobs, steer queues and consumers. Every error is an RFC 9457 problem whose "
     "`detail` is one sentence. HEAD works wherever GET does; any other method, OPTIONS too, is a 405. "
@@ -61,7 +61,7 @@ class OpenApi:
         self._page = b""
 
     def describe(self, endpoints: Sequence[Endpoint]) -> None:
-        """Write the page for all endpoints, once they are known."""
+        """Build the page from all endpoints."""
         self._page = encode(document(endpoints, self._base_url, self._title))
 
     def show(self, environ: Mapping[str, Any], token: None) -> bytes:
@@ -74,7 +74,7 @@ class OpenApi:
 
 
 def document(endpoints: Sequence[Endpoint], base_url: str, title: str) -> dict[str, Any]:
-    """The OpenAPI document."""
+    """Return the OpenAPI document."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
@@ -125,7 +125,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 def _parameter(parameter: Parameter, where: str) -> dict[str, Any]:
     described: dict[str, Any] = {"description": parameter.description, "schema": parameter.schema}
     if where == "query":
-        described["allowEmptyValue"] = True  # an empty one counts as not given
+        described["allowEmptyValue"] = True  # an empty value counts as not given
     return {"name": parameter.name, "in": where, "required": False, **described}
 
 

@@ -1,12 +1,11 @@
-"""A problem: the answer to a request that was not done, as RFC 9457 `application/problem+json`.
+"""Problems: error answers as RFC 9457 `application/problem+json`.
 
-What went wrong is told by an exception: a `Refusal` where the API itself refuses, an engine error where the
-engine does. `answer` turns either into one body with `type`, `title`, `status`, `detail` (one sentence) and,
-for bad fields, `errors`: a list of `{"path": "args[0]", "message": "..."}`. `type` is `urn:duey:KIND`; the
-kinds are the table below, and a program may rely on them.
+An error is raised as an exception: a `Refusal` by the API itself, a `DueyError` by the engine. `answer` turns it into a
+body with `type`, `title`, `status`, `detail` (one sentence) and, for invalid fields, `errors`: a list of
+`{"path": "args[0]", "message": "..."}`. `type` is `urn:duey:KIND`. The kinds are listed in the table below; programs
+may rely on them.
 
-What nobody foresaw ends here too: it gets an incident id, its traceback goes to the log under this id, and
-the caller is told the id and nothing else.
+An unexpected exception gets an incident id. Its traceback is logged under this id, and the caller sees only the id.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from duey.monitor.access import AccessUnavailable
 log = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "application/problem+json"
-ERRORS_SHOWN = 50  # a batch of 1,000 wrong jobs must not be answered with a megabyte
-DETAIL_CHARS = 2000  # a sentence may quote what it found, and that is as long as the caller likes
+ERRORS_SHOWN = 50  # keeps the answer to a batch of 1,000 invalid jobs small
+DETAIL_CHARS = 2000  # a sentence can quote input of any length
 
 KINDS: dict[str, tuple[int, str]] = {
     "not-json": (400, "The body is not JSON"),
@@ -59,7 +58,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "not-ready": (503, "The service is not ready"),
 }
 
-# By class, nearest ancestor first: a new error of the engine is answered as its parent until it is named.
+# By class, nearest ancestor first: an error that is not listed here is answered as its parent.
 KIND_OF_ERROR: dict[type, str] = {
     errors.BadRequest: "invalid",
     errors.InvalidArguments: "invalid",
@@ -82,7 +81,7 @@ KIND_OF_ERROR: dict[type, str] = {
     AccessUnavailable: "access-away",
 }
 
-SCHEDULE_FIELDS = {"tz": "timezone", "window_s": "window"}  # as a request calls them
+SCHEDULE_FIELDS = {"tz": "timezone", "window_s": "window"}  # the names of these fields in a request
 
 MAYBE_STORED = {
     False: "nothing was changed",
@@ -92,7 +91,7 @@ MAYBE_STORED = {
 
 
 class Refusal(Exception):
-    """A request that the API itself refuses: `kind` of the table, a sentence, what else it says."""
+    """A request that the API itself refuses: its `kind` from the table, a sentence, and more fields of the answer."""
 
     def __init__(
         self,
@@ -119,7 +118,7 @@ def answer(error: Exception, environ: Mapping[str, Any]) -> bytes:
 
 
 def write(refusal: Refusal) -> bytes:
-    """The response and the body of a refusal."""
+    """Set Bottle's response for a refusal and return its body."""
     status, title = KINDS[refusal.kind]
     body: dict[str, Any] = {
         "type": f"urn:duey:{refusal.kind}",
@@ -135,7 +134,7 @@ def write(refusal: Refusal) -> bytes:
 
 
 def refused_fields(errors: Iterable[tuple[str, str]]) -> Refusal:
-    """A 422 that names each refused field; `errors` are pairs of path and sentence, at least one."""
+    """Return a 422 that lists each refused field. `errors`: at least one pair of path and sentence."""
     pairs = list(errors)
     detail = "; ".join(f"{path}: {message}" if path else message for path, message in pairs[:3])
     if len(pairs) > 3:
@@ -168,7 +167,7 @@ def _foreseen(kind: str, error: Exception, environ: Mapping[str, Any]) -> Refusa
             refusal.detail += f"; {MAYBE_STORED[error.stored]}"
             refusal.more = {"stored": error.stored}
     elif isinstance(error, AccessUnavailable):
-        # Its own sentence names a file, which is for the operator alone.
+        # The error's own message names a file, which only the operator may see.
         log.error("%s", error)
         refusal.detail = "tokens cannot be checked now, and nothing was done: try again, or tell the operator"
         refusal.headers = {"Retry-After": retry_after(errors.StorageUnavailable.retry_after_s)}
@@ -187,7 +186,7 @@ def _incident(error: Exception, environ: Mapping[str, Any]) -> Refusal:
 
 
 def retry_after(seconds: float) -> str:
-    """The header's value: whole seconds, at least one."""
+    """Return the value of the Retry-After header: whole seconds, at least 1."""
     return str(max(1, math.ceil(seconds)))
 
 

@@ -1,7 +1,7 @@
-"""The query of a URL: `?state=failed&limit=20`, read against the endpoint's own list of parameters.
+"""The query of a URL, such as `?state=failed&limit=20`, checked against the endpoint's list of parameters.
 
-A parameter that is not on the list, is given twice, or has a bad value is refused by name (422). An empty one
-counts as not given, so that a form or a template may send them all.
+A parameter that is unknown, is given twice or has an invalid value is refused by name (422). An empty value
+counts as not given, so that a form or template can send all parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_PARAMETERS = 50
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter: `read(text)` gives its value or raises ValueError with a sentence."""
+    """One parameter: `read(text)` returns its value or raises ValueError with a sentence."""
 
     name: str
     description: str
@@ -29,13 +29,13 @@ class Parameter:
 
 
 def read_query(environ: Mapping[str, Any], parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """The given parameters by name. Raises Refusal 422."""
+    """Return the values of the given parameters by name. Raises Refusal 422."""
     text = environ.get("QUERY_STRING", "")
     if not text:
         return {}
     try:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
-    except ValueError:  # UnicodeDecodeError is one
+    except ValueError:  # also UnicodeDecodeError
         raise Refusal("invalid", "the query of the URL is not UTF-8 or has too many parameters") from None
     known = {parameter.name: parameter for parameter in parameters}
     given: dict[str, Any] = {}
@@ -58,14 +58,14 @@ def read_query(environ: Mapping[str, Any], parameters: Sequence[Parameter]) -> d
 
 
 def unknown(name: str, known: Sequence[str], noun: str) -> str:
-    """The sentence for a name that nobody expects here."""
+    """Return the error message for an unknown name, with the nearest known name."""
     nearest = get_close_matches(name[:100], known, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known) or 'none'}"
     return f"no such {noun}; {hint}"
 
 
 def seconds(text: str) -> float:
-    """A number of seconds, not below 0."""
+    """Parse a number of seconds, not below 0. Raises ValueError."""
     try:
         value = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
@@ -76,7 +76,7 @@ def seconds(text: str) -> float:
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """A reader of whole numbers from `low` to `high`."""
+    """Return a parser for whole numbers from `low` to `high`."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
@@ -87,7 +87,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def one_of(choices: Sequence[str]) -> Callable[[str], str]:
-    """A reader of one word of a list."""
+    """Return a parser that accepts one of `choices`."""
 
     def read(text: str) -> str:
         if text not in choices:
@@ -100,7 +100,7 @@ def one_of(choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def text_up_to(chars: int) -> Callable[[str], str]:
-    """A reader of text of at most `chars` characters."""
+    """Return a parser for text of at most `chars` characters."""
 
     def read(text: str) -> str:
         if len(text) > chars:

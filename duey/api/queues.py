@@ -1,4 +1,4 @@
-"""Queues over HTTP: how much waits where; pause and resume."""
+"""Queues over HTTP: the number of waiting jobs by queue; pause and resume."""
 
 from __future__ import annotations
 

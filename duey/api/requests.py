@@ -1,8 +1,8 @@
-"""A request to defer: from decoded JSON to values of duey.model.job, each field checked and named when refused.
+"""Requests to enqueue: from decoded JSON to values of duey.model.job. Each field is checked, and named if refused.
 
-A field that is not in the table is refused with the nearest name, for a misspelt `prioriy` that is silently
-ignored is found a week later. What only the engine can know (is there such a task, do the arguments fit its
-signature) is left to the engine.
+An unknown field is refused, with the nearest known name: a misspelt `prioriy` that is silently ignored might go
+unnoticed for long. The engine checks what depends on the task: whether the task exists and whether the arguments
+match its signature.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from duey.model.job import JobRequest
 
 MAX_BATCH = 1000
 
-Refused = list[tuple[str, str]]  # path and sentence of each refused field
+Refused = list[tuple[str, str]]  # path and message of each refused field
 
 
 def single(value: Any) -> JobRequest:
-    """One request. Raises Refusal 422."""
+    """Convert one request. Raises Refusal 422."""
     refused: Refused = []
     request = _request(value, "", refused)
     if request is None:
@@ -30,7 +30,7 @@ def single(value: Any) -> JobRequest:
 
 
 def batch(value: Any) -> list[JobRequest]:
-    """1 to 1,000 requests; paths of refused fields begin with `[3].`. Raises Refusal 422."""
+    """Convert 1 to 1,000 requests. Paths of refused fields begin with their index, as `[3].`. Raises Refusal 422."""
     if value.__class__ is not list:
         raise refused_fields([("", f"expected an array of 1 to {MAX_BATCH} jobs, found {found(value)}")])
     if not 1 <= len(value) <= MAX_BATCH:
@@ -41,14 +41,14 @@ def batch(value: Any) -> list[JobRequest]:
     for index, each in enumerate(value):
         requests.append(_request(each, f"[{index}]", refused))
         if len(refused) >= ERRORS_SHOWN:
-            break  # nobody reads more, and each costs a search for the nearest name
+            break  # the answer shows no more, and each error costs a search for the nearest name
     if refused:
         raise refused_fields(refused)
     return [request for request in requests if request is not None]
 
 
 def arguments(value: Any) -> tuple[list[Any] | None, dict[str, Any] | None]:
-    """The new `args` and `kwargs` of a retry, None for what is not given. Raises Refusal 422."""
+    """Return the new `args` and `kwargs` for a retry, each None if not given. Raises Refusal 422."""
     refused: Refused = []
     given = checked(value, "", refused, ARGUMENTS)
     if refused:
@@ -68,7 +68,7 @@ def _request(value: Any, path: str, refused: Refused) -> JobRequest | None:
 
 
 def checked(value: Any, path: str, refused: Refused, table: Mapping[str, Field]) -> dict[str, Any]:
-    """The fields of an object by their attributes, each checked; what is refused is added to `refused`."""
+    """Check the fields of an object and return the values by attribute. Append the errors to `refused`."""
     given: dict[str, Any] = {}
     if value.__class__ is not dict:
         refused.append((path, f"expected an object, found {found(value)}"))

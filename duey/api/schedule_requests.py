@@ -1,6 +1,6 @@
-"""A request for a schedule: from decoded JSON to a ScheduleRequest, each field checked and named when refused.
+"""Requests for a schedule: from decoded JSON to a ScheduleRequest. Each field is checked, and named if refused.
 
-What only the engine can know (is there such a task, is the cron expression sound, has the zone a name) is left to it.
+The engine checks the rest: whether the task and the time zone exist and whether the cron expression is valid.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SLOT_FIELDS = {
 
 
 def creation_of(value: Any) -> tuple[str, ScheduleRequest]:
-    """The name and the schedule of a POST. Raises Refusal 422."""
+    """Return the name and the schedule of a POST. Raises Refusal 422."""
     refused: Refused = []
     given = checked(value, "", refused, CREATION_FIELDS)
     if not refused and "name" not in given:
@@ -65,13 +65,13 @@ def creation_of(value: Any) -> tuple[str, ScheduleRequest]:
 
 
 def change_of(value: Any) -> ScheduleRequest:
-    """The schedule of a PUT. Raises Refusal 422."""
+    """Return the schedule of a PUT. Raises Refusal 422."""
     refused: Refused = []
     return _request(value, checked(value, "", refused, CHANGE_FIELDS), refused)
 
 
 def slot_of(value: Any) -> float | None:
-    """The slot that is to be run, None where the body names none. Raises Refusal 422."""
+    """Return the slot to run as epoch seconds, None if the body names none. Raises Refusal 422."""
     refused: Refused = []
     given = checked(value, "", refused, SLOT_FIELDS)
     if refused:

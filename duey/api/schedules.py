@@ -1,6 +1,6 @@
-"""Schedules over HTTP: what runs when and what became of its slots; make, change, delete, run, pause, resume.
+"""Schedules over HTTP: list them with their latest slots; create, change, delete, run, pause, resume.
 
-One that is written in the code can be run, paused and resumed; the others can be changed and deleted as well.
+A schedule that is defined in code can only be run, paused and resumed. Others can also be changed and deleted.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Schedules:
 
 
 def schedule_view(schedule: Schedule) -> dict[str, Any]:
-    """A schedule as JSON; its newest slots first."""
+    """Return a schedule as JSON, its newest slots first."""
     return {
         "name": schedule.name,
         "task": schedule.task,

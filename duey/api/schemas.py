@@ -1,4 +1,4 @@
-"""The schemas of openapi.json: what a job, a task, a queue, a consumer and a problem look like."""
+"""The JSON schemas of openapi.json: jobs, tasks, queues, consumers, problems and more."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def array(name: str) -> dict[str, Any]:
 
 
 def object_of(**properties: Any) -> dict[str, Any]:
-    """An object that always has all of these."""
+    """Return the schema of an object that always has all of these properties."""
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def components() -> dict[str, Any]:
-    """All named schemas."""
+    """Return all named schemas."""
     return {
         "JobRequest": {
             "type": "object",
@@ -133,7 +133,7 @@ def components() -> dict[str, Any]:
 
 
 def _fields(table: Mapping[str, Field], required: Sequence[str] = (), one_of: Sequence[str] = ()) -> dict[str, Any]:
-    """A request of these fields; exactly one of `one_of`."""
+    """Return the schema of a request with these fields. Exactly one of `one_of` must be given."""
     schema: dict[str, Any] = {
         "type": "object",
         "additionalProperties": False,

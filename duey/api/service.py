@@ -1,8 +1,8 @@
-"""The service: assembles the rooms of the API into one WSGI application.
+"""The service: assembles the parts of the API into one WSGI application.
 
-It answers every path that it is given, also those that do not exist, so app.py hands it whatever lies outside
-of the monitor: `/api/...`, `/healthz`, `/readyz`, `/metrics`. It must be called as a WSGI application, for
-Bottle's `merge` and `mount` would leave its errors to the parent. Handlers give bytes, and need no plugins.
+It answers every path that it receives, also unknown ones. The server passes it everything outside of the monitor:
+`/api/...`, `/healthz`, `/readyz`, `/metrics`. Call it as a WSGI application: with Bottle's `merge` or `mount` the
+parent would answer its errors. Handlers return bytes, so no plugins are needed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from duey.monitor.access import Access
 
 
 class Api(bottle.Bottle):
-    """The application. Call `close()` before the server stops: who waits for a job is then answered."""
+    """The WSGI application. Call `close()` before the server stops: it ends the requests that wait for a job."""
 
     def __init__(
         self, endpoints: Sequence[Endpoint], auth: TokenAuth, waiting: WaitingRoom, release: Callable[[], None]
@@ -42,7 +42,7 @@ class Api(bottle.Bottle):
         super().__init__()
         self.uninstall(True)
         self.endpoints, self.waiting = list(endpoints), waiting
-        self._allowed: dict[str, set[str]] = {}  # methods of each static path
+        self._allowed: dict[str, set[str]] = {}  # methods by static path
         for endpoint in endpoints:
             self.route(endpoint.rule, endpoint.method, _guarded(endpoint, auth, release))
             if endpoint.is_static:
@@ -50,14 +50,14 @@ class Api(bottle.Bottle):
         self._close_static_paths()
 
     def _close_static_paths(self) -> None:
-        # Bottle would let GET /api/jobs/batch fall through to /api/jobs/<id>: a 404 where a 405 is due.
+        # Without this, Bottle would match GET /api/jobs/batch with /api/jobs/<id> and answer 404 instead of 405.
         methods = {endpoint.method for endpoint in self.endpoints}
         for path, allowed in self._allowed.items():
             for method in methods - allowed:
                 self.route(path, method, _not_allowed)
 
     def default_error_handler(self, res: bottle.HTTPError) -> bytes:
-        """What Bottle itself refuses: no such path, no such method, and what broke outside of any handler."""
+        """Answer Bottle's own errors: unknown path, method not allowed, exceptions outside of a handler."""
         environ = bottle.request.environ
         if res.status_code == 404:
             path = environ["PATH_INFO"][:200]
@@ -79,10 +79,10 @@ class Api(bottle.Bottle):
 
 
 def make_api(control: Control, access: Access, settings: Settings, history: Any = None) -> Api:
-    """The API over `control`.
+    """Return the API for `control`.
 
-    `history`, where given, answer lists and what the engine has let go, with `job(id) -> Job` (or UnknownJob)
-    and `jobs(state, task, q, limit, cursor) -> Page`, as Control has them.
+    `history`, if given, serves lists and jobs that the queue has removed. It has `job(id) -> Job` (raises UnknownJob)
+    and `jobs(state, task, q, limit, cursor) -> Page`, like Control.
     """
     views = Views(settings.web.public_url, settings.web.url_prefix)
     waiting = WaitingRoom(control, settings.web.threads)
@@ -123,7 +123,7 @@ def _guarded(endpoint: Endpoint, auth: TokenAuth, release: Callable[[], None]) -
         except Exception as error:
             return problem.answer(error, environ)
         finally:
-            release()  # this thread's connection to the access database, if it has one
+            release()  # closes this thread's connections to the access database and the history, if any
 
     return call
 

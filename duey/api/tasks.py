@@ -1,4 +1,4 @@
-"""Tasks over HTTP: what can be deferred, with which parameters; pause and resume."""
+"""Tasks over HTTP: the tasks that can be enqueued, with their parameters; pause and resume."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The views: the engine's values as the contract's JSON.
+"""Views: the engine's values as the JSON of CONTRACT.md.
 
-Times are RFC 3339 in UTC with milliseconds and a Z; durations are milliseconds where the name says so. A view
-is a plain dict written out field by field, because POST /api/jobs makes one for each job and feels every
-microsecond.
+Times are RFC 3339 in UTC with milliseconds and a Z. Durations are in milliseconds where the name says so. Each view
+is a plain dict, written field by field for speed: POST /api/jobs makes one for each job.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]+").fullmatch
 
 
 def rfc3339(at: float | None) -> str | None:
-    """Epoch seconds as 2030-01-01T00:00:00.000Z."""
+    """Convert epoch seconds to the form 2030-01-01T00:00:00.000Z."""
     if at is None:
         return None
     try:
         second, ms = divmod(round(at * 1000), 1000)
         return f"{_to_the_second(second)}.{ms:03d}Z"
-    except (ValueError, OverflowError, OSError):  # a time that no calendar holds, deferred from Python
+    except (ValueError, OverflowError, OSError):  # outside of the calendar's range; Python code can enqueue such a job
         return None
 
 
-@lru_cache(maxsize=1024)  # what is busy asks for the same second over and over
+@lru_cache(maxsize=1024)  # consecutive views mostly have the same seconds
 def _to_the_second(second: int) -> str:
     return datetime.fromtimestamp(second, timezone.utc).isoformat()[:19]
 
 
 class Views:
-    """Knows where the service lives, so that a job can say its own address."""
+    """Makes views. Knows the base URL of the service, for the `url` of a job."""
 
     def __init__(self, public_url: str = "", url_prefix: str = "") -> None:
         self.base = public_url.rstrip("/") + url_prefix.rstrip("/")
@@ -47,7 +46,7 @@ class Views:
         return self._jobs + (job_id if _PLAIN_ID(job_id) else quote(job_id, safe=""))
 
     def job(self, job: Job) -> dict[str, Any]:
-        """A job as the contract lists it, and what else is known of it."""
+        """Return a job with all fields of the contract and more."""
         error = job.error
         return {
             "id": job.id,
@@ -81,7 +80,7 @@ class Views:
         }
 
     def answer_to(self, token: Token, job: Job) -> dict[str, Any]:
-        """What a token is told of a job that it asked for: all of it, or a receipt where it may not read."""
+        """Return the whole job if the token may read, else a receipt: id, state and URL."""
         if token.allows(READ):
             return self.job(job)
         return {"id": job.id, "state": job.state, "url": self.job_url(job.id)}

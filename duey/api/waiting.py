@@ -1,8 +1,8 @@
-"""The waiting room: requests that wait for the end of a job, each of which holds a thread of the web process.
+"""Waiting: requests that wait for the end of a job. Each one holds a thread of the web process.
 
-At most half of the threads may wait, so that the other half always answers. Who finds no seat is told the
-present state at once, as if the time were over; a Retry-After asks it to breathe before it comes again. Who
-waits, waits in slices, and between them looks whether the client has gone or the service is closing.
+At most half of the threads may wait, so that the others can always answer. If no place is free, the request gets the
+present state at once, with a Retry-After. A waiting request checks after each slice whether its client has
+disconnected or the service is closing.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from duey.control.service import Control
 from duey.model.job import ENDED, Job
 
 MAX_WAIT_S = 30.0
-SLICE_S = 1.0  # how long a lost client or a shutdown may go unnoticed
+SLICE_S = 1.0  # the longest delay until a lost client or a shutdown is noticed
 
 
 class WaitingRoom:
-    """Seats for half of `threads`."""
+    """Lets half of `threads` wait."""
 
     def __init__(self, control: Control, threads: int) -> None:
         self._control = control
@@ -28,7 +28,7 @@ class WaitingRoom:
         self._closing = threading.Event()
 
     def wait(self, job_id: str, seconds: float, environ: Mapping[str, Any]) -> tuple[Job, bool]:
-        """The job as it ends, at the latest after `seconds` (30 at most); and whether it was waited for."""
+        """Wait at most `seconds` (up to 30) for the job's end. Return the job, and False if no place was free."""
         if not self._seats.acquire(blocking=False):
             return self._control.job(job_id), False
         try:
@@ -37,7 +37,7 @@ class WaitingRoom:
             self._seats.release()
 
     def close(self) -> None:
-        """Let everybody who waits be answered within a slice; from now on nobody waits."""
+        """End all waits within a slice. Later calls of `wait` return at once."""
         self._closing.set()
 
     def _wait(self, job_id: str, seconds: float, gone: Callable[[], bool]) -> Job:
@@ -52,5 +52,5 @@ class WaitingRoom:
 
 
 def _client_gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    # Waitress looks ahead on the connection only with channel_request_lookahead > 0; without, it says no.
+    # Waitress sets this function only with channel_request_lookahead > 0. Without it, clients count as connected.
     return environ.get("waitress.client_disconnected") or (lambda: False)

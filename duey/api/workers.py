@@ -1,4 +1,4 @@
-"""Workers over HTTP: the consumer processes and what they run; quiet and stop."""
+"""Workers over HTTP: the consumer processes and the jobs they run; quiet and stop."""
 
 from __future__ import annotations
 
