@@ -1,15 +1,15 @@
-"""The work behind tasks.py and periodic.py: plain functions that know neither queue nor configuration.
+"""The work behind tasks.py and periodic.py: plain functions that depend on neither queue nor configuration.
 
-A recipe is given everything that it needs, returns plain JSON values, and fails in one of two ways, so that a
-task only has to say which of them is worth another attempt.
+A recipe takes all its input as arguments, returns plain JSON values, and raises one of two exceptions, so that a
+task only has to say for which of them another attempt makes sense.
 """
 
 from __future__ import annotations
 
 
 class Refused(Exception):
-    """Another attempt would fail the same way: what was asked, or who is asked, must change first."""
+    """Another attempt would fail in the same way: the request or the permissions must change first."""
 
 
 class Unavailable(Exception):
-    """Another attempt may succeed: something outside was busy, slow, broken or away."""
+    """Another attempt may succeed: an external resource was busy, slow, broken or unreachable."""

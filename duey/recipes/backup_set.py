@@ -1,8 +1,8 @@
-"""A backup of several SQLite databases as one set: a folder with the copies, and a list by which a restore knows that
-all of it is there.
+"""A backup of several SQLite databases as one set: a folder with the copies and a list of them, with which a restore
+checks that the set is complete.
 
-Order: the list says "not complete" before the first copy is made, and is written anew after the last one. So a backup
-that was cut short, and one that mixes files of two backups, are known as such.
+The list is first written as "not complete", then the copies are made, and then the list is written again as complete.
+So a restore detects a backup that was interrupted, and one that mixes the files of two backups.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ LIST = "backup.json"
 
 
 class Listed(NamedTuple):
-    """One file of a backup, as the list describes it."""
+    """One file of a backup, as in the list."""
 
     bytes: int
     sha256: str
 
 
 def copy_all(sources: Mapping[str, Path], folder: Path, *, progress: Progress) -> dict[str, int]:
-    """Copy the databases that exist, in this order, to the given names in `folder`; the size of each copy in bytes.
+    """Copy the databases that exist, in this order, to the given names in `folder`. Return the bytes of each copy.
 
-    Raises Refused and Unavailable as `sqlite_backup.copy` does, and OSError where the list cannot be written.
+    Raises Refused and Unavailable as `sqlite_backup.copy` does, and OSError if the list cannot be written.
     """
     write_list(folder, complete=False, files={})
     found = {name: source for name, source in sources.items() if source.is_file()}
@@ -40,9 +40,9 @@ def copy_all(sources: Mapping[str, Path], folder: Path, *, progress: Progress) -
 
 
 def listed(folder: Path) -> dict[str, Listed] | None:
-    """The files of a complete backup by name; None where there is no list, as in a backup of an older version.
+    """Return the files of a complete backup by name, or None if there is no list, as in backups of older versions.
 
-    Raises Refused where the list is unreadable or says that the backup was cut short.
+    Raises Refused if the list is unreadable or says that the backup was interrupted.
     """
     try:
         read = json.loads((folder / LIST).read_bytes())
@@ -58,7 +58,7 @@ def listed(folder: Path) -> dict[str, Listed] | None:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     summed = hashlib.sha256()
     with open(path, "rb") as file:
         while part := file.read(1 << 20):
@@ -67,7 +67,7 @@ def digest(path: Path) -> str:
 
 
 def write_list(folder: Path, *, complete: bool, files: Mapping[str, Listed]) -> None:
-    """Write the list anew, synced, in one step. Raises OSError."""
+    """Replace the list atomically and sync it. Raises OSError."""
     text = json.dumps({"complete": complete, "files": {name: one._asdict() for name, one in files.items()}}, indent=1)
     partial = folder / f".{LIST}.partial"
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:

@@ -1,10 +1,10 @@
-"""A CSV file, imported into one table of a SQLite database.
+"""Import a CSV file into one table of a SQLite database.
 
-Order: the header names the columns; the rows go, batch by batch, into a temporary table that only this
-connection sees; at the end one transaction replaces the rows of the real table by them.
-Ending: so the table holds the rows of the whole file or what it held before, never a part, and importing the
-same file twice leaves the same rows. A crash leaves nothing behind: SQLite drops a temporary table by itself.
-Other writers wait only during that last transaction (about a second for a million rows).
+The header names the columns. The rows are inserted in batches into a temporary table, which only this connection
+sees. At the end, one transaction replaces the rows of the real table.
+So the table holds either all rows of the file or its previous rows, and importing a file twice gives the same rows.
+After a crash nothing is left behind: SQLite drops the temporary table. Other writers wait only during the last
+transaction, about a second for a million rows.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from duey.recipes import Refused
 from duey.recipes.sqlite import opened, quoted
 
 BATCH_ROWS = 5000
-MAX_COLUMNS = 2000  # SQLite's own limit
+MAX_COLUMNS = 2000  # the limit of SQLite
 _STAGED = "temp.staged_rows"
-# Plain character sets. Python knows more that are called encodings, and some of them compute: unicode_escape turns
-# letters of the file into other ones, so that a line could be written that nobody has seen.
+# Only plain character sets. Other codecs of Python compute: unicode_escape, for example, turns text of the file into
+# other characters, so the table could hold text that is not visible in the file.
 _ENCODINGS = frozenset(
     {"utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "ascii", "koi8-r", "mac-roman"}
     | {f"cp{number}" for number in (437, 850, 852, *range(1250, 1259))}
@@ -37,7 +37,7 @@ Progress = Callable[[int, int, str], object]
 
 
 class _Row(NamedTuple):
-    line: int  # of its end, from 1; a quoted field may span lines
+    line: int  # the last line of the row, from 1; a quoted field can span lines
     fields: list[str]
 
 
@@ -50,13 +50,12 @@ def run(
     encoding: str = "utf-8",
     progress: Progress,
 ) -> dict[str, Any]:
-    """Import the file and return {"table", "columns", "rows"}: the name and two counts, none of the contents.
+    """Import the file and return {"table", "columns", "rows"}: the table's name and two counts.
 
-    The first line holds the column names; blank lines are skipped; fields are text, and a table that exists
-    turns them into what its column types say. A table that does not exist is created; one that exists must
-    have the columns of the file and no others.
+    The first line holds the column names. Blank lines are skipped. Fields are text, which an existing table converts
+    to its column types. A missing table is created. An existing table must have exactly the columns of the file.
     `progress(done_bytes, total_bytes, note)` is called after each batch.
-    Raises Refused (file, encoding, rows by their line, table) and Unavailable (database locked or full).
+    Raises Refused (bad file, encoding, rows (with their line) or table) and Unavailable (database locked or full).
     """
     _check_table_name(table)
     try:
@@ -78,7 +77,7 @@ def run(
 
 
 def _open_text(path: Path, encoding: str) -> TextIOWrapper:
-    if not path.is_file():  # a pipe or a device may never end
+    if not path.is_file():  # reading from a pipe or a device might never end
         raise Refused(f"expected a CSV file at {path}, found none")
     try:
         name = codecs.lookup(encoding).name
@@ -86,7 +85,7 @@ def _open_text(path: Path, encoding: str) -> TextIOWrapper:
         name = ""
     if name not in _ENCODINGS:
         raise Refused(f"expected an encoding such as utf-8 or cp1252, found {encoding[:50]!r}")
-    # Spreadsheets begin UTF-8 files with a byte order mark, which would become part of the first name.
+    # Spreadsheets start UTF-8 files with a byte order mark, which would become part of the first column name.
     return open(path, encoding="utf-8-sig" if name == "utf-8" else name, newline="")
 
 
@@ -94,7 +93,7 @@ def _rows(file: TextIOWrapper, delimiter: str) -> Iterator[_Row]:
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise Refused(f"expected a delimiter of one character such as ; or a tab, found {delimiter[:10]!r}")
     name = file.encoding.removesuffix("-sig")
-    # strict: a stray quote is named by its line instead of swallowing the lines after it.
+    # strict: a stray quote is an error with a line number. Otherwise it would swallow the lines that follow.
     reader = csv.reader(file, delimiter=delimiter, strict=True)
     try:
         for fields in reader:
@@ -103,15 +102,15 @@ def _rows(file: TextIOWrapper, delimiter: str) -> Iterator[_Row]:
     except csv.Error as error:
         raise Refused(f"line {reader.line_num} is no valid CSV, nothing was imported: {error}") from None
     except UnicodeDecodeError as error:
-        # The file is decoded in blocks, so the bad byte lies some lines after the last one that was read.
+        # The file is decoded in blocks, so the bad byte is some lines after the last line that was read.
         line = reader.line_num + error.object[: error.start].count(b"\n") + 1
         raise Refused(f"line {line} is not {name}, nothing was imported: {error.reason}") from None
-    except UnicodeError as error:  # UTF-16 without its byte order mark
+    except UnicodeError as error:  # UTF-16 without a byte order mark
         raise Refused(f"the file is not {name}, nothing was imported: {error}") from None
 
 
 def _column_names(header: _Row | None) -> list[str]:
-    """The header's fields as names that SQLite takes: visible, and unique in any mixture of case."""
+    """Return the column names of the header. Each must be visible, and unique whatever its case. Raises Refused."""
     if header is None:
         raise Refused("expected a CSV file whose first line names the columns, found an empty file")
     if len(header.fields) > MAX_COLUMNS:
@@ -150,7 +149,7 @@ def _replace(connection: sqlite3.Connection, table: str, columns: list[str]) -> 
     target = f"main.{quoted(table)}"
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        _check_columns(connection, table, columns)  # once more: only now nobody else can change the table
+        _check_columns(connection, table, columns)  # again: the table may have changed since
         connection.execute(f"CREATE TABLE IF NOT EXISTS {target} ({', '.join(f'{quoted(c)} TEXT' for c in columns)})")
         connection.execute(f"CREATE TABLE IF NOT EXISTS {_STAGED} ({names})")
         connection.execute(f"DELETE FROM {target}")
@@ -167,7 +166,7 @@ def _check_table_name(table: str) -> None:
 
 
 def _check_columns(connection: sqlite3.Connection, table: str, columns: list[str]) -> None:
-    """Raises Refused where a view or a table of other columns has the name: those rows are not ours."""
+    """Raise Refused if the name belongs to a view or to a table with other columns, whose rows must not be lost."""
     row = connection.execute(
         "SELECT type FROM main.sqlite_master WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')",
         (table,),

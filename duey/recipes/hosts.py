@@ -1,9 +1,9 @@
-"""Which hosts may be reached, when somebody else chooses the name.
+"""Checks which hosts may be reached, where the host name comes from an untrusted source.
 
-A name is brought to its one spelling (`ascii_host`), held against the allow-list (`may_be_anywhere`),
-resolved once (`resolve`), and unless the operator named it exactly, each of its addresses must be public
-(`require_public`). The caller then connects to these very addresses and never resolves again, so a name that
-changes its mind between check and connection (DNS rebinding) gains nothing.
+A name is normalized (`ascii_host`), checked against the allow-list (`may_be_anywhere`) and resolved once (`resolve`).
+Unless the operator has named it exactly, all its addresses must be public (`require_public`). The caller then
+connects to these addresses and does not resolve the name again, so a DNS answer that changes between check and
+connection (DNS rebinding) has no effect.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 from duey.recipes import Refused
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# Special ranges of IANA's registries that ipaddress takes for public before Python 3.13.
+# Special ranges in IANA's registries that ipaddress reports as public before Python 3.13.
 _NOT_PUBLIC = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")]
 
 
 def ascii_host(host: str) -> str:
-    """The spelling in which a host is compared, resolved and named: lower case, ASCII. Raises ValueError."""
+    """Return the normalized host name: lower case, ASCII. Raises ValueError."""
     if "%" in host:
-        raise ValueError(f"{host[:100]!r} is no host name")  # a zone would part one address into many spellings
+        raise ValueError(f"{host[:100]!r} is no host name")  # with zones, one address would have many spellings
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
@@ -36,23 +36,23 @@ def ascii_host(host: str) -> str:
 
 
 def may_be_anywhere(host: str, allow_hosts: Iterable[str]) -> bool:
-    """True for an exact entry; False where only public addresses will do: no list at all, or `*.example.org`.
+    """Return True for an exact entry, False if only public addresses are allowed: no list, or a `*.example.org` entry.
 
-    Raises Refused for a host that a list does not name.
+    Raises Refused if the list is not empty and does not name the host.
     """
     entries = [entry.lower().rstrip(".") for entry in allow_hosts]
     if host in entries:
         return True
-    # The bare ".": evil-example.org is not below example.org.
+    # With the dot, so that evil-example.org does not match example.org.
     if not entries or any(entry.startswith("*.") and host.endswith(entry[1:]) for entry in entries):
         return False
     raise Refused(f"the host {host} is not in [webhook] allow_hosts: add it there or use another URL")
 
 
 def resolve(host: str, port: int, timeout_s: float) -> list[Any]:
-    """What getaddrinfo answers. It knows no time-out, so a thread waits for it and may be left behind.
+    """Return the result of getaddrinfo. It has no time-out, so it runs in a thread, which is abandoned if too slow.
 
-    Raises OSError; TimeoutError after `timeout_s`.
+    Raises OSError, and TimeoutError after `timeout_s` seconds.
     """
     answers: list[Any] = []
 
@@ -73,9 +73,9 @@ def resolve(host: str, port: int, timeout_s: float) -> list[Any]:
 
 
 def require_public(host: str, addresses: list[Any]) -> None:
-    """Raises Refused where any address that `resolve` answered is not public.
+    """Raise Refused if any address in the result of `resolve` is not public.
 
-    One private address among public ones is refused too: which one is used would be up to the name's owner.
+    Public and private addresses together are refused too: the owner of the name could decide which one is used.
     """
     for *_, address in addresses:
         if not is_public(address[0]):
@@ -86,7 +86,7 @@ def require_public(host: str, addresses: list[Any]) -> None:
 
 
 def is_public(address: str) -> bool:
-    """False for loopback, private, link-local, multicast, reserved and the like, also within an IPv6 one."""
+    """Return False for loopback, private, link-local, multicast, reserved and similar, also embedded in IPv6."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour

@@ -1,9 +1,9 @@
-"""A guarded HTTP request to a URL that somebody else has chosen.
+"""A guarded HTTP request to a URL from an untrusted source.
 
-Order: the URL is taken apart; its host is checked and resolved once (duey.recipes.hosts); the connection goes to
-one of the checked addresses; one exchange follows. TLS certificates are verified against the name. Redirects,
-proxies of the environment and credentials in the URL are not used.
-Ending: all of it together takes at most `timeout_s`, also against a peer that sends one byte a second.
+The URL is parsed. Its host is checked and resolved once (duey.recipes.hosts), and the request goes to one of the
+checked addresses. TLS certificates are verified against the host name. Redirects, proxies from the environment and
+credentials in the URL are not used.
+The whole request takes at most `timeout_s` seconds, even if the peer sends one byte per second.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _KEPT_IN_PATH = "/%:@!$&'()*+,;=~"
 
 
 class Redirected(Refused):
-    """The peer answered 3xx. A redirect could lead past the allow-list, so none is followed."""
+    """The peer answered 3xx. Redirects are not followed, because they could bypass the allow-list."""
 
 
 class Answer(NamedTuple):
-    """A 2xx answer: `text` is at most the first 64 KB of the body, `ms` the time from start to end."""
+    """A 2xx answer. `text`: at most the first 64 KB of the body. `ms`: the duration of the request."""
 
     status: int
     text: str
@@ -41,9 +41,9 @@ class Answer(NamedTuple):
 
 class _Target(NamedTuple):
     scheme: str
-    host: str  # as hosts.ascii_host spells it
+    host: str  # as hosts.ascii_host returns it
     port: int
-    path: str  # with the query
+    path: str  # including the query
 
     @property
     def authority(self) -> str:
@@ -52,7 +52,7 @@ class _Target(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """What errors name: the path and query of a webhook often are its secret."""
+        """The URL without path and query, for error messages: those of a webhook often contain its secret."""
         return f"{self.scheme}://{self.authority}"
 
 
@@ -68,10 +68,10 @@ def request(
 ) -> Answer:  # fmt: skip
     """Send one request and return its 2xx answer.
 
-    `allow_hosts`: exact names or addresses, reached wherever they are, and `*.example.org` for all names
-    below, reached at public addresses only. Empty: every host at a public address. None: the URL is the
-    operator's own, and its host is reached wherever it is. `allow_ports`: those of hosts that are not named exactly.
-    Raises Refused (URL, host, 3xx as Redirected, 4xx) and Unavailable (429, 5xx, network, TLS, time).
+    `allow_hosts`: exact names or addresses, which may be private, and `*.example.org` for all names below a domain,
+    which must be public. If empty, every public host is allowed. If None, every host is: the URL is the operator's.
+    `allow_ports`: the ports allowed on hosts that are not named exactly.
+    Raises Refused (URL, host, 3xx as Redirected, 4xx) and Unavailable (429, 5xx, network, TLS, time-out).
     """
     started = time.monotonic()
     deadline = started + timeout_s
@@ -81,7 +81,7 @@ def request(
         addresses = hosts.resolve(target.host, target.port, timeout_s)
         if not anywhere:
             hosts.require_public(target.host, addresses)
-            if target.port not in allow_ports:  # else a webhook could speak to somebody's mail server or database
+            if target.port not in allow_ports:  # a webhook must not reach mail servers or databases
                 raise Refused(
                     f"the port {target.port} of {target.host} is not in [webhook] allow_ports: add it there, or name "
                     "the host exactly in [webhook] allow_hosts"
@@ -97,8 +97,8 @@ def request(
 
 
 def _parse(url: str) -> _Target:
-    # urlsplit would quietly drop line breaks, and browsers read a backslash as a slash: both are ways to
-    # make two readers see two hosts.
+    # urlsplit silently drops line breaks, and browsers read a backslash as a slash. Either way, two programs
+    # could see two different hosts in one URL.
     if not re.fullmatch(r"[^\s\x00-\x20\x7f\\]+", url):
         raise Refused("expected a URL without spaces, backslashes and control characters")
     try:
@@ -126,10 +126,10 @@ def _connect(target: _Target, addresses: list[Any], deadline: float) -> socket.s
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
         try:
-            # A fair share of the time, or one dead address would use up that of the living ones.
+            # Share the remaining time, so that one unreachable address does not use it all.
             sock.settimeout(_left(deadline) / (len(addresses) - index))
             sock.connect(address)
-            # Head and body are sent apart; without this the second would wait for the peer's delayed ACK.
+            # Head and body are sent separately. Without this, the body would wait for the peer's delayed ACK.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if target.scheme == "https":
                 sock.settimeout(_left(deadline))
@@ -145,14 +145,14 @@ def _exchange(
     sock: _ClockedSocket, target: _Target, method: str, body: bytes | None, headers: dict[str, str]
 ) -> _Reply:
     connection = http.client.HTTPConnection(target.host, target.port)
-    connection.sock = sock  # http.client sends, makes a file and closes, no more
+    connection.sock = sock  # http.client only calls sendall, makefile and close
     headers = {"user-agent": "Duey", **headers, "host": target.authority, "connection": "close"}
     connection.request(method, target.path, body, headers)
     response = connection.getresponse()
     try:
         text = response.read(MAX_ANSWER_BYTES).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
-        text = ""  # The status is the answer: asking again after a 200 would deliver twice.
+        text = ""  # The status counts: another attempt after a 200 would deliver twice.
     return _Reply(response.status, response.headers.get("location", ""), text)
 
 
@@ -170,7 +170,7 @@ def _require_success(target: _Target, reply: _Reply) -> None:
 
 
 def _left(deadline: float) -> float:
-    """Seconds until the deadline. Raises TimeoutError when there are none."""
+    """Return the seconds until the deadline. Raises TimeoutError if it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
@@ -178,7 +178,7 @@ def _left(deadline: float) -> float:
 
 
 class _ClockedSocket:
-    """A connected socket whose waits all end at one deadline; its own time-out would restart at each byte."""
+    """A connected socket with one deadline for all calls. A socket's own time-out restarts with each call."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._sock, self._deadline = sock, deadline
@@ -197,11 +197,11 @@ class _ClockedSocket:
         return io.BufferedReader(_Reader(self))
 
     def close(self) -> None:
-        """Nothing: http.client closes before the body is read, and `request` closes at the end."""
+        """Does nothing: http.client calls it before the body is read. `request` closes the socket."""
 
 
 class _Reader(io.RawIOBase):
-    """What http.client reads an answer from."""
+    """The stream from which http.client reads the answer."""
 
     def __init__(self, sock: _ClockedSocket) -> None:
         self._clocked = sock

@@ -1,10 +1,10 @@
-"""An e-mail: composed, then handed to one SMTP server in one dialogue.
+"""E-mail: compose a message and hand it to an SMTP server.
 
-Either the server takes the message for every recipient or nothing is sent: a message that half of them have
-got could not be tried again without being sent to them twice.
-Ending: after the server's last "250" the message is its own; what goes wrong afterwards is no failure. When
-the connection breaks just before that answer nobody can know, and the next attempt may double the message;
-the Message-ID, which stays the same, lets mail programs show it once.
+If the server refuses any recipient, nothing is sent: after a partial delivery, another attempt would send the message
+twice to some recipients.
+After the server's final "250" the server is responsible, and later errors do not count as failures. If the connection
+breaks just before that answer, it is unknown whether the message was accepted, so another attempt may send it twice.
+The Message-ID stays the same, so that mail programs can show it once.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import NamedTuple
 
 from duey.recipes import Refused, Unavailable
 
-TIMEOUT_S = 30.0  # of each answer of the server
-MAX_RECIPIENTS = 100  # what RFC 5321 asks every server to take
+TIMEOUT_S = 30.0  # for each answer of the server
+MAX_RECIPIENTS = 100  # the number that RFC 5321 requires every server to accept
 _TLS_FROM_THE_START = 465
 _SHOWN_CHARACTERS = 200
-_NO_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # controls, line ends, half pairs
-# 7-bit bodies go through every server, also one that offers no 8BITMIME.
+_NO_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # controls, line breaks, half surrogate pairs
+# Every server accepts 7-bit bodies, even without 8BITMIME.
 _POLICY = SMTP.clone(cte_type="7bit")
 
 
 class Server(NamedTuple):
-    """Where to send: port 465 speaks TLS from the start, others after STARTTLS when `starttls` is true."""
+    """The SMTP server. Port 465 uses TLS from the start, other ports after STARTTLS if `starttls` is true."""
 
     host: str
     port: int
@@ -46,7 +46,7 @@ def compose(
     sender: str, to: list[str], subject: str, text: str,
     html: str | None = None, reply_to: str | None = None, message_id: str | None = None,
 ) -> EmailMessage:  # fmt: skip
-    """The message. `message_id` is the part before the @, None: made up. Raises Refused, naming the field."""
+    """Return the message. `message_id`: the part before the @, None for a random one. Raises Refused."""
     if not 1 <= len(to) <= MAX_RECIPIENTS:
         raise Refused(f"to: expected 1 to {MAX_RECIPIENTS} addresses, found {len(to)}")
     message = EmailMessage(_POLICY)
@@ -56,13 +56,13 @@ def compose(
     if reply_to is not None:
         message["Reply-To"] = _address("reply_to", reply_to)
     message["Subject"] = _line("subject", subject)
-    _line("subject", str(message["Subject"]))  # an encoded word may have hidden a line break
+    _line("subject", str(message["Subject"]))  # an encoded word can hide a line break
     message["Date"] = localtime()
     if message_id is None:
         message["Message-ID"] = make_msgid(domain=author.domain)
     else:
         message["Message-ID"] = f"<{re.sub(r'[^A-Za-z0-9_-]', '_', message_id)}@{author.domain}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: absence notes are not sent to a machine
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents automatic replies
     try:
         message.set_content(text)
         if html is not None:
@@ -73,8 +73,8 @@ def compose(
 
 
 def require_allowed(message: EmailMessage, senders: Iterable[str], domains: Collection[str]) -> None:
-    """Raises Refused where the message is not from one of these addresses, or where `domains` are named and one of its
-    recipients is in none of them."""
+    """Raise Refused if the sender is not in `senders`, or if `domains` is not empty and lacks the domain of a
+    recipient."""
     (author,) = message["From"].addresses
     allowed = {_address("[smtp] sender", text).addr_spec.lower() for text in senders if text}
     if author.addr_spec.lower() not in allowed:
@@ -87,7 +87,7 @@ def require_allowed(message: EmailMessage, senders: Iterable[str], domains: Coll
 
 
 def send(server: Server, message: EmailMessage) -> None:
-    """Hand it over. Raises Refused (5xx, what the server lacks) and Unavailable (4xx, network, TLS)."""
+    """Send the message. Raises Refused (5xx, missing features of the server) and Unavailable (4xx, network, TLS)."""
     where = f"the mail server {server.host}:{server.port}"
     try:
         connection = _connect(server)
@@ -127,7 +127,7 @@ def _connect(server: Server) -> smtplib.SMTP:
 
 
 def _transfer(connection: smtplib.SMTP, message: EmailMessage) -> None:
-    """smtplib's own send_message goes on when some recipients are refused; this does not."""
+    """Send to all recipients or to none. smtplib's own send_message goes on if only some are refused."""
     sender = message["From"].addresses[0].addr_spec
     _require(connection.mail(sender), f"the sender {sender}")
     for recipient in message["To"].addresses:
@@ -154,14 +154,14 @@ def _line(field: str, text: str) -> str:
 
 
 def _address(field: str, text: str) -> Address:
-    """One mailbox: a comma in a form's field must not turn one recipient into two. Raises Refused."""
+    """Parse one mailbox. Refuses a comma, which would turn one recipient into two. Raises Refused."""
     refusal = f"{field}: expected an address, ann@example.org or Ann <ann@example.org>, found {text[:100]!r}"
     try:
         header = _POLICY.header_factory("to", _line(field, text))
         (group,) = header.groups
         (mailbox,) = group.addresses
         address = Address(mailbox.display_name, mailbox.username, mailbox.domain.encode("idna").decode())
-    except (MessageError, ValueError, IndexError):  # IndexError: how the parser of Python 3.11 meets "ann@"
+    except (MessageError, ValueError, IndexError):  # IndexError: the parser of Python 3.11 raises it for "ann@"
         raise Refused(refusal) from None
     defects = [defect for defect in header.defects if not isinstance(defect, ObsoleteHeaderDefect)]
     if defects or group.display_name is not None or not (mailbox.username and mailbox.domain):

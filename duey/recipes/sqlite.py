@@ -1,4 +1,4 @@
-"""A SQLite connection for one recipe: opened by path, its errors in sentences, closed at the end."""
+"""SQLite connections for recipes: errors become one-sentence messages, and the connection is closed at the end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ BUSY_TIMEOUT_S = 30.0
 
 @contextmanager
 def opened(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]:
-    """A connection in autocommit mode to an existing file, or to a new one where `create` is true.
+    """Open an existing file, or with `create` also a new one, and yield a connection in autocommit mode.
 
-    Raises Refused (no file, no database, a constraint) and Unavailable (locked, full, read-only), also for
-    what happens inside the block.
+    Raises Refused (no file, no database, a constraint) and Unavailable (locked, full, read-only). Errors of SQLite
+    inside of the `with` block are converted too.
     """
     if not (path.parent.is_dir() and not path.is_dir() if create else path.is_file()):
         raise Refused(f"expected a SQLite file{' or a new name' if create else ''} at {path}, found none")
@@ -35,5 +35,5 @@ def opened(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]:
 
 
 def quoted(name: str) -> str:
-    """The name as an SQL identifier."""
+    """Return the name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

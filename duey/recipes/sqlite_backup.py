@@ -1,9 +1,9 @@
-"""A backup of a SQLite database that is in use: one consistent file, or none.
+"""Back up a SQLite database that is in use, to one consistent file.
 
-Order: the pages are copied in steps into a hidden folder beside the target; the copy is checked, synced, and
-moved over the target in one rename; `prune` removes the folders of past days.
-Ending: the target is the old backup or the new one, never half of either. A killed run leaves its hidden
-folder, which a later run to the same target removes.
+The pages are copied in steps into a hidden folder beside the target. The copy is checked and synced, and then replaces
+the target in one rename. `prune` removes old daily folders.
+So the target is always a complete backup, the old one or the new one. A run that is killed leaves its hidden folder,
+which a later run to the same target removes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from duey.recipes.sqlite import BUSY_TIMEOUT_S, opened
 
 PAGES_PER_STEP = 1000
 MAX_RESTARTS = 5
-_STALE_S = 3600.0  # a copy that is being written is never as old
+_STALE_S = 3600.0  # older than any copy that is still being written
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_WAITING = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED: sqlite3 names them from Python 3.11 on
+_WAITING = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED: sqlite3 has these names since Python 3.11
 
 Progress = Callable[[int, int, str], object]
 
@@ -35,8 +35,8 @@ Progress = Callable[[int, int, str], object]
 def copy(source: Path, target: Path, *, progress: Progress) -> dict[str, Any]:
     """Copy the database `source` to the file `target` and return {"bytes", "seconds"}.
 
-    Writers of `source` go on meanwhile. `progress(done_pages, total_pages, note)` is called after each step.
-    Raises Refused (no or unsound source, a target that is no SQLite file) and Unavailable (locked, full).
+    Other processes can write to `source` meanwhile. `progress(done_pages, total_pages, note)` is called after each
+    step. Raises Refused (`source` missing or corrupt, `target` not a SQLite file) and Unavailable (locked, full).
     """
     started = time.monotonic()
     _check_target(source, target)
@@ -48,11 +48,11 @@ def copy(source: Path, target: Path, *, progress: Progress) -> dict[str, Any]:
                 opened(source) as original,
                 closing(sqlite3.connect(partial, isolation_level=None)) as duplicate,
             ):
-                duplicate.execute("PRAGMA synchronous = OFF")  # it is synced once, as a whole
+                duplicate.execute("PRAGMA synchronous = OFF")  # the finished file is synced once
                 _copy_pages(original, duplicate, progress)
                 _make_single_file(duplicate)
                 _check(duplicate, source)
-            partial.chmod(source.stat().st_mode & 0o700)  # a backup is at least as secret as its original
+            partial.chmod(source.stat().st_mode & 0o700)  # no more accessible than the original
             size = partial.stat().st_size
             _sync(partial)
             os.replace(partial, target)
@@ -63,7 +63,7 @@ def copy(source: Path, target: Path, *, progress: Progress) -> dict[str, Any]:
 
 
 def prune(folder: Path, keep: int) -> list[str]:
-    """Remove folders of days (YYYY-MM-DD) but for the newest `keep`, nothing else; returns their names."""
+    """Remove all daily folders (YYYY-MM-DD) except the newest `keep`. Return the names of the removed ones."""
     days = sorted(path for path in folder.iterdir() if _DAY.fullmatch(path.name) and path.is_dir())
     surplus = days[: max(0, len(days) - keep)]
     for day in surplus:
@@ -74,13 +74,13 @@ def prune(folder: Path, keep: int) -> list[str]:
 def _check_target(source: Path, target: Path) -> None:
     if not target.parent.is_dir() or target.is_dir():
         raise Refused(f"expected a file name in an existing folder as target, found {target}")
-    # The new file would be read together with the old one's journal, which corrupts it.
+    # SQLite would apply the old file's journal to the new file and corrupt it.
     if any(Path(f"{target}{end}").exists() for end in ("-wal", "-journal")):
         raise Refused(f"the target {target} is in use, or was left by a program that died: choose another name")
     if target.exists():
         if source.exists() and os.path.samefile(source, target):
             raise Refused(f"source and target are the same file {target}: choose another target")
-        # Asked through SQLite: closing a database that was opened by hand drops this process's locks on it.
+        # Read it with SQLite: opening and closing the file directly would drop this process's locks on it.
         with opened(target) as previous:
             previous.execute("PRAGMA schema_version").fetchone()
 
@@ -93,22 +93,22 @@ def _remove_stale(target: Path) -> None:
 
 def _copy_pages(original: sqlite3.Connection, duplicate: sqlite3.Connection, progress: Progress) -> None:
     if original.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
-        # One snapshot from first step to last: writers do not wait for it and cannot start the copy anew.
+        # Copy from one snapshot: writers do not wait for it, and their changes do not restart the copy.
         original.execute("BEGIN")
         original.execute("SELECT count(*) FROM sqlite_master").fetchone()
     try:
         original.backup(duplicate, pages=PAGES_PER_STEP, progress=_Steps(progress, MAX_RESTARTS))
     except _Restarted:
-        # Better that the writers wait once than that a busy database is never copied.
+        # Copy in one step: the writers wait once. Otherwise a busy database might never be copied.
         original.backup(duplicate, pages=-1, progress=_Steps(progress, None))
 
 
 class _Restarted(Exception):
-    """Writers have started the copy anew too often."""
+    """Writers have restarted the copy too often."""
 
 
 class _Steps:
-    """Looks at each step: passes progress on, counts new starts, and ends the wait for a locked source."""
+    """Called after each step: reports progress, counts restarts, and stops waiting for a locked source."""
 
     def __init__(self, progress: Progress, max_restarts: int | None) -> None:
         self._progress, self._max_restarts = progress, max_restarts
@@ -121,7 +121,7 @@ class _Steps:
                 raise Unavailable(f"the database stayed locked for {BUSY_TIMEOUT_S:g} s: try again later")
             return
         done = total - remaining
-        # Without WAL, each write of another connection makes SQLite begin again with the first page.
+        # Without WAL, each write by another connection makes SQLite restart from the first page.
         self._restarts += done <= self._done
         if self._max_restarts is not None and self._restarts > self._max_restarts:
             raise _Restarted
@@ -130,7 +130,7 @@ class _Steps:
 
 
 def _make_single_file(duplicate: sqlite3.Connection) -> None:
-    """The copy of a database in WAL mode is in WAL mode too, and would grow side files when looked at."""
+    """Switch the copy out of WAL mode, which it has from the original: reading it would create side files."""
     duplicate.execute("PRAGMA journal_mode = DELETE").fetchone()
 
 

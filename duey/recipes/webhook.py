@@ -1,9 +1,9 @@
-"""A webhook: a JSON body, POSTed with the headers of Standard Webhooks 1.0.0.
+"""Webhooks: POST a JSON body with the headers of Standard Webhooks 1.0.0.
 
 The specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-`webhook-id` stays the same at every attempt, so that the receiver can drop what it already has;
-`webhook-timestamp` is the time of this attempt; `webhook-signature`, when there is a secret, is
-`v1,` and base64(HMAC-SHA256(key, "ID.TIMESTAMP.BODY")).
+`webhook-id` is the same for all attempts, so that the receiver can drop duplicates. `webhook-timestamp` is the time of
+this attempt. `webhook-signature`, sent if there is a secret, is `v1,` and
+base64(HMAC-SHA256(key, "ID.TIMESTAMP.BODY")).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from duey.recipes import Refused, http
 SECRET_PREFIX = "whsec_"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LINE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-# What frames the request or names its origin is not the caller's to set.
+# The caller must not set headers that frame the request or name its host.
 _OWN_HEADERS = frozenset(
     {
         "host",
@@ -42,7 +42,7 @@ def deliver(
     url: str, body: Any, *, message_id: str, timeout_s: float, allow_hosts: Iterable[str] = (),
     allow_ports: Collection[int] = (80, 443), secret: str | None = None, headers: Mapping[str, str] | None = None,
 ) -> http.Answer:  # fmt: skip
-    """POST `body` as JSON and return the 2xx answer. Raises Refused and Unavailable, as http.request does."""
+    """POST `body` as JSON and return the 2xx answer. Raises Refused and Unavailable like http.request."""
     try:
         content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -59,7 +59,7 @@ def deliver(
 
 
 def sign(secret: str, message_id: str, timestamp: int, content: bytes) -> str:
-    """The `webhook-signature`. `secret` is `whsec_` and base64, or any other text, whose UTF-8 is the key."""
+    """Return the `webhook-signature`. `secret`: `whsec_` and a base64 key, or any other text, used as UTF-8."""
     try:
         if secret.startswith(SECRET_PREFIX):
             key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
@@ -72,7 +72,7 @@ def sign(secret: str, message_id: str, timestamp: int, content: bytes) -> str:
 
 
 def _without_dots(message_id: str) -> str:
-    # The dot parts the fields that are signed, so the specification keeps it out of the id.
+    # The signed fields are joined by dots, so the specification does not allow them in the id.
     return re.sub(r"[^A-Za-z0-9_:-]", "_", message_id)
 
 
