@@ -1,11 +1,11 @@
-"""What people see: the monitor's pages, below `/monitor`.
+"""The monitor's pages, below `/monitor`.
 
-A request becomes a `Request` (request.py: who asks for what), passes the guard (guard.py: log-in, role, CSRF), and is
-answered by the page of its noun (pages/): a GET by a view (template and data), an action by what was done and where
-to go next. render.py turns a view into HTML, a fragment of it, or JSON. Whatever refuses on the way raises, and is
-told in one place (refusal.py). site.py puts all of it together.
+A request becomes a `Request` (request.py) and passes the guard (guard.py: log-in, role, CSRF). A page (pages/)
+answers it: a GET returns a view (template and data), an action returns what was done and where to go next. render.py
+turns a view into HTML, a region of a page, or JSON. Errors are raised and become a page in refusal.py. site.py
+connects all of this.
 
-Nothing that is shown is trusted: templates escape by default (text.py), and no page asks another host for anything.
+All shown text is escaped by default (text.py), and no page loads anything from another host.
 """
 
 from __future__ import annotations

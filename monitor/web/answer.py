@@ -1,12 +1,12 @@
-"""Answers: what is sent back, with the headers that keep a page what it is.
+"""Answers: what the monitor sends, with its headers.
 
-Headers that hold for the API as well are added by duey.server.http_policy.
+Headers that the API has as well are added by duey.server.http_policy.
 
-Nothing but assets may be kept by a browser. Regions and data carry an ETag, made of what they say apart from relative
-times, which the script keeps going by itself: a poll that finds nothing new costs a 304. A page that can tell by a few
-facts that nothing is new stamps its view with them, and is not even made. Larger answers are packed.
-(The CSRF proof is the same through a session and stands in packed pages. That alone would invite guessing it by size;
-but it counts only together with the browser's word on where a form comes from, which cannot be guessed.)
+Browsers may cache only assets. Regions and data have an ETag of their content without relative times, which the
+script updates itself, so a poll without changes costs a 304. If a few facts show that nothing has changed, the view
+has them as its ETag and is not rendered. Large answers are compressed. (Compressed pages contain the CSRF token,
+which an attacker might guess by size. The token alone is not enough: the browser's headers must also say that the
+form comes from the monitor.)
 """
 
 from __future__ import annotations
@@ -36,37 +36,37 @@ ALWAYS = {
     "Cache-Control": "no-store",
 }
 HTML, JSON = "text/html; charset=utf-8", "application/json"
-WORTH_PACKING_BYTES = 1400  # what fits into one packet gains nothing
+WORTH_PACKING_BYTES = 1400  # one packet; smaller answers gain nothing
 _TIME_TEXT = re.compile(r"(<time [^>]*>)[^<]*")
 
 
 class Answer:
-    """Writes to Bottle's response of the present request, and returns the body."""
+    """Writes to Bottle's response of the current request, and returns the body."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
     def page(self, request: Request, view: View, said: tuple[str, str] | None) -> bytes:
-        """A whole page."""
+        """Return a whole page."""
         has_data = view.section and request.method in ("GET", "HEAD")
         html = self._renderer.page(view, request, said=said, json=_json_address(request) if has_data else "")
         return self._send(request.environ, view.status, HTML, html.encode("utf-8", "replace"), view.headers)
 
     def region(self, request: Request, view: View) -> bytes:
-        """One live region of a page, or 304."""
+        """Return a live region of a page, or 304."""
         if request.knows(view.etag):
             return self._known(HTML, view.etag)
         if request.fragment not in view.regions:
             known = ", ".join(view.regions) or "none"
             return self.refused_data(request, Refusal(404, f"this page has no such region; it has: {known}"))
         html = self._renderer.region(view, request, request.fragment)
-        # Whether nothing waits for a look does not change by the time of the look.
+        # The ETag ignores the time of the look that a region mentions.
         return self._unless_known(
             request, HTML, html.encode("utf-8", "replace"), view.etag or _TIME_TEXT.sub(r"\1", html)
         )
 
     def data(self, request: Request, view: View) -> bytes:
-        """A page's data, or 304."""
+        """Return a page's data, or 304."""
         body = to_json(view.data)
         return self._unless_known(request, JSON, body, body.decode("ascii"))
 
@@ -75,16 +75,16 @@ class Answer:
         return self._send(request.environ, refusal.status, JSON, to_json(body), refusal.headers)
 
     def redirect(self, to: str) -> bytes:
-        """303: whatever was asked, the next request is a GET."""
+        """Redirect with 303, so that the next request is a GET."""
         return self._send({}, 303, HTML, b"", {"Location": to})
 
     def file(self, request: Request, file: File) -> bytes:
-        """A file that the browser saves."""
+        """Return a file that the browser saves."""
         headers = {"Content-Disposition": f'attachment; filename="{file.name}"'}
         return self._send(request.environ, 200, file.kind, file.content, headers)
 
     def asset(self, environ: Mapping[str, Any], asset: Asset | None, current: bool) -> bytes:
-        """A file of ours, or 404."""
+        """Return an asset, or 404."""
         if asset is None:
             return self._send(environ, 404, "text/plain; charset=utf-8", b"no such asset\n")
         packed = "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "")
@@ -122,7 +122,7 @@ class Answer:
 
 
 def _json_address(request: Request) -> str:
-    """Where the same data is for programs, below the monitor."""
+    """Return the address of the same data as JSON, below the monitor."""
     path = "/overview" if request.path == "/" else request.path
     query = request.environ.get("QUERY_STRING", "")
     return quote(f"{path}.json") + (f"?{query}" if query else "")

@@ -1,4 +1,4 @@
-"""A view's data as JSON: frozen values as objects, instants as RFC 3339, what people gave as it is."""
+"""A view's data as JSON: frozen values as objects, times in RFC 3339, users' values unchanged."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import datetime, timezone
 from typing import Any
 
 INSTANTS = {"at", "eta", "first_seen", "last_seen", "since", "until", "searched_back_to"}
-GIVEN = {"args", "kwargs", "result", "context", "progress", "options", "default"}  # keys in there are not ours
+GIVEN = {"args", "kwargs", "result", "context", "progress", "options", "default"}  # keys inside these are the user's
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=str).encode
 
 
 def to_json(data: Any) -> bytes:
-    """ASCII JSON with a line end, for curl."""
+    """Return ASCII JSON with a line end, for curl."""
     return (_encode(_plain(data)) + "\n").encode("ascii")
 
 

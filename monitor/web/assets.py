@@ -1,7 +1,7 @@
-"""Assets: the stylesheet, the script and the icon, read once, served with a name that changes with their content.
+"""Assets: the stylesheet, the script and the icon, read once. Their addresses change with their content.
 
-Their addresses end in neither .css nor .js: a proxy that serves such files from a folder of its own would look for
-ours there. An address of an older version is answered with the present file, which is then not kept.
+Addresses do not end in .css or .js, because some proxies serve such files from a folder of their own. An address of
+an older version returns the current file, which browsers then do not cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True)
 class Asset:
-    """One file: its address below /static/, and its bytes, plain and packed."""
+    """One file: its address below /static/, and its bytes, plain and compressed."""
 
     address: str
     kind: str
@@ -42,10 +42,10 @@ class Assets:
             self._assets[name] = Asset(f"{name}-{mark}", kind, plain, gzip.compress(plain, mtime=0))
 
     def addresses(self) -> Mapping[str, str]:
-        """Of each name, the last part of its address."""
+        """The last part of each address, by name."""
         return {name: asset.address for name, asset in self._assets.items()}
 
     def find(self, address: str) -> tuple[Asset | None, bool]:
-        """The asset, and whether the address is that of its present content."""
+        """Return the asset, and whether the address is that of its current content."""
         asset = self._assets.get(address.partition("-")[0])
         return asset, asset is not None and asset.address == address

@@ -1,4 +1,4 @@
-"""The audit log: every action of a person in the monitor, written to the audit after it was done."""
+"""Writes the actions of people in the monitor to the audit log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 class AuditLog:
-    """Writes into the audit who did what from where."""
+    """Adds entries to the audit log: who did what, from where."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -19,7 +19,7 @@ class AuditLog:
     def record(
         self, request: Request, action: str, target: str, count: int = 1, detail: str = "", who: str | None = None
     ) -> None:
-        """The action is done already, so an audit that fails is an error of the log, not of the visitor."""
+        """Add an entry. The action is already done, so a failure is logged and not shown to the user."""
         name = request.who if who is None else who
         try:
             self._access.audit.record(name, "web", request.address, action, target, count, detail)

@@ -1,6 +1,6 @@
-"""A job's call: short for a list, and as a person would make it again, in Python, by manage.py or by curl.
+"""A job's call: short for a list, and as a call in Python, on the command line, or with curl.
 
-All are made of what is shown, so that a redacted value is `[redacted]` there too.
+All are made from shown values, so that a redacted value is `[redacted]` here, too.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from duey.model.job import Job
 from duey.monitor.web.text import clip
 
-REDACTED = "[redacted]"  # as duey.payload.redact marks what must not be seen
+REDACTED = "[redacted]"  # the mark that duey.payload.redact uses
 SHORT_TEXT, SHORT_ITEMS, SHORT_DEPTH = 48, 4, 3
 SHOWN_CHARS = 6_000
 
 
 def preview(args: Sequence[Any], kwargs: Mapping[str, Any], most: int = 96) -> str:
-    """The arguments on one line."""
+    """Return the arguments on one line."""
     shown = [_short(value) for value in args[:8]]
     shown += [f"{clip(str(name), 40)}={_short(value)}" for name, value in list(kwargs.items())[:8]]
     if len(args) > 8 or len(kwargs) > 8:
@@ -29,7 +29,7 @@ def preview(args: Sequence[Any], kwargs: Mapping[str, Any], most: int = 96) -> s
 
 
 def _short(value: Any, depth: int = 0) -> str:
-    # Never the whole of a large value: a page of them would take as long as they are large.
+    # Only the beginning of a large value, because rendering all of it would be slow.
     if isinstance(value, str):
         return json.dumps(clip(value, SHORT_TEXT), ensure_ascii=False)
     if isinstance(value, (list, tuple)):
@@ -46,7 +46,7 @@ def _short(value: Any, depth: int = 0) -> str:
 
 
 def as_python(job: Job) -> str:
-    """The call in a shell of the project: it defers a new job."""
+    """Return the call for a Python shell of the project. It enqueues a new job."""
     module, _, function = job.qualname.rpartition(".")
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", job.qualname):
         return f"# {clip(job.qualname, 200)!r} is not a name that Python knows"
@@ -63,14 +63,14 @@ def as_python(job: Job) -> str:
 
 
 def as_command(job: Job) -> str:
-    """The operator's command."""
+    """Return the command of the command line that makes the call."""
     words = [_argument(value) for value in job.args]
     words += [shlex.quote(f"{name}={_json(value)}") for name, value in job.kwargs.items()]
     return _bounded(" ".join(["python manage.py enqueue", shlex.quote(job.task), *words]))
 
 
 def as_curl(job: Job, base: str) -> str:
-    """The call over HTTP. `base` is scheme, host and prefix of the service."""
+    """Return the curl command that makes the call. `base` is scheme, host and prefix of the service."""
     body: dict[str, Any] = {"task": job.task}
     if job.args:
         body["args"] = job.args
@@ -84,7 +84,7 @@ def as_curl(job: Job, base: str) -> str:
 
 
 def holds_redacted(value: Any) -> bool:
-    """Whether a value, or something in it, is hidden."""
+    """Return whether a value or a part of it is redacted."""
     if isinstance(value, str):
         return REDACTED in value
     if isinstance(value, dict):
@@ -94,7 +94,7 @@ def holds_redacted(value: Any) -> bool:
 
 def _argument(value: Any) -> str:
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w./:@-]*", value) and value not in ("true", "false", "null"):
-        return value  # no JSON, so that the command takes it as text
+        return value  # not JSON, so that the command takes it as text
     return shlex.quote(_json(value))
 
 

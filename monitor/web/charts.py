@@ -1,8 +1,8 @@
 """Charts as SVG, drawn by the server: bars, lines, sparklines, histograms, strips of slots.
 
-The outer picture is as wide as its place and keeps the size of its text; the inner one, with the shapes alone, is
-stretched. Colours come from the stylesheet by class, sizes are attributes, so that the page needs no inline style.
-What a reader of the screen is told stands in `aria-label`; what the pointer is told, in `data-tips`, one per bar.
+The outer picture is as wide as its place and keeps its text size. The inner one has only the shapes and is
+stretched. Colours come from the stylesheet by class, and sizes are attributes, so that no inline style is needed.
+`aria-label` has the text for screen readers, `data-tips` the tooltips, one for each bar.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from duey.monitor.web.figures import number
 from duey.monitor.web.text import Html, inert
 
 STEP, BAR, HEIGHT = 10, 8, 100  # of the inner picture, per bar
-LEAST = 2.5  # what is not nothing can be seen
-# Marks of a logarithmic scale of time, in ms, and what to call them.
+LEAST = 2.5  # smallest height of a value above 0, so that it is visible
+# Marks of a logarithmic time scale: milliseconds and label.
 MARKS_MS = (
     (1, "1 ms"),
     (10, "10 ms"),
@@ -37,7 +37,7 @@ def stacked(
     height: int = 120,
     unfinished: bool = True,
 ) -> Html:
-    """Bars of (done, failed), failed at the foot; the last one dashed while it fills. `axis`: 2 or 3 texts."""
+    """Return bars of (done, failed), failed at the bottom; the last one is dashed. `axis`: 2 or 3 texts."""
     most = max([sum(bar) for bar in bars] or [0]) or 1
     done, failed = [], []
     for n, (good, bad) in enumerate(bars):
@@ -60,7 +60,7 @@ def lines(
     level: float | None = None,
     height: int = 120,
 ) -> Html:
-    """Lines of durations in ms by class name, on a logarithmic scale; `level` as a dashed line across."""
+    """Return lines of durations in ms by class name, on a logarithmic scale. `level` is a dashed line."""
     values = [value for _, line in series for value in line if value is not None] + ([level] if level else [])
     top = math.log10(max([*values, 1.0]) * 1.3 + 1)
 
@@ -72,14 +72,14 @@ def lines(
     if level is not None:
         body += f'<path class="level" d="M0 {HEIGHT - rise(level):.1f}H{length * STEP}"/>'
     marks: list[tuple[float, str]] = []
-    for ms, said in reversed(MARKS_MS):  # the uppermost first, and none too near to another
+    for ms, said in reversed(MARKS_MS):  # from the top, without marks too near to another
         if rise(ms) <= HEIGHT and (not marks or marks[-1][0] - rise(ms) >= 24) and rise(ms) >= 24:
             marks.append((rise(ms), said))
     return _picture(body, length * STEP, height, label, tips, axis, marks)
 
 
 def histogram(counts: Sequence[int], tips: Sequence[str], axis: Sequence[str], label: str, height: int = 120) -> Html:
-    """Bars of one kind, one per bucket."""
+    """Return bars of one kind, one for each bucket."""
     most = max([*counts, 1])
     bars = "".join(_bar(n, 0, max(LEAST, each / most * HEIGHT)) for n, each in enumerate(counts) if each)
     return _picture(
@@ -88,7 +88,7 @@ def histogram(counts: Sequence[int], tips: Sequence[str], axis: Sequence[str], l
 
 
 def heat(columns: Sequence[Sequence[int]], label: str, height: int = 120) -> Html:
-    """Buckets (up) over time (right), darker where more; five shades, one path each."""
+    """Return a heat map: buckets upwards, time to the right. There are five shades, each one path."""
     most = max((each for column in columns for each in column), default=0) or 1
     rows = max((len(column) for column in columns), default=1)
     shades: dict[int, list[str]] = {}
@@ -105,7 +105,7 @@ def heat(columns: Sequence[Sequence[int]], label: str, height: int = 120) -> Htm
 
 
 def spark(values: Sequence[float], bad: Sequence[float] = (), label: str = "", width: int = 90) -> Html:
-    """Small bars in a line of a table; `bad` is the failed part of each."""
+    """Return small bars for a table row. `bad` is the failed part of each."""
     most = max([*values, 1])
     tall = 18.0
     bars = "".join(_small(n, each / most * tall) for n, each in enumerate(values) if each)
@@ -118,7 +118,7 @@ def spark(values: Sequence[float], bad: Sequence[float] = (), label: str = "", w
 
 
 def strip(outcomes: Sequence[tuple[str, str]], label: str) -> Html:
-    """One bar per slot, oldest first, as (class, tip): what went wrong is taller, not only of another colour."""
+    """Return a bar for each slot, oldest first, as (class, tip). Bad ones are taller, not only of another colour."""
     bars = "".join(
         f'<rect class="{name}" x="{n * 5}" y="{6 if name == "on_time" else 0}" width="4" '
         f'height="{12 if name == "on_time" else 18}"><title>{inert(tip)}</title></rect>'
@@ -132,7 +132,7 @@ def strip(outcomes: Sequence[tuple[str, str]], label: str) -> Html:
 
 
 def meter(part: float, whole: float, label: str) -> Html:
-    """A bar that fills from left to right."""
+    """Return a bar that is filled from left to right."""
     share = min(100.0, 100 * part / whole) if whole > 0 else 0
     return Html(
         f'<svg class="meter" role="img" aria-label="{inert(label)}" viewBox="0 0 100 6" width="100%" height="6" '

@@ -1,8 +1,8 @@
-"""ETags: a few facts, quickly asked, that tell whether a region could have changed since a browser last had it.
+"""ETags of regions, made from a few facts that are quick to read.
 
-The minute is always among them, since filters and charts count from now; so what the facts do not cover (a mark made by
-another web process, say) is seen within a minute. So is the role, since only an admin is offered verbs. An etag of ""
-vouches for nothing.
+The minute is always included, because filters and charts count from now. A change that the facts do not cover, such
+as a mark made by another web process, is therefore visible within a minute. The role is included, because only an
+admin sees actions. The ETag "" means that the region must always be made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from duey.monitor.web.services import Services
 
 
 def history_etag(services: Services, request: Request, *more: Any) -> str:
-    """For what is made of the history alone, and of `more`."""
+    """Return the ETag of a region made from the history, and from `more`."""
     try:
         kept = services.history.kept()
     except HistoryUnavailable:
@@ -24,6 +24,6 @@ def history_etag(services: Services, request: Request, *more: Any) -> str:
 
 
 def live_etag(services: Services, request: Request, *more: Any) -> str:
-    """For what is made of the queue as well: "" while something runs, for progress leaves no trace in these facts."""
+    """Return the ETag of a region made from the queue, too. It is "" while a job runs: facts do not cover progress."""
     counts = services.control.counts()
     return "" if counts.running or counts.events else history_etag(services, request, counts, *more)

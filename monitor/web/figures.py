@@ -1,4 +1,4 @@
-"""Numbers as people read them: thin separators, bytes in a fitting unit, counts that know that they are capped."""
+"""Numbers for people: digits in groups, bytes in a fitting unit, limited counts as `10k+`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNITS = ("B", "KB", "MB", "GB", "TB")
 
 
 def number(value: float | None) -> str:
-    """12 345; fractions keep what matters of them."""
+    """Return 12 345, with two decimals below 10 and one above if it is not an integer."""
     if value is None:
         return "–"
     if value == int(value):
@@ -18,7 +18,7 @@ def number(value: float | None) -> str:
 
 
 def count(value: Any) -> str:
-    """A number, or a duey.monitor.history Count: `10k+` where counting stopped."""
+    """Return a number, or a duey.monitor.history Count, as `10k+` if it is capped."""
     if isinstance(value, (int, float)):
         return number(value)
     if not value.capped:
@@ -27,7 +27,7 @@ def count(value: Any) -> str:
 
 
 def size(value: float | None) -> str:
-    """12.3 MB"""
+    """Return bytes as 12.3 MB."""
     if value is None:
         return "–"
     for unit in UNITS:
@@ -38,7 +38,7 @@ def size(value: float | None) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """2.4 %, and never "0 %" for what is not nothing."""
+    """Return a share as 2.4 %, and never "0 %" if it is not 0."""
     if not whole or not part:
         return "0 %"
     share = 100 * part / whole
@@ -46,5 +46,5 @@ def percent(part: float, whole: float) -> str:
 
 
 def plural(n: float, one: str, many: str | None = None) -> str:
-    """1 job, 2 jobs"""
+    """Return 1 job, 2 jobs."""
     return f"{number(n)} {one if n == 1 else many or one + 's'}"

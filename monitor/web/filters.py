@@ -1,9 +1,9 @@
-"""The filter of the jobs page: what stands in its box and its address, as words, as chips, and as a JobFilter.
+"""The filter of the jobs page: as text of its box, as query of its address, as chips, and as a JobFilter.
 
     webhook task:send_email state:failed error:TimeoutError queue:slow args.to:bob@ since:2h until:2025-11-23T14:00Z
 
-Words without a key are searched as text (quotes keep spaces). `state` and `task` may also stand in the address by
-themselves, as the tabs and links do. What cannot be understood is said in a sentence and filters nothing.
+Words without a key are searched as text (quotes keep spaces). `state` and `task` may also be parameters of the
+address, as in the tabs and links. A word that cannot be understood filters nothing, and the page says so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,1100})?)\s*(s|m|min|h|d|w)?")  # 
 
 @dataclass(frozen=True)
 class Chip:
-    """One condition as it is shown, and the filter that is left without it."""
+    """A condition as it is shown, and the filter without it."""
 
     text: str
     without: dict[str, str]
@@ -35,7 +35,7 @@ class Chip:
 
 @dataclass(frozen=True)
 class Filter:
-    """What is asked for. `words` are the conditions of the box, in order, each (key, value); text has the key ""."""
+    """A filter. `words` are the conditions of the box, in order, as (key, value). The key of text is ""."""
 
     state: str
     task: str
@@ -45,7 +45,7 @@ class Filter:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is asked beyond the state."""
+        """Whether there is no condition except the state."""
         return not (self.task or self.words)
 
     @property
@@ -53,11 +53,11 @@ class Filter:
         return " ".join(as_word(key, value) for key, value in self.words)
 
     def query(self, **other: str) -> dict[str, str]:
-        """The filter as an address carries it; keywords replace parts of it."""
+        """Return the parameters of the address. Keywords replace some of them."""
         return {"state": self.state, "task": self.task, "q": self.box, **other}
 
     def chips(self) -> list[Chip]:
-        """Every condition but the state, which the tabs show."""
+        """Return all conditions except the state, which the tabs show."""
         found = [Chip(f"task:{self.task}", self.query(task=""))] if self.task else []
         for n, (key, value) in enumerate(self.words):
             left = " ".join(as_word(*word) for m, word in enumerate(self.words) if m != n)
@@ -66,7 +66,7 @@ class Filter:
 
 
 def read_filter(fields: Fields, now: float) -> Filter:
-    """The filter of an address or a form."""
+    """Return the filter of an address or a form."""
     problems: list[str] = []
     given: dict[str, str] = {}
     args: list[tuple[str, str]] = []
@@ -111,7 +111,7 @@ def read_filter(fields: Fields, now: float) -> Filter:
 def _split(box: str) -> list[tuple[str, str]]:
     try:
         parts = shlex.split(box)
-    except ValueError:  # a quote that is not closed
+    except ValueError:  # a quote is not closed
         parts = box.split()
     found = []
     for part in parts:
@@ -124,19 +124,19 @@ def _split(box: str) -> list[tuple[str, str]]:
 
 
 def as_word(key: str, value: str) -> str:
-    """A condition as the box holds it."""
+    """Return a condition as the box shows it."""
     said = f"{key}:{value}" if key else value
     return said if re.fullmatch(r"[^\s'\"\\]+", said) else shlex.quote(said)
 
 
 def length_s(text: str) -> float | None:
-    """Seconds of a length such as 90s, 15min, 2h or 3d (a bare number is seconds); None for what is none."""
+    """Return the seconds of a length such as 90s, 15min, 2h or 3d (a bare number is seconds), or None."""
     match = _LENGTH.fullmatch(text.strip())
     return float(match[1]) * UNITS_S[match[2] or "s"] if match else None
 
 
 def _instant(key: str, value: str | None, now: float, problems: list[str]) -> float | None:
-    """2h (before now), or an RFC 3339 instant."""
+    """Return the time of a length before now (2h), or of an RFC 3339 time."""
     if not value:
         return None
     if value[-1].isalpha() and value[-1] != "Z" and (length := length_s(value)) is not None:

@@ -1,6 +1,6 @@
-"""A form as a browser posts it: read within bounds, decoded strictly.
+"""Reads the form that a browser posts, with limits and strict decoding.
 
-Bottle's own `request.forms` stops at 100 KB, which an edited argument may exceed.
+Bottle's own `request.forms` is limited to 100 KB, and an edited argument may be larger.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TYPE = "application/x-www-form-urlencoded"
 
 
 class Fields:
-    """The fields of a form or a query, in the order in which they came."""
+    """The fields of a form or a query, in their order."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self.pairs = pairs
@@ -25,11 +25,11 @@ class Fields:
             self._first.setdefault(name, value)
 
     def get(self, name: str, default: str = "") -> str:
-        """The first value of this name."""
+        """Return the first value of a name."""
         return self._first.get(name, default)
 
     def all(self, name: str) -> list[str]:
-        """Every value of this name."""
+        """Return all values of a name."""
         return [value for each, value in self.pairs if each == name]
 
     def __contains__(self, name: str) -> bool:
@@ -37,12 +37,12 @@ class Fields:
 
 
 def query_of(environ: Mapping[str, Any]) -> Fields:
-    """The fields of the address."""
+    """Return the fields of the address."""
     return _fields(environ.get("QUERY_STRING", ""))
 
 
 def form_of(environ: Mapping[str, Any], max_kb: int) -> Fields:
-    """The fields of the body. Raises Refusal 400, 413, 415."""
+    """Return the fields of the body. Raises Refusal 400, 413 or 415."""
     kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if kind not in ("", TYPE):
         raise Refusal(415, f"expected a form ({TYPE}), found {kind[:100]!r}")

@@ -1,6 +1,6 @@
-"""A traceback, read from its text: the error, the frames of one's own code, and how many belong to libraries.
+"""Reads a traceback from its text: the error, the frames of the user's code, and the number of library frames.
 
-The text is as hostile as any other; what does not look like a traceback is shown as it is.
+The text may be hostile. If it does not look like a traceback, it is shown as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SHOWN_FRAMES = 30
 
 @dataclass(frozen=True)
 class Frame:
-    """One line of the stack. `code` is what stands there, if the file was at hand."""
+    """A frame of the stack. `code` is its source line, if the file was available."""
 
     file: str
     line: int
@@ -33,16 +33,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class Traceback:
-    """`own` frames in the order of the calls (the last one is nearest to the error); `text` is the whole."""
+    """A traceback. `own` frames are in the order of the calls (the error in the last); `text` is the whole."""
 
     own: tuple[Frame, ...]
     frames: int
     text: str
-    cut: int  # characters of the text that are not shown
+    cut: int  # number of characters that are not shown
 
 
 def read_traceback(text: str) -> Traceback:
-    """The last exception of a chain; the whole text stays at hand."""
+    """Return the last exception of a chain, with the whole text."""
     last = _CHAINED.split(text)[-1]
     frames = [
         Frame(file, int(line[:9]), function or "", code.strip("\n")[4:300].split("\n")[0].strip())

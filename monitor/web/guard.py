@@ -1,9 +1,9 @@
-"""The guard: who may do what, decided here for every route; templates only leave out what would be refused.
+"""The guard: decides for every route who may use it. Templates only hide what would be refused.
 
-Order for a request: is there a session (else LoginNeeded)? For a POST: does it come from a page of ours? Then, where
-the route asks for it: is the account an admin? "From a page of ours" is shown twice: by the browser (Sec-Fetch-Site, or
-where it is not sent, as over plain HTTP, Origin against Host), and by the proof in the form, which no other site can
-read. What sends neither header is no browser of today, and is judged by the proof alone.
+It checks that there is a session (otherwise LoginNeeded), then for a POST that the form comes from the monitor, then
+whether the account must be an admin. The origin of a form is proved in two ways: by the browser's Sec-Fetch-Site (or
+Origin and Host, if it is not sent, as over plain HTTP), and by the CSRF token in the form, which other sites cannot
+read. A client that sends neither header is not a current browser, and only its token is checked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from duey.monitor.access import Access, security
 from duey.monitor.web.refusal import LoginNeeded, Refusal
 from duey.monitor.web.request import Request
 
-PROOF = "proof"  # the name of the hidden field
+PROOF = "proof"  # the name of the hidden field with the CSRF token
 FOREIGN = "this form was not sent from a page of this monitor, so nothing was done: open the page again and repeat it"
 STALE = "this form has no valid proof (it is from another session, perhaps): open the page again and repeat it"
 
@@ -28,7 +28,7 @@ class Guard:
         self._access, self._public_url = access, public_url
 
     def admit(self, request: Request, key: str, admin: bool, open_to_all: bool = False) -> None:
-        """`key` is the text that only this visitor holds: the value of his cookie."""
+        """Check a request. `key` is the secret text of this visitor: the value of the cookie."""
         if request.session is None and not open_to_all:
             raise LoginNeeded
         if request.method == "POST":
@@ -44,7 +44,7 @@ class Guard:
             raise Refusal(403, f"this needs the role admin, and {request.who} is a viewer: nothing was changed")
 
     def check_origin(self, environ: Mapping[str, Any]) -> None:
-        """Raises Refusal 403 where the browser says that another site sends this."""
+        """Raise Refusal 403 if the browser says that another site sent the request."""
         site = environ.get("HTTP_SEC_FETCH_SITE")
         if site is not None:
             if site not in ("same-origin", "none"):
@@ -56,7 +56,7 @@ class Guard:
 
     def _is_ours(self, origin: str, environ: Mapping[str, Any]) -> bool:
         if self._public_url and origin == self._public_url:
-            # A proxy that is not told to pass on Host (or, where it is trusted, X-Forwarded-Host) sends one of its own.
+            # A proxy that does not pass on Host (or X-Forwarded-Host, if it is trusted) sends its own.
             return True
         try:
             host = urlsplit(origin).netloc

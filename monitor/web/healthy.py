@@ -1,10 +1,10 @@
-"""Health in one sentence: what an admin wants to know first, the worst first, and nothing else.
+"""The health of the service in one sentence, the worst problem first.
 
     All well: 4 workers, nothing waiting.
     2 jobs failed since your last visit; the oldest job waits 6 min: all 4 workers are busy.
     No consumer is running since 13:40: 12 jobs wait.
 
-What deserves a line but not the headline (a pause, a warning of a storage) stands below it.
+Less important facts, such as a pause or a warning of a storage, are lines below it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ MANY_EVENTS = 1000
 
 @dataclass(frozen=True)
 class Clause:
-    """A part of the sentence; where it tells a duration, `since` is its beginning and `tail` what follows. `about`:
-    failed, missed, waiting or workers, whose page tells more."""
+    """A part of the sentence: text, a duration from `since`, and `tail`. `about` names the page that it links to."""
 
     text: str
     since: float | None = None
@@ -36,7 +35,7 @@ class Clause:
 
 @dataclass
 class Situation:
-    """What is known. None: it cannot be asked now."""
+    """The known facts. None means that one is not available now."""
 
     now: float
     counts: Counts | None
@@ -50,8 +49,8 @@ class Situation:
     since_visit: bool = False  # `failed` counts since the last visit, else in 24 h
     seen: Sequence[SeenWorker] = ()
     missed: Sequence[tuple[Schedule, Slot]] = ()  # newest first
-    troubles: Sequence[ErrorGroup] = ()  # open ones, as far as they are listed
-    schedules_since: str = ""  # since when no consumer runs schedules, as it is shown
+    troubles: Sequence[ErrorGroup] = ()  # open groups, as far as they are listed
+    schedules_since: str = ""  # since when no consumer runs schedules, as shown text
 
     @property
     def crew(self) -> list[WorkerInfo]:
@@ -68,7 +67,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Health:
-    """The sentence in clauses, how bad it is, and the lines below it."""
+    """The sentence in clauses, the worst level, and the lines below it."""
 
     level: str
     clauses: tuple[Clause, ...]
@@ -81,7 +80,7 @@ class Health:
 
 
 def judge(now: Situation) -> Health:
-    """The health of all that is known."""
+    """Return the health of a situation."""
     if now.counts is None:
         return Health(BAD, (Clause("The queue's storage cannot be used"),), (*now.problems, *_lines(now)))
     bad, notes = _bad(now, now.counts), _notes(now, now.counts)

@@ -1,7 +1,7 @@
-"""Inputs: arguments as fields of a form, made from a task's signature, or filled with the values of a job.
+"""Arguments as fields of a form, from a task's signature or with the values of a job.
 
-A parameter with the hint `str` takes its text as it stands; bool is a choice; all others take JSON, and text that is no
-JSON where the hint allows text. An empty field means the default. What was typed is read by typed.py.
+A `str` parameter takes text as it is, bool is a choice, and all others take JSON, or text that is not JSON if the
+hint allows str. An empty field means the default. typed.py reads the fields.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXTRA_ARGS, EXTRA_KWARGS = "*", "**"
 
 @dataclass(frozen=True)
 class Input:
-    """One field. `name` is that of the form field, `path` how the engine calls the place (`args[0]`, `kwargs.to`)."""
+    """A field. `name` is its name in the form, `path` the engine's name for the place (`args[0]`, `kwargs.to`)."""
 
     name: str
     label: str
@@ -36,7 +36,7 @@ class Input:
     required: bool = False
     placeholder: str = ""
     path: str = ""
-    given: bool = False  # it was part of the job's call
+    given: bool = False  # it is part of the job's call
     problem: str = ""
     help: str = ""
 
@@ -51,7 +51,7 @@ _COLLECTION = re.compile(r"\b(dict|list|tuple|set|Any|Mapping|Sequence)\b")
 
 
 def inputs_of(task: TaskInfo) -> list[Input]:
-    """Empty fields for a first run."""
+    """Return empty fields for a new job."""
     found = []
     for each in task.parameters:
         if each.kind == "var_positional":
@@ -81,7 +81,7 @@ def inputs_of(task: TaskInfo) -> list[Input]:
 
 
 def inputs_of_job(job: Job, task: TaskInfo | None) -> list[Input]:
-    """Fields with a job's values: by place, then by name."""
+    """Return fields with a job's values: first by position, then by name."""
     parameters = {each.name: each for each in task.parameters} if task else {}
     by_place = [each for each in task.parameters if each.kind == "positional"] if task else []
     found = []
@@ -134,13 +134,13 @@ def _kind(hint: str) -> str:
 
 
 def _help(doc: str, name: str) -> str:
-    """What the docstring says of a parameter, in lines such as `url: http or https`."""
+    """Return what the docstring says about a parameter, in lines such as `url: http or https`."""
     match = re.search(rf"^\s*(?:\w+, )*{re.escape(name)}(?:, \w+)*: (.+)$", doc, re.MULTILINE)
     return match[1][:200] if match else ""
 
 
 def options_of(task: TaskInfo) -> Mapping[str, Any]:
-    """The task's options in the order in which people ask for them."""
+    """Return the task's options, the most important first."""
     first = (
         "queue",
         "retries",

@@ -1,7 +1,7 @@
-"""Links: every address of the monitor is made here, so that it works under any `url_prefix`.
+"""Links: makes every address of the monitor, so that it works under any `url_prefix`.
 
-Names and ids come from outside and are quoted whole. An id that ends like a format of ours (`.json`) gets `.html`
-behind it, which the routes take off again.
+Names and ids come from outside and are quoted completely. An id that ends like a format (`.json`) gets `.html`
+added, which the routes remove.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ FORMATS = (".json", ".html")
 
 
 class Links:
-    """Knows where the monitor lives: `root` is `/prefix/monitor`."""
+    """Makes addresses. `root` is `/prefix/monitor`."""
 
     def __init__(self, url_prefix: str = "") -> None:
         self.prefix = url_prefix.rstrip("/")
         self.root = f"{self.prefix}/monitor"
 
     def to(self, path: str = "/", **query: Any) -> str:
-        """An address below the monitor; what is None or empty is left out of the query."""
+        """Return an address below the monitor. Values that are None or empty are left out of the query."""
         asked = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "", False)}
         return f"{self.root}{path}" + (f"?{urlencode(asked, doseq=True, errors='replace')}" if asked else "")
 
@@ -49,12 +49,11 @@ class Links:
         return self._named("tokens", name, verb)
 
     def jobs(self, **query: Any) -> str:
-        """The list of jobs, filtered."""
+        """Return the address of the list of jobs with a filter."""
         return self.to("/jobs", **query)
 
     def own(self, target: str) -> bool:
-        """Whether an address that came from outside lies within the monitor, and nowhere else: also once whoever stands
-        in between has decoded its path."""
+        """Return whether an address from outside is below the monitor, even after a proxy has decoded its path."""
         try:
             path = target.partition("?")[0]
             for _ in range(3):  # a proxy and a browser may each decode once
@@ -71,5 +70,5 @@ class Links:
 
     def _named(self, kind: str, name: str, verb: str) -> str:
         tail = f"/{verb}" if verb else ".html" if name.endswith(FORMATS) else ""
-        # A lone surrogate has no address; what it names is not found, but the page that shows it is whole.
+        # A lone surrogate cannot be in an address. The link then leads nowhere, but the page works.
         return f"{self.root}/{kind}/{quote(name, safe='', errors='replace')}{tail}"

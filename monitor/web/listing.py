@@ -1,8 +1,8 @@
-"""Lists of jobs out of two sources: what is live stands with the engine, what has ended in the history.
+"""Lists of jobs from two sources: live jobs from the engine, ended ones from the history.
 
-The history holds every job, but what runs stands there as queued, and a second may pass until they know of a change. So
-the live states are asked of the engine, where it can answer the filter, and running jobs are laid over the rest.
-A cursor carries the letter of its source.
+The history has every job, but shows a running one as queued, and may be a second late. Live states are therefore
+read from the engine if it can apply the filter, and running jobs replace their rows of the history. The first letter
+of a cursor names its source.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Listing:
         self._control, self._history = control, history
 
     def page(self, wanted: JobFilter, limit: int, cursor: str | None) -> JobRows:
-        """Newest first. A cursor that is not of this list is a BadRequest."""
+        """Return a page of jobs, newest first. Raises BadRequest for a cursor of another list."""
         source, place = (cursor[0], cursor[1:]) if cursor else ("", None)
         if source not in ("", "e", "b"):
             raise BadRequest("the cursor is not one that this list gave: begin without it")
@@ -42,7 +42,7 @@ class Listing:
         return replace(self._with_live(rows, wanted), next=rows.next and f"b{rows.next}")
 
     def counts(self, wanted: JobFilter) -> dict[str, Count]:
-        """How many there are in each state."""
+        """Return the number of jobs in each state."""
         counts = dict(self._history.state_counts(replace(wanted, state=None)))
         if replace(wanted, state=None) == JobFilter():
             live = self._control.counts()
@@ -63,17 +63,17 @@ class Listing:
         return counts
 
     def ids(self, wanted: JobFilter, limit: int, cursor: str | None = None) -> tuple[list[str], str | None]:
-        """Ids alone, for verbs on all that match."""
+        """Return ids of jobs, for actions on all that match."""
         if wanted.state == RUNNING or self._engine_can(wanted):
             page = self.page(wanted, min(limit, MOST_RUNNING), cursor)
-            # The engine knows no `until`: what came after the question was not meant by it.
+            # The engine has no `until`, so jobs that changed after the question are left out here.
             until = math.inf if wanted.until is None else wanted.until
             return [row.job.id for row in page.rows if row.changed_at <= until], page.next
         ids, after = self._history.job_ids(wanted, limit, cursor[1:] if cursor else None)
         return ids, after and f"b{after}"
 
     def count(self, wanted: JobFilter) -> Count:
-        """How many match."""
+        """Return how many jobs match."""
         if wanted.state == RUNNING:
             return Count(len(self._running(wanted)))
         if replace(wanted, state=None, until=None) == JobFilter() and wanted.state in LIVE:
@@ -81,14 +81,14 @@ class Listing:
         return self._history.count(wanted)
 
     def _engine_can(self, wanted: JobFilter) -> bool:
-        # Text the engine would not search in arguments; until is set for a list that is acted on (see ids).
+        # The engine does not search arguments. `until` is set only for actions (see ids).
         return wanted.state in LIVE and replace(wanted, state=None, task=None, until=None) == JobFilter()
 
     def _running(self, wanted: JobFilter) -> list[JobRow]:
         return [_row(job) for job in self._at_work() if _matches(job, wanted)]
 
     def _at_work(self) -> list[Job]:
-        """What runs. Since when, the list of the engine does not tell, but its workers do."""
+        """Return the running jobs. Their start times come from the workers, because the engine's list has none."""
         jobs = self._control.jobs(RUNNING, None, None, MOST_RUNNING, None).jobs
         if not jobs:
             return []
@@ -96,7 +96,7 @@ class Listing:
         return [_begun(job, since.get(job.id)) for job in jobs]
 
     def _with_live(self, rows: JobRows, wanted: JobFilter) -> JobRows:
-        """What the history calls queued may run by now, and is shown as it is."""
+        """Replace queued jobs of the history that are running now."""
         if not any(row.job.state in (QUEUED, BLOCKED) for row in rows.rows):
             return rows
         running = {job.id: job for job in self._at_work()}
@@ -123,7 +123,7 @@ def _row(job: Job) -> JobRow:
 
 
 def _matches(job: Job, wanted: JobFilter) -> bool:
-    """Whether a running job is asked for, by the rules of the history."""
+    """Return whether a running job matches, by the rules of the history."""
     text = (wanted.text or "").lower()
     values = {**{str(n): value for n, value in enumerate(job.args)}, **job.kwargs}
     return (

@@ -1,7 +1,7 @@
-"""The password of somebody who is logged in, asked for again: before what matters most, and before it is changed.
+"""Asks a logged-in user for the password again, before important actions and before it is changed.
 
-A browser that was left open, or a stolen cookie, must not be enough for these. What was about to be done stands in the
-question as hidden fields, so that nothing is lost; a wrong answer counts like a log-in that failed.
+An open browser or a stolen cookie must not be enough for these. The question carries the action in hidden fields, so
+that nothing is lost. A wrong password counts as a failed log-in.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from duey.monitor.web.services import Services
 from duey.monitor.web.session import Cookies
 from duey.monitor.web.view import View
 
-FIELD = "confirm_password"  # no form of ours has another field of this name
+FIELD = "confirm_password"  # no other form has a field of this name
 WRONG = "the password is wrong: nothing was changed"
 LONGEST = 1024
 
 
 class Password:
-    """Asks, and remembers in the session that the answer was right."""
+    """Asks for the password, and notes in the session that it was right."""
 
     def __init__(self, services: Services, cookies: Cookies) -> None:
         self._services, self._cookies = services, cookies
 
     def question(self, request: Request) -> View | None:
-        """What to ask before the form of this request is acted on; None where the password was entered just now."""
+        """Return the question for the form of this request, or None if the password was entered recently."""
         assert request.session is not None
         if request.session.is_fresh(request.now):
             return None
@@ -42,7 +42,7 @@ class Password:
         return View("password", "Your password, once more", {"problem": problem}, more, status=status, headers=headers)
 
     def checked(self, request: Request, field: str) -> tuple[int, str, dict[str, str]]:
-        """200 where the field holds the password of the visitor, else the status, the sentence and the headers."""
+        """Return 200 if the field has the visitor's password, else the status, the message and the headers."""
         device, given = self._cookies.device(request.environ), request.form.get(field)[:LONGEST]
         try:
             account = self._services.access.accounts.authenticate(request.who, given, request.address, device)

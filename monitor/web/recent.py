@@ -1,4 +1,4 @@
-"""An answer that is asked for at every look and changes seldom: kept for some seconds, for all visitors."""
+"""Caches a slow answer that rarely changes, for some seconds and for all visitors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """`get` answers with what `ask` said at most `seconds` ago. An error is passed on, and not kept."""
+    """`get` returns the answer of `ask`, at most `seconds` old. Errors are raised and not cached."""
 
     def __init__(self, ask: Callable[[], T], seconds: float, clock: Callable[[], float]) -> None:
         self._ask, self._seconds, self._clock = ask, seconds, clock
@@ -20,7 +20,7 @@ class Recent(Generic[T]):
     def get(self) -> T:
         now = self._clock()
         kept = self._kept
-        # Also asked again when the clock was set back.
+        # A negative age means that the clock was set back.
         if kept is not None and 0 <= now - kept[0] < self._seconds:
             return kept[1]
         with self._lock:

@@ -1,7 +1,7 @@
-"""Refusals: why a request was not answered with what it asked for, in one sentence.
+"""Refusals: why a request was refused, in one sentence.
 
-Raised where the monitor itself refuses; what engine, history and access raise is told here too (`told`). What nobody
-foresaw gets an incident id: its traceback goes to the log under this id, the visitor sees the id and nothing else.
+The monitor raises them itself, and `told` makes them from errors of the engine, the history and access. An
+unexpected error gets an incident id: the log has its traceback under this id, and the user sees only the id.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RETRY_S = 5
 
 
 class Refusal(Exception):
-    """A request that is refused: an HTTP status, a sentence, and headers."""
+    """A refused request: an HTTP status, a sentence, and headers."""
 
     def __init__(self, status: int, sentence: str, headers: Mapping[str, str] | None = None) -> None:
         self.status, self.sentence = status, clip(sentence, SENTENCE_CHARS)
@@ -50,14 +50,14 @@ class Refusal(Exception):
 
 
 class LoginNeeded(Refusal):
-    """Nobody is logged in: a page becomes the log-in page, data a 401."""
+    """No user is logged in. A page becomes the log-in page, data a 401."""
 
     def __init__(self) -> None:
         super().__init__(401, "log in first: the session has ended, or there was none")
 
 
 def told(error: Exception, method: str, path: str) -> Refusal:
-    """The refusal that an error means. Never raises."""
+    """Return the refusal for an error. Never raises."""
     if isinstance(error, Refusal):
         return error
     if isinstance(error, (errors.UnknownJob, errors.UnknownTask, errors.UnknownWorker, errors.UnknownSchedule)):
@@ -73,7 +73,7 @@ def told(error: Exception, method: str, path: str) -> Refusal:
     if isinstance(error, errors.TooManyPending):
         return Refusal(429, str(error), {"Retry-After": str(math.ceil(error.retry_after_s))})
     if isinstance(error, AccessUnavailable | HistoryUnavailable | errors.StorageUnavailable):
-        # Their own sentences name files, and this page may be seen before anyone has logged in.
+        # The messages name files, and this page is visible without a log-in.
         log.error("%s %s: %s", method, path, error)
         return Refusal(503, _away(error), {"Retry-After": str(RETRY_S)})
     incident = secrets.token_hex(6)

@@ -1,8 +1,8 @@
-"""Templates into pages: Bottle's SimpleTemplate, escaped by default, with the same few words in every template.
+"""Renders templates: Bottle's SimpleTemplate, escaped by default, with the same functions in every template.
 
-A page is `NAME.html` within `layout.html`; a live region of it is `NAME_REGION.html`, included by the page and
-answered alone for `?fragment=REGION`. All templates are compiled when the site is made, so that a broken one stops
-the start. `{{!...}}` is for what these words return (Html), never for data; a test holds that.
+A page is `NAME.html` within `layout.html`. A live region of it is `NAME_REGION.html`, which the page includes, and
+which is returned alone for `?fragment=REGION`. All templates are compiled when the site is made, so that a broken
+one stops the start. `{{!...}}` is only for results of these functions (Html), never for data; a test checks it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIVE_STATES = ("scheduled", "queued", "blocked", "running", "retrying")
 
 
 class Template(SimpleTemplate):
-    """One template. Indentation of the source is dropped: it weighs, and says nothing to a browser."""
+    """A template. Indentation of the source is removed, because a browser does not need it."""
 
     settings = {"escape_func": inert}
 
@@ -36,16 +36,16 @@ class Template(SimpleTemplate):
 
 @functools.cache
 def compiled() -> dict[str, Template]:
-    """Every template by its name, compiled once in a process."""
+    """Return every template by its name, compiled once in a process."""
     names = [file.stem for file in sorted(FOLDER.glob("*.html"))]
     templates = {name: Template(name=f"{name}.html", lookup=[str(FOLDER)]) for name in names}
     for template in templates.values():
-        assert template.co  # compiled now, or the start fails
+        assert template.co  # compile now, so that a broken template stops the start
     return templates
 
 
 class Renderer:
-    """All templates, and the words that they share."""
+    """All templates, and the functions that they share."""
 
     def __init__(self, words: dict[str, Any], name: str) -> None:
         self._frame = {"name": name}
@@ -69,12 +69,12 @@ class Renderer:
         self._templates = compiled()
 
     def page(self, view: View, request: Request, **frame: Any) -> str:
-        """The whole page. `frame` is what the layout needs: one name, so that no loop of a page can hide it."""
+        """Return a whole page. `frame` has the layout's values under one name, which no loop of a page hides."""
         frame = {**self._frame, "title": view.title, "section": view.section, **frame}
         return self._render(view.name, view, request, {"frame": frame})
 
     def region(self, view: View, request: Request, region: str) -> str:
-        """One live region of it."""
+        """Return one live region of a page."""
         return self._render(f"{view.name}_{region}", view, request, {})
 
     def _render(self, name: str, view: View, request: Request, frame: dict[str, Any]) -> str:
@@ -91,12 +91,12 @@ class Renderer:
 
 
 def state(name: str) -> Html:
-    """A state as a word with its mark: shape and colour come from the stylesheet, the word is always there."""
+    """Return a state as a word with a mark. The stylesheet sets the mark's shape and colour."""
     return Html(f'<span class="state {inert(name)}">{inert(name)}</span>')
 
 
 def progress_of(progress: dict[str, Any]) -> Html:
-    """How far a running job says that it is, as a bar and in words."""
+    """Return the reported progress of a running job, as a bar and as text."""
     done, total, note = progress.get("done"), progress.get("total"), text.one_line(str(progress.get("note") or ""), 80)
     if isinstance(done, (int, float)) and isinstance(total, (int, float)) and total > 0:
         said = f"{figures.number(done)} of {figures.number(total)}"

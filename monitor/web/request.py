@@ -1,4 +1,4 @@
-"""One request, as far as the pages care. Who asks, for what, in which form, and when."""
+"""A request, as the pages need it: user, fields, format and time."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from duey.monitor.web.times import Times
 
 
 def tag_of(said: str) -> str:
-    """The ETag of an answer that says this."""
+    """Return the ETag for this text."""
     return f'W/"{hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:24]}"'
 
 
 @dataclass
 class Request:
-    """One request. `session` is None before the log-in; `form` is empty but for a POST that passed the guard."""
+    """A request. `session` is None before the log-in. `form` has fields only for a POST that passed the guard."""
 
     environ: Mapping[str, Any]
     path: str  # below the monitor, without a format: /jobs/17
     query: Fields
     times: Times
     session: Session | None = None
-    proof: str = ""  # the CSRF proof for forms of the page
+    proof: str = ""  # the CSRF token for forms of the page
     theme: str = ""
     as_json: bool = False
     form: Fields = field(default_factory=lambda: Fields([]))
 
     def knows(self, etag: str) -> bool:
-        """Whether the browser holds the answer that this stamp stands for, so that nothing need be asked or made."""
+        """Return whether the browser has the answer with this ETag, so that it need not be made again."""
         held = self.environ.get("HTTP_IF_NONE_MATCH", "")
         return bool(etag) and tag_of(etag) in (each.strip() for each in held.split(","))
 
@@ -58,7 +58,7 @@ class Request:
 
     @property
     def address(self) -> str:
-        """Where the request comes from; the server has looked at X-Forwarded-For where it is trusted."""
+        """The client's address. The server has applied X-Forwarded-For, if it is trusted."""
         return str(self.environ.get("REMOTE_ADDR", ""))
 
     @property
@@ -67,5 +67,5 @@ class Request:
 
     @property
     def fragment(self) -> str:
-        """The live region that is asked for instead of the whole page."""
+        """The live region that is wanted instead of the whole page."""
         return self.query.get("fragment") if self.method in ("GET", "HEAD") else ""

@@ -1,4 +1,4 @@
-"""A route: one method on one path, what it needs, and who answers. Each page lists its own."""
+"""A route: a method and a path, what it requires, and its handler. Each page lists its own."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Handler = Callable[..., "View | Done | File"]  # (request, **names in the path)
 
 @dataclass(frozen=True)
 class Route:
-    """`path` is below the monitor, with names as Bottle writes them: `/jobs/<id:path>/cancel`.
+    """A route. `path` is below the monitor, with names in Bottle's syntax: `/jobs/<id:path>/cancel`.
 
-    `admin`: a viewer is refused. `open_to_all`: nobody need have logged in. `fresh` says of a form whether the password
-    must have been entered a short while ago. Every GET also answers under `.json`.
+    `admin`: viewers are refused. `open_to_all`: no log-in is needed. `fresh` returns for a form whether the password
+    must have been entered recently. Every GET also answers under `.json`.
     """
 
     method: str
@@ -29,16 +29,16 @@ class Route:
 
 
 def get(path: str, handler: Handler, **options: Any) -> Route:
-    """A page: everybody who has logged in may see it."""
+    """Return a route for a page, which every logged-in user may see."""
     return Route("GET", path, handler, **options)
 
 
 def post(path: str, handler: Handler, **options: Any) -> Route:
-    """An action: an admin's alone."""
+    """Return a route for an action, for admins only."""
     return Route("POST", path, handler, admin=True, **options)
 
 
 class PageOfRoutes(Protocol):
-    """What the site asks of a page."""
+    """The interface of a page."""
 
     def routes(self) -> list[Route]: ...

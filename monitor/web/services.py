@@ -1,4 +1,4 @@
-"""What every page stands on: the verbs, the history, who may enter, and how to write an address."""
+"""The services that every page needs: control, history, access, and links."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from duey.monitor.web.links import Links
 
 @dataclass
 class Services:
-    """Made once; shared by all threads. `clock` gives UTC epoch seconds."""
+    """Made once and shared by all threads. `clock` returns UTC epoch seconds."""
 
     control: Control
     access: Access
@@ -35,6 +35,6 @@ class Services:
         self.zone = ZoneInfo(self.settings.schedule.timezone)
 
     def close(self) -> None:
-        """End what this thread holds of history and accounts, after each request."""
+        """Close this thread's connections to history and access. Called after each request."""
         self.history.close()
         self.access.close()

@@ -1,11 +1,11 @@
-"""Sessions as cookies: which browser belongs to which session, and nothing else.
+"""Sessions as cookies: connects a browser with its session.
 
-The session's cookie is HttpOnly, SameSite=Lax and bound to the prefix. Where people come by https (the request says so,
-or public_url does, for not every proxy passes the scheme on) it is Secure and its name begins with `__Host-`: browsers
-accept such a cookie from this host alone, and over https, so that nobody else can plant one. With a url_prefix the name
-begins with `__Secure-`, because `__Host-` requires the path /. The name also carries a mark of the installation, for
-cookies do not know ports: without it, to log in to staging on :8081 would log out of production on :8080. Before the
-log-in a second, random cookie gives the log-in form its CSRF proof.
+The session's cookie is HttpOnly, SameSite=Lax and limited to the prefix. If users come by https (according to the
+request, or to public_url, because not every proxy passes on the scheme), it is Secure and its name begins with
+`__Host-`: browsers accept such a cookie only from this host over https, so that no other host can set one. With a
+url_prefix the name begins with `__Secure-`, because `__Host-` requires the path /. The name also has a mark of the
+installation, because cookies ignore ports: otherwise a log-in to staging on :8081 would log out of production on
+:8080. Before the log-in, a second, random cookie gives the log-in form its CSRF token.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from bottle import response
 
 from duey.monitor.access import Access, Session
 
-LONGEST = 512  # a longer value is none of ours
+LONGEST = 512  # longer values are not from the monitor
 THEMES = ("light", "dark")
-LONGEST_S = 400 * 86400  # what browsers keep at most
+LONGEST_S = 400 * 86400  # the limit of browsers
 
 
 class Cookies:
@@ -32,12 +32,12 @@ class Cookies:
         self._mark: str | None = None
 
     def session(self, environ: Mapping[str, Any], is_use: bool = True) -> tuple[str, Session | None]:
-        """The value of the session's cookie and the session, if it still counts. A page that polls is no use of it."""
+        """Return the cookie's value and its session, if it is active. Polling does not extend the session."""
         value = self._read(environ, self._name(environ, "session"))
         return value, self._access.sessions.find(value, is_use) if value else None
 
     def begin(self, environ: Mapping[str, Any], value: str, device: str) -> None:
-        """Hand out a session, and what shows later that this device had one; the visitor's cookie has done its duty."""
+        """Set the cookies of a session and of its device, and delete the visitor's cookie."""
         self._write(environ, self._name(environ, "session"), value)
         self._write(environ, self._name(environ, "device"), device, max_age=LONGEST_S)
         self._drop(environ, self._name(environ, "visitor"))
@@ -46,11 +46,11 @@ class Cookies:
         self._drop(environ, self._name(environ, "session"))
 
     def device(self, environ: Mapping[str, Any]) -> str:
-        """What shows that this browser has logged in before."""
+        """Return the cookie that proves that this browser has logged in before."""
         return self._read(environ, self._name(environ, "device"))
 
     def visitor(self, environ: Mapping[str, Any], make: bool = False) -> str:
-        """The random text of a browser that has not logged in; with `make` it is given one."""
+        """Return the random text of a browser that is not logged in; with `make` it gets one."""
         value = self._read(environ, self._name(environ, "visitor"))
         if not value and make:
             value = secrets.token_urlsafe(32)
@@ -58,12 +58,12 @@ class Cookies:
         return value
 
     def theme(self, environ: Mapping[str, Any]) -> str:
-        """light, dark, or nothing for what the system prefers."""
+        """Return light, dark, or '' for the system's setting."""
         value = self._read(environ, "duey_theme")
         return value if value in THEMES else ""
 
     def set_theme(self, environ: Mapping[str, Any], theme: str) -> None:
-        # Not HttpOnly: the script switches at once and notes it here for the next page.
+        # Not HttpOnly, because the script sets it, too.
         if theme in THEMES:
             secure = self._is_https(environ)
             response.set_cookie("duey_theme", theme, path=self._path, samesite="lax", max_age=LONGEST_S, secure=secure)
@@ -75,7 +75,7 @@ class Cookies:
         self._write(environ, self._name(environ, "said"), text)
 
     def said(self, environ: Mapping[str, Any]) -> str:
-        """The kept message, which is then gone."""
+        """Return the kept message and delete it."""
         text = self._read(environ, self._name(environ, "said"), 4000)
         if text:
             self._drop(environ, self._name(environ, "said"))
@@ -87,7 +87,7 @@ class Cookies:
         return f"{self._prefix if self._is_https(environ) else ''}duey_{what}_{self._mark}"
 
     def _read(self, environ: Mapping[str, Any], name: str, longest: int = LONGEST) -> str:
-        # Not by http.cookies: it drops all cookies when another application's is malformed.
+        # Not with http.cookies: a malformed cookie of another application makes it drop all.
         for each in environ.get("HTTP_COOKIE", "").split(";"):
             found, _, value = each.strip().partition("=")
             if found == name and len(value) <= longest:

@@ -1,8 +1,8 @@
-"""The site: takes requests below `/monitor`, hands them to the page of their noun, and sends what comes back.
+"""The site: passes requests below `/monitor` to their pages, and sends the answers.
 
-It answers every path that it is given. Order: cookie and session, form, guard, page, rendering, headers; whatever
-refuses on the way is told as a page (or, for data, as a small JSON object). Ending: what the thread holds of history
-and accounts is let go after each request.
+It answers every path that it gets, in this order: cookie and session, form, guard, page, rendering, headers. An
+error becomes a page (or for data, a small JSON object). At the end the thread's connections to history and access
+are closed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SAID_CHARS = 400
 
 
 def make_web(control: Control, access: Access, history: History, settings: Settings) -> Site:
-    """The monitor as a WSGI application for all paths `/monitor...` below `[web] url_prefix`."""
+    """Return the monitor as a WSGI application for all paths `/monitor...` below `[web] url_prefix`."""
     return Site(Services(control, access, history, settings))
 
 
@@ -69,7 +69,7 @@ class Site(bottle.Bottle):
         path = MOUNT + route.path
         formats = [("", False)]
         if route.method == "GET":
-            # First, because a name in a path would take the format for a part of itself.
+            # First, because a name in a path would otherwise include the format.
             formats = [(".json", True), (".html", False), ("", False)]
         for suffix, as_json in formats:
             if suffix and path.endswith("/"):
@@ -98,7 +98,7 @@ class Site(bottle.Bottle):
 
         return call
 
-    # in
+    # requests
 
     def _make_request(self, environ: Mapping[str, Any], as_json: bool) -> Request:
         path = str(environ["PATH_INFO"])[len(MOUNT) :]
@@ -108,14 +108,14 @@ class Site(bottle.Bottle):
         return Request(environ, path, query_of(environ), times, theme=theme, as_json=as_json)
 
     def _identify(self, request: Request, open_to_all: bool) -> str:
-        """Who it is; the text that only this visitor holds."""
+        """Set the session of the request; return the secret text of this visitor."""
         key, request.session = self.cookies.session(request.environ, is_use=not request.fragment)
         if request.session is None:
             key = self.cookies.visitor(request.environ, make=open_to_all and request.method == "GET")
         request.proof = self.services.access.csrf.token(key) if key else ""
         return key
 
-    # out
+    # answers
 
     def _send(self, request: Request, end: View | Done | File) -> bytes:
         if isinstance(end, File):
@@ -148,7 +148,7 @@ class Site(bottle.Bottle):
             target = links.root + request.path
             query = environ.get("QUERY_STRING", "")
             if request.method != "GET":
-                # The form is lost, so go back to the page that it stood on.
+                # The form is lost, so go back to its page.
                 referer = environ.get("HTTP_REFERER", "")
                 target, query = "/" + referer.partition("://")[2].partition("/")[2], ""
             target = target + (f"?{query}" if query else "")
@@ -158,7 +158,7 @@ class Site(bottle.Bottle):
         return self.answer.page(request, view, None)
 
     def default_error_handler(self, res: bottle.HTTPError) -> bytes:
-        """What Bottle itself refuses: no such path, no such method, and what broke outside of any handler."""
+        """Handle Bottle's own errors: unknown path, unknown method, and errors outside of a handler."""
         environ = bottle.request.environ
         request = None
         try:
@@ -181,7 +181,7 @@ class Site(bottle.Bottle):
             self.services.close()
 
     def _redirect(self, to: str) -> bytes:
-        # Not bottle.redirect: it ignores where the site is mounted. A relative address works behind any proxy.
+        # Not bottle.redirect, which ignores where the site is mounted. A relative address works behind any proxy.
         return self.answer.redirect(to)
 
     def _static(self, address: str) -> bytes:

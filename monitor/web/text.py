@@ -1,8 +1,8 @@
-"""Text that others wrote, made harmless to show: escaped for HTML, what cannot be seen made visible, and bounded.
+"""Makes text from outside safe to show: escapes HTML, makes invisible characters visible, and limits the length.
 
-Task names, arguments, results, messages and tracebacks all come from outside. A control character (a terminal
-escape), a mark that turns the direction of text, a lone surrogate: each is shown as `\\u202e`, so that a page looks
-like what it is and can be copied without surprise. Line ends and tabs stay.
+Task names, arguments, results, messages and tracebacks come from outside. Control characters (of a terminal), marks
+that change the direction of text, and lone surrogates are shown as `\u202e`, so that nothing is hidden in a page or
+in copied text. Line ends and tabs are kept.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"
 
 
 class Html(str):
-    """Markup of our own making. Templates write it with `{{!...}}`; all else is escaped."""
+    """Markup made by the monitor. Templates write it with `{{!...}}`; all else is escaped."""
 
     __slots__ = ()
 
 
 def inert(text: str) -> str:
-    """The text for any place in HTML: between tags, or in a quoted attribute."""
+    """Return text that is safe anywhere in HTML: between tags, or in a quoted attribute."""
     return _SPECIAL.sub(_harmless, text) if _SPECIAL.search(text) else text
 
 
@@ -41,26 +41,26 @@ def _harmless(match: re.Match[str]) -> str:
 
 
 def clip(text: str, most: int) -> str:
-    """At most `most` characters, with a sign where some are left out."""
+    """Return at most `most` characters, with a sign if some are left out."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def one_line(text: str, most: int) -> str:
-    """The text as one line of at most `most` characters."""
-    # What follows could fill a page by itself: only the beginning is looked at.
+    """Return the text as one line of at most `most` characters."""
+    # Only the beginning is read, because the rest may be very long.
     return clip(" ".join(text[: most * 4].split()) + ("…" if len(text) > most * 4 else ""), most)
 
 
 def is_line(text: str) -> bool:
-    """Whether a field of one line shows all of it, and gives it back as it is."""
+    """Return whether a one-line field shows the whole text and returns it unchanged."""
     return "\n" not in text and not _HIDDEN.search(text)
 
 
 def editable_json(value: Any, indent: int | None = None) -> str:
-    """As as_json, with escapes for what cannot be seen: a page shows it as it is, and a form gives it back."""
+    """Return the same as as_json, with escapes for invisible characters, so that a form returns it unchanged."""
     return _HIDDEN.sub(lambda match: json.dumps(match[0])[1:-1], as_json(value, indent))
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """A plain value as JSON for people: Unicode as it is, order as it came."""
+    """Return a plain value as JSON for people: Unicode unescaped, order unchanged."""
     return json.dumps(value, ensure_ascii=False, indent=indent, default=str)

@@ -1,7 +1,7 @@
-"""Times as people say them, with the exact instant beside: `<time datetime title>3 min ago</time>`.
+"""Times as people say them, with the exact time: `<time datetime title>3 min ago</time>`.
 
-The words are relative to the moment of the answer; duey.js keeps them going by the same rules (`ago`). Titles show
-the zone of `[schedule] timezone`, since that is the one that the deployment thinks in.
+The words are relative to the time of the answer. duey.js updates them by the same rules (`ago`). Titles are in the
+zone of `[schedule] timezone`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NO_CALENDAR = "a time that no calendar holds"
 
 
 def ago(seconds: float) -> str:
-    """How long before now, or (negative) after it: "3 min ago", "in 2 h", "now"."""
+    """Return how long before now, or (negative) after it: "3 min ago", "in 2 h", "now"."""
     distance = abs(seconds)
     for size, unit in UNITS:
         if distance >= size:
@@ -27,7 +27,7 @@ def ago(seconds: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in the unit that a person would say, whole: "6 min"."""
+    """Return a length of time in a fitting unit, as an integer: "6 min"."""
     for size, unit in UNITS:
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
@@ -35,7 +35,7 @@ def span(seconds: float) -> str:
 
 
 def duration(ms: float | None) -> str:
-    """A measured length: "0.4 ms", "85 ms", "3.2 s", "42 s", "4 min", "2.5 h"."""
+    """Return a measured duration: "0.4 ms", "85 ms", "3.2 s", "42 s", "4 min", "2.5 h"."""
     if ms is None:
         return "–"
     if ms < 1000:
@@ -53,9 +53,8 @@ def duration(ms: float | None) -> str:
 
 
 def read_local(text: str, zone: tzinfo) -> float:
-    """The instant of a time such as 2030-01-31T14:00, by the clock of a zone unless it names one itself. Raises
-    ValueError with the sentence."""
-    # A browser sends tenths of a second as `.5`, which Python 3.10 does not read.
+    """Return the instant of a time such as 2030-01-31T14:00 in a zone; ValueError has the message."""
+    # A browser sends tenths of a second as `.5`, which Python 3.10 cannot read.
     full = re.sub(r"\.(\d{1,2})(?!\d)", lambda match: f".{match[1]:0<3}", text.replace("Z", "+00:00"))
     try:
         moment = datetime.fromisoformat(full)
@@ -65,18 +64,18 @@ def read_local(text: str, zone: tzinfo) -> float:
 
 
 class Times:
-    """Tells instants (UTC epoch seconds) of one answer, in one zone."""
+    """Formats times (UTC epoch seconds) for one answer, in one zone."""
 
     def __init__(self, now: float, zone: tzinfo) -> None:
         self.now, self.zone = now, zone
 
     @property
     def machine(self) -> str:
-        """Now, as RFC 3339."""
+        """Return now in RFC 3339."""
         return rfc3339(self.now) or ""
 
     def when(self, at: float | None, kind: str = "") -> Html:
-        """A relative time. `kind` "run" counts up from `at`: for what is still going on."""
+        """Return a relative time. `kind` "run" counts up from `at`, for something that is still running."""
         if at is None:
             return Html("–")
         exact = self.exact(at)
@@ -88,16 +87,16 @@ class Times:
         return Html(f'<time datetime="{machine}" title="{exact}"{marked}>{said}</time>')
 
     def running(self, at: float | None) -> Html:
-        """How long something has been going on."""
+        """Return how long something has been running."""
         return self.when(at, "run")
 
     def exact(self, at: float) -> str:
-        """2030-01-31 14:02:11 CET"""
+        """Return 2030-01-31 14:02:11 CET."""
         moment = self.local(at)
         return NO_CALENDAR if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S %Z")
 
     def clock(self, at: float, zone: str = "") -> str:
-        """14:02, with the day where it is not today's; `zone` " %Z" names the zone."""
+        """Return 14:02, with the day if it is not today. `zone` " %Z" adds the zone."""
         moment, today = self.local(at), self.local(self.now)
         if moment is None or today is None:
             return NO_CALENDAR
@@ -106,7 +105,7 @@ class Times:
         return moment.strftime(f"%d %b %H:%M{zone}" if moment.year == today.year else f"%Y-%m-%d %H:%M{zone}")
 
     def second(self, at: float) -> str:
-        """14:02:11.250, for lines of a log."""
+        """Return 14:02:11.250, for lines of a log."""
         moment = self.local(at)
         return NO_CALENDAR if moment is None else f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
 
@@ -118,7 +117,7 @@ class Times:
 
 
 def rfc3339(at: float | None) -> str | None:
-    """2030-01-31T13:02:11Z, or None for what no calendar holds."""
+    """Return 2030-01-31T13:02:11Z, or None if no date can represent it."""
     if at is None:
         return None
     try:

@@ -1,7 +1,7 @@
-"""What was typed into the fields of inputs.py, as JSON values for a call.
+"""Reads the fields of inputs.py as JSON values for a call.
 
-Whether the values fit the task is for the engine to say; here is only told what is no JSON at all, and what is hidden
-and therefore not known. Problems carry the path by which the engine calls a place, so that each is shown at its field.
+The engine decides whether the values fit the task. This module only reports text that is not JSON, and redacted
+values, which are unknown here. Problems have the engine's path of a value, so that each is shown at its field.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from duey.monitor.web.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
 
 
 def as_typed(fields: Sequence[Input], form: Fields) -> list[Input]:
-    """The fields with what was typed into them, for a form that is shown again."""
+    """Return the fields with the typed text, for a form that is shown again."""
     return [replace(each, text=form.get(each.name, each.text)) if each.kind != FIXED else each for each in fields]
 
 
 def read_call(fields: Sequence[Input], form: Fields) -> tuple[list[Any], dict[str, Any], list[FieldError]]:
-    """The values of a run form, all by name: (args, kwargs, what is no JSON)."""
+    """Return (args, kwargs, problems) of a form that runs a task, with all values by name."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     problems: list[FieldError] = []
@@ -46,7 +46,7 @@ def read_call(fields: Sequence[Input], form: Fields) -> tuple[list[Any], dict[st
 
 
 def _in_order(fields: Sequence[Input], extra: list[Any], kwargs: dict[str, Any]) -> list[Any]:
-    """Values for *args can only stand behind those by place, which then must be given by place as well."""
+    """Values for *args can only follow values by position, so those must be given by position, too."""
     if not extra:
         return []
     placed = []
@@ -59,7 +59,7 @@ def _in_order(fields: Sequence[Input], extra: list[Any], kwargs: dict[str, Any])
 
 
 def read_edit(fields: Sequence[Input], form: Fields) -> tuple[Edit, list[FieldError]]:
-    """What was changed in the fields of a job's call, and what is no JSON. What is hidden stays with the engine."""
+    """Return the changes of a job's call, and problems. Redacted values are not changed."""
     args: dict[int, Any] = {}
     kwargs: dict[str, Any] = {}
     without: list[str] = []
@@ -87,7 +87,7 @@ def _same(typed_text: str, text: str) -> bool:
 
 
 def _value(field: Input, text: str) -> tuple[Any, str]:
-    """The value that was typed, or what is wrong with it."""
+    """Return the typed value, or a problem."""
     if field.kind == TEXT:
         return text.replace("\r\n", "\n"), ""
     try:
@@ -99,7 +99,7 @@ def _value(field: Input, text: str) -> tuple[Any, str]:
 
 
 def with_problems(fields: Sequence[Input], problems: Sequence[FieldError]) -> tuple[list[Input], list[str]]:
-    """The fields, each with its problem, and the sentences that belong to none of them."""
+    """Return the fields with their problems, and the messages that belong to no field."""
     found, left = [], list(problems)
     for each in fields:
         label = each.name.partition(":")[2]
@@ -113,7 +113,7 @@ def with_problems(fields: Sequence[Input], problems: Sequence[FieldError]) -> tu
 
 
 def by_name(problems: Sequence[FieldError], task: TaskInfo) -> list[FieldError]:
-    """The engine names values by place as `args[0]`; the form knows parameters."""
+    """Return paths by parameter name, where the engine has a position (`args[0]`)."""
     named = []
     for problem in problems:
         match = re.match(r"args\[(\d+)\](.*)", problem.path)

@@ -1,7 +1,8 @@
-"""Verbs on many jobs: retry, cancel or delete, one after the other, each conditional on the state of its job.
+"""Actions on many jobs: retry, cancel or delete, one after the other.
 
-The state is that which a person saw when he chose; the engine compares it where it changes the job, so that what went
-on since is counted and left alone. The work is bounded in time, so that a request ends; what is left is told.
+Each action requires that the job is still in the state that the user saw. The engine compares the state as it
+changes the job; other jobs are counted and not changed. The time is limited, so that the request ends; the answer
+says what is left.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from duey.monitor.web.figures import plural
 RETRY, CANCEL, DELETE = VERBS = ("retry", "cancel", "delete")
 DONE = {RETRY: "queued again", CANCEL: "canceled, or asked to stop", DELETE: "deleted"}
 AT_ONCE_S = 20.0
-Chosen = tuple[str, "str | None"]  # the id of a job, and the state in which it was seen
+Chosen = tuple[str, "str | None"]  # the id of a job, and the state in which the user saw it
 Clock = Callable[[], float]
 
 
 @dataclass
 class Tally:
-    """What became of the jobs."""
+    """The results."""
 
     done: int = 0
     refused: int = 0  # their state did not allow it
-    left: bool = False  # time was up
+    left: bool = False  # the time was over
 
     def sentence(self, verb: str) -> str:
         parts = [f"{plural(self.done, 'job')} {DONE[verb]}"]
@@ -41,14 +42,13 @@ class Tally:
 
 
 class Verbs:
-    """Carries verbs out."""
+    """Carries out actions."""
 
     def __init__(self, control: Control, history: History) -> None:
         self._control, self._history = control, history
 
     def one(self, verb: str, job_id: str, was: str | None) -> None:
-        """One job, if it still is what it `was` (where that is known). Raises Conflict, UnknownJob,
-        StorageUnavailable."""
+        """Act on one job, if its state is `was` (None: any). Raises Conflict, UnknownJob, StorageUnavailable."""
         if verb == RETRY:
             self._control.retry(job_id, was=was)
         elif verb == CANCEL:
@@ -57,13 +57,13 @@ class Verbs:
             self.forget(job_id, was)
 
     def forget(self, job_id: str, was: str | None) -> None:
-        """Take an ended job out of the history, and out of the queue's storage where it is still there."""
+        """Delete an ended job from the history, and from the queue's storage if it is still there."""
         with contextlib.suppress(errors.UnknownJob):
             self._control.forget(job_id, was)
         self._history.forget(job_id)
 
     def many(self, verb: str, chosen: Sequence[Chosen], tally: Tally, clock: Clock = time.monotonic) -> Tally:
-        """Each of these, until the time is up."""
+        """Act on each of these jobs, until the time is over."""
         end = clock() + AT_ONCE_S
         for job_id, was in chosen:
             if clock() > end:

@@ -1,4 +1,4 @@
-"""What a page answers with: a view to look at, or what was done and where to go now."""
+"""The results of a page: a view to show, or what was done and where to go next."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ GOOD, NOTE, BAD = "good", "note", "bad"
 
 @dataclass(frozen=True)
 class View:
-    """A page. `data` is what `.json` gives and the template shows; `more` is for the template alone (forms, charts).
+    """A page. `data` is for `.json` and the template, `more` for the template only (forms, charts).
 
-    `name` is the template; a live region R of it is the template `name_R`. `section` is its place in the navigation.
-    `etag`: facts that are the same as long as the region that was asked for is; a request that knows it gets no data.
+    `name` is the template; `name_R` is that of a live region R. `section` is its place in the navigation. `etag`:
+    facts that change if the wanted region changes; a request that has the same ETag gets no data.
     """
 
     name: str
@@ -28,13 +28,13 @@ class View:
 
 
 def unchanged(name: str, etag: str) -> View:
-    """The view of a page for a request that knows the stamp of the region that it asks for."""
+    """Return the view for a request that has the current ETag of its region."""
     return View(name, "", {}, etag=etag)
 
 
 @dataclass(frozen=True)
 class File:
-    """A file to keep, under this name."""
+    """A file to save, with its name."""
 
     name: str
     kind: str
@@ -43,7 +43,7 @@ class File:
 
 @dataclass(frozen=True)
 class Done:
-    """An action's end: go to `to` (303) and say this there. `kind` NOTE: nothing was changed, and why."""
+    """The end of an action: go to `to` (303) and show the message. `kind` NOTE: nothing was changed."""
 
     to: str
     said: str = ""

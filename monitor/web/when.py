@@ -1,7 +1,7 @@
-"""When a schedule runs, as fields of a form: what it was made with as text, and what was typed as a request.
+"""The fields of a form for when a schedule runs: shows its values as text, and reads what was typed.
 
-A field that comes back as it was shown means the very value that is kept, which text may not hold whole: the second of
-two times that a clock shows alike, say.
+An unchanged field keeps the stored value, because its text may be less exact, as for an hour that occurs twice when
+clocks go back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from duey.monitor.web.filters import UNITS_S, length_s
 from duey.monitor.web.form import Fields
 from duey.monitor.web.times import read_local
 
-# The form's fields, and what the engine calls their values.
+# The form's fields, and the engine's names for their values.
 KEYS = {"cron": "cron", "every": "every", "at": "at", "tz": "tz", "catch_up": "catch_up", "overlap": "overlap"}
 KEYS["window"] = "window_s"
 KINDS = ("cron", "every", "at")
@@ -26,7 +26,7 @@ SHOWN_UNITS = ("w", "d", "h", "min")
 
 
 def shown(given: Mapping[str, Any], default: tzinfo) -> dict[str, str]:
-    """The fields for what a schedule was made with; `default` is the zone of the service."""
+    """Return the fields for a schedule's values. `default` is the zone of the service."""
     values = {key: given.get(name) for key, name in KEYS.items()}
     texts = {key: "" if value is None else " ".join(str(value).split()) for key, value in values.items()}
     texts |= {key: length_text(length) for key in LENGTHS if (length := values[key]) is not None}
@@ -37,12 +37,12 @@ def shown(given: Mapping[str, Any], default: tzinfo) -> dict[str, str]:
 
 
 def read(form: Fields, given: Mapping[str, Any], default: tzinfo) -> tuple[dict[str, Any], list[FieldError]]:
-    """The values of a ScheduleRequest, and what is wrong. What stands as it was shown keeps its value of `given`."""
+    """Return the values of a ScheduleRequest, and problems. An unchanged field keeps its value of `given`."""
     before = shown(given, default)
     typed = {key: form.get(key).strip() for key in KEYS}
     kept = {key for key in KEYS if typed[key] and typed[key] == before[key]}
     if typed["tz"] != before["tz"]:
-        kept.discard("at")  # its time is of the clock beside it
+        kept.discard("at")  # its time depends on the zone
     elif before["at"] and _is_same(typed["at"], before["at"]):
         kept.add("at")
     values: dict[str, Any] = {key: typed[key] or None for key in KEYS}
@@ -66,7 +66,7 @@ def read(form: Fields, given: Mapping[str, Any], default: tzinfo) -> tuple[dict[
 
 
 def length_text(seconds: float) -> str:
-    """A length as length_s reads it back, to the last bit: `90s`, `15min`, `2d`, `1209600.5s`."""
+    """Return a length that length_s reads back exactly: `90s`, `15min`, `2d`, `1209600.5s`."""
     for unit in SHOWN_UNITS:
         if seconds and seconds % UNITS_S[unit] == 0:
             return f"{int(seconds // UNITS_S[unit])}{unit}"
@@ -74,7 +74,7 @@ def length_text(seconds: float) -> str:
 
 
 def _is_same(typed: str, shown: str) -> bool:
-    """Whether two times are alike: a browser sends as little as it can, without :00."""
+    """Return whether two times are equal. A browser may leave out :00."""
     try:
         return read_local(typed, timezone.utc) == read_local(shown, timezone.utc)
     except ValueError:
@@ -82,5 +82,5 @@ def _is_same(typed: str, shown: str) -> bool:
 
 
 def _zone(name: str, default: tzinfo) -> tzinfo:
-    """Raises Misconfigured where there is no such zone."""
+    """Return the zone. Raises Misconfigured if it does not exist."""
     return zone(name) if name else default

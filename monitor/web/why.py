@@ -1,7 +1,7 @@
-"""Why is this not running? One sentence for every job that waits, the cause that an admin can do something about first.
+"""Says in one sentence why a job is not running, with the cause that an admin can act on first.
 
-A hold has the form `kind name` (duey.model.job.Job.reason): task, queue, limit, rate, unknown; and, of a job that
-is tried again at an instant, lock.
+A hold has the form `kind name` (duey.model.job.Job.reason): task, queue, limit, rate, unknown; and lock, for a job
+that is tried again at a fixed time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ HELD = {
 
 @dataclass(frozen=True)
 class Because:
-    """The sentence, where an instant is told: before it, the instant (running since, or due at), and after it."""
+    """The sentence in parts: before a time (running since, or due at), the time, and after it."""
 
     text: str
     since: float | None = None
@@ -32,9 +32,9 @@ class Because:
 
 
 def held(reason: str) -> str:
-    """A hold in words, for a list."""
+    """Return a hold as text, for a list."""
     kind, _, name = reason.partition(" ")
-    # A task is told by its last name: the module stands in its page.
+    # Only the last part of a task's name. The module is on its page.
     name = name if kind in ("queue", "lock") else name.rpartition(".")[2]
     return HELD.get(kind, "held: {name}").format(name=name[:80] if kind in HELD else reason[:120])
 
@@ -46,7 +46,7 @@ def _capital(sentence: str) -> str:
 def why_not_running(
     job: Job, workers: Sequence[WorkerInfo], paused: tuple[str, float] | None = None, none_since: float | None = None
 ) -> Because | None:
-    """None for a job that runs or has ended. `paused`: who paused what holds it, and when."""
+    """Return the reason, or None for a job that runs or has ended. `paused`: who paused the hold, and when."""
     if job.state not in (QUEUED, BLOCKED, SCHEDULED, RETRYING):
         return None
     if job.state in (SCHEDULED, RETRYING) and job.eta is not None:

@@ -1,4 +1,4 @@
-"""The pages, one noun a file. Each lists its routes; the navigation and the site are made from these lists."""
+"""The pages, one noun in each file. Each lists its routes. The navigation and the site are made from these lists."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FOR_ADMINS = ("access",)
 
 
 def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
-    """Every page, in the order in which its routes are tried."""
+    """Return every page, in the order in which its routes are tried."""
     return [
         LoginPage(services, cookies),
         AccountPage(services, cookies),

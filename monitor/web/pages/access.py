@@ -1,8 +1,8 @@
-"""Who may enter: the accounts of people and the tokens of programs, and all that an admin can change about them.
+"""The accounts of people and the tokens of programs, and all that an admin can change about them.
 
-Each change is bound to the account or token as it was seen, asks for the password unless it was entered a short while
-ago, and is written to the audit. Passwords and secrets are made here, never typed, and shown once, in the answer to the
-form that asked for them. One's own password is changed on the account page.
+Each change requires that the account or token is still as the user saw it, asks for the password unless it was
+entered recently, and is written to the audit log. Passwords and secrets are generated, and shown once in the answer
+to the form. Users change their own password on the account page.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def when_sure(form: Fields) -> bool:
 
 class AccessPage:
     """GET /access, /access/new-account, /access/new-token, POST /accounts, /accounts/NAME/admin, /viewer, /password,
-    /remove, POST /tokens, /tokens/NAME/revoke. For admins alone."""
+    /remove, POST /tokens, /tokens/NAME/revoke. For admins only."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

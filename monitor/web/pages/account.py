@@ -1,4 +1,4 @@
-"""The visitor's own account: where it is logged in, how to end that, and the switch between light and dark."""
+"""The user's own account: its sessions, how to end them, and the choice of light or dark colours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from duey.monitor.web.view import NOTE, Done, View
 
 
 class AccountPage:
-    """GET /account, POST /account/password, /end, /end-others, /theme. Open to viewers: each changes his own alone."""
+    """GET /account, POST /account/password, /end, /end-others, /theme. Also for viewers, on their own account."""
 
     def __init__(self, services: Services, cookies: Cookies) -> None:
         self._services, self._cookies, self._password = services, cookies, Password(services, cookies)
@@ -31,7 +31,7 @@ class AccountPage:
         return self._page(request)
 
     def change_password(self, request: Request) -> View | Done:
-        """Ends every session of the account; this browser gets a new one."""
+        """Change the password. This ends every session of the account, and this browser gets a new one."""
         access, who = self._services.access, request.who
         status, problem, headers = self._password.checked(request, "password")
         if status != 200:

@@ -1,6 +1,6 @@
-"""The audit: who did what, when, from where, to how many. Read only; the database refuses to change a line.
+"""The audit log: who did what, when, from where, to how many things. Read only: the database refuses changes.
 
-Its CSV holds the newest lines that the filter leaves; `duey audit` prints all there are.
+The CSV has the newest entries that match the filter; `duey audit` prints all entries.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from duey.monitor.web.services import Services
 from duey.monitor.web.view import File, View
 
 PAGE = 50
-CSV_LINES = 5_000  # a quarter of a second
+CSV_LINES = 5_000  # takes about a quarter of a second
 
 
 class AuditPage:
@@ -46,5 +46,5 @@ class AuditPage:
 
 
 def _asked(request: Request) -> tuple[str, str]:
-    """The filter: who, and what was done."""
+    """Return the filter: the account and the action."""
     return request.query.get("who")[:100], request.query.get("action")[:64]

@@ -1,7 +1,7 @@
-"""The errors: failed attempts by cause, the one that was seen last first, with marks of people on each.
+"""The error groups: failed attempts by cause, the last seen first, with the marks of users.
 
-A group is new when it was first seen after the last visit or after the oldest running consumer started; regressed when
-it came back after somebody had marked it as fixed. Muted ones stay muted; fixed ones open again by themselves.
+A group is new if it was first seen after the last visit or after the start of the oldest running consumer. It has
+regressed if it failed again after a user marked it as fixed. Muted groups stay muted; fixed ones open again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ErrorsPage:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._marks = 0  # how many people have made here
+        self._marks = 0  # number of marks made in this process
 
     def routes(self) -> list[Route]:
         return [get("/errors", self.show), post("/errors/<fingerprint>/<mark>", self.mark)]

@@ -1,7 +1,7 @@
-"""One job: looking at it, and what can be done with it.
+"""One job: its page and the actions on it.
 
-An action is conditional on the state that the page showed (`was`), which the engine compares where it changes the job:
-in another one nothing is changed, and the next page says so.
+An action requires that the job is still in the state that the page showed (`was`). The engine compares the state as
+it changes the job. If it is another one, nothing is changed, and the next page says so.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How one job is shown: what is live from the engine, the history from the history.
+"""The data of a job's page: the live state from the engine, and what is past from the history.
 
-Either may have let go of the job while the other still has it. Where both have it, the engine's word on its state
-counts, for the history follows a moment later.
+Either may have deleted the job while the other still has it. If both have it, the engine's state is shown, because
+the history is a moment later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from duey.monitor.web.why import Because, why_not_running
 from duey.payload.plain import SEEN
 
 RESULT_CHARS = 8_000
-HEAD_CHARS = 600  # of the error at the head of the page
+HEAD_CHARS = 600  # of the error at the top of the page
 LOG_LINES, LOG_CHARS = 200, 500
 KINDS = {
     "enqueued": "accepted",
@@ -42,7 +42,7 @@ KINDS = {
 
 
 class JobView:
-    """Makes the page of a job."""
+    """Makes the view of a job's page."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -50,7 +50,7 @@ class JobView:
     def view(
         self, request: Request, job_id: str, edited: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
     ) -> View:
-        """The page; with `edited` fields it is shown again because they were refused."""
+        """Return the view. With `edited` fields it is shown again, because they were refused."""
         live, past = self._look_up(job_id)
         job = live or (past.row.job if past else None)
         if job is None:
@@ -163,14 +163,14 @@ class JobView:
 
 
 def _can(job: Job, kept: bool) -> set[str]:
-    """The actions that the present state allows."""
+    """Return the actions that the current state allows."""
     if job.state in ENDED:
         return {"retry", "again", "delete"} if kept else {"delete"}
     return {"cancel", "retry"} if job.state == RETRYING else {"cancel"}
 
 
 def _is_above(job: Job, error: Failure | None) -> bool:
-    """Whether the head of the page says this error already, and in full."""
+    """Return whether the top of the page shows the whole error already."""
     if error is None or job.error is None or job.state not in (FAILED, RETRYING):
         return False
     is_it = (error.type, error.message) == (job.error.type, job.error.message)

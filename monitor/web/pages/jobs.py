@@ -1,8 +1,8 @@
-"""The jobs: tabs by state, a filter, a page of rows, and verbs on what is ticked or on all that match.
+"""The jobs: tabs by state, a filter, a page of rows, and actions on selected or on all matching jobs.
 
-A verb on many goes in two steps. The first POST carries what is ticked (`STATE ID`, as each row stood), or the filter;
-the answer is a page that tells the number and asks. The second carries the same, and the instant of the first: what
-changed since is left out.
+An action on many jobs has two steps. The first POST has the selected jobs (`STATE ID`, as each row showed it) or the
+filter, and its answer shows the number and asks. The second has the same and the time of the first; jobs that
+changed since then are left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from duey.monitor.web.services import Services
 from duey.monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Chosen, Tally, Verbs
 from duey.monitor.web.view import NOTE, Done, View, unchanged
 
-# (state, label), in the order in which an admin cares.
+# (state, label), the most important first.
 TABS = (
     ("", "All"),
     (FAILED, "Failed"),
@@ -56,7 +56,7 @@ KEYS_SAID = (
     "The filter takes text (in names, arguments, messages and ids) and task:import_csv, state:failed, error:KeyError, "
     "queue:slow, args.to:bob@, since:2h, until:2030-01-31T14:00Z, group:…, by:ana and parent:…"
 )
-# Which verbs make sense on a tab; a job whose state does not allow one is left alone anyway.
+# The actions on each tab. A job whose state does not allow one is not changed.
 OFFERED = {
     "": VERBS,
     FAILED: (RETRY, DELETE),
@@ -124,7 +124,7 @@ class JobsPage:
             for state, label in TABS
         ]
 
-    # verbs on many
+    # actions on many jobs
 
     def post(self, request: Request) -> View | Done:
         form, verb = request.form, request.form.get("verb")
@@ -192,7 +192,7 @@ def _ticked(text: str) -> Chosen:
 
 
 def row_of(row: JobRow) -> dict[str, Any]:
-    """What a list shows of a job."""
+    """Return the values of a job that a list shows."""
     job = row.job
     return {
         "job": job,

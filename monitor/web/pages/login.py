@@ -1,8 +1,8 @@
 """Log-in and log-out.
 
-The answer to a wrong password and to an unknown name is the same, at the same price (duey.monitor.access sees to it),
-and both are counted against the address and the account; a browser that has logged in before has attempts of its own. A
-log-in ends the session that the browser had, and leads on to where the visitor wanted to go, if that is a page of ours.
+A wrong password and an unknown name get the same answer after the same time (see duey.monitor.access). Both count
+for the address and the account; a browser that has logged in before has attempts of its own. A log-in ends the
+browser's previous session and continues to the page that the user wanted, if it is a page of the monitor.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class LoginPage:
             return self._form(wanted, name, str(error), 429, {"Retry-After": str(error.retry_after_s)})
         except AccountChanged as error:
             return self._form(wanted, name, str(error), 403)
-        # Looked up in either case, so that both take the same time. A name that is no account's is not written
-        # down: people type passwords into the wrong field.
+        # Names are looked up in both cases, so that both take the same time. An unknown name is not logged, because
+        # people type passwords into the wrong field.
         known = {each.name.lower(): each.name for each in services.access.accounts.list()}.get(name.lower())
         if account is None:
             services.audit_log.record(request, "log in failed", known or "an unknown name", who=known or "")

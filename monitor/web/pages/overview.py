@@ -1,7 +1,7 @@
-"""The overview: is it healthy, what failed, what runs, what comes next, and did anything not run that should have?
+"""The overview: health, failures, running jobs, next slots, and missed ones.
 
-The upper region is what is true now, from the engine; the lower one is history, from the history. Each can be shown
-without the other: when the history is away the page says so, and shows what it can.
+The upper region has the current state, from the engine, and the lower one the past, from the history. Each works
+without the other. If the history is not available, the page says so.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ T = TypeVar("T")
 REGIONS = ("now", "history")
 MINUTES, DAYS, LISTED = 60, 30, 5
 LITTLE_BYTES = 1 << 30
-KEPT_S, HEALTH_KEPT_S = 10.0, 5.0  # what takes tens of milliseconds to ask, and changes slowly
+KEPT_S, HEALTH_KEPT_S = 10.0, 5.0  # cached, because it takes tens of milliseconds and changes slowly
 
 
 class OverviewPage:
@@ -65,14 +65,14 @@ class OverviewPage:
         return View("overview", "Overview", data, more, "overview", REGIONS, etag=etag)
 
     def _etag(self, request: Request) -> str:
-        """What the history is made of: what is in the history, how long the oldest job waits, and what is due."""
+        """Return the facts of the ETag: the history, how long the oldest job has waited, and what is due."""
         counts = self._asked(self._services.control.counts)
         if counts is None:
             return ""
         schedules = [(each.name, each.paused, each.next_at[:1]) for each in self._asked(self._schedules.get) or ()]
         return history_etag(self._services, request, _level(request, counts), counts.events > 0, schedules)
 
-    # what is true now
+    # current state
 
     def _now(self, request: Request, data: dict[str, Any], more: dict[str, Any]) -> None:
         situation = self._situation(request)
@@ -172,7 +172,7 @@ class OverviewPage:
         more["queue_age_ms"] = level
 
     def _missed(self) -> list[tuple[Schedule, Slot]]:
-        """Missed slots with their schedules, newest first."""
+        """Return missed slots with their schedules, newest first."""
         schedules = self._asked(self._schedules.get) or []
         missed = [(each, slot) for each in schedules for slot in each.slots if slot.outcome == "missed"]
         return sorted(missed, key=lambda entry: -entry[1].at)
@@ -210,7 +210,7 @@ class OverviewPage:
         return {"file_bytes": _bytes(path), "wal_bytes": _bytes(Path(f"{path}-wal")), "disk_free_bytes": free}
 
     def _asked(self, question: Callable[[], T]) -> T | None:
-        """What history or engine answers, or None while they are away: the sentence on top tells that."""
+        """Return an answer of history or engine, or None if it is not available, which the health sentence reports."""
         try:
             return question()
         except StorageUnavailable:
@@ -218,7 +218,7 @@ class OverviewPage:
 
 
 def _due(schedules: Sequence[Schedule]) -> list[tuple[float, str]]:
-    """The next slots: first one of each schedule, so that a frequent one does not push out the others."""
+    """Return the next slots, first one of each schedule, so that a frequent one does not hide the others."""
     running = [(short_name(each), each.next_at) for each in schedules if each.next_at and not each.paused]
     first = sorted((next_at[0], name) for name, next_at in running)[:LISTED]
     later = sorted((at, name) for name, next_at in running for at in next_at[1:])
@@ -226,7 +226,7 @@ def _due(schedules: Sequence[Schedule]) -> list[tuple[float, str]]:
 
 
 def _gaps(missed: Sequence[tuple[Schedule, Slot]]) -> list[dict[str, Any]]:
-    """Missed slots of one schedule with one reason, as one line, the newest first."""
+    """Return missed slots with the same schedule and reason as one line, the newest first."""
     found: dict[tuple[str, str], list[Slot]] = {}
     for schedule, slot in missed:
         found.setdefault((short_name(schedule), slot.reason or ""), []).append(slot)
@@ -264,8 +264,7 @@ def _waits(request: Request, waits: tuple[Waits, ...], level: float | None) -> H
 
 
 def _level(request: Request, counts: Counts | None) -> float | None:
-    """How long the oldest job has waited, in ms, in steps of a tenth, which the eye cannot tell: else the region would
-    be new at every look."""
+    """Return how long the oldest job has waited, in ms, in steps of a tenth, so that few polls see a change."""
     oldest = counts.oldest_queued_at if counts else None
     return None if oldest is None else 1.1 ** round(math.log(max((request.now - oldest) * 1000, 1.0), 1.1))
 

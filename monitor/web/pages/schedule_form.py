@@ -1,7 +1,7 @@
-"""The form of a schedule: to make one for any registered task, and to change one that was made here.
+"""The form of a schedule: creates one for any registered task, and changes one that was created here.
 
-A new one begins with its task, since the fields of its arguments follow from the task's signature. What the task or the
-timetable refuses is told in the form, and nothing is kept.
+A new schedule begins with its task, because the fields of its arguments come from the task's signature. If the task
+or the timetable refuses a value, the form says so and nothing is stored.
 """
 
 from __future__ import annotations
@@ -114,5 +114,5 @@ class ScheduleForm:
 
 
 def _as_call(schedule: Schedule) -> Job:
-    """The call that a schedule makes, for the fields of its arguments."""
+    """Return the call of a schedule, for the fields of its arguments."""
     return Job("", schedule.task, schedule.task, "", schedule.args, schedule.kwargs, "", 0, 0, 0, 0, 0.0)

@@ -1,7 +1,7 @@
-"""The schedules: what each is, its last sixty slots, the next five, and the ledger of what did not run as it should.
+"""The schedules: each with its last sixty slots, the next five, and the slots that did not run as planned.
 
-The newest slots and their outcomes come from the engine, which keeps them with the jobs; average run times, and older
-slots that went wrong, from the history. A slot that was missed can be run after the event, once.
+The newest slots and their outcomes come from the engine, which stores them with the jobs. Average run times and
+older bad slots come from the history. A missed slot can be run later, once.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class SchedulesPage:
         return View("schedules", "Schedules", data, more, "schedules", ("list",))
 
     def _older(self, schedules: Sequence[Schedule]) -> list[tuple[Schedule, Slot]]:
-        """What went wrong before the slots that the engine tells of; nothing while the history is away."""
+        """Return bad slots older than those of the engine, or nothing if the history is not available."""
         by_name = {each.name: each for each in schedules if each.slots}
         try:
             found = self._services.history.slots(limit=LEDGER, outcomes=WRONG)
@@ -78,7 +78,7 @@ class SchedulesPage:
         ]
 
     def _averages(self) -> dict[str, float]:
-        """Run times in ms by the short name of the task; none while the history is away."""
+        """Return run times in ms by the short name of the task, or nothing if the history is not available."""
         try:
             figures = self._figures.get()
         except HistoryUnavailable:
@@ -103,7 +103,7 @@ class SchedulesPage:
             "then": "" if schedule.paused else ", ".join(map(times.clock, schedule.next_at[1:NEXT_SHOWN])),
         }
 
-    # acting
+    # actions
 
     def run(self, request: Request, name: str) -> Done:
         slot = request.form.get("slot")
@@ -150,7 +150,7 @@ class SchedulesPage:
 
 
 def told(slot: Slot) -> str:
-    """What became of a slot."""
+    """Return the outcome of a slot as text."""
     reason = slot.reason or ""
     if slot.outcome in ("late", "missed", "skipped") and reason:
         return reason if reason.startswith(slot.outcome) else f"{slot.outcome}: {reason}"
@@ -158,13 +158,13 @@ def told(slot: Slot) -> str:
 
 
 def short_name(schedule: Schedule) -> str:
-    """The last part of the name of a schedule of the code; all of that of one that was made here."""
+    """Return the last part of the name of a schedule in code, or the whole name of one that was created here."""
     name = schedule.name
     return clip(name if schedule.source == "made" else name.rpartition(".")[2] or name, 80)
 
 
 def _by_clock_of(schedule: Schedule, request: Request) -> Times:
-    """All times of a row are by the clock of its schedule, which the row names."""
+    """Show all times of a row in the zone of its schedule, which the row names."""
     try:
         return Times(request.now, zone(schedule.tz))
     except errors.Misconfigured:

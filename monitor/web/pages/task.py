@@ -1,7 +1,7 @@
-"""One task: what it is, how it fares, a form that runs it, and its pause.
+"""One task: what it is, its figures, a form that runs it, and its pause.
 
-The form is made from the signature. It runs the task now, after a while, or at a time in the zone of the deployment;
-what the task's own signature and hints refuse is told at the field that it is about, and nothing is queued.
+The form comes from the signature. It runs the task now, after a delay, or at a time in the zone of the service. If
+the task's signature or hints refuse a value, its field says so, and nothing is enqueued.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class TaskPage:
                 raise
             return task, None
 
-    # acting
+    # actions
 
     def run(self, request: Request, name: str) -> View | Done:
         task = self._services.control.task(name)
@@ -179,7 +179,7 @@ class TaskPage:
 
 
 def _shown_buckets(history: TaskHistory | None) -> tuple[int, int]:
-    """The first bucket and the one behind the last, with room for at least eight."""
+    """Return the first bucket and the one after the last, with room for at least eight."""
     used = [n for n, each in enumerate(history.figures.run.buckets) if each] if history else []
     if not used:
         return 0, 0

@@ -1,4 +1,4 @@
-"""The tasks: every registered one and every one that did something, with its figures, the one that cost most first."""
+"""The tasks: every registered one and every one with recent jobs, with figures, the largest total run time first."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _row(each: TaskFigures, task: TaskInfo | None) -> dict[str, Any]:
 
 
 def rate(per_s: float) -> str:
-    """In the unit that gives a number worth reading: 3.2/s, 12/min, 4/h, 2/d."""
+    """Return a rate in the unit that gives a readable number: 3.2/s, 12/min, 4/h, 2/d."""
     for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
         if per_s * seconds >= 1:
             return f"{_figure(per_s * seconds)}/{unit}"

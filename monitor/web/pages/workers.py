@@ -1,8 +1,8 @@
-"""The workers: consumers that live, what each of their workers does, and those that went in the last day.
+"""The workers: running consumers with what each worker does, and those that ended in the last day.
 
-A running job is held against what is usual for its task (the p95 of its attempts of a week);
-the one that exceeds it most stands first. Below them the queues that a worker serves, that hold jobs, or that are
-paused: they are paused and resumed here.
+A running job is compared with the usual duration of its task (the p95 of a week). The one that exceeds it most is
+first. Below are the queues that a worker serves, that have jobs, or that are paused, with actions to pause and
+resume.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class WorkersPage:
 
 
 def _rough(ratio: float) -> str:
-    """4.1, 43, 430: as exact as a person would say it, and steady from look to look."""
+    """Return 4.1, 43, 430: rounded as a person would, and the same at most polls."""
     if ratio < 10:
         return f"{ratio:.1f}"
     size = 10 ** (len(str(int(ratio))) - 2)

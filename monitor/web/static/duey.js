@@ -1,14 +1,14 @@
-// The monitor's script: everything works without it. It keeps times going, replaces live regions without flicker, and
-// adds keys, a choice of colours without a reload, select-all, tips on charts and copying.
+// The monitor's script. All pages work without it. It updates times, replaces live regions without flicker, and adds
+// shortcut keys, switching colours without a reload, select-all, tips on charts, and copying.
 "use strict";
 (() => {
   const doc = document, root = doc.documentElement, body = doc.body;
   const $ = (what, where = doc) => where.querySelector(what);
   const all = (what, where = doc) => Array.from(where.querySelectorAll(what));
-  const ahead = Date.now() / 1000 - Number(body.dataset.now); // this clock against the server's
+  const ahead = Date.now() / 1000 - Number(body.dataset.now); // seconds that this clock is ahead of the server
   const now = () => Date.now() / 1000 - ahead;
 
-  // Times, by the rules of times.py.
+  // Times, formatted by the same rules as in times.py.
   const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const long = (seconds) => {
     const unit = UNITS.find(([size]) => seconds >= size);
@@ -32,10 +32,10 @@
     return selection && !selection.isCollapsed && selection.containsNode(node, true);
   };
 
-  // Live regions: the present nodes are changed where they differ, so that focus, selection, scroll and what was
-  // opened or ticked stay.
+  // Live regions: only nodes that differ are changed, so that focus, selection, scroll position, and open or selected
+  // items are kept.
   const keyOf = (node) => node.nodeType === 1 ? node.id || node.dataset.id || "" : "";
-  const isFold = (node, name) => name === "open" && node.nodeName === "DETAILS"; // the reader decides
+  const isFold = (node, name) => name === "open" && node.nodeName === "DETAILS"; // only the user changes it
   const isBlank = (node) => node.nodeType === 3 && !node.data.trim();
   const morph = (old, fresh) => {
     if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName || keyOf(old) !== keyOf(fresh)) {
@@ -59,7 +59,7 @@
     for (const child of old.childNodes) if (keyOf(child)) keyed.set(keyOf(child), child);
     let place = old.firstChild;
     for (const child of Array.from(fresh.childNodes)) {
-      // Blanks between elements differ between a page and its region, and must not shift one against the other.
+      // White space between elements differs between a page and its region; skip it, to compare the same elements.
       while (place && isBlank(place) && !isBlank(child)) {
         const next = place.nextSibling;
         place.remove();
@@ -105,7 +105,7 @@
     if (answer.status === 401) throw new Error("You are logged out.");
     if (!answer.ok) throw new Error((await answer.json()).detail);
     const html = await answer.text();
-    if (isSelected(region.node)) return; // somebody copies from it: the next poll is soon enough
+    if (isSelected(region.node)) return; // the user may be copying from it: update at the next poll
     region.tag = answer.headers.get("ETag") || "";
     const fresh = region.node.cloneNode(false);
     fresh.innerHTML = html;
@@ -155,10 +155,10 @@
     plan();
   }
   function recall(name) { try { return localStorage.getItem(name); } catch { return null; } }
-  function keep(name, value) { try { localStorage.setItem(name, value); } catch { /* a private window */ } }
+  function keep(name, value) { try { localStorage.setItem(name, value); } catch { /* a private window forbids it */ } }
   setInterval(() => { if (!doc.hidden) tellTimes(); }, 1000);
 
-  // Colours: at once, and noted for the next page.
+  // Colours: switched at once, and stored for the next page.
   for (const button of all(".themes button")) {
     button.addEventListener("click", (event) => {
       event.preventDefault();
@@ -170,7 +170,7 @@
     });
   }
 
-  // Rows that are ticked: all of the page at once, ranges with shift, and how many there are.
+  // Selected rows: select all, ranges with shift, and their number.
   let lastTicked = null;
   const boxes = () => all('input[name="id"]');
   const countTicked = () => {
@@ -199,14 +199,14 @@
   if (whole) whole.hidden = false;
   countTicked();
 
-  // A form is sent once.
+  // A form is sent only once, even after a double click.
   doc.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();
     event.target.dataset.sent = "1";
     setTimeout(() => delete event.target.dataset.sent, 4000);
   });
 
-  // Tips on charts: one text per bar.
+  // Tips on charts: one text for each bar.
   let tip = null;
   const dropTip = () => { if (tip) tip.remove(); tip = null; };
   doc.addEventListener("pointermove", (event) => {
@@ -221,7 +221,7 @@
     tip.style.top = `${box.top + scrollY - 14}px`;
   });
 
-  // Copying, where the browser lets us.
+  // Copying, if the browser allows it.
   if (navigator.clipboard) {
     for (const text of all("[data-copy]")) {
       const button = Object.assign(doc.createElement("button"), { type: "button", className: "plain copy", textContent: "Copy" });
@@ -234,7 +234,7 @@
     }
   }
 
-  // Keys.
+  // Shortcut keys.
   let going = 0;
   const help = $("#help");
   const showHelp = () => {
