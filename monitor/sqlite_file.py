@@ -187,11 +187,11 @@ class SqliteFile(ABC):
                 time.sleep(0.01)
 
     def _version(self, database: SqliteDatabase) -> int | None:
-        """The schema in the file, None where there is none. Raises what is not ours, or newer than we are."""
+        """The version of the schema in the file, None if it has none. Raises if the file is not ours, or newer."""
         tables = database.get_tables()
         if self.schema.__name__ not in tables:
             if tables:
-                found = f"hold other tables ({', '.join(tables)[:80]}): name another file in {self.setting}"
+                found = f"holds other tables ({', '.join(tables)[:80]}): name another file in {self.setting}"
                 raise self.trouble(str(self.path), found)
             return None
         version = int(self.schema.select(self.schema.c.version).scalar(database) or 0)

@@ -142,7 +142,7 @@ OLD_WORDS = {
     "deliveries": "crashes", "stop_asked": "stop_requested", "defer_batch": "enqueue_batch",
 }  # fmt: skip
 # What reads the formats of older versions names what they hold.
-OLD_WORDS_MAY_STAND_IN = ("schema.py", "open.lua", "queries.py")
+OLD_WORDS_MAY_STAND_IN = ("schema.py", "open.lua", "queries.py", "projection.py")
 
 
 def test_old_words_are_gone():

@@ -215,7 +215,7 @@ class Projection:
         detail = event.detail
         if "progress" in detail:
             s.progress = plain.encode(detail["progress"], self._max_chars)
-        crashes = detail.get("crashes", detail.get("crashes"))  # the latter in an event of an older version
+        crashes = detail.get("crashes", detail.get("deliveries"))  # the latter in an event of an older version
         if crashes is not None:
             s.crashes = plain.whole(crashes)
         if "retries" in detail:

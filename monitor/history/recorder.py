@@ -177,7 +177,8 @@ class Recorder:
         """Check the file after an error said that it is broken. If it is, move it away."""
         if not self._database.is_sound():
             aside = self._database.set_aside()
-            logger.error("the history %s were broken: they are kept as %s and begun anew", self._database.path, aside)
+            sentence = "the history %s was broken: it is kept as %s, and a new one is started"
+            logger.error(sentence, self._database.path, aside)
         self._database.is_poison_suspect = False
 
     def _went_well(self) -> None:

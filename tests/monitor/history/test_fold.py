@@ -99,6 +99,12 @@ def test_log_lines_of_a_job_that_went_well_are_kept(history: History, story: Sto
     assert kinds(history) == ["enqueued", "started", "done"]
 
 
+def test_a_crash_is_counted_from_an_event_of_an_older_version(history: History, story: Story) -> None:
+    story.enqueue()
+    story.tell("rescued", at=5, detail={"host": "box", "pid": 42, "deliveries": 2})
+    assert told(history, story).crashes == 2
+
+
 def test_a_job_whose_worker_dies(history: History, story: Story) -> None:
     story.enqueue()
     story.tell("rescued", at=5, detail={"host": "box", "pid": 42, "crashes": 1})
