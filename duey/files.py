@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FILE, FOLDER, OTHERS = 0o600, 0o700, 0o077
-SIDE_FILES = ("", "-wal", "-shm", "-journal")
+SIDE_FILES = ("-wal", "-shm", "-journal")  # of a SQLite database
 _creating = threading.Lock()
 
 
@@ -45,7 +45,7 @@ def mend(path: Path | str) -> None:
 
 def mend_database(path: Path | str) -> None:
     """Do the same as `mend` for a database and its side files."""
-    for ending in SIDE_FILES:
+    for ending in ("", *SIDE_FILES):
         mend(f"{path}{ending}")
 
 
@@ -59,9 +59,8 @@ def close_to_others(settings: Any) -> None:
         databases.append(Path(settings.storage.path))
     for path in databases:
         mend_database(path)
-        for aside in path.parent.glob(
-            f"{glob.escape(path.name)}[.-]*"
-        ):  # copies set aside or restored, lock files, the folder of the workers
+        # Copies set aside or restored, lock files, the folder of the workers.
+        for aside in path.parent.glob(f"{glob.escape(path.name)}[.-]*"):
             mend(aside)
         if path.parent == data:
             mend(data)

@@ -145,6 +145,14 @@ OLD_WORDS = {
 OLD_WORDS_MAY_STAND_IN = ("schema.py", "open.lua", "queries.py", "projection.py")
 
 
+def test_the_pages_that_the_code_names_exist():
+    code = (file for file in files() if file.suffix == ".py" and file.relative_to(ROOT).parts[0] in ("duey", "monitor"))
+    pages = re.compile(r"docs/[\w/-]+\.md")
+    named = {(name_of(file), page) for file in code for page in pages.findall(file.read_text("utf-8"))}
+    assert named, "no page is named"
+    assert not [f"{file}: {page}" for file, page in sorted(named) if not (ROOT / page).is_file()]
+
+
 def test_old_words_are_gone():
     found = []
     pattern = re.compile(r"\b(" + "|".join(OLD_WORDS) + r")\b")

@@ -119,6 +119,12 @@ def answer(error: Exception, environ: Mapping[str, Any]) -> bytes:
 
 def write(refusal: Refusal) -> bytes:
     """Set Bottle's response for a refusal and return its body."""
+    body = body_of(refusal)
+    return respond(body["status"], body, content_type=PROBLEM_TYPE, headers=refusal.headers)
+
+
+def body_of(refusal: Refusal) -> dict[str, Any]:
+    """Return the members of the problem."""
     status, title = KINDS[refusal.kind]
     body: dict[str, Any] = {
         "type": f"urn:duey:{refusal.kind}",
@@ -129,8 +135,7 @@ def write(refusal: Refusal) -> bytes:
     if refusal.errors:
         shown = refusal.errors[:ERRORS_SHOWN]
         body["errors"] = [{"path": path, "message": _bounded(message)} for path, message in shown]
-    body.update(refusal.more)
-    return respond(status, body, content_type=PROBLEM_TYPE, headers=refusal.headers)
+    return body | refusal.more
 
 
 def refused_fields(errors: Iterable[tuple[str, str]]) -> Refusal:

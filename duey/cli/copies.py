@@ -3,8 +3,8 @@
 The queue is copied before the history. An event that is recorded between the two copies is then in both, and recording
 it again changes nothing. In the other order it could be missing from both.
 
-A restore checks a copy of every file before it replaces one; docs/internals.md says what stands where when it is cut
-short.
+A restore checks a copy of every file before it replaces one; docs/internals/transactions.md says what stands where
+when it is cut short.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from typing import Any
 from duey import files as config_files
 from duey.cli.context import CliContext, Refused, echo
 from duey.config import sqlite_path
+from duey.files import SIDE_FILES
 from duey.recipes import Refused as RecipeRefused
 from duey.recipes import Unavailable, backup_set
+from duey.recipes.sqlite_backup import sync
 
 # The bytes of a SQLite file that each connection in WAL mode keeps locked (sqlite.org/fileformat2.html, "lock-byte").
 SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
-SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 def databases(settings: Any) -> dict[str, Path]:
@@ -202,12 +203,3 @@ def swap(pairs: Mapping[Path, Path]) -> None:
 
 def taken(path: str) -> bool:
     return any(os.path.lexists(f"{path}{ending}") for ending in ("", *SIDE_FILES))
-
-
-def sync(path: Path) -> None:
-    """Let a file's contents, or a folder's names, survive a power cut."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -54,9 +54,9 @@ def copy(source: Path, target: Path, *, progress: Progress) -> dict[str, Any]:
                 _check(duplicate, source)
             partial.chmod(source.stat().st_mode & 0o700)  # no more accessible than the original
             size = partial.stat().st_size
-            _sync(partial)
+            sync(partial)
             os.replace(partial, target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise Unavailable(f"the backup of {source} cannot be written: {error}") from error
     return {"bytes": size, "seconds": round(time.monotonic() - started, 3)}
@@ -140,8 +140,9 @@ def _check(duplicate: sqlite3.Connection, source: Path) -> None:
         raise Refused(f"{source} is damaged, so the copy was not kept: {found}")
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Let a file's contents, or a folder's names, survive a power cut. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -11,15 +11,15 @@ Waitress replaces Host by the X-Forwarded-Host of a trusted proxy, and drops tha
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from duey.api.answer import encode
 from duey.api.endpoint import ANY_HOST
-from duey.api.problem import KINDS, PROBLEM_TYPE
+from duey.api.problem import PROBLEM_TYPE, Refusal, body_of
 from duey.config.table import Web
 from duey.monitor.access import security
 
@@ -80,9 +80,7 @@ def _refused(environ: dict[str, Any], start: Callable[..., Any], host: str) -> l
     detail = f"this service does not answer to the host {host[:100]!r}: add its name to [web] allow_hosts"
     kind, body = "text/plain; charset=utf-8", f"{detail}\n".encode()
     if path.startswith("/api/"):
-        status, title = KINDS["unknown-host"]
-        problem = {"type": "urn:duey:unknown-host", "title": title, "status": status, "detail": detail}
-        kind, body = PROBLEM_TYPE, json.dumps(problem).encode()
+        kind, body = PROBLEM_TYPE, encode(body_of(Refusal("unknown-host", detail)))
     own = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")]
     start("421 Misdirected Request", own)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

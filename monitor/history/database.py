@@ -17,6 +17,7 @@ from pathlib import Path
 from peewee import SqliteDatabase
 
 from duey import files as config_files
+from duey.files import SIDE_FILES
 from duey.monitor.history import sqlite_errors
 from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable
 from duey.monitor.history.schema import HISTORY_SCHEMA, MIGRATIONS, TABLES
@@ -24,7 +25,6 @@ from duey.monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
 
 BUSY_TIMEOUT_S = 2.0
 JOURNAL_BYTES = 64 << 20  # the write-ahead log is cut to this size after a checkpoint
-SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 class Database(SqliteFile):

@@ -20,7 +20,7 @@ from duey.config import Settings, load
 from duey.execution.huey import DurableHuey
 from duey.instance import make_storage
 from duey.storage.contract import JobStorage
-from tests.contracts.rig import Clock, Hand
+from tests.contracts.rig import Clock, Hand, hiring
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -119,15 +119,7 @@ def later() -> Iterator[Callable[[float], None]]:
 @pytest.fixture
 def hire(storage: JobStorage) -> Iterator[Callable[..., Hand]]:
     """Registers workers that do what the test tells them."""
-    hired: list[Hand] = []
-
-    def register(at: JobStorage = storage, **options: object) -> Hand:
-        hired.append(Hand(at, **options))
-        return hired[-1]
-
-    yield register
-    for hand in hired:
-        hand.go()
+    yield from hiring(storage)
 
 
 @pytest.fixture

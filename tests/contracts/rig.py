@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -141,6 +141,19 @@ class Hand:
         if self.here:
             self.here = False
             self.presence.close()
+
+
+def hiring(storage: JobStorage) -> Iterator[Callable[..., Hand]]:
+    """For a fixture: registers workers that do what the test tells them, and lets them go after it."""
+    hired: list[Hand] = []
+
+    def register_one(at: JobStorage = storage, **options: Any) -> Hand:
+        hired.append(Hand(at, **options))
+        return hired[-1]
+
+    yield register_one
+    for hand in hired:
+        hand.go()
 
 
 def ended(claim: Claim, outcome: str = DONE, **fields: Any) -> Settlement:

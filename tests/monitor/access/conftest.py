@@ -14,6 +14,7 @@ import pytest
 
 from duey.monitor.access import Access, passwords
 from duey.monitor.access.database import Database
+from tests.monitor.databases import databases_of
 
 START = 1_800_000_000.0
 PATIENCE_S = 60
@@ -38,16 +39,7 @@ def clock() -> Clock:
 @pytest.fixture(autouse=True)
 def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Database]]:
     """All databases that a test uses, so that each thread can end its connections as a web thread would."""
-    made: list[Database] = []
-    real = Database.__init__
-
-    def noted(self: Database, *args: Any, **kwargs: Any) -> None:
-        real(self, *args, **kwargs)
-        made.append(self)
-
-    monkeypatch.setattr(Database, "__init__", noted)
-    yield made
-    close_all(made)
+    yield from databases_of(Database, monkeypatch)
 
 
 def close_all(databases: list[Database]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from duey.model.event import Event
 from duey.monitor.history import History
 from duey.monitor.history.database import Database
+from tests.monitor.databases import databases_of
 
 START = 1_800_000_000.0  # a whole minute
 PATIENCE_S = 60
@@ -146,17 +147,7 @@ def settings() -> Settings:
 @pytest.fixture(autouse=True)
 def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Database]]:
     """All databases that a test uses; this thread's connections are ended with it."""
-    made: list[Database] = []
-    real = Database.__init__
-
-    def noted(self: Database, *args: Any, **kwargs: Any) -> None:
-        real(self, *args, **kwargs)
-        made.append(self)
-
-    monkeypatch.setattr(Database, "__init__", noted)
-    yield made
-    for database in made:
-        database.close()
+    yield from databases_of(Database, monkeypatch)
 
 
 @pytest.fixture

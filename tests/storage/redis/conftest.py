@@ -11,7 +11,7 @@ import pytest
 import duey
 from duey.config import load
 from duey.storage.redis.storage import RedisStorage
-from tests.contracts.rig import Hand
+from tests.contracts.rig import Hand, hiring
 from tests.support import needs
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 
@@ -54,15 +54,7 @@ def far(open_storage: Open) -> RedisStorage:
 @pytest.fixture
 def hire(storage: RedisStorage) -> Iterator[Callable[..., Hand]]:
     """Registers workers that do what the test tells them."""
-    hired: list[Hand] = []
-
-    def register(at: RedisStorage = storage, **options: object) -> Hand:
-        hired.append(Hand(at, **options))
-        return hired[-1]
-
-    yield register
-    for hand in hired:
-        hand.go()
+    yield from hiring(storage)
 
 
 @pytest.fixture
