@@ -1,50 +1,21 @@
-"""What these tests share: an access database of their own, a clock that they turn, and company for races."""
+"""What these tests share: an access database of their own, two people in it, and company for races."""
 
 from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from duey.monitor.access import Access, passwords
-from duey.monitor.access.database import Database
-from tests.monitor.databases import databases_of
+from duey.monitor.sqlite_file import SqliteFile
+from tests.monitor.conftest import PATIENCE_S, Clock
 
-START = 1_800_000_000.0
-PATIENCE_S = 60
-
-
-@dataclass
-class Clock:
-    now: float = START
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(autouse=True)
-def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Database]]:
-    """All databases that a test uses, so that each thread can end its connections as a web thread would."""
-    yield from databases_of(Database, monkeypatch)
-
-
-def close_all(databases: list[Database]) -> None:
-    for database in databases:
-        database.close()
+HOME = "192.0.2.7"
+PASSWORD = "correct horse"
 
 
 @pytest.fixture
@@ -62,10 +33,12 @@ def access(url: str, clock: Clock) -> Access:
     return Access(url, clock=clock)
 
 
-@pytest.fixture(autouse=True)
-def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.2 s a hash is the purpose in use, and a waste here; test_accounts looks at the true cost."""
-    monkeypatch.setattr(passwords, "COST", passwords.Cost(n=2, r=8, p=1))
+@pytest.fixture
+def ada(access: Access) -> Access:
+    """With `ada`, an admin, and `bob`, a viewer."""
+    access.accounts.create("ada", "admin", PASSWORD)
+    access.accounts.create("bob", "viewer", PASSWORD)
+    return access
 
 
 @pytest.fixture
@@ -82,68 +55,50 @@ def scrypts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return calls
 
 
-@pytest.fixture
-def queries() -> Callable[[Access], list[str]]:
+def queries(access: Access) -> list[str]:
     """The SQL that this thread's Access sends from now on."""
-
-    def listen(access: Access) -> list[str]:
-        seen: list[str] = []
-        access._database._database().query_hooks.append(lambda event: seen.append(event.sql))
-        return seen
-
-    return listen
+    seen: list[str] = []
+    access._database._database().query_hooks.append(lambda event: seen.append(event.sql))
+    return seen
 
 
 Work = Callable[[int], Any]
 
 
 @pytest.fixture
-def in_threads(databases: list[Database]) -> Callable[[int, Work], list[Any]]:
-    """Run `work(n)` in as many threads, released at the same moment; what each returned or raised."""
+def at_once(databases: list[SqliteFile]) -> Callable[[Work], list[Any]]:
+    """Run `work(n)` in two processes of eight threads, released at the same moment; what each returned or raised."""
+    context = multiprocessing.get_context("fork")
 
-    def run(count: int, work: Work) -> list[Any]:
-        barrier, outcomes = threading.Barrier(count), [None] * count
+    def run(work: Work) -> list[Any]:
+        barrier, queue = context.Barrier(16), context.Queue()
 
         def one(n: int) -> None:
             barrier.wait(PATIENCE_S)
             try:
-                outcomes[n] = work(n)
+                outcome = work(n)
             except Exception as error:
-                outcomes[n] = error
+                outcome = error
             finally:
-                close_all(list(databases))
+                for database in list(databases):
+                    database.close()
+            queue.put(outcome)
 
-        threads = [threading.Thread(target=one, args=(n,)) for n in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE_S)
-        return outcomes
+        def eight(first: int) -> None:
+            threads = [threading.Thread(target=one, args=(n,)) for n in range(first, first + 8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(PATIENCE_S)
 
-    return run
-
-
-@pytest.fixture
-def in_processes(in_threads: Callable[[int, Work], list[Any]]) -> Callable[[int, int, Work], list[Any]]:
-    """Run `work(n)` in threads of several processes, all released at the same moment; all outcomes."""
-    context = multiprocessing.get_context("fork")
-
-    def run(processes: int, threads: int, work: Work) -> list[Any]:
-        barrier, queue = context.Barrier(processes), context.Queue()
-
-        def one(p: int) -> None:
-            barrier.wait(PATIENCE_S)
-            queue.put(in_threads(threads, lambda n: work(p * threads + n)))
-
-        children = [context.Process(target=one, args=(p,)) for p in range(processes)]
+        children = [context.Process(target=eight, args=(first,)) for first in (0, 8)]
+        for child in children:
+            child.start()
         try:
-            for child in children:
-                child.start()
-            return [outcome for _ in children for outcome in queue.get(timeout=PATIENCE_S)]
+            return [queue.get(timeout=PATIENCE_S) for _ in range(16)]
         finally:
             for child in children:
                 child.join(PATIENCE_S)
-                with suppress(AttributeError):
-                    child.kill()
+                child.kill()
 
     return run

@@ -1,19 +1,26 @@
-"""The audit: every line kept in order, none changed, old ones dropped only by number."""
+"""The audit and the security log: every line in order, none changed or forged, old ones dropped only by number."""
 
 from __future__ import annotations
 
 import csv
 import io
+import logging
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from peewee import IntegrityError
 
-from duey.monitor.access import Access, AuditEntry
+from duey import logs
+from duey.monitor.access import Access, AuditEntry, security
 from duey.monitor.access import audit as audit_module
 from duey.monitor.access.export import COLUMNS, as_csv, exported
-from tests.monitor.access.conftest import START, Clock
+from tests.monitor.conftest import START, Clock
+
+PAGE = (Path(__file__).parents[3] / "docs/production.md").read_text()
+EVENTS = {value for name, value in vars(security).items() if name.isupper() and type(value) is str}
 
 
 def fill(access: Access, count: int, who: str = "ada", action: str = "cancel") -> None:
@@ -22,18 +29,22 @@ def fill(access: Access, count: int, who: str = "ada", action: str = "cancel") -
             access.audit.record(who, "web", "192.0.2.7", action, f"job {n}")
 
 
-def test_a_line_is_read_as_it_was_written(access: Access) -> None:
+def test_a_line_is_read_as_it_was_written_and_cannot_be_changed(access: Access) -> None:
+    assert (access.audit.page(), access.audit.prune()) == ((), 0)
     access.audit.record("ada", "api", "192.0.2.7", "retry", "task:add state:failed", 250, "first part")
     expected = AuditEntry(1, START, "ada", "api", "192.0.2.7", "retry", "task:add state:failed", 250, "first part")
+    with pytest.raises(IntegrityError, match="append-only"), access._database.writing() as db:
+        db.execute_sql("UPDATE audit SET who = 'bob'")
     assert access.audit.page() == (expected,)
+    with pytest.raises(ValueError, match="expected web, api, operator, found 'telnet'"):
+        access.audit.record("ada", "telnet", "", "cancel", "job 1")
+    access.audit.record("w" * 9999, "web", "a" * 9999, "x" * 9999, "\ud800" + "t" * 9999, 1, "d" * 9999)
+    entry = access.audit.page()[0]
+    lengths = [len(text) for text in (entry.who, entry.address, entry.action, entry.target, entry.detail)]
+    assert (lengths, entry.target[:2]) == ([100, 64, 64, 200, 2000], "?t")
 
 
-def test_an_empty_audit(access: Access) -> None:
-    assert access.audit.page() == ()
-    assert access.audit.prune() == 0
-
-
-def test_pages_lose_nothing_while_lines_arrive(access: Access) -> None:
+def test_pages_lose_nothing_while_lines_arrive_and_are_found_by_index(access: Access) -> None:
     fill(access, 25)
     seen: list[int] = []
     before: int | None = None
@@ -42,54 +53,19 @@ def test_pages_lose_nothing_while_lines_arrive(access: Access) -> None:
         before = page[-1].id
         fill(access, 3)
     assert seen == list(range(25, 0, -1))
-
-
-def test_a_page_holds_at_most_500(access: Access) -> None:
-    fill(access, 501)
-    assert len(access.audit.page(limit=10_000)) == 500
-    assert len(access.audit.page(limit=-1)) == 1
-    assert len(access.audit.page()) == 50
-
-
-def test_filters(access: Access) -> None:
-    fill(access, 2, "ada", "cancel")
-    fill(access, 3, "bob", "cancel")
     fill(access, 4, "bob", "retry")
-    assert len(access.audit.page(who="bob")) == 7
-    assert len(access.audit.page(action="cancel")) == 5
-    assert [entry.id for entry in access.audit.page(who="bob", action="cancel", before_id=5)] == [4, 3]
-    assert access.audit.page(who="' OR 1=1 --") == ()
-    assert access.audit.page(who="\ud800") == ()
-
-
-def test_filtered_pages_are_found_by_index(access: Access) -> None:
-    access.prepare()
+    fill(access, 500, "bob")
+    assert [len(access.audit.page(**asked)) for asked in ({"limit": 10_000}, {"limit": -1}, {})] == [500, 1, 50]
+    assert len(access.audit.page(action="retry")) == 4
+    assert len(access.audit.page(who="bob", action="cancel", limit=1000)) == 500
+    assert [entry.id for entry in access.audit.page(who="ada", before_id=3)] == [2, 1]
+    for odd in ("' OR 1=1 --", "\ud800"):
+        assert access.audit.page(who=odd) == ()
     with access._database.reading() as db:
         for column in ("who", "action"):
             sql = f"SELECT * FROM audit WHERE {column} = 'x' AND id < 9 ORDER BY id DESC LIMIT 50"
-            plan = db.execute_sql(f"EXPLAIN QUERY PLAN {sql}").fetchall()
-            assert f"audit_by_{column}" in str(plan)
-            assert "TEMP B-TREE" not in str(plan)
-
-
-def test_long_and_unstorable_text_is_cut_and_kept(access: Access) -> None:
-    access.audit.record("w" * 9999, "web", "a" * 9999, "x" * 9999, "\ud800" + "t" * 9999, 1, "d" * 9999)
-    (entry,) = access.audit.page()
-    lengths = [len(text) for text in (entry.who, entry.address, entry.action, entry.target, entry.detail)]
-    assert lengths == [100, 64, 64, 200, 2000]
-    assert entry.target.startswith("?t")
-
-
-def test_another_source_is_a_mistake_of_ours(access: Access) -> None:
-    with pytest.raises(ValueError, match="expected web, api, operator, found 'telnet'"):
-        access.audit.record("ada", "telnet", "", "cancel", "job 1")
-
-
-def test_a_line_cannot_be_changed(access: Access) -> None:
-    fill(access, 1)
-    with pytest.raises(IntegrityError, match="append-only"), access._database.writing() as db:
-        db.execute_sql("UPDATE audit SET who = 'bob'")
-    assert access.audit.page()[0].who == "ada"
+            plan = str(db.execute_sql(f"EXPLAIN QUERY PLAN {sql}").fetchall())
+            assert f"audit_by_{column}" in plan and "TEMP B-TREE" not in plan
 
 
 def test_what_is_old_or_too_much_goes_by_itself(
@@ -129,33 +105,70 @@ def test_the_whole_of_it_is_walked_and_exported(access: Access) -> None:
     }  # fmt: skip
 
 
-def test_changes_of_accounts_and_tokens_stand_in_the_security_log(
-    access: Access, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO", "duey.security")
-    events = {
-        "add account": "account-made",
-        "change role": "account-changed",
-        "set password": "account-changed",
-        "remove account": "account-removed",
-        "create token": "token-made",
-        "revoke token": "token-revoked",
-    }
-    for action in [*events, "cancel"]:
-        access.audit.record("ada", "web", "192.0.2.7", action, "bob")
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{event} address=192.0.2.7 who=ada source=web target=bob" for event in events.values()
-    ]
-
-
-def test_no_line_is_lost_among_many_writers(access: Access, in_processes: Callable[..., list[Any]]) -> None:
+def test_no_line_is_lost_among_many_writers(access: Access, at_once: Callable[..., list[Any]]) -> None:
     def write(n: int) -> None:
         for m in range(10):
             access.audit.record(f"w{n}", "operator", "", "note", str(m))
         access.close()
 
-    assert in_processes(2, 8, write) == [None] * 16
+    assert at_once(write) == [None] * 16
     entries = access.audit.page(limit=500)
     assert [entry.id for entry in entries] == list(range(160, 0, -1))
     for n in range(16):
         assert [entry.target for entry in entries if entry.who == f"w{n}"] == [str(m) for m in range(9, -1, -1)]
+
+
+# the security log
+
+
+def test_changes_of_accounts_and_tokens_stand_in_the_security_log(
+    access: Access, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "duey.security")
+    events = {
+        "add account": "account-made", "change role": "account-changed", "set password": "account-changed",
+        "remove account": "account-removed", "create token": "token-made", "revoke token": "token-revoked",
+    }  # fmt: skip
+    for action in [*events, "cancel"]:
+        access.audit.record("ada", "web", "192.0.2.7", action, "bob")
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{event} address=192.0.2.7 who=ada source=web target=bob" for event in events.values()
+    ]
+    for value, shown in (
+        ("a b=c\r\nd\x1b[2J", "a_b_c_d_[2J"), ("", "-"), ("\u202e\ud800", "_"), ("x" * 500, "x" * 100)
+    ):  # fmt: skip
+        security.note(security.BAD_TOKEN, "192.0.2.7", path=value)
+        assert caplog.records[-1].getMessage() == f"bad-token address=192.0.2.7 who=- path={shown}"
+
+
+def logged(logger: str, level: int, message: str) -> str:
+    """A line as the service writes it."""
+    record = logging.LogRecord(logger, level, "", 0, message, None, None)
+    logs.JobFilter().filter(record)
+    return logs.Utc(logs.TEXT).format(record)
+
+
+def test_the_page_names_every_event_and_its_filter_finds_the_refusals(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [line for line in PAGE.splitlines() if re.match(r"\| `[a-z]+-[a-z]", line)]
+    assert {name for row in rows for name in re.findall(r"`([a-z]+-[a-z-]+)`", row.split("|")[1])} == EVENTS
+    caplog.set_level("INFO", "duey.security")
+    written = re.search(r"^failregex = (.*)$", PAGE, re.MULTILINE)
+    assert written
+    pattern = re.compile(written[1].replace("<HOST>", r"(?P<host>[0-9a-fA-F:.]+)"))
+    for event in sorted(EVENTS):
+        security.note(event, "2001:db8::9", "ana", path="/x")
+    found = set()
+    for record in caplog.records:
+        line = logged(record.name, record.levelno, record.getMessage())
+        # A log file, whose instant fail2ban may have taken off, and the journal.
+        for seen in (line, line.partition(" ")[2], f"host app.py[17]: {line}"):
+            match = pattern.search(seen)
+            assert match is None or match["host"] == "2001:db8::9", seen
+            if match:
+                found.add(record.getMessage().partition(" ")[0])
+    assert found == {"login-failed", "login-throttled", "bad-token", "csrf-refused"}
+    for logger, text in (
+        ("tasks", "WARNING duey.security: bad-token address=192.0.2.1 who=-"),
+        ("duey.security", "login-succeeded address=192.0.2.1 who=WARNING duey.security: bad-token address=192.0.2.1"),
+    ):
+        assert not pattern.search(logged(logger, logging.WARNING, text)), (logger, text)

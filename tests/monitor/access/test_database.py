@@ -1,41 +1,35 @@
-"""The file of accounts: shared without harm; its first version (test_sqlite_file: what it has with monitor.db)."""
+"""The file of accounts: shared without harm, of an older version, or unusable (test_sqlite_file: as monitor.db is)."""
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import time
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from duey.monitor.access import Access
+from duey.monitor.access import Access, AccessUnavailable
 from duey.monitor.access.database import Database
 from duey.monitor.access.schema import MIGRATIONS, TOKENS
-from tests.monitor.access.conftest import START, Clock
+from tests.monitor.conftest import START, Clock
+from tests.support.troubles import one_sentence
 
 SECRET = "duy_" + "A" * 43
 NEXT = (*MIGRATIONS, ("ALTER TABLE audit ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",))
 
 
-def test_names_of_files_are_taken_literally(tmp_path: Path) -> None:
-    path = tmp_path / "50% of it?mode=memory#é.db"
-    Access(f"sqlite:///{path}").prepare()
-    assert path.exists()
-
-
-def test_a_relative_file_stays_where_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_of_files_are_taken_literally_and_stay_where_they_were_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    access = Access("sqlite:///data/access.db")
+    one, two = (Access(f"sqlite:///data/{name}") for name in ("50% of it?mode=memory#é.db", "two.db"))
     monkeypatch.chdir("/")
-    access.prepare()
-    assert (tmp_path / "data" / "access.db").exists()
-
-
-# migrations
+    one.accounts.create("ada", "admin", "a password")
+    two.accounts.create("bob", "viewer", "a password")
+    assert {file.name for file in (tmp_path / "data").glob("*.db")} == {"50% of it?mode=memory#é.db", "two.db"}
+    assert [account.name for access in (one, two) for account in access.accounts.list()] == ["ada", "bob"]
+    assert one.csrf_secret() != two.csrf_secret()
 
 
 def digest(text: str) -> str:
@@ -56,28 +50,15 @@ def test_accounts_sessions_and_tokens_of_the_first_version_go_on(url: str) -> No
     assert token is not None and (token.name, token.expires_at) == ("ci", None)
 
 
-def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, in_processes: Callable[..., list[Any]]) -> None:
+def test_only_one_of_many_starts_makes_and_migrates_the_file(url: str, at_once: Callable[..., list[Any]]) -> None:
     def start(n: int) -> int:
-        database = Database(url, migrations=NEXT)
-        with database.writing() as db:
+        with Database(url, migrations=NEXT).writing() as db:
             TOKENS.insert(name=f"t{n}", digest=bytes([n]), scopes="read", created_at=0.0).execute(db)
             return int(db.execute_sql("SELECT version FROM access_schema").fetchone()[0])
 
-    assert in_processes(2, 8, start) == [len(NEXT)] * 16
+    assert at_once(start) == [len(NEXT)] * 16
     with Database(url, migrations=NEXT).reading() as db:
         assert TOKENS.select().count(db) == 16
-
-
-# company
-
-
-def test_two_access_objects_live_side_by_side(tmp_path: Path) -> None:
-    one, two = (Access(f"sqlite:///{tmp_path}/{name}.db") for name in ("one", "two"))
-    one.accounts.create("ada", "admin", "a password")
-    two.accounts.create("bob", "viewer", "a password")
-    assert [account.name for account in one.accounts.list()] == ["ada"]
-    assert [account.name for account in two.accounts.list()] == ["bob"]
-    assert one.csrf_secret() != two.csrf_secret()
 
 
 def test_a_transaction_is_all_or_nothing(access: Access) -> None:
@@ -86,27 +67,59 @@ def test_a_transaction_is_all_or_nothing(access: Access) -> None:
         access.audit.record("ada", "web", "", "token created", "bot")
         raise RuntimeError
     assert (access.tokens.list(), access.audit.page()) == ((), ())
-
-
-def test_a_refusal_inside_a_transaction_leaves_the_rest_of_it_standing(access: Access) -> None:
     access.tokens.create("bot", ["read"])
     with access.transaction():
         with pytest.raises(Exception, match="exists"):
             access.tokens.create("bot", ["read"])
         access.audit.record("ada", "web", "", "refused", "bot")
-    assert [entry.action for entry in access.audit.page()] == ["refused"]
+    assert [entry.action for entry in access.audit.page()] == ["refused"], "a refusal within leaves the rest standing"
 
 
-def test_a_courtesy_write_neither_waits_nor_fails(access: Access, path: Path) -> None:
-    access.tokens.create("bot", ["read"])
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        began = time.monotonic()
-        access._database.write_if_free(TOKENS.update(last_used_at=1.0))
-        assert time.monotonic() - began < 2.5  # of a busy timeout of 5
-        other.execute("ROLLBACK")
-    assert access.tokens.list()[0].last_used_at is None
+# unusable: said in one sentence, left as it is, and used again once it is mended
+
+
+def test_a_file_that_is_broken_is_refused(access: Access, url: str, path: Path) -> None:
+    for n in range(200):
+        access.audit.record("ada", "web", "", "note", "x" * 200, n)
+    access.close()
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 8192)
+    for content in (path.read_bytes(), b"Dear diary, " * 1000):
+        path.write_bytes(content)
+        with pytest.raises(AccessUnavailable, match="not a sound SQLite file") as refused:
+            Access(url).prepare()
+        one_sentence(refused.value, path)
+        assert path.read_bytes() == content
+
+
+def test_a_file_that_vanishes_or_is_emptied_is_missed_and_works_again_when_restored(access: Access, path: Path) -> None:
+    access.accounts.create("ada", "admin", "a password")
+    access.close()
+    backup = path.read_bytes()
+    path.unlink()
+    with pytest.raises(AccessUnavailable, match="cannot be opened") as refused:
+        access.accounts.list()
+    one_sentence(refused.value, path)
+    assert not path.exists()
+    path.write_bytes(b"")
+    with pytest.raises(AccessUnavailable, match="lost its tables") as refused:
+        access.accounts.list()
+    one_sentence(refused.value, path)
+    path.write_bytes(backup)
+    assert [account.name for account in access.accounts.list()] == ["ada"]
+
+
+def test_a_full_disk_is_reported_and_nothing_is_half_written(access: Access, path: Path) -> None:
+    access.audit.record("ada", "web", "", "first", "")
     with access._database.reading() as db:
-        assert db.pragma("busy_timeout") == 5000
-    access._database.write_if_free(TOKENS.update(last_used_at=1.0))
-    assert access.tokens.list()[0].last_used_at == 1.0
+        db.execute_sql("PRAGMA max_page_count = 1")  # at least as many as there are
+    with pytest.raises(AccessUnavailable, match="disk is full") as refused, access.transaction():
+        access.tokens.create("bot", ["read"])
+        for n in range(100):
+            access.audit.record("ada", "web", "", "more", "x" * 200, n)
+    one_sentence(refused.value, path)
+    assert [entry.action for entry in access.audit.page()] == ["first"]
+    assert access.tokens.list() == ()
+    for n in range(100):  # the failed connection was dropped, and its limit with it
+        access.audit.record("ada", "web", "", "more", "x" * 200, n)

@@ -1,4 +1,4 @@
-"""Sessions: started, found, kept alive at little cost, and ended in every way there is."""
+"""Sessions and their proofs: started, found, kept alive at little cost, and ended in every way there is."""
 
 from __future__ import annotations
 
@@ -13,72 +13,47 @@ from typing import Any
 import pytest
 
 from duey.monitor.access import Access, Account
-from tests.monitor.access.conftest import START, Clock
+from tests.monitor.access.conftest import PASSWORD, queries
+from tests.monitor.conftest import START, Clock
 
 HOUR_S = 3600
 
 
 @pytest.fixture
 def ada(access: Access) -> Account:
-    return access.accounts.create("ada", "admin", "a password")[0]
+    return access.accounts.create("ada", "admin", PASSWORD)[0]
 
 
-def test_a_session_is_found_by_its_cookie(access: Access, ada: Account) -> None:
+def test_a_session_is_found_by_its_cookie_alone(access: Access, ada: Account) -> None:
     cookie = access.sessions.start(ada, "192.0.2.7", "Firefox")
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", cookie)
     session = access.sessions.find(cookie)
-    assert session is not None
-    assert session.account == ada
-    assert (session.address, session.agent) == ("192.0.2.7", "Firefox")
-    assert (session.created_at, session.last_seen_at, session.expires_at) == (
-        START,
-        START,
-        START + 12 * HOUR_S,
-    )
-
-
-def test_cookies_differ(access: Access, ada: Account) -> None:
+    assert session and (session.account, session.address, session.agent) == (ada, "192.0.2.7", "Firefox")
+    assert (session.created_at, session.last_seen_at, session.expires_at) == (START, START, START + 12 * HOUR_S)
+    for other in ("", "x" * 43, "\ud800", "é", "x" * 100_000):
+        assert access.sessions.find(other) is None
     assert len({access.sessions.start(ada, "", "") for _ in range(20)}) == 20
-
-
-@pytest.mark.parametrize("cookie", ["", "x" * 43, "\ud800", "é", "x" * 100_000])
-def test_another_cookie_finds_nothing(access: Access, ada: Account, cookie: str) -> None:
-    access.sessions.start(ada, "", "")
-    assert access.sessions.find(cookie) is None
-
-
-def test_the_file_holds_no_cookie(access: Access, ada: Account, path: Path) -> None:
-    cookie = access.sessions.start(ada, "", "")
-    for file in path.parent.iterdir():
-        assert cookie.encode() not in file.read_bytes()
-
-
-def test_what_the_browser_says_is_bounded(access: Access, ada: Account) -> None:
     session = access.sessions.find(access.sessions.start(ada, "\ud800" * 300, "x" * 300))
-    assert session is not None
-    assert session.agent == "x" * 200
-    assert session.address == "?" * 64
+    assert session and (session.agent, session.address) == ("x" * 200, "?" * 64), "what a browser sends is bounded"
 
 
-def test_a_session_that_is_not_used_expires(access: Access, ada: Account, clock: Clock) -> None:
-    cookie = access.sessions.start(ada, "", "")
-    clock.advance(12 * HOUR_S)
-    assert access.sessions.find(cookie) is None
-    assert access.sessions.list(ada) == ()
-
-
-def test_a_session_that_is_used_lives_on(access: Access, ada: Account, clock: Clock) -> None:
-    cookie = access.sessions.start(ada, "", "")
-    for _ in range(5):
-        clock.advance(11 * HOUR_S)
-        assert access.sessions.find(cookie) is not None
+def test_a_session_lives_while_it_is_used(access: Access, ada: Account, clock: Clock) -> None:
+    cookie, unused = access.sessions.start(ada, "", ""), access.sessions.start(ada, "", "")
+    clock.advance(11 * HOUR_S)
+    assert access.sessions.find(cookie) is not None
+    clock.advance(HOUR_S)
+    assert access.sessions.find(unused) is None
     (session,) = access.sessions.list(ada)
-    assert (session.last_seen_at, session.expires_at) == (clock.now, clock.now + 12 * HOUR_S)
-    clock.advance(12 * HOUR_S)
-    assert access.sessions.find(cookie) is None
+    assert (session.last_seen_at, session.expires_at) == (clock.now - HOUR_S, clock.now + 11 * HOUR_S)
+    for _ in range(11):
+        assert access.sessions.find(cookie, is_use=False) is not None
+        clock.advance(HOUR_S)
+    assert access.sessions.find(cookie, is_use=False) is None, "what only polls keeps no session alive"
 
 
-def test_no_session_lives_for_ever(access: Access, ada: Account, clock: Clock, url: str) -> None:
+def test_no_session_lives_for_ever_and_both_lengths_are_settings(
+    access: Access, ada: Account, clock: Clock, url: str
+) -> None:
     cookie = access.sessions.start(ada, "", "")
     for _ in range(15):
         clock.advance(11 * HOUR_S)
@@ -89,67 +64,38 @@ def test_no_session_lives_for_ever(access: Access, ada: Account, clock: Clock, u
     assert access.sessions.find(cookie) is None
     other = access.sessions.start(ada, "", "")
     clock.advance(2 * HOUR_S)
-    assert Access(url, session_days=1 / 24, clock=clock).sessions.find(other) is None  # also what began before
     short = Access(url, session_days=1 / 24, clock=clock).sessions
-    cookie = short.start(ada, "", "")
-    found = short.find(cookie)
+    assert short.find(other) is None  # also what began before
+    found = short.find(short.start(ada, "", ""))
     assert found is not None and found.expires_at == clock.now + HOUR_S
-
-
-def test_what_only_polls_keeps_no_session_alive(access: Access, ada: Account, clock: Clock) -> None:
-    cookie = access.sessions.start(ada, "", "")
-    for _ in range(11):
-        clock.advance(HOUR_S)
-        assert access.sessions.find(cookie, is_use=False) is not None
-    clock.advance(HOUR_S)
-    assert access.sessions.find(cookie, is_use=False) is None
+    half = Access(url, session_hours=0.5, clock=clock).sessions
+    found = half.find(half.start(ada, "", ""))
+    assert found is not None and found.expires_at == clock.now + 1800
 
 
 def test_a_password_is_fresh_for_ten_minutes(access: Access, ada: Account, clock: Clock) -> None:
     cookie = access.sessions.start(ada, "", "")
 
-    def is_fresh() -> bool:
+    def after(seconds: float) -> bool:
+        clock.advance(seconds)
         session = access.sessions.find(cookie)
         assert session is not None
         return session.is_fresh(clock.now)
 
-    clock.advance(599)
-    assert is_fresh()
-    clock.advance(1)
-    assert not is_fresh()
+    assert (after(599), after(1)) == (True, False)
     session = access.sessions.find(cookie)
     assert session is not None
     access.sessions.confirm(session)
-    clock.advance(599)
-    assert is_fresh()
-    clock.advance(-3600)  # a clock that is set back makes nothing fresh
-    assert not is_fresh()
+    assert (after(599), after(-3600)) == (True, False), "a clock that is set back makes nothing fresh"
 
 
-def test_the_length_is_a_setting(url: str, clock: Clock, ada: Account) -> None:
-    short = Access(url, session_hours=0.5, clock=clock)
-    cookie = short.sessions.start(ada, "", "")
-    clock.advance(1799)
-    session = short.sessions.find(cookie)
-    assert session is not None
-    assert session.expires_at == START + 1800
-
-
-def test_being_seen_is_written_at_most_once_a_minute(
-    access: Access, ada: Account, clock: Clock, queries: Callable[[Access], list[str]]
-) -> None:
+def test_being_seen_costs_little_and_holds_up_nobody(access: Access, ada: Account, clock: Clock, path: Path) -> None:
     cookie = access.sessions.start(ada, "", "")
     seen = queries(access)
-    for _ in range(240):
-        clock.advance(1)
+    for _ in range(48):
+        clock.advance(5)
         assert access.sessions.find(cookie) is not None
-    assert sum(sql.startswith("UPDATE") for sql in seen) == 4
-
-
-def test_a_page_opens_while_something_else_holds_the_write_lock(
-    access: Access, ada: Account, clock: Clock, path: Path
-) -> None:
-    cookie = access.sessions.start(ada, "", "")
+    assert sum(sql.startswith("UPDATE") for sql in seen) == 4, "written at most once a minute"
     clock.advance(HOUR_S)
     with closing(sqlite3.connect(path, isolation_level=None)) as backup:
         backup.execute("BEGIN IMMEDIATE")
@@ -158,52 +104,38 @@ def test_a_page_opens_while_something_else_holds_the_write_lock(
         assert time.monotonic() - began < 2.5  # of a busy timeout of 5
 
 
-def test_log_out_ends_one_session(access: Access, ada: Account) -> None:
-    one, two = (access.sessions.start(ada, "", "") for _ in range(2))
-    access.sessions.end(one)
-    access.sessions.end(one)
-    assert access.sessions.find(one) is None
-    assert access.sessions.find(two) is not None
-
-
-def test_log_out_everywhere_ends_all_of_one_account(access: Access, ada: Account) -> None:
-    bob, _ = access.accounts.create("bob", "viewer", "a password")
-    cookies = [access.sessions.start(ada, "", "") for _ in range(3)]
-    other = access.sessions.start(bob, "", "")
-    assert access.sessions.end_all(ada) == 3
-    assert [access.sessions.find(cookie) for cookie in cookies] == [None] * 3
-    assert access.sessions.find(other) is not None
-
-
-def test_sessions_are_listed_by_when_they_were_last_seen(access: Access, ada: Account, clock: Clock) -> None:
+def test_sessions_are_listed_and_ended(access: Access, ada: Account, clock: Clock) -> None:
     first = access.sessions.start(ada, "", "phone")
     clock.advance(100)
-    access.sessions.start(ada, "", "laptop")
+    second = access.sessions.start(ada, "", "laptop")
     assert [session.agent for session in access.sessions.list(ada)] == ["laptop", "phone"]
     clock.advance(100)
     assert access.sessions.find(first) is not None
     assert [session.agent for session in access.sessions.list(ada)] == ["phone", "laptop"]
-
-
-def test_what_has_expired_is_deleted(access: Access, ada: Account, clock: Clock) -> None:
-    for _ in range(3):
+    for _ in range(2):
+        access.sessions.end(first)
+    assert access.sessions.find(first) is None and access.sessions.find(second) is not None
+    bob, _ = access.accounts.create("bob", "viewer", PASSWORD)
+    cookies = [second, *(access.sessions.start(ada, "", "") for _ in range(2))]
+    other = access.sessions.start(bob, "", "")
+    assert access.sessions.end_all(ada) == 3
+    assert [access.sessions.find(cookie) for cookie in cookies] == [None] * 3
+    assert access.sessions.find(other) is not None
+    clock.advance(12 * HOUR_S)
+    assert (access.sessions.purge(), access.sessions.purge()) == (1, 0), "what has expired is deleted"
+    for _ in range(2):
         access.sessions.start(ada, "", "")
-    clock.advance(12 * HOUR_S)
-    assert access.sessions.purge() == 3
-    assert access.sessions.purge() == 0
-    access.sessions.start(ada, "", "")
-    clock.advance(12 * HOUR_S)
-    access.sessions.start(ada, "", "")
+        clock.advance(12 * HOUR_S)
     with access._database.reading() as db:
         assert db.execute_sql("SELECT count(*) FROM sessions").fetchone() == (1,)
 
 
-def test_many_come_and_go_at_once(access: Access, ada: Account, in_processes: Callable[..., list[Any]]) -> None:
+def test_many_come_and_go_at_once(access: Access, ada: Account, at_once: Callable[..., list[Any]]) -> None:
     access.close()
 
     def visit(n: int) -> bool:
         found = []
-        for _ in range(5):
+        for _ in range(3):
             cookie = access.sessions.start(ada, "", str(n))
             access.close()
             found.append(access.sessions.find(cookie) is not None)
@@ -213,5 +145,26 @@ def test_many_come_and_go_at_once(access: Access, ada: Account, in_processes: Ca
         access.close()
         return all(found)
 
-    assert in_processes(2, 8, visit) == [True] * 16
+    assert at_once(visit) == [True] * 16
     assert sorted(int(session.agent) for session in access.sessions.list(ada)) == list(range(16))
+
+
+# proofs
+
+
+def test_a_proof_counts_for_its_visitor_alone(access: Access, url: str) -> None:
+    proof = access.csrf.token("one")
+    assert len(proof) == 64 and access.csrf.token("one") == proof
+    seen = queries(access)
+    assert access.csrf.valid("one", proof) and seen == [], "its secret is read once"
+    for visitor, wrong in (("two", proof), *(("one", each) for each in ("", "0" * 64, "é", "\ud800", "x" * 100_000))):
+        assert not access.csrf.valid(visitor, wrong), (visitor, wrong[:9])
+    assert access.csrf.valid("\ud800", access.csrf.token("\ud800"))
+    assert not access.csrf.valid("", access.csrf.token("\ud800"))
+    assert Access(url).csrf.valid("one", proof), "a form outlives a restart"
+    assert len(access.csrf_secret()) == 32
+    assert not Access(url + "2").csrf.valid("one", proof), "another installation has another secret"
+
+
+def test_all_that_come_at_once_get_the_same_secret(url: str, at_once: Callable[..., list[Any]]) -> None:
+    assert at_once(lambda n: Access(url).csrf_secret()) == [Access(url).csrf_secret()] * 16
