@@ -18,9 +18,8 @@ import duey
 from duey import clock as engine_clock
 from duey.config import Settings, load
 from duey.execution.huey import DurableHuey
-from duey.instance import make_storage
 from duey.storage.contract import JobStorage
-from tests.contracts.rig import Clock, Hand, hiring
+from tests.contracts.rig import Clock, Hand, hiring, open_again
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -85,10 +84,9 @@ def storage(huey: DurableHuey) -> JobStorage:
 
 
 @pytest.fixture
-def elsewhere(settings: Settings, huey: DurableHuey) -> Iterator[JobStorage]:
+def elsewhere(huey: DurableHuey) -> Iterator[JobStorage]:
     """The same queue as another process would open it."""
-    other = make_storage(settings)
-    other.compose = huey.composer
+    other = open_again(huey)
     yield other
     other.close()
 

@@ -14,7 +14,8 @@ from huey.registry import Message
 from duey import clock
 from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
-from duey.model.job import DONE, ChordPart, Claim, NewJob, Settlement
+from duey.instance import make_storage
+from duey.model.job import DONE, FAILED, ChordPart, Claim, Failure, NewJob, Settlement
 from duey.payload.encode import to_json
 from duey.storage.contract import ClaimResult, JobStorage, Registration, StoredJob
 from duey.storage.deaths import DeadWorker
@@ -115,6 +116,10 @@ class Hand:
         self.presence.begin(claim.token, settlement.started_at)
         return settlement
 
+    def body_ended(self, claim: Claim, started_at: float) -> None:
+        """The body is over, and its outcome not handed back yet."""
+        self.presence.body_ended(claim.token, started_at)
+
     def settle(self, claim: Claim, outcome: str = DONE, **fields: Any) -> ClaimResult:
         """The body has ended like this; `fields` are those of the settlement."""
         return self.commit(ended(claim, outcome, **fields))
@@ -136,6 +141,13 @@ class Hand:
     def dead(self, charge: bool = True, timed_out: Sequence[Claim] = ()) -> DeadWorker:
         """What a parent says of a worker that died."""
         return DeadWorker(self.n, "host.example", 4242, charge, frozenset(claim.token for claim in timed_out))
+
+    def die_running(self, most: int = 3, charge: bool = True, timed_out: bool = False) -> list[str]:
+        """Claim the next job, die in its body, and be reaped: the ids of what ran."""
+        claim = self.claim_one()
+        self.begin(claim)
+        self.die()
+        return self.storage.reap(self.dead(charge, [claim] if timed_out else []), most)
 
     def go(self) -> None:
         if self.here:
@@ -169,6 +181,31 @@ def ended(claim: Claim, outcome: str = DONE, **fields: Any) -> Settlement:
 
 
 # a huey
+
+
+def open_again(huey: DurableHuey) -> JobStorage:
+    """The storage of this huey as another process would open it; whoever opens it closes it."""
+    storage = make_storage(huey.settings)
+    storage.compose = huey.composer
+    return storage
+
+
+def failed(huey: DurableHuey, claim: Claim, error: BaseException) -> Settlement:
+    """The settlement of a body that raised this, with all that its task wants done then."""
+    return huey.composer.end(claim, FAILED, error)
+
+
+def failure_of(huey: DurableHuey, job_id: str) -> Failure:
+    """Why the job failed, as people are shown it."""
+    found = look(huey.storage, job_id)
+    shown = huey.composer.shown_result(found.task, found.result)
+    assert isinstance(shown, Failure), f"job {job_id} has no failure, but {shown!r}"
+    return shown
+
+
+def log_failures(huey: DurableHuey) -> None:
+    """As whoever returns the claims of the dead does after the transaction."""
+    huey.composer.log_failures()
 
 
 def run_next(huey: DurableHuey) -> Any:

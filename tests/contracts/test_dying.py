@@ -7,6 +7,7 @@ import threading
 import pytest
 from huey.exceptions import TaskTimeout
 
+from duey import clock
 from duey.model.job import ONCE
 from duey.payload.serializer import make_serializer
 from duey.storage.deaths import TREE
@@ -66,9 +67,9 @@ def mark(hand, claim, phase):
     if phase == "before":
         hand.presence.take(claim.token)
     if phase in ("body", "after"):
-        settlement = hand.begin(claim)
+        hand.begin(claim)
     if phase == "after":
-        hand.presence.body_ended(claim.token, settlement.started_at)
+        hand.body_ended(claim, clock.now())
 
 
 # phase of the handling -> deliveries, and the state of a job that must not run twice
@@ -184,7 +185,7 @@ def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, c
         claim = hand.claim_one()
         hand.begin(claim)
         if how.endswith("after the body"):
-            hand.presence.body_ended(claim.token, clock.at)
+            hand.body_ended(claim, clock.at)
         clock.advance(2.75)
         hand.die()
         storage.reap(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)

@@ -13,7 +13,7 @@ from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
 from duey.model.job import Edit, Failure, Job, JobRequest
 from duey.model.schedule import ScheduleRow
-from tests.contracts.rig import job, payload_of, run_all, run_next, state
+from tests.contracts.rig import failed, job, payload_of, run_all, run_next, state
 
 DAY_S = 24 * 3600.0
 
@@ -120,7 +120,7 @@ def test_a_handler_survives_the_death_of_its_worker(huey, failing, told, hire):
 def test_what_is_settled_twice_is_handled_once(huey, failing, hand):
     result = failing(ValueError())()
     claim = hand.claim_one()
-    settlement = huey.composer.end(claim, "failed", ValueError("x"))
+    settlement = failed(huey, claim, ValueError("x"))
     assert not hand.commit(settlement).lost
     hand.commit(settlement)
     assert len(handlers(huey.storage, result.id)) == 1

@@ -10,7 +10,7 @@ import pytest
 from duey import Discard, Retry
 from duey.execution.huey import DurableHuey
 from duey.model.job import ONCE
-from tests.contracts.rig import Clock, Hand, job, run_next
+from tests.contracts.rig import Clock, Hand, job, log_failures, run_next
 
 MESSAGE = "no answer from https://ana:hunter22@example.org/"
 
@@ -81,8 +81,8 @@ def test_who_finds_a_job_failed_says_so(huey: DurableHuey, hand: Hand, caplog: p
     hand.die()
     huey.storage.reap(dead, 3)
     assert lines(caplog) == [], "not within the transaction"
-    huey.composer.log_failures()
+    log_failures(huey)
     (line,) = lines(caplog)
     assert line.startswith("ERROR job killed (shop.order) failed: WorkerDied: its worker died")
-    huey.composer.log_failures()
+    log_failures(huey)
     assert lines(caplog) == []

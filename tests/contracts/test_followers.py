@@ -12,9 +12,8 @@ from huey.api import chord
 from huey.exceptions import TaskException
 from huey.utils import SKIPPED, Error
 
-from duey.model.job import Failure
 from duey.payload.serializer import register_type
-from tests.contracts.rig import look, run_all, state
+from tests.contracts.rig import failure_of, look, run_all, state
 
 
 @pytest.fixture
@@ -54,13 +53,6 @@ def flow(huey):
 
     flow.first, flow.later, flow.together, flow.fail, flow.handler = first, later, together, fail, handler
     return flow
-
-
-def failure_of(huey, job_id) -> Failure:
-    found = look(huey.storage, job_id)
-    shown = huey.composer.shown_result(found.task, found.result)
-    assert isinstance(shown, Failure)
-    return shown
 
 
 def enqueued(huey, flow, **options):

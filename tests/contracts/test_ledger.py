@@ -7,10 +7,9 @@ import threading
 import pytest
 
 from duey.errors import UniqueConflict
-from duey.instance import make_storage
 from duey.model.schedule import GAP_S, GAPS_KEPT, KEPT, WAITING_MAX, Gap, OccurrenceRow, ScheduleRow, Tick
 from duey.storage.contract import JobStorage
-from tests.contracts.rig import Hand, job, kinds, state
+from tests.contracts.rig import Hand, job, kinds, open_again, state
 
 ROW = ScheduleRow("s", "made", "{}", False, 100.0, 100.0)
 
@@ -207,14 +206,13 @@ def test_a_clock_that_was_ahead_takes_nobody_s_place(kept, hand: Hand):
     assert len(outcomes(kept)) == KEPT + 4
 
 
-def test_each_slot_is_one_job_though_many_fire_it(kept, settings, huey):
+def test_each_slot_is_one_job_though_many_fire_it(kept, huey):
     """Schedulers side by side: each looks and fires as fast as it can."""
     end, won = 160, []
     ready = threading.Barrier(4)
 
     def schedule() -> None:
-        own = make_storage(settings)
-        own.compose = huey.composer
+        own = open_again(huey)
         ready.wait()
         while (row := row_of(own)).last < end:
             at = row.last + 1

@@ -11,9 +11,8 @@ import pytest
 from huey.exceptions import TaskException
 
 from duey import errors
-from duey.model.job import Failure
 from duey.tasks import current
-from tests.contracts.rig import kinds, look, run_all, run_next, state
+from tests.contracts.rig import failure_of, kinds, look, run_all, run_next, state
 from tests.support.hueys import sqlite_huey
 
 
@@ -21,14 +20,6 @@ from tests.support.hueys import sqlite_huey
 def huey(tmp_path):
     with sqlite_huey(tmp_path) as huey:
         yield huey
-
-
-def failure_of(huey, job_id) -> Failure:
-    """Why the job failed, as people are shown it."""
-    found = look(huey.storage, job_id)
-    shown = huey.composer.shown_result(found.task, found.result)
-    assert isinstance(shown, Failure)
-    return shown
 
 
 EXITS = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError("gone"), BaseException("bare")]
