@@ -16,15 +16,15 @@ from datetime import timezone, tzinfo
 from typing import Protocol
 
 from duey.model.job import Job, Page, WorkerInfo
-from duey.monitor.history.charts import Charts
 from duey.monitor.history.database import Database
 from duey.monitor.history.figure_values import Interval, Outcomes, TaskFigures, TaskHistory, Waits
-from duey.monitor.history.figures import Figures
-from duey.monitor.history.groups import Groups
-from duey.monitor.history.jobs import Jobs
 from duey.monitor.history.last_seen import LastSeen
-from duey.monitor.history.recorder import Recorder, Source
-from duey.monitor.history.retention import Retention
+from duey.monitor.history.queries.charts import Charts
+from duey.monitor.history.queries.figures import Figures
+from duey.monitor.history.queries.groups import Groups
+from duey.monitor.history.queries.jobs import Jobs
+from duey.monitor.history.recording.recorder import Recorder, Source
+from duey.monitor.history.recording.retention import Retention
 from duey.monitor.history.slots import Slots, Timetable
 from duey.monitor.history.status import HistoryStatus
 from duey.monitor.history.values import (

@@ -132,7 +132,7 @@ MIGRATIONS: Sequence[Migration] = (
         """,
         "CREATE INDEX figures_by_task ON figures (task, tier_s, at)",
         "CREATE TABLE tasks (qualname TEXT PRIMARY KEY, first_at REAL NOT NULL, last_at REAL NOT NULL) WITHOUT ROWID",
-        # Failed attempts with one cause (duey.monitor.history.causes). frames: JSON list. state: open, muted or fixed.
+        # Failed attempts with one cause (`recording.causes`). frames: JSON list. state: open, muted or fixed.
         """
         CREATE TABLE error_groups (
             fingerprint TEXT PRIMARY KEY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duey.monitor.history.recorder import BATCH
+from duey.monitor.history.recording.recorder import BATCH
 from duey.storage import compaction
 from tests.contracts.rig import job, state
 

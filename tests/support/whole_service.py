@@ -15,7 +15,7 @@ from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import ADMIN, Access
 from duey.monitor.history import History
-from duey.monitor.history.recorder import Recorder
+from duey.monitor.history.recording.recorder import Recorder
 from duey.monitor.web.services import Services
 from duey.monitor.web.site import Site
 from duey.server.main import side_by_side

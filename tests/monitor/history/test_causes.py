@@ -9,7 +9,7 @@ import traceback as tracebacks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duey.monitor.history.causes import MAX_FRAMES, cause_of, own_frames
+from duey.monitor.history.recording.causes import MAX_FRAMES, cause_of, own_frames
 from tests.monitor.history.conftest import traceback
 from tests.support import rows
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from duey.monitor.history import Count, History, groups
+from duey.monitor.history import Count, History
+from duey.monitor.history.queries import groups
 from tests.monitor.history.conftest import START, Clock, Story, record, traceback
 
 HOUR = 3600.0

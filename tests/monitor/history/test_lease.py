@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from duey.monitor.history import History
-from duey.monitor.history.lease import Lease
+from duey.monitor.history.recording.lease import Lease
 from tests.monitor.history.conftest import PATIENCE_S
 from tests.support import wait_until
 

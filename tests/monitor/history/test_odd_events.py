@@ -8,7 +8,7 @@ import pytest
 
 from duey.model.job import Failure
 from duey.monitor.history import History, JobFilter
-from duey.monitor.history.writing import ENTRIES_KEPT
+from duey.monitor.history.recording.writing import ENTRIES_KEPT
 from tests.monitor.history.conftest import START, Queue, Story, record, tables
 
 HOSTILE = "<script>alert('x')</script>\x00\x1b[31m%s{0}; DROP TABLE jobs;--\u202e\ud800"

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from duey.monitor.history import throttle
-from duey.monitor.history.throttle import LATE_S, REST, REST_IN_A_CROWD, WriteThrottle
+from duey.monitor.history.recording import throttle
+from duey.monitor.history.recording.throttle import LATE_S, REST, REST_IN_A_CROWD, WriteThrottle
 
 WORK_S = 0.02
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from duey.model.event import Event
 from duey.monitor.history import History
-from duey.monitor.history.causes import cause_of
+from duey.monitor.history.recording.causes import cause_of
 from tests.monitor.history.conftest import START, Clock, Queue, Settings, Story, record, tables, traceback
 from tests.support import rounds
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from duey.monitor.history import History, JobFilter, retention
+from duey.monitor.history import History, JobFilter
 from duey.monitor.history.database import Database
-from duey.monitor.history.retention import KEPT_OF_EACH_TASK, Retention
+from duey.monitor.history.recording import retention
+from duey.monitor.history.recording.retention import KEPT_OF_EACH_TASK, Retention
 from duey.monitor.history.schema import SLOTS
 from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Settings, Story, record, tables
 from tests.support import wait_until
@@ -129,7 +130,7 @@ def test_the_recorder_keeps_the_limit_while_events_wait(
     history: History, settings: Settings, story: Story, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.retention_rows = 500
-    monkeypatch.setattr("duey.monitor.history.recorder.BATCH", 400)
+    monkeypatch.setattr("duey.monitor.history.recording.recorder.BATCH", 400)
     tell(story, "a", 5000)
     queue = Queue(story.events)
     recorder = history.recorder(queue)

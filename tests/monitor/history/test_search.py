@@ -9,8 +9,9 @@ import pytest
 
 from duey.errors import BadRequest, StateConflict
 from duey.model.job import STATES
-from duey.monitor.history import Count, History, JobFilter, search
-from duey.monitor.history.names import last_part
+from duey.monitor.history import Count, History, JobFilter
+from duey.monitor.history.queries import search
+from duey.monitor.history.queries.names import last_part
 from tests.monitor.history.conftest import START, Story, record, traceback
 from tests.support import rounds, rows
 

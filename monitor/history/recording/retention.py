@@ -19,9 +19,9 @@ from typing import Protocol
 
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED
 from duey.monitor.history.database import Database
+from duey.monitor.history.recording.writing import ADD_MARK
 from duey.monitor.history.schema import DAY_S, HOUR_S, MINUTE_S
 from duey.monitor.history.values import Pruned
-from duey.monitor.history.writing import ADD_MARK
 
 KEPT_OF_EACH_TASK = 100
 CHUNK = 500  # jobs in one transaction, about 15 ms

@@ -8,7 +8,7 @@ from typing import Any
 from duey.model.event import ENQUEUED, RELEASED, RESCUED, RETRYING
 from duey.model.job import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
 from duey.monitor.history import plain
-from duey.monitor.history.names import Names
+from duey.monitor.history.queries.names import Names
 from duey.monitor.history.values import Attempt, JobRow, LogLine, Step
 from duey.payload.plain import WHOLE, Bounds, plain_call, to_plain
 

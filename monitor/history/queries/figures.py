@@ -15,7 +15,7 @@ from peewee import SqliteDatabase
 from duey.monitor.history import buckets
 from duey.monitor.history.database import Database
 from duey.monitor.history.figure_values import Distribution, Outcomes, TaskFigures, TaskHistory, TaskStep
-from duey.monitor.history.names import Names
+from duey.monitor.history.queries.names import Names
 from duey.monitor.history.schema import DAY_S, FIGURE_COUNTS, FIGURE_VALUES, FIGURES, HOUR_S, MINUTE_S, TASKS
 from duey.monitor.history.tallies import Tally
 

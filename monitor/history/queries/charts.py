@@ -11,7 +11,7 @@ from peewee import fn
 from duey.monitor.history import buckets
 from duey.monitor.history.database import Database
 from duey.monitor.history.figure_values import Interval, Outcomes, Waits
-from duey.monitor.history.names import Names
+from duey.monitor.history.queries.names import Names
 from duey.monitor.history.schema import DAY_S, FIGURE_COUNTS, FIGURES, HOUR_S, MINUTE_S
 
 F = FIGURES.c

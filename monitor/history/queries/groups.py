@@ -1,7 +1,7 @@
-"""Error groups: failed attempts with the same cause (duey.monitor.history.causes).
+"""Error groups: failed attempts with the same cause (duey.monitor.history.recording.causes).
 
 The first failed attempt opens a group. A user can mute it, and it is still counted, or mark it as fixed. If a fixed
-group fails again, it is opened again and marked as regressed (duey.monitor.history.writing).
+group fails again, it is opened again and marked as regressed (duey.monitor.history.recording.writing).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from peewee import SQL, SqliteDatabase
 from duey.errors import BadRequest
 from duey.monitor.history import plain
 from duey.monitor.history.database import Database
-from duey.monitor.history.names import Names
+from duey.monitor.history.queries.names import Names
 from duey.monitor.history.schema import DAY_S, GROUPS, HOUR_S
 from duey.monitor.history.values import Count, ErrorGroup, ErrorGroups
 

@@ -9,13 +9,14 @@ from peewee import SqliteDatabase
 
 from duey.errors import BadRequest, StateConflict, UnknownJob
 from duey.model.job import ENDED, Job, Page
-from duey.monitor.history import job_views, plain
+from duey.monitor.history import plain
 from duey.monitor.history.database import Database
-from duey.monitor.history.names import Names
+from duey.monitor.history.queries import job_views
+from duey.monitor.history.queries.names import Names
+from duey.monitor.history.queries.search import DEEP_ROWS, MANY, Search
+from duey.monitor.history.recording.writing import ADD_MARK
 from duey.monitor.history.schema import ENTRIES, JOBS
-from duey.monitor.history.search import DEEP_ROWS, MANY, Search
 from duey.monitor.history.values import Attempt, Count, JobFilter, JobHistory, JobRow, JobRows
-from duey.monitor.history.writing import ADD_MARK
 from duey.payload.plain import LISTED
 
 J, E = JOBS.c, ENTRIES.c

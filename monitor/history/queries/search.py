@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from peewee import SQL, SqliteDatabase, fn
 
 from duey.model.job import DEFAULT_QUEUE, STATES
-from duey.monitor.history.argument_filter import ArgumentFilter
-from duey.monitor.history.names import Names
+from duey.monitor.history.queries.argument_filter import ArgumentFilter
+from duey.monitor.history.queries.names import Names
 from duey.monitor.history.schema import JOBS
 from duey.monitor.history.values import Count, JobFilter
 

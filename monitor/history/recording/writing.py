@@ -14,10 +14,10 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from duey.model.event import COUNTED, Event
-from duey.monitor.history import job_state
 from duey.monitor.history.database import Database
-from duey.monitor.history.job_state import JobState
-from duey.monitor.history.projection import ENTRY_COLUMNS, Projection
+from duey.monitor.history.recording import job_state
+from duey.monitor.history.recording.job_state import JobState
+from duey.monitor.history.recording.projection import ENTRY_COLUMNS, Projection
 from duey.monitor.history.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
 from duey.monitor.history.tallies import GroupTally, Tally
 

@@ -4,7 +4,7 @@ One turn takes the lease (one recorder among all processes), reads the oldest ev
 transaction, and then deletes them from the queue. After a crash in between, the same batch is read again and changes
 nothing. Then the turn does a small step of retention, if it is due.
 
-After a full batch the recorder rests (duey.monitor.history.throttle), so that it hardly slows down a burst of work,
+After a full batch the recorder rests (`throttle`), so that it hardly slows down a burst of work,
 and steady work is recorded within seconds.
 
 If the history or the queue cannot be used, the events stay in the queue and the work goes on. The recorder logs the
@@ -24,12 +24,13 @@ from typing import Any, Protocol
 from duey.errors import DueyError
 from duey.model.event import Event
 from duey.model.job import WorkerInfo
-from duey.monitor.history import plain, writing
+from duey.monitor.history import plain
 from duey.monitor.history.database import Database
-from duey.monitor.history.lease import Lease
-from duey.monitor.history.retention import Retention
+from duey.monitor.history.recording import writing
+from duey.monitor.history.recording.lease import Lease
+from duey.monitor.history.recording.retention import Retention
+from duey.monitor.history.recording.throttle import WriteThrottle
 from duey.monitor.history.slots import Slots, Timetable
-from duey.monitor.history.throttle import WriteThrottle
 from duey.monitor.history.values import RecorderStatus
 from duey.monitor.history.workers import Workers
 

@@ -17,9 +17,10 @@ from typing import Any
 
 from duey.model.event import BLOCKED, COUNTED, ENQUEUED, RELEASED, RESCUED, RETRIED, RETRYING, UNBLOCKED, Event
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
-from duey.monitor.history import job_state, plain
-from duey.monitor.history.causes import cause_of
-from duey.monitor.history.job_state import JobState
+from duey.monitor.history import plain
+from duey.monitor.history.recording import job_state
+from duey.monitor.history.recording.causes import cause_of
+from duey.monitor.history.recording.job_state import JobState
 from duey.monitor.history.tallies import GroupTally, Tally
 
 logger = logging.getLogger(__name__)

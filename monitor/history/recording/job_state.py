@@ -104,7 +104,7 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
     return s
 
 
-# Rows for the statements of duey.monitor.history.writing.
+# Rows for the statements of duey.monitor.history.recording.writing.
 as_inserted = attrgetter(*INSERTED)
 as_changed = attrgetter(*CHANGING, "n")
 as_done = attrgetter(*ENDING, "n")

@@ -1,0 +1,1 @@
+"""Reads the history: jobs, error groups and figures."""
