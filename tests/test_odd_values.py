@@ -21,7 +21,7 @@ from duey.cli.context import Refused
 from duey.control.schedules import ScheduleRequest
 from duey.errors import DueyError
 from duey.monitor.access import passwords
-from duey.monitor.web.form import Fields
+from duey.monitor.web.forms.fields import Fields
 from duey.scheduling.timetable import every
 from tests.contracts.rig import run_next
 from tests.monitor.web.client import Browser

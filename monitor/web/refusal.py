@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from duey import errors
 from duey.monitor.access import AccessUnavailable, TooManyAttempts
 from duey.monitor.history import HistoryUnavailable
-from duey.monitor.web.text import clip
+from duey.monitor.web.display.text import clip
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from bottle import SimpleTemplate
 
-from duey.monitor.web import charts, figures, text, times
+from duey.monitor.web.display import charts, figures, text, times
+from duey.monitor.web.display.text import Html, inert
+from duey.monitor.web.display.why import held
 from duey.monitor.web.request import Request
-from duey.monitor.web.text import Html, inert
 from duey.monitor.web.view import View
-from duey.monitor.web.why import held
 
 FOLDER = Path(__file__).parent / "templates"
 LIVE_STATES = ("scheduled", "queued", "blocked", "running", "retrying")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from duey.monitor.access import Account, Session
-from duey.monitor.web.form import Fields
-from duey.monitor.web.times import Times
+from duey.monitor.web.display.times import Times
+from duey.monitor.web.forms.fields import Fields
 
 
 def tag_of(said: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from duey.monitor.web.form import Fields
+from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.view import Done, File, View
 
 Handler = Callable[..., "View | Done | File"]  # (request, **names in the path)

@@ -26,13 +26,13 @@ from duey.monitor.access import (
     UnknownAccount,
     UnknownToken,
 )
-from duey.monitor.web.figures import plural
-from duey.monitor.web.form import Fields
+from duey.monitor.web.display.figures import plural
+from duey.monitor.web.display.times import DAY_S
+from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, get, post
 from duey.monitor.web.services import Services
-from duey.monitor.web.times import DAY_S
 from duey.monitor.web.view import NOTE, Done, View
 
 SHOWN = 500

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from duey.monitor.access import InvalidInput
-from duey.monitor.web.figures import plural
+from duey.monitor.web.display.figures import plural
 from duey.monitor.web.password import Password
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, get

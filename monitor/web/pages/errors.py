@@ -10,9 +10,9 @@ from typing import Any
 
 from duey.errors import StorageUnavailable
 from duey.monitor.history import ErrorGroup
-from duey.monitor.web import charts
+from duey.monitor.web.display import charts
+from duey.monitor.web.display.figures import number
 from duey.monitor.web.etag import history_etag
-from duey.monitor.web.figures import number
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, get, post

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from duey import errors
 from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
-from duey.monitor.web import inputs, typed
+from duey.monitor.web.display.text import clip
+from duey.monitor.web.forms import inputs, typed
 from duey.monitor.web.pages.job_view import JobView
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, get, post
 from duey.monitor.web.services import Services
-from duey.monitor.web.text import clip
 from duey.monitor.web.verbs import Verbs
 from duey.monitor.web.view import NOTE, Done, View
 from duey.payload.plain import SEEN

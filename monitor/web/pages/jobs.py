@@ -12,11 +12,11 @@ from typing import Any
 
 from duey.model.job import BLOCKED, CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
 from duey.monitor.history import Count, JobFilter, JobRow
-from duey.monitor.web import calls
+from duey.monitor.web.display import calls
+from duey.monitor.web.display.figures import count
 from duey.monitor.web.etag import live_etag
-from duey.monitor.web.figures import count
-from duey.monitor.web.filters import Filter, read_filter
-from duey.monitor.web.form import Fields
+from duey.monitor.web.forms.fields import Fields
+from duey.monitor.web.forms.filters import Filter, read_filter
 from duey.monitor.web.listing import Listing
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request

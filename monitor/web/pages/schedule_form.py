@@ -12,8 +12,8 @@ from duey import errors
 from duey.control.schedules import Schedule, ScheduleRequest
 from duey.errors import FieldError
 from duey.model.job import Job, TaskInfo
-from duey.monitor.web import inputs, typed, when
-from duey.monitor.web.form import Fields
+from duey.monitor.web.forms import inputs, typed, when
+from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, get, post
 from duey.monitor.web.services import Services

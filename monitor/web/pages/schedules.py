@@ -12,14 +12,14 @@ from typing import Any
 from duey import errors
 from duey.control.schedules import Schedule, Slot, zone
 from duey.monitor.history import HistoryUnavailable
-from duey.monitor.web import charts
+from duey.monitor.web.display import charts
+from duey.monitor.web.display.text import clip
+from duey.monitor.web.display.times import DAY_S, Times, duration
 from duey.monitor.web.recent import Recent
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Route, get, post
 from duey.monitor.web.services import Services
-from duey.monitor.web.text import clip
-from duey.monitor.web.times import DAY_S, Times, duration
 from duey.monitor.web.view import NOTE, Done, View
 
 WRONG = ("late", "failed", "canceled", "expired", "skipped", "missed")

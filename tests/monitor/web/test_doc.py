@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from duey.monitor.access import ROLES
-from duey.monitor.web.filters import KEYS
+from duey.monitor.web.forms.filters import KEYS
 from duey.monitor.web.pages import NAVIGATION
 from duey.monitor.web.pages.errors import MARKS
 from duey.monitor.web.verbs import VERBS

@@ -8,8 +8,8 @@ import pytest
 
 from duey.errors import FieldError
 from duey.model.job import Edit, EnqueueAnswer, Failure
-from duey.monitor.web.inputs import Input
-from duey.monitor.web.typed import with_problems
+from duey.monitor.web.forms.inputs import Input
+from duey.monitor.web.forms.typed import with_problems
 from tests.monitor.web.client import Browser
 from tests.monitor.web.test_doors import job_with
 from tests.monitor.web.world import World

@@ -23,8 +23,8 @@ from duey.cli import main as manage
 from duey.control import schedule_views
 from duey.control.schedules import ScheduleRequest
 from duey.model.schedule import OccurrenceRow, ScheduleRow, Tick
-from duey.monitor.web.filters import length_s
-from duey.monitor.web.when import length_text
+from duey.monitor.web.forms.filters import length_s
+from duey.monitor.web.forms.when import length_text
 from duey.scheduling.timetable import LONGEST_S, every
 from tests.contracts.rig import job
 from tests.monitor.web.client import Browser

@@ -9,13 +9,13 @@ from datetime import timezone
 
 from duey.model.job import Counts, Job, Running, WorkerInfo
 from duey.monitor.history import Count
-from duey.monitor.web import calls, figures, times
-from duey.monitor.web.filters import length_s, read_filter
-from duey.monitor.web.form import Fields
-from duey.monitor.web.frames import read_traceback
-from duey.monitor.web.healthy import Situation, judge
-from duey.monitor.web.text import clip, inert, one_line
-from duey.monitor.web.why import why_not_running
+from duey.monitor.web.display import calls, figures, times
+from duey.monitor.web.display.frames import read_traceback
+from duey.monitor.web.display.healthy import Situation, judge
+from duey.monitor.web.display.text import clip, inert, one_line
+from duey.monitor.web.display.why import why_not_running
+from duey.monitor.web.forms.fields import Fields
+from duey.monitor.web.forms.filters import length_s, read_filter
 from tests.monitor.web.scene_jobs import TRACEBACK
 from tests.support import rows
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duey.model.job import Job
-from duey.monitor.web.text import clip
+from duey.monitor.web.display.text import clip
 
 REDACTED = "[redacted]"  # the mark that duey.payload.redact uses
 SHORT_TEXT, SHORT_ITEMS, SHORT_DEPTH = 48, 4, 3

@@ -13,8 +13,8 @@ from itertools import islice
 from typing import Any
 
 from duey.model.job import Job, TaskInfo
-from duey.monitor.web.calls import holds_redacted
-from duey.monitor.web.text import as_json, editable_json, is_line
+from duey.monitor.web.display.calls import holds_redacted
+from duey.monitor.web.display.text import as_json, editable_json, is_line
 from duey.payload.plain import is_cut
 
 EDITABLE_CHARS = 20_000

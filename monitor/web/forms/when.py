@@ -13,9 +13,9 @@ from typing import Any
 
 from duey.control.schedules import zone
 from duey.errors import FieldError, Misconfigured
-from duey.monitor.web.filters import UNITS_S, length_s
-from duey.monitor.web.form import Fields
-from duey.monitor.web.times import read_local
+from duey.monitor.web.display.times import read_local
+from duey.monitor.web.forms.fields import Fields
+from duey.monitor.web.forms.filters import UNITS_S, length_s
 
 # The form's fields, and the engine's names for their values.
 KEYS = {"cron": "cron", "every": "every", "at": "at", "tz": "tz", "catch_up": "catch_up", "overlap": "overlap"}

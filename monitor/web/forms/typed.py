@@ -14,8 +14,8 @@ from typing import Any
 
 from duey.errors import FieldError
 from duey.model.job import Edit, TaskInfo
-from duey.monitor.web.form import Fields
-from duey.monitor.web.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
+from duey.monitor.web.forms.fields import Fields
+from duey.monitor.web.forms.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
 
 
 def as_typed(fields: Sequence[Input], form: Fields) -> list[Input]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timezone, tzinfo
 
-from duey.monitor.web.text import Html
+from duey.monitor.web.display.text import Html
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 UNITS = ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min"), (1, "s"))

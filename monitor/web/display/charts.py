@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from duey.monitor.web.figures import number
-from duey.monitor.web.text import Html, inert
+from duey.monitor.web.display.figures import number
+from duey.monitor.web.display.text import Html, inert
 
 STEP, BAR, HEIGHT = 10, 8, 100  # of the inner picture, per bar
 LEAST = 2.5  # smallest height of a value above 0, so that it is visible

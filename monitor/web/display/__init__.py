@@ -1,0 +1,1 @@
+"""How values are shown: text, numbers and times for people, charts, and sentences on jobs and on the service."""
