@@ -21,7 +21,7 @@ from duey.api.auth import MetricsAuth
 from duey.api.endpoint import Answer, Endpoint
 from duey.control.service import Control
 from duey.errors import StorageUnavailable
-from duey.monitor.history.buckets import BOUNDS_MS
+from duey.monitor.history.tallies import BOUNDS_MS
 
 
 class LiveCollector(Collector):

@@ -1,11 +1,9 @@
 """The history: a record of every job, attempt and error, in a SQLite file written by one recorder at a time.
 
-To record: `recorder` reads events from the queue's storage, `projection` turns a batch into rows, `writing` writes
-them, and `retention` deletes old rows. To answer: `history` uses `search`, `jobs`, `groups`, `figures` and `charts`,
-and returns `values`. The file: `database` and `schema`. The live state of a job is in the queue's storage, not here.
+`recording` moves events from the queue's storage into the file and deletes old rows, `queries` answer from it with
+`values`, and `History` is what others use. The live state of a job is in the queue's storage, not here.
 """
 
-from duey.monitor.history.buckets import BUCKETS
 from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable
 from duey.monitor.history.figure_values import (
     Distribution,
@@ -17,6 +15,7 @@ from duey.monitor.history.figure_values import (
     Waits,
 )
 from duey.monitor.history.history import History, MonitorSettings
+from duey.monitor.history.tallies import BUCKETS
 from duey.monitor.history.values import (
     Attempt,
     Count,

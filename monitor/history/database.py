@@ -18,8 +18,7 @@ from peewee import SqliteDatabase
 
 from duey import files as config_files
 from duey.files import SIDE_FILES
-from duey.monitor.history import sqlite_errors
-from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable
+from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable, tell
 from duey.monitor.history.schema import HISTORY_SCHEMA, MIGRATIONS, TABLES
 from duey.monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
 
@@ -134,7 +133,7 @@ class Database(SqliteFile):
         return version
 
     def _told(self, error: BaseException) -> HistoryUnavailable:
-        kind, reason = sqlite_errors.tell(self.first_cause(error), self._busy_timeout_s)
+        kind, reason = tell(self.first_cause(error), self._busy_timeout_s)
         if kind is HistoryGone:
             self._forget()
         if kind is HistoryBroken:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class Distribution:
     """A distribution of durations. Count, sum and max are exact, percentiles are within a factor of 2.
 
-    `buckets[i]` counts durations from bounds_ms[i - 1] up to bounds_ms[i]: see duey.monitor.history.buckets.
+    `buckets[i]` counts durations from bounds_ms[i - 1] up to bounds_ms[i]: see duey.monitor.history.tallies.
     """
 
     count: int

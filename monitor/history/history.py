@@ -18,9 +18,8 @@ from typing import Protocol
 from duey.model.job import Job, Page, WorkerInfo
 from duey.monitor.history.database import Database
 from duey.monitor.history.figure_values import Interval, Outcomes, TaskFigures, TaskHistory, Waits
-from duey.monitor.history.last_seen import LastSeen
-from duey.monitor.history.queries.charts import Charts
-from duey.monitor.history.queries.figures import Figures
+from duey.monitor.history.last_seen import LastSeen, Workers
+from duey.monitor.history.queries.figures import Charts, Figures
 from duey.monitor.history.queries.groups import Groups
 from duey.monitor.history.queries.jobs import Jobs
 from duey.monitor.history.recording.recorder import Recorder, Source
@@ -41,7 +40,6 @@ from duey.monitor.history.values import (
     SeenWorker,
     Slot,
 )
-from duey.monitor.history.workers import Workers
 
 DAY_S = 86400.0
 CAP = 10_000  # larger counts are shown as `10k+`

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from duey.model.job import Failure, Job
-from duey.monitor.history.buckets import BUCKETS as BUCKETS
+from duey.monitor.history.tallies import BUCKETS as BUCKETS
 
 # jobs
 

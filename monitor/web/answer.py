@@ -7,24 +7,112 @@ script updates itself, so a poll without changes costs a 304. If a few facts sho
 has them as its ETag and is not rendered. Large answers are compressed. (Compressed pages contain the CSRF token,
 which an attacker might guess by size. The token alone is not enough: the browser's headers must also say that the
 form comes from the monitor.)
+
+Addresses of assets change with their content. They do not end in .css or .js, because some proxies serve such files
+from a folder of their own. An address of an older version returns the current file, which browsers then do not cache.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
+import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from bottle import response
 
-from duey.monitor.web.as_json import to_json
-from duey.monitor.web.assets import FOR_EVER, Asset
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.render import Renderer
 from duey.monitor.web.request import Request, tag_of
-from duey.monitor.web.view import File, View
+from duey.monitor.web.route import File, View
+
+FOLDER = Path(__file__).parent / "static"
+FILES = {
+    "style": ("duey.css", "text/css; charset=utf-8"),
+    "script": ("duey.js", "text/javascript; charset=utf-8"),
+    "icon": ("icon.svg", "image/svg+xml"),
+}
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file: its address below /static/, and its bytes, plain and compressed."""
+
+    address: str
+    kind: str
+    plain: bytes
+    packed: bytes
+
+
+class Assets:
+    """The stylesheet, the script and the icon, read once, by the first part of their address."""
+
+    def __init__(self) -> None:
+        self._assets: dict[str, Asset] = {}
+        for name, (file, kind) in FILES.items():
+            plain = (FOLDER / file).read_bytes()
+            mark = hashlib.sha256(plain).hexdigest()[:12]
+            self._assets[name] = Asset(f"{name}-{mark}", kind, plain, gzip.compress(plain, mtime=0))
+
+    def addresses(self) -> Mapping[str, str]:
+        """The last part of each address, by name."""
+        return {name: asset.address for name, asset in self._assets.items()}
+
+    def find(self, address: str) -> tuple[Asset | None, bool]:
+        """Return the asset, and whether the address is that of its current content."""
+        asset = self._assets.get(address.partition("-")[0])
+        return asset, asset is not None and asset.address == address
+
+
+INSTANTS = {"at", "eta", "first_seen", "last_seen", "since", "until", "searched_back_to"}
+GIVEN = {"args", "kwargs", "result", "context", "progress", "options", "default"}  # keys inside these are the user's
+
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=str).encode
+
+
+def to_json(data: Any) -> bytes:
+    """Return a view's data as ASCII JSON with a line end, for curl: times in RFC 3339, users' values unchanged."""
+    return (_encode(_plain(data)) + "\n").encode("ascii")
+
+
+def _plain(value: Any, key: str = "") -> Any:
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, (int, float)):
+        if key in INSTANTS or key.endswith("_at"):
+            return _instant(value)
+        return value if math.isfinite(value) else str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {each.name: getattr(value, each.name) for each in fields(value)}
+    if isinstance(value, dict):
+        return {str(name): _given(each) if name in GIVEN else _plain(each, str(name)) for name, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(each, key) for each in value]
+    return value
+
+
+def _given(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {str(name): _given(each) for name, each in value.items()}
+    return [_given(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _instant(at: float) -> str | None:
+    try:
+        return datetime.fromtimestamp(at, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return None
+
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

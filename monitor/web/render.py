@@ -13,11 +13,11 @@ from typing import Any
 
 from bottle import SimpleTemplate
 
-from duey.monitor.web.display import charts, figures, text, times
+from duey.monitor.web.display import charts, formats, text
 from duey.monitor.web.display.text import Html, inert
 from duey.monitor.web.display.why import held
 from duey.monitor.web.request import Request
-from duey.monitor.web.view import View
+from duey.monitor.web.route import View
 
 FOLDER = Path(__file__).parent / "templates"
 LIVE_STATES = ("scheduled", "queued", "blocked", "running", "retrying")
@@ -53,13 +53,13 @@ class Renderer:
             "clip": text.clip,
             "one_line": text.one_line,
             "as_json": text.as_json,
-            "duration": times.duration,
-            "span": times.span,
-            "number": figures.number,
-            "count": figures.count,
-            "size": figures.size,
-            "percent": figures.percent,
-            "plural": figures.plural,
+            "duration": formats.duration,
+            "span": formats.span,
+            "number": formats.number,
+            "count": formats.count,
+            "size": formats.size,
+            "percent": formats.percent,
+            "plural": formats.plural,
             "charts": charts,
             "state": state,
             "held": held,
@@ -99,7 +99,7 @@ def progress_of(progress: dict[str, Any]) -> Html:
     """Return the reported progress of a running job, as a bar and as text."""
     done, total, note = progress.get("done"), progress.get("total"), text.one_line(str(progress.get("note") or ""), 80)
     if isinstance(done, (int, float)) and isinstance(total, (int, float)) and total > 0:
-        said = f"{figures.number(done)} of {figures.number(total)}"
+        said = f"{formats.number(done)} of {formats.number(total)}"
         bar = charts.meter(done, total, said)
-        return Html(f"{bar}{inert(figures.percent(done, total))} · {inert(said)} {inert(note)}")
-    return Html(inert(f"{figures.number(done) if isinstance(done, (int, float)) else ''} {note}".strip()))
+        return Html(f"{bar}{inert(formats.percent(done, total))} · {inert(said)} {inert(note)}")
+    return Html(inert(f"{formats.number(done) if isinstance(done, (int, float)) else ''} {note}".strip()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from duey.monitor.access import Account, Session
-from duey.monitor.web.display.times import Times
+from duey.monitor.web.display.formats import Times
 from duey.monitor.web.forms.fields import Fields
 
 

@@ -1,13 +1,57 @@
-"""A route: a method and a path, what it requires, and its handler. Each page lists its own."""
+"""The interface of a page: its routes, and what their handlers return: a view, a file, or where to go next."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from duey.monitor.web.forms.fields import Fields
-from duey.monitor.web.view import Done, File, View
+
+GOOD, NOTE, BAD = "good", "note", "bad"
+
+
+@dataclass(frozen=True)
+class View:
+    """A page. `data` is for `.json` and the template, `more` for the template only (forms, charts).
+
+    `name` is the template; `name_R` is that of a live region R. `section` is its place in the navigation. `etag`:
+    facts that change if the wanted region changes; a request that has the same ETag gets no data.
+    """
+
+    name: str
+    title: str
+    data: dict[str, Any]
+    more: dict[str, Any] = field(default_factory=dict)
+    section: str = ""
+    regions: tuple[str, ...] = ()
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    etag: str = ""
+
+
+def unchanged(name: str, etag: str) -> View:
+    """Return the view for a request that has the current ETag of its region."""
+    return View(name, "", {}, etag=etag)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to save, with its name."""
+
+    name: str
+    kind: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of an action: go to `to` (303) and show the message. `kind` NOTE: nothing was changed."""
+
+    to: str
+    said: str = ""
+    kind: str = GOOD
+
 
 Handler = Callable[..., "View | Done | File"]  # (request, **names in the path)
 

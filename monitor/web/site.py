@@ -19,20 +19,17 @@ from duey.control.service import Control
 from duey.monitor.access import Access
 from duey.monitor.history import History
 from duey.monitor.web import pages
-from duey.monitor.web.answer import Answer
-from duey.monitor.web.assets import Assets
+from duey.monitor.web.answer import Answer, Assets
+from duey.monitor.web.display.formats import Times
 from duey.monitor.web.display.text import clip
-from duey.monitor.web.display.times import Times
 from duey.monitor.web.forms.fields import form_of, query_of
-from duey.monitor.web.guard import Guard
-from duey.monitor.web.password import Password
+from duey.monitor.web.guard import Guard, Password
 from duey.monitor.web.refusal import LoginNeeded, Refusal, told
 from duey.monitor.web.render import Renderer
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route
+from duey.monitor.web.route import BAD, GOOD, NOTE, Done, File, Route, View
 from duey.monitor.web.services import Services
 from duey.monitor.web.session import Cookies
-from duey.monitor.web.view import BAD, GOOD, NOTE, Done, File, View
 
 MOUNT = "/monitor"
 SAID_CHARS = 400

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from duey import errors
 from duey.control.service import Control
 from duey.monitor.history import History
-from duey.monitor.web.display.figures import plural
+from duey.monitor.web.display.formats import plural
 
 RETRY, CANCEL, DELETE = VERBS = ("retry", "cancel", "delete")
 DONE = {RETRY: "queued again", CANCEL: "canceled, or asked to stop", DELETE: "deleted"}

@@ -15,7 +15,7 @@ from peewee import SQL, SqliteDatabase
 from duey.errors import BadRequest
 from duey.monitor.history import plain
 from duey.monitor.history.database import Database
-from duey.monitor.history.queries.names import Names
+from duey.monitor.history.queries.views import Names
 from duey.monitor.history.schema import DAY_S, GROUPS, HOUR_S
 from duey.monitor.history.values import Count, ErrorGroup, ErrorGroups
 

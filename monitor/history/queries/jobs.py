@@ -11,9 +11,9 @@ from duey.errors import BadRequest, StateConflict, UnknownJob
 from duey.model.job import ENDED, Job, Page
 from duey.monitor.history import plain
 from duey.monitor.history.database import Database
-from duey.monitor.history.queries import job_views
-from duey.monitor.history.queries.names import Names
+from duey.monitor.history.queries import views
 from duey.monitor.history.queries.search import DEEP_ROWS, MANY, Search
+from duey.monitor.history.queries.views import Names
 from duey.monitor.history.recording.writing import ADD_MARK
 from duey.monitor.history.schema import ENTRIES, JOBS
 from duey.monitor.history.values import Attempt, Count, JobFilter, JobHistory, JobRow, JobRows
@@ -70,7 +70,7 @@ class Jobs:
 
     def get(self, job_id: str) -> Job:
         with self._database.reading() as db:
-            return job_views.job(_one(db, job_id), Names(db))
+            return views.job(_one(db, job_id), Names(db))
 
     def as_page(self, rows: JobRows) -> Page:
         return Page(tuple(row.job for row in rows.rows), rows.next)
@@ -81,16 +81,16 @@ class Jobs:
             entries = _entries(db, row)
             children = Search(db, JobFilter(parent=job_id), names).find(MAX_CHILDREN)
             return JobHistory(
-                job_views.job_row(row, names),
-                job_views.attempts(row, entries),
-                job_views.timeline(row, entries),
+                views.job_row(row, names),
+                views.attempts(row, entries),
+                views.timeline(row, entries),
                 _rows(db, children.numbers, names),
             )
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
         with self._database.reading() as db:
             row = _one(db, job_id)
-            return job_views.attempts(row, _entries(db, row))
+            return views.attempts(row, _entries(db, row))
 
     def forget(self, job_id: str) -> None:
         with self._database.writing() as db:
@@ -116,7 +116,7 @@ def _one(db: SqliteDatabase, job_id: str) -> dict[str, Any]:
 def _rows(db: SqliteDatabase, numbers: Sequence[int], names: Names) -> tuple[JobRow, ...]:
     """Return the jobs with these numbers, in this order, with long values cut. Deleted jobs are left out."""
     rows = {row["n"]: row for row in JOBS.select().where(J.n.in_(list(numbers))).execute(db)} if numbers else {}
-    return tuple(job_views.job_row(rows[n], names, LISTED) for n in numbers if n in rows)
+    return tuple(views.job_row(rows[n], names, LISTED) for n in numbers if n in rows)
 
 
 def _entries(db: SqliteDatabase, row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -45,3 +46,26 @@ def own_frames(traceback: str) -> tuple[str, ...]:
 
 def _file_name(path: str) -> str:
     return re.split(r"[/\\]", path)[-1]
+
+
+@dataclass
+class GroupTally:
+    """Failed attempts of one error group. `hours`: how many in each hour."""
+
+    type: str
+    message: str
+    task: str
+    frames: tuple[str, ...]
+    first_seen: float
+    last_seen: float
+    last_job_id: str
+    count: int = 0
+    hours: dict[int, int] = field(default_factory=dict)
+
+    def add(self, at: float, message: str, job_id: str) -> None:
+        self.count += 1
+        hour = int(at // 3600) * 3600
+        self.hours[hour] = self.hours.get(hour, 0) + 1
+        self.first_seen = min(self.first_seen, at)
+        if at >= self.last_seen:
+            self.last_seen, self.message, self.last_job_id = at, message, job_id

@@ -19,9 +19,9 @@ from duey.model.event import BLOCKED, COUNTED, ENQUEUED, RELEASED, RESCUED, RETR
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
 from duey.monitor.history import plain
 from duey.monitor.history.recording import job_state
-from duey.monitor.history.recording.causes import cause_of
+from duey.monitor.history.recording.causes import GroupTally, cause_of
 from duey.monitor.history.recording.job_state import JobState
-from duey.monitor.history.tallies import GroupTally, Tally
+from duey.monitor.history.tallies import Tally
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ One turn takes the lease (one recorder among all processes), reads the oldest ev
 transaction, and then deletes them from the queue. After a crash in between, the same batch is read again and changes
 nothing. Then the turn does a small step of retention, if it is due.
 
-After a full batch the recorder rests (`throttle`), so that it hardly slows down a burst of work,
+After a full batch the recorder rests (`WriteThrottle`), so that it hardly slows down a burst of work,
 and steady work is recorded within seconds.
 
 If the history or the queue cannot be used, the events stay in the queue and the work goes on. The recorder logs the
@@ -26,13 +26,12 @@ from duey.model.event import Event
 from duey.model.job import WorkerInfo
 from duey.monitor.history import plain
 from duey.monitor.history.database import Database
+from duey.monitor.history.last_seen import Workers
 from duey.monitor.history.recording import writing
 from duey.monitor.history.recording.lease import Lease
 from duey.monitor.history.recording.retention import Retention
-from duey.monitor.history.recording.throttle import WriteThrottle
 from duey.monitor.history.slots import Slots, Timetable
 from duey.monitor.history.values import RecorderStatus
-from duey.monitor.history.workers import Workers
 
 logger = logging.getLogger(__name__)
 
@@ -193,3 +192,31 @@ class Recorder:
         if now != self._status:
             self._status = now
             self._on_status(now)
+
+
+LATE_S = 3.0  # at this age of the oldest event there is no rest
+REST = 3.0  # multiple of the processor time used
+REST_IN_A_CROWD = 12.0
+CROWD = 0.1  # waiting longer than this share of the time used means that the processors are busy
+
+
+class WriteThrottle:
+    """Computes rests, in one thread: call `begin`, work, then `rest_s`."""
+
+    def begin(self) -> None:
+        self._used_s, self._waited_s = time.thread_time(), waited_s()
+
+    def rest_s(self, lag_s: float) -> float:
+        """Return how many seconds to rest, if the oldest event of the batch is `lag_s` seconds old."""
+        used_s, waited = time.thread_time() - self._used_s, waited_s()
+        crowded = waited is None or self._waited_s is None or waited - self._waited_s > CROWD * used_s
+        return used_s * (REST_IN_A_CROWD if crowded else REST) * max(0.0, 1 - lag_s / LATE_S)
+
+
+def waited_s() -> float | None:
+    """Return how many seconds this thread has waited for a processor, or None if the system does not tell."""
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as told:
+            return int(told.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None

@@ -16,10 +16,11 @@ from peewee import SqliteDatabase
 from duey.model.event import COUNTED, Event
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import job_state
+from duey.monitor.history.recording.causes import GroupTally
 from duey.monitor.history.recording.job_state import JobState
 from duey.monitor.history.recording.projection import ENTRY_COLUMNS, Projection
 from duey.monitor.history.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
-from duey.monitor.history.tallies import GroupTally, Tally
+from duey.monitor.history.tallies import Tally
 
 # Ids that clients choose are not ordered by time, so a batch of them touches the whole index. Four times this size
 # recorded only 3 % more of them a second, and the process keeps the memory.

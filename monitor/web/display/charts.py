@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from duey.monitor.web.display.figures import number
+from duey.monitor.web.display.formats import number
 from duey.monitor.web.display.text import Html, inert
 
 STEP, BAR, HEIGHT = 10, 8, 100  # of the inner picture, per bar

@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from duey.control.schedules import Schedule, Slot
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
 from duey.monitor.history import Count, ErrorGroup, HistoryHealth, SeenWorker
-from duey.monitor.web.display.figures import count, plural
-from duey.monitor.web.display.times import span
+from duey.monitor.web.display.formats import count, plural, span
 
 GOOD, NOTE, BAD = "good", "note", "bad"
 LONG_WAIT_S = 60.0

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 
 from duey.model.job import STATES
 from duey.monitor.history import JobFilter
-from duey.monitor.web.display.times import read_local
+from duey.monitor.web.display.formats import read_local
 from duey.monitor.web.forms.fields import Fields
 
 KEYS = ("task", "state", "error", "queue", "since", "until", "group", "parent", "by")

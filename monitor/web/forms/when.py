@@ -13,7 +13,7 @@ from typing import Any
 
 from duey.control.schedules import zone
 from duey.errors import FieldError, Misconfigured
-from duey.monitor.web.display.times import read_local
+from duey.monitor.web.display.formats import read_local
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.forms.filters import UNITS_S, length_s
 

@@ -26,14 +26,12 @@ from duey.monitor.access import (
     UnknownAccount,
     UnknownToken,
 )
-from duey.monitor.web.display.figures import plural
-from duey.monitor.web.display.times import DAY_S
+from duey.monitor.web.display.formats import DAY_S, plural
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post
 from duey.monitor.web.services import Services
-from duey.monitor.web.view import NOTE, Done, View
 
 SHOWN = 500
 DAYS = (("30", "in 30 days"), ("90", "in 90 days"), ("365", "in a year"), ("", "never"))

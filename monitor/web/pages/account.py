@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from duey.monitor.access import InvalidInput
-from duey.monitor.web.display.figures import plural
-from duey.monitor.web.password import Password
+from duey.monitor.web.display.formats import plural
+from duey.monitor.web.guard import Password
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get
+from duey.monitor.web.route import NOTE, Done, Route, View, get
 from duey.monitor.web.services import Services
 from duey.monitor.web.session import THEMES, Cookies
-from duey.monitor.web.view import NOTE, Done, View
 
 
 class AccountPage:

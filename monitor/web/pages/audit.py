@@ -8,9 +8,8 @@ from __future__ import annotations
 from duey.errors import BadRequest
 from duey.monitor.access.export import as_csv
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get
+from duey.monitor.web.route import File, Route, View, get
 from duey.monitor.web.services import Services
-from duey.monitor.web.view import File, View
 
 PAGE = 50
 CSV_LINES = 5_000  # takes about a quarter of a second

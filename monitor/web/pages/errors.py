@@ -11,13 +11,11 @@ from typing import Any
 from duey.errors import StorageUnavailable
 from duey.monitor.history import ErrorGroup
 from duey.monitor.web.display import charts
-from duey.monitor.web.display.figures import number
-from duey.monitor.web.etag import history_etag
+from duey.monitor.web.display.formats import number
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get, post
-from duey.monitor.web.services import Services
-from duey.monitor.web.view import Done, View, unchanged
+from duey.monitor.web.route import Done, Route, View, get, post, unchanged
+from duey.monitor.web.services import Services, history_etag
 
 TABS = (("open", "Open"), ("muted", "Muted"), ("fixed", "Fixed"), ("all", "All"))
 PAGE = 25

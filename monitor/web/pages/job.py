@@ -12,10 +12,9 @@ from duey.monitor.web.display.text import clip
 from duey.monitor.web.forms import inputs, typed
 from duey.monitor.web.pages.job_view import JobView
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post
 from duey.monitor.web.services import Services
 from duey.monitor.web.verbs import Verbs
-from duey.monitor.web.view import NOTE, Done, View
 from duey.payload.plain import SEEN
 
 GONE = (

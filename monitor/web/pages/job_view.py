@@ -15,16 +15,16 @@ from duey import errors
 from duey.model.job import BLOCKED, DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
 from duey.monitor.history import HistoryUnavailable, JobHistory
 from duey.monitor.web.display import calls
+from duey.monitor.web.display.formats import ago, span
 from duey.monitor.web.display.frames import read_traceback
 from duey.monitor.web.display.text import Html, as_json, clip
-from duey.monitor.web.display.times import ago, span
 from duey.monitor.web.display.why import Because, why_not_running
 from duey.monitor.web.forms import inputs
 from duey.monitor.web.forms.filters import as_word
 from duey.monitor.web.pages.jobs import row_of
 from duey.monitor.web.request import Request
+from duey.monitor.web.route import View
 from duey.monitor.web.services import Services
-from duey.monitor.web.view import View
 from duey.payload.plain import SEEN
 
 RESULT_CHARS = 8_000

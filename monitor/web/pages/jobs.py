@@ -13,17 +13,15 @@ from typing import Any
 from duey.model.job import BLOCKED, CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
 from duey.monitor.history import Count, JobFilter, JobRow
 from duey.monitor.web.display import calls
-from duey.monitor.web.display.figures import count
-from duey.monitor.web.etag import live_etag
+from duey.monitor.web.display.formats import count
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.forms.filters import Filter, read_filter
 from duey.monitor.web.listing import Listing
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get, post
-from duey.monitor.web.services import Services
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post, unchanged
+from duey.monitor.web.services import Services, live_etag
 from duey.monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Chosen, Tally, Verbs
-from duey.monitor.web.view import NOTE, Done, View, unchanged
 
 # (state, label), the most important first.
 TABS = (

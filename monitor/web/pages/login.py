@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from duey.monitor.access import AccountChanged, TooManyAttempts
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route
+from duey.monitor.web.route import GOOD, Done, Route, View
 from duey.monitor.web.services import Services
 from duey.monitor.web.session import Cookies
-from duey.monitor.web.view import GOOD, Done, View
 
 WRONG = "name or password is wrong"
 LONGEST = 1024

@@ -18,17 +18,13 @@ from duey.errors import StorageUnavailable
 from duey.model.job import Counts
 from duey.monitor.history import Count, ErrorGroup, Interval, TaskFigures, Waits
 from duey.monitor.web.display import charts
-from duey.monitor.web.display.figures import number, plural, size
+from duey.monitor.web.display.formats import DAY_S, duration, number, plural, size
 from duey.monitor.web.display.healthy import Health, Situation, judge
 from duey.monitor.web.display.text import Html
-from duey.monitor.web.display.times import DAY_S, duration
-from duey.monitor.web.etag import history_etag
 from duey.monitor.web.pages.schedules import short_name
-from duey.monitor.web.recent import Recent
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get
-from duey.monitor.web.services import Services
-from duey.monitor.web.view import View, unchanged
+from duey.monitor.web.route import Route, View, get, unchanged
+from duey.monitor.web.services import Recent, Services, history_etag
 
 T = TypeVar("T")
 REGIONS = ("now", "history")

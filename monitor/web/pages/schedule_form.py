@@ -15,9 +15,8 @@ from duey.model.job import Job, TaskInfo
 from duey.monitor.web.forms import inputs, typed, when
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get, post
+from duey.monitor.web.route import Done, Route, View, get, post
 from duey.monitor.web.services import Services
-from duey.monitor.web.view import Done, View
 
 FIELDS = ("name", "version", *when.KEYS)
 

@@ -13,14 +13,12 @@ from duey import errors
 from duey.control.schedules import Schedule, Slot, zone
 from duey.monitor.history import HistoryUnavailable
 from duey.monitor.web.display import charts
+from duey.monitor.web.display.formats import DAY_S, Times, duration
 from duey.monitor.web.display.text import clip
-from duey.monitor.web.display.times import DAY_S, Times, duration
-from duey.monitor.web.recent import Recent
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get, post
-from duey.monitor.web.services import Services
-from duey.monitor.web.view import NOTE, Done, View
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post
+from duey.monitor.web.services import Recent, Services
 
 WRONG = ("late", "failed", "canceled", "expired", "skipped", "missed")
 LEDGER = 40

@@ -16,12 +16,10 @@ from duey import errors
 from duey.errors import FieldError
 from duey.model.job import JobRequest, TaskInfo
 from duey.monitor.history import HistoryUnavailable, JobFilter, TaskHistory
-from duey.monitor.history.buckets import BOUNDS_MS
+from duey.monitor.history.tallies import BOUNDS_MS
 from duey.monitor.web.display import charts
-from duey.monitor.web.display.figures import number, plural
+from duey.monitor.web.display.formats import duration, number, plural, read_local
 from duey.monitor.web.display.text import clip
-from duey.monitor.web.display.times import duration, read_local
-from duey.monitor.web.etag import live_etag
 from duey.monitor.web.forms import inputs
 from duey.monitor.web.forms import typed as typed_in
 from duey.monitor.web.forms.filters import length_s
@@ -29,9 +27,8 @@ from duey.monitor.web.listing import Listing
 from duey.monitor.web.pages.jobs import row_of
 from duey.monitor.web.pages.tasks import DEFAULT_WINDOW, WINDOWS, rate
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get, post
-from duey.monitor.web.services import Services
-from duey.monitor.web.view import NOTE, Done, View, unchanged
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post, unchanged
+from duey.monitor.web.services import Services, live_etag
 
 STEPS, LISTED = 48, 8
 

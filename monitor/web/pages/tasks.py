@@ -8,13 +8,10 @@ from typing import Any
 from duey.model.job import TaskInfo
 from duey.monitor.history import TaskFigures
 from duey.monitor.web.display import charts
-from duey.monitor.web.display.figures import number
-from duey.monitor.web.display.times import DAY_S, HOUR_S
-from duey.monitor.web.etag import history_etag
+from duey.monitor.web.display.formats import DAY_S, HOUR_S, number
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get
-from duey.monitor.web.services import Services
-from duey.monitor.web.view import View, unchanged
+from duey.monitor.web.route import Route, View, get, unchanged
+from duey.monitor.web.services import Services, history_etag
 
 WINDOWS: dict[str, float] = {"1h": HOUR_S, "24h": DAY_S, "7d": 7 * DAY_S, "30d": 30 * DAY_S}
 DEFAULT_WINDOW, DEFAULT_SORT = "24h", "total"

@@ -12,14 +12,11 @@ from typing import Any
 from duey.errors import StorageUnavailable, UnknownWorker
 from duey.model.job import QueueInfo, WorkerInfo
 from duey.monitor.history import SeenWorker
-from duey.monitor.web.display.figures import number, plural
-from duey.monitor.web.display.times import DAY_S
-from duey.monitor.web.recent import Recent
+from duey.monitor.web.display.formats import DAY_S, number, plural
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, get, post
-from duey.monitor.web.services import Services
-from duey.monitor.web.view import NOTE, Done, View
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post
+from duey.monitor.web.services import Recent, Services
 
 UNUSUAL = 1.5
 FIGURES_KEPT_S = 30.0

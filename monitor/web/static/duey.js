@@ -8,7 +8,7 @@
   const ahead = Date.now() / 1000 - Number(body.dataset.now); // seconds that this clock is ahead of the server
   const now = () => Date.now() / 1000 - ahead;
 
-  // Times, formatted by the same rules as in times.py.
+  // Times, formatted by the same rules as in formats.py.
   const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   const long = (seconds) => {
     const unit = UNITS.find(([size]) => seconds >= size);

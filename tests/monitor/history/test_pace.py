@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from duey.monitor.history.recording import throttle
-from duey.monitor.history.recording.throttle import LATE_S, REST, REST_IN_A_CROWD, WriteThrottle
+from duey.monitor.history.recording import recorder
+from duey.monitor.history.recording.recorder import LATE_S, REST, REST_IN_A_CROWD, WriteThrottle
 
 WORK_S = 0.02
 
@@ -15,7 +15,7 @@ WORK_S = 0.02
 def rests(monkeypatch: pytest.MonkeyPatch, waited: list[float | None], lag_s: float) -> float:
     """How many times its work the recorder rests, having waited for a processor as is told."""
     told = iter(waited)
-    monkeypatch.setattr(throttle, "waited_s", lambda: next(told))
+    monkeypatch.setattr(recorder, "waited_s", lambda: next(told))
     used = iter([5.0, 5.0 + WORK_S])
     monkeypatch.setattr(time, "thread_time", lambda: next(used))
     one = WriteThrottle()
@@ -40,5 +40,5 @@ def test_it_rests_the_less_the_later_it_is(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_kernel_tells_how_long_a_thread_waited() -> None:
-    waited = throttle.waited_s()
+    waited = recorder.waited_s()
     assert waited is None or waited >= 0.0

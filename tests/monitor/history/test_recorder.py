@@ -18,8 +18,7 @@ from duey.model.job import Running, WorkerInfo
 from duey.monitor.history import History, JobFilter
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import recorder, writing
-from duey.monitor.history.recording.recorder import BACK_OFF_S, BATCH, IDLE_S, LEASE_S, Recorder
-from duey.monitor.history.recording.throttle import LATE_S
+from duey.monitor.history.recording.recorder import BACK_OFF_S, BATCH, IDLE_S, LATE_S, LEASE_S, Recorder
 from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Story
 from tests.support import wait_until
 

@@ -11,7 +11,7 @@ from duey.errors import BadRequest, StateConflict
 from duey.model.job import STATES
 from duey.monitor.history import Count, History, JobFilter
 from duey.monitor.history.queries import search
-from duey.monitor.history.queries.names import last_part
+from duey.monitor.history.queries.views import last_part
 from tests.monitor.history.conftest import START, Story, record, traceback
 from tests.support import rounds, rows
 

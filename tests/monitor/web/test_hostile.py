@@ -139,7 +139,7 @@ def test_what_a_visitor_sends_is_inert_as_well(world: World, text: str) -> None:
 def test_raw_output_is_of_our_own_making() -> None:
     """`{{!...}}` may hold nothing but words that return Html, and markup that is written out in the template."""
     ours = re.compile(
-        r"(?:when|running|state|progress_of)\(.*\)"  # words of render.py and times.py
+        r"(?:when|running|state|progress_of)\(.*\)"  # words of render.py and formats.py
         r"|(?:when|running)\(.*\) if .* else (?:duration\(.*\)|'–')"
         r"|base|told|from_theme|since|because\[1\]|\w+_chart|chart|row\['(?:spark|strip|last_at|next_at)'\]"
         r"|'[^']*'(?: if .* else ?'[^']*'| if .* else ' aria-sort=\"ascending\"' if here else '')?"

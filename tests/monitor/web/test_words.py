@@ -9,7 +9,7 @@ from datetime import timezone
 
 from duey.model.job import Counts, Job, Running, WorkerInfo
 from duey.monitor.history import Count
-from duey.monitor.web.display import calls, figures, times
+from duey.monitor.web.display import calls, formats
 from duey.monitor.web.display.frames import read_traceback
 from duey.monitor.web.display.healthy import Situation, judge
 from duey.monitor.web.display.text import clip, inert, one_line
@@ -31,7 +31,7 @@ NONE = Counts(0, 0, 0, 0, 0, None, 0)
     [(0.4, "now"), (-0.9, "now"), (12, "12 s ago"), (200, "3 min ago"), (-7300, "in 2 h"), (86400 * 3, "3 d ago")],
 )
 def test_how_long_ago(seconds: float, said: str) -> None:
-    assert times.ago(seconds) == said
+    assert formats.ago(seconds) == said
 
 
 @rows(
@@ -40,25 +40,25 @@ def test_how_long_ago(seconds: float, said: str) -> None:
      (240_000, "4 min"), (9_000_000, "2.5 h"), (3 * 86_400_000, "3.0 d")],
 )  # fmt: skip
 def test_how_long_it_took(ms: float | None, said: str) -> None:
-    assert times.duration(ms) == said
+    assert formats.duration(ms) == said
 
 
 def test_a_time_has_its_zone_and_one_that_no_calendar_holds_breaks_nothing() -> None:
-    told = times.Times(NOW, timezone.utc)
+    told = formats.Times(NOW, timezone.utc)
     assert told.when(NOW - 60) == (
         '<time datetime="2027-01-15T07:59:00Z" title="2027-01-15 07:59:00 UTC">1 min ago</time>'
     )
     for at in (1e18, -1e18, float("inf"), float("nan")):
-        assert told.when(at) == times.NO_CALENDAR
+        assert told.when(at) == formats.NO_CALENDAR
     assert told.when(None) == "–"
 
 
 def test_figures() -> None:
-    assert figures.number(1234567) == "1\u202f234\u202f567"
-    assert figures.count(Count(10_000, True)) == "10k+"
-    assert figures.count(Count(7)) == "7"
-    assert [figures.size(each) for each in (0, 999, 48_300_000, 2.1e10)] == ["0 B", "999 B", "48.3 MB", "21.0 GB"]
-    assert [figures.percent(*each) for each in ((0, 5), (1, 100_000), (1, 40))] == ["0 %", "<0.1 %", "2.5 %"]
+    assert formats.number(1234567) == "1\u202f234\u202f567"
+    assert formats.count(Count(10_000, True)) == "10k+"
+    assert formats.count(Count(7)) == "7"
+    assert [formats.size(each) for each in (0, 999, 48_300_000, 2.1e10)] == ["0 B", "999 B", "48.3 MB", "21.0 GB"]
+    assert [formats.percent(*each) for each in ((0, 5), (1, 100_000), (1, 40))] == ["0 %", "<0.1 %", "2.5 %"]
 
 
 def test_inert_text() -> None:

@@ -1,15 +1,62 @@
-"""Times as people say them, with the exact time: `<time datetime title>3 min ago</time>`.
+"""Numbers and times for people: digits in groups, bytes in a fitting unit, `<time datetime title>3 min ago</time>`.
 
-The words are relative to the time of the answer. duey.js updates them by the same rules (`ago`). Titles are in the
-zone of `[schedule] timezone`.
+The words of a time are relative to the time of the answer. duey.js updates them by the same rules (`ago`). Titles are
+in the zone of `[schedule] timezone`.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timezone, tzinfo
+from typing import Any
 
 from duey.monitor.web.display.text import Html
+
+THIN = "\u202f"  # narrow no-break space
+BYTES = ("B", "KB", "MB", "GB", "TB")
+
+
+def number(value: float | None) -> str:
+    """Return 12 345, with two decimals below 10 and one above if it is not an integer."""
+    if value is None:
+        return "–"
+    if value == int(value):
+        return f"{int(value):,}".replace(",", THIN)
+    return f"{value:,.2f}".replace(",", THIN) if abs(value) < 10 else f"{value:,.1f}".replace(",", THIN)
+
+
+def count(value: Any) -> str:
+    """Return a number, or a duey.monitor.history Count, as `10k+` if it is capped."""
+    if isinstance(value, (int, float)):
+        return number(value)
+    if not value.capped:
+        return number(value.number)
+    return f"{value.number // 1000}k+" if value.number >= 1000 else f"{value.number}+"
+
+
+def size(value: float | None) -> str:
+    """Return bytes as 12.3 MB."""
+    if value is None:
+        return "–"
+    for unit in BYTES:
+        if value < 1000 or unit == BYTES[-1]:
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if value >= 100 or unit == "B" else f"{value:.1f} {unit}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a share as 2.4 %, and never "0 %" if it is not 0."""
+    if not whole or not part:
+        return "0 %"
+    share = 100 * part / whole
+    return "<0.1 %" if share < 0.1 else f"{share:.1f} %" if share < 10 else f"{share:.0f} %"
+
+
+def plural(n: float, one: str, many: str | None = None) -> str:
+    """Return 1 job, 2 jobs."""
+    return f"{number(n)} {one if n == 1 else many or one + 's'}"
+
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 UNITS = ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min"), (1, "s"))
