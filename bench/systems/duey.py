@@ -34,7 +34,12 @@ def nap(seconds: float) -> None:
 
 
 @huey.task()
-def sign_in(user: str, password: str, api_key: str, returned: str) -> Any:
+def hiding(user: str, password: str, api_key: str, returned: str) -> Any:
+    return RETURNED[returned]
+
+
+@huey.task()
+def showing(user: str, landmark: str, api_kid: str, returned: str) -> Any:
     return RETURNED[returned]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from huey.utils import Error
 
-from duey.execution.fragments import fragments_of, may_contain
 from duey.model.job import Claim, Failure, Settlement
 from duey.payload.clip import clip
 from duey.payload.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
@@ -18,12 +17,8 @@ from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.current import JobContext, latest_job_context
 from duey.tasks.signature.signature import Signature
 
-SMALL_BYTES = 64 * 1024  # a call with more is not looked through before its body
-MOST_PLACES = 1000
-LATER: tuple[str, ...] = ()  # in place of fragments that are asked for when there is a result
 TOO_LARGE = "[too large to show]"
-NUMBERS = frozenset({bool, int, float})
-SCALARS = NUMBERS | {str, type(None)}
+UNREADABLE = "[unreadable]"
 
 
 class Display:
@@ -34,7 +29,6 @@ class Display:
         self.redactor = Redactor(())
         self.max_value_bytes = 16 * 1024  # of arguments, and of a result, in the history
         self._signatures: dict[str, Signature] = {}
-        self._places: dict[tuple[str, int, tuple[str, ...]], tuple[list[int], list[str]]] = {}  # of secrets in a call
         self._secretive: dict[str, bool] = {}  # by task: whether the name of a parameter stands for a secret
 
     def signature(self, task: str) -> Signature | None:
@@ -56,7 +50,7 @@ class Display:
             message = self._huey.serializer.deserialize(job.payload, of_job(job))
             args, kwargs = message.args, message.kwargs or {}
         except Exception:  # AttributeError: it is a value, not a message
-            return ["[unreadable]"], {}, self.everywhere
+            return [UNREADABLE], {}, self.everywhere
         return self.redacted(job.task, args, kwargs, job.context, bounds)
 
     def redacted(
@@ -98,11 +92,11 @@ class Display:
         name = self._huey._registry.task_to_string(type(task))
         return self.redacted(name, task.args, task.kwargs, getattr(task, "job_context", None))[2]
 
-    def hides_nothing(self, claim: Claim) -> bool:
+    def hides_nothing(self, job: Claim | EventRow) -> bool:
         """Whether the job certainly has no hidden values. Fast; may be False although there are none."""
         may_hide = self.redactor.may_hide
-        context = (claim.context or "").encode()
-        return not (self._secretive_task(claim.task) or may_hide(claim.payload) or may_hide(context))
+        context = (job.context or "").encode()
+        return not (self._secretive_task(job.task) or may_hide(job.payload or b"") or may_hide(context))
 
     def _secretive_task(self, task: str) -> bool:
         found = self._secretive.get(task)
@@ -113,55 +107,13 @@ class Display:
             found = self._secretive[task] = any(self.redactor.is_secret(each.name) for each in signature.parameters)
         return found
 
-    def fragments_before(self, task: Any) -> Sequence[str] | None:
-        """The fragments of a call that its body may change, because it holds lists or objects; LATER for others."""
-        kwargs, only_scalars = task.kwargs, SCALARS.issuperset
-        if only_scalars(map(type, task.args)) and (not kwargs or only_scalars(map(type, kwargs.values()))):
-            return LATER
-        return self._fragments(task, [each for each in (*task.args, *kwargs.values()) if type(each) not in SCALARS])
-
-    def _fragments(self, task: Any, holders: Sequence[Any] = ()) -> Sequence[str] | None:
-        """What a result contains if it contains a hidden value of the task's job; None if that is not known. `holders`
-        are the arguments in which there may be more of them."""
-        claim, args, kwargs = task.claim, task.args, task.kwargs
-        indexes, names = self._secret_places(claim.task, len(args), tuple(kwargs))
-        hidden = [args[index] for index in indexes] + [kwargs[name] for name in names]
-        if not (hidden or holders or claim.context):
-            return []
-        if len(claim.payload) > SMALL_BYTES or self._huey.serializer.kind != "json":
-            return None
-        if claim.context and self.redactor.may_hide(claim.context.encode()):
-            return None
-        return fragments_of(hidden, holders, self.redactor.is_secret)
-
-    def _secret_places(self, task: str, count: int, names: tuple[str, ...]) -> tuple[list[int], list[str]]:
-        """Which arguments are hidden by their names, whatever their values."""
-        found = self._places.get((task, count, names))
-        if found is None:
-            signature = self.signature(task)
-            placed = signature.names_of(count) if signature else []
-            indexes = [index for index, name in enumerate(placed) if self.redactor.is_secret(name)]
-            found = indexes, [name for name in names if self.redactor.is_secret(name)]
-            if signature and len(self._places) < MOST_PLACES:
-                self._places[task, count, names] = found
-        return found
-
-    def mask_result(self, settlement: Settlement, task: Any, value: Any, fragments: Sequence[str] | None) -> None:
-        """If a job's result contains one of its hidden values, store its masked form in the settlement."""
-        claim, result = settlement.claim, settlement.result
-        if type(value) in NUMBERS and -99_999 <= value <= 99_999:
-            return
-        job_context = latest_job_context()  # its mask exists if a line was logged; it may hide more, for a handler
-        if result is not None and (job_context is None or "mask" not in job_context.__dict__):
-            found = self._fragments(task) if fragments is LATER else fragments
-            if found is not None and not may_contain(result, found):
-                return
-        mask = self.mask(claim)
-        if mask:
-            shown = self.redactor.redact(to_plain(value))
-            masked = mask.plain(shown)
-            if masked != shown:
-                settlement.detail = json.dumps({"shown": clip(masked, self.max_value_bytes)[0]})
+    def mask_result(self, settlement: Settlement, mask: Mask, value: Any) -> None:
+        """If a result contains what the mask hides, store its masked form in the settlement. Only for a handler, which
+        knows the hidden values of another job; others are masked when the history reads their event."""
+        shown = self.redactor.redact(to_plain(value))
+        masked = mask.plain(shown)
+        if masked != shown:
+            settlement.detail = json.dumps({"shown": clip(masked, self.max_value_bytes)[0]})
 
     def shown_result(
         self, task: str, result: bytes | None, mask: Mask | None = None, bounds: Bounds = WHOLE, use: Use | None = None
@@ -174,7 +126,7 @@ class Display:
         try:
             value = self._huey.serializer.deserialize(result, use)
         except Exception:
-            return "[unreadable]"
+            return UNREADABLE
         mask = mask or self.everywhere
         if value is None or type(value) is bool:
             return value

@@ -167,7 +167,7 @@ class DurableHuey(EnqueuingHuey):
         settlement = Settlement(claim)
         here = self._here
         here.settlement, here.task, here.context, here.by = settlement, task, claim.context, claim.by
-        value = fragments = None
+        value = None
         try:
             if self._revoked(claim, task):
                 self._emit(signals.SIGNAL_REVOKED, task)
@@ -177,7 +177,6 @@ class DurableHuey(EnqueuingHuey):
                 self._emit(signals.SIGNAL_EXPIRED, task)
                 self._abort_chord_member(task, SKIPPED)
             else:
-                fragments = self.composer.fragments_before(task)
                 # In a copy, so that context variables of one job are not visible to the next.
                 value = contextvars.copy_context().run(self._run_claimed, task, timestamp)
         except BaseException as exc:  # something outside the body failed: the job must end nevertheless
@@ -188,8 +187,8 @@ class DurableHuey(EnqueuingHuey):
                 self.composer.write_error(settlement, exc)
         finally:
             here.settlement = here.task = here.context = here.by = None
-        if value is not None and settlement.outcome == DONE:
-            self.composer.mask_result(settlement, task, value, fragments)
+        if value is not None and settlement.outcome == DONE and (mask := current.handler_mask()) is not None:
+            self.composer.mask_result(settlement, mask, value)
         current.forget()
         settlement.finished_at = clock.now()
         settlement.keep_s = getattr(task, "keep_for", None)

@@ -18,7 +18,7 @@ from huey.utils import SKIPPED, Error
 
 from duey import clock, logs, os_process
 from duey.errors import StepNotReached, TaskExit
-from duey.execution.display import Display
+from duey.execution.display import TOO_LARGE, UNREADABLE, Display
 from duey.model.event import COUNTED, Event
 from duey.model.job import BLOCKED, DONE, ENDED, FAILED, HANDLED, RETRYING, Claim, Settlement
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
@@ -222,7 +222,7 @@ class Composer(Display):
         detail = json.loads(row.detail) if row.detail else {}
         if row.kind == COUNTED:
             return Event(row.seq, COUNTED, "", row.token, row.at, detail["task"], "", 0.0, row.at, detail=detail)
-        if row.payload is not None:
+        if row.payload is not None and row.kind != DONE:
             payload = row.payload if len(row.payload) <= READ_BYTES else b""
             args, kwargs, mask = self.shown_call(row._replace(payload=payload), self._recorded)
             if len(row.payload) * GROWTH > self.max_value_bytes:
@@ -238,10 +238,18 @@ class Composer(Display):
                 detail["keep_s"] = keep_s
         result = detail.pop("shown", None)
         if row.result is not None and result is None and len(row.result) <= READ_BYTES:
-            result = self.shown_result(row.task, row.result, None, self._recorded, of_result(row.job_id))
+            mask = self._result_mask(row)
+            result = self.shown_result(row.task, row.result, mask, self._recorded, of_result(row.job_id))
             if len(row.result) * GROWTH > self.max_value_bytes:
                 result = clip(result, self.max_value_bytes)[0]
         return Event(
             row.seq, row.kind, row.job_id, row.token, row.at, row.task, row.queue, row.priority, row.enqueued_at,
             row.attempt, row.started_at, row.worker, args, kwargs, result, detail,
         )  # fmt: skip
+
+    def _result_mask(self, row: EventRow) -> Mask:
+        """The mask for the result of a job that is done. If its call cannot be looked through, no text is shown."""
+        if row.payload and self.hides_nothing(row):
+            return self.everywhere
+        args, _, mask = self.shown_call(row, self._recorded)
+        return Mask((), self.redactor.text, hides_all=True) if args in ([TOO_LARGE], [UNREADABLE]) else mask

@@ -100,7 +100,7 @@ class EventRow(NamedTuple):
     by: str | None
     context: str | None  # JSON
     chord: str | None
-    payload: bytes | None  # with ENQUEUED and RETRIED
+    payload: bytes | None  # with ENQUEUED, RETRIED and DONE; b"" if it is very large
     result: bytes | None  # with DONE
 
     @property

@@ -131,6 +131,7 @@ class JobContext:
     reported_at = 0.0
     pending: str | None = None  # progress that is not written yet
     reports_progress = False  # whether the body has reported progress itself
+    handles = False  # it handles the failure of another job, whose hidden values its mask hides too
     at_end: tuple[Callable[[], None], ...] = ()
 
     def __init__(self, huey: Any, claim: Any) -> None:
@@ -220,6 +221,12 @@ def current_job_context() -> JobContext | None:
 def latest_job_context() -> JobContext | None:
     """The body that runs in this thread, or that has ended while its job is not settled yet; or None."""
     return _local.job_context or _local.latest
+
+
+def handler_mask() -> Any:
+    """The mask of the body that has just ended in this thread if it handled the failure of another job, or None."""
+    job_context = latest_job_context()
+    return job_context.mask if job_context is not None and job_context.handles else None
 
 
 def current_job() -> CurrentJob | None:

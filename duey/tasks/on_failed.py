@@ -56,7 +56,7 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
         raise errors.InternalTask(own.task)
     body = current_job_context()
     assert body is not None
-    body.mask = body.mask.joined(huey.composer.shown_call(stored)[2])
+    body.handles, body.mask = True, body.mask.joined(huey.composer.shown_call(stored)[2])
     message = huey.serializer.deserialize(stored.payload, of_job(stored))
     return list(message.args), dict(message.kwargs)
 

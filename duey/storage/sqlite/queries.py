@@ -157,7 +157,7 @@ BIG = 1_000_000  # larger payloads and results are not shown (bytes)
 EVENTS = f"""select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
     case when v.token > 0 then v.token >> 32 end, v.detail, coalesce(j.id, ''),
     j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.retries, j.parent, j.by, j.context, j.chord,
-    case when v.kind in ('enqueued', 'retried')
+    case when v.kind in ('enqueued', 'retried') or e.result is not null and v.kind = 'done'
          then case when length(j.payload) < {BIG} then j.payload else x'' end end,
     case when v.kind = 'done' then case when length(e.result) < {BIG} then e.result end end
     from outbox v left join jobs j on j.seq = v.job left join finished e on e.seq = v.job order by v.seq limit ?"""

@@ -1,7 +1,7 @@
 -- uses: places job
 -- Returns the oldest events, joined with their jobs. Arguments: how many, and how many bytes together (one event is
 -- always returned). Returns how many belonged to jobs that were removed (these events are removed too), then for each
--- event: number, kind, numbers, detail, id, m, whether it includes the call (enqueued, retried), body (otherwise only
+-- event: number, kind, numbers, detail, id, m, whether it includes the call (enqueued, retried, done), body (otherwise only
 -- its head), result (of done).
 
 local answer, bytes, stale = {0}, 0, {}
@@ -11,7 +11,7 @@ for _, entry in ipairs(call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1])
   for i = 1, #entry[2], 2 do e[entry[2][i]] = entry[2][i + 1] end
   local counted = e.k == 'counted'  -- belongs to no job
   local seq, m = unpack(counted and {'', ''} or call('HMGET', job_key(e.j), 'seq', 'm'))
-  local whole_call = e.k == 'enqueued' or e.k == 'retried'
+  local whole_call = e.k == 'enqueued' or e.k == 'retried' or e.k == 'done'
   local body = counted and '' or seq == e.s and (whole_call and call('GET', P .. 'body:' .. e.j) or head_of(e.j))
   if not body then
     stale[#stale + 1] = entry[1]
