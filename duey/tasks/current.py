@@ -225,21 +225,21 @@ def latest_job_context() -> JobContext | None:
 
 def handler_mask() -> Any:
     """The mask of the body that has just ended in this thread if it handled the failure of another job, or None."""
-    job_context = latest_job_context()
-    return job_context.mask if job_context is not None and job_context.handles else None
+    latest = _local.latest
+    return latest.mask if latest and latest.handles else None
 
 
 def current_job() -> CurrentJob | None:
     """The job whose body runs in this thread, or None."""
-    job_context = current_job_context()
+    job_context = _local.job_context
     return job_context.job if job_context else None
 
 
 def canceled() -> bool:
     """True once the running job was asked to stop. The body should end then; with `-k process` it is killed after ten
     seconds."""
-    job_context = current_job_context()
-    return bool(job_context and job_context.huey.storage.stop_requested([job_context.claim.seq]))
+    here = current_job_context()
+    return bool(here and here.huey.storage.stop_requested([here.claim.seq]))
 
 
 def check_canceled() -> None:
@@ -283,8 +283,7 @@ class Lock(TaskLock):
 
     def __enter__(self) -> Lock:
         self.acquire()
-        job_context = current_job_context()
-        if job_context is not None:
+        if (job_context := current_job_context()) is not None:
             job_context.locks.append(self)
         return self
 
