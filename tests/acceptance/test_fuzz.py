@@ -51,12 +51,12 @@ SHORT: dict[str, list[Call]] = {
 ENQUEUE = """
 import json, sys, duey
 duey.load_tasks()
-import harmful
+import fault_tasks
 for task, n, place, deed in json.loads(sys.argv[1]):
-    cargo = harmful.Cargo(n, deed) if place == "decode" else None
-    job = getattr(harmful, task).s(n, place, deed, cargo)
+    cargo = fault_tasks.Cargo(n, deed) if place == "decode" else None
+    job = getattr(fault_tasks, task).s(n, place, deed, cargo)
     if place == "handler":
-        job = job.error(harmful.handler, n, deed)
+        job = job.error(fault_tasks.handler, n, deed)
     print(duey.huey.enqueue(job).id)
 """
 
@@ -195,7 +195,7 @@ def stop(deployment: Deployment, consumer: Process) -> None:
 @crossed
 @pytest.mark.timeout(rounds(120, soak=14400))
 def test_whatever_an_author_does_is_done_to_nobody_else(deployment: Deployment, kind: str):
-    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    deployment.configure({"tasks": {"modules": "workload, fault_tasks"}})
     if "DUEY_TEST_PLAN" in os.environ:
         plans = {0: Plan(*json.loads(os.environ["DUEY_TEST_PLAN"]))}
     elif SOAK:

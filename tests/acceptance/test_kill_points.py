@@ -66,8 +66,8 @@ def all_jobs(deployment: Deployment) -> list:
 
 @pytest.mark.parametrize(("step", "backend"), pairs(OF_A_FAILURE, ("sqlite", "redis")))
 def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Deployment, step: str):
-    deployment.configure({"tasks": {"modules": "workload, policies"}})
-    enqueue_jobs = "import duey; duey.load_tasks(); import policies; [policies.doomed(n) for n in range(5)]"
+    deployment.configure({"tasks": {"modules": "workload, limited_tasks"}})
+    enqueue_jobs = "import duey; duey.load_tasks(); import limited_tasks; [limited_tasks.doomed(n) for n in range(5)]"
     assert deployment.start("-c", enqueue_jobs).wait(20) == 0
     deployment.consumer(1, DUEY_TEST_DIE_AT=step)
     wait_until(lambda: ended(deployment) == 10, 15, "all have failed, and that was told")
@@ -76,7 +76,7 @@ def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Dep
     failed = {job.id for job in jobs if job.state == "failed"}
     handlers = [job for job in jobs if job.parent]
     assert len(failed) == 5 and sorted(job.parent for job in handlers) == sorted(failed)
-    assert {(job.qualname, job.state) for job in handlers} == {("policies.doomed.on_failed", "done")}
+    assert {(job.qualname, job.state) for job in handlers} == {("limited_tasks.doomed.on_failed", "done")}
     assert {f"told.{n}" for n in range(5)} <= set(deployment.ledger.runs())
 
 

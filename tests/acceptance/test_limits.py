@@ -14,7 +14,7 @@ from tests.acceptance.ledger import Run
 from tests.acceptance.variants import KINDS, SOAK
 from tests.support import rounds, wait_until
 
-PLACES = 3  # as in on_path/policies.py
+PLACES = 3  # as in on_path/limited_tasks.py
 PRODUCERS, CONSUMERS, JOBS = rounds(4, soak=8), rounds(3, soak=4), 40
 INSTANT_S = 0.25  # 12 ms where nothing else runs, of which 10 are the test's own steps
 
@@ -39,11 +39,11 @@ def most_at_once(times: Iterator[tuple[float, float]]) -> int:
 @pytest.mark.soak
 @pytest.mark.parametrize("kind", KINDS if SOAK else ["thread"])
 def test_limit_and_keys_hold_among_producers_consumers_and_kills(deployment: Deployment, kind: str):
-    deployment.configure({"tasks": {"modules": "workload, policies", "max_crashes": 1000}})
+    deployment.configure({"tasks": {"modules": "workload, limited_tasks", "max_crashes": 1000}})
     rng = random.Random(SEED)
     consumers = [Harm(deployment, 2, kind, rng) for _ in range(CONSUMERS)]
     count = rounds(JOBS, soak=1000)
-    producers = [deployment.start("-m", "producing", str(n), str(count), str(SEED)) for n in range(PRODUCERS)]
+    producers = [deployment.start("-m", "produce_limited", str(n), str(count), str(SEED)) for n in range(PRODUCERS)]
     for harm in consumers:
         deployment.wait_taking(harm.consumer)
     for _ in range(rounds(4, soak=60)):
@@ -68,7 +68,7 @@ def test_limit_and_keys_hold_among_producers_consumers_and_kills(deployment: Dep
     assert (counts.queued, counts.running, counts.blocked) == (0, 0, 0)
 
     # No key is held by anybody any more, and no place: what comes now runs.
-    producer = deployment.start("-m", "producing", "last", "20", str(SEED))
+    producer = deployment.start("-m", "produce_limited", "last", "20", str(SEED))
     assert producer.wait(30) == 0, producer.err
     last = set(producer.out.split())
     assert last and not ids & last

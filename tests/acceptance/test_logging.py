@@ -22,26 +22,26 @@ def contains(file: Path, text: str) -> bool:
 
 @crossed
 def test_tasks_that_configure_logging_silence_nobody(deployment: Deployment, kind: str):
-    deployment.configure({"tasks": {"modules": "workload, configured"}, "consumer": {"workers": 1}})
-    tasks = deployment.load("configured")
+    deployment.configure({"tasks": {"modules": "workload, logging_tasks"}, "consumer": {"workers": 1}})
+    tasks = deployment.load("logging_tasks")
     deployment.consumer(1, kind, DUEY_TEST_CONFIGURE="1")
     jobs = [tasks.says("first"), tasks.configures(), tasks.says("second")]
     deployment.wait_ended(jobs, 30)
     for job, line, file in ((jobs[0], "first", "ledger.at_import"), (jobs[2], "second", "ledger.in_body")):
         assert lines_kept(deployment, job.id) == [line]
-        said = f"job {job.id} (configured.says) failed: ValueError: {line}"
+        said = f"job {job.id} (logging_tasks.says) failed: ValueError: {line}"
         wait_until(partial(contains, deployment.folder / file, said), 30, file)
 
 
 @crossed_over
 def test_a_log_file_holds_what_is_logged(deployment: Deployment, kind: str):
-    deployment.configure({"tasks": {"modules": "workload, configured"}})
-    job = deployment.load("configured").says("into the file")
+    deployment.configure({"tasks": {"modules": "workload, logging_tasks"}})
+    job = deployment.load("logging_tasks").says("into the file")
     log = deployment.folder / "own.log"
     process = deployment.start(
         "-m", "huey.bin.huey_consumer", "consumer.huey", "-w", "1", "-k", kind, "-l", str(log)
     )  # fmt: skip
     deployment.wait_taking(process)
     deployment.wait_ended([job], 30)
-    wait_until(partial(contains, log, f"job {job.id} (configured.says) failed"), 30, "the failure is in the file")
+    wait_until(partial(contains, log, f"job {job.id} (logging_tasks.says) failed"), 30, "the failure is in the file")
     assert "into the file: into the file" in log.read_text() and "consumer" in log.read_text()

@@ -18,8 +18,8 @@ from tests.acceptance.processes import Process
 from tests.acceptance.variants import SOAK, sqlite_only
 from tests.support import rounds, wait_until
 
-TIMED = {"tasks": {"modules": "workload, timed"}}
-SECOND = "timed.each_second"
+TIMED = {"tasks": {"modules": "workload, scheduled_tasks"}}
+SECOND = "scheduled_tasks.each_second"
 LATE_S = 0.1 if SOAK else 0.9  # on a busy machine: before the next slot
 
 
@@ -72,7 +72,7 @@ def test_each_slot_has_one_job_though_consumers_come_and_go(timed: Deployment):
         assert all(slot.job_id in jobs if slot.outcome == "deferred" else slot.reason for slot in found)
         ran = [slot.at for slot in found if slot.outcome == "deferred"]
         assert set(ran) <= set(began(timed, row.name)), "each of them ran"
-        step_s = {"timed.each_second": 1, "timed.each_other": 2}.get(row.name, 60)
+        step_s = {"scheduled_tasks.each_second": 1, "scheduled_tasks.each_other": 2}.get(row.name, 60)
         assert [slot.at for slot in found] == [found[0].at + n * step_s for n in range(len(found))] if found else True
         if row.name == SECOND:
             assert ran == [slot.at for slot in found] and len(ran) >= 5
@@ -118,13 +118,13 @@ def test_a_burst_delays_no_slot_by_a_second(timed: Deployment):
 
 def test_what_was_missed_is_run_once_and_the_rest_on_record(timed: Deployment):
     consumer = timed.consumer(1)
-    wait_until(lambda: slots(timed, "timed.each_other"), 15, "the first slot")
+    wait_until(lambda: slots(timed, "scheduled_tasks.each_other"), 15, "the first slot")
     consumer.kill_tree()
-    last = slots(timed, "timed.each_other")[-1].at
+    last = slots(timed, "scheduled_tasks.each_other")[-1].at
     wait_until(lambda: time.time() > last + 9, 15, "four slots fall due while nothing runs")
     timed.consumer(1)
-    wait_until(lambda: slots(timed, "timed.each_other")[-1].at >= last + 8, 15, "they are dealt with")
-    missed = [slot for slot in slots(timed, "timed.each_other") if slot.outcome == "missed"]
+    wait_until(lambda: slots(timed, "scheduled_tasks.each_other")[-1].at >= last + 8, 15, "they are dealt with")
+    missed = [slot for slot in slots(timed, "scheduled_tasks.each_other") if slot.outcome == "missed"]
     assert [slot.at - last for slot in missed][:3] == [2.0, 4.0, 6.0]
     assert all(slot.reason for slot in missed)
 
@@ -137,7 +137,7 @@ def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deploy
     wait_until(lambda: len(timed.ledger.runs_of(7)) >= 2, 15, "two slots have run")
     assert all(slot.reason is None for slot in slots(timed, "mine")), "on time, the first one too"
     listed, _ = timed.manage("schedule", "list")
-    assert {line.split("\t")[0] for line in listed.splitlines()} >= {"mine", SECOND, "timed.there"}
+    assert {line.split("\t")[0] for line in listed.splitlines()} >= {"mine", SECOND, "scheduled_tasks.there"}
     assert "mine\tnote\tEvery 2 seconds\tUTC\tnext 20" in listed and "Asia/Kathmandu" in listed
 
     out, _ = timed.manage("schedule", "change", "mine", "note", "--every", "1", "--window", "60", "8", "seconds=0")

@@ -11,16 +11,17 @@ from tests.acceptance.variants import crossed
 DEFER = """
 import duey
 duey.load_tasks()
-import watched
-print(*(watched.held(1.5 if n == 0 else 0.01).id for n in range(4)), *(watched.limited().id for _ in range(3)))
-print(*(watched.steers(how).id for how in ("retry", "again", "discard", "canceled", "fail")))
+import sentry_tasks
+held = [sentry_tasks.held(1.5 if n == 0 else 0.01) for n in range(4)]
+print(*(job.id for job in held), *(sentry_tasks.limited().id for _ in range(3)))
+print(*(sentry_tasks.steers(how).id for how in ("retry", "again", "discard", "canceled", "fail")))
 """
 
 
 @crossed
 def test_only_failures_are_reported(deployment: Deployment, kind: str):
     """A held lock, a rate limit, Retry, Discard and Canceled, and classes made of them, are no events."""
-    deployment.configure({"tasks": {"modules": "workload, watched"}})
+    deployment.configure({"tasks": {"modules": "workload, sentry_tasks"}})
     process = deployment.start("-c", DEFER)
     assert process.wait(30) == 0, process.err
     waiting, steered = (line.split() for line in process.out.splitlines())

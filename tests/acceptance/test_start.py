@@ -14,7 +14,7 @@ from tests.acceptance.http_client import Client, shown
 from tests.acceptance.processes import Process
 from tests.acceptance.variants import pairs, sqlite_only
 
-WITHOUT_ROOT = str(WORKLOAD.parent / "without_root.py")
+WITHOUT_ROOT = str(WORKLOAD.parent / "unprivileged.py")
 PROGRAMS = {
     "web": ("app.py",),
     "consumer": ("-m", "huey.bin.huey_consumer", "consumer.huey"),

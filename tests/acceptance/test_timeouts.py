@@ -11,10 +11,10 @@ HOW = ("logs", "logs_only", "waits", "locks", "tells", "enqueues", "asks_for_a_r
 @crossed
 def test_no_time_out_leaves_a_lock_behind(deployment: Deployment, kind: str):
     """Bodies that are hardly ever in code of their own are stopped all the same, and the worker goes on."""
-    deployment.configure({"tasks": {"modules": "workload, overdue"}})
-    overdue = deployment.load("overdue")
+    deployment.configure({"tasks": {"modules": "workload, endless_tasks"}})
+    tasks = deployment.load("endless_tasks")
     consumer = deployment.consumer(4, kind)
-    jobs = [overdue.endless(how, timeout=0.05) for _ in range(12) for how in HOW]
+    jobs = [tasks.endless(how, timeout=0.05) for _ in range(12) for how in HOW]
     for job in deployment.wait_ended(jobs, 90):
         assert (job.state, job.error.type, job.error.message) == (
             "failed", "TaskTimeout", "it ran past its timeout of 0.05 s",

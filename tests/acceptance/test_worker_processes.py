@@ -15,21 +15,21 @@ from tests.support import wait_until
 DEFER = """
 import json, sys, duey
 duey.load_tasks()
-import processes_of_tasks
+import forking_tasks
 for task, *arguments in json.loads(sys.argv[1]):
-    print(getattr(processes_of_tasks, task)(*arguments).id)
+    print(getattr(forking_tasks, task)(*arguments).id)
 """
 
 
 def enqueue_jobs(deployment: Deployment, *calls: tuple) -> list[str]:
-    """Enqueue (task, arguments ...) of on_path/processes_of_tasks.py; the ids."""
+    """Enqueue (task, arguments ...) of on_path/forking_tasks.py; the ids."""
     process = deployment.start("-c", DEFER, json.dumps(calls))
     assert process.wait(30) == 0, process.err
     return process.out.split()
 
 
 def consumer_of(deployment: Deployment, workers: int, kind: str, **environ: str) -> Process:
-    deployment.configure({"tasks": {"modules": "workload, processes_of_tasks"}})
+    deployment.configure({"tasks": {"modules": "workload, forking_tasks"}})
     return deployment.consumer(workers, kind, **environ)
 
 

@@ -26,7 +26,7 @@ SCOPES = {
         POST /api/schedules/{schedule}/run""",
 }
 CALLS = {tuple(each.split()): scope for scope, text in SCOPES.items() for each in text.split(",")}
-# These tell what they can without the queue: test_health, test_metrics, test_list, test_history.
+# These tell what they can without the queue: test_health, test_metrics, test_list_jobs, test_history.
 FROM_HISTORY = [("GET", path) for path in ("/api/jobs", "/api/jobs/{id}/attempts", "/api/errors")]
 FROM_HISTORY += [key for key, scope in CALLS.items() if not scope]
 JOB = {"task": "add", "args": [1]}

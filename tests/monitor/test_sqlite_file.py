@@ -17,7 +17,7 @@ from duey.monitor.access import schema as access_schema
 from duey.monitor.history import database as history_file
 from duey.monitor.history import schema as history_schema
 from tests.support import rows
-from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
+from tests.support.file_errors import become_nobody, in_a_child, one_sentence, public_folder
 
 
 class Kind(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from duey.recipes import Refused, Unavailable, csv_import, sqlite
-from tests.recipes.killed import killed_at
+from tests.recipes.killing import killed_at
 from tests.support import rows
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from duey.recipes import Refused, Unavailable, sqlite_backup
-from tests.recipes.killed import killed_at
+from tests.recipes.killing import killed_at
 from tests.support.waiting import wait_until
 
 ROWS = 20_000  # some 8 MB, several steps

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduling.clockwork import Make, World
+from tests.scheduling.simulation import Make, World
 
 
 @pytest.fixture

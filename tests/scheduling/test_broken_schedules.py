@@ -23,8 +23,8 @@ from duey.execution.huey import DurableHuey
 from duey.model.schedule import ScheduleRow
 from duey.scheduling.scheduler import PATIENCE_S, DurableScheduler
 from duey.scheduling.timetable import Every
-from tests.scheduling.clockwork import START, Make, World
 from tests.scheduling.conftest import both
+from tests.scheduling.simulation import START, Make, World
 
 FAR = datetime(9999, 12, 31, 23, tzinfo=timezone.utc).timestamp()
 HANGS = threading.Event()

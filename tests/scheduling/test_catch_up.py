@@ -9,8 +9,8 @@ import pytest
 from duey import cron, every
 from duey.model.schedule import KEPT, WAITING_MAX
 from duey.scheduling.due import GRACE_S
-from tests.scheduling.clockwork import START, Make
 from tests.scheduling.conftest import both
+from tests.scheduling.simulation import START, Make
 from tests.support import rows
 
 HOUR, DAY = 3600, 86400

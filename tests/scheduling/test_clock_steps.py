@@ -11,8 +11,8 @@ import pytest
 from duey import clock, cron, every
 from duey.control.schedules import ScheduleRequest
 from duey.scheduling.edits import EDITED
-from tests.scheduling.clockwork import START, Make, moment
 from tests.scheduling.conftest import both
+from tests.scheduling.simulation import START, Make, moment
 from tests.support import rounds
 
 HOUR, DAY = 3600, 86400

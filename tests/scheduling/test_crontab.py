@@ -17,7 +17,7 @@ from duey.errors import BadSchedule, Misconfigured
 from duey.model.schedule import ScheduleRow
 from duey.scheduling.huey_crontab import RANGES, crontab, read_back
 from duey.scheduling.timetable import cron
-from tests.scheduling.clockwork import START, Make
+from tests.scheduling.simulation import START, Make
 from tests.support import rows
 
 FIELDS = tuple(RANGES)

@@ -18,8 +18,8 @@ import pytest
 from duey import crontab, faults
 from duey.scheduling.scheduler import DurableScheduler
 from duey.scheduling.timetable import Cron, Timetable, cron, every
-from tests.scheduling.clockwork import World, moment
 from tests.scheduling.conftest import both
+from tests.scheduling.simulation import World, moment
 from tests.support import rounds
 
 SEED = int(os.environ.get("DUEY_TEST_SEED", "1"))

@@ -27,8 +27,8 @@ from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.scheduling.scheduler import PATIENCE_S, DurableScheduler
 from duey.scheduling.timetable import Every
-from tests.scheduling.clockwork import START, World
 from tests.scheduling.conftest import both
+from tests.scheduling.simulation import START, World
 from tests.support.rounds import rounds
 
 PLACES = ("minute", "type", "key", "table", "words", "receiver")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from duey.errors import InvalidArguments
 from duey.tasks.signature.signature import Signature
 from tests.support import rows
-from tests.tasks import samples_late
+from tests.tasks import late_annotations
 from tests.tasks.hint_samples import (
     UTC,
     Bound,
@@ -386,7 +386,7 @@ def test_durations_come_back(value):
 
 
 def test_late_annotations():
-    signature = Signature(samples_late.task, "task")
+    signature = Signature(late_annotations.task, "task")
     assert [p.type for p in signature.parameters] == ["Path", "Missing", "Ticket"]
     args, _ = signature.bind(["/x", 5, {"due": "2024-01-02", "n": 1}], {})
     assert args == (Path("/x"), 5, {"due": date(2024, 1, 2), "n": 1})

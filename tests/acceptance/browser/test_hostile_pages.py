@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.acceptance.browser.conftest import PHONE
 from tests.monitor.web.hostile import HOSTILE, LONG, make_hostile
-from tests.monitor.web.test_doors import PAGES
+from tests.monitor.web.test_permissions import PAGES
 from tests.monitor.web.world import PASSWORDS, World, make_world
 
 # What a page of ours never has, and what would show that a tag or an attribute of theirs became one.

@@ -13,7 +13,7 @@ from duey.monitor.access import Access, AccessUnavailable
 from duey.monitor.access.database import Database
 from duey.monitor.access.schema import MIGRATIONS, TOKENS
 from tests.monitor.conftest import START, Clock
-from tests.support.troubles import one_sentence
+from tests.support.file_errors import one_sentence
 
 SECRET = "duy_" + "A" * 43
 NEXT = (*MIGRATIONS, ("ALTER TABLE audit ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'",))

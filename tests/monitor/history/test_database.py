@@ -10,7 +10,7 @@ from duey.monitor.history import History, HistoryTooNew
 from duey.monitor.history.database import Database
 from duey.monitor.history.schema import MIGRATIONS
 from tests.monitor.history.conftest import Queue, Story, record
-from tests.support.troubles import one_sentence
+from tests.support.file_errors import one_sentence
 
 NEXT = (
     *MIGRATIONS,

@@ -11,7 +11,7 @@ from duey.model.job import Edit, EnqueueAnswer, Failure
 from duey.monitor.web.forms.inputs import Input
 from duey.monitor.web.forms.typed import with_problems
 from tests.monitor.web.client import Browser
-from tests.monitor.web.test_doors import job_with
+from tests.monitor.web.test_permissions import job_with
 from tests.monitor.web.world import World
 
 

@@ -13,7 +13,7 @@ from duey.monitor.web.render import FOLDER
 from tests.monitor.web.client import Answer
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.hostile import HOSTILE, make_hostile
-from tests.monitor.web.test_doors import PAGES
+from tests.monitor.web.test_permissions import PAGES
 from tests.monitor.web.world import World
 from tests.support import rows
 

@@ -85,7 +85,7 @@ def test_a_real_recursion_is_one_short_group() -> None:
             fall(depth)
         except ValueError:
             found.add(own_frames("".join(tracebacks.format_exception(*sys.exc_info()))))
-    here = "test_causes.py:"
+    here = "test_error_fingerprints.py:"
     assert found == {(f"{here}test_a_real_recursion_is_one_short_group", f"{here}fall")}
 
 

@@ -16,7 +16,7 @@ from duey.storage.deaths import DeadWorker
 from duey.worker.prefetcher import Prefetcher
 from tests.contracts.rig import SOON_S, crew, ended, job, jobs, kinds, look, state
 from tests.support import wait_until
-from tests.support.hueys import sqlite_huey
+from tests.support.sqlite_huey import sqlite_huey
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from huey.registry import Message
 
 from duey import errors
 from tests.contracts.rig import job, kinds, look, payload_of, run_next, state
-from tests.support.hueys import sqlite_huey
+from tests.support.sqlite_huey import sqlite_huey
 
 
 @pytest.fixture

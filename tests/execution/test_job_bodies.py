@@ -13,7 +13,7 @@ from huey.exceptions import TaskException
 from duey import errors
 from duey.tasks import current
 from tests.contracts.rig import failure_of, kinds, look, run_all, run_next, state
-from tests.support.hueys import sqlite_huey
+from tests.support.sqlite_huey import sqlite_huey
 
 
 @pytest.fixture

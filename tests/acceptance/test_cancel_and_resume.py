@@ -18,7 +18,7 @@ ROWS, ROW_S = 40, 0.05
 
 @pytest.fixture
 def deployment(deployment: Deployment) -> Deployment:
-    deployment.configure({"tasks": {"modules": "workload, policies"}})
+    deployment.configure({"tasks": {"modules": "workload, limited_tasks"}})
     return deployment
 
 
@@ -72,5 +72,5 @@ def know_load(deployment: Deployment) -> None:
     def load(n, rows, seconds):
         raise AssertionError
 
-    load.__module__ = "policies"
+    load.__module__ = "limited_tasks"
     deployment.huey.task()(load)

@@ -8,7 +8,7 @@ import pytest
 from huey.api import chord, group
 from huey.exceptions import TaskException
 
-from tests.support.hueys import sqlite_huey
+from tests.support.sqlite_huey import sqlite_huey
 
 
 @pytest.fixture

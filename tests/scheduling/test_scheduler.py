@@ -16,8 +16,8 @@ from duey.control.service import Control
 from duey.model.schedule import ScheduleRow
 from duey.scheduling.entry import SLOT_PRIORITY
 from duey.scheduling.scheduler import ALIVE_S, LOOK_S
-from tests.scheduling.clockwork import START, Make
 from tests.scheduling.conftest import both
+from tests.scheduling.simulation import START, Make
 
 HOUR, DAY = 3600, 86400
 

@@ -1,6 +1,6 @@
 """Run a program as root is to files what anybody is: without the rights that let root write what it may not write.
 
-python without_root.py PROGRAM ARGUMENTS...
+python unprivileged.py PROGRAM ARGUMENTS...
 """
 
 import ctypes

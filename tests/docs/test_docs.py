@@ -1,6 +1,6 @@
 """The pages for users: commands and settings exist, examples do what the pages say.
 
-The examples of tasks.md, queues.md and workflows.md are run by test_tasks_page.py on both storages, those of
+The examples of tasks.md, queues.md and workflows.md are run by test_tasks_docs.py on both storages, those of
 schedules.md and monitor.md by tests of their own. tests/test_house.py looks at links, and at messages that are quoted.
 """
 

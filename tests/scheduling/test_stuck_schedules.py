@@ -16,8 +16,8 @@ from duey.cli.state import status
 from duey.model.schedule import STANDS_S
 from duey.monitor.access import Token
 from duey.storage.redis.storage import RedisStorage
-from tests.scheduling.clockwork import START, Make, World
 from tests.scheduling.conftest import both
+from tests.scheduling.simulation import START, Make, World
 
 SAID = "no consumer runs schedules since %s (UTC): start one without --no-periodic, or see its log"
 

@@ -16,7 +16,7 @@ from duey.monitor.history import HistoryUnavailable
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.scene import make_morning
-from tests.monitor.web.test_doors import PAGES, job_with, json_of
+from tests.monitor.web.test_permissions import PAGES, job_with, json_of
 from tests.monitor.web.world import World, make_world
 from tests.support import rows
 

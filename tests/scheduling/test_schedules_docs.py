@@ -21,7 +21,7 @@ from duey.scheduling.due import GRACE_S
 from duey.scheduling.entry import SLOT_PRIORITY, timetable_of
 from duey.scheduling.scheduler import LOOK_S
 from duey.scheduling.timetable import Cron, Timetable
-from tests.scheduling.clockwork import Make, World, moment
+from tests.scheduling.simulation import Make, World, moment
 from tests.support import rows
 
 PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "schedules.md").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ import pytest
 from duey import at, cron, crontab, every
 from duey.errors import Misconfigured
 from duey.execution.huey import DurableHuey
-from tests.support.hueys import sqlite_huey
+from tests.support.sqlite_huey import sqlite_huey
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,15 +23,15 @@ NEIGHBOURS_WITHIN_S = 15.0
 DEFER = """
 import json, sys, duey
 duey.load_tasks()
-import harmful
+import fault_tasks
 for task, n, place, deed in json.loads(sys.argv[1]):
-    cargo = harmful.Cargo(n, deed) if place == "decode" else None
-    print(getattr(harmful, task)(n, place, deed, cargo).id)
+    cargo = fault_tasks.Cargo(n, deed) if place == "decode" else None
+    print(getattr(fault_tasks, task)(n, place, deed, cargo).id)
 """
 
 
 def enqueue_jobs(deployment: Deployment, *calls: tuple[str, int, str, str]) -> list[str]:
-    """Enqueue (task, n, place, deed) of on_path/harmful.py from a process that does no harm itself; the ids."""
+    """Enqueue (task, n, place, deed) of on_path/fault_tasks.py from a process that does no harm itself; the ids."""
     process = deployment.start("-c", DEFER, json.dumps(calls), DUEY_TEST_HARMLESS="1")
     assert process.wait(30) == 0, process.err
     return process.out.split()
@@ -40,7 +40,7 @@ def enqueue_jobs(deployment: Deployment, *calls: tuple[str, int, str, str]) -> l
 @crossed
 def test_a_death_is_charged_to_the_job_that_was_handled(deployment: Deployment, kind: str):
     """Wherever in its handling it kills, a job ends with its third death, and what ran beside it or waits ends well."""
-    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    deployment.configure({"tasks": {"modules": "workload, fault_tasks"}})
     ids = enqueue_jobs(deployment, *(("victim", n, place, "kill") for n, place in enumerate(PLACES)))
     consumer = deployment.launch(2, kind)
     beside = deployment.tasks.note(100, 3)
@@ -63,7 +63,7 @@ def test_a_death_is_charged_to_the_job_that_was_handled(deployment: Deployment, 
 @crossed
 def test_what_must_not_run_twice_does_not_after_its_body(deployment: Deployment, kind: str):
     """kill -9 between the end of the body and its commit: it may have paid. Before the body it has not, and runs."""
-    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    deployment.configure({"tasks": {"modules": "workload, fault_tasks"}})
     paid, unpaid = enqueue_jobs(
         deployment, ("once", 1, "post_execute", "slow.60"), ("once", 2, "pre_execute", "slow.2")
     )
@@ -81,7 +81,7 @@ def test_what_must_not_run_twice_does_not_after_its_body(deployment: Deployment,
 @crossed_over
 def test_what_must_not_run_twice_is_committed_before_anything_else_runs(deployment: Deployment, kind: str):
     """The next job kills the worker as its first act, many times over: what ended before it is on disk, or failed."""
-    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    deployment.configure({"tasks": {"modules": "workload, fault_tasks"}})
     calls = [call for n in range(8) for call in (("once", n, "", ""), ("victim", 100 + n, "body", "kill"))]
     ids = enqueue_jobs(deployment, *calls)
     deployment.launch(1, kind)
@@ -93,7 +93,7 @@ def test_what_must_not_run_twice_is_committed_before_anything_else_runs(deployme
 @crossed_over
 def test_an_innocent_one_is_not_failed_in_place_of_the_guilty(deployment: Deployment, kind: str):
     """The guilty one kills from its hook, over and over, and a body of several seconds runs beside it each time."""
-    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    deployment.configure({"tasks": {"modules": "workload, fault_tasks"}})
     deployment.consumer(2, kind)
     innocent = deployment.tasks.note(1, 4)
     deployment.wait_running(1)
@@ -110,7 +110,7 @@ def test_an_innocent_one_is_not_failed_in_place_of_the_guilty(deployment: Deploy
 def test_no_worker_ends_by_what_is_raised_around_bodies(deployment: Deployment, kind: str):
     """sys.exit and its like, in a hook, a receiver, what reads an argument, or the exception itself: the job ends, the
     worker goes on, and the log says what it was."""
-    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    deployment.configure({"tasks": {"modules": "workload, fault_tasks"}})
     raised = ("SystemExit", "KeyboardInterrupt", "GeneratorExit", "ValueError")
     around = [("victim", n, place, deed) for n, (place, deed) in enumerate(itertools.product(AROUND, raised))]
     done = enqueue_jobs(deployment, *around)
@@ -149,7 +149,7 @@ def test_a_worker_whose_files_a_body_closed_is_replaced(deployment: Deployment, 
 
 @sqlite_only
 def test_a_hook_that_closes_all_files_at_the_end_does_not_hold_up_the_stop(deployment: Deployment):
-    deployment.configure({"tasks": {"modules": "workload, harmful"}})
+    deployment.configure({"tasks": {"modules": "workload, fault_tasks"}})
     consumer = deployment.consumer(2, "thread", DUEY_TEST_START="on_shutdown close")
     consumer.popen.terminate()
     assert consumer.wait(SHUTDOWN_S / 2) == 0
@@ -174,7 +174,7 @@ def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployme
 @once
 def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deployment, kind: str):
     """An innocent one that ran beside it the first times ends well."""
-    deployment.configure({"tasks": {"modules": "workload, harmful", "max_crashes": 1}})
+    deployment.configure({"tasks": {"modules": "workload, fault_tasks", "max_crashes": 1}})
     (guilty,) = enqueue_jobs(deployment, ("victim", 1, "body", "kill all"))
     innocent = deployment.tasks.note(2, 0.3)
     for _ in range(40):

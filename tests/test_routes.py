@@ -17,7 +17,7 @@ from duey.server.main import side_by_side
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.conftest import Clock
 from tests.monitor.web.scene import make_morning
-from tests.monitor.web.test_doors import PAGES, every_action, own_actions
+from tests.monitor.web.test_permissions import PAGES, every_action, own_actions
 from tests.monitor.web.world import World, make_world
 
 # Open to anybody, on purpose. /metrics is closed by [auth] metrics_token.

@@ -15,7 +15,7 @@ from duey.monitor.history import History, HistoryBroken, HistoryUnavailable, Job
 from duey.monitor.history.database import Database
 from duey.monitor.history.schema import LAST_SEEN
 from tests.monitor.history.conftest import Clock, Queue, Settings, Story, record
-from tests.support.troubles import become_nobody, in_a_child, one_sentence, public_folder
+from tests.support.file_errors import become_nobody, in_a_child, one_sentence, public_folder
 
 RUBBISH = b"Dear diary, " * 1000
 
