@@ -165,8 +165,6 @@ def queries(history: History) -> dict[str, Callable[[], Any]]:
         "days of the last month": lambda: history.days(),
         "waits by the minute": lambda: history.waits(),
         "totals, 24 hours": lambda: history.totals(),
-        "slowest tasks": lambda: history.slowest(),
-        "most failing tasks": lambda: history.most_failing(),
         "failed since a day": lambda: history.failed_since(day_ago),
         "counts by state": lambda: history.state_counts(),
         "counts by state of a task": lambda: history.state_counts(JobFilter(task=TASKS[0])),

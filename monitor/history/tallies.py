@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duey.monitor.history import plain
+from duey.monitor.history.schema import FIGURE_COUNTS
 
 BUCKETS = 26
 # Upper bounds in milliseconds. The last bucket starts at 4.7 hours.
@@ -89,39 +90,17 @@ class Tally:
 
     def add_row(self, row: Sequence[Any]) -> None:
         """Add a row of `figures` with the columns FIGURE_VALUES."""
-        (
-            enqueued,
-            done,
-            failed,
-            retried,
-            canceled,
-            expired,
-            rescued,
-            run_ms,
-            run_max_ms,
-            runs,
-            wait_ms,
-            max_ms,
-            waits,
-        ) = row
-        self.enqueued += enqueued
-        self.done += done
-        self.failed += failed
-        self.retried += retried
-        self.canceled += canceled
-        self.expired += expired
-        self.rescued += rescued
-        self.run_ms += run_ms
-        self.wait_ms += wait_ms
-        self.run_max_ms = max(self.run_max_ms, run_max_ms)
-        self.wait_max_ms = max(self.wait_max_ms, max_ms)
+        *counts, run_ms, run_max_ms, runs, wait_ms, wait_max_ms, waits = row
+        for name, count in zip(FIGURE_COUNTS, counts, strict=True):
+            setattr(self, name, getattr(self, name) + count)
+        self._add_durations(run_ms, run_max_ms, wait_ms, wait_max_ms)
         add_written(self.run_buckets, runs)
         add_written(self.wait_buckets, waits)
 
     def as_row(self) -> tuple[Any, ...]:
         """Return the row, with the columns that `add_row` takes."""
         return (
-            self.enqueued, self.done, self.failed, self.retried, self.canceled, self.expired, self.rescued,
+            *(getattr(self, name) for name in FIGURE_COUNTS),
             self.run_ms, self.run_max_ms, write(self.run_buckets),
             self.wait_ms, self.wait_max_ms, write(self.wait_buckets),
         )  # fmt: skip
@@ -132,17 +111,15 @@ class Tally:
         return self.done + self.failed + self.retried + self.canceled + self.expired
 
     def add(self, other: Tally) -> None:
-        self.enqueued += other.enqueued
-        self.done += other.done
-        self.failed += other.failed
-        self.retried += other.retried
-        self.canceled += other.canceled
-        self.expired += other.expired
-        self.rescued += other.rescued
-        self.run_ms += other.run_ms
-        self.wait_ms += other.wait_ms
-        self.run_max_ms = max(self.run_max_ms, other.run_max_ms)
-        self.wait_max_ms = max(self.wait_max_ms, other.wait_max_ms)
+        for name in FIGURE_COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self._add_durations(other.run_ms, other.run_max_ms, other.wait_ms, other.wait_max_ms)
         for mine, theirs in ((self.run_buckets, other.run_buckets), (self.wait_buckets, other.wait_buckets)):
             for i, count in enumerate(theirs):
                 mine[i] += count
+
+    def _add_durations(self, run_ms: float, run_max_ms: float, wait_ms: float, wait_max_ms: float) -> None:
+        self.run_ms += run_ms
+        self.wait_ms += wait_ms
+        self.run_max_ms = max(self.run_max_ms, run_max_ms)
+        self.wait_max_ms = max(self.wait_max_ms, wait_max_ms)

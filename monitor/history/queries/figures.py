@@ -7,13 +7,12 @@ begins with a whole minute, hour or day (UTC), and no call reads more than a few
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from datetime import datetime, time, timedelta, tzinfo
+from collections.abc import Iterable
+from datetime import datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 
 from peewee import SqliteDatabase, fn
 
-from duey.monitor.history.database import Database
 from duey.monitor.history.figure_values import (
     Distribution,
     Interval,
@@ -23,6 +22,7 @@ from duey.monitor.history.figure_values import (
     TaskStep,
     Waits,
 )
+from duey.monitor.history.queries import Queries
 from duey.monitor.history.queries.views import Names
 from duey.monitor.history.schema import DAY_S, FIGURE_COUNTS, FIGURE_VALUES, FIGURES, HOUR_S, MINUTE_S, TASKS
 from duey.monitor.history.tallies import BUCKETS, Tally, add_written, percentile_ms
@@ -33,13 +33,11 @@ SPARKS = 30
 MAX_STEPS = 200
 
 
-class Figures:
-    """Reads figures. Every method may raise HistoryUnavailable."""
+class Figures(Queries):
+    """Reads figures of tasks."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database, self._clock = database, clock
-
-    def tasks(self, window_s: float) -> tuple[TaskFigures, ...]:
+    def tasks(self, window_s: float = DAY_S) -> tuple[TaskFigures, ...]:
+        """Return every task with an event in the window (up to a year), the largest total run time first."""
         window = Window(self._clock(), window_s)
         spark_s = window.step_s(SPARKS)
         steps: dict[str, dict[int, Tally]] = {}
@@ -50,7 +48,8 @@ class Figures:
         shown = [_figures(names, task, parts, window, spark_s, seen.get(task)) for task, parts in steps.items()]
         return tuple(sorted(shown, key=lambda figures: (-figures.total_run_ms, figures.qualname)))
 
-    def task(self, name: str, window_s: float, steps: int) -> TaskHistory | None:
+    def task(self, name: str, window_s: float = DAY_S, steps: int = 48) -> TaskHistory | None:
+        """Return a task by short or full name, in equal steps of whole minutes or hours, or None if it is unknown."""
         with self._database.reading() as db:
             names, seen = Names(db), _seen(db)
             found = [task for task in names.find(name) if task in seen]
@@ -69,7 +68,8 @@ class Figures:
         )
         return TaskHistory(_figures(names, found[0], parts, window, step_s, seen[found[0]]), step_s, shown)
 
-    def totals(self, window_s: float) -> Outcomes:
+    def totals(self, window_s: float = DAY_S) -> Outcomes:
+        """Return the outcomes of all tasks in the window that ends now."""
         window = Window(self._clock(), window_s)
         with self._database.reading() as db:
             row = db.execute_sql(TOTALS, (window.tier_s, window.start)).fetchone()
@@ -157,18 +157,17 @@ MAX_MINUTES = 48 * 60
 MAX_DAYS = 366
 
 
-class Charts:
+class Charts(Queries):
     """Reads outcomes by minute and by day, and waiting times by minute; empty ones are included."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database, self._clock = database, clock
-
-    def minutes(self, count: int, task: str | None) -> tuple[Interval, ...]:
+    def minutes(self, count: int = 60, task: str | None = None) -> tuple[Interval, ...]:
+        """Return the last minutes (up to 2,880), oldest first, with the current minute and empty ones."""
         starts = self._last_minutes(count)
         found = self._sums(MINUTE_S, starts[0], task)
         return tuple(Interval(at, found.get(at, Outcomes()), at < starts[-1]) for at in starts)
 
-    def days(self, count: int, zone: tzinfo, task: str | None) -> tuple[Interval, ...]:
+    def days(self, count: int = 30, zone: tzinfo = timezone.utc, task: str | None = None) -> tuple[Interval, ...]:
+        """Return the last days (up to 366) in the zone, oldest first, with today and empty ones."""
         today = datetime.fromtimestamp(self._clock(), zone).date()
         dates = [today - timedelta(days=i) for i in reversed(range(max(1, min(count, MAX_DAYS))))]
         starts = {date: datetime.combine(date, time(), zone).timestamp() for date in dates}
@@ -181,7 +180,8 @@ class Charts:
                 total[i] += getattr(outcomes, name)
         return tuple(Interval(starts[date], Outcomes(*sums.get(date, [])), date != today) for date in dates)
 
-    def waits(self, count: int) -> tuple[Waits, ...]:
+    def waits(self, count: int = 60) -> tuple[Waits, ...]:
+        """Return how long jobs had waited, by the minute of their start, oldest first, with empty minutes."""
         starts = self._last_minutes(count)
         counts = {at: [0] * BUCKETS for at in starts}
         longest = dict.fromkeys(starts, 0.0)

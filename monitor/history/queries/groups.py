@@ -7,14 +7,13 @@ group fails again, it is opened again and marked as regressed (duey.monitor.hist
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-from peewee import SQL, SqliteDatabase
+from peewee import SqliteDatabase
 
 from duey.errors import BadRequest
 from duey.monitor.history import plain
-from duey.monitor.history.database import Database
+from duey.monitor.history.queries import Queries
 from duey.monitor.history.queries.views import Names
 from duey.monitor.history.schema import DAY_S, GROUPS, HOUR_S
 from duey.monitor.history.values import Count, ErrorGroup, ErrorGroups
@@ -29,13 +28,18 @@ HOURS = "SELECT at, count FROM error_hours WHERE fingerprint = ? AND at > ?"
 IN_LAST_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = ? AND at > ? LIMIT ?)"
 
 
-class Groups:
-    """Reads and marks error groups. Every method may raise HistoryUnavailable."""
+class Groups(Queries):
+    """Reads and marks error groups."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database, self._clock = database, clock
-
-    def page(self, state: str | None, task: str | None, q: str | None, limit: int, cursor: str | None) -> ErrorGroups:
+    def error_groups(
+        self,
+        state: str | None = None,
+        task: str | None = None,
+        q: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> ErrorGroups:
+        """Return error groups, last seen first. `state`: open, muted or fixed. `q`: text in type or message."""
         limit = max(1, min(limit, MAX_PAGE))
         query = GROUPS.select()
         if cursor is not None:
@@ -55,12 +59,17 @@ class Groups:
         last = rows[limit - 1] if len(rows) > limit else None
         return ErrorGroups(shown, None if last is None else f"{last['last_seen']!r}_{last['fingerprint']}")
 
-    def get(self, fingerprint: str) -> ErrorGroup | None:
+    def error_group(self, fingerprint: str) -> ErrorGroup | None:
+        """Return an error group, or None if it does not exist."""
         with self._database.reading() as db:
             row = GROUPS.select().where(G.fingerprint == plain.text(fingerprint)).first(db)
             return None if row is None else self._shown(db, row, Names(db))
 
-    def mark(self, fingerprint: str, state: str) -> ErrorGroup | None:
+    def mark_group(self, fingerprint: str, state: str) -> ErrorGroup | None:
+        """Set a group to `open`, `muted` or `fixed`, else ValueError; return it, or None if it does not exist.
+
+        A fixed group that fails again is opened and gets `regressed_at`; a muted one stays muted.
+        """
         if state not in STATES:
             raise ValueError(f"the state of an error group: expected {', '.join(STATES)}, found {state!r}")
         changes: dict[str, Any] = {"state": state, "fixed_at": self._clock() if state == FIXED else None}
@@ -68,12 +77,7 @@ class Groups:
             changes["regressed_at"] = None
         with self._database.writing() as db:
             GROUPS.update(**changes).where(G.fingerprint == plain.text(fingerprint)).execute(db)
-        return self.get(fingerprint)
-
-    def count_open(self, cap: int) -> Count:
-        with self._database.reading() as db:
-            number = GROUPS.select(SQL("1")).where(G.state == OPEN).limit(cap + 1).count(db)
-        return Count(min(number, cap), number > cap)
+        return self.error_group(fingerprint)
 
     def _shown(self, db: SqliteDatabase, row: dict[str, Any], names: Names) -> ErrorGroup:
         now = self._clock()

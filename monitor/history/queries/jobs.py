@@ -10,8 +10,7 @@ from peewee import SqliteDatabase
 from duey.errors import BadRequest, StateConflict, UnknownJob
 from duey.model.job import ENDED, Job, Page
 from duey.monitor.history import plain
-from duey.monitor.history.database import Database
-from duey.monitor.history.queries import views
+from duey.monitor.history.queries import CAP, Queries, views
 from duey.monitor.history.queries.search import DEEP_ROWS, MANY, Search
 from duey.monitor.history.queries.views import Names
 from duey.monitor.history.recording.writing import ADD_MARK
@@ -27,13 +26,29 @@ MAX_CHILDREN = 50
 MAX_ENTRIES = 100
 
 
-class Jobs:
-    """Reads and deletes jobs. Every method may raise HistoryUnavailable."""
+class Jobs(Queries):
+    """Reads and deletes jobs."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def job(self, job_id: str) -> Job:
+        """Return a job as of its last recorded event. Raises duey.errors.UnknownJob."""
+        with self._database.reading() as db:
+            return views.job(_one(db, job_id), Names(db))
 
-    def page(self, wanted: JobFilter, limit: int, cursor: str | None, deep: bool = False) -> JobRows:
+    def jobs(
+        self,
+        state: str | None = None,
+        task: str | None = None,
+        q: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        by: str | None = None,
+    ) -> Page:
+        """The same as Control.jobs, over the whole history. Ask the control for live states."""
+        found = self.job_rows(JobFilter(state=state, task=task, text=q, by=by), limit, cursor)
+        return Page(tuple(row.job for row in found.rows), found.next)
+
+    def job_rows(self, wanted: JobFilter, limit: int = 50, cursor: str | None = None, deep: bool = False) -> JobRows:
+        """Return a page of jobs, newest first, at most `limit` (1 to 500). `deep` searches 25 times as many jobs."""
         with self._database.reading() as db:
             names = Names(db)
             search = Search(db, _cleaned(wanted), names, DEEP_ROWS if deep else None)
@@ -45,7 +60,8 @@ class Jobs:
                 oldest = looked_at.scalar(db)
             return JobRows(rows, _cursor(found.resume), oldest)
 
-    def ids(self, wanted: JobFilter, limit: int, cursor: str | None) -> tuple[list[str], str | None]:
+    def job_ids(self, wanted: JobFilter, limit: int = 500, cursor: str | None = None) -> tuple[list[str], str | None]:
+        """Return (ids, next cursor or None) of matching jobs, at most `limit` (1 to 5,000) ids."""
         with self._database.reading() as db:
             search = Search(db, _cleaned(wanted), Names(db))
             found = search.find(max(1, min(limit, MAX_IDS)), _below(cursor))
@@ -55,27 +71,24 @@ class Jobs:
                 ids.update(some.tuples().execute(db))
             return [ids[n] for n in found.numbers if n in ids], _cursor(found.resume)
 
-    def count(self, wanted: JobFilter, cap: int) -> Count:
+    def count(self, wanted: JobFilter, cap: int = CAP) -> Count:
+        """Return how many jobs match, counted up to `cap`. Without an index only some jobs are searched (capped)."""
         with self._database.reading() as db:
             return Search(db, _cleaned(wanted), Names(db)).count(max(1, min(cap, MAX_CAP)))
 
-    def state_counts(self, wanted: JobFilter, cap: int) -> dict[str, Count]:
+    def state_counts(self, wanted: JobFilter | None = None) -> dict[str, Count]:
+        """Return the number of matching jobs by state (duey.model.job.STATES). The state of the filter is ignored."""
         with self._database.reading() as db:
-            return Search(db, _cleaned(wanted, state=None), Names(db)).count_states(cap)
+            return Search(db, _cleaned(wanted or JobFilter(), state=None), Names(db)).count_states(CAP)
 
-    def failed_since(self, at: float, cap: int) -> Count:
+    def failed_since(self, at: float) -> Count:
+        """Return how many jobs failed after `at` and are still failed."""
         with self._database.reading() as db:
-            row = db.execute_sql(FAILED_SINCE, (at, cap + 1)).fetchone()
-        return Count(min(row[0], cap), row[0] > cap)
-
-    def get(self, job_id: str) -> Job:
-        with self._database.reading() as db:
-            return views.job(_one(db, job_id), Names(db))
-
-    def as_page(self, rows: JobRows) -> Page:
-        return Page(tuple(row.job for row in rows.rows), rows.next)
+            row = db.execute_sql(FAILED_SINCE, (at, CAP + 1)).fetchone()
+        return Count(min(row[0], CAP), row[0] > CAP)
 
     def job_history(self, job_id: str) -> JobHistory:
+        """Return a job with attempts, timeline and children. Raises duey.errors.UnknownJob."""
         with self._database.reading() as db:
             row, names = _one(db, job_id), Names(db)
             entries = _entries(db, row)
@@ -88,11 +101,16 @@ class Jobs:
             )
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
+        """Return the attempts of a job, newest first, at most the last 100. Raises duey.errors.UnknownJob."""
         with self._database.reading() as db:
             row = _one(db, job_id)
             return views.attempts(row, _entries(db, row))
 
     def forget(self, job_id: str) -> None:
+        """Delete an ended job from the history. Figures and error groups keep their counts.
+
+        Raises duey.errors.UnknownJob or duey.errors.StateConflict.
+        """
         with self._database.writing() as db:
             row = _one(db, job_id)
             if row["state"] not in ENDED:

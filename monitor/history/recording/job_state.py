@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
-from duey.model.event import Event
+from duey.model.event import ENQUEUED, Event
 from duey.model.job import QUEUED
 from duey.monitor.history import plain
 from duey.monitor.history.schema import CALL, CHANGING, ENDING
@@ -102,6 +102,15 @@ def begin(n: int, job_id: str, event: Event) -> JobState:
     s.is_new, s.is_changed, s.is_done, s.call_is_new = True, True, False, False
     s.known = set()
     return s
+
+
+def is_known(s: JobState, event: Event) -> bool:
+    """Return whether the history has this event."""
+    if event.kind == ENQUEUED and s.accepted and event.at == s.enqueued_at:
+        return True
+    if event.kind == s.state and event.token == s.token and event.at == s.finished_at:
+        return True
+    return bool(s.known) and (event.at, event.kind, event.token) in s.known
 
 
 # Rows for the statements of duey.monitor.history.recording.writing.

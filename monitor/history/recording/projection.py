@@ -18,25 +18,16 @@ from typing import Any
 from duey.model.event import BLOCKED, COUNTED, ENQUEUED, RELEASED, RESCUED, RETRIED, RETRYING, UNBLOCKED, Event
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
 from duey.monitor.history import plain
-from duey.monitor.history.recording import job_state
+from duey.monitor.history.recording import entries, job_state
 from duey.monitor.history.recording.causes import GroupTally, cause_of
 from duey.monitor.history.recording.job_state import JobState
 from duey.monitor.history.tallies import Tally
 
 logger = logging.getLogger(__name__)
 
-MAX_TRACEBACK_CHARS = 64 * 1024
 MAX_MESSAGE_CHARS = 4 * 1024
-MAX_LOGS_CHARS = 64 * 1024
-MAX_LOG_LINES = 1000
 MINUTE_S = 60
 CLOCKS_S = 1.0  # how far the clocks of two machines may be apart
-
-ENTRY_COLUMNS = (
-    "job", "token", "kind", "at", "number", "worker", "started_at", "wait_ms", "run_ms", "reason", "fingerprint",
-    "error_type", "error_message", "traceback", "logs",
-)  # fmt: skip
-Entry = tuple[Any, ...]
 
 _COUNTED = {
     DONE: "done", FAILED: "failed", RETRYING: "retried", CANCELED: "canceled", EXPIRED: "expired", RESCUED: "rescued",
@@ -50,7 +41,7 @@ class Projection:
 
     def __init__(self, states: dict[str, JobState], next_n: int, max_value_chars: int) -> None:
         self.states, self.next_n, self._max_chars = states, next_n, max_value_chars
-        self.entries: list[Entry] = []
+        self.entries: list[tuple[Any, ...]] = []
         self.tallies: dict[tuple[int, str], Tally] = {}
         self.groups: dict[str, GroupTally] = {}
         self.tasks: dict[str, tuple[float, float]] = {}
@@ -78,7 +69,7 @@ class Projection:
             s = self.states[job_id] = job_state.begin(self.next_n, job_id, event)
             self.next_n += 1
             self.begun += 1
-        elif is_known(s, event):
+        elif job_state.is_known(s, event):
             return
         elif s.state in ENDED:
             self._spill(s)
@@ -105,7 +96,7 @@ class Projection:
             return
         self._tally(event.at, plain.text(event.task, 500)).add_counted(event.detail)
         self.known_counts.add((event.at, event.token))
-        self.entries.append((0, event.token, COUNTED, event.at, 0, *[None] * (len(ENTRY_COLUMNS) - 5)))
+        self.entries.append((0, event.token, COUNTED, event.at, 0, *[None] * (len(entries.COLUMNS) - 5)))
         self.counted += plain.whole(event.detail["done"])
         self.applied += 1
 
@@ -221,11 +212,11 @@ class Projection:
             s.crashes = plain.whole(crashes)
         if "retries" in detail:
             s.retries_left = plain.whole(detail["retries"])
-        if not has_error(event):
+        if not entries.has_error(event):
             return
         s.error_type = type_name = plain.text(detail.get("type") or "Error", 200)
         s.error_message = message = plain.text(detail.get("message") or "", MAX_MESSAGE_CHARS)
-        cause = cause_of(type_name, plain.text(detail.get("traceback") or "", MAX_TRACEBACK_CHARS), s.task)
+        cause = cause_of(type_name, plain.text(detail.get("traceback") or "", entries.MAX_TRACEBACK_CHARS), s.task)
         s.fingerprint = cause.fingerprint
         group = self.groups.get(cause.fingerprint)
         if group is None:
@@ -245,20 +236,8 @@ class Projection:
             self._add_entry(s, end, s.wait_ms, s.run_ms)
 
     def _add_entry(self, s: JobState, event: Event, wait_ms: float | None = None, run_ms: float | None = None) -> None:
-        kind, detail = event.kind, event.detail
-        failed = has_error(event)
-        logs = detail.get("logs")
-        self.entries.append(
-            (
-                s.n, event.token, kind, event.at, number_of(event), plain.whole_or_none(event.worker),
-                plain.number_or_none(event.started_at), wait_ms, run_ms, reason_of(event),
-                s.fingerprint if failed else None, s.error_type if failed else None,
-                s.error_message if failed else None,
-                plain.text(detail.get("traceback") or "", MAX_TRACEBACK_CHARS) if failed else None,
-                plain.encode_list(logs[-MAX_LOG_LINES:], MAX_LOGS_CHARS) if isinstance(logs, list) and logs else None,
-            )
-        )  # fmt: skip
-        s.known.add((event.at, kind, event.token))
+        self.entries.append(entries.row(s, event, wait_ms, run_ms))
+        s.known.add((event.at, event.kind, event.token))
         s.entries += 1
         s.is_changed = True
 
@@ -280,34 +259,3 @@ def is_sound(event: Event) -> bool:
         and plain.is_number(event.at)
         and isinstance(event.detail, dict)
     )
-
-
-def is_known(s: JobState, event: Event) -> bool:
-    """Return whether the history has this event."""
-    if event.kind == ENQUEUED and s.accepted and event.at == s.enqueued_at:
-        return True
-    if event.kind == s.state and event.token == s.token and event.at == s.finished_at:
-        return True
-    return bool(s.known) and (event.at, event.kind, event.token) in s.known
-
-
-def has_error(event: Event) -> bool:
-    """Return whether the event is a failed attempt. A retry with a reason only waited, for a lock for example."""
-    return event.kind == FAILED or (event.kind == RETRYING and "reason" not in event.detail)
-
-
-def number_of(event: Event) -> int:
-    """Return the number of the attempt that an event ends, or 0 if no attempt was running."""
-    # The engine does not count interrupted attempts. For a dead worker the start was not recorded either.
-    interrupted = event.kind in (RESCUED, RELEASED) or (event.kind == FAILED and event.started_at is None)
-    if interrupted:
-        return plain.whole(event.attempt) + 1 if event.token > 0 else 0
-    return plain.whole(event.attempt) if event.started_at is not None else 0
-
-
-def reason_of(event: Event) -> str | None:
-    """Return a short explanation of the event, or None if it has none."""
-    detail = event.detail
-    if event.kind == RESCUED and "host" in detail:
-        return plain.text(f"its worker died on {detail['host']} as pid {detail.get('pid')}", 500)
-    return plain.text_or_none(detail.get("reason"), 500)

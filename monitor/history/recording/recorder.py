@@ -26,11 +26,10 @@ from duey.model.event import Event
 from duey.model.job import WorkerInfo
 from duey.monitor.history import plain
 from duey.monitor.history.database import Database
-from duey.monitor.history.last_seen import Workers
-from duey.monitor.history.recording import writing
+from duey.monitor.history.recording import copies, writing
+from duey.monitor.history.recording.copies import Timetable
 from duey.monitor.history.recording.lease import Lease
 from duey.monitor.history.recording.retention import Retention
-from duey.monitor.history.slots import Slots, Timetable
 from duey.monitor.history.values import RecorderStatus
 
 logger = logging.getLogger(__name__)
@@ -150,9 +149,9 @@ class Recorder:
         if now >= self._asking_at:
             self._asking_at = now + ASKING_S
             if self._workers is not None:
-                Workers(self._database, self._clock).note(self._workers())
+                copies.note_workers(self._database, self._workers(), self._clock())
             if self._schedules is not None:
-                Slots(self._database).note(self._schedules())
+                copies.note_slots(self._database, self._schedules())
         # Without a pause while there are too many rows, so that deletion keeps up with recording.
         is_time = now >= self._retention_at or self._retention.is_pressed
         if is_time and not self._retention.step(give_up_at=now + STEP_S):

@@ -15,10 +15,10 @@ from peewee import SqliteDatabase
 
 from duey.model.event import COUNTED, Event
 from duey.monitor.history.database import Database
-from duey.monitor.history.recording import job_state
+from duey.monitor.history.recording import entries, job_state
 from duey.monitor.history.recording.causes import GroupTally
 from duey.monitor.history.recording.job_state import JobState
-from duey.monitor.history.recording.projection import ENTRY_COLUMNS, Projection
+from duey.monitor.history.recording.projection import Projection
 from duey.monitor.history.schema import CALL, CHANGING, DAY_S, ENDING, FIGURE_VALUES, HOUR_S, MINUTE_S
 from duey.monitor.history.tallies import Tally
 
@@ -46,7 +46,7 @@ READ_IDENTITIES = "SELECT job, at, kind, token FROM entries WHERE job IN ({})"
 READ_COUNTS = f"SELECT at, token FROM entries WHERE job = 0 AND at BETWEEN ? AND ? AND kind = '{COUNTED}'"
 INSERT_JOBS = _insert("jobs", job_state.INSERTED)
 UPDATE_JOBS, UPDATE_DONE, UPDATE_CALLS = _update(CHANGING), _update(ENDING), _update(CALL)
-INSERT_ENTRIES = _insert("entries", ENTRY_COLUMNS)
+INSERT_ENTRIES = _insert("entries", entries.COLUMNS)
 TRIM_ENTRIES = """DELETE FROM entries WHERE job = ? AND n <= (
     SELECT n FROM entries WHERE job = ? ORDER BY n DESC LIMIT 1 OFFSET ?)"""
 READ_FIGURES = f"SELECT {', '.join(FIGURE_VALUES)} FROM figures WHERE tier_s = ? AND at = ? AND task = ?"

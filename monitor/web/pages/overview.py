@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from duey.control.schedules import Schedule, Slot
 from duey.errors import StorageUnavailable
 from duey.model.job import Counts
-from duey.monitor.history import Count, ErrorGroup, Interval, TaskFigures, Waits
+from duey.monitor.history import Count, ErrorGroup, Interval, Waits
 from duey.monitor.web.display import charts
 from duey.monitor.web.display.formats import DAY_S, duration, number, plural, size
 from duey.monitor.web.display.healthy import Health, Situation, judge
@@ -156,9 +156,9 @@ class OverviewPage:
         data["days"] = [_interval(each) for each in days]
         data["waits"] = waits
         figures = self._asked(self._figures.get) or ()
-        failing = [each for each in figures if _failures(each)]
+        failing = [each for each in figures if each.failures]
         data["slowest"] = sorted(figures, key=lambda each: -(each.run.p95_ms or 0))[:LISTED]
-        data["most_failing"] = sorted(failing, key=lambda each: -_failures(each))[:LISTED]
+        data["most_failing"] = sorted(failing, key=lambda each: -each.failures)[:LISTED]
         data["next"] = [{"at": at, "schedule": name} for at, name in due]
         data["storage"] = self._storage()
         level = _level(request, self._asked(services.control.counts))
@@ -236,10 +236,6 @@ def _gaps(missed: Sequence[tuple[Schedule, Slot]]) -> list[dict[str, Any]]:
         }
         for (name, reason), slots in list(found.items())[:LISTED]
     ]
-
-
-def _failures(each: TaskFigures) -> int:
-    return each.outcomes.failed + each.outcomes.retried
 
 
 def _interval(each: Interval) -> dict[str, Any]:

@@ -61,10 +61,9 @@ def test_a_failure_that_is_told_late_does_not_become_the_last(history: History, 
 
 def test_muting_fixing_and_coming_back(history: History, clock: Clock, story: Story) -> None:
     fingerprint = fail(history, story, -10.0)
-    assert history.open_groups() == Count(1)
     muted = history.mark_group(fingerprint, "muted")
     assert muted is not None
-    assert (muted.state, history.open_groups()) == ("muted", Count(0))
+    assert muted.state == "muted"
     fail(history, story, -5.0)
     again = history.error_group(fingerprint)
     assert again is not None

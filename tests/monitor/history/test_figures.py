@@ -73,12 +73,6 @@ def test_windows_of_every_length_agree(history: History, past: Story, window_s: 
         assert again.figures.run == figures.run
 
 
-def test_the_most_telling_tasks(history: History, past: Story) -> None:
-    assert [figures.task for figures in history.slowest(3600)] == ["slow", "add"]
-    assert [figures.task for figures in history.slowest(3600, limit=1)] == ["slow"]
-    assert [figures.task for figures in history.most_failing(3600)] == ["slow"]
-
-
 def test_one_task_over_time(history: History, past: Story) -> None:
     found = history.task("add", 3600, steps=12)
     assert found is not None
@@ -155,7 +149,7 @@ def test_what_lies_ahead_is_left_out(history: History, story: Story) -> None:
 
 
 def test_empty_books(history: History) -> None:
-    assert (history.tasks(), history.slowest(), history.most_failing()) == ((), (), ())
+    assert history.tasks() == ()
     assert history.totals() == Outcomes()
     assert len(history.minutes()) == 60
     assert len(history.days()) == 30

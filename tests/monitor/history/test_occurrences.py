@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from duey.monitor.history import History, Slot, slots
+from duey.monitor.history import History, Slot
+from duey.monitor.history.recording import copies
 from tests.monitor.history.conftest import START, Clock, Queue
 
 DAY_S = 86400.0
@@ -72,6 +73,6 @@ def test_they_go_with_the_jobs_of_their_time(history: History, clock: Clock) -> 
 
 
 def test_only_so_many_are_kept(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "KEPT", 10)
+    monkeypatch.setattr(copies, "MAX_SLOTS", 10)
     tell(history, Timetable("often", [Told(n) for n in range(20)]))
     assert [slot.at - START for slot in history.slots()] == list(range(19, 8, -1))

@@ -153,9 +153,6 @@ class FakeHistory(History):
                 return self.groups[index]
         return None
 
-    def open_groups(self) -> Count:
-        return Count(len(self.error_groups("open").groups))
-
     # figures
 
     def tasks(self, window_s: float = 86400.0) -> tuple[TaskFigures, ...]:

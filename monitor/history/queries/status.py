@@ -5,38 +5,36 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable
 
 from peewee import SqliteDatabase
 
-from duey.monitor.history.database import Database
 from duey.monitor.history.errors import HistoryBroken, HistoryUnavailable
+from duey.monitor.history.queries import Queries
 from duey.monitor.history.schema import DAY_S, JOBS, MARKS
 from duey.monitor.history.values import HistoryHealth, Kept, RecorderStatus
 
 TOLD_S = 7 * DAY_S  # how long a warning mentions jobs that were only counted
 
 
-class HistoryStatus:
-    """Reports the status. All methods except `health` and `note_recorder` may raise HistoryUnavailable."""
+class Status(Queries):
+    """Reports the status of the file and of the recorder of this process."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database, self._clock = database, clock
-        self._recorder: RecorderStatus | None = None
+    _recorder: RecorderStatus | None = None
 
     def prepare(self) -> None:
-        """Create, check and upgrade the file. A broken file is moved away and a new one created."""
+        """Create, check and upgrade the file now instead of at the first use. A broken file is moved away."""
         try:
             self._database.prepare()
         except HistoryBroken:
             self._database.set_aside()
             self._database.prepare()
 
-    def note_recorder(self, status: RecorderStatus) -> None:
+    def _note_recorder(self, status: RecorderStatus) -> None:
         """Keep the status of the recorder of this process, for `health`."""
         self._recorder = status
 
     def health(self) -> HistoryHealth:
+        """Return whether the history can be read and recorded, with problems and warnings. Never raises."""
         problems: list[str] = []
         marks: dict[str, float] = {}
         try:
@@ -68,6 +66,7 @@ class HistoryStatus:
         return found
 
     def kept(self) -> Kept:
+        """Return what the history holds, what retention deleted, and the size of the file."""
         path = self._database.path
         with self._database.reading() as db:
             marks = _marks(db)

@@ -1,0 +1,74 @@
+"""What was last seen: worker processes, slots of schedules, and the visits of accounts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from duey.monitor.history import plain
+from duey.monitor.history.errors import HistoryUnavailable
+from duey.monitor.history.queries import Queries
+from duey.monitor.history.schema import DAY_S, LAST_SEEN, SLOTS, WORKERS
+from duey.monitor.history.values import SeenWorker, Slot
+
+V, W, S = LAST_SEEN.c, WORKERS.c, SLOTS.c
+MAX_WORKERS, MAX_SLOTS = 500, 1000
+PAUSE_S = 30 * 60.0  # after such a pause a new visit begins
+NOTED_EVERY_S = 30.0  # pages poll, so not every look is written
+
+
+class Seen(Queries):
+    """Reads what the recorder copied, and notes visits."""
+
+    def seen_workers(self) -> tuple[SeenWorker, ...]:
+        """Return the worker processes of the last day as they were last seen, newest first, live ones included."""
+        query = WORKERS.select().where(W.seen_at >= self._clock() - DAY_S).order_by(W.seen_at.desc(), W.id.desc())
+        with self._database.reading() as db:
+            return tuple(_shown(row) for row in query.limit(MAX_WORKERS).execute(db))
+
+    def slots(
+        self, schedule: str | None = None, limit: int = 60, outcomes: Sequence[str] | None = None
+    ) -> tuple[Slot, ...]:
+        """Return the last slots of one schedule or of all, newest first. They may be some seconds old."""
+        query = SLOTS.select(S.schedule, S.at, S.outcome, S.job_id, S.reason)
+        if schedule is not None:
+            query = query.where(S.schedule == schedule)
+        if outcomes is not None:
+            query = query.where(S.outcome.in_(list(outcomes)))
+        query = query.order_by(S.at.desc(), S.schedule).limit(max(1, min(limit, MAX_SLOTS)))
+        with self._database.reading() as db:
+            return tuple(Slot(*row) for row in query.tuples().execute(db))
+
+    def note_visit(self, account: str) -> float | None:
+        """Note that the account looks at a page; return when its previous visit ended, or None for the first visit.
+
+        A visit ends half an hour after its last page. Never raises or waits: if the file is locked, nothing is
+        written.
+        """
+        now, account = self._clock(), plain.text(account, 500)
+        try:
+            with self._database.reading() as db:
+                row = LAST_SEEN.select(V.seen_at, V.previous_at).where(V.account == account).tuples().first(db)
+        except HistoryUnavailable:
+            return None
+        if row is None:
+            self._database.write_if_free(LAST_SEEN.insert(account=account, seen_at=now).on_conflict_ignore())
+            return None
+        seen_at, previous_at = row
+        if now - seen_at > PAUSE_S:
+            previous_at = seen_at
+        if now - seen_at > NOTED_EVERY_S:
+            change = LAST_SEEN.update(seen_at=now, previous_at=previous_at)
+            self._database.write_if_free(change.where((V.account == account) & (V.seen_at == seen_at)))
+        return previous_at if previous_at is None else float(previous_at)
+
+
+def _shown(row: dict[str, Any]) -> SeenWorker:
+    data = json.loads(row["data"])
+    running = tuple((job_id, task, started_at) for job_id, task, started_at in data["running"])
+    return SeenWorker(
+        id=row["id"], host=data["host"], pid=data["pid"], started_at=data["started_at"], seen_at=row["seen_at"],
+        workers=data["workers"], worker_type=data["worker_type"], queues=tuple(data["queues"]), alive=data["alive"],
+        running=running,
+    )  # fmt: skip
