@@ -81,17 +81,11 @@ def test_a_file_that_duey_config_names_must_exist(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (
-            b"[web]\nport 9000\n",
-            "expected lines such as `key = value`, found something else in line 2; mend it.",
-        ),
+        (b"[web]\nport 9000\n", "expected lines such as `key = value`, found something else in line 2; mend it."),
         (b"port = 1\n[web]\n", "expected a [section] above all keys, found something else in line 1;"),
         (b"[web]\nport = 1\nport = 2\n", "expected [web] port once, found it again in line 3; remove one"),
         (b"[web]\nport = 1\n[web]\nhost = ::1\n", "expected [web] once, found it again in line 3;"),
-        (
-            b"[web]\nname = \xff\n",
-            "expected text in UTF-8, found other bytes at offset 13; save it as UTF-8.",
-        ),
+        (b"[web]\nname = \xff\n", "expected text in UTF-8, found other bytes at offset 13; save it as UTF-8."),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_in_one_sentence(tmp_path, content, sentence):

@@ -22,41 +22,30 @@ def read(section, name, text):
 @rows(
     ("section", "name", "text", "value"),
     [
-        ("storage", "backend", "Redis", "redis"),
-        ("storage", "path", "/var/q.db", Path("/var/q.db")),
+        ("storage", "backend", "Redis", "redis"), ("storage", "path", "/var/q.db", Path("/var/q.db")),
         ("storage", "path", "../q.db", Path("/srv/q.db")),
         ("storage", "url", "rediss://user:pw@host:6380/2", "rediss://user:pw@host:6380/2"),
         ("storage", "url", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
         ("storage", "url", "redis://[::1]:6379/0", "redis://[::1]:6379/0"),
-        ("tasks", "modules", "shop.tasks,\nother", ("shop.tasks", "other")),
-        ("tasks", "secret", "", ""),
-        ("tasks", "secret_previous", "old one, older", ("old one", "older")),
-        ("consumer", "lease_s", "0.5", 0.5),
-        ("consumer", "shutdown_timeout_s", "0", 0.0),
-        ("schedule", "timezone", "Europe/Zagreb", "Europe/Zagreb"),
-        ("service", "name", "Naručitelj 7", "Naručitelj 7"),
-        ("web", "host", "::", "::"),
-        ("web", "host", "Jobs.Example.ORG", "jobs.example.org"),
-        ("web", "port", "0", 0),
-        ("web", "port", "65535", 65535),
-        ("web", "url_prefix", "/a/b-c", "/a/b-c"),
+        ("tasks", "modules", "shop.tasks,\nother", ("shop.tasks", "other")), ("tasks", "secret", "", ""),
+        ("tasks", "secret_previous", "old one, older", ("old one", "older")), ("consumer", "lease_s", "0.5", 0.5),
+        ("consumer", "shutdown_timeout_s", "0", 0.0), ("schedule", "timezone", "Europe/Zagreb", "Europe/Zagreb"),
+        ("service", "name", "Naručitelj 7", "Naručitelj 7"), ("web", "host", "::", "::"),
+        ("web", "host", "Jobs.Example.ORG", "jobs.example.org"), ("web", "port", "0", 0),
+        ("web", "port", "65535", 65535), ("web", "url_prefix", "/a/b-c", "/a/b-c"),
         ("web", "public_url", "https://example.org:8443", "https://example.org:8443"),
-        ("web", "trusted_proxy", "10.0.0.1", "10.0.0.1"),
-        ("web", "trusted_proxy", "proxy", "proxy"),
+        ("web", "trusted_proxy", "10.0.0.1", "10.0.0.1"), ("web", "trusted_proxy", "proxy", "proxy"),
         ("monitor", "database", "sqlite:////var/m.db", "sqlite:////var/m.db"),
-        ("monitor", "database", "sqlite:///m.db", "sqlite:////srv/duey/m.db"),
-        ("monitor", "redact", "", ()),
-        ("monitor", "redact", "pin, x-api-key,", ("pin", "x-api-key")),
-        ("monitor", "retention_days", "0.5", 0.5),
+        ("monitor", "database", "sqlite:///m.db", "sqlite:////srv/duey/m.db"), ("monitor", "redact", "", ()),
+        ("monitor", "redact", "pin, x-api-key,", ("pin", "x-api-key")), ("monitor", "retention_days", "0.5", 0.5),
         ("webhook", "allow_hosts", "a.example, 10.0.0.7", ("a.example", "10.0.0.7")),
         ("webhook", "allow_hosts", "*.B.example, ::1", ("*.b.example", "::1")),
         ("files", "allow_folders", "in, /srv/out", (ROOT / "in", Path("/srv/out"))),
-        ("smtp", "starttls", "off", False),
-        ("smtp", "starttls", "TRUE", True),
+        ("smtp", "starttls", "off", False), ("smtp", "starttls", "TRUE", True),
         ("periodic", "heartbeat_url", "https://hc.example/ping/?x=1", "https://hc.example/ping/?x=1"),
         ("log", "level", "debug", "DEBUG"),
     ],
-)
+)  # fmt: skip
 def test_accepted(section, name, text, value):
     assert read(section, name, text) == value
 
@@ -69,16 +58,7 @@ def test_accepted(section, name, text, value):
         (
             "storage",
             "url",
-            [
-                "",
-                "127.0.0.1",
-                "http://x/0",
-                "redis://",
-                "unix://",
-                "redis://h:99999/0",
-                "redis://h:x",
-                "redis://[x",
-            ],
+            ["", "127.0.0.1", "http://x/0", "redis://", "unix://", "redis://h:99999/0", "redis://h:x", "redis://[x"],
         ),
         ("storage", "name", ["", "a b", "ž", "x" * 65, "a\n"]),
         ("tasks", "modules", ["", ",", "a b", "a.", "1a", "a/b.py"]),
@@ -91,17 +71,9 @@ def test_accepted(section, name, text, value):
         ("web", "host", ["", "*", "a b", "300.1.1.1", "http://x", "x:80"]),
         ("web", "port", ["65536", "-1", "80 80", "eighty"]),
         ("web", "url_prefix", ["duey", "/duey/", "/", "//x", "/a b", "/a?b"]),
-        (
-            "web",
-            "public_url",
-            ["example.org", "ftp://x", "https://x/", "https://x/p", "https://", "https://x y"],
-        ),
+        ("web", "public_url", ["example.org", "ftp://x", "https://x/", "https://x/p", "https://", "https://x y"]),
         ("web", "trusted_proxy", ["*", "10.0.0.0/8", "a, b"]),
-        (
-            "monitor",
-            "database",
-            ["", "m.db", "sqlite:///", "sqlite:///:memory:", "sqlite:///m.db?x", "postgres:///m"],
-        ),
+        ("monitor", "database", ["", "m.db", "sqlite:///", "sqlite:///:memory:", "sqlite:///m.db?x", "postgres:///m"]),
         ("monitor", "redact", ["a b", "pin\nretention_days = 3"]),
         ("webhook", "allow_hosts", ["http://a", "a b", "*", "*.", "a.*.b", "*.*.b"]),
         ("smtp", "starttls", ["", "maybe"]),
@@ -131,22 +103,7 @@ def test_queue_shares(text, shares):
 
 @rows(
     "text",
-    [
-        "",
-        "a,,b",
-        "a:",
-        "a:-1",
-        "a:x",
-        "a:1:2",
-        "a b",
-        "**",
-        "a*",
-        "ž",
-        "x" * 65,
-        "a:99999",
-        "a, b, a:2",
-        "*,*:1",
-    ],
+    ["", "a,,b", "a:", "a:-1", "a:x", "a:1:2", "a b", "**", "a*", "ž", "x" * 65, "a:99999", "a, b, a:2", "*,*:1"],
 )
 def test_queue_shares_refused(text):
     with pytest.raises(Refused):
@@ -161,14 +118,11 @@ def test_a_queue_that_is_named_twice_is_named_in_the_sentence():
 @rows(
     ("section", "name", "text", "nearest"),
     [
-        ("storage", "backend", "rediss", "redis"),
-        ("tasks", "serializer", "jsn", "json"),
-        ("schedule", "catch_up", "al", "all"),
-        ("schedule", "timezone", "europe/zagreeb", "Europe/Zagreb"),
-        ("log", "level", "warn", "WARNING"),
-        ("smtp", "starttls", "yess", "yes"),
+        ("storage", "backend", "rediss", "redis"), ("tasks", "serializer", "jsn", "json"),
+        ("schedule", "catch_up", "al", "all"), ("schedule", "timezone", "europe/zagreeb", "Europe/Zagreb"),
+        ("log", "level", "warn", "WARNING"), ("smtp", "starttls", "yess", "yes"),
     ],
-)
+)  # fmt: skip
 def test_the_nearest_spelling_is_offered(section, name, text, nearest, tmp_path):
     (tmp_path / "config.ini").touch()
     with pytest.raises(config.ConfigError) as caught:

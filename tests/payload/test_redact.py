@@ -45,20 +45,10 @@ def test_keys_that_name_a_secret(key):
 @rows(
     "key",
     [
-        "tokenizer",
-        "session_count",
-        "token_expires_at",
-        "password_max_length",
-        "secretary",
-        "keys",
-        "api",
-        "key",
-        "apis_key",
-        "passing_word",
-        "",
-        "_",
+        "tokenizer", "session_count", "token_expires_at", "password_max_length", "secretary", "keys", "api", "key",
+        "apis_key", "passing_word", "", "_",
     ],
-)
+)  # fmt: skip
 def test_keys_that_do_not(key):
     assert every_day.redact({key: "x1"}) == {key: "x1"}
 
@@ -95,9 +85,7 @@ def test_long_keys_are_looked_at_too():
 
 def test_positional_arguments_are_redacted_by_the_name_of_their_parameter():
     args, kwargs, _ = redactor.redact_call(
-        ["ana", "hunter2", {"token": "x"}, "surplus"],
-        {"apiKey": "k", "n": 1},
-        ["user", "password", "options"],
+        ["ana", "hunter2", {"token": "x"}, "surplus"], {"apiKey": "k", "n": 1}, ["user", "password", "options"]
     )
     assert args == ["ana", MARKER, {"token": MARKER}, "surplus"]
     assert kwargs == {"apiKey": MARKER, "n": 1}
@@ -108,10 +96,7 @@ def test_positional_arguments_are_redacted_by_the_name_of_their_parameter():
     [
         ("postgres://ana:hunter2@db/x", "postgres://ana:[redacted]@db/x"),
         ("redis://:hunter2@host:6379/0", "redis://:[redacted]@host:6379/0"),
-        (
-            "amqp://a:p@ss:w@rd@host and http://b:hunter2@c.d",
-            "amqp://a:[redacted]@host and http://b:[redacted]@c.d",
-        ),
+        ("amqp://a:p@ss:w@rd@host and http://b:hunter2@c.d", "amqp://a:[redacted]@host and http://b:[redacted]@c.d"),
         ("smtp://ana@example.org:hunter2@mail", "smtp://ana@example.org:[redacted]@mail"),
         ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
         ("https://host:8080/path@2x.png?q=a@b", "https://host:8080/path@2x.png?q=a@b"),
@@ -213,14 +198,9 @@ def test_a_secret_is_found_among_many_keys_however_it_is_spelled():
 def test_what_may_hide_something_is_never_said_to_hide_nothing():
     redactor, context = configured(("password", "api_key", "\u0161ifra")), json.dumps({"\u0160ifra": 1}).encode()
     keys = (
-        "pass-word",
-        "PassWord",
-        "pa\u017f\u017fword",
-        "a_p_i.key",
-        "pass\u2013word",
-        "moja \u0160IFRA",
+        "pass-word", "PassWord", "pa\u017f\u017fword", "a_p_i.key", "pass\u2013word", "moja \u0160IFRA",
         "pass\x1bword",
-    )
+    )  # fmt: skip
     for data in (*(to_json({key: 1}) for key in keys), *(pickle.dumps({key: 1}) for key in keys), context):
         assert redactor.may_hide(data), data
     assert not redactor.may_hide(to_json({"word": "pass", "n": 1, "\u010d": "key"}))

@@ -45,19 +45,14 @@ REFUSED = [
     ([Order({"x": Socket()})], 'args[0].items["x"]', "register the type"),
     ([Point(1, {2: [Socket()]})], "args[0].y[2][0]", "socket.socket"),
     ([{(1, Socket()): 1}], "args[0] (a key)[1]", "socket.socket"),
-    ([{(1, 2): Socket()}], "args[0][a tuple]", "socket.socket"),
-    ([{"!": Socket()}], 'args[0]["!"]', "socket.socket"),
+    ([{(1, 2): Socket()}], "args[0][a tuple]", "socket.socket"), ([{"!": Socket()}], 'args[0]["!"]', "socket.socket"),
     ([{Socket()}], "args[0] (an item)", "socket.socket"),
     ([frozenset({Shade.DARK})], "args[0] (an item)", "put @register_type above its class"),
     ([Shade.DARK], "args[0]", "Shade cannot be carried as JSON; put @register_type above"),
-    ([PAIR(1, 2)], "args[0]", "put @register_type above its class"),
-    ([Text("a")], "args[0]", "pass a plain str"),
-    ([[OrderedDict()]], "args[0][0]", "pass a plain dict"),
-    ([bytearray(b"a")], "args[0]", "pass bytes(value)"),
-    ([PureWindowsPath("a")], "args[0]", "pass a plain PurePath"),
-    ([lambda: 1], "args[0]", "function"),
-    ([Order], "args[0]", "a value of type type"),
-    ([1j], "args[0]", "complex"),
+    ([PAIR(1, 2)], "args[0]", "put @register_type above its class"), ([Text("a")], "args[0]", "pass a plain str"),
+    ([[OrderedDict()]], "args[0][0]", "pass a plain dict"), ([bytearray(b"a")], "args[0]", "pass bytes(value)"),
+    ([PureWindowsPath("a")], "args[0]", "pass a plain PurePath"), ([lambda: 1], "args[0]", "function"),
+    ([Order], "args[0]", "a value of type type"), ([1j], "args[0]", "complex"),
     ([float("nan")], "args[0]", "JSON has no nan"),
     ([1, {"a": (1.0, float("-inf"))}], 'args[1]["a"][1]', "JSON has no -inf"),
     ([{float("inf"): 1}], "args[0] (a key)", "JSON has no inf"),
@@ -100,15 +95,11 @@ def test_a_real_socket_is_refused_and_keyword_arguments_are_named() -> None:
 @rows(
     ("change", "path"),
     [
-        ({"id": 3}, "id"),
-        ({"name": b"x"}, "name"),
-        ({"args": {1}}, "args"),
-        ({"kwargs": [1]}, "kwargs"),
-        ({"kwargs": {1: 2}}, "kwargs"),
-        ({"on_complete": ("x",)}, "on_complete"),
+        ({"id": 3}, "id"), ({"name": b"x"}, "name"), ({"args": {1}}, "args"), ({"kwargs": [1]}, "kwargs"),
+        ({"kwargs": {1: 2}}, "kwargs"), ({"on_complete": ("x",)}, "on_complete"),
         ({"chord_config": [1]}, "chord_config"),
     ],
-)
+)  # fmt: skip
 def test_a_message_that_could_not_be_read_back_is_not_written(change: dict[str, Any], path: str) -> None:
     with pytest.raises(UnserializableError) as caught:
         to_json(MESSAGE._replace(**change))
@@ -129,10 +120,7 @@ def nested(levels: int, make: Any = lambda inner: [inner]) -> Any:
     return value
 
 
-@rows(
-    "make",
-    [lambda v: [v], lambda v: (v,), lambda v: {"a": v}, lambda v: {1: v}, lambda v: Point(1, v)],
-)
+@rows("make", [lambda v: [v], lambda v: (v,), lambda v: {"a": v}, lambda v: {1: v}, lambda v: Point(1, v)])
 def test_a_hundred_levels_are_carried_and_one_more_is_refused(make: Any) -> None:
     assert round_trip(nested(100, make)) == nested(100, make)
     with pytest.raises(TooDeepError, match=r"^args.*: is nested deeper than 100 levels"):

@@ -123,11 +123,5 @@ def test_a_zone_keeps_its_name_and_its_fold() -> None:
 
 
 def test_sets_dates_and_uuids_by_example() -> None:
-    value = {
-        "d": date(2024, 2, 29),
-        "u": UUID(int=1),
-        "s": {1, "a"},
-        "f": frozenset({(1, 2)}),
-        "b": b"\0\xff",
-    }
+    value = {"d": date(2024, 2, 29), "u": UUID(int=1), "s": {1, "a"}, "f": frozenset({(1, 2)}), "b": b"\0\xff"}
     assert same(round_trip(value), value)

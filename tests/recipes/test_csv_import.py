@@ -99,17 +99,7 @@ def test_encodings_and_delimiters(file: Path, database: Path, content: str, enco
 
 def test_column_names_become_unique_and_visible(file: Path, database: Path) -> None:
     file.write_text('a,A,, ,a_2,"x""y; DROP TABLE t",select,"tab\there",rowid\n' + ",".join("123456789") + "\n")
-    expected = [
-        "a",
-        "A_2",
-        "column_3",
-        "column_4",
-        "a_2_2",
-        'x"y; DROP TABLE t',
-        "select",
-        "tab_here",
-        "rowid",
-    ]
+    expected = ["a", "A_2", "column_3", "column_4", "a_2_2", 'x"y; DROP TABLE t', "select", "tab_here", "rowid"]
     assert run(file, database)["columns"] == len(expected)
     assert select(database, "SELECT * FROM t") == [tuple("123456789")]
     assert [name for _, name, *_ in select(database, "PRAGMA table_info(t)")] == expected

@@ -12,45 +12,14 @@ from tests.support import rows
 @rows(
     "address",
     [
-        "127.0.0.1",
-        "127.8.9.10",
-        "0.0.0.0",
-        "10.0.0.1",
-        "172.16.0.1",
-        "172.31.255.255",
-        "192.168.1.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "192.0.0.8",
-        "192.0.2.1",
-        "198.18.0.1",
-        "224.0.0.1",
-        "239.255.255.255",
-        "240.0.0.1",
-        "255.255.255.255",
-        "::",
-        "::1",
-        "::127.0.0.1",
-        "::ffff:127.0.0.1",
-        "::ffff:10.0.0.1",
-        "::ffff:169.254.169.254",
-        "64:ff9b::7f00:1",
-        "64:ff9b::a00:1",
-        "64:ff9b:1::1",
-        "2002:7f00:1::",
-        "2002:a00:1::1",
-        "2001::1",
-        "2001:db8::1",
-        "fe80::1",
-        "fe80::1%lo",
-        "fec0::1",
-        "fc00::1",
-        "fd12:3456::1",
-        "ff02::1",
-        "ff0e::1",
-        "100::1",
+        "127.0.0.1", "127.8.9.10", "0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
+        "169.254.169.254", "100.64.0.1", "192.0.0.8", "192.0.2.1", "198.18.0.1", "224.0.0.1", "239.255.255.255",
+        "240.0.0.1", "255.255.255.255", "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
+        "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:7f00:1::",
+        "2002:a00:1::1", "2001::1", "2001:db8::1", "fe80::1", "fe80::1%lo", "fec0::1", "fc00::1", "fd12:3456::1",
+        "ff02::1", "ff0e::1", "100::1",
     ],
-)
+)  # fmt: skip
 def test_not_public(address: str) -> None:
     assert not hosts.is_public(address)
 
@@ -66,23 +35,10 @@ def test_public(address: str) -> None:
 @rows(
     "host",
     [
-        "127.0.0.1",
-        "127.1",
-        "2130706433",
-        "0x7f.0.0.1",
-        "0177.0.0.1",
-        "[::1]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "0.0.0.0",
-        "0",
-        "localhost",
-        "LOCALHOST",
-        "localhost.",
-        "①②⑦.0.0.1",
-        "127。0。0。1",
+        "127.0.0.1", "127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1", "[::1]", "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]", "0.0.0.0", "0", "localhost", "LOCALHOST", "localhost.", "①②⑦.0.0.1", "127。0。0。1",
     ],
-)
+)  # fmt: skip
 def test_no_spelling_of_loopback_is_reached_without_being_named(peer: HttpPeer, host: str) -> None:
     with pytest.raises(Refused, match=r"not a public address: name the host exactly|expected a URL"):
         http.request("GET", f"http://{host}:{peer.port}/", timeout_s=5)
@@ -118,16 +74,12 @@ def test_one_private_address_among_public_ones_is_refused(names: Callable[..., l
 @rows(
     ("host", "entries", "anywhere"),
     [
-        ("example.org", [], False),
-        ("example.org", ["example.org"], True),
-        ("example.org", ["other.org", "Example.ORG."], True),
-        ("10.0.0.1", ["10.0.0.1"], True),
-        ("::1", ["::1"], True),
-        ("a.example.org", ["*.example.org"], False),
-        ("a.b.example.org", ["*.EXAMPLE.org"], False),
-        ("a.example.org", ["*.example.org", "a.example.org"], True),
+        ("example.org", [], False), ("example.org", ["example.org"], True),
+        ("example.org", ["other.org", "Example.ORG."], True), ("10.0.0.1", ["10.0.0.1"], True),
+        ("::1", ["::1"], True), ("a.example.org", ["*.example.org"], False),
+        ("a.b.example.org", ["*.EXAMPLE.org"], False), ("a.example.org", ["*.example.org", "a.example.org"], True),
     ],
-)
+)  # fmt: skip
 def test_the_list_lets_through(host: str, entries: list[str], anywhere: bool) -> None:
     assert hosts.may_be_anywhere(host, entries) is anywhere
 

@@ -74,14 +74,11 @@ def test_no_error_names_path_or_query(peer: HttpPeer) -> None:
 @pytest.mark.parametrize(
     "behave",
     [
-        raw(),
-        raw(b"HTTP/1.1 2"),
-        raw(b"SSH-2.0-OpenSSH_9.2\r\n"),
-        raw(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000),
+        raw(), raw(b"HTTP/1.1 2"), raw(b"SSH-2.0-OpenSSH_9.2\r\n"), raw(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000),
         raw(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n"),
     ],
     ids=["nothing", "cut off", "not HTTP", "endless header", "too many headers"],
-)
+)  # fmt: skip
 def test_what_is_no_answer_is_worth_another_attempt(peer: HttpPeer, behave: Callable[..., None]) -> None:
     peer.behave = behave
     with pytest.raises(Unavailable, match="cannot be reached"):
@@ -226,32 +223,14 @@ def test_tls_is_not_spoken_by_the_peer(peer: HttpPeer) -> None:
 @rows(
     "url",
     [
-        "",
-        "example.org",
-        "/path",
-        "http://",
-        "http:///path",
-        "ftp://example.org/",
-        "file:///etc/passwd",
-        "gopher://127.0.0.1:6379/_FLUSHALL",
-        "http://user@example.org/",
-        "http://user:pass@example.org/",
-        "http://@example.org/",
-        "http://example.org:port/",
-        "http://example.org:0/",
-        "http://example.org:65536/",
-        "http://exa mple.org/",
-        "http://example.org/a b",
-        "http://example.org/\r\nx: y",
-        "http://example.org\\@127.0.0.1/",
-        "http://[::1/",
-        "http://[fe80::1%25eth0]/",
-        "http://exa_mple..org/",
-        "http://" + "a" * 64 + ".org/",
-        "http://example.org/\ud800",
-        "http://ex%61mple.org/",
+        "", "example.org", "/path", "http://", "http:///path", "ftp://example.org/", "file:///etc/passwd",
+        "gopher://127.0.0.1:6379/_FLUSHALL", "http://user@example.org/", "http://user:pass@example.org/",
+        "http://@example.org/", "http://example.org:port/", "http://example.org:0/", "http://example.org:65536/",
+        "http://exa mple.org/", "http://example.org/a b", "http://example.org/\r\nx: y",
+        "http://example.org\\@127.0.0.1/", "http://[::1/", "http://[fe80::1%25eth0]/", "http://exa_mple..org/",
+        "http://" + "a" * 64 + ".org/", "http://example.org/\ud800", "http://ex%61mple.org/",
     ],
-)
+)  # fmt: skip
 def test_a_url_that_is_none_is_refused_before_anything_is_looked_up(url: str, names: Callable[..., list[str]]) -> None:
     asked = names()
     with pytest.raises(Refused, match="expected"):

@@ -263,10 +263,5 @@ def test_prune_keeps_the_newest_days_and_what_is_no_day(tmp_path: Path) -> None:
     assert sqlite_backup.prune(tmp_path, 2) == ["2024-12-31", "2025-01-01"]
     assert sqlite_backup.prune(tmp_path, 2) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".2020-01-01",
-        "2000-01-01",
-        "2025-01-01x",
-        "2025-01-02",
-        "2025-01-03",
-        "keep-me",
-    ]
+        ".2020-01-01", "2000-01-01", "2025-01-01x", "2025-01-02", "2025-01-03", "keep-me",
+    ]  # fmt: skip

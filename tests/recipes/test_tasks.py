@@ -217,12 +217,9 @@ def test_no_task_touches_what_belongs_to_the_service(settings: Settings, tmp_pat
     (tmp_path / "rows.csv").write_text("a\n1\n")
     monitor, access = (Path(location.removeprefix("sqlite:///")) for location in tasks.OWN_FILES[2:4])
     own = [
-        tasks.OWN_FILES[0],
-        monitor,
-        access,
-        tasks.OWN_FILES[1] / "1.life",
+        tasks.OWN_FILES[0], monitor, access, tasks.OWN_FILES[1] / "1.life",
         tasks.settings.periodic.backup_folder / "x.db",
-    ]
+    ]  # fmt: skip
     allowed = replace(settings.files, allow_folders=(Path("/"),))
     tasks.settings = replace(settings, files=allowed)  # the fixture puts the settings of before back
     for path in map(str, [*own, tasks.settings.source, tasks.__file__]):

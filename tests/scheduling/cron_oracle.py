@@ -56,13 +56,11 @@ def plain_field(
 
 
 @st.composite
-def numbered(draw: st.DrawFn, low: int, high: int, starred: bool) -> Field:
+def numbered(draw: st.DrawFn, low: int, high: int, starred: bool, names: dict[str, int] | None = None) -> Field:
     if starred:
         n = draw(st.integers(1, high))
-        return Field("*", lambda _: True, frozenset(range(low, high + 1))) if n == 1 else Field(
-            f"*/{n}", lambda _: True, frozenset(range(low, high + 1, n))
-        )  # fmt: skip
-    text, meant = plain_field(draw, low, high)
+        return Field("*" if n == 1 else f"*/{n}", lambda _: True, frozenset(range(low, high + 1, n)))
+    text, meant = plain_field(draw, low, high, names)
     return Field(text, lambda _: True, frozenset(meant))
 
 
@@ -77,37 +75,29 @@ def last_working(day: date) -> bool:
 
 @st.composite
 def days_of_month(draw: st.DrawFn) -> Field:
-    kind = draw(st.sampled_from(["*", "L", "LW", "*/n", "plain", "plain"]))
-    if kind == "*":
-        return Field("*", lambda _: True)
-    if kind == "L":
-        return Field("L", lambda day: day.day == last_of(day))
-    if kind == "LW":
-        return Field("LW", last_working)
-    if kind == "*/n":
-        n = draw(st.integers(2, 12))
-        return Field(f"*/{n}", lambda day: (day.day - 1) % n == 0)
     text, meant = plain_field(draw, 1, 31)
-    return Field(text, lambda day: day.day in meant)
+    n = draw(st.integers(2, 12))
+    fields = [
+        Field("*", lambda _: True), Field("L", lambda day: day.day == last_of(day)), Field("LW", last_working),
+        Field(f"*/{n}", lambda day: (day.day - 1) % n == 0), *[Field(text, lambda day: day.day in meant)] * 2,
+    ]  # fmt: skip
+    return draw(st.sampled_from(fields))
 
 
 @st.composite
 def weekdays(draw: st.DrawFn) -> Field:
-    kind = draw(st.sampled_from(["*", "last", "nth", "plain", "plain"]))
-    if kind == "*":
-        return Field("*", lambda _: True)
-    weekday = draw(st.integers(0, 7))
+    text, meant = plain_field(draw, 0, 7, DAY_NAMES)
+    weekday, n = draw(st.integers(0, 7)), draw(st.integers(1, 5))
 
     def is_it(day: date) -> bool:
         return day.isoweekday() % 7 == weekday % 7
 
-    if kind == "last":
-        return Field(f"{weekday}L", lambda day: is_it(day) and day.day + 7 > last_of(day))
-    if kind == "nth":
-        n = draw(st.integers(1, 5))
-        return Field(f"{weekday}#{n}", lambda day: is_it(day) and (day.day - 1) // 7 + 1 == n)
-    text, meant = plain_field(draw, 0, 7, DAY_NAMES)
-    return Field(text, lambda day: day.isoweekday() % 7 in {n % 7 for n in meant})
+    fields = [
+        Field("*", lambda _: True), Field(f"{weekday}L", lambda day: is_it(day) and day.day + 7 > last_of(day)),
+        Field(f"{weekday}#{n}", lambda day: is_it(day) and (day.day - 1) // 7 + 1 == n),
+        *[Field(text, lambda day: day.isoweekday() % 7 in {number % 7 for number in meant})] * 2,
+    ]  # fmt: skip
+    return draw(st.sampled_from(fields))
 
 
 @dataclass(frozen=True)
@@ -137,18 +127,20 @@ class Expression:
     def slots(self, start: float, end: float, zone: ZoneInfo) -> list[float]:
         first = datetime.fromtimestamp(start, zone).date() - timedelta(days=2)
         last = datetime.fromtimestamp(end, zone).date() + timedelta(days=2)
-        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        found = set(self._by_the_wall(start, end, zone) if self.by_the_wall else self._at_fixed_times(days, zone))
+        days = [day for n in range((last - first).days + 1) if self.on(day := first + timedelta(days=n))]
+        found = set(self._by_the_wall(days, zone) if self.by_the_wall else self._at_fixed_times(days, zone))
         return sorted(instant for instant in found if start < instant <= end)
 
-    def _by_the_wall(self, start: float, end: float, zone: ZoneInfo) -> Iterator[float]:
-        for minute in range(int(start // 60), int(end // 60) + 1):
-            local = datetime.fromtimestamp(minute * 60, zone)
-            if local.minute in self.minute.numbers and local.hour in self.hour.numbers and self.on(local.date()):
-                yield minute * 60.0
+    def _by_the_wall(self, days: list[date], zone: ZoneInfo) -> Iterator[float]:
+        for day in days:
+            begin = int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp() // 60)
+            for minute in range(begin - 120, begin + 26 * 60):
+                local = datetime.fromtimestamp(minute * 60, zone)
+                if local.date() == day and local.minute in self.minute.numbers and local.hour in self.hour.numbers:
+                    yield minute * 60.0
 
     def _at_fixed_times(self, days: list[date], zone: ZoneInfo) -> Iterator[float]:
-        for day in filter(self.on, days):
+        for day in days:
             for hour in self.hour.numbers:
                 for minute in self.minute.numbers:
                     local = datetime(day.year, day.month, day.day, hour, minute)
@@ -164,22 +156,13 @@ def skipped(local: datetime, zone: ZoneInfo) -> bool:
 
 
 @st.composite
-def months(draw: st.DrawFn) -> Field:
-    if draw(st.booleans()):
-        return Field("*", lambda _: True, frozenset(range(1, 13)))
-    text, meant = plain_field(draw, 1, 12, MONTH_NAMES)
-    return Field(text, lambda _: True, frozenset(meant))
-
-
-@st.composite
-def expressions(draw: st.DrawFn, by_the_wall: bool | None = None) -> Expression:
-    star = draw(st.sampled_from(["minute", "hour", "both"])) if by_the_wall else ""
-    if by_the_wall is None:
-        star = draw(st.sampled_from(["", "minute", "hour", "both"]))
+def expressions(draw: st.DrawFn) -> Expression:
+    star = draw(st.sampled_from(["", "minute", "hour", "both"]))
+    every_month = Field("*", lambda _: True, frozenset(range(1, 13)))
     return Expression(
         draw(numbered(0, 59, star in ("minute", "both"))),
         draw(numbered(0, 23, star in ("hour", "both"))),
         draw(days_of_month()),
-        draw(months()),
+        draw(st.just(every_month) | numbered(1, 12, False, MONTH_NAMES)),
         draw(weekdays()),
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import duey
@@ -19,10 +20,12 @@ from duey import clock
 from duey.config import load
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
+from duey.model import schedule
 from duey.model.job import DONE
-from duey.model.schedule import GAP_S, OccurrenceRow
+from duey.model.schedule import OccurrenceRow
 from duey.scheduling.scheduler import DurableScheduler
 from duey.scheduling.timetable import Timetable
+from duey.storage.sqlite import schedules as sqlite_schedules
 from tests.contracts.rig import Hand
 
 START = datetime(2026, 6, 1, tzinfo=timezone.utc).timestamp()
@@ -87,20 +90,24 @@ class World:
         """The clock moves; nobody looks."""
         self.at += seconds
 
-    def run(self, seconds: float, *schedulers: DurableScheduler, work: bool = True, step_s: float = GAP_S) -> None:
-        """Let time pass as the schedulers see it: each looks at its next slot, and at the latest after `step_s`, with
-        GAP_S as seldom as leaves no gap on record; jobs end at once where `work` is set."""
+    def run(self, seconds: float, *schedulers: DurableScheduler, work: bool = True, step_s: float = 3600) -> None:
+        """Let time pass as the schedulers see it: each looks at its next slot, and at the latest after `step_s`, which
+        is no gap on record; jobs end at once where `work` is set."""
         end = self.at + seconds
-        while True:
-            next_at = min(self.settle(each, step_s) for each in schedulers)
-            if work:
-                self.work()
-            if next_at > end:
-                break
-            self.at = next_at
-        self.at = end
+        next_at = min(self.settle(each, step_s) for each in schedulers)
+        with mock.patch.object(schedule, "GAP_S", step_s), mock.patch.object(sqlite_schedules, "GAP_S", step_s):
+            while True:
+                if work:
+                    self.work()
+                if next_at > end:
+                    break
+                self.at = next_at
+                next_at = min(self.settle(each, step_s) for each in schedulers)
+            self.at = end
+            for each in schedulers:
+                each._note_alive(end)
 
-    def settle(self, scheduler: DurableScheduler, step_s: float = GAP_S) -> float:
+    def settle(self, scheduler: DurableScheduler, step_s: float = 3600) -> float:
         """Let one look until nothing is due; when it looks again."""
         while True:
             next_at = scheduler.tick()
@@ -125,14 +132,14 @@ class World:
                 done.append(claim.id)
         return done
 
+    def accepted(self) -> list[tuple[str, str, float]]:
+        """(job, schedule, slot) of each job of a schedule, by the events that tell of jobs accepted."""
+        enqueued = [event for event in self.storage.read_events(1_000_000) if event.kind == "enqueued"]
+        return [(e.job_id, e.detail["context"]["schedule"], e.detail["context"]["slot"]) for e in enqueued]
+
     def jobs(self) -> Counter[tuple[str, float]]:
-        """How many jobs each (schedule, slot) has had, by the events that tell of jobs accepted."""
-        found: Counter[tuple[str, float]] = Counter()
-        for event in self.storage.read_events(1_000_000):
-            if event.kind == "enqueued":
-                said = event.detail["context"]
-                found[said["schedule"], said["slot"]] += 1
-        return found
+        """How many jobs each (schedule, slot) has had."""
+        return Counter((schedule, slot) for _, schedule, slot in self.accepted())
 
     # what is on record
 

@@ -87,27 +87,13 @@ def test_a_day_that_comes_once_in_28_years_is_found_among_many_minutes():
 @rows(
     ("field", "value", "piece"),
     [
-        ("minute", "*/15,foo", "'foo'"),
-        ("minute", "60", "'60'"),
-        ("minute", 60, "'60'"),
-        ("minute", "*/0", "'*/0'"),
-        ("minute", "*/", "'*/'"),
-        ("minute", "1,,2", "''"),
-        ("minute", " 1", "' 1'"),
-        ("minute", "5-70", "'5-70'"),
-        ("minute", True, "'True'"),
-        ("minute", 1.5, "'1.5'"),
-        ("hour", "24", "'24'"),
-        ("hour", None, "'None'"),
-        ("hour", "", "''"),
-        ("day", "0", "'0'"),
-        ("day", "L", "'L'"),
-        ("month", "jan", "'jan'"),
-        ("day_of_week", "mon", "'mon'"),
-        ("day_of_week", "*/2", "'*/2'"),
-        ("day_of_week", "8", "'8'"),
+        ("minute", "*/15,foo", "'foo'"), ("minute", "60", "'60'"), ("minute", 60, "'60'"), ("minute", "*/0", "'*/0'"),
+        ("minute", "*/", "'*/'"), ("minute", "1,,2", "''"), ("minute", " 1", "' 1'"), ("minute", "5-70", "'5-70'"),
+        ("minute", True, "'True'"), ("minute", 1.5, "'1.5'"), ("hour", "24", "'24'"), ("hour", None, "'None'"),
+        ("hour", "", "''"), ("day", "0", "'0'"), ("day", "L", "'L'"), ("month", "jan", "'jan'"),
+        ("day_of_week", "mon", "'mon'"), ("day_of_week", "*/2", "'*/2'"), ("day_of_week", "8", "'8'"),
     ],
-)
+)  # fmt: skip
 def test_a_bad_piece_is_named(field: str, value: object, piece: str):
     call = {"minute": "0", field: value}
     with pytest.raises(Misconfigured) as refused:
