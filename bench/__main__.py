@@ -47,7 +47,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
     "batching": batching.measure,
     "recording": recording.measure,
     "masking": masking.measure,
-    "books": history.measure,
+    "history": history.measure,
     "surroundings": surroundings.describe,
 }
 

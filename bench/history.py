@@ -21,11 +21,11 @@ WANTED_MS = 50.0
 
 def measure(options: Options) -> Section:
     jobs = options.count(JOBS if not options.quick else 100_000)
-    section = Section("books", f"The history: queries with {whole(jobs)} jobs on record")
-    options.tell(f"books: {whole(jobs)} jobs are recorded, then asked for")
+    section = Section("history", f"The history: queries with {whole(jobs)} jobs on record")
+    options.tell(f"history: {whole(jobs)} jobs are recorded, then asked for")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        command = [sys.executable, "-m", "bench.seed_history", "--jobs", str(jobs), "--file", f"{folder}/books.db"]
+        command = [sys.executable, "-m", "bench.seed_history", "--jobs", str(jobs), "--file", f"{folder}/history.db"]
         ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     if ran.returncode:
         raise Failed((ran.stderr.strip().splitlines() or ["seed_history ended without a word"])[-1])

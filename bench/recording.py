@@ -1,7 +1,7 @@
 """Recording: what the history costs. A drain with the recorder at work beside the same drain without it, and a steady
 stream of 5,000 jobs a second, after which nothing may wait to be recorded.
 
-The recorder runs as `manage.py record`, so that its cost is not mixed with that of the web. What was deferred is on
+The recorder runs as `duey record`, so that its cost is not mixed with that of the web. What was deferred is on
 record before a drain begins; from then on it writes what happens as it happens.
 """
 

@@ -49,9 +49,9 @@ COMMANDS = """\
 
 <!-- Generated from duey/cli by `make docs`. -->
 
-In an installation the program is `duey` (or `python -m duey`), in a checkout `python manage.py`. It reads
-`config.ini` in the current folder, or the file that `DUEY_CONFIG` names. `duey COMMAND --help` prints what this page
-says about a command.
+In an installation the program is `duey` (or `python -m duey`); in a checkout, `python manage.py` is the same program.
+It reads `config.ini` in the current folder, or the file that `DUEY_CONFIG` names. `duey COMMAND --help` prints what
+this page says about a command.
 
 **Exit status** of every command: 0 when it succeeded; 1 when it did not, with one sentence on standard error; 2 for
 wrong usage. A command that ends with another status, or with 1 for another reason, says so below.

@@ -125,8 +125,8 @@ def log_failure(settlement: Settlement, redactor: Redactor) -> None:
     claim, outcome = settlement.claim, settlement.outcome
     if outcome != FAILED and not (outcome == RETRYING and settlement.failures > claim.failures):
         return
-    said = json.loads(settlement.detail or "{}")
-    why = redactor.redact(f"{said.get('type')}: {said.get('message')}"[:CAUSE_CHARS].partition("\n")[0])
+    detail = json.loads(settlement.detail or "{}")
+    why = redactor.redact(f"{detail.get('type')}: {detail.get('message')}"[:CAUSE_CHARS].partition("\n")[0])
     extra = {"job_id": claim.id, "task": claim.task, "context": {}}
     if settlement.discarded:  # its task declares this error as expected
         jobs.warning("job %s (%s) was discarded: %s", claim.id, claim.task, why, extra=extra)
@@ -137,7 +137,7 @@ def log_failure(settlement: Settlement, redactor: Redactor) -> None:
         again = f"runs again in {wait_s:.3g} s, {settlement.retries} retries left"
         jobs.warning("job %s (%s) failed and %s: %s", claim.id, claim.task, again, why, extra=extra)
     if jobs.isEnabledFor(logging.DEBUG):
-        trace = redactor.redact(str(said.get("traceback", "")).rstrip())
+        trace = redactor.redact(str(detail.get("traceback", "")).rstrip())
         jobs.debug("job %s (%s):\n%s", claim.id, claim.task, trace, extra={**extra, "many_lines": True})
 
 

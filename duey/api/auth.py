@@ -45,7 +45,7 @@ class TokenAuth:
             security.note(security.BAD_TOKEN, str(environ.get("REMOTE_ADDR", "")), path=environ["PATH_INFO"])
             raise Refusal(
                 "bad-token",
-                "the token is unknown or was revoked: ask the operator for another (manage.py token create)",
+                "the token is unknown or was revoked: ask the operator for another (duey token create)",
                 headers={"WWW-Authenticate": 'Bearer realm="duey", error="invalid_token"'},
             )
         return token

@@ -72,8 +72,8 @@ class LiveCollector(Collector):
         yield GaugeMetricFamily("duey_workers_busy", "Workers that run a job now", busy)
         since = self._control.health().schedules_since
         standing = 0.0 if since is None else max(0.0, time.time() - since)
-        said = "How long no consumer has run schedules; 0 while one does"
-        yield GaugeMetricFamily("duey_schedules_standing_seconds", said, standing)
+        description = "How long no consumer has run schedules; 0 while one does"
+        yield GaugeMetricFamily("duey_schedules_standing_seconds", description, standing)
 
 
 YEAR_S = 366 * 86400.0
@@ -87,7 +87,7 @@ class HistoryCollector(Collector):
         self._history = history
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("duey_books_up", "1 when the history can be read")
+        up = GaugeMetricFamily("duey_history_up", "1 when the history can be read")
         try:
             tasks, kept = self._history.tasks(YEAR_S), self._history.kept()
         except StorageUnavailable:
@@ -105,9 +105,9 @@ class HistoryCollector(Collector):
             for family, found in ((run, task.run), (wait, task.wait)):
                 family.add_metric([task.qualname], cumulative(found.buckets), found.sum_ms / 1000)
         yield from (ended, run, wait)
-        yield GaugeMetricFamily("duey_books_jobs", "Jobs that the history holds", kept.jobs)
+        yield GaugeMetricFamily("duey_history_jobs", "Jobs that the history holds", kept.jobs)
         size = kept.file_bytes + kept.wal_bytes
-        yield GaugeMetricFamily("duey_books_bytes", "Size of the history file and its write-ahead log", size)
+        yield GaugeMetricFamily("duey_history_bytes", "Size of the history file and its write-ahead log", size)
         yield GaugeMetricFamily("duey_disk_free_bytes", "Room left on the disk of the history", kept.disk_free_bytes)
 
 

@@ -1,1 +1,1 @@
-"""What the operator's command does, one noun a file; manage.py holds the words of the command line."""
+"""What the operator's command does, one noun a file; cli/main.py parses the command line."""

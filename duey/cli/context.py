@@ -20,7 +20,7 @@ def echo(*fields: object, err: bool = False) -> None:
 
     Control characters are escaped, so that a value can neither control the terminal nor look like a second line.
     """
-    from duey.payload.masking import escaped  # here: it reads the settings, and manage.py says what is wrong there
+    from duey.payload.masking import escaped  # imported late: it reads the settings, whose errors cli/main.py reports
 
     print("\t".join(escaped(str(field)) for field in fields), file=sys.stderr if err else sys.stdout, flush=True)
 

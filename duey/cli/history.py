@@ -13,7 +13,7 @@ def record(cli_context: CliContext, options: argparse.Namespace) -> None:
 
     Runs in the foreground until SIGINT or SIGTERM. Of several recorders one works at a time; the others wait.
     """
-    from duey.os_process import StopFlag  # here: it reads the settings, and manage.py says what is wrong there
+    from duey.os_process import StopFlag  # imported late: it reads the settings, whose errors cli/main.py reports
 
     stop = StopFlag()
     stop.set_by(signal.SIGINT, signal.SIGTERM)
@@ -25,7 +25,7 @@ def record(cli_context: CliContext, options: argparse.Namespace) -> None:
 def prune(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Remove from history and audit log what their retention settings ([monitor], [auth]) would remove later."""
     done, lines = cli_context.history.prune(), cli_context.access.audit.prune()
-    cli_context.audit("prune", "books", done.jobs)
+    cli_context.audit("prune", "history", done.jobs)
     echo(
         f"removed {done.jobs} jobs, {done.figures} rows of figures, {done.groups} error groups, "
         f"{lines} lines of the audit"

@@ -12,7 +12,6 @@ import inspect
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from duey import __version__, config
@@ -68,10 +67,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands, with their help."""
-    program = Path(sys.argv[0]).name
-    top = argparse.ArgumentParser(
-        prog=program if program == "manage.py" else "duey", description="Create, run and operate a Duey service."
-    )
+    top = argparse.ArgumentParser(prog="duey", description="Create, run and operate a Duey service.")
     top.add_argument("--version", action="version", version=f"Duey {__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 

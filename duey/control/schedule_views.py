@@ -69,7 +69,7 @@ class Schedule:
     version: str = ""  # changes with what it runs, and when
 
 
-class Told:
+class ScheduleDraft:
     """The display form while it is being built: from the row, then from the timetable and the task."""
 
     def __init__(self, item: entry.ScheduleEntry) -> None:
@@ -102,50 +102,50 @@ class Showing:
         """Schedules as they are shown, their arguments within bounds; those in which code of an author runs are asked
         side by side."""
         now = clock.now()
-        looks: list[tuple[Told, Answer | None]] = []
+        looks: list[tuple[ScheduleDraft, Answer | None]] = []
         for row in rows:
-            told = Told(entry.of_row(self._huey, row))
-            look = partial(self._look, told, now, bounds)
-            looks.append((told, self._aside.ask(row.name, look) if told.item.runs_code else None))
-            if not told.item.runs_code:
+            draft = ScheduleDraft(entry.of_row(self._huey, row))
+            look = partial(self._look, draft, now, bounds)
+            looks.append((draft, self._aside.ask(row.name, look) if draft.item.runs_code else None))
+            if not draft.item.runs_code:
                 look()
-        return [self._schedule(self._answered(told, answer), now) for told, answer in looks]
+        return [self._schedule(self._answered(draft, answer), now) for draft, answer in looks]
 
-    def _answered(self, told: Told, answer: Answer | None) -> Told:
+    def _answered(self, draft: ScheduleDraft, answer: Answer | None) -> ScheduleDraft:
         """The display form after the author's code has answered, or after the time for it is over."""
         if answer is not None:
             answer.wait(PATIENCE_S)
             try:
-                told = answer.value()  # it may be the answer to the request of another page
+                draft = answer.value()  # it may be the answer to the request of another page
             except Exception as exc:
-                told.problem = told.problem or reason_of(exc)
-        return told
+                draft.problem = draft.problem or reason_of(exc)
+        return draft
 
-    def _look(self, told: Told, now: float, bounds: Bounds) -> Told:
+    def _look(self, draft: ScheduleDraft, now: float, bounds: Bounds) -> ScheduleDraft:
         """Fill in what code of an author may be asked for; what fails leaves the rest as it is."""
-        item = told.item
+        item = draft.item
         steps: list[tuple[str, Callable[[], Any]]] = [
-            ("its arguments cannot be shown", partial(self._arguments, told, bounds))
+            ("its arguments cannot be shown", partial(self._arguments, draft, bounds))
         ]
         if item.timetable is not None:
-            steps.append(("its timetable cannot be shown", partial(told.describe, item.timetable)))
+            steps.append(("its timetable cannot be shown", partial(draft.describe, item.timetable)))
         if item.runnable:
-            steps.append(("its job cannot be made", lambda: item.check(*(told.call or item.arguments()))))
-            steps.append(("its next time cannot be told", partial(told.look_ahead, now)))
+            steps.append(("its job cannot be made", lambda: item.check(*(draft.call or item.arguments()))))
+            steps.append(("its next time cannot be computed", partial(draft.look_ahead, now)))
         for sentence, step in steps:
             try:
                 step()
             except Exception as exc:
-                told.problem = told.problem or f"{sentence}: {reason_of(exc)}"
-        return told
+                draft.problem = draft.problem or f"{sentence}: {reason_of(exc)}"
+        return draft
 
-    def _arguments(self, told: Told, bounds: Bounds) -> None:
-        told.call = args, kwargs = told.item.arguments()
-        told.args, told.kwargs, _ = self._huey.composer.redacted(told.qualname, args, kwargs, None, bounds)
+    def _arguments(self, draft: ScheduleDraft, bounds: Bounds) -> None:
+        draft.call = args, kwargs = draft.item.arguments()
+        draft.args, draft.kwargs, _ = self._huey.composer.redacted(draft.qualname, args, kwargs, None, bounds)
 
-    def _schedule(self, told: Told, now: float) -> Schedule:
-        item, row = told.item, told.item.row
-        qualname = told.qualname
+    def _schedule(self, draft: ScheduleDraft, now: float) -> Schedule:
+        item, row = draft.item, draft.item.row
+        qualname = draft.qualname
         slots: tuple[Slot, ...] = ()
         last_at = None
         try:
@@ -156,16 +156,16 @@ class Showing:
         except errors.StorageUnavailable:
             raise
         except Exception as exc:
-            told.problem = told.problem or f"its slots cannot be read: {reason_of(exc)}"
+            draft.problem = draft.problem or f"its slots cannot be read: {reason_of(exc)}"
         return Schedule(
-            name=row.name, task=self._known.short(qualname), source=row.source, expression=told.text,
-            words=told.words, tz=zone_or(item.spec.get("tz") if item.timetable is None else item.tz, item.default_tz),
+            name=row.name, task=self._known.short(qualname), source=row.source, expression=draft.text,
+            words=draft.words, tz=zone_or(item.spec.get("tz") if item.timetable is None else item.tz, item.default_tz),
             catch_up=item.catch_up, overlap=item.overlap, paused=row.paused, known=item.task is not None,
-            last_at=last_at, next_at=told.next_at, slots=slots, args=told.args, kwargs=told.kwargs,
-            qualname=qualname, window_s=item.window_s, problem=told.problem,
+            last_at=last_at, next_at=draft.next_at, slots=slots, args=draft.args, kwargs=draft.kwargs,
+            qualname=qualname, window_s=item.window_s, problem=draft.problem,
             given={key: item.spec[key] for key in (*KINDS, *OPTIONS) if item.spec.get(key) is not None}
             if row.source == "made" else {},
-            is_over=told.is_over, removable=row.source == "made" or item.timetable is None,
+            is_over=draft.is_over, removable=row.source == "made" or item.timetable is None,
             version=entry.version_of(row),
         )  # fmt: skip
 

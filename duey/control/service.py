@@ -155,14 +155,14 @@ class Control:
             result = "[not shown: the arguments are too large to look for secrets]"
         error = result if isinstance(result, Failure) else None
         since = max(stored.enqueued_at, stored.eta or 0.0)
-        said = self.storage.progress_of(stored.seq) if stored.place in ("claimed", "finished") else None
+        progress = self.storage.progress_of(stored.seq) if stored.place in ("claimed", "finished") else None
         return Job(
             id=stored.id, task=self.known.short(stored.task), qualname=stored.task, queue=stored.queue, args=args,
             kwargs=kwargs, state=stored.state, priority=stored.priority, attempt=stored.attempt,
             retries_left=stored.retries, crashes=stored.crashes, enqueued_at=stored.enqueued_at, eta=stored.eta,
             started_at=stored.started_at, finished_at=stored.finished_at,
             wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
-            progress=json.loads(said) if said else None, result=None if error else result,
+            progress=json.loads(progress) if progress else None, result=None if error else result,
             result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
             error=error, reason=stored.reason, context=composer.shown_context(stored.context, mask),
             worker=None if stored.worker is None else str(stored.worker), parent=stored.parent,
@@ -308,8 +308,8 @@ class Control:
         if not any(each.workers for each in workers):
             problems = ("no consumer is running: start one with `huey_consumer consumer.huey`",)
         elif since is not None:
-            said = moment(since, clock.now(), self.huey.settings.schedule.timezone)
-            problems = (f"no consumer runs schedules since {said}: start one without --no-periodic, or see its log",)
+            time = moment(since, clock.now(), self.huey.settings.schedule.timezone)
+            problems = (f"no consumer runs schedules since {time}: start one without --no-periodic, or see its log",)
         return Health(not problems, problems, warnings, since)
 
 

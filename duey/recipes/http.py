@@ -162,8 +162,8 @@ def _require_success(target: _Target, reply: _Reply) -> None:
     if 300 <= reply.status < 400:
         to = f" to {reply.location[:_SHOWN_CHARACTERS]!r}" if reply.location else ""
         raise Redirected(f"{target.origin} answered {reply.status}, a redirect{to}: use the final URL instead")
-    said = " ".join(reply.text.split())[:_SHOWN_CHARACTERS]
-    sentence = f"{target.origin} answered {reply.status}" + (f": {said!r}" if said else "")
+    body = " ".join(reply.text.split())[:_SHOWN_CHARACTERS]
+    sentence = f"{target.origin} answered {reply.status}" + (f": {body!r}" if body else "")
     if 400 <= reply.status < 500 and reply.status != 429:
         raise Refused(sentence)
     raise Unavailable(sentence)

@@ -136,15 +136,15 @@ def _transfer(connection: smtplib.SMTP, message: EmailMessage) -> None:
 
 
 def _require(answer: tuple[int, bytes], what: str) -> None:
-    code, said = answer
+    code, reply = answer
     if not 200 <= code < 300:
-        raise smtplib.SMTPResponseException(code, f"{what} was not taken: {said.decode('utf-8', 'replace')}")
+        raise smtplib.SMTPResponseException(code, f"{what} was not taken: {reply.decode('utf-8', 'replace')}")
 
 
 def _failure(where: str, error: smtplib.SMTPResponseException) -> Exception:
-    said = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+    reply = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
     kind = Refused if 500 <= error.smtp_code < 600 else Unavailable
-    return kind(f"{where} answered {error.smtp_code}: {' '.join(said.split())[:_SHOWN_CHARACTERS]}")
+    return kind(f"{where} answered {error.smtp_code}: {' '.join(reply.split())[:_SHOWN_CHARACTERS]}")
 
 
 def _line(field: str, text: str) -> str:

@@ -33,10 +33,10 @@ def words(plain: str, days: Collection[int] | None) -> str:
     try:
         fields = plain.split()
         fields[:2] = ["0" if step_of(text) >= size else text for text, size in zip(fields[:2], SIZES, strict=False)]
-        said = NUMBERED.sub(ordinal, str(CronSim(" ".join(fields), EPOCH).explain()))
+        text = NUMBERED.sub(ordinal, str(CronSim(" ".join(fields), EPOCH).explain()))
     except Exception:  # a missing description must not fail anything
-        said = plain
-    return said if days is None else f"{said}, if it is a {' or '.join(WEEKDAYS[day] for day in sorted(days))}"
+        text = plain
+    return text if days is None else f"{text}, if it is a {' or '.join(WEEKDAYS[day] for day in sorted(days))}"
 
 
 def ordinal(number: re.Match[str]) -> str:
@@ -97,11 +97,11 @@ def complaint(plain: str) -> str:
 
 def duration(seconds: float) -> str:
     """A duration as exact text in the largest possible units: `2 days`, `1 hour 30 minutes`, `90.5 seconds`."""
-    said, left = [], seconds
+    parts, left = [], seconds
     for unit_s, name in UNITS:
         count, left = divmod(left, unit_s)
         if count:
-            said.append(f"{count:g} {name}{'' if count == 1 else 's'}")
-    if left or not said:
-        said.append(f"{left:.12g} second{'' if left == 1 else 's'}")
-    return " ".join(said)
+            parts.append(f"{count:g} {name}{'' if count == 1 else 's'}")
+    if left or not parts:
+        parts.append(f"{left:.12g} second{'' if left == 1 else 's'}")
+    return " ".join(parts)

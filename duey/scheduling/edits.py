@@ -43,13 +43,13 @@ def sync(
             if table is None:
                 continue
             if table.is_ours or isinstance(table, Minutes):
-                said = in_words(table)
+                words = in_words(table)
             else:
                 answer = aside.ask(f"{name} in words", partial(in_words, table))
                 if not answer.wait(patience_s):
                     answered = False
-                said = answer.value()
-            changed |= put_on_record(huey, name, table, said, known.get(name), now)
+                words = answer.value()
+            changed |= put_on_record(huey, name, table, words, known.get(name), now)
         except errors.StorageUnavailable:
             raise
         except BaseException as exc:  # a timetable of an author's own may do anything
@@ -68,19 +68,19 @@ def put_on_record(
     """Store one periodic task. Returns whether anything was changed."""
     text, words = in_words
     tz = table.tz or str(huey.settings.schedule.timezone)
-    said: dict[str, Any] = {"text": text, "words": words, "tz": tz, **written(table)}
+    spec: dict[str, Any] = {"text": text, "words": words, "tz": tz, **written(table)}
     if row is None:
-        return bool(huey.storage.schedule_store.add(code_row(name, now, json.dumps(said))))
+        return bool(huey.storage.schedule_store.add(code_row(name, now, json.dumps(spec))))
     before = spec_of(row)
-    if {**said, "moved": before.get("moved")} == {"moved": None, **before}:
+    if {**spec, "moved": before.get("moved")} == {"moved": None, **before}:
         return False
     last = row.last
     if is_same(before, table, text):
-        said |= moved(before, before.get("tz", tz), tz, now)
+        spec |= moved(before, before.get("tz", tz), tz, now)
     else:
         last = float(math.floor(now))
         row = settle(huey, row, before, now)
-    return bool(huey.storage.schedule_store.replace(row, json.dumps(said), last))
+    return bool(huey.storage.schedule_store.replace(row, json.dumps(spec), last))
 
 
 def written(table: Timetable) -> dict[str, Any]:

@@ -106,9 +106,9 @@ class ScheduleEntry:
     def why_moved(self, at: float) -> str | None:
         """If a slot is due only because the time zone was changed afterwards: a sentence that says so."""
         try:
-            said = self.spec["moved"]
-            if at <= float(said["at"]):
-                return f"its time zone was changed from {said['from']} to {said['to']} after that"
+            moved = self.spec["moved"]
+            if at <= float(moved["at"]):
+                return f"its time zone was changed from {moved['from']} to {moved['to']} after that"
         except (KeyError, TypeError, ValueError):
             pass
         return None

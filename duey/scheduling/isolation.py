@@ -97,28 +97,30 @@ class Complaints:
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._said: dict[str, str] = {}
+        self._last: dict[str, str] = {}
 
     def say(self, name: str, sentence: str, exc: BaseException | None = None) -> None:
         """Log a problem, unless it is the last one that was logged under this name."""
-        said = sentence if exc is None else f"{sentence}: {reason_of(exc)}"
-        if self._said.get(name) == said:
+        message = sentence if exc is None else f"{sentence}: {reason_of(exc)}"
+        if self._last.get(name) == message:
             return
-        self._said[name] = said
+        self._last[name] = message
         expected = exc is None or isinstance(exc, errors.DueyError)
-        self._logger.log(logging.WARNING if expected else logging.ERROR, "%s", said, exc_info=None if expected else exc)
+        self._logger.log(
+            logging.WARNING if expected else logging.ERROR, "%s", message, exc_info=None if expected else exc
+        )
 
     def forget(self, name: str) -> None:
         """The problem is solved: log the next one even if it is the same."""
-        self._said.pop(name, None)
+        self._last.pop(name, None)
 
 
 def reason_of(exc: BaseException) -> str:
     """Why something failed. Works even if the exception's own methods raise."""
     try:
-        said = str(exc)[:500]
+        message = str(exc)[:500]
     except Exception:
-        said = "its message cannot be read"
+        message = "its message cannot be read"
     if isinstance(exc, errors.DueyError):
-        return said
-    return f"{type(exc).__name__}: {said}" if said else type(exc).__name__
+        return message
+    return f"{type(exc).__name__}: {message}" if message else type(exc).__name__

@@ -102,10 +102,11 @@ class Cron(Timetable):
         super().__post_init__()
         found = self.expression
         if not isinstance(found, str) or len(found) > EXPRESSION_CHARS or len(self.plain.split()) != 5:
-            said = repr(found) if len(repr(found)) <= 80 else f"{type(found).__name__} of {len(repr(found))} characters"
+            text = repr(found)
+            text = text if len(text) <= 80 else f"{type(found).__name__} of {len(text)} characters"
             raise Misconfigured(
                 f"a cron expression has five fields (minute hour day month weekday) or is one of "
-                f"{', '.join(MACROS)}; found {said}"
+                f"{', '.join(MACROS)}; found {text}"
             )
         try:
             CronSim(self.plain, EPOCH)

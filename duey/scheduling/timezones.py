@@ -33,10 +33,10 @@ def span(since: float, until: float, tz: str) -> str:
     """Two instants as `02:00-02:40 (Europe/Zagreb)`, with their dates if these differ."""
     a, b = (datetime.fromtimestamp(instant, zone(tz)) for instant in (since, until))
     if a.date() == b.date():
-        said = f"{a:%H:%M}-{b:%H:%M}" if until - since >= 60 else f"{a:%H:%M:%S}-{b:%H:%M:%S}"
+        text = f"{a:%H:%M}-{b:%H:%M}" if until - since >= 60 else f"{a:%H:%M:%S}-{b:%H:%M:%S}"
     else:
-        said = f"{a:%Y-%m-%d %H:%M} - {b:%Y-%m-%d %H:%M}"
-    return f"{said} ({tz})"
+        text = f"{a:%Y-%m-%d %H:%M} - {b:%Y-%m-%d %H:%M}"
+    return f"{text} ({tz})"
 
 
 def moment(instant: float, now: float, tz: str) -> str:

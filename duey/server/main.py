@@ -5,7 +5,7 @@
 
 Start: settings, storage, accounts, consumer, socket, `ready`. Stop (Ctrl-C, SIGTERM): new requests are refused, running
 ones are completed, and running jobs have `[consumer] shutdown_timeout_s` to end. A second Ctrl-C or SIGTERM, more than
-2 s after the first, ends the jobs at once. SIGHUP reloads: if `manage.py check` passes, the consumer is stopped while
+2 s after the first, ends the jobs at once. SIGHUP reloads: if `duey check` passes, the consumer is stopped while
 requests are still answered, then this program starts again with the current settings and task modules.
 """
 

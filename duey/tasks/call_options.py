@@ -43,9 +43,9 @@ def check_delay(value: Any) -> None:
         raise errors.BadRequest(f"delay is a number of seconds or a timedelta, not {value!r:.100}")
 
 
-def label(task: Task, qualname: str, said: Mapping[str, Any]) -> Task:
+def label(task: Task, qualname: str, options: Mapping[str, Any]) -> Task:
     """Set the options on the task. Raises BadRequest for invalid ones."""
-    queue, context, unique = (said.get(name) for name in NAMES)
+    queue, context, unique = (options.get(name) for name in NAMES)
     if queue is not None:
         if not is_name(queue):
             raise errors.BadRequest(f"queue is a name of up to 64 letters, digits, _ . or -, not {queue!r:.100}")

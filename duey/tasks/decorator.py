@@ -76,21 +76,21 @@ class DurableTaskWrapper(TaskWrapper):
         if not kwargs:
             task: Task = super().s(*args)
             return task
-        said = call_options.take(self._call_names, kwargs)
+        call_values = call_options.take(self._call_names, kwargs)
         call_options.check_delay(kwargs.get("delay"))
         task = super().s(*args, **kwargs)
         task_options.check_call(self._qualname, task)  # also if it becomes a step of a pipeline
-        return call_options.label(task, self._qualname, said) if said else task
+        return call_options.label(task, self._qualname, call_values) if call_values else task
 
     def schedule(self, args: Any = None, kwargs: Any = None, *positional: Any, **options: Any) -> Any:
         """Huey's `schedule`, with `queue`, `context` and `unique`."""
-        said = call_options.take(frozenset(call_options.NAMES), options)
+        call_values = call_options.take(frozenset(call_options.NAMES), options)
         call_options.check_delay(options.get("delay", positional[1] if len(positional) > 1 else None))
-        if not said:
+        if not call_values:
             return super().schedule(args, kwargs, *positional, **options)
         labelled = copy.copy(self)
         make = self.task_class
-        labelled.task_class = lambda *a, **k: call_options.label(make(*a, **k), self._qualname, said)
+        labelled.task_class = lambda *a, **k: call_options.label(make(*a, **k), self._qualname, call_values)
         return TaskWrapper.schedule(labelled, args, kwargs, *positional, **options)
 
     def _register_handler(self, func: Callable[..., Any], task: str, on_failed: Any) -> None:

@@ -117,7 +117,7 @@ def refuse_parameters(task: str, function: Callable[..., Any], context: bool) ->
     except TypeError as exc:
         raise errors.Misconfigured(
             f"periodic task {task}: {exc}: give that parameter a default, or make it a plain task and a schedule with "
-            f"arguments for it (manage.py schedule add NAME {task} ...)"
+            f"arguments for it (duey schedule add NAME {task} ...)"
         ) from None
 
 

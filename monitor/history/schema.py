@@ -14,7 +14,7 @@ from peewee import Table
 
 from duey.monitor.sqlite_file import Migration
 
-HISTORY_SCHEMA = Table("books_schema")
+HISTORY_SCHEMA = Table("books_schema")  # its name in every released file
 JOBS = Table("jobs")
 ENTRIES = Table("entries")
 FIGURES = Table("figures")

@@ -1,6 +1,6 @@
 """Refusals: why a request was refused, in one sentence.
 
-The monitor raises them itself, and `told` makes them from errors of the engine, the history and access. An
+The monitor raises them itself, and `refusal_for` makes them from errors of the engine, the history and access. An
 unexpected error gets an incident id: the log has its traceback under this id, and the user sees only the id.
 """
 
@@ -56,7 +56,7 @@ class LoginNeeded(Refusal):
         super().__init__(401, "log in first: the session has ended, or there was none")
 
 
-def told(error: Exception, method: str, path: str) -> Refusal:
+def refusal_for(error: Exception, method: str, path: str) -> Refusal:
     """Return the refusal for an error. Never raises."""
     if isinstance(error, Refusal):
         return error

@@ -99,7 +99,7 @@ def progress_of(progress: dict[str, Any]) -> Html:
     """Return the reported progress of a running job, as a bar and as text."""
     done, total, note = progress.get("done"), progress.get("total"), text.one_line(str(progress.get("note") or ""), 80)
     if isinstance(done, (int, float)) and isinstance(total, (int, float)) and total > 0:
-        said = f"{formats.number(done)} of {formats.number(total)}"
-        bar = charts.meter(done, total, said)
-        return Html(f"{bar}{inert(formats.percent(done, total))} · {inert(said)} {inert(note)}")
+        label = f"{formats.number(done)} of {formats.number(total)}"
+        bar = charts.meter(done, total, label)
+        return Html(f"{bar}{inert(formats.percent(done, total))} · {inert(label)} {inert(note)}")
     return Html(inert(f"{formats.number(done) if isinstance(done, (int, float)) else ''} {note}".strip()))

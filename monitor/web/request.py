@@ -12,9 +12,9 @@ from duey.monitor.web.display.formats import Times
 from duey.monitor.web.forms.fields import Fields
 
 
-def tag_of(said: str) -> str:
+def tag_of(content: str) -> str:
     """Return the ETag for this text."""
-    return f'W/"{hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:24]}"'
+    return f'W/"{hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:24]}"'
 
 
 @dataclass

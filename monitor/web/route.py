@@ -49,7 +49,7 @@ class Done:
     """The end of an action: go to `to` (303) and show the message. `kind` NOTE: nothing was changed."""
 
     to: str
-    said: str = ""
+    message: str = ""
     kind: str = GOOD
 
 

@@ -70,15 +70,15 @@ class Cookies:
         else:
             response.delete_cookie("duey_theme", path=self._path, samesite="lax")
 
-    def say(self, environ: Mapping[str, Any], text: str) -> None:
+    def set_message(self, environ: Mapping[str, Any], text: str) -> None:
         """Keep a message for the next page."""
-        self._write(environ, self._name(environ, "said"), text)
+        self._write(environ, self._name(environ, "message"), text)
 
-    def said(self, environ: Mapping[str, Any]) -> str:
+    def message(self, environ: Mapping[str, Any]) -> str:
         """Return the kept message and delete it."""
-        text = self._read(environ, self._name(environ, "said"), 4000)
+        text = self._read(environ, self._name(environ, "message"), 4000)
         if text:
-            self._drop(environ, self._name(environ, "said"))
+            self._drop(environ, self._name(environ, "message"))
         return text
 
     def _name(self, environ: Mapping[str, Any], what: str) -> str:

@@ -24,7 +24,7 @@ from duey.monitor.web.display.formats import Times
 from duey.monitor.web.display.text import clip
 from duey.monitor.web.forms.fields import form_of, query_of
 from duey.monitor.web.guard import Guard, Password
-from duey.monitor.web.refusal import LoginNeeded, Refusal, told
+from duey.monitor.web.refusal import LoginNeeded, Refusal, refusal_for
 from duey.monitor.web.render import Renderer
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import BAD, GOOD, NOTE, Done, File, Route, View
@@ -32,7 +32,7 @@ from duey.monitor.web.services import Services
 from duey.monitor.web.session import Cookies
 
 MOUNT = "/monitor"
-SAID_CHARS = 400
+MESSAGE_CHARS = 400
 
 
 def make_web(control: Control, access: Access, history: History, settings: Settings) -> Site:
@@ -118,24 +118,26 @@ class Site(bottle.Bottle):
         if isinstance(end, File):
             return self.answer.file(request, end)
         if isinstance(end, Done):
-            if end.said:
-                self.cookies.say(request.environ, quote(json.dumps([end.kind, clip(end.said, SAID_CHARS)])))
+            if end.message:
+                self.cookies.set_message(
+                    request.environ, quote(json.dumps([end.kind, clip(end.message, MESSAGE_CHARS)]))
+                )
             return self._redirect(end.to)
         if request.as_json:
             return self.answer.data(request, end)
         if request.fragment:
             return self.answer.region(request, end)
-        return self.answer.page(request, end, self._said(request))
+        return self.answer.page(request, end, self._message(request))
 
-    def _said(self, request: Request) -> tuple[str, str] | None:
+    def _message(self, request: Request) -> tuple[str, str] | None:
         try:
-            kind, text = json.loads(unquote(self.cookies.said(request.environ)))
+            kind, text = json.loads(unquote(self.cookies.message(request.environ)))
             return (kind, str(text)) if kind in (GOOD, NOTE, BAD) else None
         except (ValueError, TypeError):
             return None
 
     def _refuse(self, environ: Mapping[str, Any], request: Request | None, error: Exception) -> bytes:
-        refusal = told(error, environ["REQUEST_METHOD"], environ["PATH_INFO"])
+        refusal = refusal_for(error, environ["REQUEST_METHOD"], environ["PATH_INFO"])
         links = self.services.links
         if request is None:
             request = Request(environ, "", query_of({}), Times(self.services.clock(), self.services.zone))

@@ -1,4 +1,4 @@
-"""What the history has counted, as Prometheus text, from real books."""
+"""What the history has counted, as Prometheus text, from a real database."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_jobs_by_task_and_outcome_and_how_long_they_took(tmp_path: Path, history
     assert 'duey_job_run_seconds_count{task="tasks.add"} 3.0' in page
     assert 'duey_job_run_seconds_sum{task="tasks.add"} 1.5' in page
     assert 'duey_job_run_seconds_bucket{le="0.512",task="tasks.add"} 3.0' in page
-    assert "duey_books_jobs 3.0" in page
+    assert "duey_history_jobs 3.0" in page
 
 
 def test_books_that_are_away_leave_the_rest(tmp_path: Path, history: History) -> None:
@@ -64,5 +64,5 @@ def test_books_that_are_away_leave_the_rest(tmp_path: Path, history: History) ->
         file.unlink()
     (tmp_path / "history.db").write_bytes(b"nonsense" * 1000)
     page = world.client().get("/metrics").body.decode()
-    assert "duey_books_up 0.0" in page
+    assert "duey_history_up 0.0" in page
     assert "duey_up 1.0" in page

@@ -26,7 +26,7 @@ COPIED = """INSERT INTO slots (schedule, at, outcome, job_id, reason) VALUES (?,
 OVER = "DELETE FROM slots WHERE at < (SELECT at FROM slots ORDER BY at DESC LIMIT 1 OFFSET ?)"
 
 
-class Told(Protocol):
+class EngineSlot(Protocol):
     """A slot of the engine (duey.control.schedules.Slot)."""
 
     @property
@@ -45,7 +45,7 @@ class Timetable(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def slots(self) -> Sequence[Told]: ...
+    def slots(self) -> Sequence[EngineSlot]: ...
 
 
 def note_workers(database: Database, infos: Sequence[WorkerInfo], now: float) -> None:

@@ -215,7 +215,7 @@ class WriteThrottle:
 def waited_s() -> float | None:
     """Return how many seconds this thread has waited for a processor, or None if the system does not tell."""
     try:
-        with open("/proc/thread-self/schedstat", encoding="ascii") as told:
-            return int(told.read().split()[1]) / 1e9
+        with open("/proc/thread-self/schedstat", encoding="ascii") as stats:
+            return int(stats.read().split()[1]) / 1e9
     except (OSError, ValueError, IndexError):
         return None

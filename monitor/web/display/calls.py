@@ -66,7 +66,7 @@ def as_command(job: Job) -> str:
     """Return the command of the command line that makes the call."""
     words = [_argument(value) for value in job.args]
     words += [shlex.quote(f"{name}={_json(value)}") for name, value in job.kwargs.items()]
-    return _bounded(" ".join(["python manage.py enqueue", shlex.quote(job.task), *words]))
+    return _bounded(" ".join(["duey enqueue", shlex.quote(job.task), *words]))
 
 
 def as_curl(job: Job, base: str) -> str:

@@ -72,9 +72,9 @@ def lines(
     if level is not None:
         body += f'<path class="level" d="M0 {HEIGHT - rise(level):.1f}H{length * STEP}"/>'
     marks: list[tuple[float, str]] = []
-    for ms, said in reversed(MARKS_MS):  # from the top, without marks too near to another
+    for ms, mark in reversed(MARKS_MS):  # from the top, without marks too near to another
         if rise(ms) <= HEIGHT and (not marks or marks[-1][0] - rise(ms) >= 24) and rise(ms) >= 24:
-            marks.append((rise(ms), said))
+            marks.append((rise(ms), mark))
     return _picture(body, length * STEP, height, label, tips, axis, marks)
 
 
@@ -152,16 +152,16 @@ def _picture(
 ) -> Html:
     grid = "".join(f"M0 {HEIGHT - rise:.1f}H{width}" for rise, _ in marks) + f"M0 {HEIGHT}H{width}"
     texts = []
-    for rise, said in marks:
-        texts.append(f'<text x="0" y="{12 + (HEIGHT - rise) / HEIGHT * (height - 32) - 3:.0f}">{inert(said)}</text>')
+    for rise, caption in marks:
+        texts.append(f'<text x="0" y="{12 + (HEIGHT - rise) / HEIGHT * (height - 32) - 3:.0f}">{inert(caption)}</text>')
     places = (
         (("0", "start"), ("50%", "middle"), ("100%", "end")) if len(axis) == 3 else (("0", "start"), ("100%", "end"))
     )
-    for (x, anchor), said in zip(places, axis, strict=True):
-        texts.append(f'<text x="{x}" y="{height - 4}" text-anchor="{anchor}">{inert(said)}</text>')
-    told = inert("|".join(tips))
+    for (x, anchor), caption in zip(places, axis, strict=True):
+        texts.append(f'<text x="{x}" y="{height - 4}" text-anchor="{anchor}">{inert(caption)}</text>')
+    tip = inert("|".join(tips))
     return Html(
-        f'<svg class="chart" role="img" aria-label="{inert(label)}" data-tips="{told}" width="100%" height="{height}">'
+        f'<svg class="chart" role="img" aria-label="{inert(label)}" data-tips="{tip}" width="100%" height="{height}">'
         f'<svg x="0" y="12" width="100%" height="{height - 32}" viewBox="0 0 {max(width, 1)} {HEIGHT}" '
         f'preserveAspectRatio="none"><path class="grid" d="{grid}"/>{body}</svg>{"".join(texts)}</svg>'
     )
@@ -176,14 +176,14 @@ def _small(n: int, rise: float) -> str:
 
 
 def _line(values: Sequence[float | None], rise: Callable[[float], float]) -> str:
-    said, pen = [], "M"
+    path, pen = [], "M"
     for n, value in enumerate(values):
         if value is None:
             pen = "M"
         else:
-            said.append(f"{pen}{n * STEP + STEP // 2} {_short(HEIGHT - rise(value))}")
+            path.append(f"{pen}{n * STEP + STEP // 2} {_short(HEIGHT - rise(value))}")
             pen = "L"
-    return "".join(said)
+    return "".join(path)
 
 
 def _short(value: float) -> str:

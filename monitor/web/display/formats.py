@@ -68,8 +68,8 @@ def ago(seconds: float) -> str:
     distance = abs(seconds)
     for size, unit in UNITS:
         if distance >= size:
-            said = f"{int(distance // size)} {unit}"
-            return f"{said} ago" if seconds > 0 else f"in {said}"
+            length = f"{int(distance // size)} {unit}"
+            return f"{length} ago" if seconds > 0 else f"in {length}"
     return "now"
 
 
@@ -129,9 +129,9 @@ class Times:
         machine = rfc3339(at)
         if machine is None:
             return Html(NO_CALENDAR)
-        said = span(self.now - at) if kind == "run" else ago(self.now - at)
+        text = span(self.now - at) if kind == "run" else ago(self.now - at)
         marked = f' data-kind="{kind}"' if kind else ""
-        return Html(f'<time datetime="{machine}" title="{exact}"{marked}>{said}</time>')
+        return Html(f'<time datetime="{machine}" title="{exact}"{marked}>{text}</time>')
 
     def running(self, at: float | None) -> Html:
         """Return how long something has been running."""

@@ -52,16 +52,16 @@ class Situation:
     schedules_since: str = ""  # since when no consumer runs schedules, as shown text
 
     @property
-    def crew(self) -> list[WorkerInfo]:
+    def serving(self) -> list[WorkerInfo]:
         return [each for each in self.workers if each.alive and each.worker_type != "alone"]
 
     @property
     def hands(self) -> int:
-        return sum(each.workers for each in self.crew if not each.quiet)
+        return sum(each.workers for each in self.serving if not each.quiet)
 
     @property
     def busy(self) -> int:
-        return sum(len(each.running) for each in self.crew if not each.quiet)
+        return sum(len(each.running) for each in self.serving if not each.quiet)
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Health:
 
     def text(self, now: float) -> str:
         """The sentence without markup, for JSON."""
-        said = [c.text + (span(now - c.since) if c.since else "") + c.tail for c in self.clauses]
-        return "; ".join(said) + "."
+        clauses = [c.text + (span(now - c.since) if c.since else "") + c.tail for c in self.clauses]
+        return "; ".join(clauses) + "."
 
 
 def judge(now: Situation) -> Health:
@@ -98,7 +98,7 @@ def _waiting(counts: Counts) -> str:
 def _bad(now: Situation, counts: Counts) -> list[Clause]:
     found = []
     waiting_jobs = counts.queued + counts.blocked
-    if not now.crew:
+    if not now.serving:
         waiting = f": {plural(waiting_jobs, 'job')} wait" if waiting_jobs else ""
         last = max((each.seen_at for each in now.seen), default=None)
         found.append(
@@ -107,9 +107,9 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
             else Clause(f"no consumer is running{waiting}", about="workers")
         )
     elif not now.hands:
-        said = f"all workers are quiet and take no jobs ({plural(waiting_jobs, 'job')} waiting)"
-        found.append(Clause(said, about="workers"))
-    if now.crew and now.schedules_since:
+        text = f"all workers are quiet and take no jobs ({plural(waiting_jobs, 'job')} waiting)"
+        found.append(Clause(text, about="workers"))
+    if now.serving and now.schedules_since:
         found.append(Clause(f"no consumer runs schedules since {now.schedules_since}", about="missed"))
     if now.failed.number:
         jobs = "job" if now.failed.number == 1 else "jobs"
@@ -122,7 +122,7 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
 
 def _notes(now: Situation, counts: Counts) -> list[Clause]:
     oldest = counts.oldest_queued_at
-    if now.crew and now.hands and oldest is not None and now.now - oldest > LONG_WAIT_S:
+    if now.serving and now.hands and oldest is not None and now.now - oldest > LONG_WAIT_S:
         why = f": all {now.hands} workers are busy" if now.hands > 1 else ": the only worker is busy"
         return [Clause("the oldest job waits ", oldest, why if now.busy >= now.hands else "", "waiting")]
     return []

@@ -55,16 +55,16 @@ def why_not_running(
             first = f"{_capital(held(job.reason))}; the next attempt is due "
         return Because(first, due=job.eta)
     if job.reason:
-        said = _capital(held(job.reason))
-        return Because(f"{said}, by {paused[0]} ", due=paused[1]) if paused else Because(said)
-    crew = [each for each in workers if each.alive and each.worker_type != "alone"]
-    if not crew:
+        reason = _capital(held(job.reason))
+        return Because(f"{reason}, by {paused[0]} ", due=paused[1]) if paused else Because(reason)
+    serving = [each for each in workers if each.alive and each.worker_type != "alone"]
+    if not serving:
         return (
             Because("No consumer is running for ", since=none_since)
             if none_since
             else Because("No consumer is running")
         )
-    takers = [each for each in crew if not each.quiet]
+    takers = [each for each in serving if not each.quiet]
     if not takers:
         return Because("All consumers are quiet: they end what they run and take nothing new")
     serving = [each for each in takers if job.queue in each.queues or "*" in each.queues]
@@ -73,6 +73,6 @@ def why_not_running(
     hands, busy = sum(each.workers for each in serving), sum(len(each.running) for each in serving)
     if busy >= hands:
         oldest = min((run.started_at for each in serving for run in each.running if run.started_at), default=None)
-        said = f"All {hands} workers are busy" if hands > 1 else "The only worker is busy"
-        return Because(f"{said}, the longest for ", since=oldest) if oldest else Because(said)
+        reason = f"All {hands} workers are busy" if hands > 1 else "The only worker is busy"
+        return Because(f"{reason}, the longest for ", since=oldest) if oldest else Because(reason)
     return Because("A worker will take it in a moment")

@@ -125,8 +125,8 @@ def _split(box: str) -> list[tuple[str, str]]:
 
 def as_word(key: str, value: str) -> str:
     """Return a condition as the box shows it."""
-    said = f"{key}:{value}" if key else value
-    return said if re.fullmatch(r"[^\s'\"\\]+", said) else shlex.quote(said)
+    word = f"{key}:{value}" if key else value
+    return word if re.fullmatch(r"[^\s'\"\\]+", word) else shlex.quote(word)
 
 
 def length_s(text: str) -> float | None:

@@ -215,8 +215,8 @@ class AccessPage:
         return View("access_made", title, {"name": name}, {"what": what, "secret": secret}, "access")
 
     def _unchanged(self, error: AccessError) -> Done:
-        said = str(error)
-        return self._back(f"{said[:1].upper()}{said[1:]}. Nothing was changed.", NOTE)
+        text = str(error)
+        return self._back(f"{text[:1].upper()}{text[1:]}. Nothing was changed.", NOTE)
 
-    def _back(self, said: str, kind: str = "good") -> Done:
-        return Done(self._services.links.to("/access"), said, kind)
+    def _back(self, message: str, kind: str = "good") -> Done:
+        return Done(self._services.links.to("/access"), message, kind)

@@ -105,11 +105,11 @@ class ErrorsPage:
     def mark(self, request: Request, fingerprint: str, mark: str) -> Done:
         if mark not in MARKS:
             raise Refusal(404, f"expected mute, fix or reopen, found {mark[:50]!r}")
-        state, said = MARKS[mark]
+        state, message = MARKS[mark]
         group = self._services.history.mark_group(fingerprint, state)
         self._marks += 1
         if group is None:
             raise Refusal(404, "no error group has this fingerprint (any more)")
         self._services.audit_log.record(request, f"{mark} error", f"{group.type} in {group.task}", group.count)
         back = request.form.get("back")
-        return Done(back if self._services.links.own(back) else self._services.links.to("/errors"), said)
+        return Done(back if self._services.links.own(back) else self._services.links.to("/errors"), message)

@@ -86,8 +86,8 @@ class JobPage:
             return Done(back, f"Nothing was run: {clip(str(error), 300)}", NOTE)
         made = enqueued.jobs[0]
         if enqueued.held:
-            said = "Nothing was run: this job holds the unique key of the call, and has not ended."
-            return Done(self._services.links.job(made.id), said, NOTE)
+            message = "Nothing was run: this job holds the unique key of the call, and has not ended."
+            return Done(self._services.links.job(made.id), message, NOTE)
         self._services.audit_log.record(request, "run job again", job_id, detail=f"as {made.id}")
         return Done(self._services.links.job(made.id), "A new job with the same call.")
 

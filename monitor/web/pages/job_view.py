@@ -75,7 +75,7 @@ class JobView:
         base = self._services.settings.web.public_url or f"{request.environ['wsgi.url_scheme']}://{host}"
         fields = list(edited) if edited is not None else inputs.inputs_of_job(job, task)
         more = {
-            "because": self._said(request, because),
+            "because": self._shown_reason(request, because),
             "shown_attempts": attempts,
             "kinds": KINDS,
             "head_chars": HEAD_CHARS,
@@ -155,7 +155,7 @@ class JobView:
                     return entry.who, entry.at
         return None
 
-    def _said(self, request: Request, because: Because | None) -> tuple[str, Html, str] | None:
+    def _shown_reason(self, request: Request, because: Because | None) -> tuple[str, Html, str] | None:
         if because is None:
             return None
         if because.since is not None:

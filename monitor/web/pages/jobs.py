@@ -50,7 +50,7 @@ EMPTY = {
     CANCELED: "Jobs that were canceled before or while they ran.",
     EXPIRED: "Jobs that were not started in time (expires).",
 }
-KEYS_SAID = (
+KEYS_HELP = (
     "The filter takes text (in names, arguments, messages and ids) and task:import_csv, state:failed, error:KeyError, "
     "queue:slow, args.to:bob@, since:2h, until:2030-01-31T14:00Z, group:…, by:ana and parent:…"
 )
@@ -105,7 +105,7 @@ class JobsPage:
             "older": asked.query(cursor=page.next, limit=request.query.get("limit")) if page.next else None,
             "newest": asked.query() if cursor else None,
             "hint": EMPTY[asked.state],
-            "keys": KEYS_SAID,
+            "keys": KEYS_HELP,
             "offered": OFFERED[asked.state],
             "matching": counts.get(asked.state) if asked.state else _sum(counts),
         }
@@ -149,16 +149,16 @@ class JobsPage:
     def _ask(self, request: Request, verb: str, asked: Filter, ids: list[str], back: str) -> View:
         number = Count(len(ids)) if ids else self._listing.count(asked.wanted)
         page = self._listing.page(asked.wanted, 5, None) if not ids else None
-        said = f"{count(number)} {'job' if number.number == 1 else 'jobs'}"
+        selection = f"{count(number)} {'job' if number.number == 1 else 'jobs'}"
         data = {"verb": verb, "number": number, "ids": ids}
         more = {
-            "these": said,
+            "these": selection,
             "asked": asked,
             "back": back,
             "examples": [row_of(each) for each in page.rows] if page else [],
             "until": f"{request.now:.3f}",
         }
-        return View("jobs_sure", f"{verb.capitalize()} {said}?", data, more, "jobs")
+        return View("jobs_sure", f"{verb.capitalize()} {selection}?", data, more, "jobs")
 
     def _bounded(self, asked: Filter, form: Fields) -> JobFilter:
         try:

@@ -43,7 +43,7 @@ class OverviewPage:
         self._troubles = Recent(
             lambda: services.history.error_groups("open", None, None, LISTED), HEALTH_KEPT_S, services.clock
         )
-        self._books_health = Recent(services.history.health, HEALTH_KEPT_S, services.clock)
+        self._history_health = Recent(services.history.health, HEALTH_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
         return [get("/", self.show)]
@@ -79,8 +79,8 @@ class OverviewPage:
         data["failed_24h"], data["done_24h"] = totals and totals.failed, totals and totals.done
         data["errors"] = situation.troubles
         data["missed"] = [{"schedule": each.name, "slot": slot} for each, slot in situation.missed[:LISTED]]
-        more["health_said"] = self._said(request, health)
-        more["since_said"] = "since your last visit" if situation.since_visit else "24 h"
+        more["health_clauses"] = self._clauses(request, health)
+        more["since_text"] = "since your last visit" if situation.since_visit else "24 h"
         more["troubles"] = [self._trouble(each) for each in situation.troubles]
         more["gaps"] = _gaps(situation.missed)
         more["oldest_at"] = counts.oldest_queued_at if counts else None
@@ -93,7 +93,7 @@ class OverviewPage:
             health = control.health()
             workers, tasks, queues = control.workers(), control.tasks(), control.queues()
         except StorageUnavailable as error:
-            return Situation(request.now, None, problems=(str(error),), history=self._books_health.get())
+            return Situation(request.now, None, problems=(str(error),), history=self._history_health.get())
         visited = history.note_visit(request.who)
         since = visited if visited is not None else request.now - DAY_S
         failed = self._asked(lambda: history.failed_since(since)) or Count(0)
@@ -106,7 +106,7 @@ class OverviewPage:
             queues,
             (),
             (*health.warnings, *self._disk()),
-            self._books_health.get(),
+            self._history_health.get(),
             failed,
             visited is not None,
             self._asked(history.seen_workers) or (),
@@ -125,7 +125,7 @@ class OverviewPage:
     def _trouble(self, group: ErrorGroup) -> dict[str, Any]:
         return {"group": group, "jobs": self._services.links.jobs(q=f"group:{group.fingerprint}")}
 
-    def _said(self, request: Request, health: Health) -> list[tuple[str, Html, str, str]]:
+    def _clauses(self, request: Request, health: Health) -> list[tuple[str, Html, str, str]]:
         links = self._services.links
         pages = {
             "failed": links.jobs(state="failed"),
@@ -190,7 +190,7 @@ class OverviewPage:
         kept = self._asked(self._services.history.kept)
         return {
             "queue": self._queue_file(),
-            "books": kept,
+            "history": kept,
             "unrecorded_events": counts.events if counts else None,
         }
 

@@ -78,9 +78,9 @@ class ScheduleForm:
             return self._refused(task, fields, request.form, schedule, error)
         return self._kept(request, "change schedule", name, f"{name} is changed; its slots count from now.")
 
-    def _kept(self, request: Request, action: str, name: str, said: str) -> Done:
+    def _kept(self, request: Request, action: str, name: str, message: str) -> Done:
         self._services.audit_log.record(request, action, name)
-        return Done(self._services.links.to("/schedules"), said)
+        return Done(self._services.links.to("/schedules"), message)
 
     def _refused(
         self, task: TaskInfo, fields: list[inputs.Input], form: Fields, schedule: Schedule | None, error: Exception

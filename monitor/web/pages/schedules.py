@@ -56,7 +56,7 @@ class SchedulesPage:
         more = {
             "rows": [self._row(request, each, averages.get(each.task)) for each in schedules],
             "wrongs": [
-                {"name": each.name, "short": short_name(each), "slot": slot, "told": told(slot)}
+                {"name": each.name, "short": short_name(each), "slot": slot, "text": outcome_text(slot)}
                 for each, slot in schedule_store[:LEDGER]
             ],
         }
@@ -85,7 +85,9 @@ class SchedulesPage:
 
     def _row(self, request: Request, schedule: Schedule, average_ms: float | None) -> dict[str, Any]:
         times = _by_clock_of(schedule, request)
-        bars = [(_class(each), f"{times.clock(each.at, ' %Z')}: {told(each)}") for each in reversed(schedule.slots)]
+        bars = [
+            (_class(each), f"{times.clock(each.at, ' %Z')}: {outcome_text(each)}") for each in reversed(schedule.slots)
+        ]
         wrong = sum(each.outcome in WRONG for each in schedule.slots)
         label = (
             f"The last {len(schedule.slots)} slots: {wrong} not as they should be" if schedule.slots else "No slot yet"
@@ -143,11 +145,11 @@ class SchedulesPage:
         self._services.audit_log.record(request, "remove schedule", name)
         return self._back(f"{clip(name, 60)} is removed. Jobs that it made are kept.")
 
-    def _back(self, said: str, kind: str = "good") -> Done:
-        return Done(self._services.links.to("/schedules"), said, kind)
+    def _back(self, message: str, kind: str = "good") -> Done:
+        return Done(self._services.links.to("/schedules"), message, kind)
 
 
-def told(slot: Slot) -> str:
+def outcome_text(slot: Slot) -> str:
     """Return the outcome of a slot as text."""
     reason = slot.reason or ""
     if slot.outcome in ("late", "missed", "skipped") and reason:

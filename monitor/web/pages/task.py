@@ -171,9 +171,9 @@ class TaskPage:
         self._services.audit_log.record(request, "resume task", task.qualname)
         return self._back(request, name, f"{task.name} runs again.")
 
-    def _back(self, request: Request, name: str, said: str, kind: str = "good") -> Done:
+    def _back(self, request: Request, name: str, message: str, kind: str = "good") -> Done:
         back = request.form.get("back")
-        return Done(back if self._services.links.own(back) else self._services.links.task(name), said, kind)
+        return Done(back if self._services.links.own(back) else self._services.links.task(name), message, kind)
 
 
 def _shown_buckets(history: TaskHistory | None) -> tuple[int, int]:

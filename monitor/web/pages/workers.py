@@ -40,14 +40,21 @@ class WorkersPage:
     def show(self, request: Request) -> View:
         workers = [each for each in self._services.control.workers() if each.alive]
         usual, gone, problem = self._from_history({each.id for each in workers})
-        crew = [self._consumer(request, each, usual) for each in workers]
+        consumers = [self._consumer(request, each, usual) for each in workers]
         queues = self._queues(workers)
         usual_ms = {name: usual[name] for name in sorted(usual)}
         data = {"workers": workers, "queues": queues, "gone": gone, "usual_p95_ms": usual_ms}
         hands = sum(each.workers for each in workers if not each.quiet)
         busy = sum(len(each.running) for each in workers)
         newest = max((each.started_at, each.code) for each in workers)[1] if workers else ""
-        more = {"crew": crew, "problem": problem, "hands": hands, "busy": busy, "queues": queues, "newest": newest}
+        more = {
+            "consumers": consumers,
+            "problem": problem,
+            "hands": hands,
+            "busy": busy,
+            "queues": queues,
+            "newest": newest,
+        }
         return View("workers", "Workers", data, more, "workers", ("list",))
 
     def _queues(self, workers: list[WorkerInfo]) -> list[QueueInfo]:
@@ -86,18 +93,18 @@ class WorkersPage:
                 if found.quiet:
                     return Done(back, f"{name} is quiet already: nothing was changed.", NOTE)
                 control.quiet(worker_id)
-                said = f"{name} was asked to take no more jobs; it ends what it runs."
+                message = f"{name} was asked to take no more jobs; it ends what it runs."
             elif verb == "stop":
                 if "sure" not in request.form:
                     return self._ask(found, name)
                 control.stop(worker_id)
-                said = f"{name} was asked to stop."
+                message = f"{name} was asked to stop."
             else:
                 raise Refusal(404, f"expected quiet or stop, found {verb[:50]!r}")
         except UnknownWorker:
             return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
         self._services.audit_log.record(request, f"{verb} consumer", name)
-        return Done(back, said)
+        return Done(back, message)
 
     def steer(self, request: Request, name: str, verb: str) -> Done:
         control, back = self._services.control, self._services.links.to("/workers")
@@ -113,8 +120,8 @@ class WorkersPage:
             return Done(back, f"The queue {name} is {state}: nothing was changed.", NOTE)
         (control.pause_queue if verb == "pause" else control.resume_queue)(name)
         self._services.audit_log.record(request, f"{verb} queue", name)
-        said = "is paused: its waiting jobs wait, running ones end." if verb == "pause" else "is served again."
-        return Done(back, f"The queue {name} {said}")
+        outcome = "is paused: its waiting jobs wait, running ones end." if verb == "pause" else "is served again."
+        return Done(back, f"The queue {name} {outcome}")
 
     def _ask(self, worker: WorkerInfo, name: str) -> View:
         timeout_s = self._services.settings.consumer.shutdown_timeout_s

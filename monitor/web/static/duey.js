@@ -14,7 +14,7 @@
     const unit = UNITS.find(([size]) => seconds >= size);
     return unit ? `${Math.floor(seconds / unit[0])} ${unit[1]}` : "";
   };
-  const said = (time) => {
+  const relative = (time) => {
     const passed = now() - Date.parse(time.dateTime) / 1000;
     if (time.dataset.kind === "run") return long(Math.max(0, passed)) || "0 s";
     const length = long(Math.abs(passed));
@@ -23,7 +23,7 @@
   const tellTimes = () => {
     for (const time of all("time[datetime]")) {
       if (time.dataset.kind === "as-of") continue;
-      const text = said(time);
+      const text = relative(time);
       if (time.textContent !== text && !isSelected(time)) time.textContent = text;
     }
   };

@@ -96,7 +96,7 @@ def test_odd_boxes_are_text() -> None:
 
 def test_a_command_gives_back_its_arguments() -> None:
     job = replace(JOB, args=[1, "true", "a b", "$(rm)", "x=1", None], kwargs={"k": {"q": "'\n"}})
-    words = shlex.split(calls.as_command(job))[4:]
+    words = shlex.split(calls.as_command(job))[3:]
 
     def value_of(text: str) -> object:
         try:

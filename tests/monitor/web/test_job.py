@@ -29,7 +29,7 @@ def test_the_call_as_people_would_make_it(world: World, admin: Browser) -> None:
     world.control.all[job.id] = job
     words = admin.get(f"/monitor/jobs/{job.id}").words
     assert "from tasks import add add(1, b='x y')" in words
-    assert "python manage.py enqueue add 1 'b=\"x y\"'" in words
+    assert "duey enqueue add 1 'b=\"x y\"'" in words
     assert "curl -X POST http://duey.localhost/api/jobs" in words
     assert """-d '{"task": "add", "args": [1], "kwargs": {"b": "x y"}}'""" in words
 
