@@ -133,14 +133,20 @@ class Deployment:
         assert found == code, f"manage.py {' '.join(arguments)}: {found}: {process.out}{process.err}"
         return process.out, process.err
 
-    def refusals(self, *commands: Sequence[str]) -> list[tuple[int, str]]:
-        """Run commands that are to be refused, one after another in one process: exit code and standard error of each.
-        Checks that they print nothing else."""
+    def manage_all(self, *commands: Sequence[str]) -> list[tuple[int, str, str]]:
+        """Run commands one after another in one process: exit code, standard output and standard error of each."""
         process = self.start(str(WORKLOAD.with_name("commands.py")), json.dumps(commands))
         assert process.wait(60) == 0, process.err
-        answers = json.loads(process.out)
-        assert [out for _, out, _ in answers] == [""] * len(commands)
-        return [(code, err) for code, _, err in answers]
+        return [(code, out, err) for code, out, err in json.loads(process.out)]
+
+    def enqueue_apart(self, module: str, *calls: Sequence[Any]) -> list[str]:
+        """Enqueue (task, arguments ...) of a module in on_path from a process of its own; the ids.
+
+        For modules that do to whoever imports them what tests are not to have done to them.
+        """
+        process = self.start(str(WORKLOAD.with_name("enqueue.py")), module, json.dumps(calls), DUEY_TEST_HARMLESS="1")
+        assert process.wait(60) == 0, process.err
+        return process.out.split()
 
     def produce(self, what: str, count: int, **environ: str) -> Process:
         """Run tests/acceptance/on_path/producer.py."""

@@ -10,6 +10,7 @@ import pytest
 
 from duey.model.job import JobRequest
 from tests.acceptance.deployment import Deployment
+from tests.acceptance.variants import pairs
 from tests.support import wait_until
 
 GRACE_S = 1.0
@@ -22,7 +23,7 @@ def deployment(deployment: Deployment) -> Deployment:
     return deployment
 
 
-@pytest.mark.parametrize("how", ["deaf", "hold"])
+@pytest.mark.parametrize(("backend", "how"), pairs(("sqlite", "redis"), ("deaf", "hold")))
 def test_a_canceled_body_that_does_not_stop_is_killed_after_a_while(deployment: Deployment, how: str):
     deployment.consumer(2, "process", DUEY_TEST_CANCEL_GRACE_S=str(GRACE_S))
     job = getattr(deployment.tasks, how)("canceled", 60)
@@ -39,7 +40,7 @@ def test_a_canceled_body_that_does_not_stop_is_killed_after_a_while(deployment: 
     assert deployment.wait_ended([deployment.tasks.note("after")])[0].state == "done"
 
 
-@pytest.mark.parametrize(("kind", "end"), [("thread", "kill"), ("process", "kill"), ("thread", "stop")])
+@pytest.mark.parametrize(("backend", "kind", "end"), [("redis", "process", "kill"), ("sqlite", "thread", "stop")])
 def test_a_long_job_goes_on_where_it_was_cut_off(deployment: Deployment, kind: str, end: str):
     deployment.configure({"consumer": {"shutdown_timeout_s": 0.2}})
     process = deployment.consumer(1, kind)

@@ -13,9 +13,10 @@ from huey.api import chord
 from duey import faults
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained
-from tests.acceptance.variants import crossed_over
+from tests.acceptance.variants import crossed_over, pairs, sqlite_in_suite
 from tests.support import rounds, wait_until
 
+OF_ENQUEUE = [step for step in faults.STEPS if step.startswith("enqueue.")]
 LINKS, MEMBERS, STEP_S = 4, 5, 0.03
 
 
@@ -75,7 +76,7 @@ def test_they_fire_once_however_often_their_workers_die(deployment: Deployment, 
     assert results == {1000 + n: sum(range(1, MEMBERS + 1)) for n in range(count)}
 
 
-@pytest.mark.parametrize("step", [step for step in faults.STEPS if step.startswith("enqueue")])
+@pytest.mark.parametrize(("step", "backend"), pairs(OF_ENQUEUE, ("redis", "sqlite")))
 def test_a_producer_that_dies_amid_a_chord_leaves_all_of_it_or_nothing(deployment: Deployment, step: str):
     producer = deployment.produce("chord", 20, DUEY_TEST_DIE_AT=step)
     assert producer.wait(15) == -9
@@ -84,6 +85,7 @@ def test_a_producer_that_dies_amid_a_chord_leaves_all_of_it_or_nothing(deploymen
 
 
 @pytest.mark.soak
+@sqlite_in_suite
 def test_producers_that_die_at_random_leave_whole_chords(deployment: Deployment):
     rng = random.Random(SEED)
     for _ in range(rounds(2, soak=20)):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.deployment import Deployment
+from tests.acceptance.variants import sqlite_in_suite, sqlite_only
 
 MINE = 0o700
 
@@ -35,6 +36,7 @@ def wide():
     os.umask(before)
 
 
+@sqlite_in_suite
 def test_nobody_else_may_read_a_file_of_the_service(deployment: Deployment, wide: None):
     data, copies, log = deployment.folder / "data", deployment.folder / "copies", deployment.folder / "huey.log"
     app = deployment.app()
@@ -64,13 +66,15 @@ def test_nobody_else_may_read_a_file_of_the_service(deployment: Deployment, wide
     assert open_to_others(data) == [] and stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
+@sqlite_only
 def test_a_program_of_somebody_else_makes_them_so_as_well(deployment: Deployment, wide: None):
     """A web application that only enqueues, and sets no umask."""
     deployment.tasks.note(1)
     deployment.huey.result("none", blocking=False)
-    assert open_to_others(deployment.folder / "data") == [] or deployment.backend == "redis"
+    assert open_to_others(deployment.folder / "data") == []
 
 
+@sqlite_only
 def test_the_files_of_tasks_follow_the_umask_that_their_module_sets(make, wide: None):
     deployment = make({"tasks": {"modules": "umask_task, workload"}})
     module = deployment.folder / "umask_task.py"

@@ -48,17 +48,6 @@ SHORT: dict[str, list[Call]] = {
         ("frail", 4, "backoff", "kill"), ("frail_once", 5, "locked", "hang.2"), ("victim", 6, "handler", "SystemExit"),
     ],
 }  # fmt: skip
-ENQUEUE = """
-import json, sys, duey
-duey.load_tasks()
-import fault_tasks
-for task, n, place, deed in json.loads(sys.argv[1]):
-    cargo = fault_tasks.Cargo(n, deed) if place == "decode" else None
-    job = getattr(fault_tasks, task).s(n, place, deed, cargo)
-    if place == "handler":
-        job = job.error(fault_tasks.handler, n, deed)
-    print(duey.huey.enqueue(job).id)
-"""
 
 
 class Plan(NamedTuple):
@@ -110,19 +99,12 @@ class Watch:
         self._thread.join()
 
 
-def enqueue(deployment: Deployment, calls: list[Call]) -> list[str]:
-    """From a process that does no harm itself; the ids."""
-    process = deployment.start("-c", ENQUEUE, json.dumps(calls), DUEY_TEST_HARMLESS="1")
-    assert process.wait(60) == 0, process.err
-    return process.out.split()
-
-
 def play(deployment: Deployment, kind: str, plan: Plan) -> None:
     """One plan on one consumer, from its start to its end."""
     consumer = deployment.launch(WORKERS, kind, DUEY_TEST_START=plan.start)
     watch = Watch(deployment, 1 if kind == "thread" else WORKERS + 1)
     try:
-        ids = enqueue(deployment, plan.calls)
+        ids = deployment.enqueue_apart("fault_tasks", *plan.calls)
         neighbours = stand(deployment, ids)
         everything = [*ids, *neighbours]
         wait_until(lambda: unfinished(deployment) == 0, 60, "what failing jobs brought about has ended")

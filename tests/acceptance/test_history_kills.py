@@ -20,7 +20,7 @@ from duey.monitor.history import History
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained
 from tests.acceptance.processes import Process
-from tests.acceptance.variants import crossed
+from tests.acceptance.variants import crossed, sqlite_in_suite
 from tests.support import rounds, wait_until
 
 AGREED_S = 10.0
@@ -129,6 +129,7 @@ def listed(deployment: Deployment, state: str) -> set[str]:
     return {job["id"] for job in answer.body["jobs"]}
 
 
+@sqlite_in_suite
 def test_the_live_view_is_right_soon_after_a_restart(deployment: Deployment):
     web = start_web(deployment)
     consumer = deployment.consumer(2)

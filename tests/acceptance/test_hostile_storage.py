@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tests.acceptance.deployment import Deployment
-from tests.acceptance.variants import sqlite_only
+from tests.acceptance.variants import SOAK, pairs, sqlite_only
 from tests.support import wait_until
 
 SAID_WITHIN_S = 10.0
@@ -70,7 +70,7 @@ def harm(store: Store, ids: list[str], exploited: Path) -> int:
     return 8
 
 
-@pytest.mark.parametrize("serializer", ["json", "pickle"])
+@pytest.mark.parametrize(("backend", "serializer"), pairs(("sqlite", "redis"), ("json", "pickle")))
 def test_what_was_changed_in_the_store_is_refused(deployment: Deployment, serializer: str):
     deployment.configure({"tasks": {"secret": "a secret of this test", "serializer": serializer}})
     jobs = [deployment.tasks.note(n, 0.0) for n in range(12)]
@@ -106,7 +106,7 @@ def empty_all(queue: Path) -> None:
 
 
 @sqlite_only
-@pytest.mark.parametrize("damage", [overwrite, empty, empty_all])
+@pytest.mark.parametrize("damage", [overwrite, empty, empty_all] if SOAK else [overwrite, empty])
 def test_a_queue_that_is_damaged_while_it_is_used_is_said(deployment: Deployment, damage):
     deployment.app()
     client = deployment.client()

@@ -7,6 +7,8 @@ process die at the n-th time that it comes to the step, for many n.
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from huey.api import chord
 
@@ -20,16 +22,26 @@ from tests.support import wait_until
 OF_A_WORKER = [step for step in faults.STEPS if step.startswith(("settle.", "body."))]
 OF_A_RESCUE = [step for step in faults.STEPS if step.startswith("reap.")]
 OF_ENQUEUE = [step for step in faults.STEPS if step.startswith("enqueue.")]
+OF_THE_WEB = pairs(OF_ENQUEUE, ("sqlite", "redis"))[0 if SOAK else 1 :]  # the first was tried by a chord's producer
 OF_A_FAILURE = ["settle.written/2", "settle.committed/3", "body.ended/3"]
 # The n-th time: in the middle of the chain and the chord below; the first time is before anything ran.
 TIMES = range(1, 12) if SOAK else (4,)
+
+
+def alternating(steps: list[str]) -> list[tuple[str, str, str]]:
+    """Each step on both storages, with threads on one and processes on the other; in soak with both on both."""
+    variants = list(itertools.product(("sqlite", "redis"), KINDS))
+    chosen = [variants if SOAK else [variants[i % 2], variants[3 - i % 2]] for i in range(len(steps))]
+    return [(step, *variant) for step, found in zip(steps, chosen, strict=True) for variant in found]
+
+
 BODY_S = 0.01  # longer than the prefetcher's window: the prefetcher has no reason to wait with an acknowledgement
 UNCOMMITTED = 4  # the flaky job's bodies are short, so that some may end in one window
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("time", TIMES)
-@pytest.mark.parametrize(("step", "kind"), pairs(OF_A_WORKER, KINDS))
+@pytest.mark.parametrize(("step", "backend", "kind"), alternating(OF_A_WORKER))
 def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time: int):
     tasks = deployment.tasks
     first = [tasks.note(n, BODY_S) for n in range(3)]
@@ -67,8 +79,7 @@ def all_jobs(deployment: Deployment) -> list:
 @pytest.mark.parametrize(("step", "backend"), pairs(OF_A_FAILURE, ("sqlite", "redis")))
 def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Deployment, step: str):
     deployment.configure({"tasks": {"modules": "workload, limited_tasks"}})
-    enqueue_jobs = "import duey; duey.load_tasks(); import limited_tasks; [limited_tasks.doomed(n) for n in range(5)]"
-    assert deployment.start("-c", enqueue_jobs).wait(20) == 0
+    deployment.enqueue_apart("limited_tasks", *(("doomed", n) for n in range(5)))
     deployment.consumer(1, DUEY_TEST_DIE_AT=step)
     wait_until(lambda: ended(deployment) == 10, 15, "all have failed, and that was told")
     assert deployment.died(), "the process did not come to the step"
@@ -80,7 +91,7 @@ def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Dep
     assert {f"told.{n}" for n in range(5)} <= set(deployment.ledger.runs())
 
 
-@pytest.mark.parametrize(("step", "kind"), pairs(OF_A_RESCUE, KINDS))
+@pytest.mark.parametrize(("step", "backend", "kind"), alternating(OF_A_RESCUE))
 def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     """The parent that reaps its own dead child dies over it; the next consumer reaps both."""
     jobs = [deployment.tasks.note(n, 0.3) for n in range(3)]
@@ -99,7 +110,7 @@ def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == {"0": 2, "1": 2, "2": 1}
 
 
-@pytest.mark.parametrize(("step", "backend"), pairs(OF_ENQUEUE, ("sqlite", "redis")))
+@pytest.mark.parametrize(("step", "backend"), OF_THE_WEB)
 def test_the_web_process_dies_there(deployment: Deployment, step: str):
     """A client that got no answer asks again with the same key: the job is there once."""
     deployment.app("--web", DUEY_TEST_DIE_AT=step)

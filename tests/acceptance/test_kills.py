@@ -5,6 +5,7 @@ Every run is seeded; a failure says its seed. `make soak` kills 200 times in eac
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 import time
@@ -15,9 +16,11 @@ import pytest
 from tests.acceptance.deployment import LEASE_S, Deployment
 from tests.acceptance.harm import SEED, Harm, check_once, explained
 from tests.acceptance.processes import Process, kill
-from tests.acceptance.variants import KINDS, SOAK, both_kinds, crossed, crossed_over, pairs, sqlite_only
+from tests.acceptance.variants import KINDS, SOAK, crossed, crossed_over, sqlite_in_suite, sqlite_only
 from tests.support import rounds, wait_until
 
+EACH = itertools.product(("sqlite", "redis"), KINDS, (4, 1))
+VARIANTS = list(EACH) if SOAK else [("sqlite", "thread", 4), ("redis", "process", 1)]
 RUNNING_AGAIN_S = 1.0 if SOAK else 3.0  # a busy machine is slower
 
 
@@ -36,7 +39,7 @@ def produce(deployment: Deployment, share: range, handles: list, stop: threading
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("kind", "workers"), pairs(KINDS, (4, 1)))
+@pytest.mark.parametrize(("backend", "kind", "workers"), VARIANTS)
 def test_kill_loop(deployment: Deployment, kind: str, workers: int):
     deployment.configure({"tasks": {"max_crashes": 1000}})
     rng = random.Random(SEED)
@@ -83,7 +86,7 @@ def again(deployment: Deployment, n: int) -> float:
 
 @pytest.mark.soak
 @sqlite_only
-@both_kinds
+@pytest.mark.parametrize("kind", KINDS if SOAK else ["process"])
 def test_what_a_dead_worker_ran_runs_again_within_a_second(deployment: Deployment, kind: str):
     """Of the kill, where the consumer's parent lives or another consumer does; of being alive, where one is started."""
     first = deployment.consumer(1, kind)
@@ -143,6 +146,7 @@ def test_no_orphan_outlives_a_killed_parent(deployment: Deployment, kind: str):
 
 
 @pytest.mark.soak
+@sqlite_in_suite
 def test_no_orphan_of_a_stop_while_starting(deployment: Deployment):
     """A TERM at any moment of the start: everything ends, and with the status of a clean stop or of the signal."""
     rng = random.Random(SEED)

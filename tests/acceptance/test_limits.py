@@ -6,12 +6,10 @@ import random
 import time
 from collections.abc import Iterator
 
-import pytest
-
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, Killed, explained
 from tests.acceptance.ledger import Run
-from tests.acceptance.variants import KINDS, SOAK
+from tests.acceptance.variants import crossed, sqlite_in_suite
 from tests.support import rounds, wait_until
 
 PLACES = 3  # as in on_path/limited_tasks.py
@@ -36,8 +34,7 @@ def most_at_once(times: Iterator[tuple[float, float]]) -> int:
     return most
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("kind", KINDS if SOAK else ["thread"])
+@crossed
 def test_limit_and_keys_hold_among_producers_consumers_and_kills(deployment: Deployment, kind: str):
     deployment.configure({"tasks": {"modules": "workload, limited_tasks", "max_crashes": 1000}})
     rng = random.Random(SEED)
@@ -75,7 +72,7 @@ def test_limit_and_keys_hold_among_producers_consumers_and_kills(deployment: Dep
     assert {job.state for job in deployment.wait_ended(sorted(last))} == {"done"}
 
 
-@pytest.mark.parametrize("kind", ["thread", "process"])
+@crossed
 def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Deployment, kind: str):
     deployment.configure({"consumer": {"queues": "default:1, slow:1"}})
     flood = [deployment.tasks.note.s(n, 0.2) for n in range(10_000)]
@@ -99,6 +96,7 @@ def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Dep
     assert most_at_once(spans(flooded, [])) <= 1
 
 
+@sqlite_in_suite
 def test_a_consumer_serves_the_queues_that_it_is_told_to_and_a_queue_can_be_paused(deployment: Deployment):
     note = deployment.tasks.note
     deployment.consumer(1, DUEY_CONSUMER_QUEUES="slow")

@@ -13,7 +13,7 @@ from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, Killed, explained
 from tests.acceptance.ledger import Run
 from tests.acceptance.outage import write_lock
-from tests.acceptance.variants import KINDS, SOAK, both_kinds, crossed_over, pairs, sqlite_only
+from tests.acceptance.variants import KINDS, SOAK, crossed_over, pairs, sqlite_only
 from tests.support import rounds, wait_until
 
 FREE_WITHIN_S = 5.0
@@ -63,7 +63,7 @@ def test_a_lock_is_free_after_the_death_of_its_holder(deployment: Deployment, ki
 
 
 @sqlite_only
-@both_kinds
+@pytest.mark.parametrize("kind", KINDS if SOAK else ["process"])
 def test_a_kill_while_another_program_holds_the_write_lock(deployment: Deployment, kind: str):
     """What ended meanwhile is committed nowhere: it runs again, and nothing is lost."""
     jobs = [deployment.tasks.note(n, 0.1) for n in range(6)]

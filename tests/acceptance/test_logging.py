@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.acceptance.deployment import Deployment
-from tests.acceptance.variants import crossed, crossed_over
+from tests.acceptance.variants import crossed, once
 from tests.support import wait_until
 
 
@@ -33,7 +33,7 @@ def test_tasks_that_configure_logging_silence_nobody(deployment: Deployment, kin
         wait_until(partial(contains, deployment.folder / file, said), 30, file)
 
 
-@crossed_over
+@once
 def test_a_log_file_holds_what_is_logged(deployment: Deployment, kind: str):
     deployment.configure({"tasks": {"modules": "workload, logging_tasks"}})
     job = deployment.load("logging_tasks").says("into the file")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.processes import kill
-from tests.acceptance.variants import crossed, crossed_over, sqlite_only
+from tests.acceptance.variants import crossed, crossed_over, sqlite_in_suite, sqlite_only
 from tests.support import wait_until
 
 NEIGHBOURS_WITHIN_S = 15.0
@@ -72,6 +72,7 @@ def test_what_must_not_run_twice_fails_at_the_first_death(deployment: Deployment
     assert len(deployment.ledger.runs_of(1)) == 2
 
 
+@sqlite_in_suite
 def test_a_job_whose_task_nobody_knows_waits_visibly_until_somebody_does(deployment: Deployment):
     (deployment.folder / "later.py").write_text(
         "from duey import huey\n\n@huey.task()\ndef newer(x):\n    return x + 1\n"
@@ -93,6 +94,7 @@ def test_a_job_whose_task_nobody_knows_waits_visibly_until_somebody_does(deploym
     assert deployment.wait_ended([job])[0].result == 2
 
 
+@sqlite_in_suite
 @pytest.mark.parametrize("kind", ["process"])
 def test_a_timeout_is_honoured_whatever_the_body_does(deployment: Deployment, kind: str):
     deployment.consumer(4, kind)

@@ -15,7 +15,7 @@ from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED
 from tests.acceptance.processes import Process
-from tests.acceptance.variants import SOAK, sqlite_only
+from tests.acceptance.variants import SOAK, sqlite_in_suite, sqlite_only
 from tests.support import rounds, wait_until
 
 TIMED = {"tasks": {"modules": "workload, scheduled_tasks"}}
@@ -50,7 +50,7 @@ def began(deployment: Deployment, name: str) -> dict[float, float]:
 def test_each_slot_has_one_job_though_consumers_come_and_go(timed: Deployment):
     rng = random.Random(SEED)
     running = [timed.consumer(1), timed.consumer(1)]
-    end = time.monotonic() + rounds(8, soak=420)
+    end = time.monotonic() + rounds(6, soak=420)
     while time.monotonic() < end:
         disturb(running.pop(rng.randrange(len(running))), rng)
         running.append(timed.launch(1))
@@ -75,7 +75,7 @@ def test_each_slot_has_one_job_though_consumers_come_and_go(timed: Deployment):
         step_s = {"scheduled_tasks.each_second": 1, "scheduled_tasks.each_other": 2}.get(row.name, 60)
         assert [slot.at for slot in found] == [found[0].at + n * step_s for n in range(len(found))] if found else True
         if row.name == SECOND:
-            assert ran == [slot.at for slot in found] and len(ran) >= 5
+            assert ran == [slot.at for slot in found] and len(ran) >= 4
 
 
 def disturb(consumer: Process, rng: random.Random) -> None:
@@ -88,18 +88,12 @@ def disturb(consumer: Process, rng: random.Random) -> None:
 
 
 @pytest.mark.soak
-def test_slots_begin_on_their_second(timed: Deployment):
-    timed.consumer(2)
-    wait_until(lambda: len(began(timed, SECOND)) >= 10, 25, "ten seconds have passed")
-    late_s = sorted(began(timed, SECOND).values())
-    assert late_s[0] >= -0.01 and median(late_s) < LATE_S, late_s
-
-
-@pytest.mark.soak
-def test_a_burst_delays_no_slot_by_a_second(timed: Deployment):
+def test_slots_begin_on_their_second_and_a_burst_delays_none_by_a_second(timed: Deployment):
     count = rounds(4000, soak=20_000)
     timed.consumer(2)
-    wait_until(lambda: len(began(timed, SECOND)) >= 2, 20, "the schedule runs")
+    wait_until(lambda: len(began(timed, SECOND)) >= rounds(5, soak=20), 40, "the schedule runs")
+    quiet_s = sorted(began(timed, SECOND).values())
+    assert quiet_s[0] >= -0.01 and median(quiet_s) < LATE_S, quiet_s
     first = time.time()
     note = timed.tasks.note
     for start in range(0, count, 1000):
@@ -116,19 +110,21 @@ def test_a_burst_delays_no_slot_by_a_second(timed: Deployment):
     assert max(before) < count / 2, (before, late_s)
 
 
+@sqlite_in_suite
 def test_what_was_missed_is_run_once_and_the_rest_on_record(timed: Deployment):
     consumer = timed.consumer(1)
     wait_until(lambda: slots(timed, "scheduled_tasks.each_other"), 15, "the first slot")
     consumer.kill_tree()
     last = slots(timed, "scheduled_tasks.each_other")[-1].at
-    wait_until(lambda: time.time() > last + 9, 15, "four slots fall due while nothing runs")
+    wait_until(lambda: time.time() > last + 7, 15, "three slots fall due while nothing runs")
     timed.consumer(1)
-    wait_until(lambda: slots(timed, "scheduled_tasks.each_other")[-1].at >= last + 8, 15, "they are dealt with")
+    wait_until(lambda: slots(timed, "scheduled_tasks.each_other")[-1].at >= last + 6, 15, "they are dealt with")
     missed = [slot for slot in slots(timed, "scheduled_tasks.each_other") if slot.outcome == "missed"]
-    assert [slot.at - last for slot in missed][:3] == [2.0, 4.0, 6.0]
+    assert [slot.at - last for slot in missed][:2] == [2.0, 4.0]
     assert all(slot.reason for slot in missed)
 
 
+@sqlite_in_suite
 def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deployment):
     timed.consumer(1)
     timed.consumer(1)
@@ -161,24 +157,17 @@ def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deploy
 
 @sqlite_only
 def test_what_is_no_schedule_is_refused_in_one_sentence(timed: Deployment):
-    none, *bad = timed.refusals(
-        ("schedule", "run", "mine"),
-        *(
-            ("schedule", "add", "bad", "note", "1", *words)
-            for words in (
-                ("--cron", "61 * * * *"),
-                ("--every", "0"),
-                ("--at", "yesterday"),
-                ("--cron", "@daily", "--tz", "Eu"),
-            )
-        ),
-        ("schedule", "add", "bad", "note", "--cronn", "@daily"),
+    bad = ("--cron 61_*_*_*_*", "--every 0", "--at yesterday", "--cron @daily --tz Eu", "--cronn @daily")
+    adds = [f"schedule add bad note 1 {words}".split() for words in bad]
+    answers = timed.manage_all(
+        *[[word.replace("_", " ") for word in words] for words in adds], ["schedule", "run", "mine"]
     )
-    assert "no schedule is named 'mine'" in none[1] and none[1].count("\n") == 1
-    assert [(code, err.count("\n")) for code, err in bad[:-1]] == [(1, 1)] * 4
-    assert bad[-1][0] == 2
+    assert [(code, out) for code, out, _ in answers] == [(1, "")] * 4 + [(2, ""), (1, "")]
+    assert [err.count("\n") for code, _, err in answers if code == 1] == [1] * 5
+    assert "no schedule is named 'mine'" in answers[-1][2]
 
 
+@sqlite_in_suite
 def test_over_http(timed: Deployment):
     timed.app()
     client = timed.client()

@@ -7,27 +7,19 @@ import json
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.variants import crossed
 
-# In a process of its own: sentry-sdk replaces methods of Huey wherever it is started.
-DEFER = """
-import duey
-duey.load_tasks()
-import sentry_tasks
-held = [sentry_tasks.held(1.5 if n == 0 else 0.01) for n in range(4)]
-print(*(job.id for job in held), *(sentry_tasks.limited().id for _ in range(3)))
-print(*(sentry_tasks.steers(how).id for how in ("retry", "again", "discard", "canceled", "fail")))
-"""
+HOW = ("retry", "again", "discard", "canceled", "fail")
 
 
 @crossed
 def test_only_failures_are_reported(deployment: Deployment, kind: str):
     """A held lock, a rate limit, Retry, Discard and Canceled, and classes made of them, are no events."""
     deployment.configure({"tasks": {"modules": "workload, sentry_tasks"}})
-    process = deployment.start("-c", DEFER)
-    assert process.wait(30) == 0, process.err
-    waiting, steered = (line.split() for line in process.out.splitlines())
+    # In a process of its own: sentry-sdk replaces methods of Huey wherever it is started.
+    calls = [("held", 1.5), *[("held", 0.01)] * 3, *[("limited",)] * 3, *(("steers", how) for how in HOW)]
+    ids = deployment.enqueue_apart("sentry_tasks", *calls)
     deployment.consumer(4, kind)
-    assert {job.state for job in deployment.wait_ended(waiting, 60)} == {"done"}
-    ended = deployment.wait_ended(steered, 30)
+    assert {job.state for job in deployment.wait_ended(ids[:7], 60)} == {"done"}
+    ended = deployment.wait_ended(ids[7:], 30)
     assert [job.state for job in ended] == ["done", "done", "failed", "canceled", "done"]
     assert (ended[2].error.type, ended[2].error.message) == ("Discard", "no use")
     events = [json.loads(line) for line in (deployment.folder / "ledger.events").read_text().splitlines()]

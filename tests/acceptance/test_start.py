@@ -6,21 +6,14 @@ import os
 import sqlite3
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import WORKLOAD, Deployment
 from tests.acceptance.http_client import Client, shown
 from tests.acceptance.processes import Process
-from tests.acceptance.variants import pairs, sqlite_only
+from tests.acceptance.variants import sqlite_only
 
 WITHOUT_ROOT = str(WORKLOAD.parent / "unprivileged.py")
-PROGRAMS = {
-    "web": ("app.py",),
-    "consumer": ("-m", "huey.bin.huey_consumer", "consumer.huey"),
-    "operator": ("manage.py", "check"),
-}
-every_program = pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+PROGRAMS = (("app.py",), ("-m", "huey.bin.huey_consumer", "consumer.huey"), ("manage.py", "check"))
 
 
 def refusal(process: Process) -> str:
@@ -32,6 +25,13 @@ def refusal(process: Process) -> str:
     return lines[0]
 
 
+def refusals(deployment: Deployment, *before: str, **environ: str) -> list[str]:
+    """What each of the programs says, started side by side."""
+    started = [deployment.start(*before, *program, **environ) for program in PROGRAMS]
+    return [refusal(each) for each in started]
+
+
+@sqlite_only
 def test_the_first_start_shows_its_secrets_once_and_nobody_else_may_run_there(make: Make):
     first = make()
     process = first.app()
@@ -67,9 +67,10 @@ def test_a_journal_holds_no_secret_and_accounts_made_before_are_no_hindrance(dep
     assert "  password " not in in_journal.out and "duy_" not in in_journal.out
     in_journal.signal(15)
     assert in_journal.wait(10) == 0
-    assert deployment.manage("user", "list")[0] == deployment.manage("token", "list")[0] == ""
-
-    deployment.manage("user", "add", "vera")
+    (_, users, _), (_, tokens, _), _ = deployment.manage_all(
+        ["user", "list"], ["token", "list"], ["user", "add", "vera"]
+    )
+    assert users == tokens == ""
     first = deployment.start("app.py", "--web", "--print-password", JOURNAL_STREAM="8:12345")
     first.says("ready\n")
     assert shown(first.out, "account") == "admin" and len(shown(first.out, "password")) >= 12
@@ -93,51 +94,43 @@ def test_web_and_consumer_can_be_started_apart(deployment: Deployment):
 
 
 @sqlite_only
-@every_program
-def test_a_syntax_error_in_a_task_file_is_told_with_file_and_line(deployment: Deployment, program: tuple[str, ...]):
+def test_a_syntax_error_in_a_task_file_is_told_with_file_and_line(deployment: Deployment):
     broken = deployment.folder / "broken.py"
     broken.write_text("from duey import huey\n\n@huey.task()\ndef add(a, b)\n    return a + b\n")
     deployment.configure({"tasks": {"modules": "workload, broken"}})
-    said = refusal(deployment.start(*program))
-    assert str(broken) in said and "line 4" in said
+    for said in refusals(deployment):
+        assert str(broken) in said and "line 4" in said
 
 
 @sqlite_only
-@every_program
-def test_bad_settings_are_told_all_at_once(deployment: Deployment, program: tuple[str, ...]):
+def test_bad_settings_are_told_all_at_once(deployment: Deployment):
     deployment.configure({"consumer": {"worker_typ": "thread", "workers": "many"}, "webb": {"port": 1}})
-    process = deployment.start(*program, DUEY_STORAGE_BACKEND="sqlit")
-    assert process.wait(15) == 1 and process.out == ""
-    lines = process.err.splitlines()
-    assert len(lines) == 4, process.err
-    for words in (
-        (str(deployment.config), "worker_typ", "worker_type"),
-        (str(deployment.config), "workers", "many"),
-        (str(deployment.config), "webb", "web"),
-        ("DUEY_STORAGE_BACKEND", "sqlit", "sqlite"),
-    ):
-        assert any(all(word in line for word in words) for line in lines), (words, lines)
+    for process in [deployment.start(*program, DUEY_STORAGE_BACKEND="sqlit") for program in PROGRAMS]:
+        assert process.wait(15) == 1 and process.out == ""
+        lines = process.err.splitlines()
+        assert len(lines) == 4, process.err
+        for words in (
+            (str(deployment.config), "worker_typ", "worker_type"),
+            (str(deployment.config), "workers", "many"),
+            (str(deployment.config), "webb", "web"),
+            ("DUEY_STORAGE_BACKEND", "sqlit", "sqlite"),
+        ):
+            assert any(all(word in line for word in words) for line in lines), (words, lines)
 
 
 @sqlite_only
-@every_program
-def test_a_folder_that_cannot_be_written_is_named(deployment: Deployment, program: tuple[str, ...]):
+def test_a_folder_or_a_queue_that_cannot_be_written_is_named(deployment: Deployment):
     data = deployment.folder / "data"
     data.mkdir()
     data.chmod(0o500)
-    said = refusal(deployment.start(WITHOUT_ROOT, *program))
+    for said in refusals(deployment, WITHOUT_ROOT):
+        assert str(data) in said and "writ" in said
     data.chmod(0o700)
-    assert str(data) in said and "writ" in said
     assert list(data.iterdir()) == []
-
-
-@sqlite_only
-@every_program
-def test_a_queue_that_cannot_be_written_is_named(deployment: Deployment, program: tuple[str, ...]):
-    deployment.manage("check")
+    assert deployment.control.counts().queued == 0  # which makes the queue
     deployment.queue.chmod(0o400)
-    said = refusal(deployment.start(WITHOUT_ROOT, *program))
-    assert str(deployment.queue) in said and "writ" in said
+    for said in refusals(deployment, WITHOUT_ROOT):
+        assert str(deployment.queue) in said and "writ" in said
 
 
 def garbage(queue: Path) -> str:
@@ -161,11 +154,12 @@ def newer(queue: Path) -> str:
 
 
 @sqlite_only
-@pytest.mark.parametrize(("spoil", "program"), pairs((garbage, somebody_elses, newer), tuple(PROGRAMS.values())))
-def test_a_queue_that_is_not_ours_is_left_alone(deployment: Deployment, program: tuple[str, ...], spoil):
+def test_a_queue_that_is_not_ours_is_left_alone(deployment: Deployment):
     deployment.queue.parent.mkdir()
-    word = spoil(deployment.queue)
-    before = deployment.queue.read_bytes()
-    said = refusal(deployment.start(*program))
-    assert str(deployment.queue) in said and word in said
-    assert deployment.queue.read_bytes() == before
+    for spoil in (garbage, somebody_elses, newer):
+        deployment.queue.unlink(missing_ok=True)
+        word = spoil(deployment.queue)
+        before = deployment.queue.read_bytes()
+        for said in refusals(deployment):
+            assert str(deployment.queue) in said and word in said
+        assert deployment.queue.read_bytes() == before

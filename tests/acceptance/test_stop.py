@@ -15,7 +15,7 @@ from duey.os_process import SAME_REQUEST_S
 from tests.acceptance.deployment import SHUTDOWN_S, Deployment
 from tests.acceptance.http_client import Answer
 from tests.acceptance.processes import ROOT, kill
-from tests.acceptance.variants import KINDS, pairs, sqlite_only
+from tests.acceptance.variants import KINDS, once, pairs, sqlite_in_suite, sqlite_only
 from tests.support import wait_until
 
 
@@ -53,6 +53,7 @@ def refused(deployment: Deployment) -> bool:
     return answer.status == 503 and "retry-after" in answer.headers
 
 
+@sqlite_in_suite
 def test_a_consumer_that_dies_is_replaced_and_its_jobs_run_again(deployment: Deployment):
     app = deployment.app()
     client = deployment.client()
@@ -82,7 +83,7 @@ def test_nothing_outlives_a_web_process_that_is_killed(deployment: Deployment, k
     assert [len(runs) for runs in deployment.ledger.runs().values()] == [1, 1]
 
 
-@pytest.mark.parametrize(("backend", "kind"), pairs(("sqlite", "redis"), KINDS))
+@once
 def test_hup_reloads_what_can_be_started(deployment: Deployment, kind: str):
     """The service goes on with the settings of now, drops nothing, and answers while its jobs finish."""
     deployment.configure({"consumer": {"worker_type": kind}})
@@ -129,6 +130,7 @@ def test_a_closed_terminal_stops_the_service(deployment: Deployment):
     assert deployment.state(job) == "done" and deployment.control.workers() == []
 
 
+@sqlite_in_suite
 def test_a_second_later_signal_to_the_service_cuts_its_jobs_off(deployment: Deployment):
     app = deployment.app()
     jobs = [deployment.tasks.note(n, 60) for n in range(2)]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.http_client import Client
+from tests.acceptance.variants import sqlite_in_suite
 from tests.support import rounds, wait_until
 
 CLIENTS = 4
@@ -62,6 +63,7 @@ def send(client: Client, requests: list[dict[str, Any]], ids: list[str], rng: ra
 
 
 @pytest.mark.soak
+@sqlite_in_suite
 def test_a_thousand_mixed_jobs(deployment: Deployment):
     deployment.configure({"consumer": {"workers": 4}})
     deployment.app()

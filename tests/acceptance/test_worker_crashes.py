@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import random
 import re
 import time
@@ -20,21 +19,11 @@ AROUND = {
     "complete": "the receiver 'on_complete'", "post_execute": "the post_execute hook 'after'",
 }  # fmt: skip
 NEIGHBOURS_WITHIN_S = 15.0
-DEFER = """
-import json, sys, duey
-duey.load_tasks()
-import fault_tasks
-for task, n, place, deed in json.loads(sys.argv[1]):
-    cargo = fault_tasks.Cargo(n, deed) if place == "decode" else None
-    print(getattr(fault_tasks, task)(n, place, deed, cargo).id)
-"""
 
 
 def enqueue_jobs(deployment: Deployment, *calls: tuple[str, int, str, str]) -> list[str]:
-    """Enqueue (task, n, place, deed) of on_path/fault_tasks.py from a process that does no harm itself; the ids."""
-    process = deployment.start("-c", DEFER, json.dumps(calls), DUEY_TEST_HARMLESS="1")
-    assert process.wait(30) == 0, process.err
-    return process.out.split()
+    """Enqueue (task, n, place, deed) of on_path/fault_tasks.py; the ids."""
+    return deployment.enqueue_apart("fault_tasks", *calls)
 
 
 @crossed
@@ -178,7 +167,7 @@ def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deploym
     (guilty,) = enqueue_jobs(deployment, ("victim", 1, "body", "kill all"))
     innocent = deployment.tasks.note(2, 0.3)
     for _ in range(40):
-        consumer = deployment.launch(2, kind)
+        consumer = deployment.launch(2, kind, DUEY_TEST_TREE=rounds("3", soak="10"))
         wait_until(
             lambda at=consumer: at.popen.poll() is not None or deployment.state(guilty) == "failed", 30, "it is over"
         )

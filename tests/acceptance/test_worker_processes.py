@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -12,20 +11,10 @@ from tests.acceptance.processes import Process
 from tests.acceptance.variants import crossed, crossed_over
 from tests.support import wait_until
 
-DEFER = """
-import json, sys, duey
-duey.load_tasks()
-import forking_tasks
-for task, *arguments in json.loads(sys.argv[1]):
-    print(getattr(forking_tasks, task)(*arguments).id)
-"""
-
 
 def enqueue_jobs(deployment: Deployment, *calls: tuple) -> list[str]:
     """Enqueue (task, arguments ...) of on_path/forking_tasks.py; the ids."""
-    process = deployment.start("-c", DEFER, json.dumps(calls))
-    assert process.wait(30) == 0, process.err
-    return process.out.split()
+    return deployment.enqueue_apart("forking_tasks", *calls)
 
 
 def consumer_of(deployment: Deployment, workers: int, kind: str, **environ: str) -> Process:
@@ -56,6 +45,11 @@ def test_only_a_request_stops_the_consumer(deployment: Deployment, kind: str):
     itself = enqueue_jobs(deployment, *(("signal_itself", 200 + n, signal.SIGTERM) for n in range(3)))
     assert {job.state for job in deployment.wait_ended(itself, 60)} == {"done"}
     assert consumer.popen.poll() is None and consumer.err.count("starts 2") == 1
+    last = deployment.tasks.note(300, 1.5)
+    wait_until(lambda: deployment.ledger.runs_of(300), 30, "the last body runs")
+    deployment.control.stop(deployment.control.workers()[0].id)  # as the monitor asks
+    assert consumer.wait(30) == 0
+    assert deployment.state(last) == "done"
 
 
 @crossed_over
@@ -71,33 +65,18 @@ def test_a_worker_that_was_signalled_alone_and_does_not_end_is_killed(deployment
 
 
 @crossed
-def test_the_monitor_s_request_stops_the_consumer(deployment: Deployment, kind: str):
-    consumer = consumer_of(deployment, 2, kind)
-    job = deployment.tasks.note(1, 1.5)
-    deployment.wait_running(1)
-    deployment.control.stop(deployment.control.workers()[0].id)
-    assert consumer.wait(30) == 0
-    assert deployment.state(job) == "done"
-
-
-@crossed
 def test_children_of_a_body_are_ordinary_processes(deployment: Deployment, kind: str):
-    consumer_of(deployment, 2, kind)
-    squares, ended = deployment.wait_ended(enqueue_jobs(deployment, ("pool", 5), ("terminate", 2)), 60)
-    assert squares.result == [0, 1, 4, 9, 16]
-    assert ended.result == [-signal.SIGTERM, 1, -signal.SIGHUP]  # 1: KeyboardInterrupt
-
-
-@crossed
-def test_a_child_that_comes_back_from_a_body_ends(deployment: Deployment, kind: str):
-    """It would go on as a worker under its parent's number, and take the jobs of others with it."""
+    """One that comes back from the body ends: else it would go on as a worker, and take the jobs of others with it."""
     consumer = consumer_of(deployment, 2, kind, DUEY_TEST_FORK_AT_STARTUP="1")
     forks = [("fork_and_return", n, how) for n, how in enumerate(("return", "raise", "exit") * 4)]
     forks += [("forked_before", n) for n in range(20, 22)] + [("forked_after", n) for n in range(22, 24)]
-    ids = enqueue_jobs(deployment, *forks)
+    pool, terminate, *ids = enqueue_jobs(deployment, ("pool", 5), ("terminate", 2), *forks)
     others = [deployment.tasks.note(100 + n, 0.02) for n in range(40)]
     assert [job.result for job in deployment.wait_ended(ids, 60)] == [0, 1, 7] * 4 + [20, 21, 22, 23]
     assert {job.state for job in deployment.wait_ended(others, 60)} == {"done"}
+    squares, ended = deployment.wait_ended([pool, terminate], 60)
+    assert squares.result == [0, 1, 4, 9, 16]
+    assert ended.result == [-signal.SIGTERM, 1, -signal.SIGHUP]  # 1: KeyboardInterrupt
     assert {len(runs) for n, runs in deployment.ledger.runs().items() if n != "start"} == {1}
     wait_until(lambda: len(consumer.children()) == len(deployment.control.workers()), 30, "no fork goes on")
     assert "is gone" not in consumer.err  # no fork has settled its parent's claim

@@ -15,8 +15,9 @@ SOAK = os.environ.get(SOAK_VARIABLE) == "1"
 KINDS = ("thread", "process")
 
 sqlite_only = pytest.mark.parametrize("backend", ["sqlite"])
+# What the contracts prove of both storages: in the suite on one.
+sqlite_in_suite = pytest.mark.parametrize("backend", ["sqlite", "redis"] if SOAK else ["sqlite"])
 redis_only = pytest.mark.parametrize("backend", ["redis"])
-both_kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def pairs(first: Sequence[Any], second: Sequence[Any]) -> list[tuple[Any, Any]]:

@@ -1,6 +1,7 @@
 """A backup is taken while the service is in use, and what is restored from it is what was accepted before it."""
 
 import fcntl
+import json
 import os
 import shutil
 import sqlite3
@@ -19,52 +20,38 @@ from duey.monitor.access import Access
 from duey.monitor.history import History
 from duey.recipes import backup_set
 from duey.storage.sqlite.storage import SqliteStorage
+from tests.support.file_errors import in_a_child
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ROOT / "tests" / "acceptance" / "on_path" / "commands.py"
 
 
-@pytest.fixture
-def manage(tmp_path):
+def test_what_was_backed_up_is_there_again_after_the_loss(tmp_path):
     (tmp_path / "config.ini").write_text("[tasks]\nmodules = jobs\n")
     (tmp_path / "jobs.py").write_text(
         "from duey import huey\n\n\n@huey.task()\ndef add(a: int, b: int) -> int:\n    return a + b\n"
     )
-    environ = {**os.environ, "DUEY_CONFIG": str(tmp_path / "config.ini")}
+    copies = str(tmp_path / "copies")
+    environ = {**os.environ, "DUEY_CONFIG": str(tmp_path / "config.ini"), "PYTHONPATH": str(ROOT)}
 
-    def run(*words: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == status, done.stderr
-        return done.stdout if status == 0 else done.stderr
+    def manage(*commands: list[str]) -> list[tuple[int, str, str]]:
+        program = [sys.executable, str(COMMANDS), json.dumps(commands)]
+        done = subprocess.run(program, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
+        return json.loads(done.stdout)
 
-    return run
-
-
-def test_what_was_backed_up_is_there_again_after_the_loss(manage, tmp_path):
-    kept = manage("enqueue", "add", "1", "2").strip()
-    manage("user", "add", "ana", "--role", "admin")
-    manage("backup", str(tmp_path / "copies"))
-    later = manage("enqueue", "add", "3", "4").strip()
+    (_, kept, _), *_, (_, later, _) = manage(
+        ["enqueue", "add", "1", "2"], ["user", "add", "ana", "--role", "admin"], ["backup", copies],
+        ["enqueue", "add", "3", "4"],
+    )  # fmt: skip
     for file in (tmp_path / "data").glob("*.db*"):
         if file.is_file():
             file.unlink()
-    manage("restore", str(tmp_path / "copies"))
-    assert "ana\tadmin" in manage("user", "list")
-    assert "already" in manage("retry", kept, status=1) or "it is queued" in manage("retry", kept, status=1)
-    assert "no job has the id" in manage("cancel", later, status=1)
-
-
-def test_a_broken_queue_can_be_replaced_by_its_backup(manage, tmp_path):
-    kept = manage("enqueue", "add", "1", "2").strip()
-    manage("backup", str(tmp_path / "copies"))
-    for suffix in ("-wal", "-shm"):
-        Path(f"{tmp_path}/data/queue.db{suffix}").unlink(missing_ok=True)
-    (tmp_path / "data" / "queue.db").write_bytes(b"nonsense " * 1000)
-    assert "no sound SQLite database" in manage("status", status=1)
-    manage("restore", str(tmp_path / "copies"))
-    manage("cancel", kept)
-    assert (tmp_path / "data" / "queue.db.before").read_bytes().startswith(b"nonsense")
+    restored, users, retry, cancel = manage(
+        ["restore", copies], ["user", "list"], ["retry", kept.strip()], ["cancel", later.strip()]
+    )
+    assert restored[0] == 0 and "ana\tadmin" in users[1]
+    assert retry[0] == 1 and ("already" in retry[2] or "it is queued" in retry[2])
+    assert cancel[0] == 1 and "no job has the id" in cancel[2]
 
 
 # In this process: the commands over files that a service of before has left, `old` in each, and a backup with `new`.
@@ -88,9 +75,10 @@ class Place:
 
     def mark(self, word: str) -> None:
         """Write a word that tells one state of the databases from another."""
-        SqliteStorage("duey", path=self.targets["queue"]).prepare()
-        History(self.settings.monitor.database, self.settings.monitor).prepare()
-        Access.of(self.settings).prepare()
+        history = History(self.settings.monitor.database, self.settings.monitor)
+        for store in (SqliteStorage("duey", path=self.targets["queue"]), history, Access.of(self.settings)):
+            store.prepare()
+            store.close()
         for path in self.targets.values():
             with closing(sqlite3.connect(path, isolation_level=None)) as con:
                 con.execute("create table if not exists word (word)")
@@ -228,14 +216,26 @@ def test_cut_short_between_any_two_steps_both_sets_are_there_and_the_next_restor
     assert left >= 6
 
 
-def test_nothing_is_replaced_while_a_process_has_a_file_open(manage, tmp_path):
-    manage("enqueue", "add", "1", "2")
-    manage("backup", str(tmp_path / "copies"))
-    with open(tmp_path / "data" / "app.lock", "wb") as lock:
+def test_a_broken_queue_is_replaced_and_kept(tmp_path):
+    place = Place(tmp_path / "place")
+    place.targets["queue"].write_bytes(b"nonsense " * 1000)
+    place.restore()
+    assert place.words() == {"new"}
+    assert place.targets["queue"].with_name("queue.db.before").read_bytes().startswith(b"nonsense")
+
+
+def test_nothing_is_replaced_while_a_process_has_a_file_open(tmp_path):
+    place = Place(tmp_path / "place")
+
+    def restore_elsewhere() -> str:
+        return in_a_child(lambda: str(place.restore()))
+
+    with open(place.targets["queue"].with_name("app.lock"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "the service is running" in manage("restore", str(tmp_path / "copies"), status=1)
+        assert "the service is running" in restore_elsewhere()
     for name in ("queue", "access"):  # as `app.py --web` and a consumer have them, idle
-        with closing(sqlite3.connect(tmp_path / "data" / f"{name}.db")) as con:
+        with closing(sqlite3.connect(place.targets[name])) as con:
             con.execute("select count(*) from sqlite_master").fetchone()
-            assert "the service is running" in manage("restore", str(tmp_path / "copies"), status=1)
-    assert not list((tmp_path / "data").glob("*.before"))
+            assert "the service is running" in restore_elsewhere()
+    assert place.words() == {"old"}
+    assert restore_elsewhere() == "None" and place.words() == {"new"}

@@ -32,7 +32,7 @@ class Service:
         return str(answer.body["id"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     deployment = Deployment(tmp_path_factory.mktemp("browser") / "d", settings={"service": {"name": "Night watch"}})
     try:

@@ -17,11 +17,14 @@ import time
 from dataclasses import dataclass
 
 from huey import signals
+from huey.api import Task
 from workload import write
 
 from duey import huey, on_worker_start, progress, register_type
+from duey.storage import deaths
 from tests.acceptance.processes import MARK, kill, marked
 
+deaths.TREE = int(os.environ.get("DUEY_TEST_TREE", deaths.TREE))  # deaths of whole consumers that end a job
 HARMLESS = "DUEY_TEST_HARMLESS" in os.environ
 START = os.environ.get("DUEY_TEST_START", "")
 NAMES = ("victim", "once", "frail", "frail_once")
@@ -91,7 +94,7 @@ class Harmful:
         if self.harm not in self._harmed:
             self._harmed.add(self.harm)
             harm(*self.harm)
-        return "harmful"
+        return "fault_tasks"
 
 
 @register_type
@@ -247,6 +250,12 @@ def frail_once(n: int, place: str, deed: str, cargo: Cargo | None = None) -> obj
 def handler(n: int, deed: str, *error: object) -> None:
     """An error handler."""
     harm(n, "handler", deed)
+
+
+def made(task: str, n: int, place: str, deed: str) -> Task:
+    """A job that does this deed at this place."""
+    job = globals()[task].s(n, place, deed, Cargo(n, deed) if place == "decode" else None)
+    return job.error(handler, n, deed) if place == "handler" else job
 
 
 def key_of(n: int, deed: str) -> str:
