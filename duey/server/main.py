@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import os
 import signal
 import subprocess
@@ -107,6 +108,8 @@ class Service:
         recording = threading.Thread(target=self.recorder.run, args=(over,), name="Recorder")
         recording.start()
         self.server.start()
+        gc.collect()
+        gc.freeze()  # what the start has made stays; else each request with many values has it all looked through again
         self._announce(first)
         if self._wait_for_consumer():
             print("ready", flush=True)

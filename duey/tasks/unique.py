@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 from duey import errors
@@ -79,16 +80,37 @@ def flags_of(settings: Mapping[str, Any]) -> int:
 
 def digest(value: Any) -> str:
     """A short text that is the same for equal values in any process. Raises UnserializableError."""
-    text = json.dumps(ordered(value), separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:32]
 
 
-def ordered(value: Any) -> Any:
-    """A value as JSON that does not depend on the order of dicts and sets."""
-    if isinstance(value, Mapping):
-        return {"m": sorted(([ordered(k), ordered(v)] for k, v in value.items()), key=json.dumps)}
+# The text that does not depend on the order of dicts and sets: JSON in which each scalar is the text of its JSON.
+# Storages hold digests of it, so it must not change. Scalars of one type are written together, in C, because whoever
+# enqueues chooses how many there are.
+
+
+def _canonical(value: Any) -> str:
+    kind = type(value)
+    if kind is list or kind is tuple:
+        return f"[{','.join(_each(value))}]" if value else "[]"
+    if kind is dict or isinstance(value, Mapping):
+        pairs = map("[{},{}]".format, _each(list(value)), _each(list(value.values())))
+        return f'{{"m":[{",".join(sorted(pairs))}]}}' if value else '{"m":[]}'
     if isinstance(value, (set, frozenset)):
-        return {"s": sorted((ordered(each) for each in value), key=json.dumps)}
+        return f'{{"s":[{",".join(sorted(_each(list(value))))}]}}'
     if isinstance(value, (list, tuple)):
-        return [ordered(each) for each in value]
-    return to_json(value).decode()
+        return f"[{','.join(_each(value))}]"
+    return encode_basestring_ascii(to_json(value).decode())
+
+
+def _each(values: Sequence[Any]) -> Iterable[str]:
+    kinds = set(map(type, values))
+    if kinds == _INT and min(values) > -_LONG and max(values) < _LONG:  # to_json has a form of its own for longer ones
+        return map('"{}"'.format, values)
+    if kinds == _FLOAT and all(map(math.isfinite, values)):
+        return map('"{!r}"'.format, values)
+    if kinds == _STR and "".join(values).isascii():
+        return map(encode_basestring_ascii, map(encode_basestring, values))
+    return map(_canonical, values)
+
+
+_INT, _FLOAT, _STR, _LONG = {int}, {float}, {str}, 1 << 64

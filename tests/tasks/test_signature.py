@@ -230,3 +230,14 @@ def _timed(signature: Signature, args: Any, kwargs: Any) -> float:
     for _ in range(200):
         signature.bind(args, kwargs)
     return (clock.perf_counter() - started) / 200
+
+
+def test_a_call_holds_a_bounded_number_of_converted_values():
+    def store(days: list[date], *more: Any) -> None: ...
+
+    days = ["2030-01-31"] * 20_000
+    (bound, *_), _ = Signature(store, "store").bind([days], {})
+    assert bound == [date(2030, 1, 31)] * 20_000
+    with pytest.raises(InvalidArguments, match="at most 20000 dates"):
+        Signature(store, "store").bind([[*days, "2030-01-31"]], {})
+    assert len(Signature(store, "store").bind([[], *range(30_000)], {})[0]) == 30_001

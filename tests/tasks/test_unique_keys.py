@@ -48,6 +48,26 @@ def test_the_order_of_dicts_and_sets_does_not_matter():
     assert digest(left) == digest(right) != digest({**right, "y": [2, 1]})
 
 
+def test_digests_stay_as_they_are_stored():
+    value = [
+        1,
+        10**30,
+        1.5,
+        None,
+        True,
+        "é\n",
+        (),
+        {"b": [{}], "a": {2: "x"}},
+        {3, 1},
+        date(2030, 1, 2),
+        Decimal("1.50"),
+    ]
+    assert digest(value) == "637a4a1d7fad33e3c4a39f780d5b5875"
+    assert (
+        digest([1.5, -0.0]) + digest(["a", "b"]) == "4a7f754956a88b3cc8922fa9df551b6adeedf2289a6b11c2a839bafb40554fa8"
+    )
+
+
 def test_no_byte_of_a_long_value_is_left_out():
     assert digest(b"x" * 10_000 + b"a") != digest(b"x" * 10_000 + b"b")
 

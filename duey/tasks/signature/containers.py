@@ -6,6 +6,7 @@ those of the caller are never half converted.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
@@ -22,11 +23,12 @@ from duey.tasks.signature.refusal import (
     at_index,
     at_key,
     check_each,
+    count_conversion,
     mismatch,
     nearest,
     shown,
 )
-from duey.tasks.signature.scalars import ANY, Check, Hint
+from duey.tasks.signature.scalars import ANY, LEAVES, Check, Hint
 
 _SHOWN_CHOICES = 8
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,300})(\.[0-9]{1,300})?")
@@ -42,7 +44,10 @@ def list_hint(item: Hint, kind: type) -> Hint:
     def check(value: Any) -> Any:
         if not isinstance(value, (list, tuple)):
             raise mismatch("a list", value)
-        items = check_each(((index, each, item_check) for index, each in enumerate(value)), at_index)
+        if item.accepts_all(value):
+            items = list(value)
+        else:
+            items = check_each(((index, each, item_check) for index, each in enumerate(value)), at_index)
         return items if kind is list else tuple(items)
 
     return Hint("a list", check)
@@ -75,6 +80,8 @@ def set_hint(item: Hint, kind: type) -> Hint:
     def check(value: Any) -> Any:
         if not isinstance(value, (list, tuple, set, frozenset)):
             raise mismatch("a list", value)
+        if item.accepts_all(value):
+            return kind(value)
         return kind(check_each(((index, each, check_item) for index, each in enumerate(value)), at_index))
 
     return Hint("a list", check)
@@ -83,7 +90,13 @@ def set_hint(item: Hint, kind: type) -> Hint:
 def dict_hint(key: Hint, member: Hint) -> Hint:
     """A dict. Keys in JSON are text, so a key that should be a number is read from its text."""
 
+    by_number = key in (LEAVES[int], LEAVES[float])
+
     def check_key(value: Any) -> Any:
+        number = _NUMBER.fullmatch(value) if by_number and type(value) is str else None
+        if number is not None and not (number[1] and key is LEAVES[int]):
+            count_conversion()
+            return key.check(float(value) if number[1] else int(value))
         try:
             return key.check(value)
         except Refused:
@@ -95,8 +108,12 @@ def dict_hint(key: Hint, member: Hint) -> Hint:
     def check(value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise mismatch("an object", value)
-        keys = check_each(((each, each, check_key) for each in value), lambda each: at_key(each) + " (a key)")
-        members = check_each(((each, value[each], member.check) for each in value), at_key)
+        keys: list[Any] = list(value)
+        if not key.accepts_all(keys):
+            keys = check_each(((each, each, check_key) for each in value), lambda each: at_key(each) + " (a key)")
+        members: list[Any] = list(value.values())
+        if not member.accepts_all(members):
+            members = check_each(((each, value[each], member.check) for each in value), at_key)
         made = dict(zip(keys, members, strict=True))
         if len(made) < len(keys):
             raise Refused([FieldError("", "expected different keys, found two that mean the same")])
@@ -111,6 +128,7 @@ def dict_hint(key: Hint, member: Hint) -> Hint:
 def union_hint(hints: Sequence[Hint]) -> Hint:
     """One of several hints: the first that accepts the value unchanged, otherwise the first that accepts it."""
     expected = _any_of(list(dict.fromkeys(hint.expected for hint in hints)))
+    exact: frozenset[type] = frozenset().union(*(hint.exact for hint in hints))
     several_shapes = sum(hint.likely is not None for hint in hints) > 1
 
     def meant(value: Any) -> Iterator[Hint]:
@@ -120,6 +138,9 @@ def union_hint(hints: Sequence[Hint]) -> Hint:
                 yield hint
 
     def check(value: Any) -> Any:
+        kind = type(value)
+        if kind in exact and (kind is not str or value.isascii()) and (kind is not float or math.isfinite(value)):
+            return value
         fitting: list[Any] = []
         inner: list[Refused] = []
         for hint in meant(value):
@@ -137,7 +158,7 @@ def union_hint(hints: Sequence[Hint]) -> Hint:
         # Only one hint looked into the value, so its problems are the relevant ones.
         raise inner[0] if len(inner) == 1 else mismatch(expected, value)
 
-    return Hint(expected, check)
+    return Hint(expected, check, exact=exact)
 
 
 def choice_hint(choices: Sequence[Any], enum: type[Enum] | None = None) -> Hint:
@@ -155,6 +176,8 @@ def choice_hint(choices: Sequence[Any], enum: type[Enum] | None = None) -> Hint:
     def check(value: Any) -> Any:
         if enum and isinstance(value, enum):
             return value
+        if names:
+            count_conversion()
         if value.__hash__ is not None and (type(value), value) in by_value:
             return by_value[type(value), value]
         if enum and type(value) in kinds:
@@ -214,6 +237,8 @@ class Shape(NamedTuple):
 
     def check(self, value: Any) -> Any:
         """An instance from an object, or for a NamedTuple also from a list in the order of its fields."""
+        if type(value) is dict:
+            return self._build(self._named(value))
         if not issubclass(self.kind, dict) and isinstance(value, self.kind):
             return value
         if isinstance(value, Mapping):
@@ -225,25 +250,30 @@ class Shape(NamedTuple):
         return self._build(dict(zip(self.fields, check_each(members, at_index))))  # noqa: B905 - defaults follow
 
     def _named(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        unknown = [] if value.keys() <= self.fields.keys() else [name for name in value if name not in self.fields]
         problems = [
             FieldError(at_field(name), f"{self.kind.__name__} has no such field{nearest(name, self.fields)}")
-            for name in [name for name in value if name not in self.fields][: MAX_PROBLEMS + 1]
+            for name in unknown[: MAX_PROBLEMS + 1]
         ]
         problems += [
             FieldError(at_field(name), f"expected {self.fields[name].expected}, found nothing: add the field")
             for name in self.required
             if name not in value
         ]
-        known = [name for name in self.fields if name in value]
-        try:
-            checked = check_each(((name, value[name], self.fields[name].check) for name in known), at_field)
-        except Refused as refused:
-            problems += refused.problems
+        checked = {}
+        for name, hint in self.fields.items():
+            if name in value:
+                try:
+                    checked[name] = hint.check(value[name])
+                except Refused as refused:
+                    problems += refused.below(at_field(name))
         if problems:
             raise Refused(problems)
-        return dict(zip(known, checked, strict=True))
+        return checked
 
     def _build(self, fields: dict[str, Any]) -> Any:
+        if not issubclass(self.kind, dict):
+            count_conversion()
         try:
             return self.kind(**fields)
         except Exception as error:  # the author's own checks may raise anything

@@ -8,6 +8,7 @@ quoted, with invisible characters escaped, and never with the members of a colle
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -17,6 +18,7 @@ from duey.payload.path import type_name
 from duey.payload.types import is_unicode
 
 MAX_PROBLEMS = 50  # listed at most
+MAX_CONVERSIONS = 20_000  # in one call: each takes some 10 µs, when it is enqueued and whenever its job is read
 _SHOWN_CHARS = 60
 
 
@@ -29,6 +31,26 @@ class Refused(Exception):
     def below(self, step: str) -> list[FieldError]:
         """The problems with `step` in front of their paths."""
         return [FieldError(step + problem.path, problem.message) for problem in self.problems]
+
+
+class TooManyConversions(Exception):
+    """A call holds more than MAX_CONVERSIONS values that are no JSON values."""
+
+
+class _Conversions(threading.local):
+    """How many more values of the call that is checked in this thread may be converted."""
+
+    left = MAX_CONVERSIONS
+
+
+conversions = _Conversions()
+
+
+def count_conversion() -> None:
+    """Note that a value is converted. Raises TooManyConversions."""
+    conversions.left -= 1
+    if conversions.left < 0:
+        raise TooManyConversions
 
 
 def mismatch(expected: str, value: Any) -> Refused:

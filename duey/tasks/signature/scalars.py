@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
@@ -23,17 +23,32 @@ from duey.errors import FieldError
 from duey.payload.path import MAX_DEPTH
 from duey.payload.plain import is_plain
 from duey.payload.types import is_unicode
-from duey.tasks.signature.refusal import Refused, at_index, at_key, check_each, mismatch
+from duey.tasks.signature.refusal import Refused, at_index, at_key, check_each, count_conversion, mismatch
 
 Check = Callable[[Any], Any]
 
 
 class Hint(NamedTuple):
-    """A compiled hint. `likely`: whether an object could be meant for it, without checking its members."""
+    """A compiled hint. `likely`: whether an object could be meant for it, without checking its members. `exact`: the
+    types of scalars that it accepts as they are, finite and valid Unicode provided."""
 
     expected: str
     check: Check
     likely: Callable[[Any], bool] | None = None
+    exact: frozenset[type] = frozenset()
+
+    def accepts_all(self, values: Collection[Any]) -> bool:
+        """Whether it certainly accepts all of these as they are. Fast: no step in Python for each."""
+        if not self.exact:
+            return False
+        if self.check is _check_any:
+            return is_plain(list(values), depth=MAX_DEPTH - 1)
+        kinds = set(map(type, values))
+        return (
+            kinds <= self.exact
+            and (float not in kinds or all(math.isfinite(each) for each in values if type(each) is float))
+            and (str not in kinds or is_unicode("".join([each for each in values if type(each) is str])))
+        )
 
 
 # Any value, if it can be stored.
@@ -69,7 +84,7 @@ def _look_closely(value: Any, depth: int) -> Any:
     return value
 
 
-ANY = Hint("any value", _check_any)
+ANY = Hint("any value", _check_any, exact=_SOUND | {float, str})
 
 
 # JSON's own scalars.
@@ -119,6 +134,7 @@ def _read_by(kind: type, expected: str, read: Callable[[Any], Any]) -> Hint:
     def check(value: Any) -> Any:
         if isinstance(value, kind):
             return value
+        count_conversion()
         try:
             made = read(value) if type(value) in (str, int, float) else None
         except (ValueError, ArithmeticError):
@@ -202,11 +218,11 @@ def path_hint(kind: type[PurePath]) -> Hint:
 
 
 LEAVES: dict[type, Hint] = {
-    type(None): Hint("null", _check_null),
-    bool: Hint("true or false", _check_bool),
-    int: Hint("an integer", _check_int),
-    float: Hint("a number", _check_float),
-    str: Hint("text", _check_str),
+    type(None): Hint("null", _check_null, exact=frozenset({type(None)})),
+    bool: Hint("true or false", _check_bool, exact=frozenset({bool})),
+    int: Hint("an integer", _check_int, exact=frozenset({int})),
+    float: Hint("a number", _check_float, exact=frozenset({float})),
+    str: Hint("text", _check_str, exact=frozenset({str})),
     bytes: _read_by(bytes, "bytes as base64 text", _read_bytes),
     date: _read_by(date, 'a date like "2030-01-31"', _read_date),
     time: _read_by(time, 'a time of day like "10:30:00"', _read_time),

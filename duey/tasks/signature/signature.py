@@ -20,7 +20,16 @@ from duey.model.job import Parameter
 from duey.payload.plain import to_plain
 from duey.payload.types import is_unicode
 from duey.tasks.signature.hints import Compiler
-from duey.tasks.signature.refusal import MAX_PROBLEMS, Refused, at_field, found, nearest
+from duey.tasks.signature.refusal import (
+    MAX_CONVERSIONS,
+    MAX_PROBLEMS,
+    Refused,
+    TooManyConversions,
+    at_field,
+    conversions,
+    found,
+    nearest,
+)
 from duey.tasks.signature.scalars import Check, Hint
 from duey.tasks.signature.text import hint_text, resolve
 
@@ -52,7 +61,7 @@ class Signature:
         self.doc = inspect.getdoc(func) or ""
         self._by_huey = _BY_HUEY if context else None
         self._slots: list[_Slot] = []
-        self._rest: tuple[str, Check] | None = None  # *args
+        self._rest: tuple[str, Hint] | None = None  # *args
         self._others: Check | None = None  # **kwargs
         self.parameters = self._read(func)
         self._placed = [slot for slot in self._slots if slot.place is not None]
@@ -78,7 +87,7 @@ class Signature:
             if kind is _KIND.VAR_POSITIONAL:
                 if not by_place:
                     continue
-                self._rest = (name, compiled.check)
+                self._rest = (name, compiled)
             elif kind is _KIND.VAR_KEYWORD:
                 self._others = compiled.check
             else:
@@ -100,11 +109,17 @@ class Signature:
         `kwargs.to`.
         """
         problems: list[FieldError] = []
+        conversions.left = MAX_CONVERSIONS
         try:
             bound = self._bind_places(args, problems)
             named = self._bind_names(kwargs, len(args), problems) if kwargs else {}
         except RecursionError:
             problems.append(FieldError("args", "is nested too deeply: pass it flatter"))
+        except TooManyConversions:
+            most = (
+                f"expected at most {MAX_CONVERSIONS} dates, durations, UUIDs, paths, objects and the like in one call"
+            )
+            problems = [FieldError("args", f"{most}, found more: pass a file or another reference to them")]
         if len(args) < self._enough:
             problems += self._missing(len(args), kwargs)
         if problems:
@@ -112,22 +127,22 @@ class Signature:
         return tuple(bound), named
 
     def _bind_places(self, args: Sequence[Any], problems: list[FieldError]) -> list[Any]:
-        checks = self._checks
-        if len(args) > len(checks):
-            if self._rest is None:
-                problems.append(self._surplus(len(args)))
-                args = args[: len(checks)]
-            else:
-                checks += (self._rest[1],) * (len(args) - len(checks))
+        checks, rest = self._checks, args[len(self._checks) :]
+        if rest and self._rest is None:
+            problems.append(self._surplus(len(args)))
+            rest = ()
+        sound = len(rest) if self._rest and self._rest[1].accepts_all(rest) else 0
+        if rest and self._rest and not sound:
+            checks += (self._rest[1].check,) * len(rest)
         bound = []
-        for index, value in enumerate(args):
+        for index, (value, check) in enumerate(zip(args, checks, strict=False)):
             try:
-                bound.append(checks[index](value))
+                bound.append(check(value))
             except Refused as refused:
                 problems += refused.below(f"args[{index}]")
                 if len(problems) > MAX_PROBLEMS:
                     break
-        return bound
+        return [*bound, *rest[:sound]]
 
     def _bind_names(self, kwargs: Mapping[str, Any], count: int, problems: list[FieldError]) -> dict[str, Any]:
         named = {}
