@@ -18,7 +18,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import (
+from bench import report
+from bench.options import Options
+from bench.parts import (
     batching,
     contention,
     drain,
@@ -29,11 +31,9 @@ from bench import (
     latency,
     masking,
     recording,
-    report,
     scale,
     surroundings,
 )
-from bench.options import Options
 from bench.report import Section
 
 MEASUREMENTS: dict[str, Callable[[Options], Section]] = {

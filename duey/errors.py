@@ -1,7 +1,8 @@
 """The exceptions of the engine. Each class stands for one cause and builds its own one-sentence message.
 
 `DueyError` is the root. `BadRequest` and below: errors that the caller can correct. `StorageUnavailable` and below:
-errors that an operator must correct. `JobError` and below: reasons for which a job ended.
+errors that an operator must correct. `JobError` and below: reasons for which a job ended, other than an exception of
+its body. `UnserializableError`, `UndecodableError` and below: values that cannot be encoded for the storage or decoded.
 """
 
 from __future__ import annotations
@@ -13,9 +14,6 @@ from difflib import get_close_matches
 
 class DueyError(Exception):
     """Root of all errors that the engine raises deliberately."""
-
-
-# The request cannot be carried out. Nothing was stored.
 
 
 class BadRequest(DueyError):
@@ -67,10 +65,8 @@ class ScriptTask(BadRequest):
     """The task is defined in the script that was started, so workers know it by another name."""
 
     def __init__(self, name: str):
-        super().__init__(
-            f"the task {name!r} is defined in the script that was started, where no consumer finds it: put it into a "
-            "module that [tasks] modules names, and import it from there"
-        )
+        found = f"the task {name!r} is defined in the script that was started, where no consumer finds it"
+        super().__init__(f"{found}: put it into a module that [tasks] modules names, and import it from there")
 
 
 class UnknownJob(BadRequest):
@@ -165,19 +161,12 @@ class BrokenSchedule(Conflict):
     """The schedule cannot be computed, or its task cannot be called. Other schedules are not affected."""
 
 
-class SlotTaken(ScheduleChanged):
-    """The missed slot has been run by another request in the meantime."""
-
-
 class TooManyPending(DueyError):
     """`[tasks] max_pending` is reached. Nothing was stored."""
 
     def __init__(self, limit: int, retry_after_s: float = 5.0):
         self.limit, self.retry_after_s = limit, retry_after_s
         super().__init__(f"the queue holds its limit of {limit} waiting jobs: try again in {retry_after_s:g} s")
-
-
-# The storage is unavailable. When an enqueue fails with one of these, `stored` says whether the job may be stored.
 
 
 class StorageUnavailable(DueyError):
@@ -214,14 +203,10 @@ class Misconfigured(DueyError):
     """A setting, a task file or a storage policy must be corrected before the service can start."""
 
 
-# Reasons for which a job or an attempt ended, other than an exception raised by its body.
-
-
 class JobError(DueyError):
     """A failure that the engine itself records for a job."""
 
-
-AFTER_BODY = "; its body had ended, so its work may be done"
+    after_body = "; its body had ended, so its work may be done"
 
 
 class WorkerDied(JobError):
@@ -230,14 +215,14 @@ class WorkerDied(JobError):
     def __init__(self, deaths: int, host: str, pid: int, once: bool = False, after: bool = False, what: str = "worker"):
         self.crashes, self.host, self.pid = deaths, host, pid
         how = f"its {what} died" + ("" if once else f" {deaths} times")
-        super().__init__(f"{how}, last on {host} as pid {pid}" + (AFTER_BODY if after else ""))
+        super().__init__(f"{how}, last on {host} as pid {pid}" + (self.after_body if after else ""))
 
 
 class StoppedWhileItRan(JobError):
     """A forced stop ended the job, which must not run twice. Its body may already have ended."""
 
     def __init__(self, after_body: bool = False):
-        super().__init__("stopped while it ran" + (AFTER_BODY if after_body else ""))
+        super().__init__("stopped while it ran" + (self.after_body if after_body else ""))
 
 
 class TaskUnknown(JobError):
@@ -278,9 +263,6 @@ class ClaimLost(JobError):
     """The claim was lost: another worker now holds the job, so this worker wrote nothing."""
 
 
-# Values that cannot be encoded for the storage, or decoded from it.
-
-
 class UnserializableError(BadRequest, TypeError):
     """A value that cannot be encoded. `path` locates it, such as `args[0].items["x"]`; `problem` says why."""
 
@@ -310,10 +292,8 @@ class UnregisteredTypeError(TypeMisfit):
 
     def __init__(self, name: str):
         self.name = name
-        super().__init__(
-            f"the stored type {name[:200]!r} is not registered here: "
-            "put @register_type above its class and import its module"
-        )
+        remedy = "put @register_type above its class and import its module"
+        super().__init__(f"the stored type {name[:200]!r} is not registered here: {remedy}")
 
 
 class SignatureError(UndecodableError):

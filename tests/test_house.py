@@ -16,7 +16,12 @@ from tests.support.pages import DOCS, FENCE, PAGES, anchors, fragments, text_of
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_ROOMS = ("tests", "bench", "docs", "deploy")  # they may import anything, and nothing imports them
-LONGEST_LINES = 320
+LONGEST_LINES = 300
+LONGER_LINES = {  # until they are shortened; none may grow
+    "duey/execution/huey.py": 320, "duey/model/job.py": 314, "duey/storage/contract.py": 320,
+    "duey/storage/sqlite/database.py": 312, "duey/storage/sqlite/storage.py": 310, "duey/tasks/current.py": 320,
+    "duey/worker/prefetcher.py": 320, "duey/worker/supervisor.py": 310,
+}  # fmt: skip
 BINARY = {".png", ".ico", ".woff2", ".gz", ".db"}
 
 
@@ -119,8 +124,9 @@ def test_no_file_is_too_long():
     for file in files():
         if file.suffix in (".py", ".lua") and file.relative_to(ROOT).parts[0] != "tests":
             lines = len(file.read_text(encoding="utf-8").splitlines())
-            if lines > LONGEST_LINES:
-                found.append(f"{name_of(file)}: {lines} lines, at most {LONGEST_LINES}: does it still hold one noun?")
+            most = LONGER_LINES.get(name_of(file), LONGEST_LINES)
+            if lines > most:
+                found.append(f"{name_of(file)}: {lines} lines, at most {most}: does it still hold one noun?")
     assert not found, "\n" + "\n".join(found)
 
 

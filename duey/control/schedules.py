@@ -155,7 +155,7 @@ class ScheduleService:
         if not self._schedule_store.run_now(
             OccurrenceRow(name, slot_at, DEFERRED, call[1].id, "run by hand", now), call[1]
         ):
-            raise errors.SlotTaken(name)
+            raise errors.ScheduleChanged(name)
         self._huey._announce([call])
         return call[1].id
 

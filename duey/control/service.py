@@ -9,7 +9,6 @@ Raises errors of duey.errors: BadRequest, Conflict, TooManyPending, StorageUnava
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,16 +16,15 @@ from huey.api import Task
 
 from duey import clock, errors
 from duey.control.edit import edited
+from duey.control.job_views import JobViews
 from duey.control.schedules import ScheduleService
 from duey.execution.enqueue import naive_utc
 from duey.execution.huey import DurableHuey
-from duey.execution.outcomes import listed
 from duey.model.job import (
     ENDED,
     Counts,
     Edit,
     EnqueueAnswer,
-    Failure,
     Health,
     Idempotency,
     Job,
@@ -38,7 +36,7 @@ from duey.model.job import (
     WorkerInfo,
 )  # fmt: skip
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
-from duey.payload.serializer import of_job, of_result
+from duey.payload.serializer import of_job
 from duey.scheduling.timetable import LONGEST_S
 from duey.scheduling.timezones import moment
 from duey.storage.contract import StoredJob
@@ -57,6 +55,7 @@ class Control:
         self.storage = huey.storage
         self.known = registry.KnownTasks(huey)
         self.schedules = ScheduleService(huey, self.known)
+        self._views = JobViews(huey, self.known)
 
     # enqueuing and reading
 
@@ -72,7 +71,7 @@ class Control:
         shown = []
         for accepted in acceptance.accepted:
             if accepted.fresh:
-                shown.append(self._just_enqueued(*fresh[accepted.id]))
+                shown.append(self._views.just_enqueued(*fresh[accepted.id]))
             else:
                 shown.append(self.job(accepted.id, IN_LIST if batch else ASKED))
         held = not acceptance.replayed and not all(a.fresh for a in acceptance.accepted)
@@ -121,53 +120,16 @@ class Control:
             task.job_context = context_text(request.context)
         return task
 
-    def _just_enqueued(self, job: NewJob, request: JobRequest) -> Job:
-        """The display form of a job that was just accepted, without reading it from the storage."""
-        composer = self.huey.composer
-        bounds = JOB if len(job.payload) > JOB.values else None  # each value takes at least one byte
-        args, kwargs, mask = composer.redacted(job.task, request.args, request.kwargs, job.context, bounds)
-        waiting = job.eta is not None and job.eta > clock.now()
-        return Job(
-            id=job.id, task=self.known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
-            state="scheduled" if waiting else "queued", priority=job.priority, attempt=0, retries_left=job.retries,
-            crashes=0, enqueued_at=job.enqueued_at, eta=job.eta,
-            context=composer.shown_context(job.context, mask), parent=job.parent, expires_at=job.expires_at, by=job.by,
-        )  # fmt: skip
-
     def job(self, job_id: str, bounds: tuple[Bounds, Bounds] = ASKED) -> Job:
         """One job, with arguments and result within `bounds`. An ended job is known until `result_ttl_s` has passed.
         Raises UnknownJob."""
-        return self._shown(self._stored(job_id), bounds)
+        return self._views.shown(self._stored(job_id), bounds)
 
     def _stored(self, job_id: str) -> StoredJob:
         stored = self.storage.get_job(job_id)
         if stored is None:
             raise errors.UnknownJob(job_id)
         return stored
-
-    def _shown(self, stored: StoredJob, bounds: tuple[Bounds, Bounds] = ASKED) -> Job:
-        composer, (in_call, in_result) = self.huey.composer, bounds
-        if bounds is IN_LIST:
-            stored = listed(stored)
-        args, kwargs, mask = composer.shown_call(stored, in_call)
-        result = composer.shown_result(stored.task, stored.result, mask, in_result, of_result(stored.id))
-        if not stored.payload and isinstance(result, (str, list, dict)):
-            result = "[not shown: the arguments are too large to look for secrets]"
-        error = result if isinstance(result, Failure) else None
-        since = max(stored.enqueued_at, stored.eta or 0.0)
-        progress = self.storage.progress_of(stored.seq) if stored.place in ("claimed", "finished") else None
-        return Job(
-            id=stored.id, task=self.known.short(stored.task), qualname=stored.task, queue=stored.queue, args=args,
-            kwargs=kwargs, state=stored.state, priority=stored.priority, attempt=stored.attempt,
-            retries_left=stored.retries, crashes=stored.crashes, enqueued_at=stored.enqueued_at, eta=stored.eta,
-            started_at=stored.started_at, finished_at=stored.finished_at,
-            wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
-            progress=json.loads(progress) if progress else None, result=None if error else result,
-            result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
-            error=error, reason=stored.reason, context=composer.shown_context(stored.context, mask),
-            worker=None if stored.worker is None else str(stored.worker), parent=stored.parent,
-            expires_at=stored.expires_at, by=stored.by,
-        )  # fmt: skip
 
     def wait(self, job_id: str, timeout_s: float) -> Job:
         """Like `job`, but waits until the job has ended, at most `timeout_s`."""
@@ -190,7 +152,7 @@ class Control:
             task = self.known.qualname(task)
         rows = self.storage.list_jobs(state, task, q, limit + 1, None if cursor is None else int(cursor), by)
         page = rows[:limit]
-        shown = tuple(self._shown(each, IN_LIST) for each in page)
+        shown = tuple(self._views.shown(each, IN_LIST) for each in page)
         return Page(shown, str(page[-1].seq) if len(rows) > limit else None)
 
     # operations on a job
@@ -311,10 +273,3 @@ class Control:
             time = moment(since, clock.now(), self.huey.settings.schedule.timezone)
             problems = (f"no consumer runs schedules since {time}: start one without --no-periodic, or see its log",)
         return Health(not problems, problems, warnings, since)
-
-
-def between_ms(start: float | None, end: float | None) -> float | None:
-    """Milliseconds between two instants (epoch seconds), never negative because clocks may be set back."""
-    if start is None or end is None:
-        return None
-    return round(max(0.0, end - start) * 1000, 3)

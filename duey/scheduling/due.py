@@ -48,6 +48,22 @@ Why = Callable[[float], str]
 logger = logging.getLogger("duey.schedule")
 
 
+class Look(NamedTuple):
+    """A schedule as it was read, and its next slot."""
+
+    item: ScheduleEntry
+    next_at: float | None
+    broken_at: float | None = None  # when its next slot could not be computed
+
+    def is_due(self, now: float) -> bool:
+        return self.next_at is not None and self.next_at <= now
+
+    @property
+    def waits(self) -> bool:
+        """Whether a slot of it waits for the previous run."""
+        return self.item.row.waiting is not None and not self.item.row.paused
+
+
 class Due(NamedTuple):
     """The due slots, the oldest first. `total` includes those that are not listed. Handling them moves `last`."""
 

@@ -24,7 +24,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from huey.api import Task
 from huey.consumer import Scheduler
@@ -34,7 +34,7 @@ from duey.model.job import NewJob
 from duey.model.schedule import MISSED, Gap, ScheduleRow, Tick
 from duey.scheduling import edits, entry
 from duey.scheduling.cron_text import duration
-from duey.scheduling.due import GRACE_S, LATE_S, NO_JOB, decide, due_slots, why_missed
+from duey.scheduling.due import GRACE_S, LATE_S, NO_JOB, Look, decide, due_slots, why_missed
 from duey.scheduling.entry import ScheduleEntry
 from duey.scheduling.isolation import Answer, Aside, Complaints, reason_of
 from duey.scheduling.timetable import Every, Minutes
@@ -51,22 +51,6 @@ HEARD = 1000  # jobs for which signals wait to be sent; of more, the oldest are 
 GONE, SLEPT, AWAY = "no consumer", "this machine slept, or its clock was set,", "the storage was away"
 FAILED = "the scheduler failed"
 logger = logging.getLogger("duey.schedule")
-
-
-class Look(NamedTuple):
-    """A schedule as it was read, and its next slot."""
-
-    item: ScheduleEntry
-    next_at: float | None
-    broken_at: float | None = None  # when its next slot could not be computed
-
-    def is_due(self, now: float) -> bool:
-        return self.next_at is not None and self.next_at <= now
-
-    @property
-    def waits(self) -> bool:
-        """Whether a slot of it waits for the previous run."""
-        return self.item.row.waiting is not None and not self.item.row.paused
 
 
 class DurableScheduler(Scheduler):

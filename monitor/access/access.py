@@ -95,10 +95,6 @@ class Access:
             )
         return FirstSecrets(account, password or "", token.name, secret)
 
-    def csrf_secret(self) -> bytes:
-        """Return the 32 secret bytes of this installation. The first use creates them."""
-        return self.csrf.secret()
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction for changes and their audit entry. Keep it short: it holds the write lock."""

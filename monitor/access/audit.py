@@ -6,6 +6,7 @@ database refuses it. They are deleted when they are older than `days`, or when t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ EVENTS = {
 }
 
 L = AUDIT.c
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class AuditEntry:
 
 
 class Audit:
-    """All entries. Every method may raise AccessUnavailable."""
+    """All entries. Every method but `note` may raise AccessUnavailable."""
 
     def __init__(self, database: Database, days: float, clock: Callable[[], float]) -> None:
         self._database, self._days, self._clock = database, days, clock
@@ -78,6 +80,15 @@ class Audit:
         if action in EVENTS:
             security.note(EVENTS[action], address, who, source=source, target=target)
         self._prune_now_and_then()
+
+    def note(
+        self, who: str, source: str, address: str, action: str, target: str, count: int = 1, detail: str = ""
+    ) -> None:
+        """Record an action that is already done: a failure is logged and not raised."""
+        try:
+            self.record(who, source, address, action, target, count, detail)
+        except Exception:
+            log.exception("not in the audit: %s of %s by %s (%s)", action, target, who, source)
 
     def page(
         self, before_id: int | None = None, limit: int = 50, who: str | None = None, action: str | None = None

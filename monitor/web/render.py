@@ -20,7 +20,6 @@ from duey.monitor.web.request import Request
 from duey.monitor.web.route import View
 
 FOLDER = Path(__file__).parent / "templates"
-LIVE_STATES = ("scheduled", "queued", "blocked", "running", "retrying")
 
 
 class Template(SimpleTemplate):

@@ -1,4 +1,4 @@
-"""What every page needs: control, history, access and links, the audit log, ETags of regions, and a cache.
+"""What every page needs: control, history, access and links, ETags of regions, and a cache.
 
 An ETag is made from a few facts that are quick to read. The minute is always included, because filters and charts
 count from now. A change that the facts do not cover, such as a mark made by another web process, is therefore visible
@@ -8,7 +8,6 @@ always be made.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from zoneinfo import ZoneInfo
 from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
+from duey.monitor.access.audit import WEB
 from duey.monitor.history import History, HistoryUnavailable
 from duey.monitor.web.links import Links
 from duey.monitor.web.request import Request
@@ -35,38 +35,23 @@ class Services:
     settings: Settings
     clock: Callable[[], float] = time.time
     links: Links = field(init=False)
-    audit_log: AuditLog = field(init=False)
     zone: tzinfo = field(init=False)
 
     def __post_init__(self) -> None:
         self.links = Links(self.settings.web.url_prefix)
-        self.audit_log = AuditLog(self.access)
         self.zone = ZoneInfo(self.settings.schedule.timezone)
+
+    def record(
+        self, request: Request, action: str, target: str, count: int = 1, detail: str = "", who: str | None = None
+    ) -> None:
+        """Add an action that is already done to the audit log. Never raises."""
+        name = request.who if who is None else who
+        self.access.audit.note(name, WEB, request.address, action, target, count, detail)
 
     def close(self) -> None:
         """Close this thread's connections to history and access. Called after each request."""
         self.history.close()
         self.access.close()
-
-
-log = logging.getLogger(__name__)
-
-
-class AuditLog:
-    """Adds entries to the audit log: who did what, from where."""
-
-    def __init__(self, access: Access) -> None:
-        self._access = access
-
-    def record(
-        self, request: Request, action: str, target: str, count: int = 1, detail: str = "", who: str | None = None
-    ) -> None:
-        """Add an entry. The action is already done, so a failure is logged and not shown to the user."""
-        name = request.who if who is None else who
-        try:
-            self._access.audit.record(name, "web", request.address, action, target, count, detail)
-        except Exception:
-            log.exception("not in the audit: %s of %s by %s", action, target, name)
 
 
 def history_etag(services: Services, request: Request, *more: Any) -> str:

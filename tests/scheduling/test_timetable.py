@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.scheduling.clockwork import moment
 
 from duey import clock
 from duey.errors import Misconfigured
 from duey.scheduling.cron_text import duration
 from duey.scheduling.timetable import MINUTES_TRIED, At, Cron, Minutes, at, cron, every
 from tests.scheduling.cron_oracle import Expression, expressions
+from tests.scheduling.simulation import moment
 from tests.support import rows
 
 DAY_S = 86400

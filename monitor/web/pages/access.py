@@ -114,7 +114,7 @@ class AccessPage:
             account, password = self._services.access.accounts.create(name, role)
         except (InvalidInput, AccountExists) as error:
             return self._form("account", {"name": name, "role": role}, error)
-        self._services.audit_log.record(request, "add account", account.name, detail=account.role)
+        self._services.record(request, "add account", account.name, detail=account.role)
         return self._made(f"The account {account.name} is made", account.name, "password", password)
 
     def change(self, request: Request, name: str, verb: str) -> View | Done:
@@ -135,17 +135,17 @@ class AccessPage:
 
     def _set_role(self, request: Request, account: Account, role: str) -> Done:
         self._services.access.accounts.set_role(account.name, role, account.version)
-        self._services.audit_log.record(request, "change role", account.name, detail=role)
+        self._services.record(request, "change role", account.name, detail=role)
         return self._back(f"{account.name} is {role} from now on.")
 
     def _set_password(self, request: Request, account: Account, verb: str) -> View:
         password = self._services.access.accounts.set_password(account.name, seen=account.version)
-        self._services.audit_log.record(request, "set password", account.name)
+        self._services.record(request, "set password", account.name)
         return self._made(f"{account.name} has a new password", account.name, "password", password)
 
     def _remove(self, request: Request, account: Account, verb: str) -> Done:
         self._services.access.accounts.remove(account.name, account.version)
-        self._services.audit_log.record(request, "remove account", account.name)
+        self._services.record(request, "remove account", account.name)
         return self._back(f"The account {account.name} is removed.")
 
     # tokens
@@ -163,9 +163,7 @@ class AccessPage:
         except (InvalidInput, TokenExists) as error:
             return self._form("token", {"name": name, "scopes": scopes, "days": days}, error)
         ends = "" if token.expires_at is None else f", for {days} days"
-        self._services.audit_log.record(
-            request, "create token", token.name, detail=",".join(sorted(token.scopes)) + ends
-        )
+        self._services.record(request, "create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
         return self._made(f"The token {token.name} is made", token.name, "secret", secret)
 
     def revoke(self, request: Request, name: str) -> View | Done:
@@ -177,7 +175,7 @@ class AccessPage:
             self._services.access.tokens.revoke(token.name, token.version)
         except REFUSED as error:
             return self._unchanged(error)
-        self._services.audit_log.record(request, "revoke token", token.name)
+        self._services.record(request, "revoke token", token.name)
         return self._back(f"The token {token.name} is revoked: it is refused from now on.")
 
     # answers

@@ -42,7 +42,7 @@ class AccountPage:
         account = access.accounts.get(who)
         cookie = access.sessions.start(account, request.address, request.agent)
         self._cookies.begin(request.environ, cookie, access.accounts.device_cookie(account))
-        self._services.audit_log.record(request, "set password", who)
+        self._services.record(request, "set password", who)
         return Done(self._services.links.to("/account"), "Your password is changed. All other browsers are logged out.")
 
     def _page(
@@ -72,7 +72,7 @@ class AccountPage:
         known = number.isascii() and number.isdigit() and len(number) < 19
         if not (known and self._services.access.sessions.end_one(request.account, int(number))):
             return Done(back, "This session has ended already: nothing was changed.", NOTE)
-        self._services.audit_log.record(request, "end session", request.who)
+        self._services.record(request, "end session", request.who)
         return Done(back, "The session is ended: that browser is logged out.")
 
     def end_others(self, request: Request) -> Done:
@@ -80,7 +80,7 @@ class AccountPage:
         ended, back = self._services.access.sessions.end_others(request.session), self._services.links.to("/account")
         if not ended:
             return Done(back, "There is no other session: nothing was changed.", NOTE)
-        self._services.audit_log.record(request, "end other sessions", request.who, ended)
+        self._services.record(request, "end other sessions", request.who, ended)
         return Done(back, f"{plural(ended, 'other session')} ended.")
 
     def theme(self, request: Request) -> Done:

@@ -110,6 +110,6 @@ class ErrorsPage:
         self._marks += 1
         if group is None:
             raise Refusal(404, "no error group has this fingerprint (any more)")
-        self._services.audit_log.record(request, f"{mark} error", f"{group.type} in {group.task}", group.count)
+        self._services.record(request, f"{mark} error", f"{group.type} in {group.task}", group.count)
         back = request.form.get("back")
         return Done(back if self._services.links.own(back) else self._services.links.to("/errors"), message)

@@ -63,7 +63,7 @@ class JobPage:
         except errors.Conflict as error:
             return Done(back, _unchanged(error), NOTE)
         changed = edit not in (None, Edit())
-        self._services.audit_log.record(request, "retry job", job_id, detail="with edited arguments" if changed else "")
+        self._services.record(request, "retry job", job_id, detail="with edited arguments" if changed else "")
         return Done(back, "Queued again with the edited arguments." if changed else "Queued again.")
 
     def cancel(self, request: Request, job_id: str) -> Done:
@@ -72,7 +72,7 @@ class JobPage:
             job = self._services.control.cancel(job_id, _was(request))
         except errors.Conflict as error:
             return Done(back, _unchanged(error), NOTE)
-        self._services.audit_log.record(request, "cancel job", job_id)
+        self._services.record(request, "cancel job", job_id)
         asked = "Asked to stop: it ends when its body looks at canceled()." if job.state == RUNNING else "Canceled."
         return Done(back, asked)
 
@@ -88,7 +88,7 @@ class JobPage:
         if enqueued.held:
             message = "Nothing was run: this job holds the unique key of the call, and has not ended."
             return Done(self._services.links.job(made.id), message, NOTE)
-        self._services.audit_log.record(request, "run job again", job_id, detail=f"as {made.id}")
+        self._services.record(request, "run job again", job_id, detail=f"as {made.id}")
         return Done(self._services.links.job(made.id), "A new job with the same call.")
 
     def delete(self, request: Request, job_id: str) -> Done:
@@ -96,7 +96,7 @@ class JobPage:
             self._verbs.forget(job_id, _was(request))
         except errors.Conflict as error:
             return Done(self._services.links.job(job_id), _unchanged(error), NOTE)
-        self._services.audit_log.record(request, "delete job", job_id)
+        self._services.record(request, "delete job", job_id)
         return Done(self._services.links.jobs(), f"Deleted job {clip(job_id, 60)}.")
 
 

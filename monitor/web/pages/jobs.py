@@ -143,7 +143,7 @@ class JobsPage:
             target = chosen[0][0] if len(chosen) == 1 else "ticked"
         else:
             target = f"{asked.state or 'all'} {asked.task} {asked.box}".strip()
-        self._services.audit_log.record(request, f"{verb} jobs", target, tally.done, f"left alone: {tally.refused}")
+        self._services.record(request, f"{verb} jobs", target, tally.done, f"left alone: {tally.refused}")
         return Done(back, tally.sentence(verb), "good" if tally.done else NOTE)
 
     def _ask(self, request: Request, verb: str, asked: Filter, ids: list[str], back: str) -> View:

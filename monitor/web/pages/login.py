@@ -51,24 +51,24 @@ class LoginPage:
         # people type passwords into the wrong field.
         known = {each.name.lower(): each.name for each in services.access.accounts.list()}.get(name.lower())
         if account is None:
-            services.audit_log.record(request, "log in failed", known or "an unknown name", who=known or "")
+            services.record(request, "log in failed", known or "an unknown name", who=known or "")
             return self._form(wanted, name, WRONG, 403)
         if request.session is not None:
             services.access.sessions.end(self._cookies.session(request.environ)[0])
         self._cookies.begin(request.environ, cookie, services.access.accounts.device_cookie(account))
-        services.audit_log.record(request, "log in", account.name, who=account.name)
+        services.record(request, "log in", account.name, who=account.name)
         return Done(self._next(wanted))
 
     def leave(self, request: Request) -> Done:
         self._services.access.sessions.end(self._cookies.session(request.environ)[0])
-        self._services.audit_log.record(request, "log out", request.who)
+        self._services.record(request, "log out", request.who)
         self._cookies.end(request.environ)
         return Done(self._services.links.to("/login"), "You are logged out.", GOOD)
 
     def leave_everywhere(self, request: Request) -> Done:
         assert request.account is not None
         ended = self._services.access.sessions.end_all(request.account)
-        self._services.audit_log.record(request, "log out everywhere", request.who, ended)
+        self._services.record(request, "log out everywhere", request.who, ended)
         self._cookies.end(request.environ)
         return Done(self._services.links.to("/login"), f"Sessions ended: {ended}. You are logged out everywhere.", GOOD)
 

@@ -79,7 +79,7 @@ class ScheduleForm:
         return self._kept(request, "change schedule", name, f"{name} is changed; its slots count from now.")
 
     def _kept(self, request: Request, action: str, name: str, message: str) -> Done:
-        self._services.audit_log.record(request, action, name)
+        self._services.record(request, action, name)
         return Done(self._services.links.to("/schedules"), message)
 
     def _refused(

@@ -114,7 +114,7 @@ class SchedulesPage:
             raise
         except (ValueError, errors.BadRequest, errors.Conflict) as error:
             return self._back(f"Nothing was run: {clip(str(error), 300)}.", NOTE)
-        self._services.audit_log.record(request, "run schedule", name, detail=f"as {job_id}")
+        self._services.record(request, "run schedule", name, detail=f"as {job_id}")
         what = "The slot that was missed runs now" if at is not None else "It runs now, beside its timetable"
         return Done(self._services.links.job(job_id), f"{what}.")
 
@@ -123,7 +123,7 @@ class SchedulesPage:
         if schedule.paused:
             return self._back(f"{short_name(schedule)} is paused already: nothing was changed.", NOTE)
         self._services.control.schedules.pause(name)
-        self._services.audit_log.record(request, "pause schedule", name)
+        self._services.record(request, "pause schedule", name)
         return self._back(f"{short_name(schedule)} is paused: what falls due meanwhile is skipped.")
 
     def resume(self, request: Request, name: str) -> Done:
@@ -131,7 +131,7 @@ class SchedulesPage:
         if not schedule.paused:
             return self._back(f"{short_name(schedule)} is not paused: nothing was changed.", NOTE)
         self._services.control.schedules.resume(name)
-        self._services.audit_log.record(request, "resume schedule", name)
+        self._services.record(request, "resume schedule", name)
         return self._back(f"{short_name(schedule)} runs again.")
 
     def remove(self, request: Request, name: str) -> View | Done:
@@ -142,7 +142,7 @@ class SchedulesPage:
             title = f"Remove {short_name(schedule)}?"
             return View("schedules_sure", title, {"schedule": schedule}, section="schedules")
         self._services.control.schedules.remove(name)
-        self._services.audit_log.record(request, "remove schedule", name)
+        self._services.record(request, "remove schedule", name)
         return self._back(f"{clip(name, 60)} is removed. Jobs that it made are kept.")
 
     def _back(self, message: str, kind: str = "good") -> Done:

@@ -132,7 +132,7 @@ class TaskPage:
                 "A job with the same unique key is there already: nothing was added.",
                 NOTE,
             )
-        self._services.audit_log.record(request, "run task", task.qualname, detail=f"as {job.id}")
+        self._services.record(request, "run task", task.qualname, detail=f"as {job.id}")
         return Done(self._services.links.job(job.id), "Accepted.")
 
     def _moment(self, request: Request) -> tuple[float | None, float | None, list[FieldError]]:
@@ -160,7 +160,7 @@ class TaskPage:
         if task.paused:
             return self._back(request, name, f"{task.name} is paused already: nothing was changed.", NOTE)
         self._services.control.pause_task(task.qualname)
-        self._services.audit_log.record(request, "pause task", task.qualname)
+        self._services.record(request, "pause task", task.qualname)
         return self._back(request, name, f"{task.name} is paused: its waiting jobs wait, running ones end.")
 
     def resume(self, request: Request, name: str) -> Done:
@@ -168,7 +168,7 @@ class TaskPage:
         if not task.paused:
             return self._back(request, name, f"{task.name} is not paused: nothing was changed.", NOTE)
         self._services.control.resume_task(task.qualname)
-        self._services.audit_log.record(request, "resume task", task.qualname)
+        self._services.record(request, "resume task", task.qualname)
         return self._back(request, name, f"{task.name} runs again.")
 
     def _back(self, request: Request, name: str, message: str, kind: str = "good") -> Done:

@@ -103,7 +103,7 @@ class WorkersPage:
                 raise Refusal(404, f"expected quiet or stop, found {verb[:50]!r}")
         except UnknownWorker:
             return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
-        self._services.audit_log.record(request, f"{verb} consumer", name)
+        self._services.record(request, f"{verb} consumer", name)
         return Done(back, message)
 
     def steer(self, request: Request, name: str, verb: str) -> Done:
@@ -119,7 +119,7 @@ class WorkersPage:
             state = "paused already" if found.paused else "not paused"
             return Done(back, f"The queue {name} is {state}: nothing was changed.", NOTE)
         (control.pause_queue if verb == "pause" else control.resume_queue)(name)
-        self._services.audit_log.record(request, f"{verb} queue", name)
+        self._services.record(request, f"{verb} queue", name)
         outcome = "is paused: its waiting jobs wait, running ones end." if verb == "pause" else "is served again."
         return Done(back, f"The queue {name} {outcome}")
 

@@ -29,7 +29,7 @@ def test_names_of_files_are_taken_literally_and_stay_where_they_were_named(
     two.accounts.create("bob", "viewer", "a password")
     assert {file.name for file in (tmp_path / "data").glob("*.db")} == {"50% of it?mode=memory#é.db", "two.db"}
     assert [account.name for access in (one, two) for account in access.accounts.list()] == ["ada", "bob"]
-    assert one.csrf_secret() != two.csrf_secret()
+    assert one.csrf.secret() != two.csrf.secret()
 
 
 def digest(text: str) -> str:

@@ -162,9 +162,9 @@ def test_a_proof_counts_for_its_visitor_alone(access: Access, url: str) -> None:
     assert access.csrf.valid("\ud800", access.csrf.token("\ud800"))
     assert not access.csrf.valid("", access.csrf.token("\ud800"))
     assert Access(url).csrf.valid("one", proof), "a form outlives a restart"
-    assert len(access.csrf_secret()) == 32
+    assert len(access.csrf.secret()) == 32
     assert not Access(url + "2").csrf.valid("one", proof), "another installation has another secret"
 
 
 def test_all_that_come_at_once_get_the_same_secret(url: str, at_once: Callable[..., list[Any]]) -> None:
-    assert at_once(lambda n: Access(url).csrf_secret()) == [Access(url).csrf_secret()] * 16
+    assert at_once(lambda n: Access(url).csrf.secret()) == [Access(url).csrf.secret()] * 16

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from bench.body import tally
-from bench.drain import ended
 from bench.figures import median, ratios, spread, whole
 from bench.options import Options
+from bench.parts.drain import ended
 from bench.processes import cpu_s
 from bench.report import Section
 from bench.running import Running, end, running, wait

@@ -8,10 +8,11 @@ import json
 import time
 import urllib.request
 
-from bench import http, processes
+from bench import processes
 from bench.body import tally
 from bench.figures import ms, times, whole
 from bench.options import Options
+from bench.parts import http
 from bench.report import Section
 from bench.running import Running, running, wait
 

@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 
 from bench.body import delays
-from bench.drain import describe_all
 from bench.figures import median, ms, percentile
 from bench.machine import sync_us
 from bench.options import Options
+from bench.parts.drain import describe_all
 from bench.report import Section
 from bench.running import NOT_MEASURED, Running, running, wait
 

@@ -4,9 +4,9 @@ that SQLite can do: one synced insert of the same row.
 
 from __future__ import annotations
 
-from bench.drain import describe_all
 from bench.figures import median, ratios, spread, times, whole
 from bench.options import Options
+from bench.parts.drain import describe_all
 from bench.report import Section
 from bench.running import NOT_MEASURED, running
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench import machine
-from bench.drain import describe_all
 from bench.options import Options
+from bench.parts.drain import describe_all
 from bench.report import Section
 
 

@@ -1,0 +1,1 @@
+"""The measurements: one file each, one part of RESULTS.md each."""
