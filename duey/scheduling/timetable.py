@@ -104,10 +104,8 @@ class Cron(Timetable):
         if not isinstance(found, str) or len(found) > EXPRESSION_CHARS or len(self.plain.split()) != 5:
             text = repr(found)
             text = text if len(text) <= 80 else f"{type(found).__name__} of {len(text)} characters"
-            raise Misconfigured(
-                f"a cron expression has five fields (minute hour day month weekday) or is one of "
-                f"{', '.join(MACROS)}; found {text}"
-            )
+            known = f"five fields (minute hour day month weekday) or is one of {', '.join(MACROS)}"
+            raise Misconfigured(f"a cron expression has {known}; found {text}")
         try:
             CronSim(self.plain, EPOCH)
         except (CronSimError, ValueError, OverflowError, AssertionError):
