@@ -22,10 +22,17 @@ from duey.storage.contract import JobStorage
 from tests.contracts.rig import Clock, Hand, hiring, open_again
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def backend(request: pytest.FixtureRequest) -> str:
-    """The storage that this run of the test is about."""
-    return str(request.param)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test runs on each storage, but for those of a module that names its `BACKENDS`: what these check lies above
+    the storage, and `make soak` runs them on both."""
+    if "backend" in metafunc.fixturenames and not hasattr(metafunc.module, "backend"):
+        metafunc.parametrize("backend", getattr(metafunc.module, "BACKENDS", ["sqlite", "redis"]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if hasattr(getattr(item, "module", None), "BACKENDS"):
+            item.add_marker("soak")
 
 
 @pytest.fixture

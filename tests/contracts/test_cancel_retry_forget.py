@@ -6,146 +6,96 @@ import pytest
 
 from duey import errors
 from duey.model.job import ENDED
-from tests.contracts.rig import ended, job, jobs, kinds, look, payload_of, state
-from tests.support import rows
+from tests.contracts.rig import Hand, job, jobs, kinds, look, payload_of, state
 
 OUTCOMES = sorted(ENDED)
+VERBS = ("cancel", "retry", "forget")
 
 
-# cancel
+def do(storage, verb, job_id, was=None):
+    return getattr(storage, verb)(job_id, *([None, 0] if verb == "retry" else []), was=was)
 
 
-def test_a_queued_job_is_canceled_at_once(storage, hand):
-    storage.enqueue_jobs(jobs("ab"))
-    assert storage.cancel("a") == "queued"
-    assert (state(storage, "a"), [c.id for c in hand.claim(5)]) == ("canceled", ["b"])
-    assert kinds(storage, "a") == ["enqueued", "canceled"]
+def put(storage, hand: Hand, clock, place: str, job_id: str = "") -> None:
+    """A job that stands there, by the name of the place or another; what waits in the queue is best made last."""
+    if place == "blocked":
+        storage.pause("queue", "held")
+    queue = "held" if place == "blocked" else "default"
+    storage.enqueue_jobs([job(job_id or place, queue=queue, eta=clock.at + 60 if place == "scheduled" else None)])
+    for claim in [] if place == "queued" else hand.claim():
+        hand.begin(claim)
+        if place != "running":
+            hand.settle(claim, place, eta=clock.at + 60 if place == "retrying" else None)
+    assert state(storage, job_id or place) == place
 
 
-def test_a_scheduled_job_is_canceled_at_once(storage, clock, hand):
-    storage.enqueue_jobs([job("a", eta=clock.at + 60)])
-    assert storage.cancel("a") == "scheduled"
+def test_what_waits_is_canceled_at_once_and_belongs_to_no_worker(storage, clock, hand):
+    for place in ("scheduled", "retrying", "blocked", "queued"):
+        put(storage, hand, clock, place)
+        assert storage.cancel(place) == place
+        found = look(storage, place)
+        assert (found.state, found.attempt) == ("canceled", int(place == "retrying")), place
+        assert (found.worker, found.started_at) == (None, None) or place == "retrying"
+        assert storage.read_events(100)[-1].worker is None
+        assert kinds(storage, place)[-1] == "canceled"
     clock.advance(60)
-    assert (state(storage, "a"), hand.claim()) == ("canceled", [])
+    assert (storage.resume("queue", "held"), hand.claim(9)) == (0, [])
 
 
-def test_a_retrying_job_is_canceled_at_once(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.settle(hand.claim_one(), "retrying", eta=clock.at + 60)
-    assert storage.cancel("a") == "retrying"
-    clock.advance(60)
-    assert (look(storage, "a").state, look(storage, "a").attempt, hand.claim()) == ("canceled", 1, [])
+def test_a_running_job_is_asked_to_stop_and_may_still_end_as_it_likes_but_for_a_retry(storage, clock, hand):
+    storage.enqueue_jobs(jobs("abc"))
+    claims = a, b, c = hand.claim(3)
+    for claim in claims:
+        hand.begin(claim)
+        with pytest.raises(errors.StateConflict):
+            storage.cancel(claim.id, "queued")
+        assert not look(storage, claim.id).stopping
+        assert storage.cancel(claim.id, "running") == "running"
+        assert (look(storage, claim.id).state, look(storage, claim.id).stopping) == ("running", True)
+    assert storage.stop_requested([a.seq, b.seq, 999]) == {a.seq, b.seq}
+    for claim, outcome in ((a, "canceled"), (b, "done"), (c, "retrying")):
+        assert not hand.settle(claim, outcome, eta=clock.at + 5 if outcome == "retrying" else None).lost
+    assert [(state(storage, each), kinds(storage, each)[1:]) for each in "abc"] == [
+        ("canceled", ["canceled"]), ("done", ["done"]), ("canceled", ["canceled"]),
+    ]  # fmt: skip
+    assert storage.stop_requested([a.seq, b.seq, c.seq]) == set() and not look(storage, "b").stopping
 
 
-def test_a_blocked_job_is_canceled_at_once(storage, hand):
-    storage.pause("queue", "default")
-    storage.enqueue_jobs(jobs("a"))
-    hand.claim()
-    storage.cancel("a")
-    assert (state(storage, "a"), storage.resume("queue", "default"), hand.claim()) == ("canceled", 0, [])
+def test_a_storage_names_what_was_asked_to_stop_by_its_worker(storage, hire):
+    storage.enqueue_jobs([*jobs("abc"), job("d", eta=1e11)])
+    one, other = hire(), hire()
+    a, b = one.claim(2)
+    (c,) = other.claim(1)
+    assert storage.stopping([one.n, other.n]) == set()
+    for each in "acd":
+        storage.cancel(each)
+    assert storage.stopping([one.n, other.n]) == {a.token, c.token}
+    assert storage.stopping([one.n]) == {a.token} and storage.stopping([]) == set()
+    one.settle(a)
+    assert storage.stopping([one.n]) == set()
+    one.settle(b)
 
 
-def test_a_running_job_is_asked_to_stop(storage, hand):
-    storage.enqueue_jobs(jobs("ab"))
-    a, b = hand.claim(2)
-    hand.begin(a)
-    assert storage.cancel("a") == "running"
-    assert (look(storage, "a").state, look(storage, "a").stopping) == ("running", True)
-    assert storage.stop_requested([a.seq, b.seq]) == {a.seq}
-    assert hand.settle(a, "canceled").lost == frozenset()
-    assert storage.stop_requested([a.seq]) == set()
-
-
-def test_a_running_job_that_was_asked_to_stop_is_not_retried(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    claim = hand.claim_one()
-    hand.begin(claim)
-    storage.cancel("a")
-    hand.settle(claim, "retrying", eta=clock.at + 5)
-    assert (state(storage, "a"), kinds(storage)) == ("canceled", ["enqueued", "canceled"])
-
-
-def test_a_running_job_that_was_asked_to_stop_may_still_end_well(storage, hand):
-    storage.enqueue_jobs(jobs("a"))
-    claim = hand.claim_one()
-    hand.begin(claim)
-    storage.cancel("a")
-    hand.settle(claim)
-    assert (look(storage, "a").state, look(storage, "a").stopping) == ("done", False)
-
-
-def test_a_job_canceled_before_it_ran_belongs_to_no_worker(storage):
-    storage.enqueue_jobs(jobs("a"))
-    storage.cancel("a")
-    assert (look(storage, "a").worker, look(storage, "a").started_at) == (None, None)
-    assert storage.read_events(10)[-1].worker is None
-
-
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_an_ended_job_cannot_be_canceled(storage, hand, outcome):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work(outcome)
-    with pytest.raises(errors.StateConflict, match=f"cannot cancel job a: it is {outcome}"):
-        storage.cancel("a")
-    assert state(storage, "a") == outcome
-
-
-# retry
-
-
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_an_ended_job_is_queued_again(storage, clock, hand, outcome):
-    storage.enqueue_jobs([job("a", retries=1, expires_at=clock.at + 5)])
-    hand.settle(hand.claim_one(), outcome)
-    clock.advance(60)
-    storage.retry("a", None, 4)
-    assert (look(storage, "a").state, look(storage, "a").result) == ("queued", None)
-    claim = hand.claim_one()
-    assert (claim.id, claim.retries, claim.eta, claim.expires_at) == ("a", 4, None, None)
-    assert claim.payload == payload_of("a")
-    assert kinds(storage) == ["enqueued", outcome, "retried"]
-
-
-def test_a_retry_counts_on_where_the_attempts_stood(storage, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work("failed")
-    storage.retry("a", None, 0)
-    assert hand.claim_one().attempt == 1
+def test_an_ended_job_is_queued_again(storage, clock, hand):
+    for outcome in OUTCOMES:
+        storage.enqueue_jobs([job(outcome, retries=1, expires_at=clock.at + 5)])
+        hand.settle(hand.claim_one(), outcome, result=b"1")
+        clock.advance(60)
+        payload = payload_of(outcome, args=[3]) if outcome == "done" else None
+        storage.retry(outcome, payload, 4)
+        assert (look(storage, outcome).state, look(storage, outcome).result) == ("queued", None)
+        claim = hand.claim_one()
+        assert (claim.id, claim.retries, claim.eta, claim.expires_at) == (outcome, 4, None, None)
+        assert claim.attempt == 1 and claim.payload == (payload or payload_of(outcome))
+        assert kinds(storage, outcome) == ["enqueued", outcome, "retried"]
+        hand.settle(claim, result=b"2")
+        assert (state(storage, outcome), storage.peek_data(outcome)) == ("done", b"2")
 
 
 def test_a_retrying_job_may_be_run_now(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.settle(hand.claim_one(), "retrying", eta=clock.at + 60)
-    storage.retry("a", None, 0)
-    assert [c.id for c in hand.claim(5)] == ["a"]
-
-
-def test_a_retry_may_bring_new_arguments(storage, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work("failed")
-    storage.retry("a", payload_of("a", args=[3]), 0)
-    assert hand.claim_one().payload == payload_of("a", args=[3])
-
-
-def test_a_retried_job_ends_like_any_other(storage, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work("failed", result=b"1")
-    storage.retry("a", None, 0)
-    hand.work("done", result=b"2")
-    assert (state(storage, "a"), storage.peek_data("a")) == ("done", b"2")
-
-
-@pytest.mark.parametrize("place", ["queued", "scheduled", "running", "blocked"])
-def test_a_job_that_has_not_ended_cannot_be_retried(storage, clock, hand, place):
-    if place == "blocked":
-        storage.pause("queue", "default")
-    storage.enqueue_jobs([job("a", eta=clock.at + 60 if place == "scheduled" else None)])
-    if place in ("running", "blocked"):
-        for claim in hand.claim():
-            hand.begin(claim)
-    with pytest.raises(errors.StateConflict, match=f"cannot retry job a: it is {place}"):
-        storage.retry("a", None, 0)
-    assert state(storage, "a") == place
+    put(storage, hand, clock, "retrying")
+    storage.retry("retrying", None, 0)
+    assert [c.id for c in hand.claim(5)] == ["retrying"]
 
 
 def test_a_retry_takes_the_step_after_it_along_once(storage, hand):
@@ -153,34 +103,41 @@ def test_a_retry_takes_the_step_after_it_along_once(storage, hand):
     hand.work(next_jobs=[job("next")])
     hand.work()
     storage.retry("a", None, 0)
-    hand.commit(ended(hand.claim_one(), next_jobs=[job("next")]))
-    assert (state(storage, "a"), state(storage, "next")) == ("done", "done")
+    hand.work(next_jobs=[job("next")])
+    assert (state(storage, "a"), state(storage, "next"), hand.claim()) == ("done", "done", [])
 
 
-# forget
+def test_an_ended_job_is_forgotten(storage, hand):
+    for outcome in OUTCOMES:
+        storage.enqueue_jobs([job(outcome)])
+        hand.work(outcome)
+        assert do(storage, "forget", outcome, was=outcome)
+        assert (state(storage, outcome), storage.has_data_for_key(outcome)) == (None, False)
+        assert kinds(storage, outcome) == []
+        assert storage.enqueue_jobs([job(outcome)]).accepted == ((outcome, True),)
+        hand.work()
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
-def test_an_ended_job_is_forgotten(storage, hand, outcome):
-    storage.enqueue_jobs(jobs("ab"))
-    hand.work(outcome)
-    assert storage.forget("a")
-    assert (state(storage, "a"), storage.has_data_for_key("a")) == (None, False)
-    assert {e.job_id for e in storage.read_events(10)} == {"b"}
-    assert storage.enqueue_jobs([job("a")]).accepted == (("a", True),)
-
-
-@pytest.mark.parametrize("place", ["queued", "scheduled", "running"])
-def test_a_job_that_has_not_ended_cannot_be_forgotten(storage, clock, hand, place):
-    storage.enqueue_jobs([job("a", eta=clock.at + 60 if place == "scheduled" else None)])
-    if place == "running":
-        hand.begin(hand.claim_one())
-    with pytest.raises(errors.StateConflict, match=f"cannot delete job a: it is {place}"):
-        storage.forget("a")
-    assert state(storage, "a") == place
-
-
-@rows("verb", ["cancel", "retry", "forget"])
-def test_a_job_that_is_not_there_is_said_to_be_unknown(storage, verb):
-    with pytest.raises(errors.UnknownJob, match="no job has the id 'x'"):
-        getattr(storage, verb)("x", *([None, 0] if verb == "retry" else []))
+def test_a_verb_that_does_not_fit_the_state_is_refused_in_words_and_changes_nothing(storage, clock, hand):
+    waiting = ("scheduled", "running", "blocked", "queued")
+    table = {"cancel": OUTCOMES, "retry": waiting, "forget": (*waiting[:2], "queued")}
+    words = {"cancel": "cancel", "retry": "retry", "forget": "delete"}
+    for verb, places in table.items():
+        with pytest.raises(errors.UnknownJob, match="no job has the id 'x'"):
+            do(storage, verb, "x")
+        for place in places:
+            put(storage, hand, clock, place, f"{verb} {place}")
+            with pytest.raises(errors.StateConflict, match=f"cannot {words[verb]} job {verb} {place}: it is {place}"):
+                do(storage, verb, f"{verb} {place}")
+            assert state(storage, f"{verb} {place}") == place
+            storage.flush_queue()
+        # Somebody saw it in another state: in that of the time between, it is left alone.
+        place = "queued" if verb == "cancel" else "failed"
+        put(storage, hand, clock, place, verb)
+        for was in ("running", "done", "nonsense"):
+            with pytest.raises(errors.StateConflict) as refused:
+                do(storage, verb, verb, was)
+            assert (refused.value.state, state(storage, verb)) == (place, place), (verb, was)
+        do(storage, verb, verb, was=place)
+        assert state(storage, verb) == {"cancel": "canceled", "retry": "queued", "forget": None}[verb]
+        storage.flush_queue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.contracts.rig import job, jobs, kinds, look, state
 
 
@@ -11,72 +9,46 @@ def ids(claims):
     return "".join(claim.id for claim in claims)
 
 
-def test_the_oldest_job_comes_first(storage, hand):
-    storage.enqueue_jobs(jobs("ab"))
-    storage.enqueue_jobs(jobs("c"))
-    assert ids(hand.claim(3)) == "abc"
-
-
 def test_a_higher_priority_comes_first_and_age_decides_within_it(storage, hand):
     storage.enqueue_jobs([job("a"), job("b", priority=5), job("c", priority=-1)])
     storage.enqueue_jobs([job("d", priority=5), job("e"), job("f", priority=0.5)])
-    assert ids(hand.claim(6)) == "bdfaec"
+    claims = hand.claim(6)
+    assert ids(claims) == "bdfaec"
+    storage.enqueue_jobs(jobs("g"))
+    hand.settle(claims[3], "retrying")
+    assert ids(hand.claim(2)) == "ag", "a retried attempt keeps its place by age"
 
 
-@pytest.mark.parametrize("want", [1, 2, 5])
-def test_the_order_is_the_same_in_claims_of_any_size(storage, hand, want):
-    storage.enqueue_jobs([job(each, priority=i % 3) for i, each in enumerate("abcdefghij")])
-    taken = ""
-    while claims := hand.claim(want):
-        assert len(claims) <= want
-        taken += ids(claims)
-    assert taken == "cfi" + "beh" + "adgj"
+def test_the_order_is_the_same_in_claims_of_any_size(storage, hand):
+    for want in (1, 2, 5):
+        storage.enqueue_jobs([job(f"{each}{want}", priority=i % 3) for i, each in enumerate("abcdefghij")])
+        taken = ""
+        while claims := hand.claim(want):
+            assert len(claims) <= want
+            taken += ids(claims)
+        assert taken.replace(str(want), "") == "cfi" + "beh" + "adgj", want
 
 
-def test_a_retried_attempt_keeps_its_place_by_age(storage, hand):
-    storage.enqueue_jobs(jobs("a"))
-    claim = hand.claim_one()
-    storage.enqueue_jobs(jobs("b"))
-    hand.settle(claim, "retrying")
-    assert ids(hand.claim(2)) == "ab"
-
-
-# when it is due
-
-
-def test_a_scheduled_job_is_never_claimed_before_it_is_due(storage, clock, hand):
-    storage.enqueue_jobs([job("a", eta=clock.at + 60)])
+def test_a_scheduled_job_is_claimed_when_it_is_due_and_never_before(storage, clock, hand):
+    storage.enqueue_jobs([job("a", eta=clock.at + 60), job("b", eta=clock.at - 60), job("c", eta=clock.at)])
+    assert ids(hand.claim(5)) == "bc"
     clock.advance(59.999)
-    assert hand.claim() == []
-    assert state(storage, "a") == "scheduled"
-
-
-def test_a_scheduled_job_is_claimed_when_it_is_due(storage, clock, hand):
-    storage.enqueue_jobs([job("a", eta=clock.at + 60)])
-    clock.advance(60)
+    assert (hand.claim(), state(storage, "a")) == ([], "scheduled")
+    clock.advance(0.001)
     assert hand.claim_one().id == "a"
+    assert kinds(storage, "a") == ["enqueued"], "becoming due is no event"
+    assert look(storage, "a").eta == clock.at
 
 
-def test_a_job_that_is_due_already_waits_for_nothing(storage, clock, hand):
-    storage.enqueue_jobs([job("a", eta=clock.at - 60), job("b", eta=clock.at)])
-    assert ids(hand.claim(2)) == "ab"
-
-
-def test_due_jobs_come_one_after_the_other_by_their_time(storage, clock, hand):
-    storage.enqueue_jobs(
-        [job("late", eta=clock.at + 30), job("early", eta=clock.at + 10), job("mid", eta=clock.at + 20)]
-    )
-    seen = []
+def test_due_jobs_come_by_their_time_and_by_priority_among_those_that_are_due_together(storage, clock, hand):
+    storage.enqueue_jobs([job("c", eta=clock.at + 30), job("a", eta=clock.at + 10), job("b", eta=clock.at + 20)])
+    storage.enqueue_jobs([job("d", eta=clock.at + 40), job("e", eta=clock.at + 50, priority=5)])
+    seen = ""
     for _ in range(3):
         clock.advance(10)
-        seen += [claim.id for claim in hand.claim(3)]
-    assert seen == ["early", "mid", "late"]
-
-
-def test_priority_counts_among_jobs_that_are_due_together(storage, clock, hand):
-    storage.enqueue_jobs([job("a", eta=clock.at + 10), job("b", eta=clock.at + 20, priority=5)])
+        seen += ids(hand.claim(3))
     clock.advance(30)
-    assert ids(hand.claim(2)) == "ba"
+    assert seen + ids(hand.claim(2)) == "abced"
 
 
 def test_many_jobs_that_are_due_at_once_all_come(storage, clock, hand):
@@ -88,21 +60,12 @@ def test_many_jobs_that_are_due_at_once_all_come(storage, clock, hand):
     assert len(seen) == len(set(seen)) == 1500
 
 
-def test_a_turn_tells_when_the_next_job_falls_due(storage, clock, hand):
+def test_a_turn_tells_whether_more_waits_and_when_the_next_job_falls_due(storage, clock, hand):
     assert storage.settle_and_claim(hand.n, (), 1, ("*",)).next_due is None
-    storage.enqueue_jobs([job("a", eta=clock.at + 60), job("b", eta=clock.at + 30)])
-    assert storage.settle_and_claim(hand.n, (), 1, ("*",)).next_due == clock.at + 30
-
-
-def test_a_turn_tells_whether_more_waits(storage, hand):
-    storage.enqueue_jobs(jobs("abc"))
+    storage.enqueue_jobs([*jobs("abc"), job("d", eta=clock.at + 60), job("e", eta=clock.at + 30)])
     assert storage.settle_and_claim(hand.n, (), 2, ("*",)).more
     assert not storage.settle_and_claim(hand.n, (), 2, ("*",)).more
-
-
-def test_becoming_due_is_no_event(storage, clock, hand):
-    storage.enqueue_jobs([job("a", eta=clock.at + 60)])
-    clock.advance(60)
-    hand.claim_one()
-    assert kinds(storage) == ["enqueued"]
-    assert look(storage, "a").eta == clock.at
+    assert storage.settle_and_claim(hand.n, (), 2, ("*",)).next_due == clock.at + 30
+    storage.enqueue_jobs([*(job(f"s{n}", queue="slow") for n in range(5)), job("x", queue="x")])
+    assert not storage.settle_and_claim(hand.n, (), 1, ("*", "!slow")).more, "where only others are served"
+    assert storage.settle_and_claim(hand.n, (), 1, ("*",)).more

@@ -1,4 +1,4 @@
-"""The context of a request: given at defer, it travels to the job, its children, its log lines and the history."""
+"""What travels with a job, to its children, its log and the history: the request's context, and who asked for it."""
 
 from __future__ import annotations
 
@@ -9,123 +9,98 @@ import pytest
 from huey.api import chord
 
 from duey import current_job, errors
+from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
 from duey.logs import TEXT, JobFilter, Json, Utc
 from duey.model.job import JobRequest
-from tests.contracts.rig import look, run_all, run_next
-from tests.support import rows
+from duey.tasks.on_failed import SUFFIX
+from tests.contracts.rig import job, look, run_all, run_next
 
 ANA = {"user": "ana", "request_id": "r-7"}
 
 
 def context_of(storage, job_id):
-    found = look(storage, job_id).context
-    return json.loads(found) if found else {}
+    return json.loads(look(storage, job_id).context or "{}")
 
 
 @pytest.fixture
 def tell(huey):
     """A task that answers with its context."""
-
-    @huey.task()
-    def tell(*args, **kwargs):
-        return dict(current_job().context)
-
-    return tell
+    return huey.task(name="tell")(lambda *args, **kwargs: dict(current_job().context))
 
 
-def test_a_body_sees_the_context_of_its_call(huey, tell):
+@pytest.fixture
+def control(huey) -> Control:
+    return Control(huey)
+
+
+def test_a_body_sees_the_context_of_its_call_however_that_is_made(huey, storage, tell, control, later):
     tell(1, context=ANA)
     tell(1)
-    assert run_all(huey) == [ANA, {}]
-
-
-def test_a_request_brings_its_context(huey, tell):
-    job = Control(huey).enqueue([JobRequest("tell", context=ANA)]).jobs[0]
-    assert (job.context, run_next(huey)) == (ANA, ANA)
-    assert Control(huey).job(job.id).context == ANA
-
-
-def test_a_scheduled_call_and_one_in_a_group_keep_theirs(huey, storage, tell, later):
-    handle = tell.schedule((1,), delay=5, context=ANA, queue="slow")
-    assert (context_of(storage, handle.id), look(storage, handle.id).queue) == (ANA, "slow")
+    (job,) = control.enqueue([JobRequest("tell", context=ANA)]).jobs
+    assert job.context == control.job(job.id).context == ANA
+    scheduled = tell.schedule((1,), delay=5, context=ANA, queue="slow")
+    assert (context_of(storage, scheduled.id), look(storage, scheduled.id).queue) == (ANA, "slow")
+    assert run_all(huey) == [ANA, {}, ANA]
     later(6)
-    assert run_next(huey) == ANA
+    assert run_all(huey) == [ANA]
+    tell()
+    assert run_all(huey) == [{}], "nothing is inherited once the body is over"
 
 
-def test_children_inherit_it_and_may_add_to_it(huey, storage, tell):
-    @huey.task()
+def test_children_steps_callbacks_and_handlers_inherit_it(huey, storage, tell, control):
     def parent():
         tell()
         tell(context={"user": "ben", "step": 2})
-        Control(huey).enqueue([JobRequest("tell")])
+        control.enqueue([JobRequest("tell")])
 
-    parent(context=ANA)
-    run_next(huey)
-    assert run_all(huey) == [ANA, {**ANA, "user": "ben", "step": 2}, ANA]
-
-
-def test_the_steps_of_a_pipeline_inherit_it(huey, tell):
+    huey.task(name="parent")(parent)(context=ANA)
+    assert run_all(huey) == [None, ANA, {**ANA, "user": "ben", "step": 2}, ANA]
     huey.enqueue(tell.s(1, context=ANA).then(tell).then(tell))
-    assert run_all(huey) == [ANA] * 3
-
-
-def test_a_chord_s_callback_inherits_it(huey, tell):
     huey.enqueue(chord([tell.s(1, context=ANA), tell.s(2, context=ANA)], tell.s()))
-    assert run_all(huey) == [ANA] * 3
-
-
-def test_a_callback_inherits_it_from_a_member_that_was_canceled(huey, storage, tell):
-    result = huey.enqueue(chord([tell.s(1, context=ANA)], tell.s()))
-    (member,) = storage.list_jobs(None, None, None, 10, None)
-    storage.cancel(member.id)
+    assert run_all(huey) == [ANA] * 6
+    result = huey.enqueue(chord([tell.s(1, context=ANA, id="member")], tell.s()))
+    storage.cancel("member")
     run_all(huey)
-    assert result.get() == ANA
-
-
-def test_a_handler_inherits_it(huey):
+    assert result.get() == ANA, "from a member that was canceled"
     seen = []
-
-    @huey.task(on_failed=lambda job, error: seen.append((dict(job.context), dict(current_job().context))))
-    def failing():
-        raise ValueError
-
-    failing(context=ANA)
+    on_failed = lambda job, error: seen.append((dict(job.context), dict(current_job().context)))  # noqa: E731
+    huey.task(name="failing", on_failed=on_failed)(lambda: 1 / 0)(context=ANA)
     run_all(huey)
     assert seen == [(ANA, ANA)]
 
 
-def test_nothing_is_inherited_once_the_body_is_over(huey, tell):
-    tell(context=ANA)
-    run_next(huey)
-    tell()
-    assert run_next(huey) == {}
-
-
-def test_the_books_get_it_without_its_secrets(huey, storage, tell):
+def test_people_and_the_history_see_it_without_its_secrets(storage, tell, control):
     tell(context={"user": "ana", "api_key": "s3cret"})
     (event,) = storage.read_events(10)
-    assert event.detail["context"]["user"] == "ana"
-    assert "s3cret" not in json.dumps(event.detail)
-    (job,) = Control(huey).jobs().jobs
-    assert "s3cret" not in json.dumps(job.context)
+    assert event.detail["context"]["user"] == "ana" and "s3cret" not in json.dumps(event.detail)
+    assert "s3cret" not in json.dumps(control.jobs().jobs[0].context)
 
 
-@rows("wrong", ["ana", ["ana"], {"at": object()}, {"text": "x" * 9000}])
-def test_a_context_that_makes_no_sense_is_refused(tell, wrong):
-    with pytest.raises(errors.BadRequest, match="context "):
-        tell(context=wrong)
+def test_a_call_s_other_words(huey, storage, tell):
+    first, second, other = tell(1, queue="slow", unique="k"), tell(2, unique="k"), tell(2)
+    assert first.id == second.id != other.id
+    assert look(storage, first.id).queue == "slow"
+    table = {
+        "context": ["ana", ["ana"], {"at": object()}, {"text": "x" * 9000}],
+        "queue": ["a b", "!x", 5],
+        "unique": [5, ""],
+    }
+    for option, values in table.items():
+        for wrong in values:
+            with pytest.raises(errors.BadRequest, match=f"^{option} "):
+                tell(**{option: wrong})
+    run_all(huey)
 
-
-def test_a_function_may_have_a_context_of_its_own(huey, storage):
-    @huey.task()
     def own(context, queue=None):
         return context, queue
 
-    handle = own(context={"a": 1}, queue="q")
-    run_next(huey)
-    assert list(handle.get()) == [{"a": 1}, "q"]
+    handle = huey.task(name="own")(own)(context={"a": 1}, queue="q")
+    assert list(run_next(huey)) == [{"a": 1}, "q"], "a function may have a context of its own"
     assert (context_of(storage, handle.id), look(storage, handle.id).queue) == ({}, "default")
+
+
+# in the log
 
 
 def test_log_lines_of_a_body_name_job_task_and_context(huey):
@@ -141,62 +116,98 @@ def test_log_lines_of_a_body_name_job_task_and_context(huey):
     logger = logging.getLogger("tests.context")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-
-    @huey.task()
-    def talk():
-        logger.info("hello")
-
-    result = talk(context={**ANA, "token": "s3cret"})
+    result = huey.task(name="talk")(lambda: logger.info("hello"))(context={**ANA, "token": "s3cret"})
     run_next(huey)
     logger.info("outside")
     logger.removeHandler(handler)
     inside, outside = lines
     assert (inside["job_id"], inside["task"]) == (result.id, f"{__name__}.talk")
     assert inside["context"]["user"] == "ana" and "s3cret" not in json.dumps(inside)
-    assert "job_id" not in outside
     assert plain[0].startswith(f"hello (job {result.id}, {__name__}.talk, user=ana") and "s3cret" not in plain[0]
-    assert plain[1] == "outside"
+    assert "job_id" not in outside and plain[1] == "outside"
 
 
-@rows(
-    ("value", "shown"),
-    [
-        ("ana", "user=ana"),
-        ("José.Díaz@example.org", "user=José.Díaz@example.org"),
-        (7, "user=7"),
-        ({"id": 7}, 'user={"id": 7}'),
-        ("ana, role=admin)", 'user="ana, role=admin)"'),
+def test_a_context_cannot_forge_a_log_line(huey):
+    table = [
+        ("ana", "user=ana"), ("José.Díaz@example.org", "user=José.Díaz@example.org"), (7, "user=7"),
+        ({"id": 7}, 'user={"id": 7}'), ("ana, role=admin)", 'user="ana, role=admin)"'),
         ("ana\n2026-01-01T00:00:00.000Z INFO    duey: all is well", r'user="ana\n2026-'),
         ("ana\u2028\x85\x1b[31m", r'user="ana\u2028\x85\u001b[31m"'),
-    ],
-)
-def test_a_context_cannot_forge_a_log_line(huey, value, shown):
-    records = []
+    ]  # fmt: skip
 
-    @huey.task(name=f"talk{hash(shown)}")
+    @huey.task(name="talk")
     def talk():
         record = logging.makeLogRecord({"msg": "hello"})
         JobFilter().filter(record)
-        records.append(Utc(TEXT).format(record))
-        records.append(Json().format(record))
+        return Utc(TEXT).format(record), Json().format(record)
 
-    talk(context={"user": value, "line\nbreak": 1})
-    run_next(huey)
-    text, as_json = records
-    assert shown in text and r'"line\nbreak"=1)' in text and len(text.splitlines()) == 1
-    assert json.loads(as_json)["context"]["user"] == value and len(as_json.splitlines()) == 1
-
-
-# the call's other words
+    for value, shown in table:
+        talk(context={"user": value, "line\nbreak": 1})
+        text, as_json = run_next(huey)
+        assert shown in text and r'"line\nbreak"=1)' in text and len(text.splitlines()) == 1, value
+        assert json.loads(as_json)["context"]["user"] == value and len(as_json.splitlines()) == 1
 
 
-def test_a_call_names_its_queue_and_its_key(huey, storage, tell):
-    first, second, other = tell(1, queue="slow", unique="k"), tell(2, unique="k"), tell(2)
-    assert first.id == second.id != other.id
-    assert look(storage, first.id).queue == "slow"
+# who asked for it
 
 
-@rows(("option", "wrong"), [("queue", "a b"), ("queue", "!x"), ("queue", 5), ("unique", 5), ("unique", "")])
-def test_other_words_that_make_no_sense_are_refused(tell, option, wrong):
-    with pytest.raises(errors.BadRequest, match=f"^{option} is "):
-        tell(**{option: wrong})
+def test_who_asked_for_a_job_is_kept_with_it_and_told(huey, storage, control, tell, hand):
+    made = control.enqueue(
+        [JobRequest("tell"), JobRequest("tell", delay_s=60), JobRequest("tell", unique="k")], by="ci"
+    )
+    assert [each.by for each in made.jobs] == ["ci"] * 3
+    assert {each.by for each in control.jobs().jobs} == {"ci"}
+    assert {event.detail["by"] for event in storage.read_events(10)} == {"ci"}
+    run_all(huey)
+    first = made.jobs[0].id
+    assert control.again(first, "ana").jobs[0].by == "ana"
+    control.retry(first, args=[7])  # who retries it is in the audit
+    assert control.job(first).by == "ci"
+    nobody = tell()
+    storage.enqueue_jobs([job("x", by="ci", priority=9)])
+    assert look(storage, nobody.id).by is None and storage.read_events(99)[-2].detail["by"] is None
+    assert hand.claim_one().by == "ci"
+
+
+def test_a_list_is_filtered_by_who_asked(huey, control, tell):
+    odd = 'b"\\",null]\n\u017e' + "x" * 5000
+    for by in ("ci", odd, 'x,"ci', "i", None):
+        control.enqueue([JobRequest("tell", args=["y" * 9000]), JobRequest("tell", delay_s=60)], by=by)
+    run_next(huey)  # one of ci's
+    for by in ("ci", odd, 'x,"ci', "i"):
+        assert [each.by for each in control.jobs(by=by).jobs] == [by, by], by[:20]
+        assert len(control.jobs(by=by, task="tell", limit=1).jobs) == 1
+    counts = {state: len(control.jobs(state, by="ci").jobs) for state in ("done", "scheduled", "queued", "failed")}
+    assert counts == {"done": 1, "scheduled": 1, "queued": 0, "failed": 0}
+    assert [control.jobs(by=by).jobs for by in ("c", "CI", "", "null", '"ci"', "%")] == [()] * 6
+    first = control.jobs(by="ci", limit=1)
+    assert [each.by for each in control.jobs(by="ci", cursor=first.next).jobs] == ["ci"]
+
+
+def test_what_a_job_brings_is_by_who_asked_for_that_job_and_a_slot_by_its_schedule(huey, storage, control, tell):
+    def conduct():
+        tell()
+        huey.enqueue(tell.s().then(tell).then(tell))
+        huey.enqueue(chord([tell.s("canceled", priority=-1), tell.s()], tell.s()))
+
+    def asked_by(task):
+        jobs = storage.list_jobs(None, None, None, 100, None)
+        return [each.by for each in reversed(jobs) if each.task == f"{__name__}.{task}"]
+
+    huey.task(name="conduct")(conduct)
+    huey.task(name="failing", on_failed=lambda job, error: None)(lambda: 1 / 0)
+    control.enqueue([JobRequest("conduct")], by="ci")
+    control.enqueue([JobRequest("failing")], by="ana")
+    run_all(huey)
+    assert (asked_by("tell"), asked_by(f"failing{SUFFIX}")) == (["ci"] * 7, ["ana"])
+    control.enqueue([JobRequest("conduct")], by="ana")
+    for _ in range(6):
+        run_next(huey)
+    (last,) = control.jobs("queued").jobs
+    assert last.args == ["canceled"]
+    control.cancel(last.id)  # outside of any job, and it brings the callback to life
+    run_all(huey)
+    assert asked_by("tell") == ["ci"] * 7 + ["ana"] * 7
+    control.schedules.make("nightly", ScheduleRequest("tell", cron="0 3 * * *"))
+    ids = control.schedules.run_now("nightly", by="cli:ana"), control.schedules.run_now("nightly")
+    assert [look(storage, each).by for each in ids] == ["cli:ana", "schedule:nightly"]

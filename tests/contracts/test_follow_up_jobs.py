@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -14,105 +15,6 @@ from huey.utils import SKIPPED, Error
 
 from duey.payload.serializer import register_type
 from tests.contracts.rig import failure_of, look, run_all, state
-
-
-@pytest.fixture
-def flow(huey):
-    """Tasks to build with; `flow.runs` names the bodies that ran, `flow.returns` is what the first step returns."""
-
-    class Flow:
-        runs: list[str] = []
-        returns: object = 1
-        parts: list[object] = []
-
-    flow = Flow()
-    flow.runs, flow.parts = [], []
-
-    @huey.task(retries=5)
-    def first(cargo):
-        flow.runs.append("first")
-        return flow.returns
-
-    @huey.task()
-    def later(*args, **kwargs):
-        flow.runs.append("later")
-        return args
-
-    @huey.task()
-    def together(parts):
-        flow.parts.append(parts)
-
-    @huey.task(retries=2)
-    def fail():
-        flow.runs.append("fail")
-        raise OSError("its own reason")
-
-    @huey.task()
-    def handler(*args):
-        flow.runs.append("handler")
-
-    flow.first, flow.later, flow.together, flow.fail, flow.handler = first, later, together, fail, handler
-    return flow
-
-
-def enqueued(huey, flow, **options):
-    """A pipeline of three, the last step of which is a member of a chord: the ids of its steps."""
-    first = flow.first.s(Cargo(), **options).then(flow.later).then(flow.later)
-    huey.enqueue(chord([first, flow.later.s(7)], flow.together.s()))
-    return first.id, first.on_complete.id, first.on_complete.on_complete.id
-
-
-def check_told(huey, flow, ids, error_type):
-    """The later steps end with an error, and the callback runs with one in the first member's place."""
-    _, second, third = ids
-    for step in (second, third):
-        with pytest.raises(TaskException) as raised:
-            huey.result(step)
-        assert raised.value.metadata["type"] == error_type
-        assert state(huey.storage, step) is None
-    ((failed, other),) = flow.parts
-    assert other == (7,)
-    if isinstance(failed, Error):
-        assert failed.metadata["type"] == error_type
-    else:
-        assert failed == SKIPPED and error_type == "StepNotReached"
-
-
-def test_a_result_that_does_not_fit_the_next_step_fails_at_once_and_is_told(huey, flow):
-    flow.returns = {1: 5}
-    ids = enqueued(huey, flow)
-    run_all(huey)
-    assert flow.runs == ["first", "later"], "its body ran once, whatever retries are left"
-    failure = failure_of(huey, ids[0])
-    assert failure.type == "ResultUnfit"
-    assert failure.message.startswith("its body has ended, but its result cannot be handed to the next step, later: ")
-    check_told(huey, flow, ids, "ResultUnfit")
-
-
-def test_a_result_that_cannot_be_stored_fails_at_once_and_is_told(huey, flow):
-    flow.returns = object()
-    ids = enqueued(huey, flow)
-    run_all(huey)
-    assert flow.runs == ["first", "later"], "its body ran once, whatever retries are left"
-    failure = failure_of(huey, ids[0])
-    assert failure.type == "UnserializableError" and failure.message.startswith("its result: a value of type object ")
-    detail = [e.detail for e in huey.storage.read_events(100) if e.job_id == ids[0]][-1]
-    assert detail["reason"] == "not retried: its body has ended, and only its result cannot be stored"
-    check_told(huey, flow, ids, "UnserializableError")
-
-
-def test_an_error_handler_that_cannot_be_stored_costs_the_job_nothing(huey, flow):
-    task = flow.fail.s().error(flow.handler)
-    task.on_error.args = ("x" * 10_000,)
-    huey.enqueue(task)
-    # The call can be read, and with the exception that Huey adds the handler is too large.
-    huey.serializer.max_bytes = len(look(huey.storage, task.id).payload)
-    run_all(huey)
-    assert flow.runs == ["fail"] * 3
-    failure = failure_of(huey, task.id)
-    assert (failure.type, failure.message) == ("OSError", "its own reason")
-    for event in [e for e in huey.storage.read_events(100) if e.kind in ("retrying", "failed")]:
-        assert [text for _, _, text in event.detail["logs"] if "error handler" in text and "cannot be stored" in text]
 
 
 @register_type
@@ -125,6 +27,84 @@ class Cargo:
     def __post_init__(self) -> None:
         if Cargo.broken:
             raise ValueError("broken")
+
+
+@pytest.fixture
+def flow(huey):
+    """Tasks to build with; `flow.runs` names the bodies that ran, `flow.returns` is what the first step returns."""
+    flow = SimpleNamespace(runs=[], parts=[], returns=1)
+
+    @huey.task(retries=5)
+    def first(cargo):
+        flow.runs.append("first")
+        return flow.returns
+
+    @huey.task()
+    def later(*args, **kwargs):
+        flow.runs.append("later")
+        return args
+
+    flow.together = huey.task(name="together")(lambda parts: flow.parts.append(parts))
+    flow.first, flow.later = first, later
+    return flow
+
+
+def enqueued(huey, flow, **options):
+    """A pipeline of three, the last step of which is a member of a chord: the ids of its steps."""
+    flow.runs.clear(), flow.parts.clear()
+    first = flow.first.s(Cargo(), **options).then(flow.later).then(flow.later)
+    huey.enqueue(chord([first, flow.later.s(7)], flow.together.s()))
+    return first.id, first.on_complete.id, first.on_complete.on_complete.id
+
+
+def check_told(huey, flow, ids, error_type):
+    """The later steps end with an error, and the callback runs with one in the first member's place."""
+    for step in ids[1:]:
+        with pytest.raises(TaskException) as raised:
+            huey.result(step)
+        assert raised.value.metadata["type"] == error_type
+        assert state(huey.storage, step) is None
+    ((failed, other),) = flow.parts
+    assert other == (7,)
+    if isinstance(failed, Error):
+        assert failed.metadata["type"] == error_type
+    else:
+        assert failed == SKIPPED and error_type == "StepNotReached"
+
+
+def test_a_result_that_cannot_be_stored_or_does_not_fit_the_next_step_fails_at_once_and_is_told(huey, flow):
+    table = {
+        "ResultUnfit": ({1: 5}, "its body has ended, but its result cannot be handed to the next step, later: "),
+        "UnserializableError": (object(), "its result: a value of type object "),
+    }
+    for error_type, (flow.returns, sentence) in table.items():
+        ids = enqueued(huey, flow)
+        run_all(huey)
+        assert flow.runs == ["first", "later"], "its body ran once, whatever retries are left"
+        failure = failure_of(huey, ids[0])
+        assert failure.type == error_type and failure.message.startswith(sentence)
+        check_told(huey, flow, ids, error_type)
+    detail = [e.detail for e in huey.storage.read_events(100) if e.job_id == ids[0]][-1]
+    assert detail["reason"] == "not retried: its body has ended, and only its result cannot be stored"
+
+
+def test_an_error_handler_that_cannot_be_stored_costs_the_job_nothing(huey, flow):
+    @huey.task(retries=2)
+    def fail():
+        flow.runs.append("fail")
+        raise OSError("its own reason")
+
+    task = fail.s().error(flow.later)
+    task.on_error.args = ("x" * 10_000,)
+    huey.enqueue(task)
+    # The call can be read, and with the exception that Huey adds the handler is too large.
+    huey.serializer.max_bytes = len(look(huey.storage, task.id).payload)
+    run_all(huey)
+    assert flow.runs == ["fail"] * 3
+    failure = failure_of(huey, task.id)
+    assert (failure.type, failure.message) == ("OSError", "its own reason")
+    for event in [e for e in huey.storage.read_events(100) if e.kind in ("retrying", "failed")]:
+        assert [text for _, _, text in event.detail["logs"] if "error handler" in text and "cannot be stored" in text]
 
 
 def fall_back(huey, job_id: str) -> None:
@@ -164,45 +144,34 @@ def end(huey, hire, how: str, job_id: str) -> None:
         storage.reap(hand.dead(timed_out=[claim] if how == "timed out" else []), 1)
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["now", "accepted by the version before"])
-def test_an_end_without_a_body_is_told(huey, flow, hire, known, monkeypatch):
-    for how, error_type in ENDS.items():
-        if how == "unread" and not known:
-            continue  # then nobody can know
-        flow.runs.clear()
-        flow.parts.clear()
-        options = {"expires": 0.01} if how == "expired" else {}
-        ids = enqueued(huey, flow, retries=0, timeout=60, **options)
-        if not known:
-            fall_back(huey, ids[0])
-        time.sleep(0.05 if how == "expired" else 0)
-        with monkeypatch.context() as patched:
-            # The arguments are not decoded by whoever ends the job.
-            patched.setattr(Cargo, "broken", known)
-            end(huey, hire, how, ids[0])
-            if how == "unread":
-                while not flow.parts:
-                    huey.execute(task) if (task := huey.dequeue()) else None
-        run_all(huey)
-        assert flow.runs == ["later"], how
-        check_told(huey, flow, ids, error_type)
+def test_an_end_without_a_body_is_told(huey, flow, hire, monkeypatch):
+    for known in (True, False):  # now, and as the version before has accepted it
+        for how, error_type in ENDS.items():
+            if how == "unread" and not known:
+                continue  # then nobody can know
+            ids = enqueued(huey, flow, retries=0, timeout=60, **({"expires": 0.01} if how == "expired" else {}))
+            if not known:
+                fall_back(huey, ids[0])
+            time.sleep(0.02 if how == "expired" else 0)
+            with monkeypatch.context() as patched:
+                # The arguments are not decoded by whoever ends the job.
+                patched.setattr(Cargo, "broken", known)
+                end(huey, hire, how, ids[0])
+                if how == "unread":
+                    while not flow.parts:
+                        huey.execute(task) if (task := huey.dequeue()) else None
+            run_all(huey)
+            assert flow.runs == ["later"], (how, known)
+            check_told(huey, flow, ids, error_type)
 
 
 def test_a_callback_fires_as_it_was_meant_after_a_member_ended_without_its_body(huey, flow, hire):
     """Its priority, queue and context are its own; a relative `expires` counts from then."""
     callback = flow.together.s(priority=7, expires=100, queue="others", context={"user": "ana"})
     huey.enqueue(chord([flow.later.s(1), flow.later.s(2)], callback))
-    hand = hire()
     began = time.time()
-    for claim in hand.claim(2):
-        hand.begin(claim)
-    hand.die()
-    huey.storage.reap(hand.dead(), 1)
-    hand = hire()
-    (second,) = hand.claim(5)
-    hand.begin(second)
-    hand.die()
-    huey.storage.reap(hand.dead(), 1)
+    for _ in range(2):
+        hire().die_running(most=1)
     claim = hire().claim_one()
     assert (claim.id, claim.task, claim.queue, claim.priority) == (
         callback.id, huey._registry.task_to_string(type(callback)), "others", 7.0,

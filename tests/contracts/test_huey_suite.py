@@ -6,9 +6,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import pytest
+from huey.api import chord
+
 from duey.config import Settings
+from duey.execution.huey import DurableHuey
+from duey.worker.prefetcher import SLEEP_S
+from tests.contracts.rig import SOON_S, crew, kinds, state
+from tests.support import rounds
+
+pytestmark = pytest.mark.soak
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DIFFERENT = {
@@ -56,19 +67,48 @@ DIFFERENT = {
 }
 
 
-def test_huey_s_own_tests_hold_but_for_the_differences_that_we_chose(settings: Settings, folder: Path):
+def test_huey_s_own_tests_hold_but_for_the_differences_that_we_chose(backend: str, settings: Settings, folder: Path):
+    """On Redis each fifth of them: the storages have a suite of their own."""
+    step = 1 if backend == "sqlite" else rounds(5, soak=1)
     environ = {**os.environ, "TZ": "UTC", "PYTHONPATH": str(ROOT)}
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "tests.contracts.huey_suite",
-        str(folder / "config.ini"),
-        str(folder),
-    ]
-    run = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100)
+    command = [sys.executable, "-W", "ignore", "-m", "tests.contracts.huey_suite", folder / "config.ini", folder, step]
+    run = subprocess.run([*map(str, command)], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=100)
     assert run.returncode == 0, run.stderr[-3000:]
     found = json.loads(run.stdout)
-    assert found["ran"] > 150
-    assert found["failed"] == sorted(name for names in DIFFERENT.values() for name in names.split())
+    assert len(found["ran"]) > 150 / step
+    different = sorted(name for names in DIFFERENT.values() for name in names.split())
+    assert found["failed"] == different if step == 1 else {*found["failed"]} <= {*different}
+
+
+def test_threads_at_a_prefetcher_are_woken_by_every_call_and_do_each_job_once(huey: DurableHuey):
+    """A chord's callback fires once, a revocation is met wherever the job lies, and a lock is held by one."""
+    inside, most, guard = [0], [0], threading.Lock()
+
+    @huey.task(name="critical")
+    @huey.lock_task("db")
+    def critical(n):
+        with guard:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        time.sleep(0.002)
+        with guard:
+            inside[0] -= 1
+        return n
+
+    add, gather = huey.task(name="add")(lambda n: n + 1), huey.task(name="gather")(lambda values: values)
+    callback = huey.enqueue(chord([add.s(n) for n in range(20)], gather.s()))
+    results = [add(n) for n in range(30)]
+    for result in results[::2]:
+        result.revoke()
+    with crew(huey, threads=4):
+        assert callback.get(blocking=True, timeout=SOON_S) == list(range(1, 21))
+        for result in results:
+            assert huey.storage.wait_ended(result.id, SOON_S)
+        assert [state(huey.storage, result.id) for result in results] == ["canceled", "done"] * 15
+        for n in range(5):
+            began = time.monotonic()
+            assert add(n).get(blocking=True, timeout=SOON_S) == n + 1
+            assert time.monotonic() - began < SLEEP_S, "nobody rang: the worker found the job only after its sleep"
+        assert sorted(add.map([1, 2, 3]).as_completed()) == [2, 3, 4]
+        assert critical.map(range(6)).get(blocking=True, timeout=3 * SOON_S) == list(range(6))
+    assert kinds(huey.storage, callback.callback.id) == ["enqueued", "done"] and most == [1]

@@ -5,113 +5,92 @@ from __future__ import annotations
 import pytest
 
 from duey.model.job import Idempotency
-from tests.contracts.rig import ended, job, jobs, part, state
+from tests.contracts.rig import ended, job, jobs, part, run_next, state
 
 DAY_S = 86400.0
+LONG_S = 1000 * DAY_S
 
 
 def keep(storage, limit=1000):
-    """Keep house until there is no more."""
+    """Keep house until there is no more; in how many steps."""
+    steps = 1
     while storage.run_maintenance(limit):
-        pass
+        steps += 1
+    return steps
 
 
-def read_books(storage):
+def read_history(storage):
     while events := storage.read_events(1000):
         storage.delete_events(events)
 
 
 @pytest.fixture
-def ttl(make_huey):
-    """A storage that keeps results for 100 s."""
-    return make_huey(tasks_result_ttl_s=100, monitor_keep_failed_days=1).storage
+def huey(make_huey):
+    """One that keeps results for 100 s."""
+    return make_huey(tasks_result_ttl_s=100, monitor_keep_failed_days=1)
 
 
-@pytest.fixture
-def storage(ttl):
-    return ttl
-
-
-@pytest.mark.parametrize("outcome", ["done", "canceled", "expired"])
-def test_an_ended_job_goes_when_its_result_has_expired(storage, clock, hand, outcome):
+def test_an_ended_job_goes_when_its_result_has_expired_and_the_history_has_read_of_it(storage, clock, hand):
+    """What failed is kept longer, so that it can be retried."""
+    short = ("done", "canceled", "expired")
+    for outcome in (*short, "failed"):
+        storage.enqueue_jobs([job(outcome)])
+        hand.work(outcome)
     storage.enqueue_jobs(jobs("a"))
-    hand.work(outcome)
-    read_books(storage)
-    clock.advance(99)
+    began = clock.at
+    clock.at = began + LONG_S
     keep(storage)
-    assert state(storage, "a") == outcome
-    clock.advance(2)
-    keep(storage)
-    assert (state(storage, "a"), storage.has_data_for_key("a"), storage.result_store_size()) == (None, False, 0)
+    assert state(storage, "done") == "done", "nobody has read of it"
+    clock.at = began
+    read_history(storage)
+    for outcomes, kept_s in ((short, 100), (("failed",), DAY_S)):
+        clock.at = began + kept_s - 1
+        keep(storage)
+        assert [state(storage, each) for each in outcomes] == [*outcomes]
+        clock.advance(2)
+        keep(storage)
+        assert [(state(storage, each), storage.has_data_for_key(each)) for each in outcomes] == [(None, False)] * len(
+            outcomes
+        )
+    assert (storage.result_store_size(), state(storage, "a")) == (0, "queued")
 
 
-def test_a_failed_job_is_kept_longer_so_that_it_can_be_retried(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work("failed")
-    read_books(storage)
-    clock.advance(DAY_S - 1)
-    keep(storage)
-    assert state(storage, "a") == "failed"
-    clock.advance(2)
-    keep(storage)
-    assert state(storage, "a") is None
-
-
-def test_a_job_stays_until_the_books_have_read_of_it(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work()
-    clock.advance(1000)
-    keep(storage)
-    assert state(storage, "a") == "done"
-    read_books(storage)
-    keep(storage)
-    assert state(storage, "a") is None
-
-
-@pytest.mark.parametrize("place", ["queued", "scheduled", "running", "retrying"])
-def test_a_job_that_has_not_ended_never_goes(storage, clock, hand, place):
-    storage.enqueue_jobs([job("a", eta=clock.at + 1e8 if place == "scheduled" else None)])
-    if place in ("running", "retrying"):
-        claim = hand.claim_one()
-        hand.begin(claim)
-        if place == "retrying":
-            hand.settle(claim, "retrying", eta=clock.at + 1e8)
-    read_books(storage)
-    clock.advance(1000 * DAY_S)
-    keep(storage)
-    assert state(storage, "a") == place
-
-
-def test_a_retried_job_does_not_go_with_its_old_end(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work()
-    clock.advance(50)
-    storage.retry("a", None, 0)
-    clock.advance(100)
-    read_books(storage)
-    keep(storage)
-    assert state(storage, "a") == "queued"
-
-
-def test_results_under_other_ids_expire_too(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work(others=[("other", b"1")])
-    clock.advance(101)
-    keep(storage)
-    assert not storage.has_data_for_key("other")
-
-
-def test_what_users_put_never_expires(storage, clock):
+def test_what_has_not_ended_never_goes(storage, clock, hand):
+    """Nor what users put, nor a job that was retried meanwhile."""
+    storage.pause("task", "shop.held")
+    storage.enqueue_jobs(
+        [job("retried"), job("running"), job("retrying"), job("blocked", task="shop.held", priority=9)]
+    )
     storage.put_data("mine", b"1")
-    clock.advance(1000 * DAY_S)
+    hand.work()
+    running, retrying = hand.claim(2)
+    hand.begin(running)
+    hand.settle(retrying, "retrying", eta=clock.at + 2 * LONG_S)
+    storage.enqueue_jobs([job("queued"), job("scheduled", eta=clock.at + 2 * LONG_S)])
+    clock.advance(50)
+    storage.retry("retried", None, 0)
+    read_history(storage)
+    clock.advance(LONG_S)
     keep(storage)
+    places = ("queued", "scheduled", "running", "retrying", "blocked")
+    assert [state(storage, each) for each in (*places, "retried")] == [*places, "queued"]
     assert storage.peek_data("mine") == b"1"
 
 
-def test_idempotency_keys_go_after_a_day(storage, clock):
+def test_what_belongs_to_a_job_goes_with_it(storage, clock, hand):
+    """Its progress, results under other ids, a chord's parts with its callback; idempotency keys after a day."""
     key = Idempotency("token", "key", "body")
     storage.enqueue_jobs(jobs("a"), key)
-    clock.advance(DAY_S + 1)
+    claim = hand.claim_one()
+    storage.put_progress(claim.seq, "{}")
+    hand.settle(claim, others=[("other", b"1")], chord_part=part("cid", 0, 1))
+    assert hand.work() == "callback"
+    read_history(storage)
+    clock.advance(101)
+    keep(storage)
+    assert (storage.progress_of(claim.seq), storage.has_data_for_key("other")) == (None, False)
+    assert storage.chord_results("cid") == []
+    clock.advance(DAY_S)
     keep(storage)
     assert not storage.enqueue_jobs(jobs("b"), key._replace(fingerprint="another")).replayed
 
@@ -119,40 +98,18 @@ def test_idempotency_keys_go_after_a_day(storage, clock):
 def test_house_is_kept_in_small_steps(storage, clock, hand):
     storage.enqueue_jobs([job(f"j{i}") for i in range(25)])
     hand.commit(*map(ended, hand.claim(25)))
-    read_books(storage)
+    read_history(storage)
     clock.advance(101)
-    steps = 0
-    while storage.run_maintenance(10):
-        steps += 1
-        assert steps < 10
-    assert steps >= 2
+    assert 3 <= keep(storage, 10) < 10
     assert storage.list_jobs(None, None, None, 100, None) == []
 
 
-def test_an_expired_callback_takes_the_parts_of_its_chord_along(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work(chord_part=part("cid", 0, 1))
-    hand.work()
-    read_books(storage)
-    clock.advance(101)
-    keep(storage)
-    assert storage.chord_results("cid") == []
-
-
-def test_progress_goes_with_its_job(storage, clock, hand):
-    storage.enqueue_jobs(jobs("a"))
-    claim = hand.claim_one()
-    storage.put_progress(claim.seq, "{}")
-    hand.settle(claim)
-    read_books(storage)
-    clock.advance(101)
-    keep(storage)
-    assert storage.progress_of(claim.seq) is None
-
-
-def test_a_job_whose_task_nobody_has_known_for_a_day_fails(storage, clock, hand):
+def test_a_job_whose_task_nobody_has_known_for_a_day_fails_and_one_that_is_paused_waits(storage, clock, hand):
     storage.enqueue_jobs(jobs("a"))
     hand.settle(hand.claim_one(), "blocked", reason="unknown", started_at=None, result=None)
+    storage.pause("queue", "default")
+    storage.enqueue_jobs(jobs("b"))
+    hand.claim()
     clock.advance(DAY_S - 1)
     keep(storage)
     assert state(storage, "a") == "blocked"
@@ -160,12 +117,33 @@ def test_a_job_whose_task_nobody_has_known_for_a_day_fails(storage, clock, hand)
     keep(storage)
     assert state(storage, "a") == "failed"
     assert storage.read_events(10)[-1].detail["message"].startswith("no consumer has known the task 'shop.order'")
-
-
-def test_a_paused_job_waits_for_as_long_as_the_pause(storage, clock, hand):
-    storage.pause("queue", "default")
-    storage.enqueue_jobs(jobs("a"))
-    hand.claim()
     clock.advance(30 * DAY_S)
     keep(storage)
-    assert state(storage, "a") == "blocked"
+    assert state(storage, "b") == "blocked"
+
+
+def test_a_result_is_kept_as_long_as_its_task_says(huey, storage, clock):
+    def end(n, error=None, **options):
+        def body():
+            if error:
+                raise error
+            return 7
+
+        made = huey.task(name=f"t{n}", **options)(body)()
+        assert storage.read_events(10)[0].detail.get("keep_s") == options.get("keep_for"), "the history is told"
+        run_next(huey)
+        read_history(storage)
+        return made
+
+    for n, (options, kept_s) in enumerate([({"keep_for": 60}, 60), ({"keep_for": 200_000}, 200_000), ({}, 100)]):
+        result = end(n, **options)
+        clock.advance(kept_s - 1)
+        keep(storage)
+        assert result.get() == 7, options
+        clock.advance(1)
+        keep(storage)
+        assert state(storage, result.id) is None, options
+    failed = end("failing", ValueError(), keep_for=60)
+    clock.advance(DAY_S - 1)
+    keep(storage)
+    assert state(storage, failed.id) == "failed", "it can be retried"

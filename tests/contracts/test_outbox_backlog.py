@@ -9,6 +9,8 @@ from duey.storage import compaction
 from tests.contracts.rig import job, state
 
 MOST = 20
+JOBS = [f"j{i:02}" for i in range(30)]
+UNTOUCHED = compaction.UNTOUCHED
 
 
 @pytest.fixture(autouse=True)
@@ -22,115 +24,88 @@ def storage(make_huey):
     return make_huey(monitor_backlog_rows=MOST, tasks_result_ttl_s=100).storage
 
 
-def keep(storage):
-    while storage.run_maintenance():
+def keep(*storages):
+    while any([each.run_maintenance() for each in storages]):
         pass
 
 
 def work_off(storage, hand, ids, outcome="done", **fields):
-    """Accept these jobs and end each in its order, two seconds after its acceptance and one after its start."""
+    """Accept these jobs and end each in its order."""
     for each in ids:
         storage.enqueue_jobs([job(each)])
         hand.work(outcome, **fields)
 
 
-def counted(events):
-    return [e for e in events if e.kind == "counted"]
+def counted(storage):
+    return [e for e in storage.read_events(1000) if e.kind == "counted"]
 
 
-def test_up_to_the_bound_nothing_is_folded(storage, hand):
-    work_off(storage, hand, [f"j{i}" for i in range(MOST // 2)])
-    keep(storage)
-    events = storage.read_events(100)
-    assert len(events) == MOST and not counted(events)
+def check_folded(storage, total):
+    """The bound holds, and each success is an event or in a count."""
+    events = storage.read_events(1000)
+    assert len(events) <= MOST + len(counted(storage))
+    assert sum(e.detail["done"] for e in counted(storage)) + sum(e.kind == "done" for e in events) == total
 
 
-def test_above_it_the_oldest_successes_become_counts(storage, clock, hand):
-    for i in range(30):
-        storage.enqueue_jobs([job(f"j{i:02}", enqueued_at=clock.at)])
+def test_above_the_bound_the_oldest_successes_become_counts(storage, clock, hand):
+    for each in JOBS:
+        storage.enqueue_jobs([job(each, enqueued_at=clock.at)])
         claim = hand.claim_one()
         clock.advance(3)
         hand.settle(claim, started_at=clock.at - 2)
+        if each == JOBS[MOST // 2 - 1]:
+            keep(storage)
+            assert len(storage.read_events(100)) == MOST and not counted(storage), "up to it nothing is folded"
     keep(storage)
-    events = storage.read_events(100)
-    assert len(events) <= MOST + len(counted(events))
-    told = {e.job_id for e in events if e.kind == "done"}
-    assert {"j00", "j01"} <= told  # a recorder might have these in hand
-    assert {f"j{i:02}" for i in range(25, 30)} <= told  # the newest
+    check_folded(storage, 30)
+    told = {e.job_id for e in storage.read_events(100) if e.kind == "done"}
+    assert {"j00", "j01"} <= told, "a recorder might have these in hand"
+    assert {*JOBS[25:]} <= told, "the newest"
     assert "j03" not in told
-    counts = [e.detail for e in counted(events)]
-    assert sum(c["done"] for c in counts) + len(told) == 30
-    for c, event in zip(counts, counted(events), strict=True):
+    for event in counted(storage):
+        c = event.detail
         assert (event.job_id, event.task, event.at % 60) == ("", "shop.order", 0)
         assert c["run_ms"] == pytest.approx(2000 * c["done"]) and c["run_max_ms"] == pytest.approx(2000)
         assert c["wait_ms"] == pytest.approx(1000 * c["done"]) and c["wait_max_ms"] == pytest.approx(1000)
-    assert len({e.token for e in counted(events)}) == len(counts)
-
-
-@pytest.mark.parametrize("outcome", ["failed", "canceled", "expired"])
-def test_what_is_no_success_is_never_folded(storage, hand, outcome):
-    work_off(storage, hand, [f"j{i}" for i in range(MOST)], outcome)
+    assert len({e.token for e in counted(storage)}) == len(counted(storage))
+    # counts are read once and deleted; a folded job keeps its result, and goes when that expires
+    storage.delete_events([e for e in storage.read_events(1000) if e.kind == "counted"])
+    assert not counted(storage)
+    assert {state(storage, each) for each in JOBS} == {"done"}
+    clock.advance(101)
     keep(storage)
-    assert len(storage.read_events(1000)) == 2 * MOST
+    assert state(storage, "j03") is None, "though older ones still wait for the history"
 
 
-def test_a_success_with_more_to_tell_is_never_folded(storage, clock, hand):
+def test_what_is_no_plain_success_is_never_folded_nor_looked_at_over_and_over(storage, hand):
+    for outcome in ("failed", "canceled", "expired"):
+        work_off(storage, hand, [f"{outcome}{i}" for i in range(MOST)], outcome)
+    work_off(storage, hand, [f"said{i}" for i in range(MOST)], detail='{"logs": [[1, "INFO", "said"]]}')
     for i in range(MOST):
-        storage.enqueue_jobs([job(f"j{i}", retries=1)])
-        hand.work("retrying") if i % 2 else hand.work(detail='{"logs": [[1, "INFO", "said"]]}')
-        if i % 2:
-            hand.work()
-    before = len(storage.read_events(1000))
-    keep(storage)
-    assert len(storage.read_events(1000)) == before > MOST
+        storage.enqueue_jobs([job(f"retried{i}", retries=1)])
+        hand.work("retrying"), hand.work()
+    assert not storage.run_maintenance()
+    work_off(storage, hand, ["more"], "failed")
+    assert not storage.run_maintenance()
+    assert len(storage.read_events(1000)) == 4 * 2 * MOST + 3 * MOST + 2
 
 
 def test_what_waits_is_never_folded_and_folded_once_it_is_done(storage, hand):
-    ids = [f"j{i:02}" for i in range(30)]
-    storage.enqueue_jobs([job(each) for each in ids])
+    storage.enqueue_jobs([job(each) for each in JOBS])
     keep(storage)
     assert len(storage.read_events(1000)) == 30
-    for _ in ids:
+    for _ in JOBS:
         hand.work()
     keep(storage)
-    events = storage.read_events(1000)
-    assert len(events) <= MOST + len(counted(events))
-    assert sum(e.detail["done"] for e in counted(events)) + sum(e.kind == "done" for e in events) == 30
-
-
-def test_a_folded_job_keeps_its_result_and_goes_when_that_expires(storage, clock, hand):
-    work_off(storage, hand, [f"j{i:02}" for i in range(30)])
-    keep(storage)
-    assert {state(storage, f"j{i:02}") for i in range(30)} == {"done"}
-    clock.advance(101)
-    keep(storage)
-    assert state(storage, "j03") is None  # though older ones still wait for the history
-
-
-def test_counts_are_read_once_and_deleted(storage, hand):
-    work_off(storage, hand, [f"j{i:02}" for i in range(30)])
-    keep(storage)
-    storage.delete_events(storage.read_events(1000))
-    assert storage.read_events(1000) == [] and storage.counts().events == 0
+    check_folded(storage, 30)
 
 
 def test_two_keepers_count_nothing_twice(storage, make_huey, hand):
     other = make_huey(monitor_backlog_rows=MOST).storage
     work_off(storage, hand, [f"j{i:02}" for i in range(60)])
-    more = True
-    while more:
-        more = storage.run_maintenance() | other.run_maintenance()
-    events = storage.read_events(1000)
-    assert sum(e.detail["done"] for e in counted(events)) + sum(e.kind == "done" for e in events) == 60
+    keep(storage, other)
+    check_folded(storage, 60)
 
 
-def test_a_recorder_never_reads_more_than_is_left_alone(monkeypatch):
-    monkeypatch.undo()
-    assert compaction.UNTOUCHED > BATCH
-
-
-def test_what_cannot_be_folded_is_not_looked_at_over_and_over(storage, hand):
-    work_off(storage, hand, [f"j{i}" for i in range(MOST)], "failed")
-    assert not storage.run_maintenance()
-    work_off(storage, hand, ["more"], "failed")
-    assert not storage.run_maintenance()
+def test_a_recorder_never_reads_more_than_is_left_alone():
+    assert UNTOUCHED > BATCH

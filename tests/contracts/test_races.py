@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pytest
-
 from duey import errors
 from duey.model.job import REPLACES, Idempotency
-from tests.contracts.rig import SOON_S, job, kinds, look, part, state
+from tests.contracts.rig import SOON_S, Hand, ended, job, kinds, look, part, state
+from tests.support import rounds
 
-ROUNDS = 20
+ROUNDS = rounds(8, soak=200)
 
 
 def together(*calls: Callable[[], Any]) -> list[Any]:
@@ -39,70 +39,71 @@ def fresh(acceptances: Sequence[Any]) -> int:
     return sum(accepted.fresh for acceptance in acceptances for accepted in acceptance.accepted)
 
 
-@pytest.mark.parametrize("size", [1, 10])
-def test_the_same_ids_are_stored_once(storage, elsewhere, size):
+def test_ids_and_keys_are_stored_once(storage, elsewhere):
+    both = (storage, elsewhere)
     for n in range(ROUNDS):
-        batch = [job(f"{n}-{i}") for i in range(size)]
-        assert (
-            fresh(together(lambda b=batch: storage.enqueue_jobs(b), lambda b=batch: elsewhere.enqueue_jobs(b))) == size
-        )
-
-
-def test_a_unique_key_has_one_holder(storage, elsewhere):
-    for n in range(ROUNDS):
-        a, b = together(
-            lambda n=n: storage.enqueue_jobs([job(f"a{n}", unique_key=f"k{n}")]),
-            lambda n=n: elsewhere.enqueue_jobs([job(f"b{n}", unique_key=f"k{n}")]),
-        )
+        for size in (1, 10):
+            batch = [job(f"{n}-{size}-{i}") for i in range(size)]
+            assert fresh(together(*(lambda at=at, b=batch: at.enqueue_jobs(b) for at in both))) == size
+        unique = [job(f"u{n}{i}", unique_key=f"k{n}") for i in range(2)]
+        a, b = together(*(lambda at=at, j=j: at.enqueue_jobs([j]) for at, j in zip(both, unique, strict=True)))
         assert (fresh([a, b]), a.accepted[0].id) == (1, b.accepted[0].id)
-
-
-def test_of_two_that_replace_each_other_one_waits(storage, elsewhere):
-    for n in range(ROUNDS):
-        together(
-            lambda n=n: storage.enqueue_jobs([job(f"a{n}", unique_key=f"k{n}", flags=REPLACES)]),
-            lambda n=n: elsewhere.enqueue_jobs([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES)]),
-        )
-        assert sorted([state(storage, f"a{n}"), state(storage, f"b{n}")]) == ["canceled", "queued"]
-
-
-def test_an_idempotency_key_is_used_once(storage, elsewhere):
-    for n in range(ROUNDS):
+        rivals = [job(f"r{n}{i}", unique_key=f"r{n}", flags=REPLACES) for i in range(2)]
+        together(*(lambda at=at, j=j: at.enqueue_jobs([j]) for at, j in zip(both, rivals, strict=True)))
+        assert sorted(state(storage, each.id) for each in rivals) == ["canceled", "queued"]
         key = Idempotency("token", f"key{n}", "body")
-        a, b = together(
-            lambda n=n, key=key: storage.enqueue_jobs([job(f"a{n}")], key),
-            lambda n=n, key=key: elsewhere.enqueue_jobs([job(f"b{n}")], key),
-        )
+        many = [job(f"i{n}{i}") for i in range(2)]
+        a, b = together(*(lambda at=at, j=j, k=key: at.enqueue_jobs([j], k) for at, j in zip(both, many, strict=True)))
         assert sorted([a.replayed, b.replayed]) == [False, True]
         assert a.accepted[0].id == b.accepted[0].id
-    assert storage.counts().queued == ROUNDS
 
 
-def test_a_limit_holds_whoever_defers(storage, elsewhere):
+def test_threads_that_enqueue_at_the_same_time_get_their_own_answers(storage, hand):
+    storage.enqueue_jobs([job("old")])
+    hand.work()
+    answers = together(*(lambda i=i: storage.enqueue_jobs([job(i)]) for i in ("old", *"abcdefg")))
+    assert isinstance(answers[0], errors.DuplicateJob)
+    assert [answer.accepted for answer in answers[1:]] == [((i, True),) for i in "abcdefg"]
+    answers = together(*(lambda i=i: storage.enqueue_jobs([job(f"u{i}", unique_key="k")]) for i in range(8)))
+    assert fresh(answers) == 1 and len({answer.accepted[0].id for answer in answers}) == 1
+
+
+def test_a_limit_and_a_lock_hold_whoever_asks(storage, elsewhere):
     for _ in range(ROUNDS):
         together(
             lambda: storage.enqueue_jobs([job(f"a{storage.counts().queued}")], max_pending=5),
             lambda: elsewhere.enqueue_jobs([job(f"b{elsewhere.counts().queued}")], max_pending=5),
         )
     assert storage.counts().queued == 5
+    got = together(*(lambda at=at: at.put_if_empty("lock", b"1") for at in [storage, elsewhere] * 4))
+    assert Counter(got) == {True: 1, False: 7}
 
 
-def test_a_cancel_either_comes_before_the_claim_or_asks_the_body_to_stop(storage, elsewhere, hand):
+def test_workers_of_several_processes_never_claim_the_same_job(storage, elsewhere, hire):
+    storage.enqueue_jobs([job(f"j{i}") for i in range(150)])
+
+    taken: list[str] = []
+
+    def work(hand: Hand) -> None:
+        while claims := hand.claim(7):
+            taken.extend(claim.id for claim in claims)
+
+    hands = [hire(at) for at in (storage, storage, elsewhere, elsewhere)]
+    together(*(lambda hand=hand: work(hand) for hand in hands))
+    assert sorted(taken) == sorted(f"j{i}" for i in range(150))
+
+
+def test_a_cancel_comes_before_a_claim_or_an_end_or_after_it(storage, elsewhere, hand):
     for n in range(ROUNDS):
         storage.enqueue_jobs([job(f"j{n}")])
         claims, _ = together(hand.claim, lambda n=n: elsewhere.cancel(f"j{n}"))
         found = look(storage, f"j{n}")
         assert (found.place, found.stopping) == (("claimed", True) if claims else ("finished", False))
-
-
-def test_a_cancel_and_an_end_never_both_end_the_job(storage, elsewhere, hand):
-    for n in range(ROUNDS):
-        storage.enqueue_jobs([job(f"j{n}")])
+        storage.enqueue_jobs([job(f"k{n}")])
         claim = hand.claim_one()
-        turn, _ = together(lambda claim=claim: hand.settle(claim), lambda n=n: elsewhere.cancel(f"j{n}"))
-        assert (turn.lost, state(storage, f"j{n}")) == (frozenset(), "done")
-        assert kinds(storage, f"j{n}") == ["enqueued", "done"]
-        storage.delete_events(storage.read_events(10))
+        turn, _ = together(lambda claim=claim: hand.settle(claim), lambda n=n: elsewhere.cancel(f"k{n}"))
+        assert (turn.lost, state(storage, f"k{n}")) == (frozenset(), "done")
+        assert kinds(storage, f"k{n}") == ["enqueued", "done"]
 
 
 def test_a_job_is_retried_by_hand_once(storage, elsewhere, hand):
@@ -114,7 +115,7 @@ def test_a_job_is_retried_by_hand_once(storage, elsewhere, hand):
         assert state(storage, "a") == "queued"
 
 
-def test_a_dead_worker_is_buried_by_one(storage, elsewhere, hire):
+def test_a_dead_worker_is_reaped_by_one_and_never_writes_beside_it(storage, elsewhere, hire):
     for n in range(ROUNDS):
         storage.enqueue_jobs([job(f"j{n}")])
         hand = hire()
@@ -122,22 +123,16 @@ def test_a_dead_worker_is_buried_by_one(storage, elsewhere, hire):
         hand.die()
         reaped = together(lambda h=hand: storage.reap(h.dead(), 99), lambda h=hand: elsewhere.reap(h.dead(), 99))
         assert sorted(reaped) == [[], [f"j{n}"]]
-        other = hire()
-        claim = other.claim_one()
+        slow = hire()
+        claim = slow.claim_one()
         assert claim.crashes == 1
-        other.settle(claim)
-
-
-def test_a_slow_worker_and_its_rescuer_never_both_write(storage, elsewhere, hire):
-    for n in range(ROUNDS):
-        storage.enqueue_jobs([job(f"j{n}")])
-        hand = hire()
-        claim = hand.claim_one()
-        hand.die()
-        turn, _ = together(lambda h=hand, c=claim: h.settle(c), lambda h=hand: elsewhere.reap(h.dead(), 99))
+        slow.die()
+        turn, _ = together(lambda h=slow, c=claim: h.settle(c), lambda h=slow: elsewhere.reap(h.dead(), 99))
         lost = bool(turn.lost) if not isinstance(turn, errors.DueyError) else True
         assert state(storage, f"j{n}") == ("queued" if lost else "done")
-        hire().claim(5)  # what came back is out of the way of the next round
+        other = hire()
+        other.commit(*map(ended, other.claim(5)))  # what came back is out of the way of the next round
+        other.go()
 
 
 def test_the_last_two_members_of_a_chord_bring_its_callback_to_life_once(storage, elsewhere, hire):

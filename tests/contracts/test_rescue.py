@@ -5,181 +5,131 @@ from __future__ import annotations
 import threading
 
 import pytest
+from huey.api import chord
 from huey.exceptions import TaskTimeout
 
-from duey import clock
 from duey.model.job import ONCE
 from duey.payload.serializer import make_serializer
 from duey.storage.deaths import TREE
 from tests.contracts.rig import job, jobs, kinds, look, run_next, state
 
 MOST = 3
+HERE = "last on host.example as pid 4242"
 
 
 def error_of(storage, job_id):
-    """The stored error of a failed job."""
-    return make_serializer("json").deserialize(look(storage, job_id).result).metadata
+    """Type and message of the stored error of a job, which has failed."""
+    found = look(storage, job_id)
+    assert found.state == "failed", f"job {job_id} is {found.state}"
+    metadata = make_serializer("json").deserialize(found.result).metadata
+    return metadata["type"], metadata["message"]
 
 
-def die_running(storage, hand, charge=True, most=MOST):
-    """The worker dies in the body of its next job; the ids of what ran."""
-    hand.begin(hand.claim_one())
-    hand.die()
-    return storage.reap(hand.dead(charge), most)
-
-
-def test_a_dead_worker_s_jobs_go_back_to_the_queue(storage, hire):
-    storage.enqueue_jobs(jobs("abc"))
-    hand = hire()
-    hand.claim(3)
-    hand.die()
-    storage.reap(hand.dead(), MOST)
-    assert [c.id for c in hire().claim(5)] == ["a", "b", "c"]
-
-
-def test_only_the_job_whose_body_ran_is_charged(storage, hire):
-    storage.enqueue_jobs(jobs("abc"))
+def test_a_dead_worker_s_jobs_go_back_and_only_the_one_whose_body_ran_is_charged(storage, hire):
+    storage.enqueue_jobs([job(each, retries=2) for each in "abc"])
     hand = hire()
     _, b, _ = hand.claim(3)
     hand.begin(b)
     hand.die()
     assert storage.reap(hand.dead(), MOST) == ["b"]
-    assert {c.id: c.crashes for c in hire().claim(5)} == {"a": 0, "b": 1, "c": 0}
+    assert storage.reap(hand.dead(), MOST) == [], "it is reaped once"
+    again = hire()
+    assert [(c.id, c.crashes, c.attempt, c.retries) for c in again.claim(5)] == [
+        ("a", 0, 0, 2), ("b", 1, 0, 2), ("c", 0, 0, 2),
+    ]  # fmt: skip
     assert kinds(storage)[3:] == ["rescued"]
-
-
-def test_a_charged_death_is_no_attempt(storage, hire):
-    storage.enqueue_jobs([job("a", retries=2)])
-    die_running(storage, hire())
-    claim = hire().claim_one()
-    assert (claim.attempt, claim.retries) == (0, 2)
+    again.go()
 
 
 def test_a_death_that_is_not_the_job_s_fault_is_not_charged(storage, hire):
     storage.enqueue_jobs(jobs("a"))
-    assert die_running(storage, hire(), charge=False) == ["a"]
-    assert hire().claim_one().crashes == 0
-    assert kinds(storage) == ["enqueued", "released"]
+    assert hire().die_running(charge=False) == ["a"]
+    assert (hire().claim_one().crashes, kinds(storage)) == (0, ["enqueued", "released"])
 
 
-def mark(hand, claim, phase):
-    """The worker is so far with its job."""
-    if phase == "before":
-        hand.presence.take(claim.token)
-    if phase in ("body", "after"):
-        hand.begin(claim)
-    if phase == "after":
-        hand.body_ended(claim, clock.now())
-
-
-# phase of the handling -> deliveries, and the state of a job that must not run twice
+# phase of the handling -> crashes, and the state of a job that must not run twice
 PHASES = {
     "in the prefetcher": (0, "queued"),
-    "before": (1, "queued"),
-    "body": (1, "failed"),
-    "after": (1, "failed"),
+    "before the body": (1, "queued"),
+    "in the body": (1, "failed"),
+    "after the body": (1, "failed"),
+    "handed back": (0, "queued"),
 }
 
 
-@pytest.mark.parametrize("phase", PHASES)
-def test_a_death_is_charged_from_taking_a_job_to_handing_its_outcome_back(storage, hire, phase):
-    crashes, once = PHASES[phase]
-    for name, flags in (("a", 0), ("b", ONCE)):
-        storage.enqueue_jobs([job(name, flags=flags)])
-        hand = hire()
-        mark(hand, hand.claim_one(), phase)
-        hand.die()
-        assert storage.reap(hand.dead(), MOST) == [name] * crashes
-        assert state(storage, name) == (once if flags else "queued")
-        if state(storage, name) == "queued":
-            last = hire()
-            claim = last.claim_one()
-            assert claim.crashes == crashes
-            last.settle(claim)
-    if phase == "after":
-        assert error_of(storage, "b")["message"].endswith("; its body had ended, so its work may be done")
-
-
-def test_an_outcome_that_was_handed_back_is_not_charged(storage, hire):
-    storage.enqueue_jobs(jobs("a"))
-    hand = hire()
-    hand.begin(hand.claim_one())
-    hand.presence.finish()
-    hand.die()
-    assert storage.reap(hand.dead(), MOST) == []
-    assert hire().claim_one().crashes == 0
-
-
-def die_in_company(storage, hire, company):
-    """A worker dies in the body of a; another of its threads, where there is company, is in that of b."""
-    hand = hire()
-    claims = {claim.id: claim for claim in hand.claim(2)}
-    hand.begin(claims["a"])
-    if company:
-        thread = threading.Thread(target=hand.begin, args=(claims["b"],))
-        thread.start()
-        thread.join()
-    hand.die()
-    storage.reap(hand.dead(), MOST)
+def test_a_death_is_charged_from_taking_a_job_to_handing_its_outcome_back(storage, clock, hire):
+    for phase, (crashes, once) in PHASES.items():
+        for flags in (0, ONCE):
+            storage.enqueue_jobs([job(name := f"{phase}{flags}", flags=flags)])
+            hand = hire()
+            claim = hand.claim_one()
+            if phase == "before the body":
+                hand.presence.take(claim.token)
+            elif phase != "in the prefetcher":
+                hand.begin(claim)
+            if phase == "after the body":
+                hand.body_ended(claim, clock.at)
+            if phase == "handed back":
+                hand.presence.finish()
+            hand.die()
+            assert storage.reap(hand.dead(), MOST) == [name] * crashes, name
+            assert state(storage, name) == (once if flags else "queued"), name
+            if state(storage, name) == "queued":
+                last = hire()
+                claim = last.claim_one()
+                assert claim.crashes == crashes
+                last.settle(claim)
+    assert error_of(storage, f"after the body{ONCE}")[1].endswith("; its body had ended, so its work may be done")
 
 
 def test_a_death_in_company_may_be_another_s_deed(storage, hire):
     """Three of them fail no job; the next that it dies alone does, or three times as many."""
     storage.enqueue_jobs(jobs("ab"))
+
+    def die(mine, *others):
+        hand = hire()
+        claims = {claim.id: claim for claim in hand.claim(2)}
+        hand.begin(claims[mine])
+        for other in others:  # in another thread of the same worker
+            take = (hand.begin, claims[other]) if other in claims else (hand.presence.take, 1 << 40)
+            thread = threading.Thread(target=take[0], args=take[1:])
+            thread.start()
+            thread.join()
+        hand.die()
+        storage.reap(hand.dead(), MOST)
+
     for _ in range(MOST * 3 - 1):
-        die_in_company(storage, hire, True)
+        die("a", "b")
     assert [(look(storage, each).crashes, state(storage, each)) for each in "ab"] == [(8, "queued")] * 2
-    die_in_company(storage, hire, False)
+    die("a")
     assert [state(storage, each) for each in "ab"] == ["failed", "queued"]
-    hand = hire()
-    hand.begin(hand.claim_one())
-    thread = threading.Thread(target=hand.presence.take, args=(1 << 40,))  # a job of which nothing is left
-    thread.start()
-    thread.join()
-    hand.die()
-    storage.reap(hand.dead(), MOST)
+    die("b", "a job of which nothing is left")
     assert state(storage, "b") == "failed"
 
 
 def test_a_job_that_kills_too_many_workers_fails_and_says_so(storage, hire):
     storage.enqueue_jobs([job("a", retries=9)])
-    for _ in range(MOST - 1):
-        die_running(storage, hire())
-        assert state(storage, "a") == "queued"
-    die_running(storage, hire())
-    assert state(storage, "a") == "failed"
-    assert error_of(storage, "a")["type"] == "WorkerDied"
-    assert error_of(storage, "a")["message"] == "its worker died 3 times, last on host.example as pid 4242"
+    for n in range(MOST):
+        assert state(storage, "a") == "queued", n
+        hire().die_running()
+    assert error_of(storage, "a") == ("WorkerDied", f"its worker died 3 times, {HERE}")
     assert kinds(storage) == ["enqueued", "rescued", "rescued", "failed"]
-
-
-def test_a_job_that_must_not_run_twice_fails_with_its_first_worker(storage, hire):
-    storage.enqueue_jobs([job("a", flags=ONCE)])
-    die_running(storage, hire())
-    assert state(storage, "a") == "failed"
-    assert error_of(storage, "a")["message"] == "its worker died, last on host.example as pid 4242"
-
-
-def test_a_job_that_must_not_run_twice_comes_back_when_its_body_had_not_begun(storage, hire):
-    storage.enqueue_jobs([job("a", flags=ONCE)])
-    hand = hire()
-    hand.claim_one()
-    hand.die()
-    storage.reap(hand.dead(), MOST)
-    assert hire().claim_one().crashes == 0
+    storage.retry("a", None, 0)
+    assert hire().claim_one().crashes == 0, "a retry by hand forgets them"
 
 
 def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, clock, hire):
     """how -> error, message. With retries left: these are for errors of the body's own."""
     table = {
-        "death": ("WorkerDied", "its worker died, last on host.example as pid 4242"),
+        "death": ("WorkerDied", f"its worker died, {HERE}"),
         "stop": ("StoppedWhileItRan", "stopped while it ran"),
         "stop after the body": (
             "StoppedWhileItRan", "stopped while it ran; its body had ended, so its work may be done",
         ),
         "time-out": ("TaskTimeout", "killed: it ran past its timeout of 2 s"),
+        "consumer": ("WorkerDied", f"its consumer died, {HERE}"),
     }  # fmt: skip
-    for how, (kind, message) in table.items():
+    for how, error in table.items():
         storage.enqueue_jobs([job(how, flags=ONCE, timeout_s=2.0, retries=3)])
         hand = hire()
         claim = hand.claim_one()
@@ -188,10 +138,12 @@ def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, c
             hand.body_ended(claim, clock.at)
         clock.advance(2.75)
         hand.die()
-        storage.reap(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)
-        assert state(storage, how) == "failed", how
-        assert (error_of(storage, how)["type"], error_of(storage, how)["message"]) == (kind, message)
-        assert hire().claim() == [], how
+        if how == "consumer":
+            storage.rescue(MOST)
+        else:
+            storage.reap(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)
+        assert error_of(storage, how) == error
+        assert (look(storage, how).crashes, hire().claim()) == (int(how == "death"), []), how
 
 
 def test_a_time_out_of_a_job_that_must_not_run_twice_is_its_end(huey, storage):
@@ -206,79 +158,46 @@ def test_a_time_out_of_a_job_that_must_not_run_twice_is_its_end(huey, storage):
     assert storage.read_events(10)[2].detail["reason"].startswith('not retried: on_crash="fail"')
 
 
-def test_deaths_are_forgotten_when_the_job_is_retried_by_hand(storage, hire):
-    storage.enqueue_jobs(jobs("a"))
-    die_running(storage, hire(), most=1)
-    storage.retry("a", None, 0)
-    assert hire().claim_one().crashes == 0
-
-
 def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hire):
     storage.enqueue_jobs([job("a", timeout_s=2.0, retries=1, retry_delay_s=5.0)])
-    for hand in (hire(), hire()):
+    for attempt, expected in ((1, "retrying"), (2, "failed")):
+        hand = hire()
         claim = hand.claim_one()
         hand.begin(claim)
         clock.advance(2.75)
         hand.die()
         storage.reap(hand.dead(timed_out=[claim]), MOST)
-        last, clock.at = state(storage, "a"), clock.at + 5
-        if last == "retrying":
-            assert (look(storage, "a").retries, look(storage, "a").attempt) == (0, 1)
-    assert (last, look(storage, "a").crashes, look(storage, "a").attempt) == ("failed", 0, 2)
-    assert error_of(storage, "a")["message"] == "killed: it ran past its timeout of 2 s"
+        found = look(storage, "a")
+        assert (found.state, found.attempt, found.retries, found.crashes) == (expected, attempt, 0, 0)
+        clock.advance(5)
+    assert error_of(storage, "a")[1] == "killed: it ran past its timeout of 2 s"
     assert kinds(storage) == ["enqueued", "retrying", "failed"]
     assert [e.at - e.started_at for e in storage.read_events(10)[1:]] == [2.75, 2.75]
 
 
-def test_the_locks_of_a_dead_worker_are_free(storage, hire):
-    hand = hire()
-    storage.holder = hand.n
-    assert storage.put_if_empty("lock", b"1")
-    assert not storage.put_if_empty("lock", b"1")
-    hand.die()
-    storage.reap(hand.dead(), MOST)
-    storage.holder = hire().n
-    assert storage.put_if_empty("lock", b"1")
-
-
-def test_the_locks_of_others_stay_when_a_worker_dies(storage, hire):
-    hand, other = hire(), hire()
+def test_the_locks_of_a_worker_that_dies_or_leaves_are_free_and_those_of_others_stay(storage, hire):
+    other = hire()
     storage.holder = other.n
-    storage.put_if_empty("lock", b"1")
-    hand.die()
-    storage.reap(hand.dead(), MOST)
-    assert not storage.put_if_empty("lock", b"1")
-
-
-def test_a_worker_that_leaves_frees_its_locks_and_is_gone(storage, hire):
-    hand = hire()
-    storage.holder = hand.n
-    storage.put_if_empty("lock", b"1")
-    storage.unregister(hand.n)
-    assert not storage.has_data_for_key("lock")
-    assert storage.worker_infos() == []
-
-
-def test_a_worker_that_leaves_gives_back_what_it_holds(storage, hire):
+    assert storage.put_if_empty("other", b"1")
     storage.enqueue_jobs(jobs("ab"))
-    hand = hire()
-    hand.claim(2)
-    storage.unregister(hand.n)
-    assert [(c.id, c.crashes) for c in hire().claim(5)] == [("a", 0), ("b", 0)]
+    for leaves in (False, True):
+        hand = hire()
+        storage.holder = hand.n
+        assert storage.put_if_empty("lock", b"1") and not storage.put_if_empty("lock", b"1")
+        assert [(c.id, c.crashes) for c in hand.claim(2)] == [("a", 0), ("b", 0)]
+        if leaves:
+            storage.unregister(hand.n)
+            assert [int(info.id) for info in storage.worker_infos()] == [other.n]
+        else:
+            hand.die()
+            storage.reap(hand.dead(), MOST)
+        assert not storage.has_data_for_key("lock") and storage.has_data_for_key("other")
+    assert [c.id for c in other.claim(5)] == ["a", "b"], "what it holds is given back"
     assert kinds(storage) == ["enqueued", "enqueued"]
 
 
-def test_a_dead_worker_is_buried_once(storage, hire):
+def test_a_living_worker_is_never_rescued(storage, elsewhere, hand):
     storage.enqueue_jobs(jobs("a"))
-    hand = hire()
-    assert die_running(storage, hand) == ["a"]
-    assert storage.reap(hand.dead(), MOST) == []
-    assert hire().claim_one().crashes == 1
-
-
-def test_a_living_worker_is_never_rescued(storage, elsewhere, hire):
-    storage.enqueue_jobs(jobs("a"))
-    hand = hire()
     claim = hand.claim_one()
     hand.begin(claim)
     storage.beat([hand.n], 15.0)
@@ -296,23 +215,14 @@ def test_the_cancel_of_a_job_is_not_lost_with_its_worker(storage, hire):
     assert state(storage, "a") == "canceled"
 
 
-@pytest.mark.parametrize("deaths", [1, 2])
-def test_a_chord_hears_of_a_member_that_failed_with_its_worker(huey, storage, hire, deaths):
-    from huey.api import chord
-
-    @huey.task()
-    def member():
-        pass
-
-    @huey.task()
-    def together(parts):
-        pass
-
-    result = huey.enqueue(chord([member.s()], together.s()))
-    for _ in range(deaths):
-        assert state(storage, result.callback.id) is None
-        die_running(storage, hire(), most=deaths)
-    assert state(storage, result.callback.id) == "queued"
+def test_a_chord_hears_of_a_member_that_failed_with_its_worker(huey, storage, hire):
+    member, together = huey.task(name="member")(lambda: None), huey.task(name="together")(lambda parts: None)
+    for deaths in (1, 2):
+        result = huey.enqueue(chord([member.s(priority=9)], together.s()))
+        for _ in range(deaths):
+            assert state(storage, result.callback.id) is None
+            hire().die_running(most=deaths)
+        assert state(storage, result.callback.id) == "queued", deaths
 
 
 def test_the_mark_of_a_job_that_must_not_run_twice_is_known_wherever_it_is_looked_for(storage, hire):
@@ -342,17 +252,6 @@ def test_the_death_of_a_whole_consumer_is_charged_to_no_job(storage, hire, flags
         assert storage.rescue(MOST) == ["a"]
         assert look(storage, "a").crashes == 0
         assert kinds(storage)[1:] == ["rescued"] * count or count == MOST * TREE
-    assert state(storage, "a") == "failed"
-    assert error_of(storage, "a")["message"] == "its consumer died 30 times, last on host.example as pid 4242"
+    assert error_of(storage, "a")[1] == f"its consumer died 30 times, {HERE}"
     storage.retry("a", None, 0)
     assert hire().claim_one().tree_deaths == 0
-
-
-def test_a_job_that_must_not_run_twice_fails_with_its_consumer(storage, hire):
-    storage.enqueue_jobs([job("a", flags=ONCE)])
-    hand = hire()
-    hand.begin(hand.claim_one())
-    hand.die()
-    storage.rescue(MOST)
-    assert (state(storage, "a"), look(storage, "a").crashes) == ("failed", 0)
-    assert error_of(storage, "a")["message"] == "its consumer died, last on host.example as pid 4242"

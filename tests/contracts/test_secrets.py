@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+from contextlib import contextmanager
 
-import pytest
 from huey.api import chord
 
 from duey import Discard, Retry, progress
@@ -15,18 +15,26 @@ from duey.execution.job_log import job_log_handler
 from duey.logs import JobFilter, formatter
 from duey.model.job import JobRequest
 from tests.contracts.rig import look, run_all, run_next
+from tests.support import rounds
 
+BACKENDS = rounds(["sqlite"], soak=["sqlite", "redis"])
 SECRET = 'hunter2-Ä/\n"x'
+FORMS = [SECRET, repr(SECRET)[1:-1], json.dumps(SECRET)[1:-1], json.dumps(repr(SECRET)[1:-1])[1:-1], "hunter2"]
 logger = logging.getLogger("tests.secrets")
 
 
-@pytest.fixture(params=["text", "json"])
-def log_file(request, make_settings):
+def tells(text, *more):
+    """Whether the secret stands in it in any form."""
+    return any(form in str(text) or form in str(text).replace("\\\\", "\\") for form in (*FORMS, *more))
+
+
+@contextmanager
+def log_file(make_settings, form):
     """What the process writes into its log."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.addFilter(JobFilter())
-    handler.setFormatter(formatter(make_settings(log_format=request.param)))
+    handler.setFormatter(formatter(make_settings(log_format=form)))
     for each in (handler, job_log_handler):
         logging.getLogger().addHandler(each)
     for name in ("tests.secrets", "huey"):
@@ -70,35 +78,32 @@ def bodies():
     return raises, logs, says, returns, discards, retries, exits, takes_it_out
 
 
-def forms():
-    yield from (SECRET, repr(SECRET)[1:-1], json.dumps(SECRET)[1:-1], json.dumps(repr(SECRET)[1:-1])[1:-1], "hunter2")
-
-
-@pytest.mark.parametrize("body", bodies(), ids=lambda body: body.__name__)
-def test_a_hidden_value_stands_in_nothing_that_is_made_of_the_job(huey, storage, log_file, body):
-    task = huey.task()(body)
-    password = {"a": SECRET} if body.__name__ == "takes_it_out" else SECRET
+def test_a_hidden_value_stands_in_nothing_that_is_made_of_the_job(huey, storage, make_settings):
     control = Control(huey)
-    given = control.enqueue([JobRequest(body.__name__, [password], context={"session": "tied-to-it", "note": SECRET})])
-    plain = task("none", queue="other")  # a job without it beside
-    run_all(huey)
-    job = control.job(given.jobs[0].id)
-    stored = look(storage, job.id)
-    made = {
-        "answer": given.jobs[0], "job": job, "list": control.jobs().jobs, "events": storage.read_events(100),
-        "progress": storage.progress_of(stored.seq), "log": log_file.getvalue(),
-    }  # fmt: skip
-    if body.__name__ != "returns":
-        made["result"] = stored.result
-    for where, text in made.items():
-        for form in (*forms(), "tied-to-it"):
-            assert form not in str(text) and form not in str(text).replace("\\\\", "\\"), where
-    assert "[redacted]" in str(made["job"]) and plain.id != job.id
-    if body.__name__ == "returns":  # who waits for the result gets it as it is
-        assert huey.result(job.id) == {"echo": [SECRET, f"https://x/?key={SECRET}"]}
-        assert [e.result["echo"][0] for e in made["events"] if e.job_id == job.id and e.kind == "done"] == [
-            "[redacted]"
-        ]
+    for body in bodies():
+        name = body.__name__
+        task = huey.task()(body)
+        password = {"a": SECRET} if name == "takes_it_out" else SECRET
+        for form in ("text", "json"):
+            with log_file(make_settings, form) as written:
+                context = {"session": "tied-to-it", "note": SECRET}
+                given = control.enqueue([JobRequest(name, [password], context=context)]).jobs[0]
+                task("none", queue="other")  # a job without it beside
+                run_all(huey)
+                job, stored = control.job(given.id), look(storage, given.id)
+                made = {
+                    "answer": given, "job": job, "list": control.jobs().jobs, "events": storage.read_events(1000),
+                    "progress": storage.progress_of(stored.seq), "log": written.getvalue(),
+                }  # fmt: skip
+            if name != "returns":
+                made["result"] = stored.result
+            for where, text in made.items():
+                assert not tells(text, "tied-to-it"), f"the secret stands in the {where} after {name} ({form})"
+            assert "[redacted]" in str(job)
+            if name == "returns":  # who waits for the result gets it as it is
+                assert huey.result(job.id) == {"echo": [SECRET, f"https://x/?key={SECRET}"]}
+                (done,) = [e for e in made["events"] if e.job_id == job.id and e.kind == "done"]
+                assert done.result["echo"][0] == "[redacted]"
 
 
 def test_a_result_is_masked_wherever_it_contains_a_hidden_value(huey, storage, monkeypatch):
@@ -136,8 +141,8 @@ def test_a_result_is_masked_wherever_it_contains_a_hidden_value(huey, storage, m
         assert huey.enqueue(call) and run_next(huey) == given
 
 
-def test_what_hears_of_a_failure_does_not_tell_the_secret(huey, storage):
-    """The handler, its own error, the chord's callback and the event of each."""
+def test_what_hears_of_a_job_or_its_failure_does_not_tell_the_secret(huey, storage, make_settings):
+    """The handler, its own error, the chord's callback, the event of each; hooks and receivers that fail."""
     told = []
 
     def handler(job, error):
@@ -148,47 +153,33 @@ def test_what_hears_of_a_failure_does_not_tell_the_secret(huey, storage):
     def failing(password):
         raise ValueError(password)
 
-    @huey.task()
-    def together(parts):
-        told.append(([], repr(parts)))
-
+    together = huey.task(name="together")(lambda parts: told.append(([], repr(parts))))
     huey.enqueue(chord([failing.s(SECRET)], together.s()))
     run_all(huey)
     assert [args for args, _ in told if args] == [[SECRET]]  # the handler works with the arguments as they are
     assert len(told) == 2
-    for text in (*(error for _, error in told), str(storage.read_events(100)), str(Control(huey).jobs().jobs)):
-        assert not any(form in text for form in forms())
-
-
-def test_hooks_and_receivers_that_fail_do_not_tell_the_secret(huey, log_file):
-    @huey.task()
-    def work(password):
-        return None
+    for text in (*(error for _, error in told), storage.read_events(100), Control(huey).jobs().jobs):
+        assert not tells(text)
 
     def tell(*given):
         task = next(each for each in given if hasattr(each, "args"))
         raise ValueError(f"cannot tell {task.args[0]}")
 
-    huey.pre_execute()(tell)
-    huey.post_execute()(tell)
-    huey.signal()(tell)
-    work(SECRET)
-    run_all(huey)
-    written = log_file.getvalue()
-    assert written.count("cannot tell [redacted]") >= 4
-    assert not any(form in written or form in written.replace("\\\\", "\\") for form in forms())
+    huey.pre_execute()(tell), huey.post_execute()(tell), huey.signal()(tell)
+    work = huey.task(name="work")(lambda password: None)
+    for form in ("text", "json"):
+        with log_file(make_settings, form) as written:
+            work(SECRET)
+            run_all(huey)
+            logger.warning("cannot reach redis://:hunter2@host/0, password=hunter2")  # outside of a job
+        assert written.getvalue().count("cannot tell [redacted]") >= 4 and not tells(written.getvalue()), form
+        assert "cannot reach redis://" in written.getvalue()
 
 
-def test_a_secret_that_stands_at_a_cut_is_not_cut_open(huey, storage):
-    @huey.task()
+def test_a_secret_that_stands_at_a_cut_is_not_cut_open(huey):
     def fail(password):
         raise ValueError("x" * 4090 + password)
 
-    handle = fail("hunter2hunter2")
+    handle = huey.task(name="fail")(fail)("hunter2hunter2")
     run_next(huey)
     assert "hunt" not in str(Control(huey).job(handle.id).error)
-
-
-def test_a_log_line_gives_no_secret_away_outside_of_a_job(log_file):
-    logger.warning("cannot reach redis://:hunter2@host/0, password=hunter2")
-    assert "hunter2" not in log_file.getvalue() and "cannot reach redis://" in log_file.getvalue()

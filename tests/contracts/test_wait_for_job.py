@@ -5,115 +5,71 @@ from __future__ import annotations
 import threading
 import time
 
-import pytest
-
-from tests.contracts.rig import SOON_S, jobs
+from tests.contracts.rig import SOON_S, job, jobs
 
 LONG_S = 60.0
 
 
 def waits(storage, job_id, timeout_s=LONG_S):
-    """Wait in a thread of its own; `.answer` and `.took_s` once it has ended."""
-
-    def wait() -> None:
-        began = time.monotonic()
-        thread.answer = storage.wait_ended(job_id, timeout_s)
-        thread.took_s = time.monotonic() - began
-
-    thread = threading.Thread(target=wait, daemon=True)
+    """Wait in a thread of its own; `.answer` once it has ended."""
+    thread = threading.Thread(
+        target=lambda: setattr(thread, "answer", storage.wait_ended(job_id, timeout_s)), daemon=True
+    )
+    thread.answer = None
     thread.start()
     return thread
 
 
-def test_a_job_that_has_ended_is_not_waited_for(storage, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work()
-    assert storage.wait_ended("a", LONG_S)
+def heard(*waiting):
+    for each in waiting:
+        each.join(SOON_S)
+    return all(each.answer for each in waiting)
 
 
-def test_a_wait_gives_up_after_its_time(storage):
-    storage.enqueue_jobs(jobs("a"))
-    began = time.monotonic()
-    assert not storage.wait_ended("a", 0.1)
-    assert 0.1 <= time.monotonic() - began < SOON_S
-    assert not storage.wait_ended("a", 0.0)
-
-
-@pytest.mark.parametrize("outcome", ["done", "failed", "canceled", "expired"])
-def test_a_wait_ends_with_the_job(storage, elsewhere, hand, outcome):
-    storage.enqueue_jobs(jobs("a"))
-    waiting = waits(elsewhere, "a")
-    claim = hand.claim_one()
-    hand.settle(claim, outcome, result=None)
-    waiting.join(SOON_S)
-    assert waiting.answer
-    assert waiting.took_s < SOON_S
-
-
-def test_a_wait_ends_when_the_job_is_canceled_by_hand(storage, elsewhere):
-    storage.enqueue_jobs(jobs("a"))
-    waiting = waits(elsewhere, "a")
-    storage.cancel("a")
-    waiting.join(SOON_S)
-    assert waiting.answer
-
-
-def test_a_wait_ends_when_the_job_fails_with_its_worker(storage, elsewhere, hire):
-    storage.enqueue_jobs(jobs("a"))
-    waiting = waits(elsewhere, "a")
+def test_a_wait_ends_with_the_job_however_that_ends(storage, elsewhere, hire):
     hand = hire()
-    hand.begin(hand.claim_one())
-    hand.die()
-    storage.reap(hand.dead(), 1)
-    waiting.join(SOON_S)
-    assert waiting.answer
+
+    def die(name):
+        assert hire().die_running(most=1) == [name]
+
+    ways = {each: lambda name: hand.work(name) for each in ("done", "failed", "canceled", "expired")}
+    for name, end in {**ways, "by hand": storage.cancel, "with its worker": die}.items():
+        storage.enqueue_jobs([job(name)])
+        waiting = waits(elsewhere, name)
+        end(name)
+        assert heard(waiting), name
+        assert storage.wait_ended(name, LONG_S), "what has ended is not waited for"
+    assert storage.wait_result("done", LONG_S) and storage.wait_result(b"done", LONG_S), "Huey waits the same way"
+    storage.retry("done", None, 0)
+    assert not storage.wait_ended("done", 0.05) and not storage.wait_result("done", 0.05)
 
 
-def test_a_wait_outlasts_an_attempt_that_will_be_retried(storage, elsewhere, hand):
+def test_a_wait_gives_up_after_its_time_and_outlasts_an_attempt_that_will_be_retried(storage, elsewhere, hand):
     storage.enqueue_jobs(jobs("a"))
     waiting = waits(elsewhere, "a")
     hand.work("retrying")
+    began = time.monotonic()
     assert not storage.wait_ended("a", 0.05)
+    assert 0.05 <= time.monotonic() - began < SOON_S
+    assert not storage.wait_ended("a", 0.0)
     hand.work()
-    waiting.join(SOON_S)
-    assert waiting.answer
+    assert heard(waiting)
 
 
 def test_many_may_wait_for_the_same_and_for_other_jobs(storage, elsewhere, hand):
     storage.enqueue_jobs(jobs("ab"))
-    waiting = [waits(elsewhere, "a"), waits(storage, "a")]
     other = waits(elsewhere, "b")
+    waiting = [waits(elsewhere, "a"), waits(storage, "a")]
     hand.work()
-    for each in waiting:
-        each.join(SOON_S)
-        assert each.answer
-    assert other.is_alive()
+    assert heard(*waiting) and other.is_alive()
     hand.work()
-    other.join(SOON_S)
-    assert other.answer
+    assert heard(other)
 
 
-def test_huey_waits_for_results_the_same_way(storage, hand):
-    storage.enqueue_jobs(jobs("ab"))
-    hand.work()
-    assert storage.wait_result("a", 5.0)
-    assert storage.wait_result(b"a", 5.0)
-    assert not storage.wait_result("b", 0.05)
-
-
-def test_a_retried_job_has_not_ended(storage, hand):
-    storage.enqueue_jobs(jobs("a"))
-    hand.work("failed")
-    storage.retry("a", None, 0)
-    assert not storage.wait_ended("a", 0.05)
-
-
-def test_a_deferred_job_wakes_a_sleeping_worker(storage, elsewhere, hire):
-    hand = hire()
+def test_an_enqueued_job_wakes_a_sleeping_worker(storage, elsewhere, hand):
     hand.presence.asleep(True)
     assert hand.claim() == []  # it looks once more, and sleeps on
-    began = time.monotonic()
     threading.Timer(0.05, lambda: elsewhere.enqueue_jobs(jobs("a"))).start()
-    assert hand.presence.pipe.wait(LONG_S)
-    assert time.monotonic() - began < SOON_S
+    began = time.monotonic()
+    assert hand.presence.pipe.wait(LONG_S) and time.monotonic() - began < SOON_S
     assert hand.claim_one().id == "a"

@@ -20,83 +20,37 @@ def huey(tmp_path):
 
 @pytest.fixture
 def add(huey):
-    @huey.task()
-    def add(a, b=0):
-        return a + b
-
-    return add
+    return huey.task(name="add")(lambda a, b=0: a + b)
 
 
-def test_a_call_has_run_when_it_returns(huey, add, tmp_path):
-    assert add(1, 2).get() == 3
-    assert not (tmp_path / "queue.db").exists()
-
-
-def test_a_result_can_be_read_again(add):
+def test_a_call_has_run_when_it_returns_and_leaves_no_file_until_it_is_switched_off(huey, add, tmp_path):
     result = add(1, 2)
     assert [result.get(), result.get(), result.get(blocking=True)] == [3, 3, 3]
+    assert huey.task(name="nothing")(lambda: None)().is_ready()
+    assert huey.task(name="outer")(lambda: add(1, 2).get())().get() == 3, "a call inside a body"
+    with pytest.raises(TaskException, match="division"):
+        huey.task(name="fail")(lambda: 1 / 0)().get()
+    assert not (tmp_path / "queue.db").exists()
+    huey.immediate = False
+    result = add(1, 2)
+    assert (result.get(), len(huey), (tmp_path / "queue.db").exists()) == (None, 1, True)
+    huey.execute(huey.dequeue())
+    assert result.get() == 3
 
 
-def test_none_is_a_result(huey):
-    @huey.task()
-    def nothing():
-        return None
-
-    assert nothing().is_ready()
-
-
-def test_an_error_is_raised_where_the_result_is_read(huey):
-    @huey.task()
-    def fail():
-        raise ValueError("no good")
-
-    with pytest.raises(TaskException, match="no good"):
-        fail().get()
-
-
-def test_retries_run_on_the_spot(huey):
+def test_retries_flows_revocations_and_locks_work_as_ever(huey, add):
     tries = []
 
-    @huey.task(retries=2)
     def flaky():
         tries.append(1)
-        if len(tries) < 3:
-            raise ValueError
-        return len(tries)
+        return len(tries) if len(tries) == 3 else 1 / 0
 
-    assert flaky().get() == 3
-
-
-def test_pipelines_groups_and_chords_run_on_the_spot(huey, add):
-    @huey.task()
-    def total(values):
-        return sum(values)
-
+    assert huey.task(name="flaky", retries=2)(flaky)().get() == 3
+    total = huey.task(name="total")(lambda values: sum(values))
     assert huey.enqueue(add.s(1, 2).then(add, 3)).get() == [3, 6]
     assert huey.enqueue(group([add.s(1), add.s(2)])).get() == [1, 2]
     assert huey.enqueue(chord([add.s(1), add.s(2)], total.s())).get() == 3
     assert huey.enqueue(chord([], total.s())).get() == 0
-
-
-def test_what_is_scheduled_is_not_run_but_can_be_seen(huey, add):
-    result = add.schedule((1,), delay=60)
-    assert (result.get(), huey.scheduled_count()) == (None, 1)
-    assert [task.args for task in huey.scheduled()] == [(1,)]
-    later = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) + datetime.timedelta(seconds=61)
-    (task,) = huey.read_schedule(later)
-    assert huey.execute(task, later) == 1
-
-
-def test_a_retry_with_a_delay_is_scheduled(huey):
-    @huey.task(retries=1, retry_delay=60)
-    def fail():
-        raise ValueError
-
-    fail()
-    assert huey.scheduled_count() == 1
-
-
-def test_revoked_calls_and_locks_work_as_ever(huey, add):
     add.revoke()
     assert add(1).get() is None
     add.restore()
@@ -106,17 +60,11 @@ def test_revoked_calls_and_locks_work_as_ever(huey, add):
     assert not huey.is_locked("db")
 
 
-def test_a_call_inside_a_body_runs_on_the_spot(huey, add):
-    @huey.task()
-    def outer():
-        return add(1, 2).get()
-
-    assert outer().get() == 3
-
-
-def test_the_durable_queue_is_back_when_it_is_switched_off(huey, add, tmp_path):
-    huey.immediate = False
-    result = add(1, 2)
-    assert (result.get(), len(huey), (tmp_path / "queue.db").exists()) == (None, 1, True)
-    huey.execute(huey.dequeue())
-    assert result.get() == 3
+def test_what_is_scheduled_is_not_run_but_can_be_seen(huey, add):
+    result = add.schedule((1,), delay=60)
+    huey.task(name="fail", retries=1, retry_delay=60)(lambda: 1 / 0)()
+    assert (result.get(), huey.scheduled_count()) == (None, 2)
+    assert [task.args for task in huey.scheduled()] == [(1,), ()]
+    later = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) + datetime.timedelta(seconds=61)
+    task = huey.read_schedule(later)[0]
+    assert huey.execute(task, later) == 1

@@ -25,18 +25,19 @@ def huey(tmp_path):
 EXITS = [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError("gone"), BaseException("bare")]
 
 
-@pytest.mark.parametrize("exit_", EXITS, ids=lambda each: type(each).__name__)
-def test_an_exit_is_a_failed_attempt(huey, exit_):
-    @huey.task(retries=1)
-    def leave():
-        raise exit_
+def test_an_exit_is_a_failed_attempt(huey):
+    def leave(n):
+        raise EXITS[n]
 
-    result = leave()
-    assert run_all(huey) == [None, None]
-    assert (state(huey.storage, result.id), kinds(huey.storage)) == ("failed", ["enqueued", "retrying", "failed"])
-    assert type(exit_).__name__ in failure_of(huey, result.id).message
-    with pytest.raises(TaskException):
-        result.get()
+    task = huey.task(name="leave", retries=1)(leave)
+    for n, exit_ in enumerate(EXITS):
+        result = task(n)
+        assert run_all(huey) == [None, None]
+        ended = (state(huey.storage, result.id), kinds(huey.storage, result.id))
+        assert ended == ("failed", ["enqueued", "retrying", "failed"]), exit_
+        assert type(exit_).__name__ in failure_of(huey, result.id).message
+        with pytest.raises(TaskException):
+            result.get()
 
 
 class BrokenError(Exception):
@@ -46,113 +47,66 @@ class BrokenError(Exception):
     __str__ = __repr__
 
 
-def test_an_error_that_cannot_be_printed_is_a_failed_attempt(huey):
-    @huey.task()
-    def fail():
-        raise BrokenError
+def test_an_odd_error_is_a_failed_attempt_that_says_why(huey):
+    """One that cannot be printed, one without end, endless recursion, a chain."""
+    bodies = {}
 
-    result = fail()
-    run_all(huey)
-    failure = failure_of(huey, result.id)
-    assert (failure.type, failure.message) == ("BrokenError", "<its message could not be made>")
-
-
-def test_an_error_message_without_end_is_cut(huey):
-    @huey.task()
-    def fail():
-        raise ValueError("x" * 10_000_000)
-
-    result = fail()
-    run_all(huey)
-    assert len(look(huey.storage, result.id).result) < 200_000
-
-
-def test_endless_recursion_is_a_failed_attempt(huey):
-    @huey.task()
-    def deeper(n):
-        return deeper.call_local(n + 1)
-
-    result = deeper(0)
-    run_all(huey)
-    assert failure_of(huey, result.id).type == "RecursionError"
-    assert sys.getrecursionlimit() > 100
-
-
-def test_a_chain_of_errors_is_kept_in_the_traceback(huey):
-    @huey.task()
-    def fail():
+    def body(name):
+        if name == "broken":
+            raise BrokenError
+        if name == "endless":
+            raise ValueError("x" * 10_000_000)
+        if name == "deep":
+            body(name)
         try:
             raise KeyError("first")
         except KeyError as exc:
             raise ValueError("second") from exc
 
-    result = fail()
-    run_all(huey)
-    trace = failure_of(huey, result.id).traceback
+    task = huey.task(name="body")(body)
+    for name in ("broken", "endless", "deep", "chain"):
+        bodies[name] = task(name).id
+        run_next(huey)
+    failures = {name: failure_of(huey, job_id) for name, job_id in bodies.items()}
+    assert (failures["broken"].type, failures["broken"].message) == ("BrokenError", "<its message could not be made>")
+    assert len(look(huey.storage, bodies["endless"]).result) < 200_000
+    assert failures["deep"].type == "RecursionError" and sys.getrecursionlimit() > 100
+    trace = failures["chain"].traceback
     assert trace.index("KeyError: 'first'") < trace.index("ValueError: second")
-
-
-def test_the_event_of_a_failure_says_why(huey):
-    @huey.task()
-    def fail():
-        raise ValueError("no good")
-
-    fail()
-    run_all(huey)
     detail = huey.storage.read_events(10)[-1].detail
-    assert (detail["type"], detail["message"]) == ("ValueError", "no good")
-    assert "ValueError: no good" in detail["traceback"]
+    assert (detail["type"], detail["message"]) == ("ValueError", "second")
+    assert "ValueError: second" in detail["traceback"]
 
 
 def test_progress_is_there_when_the_body_has_ended(huey):
-    @huey.task()
     def work():
         current.progress(1, 10, "begun")
         current.progress(10, 10, "all")
         return current.current_job().id
 
-    result = work()
+    result = huey.task(name="work")(work)()
     run_all(huey)
     found = look(huey.storage, result.id)
     assert json.loads(huey.storage.progress_of(found.seq)) == {"done": 10, "total": 10, "note": "all"}
     assert (result.get(), current.current_job()) == (result.id, None)
 
 
-def test_a_body_can_see_that_it_was_asked_to_stop(huey):
-    seen = []
-
-    @huey.task(context=True)
-    def work(task):
-        seen.append(current.canceled())
-        huey.storage.cancel(task.id)
-        seen.append(current.canceled())
-
-    work()
-    run_all(huey)
-    assert (seen, current.canceled()) == ([False, True], False)
-
-
 def test_a_body_whose_claim_was_taken_away_is_told_and_writes_nothing(huey):
-    @huey.task(context=True)
     def work(task):
         huey.storage.release_claims(huey.storage.holder, [task.claim])
         return "mine"
 
-    result = work()
+    result = huey.task(name="work", context=True)(work)()
     with pytest.raises(errors.ClaimLost, match="gone: nothing was written"):
         run_next(huey)
     assert (state(huey.storage, result.id), result.get()) == ("queued", None)
 
 
 def test_a_storage_that_is_away_before_the_body_costs_the_job_nothing(huey, monkeypatch):
-    @huey.task()
-    def work():
-        return "done"
-
     def away(keys):
         raise errors.StorageBusy("locked")
 
-    result = work()
+    result = huey.task(name="work")(lambda: "done")()
     with monkeypatch.context() as patched:
         patched.setattr(huey.storage, "peek_many", away)
         assert run_next(huey) is None
@@ -169,17 +123,13 @@ def test_what_a_job_puts_into_context_variables_is_gone_with_it(huey):
         seen.append(user.get())
         user.set(task.args[0])
 
-    @huey.task()
     def work(name):
         seen.append(user.get())
         user.set(f"{name} in the body")
 
-    @huey.post_execute()
-    def after(task, value, exception):
-        seen.append(user.get())
-
-    work("ana")
-    work("bo")
+    huey.post_execute()(lambda task, value, exception: seen.append(user.get()))
+    task = huey.task(name="work")(work)
+    task("ana"), task("bo")
     run_all(huey)
     assert seen == ["nobody", "ana", "ana in the body", "nobody", "bo", "bo in the body"]
     assert user.get() == "nobody"

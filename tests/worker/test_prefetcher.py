@@ -12,9 +12,8 @@ from duey import clock, errors
 from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
 from duey.model.job import ONCE
-from duey.storage.deaths import DeadWorker
 from duey.worker.prefetcher import Prefetcher
-from tests.contracts.rig import SOON_S, crew, ended, job, jobs, kinds, look, state
+from tests.contracts.rig import SOON_S, Hand, crew, ended, job, jobs, kinds, look, state
 from tests.support import wait_until
 from tests.support.sqlite_huey import sqlite_huey
 
@@ -27,7 +26,7 @@ def huey(tmp_path) -> Iterator[DurableHuey]:
 
 @pytest.fixture
 def prefetcher(huey) -> Iterator[Prefetcher]:
-    """A desk at which the test itself is the only worker."""
+    """One of which the test itself is the only worker."""
     presence = register(huey.storage, "test", 1, "thread", ("*",), ())
     prefetcher = Prefetcher(huey.storage, presence, ("*",))
     yield prefetcher
@@ -36,138 +35,121 @@ def prefetcher(huey) -> Iterator[Prefetcher]:
 
 
 @pytest.fixture
-def gate(huey):
-    """A task that waits until the test lets it through."""
-
-    @huey.task(name="gate")
-    def wait(name):
-        gate.began.add(name)
-        assert gate.opened.wait(SOON_S)
-        return name
-
-    gate = wait
-    gate.began, gate.opened = set(), threading.Event()
-    yield gate
-    gate.opened.set()
-
-
-def test_claims_come_in_their_order(huey, prefetcher):
-    huey.storage.enqueue_jobs([job("a"), job("b", priority=1), job("c")])
-    assert [prefetcher.next_claim().id for _ in range(3)] == ["b", "a", "c"]
-
-
-def test_short_bodies_share_a_commit(huey, prefetcher, monkeypatch):
-    huey.storage.enqueue_jobs([job(f"j{i}") for i in range(40)])
-    turns = []
+def turns(huey, monkeypatch):
+    """Grows with each turn."""
+    made = []
     settle_and_claim = huey.storage.settle_and_claim
-    monkeypatch.setattr(huey.storage, "settle_and_claim", lambda *args: turns.append(1) or settle_and_claim(*args))
+    monkeypatch.setattr(huey.storage, "settle_and_claim", lambda *args: made.append(1) or settle_and_claim(*args))
+    return made
+
+
+def drained(prefetcher):
+    return prefetcher.drain(time.monotonic() + SOON_S)
+
+
+def places(huey, ids):
+    return [look(huey.storage, each).place for each in ids]
+
+
+def states(huey, ids):
+    return [state(huey.storage, each) for each in ids]
+
+
+def test_short_bodies_share_a_commit(huey, prefetcher, turns):
+    huey.storage.enqueue_jobs([job(f"j{i}", priority=i == 39) for i in range(40)])
     prefetcher._body_s = 1e-5  # as after many short bodies
+    taken = []
     for _ in range(40):
-        prefetcher.ack(ended(prefetcher.next_claim()))
-    assert prefetcher.drain(time.monotonic() + SOON_S)
-    assert huey.storage.counts().queued == 0
-    assert len(turns) < 20
+        taken.append(prefetcher.next_claim())
+        prefetcher.ack(ended(taken[-1]))
+    assert drained(prefetcher) and huey.storage.counts().queued == 0
+    assert [claim.id for claim in taken[:3]] == ["j39", "j0", "j1"] and len(turns) < 20
 
 
-def test_what_is_finished_is_committed_soon_although_nobody_comes_back(huey, prefetcher):
-    huey.storage.enqueue_jobs(jobs("ab"))
+def test_what_is_finished_is_committed_and_what_a_long_body_holds_up_goes_back_although_nobody_comes(huey, prefetcher):
+    huey.storage.enqueue_jobs(jobs("abcd"))
     prefetcher.ack(ended(prefetcher.next_claim()))
     prefetcher.next_claim()  # and stays in a long body
     wait_until(lambda: state(huey.storage, "a") == "done", SOON_S, "the flusher commits")
-
-
-def test_a_claim_that_a_long_body_holds_up_goes_back(huey, prefetcher):
-    huey.storage.enqueue_jobs(jobs("abc"))
-    prefetcher.next_claim()
     wait_until(lambda: huey.storage.queue_size() == 2, SOON_S, "the flusher gives back")
-    assert look(huey.storage, "a").place == "claimed"
+    assert places(huey, "bcd") == ["claimed", "ready", "ready"]
 
 
-def test_a_long_body_does_not_hold_up_the_other_threads(huey, gate):
-    @huey.task()
-    def quick(n):
-        return n
-
-    slow = gate("slow")
+def test_a_long_body_does_not_hold_up_the_other_threads_and_a_stop_wakes_those_that_sleep(huey):
+    began, opened = threading.Event(), threading.Event()
+    slow = huey.task(name="slow")(lambda: began.set() or opened.wait(SOON_S))()
+    quick = huey.task(name="quick")(lambda n: n)
     with crew(huey, threads=2):
-        wait_until(lambda: "slow" in gate.began, SOON_S, "the slow one runs")
+        assert began.wait(SOON_S)
         assert quick.map(range(20)).get(blocking=True, timeout=SOON_S) == list(range(20))
-        gate.opened.set()
-        assert slow.get(blocking=True, timeout=SOON_S) == "slow"
+        opened.set()
+        assert slow.get(blocking=True, timeout=SOON_S)
+        stopped = time.monotonic()
+    assert time.monotonic() - stopped < SOON_S
 
 
 @pytest.mark.parametrize("error", [errors.StorageBusy("locked"), errors.StorageFull("full")])
 def test_what_could_not_be_committed_is_kept_until_the_storage_is_back(huey, prefetcher, monkeypatch, error):
-    huey.storage.enqueue_jobs(jobs("ab"))
-    done = [ended(prefetcher.next_claim()) for _ in "ab"]
-
     def away(*args):
         raise error
 
+    huey.storage.enqueue_jobs(jobs("ab"))
+    done = [ended(prefetcher.next_claim()) for _ in "ab"]
     with monkeypatch.context() as patched:
         patched.setattr(huey.storage, "settle_and_claim", away)
         prefetcher.ack(done[0])
         assert not prefetcher.drain(time.monotonic())
         prefetcher.ack(done[1])
-    assert prefetcher.drain(time.monotonic() + SOON_S)
-    assert [state(huey.storage, each) for each in "ab"] == ["done", "done"]
+    assert drained(prefetcher) and states(huey, "ab") == ["done", "done"]
     assert kinds(huey.storage) == ["enqueued", "enqueued", "done", "done"]
 
 
 def test_one_outcome_that_cannot_be_written_costs_no_other_job_its_own(huey, prefetcher):
     huey.storage.enqueue_jobs(jobs("abc"))
     a, b, c = (prefetcher.next_claim() for _ in "abc")
-    for settlement in (ended(a), ended(b, others=[("key", object())]), ended(c)):
-        prefetcher.ack(settlement)
-    assert prefetcher.drain(time.monotonic() + SOON_S)
-    assert [state(huey.storage, each) for each in "abc"] == ["done", "failed", "done"]
+    for outcome in (ended(a), ended(b, others=[("key", object())]), ended(c)):
+        prefetcher.ack(outcome)
+    assert drained(prefetcher) and states(huey, "abc") == ["done", "failed", "done"]
 
 
-def test_revocations_are_looked_for_while_claims_from_then_lie_on_the_desk(huey, prefetcher):
+def test_revocations_are_looked_for_while_claims_from_then_are_held(huey, prefetcher):
     huey.revoke_by_id("b")
     huey.storage.enqueue_jobs(jobs("abc"))
     prefetcher.ack(ended(prefetcher.next_claim()))
-    assert prefetcher.drain(time.monotonic() + SOON_S)
-    assert prefetcher.revocations
+    assert drained(prefetcher) and prefetcher.revocations
 
 
-def dies(huey, job_id: str) -> None:
-    """A worker that dies while it runs this job."""
-    presence = register(huey.storage, "dies", 1, "thread", ("*",), ())
-    (claim,) = huey.storage.settle_and_claim(presence.n, (), 1, ("*",)).claims
-    presence.begin(claim.token, 1.0)
-    presence.abandon()
-    assert huey.storage.reap(DeadWorker(presence.n, "h", 1), 3) == [claim.id] == [job_id]
+# poison suspects
 
 
-@pytest.mark.parametrize(("deaths", "alone"), [(1, False), (2, True)])
-def test_a_job_that_one_more_death_would_fail_runs_alone(huey, deaths, alone):
+def test_a_job_that_one_more_death_would_fail_runs_alone(huey):
     running: set[str] = set()
     seen: list[set[str]] = []
 
-    @huey.task()
     def note(name):
         running.add(name)
         seen.append(set(running))
-        time.sleep(0.02)
+        time.sleep(0.01)
         running.remove(name)
 
-    suspect = note("suspect")
-    for _ in range(deaths):
-        dies(huey, suspect.id)
-    others = note.map("abcdef")
-    with crew(huey, threads=3):
-        others.get(blocking=True, timeout=SOON_S)
-        assert huey.storage.wait_ended(suspect.id, SOON_S)
-    assert ([names for names in seen if "suspect" in names] == [{"suspect"}]) == alone
+    task = huey.task(name="note")(note)
+    for deaths, alone in ((1, False), (2, True)):
+        suspect = task(f"suspect {deaths}")
+        for _ in range(deaths):
+            assert Hand(huey.storage).die_running() == [suspect.id]
+        others = task.map("abcdef")
+        with crew(huey, threads=3):
+            others.get(blocking=True, timeout=SOON_S)
+            assert huey.storage.wait_ended(suspect.id, SOON_S)
+        name = f"suspect {deaths}"
+        assert ([names for names in seen if name in names] == [{name}]) == alone
 
 
 def test_no_suspect_begins_before_the_outcome_of_one_that_must_not_run_twice_is_committed(
     huey, prefetcher, monkeypatch
 ):
     """It may kill the worker at once, and the other would be failed although it had ended."""
-    once, other = job("a", flags=ONCE), job("b")
-    huey.storage.enqueue_jobs([once, other])
+    huey.storage.enqueue_jobs([job("a", flags=ONCE), job("b")])
     with huey.storage.db.write("relaxed") as con:
         con.execute("update jobs set crashes = 2")
     first = prefetcher.next_claim()
@@ -196,7 +178,10 @@ def test_no_suspect_begins_before_the_outcome_of_one_that_must_not_run_twice_is_
     assert [claim.id for claim in taken] == ["b"] and state(huey.storage, "a") == "done"
 
 
-def test_a_quiet_desk_takes_nothing(huey, prefetcher):
+# quiet, stopped, asleep
+
+
+def test_a_quiet_prefetcher_takes_nothing(huey, prefetcher):
     sleeps: list[float] = []
     wait = prefetcher.presence.pipe.wait
     prefetcher.presence.pipe.wait = lambda timeout_s: sleeps.append(timeout_s) or wait(timeout_s)
@@ -209,20 +194,18 @@ def test_a_quiet_desk_takes_nothing(huey, prefetcher):
     wait_until(lambda: len(sleeps) > 1, SOON_S, "the ring has woken it, and it sleeps again")
     prefetcher.stop()
     thread.join(SOON_S)
-    assert (taken, look(huey.storage, "a").place) == ([None], "ready")
+    assert (taken, places(huey, "a")) == ([None], ["ready"])
 
 
-def test_a_desk_that_stops_gives_back_what_has_not_begun(huey, prefetcher):
+def test_one_that_stops_gives_back_what_has_not_begun(huey, prefetcher):
     huey.storage.enqueue_jobs(jobs("abc"))
     prefetcher.ack(ended(prefetcher.next_claim()))
     prefetcher.stop()
-    assert prefetcher.next_claim() is None
-    assert prefetcher.drain(time.monotonic() + SOON_S)
-    assert [state(huey.storage, each) for each in "abc"] == ["done", "queued", "queued"]
-    assert [look(huey.storage, each).place for each in "bc"] == ["ready", "ready"]
+    assert prefetcher.next_claim() is None and drained(prefetcher)
+    assert (states(huey, "abc"), places(huey, "bc")) == (["done", "queued", "queued"], ["ready", "ready"])
 
 
-def test_a_turn_that_was_on_its_way_when_the_desk_stopped_leaves_no_claim(huey, prefetcher, monkeypatch):
+def test_a_turn_that_was_on_its_way_when_it_stopped_leaves_no_claim(huey, prefetcher, monkeypatch):
     huey.storage.enqueue_jobs(jobs("ab"))
     settle_and_claim = huey.storage.settle_and_claim
 
@@ -233,32 +216,24 @@ def test_a_turn_that_was_on_its_way_when_the_desk_stopped_leaves_no_claim(huey, 
 
     monkeypatch.setattr(huey.storage, "settle_and_claim", overtaken)
     prefetcher._body_s = 1e-5  # as after many short bodies
-    assert prefetcher.next_claim() is None
-    assert [look(huey.storage, each).place for each in "ab"] == ["claimed", "claimed"]
-    assert prefetcher.drain(time.monotonic() + SOON_S)
-    assert [look(huey.storage, each).place for each in "ab"] == ["ready", "ready"]
+    assert prefetcher.next_claim() is None and places(huey, "ab") == ["claimed", "claimed"]
+    assert drained(prefetcher) and places(huey, "ab") == ["ready", "ready"]
 
 
 def test_a_claim_whose_worker_is_nowhere_is_found(huey):
-    presence = register(huey.storage, "gone", 1, "thread", ("*",), ())
+    hand = Hand(huey.storage)
     huey.storage.enqueue_jobs(jobs("a"))
-    assert huey.storage.settle_and_claim(presence.n, (), 1, ("*",)).claims
+    hand.claim_one()
     with huey.storage.db.write("relaxed") as con:
         con.execute("delete from workers")
-    presence.close()
+    hand.go()
     for _ in range(20):  # it is looked for now and then
         huey.storage.rescue(3)
-    assert (look(huey.storage, "a").place, look(huey.storage, "a").crashes) == ("ready", 0)
-
-
-def test_a_stop_wakes_a_thread_that_sleeps(huey):
-    with crew(huey, threads=2):
-        began = time.monotonic()
-    assert time.monotonic() - began < SOON_S
+    assert (places(huey, "a"), look(huey.storage, "a").crashes) == (["ready"], 0)
 
 
 def test_it_sleeps_until_what_the_last_look_saw_falls_due(huey, prefetcher, monkeypatch):
-    """A job that is deferred between the two looks, with a delay, rings nobody."""
+    """A job that is enqueued between the two looks, with a delay, rings nobody."""
     settle_and_claim, due, waits = huey.storage.settle_and_claim, [None, clock.now() + 0.05], []
     monkeypatch.setattr(
         huey.storage, "settle_and_claim", lambda *args: settle_and_claim(*args)._replace(next_due=due.pop(0))

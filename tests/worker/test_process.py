@@ -11,18 +11,21 @@ import sys
 import threading
 import time
 
-from duey.os_process import PARENT_STOPS, SAME_REQUEST_S, Requests, StopFlag
-from tests.support import wait_until
+import pytest
 
+from duey.os_process import PARENT_STOPS, SAME_REQUEST_S, Requests, StopFlag
+from tests.support import rounds, wait_until
+
+ROUNDS = rounds(30_000, soak=200_000)
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 # The main thread is inside of the flag almost always, and a lock there would not be free when a signal comes.
 STORM = """
-import os, signal
+import os, signal, sys
 from duey.os_process import StopFlag
 flag = StopFlag()
 flag.set_by(signal.SIGTERM)
 print("ready", flush=True)
-for _ in range(200_000):
+for _ in range(int(sys.argv[1])):
     flag.set()
     flag.wait(0.001)
     flag.clear()
@@ -30,8 +33,9 @@ os._exit(0)  # in its last moments Python has taken the handlers away
 """
 
 
+@pytest.mark.soak
 def test_a_storm_of_signals_does_not_lock_up_who_waits_for_them():
-    process = subprocess.Popen([sys.executable, "-c", STORM], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", STORM, str(ROUNDS)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "ready\n"
         deadline = time.monotonic() + 60

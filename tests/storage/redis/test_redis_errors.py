@@ -9,51 +9,32 @@ import time
 
 import pytest
 
-from duey import clock as engine_clock
 from duey import errors
 from duey.storage.redis.keys import VERSION
 from duey.storage.redis.preflight import Facts, refuse
 from duey.storage.redis.storage import RedisStorage
-from tests.contracts.rig import Clock, Hand, ended, job, jobs, part, state
+from tests.contracts.rig import Hand, ended, job, jobs, state
 from tests.support.ports import free_port
-
-
-@pytest.fixture
-def clock():
-    held = Clock()
-    engine_clock.set_source(held)
-    yield held
-    engine_clock.set_source(None)
 
 
 def config(storage, name, value):
     storage.server.command(b"CONFIG", "SET", name, value)
 
 
-def test_a_server_that_is_not_there_is_named_without_its_password():
+# a server of the test's own
+
+
+def test_a_server_that_is_not_there_or_lets_nobody_in_is_named(own_server, open_storage):
     port = free_port()
     storage = RedisStorage("x", url=f"redis://someone:secret@127.0.0.1:{port}/0")
     began = time.monotonic()
     with pytest.raises(errors.StorageUnavailable) as caught:
         storage.enqueue_jobs(jobs("a"))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 5 and caught.value.stored is False
     assert f"Redis at 127.0.0.1:{port} cannot be reached" in str(caught.value)
     assert "secret" not in str(caught.value) and "start it" in str(caught.value)
-    assert caught.value.stored is False
-
-
-def test_a_server_that_hangs_may_have_stored_it(own_server, open_storage, monkeypatch):
-    monkeypatch.setattr("duey.storage.redis.client.ANSWER_S", 0.2)
-    storage = open_storage(own_server.url)
-    storage.prepare()
-    other = open_storage(own_server.url)
-    other.server.command(b"CLIENT", "PAUSE", 4000)
-    with pytest.raises(errors.StorageUnavailable, match="does not answer") as caught:
-        storage.enqueue_jobs(jobs("a"))
-    assert caught.value.stored is None
-
-
-def test_a_wrong_password_is_said_and_not_shown(own_server, open_storage):
+    with pytest.raises(errors.Misconfigured, match=r"\[storage\] url"):
+        RedisStorage("x", url="http://localhost").counts()
     config(open_storage(own_server.url), "requirepass", "right")
     for user in (":wrong@", ""):
         with pytest.raises(errors.StorageUnavailable, match="correct \\[storage\\] url") as caught:
@@ -61,9 +42,14 @@ def test_a_wrong_password_is_said_and_not_shown(own_server, open_storage):
         assert "wrong@" not in str(caught.value)
 
 
-def test_a_url_that_is_none_is_refused():
-    with pytest.raises(errors.Misconfigured, match=r"\[storage\] url"):
-        RedisStorage("x", url="http://localhost").counts()
+def test_a_server_that_hangs_may_have_stored_it(own_server, open_storage, monkeypatch):
+    monkeypatch.setattr("duey.storage.redis.client.ANSWER_S", 0.2)
+    storage = open_storage(own_server.url)
+    storage.prepare()
+    open_storage(own_server.url).server.command(b"CLIENT", "PAUSE", 4000)
+    with pytest.raises(errors.StorageUnavailable, match="does not answer") as caught:
+        storage.enqueue_jobs(jobs("a"))
+    assert caught.value.stored is None
 
 
 def test_a_full_server_takes_no_jobs_but_lets_them_end(own_server, open_storage, hire):
@@ -84,57 +70,61 @@ def test_a_full_server_takes_no_jobs_but_lets_them_end(own_server, open_storage,
     assert state(storage, "b") == "queued"
 
 
-@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
-def test_a_server_that_drops_keys_is_refused(own_server, open_storage, policy):
-    storage = open_storage(own_server.url)
-    storage.prepare()
-    config(storage, "maxmemory-policy", policy)
-    with pytest.raises(errors.Misconfigured, match=f"maxmemory-policy {policy}.*set `maxmemory-policy noeviction`"):
-        open_storage(own_server.url).enqueue_jobs(jobs("a"))
-    with pytest.raises(errors.Misconfigured):
-        storage.warnings()
-
-
-def test_a_replica_is_refused(own_server, open_storage):
-    storage = open_storage(own_server.url)
-    storage.prepare()
-    storage.server.command(b"REPLICAOF", "127.0.0.1", free_port())
-    for each in (storage, open_storage(own_server.url)):
-        with pytest.raises(errors.StorageReadOnly, match="name its primary"):
-            each.enqueue_jobs(jobs("a"))
-
-
-def test_a_server_that_keeps_no_log_is_flagged(own_server, open_storage):
+def test_a_server_that_is_set_up_wrong_is_flagged_or_refused(own_server, open_storage):
     storage = open_storage(own_server.url)
     assert storage.prepare() == []
     config(storage, "appendonly", "no")
     (warning,) = storage.warnings()
     assert "appendonly yes" in warning
-
-
-def test_who_may_not_ask_is_told_to_look(own_server, open_storage):
-    admin = open_storage(own_server.url)
-    admin.server.command(b"ACL", "SETUSER", "few", "on", ">pass", "~duey:*", "+@all", "-info", "-config")
-    storage = open_storage(own_server.url.replace("//", "//few:pass@"))
-    (warning,) = storage.prepare()
-    assert "INFO" in warning
-    assert storage.enqueue_jobs(jobs("a")).accepted[0].fresh
-    admin.server.command(b"ACL", "SETUSER", "few", "-evalsha", "-eval")
+    for policy in ("allkeys-lru", "volatile-ttl", "allkeys-random"):
+        config(storage, "maxmemory-policy", policy)
+        with pytest.raises(errors.Misconfigured, match=f"maxmemory-policy {policy}.*set `maxmemory-policy noeviction`"):
+            open_storage(own_server.url).enqueue_jobs(jobs("a"))
+        with pytest.raises(errors.Misconfigured):
+            storage.warnings()
+    config(storage, "maxmemory-policy", "noeviction")
+    storage.server.command(b"ACL", "SETUSER", "few", "on", ">pass", "~duey:*", "+@all", "-info", "-config")
+    few = open_storage(own_server.url.replace("//", "//few:pass@"))
+    (warning,) = few.prepare()
+    assert "INFO" in warning and few.enqueue_jobs(jobs("a")).accepted[0].fresh
+    storage.server.command(b"ACL", "SETUSER", "few", "-evalsha", "-eval")
     with pytest.raises(errors.StorageUnavailable, match="does not permit"):
-        storage.enqueue_jobs(jobs("b"))
+        few.enqueue_jobs(jobs("b"))
+    storage.server.command(b"REPLICAOF", "127.0.0.1", free_port())
+    for each in (storage, open_storage(own_server.url)):
+        with pytest.raises(errors.StorageReadOnly, match="name its primary"):
+            each.enqueue_jobs(jobs("z"))
+    with pytest.raises(errors.Misconfigured, match=r"version 4\.0\.14: Duey needs Redis 5"):
+        refuse(Facts({"redis_version": "4.0.14"}), "Redis at x")
 
 
-def test_keys_of_a_newer_duey_are_left_alone(storage, open_storage):
-    storage.prepare()
-    storage.server.command(b"HSET", storage.server.key("meta"), "schema", 99)
-    with pytest.raises(errors.SchemaMismatch, match="schema version 99"):
-        open_storage().enqueue_jobs(jobs("a"))
+def test_a_restart_of_the_server_is_made_good_also_in_the_middle_of_a_push(own_server, open_storage, monkeypatch):
+    storage = open_storage(own_server.url)
+    storage.enqueue_jobs(jobs("a"))
+    own_server.kill()
+    own_server.start()
+    assert storage.enqueue_jobs(jobs("b")).accepted[0].fresh
+    assert state(storage, "a") == "queued"
+    monkeypatch.setattr("duey.storage.redis.enqueue.RETRY_S", 30.0)
+    own_server.stop()
+    answers = []
+    pushing = threading.Thread(target=lambda: answers.append(storage.enqueue_jobs(jobs("c"))))
+    pushing.start()
+    own_server.start()
+    pushing.join(30)
+    assert answers[0].accepted == (("c", True),)
 
 
-def test_what_the_version_before_wrote_is_read_and_run(storage, open_storage):
-    """Its jobs had no `by`."""
+# keys and protocol
+
+
+def test_keys_of_a_newer_duey_are_left_alone_and_those_of_the_first_version_read_and_run(storage, open_storage):
+    """Whose jobs had no `by`."""
     storage.enqueue_jobs([*jobs("abc")])
     server = storage.server
+    server.command(b"HSET", server.key("meta"), "schema", 99)
+    with pytest.raises(errors.SchemaMismatch, match="schema version 99"):
+        open_storage().enqueue_jobs(jobs("a"))
     server.command(b"HSET", server.key("meta"), "schema", 1)
     for each in "abc":
         key = server.key(f"body:{each}")
@@ -151,44 +141,17 @@ def test_what_the_version_before_wrote_is_read_and_run(storage, open_storage):
     assert server.command(b"HGET", server.key("meta"), "schema") == str(VERSION).encode()
 
 
-def test_an_old_server_is_refused():
-    with pytest.raises(errors.Misconfigured, match=r"version 4\.0\.14: Duey needs Redis 5"):
-        refuse(Facts({"redis_version": "4.0.14"}), "Redis at x")
-
-
 def test_scripts_that_the_server_forgot_are_sent_again(storage):
     storage.enqueue_jobs(jobs("a"))
     storage.server.command(b"SCRIPT", "FLUSH")
     assert storage.enqueue_jobs(jobs("b")).accepted[0].fresh
 
 
-def test_a_restart_of_the_server_is_made_good(own_server, open_storage):
-    storage = open_storage(own_server.url)
-    storage.enqueue_jobs(jobs("a"))
-    own_server.kill()
-    own_server.start()
-    assert storage.enqueue_jobs(jobs("b")).accepted[0].fresh
-    assert state(storage, "a") == "queued"
-
-
-def test_a_restart_in_the_middle_of_a_push_is_made_good(own_server, open_storage, monkeypatch):
-    storage = open_storage(own_server.url)
-    storage.enqueue_jobs(jobs("a"))
-    monkeypatch.setattr("duey.storage.redis.enqueue.RETRY_S", 30.0)
-    own_server.stop()
-    answers = []
-    pushing = threading.Thread(target=lambda: answers.append(storage.enqueue_jobs(jobs("b"))))
-    pushing.start()
-    own_server.start()
-    pushing.join(30)
-    assert answers[0].accepted == (("b", True),)
-
-
-@pytest.mark.parametrize("names", [("my-app", "myapp"), ("служба", "服务"), ("a", "A")])
-def test_services_with_other_names_share_nothing(open_storage, storage, names):
-    first, second = (open_storage(name=f"{storage.name}{name}") for name in names)
-    first.enqueue_jobs(jobs("a"))
-    assert (first.counts().queued, second.counts().queued) == (1, 0)
+def test_services_with_other_names_share_nothing(open_storage, storage):
+    for names in (("my-app", "myapp"), ("служба", "服务"), ("a", "A")):
+        first, second = (open_storage(name=f"{storage.name}{name}") for name in names)
+        first.enqueue_jobs(jobs("a"))
+        assert (first.counts().queued, second.counts().queued) == (1, 0), names
 
 
 def test_a_forked_child_talks_on_connections_of_its_own(storage):
@@ -207,32 +170,27 @@ def test_a_forked_child_talks_on_connections_of_its_own(storage):
     assert storage.counts().queued == 101
 
 
-def test_it_works_in_the_newer_protocol_as_well(redis_server, open_storage, hire):
-    storage = open_storage(f"{redis_server.url}?protocol=3")
-    storage.enqueue_jobs(jobs("a"))
-    hand = hire(storage)
-    hand.work(result=b"\x00\xff")
-    assert storage.peek_data("a") == b"\x00\xff"
-    assert storage.result_items() == {"a": b"\x00\xff"}
-    assert storage.pauses() == set()
+def test_bytes_travel_unchanged_in_either_protocol(redis_server, open_storage, hire):
+    payload = bytes(range(256)) * 5000
+    for protocol in (2, 3):
+        storage = open_storage(f"{redis_server.url}?protocol={protocol}")
+        storage.flush_all()
+        storage.enqueue_jobs([job("a", payload=payload, context='{"\\n": 1}')])
+        hand = hire(storage)
+        claim = hand.claim_one()
+        assert claim.payload == payload
+        hand.settle(claim, result=payload)
+        assert (storage.peek_data("a"), storage.get_job("a").payload) == (payload, payload)
+        assert (storage.result_items(), storage.pauses()) == ({"a": payload}, set())
+        (listed,) = storage.list_jobs(None, None, None, 5, None)
+        assert (listed.payload, listed.context) == (b"", '{"\\n": 1}')
     assert {c.get_protocol() for c in storage.server.pool._available_connections} == {3}
 
 
-def test_bytes_travel_unchanged(storage, hand):
-    payload = bytes(range(256)) * 5000
-    storage.enqueue_jobs([job("a", payload=payload, context='{"\\n": 1}')])
-    claim = hand.claim_one()
-    assert claim.payload == payload
-    hand.settle(claim, result=payload)
-    assert (storage.peek_data("a"), storage.get_job("a").payload) == (payload, payload)
-    (listed,) = storage.list_jobs(None, None, None, 5, None)
-    assert (listed.payload, listed.context) == (b"", '{"\\n": 1}')
-
-
-@pytest.mark.parametrize("field", ["priority", "eta"])
-def test_what_no_score_can_be_is_refused_before_anything_is_stored(storage, field):
-    with pytest.raises(errors.BadRequest, match="NaN"):
-        storage.enqueue_jobs([job("a"), job("b", **{field: float("nan")})])
+def test_what_no_score_can_be_is_refused_before_anything_is_stored(storage):
+    for field in ("priority", "eta"):
+        with pytest.raises(errors.BadRequest, match="NaN"):
+            storage.enqueue_jobs([job("a"), job("b", **{field: float("nan")})])
     assert storage.counts().queued == 0
 
 
@@ -248,14 +206,3 @@ def test_many_paused_jobs_are_set_aside_and_brought_back_in_steps(storage, hand)
     assert (storage.counts().blocked, storage.queue_infos()[0].waiting) == (1500, 1500)
     assert storage.resume("task", "shop.order") == 1500
     assert [c.id for c in hand.claim(3)] == ["j0", "j1", "j2"]
-
-
-def test_what_a_finish_defers_holds_its_key_for_its_time(storage, clock, hand):
-    storage.enqueue_jobs(jobs("ab"))
-    hand.work(next_jobs=[job("next", unique_key="k", unique_s=60.0)])
-    hand.work(chord_part=part("cid", 0, 1)._replace(callback=job("callback", unique_key="c", unique_s=60.0)))
-    assert storage.enqueue_jobs([job("x", unique_key="k"), job("y", unique_key="c")]).accepted == (
-        ("next", False), ("callback", False),
-    )  # fmt: skip
-    clock.advance(61)
-    assert storage.enqueue_jobs([job("x", unique_key="k")]).accepted == (("x", True),)

@@ -6,12 +6,10 @@ import os
 import signal
 import time
 
-import pytest
-
-from tests.contracts.rig import job, jobs
+from tests.contracts.rig import SOON_S, job, jobs
 from tests.support import wait_until
 
-LONG_S, SOON_S, SHORT_S = 60.0, 10.0, 0.05
+LONG_S, SHORT_S = 60.0, 0.05
 
 
 def fall_asleep(hand):
@@ -29,27 +27,25 @@ def sleepers(storage):
     return [int(n) for n in storage.server.command(b"ZRANGE", storage.server.key("sleepers"), 0, -1)]
 
 
-def test_a_worker_that_looked_once_more_is_woken(storage, open_storage, hand):
-    fall_asleep(hand)
-    open_storage().enqueue_jobs(jobs("a"))
-    assert is_rung(hand)
-    hand.presence.asleep(False)
-    assert hand.claim_one().id == "a"
-
-
-def test_a_ring_goes_to_a_worker_that_serves_the_queue(storage, hire):
+def test_a_ring_goes_to_a_sleeper_that_serves_the_queue_and_to_no_other(storage, open_storage, hire):
     slow, fast = hire(queues=("slow",)), hire(queues=("fast", "other"))
     fall_asleep(slow)
     fall_asleep(fast)
-    storage.enqueue_jobs([job("a", queue="fast")])
-    assert is_rung(fast)
-    assert not slow.presence.pipe.wait(SHORT_S)
+    storage.server.command(b"ZADD", storage.server.key("sleepers"), 1e12, 4711)  # the dead swallow no rings
+    open_storage().enqueue_jobs([job("a", queue="fast")])
+    assert is_rung(fast) and not slow.presence.pipe.wait(SHORT_S)
     assert sleepers(storage) == [slow.n]
+    fast.presence.asleep(False)
+    assert fast.claim_one().id == "a"
+    assert not fast.claim() and sleepers(storage) == [slow.n], "who is awake is no sleeper"
+    storage.enqueue_jobs([job("b", queue="fast")])
+    assert not fast.presence.pipe.wait(SHORT_S), "and is not rung"
+    storage.unregister(slow.n)
+    assert sleepers(storage) == [], "nor is one that leaves"
 
 
 def test_as_many_are_rung_as_there_are_jobs(storage, hire):
-    hands = [hire() for _ in range(3)]
-    for hand in hands:
+    for hand in [hire() for _ in range(3)]:
         fall_asleep(hand)
     storage.enqueue_jobs(jobs("ab"))
     assert len(sleepers(storage)) == 1
@@ -57,48 +53,27 @@ def test_as_many_are_rung_as_there_are_jobs(storage, hire):
     assert sleepers(storage) == []
 
 
-def test_a_job_for_later_wakes_one_so_that_it_knows_until_when_to_sleep(storage, hand):
-    fall_asleep(hand)
-    storage.enqueue_jobs([job("a", eta=time.time() + 3600)])
-    assert is_rung(hand)
-
-
-@pytest.mark.parametrize("verb", ["give_back", "retry", "resume", "settle"])
-def test_whatever_brings_work_rings(storage, hire, verb):
+def test_whatever_brings_work_rings(storage, hire):
+    """A job for later wakes one, too, so that it knows until when to sleep."""
     busy, idle = hire(), hire()
-    if verb == "resume":
-        storage.pause("queue", "default")
-    storage.enqueue_jobs(jobs("a"))
-    claims = busy.claim()
-    if verb == "retry":
-        busy.settle(claims[0], "failed")
-    fall_asleep(idle)
-    if verb == "give_back":
-        storage.release_claims(busy.n, claims)
-    elif verb == "retry":
-        storage.retry("a", None, 0)
-    elif verb == "resume":
-        storage.resume("queue", "default")
-    else:
-        busy.settle(claims[0], next_jobs=[job("next")])
-    assert is_rung(idle)
-
-
-def test_who_is_awake_is_not_rung(storage, hand):
-    fall_asleep(hand)
-    hand.presence.asleep(False)
-    hand.claim()
-    assert sleepers(storage) == []
-    storage.enqueue_jobs(jobs("a"))
-    assert not hand.presence.pipe.wait(SHORT_S)
-
-
-def test_the_dead_do_not_swallow_rings(storage, hand):
-    fall_asleep(hand)
-    storage.server.command(b"ZADD", storage.server.key("sleepers"), 1e12, 4711)
-    storage.enqueue_jobs(jobs("a"))
-    assert is_rung(hand)
-    assert sleepers(storage) == []
+    brings = {
+        "release": lambda claim: storage.release_claims(busy.n, [claim]),
+        "retry": lambda claim: storage.retry(claim.id, None, 0),
+        "settle": lambda claim: busy.settle(claim, next_jobs=[job("next")]),
+        "later": lambda claim: storage.enqueue_jobs([job("l", eta=time.time() + 3600)]),
+        "resume": lambda claim: storage.resume("queue", "held"),
+    }
+    for verb, bring in brings.items():
+        storage.flush_queue()
+        storage.pause("queue", "held")
+        storage.enqueue_jobs([job(verb), job(f"held {verb}", queue="held", priority=9)])
+        claim = busy.claim_one()
+        if verb == "retry":
+            busy.settle(claim, "failed")
+        fall_asleep(idle)
+        bring(claim)
+        assert is_rung(idle), verb
+        idle.presence.asleep(False)
 
 
 def test_a_signal_handler_of_the_own_process_may_ring(hand):
@@ -111,17 +86,10 @@ def test_a_signal_handler_of_the_own_process_may_ring(hand):
         signal.signal(signal.SIGUSR2, before)
 
 
-def test_a_worker_that_leaves_is_no_sleeper(storage, hand):
-    fall_asleep(hand)
-    storage.unregister(hand.n)
-    assert sleepers(storage) == []
-
-
-def test_who_waits_for_a_job_leaves_nothing_behind(storage, hand):
+def test_who_waits_for_a_job_leaves_nothing_behind(storage):
     storage.enqueue_jobs(jobs("a"))
     assert not storage.wait_ended("a", SHORT_S)
-    keys = storage.server.command(b"KEYS", storage.server.key("wait*"))
-    assert keys == []
+    assert storage.server.command(b"KEYS", storage.server.key("wait*")) == []
 
 
 def test_the_listener_comes_back_with_redis(own_server, open_storage, hire):
@@ -130,11 +98,8 @@ def test_the_listener_comes_back_with_redis(own_server, open_storage, hire):
     fall_asleep(hand)
     own_server.stop()
     own_server.start()
-    wait_until(lambda: accepts(storage), SOON_S, "Redis is back")
+    names = (f"a{n}" for n in range(10_000))
+    wait_until(lambda: storage.enqueue_jobs([job(next(names))]).accepted[0].fresh, SOON_S, "Redis is back")
     wait_until(
-        lambda: hand.presence.pipe.wait(1.0) or storage.enqueue_jobs([job(f"b{time.time()}")]) is None, SOON_S, "a ring"
+        lambda: hand.presence.pipe.wait(1.0) or storage.enqueue_jobs([job(next(names))]) is None, SOON_S, "a ring"
     )
-
-
-def accepts(storage):
-    return storage.enqueue_jobs([job(f"a{time.time()}")]).accepted[0].fresh
