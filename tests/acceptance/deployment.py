@@ -34,6 +34,8 @@ Section = dict[str, dict[str, Any]]
 class Deployment:
     """`settings` are sections of config.ini over what the tests need."""
 
+    forked = True  # programs are forks of a process that has imported what they need
+
     def __init__(self, folder: Path, backend: str = "sqlite", url: str = "", settings: Section | None = None) -> None:
         self.folder, self.backend = folder, backend
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +92,7 @@ class Deployment:
 
     def start(self, *arguments: str, **environ: str) -> Process:
         """Run a Python program of Duey."""
-        process = Process(arguments, self.environ(**environ), self.folder)
+        process = Process(arguments, self.environ(**environ), self.folder, forked=self.forked)
         self.processes.append(process)
         return process
 

@@ -1,7 +1,7 @@
 """Real processes of Duey, started, signalled and killed by the tests, and all that descend from them.
 
-Every process carries a mark in its environment, which its children inherit: so an orphan is found whatever its parent
-is now, and nothing but what a test has started is ever signalled.
+Every process has a session of its own, and a mark in its environment for what has another one, which its children
+inherit: so an orphan is found whatever its parent is now, and nothing but what a test has started is ever signalled.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.acceptance import fork_server
 from tests.support import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -25,15 +26,22 @@ MARK = "DUEY_TEST_MARK"
 class Process:
     """A program of Duey. `out` and `err` are files: what it says is there also after a kill."""
 
-    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environ: Mapping[str, str], folder: Path, *, forked: bool = False
+    ) -> None:
         self.mark = uuid.uuid4().hex
         self.folder = folder
         self._before = frozenset(os.listdir("/proc"))
-        with open(folder / f"{self.mark}.out", "wb") as out, open(folder / f"{self.mark}.err", "wb") as err:
-            self.popen = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, env={**environ, MARK: self.mark},
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
-            )  # fmt: skip
+        environ, out, err = {**environ, MARK: self.mark}, folder / f"{self.mark}.out", folder / f"{self.mark}.err"
+        self.popen: subprocess.Popen[bytes] | fork_server.Fork
+        if forked:
+            self.popen = fork_server.start(arguments, environ, out, err)
+        else:
+            with out.open("wb") as to_out, err.open("wb") as to_err:
+                self.popen = subprocess.Popen(
+                    [sys.executable, *arguments], cwd=ROOT, env=environ,
+                    stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err, start_new_session=True,
+                )  # fmt: skip
         self.started_at = time.monotonic()
 
     @property
@@ -50,7 +58,7 @@ class Process:
 
     def pids(self) -> list[int]:
         """Every living process that descends from this one, and itself; zombies are dead."""
-        return marked(self.mark, self._before)
+        return marked(self.mark, self.pid, self._before)
 
     def children(self) -> list[int]:
         return [pid for pid in self.pids() if pid != self.pid]
@@ -95,22 +103,33 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def is_alive(pid: int) -> bool:
-    """Whether a process runs (a zombie does not)."""
+def stat_of(pid: int) -> tuple[str, int, int]:
+    """State, parent and session of a process; of one that is gone, that of a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+            state, parent, _, session = stat.read().rpartition(")")[2].split()[:4]
+            return state, int(parent), int(session)
     except OSError:
-        return False
+        return "Z", 0, 0
 
 
-def marked(mark: str, others: frozenset[str] = frozenset()) -> list[int]:
-    """The living processes that carry a mark. `others` cannot: to look at each costs more than what is waited for."""
+def is_alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    return stat_of(pid)[0] != "Z"
+
+
+def marked(mark: str, session: int, others: frozenset[str] = frozenset()) -> list[int]:
+    """The living processes of a session, and those that carry a mark. `others` cannot: to look at each costs more than
+    what is waited for."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit() and name not in others:
-            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environ:
-                if wanted in environ.read():  # empty for a zombie
+            state, _, its_session = stat_of(int(name))
+            if state != "Z" and its_session == session:
+                found.append(int(name))
+                continue
+            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as environ_:
+                if wanted in environ_.read():  # empty for a zombie
                     found.append(int(name))
     return sorted(found)

@@ -16,7 +16,7 @@ import pytest
 
 from duey.os_process import SAME_REQUEST_S
 from tests.acceptance.deployment import SHUTDOWN_S, Deployment
-from tests.acceptance.processes import Process
+from tests.acceptance.processes import Process, stat_of
 from tests.acceptance.variants import KINDS, SOAK, crossed, crossed_over
 from tests.support import wait_until
 
@@ -110,8 +110,8 @@ def test_whoever_is_signalled_and_how_often_bodies_may_end(
     app = deployment.app()
     running = [deployment.tasks.note(n, 1.5) for n in range(2)]
     deployment.wait_running(2)
-    consumers = [pid for pid in app.children() if parent_of(pid) == app.pid]
-    workers = [pid for pid in app.children() if parent_of(pid) in consumers]
+    consumers = [pid for pid in app.children() if stat_of(pid)[1] == app.pid]
+    workers = [pid for pid in app.children() if stat_of(pid)[1] in consumers]
     assert consumers and workers
     chosen = {"web": [app.pid], "consumer": consumers, "workers": workers, "all": [app.pid, *consumers, *workers]}[who]
     for _ in range(times):
@@ -130,15 +130,6 @@ def test_whoever_is_signalled_and_how_often_bodies_may_end(
         wait_until(lambda: deployment.client(5).get("/healthz").status == 200, 30, "the web process answers")
     assert [(job.state, job.crashes, job.attempt) for job in map(deployment.job, running)] == [("done", 0, 1)] * 2
     assert [len(deployment.ledger.runs_of(n)) for n in range(2)] == [1, 1]
-
-
-def parent_of(pid: int) -> int:
-    """The parent of a process; 0 when it has ended."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-            return int(stat.read().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
 
 
 @crossed

@@ -6,6 +6,8 @@ import os
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import WORKLOAD, Deployment
 from tests.acceptance.http_client import Client, shown
@@ -14,6 +16,12 @@ from tests.acceptance.variants import sqlite_only
 
 WITHOUT_ROOT = str(WORKLOAD.parent / "unprivileged.py")
 PROGRAMS = (("app.py",), ("-m", "huey.bin.huey_consumer", "consumer.huey"), ("manage.py", "check"))
+
+
+@pytest.fixture(autouse=True)
+def from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails at the start is to fail as it does where nothing is imported yet."""
+    monkeypatch.setattr(Deployment, "forked", False)
 
 
 def refusal(process: Process) -> str:

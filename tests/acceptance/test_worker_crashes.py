@@ -167,15 +167,14 @@ def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deploym
     (guilty,) = enqueue_jobs(deployment, ("victim", 1, "body", "kill all"))
     innocent = deployment.tasks.note(2, 0.3)
     for _ in range(40):
-        consumer = deployment.launch(2, kind, DUEY_TEST_TREE=rounds("3", soak="10"))
+        consumer = deployment.launch(2, kind, DUEY_TEST_TREE=rounds("4", soak="10"))
         wait_until(
             lambda at=consumer: at.popen.poll() is not None or deployment.state(guilty) == "failed", 30, "it is over"
         )
-        consumer.kill_tree()
         if deployment.state(guilty) == "failed":
             break
+        consumer.kill_tree()
     job = deployment.job(guilty)
     assert (job.state, job.crashes) == ("failed", 0)
     assert job.error.message.startswith("its consumer died ")
-    deployment.consumer(2, kind)
     assert deployment.wait_ended([innocent], 30)[0].state == "done"

@@ -59,7 +59,7 @@ def harm(n: object, place: str, deed: str) -> None:
     if name == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "kill all":
-        for pid in marked(os.environ[MARK]):
+        for pid in marked(os.environ[MARK], os.getsid(0)):
             if pid != os.getpid():
                 kill(pid)
         kill(os.getpid())

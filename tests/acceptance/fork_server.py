@@ -1,0 +1,143 @@
+"""Starts programs of Duey as forks of a process that has imported what they import, which is most of a start.
+
+The program itself runs from its first line on, with streams, environment, session and signals of its own. What is about
+the start (test_start, `duey run` of a wheel, a reload, the consumer of app.py) is started by the system as ever.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+IMPORTED = (
+    "asyncio", "huey.consumer", "huey.consumer_options", "duey.execution.huey", "duey.worker.consumer_options",
+    "duey.worker.supervisor", "duey.control.service", "duey.server.main", "duey.cli.main",
+    "duey.monitor.web.site", "duey.monitor.history", "duey.monitor.history.recording.recorder", "duey.api",
+    "duey.server.http_server", "playhouse.migrate",
+)  # fmt: skip
+
+
+class Fork:
+    """What tests use of a subprocess.Popen, of a child of the server."""
+
+    def __init__(self, server: Server, pid: int) -> None:
+        self._server, self.pid = server, pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            self.returncode = self._server.ask(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        until = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.005)
+        return self.returncode  # type: ignore[return-value]
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:  # not waited for yet: the number is no other's
+            os.kill(self.pid, signum)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+class Server:
+    """One for each PYTHONPATH, since that decides what can be imported. Ends with this process."""
+
+    def __init__(self, path: str) -> None:
+        environ = {**os.environ, "PYTHONPATH": path}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._server = subprocess.Popen([sys.executable, __file__], cwd=ROOT, env=environ, text=True, **pipes)
+        atexit.register(self._server.kill)
+
+    def ask(self, request: Any) -> Any:
+        assert self._server.stdin and self._server.stdout
+        self._server.stdin.write(json.dumps(request) + "\n")
+        self._server.stdin.flush()
+        return json.loads(self._server.stdout.readline())
+
+
+server = cache(Server)
+
+
+def start(arguments: Sequence[str], environ: Mapping[str, str], out: Path, err: Path) -> Fork:
+    found = server(environ["PYTHONPATH"])
+    return Fork(found, found.ask([list(arguments), dict(environ), str(out), str(err)]))
+
+
+def serve() -> tuple[list[str], dict[str, str], str, str]:
+    """Answer requests: for a pid its exit code or None, else the pid of a new child, where the request is returned."""
+    buffer = b""
+    while True:
+        while b"\n" not in buffer:
+            buffer += (read := os.read(0, 65536))
+            if not read:
+                os._exit(0)
+        line, _, buffer = buffer.partition(b"\n")
+        request = json.loads(line)
+        if isinstance(request, int):
+            pid, status = os.waitpid(request, os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if pid else None
+        else:
+            begun, tell = os.pipe()
+            answer = os.fork()
+            if answer == 0:
+                return become(request, tell)
+            os.close(tell)
+            os.read(begun, 1)
+            os.close(begun)
+        os.write(1, json.dumps(answer).encode() + b"\n")
+
+
+def become(request: Any, tell: int) -> Any:
+    """Let this process be as if the system had started it for the request."""
+    _, environ, out, err = request
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(environ)
+    for fd, name in enumerate((os.devnull, out, err)):
+        opened = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        os.dup2(opened, fd)
+        os.close(opened)
+    os.closerange(tell, tell + 1)
+    return request
+
+
+def run(arguments: Sequence[str]) -> None:
+    """As `python ARGUMENTS`."""
+    sys.orig_argv = [sys.executable, *arguments]
+    if arguments[0] == "-c":
+        sys.argv = ["-c", *arguments[2:]]
+        exec(arguments[1], {"__name__": "__main__"})
+    elif arguments[0] == "-m":
+        sys.argv = list(arguments[1:])
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(arguments)
+        runpy.run_path(arguments[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    sys.path.remove(str(Path(__file__).parent))
+    for each in IMPORTED:
+        importlib.import_module(each)
+    run(serve()[0])
