@@ -74,7 +74,7 @@ def same(a: Any, b: Any) -> bool:
 
 def picture(value: Any) -> str:
     """All of a value that may be compared, as text."""
-    parts: Any
+    parts: Any = value
     if isinstance(value, (set, frozenset)):
         parts = sorted(map(picture, value))
     elif isinstance(value, (list, tuple)):
@@ -87,8 +87,6 @@ def picture(value: Any) -> str:
         parts = value.replace(tzinfo=None), value.fold, str(value.tzinfo)
     elif type(value) is int:
         parts = hex(value)  # repr has a limit
-    else:
-        parts = value
     return f"{type(value)} {parts!r}"
 
 
@@ -101,24 +99,14 @@ readable = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).filter(
 offsets = readable.map(timezone)
 zones = st.none() | offsets | st.sampled_from(ZONES).map(ZoneInfo)
 folds = st.sampled_from([0, 1])
-hashable_leaves = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | text
-    | st.binary(max_size=8)
-    | st.builds(lambda d, z, f: d.replace(tzinfo=z, fold=f), st.datetimes(), zones, folds)
-    | st.builds(lambda t, z, f: t.replace(tzinfo=z, fold=f), st.times(), zones, folds)
-    | st.dates()
-    | st.timedeltas()
-    | st.decimals(allow_nan=False)
-    | st.uuids()
-    | text.map(PurePosixPath)
-    | text.map(Path)
-    | st.sampled_from([Color.RED, Color.TEAL, Level.LOW, Rights.READ | Rights.WRITE, Rights(0)])
-    | st.builds(Money, st.decimals(allow_nan=False), text)
-)
+hashable_leaves = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), text,
+    st.binary(max_size=8), st.dates(), st.timedeltas(), st.decimals(allow_nan=False), st.uuids(),
+    st.builds(lambda d, z, f: d.replace(tzinfo=z, fold=f), st.datetimes(), zones, folds),
+    st.builds(lambda t, z, f: t.replace(tzinfo=z, fold=f), st.times(), zones, folds),
+    text.map(PurePosixPath), text.map(Path), st.builds(Money, st.decimals(allow_nan=False), text),
+    st.sampled_from([Color.RED, Color.TEAL, Level.LOW, Rights.READ | Rights.WRITE, Rights(0)]),
+)  # fmt: skip
 hashables = st.recursive(
     st.deferred(lambda: hashable_leaves),  # deferred: its repr would fill pages
     lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3),
@@ -128,17 +116,13 @@ values = st.recursive(
     st.deferred(lambda: hashables)
     | st.sampled_from([SKIPPED, Decimal("NaN"), Decimal("-sNaN12")])
     | st.integers(14_000, 17_000).map(lambda bits: 1 << bits),  # around the limit of int's digits
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.lists(inner, max_size=4).map(tuple)
-        | st.dictionaries(text, inner, max_size=4)
-        | st.dictionaries(hashables, inner, max_size=3)
-        | st.sets(hashables, max_size=3)
-        | st.builds(Point, st.integers(), inner)
-        | st.dictionaries(text, inner, max_size=3).map(Order)
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.lists(inner, max_size=4).map(tuple), st.dictionaries(text, inner, max_size=4),
+        st.dictionaries(hashables, inner, max_size=3), st.sets(hashables, max_size=3),
+        st.builds(Point, st.integers(), inner), st.dictionaries(text, inner, max_size=3).map(Order),
     ),
     max_leaves=12,
-)
+)  # fmt: skip
 
 messages = st.builds(
     lambda args, kwargs, eta, inner: MESSAGE._replace(

@@ -42,53 +42,33 @@ def test_keys_that_name_a_secret(key):
     assert every_day.redact({key: "x1", "to": "ana"}) == {key: MARKER, "to": "ana"}
 
 
+def test_what_is_redacted_and_what_is_not():
+    deep: list = []
+    deep.append(deep)
+    assert TOO_DEEP in json.dumps(redactor.redact(deep))
+    innocent = (
+        "tokenizer session_count token_expires_at password_max_length secretary keys api key apis_key passing_word _"
+    )
+    plain = dict.fromkeys(["", *innocent.split()], "x1") | {"max_tokens": 512}
+    assert every_day.redact(plain) == plain
+    value = {"token": {"a": [1]}, "list": [{"secret": None}, {"Token": ["x"]}], "api_key": 5, "x_" * 5000 + "token": 1}
+    shown = {"token": MARKER, "list": [{"secret": MARKER}, {"Token": MARKER}], "api_key": MARKER}
+    assert redactor.redact(value) == {**shown, "x_" * 5000 + "token": MARKER}
+    args = (["ana", "hunter22", {"token": "x"}, "psql -W hunter22"], {"apiKey": "k", "n": ["hunter22"]})
+    shown = (["ana", MARKER, {"token": MARKER}, f"psql -W {MARKER}"], {"apiKey": MARKER, "n": [MARKER]})
+    assert every_day.redact_call(*args, ["user", "password", "options"])[:2] == shown
+
+
 @rows(
-    "key",
+    ("names", "value", "hidden"),
     [
-        "tokenizer", "session_count", "token_expires_at", "password_max_length", "secretary", "keys", "api", "key",
-        "apis_key", "passing_word", "", "_",
+        (["pin", "-session", "-Private-Key"], {"pin": 1, "session": 1, "private_key": 1, "pwd": 1}, ["pin", "pwd"]),
+        ([], {"pwd": 1}, ["pwd"]), (["X-Api Key", "-apikey"], {"xApiKey": 1, "api_keys": 2}, ["xApiKey"]),
+        (["\u0161ifra"], {"MOJA_\u0160IFRA": 1}, ["MOJA_\u0160IFRA"]), (["", "_-"], {"": 1, "_": 2, "-": 3}, []),
     ],
 )  # fmt: skip
-def test_keys_that_do_not(key):
-    assert every_day.redact({key: "x1"}) == {key: "x1"}
-
-
-def test_a_plural_hides_no_number():
-    shown = {"max_tokens": 512, "tokens": MARKER, "passwords": MARKER, "token": MARKER}
-    assert every_day.redact({"max_tokens": 512, "tokens": "abc", "passwords": ["x"], "token": 5}) == shown
-
-
-def test_a_name_can_be_taken_from_the_built_in_ones():
-    shown = configured(["pin", "-session", "-Private-Key"]).redact(dict.fromkeys(["pin", "session", "private_key"], 1))
-    assert shown == {"pin": MARKER, "session": 1, "private_key": 1}
-    assert configured([]).redact({"pwd": 1}) == {"pwd": MARKER}
-
-
-def test_a_secret_is_redacted_whatever_it_is():
-    value = {"token": {"a": [1]}, "list": [{"secret": None}, {"Token": ["x"]}], "api_key": 5}
-    assert redactor.redact(value) == {
-        "token": MARKER, "list": [{"secret": MARKER}, {"Token": MARKER}], "api_key": MARKER,
-    }  # fmt: skip
-
-
-def test_names_are_matched_in_any_spelling_and_empty_ones_match_nothing():
-    assert Redactor(["X-Api Key"]).redact({"xApiKey": 1, "api_key": 2}) == {"xApiKey": MARKER, "api_key": 2}
-    assert Redactor(["šifra"]).redact({"MOJA_ŠIFRA": 1}) == {"MOJA_ŠIFRA": MARKER}
-    for names in ([], [""], ["_-"]):
-        assert Redactor(names).redact({"": 1, "_": 2, "password": 3}) == {"": 1, "_": 2, "password": 3}
-
-
-def test_long_keys_are_looked_at_too():
-    key = "x_" * 5_000 + "token"
-    assert redactor.redact({key: 1}) == {key: MARKER}
-
-
-def test_positional_arguments_are_redacted_by_the_name_of_their_parameter():
-    args, kwargs, _ = redactor.redact_call(
-        ["ana", "hunter2", {"token": "x"}, "surplus"], {"apiKey": "k", "n": 1}, ["user", "password", "options"]
-    )
-    assert args == ["ana", MARKER, {"token": MARKER}, "surplus"]
-    assert kwargs == {"apiKey": MARKER, "n": 1}
+def test_names_are_matched_in_any_spelling_beside_the_built_in_ones(names, value, hidden):
+    assert configured(names).redact(value) == value | dict.fromkeys(hidden, MARKER)
 
 
 @rows(
@@ -107,11 +87,7 @@ def test_positional_arguments_are_redacted_by_the_name_of_their_parameter():
 def test_passwords_in_urls(text, shown):
     assert redactor.redact(text) == shown
     assert redactor.redact([{"url": text, text: 1}]) == [{"url": shown, shown: 1}]
-
-
-def test_urls_without_end_cost_no_quadratic_time():
-    text = "://a:" * 100_000 + "://" + "a" * 500_000 + "@"
-    assert redactor.redact(text) == "://a:" * 100_000 + f"://{MARKER}@"
+    assert Redactor(()).redact({"password": text}) == {"password": shown}
 
 
 def test_a_text_gives_no_secret_away_by_its_place():
@@ -154,22 +130,10 @@ def test_the_hidden_values_of_a_call_are_found_in_whatever_form():
     ):
         assert mask.text(f"<{text}>") != f"<{text}>" and "cr3t" not in mask.text(text), text
     assert mask.text("987654 k3yk3y") == "987654 k3yk3y"  # not hidden
+    lines = every_day.redact_call(["first line\nsecond line", "abcde"], {}, ["private_key", "token"])[2]
+    assert lines.text("File x: 'second line'") == f"File x: '{MARKER}'"
+    assert lines.text("abcde") == "abcde", "too short to be looked for"
     assert mask.plain({"a": [f"at {HIDDEN}", 1234567, 5], HIDDEN: 1}) == {"a": [f"at {MARKER}", MARKER, 5], MARKER: 1}
-
-
-def test_hidden_values_below_six_characters_are_not_looked_for():
-    mask = every_day.redact_call(["abcde", "abcdef"], {}, ["password", "token"])[2]
-    assert mask.text("abcde abcdef") == f"abcde {MARKER}"
-
-
-def test_each_line_of_a_hidden_value_is_found():
-    mask = every_day.redact_call(["first line\nsecond line"], {}, ["private_key"])[2]
-    assert mask.text("File x: 'second line'") == f"File x: '{MARKER}'"
-
-
-def test_shown_arguments_hide_what_is_hidden_elsewhere_in_the_call():
-    args, kwargs, _ = every_day.redact_call(["hunter22", "psql -W hunter22"], {"b": ["hunter22"]}, ["password", "cmd"])
-    assert (args, kwargs) == ([MARKER, f"psql -W {MARKER}"], {"b": [MARKER]})
 
 
 def test_what_is_hidden_in_the_part_that_was_cut_is_masked_too():
@@ -226,6 +190,7 @@ def test_many_hidden_values_are_found_and_too_many_hide_all():
 def test_no_text_costs_more_than_linear_time():
     """Each of these took minutes with a pattern that tries again from each place."""
     for text in (
+        "://a:",
         "password=",
         "a=1&",
         'token:="',
@@ -239,12 +204,6 @@ def test_no_text_costs_more_than_linear_time():
         "'",
     ):
         assert len(every_day.text(text * (400_000 // len(text)) + " token=x")) <= 500_000
-
-
-def test_depth_is_bounded():
-    value: list = []
-    value.append(value)
-    assert TOO_DEEP in json.dumps(redactor.redact(value))
 
 
 secret_keys = st.sampled_from(["password", "db_password", "accessToken", "X-Api-Key"])
@@ -275,7 +234,11 @@ def test_without_names_only_urls_are_changed(value):
 # clip
 
 
-@given(plain, st.integers(2, 300))
+texts = st.text(max_size=99)
+larger = st.lists(st.text(max_size=300) | st.dictionaries(texts, texts))
+
+
+@given(plain | larger, st.integers(2, 300) | st.integers(2, 2000))
 def test_clipped_values_fit_and_others_are_left_alone(value, max_bytes):
     before = copy.deepcopy(value)
     cut, clipped = clip(value, max_bytes)
@@ -286,26 +249,17 @@ def test_clipped_values_fit_and_others_are_left_alone(value, max_bytes):
         assert cut is value
 
 
-texts = st.text(max_size=99)
-
-
-@given(st.lists(st.text(max_size=300) | st.dictionaries(texts, texts)), st.integers(2, 2000))
-def test_larger_values_fit_too(value, max_bytes):
-    assert json_bytes(clip(value, max_bytes)[0]) <= max_bytes
-
-
-def test_a_long_text_says_how_much_is_left_out():
+def test_what_is_left_out_is_said():
     cut, clipped = clip("x" * 1000, 100)
     kept = cut.index("…")
     assert clipped and cut == "x" * kept + f"… ({1000 - kept} characters left out)"
     assert 98 <= json_bytes(cut) <= 100
-
-
-def test_collections_end_with_what_is_left_out():
     cut, _ = clip(list(range(1000)), 100)
     assert cut[-1] == f"… {1000 - (len(cut) - 1)} more" and cut[:-1] == list(range(len(cut) - 1)) and len(cut) > 10
     cut, _ = clip({f"key{i}": i for i in range(1000)}, 200)
     assert cut["…"] == f"{1000 - (len(cut) - 1)} more" and cut["key3"] == 3
+    cut, _ = clip({"k" * 5000: 1, "k" * 6000: 2, "to": 3}, 400)
+    assert 3 in cut.values() and max(map(len, cut)) < 150
 
 
 def test_small_members_stay_whole_beside_large_ones():
@@ -320,11 +274,6 @@ def test_many_middling_members_are_kept_whole_or_left_out():
     cut, _ = clip(rows, 4096)
     assert cut[:50] == rows[:50] and 4000 < json_bytes(cut) <= 4096
     assert cut[:-2] == rows[: len(cut) - 2]  # the last one that fits may be cut
-
-
-def test_long_keys_are_cut():
-    cut, _ = clip({"k" * 5000: 1, "k" * 6000: 2, "to": 3}, 400)
-    assert 3 in cut.values() and max(map(len, cut)) < 150
 
 
 @rows("value", [10**600, 1.5, None, True, "é" * 9, ["x"], {"a": 1}, "\ud800" * 50])
