@@ -1,6 +1,7 @@
 """Peers for the recipes: an HTTP server and a certificate authority that only these tests trust."""
 
 import socket
+import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,13 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
     ca.cert_pem.write_to_path(str(file))
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     return ca
+
+
+def server_context(ca: trustme.CA, name: str) -> ssl.SSLContext:
+    """What a server needs to show a certificate of this authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(name).configure_cert(context)
+    return context
 
 
 @pytest.fixture

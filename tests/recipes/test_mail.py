@@ -11,11 +11,12 @@ import pytest
 import trustme
 
 from duey.recipes import Refused, Unavailable, mail
+from tests.recipes.conftest import server_context
 from tests.recipes.smtp_peer import SmtpPeer
-from tests.support import rows
-from tests.support.ports import free_port
+from tests.support import free_port, rows
 
 SENDER = "Duey <duey@example.org>"
+BOTH = ("ann@example.org", "bob@example.org")
 
 
 @pytest.fixture
@@ -24,8 +25,8 @@ def smtp() -> Iterator[SmtpPeer]:
         yield server
 
 
-def plain(peer: SmtpPeer) -> mail.Server:
-    return mail.Server("127.0.0.1", peer.port, starttls=False)
+def plain(port: int) -> mail.Server:
+    return mail.Server("127.0.0.1", port, starttls=False)
 
 
 def note(*to: str, **changes: str | None) -> EmailMessage:
@@ -33,40 +34,23 @@ def note(*to: str, **changes: str | None) -> EmailMessage:
     return mail.compose(SENDER, list(to) or ["ann@example.org"], **fields)  # type: ignore[arg-type]
 
 
-def context_for(ca: trustme.CA, name: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert(name).configure_cert(context)
-    return context
-
-
 def test_a_message_arrives_as_it_was_composed(smtp: SmtpPeer) -> None:
     subject = "Größe: 10 € — " + "long " * 40 + "end"
     text = "Zoë, 10 €\n.\n.dots at the start\nfrom the start\n" + "long " * 500 + "\n"
-    message = note(
-        "Ann Müller <ann@example.org>",
-        "bob@bücher.example",
-        subject=subject,
-        text=text,
-        html="<p>Zoë</p>",
-        reply_to="help@example.org",
-        message_id="job-1",
-    )
-    mail.send(plain(smtp), message)
+    smtp.hang_up_at_quit = True  # which is no failure
+    given = {"subject": subject, "text": text, "html": "<p>Zoë</p>", "reply_to": "help@example.org"}
+    mail.send(plain(smtp.port), note("Ann Müller <ann@example.org>", "bob@bücher.example", message_id="job-1", **given))
     (taken,) = smtp.taken
     assert taken.sender == "duey@example.org"
     assert taken.recipients == ["ann@example.org", "bob@xn--bcher-kva.example"]
     got = taken.message
-    assert got["From"].addresses[0].display_name == "Duey"
-    assert got["To"].addresses[0].display_name == "Ann Müller"
-    assert got["Subject"] == subject
-    assert got["Reply-To"] == "help@example.org"
-    assert got["Message-ID"] == "<job-1@example.org>"
-    assert got["Auto-Submitted"] == "auto-generated"
+    assert got["From"].addresses[0].display_name == "Duey" and got["To"].addresses[0].display_name == "Ann Müller"
+    expected = [subject, "help@example.org", "<job-1@example.org>", "auto-generated"]
+    assert [got[name] for name in ("Subject", "Reply-To", "Message-ID", "Auto-Submitted")] == expected
     assert got["Date"].datetime.tzinfo is not None
     assert got.get_body(("plain",)).get_content().replace("\r\n", "\n") == text  # type: ignore[union-attr]
     assert "Zoë" in got.get_body(("html",)).get_content()  # type: ignore[union-attr]
-    assert taken.content.isascii()
-    assert max(map(len, taken.content.split(b"\r\n"))) < 998
+    assert taken.content.isascii() and max(map(len, taken.content.split(b"\r\n"))) < 998
 
 
 def test_the_same_id_makes_the_same_message_id() -> None:
@@ -94,40 +78,29 @@ def test_what_is_not_one_address_is_refused(field: str, bad: str) -> None:
         mail.compose(subject="s", text="t", **given)  # type: ignore[arg-type]
 
 
-@rows("bad", ["a\nBcc: x@example.org", "a\r\n\r\nbody", "a\rb", "a\x00", "a\x85b", "=?utf-8?q?a=0ABcc:_x?=", "\udcff"])
-def test_what_is_not_one_line_is_no_subject(bad: str) -> None:
-    with pytest.raises(Refused, match=r"^subject: expected one line"):
-        note(subject=bad)
-
-
-@rows("subject", ["", "Offre : 10\u00a0€", "🎉", "a\u200bb", "=?utf-8?q?ok?="])
-def test_any_one_line_is_a_subject(subject: str) -> None:
-    message = message_from_bytes(note(subject=subject).as_bytes(), policy=default)
-    assert message.keys().count("Subject") == 1
-    assert message.get_payload() == "Hi there\r\n"
-
-
-def test_too_few_and_too_many_recipients() -> None:
+def test_subjects_are_one_line_and_a_body_becomes_no_header() -> None:
+    bad = ["a\nBcc: x@b.org", "a\r\n\r\nbody", "a\rb", "a\x00", "a\x85b", "=?utf-8?q?a=0ABcc:_x?=", "\udcff"]
+    for subject in bad:
+        with pytest.raises(Refused, match=r"^subject: expected one line"):
+            note(subject=subject)
+            pytest.fail(f"accepted {subject!r}")
+    for subject in ("", "Offre : 10\u00a0€", "🎉", "a\u200bb", "=?utf-8?q?ok?="):
+        message = message_from_bytes(note(subject=subject).as_bytes(), policy=default)
+        assert (message.keys().count("Subject"), message.get_payload()) == (1, "Hi there\r\n"), subject
+    message = message_from_bytes(note(text="\r\nBcc: x@example.org\r\n.\r\nQUIT").as_bytes(), policy=default)
+    assert message["Bcc"] is None
+    with pytest.raises(Refused, match="valid Unicode"):
+        note(text="\ud800")
     with pytest.raises(Refused, match="expected 1 to 100 addresses, found 0"):
         mail.compose(SENDER, [], "s", "t")
     with pytest.raises(Refused, match="found 101"):
         note(*[f"a{n}@example.org" for n in range(101)])
 
 
-def test_half_a_surrogate_in_the_text_is_refused() -> None:
-    with pytest.raises(Refused, match="valid Unicode"):
-        note(text="\ud800")
-
-
-def test_a_body_cannot_become_a_header() -> None:
-    message = message_from_bytes(note(text="\r\nBcc: x@example.org\r\n.\r\nQUIT").as_bytes(), policy=default)
-    assert message["Bcc"] is None
-
-
 # What the server says
 
 
-@pytest.mark.parametrize(
+@rows(
     ("where", "line", "error", "sentence"),
     [
         ("MAIL", "451 try later", Unavailable, "answered 451: the sender duey@example.org was not taken: try"),
@@ -141,80 +114,60 @@ def test_a_body_cannot_become_a_header() -> None:
 def test_4xx_is_worth_another_attempt_and_5xx_is_not(
     smtp: SmtpPeer, where: str, line: str, error: type[Exception], sentence: str
 ) -> None:
-    smtp.answers[where] = line
+    smtp.taken.clear()
+    smtp.answers = {where: line}
     with pytest.raises(error, match=sentence):
-        mail.send(plain(smtp), note("ann@example.org", "bob@example.org"))
+        mail.send(plain(smtp.port), note(*BOTH))
     assert smtp.taken == []  # not even to those whom the server would take
-    smtp.answers.clear()
-    mail.send(plain(smtp), note("ann@example.org", "bob@example.org"))
-    assert smtp.taken[0].recipients == ["ann@example.org", "bob@example.org"]
-
-
-def test_a_failed_good_bye_is_no_failure(smtp: SmtpPeer) -> None:
-    smtp.hang_up_at_quit = True
-    mail.send(plain(smtp), note())
-    assert len(smtp.taken) == 1
+    smtp.answers = {}
+    mail.send(plain(smtp.port), note(*BOTH))
+    assert smtp.taken[0].recipients == list(BOTH)
 
 
 def test_a_connection_that_breaks_before_the_last_answer_is_tried_again(smtp: SmtpPeer) -> None:
     smtp.hang_up_before_answer = True
     with pytest.raises(Unavailable, match="cannot be reached"):
-        mail.send(plain(smtp), note(message_id="j"))
+        mail.send(plain(smtp.port), note(message_id="j"))
     smtp.hang_up_before_answer = False
-    mail.send(plain(smtp), note(message_id="j"))
+    mail.send(plain(smtp.port), note(message_id="j"))
     first, second = smtp.taken
     assert first.message["Message-ID"] == second.message["Message-ID"]  # so that it is shown once
 
 
-def test_nobody_listens() -> None:
-    with pytest.raises(Unavailable, match=r"cannot be reached: .*refused"):
-        mail.send(mail.Server("127.0.0.1", free_port()), note())
-
-
-def test_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_listens_or_nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mail, "TIMEOUT_S", 0.2)
-    with (
-        socket.create_server(("127.0.0.1", 0)) as mute,
-        pytest.raises(Unavailable, match=r"cannot be reached: .*timed out"),
-    ):
-        mail.send(mail.Server("127.0.0.1", mute.getsockname()[1], starttls=False), note())
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        for port, sentence in ((free_port(), "refused"), (mute.getsockname()[1], "timed out")):
+            with pytest.raises(Unavailable, match=rf"cannot be reached: .*{sentence}"):
+                mail.send(plain(port), note())
 
 
 # TLS and login
 
 
-def test_starttls_and_login(authority: trustme.CA) -> None:
-    with SmtpPeer(context_for(authority, "127.0.0.1"), users={"me": "hunter2"}) as smtp:
-        mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter2"), note())
-        assert smtp.taken[0].tls
-        assert smtp.taken[0].user == "me"
-
-
-def test_tls_from_the_start(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
-    with SmtpPeer(context_for(authority, "127.0.0.1"), starttls=False) as smtp:
-        monkeypatch.setattr(mail, "_TLS_FROM_THE_START", smtp.port)
-        mail.send(mail.Server("127.0.0.1", smtp.port), note())
-        assert len(smtp.taken) == 1
-
-
-def test_a_wrong_password_is_refused_and_not_repeated(authority: trustme.CA) -> None:
-    with SmtpPeer(context_for(authority, "127.0.0.1"), users={"me": "hunter2"}) as smtp:
+def test_tls_and_login(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    context: ssl.SSLContext = server_context(authority, "127.0.0.1")
+    with SmtpPeer(context, users={"me": "hunter2"}) as smtp:
         with pytest.raises(Refused, match="answered 535") as caught:
             mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter3"), note())
         assert "hunter3" not in str(caught.value)
         with pytest.raises(Refused, match="expected ASCII"):
             mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hünter"), note())
         assert smtp.taken == []
+        mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter2"), note())
+        assert smtp.taken[0].tls and smtp.taken[0].user == "me"
+    with SmtpPeer(context, starttls=False) as smtp:
+        monkeypatch.setattr(mail, "_TLS_FROM_THE_START", smtp.port)
+        mail.send(mail.Server("127.0.0.1", smtp.port), note())
+        assert len(smtp.taken) == 1
 
 
-def test_a_certificate_that_nobody_trusts(authority: trustme.CA) -> None:
-    with SmtpPeer(context_for(trustme.CA(), "127.0.0.1"), users={"me": "hunter2"}) as smtp:
-        with pytest.raises(Unavailable, match="certificate verify failed"):
-            mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter2"), note())
-        assert smtp.taken == []
-
-
-def test_a_server_without_starttls_is_not_talked_to_in_the_clear(smtp: SmtpPeer) -> None:
-    with pytest.raises(Refused, match=r"cannot do what \[smtp\] asks: STARTTLS"):
-        mail.send(mail.Server("127.0.0.1", smtp.port, "me", "hunter2", starttls=True), note())
-    assert smtp.taken == []
+def test_no_password_goes_to_whom_nobody_trusts_or_in_the_clear(authority: trustme.CA, smtp: SmtpPeer) -> None:
+    with SmtpPeer(server_context(trustme.CA(), "127.0.0.1"), users={"me": "hunter2"}) as untrusted:
+        for peer, error, sentence in (
+            (untrusted, Unavailable, "certificate verify failed"),
+            (smtp, Refused, r"cannot do what \[smtp\] asks: STARTTLS"),
+        ):
+            with pytest.raises(error, match=sentence):
+                mail.send(mail.Server("127.0.0.1", peer.port, "me", "hunter2"), note())
+            assert peer.taken == []
