@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from duey import config
+from tests.support import rows
 
 
 @pytest.fixture
@@ -45,40 +46,31 @@ def test_an_empty_file_means_all_defaults_below_its_folder(ini, tmp_path):
 
 
 def test_the_environment_stands_over_the_file_and_the_file_over_the_default(ini):
-    file = ini("[web]\nport = 9000\nthreads = 3\n")
-    web = config.load(file, {"DUEY_WEB_PORT": " 9001 ", "OTHER": "x", "DUEY_TEST_SOAK": "1"}).web
-    assert (web.port, web.threads, web.host) == (9001, 3, "127.0.0.1")
+    file = ini("[web]\nport = 9000\nthreads = 3\nurl_prefix = /duey\n")
+    variables = {"DUEY_WEB_PORT": " 9001 ", "OTHER": "x", "DUEY_TEST_SOAK": "1", "DUEY_WEB_URL_PREFIX": ""}
+    web = config.load(file, variables).web
+    assert (web.port, web.threads, web.host, web.url_prefix) == (9001, 3, "127.0.0.1", ""), "an empty one is a value"
 
 
-def test_an_empty_variable_is_a_value(ini):
-    assert config.load(ini("[web]\nurl_prefix = /duey\n"), {"DUEY_WEB_URL_PREFIX": ""}).web.url_prefix == ""
-
-
-def test_duey_config_names_the_file_and_may_be_relative(ini, tmp_path, monkeypatch):
-    ini("[service]\nname = Here\n")
+def test_which_file_is_read(ini, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    settings = config.load(environ={"DUEY_CONFIG": ""})  # config.ini of the current folder, which may be missing
+    assert settings.web.port == 8080 and settings.root == tmp_path
+    file = ini("[service]\nname = Here\n")
     settings = config.load(environ={"DUEY_CONFIG": "config.ini"})
     assert settings.service.name == "Here" and settings.root == tmp_path
-
-
-def test_a_path_that_is_given_stands_over_duey_config(ini):
-    assert config.load(ini("[web]\nport = 1\n"), {"DUEY_CONFIG": "/does/not/exist"}).web.port == 1
-
-
-def test_the_file_in_the_current_folder_is_the_default_and_may_be_missing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    settings = config.load(environ={"DUEY_CONFIG": ""})
-    assert settings.web.port == 8080 and settings.root == tmp_path
-
-
-def test_a_file_that_duey_config_names_must_exist(tmp_path):
+    assert config.load(file, {"DUEY_CONFIG": "/does/not/exist"}).service.name == "Here", "a path that is given"
     missing = tmp_path / "missing.ini"
     assert errors_of(None, {"DUEY_CONFIG": str(missing)}) == [
         f"{missing}: expected a configuration file, found none; make it, or correct DUEY_CONFIG."
     ]
+    assert len(errors_of(missing, {"DUEY_WEB_PORT": "x"})) == 2, "faults of the environment are told, too"
+    assert errors_of(tmp_path) == [f"{tmp_path}: expected a configuration file, found a folder; name the file in it."]
+    (error,) = errors_of(file / "config.ini")
+    assert "expected a configuration file that can be read, found Not a directory;" in error
 
 
-@pytest.mark.parametrize(
+@rows(
     ("content", "sentence"),
     [
         (b"[web]\nport 9000\n", "expected lines such as `key = value`, found something else in line 2; mend it."),
@@ -93,15 +85,6 @@ def test_a_file_that_cannot_be_used_is_told_in_one_sentence(tmp_path, content, s
     file.write_bytes(content)
     (error,) = errors_of(file)
     assert error.startswith(f"{file}: {sentence}")
-
-
-def test_a_folder_is_no_file(tmp_path):
-    assert errors_of(tmp_path) == [f"{tmp_path}: expected a configuration file, found a folder; name the file in it."]
-
-
-def test_a_path_through_a_file_is_told_in_one_sentence(ini):
-    (error,) = errors_of(ini("") / "config.ini")
-    assert "expected a configuration file that can be read, found Not a directory;" in error
 
 
 def test_a_byte_order_mark_and_percent_signs_are_plain(tmp_path):
@@ -120,7 +103,7 @@ def test_unknown_sections_and_keys_are_named_with_the_nearest_spelling(ini):
     ]
 
 
-@pytest.mark.parametrize(
+@rows(
     ("variable", "hint"),
     [
         ("DUEY_WEB_PROT", "; did you mean DUEY_WEB_PORT?"),
@@ -147,10 +130,6 @@ def test_all_faults_are_told_at_once_each_with_its_place(ini):
     ]
 
 
-def test_faults_of_the_environment_are_told_beside_a_broken_file(tmp_path):
-    assert len(errors_of(tmp_path / "missing.ini", {"DUEY_WEB_PORT": "x"})) == 2
-
-
 def test_a_consumer_must_be_heard_of_within_its_lease(ini):
     file = ini("[consumer]\nlease_s = 3\n")
     assert errors_of(file) == [f"{file}: [consumer] lease_s: expected heartbeat_s < lease_s, found 3 and 3."]
@@ -159,27 +138,19 @@ def test_a_consumer_must_be_heard_of_within_its_lease(ini):
     assert config.load(file, {"DUEY_CONSUMER_HEARTBEAT_S": "2.9"}).consumer.heartbeat_s == 2.9
 
 
-def test_a_url_with_a_password_is_masked_and_a_long_value_is_cut(ini):
-    (error,) = errors_of(ini("[storage]\nurl = reddis://:hunter2@127.0.0.1\n[web]\nport = " + "9" * 5000))[:1]
-    assert "hunter2" not in error and "'reddis:***@127.0.0.1'" in error
-    assert all(len(line) < 300 for line in errors_of(ini("[web]\nport = " + "9" * 5000)))
-
-
-def test_an_indented_key_is_not_swallowed_by_the_one_above(ini):
-    (error,) = errors_of(ini("[tasks]\nsecret = abc\n  retries = 3\n"))
-    assert error.endswith("expected printable text on one line, found a line break or a control character.")
-    assert "abc" not in error
-
-
 def test_config_can_be_imported_where_no_library_is_installed():
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); from duey import config; config.load"
     # -S: without site-packages
     subprocess.run([sys.executable, "-S", "-E", "-c", code], check=True)
 
 
-def test_secrets_of_before_need_a_secret_of_now_and_are_never_shown(ini):
-    file = ini("[tasks]\nsecret_previous = hunter2\n")
-    (error,) = errors_of(file)
-    assert "[tasks] secret_previous: expected none without [tasks] secret, found some" in error
-    (worse,) = errors_of(ini("[tasks]\nsecret = a\nsecret_previous = hunter2\x07\n"))
-    assert "hunter2" not in error + worse
+def test_secrets_are_never_shown_and_long_values_are_cut(ini):
+    long = "[web]\nport = " + "9" * 5000
+    (masked, _) = errors_of(ini("[storage]\nurl = reddis://:hunter2@127.0.0.1\n" + long))
+    assert "'reddis:***@127.0.0.1'" in masked and all(len(line) < 300 for line in errors_of(ini(long)))
+    (indented,) = errors_of(ini("[tasks]\nsecret = hunter2\n  retries = 3\n"))  # not swallowed by the key above
+    assert indented.endswith("expected printable text on one line, found a line break or a control character.")
+    (alone,) = errors_of(ini("[tasks]\nsecret_previous = hunter2\n"))
+    assert "[tasks] secret_previous: expected none without [tasks] secret, found some" in alone
+    (control,) = errors_of(ini("[tasks]\nsecret = a\nsecret_previous = hunter2\x07\n"))
+    assert "hunter2" not in masked + indented + alone + control

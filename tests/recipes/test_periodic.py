@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,66 +49,49 @@ def test_every_database_is_in_the_folder_of_the_day(settings: Settings) -> None:
     folder = Path(got["folder"])
     assert folder.parent == settings.periodic.backup_folder
     assert before <= folder.name <= datetime.now(timezone.utc).strftime("%Y-%m-%d")
-    assert tables(folder / "queue.db") == [("jobs",)]
-    assert tables(folder / "monitor.db") == [("books",)]
-    assert tables(folder / "access.db") == [("people",)]
+    for name, table in (("queue", "jobs"), ("monitor", "books"), ("access", "people")):
+        assert tables(folder / f"{name}.db") == [(table,)]
     assert got["bytes"] == {path.name: path.stat().st_size for path in folder.glob("*.db")}
-    assert next(iter(got["bytes"])) == "queue.db"
-    assert got["removed"] == []
+    assert next(iter(got["bytes"])) == "queue.db" and got["removed"] == []
     periodic.nightly_backup.call_local()  # once more on the same day
     assert {path.name for path in folder.iterdir()} == {*got["bytes"], "backup.json"}
 
 
-def test_old_days_are_removed_once_the_new_one_is_whole(settings: Settings, tmp_path: Path) -> None:
-    for day in ("2020-01-01", "2020-01-02"):
-        (tmp_path / "backups" / day).mkdir(parents=True)
+def test_old_days_are_removed_once_the_new_one_is_whole(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = [tmp_path / "backups" / day for day in ("2020-01-01", "2020-01-02")]
+    for day in days:
+        day.mkdir(parents=True)
     (tmp_path / "data" / "people.db").write_bytes(b"damaged" * 1000)
     with pytest.raises(Discard, match=r"expected a sound SQLite file at .*people\.db"):
         periodic.nightly_backup.call_local()
-    assert (tmp_path / "backups" / "2020-01-01").exists()
+    assert days[0].exists()
     (tmp_path / "data" / "people.db").unlink()
     assert periodic.nightly_backup.call_local()["removed"] == ["2020-01-01"]
-    assert (tmp_path / "backups" / "2020-01-02").exists()
-
-
-def test_what_is_not_there_or_on_redis_is_not_copied(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "data" / "books.db").unlink()
+    assert days[1].exists()
     monkeypatch.setattr(periodic, "settings", replace(settings, storage=replace(settings.storage, backend="redis")))
-    assert set(periodic.nightly_backup.call_local()["bytes"]) == {"access.db"}
+    assert set(periodic.nightly_backup.call_local()["bytes"]) == {"monitor.db"}, "what is there, and not on Redis"
 
 
-def beat_to(url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = replace(settings.periodic, heartbeat_url=url)
-    monkeypatch.setattr(periodic, "settings", replace(settings, periodic=mine))
-
-
-def test_a_heartbeat_is_a_get_also_to_a_private_address(
+def test_a_heartbeat_is_a_get_also_to_a_private_address_and_fails_in_words(
     settings: Settings, peer: HttpPeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beat_to(peer.url(path="/ping/1"), settings, monkeypatch)
-    got = periodic.heartbeat.call_local()
-    assert got["status"] == 200
+    assert settings.periodic.heartbeat_url == "" and periodic.heartbeat.call_local() is None
+
+    def beat(url: str) -> Any:
+        mine = replace(settings.periodic, heartbeat_url=url)
+        monkeypatch.setattr(periodic, "settings", replace(settings, periodic=mine))
+        return periodic.heartbeat.call_local()
+
+    assert beat(peer.url(path="/ping/1"))["status"] == 200
     assert [(received.method, received.path) for received in peer.received] == [("GET", "/ping/1")]
-
-
-def test_a_heartbeat_that_is_not_taken_fails_in_words(
-    settings: Settings, peer: HttpPeer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    beat_to(peer.url(), settings, monkeypatch)
     for status, error in ((404, Refused), (500, Unavailable), (302, Refused)):
         peer.behave = answer(status)
         with pytest.raises(error, match=f"answered {status}"):
-            periodic.heartbeat.call_local()
-    beat_to(f"http://127.0.0.1:{free_port()}/", settings, monkeypatch)
+            beat(peer.url())
     with pytest.raises(Unavailable, match="cannot be reached"):
-        periodic.heartbeat.call_local()
-
-
-def test_without_a_url_there_is_no_heartbeat(settings: Settings) -> None:
-    assert settings.periodic.heartbeat_url == ""
-    assert periodic.heartbeat.call_local() is None
+        beat(f"http://127.0.0.1:{free_port()}/")
 
 
 @rows(
