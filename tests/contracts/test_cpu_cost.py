@@ -13,7 +13,7 @@ import pytest
 
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import passwords
-from tests.contracts.megabytes import BATCHES, REFUSED, REFUSED_BATCHES, TYPED, VALUES, WIDE, Service
+from tests.contracts.megabytes import BATCHES, REFUSED, REFUSED_BATCHES, TYPED, VALUES, Service
 from tests.contracts.rig import run_all
 from tests.support import rounds
 
@@ -23,12 +23,8 @@ NOISE = 1.5  # others on the machine change the pace between a request and the l
 # The dearest of their kind; `make soak` tries all.
 DEAR = ("wide object", "deep lists", "urls")
 DEAR_TYPED = ("durations", "by_number")
-
-
-@pytest.fixture(params=rounds(["sqlite"], soak=["sqlite", "redis"]))
-def backend(request: pytest.FixtureRequest) -> str:
-    """What is timed is above the storage: one is enough, and each takes seconds."""
-    return str(request.param)
+DEAR_REFUSED = ("unknown arguments", "wrong items", "many objects", "one name many times")
+BACKENDS = rounds(["sqlite"], soak=["sqlite", "redis"])  # what is timed is above the storage
 
 
 @pytest.fixture
@@ -44,12 +40,13 @@ def service(huey: DurableHuey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_refused_megabyte_costs_little(service: Service) -> None:
-    for name, (status, value) in REFUSED.items():
+    for name in rounds(DEAR_REFUSED, soak=tuple(REFUSED)):
+        status, value = REFUSED[name]
         answer = service.send(name, value)
         assert answer.status == status, name
         assert len(answer.json.get("errors", ())) <= 50 and len(answer.body) < 20_000, name
-    for name, batch in REFUSED_BATCHES.items():
-        answer = service.send(name, batch, "/api/jobs/batch")
+    for name in rounds(["unknown arguments each"], soak=list(REFUSED_BATCHES)):
+        answer = service.send(name, REFUSED_BATCHES[name], "/api/jobs/batch")
         assert answer.status in (404, 422) and len(answer.json.get("errors", ())) <= 50, name
 
 
@@ -84,11 +81,11 @@ def test_a_schedule_of_a_megabyte_costs_little(service: Service) -> None:
 
 def test_results_cost_little_and_come_whole(service: Service, huey: DurableHuey) -> None:
     ids = {}
-    for name in ("wide object", "floats", "long text"):
+    for name in rounds(["wide object"], soak=["wide object", "floats", "long text"]):
         ids[name] = service.send(name, {"task": "take", "args": [VALUES[name]]}).json["id"]
     run_all(huey)
-    assert service.get(f"/api/jobs/{ids['wide object']}").json["result"] == WIDE
-    assert len(service.get(f"/api/jobs/{ids['long text']}").json["result"]) == 1_000_000
+    for name, job_id in ids.items():
+        assert service.get(f"/api/jobs/{job_id}").json["result"] == VALUES[name]
     service.timed("recorder", service.recorder.record)
     for job_id in ids.values():
         for path in (f"/monitor/jobs/{job_id}", f"/monitor/jobs/{job_id}.json", f"/api/jobs/{job_id}/attempts"):
@@ -98,9 +95,10 @@ def test_results_cost_little_and_come_whole(service: Service, huey: DurableHuey)
 def test_a_page_of_large_jobs_is_not_large(service: Service, huey: DurableHuey) -> None:
     large = {"task": "take", "kwargs": {"value": {f"key{i}": "x" * 10 for i in range(30_000)}}}
     small = {"task": "take", "kwargs": {"value": ["a text of some length, as they are"] * 150}}
-    for _ in range(5):
+    rows = rounds(4, soak=5)
+    for _ in range(rows):
         service.send("large", large)
-    for n in range(5):
+    for n in range(rows):
         service.send("small", [{**small, "id": f"small-{n}-{m}"} for m in range(80)], "/api/jobs/batch")
     for recorded in (False, True):
         if recorded:
@@ -114,6 +112,6 @@ def test_a_page_of_large_jobs_is_not_large(service: Service, huey: DurableHuey) 
             assert len(answer.body) <= 1024 * 1024
             seen += [each["id"] for each in answer.json["jobs"]]
             cursor, pages = answer.json["next"], pages + 1
-        assert len(seen) == len(set(seen)) == 5 * 81 and pages > 1
+        assert len(seen) == len(set(seen)) == rows * 81 and pages > 1
         for path in ("/monitor/jobs?limit=200", "/monitor/jobs?state=queued", "/monitor/jobs.json?limit=200"):
             assert len(service.get(path).content) < 4_000_000

@@ -114,12 +114,7 @@ def intruder(storage, folder):
 @pytest.fixture
 def tell(huey):
     """A task that answers with its arguments and its context."""
-
-    @huey.task()
-    def tell(*args):
-        return [list(args), dict(current_job().context)]
-
-    return tell
+    return huey.task(name="tell")(lambda *args: [list(args), dict(current_job().context)])
 
 
 def said_of(huey, job_id):
@@ -142,7 +137,7 @@ def test_a_call_is_signed_for_its_job_and_context(huey, storage, intruder, tell)
         Control(huey).again(edited.id)
 
 
-def test_a_result_is_signed_for_its_job(huey, storage, intruder, tell):
+def test_a_result_is_signed_for_its_job_and_a_value_of_huey_s_own_store_for_its_key(huey, storage, intruder, tell):
     paid, unpaid = tell("paid"), tell("unpaid")
     run_all(huey)
     intruder.set_result(unpaid.id, look(storage, paid.id).result)
@@ -150,9 +145,6 @@ def test_a_result_is_signed_for_its_job(huey, storage, intruder, tell):
         huey.result(unpaid.id)
     assert Control(huey).job(unpaid.id).result == "[unreadable]"
     assert huey.result(paid.id) == [["paid"], {}]
-
-
-def test_a_value_of_huey_s_own_store_is_signed_for_its_key(huey, storage):
     huey.put("mine", 1)
     assert huey.get("mine") == 1
     storage.put_data("other", storage.peek_data("mine"))
@@ -207,31 +199,32 @@ def test_who_waits_for_a_job_without_a_body_can_read_what_is_told(huey, storage,
         list(canceled)[1].get()
 
 
-def test_a_checkpoint_is_signed_for_its_job_and_key(huey, storage, intruder):
-    kept = []
-
-    @huey.task(retries=1)
+def test_a_checkpoint_is_signed_for_its_job_and_key(huey, intruder):
     def load(n):
         if current_job().attempt == 0:
-            checkpoint(n, key="far")
-            kept.append(huey.serializer.serialize(99, use=("checkpoint", current_job().id, "far")))
+            for far in (98, 99):
+                checkpoint(far, key="far")
+                kept[n, far] = huey.serializer.serialize(far, use=("checkpoint", current_job().id, "far"))
             raise OSError
         return checkpoint(key="far")
 
-    for n, said in ((1, ""), (2, MISFIT), (3, "not signed")):
-        result = load(n)
+    kept = {}
+    task = huey.task(name="load", retries=1)(load)
+    # what stands there when it goes on -> what it reads, or why it fails
+    table = {
+        "its own": (lambda n: kept[n, 99], 99), "an older one of the same job": (lambda n: kept[n, 98], 98),
+        "another job's": (lambda n: kept["its own", 99], MISFIT), "unsigned": (lambda n: b"99", "not signed"),
+    }  # fmt: skip
+    for n, (data, read) in table.items():
+        result = task(n)
         run_next(huey)
-        if said:
-            intruder.set_checkpoint(result.id, "far", kept[0] if n == 2 else b"99")
+        intruder.set_checkpoint(result.id, "far", data(n))
         run_all(huey)
-        assert said in said_of(huey, result.id) if said else result.get() == n
+        assert result.get() == read if isinstance(read, int) else read in said_of(huey, result.id), n
 
 
 def test_a_schedule_is_signed_with_its_whole_spec(huey, storage, tell):
-    @huey.task()
-    def harm(*args):
-        raise AssertionError("it ran")
-
+    huey.task(name="harm")(lambda *args: pytest.fail("it ran"))
     schedules = Control(huey).schedules
     schedules.make("good", ScheduleRequest("tell", ("a",), every_s=60, tz="Europe/Zagreb"))
     (row,) = storage.schedule_store.schedules()
@@ -300,25 +293,6 @@ def test_a_replay_does_what_the_threat_model_says_and_no_more(huey, storage, int
     assert run_next(huey)[0] == ["old"]
 
 
-def test_an_older_checkpoint_of_the_same_job_is_valid(huey, storage, intruder):
-    kept = []
-
-    @huey.task(retries=1)
-    def load():
-        if current_job().attempt == 0:
-            for n in (1, 2):
-                checkpoint(n, key="far")
-                kept.append(huey.serializer.serialize(n, use=("checkpoint", current_job().id, "far")))
-            raise OSError
-        return checkpoint(key="far")
-
-    job = load()
-    run_next(huey)
-    intruder.set_checkpoint(job.id, "far", kept[0])
-    run_all(huey)
-    assert job.get() == 1
-
-
 def test_everything_that_is_signed_is_read_again(huey, storage, tell):
     @huey.task(on_failed=lambda job, error: told.append((job.args, error.message)))
     def fail(word):
@@ -342,12 +316,7 @@ def test_everything_that_is_signed_is_read_again(huey, storage, tell):
 def test_a_secret_is_changed_while_jobs_wait(make_huey):
     def at(**keys):
         huey = make_huey(**keys)
-
-        @huey.task(name="tell")
-        def tell(word):
-            return word
-
-        return huey, tell
+        return huey, huey.task(name="tell")(lambda word: word)
 
     _, tell = at(tasks_secret="old")
     before = [tell("a"), tell("b")]
