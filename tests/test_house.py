@@ -60,7 +60,8 @@ def test_each_room_knows_only_whom_it_may():
 ALLOWED = [
     ("duey.config.reader", "from duey.config import table\nimport json"),
     ("duey.storage.sqlite.workers", "from ...errors import DueyError"),
-    ("duey.tasks.signature.signature", "import annotationlib"),
+    ("duey.tasks.signature", "import annotationlib"),
+    ("duey.control.call", "import pydantic"),
     ("duey.scheduling.scheduler", "import cronsim, huey.api"),
     ("tasks", "import requests, duey.recipes.mail, sqlite3, periodic"),
     ("periodic", "from duey import huey\nimport tasks"),
@@ -77,6 +78,8 @@ REFUSED = [
     ("duey.storage.sqlite.claim", "from ...worker import prefetcher"),
     ("duey.worker.process", "import bottle"),
     ("duey.worker.process", "import pydantic"),
+    ("duey.tasks.signature", "import pydantic"),
+    ("duey.execution.huey", "from duey.control.call import bind"),
     ("duey.control.service", "import peewee"),
     ("duey.control.service", "from duey.monitor.history import queries"),
     ("duey.control.service", "import tasks"),

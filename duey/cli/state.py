@@ -15,8 +15,10 @@ def check(cli_context: CliContext, options: argparse.Namespace) -> int:
     With --deploy also name what remains open for production, one line for each thing: ok, warn or fail, and what to
     do. Exit status 1 if a line says fail.
     """
+    from duey.control.call import unusable_hints
+
     tasks = cli_context.control.tasks()
-    warnings = list(cli_context.huey.storage.prepare())
+    warnings = [*cli_context.huey.storage.prepare(), *unusable_hints(cli_context.control.known)]
     cli_context.access.accounts.list()
     echo(f"settings  {cli_context.settings.source}")
     echo(f"storage   {cli_context.settings.storage.backend}, usable")

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from duey import clock, errors
+from duey.control.call import bind
 from duey.control.edit import edited
 from duey.control.schedule_views import Schedule as Schedule
 from duey.control.schedule_views import Showing
@@ -218,7 +219,7 @@ class ScheduleService:
 
     def _spec(self, name: str, request: ScheduleRequest, known_at: float | None = None) -> str:
         cls = self._known.find(request.task)
-        args, kwargs = self._known.signature(cls).bind(request.args, request.kwargs or {})
+        args, kwargs = bind(self._known.signature(cls), request.args, request.kwargs or {})
         spec = {
             "task": self._known.full(cls), "cron": request.cron, "every": request.every_s, "at": request.at,
             "tz": request.tz, "catch_up": request.catch_up, "overlap": request.overlap, "window_s": request.window_s,

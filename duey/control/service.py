@@ -15,6 +15,7 @@ from typing import Any
 from huey.api import Task
 
 from duey import clock, errors
+from duey.control.call import MAX_PROBLEMS, bind
 from duey.control.edit import edited
 from duey.control.job_views import JobViews
 from duey.control.schedules import ScheduleService
@@ -42,7 +43,6 @@ from duey.scheduling.timezones import moment
 from duey.storage.contract import StoredJob
 from duey.tasks import registry
 from duey.tasks.call_options import context_text
-from duey.tasks.signature.refusal import MAX_PROBLEMS
 
 LIST_MAX = 500
 
@@ -100,7 +100,7 @@ class Control:
     def _task(self, request: JobRequest) -> Task:
         """The Huey task for a request, with checked and converted arguments."""
         cls = self.known.find(request.task)
-        args, kwargs = self.known.signature(cls).bind(request.args, request.kwargs)
+        args, kwargs = bind(self.known.signature(cls), request.args, request.kwargs)
         now = clock.now()
         eta = request.eta if request.delay_s is None else now + request.delay_s
         if eta is not None and not 0 <= eta <= now + LONGEST_S:  # also NaN
@@ -181,7 +181,7 @@ class Control:
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
                 old = edited(stored.task, task.args, task.kwargs, self.huey.composer.shown_call(stored, JOB)[:2], edit)
-            task.args, task.kwargs = self.known.signature(cls).bind(*old)
+            task.args, task.kwargs = bind(self.known.signature(cls), *old)
             payload = self.huey.serialize_task(task, of_job(stored))
         self.storage.retry(job_id, payload, cls.default_retries, was)
         return self.job(job_id)

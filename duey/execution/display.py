@@ -15,7 +15,7 @@ from duey.payload.redact import Mask, Redactor
 from duey.payload.serializer import Use, of_job
 from duey.storage.contract import EventRow, StoredJob
 from duey.tasks.current import JobContext, latest_job_context
-from duey.tasks.signature.signature import Signature
+from duey.tasks.signature import Signature
 
 TOO_LARGE = "[too large to show]"
 UNREADABLE = "[unreadable]"

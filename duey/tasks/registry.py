@@ -10,7 +10,7 @@ from huey.api import PeriodicTask, Task
 from duey import errors
 from duey.model.job import TaskInfo
 from duey.tasks.options import HUEYS_OPTIONS, OPTIONS
-from duey.tasks.signature.signature import Signature
+from duey.tasks.signature import Signature
 
 
 class KnownTasks:

@@ -171,3 +171,13 @@ def test_a_queue_that_is_not_ours_is_left_alone(deployment: Deployment):
         for said in refusals(deployment):
             assert str(deployment.queue) in said and word in said
         assert deployment.queue.read_bytes() == before
+
+
+@sqlite_only
+def test_a_consumer_never_imports_what_only_web_and_commands_need(deployment: Deployment):
+    deployment.consumer()
+    assert deployment.manage("enqueue", "loaded", "--wait")[0].splitlines()[-1] == "[]"
+    said = "import sys, duey.consumer, workload; print(workload.loaded.call_local())"
+    process = deployment.start("-c", said)
+    assert process.wait(15) == 0, process.err
+    assert process.out == "[]\n"

@@ -37,7 +37,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "duey.worker.supervisor", "huey",
     ),
     "duey.worker": (*LOW, "duey.storage", "duey.execution", "duey.config", "huey"),
-    "duey.control": (*LOW, "duey.storage", "duey.execution", "huey"),
+    "duey.control": (*LOW, "duey.storage", "duey.execution", "huey", "pydantic", "pydantic_core"),
     "duey.monitor": ("duey.files", "peewee"),  # one file: what the databases of both its rooms share
     "duey.monitor.history": ("duey.config", *BASE, "duey.payload.plain", "duey.monitor.sqlite_file", "peewee",
     "playhouse"), "duey.monitor.access": ("duey.config", "duey.files", "duey.monitor.sqlite_file", "peewee",
@@ -47,7 +47,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "duey.api": (
         *BASE, "duey.payload.plain", "duey.control", "duey.config", "duey.monitor.history", "duey.monitor.access",
-        "bottle", "prometheus_client",
+        "bottle", "prometheus_client", "pydantic", "pydantic_core",
     ),
     "duey.logs": (*BASE, "duey.config", "duey.payload", "duey.tasks"),
     "duey.instance": (*LOW, "duey.logs", "duey.storage", "duey.execution", "duey.config"),

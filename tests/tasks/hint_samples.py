@@ -3,15 +3,17 @@
 import collections
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum
-from typing import Any, Literal, NamedTuple, NewType, Protocol, TypedDict, TypeVar
+from typing import Any, Literal, NamedTuple, NewType, Protocol, TypeVar
 
 import pytest
+from typing_extensions import TypedDict
 
+from duey.control.call import bind
 from duey.errors import InvalidArguments
-from duey.tasks.signature.signature import Signature
+from duey.tasks.signature import Signature
 
 UTC = timezone.utc
 
@@ -91,6 +93,11 @@ class Dog:
     friend: "Cat | Dog | None" = None
 
 
+@dataclass
+class Moment:
+    at: datetime
+
+
 class Pair(NamedTuple):
     left: int
     right: str = "r"
@@ -131,8 +138,8 @@ def signature_of(hint: Any) -> Signature:
 
 def made(hint: Any, value: Any) -> Any:
     """The value as the task gets it, by place and by name."""
-    (by_place,), _ = signature_of(hint).bind([value], {})
-    _, by_name = signature_of(hint).bind([], {"value": value})
+    (by_place,), _ = bind(signature_of(hint), [value], {})
+    _, by_name = bind(signature_of(hint), [], {"value": value})
     assert repr(by_name["value"]) == repr(by_place)
     return by_place
 
@@ -140,7 +147,7 @@ def made(hint: Any, value: Any) -> Any:
 def problems(signature: Signature, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> dict[str, str]:
     """The sentences by path of a call that is refused."""
     with pytest.raises(InvalidArguments) as caught:
-        signature.bind(args, kwargs or {})
+        bind(signature, args, kwargs or {})
     assert len({error.path for error in caught.value.errors}) == len(caught.value.errors)
     return {error.path: error.message for error in caught.value.errors}
 

@@ -70,6 +70,12 @@ def note(n: int, seconds: float = 0.0) -> int:
 
 
 @huey.task()
+def loaded() -> list[str]:
+    """Which libraries that only web and command line need are in this process."""
+    return sorted({"pydantic", "pydantic_core", "bottle", "peewee"} & {name.partition(".")[0] for name in sys.modules})
+
+
+@huey.task()
 def say(n: int, seconds: float) -> None:
     """Talk for so many seconds, on both streams and through a logger."""
     write(n, "begin")
