@@ -116,9 +116,8 @@ def _has_config(hint: Any) -> bool:
 
 
 def _refused_by_author(exc: Exception) -> Refused:
-    return Refused(
-        [FieldError("", f"it is refused: {type(exc).__name__}: {exception_message(exc)[:200]}".rstrip(": "))]
-    )
+    said = f"it is refused: {type(exc).__name__}: {exception_message(exc)[:200]}"
+    return Refused([FieldError("", said.rstrip(": "))])
 
 
 class _Fixing:
@@ -129,11 +128,7 @@ class _Fixing:
         self.converts = False  # it makes what is no JSON value
         self.rebuilds = False  # it makes another collection of JSON values
         self._named = {each["ref"]: each for each in schema.get("definitions", ())}
-        fixes: dict[str, Fix] = {
-            "any": self._any,
-            "is-instance": self._instance,
-            "union": self._union,
-        }
+        fixes: dict[str, Fix] = {"any": self._any, "is-instance": self._instance, "union": self._union}
         self._fixes = FIXES | fixes
 
     def fixed(self, node: Any) -> Any:
