@@ -67,7 +67,7 @@ class Server:
         environ = {**os.environ, "PYTHONPATH": path}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._server = subprocess.Popen([sys.executable, __file__], cwd=ROOT, env=environ, text=True, **pipes)
-        atexit.register(self._server.kill)
+        atexit.register(self._server.communicate)  # at the end of its input it ends
 
     def ask(self, request: Any) -> Any:
         assert self._server.stdin and self._server.stdout
