@@ -31,7 +31,7 @@ soak: $(VENV)/dev.stamp
 	DUEY_TEST_SOAK=1 $(BIN)/python -m pytest -m soak --timeout 14400 $(ARGS)
 
 screenshots: $(VENV)/dev.stamp
-	$(BIN)/python -m tests.acceptance.screenshots $(ARGS)
+	$(BIN)/python -m docs.screenshots $(ARGS)
 
 # Leaves data/ alone: that is the service's.
 clean:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,6 @@ from tests.acceptance.deployment import Deployment, Section
 from tests.support import needs
 
 Make = Callable[..., Deployment]
-
-
-def needs_redis_storage() -> None:
-    """Skip while the engine has no Redis storage."""
-    needs(
-        find_spec("duey.storage.redis.storage"), "expected duey.storage.redis.storage, found none; it is being built."
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +33,6 @@ def make(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     def build(settings: Section | None = None, **options: Any) -> Deployment:
         url = ""
         if backend == "redis":
-            needs_redis_storage()
             url = request.getfixturevalue("redis_server").url
         made.append(Deployment(tmp_path / f"d{len(made)}", backend, url, settings, **options))
         return made[-1]

@@ -13,7 +13,7 @@ from huey.api import chord
 from duey import faults
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, explained
-from tests.acceptance.variants import crossed_over, pairs, sqlite_in_suite
+from tests.acceptance.variants import crossed_over, pairs
 from tests.support import rounds, wait_until
 
 OF_ENQUEUE = [step for step in faults.STEPS if step.startswith("enqueue.")]
@@ -82,24 +82,3 @@ def test_a_producer_that_dies_amid_a_chord_leaves_all_of_it_or_nothing(deploymen
     assert producer.wait(15) == -9
     counts = deployment.control.counts()
     assert (counts.queued, counts.running) == ((20 if step == "enqueue.committed" else 0), 0)
-
-
-@pytest.mark.soak
-@sqlite_in_suite
-def test_producers_that_die_at_random_leave_whole_chords(deployment: Deployment):
-    rng = random.Random(SEED)
-    for _ in range(rounds(2, soak=20)):
-        producer = deployment.produce("chords", 20)
-        wait_until(lambda: deployment.control.counts().queued >= 20, 15, "chords are deferred")
-        time.sleep(rng.uniform(0, 0.1))
-        producer.kill()
-        by_chord = jobs_by_chain(deployment)
-        assert by_chord and set(map(tuple, map(dict.items, by_chord.values()))) == {((("step", "queued"), 20),)}
-    stored = len(jobs_by_chain(deployment))
-    deployment.consumer(4)
-    fired = Counter({("step", "done"): 20, ("total", "done"): 1})
-    wait_until(
-        lambda: list(jobs_by_chain(deployment).values()) == [fired] * stored,
-        rounds(30, soak=300),
-        "every chord has fired",
-    )

@@ -38,6 +38,11 @@ def test_looking_and_accounts(deployment: Deployment):
         ("status", 0, "ready\n"),
         ("status", 0, "queued 0"),
         ("status", 0, "2 x thread, alive, idle"),
+        ("pause --queue slow", 0, ""),
+        ("pause note", 0, ""),
+        ("status", 0, "paused: task note, queue slow\n"),
+        ("resume --queue slow", 0, ""),
+        ("resume note", 0, ""),
         ("user add eva", 1, "eva"),
         ("user role eva admin", 0, "eva is admin now\n"),
         ("user list", 0, "eva\tadmin\tlast login never"),
@@ -58,7 +63,8 @@ def test_looking_and_accounts(deployment: Deployment):
         ("token revoke reporting", 0, ""),
     )
     wait_until(lambda: reader.get("/api/tasks").status == 401, 5, "a revoked token is refused within its cache time")
-    actions = ["revoke token", "create token", "remove account", "change role", "add account"]
+    actions = ["revoke token", "create token", "remove account", "change role", "resume task", "resume queue"]
+    actions += ["pause task", "pause queue", "add account"]
     rows = list(csv.DictReader(io.StringIO(deployment.manage("audit")[0])))
     assert [row["action"] for row in rows if row["source"] == "operator"] == actions
 
@@ -77,6 +83,8 @@ def test_bad_usage_is_told_apart_from_what_cannot_be_done(deployment: Deployment
         ("retry no-such-job", 1, "no-such-job"),
         ("cancel no-such-job", 1, "no-such-job"),
         ("pause nte", 1, "nte"),
+        ("pause --queue a/b", 1, "expected the name of a queue"),
+        ("pause note --queue slow", 2, "usage:"),
         ("token revoke nobody", 1, "nobody"),
     )
     assert deployment.control.counts().queued == 0
@@ -98,20 +106,6 @@ def test_jobs(deployment: Deployment):
     assert deployment.state(delayed.strip()) == "scheduled"
     operate(deployment, (f"cancel {delayed}", 0, ""), (f"cancel {delayed}", 1, "it is canceled"))
     assert deployment.state(delayed.strip()) == "canceled"
-
-
-@sqlite_only
-def test_a_pause_holds_jobs_back_and_they_run_by_priority_afterwards(deployment: Deployment):
-    deployment.consumer(1)
-    deployment.manage("pause", "note")
-    held = [deployment.tasks.note(n, priority=priority) for n, priority in ((1, None), (2, 5), (3, -1), (4, 5))]
-    other = deployment.tasks.flaky(5, 0)
-    deployment.wait_ended([other])
-    wait_until(lambda: deployment.control.counts().blocked == 4, 10, "what is paused is set aside")
-    assert deployment.states(held) == ["blocked"] * 4
-    deployment.manage("resume", "note")
-    deployment.wait_ended(held)
-    assert [n for n, _, what, _ in deployment.ledger.lines() if what == "begin"] == ["5", "2", "4", "1", "3"]
 
 
 @sqlite_only

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, Killed, explained
 from tests.acceptance.ledger import Run
-from tests.acceptance.variants import crossed, sqlite_in_suite
+from tests.acceptance.variants import crossed
 from tests.support import rounds, wait_until
 
 PLACES = 3  # as in on_path/limited_tasks.py
@@ -94,28 +94,3 @@ def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Dep
     flooded = [run for n, found in runs.items() if not n.startswith("quick") for run in found]
     assert len({run.pid for run in flooded}) == 1  # the flood has its one worker
     assert most_at_once(spans(flooded, [])) <= 1
-
-
-@sqlite_in_suite
-def test_a_consumer_serves_the_queues_that_it_is_told_to_and_a_queue_can_be_paused(deployment: Deployment):
-    note = deployment.tasks.note
-    deployment.consumer(1, DUEY_CONSUMER_QUEUES="slow")
-    quick, slow = note(1), note(2, queue="slow")
-    deployment.wait_ended([slow])
-    deployment.manage("pause", "--queue", "slow")
-    held = note(3, queue="slow")
-    wait_until(lambda: deployment.job(held).reason == "queue slow", 10, "what is paused is set aside, and says so")
-    assert deployment.state(quick) == "queued"
-    out, _ = deployment.manage("status")
-    assert "\npaused: queue slow\n" in out
-    assert "\nqueue default: 1 waiting, and no consumer serves it ([consumer] queues)\n" in out
-    deployment.consumer(1)
-    deployment.wait_ended([quick])
-    assert deployment.state(held) == "blocked"
-    deployment.manage("resume", "--queue", "slow")
-    deployment.wait_ended([held])
-    pids = {n: runs[0].pid for n, runs in deployment.ledger.runs().items()}
-    assert pids["2"] == pids["3"] != pids["1"]
-    _, err = deployment.manage("pause", "--queue", "a b", code=1)
-    assert err.startswith("expected the name of a queue") and err.count("\n") == 1
-    deployment.manage("pause", "note", "--queue", "slow", code=2)

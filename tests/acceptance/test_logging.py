@@ -1,7 +1,8 @@
-"""Where the consumer's log goes, whatever its tasks and its command line do to logging."""
+"""Where the consumer's log goes, whatever its tasks and its command line do to logging; what goes to Sentry."""
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -45,3 +46,22 @@ def test_a_log_file_holds_what_is_logged(deployment: Deployment, kind: str):
     deployment.wait_ended([job], 30)
     wait_until(partial(contains, log, f"job {job.id} (logging_tasks.says) failed"), 30, "the failure is in the file")
     assert "into the file: into the file" in log.read_text() and "consumer" in log.read_text()
+
+
+@crossed
+def test_only_failures_are_reported(deployment: Deployment, kind: str):
+    """By sentry-sdk's own Huey integration: a held lock, a limit, Retry, Discard, Canceled and their subclasses are no events."""
+    deployment.configure({"tasks": {"modules": "workload, sentry_tasks"}})
+    # In a process of its own: sentry-sdk replaces methods of Huey wherever it is started.
+    how_it_ends = ("retry", "again", "discard", "canceled", "fail")
+    calls = [("held", 1.5), *[("held", 0.01)] * 3, *[("limited",)] * 3, *(("steers", how) for how in how_it_ends)]
+    ids = deployment.enqueue_apart("sentry_tasks", *calls)
+    deployment.consumer(4, kind)
+    assert {job.state for job in deployment.wait_ended(ids[:7], 60)} == {"done"}
+    ended = deployment.wait_ended(ids[7:], 30)
+    assert [job.state for job in ended] == ["done", "done", "failed", "canceled", "done"]
+    assert (ended[2].error.type, ended[2].error.message) == ("Discard", "no use")
+    events = [json.loads(line) for line in (deployment.folder / "ledger.events").read_text().splitlines()]
+    errors = [event for event in events if event.get("type") != "transaction"]
+    seen = [event["exception"]["values"][-1]["type"] for event in errors]
+    assert seen == ["ValueError"], errors

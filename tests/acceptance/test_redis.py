@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import threading
-import time
-from pathlib import Path
 
 import pytest
 
-from duey import errors
-from tests.acceptance.conftest import needs_redis_storage
 from tests.acceptance.deployment import LEASE_S, Deployment
-from tests.acceptance.harm import SEED, check_once
+from tests.acceptance.harm import check_once
 from tests.acceptance.processes import Process
 from tests.acceptance.variants import KINDS, SOAK, redis_only
-from tests.support import needs, rounds, wait_until
-from tests.support.redis_server import MISSING, RedisServer, redis_binary
+from tests.support import wait_until
 
 pytestmark = redis_only
 one_kind = pytest.mark.parametrize("kind", KINDS if SOAK else KINDS[:1])
@@ -65,45 +58,3 @@ def test_a_body_that_holds_the_interpreter_past_the_lease_keeps_its_job(deployme
     assert len(runs) == 1 and runs[0].ended - runs[0].began >= 2.5
     assert first.popen.poll() is None and second.popen.poll() is None
     assert "died" not in first.err + second.err
-
-
-@pytest.mark.soak
-@one_kind
-def test_redis_is_killed_under_load(backend: str, kind: str, tmp_path: Path):
-    """What was accepted is on its disk: nothing is lost, and consumers and producers come back by themselves."""
-    needs_redis_storage()
-    options = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
-    rng = random.Random(SEED)
-    with RedisServer(needs(redis_binary(), MISSING), tmp_path / "redis", options) as server:
-        deployment = Deployment(tmp_path / "d", backend, server.url)
-        try:
-            consumer = deployment.consumer(2, kind)
-            accepted: list[str] = []
-            over = threading.Event()
-            producer = threading.Thread(target=defer_until, args=(deployment, over, accepted))
-            producer.start()
-            for _ in range(rounds(2, soak=20)):
-                past = deployment.ledger.began()
-                wait_until(lambda past=past: deployment.ledger.began() >= past + 20, 20, "jobs run")
-                server.kill()
-                time.sleep(rng.uniform(0, 1))
-                server.start()
-            over.set()
-            producer.join()
-            ended = deployment.wait_ended(accepted, 30)
-            assert {(job.state, job.crashes) for job in ended} == {("done", 0)}
-            assert consumer.popen.poll() is None and "died" not in consumer.err
-        finally:
-            deployment.close()
-
-
-def defer_until(deployment: Deployment, over: threading.Event, accepted: list[str]) -> None:
-    """Defer jobs, and keep the ids of those whose defer returned; what was refused may be stored or not."""
-    n = 0
-    while not over.is_set():
-        try:
-            accepted.append(deployment.tasks.note(n, 0.005).id)
-        except errors.StorageUnavailable:
-            over.wait(0.05)
-        n += 1
-        over.wait(0.005)

@@ -111,20 +111,6 @@ def test_slots_begin_on_their_second_and_a_burst_delays_none_by_a_second(timed: 
 
 
 @sqlite_in_suite
-def test_what_was_missed_is_run_once_and_the_rest_on_record(timed: Deployment):
-    consumer = timed.consumer(1)
-    wait_until(lambda: slots(timed, "scheduled_tasks.each_other"), 15, "the first slot")
-    consumer.kill_tree()
-    last = slots(timed, "scheduled_tasks.each_other")[-1].at
-    wait_until(lambda: time.time() > last + 7, 15, "three slots fall due while nothing runs")
-    timed.consumer(1)
-    wait_until(lambda: slots(timed, "scheduled_tasks.each_other")[-1].at >= last + 6, 15, "they are dealt with")
-    missed = [slot for slot in slots(timed, "scheduled_tasks.each_other") if slot.outcome == "missed"]
-    assert [slot.at - last for slot in missed][:2] == [2.0, 4.0]
-    assert all(slot.reason for slot in missed)
-
-
-@sqlite_in_suite
 def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deployment):
     timed.consumer(1)
     timed.consumer(1)
@@ -165,25 +151,3 @@ def test_what_is_no_schedule_is_refused_in_one_sentence(timed: Deployment):
     assert [(code, out) for code, out, _ in answers] == [(1, "")] * 4 + [(2, ""), (1, "")]
     assert [err.count("\n") for code, _, err in answers if code == 1] == [1] * 5
     assert "no schedule is named 'mine'" in answers[-1][2]
-
-
-@sqlite_in_suite
-def test_over_http(timed: Deployment):
-    timed.app()
-    client = timed.client()
-    made = client.post("/api/schedules", {"name": "web", "task": "note", "args": [9], "every": 1})
-    assert (made.status, made.headers["location"]) == (201, "/api/schedules/web")
-    wait_until(lambda: len(timed.ledger.runs_of(9)) >= 2, 15, "two slots have run")
-    shown = client.get("/api/schedules/web").body
-    assert (
-        shown["last"]
-        and len(shown["next"]) == 5
-        and {slot["outcome"] for slot in shown["slots"]} <= {"on time", "running"}
-    )
-    assert client.post("/api/schedules/web/pause").body["paused"] is True
-    ran = client.post("/api/schedules/web/run")
-    assert ran.status == 202 and client.get(f"{ran.body['url']}?wait=10").body["state"] == "done"
-    changed = client.call("PUT", "/api/schedules/web", {"task": "note", "args": [10], "cron": "0 3 * * *"})
-    assert (changed.status, changed.body["words"]) == (200, "At 03:00 every day")
-    assert client.call("DELETE", "/api/schedules/web").status == 200
-    assert client.get("/api/schedules/web").status == 404

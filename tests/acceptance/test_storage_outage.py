@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import needs_redis_storage
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.outage import QueueFile, Server, write_lock
 from tests.acceptance.variants import SOAK, sqlite_only
@@ -27,7 +26,6 @@ def place(backend: str, tmp_path: Path) -> Iterator[tuple[Deployment, QueueFile 
         yield deployment, QueueFile(deployment)
         deployment.close()
         return
-    needs_redis_storage()
     options = ("--appendonly", "yes", "--appendfsync", "always", "--save", "")
     with RedisServer(needs(redis_binary(), MISSING), tmp_path / "redis", options) as server:
         deployment = Deployment(tmp_path / "d", "redis", server.url)

@@ -1,9 +1,11 @@
-"""A time-out harms nobody else: it strikes no lock, and what it ends lets go of everything."""
+"""A time-out is honoured, and harms nobody else: it strikes no lock, and what it ends lets go of everything."""
 
 from __future__ import annotations
 
+import pytest
+
 from tests.acceptance.deployment import Deployment
-from tests.acceptance.variants import crossed
+from tests.acceptance.variants import crossed, sqlite_in_suite, sqlite_only
 
 HOW = ("logs", "logs_only", "waits", "locks", "tells", "enqueues", "asks_for_a_result")
 
@@ -25,3 +27,43 @@ def test_no_time_out_leaves_a_lock_behind(deployment: Deployment, kind: str):
     assert "killed" not in consumer.err
     consumer.popen.terminate()
     assert consumer.wait(30) == 0
+
+
+@sqlite_in_suite
+@pytest.mark.parametrize("kind", ["process"])
+def test_a_timeout_is_honoured_whatever_the_body_does(deployment: Deployment, kind: str):
+    deployment.consumer(4, kind)
+    tasks = deployment.tasks
+    jobs = [
+        tasks.note(1, 60, timeout=0.5),
+        tasks.deaf(2, 60, timeout=0.5),
+        tasks.stuck(3, timeout=0.5),
+        tasks.stuck(4, timeout=0.5, retries=1),
+    ]
+    neighbours = [tasks.note(n, 0.01) for n in range(10, 30)]
+    ended = deployment.wait_ended(jobs, 10)
+    assert {(job.state, job.error.type, job.crashes) for job in ended} == {("failed", "TaskTimeout", 0)}
+    runs = deployment.ledger.runs()
+    assert [len(runs[str(n)]) for n in (1, 2, 3, 4)] == [1, 1, 1, 2]
+    assert [job.attempt for job in ended] == [1, 1, 1, 2]
+    for job in ended[:3]:
+        assert job.run_ms < 2500
+    assert {job.state for job in deployment.wait_ended(neighbours)} == {"done"}
+
+
+@sqlite_only
+def test_a_timeout_in_a_thread_does_what_it_can_and_says_what_it_cannot(deployment: Deployment):
+    """Python code is stopped at its next step. What catches the timeout, or is in C, cannot be: the log says so."""
+    consumer = deployment.consumer(4, "thread")
+    tasks = deployment.tasks
+    stopped, deaf, asleep = tasks.busy(1, 60, timeout=0.5), tasks.deaf(2, 4, timeout=0.5), tasks.note(3, 4, timeout=0.5)
+    ended = deployment.wait_ended([stopped], 5)[0]
+    assert (ended.state, ended.error.type, ended.crashes) == ("failed", "TaskTimeout", 0)
+    assert ended.run_ms < 2500
+    for job in (deaf, asleep):
+        consumer.says(f"job {job.id} ignores its timeout, and a thread cannot be stopped: use process workers")
+    late = deployment.wait_ended([deaf, asleep])
+    assert [(job.state, job.error and job.error.type) for job in late] == [("done", None), ("failed", "TaskTimeout")]
+    assert min(job.run_ms for job in late) >= 4000
+    assert f"job {stopped.id} ignores" not in consumer.err
+    assert deployment.wait_ended([tasks.note(4)])[0].state == "done"

@@ -1,7 +1,6 @@
 """A program that defers jobs of the workload: python producer.py WHAT COUNT.
 
 chord COUNT     one chord of so many members
-chords COUNT    such chords, one after another, until it is killed
 notes COUNT     so many jobs; prints how long each defer took, in seconds, as a JSON list
 """
 
@@ -15,19 +14,9 @@ from huey.api import chord
 
 from duey import huey
 
-
-def defer_chord(n: int, count: int) -> None:
-    huey.enqueue(chord([workload.step.s(n, x) for x in range(count)], workload.total.s(n)))
-
-
 what, count = sys.argv[1], int(sys.argv[2])
 if what == "chord":
-    defer_chord(0, count)
-elif what == "chords":
-    n = os.getpid() * 100_000
-    while True:
-        defer_chord(n, count)
-        n += 1
+    huey.enqueue(chord([workload.step.s(0, x) for x in range(count)], workload.total.s(0)))
 else:
     first = os.getpid() * 100_000
     took = []

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.monitor.web import scene, world
 from tests.support.chromium import find_chromium
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images"
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
 WIDE, PHONE = {"width": 1180, "height": 860}, {"width": 390, "height": 760}
 PICTURES = (
     ("overview-light", "", WIDE, "light"),
