@@ -50,7 +50,7 @@ def test_a_log_file_holds_what_is_logged(deployment: Deployment, kind: str):
 
 @crossed
 def test_only_failures_are_reported(deployment: Deployment, kind: str):
-    """By sentry-sdk's own Huey integration: a held lock, a limit, Retry, Discard, Canceled and their subclasses are no events."""
+    """By Sentry's own Huey integration: a held lock, a limit, Retry, Discard, Canceled and subclasses are no events."""
     deployment.configure({"tasks": {"modules": "workload, sentry_tasks"}})
     # In a process of its own: sentry-sdk replaces methods of Huey wherever it is started.
     how_it_ends = ("retry", "again", "discard", "canceled", "fail")
