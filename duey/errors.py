@@ -50,7 +50,7 @@ class InternalTask(BadRequest):
     """The task is internal: only the service itself may create jobs of it."""
 
     def __init__(self, name: str):
-        super().__init__(f"jobs of {name[:200]} are made by the service alone, when a job of its task has failed")
+        super().__init__(f"jobs of {name[:200]} are created by the service only, when a job of its task has failed")
 
 
 class AmbiguousTask(BadRequest):
@@ -154,7 +154,7 @@ class ScheduleChanged(Conflict):
     """The schedule was changed after the request was prepared."""
 
     def __init__(self, name: str):
-        super().__init__(f"schedule {name!r} was changed in the meantime, or run, and nothing was done: look again")
+        super().__init__(f"schedule {name!r} was changed or run meanwhile, nothing was done: reload it, then repeat")
 
 
 class BrokenSchedule(Conflict):
@@ -230,7 +230,7 @@ class TaskUnknown(JobError):
 
     def __init__(self, task: str):
         what = f"the task {task!r}, or the classes of its arguments, for 24 h"
-        super().__init__(f"no consumer has known {what}: deploy them, then retry this job")
+        super().__init__(f"no consumer knew {what}: deploy them, then retry this job")
 
 
 class PayloadUndecodable(JobError):

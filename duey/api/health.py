@@ -70,7 +70,7 @@ class Health:
                 "GET",
                 "/readyz",
                 self.ready,
-                "Can jobs be taken, and will they be run",
+                "Can jobs be accepted, and will they run",
                 None,
                 {200: Answer("yes", ready)},
                 (503,),

@@ -29,7 +29,7 @@ ERROR_QUERY = (
     Parameter(
         "limit", "how many on a page", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, whole(1, 500)
     ),
-    Parameter("cursor", "`next` of the page before", {"type": "string", "maxLength": 500}, text_up_to(500)),
+    Parameter("cursor", "`next` of the previous page", {"type": "string", "maxLength": 500}, text_up_to(500)),
 )
 
 

@@ -32,7 +32,7 @@ _VISIBLE = re.compile(r"[!-~]{1,255}")
 WAIT = (
     Parameter(
         "wait",
-        f"answer as soon as the job has ended, at the latest after so many seconds ({MAX_WAIT_S:g} at most)",
+        f"wait until the job has ended, for at most this many seconds ({MAX_WAIT_S:g} at most)",
         {"type": "number", "minimum": 0},
         seconds,
     ),
@@ -48,7 +48,7 @@ LIST = (
         {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
         whole(1, 500),
     ),
-    Parameter("cursor", "`next` of the page before", {"type": "string", "maxLength": 500}, text_up_to(500)),
+    Parameter("cursor", "`next` of the previous page", {"type": "string", "maxLength": 500}, text_up_to(500)),
 )
 KEY = Parameter(
     "Idempotency-Key",
@@ -172,7 +172,7 @@ class Jobs:
                 "POST",
                 "/api/jobs",
                 self.enqueue,
-                "Defer a job",
+                "Enqueue a job",
                 "enqueue",
                 {
                     202: Answer("accepted: it will run", schemas.JOB_OR_RECEIPT, {**LOCATION, **REPLAYED}),
@@ -190,11 +190,11 @@ class Jobs:
                 "POST",
                 "/api/jobs/batch",
                 self.enqueue_batch,
-                "Defer up to 1,000 jobs, all or none",
+                "Enqueue up to 1,000 jobs, all or none",
                 "enqueue",
                 {
                     202: Answer(
-                        "accepted, in the order asked",
+                        "accepted, in the order of the request",
                         schemas.object_of(jobs={"type": "array", "items": schemas.JOB_OR_RECEIPT}),
                         REPLAYED,
                     ),
@@ -224,13 +224,13 @@ class Jobs:
                 "GET",
                 "/api/jobs/{id}",
                 self.look_up,
-                "Look a job up, or wait for its end",
+                "Get a job, or wait until it has ended",
                 "read",
                 {
                     200: Answer(
                         "the job",
                         schemas.ref("Job"),
-                        {"Retry-After": "too many wait: this is the present state"},
+                        {"Retry-After": "too many requests are waiting: the present state"},
                     ),
                 },
                 (404,),

@@ -96,7 +96,9 @@ class HistoryCollector(Collector):
             return
         up.add_metric([], 1)
         yield up
-        ended = CounterMetricFamily("duey_jobs_ended", "Ends and failed attempts by task", labels=["task", "outcome"])
+        ended = CounterMetricFamily(
+            "duey_jobs_ended", "Ended jobs and failed attempts by task", labels=["task", "outcome"]
+        )
         run = HistogramMetricFamily("duey_job_run_seconds", "How long attempts ran", labels=["task"])
         wait = HistogramMetricFamily("duey_job_wait_seconds", "How long attempts waited for a worker", labels=["task"])
         for task in tasks:
@@ -108,7 +110,7 @@ class HistoryCollector(Collector):
         yield GaugeMetricFamily("duey_history_jobs", "Jobs that the history holds", kept.jobs)
         size = kept.file_bytes + kept.wal_bytes
         yield GaugeMetricFamily("duey_history_bytes", "Size of the history file and its write-ahead log", size)
-        yield GaugeMetricFamily("duey_disk_free_bytes", "Room left on the disk of the history", kept.disk_free_bytes)
+        yield GaugeMetricFamily("duey_disk_free_bytes", "Free space on the disk of the history", kept.disk_free_bytes)
 
 
 def cumulative(buckets: Sequence[int]) -> list[tuple[str, float]]:

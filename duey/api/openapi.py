@@ -19,7 +19,7 @@ from duey.api.query import Parameter
 
 VERSION = "1"  # of the API, not of Duey
 ABOUT = (
-    "Defer tasks, look up jobs, steer queues and consumers. Every error is an RFC 9457 problem whose "
+    "Enqueue tasks, look up jobs, control queues and consumers. Every error is an RFC 9457 problem whose "
     "`detail` is one sentence. HEAD works wherever GET does; any other method, OPTIONS too, is a 405. "
     "What was answered 202 is never lost, what was answered 4xx is never run, and 503 says whether it may "
     "have been stored: ask again with the same Idempotency-Key."
@@ -36,8 +36,8 @@ MEANINGS = {
     421: "the Host header names no host of `[web] allow_hosts`",
     422: "a value cannot be accepted; `errors` names each",
     429: "too many jobs wait",
-    500: "an incident that nobody foresaw",
-    503: "the storage (or a consumer) is away",
+    500: "an unexpected error",
+    503: "the storage (or a consumer) is unavailable",
 }
 HEADERS_OF = {
     401: ("WWW-Authenticate",),

@@ -32,7 +32,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "no-token": (401, "A token is needed"),
     "bad-token": (401, "The token is not valid"),
     "scope": (403, "The token does not allow this"),
-    "no-such-path": (404, "Nothing is here"),
+    "no-such-path": (404, "Not found"),
     "unknown-task": (404, "Unknown task"),
     "unknown-job": (404, "Unknown job"),
     "unknown-worker": (404, "Unknown consumer"),
@@ -52,7 +52,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "invalid": (422, "The request holds values that cannot be accepted"),
     "ambiguous-task": (422, "Several tasks have this name"),
     "too-many-pending": (429, "Too many jobs wait"),
-    "incident": (500, "Something unforeseen happened"),
+    "incident": (500, "Unexpected error"),
     "storage-away": (503, "The storage cannot be used now"),
     "access-away": (503, "Tokens cannot be checked now"),
     "not-ready": (503, "The service is not ready"),
@@ -185,7 +185,7 @@ def _incident(error: Exception, environ: Mapping[str, Any]) -> Refusal:
     log.error("incident %s in %s %r", incident, method, path, exc_info=error)
     return Refusal(
         "incident",
-        f"something unforeseen happened, and the operator finds it in the log as incident {incident}",
+        f"unexpected error: the operator finds it in the log as incident {incident}",
         incident=incident,
     )
 

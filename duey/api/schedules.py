@@ -80,7 +80,7 @@ class Schedules:
         changed = {202: Answer("done; the schedule as it is now", one)}
         return [
             Endpoint(
-                "GET", PATH, self.show, "The schedules and their newest slots", "read",
+                "GET", PATH, self.show, "List the schedules and their newest slots", "read",
                 {200: Answer("by name", schemas.object_of(schedules=schemas.array("Schedule")))},
             ),
             Endpoint(
@@ -105,10 +105,10 @@ class Schedules:
                 body=Body(schemas.ref("SlotRequest"), required=False),
             ),
             Endpoint(
-                "POST", ONE + "/pause", self.pause, "Let no slot of a schedule run", "admin", changed, (404,),
+                "POST", ONE + "/pause", self.pause, "Pause a schedule: its slots are skipped", "admin", changed, (404,),
             ),
             Endpoint(
-                "POST", ONE + "/resume", self.resume, "Let its slots run again", "admin", changed, (404,),
+                "POST", ONE + "/resume", self.resume, "Resume a schedule", "admin", changed, (404,),
             ),
         ]  # fmt: skip
 

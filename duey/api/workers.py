@@ -40,7 +40,7 @@ class Workers:
                 "GET",
                 "/api/workers",
                 self.show,
-                "The consumers and what they run",
+                "List the consumers and what they run",
                 "read",
                 {200: Answer("all that are known", schemas.object_of(workers=schemas.array("Worker")))},
             ),

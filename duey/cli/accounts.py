@@ -18,7 +18,7 @@ def read_password() -> str:
     """The first line of standard input."""
     password = sys.stdin.readline().rstrip("\r\n")
     if not password:
-        raise Refused("a password was expected on standard input, and nothing was found: pipe it in")
+        raise Refused("expected a password on standard input, found nothing: pipe it in")
     return password
 
 

@@ -92,7 +92,7 @@ def contents(folder: Path, targets: Mapping[str, Path]) -> dict[str, backup_set.
     there = {role for role in targets if (folder / f"{role}.db").is_file()}
     names = ", ".join(f"{role}.db" for role in targets)
     if listed is None and not there:
-        raise Refused(f"{folder} holds no backup ({names}): name a folder that `backup` filled")
+        raise Refused(f"{folder} holds no backup ({names}): name a folder that `duey backup` wrote")
     # A backup of an older version has no list: it is taken for complete when nothing is missing.
     wanted = [role for role in targets if listed is None or f"{role}.db" in listed]
     missing = [f"{role}.db" for role in wanted if role not in there]
@@ -124,7 +124,7 @@ def copy_checked(role: str, source: Path, fresh: Path, listed: backup_set.Listed
             sound = con.execute("pragma quick_check(1)").fetchone()[0]
             version, newest = schema_version(role, con)
     except sqlite3.Error as exc:
-        raise unfit(source, f"found no sound SQLite file of that kind ({exc})") from None
+        raise unfit(source, f"found no valid SQLite file of that kind ({exc})") from None
     if sound != "ok":
         raise unfit(source, f"found a damaged one ({sound.splitlines()[0]})")
     if not version:

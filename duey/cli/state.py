@@ -33,7 +33,7 @@ def check(cli_context: CliContext, options: argparse.Namespace) -> int:
         for level, subject, text in found:
             echo(f"{level:<8}  {subject}: {text}")
         if failed := [each.subject for each in found if each.level == deploy.FAIL]:
-            raise Refused(f"not ready for production: mend {', '.join(failed)}")
+            raise Refused(f"not ready for production: fix {', '.join(failed)}")
     return 0
 
 

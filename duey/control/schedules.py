@@ -212,7 +212,7 @@ class ScheduleService:
             args, kwargs = self._aside(item, item.arguments)
             plain = list(to_plain(args)), dict(to_plain(kwargs))
         except Exception as exc:
-            problem = f"schedule {item.row.name}: its arguments cannot be read, so make it anew: {reason_of(exc)}"
+            problem = f"schedule {item.row.name}: its arguments cannot be read, so create it again: {reason_of(exc)}"
             raise errors.BrokenSchedule(problem) from exc
         task = entry.task_name(item.row, item.spec)
         return edited(task, args, kwargs, self._huey.composer.redacted(task, *plain)[:2], edit)

@@ -147,7 +147,7 @@ class Control:
         of the task's name. `by`: who enqueued it. Raises BadRequest for a bad cursor."""
         limit = max(1, min(LIST_MAX, limit))
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-            raise errors.BadRequest("the cursor is not one that this service gave: begin without it")
+            raise errors.BadRequest("the cursor is not valid: start again without one")
         if task is not None:
             task = self.known.qualname(task)
         rows = self.storage.list_jobs(state, task, q, limit + 1, None if cursor is None else int(cursor), by)
@@ -268,7 +268,7 @@ class Control:
             return Health(False, (str(exc),), usable=False)
         problems: tuple[str, ...] = ()
         if not any(each.workers for each in workers):
-            problems = ("no consumer is running: start one with `huey_consumer consumer.huey`",)
+            problems = ("no consumer is running: start one with `duey worker`",)
         elif since is not None:
             time = moment(since, clock.now(), self.huey.settings.schedule.timezone)
             problems = (f"no consumer runs schedules since {time}: start one without --no-periodic, or see its log",)

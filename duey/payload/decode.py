@@ -53,9 +53,9 @@ def from_json(data: bytes) -> Any:
     except UndecodableError:
         raise
     except (ValueError, RecursionError) as error:
-        raise UndecodableError(f"the payload is no JSON that Duey writes ({error})") from None
+        raise UndecodableError(f"the payload is not JSON as Duey writes it ({error})") from None
     if end != len(text):
-        raise UndecodableError(f"the payload goes on after its end at character {end}")
+        raise UndecodableError(f"the payload continues after its end at character {end}")
     return value
 
 
@@ -93,7 +93,7 @@ def _finite(text: str) -> float:
 
 
 def _no_constant(name: str) -> Any:
-    raise UndecodableError(f"the payload holds {name}, which is no JSON")
+    raise UndecodableError(f"the payload holds {name}, which is not JSON")
 
 
 _quick = json.JSONDecoder(parse_constant=_no_constant)
@@ -158,7 +158,7 @@ def _message(content: Any) -> Message:
     if fields[6] is not None:
         fields[6] = tuple(fields[6])
     if fields[7] and not _STR.issuperset(map(type, fields[7])):
-        raise UndecodableError("expected a message, found keyword arguments whose names are no text")
+        raise UndecodableError("expected a message, found keyword arguments whose names are not text")
     return Message._make(fields)
 
 

@@ -58,7 +58,7 @@ def to_json(value: Any, root: str = "") -> bytes:
         except ValueError:  # NaN, an int too long to print, a lone surrogate (a refused type is a TypeError)
             return _encode(_CAREFUL.pack(value, path)).encode()
     except ValueError as error:  # not found by the second walk, such as an invalid name of an enum's member
-        raise UnserializableError(path_of(path) or "the message", f"is no valid JSON ({error})") from None
+        raise UnserializableError(path_of(path) or "the message", f"is not valid JSON ({error})") from None
     except RecursionError:  # the caller's stack is deep already
         raise TooDeepError(path_of(path) or "the message", "is nested too deeply: pass it flatter") from None
 

@@ -171,13 +171,13 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
         else:
             raise SignatureError(
                 "the payload is not signed, but [tasks] secret is set: "
-                "defer the job again, or clear the secret until the jobs from before it have ended"
+                "enqueue the job again, or clear the secret until the jobs from before it have ended"
             )
         digest = data[len(_SIGNED) : _DIGEST_END]
         if not any(hmac.compare_digest(digest, hmac.digest(key, bound, "sha256")) for key in keys):
             raise SignatureError(
                 "the payload's signature does not fit: it was edited, "
-                "or signed with another [tasks] secret or serializer; check both, then defer the job again"
+                "or signed with another [tasks] secret or serializer; check both, then enqueue the job again"
             )
         if use is not None and start == _BODY and bound[:_DIGEST_BYTES] != _hash_of(use):
             raise SignatureError(
@@ -235,7 +235,7 @@ class PickleSerializer(_Envelope):
     def _decode(self, payload: bytes) -> Any:
         if not payload.startswith(_PICKLE):
             raise UndecodableError(
-                "the payload is no pickle, but [tasks] serializer is pickle: "
+                "the payload is not a pickle, but [tasks] serializer is pickle: "
                 "set it to json until the jobs from before have ended"
             )
         try:

@@ -129,7 +129,7 @@ def _describe(cls: Any) -> RegisteredType:
     try:
         inspect.signature(cls).bind(**dict.fromkeys(set(fields) - late))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} cannot be made again from its fields alone ({error})") from None
+        raise TypeError(f"{name} cannot be rebuilt from its fields alone ({error})") from None
     return RegisteredType(name, cls, fields, late)
 
 

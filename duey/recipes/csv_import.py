@@ -100,7 +100,7 @@ def _rows(file: TextIOWrapper, delimiter: str) -> Iterator[_Row]:
             if fields:
                 yield _Row(reader.line_num, fields)
     except csv.Error as error:
-        raise Refused(f"line {reader.line_num} is no valid CSV, nothing was imported: {error}") from None
+        raise Refused(f"line {reader.line_num} is not valid CSV, nothing was imported: {error}") from None
     except UnicodeDecodeError as error:
         # The file is decoded in blocks, so the bad byte is some lines after the last line that was read.
         line = reader.line_num + error.object[: error.start].count(b"\n") + 1

@@ -25,13 +25,13 @@ _NOT_PUBLIC = [ipaddress.ip_network(text) for text in ("192.0.0.0/24", "64:ff9b:
 def ascii_host(host: str) -> str:
     """Return the normalized host name: lower case, ASCII. Raises ValueError."""
     if "%" in host:
-        raise ValueError(f"{host[:100]!r} is no host name")  # with zones, one address would have many spellings
+        raise ValueError(f"{host[:100]!r} is not a host name")  # with zones, one address would have many spellings
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
         name = host.rstrip(".").encode("idna").decode().lower()
     if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
-        raise ValueError(f"{host[:100]!r} is no host name")
+        raise ValueError(f"{host[:100]!r} is not a host name")
     return name
 
 

@@ -31,7 +31,7 @@ def opened(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]:
     except sqlite3.IntegrityError as error:
         raise Refused(f"{path} does not take the rows, nothing was changed: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise Refused(f"expected a sound SQLite file at {path}: {error}") from error
+        raise Refused(f"expected a valid SQLite file at {path}: {error}") from error
 
 
 def quoted(name: str) -> str:

@@ -107,7 +107,7 @@ def due_minutes(item: ScheduleEntry, table: Minutes, start: float, now: float) -
         except BaseException as exc:  # also SystemExit, because it is an author's code
             failures.append(exc)
     if failures:
-        message = "schedule %s: %s failed for %d of %d minutes and is taken to say no: %s"
+        message = "schedule %s: %s failed for %d of %d minutes and counts as false: %s"
         count, reason = last + 1 - first, reason_of(failures[-1])
         logger.error(message, item.row.name, table.text, len(failures), count, reason, exc_info=failures[-1])
     end, most = last * 60.0, room(item)

@@ -46,9 +46,7 @@ class Answer:
         """The returned value. Raises what was raised; BrokenSchedule if that is not an Exception, or if the call has
         not ended."""
         if not self._ended.is_set():
-            raise errors.BrokenSchedule(
-                f"code of its author has not answered for {time.monotonic() - self.began:.1f} s"
-            )
+            raise errors.BrokenSchedule(f"its code has not answered for {time.monotonic() - self.began:.1f} s")
         if self._error is None:
             return self._value
         if isinstance(self._error, Exception):

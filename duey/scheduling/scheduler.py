@@ -77,7 +77,7 @@ class DurableScheduler(Scheduler):
         except BaseException as exc:  # whatever it is, the scheduler continues
             away = isinstance(exc, errors.StorageUnavailable)
             self._failing, self._why = True, AWAY if away else FAILED
-            self._complaints.say("", "schedules wait until that is mended", exc)
+            self._complaints.say("", "schedules wait until that is fixed", exc)
         wait_s = LOOK_S if next_at is None else min(LOOK_S, next_at - clock.now())
         if wait_s > 0:
             self.stop_flag.wait(wait_s)
@@ -124,7 +124,7 @@ class DurableScheduler(Scheduler):
                 return Look(item, row.last)  # it is called in a thread of its own, at each look
             return Look(item, item.next_after(row.last))
         except Exception as exc:
-            self._complaints.say(row.name, f"schedule {row.name}: its next time cannot be told", exc)
+            self._complaints.say(row.name, f"schedule {row.name}: its next time cannot be computed", exc)
             return Look(item, None, now)
 
     def _unrecorded(self, rows: Sequence[ScheduleRow]) -> bool:
@@ -141,7 +141,7 @@ class DurableScheduler(Scheduler):
         except errors.StorageUnavailable:
             raise
         except BaseException as exc:  # also SystemExit from an author's code
-            self._complaints.say(item.row.name, f"schedule {item.row.name}: its slots could not be dealt with", exc)
+            self._complaints.say(item.row.name, f"schedule {item.row.name}: its slots could not be processed", exc)
             return LOOK_S
 
     def _begin_aside(self, look: Look, now: float) -> Answer | None:
@@ -150,7 +150,7 @@ class DurableScheduler(Scheduler):
         going_s = self._aside.going_s(name)
         if going_s is not None:
             if going_s > SLOW_S:
-                self._complaints.say(name, f"schedule {name} waits for code of its author, which does not answer")
+                self._complaints.say(name, f"schedule {name} waits for its own code, which does not answer")
             return None
         if not (look.waits or look.is_due(now)):
             return None
@@ -170,7 +170,7 @@ class DurableScheduler(Scheduler):
         try:
             return self._aside.ask(name, answered)
         except RuntimeError as exc:
-            self._complaints.say(name, f"schedule {name}: no thread can be begun for it", exc)
+            self._complaints.say(name, f"schedule {name}: no thread can be started for it", exc)
             return None
 
     def _tell_receivers(self) -> None:
@@ -225,7 +225,7 @@ class DurableScheduler(Scheduler):
         def why(item: ScheduleEntry, took_s: float, at: float) -> str:
             nonlocal gaps
             if took_s > LATE_S and now - at <= GRACE_S:
-                return f"code of its author took {duration(round(took_s))}"
+                return f"its code took {duration(round(took_s))}"
             if gaps is None:
                 gaps = self._schedule_store.gaps() + ([Gap(self._noted_at, now, self._why)] if self._failing else [])
             return why_missed(item, at, now, gaps)

@@ -77,7 +77,7 @@ class ConsumerChild:
             self._failures = 0 if steady else self._failures + 1
             delay = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2 ** max(0, self._failures - 1))
             self._next_start = now + delay
-            sys.stderr.write(f"the consumer ended with exit code {code}: it starts again in {delay:g} s\n")
+            sys.stderr.write(f"the consumer ended with exit code {code}: it is restarted in {delay:g} s\n")
         if now >= self._next_start:
             self._next_start = 0.0
             self.start()

@@ -115,7 +115,7 @@ class Service:
             print("ready", flush=True)
         self._wait_for_request()
         if self._requests.stop_at is None:
-            print("reloading: running jobs may finish, then the service starts anew", flush=True)
+            print("reloading: running jobs may finish, then the service restarts", flush=True)
             self._stop_consumer()
         print("stopping: new requests are refused, running ones and running jobs may finish", flush=True)
         over.set()
@@ -151,7 +151,7 @@ class Service:
             text=True,
         )
         if check.returncode:
-            print(f"no reload, the service goes on as it was: {check.stderr.strip()}", file=sys.stderr)
+            print(f"not reloaded, the service keeps running as it was: {check.stderr.strip()}", file=sys.stderr)
         return check.returncode == 0
 
     def _stop_consumer(self) -> None:
@@ -167,7 +167,7 @@ class Service:
         except HistoryTooNew:
             raise
         except HistoryUnavailable as exc:
-            print(f"warning: {exc}; what happens waits in the queue until they are back", file=sys.stderr)
+            print(f"warning: {exc}; events wait in the queue until they are available again", file=sys.stderr)
 
     def _announce(self, first: Any) -> None:
         """Print the addresses and, at the first start, the new account and token. Only their hashes are stored."""
@@ -190,7 +190,7 @@ class Service:
         deadline = time.monotonic() + READY_WITHIN_S
         while self.child and self._requests.stop_at is None and not self.control.health().ok:
             if time.monotonic() > deadline:
-                print("the consumer has not come up: see its lines above; it is tried again", file=sys.stderr)
+                print("the consumer has not started: see its messages above; it is being restarted", file=sys.stderr)
                 break
             self._signalled.wait(0.05)
             self._signalled.clear()

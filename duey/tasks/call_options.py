@@ -69,7 +69,7 @@ def context_text(context: Any) -> str:
         raise errors.BadRequest(f"context is made of plain JSON values ({exc})") from None
     if len(text) > CONTEXT_MAX:
         raise errors.BadRequest(
-            f"context has at most {CONTEXT_MAX} bytes, this one {len(text)}: pass what names the rest"
+            f"context has at most {CONTEXT_MAX} bytes, this one {len(text)}: pass a reference to the rest"
         )
     return text
 

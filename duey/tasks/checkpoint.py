@@ -84,7 +84,7 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
 def _put(job_context: current.JobContext, key: str, value: Any) -> None:
     data = job_context.huey.serializer.serialize(value, use=("checkpoint", job_context.claim.id, key))
     if len(data) > MAX_BYTES:
-        raise ValueError(f"a checkpoint has at most {MAX_BYTES} bytes, this one {len(data)}: keep what names the place")
+        raise ValueError(f"a checkpoint has at most {MAX_BYTES} bytes, this one {len(data)}: keep a reference to it")
     if not job_context.huey.storage.put_checkpoint(job_context.claim, key, data):
         raise errors.ClaimLost(
             f"job {job_context.claim.id} was taken away from this worker: its checkpoint was not kept"

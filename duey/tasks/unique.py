@@ -45,7 +45,7 @@ class Uniqueness:
             value = self.key(*args, **kwargs)
         except Exception as exc:
             raise errors.BadRequest(
-                f"unique_key of task {self.task} failed on these arguments ({type(exc).__name__}: {exc}): mend it"
+                f"unique_key of task {self.task} failed on these arguments ({type(exc).__name__}: {exc}): correct it"
             ) from exc
         return f"{qualname}:{value}" if isinstance(value, str) else f"{qualname}#{digest(value)}"
 

@@ -88,7 +88,7 @@ class Audit:
         try:
             self.record(who, source, address, action, target, count, detail)
         except Exception:
-            log.exception("not in the audit: %s of %s by %s (%s)", action, target, who, source)
+            log.exception("not written to the audit log: %s of %s by %s (%s)", action, target, who, source)
 
     def page(
         self, before_id: int | None = None, limit: int = 50, who: str | None = None, action: str | None = None

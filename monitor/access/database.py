@@ -52,11 +52,11 @@ class Database(SqliteFile):
         text = self.first_cause(error)
         wait = f"{self._busy_timeout_s:g} s"
         found = next((reason.format(wait=wait) for words, reason in _REASONS if words in text), None)
-        sound = f"failed ({text}): make sure that the file and its disk are sound, then try again"
+        sound = f"failed ({text}): make sure that the file and its disk are intact, then try again"
         return AccessUnavailable(str(self.path), found or sound)
 
 
-_BROKEN = "is not a sound SQLite file: restore it from a backup, or move it away to start with a new one"
+_BROKEN = "is not a valid SQLite file: restore it from a backup, or move it away to start with a new one"
 _REASONS = (
     ("not a database", _BROKEN),
     ("malformed", _BROKEN),

@@ -62,7 +62,7 @@ def checked(password: str, *names: str) -> str:
     known = common() | {name.casefold() for name in names if name}
     if plain in known or _AROUND.sub("", plain) in known or len(set(plain)) < MIN_DIFFERENT:
         expected = (
-            "one that nobody guesses (not a common word or the name of the account or service, with digits or not)"
+            "one that is hard to guess (not a common word or the name of the account or service, with digits or not)"
         )
         raise InvalidInput("password", expected, "a common one")
     return password

@@ -37,8 +37,8 @@ class HistoryTooNew(HistoryUnavailable):
         )
 
 
-_BROKEN = "is not a sound SQLite file: it is moved aside and begun anew when something is recorded next"
-_GONE = "was taken away while it was open: it is opened again"
+_BROKEN = "is not a valid SQLite file: it is moved aside and replaced by a new one at the next recording"
+_GONE = "was removed while it was open: it is reopened"
 _TROUBLES: tuple[tuple[str, type[HistoryUnavailable], str], ...] = (
     ("not a database", HistoryBroken, _BROKEN),
     ("malformed", HistoryBroken, _BROKEN),
@@ -60,4 +60,4 @@ def tell(found: str, busy_timeout_s: float) -> tuple[type[HistoryUnavailable], s
     for words, kind, reason in _TROUBLES:
         if words in found:
             return kind, reason.format(wait=f"{busy_timeout_s:g} s")
-    return HistoryUnavailable, f"failed ({found[:200]}): make sure that the file and its disk are sound"
+    return HistoryUnavailable, f"failed ({found[:200]}): make sure that the file and its disk are intact"

@@ -29,7 +29,7 @@ class Listing:
         """Return a page of jobs, newest first. Raises BadRequest for a cursor of another list."""
         source, place = (cursor[0], cursor[1:]) if cursor else ("", None)
         if source not in ("", "e", "b"):
-            raise BadRequest("the cursor is not one that this list gave: begin without it")
+            raise BadRequest("the cursor is not valid for this list: start again without one")
         if wanted.state == RUNNING:
             return JobRows(tuple(self._running(wanted)[:limit]), None)
         if self._engine_can(wanted) and source != "b":

@@ -22,14 +22,14 @@ TITLES = {
     400: "The request cannot be read",
     401: "Log in first",
     403: "Not allowed",
-    404: "Nothing is here",
-    405: "Not done this way",
+    404: "Not found",
+    405: "Method not allowed",
     409: "Nothing was changed",
     413: "Too much at once",
     415: "Not a form",
     422: "Not accepted",
     429: "Wait a moment",
-    500: "Something unforeseen happened",
+    500: "Unexpected error",
     503: "Not available now",
 }
 SENTENCE_CHARS = 1000
@@ -85,7 +85,7 @@ def _away(error: Exception) -> str:
     if isinstance(error, AccessUnavailable):
         return "accounts cannot be checked now: try again in a few seconds, or look into the log of the web process"
     if isinstance(error, HistoryUnavailable):
-        return "the history cannot be read now (jobs go on meanwhile): the log of the web process says why"
+        return "the history cannot be read now (jobs keep running): the log of the web process says why"
     stored = getattr(error, "stored", False)
-    done = "" if stored is False else "; what was asked may have been carried out: look before you ask again"
+    done = "" if stored is False else "; the action may have been carried out: check before you repeat it"
     return f"the queue's storage cannot be used now: the log of the web process says why{done}"

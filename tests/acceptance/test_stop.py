@@ -61,7 +61,7 @@ def test_a_consumer_that_dies_is_replaced_and_its_jobs_run_again(deployment: Dep
     deployment.wait_running(1)
     for pid in app.children():
         kill(pid)
-    app.says("the consumer ended with exit code -9: it starts again in 0.5 s")
+    app.says("the consumer ended with exit code -9: it is restarted in 0.5 s")
     ended = client.get(f"/api/jobs/{job}?wait=20").body
     assert (ended["state"], ended["result"]) == ("done", 1)
     assert ended["crashes"] == 0, "the whole consumer died: no job is charged"
@@ -94,7 +94,7 @@ def test_hup_reloads_what_can_be_started(deployment: Deployment, kind: str):
 
     deployment.configure({"web": {"threads": "none"}})
     app.signal(signal.SIGHUP)
-    app.says("no reload, the service goes on as it was: ", 60)
+    app.says("not reloaded, the service keeps running as it was: ", 60)
     assert "[web] threads: expected" in app.err
     assert client.get("/readyz").status == 200
 

@@ -50,7 +50,7 @@ class TestCancel:
 
         monkeypatch.setattr(world.access.audit, "record", record)
         assert client.post("/api/jobs/x/cancel").status == 202
-        assert "not in the audit: cancel of x by token-0 (api)" in caplog.text
+        assert "not written to the audit log: cancel of x by token-0 (api)" in caplog.text
 
 
 class TestRetry:

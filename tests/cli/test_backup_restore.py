@@ -134,11 +134,7 @@ UNFIT = {
     "half": (lambda b: os.truncate(b / "monitor.db", 8192), True, "monitor.db, found"),
     "a page less": (lambda b: os.truncate(b / "queue.db", (b / "queue.db").stat().st_size - 4096), True, "malformed"),
     "edited": (lambda b: (b / "queue.db").open("ab").write(b"x" * 4096), False, "other contents than backup.json says"),
-    "another role": (
-        lambda b: shutil.copy(b / "queue.db", b / "access.db"),
-        True,
-        "access.db, found no sound",
-    ),
+    "another role": (lambda b: shutil.copy(b / "queue.db", b / "access.db"), True, "access.db, found no valid"),
     "newer": (lambda b: as_newer(b / "queue.db"), True, "found schema 999, while this Duey knows"),
     "a log": (lambda b: (b / "queue.db-wal").write_bytes(b"x"), True, "found queue.db-wal beside it"),
     "a file less": (lambda b: (b / "access.db").unlink(), False, "found no access.db"),

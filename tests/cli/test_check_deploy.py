@@ -133,6 +133,6 @@ def test_check_warns_and_check_deploy_fails(tmp_path):
     warnings = [line for line in plain.stdout.splitlines() if line.startswith("warning ")]
     assert len(warnings) == 2 and "chmod o-w" in warnings[0] and "with pickle and no secret" in warnings[1]
     assert deploy.returncode == 1 and deploy.stderr.count("\n") == 1
-    assert "not ready for production: mend" in deploy.stderr and "backup" in deploy.stderr
+    assert "not ready for production: fix" in deploy.stderr and "backup" in deploy.stderr
     levels = {line.split()[0] for line in deploy.stdout.splitlines()}
     assert {"ok", "warn", "fail"} <= levels and "warning" not in levels

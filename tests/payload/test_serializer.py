@@ -116,7 +116,7 @@ def test_formats_do_not_mix() -> None:
     for protocol in (0, 1):
         with pytest.raises(UndecodableError):
             JsonSerializer().deserialize(pickle.dumps(Bomb(), protocol))
-    with pytest.raises(UndecodableError, match=r"no pickle, but \[tasks\] serializer is pickle"):
+    with pytest.raises(UndecodableError, match=r"not a pickle, but \[tasks\] serializer is pickle"):
         PickleSerializer().deserialize(JsonSerializer().serialize(1))
     assert JsonSerializer().serialize([1], use=("job", "1")) == JsonSerializer().serialize([1]) == to_json([1], "")
     with pytest.raises(Misconfigured, match="expected json or pickle, found 'yaml'"):

@@ -113,12 +113,12 @@ def test_any_visible_name_is_one_table_and_others_are_refused(file: Path, databa
         (b"", "found an empty file"), (b"\n\r\n\n", "found an empty file"),
         (b"a,b\n1,2\n\n3\n4,5\n", "line 4: expected 2 fields as in the header, found 1"),
         (b'a,b\n"1\n\n",2\n3,4,5\n', "line 5: expected 2 fields as in the header, found 3"),
-        (b'a,b\n1,2\n"3"x,4\n', "line 3 is no valid CSV"),
-        (b'a,b\n1,2\n"3,4\n5,6\n', "line 4 is no valid CSV.*unexpected end of data"),
+        (b'a,b\n1,2\n"3"x,4\n', "line 3 is not valid CSV"),
+        (b'a,b\n1,2\n"3,4\n5,6\n', "line 4 is not valid CSV.*unexpected end of data"),
         (b"a,b\n1,2\n\xff,4\n", "line 3 is not utf-8"), (b"\xff\n", "line 1 is not utf-8"),
         (b"a,b\n" + b"1,2\n" * 30_000 + b"3,\xc3(\n" + b"5,6\n" * 9000, "line 30002 is not utf-8, nothing"),
         (b"a,b\n1,2\n\xc3", "line 3 is not utf-8"),
-        (b"a,b\n" + b"x" * 200_000 + b"\n", "line 2 is no valid CSV.*field larger"),
+        (b"a,b\n" + b"x" * 200_000 + b"\n", "line 2 is not valid CSV.*field larger"),
         (b",".join(b"c%d" % n for n in range(2001)), "expected at most 2000 columns, found 2001"),
     ],
 )  # fmt: skip
@@ -178,7 +178,7 @@ def test_a_table_that_does_not_take_the_rows_is_not_touched(tmp_path: Path, sche
 def test_a_database_that_is_none(file: Path, database: Path, tmp_path: Path) -> None:
     file.write_text("a\n1\n")
     database.write_bytes(b"no database at all, but long enough to look at" * 100)
-    with pytest.raises(Refused, match="expected a sound SQLite file"):
+    with pytest.raises(Refused, match="expected a valid SQLite file"):
         run(file, database)
     assert database.read_bytes().startswith(b"no database")
     for path in (tmp_path / "absent" / "data.db", tmp_path):

@@ -64,7 +64,7 @@ def test_old_days_are_removed_once_the_new_one_is_whole(
     for day in days:
         day.mkdir(parents=True)
     (tmp_path / "data" / "people.db").write_bytes(b"damaged" * 1000)
-    with pytest.raises(Discard, match=r"expected a sound SQLite file at .*people\.db"):
+    with pytest.raises(Discard, match=r"expected a valid SQLite file at .*people\.db"):
         periodic.nightly_backup.call_local()
     assert days[0].exists()
     (tmp_path / "data" / "people.db").unlink()

@@ -179,9 +179,9 @@ def test_a_source_that_is_none_and_a_target_that_may_not_be_replaced(tmp_path: P
     with no_leftovers(tmp_path):
         for one, other, sentence in (
             (tmp_path / "absent", copy, r"expected a SQLite file at .*absent"),
-            (tmp_path / "tasks.py", copy, r"expected a sound SQLite file at .*tasks\.py"),
+            (tmp_path / "tasks.py", copy, r"expected a valid SQLite file at .*tasks\.py"),
             (tmp_path, copy, "expected a SQLite file at"),
-            (source, tmp_path / "tasks.py", r"expected a sound SQLite file at .*tasks\.py"),
+            (source, tmp_path / "tasks.py", r"expected a valid SQLite file at .*tasks\.py"),
             (source, tmp_path / "other.db", r"is in use, or was left"), (source, source, "same file"),
             (source, tmp_path / "absent" / "copy.db", no_file), (source, tmp_path, no_file),
         ):  # fmt: skip

@@ -204,7 +204,7 @@ def test_all_others_fire_within_their_second(world: Make, caplog: pytest.LogCapt
         assert slots or len(said) == (name != "keyed-hangs"), f"{name}: what is not on record of its slots is said once"
     HANGS.set()  # it answers after all: what was due meanwhile is dealt with
     until(lambda: len(w.slots("hangs")) == 3, scheduler)
-    assert w.slots("hangs")[0].reason == "late by 2 minutes: code of its author took 2 minutes"
+    assert w.slots("hangs")[0].reason == "late by 2 minutes: its code took 2 minutes"
     assert w.ran("hangs") == [60.0]
 
 

@@ -105,5 +105,5 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
     at, _, fingerprint = cursor.partition("_")
     value = plain.number_or_none(at if len(cursor) < 100 else None)
     if value is None or not fingerprint:
-        raise BadRequest("the cursor is not one that this service gave: begin without it")
+        raise BadRequest("the cursor is not valid: start again without one")
     return value, fingerprint

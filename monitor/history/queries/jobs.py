@@ -160,5 +160,5 @@ def _below(cursor: str | None) -> int:
     if cursor is None:
         return MANY
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-        raise BadRequest("the cursor is not one that this service gave: begin without it")
+        raise BadRequest("the cursor is not valid: start again without one")
     return int(cursor)

@@ -50,8 +50,8 @@ class Status(Queries):
 
     def _warnings(self, marks: dict[str, float]) -> list[str]:
         found = [
-            f"the history was broken and begun anew; what could not be read is kept as {path}: delete it when it is of "
-            "no more use"
+            f"the history was damaged, and a new one was started; the damaged file is kept as {path}: "
+            "delete it when you no longer need it"
             for path in self._database.asides()
         ]
         if self._recorder is not None and self._recorder.refused:

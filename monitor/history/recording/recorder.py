@@ -165,7 +165,7 @@ class Recorder:
         problem = str(error) if expected else f"{type(error).__name__}: {error}"
         if problem != self._status.problem:
             logger.warning(
-                "nothing is recorded now, and what happens waits in the queue's storage: %s",
+                "nothing is recorded now; events wait in the queue's storage: %s",
                 problem,
                 exc_info=None if expected else error,
             )
@@ -176,13 +176,13 @@ class Recorder:
         """Check the file after an error said that it is broken. If it is, move it away."""
         if not self._database.is_sound():
             aside = self._database.set_aside()
-            sentence = "the history %s was broken: it is kept as %s, and a new one is started"
+            sentence = "the history %s was damaged: it is kept as %s, and a new one is started"
             logger.error(sentence, self._database.path, aside)
         self._database.is_poison_suspect = False
 
     def _went_well(self) -> None:
         if self._status.problem is not None:
-            logger.warning("the history is recorded again")
+            logger.warning("the history is being recorded again")
         self._failures = 0
         self._note(problem=None)
 

@@ -60,7 +60,7 @@ def plural(n: float, one: str, many: str | None = None) -> str:
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 UNITS = ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min"), (1, "s"))
-NO_CALENDAR = "a time that no calendar holds"
+NO_CALENDAR = "a time outside the calendar"
 
 
 def ago(seconds: float) -> str:

@@ -66,10 +66,10 @@ def why_not_running(
         )
     takers = [each for each in serving if not each.quiet]
     if not takers:
-        return Because("All consumers are quiet: they end what they run and take nothing new")
+        return Because("All consumers are quiet: they finish what they run and take no new jobs")
     serving = [each for each in takers if job.queue in each.queues or "*" in each.queues]
     if not serving:
-        return Because(f"No consumer works for the queue {job.queue[:80]}: add it to [consumer] queues")
+        return Because(f"No consumer serves the queue {job.queue[:80]}: add it to [consumer] queues")
     hands, busy = sum(each.workers for each in serving), sum(len(each.running) for each in serving)
     if busy >= hands:
         oldest = min((run.started_at for each in serving for run in each.running if run.started_at), default=None)

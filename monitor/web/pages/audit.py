@@ -32,7 +32,7 @@ class AuditPage:
     def show(self, request: Request) -> View:
         (who, action), cursor = _asked(request), request.query.get("cursor")
         if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-            raise BadRequest("the cursor is not one that this list gave: begin without it")
+            raise BadRequest("the cursor is not valid for this list: start again without one")
         lines = self._services.access.audit.page(int(cursor) if cursor else None, PAGE + 1, who or None, action or None)
         after = lines[PAGE - 1].id if len(lines) > PAGE else None
         asked = {"who": who, "action": action}

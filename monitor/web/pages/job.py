@@ -18,7 +18,7 @@ from duey.monitor.web.verbs import Verbs
 from duey.payload.plain import SEEN
 
 GONE = (
-    "its exact arguments are no longer kept (the queue's storage has let them go), so it cannot run again as it was; "
+    "its exact arguments are no longer kept (the queue's storage has deleted them), so it cannot run again as it was; "
     "the form on the page of its task runs a new one"
 )
 
@@ -73,7 +73,7 @@ class JobPage:
         except errors.Conflict as error:
             return Done(back, _unchanged(error), NOTE)
         self._services.record(request, "cancel job", job_id)
-        asked = "Asked to stop: it ends when its body looks at canceled()." if job.state == RUNNING else "Canceled."
+        asked = "Asked to stop: it ends when its code checks canceled()." if job.state == RUNNING else "Canceled."
         return Done(back, asked)
 
     def again(self, request: Request, job_id: str) -> Done:

@@ -33,8 +33,8 @@ LOG_LINES, LOG_CHARS = 200, 500
 KINDS = {
     "enqueued": "accepted",
     "started": "started",
-    "retrying": "failed, to be tried again",
-    "released": "given back at a shutdown",
+    "retrying": "failed, will be retried",
+    "released": "returned to the queue at a shutdown",
     "rescued": "its worker died, queued again",
     "blocked": "blocked",
     "unblocked": "no longer blocked",

@@ -39,14 +39,14 @@ TABS = (
 PAGE, LONGEST_PAGE = 25, 200
 IDS_AT_ONCE = 500
 EMPTY = {
-    "": "Every job that was deferred and is still in the history. Run a task from its page under Tasks, or by the API.",
+    "": "Every job that is still in the history. Run a task from its page under Tasks, or by the API.",
     FAILED: "Jobs that used up their retries, kept with arguments and traceback until they are retried or deleted.",
     RUNNING: "Jobs whose body runs now, with their progress. A consumer takes them from the queue.",
     QUEUED: "Jobs that wait for a worker.",
     BLOCKED: "Jobs whose task or queue is paused, whose limit is reached, or whose task no consumer knows.",
     RETRYING: "Jobs whose last attempt failed and that will run again by themselves.",
-    SCHEDULED: "Jobs that were deferred for later (delay or eta).",
-    DONE: "Jobs that ended well.",
+    SCHEDULED: "Jobs that start later (delay or eta).",
+    DONE: "Jobs that succeeded.",
     CANCELED: "Jobs that were canceled before or while they ran.",
     EXPIRED: "Jobs that were not started in time (expires).",
 }
@@ -134,7 +134,7 @@ class JobsPage:
         back = self._services.links.jobs(**asked.query())
         ids = [] if "every" in form else list(dict.fromkeys(form.all("id")))
         if not ids and "every" not in form:
-            return Done(back, "No job was ticked: nothing was changed.", NOTE)
+            return Done(back, "No job was selected: nothing was changed.", NOTE)
         if "sure" not in form:
             return self._ask(request, verb, asked, ids, back)
         chosen = [_ticked(each) for each in ids]
@@ -164,7 +164,7 @@ class JobsPage:
         try:
             until = float(form.get("until"))
         except ValueError:
-            raise Refusal(400, "the form lacks the instant of its question: ask again") from None
+            raise Refusal(400, "the form lacks the time of its question: open the page again") from None
         return replace(asked.wanted, until=min(until, asked.wanted.until or until))
 
     def _all(self, verb: str, wanted: JobFilter) -> Tally:

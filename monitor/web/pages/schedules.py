@@ -124,7 +124,7 @@ class SchedulesPage:
             return self._back(f"{short_name(schedule)} is paused already: nothing was changed.", NOTE)
         self._services.control.schedules.pause(name)
         self._services.record(request, "pause schedule", name)
-        return self._back(f"{short_name(schedule)} is paused: what falls due meanwhile is skipped.")
+        return self._back(f"{short_name(schedule)} is paused: slots that fall due are skipped.")
 
     def resume(self, request: Request, name: str) -> Done:
         schedule = self._services.control.schedules.get(name)

@@ -161,7 +161,7 @@ class TaskPage:
             return self._back(request, name, f"{task.name} is paused already: nothing was changed.", NOTE)
         self._services.control.pause_task(task.qualname)
         self._services.record(request, "pause task", task.qualname)
-        return self._back(request, name, f"{task.name} is paused: its waiting jobs wait, running ones end.")
+        return self._back(request, name, f"{task.name} is paused: waiting jobs stay queued, running ones finish.")
 
     def resume(self, request: Request, name: str) -> Done:
         task = self._services.control.task(name)

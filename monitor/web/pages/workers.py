@@ -86,14 +86,14 @@ class WorkersPage:
         control, back = self._services.control, self._services.links.to("/workers")
         found = next((each for each in control.workers() if each.id == worker_id and each.alive), None)
         if found is None:
-            return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
+            return Done(back, "This consumer has already stopped: nothing was changed.", NOTE)
         name = f"{found.host} {found.pid}"
         try:
             if verb == "quiet":
                 if found.quiet:
                     return Done(back, f"{name} is quiet already: nothing was changed.", NOTE)
                 control.quiet(worker_id)
-                message = f"{name} was asked to take no more jobs; it ends what it runs."
+                message = f"{name} was asked to take no more jobs; it finishes what it runs."
             elif verb == "stop":
                 if "sure" not in request.form:
                     return self._ask(found, name)
@@ -102,7 +102,7 @@ class WorkersPage:
             else:
                 raise Refusal(404, f"expected quiet or stop, found {verb[:50]!r}")
         except UnknownWorker:
-            return Done(back, "This consumer is gone already: nothing was changed.", NOTE)
+            return Done(back, "This consumer has already stopped: nothing was changed.", NOTE)
         self._services.record(request, f"{verb} consumer", name)
         return Done(back, message)
 
@@ -120,7 +120,7 @@ class WorkersPage:
             return Done(back, f"The queue {name} is {state}: nothing was changed.", NOTE)
         (control.pause_queue if verb == "pause" else control.resume_queue)(name)
         self._services.record(request, f"{verb} queue", name)
-        outcome = "is paused: its waiting jobs wait, running ones end." if verb == "pause" else "is served again."
+        outcome = "is paused: waiting jobs stay queued, running ones finish." if verb == "pause" else "is resumed."
         return Done(back, f"The queue {name} {outcome}")
 
     def _ask(self, worker: WorkerInfo, name: str) -> View:

@@ -87,7 +87,7 @@ def test_a_file_that_is_broken_is_refused(access: Access, url: str, path: Path) 
         file.write(b"\xff" * 8192)
     for content in (path.read_bytes(), b"Dear diary, " * 1000):
         path.write_bytes(content)
-        with pytest.raises(AccessUnavailable, match="not a sound SQLite file") as refused:
+        with pytest.raises(AccessUnavailable, match="not a valid SQLite file") as refused:
             Access(url).prepare()
         one_sentence(refused.value, path)
         assert path.read_bytes() == content

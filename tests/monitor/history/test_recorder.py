@@ -133,7 +133,7 @@ def test_locked_books_are_said_once_and_waited_for(
         assert history.job_rows(JobFilter()).rows == ()  # who reads is not held up
         other.execute("ROLLBACK")
     assert made.turn() == IDLE_S
-    assert [record.message for record in caplog.records][1:] == ["the history is recorded again"]
+    assert [record.message for record in caplog.records][1:] == ["the history is being recorded again"]
     assert (queue.waiting, made.status.problem, history.health().ok) == ([], None, True)
 
 

@@ -158,7 +158,7 @@ def test_tracebacks() -> None:
         (JOB, [replace(WORKER, alive=False)], "No consumer is running"),
         (JOB, [replace(WORKER, worker_type="alone")], "No consumer is running"),
         (JOB, [replace(WORKER, quiet=True)], "All consumers are quiet"),
-        (replace(JOB, queue="slow"), [WORKER], "No consumer works for the queue slow"),
+        (replace(JOB, queue="slow"), [WORKER], "No consumer serves the queue slow"),
         (JOB, [BUSY], "The only worker is busy, the longest for "),
         (JOB, [BUSY, WORKER], "A worker will take it in a moment"),
     ],

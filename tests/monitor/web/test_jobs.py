@@ -169,7 +169,7 @@ def test_all_of_a_state_means_those_that_are_still_in_it(world: World, admin: Br
 
 
 def test_forms_that_ask_nothing_change_nothing(world: World, admin: Browser) -> None:
-    assert "No job was ticked" in admin.follow(admin.post("/monitor/jobs", {"verb": "retry"})).words
+    assert "No job was selected" in admin.follow(admin.post("/monitor/jobs", {"verb": "retry"})).words
     assert admin.post("/monitor/jobs", {"verb": "burn"}).status == 400
     bad = {"verb": "delete", "every": "1", "q": "since:never", "sure": "1", "until": "9"}
     assert admin.post("/monitor/jobs", bad).status == 422

@@ -52,7 +52,7 @@ def test_an_empty_deployment_is_told_how_to_begin(empty: World) -> None:
     assert "No consumer is running." in words
     for path in ("/tasks", "/schedules", "/workers", "/errors"):
         assert admin.get(f"/monitor{path}").status == 200
-    assert "huey_consumer consumer.huey" in admin.get("/monitor/workers").words
+    assert "duey worker" in admin.get("/monitor/workers").words
     assert "@huey.periodic_task" in admin.get("/monitor/schedules").words
 
 
@@ -154,7 +154,7 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     assert "3 of 4 busy" in page.words
     ratios = [float(each) for each in re.findall(r"([\d.]+)× usual", page.text)]
     assert ratios and ratios == sorted(ratios, reverse=True)
-    assert "Went in the last day" in page.words and "atlas 3988" in page.words
+    assert "Gone in the last day" in page.words and "atlas 3988" in page.words
     admin.post("/monitor/workers/1/quiet")
     assert "Stop atlas 4121?" in admin.post("/monitor/workers/1/stop").words
     assert world.control.asked == [("1", "quiet")]
@@ -162,7 +162,7 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     assert world.control.asked == [("1", "quiet"), ("1", "stop")]
     world.control.crew = [replace(each, alive=False) for each in world.control.crew]
     gone = admin.post("/monitor/workers/1/quiet")
-    assert "gone already: nothing was changed" in admin.follow(gone).words
+    assert "already stopped: nothing was changed" in admin.follow(gone).words
 
 
 def test_consumers_that_run_other_code_are_told_apart(world: World, admin: Browser) -> None:
@@ -181,7 +181,7 @@ def test_a_queue_is_paused_and_resumed(world: World, admin: Browser) -> None:
     again = admin.follow(admin.post("/monitor/queues/default/pause"))
     assert "is paused already: nothing was changed" in again.words
     assert 'formaction="/monitor/queues/default/resume"' in again.text
-    assert "The queue default is served again" in admin.follow(admin.post("/monitor/queues/default/resume")).words
+    assert "The queue default is resumed" in admin.follow(admin.post("/monitor/queues/default/resume")).words
     assert "queue:default" not in world.control.paused
     unknown = admin.follow(admin.post("/monitor/queues/nowhere/pause"))
     assert "No worker serves a queue 'nowhere'" in unknown.words

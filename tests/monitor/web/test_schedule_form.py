@@ -231,7 +231,7 @@ def test_what_was_changed_meanwhile_is_not_overwritten(service: WholeService) ->
     form, seen = fields_of(browser, "s"), schedules.get("s").version
     schedules.change("s", ScheduleRequest("work", (2,), every_s=90, version=seen))
     refused = browser.post("/monitor/schedules/s/change", form)
-    assert refused.status == 409 and "was changed in the meantime" in refused.words
+    assert refused.status == 409 and "was changed or run meanwhile" in refused.words
     with pytest.raises(errors.ScheduleChanged):
         schedules.change("s", ScheduleRequest("work", (1,), every_s=60, version=seen))
     store, look = service.huey.storage.schedule_store, schedules._spec
