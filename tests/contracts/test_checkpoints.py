@@ -81,7 +81,7 @@ def test_a_loop_goes_on_where_its_attempt_failed_each_apart_from_the_others(huey
     result = huey.task(name="load", retries=5)(load)()
     run_all(huey)
     assert (state(storage, result.id), done) == ("done", ["a", "b", *range(10)])
-    assert kept == [None, *range(1, 10)] or kept[:3] == [None, 1, 2], "each row can be kept"
+    assert kept == [None, *range(1, 10)], "each row can be kept"
     assert Control(huey).job(result.id).progress == {"done": 10, "total": 10, "note": ""}
 
     def own():

@@ -63,9 +63,12 @@ def test_children_steps_callbacks_and_handlers_inherit_it(huey, storage, tell, c
     storage.cancel("member")
     run_all(huey)
     assert result.get() == ANA, "from a member that was canceled"
+
+    def handler(job, error):
+        seen.append((dict(job.context), dict(current_job().context)))
+
     seen = []
-    on_failed = lambda job, error: seen.append((dict(job.context), dict(current_job().context)))  # noqa: E731
-    huey.task(name="failing", on_failed=on_failed)(lambda: 1 / 0)(context=ANA)
+    huey.task(name="failing", on_failed=handler)(lambda: 1 / 0)(context=ANA)
     run_all(huey)
     assert seen == [(ANA, ANA)]
 

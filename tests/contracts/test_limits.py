@@ -105,7 +105,8 @@ def test_a_death_frees_the_place_of_a_job_or_gives_it_back_to_it(storage, hire, 
         other.settle(claim)
         if most > 1:
             assert other.claim_one().id == "b"
-        storage.forget("a"), storage.forget("b") if most == 1 else None
+        for each in "ab" if most == 1 else "":
+            storage.forget(each)
 
 
 def test_what_was_given_back_keeps_nobody_out(storage, hire, limit):

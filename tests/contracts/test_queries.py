@@ -131,7 +131,6 @@ def test_queues_say_how_many_wait_for_how_long_and_whether_they_are_paused(stora
     for kind, name in (("queue", "slow"), ("task", TASK)):
         storage.pause(kind, name)
         hand.claim(5)
-        storage.release_claims(hand.n, [])
         assert infos()["slow"] == (2, 15.0, True), "what is blocked still waits in its queue"
 
 

@@ -50,7 +50,9 @@ def last_detail(huey):
 
 
 def test_how_long_a_policy_waits_and_how_the_job_ends(huey, clock, failing):
-    told = lambda attempt, error: attempt + len(str(error))  # noqa: E731
+    def told(attempt, error):
+        return attempt + len(str(error))
+
     table = {
         "exponential": (MANY[:4], {"retries": 4, "backoff": exponential(1, 3, 20, 0)}, [1, 3, 9, 20], "done"),
         "is told the error": ([OSError("1234"), OSError("1")], {"retries": 2, "backoff": told}, [5, 3], "done"),

@@ -14,8 +14,10 @@ from huey.exceptions import TaskTimeout
 from duey.execution.thread_timeouts import ThreadTimeouts, may_raise
 from duey.tasks import current
 from duey.tasks.current import Deadline
+from tests.support import rounds
 
 SOON_S = 30.0
+TRIES = rounds(300, soak=5000)
 
 
 class Asks(logging.Handler):
@@ -82,10 +84,11 @@ def test_a_body_that_waits_over_and_over_is_struck_where_waiting_expects_it():
     assert event.wait(SOON_S), "its lock is free"
 
 
+@pytest.mark.soak
 def test_nothing_strikes_what_comes_after_a_body():
     """Bodies that end just at their deadline: one is struck or it is not, and what follows in its thread never is."""
     timeouts, ended, struck = ThreadTimeouts(), 0, 0
-    for n in range(2000):
+    for n in range(TRIES):
         try:
             timeouts.run(Deadline(str(n), 0.0004), lambda: time.sleep(0.0004))
             ended += 1
@@ -93,4 +96,4 @@ def test_nothing_strikes_what_comes_after_a_body():
             struck += 1
         for _ in range(20):
             str(n)
-    assert ended + struck == 2000
+    assert ended + struck == TRIES

@@ -11,6 +11,7 @@ from duey.execution.registration import register
 from duey.storage import wakeup
 from duey.storage.sqlite.storage import SqliteStorage
 from tests.contracts.rig import jobs
+from tests.support import rounds
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, 
     presence.close()
 
 
+@pytest.mark.soak
 def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
     """What one thread closed, another one must neither close again nor write to."""
     monkeypatch.setattr(wakeup.Notifier, "RESCAN_S", 0.0)
@@ -65,7 +67,7 @@ def test_threads_ring_while_waiters_come_and_go(tmp_path, monkeypatch):
     threads = [threading.Thread(target=notify) for _ in range(6)]
     for thread in threads:
         thread.start()
-    for _ in range(300):
+    for _ in range(rounds(60, soak=600)):
         with wakeup.Waiter(tmp_path) as waiter:
             waiter.pipe.wait(0.001)
     over.set()
