@@ -42,11 +42,7 @@ def main() -> int:
         return 1
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        made = world.make_world(Path(folder), time.time, "Duey")
-        scene.make_morning(made.control, made.history, time.time())
-        for name, size in (("queue.db", 12_400_000), ("queue.db-wal", 4_100_000)):
-            with open(Path(folder, name), "wb") as file:
-                file.truncate(size)
+        made = scene.morning(Path(folder), time.time)
         server = waitress.create_server(made.site, host="127.0.0.1", port=0, threads=4)
         threading.Thread(target=server.run, daemon=True).start()
         base = f"http://127.0.0.1:{server.effective_port}/monitor/"

@@ -14,11 +14,11 @@ import pytest
 from duey.api import Api, make_api
 from duey.monitor.access import passwords
 from duey.server.main import side_by_side
+from tests.monitor.conftest import Clock
 from tests.monitor.web.client import Answer, Browser
-from tests.monitor.web.conftest import Clock
-from tests.monitor.web.scene import make_morning
+from tests.monitor.web.scene import morning
 from tests.monitor.web.test_permissions import PAGES, every_action, own_actions
-from tests.monitor.web.world import World, make_world
+from tests.monitor.web.world import World
 
 # Open to anybody, on purpose. /metrics is closed by [auth] metrics_token.
 OPEN = {
@@ -62,11 +62,9 @@ def whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Whole]:
     monkeypatch.setattr(passwords, "COST", passwords.Cost(n=2, r=1, p=1))
     # The headers of a page are for its own tests; endpoints have others.
     monkeypatch.setattr(Browser, "_check", lambda *_: None)
-    clock = Clock()
-    world = make_world(tmp_path, clock)
-    make_morning(world.control, world.history, clock.now)
+    world = morning(tmp_path, Clock())
     yield Whole(world)
-    world.access.close()
+    world.close()
 
 
 def is_refused(answer: Answer, path: str) -> bool:
@@ -76,7 +74,7 @@ def is_refused(answer: Answer, path: str) -> bool:
 
 
 def test_nobody_gets_in_anywhere(whole: Whole) -> None:
-    found, before = set(), dict(whole.world.control.all)
+    found, before = set(), whole.world.control.jobs(limit=500)
     for name, method, path in whole.routes():
         answer = whole.ask(whole.world.browser(), method, path)
         if name in WITH_A_PROOF:
@@ -84,7 +82,7 @@ def test_nobody_gets_in_anywhere(whole: Whole) -> None:
         elif not is_refused(answer, path):
             found.add(name)
     assert found == OPEN
-    assert whole.world.control.all == before
+    assert whole.world.control.jobs(limit=500) == before
 
 
 def test_a_browser_that_has_logged_in_is_nobody_to_the_api(whole: Whole) -> None:

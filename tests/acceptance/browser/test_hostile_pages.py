@@ -20,8 +20,9 @@ from duey.monitor.access import passwords
 from tests.acceptance.browser.conftest import PHONE
 from tests.acceptance.variants import SOAK
 from tests.monitor.web.hostile import HOSTILE, LONG, make_hostile
+from tests.monitor.web.scene import morning
 from tests.monitor.web.test_permissions import PAGES
-from tests.monitor.web.world import PASSWORDS, World, make_world
+from tests.monitor.web.world import PASSWORDS, World
 from tests.support import rounds
 
 # What a page of ours never has, and what would show that a tag or an attribute of theirs became one.
@@ -76,13 +77,13 @@ def served(folder: Path, texts: tuple[str, ...]) -> Iterator[tuple[World, str]]:
     """A monitor over a deployment full of these texts, and where it is served."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "COST", passwords.Cost(n=2, r=1, p=1))
-        world = make_world(folder, time.time)
-        make_hostile(world.control, world.history, world.access, time.time(), texts)
+        world = morning(folder, time.time)
+        make_hostile(world, texts)
     server = waitress.create_server(world.site, host="127.0.0.1", port=0, threads=4)
     threading.Thread(target=server.run, daemon=True).start()
     yield world, f"http://127.0.0.1:{server.effective_port}"
     server.close()
-    world.access.close()
+    world.close()
 
 
 @contextmanager
@@ -108,8 +109,8 @@ def test_nothing_of_it_comes_to_life(browser: Browser, tmp_path: Path) -> None:
     """On each page, and with each text that might, in a job; tests.monitor.web shows that all are text."""
     with served(tmp_path, HOSTILE) as (world, base), opened(browser, base) as page:
         links, alive = world.site.services.links, ("<script", "<img", "onmouseover", "<svg", "javascript:")
-        rows = [row.job for row in world.history.rows[: len(HOSTILE)] if any(word in str(row.job) for word in alive)]
-        jobs = [links.job(job.id) for job in rows[: rounds(5, soak=len(HOSTILE))]]
+        ids = [job_id for job_id in reversed(world.hostile) if any(word in job_id for word in alive)]
+        jobs = [links.job(job_id) for job_id in ids[: rounds(5, soak=len(HOSTILE))]]
         evil = [task.qualname for task in world.control.tasks() if task.qualname.startswith("evil.")]
         tasks = [links.task(name) for name in evil[: rounds(2, soak=len(HOSTILE))]]
         for address in [*(f"/monitor{path}" for path in PAGES), *jobs, *tasks]:
@@ -139,16 +140,14 @@ def test_no_page_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> N
             if found := page.evaluate(MEASURE, [address, fields, FONTS, WIDTHS]):
                 wide[address[:80], fields is None] = found
 
-        states = {job.state: job.id for job in world.control.all.values()} | {
-            row.job.state: row.job.id for row in world.history.rows
-        }
+        states = {job.state: job.id for job in world.control.jobs(limit=500).jobs}
         tasks = [task.qualname for task in world.control.tasks()]
         places = [*PAGES, *(f"/jobs/{job_id}" for job_id in states.values()), "/jobs/none", "/jobs?state=failed"]
         places += [f"/jobs?q={'w' * 300}+state:nonsense", "/audit?who=nobody", "/workers"]
         for address in [f"/monitor{place}" for place in places] + [links.task(name) for name in (tasks[0], tasks[-1])]:
             look(address)
         made = next(each.name for each in world.control.schedules.all() if each.source == "made")
-        worker = next(each.id for each in world.control.crew if each.alive)
+        worker = str(world.crew[-1].n)
         account, _ = world.access.accounts.create("W" * 64, "admin")
         token, _ = world.access.tokens.create("W" * 64, ("read", "enqueue", "admin"))
         for path, fields in {

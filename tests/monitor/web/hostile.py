@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
-from duey.model.job import Failure, Parameter, TaskInfo
-from duey.monitor.access import VIEWER, Access
+from duey import clock
+from duey.model.schedule import MISSED, SKIPPED, OccurrenceRow, ScheduleRow, Tick
+from duey.monitor.access import VIEWER
 from duey.monitor.access.schema import ACCOUNTS, TOKENS
-from duey.monitor.history import LogLine
-from tests.monitor.web.fake_history import FakeHistory
-from tests.monitor.web.scene import make_morning
-from tests.monitor.web.scene_tasks import SceneControl
+from tests.contracts.rig import job, payload_of
+from tests.monitor.history.conftest import Queue, Story, traceback
+from tests.monitor.web.world import World
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -31,89 +32,91 @@ BIG = "<b>big</b>" * 100_000  # 1 MB
 LONG = ("W" * 3000, "long names of many words, " * 120)  # what breaks nowhere, and what breaks everywhere
 
 
-def make_hostile(
-    control: SceneControl, history: FakeHistory, access: Access, now: float, texts: Sequence[str] = HOSTILE
-) -> None:
-    """The morning, with hostile text in every place that holds text of others."""
-    make_morning(control, history, now)
-    for n, row in enumerate(history.rows):
-        text = texts[n % len(texts)]
-        job = row.job
-        error = Failure(text, text * 3, f'Traceback\n  File "{text}", line 3, in {text}\n    {text}\n{text}: {text}\n')
-        changed = replace(
-            job,
-            task=text if n % 3 else job.task,
-            qualname=f"m.{text}" if n % 3 else job.qualname,
-            args=[text, {text: text}],
-            kwargs={text: text, "big": BIG if n == 5 else 1},
-            result=text if job.state == "done" else None,
-            error=error if job.error else None,
-            context={text: text},
-            queue=text,
-            worker=text,
-            progress={"done": 1, "total": 2, "note": text} if job.progress else None,
-        )
-        history.rows[n] = replace(row, job=changed)
-        if job.id in control.all:
-            live = control.all[job.id]
-            control.all[job.id] = replace(changed, state=live.state, started_at=live.started_at, reason=live.reason)
-        attempts = history.attempts_of.get(job.id, ())
-        history.attempts_of[job.id] = tuple(
-            replace(each, error=error if each.error else None, worker=text, logs=(LogLine(now, text, text),))
-            for each in attempts
-        )
-        history.timeline_of[job.id] = tuple(
-            replace(step, reason=text, worker=text, error=error if step.error else None)
-            for step in history.timeline_of.get(job.id, ())
-        )
-    history.groups = [
-        replace(group, type=text, message=text, task=text, qualname=text, frames=(text, text))
-        for group, text in zip(history.groups, texts, strict=False)
-    ]
-    history.figures = [
-        replace(each, task=text, qualname=text) for each, text in zip(history.figures, texts, strict=False)
-    ]
-    for text in texts[:6]:
-        name = f"evil.{text}"
-        control.registered[name] = TaskInfo(
-            text,
-            name,
-            text,
-            (Parameter("x", text, False, text), Parameter(text, "str", True)),
-            {text: text},
-            True,
-            False,
-        )
-    model = next(each for each in control.schedules.all() if each.slots)
-    for n, text in enumerate(texts):
-        outcomes = (text, "missed", "late", "skipped", "failed")
-        slots = tuple(
-            replace(slot, outcome=outcome, reason=text, job_id=None if outcome == "missed" else text)
-            for outcome, slot in zip(outcomes, model.slots, strict=False)
-        )
-        control.schedules.kept[text] = replace(
-            model, name=text[:200], task=text, expression=text, words=text, tz=text, slots=slots, known=False,
-            source="made" if n % 2 else model.source,
-        )  # fmt: skip
-    control.crew = [
-        replace(
-            each, host=text, queues=(text,), worker_type=text if n else each.worker_type,
-            running=tuple(replace(run, task=f"m.{text}", job_id=text) for run in each.running),
-        )
-        for n, (each, text) in enumerate(zip(control.crew, texts, strict=False))
-    ]  # fmt: skip
-    history.seen = tuple(
-        replace(each, host=texts[0], queues=(texts[1],), running=tuple((text, text, now) for text in texts[:4]))
-        for each in history.seen
-    )
+def utf8(text: str) -> str:
+    """Without the half of a surrogate pair, which is refused where it would be stored."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def make_hostile(world: World, texts: Sequence[str] = HOSTILE) -> None:
+    """Hostile text in every place that holds text of others."""
+    _history(world, texts)
+    ids = _queue(world, texts)
+    _schedules(world, texts)
     for n, text in enumerate(texts):
         # Neither can have such a name, unless somebody has written into the file.
-        name = text.encode("utf-8", "replace").decode()
-        access.accounts.create(f"x{n}", VIEWER)
-        access.tokens.create(f"x{n}", ("read", "enqueue", "admin"), 86400)
-        with access._database.writing() as db:
+        sent = utf8(text)
+        world.access.accounts.create(f"x{n}", VIEWER)
+        world.access.tokens.create(f"x{n}", ("read", "enqueue", "admin"), 86400)
+        with world.access._database.writing() as db:
             for table in (ACCOUNTS, TOKENS):
-                table.update(name=name).where(table.c.name == f"x{n}").execute(db)
+                table.update(name=sent).where(table.c.name == f"x{n}").execute(db)
+        world.access.audit.record(sent, "api", sent, sent, sent, 1, sent)
+    world.hostile = [*ids, *(f"{kind} {utf8(text)[:200]}" for kind in ("past", "lost") for text in texts)]
+
+
+def _history(world: World, texts: Sequence[str]) -> None:
+    story = Story(clock.now() - 100)
     for text in texts:
-        sent = text.encode("utf-8", "replace").decode()
-        access.audit.record(sent, "api", sent, sent, sent, 1, sent)
+        past, lost = (f"{kind} {utf8(text)[:200]}" for kind in ("past", "lost"))
+        given: dict[str, Any] = {"task": f"m.{text}", "queue": text}
+        detail = {"context": {text: text}, "by": text, "parent": text}
+        story.enqueue(past, 0, args=[text, {text: text}], kwargs={text: text}, detail=detail, **given)
+        story.done(past, 1, 2, result=text, detail={"logs": [[clock.now(), text, text]]}, **given)
+        story.enqueue(lost, 3, kwargs={"big": BIG}, **given)
+        lines = traceback(f"/srv/{text}.py:{text}", type_and_message=f"{text}: {text}")
+        more = {"logs": [[clock.now(), text, text]], "progress": {"done": 1, "total": 2, "note": text}}
+        story.failed(lost, 4, 5, error=(text, text * 3, lines), detail=more, **given)
+        story.tell("blocked", lost, 6, detail={"reason": text}, **given)
+    recorder = world.history.recorder(Queue(story.events))
+    recorder.record()
+    recorder.close()
+
+
+def _queue(world: World, texts: Sequence[str]) -> list[str]:
+    """Tasks, workers, and jobs that run, wait, failed and are set aside."""
+
+    def evil(x: Any = texts[0], *rest: Any, **more: Any) -> None:
+        raise RuntimeError(f"{x}")
+
+    storage = world.huey.storage
+    for n, text in enumerate(texts[:6]):
+        evil.__doc__, evil.__module__ = text, "evil"
+        try:
+            world.huey.task(name=text, retries=n)(evil)
+        except Exception:  # this name is refused
+            continue
+    world.huey.task(name="evil")(evil)
+    for n, text in enumerate(texts):
+        sent = utf8(text)
+        world.enqueue("evil.evil", f"failed {n}", sent, {sent: sent}, kwargs={sent: sent}, retries=0, priority=99)
+        world.finish(world.begin())
+    world.enqueue("evil.evil", "runs", *texts[:3], priority=99)
+    world.begin()
+    note = json.dumps({"done": 1, "total": 2, "note": texts[0]})
+    storage.put_progress(world.running["runs"].claim.seq, note)
+    ids = [f"failed {n}" for n in range(len(texts))]
+    for n, text in enumerate(texts):
+        sent = utf8(text)
+        ids.append(f"waiting {sent}"[:200])
+        payload = payload_of(ids[-1], f"m.{sent}", (sent, {sent: sent}, BIG if n == 5 else 1))
+        storage.enqueue_jobs([job(ids[-1], task=f"m.{sent}", queue=sent, by=sent, parent=sent, payload=payload)])
+    for n, text in enumerate(texts[:2]):
+        world.hire(text, 4000 + n, utf8(text)[:50], code=text)
+    world.record()
+    return [*ids, "runs"]
+
+
+def _schedules(world: World, texts: Sequence[str]) -> None:
+    store, now = world.huey.storage.schedule_store, clock.now()
+    for n, text in enumerate(texts):
+        sent = utf8(text)
+        spec = {"task": f"m.{sent}", "call": sent, "cron": sent, "tz": sent} if n % 2 else {
+            "text": sent, "words": sent, "tz": sent,
+        }  # fmt: skip
+        row = ScheduleRow(sent[:200], "made" if n % 2 else "code", json.dumps(spec), False, now - 60, now - 60)
+        assert store.add(row)
+        slots = [
+            OccurrenceRow(row.name, now - 30 + m, outcome, None, sent, now)
+            for m, outcome in enumerate((MISSED, SKIPPED, sent[:20]))
+        ]
+        assert store.fire([Tick(row, now, slots, [])])

@@ -18,11 +18,10 @@ from tests.monitor.web import hostile, scene, world
 def main() -> None:
     which, port = (*sys.argv[1:], "morning", "0")[:2] if len(sys.argv) < 3 else sys.argv[1:3]
     with tempfile.TemporaryDirectory() as folder:
-        made = world.make_world(Path(folder), time.time, "Duey staging" if which == "morning" else "Duey")
-        if which == "morning":
-            scene.make_morning(made.control, made.history, time.time())
+        make = world.make_world if which == "empty" else scene.morning
+        made = make(Path(folder), time.time, service="Duey staging" if which == "morning" else "Duey")
         if which == "hostile":
-            hostile.make_hostile(made.control, made.history, made.access, time.time())
+            hostile.make_hostile(made)
         server = waitress.create_server(made.site, host="127.0.0.1", port=int(port), threads=4)
         print(f"http://127.0.0.1:{server.effective_port}/monitor/ {world.PASSWORDS}", flush=True)
         server.run()

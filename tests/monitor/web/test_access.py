@@ -7,8 +7,8 @@ import re
 import pytest
 
 from duey.monitor.access import UnknownAccount, UnknownToken
+from tests.monitor.conftest import Clock
 from tests.monitor.web.client import Answer, Browser
-from tests.monitor.web.conftest import Clock
 from tests.monitor.web.world import PASSWORDS, World
 
 

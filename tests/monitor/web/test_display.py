@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from dataclasses import replace
 from datetime import timezone
 
 from duey.model.job import Counts, Job, Running, WorkerInfo
 from duey.monitor.history import Count
+from duey.monitor.web.answer import to_json
 from duey.monitor.web.display import calls, formats
 from duey.monitor.web.display.frames import read_traceback
 from duey.monitor.web.display.healthy import Situation, judge
@@ -16,9 +18,21 @@ from duey.monitor.web.display.text import clip, inert, one_line
 from duey.monitor.web.display.why import why_not_running
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.forms.filters import length_s, read_filter
-from tests.monitor.web.scene_jobs import TRACEBACK
 from tests.support import rows
 
+TRACEBACK = """Traceback (most recent call last):
+  File "/srv/duey/tasks.py", line 48, in deliver_webhook
+    answer = webhook.deliver(url, body, message_id=job.id)
+  File "/srv/duey/recipes/webhook.py", line 61, in deliver
+    answer = http.request("POST", url, body=raw, timeout_s=timeout_s)
+  File "/usr/lib/python3.11/http/client.py", line 1303, in request
+    self._send_request(method, url, body, headers, encode_chunked)
+  File "/usr/lib/python3.11/http/client.py", line 1058, in _send_output
+    self.send(msg)
+  File "/srv/duey/.venv/lib/python3.11/site-packages/urllib3/connection.py", line 203, in _new_conn
+    raise NewConnectionError(self, f"Failed to establish a new connection: {e}") from e
+ConnectionRefusedError: [Errno 111] Connection refused
+"""
 NOW = 1_800_000_000.0
 JOB = Job("j", "add", "tasks.add", "default", [], {}, "queued", 0, 0, 0, 0, NOW)
 WORKER = WorkerInfo("1", "atlas", 1, NOW, NOW, 1, "thread", ("default",), True, False, ())
@@ -59,6 +73,12 @@ def test_figures() -> None:
     assert formats.count(Count(7)) == "7"
     assert [formats.size(each) for each in (0, 999, 48_300_000, 2.1e10)] == ["0 B", "999 B", "48.3 MB", "21.0 GB"]
     assert [formats.percent(*each) for each in ((0, 5), (1, 100_000), (1, 40))] == ["0 %", "<0.1 %", "2.5 %"]
+
+
+def test_values_of_people_are_plain_json() -> None:
+    given = {"args": [math.inf, math.nan], "kwargs": {"due_at": 12}, "x_at": 0.0, "far_at": 1e30, "ms": math.inf}
+    shown = {"args": ["inf", "nan"], "kwargs": {"due_at": 12}, "x_at": "1970-01-01T00:00:00.000Z", "far_at": None}
+    assert json.loads(to_json(given)) == {**shown, "ms": "inf"}
 
 
 def test_inert_text() -> None:

@@ -2,126 +2,111 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from duey.errors import FieldError
-from duey.model.job import Edit, EnqueueAnswer, Failure
+from duey.model.job import JobRequest
 from duey.monitor.web.forms.inputs import Input
 from duey.monitor.web.forms.typed import with_problems
 from tests.monitor.web.client import Browser
-from tests.monitor.web.test_permissions import job_with
 from tests.monitor.web.world import World
 
 
-def test_a_failed_job_shows_its_own_frames_before_the_whole(world: World, admin: Browser) -> None:
-    text = admin.get(f"/monitor/jobs/{job_with(world, 'failed')}").text
-    own, library = text.index("duey/recipes/webhook.py:61"), text.index("site-packages/urllib3")
-    assert own < text.index("Whole traceback, 5 frames, 3 in libraries") < library
-    assert "opening the connection" in text
+def test_a_page_tells_what_is_to_be_known_of_a_job(world: World, admin: Browser) -> None:
+    page = admin.get("/monitor/jobs/failed-0")
+    own, library = page.text.index("web/world.py:"), page.text.index("json/decoder.py&quot;")
+    assert own < page.text.index("Whole traceback, 4 frames, 3 in libraries") < library, "its own frames come first"
+    assert page.words.count("Expecting property name") == 2, "told once, and in the whole traceback"
+    words = admin.get("/monitor/jobs/failed-9").words
+    for call in (
+        "from tasks import add add(1, b=2)", "duey enqueue add 1 b=2",
+        "curl -X POST http://duey.localhost/api/jobs", """-d '{"task": "add", "args": [1], "kwargs": {"b": 2}}'""",
+    ):  # fmt: skip
+        assert call in words
+    words = admin.get("/monitor/jobs/running-0").words
+    assert "Runs for 6 min on worker" in words and "64 % · 41 200 of 64 000 rows" in words
+    words = admin.get("/monitor/jobs/KeyError").words
+    assert "opening the connection" in words and "From the history alone" in words
 
 
-def test_the_call_as_people_would_make_it(world: World, admin: Browser) -> None:
-    job = replace(
-        world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": "x y"}
-    )
-    world.control.all[job.id] = job
-    words = admin.get(f"/monitor/jobs/{job.id}").words
-    assert "from tasks import add add(1, b='x y')" in words
-    assert "duey enqueue add 1 'b=\"x y\"'" in words
-    assert "curl -X POST http://duey.localhost/api/jobs" in words
-    assert """-d '{"task": "add", "args": [1], "kwargs": {"b": "x y"}}'""" in words
+def test_a_long_error_stands_in_its_attempt_as_well(world: World, admin: Browser) -> None:
+    for n, more in enumerate(("", "\nand a second line", " and so on" * 60)):
+        world.enqueue("fail", f"long-{n}", f"as told{more}", priority=99)
+        world.finish(world.begin())
+        world.record()
+        words = admin.get(f"/monitor/jobs/long-{n}").words.partition("Whole traceback")
+        assert words[0].count("as told") == (2 if more else 1), more
 
 
-def test_a_running_job_shows_its_progress(world: World, admin: Browser) -> None:
-    job = next(job for job in world.control.all.values() if job.progress)
-    words = admin.get(f"/monitor/jobs/{job.id}").words
-    assert "Runs for 6 min on worker 1" in words and "64 % · 41 200 of 64 000 rows" in words
+def test_a_job_that_the_history_does_not_know_yet_is_shown(world: World, admin: Browser) -> None:
+    world.enqueue("fail", "fresh", "as told", priority=99)
+    assert "fail queued" in admin.get("/monitor/jobs/fresh").words
+    world.finish(world.begin())
+    assert "RuntimeError as told" in admin.get("/monitor/jobs/fresh").words
 
 
-def test_who_paused_it_is_told(world: World, admin: Browser) -> None:
-    job = next(job for job in world.control.all.values() if job.reason == "task tasks.import_csv")
-    assert "The task import_csv is paused." in admin.get(f"/monitor/jobs/{job.id}").words
+def test_who_paused_its_task_is_told(world: World, admin: Browser) -> None:
+    assert "The task import_csv is paused." in admin.get("/monitor/jobs/blocked-0").words
     admin.post("/monitor/tasks/import_csv/resume")
     admin.post("/monitor/tasks/import_csv/pause")
-    assert "The task import_csv is paused, by ana now" in admin.get(f"/monitor/jobs/{job.id}").words
+    while world.control.counts().blocked < 3:
+        world.huey.dequeue()
+    assert "The task import_csv is paused, by ana now" in admin.get("/monitor/jobs/blocked-0").words
 
 
-def test_retry_and_retry_again(world: World, admin: Browser) -> None:
-    job = job_with(world, "failed")
-    answer = admin.post(f"/monitor/jobs/{job}/retry?was=failed")
-    assert "Queued again." in admin.follow(answer).words
-    assert world.control.all[job].state == "queued"
-    again = admin.post(f"/monitor/jobs/{job}/retry?was=failed")
-    assert "It is queued already: nothing was changed." in admin.follow(again).words
+def test_each_verb_holds_only_for_the_state_that_was_shown(world: World, admin: Browser) -> None:
+    world.enqueue("add", "fresh", 1, 1, priority=99)
 
+    def said(verb: str, job_id: str = "fresh") -> str:
+        return admin.follow(admin.post(f"/monitor/jobs/{job_id}/{verb}")).words
 
-def test_cancel_is_conditional_on_the_state_that_was_shown(world: World, admin: Browser) -> None:
-    job = job_with(world, "queued")
-    world.control.start(job)
-    answer = admin.post(f"/monitor/jobs/{job}/cancel?was=queued")
-    assert "It runs already: nothing was changed." in admin.follow(answer).words
-    asked = admin.post(f"/monitor/jobs/{job}/cancel?was=running")
-    assert "Asked to stop" in admin.follow(asked).words
-
-
-def test_a_conflict_is_an_answer_and_no_error_page(world: World, admin: Browser) -> None:
-    job = job_with(world, "failed")
-    world.control.finish(job)
-    answer = admin.post(f"/monitor/jobs/{job}/cancel")
-    assert answer.status == 303
-    assert "It is done already: nothing was changed." in admin.follow(answer).words
+    world.begin()
+    assert "It runs already: nothing was changed." in said("cancel?was=queued")
+    assert "Asked to stop" in said("cancel?was=running")
+    world.finish("fresh")
+    assert "It is done already: nothing was changed." in said("cancel", "fresh")
+    assert "Queued again." in said("retry?was=failed", "failed-0")
+    assert world.state("failed-0") == "queued"
+    assert "It is queued already: nothing was changed." in said("retry?was=failed", "failed-0")
+    assert "It is queued already: nothing was changed." in said("delete", "queued-1")
+    for verb in ("retry", "again"):
+        assert "its exact arguments are no longer kept" in said(verb, "KeyError")
+    said("delete?was=failed", "failed-1")
+    assert admin.get("/monitor/jobs/failed-1").status == 404, "it is gone from both"
 
 
 def test_retry_with_edited_arguments(world: World, admin: Browser) -> None:
-    job = replace(
-        world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": 2}
-    )
-    world.control.all[job.id] = job
-    page = admin.get(f"/monitor/jobs/{job.id}")
+    page = admin.get("/monitor/jobs/failed-9")
     assert 'name="a:0" value="1"' in page.text and 'name="k:b" value="2"' in page.text
-    answer = admin.post(f"/monitor/jobs/{job.id}/retry", {"edit": "1", "a:0": "1", "k:b": "40"})
+    before = world.control.job("failed-9")
+    for typed, problem in (('"two"', "expected an integer"), ("[1", "expected JSON for int")):
+        answer = admin.post("/monitor/jobs/failed-9/retry", {"edit": "1", "a:0": "1", "k:b": typed})
+        assert answer.status == 422 and problem in answer.words
+        assert f'value="{typed.replace(chr(34), "&quot;")}"' in answer.text, "what was typed is kept"
+    assert world.control.job("failed-9") == before
+    answer = admin.post("/monitor/jobs/failed-9/retry", {"edit": "1", "a:0": "1", "k:b": "40"})
     assert "with the edited arguments" in admin.follow(answer).words
-    assert (world.control.all[job.id].args, world.control.all[job.id].kwargs) == ([1], {"b": 40})
+    assert (world.control.job("failed-9").args, world.control.job("failed-9").kwargs) == ([1], {"b": 40})
 
 
-def test_refused_arguments_are_told_at_their_field_and_kept(world: World, admin: Browser) -> None:
-    job = replace(
-        world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": 2}
-    )
-    world.control.all[job.id] = job
-    answer = admin.post(f"/monitor/jobs/{job.id}/retry", {"edit": "1", "a:0": "1", "k:b": '"two"'})
-    assert answer.status == 422
-    assert 'value="&quot;two&quot;"' in answer.text and "expected int" in answer.words
-    broken = admin.post(f"/monitor/jobs/{job.id}/retry", {"edit": "1", "a:0": "[1", "k:b": "2"})
-    assert broken.status == 422 and "expected JSON for int" in broken.words
-    assert world.control.all[job.id] == job
-
-
-def test_what_is_not_touched_is_left_to_the_engine(world: World, admin: Browser, monkeypatch) -> None:
-    job = next(job for job in world.control.all.values() if job.state == "failed" and job.task == "deliver_webhook")
-    job = replace(job, args=["https://a.test/", {"x": 1}], kwargs={"secret": "[redacted]", "headers": {}, "n": 1})
-    world.control.all[job.id] = job
-    asked: list[tuple[Edit, str]] = []
-    monkeypatch.setattr(world.control, "retry", lambda job_id, edit, was: asked.append((edit, was)))
-    page = admin.get(f"/monitor/jobs/{job.id}")
-    assert "what is [redacted] here is kept where it stays" in page.words
-    form = {"edit": "1", "a:1": '{\r\n  "x": 1\r\n}', "k:secret": "[redacted]", "k:headers": '{"X": "1"}', "k:n": ""}
-    said = admin.follow(admin.post(f"/monitor/jobs/{job.id}/retry?was=failed", form)).words
-    assert asked == [(Edit({}, {"headers": {"X": "1"}}, ("n",)), "failed")]
-    assert "with the edited arguments" in said
-
-
-def test_a_mark_that_means_nothing_is_told_at_its_field(world: World, admin: Browser) -> None:
-    job = next(job for job in world.control.all.values() if job.state == "failed" and job.task == "deliver_webhook")
-    form = {"edit": "1", "a:1": '{"token": "[redacted]"}'}
-    answer = admin.post(f"/monitor/jobs/{job.id}/retry", form)
+def test_what_is_hidden_and_not_touched_stays_as_it_was(world: World, admin: Browser) -> None:
+    assert "what is [redacted] here is kept where it stays" in admin.get("/monitor/jobs/failed-0").words
+    answer = admin.post("/monitor/jobs/failed-0/retry", {"edit": "1", "a:1": '{"token": "[redacted]"}'})
     assert answer.status == 422 and "it holds the mark of a hidden value where none was hidden" in answer.words
-    assert world.control.all[job.id] == job
+    form = {"edit": "1", "a:1": '{\r\n  "order": 5\r\n}', "k:secret": "[redacted]", "k:headers": '{"X": "1"}'}
+    for job_id, edit, order, kwargs in (
+        ("failed-0", form, 5, {"secret": "hidden", "headers": {"X": "1"}}),
+        ("failed-1", {"edit": "1", "k:headers": ""}, 1, {"secret": "hidden"}),
+    ):
+        answer = admin.post(f"/monitor/jobs/{job_id}/retry?was=failed", edit)
+        assert "with the edited arguments" in admin.follow(answer).words
+        stored = world.huey.storage.get_job(job_id)
+        assert stored is not None
+        call = world.huey.deserialize_task(stored.payload)
+        assert (call.args[1], call.kwargs) == ({"order": order}, kwargs)
 
 
-def test_a_problem_stands_at_its_own_field_alone(world: World, admin: Browser) -> None:
+def test_a_problem_stands_at_its_own_field_alone() -> None:
     shown, left = with_problems(
         [Input("k:to", "to", "int", "json", path="kwargs.to"), Input("k:total", "total", "int", "json")],
         [FieldError("kwargs.total", "odd"), FieldError("kwargs.to[3].x", "deep"), FieldError("kwargs.tot", "other")],
@@ -129,73 +114,36 @@ def test_a_problem_stands_at_its_own_field_alone(world: World, admin: Browser) -
     assert [each.problem for each in shown] == ["deep", "odd"] and left == ["kwargs.tot: other"]
 
 
-def test_a_page_says_who_asked_and_leads_to_all_of_that(world: World, admin: Browser) -> None:
-    admin.post("/monitor/tasks/add/run", {"p:a": "1", "p:b": "2"})
-    job = next(iter(world.control.jobs("queued").jobs))
-    assert job.by == "ana"
-    page = admin.get(f"/monitor/jobs/{job.id}")
+def test_run_again_makes_a_new_job_of_who_asked(world: World, admin: Browser) -> None:
+    made = admin.post("/monitor/jobs/failed-9/again").headers["location"].rpartition("/")[2]
+    job = world.control.job(made)
+    assert (job.args, job.kwargs, job.state, job.by) == ([1], {"b": 2}, "queued", "ana")
+    assert made != "failed-9" and world.state("failed-9") == "failed"
+    page = admin.get(f"/monitor/jobs/{made}")
     assert 'href="/monitor/jobs?q=by%3Aana"' in page.text
-    assert admin.get(f"/monitor/jobs/{job.id}.json").json["job"]["by"] == "ana"
-    world.control.start(job.id)
-    for who, found in (("ana", [job.id]), ("nobody", [])):
-        page = admin.get("/monitor/jobs.json", state="running", q=f"by:{who}")
-        assert [each["job"]["id"] for each in page.json["jobs"]] == found
+    assert admin.get(f"/monitor/jobs/{made}.json").json["job"]["by"] == "ana"
+    while made not in world.running:
+        world.begin()
+    for who, found in (("ana", [made]), ("nobody", [])):
+        listed = admin.get("/monitor/jobs.json", state="running", q=f"by:{who}").json["jobs"]
+        assert [each["job"]["id"] for each in listed] == found
 
 
-def test_run_again_makes_a_new_job(world: World, admin: Browser) -> None:
-    job = replace(
-        world.control.all[job_with(world, "failed")], task="add", qualname="tasks.add", args=[1], kwargs={"b": 2}
-    )
-    world.control.all[job.id] = job
-    answer = admin.post(f"/monitor/jobs/{job.id}/again")
-    made = world.control.all[answer.headers["location"].rpartition("/")[2]]
-    assert made.id != job.id and (made.args, made.kwargs, made.state) == ([1], {"b": 2}, "queued")
-    assert world.control.all[job.id] == job
-
-
-def test_what_holds_the_unique_key_is_shown_instead(world: World, admin: Browser, monkeypatch) -> None:
-    holder = world.control.all[job_with(world, "queued")]
-    enqueued = EnqueueAnswer((holder,), held=True)
-    monkeypatch.setattr(world.control, "again", lambda job_id, by: enqueued)
-    monkeypatch.setattr(world.control, "enqueue", lambda requests, by: enqueued)
+def test_what_holds_the_unique_key_is_shown_instead(world: World, admin: Browser) -> None:
+    world.control.enqueue([JobRequest("once", (2,), id="first", priority=99)])
+    world.finish(world.begin())
+    world.control.enqueue([JobRequest("once", (2,), id="holder")])
     lines = len(world.access.audit.page(limit=500))
-    for path, form in ((f"jobs/{job_with(world, 'failed')}/again", {}), ("tasks/add/run", {"p:a": "1", "p:b": "2"})):
+    for path, form in (("jobs/first/again", {}), ("tasks/once/run", {"p:n": "2"})):
         answer = admin.post(f"/monitor/{path}", form)
-        assert answer.headers["location"].endswith(holder.id)
+        assert answer.headers["location"].endswith("holder")
         assert "unique key" in admin.follow(answer).words
     assert len(world.access.audit.page(limit=500)) == lines
 
 
-@pytest.mark.parametrize("verb", ["retry", "again"])
-def test_what_the_engine_has_let_go_is_refused_in_words(world: World, admin: Browser, verb: str) -> None:
-    job = job_with(world, "failed")
-    del world.control.all[job]
-    assert "From the history alone" in admin.get(f"/monitor/jobs/{job}").words
-    answer = admin.post(f"/monitor/jobs/{job}/{verb}")
-    assert "its exact arguments are no longer kept" in admin.follow(answer).words
-
-
-@pytest.mark.parametrize("more", ["", "\nand a second line", " and so on" * 60], ids=["short", "lines", "long"])
-def test_an_error_is_told_once_unless_the_head_cannot_hold_it(world: World, admin: Browser, more: str) -> None:
-    job = job_with(world, "failed")
-    past = world.history.job_history(job)
-    error = replace(past.attempts[0].error, message=f"it said so{more}")
-    attempts = (replace(past.attempts[0], error=error), *past.attempts[1:])
-    world.control.all[job] = replace(world.control.all[job], error=error)
-    world.history.job_history = lambda job_id: replace(past, attempts=attempts)  # type: ignore[method-assign]
-    words = admin.get(f"/monitor/jobs/{job}").words
-    assert words.count("it said so") == (2 if more else 1)
-
-
-def test_a_job_that_the_books_do_not_know_yet_is_shown(world: World, admin: Browser) -> None:
-    job = replace(world.control.all[job_with(world, "failed")], id="fresh", error=Failure("KeyError", "'x'", ""))
-    world.control.all["fresh"] = job
-    assert "KeyError" in admin.get("/monitor/jobs/fresh").words
-
-
-def test_delete_takes_an_ended_job_out_of_both(world: World, admin: Browser) -> None:
-    job = job_with(world, "failed")
-    forgotten: list[tuple[str, str]] = []
-    world.control.forget = lambda *asked: forgotten.append(asked)  # type: ignore[method-assign]
-    admin.follow(admin.post(f"/monitor/jobs/{job}/delete?was=failed"))
-    assert forgotten == [(job, "failed")] and job not in [row.job.id for row in world.history.rows]
+@pytest.mark.parametrize("name", ["a.json", "b.html", "c/d", "e%2Ff", "ü?#"])
+def test_an_id_that_ends_like_a_format_has_a_page(world: World, admin: Browser, name: str) -> None:
+    world.enqueue("add", name, 1, 1)
+    address = world.site.services.links.job(name)
+    assert admin.get(address).status == 200
+    assert admin.get(address.removesuffix(".html") + ".json").json["job"]["id"] == name

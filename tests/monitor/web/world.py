@@ -1,52 +1,183 @@
-"""One monitor over a control and books in memory and a real access database."""
+"""A deployment to look at: the real control, history and accounts, on files of its own."""
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from duey import config
+import duey
+from duey import clock, config
+from duey.control.service import Control
+from duey.execution.huey import DurableHuey
+from duey.model.job import JobRequest
 from duey.monitor.access import ADMIN, VIEWER, Access
+from duey.monitor.history import History
 from duey.monitor.web.services import Services
 from duey.monitor.web.site import Site
+from duey.scheduling.timetable import cron, every
 from duey.server.http_policy import HttpPolicy
+from duey.storage.contract import Registration
+from duey.storage.presence import Presence
 from tests.monitor.web.client import Browser
-from tests.monitor.web.fake_history import FakeHistory
-from tests.monitor.web.scene_tasks import SceneControl
 
 PASSWORDS = {"ana": "correct horse battery", "vera": "staple staple staple"}
 
 
-@dataclass
+@dataclass(repr=False)
 class World:
-    """`ana` is an admin, `vera` a viewer."""
+    """`ana` is an admin, `vera` a viewer. In the morning one consumer runs three jobs, and another one is quiet."""
 
-    control: SceneControl
-    history: FakeHistory
+    huey: DurableHuey
+    control: Control
+    history: History
     access: Access
     site: Site
     settings: config.Settings
-    prefix: str = ""
+    crew: list[Presence] = field(default_factory=list)
+    running: dict[str, Any] = field(default_factory=dict)  # what was begun here, by id
+    hostile: list[str] = field(default_factory=list)  # ids of jobs that hold what attackers wrote
 
     def browser(self, name: str = "", scheme: str = "http") -> Browser:
         """A browser in which `name` has logged in."""
-        browser = Browser(HttpPolicy(self.site, self.settings.web), self.prefix, scheme)
+        browser = Browser(HttpPolicy(self.site, self.settings.web), self.settings.web.url_prefix, scheme)
         if name:
             browser.log_in(name, PASSWORDS[name])
         return browser
 
+    def state(self, job_id: str) -> str:
+        return self.control.job(job_id).state
 
-def make_world(folder: Path, clock: Callable[[], float], service: str = "Duey", **web: Any) -> World:
-    """An empty deployment; `web` replaces settings of that section."""
-    settings = config.load(environ={})
-    storage = replace(settings.storage, path=folder / "queue.db")
+    def ids(self, state: str) -> list[str]:
+        """The jobs in this state, newest first, as the queue has them."""
+        return [each.id for each in self.control.jobs(state, limit=500).jobs]
+
+    def enqueue(self, task: str, job_id: str, *args: Any, kwargs: dict[str, Any] | None = None, **more: Any) -> str:
+        self.control.enqueue([JobRequest(task, args, kwargs or {}, id=job_id, **more)])
+        return job_id
+
+    def hire(self, host: str, pid: int, *queues: str, threads: int = 4, code: str = "8e02d17") -> Presence:
+        """A worker process that does nothing by itself."""
+        storage = self.huey.storage
+        kind = "process" if self.crew else "thread"
+        made = storage.register(Registration(host, host, pid, threads, kind, queues or ("default",), (), code))
+        self.crew.append(made)
+        storage.holder = self.crew[0].n
+        return made
+
+    def begin(self) -> str:
+        """The first worker takes the next job and begins it; its id."""
+        task = self.huey.dequeue()
+        assert task is not None
+        begun = threading.Thread(target=self.crew[0].begin, args=(task.claim.token, clock.now()))  # a thread each
+        begun.start()
+        begun.join()
+        self.running[task.id] = task
+        return str(task.id)
+
+    def finish(self, job_id: str) -> None:
+        self.huey.execute(self.running.pop(job_id))
+
+    def record(self) -> None:
+        """What has happened gets into the history."""
+        recorder = self.history.recorder(self.huey.storage, self.control.workers, self.control.schedules.all)
+        recorder.turn()
+        assert recorder.status.problem is None
+        recorder.close()
+
+    def close(self) -> None:
+        for each in self.crew:
+            each.close()
+            self.huey.storage.unregister(each.n)
+        self.history.close()
+        self.access.close()
+        self.huey.storage.close()
+        clock.set_source(None)
+
+
+def make_world(
+    folder: Path, now: Callable[[], float], service: str = "Duey", periodic: bool = False, **web: Any
+) -> World:
+    """A deployment on the files of a folder, empty where there are none; `web` replaces settings of that section."""
+    clock.set_source(now)
+    (folder / "config.ini").write_text("[storage]\npath = queue.db\ndurability = normal\n")
+    settings = config.load(folder / "config.ini", {})
     service_ = replace(settings.service, name=service)
-    settings = replace(settings, web=replace(settings.web, **web), service=service_, storage=storage)
-    control, history = SceneControl(clock), FakeHistory(clock)
-    access = Access(f"sqlite:///{folder / 'access.db'}", clock=clock)
-    for name, role in (("ana", ADMIN), ("vera", VIEWER)):
-        access.accounts.create(name, role, PASSWORDS[name])
-    site = Site(Services(control, access, history, settings, clock))
-    return World(control, history, access, site, settings, settings.web.url_prefix)
+    settings = replace(settings, web=replace(settings.web, **web), service=service_)
+    huey = duey.build(settings)
+    register(huey)
+    if periodic:
+        register_periodic(huey)
+    control = Control(huey)
+    history = History(f"sqlite:///{folder / 'monitor.db'}", settings.monitor, now)
+    access = Access(f"sqlite:///{folder / 'access.db'}", clock=now)
+    if not access.accounts.exist():
+        for name, role in (("ana", ADMIN), ("vera", VIEWER)):
+            access.accounts.create(name, role, PASSWORDS[name])
+    return World(huey, control, history, access, Site(Services(control, access, history, settings, now)), settings)
+
+
+def task(decorate: Callable[..., Any], module: str = "tasks") -> Callable[..., None]:
+    """As decorated in this module."""
+
+    def known(function: Callable[..., Any]) -> None:
+        function.__module__ = module
+        decorate(function)
+
+    return known
+
+
+def register(huey: DurableHuey) -> None:
+    """The tasks of the deployment."""
+
+    @task(huey.task(retries=5, retry_delay=132))
+    def deliver_webhook(
+        url: str, body: dict[str, Any] | list[Any], secret: str | None = None, headers: dict[str, str] | None = None
+    ) -> None:
+        """POST a JSON body to a URL, with the headers of Standard Webhooks 1.0.0.
+
+        url: http or https; its host must be public.
+        """
+        json.loads("{")
+
+    @task(huey.task(retries=5, retry_delay=700))
+    def send_email(to: str | list[str], subject: str, text: str, html: str | None = None) -> None:
+        """Send one e-mail, to all recipients or to none."""
+        raise ConnectionRefusedError("Connection refused")
+
+    @task(huey.task(retries=3))
+    def import_csv(
+        path: str, table: str, delimiter: str = ",", dry_run: bool = False, limit: int | None = None
+    ) -> None:
+        """Import a CSV file into a SQLite table."""
+        raise duey.Discard("line 1042: expected 7 fields, found 6")
+
+    @task(huey.task())
+    def add(a: int, b: int) -> int:
+        """Add two whole numbers."""
+        if a + b == 3:
+            raise OverflowError("it said so")
+        return a + b
+
+    @task(huey.task(unique=True))
+    def once(n: int) -> None:
+        """One at a time."""
+
+    @task(huey.task())
+    def fail(message: str) -> None:
+        raise RuntimeError(message)
+
+
+def register_periodic(huey: DurableHuey) -> None:
+    """Its periodic tasks."""
+
+    @task(huey.periodic_task(every(300)), "periodic")
+    def heartbeat() -> None:
+        """A dead man's switch."""
+
+    @task(huey.periodic_task(cron("30 3 * * *")), "periodic")
+    def nightly_backup() -> None:
+        """Copy the databases of this service."""
