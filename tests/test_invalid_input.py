@@ -37,7 +37,7 @@ ODD = (
     "null", "true", "[]", "{}", "[" * 3000, '{"a": NaN}', "[1e999]", "\x00", "a\r\nb: c", "\U0001f600", "a" * 5000,
     "args.x:", ".", "/", "e5", "b5", "b" + "9" * 40, "e\u0663", "queued 1",
 )  # fmt: skip
-ALWAYS, SHARES = rounds(5, soak=10), rounds(12, soak=1)
+ALWAYS, SHARES = rounds(4, soak=10), rounds(16, soak=1)
 JSON_SHARES = rounds(3, soak=1)
 SHARE = itertools.cycle(range(SHARES))
 JSON_ODD: tuple[str, ...] = (

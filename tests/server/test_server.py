@@ -9,6 +9,7 @@ from waitress.channel import HTTPChannel
 
 from duey.server.http_server import SEND_BYTES, AddressInUse
 from tests.server.conftest import GO, SOON_S, Serve, answer, ask, connect
+from tests.support import rounds
 
 
 def test_answers_come_in_order_on_one_connection(serve: Serve):
@@ -27,10 +28,11 @@ def test_an_answer_does_not_wait_for_the_clients_next_request(serve: Serve):
         assert answer(connection) == b"/wait"
 
 
+@pytest.mark.soak
 def test_a_client_that_asks_before_it_sends_its_body_gets_each_answer_once(serve: Serve):
     """Its `Expect: 100-continue` may arrive while the answer before it is being sent, by another thread."""
     with connect(serve()) as connection:
-        for _ in range(50):
+        for _ in range(rounds(10, soak=500)):
             head = b"POST /two HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
             connection.sendall(b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n" + head)
             assert answer(connection) == b"/one"
