@@ -68,6 +68,18 @@ def test_a_pause_hides_nothing_that_waits_behind_it_and_no_other_queue(storage, 
     assert ids(hand.claim(5)) == ["y"]
 
 
+def test_many_paused_jobs_are_set_aside_and_brought_back_in_steps(storage, hand):
+    storage.enqueue_jobs([job(f"j{n}") for n in range(1500)] + [job("free", task="shop.other")])
+    storage.pause("task", "shop.order")
+    claims = []
+    while not claims:
+        claims = hand.claim(3)
+    assert ids(claims) == ["free"]
+    assert (storage.counts().blocked, storage.queue_infos()[0].waiting) == (1500, 1500)
+    assert storage.resume("task", "shop.order") == 1500
+    assert ids(hand.claim(3)) == ["j0", "j1", "j2"]
+
+
 def test_a_job_of_an_unknown_task_comes_back_when_somebody_knows_it_and_by_nothing_else(storage, hand):
     storage.enqueue_jobs([job("a", task="shop.new"), job("b", task="shop.other"), job("c")])
     for claim in hand.claim(3):

@@ -23,76 +23,55 @@ def an_old_server(monkeypatch):
     monkeypatch.setattr("duey.storage.redis.preflight.Facts.uptime_s", 3600.0)
 
 
-def is_overdue(storage, hand):
-    return wait_until(lambda: hand.n in storage._watch.overdue(), 5, "the lease has run out")
-
-
 def let_lapse(storage, hand):
     """Nobody beats for this worker any more."""
     storage.beat([hand.n], BRIEF_S)
-    is_overdue(storage, hand)
+    wait_until(lambda: hand.n in storage._watch.overdue(), 5, "the lease has run out")
 
 
-def test_a_worker_whose_lease_ran_out_is_buried_from_another_host(storage, far, hand, hire):
-    storage.enqueue_jobs(jobs("ab"))
+def workers(storage):
+    return [int(info.id) for info in storage.worker_infos()]
+
+
+def test_a_worker_whose_lease_ran_out_is_reaped_from_another_host_but_not_by_itself(storage, far, hire):
+    storage.enqueue_jobs(jobs("abc"))
+    beaten, hand = hire(), hire()
+    claim = beaten.claim_one()
     hand.claim(2)
+    let_lapse(storage, beaten)
+    storage.beat([beaten.n], 15.0)
     let_lapse(storage, hand)
+    assert storage.rescue(MOST, [hand.n]) == [], "nobody reaps its own"
+    assert hand.n in workers(storage)
     assert far.rescue(MOST) == []
-    assert [c.id for c in hire().claim(5)] == ["a", "b"]
-    assert hand.n not in [int(info.id) for info in storage.worker_infos()]
+    assert [c.id for c in hire().claim(5)] == ["b", "c"]
+    assert hand.n not in workers(storage)
+    assert beaten.settle(claim).lost == frozenset(), "it is beaten for"
 
 
-def test_a_worker_that_is_beaten_for_is_left_alone(storage, far, hand):
-    storage.enqueue_jobs(jobs("a"))
-    claim = hand.claim_one()
-    let_lapse(storage, hand)
-    storage.beat([hand.n], 15.0)
-    assert far.rescue(MOST) == []
-    assert hand.settle(claim).lost == frozenset()
-
-
-def test_nobody_buries_its_own(storage, hand):
-    storage.enqueue_jobs(jobs("a"))
-    claim = hand.claim_one()
-    let_lapse(storage, hand)
-    assert storage.rescue(MOST, [hand.n]) == []
-    assert hand.settle(claim).lost == frozenset()
-
-
-def test_a_worker_that_comes_back_finds_its_tokens_gone_and_enters_again(storage, far, hand):
+def test_a_worker_that_comes_back_finds_its_tokens_gone_and_enters_again(storage, far, hand, hire):
+    """When it settles, or where it takes no turns when it asks for wishes; it never touches what another holds."""
     storage.enqueue_jobs(jobs("ab"))
     claim = hand.claim_one()
     hand.begin(claim)
     let_lapse(storage, hand)
     far.rescue(MOST)
-    turn = hand.settle(claim)
-    assert (turn.lost, state(storage, "a"), storage.data.peek("a")) == ({claim.token}, "queued", storage.data.peek("x"))
-    assert [int(info.id) for info in storage.worker_infos() if info.alive] == [hand.n]
+    assert hand.settle(claim, result=b"late").lost == {claim.token}
+    assert (state(storage, "a"), storage.has_data_for_key("a"), workers(storage)) == ("queued", False, [hand.n])
     again = hand.claim_one()
     assert again.id == "a" and again.token != claim.token
-    assert hand.settle(again).lost == frozenset()
-
-
-def test_a_worker_that_takes_no_turns_enters_again_when_it_asks_for_wishes(storage, far, hand):
     let_lapse(storage, hand)
     far.rescue(MOST)
-    assert storage.worker_infos() == []
+    assert workers(storage) == []
     assert storage.control_signals(hand.n) == (False, False)
-    assert [int(info.id) for info in far.worker_infos()] == [hand.n]
+    assert workers(far) == [hand.n]
     storage.signal_worker(hand.n, "quiet")
     assert storage.control_signals(hand.n) == (True, False)
-
-
-def test_a_late_settlement_never_touches_what_another_holds(storage, far, hand, hire):
-    storage.enqueue_jobs(jobs("a"))
-    claim = hand.claim_one()
-    let_lapse(storage, hand)
-    far.rescue(MOST)
     other = hire()
     theirs = other.claim_one()
-    assert hand.settle(claim, result=b"late").lost == {claim.token}
+    assert hand.settle(again, result=b"late").lost == {again.token}
     assert other.settle(theirs, result=b"right").lost == frozenset()
-    assert (storage.peek_data("a"), kinds(storage, "a")) == (b"right", ["enqueued", "done"])
+    assert (storage.peek_data("a"), kinds(storage, "a")) == (b"right", ["enqueued", "rescued", "done"])
 
 
 def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(storage, far, hand, hire):
@@ -101,8 +80,7 @@ def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(st
     hand.presence.take(claim.token)
     let_lapse(storage, hand)
     far.rescue(MOST)
-    theirs = hire().claim_one()
-    assert theirs.id == "a"
+    assert hire().claim_one().id == "a"
     assert not storage.hold(hand.presence, claim.token)
     storage.control_signals(hand.n)  # it enters again
     assert not storage.hold(hand.presence, claim.token)
@@ -126,8 +104,7 @@ def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):
     for thread in threads:
         thread.join()
     assert found == ["a"]
-    claim = storage.settle_and_claim(hire().n, (), 1, ("*",)).claims[0]
-    assert (claim.tree_deaths, kinds(storage)) == (1, ["enqueued", "rescued"])
+    assert (hire().claim_one().tree_deaths, kinds(storage)) == (1, ["enqueued", "rescued"])
 
 
 def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, hand, hire):
@@ -144,9 +121,8 @@ def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, 
 
 
 def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand, monkeypatch):
-    monkeypatch.setattr(
-        "duey.storage.redis.presence.RedisPresence.slots", lambda self: []
-    )  # the worker's own thread is stuck
+    # the worker's own thread is stuck
+    monkeypatch.setattr("duey.storage.redis.presence.RedisPresence.slots", lambda self: [])
     storage.enqueue_jobs(jobs("a"))
     hand.begin(hand.claim_one())
     storage.beat([hand.n], 15.0)
@@ -173,30 +149,24 @@ def test_a_worker_without_a_parent_beats_for_itself(storage):
     presence.close()
 
 
-def test_who_was_cut_off_judges_nobody_for_a_while(storage, far, hand, monkeypatch):
-    far._watch.beat([], 15.0, far.folder)
-    let_lapse(storage, hand)
-    run = far.server.run
-
+def test_who_was_cut_off_or_finds_a_server_that_has_just_started_judges_nobody(storage, far, hand, monkeypatch):
     def away(*words, **options):
         raise errors.StorageUnavailable("away")
 
-    monkeypatch.setattr(far.server, "run", away)
-    with pytest.raises(errors.StorageUnavailable):
-        far.rescue(MOST)
-    monkeypatch.setattr(far.server, "run", run)
+    far._watch.beat([], 15.0, far.folder)
+    let_lapse(storage, hand)
+    with monkeypatch.context() as patched:
+        patched.setattr(far.server, "run", away)
+        with pytest.raises(errors.StorageUnavailable):
+            far.rescue(MOST)
     assert far._watch.overdue() == []
     far._watch._doubt_until = 0.0
     assert far._watch.overdue() == [hand.n]
-
-
-def test_nobody_is_judged_right_after_redis_has_started(storage, far, hand, monkeypatch):
-    let_lapse(storage, hand)
     monkeypatch.setattr("duey.storage.redis.preflight.Facts.uptime_s", 1.0)
     assert far._watch.overdue() == []
 
 
-def test_a_cancel_between_look_and_burial_is_heeded(storage, far, hand, monkeypatch):
+def test_a_cancel_between_look_and_reaping_is_heeded(storage, far, hand, monkeypatch):
     storage.enqueue_jobs(jobs("a"))
     hand.begin(hand.claim_one())
     let_lapse(storage, hand)
@@ -213,7 +183,7 @@ def test_a_cancel_between_look_and_burial_is_heeded(storage, far, hand, monkeypa
     assert (canceled, state(storage, "a")) == (["running"], "canceled")
 
 
-def test_a_worker_of_an_emptied_server_keeps_its_number_only_if_nobody_else_has_it(storage, open_storage, hand, hire):
+def test_a_worker_of_an_emptied_server_keeps_its_number_only_if_nobody_else_has_it(storage, hand):
     key = storage.server.key("worker")
     storage.server.command(b"DEL", storage.server.key(f"worker:{hand.n}"), key, storage.server.key("leases"))
     assert hand.claim() == []  # it enters again

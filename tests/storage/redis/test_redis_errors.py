@@ -192,17 +192,3 @@ def test_what_no_score_can_be_is_refused_before_anything_is_stored(storage):
         with pytest.raises(errors.BadRequest, match="NaN"):
             storage.enqueue_jobs([job("a"), job("b", **{field: float("nan")})])
     assert storage.counts().queued == 0
-
-
-def test_many_paused_jobs_are_set_aside_and_brought_back_in_steps(storage, hand):
-    for n in range(0, 1500, 500):
-        storage.enqueue_jobs([job(f"j{n + i}") for i in range(500)])
-    storage.enqueue_jobs([job("free", task="shop.other")])
-    storage.pause("task", "shop.order")
-    claims = []
-    while not claims:
-        claims = hand.claim(3)
-    assert [c.id for c in claims] == ["free"]
-    assert (storage.counts().blocked, storage.queue_infos()[0].waiting) == (1500, 1500)
-    assert storage.resume("task", "shop.order") == 1500
-    assert [c.id for c in hand.claim(3)] == ["j0", "j1", "j2"]
