@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from duey.api.query import Parameter
+from duey.api.requests import Model
 
 # These answer to any host name: probes use arbitrary names, and the answers are public.
 ANY_HOST = ("/healthz", "/readyz")
@@ -46,8 +46,8 @@ class Endpoint:
     scope: str | None
     answers: Mapping[int, Answer]
     problems: tuple[int, ...] = ()  # status codes besides those that the scope, the body and the query imply
-    query: tuple[Parameter, ...] = ()
-    headers: tuple[Parameter, ...] = ()  # request headers
+    query: Model | None = None
+    headers: tuple[Mapping[str, Any], ...] = ()  # request headers, as openapi.json describes them
     body: Body | None = None
 
     @property

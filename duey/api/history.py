@@ -13,24 +13,12 @@ from duey.api import schemas
 from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
-from duey.api.query import Parameter, one_of, read_query, text_up_to, whole
+from duey.api.requests import ERROR_QUERY
 from duey.api.views import rfc3339
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.monitor.access import Token
 from duey.monitor.history.values import Attempt, ErrorGroup, ErrorGroups
-
-GROUP_STATES = ("open", "muted", "fixed")
-TEXT_200 = {"type": "string", "maxLength": 200}
-ERROR_QUERY = (
-    Parameter("state", "only groups in this state", {"enum": [*GROUP_STATES, ""]}, one_of(GROUP_STATES)),
-    Parameter("task", "only groups of this task, by its full name", TEXT_200, text_up_to(200)),
-    Parameter("q", "only groups whose type or message holds this", TEXT_200, text_up_to(200)),
-    Parameter(
-        "limit", "how many on a page", {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}, whole(1, 500)
-    ),
-    Parameter("cursor", "`next` of the previous page", {"type": "string", "maxLength": 500}, text_up_to(500)),
-)
 
 
 class History(Protocol):
@@ -57,7 +45,7 @@ class HistoryRoutes:
         return respond(200, {"attempts": [attempt_view(each) for each in found]})
 
     def errors(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        page = self._history.error_groups(**read_query(environ, ERROR_QUERY))
+        page = self._history.error_groups(**ERROR_QUERY.read_query(environ))
         return respond(200, {"errors": [group_view(each) for each in page.groups], "next": page.next})
 
     def forget(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:

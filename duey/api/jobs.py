@@ -18,9 +18,8 @@ from duey.api.audit import AuditLog
 from duey.api.body import BodyReader, decode
 from duey.api.endpoint import Answer, Body, Endpoint
 from duey.api.problem import Refusal
-from duey.api.query import Parameter, one_of, read_query, seconds, text_up_to, whole
 from duey.api.views import Views
-from duey.api.waiting import MAX_WAIT_S, WaitingRoom
+from duey.api.waiting import WaitingRoom
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, STATES, EnqueueAnswer, Idempotency, Job
@@ -29,33 +28,11 @@ from duey.payload.plain import IN_LIST
 
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
-WAIT = (
-    Parameter(
-        "wait",
-        f"wait until the job has ended, for at most this many seconds ({MAX_WAIT_S:g} at most)",
-        {"type": "number", "minimum": 0},
-        seconds,
-    ),
-)
-LIST = (
-    Parameter("state", "only jobs in this state", {"enum": [*STATES, ""]}, one_of(STATES)),
-    Parameter("task", "only jobs of this task", {"type": "string", "maxLength": 200}, text_up_to(200)),
-    Parameter("q", "only jobs whose id or task holds this", {"type": "string", "maxLength": 200}, text_up_to(200)),
-    Parameter("by", "only jobs that this one enqueued", {"type": "string", "maxLength": 200}, text_up_to(200)),
-    Parameter(
-        "limit",
-        "how many on a page",
-        {"type": "integer", "minimum": 1, "maximum": 500, "default": 50},
-        whole(1, 500),
-    ),
-    Parameter("cursor", "`next` of the previous page", {"type": "string", "maxLength": 500}, text_up_to(500)),
-)
-KEY = Parameter(
-    "Idempotency-Key",
-    "the same key with the same body gives the same jobs for 24 hours, with another body a 409",
-    {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    str,
-)
+KEY = {
+    "name": "Idempotency-Key",
+    "description": "the same key with the same body gives the same jobs for 24 hours, with another body a 409",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+}
 PAGE_BYTES = 1024 * 1024
 LIVE = frozenset(STATES) - ENDED  # read from the queue: the history records a job's start only when the job ends
 REPLAYED = {"Idempotency-Replayed": "true when an earlier request with this key was answered"}
@@ -98,7 +75,7 @@ class Jobs:
         return respond(202, {"jobs": views}, headers=None if key is None else _replayed(enqueued))
 
     def look_up(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
-        query = read_query(environ, WAIT)
+        query = requests.WAIT_QUERY.read_query(environ)
         if not query.get("wait"):
             return respond(200, self._views.job(self._job(id)))
         try:
@@ -108,7 +85,7 @@ class Jobs:
         return respond(200, self._views.job(job), headers=None if waited else {"Retry-After": "1"})
 
     def page(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        query = read_query(environ, LIST)
+        query = requests.LIST_QUERY.read_query(environ)
         while True:
             if self._history is None or query.get("state") in LIVE:
                 page = self._control.jobs(**query)
@@ -138,7 +115,8 @@ class Jobs:
 
     def retry(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         raw = self._reader.read_optional(environ)
-        args, kwargs = requests.arguments(decode(raw)) if raw else (None, None)
+        given = requests.ARGUMENTS.read(decode(raw)) if raw else {}
+        args, kwargs = given.get("args"), given.get("kwargs")
         job = self._control.retry(id, args, kwargs)
         edited = " and ".join(name for name, new in (("args", args), ("kwargs", kwargs)) if new is not None)
         self._audit_log.record(environ, token, "retry", id, f"with other {edited}" if edited else "")
@@ -218,7 +196,7 @@ class Jobs:
                 "read",
                 {200: Answer("a page", page)},
                 (404,),
-                query=LIST,
+                query=requests.LIST_QUERY,
             ),
             Endpoint(
                 "GET",
@@ -234,7 +212,7 @@ class Jobs:
                     ),
                 },
                 (404,),
-                query=WAIT,
+                query=requests.WAIT_QUERY,
             ),
             Endpoint(
                 "POST",

@@ -6,16 +6,15 @@ It is built once, when the API is assembled, and needs no token: its content is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from duey.api import schemas
 from duey.api.answer import encode, respond_bytes
 from duey.api.endpoint import Answer, Endpoint
-from duey.api.fields import NAME_PATTERN
 from duey.api.problem import PROBLEM_TYPE
-from duey.api.query import Parameter
+from duey.api.requests import NAME_PATTERN, Model
 
 VERSION = "1"  # of the API, not of Duey
 ABOUT = (
@@ -97,8 +96,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     in_path = [{"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]} for name in names]
     parameters = [
         *in_path,
-        *(_parameter(each, "query") for each in endpoint.query),
-        *(_parameter(each, "header") for each in endpoint.headers),
+        *(_query(endpoint.query) if endpoint.query else ()),
+        *({"in": "header", "required": False, **each} for each in endpoint.headers),
     ]
     responses = {
         str(status): _answer(endpoint.answers[status])
@@ -122,11 +121,15 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     return operation
 
 
-def _parameter(parameter: Parameter, where: str) -> dict[str, Any]:
-    described: dict[str, Any] = {"description": parameter.description, "schema": parameter.schema}
-    if where == "query":
-        described["allowEmptyValue"] = True  # an empty value counts as not given
-    return {"name": parameter.name, "in": where, "required": False, **described}
+def _query(model: Model) -> Iterator[dict[str, Any]]:
+    for name, schema in model.schema["properties"].items():
+        shown = {key: each for key, each in schema.items() if key != "description"}
+        if "enum" in shown:
+            shown["enum"] = [*shown["enum"], ""]  # an empty value counts as not given
+        yield {
+            "name": name, "in": "query", "required": False, "description": schema["description"], "schema": shown,
+            "allowEmptyValue": True,
+        }  # fmt: skip
 
 
 def _answer(answer: Answer) -> dict[str, Any]:

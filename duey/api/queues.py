@@ -10,8 +10,8 @@ from duey.api import schemas
 from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.endpoint import Answer, Endpoint
-from duey.api.fields import NAME_PATTERN
 from duey.api.problem import Refusal
+from duey.api.requests import NAME_PATTERN
 from duey.api.views import Views
 from duey.control.service import Control
 from duey.monitor.access import Token

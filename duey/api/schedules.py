@@ -14,7 +14,7 @@ from duey.api.answer import respond
 from duey.api.audit import AuditLog
 from duey.api.body import BodyReader, decode
 from duey.api.endpoint import Answer, Body, Endpoint
-from duey.api.schedule_requests import change_of, creation_of, slot_of
+from duey.api.requests import NEW_SCHEDULE, SCHEDULE_REQUEST, SLOT_REQUEST, schedule_of
 from duey.api.views import Views, rfc3339
 from duey.control.schedules import Schedule
 from duey.control.service import Control
@@ -38,13 +38,14 @@ class Schedules:
         return respond(200, schedule_view(self._control.schedules.get(schedule)))
 
     def make(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        name, request = creation_of(decode(self._reader.read(environ)))
-        made = self._control.schedules.make(name, request)
+        given = NEW_SCHEDULE.read(decode(self._reader.read(environ)))
+        name = given.pop("name")
+        made = self._control.schedules.make(name, schedule_of(given))
         self._audit_log.record(environ, token, "make schedule", name, f"{made.task}: {made.expression}")
         return respond(201, schedule_view(made), f"{self._views.base}{PATH}/{quote(name, safe='')}")
 
     def change(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
-        request = change_of(decode(self._reader.read(environ)))
+        request = schedule_of(SCHEDULE_REQUEST.read(decode(self._reader.read(environ))))
         changed = self._control.schedules.change(schedule, request)
         self._audit_log.record(environ, token, "change schedule", schedule, f"{changed.task}: {changed.expression}")
         return respond(200, schedule_view(changed))
@@ -56,7 +57,8 @@ class Schedules:
 
     def run(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         raw = self._reader.read_optional(environ)
-        job_id = self._control.schedules.run_now(schedule, slot_of(decode(raw)) if raw else None, token.name)
+        slot = SLOT_REQUEST.read(decode(raw)).get("at") if raw else None
+        job_id = self._control.schedules.run_now(schedule, slot, token.name)
         self._audit_log.record(environ, token, "run schedule", schedule, f"as {job_id}")
         url = self._views.job_url(job_id)
         return respond(202, {"name": schedule, "job": job_id, "url": url}, url)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from duey.api.fields import ARGUMENTS, FIELDS, Field
 from duey.api.problem import KINDS
-from duey.api.schedule_requests import CHANGE_FIELDS, CREATION_FIELDS, SLOT_FIELDS
-from duey.api.schedule_requests import KINDS as TIMETABLES
+from duey.api.requests import BODIES
 from duey.control.schedules import CATCH_UP, OUTCOMES, OVERLAP
 from duey.model.job import STATES
 
@@ -53,21 +50,7 @@ def object_of(**properties: Any) -> dict[str, Any]:
 def components() -> dict[str, Any]:
     """Return all named schemas."""
     return {
-        "JobRequest": {
-            "type": "object",
-            "required": ["task"],
-            "additionalProperties": False,
-            "properties": {name: field.schema for name, field in FIELDS.items()},
-            "not": {"required": ["delay", "eta"]},
-        },
-        "Arguments": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {name: field.schema for name, field in ARGUMENTS.items()},
-        },
-        "NewSchedule": _fields(CREATION_FIELDS, ["name", "task"], TIMETABLES),
-        "ScheduleRequest": _fields(CHANGE_FIELDS, ["task"], TIMETABLES),
-        "SlotRequest": _fields(SLOT_FIELDS),
+        **{model.name: model.schema for model in BODIES},
         "Schedule": _schedule(),
         "Job": _job(),
         "Receipt": object_of(id=TEXT, state={"enum": list(STATES)}, url=TEXT),
@@ -130,20 +113,6 @@ def components() -> dict[str, Any]:
         ),
         "Problem": _problem(),
     }
-
-
-def _fields(table: Mapping[str, Field], required: Sequence[str] = (), one_of: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the schema of a request with these fields. Exactly one of `one_of` must be given."""
-    schema: dict[str, Any] = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {name: field.schema for name, field in table.items()},
-    }
-    if required:
-        schema["required"] = list(required)
-    if one_of:
-        schema["oneOf"] = [{"required": [name]} for name in one_of]
-    return schema
 
 
 def _schedule() -> dict[str, Any]:

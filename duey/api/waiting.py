@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from duey.api.requests import MAX_WAIT_S
 from duey.control.service import Control
 from duey.model.job import ENDED, Job
 
-MAX_WAIT_S = 30.0
 SLICE_S = 1.0  # the longest delay until a lost client or a shutdown is noticed
 
 

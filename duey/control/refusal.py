@@ -114,18 +114,20 @@ def _sentence(errors: list[ErrorDetails], known: Iterable[str]) -> str:
     if kind in ("missing", "missing_argument"):
         return "expected a value, found nothing: add it"
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return f"there is no such field{nearest(first['loc'][-1], known)}"
+        return f"no such field{nearest(first['loc'][-1], known)}"
     if kind in ("value_error", "assertion_error"):  # an author's own check
         return f"it is refused: {exception_message(context['error'])[:200]}"
-    expected = [
-        EXPECTED[each["type"]].format(**each.get("ctx", {})).replace("'", '"')
-        for each in errors
-        if each["type"] in EXPECTED
-    ]
+    expected = [_expected(each) for each in errors if each["type"] in EXPECTED]
     if not expected:
         text = first["msg"].removeprefix("Input should be").strip()
         return text if kind == "duey" else f"expected {text[:1].lower()}{text[1:200]}, found {found(first['input'])}"
     return f"expected {any_of(list(dict.fromkeys(expected)))}, found {found(first['input'])}"
+
+
+def _expected(error: ErrorDetails) -> str:
+    context = error.get("ctx", {}).items()
+    whole = {name: int(each) if isinstance(each, float) and each.is_integer() else each for name, each in context}
+    return EXPECTED[error["type"]].format(**whole).replace("'", '"')
 
 
 def converted(values: list[Any]) -> int:

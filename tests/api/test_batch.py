@@ -36,7 +36,7 @@ def test_one_bad_job_refuses_all_and_is_named_by_its_place(world: World, client:
     answer = client.post(PATH, [ONE, {**ONE, "priority": "high"}, ONE, 7, {"delay": -1, "eta": "soon"}])
     assert answer.status == 422
     paths = [each["path"] for each in answer.json["errors"]]
-    assert paths == ["[1].priority", "[3]", "[4].delay", "[4].eta"]
+    assert paths == ["[1].priority", "[3]", "[4].task", "[4].delay", "[4].eta"]
     assert world.control.all == {}
 
 

@@ -312,7 +312,7 @@ def test_nested_problems_are_all_named_by_their_path(hint, value, paths):
 
 def test_sentences_about_fields():
     found = problems(signature_of(Point), [{"Y": 1}])
-    assert found["args[0].Y"] == "there is no such field: leave it out"
+    assert found["args[0].Y"] == "no such field: leave it out"
     assert found["args[0].x"] == "expected a value, found nothing: add it"
 
 
