@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import calendar
+import datetime
 import time
 from collections.abc import Callable
 
@@ -20,3 +22,13 @@ def set_source(source: Callable[[], float] | None) -> None:
     """Replace the clock (tests only); None restores the real one."""
     global _source
     _source = source or time.time
+
+
+def epoch(moment: datetime.datetime) -> float:
+    """Huey's naive UTC datetime as UTC epoch seconds."""
+    return calendar.timegm(moment.timetuple()) + moment.microsecond / 1e6
+
+
+def naive_utc(instant: float) -> datetime.datetime:
+    """UTC epoch seconds as Huey's naive UTC datetime."""
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=instant)

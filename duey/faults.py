@@ -8,9 +8,9 @@ a job's life, and what stands when the process dies there:
     enqueue.begun        nothing was stored
     enqueue.written      nothing was stored: the transaction is not committed
     enqueue.committed    the jobs are stored, though the one who deferred them was not told
-    settle.begun          the settlements of this turn are not written: their jobs run again
+    settle.begun          the outcomes of this turn are not written: their jobs run again
     settle.written        the same, and what the turn claimed is not claimed
-    settle.committed      the settlements stand; what was claimed has not begun, and goes back uncounted
+    settle.committed      the outcomes stand; what was claimed has not begun, and goes back uncounted
     body.begun          the job is handled: the death is charged to it
     body.ended          the same: the body is over, and its outcome was not handed back
     reap.begun          a dead worker's claims stand: the next rescuer returns them

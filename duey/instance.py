@@ -41,8 +41,8 @@ def build(settings: Settings) -> DurableHuey:
         ),
         make_storage=lambda: make_storage(settings),
     )
-    made.composer.redactor = configured(settings.monitor.redact)
-    made.composer.max_value_bytes = settings.monitor.max_value_kb * 1024
+    made.display.redactor = configured(settings.monitor.redact)
+    made.display.max_value_bytes = settings.monitor.max_value_kb * 1024
     return made
 
 

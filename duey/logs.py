@@ -14,7 +14,8 @@ from datetime import datetime, timezone
 from duey import clock
 from duey import files as config_files
 from duey.config import Settings
-from duey.model.job import FAILED, RETRYING, Settlement
+from duey.model.job import FAILED, RETRYING
+from duey.model.outcome import Outcome
 from duey.payload.masking import escaped
 from duey.payload.redact import Redactor, configured
 from duey.tasks import current
@@ -119,22 +120,22 @@ def keep() -> None:
             logger.disabled = False
 
 
-def log_failure(settlement: Settlement, redactor: Redactor) -> None:
+def log_failure(outcome: Outcome, redactor: Redactor) -> None:
     """Log a failed attempt: as a warning if the job runs again, as an error if it has failed for good. The traceback is
     stored with the job and logged at DEBUG. A `Retry` or a held lock is no failure and is not logged."""
-    claim, outcome = settlement.claim, settlement.outcome
-    if outcome != FAILED and not (outcome == RETRYING and settlement.failures > claim.failures):
+    claim, state = outcome.claim, outcome.state
+    if state != FAILED and not (state == RETRYING and outcome.failures > claim.failures):
         return
-    detail = json.loads(settlement.detail or "{}")
+    detail = json.loads(outcome.detail or "{}")
     why = redactor.redact(f"{detail.get('type')}: {detail.get('message')}"[:CAUSE_CHARS].partition("\n")[0])
     extra = {"job_id": claim.id, "task": claim.task, "context": {}}
-    if settlement.discarded:  # its task declares this error as expected
+    if outcome.discarded:  # its task declares this error as expected
         jobs.warning("job %s (%s) was discarded: %s", claim.id, claim.task, why, extra=extra)
-    elif outcome == FAILED:
+    elif state == FAILED:
         jobs.error("job %s (%s) failed: %s", claim.id, claim.task, why, extra=extra)
     else:
-        wait_s = max(0.0, (settlement.eta or 0.0) - clock.now())
-        again = f"runs again in {wait_s:.3g} s, {settlement.retries} retries left"
+        wait_s = max(0.0, (outcome.eta or 0.0) - clock.now())
+        again = f"runs again in {wait_s:.3g} s, {outcome.retries} retries left"
         jobs.warning("job %s (%s) failed and %s: %s", claim.id, claim.task, again, why, extra=extra)
     if jobs.isEnabledFor(logging.DEBUG):
         trace = redactor.redact(str(detail.get("traceback", "")).rstrip())

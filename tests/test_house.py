@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 NO_ROOMS = ("tests", "bench", "docs", "deploy")  # they may import anything, and nothing imports them
 LONGEST_LINES = 300
 LONGER_LINES = {  # until they are shortened; none may grow
-    "duey/execution/huey.py": 320, "duey/model/job.py": 314, "duey/storage/contract.py": 320,
-    "duey/storage/sqlite/database.py": 312, "duey/storage/sqlite/storage.py": 310, "duey/tasks/current.py": 320,
-    "duey/worker/prefetcher.py": 320, "duey/worker/supervisor.py": 310,
+    "duey/storage/redis/storage.py": 308, "duey/storage/sqlite/database.py": 312,
+    "duey/storage/sqlite/storage.py": 307, "duey/tasks/current.py": 316, "duey/worker/prefetcher.py": 309,
+    "duey/worker/supervisor.py": 310,
 }  # fmt: skip
 BINARY = {".png", ".ico", ".woff2", ".gz", ".db"}
 

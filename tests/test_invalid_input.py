@@ -70,7 +70,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeService]:
         run_next(made.huey)
         run_next(made.huey)
         add.schedule((1,), delay=1000)
-        while made.huey.storage.read_events(1):
+        while made.huey.lifecycle.read_events(1):
             made.recorder.turn()
         for name, when in (("e", {"every_s": 60.0}), ("c", {"cron": "@daily"}), ("a", {"at": 4e9})):
             made.control.schedules.make(name, ScheduleRequest("add", (1,), **when))

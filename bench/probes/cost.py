@@ -13,7 +13,8 @@ import time
 from bench.figures import median
 from bench.systems.duey import huey, noop
 from duey.execution import registration
-from duey.model.job import DONE, Settlement
+from duey.model.job import DONE, Claim
+from duey.model.outcome import Outcome
 
 BATCH = 64
 TURNS = 150
@@ -35,24 +36,21 @@ def claim_us(n: int) -> float:
     """Claiming and settling, microseconds a job (median turn)."""
     huey.enqueue_jobs([noop.s(i) for i in range(1000)])
     result = huey.serializer.serialize(1)
-    settlements: list[Settlement] = []
+    outcomes: list[Outcome] = []
     taken = []
     for _ in range(TURNS):
         if len(taken) % 15 == 0:
             huey.enqueue_jobs([noop.s(i) for i in range(1000)])
         began = time.perf_counter()
-        turn = huey.storage.settle_and_claim(n, settlements, BATCH, ("*",))
+        turn = huey.storage.settle_and_claim(n, outcomes, BATCH, ("*",))
         taken.append((time.perf_counter() - began) / BATCH)
-        settlements = [done(claim, result) for claim in turn.claims]
-    huey.storage.settle_and_claim(n, settlements, 0, ())
+        outcomes = [done(claim, result) for claim in turn.claims]
+    huey.storage.settle_and_claim(n, outcomes, 0, ())
     return median(taken) * 1e6
 
 
-def done(claim: object, result: bytes) -> Settlement:
-    settlement = Settlement(claim)  # type: ignore[arg-type]
-    settlement.outcome, settlement.result = DONE, result
-    settlement.started_at = settlement.finished_at = time.time()
-    return settlement
+def done(claim: Claim, result: bytes) -> Outcome:
+    return Outcome(claim, DONE, time.time(), time.time(), result)
 
 
 def defer_us() -> float:

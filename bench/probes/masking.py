@@ -27,7 +27,7 @@ def drain(jobs: int, returned: str) -> dict[str, list[float]]:
         tasks = [hiding if number // TURN % 2 else showing for number in range(first, last)]
         huey.enqueue_jobs([task.s("a user", *VALUES, returned) for task in tasks])
     presence = register(huey.storage, "bench", 1, "thread", ("*",), [])
-    prefetcher = huey.prefetcher = Prefetcher(huey.storage, presence, ("*",))
+    prefetcher = huey.prefetcher = Prefetcher(huey.lifecycle, presence, ("*",))
     found: dict[str, list[float]] = {"masked": [], "unmasked": []}
 
     def work() -> None:

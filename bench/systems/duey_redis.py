@@ -16,7 +16,7 @@ class DueyOnRedis(Duey):
     jobs = 8_000
 
     def stored(self) -> int:
-        return sum(1 for event in huey.storage.read_events(1_000_000) if event.kind == "done")
+        return sum(1 for event in huey.lifecycle.read_events(1_000_000) if event.kind == "done")
 
 
 SYSTEM = DueyOnRedis()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 from duey import clock
+from duey.execution.display import listed
 from duey.execution.huey import DurableHuey
-from duey.execution.outcomes import listed
 from duey.model.job import ENDED, Failure, Job, JobRequest, NewJob
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
 from duey.payload.serializer import of_result
-from duey.storage.contract import StoredJob
+from duey.storage.values import StoredJob
 from duey.tasks.registry import KnownTasks
 
 
@@ -18,18 +18,18 @@ class JobViews:
     """Makes the display form of jobs."""
 
     def __init__(self, huey: DurableHuey, known: KnownTasks) -> None:
-        self._composer, self._storage, self._known = huey.composer, huey.storage, known
+        self._display, self._storage, self._known = huey.display, huey.storage, known
 
     def just_enqueued(self, job: NewJob, request: JobRequest) -> Job:
         """The display form of a job that was just accepted, without reading it from the storage."""
         bounds = JOB if len(job.payload) > JOB.values else None  # each value takes at least one byte
-        args, kwargs, mask = self._composer.redacted(job.task, request.args, request.kwargs, job.context, bounds)
+        args, kwargs, mask = self._display.redacted(job.task, request.args, request.kwargs, job.context, bounds)
         waiting = job.eta is not None and job.eta > clock.now()
         return Job(
             id=job.id, task=self._known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
             state="scheduled" if waiting else "queued", priority=job.priority, attempt=0, retries_left=job.retries,
             crashes=0, enqueued_at=job.enqueued_at, eta=job.eta,
-            context=self._composer.shown_context(job.context, mask), parent=job.parent, expires_at=job.expires_at,
+            context=self._display.shown_context(job.context, mask), parent=job.parent, expires_at=job.expires_at,
             by=job.by,
         )  # fmt: skip
 
@@ -38,8 +38,8 @@ class JobViews:
         in_call, in_result = bounds
         if bounds is IN_LIST:
             stored = listed(stored)
-        args, kwargs, mask = self._composer.shown_call(stored, in_call)
-        result = self._composer.shown_result(stored.task, stored.result, mask, in_result, of_result(stored.id))
+        args, kwargs, mask = self._display.shown_call(stored, in_call)
+        result = self._display.shown_result(stored.task, stored.result, mask, in_result, of_result(stored.id))
         if not stored.payload and isinstance(result, (str, list, dict)):
             result = "[not shown: the arguments are too large to look for secrets]"
         error = result if isinstance(result, Failure) else None
@@ -53,7 +53,7 @@ class JobViews:
             wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
             progress=json.loads(progress) if progress else None, result=None if error else result,
             result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
-            error=error, reason=stored.reason, context=self._composer.shown_context(stored.context, mask),
+            error=error, reason=stored.reason, context=self._display.shown_context(stored.context, mask),
             worker=None if stored.worker is None else str(stored.worker), parent=stored.parent,
             expires_at=stored.expires_at, by=stored.by,
         )  # fmt: skip

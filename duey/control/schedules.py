@@ -215,7 +215,7 @@ class ScheduleService:
             problem = f"schedule {item.row.name}: its arguments cannot be read, so create it again: {reason_of(exc)}"
             raise errors.BrokenSchedule(problem) from exc
         task = entry.task_name(item.row, item.spec)
-        return edited(task, args, kwargs, self._huey.composer.redacted(task, *plain)[:2], edit)
+        return edited(task, args, kwargs, self._huey.display.redacted(task, *plain)[:2], edit)
 
     def _spec(self, name: str, request: ScheduleRequest, known_at: float | None = None) -> str:
         cls = self._known.find(request.task)

@@ -19,7 +19,6 @@ from duey.control.call import MAX_PROBLEMS, bind
 from duey.control.edit import edited
 from duey.control.job_views import JobViews
 from duey.control.schedules import ScheduleService
-from duey.execution.enqueue import naive_utc
 from duey.execution.huey import DurableHuey
 from duey.model.job import (
     ENDED,
@@ -40,7 +39,7 @@ from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
 from duey.payload.serializer import of_job
 from duey.scheduling.timetable import LONGEST_S
 from duey.scheduling.timezones import moment
-from duey.storage.contract import StoredJob
+from duey.storage.values import StoredJob
 from duey.tasks import registry
 from duey.tasks.call_options import context_text
 
@@ -66,7 +65,7 @@ class Control:
         """Accept all requests in one transaction, or none. `by`: who asks. Errors in a batch have paths like
         `[3].args[0]`."""
         jobs = self._new_jobs(requests, batch or len(requests) != 1, by)
-        acceptance = self.storage.enqueue_jobs(jobs, idempotency, self.huey.settings.tasks.max_pending)
+        acceptance = self.huey.lifecycle.enqueue_jobs(jobs, idempotency, self.huey.settings.tasks.max_pending)
         fresh = {job.id: (job, request) for job, request in zip(jobs, requests, strict=True)}
         shown = []
         for accepted in acceptance.accepted:
@@ -109,7 +108,7 @@ class Control:
             raise errors.InvalidArguments(request.task, [errors.FieldError(path, problem)])
         # Created here, because Huey's wrapper would take arguments named id, eta, delay, retries ... as options.
         task = cls(
-            args, kwargs, id=request.id, eta=None if eta is None else naive_utc(eta), retries=request.retries,
+            args, kwargs, id=request.id, eta=None if eta is None else clock.naive_utc(eta), retries=request.retries,
             priority=request.priority, expires=request.expires_s,
         )  # fmt: skip
         if request.queue is not None:
@@ -162,7 +161,7 @@ class Control:
 
     def cancel(self, job_id: str, was: str | None = None) -> Job:
         """End a waiting job as canceled, or ask a running one to stop. Raises UnknownJob, StateConflict."""
-        self.storage.cancel(job_id, was)
+        self.huey.lifecycle.cancel(job_id, was)
         return self.job(job_id)
 
     def retry(
@@ -180,7 +179,7 @@ class Control:
             task = self.huey.deserialize_task(stored.payload, of_job(stored))
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
-                old = edited(stored.task, task.args, task.kwargs, self.huey.composer.shown_call(stored, JOB)[:2], edit)
+                old = edited(stored.task, task.args, task.kwargs, self.huey.display.shown_call(stored, JOB)[:2], edit)
             task.args, task.kwargs = bind(self.known.signature(cls), *old)
             payload = self.huey.serialize_task(task, of_job(stored))
         self.storage.retry(job_id, payload, cls.default_retries, was)
@@ -195,7 +194,7 @@ class Control:
         task = cls(old.args, old.kwargs, priority=stored.priority)
         task.queue, task.job_context = stored.queue, stored.context
         most = self.huey.settings.tasks.max_pending
-        (made,) = self.storage.enqueue_jobs([self.huey.new_job(task, by=by)], None, most).accepted
+        (made,) = self.huey.lifecycle.enqueue_jobs([self.huey.new_job(task, by=by)], None, most).accepted
         return EnqueueAnswer((self.job(made.id),), held=not made.fresh)
 
     def forget(self, job_id: str, was: str | None = None) -> None:

@@ -8,17 +8,25 @@ from typing import Any
 
 from huey.utils import Error
 
-from duey.model.job import Claim, Failure, Settlement
+from duey.model.job import DONE, Claim, Failure
 from duey.payload.clip import clip
-from duey.payload.plain import WHOLE, Bounds, is_cut, plain_call, to_plain
+from duey.payload.plain import LISTED_BYTES, WHOLE, Bounds, is_cut, plain_call, to_plain
 from duey.payload.redact import Mask, Redactor
 from duey.payload.serializer import Use, of_job
-from duey.storage.contract import EventRow, StoredJob
+from duey.storage.values import EventRow, StoredJob
 from duey.tasks.current import JobContext, latest_job_context
 from duey.tasks.signature import Signature
 
 TOO_LARGE = "[too large to show]"
 UNREADABLE = "[unreadable]"
+
+
+def listed(stored: StoredJob) -> StoredJob:
+    """A job for a list: without large arguments and results. (The length of an error was limited when it was
+    stored.)"""
+    payload = b"" if len(stored.payload) > LISTED_BYTES else stored.payload
+    is_large = stored.state == DONE and len(stored.result or b"") > LISTED_BYTES
+    return stored._replace(payload=payload, result=b"" if is_large else stored.result)
 
 
 class Display:
@@ -78,10 +86,9 @@ class Display:
 
     def mask(self, claim: Claim) -> Mask:
         """The mask for texts that are made from the job: it hides the job's hidden values, and secrets in any text."""
-        job_context = latest_job_context()
-        if job_context is not None and job_context.claim is claim:
-            return job_context.mask
-        return JobContext(self._huey, claim).mask
+        latest = latest_job_context()
+        mask: Mask = (latest if latest is not None and latest.claim is claim else JobContext(self._huey, claim)).mask
+        return mask
 
     def mask_of(self, task: Any) -> Mask:
         """The mask for a Huey task, claimed or not. For None: the mask for texts that belong to no job."""
@@ -107,13 +114,21 @@ class Display:
             found = self._secretive[task] = any(self.redactor.is_secret(each.name) for each in signature.parameters)
         return found
 
-    def mask_result(self, settlement: Settlement, mask: Mask, value: Any) -> None:
-        """If a result contains what the mask hides, store its masked form in the settlement. Only for a handler, which
-        knows the hidden values of another job; others are masked when the history reads their event."""
-        shown = self.redactor.redact(to_plain(value))
-        masked = mask.plain(shown)
-        if masked != shown:
-            settlement.detail = json.dumps({"shown": clip(masked, self.max_value_bytes)[0]})
+    def kept_s(self, task: str) -> float | None:
+        """How long the ended jobs of a task (by full name) are kept, in seconds, if the task says so."""
+        kept: float | None = getattr(self._huey._registry._registry.get(task), "keep_for", None)
+        return kept
+
+    def detail_of_done(self, lines: Sequence[tuple[float, str, str]] | None, value: Any, job: JobContext) -> str | None:
+        """The detail of the event of a job that is done: the lines that it logged. If it handled the failure of another
+        job, its result is masked here; others are masked when the history reads their event."""
+        detail: dict[str, Any] = {"logs": lines} if lines else {}
+        if job.handles:
+            shown = self.redactor.redact(to_plain(value))
+            masked = job.mask.plain(shown)
+            if masked != shown:
+                detail["shown"] = clip(masked, self.max_value_bytes)[0]
+        return json.dumps(detail) if detail else None
 
     def shown_result(
         self, task: str, result: bytes | None, mask: Mask | None = None, bounds: Bounds = WHOLE, use: Use | None = None

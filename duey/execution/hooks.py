@@ -14,7 +14,8 @@ from typing import Any
 from huey.signals import Signal
 
 from duey import os_process
-from duey.execution.outcomes import Composer
+from duey.execution import error_text
+from duey.execution.display import Display
 from duey.payload.masking import escaped
 
 logger = logging.getLogger("duey.hooks")
@@ -23,9 +24,9 @@ logger = logging.getLogger("duey.hooks")
 class Receivers(Signal):
     """Huey's signals and their receivers."""
 
-    def __init__(self, composer: Composer) -> None:
+    def __init__(self, display: Display) -> None:
         super().__init__()
-        self._composer = composer
+        self._display = display
 
     def send(self, signal: str, task: Any, *args: Any, **kwargs: Any) -> None:
         for receiver in itertools.chain(self.receivers.get(signal, ()), self.receivers["any"]):
@@ -33,11 +34,11 @@ class Receivers(Signal):
                 os_process.call(receiver, signal, task, *args, **kwargs)
             except BaseException as exc:
                 name = getattr(receiver, "__name__", receiver)
-                say(self._composer, f"the receiver {name!r} of the signal {signal!r}", exc, task)
+                say(self._display, f"the receiver {name!r} of the signal {signal!r}", exc, task)
 
 
 def call(
-    composer: Composer, kind: str, hooks: Mapping[str, Callable[..., Any]], *args: Any,
+    display: Display, kind: str, hooks: Mapping[str, Callable[..., Any]], *args: Any,
     passing: tuple[type[BaseException], ...] = (),
 ) -> None:  # fmt: skip
     """Call each hook of a kind. Exceptions in `passing` are raised, all others are logged."""
@@ -47,11 +48,12 @@ def call(
         except passing:
             raise
         except BaseException as exc:
-            say(composer, f"the {kind} hook {name!r}", exc, *args[:1])
+            say(display, f"the {kind} hook {name!r}", exc, *args[:1])
 
 
-def say(composer: Composer, what: str, exc: BaseException, task: Any = None) -> None:
+def say(display: Display, what: str, exc: BaseException, task: Any = None) -> None:
     """Log one line and the traceback, without secrets."""
     at = "" if task is None else f" for job {task.id} ({type(task).__module__}.{task.name})"
-    said = escaped(composer.short(exc, task))
-    logger.error("%s failed%s: %s\n%s", what, at, said, composer.trace_of(exc, task), extra={"many_lines": True})
+    mask = display.mask_of(task)
+    cause, trace = escaped(error_text.short(exc, mask)), error_text.trace_of(exc, mask)
+    logger.error("%s failed%s: %s\n%s", what, at, cause, trace, extra={"many_lines": True})

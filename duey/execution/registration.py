@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from duey.storage.contract import JobStorage, Registration
+from duey.storage.contract import JobStorage
 from duey.storage.presence import HOST
+from duey.storage.values import Registration
 from duey.tasks import discovery
 
 

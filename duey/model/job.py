@@ -1,8 +1,8 @@
 """The values for a job from request to display.
 
-`JobRequest` is the request of a client, `NewJob` a row to store, `Claim` a job that a worker holds, `Settlement` what
-is written at the end of an attempt, `Job` the display form. Instants are UTC epoch seconds (float), durations are
-seconds unless a name ends in `_ms`.
+`JobRequest` is the request of a client, `NewJob` a row to store, `Claim` a job that a worker holds (duey.model.outcome:
+what becomes of it), `Job` the display form. Instants are UTC epoch seconds (float), durations are seconds unless a name
+ends in `_ms`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING = "scheduled", "queued", "blocked"
 DONE, FAILED, CANCELED, EXPIRED = "done", "failed", "canceled", "expired"
 STATES = (SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING, DONE, FAILED, CANCELED, EXPIRED)
 ENDED = frozenset({DONE, FAILED, CANCELED, EXPIRED})
+RELEASED = "released"  # a state of an outcome that does not end the job: it goes back to the queue
 DEFAULT_QUEUE = "default"
 
 
@@ -121,48 +122,6 @@ class ChordPart(NamedTuple):
     size: int
     value: bytes
     callback: NewJob
-
-
-class Settlement:
-    """What is written at the end of an attempt, in one transaction, if the claim still stands."""
-
-    __slots__ = (
-        "chord_part", "claim", "detail", "discarded", "eta", "failed_at", "failures", "finished_at", "keep_s",
-        "logs", "next_jobs", "others", "outcome", "reason", "result", "retries", "retry_delay_s", "started_at", "why",
-    )  # fmt: skip
-
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-        self.outcome = CANCELED  # DONE, FAILED, CANCELED, EXPIRED, RETRYING, or RELEASED / BLOCKED
-        self.result: bytes | None = None
-        self.eta: float | None = None  # for RETRYING: when to run again
-        self.retries = claim.retries
-        self.retry_delay_s = claim.retry_delay_s
-        self.failures, self.failed_at = claim.failures, claim.failed_at
-        self.discarded = False
-        self.why: str | None = None  # why it is not retried although retries are left
-        self.started_at: float | None = None
-        self.finished_at: float | None = None
-        self.keep_s: float | None = None  # how long the ended job is kept, if its task says so
-        self.next_jobs: list[NewJob] | None = None
-        self.others: list[tuple[str, bytes]] | None = None  # results under ids that are no job
-        self.chord_part: ChordPart | None = None
-        self.reason: str | None = None  # why it is set aside, or what it waits for before a retry: lock NAME
-        self.detail: str | None = None  # JSON of the event: error, traceback, log lines
-        self.logs: list[tuple[float, str, str]] | None = None  # lines that the body logged: epoch seconds, level, text
-
-
-def queues_more(settlement: Settlement) -> list[str]:
-    """The queue of each job that the settlement makes ready: a retry, a pipeline's next job, a chord's callback."""
-    queues = [settlement.claim.queue] if settlement.outcome == RETRYING else []
-    if settlement.next_jobs:
-        queues += [job.queue for job in settlement.next_jobs]
-    if settlement.chord_part is not None:
-        queues.append(settlement.chord_part.callback.queue)
-    return queues
-
-
-RELEASED = "released"  # an outcome that does not end the job: it goes back to the queue
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class Service:
             print(f"warning: {warning}", file=sys.stderr)
         self.access = Access.of(settings)
         self.history = History(settings.monitor.database, settings.monitor)
-        self.recorder = self.history.recorder(huey.storage, self.control.workers, self.control.schedules.all)
+        self.recorder = self.history.recorder(huey.lifecycle, self.control.workers, self.control.schedules.all)
         self.api = make_api(self.control, self.access, settings, self.history)
         self.server = Server(
             side_by_side(make_web(self.control, self.access, self.history, settings), self.api, settings.web), settings

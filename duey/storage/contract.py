@@ -12,114 +12,29 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from duey.model.event import Event
-from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, WorkerInfo
 from duey.model.limits import Limit
+from duey.model.outcome import Outcome
 from duey.model.schedule import ScheduleStore
-from duey.storage.deaths import DeadWorker
 from duey.storage.huey_adapter import HueyStorage
-from duey.storage.presence import Slot
-
-
-class EnqueuedJob(NamedTuple):
-    """The answer for one enqueued job: its id, or that of the job that it duplicates; `fresh` if it is new."""
-
-    id: str
-    fresh: bool
-
-
-class EnqueueResult(NamedTuple):
-    """The answers for all jobs of one call, in order. `replayed`: the idempotency key was known."""
-
-    accepted: tuple[EnqueuedJob, ...]
-    replayed: bool
-
-
-class ClaimResult(NamedTuple):
-    """The answer of `settle_and_claim`. `lost`: tokens whose claim was gone; `more`: more jobs are ready."""
-
-    claims: list[Claim]
-    lost: frozenset[int]
-    more: bool
-    next_due: float | None  # when the next job becomes ready
-    revocations: bool  # whether any task or job is revoked
-
-
-class StoredJob(NamedTuple):
-    """A job as it is stored, unredacted. `place` is ready, scheduled, blocked, claimed or finished."""
-
-    seq: int
-    id: str
-    task: str
-    queue: str
-    priority: float
-    enqueued_at: float
-    eta: float | None
-    expires_at: float | None
-    attempt: int
-    crashes: int
-    retries: int
-    context: str | None
-    chord: str | None
-    parent: str | None
-    by: str | None
-    payload: bytes
-    place: str
-    state: str  # as it is shown
-    reason: str | None
-    worker: int | None
-    started_at: float | None
-    finished_at: float | None
-    result: bytes | None
-    stopping: bool
-
-
-class EventRow(NamedTuple):
-    """An event as it is stored, joined with its job's row. `compose.event` makes an Event of it."""
-
-    seq: int
-    kind: str
-    token: int
-    at: float
-    started_at: float | None
-    attempt: int
-    worker: int | None
-    detail: str | None  # JSON
-    job_id: str
-    task: str
-    queue: str
-    priority: float
-    enqueued_at: float
-    eta: float | None
-    expires_at: float | None
-    retries: int
-    parent: str | None
-    by: str | None
-    context: str | None  # JSON
-    chord: str | None
-    payload: bytes | None  # with ENQUEUED, RETRIED and DONE; b"" if it is very large
-    result: bytes | None  # with DONE
-
-    @property
-    def id(self) -> str:
-        """The id of its job."""
-        return self.job_id
-
-
-class Registration(NamedTuple):
-    """What a worker process states when it registers."""
-
-    consumer: str
-    host: str
-    pid: int
-    threads: int
-    kind: str  # thread or process
-    queues: tuple[str, ...]
-    tasks: tuple[str, ...]
-    code: str = ""  # fingerprint of the task modules
+from duey.storage.presence import DeadPresence, Slot
+from duey.storage.values import (
+    ClaimResult,
+    DeadWorker,
+    End,
+    EnqueueResult,
+    EventRow,
+    Fate,
+    Orphans,
+    Registration,
+    SeenJob,
+    StoredJob,
+)  # fmt: skip
 
 
 class JobStorage(HueyStorage):
@@ -128,7 +43,6 @@ class JobStorage(HueyStorage):
     backend = ""
     schedule_store: ScheduleStore  # schedules and their slots; set by the subclass
     limits: Mapping[str, Limit] = MappingProxyType({})  # of the tasks that this process knows; set by DurableHuey
-    compose: Any = None  # creates stored bytes and display values; set by DurableHuey, which has the serializer
 
     # preparation
 
@@ -145,11 +59,13 @@ class JobStorage(HueyStorage):
     @abstractmethod
     def enqueue_jobs(
         self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
+        ends: Sequence[End] = (),
     ) -> EnqueueResult:  # fmt: skip
         """Store all jobs durably, or none. A job whose id belongs to an unfinished job is not stored again. A job whose
         unique key is held is answered with the holder. Raises DuplicateJob if the id belongs to a job that has ended,
         KeyReused if the idempotency key came with other jobs, TooManyPending above `max_pending` (0: no limit),
-        UniqueConflict if a task asks for that."""
+        UniqueConflict if a task asks for that. If a job replaces waiting ones that are not among `ends`, nothing is
+        stored, and the answer names these."""
 
     # running jobs
 
@@ -159,14 +75,14 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def settle_and_claim(
-        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], notified: bool = False,
+        self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False,
     ) -> ClaimResult:  # fmt: skip
         """Settle finished jobs and claim up to `want` new ones, in one transaction. `queues`: names in the order of
         preference, `*` for all queues that are not named, `!NAME` for a queue that `*` excludes. `notified`: the worker
-        was woken, so that there is no need to check for jobs before taking the write lock. A settlement whose claim is
-        gone writes nothing. A job that would go back to the queue but was asked to stop ends as canceled. A follow-up
-        job that has already ended (its job was retried by hand) is left as it is. `next_due` of the answer is set only
-        if nothing was claimed."""
+        was woken, so that there is no need to check for jobs before taking the write lock. An outcome whose claim is
+        gone writes nothing. An outcome that would return a job to the queue that was asked to stop is not written, and
+        its token is in `stopping` of the answer. A follow-up job that has already ended (its job was retried by hand)
+        is left as it is. `next_due` of the answer is set only if nothing was claimed."""
 
     @abstractmethod
     def hold(self, presence: Any, token: int) -> bool:
@@ -191,14 +107,24 @@ class JobStorage(HueyStorage):
         """Return claims whose body never started to the queue. Nothing is counted."""
 
     @abstractmethod
-    def reap(self, dead: DeadWorker, max_crashes: int) -> list[str]:
-        """Release a dead worker's claims as duey.storage.deaths decides, and remove its row and files. Returns the ids
-        of the jobs that its threads handled when it died."""
+    def dead_workers(self, own: Sequence[int] = (), consumer: str = "") -> list[DeadWorker]:
+        """Dead workers, except those in `own`. Those of another consumer than `consumer` died with their whole
+        consumer."""
 
     @abstractmethod
-    def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
-        """Find dead workers, except those in `own`, and release their claims. Returns the ids of the jobs that they
-        handled. Dead workers of another consumer than `consumer` died with their whole consumer."""
+    def seized(self, dead: DeadWorker) -> AbstractContextManager[DeadPresence | None]:
+        """The lock file of a dead worker while this process holds it. None if the worker is alive or another rescuer
+        handles it."""
+
+    @abstractmethod
+    def orphans(self, dead: DeadWorker) -> Orphans | None:
+        """The claims of a dead worker. None if another rescuer has released them."""
+
+    @abstractmethod
+    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> bool | None:
+        """Release all claims of a dead worker, each as its fate says, and remove its row and its locks. False, and
+        nothing is changed, if there are other claims, or other jobs were asked to stop, than when they were read. None
+        if another rescuer was first, or the worker has renewed its lease."""
 
     @abstractmethod
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
@@ -219,9 +145,16 @@ class JobStorage(HueyStorage):
     # operations by hand
 
     @abstractmethod
-    def cancel(self, job_id: str, was: str | None = None) -> str | None:
-        """End a waiting job as canceled, or ask a running one to stop. Returns the state before, None if nothing
-        changed. `was`, here and below: change the job only if it is in this state. Raises UnknownJob, StateConflict."""
+    def look(self, job_id: str) -> SeenJob | None:
+        """A job, in order to change it if it has not changed since. None if it is unknown."""
+
+    @abstractmethod
+    def end(self, seen: SeenJob, outcome: Outcome) -> bool:
+        """End a waiting job. False, and nothing is changed, if it has changed since it was read."""
+
+    @abstractmethod
+    def ask_to_stop(self, seen: SeenJob) -> bool:
+        """Ask a claimed job to stop. False if it has changed since it was read."""
 
     @abstractmethod
     def stop_requested(self, seqs: Sequence[int]) -> set[int]:
@@ -249,8 +182,8 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
-        """Queue an ended or retrying job again, with a new payload if one is given. Raises UnknownJob,
-        StateConflict."""
+        """Queue an ended or retrying job again, with a new payload if one is given. `was`, here and below: change the
+        job only if it is in this state. Raises UnknownJob, StateConflict."""
 
     @abstractmethod
     def forget(self, job_id: str, was: str | None = None) -> bool:
@@ -305,16 +238,20 @@ class JobStorage(HueyStorage):
     # maintenance
 
     @abstractmethod
+    def unknown_before(self, instant: float) -> list[str]:
+        """The ids of some jobs that were set aside before the instant because no consumer knew their task."""
+
+    @abstractmethod
     def run_maintenance(self, limit: int = 1000) -> bool:
         """Remove up to `limit` of what has expired. True if there is more."""
 
     # the history
 
     @abstractmethod
-    def read_events(self, limit: int) -> list[Event]:
-        """The oldest events, in order, redacted. The same are returned again until they are deleted. Events of jobs
-        that were removed are left out."""
+    def read_outbox(self, limit: int) -> list[EventRow]:
+        """The oldest events, in order. The same are returned again until they are deleted. A row without a job's id
+        belongs to a job that was removed."""
 
     @abstractmethod
-    def delete_events(self, events: Sequence[Event]) -> None:
+    def delete_events(self, events: Sequence[Event | EventRow]) -> None:
         """Remove events that were read. They must be the oldest ones, without a gap."""

@@ -24,7 +24,7 @@ import socket
 import struct
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -216,6 +216,27 @@ class DeadPresence:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+class NoPresence(DeadPresence):
+    """In place of the lock file of a worker that may run on another host."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(), 0)
+
+    def reap(self) -> None:
+        """There is no file to remove."""
+
+
+@contextlib.contextmanager
+def seized(folder: Path, n: int) -> Iterator[DeadPresence | None]:
+    """The lock file of a dead worker while this process holds it; None if the worker is alive or another rescuer
+    handles it."""
+    dead = DeadPresence(folder, n)
+    try:
+        yield dead if dead.seize() else None
+    finally:
+        dead.leave()
 
 
 def numbers(folder: Path) -> list[int]:

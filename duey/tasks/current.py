@@ -17,7 +17,7 @@ from numbers import Real
 from typing import Any
 
 from huey.api import TaskLock
-from huey.exceptions import CancelExecution, RetryTask, TaskLockedException, TaskTimeout
+from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskLockedException, TaskTimeout
 
 from duey.payload.masking import escaped
 from duey.tasks.typed import P, R
@@ -27,7 +27,7 @@ class Local(threading.local):
     """The job of a thread."""
 
     job_context: JobContext | None = None
-    latest: JobContext | None = None  # its body has ended, but its job is not settled yet
+    latest: JobContext | None = None  # of the attempt, from before its body until its outcome is known
 
 
 _local = Local()
@@ -62,11 +62,13 @@ class Canceled(CancelExecution):
         super().__init__(why, retry=False)
 
 
-def as_huey(exc: RetryTask | CancelExecution) -> Exception:
+def as_huey(exc: RetryTask | CancelExecution | RateLimitExceeded) -> Exception:
     """The same exception as Huey's own class, because code that checks for the exact type (sentry-sdk) takes subclasses
-    for failures."""
+    for failures, and a rate limit that is waited for."""
     said = exc.args[0] if exc.args else None
-    if isinstance(exc, RetryTask):
+    if isinstance(exc, RateLimitExceeded):
+        own = RetryTask(said, delay=exc.delay) if exc.retry else exc
+    elif isinstance(exc, RetryTask):
         own = exc if type(exc) is RetryTask else RetryTask(said, eta=exc.eta, delay=exc.delay)
     else:
         own = exc if type(exc) is CancelExecution else CancelExecution(said, retry=exc.retry)
@@ -134,6 +136,8 @@ class JobContext:
     handles = False  # it handles the failure of another job, whose hidden values its mask hides too
     at_end: tuple[Callable[[], None], ...] = ()
 
+    result: bytes | None = None  # of the attempt, once it is known; not stored yet
+
     def __init__(self, huey: Any, claim: Any) -> None:
         self.huey, self.claim = huey, claim
         self.deadline = Deadline(claim.id, claim.timeout_s)
@@ -151,15 +155,15 @@ class JobContext:
     @cached_property
     def mask(self) -> Any:
         """The mask that hides the job's secrets in texts (duey.payload.masking.Mask)."""
-        composer, claim = self.huey.composer, self.claim
-        if composer.hides_nothing(claim):
-            return composer.everywhere
-        return composer.shown_call(claim)[2]
+        display, claim = self.huey.display, self.claim
+        if display.hides_nothing(claim):
+            return display.everywhere
+        return display.shown_call(claim)[2]
 
     @cached_property
     def shown_context(self) -> dict[str, Any]:
         """The context without secrets."""
-        context: dict[str, Any] = self.huey.composer.shown_context(self.claim.context, self.mask)
+        context: dict[str, Any] = self.huey.display.shown_context(self.claim.context, self.mask)
         return context
 
     @cached_property
@@ -195,22 +199,20 @@ class JobContext:
             self._write(self.pending)
 
 
-def activate(huey: Any, claim: Any) -> JobContext:
-    """A body begins in this thread."""
-    job_context = JobContext(huey, claim)
+def attempting(job_context: JobContext | None) -> None:
+    """An attempt begins in this thread: its hooks, its body. None: it has ended."""
+    _local.latest = job_context
+
+
+def activate(job_context: JobContext) -> None:
+    """The body begins."""
     _local.job_context = job_context
-    return job_context
 
 
 def deactivate(job_context: JobContext) -> None:
     """The body ended."""
-    _local.job_context, _local.latest = None, job_context
+    _local.job_context = None
     job_context.end()
-
-
-def forget() -> None:
-    """The job of this thread is settled."""
-    _local.latest = None
 
 
 def current_job_context() -> JobContext | None:
@@ -219,14 +221,8 @@ def current_job_context() -> JobContext | None:
 
 
 def latest_job_context() -> JobContext | None:
-    """The body that runs in this thread, or that has ended while its job is not settled yet; or None."""
-    return _local.job_context or _local.latest
-
-
-def handler_mask() -> Any:
-    """The mask of the body that has just ended in this thread if it handled the failure of another job, or None."""
-    latest = _local.latest
-    return latest.mask if latest and latest.handles else None
+    """The attempt of this thread, also before and after its body while its hooks run; or None."""
+    return _local.latest
 
 
 def current_job() -> CurrentJob | None:

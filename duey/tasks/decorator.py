@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from huey.api import Task, TaskWrapper
-from huey.exceptions import CancelExecution, RetryTask
+from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask
 
 from duey import os_process
 from duey.model.ids import new_id
@@ -46,7 +46,7 @@ class DurableTaskWrapper(TaskWrapper):
         def execute(task: Task) -> Any:
             try:
                 return huey.run_body(task, body)
-            except (RetryTask, CancelExecution) as exc:
+            except (RetryTask, CancelExecution, RateLimitExceeded) as exc:
                 own = as_huey(exc)
                 if own is exc:
                     raise

@@ -21,7 +21,8 @@ from typing import Any
 from huey.registry import Message
 
 from duey import clock, errors
-from duey.model.job import FAILED, Failure, Job, NewJob, Settlement
+from duey.model.job import FAILED, Failure, Job, NewJob
+from duey.model.outcome import Outcome
 from duey.payload.serializer import of_job, of_new_job
 from duey.tasks.current import current_job, current_job_context
 
@@ -56,26 +57,20 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
         raise errors.InternalTask(own.task)
     body = current_job_context()
     assert body is not None
-    body.handles, body.mask = True, body.mask.joined(huey.composer.shown_call(stored)[2])
+    body.handles, body.mask = True, body.mask.joined(huey.display.shown_call(stored)[2])
     message = huey.serializer.deserialize(stored.payload, of_job(stored))
     return list(message.args), dict(message.kwargs)
 
 
-def add_handler(settlement: Settlement, serialize: Callable[..., bytes]) -> None:
-    """Add the handler's job to a settlement that fails its job."""
-    job = handler_job(settlement, serialize)
-    settlement.next_jobs = [*(settlement.next_jobs or ()), job]
-
-
-def handler_job(settlement: Settlement, serialize: Callable[..., bytes]) -> NewJob:
+def handler_job(outcome: Outcome, serialize: Callable[..., bytes]) -> NewJob:
     """The job that calls the handler."""
-    claim = settlement.claim
-    said = json.loads(settlement.detail or "{}")
+    claim = outcome.claim
+    said = json.loads(outcome.detail or "{}")
     told = {
         "id": claim.id, "task": claim.task.rpartition(".")[2], "qualname": claim.task, "queue": claim.queue,
-        "state": FAILED, "priority": claim.priority, "attempt": claim.attempt + (settlement.started_at is not None),
-        "retries_left": settlement.retries, "crashes": claim.crashes, "enqueued_at": claim.enqueued_at,
-        "eta": claim.eta, "started_at": settlement.started_at, "finished_at": settlement.finished_at,
+        "state": FAILED, "priority": claim.priority, "attempt": outcome.attempts,
+        "retries_left": outcome.retries, "crashes": claim.crashes, "enqueued_at": claim.enqueued_at,
+        "eta": claim.eta, "started_at": outcome.started_at, "finished_at": outcome.finished_at,
         "context": json.loads(claim.context) if claim.context else {}, "by": claim.by,
     }  # fmt: skip
     error = {

@@ -61,7 +61,7 @@ class KnownTasks:
 
     def signature(self, cls: type[Task]) -> Signature:
         """The signature against which calls of the task are checked."""
-        found = self._huey.composer.signature(self.full(cls))
+        found = self._huey.display.signature(self.full(cls))
         assert found is not None  # because it is registered
         return found
 

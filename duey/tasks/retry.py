@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskTimeout
+from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskLockedException, TaskTimeout
+from huey.utils import normalize_time
 
 from duey import clock, os_process
 from duey.config import Settings
-from duey.model.job import ONCE, Settlement
+from duey.model.job import ONCE, Claim
 from duey.tasks.current import Discard
 
 logger = logging.getLogger("duey.policy")
@@ -146,29 +147,47 @@ def delay_of(backoff: Backoff, failures: int, error: BaseException, apart: bool 
     return min(LONGEST_S, max(0.0, delay))
 
 
-def allows(settlement: Settlement, policy: Policy | None, error: BaseException, apart: bool = False) -> bool:
-    """Whether the task's options allow another attempt after this failed one. Stores in the settlement when, or why
-    not. `Retry` is not a failure; `Discard` and Huey's CancelExecution are not retried. `apart`: see `delay_of`."""
+class Decision(NamedTuple):
+    """What follows a failed attempt. `at`: when the job runs again (epoch seconds), None: after its retry delay."""
+
+    again: bool
+    at: float | None = None
+    spends: bool = True  # a retry; what is no failure spends none
+    failures: int = 0  # since the job was enqueued or retried by hand
+    failed_at: float | None = None  # time of the first of them
+    discarded: bool = False
+    why: str | None = None  # why it is not retried although retries are left
+
+
+def decide(
+    claim: Claim, error: BaseException, policy: Policy | None, left: int, retry_delay_s: float, apart: bool = False
+) -> Decision:
+    """Decide after an attempt that has failed with this error, with `left` retries. The rules for Huey's exceptions are
+    those of `Huey._execute` (huey/api.py). `apart`: see `delay_of`."""
     now = clock.now()
+    if isinstance(error, TaskLockedException):
+        return Decision(True, now + lock_wait_s(now - claim.enqueued_at), False, claim.failures, claim.failed_at)
+    if isinstance(error, RateLimitExceeded) and error.retry:
+        return Decision(True, now + (retry_delay_s or error.delay), False, claim.failures, claim.failed_at)
     if isinstance(error, RetryTask):
-        if error.eta is None and error.delay is not None:
-            settlement.eta = now + min(LONGEST_S, max(0.0, error.delay))
-        return True
-    settlement.failures += 1
-    settlement.failed_at = now if settlement.failed_at is None else settlement.failed_at
+        at = None if error.delay is None else now + min(LONGEST_S, max(0.0, error.delay))
+        at = clock.epoch(normalize_time(error.eta)) if error.eta else at
+        return Decision(True, at, False, claim.failures, claim.failed_at)
+    failed_at = now if claim.failed_at is None else claim.failed_at
+    final = Decision(False, failures=claim.failures + 1, failed_at=failed_at)
     if isinstance(error, Discard):
-        settlement.discarded = True
-        return False
-    if settlement.claim.flags & ONCE and isinstance(error, TaskTimeout):
-        settlement.why = 'on_crash="fail", and a time-out may strike anywhere in its work'
-        return False
-    if policy is None or isinstance(error, (CancelExecution, RateLimitExceeded)):
-        return True
-    verdict = policy.judge(error, settlement.failures, now - settlement.failed_at, apart)
-    settlement.discarded, settlement.why = verdict.discarded, verdict.why
-    if verdict.delay_s is not None:
-        settlement.eta = now + verdict.delay_s
-    return verdict.again
+        return final._replace(discarded=True)
+    if claim.flags & ONCE and isinstance(error, TaskTimeout):
+        return final._replace(why='on_crash="fail", and a time-out may strike anywhere in its work')
+    if isinstance(error, CancelExecution):
+        return final._replace(again=error.retry or (error.retry is None and left > 0), spends=left > 0)
+    if isinstance(error, RateLimitExceeded):
+        return final._replace(again=left > 0, at=now + (retry_delay_s or error.delay))
+    if policy is None:
+        return final._replace(again=left > 0)
+    verdict = policy.judge(error, final.failures, now - failed_at, apart)
+    at = None if verdict.delay_s is None else now + verdict.delay_s
+    return final._replace(again=verdict.again and left > 0, at=at, discarded=verdict.discarded, why=verdict.why)
 
 
 def lock_wait_s(age_s: float) -> float:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections import deque
 
+from duey.execution.deaths import is_poison_suspect
 from duey.model.job import Claim
-from duey.storage.deaths import is_poison_suspect
 
 DRAIN_S = 2.0  # longest time that a suspect waits for other jobs to end
 ALONE_S = 1.0  # how long nothing else begins; a job that kills its worker usually does so soon

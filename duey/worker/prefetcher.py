@@ -23,8 +23,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey import clock, errors, faults
-from duey.model.job import FAILED, ONCE, Claim, Settlement
-from duey.storage.contract import JobStorage
+from duey.execution.lifecycle import Lifecycle
+from duey.model.job import ONCE, Claim
+from duey.model.outcome import Outcome
 from duey.worker.poison_suspects import PoisonSuspects
 
 WINDOW_S = 0.004  # longest time that a claim waits here before it begins
@@ -42,15 +43,16 @@ logger = logging.getLogger("duey.prefetcher")
 class Prefetcher:
     """One for each worker process. `presence`: its number, slots and pipe. `max_crashes`: see PoisonSuspects."""
 
-    def __init__(self, storage: JobStorage, presence: Any, queues: Sequence[str], max_crashes: int | None = 3) -> None:
-        self.storage, self.presence, self.queues = storage, presence, tuple(queues)
+    def __init__(self, lifecycle: Lifecycle, presence: Any, queues: Sequence[str], max_crashes: int | None = 3) -> None:
+        self._lifecycle, self.storage = lifecycle, lifecycle.storage
+        self.presence, self.queues = presence, tuple(queues)
         self.revocations = False  # whether any task or job is revoked
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
         self._claims: deque[Claim] = deque()
         self._suspects = PoisonSuspects(max_crashes)
         self._handled = 0  # jobs that threads have taken and not finished
-        self._done: list[Settlement] = []
+        self._done: list[Outcome] = []
         self._turning = threading.Lock()  # held during a transaction
         self._leading = self._listening = self._stopping = self._notified = False
         self._waiting = 0
@@ -148,39 +150,39 @@ class Prefetcher:
         """Whether a claim waits here."""
         return bool(self._claims or self._suspects.waiting)
 
-    def begin(self, settlement: Settlement) -> None:
+    def begin(self, claim: Claim, started_at: float) -> None:
         """A body starts in this thread. Raises ClaimLost if it must not run twice and its claim is gone."""
-        started, timeout = settlement.started_at or 0.0, settlement.claim.timeout_s
-        self.presence.begin(settlement.claim.token, started, started + timeout if timeout else 0.0)
+        timeout = claim.timeout_s
+        self.presence.begin(claim.token, started_at, started_at + timeout if timeout else 0.0)
         self._here.began = time.perf_counter()
-        if settlement.claim.flags & ONCE and not self.storage.hold(self.presence, settlement.claim.token):
-            raise errors.ClaimLost(f"job {settlement.claim.id} was taken away before its body began")
+        if claim.flags & ONCE and not self.storage.hold(self.presence, claim.token):
+            raise errors.ClaimLost(f"job {claim.id} was taken away before its body began")
         if faults.point:
             faults.point("body.begun")
 
-    def body_ended(self, settlement: Settlement) -> None:
+    def body_ended(self, claim: Claim, started_at: float | None) -> None:
         """The body of this thread has ended; its job is still handled."""
-        self.presence.body_ended(settlement.claim.token, settlement.started_at or 0.0)
+        self.presence.body_ended(claim.token, started_at or 0.0)
         if faults.point:
             faults.point("body.ended")
         self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
 
-    def ack(self, settlement: Settlement) -> None:
-        """Hand in a settlement, which the next transaction commits. For `on_crash="fail"` it is committed before the
+    def ack(self, outcome: Outcome) -> None:
+        """Hand in a outcome, which the next transaction commits. For `on_crash="fail"` it is committed before the
         mark is removed, and before a suspect begins, which might kill the process."""
-        once = settlement.claim.flags & ONCE
+        once = outcome.claim.flags & ONCE
         if not once:
             self.presence.finish()
         with self._cond:
             if not self._done:
                 self._done_at = time.monotonic()
-            self._done.append(settlement)
-        if once and self._committed(settlement.claim.token):
+            self._done.append(outcome)
+        if once and self._committed(outcome.claim.token):
             self.storage.sync()  # otherwise a power cut could undo the outcome after its mark was removed
             self.presence.finish()
         with self._cond:
             self._handled -= 1
-            self._suspects.ended(settlement.claim)
+            self._suspects.ended(outcome.claim)
             if self._suspects.waiting:  # otherwise this thread itself takes the next claim in a moment
                 self._cond.notify()
 
@@ -189,7 +191,7 @@ class Prefetcher:
         while True:
             self._settle_and_claim(0)
             with self._turning, self._cond:  # no transaction that holds it is still running
-                if all(settlement.claim.token != token for settlement in self._done):
+                if all(outcome.claim.token != token for outcome in self._done):
                     return True
                 if self._stopping:
                     return False
@@ -210,13 +212,16 @@ class Prefetcher:
                 return None
             except Exception as exc:
                 logger.exception("a turn failed")
-                self._keep(self._mended(done), exc)
+                if self._failures >= 3:
+                    done = self._lifecycle.settle_one_by_one(self.presence.n, done)
+                self._keep(done, exc)
                 return None
             self._failures, self._notified = 0, False
-            for settlement in done:
-                if settlement.claim.token in turn.lost:
-                    logger.warning("the claim of job %s is gone: its outcome was not written", settlement.claim.id)
+            for outcome in [each for each in done if each.claim.token in turn.lost]:
+                logger.warning("the claim of job %s is gone: its outcome was not written", outcome.claim.id)
+            stopped = [self._lifecycle.stopped(each) for each in done if each.claim.token in turn.stopping]
             with self._cond:
+                self._done[:0] = stopped
                 for claim in turn.claims:
                     if not self._suspects.add(claim):
                         self._claims.append(claim)
@@ -227,7 +232,7 @@ class Prefetcher:
             self.storage.wake(1, self.queues)
         return turn.next_due
 
-    def _keep(self, done: list[Settlement], exc: Exception) -> None:
+    def _keep(self, done: list[Outcome], exc: Exception) -> None:
         """Keep outcomes that could not be committed, and wait before the next attempt."""
         with self._cond:
             self._done[:0] = done
@@ -236,21 +241,6 @@ class Prefetcher:
         delay = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2 ** min(self._failures, 10))
         self._failures += 1
         time.sleep(delay)
-
-    def _mended(self, done: list[Settlement]) -> list[Settlement]:
-        """After repeated unexpected errors: settle one by one, and fail the jobs whose settlement raises, so that it
-        cannot block the others for ever."""
-        if self._failures < 3:
-            return done
-        kept: list[Settlement] = []
-        for settlement in done:
-            try:
-                self.storage.settle_and_claim(self.presence.n, [settlement], 0, ())
-            except errors.StorageUnavailable:
-                kept.append(settlement)
-            except Exception as own:
-                kept.append(self.storage.compose.end(settlement.claim, FAILED, own))
-        return kept
 
     # the flusher
 

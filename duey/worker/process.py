@@ -25,6 +25,7 @@ from huey.consumer import Worker, WorkerRecycle
 
 from duey import os_process
 from duey.execution import hooks, job_log, registration
+from duey.execution.lifecycle import Lifecycle
 from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
 from duey.model.queues import shown
 from duey.os_process import StopFlag
@@ -72,10 +73,10 @@ class PrefetchWorker(Worker):
     """Huey's worker. It does not poll, because the prefetcher blocks until there is a job."""
 
     def initialize(self) -> None:
-        hooks.call(self.huey.composer, "on_startup", self.huey._startup)
+        hooks.call(self.huey.display, "on_startup", self.huey._startup)
 
     def shutdown(self) -> None:
-        hooks.call(self.huey.composer, "on_shutdown", self.huey._shutdown)
+        hooks.call(self.huey.display, "on_shutdown", self.huey._shutdown)
 
     def sleep(self) -> None:
         self.stop_flag.wait(0.05)  # called only after an error; Huey would wait up to ten seconds
@@ -106,12 +107,12 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     # A single worker needs no suspects: no other job in its process can be to blame for a death.
     max_crashes = consumer.max_crashes if spec.workers > 1 else None
     kind = partial(WeightedPrefetcher, weights=spec.weights) if spec.weights else Prefetcher
-    prefetcher = huey.prefetcher = kind(huey.storage, presence, spec.queues, max_crashes)
+    prefetcher = huey.prefetcher = kind(huey.lifecycle, presence, spec.queues, max_crashes)
     report(presence.n)
     huey.storage.unblock_tasks(tasks)
 
     if spec.runs_maintenance:
-        start("Maintenance", run_maintenance, huey.storage, stop)
+        start("Maintenance", run_maintenance, huey.lifecycle, stop)
         if consumer.periodic:
             start("Scheduler", run_loop, consumer, consumer.make_scheduler(stop), stop)
     workers = []
@@ -211,12 +212,11 @@ def end_without_files(presence: Any) -> None:
         os._exit(1)
 
 
-def run_maintenance(storage: Any, stop: StopFlag) -> None:
+def run_maintenance(lifecycle: Lifecycle, stop: StopFlag) -> None:
     """Remove what has expired, in small steps, and checkpoint the write-ahead log."""
     while not stop.wait(MAINTENANCE_S):
         try:
-            while storage.run_maintenance() and not stop.is_set():
+            while lifecycle.run_maintenance() and not stop.is_set():
                 time.sleep(0.05)  # so that other processes can write in between
-            storage.compose.log_failures()
         except Exception as exc:
             logger.warning("maintenance: %s", exc)

@@ -32,8 +32,8 @@ from huey.exceptions import ConfigurationError
 from duey import errors, os_process
 from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler
-from duey.storage.deaths import DeadWorker
 from duey.storage.presence import HOST
+from duey.storage.values import DeadWorker
 from duey.worker import watchdog
 from duey.worker.pools import left_out, pools_of
 from duey.worker.process import LEAVING, LEFT, STOP, PrefetchWorker, WorkerSpec, run_worker_process, worker_specs
@@ -200,10 +200,8 @@ class DurableConsumer(Consumer):
 
     def rescue(self) -> None:
         """Release the claims of dead workers of any consumer of this storage."""
-        storage = self.huey.storage
-        rescued = storage.rescue(self.max_crashes, [u.number for u in self._children if u.pid], self.id)
+        rescued = self.huey.lifecycle.rescue(self.max_crashes, [u.number for u in self._children if u.pid], self.id)
         if rescued:
-            self.huey.composer.log_failures()
             logger.warning("rescued %d jobs of dead workers: %s", len(rescued), ", ".join(rescued[:10]))
 
     def _fork(self, child: WorkerProcess) -> None:
@@ -271,9 +269,7 @@ class DurableConsumer(Consumer):
             return False
         dead = DeadWorker(child.number, HOST, child.pid, not child.killed, frozenset(child.timed_out))
         try:
-            reaped = bool(self.huey.storage.reap(dead, self.max_crashes))
-            self.huey.composer.log_failures()
-            return reaped
+            return bool(self.huey.lifecycle.reap(dead, self.max_crashes))
         except errors.StorageUnavailable as exc:
             logger.warning("%s; its jobs are returned when the storage is back", exc)
             return False

@@ -157,7 +157,7 @@ class Deployment:
     def forget(self) -> None:
         """Forget all jobs that have ended, and what the history would read of them."""
         storage = self.huey.storage
-        storage.delete_events(storage.read_events(1_000_000))
+        storage.delete_events(self.huey.lifecycle.read_events(1_000_000))
         storage.flush_results()
 
     def close(self) -> None:

@@ -72,7 +72,7 @@ def explained(run: Run, killed: list[Killed]) -> bool:
 
 def check_once(deployment: Deployment, ids: Sequence[str]) -> None:
     """Each job reached one final state, once, and the storage holds no other job and nothing unfinished."""
-    events = deployment.huey.storage.read_events(1_000_000)
+    events = deployment.huey.lifecycle.read_events(1_000_000)
     ends = Counter(event.job_id for event in events if event.kind in ENDED)
     assert ends == dict.fromkeys(ids, 1)
     assert {event.job_id for event in events} == set(ids)

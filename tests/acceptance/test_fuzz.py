@@ -111,7 +111,7 @@ def play(deployment: Deployment, kind: str, plan: Plan) -> None:
         check_workers(deployment)
     finally:
         watch.end()
-    events = deployment.huey.storage.read_events(1_000_000)
+    events = deployment.huey.lifecycle.read_events(1_000_000)
     ends = Counter(event.job_id for event in events if event.kind in ENDED)
     assert ends == dict.fromkeys({event.job_id for event in events}, 1), "each job ends once"
     assert set(everything) <= ends.keys()

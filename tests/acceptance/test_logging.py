@@ -13,7 +13,7 @@ from tests.support import wait_until
 
 def lines_kept(deployment: Deployment, job_id: str) -> list[str]:
     """What was logged in a job's bodies, as the history gets it."""
-    events = deployment.huey.storage.read_events(1000)
+    events = deployment.huey.lifecycle.read_events(1000)
     return [line[2] for event in events if event.job_id == job_id for line in event.detail.get("logs", ())]
 
 

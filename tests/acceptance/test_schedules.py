@@ -65,7 +65,7 @@ def test_each_slot_has_one_job_though_consumers_come_and_go(timed: Deployment):
         consumer.signal(signal.SIGTERM)
         consumer.wait(30)
 
-    jobs = Counter(event.job_id for event in timed.huey.storage.read_events(1_000_000) if event.kind == "enqueued")
+    jobs = Counter(event.job_id for event in timed.huey.lifecycle.read_events(1_000_000) if event.kind == "enqueued")
     assert set(jobs.values()) == {1}
     for row in timed.huey.storage.schedule_store.schedules():
         found = slots(timed, row.name)

@@ -100,7 +100,7 @@ class SteeredControl(Control):
 
     def fail(self, job_id: str, kind: str, message: str) -> None:
         error = type(kind, (Exception,), {"__module__": "builtins"})(message)
-        self.hand.commit(self.huey.composer.end(self.start(job_id), "failed", error))
+        self.hand.commit(self.huey.outcomes.end(self.start(job_id), "failed", error))
 
     # schedules
 

@@ -48,7 +48,7 @@ def prepared(folder: Path) -> World:
         assert admin.post("/api/jobs", {**JOB, "id": job_id}).status == 202
     world.control.fail("ended", "ValueError", "no")
     assert admin.post("/api/schedules", {**SCHEDULE, "name": "mine"}).status == 201
-    history.recorder(world.control.storage).record()
+    history.recorder(world.control.huey.lifecycle).record()
     return world
 
 

@@ -19,7 +19,7 @@ from duey import clock as engine_clock
 from duey.config import Settings, load
 from duey.execution.huey import DurableHuey
 from duey.storage.contract import JobStorage
-from tests.contracts.rig import Clock, Hand, hiring, open_again
+from tests.contracts.rig import Clock, Hand, hiring, open_again, with_lifecycle
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -71,12 +71,13 @@ def make_huey(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., 
 
     def make(**keys: object) -> DurableHuey:
         made.append(duey.build(make_settings(**keys)))
+        with_lifecycle(made[-1].storage, made[-1])
         return made[-1]
 
     yield make
     for huey in made:
-        if huey._alone is not None:
-            huey._alone.close()
+        if huey.alone is not None:
+            huey.alone.close()
         huey.storage.close()
 
 

@@ -66,8 +66,8 @@ def fails(test: unittest.TestCase) -> bool:
     result = test.run()
     while made:
         huey = made.pop()
-        if huey._alone is not None:
-            huey._alone.close()
+        if huey.alone is not None:
+            huey.alone.close()
         huey.storage.close()
     assert result is not None
     return not result.wasSuccessful()

@@ -178,7 +178,7 @@ class Service:
         self.history = History(f"sqlite:///{folder / 'monitor.db'}", settings.monitor)
         self.history.prepare()
         control = Control(huey)
-        self.recorder = self.history.recorder(huey.storage, control.workers, control.schedules.all)
+        self.recorder = self.history.recorder(huey.lifecycle, control.workers, control.schedules.all)
         api = make_api(control, self.access, settings, self.history)
         app = side_by_side(make_web(control, self.access, self.history, settings), api, settings.web)
         self.client = Client(app, self.access.tokens.create("robot", ("admin",))[1])

@@ -13,12 +13,14 @@ from huey.registry import Message
 
 from duey import clock
 from duey.execution.huey import DurableHuey
+from duey.execution.lifecycle import Lifecycle
 from duey.execution.registration import register
 from duey.instance import make_storage
-from duey.model.job import DONE, FAILED, ChordPart, Claim, Failure, NewJob, Settlement
+from duey.model.job import DONE, FAILED, ChordPart, Claim, Failure, NewJob
+from duey.model.outcome import Outcome
 from duey.payload.encode import to_json
-from duey.storage.contract import ClaimResult, JobStorage, Registration, StoredJob
-from duey.storage.deaths import DeadWorker
+from duey.storage.contract import JobStorage
+from duey.storage.values import ClaimResult, DeadWorker, Registration, StoredJob
 from duey.worker.prefetcher import Prefetcher
 
 TASK = "shop.order"
@@ -82,7 +84,7 @@ def look(storage: JobStorage, job_id: str) -> StoredJob:
 
 def kinds(storage: JobStorage, job_id: str | None = None) -> list[str]:
     """The kinds of the waiting events, in order."""
-    return [e.kind for e in storage.read_events(1000) if job_id in (None, e.job_id)]
+    return [e.kind for e in storage.read_outbox(1000) if job_id in (None, e.job_id)]
 
 
 # a worker
@@ -109,23 +111,26 @@ class Hand:
         (found,) = self.claim(1)
         return found
 
-    def begin(self, claim: Claim) -> Settlement:
-        """The body starts."""
-        settlement = Settlement(claim)
-        settlement.started_at = clock.now()
-        self.presence.begin(claim.token, settlement.started_at)
-        return settlement
+    def begin(self, claim: Claim) -> float:
+        """The body starts. When that was."""
+        started_at = clock.now()
+        self.presence.begin(claim.token, started_at)
+        return started_at
 
     def body_ended(self, claim: Claim, started_at: float) -> None:
         """The body is over, and its outcome not handed back yet."""
         self.presence.body_ended(claim.token, started_at)
 
     def settle(self, claim: Claim, outcome: str = DONE, **fields: Any) -> ClaimResult:
-        """The body has ended like this; `fields` are those of the settlement."""
+        """The body has ended like this; `fields` are those of the outcome."""
         return self.commit(ended(claim, outcome, **fields))
 
-    def commit(self, *settlements: Settlement) -> ClaimResult:
-        return self.storage.settle_and_claim(self.n, settlements, 0, ())
+    def commit(self, *outcomes: Outcome) -> ClaimResult:
+        lifecycle = getattr(self.storage, "lifecycle", None)
+        if lifecycle is None:
+            return self.storage.settle_and_claim(self.n, outcomes, 0, ())
+        result: ClaimResult = lifecycle.settle(self.n, outcomes)
+        return result
 
     def work(self, outcome: str = DONE, **fields: Any) -> str:
         """Claim the next job and end it; its id."""
@@ -147,7 +152,8 @@ class Hand:
         claim = self.claim_one()
         self.begin(claim)
         self.die()
-        return self.storage.reap(self.dead(charge, [claim] if timed_out else []), most)
+        lifecycle: Lifecycle = self.storage.lifecycle  # type: ignore[attr-defined]
+        return lifecycle.reap(self.dead(charge, [claim] if timed_out else []), most)
 
     def go(self) -> None:
         if self.here:
@@ -168,16 +174,11 @@ def hiring(storage: JobStorage) -> Iterator[Callable[..., Hand]]:
         hand.go()
 
 
-def ended(claim: Claim, outcome: str = DONE, **fields: Any) -> Settlement:
-    """The settlement of a body that ran."""
-    settlement = Settlement(claim)
-    settlement.outcome = outcome
-    settlement.started_at = settlement.finished_at = clock.now()
-    if outcome == DONE:
-        settlement.result = b'"ok"'
-    for name, value in fields.items():
-        setattr(settlement, name, value)
-    return settlement
+def ended(claim: Claim, state: str = DONE, **fields: Any) -> Outcome:
+    """The outcome of a body that ran."""
+    result = b'"ok"' if state == DONE else None
+    given = {"started_at": clock.now(), "finished_at": clock.now(), "result": result, "retries": claim.retries}
+    return Outcome(claim, state, **{**given, **fields})
 
 
 # a huey
@@ -186,26 +187,26 @@ def ended(claim: Claim, outcome: str = DONE, **fields: Any) -> Settlement:
 def open_again(huey: DurableHuey) -> JobStorage:
     """The storage of this huey as another process would open it; whoever opens it closes it."""
     storage = make_storage(huey.settings)
-    storage.compose = huey.composer
+    return with_lifecycle(storage, huey)
+
+
+def with_lifecycle(storage: JobStorage, huey: DurableHuey) -> JobStorage:
+    """The storage, with the operations that decide first (duey.execution.lifecycle) at hand."""
+    storage.lifecycle = Lifecycle(storage, huey.outcomes, huey.display)  # type: ignore[attr-defined]
     return storage
 
 
-def failed(huey: DurableHuey, claim: Claim, error: BaseException) -> Settlement:
-    """The settlement of a body that raised this, with all that its task wants done then."""
-    return huey.composer.end(claim, FAILED, error)
+def failed(huey: DurableHuey, claim: Claim, error: BaseException) -> Outcome:
+    """The outcome of a body that raised this, with all that its task wants done then."""
+    return huey.outcomes.end(claim, FAILED, error)
 
 
 def failure_of(huey: DurableHuey, job_id: str) -> Failure:
     """Why the job failed, as people are shown it."""
     found = look(huey.storage, job_id)
-    shown = huey.composer.shown_result(found.task, found.result)
+    shown = huey.display.shown_result(found.task, found.result)
     assert isinstance(shown, Failure), f"job {job_id} has no failure, but {shown!r}"
     return shown
-
-
-def log_failures(huey: DurableHuey) -> None:
-    """As whoever returns the claims of the dead does after the transaction."""
-    huey.composer.log_failures()
 
 
 def run_next(huey: DurableHuey) -> Any:
@@ -228,7 +229,7 @@ def run_all(huey: DurableHuey, most: int = 100) -> list[Any]:
 def crew(huey: DurableHuey, threads: int = 2) -> Iterator[Prefetcher]:
     """Worker threads at a prefetcher, as a consumer has them."""
     presence = register(huey.storage, "crew", threads, "thread", ("*",), ())
-    prefetcher = huey.prefetcher = Prefetcher(huey.storage, presence, ("*",))
+    prefetcher = huey.prefetcher = Prefetcher(huey.lifecycle, presence, ("*",))
 
     def work() -> None:
         while not prefetcher._stopping:

@@ -13,7 +13,8 @@ VERBS = ("cancel", "retry", "forget")
 
 
 def do(storage, verb, job_id, was=None):
-    return getattr(storage, verb)(job_id, *([None, 0] if verb == "retry" else []), was=was)
+    owner = storage.lifecycle if verb == "cancel" else storage
+    return getattr(owner, verb)(job_id, *([None, 0] if verb == "retry" else []), was=was)
 
 
 def put(storage, hand: Hand, clock, place: str, job_id: str = "") -> None:
@@ -32,11 +33,11 @@ def put(storage, hand: Hand, clock, place: str, job_id: str = "") -> None:
 def test_what_waits_is_canceled_at_once_and_belongs_to_no_worker(storage, clock, hand):
     for place in ("scheduled", "retrying", "blocked", "queued"):
         put(storage, hand, clock, place)
-        assert storage.cancel(place) == place
+        assert storage.lifecycle.cancel(place) == place
         found = look(storage, place)
         assert (found.state, found.attempt) == ("canceled", int(place == "retrying")), place
         assert (found.worker, found.started_at) == (None, None) or place == "retrying"
-        assert storage.read_events(100)[-1].worker is None
+        assert storage.lifecycle.read_events(100)[-1].worker is None
         assert kinds(storage, place)[-1] == "canceled"
     clock.advance(60)
     assert (storage.resume("queue", "held"), hand.claim(9)) == (0, [])
@@ -48,9 +49,9 @@ def test_a_running_job_is_asked_to_stop_and_may_still_end_as_it_likes_but_for_a_
     for claim in claims:
         hand.begin(claim)
         with pytest.raises(errors.StateConflict):
-            storage.cancel(claim.id, "queued")
+            storage.lifecycle.cancel(claim.id, "queued")
         assert not look(storage, claim.id).stopping
-        assert storage.cancel(claim.id, "running") == "running"
+        assert storage.lifecycle.cancel(claim.id, "running") == "running"
         assert (look(storage, claim.id).state, look(storage, claim.id).stopping) == ("running", True)
     assert storage.stop_requested([a.seq, b.seq, 999]) == {a.seq, b.seq}
     for claim, outcome in ((a, "canceled"), (b, "done"), (c, "retrying")):
@@ -68,7 +69,7 @@ def test_a_storage_names_what_was_asked_to_stop_by_its_worker(storage, hire):
     (c,) = other.claim(1)
     assert storage.stopping([one.n, other.n]) == set()
     for each in "acd":
-        storage.cancel(each)
+        storage.lifecycle.cancel(each)
     assert storage.stopping([one.n, other.n]) == {a.token, c.token}
     assert storage.stopping([one.n]) == {a.token} and storage.stopping([]) == set()
     one.settle(a)
@@ -100,10 +101,10 @@ def test_a_retrying_job_may_be_run_now(storage, clock, hand):
 
 def test_a_retry_takes_the_step_after_it_along_once(storage, hand):
     storage.enqueue_jobs(jobs("a"))
-    hand.work(next_jobs=[job("next")])
+    hand.work(follow_ups=(job("next"),))
     hand.work()
     storage.retry("a", None, 0)
-    hand.work(next_jobs=[job("next")])
+    hand.work(follow_ups=(job("next"),))
     assert (state(storage, "a"), state(storage, "next"), hand.claim()) == ("done", "done", [])
 
 

@@ -16,23 +16,23 @@ def bodies(storage):
 
     def looks_and_ends_well():
         assert not canceled()
-        storage.cancel(current_job().id)
+        storage.lifecycle.cancel(current_job().id)
         assert canceled()
         return "well"
 
     def checks():
         check_canceled()
-        storage.cancel(current_job().id)
+        storage.lifecycle.cancel(current_job().id)
         check_canceled()
         raise AssertionError("it went on")
 
     def checks_as_with_huey(task=None):
         task.check_timeout()
-        storage.cancel(task.id)
+        storage.lifecycle.cancel(task.id)
         task.check_timeout()
 
     def fails():
-        storage.cancel(current_job().id)
+        storage.lifecycle.cancel(current_job().id)
         raise ValueError
 
     return {looks_and_ends_well: "done", checks: "canceled", checks_as_with_huey: "canceled", fails: "canceled"}
@@ -59,7 +59,7 @@ def test_a_check_raises_past_the_timeout(huey, storage):
     result = huey.task(name="spin", timeout=0.0001)(spin)()
     run_next(huey)
     assert state(storage, result.id) == "failed"
-    assert storage.read_events(10)[-1].detail["type"] == "TaskTimeout"
+    assert storage.lifecycle.read_events(10)[-1].detail["type"] == "TaskTimeout"
 
 
 def test_a_chord_hears_of_a_canceled_member(huey, storage):

@@ -45,6 +45,6 @@ def test_a_job_waits_for_the_class_that_its_argument_was_made_of(huey: DurableHu
     remove("Order")
     assert huey.dequeue() is None
     later(25 * 3600)
-    while huey.storage.run_maintenance():
+    while huey.lifecycle.run_maintenance():
         pass
     assert look(huey.storage, late.id).state == "failed"

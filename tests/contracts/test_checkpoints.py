@@ -6,7 +6,7 @@ import pytest
 
 from duey import canceled, checkpoint, errors, progress, resume
 from duey.control.service import Control
-from duey.storage.deaths import DeadWorker
+from duey.storage.values import DeadWorker
 from tests.contracts.rig import jobs, look, run_all, run_next, state
 
 # in the storage
@@ -22,7 +22,7 @@ def test_the_holder_keeps_a_checkpoint_and_the_next_one_finds_it(storage, hire):
     assert storage.put_checkpoint(claim, "", b"other")
     assert (storage.checkpoint_of(claim, "k"), storage.checkpoint_of(claim, "")) == (b"2", b"other")
     hand.die()
-    storage.reap(hand.dead(), 3)
+    storage.lifecycle.reap(hand.dead(), 3)
     again = hire().claim_one()
     assert storage.checkpoint_of(again, "k") == b"2"
     assert storage.put_checkpoint(again, "k", b"3")
@@ -61,7 +61,7 @@ def test_a_checkpoint_holds_what_arguments_may_hold_also_none(huey):
     large = huey.task(name="large")(lambda: checkpoint("x" * 2_000_000))()
     run_next(huey)
     assert state(huey.storage, large.id) == "failed"
-    assert "at most 1048576 bytes" in huey.storage.read_events(10)[-1].detail["message"]
+    assert "at most 1048576 bytes" in huey.lifecycle.read_events(10)[-1].detail["message"]
     checkpoint(5)
     assert checkpoint() is None and list(resume(iter("abc"))) == ["a", "b", "c"], "outside of a job nothing is kept"
 
@@ -100,7 +100,7 @@ def test_a_loop_goes_on_after_a_death_from_what_was_kept(huey, storage, hire):
     assert storage.put_checkpoint(claim, "resume rows", huey.serializer.serialize(4))
     hand.begin(claim)
     hand.die()
-    storage.reap(hand.dead(), 3)
+    storage.lifecycle.reap(hand.dead(), 3)
     run_all(huey)
     assert result.get() == ["e", "f"]
 
@@ -111,8 +111,8 @@ def test_a_body_that_lost_its_job_learns_of_it(huey, storage):
     def load():
         (worker,) = storage.worker_infos()
         storage.holder = None
-        huey._alone.abandon()
-        storage.reap(DeadWorker(int(worker.id), "h", 1), 9)
+        huey.alone.abandon()
+        storage.lifecycle.reap(DeadWorker(int(worker.id), "h", 1), 9)
         try:
             checkpoint(1)
         except errors.ClaimLost as exc:

@@ -60,7 +60,7 @@ def test_children_steps_callbacks_and_handlers_inherit_it(huey, storage, tell, c
     huey.enqueue(chord([tell.s(1, context=ANA), tell.s(2, context=ANA)], tell.s()))
     assert run_all(huey) == [ANA] * 6
     result = huey.enqueue(chord([tell.s(1, context=ANA, id="member")], tell.s()))
-    storage.cancel("member")
+    storage.lifecycle.cancel("member")
     run_all(huey)
     assert result.get() == ANA, "from a member that was canceled"
 
@@ -75,7 +75,7 @@ def test_children_steps_callbacks_and_handlers_inherit_it(huey, storage, tell, c
 
 def test_people_and_the_history_see_it_without_its_secrets(storage, tell, control):
     tell(context={"user": "ana", "api_key": "s3cret"})
-    (event,) = storage.read_events(10)
+    (event,) = storage.lifecycle.read_events(10)
     assert event.detail["context"]["user"] == "ana" and "s3cret" not in json.dumps(event.detail)
     assert "s3cret" not in json.dumps(control.jobs().jobs[0].context)
 
@@ -160,7 +160,7 @@ def test_who_asked_for_a_job_is_kept_with_it_and_told(huey, storage, control, te
     )
     assert [each.by for each in made.jobs] == ["ci"] * 3
     assert {each.by for each in control.jobs().jobs} == {"ci"}
-    assert {event.detail["by"] for event in storage.read_events(10)} == {"ci"}
+    assert {event.detail["by"] for event in storage.lifecycle.read_events(10)} == {"ci"}
     run_all(huey)
     first = made.jobs[0].id
     assert control.again(first, "ana").jobs[0].by == "ana"
@@ -168,7 +168,7 @@ def test_who_asked_for_a_job_is_kept_with_it_and_told(huey, storage, control, te
     assert control.job(first).by == "ci"
     nobody = tell()
     storage.enqueue_jobs([job("x", by="ci", priority=9)])
-    assert look(storage, nobody.id).by is None and storage.read_events(99)[-2].detail["by"] is None
+    assert look(storage, nobody.id).by is None and storage.lifecycle.read_events(99)[-2].detail["by"] is None
     assert hand.claim_one().by == "ci"
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from duey import errors
 from duey.model.job import DONE, FAILED, Idempotency
-from duey.storage.contract import EnqueuedJob
+from duey.storage.values import EnqueuedJob
 from tests.contracts.rig import job, jobs, kinds, look, payload_of, state
 
 KEY = Idempotency("token", "key", "the body")
@@ -45,7 +45,7 @@ def test_a_batch_is_accepted_in_order_or_not_at_all(storage, hand):
         assert storage.counts().queued == 0
         assert storage.enqueue_jobs([*map(job, ids)]).accepted == tuple(EnqueuedJob(i, True) for i in ids)
         assert [claim.id for claim in hand.claim(size)] == ids
-    assert sorted(e.job_id for e in storage.read_events(99) if e.kind == "enqueued") == sorted(
+    assert sorted(e.job_id for e in storage.lifecycle.read_events(99) if e.kind == "enqueued") == sorted(
         ["old", *(f"{size}-{i}" for size in (1, 3, 40) for i in range(size))]
     )
 

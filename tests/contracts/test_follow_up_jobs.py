@@ -84,7 +84,7 @@ def test_a_result_that_cannot_be_stored_or_does_not_fit_the_next_step_fails_at_o
         failure = failure_of(huey, ids[0])
         assert failure.type == error_type and failure.message.startswith(sentence)
         check_told(huey, flow, ids, error_type)
-    detail = [e.detail for e in huey.storage.read_events(100) if e.job_id == ids[0]][-1]
+    detail = [e.detail for e in huey.lifecycle.read_events(100) if e.job_id == ids[0]][-1]
     assert detail["reason"] == "not retried: its body has ended, and only its result cannot be stored"
 
 
@@ -103,7 +103,7 @@ def test_an_error_handler_that_cannot_be_stored_costs_the_job_nothing(huey, flow
     assert flow.runs == ["fail"] * 3
     failure = failure_of(huey, task.id)
     assert (failure.type, failure.message) == ("OSError", "its own reason")
-    for event in [e for e in huey.storage.read_events(100) if e.kind in ("retrying", "failed")]:
+    for event in [e for e in huey.lifecycle.read_events(100) if e.kind in ("retrying", "failed")]:
         assert [text for _, _, text in event.detail["logs"] if "error handler" in text and "cannot be stored" in text]
 
 
@@ -130,7 +130,7 @@ ENDS = {
 def end(huey, hire, how: str, job_id: str) -> None:
     storage = huey.storage
     if how == "canceled":
-        storage.cancel(job_id)
+        storage.lifecycle.cancel(job_id)
     elif how == "revoked":
         huey.revoke_by_id(job_id)
     elif how in ("died", "timed out", "canceled while it ran"):
@@ -139,9 +139,9 @@ def end(huey, hire, how: str, job_id: str) -> None:
         assert claim.id == job_id
         hand.begin(claim)
         if how == "canceled while it ran":
-            storage.cancel(job_id)
+            storage.lifecycle.cancel(job_id)
         hand.die()
-        storage.reap(hand.dead(timed_out=[claim] if how == "timed out" else []), 1)
+        storage.lifecycle.reap(hand.dead(timed_out=[claim] if how == "timed out" else []), 1)
 
 
 def test_an_end_without_a_body_is_told(huey, flow, hire, monkeypatch):

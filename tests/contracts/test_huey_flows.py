@@ -141,7 +141,7 @@ def test_a_member_that_failed_or_is_not_run_takes_its_place(huey, add, once, lat
     result = huey.enqueue(chord(members, sort.s()))
     _, failed, revoked, expired, canceled, _ = result.results
     revoked.revoke()
-    huey.storage.cancel(canceled.id)
+    huey.lifecycle.cancel(canceled.id)
     run_all(huey)
     states = [state(huey.storage, each.id) for each in (failed, revoked, expired, canceled)]
     assert states == ["failed", "canceled", "expired", "canceled"]
@@ -214,7 +214,7 @@ def test_a_task_whose_lock_is_held_waits_says_so_and_spends_no_retry(huey, later
     later(61)
     assert run_next(huey) == "done"
     assert sorted(look(huey.storage, job.id).attempt for job in (first, second)) == [1, 2]
-    told = [e.detail.get("type") for e in huey.storage.read_events(99) if "lock" in (e.detail.get("reason") or "")]
+    told = [e.detail.get("type") for e in huey.lifecycle.read_events(99) if "lock" in (e.detail.get("reason") or "")]
     assert told == [None, None] and not huey.is_locked("of hunter2hunter2")
 
 

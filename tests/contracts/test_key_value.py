@@ -32,10 +32,10 @@ def test_the_result_of_a_job_is_the_value_under_its_id_and_not_consumed(storage,
 def test_a_job_s_own_result_stands_before_what_another_wrote_under_its_id(storage, hand):
     """The first step of a pipeline failed, and left its error as the result of the next; then it was retried."""
     storage.enqueue_jobs(jobs("a"))
-    hand.work("failed", others=[("next", b"an error")])
+    hand.work("failed", others=(("next", b"an error"),))
     assert storage.peek_data("next") == b"an error"
     storage.retry("a", None, 0)
-    hand.work(next_jobs=[job("next")])
+    hand.work(follow_ups=(job("next"),))
     assert not storage.wait_ended("next", 0.0)
     hand.work(result=b"well")
     assert storage.peek_data("next") == b"well"

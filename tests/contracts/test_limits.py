@@ -83,7 +83,7 @@ def test_many_over_the_limit_are_met_once_and_hold_up_no_other_task(storage, han
     storage.enqueue_jobs([job("x", task=FREE), job("y", task=FREE)])
     claims = [*hand.claim(3), *hand.claim(2)]  # a turn sets no more than so many aside
     assert ids(claims) == ["o0", "x", "y"] and storage.counts().blocked == 1199
-    while events := storage.read_events(10_000):
+    while events := storage.lifecycle.read_events(10_000):
         storage.delete_events(events)
     assert hand.claim(5) == []
     assert kinds(storage) == [], "no second meeting"
@@ -97,7 +97,7 @@ def test_a_death_frees_the_place_of_a_job_or_gives_it_back_to_it(storage, hire, 
         hand.begin(hand.claim_one())
         hire().claim(5)
         hand.die()
-        storage.reap(hand.dead(), most)
+        storage.lifecycle.reap(hand.dead(), most)
         assert state(storage, "a") == ("failed" if most == 1 else "queued")
         other = hire()
         claim = other.claim_one()
@@ -126,10 +126,10 @@ def test_those_who_wait_may_be_canceled_also_the_next_in_line(storage, hand, lim
     storage.enqueue_jobs(jobs("abcd"))
     a = hand.claim_one()
     hand.claim(5)
-    storage.cancel("b")
+    storage.lifecycle.cancel("b")
     assert hand.claim(5) == []
     hand.settle(a)  # c is let in ...
-    storage.cancel("c")  # ... and goes
+    storage.lifecycle.cancel("c")  # ... and goes
     assert ids(hand.claim(5)) == ["d"]
 
 
@@ -139,7 +139,7 @@ def test_the_next_in_line_in_a_queue_that_nobody_serves_holds_up_no_other_for_lo
     (a,) = hand.claim(5, "default", "far")
     hand.settle(a)
     assert hand.claim(5, "default") == []
-    storage.run_maintenance()
+    storage.lifecycle.run_maintenance()
     assert ids(hand.claim(5, "default")) == ["c"]
 
 
@@ -177,9 +177,9 @@ def test_who_ends_a_claim_need_not_know_the_limit(storage, elsewhere, hire, limi
     hand.claim(5)
     assert not elsewhere.limits
     hand.die()
-    elsewhere.reap(hand.dead(), 1)
+    elsewhere.lifecycle.reap(hand.dead(), 1)
     assert ids(hire().claim(5)) == ["a", "b"]
-    elsewhere.cancel("c")
+    elsewhere.lifecycle.cancel("c")
     assert state(storage, "c") == "canceled"
 
 
@@ -220,7 +220,7 @@ def test_a_bucket_may_hold_less_than_its_rate_and_who_waits_may_be_canceled(stor
     found = []
     for _ in range(3):
         found += ids(hand.claim(10))
-        storage.cancel("b") if state(storage, "b") == "blocked" else None
+        storage.lifecycle.cancel("b") if state(storage, "b") == "blocked" else None
         clock.advance(1)
     assert found == ["a", "c", "d"]
 
@@ -232,10 +232,10 @@ def test_a_start_that_was_given_back_costs_no_token_and_one_that_has_begun_costs
     storage.release_claims(hand.n, hand.claim(5))
     assert ids(dead.claim(5)) == ["a", "b"]
     dead.die()
-    storage.reap(dead.dead(), 3)
+    storage.lifecycle.reap(dead.dead(), 3)
     last.begin(last.claim_one())
     last.die()
-    storage.reap(last.dead(), 3)
+    storage.lifecycle.reap(last.dead(), 3)
     assert ids(hire().claim(5)) == ["a"], "one of two"
     assert reasons(storage, "bc") == {"rate shop.order"}
 

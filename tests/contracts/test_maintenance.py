@@ -14,13 +14,13 @@ LONG_S = 1000 * DAY_S
 def keep(storage, limit=1000):
     """Keep house until there is no more; in how many steps."""
     steps = 1
-    while storage.run_maintenance(limit):
+    while storage.lifecycle.run_maintenance(limit):
         steps += 1
     return steps
 
 
 def read_history(storage):
-    while events := storage.read_events(1000):
+    while events := storage.lifecycle.read_events(1000):
         storage.delete_events(events)
 
 
@@ -83,7 +83,7 @@ def test_what_belongs_to_a_job_goes_with_it(storage, clock, hand):
     storage.enqueue_jobs(jobs("a"), key)
     claim = hand.claim_one()
     storage.put_progress(claim.seq, "{}")
-    hand.settle(claim, others=[("other", b"1")], chord_part=part("cid", 0, 1))
+    hand.settle(claim, others=(("other", b"1"),), chord_part=part("cid", 0, 1))
     assert hand.work() == "callback"
     read_history(storage)
     clock.advance(101)
@@ -116,7 +116,7 @@ def test_a_job_whose_task_nobody_has_known_for_a_day_fails_and_one_that_is_pause
     clock.advance(2)
     keep(storage)
     assert state(storage, "a") == "failed"
-    assert storage.read_events(10)[-1].detail["message"].startswith("no consumer knew the task 'shop.order'")
+    assert storage.lifecycle.read_events(10)[-1].detail["message"].startswith("no consumer knew the task 'shop.order'")
     clock.advance(30 * DAY_S)
     keep(storage)
     assert state(storage, "b") == "blocked"
@@ -130,7 +130,9 @@ def test_a_result_is_kept_as_long_as_its_task_says(huey, storage, clock):
             return 7
 
         made = huey.task(name=f"t{n}", **options)(body)()
-        assert storage.read_events(10)[0].detail.get("keep_s") == options.get("keep_for"), "the history is told"
+        assert storage.lifecycle.read_events(10)[0].detail.get("keep_s") == options.get("keep_for"), (
+            "the history is told"
+        )
         run_next(huey)
         read_history(storage)
         return made

@@ -46,7 +46,7 @@ def test_a_sleeper_hears_of_jobs_in_its_queues_alone(storage, hire):
     claim = hands["default"].claim_one()
     for hand in hands.values():
         hand.presence.asleep(True)
-    hands["default"].settle(claim, next_jobs=[job("next", queue="slow")])
+    hands["default"].settle(claim, follow_ups=(job("next", queue="slow"),))
     assert hands["slow"].presence.pipe.wait(SOON_S)
     storage.wake(1, ("mail", "zoo"))
     assert hands["mail"].presence.pipe.wait(SOON_S)
@@ -58,7 +58,7 @@ def test_a_sleeper_hears_of_jobs_in_its_queues_alone(storage, hire):
 def test_weighted_queues_share_the_turns_and_none_is_starved(storage):
     storage.enqueue_jobs([job(f"{queue}{n}", queue=queue) for queue in ("often", "seldom") for n in range(150)])
     presence = register(storage, "weighted", 1, "thread", ("often", "seldom"), ())
-    prefetcher = WeightedPrefetcher(storage, presence, ("often", "seldom"), weights=(3, 1))
+    prefetcher = WeightedPrefetcher(storage.lifecycle, presence, ("often", "seldom"), weights=(3, 1))
     prefetcher._body_s = 1.0  # as after long bodies: one claim a turn
     taken = []
     for _ in range(100):

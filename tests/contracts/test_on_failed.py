@@ -68,7 +68,7 @@ def test_a_handler_is_told_once_after_the_last_attempt_what_failed_and_how(huey,
 def test_no_handler_runs_for_a_job_that_did_not_fail_and_one_that_was_discarded_did(huey, failing, told, later):
     task = failing(None)
     ends = {
-        "done": lambda result: None, "canceled": lambda result: huey.storage.cancel(result.id),
+        "done": lambda result: None, "canceled": lambda result: huey.lifecycle.cancel(result.id),
         "revoked": lambda result: result.revoke(), "expired": lambda result: later(10),
     }  # fmt: skip
     for name, end in ends.items():
@@ -117,7 +117,7 @@ def test_a_job_that_fails_without_its_body_is_handled_though_nobody_there_knows_
         hand = hire()
         hand.begin(hand.claim_one())
         hand.die()
-        stranger.storage.reap(hand.dead(), 2)
+        stranger.lifecycle.reap(hand.dead(), 2)
     late = huey.enqueue(huey._registry.string_to_task(FAILING)(("late",)))
     run_next(huey)  # the handler of the first
     hire().die_running(timed_out=True)
@@ -128,7 +128,7 @@ def test_a_job_that_fails_without_its_body_is_handled_though_nobody_there_knows_
     unknown = huey.enqueue(huey._registry.string_to_task(FAILING)())
     assert stranger.dequeue() is None
     later(DAY_S + 1)
-    huey.storage.run_maintenance()
+    huey.lifecycle.run_maintenance()
     (handler,) = handlers(huey.storage, unknown.id)
     assert (state(huey.storage, unknown.id), handler.state) == ("failed", "queued")
     stranger.storage.close()

@@ -37,12 +37,12 @@ def work_off(storage, hand, ids, outcome="done", **fields):
 
 
 def counted(storage):
-    return [e for e in storage.read_events(1000) if e.kind == "counted"]
+    return [e for e in storage.lifecycle.read_events(1000) if e.kind == "counted"]
 
 
 def check_folded(storage, total):
     """The bound holds, and each success is an event or in a count."""
-    events = storage.read_events(1000)
+    events = storage.lifecycle.read_events(1000)
     assert len(events) <= MOST + len(counted(storage))
     assert sum(e.detail["done"] for e in counted(storage)) + sum(e.kind == "done" for e in events) == total
 
@@ -55,10 +55,10 @@ def test_above_the_bound_the_oldest_successes_become_counts(storage, clock, hand
         hand.settle(claim, started_at=clock.at - 2)
         if each == JOBS[MOST // 2 - 1]:
             keep(storage)
-            assert len(storage.read_events(100)) == MOST and not counted(storage), "up to it nothing is folded"
+            assert len(storage.read_outbox(100)) == MOST and not counted(storage), "up to it nothing is folded"
     keep(storage)
     check_folded(storage, 30)
-    told = {e.job_id for e in storage.read_events(100) if e.kind == "done"}
+    told = {e.job_id for e in storage.lifecycle.read_events(100) if e.kind == "done"}
     assert {"j00", "j01"} <= told, "a recorder might have these in hand"
     assert {*JOBS[25:]} <= told, "the newest"
     assert "j03" not in told
@@ -69,7 +69,7 @@ def test_above_the_bound_the_oldest_successes_become_counts(storage, clock, hand
         assert c["wait_ms"] == pytest.approx(1000 * c["done"]) and c["wait_max_ms"] == pytest.approx(1000)
     assert len({e.token for e in counted(storage)}) == len(counted(storage))
     # counts are read once and deleted; a folded job keeps its result, and goes when that expires
-    storage.delete_events([e for e in storage.read_events(1000) if e.kind == "counted"])
+    storage.delete_events([e for e in storage.lifecycle.read_events(1000) if e.kind == "counted"])
     assert not counted(storage)
     assert {state(storage, each) for each in JOBS} == {"done"}
     clock.advance(101)
@@ -84,16 +84,16 @@ def test_what_is_no_plain_success_is_never_folded_nor_looked_at_over_and_over(st
     for i in range(MOST):
         storage.enqueue_jobs([job(f"retried{i}", retries=1)])
         hand.work("retrying"), hand.work()
-    assert not storage.run_maintenance()
+    assert not storage.lifecycle.run_maintenance()
     work_off(storage, hand, ["more"], "failed")
-    assert not storage.run_maintenance()
-    assert len(storage.read_events(1000)) == 4 * 2 * MOST + 3 * MOST + 2
+    assert not storage.lifecycle.run_maintenance()
+    assert len(storage.lifecycle.read_events(1000)) == 4 * 2 * MOST + 3 * MOST + 2
 
 
 def test_what_waits_is_never_folded_and_folded_once_it_is_done(storage, hand):
     storage.enqueue_jobs([job(each) for each in JOBS])
     keep(storage)
-    assert len(storage.read_events(1000)) == 30
+    assert len(storage.lifecycle.read_events(1000)) == 30
     for _ in JOBS:
         hand.work()
     keep(storage)

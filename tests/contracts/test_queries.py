@@ -48,7 +48,7 @@ def test_a_job_stands_in_one_place_wherever_it_is_looked_at(storage, clock, hand
     assert len(seqs) == len(PLACES) and seqs == sorted(seqs, reverse=True)
     counts = storage.counts()
     assert (counts.scheduled, counts.retrying, counts.queued, counts.blocked, counts.running) == (1, 1, 1, 1, 1)
-    assert counts.events == len(storage.read_events(1000)) == events, "looking writes no event"
+    assert counts.events == len(storage.lifecycle.read_events(1000)) == events, "looking writes no event"
 
 
 def test_progress_is_kept_until_the_body_says_more(storage, hand):

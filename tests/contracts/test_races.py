@@ -49,7 +49,7 @@ def test_ids_and_keys_are_stored_once(storage, elsewhere):
         a, b = together(*(lambda at=at, j=j: at.enqueue_jobs([j]) for at, j in zip(both, unique, strict=True)))
         assert (fresh([a, b]), a.accepted[0].id) == (1, b.accepted[0].id)
         rivals = [job(f"r{n}{i}", unique_key=f"r{n}", flags=REPLACES) for i in range(2)]
-        together(*(lambda at=at, j=j: at.enqueue_jobs([j]) for at, j in zip(both, rivals, strict=True)))
+        together(*(lambda at=at, j=j: at.lifecycle.enqueue_jobs([j]) for at, j in zip(both, rivals, strict=True)))
         assert sorted(state(storage, each.id) for each in rivals) == ["canceled", "queued"]
         key = Idempotency("token", f"key{n}", "body")
         many = [job(f"i{n}{i}") for i in range(2)]
@@ -59,20 +59,20 @@ def test_ids_and_keys_are_stored_once(storage, elsewhere):
 
 
 def test_threads_that_enqueue_at_the_same_time_get_their_own_answers(storage, hand):
-    storage.enqueue_jobs([job("old")])
+    storage.lifecycle.enqueue_jobs([job("old")])
     hand.work()
-    answers = together(*(lambda i=i: storage.enqueue_jobs([job(i)]) for i in ("old", *"abcdefg")))
+    answers = together(*(lambda i=i: storage.lifecycle.enqueue_jobs([job(i)]) for i in ("old", *"abcdefg")))
     assert isinstance(answers[0], errors.DuplicateJob)
     assert [answer.accepted for answer in answers[1:]] == [((i, True),) for i in "abcdefg"]
-    answers = together(*(lambda i=i: storage.enqueue_jobs([job(f"u{i}", unique_key="k")]) for i in range(8)))
+    answers = together(*(lambda i=i: storage.lifecycle.enqueue_jobs([job(f"u{i}", unique_key="k")]) for i in range(8)))
     assert fresh(answers) == 1 and len({answer.accepted[0].id for answer in answers}) == 1
 
 
 def test_a_limit_and_a_lock_hold_whoever_asks(storage, elsewhere):
     for _ in range(ROUNDS):
         together(
-            lambda: storage.enqueue_jobs([job(f"a{storage.counts().queued}")], max_pending=5),
-            lambda: elsewhere.enqueue_jobs([job(f"b{elsewhere.counts().queued}")], max_pending=5),
+            lambda: storage.lifecycle.enqueue_jobs([job(f"a{storage.counts().queued}")], max_pending=5),
+            lambda: elsewhere.lifecycle.enqueue_jobs([job(f"b{elsewhere.counts().queued}")], max_pending=5),
         )
     assert storage.counts().queued == 5
     got = together(*(lambda at=at: at.put_if_empty("lock", b"1") for at in [storage, elsewhere] * 4))
@@ -80,7 +80,7 @@ def test_a_limit_and_a_lock_hold_whoever_asks(storage, elsewhere):
 
 
 def test_workers_of_several_processes_never_claim_the_same_job(storage, elsewhere, hire):
-    storage.enqueue_jobs([job(f"j{i}") for i in range(150)])
+    storage.lifecycle.enqueue_jobs([job(f"j{i}") for i in range(150)])
 
     taken: list[str] = []
 
@@ -95,19 +95,19 @@ def test_workers_of_several_processes_never_claim_the_same_job(storage, elsewher
 
 def test_a_cancel_comes_before_a_claim_or_an_end_or_after_it(storage, elsewhere, hand):
     for n in range(ROUNDS):
-        storage.enqueue_jobs([job(f"j{n}")])
-        claims, _ = together(hand.claim, lambda n=n: elsewhere.cancel(f"j{n}"))
+        storage.lifecycle.enqueue_jobs([job(f"j{n}")])
+        claims, _ = together(hand.claim, lambda n=n: elsewhere.lifecycle.cancel(f"j{n}"))
         found = look(storage, f"j{n}")
         assert (found.place, found.stopping) == (("claimed", True) if claims else ("finished", False))
-        storage.enqueue_jobs([job(f"k{n}")])
+        storage.lifecycle.enqueue_jobs([job(f"k{n}")])
         claim = hand.claim_one()
-        turn, _ = together(lambda claim=claim: hand.settle(claim), lambda n=n: elsewhere.cancel(f"k{n}"))
+        turn, _ = together(lambda claim=claim: hand.settle(claim), lambda n=n: elsewhere.lifecycle.cancel(f"k{n}"))
         assert (turn.lost, state(storage, f"k{n}")) == (frozenset(), "done")
         assert kinds(storage, f"k{n}") == ["enqueued", "done"]
 
 
 def test_a_job_is_retried_by_hand_once(storage, elsewhere, hand):
-    storage.enqueue_jobs([job("a")])
+    storage.lifecycle.enqueue_jobs([job("a")])
     for _ in range(ROUNDS):
         hand.work("failed")
         answers = together(lambda: storage.retry("a", None, 0), lambda: elsewhere.retry("a", None, 0))
@@ -117,17 +117,19 @@ def test_a_job_is_retried_by_hand_once(storage, elsewhere, hand):
 
 def test_a_dead_worker_is_reaped_by_one_and_never_writes_beside_it(storage, elsewhere, hire):
     for n in range(ROUNDS):
-        storage.enqueue_jobs([job(f"j{n}")])
+        storage.lifecycle.enqueue_jobs([job(f"j{n}")])
         hand = hire()
         hand.begin(hand.claim_one())
         hand.die()
-        reaped = together(lambda h=hand: storage.reap(h.dead(), 99), lambda h=hand: elsewhere.reap(h.dead(), 99))
+        reaped = together(
+            lambda h=hand: storage.lifecycle.reap(h.dead(), 99), lambda h=hand: elsewhere.lifecycle.reap(h.dead(), 99)
+        )
         assert sorted(reaped) == [[], [f"j{n}"]]
         slow = hire()
         claim = slow.claim_one()
         assert claim.crashes == 1
         slow.die()
-        turn, _ = together(lambda h=slow, c=claim: h.settle(c), lambda h=slow: elsewhere.reap(h.dead(), 99))
+        turn, _ = together(lambda h=slow, c=claim: h.settle(c), lambda h=slow: elsewhere.lifecycle.reap(h.dead(), 99))
         lost = bool(turn.lost) if not isinstance(turn, errors.DueyError) else True
         assert state(storage, f"j{n}") == ("queued" if lost else "done")
         other = hire()
@@ -138,7 +140,7 @@ def test_a_dead_worker_is_reaped_by_one_and_never_writes_beside_it(storage, else
 def test_the_last_two_members_of_a_chord_bring_its_callback_to_life_once(storage, elsewhere, hire):
     one, two = hire(storage), hire(elsewhere)
     for n in range(ROUNDS):
-        storage.enqueue_jobs([job(f"a{n}"), job(f"b{n}")])
+        storage.lifecycle.enqueue_jobs([job(f"a{n}"), job(f"b{n}")])
         a, b = one.claim_one(), two.claim_one()
         together(
             lambda n=n, a=a: one.settle(a, chord_part=part(f"c{n}", 0, 2, callback=f"callback{n}")),

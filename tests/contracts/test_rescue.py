@@ -8,9 +8,9 @@ import pytest
 from huey.api import chord
 from huey.exceptions import TaskTimeout
 
+from duey.execution.deaths import TREE
 from duey.model.job import ONCE
 from duey.payload.serializer import make_serializer
-from duey.storage.deaths import TREE
 from tests.contracts.rig import job, jobs, kinds, look, run_next, state
 
 MOST = 3
@@ -31,8 +31,8 @@ def test_a_dead_worker_s_jobs_go_back_and_only_the_one_whose_body_ran_is_charged
     _, b, _ = hand.claim(3)
     hand.begin(b)
     hand.die()
-    assert storage.reap(hand.dead(), MOST) == ["b"]
-    assert storage.reap(hand.dead(), MOST) == [], "it is reaped once"
+    assert storage.lifecycle.reap(hand.dead(), MOST) == ["b"]
+    assert storage.lifecycle.reap(hand.dead(), MOST) == [], "it is reaped once"
     again = hire()
     assert [(c.id, c.crashes, c.attempt, c.retries) for c in again.claim(5)] == [
         ("a", 0, 0, 2), ("b", 1, 0, 2), ("c", 0, 0, 2),
@@ -72,7 +72,7 @@ def test_a_death_is_charged_from_taking_a_job_to_handing_its_outcome_back(storag
             if phase == "handed back":
                 hand.presence.finish()
             hand.die()
-            assert storage.reap(hand.dead(), MOST) == [name] * crashes, name
+            assert storage.lifecycle.reap(hand.dead(), MOST) == [name] * crashes, name
             assert state(storage, name) == (once if flags else "queued"), name
             if state(storage, name) == "queued":
                 last = hire()
@@ -96,7 +96,7 @@ def test_a_death_in_company_may_be_another_s_deed(storage, hire):
             thread.start()
             thread.join()
         hand.die()
-        storage.reap(hand.dead(), MOST)
+        storage.lifecycle.reap(hand.dead(), MOST)
 
     for _ in range(MOST * 3 - 1):
         die("a", "b")
@@ -139,9 +139,9 @@ def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, c
         clock.advance(2.75)
         hand.die()
         if how == "consumer":
-            storage.rescue(MOST)
+            storage.lifecycle.rescue(MOST)
         else:
-            storage.reap(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)
+            storage.lifecycle.reap(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)
         assert error_of(storage, how) == error
         assert (look(storage, how).crashes, hire().claim()) == (int(how == "death"), []), how
 
@@ -155,7 +155,7 @@ def test_a_time_out_of_a_job_that_must_not_run_twice_is_its_end(huey, storage):
     run_next(huey)
     run_next(huey)
     assert [state(storage, each.id) for each in (late, failing)] == ["failed", "retrying"]
-    assert storage.read_events(10)[2].detail["reason"].startswith('not retried: on_crash="fail"')
+    assert storage.lifecycle.read_events(10)[2].detail["reason"].startswith('not retried: on_crash="fail"')
 
 
 def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hire):
@@ -166,13 +166,13 @@ def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hi
         hand.begin(claim)
         clock.advance(2.75)
         hand.die()
-        storage.reap(hand.dead(timed_out=[claim]), MOST)
+        storage.lifecycle.reap(hand.dead(timed_out=[claim]), MOST)
         found = look(storage, "a")
         assert (found.state, found.attempt, found.retries, found.crashes) == (expected, attempt, 0, 0)
         clock.advance(5)
     assert error_of(storage, "a")[1] == "killed: it ran past its timeout of 2 s"
     assert kinds(storage) == ["enqueued", "retrying", "failed"]
-    assert [e.at - e.started_at for e in storage.read_events(10)[1:]] == [2.75, 2.75]
+    assert [e.at - e.started_at for e in storage.lifecycle.read_events(10)[1:]] == [2.75, 2.75]
 
 
 def test_the_locks_of_a_worker_that_dies_or_leaves_are_free_and_those_of_others_stay(storage, hire):
@@ -190,7 +190,7 @@ def test_the_locks_of_a_worker_that_dies_or_leaves_are_free_and_those_of_others_
             assert [int(info.id) for info in storage.worker_infos()] == [other.n]
         else:
             hand.die()
-            storage.reap(hand.dead(), MOST)
+            storage.lifecycle.reap(hand.dead(), MOST)
         assert not storage.has_data_for_key("lock") and storage.has_data_for_key("other")
     assert [c.id for c in other.claim(5)] == ["a", "b"], "what it holds is given back"
     assert kinds(storage) == ["enqueued", "enqueued"]
@@ -201,7 +201,7 @@ def test_a_living_worker_is_never_rescued(storage, elsewhere, hand):
     claim = hand.claim_one()
     hand.begin(claim)
     storage.beat([hand.n], 15.0)
-    assert elsewhere.rescue(MOST) == []
+    assert elsewhere.lifecycle.rescue(MOST) == []
     assert hand.settle(claim).lost == frozenset()
 
 
@@ -209,9 +209,9 @@ def test_the_cancel_of_a_job_is_not_lost_with_its_worker(storage, hire):
     storage.enqueue_jobs(jobs("a"))
     hand = hire()
     hand.begin(hand.claim_one())
-    storage.cancel("a")
+    storage.lifecycle.cancel("a")
     hand.die()
-    storage.reap(hand.dead(), MOST)
+    storage.lifecycle.reap(hand.dead(), MOST)
     assert state(storage, "a") == "canceled"
 
 
@@ -236,7 +236,7 @@ def test_the_mark_of_a_job_that_must_not_run_twice_is_known_wherever_it_is_looke
     hand.die()
     if storage.backend == "redis":
         (storage.folder / f"{hand.n}.life").unlink()
-    storage.reap(hand.dead(), MOST)
+    storage.lifecycle.reap(hand.dead(), MOST)
     assert state(storage, "a") == "failed"
 
 
@@ -249,7 +249,7 @@ def test_the_death_of_a_whole_consumer_is_charged_to_no_job(storage, hire, flags
         hand = hire()
         hand.presence.take(hand.claim_one().token)
         hand.die()
-        assert storage.rescue(MOST) == ["a"]
+        assert storage.lifecycle.rescue(MOST) == ["a"]
         assert look(storage, "a").crashes == 0
         assert kinds(storage)[1:] == ["rescued"] * count or count == MOST * TREE
     assert error_of(storage, "a")[1] == f"its consumer died 30 times, {HERE}"

@@ -46,7 +46,7 @@ def waits(huey, clock, result):
 
 
 def last_detail(huey):
-    return huey.storage.read_events(1000)[-1].detail
+    return huey.lifecycle.read_events(1000)[-1].detail
 
 
 def test_how_long_a_policy_waits_and_how_the_job_ends(huey, clock, failing):

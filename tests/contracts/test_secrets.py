@@ -92,7 +92,8 @@ def test_a_hidden_value_stands_in_nothing_that_is_made_of_the_job(huey, storage,
                 run_all(huey)
                 job, stored = control.job(given.id), look(storage, given.id)
                 made = {
-                    "answer": given, "job": job, "list": control.jobs().jobs, "events": storage.read_events(1000),
+                    "answer": given, "job": job, "list": control.jobs().jobs,
+                    "events": storage.lifecycle.read_events(1000),
                     "progress": storage.progress_of(stored.seq), "log": written.getvalue(),
                 }  # fmt: skip
             if name != "returns":
@@ -132,10 +133,12 @@ def test_a_result_is_masked_wherever_it_contains_a_hidden_value(huey, storage, m
     for name, call in calls.items():
         handle = huey.enqueue(call)
         run_next(huey)
-        (done,) = [each for each in storage.read_events(200) if each.job_id == handle.id and each.kind == "done"]
+        (done,) = [
+            each for each in storage.lifecycle.read_events(200) if each.job_id == handle.id and each.kind == "done"
+        ]
         assert "[redacted]" in str(done.result), name
         assert not any(form in str(done.result) for form in ("hunter2", "second", "correct", "1234567")), name
-    monkeypatch.setattr(huey.composer, "mask", None)
+    monkeypatch.setattr(huey.display, "mask", None)
     given = {"count": 3, "user": "ana", "texts": ["hunt", "correct"], "none": None}
     for call in (give.s("hunter2", give=given), give.s(options={"token": "hunter2", "n": [1, 2.5]}, give=given)):
         assert huey.enqueue(call) and run_next(huey) == given
@@ -158,7 +161,7 @@ def test_what_hears_of_a_job_or_its_failure_does_not_tell_the_secret(huey, stora
     run_all(huey)
     assert [args for args, _ in told if args] == [[SECRET]]  # the handler works with the arguments as they are
     assert len(told) == 2
-    for text in (*(error for _, error in told), storage.read_events(100), Control(huey).jobs().jobs):
+    for text in (*(error for _, error in told), storage.lifecycle.read_events(100), Control(huey).jobs().jobs):
         assert not tells(text)
 
     def tell(*given):

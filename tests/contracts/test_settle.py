@@ -61,21 +61,21 @@ def test_an_outcome_ends_the_job(storage, clock, hand):
 def test_everything_of_an_outcome_is_written_in_one_go(storage, clock, hand):
     storage.enqueue_jobs(jobs("a"))
     hand.settle(
-        hand.claim_one(), next_jobs=[job("next"), job("later", eta=clock.at + 5)], others=[("other", b'"x"')],
+        hand.claim_one(), follow_ups=(job("next"), job("later", eta=clock.at + 5),), others=(("other", b'"x"'),),
         chord_part=part("cid", 0, 1), detail=json.dumps({"note": "n"}),
     )  # fmt: skip
     assert (storage.peek_data("a"), storage.peek_data("other")) == (b'"ok"', b'"x"')
     assert [state(storage, each) for each in ("next", "later", "callback")] == ["queued", "scheduled", "queued"]
-    done = next(e for e in storage.read_events(10) if e.kind == "done")
+    done = next(e for e in storage.lifecycle.read_events(10) if e.kind == "done")
     assert (done.job_id, done.detail) == ("a", {"note": "n"})
-    enqueued = {e.job_id for e in storage.read_events(10) if e.kind == "enqueued"}
+    enqueued = {e.job_id for e in storage.lifecycle.read_events(10) if e.kind == "enqueued"}
     assert enqueued == {"a", "callback", "later", "next"}
 
 
 def test_one_turn_settles_several_and_claims_also_what_they_enqueue(storage, hand):
     storage.enqueue_jobs(jobs("abc"))
     a, b, c = hand.claim(3)
-    outcomes = [ended(a, next_jobs=[job("d")]), ended(b, "failed"), ended(c, "retrying")]
+    outcomes = [ended(a, follow_ups=(job("d"),)), ended(b, "failed"), ended(c, "retrying")]
     turn = storage.settle_and_claim(hand.n, outcomes, 2, ("*",))
     assert [state(storage, each) for each in "ab"] == ["done", "failed"]
     assert sorted(claim.id for claim in turn.claims) == ["c", "d"]
@@ -112,9 +112,15 @@ def test_what_did_not_run_has_made_no_attempt(storage, hand):
 def test_a_next_job_that_came_to_life_before_is_not_enqueued_again(storage, hand):
     storage.enqueue_jobs([job("next", priority=1), job("a"), job("b")])
     before, a, b = hand.claim(3)
-    assert not hand.settle(a, next_jobs=[job("next"), job("other")]).lost
+    assert not hand.settle(
+        a,
+        follow_ups=(
+            job("next"),
+            job("other"),
+        ),
+    ).lost
     hand.settle(before)
-    assert not hand.settle(b, next_jobs=[job("next")]).lost
+    assert not hand.settle(b, follow_ups=(job("next"),)).lost
     assert [state(storage, each) for each in ("a", "b", "other", "next")] == ["done", "done", "queued", "done"]
     assert kinds(storage, "next").count("enqueued") == 1
 
@@ -127,10 +133,10 @@ def test_an_outcome_whose_claim_is_gone_writes_nothing_and_is_named(storage, hir
     slow, other = hire(), hire()
     lost = slow.claim_one()
     slow.die()
-    storage.reap(slow.dead(), 3)
+    storage.lifecycle.reap(slow.dead(), 3)
     again, good = other.claim(2)
     turn = other.commit(
-        ended(good), ended(lost, next_jobs=[job("next")], others=[("key", b"1")], chord_part=part("cid", 0, 1))
+        ended(good), ended(lost, follow_ups=(job("next"),), others=(("key", b"1"),), chord_part=part("cid", 0, 1))
     )
     assert turn.lost == {lost.token}
     assert (state(storage, "b"), look(storage, "a").result) == ("done", None)

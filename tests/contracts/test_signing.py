@@ -305,7 +305,9 @@ def test_everything_that_is_signed_is_read_again(huey, storage, tell):
     Control(huey).retry(retried.id, args=(2,))
     run_all(huey)
     assert retried.get() == [[2], {"user": "ana"}]
-    assert [each.args for each in storage.read_events(100) if each.job_id == failing.id and each.args] == [["x"]]
+    assert [each.args for each in storage.lifecycle.read_events(100) if each.job_id == failing.id and each.args] == [
+        ["x"]
+    ]
     waiting = tell(3)
     assert [task.id for task in huey.pending()] == [waiting.id]
     waiting.revoke()

@@ -234,7 +234,7 @@ def test_canceled(example, huey, storage):
 
     class Stopping(list):
         def __iter__(self):
-            storage.cancel(duey.current_job().id)
+            storage.lifecycle.cancel(duey.current_job().id)
             return iter([1])
 
     huey.task(name="stopping")(lambda: page.crunch.func(Stopping()))()
@@ -253,7 +253,7 @@ def test_on_worker_start(example, huey, monkeypatch):
 def test_keep_for(example, huey, storage, clock):
     example("`keep_for`")
     run_all(huey)
-    storage.delete_events(storage.read_events(10))
+    storage.delete_events(storage.lifecycle.read_events(10))
     clock.advance(60)
-    storage.run_maintenance()
+    storage.lifecycle.run_maintenance()
     assert jobs_of(huey) == []

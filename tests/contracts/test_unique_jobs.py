@@ -13,7 +13,7 @@ from tests.contracts.rig import ended, job, look, run_all, run_next, state
 
 def enqueue(storage, job_id, key="k", **columns):
     """What became of one job that wants the key."""
-    (answer,) = storage.enqueue_jobs([job(job_id, unique_key=key, **columns)]).accepted
+    (answer,) = storage.lifecycle.enqueue_jobs([job(job_id, unique_key=key, **columns)]).accepted
     return answer
 
 
@@ -33,7 +33,7 @@ def test_a_job_holds_its_key_wherever_it_stands_and_every_end_frees_it(storage, 
         assert enqueue(storage, f"b {place}", place) == (place, False), place
         assert state(storage, f"b {place}") is None
         if place != "claimed":
-            storage.cancel(place)
+            storage.lifecycle.cancel(place)
             assert enqueue(storage, f"c {place}", place).fresh, f"a cancel where it is {place}"
             storage.resume("queue", "default")
             storage.flush_queue()
@@ -41,7 +41,7 @@ def test_a_job_holds_its_key_wherever_it_stands_and_every_end_frees_it(storage, 
         enqueue(storage, outcome)
         hand.work(outcome)
         assert enqueue(storage, f"b {outcome}") == (f"b {outcome}", True), outcome
-        storage.cancel(f"b {outcome}")
+        storage.lifecycle.cancel(f"b {outcome}")
 
 
 def test_a_death_does_not_free_the_key_and_a_last_one_does(storage, hire):
@@ -49,14 +49,14 @@ def test_a_death_does_not_free_the_key_and_a_last_one_does(storage, hire):
     slow = hire()
     claim = slow.claim_one()
     slow.die()
-    storage.reap(slow.dead(), 2)
+    storage.lifecycle.reap(slow.dead(), 2)
     other = hire()
     other.begin(other.claim_one())
     assert other.commit(ended(claim)).lost, "an outcome whose claim is gone frees nothing"
     for held in (True, False):
         assert enqueue(storage, "b") == ("a", False)
         other.die()
-        storage.reap(other.dead(), 2)
+        storage.lifecycle.reap(other.dead(), 2)
         other = hire()
         other.begin(other.claim_one()) if held else None
     assert enqueue(storage, "b").fresh
@@ -65,10 +65,12 @@ def test_a_death_does_not_free_the_key_and_a_last_one_does(storage, hire):
 def test_rivals_of_one_request_and_a_job_that_is_enqueued_again(storage):
     enqueue(storage, "x", "x", flags=REFUSES)
     assert enqueue(storage, "x", "x", flags=REFUSES) == ("x", False), "it is not its own rival"
-    answer = storage.enqueue_jobs([job("a", unique_key="k"), job("b", unique_key="k"), job("c", unique_key="l")])
+    answer = storage.lifecycle.enqueue_jobs(
+        [job("a", unique_key="k"), job("b", unique_key="k"), job("c", unique_key="l")]
+    )
     assert answer.accepted == (("a", True), ("a", False), ("c", True))
     rivals = [job(each, unique_key="r", flags=REPLACES) for each in "de"]
-    assert storage.enqueue_jobs(rivals).accepted == (("d", True), ("d", False))
+    assert storage.lifecycle.enqueue_jobs(rivals).accepted == (("d", True), ("d", False))
     assert state(storage, "d") == "queued"
 
 
@@ -78,10 +80,10 @@ def test_rivals_of_one_request_and_a_job_that_is_enqueued_again(storage):
 def test_seconds_bound_how_long_a_key_is_held(storage, clock, hand):
     enqueue(storage, "a", unique_s=60.0)
     clock.advance(59)
-    storage.run_maintenance()
+    storage.lifecycle.run_maintenance()
     assert not enqueue(storage, "b", unique_s=60.0).fresh
     clock.advance(1)
-    storage.run_maintenance()
+    storage.lifecycle.run_maintenance()
     assert enqueue(storage, "c", unique_s=60.0).fresh
     assert hand.work() == "a"
     assert enqueue(storage, "d", unique_s=60.0) == ("c", False), "it was taken over: its former holder frees nothing"
@@ -98,8 +100,8 @@ def test_a_key_may_be_held_for_its_time_whatever_becomes_of_the_job(storage, han
 
 
 def test_what_an_outcome_enqueues_holds_its_key_for_its_time(storage, clock, hand):
-    storage.enqueue_jobs([job("a"), job("b")])
-    hand.work(next_jobs=[job("next", unique_key="k", unique_s=60.0)])
+    storage.lifecycle.enqueue_jobs([job("a"), job("b")])
+    hand.work(follow_ups=(job("next", unique_key="k", unique_s=60.0),))
     assert enqueue(storage, "x") == ("next", False)
     clock.advance(61)
     assert enqueue(storage, "x").fresh
@@ -117,7 +119,7 @@ def test_a_key_may_be_free_once_the_job_starts(storage, hand):
     storage.release_claims(hand.n, [claim])  # it goes back, and leaves the key to whom has it by now
     assert enqueue(storage, "e", flags=FREED_AT_START) == ("c", False)
     assert [state(storage, each) for each in "ac"] == ["queued", "queued"]
-    storage.cancel("c"), storage.cancel("a")
+    storage.lifecycle.cancel("c"), storage.lifecycle.cancel("a")
     enqueue(storage, "f", flags=FREED_AT_START, retries=1)
     hand.work("retrying", eta=1e11)
     assert enqueue(storage, "g", flags=FREED_AT_START).fresh, "a retry of a job that has started takes no key"
@@ -134,9 +136,9 @@ def test_a_job_that_did_not_start_after_all_holds_its_key_again(storage, hire):
             hand.settle(claim, "blocked", reason="unknown", started_at=None, result=None)
         else:
             hand.die()
-            storage.reap(hand.dead(), 3)
+            storage.lifecycle.reap(hand.dead(), 3)
         assert enqueue(storage, "b", how, flags=FREED_AT_START) == (how, False), how
-        storage.cancel(how)
+        storage.lifecycle.cancel(how)
 
 
 # conflicts
@@ -145,7 +147,7 @@ def test_a_job_that_did_not_start_after_all_holds_its_key_again(storage, hire):
 def test_a_task_may_refuse_a_rival_and_with_it_the_whole_request(storage):
     enqueue(storage, "a")
     with pytest.raises(errors.UniqueConflict, match="'k' is held by job a"):
-        storage.enqueue_jobs([job("x"), job("b", unique_key="k", flags=REFUSES), job("y")])
+        storage.lifecycle.enqueue_jobs([job("x"), job("b", unique_key="k", flags=REFUSES), job("y")])
     assert [state(storage, each) for each in "xby"] == [None, None, None]
 
 
@@ -159,7 +161,7 @@ def test_a_waiting_job_is_replaced_and_a_running_one_is_not(storage, hand, clock
             hand.work("retrying", eta=clock.at + 60)
         assert enqueue(storage, f"b {place}", place, flags=REPLACES) == (f"b {place}", True)
         assert (state(storage, place), state(storage, f"b {place}")) == ("canceled", "queued")
-        (event,) = [e for e in storage.read_events(100) if (e.job_id, e.kind) == (place, "canceled")]
+        (event,) = [e for e in storage.lifecycle.read_events(100) if (e.job_id, e.kind) == (place, "canceled")]
         assert event.detail["reason"] == f"replaced by job b {place}"
         assert enqueue(storage, f"c {place}", place) == (f"b {place}", False)
         storage.resume("queue", "default")
@@ -172,8 +174,8 @@ def test_a_waiting_job_is_replaced_and_a_running_one_is_not(storage, hand, clock
 
 
 def test_many_are_replaced_in_one_request_and_a_chain_of_replacements_leaves_the_last(storage):
-    storage.enqueue_jobs([job(f"a{n}", unique_key=f"k{n}", unique_s=60.0) for n in range(20)])
-    answer = storage.enqueue_jobs([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES) for n in range(20)])
+    storage.lifecycle.enqueue_jobs([job(f"a{n}", unique_key=f"k{n}", unique_s=60.0) for n in range(20)])
+    answer = storage.lifecycle.enqueue_jobs([job(f"b{n}", unique_key=f"k{n}", flags=REPLACES) for n in range(20)])
     assert all(each.fresh for each in answer.accepted)
     assert {state(storage, f"a{n}") for n in range(20)} == {"canceled"}
     for each in "abcd":

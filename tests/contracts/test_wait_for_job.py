@@ -33,7 +33,7 @@ def test_a_wait_ends_with_the_job_however_that_ends(storage, elsewhere, hire):
         assert hire().die_running(most=1) == [name]
 
     ways = {each: lambda name: hand.work(name) for each in ("done", "failed", "canceled", "expired")}
-    for name, end in {**ways, "by hand": storage.cancel, "with its worker": die}.items():
+    for name, end in {**ways, "by hand": storage.lifecycle.cancel, "with its worker": die}.items():
         storage.enqueue_jobs([job(name)])
         waiting = waits(elsewhere, name)
         end(name)

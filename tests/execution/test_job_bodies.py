@@ -73,7 +73,7 @@ def test_an_odd_error_is_a_failed_attempt_that_says_why(huey):
     assert failures["deep"].type == "RecursionError" and sys.getrecursionlimit() > 100
     trace = failures["chain"].traceback
     assert trace.index("KeyError: 'first'") < trace.index("ValueError: second")
-    detail = huey.storage.read_events(10)[-1].detail
+    detail = huey.lifecycle.read_events(10)[-1].detail
     assert (detail["type"], detail["message"]) == ("ValueError", "second")
     assert "ValueError: second" in detail["traceback"]
 

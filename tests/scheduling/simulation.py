@@ -134,7 +134,7 @@ class World:
 
     def accepted(self) -> list[tuple[str, str, float]]:
         """(job, schedule, slot) of each job of a schedule, by the events that tell of jobs accepted."""
-        enqueued = [event for event in self.storage.read_events(1_000_000) if event.kind == "enqueued"]
+        enqueued = [event for event in self.huey.lifecycle.read_events(1_000_000) if event.kind == "enqueued"]
         return [(e.job_id, e.detail["context"]["schedule"], e.detail["context"]["slot"]) for e in enqueued]
 
     def jobs(self) -> Counter[tuple[str, float]]:

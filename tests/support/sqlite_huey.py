@@ -18,6 +18,6 @@ def sqlite_huey(folder: Path, **keys: object) -> Iterator[DurableHuey]:
     ini.write_text("[storage]\npath = queue.db\ndurability = normal\n")
     huey = duey.build(load(ini, {f"DUEY_{key.upper()}": str(value) for key, value in keys.items()}))
     yield huey
-    if huey._alone is not None:
-        huey._alone.close()
+    if huey.alone is not None:
+        huey.alone.close()
     huey.storage.close()

@@ -61,7 +61,7 @@ def whole_service(folder: Path, **settings: str) -> Iterator[WholeService]:
     access = Access.of(loaded)
     access.accounts.create("ana", ADMIN, PASSWORD)
     history = History(loaded.monitor.database, loaded.monitor)
-    recorder = history.recorder(huey.storage, control.workers, control.schedules.all)
+    recorder = history.recorder(huey.lifecycle, control.workers, control.schedules.all)
     hand = Hand(huey.storage)
     yield WholeService(
         huey, control, access, history, recorder, Site(Services(control, access, history, loaded, clock.now)),

@@ -13,7 +13,7 @@ from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
 from duey.model.job import ONCE
 from duey.worker.prefetcher import Prefetcher
-from tests.contracts.rig import SOON_S, Hand, crew, ended, job, jobs, kinds, look, state
+from tests.contracts.rig import SOON_S, Hand, crew, ended, job, jobs, kinds, look, state, with_lifecycle
 from tests.support import wait_until
 from tests.support.sqlite_huey import sqlite_huey
 
@@ -28,7 +28,7 @@ def huey(tmp_path) -> Iterator[DurableHuey]:
 def prefetcher(huey) -> Iterator[Prefetcher]:
     """One of which the test itself is the only worker."""
     presence = register(huey.storage, "test", 1, "thread", ("*",), ())
-    prefetcher = Prefetcher(huey.storage, presence, ("*",))
+    prefetcher = Prefetcher(huey.lifecycle, presence, ("*",))
     yield prefetcher
     prefetcher.stop()
     presence.close()
@@ -107,7 +107,7 @@ def test_what_could_not_be_committed_is_kept_until_the_storage_is_back(huey, pre
 def test_one_outcome_that_cannot_be_written_costs_no_other_job_its_own(huey, prefetcher):
     huey.storage.enqueue_jobs(jobs("abc"))
     a, b, c = (prefetcher.next_claim() for _ in "abc")
-    for outcome in (ended(a), ended(b, others=[("key", object())]), ended(c)):
+    for outcome in (ended(a), ended(b, others=(("key", object()),)), ended(c)):
         prefetcher.ack(outcome)
     assert drained(prefetcher) and states(huey, "abc") == ["done", "failed", "done"]
 
@@ -136,7 +136,7 @@ def test_a_job_that_one_more_death_would_fail_runs_alone(huey):
     for deaths, alone in ((1, False), (2, True)):
         suspect = task(f"suspect {deaths}")
         for _ in range(deaths):
-            assert Hand(huey.storage).die_running() == [suspect.id]
+            assert Hand(with_lifecycle(huey.storage, huey)).die_running() == [suspect.id]
         others = task.map("abcdef")
         with crew(huey, threads=3):
             others.get(blocking=True, timeout=SOON_S)
@@ -228,7 +228,7 @@ def test_a_claim_whose_worker_is_nowhere_is_found(huey):
         con.execute("delete from workers")
     hand.go()
     for _ in range(20):  # it is looked for now and then
-        huey.storage.rescue(3)
+        huey.lifecycle.rescue(3)
     assert (places(huey, "a"), look(huey.storage, "a").crashes) == (["ready"], 0)
 
 

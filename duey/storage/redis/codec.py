@@ -1,4 +1,4 @@
-"""Converts jobs and settlements to arguments of scripts, and answers of scripts to values.
+"""Converts jobs and outcomes to arguments of scripts, and answers of scripts to values.
 
 Numbers are sent as text, which Lua only passes on: its numbers have 53 bits, and printing one gives only 14 digits.
 duey.storage.redis.keys describes what Redis holds.
@@ -15,39 +15,24 @@ from duey import clock, errors
 from duey.model.job import (
     BLOCKED,
     ENDED,
-    FAILED,
     FREED_AT_START,
     FREED_BY_TIME,
     QUEUED,
     REFUSES,
-    RELEASED,
     REPLACES,
     RETRYING,
     RUNNING,
     Claim,
     NewJob,
-    Settlement,
 )
+from duey.model.outcome import Outcome, Ttl
 from duey.model.sequel import NOTHING
-from duey.storage.contract import StoredJob
+from duey.storage.values import StoredJob
 
 compact = json.JSONEncoder(separators=(",", ":")).encode
 Words = list[Any]  # arguments of a script
 LOW = (1 << 32) - 1
 UNIQUE_LETTERS = ((FREED_AT_START, "s"), (FREED_BY_TIME, "t"), (REPLACES, "r"), (REFUSES, "x"))
-
-
-class Ttl(NamedTuple):
-    """How long an ended job is kept, in seconds."""
-
-    result_s: float
-    failed_s: float
-
-    def of(self, s: Settlement) -> float:
-        """How long this job is kept: a failed one so that it can be retried, others as their task says."""
-        if s.outcome == FAILED:
-            return self.failed_s
-        return self.result_s if s.keep_s is None else s.keep_s
 
 
 def token_text(token: int) -> str:
@@ -127,24 +112,19 @@ def unique_word(job: NewJob) -> str:
     return f"{letters}{seconds}={job.unique_key}"
 
 
-def attempts(s: Settlement) -> int:
-    """How many attempts have ended, including this one if its body has run."""
-    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, BLOCKED))
-
-
-def settlement_words(words: Words, s: Settlement, ttl: Ttl, crashes: int | None = None) -> None:
-    """Append the arguments of a settlement (lib_settle.lua). `crashes`: the new count, if a crash was counted."""
-    claim, outcome, now = s.claim, s.outcome, clock.now()
-    attempt = attempts(s)
+def outcome_words(words: Words, s: Outcome, ttl: Ttl, crashes: int | None = None) -> None:
+    """Append the arguments of a outcome (lib_settle.lua). `crashes`: the new count, if a crash was counted."""
+    claim, state, now = s.claim, s.state, clock.now()
+    attempt = s.attempts
     at: Any = ""
     m = ""
-    if outcome in ENDED:
-        at = (s.finished_at or 0) + ttl.of(s)
-    elif outcome == BLOCKED:
+    if state in ENDED:
+        at = s.finished_at + s.kept_s(ttl)
+    elif state == BLOCKED:
         at = f"{s.reason} {claim.task}"
     elif s.eta is not None and s.eta > now:
         at = s.eta
-    if outcome == RETRYING:
+    if state == RETRYING:
         m = changing(
             claim.enqueued_at, s.eta, claim.expires_at, attempt, claim.crashes, s.retries, s.retry_delay_s,
             s.failures, s.failed_at,
@@ -153,31 +133,31 @@ def settlement_words(words: Words, s: Settlement, ttl: Ttl, crashes: int | None 
         m = changing_of(claim, crashes)
     flags, more = extras(s, ttl, now)
     words += (
-        outcome, claim.id, token_text(claim.token), told(claim.token, s.finished_at, s.started_at, attempt), flags,
+        state, claim.id, token_text(claim.token), told(claim.token, s.finished_at, s.started_at, attempt), flags,
         b"" if s.result is None else s.result, at, m, *more,
     )  # fmt: skip
 
 
-def extras(s: Settlement, ttl: Ttl, now: float) -> tuple[str, Words]:
-    """The parts that most settlements do not have: the letters that announce them, and their arguments in order."""
+def extras(s: Outcome, ttl: Ttl, now: float) -> tuple[str, Words]:
+    """The parts that most outcomes do not have: the letters that announce them, and their arguments in order."""
     flags = ""
     more: Words = []
     if s.result is not None:
         flags += "r"
-    if s.outcome == RETRYING and s.reason is not None:
+    if s.state == RETRYING and s.reason is not None:
         flags += "w"
         more.append(s.reason)
     if s.detail is not None:
         flags += "d"
         more.append(s.detail)
-    if s.next_jobs:
+    if s.follow_ups:
         flags += "n"
-        more.append(len(s.next_jobs))
-        for job in s.next_jobs:
+        more.append(len(s.follow_ups))
+        for job in s.follow_ups:
             job_words(more, job, now)
     if s.others:
         flags += "o"
-        more += (len(s.others), (s.finished_at or 0) + ttl.result_s)
+        more += (len(s.others), s.finished_at + ttl.result_s)
         for key, value in s.others:
             more += (key, value)
     if s.chord_part:

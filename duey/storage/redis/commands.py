@@ -1,8 +1,7 @@
-"""Operations on one job by hand: cancel, retry, forget. Also fails a job whose task no consumer knows.
+"""Changes of one job by hand. A script applies each if the job has not changed since it was read.
 
-Each reads the job, creates what only Python can create (the settlement, the numbers of a retry), and sends it to a
-script that applies it if the job has not changed since. Otherwise it starts again. `was`: change the job only if it is
-in this state.
+`retry` and `forget` read the job themselves, and start again if it has changed. `was`: change the job only if it is in
+this state.
 """
 
 from __future__ import annotations
@@ -10,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from duey import clock, errors
-from duey.model.job import CANCELED, ENDED, FAILED, RETRYING, Claim
+from duey.model.job import ENDED, RETRYING, Claim
+from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec, queries
 from duey.storage.redis.client import Server
+from duey.storage.values import SeenJob
 
 TRIES = 20  # after so many attempts at a job that keeps changing, give up
 
@@ -25,37 +26,32 @@ def find(server: Server, job_id: str) -> codec.Seen:
     return seen
 
 
-def cancel(server: Server, job_id: str, compose: Any, ttl: codec.Ttl, was: str | None) -> str:
-    """End a waiting job as canceled, or ask a running one to stop. Returns the state before."""
-    for _ in range(TRIES):
-        seen = find(server, job_id)
-        if seen.job.state in ENDED or was not in (None, seen.job.state):
-            raise errors.StateConflict(job_id, "cancel", seen.job.state)
-        if seen.token is not None:
-            done = apply(server, "stop", seen) == 1
-        else:
-            done = finish(server, seen, CANCELED, None, compose, ttl)
-        if done:
-            return seen.job.state
-    raise busy(job_id)
-
-
-def fail_unknown(server: Server, job_id: str, compose: Any, ttl: codec.Ttl) -> bool:
-    """Fail a job that is still set aside because no consumer knows its task. False if it is not."""
+def look(server: Server, job_id: str) -> SeenJob | None:
+    """The job, in order to change it if it has not changed since."""
     seen = queries.get_job(server, job_id)
-    if seen is None or not (seen.job.reason or "").startswith("unknown "):
-        return False
-    return finish(server, seen, FAILED, errors.TaskUnknown(seen.job.task), compose, ttl)
+    if seen is None:
+        return None
+    job = seen.job
+    claim = Claim(
+        seen.token or 0, job.seq, job.id, job.task, job.queue, job.priority, job.enqueued_at, job.eta, job.expires_at,
+        job.attempt, job.crashes, job.retries, seen.retry_delay_s, seen.timeout_s, seen.flags, seen.chord,
+        job.context, job.payload, seen.failures, seen.failed_at, seen.sequel, job.by,
+    )  # fmt: skip
+    waits = seen.token is None and job.state not in ENDED
+    return SeenJob(claim, job.state, waits, job.reason, seen.unique_key, seen.version)
 
 
-def finish(
-    server: Server, seen: codec.Seen, outcome: str, error: Exception | None, compose: Any, ttl: codec.Ttl
-) -> bool:
-    """End a waiting job, under a token that belongs to no worker. False if the job has changed meanwhile."""
+def end(server: Server, seen: SeenJob, outcome: Outcome, ttl: Ttl) -> bool:
+    """End a waiting job. False if it has changed since it was read."""
+    return bool(apply(server, "finish", seen.claim.id, seen.version, *end_words(server, outcome, ttl)) == 1)
+
+
+def end_words(server: Server, outcome: Outcome, ttl: Ttl) -> codec.Words:
+    """How a waiting job ends, under a token that belongs to no worker."""
     token = -int(server.command(b"INCR", server.key("manual")))
     words: codec.Words = [codec.token_text(token)]
-    codec.settlement_words(words, compose.end(claim_by_hand(seen, token), outcome, error), ttl)
-    return bool(apply(server, "finish", seen, *words) == 1)
+    codec.outcome_words(words, outcome._replace(claim=outcome.claim._replace(token=token)), ttl)
+    return words
 
 
 def retry(server: Server, job_id: str, payload: bytes | None, retries: int, was: str | None) -> None:
@@ -67,7 +63,7 @@ def retry(server: Server, job_id: str, payload: bytes | None, retries: int, was:
             raise errors.StateConflict(job_id, "retry", job.state)
         m = codec.changing(job.enqueued_at, None, None, job.attempt, 0, retries, seen.retry_delay_s, 0, None)
         body = b"" if payload is None else seen.head + b"\n" + payload
-        done = apply(server, "retry", seen, m, body, job.attempt)
+        done = apply(server, "retry", job_id, seen.version, m, body, job.attempt)
         if done == 1:
             return
         if isinstance(done, bytes):
@@ -81,25 +77,15 @@ def forget(server: Server, job_id: str, was: str | None) -> None:
         seen = find(server, job_id)
         if seen.job.state not in ENDED or was not in (None, seen.job.state):
             raise errors.StateConflict(job_id, "delete", seen.job.state)
-        if apply(server, "forget", seen) == 1:
+        if apply(server, "forget", job_id, seen.version) == 1:
             return
     raise busy(job_id)
 
 
-def apply(server: Server, verb: str, seen: codec.Seen, *words: Any) -> Any:
+def apply(server: Server, verb: str, job_id: str, version: tuple[Any, ...], *words: Any) -> Any:
     """Apply a change if the job is still as it was read. 1: done; 0: it has changed; or the id of the job that holds
     its unique key."""
-    return server.run("verb", verb, seen.job.id, *seen.version, clock.now(), *words)
-
-
-def claim_by_hand(seen: codec.Seen, token: int) -> Claim:
-    """A waiting job as a claim of no worker."""
-    job = seen.job
-    return Claim(
-        token, job.seq, job.id, job.task, job.queue, job.priority, job.enqueued_at, job.eta, job.expires_at,
-        job.attempt, job.crashes, job.retries, seen.retry_delay_s, seen.timeout_s, seen.flags, seen.chord,
-        job.context, job.payload, seen.failures, seen.failed_at, seen.sequel, job.by,
-    )  # fmt: skip
+    return server.run("verb", verb, job_id, *version, clock.now(), *words)
 
 
 def busy(job_id: str) -> errors.StorageBusy:

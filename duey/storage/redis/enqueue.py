@@ -7,17 +7,17 @@ says that the jobs may be stored.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from duey import clock, errors, faults
-from duey.model.job import CANCELED, ENDED, Idempotency, NewJob
-from duey.storage.contract import EnqueuedJob, EnqueueResult
-from duey.storage.redis import codec, commands, queries
+from duey.model.job import Idempotency, NewJob
+from duey.model.outcome import Ttl
+from duey.storage.redis import codec, commands
 from duey.storage.redis.client import RedisAway, Server
 from duey.storage.redis.keys import idempotency_key
+from duey.storage.values import End, EnqueuedJob, EnqueueResult
 
 RETRY_S = 2.0  # how long a lost connection is hidden from the caller
 PAUSE_S = (0.02, 0.25)
@@ -26,11 +26,11 @@ KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the clocks of the hosts and o
 
 
 def enqueue_jobs(
-    server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int, compose: Any,
-    ttl: codec.Ttl,
+    server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int,
+    ends: Sequence[End], ttl: Ttl,
 ) -> EnqueueResult:  # fmt: skip
     """Store all jobs, or none. Raises DuplicateJob, KeyReused, TooManyPending, UniqueConflict and StorageUnavailable,
-    whose `stored` is None if the jobs may be stored. `compose` creates the ends of waiting jobs that are replaced."""
+    whose `stored` is None if the jobs may be stored."""
     if faults.point:
         faults.point("enqueue.begun")
     now = clock.now()
@@ -42,13 +42,12 @@ def enqueue_jobs(
         codec.job_words(words, job, now)
     if faults.point:
         faults.point("enqueue.written")
-    ends = Ends(server, compose, ttl)
-    answer = send(server, now, [*words, 0])
-    while answer[0] == b"replace":
-        answer = send(server, now, [*words, *ends.words(answer[1:], jobs)])
+    answer = send(server, now, [*words, *end_words(server, ends, ttl)])
     kind = answer[0]
     if kind == b"ok":
-        return EnqueueResult(accepted(jobs, answer[1], answer[2:]), False)
+        return EnqueueResult(accepted(jobs, answer[1], answer[2:]))
+    if kind == b"replace":
+        return EnqueueResult((), must_end=tuple(each.decode() for each in answer[1:]))
     if kind == b"replayed":
         return EnqueueResult(tuple(EnqueuedJob(each.decode(), False) for each in answer[1:]), True)
     if kind == b"reused" and idempotency:
@@ -60,28 +59,12 @@ def enqueue_jobs(
     raise errors.DuplicateJob(answer[1].decode(), answer[2].decode())
 
 
-class Ends:
-    """Creates the ends of waiting jobs that new ones replace. Only Python can do that."""
-
-    def __init__(self, server: Server, compose: Any, ttl: codec.Ttl) -> None:
-        self._server, self._compose, self._ttl = server, compose, ttl
-
-    def words(self, ids: Sequence[bytes], jobs: Sequence[NewJob]) -> codec.Words:
-        """The last arguments of enqueue_jobs.lua. Jobs that have changed meanwhile are left out."""
-        words: codec.Words = []
-        count = 0
-        for job_id in ids:
-            seen = queries.get_job(self._server, job_id.decode())
-            if seen is None or seen.token is not None or seen.job.state in ENDED:
-                continue
-            by = next((job.id for job in jobs if job.unique_key == seen.unique_key), "another")
-            token = -int(self._server.command(b"INCR", self._server.key("manual")))
-            end = self._compose.end(commands.claim_by_hand(seen, token), CANCELED)
-            end.detail = json.dumps({"reason": f"replaced by job {by}"})
-            words += (seen.job.id, *seen.version, codec.token_text(token))
-            codec.settlement_words(words, end, self._ttl)
-            count += 1
-        return [count, *words]
+def end_words(server: Server, ends: Sequence[End], ttl: Ttl) -> codec.Words:
+    """The last arguments of enqueue_jobs.lua: how waiting jobs end that new ones replace."""
+    words: codec.Words = [len(ends)]
+    for seen, outcome in ends:
+        words += (seen.claim.id, *seen.version, *commands.end_words(server, outcome, ttl))
+    return words
 
 
 def send(server: Server, now: float, words: codec.Words) -> list[Any]:

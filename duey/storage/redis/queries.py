@@ -19,10 +19,10 @@ from duey.model.job import Counts, QueueInfo
 from duey.payload.plain import LISTED_BYTES
 from duey.storage.compaction import STEP as COMPACTED
 from duey.storage.compaction import Pair, Seen
-from duey.storage.contract import EventRow, StoredJob
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 from duey.storage.redis.kv import kind_of
+from duey.storage.values import EventRow, StoredJob
 
 STEP = 1000  # jobs read by one script
 
@@ -122,12 +122,12 @@ BYTES_MAX = 8 * 1024 * 1024  # read at once, because a few jobs may be large
 OLD_KINDS = {b"parked": BLOCKED, b"unparked": UNBLOCKED}  # as version 2 wrote them
 
 
-def read_outbox(server: Server, limit: int, compose: Any) -> list[Event]:
-    """The oldest events in order, in their display form. `compose` decodes and redacts."""
+def read_outbox(server: Server, limit: int) -> list[EventRow]:
+    """The oldest events in order. Those of jobs that were removed are removed, too."""
     while True:
         removed, *found = server.run("read_outbox", limit, BYTES_MAX, again=True)
         if found or not removed:
-            return [compose.event(row_of(each)) for each in found]
+            return [row_of(each) for each in found]
 
 
 def row_of(answer: Sequence[Any]) -> EventRow:
@@ -153,7 +153,7 @@ def row_of(answer: Sequence[Any]) -> EventRow:
     )  # fmt: skip
 
 
-def delete_events(server: Server, events: Sequence[Event]) -> None:
+def delete_events(server: Server, events: Sequence[Event | EventRow]) -> None:
     """Remove events that were recorded."""
     for i in range(0, len(events), STEP):
         server.command(b"XDEL", server.key("outbox"), *(f"{e.seq}-0" for e in events[i : i + STEP]))

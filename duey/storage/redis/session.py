@@ -1,7 +1,7 @@
 """The workers of this process: registration, and settling and claiming (`settle_and_claim`).
 
-The answer of a turn may be lost. Then its settlements are stored, and the worker holds claims that it does not know of.
-So the next turn asks for all claims from the first unknown token on (`recover`), and a settlement that is sent twice is
+The answer of a turn may be lost. Then its outcomes are stored, and the worker holds claims that it does not know of.
+So the next turn asks for all claims from the first unknown token on (`recover`), and a outcome that is sent twice is
 recognized by its token. A worker that was declared dead while it was suspended is not registered any more. Its turn is
 refused as a whole, it registers again under the same number, and finds that its claims are gone.
 """
@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from duey import clock, errors, faults
-from duey.model.job import CANCELED, Settlement
 from duey.model.limits import Limit
-from duey.storage.contract import ClaimResult, Registration
+from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import RedisPresence
+from duey.storage.values import ClaimResult, Registration
 
 logger = logging.getLogger("duey.redis")
 SET_ASIDE_S = 0.25  # longest time that one turn spends on setting jobs aside
@@ -117,24 +117,21 @@ class WorkerSessions:
         self._sessions.pop(n, None)
 
     def settle_and_claim(
-        self, n: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], ttl: codec.Ttl,
-        compose: Any, limits: Mapping[str, Limit],
+        self, n: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], ttl: Ttl,
+        limits: Mapping[str, Limit],
     ) -> ClaimResult:  # fmt: skip
-        """Settle and claim for worker n. After StorageUnavailable the same settlements may be sent again."""
+        """Settle and claim for worker n. After StorageUnavailable the same outcomes may be sent again."""
         session = self._sessions.get(n)
         if session is None or session.pid != os.getpid():
             raise errors.UnknownWorker(str(n))
         with session.lock:
             if faults.point:
                 faults.point("settle.begun")
-            header, handed_over = self._send(session, want, queues, settlements, ttl, limits)
-            lost, until = header.lost, time.monotonic() + SET_ASIDE_S
-            while header.stopped or (header.blocked_many and not handed_over and time.monotonic() < until):
-                again = [s for s in settlements if codec.token_text(s.claim.token) in header.stopped]
-                for settlement in again:
-                    end_as_canceled(settlement, compose)
-                header, more = self._send(session, want if not handed_over else 0, queues, again, ttl, limits)
-                lost, handed_over = lost + header.lost, handed_over + more
+            header, handed_over = self._send(session, want, queues, outcomes, ttl, limits)
+            lost, stopped, until = header.lost, header.stopped, time.monotonic() + SET_ASIDE_S
+            while header.blocked_many and not handed_over and time.monotonic() < until:
+                header, handed_over = self._send(session, want, queues, (), ttl, limits)
+                lost = lost + header.lost
             if faults.point:
                 faults.point("settle.committed")
         claims = [codec.claim_of(n, each) for each in handed_over]
@@ -142,22 +139,22 @@ class WorkerSessions:
         if header.blocked_many and not claims:
             session.presence.pipe.notify()  # it met only jobs that were set aside: continue without sleeping
         # Revocations matter without new claims too: jobs that were claimed before may not have begun.
-        missing = frozenset(map(codec.token_of, lost))
-        return ClaimResult(claims, missing, bool(header.more), header.next_due, bool(header.marks))
+        missing, stopping = (frozenset(map(codec.token_of, tokens)) for tokens in (lost, stopped))
+        return ClaimResult(claims, missing, bool(header.more), header.next_due, bool(header.marks), stopping)
 
     def _send(
-        self, session: WorkerSession, want: int, queues: Sequence[str], settlements: Sequence[Settlement],
-        ttl: codec.Ttl, limits: Mapping[str, Limit],
+        self, session: WorkerSession, want: int, queues: Sequence[str], outcomes: Sequence[Outcome],
+        ttl: Ttl, limits: Mapping[str, Limit],
     ) -> tuple[Header, list[bytes]]:  # fmt: skip
         """Run turn.lua once. Returns the header of the answer, and the claims as bytes."""
         presence, now = session.presence, clock.now()
         words: codec.Words = [
             presence.n, presence.key, session.counter, int(session.unsure),
             int(presence.has_slept and not presence.sleeping), want, now, now + DUE_SOON_S,
-            len(queues), len(settlements), limits_text(limits), *queues,
+            len(queues), len(outcomes), limits_text(limits), *queues,
         ]  # fmt: skip
-        for settlement in settlements:
-            codec.settlement_words(words, settlement, ttl)
+        for outcome in outcomes:
+            codec.outcome_words(words, outcome, ttl)
         if faults.point:
             faults.point("settle.written")
         try:
@@ -180,9 +177,3 @@ class WorkerSessions:
 def limits_text(limits: Mapping[str, Limit]) -> str:
     """The limits of tasks as argument of a script."""
     return codec.compact(limits) if limits else ""
-
-
-def end_as_canceled(settlement: Settlement, compose: Any) -> None:
-    """Make a job that was asked to stop end as canceled instead of going back to the queue."""
-    end = compose.end(settlement.claim, CANCELED)
-    settlement.outcome, settlement.chord_part, settlement.others = CANCELED, end.chord_part, end.others

@@ -10,24 +10,36 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
 from duey import clock
 from duey.model.event import Event
-from duey.model.job import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo
+from duey.model.job import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, WorkerInfo
 from duey.model.limits import Limit
+from duey.model.outcome import Outcome, Ttl
 from duey.storage import presence
 from duey.storage.compaction import Backlog
-from duey.storage.contract import ClaimResult, EnqueueResult, JobStorage, Registration, StoredJob
-from duey.storage.deaths import DeadWorker
+from duey.storage.contract import JobStorage
 from duey.storage.redis import codec, commands, enqueue, keys, kv, preflight, queries, schedules
 from duey.storage.redis import workers as worker_rows
 from duey.storage.redis.client import Server
 from duey.storage.redis.presence import RedisPresence, folder_of
 from duey.storage.redis.session import WorkerSessions, limits_text
+from duey.storage.values import (
+    ClaimResult,
+    DeadWorker,
+    End,
+    EnqueueResult,
+    EventRow,
+    Fate,
+    Orphans,
+    Registration,
+    SeenJob,
+    StoredJob,
+)  # fmt: skip
 
-UNKNOWN_TASK_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
 STEP = 500  # jobs that one script moves or removes: limits how long other clients wait
 
 
@@ -45,7 +57,7 @@ class RedisStorage(JobStorage):
         self.data = kv.KeyValue(self.server)
         self.schedule_store = schedules.RedisScheduleStore(self.server)
         self._url = url
-        self._ttl = codec.Ttl(result_ttl_s, failed_ttl_s)
+        self._ttl = Ttl(result_ttl_s, failed_ttl_s)
         self._sessions = WorkerSessions(self.server)
         self._watch = worker_rows.Watch(self.server)
         self._backlog = Backlog(queries.RedisBacklog(self.server), backlog_rows)
@@ -70,9 +82,10 @@ class RedisStorage(JobStorage):
     # accepting jobs
 
     def enqueue_jobs(
-        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
-    ) -> EnqueueResult:
-        return enqueue.enqueue_jobs(self.server, jobs, idempotency, max_pending, self.compose, self._ttl)
+        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
+        ends: Sequence[End] = (),
+    ) -> EnqueueResult:  # fmt: skip
+        return enqueue.enqueue_jobs(self.server, jobs, idempotency, max_pending, ends, self._ttl)
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         if self._sessions.sleepers != 0:  # the last turn of this process saw some, or it has had no turn
@@ -87,9 +100,9 @@ class RedisStorage(JobStorage):
         return presence
 
     def settle_and_claim(
-        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], notified: bool = False
+        self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False
     ) -> ClaimResult:
-        return self._sessions.settle_and_claim(worker, settlements, want, queues, self._ttl, self.compose, self.limits)
+        return self._sessions.settle_and_claim(worker, outcomes, want, queues, self._ttl, self.limits)
 
     def hold(self, presence: RedisPresence, token: int) -> bool:
         return presence.hold(token)
@@ -113,7 +126,10 @@ class RedisStorage(JobStorage):
 
     def unregister(self, worker: int) -> None:
         self._sessions.forget(worker)  # first, so that no thread of this process registers it again
-        self._reap(DeadWorker(worker, "", 0, False), False, 1)  # it may have claims from a lost answer
+        # It may have claims from a lost answer; a job of them that was asked to stop is still asked to.
+        while (left := self.orphans(DeadWorker(worker, "", 0, False))) is not None:
+            if self.release(left, [Fate()] * len(left.claims)) is not False:
+                return
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
         for n in workers:
@@ -124,36 +140,37 @@ class RedisStorage(JobStorage):
     def slots(self, worker: int) -> list[presence.Slot]:
         return presence.slots_of(self.folder, worker)
 
-    def reap(self, dead: DeadWorker, max_crashes: int) -> list[str]:
-        dead_presence = presence.DeadPresence(self.folder, dead.worker)
-        if not dead_presence.seize():
-            return []  # it is alive, or another rescuer handles it
-        try:
-            running = self._reap(dead, False, max_crashes)
-            dead_presence.reap()
-        finally:
-            dead_presence.leave()
-        return running
-
-    def _reap(self, dead: DeadWorker, overdue: bool, max_crashes: int) -> list[str]:
-        return worker_rows.reap(self.server, self.folder, dead, overdue, max_crashes, self.compose, self._ttl.failed_s)
-
-    def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
-        found: list[str] = []
+    def dead_workers(self, own: Sequence[int] = (), consumer: str = "") -> list[DeadWorker]:
         missing = [n for n in presence.numbers(self.folder) if n not in own and not presence.is_alive(self.folder, n)]
         company = sum(len(self.slots(n)) for n in missing)
+        found = []
         for n in missing:
             its_own = self.server.command(b"HGET", self.server.key(f"worker:{n}"), "consumer")
-            found += self.reap(DeadWorker(n, "", 0, tree=its_own != consumer.encode(), company=company), max_crashes)
-        for n in self._watch.overdue():
-            if n not in own:
-                found += self._reap(DeadWorker(n, "", 0, tree=True), True, max_crashes)
-        return found
+            found.append(DeadWorker(n, "", 0, tree=its_own != consumer.encode(), company=company))
+        overdue = [n for n in self._watch.overdue() if n not in own]
+        return [*found, *(DeadWorker(n, "", 0, tree=True, overdue=True) for n in overdue)]
+
+    def seized(self, dead: DeadWorker) -> AbstractContextManager[presence.DeadPresence | None]:
+        if dead.overdue:  # its lease decides, also if its process stands still on this host
+            return nullcontext(presence.NoPresence())
+        return presence.seized(self.folder, dead.worker)
+
+    def orphans(self, dead: DeadWorker) -> Orphans | None:
+        return worker_rows.orphans(self.server, self.folder, dead)
+
+    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> bool | None:
+        return worker_rows.release(self.server, orphans, fates, self._ttl)
 
     # operations by hand
 
-    def cancel(self, job_id: str, was: str | None = None) -> str | None:
-        return commands.cancel(self.server, job_id, self.compose, self._ttl, was)
+    def look(self, job_id: str) -> SeenJob | None:
+        return commands.look(self.server, job_id)
+
+    def end(self, seen: SeenJob, outcome: Outcome) -> bool:
+        return commands.end(self.server, seen, outcome, self._ttl)
+
+    def ask_to_stop(self, seen: SeenJob) -> bool:
+        return bool(commands.apply(self.server, "stop", seen.claim.id, seen.version) == 1)
 
     def stop_requested(self, seqs: Sequence[int]) -> set[int]:
         key = self.server.key("cancel_requests")
@@ -247,17 +264,18 @@ class RedisStorage(JobStorage):
 
     # maintenance and events
 
+    def unknown_before(self, instant: float) -> list[str]:
+        return queries.unknown_before(self.server, instant)
+
     def run_maintenance(self, limit: int = 1000) -> bool:
         more = bool(self.server.run("maintenance", clock.now(), limit, again=True))
-        for job_id in queries.unknown_before(self.server, clock.now() - UNKNOWN_TASK_S):
-            commands.fail_unknown(self.server, job_id, self.compose, self._ttl)
         self.server.run("recheck", clock.now(), "")
         return self._backlog.relieve() or more
 
-    def read_events(self, limit: int) -> list[Event]:
-        return queries.read_outbox(self.server, limit, self.compose)
+    def read_outbox(self, limit: int) -> list[EventRow]:
+        return queries.read_outbox(self.server, limit)
 
-    def delete_events(self, events: Sequence[Event]) -> None:
+    def delete_events(self, events: Sequence[Event | EventRow]) -> None:
         queries.delete_events(self.server, events)
 
     # for Huey

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from duey import clock, errors, faults
-from duey.model.job import Claim, Running, WorkerInfo
+from duey.model.job import Running, WorkerInfo
+from duey.model.outcome import Ttl
 from duey.model.queues import shown
 from duey.storage import presence
-from duey.storage.deaths import DeadWorker, fate_of
 from duey.storage.presence import HOST, rss_of
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import running_of, running_text
+from duey.storage.values import DeadWorker, Fate, Orphans
 
 
 def started(folder: Path, n: int, said: bytes | None) -> dict[int, float | None]:
@@ -112,70 +113,45 @@ class Watch:
         return [] if facts is not None and facts.uptime_s < self.grace_s else found
 
 
-def reap(
-    server: Server, folder: Path, dead: DeadWorker, overdue: bool, max_crashes: int, compose: Any, failed_ttl_s: float
-) -> list[str]:
-    """Release the claims of one worker. Returns the ids of the jobs that it handled, none if another rescuer was first.
+def orphans(server: Server, folder: Path, dead: DeadWorker) -> Orphans | None:
+    """The claims of a dead worker. None if another rescuer was first.
 
-    What it handled is read from its file on this host, which is exact, or from Redis, which may be a moment old. With
-    `overdue` nothing happens if its lease has been renewed.
+    What it handled is read from its file on this host, which is exact, or from Redis, which may be a moment old.
     """
-    by_file = (folder / f"{dead.worker}.life").exists()
-    dead = dead.handled(presence.slots_of(folder, dead.worker))
     if faults.point:
         faults.point("reap.begun")
-    while True:
-        left = server.run("held", dead.worker, again=True)
-        if left is None:
-            return []
-        host, pid, said, *held = left
-        dead = dead if by_file else dead.handled(running_of(said))
-        dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
-        reaper = Reaper(dead, max_crashes, compose, codec.Ttl(failed_ttl_s, failed_ttl_s))
-        for stopping, handed_over in zip(held[::2], held[1::2], strict=True):
-            reaper.take(codec.claim_of(dead.worker, handed_over), bool(stopping))
-        if faults.point:
-            faults.point("reap.written")
-        reaped = server.run("reap", dead.worker, int(overdue), *reaper.words())
-        if faults.point:
-            faults.point("reap.committed")
-        if reaped != CHANGED:
-            return reaper.handled if reaped else []
+    left = server.run("held", dead.worker, again=True)
+    if left is None:
+        return None
+    host, pid, running, *held = left
+    by_file = (folder / f"{dead.worker}.life").exists()
+    dead = dead.handled(presence.slots_of(folder, dead.worker) if by_file else running_of(running))
+    dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
+    pairs = zip(held[::2], held[1::2], strict=True)
+    return Orphans(dead, [(codec.claim_of(dead.worker, claim), bool(stopping)) for stopping, claim in pairs])
 
 
-class Reaper:
-    """The arguments of reap.lua: what happens to each claim of a dead worker."""
-
-    def __init__(self, dead: DeadWorker, max_crashes: int, compose: Any, ttl: codec.Ttl) -> None:
-        self._dead, self._max_crashes, self._compose, self._ttl = dead, max_crashes, compose, ttl
-        self.handled: list[str] = []
-        self._settled = self._noted = 0
-        self._canceled = ","
-        self._settlements: codec.Words = []
-        self._notes: codec.Words = []
-
-    def take(self, claim: Claim, stopping: bool) -> None:
-        """Decide on one claim. A claim that goes back to the queue without an event is not named in the arguments."""
-        if claim.token in self._dead.marks:
-            self.handled.append(claim.id)
-        fate = fate_of(claim, self._dead, stopping, self._max_crashes, self._compose)
-        if stopping:
-            self._canceled += f"{claim.token & codec.LOW},"
-        if fate.settlement is not None:
-            self._settle(fate.settlement, fate.crashes)
+def release(server: Server, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> bool | None:
+    """Release the claims of a dead worker. False if other jobs were asked to stop than when they were read, None if
+    there was nothing to release. A claim
+    that goes back to the queue without an event is not named in the arguments."""
+    settled = noted = 0
+    outcomes: codec.Words = []
+    notes: codec.Words = []
+    for (claim, _), fate in zip(orphans.claims, fates, strict=True):
+        if fate.outcome is not None:
+            settled += 1
+            codec.outcome_words(outcomes, fate.outcome, ttl, fate.crashes)
         elif fate.kind is not None:
+            noted += 1
             m = "" if fate.crashes is None else codec.changing_of(claim, fate.crashes)
-            self._note(claim, m, fate.kind, fate.detail or "")
-
-    def _settle(self, settlement: Any, crashes: int | None) -> None:
-        self._settled += 1
-        codec.settlement_words(self._settlements, settlement, self._ttl, crashes)
-
-    def _note(self, claim: Claim, m: str, kind: str, detail: str) -> None:
-        self._noted += 1
-        told = codec.told(claim.token, clock.now(), None, claim.attempt)
-        self._notes += (claim.token & codec.LOW, claim.id, m, kind, told, detail)
-
-    def words(self) -> codec.Words:
-        """The arguments of reap.lua after the first two."""
-        return [self._canceled, clock.now(), self._settled, self._noted, *self._settlements, *self._notes]
+            event = codec.told(claim.token, clock.now(), None, claim.attempt)
+            notes += (claim.token & codec.LOW, claim.id, m, fate.kind, event, fate.detail or "")
+    stopping = "".join(f"{claim.token & codec.LOW}," for claim, stopping in orphans.claims if stopping)
+    if faults.point:
+        faults.point("reap.written")
+    words = (f",{stopping}", clock.now(), settled, noted, *outcomes, *notes)
+    answer = server.run("reap", orphans.dead.worker, int(orphans.dead.overdue), *words)
+    if faults.point:
+        faults.point("reap.committed")
+    return None if not answer else answer != CHANGED

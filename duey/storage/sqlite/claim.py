@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from duey import clock
-from duey.model.job import FREED_AT_START, Claim, Settlement
+from duey.model.job import FREED_AT_START, Claim
 from duey.model.limits import Limit
+from duey.model.outcome import Outcome, Ttl
 from duey.model.queues import NOT, REST, serves
-from duey.storage.contract import ClaimResult
 from duey.storage.sqlite import policies, settle
+from duey.storage.values import ClaimResult
 
 CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
     j.crashes, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
@@ -163,13 +164,6 @@ def release_claims(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
     return count
 
 
-class Ttl(NamedTuple):
-    """How long an ended job is kept, in seconds."""
-
-    result_s: float
-    failed_s: float
-
-
 def idle_result(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> ClaimResult | None:
     """The answer for a worker that has nothing to settle, if there is nothing to claim; otherwise None. Needs no write
     lock."""
@@ -179,17 +173,19 @@ def idle_result(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> Cl
 
 
 def settle_and_claim(
-    con: sqlite3.Connection, worker: int, first_token: int, settlements: Sequence[Settlement], want: int,
-    queues: Sequence[str], compose: Any, ttl: Ttl, limits: Mapping[str, Limit],
+    con: sqlite3.Connection, worker: int, first_token: int, outcomes: Sequence[Outcome], want: int,
+    queues: Sequence[str], ttl: Ttl, limits: Mapping[str, Limit],
 ) -> tuple[ClaimResult, int]:  # fmt: skip
     """Settle and claim inside the caller's transaction. The new claims get the tokens from `first_token` on.
 
     Returns the answer, and how many jobs were unblocked because a place in a limit was freed.
     """
-    lost, unblocked = frozenset[int](), 0
-    if settlements:
-        settle.heed_stops(con, settlements, compose)
-        lost, unblocked = settle.settle(con, settlements, ttl.result_s, ttl.failed_s)
+    lost, unblocked, stopping = frozenset[int](), 0, frozenset[int]()
+    if outcomes:
+        stopping = settle.asked_to_stop(con, outcomes)
+        if stopping:
+            outcomes = [s for s in outcomes if s.claim.token not in stopping]
+        lost, unblocked = settle.settle(con, outcomes, ttl)
     state = queue_state(con)
     if state.next_due is not None and state.next_due <= clock.now():
         bring_due(con)
@@ -198,4 +194,4 @@ def settle_and_claim(
     if want:
         claims, more = claim(con, worker, first_token, want, queues, limits, state.any_pauses)
     due_at = None if claims else next_due(con)
-    return ClaimResult(claims, lost, more, due_at, bool(claims) and state.any_revocations), unblocked
+    return ClaimResult(claims, lost, more, due_at, bool(claims) and state.any_revocations, stopping), unblocked

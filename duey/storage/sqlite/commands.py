@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from duey import clock, errors
 from duey.model import event
-from duey.model.job import CANCELED, DONE, ENDED, RETRYING, Claim
-from duey.storage.contract import StoredJob
+from duey.model.job import DONE, ENDED, RETRYING, Claim
+from duey.model.outcome import Ttl
 from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite import policies, queries, schema, settle
+from duey.storage.values import End, SeenJob, StoredJob
 
 
 def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
@@ -53,25 +52,31 @@ def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
     return Claim._make(con.execute(claiming.CLAIMED, (token, job.seq)).fetchone())
 
 
-def cancel(con: sqlite3.Connection, job: StoredJob, compose: Any, ttl_s: float) -> int:
-    """End a waiting job as canceled, or ask a running one to stop. Returns how many other jobs were unblocked."""
-    if job.state in ENDED:
-        raise errors.StateConflict(job.id, "cancel", job.state)
-    if job.place == "claimed":
-        con.execute("insert or ignore into cancel_requests values (?, ?)", (job.seq, clock.now()))
-        return 0
-    claim = claim_for_verb(con, job)
-    return settle.settle(con, [compose.end(claim, CANCELED)], ttl_s, ttl_s).unblocked
+def look(con: sqlite3.Connection, job_id: str) -> SeenJob | None:
+    """The job, in order to change it if it has not changed since."""
+    found = queries.get_job(con, job_id)
+    if found is None:
+        return None
+    job, token = found
+    claim = Claim._make(con.execute(claiming.CLAIMED, (token or 0, job.seq)).fetchone())
+    key = con.execute("select unique_key from jobs where seq = ?", (job.seq,)).fetchone()[0]
+    return SeenJob(claim, job.state, job.place not in ("claimed", "finished"), job.reason, key, (job.place,))
 
 
-def replace(con: sqlite3.Connection, job_id: str, by: str, compose: Any, ttl_s: float) -> bool:
-    """End a waiting job as canceled in favour of the job `by`. False if it is running or has ended."""
-    job, token = find(con, job_id)
-    if token is not None or job.state in ENDED:
+def end(con: sqlite3.Connection, given: End, ttl: Ttl) -> int | None:
+    """End a waiting job. Returns how many other jobs were unblocked; None if it has changed since it was read."""
+    before, outcome = given
+    if not before.waits or look(con, before.claim.id) != before:
+        return None
+    claim = claim_for_verb(con, find(con, before.claim.id)[0])
+    return settle.settle(con, [outcome._replace(claim=claim)], ttl).unblocked
+
+
+def ask_to_stop(con: sqlite3.Connection, before: SeenJob) -> bool:
+    """Ask a claimed job to stop. False if it has changed since it was read."""
+    if look(con, before.claim.id) != before:
         return False
-    settlement = compose.end(claim_for_verb(con, job), CANCELED)
-    settlement.detail = json.dumps({"reason": f"replaced by job {by}"})
-    settle.settle(con, [settlement], ttl_s, ttl_s)
+    con.execute("insert or ignore into cancel_requests values (?, ?)", (before.claim.seq, clock.now()))
     return True
 
 

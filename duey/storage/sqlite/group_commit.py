@@ -24,10 +24,11 @@ from typing import Any
 from duey import clock, errors, faults
 from duey.model import event
 from duey.model.job import NewJob
-from duey.storage.contract import EnqueuedJob, EnqueueResult
+from duey.model.outcome import Ttl
 from duey.storage.sqlite import enqueue
 from duey.storage.sqlite.database import Database
 from duey.storage.sqlite.schema import JOB
+from duey.storage.values import EnqueuedJob, EnqueueResult
 from duey.storage.wakeup import Notifier
 
 
@@ -88,21 +89,19 @@ class GroupCommit:
 
 
 class EnqueueCommit:
-    """Accepts jobs for one file. `replace(connection, old_id, new_id)` ends a waiting job in favour of another one."""
+    """Accepts jobs for one file."""
 
-    def __init__(
-        self, db: Database, notifier: Notifier, replace: Callable[[sqlite3.Connection, str, str], bool]
-    ) -> None:
-        self._db, self._notifier, self._replace = db, notifier, replace
+    def __init__(self, db: Database, notifier: Notifier, ttl: Ttl) -> None:
+        self._db, self._notifier, self._ttl = db, notifier, ttl
 
     def commit(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """The answer to each request (jobs, idempotency, max_pending), or the exception that refuses it."""
-        queues = [job.queue for jobs, _, _ in requests for job in jobs]
+        """The answer to each request (jobs, idempotency, max_pending, ends), or the exception that refuses it."""
+        queues = [job.queue for jobs, *_ in requests for job in jobs]
         # A kill point of a test lies between two steps, so there must be steps.
         answers = None if faults.point else enqueue_at_once(partial(self._db.write_at_once, "synced"), requests)
         if answers is None:
             with self._db.write("synced", "enqueue") as con:
-                answers = enqueue.enqueue_all(con, partial(self._replace, con), requests)
+                answers = enqueue.enqueue_all(con, self._ttl, requests)
             queues = list(enqueue.fresh_queues(requests, answers))
         self._notifier.notify_for(queues)
         return answers
@@ -147,14 +146,14 @@ def prepare_connection(con: sqlite3.Connection) -> None:
 def enqueue_at_once(
     insert: Callable[[str, Sequence[Any]], bool], requests: Sequence[tuple[Any, ...]]
 ) -> list[Any] | None:
-    """Store all requests (jobs, idempotency, max_pending) by one call of `insert` and return the answer to each.
+    """Store all requests (jobs, idempotency, max_pending, ends) by one call of `insert` and return the answer to each.
 
     Returns None, and stores nothing, if one of them is not plain, conflicts with a row, or has a value that SQLite
     refuses.
     """
     values: list[Any] = []
     count, now = 0, clock.now()
-    for jobs, idempotency, max_pending in requests:
+    for jobs, idempotency, max_pending, _ in requests:
         count += len(jobs)
         if not jobs or max_pending or count > MOST:
             return None
@@ -167,9 +166,7 @@ def enqueue_at_once(
             values += key
             key = NO_KEY
     # Created before the insert: code that runs after a sync finds cold caches and takes several times as long.
-    answers: list[Any] = [
-        EnqueueResult(tuple([EnqueuedJob(job.id, True) for job in jobs]), False) for jobs, _, _ in requests
-    ]
+    answers: list[Any] = [EnqueueResult(tuple([EnqueuedJob(job.id, True) for job in jobs])) for jobs, *_ in requests]
     return answers if insert(insert_statement(count), values) else None
 
 

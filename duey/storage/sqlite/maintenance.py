@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
-from duey import errors
 from duey.model.event import COUNTED, DONE, ENQUEUED
-from duey.model.job import FAILED
 from duey.storage.compaction import STEP, Pair, Seen, tally
-from duey.storage.sqlite import commands, settle
+from duey.storage.sqlite import commands
 from duey.storage.sqlite.database import Database
 from duey.storage.sqlite.schema import EVENT, manual_token
 
@@ -23,7 +20,6 @@ READ_OF = "select seq from finished where gone_at <= ? and seq not in (select jo
 STILL_EXPIRED = "select 1 from finished where seq = ? and gone_at <= ?"
 LOOK_AGAIN_S = 60.0  # until that expensive query is repeated, if it found nothing
 MANY_STEPS = 50  # steps for which it fetches rows
-UNKNOWN_TASK_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
 
 
 class Expiry:
@@ -57,17 +53,12 @@ class Expiry:
                 self._look_again_at = 0.0 if self._found else now + LOOK_AGAIN_S
 
 
-def fail_unknown(con: sqlite3.Connection, now: float, compose: Any, ttl_s: float) -> int:
-    """Fail jobs that have waited for a day because no consumer knows their task. Returns how many."""
+def unknown_before(con: sqlite3.Connection, instant: float) -> list[str]:
+    """The ids of some jobs that were set aside before the instant because no consumer knew their task."""
     rows = con.execute(
-        "select seq, id from blocked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100",
-        (now - UNKNOWN_TASK_S,),
-    ).fetchall()
-    for _, job_id in rows:
-        job, _ = commands.find(con, job_id)
-        claim = commands.claim_for_verb(con, job)
-        settle.settle(con, [compose.end(claim, FAILED, errors.TaskUnknown(claim.task))], ttl_s, ttl_s)
-    return len(rows)
+        "select id from blocked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100", (instant,)
+    )
+    return [job_id for (job_id,) in rows]
 
 
 def empty(con: sqlite3.Connection, place: str) -> None:

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from duey import clock, errors
+from duey import clock
 from duey.model import event
-from duey.model.job import FREED_BY_TIME, REFUSES, REPLACES, Claim, NewJob
+from duey.model.job import FREED_BY_TIME, Claim
 from duey.model.limits import LIMIT, RATE, Limit
-from duey.storage.contract import EnqueuedJob
 from duey.storage.sqlite.schema import EVENT, manual_token
 
 WAITING_AT = """select g.name, w.kind from limits g cross join (select ? as kind union select ?) w
@@ -209,7 +208,6 @@ def recheck(con: sqlite3.Connection, limits: Mapping[str, Limit] | None = None, 
 
 HOLDER = """select jobs.id from unique_locks join jobs on jobs.seq = unique_locks.seq
     where key = ? and (until is null or until > ?) and jobs.id != ?"""
-Replace = Callable[[str, str], bool]  # (id of the holder, id of the new job): whether the holder was ended
 
 
 def holder(con: sqlite3.Connection, key: str, job_id: str) -> str | None:
@@ -218,20 +216,12 @@ def holder(con: sqlite3.Connection, key: str, job_id: str) -> str | None:
     return row[0] if row else None
 
 
-def settle_conflict(con: sqlite3.Connection, job: NewJob, beside: set[str], replace: Replace) -> EnqueuedJob | None:
-    """The answer for a job whose key is held; None if the job may be stored. Raises UniqueConflict if its task asks for
-    that. `beside`: ids that were stored by the same call, which are never replaced."""
-    if job.unique_key is None:
-        return None
-    other = holder(con, job.unique_key, job.id)
-    if other is None:
-        return None
-    if job.flags & REFUSES:
-        raise errors.UniqueConflict(job.unique_key, other)
-    if job.flags & REPLACES and other not in beside and replace(other, job.id):
-        con.execute("delete from unique_locks where key = ?", (job.unique_key,))
-        return None
-    return EnqueuedJob(other, False)
+class MustEndError(Exception):
+    """Nothing can be stored before these waiting jobs have ended, which new jobs replace."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__(*ids)
+        self.ids = tuple(ids)
 
 
 def take(con: sqlite3.Connection, key: str, seq: int, hold_s: float | None, flags: int) -> None:

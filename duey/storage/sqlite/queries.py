@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
-from duey.model.event import COUNTED, Event
+from duey.model.event import Event
 from duey.model.job import (
     BLOCKED,
     CANCELED,
@@ -21,8 +20,8 @@ from duey.model.job import (
     QueueInfo,
 )
 from duey.payload.plain import LISTED_BYTES
-from duey.storage.contract import EventRow, StoredJob
 from duey.storage.sqlite.database import Database
+from duey.storage.values import EventRow, StoredJob
 
 # The place of a job decides its state. A job that was set aside is shown as queued, with a reason. The reason of a job
 # in `due` is what it waited for when it was put there.
@@ -165,15 +164,9 @@ EVENTS = f"""select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
 DELETE = "delete from outbox where seq <= ? and at <= ?"
 
 
-def read_outbox(db: Database, limit: int, compose: Any) -> list[Event]:
-    """The oldest events in order, in their display form. `compose` decodes and redacts."""
-    while True:
-        with db.read() as con:
-            rows = list(map(EventRow._make, con.execute(EVENTS, (limit,)).fetchall()))
-        found = [compose.event(row) for row in rows if row.job_id or row.kind == COUNTED]
-        if found or not rows:
-            return found
-        delete_events(db, rows)  # their jobs were removed
+def read_outbox(con: sqlite3.Connection, limit: int) -> list[EventRow]:
+    """The oldest events in order."""
+    return list(map(EventRow._make, con.execute(EVENTS, (limit,)).fetchall()))
 
 
 def delete_events(db: Database, events: Sequence[Event | EventRow]) -> None:

@@ -34,7 +34,7 @@ from duey.model.schedule import (
     ScheduleRow,
     Tick,
 )
-from duey.storage.sqlite import enqueue
+from duey.storage.sqlite import insert
 from duey.storage.sqlite.database import Database
 
 ROWS = """select name, source, spec, paused, last, since,
@@ -96,7 +96,7 @@ def brought_to_life(con: sqlite3.Connection, slot: OccurrenceRow, job: NewJob) -
     held."""
     if con.execute("select 1 from jobs where id = ?", (job.id,)).fetchone():
         return slot._replace(outcome=DEFERRED, job_id=job.id), False
-    answer = enqueue.insert(con, job)
+    answer = insert.insert(con, job)
     if answer.id != job.id:
         return slot._replace(outcome=SKIPPED, job_id=None, reason=KEY_HELD % answer.id), False
     return slot._replace(outcome=DEFERRED, job_id=job.id), True

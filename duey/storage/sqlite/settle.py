@@ -1,30 +1,21 @@
 """Settles claims: writes the end of an attempt, inside the transaction of the caller.
 
-For each settlement whose claim still stands it writes: the end of the claim, the result and final state (or the time of
+For each outcome whose claim still stands it writes: the end of the claim, the result and final state (or the time of
 the retry), the next steps of a pipeline, the part of a chord and, with the last part, the callback, the freed unique
-key, the event. A settlement whose claim is gone writes nothing, and its token is reported as lost.
+key, the event. A outcome whose claim is gone writes nothing, and its token is reported as lost.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from duey import clock
-from duey.model.job import (
-    BLOCKED,
-    CANCELED,
-    ENDED,
-    FAILED,
-    FREED_AT_START,
-    RELEASED,
-    RETRYING,
-    ChordPart,
-    NewJob,
-    Settlement,
-)
-from duey.storage.sqlite import enqueue, policies, queries
+from duey.model.job import BLOCKED, ENDED, FREED_AT_START, RELEASED, RETRYING, ChordPart, NewJob
+from duey.model.outcome import Outcome, Ttl
+from duey.storage.sqlite import policies, queries
+from duey.storage.sqlite.insert import insert, insert_many
 from duey.storage.sqlite.schema import EVENT, worker_of
 
 
@@ -35,82 +26,65 @@ class SettleResult(NamedTuple):
     unblocked: int
 
 
-def settle(
-    con: sqlite3.Connection, settlements: Sequence[Settlement], ttl_s: float, failed_ttl_s: float
-) -> SettleResult:
-    """Write every settlement whose claim still stands."""
-    tokens = [s.claim.token for s in settlements]
+def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> SettleResult:
+    """Write every outcome whose claim still stands."""
+    tokens = [s.claim.token for s in outcomes]
     marks = ",".join("?" * len(tokens))
     held = dict(
         con.execute(f"delete from claimed where token in ({marks}) returning token, limit_name", tokens).fetchall()
     )
-    standing = [s for s in settlements if s.claim.token in held]
-    ended = [s for s in standing if s.outcome in ENDED]
+    standing = [s for s in outcomes if s.claim.token in held]
+    ended = [s for s in standing if s.state in ENDED]
     con.executemany(
         "insert or replace into finished values (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
-                s.claim.seq, s.outcome, attempts(s), s.started_at, s.finished_at, worker_of(s.claim.token),
-                (s.finished_at or 0) + kept_s(s, ttl_s, failed_ttl_s), s.result,
+                s.claim.seq, s.state, s.attempts, s.started_at, s.finished_at, worker_of(s.claim.token),
+                s.finished_at + s.kept_s(ttl), s.result,
             )
             for s in ended
         ],
     )  # fmt: skip
     for s in standing:
-        if s.outcome not in ENDED:
+        if s.state not in ENDED:
             move(con, s)
-        if s.next_jobs:
-            enqueue_next(con, s.next_jobs)
+        if s.follow_ups:
+            enqueue_next(con, s.follow_ups)
         if s.others:
             con.executemany(
                 "insert or replace into kv values (?, ?, ?)",
-                [(k, v, (s.finished_at or 0) + ttl_s) for k, v in s.others],
+                [(k, v, s.finished_at + ttl.result_s) for k, v in s.others],
             )
         if s.chord_part:
             add_chord_part(con, s.chord_part)
     end_extras(con, ended)
     con.executemany(
         EVENT,
-        [(s.claim.seq, s.outcome, s.claim.token, s.finished_at, s.started_at, attempts(s), s.detail) for s in standing],
+        [(s.claim.seq, s.state, s.claim.token, s.finished_at, s.started_at, s.attempts, s.detail) for s in standing],
     )
     freed = [name for name in held.values() if name]
     return SettleResult(frozenset(tokens).difference(held), policies.free_slots(con, freed) if freed else 0)
 
 
-def kept_s(s: Settlement, ttl_s: float, failed_ttl_s: float) -> float:
-    """How long the ended job is kept, in seconds: a failed one so that it can be retried, others as the task says."""
-    if s.outcome == FAILED:
-        return failed_ttl_s
-    return ttl_s if s.keep_s is None else s.keep_s
+def asked_to_stop(con: sqlite3.Connection, outcomes: Sequence[Outcome]) -> frozenset[int]:
+    """The tokens of those that would return a job to the queue that was asked to stop."""
+    back = [s for s in outcomes if s.state in (RETRYING, RELEASED)]
+    stopping = queries.stop_requested(con, [s.claim.seq for s in back]) if back else set()
+    return frozenset(s.claim.token for s in back if s.claim.seq in stopping)
 
 
-def heed_stops(con: sqlite3.Connection, settlements: Sequence[Settlement], compose: Any) -> None:
-    """Make jobs that were asked to stop end as canceled, if they would go back to the queue otherwise."""
-    back = [s for s in settlements if s.outcome in (RETRYING, RELEASED)]
-    to_cancel = queries.stop_requested(con, [s.claim.seq for s in back]) if back else set()
-    for s in back:
-        if s.claim.seq in to_cancel:
-            end = compose.end(s.claim, CANCELED)
-            s.outcome, s.chord_part, s.others = CANCELED, end.chord_part, end.others
-
-
-def attempts(s: Settlement) -> int:
-    """How many attempts have ended, including this one if its body has run."""
-    return s.claim.attempt + (s.started_at is not None and s.outcome not in (RELEASED, BLOCKED))
-
-
-def move(con: sqlite3.Connection, s: Settlement) -> None:
+def move(con: sqlite3.Connection, s: Outcome) -> None:
     """Move a job that has not ended to the place where it waits next."""
     claim = s.claim
-    if s.outcome == RETRYING:
+    if s.state == RETRYING:
         con.execute(
             "update jobs set attempt = ?, retries = ?, retry_delay_s = ?, eta = ?, failures = ?, failed_at = ?, "
             "waits_for = ? where seq = ?",
-            (attempts(s), s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, s.reason, claim.seq),
+            (s.attempts, s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, s.reason, claim.seq),
         )
-    if claim.flags & FREED_AT_START and s.outcome != RETRYING:
+    if claim.flags & FREED_AT_START and s.state != RETRYING:
         policies.take_again(con, claim.seq)  # it did not start after all
-    if s.outcome == BLOCKED:
+    if s.state == BLOCKED:
         con.execute(
             "insert into blocked values (?, ?, ?, ?, ?)",
             (claim.seq, s.reason, claim.task, -claim.priority, s.finished_at),
@@ -126,7 +100,7 @@ def enqueue_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
     ended = "select 1 from jobs join finished using (seq) where id = ?"
     fresh = [job for job in jobs if not con.execute(ended, (job.id,)).fetchone()]
     if fresh:
-        enqueue.insert_many(con, fresh)
+        insert_many(con, fresh)
 
 
 def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
@@ -136,10 +110,10 @@ def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
     con.execute("insert or ignore into chord_parts values (?, ?, ?)", (part.cid, part.idx, part.value))
     count = con.execute("select count(*) from chord_parts where cid = ?", (part.cid,)).fetchone()[0]
     if count == part.size:
-        enqueue.insert(con, part.callback)
+        insert(con, part.callback)
 
 
-def end_extras(con: sqlite3.Connection, ended: Sequence[Settlement]) -> None:
+def end_extras(con: sqlite3.Connection, ended: Sequence[Outcome]) -> None:
     """Remove what lasts until the job's end: its unique key, its revocation, a request to stop."""
     for table, column, values in (
         ("revocations", "key", [f"r:{s.claim.id}" for s in ended]),

@@ -9,26 +9,42 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from duey import clock
 from duey.files import filesystem_of
 from duey.model.event import Event
-from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, Settlement, WorkerInfo, queues_more
+from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, WorkerInfo
+from duey.model.outcome import Outcome, Ttl
 from duey.storage import presence, wakeup
 from duey.storage.compaction import Backlog
-from duey.storage.contract import ClaimResult, EnqueueResult, JobStorage, Registration, StoredJob
-from duey.storage.deaths import DeadWorker
 from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite import commands, kv, maintenance, policies, queries, schedules
 from duey.storage.sqlite import workers as worker_rows
 from duey.storage.sqlite.database import Database
 from duey.storage.sqlite.group_commit import EnqueueCommit, GroupCommit, prepare_connection
+from duey.storage.sqlite.huey_methods import HueyMethods
+from duey.storage.values import (
+    ClaimResult,
+    DeadWorker,
+    End,
+    EnqueueResult,
+    EventRow,
+    Fate,
+    Orphans,
+    Registration,
+    SeenJob,
+    StoredJob,
+)  # fmt: skip
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class SqliteStorage(JobStorage):
+class SqliteStorage(HueyMethods):
     """One queue in one SQLite file."""
 
     backend = "sqlite"
@@ -42,14 +58,18 @@ class SqliteStorage(JobStorage):
         self.folder = Path(f"{self.db.path}-workers")
         self.data = kv.KeyValue(self.db)
         self.schedule_store = schedules.SqliteScheduleStore(self.db, self.wake)
-        self._ttl = claiming.Ttl(result_ttl_s, failed_ttl_s)
+        self._ttl = Ttl(result_ttl_s, failed_ttl_s)
         self.worker_table = worker_rows.WorkerTable(self.db, self.folder)
         self.reports = kv.Reports(self.db)
         self._expiry = maintenance.Expiry(self.db)
         self._backlog = Backlog(maintenance.SqliteBacklog(self.db), backlog_rows)
         self._notifier = wakeup.Notifier(self.folder)
-        self._group_commit = GroupCommit(EnqueueCommit(self.db, self._notifier, self._replace).commit)
+        self._group_commit = GroupCommit(EnqueueCommit(self.db, self._notifier, self._ttl).commit)
         self._tokens: dict[int, int] = {}
+
+    def _read(self, query: Callable[Concatenate[sqlite3.Connection, P], R], *args: P.args, **named: P.kwargs) -> R:
+        with self.db.read() as con:
+            return query(con, *args, **named)
 
     # preparation
 
@@ -69,13 +89,14 @@ class SqliteStorage(JobStorage):
     # accepting jobs
 
     def enqueue_jobs(
-        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
-    ) -> EnqueueResult:
-        acceptance: EnqueueResult = self._group_commit.submit((jobs, idempotency, max_pending))
-        return acceptance
-
-    def _replace(self, con: sqlite3.Connection, job_id: str, by: str) -> bool:
-        return commands.replace(con, job_id, by, self.compose, self._ttl.result_s)
+        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
+        ends: Sequence[End] = (),
+    ) -> EnqueueResult:  # fmt: skip
+        try:
+            result: EnqueueResult = self._group_commit.submit((jobs, idempotency, max_pending, ends))
+        except policies.MustEndError as exc:
+            return EnqueueResult((), must_end=exc.ids)
+        return result
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         self._notifier.notify_workers(count, queues)
@@ -87,30 +108,30 @@ class SqliteStorage(JobStorage):
         return self.worker_table.register(registration)
 
     def settle_and_claim(
-        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str], notified: bool = False
+        self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str], notified: bool = False
     ) -> ClaimResult:
-        if not (settlements or notified):
+        if not (outcomes or notified):
             with self.db.read() as con:
                 idle = claiming.idle_result(con, want, queues)
             if idle is not None:
                 return idle
-        answer, unblocked = self._settle_and_claim(worker, settlements, want, queues)
+        answer, unblocked = self._settle_and_claim(worker, outcomes, want, queues)
         while answer.more and not answer.claims:  # it met only jobs that were set aside, and reached PARK_STEP
             answer = self._settle_and_claim(worker, (), want, queues)[0]._replace(lost=answer.lost)
-        if settlements:
+        if outcomes:
             self._notifier.notify_waiters()
             if answer.more or not want:  # it queued jobs that it did not claim itself
-                self._notifier.notify_for(queue for settlement in settlements for queue in queues_more(settlement))
+                self._notifier.notify_for(queue for outcome in outcomes for queue in outcome.made_ready)
                 self.wake(unblocked)
         return answer
 
     def _settle_and_claim(
-        self, worker: int, settlements: Sequence[Settlement], want: int, queues: Sequence[str]
+        self, worker: int, outcomes: Sequence[Outcome], want: int, queues: Sequence[str]
     ) -> tuple[ClaimResult, int]:
         first = self._tokens.get(worker, worker << 32)
         self._tokens[worker], ttl, limits = first + want, self._ttl, self.limits
         with self.db.write("relaxed", "settle") as con:
-            return claiming.settle_and_claim(con, worker, first, settlements, want, queues, self.compose, ttl, limits)
+            return claiming.settle_and_claim(con, worker, first, outcomes, want, queues, ttl, limits)
 
     def hold(self, presence: presence.Presence, token: int) -> bool:
         if self.db.durable:
@@ -128,8 +149,7 @@ class SqliteStorage(JobStorage):
             return [row[0] for row in con.execute("select value from chord_parts where cid = ? order by idx", (cid,))]
 
     def control_signals(self, worker: int) -> tuple[bool, bool]:
-        with self.db.read() as con:
-            return worker_rows.control_signals(con, worker)
+        return self._read(worker_rows.control_signals, worker)
 
     def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
         with self.db.write("relaxed") as con:
@@ -145,31 +165,43 @@ class SqliteStorage(JobStorage):
     def slots(self, worker: int) -> list[presence.Slot]:
         return presence.slots_of(self.folder, worker)
 
-    def reap(self, dead: DeadWorker, max_crashes: int) -> list[str]:
-        running = self.worker_table.reap(dead, max_crashes, self.compose, self._ttl.failed_s)
-        self._notifier.notify_waiters()
-        self.wake(8)
-        return running
+    def dead_workers(self, own: Sequence[int] = (), consumer: str = "") -> list[DeadWorker]:
+        return self.worker_table.missing(own, consumer)
 
-    def rescue(self, max_crashes: int, own: Sequence[int] = (), consumer: str = "") -> list[str]:
-        found: list[str] = []
-        for dead in self.worker_table.missing(own, consumer):
-            found += self.reap(dead, max_crashes)
-        return found
+    def seized(self, dead: DeadWorker) -> AbstractContextManager[presence.DeadPresence | None]:
+        return presence.seized(self.folder, dead.worker)
+
+    def orphans(self, dead: DeadWorker) -> Orphans | None:
+        return self.worker_table.orphans(dead)
+
+    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> bool | None:
+        with self.db.write("relaxed", "reap") as con:
+            done = worker_rows.release(con, orphans, fates, self._ttl)
+        if done:
+            self._notifier.notify_waiters()
+            self.wake(8)
+        return done
 
     # operations by hand
 
-    def cancel(self, job_id: str, was: str | None = None) -> str | None:
+    def look(self, job_id: str) -> SeenJob | None:
+        return self._read(commands.look, job_id)
+
+    def end(self, seen: SeenJob, outcome: Outcome) -> bool:
         with self.db.write("synced") as con:
-            job = commands.find_as(con, job_id, "cancel", was)
-            unblocked = commands.cancel(con, job, self.compose, self._ttl.result_s)
+            unblocked = commands.end(con, (seen, outcome), self._ttl)
+        if unblocked is None:
+            return False
         self._notifier.notify_waiters()
         self.wake(unblocked)
-        return job.state
+        return True
+
+    def ask_to_stop(self, seen: SeenJob) -> bool:
+        with self.db.write("synced") as con:
+            return commands.ask_to_stop(con, seen)
 
     def stop_requested(self, seqs: Sequence[int]) -> set[int]:
-        with self.db.read() as con:
-            return queries.stop_requested(con, seqs)
+        return self._read(queries.stop_requested, seqs)
 
     def stopping(self, workers: Sequence[int]) -> set[int]:
         return self.reports.stopping(workers)
@@ -234,20 +266,16 @@ class SqliteStorage(JobStorage):
     def list_jobs(
         self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None
     ) -> list[StoredJob]:
-        with self.db.read() as con:
-            return queries.list_jobs(con, state, task, q, limit, before, by)
+        return self._read(queries.list_jobs, state, task, q, limit, before, by)
 
     def counts(self) -> Counts:
-        with self.db.read() as con:
-            return queries.counts(con)
+        return self._read(queries.counts)
 
     def queue_infos(self) -> list[QueueInfo]:
-        with self.db.read() as con:
-            return queries.queue_infos(con, clock.now())
+        return self._read(queries.queue_infos, clock.now())
 
     def worker_infos(self) -> list[WorkerInfo]:
-        with self.db.read() as con:
-            return self.worker_table.infos(con)
+        return self._read(self.worker_table.infos)
 
     def signal_worker(self, worker: int, what: str) -> bool:
         with self.db.write("synced") as con:
@@ -257,54 +285,23 @@ class SqliteStorage(JobStorage):
         return wakeup.wait_until(self.folder, lambda: self.data.has(job_id) or self._has_ended(job_id), timeout_s)
 
     def _has_ended(self, job_id: str) -> bool:
-        with self.db.read() as con:
-            return queries.has_ended(con, job_id)
+        return self._read(queries.has_ended, job_id)
 
     # maintenance and events
+
+    def unknown_before(self, instant: float) -> list[str]:
+        return self._read(maintenance.unknown_before, instant)
 
     def run_maintenance(self, limit: int = 1000) -> bool:
         more = self._expiry.step(clock.now(), limit)
         with self.db.write("relaxed") as con:
-            maintenance.fail_unknown(con, clock.now(), self.compose, self._ttl.failed_s)
             unblocked = policies.recheck(con)
         self.wake(unblocked)
         self.db.checkpoint()
         return self._backlog.relieve() or more
 
-    def read_events(self, limit: int) -> list[Event]:
-        return queries.read_outbox(self.db, limit, self.compose)
+    def read_outbox(self, limit: int) -> list[EventRow]:
+        return self._read(queries.read_outbox, limit)
 
-    def delete_events(self, events: Sequence[Event]) -> None:
+    def delete_events(self, events: Sequence[Event | EventRow]) -> None:
         queries.delete_events(self.db, events)
-
-    # for Huey
-
-    def enqueued_items(self, limit: int | None = None) -> list[bytes]:
-        return self._payloads("ready r join jobs j using (seq) order by r.rank, r.seq", limit)
-
-    def scheduled_items(self, limit: int | None = None) -> list[bytes]:
-        return self._payloads("scheduled d join jobs j using (seq) order by d.at, d.seq", limit)
-
-    def _payloads(self, source: str, limit: int | None) -> list[bytes]:
-        with self.db.read() as con:
-            rows = con.execute(f"select payload from {source} limit ?", (-1 if limit is None else limit,))
-            return [row[0] for row in rows]
-
-    def flush_queue(self) -> None:
-        self._flush("ready", "blocked")
-
-    def flush_schedule(self) -> None:
-        self._flush("scheduled")
-
-    def _flush(self, *places: str) -> None:
-        with self.db.write("synced") as con:
-            for place in places:
-                maintenance.empty(con, place)
-
-    def flush_results(self) -> None:
-        with self.db.write("relaxed") as con:
-            maintenance.forget_ended(con)
-
-    def flush_counters(self) -> None:
-        with self.db.write("relaxed") as con:
-            con.execute("delete from counters")

@@ -1,6 +1,6 @@
 """The workers on SQLite: their rows and lock files, whether they are alive, what they run.
 
-One transaction releases the claims of a dead worker. It holds, for each claim, what duey.storage.deaths decides, and
+One transaction releases the claims of a dead worker. It holds, for each claim, what duey.execution.deaths decides, and
 the removal of the worker's row. Of two rescuers only the one that deletes a claim returns its job. If the process dies
 before the commit, the next rescuer finds everything unchanged.
 """
@@ -12,19 +12,18 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from duey import clock, errors
 from duey import files as config_files
 from duey.model.job import FREED_AT_START, QUEUED, Claim, Running, WorkerInfo
+from duey.model.outcome import Ttl
 from duey.model.queues import shown
 from duey.storage import presence
-from duey.storage.contract import Registration, StoredJob
-from duey.storage.deaths import DeadWorker, Fate, fate_of
 from duey.storage.presence import rss_of
 from duey.storage.sqlite import claim as claiming
-from duey.storage.sqlite import policies, schema, settle
+from duey.storage.sqlite import policies, queries, schema, settle
 from duey.storage.sqlite.database import Database
+from duey.storage.values import DeadWorker, Fate, Orphans, Registration, StoredJob
 
 
 class WorkerTable:
@@ -75,26 +74,14 @@ class WorkerTable:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(self.folder / f"{n}.life")
 
-    def reap(self, dead: DeadWorker, max_crashes: int, compose: Any, ttl_s: float) -> list[str]:
-        """Release a dead worker's claims and remove its files. Returns the ids of the jobs that its threads handled.
-
-        Does nothing if the worker is alive or another rescuer handles it.
-        """
-        dead_presence = presence.DeadPresence(self.folder, dead.worker)
-        if not dead_presence.seize():
-            return []
-        try:
-            dead = dead.handled(presence.slots_of(self.folder, dead.worker))
-            running = None
-            while running is None:
-                with self.db.read() as con:
-                    planned = plan(con, dead, max_crashes, compose)
-                with self.db.write("relaxed", "reap") as con:
-                    running = release(con, dead, planned, ttl_s)
-            dead_presence.reap()
-        finally:
-            dead_presence.leave()
-        return running
+    def orphans(self, dead: DeadWorker) -> Orphans | None:
+        """The claims of a dead worker. None if it has no row and no claims any more."""
+        dead = dead.handled(presence.slots_of(self.folder, dead.worker))
+        with self.db.read() as con:
+            held = con.execute("select token, seq from claimed where worker = ?", (dead.worker,)).fetchall()
+            claims = [Claim._make(con.execute(claiming.CLAIMED, row).fetchone()) for row in held]
+            stopping = queries.stop_requested(con, [claim.seq for claim in claims])
+        return Orphans(dead, [(claim, claim.seq in stopping) for claim in claims])
 
     def missing(self, own: Sequence[int], consumer: str) -> list[DeadWorker]:
         """Workers whose lock is free. At every 20th call also those that have no lock file any more."""
@@ -151,52 +138,30 @@ def control_signals(con: sqlite3.Connection, n: int) -> tuple[bool, bool]:
     return (bool(row[0]), bool(row[1])) if row else (False, False)
 
 
-class Planned(NamedTuple):
-    """One claim of a dead worker, and what will happen to it."""
-
-    claim: Claim
-    stopping: bool
-    fate: Fate
-
-
-def plan(con: sqlite3.Connection, dead: DeadWorker, max_crashes: int, compose: Any) -> list[Planned]:
-    """Decide on all claims of a worker, before the transaction, because `compose` may call a task's back-off."""
-    rows = con.execute("select token, seq from claimed where worker = ?", (dead.worker,)).fetchall()
-    found = []
-    for token, seq in rows:
-        claim = Claim._make(con.execute(claiming.CLAIMED, (token, seq)).fetchone())
-        stopping = is_stopping(con, seq)
-        found.append(Planned(claim, stopping, fate_of(claim, dead, stopping, max_crashes, compose)))
-    return found
-
-
-def is_stopping(con: sqlite3.Connection, seq: int) -> bool:
-    """Whether the job was asked to stop."""
-    return con.execute("select 1 from cancel_requests where seq = ?", (seq,)).fetchone() is not None
-
-
-def release(con: sqlite3.Connection, dead: DeadWorker, planned: Sequence[Planned], ttl_s: float) -> list[str] | None:
-    """Release all claims of a worker as planned. Returns the ids of the jobs that its threads handled; None, and
-    nothing is changed, if a job was asked to stop meanwhile and the plan must be made again."""
-    tokens = {token for (token,) in con.execute("select token from claimed where worker = ?", (dead.worker,))}
-    standing = [each for each in planned if each.claim.token in tokens]
-    if len(standing) < len(tokens) or any(is_stopping(con, each.claim.seq) != each.stopping for each in standing):
-        return None
+def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> bool:
+    """Release all claims of a dead worker. False, and nothing is changed, if there are other claims, or other jobs were
+    asked to stop, than when they were read."""
+    worker = orphans.dead.worker
+    tokens = {token for (token,) in con.execute("select token from claimed where worker = ?", (worker,))}
+    standing = [(*each, fate) for each, fate in zip(orphans.claims, fates, strict=True) if each[0].token in tokens]
+    stopping = queries.stop_requested(con, [claim.seq for claim, _, _ in standing])
+    if len(standing) < len(tokens) or any((claim.seq in stopping) != was for claim, was, _ in standing):
+        return False
     for claim, _, fate in standing:
         if fate.crashes is not None:
             con.execute("update jobs set crashes = ? where seq = ?", (fate.crashes, claim.seq))
         if fate.tree_deaths is not None:
             con.execute("update jobs set tree_deaths = ? where seq = ?", (fate.tree_deaths, claim.seq))
-        if fate.settlement is not None:
-            settle.settle(con, [fate.settlement], ttl_s, ttl_s)
+        if fate.outcome is not None:
+            settle.settle(con, [fate.outcome], ttl)
             continue
         put_back(con, claim, fate.kind is not None)
         if fate.kind is not None:
-            told = (claim.seq, fate.kind, claim.token, clock.now(), None, claim.attempt, fate.detail)
-            con.execute(schema.EVENT, told)
-    con.execute("delete from locks where worker = ?", (dead.worker,))
-    con.execute("delete from workers where n = ?", (dead.worker,))
-    return [claim.id for claim, _, _ in standing if claim.token in dead.marks]
+            row = (claim.seq, fate.kind, claim.token, clock.now(), None, claim.attempt, fate.detail)
+            con.execute(schema.EVENT, row)
+    con.execute("delete from locks where worker = ?", (worker,))
+    con.execute("delete from workers where n = ?", (worker,))
+    return True
 
 
 def put_back(con: sqlite3.Connection, claim: Claim, started: bool) -> None:

@@ -21,7 +21,7 @@ from huey.api import Task
 from workload import write
 
 from duey import huey, on_worker_start, progress, register_type
-from duey.storage import deaths
+from duey.execution import deaths
 from tests.acceptance.processes import MARK, kill, marked
 
 deaths.TREE = int(os.environ.get("DUEY_TEST_TREE", deaths.TREE))  # deaths of whole consumers that end a job

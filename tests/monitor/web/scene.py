@@ -71,7 +71,7 @@ def make_morning(world: World, at: Clock) -> None:
     at.now = now
     world.record()
     world.finish("sum")
-    world.history.recorder(world.huey.storage).turn()
+    world.history.recorder(world.huey.lifecycle).turn()
     (discarded,) = [each for each in world.history.error_groups().groups if each.type == "Discard"]
     world.history.mark_group(discarded.fingerprint, "muted")
     for each in gone:

@@ -135,7 +135,7 @@ def test_what_went_wrong_before_the_newest_slots_is_told_from_the_history(world:
         SimpleNamespace(name="periodic.nightly_backup", slots=slots),
         SimpleNamespace(name="gone", slots=gone),
     ]
-    world.history.recorder(world.huey.storage, schedules=lambda: tables).turn()
+    world.history.recorder(world.huey.lifecycle, schedules=lambda: tables).turn()
     ledger = [entry["slot"]["reason"] for entry in admin.get("/monitor/schedules.json").json["ledger"]]
     assert "the disk was full" in ledger and "of no schedule" not in ledger
     assert "the queue tells of this one itself" not in ledger

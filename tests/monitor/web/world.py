@@ -20,8 +20,8 @@ from duey.monitor.web.services import Services
 from duey.monitor.web.site import Site
 from duey.scheduling.timetable import cron, every
 from duey.server.http_policy import HttpPolicy
-from duey.storage.contract import Registration
 from duey.storage.presence import Presence
+from duey.storage.values import Registration
 from tests.monitor.web.client import Browser
 
 PASSWORDS = {"ana": "correct horse battery", "vera": "staple staple staple"}
@@ -83,7 +83,7 @@ class World:
 
     def record(self) -> None:
         """What has happened gets into the history."""
-        recorder = self.history.recorder(self.huey.storage, self.control.workers, self.control.schedules.all)
+        recorder = self.history.recorder(self.huey.lifecycle, self.control.workers, self.control.schedules.all)
         recorder.turn()
         assert recorder.status.problem is None
         recorder.close()

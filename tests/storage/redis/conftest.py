@@ -11,7 +11,7 @@ import pytest
 import duey
 from duey.config import load
 from duey.storage.redis.storage import RedisStorage
-from tests.contracts.rig import Hand, hiring
+from tests.contracts.rig import Hand, hiring, with_lifecycle
 from tests.support import needs
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 
@@ -24,11 +24,11 @@ def open_storage(redis_server: RedisServer, tmp_path: Path) -> Iterator[Open]:
     name = f"t{uuid.uuid4().hex[:12]}"
     opened: list[RedisStorage] = []
     (tmp_path / "config.ini").touch()
-    compose = duey.build(load(tmp_path / "config.ini", {})).composer
+    huey = duey.build(load(tmp_path / "config.ini", {}))
 
     def open_one(url: str = redis_server.url, name: str = name, host: str = "") -> RedisStorage:
         storage = RedisStorage(name, url=url)
-        storage.compose = compose
+        with_lifecycle(storage, huey)
         if host:
             storage.folder = tmp_path / host
             storage.folder.mkdir(exist_ok=True)

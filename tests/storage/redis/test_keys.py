@@ -77,10 +77,10 @@ def test_every_key_on_the_server_is_documented(storage, far):
     storage.pause("task", "shop.held")
     claims = {c.id: c for c in hand.claim(9)}
     hand.begin(claims["a"])
-    hand.settle(claims["b"], "failed", result=b"1", others=[("x", b"1")], chord_part=part("cid", 0, 2))
+    hand.settle(claims["b"], "failed", result=b"1", others=(("x", b"1"),), chord_part=part("cid", 0, 2))
     hand.settle(claims["u"], "blocked", reason="unknown")
     hand.settle(claims["m"], "retrying", eta=now + 60)
-    storage.cancel("a")
+    storage.lifecycle.cancel("a")
     storage.put_progress(claims["a"].seq, "{}")
     storage.put_data("x", b"1")
     storage.put_data("r:a", b"1")

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from duey import errors
+from duey.execution import deaths
 from duey.model.job import ONCE
-from duey.storage import deaths
-from duey.storage.contract import Registration
+from duey.storage.values import Registration
 from tests.contracts.rig import job, jobs, kinds, look, state
 from tests.support import wait_until
 
@@ -41,9 +41,9 @@ def test_a_worker_whose_lease_ran_out_is_reaped_from_another_host_but_not_by_its
     let_lapse(storage, beaten)
     storage.beat([beaten.n], 15.0)
     let_lapse(storage, hand)
-    assert storage.rescue(MOST, [hand.n]) == [], "nobody reaps its own"
+    assert storage.lifecycle.rescue(MOST, [hand.n]) == [], "nobody reaps its own"
     assert hand.n in workers(storage)
-    assert far.rescue(MOST) == []
+    assert far.lifecycle.rescue(MOST) == []
     assert [c.id for c in hire().claim(5)] == ["b", "c"]
     assert hand.n not in workers(storage)
     assert beaten.settle(claim).lost == frozenset(), "it is beaten for"
@@ -55,13 +55,13 @@ def test_a_worker_that_comes_back_finds_its_tokens_gone_and_enters_again(storage
     claim = hand.claim_one()
     hand.begin(claim)
     let_lapse(storage, hand)
-    far.rescue(MOST)
+    far.lifecycle.rescue(MOST)
     assert hand.settle(claim, result=b"late").lost == {claim.token}
     assert (state(storage, "a"), storage.has_data_for_key("a"), workers(storage)) == ("queued", False, [hand.n])
     again = hand.claim_one()
     assert again.id == "a" and again.token != claim.token
     let_lapse(storage, hand)
-    far.rescue(MOST)
+    far.lifecycle.rescue(MOST)
     assert workers(storage) == []
     assert storage.control_signals(hand.n) == (False, False)
     assert workers(far) == [hand.n]
@@ -79,7 +79,7 @@ def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(st
     claim = hand.claim_one()
     hand.presence.take(claim.token)
     let_lapse(storage, hand)
-    far.rescue(MOST)
+    far.lifecycle.rescue(MOST)
     assert hire().claim_one().id == "a"
     assert not storage.hold(hand.presence, claim.token)
     storage.control_signals(hand.n)  # it enters again
@@ -96,7 +96,7 @@ def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):
 
     def rescue(at) -> None:
         start.wait()
-        found.extend(at.rescue(MOST))
+        found.extend(at.lifecycle.rescue(MOST))
 
     threads = [threading.Thread(target=rescue, args=(each,)) for each in rescuers]
     for thread in threads:
@@ -116,7 +116,7 @@ def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, 
     (info,) = far.worker_infos()
     assert [(r.job_id, r.task) for r in info.running] == [("a", "shop.order")]
     let_lapse(storage, hand)
-    assert far.rescue(MOST) == ["a"]
+    assert far.lifecycle.rescue(MOST) == ["a"]
     assert {c.id: (c.crashes, c.tree_deaths) for c in hire().claim(2)} == {"a": (0, 1), "b": (0, 0)}
 
 
@@ -137,7 +137,7 @@ def test_a_job_that_is_found_in_too_many_lost_hosts_is_failed_from_another_host(
         hand.begin(hand.claim_one())
         wait_until(lambda: far.get_job("a").started_at, 5, "Redis was told of the body")
         let_lapse(storage, hand)
-        far.rescue(1)
+        far.lifecycle.rescue(1)
     assert (state(storage, "a"), look(storage, "a").crashes) == ("failed", 0)
 
 
@@ -158,7 +158,7 @@ def test_who_was_cut_off_or_finds_a_server_that_has_just_started_judges_nobody(s
     with monkeypatch.context() as patched:
         patched.setattr(far.server, "run", away)
         with pytest.raises(errors.StorageUnavailable):
-            far.rescue(MOST)
+            far.lifecycle.rescue(MOST)
     assert far._watch.overdue() == []
     far._watch._doubt_until = 0.0
     assert far._watch.overdue() == [hand.n]
@@ -175,11 +175,11 @@ def test_a_cancel_between_look_and_reaping_is_heeded(storage, far, hand, monkeyp
     def meanwhile(name, *words, **options):
         answer = run(name, *words, **options)
         if name == "held" and not canceled:
-            canceled.append(storage.cancel("a"))
+            canceled.append(storage.lifecycle.cancel("a"))
         return answer
 
     monkeypatch.setattr(far.server, "run", meanwhile)
-    far.rescue(MOST)
+    far.lifecycle.rescue(MOST)
     assert (canceled, state(storage, "a")) == (["running"], "canceled")
 
 

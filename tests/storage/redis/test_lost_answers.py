@@ -68,7 +68,7 @@ def test_a_tenth_of_the_pushes_and_pops_is_lost(line, shaky, storage):
     hand.go()
     assert set(ran.values()) == {1} and len(ran) == COUNT
     assert {each.state for each in storage.list_jobs(None, None, None, 2 * COUNT, None)} == {"done"}
-    assert Counter(e.kind for e in storage.read_events(3 * COUNT)) == {"enqueued": COUNT, "done": COUNT}
+    assert Counter(e.kind for e in storage.lifecycle.read_events(3 * COUNT)) == {"enqueued": COUNT, "done": COUNT}
     assert line.lost > COUNT / 20
 
 
@@ -119,12 +119,12 @@ def test_a_settlement_sent_again_is_not_lost(line, shaky, storage, hire):
 
 def test_a_verb_whose_answer_is_lost_says_that_it_may_have_been_done(line, shaky, storage):
     storage.enqueue_jobs(jobs("ab"))
-    storage.cancel("b")  # the server has the scripts now; else the answer that is lost would be that it has none
+    storage.lifecycle.cancel("b")  # so that the server has the scripts, and their answer is lost
     look = shaky.get_job("a")
     assert look is not None
     lose_after_look(line)
     with pytest.raises(errors.StorageUnavailable) as caught:
-        shaky.cancel("a")
+        shaky.lifecycle.cancel("a")
     assert caught.value.stored is None
     assert state(storage, "a") == "canceled"
 

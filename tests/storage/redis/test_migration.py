@@ -8,9 +8,9 @@ from pathlib import Path
 
 from duey.model.job import CANCELED
 from duey.model.limits import Limit
-from duey.storage.deaths import DeadWorker
 from duey.storage.redis.keys import VERSION
 from duey.storage.redis.storage import RedisStorage
+from duey.storage.values import DeadWorker
 from tests.contracts.rig import Hand, kinds, look
 from tests.support.kept_files import as_if_new
 
@@ -48,7 +48,7 @@ def test_keys_of_the_version_before_go_on(
     storage.limits = LIMITS
     hand = hire()
     assert [claim.id for claim in hand.claim(5)] == ["ready"], "what was blocked is blocked still"
-    storage.reap(DeadWorker(1, "host.example", 4242, False), 3)
+    storage.lifecycle.reap(DeadWorker(1, "host.example", 4242, False), 3)
     assert look(storage, "slow-1").state == CANCELED, "it was asked to stop"
     assert [claim.id for claim in hand.claim(5)] == ["slow-2"], "its slot is free"
     assert storage.resume("task", "shop.paused") == 1

@@ -66,7 +66,7 @@ def test_a_full_server_takes_no_jobs_but_lets_them_end(own_server, open_storage,
     storage.release_claims(hand.n, turn.claims)
     hand.claim_one()
     hand.die()
-    storage.reap(hand.dead(), 3)
+    storage.lifecycle.reap(hand.dead(), 3)
     assert state(storage, "b") == "queued"
 
 
@@ -133,10 +133,10 @@ def test_keys_of_a_newer_duey_are_left_alone_and_those_of_the_first_version_read
         server.command(b"SET", key, old[1:].encode() + b"\n" + payload)
     newer = open_storage()
     assert newer.get_job("a").by is None
-    assert [event.detail["by"] for event in newer.read_events(10)] == [None] * 3
+    assert [event.detail["by"] for event in newer.lifecycle.read_events(10)] == [None] * 3
     hand = Hand(newer)
     assert [each.by for each in hand.claim(2)] == [None, None]
-    newer.cancel("c")
+    newer.lifecycle.cancel("c")
     hand.go()
     assert server.command(b"HGET", server.key("meta"), "schema") == str(VERSION).encode()
 

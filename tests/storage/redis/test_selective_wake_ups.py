@@ -59,7 +59,7 @@ def test_whatever_brings_work_rings(storage, hire):
     brings = {
         "release": lambda claim: storage.release_claims(busy.n, [claim]),
         "retry": lambda claim: storage.retry(claim.id, None, 0),
-        "settle": lambda claim: busy.settle(claim, next_jobs=[job("next")]),
+        "settle": lambda claim: busy.settle(claim, follow_ups=(job("next"),)),
         "later": lambda claim: storage.enqueue_jobs([job("l", eta=time.time() + 3600)]),
         "resume": lambda claim: storage.resume("queue", "held"),
     }

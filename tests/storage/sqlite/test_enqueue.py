@@ -10,9 +10,9 @@ import pytest
 
 from duey import clock, errors, faults
 from duey.model.job import Idempotency, NewJob
-from duey.storage.contract import EnqueueResult
 from duey.storage.sqlite import group_commit, schema
 from duey.storage.sqlite.storage import SqliteStorage
+from duey.storage.values import EnqueueResult
 from tests.contracts.rig import SOON_S, job
 from tests.storage.sqlite.test_write_lock import held
 from tests.support import wait_until

@@ -15,62 +15,31 @@ deaths are counted separately, because a job might kill the consumer each time: 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, NamedTuple
 
 from duey import errors
+from duey.execution.outcomes import Outcomes
 from duey.model import event
-from duey.model.job import CANCELED, FAILED, ONCE, Claim, Settlement
-from duey.storage.presence import BODY_ENDED, TAKEN, Slot
+from duey.model.job import CANCELED, FAILED, ONCE, Claim
+from duey.storage.presence import BODY_ENDED, TAKEN
+from duey.storage.values import DeadWorker, Fate
 
 COMPANY = 3
 TREE = 10
 
 
-class DeadWorker(NamedTuple):
-    """A dead worker, and how to treat its claims. `charge`: count its death for the jobs that it handled."""
-
-    worker: int
-    host: str
-    pid: int
-    charge: bool = True
-    timed_out: frozenset[int] = frozenset()  # tokens whose body was killed at its time-out: a failed attempt
-    tree: bool = False  # its whole consumer died
-    company: int = 0  # number of jobs that were handled by all workers that died together, as far as known
-    marks: Mapping[int, Slot] = MappingProxyType({})  # what its threads handled, by token; the storage adds it
-
-    def handled(self, slots: Iterable[Slot]) -> DeadWorker:
-        """A copy with the jobs that its threads handled."""
-        return self._replace(marks={slot.token: slot for slot in slots})
-
-
-class Fate(NamedTuple):
-    """What happens to one claim.
-
-    Without a settlement the job goes back to the queue, with an event if `kind` is set.
-    """
-
-    settlement: Settlement | None = None
-    crashes: int | None = None  # the new count, if the death is charged
-    tree_deaths: int | None = None  # the new count, if the whole consumer died
-    kind: str | None = None
-    detail: str | None = None
-
-
-def fate_of(claim: Claim, dead: DeadWorker, stopping: bool, max_crashes: int, compose: Any) -> Fate:
-    """Decide on one claim. `stopping`: the job was asked to stop. `compose` creates settlements."""
+def fate_of(claim: Claim, stopping: bool, dead: DeadWorker, max_crashes: int, outcomes: Outcomes) -> Fate:
+    """Decide on one claim. `stopping`: the job was asked to stop."""
     mark = dead.marks.get(claim.token)
     if stopping:  # it must not run again
-        return Fate(compose.end(claim, CANCELED))
+        return Fate(outcomes.end(claim, CANCELED))
     if claim.token in dead.timed_out:
-        return Fate(compose.timed_out(claim, mark.started_at if mark else None))
+        return Fate(outcomes.timed_out(claim, mark.started_at if mark else None))
     if mark is None:
         return Fate()
     once = bool(claim.flags & ONCE) and mark.phase != TAKEN
     if not dead.charge:
         if once:
-            return Fate(compose.end(claim, FAILED, errors.StoppedWhileItRan(mark.phase == BODY_ENDED)))
+            return Fate(outcomes.end(claim, FAILED, errors.StoppedWhileItRan(mark.phase == BODY_ENDED)))
         return Fate(kind=event.RELEASED)
     crashes = claim.crashes + (not dead.tree)
     deaths = claim.tree_deaths + 1 if dead.tree else crashes
@@ -79,7 +48,7 @@ def fate_of(claim: Claim, dead: DeadWorker, stopping: bool, max_crashes: int, co
     if once or deaths >= most:
         what = "consumer" if dead.tree else "worker"
         error = errors.WorkerDied(deaths, dead.host, dead.pid, once, mark.phase == BODY_ENDED, what)
-        return Fate(compose.end(claim._replace(crashes=crashes), FAILED, error), crashes)
+        return Fate(outcomes.end(claim._replace(crashes=crashes), FAILED, error), crashes)
     detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes})
     if dead.tree:
         return Fate(None, None, deaths, event.RESCUED, detail)

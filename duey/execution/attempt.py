@@ -1,0 +1,286 @@
+"""One attempt at a claimed job: what is checked before it, its hooks, its body, and the decision what follows.
+
+`Attempt.run` returns the result of the body and the Outcome, which the caller hands to the storage. Nothing is written
+before that, except what a body, a hook or a receiver itself enqueues, which is stored at once. Hooks and signals fire
+in the order of `Huey.execute` and `Huey._execute` (huey/api.py).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import copy
+import functools
+import logging
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+from huey import signals
+from huey.api import Huey, Task
+from huey.exceptions import (
+    RETRYING_EXCEPTIONS,
+    CancelExecution,
+    RateLimitExceeded,
+    RetryTask,
+    TaskLockedException,
+    TaskTimeout,
+)
+
+from duey import clock, errors, os_process
+from duey.execution import error_text
+from duey.execution.job_log import job_log_handler
+from duey.execution.thread_timeouts import timed
+from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, NewJob
+from duey.model.outcome import Outcome
+from duey.payload.serializer import of_result
+from duey.tasks import current
+from duey.tasks.retry import Decision, decide
+
+logger = logging.getLogger("huey")
+EXECUTE = Huey._execute  # a tracer such as sentry-sdk puts a function of its own in its place
+LOCK_NAME_MAX = 200  # characters of a lock's name that are stored with a job that waits for it
+HOLD_AGAIN_S = 1.0  # retry delay of an on_crash="fail" job if the storage cannot be reached when its body should begin
+UNSTORABLE = "its body has ended, and only its result cannot be stored"  # running it again would not help
+
+
+class Attempt:
+    """One attempt at the job of a claimed task."""
+
+    def __init__(self, huey: Any, task: Task) -> None:
+        self.huey, self.task, self.claim = huey, task, task.claim
+        self.context = current.JobContext(huey, task.claim)
+        self.started_at: float | None = None
+        self.lines: list[tuple[float, str, str]] | None = None  # that the body logged
+        self._body_ended = False
+        self._reason: str | None = None
+
+    def run(self) -> tuple[Any, Outcome]:
+        """The result of the body, None if it did not end well, and the outcome. Never raises an Exception."""
+        current.attempting(self.context)
+        try:
+            # In a copy, so that context variables of one job are not visible to the next.
+            return contextvars.copy_context().run(self._steps)
+        except BaseException as exc:  # something outside the body failed: the job must end nevertheless
+            if isinstance(exc, errors.StorageUnavailable) and self.started_at is None:
+                # It is unknown whether it is revoked, and its body has not begun.
+                return None, Outcome(self.claim, RELEASED, None, clock.now())
+            return None, self._end(FAILED, error=exc)
+        finally:
+            current.attempting(None)
+
+    def _steps(self) -> tuple[Any, Outcome]:
+        huey, task = self.huey, self.task
+        if self._is_revoked():
+            huey._emit(signals.SIGNAL_REVOKED, task)
+            return None, self._end(CANCELED)
+        if self.claim.expires_at is not None and self.claim.expires_at < clock.now():
+            huey._emit(signals.SIGNAL_EXPIRED, task)
+            return None, self._end(EXPIRED)
+        logger.info("Executing %s", task)
+        huey._emit(signals.SIGNAL_EXECUTING, task)
+        try:
+            huey._run_pre_execute(task)
+        except CancelExecution:
+            huey._emit(signals.SIGNAL_CANCELED, task)
+            return None, self._end(CANCELED)
+        try:
+            value = self._execute()
+        except Exception as exc:
+            return None, self._failed(current.meant(exc))
+        return value, self._done(value)
+
+    # before the body
+
+    def _is_revoked(self) -> bool:
+        prefetcher = self.huey.prefetcher
+        if prefetcher is not None and not prefetcher.revocations:
+            return False
+        return bool(self.huey.is_revoked(self.task, self.huey._get_timestamp(), False))
+
+    # the body
+
+    def _execute(self) -> Any:
+        task = self.task
+        task.attempt_ = self  # for the function that runs the body (duey.tasks.decorator)
+        if task.timeout:
+            task._deadline = time.monotonic() + task.timeout  # for Huey's Task.check_timeout
+        if Huey._execute is not EXECUTE:
+            return Traced(self.huey).execute(task)
+        return task.execute()
+
+    def run_body(self, body: Callable[[Task], Any]) -> Any:
+        """Run the function of the task; called by the task's `execute`. What is raised is always an Exception."""
+        huey, claim, context = self.huey, self.claim, self.context
+        self.started_at = clock.now()
+        current.activate(context)
+        job_log_handler.begin()
+        try:
+            self._mark()
+            value = timed(huey.timeouts, context, functools.partial(body, self.task))
+            self._body_ended = True
+            context.result = os_process.call(huey.serializer.serialize, value, "its result", of_result(claim.id))
+            return value
+        except TaskLockedException as exc:  # the lock is held: wait; this does not count as an attempt
+            self.started_at = None
+            name = str(getattr(exc, "lock", None) or exc)
+            self._reason = f"lock {context.mask.text(name)[:LOCK_NAME_MAX]}"
+            raise
+        except Exception:
+            raise
+        except BaseException as exc:  # sys.exit, CancelledError ...: they must not end the worker
+            raise errors.TaskExit(type(exc).__name__, error_text.text_of(exc)) from exc
+        finally:
+            self.lines = job_log_handler.end()
+            current.deactivate(context)
+            if huey.prefetcher is not None:
+                huey.prefetcher.body_ended(claim, self.started_at)
+
+    def _mark(self) -> None:
+        """Mark the job as begun, so that the death of this process is charged to it."""
+        huey, started_at = self.huey, self.started_at or 0.0
+        try:
+            if huey.prefetcher is not None:
+                huey.prefetcher.begin(self.claim, started_at)
+            elif huey.alone is not None:
+                huey.alone.begin(self.claim.token, started_at)
+        except errors.StorageUnavailable as exc:  # it must not run twice, so it must not begin without its mark
+            self.started_at = None
+            raise current.Retry(HOLD_AGAIN_S, str(exc)) from exc
+
+    # what follows
+
+    def _done(self, value: Any) -> Outcome:
+        huey, task, claim, context = self.huey, self.task, self.claim, self.context
+        huey._run_post_execute(task, value, None)
+        huey._emit(signals.SIGNAL_COMPLETE, task)
+        follow_ups: tuple[NewJob, ...] = ()
+        part = None
+        if task.on_complete is not None:
+            task.on_complete.extend_data(value)
+            try:
+                follow_ups = huey.follow_ups(task.on_complete)
+            except errors.UnserializableError as exc:
+                raise errors.ResultUnfit(type(task.on_complete).__name__, exc) from exc
+        if task.chord_config is not None:
+            part = huey.chord_part(task.chord_config, value)
+        detail = None
+        if self.lines or context.handles:
+            detail = huey.display.detail_of_done(self.lines, value, context)
+        keep_s = getattr(task, "keep_for", None)
+        now = clock.now()
+        return Outcome(
+            claim, DONE, self.started_at, now, context.result, detail, follow_ups, (), part, keep_s=keep_s
+        )  # fmt: skip
+
+    def _failed(self, exc: BaseException) -> Outcome:
+        huey, task, claim = self.huey, self.task, self.claim
+        self._emit_failure(exc)
+        left, delay_s = task.retries, task.retry_delay
+        if self._body_ended:
+            decision = Decision(False, failures=claim.failures, failed_at=claim.failed_at, why=UNSTORABLE)
+        else:
+            decision = decide(claim, exc, getattr(task, "policy", None), left, delay_s)
+        is_canceled = isinstance(exc, CancelExecution) and not isinstance(exc, current.Discard)
+        record = None if self._reason else huey.outcomes.record(claim, exc, left)
+        is_told = not decision.again or (huey.store_intermediate_errors and not isinstance(exc, RETRYING_EXCEPTIONS))
+        if is_told and record is not None:
+            self.context.result = huey.outcomes.serialized(claim, record)  # for hooks that ask for it
+        if not decision.again:
+            task.retries = 0
+        huey._run_post_execute(task, None, exc)
+        follow_ups = self._error_handler(exc) if is_told and task.on_error is not None else ()
+        if not decision.again:
+            state = CANCELED if is_canceled else FAILED
+            return self._end(state, record=record, decision=decision, follow_ups=follow_ups)
+        huey._emit(signals.SIGNAL_RETRYING, task)
+        outcome = huey.outcomes.retry(
+            claim, decision, record, left, delay_s, task.retry_backoff, self.started_at, self.lines, self._reason,
+            follow_ups,
+        )  # fmt: skip
+        task.retries, task.eta = outcome.retries, clock.naive_utc(outcome.eta or 0.0)
+        waits = decision.at is not None or delay_s
+        huey._emit(signals.SIGNAL_SCHEDULED if waits else signals.SIGNAL_ENQUEUED, task)
+        return outcome
+
+    def _emit_failure(self, exc: BaseException) -> None:
+        emit, task = self.huey._emit, self.task
+        if isinstance(exc, TaskTimeout):
+            emit(signals.SIGNAL_TIMEOUT, task)
+        elif isinstance(exc, RateLimitExceeded):
+            emit(signals.SIGNAL_RATE_LIMITED, task)
+        elif isinstance(exc, TaskLockedException):
+            emit(signals.SIGNAL_LOCKED, task)
+        elif isinstance(exc, CancelExecution):
+            emit(signals.SIGNAL_CANCELED, task)
+        elif not isinstance(exc, RetryTask):
+            emit(signals.SIGNAL_ERROR, task, exc)
+
+    def _error_handler(self, exc: BaseException) -> tuple[NewJob, ...]:
+        """The job of the task's error handler (Huey's `Task.error`), which runs for each failed attempt."""
+        handler = copy.copy(self.task.on_error)
+        if self.claim.attempt:
+            handler = renewed(handler)  # the one of the first attempt has its id
+        try:
+            handler.extend_data(exc)
+            return self.huey.follow_ups(handler)
+        except errors.UnserializableError as unfit:  # the attempt fails for its own reason, as if it had no handler
+            text = f"the error handler of job {self.claim.id} cannot be stored and does not run: {unfit}"
+            logging.getLogger("duey.consumer").error(text)
+            self.lines = [*(self.lines or ()), (clock.now(), "ERROR", text)]
+            return ()
+
+    def _end(self, state: str, **more: Any) -> Outcome:
+        return self.huey.outcomes.end(
+            self.claim, state, started_at=self.started_at, lines=self.lines,
+            keep_s=getattr(self.task, "keep_for", None), **more,
+        )  # fmt: skip
+
+
+def renewed(task: Task) -> Task:
+    """A copy of a task and of what follows it, with new ids."""
+    task = copy.copy(task)
+    task.id = task.create_id()
+    task.revoke_id = f"r:{task.id}"
+    task.on_complete = None if task.on_complete is None else renewed(task.on_complete)
+    task.on_error = None if task.on_error is None else renewed(task.on_error)
+    return task
+
+
+class Traced:
+    """In place of the Huey whose `_execute` a tracer has replaced: calls the body through the tracer's function, and
+    does nothing else of what `Huey._execute` does."""
+
+    results = store_intermediate_errors = False
+    _pre_execute: tuple[Any, ...] = ()
+
+    def __init__(self, huey: Any) -> None:
+        self._huey = huey
+        self._tasks_in_flight: set[Task] = set()
+        self._error: BaseException | None = None
+
+    def execute(self, task: Task) -> Any:
+        """The result of the body. Raises what it raises."""
+        seen = copy.copy(task)  # so that what it does to the task afterwards is lost
+        seen.on_complete = seen.on_error = seen.chord_config = None
+        value = Huey._execute(self, seen, None)
+        if self._error is not None:
+            raise self._error
+        return value
+
+    def _run_post_execute(self, task: Task, value: Any, error: BaseException | None) -> None:
+        self._error = error
+
+    def _timeout_context(self, task: Task) -> Any:
+        return nullcontext()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._huey, name)  # for the tracer
+
+    def build_error_result(self, task: Task, error: BaseException) -> dict[str, Any]:
+        return {}
+
+    def _nothing(self, *_: Any) -> None:
+        """No signal, no write."""
+
+    _emit = delete = put_result = _abort_chord_member = _requeue_task = _nothing

@@ -1,0 +1,165 @@
+"""The values that a storage takes and returns, besides those of duey.model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from duey.model.job import Claim
+from duey.model.outcome import Outcome
+from duey.storage.presence import Slot
+
+
+class EnqueuedJob(NamedTuple):
+    """The answer for one enqueued job: its id, or that of the job that it duplicates; `fresh` if it is new."""
+
+    id: str
+    fresh: bool
+
+
+class EnqueueResult(NamedTuple):
+    """The answers for all jobs of one call, in order. `replayed`: the idempotency key was known. `must_end`: nothing
+    was stored, because these waiting jobs have to end first."""
+
+    accepted: tuple[EnqueuedJob, ...]
+    replayed: bool = False
+    must_end: tuple[str, ...] = ()
+
+
+class ClaimResult(NamedTuple):
+    """The answer of `settle_and_claim`. `lost`: tokens whose claim was gone; `more`: more jobs are ready."""
+
+    claims: list[Claim]
+    lost: frozenset[int]
+    more: bool
+    next_due: float | None  # when the next job becomes ready
+    revocations: bool  # whether any task or job is revoked
+    stopping: frozenset[int] = frozenset()  # tokens that were not settled: their jobs were asked to stop
+
+
+class StoredJob(NamedTuple):
+    """A job as it is stored, unredacted. `place` is ready, scheduled, blocked, claimed or finished."""
+
+    seq: int
+    id: str
+    task: str
+    queue: str
+    priority: float
+    enqueued_at: float
+    eta: float | None
+    expires_at: float | None
+    attempt: int
+    crashes: int
+    retries: int
+    context: str | None
+    chord: str | None
+    parent: str | None
+    by: str | None
+    payload: bytes
+    place: str
+    state: str  # as it is shown
+    reason: str | None
+    worker: int | None
+    started_at: float | None
+    finished_at: float | None
+    result: bytes | None
+    stopping: bool
+
+
+class EventRow(NamedTuple):
+    """An event as it is stored, joined with its job's row. duey.execution.events makes an Event of it."""
+
+    seq: int
+    kind: str
+    token: int
+    at: float
+    started_at: float | None
+    attempt: int
+    worker: int | None
+    detail: str | None  # JSON
+    job_id: str
+    task: str
+    queue: str
+    priority: float
+    enqueued_at: float
+    eta: float | None
+    expires_at: float | None
+    retries: int
+    parent: str | None
+    by: str | None
+    context: str | None  # JSON
+    chord: str | None
+    payload: bytes | None  # with ENQUEUED, RETRIED and DONE; b"" if it is very large
+    result: bytes | None  # with DONE
+
+    @property
+    def id(self) -> str:
+        """The id of its job."""
+        return self.job_id
+
+
+class Registration(NamedTuple):
+    """What a worker process states when it registers."""
+
+    consumer: str
+    host: str
+    pid: int
+    threads: int
+    kind: str  # thread or process
+    queues: tuple[str, ...]
+    tasks: tuple[str, ...]
+    code: str = ""  # fingerprint of the task modules
+
+
+class DeadWorker(NamedTuple):
+    """A dead worker, and how to treat its claims. `charge`: count its death for the jobs that it handled."""
+
+    worker: int
+    host: str
+    pid: int
+    charge: bool = True
+    timed_out: frozenset[int] = frozenset()  # tokens whose body was killed at its time-out: a failed attempt
+    tree: bool = False  # its whole consumer died
+    company: int = 0  # number of jobs that were handled by all workers that died together, as far as known
+    marks: Mapping[int, Slot] = MappingProxyType({})  # what its threads handled, by token; the storage adds it
+    overdue: bool = False  # its lease has expired; nothing happens if it was renewed
+
+    def handled(self, slots: Iterable[Slot]) -> DeadWorker:
+        """A copy with the jobs that its threads handled."""
+        return self._replace(marks={slot.token: slot for slot in slots})
+
+
+class Fate(NamedTuple):
+    """What happens to one claim.
+
+    Without an outcome the job goes back to the queue, with an event if `kind` is set.
+    """
+
+    outcome: Outcome | None = None
+    crashes: int | None = None  # the new count, if the death is charged
+    tree_deaths: int | None = None  # the new count, if the whole consumer died
+    kind: str | None = None
+    detail: str | None = None
+
+
+class SeenJob(NamedTuple):
+    """A job as it was read, to be changed only if it has not changed since."""
+
+    claim: Claim  # with token 0 if no worker holds it
+    state: str
+    waits: bool  # no worker holds it, and it has not ended
+    reason: str | None  # why it does not run, as KIND NAME
+    unique_key: str | None
+    version: tuple[Any, ...]  # of the storage
+
+
+End = tuple[SeenJob, Outcome]  # a waiting job, and how it ends
+
+
+class Orphans(NamedTuple):
+    """The claims of a dead worker, each with whether its job was asked to stop. `dead`: completed from what was
+    stored."""
+
+    dead: DeadWorker
+    claims: list[tuple[Claim, bool]]
