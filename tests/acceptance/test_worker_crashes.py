@@ -67,7 +67,7 @@ def test_what_must_not_run_twice_does_not_after_its_body(deployment: Deployment,
     assert [len(deployment.ledger.runs_of(n)) for n in (1, 2)] == [1, 1]
 
 
-@crossed_over
+@once
 def test_what_must_not_run_twice_is_committed_before_anything_else_runs(deployment: Deployment, kind: str):
     """The next job kills the worker as its first act, many times over: what ended before it is on disk, or failed."""
     deployment.configure({"tasks": {"modules": "workload, fault_tasks"}})

@@ -31,7 +31,7 @@ def test_only_a_request_stops_the_consumer(deployment: Deployment, kind: str):
     assert (ended.state, ended.crashes, ended.error.type) == ("failed", 3, "WorkerDied")
     assert consumer.popen.poll() is None
     for n, signum in enumerate((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)):
-        long = deployment.tasks.note(10 + n, 3)
+        long = deployment.tasks.note(10 + n, 1.5)
         wait_until(lambda n=n: deployment.ledger.runs_of(10 + n), 30, "the long body runs")
         before = consumer.children()
         (run,) = deployment.ledger.runs_of(10 + n)
@@ -56,7 +56,7 @@ def test_only_a_request_stops_the_consumer(deployment: Deployment, kind: str):
 def test_a_worker_that_was_signalled_alone_and_does_not_end_is_killed(deployment: Deployment, kind: str):
     deployment.configure({"consumer": {"shutdown_timeout_s": 1}})
     consumer = consumer_of(deployment, 1, kind)
-    job = deployment.tasks.note(1, 4)
+    job = deployment.tasks.note(1, 2.5)
     deployment.wait_running(1)
     os.kill(deployment.ledger.runs_of(1)[0].pid, signal.SIGTERM)
     assert (deployment.wait_ended([job], 60)[0].state, deployment.job(job).crashes) == ("done", 0)
