@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,8 @@ import pytest
 from duey.model.event import Event
 from duey.monitor.history import History
 from duey.monitor.history.database import Database
-from tests.monitor.databases import databases_of
-
-START = 1_800_000_000.0  # a whole minute
-PATIENCE_S = 60
-
-
-@dataclass
-class Clock:
-    now: float = START
-
-    def __call__(self) -> float:
-        return self.now
+from tests.monitor.conftest import PATIENCE_S as PATIENCE_S
+from tests.monitor.conftest import START, Clock
 
 
 @dataclass
@@ -135,19 +125,8 @@ def tables(path: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
 def settings() -> Settings:
     return Settings()
-
-
-@pytest.fixture(autouse=True)
-def databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Database]]:
-    """All databases that a test uses; this thread's connections are ended with it."""
-    yield from databases_of(Database, monkeypatch)
 
 
 @pytest.fixture

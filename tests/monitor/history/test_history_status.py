@@ -1,15 +1,52 @@
-"""Visits, slots, and what the history tell of themselves."""
+"""What the history says of itself, of visits and of schedules, and what was recorded only as numbers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from duey.monitor.history import Count, History
-from tests.monitor.history.conftest import START, Clock, Queue, Story, record
+from duey.monitor.history import Count, History, HistoryTooNew, JobFilter, Slot
+from duey.monitor.history.database import Database
+from duey.monitor.history.recording import copies
+from duey.monitor.history.schema import MIGRATIONS
+from tests.monitor.conftest import START, Clock
+from tests.monitor.history.conftest import Queue, Settings, Story, record
+from tests.support.file_errors import one_sentence
 
 MINUTE = 60.0
+NEXT = (
+    *MIGRATIONS,
+    ("ALTER TABLE jobs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'", "CREATE INDEX jobs_by_mood ON jobs (mood)"),
+)
+DETAIL = {
+    "task": "tasks.add", "done": 500, "run_ms": 10_000.0, "run_max_ms": 90.0, "wait_ms": 2_500.0, "wait_max_ms": 40.0,
+}  # fmt: skip
+
+
+def test_each_older_schema_becomes_the_present_one(path: Path, story: Story, clock: Clock) -> None:
+    story.plain_job("a")
+    for version in range(1, len(MIGRATIONS)):
+        url = f"sqlite:///{path}{version}"
+        Database(url, migrations=MIGRATIONS[:version]).prepare()
+        history = History(url, Settings(), clock)
+        record(history, story.events)
+        assert history.job("a").state == "done", version
+
+
+def test_a_newer_schema_is_refused_and_left_alone(history: History, path: Path) -> None:
+    Database(f"sqlite:///{path}", migrations=NEXT).prepare()
+    with pytest.raises(HistoryTooNew) as refused:
+        history.prepare()
+    text = one_sentence(refused.value, path)
+    assert f"has schema {len(NEXT)}" in text and f"up to {len(MIGRATIONS)}" in text
+    recorder = history.recorder(Queue())
+    recorder.turn()
+    assert recorder.status.problem == text
+
+
+# visits and health
 
 
 def test_a_visit_tells_when_the_one_before_ended(history: History, clock: Clock) -> None:
@@ -26,16 +63,12 @@ def test_a_visit_tells_when_the_one_before_ended(history: History, clock: Clock)
     second_ended = clock.now
     clock.now += 1000 * MINUTE
     assert history.note_visit("ada") == second_ended
-
-
-def test_polling_pages_do_not_write_each_time(history: History, clock: Clock) -> None:
-    history.note_visit("ada")
     with history._database.reading() as db:
         before = db.execute_sql("SELECT total_changes()").fetchone()
         for _ in range(10):
             clock.now += 2
             history.note_visit("ada")
-        assert db.execute_sql("SELECT total_changes()").fetchone() == before
+        assert db.execute_sql("SELECT total_changes()").fetchone() == before, "polling pages do not write each time"
 
 
 def test_a_visit_never_raises(history: History, path: Path) -> None:
@@ -48,12 +81,10 @@ def test_what_failed_since(history: History, story: Story) -> None:
         story.failed(f"job{n}", n, n + 1)
     story.tell("retried", "job4", 10)
     record(history, story.events)
-    assert history.failed_since(START) == Count(4)
-    assert history.failed_since(START + 2) == Count(2)
-    assert history.failed_since(START + 9) == Count(0)
+    assert [history.failed_since(START + later) for later in (0, 2, 9)] == [Count(4), Count(2), Count(0)]
 
 
-def test_what_the_books_hold(history: History, clock: Clock, path: Path, story: Story) -> None:
+def test_what_the_history_holds(history: History, path: Path, story: Story) -> None:
     history.prepare()
     empty = history.kept()
     assert (empty.jobs, empty.deleted, empty.oldest_at, empty.recorded_at) == (0, 0, None, None)
@@ -64,25 +95,77 @@ def test_what_the_books_hold(history: History, clock: Clock, path: Path, story: 
     kept = history.kept()
     assert (kept.jobs, kept.oldest_at, kept.recorded_at) == (2, START + 5, START)
     assert kept.file_bytes == path.stat().st_size
-    assert kept.wal_bytes > 0
-    assert kept.disk_free_bytes > 0
+    assert kept.wal_bytes > 0 and kept.disk_free_bytes > 0
 
 
-def test_health_of_sound_books(history: History) -> None:
-    assert (history.health().ok, history.health().problems, history.health().warnings) == (True, (), ())
-
-
-@pytest.mark.parametrize("leading", [True, False])
-def test_health_tells_what_the_recorder_met(history: History, leading: bool) -> None:
+def test_health_tells_what_the_recorder_that_leads_met(history: History) -> None:
     class Broken(Queue):
         def read_events(self, limit: int) -> list:
             raise OSError("the disk is gone")
 
+    assert (history.health().ok, history.health().problems, history.health().warnings) == (True, (), ())
     recorder = history.recorder(Broken())
     recorder.turn()
     assert (history.health().ok, history.health().problems) == (False, ("the disk is gone",))
-    if not leading:
-        other = history.recorder(Queue())
-        recorder.close()
-        other.turn()
-        assert history.health().ok
+    other = history.recorder(Queue())
+    recorder.close()
+    other.turn()
+    assert history.health().ok
+
+
+# what was recorded only as numbers, while nobody recorded
+
+
+def test_counts_stand_in_the_figures_once_and_in_no_list(history: History, clock: Clock, story: Story) -> None:
+    story.plain_job("a")
+    story.tell("counted", "", 0.0, token=-17, detail=DETAIL)
+    for again in range(3):  # in another batch, and in the same one
+        record(history, story.events * min(again + 1, 2))
+        (figures,) = history.tasks(3600)
+        assert (figures.outcomes.done, figures.outcomes.enqueued) == (501, 501)
+        assert figures.run.count == figures.wait.count == 501
+        assert figures.total_run_ms == pytest.approx(11_000) and figures.run.max_ms == pytest.approx(1000)
+        assert len(history.job_rows(JobFilter()).rows) == 1
+        assert (history.kept().jobs, history.kept().counted) == (1, 500)
+    (warning,) = history.health().warnings
+    assert warning.startswith("500 jobs that succeeded are in the figures, but not in the lists")
+    story.tell("counted", "", 0.0, token=-18, detail=DETAIL)  # others, by their token
+    story.tell("counted", "", 0.0, token=-19, detail={"done": "many"})  # says nothing
+    recorder = history.recorder(Queue(story.events))
+    recorder.turn()
+    assert (recorder.status.refused, history.kept().counted) == (1, 1000)
+    clock.now += 8 * 86400
+    assert not [each for each in history.health().warnings if "succeeded" in each], "people are told for a week"
+
+
+# slots of schedules: copied as the queue tells of them, and kept when it has let them go
+
+
+def told(n: float, outcome: str = "on time", job_id: str | None = None, reason: str | None = None) -> SimpleNamespace:
+    """A slot, `n` seconds after START, as the queue tells of it."""
+    return SimpleNamespace(at=START + n, outcome=outcome, job_id=job_id, reason=reason)
+
+
+def tell(history: History, **schedules: list[SimpleNamespace]) -> list[float]:
+    """A recorder asks, and is told this; the slots that the history has then."""
+    tables = [SimpleNamespace(name=name, slots=slots) for name, slots in schedules.items()]
+    history.recorder(Queue(), schedules=lambda: tables).turn()
+    return [slot.at - START for slot in history.slots()]
+
+
+def test_slots_are_copied_newest_first_and_stay(history: History, clock: Clock) -> None:
+    assert tell(history, nightly=[told(2, "missed", None, "no consumer"), told(0)], hourly=[told(1)]) == [2, 1, 0]
+    assert history.slots("nightly", limit=1) == (Slot("nightly", START + 2, "missed", None, "no consumer"),)
+    assert [slot.at - START for slot in history.slots(outcomes=["on time"])] == [1, 0]
+    assert tell(history, nightly=[told(3)]) == tell(history) == [3, 2, 1, 0], "also when the queue has let them go"
+    for late in ("waiting", "running", "failed"):
+        tell(history, nightly=[told(4, late, None if late == "waiting" else "nightly@4")])
+    assert history.slots(limit=1) == (Slot("nightly", START + 4, "failed", "nightly@4", None),)
+    clock.now = START + 30 * 86400 + 3
+    history.prune()
+    assert [slot.at - START for slot in history.slots()] == [4, 3], "they go with the jobs of their time"
+
+
+def test_only_so_many_slots_are_kept(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "MAX_SLOTS", 10)
+    assert tell(history, often=[told(n) for n in range(20)]) == list(range(19, 8, -1))

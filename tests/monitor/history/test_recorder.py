@@ -18,9 +18,11 @@ from duey.model.job import Running, WorkerInfo
 from duey.monitor.history import History, JobFilter
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import recorder, writing
-from duey.monitor.history.recording.recorder import BACK_OFF_S, BATCH, IDLE_S, LATE_S, LEASE_S, Recorder
+from duey.monitor.history.recording.recorder import BACK_OFF_S, IDLE_S, LATE_S, LEASE_S, Recorder
 from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Story
 from tests.support import wait_until
+
+BATCH = 100
 
 
 @contextmanager
@@ -51,16 +53,19 @@ def test_it_drains_what_comes_until_it_is_stopped(history: History, story: Story
     assert queue.deleted == story.events
 
 
-def test_a_burst_is_recorded_with_pauses_and_what_is_late_without(history: History, clock: Clock, story: Story) -> None:
+def test_a_burst_is_recorded_with_pauses_and_what_is_late_without(
+    history: History, clock: Clock, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "BATCH", BATCH)
     for n in range(BATCH):
         story.plain_job(f"job{n}", n / 100)
     queue = Queue(story.events)
-    recorder = history.recorder(queue)
-    first = recorder.turn()
+    made = history.recorder(queue)
+    first = made.turn()
     clock.now += LATE_S + BATCH / 100
     assert first > 0
-    assert [recorder.turn() for _ in range(2)] == [0.0, IDLE_S]
-    assert recorder.status.recorded == 2 * BATCH
+    assert [made.turn() for _ in range(2)] == [0.0, IDLE_S]
+    assert made.status.recorded == 2 * BATCH
     assert history.kept().jobs == BATCH
 
 

@@ -13,7 +13,6 @@ import pytest
 from duey.errors import StorageUnavailable
 from duey.monitor.history import History, HistoryBroken, HistoryUnavailable, JobFilter
 from duey.monitor.history.database import Database
-from duey.monitor.history.schema import LAST_SEEN
 from tests.monitor.history.conftest import Clock, Queue, Settings, Story, record
 from tests.support.file_errors import become_nobody, in_a_child, one_sentence, public_folder
 
@@ -180,22 +179,6 @@ def test_a_file_without_permission(folder: Path, file_mode: int, found: str) -> 
         assert found in in_a_child(use)
     finally:
         folder.chmod(0o755)
-
-
-def test_a_lock_that_lasts_is_reported_and_forgotten_when_it_ends(path: Path) -> None:
-    database = Database(f"sqlite:///{path}", busy_timeout_s=0.05)
-    database.prepare()
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(HistoryUnavailable, match=r"locked for 0\.05 s") as refused, database.writing():
-            pass
-        one_sentence(refused.value, path)
-        with database.reading() as db:
-            assert LAST_SEEN.select().count(db) == 0  # who reads is not held up
-        database.write_if_free(LAST_SEEN.insert(account="ada", seen_at=0.0))  # lost, and nobody waits
-        other.execute("ROLLBACK")
-    with database.writing() as db:
-        assert LAST_SEEN.select().count(db) == 0
 
 
 def test_a_full_disk_is_reported_and_nothing_is_half_written(history: History, story: Story, clock: Clock) -> None:

@@ -7,6 +7,7 @@ import re
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from duey import clock, errors
@@ -28,6 +29,7 @@ from duey.monitor.web.forms.when import length_text
 from duey.scheduling.timetable import LONGEST_S, every
 from tests.contracts.rig import job
 from tests.monitor.web.client import Browser
+from tests.support import rounds
 from tests.support.whole_service import WholeService, whole_service
 
 NOW = datetime(2026, 6, 1, tzinfo=timezone.utc).timestamp()
@@ -71,16 +73,9 @@ class Form(HTMLParser):
             self._textarea = ""
 
 
-@pytest.fixture(params=["sqlite", "redis"])
-def service(request: pytest.FixtureRequest, cheap_passwords: None) -> Iterator[WholeService]:
-    settings = {"storage_backend": request.param}
-    if request.param == "redis":
-        settings["storage_url"] = request.getfixturevalue("redis_server").url
-        settings["storage_name"] = f"t{uuid.uuid4().hex[:12]}"
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        whole_service(Path(folder), **settings) as made,
-    ):
+@contextmanager
+def served(**settings: str) -> Iterator[WholeService]:
+    with tempfile.TemporaryDirectory() as folder, whole_service(Path(folder), **settings) as made:
 
         @made.huey.task(name="work")
         def work(a: int, text: str = "", flag: bool = False, data: Any = None, *more: Any, **rest: Any) -> None: ...
@@ -88,6 +83,23 @@ def service(request: pytest.FixtureRequest, cheap_passwords: None) -> Iterator[W
         clock.set_source(lambda: NOW)
         yield made
         clock.set_source(None)
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def service(request: pytest.FixtureRequest) -> Iterator[WholeService]:
+    keys = {"storage_backend": request.param}
+    if request.param == "redis":
+        keys["storage_url"] = request.getfixturevalue("redis_server").url
+        keys["storage_name"] = f"t{uuid.uuid4().hex[:12]}"
+    with served(**keys) as made:
+        yield made
+
+
+@pytest.fixture
+def local(cheap_passwords: None) -> Iterator[WholeService]:
+    """For what is the same on both storages."""
+    with served() as made:
+        yield made
 
 
 def row_of(service: WholeService, name: str) -> ScheduleRow:
@@ -150,6 +162,7 @@ calls = st.fixed_dictionaries(
 def test_saving_what_is_shown_changes_nothing(service: WholeService) -> None:
     browser = service.browser()
 
+    @settings(max_examples=rounds(12, soak=3000))
     @given(whens, options, calls, st.lists(plain, max_size=2))
     def check(when: dict[str, Any], given: dict[str, Any], call: dict[str, Any], more: list[Any]) -> None:
         args = (
@@ -174,8 +187,8 @@ def test_a_length_is_read_as_it_is_shown(seconds: float) -> None:
     assert length_s(length_text(seconds)) == seconds
 
 
-def test_what_is_typed_is_saved_and_all_else_stays(service: WholeService) -> None:
-    browser, schedules = service.browser(), service.control.schedules
+def test_what_is_typed_is_saved_and_all_else_stays(local: WholeService) -> None:
+    browser, schedules = local.browser(), local.control.schedules
     make = {"task": "work", "name": "s", "p:a": "1", "p:**": '{"token": "s3cret!"}', "at": "2030-01-31T14:00"}
     assert browser.post("/monitor/schedules", {**make, "tz": "Asia/Tokyo", "window": "2h"}).status == 303
     at = datetime(2030, 1, 31, 5, tzinfo=timezone.utc).timestamp()
@@ -193,12 +206,12 @@ def test_what_is_typed_is_saved_and_all_else_stays(service: WholeService) -> Non
         assert browser.post("/monitor/schedules/s/change", {**fields_of(browser, "s"), **change}).status == 303
         assert schedules.get("s").given == kept
     assert browser.post("/monitor/schedules/s/change", {**fields_of(browser, "s"), "k:a": "5"}).status == 303
-    stored = json.loads(row_of(service, "s").spec)["call"]
+    stored = json.loads(row_of(local, "s").spec)["call"]
     assert "s3cret!" in stored and schedules.get("s").kwargs == {"a": 5, "token": "[redacted]"}
 
 
-def test_what_is_wrong_is_said_and_nothing_is_kept(service: WholeService) -> None:
-    browser, good = service.browser(), {"task": "work", "name": "s", "p:a": "1"}
+def test_what_is_wrong_is_said_and_nothing_is_kept(local: WholeService) -> None:
+    browser, good = local.browser(), {"task": "work", "name": "s", "p:a": "1"}
     for form, said in (
         ({}, "expected one of a cron expression"),
         ({"cron": "@daily", "every": "5s"}, "expected one of a cron expression"),
@@ -218,7 +231,7 @@ def test_what_is_wrong_is_said_and_nothing_is_kept(service: WholeService) -> Non
         assert answer.status == 422 and said in answer.words, (form, answer.words)
         typed = {name: text for name, text in {**good, **form}.items() if name != "task" and text != "soon"}
         assert typed.items() <= Form(answer.text).fields.items(), "what was typed stays"
-    assert service.control.schedules.all() == []
+    assert local.control.schedules.all() == []
     taken = {**good, "cron": "@daily"}
     assert browser.post("/monitor/schedules", taken).status == 303
     assert "exists" in browser.post("/monitor/schedules", taken).words
@@ -249,8 +262,8 @@ def test_what_was_changed_meanwhile_is_not_overwritten(service: WholeService) ->
     assert browser.post("/monitor/schedules/s/change", fields_of(browser, "s")).status == 303
 
 
-def test_one_whose_time_has_passed_keeps_it(service: WholeService) -> None:
-    browser, schedules = service.browser(), service.control.schedules
+def test_one_whose_time_has_passed_keeps_it(local: WholeService) -> None:
+    browser, schedules = local.browser(), local.control.schedules
     schedules.make("s", ScheduleRequest("work", (1,), at=NOW + 60))
     clock.set_source(lambda: NOW + 3600)
     assert browser.post("/monitor/schedules/s/change", {**fields_of(browser, "s"), "overlap": "allow"}).status == 303
