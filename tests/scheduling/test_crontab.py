@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from datetime import datetime, timezone
-from zoneinfo import ZoneInfo
 
 import huey
 import pytest
@@ -17,7 +16,7 @@ from duey.errors import BadSchedule, Misconfigured
 from duey.model.schedule import ScheduleRow
 from duey.scheduling.huey_crontab import RANGES, crontab, read_back
 from duey.scheduling.timetable import cron
-from tests.scheduling.simulation import START, Make
+from tests.scheduling.simulation import START, Make, moment
 from tests.support import rows
 
 FIELDS = tuple(RANGES)
@@ -61,27 +60,24 @@ def test_it_means_what_huey_means(call: dict[str, object], moments: list[datetim
     assert theirs is not None
     back = read_back(theirs)
     assert back is not None
-    for moment in moments:
-        near = ours.after(moment.replace(tzinfo=timezone.utc).timestamp(), "UTC")
+    for each in moments:
+        near = ours.after(each.replace(tzinfo=timezone.utc).timestamp(), "UTC")
         slot = datetime.fromtimestamp(near or 0, timezone.utc).replace(tzinfo=None)
-        for each in (moment, slot):
-            assert ours(each) == bool(theirs(each)) == back(each), call
+        for minute in (each, slot):
+            assert ours(minute) == bool(theirs(minute)) == back(minute), call
         assert theirs(slot)
 
 
 def test_day_and_weekday_must_both_match_where_cron_takes_either():
-    start = datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()
-    both = crontab(minute="0", hour="0", day="13", day_of_week="5").after(start, "UTC")
-    assert datetime.fromtimestamp(both or 0, timezone.utc).date().isoformat() == "2026-02-13"
-    either = cron("0 0 13 * 5").after(start, "UTC")
-    assert datetime.fromtimestamp(either or 0, timezone.utc).date().isoformat() == "2026-01-02"
-    assert crontab(minute="0", hour="0", day="13", day_of_week="5").words.endswith(", if it is a Friday")
-
-
-def test_a_day_that_comes_once_in_28_years_is_found_among_many_minutes():
-    start = datetime(2025, 1, 1, tzinfo=timezone.utc).timestamp()
-    found = crontab(minute="*", day="29", month="2", day_of_week="1").after(start, "UTC")
-    assert datetime.fromtimestamp(found or 0, timezone.utc) == datetime(2044, 2, 29, tzinfo=timezone.utc)
+    friday = crontab(minute="0", hour="0", day="13", day_of_week="5")
+    assert friday.after(moment("2026-01-01"), "UTC") == moment("2026-02-13")
+    assert cron("0 0 13 * 5").after(moment("2026-01-01"), "UTC") == moment("2026-01-02")
+    assert friday.words.endswith(", if it is a Friday")
+    # A day that comes once in 28 years is found among many minutes, and one that never comes is refused.
+    rare = crontab(minute="*", day="29", month="2", day_of_week="1")
+    assert rare.after(moment("2025-01-01"), "UTC") == moment("2044-02-29")
+    with pytest.raises(Misconfigured, match="no month that it names has such a day"):
+        crontab(minute="0", hour="0", day="30", month="2")
 
 
 @rows(
@@ -102,32 +98,23 @@ def test_a_bad_piece_is_named(field: str, value: object, piece: str):
     assert said.startswith(f"crontab({field}={value!r}): expected") and said.endswith(f"found {piece}")
 
 
-def test_a_day_that_never_comes_is_refused():
-    with pytest.raises(Misconfigured, match="no month that it names has such a day"):
-        crontab(minute="0", hour="0", day="30", month="2")
+def test_an_hour_without_a_minute_warns_also_in_huey_s_own_crontab(world: Make):
+    def periodic(**fields: str) -> None:
+        w.huey.periodic_task(huey.crontab(**fields), name=f"task {len(w.huey._registry._periodic_tasks)}")(lambda: None)
 
-
-def test_an_hour_without_a_minute_warns():
-    with pytest.warns(UserWarning, match="hour='3'\\) without minute= runs in each minute of that hour") as caught:
-        crontab(hour="3")
-    assert caught[0].filename == __file__
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        crontab(minute="*", hour="3")
-        crontab(minute="0", hour="3")
-        crontab(day="1")
-        crontab("0", "3")
-
-
-def test_huey_s_own_crontab_warns_as_well_where_it_is_used(world: Make):
     w = world({})
-    with pytest.warns(UserWarning, match="hour='3,15'\\) without minute= runs in each minute") as caught:
-        w.huey.periodic_task(huey.crontab(hour="3,15"), name="each")(lambda: None)
-    assert caught[0].filename == __file__
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        w.huey.periodic_task(huey.crontab(minute="0", hour="3"), name="once")(lambda: None)
-        w.huey.periodic_task(huey.crontab(), name="always")(lambda: None)
+    for make in (crontab, periodic):
+        sentence = "hour='3,15'\\) without minute= runs in each minute of that hour"
+        with pytest.warns(UserWarning, match=sentence) as caught:
+            make(hour="3,15")
+        assert caught[0].filename == __file__
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            make(minute="*", hour="3")
+            make(minute="0", hour="3")
+            make(day="1")
+            make()
+    crontab("0", "3")
 
 
 @rows(
@@ -148,24 +135,16 @@ def test_it_reads_as_cron(call: dict[str, object], text: str):
     assert back is not None and back.text == text
 
 
-def test_daylight_saving_is_by_what_was_written():
-    zone = "Europe/Zagreb"
-    night = datetime(2026, 3, 29, 1, 59, tzinfo=ZoneInfo(zone)).timestamp()
-    three = datetime(2026, 3, 29, 3, 0, tzinfo=ZoneInfo(zone)).timestamp()
-    assert crontab(minute="0,30", hour="2").after(night, zone) == three
-    assert crontab(minute="*/30", hour="2").after(night, zone) != three
-
-
-def test_options_and_shortcuts():
+def test_options_shortcuts_and_daylight_saving():
     table = crontab(minute="0", hour="3", tz="Asia/Tokyo", catch_up="all", overlap="queue", window_s=60)
     assert (table.tz, table.catch_up, table.overlap, table.window_s) == ("Asia/Tokyo", "all", "queue", 60)
-    assert (crontab.hourly().text, crontab.daily().text, crontab.daily(hour="4").text) == (
-        "0 * * * *", "0 0 * * *", "0 4 * * *",
-    )  # fmt: skip
-
-
-def test_other_functions_are_not_taken_for_huey_s():
-    assert read_back(lambda moment: True) is None and read_back(crontab) is None and read_back(None) is None
+    shortcuts = (crontab.hourly(), crontab.daily(), crontab.daily(hour="4"))
+    assert [each.text for each in shortcuts] == ["0 * * * *", "0 0 * * *", "0 4 * * *"]
+    for other in (lambda moment: True, crontab, None):  # not taken for Huey's
+        assert read_back(other) is None
+    night, three = (moment(f"2026-03-29 {at}", "Europe/Zagreb") for at in ("01:59", "03:00"))
+    assert crontab(minute="0,30", hour="2").after(night, "Europe/Zagreb") == three  # by what was written
+    assert crontab(minute="*/30", hour="2").after(night, "Europe/Zagreb") != three
 
 
 def test_a_step_that_leads_out_of_its_range_leaves_its_first_number_as_in_vixie_s_cron():

@@ -79,18 +79,11 @@ def test_expressions(text: str, after: str, slot: str):
     assert first(expression(text), after) == slot
 
 
-def test_daylight_saving():
-    assert first(expression('cron("30 2 * * *", tz="Europe/Zagreb")'), "2026-03-29 00:00", "Europe/Zagreb") == (
-        "2026-03-29 03:00"
-    )
-
-
-def test_policies():
+def test_numbers_and_words_of_the_page():
+    night = first(expression('cron("30 2 * * *", tz="Europe/Zagreb")'), "2026-03-29 00:00", "Europe/Zagreb")
+    assert night == "2026-03-29 03:00"
     assert expression('cron("0 * * * *", catch_up="all", window_s=6 * 3600)').window_s == 6 * 3600
     assert expression('every(60, overlap="queue")').overlap == "queue"
-
-
-def test_numbers_and_words_of_the_page():
     assert (GRACE_S, SLOT_PRIORITY, WAITING_MAX) == (60, 100, 100) and LOOK_S < 2
     assert "a minute late" in PAGE and "priority 100" in PAGE and "at most 100 wait" in PAGE
     said = PAGE.partition("## Outcomes of a slot")[2]

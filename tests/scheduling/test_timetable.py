@@ -141,26 +141,17 @@ def test_leap_days_and_month_ends():
     assert cron("0 0 31 * *").after(moment("2026-03-31"), "UTC") == moment("2026-05-31")
 
 
-def test_a_zone_of_its_own_goes_before_the_service_s():
-    table = cron("0 3 * * *", tz="Asia/Kathmandu")
-    assert table.after(moment("2026-07-01"), "Europe/Zagreb") == moment("2026-07-02 03:00", "Asia/Kathmandu")
-    assert cron("0 3 * * *").after(moment("2026-07-01"), "Europe/Zagreb") == moment("2026-07-01 03:00", "Europe/Zagreb")
-
-
-@rows(
-    ("macro", "plain"),
-    [("@daily", "0 0 * * *"), (" @Weekly ", "0 0 * * 0"), ("@hourly", "0 * * * *"), ("@yearly", "0 0 1 1 *")],
-)
-def test_macros(macro: str, plain: str):
-    start = moment("2026-05-17 11:31")
-    assert cron(macro).after(start, "UTC") == cron(plain).after(start, "UTC")
-    assert cron(macro).words == cron(plain).words and cron(macro).text == macro
-
-
-def test_seconds_and_fractions_do_not_shift_slots():
-    table = cron("*/5 * * * *")
-    five = moment("2026-01-01 00:05")
+def test_zones_seconds_and_macros():
+    zagreb, july = "Europe/Zagreb", moment("2026-07-01")
+    own = cron("0 3 * * *", tz="Asia/Kathmandu")  # goes before the service's
+    assert own.after(july, zagreb) == moment("2026-07-02 03:00", "Asia/Kathmandu")
+    assert cron("0 3 * * *").after(july, zagreb) == moment("2026-07-01 03:00", zagreb)
+    table, five = cron("*/5 * * * *"), moment("2026-01-01 00:05")  # seconds and fractions do not shift slots
     assert [table.after(five + d, "UTC") for d in (-300, -0.001, 0, 0.001, 299.999)] == [five, five] + [five + 300] * 3
+    macros = {"@daily": "0 0 * * *", " @Weekly ": "0 0 * * 0", "@hourly": "0 * * * *", "@yearly": "0 0 1 1 *"}
+    for macro, plain in macros.items():
+        assert cron(macro).after(july, "UTC") == cron(plain).after(july, "UTC"), macro
+        assert cron(macro).words == cron(plain).words and cron(macro).text == macro
 
 
 @rows(
@@ -235,6 +226,13 @@ def test_every_counts_from_the_slot_before():
     assert every(90).after(1000.5, "UTC") == 1090.5
     assert (every(90).words, every(90).text) == ("Every 1 minute 30 seconds", "every 90 s")
     assert every(172800, first_in=5).words == "Every 2 days, the first time after 5 seconds"
+    for wrong in (0, 0.5, -1, float("nan"), float("inf"), True, "60", None):
+        with pytest.raises(Misconfigured, match="every\\(\\) takes seconds"):
+            every(wrong)
+            pytest.fail(f"accepted {wrong!r}")
+    assert [duration(s) for s in (0, 1, 59.5, 60, 3600, 90061, 7 * 86400)] == [
+        "0 seconds", "1 second", "59.5 seconds", "1 minute", "1 hour", "1 day 1 hour 1 minute 1 second", "7 days",
+    ]  # fmt: skip
 
 
 @given(st.floats(1, 1e6), st.floats(0, 2e9), st.floats(0, 1e8))
@@ -244,12 +242,6 @@ def test_every_keeps_its_rhythm_over_what_is_left_out(seconds: float, last: floa
     assert (resumed - last) / seconds == pytest.approx(round((resumed - last) / seconds), abs=1e-5)
 
 
-@rows("seconds", [0, 0.5, -1, float("nan"), float("inf"), True, "60", None])
-def test_every_takes_seconds(seconds: object):
-    with pytest.raises(Misconfigured, match="every\\(\\) takes seconds"):
-        every(seconds)
-
-
 def test_at_is_once():
     table = at(datetime(2026, 7, 1, 12, 0, tzinfo=ZoneInfo("Europe/Zagreb")), tz="Europe/Zagreb")
     noon = moment("2026-07-01 10:00")
@@ -257,12 +249,9 @@ def test_at_is_once():
     assert table.words == "Once, at 12:00:00 on 01 July 2026 (Europe/Zagreb)"
     assert table.text == "at 2026-07-01 10:00:00Z"
     assert not table(datetime(2026, 7, 1, 10, 0)) and isinstance(table, At)
-
-
-@rows("wrong", [datetime(2026, 7, 1), "2026-07-01", 17])
-def test_at_takes_a_moment_with_a_zone(wrong: object):
-    with pytest.raises(Misconfigured, match="with a zone"):
-        at(wrong)
+    for wrong in (datetime(2026, 7, 1), "2026-07-01", 17):
+        with pytest.raises(Misconfigured, match="with a zone"):
+            at(wrong)
 
 
 def test_a_function_is_asked_in_the_zone_s_time_and_looked_ahead_for_two_days(monkeypatch: pytest.MonkeyPatch):
@@ -274,9 +263,3 @@ def test_a_function_is_asked_in_the_zone_s_time_and_looked_ahead_for_two_days(mo
     start = clock.now()
     assert Minutes(function=lambda local: bool(asked.append(local))).after(start, "UTC") is None
     assert MINUTES_TRIED <= len(asked) <= MINUTES_TRIED + 2
-
-
-def test_durations_in_words():
-    assert [duration(s) for s in (0, 1, 59.5, 60, 3600, 90061, 7 * 86400)] == [
-        "0 seconds", "1 second", "59.5 seconds", "1 minute", "1 hour", "1 day 1 hour 1 minute 1 second", "7 days",
-    ]  # fmt: skip
