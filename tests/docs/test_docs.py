@@ -34,7 +34,7 @@ from tests.support.whole_service import whole_service
 ADDRESS = "http://127.0.0.1:8080"
 
 
-def test_every_page_is_in_the_readme_and_in_llms_txt() -> None:
+def test_the_readme_is_short_and_every_page_is_in_it_and_in_llms_txt() -> None:
     for index in ("README.md", "llms.txt"):
         linked = set(re.findall(r"\]\((docs/[\w-]+\.md)", text_of(index)))
         missing = {f"docs/{page.name}" for page in DOCS.glob("*.md")} - linked
@@ -42,10 +42,9 @@ def test_every_page_is_in_the_readme_and_in_llms_txt() -> None:
     lines = text_of("llms.txt").splitlines()
     assert lines[0].startswith("# ") and lines[2].startswith("> ")  # llmstxt.org: a title and a summary
     assert [line for line in lines if line.startswith("- ") and not re.match(r"- \[[^]]+\]\([^)]+\): \w", line)] == []
-
-
-def test_the_readme_is_short() -> None:
     assert len(text_of("README.md").splitlines()) <= 100
+    for page in ("README.md", "docs/install.md", "docs/upgrading.md"):  # Debian has no `python`
+        assert [line for line in commands(page) if re.match(r"python\b", line)] == []
 
 
 # what a page names
@@ -77,11 +76,6 @@ def test_settings_of_the_pages_exist() -> None:
         wrong += [f"{page.name}: [{a}] {b}" for a, b in re.findall(r"`\[(\w+)\] (\w+)", text) if (a, b) not in known]
         wrong += [f"{page.name}: {name}" for name in re.findall(r"\bDUEY_\w+", text) if name not in variables]
     assert wrong == []
-
-
-def test_no_page_calls_a_python_that_debian_does_not_have() -> None:
-    for page in ("README.md", "docs/install.md", "docs/upgrading.md"):
-        assert [line for line in commands(page) if re.match(r"python\b", line)] == []
 
 
 # testing.md: a project

@@ -15,7 +15,7 @@ from hypothesis import given
 from duey.payload.decode import from_json
 from duey.payload.encode import to_json
 from duey.payload.types import CarriedError
-from tests.payload.samples import MESSAGE, Money, Order, messages, round_trip, same
+from tests.payload.samples import MESSAGE, Color, Level, Money, Order, Point, Rights, messages, round_trip, same
 
 
 @given(messages)
@@ -81,6 +81,7 @@ def test_values_by_example() -> None:
         {"n": [10**4299, {-(10**5000): 1 << 100_000}]},  # past the limit of digits
         ["[{" * 1000, '\\"[' * 1000, {"[" * 1000: "\\"}], [[{"a": [1]}]] * 1000,  # no nesting
         "\0\x1b[31m\u2028😀\\ud800", late, time(2, 30, tzinfo=ZoneInfo("Europe/Zagreb")),
+        [Color.RED, {Color.TEAL: Level.LOW}, Rights.READ | Rights.WRITE, Point(1, Money("2"))],  # type: ignore[arg-type]
         {"d": date(2024, 2, 29), "u": UUID(int=1), "s": {1, "a"}, "f": frozenset({(1, 2)}), "b": b"\0\xff"},
     ):  # fmt: skip
         assert same(round_trip(value), value), repr(value)[:99]

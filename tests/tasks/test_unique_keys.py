@@ -41,6 +41,7 @@ def test_digests():
     assert digest(b"x" * 10_000 + b"a") != digest(b"x" * 10_000 + b"b")
     alike = [1, "1", 1.0, True, None, "None", Decimal(1), date(2026, 1, 1), "2026-01-01", [], {}, (), {"m": []}]
     assert len({digest(value) for value in alike}) == len(alike) - 1  # a tuple is a list to most callers
+    assert digest(type("Rows", (list,), {})([1])) == digest([1])
     # They are stored, so they stay as they are, in any process.
     hard = ["\u00e9\n", (), {"b": [{}], "a": {2: "x"}}, {3, 1}, date(2030, 1, 2), Decimal("1.50")]
     assert digest([1, 10**30, 1.5, None, True, *hard]) == "637a4a1d7fad33e3c4a39f780d5b5875"
