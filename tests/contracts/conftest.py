@@ -25,7 +25,7 @@ from tests.contracts.rig import Clock, Hand, hiring, open_again, with_lifecycle
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each test runs on each storage, but for those of a module that names its `BACKENDS`: what these check lies above
     the storage, and `make soak` runs them on both."""
-    if "backend" in metafunc.fixturenames and not hasattr(metafunc.module, "backend"):
+    if "backend" in metafunc.fixturenames:
         metafunc.parametrize("backend", getattr(metafunc.module, "BACKENDS", ["sqlite", "redis"]))
 
 

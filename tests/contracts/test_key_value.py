@@ -73,5 +73,7 @@ def test_a_lock_is_taken_once_and_a_counter_is_no_value(storage, elsewhere):
         assert not storage.put_if_empty("lock", b"2") and not elsewhere.put_if_empty("lock", b"2")
         assert (storage.has_data_for_key("lock"), storage.peek_data("lock")) == (True, b"1")
         assert storage.delete_data("lock") and not storage.has_data_for_key("lock")
-    storage.incr("n")
+    assert [storage.incr("n"), elsewhere.incr("n", 2)] == [1, 3]
     assert not storage.has_data_for_key("n") and storage.result_store_size() == 0
+    elsewhere.delete_counter("n")
+    assert storage.incr("n") == 1

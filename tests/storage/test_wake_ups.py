@@ -10,7 +10,7 @@ import pytest
 from duey.execution.registration import register
 from duey.storage import wakeup
 from duey.storage.sqlite.storage import SqliteStorage
-from tests.contracts.rig import jobs
+from tests.contracts.rig import SOON_S, jobs
 from tests.support import rounds
 
 
@@ -36,6 +36,18 @@ def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, 
     assert [claim.id for claim in claims] == ["a", "b"]
     assert [record.getMessage()[:35] for record in caplog.records] == ["sleeping workers could not be woken"]
     presence.close()
+
+
+def test_a_dead_worker_swallows_no_ring(storage):
+    dead, living = (register(storage, name, 1, "thread", ("*",), []) for name in ("dead", "living"))
+    for each in (dead, living):
+        each.asleep(True)
+    dead.abandon()
+    other = SqliteStorage(path=storage.db.path)  # a process that opens the pipes only now
+    other.enqueue_jobs(jobs("a"))
+    assert living.pipe.wait(SOON_S)
+    other.close()
+    living.close()
 
 
 @pytest.mark.soak
