@@ -89,7 +89,14 @@ def components() -> dict[str, Any]:
             periodic=YES_NO,
             parameters={
                 "type": "array",
-                "items": object_of(name=TEXT, type=TEXT, default=ANYTHING, required=YES_NO, kind=TEXT),
+                "items": object_of(
+                    name=TEXT,
+                    type=TEXT,
+                    default=ANYTHING,
+                    required=YES_NO,
+                    kind=TEXT,
+                    schema={**OBJECT, "description": "the JSON schema of its value"},
+                ),
             },
         ),
         "Queue": object_of(name=TEXT, waiting=WHOLE, oldest_age_s=NUMBER_OR_NULL, paused=YES_NO),

@@ -21,7 +21,7 @@ class Tasks:
         self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        return respond(200, {"tasks": [self._views.task(task) for task in self._control.tasks()]})
+        return respond(200, {"tasks": [self._views.task(task) for task in self._control.tasks(schemas=True)]})
 
     def pause(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
         self._control.pause_task(name)

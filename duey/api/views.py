@@ -93,6 +93,7 @@ class Views:
                 "default": each.default,
                 "required": each.required,
                 "kind": each.kind,
+                "schema": each.schema,
             }
             for each in task.parameters
         ]

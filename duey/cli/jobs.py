@@ -55,6 +55,23 @@ def enqueue(cli_context: CliContext, options: argparse.Namespace) -> int:
     return 0 if job.state == "done" else 1
 
 
+def explain(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """Print what a task is given: its docstring, and each parameter with its type, limits and default."""
+    from duey.control.schema import limits
+
+    task = cli_context.control.task(options.task)
+    places = [f"[{each.name}]" if not each.required else each.name for each in task.parameters]
+    echo(f"usage: duey enqueue {task.name} {' '.join(places)} [--delay S] [--wait]")
+    for line in ("", *task.doc.splitlines(), ""):
+        echo(line)
+    stars = {"var_positional": "*", "var_keyword": "**"}
+    for each in task.parameters:
+        said = [each.type, limits(each.schema), "by name" if each.kind == "keyword" else ""]
+        if not each.required and each.kind not in stars:
+            said.append(f"default {json.dumps(each.default, ensure_ascii=False)}")
+        echo(f"  {stars.get(each.kind, '')}{each.name}: {', '.join(filter(None, said))}")
+
+
 def verb(name: str, done: str) -> Callable[[CliContext, argparse.Namespace], None]:
     """A command that calls one method of Control on one job."""
 

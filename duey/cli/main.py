@@ -57,6 +57,8 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["worker"]:  # its options are huey_consumer's
         return argparse.Namespace(service="worker", arguments=words[1:])
+    if words[:1] == ["enqueue"] and {"-h", "--help"} & {*words} and words[1:2] and not words[1].startswith("-"):
+        return argparse.Namespace(run=jobs.explain, task=words[1])
     options, rest = top.parse_known_args(words)
     if rest and (not hasattr(options, "args") or any(word.startswith("--") for word in rest)):
         top.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 from duey.control.hints import Check, Refused
 from duey.control.refusal import MAX_CONVERSIONS, TOO_MANY, at_field, bounded, converted, found, nearest
 from duey.control.refusal import MAX_PROBLEMS as MAX_PROBLEMS
 from duey.errors import FieldError, InvalidArguments
+from duey.model.job import Parameter
 from duey.payload.types import is_unicode
 from duey.tasks.registry import KnownTasks
 from duey.tasks.signature import Signature, Slot, hint_text
@@ -29,13 +31,12 @@ class CallSchema:
 
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
-        of = self._check_of
-        self._slots = {slot.name: of(slot) for slot in signature.slots}
-        self._rest = of(signature.rest) if signature.rest else None
-        self._others = of(signature.others) if signature.others else None
-        self._placed = tuple(self._slots[slot.name] for slot in signature.placed)
-        checks = [*self._slots.values(), self._rest, self._others]
-        self._converts = any(check is not None and check.converts for check in checks)
+        slots = [*signature.slots, *filter(None, (signature.rest, signature.others))]
+        self._checks = {slot.name: self._check_of(slot) for slot in slots}
+        self._rest = self._checks[signature.rest.name] if signature.rest else None
+        self._others = self._checks[signature.others.name] if signature.others else None
+        self._placed = tuple(self._checks[slot.name] for slot in signature.placed)
+        self._converts = any(check.converts for check in self._checks.values())
         self._by_name = {slot.name: slot for slot in signature.slots if slot.by_name}
         self._required = [slot for slot in signature.slots if slot.required]
         # With so many values by position, no required one can be missing.
@@ -51,18 +52,13 @@ class CallSchema:
 
     def unusable(self) -> dict[str, str]:
         """Why the hint of a parameter cannot be used, so that it accepts anything, by the parameter's name."""
-        return {name: check.unusable for name, check in self._slots.items() if check.unusable}
+        return {name: check.unusable for name, check in self._checks.items() if check.unusable}
 
-    def json_schema(self) -> dict[str, Any]:
-        """The JSON schema of the arguments by name."""
-        others = {"additionalProperties": self._others.json_schema() if self._others else False}
-        defaults = {each.name: each.default for each in self._signature.parameters if not each.required}
-        properties = {
-            name: check.json_schema() | ({"default": defaults[name]} if name in defaults else {})
-            for name, check in self._slots.items()
-        }
-        required = [slot.name for slot in self._required]
-        return {"type": "object", "properties": properties, "required": required, **others}
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The parameters with their JSON schemas."""
+        checks = self._checks
+        return tuple(replace(each, schema=checks[each.name].json_schema()) for each in self._signature.parameters)
 
     def bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
         """The converted arguments, by position and by name as they were given.
@@ -108,7 +104,7 @@ class CallSchema:
                 problems.append(FieldError("kwargs" + at_field(name), sentence))
                 continue
             else:
-                check = self._slots[name]
+                check = self._checks[name]
             try:
                 named[name] = check(value)
             except Refused as refused:

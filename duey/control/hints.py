@@ -67,14 +67,14 @@ class Check:
     def _build(self, hint: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about hints that are no types
-            schema = TypeAdapter(hint, config=None if _has_config(hint) else _CONFIG).core_schema
+            self._adapter = TypeAdapter(hint, config=None if _has_config(hint) else _CONFIG)
+            schema = self._adapter.core_schema
         fixing = _Fixing(schema)
-        self._schema = fixing.fixed(schema)
+        validator = SchemaValidator(fixing.fixed(schema))
         self._is_loose = fixing.is_loose
         self.converts = fixing.converts
         self._rebuilds = fixing.rebuilds
         self._exact = _EXACT.get(schema["type"]) if len(schema) == 1 else None  # of which every value is accepted
-        validator = SchemaValidator(self._schema)
         self._python = partial(validator.validate_python, strict=True, extra="forbid")
         self._json = partial(validator.validate_json, strict=True, extra="forbid")
 
@@ -93,7 +93,7 @@ class Check:
 
     def json_schema(self) -> dict[str, Any]:
         """What it accepts, as a JSON schema."""
-        return _JsonSchemas().generate(self._schema)
+        return self._adapter.json_schema(schema_generator=_JsonSchemas)
 
     def _read(self, value: Any, error: ValidationError) -> Any:
         if self.converts and not self._rebuilds and error.error_count() > MAX_CONVERSIONS:

@@ -10,12 +10,13 @@ Raises errors of duey.errors: BadRequest, Conflict, TooManyPending, StorageUnava
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from huey.api import Task
 
 from duey import clock, errors
-from duey.control.call import MAX_PROBLEMS, bind
+from duey.control.call import MAX_PROBLEMS, bind, call_schema
 from duey.control.edit import edited
 from duey.control.job_views import JobViews
 from duey.control.schedules import ScheduleService
@@ -203,15 +204,20 @@ class Control:
 
     # tasks, queues, workers
 
-    def tasks(self) -> list[TaskInfo]:
-        """The registered tasks, by name, without the internal ones."""
+    def tasks(self, schemas: bool = False) -> list[TaskInfo]:
+        """The registered tasks, by name, without the internal ones; `schemas`: with those of their parameters."""
         paused = {name for kind, name in self.storage.pauses() if kind == "task"}
-        return [self.known.info(cls, paused) for cls in self.known.all()]
+        return [self._info(cls, paused, schemas) for cls in self.known.all()]
 
     def task(self, name: str) -> TaskInfo:
-        """One task by short or full name, internal ones too. Raises UnknownTask, AmbiguousTask."""
+        """One task by short or full name, internal ones too, with the schemas of its parameters. Raises UnknownTask,
+        AmbiguousTask."""
         paused = {name for kind, name in self.storage.pauses() if kind == "task"}
-        return self.known.info(self.known.find(name, internal=True), paused)
+        return self._info(self.known.find(name, internal=True), paused, True)
+
+    def _info(self, cls: type[Task], paused: set[str], schemas: bool) -> TaskInfo:
+        info = self.known.info(cls, paused)
+        return replace(info, parameters=call_schema(self.known.signature(cls)).parameters) if schemas else info
 
     def pause_task(self, name: str) -> None:
         """Pause a task: no further job of it starts until it is resumed."""

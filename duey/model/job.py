@@ -168,10 +168,8 @@ class Job:
 
 @dataclass(frozen=True)
 class EnqueueAnswer:
-    """The answer to enqueuing: the jobs, in the order of the requests.
-
-    `replayed`: the idempotency key was known. `held`: for at least one request a job existed (same id or unique key).
-    """
+    """The answer to enqueuing: the jobs, in the order of the requests. `replayed`: the idempotency key was known.
+    `held`: for at least one request a job existed (same id or unique key)."""
 
     jobs: tuple[Job, ...]
     replayed: bool = False
@@ -188,13 +186,14 @@ class Page:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a task. `type` is the hint as text, `default` a JSON value."""
+    """One parameter of a task: `type` is its hint as text, `schema` its JSON schema where that was asked for."""
 
     name: str
     type: str
     required: bool
-    default: Any = None
+    default: Any = None  # a JSON value
     kind: str = "positional"  # positional, keyword, var_positional, var_keyword
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

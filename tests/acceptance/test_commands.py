@@ -93,6 +93,8 @@ def test_bad_usage_is_told_apart_from_what_cannot_be_done(deployment: Deployment
 @sqlite_only
 def test_jobs(deployment: Deployment):
     deployment.consumer(1)
+    out, _ = deployment.manage("enqueue", "note", "--help")
+    assert "note n [seconds] [--delay S]" in out and "\n  seconds: float, default 0.0\n" in out
     out, _ = deployment.manage("enqueue", "note", "7", "seconds=0.1", "--wait")
     job_id, result = out.splitlines()
     assert result == "7" and deployment.state(job_id) == "done"

@@ -14,6 +14,9 @@ def by_name(answer: Any, key: str) -> dict[str, Any]:
     return {each.get("qualname", each.get("name")): each for each in answer.json[key]}
 
 
+INTEGER = {"kind": "positional", "schema": {"type": "integer"}}
+
+
 class TestTasks:
     def test_list(self, client: Client) -> None:
         answer = client.get("/api/tasks")
@@ -23,8 +26,8 @@ class TestTasks:
             "qualname": "tasks.add",
             "doc": "Add two numbers.",
             "parameters": [
-                {"name": "a", "type": "int", "default": None, "required": True, "kind": "positional"},
-                {"name": "b", "type": "int", "default": 1, "required": False, "kind": "positional"},
+                {"name": "a", "type": "int", "default": None, "required": True, **INTEGER},
+                {"name": "b", "type": "int", "default": 1, "required": False, **INTEGER},
             ],
             "options": {"retries": 3},
             "paused": False,

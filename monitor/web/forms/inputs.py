@@ -1,7 +1,8 @@
 """Arguments as fields of a form, from a task's signature or with the values of a job.
 
-A `str` parameter takes text as it is, bool is a choice, and all others take JSON, or text that is not JSON if the
-hint allows str. An empty field means the default. typed.py reads the fields.
+The JSON schema of a parameter says how: text is taken as it is, bool, Enum and Literal are a choice, and all others
+take JSON, or text that is not JSON if the hint allows text. An empty field means the default. typed.py reads the
+fields.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from duey.model.job import Job, TaskInfo
+from duey.control import schema
+from duey.model.job import Job, Parameter, TaskInfo
 from duey.monitor.web.display.calls import holds_redacted
 from duey.monitor.web.display.text import as_json, editable_json, is_line
 from duey.payload.plain import is_cut
@@ -39,82 +41,70 @@ class Input:
     given: bool = False  # it is part of the job's call
     problem: str = ""
     help: str = ""
-
-    @property
-    def long(self) -> bool:
-        return self.kind == JSON and (
-            len(self.text) > LONG_CHARS or "\n" in self.text or bool(_COLLECTION.search(self.hint))
-        )
-
-
-_COLLECTION = re.compile(r"\b(dict|list|tuple|set|Any|Mapping|Sequence)\b")
+    choices: tuple[str, ...] = ()  # as JSON
+    takes_text: bool = True  # what is no JSON is a text
+    long: bool = False
 
 
 def inputs_of(task: TaskInfo) -> list[Input]:
     """Return empty fields for a new job."""
-    found = []
-    for each in task.parameters:
-        if each.kind == "var_positional":
-            found.append(
-                Input("p:" + EXTRA_ARGS, f"*{each.name}", each.type, JSON, placeholder="[]", help="a JSON list")
-            )
-        elif each.kind == "var_keyword":
-            found.append(
-                Input("p:" + EXTRA_KWARGS, f"**{each.name}", each.type, JSON, placeholder="{}", help="a JSON object")
-            )
-        else:
-            default = "" if each.required else as_json(each.default)
-            found.append(
-                Input(
-                    f"p:{each.name}",
-                    each.name,
-                    each.type,
-                    _kind(each.type),
-                    "",
-                    each.required,
-                    default,
-                    f"kwargs.{each.name}",
-                    help=_help(task.doc, each.name),
-                )
-            )
-    return found
+    return [_empty(each, "p", task.doc) for each in task.parameters]
+
+
+def _empty(parameter: Parameter, part: str, doc: str = "") -> Input:
+    """A field for a parameter that has no value yet."""
+    name, hint = parameter.name, parameter.type
+    if parameter.kind == "var_positional":
+        return Input("p:" + EXTRA_ARGS, f"*{name}", hint, JSON, placeholder="[]", help="a JSON list", takes_text=False)
+    if parameter.kind == "var_keyword":
+        return Input(
+            "p:" + EXTRA_KWARGS, f"**{name}", hint, JSON, placeholder="{}", help="a JSON object", takes_text=False
+        )
+    found = _typed(Input(f"{part}:{name}", name, hint, JSON, path=f"kwargs.{name}"), parameter)
+    if part == "p":
+        said = [_help(doc, name), "" if found.choices else schema.limits(parameter.schema)]
+        found = replace(found, required=parameter.required, help="; ".join(filter(None, said)))
+    return found if parameter.required and part == "p" else replace(found, placeholder=as_json(parameter.default))
+
+
+def _typed(field: Input, parameter: Parameter | None) -> Input:
+    """The field as the schema of its parameter wants it: a text, a choice, or JSON."""
+    if parameter is None:
+        return field
+    of = parameter.schema
+    choices = tuple(as_json(each) for each in schema.choices(of))
+    kind = CHOICE if choices else TEXT if schema.takes_only_text(of) else JSON
+    long = kind == JSON and schema.takes_collection(of)
+    return replace(field, hint=parameter.type, kind=kind, choices=choices, takes_text=schema.takes_text(of), long=long)
 
 
 def inputs_of_job(job: Job, task: TaskInfo | None) -> list[Input]:
     """Return fields with a job's values: first by position, then by name."""
     parameters = {each.name: each for each in task.parameters} if task else {}
-    by_place = [each for each in task.parameters if each.kind == "positional"] if task else []
+    by_place = [each for each in parameters.values() if each.kind == "positional"]
     found = []
     for n, value in enumerate(job.args[:MOST_FIELDS]):
-        label = by_place[n].name if n < len(by_place) else f"argument {n + 1}"
-        hint = by_place[n].type if n < len(by_place) else ""
-        found.append(_filled(Input(f"a:{n}", label, hint, "", path=f"args[{n}]", given=True), value))
+        parameter = by_place[n] if n < len(by_place) else None
+        label = parameter.name if parameter else f"argument {n + 1}"
+        found.append(_filled(_typed(Input(f"a:{n}", label, "", JSON, path=f"args[{n}]", given=True), parameter), value))
     for name, value in islice(job.kwargs.items(), MOST_FIELDS):
-        hint = parameters[name].type if name in parameters else ""
-        found.append(_filled(Input(f"k:{name}", name, hint, "", path=f"kwargs.{name}", given=True), value))
+        field = Input(f"k:{name}", name, "", JSON, path=f"kwargs.{name}", given=True)
+        found.append(_filled(_typed(field, parameters.get(name)), value))
     left = len(job.args) + len(job.kwargs) - len(found)
     if left:
         found.append(Input("", f"{left} more", "", FIXED, "too many to edit here; they are kept as they are"))
     taken = {*(each.label for each in found), *job.kwargs}
-    for name, each in parameters.items():
-        if name not in taken and each.kind in ("positional", "keyword"):
-            found.append(
-                Input(
-                    f"k:{name}",
-                    name,
-                    each.type,
-                    _kind(each.type),
-                    "",
-                    False,
-                    as_json(each.default),
-                    f"kwargs.{name}",
-                )
-            )
-    return found
+    return found + [
+        _empty(each, "k")
+        for name, each in parameters.items()
+        if name not in taken and each.kind in ("positional", "keyword")
+    ]
 
 
 def _filled(field: Input, value: Any) -> Input:
-    if isinstance(value, str) and _kind(field.hint) == TEXT and is_line(value):
+    if field.kind == CHOICE and as_json(value) in field.choices:
+        kind, text = CHOICE, as_json(value)
+    elif isinstance(value, str) and field.kind == TEXT and is_line(value):
         kind, text = TEXT, value
     else:
         kind, text = JSON, editable_json(value, 2 if isinstance(value, (dict, list)) and value else None)
@@ -124,13 +114,9 @@ def _filled(field: Input, value: Any) -> Input:
         field,
         kind=kind,
         text=text,
+        long=kind == JSON and (field.long or len(text) > LONG_CHARS or "\n" in text),
         help="what is [redacted] here is kept where it stays" if holds_redacted(value) else "",
     )
-
-
-def _kind(hint: str) -> str:
-    bare = hint.replace(" ", "").replace("|None", "")
-    return TEXT if bare == "str" else CHOICE if bare == "bool" else JSON
 
 
 def _help(doc: str, name: str) -> str:

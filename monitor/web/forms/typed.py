@@ -93,7 +93,7 @@ def _value(field: Input, text: str) -> tuple[Any, str]:
     try:
         return json.loads(text), ""
     except (ValueError, RecursionError):
-        if re.search(r"\b(str|Any|Path|datetime|date|UUID|Decimal|Enum)\b", field.hint) or not field.hint:
+        if field.takes_text:
             return text.replace("\r\n", "\n"), ""
         return None, f"expected JSON for {field.hint}, such as 12, true or [1, 2]; text stands in quotes"
 

@@ -1,0 +1,48 @@
+"""What the JSON schema of a parameter tells a form and the help of the command line."""
+
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from duey.control import schema
+from duey.control.call import call_schema
+from tests.support import rows
+from tests.tasks.hint_samples import Color, Custom, Level, Node, signature_of
+
+ANNOTATED = Annotated[int, Field(ge=1, le=9)]
+
+
+@rows(
+    "hint, choices, only_text, text, collection, limits",
+    [
+        (int, [], False, False, False, ""),
+        (ANNOTATED, [], False, False, False, "at least 1, at most 9"),
+        (ANNOTATED | None, [], False, False, False, "at least 1, at most 9"),
+        (bool, [False, True], False, False, False, ""),
+        (Color, ["red", "green"], False, True, False, 'one of "red", "green"'),
+        (Level | None, [1, 2], False, False, False, "one of 1, 2"),
+        (Literal["x", 1], ["x", 1], False, True, True, 'one of "x", 1'),
+        (Literal["x"] | str, [], True, True, False, ""),
+        (str, [], True, True, False, ""),
+        (date | None, [], True, True, False, ""),
+        (timedelta, [], False, True, False, ""),
+        (Annotated[str, Field(max_length=3)], [], True, True, False, "at most 3 characters"),
+        (str | int, [], False, True, False, ""),
+        (list[int], [], False, False, True, ""),
+        (Node, [], False, False, True, ""),
+        (Any, [], False, True, True, ""),
+        (Custom, [], False, True, True, ""),
+    ],
+)
+def test_what_a_schema_says(hint, choices, only_text, text, collection, limits):
+    (parameter,) = call_schema(signature_of(hint)).parameters
+    of = parameter.schema
+    assert schema.choices(of) == choices
+    assert (schema.takes_only_text(of), schema.takes_text(of)) == (only_text, text)
+    assert (schema.takes_collection(of), schema.limits(of)) == (collection, limits)
+
+
+def test_a_schema_that_leads_back_to_itself_ends():
+    again = {"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "string"}]}}}
+    assert schema.takes_text(again)
