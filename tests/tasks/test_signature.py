@@ -103,12 +103,8 @@ def test_positional_only():
 def test_var_parameters_are_checked():
     found = problems(Signature(spread, "spread"), [1, "2024-01-02", "x"], {"on": 1, "a b": 2, "\ud800": True, 5: True})
     assert list(found) == [
-        "args[2]",
-        "kwargs.on",
-        'kwargs["a b"]',
-        'kwargs["\\ud800"]',
-        "kwargs[the number 5]",
-    ]
+        "args[2]", "kwargs.on", 'kwargs["a b"]', 'kwargs["\\ud800"]', "kwargs[the number 5]",
+    ]  # fmt: skip
     assert found['kwargs["\\ud800"]'] == "expected the name of a parameter, found text with half of a surrogate pair"
 
 
@@ -167,13 +163,10 @@ def test_doc_and_parameters():
 @rows(
     "default, plain",
     [
-        (date(2024, 1, 2), "2024-01-02"),
-        (Color.RED, "red"),
-        ((1, 2), [1, 2]),
-        (float("inf"), "inf"),
+        (date(2024, 1, 2), "2024-01-02"), (Color.RED, "red"), ((1, 2), [1, 2]), (float("inf"), "inf"),
         (Point(1), None),
     ],
-)
+)  # fmt: skip
 def test_defaults_are_plain(default, plain):
     def task(a=default): ...
 
