@@ -149,14 +149,13 @@ def test_a_file_of_another_program_is_refused_and_left_alone(kind: Kind, databas
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
 
 
-@pytest.mark.parametrize("place", ["folder", "below a file"])
-def test_a_place_where_no_file_can_be(kind: Kind, tmp_path: Path, place: str) -> None:
-    path = tmp_path / "folder" if place == "folder" else tmp_path / "file" / "a.db"
+def test_a_place_where_no_file_can_be(kind: Kind, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(kind.trouble) as refused:
-        kind.open(path).prepare()
-    one_sentence(refused.value, path)
+    for path in (tmp_path / "folder", tmp_path / "file" / "a.db"):
+        with pytest.raises(kind.trouble) as refused:
+            kind.open(path).prepare()
+        one_sentence(refused.value, path)
 
 
 @pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from duey.errors import StorageUnavailable
-from duey.monitor.history import History, HistoryBroken, HistoryUnavailable, JobFilter
+from duey.monitor.history import History, HistoryBroken, JobFilter
 from duey.monitor.history.database import Database
 from tests.monitor.history.conftest import Clock, Queue, Settings, Story, record
-from tests.support.file_errors import become_nobody, in_a_child, one_sentence, public_folder
+from tests.support.file_errors import one_sentence
 
 RUBBISH = b"Dear diary, " * 1000
 
@@ -145,40 +144,6 @@ def test_a_restored_file_is_used_at_once(history: History, path: Path, story: St
 
 
 # those that cannot be used for a while
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with public_folder() as folder:
-        yield folder
-
-
-@pytest.mark.parametrize(("file_mode", "found"), [(0o444, "cannot be written"), (0o000, "cannot be opened")])
-def test_a_file_without_permission(folder: Path, file_mode: int, found: str) -> None:
-    path = folder / "monitor.db"
-    history = History(f"sqlite:///{path}", Settings())
-    history.prepare()
-    history.close()
-    path.chmod(file_mode)
-    folder.chmod(0o555)
-
-    def use() -> str:
-        become_nobody()
-        mine = History(f"sqlite:///{path}", Settings())
-        recorder = mine.recorder(Queue())
-        recorder.turn()
-        assert recorder.status.problem, "the recorder did not notice"
-        assert not mine.health().ok
-        try:
-            mine.forget("x")
-        except HistoryUnavailable as error:
-            return one_sentence(error, path)
-        return "it was accepted"
-
-    try:
-        assert found in in_a_child(use)
-    finally:
-        folder.chmod(0o755)
 
 
 def test_a_full_disk_is_reported_and_nothing_is_half_written(history: History, story: Story, clock: Clock) -> None:
