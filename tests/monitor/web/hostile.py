@@ -62,7 +62,7 @@ def _history(world: World, texts: Sequence[str]) -> None:
         detail = {"context": {text: text}, "by": text, "parent": text}
         story.enqueue(past, 0, args=[text, {text: text}], kwargs={text: text}, detail=detail, **given)
         story.done(past, 1, 2, result=text, detail={"logs": [[clock.now(), text, text]]}, **given)
-        story.enqueue(lost, 3, kwargs={"big": BIG}, **given)
+        story.enqueue(lost, 3, kwargs={"big": BIG if text == texts[0] else text}, **given)
         lines = traceback(f"/srv/{text}.py:{text}", type_and_message=f"{text}: {text}")
         more = {"logs": [[clock.now(), text, text]], "progress": {"done": 1, "total": 2, "note": text}}
         story.failed(lost, 4, 5, error=(text, text * 3, lines), detail=more, **given)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from duey.monitor.web.render import FOLDER
-from tests.monitor.web.client import Answer, Browser
+from tests.monitor.web.client import Answer
 from tests.monitor.web.hostile import HOSTILE, make_hostile
 from tests.monitor.web.test_permissions import PAGES
 from tests.monitor.web.world import World
@@ -92,8 +92,8 @@ def test_every_page_is_inert(hostile: World) -> None:
     assert shown > 20, "shown, not left out"
 
 
-def test_what_a_visitor_sends_is_inert_as_well(world: World, admin: Browser) -> None:
-    anonymous = world.browser()
+def test_what_a_visitor_sends_is_inert_as_well(empty: World) -> None:
+    admin, anonymous = empty.browser("ana"), empty.browser()
     anonymous.get("/monitor/login")
     for n, text in enumerate(HOSTILE):
         sent = text.encode("utf-8", "surrogatepass")
