@@ -12,7 +12,7 @@ from tests.acceptance.conftest import Make
 from tests.acceptance.deployment import WORKLOAD, Deployment
 from tests.acceptance.http_client import Client, shown
 from tests.acceptance.processes import Process
-from tests.acceptance.variants import sqlite_only
+from tests.acceptance.variants import sqlite_in_suite, sqlite_only
 
 WITHOUT_ROOT = str(WORKLOAD.parent / "unprivileged.py")
 PROGRAMS = (("app.py",), ("-m", "huey.bin.huey_consumer", "consumer.huey"), ("manage.py", "check"))
@@ -87,6 +87,7 @@ def test_a_journal_holds_no_secret_and_accounts_made_before_are_no_hindrance(dep
     assert first.wait(10) == 0
 
 
+@sqlite_in_suite
 def test_web_and_consumer_can_be_started_apart(deployment: Deployment):
     web = deployment.app("--web")
     client = Client(deployment.port, shown(web.out, "token"))

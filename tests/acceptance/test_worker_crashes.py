@@ -167,7 +167,7 @@ def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deploym
     (guilty,) = enqueue_jobs(deployment, ("victim", 1, "body", "kill all"))
     innocent = deployment.tasks.note(2, 0.3)
     for _ in range(40):
-        consumer = deployment.launch(2, kind, DUEY_TEST_TREE=rounds("4", soak="10"))
+        consumer = deployment.launch(2, kind)
         wait_until(
             lambda at=consumer: at.popen.poll() is not None or deployment.state(guilty) == "failed", 30, "it is over"
         )

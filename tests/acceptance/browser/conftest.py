@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -86,8 +85,3 @@ def enter(page: Page, password: str, name: str = "admin") -> None:
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/monitor/")
-
-
-def shot(page: Page, folder: Path, name: str) -> None:
-    """A picture of the whole page."""
-    page.screenshot(path=folder / f"{name}.png", full_page=True)

@@ -29,7 +29,6 @@ from tests.support import rounds
 FOREIGN = """() => [...document.querySelectorAll('script:not([src]), img, iframe, object, svg[onload], b[onclick]')]
     .concat([...document.querySelectorAll('*')].filter(each => [...each.attributes].some(a => a.name.startsWith('on'))))
     .map(each => each.outerHTML.slice(0, 200))"""
-SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 UNSEEN = "() => /[\\u0000-\\u0008\\u001b\\u202a-\\u202e\\u2066-\\u2069\\ud800-\\udfff]/.test(document.body.innerText)"
 
 

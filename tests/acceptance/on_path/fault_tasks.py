@@ -24,7 +24,6 @@ from duey import huey, on_worker_start, progress, register_type
 from duey.execution import deaths
 from tests.acceptance.processes import MARK, kill, marked
 
-deaths.TREE = int(os.environ.get("DUEY_TEST_TREE", deaths.TREE))  # deaths of whole consumers that end a job
 HARMLESS = "DUEY_TEST_HARMLESS" in os.environ
 START = os.environ.get("DUEY_TEST_START", "")
 NAMES = ("victim", "once", "frail", "frail_once")
