@@ -21,7 +21,6 @@ from huey.api import Task
 from workload import write
 
 from duey import huey, on_worker_start, progress, register_type
-from duey.execution import deaths
 from tests.acceptance.processes import MARK, kill, marked
 
 HARMLESS = "DUEY_TEST_HARMLESS" in os.environ
