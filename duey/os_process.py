@@ -151,7 +151,7 @@ def hear_hup() -> None:
 # workers: functions that run at their start, and children that a task forks
 
 _at_start: list[Callable[[], Any]] = []
-_let_go: Callable[[], None] | None = None  # set in a worker process
+_detach: Callable[[], None] | None = None  # set in a worker process
 _is_fork = False
 _forking = threading.local()  # mask: the signals that were blocked in the forking thread
 
@@ -177,31 +177,31 @@ def run_at_start() -> bool:
     return True
 
 
-def is_worker(let_go: Callable[[], None]) -> None:
-    """Mark this process as a worker: a child that a task forks gets default signal handlers and calls `let_go`."""
-    global _let_go
-    _let_go = let_go
+def is_worker(detach: Callable[[], None]) -> None:
+    """Mark this process as a worker: a child that a task forks gets default signal handlers and calls `detach`."""
+    global _detach
+    _detach = detach
 
 
 def _before_fork() -> None:
-    if _let_go is not None:  # until the child has its own handlers, a signal to it must wait
+    if _detach is not None:  # until the child has its own handlers, a signal to it must wait
         _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
 def _after_fork_in_parent() -> None:
-    if _let_go is not None:
+    if _detach is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 
 def _after_fork() -> None:
-    global _let_go, _is_fork
-    if _let_go is None:
+    global _detach, _is_fork
+    if _detach is None:
         return
-    let_go, _let_go, _is_fork = _let_go, None, True
+    detach, _detach, _is_fork = _detach, None, True
     for signum in STOPPING:
         if signal.getsignal(signum) in _handlers:  # leave the task's own handlers alone
             signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
-    let_go()
+    detach()
     signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
 
 

@@ -87,14 +87,14 @@ class SqliteFile(ABC):
             database = self._database()
             database.connect(reuse_if_open=True)
         except (DatabaseError, sqlite3.Error, OSError) as error:
-            raise self._told(error) from error
+            raise self._named_error(error) from error
         try:
             yield database
         except _OF_VALUES:
             raise
         except (DatabaseError, InterfaceError, sqlite3.DatabaseError) as error:
             self._drop(database)
-            raise self._told(error) from error
+            raise self._named_error(error) from error
 
     @contextmanager
     def writing(self) -> Iterator[SqliteDatabase]:
@@ -125,7 +125,7 @@ class SqliteFile(ABC):
         """Make the file where there is none, and answer `_connected`."""
 
     @abstractmethod
-    def _told(self, error: BaseException) -> Exception:
+    def _named_error(self, error: BaseException) -> Exception:
         """The named error for a failure of SQLite or the disk."""
 
     @abstractmethod

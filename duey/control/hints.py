@@ -116,8 +116,8 @@ def _has_config(hint: Any) -> bool:
 
 
 def _refused_by_author(exc: Exception) -> Refused:
-    said = f"it is refused: {type(exc).__name__}: {exception_message(exc)[:200]}"
-    return Refused([FieldError("", said.rstrip(": "))])
+    message = f"it is refused: {type(exc).__name__}: {exception_message(exc)[:200]}"
+    return Refused([FieldError("", message.rstrip(": "))])
 
 
 class _Fixing:

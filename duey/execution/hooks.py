@@ -34,7 +34,7 @@ class Receivers(Signal):
                 os_process.call(receiver, signal, task, *args, **kwargs)
             except BaseException as exc:
                 name = getattr(receiver, "__name__", receiver)
-                say(self._display, f"the receiver {name!r} of the signal {signal!r}", exc, task)
+                log_failure(self._display, f"the receiver {name!r} of the signal {signal!r}", exc, task)
 
 
 def call(
@@ -48,10 +48,10 @@ def call(
         except passing:
             raise
         except BaseException as exc:
-            say(display, f"the {kind} hook {name!r}", exc, *args[:1])
+            log_failure(display, f"the {kind} hook {name!r}", exc, *args[:1])
 
 
-def say(display: Display, what: str, exc: BaseException, task: Any = None) -> None:
+def log_failure(display: Display, what: str, exc: BaseException, task: Any = None) -> None:
     """Log one line and the traceback, without secrets."""
     at = "" if task is None else f" for job {task.id} ({type(task).__module__}.{task.name})"
     mask = display.mask_of(task)

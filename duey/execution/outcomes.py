@@ -57,7 +57,7 @@ class Outcomes:
         if at is None:
             at, delay_s = now + retry_delay_s, retry_delay_s * (backoff or 1)
         left -= decision.spends
-        detail = {**_told(record), **_lines(lines)} if reason is None else {**_lines(lines), "reason": reason}
+        detail = {**_error_detail(record), **_lines(lines)} if reason is None else {**_lines(lines), "reason": reason}
         return Outcome(
             claim, RETRYING, started_at, now, detail=json.dumps({**detail, "eta": at, "retries": left}),
             follow_ups=follow_ups, reason=reason, eta=at, retries=left, retry_delay_s=delay_s,
@@ -75,7 +75,7 @@ class Outcomes:
         if error is not None:
             record = self.record(claim, error, claim.retries)
         result = None if record is None else self.serialized(claim, record)
-        detail = {**_told(record), **_lines(lines)}
+        detail = {**_error_detail(record), **_lines(lines)}
         if decision is not None and decision.discarded:
             detail |= {"discarded": True, "reason": f"discarded: {decision.why or detail.get('message', '')}"}
         elif decision is not None and decision.why:
@@ -139,7 +139,7 @@ class Outcomes:
             return Sequel([])  # it cannot be read, or this process does not know its task
 
 
-def _told(record: Record | None) -> dict[str, Any]:
+def _error_detail(record: Record | None) -> dict[str, Any]:
     """The part of an error that the event holds."""
     return {} if record is None else {name: record[name] for name in ("type", "message", "traceback")}
 

@@ -68,16 +68,16 @@ def may_raise(frame: FrameType | None) -> bool:
             frame = frame.f_back
     if frame is None or held(frame.f_code):
         return False
-    met = False
+    passed_held = False
     while frame is not None:
         code = frame.f_code
         if code in BOUNDARIES:
             return True
         if not held(code):
-            if met:
+            if passed_held:
                 return False  # an author's code that Duey or Huey has called, such as a hook
         elif not (code.co_name in THROUGH and code.co_filename.startswith(HUEY)):
-            met = True
+            passed_held = True
         frame = frame.f_back
     return False  # the thread runs no body
 
@@ -123,10 +123,10 @@ class ThreadTimeouts:
                 continue
             if not (deadline.struck or self._strike(deadline)):
                 looks_at = min(looks_at, now + min(RETRY_S[1], RETRY_S[0] + late_s / 50))
-            if late_s >= SAY_AFTER_S and not deadline.said:
-                deadline.said = True
+            if late_s >= SAY_AFTER_S and not deadline.reported:
+                deadline.reported = True
                 self.deaf.append(deadline.job_id)
-            elif not deadline.said:
+            elif not deadline.reported:
                 looks_at = min(looks_at, deadline.at + SAY_AFTER_S)
         return looks_at
 

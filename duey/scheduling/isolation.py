@@ -97,7 +97,7 @@ class Complaints:
         self._logger = logger
         self._last: dict[str, str] = {}
 
-    def say(self, name: str, sentence: str, exc: BaseException | None = None) -> None:
+    def log(self, name: str, sentence: str, exc: BaseException | None = None) -> None:
         """Log a problem, unless it is the last one that was logged under this name."""
         message = sentence if exc is None else f"{sentence}: {reason_of(exc)}"
         if self._last.get(name) == message:

@@ -77,7 +77,7 @@ class DurableScheduler(Scheduler):
         except BaseException as exc:  # whatever it is, the scheduler continues
             away = isinstance(exc, errors.StorageUnavailable)
             self._failing, self._why = True, AWAY if away else FAILED
-            self._complaints.say("", "schedules wait until that is fixed", exc)
+            self._complaints.log("", "schedules wait until that is fixed", exc)
         wait_s = LOOK_S if next_at is None else min(LOOK_S, next_at - clock.now())
         if wait_s > 0:
             self.stop_flag.wait(wait_s)
@@ -87,7 +87,7 @@ class DurableScheduler(Scheduler):
         now = clock.now()
         rows = self._watch_clock(now)
         if not self._synced or self._unrecorded(rows):
-            changed, self._synced = edits.sync(self.huey, rows, now, self._complaints.say, self._aside, self.patience_s)
+            changed, self._synced = edits.sync(self.huey, rows, now, self._complaints.log, self._aside, self.patience_s)
             if changed:
                 rows = self._schedule_store.schedules()
         self._looks = {row: self._look(row, now) for row in rows}
@@ -116,7 +116,7 @@ class DurableScheduler(Scheduler):
             return before
         item = entry.of_row(self.huey, row)
         if not item.runnable:
-            self._complaints.say(row.name, f"schedule {row.name} is not run by this consumer: {item.problem}")
+            self._complaints.log(row.name, f"schedule {row.name} is not run by this consumer: {item.problem}")
         if isinstance(item.timetable, Minutes):  # it is called when the minute has come
             return Look(item, (row.last // 60 + 1) * 60)
         try:
@@ -124,7 +124,7 @@ class DurableScheduler(Scheduler):
                 return Look(item, row.last)  # it is called in a thread of its own, at each look
             return Look(item, item.next_after(row.last))
         except Exception as exc:
-            self._complaints.say(row.name, f"schedule {row.name}: its next time cannot be computed", exc)
+            self._complaints.log(row.name, f"schedule {row.name}: its next time cannot be computed", exc)
             return Look(item, None, now)
 
     def _unrecorded(self, rows: Sequence[ScheduleRow]) -> bool:
@@ -141,7 +141,7 @@ class DurableScheduler(Scheduler):
         except errors.StorageUnavailable:
             raise
         except BaseException as exc:  # also SystemExit from an author's code
-            self._complaints.say(item.row.name, f"schedule {item.row.name}: its slots could not be processed", exc)
+            self._complaints.log(item.row.name, f"schedule {item.row.name}: its slots could not be processed", exc)
             return LOOK_S
 
     def _begin_aside(self, look: Look, now: float) -> Answer | None:
@@ -150,7 +150,7 @@ class DurableScheduler(Scheduler):
         going_s = self._aside.going_s(name)
         if going_s is not None:
             if going_s > SLOW_S:
-                self._complaints.say(name, f"schedule {name} waits for its own code, which does not answer")
+                self._complaints.log(name, f"schedule {name} waits for its own code, which does not answer")
             return None
         if not (look.waits or look.is_due(now)):
             return None
@@ -164,13 +164,13 @@ class DurableScheduler(Scheduler):
             try:
                 return float(self._alone(item, attend))
             except errors.StorageUnavailable as exc:
-                self._complaints.say(name, f"schedule {name}", exc)  # the look itself meets it, too
+                self._complaints.log(name, f"schedule {name}", exc)  # the look itself meets it, too
                 return LOOK_S
 
         try:
             return self._aside.ask(name, answered)
         except RuntimeError as exc:
-            self._complaints.say(name, f"schedule {name}: no thread can be started for it", exc)
+            self._complaints.log(name, f"schedule {name}: no thread can be started for it", exc)
             return None
 
     def _tell_receivers(self) -> None:
@@ -266,7 +266,7 @@ class DurableScheduler(Scheduler):
         except Exception as exc:
             if len(ticks) == 1:
                 name = ticks[0].row.name
-                self._complaints.say(name, f"schedule {name}: its slots could not be written", exc)
+                self._complaints.log(name, f"schedule {name}: its slots could not be written", exc)
                 failed.append(name)
                 return {}
         done: dict[str, Collection[str]] = {}

@@ -65,13 +65,13 @@ class Canceled(CancelExecution):
 def as_huey(exc: RetryTask | CancelExecution | RateLimitExceeded) -> Exception:
     """The same exception as Huey's own class, because code that checks for the exact type (sentry-sdk) takes subclasses
     for failures, and a rate limit that is waited for."""
-    said = exc.args[0] if exc.args else None
+    message = exc.args[0] if exc.args else None
     if isinstance(exc, RateLimitExceeded):
-        own = RetryTask(said, delay=exc.delay) if exc.retry else exc
+        own = RetryTask(message, delay=exc.delay) if exc.retry else exc
     elif isinstance(exc, RetryTask):
-        own = exc if type(exc) is RetryTask else RetryTask(said, eta=exc.eta, delay=exc.delay)
+        own = exc if type(exc) is RetryTask else RetryTask(message, eta=exc.eta, delay=exc.delay)
     else:
-        own = exc if type(exc) is CancelExecution else CancelExecution(said, retry=exc.retry)
+        own = exc if type(exc) is CancelExecution else CancelExecution(message, retry=exc.retry)
     if own is not exc:
         own.meant = exc
     return own
@@ -107,13 +107,13 @@ def plain(value: Any) -> str:
 class Deadline:
     """The deadline of a body: when it must end (`at`, monotonic), its thread, whether TaskTimeout was raised in it."""
 
-    __slots__ = ("at", "job_id", "said", "striking", "struck", "thread")
+    __slots__ = ("at", "job_id", "reported", "striking", "struck", "thread")
 
     def __init__(self, job_id: str, timeout_s: float | None) -> None:
         self.job_id = job_id
         self.at = math.inf if timeout_s is None else time.monotonic() + timeout_s
         self.thread = threading.get_ident()
-        self.striking = self.struck = self.said = False
+        self.striking = self.struck = self.reported = False
 
     @property
     def unheeded(self) -> bool:
@@ -170,8 +170,8 @@ class JobContext:
     def note(self) -> str:
         """The part of a log line that names the job. It is always on one line, whatever the context contains."""
         shown = self.shown_context
-        said = [f"job {self.job.id}", self.job.task, *(f"{plain(name)}={plain(shown[name])}" for name in shown)]
-        return escaped(f" ({', '.join(said)})")
+        parts = [f"job {self.job.id}", self.job.task, *(f"{plain(name)}={plain(shown[name])}" for name in shown)]
+        return escaped(f" ({', '.join(parts)})")
 
     def report_progress(self, done: float, total: float | None, note: str) -> None:
         """Store the progress; written at most once a second."""

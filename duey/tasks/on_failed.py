@@ -65,8 +65,8 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
 def handler_job(outcome: Outcome, serialize: Callable[..., bytes]) -> NewJob:
     """The job that calls the handler."""
     claim = outcome.claim
-    said = json.loads(outcome.detail or "{}")
-    told = {
+    detail = json.loads(outcome.detail or "{}")
+    failed = {
         "id": claim.id, "task": claim.task.rpartition(".")[2], "qualname": claim.task, "queue": claim.queue,
         "state": FAILED, "priority": claim.priority, "attempt": outcome.attempts,
         "retries_left": outcome.retries, "crashes": claim.crashes, "enqueued_at": claim.enqueued_at,
@@ -74,11 +74,11 @@ def handler_job(outcome: Outcome, serialize: Callable[..., bytes]) -> NewJob:
         "context": json.loads(claim.context) if claim.context else {}, "by": claim.by,
     }  # fmt: skip
     error = {
-        "type": str(said.get("type", "")), "message": str(said.get("message", "")),
-        "traceback": str(said.get("traceback", ""))[-TRACEBACK_MAX:],
+        "type": str(detail.get("type", "")), "message": str(detail.get("message", "")),
+        "traceback": str(detail.get("traceback", ""))[-TRACEBACK_MAX:],
     }  # fmt: skip
     job_id, task = str(uuid.uuid4()), claim.task + SUFFIX
-    message = Message(job_id, task, None, 0, 0, None, (told, error), {})
+    message = Message(job_id, task, None, 0, 0, None, (failed, error), {})
     return NewJob(
         id=job_id, task=task, queue=claim.queue, priority=claim.priority, enqueued_at=clock.now(), eta=None,
         expires_at=None, retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=claim.id,

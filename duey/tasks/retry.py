@@ -132,10 +132,10 @@ def delay_of(backoff: Backoff, failures: int, error: BaseException, apart: bool 
     number. `apart`: call an author's function in a child process, because it must not harm this one."""
     try:
         if apart and not isinstance(backoff, (Exponential, SidekiqBackoff)):
-            said = os_process.apart(partial(backoff, failures, error), APART_S)
-            if said is None:
-                raise RuntimeError(f"it said nothing within {APART_S:g} s")
-            delay = said
+            answer = os_process.apart(partial(backoff, failures, error), APART_S)
+            if answer is None:
+                raise RuntimeError(f"it returned nothing within {APART_S:g} s")
+            delay = answer
         else:
             delay = float(os_process.call(backoff, failures, error))
     except BaseException:
@@ -197,8 +197,8 @@ def lock_wait_s(age_s: float) -> float:
 
 def policy_of(options: dict[str, Any]) -> Policy | None:
     """The policy of a task's options; None if it has only Huey's."""
-    said = {name: options[name] for name in ("backoff", "retry_on", "discard_on", "retry_for") if name in options}
-    return Policy(**said) if said else None
+    given = {name: options[name] for name in ("backoff", "retry_on", "discard_on", "retry_for") if name in options}
+    return Policy(**given) if given else None
 
 
 def default_retries(backoff: Any, retry_for: float | None, service: int) -> int:

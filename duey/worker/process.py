@@ -93,12 +93,12 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
         with contextlib.suppress(OSError):  # the supervisor is dead, and the kernel will kill this process
             os.write(pipe, f"{word}\n".encode())
 
-    def let_go() -> None:
+    def detach() -> None:
         huey.prefetcher = huey.timeouts = None
         with contextlib.suppress(OSError):
             os.close(pipe)
 
-    os_process.is_worker(let_go)
+    os_process.is_worker(detach)
     if spec.workers and not os_process.run_at_start():
         return 1
     tasks: Sequence[str] = sorted(huey._registry._registry)
@@ -185,7 +185,7 @@ def run_loop(consumer: Any, worker: Any, stop: StopFlag) -> bool:
 def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) -> None:
     """Until the stop flag is set: log jobs that ignore their time-out, and handle requests of the monitor. Then give
     back what has not begun."""
-    prefetcher, told = huey.prefetcher, False
+    prefetcher, stop_reported = huey.prefetcher, False
     while not stop.wait(ATTEND_S):
         end_without_files(prefetcher.presence)
         while huey.timeouts.deaf:
@@ -197,9 +197,9 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
             prefetcher.quiet, wants_stop = huey.storage.control_signals(n)
         except Exception:
             continue  # the storage cannot be used: ask again later
-        if wants_stop and not told:
+        if wants_stop and not stop_reported:
             report(STOP)
-            told = True
+            stop_reported = True
     report(LEAVING)
     prefetcher.stop()
 

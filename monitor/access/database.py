@@ -48,7 +48,7 @@ class Database(SqliteFile):
         if found != "ok":
             raise sqlite3.DatabaseError(f"malformed: {found}")
 
-    def _told(self, error: BaseException) -> AccessUnavailable:
+    def _named_error(self, error: BaseException) -> AccessUnavailable:
         text = self.first_cause(error)
         wait = f"{self._busy_timeout_s:g} s"
         found = next((reason.format(wait=wait) for words, reason in _REASONS if words in text), None)

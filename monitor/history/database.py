@@ -18,7 +18,7 @@ from peewee import SqliteDatabase
 
 from duey import files as config_files
 from duey.files import SIDE_FILES
-from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable, tell
+from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable, classify
 from duey.monitor.history.schema import HISTORY_SCHEMA, MIGRATIONS, TABLES
 from duey.monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
 
@@ -41,7 +41,7 @@ class Database(SqliteFile):
         self, url: str, migrations: Sequence[Migration] = MIGRATIONS, busy_timeout_s: float = BUSY_TIMEOUT_S
     ) -> None:
         super().__init__(url, migrations, busy_timeout_s)
-        self.is_poison_suspect = False  # an error says that the file is broken; the recorder checks it
+        self.may_be_damaged = False  # an error says that the file is broken; the recorder checks it
 
     def is_sound(self) -> bool:
         """Return whether SQLite finds no error in the file. Slow: it reads all of it."""
@@ -132,10 +132,10 @@ class Database(SqliteFile):
             raise sqlite3.DatabaseError("malformed: lost its tables")
         return version
 
-    def _told(self, error: BaseException) -> HistoryUnavailable:
-        kind, reason = tell(self.first_cause(error), self._busy_timeout_s)
+    def _named_error(self, error: BaseException) -> HistoryUnavailable:
+        kind, reason = classify(self.first_cause(error), self._busy_timeout_s)
         if kind is HistoryGone:
             self._forget()
         if kind is HistoryBroken:
-            self.is_poison_suspect = True
+            self.may_be_damaged = True
         return kind(str(self.path), reason)

@@ -18,7 +18,7 @@ class HistoryUnavailable(StorageUnavailable):
 
 
 class HistoryBroken(HistoryUnavailable):
-    """The file is not a sound SQLite database. The recorder moves it away and creates a new one."""
+    """The file is not a valid SQLite database. The recorder moves it away and creates a new one."""
 
 
 class HistoryGone(HistoryUnavailable):
@@ -55,7 +55,7 @@ _TROUBLES: tuple[tuple[str, type[HistoryUnavailable], str], ...] = (
 )
 
 
-def tell(found: str, busy_timeout_s: float) -> tuple[type[HistoryUnavailable], str]:
+def classify(found: str, busy_timeout_s: float) -> tuple[type[HistoryUnavailable], str]:
     """Return the class of the error and the second half of its message, for SQLite's message."""
     for words, kind, reason in _TROUBLES:
         if words in found:

@@ -165,7 +165,7 @@ def test_an_error_and_a_damaged_source_leave_the_old_backup_and_nothing_else(sou
     damaged = bytearray(source.read_bytes())
     damaged[40 * 4096 : 60 * 4096] = b"\xa5" * (20 * 4096)
     source.write_bytes(damaged)
-    with no_leftovers(tmp_path), pytest.raises(Refused, match=r"source\.db is damaged|a sound SQLite file"):
+    with no_leftovers(tmp_path), pytest.raises(Refused, match=r"source\.db is damaged|a valid SQLite file"):
         run(source, target)
     assert counts(target) == (ROWS, ROWS)
 

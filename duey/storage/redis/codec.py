@@ -51,7 +51,7 @@ def worker_of(token: int) -> int | None:
     return token >> 32 if token > 0 else None
 
 
-def told(token: int, at: float | None, started_at: float | None, attempt: int) -> str:
+def event_json(token: int, at: float | None, started_at: float | None, attempt: int) -> str:
     """The numbers of an event and of the end of a job, as JSON."""
     return compact((token_text(token), at, started_at, attempt))
 
@@ -95,7 +95,7 @@ def job_words(words: Words, job: NewJob, now: float) -> None:
         "" if job.eta is None or job.eta <= now else job.eta,
         "" if job.unique_key is None else unique_word(job),
         job.chord or "",
-        told(0, job.enqueued_at, None, 0),
+        event_json(0, job.enqueued_at, None, 0),
         job.sequel,
     )
 
@@ -133,7 +133,7 @@ def outcome_words(words: Words, s: Outcome, ttl: Ttl, crashes: int | None = None
         m = changing_of(claim, crashes)
     flags, more = extras(s, ttl, now)
     words += (
-        state, claim.id, token_text(claim.token), told(claim.token, s.finished_at, s.started_at, attempt), flags,
+        state, claim.id, token_text(claim.token), event_json(claim.token, s.finished_at, s.started_at, attempt), flags,
         b"" if s.result is None else s.result, at, m, *more,
     )  # fmt: skip
 
@@ -212,9 +212,9 @@ WITH_A_REASON = (b"blocked", b"scheduled", b"retrying")
 SEEN_AS = {b"ready": QUEUED, b"claimed": RUNNING}
 
 
-def seen_of(standing: Sequence[Any]) -> Seen:
+def seen_of(fields: Sequence[Any]) -> Seen:
     """A job from the answer of lib_job.lua."""
-    seq, place, m, token, why, state, end, stopping, result, body, *kept = standing
+    seq, place, m, token, why, state, end, stopping, result, body, *kept = fields
     head, _, payload = body.partition(b"\n")
     job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, *known = json.loads(
         b"[" + head

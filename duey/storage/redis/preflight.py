@@ -27,35 +27,35 @@ class Opened(NamedTuple):
 class Facts:
     """The server's INFO."""
 
-    def __init__(self, said: Mapping[str, str]) -> None:
-        self._said = said
+    def __init__(self, info: Mapping[str, str]) -> None:
+        self._info = info
 
     @property
     def version(self) -> tuple[int, ...]:
-        digits = self._said.get("redis_version", "").split(".")
+        digits = self._info.get("redis_version", "").split(".")
         return tuple(int(d) for d in digits if d.isdigit())
 
     @property
     def policy(self) -> str:
-        return self._said.get("maxmemory_policy", "noeviction")
+        return self._info.get("maxmemory_policy", "noeviction")
 
     @property
     def replica(self) -> bool:
-        return self._said.get("role") == "slave"
+        return self._info.get("role") == "slave"
 
     @property
     def uptime_s(self) -> float:
-        return float(self._said.get("uptime_in_seconds", 0))
+        return float(self._info.get("uptime_in_seconds", 0))
 
     def warnings(self, at: str) -> list[str]:
         """What an admin should know, one sentence each."""
         found = []
-        if self._said.get("aof_enabled") == "0":
+        if self._info.get("aof_enabled") == "0":
             found.append(
                 f"{at} keeps accepted jobs in memory only until its next snapshot: set `appendonly yes` there, so "
                 "that they survive its end"
             )
-        if "err" in (self._said.get("aof_last_write_status"), self._said.get("rdb_last_bgsave_status")):
+        if "err" in (self._info.get("aof_last_write_status"), self._info.get("rdb_last_bgsave_status")):
             found.append(f"{at} could not write its files the last time: make room on its disk")
         return found
 

@@ -56,8 +56,8 @@ def running_text(slots: list[Slot]) -> str:
 
 def running_of(text: bytes | None) -> list[Slot]:
     """The handled jobs from the field `running` of `worker:N`. Version 1 reported only bodies, without a phase."""
-    told = json.loads(text) if text else []
-    return [Slot(token_of(each[0]), each[2] if len(each) > 2 else IN_BODY, each[1], 0.0) for each in told]
+    rows = json.loads(text) if text else []
+    return [Slot(token_of(each[0]), each[2] if len(each) > 2 else IN_BODY, each[1], 0.0) for each in rows]
 
 
 class RedisPresence(Presence):
@@ -72,7 +72,7 @@ class RedisPresence(Presence):
         self.beat_alone: Callable[[], None] | None = None  # set if there is no supervisor to renew the lease
         self._server = server
         self._over = False  # no Event, because `abandon` runs in forked children, where its lock may be held for ever
-        self._let_go = False
+        self._abandoned = False
         self._awake = threading.Event()
         self._awake.set()
         self._notifying = threading.Lock()
@@ -114,8 +114,8 @@ class RedisPresence(Presence):
 
     def abandon(self) -> None:
         self._over = True
-        if not self._let_go:  # only once: the descriptor may be reused for another file
-            self._let_go = True
+        if not self._abandoned:  # only once: the descriptor may be reused for another file
+            self._abandoned = True
             super().abandon()
 
     def _listen(self) -> None:
@@ -135,7 +135,7 @@ class RedisPresence(Presence):
 
     def _pulse(self) -> None:
         """Report the jobs that are handled for a while: those that were there at the previous look already."""
-        told, before = "", frozenset[int]()
+        reported, before = "", frozenset[int]()
         while not self._over:
             time.sleep(PULSE_S)
             try:
@@ -150,6 +150,6 @@ class RedisPresence(Presence):
             with contextlib.suppress(errors.DueyError):
                 if self.beat_alone:
                     self.beat_alone()
-                if text and text != told:
+                if text and text != reported:
                     self._server.run("running", self.n, self.key, text, again=True)
-                    told = text
+                    reported = text

@@ -132,9 +132,9 @@ def read_outbox(server: Server, limit: int) -> list[EventRow]:
 
 def row_of(answer: Sequence[Any]) -> EventRow:
     """An event from the answer of read_outbox.lua."""
-    number, kind_bytes, told, detail, job_id, m, carries_call, body, result = answer
+    number, kind_bytes, event_json, detail, job_id, m, carries_call, body, result = answer
     kind = OLD_KINDS.get(kind_bytes) or kind_bytes.decode()
-    by, at, started_at, attempt = json.loads(told)
+    by, at, started_at, attempt = json.loads(event_json)
     token = codec.token_of(by)
     if kind == COUNTED:
         return EventRow(

@@ -235,8 +235,8 @@ class RedisStorage(JobStorage):
             return None
         job = seen.job
         if seen.token is not None and job.worker is not None:
-            said = self.server.command(b"HGET", self.server.key(f"worker:{job.worker}"), "running")
-            started = worker_rows.started(self.folder, job.worker, said)
+            reported = self.server.command(b"HGET", self.server.key(f"worker:{job.worker}"), "running")
+            started = worker_rows.started(self.folder, job.worker, reported)
             # It was claimed in a batch; perhaps no thread handles it yet.
             state = job.state if seen.token in started else QUEUED
             job = job._replace(started_at=started.get(seen.token), state=state)

@@ -20,9 +20,9 @@ from duey.storage.redis.presence import running_of, running_text
 from duey.storage.values import DeadWorker, Fate, Orphans
 
 
-def started(folder: Path, n: int, said: bytes | None) -> dict[int, float | None]:
+def started(folder: Path, n: int, reported: bytes | None) -> dict[int, float | None]:
     """The tokens that worker n handles, and when their bodies began. Read from its file on this host, or from Redis."""
-    slots = presence.slots_of(folder, n) or running_of(said)
+    slots = presence.slots_of(folder, n) or running_of(reported)
     return {slot.token: slot.started_at or None for slot in slots}
 
 
@@ -31,14 +31,15 @@ def infos(server: Server, folder: Path) -> list[WorkerInfo]:
     found = []
     for number, leased, row, jobs in server.run("workers", again=True):
         n = int(number)
-        host, pid, started_at, beat_at, threads, kind, queues, quiet, said, code = row
+        host, pid, started_at, beat_at, threads, kind, queues, quiet, reported, code = row
         if host is None:
             continue
         held = {
             (n << 32) | int(jobs[i]): (jobs[i + 1].decode(), (jobs[i + 2] or b"").decode())
             for i in range(0, len(jobs), 3)
         }
-        running = [Running(*held[token], since) for token, since in started(folder, n, said).items() if token in held]
+        begun = started(folder, n, reported)
+        running = [Running(*held[token], since) for token, since in begun.items() if token in held]
         here = n in presence.numbers(folder)
         found.append(
             WorkerInfo(
@@ -63,7 +64,7 @@ class Watch:
         self._server = server
         self._lease_s = LEASE_S
         self._beat_due: dict[int, float] = {}  # monotonic
-        self._told: dict[int, str] = {}
+        self._reported: dict[int, str] = {}
         self._looked_at: float | None = None
         self._doubt_until = 0.0
 
@@ -79,9 +80,9 @@ class Watch:
         for n in workers:
             text = running_text(presence.slots_of(folder, n))
             due = now >= self._beat_due.get(n, now)
-            if due or (text and text != self._told.get(n)):
+            if due or (text and text != self._reported.get(n)):
                 words += (n, text)
-                self._told[n] = text
+                self._reported[n] = text
         if not words:
             return
         try:
@@ -145,7 +146,7 @@ def release(server: Server, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -
         elif fate.kind is not None:
             noted += 1
             m = "" if fate.crashes is None else codec.changing_of(claim, fate.crashes)
-            event = codec.told(claim.token, clock.now(), None, claim.attempt)
+            event = codec.event_json(claim.token, clock.now(), None, claim.attempt)
             notes += (claim.token & codec.LOW, claim.id, m, fate.kind, event, fate.detail or "")
     stopping = "".join(f"{claim.token & codec.LOW}," for claim, stopping in orphans.claims if stopping)
     if faults.point:

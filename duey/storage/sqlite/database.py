@@ -40,9 +40,9 @@ def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
         return errors.StorageFull(f"the disk of {path} is full or failing ({text}): make room")
     if "readonly" in text or "read-only" in text:
         return errors.StorageReadOnly(f"the queue {path} cannot be written: give this user write access to it")
-    if any(said in text for said in ("malformed", "not a database", "no such table")):  # the last one: emptied file
+    if any(words in text for words in ("malformed", "not a database", "no such table")):  # the last one: emptied file
         return errors.StorageCorrupt(
-            f"{path} is no sound SQLite database ({text}): restore it from a backup, or move it away to start empty"
+            f"{path} is not a valid SQLite database ({text}): restore it from a backup, or move it away to start empty"
         )
     if "unable to open" in text:
         return errors.StorageReadOnly(

@@ -33,8 +33,8 @@ def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> Se
     held = dict(
         con.execute(f"delete from claimed where token in ({marks}) returning token, limit_name", tokens).fetchall()
     )
-    standing = [s for s in outcomes if s.claim.token in held]
-    ended = [s for s in standing if s.state in ENDED]
+    applied = [s for s in outcomes if s.claim.token in held]
+    ended = [s for s in applied if s.state in ENDED]
     con.executemany(
         "insert or replace into finished values (?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -45,7 +45,7 @@ def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> Se
             for s in ended
         ],
     )  # fmt: skip
-    for s in standing:
+    for s in applied:
         if s.state not in ENDED:
             move(con, s)
         if s.follow_ups:
@@ -60,7 +60,7 @@ def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> Se
     end_extras(con, ended)
     con.executemany(
         EVENT,
-        [(s.claim.seq, s.state, s.claim.token, s.finished_at, s.started_at, s.attempts, s.detail) for s in standing],
+        [(s.claim.seq, s.state, s.claim.token, s.finished_at, s.started_at, s.attempts, s.detail) for s in applied],
     )
     freed = [name for name in held.values() if name]
     return SettleResult(frozenset(tokens).difference(held), policies.free_slots(con, freed) if freed else 0)

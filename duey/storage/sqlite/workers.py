@@ -46,19 +46,18 @@ class WorkerTable:
     def _register(self, registration: Registration) -> presence.Presence:
         config_files.make_folder(self.folder)
         config_files.mend(self.folder)
-        said = registration
         with self.db.write("relaxed") as con:
             n = con.execute(
                 "insert into workers (consumer, host, pid, started_at, threads, kind, queues, tasks, code) "
                 "values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    said.consumer, said.host, said.pid, clock.now(), said.threads, said.kind, ",".join(said.queues),
-                    ",".join(said.tasks), said.code,
+                    registration.consumer, registration.host, registration.pid, clock.now(), registration.threads,
+                    registration.kind, ",".join(registration.queues), ",".join(registration.tasks), registration.code,
                 ),
             ).lastrowid  # fmt: skip
             assert n is not None
             # Inside the transaction, so that a worker whose row is visible always has its lock file.
-            return presence.Presence(self.folder, n, said.queues)
+            return presence.Presence(self.folder, n, registration.queues)
 
     def unregister(self, worker: int) -> None:
         """The clean end of a worker. Claims that it still holds go back to the queue."""
@@ -143,11 +142,11 @@ def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], tt
     asked to stop, than when they were read."""
     worker = orphans.dead.worker
     tokens = {token for (token,) in con.execute("select token from claimed where worker = ?", (worker,))}
-    standing = [(*each, fate) for each, fate in zip(orphans.claims, fates, strict=True) if each[0].token in tokens]
-    stopping = queries.stop_requested(con, [claim.seq for claim, _, _ in standing])
-    if len(standing) < len(tokens) or any((claim.seq in stopping) != was for claim, was, _ in standing):
+    still_held = [(*each, fate) for each, fate in zip(orphans.claims, fates, strict=True) if each[0].token in tokens]
+    stopping = queries.stop_requested(con, [claim.seq for claim, _, _ in still_held])
+    if len(still_held) < len(tokens) or any((claim.seq in stopping) != was for claim, was, _ in still_held):
         return False
-    for claim, _, fate in standing:
+    for claim, _, fate in still_held:
         if fate.crashes is not None:
             con.execute("update jobs set crashes = ? where seq = ?", (fate.crashes, claim.seq))
         if fate.tree_deaths is not None:

@@ -101,7 +101,7 @@ class Recorder:
                 self._note(leading=False, problem=None)
                 return LEASE_S
             self._note(leading=True)
-            if self._database.is_poison_suspect:
+            if self._database.may_be_damaged:
                 self._inspect()
             self._pace.begin()
             busy = self.record()
@@ -173,12 +173,12 @@ class Recorder:
         return BACK_OFF_S[min(self._failures, len(BACK_OFF_S)) - 1]
 
     def _inspect(self) -> None:
-        """Check the file after an error said that it is broken. If it is, move it away."""
+        """Check the file after an error suggested that it is damaged. If it is, move it away."""
         if not self._database.is_sound():
             aside = self._database.set_aside()
             sentence = "the history %s was damaged: it is kept as %s, and a new one is started"
             logger.error(sentence, self._database.path, aside)
-        self._database.is_poison_suspect = False
+        self._database.may_be_damaged = False
 
     def _went_well(self) -> None:
         if self._status.problem is not None:

@@ -67,10 +67,10 @@ def test_a_damaged_file_is_told_and_moved_aside_by_the_recorder(history: History
 def test_a_suspicion_that_proves_wrong_moves_nothing(history: History, path: Path, story: Story) -> None:
     story.plain_job("a")
     record(history, story.events)
-    history._database.is_poison_suspect = True
+    history._database.may_be_damaged = True
     history.recorder(Queue()).turn()
     assert history.job("a").state == "done"
-    assert not history._database.is_poison_suspect
+    assert not history._database.may_be_damaged
     assert list(path.parent.glob("*.corrupt-*")) == []
 
 
@@ -175,7 +175,7 @@ def test_a_file_that_breaks_while_the_recorder_remembers_it_is_found_out(
     other = History(f"sqlite:///{path}", Settings(), Clock())
     with pytest.raises(HistoryBroken):
         other.job_rows(JobFilter())
-    history._database.is_poison_suspect = True  # as it is when a page of the same process has found it broken
+    history._database.may_be_damaged = True  # as it is when a page of the same process has found it broken
     story.plain_job("after", 100)
     queue.waiting = story.events[2:]
     recorder.turn()

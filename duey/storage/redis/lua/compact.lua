@@ -34,9 +34,9 @@ for i = 2, #ARGV, 2 do
   if first and done and first.s == done.s and first.j == done.j and tonumber(ARGV[i]) > last then
     local seq, task, m, ev = unpack(call('HMGET', job_key(done.j), 'seq', 'task', 'm', 'ev'))
     if seq == done.s then
-      local told, accepted = cjson.decode(done.e), cjson.decode(first.e)
+      local ended, enqueued = cjson.decode(done.e), cjson.decode(first.e)
       local eta = tonumber(string.match(m, '^[^,]*,([^,]*)')) or 0
-      add(task, math.max(accepted[2], eta), told[3], told[2])
+      add(task, math.max(enqueued[2], eta), ended[3], ended[2])
       gone[#gone + 1] = ARGV[i] .. '-0'
       gone[#gone + 1] = ARGV[i + 1] .. '-0'
       if ev == ARGV[i + 1] then call('HSET', job_key(done.j), 'ev', '0') end  -- it has no unread events any more

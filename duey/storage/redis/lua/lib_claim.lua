@@ -23,6 +23,6 @@ local function put_back(id, n, counter, now, started)
   if state then free_slot(id, state, started) end
   take_again(unique, hold, id, now)
   call('HDEL', P .. 'claimed:' .. n, counter)
-  stand_ready(id)
+  make_ready(id)
   return true
 end

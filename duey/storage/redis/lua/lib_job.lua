@@ -10,7 +10,7 @@ local function head_of(id)
   return call('GET', P .. 'body:' .. id)
 end
 
-local function standing(id, big)
+local function job_fields(id, big)
   local j = call('HMGET', job_key(id), 'seq', 'place', 'm', 'token', 'why', 'state', 'end')
   if not j[1] then return false end
   j[8] = call('SISMEMBER', P .. 'cancel_requests', j[1])

@@ -82,7 +82,7 @@ local function unblock(why, task, most, now)
     local id = string.sub(member, 17)
     local seq, m = unpack(call('HMGET', job_key(id), 'seq', 'm'))
     leave(id)
-    stand_ready(id)
+    make_ready(id)
     event(id, seq, 'unblocked', manual_token(now, attempt_of(m)))
   end
   return #line

@@ -81,7 +81,7 @@ local function leave(id)
 end
 
 -- Makes a job ready, whatever place it left.
-local function stand_ready(id)
+local function make_ready(id)
   local queue, rank, seq = unpack(call('HMGET', job_key(id), 'queue', 'rank', 'seq'))
   if not queue then return end  -- somebody deleted keys: there is nothing left to run
   to_ready(id, queue, rank, seq)
@@ -104,12 +104,12 @@ local function number_of(kind)
 end
 
 -- Writes an event. Returns its number.
-local function event(id, seq, kind, told, detail)
+local function event(id, seq, kind, event_json, detail)
   local number = number_of('event')
   if detail then
-    call('XADD', P .. 'outbox', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told, 'd', detail)
+    call('XADD', P .. 'outbox', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', event_json, 'd', detail)
   else
-    call('XADD', P .. 'outbox', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', told)
+    call('XADD', P .. 'outbox', number .. '-0', 'j', id, 's', seq, 'k', kind, 'e', event_json)
   end
   return number
 end

@@ -1,5 +1,5 @@
 -- Settles claims. A settlement has eight arguments, and those that its flags announce, in this order:
---   outcome, id, token, told (JSON of the event), flags, result, at, m
+--   outcome, id, token, event_json (token, instant, start of the body, attempt), flags, result, at, m
 --   w  what a job that is to be tried again waits for
 --   d  detail of the event
 --   n  jobs to come: how many, then the arguments of each (see lib_insert)
@@ -10,7 +10,7 @@
 
 local ENDED = {done = true, failed = true, canceled = true, expired = true}
 local lost, stopped = {}, {}
-local no_longer_live, gone, ends, let_go = {}, {}, {}, {}
+local no_longer_live, gone, ends, settled = {}, {}, {}, {}
 local any_stops, any_marks  -- looked up once for each script
 
 local function asked_to_stop(seq)
@@ -30,7 +30,7 @@ local function put_others(a, i, count)
   for j = i + 2, i + 1 + 2 * count, 2 do
     call('HSET', P .. 'kv', a[j], a[j + 1])
     call('ZADD', P .. 'kv_gone', a[i + 1], a[j])
-    tell(a[j])
+    notify_waiters(a[j])
   end
 end
 
@@ -40,11 +40,11 @@ local function end_extras(id, seq, unique)
   if asked_to_stop(seq) then call('SREM', P .. 'cancel_requests', seq) end
   if any_marks then call('HDEL', P .. 'revocations', 'r:' .. id) end
   if unique then free_key(unique, id) end
-  tell(id)
+  notify_waiters(id)
 end
 
-local function move(id, outcome, told, at, m, j, waits_for)
-  local seq, queue, rank, now = j[2], j[4], j[5], string.match(told, '^[^,]*,([^,]*)')
+local function move(id, outcome, event_json, at, m, j, waits_for)
+  local seq, queue, rank, now = j[2], j[4], j[5], string.match(event_json, '^[^,]*,([^,]*)')
   if outcome ~= 'retrying' then take_again(j[3], j[10], id, now) end
   if outcome == 'blocked' then
     to_blocked(id, at, seq, queue, now)
@@ -58,8 +58,8 @@ local function move(id, outcome, told, at, m, j, waits_for)
   end
 end
 
-local function close(id, outcome, told, has_result, result, at, j, number)
-  call('HSET', job_key(id), 'place', 'ended', 'token', '', 'state', outcome, 'end', told, 'ev', number)
+local function close(id, outcome, event_json, has_result, result, at, j, number)
+  call('HSET', job_key(id), 'place', 'ended', 'token', '', 'state', outcome, 'end', event_json, 'ev', number)
   if has_result then call('SET', P .. 'result:' .. id, result) end
   no_longer_live[#no_longer_live + 1] = id
   gone[#gone + 1] = at
@@ -84,7 +84,7 @@ end
 
 -- Settles the claim whose settlement begins at argument i, if it still stands. Returns where the next one begins.
 local function settle(a, i)
-  local outcome, id, token, told, flags, result, at, m =
+  local outcome, id, token, event_json, flags, result, at, m =
     a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
   local after, waits_for, detail, nexts, others, part = i + 8, nil, nil, nil, nil, nil
   local has_result = flags == 'r'
@@ -100,7 +100,7 @@ local function settle(a, i)
     'hold', 'limit')
   if j[1] ~= token then
     -- The same settlement was applied before, by a turn whose answer was lost: it is not lost.
-    local known = j[7] == outcome .. told or (j[8] == outcome and j[9] == told)
+    local known = j[7] == outcome .. event_json or (j[8] == outcome and j[9] == event_json)
     if not known then lost[#lost + 1] = token end
     return after
   end
@@ -109,19 +109,19 @@ local function settle(a, i)
     return after
   end
   local n, counter = string.match(token, '^(-?%d+):(%d+)$')
-  if not let_go[n] then let_go[n] = {} end
-  local list = let_go[n]
+  if not settled[n] then settled[n] = {} end
+  local list = settled[n]
   list[#list + 1] = counter
   if m ~= '' then call('HSET', job_key(id), 'm', m) end
   if j[11] then free_slot(id, j[11], outcome ~= 'released') end
-  local number = event(id, j[2], outcome, told, detail)
+  local number = event(id, j[2], outcome, event_json, detail)
   if ENDED[outcome] then
-    close(id, outcome, told, has_result, result, at, j, number)
+    close(id, outcome, event_json, has_result, result, at, j, number)
   else
-    call('HSET', job_key(id), 'token', '', 'last', outcome .. told)
-    move(id, outcome, told, at, m, j, waits_for)
+    call('HSET', job_key(id), 'token', '', 'last', outcome .. event_json)
+    move(id, outcome, event_json, at, m, j, waits_for)
   end
-  local now = string.match(told, '^[^,]*,([^,]*)')
+  local now = string.match(event_json, '^[^,]*,([^,]*)')
   if nexts then
     for k = nexts + 1, nexts + JOB * tonumber(a[nexts]), JOB do insert(a, k, now) end
   end
@@ -133,7 +133,7 @@ end
 -- Settles `count` claims, and writes what was collected on the way.
 local function settle_all(a, i, count)
   for _ = 1, count do i = settle(a, i) end
-  for n, counters in pairs(let_go) do call_many('HDEL', P .. 'claimed:' .. n, counters) end
+  for n, counters in pairs(settled) do call_many('HDEL', P .. 'claimed:' .. n, counters) end
   call_many('ZREM', P .. 'live', no_longer_live)
   call_many('ZADD', P .. 'gone', gone)
   for state, list in pairs(ends) do call_many('ZADD', P .. 'finished:' .. state, list) end

@@ -49,7 +49,7 @@ end
 local anybody_waits  -- looked up once in a script
 
 -- Wakes those who wait for this job (or key).
-local function tell(id)
+local function notify_waiters(id)
   if anybody_waits == nil then anybody_waits = call('EXISTS', P .. 'waiters') == 1 end
   if not anybody_waits then return end
   local names = call('HGET', P .. 'waiters', id)

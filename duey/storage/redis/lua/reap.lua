@@ -25,14 +25,14 @@ call('DEL', P .. 'nothing')  -- see settle_and_claim.lua
 local now = ARGV[4]
 local i = settle_all(ARGV, 7, tonumber(ARGV[5]))
 for _ = 1, tonumber(ARGV[6]) do
-  local counter, id, m, kind, told, detail = unpack(ARGV, i, i + 5)
+  local counter, id, m, kind, event_json, detail = unpack(ARGV, i, i + 5)
   if put_back(id, n, counter, now, true) then
     if m ~= '' then
       call('HSET', job_key(id), 'm', m)
     elseif kind == 'rescued' then
       call('HINCRBY', job_key(id), 'trees', 1)  -- the whole consumer died: no job is charged
     end
-    event(id, call('HGET', job_key(id), 'seq'), kind, told, detail ~= '' and detail or nil)
+    event(id, call('HGET', job_key(id), 'seq'), kind, event_json, detail ~= '' and detail or nil)
   end
   i = i + 6
 end

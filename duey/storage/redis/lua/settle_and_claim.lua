@@ -21,7 +21,7 @@ unblock_freed(now)
 
 for _, set in ipairs({'scheduled', 'retrying'}) do
   local ids = call('ZRANGEBYSCORE', P .. set, '-inf', now, 'LIMIT', 0, DUE_STEP)
-  for _, id in ipairs(ids) do stand_ready(id) end
+  for _, id in ipairs(ids) do make_ready(id) end
   call_many('ZREM', P .. set, ids)
 end
 
@@ -77,7 +77,7 @@ if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
 end
 
 local limits = want > 0 and ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil
-local met = {}  -- limits of the tasks of jobs that were met
+local limit_states = {}  -- of the tasks of jobs that were looked at
 
 -- Sets a job aside, with an event.
 local function block(id, why, seq, queue, m)
@@ -98,7 +98,7 @@ local function passes(id)
   end
   local state = limits and limits[task] and limit_of(task, limits[task], now)
   if not state then return true end
-  met[task] = state
+  limit_states[task] = state
   local why = why_not(state)
   if not why then return true, state end
   block(id, why .. ' ' .. task, seq, queue, m)
@@ -141,7 +141,7 @@ if want > 0 then
       end
     end
   end
-  for _, state in pairs(met) do
+  for _, state in pairs(limit_states) do
     if state.token_s or state.waited then save_limit(state) end
   end
   call_many('HSET', P .. 'claimed:' .. n, taken)

@@ -24,7 +24,7 @@ return call('HDEL', P .. 'kv', key) + call('HDEL', P .. 'revocations', key) + ca
 -- uses: places job
 -- Returns one job, and what follows its end. Arguments: id.
 
-local found = standing(ARGV[1], 0)
+local found = job_fields(ARGV[1], 0)
 if found then found[11] = call('HGET', job_key(ARGV[1]), 'sequel') end
 return found
 
@@ -47,7 +47,7 @@ return value_of(ARGV[1], ARGV[2], ARGV[3])
 
 call('HSET', P .. ARGV[1], ARGV[2], ARGV[3])
 if ARGV[1] == 'kv' then call('ZREM', P .. 'kv_gone', ARGV[2]) end
-tell(ARGV[2])
+notify_waiters(ARGV[2])
 return 1
 
 -- script: running

@@ -27,7 +27,7 @@ elseif verb == 'retry' then
   call('HSET', job_key(id), 'm', ARGV[8])
   call('HDEL', job_key(id), 'state', 'end', 'ev', 'trees')
   if ARGV[9] ~= '' then call('SET', P .. 'body:' .. id, ARGV[9]) end
-  stand_ready(id)
+  make_ready(id)
   call('HDEL', P .. 'progress', seq)
   event(id, seq, 'retried', manual_token(ARGV[7], ARGV[10]))
   wake(filled)

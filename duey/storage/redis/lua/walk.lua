@@ -76,7 +76,7 @@ for _, candidate in ipairs(candidates()) do
   looked = looked + 1
   answer[1] = whole(candidate[1])
   if fits(candidate[2]) then
-    local found = standing(candidate[2], tonumber(ARGV[8]))
+    local found = job_fields(candidate[2], tonumber(ARGV[8]))
     if found then answer[#answer + 1] = found end
   end
 end
