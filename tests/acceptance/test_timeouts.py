@@ -23,7 +23,7 @@ def test_no_time_out_leaves_a_lock_behind(deployment: Deployment, kind: str):
         ), job  # fmt: skip
     assert {job.crashes for job in deployment.wait_ended(jobs)} == {0}
     assert {job.state for job in deployment.wait_ended([deployment.tasks.note(n) for n in range(8)], 30)} == {"done"}
-    assert not deployment.huey.storage.data.has(f"{deployment.huey.name}.lock.overdue")
+    assert [job.id for job in jobs if deployment.huey.is_locked(f"overdue {job.id}")] == []
     assert "killed" not in consumer.err
     consumer.popen.terminate()
     assert consumer.wait(30) == 0

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from duey import huey, progress
+from duey import current_job, huey, progress
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +28,8 @@ def waits() -> None:
 
 
 def locks() -> None:
-    with huey.lock_task(f"overdue {threading.get_ident()}"):
+    with huey.lock_task(f"overdue {current_job().id}"):
         time.sleep(0.0002)
-
-
-@huey.lock_task("overdue decorated")
-def decorated() -> None:
-    time.sleep(10)
 
 
 def tells() -> None:
