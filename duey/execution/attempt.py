@@ -183,13 +183,13 @@ class Attempt:
             decision = decide(claim, exc, getattr(task, "policy", None), left, delay_s)
         is_canceled = isinstance(exc, CancelExecution) and not isinstance(exc, current.Discard)
         record = None if self._reason else huey.outcomes.record(claim, exc, left)
-        is_reported = not decision.again or (huey.store_intermediate_errors and not isinstance(exc, RETRYING_EXCEPTIONS))
-        if is_reported and record is not None:
+        is_shown = not decision.again or (huey.store_intermediate_errors and not isinstance(exc, RETRYING_EXCEPTIONS))
+        if is_shown and record is not None:
             self.context.result = huey.outcomes.serialized(claim, record)  # for hooks that ask for it
         if not decision.again:
             task.retries = 0
         huey._run_post_execute(task, None, exc)
-        follow_ups = self._error_handler(exc) if is_reported and task.on_error is not None else ()
+        follow_ups = self._error_handler(exc) if is_shown and task.on_error is not None else ()
         if not decision.again:
             state = CANCELED if is_canceled else FAILED
             return self._end(state, record=record, decision=decision, follow_ups=follow_ups)
