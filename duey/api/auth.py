@@ -1,4 +1,4 @@
-"""Authentication: `Authorization: Bearer TOKEN`, and the scope that the endpoint requires.
+"""Authentication: `Authorization: Bearer TOKEN`, and the scope that the endpoint requires; and the audit log.
 
 A missing or invalid token is answered 401; WWW-Authenticate says which (RFC 6750). A token without the scope is
 answered 403. The token is checked before the body is read, so that the answer reveals nothing about the body's
@@ -11,8 +11,9 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from duey.api.problem import Refusal
+from duey.api.answer import Refusal
 from duey.monitor.access import Token, security
+from duey.monitor.access.audit import API, Audit
 
 SECRET_CHARS = 512  # no token of ours is longer, so longer secrets are not hashed
 
@@ -79,3 +80,14 @@ def bearer(environ: Mapping[str, Any]) -> str:
             headers={"WWW-Authenticate": 'Bearer realm="duey"'},
         )
     return str(header[7:].strip())
+
+
+class AuditLog:
+    """Records who changed what, and from which address."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    def record(self, environ: Mapping[str, Any], token: Token, action: str, target: str, detail: str = "") -> None:
+        """Record one action that is already done. Never raises."""
+        self._audit.note(token.name, API, environ.get("REMOTE_ADDR", ""), action, target, 1, detail)

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from duey.api.problem import Refusal
+from duey.api.answer import Refusal
 from duey.payload.plain import has_odd_number
 
 MAX_DEPTH = 50

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from duey.api import schemas
 from duey.api.answer import respond
-from duey.api.audit import AuditLog
-from duey.api.endpoint import Answer, Endpoint
+from duey.api.auth import AuditLog
+from duey.api.openapi import Answer, Endpoint
 from duey.api.requests import ERROR_QUERY
 from duey.api.views import rfc3339
 from duey.control.service import Control

@@ -3,28 +3,73 @@
 To enqueue, the token, the body, the request and the engine's rules are checked in this order. Nothing is stored before
 all checks pass. POST /api/jobs is the busiest endpoint, so nothing is checked twice. Its answer may be the job of
 another caller, which holds the id or the unique key. So a token without `read` always gets a short receipt.
+
+A request that waits for the end of a job holds a thread of the web process. At most half of the threads may wait, so
+that the others can always answer. If no place is free, the request gets the present state at once, with a Retry-After.
+A waiting request checks after each slice whether its client has disconnected or the service is closing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from duey.api import requests, schemas
-from duey.api.answer import respond
-from duey.api.audit import AuditLog
+from duey.api.answer import Refusal, respond
+from duey.api.auth import AuditLog
 from duey.api.body import BodyReader, decode
-from duey.api.endpoint import Answer, Body, Endpoint
-from duey.api.problem import Refusal
+from duey.api.openapi import Answer, Body, Endpoint
+from duey.api.requests import MAX_WAIT_S
 from duey.api.views import Views
-from duey.api.waiting import WaitingRoom
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, STATES, EnqueueAnswer, Idempotency, Job
 from duey.monitor.access import Token
 from duey.payload.plain import IN_LIST
+
+SLICE_S = 1.0  # the longest delay until a lost client or a shutdown is noticed
+
+
+class WaitingRoom:
+    """Lets half of `threads` wait."""
+
+    def __init__(self, control: Control, threads: int) -> None:
+        self._control = control
+        self._seats = threading.Semaphore(threads // 2)
+        self._closing = threading.Event()
+
+    def wait(self, job_id: str, seconds: float, environ: Mapping[str, Any]) -> tuple[Job, bool]:
+        """Wait at most `seconds` (up to 30) for the job's end. Return the job, and False if no place was free."""
+        if not self._seats.acquire(blocking=False):
+            return self._control.job(job_id), False
+        try:
+            return self._wait(job_id, min(seconds, MAX_WAIT_S), _client_gone(environ)), True
+        finally:
+            self._seats.release()
+
+    def close(self) -> None:
+        """End all waits within a slice. Later calls of `wait` return at once."""
+        self._closing.set()
+
+    def _wait(self, job_id: str, seconds: float, gone: Callable[[], bool]) -> Job:
+        until = time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            if left <= 0 or self._closing.is_set() or gone():
+                return self._control.job(job_id)
+            job = self._control.wait(job_id, min(left, SLICE_S))
+            if job.state in ENDED:
+                return job
+
+
+def _client_gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
+    # Waitress sets this function only with channel_request_lookahead > 0. Without it, clients count as connected.
+    return environ.get("waitress.client_disconnected") or (lambda: False)
+
 
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
@@ -155,9 +200,7 @@ class Jobs:
                 {
                     202: Answer("accepted: it will run", schemas.JOB_OR_RECEIPT, {**LOCATION, **REPLAYED}),
                     200: Answer(
-                        "nothing was stored: this job holds the unique key or the id",
-                        schemas.JOB_OR_RECEIPT,
-                        LOCATION,
+                        "nothing was stored: this job holds the unique key or the id", schemas.JOB_OR_RECEIPT, LOCATION
                     ),
                 },
                 (400, 404, 409, 429),
@@ -175,17 +218,12 @@ class Jobs:
                         "accepted, in the order of the request",
                         schemas.object_of(jobs={"type": "array", "items": schemas.JOB_OR_RECEIPT}),
                         REPLAYED,
-                    ),
+                    )
                 },
                 (400, 404, 409, 429),
                 headers=(KEY,),
                 body=Body(
-                    {
-                        "type": "array",
-                        "items": schemas.ref("JobRequest"),
-                        "minItems": 1,
-                        "maxItems": requests.MAX_BATCH,
-                    }
+                    {"type": "array", "items": schemas.ref("JobRequest"), "minItems": 1, "maxItems": requests.MAX_BATCH}
                 ),
             ),
             Endpoint(
@@ -209,7 +247,7 @@ class Jobs:
                         "the job",
                         schemas.ref("Job"),
                         {"Retry-After": "too many requests are waiting: the present state"},
-                    ),
+                    )
                 },
                 (404,),
                 query=requests.WAIT_QUERY,

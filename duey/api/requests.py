@@ -20,7 +20,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema
 from typing_extensions import Required, TypedDict
 
-from duey.api.problem import Refusal, refused_fields
+from duey.api.answer import Refusal, refused_fields
 from duey.control.refusal import found, problems_of
 from duey.control.schedules import CATCH_UP, OVERLAP, ScheduleRequest
 from duey.control.schedules import NAME_PATTERN as SCHEDULES_PATTERN

@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from duey.api import schemas
 from duey.api.answer import respond
-from duey.api.audit import AuditLog
+from duey.api.auth import AuditLog
 from duey.api.body import BodyReader, decode
-from duey.api.endpoint import Answer, Body, Endpoint
+from duey.api.openapi import Answer, Body, Endpoint
 from duey.api.requests import NEW_SCHEDULE, SCHEDULE_REQUEST, SLOT_REQUEST, schedule_of
 from duey.api.views import Views, rfc3339
 from duey.control.schedules import Schedule

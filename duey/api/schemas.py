@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from duey.api.problem import KINDS
+from duey.api.answer import KINDS
 from duey.api.requests import BODIES
 from duey.control.schedules import CATCH_UP, OUTCOMES, OVERLAP
 from duey.model.job import STATES

@@ -12,22 +12,16 @@ from typing import Any
 
 import bottle
 
-from duey.api import problem
-from duey.api.audit import AuditLog
-from duey.api.auth import MetricsAuth, TokenAuth
+from duey.api.answer import Refusal, answer, write
+from duey.api.auth import AuditLog, MetricsAuth, TokenAuth
 from duey.api.body import BodyReader
-from duey.api.endpoint import Endpoint
-from duey.api.health import Health
+from duey.api.health import Health, Metrics
 from duey.api.history import HistoryRoutes
-from duey.api.jobs import Jobs
-from duey.api.metrics import Metrics
-from duey.api.openapi import OpenApi
-from duey.api.queues import Queues
+from duey.api.jobs import Jobs, WaitingRoom
+from duey.api.openapi import Endpoint, OpenApi
 from duey.api.schedules import Schedules
-from duey.api.tasks import Tasks
+from duey.api.steering import Queues, Tasks, Workers
 from duey.api.views import Views
-from duey.api.waiting import WaitingRoom
-from duey.api.workers import Workers
 from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
@@ -61,17 +55,13 @@ class Api(bottle.Bottle):
         environ = bottle.request.environ
         if res.status_code == 404:
             path = environ["PATH_INFO"][:200]
-            return problem.write(
-                problem.Refusal("no-such-path", f"nothing is at {path!r}: /api/openapi.json lists what there is")
-            )
+            return write(Refusal("no-such-path", f"nothing is at {path!r}: /api/openapi.json lists what there is"))
         if res.status_code == 405:
             allowed = self._allowed.get(environ["PATH_INFO"]) or set(res.get_header("Allow").split(","))
             allow = ", ".join(sorted(allowed | {"HEAD"} if "GET" in allowed else allowed))
             method = environ["REQUEST_METHOD"][:20]
-            return problem.write(
-                problem.Refusal("method", f"expected {allow} here, found {method}", headers={"Allow": allow})
-            )
-        return problem.answer(res.exception or res, environ)
+            return write(Refusal("method", f"expected {allow} here, found {method}", headers={"Allow": allow}))
+        return answer(res.exception or res, environ)
 
     def close(self) -> None:
         self.waiting.close()
@@ -121,7 +111,7 @@ def _guarded(endpoint: Endpoint, auth: TokenAuth, release: Callable[[], None]) -
         try:
             return handler(environ, admit(environ, scope) if scope else None, **names)
         except Exception as error:
-            return problem.answer(error, environ)
+            return answer(error, environ)
         finally:
             release()  # closes this thread's connections to the access database and the history, if any
 

@@ -17,9 +17,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from duey.api.answer import encode
-from duey.api.endpoint import ANY_HOST
-from duey.api.problem import PROBLEM_TYPE, Refusal, body_of
+from duey.api.answer import PROBLEM_TYPE, Refusal, body_of, encode
+from duey.api.openapi import ANY_HOST
 from duey.config.table import Web
 from duey.monitor.access import security
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from duey.api.answer import Refusal
 from duey.api.body import decode, is_json
-from duey.api.problem import Refusal
 from tests.api.client import Answer, Client
 from tests.api.conftest import World
 from tests.support import rows

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from duey.api.problem import Refusal
+from duey.api.answer import Refusal
 from duey.api.requests import JOB_REQUEST, single
 from tests.support import rows
 

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import duey
-from duey.api.problem import KINDS
+from duey.api.answer import KINDS
 from duey.cli.main import parsed
 from duey.config import load
 from duey.config.table import table

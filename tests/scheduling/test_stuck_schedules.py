@@ -7,10 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from duey import every
+from duey.api.answer import Refusal
 from duey.api.auth import TokenAuth
-from duey.api.health import Health
-from duey.api.metrics import LiveCollector
-from duey.api.problem import Refusal
+from duey.api.health import Health, LiveCollector
 from duey.cli.context import Refused
 from duey.cli.state import status
 from duey.model.schedule import STANDS_S
