@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from duey.api import schemas
+from duey.api import openapi
 from duey.cli import main as manage
 from duey.cli.context import Refused
 from duey.control.schedules import ScheduleRequest
@@ -154,7 +154,7 @@ def test_forms_and_queries(service: WholeService, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.soak
 def test_parameters_and_bodies(service: WholeService) -> None:
     """Each parameter, and each field of each body, that openapi.json tells of."""
-    client, asker, components = service.client(), Asker(service), schemas.components()
+    client, asker, components = service.client(), Asker(service), openapi.components()
     usual = {"task": '"add"', "args": "[1]", "name": '"n"', "cron": '"@daily"', "at": '"2030-01-01T00:00:00Z"'}
 
     def fields_of(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from duey.api import schemas
+from duey.api import views
 from duey.api.answer import Refusal, respond, respond_bytes
 from duey.api.auth import MetricsAuth, TokenAuth
 from duey.api.openapi import Answer, Endpoint
@@ -69,7 +69,7 @@ class Health:
 
     def endpoints(self) -> list[Endpoint]:
         text = {"type": "string"}
-        ready = schemas.object_of(status=text, warnings={"type": "array", "items": text})
+        ready = views.object_of(status=text, warnings={"type": "array", "items": text})
         return [
             Endpoint(
                 "GET",
@@ -77,7 +77,7 @@ class Health:
                 self.alive,
                 "Is the web process alive",
                 None,
-                {200: Answer("yes", schemas.object_of(status=text))},
+                {200: Answer("yes", views.object_of(status=text))},
             ),
             Endpoint(
                 "GET",

@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from duey.api import schemas
+from duey.api import views
 from duey.api.answer import respond
 from duey.api.auth import AuditLog
 from duey.api.openapi import Answer, Endpoint
 from duey.api.requests import ERROR_QUERY
-from duey.api.views import rfc3339
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.monitor.access import Token
-from duey.monitor.history.values import Attempt, ErrorGroup, ErrorGroups
+from duey.monitor.history.values import Attempt, ErrorGroups
 
 
 class History(Protocol):
@@ -42,11 +41,11 @@ class HistoryRoutes:
         found = self._history.attempts(id)
         if not found:
             self._control.job(id)  # raises UnknownJob (404) if the queue does not know the job either
-        return respond(200, {"attempts": [attempt_view(each) for each in found]})
+        return respond(200, {"attempts": [views.ATTEMPT.of(each) for each in found]})
 
     def errors(self, environ: Mapping[str, Any], token: Token) -> bytes:
         page = self._history.error_groups(**ERROR_QUERY.read_query(environ))
-        return respond(200, {"errors": [group_view(each) for each in page.groups], "next": page.next})
+        return respond(200, {"errors": [views.ERROR_GROUP.of(each) for each in page.groups], "next": page.next})
 
     def forget(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         """Remove the job from the queue's storage first, then from the history. 404 if neither has it."""
@@ -63,9 +62,9 @@ class HistoryRoutes:
         return respond(200, {"id": id, "deleted": True})
 
     def endpoints(self) -> list[Endpoint]:
-        attempts = schemas.object_of(attempts=schemas.array("Attempt"))
-        errors = schemas.object_of(errors=schemas.array("ErrorGroup"), next=schemas.TEXT_OR_NULL)
-        gone = schemas.object_of(id=schemas.TEXT, deleted=schemas.YES_NO)
+        attempts = views.object_of(attempts=views.array("Attempt"))
+        errors = views.object_of(errors=views.array("ErrorGroup"), next=views.TEXT_OR_NULL)
+        gone = views.object_of(id=views.TEXT, deleted=views.YES_NO)
         return [
             Endpoint(
                 "GET", "/api/jobs/{id}/attempts", self.attempts, "Every execution of a job", "read",
@@ -80,38 +79,3 @@ class HistoryRoutes:
                 {200: Answer("it is gone", gone)}, (404, 409),
             ),
         ]  # fmt: skip
-
-
-def attempt_view(attempt: Attempt) -> dict[str, Any]:
-    """Return an attempt as JSON."""
-    error = attempt.error
-    return {
-        "number": attempt.number,
-        "outcome": attempt.outcome,
-        "worker": attempt.worker,
-        "started_at": rfc3339(attempt.started_at),
-        "finished_at": rfc3339(attempt.finished_at),
-        "wait_ms": attempt.wait_ms,
-        "run_ms": attempt.run_ms,
-        "error": error and {"type": error.type, "message": error.message, "traceback": error.traceback},
-        "logs": [{"at": rfc3339(line.at), "level": line.level, "text": line.text} for line in attempt.logs],
-    }
-
-
-def group_view(group: ErrorGroup) -> dict[str, Any]:
-    """Return a group of errors as JSON."""
-    return {
-        "fingerprint": group.fingerprint,
-        "type": group.type,
-        "message": group.message,
-        "task": group.task,
-        "qualname": group.qualname,
-        "state": group.state,
-        "count": group.count,
-        "first_seen": rfc3339(group.first_seen),
-        "last_seen": rfc3339(group.last_seen),
-        "last_job": group.last_job_id,
-        "last_day": group.last_day,
-        "last_week": group.last_week,
-        "regressed_at": rfc3339(group.regressed_at),
-    }

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from duey.api import requests, schemas
+from duey.api import requests, views
 from duey.api.answer import Refusal, respond
 from duey.api.auth import AuditLog
 from duey.api.body import BodyReader, decode
@@ -187,9 +187,9 @@ class Jobs:
         page = {
             "type": "object",
             "required": ["jobs", "next"],
-            "properties": {"jobs": schemas.array("Job"), "next": {"type": ["string", "null"]}},
+            "properties": {"jobs": views.array("Job"), "next": {"type": ["string", "null"]}},
         }
-        changed = {202: Answer("done, or asked for; the job as it is now", schemas.ref("Job"), LOCATION)}
+        changed = {202: Answer("done, or asked for; the job as it is now", views.ref("Job"), LOCATION)}
         return [
             Endpoint(
                 "POST",
@@ -198,14 +198,14 @@ class Jobs:
                 "Enqueue a job",
                 "enqueue",
                 {
-                    202: Answer("accepted: it will run", schemas.JOB_OR_RECEIPT, {**LOCATION, **REPLAYED}),
+                    202: Answer("accepted: it will run", views.JOB_OR_RECEIPT, {**LOCATION, **REPLAYED}),
                     200: Answer(
-                        "nothing was stored: this job holds the unique key or the id", schemas.JOB_OR_RECEIPT, LOCATION
+                        "nothing was stored: this job holds the unique key or the id", views.JOB_OR_RECEIPT, LOCATION
                     ),
                 },
                 (400, 404, 409, 429),
                 headers=(KEY,),
-                body=Body(schemas.ref("JobRequest")),
+                body=Body(views.ref("JobRequest")),
             ),
             Endpoint(
                 "POST",
@@ -216,14 +216,14 @@ class Jobs:
                 {
                     202: Answer(
                         "accepted, in the order of the request",
-                        schemas.object_of(jobs={"type": "array", "items": schemas.JOB_OR_RECEIPT}),
+                        views.object_of(jobs={"type": "array", "items": views.JOB_OR_RECEIPT}),
                         REPLAYED,
                     )
                 },
                 (400, 404, 409, 429),
                 headers=(KEY,),
                 body=Body(
-                    {"type": "array", "items": schemas.ref("JobRequest"), "minItems": 1, "maxItems": requests.MAX_BATCH}
+                    {"type": "array", "items": views.ref("JobRequest"), "minItems": 1, "maxItems": requests.MAX_BATCH}
                 ),
             ),
             Endpoint(
@@ -245,7 +245,7 @@ class Jobs:
                 {
                     200: Answer(
                         "the job",
-                        schemas.ref("Job"),
+                        views.ref("Job"),
                         {"Retry-After": "too many requests are waiting: the present state"},
                     )
                 },
@@ -269,7 +269,7 @@ class Jobs:
                 "admin",
                 changed,
                 (404, 409, 429),
-                body=Body(schemas.ref("Arguments"), required=False),
+                body=Body(views.ref("Arguments"), required=False),
             ),
         ]
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from duey.api import schemas
-from duey.api.answer import PROBLEM_TYPE, encode, respond_bytes
-from duey.api.requests import NAME_PATTERN, Model
+from duey.api import views
+from duey.api.answer import KINDS, PROBLEM_TYPE, encode, respond_bytes
+from duey.api.requests import BODIES, NAME_PATTERN, Model
+from duey.model.job import STATES
 
 # These answer to any host name: probes use arbitrary names, and the answers are public.
 ANY_HOST = ("/healthz", "/readyz")
@@ -146,11 +147,48 @@ def document(endpoints: Sequence[Endpoint], base_url: str, title: str) -> dict[s
         "servers": [{"url": base_url or "/"}],
         "paths": paths,
         "components": {
-            "schemas": schemas.components(),
+            "schemas": components(),
             "responses": {f"Problem{status}": _problem(status) for status in used},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def components() -> dict[str, Any]:
+    """Return all named views."""
+    return {
+        **{model.name: model.schema for model in BODIES},
+        **{name: view.schema for name, view in views.VIEWS.items()},
+        "Receipt": views.object_of(id=views.TEXT, state={"enum": list(STATES)}, url=views.TEXT),
+        "Problem": _problem_schema(),
+    }
+
+
+def _problem_schema() -> dict[str, Any]:
+    problem = views.object_of(
+        type={"enum": [f"urn:duey:{kind}" for kind in KINDS]},
+        title=views.TEXT,
+        status={"type": "integer"},
+        detail={**views.TEXT, "description": "one sentence"},
+    )
+    problem["properties"] |= {
+        "errors": {
+            "type": "array",
+            "items": views.object_of(path=views.TEXT, message=views.TEXT),
+            "description": "each refused field",
+        },
+        "nearest": {"type": "array", "items": views.TEXT, "description": "names that may have been meant"},
+        "state": {**views.TEXT, "description": "the state that did not allow it"},
+        "holder": {**views.TEXT, "description": "the job that holds the unique key"},
+        "stored": {
+            "type": ["boolean", "null"],
+            "description": "null: may have been stored, ask again with the same key",
+        },
+        "problems": {"type": "array", "items": views.TEXT, "description": "what is missing for readiness"},
+        "warnings": {"type": "array", "items": views.TEXT},
+        "incident": {**views.TEXT, "description": "what the operator finds in the log"},
+    }
+    return problem
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
@@ -208,7 +246,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 def _problem(status: int) -> dict[str, Any]:
     described = {
         "description": f"{HTTPStatus(status).phrase}: {MEANINGS[status]}",
-        "content": {PROBLEM_TYPE: {"schema": schemas.ref("Problem")}},
+        "content": {PROBLEM_TYPE: {"schema": views.ref("Problem")}},
     }
     if status in HEADERS_OF:
         described["headers"] = {name: {"required": True, "schema": {"type": "string"}} for name in HEADERS_OF[status]}

@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from duey.api import schemas
+from duey.api import views
 from duey.api.answer import respond
 from duey.api.auth import AuditLog
 from duey.api.body import BodyReader, decode
 from duey.api.openapi import Answer, Body, Endpoint
 from duey.api.requests import NEW_SCHEDULE, SCHEDULE_REQUEST, SLOT_REQUEST, schedule_of
-from duey.api.views import Views, rfc3339
-from duey.control.schedules import Schedule
+from duey.api.views import Views, schedule_view
 from duey.control.service import Control
 from duey.monitor.access import Token
 
@@ -76,18 +75,18 @@ class Schedules:
         return respond(202, schedule_view(self._control.schedules.get(name)))
 
     def endpoints(self) -> list[Endpoint]:
-        one = schemas.ref("Schedule")
-        gone = schemas.object_of(name=schemas.TEXT, deleted=schemas.YES_NO)
-        started = schemas.object_of(name=schemas.TEXT, job=schemas.TEXT, url=schemas.TEXT)
+        one = views.ref("Schedule")
+        gone = views.object_of(name=views.TEXT, deleted=views.YES_NO)
+        started = views.object_of(name=views.TEXT, job=views.TEXT, url=views.TEXT)
         changed = {202: Answer("done; the schedule as it is now", one)}
         return [
             Endpoint(
                 "GET", PATH, self.show, "List the schedules and their newest slots", "read",
-                {200: Answer("by name", schemas.object_of(schedules=schemas.array("Schedule")))},
+                {200: Answer("by name", views.object_of(schedules=views.array("Schedule")))},
             ),
             Endpoint(
                 "POST", PATH, self.make, "Make a schedule for a task", "admin",
-                {201: Answer("it begins now", one, LOCATION)}, (404, 409), body=Body(schemas.ref("NewSchedule")),
+                {201: Answer("it begins now", one, LOCATION)}, (404, 409), body=Body(views.ref("NewSchedule")),
             ),
             Endpoint(
                 "GET", ONE, self.show_one, "One schedule", "read", {200: Answer("the schedule", one)}, (404,),
@@ -95,7 +94,7 @@ class Schedules:
             Endpoint(
                 "PUT", ONE, self.change, "Replace what a schedule runs, and when", "admin",
                 {200: Answer("the schedule as it is now; another expression counts from now", one)}, (404, 409),
-                body=Body(schemas.ref("ScheduleRequest")),
+                body=Body(views.ref("ScheduleRequest")),
             ),
             Endpoint(
                 "DELETE", ONE, self.delete, "Remove a schedule; jobs that it made are kept", "admin",
@@ -104,7 +103,7 @@ class Schedules:
             Endpoint(
                 "POST", ONE + "/run", self.run, "Run a schedule's task now, or for a slot that did not run", "admin",
                 {202: Answer("the job that runs it", started, {"Location": "the address of the job"})}, (404, 409),
-                body=Body(schemas.ref("SlotRequest"), required=False),
+                body=Body(views.ref("SlotRequest"), required=False),
             ),
             Endpoint(
                 "POST", ONE + "/pause", self.pause, "Pause a schedule: its slots are skipped", "admin", changed, (404,),
@@ -113,31 +112,3 @@ class Schedules:
                 "POST", ONE + "/resume", self.resume, "Resume a schedule", "admin", changed, (404,),
             ),
         ]  # fmt: skip
-
-
-def schedule_view(schedule: Schedule) -> dict[str, Any]:
-    """Return a schedule as JSON, its newest slots first."""
-    return {
-        "name": schedule.name,
-        "task": schedule.task,
-        "qualname": schedule.qualname,
-        "source": schedule.source,
-        "expression": schedule.expression,
-        "words": schedule.words,
-        "timezone": schedule.tz,
-        "catch_up": schedule.catch_up,
-        "overlap": schedule.overlap,
-        "window": schedule.window_s,
-        "paused": schedule.paused,
-        "known": schedule.known,
-        "problem": schedule.problem,
-        "last": rfc3339(schedule.last_at),
-        "next": [rfc3339(at) for at in schedule.next_at],
-        "slots": [
-            {"at": rfc3339(slot.at), "outcome": slot.outcome, "job": slot.job_id, "reason": slot.reason}
-            for slot in schedule.slots
-        ],
-        "args": schedule.args,
-        "kwargs": schedule.kwargs,
-        "version": schedule.version,
-    }

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from duey.api import schemas
+from duey.api import views
 from duey.api.answer import Refusal, respond
 from duey.api.auth import AuditLog
 from duey.api.openapi import Answer, Endpoint
@@ -23,7 +23,7 @@ class Tasks:
         self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        return respond(200, {"tasks": [self._views.task(task) for task in self._control.tasks(schemas=True)]})
+        return respond(200, {"tasks": [views.TASK.of(task) for task in self._control.tasks(schemas=True)]})
 
     def pause(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
         self._control.pause_task(name)
@@ -35,10 +35,10 @@ class Tasks:
 
     def _changed(self, environ: Mapping[str, Any], token: Token, action: str, name: str) -> bytes:
         self._audit_log.record(environ, token, action, name)
-        return respond(202, self._views.task(self._control.task(name)))
+        return respond(202, views.TASK.of(self._control.task(name)))
 
     def endpoints(self) -> list[Endpoint]:
-        changed = {202: Answer("done; the task as it is now", schemas.ref("Task"))}
+        changed = {202: Answer("done; the task as it is now", views.ref("Task"))}
         return [
             Endpoint(
                 "GET",
@@ -46,7 +46,7 @@ class Tasks:
                 self.show,
                 "List the registered tasks",
                 "read",
-                {200: Answer("by name", schemas.object_of(tasks=schemas.array("Task")))},
+                {200: Answer("by name", views.object_of(tasks=views.array("Task")))},
             ),
             Endpoint(
                 "POST",
@@ -73,7 +73,7 @@ class Queues:
         self._control, self._views, self._audit_log = control, views, audit_log
 
     def show(self, environ: Mapping[str, Any], token: Token) -> bytes:
-        return respond(200, {"queues": [self._views.queue(queue) for queue in self._control.queues()]})
+        return respond(200, {"queues": [views.QUEUE.of(queue) for queue in self._control.queues()]})
 
     def pause(self, environ: Mapping[str, Any], token: Token, name: str) -> bytes:
         self._control.pause_queue(_checked(name))
@@ -86,7 +86,7 @@ class Queues:
         return respond(202, {"name": name, "paused": False})
 
     def endpoints(self) -> list[Endpoint]:
-        schema = schemas.object_of(name={"type": "string"}, paused={"type": "boolean"})
+        schema = views.object_of(name={"type": "string"}, paused={"type": "boolean"})
         changed = {202: Answer("done; also for a queue that holds nothing yet", schema)}
         return [
             Endpoint(
@@ -95,7 +95,7 @@ class Queues:
                 self.show,
                 "List the queues and how many jobs wait in each",
                 "read",
-                {200: Answer("by name", schemas.object_of(queues=schemas.array("Queue")))},
+                {200: Answer("by name", views.object_of(queues=views.array("Queue")))},
             ),
             Endpoint(
                 "POST", "/api/queues/{name}/pause", self.pause, "Pause a queue: its jobs wait", "admin", changed, (404,)
@@ -133,7 +133,7 @@ class Workers:
         return respond(202, {"id": id, "asked": "stop"})
 
     def endpoints(self) -> list[Endpoint]:
-        schema = schemas.object_of(id={"type": "string"}, asked={"enum": ["quiet", "stop"]})
+        schema = views.object_of(id={"type": "string"}, asked={"enum": ["quiet", "stop"]})
         return [
             Endpoint(
                 "GET",
@@ -141,7 +141,7 @@ class Workers:
                 self.show,
                 "List the consumers and what they run",
                 "read",
-                {200: Answer("all that are known", schemas.object_of(workers=schemas.array("Worker")))},
+                {200: Answer("all that are known", views.object_of(workers=views.array("Worker")))},
             ),
             Endpoint(
                 "POST",

@@ -1,22 +1,60 @@
-"""Views: the engine's values as the JSON of CONTRACT.md.
+"""Views: the engine's values as the JSON of CONTRACT.md, each declared once: what is written, and its JSON schema.
 
-Times are RFC 3339 in UTC with milliseconds and a Z. Durations are in milliseconds where the name says so. Each view
-is a plain dict, written field by field for speed: POST /api/jobs makes one for each job.
+Times are RFC 3339 in UTC with milliseconds and a Z. Durations are in milliseconds where the name says so.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
-from duey.model.job import Job, QueueInfo, TaskInfo, WorkerInfo
+from duey.control.schedules import CATCH_UP, OUTCOMES, OVERLAP
+from duey.model.job import STATES, Job, WorkerInfo
 from duey.monitor.access import Token
 from duey.monitor.access.tokens import READ
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]+").fullmatch
+TEXT: dict[str, Any] = {"type": "string"}
+TEXT_OR_NULL: dict[str, Any] = {"type": ["string", "null"]}
+NUMBER_OR_NULL: dict[str, Any] = {"type": ["number", "null"]}
+WHOLE: dict[str, Any] = {"type": "integer", "minimum": 0}
+YES_NO: dict[str, Any] = {"type": "boolean"}
+TIME: dict[str, Any] = {"type": "string", "format": "date-time"}
+TIME_OR_NULL: dict[str, Any] = {"type": ["string", "null"], "format": "date-time"}
+OBJECT: dict[str, Any] = {"type": "object"}
+ANYTHING: dict[str, Any] = {}
+REASON = (
+    "why it is set aside: task NAME or queue NAME (which is paused), limit TASK, rate TASK, or unknown TASK (which no "
+    "consumer knows); or why it is tried again at its eta: lock NAME (which is held)"
+)
+BY = (
+    "who asked for it: the name of a token or an account, cli:USER or schedule:NAME; what a job enqueues has that of "
+    "this job; null: Python code outside of any job"
+)
+
+
+def ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+JOB_OR_RECEIPT: dict[str, Any] = {
+    "anyOf": [ref("Job"), ref("Receipt")],
+    "description": "the job, or for a token without the scope read its receipt",
+}
+
+
+def array(name: str) -> dict[str, Any]:
+    return {"type": "array", "items": ref(name)}
+
+
+def object_of(**properties: Any) -> dict[str, Any]:
+    """Return the schema of an object that always has all of these properties."""
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def rfc3339(at: float | None) -> str | None:
@@ -35,6 +73,144 @@ def _to_the_second(second: int) -> str:
     return datetime.fromtimestamp(second, timezone.utc).isoformat()[:19]
 
 
+class View:
+    """The JSON form of one kind of value. A field has a schema, or the view of its value (null where that is None), or
+    a list with the view of each member. `attributes`: those that have another name than their field."""
+
+    def __init__(self, fields: Mapping[str, Any], added: Mapping[str, Any] | None = None, **attributes: str) -> None:
+        """`added`: fields that are not read from the value."""
+        self.schema = object_of(**{name: _schema_of(each) for name, each in {**fields, **(added or {})}.items()})
+        self._names = tuple(fields)
+        self._read = attrgetter(*(attributes.get(name, name) for name in fields))
+        self._times = [name for name, each in fields.items() if isinstance(each, dict) and "date-time" in each.values()]
+        self._inner = {name: each for name, each in fields.items() if not isinstance(each, dict)}
+
+    def of(self, value: Any) -> dict[str, Any]:
+        shown = dict(zip(self._names, self._read(value), strict=True))
+        for name in self._times:
+            shown[name] = rfc3339(shown[name])
+        for name, view in self._inner.items():
+            inner = shown[name]
+            shown[name] = [view[0].of(each) for each in inner] if type(view) is list else inner and view.of(inner)
+        return shown
+
+
+def _schema_of(field: Any) -> dict[str, Any]:
+    if isinstance(field, View):
+        return {"anyOf": [field.schema, {"type": "null"}]}
+    return {"type": "array", "items": field[0].schema} if isinstance(field, list) else field
+
+
+STRINGS: dict[str, Any] = {"type": "array", "items": TEXT}
+PARAMETER = View({
+    "name": TEXT, "type": TEXT, "default": ANYTHING, "required": YES_NO, "kind": TEXT,
+    "schema": {**OBJECT, "description": "the JSON schema of its value"},
+})  # fmt: skip
+TASK = View({
+    "name": TEXT, "qualname": TEXT, "doc": TEXT, "parameters": [PARAMETER], "options": OBJECT, "paused": YES_NO,
+    "periodic": YES_NO,
+})  # fmt: skip
+QUEUE = View({"name": TEXT, "waiting": WHOLE, "oldest_age_s": NUMBER_OR_NULL, "paused": YES_NO})
+RUNNING = View({"job": TEXT, "task": TEXT, "started": TIME_OR_NULL}, {"url": TEXT}, job="job_id", started="started_at")
+WORKER = View(
+    {
+        "id": TEXT, "host": TEXT, "pid": WHOLE, "started": TIME, "heartbeat": TIME, "workers": WHOLE,
+        "worker_type": TEXT, "queues": STRINGS, "alive": YES_NO, "quiet": YES_NO, "running": [RUNNING],
+        "rss_bytes": {"type": ["integer", "null"]}, "code": TEXT,
+    },
+    started="started_at", heartbeat="heartbeat_at",
+)  # fmt: skip
+LINE = View({"at": TIME, "level": TEXT, "text": TEXT})
+ATTEMPT = View({
+    "number": WHOLE, "outcome": TEXT, "worker": TEXT_OR_NULL, "started_at": TIME_OR_NULL, "finished_at": TIME,
+    "wait_ms": NUMBER_OR_NULL, "run_ms": NUMBER_OR_NULL,
+    "error": View({"type": TEXT, "message": TEXT, "traceback": TEXT}), "logs": [LINE],
+})  # fmt: skip
+ERROR_GROUP = View(
+    {
+        "fingerprint": TEXT, "type": TEXT, "message": TEXT, "task": TEXT, "qualname": TEXT, "state": TEXT,
+        "count": WHOLE, "first_seen": TIME, "last_seen": TIME, "last_job": TEXT, "last_day": WHOLE,
+        "last_week": WHOLE, "regressed_at": TIME_OR_NULL,
+    },
+    last_job="last_job_id",
+)  # fmt: skip
+SLOT = View(
+    {"at": TIME, "outcome": {"enum": list(OUTCOMES)}, "job": TEXT_OR_NULL, "reason": TEXT_OR_NULL}, job="job_id"
+)
+SCHEDULE = View(
+    {
+        "name": TEXT,
+        "task": TEXT,
+        "qualname": TEXT,
+        "source": {"enum": ["code", "made"]},
+        "expression": TEXT,
+        "words": {**TEXT, "description": "the expression as a person would say it"},
+        "timezone": TEXT,
+        "catch_up": {"enum": list(CATCH_UP)},
+        "overlap": {"enum": list(OVERLAP)},
+        "window": {"type": "number"},
+        "paused": YES_NO,
+        "known": {**YES_NO, "description": "whether its task is known here"},
+        "problem": {**TEXT_OR_NULL, "description": "why it cannot run"},
+        "last": {**TIME_OR_NULL, "description": "its newest slot that ran"},
+        "next": {"type": "array", "items": TIME, "maxItems": 5},
+        "slots": [SLOT],  # the newest first
+        "args": {"type": "array"},
+        "kwargs": OBJECT,
+        "version": {**TEXT, "description": "changes with what it runs, and when: give it with a change"},
+    },
+    timezone="tz", window="window_s", last="last_at", next="next_at",
+)  # fmt: skip
+PROGRESS = object_of(done=NUMBER_OR_NULL, total=NUMBER_OR_NULL, note=TEXT_OR_NULL)
+JOB = View(
+    {
+        "id": TEXT,
+        "task": TEXT,
+        "by": {**TEXT_OR_NULL, "description": BY},
+        "qualname": TEXT,
+        "queue": TEXT,
+        "args": {"type": "array"},
+        "kwargs": OBJECT,
+        "state": {"enum": list(STATES)},
+        "priority": {"type": "number"},
+        "attempt": WHOLE,
+        "retries_left": WHOLE,
+        "crashes": WHOLE,
+        "enqueued_at": TIME,
+        "eta": TIME_OR_NULL,
+        "expires_at": TIME_OR_NULL,
+        "started_at": TIME_OR_NULL,
+        "finished_at": TIME_OR_NULL,
+        "wait_ms": NUMBER_OR_NULL,
+        "run_ms": NUMBER_OR_NULL,
+        "progress": {"anyOf": [PROGRESS, {"type": "null"}]},
+        "result": ANYTHING,
+        "result_stored": {**YES_NO, "description": "false where the result was too large to keep or has expired"},
+        "error": View({"type": TEXT, "message": TEXT}),
+        "reason": {**TEXT_OR_NULL, "description": REASON},
+        "context": OBJECT,
+        "worker": TEXT_OR_NULL,
+        "parent": TEXT_OR_NULL,
+    },
+    {"url": TEXT},
+)
+VIEWS = {
+    "Schedule": SCHEDULE,
+    "Job": JOB,
+    "Attempt": ATTEMPT,
+    "ErrorGroup": ERROR_GROUP,
+    "Task": TASK,
+    "Queue": QUEUE,
+    "Worker": WORKER,
+}
+
+
+def schedule_view(schedule: Any) -> dict[str, Any]:
+    """Return a schedule as JSON."""
+    shown = SCHEDULE.of(schedule)
+    return shown | {"next": [rfc3339(at) for at in shown["next"]]}
+
+
 class Views:
     """Makes views. Knows the base URL of the service, for the `url` of a job."""
 
@@ -47,37 +223,9 @@ class Views:
 
     def job(self, job: Job) -> dict[str, Any]:
         """Return a job with all fields of the contract and more."""
-        error = job.error
-        return {
-            "id": job.id,
-            "task": job.task,
-            "by": job.by,
-            "qualname": job.qualname,
-            "queue": job.queue,
-            "args": job.args,
-            "kwargs": job.kwargs,
-            "state": job.state,
-            "priority": job.priority,
-            "attempt": job.attempt,
-            "retries_left": job.retries_left,
-            "crashes": job.crashes,
-            "enqueued_at": rfc3339(job.enqueued_at),
-            "eta": rfc3339(job.eta),
-            "expires_at": rfc3339(job.expires_at),
-            "started_at": rfc3339(job.started_at),
-            "finished_at": rfc3339(job.finished_at),
-            "wait_ms": job.wait_ms,
-            "run_ms": job.run_ms,
-            "progress": job.progress,
-            "result": job.result,
-            "result_stored": job.result_stored,
-            "error": None if error is None else {"type": error.type, "message": error.message},
-            "reason": job.reason,
-            "context": job.context,
-            "worker": job.worker,
-            "parent": job.parent,
-            "url": self.job_url(job.id),
-        }
+        shown = JOB.of(job)
+        shown["url"] = self.job_url(job.id)
+        return shown
 
     def answer_to(self, token: Token, job: Job) -> dict[str, Any]:
         """Return the whole job if the token may read, else a receipt: id, state and URL."""
@@ -85,58 +233,8 @@ class Views:
             return self.job(job)
         return {"id": job.id, "state": job.state, "url": self.job_url(job.id)}
 
-    def task(self, task: TaskInfo) -> dict[str, Any]:
-        parameters = [
-            {
-                "name": each.name,
-                "type": each.type,
-                "default": each.default,
-                "required": each.required,
-                "kind": each.kind,
-                "schema": each.schema,
-            }
-            for each in task.parameters
-        ]
-        return {
-            "name": task.name,
-            "qualname": task.qualname,
-            "doc": task.doc,
-            "parameters": parameters,
-            "options": task.options,
-            "paused": task.paused,
-            "periodic": task.periodic,
-        }
-
-    def queue(self, queue: QueueInfo) -> dict[str, Any]:
-        return {
-            "name": queue.name,
-            "waiting": queue.waiting,
-            "oldest_age_s": queue.oldest_age_s,
-            "paused": queue.paused,
-        }
-
     def worker(self, consumer: WorkerInfo) -> dict[str, Any]:
-        running = [
-            {
-                "job": each.job_id,
-                "task": each.task,
-                "started": rfc3339(each.started_at),
-                "url": self.job_url(each.job_id),
-            }
-            for each in consumer.running
-        ]
-        return {
-            "id": consumer.id,
-            "host": consumer.host,
-            "pid": consumer.pid,
-            "started": rfc3339(consumer.started_at),
-            "heartbeat": rfc3339(consumer.heartbeat_at),
-            "workers": consumer.workers,
-            "worker_type": consumer.worker_type,
-            "queues": list(consumer.queues),
-            "alive": consumer.alive,
-            "quiet": consumer.quiet,
-            "running": running,
-            "rss_bytes": consumer.rss_bytes,
-            "code": consumer.code,
-        }
+        shown = WORKER.of(consumer)
+        for each in shown["running"]:
+            each["url"] = self.job_url(each["job"])
+        return shown

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from duey import errors, every, register_type
-from duey.api.schedules import schedule_view
+from duey.api.views import schedule_view
 from duey.cli.schedules import shown
 from duey.control.schedules import ScheduleRequest
 from duey.execution.huey import DurableHuey

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from duey import cron, errors, every, register_type
-from duey.api.schedules import schedule_view
+from duey.api.views import schedule_view
 from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
