@@ -94,7 +94,7 @@ def test_an_eta(monkeypatch: pytest.MonkeyPatch, eta: str, expected: float) -> N
 
 
 REFUSED: list[tuple[dict[str, Any], list[str], str]] = [
-    ({"task": "add", "delay": 1, "eta": at(60)}, ["delay"], "expected delay or eta, found both"),
+    ({"task": "add", "delay": 1, "eta": at(86_400)}, ["delay"], "expected delay or eta, found both"),
     ({"args": []}, ["task"], "found nothing: add it"),
     ({"task": "add", "prioriy": 1}, ["prioriy"], "no such field; did you mean priority?"),
     ({"task": "add", "zzz": 2}, ["zzz"], "no such field: leave it out"),
