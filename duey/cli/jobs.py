@@ -60,7 +60,7 @@ def explain(cli_context: CliContext, options: argparse.Namespace) -> None:
     from duey.control.schema import limits
 
     task = cli_context.control.task(options.task)
-    places = [f"[{each.name}]" if not each.required else each.name for each in task.parameters]
+    places = [each.name if each.required else f"[{each.name}]" for each in task.parameters]
     echo(f"usage: duey enqueue {task.name} {' '.join(places)} [--delay S] [--wait]")
     for line in ("", *task.doc.splitlines(), ""):
         echo(line)

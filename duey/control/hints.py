@@ -15,7 +15,7 @@ from enum import Enum, Flag
 from functools import partial
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import (
     PydanticCustomError,
@@ -67,7 +67,7 @@ class Check:
     def _build(self, hint: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about hints that are no types
-            self._adapter = TypeAdapter(hint, config=None if _has_config(hint) else _CONFIG)
+            self._adapter = _adapter(hint)
             schema = self._adapter.core_schema
         fixing = _Fixing(schema)
         validator = SchemaValidator(fixing.fixed(schema))
@@ -110,9 +110,11 @@ class Check:
         raise Refused(problems_of(error, value))
 
 
-def _has_config(hint: Any) -> bool:
-    """Whether pydantic refuses a config for it: a TypedDict or a dataclass has its own."""
-    return isinstance(hint, type) and (hasattr(hint, "__dataclass_fields__") or hasattr(hint, "__total__"))
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(hint, config=_CONFIG)
+    except PydanticUserError:  # a TypedDict, a dataclass and a BaseModel have a config of their own
+        return TypeAdapter(hint)
 
 
 def _refused_by_author(exc: Exception) -> Refused:
@@ -121,7 +123,7 @@ def _refused_by_author(exc: Exception) -> Refused:
 
 
 class _Fixing:
-    """Makes what pydantic reads differently from what a task should get: docs/internals/api.md lists it."""
+    """Makes what pydantic reads differently from what a task should get: docs/internals/control.md lists it."""
 
     def __init__(self, schema: Any) -> None:
         self.is_loose = False  # it accepts any value somewhere, so that what cannot be stored must be looked for

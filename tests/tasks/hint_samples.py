@@ -9,6 +9,7 @@ from enum import Enum, Flag, IntEnum
 from typing import Any, Literal, NamedTuple, NewType, Protocol, TypeVar
 
 import pytest
+from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from duey.control.call import bind
@@ -113,6 +114,10 @@ class Movie(TypedDict):
 
 class PartMovie(Movie, total=False):
     note: str
+
+
+class Model(BaseModel):
+    n: int
 
 
 class Custom:
