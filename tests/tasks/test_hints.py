@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Dict, List, Literal, Optional, Set, Tuple, Union
 from uuid import UUID
 
+from annotated_types import Ge
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
@@ -166,6 +167,7 @@ ACCEPTED = [
     (Any, {"a": [None]}, {"a": [None]}),
     (Annotated[int, Field(ge=1)], 1, 1),
     (Annotated[list[int], Field(max_length=1)], [1], [1]),
+    (Annotated[int, Ge(1)], 1, 1),
     (Model, {"n": 1}, Model(n=1)),
     (Moment, {"at": "2024-01-02T03:04Z"}, Moment(datetime(2024, 1, 2, 3, 4, tzinfo=UTC))),
     (object, "x", "x"),
@@ -237,6 +239,7 @@ REFUSED = [
     (Pair, [], "expected a value, found nothing: add it"), (Pair, [1, "a", 2], None),
     (Cat | Dog, {"kind": "cow", "lives": 1}, None),
     (Custom, {}, "expected a Python value of the type Custom, found an empty object"),
+    (Annotated[int, Ge(1)], 0, "expected at least 1, found the number 0"),
     (Annotated[int, Field(ge=1)], 0, "expected at least 1, found the number 0"),
     (Annotated[str, Field(max_length=2)], "abc", 'expected text of at most 2 characters, found the text "abc"'),
     (Annotated[int, Field(multiple_of=2)] | None, 3, "expected a multiple of 2, found the number 3"),
