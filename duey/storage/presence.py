@@ -1,13 +1,15 @@
 """Presence of a worker process on this host: a lock file that shows that it is alive and what it runs.
 
-Each worker process n owns two files in a folder beside the queue:
+Each worker process n owns two files in a folder beside the queue. They are named `n.life` (the lock file) and `n.bell`
+(the wake-up pipe) because consumers of an older version, which may serve the same queue, look for these names: to them
+a worker without them is dead, and they would run its jobs again.
 
-    n.life   Locked (flock) while the process lives: the kernel releases the lock at any death. The file is mapped into
+    lock     Locked (flock) while the process lives: the kernel releases the lock at any death. The file is mapped into
              memory and has one slot for each thread: the token of its job, the phase, when the body began and when it
              must have ended. A job is in its slot from when it leaves the prefetcher until its outcome is handed back,
              so that any death in between can be charged to it. Writing a few bytes there takes no system call, and they
              survive kill -9. The end of the file names the queues that the worker serves.
-    n.bell   A FIFO, on which a sleeping worker waits for a byte. Each process has its own, because the first process
+    pipe     A FIFO, on which a sleeping worker waits for a byte. Each process has its own, because the first process
              that reads a shared one would drain it.
 
 A forked child closes its copies of both at once: a lock (flock) lasts as long as any copy of the descriptor is open.
@@ -28,7 +30,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from duey.storage.wakeup import ASLEEP_AT, LOCK_FILE_BYTES, QUEUES_AT, WakeupPipe, queues_text
+from duey.storage.wakeup import ASLEEP_AT, LOCK_FILE, LOCK_FILE_BYTES, PIPE_FILE, QUEUES_AT, WakeupPipe, queues_text
 
 HEADER = struct.Struct("<8sqB")  # magic, pid, asleep
 SLOT = struct.Struct("<qBdd")  # token (0: idle), phase, started_at (0: the body has not begun), deadline (0: none)
@@ -51,6 +53,11 @@ class Slot(NamedTuple):
     deadline: float
 
 
+def lock_file(folder: Path, n: int) -> Path:
+    """The path of the lock file of worker n."""
+    return folder / f"{n}{LOCK_FILE}"
+
+
 _ours: weakref.WeakSet[Presence] = weakref.WeakSet()
 
 
@@ -59,8 +66,8 @@ class Presence:
 
     def __init__(self, folder: Path, n: int, queues: Sequence[str] = ()) -> None:
         self.n = n
-        self.path = folder / f"{n}.life"
-        self.pipe = WakeupPipe(folder / f"{n}.bell")
+        self.path = lock_file(folder, n)
+        self.pipe = WakeupPipe(folder / f"{n}{PIPE_FILE}")
         # Locked before it gets its name: other processes never see an unlocked file of a living worker.
         unnamed = folder / f"{n}.{os.getpid()}.unborn"
         self._fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -159,7 +166,7 @@ os.register_at_fork(after_in_child=_after_fork)
 def slots_of(folder: Path, n: int) -> list[Slot]:
     """What the threads of the worker handle, or handled when it died. Empty if there is no valid file."""
     try:
-        data = (folder / f"{n}.life").read_bytes()
+        data = lock_file(folder, n).read_bytes()
     except OSError:
         return []
     if len(data) < SIZE or data[:8] != MAGIC:
@@ -177,7 +184,7 @@ def read_slots(data: bytes) -> list[Slot]:
 def heartbeat_of(folder: Path, n: int) -> float | None:
     """The last heartbeat of the worker in epoch seconds, None if it has no file."""
     try:
-        return os.stat(folder / f"{n}.life").st_mtime
+        return os.stat(lock_file(folder, n)).st_mtime
     except OSError:
         return None
 
@@ -186,8 +193,8 @@ class DeadPresence:
     """The lock file of a dead worker, locked by the one rescuer that handles it."""
 
     def __init__(self, folder: Path, n: int) -> None:
-        self._path = folder / f"{n}.life"
-        self._bell = folder / f"{n}.bell"
+        self._path = lock_file(folder, n)
+        self._pipe = folder / f"{n}{PIPE_FILE}"
         self._fd: int | None = None
 
     def seize(self) -> bool:
@@ -206,7 +213,7 @@ class DeadPresence:
 
     def reap(self) -> None:
         """Remove the files, after the claims have been returned."""
-        for path in (self._path, self._bell):
+        for path in (self._path, self._pipe):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         self.leave()
@@ -245,13 +252,14 @@ def numbers(folder: Path) -> list[int]:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    return sorted(int(name[:-5]) for name in names if name.endswith(".life") and name[:-5].isdigit())
+    found = (name.removesuffix(LOCK_FILE) for name in names if name.endswith(LOCK_FILE))
+    return sorted(int(n) for n in found if n.isdigit())
 
 
 def is_alive(folder: Path, n: int) -> bool:
     """Whether the worker's process is alive, that is, holds its lock."""
     try:
-        fd = os.open(folder / f"{n}.life", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(lock_file(folder, n), os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:

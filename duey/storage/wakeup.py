@@ -1,6 +1,6 @@
 """Wake-up pipes: how a sleeping process is woken.
 
-A wake-up pipe is a FIFO with one reader. A worker process has one (`n.pipe`) beside its lock file, in which it says
+A wake-up pipe is a FIFO with one reader. A worker process has one beside its lock file, in which it says
 whether it sleeps. A process that waits for a job to end has one as long as it waits (`*.wait`). Waking writes one byte.
 If the FIFO is full, its reader has been woken already.
 """
@@ -22,6 +22,7 @@ from pathlib import Path
 from duey import files as config_files
 from duey.model.queues import serves
 
+LOCK_FILE, PIPE_FILE = ".life", ".bell"  # endings of the two files of a worker: see duey.storage.presence
 ASLEEP_AT = 16  # offset in the lock file
 QUEUES_AT = 64 + 24 * 126  # offset of the queues that the worker serves, as text
 LOCK_FILE_BYTES = 4096
@@ -193,7 +194,7 @@ class Notifier:
         self._stamp, self._scanned_at = stamp, now
         names = os.listdir(self._folder)
         for name in names:
-            if name.endswith(".bell") and name not in self._workers:
+            if name.endswith(PIPE_FILE) and name not in self._workers:
                 self._open_worker(name)
             elif name.endswith(".wait") and name not in self._waiters:
                 with contextlib.suppress(OSError):
@@ -211,8 +212,8 @@ class Notifier:
                 raise
             return
         try:
-            with open(self._folder / f"{name[:-5]}.life", "r+b") as presence:
-                mapped = mmap.mmap(presence.fileno(), LOCK_FILE_BYTES)
+            with open(self._folder / (name.removesuffix(PIPE_FILE) + LOCK_FILE), "r+b") as lock_file:
+                mapped = mmap.mmap(lock_file.fileno(), LOCK_FILE_BYTES)
             text = mapped[QUEUES_AT:].rstrip(b"\0").decode()
             self._workers[name] = (fd, mapped, tuple(text.split(",")) if text else ())
         except (OSError, ValueError):

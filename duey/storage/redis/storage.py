@@ -134,7 +134,7 @@ class RedisStorage(JobStorage):
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
         for n in workers:
             with contextlib.suppress(FileNotFoundError):
-                os.utime(self.folder / f"{n}.life")
+                os.utime(presence.lock_file(self.folder, n))
         self._watch.beat(workers, lease_s, self.folder)
 
     def slots(self, worker: int) -> list[presence.Slot]:

@@ -125,7 +125,7 @@ def orphans(server: Server, folder: Path, dead: DeadWorker) -> Orphans | None:
     if left is None:
         return None
     host, pid, running, *held = left
-    by_file = (folder / f"{dead.worker}.life").exists()
+    by_file = presence.lock_file(folder, dead.worker).exists()
     dead = dead.handled(presence.slots_of(folder, dead.worker) if by_file else running_of(running))
     dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
     pairs = zip(held[::2], held[1::2], strict=True)

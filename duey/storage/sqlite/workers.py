@@ -71,7 +71,7 @@ class WorkerTable:
         """Renew the heartbeat of these workers."""
         for n in workers:
             with contextlib.suppress(FileNotFoundError):
-                os.utime(self.folder / f"{n}.life")
+                os.utime(presence.lock_file(self.folder, n))
 
     def orphans(self, dead: DeadWorker) -> Orphans | None:
         """The claims of a dead worker. None if it has no row and no claims any more."""
