@@ -27,7 +27,7 @@ def user_add(cli_context: CliContext, options: argparse.Namespace) -> None:
     password = read_password() if options.password_stdin else None
     account, made = cli_context.access.accounts.create(options.name, options.role, password)
     cli_context.audit("add account", account.name, detail=account.role)
-    echo(f"made {account.role} {account.name}")
+    echo(f"created {account.role} {account.name}")
     if made:
         echo(made)
 
@@ -71,7 +71,7 @@ def token_create(cli_context: CliContext, options: argparse.Namespace) -> None:
     token, secret = cli_context.access.tokens.create(options.name, scopes, expires_s)
     ends = "" if token.expires_at is None else f", until {instant(token.expires_at)}"
     cli_context.audit("create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
-    echo(f"made token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
+    echo(f"created token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
     echo(secret)
 
 

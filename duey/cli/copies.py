@@ -51,7 +51,7 @@ def backup(cli_context: CliContext, options: argparse.Namespace) -> None:
         raise Refused(f"the backup failed: {exc}") from None
     for name in sources:
         role = name.removesuffix(".db")
-        echo(f"{role}: {sizes[name]} bytes to {folder / name}" if name in sizes else f"{role}: there is none yet")
+        echo(f"{role}: {sizes[name]} bytes to {folder / name}" if name in sizes else f"{role}: no database yet")
     if cli_context.settings.storage.backend == "redis":
         echo("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
     cli_context.audit("backup", str(folder))
@@ -79,7 +79,7 @@ def restore(cli_context: CliContext, options: argparse.Namespace) -> None:
     with unused(cli_context, targets.values()):
         swap({targets[role]: fresh[role] for role in wanted})
     for role, target in targets.items():
-        echo(f"{role}: restored to {target}" if role in wanted else f"{role}: not in the backup, {target} stays")
+        echo(f"{role}: restored to {target}" if role in wanted else f"{role}: not in the backup, {target} is unchanged")
     cli_context.audit("restore", str(folder))
 
 
@@ -117,16 +117,16 @@ def copy_checked(role: str, source: Path, fresh: Path, listed: backup_set.Listed
     shutil.copyfile(source, fresh)
     sync(fresh)
     if listed and (listed.bytes, listed.sha256) != (fresh.stat().st_size, backup_set.digest(fresh)):
-        raise unfit(source, f"found other contents than {backup_set.LIST} says")
+        raise unfit(source, f"found contents that differ from {backup_set.LIST}")
     try:
         # immutable: nobody else uses the copy, and SQLite makes no file beside it.
         with closing(sqlite3.connect(f"{fresh.as_uri()}?mode=ro&immutable=1", uri=True)) as con:
-            sound = con.execute("pragma quick_check(1)").fetchone()[0]
+            check = con.execute("pragma quick_check(1)").fetchone()[0]
             version, newest = schema_version(role, con)
     except sqlite3.Error as exc:
         raise unfit(source, f"found no valid SQLite file of that kind ({exc})") from None
-    if sound != "ok":
-        raise unfit(source, f"found a damaged one ({sound.splitlines()[0]})")
+    if check != "ok":
+        raise unfit(source, f"found a damaged one ({check.splitlines()[0]})")
     if not version:
         raise unfit(source, "found another program's database, or an empty one")
     if version > newest:
@@ -176,7 +176,7 @@ def opened(path: Path, held: ExitStack) -> int:
 
 
 def fold_log(target: Path) -> None:
-    """Let SQLite move what stands in the log into the database, where it is sound: it is one file then."""
+    """Let SQLite move the log into the database, unless the database is damaged, so that it is one file."""
     if target.exists():
         with suppress(sqlite3.Error), closing(sqlite3.connect(f"{target.as_uri()}?mode=rw", uri=True)) as con:
             con.execute("pragma wal_checkpoint(truncate)").fetchone()

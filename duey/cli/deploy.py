@@ -13,11 +13,11 @@ from duey.config import secrets_in
 from duey.recipes import Refused, backup_set
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-OLDEST_BACKUP_S = 36 * 3600.0  # a day, and a night's backup that was late
+OLDEST_BACKUP_S = 36 * 3600.0  # a day, and half a day for a backup that is late
 
 
 class Finding(NamedTuple):
-    """One line: ok, warn or fail, what was looked at, and what was found and is to be done."""
+    """One line: the level (ok, warn or fail), what was checked, what was found and what to do."""
 
     level: str
     subject: str
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 
 def findings(settings: Any, tasks: Collection[str], now: float | None = None) -> list[Finding]:
-    """What was found, a line for each thing that was looked at. `tasks` are the names of the registered tasks."""
+    """One finding for each thing that was checked. `tasks` are the names of the registered tasks."""
     parts = (
         files(settings), signing(settings), network(settings), backups(settings, time.time() if now is None else now),
         limits(settings, tasks),
@@ -40,11 +40,11 @@ def files(settings: Any) -> Iterator[Finding]:
     ours = [path for path in (source, root, *modules) if path.exists()]
     loose = [path for path in ours if path.stat().st_mode & stat.S_IWOTH]
     for path in loose:
-        mended = f"every user of this machine can write it, and so run code as the service: chmod o-w {path}"
-        yield Finding(FAIL, str(path), mended)
+        text = f"every user of this machine can write it, and so run code as the service: chmod o-w {path}"
+        yield Finding(FAIL, str(path), text)
     secrets = secrets_in(source)
     if not secrets:
-        yield Finding(OK, "secrets", f"none stands in {source}")
+        yield Finding(OK, "secrets", f"{source} contains none")
     elif source.stat().st_mode & (stat.S_IROTH | stat.S_IRGRP):
         level = FAIL if source.stat().st_mode & stat.S_IROTH else WARN
         yield Finding(level, "secrets", f"others can read {', '.join(secrets)} in {source}: chmod 600 {source}")
@@ -85,45 +85,45 @@ def network(settings: Any) -> Iterator[Finding]:
         text = f"expected https://..., found {web.public_url or 'none'}: cookies are not Secure, and there is no HSTS"
         yield Finding(FAIL, "[web] public_url", text)
     else:
-        text = "empty: right where people use this machine alone; else name the https:// address that they use"
+        text = "empty: fine on your own machine; otherwise set the https:// address that people use"
         yield Finding(WARN, "[web] public_url", text)
     if settings.auth.metrics_token:
         yield Finding(OK, "[auth] metrics_token", "set")
     elif exposed or web.public_url or web.trusted_proxy:
-        text = "empty: /metrics tells every caller the names of tasks and how much they do; set one"
+        text = "empty: anyone can read the names of tasks and their figures at /metrics; set one"
         yield Finding(FAIL if exposed else WARN, "[auth] metrics_token", text)
     else:
-        yield Finding(OK, "[auth] metrics_token", "empty, and only this machine reaches /metrics")
+        yield Finding(OK, "[auth] metrics_token", "empty: /metrics can be read on this machine only")
 
 
 def backups(settings: Any, now: float) -> Iterator[Finding]:
-    """Whether there is a complete backup, and of when."""
+    """Whether there is a complete backup, and how old it is."""
     folder = Path(settings.periodic.backup_folder)
     made = [path.stat().st_mtime for path in (*folder.glob(backup_set.LIST), *folder.glob(f"*/{backup_set.LIST}"))
             if is_complete(path.parent)]  # fmt: skip
     subject = "backup"
     if not made:
-        text = f"no complete one in {folder}: let nightly_backup of periodic.py run, or `duey backup {folder}/FIRST`"
+        text = f"no complete one in {folder}: run `duey backup {folder}/FIRST`, and keep nightly_backup in periodic.py"
         yield Finding(FAIL, subject, text)
     elif (age_h := (now - max(made)) / 3600) * 3600 > OLDEST_BACKUP_S:
-        text = f"the newest complete one in {folder} is {age_h:.0f} h old: see why nightly_backup does not run"
+        text = f"the newest complete one in {folder} is {age_h:.0f} h old: find out why nightly_backup does not run"
         yield Finding(FAIL, subject, text)
     else:
         yield Finding(OK, subject, f"{max(age_h, 0):.0f} h old, in {folder}")
 
 
 def limits(settings: Any, tasks: Collection[str]) -> Iterator[Finding]:
-    """What a token with `enqueue` reaches through the tasks that come along."""
+    """What a token with `enqueue` reaches through the example tasks."""
     wide = {
-        "deliver_webhook": ("[webhook] allow_hosts", not settings.webhook.allow_hosts, "calls every public host"),
+        "deliver_webhook": ("[webhook] allow_hosts", not settings.webhook.allow_hosts, "call every public host"),
         "send_email": (
             "[smtp] allow_recipients", settings.smtp.host and not settings.smtp.allow_recipients,
-            "writes to every mailbox",
+            "write to every mailbox",
         ),
     }  # fmt: skip
     for task, (setting, is_open, what) in wide.items():
         if task in tasks and is_open:
-            text = f"empty: whoever may enqueue {what} with {task}; list what you need, or remove the task"
+            text = f"empty: with {task}, whoever may enqueue can {what}; list what you need, or remove the task"
             yield Finding(WARN, setting, text)
         elif task in tasks:
             yield Finding(OK, setting, "limited" if settings.smtp.host or task != "send_email" else "no mail server")

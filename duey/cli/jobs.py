@@ -66,10 +66,10 @@ def explain(cli_context: CliContext, options: argparse.Namespace) -> None:
         echo(line)
     stars = {"var_positional": "*", "var_keyword": "**"}
     for each in task.parameters:
-        said = [each.type, limits(each.schema), "by name" if each.kind == "keyword" else ""]
+        parts = [each.type, limits(each.schema), "by name" if each.kind == "keyword" else ""]
         if not each.required and each.kind not in stars:
-            said.append(f"default {json.dumps(each.default, ensure_ascii=False)}")
-        echo(f"  {stars.get(each.kind, '')}{each.name}: {', '.join(filter(None, said))}")
+            parts.append(f"default {json.dumps(each.default, ensure_ascii=False)}")
+        echo(f"  {stars.get(each.kind, '')}{each.name}: {', '.join(filter(None, parts))}")
 
 
 def verb(name: str, done: str) -> Callable[[CliContext, argparse.Namespace], None]:

@@ -96,9 +96,7 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     stdin = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
-    command(
-        commands, "check", state.check, ("--deploy", {"action": "store_true", "help": "is it ready for production?"})
-    )
+    command(commands, "check", state.check, ("--deploy", {"action": "store_true", "help": "also check for production"}))
     command(commands, "status", state.status)
     user = commands.add_parser("user", help="accounts of the monitor").add_subparsers(required=True, metavar="WHAT")
     login: tuple[Any, ...] = ("name", {"help": "name of the account"})

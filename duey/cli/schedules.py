@@ -34,7 +34,7 @@ def schedule_add(cli_context: CliContext, options: argparse.Namespace) -> None:
     """
     made = cli_context.control.schedules.make(options.name, request_of(cli_context, options))
     cli_context.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
-    echo(f"made {made.name}: {made.words}{first(made)}")
+    echo(f"created {made.name}: {made.words}{first(made)}")
 
 
 def schedule_change(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -85,7 +85,7 @@ def _from_file(source: Path, must_exist: bool, errors: list[str]) -> dict[Place,
         parser.read_string(source.read_text(encoding="utf-8-sig"), str(source))
     except FileNotFoundError:
         if must_exist:
-            errors.append(f"{source}: expected a configuration file, found none; make it, or correct {FILE_VARIABLE}.")
+            errors.append(f"{source}: expected a configuration file, found none; create it or correct {FILE_VARIABLE}.")
         return {}
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         errors.append(_unreadable(source, error))
@@ -111,22 +111,22 @@ def _unreadable(source: Path, error: Exception) -> str:
         expected = f"[{error.section}] {error.option} once"
         found = f"it again in line {error.lineno}; remove one of the two"
     elif isinstance(error, configparser.DuplicateSectionError):
-        expected, found = f"[{error.section}] once", f"it again in line {error.lineno}; make one of the two"
+        expected, found = f"[{error.section}] once", f"it again in line {error.lineno}; merge the two"
     elif isinstance(error, configparser.MissingSectionHeaderError):
         expected, found = (
             "a [section] above all keys",
-            f"something else in line {error.lineno}; put it below one",
+            f"something else in line {error.lineno}; move it below one",
         )
     elif isinstance(error, configparser.ParsingError):
         lines = ", ".join(str(number) for number, _ in error.errors)
-        expected, found = "lines such as `key = value`", f"something else in line {lines}; mend it"
+        expected, found = "lines such as `key = value`", f"something else in line {lines}; correct it"
     elif isinstance(error, UnicodeDecodeError):
         expected, found = "text in UTF-8", f"other bytes at offset {error.start}; save it as UTF-8"
     elif isinstance(error, IsADirectoryError):
         expected, found = "a configuration file", "a folder; name the file in it"
     else:
         reason = getattr(error, "strerror", None) or error
-        expected, found = "a configuration file that can be read", f"{reason}; correct its path or its rights"
+        expected, found = "a configuration file that can be read", f"{reason}; correct its path or its permissions"
     return f"{source}: expected {expected}, found {found}."
 
 

@@ -118,13 +118,13 @@ def database(value: str, root: Path) -> str:
 
 
 def host(value: str, root: Path) -> str:
-    """An IP address or a host's name, in lower case."""
+    """An IP address or a host name, in lower case."""
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
-        # A last label of digits is a mistyped address, not a host's name.
+        # A last label of digits is a mistyped address, not a host name.
         if not re.fullmatch(r"(?=.{1,253}$)([\w-]{1,63}\.)*(?!\d+$)[\w-]{1,63}", value, re.ASCII):
-            raise Refused("an IP address or a host's name") from None
+            raise Refused("an IP address or a host name") from None
         return value.lower()
 
 
@@ -134,7 +134,7 @@ def host_pattern(value: str, root: Path) -> str:
     try:
         return below + host(value.removeprefix(below), root)
     except Refused:
-        raise Refused("an IP address, a host's name, or *.NAME for all below it") from None
+        raise Refused("an IP address, a host name, or *.NAME for all its subdomains") from None
 
 
 def or_empty(parse: Parser) -> Parser:
@@ -201,7 +201,7 @@ def zone(value: str, root: Path) -> str:
         return zoneinfo.ZoneInfo(value).key
     except (LookupError, ValueError, OSError):  # OSError: "Europe" is a folder of the zone files
         spellings = zoneinfo.available_timezones()
-        raise Refused("a zone of the IANA list, such as Europe/Zagreb", spellings) from None
+        raise Refused("an IANA time zone, such as Europe/Zagreb", spellings) from None
 
 
 def _parted(value: str) -> list[str]:

@@ -32,7 +32,7 @@ def test_looking_and_accounts(deployment: Deployment):
     out, err = deployment.manage("user", "add", "eva", "--role", "viewer")
     said = r"\S+Z INFO    duey\.security: account-made address=- who=\S+ source=operator target=eva\n"
     assert re.fullmatch(said, err) and out.splitlines()[-1] not in err
-    assert out.splitlines()[0] == "made viewer eva" and len(out.splitlines()[-1]) >= 12
+    assert out.splitlines()[0] == "created viewer eva" and len(out.splitlines()[-1]) >= 12
     operate(
         deployment,
         ("status", 0, "ready\n"),

@@ -122,7 +122,7 @@ def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deploy
     timed.consumer(1)
     timed.consumer(1)
     out, _ = timed.manage("schedule", "add", "mine", "note", "--every", "2", "7", "seconds=0")
-    assert out.startswith("made mine: Every 2 seconds, next at ")
+    assert out.startswith("created mine: Every 2 seconds, next at ")
     wait_until(lambda: len(timed.ledger.runs_of(7)) >= 2, 15, "two slots have run")
     assert all(slot.reason is None for slot in slots(timed, "mine")), "on time, the first one too"
     listed, _ = timed.manage("schedule", "list")

@@ -133,7 +133,7 @@ UNFIT = {
     "text": (lambda b: (b / "access.db").write_text("nothing of the kind\n" * 500), True, "file is not a database"),
     "half": (lambda b: os.truncate(b / "monitor.db", 8192), True, "monitor.db, found"),
     "a page less": (lambda b: os.truncate(b / "queue.db", (b / "queue.db").stat().st_size - 4096), True, "malformed"),
-    "edited": (lambda b: (b / "queue.db").open("ab").write(b"x" * 4096), False, "other contents than backup.json says"),
+    "edited": (lambda b: (b / "queue.db").open("ab").write(b"x" * 4096), False, "differ from backup.json"),
     "another role": (lambda b: shutil.copy(b / "queue.db", b / "access.db"), True, "access.db, found no valid"),
     "newer": (lambda b: as_newer(b / "queue.db"), True, "found schema 999, while this Duey knows"),
     "a log": (lambda b: (b / "queue.db-wal").write_bytes(b"x"), True, "found queue.db-wal beside it"),

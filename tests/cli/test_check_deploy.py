@@ -81,7 +81,7 @@ OPEN = {
     "plain http": (put("https", "http"), FAIL, "[web] public_url", "expected https://..., found http://jobs"),
     "no address": (without("public_url"), FAIL, "[web] public_url", "found none"),
     "here alone": (without("public_url", "trusted_proxy", "host"), WARN, "[web] public_url", "use this machine alone"),
-    "metrics": (without("metrics_token"), FAIL, "[auth] metrics_token", "/metrics tells every caller"),
+    "metrics": (without("metrics_token"), FAIL, "[auth] metrics_token", "figures at /metrics"),
     "metrics behind a proxy": (without("metrics_token", "host"), WARN, "[auth] metrics_token", "/metrics tells"),
     "no backup": (lambda s: backup_file(s).unlink(), FAIL, "backup", "no complete one in"),
     "cut short": (
@@ -91,7 +91,12 @@ OPEN = {
         "no c",
     ),
     "old backup": (lambda s: os.utime(backup_file(s), (NOW - 2e5, NOW - 2e5)), FAIL, "backup", "is 56 h old"),
-    "any host": (without("allow_hosts"), WARN, "[webhook] allow_hosts", "calls every public host with deliver_webhook"),
+    "any host": (
+        without("allow_hosts"),
+        WARN,
+        "[webhook] allow_hosts",
+        "with deliver_webhook, whoever may enqueue can call every public host",
+    ),
     "any mailbox": (without("allow_recipients"), WARN, "[smtp] allow_recipients", "every mailbox with send_email"),
 }
 

@@ -62,7 +62,7 @@ def test_which_file_is_read(ini, tmp_path, monkeypatch):
     assert config.load(file, {"DUEY_CONFIG": "/does/not/exist"}).service.name == "Here", "a path that is given"
     missing = tmp_path / "missing.ini"
     assert errors_of(None, {"DUEY_CONFIG": str(missing)}) == [
-        f"{missing}: expected a configuration file, found none; make it, or correct DUEY_CONFIG."
+        f"{missing}: expected a configuration file, found none; create it or correct DUEY_CONFIG."
     ]
     assert len(errors_of(missing, {"DUEY_WEB_PORT": "x"})) == 2, "faults of the environment are told, too"
     assert errors_of(tmp_path) == [f"{tmp_path}: expected a configuration file, found a folder; name the file in it."]
@@ -73,7 +73,7 @@ def test_which_file_is_read(ini, tmp_path, monkeypatch):
 @rows(
     ("content", "sentence"),
     [
-        (b"[web]\nport 9000\n", "expected lines such as `key = value`, found something else in line 2; mend it."),
+        (b"[web]\nport 9000\n", "expected lines such as `key = value`, found something else in line 2; correct it."),
         (b"port = 1\n[web]\n", "expected a [section] above all keys, found something else in line 1;"),
         (b"[web]\nport = 1\nport = 2\n", "expected [web] port once, found it again in line 3; remove one"),
         (b"[web]\nport = 1\n[web]\nhost = ::1\n", "expected [web] once, found it again in line 3;"),

@@ -13,7 +13,7 @@ from duey.monitor.history.queries import Queries
 from duey.monitor.history.schema import DAY_S, JOBS, MARKS
 from duey.monitor.history.values import HistoryHealth, Kept, RecorderStatus
 
-TOLD_S = 7 * DAY_S  # how long a warning mentions jobs that were only counted
+COUNTED_WARNING_S = 7 * DAY_S  # how long a warning mentions jobs that were only counted
 
 
 class Status(Queries):
@@ -58,7 +58,7 @@ class Status(Queries):
             found.append(
                 f"{self._recorder.refused} events could not be recorded and were left out: the log says which, and why"
             )
-        if self._clock() - marks.get("counted_at", -math.inf) < TOLD_S:
+        if self._clock() - marks.get("counted_at", -math.inf) < COUNTED_WARNING_S:
             found.append(
                 f"{int(marks['counted']):,} jobs that succeeded are in the figures, but not in the lists: while "
                 "nothing was recorded, more happened than [monitor] backlog_rows keeps"

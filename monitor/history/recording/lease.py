@@ -16,7 +16,7 @@ from duey import files as config_files
 
 
 class Lease:
-    """A lock that one process holds at a time. Call `take` and `let_go` in one thread only."""
+    """A lock that one process holds at a time. Call `take` and `release` in one thread only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,7 +31,7 @@ class Lease:
         with suppress(OSError):
             if os.path.samestat(os.fstat(self._file), os.stat(self.path)):
                 return True
-        self.let_go()  # the file was replaced, so another process may hold a lock on the new one
+        self.release()  # the file was replaced, so another process may hold a lock on the new one
         return False
 
     def take(self) -> bool:
@@ -50,23 +50,23 @@ class Lease:
         self._file = file
         return self.is_held
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Release the lease, if it is held."""
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
 
     def __del__(self) -> None:
-        self.let_go()
+        self.release()
 
 
 # A forked child closes the file. Otherwise it would keep the lock after its parent has died.
 _leases: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 
-def _let_all_go() -> None:
+def _release_all() -> None:
     for lease in list(_leases):
-        lease.let_go()
+        lease.release()
 
 
-os.register_at_fork(after_in_child=_let_all_go)
+os.register_at_fork(after_in_child=_release_all)

@@ -90,7 +90,7 @@ class Recorder:
 
     def close(self) -> None:
         """Release the lease and close this thread's connection."""
-        self._lease.let_go()
+        self._lease.release()
         self._note(leading=False)
         self._database.close()
 

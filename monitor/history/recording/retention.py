@@ -33,7 +33,7 @@ MANY_FREE_PAGES, MUCH_FREE = 1000, 0.25
 
 OLDEST = "SELECT n, task, enqueued_at, finished_at, keep_s FROM jobs WHERE state = ? AND n > ? ORDER BY n LIMIT ?"
 NEWEST = "SELECT n FROM jobs WHERE task = ? AND state = ? ORDER BY n DESC LIMIT ?"
-TOLD = """SELECT n FROM jobs WHERE keep_s IS NOT NULL AND finished_at + keep_s < ?
+KEPT_FOR_IS_OVER = """SELECT n FROM jobs WHERE keep_s IS NOT NULL AND finished_at + keep_s < ?
     AND state IN ('done', 'canceled', 'expired') LIMIT ?"""
 ROWS = "SELECT value FROM marks WHERE name = 'jobs'"
 PLAIN_ENDS = (DONE, CANCELED, EXPIRED)
@@ -89,8 +89,8 @@ class Retention:
     def prune(self) -> Pruned:
         """Do a whole pass, and return all free space to the disk."""
         self._began_at = -PASS_S
-        jobs = sum(self._let_jobs_go())
-        figures, groups = self._let_figures_go(), self._let_groups_go()
+        jobs = sum(self._delete_jobs())
+        figures, groups = self._delete_figures(), self._delete_groups()
         while self._vacuum():
             pass
         with self._database.reading() as db:
@@ -100,40 +100,40 @@ class Retention:
     # one pass; yields after each small transaction
 
     def _pass(self) -> Iterator[int]:
-        yield from self._let_jobs_go()
-        yield self._let_figures_go()
-        yield self._let_groups_go()
+        yield from self._delete_jobs()
+        yield self._delete_figures()
+        yield self._delete_groups()
         while self._much_is_free() and self._vacuum():
             yield 0
 
-    def _let_jobs_go(self) -> Iterator[int]:
+    def _delete_jobs(self) -> Iterator[int]:
         if time.monotonic() - self._began_at >= PASS_S:
             self._began_at, self._fronts, self._floors = time.monotonic(), {}, {}
             now = self._clock()
-            yield from self._let_told_go(now)
+            yield from self._delete_kept_for(now)
             for state in (*PLAIN_ENDS, FAILED):
-                yield from self._let_old_go(state, now - (self._keep_failed_s if state == FAILED else self._keep_s))
+                yield from self._delete_old(state, now - (self._keep_failed_s if state == FAILED else self._keep_s))
         with self._database.reading() as db:
             row = db.execute_sql(ROWS).fetchone()
         self._rows = int(row[0]) if row else 0
         self._stale = set(self._floors)
         for states in (PLAIN_ENDS, (FAILED,)):
             while self._rows > self._max_rows:
-                gone = self._let_oldest_go(states, self._rows - self._max_rows)
+                gone = self._delete_oldest(states, self._rows - self._max_rows)
                 if gone is None:
                     break
                 yield gone
 
-    def _let_told_go(self, now: float) -> Iterator[int]:
+    def _delete_kept_for(self, now: float) -> Iterator[int]:
         """Delete jobs whose `keep_for` is over."""
         while True:
             with self._database.reading() as db:
-                numbers = [row[0] for row in db.execute_sql(TOLD, (now, CHUNK))]
+                numbers = [row[0] for row in db.execute_sql(KEPT_FOR_IS_OVER, (now, CHUNK))]
             if not numbers:
                 return
             yield self._delete(numbers)
 
-    def _let_old_go(self, state: str, before: float) -> Iterator[int]:
+    def _delete_old(self, state: str, before: float) -> Iterator[int]:
         """Delete jobs that ended before this time."""
         front, is_failed = 0, state == FAILED
         while True:
@@ -145,7 +145,7 @@ class Retention:
                 return
             front = rows[-1][0]
 
-    def _let_oldest_go(self, states: Sequence[str], count: int) -> int | None:
+    def _delete_oldest(self, states: Sequence[str], count: int) -> int | None:
         """Delete some of the oldest jobs in these states, whatever their age. Return None if none may be deleted."""
         limit = min(CHUNK, count)
         heads = {state: rows for state in states if (rows := self._oldest(state, self._fronts.get(state, 0), limit))}
@@ -192,7 +192,7 @@ class Retention:
 
     # figures, groups, free space
 
-    def _let_figures_go(self) -> int:
+    def _delete_figures(self) -> int:
         now = self._clock()
         with self._database.writing() as db:
             return sum(
@@ -200,7 +200,7 @@ class Retention:
                 for tier_s, kept_s in KEPT_OF_TIER_S.items()
             )
 
-    def _let_groups_go(self) -> int:
+    def _delete_groups(self) -> int:
         now = self._clock()
         with self._database.writing() as db:
             db.execute_sql("DELETE FROM error_hours WHERE at < ?", (now - KEPT_HOURS_S,))

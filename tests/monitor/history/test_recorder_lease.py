@@ -96,11 +96,11 @@ def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
     try:
         os.close(reader)
         assert lease.is_held
-        lease.let_go()
+        lease.release()
         other = Lease(tmp_path / "lease")
         # The child lets go as it begins, which it may not have done yet.
         assert wait_until(other.take, PATIENCE_S, "another takes the lease")
-        other.let_go()
+        other.release()
     finally:
         os.close(writer)
         os.waitpid(child, 0)
@@ -109,8 +109,8 @@ def test_a_forked_child_does_not_keep_the_lease(tmp_path: Path) -> None:
 def test_one_at_a_time_and_again(tmp_path: Path) -> None:
     one, two = Lease(tmp_path / "folder" / "lease"), Lease(tmp_path / "folder" / "lease")
     assert (one.take(), one.take(), two.take()) == (True, True, False)
-    one.let_go()
-    one.let_go()
+    one.release()
+    one.release()
     assert (two.take(), one.take()) == (True, False)
     del two
     assert one.take()
