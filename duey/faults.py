@@ -7,7 +7,7 @@ a job's life, and what stands when the process dies there:
 
     enqueue.begun        nothing was stored
     enqueue.written      nothing was stored: the transaction is not committed
-    enqueue.committed    the jobs are stored, though the one who deferred them was not told
+    enqueue.committed    the jobs are stored, but the caller has no answer yet
     settle.begun          the outcomes of this turn are not written: their jobs run again
     settle.written        the same, and what the turn claimed is not claimed
     settle.committed      the outcomes stand; what was claimed has not begun, and goes back uncounted

@@ -6,6 +6,7 @@ The rooms need not be there yet. A rule that finds something names file, line an
 import os
 import re
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,7 +150,13 @@ OLD_WORDS = {
     "current_body": "current_job_context", "BodyLog": "JobLog", "look_over": "warn_every_minute",
     "parked": "blocked", "unpark": "unblock", "unpark_tasks": "unblock_tasks", "park_paused": "block_paused",
     "deliveries": "crashes", "stop_asked": "stop_requested", "defer_batch": "enqueue_batch",
+    "Composer": "Outcomes", "storage.compose": "huey.outcomes", "Settlement": "Outcome", "settlement": "outcome",
+    "settlements": "outcomes", "settlement_count": "outcome_count", "after_settlement": "after_outcome",
+    "Told": "Showing", "crew": "worker_threads", "duey_books_up": "duey_history_up", "stand_ready": "make_ready",
+    "_told": "_named_error", "_bell": "_pipe", "PARK_STEP": "BLOCK_STEP",
 }  # fmt: skip
+# As names they do not say what a variable holds.
+VERBS_AS_NAMES = {"said", "told", "met", "stand", "standing", "stood"}
 # What reads the formats of older versions names what they hold.
 OLD_WORDS_MAY_STAND_IN = ("schema.py", "open.lua", "queries.py", "projection.py")
 
@@ -172,6 +179,28 @@ def test_old_words_are_gone():
             for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
                 if match := pattern.search(line):
                     found.append(f"{name_of(file)}:{number}: {match[0]} is called {OLD_WORDS[match[0]]} now")
+    assert not found, "\n" + "\n".join(found)
+
+
+def names_in(file: Path) -> Iterator[tuple[int, str]]:
+    """The line and text of each name in Python or Lua code, apart from comments and strings."""
+    if file.suffix == ".py":
+        with file.open("rb") as source:
+            tokens = tokenize.tokenize(source.readline)
+            yield from ((token.start[0], token.string) for token in tokens if token.type == tokenize.NAME)
+    else:
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+            code = re.sub(r"'[^']*'|\"[^\"]*\"|--.*", "", line)
+            yield from ((number, name) for name in re.findall(r"[A-Za-z_]\w*", code))
+
+
+def test_names_say_what_they_hold():
+    found = []
+    for file in files():
+        if file.suffix in (".py", ".lua") and file.relative_to(ROOT).parts[0] in ("duey", "monitor"):
+            for number, name in names_in(file):
+                if name.strip("_") in VERBS_AS_NAMES:
+                    found.append(f"{name_of(file)}:{number}: {name}: name what it holds")
     assert not found, "\n" + "\n".join(found)
 
 

@@ -138,9 +138,9 @@ class LiveCollector(Collector):
         yield GaugeMetricFamily("duey_workers", "Workers of live consumers", workers)
         yield GaugeMetricFamily("duey_workers_busy", "Workers that run a job now", busy)
         since = self._control.health().schedules_since
-        standing = 0.0 if since is None else max(0.0, time.time() - since)
+        stopped_s = 0.0 if since is None else max(0.0, time.time() - since)
         description = "How long no consumer has run schedules; 0 while one does"
-        yield GaugeMetricFamily("duey_schedules_standing_seconds", description, standing)
+        yield GaugeMetricFamily("duey_schedules_standing_seconds", description, stopped_s)
 
 
 YEAR_S = 366 * 86400.0

@@ -54,7 +54,7 @@ class DurableHuey(EnqueuingHuey):
     ) -> None:
         self.settings = settings
         self._make_storage = make_storage
-        self.prefetcher: Any = None  # in a consumer: batches claims and settlements (duey.worker.prefetcher)
+        self.prefetcher: Any = None  # in a consumer: batches claims and outcomes (duey.worker.prefetcher)
         self.timeouts: Timeouts | None = None  # of bodies, in a worker process
         self.alone: Any = None  # presence of a process that runs jobs outside of any consumer
         self.display = Display(self)

@@ -66,7 +66,7 @@ class DurableScheduler(Scheduler):
         self._failing = False  # whether the last look failed as a whole
         self._complaints = Complaints(logger)  # by the name of the schedule; "" for all
         self._aside = Aside()
-        self._unheard: deque[tuple[Task, NewJob]] = deque(maxlen=HEARD)
+        self._unannounced: deque[tuple[Task, NewJob]] = deque(maxlen=HEARD)
         self.patience_s = PATIENCE_S
 
     def loop(self, now: Any = None) -> None:
@@ -102,7 +102,7 @@ class DurableScheduler(Scheduler):
         if due:
             again_s.append(self.deal_with(due, now))
         again_s += [answer.value() for answer in asked if answer is not None and answer.wait(self.patience_s)]
-        self._tell_receivers()
+        self._send_signals()
         if self._failing or self._noted_at == 0:
             self._note_alive(now)
         self._failing = False
@@ -173,14 +173,14 @@ class DurableScheduler(Scheduler):
             self._complaints.log(name, f"schedule {name}: no thread can be started for it", exc)
             return None
 
-    def _tell_receivers(self) -> None:
+    def _send_signals(self) -> None:
         """Send the signals of accepted jobs, in a thread of their own."""
-        if self._unheard:
+        if self._unannounced:
             self._aside.ask("", self._announce).wait(self.patience_s)
 
     def _announce(self) -> None:
-        while self._unheard:
-            call = self._unheard.popleft()
+        while self._unannounced:
+            call = self._unannounced.popleft()
             try:
                 self.huey._announce([call])
             except BaseException as exc:
@@ -248,11 +248,11 @@ class DurableScheduler(Scheduler):
         failed: list[str] = []
         done = self._fire(ticks, failed)
         accepted = {job_id for ids in done.values() for job_id in ids}
-        self._unheard.extend(call for call in calls if call[1].id in accepted)
+        self._unannounced.extend(call for call in calls if call[1].id in accepted)
         for tick in ticks:
             if tick.row.name in done:
                 self._complaints.forget(tick.row.name)
-                self._tell(tick, counts[tick.row.name])
+                self._log_missed(tick, counts[tick.row.name])
         if done:
             return 0.0
         return SOON_S if len(ticks) > len(failed) else LOOK_S
@@ -274,7 +274,7 @@ class DurableScheduler(Scheduler):
             done.update(self._fire([tick], failed))
         return done
 
-    def _tell(self, tick: Tick, count: int) -> None:
+    def _log_missed(self, tick: Tick, count: int) -> None:
         missed = [slot for slot in tick.slots if slot.outcome == MISSED]
         if missed:
             logger.warning(
@@ -296,4 +296,4 @@ class DurableScheduler(Scheduler):
             self._schedule_store.release(item.row.name, at, None, NO_JOB % reason_of(exc))
             return
         if self._schedule_store.release(item.row.name, at, call[1]):
-            self._unheard.append(call)
+            self._unannounced.append(call)

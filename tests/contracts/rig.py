@@ -226,9 +226,9 @@ def run_all(huey: DurableHuey, most: int = 100) -> list[Any]:
 
 
 @contextmanager
-def crew(huey: DurableHuey, threads: int = 2) -> Iterator[Prefetcher]:
+def worker_threads(huey: DurableHuey, threads: int = 2) -> Iterator[Prefetcher]:
     """Worker threads at a prefetcher, as a consumer has them."""
-    presence = register(huey.storage, "crew", threads, "thread", ("*",), ())
+    presence = register(huey.storage, "consumer", threads, "thread", ("*",), ())
     prefetcher = huey.prefetcher = Prefetcher(huey.lifecycle, presence, ("*",))
 
     def work() -> None:

@@ -16,7 +16,7 @@ from huey.api import chord
 from duey.config import Settings
 from duey.execution.huey import DurableHuey
 from duey.worker.prefetcher import SLEEP_S
-from tests.contracts.rig import SOON_S, crew, kinds, state
+from tests.contracts.rig import SOON_S, kinds, state, worker_threads
 from tests.support import rounds
 
 pytestmark = pytest.mark.soak
@@ -100,7 +100,7 @@ def test_threads_at_a_prefetcher_are_woken_by_every_call_and_do_each_job_once(hu
     results = [add(n) for n in range(30)]
     for result in results[::2]:
         result.revoke()
-    with crew(huey, threads=4):
+    with worker_threads(huey, threads=4):
         assert callback.get(blocking=True, timeout=SOON_S) == list(range(1, 21))
         for result in results:
             assert huey.storage.wait_ended(result.id, SOON_S)

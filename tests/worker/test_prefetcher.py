@@ -13,7 +13,7 @@ from duey.execution.huey import DurableHuey
 from duey.execution.registration import register
 from duey.model.job import ONCE
 from duey.worker.prefetcher import Prefetcher
-from tests.contracts.rig import SOON_S, Hand, crew, ended, job, jobs, kinds, look, state, with_lifecycle
+from tests.contracts.rig import SOON_S, Hand, ended, job, jobs, kinds, look, state, with_lifecycle, worker_threads
 from tests.support import wait_until
 from tests.support.sqlite_huey import sqlite_huey
 
@@ -79,7 +79,7 @@ def test_a_long_body_does_not_hold_up_the_other_threads_and_a_stop_wakes_those_t
     began, opened = threading.Event(), threading.Event()
     slow = huey.task(name="slow")(lambda: began.set() or opened.wait(SOON_S))()
     quick = huey.task(name="quick")(lambda n: n)
-    with crew(huey, threads=2):
+    with worker_threads(huey, threads=2):
         assert began.wait(SOON_S)
         assert quick.map(range(20)).get(blocking=True, timeout=SOON_S) == list(range(20))
         opened.set()
@@ -138,7 +138,7 @@ def test_a_job_that_one_more_death_would_fail_runs_alone(huey):
         for _ in range(deaths):
             assert Hand(with_lifecycle(huey.storage, huey)).die_running() == [suspect.id]
         others = task.map("abcdef")
-        with crew(huey, threads=3):
+        with worker_threads(huey, threads=3):
             others.get(blocking=True, timeout=SOON_S)
             assert huey.storage.wait_ended(suspect.id, SOON_S)
         name = f"suspect {deaths}"

@@ -137,7 +137,7 @@ class WorkerSessions:
         claims = [codec.claim_of(n, each) for each in handed_over]
         self.sleepers = header.sleepers
         if header.blocked_many and not claims:
-            session.presence.pipe.notify()  # it met only jobs that were set aside: continue without sleeping
+            session.presence.pipe.notify()  # it found only jobs to set aside: continue without sleeping
         # Revocations matter without new claims too: jobs that were claimed before may not have begun.
         missing, stopping = (frozenset(map(codec.token_of, tokens)) for tokens in (lost, stopped))
         return ClaimResult(claims, missing, bool(header.more), header.next_due, bool(header.marks), stopping)

@@ -116,7 +116,7 @@ class SqliteStorage(HueyMethods):
             if idle is not None:
                 return idle
         answer, unblocked = self._settle_and_claim(worker, outcomes, want, queues)
-        while answer.more and not answer.claims:  # it met only jobs that were set aside, and reached PARK_STEP
+        while answer.more and not answer.claims:  # it found only jobs to set aside, up to BLOCK_STEP
             answer = self._settle_and_claim(worker, (), want, queues)[0]._replace(lost=answer.lost)
         if outcomes:
             self._notifier.notify_waiters()

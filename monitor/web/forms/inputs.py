@@ -62,8 +62,8 @@ def _empty(parameter: Parameter, part: str, doc: str = "") -> Input:
         )
     found = _typed(Input(f"{part}:{name}", name, hint, JSON, path=f"kwargs.{name}"), parameter)
     if part == "p":
-        said = [_help(doc, name), "" if found.choices else schema.limits(parameter.schema)]
-        found = replace(found, required=parameter.required, help="; ".join(filter(None, said)))
+        hints = [_help(doc, name), "" if found.choices else schema.limits(parameter.schema)]
+        found = replace(found, required=parameter.required, help="; ".join(filter(None, hints)))
     return found if parameter.required and part == "p" else replace(found, placeholder=as_json(parameter.default))
 
 

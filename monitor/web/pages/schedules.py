@@ -21,7 +21,7 @@ from duey.monitor.web.route import NOTE, Done, Route, View, get, post
 from duey.monitor.web.services import Recent, Services
 
 WRONG = ("late", "failed", "canceled", "expired", "skipped", "missed")
-LEDGER = 40
+BAD_SLOTS_SHOWN = 40
 NEXT_SHOWN = 5
 FIGURES_KEPT_S = 30.0
 
@@ -46,18 +46,18 @@ class SchedulesPage:
         schedules = self._services.control.schedules.all()
         schedules.sort(key=lambda each: (each.next_at[:1] or (float("inf"),), each.name))
         averages = self._averages()
-        schedule_store = [(each, slot) for each in schedules for slot in each.slots if slot.outcome in WRONG]
-        schedule_store += self._older(schedules)
-        schedule_store.sort(key=lambda entry: -entry[1].at)
+        bad_slots = [(each, slot) for each in schedules for slot in each.slots if slot.outcome in WRONG]
+        bad_slots += self._older(schedules)
+        bad_slots.sort(key=lambda entry: -entry[1].at)
         data = {
             "schedules": [{"schedule": each, "average_ms": averages.get(each.task)} for each in schedules],
-            "ledger": [{"schedule": each.name, "slot": slot} for each, slot in schedule_store[:LEDGER]],
+            "ledger": [{"schedule": each.name, "slot": slot} for each, slot in bad_slots[:BAD_SLOTS_SHOWN]],
         }
         more = {
             "rows": [self._row(request, each, averages.get(each.task)) for each in schedules],
             "wrongs": [
                 {"name": each.name, "short": short_name(each), "slot": slot, "text": outcome_text(slot)}
-                for each, slot in schedule_store[:LEDGER]
+                for each, slot in bad_slots[:BAD_SLOTS_SHOWN]
             ],
         }
         return View("schedules", "Schedules", data, more, "schedules", ("list",))
@@ -66,7 +66,7 @@ class SchedulesPage:
         """Return bad slots older than those of the engine, or nothing if the history is not available."""
         by_name = {each.name: each for each in schedules if each.slots}
         try:
-            found = self._services.history.slots(limit=LEDGER, outcomes=WRONG)
+            found = self._services.history.slots(limit=BAD_SLOTS_SHOWN, outcomes=WRONG)
         except HistoryUnavailable:
             return []
         return [

@@ -3,7 +3,7 @@
 -- that stops halfway.
 -- Arguments: now, again, max_pending, idempotency key (or empty), fingerprint, since, life_s, count, the jobs, how many
 -- waiting jobs end in favour of these, and for each of them: id, place, token, m, end (as they were read), the token to
--- end it under, the settlement. again = 1: an earlier attempt may have arrived; what it stored counts as stored by this
+-- end it under, the outcome. again = 1: an earlier attempt may have arrived; what it stored counts as stored by this
 -- one.
 -- Returns one of: ok + letters + holders; replayed + ids; reused; pending; ended + id + state; refused + unique key +
 -- holder; replace + ids of the jobs that must end first. Letters: 1 stored; 0 existed already; h its unique key is held
@@ -51,7 +51,7 @@ end
 local ends, end_count, at = {}, tonumber(ARGV[last + 1]), last + 2
 for _ = 1, end_count do
   ends[ARGV[at]] = at
-  at = after_settlement(ARGV, at + 6)
+  at = after_outcome(ARGV, at + 6)
 end
 
 -- Whether the job waits, so that it can be replaced by another one.

@@ -1,5 +1,5 @@
--- Settles claims. A settlement has eight arguments, and those that its flags announce, in this order:
---   outcome, id, token, event_json (token, instant, start of the body, attempt), flags, result, at, m
+-- Settles claims. An outcome has eight arguments, and those that its flags announce, in this order:
+--   state, id, token, event_json (token, instant, start of the body, attempt), flags, result, at, m
 --   w  what a job that is to be tried again waits for
 --   d  detail of the event
 --   n  jobs to come: how many, then the arguments of each (see lib_insert)
@@ -43,10 +43,10 @@ local function end_extras(id, seq, unique)
   notify_waiters(id)
 end
 
-local function move(id, outcome, event_json, at, m, j, waits_for)
+local function move(id, state, event_json, at, m, j, waits_for)
   local seq, queue, rank, now = j[2], j[4], j[5], string.match(event_json, '^[^,]*,([^,]*)')
-  if outcome ~= 'retrying' then take_again(j[3], j[10], id, now) end
-  if outcome == 'blocked' then
+  if state ~= 'retrying' then take_again(j[3], j[10], id, now) end
+  if state == 'blocked' then
     to_blocked(id, at, seq, queue, now)
   elseif at == '' then
     to_ready(id, queue, rank, seq)
@@ -58,21 +58,21 @@ local function move(id, outcome, event_json, at, m, j, waits_for)
   end
 end
 
-local function close(id, outcome, event_json, has_result, result, at, j, number)
-  call('HSET', job_key(id), 'place', 'ended', 'token', '', 'state', outcome, 'end', event_json, 'ev', number)
+local function close(id, state, event_json, has_result, result, at, j, number)
+  call('HSET', job_key(id), 'place', 'ended', 'token', '', 'state', state, 'end', event_json, 'ev', number)
   if has_result then call('SET', P .. 'result:' .. id, result) end
   no_longer_live[#no_longer_live + 1] = id
   gone[#gone + 1] = at
   gone[#gone + 1] = id
-  if not ends[outcome] then ends[outcome] = {} end
-  local list = ends[outcome]
+  if not ends[state] then ends[state] = {} end
+  local list = ends[state]
   list[#list + 1] = j[2]
   list[#list + 1] = id
   end_extras(id, j[2], j[3])
 end
 
--- The index behind the settlement that begins at argument i.
-local function after_settlement(a, i)
+-- The index behind the outcome that begins at argument i.
+local function after_outcome(a, i)
   local flags, after = a[i + 4], i + 8
   if string.find(flags, 'w', 1, true) then after = after + 1 end
   if string.find(flags, 'd', 1, true) then after = after + 1 end
@@ -82,9 +82,9 @@ local function after_settlement(a, i)
   return after
 end
 
--- Settles the claim whose settlement begins at argument i, if it still stands. Returns where the next one begins.
+-- Settles the claim whose outcome begins at argument i, if it still stands. Returns where the next one begins.
 local function settle(a, i)
-  local outcome, id, token, event_json, flags, result, at, m =
+  local state, id, token, event_json, flags, result, at, m =
     a[i], a[i + 1], a[i + 2], a[i + 3], a[i + 4], a[i + 5], a[i + 6], a[i + 7]
   local after, waits_for, detail, nexts, others, part = i + 8, nil, nil, nil, nil, nil
   local has_result = flags == 'r'
@@ -99,12 +99,12 @@ local function settle(a, i)
   local j = call('HMGET', job_key(id), 'token', 'seq', 'unique', 'queue', 'rank', 'm', 'last', 'state', 'end',
     'hold', 'limit')
   if j[1] ~= token then
-    -- The same settlement was applied before, by a turn whose answer was lost: it is not lost.
-    local known = j[7] == outcome .. event_json or (j[8] == outcome and j[9] == event_json)
+    -- The same outcome was applied before, by a turn whose answer was lost: it is not lost.
+    local known = j[7] == state .. event_json or (j[8] == state and j[9] == event_json)
     if not known then lost[#lost + 1] = token end
     return after
   end
-  if (outcome == 'retrying' or outcome == 'released') and asked_to_stop(j[2]) then
+  if (state == 'retrying' or state == 'released') and asked_to_stop(j[2]) then
     stopped[#stopped + 1] = token  -- it must not run again: its worker settles it as canceled
     return after
   end
@@ -113,13 +113,13 @@ local function settle(a, i)
   local list = settled[n]
   list[#list + 1] = counter
   if m ~= '' then call('HSET', job_key(id), 'm', m) end
-  if j[11] then free_slot(id, j[11], outcome ~= 'released') end
-  local number = event(id, j[2], outcome, event_json, detail)
-  if ENDED[outcome] then
-    close(id, outcome, event_json, has_result, result, at, j, number)
+  if j[11] then free_slot(id, j[11], state ~= 'released') end
+  local number = event(id, j[2], state, event_json, detail)
+  if ENDED[state] then
+    close(id, state, event_json, has_result, result, at, j, number)
   else
-    call('HSET', job_key(id), 'token', '', 'last', outcome .. event_json)
-    move(id, outcome, event_json, at, m, j, waits_for)
+    call('HSET', job_key(id), 'token', '', 'last', state .. event_json)
+    move(id, state, event_json, at, m, j, waits_for)
   end
   local now = string.match(event_json, '^[^,]*,([^,]*)')
   if nexts then

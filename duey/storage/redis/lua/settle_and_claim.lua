@@ -1,13 +1,13 @@
 -- uses: places wakeup limits insert settle claim
 -- Settles finished jobs, makes due jobs ready, and claims the next ones.
--- Arguments: n, key, first counter, recover, awake, want, now, soon, how many queues, how many settlements, the limits
--- of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the settlements. recover = 1: the answer of
+-- Arguments: n, key, first counter, recover, awake, want, now, soon, how many queues, how many outcomes, the limits
+-- of tasks (JSON: task -> [places, token_s, burst]; or empty), the queues, the outcomes. recover = 1: the answer of
 -- an earlier turn was lost, so its claims are returned now. awake = 1: the worker slept before this turn.
 -- Returns a JSON header, then the claims; or nothing if n is not registered.
 
 local n, key, first, recover, awake = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', ARGV[5] == '1'
 local want, now, soon = tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
-local queue_count, settlement_count = tonumber(ARGV[9]), tonumber(ARGV[10])
+local queue_count, outcome_count = tonumber(ARGV[9]), tonumber(ARGV[10])
 local DUE_STEP, BLOCK_STEP = 1000, 500  -- limit how long other clients wait for this script
 
 local registered = call('HGET', P .. 'worker:' .. n, 'key')
@@ -15,8 +15,8 @@ if not registered or (key ~= '' and registered ~= key) then return false end
 -- Settling frees memory, so it must not be refused for lack of memory: Redis lets a script continue once it has
 -- written.
 call('DEL', P .. 'nothing')
-at_once = math.max(1, settlement_count)
-settle_all(ARGV, 12 + queue_count, settlement_count)
+at_once = math.max(1, outcome_count)
+settle_all(ARGV, 12 + queue_count, outcome_count)
 unblock_freed(now)
 
 for _, set in ipairs({'scheduled', 'retrying'}) do

@@ -1,7 +1,7 @@
 -- uses: places wakeup limits insert settle
 -- Applies an operation by hand to one job, if the job is still as it was read. Arguments: verb, id, place, token, m,
 -- end, now, then
---   finish: the token to end it under, and the settlement
+--   finish: the token to end it under, and the outcome
 --   stop:   nothing (it runs: it is asked to stop)
 --   retry:  m, body (empty: unchanged), the attempts that ended
 --   forget: nothing (it has ended)
