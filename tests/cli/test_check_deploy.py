@@ -80,7 +80,7 @@ OPEN = {
     "no proxy": (without("trusted_proxy"), FAIL, "[web] host", "0.0.0.0 without TLS"),
     "plain http": (put("https", "http"), FAIL, "[web] public_url", "expected https://..., found http://jobs"),
     "no address": (without("public_url"), FAIL, "[web] public_url", "found none"),
-    "here alone": (without("public_url", "trusted_proxy", "host"), WARN, "[web] public_url", "fine on your own machine"),
+    "here alone": (without("public_url", "trusted_proxy", "host"), WARN, "[web] public_url", "on your own machine"),
     "metrics": (without("metrics_token"), FAIL, "[auth] metrics_token", "figures at /metrics"),
     "metrics behind a proxy": (without("metrics_token", "host"), WARN, "[auth] metrics_token", "figures at /metrics"),
     "no backup": (lambda s: backup_file(s).unlink(), FAIL, "backup", "no complete one in"),
