@@ -146,7 +146,7 @@ def test_no_page_is_wider_than_its_window(browser: Browser, tmp_path: Path) -> N
         for address in [f"/monitor{place}" for place in places] + [links.task(name) for name in (tasks[0], tasks[-1])]:
             look(address)
         made = next(each.name for each in world.control.schedules.all() if each.source == "made")
-        worker = str(world.crew[-1].n)
+        worker = str(world.presences[-1].n)
         account, _ = world.access.accounts.create("W" * 64, "admin")
         token, _ = world.access.tokens.create("W" * 64, ("read", "enqueue", "admin"))
         for path, fields in {

@@ -143,7 +143,7 @@ def morning(folder: Path, clock_: Callable[[], float], **more: Any) -> World:
         world.begin()
     backup = world.running["running-0"].claim
     world.huey.storage.put_progress(backup.seq, json.dumps({"done": 41_200, "total": 64_000, "note": "rows"}))
-    for each in world.crew:
+    for each in world.presences:
         os.utime(each.path, (now - 1, now - 1))
     world.huey.storage.schedule_store.note_alive(now, "")
     clock.set_source(clock_)

@@ -30,7 +30,7 @@ def test_tabs_count_and_show_live_states_by_the_queue(world: World, admin: Brows
     for address in ("/monitor/jobs?state=running", "/monitor/jobs"):
         row = re.search(r'<tr data-id="running-0">.*?</tr>', admin.get(address).text, re.DOTALL)
         assert row and re.search(r'data-kind="run">6 min</time>', row[0]), "as long as its worker says"
-    world.crew[0].close()
+    world.presences[0].close()
     assert ids(admin.get("/monitor/jobs?state=running")) == running, "also where its worker says nothing"
 
 

@@ -157,7 +157,7 @@ def test_a_missed_slot_is_run_once_asked(world: World, admin: Browser) -> None:
 
 
 def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Browser) -> None:
-    page, first = admin.get("/monitor/workers"), str(world.crew[0].n)
+    page, first = admin.get("/monitor/workers"), str(world.presences[0].n)
     assert "4 of 4 busy" in page.words
     assert "as usual" in page.words and "nothing to compare with yet" in page.words
     ratios = [float(each) for each in re.findall(r"([\d.]+)× usual", page.text)]
@@ -169,12 +169,12 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     admin.post(f"/monitor/workers/{first}/quiet")
     assert "is quiet already" in admin.follow(admin.post(f"/monitor/workers/{first}/quiet")).words
     assert "Stop atlas 4121?" in admin.post(f"/monitor/workers/{first}/stop").words
-    assert world.huey.storage.control_signals(world.crew[0].n) == (True, False)
+    assert world.huey.storage.control_signals(world.presences[0].n) == (True, False)
     admin.post(f"/monitor/workers/{first}/stop", {"sure": "1"})
-    assert world.huey.storage.control_signals(world.crew[0].n) == (True, True)
-    world.crew.pop().close()
+    assert world.huey.storage.control_signals(world.presences[0].n) == (True, True)
+    world.presences.pop().close()
     assert "other code" not in admin.get("/monitor/workers").words
-    world.crew[0].close()
+    world.presences[0].close()
     gone = admin.post(f"/monitor/workers/{first}/quiet")
     assert "already stopped: nothing was changed" in admin.follow(gone).words
 

@@ -45,7 +45,7 @@ def json_of(path: str) -> str:
 
 def every_action(world: World) -> dict[str, dict[str, str]]:
     """Each action of the site, on something that it could act on."""
-    worker = world.crew[0].n if world.crew else 1
+    worker = world.presences[0].n if world.presences else 1
     return {
         "/jobs/failed-0/retry": {},
         "/jobs/queued-0/cancel": {},

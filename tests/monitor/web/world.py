@@ -37,7 +37,7 @@ class World:
     access: Access
     site: Site
     settings: config.Settings
-    crew: list[Presence] = field(default_factory=list)
+    presences: list[Presence] = field(default_factory=list)
     running: dict[str, Any] = field(default_factory=dict)  # what was begun here, by id
     hostile: list[str] = field(default_factory=list)  # ids of jobs that hold what attackers wrote
 
@@ -62,17 +62,17 @@ class World:
     def hire(self, host: str, pid: int, *queues: str, threads: int = 4, code: str = "8e02d17") -> Presence:
         """A worker process that does nothing by itself."""
         storage = self.huey.storage
-        kind = "process" if self.crew else "thread"
+        kind = "process" if self.presences else "thread"
         made = storage.register(Registration(host, host, pid, threads, kind, queues or ("default",), (), code))
-        self.crew.append(made)
-        storage.holder = self.crew[0].n
+        self.presences.append(made)
+        storage.holder = self.presences[0].n
         return made
 
     def begin(self) -> str:
         """The first worker takes the next job and begins it; its id."""
         task = self.huey.dequeue()
         assert task is not None
-        begun = threading.Thread(target=self.crew[0].begin, args=(task.claim.token, clock.now()))  # a thread each
+        begun = threading.Thread(target=self.presences[0].begin, args=(task.claim.token, clock.now()))  # a thread each
         begun.start()
         begun.join()
         self.running[task.id] = task
@@ -89,7 +89,7 @@ class World:
         recorder.close()
 
     def close(self) -> None:
-        for each in self.crew:
+        for each in self.presences:
             each.close()
             self.huey.storage.unregister(each.n)
         self.history.close()
