@@ -91,13 +91,8 @@ OPEN = {
         "no c",
     ),
     "old backup": (lambda s: os.utime(backup_file(s), (NOW - 2e5, NOW - 2e5)), FAIL, "backup", "is 56 h old"),
-    "any host": (
-        without("allow_hosts"),
-        WARN,
-        "[webhook] allow_hosts",
-        "with deliver_webhook, whoever may enqueue can call every public host",
-    ),
-    "any mailbox": (without("allow_recipients"), WARN, "[smtp] allow_recipients", "every mailbox with send_email"),
+    "any host": (without("allow_hosts"), WARN, "[webhook] allow_hosts", "can call every public host"),
+    "any mailbox": (without("allow_recipients"), WARN, "[smtp] allow_recipients", "can write to every mailbox"),
 }
 
 
