@@ -69,7 +69,7 @@ def problems_of(error: ValidationError, value: Any, root: str = "", known: Itera
     """All problems of a value, at most MAX_PROBLEMS. `root`: its path; `known`: the names that its fields may have."""
     count = error.error_count()
     if count > _MOST_ERRORS:
-        return [FieldError(root, f"{count:,} values in it are refused: check it against the hint, and mend the first")]
+        return [FieldError(root, f"{count:,} values in it are refused: compare it with the hint and correct it")]
     listed: dict[str, list[ErrorDetails]] = {}
     aside = set()  # paths of unions: an error of another member further down says more
     for each in error.errors(include_url=False):

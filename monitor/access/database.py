@@ -52,8 +52,8 @@ class Database(SqliteFile):
         text = self.first_cause(error)
         wait = f"{self._busy_timeout_s:g} s"
         found = next((reason.format(wait=wait) for words, reason in _REASONS if words in text), None)
-        sound = f"failed ({text}): make sure that the file and its disk are intact, then try again"
-        return AccessUnavailable(str(self.path), found or sound)
+        unexpected = f"failed ({text}): make sure that the file and its disk are intact, then try again"
+        return AccessUnavailable(str(self.path), found or unexpected)
 
 
 _BROKEN = "is not a valid SQLite file: restore it from a backup, or move it away to start with a new one"

@@ -20,7 +20,7 @@ from duey import config
 from duey.control.service import Control
 from duey.model.job import ENDED, Job
 from tests.acceptance.http_client import Client, shown
-from tests.acceptance.ledger import ScheduleStore
+from tests.acceptance.ledger import Ledger
 from tests.acceptance.processes import ROOT, Process, is_alive, kill
 from tests.support import free_port, wait_until
 
@@ -41,7 +41,7 @@ class Deployment:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.processes: list[Process] = []
-        self.ledger = ScheduleStore(folder / "ledger")
+        self.ledger = Ledger(folder / "ledger")
         self._settings: Section = {
             "storage": {"backend": backend, "name": f"t{folder.stat().st_ino}-{os.getpid()}"},
             "tasks": {"modules": "workload"},

@@ -16,7 +16,7 @@ class Run(NamedTuple):
     ended: float | None
 
 
-class ScheduleStore:
+class Ledger:
     """The file that tests.acceptance.workload writes."""
 
     def __init__(self, path: Path) -> None:

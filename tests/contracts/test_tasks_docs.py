@@ -59,7 +59,7 @@ SEEN = {
         lambda page, jobs: (jobs[0].state, jobs[0].error.type), ("failed", "FileNotFoundError")),
     "`Retry`, `Discard`": (
         lambda page, jobs: ([job.state for job in jobs], jobs[1].retries_left), (["done", "retrying", "failed"], 5)),
-    "`on_failed`": (lambda page, jobs: page.told, ["report(5,) failed after 2 attempts: no figures"]),
+    "`on_failed`": (lambda page, jobs: page.failures, ["report(5,) failed after 2 attempts: no figures"]),
     "`timeout`": (lambda page, jobs: (jobs[0].attempt, jobs[0].error.type), (3, "TaskTimeout")),
     "`queue`": (lambda page, jobs: [job.queue for job in jobs], ["slow", "slower"]),
     "`progress`": (lambda page, jobs: jobs[0].progress, {"done": 3, "total": 3, "note": "counting"}),
