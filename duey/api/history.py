@@ -76,6 +76,6 @@ class HistoryRoutes:
             ),
             Endpoint(
                 "DELETE", "/api/jobs/{id}", self.forget, "Remove an ended job from the history", "admin",
-                {200: Answer("it is gone", gone)}, (404, 409),
+                {200: Answer("deleted", gone)}, (404, 409),
             ),
         ]  # fmt: skip

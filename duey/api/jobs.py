@@ -75,7 +75,7 @@ _VISIBLE = re.compile(r"[!-~]{1,255}")
 
 KEY = {
     "name": "Idempotency-Key",
-    "description": "the same key with the same body gives the same jobs for 24 hours, with another body a 409",
+    "description": "within 24 hours, the same key with the same body returns the same jobs; another body: 409",
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
 }
 PAGE_BYTES = 1024 * 1024
@@ -189,7 +189,7 @@ class Jobs:
             "required": ["jobs", "next"],
             "properties": {"jobs": views.array("Job"), "next": {"type": ["string", "null"]}},
         }
-        changed = {202: Answer("done, or asked for; the job as it is now", views.ref("Job"), LOCATION)}
+        changed = {202: Answer("done or requested; the current state of the job", views.ref("Job"), LOCATION)}
         return [
             Endpoint(
                 "POST",
@@ -200,7 +200,7 @@ class Jobs:
                 {
                     202: Answer("accepted: it will run", views.JOB_OR_RECEIPT, {**LOCATION, **REPLAYED}),
                     200: Answer(
-                        "nothing was stored: this job holds the unique key or the id", views.JOB_OR_RECEIPT, LOCATION
+                        "nothing was stored: this job has the unique key or the id", views.JOB_OR_RECEIPT, LOCATION
                     ),
                 },
                 (400, 404, 409, 429),
@@ -246,7 +246,7 @@ class Jobs:
                     200: Answer(
                         "the job",
                         views.ref("Job"),
-                        {"Retry-After": "too many requests are waiting: the present state"},
+                        {"Retry-After": "present if too many requests wait: the body is the current state"},
                     )
                 },
                 (404,),

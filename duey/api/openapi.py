@@ -82,9 +82,9 @@ class Endpoint:
 VERSION = "1"  # of the API, not of Duey
 ABOUT = (
     "Enqueue tasks, look up jobs, control queues and consumers. Every error is an RFC 9457 problem whose "
-    "`detail` is one sentence. HEAD works wherever GET does; any other method, OPTIONS too, is a 405. "
-    "What was answered 202 is never lost, what was answered 4xx is never run, and 503 says whether it may "
-    "have been stored: ask again with the same Idempotency-Key."
+    "`detail` is one sentence. HEAD works wherever GET does; every other method, also OPTIONS, is answered 405. "
+    "A request that is answered 202 is never lost, and one that is answered 4xx never runs. A 503 says whether the "
+    "jobs may have been stored: repeat the request with the same Idempotency-Key."
 )
 MEANINGS = {
     400: "the request cannot be read, or its body is not JSON",
@@ -175,18 +175,18 @@ def _problem_schema() -> dict[str, Any]:
         "errors": {
             "type": "array",
             "items": views.object_of(path=views.TEXT, message=views.TEXT),
-            "description": "each refused field",
+            "description": "the fields that were refused",
         },
-        "nearest": {"type": "array", "items": views.TEXT, "description": "names that may have been meant"},
-        "state": {**views.TEXT, "description": "the state that did not allow it"},
+        "nearest": {"type": "array", "items": views.TEXT, "description": "similar names"},
+        "state": {**views.TEXT, "description": "the state of the job, which does not allow the request"},
         "holder": {**views.TEXT, "description": "the job that holds the unique key"},
         "stored": {
             "type": ["boolean", "null"],
-            "description": "null: may have been stored, ask again with the same key",
+            "description": "null: unknown, repeat the request with the same Idempotency-Key",
         },
-        "problems": {"type": "array", "items": views.TEXT, "description": "what is missing for readiness"},
+        "problems": {"type": "array", "items": views.TEXT, "description": "why the service is not ready"},
         "warnings": {"type": "array", "items": views.TEXT},
-        "incident": {**views.TEXT, "description": "what the operator finds in the log"},
+        "incident": {**views.TEXT, "description": "id of the error in the log of the service"},
     }
     return problem
 

@@ -61,14 +61,14 @@ def _eta(value: Any) -> float | None:
     at = instant(value)
     ahead = at - time.time()
     if not -LATE_ETA_S <= ahead <= TEN_YEARS_S:
-        raise refusal("a time to come, within ten years", value)
+        raise refusal("a future time within ten years", value)
     return None if ahead <= 0 else at
 
 
 def _to_come(value: Any) -> float:
     at = instant(value)
     if not 0 < at - time.time() <= TEN_YEARS_S:
-        raise refusal("a time to come, within ten years", value)
+        raise refusal("a future time within ten years", value)
     return at
 
 
@@ -113,7 +113,7 @@ def number(low: float, high: float, description: str, **more: Any) -> Any:
 
 # Fields of requests. Each has the name of the engine's value; its alias is the name in the request.
 
-TASK = text(200, "its name, or module.name where two tasks share it")
+TASK = text(200, "name of the task; module.name if two tasks have this name")
 CALL: dict[str, Any] = {
     "args": Annotated[list[Any], Field(json_schema_extra={"default": []})],
     "kwargs": Annotated[dict[str, Any], Field(json_schema_extra={"default": {}})],
@@ -123,20 +123,20 @@ JOB: dict[str, Any] = {
     **CALL,
     "id": Annotated[str, Field(
         pattern=r"^[A-Za-z0-9_.:-]{1,64}$", json_schema_extra={"not": {"enum": ["batch"]}},
-        description="an id of your own; the same id again changes nothing while its job has not ended",
+        description="your own id for the job; sending it again changes nothing until that job has ended",
     ), AfterValidator(_free_id)],
-    "delay_s": number(0, TEN_YEARS_S, "seconds; not together with eta", validation_alias="delay"),
-    "eta": _time(_eta, "with a zone, at most ten years ahead"),
+    "delay_s": number(0, TEN_YEARS_S, "start after this many seconds; not together with eta", validation_alias="delay"),
+    "eta": _time(_eta, "start at this time, which has a UTC offset; at most ten years ahead"),
     "priority": number(-1e6, 1e6, "higher runs first"),
     "queue": Annotated[str, Field(pattern=f"^{NAME_PATTERN}$", json_schema_extra={"default": "default"})],
     "retries": Annotated[int, Field(ge=0, le=100), BeforeValidator(_whole)],
     "expires_s": Annotated[float, Field(
         gt=0, le=TEN_YEARS_S, validation_alias="expires",
-        description="seconds from now after which it is not started any more",
+        description="do not start the job later than this many seconds from now",
     )],
-    "unique": text(200, "one unfinished job holds this key; another is answered 200 with it"),
+    "unique": text(200, "while an unfinished job has this key, the answer is 200 with that job"),
     "context": Annotated[dict[str, Any], Field(
-        description=f"travels with the job; at most {CONTEXT_BYTES} bytes of JSON",
+        description=f"values that accompany the job, such as a request id; at most {CONTEXT_BYTES} bytes of JSON",
     ), AfterValidator(_small)],
 }  # fmt: skip
 SCHEDULE: dict[str, Any] = {
@@ -144,18 +144,20 @@ SCHEDULE: dict[str, Any] = {
     **CALL,
     "cron": text(300, "five fields, or a macro such as @daily"),
     "every_s": number(1, TEN_YEARS_S, "seconds from one run to the next", validation_alias="every"),
-    "at": _time(_to_come, "once, with a zone"),
-    "tz": text(64, "an IANA zone such as Europe/Zagreb; without it the service's", validation_alias="timezone"),
-    "catch_up": one_of(CATCH_UP, "what runs of that which was missed; without it the service's"),
-    "overlap": one_of(OVERLAP, "what a slot does while the run before it goes on; skip without it"),
-    "window_s": number(0, TEN_YEARS_S, "seconds: what was missed before is not caught up", validation_alias="window"),
+    "at": _time(_to_come, "run once, at this time, which has a UTC offset"),
+    "tz": text(64, "IANA time zone such as Europe/Zagreb; default: that of the service", validation_alias="timezone"),
+    "catch_up": one_of(CATCH_UP, "which missed slots run later; default: that of the service"),
+    "overlap": one_of(OVERLAP, "what happens to a slot while the previous run goes on; default: skip"),
+    "window_s": number(
+        0, TEN_YEARS_S, "in seconds: slots that were missed longer ago are not run", validation_alias="window"
+    ),
 }
 TWO_TIMES = "expected delay or eta, found both"
 TIMETABLES = {"cron": "cron", "every": "every_s", "at": "at"}
 ONE_TIMETABLE = {"oneOf": [{"required": [name]} for name in TIMETABLES]}
-SCHEDULE_NAME = text(80, f"{SCHEDULES_PATTERN}, in which it is told from others")
-VERSION = text(64, "of the schedule as it was seen: where it was changed since, the answer is a 409")
-SLOT_TIME = _time(instant, "a slot that did not run")
+SCHEDULE_NAME = text(80, f"unique name of the schedule: {SCHEDULES_PATTERN}")
+VERSION = text(64, "the `version` that you read: if the schedule has changed since, the answer is 409")
+SLOT_TIME = _time(instant, "time of a slot that did not run")
 LIMIT = Field(ge=1, le=500, description="how many on a page", json_schema_extra={"default": 50})
 PAGING: dict[str, Any] = {"limit": Annotated[int, LIMIT], "cursor": up_to(500, "`next` of the previous page")}
 
@@ -225,14 +227,14 @@ BODIES = (JOB_REQUEST, ARGUMENTS, NEW_SCHEDULE, SCHEDULE_REQUEST, SLOT_REQUEST)
 ERROR_QUERY = Model("ErrorQuery", {
     "state": one_of(("open", "muted", "fixed"), "only groups in this state"),
     "task": up_to(200, "only groups of this task, by its full name"),
-    "q": up_to(200, "only groups whose type or message holds this"),
+    "q": up_to(200, "only groups whose type or message contains this"),
     **PAGING,
 })  # fmt: skip
 LIST_QUERY = Model("ListQuery", {
     "state": one_of(STATES, "only jobs in this state"),
     "task": up_to(200, "only jobs of this task"),
-    "q": up_to(200, "only jobs whose id or task holds this"),
-    "by": up_to(200, "only jobs that this one enqueued"),
+    "q": up_to(200, "only jobs whose id or task contains this"),
+    "by": up_to(200, "only jobs enqueued by this token, account, cli:USER or schedule:NAME"),
     **PAGING,
 })  # fmt: skip
 WAITED = f"wait until the job has ended, for at most this many seconds ({MAX_WAIT_S:g} at most)"

@@ -78,27 +78,27 @@ class Schedules:
         one = views.ref("Schedule")
         gone = views.object_of(name=views.TEXT, deleted=views.YES_NO)
         started = views.object_of(name=views.TEXT, job=views.TEXT, url=views.TEXT)
-        changed = {202: Answer("done; the schedule as it is now", one)}
+        changed = {202: Answer("done; the current state of the schedule", one)}
         return [
             Endpoint(
                 "GET", PATH, self.show, "List the schedules and their newest slots", "read",
-                {200: Answer("by name", views.object_of(schedules=views.array("Schedule")))},
+                {200: Answer("ordered by name", views.object_of(schedules=views.array("Schedule")))},
             ),
             Endpoint(
                 "POST", PATH, self.make, "Make a schedule for a task", "admin",
-                {201: Answer("it begins now", one, LOCATION)}, (404, 409), body=Body(views.ref("NewSchedule")),
+                {201: Answer("created", one, LOCATION)}, (404, 409), body=Body(views.ref("NewSchedule")),
             ),
             Endpoint(
                 "GET", ONE, self.show_one, "One schedule", "read", {200: Answer("the schedule", one)}, (404,),
             ),
             Endpoint(
                 "PUT", ONE, self.change, "Replace what a schedule runs, and when", "admin",
-                {200: Answer("the schedule as it is now; another expression counts from now", one)}, (404, 409),
+                {200: Answer("the changed schedule; a new timetable counts from now", one)}, (404, 409),
                 body=Body(views.ref("ScheduleRequest")),
             ),
             Endpoint(
                 "DELETE", ONE, self.delete, "Remove a schedule; jobs that it made are kept", "admin",
-                {200: Answer("it is gone", gone)}, (404, 409),
+                {200: Answer("deleted", gone)}, (404, 409),
             ),
             Endpoint(
                 "POST", ONE + "/run", self.run, "Run a schedule's task now, or for a slot that did not run", "admin",

@@ -38,7 +38,7 @@ class Tasks:
         return respond(202, views.TASK.of(self._control.task(name)))
 
     def endpoints(self) -> list[Endpoint]:
-        changed = {202: Answer("done; the task as it is now", views.ref("Task"))}
+        changed = {202: Answer("done; the current state of the task", views.ref("Task"))}
         return [
             Endpoint(
                 "GET",
@@ -46,7 +46,7 @@ class Tasks:
                 self.show,
                 "List the registered tasks",
                 "read",
-                {200: Answer("by name", views.object_of(tasks=views.array("Task")))},
+                {200: Answer("ordered by name", views.object_of(tasks=views.array("Task")))},
             ),
             Endpoint(
                 "POST",
@@ -87,7 +87,7 @@ class Queues:
 
     def endpoints(self) -> list[Endpoint]:
         schema = views.object_of(name={"type": "string"}, paused={"type": "boolean"})
-        changed = {202: Answer("done; also for a queue that holds nothing yet", schema)}
+        changed = {202: Answer("done, even if the queue has no jobs yet", schema)}
         return [
             Endpoint(
                 "GET",
@@ -95,7 +95,7 @@ class Queues:
                 self.show,
                 "List the queues and how many jobs wait in each",
                 "read",
-                {200: Answer("by name", views.object_of(queues=views.array("Queue")))},
+                {200: Answer("ordered by name", views.object_of(queues=views.array("Queue")))},
             ),
             Endpoint(
                 "POST", "/api/queues/{name}/pause", self.pause, "Pause a queue: its jobs wait", "admin", changed, (404,)
@@ -141,7 +141,7 @@ class Workers:
                 self.show,
                 "List the consumers and what they run",
                 "read",
-                {200: Answer("all that are known", views.object_of(workers=views.array("Worker")))},
+                {200: Answer("all registered consumers", views.object_of(workers=views.array("Worker")))},
             ),
             Endpoint(
                 "POST",
@@ -149,7 +149,7 @@ class Workers:
                 self.quiet,
                 "Ask a consumer to take no more jobs",
                 "admin",
-                {202: Answer("it was asked", schema)},
+                {202: Answer("requested", schema)},
                 (404,),
             ),
             Endpoint(
@@ -158,7 +158,7 @@ class Workers:
                 self.stop,
                 "Ask a consumer to end gracefully",
                 "admin",
-                {202: Answer("it was asked", schema)},
+                {202: Answer("requested", schema)},
                 (404,),
             ),
         ]

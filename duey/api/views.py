@@ -29,12 +29,12 @@ TIME_OR_NULL: dict[str, Any] = {"type": ["string", "null"], "format": "date-time
 OBJECT: dict[str, Any] = {"type": "object"}
 ANYTHING: dict[str, Any] = {}
 REASON = (
-    "why it is set aside: task NAME or queue NAME (which is paused), limit TASK, rate TASK, or unknown TASK (which no "
-    "consumer knows); or why it is tried again at its eta: lock NAME (which is held)"
+    "why it is blocked: task NAME or queue NAME (paused), limit TASK, rate TASK, or unknown TASK (no consumer has it); "
+    "or why it is tried again at its eta: lock NAME (held by another job)"
 )
 BY = (
-    "who asked for it: the name of a token or an account, cli:USER or schedule:NAME; what a job enqueues has that of "
-    "this job; null: Python code outside of any job"
+    "who enqueued it: the name of a token or an account, cli:USER or schedule:NAME; a job that another job enqueues "
+    "has the value of that job; null: Python code outside of any job"
 )
 
 
@@ -44,7 +44,7 @@ def ref(name: str) -> dict[str, Any]:
 
 JOB_OR_RECEIPT: dict[str, Any] = {
     "anyOf": [ref("Job"), ref("Receipt")],
-    "description": "the job, or for a token without the scope read its receipt",
+    "description": "the job; for a token without the scope `read`, its receipt",
 }
 
 
@@ -144,20 +144,20 @@ SCHEDULE = View(
         "qualname": TEXT,
         "source": {"enum": ["code", "made"]},
         "expression": TEXT,
-        "words": {**TEXT, "description": "the expression as a person would say it"},
+        "words": {**TEXT, "description": "the expression in words"},
         "timezone": TEXT,
         "catch_up": {"enum": list(CATCH_UP)},
         "overlap": {"enum": list(OVERLAP)},
         "window": {"type": "number"},
         "paused": YES_NO,
-        "known": {**YES_NO, "description": "whether its task is known here"},
+        "known": {**YES_NO, "description": "whether its task is registered"},
         "problem": {**TEXT_OR_NULL, "description": "why it cannot run"},
-        "last": {**TIME_OR_NULL, "description": "its newest slot that ran"},
+        "last": {**TIME_OR_NULL, "description": "the latest slot that ran"},
         "next": {"type": "array", "items": TIME, "maxItems": 5},
         "slots": [SLOT],  # the newest first
         "args": {"type": "array"},
         "kwargs": OBJECT,
-        "version": {**TEXT, "description": "changes with what it runs, and when: give it with a change"},
+        "version": {**TEXT, "description": "differs after each change of the schedule: send it with a change"},
     },
     timezone="tz", window="window_s", last="last_at", next="next_at",
 )  # fmt: skip
@@ -185,7 +185,7 @@ JOB = View(
         "run_ms": NUMBER_OR_NULL,
         "progress": {"anyOf": [PROGRESS, {"type": "null"}]},
         "result": ANYTHING,
-        "result_stored": {**YES_NO, "description": "false where the result was too large to keep or has expired"},
+        "result_stored": {**YES_NO, "description": "false if the result was too large to keep or has expired"},
         "error": View({"type": TEXT, "message": TEXT}),
         "reason": {**TEXT_OR_NULL, "description": REASON},
         "context": OBJECT,

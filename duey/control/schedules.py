@@ -239,7 +239,7 @@ def check(spec: dict[str, Any], known_at: float | None = None) -> None:
     given = [kind for kind in entry.KINDS if spec[kind] is not None]
     refuse(given[0] if len(given) == 1 else "", spec)
     if spec["at"] not in (None, known_at) and spec["at"] <= clock.now():
-        raise errors.BadSchedule("at", f"expected a time to come, found {entry.stamp(spec['at'])}")
+        raise errors.BadSchedule("at", f"expected a future time, found {entry.stamp(spec['at'])}")
 
 
 def refuse(field: str, spec: dict[str, Any]) -> None:

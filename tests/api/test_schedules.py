@@ -128,7 +128,7 @@ def test_a_bad_field_is_named(world: World, client: Client, change: dict[str, An
         ({}, "cron", "expected one of cron, every, at, found none"),
         ({"every": 0.5}, "every", "at least 1"),
         ({"every": True}, "every", "a number"),
-        ({"at": "2020-01-01T00:00:00Z"}, "at", "a time to come"),
+        ({"at": "2020-01-01T00:00:00Z"}, "at", "a future time"),
         ({"at": "2035-01-01T00:00:00"}, "at", "a time with its zone"),
         ({"at": 5}, "at", "a time with its zone"),
         ({"every": 5, "at": "2035-01-01T00:00:00Z"}, "cron", "found every and at"),

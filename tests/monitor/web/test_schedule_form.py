@@ -221,7 +221,7 @@ def test_what_is_wrong_is_said_and_nothing_is_kept(local: WholeService) -> None:
         ({"cron": "@daily", "tz": "Europe/Zagrb"}, "did you mean Europe/Zagreb?"),
         ({"at": "2030-01-31T14:00", "tz": "Europe/Zagrb"}, "did you mean Europe/Zagreb?"),
         ({"at": "soon"}, "expected a time such as"),
-        ({"at": "2020-01-31T14:00"}, "expected a time to come"),
+        ({"at": "2020-01-31T14:00"}, "expected a future time"),
         ({"cron": "@daily", "window": "long"}, "expected a length"),
         ({"cron": "@daily", "window": "999999999w"}, "up to ten years"),
         ({"cron": "@daily", "p:a": "x"}, "expected JSON for int"),
@@ -269,7 +269,7 @@ def test_one_whose_time_has_passed_keeps_it(local: WholeService) -> None:
     assert browser.post("/monitor/schedules/s/change", {**fields_of(browser, "s"), "overlap": "allow"}).status == 303
     assert schedules.get("s").given == {"at": NOW + 60, "overlap": "allow"}
     earlier = {**fields_of(browser, "s"), "at": "2026-06-01T00:00:30"}
-    assert "expected a time to come" in browser.post("/monitor/schedules/s/change", earlier).words
+    assert "expected a future time" in browser.post("/monitor/schedules/s/change", earlier).words
 
 
 def test_each_row_says_what_can_be_done_and_what_comes(
