@@ -47,6 +47,8 @@ UNSTORABLE = "its body has ended, and only its result cannot be stored"  # runni
 class Attempt:
     """One attempt at the job of a claimed task."""
 
+    __slots__ = ("_body_ended", "_reason", "claim", "context", "huey", "lines", "started_at", "task")
+
     def __init__(self, huey: Any, task: Task) -> None:
         self.huey, self.task, self.claim = huey, task, task.claim
         self.context = current.JobContext(huey, task.claim)
@@ -80,13 +82,15 @@ class Attempt:
         logger.info("Executing %s", task)
         huey._emit(signals.SIGNAL_EXECUTING, task)
         try:
-            huey._run_pre_execute(task)
+            if huey._pre_execute:
+                huey._run_pre_execute(task)
         except CancelExecution:
             huey._emit(signals.SIGNAL_CANCELED, task)
             return None, self._end(CANCELED)
         try:
             value = self._execute()
         except Exception as exc:
+            os_process.leave_fork(exc)
             return None, self._failed(current.meant(exc))
         return value, self._done(value)
 
@@ -117,9 +121,13 @@ class Attempt:
         job_log_handler.begin()
         try:
             self._mark()
-            value = timed(huey.timeouts, context, functools.partial(body, self.task))
+            if claim.timeout_s is None:  # as mostly
+                value = body(self.task)
+            else:
+                value = timed(huey.timeouts, context, functools.partial(body, self.task))
             self._body_ended = True
-            context.result = os_process.call(huey.serializer.serialize, value, "its result", of_result(claim.id))
+            context.result = huey.serializer.serialize(value, "its result", of_result(claim.id))
+            os_process.leave_fork()  # serializing may run an author's code
             return value
         except TaskLockedException as exc:  # the lock is held: wait; this does not count as an attempt
             self.started_at = None
@@ -152,7 +160,8 @@ class Attempt:
 
     def _done(self, value: Any) -> Outcome:
         huey, task, claim, context = self.huey, self.task, self.claim, self.context
-        huey._run_post_execute(task, value, None)
+        if huey._post_execute:
+            huey._run_post_execute(task, value, None)
         huey._emit(signals.SIGNAL_COMPLETE, task)
         follow_ups: tuple[NewJob, ...] = ()
         part = None

@@ -102,6 +102,11 @@ class EnqueuingHuey(TypedHuey):
         self._announce([row for row, answer in zip(rows, accepted, strict=True) if answer.fresh])
         return handles
 
+    def _emit(self, signal: str, task: Task, *args: Any, **kwargs: Any) -> None:
+        receivers = self._signal.receivers
+        if receivers["any"] or receivers.get(signal):  # mostly nobody listens
+            self._signal.send(signal, task, *args, **kwargs)
+
     def _announce(self, rows: Sequence[Row]) -> None:
         for task, _ in rows:
             self._emit(signals.SIGNAL_SCHEDULED if task.eta else signals.SIGNAL_ENQUEUED, task)

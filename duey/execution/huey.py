@@ -119,18 +119,26 @@ class DurableHuey(EnqueuingHuey):
     def task_of(self, claim: Claim) -> Task | None:
         """The claimed job as a Huey task. If it cannot be read, it is set aside or failed, and None is returned."""
         try:
-            return os_process.call(self._read, claim)
-        except HueyException:  # this consumer does not know the task; another one may
-            self._settle_unread(claim, BLOCKED, None)
-        except errors.TypeMisfit as exc:  # the classes of its arguments have changed since it was accepted
-            logs.jobs.warning("job %s (%s) is set aside: its arguments do not fit: %s", claim.id, claim.task, exc)
-            self._settle_unread(claim, BLOCKED, None)
-        except errors.StorageUnavailable:  # the parts of its chord cannot be read now
-            self._settle_unread(claim, RELEASED, None)
+            task = self._read(claim)
         except BaseException as exc:  # decoding may run an author's code
+            os_process.leave_fork(exc)
+            self._set_aside(claim, exc)
+            return None
+        os_process.leave_fork()
+        return task
+
+    def _set_aside(self, claim: Claim, exc: BaseException) -> None:
+        """Hand in the outcome of a job that cannot be read."""
+        if isinstance(exc, errors.TypeMisfit):  # the classes of its arguments have changed since it was accepted
+            logs.jobs.warning("job %s (%s) is set aside: its arguments do not fit: %s", claim.id, claim.task, exc)
+        if isinstance(exc, (HueyException, errors.TypeMisfit)):  # another consumer may know the task or the classes
+            outcome = self.outcomes.end(claim, BLOCKED, reason="unknown")
+        elif isinstance(exc, errors.StorageUnavailable):  # the parts of its chord cannot be read now
+            outcome = self.outcomes.end(claim, RELEASED)
+        else:
             why = errors.PayloadUndecodable(f"its stored payload cannot be read: {text_of(exc)}")
-            self._settle_unread(claim, FAILED, why)
-        return None
+            outcome = self.outcomes.end(claim, FAILED, why)
+        self._finish(outcome)
 
     def _read(self, claim: Claim) -> Task:
         message = self.serializer.deserialize(claim.payload, of_job(claim))
@@ -146,9 +154,6 @@ class DurableHuey(EnqueuingHuey):
         task.claim = claim
         return task
 
-    def _settle_unread(self, claim: Claim, state: str, error: errors.JobError | None) -> None:
-        self._finish(self.outcomes.end(claim, state, error, reason="unknown" if state == BLOCKED else None))
-
     # executing
 
     def execute(self, task: Task, timestamp: Any = None) -> Any:
@@ -158,11 +163,6 @@ class DurableHuey(EnqueuingHuey):
         value, outcome = Attempt(self, task).run()
         self._finish(outcome)
         return value
-
-    def run_body(self, task: Task, body: Callable[[Task], Any]) -> Any:
-        """Run the function of a task. In immediate mode, and for a task without a claim, as in Huey."""
-        attempt: Attempt | None = getattr(task, "attempt_", None)
-        return body(task) if attempt is None else attempt.run_body(body)
 
     def _finish(self, outcome: Outcome) -> None:
         os_process.leave_fork()  # whatever forked: the outcome is not this process's to write

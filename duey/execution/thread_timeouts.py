@@ -188,12 +188,8 @@ BOUNDARIES = frozenset({ThreadTimeouts.run.__code__, SignalTimeouts.run.__code__
 
 def timed(timeouts: Timeouts | None, running: JobContext, body: Callable[[], Any]) -> Any:
     """Run the body and return its result. Raises TaskTimeout in it, with a message, after its time-out."""
-    timeout_s = running.claim.timeout_s
     try:
-        if timeout_s is None or timeouts is None:
-            return body()
-        return timeouts.run(running.deadline, body)
+        return body() if timeouts is None else timeouts.run(running.deadline, body)
     except TaskTimeout as exc:
-        if timeout_s is not None:
-            exc.args = (f"it ran past its timeout of {timeout_s:g} s",)
+        exc.args = (f"it ran past its timeout of {running.claim.timeout_s:g} s",)
         raise

@@ -141,6 +141,8 @@ _MESSAGE_TYPES = (
     (9, _optional(Message)),
     (13, _optional(tuple)),
 )
+_seen_kinds: set[tuple[type, ...]] = set()  # types of the fields of valid messages, of which there are few
+_MOST_KINDS = 100
 _NO_FIELDS = [None] * len(Message._fields)
 
 
@@ -149,11 +151,13 @@ def _message(content: Any) -> Message:
     count = len(fields)
     if count > len(_NO_FIELDS):
         raise UndecodableError("the message has fields of a newer Huey: install the Huey that wrote it")
-    for position, types in _MESSAGE_TYPES:
-        if position >= count:
-            break
-        if type(fields[position]) not in types:
-            raise UndecodableError(f"expected a message, found another thing as its {Message._fields[position]}")
+    kinds = tuple(map(type, fields))
+    if kinds not in _seen_kinds:
+        for position, types in _MESSAGE_TYPES:
+            if position < count and kinds[position] not in types:
+                raise UndecodableError(f"expected a message, found another thing as its {Message._fields[position]}")
+        if len(_seen_kinds) < _MOST_KINDS:
+            _seen_kinds.add(kinds)
     fields += _NO_FIELDS[count:]
     if fields[6] is not None:
         fields[6] = tuple(fields[6])

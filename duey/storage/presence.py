@@ -53,6 +53,10 @@ class Slot(NamedTuple):
     deadline: float
 
 
+class _Here(threading.local):
+    at = 0  # the offset of the slot of this thread
+
+
 def lock_file(folder: Path, n: int) -> Path:
     """The path of the lock file of worker n."""
     return folder / f"{n}{LOCK_FILE}"
@@ -85,33 +89,30 @@ class Presence:
         text = queues_text(queues)
         self._map[QUEUES_AT : QUEUES_AT + len(text)] = text
         os.rename(unnamed, self.path)
-        self._here = threading.local()
+        self._here = _Here()
         self._slots = itertools.count()
         _ours.add(self)
 
     def _at(self) -> int:
-        """The offset of this thread's slot."""
-        try:
-            at: int = self._here.at
-        except AttributeError:
-            at = self._here.at = SLOTS_AT + SLOT.size * min(next(self._slots), MAX_SLOTS - 1)
-        return at
+        """The offset of this thread's slot, which it does not have yet."""
+        self._here.at = SLOTS_AT + SLOT.size * min(next(self._slots), MAX_SLOTS - 1)
+        return self._here.at
 
     def take(self, token: int) -> None:
         """This thread handles a job from now on. A death is charged to it."""
-        SLOT.pack_into(self._map, self._at(), token, TAKEN, 0.0, 0.0)
+        SLOT.pack_into(self._map, self._here.at or self._at(), token, TAKEN, 0.0, 0.0)
 
     def begin(self, token: int, started_at: float, deadline: float = 0.0) -> None:
         """The body of this thread's job starts. `deadline`: epoch seconds, 0 for none."""
-        SLOT.pack_into(self._map, self._at(), token, IN_BODY, started_at, deadline)
+        SLOT.pack_into(self._map, self._here.at or self._at(), token, IN_BODY, started_at, deadline)
 
     def body_ended(self, token: int, started_at: float) -> None:
         """The body has ended. What follows it has no deadline."""
-        SLOT.pack_into(self._map, self._at(), token, BODY_ENDED, started_at, 0.0)
+        SLOT.pack_into(self._map, self._here.at or self._at(), token, BODY_ENDED, started_at, 0.0)
 
     def finish(self) -> None:
         """This thread handles no job any more."""
-        TOKEN.pack_into(self._map, self._at(), 0)
+        TOKEN.pack_into(self._map, self._here.at or self._at(), 0)
 
     def sync(self) -> None:
         """Write the slots to the disk, so that they survive a power cut."""

@@ -136,11 +136,11 @@ class JobContext:
     handles = False  # it handles the failure of another job, whose hidden values its mask hides too
     at_end: tuple[Callable[[], None], ...] = ()
 
+    deadline: Deadline  # from the beginning of the body
     result: bytes | None = None  # of the attempt, once it is known; not stored yet
 
     def __init__(self, huey: Any, claim: Any) -> None:
         self.huey, self.claim = huey, claim
-        self.deadline = Deadline(claim.id, claim.timeout_s)
         self.locks: list[Lock] = []  # locks that the body holds
 
     @cached_property
@@ -206,6 +206,7 @@ def attempting(job_context: JobContext | None) -> None:
 
 def activate(job_context: JobContext) -> None:
     """The body begins."""
+    job_context.deadline = Deadline(job_context.claim.id, job_context.claim.timeout_s)
     _local.job_context = job_context
 
 

@@ -44,8 +44,9 @@ class DurableTaskWrapper(TaskWrapper):
         huey = self.huey
 
         def execute(task: Task) -> Any:
+            attempt = task.__dict__.get("attempt_")
             try:
-                return huey.run_body(task, body)
+                return body(task) if attempt is None else attempt.run_body(body)
             except (RetryTask, CancelExecution, RateLimitExceeded) as exc:
                 own = as_huey(exc)
                 if own is exc:

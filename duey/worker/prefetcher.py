@@ -168,8 +168,7 @@ class Prefetcher:
         self._body_s += (time.perf_counter() - self._here.began - self._body_s) * 0.2
 
     def ack(self, outcome: Outcome) -> None:
-        """Hand in a outcome, which the next transaction commits. For `on_crash="fail"` it is committed before the
-        mark is removed, and before a suspect begins, which might kill the process."""
+        """Hand in an outcome, which the next transaction commits."""
         once = outcome.claim.flags & ONCE
         if not once:
             self.presence.finish()
@@ -177,14 +176,22 @@ class Prefetcher:
             if not self._done:
                 self._done_at = time.monotonic()
             self._done.append(outcome)
-        if once and self._committed(outcome.claim.token):
-            self.storage.sync()  # otherwise a power cut could undo the outcome after its mark was removed
-            self.presence.finish()
-        with self._cond:
-            self._handled -= 1
-            self._suspects.ended(outcome.claim)
-            if self._suspects.waiting:  # otherwise this thread itself takes the next claim in a moment
-                self._cond.notify()
+            if not once:
+                self._ended(outcome.claim)
+        if once:
+            # Committed before its mark is removed, and before a suspect begins, which might kill the process.
+            if self._committed(outcome.claim.token):
+                self.storage.sync()  # otherwise a power cut could undo the outcome after its mark was removed
+                self.presence.finish()
+            with self._cond:
+                self._ended(outcome.claim)
+
+    def _ended(self, claim: Claim) -> None:
+        """A job is not handled any more. The caller holds the condition."""
+        self._handled -= 1
+        self._suspects.ended(claim)
+        if self._suspects.waiting:  # otherwise this thread itself takes the next claim in a moment
+            self._cond.notify()
 
     def _committed(self, token: int) -> bool:
         """Commit outcomes until that of this job is committed. False if the prefetcher stops before that."""

@@ -15,6 +15,7 @@ its place at once. Only a signal to the supervisor, or a request of the monitor,
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import select
@@ -96,6 +97,8 @@ class DurableConsumer(Consumer):
                 "decorated with @on_worker_start",
                 ", ".join(left),
             )
+        gc.collect()
+        gc.freeze()  # no collection of a worker looks at what was made before it was forked
         try:
             for warning in self.huey.storage.prepare():
                 logger.warning(warning)
