@@ -131,8 +131,8 @@ class Attempt:
             return value
         except TaskLockedException as exc:  # the lock is held: wait; this does not count as an attempt
             self.started_at = None
-            name = str(getattr(exc, "lock", None) or exc)
-            self._reason = f"lock {context.mask.text(name)[:LOCK_NAME_MAX]}"
+            if (name := getattr(exc, "lock", None)) is not None:
+                self._reason = f"lock {context.mask.text(str(name))[:LOCK_NAME_MAX]}"
             raise
         except Exception:
             raise
