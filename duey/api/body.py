@@ -45,7 +45,7 @@ class BodyReader:
         if not length:
             return self._read_open_ended(environ)
         if not (length.isascii() and length.isdigit()):
-            raise Refusal("bad-request", f"Content-Length is no number of bytes: {length[:50]!r}")
+            raise Refusal("bad-request", f"Content-Length is not a number of bytes: {length[:50]!r}")
         if len(length) > 18 or int(length) > self.limit:
             raise self._too_large()
         return self._read_exactly(environ, int(length))
@@ -117,7 +117,7 @@ def decode(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Refusal("not-json", f"the body is not UTF-8: byte {error.start} cannot be read") from None
     except UnicodeEncodeError:
-        raise Refusal("not-json", "the body is not JSON: a string holds half of a surrogate pair") from None
+        raise Refusal("not-json", "the body is not JSON: a string contains half of a surrogate pair") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise Refusal("not-json", f"the body is not JSON: {error.msg[0].lower()}{error.msg[1:]} at {where}") from None
@@ -141,7 +141,7 @@ def _check_brackets(raw: bytes) -> None:
     brackets = _STRINGS.sub(b"", _ESCAPES.sub(b"", raw)).translate(_TO_SQUARE, _NO_BRACKETS)
     holders, most = brackets.count(b"["), max(MAX_HOLDERS, len(raw) // BYTES_PER_HOLDER)
     if holders > most:
-        raise ValueError(f"it has {holders} arrays and objects, and {most} are allowed")
+        raise ValueError(f"it has {holders} arrays and objects, at most {most} are allowed")
     for _ in range(MAX_DEPTH):
         brackets = brackets.replace(b"[]", b"")
     if brackets:
@@ -161,7 +161,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise ValueError(f"an integer has {len(digits)} digits, and {MAX_DIGITS} are allowed")
+        raise ValueError(f"an integer has {len(digits)} digits, at most {MAX_DIGITS} are allowed")
     return int(digits)
 
 
@@ -173,7 +173,7 @@ def _float(digits: str) -> float:
 
 
 def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 # Calling Python for each number dominates the time, so it is done only where a number may be too long or too large.

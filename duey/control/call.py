@@ -122,7 +122,7 @@ class CallSchema:
         elif self._others is not None:
             return self._others(value)
         elif places := [slot.place for slot in self._signature.placed if slot.name == name]:
-            sentence = f"expected by place, found by name: give it as args[{places[0]}]"
+            sentence = f"expected by position, found by name: give it as args[{places[0]}]"
         else:
             sentence = f"{self._signature.task_name} has no such parameter{nearest(name, self._by_name)}"
         raise Refused([FieldError("", sentence)])
@@ -130,7 +130,7 @@ class CallSchema:
     def _surplus(self, count: int) -> FieldError:
         most = len(self._placed)
         values = f"at most {most} value{'s' * (most > 1)}" if most else "no value"
-        return FieldError(f"args[{most}]", f"expected {values} by place, found {count}")
+        return FieldError(f"args[{most}]", f"expected {values} by position, found {count}")
 
     def _missing(self, count: int, kwargs: Mapping[str, Any]) -> list[FieldError]:
         problems = []

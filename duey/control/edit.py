@@ -29,7 +29,7 @@ def edited(
     problems: list[FieldError] = []
     for place, value in edit.args.items():
         if not 0 <= place < len(new_args):
-            problems.append(FieldError(f"args[{place}]", f"expected a place below {len(new_args)}"))
+            problems.append(FieldError(f"args[{place}]", f"expected an index below {len(new_args)}"))
             continue
         seen = shown_args[place] if place < len(shown_args) else NOTHING
         new_args[place] = _meant(value, args[place], seen, f"args[{place}]", problems)

@@ -60,7 +60,7 @@ EXPECTED = {
     "string_too_short": "text of at least {min_length} characters",
     "string_too_long": "text of at most {max_length} characters", "string_pattern_mismatch": "text like {pattern}",
     "too_short": "at least {min_length} items", "too_long": "at most {max_length} items",
-    "set_item_not_hashable": "what can stand in a set", "is_instance_of": "a Python value of the type {class}",
+    "set_item_not_hashable": "a hashable value", "is_instance_of": "a Python value of the type {class}",
     "timezone_aware": "a time with its zone", "timezone_naive": "a time without a zone",
 }  # fmt: skip
 
@@ -166,7 +166,7 @@ def _look(value: Any, path: str, depth: int, problems: list[FieldError]) -> None
         problems.append(FieldError(path, f"expected a finite number, found {found(value)}"))
     elif kind in (list, tuple, dict):
         if depth >= MAX_DEPTH:
-            problems.append(FieldError(path, f"is nested deeper than {MAX_DEPTH} levels: pass it flatter"))
+            problems.append(FieldError(path, f"is nested deeper than {MAX_DEPTH} levels: flatten it"))
             return
         for step, each in value.items() if kind is dict else enumerate(value):
             below = path + (at_field(step) if kind is dict else f"[{step}]")

@@ -60,7 +60,7 @@ def to_json(value: Any, root: str = "") -> bytes:
     except ValueError as error:  # not found by the second walk, such as an invalid name of an enum's member
         raise UnserializableError(path_of(path) or "the message", f"is not valid JSON ({error})") from None
     except RecursionError:  # the caller's stack is deep already
-        raise TooDeepError(path_of(path) or "the message", "is nested too deeply: pass it flatter") from None
+        raise TooDeepError(path_of(path) or "the message", "is nested too deeply: flatten it") from None
 
 
 _json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))

@@ -51,7 +51,7 @@ def refuse_depth(path: ValuePath) -> NoReturn:
     if path_of(near_root) == "on_complete.on_complete":
         problem = f"a pipeline has at most {STEPS_MAX} steps: let the last one enqueue what follows"
         raise TooDeepError("on_complete", problem)
-    raise TooDeepError(path_of(near_root), f"is nested deeper than {MAX_DEPTH} levels: pass it flatter")
+    raise TooDeepError(path_of(near_root), f"is nested deeper than {MAX_DEPTH} levels: flatten it")
 
 
 def refuse(value: Any, path: ValuePath) -> NoReturn:

@@ -54,7 +54,7 @@ def test_what_is_given_is_split_as_it_was_given():
 
 def test_every_problem_of_a_call_is_named_at_once():
     assert problems(ADD, ["1", 2, 3], {"a": 5, "noet": "x", "to": 7}) == {
-        "args[2]": "expected at most 2 values by place, found 3",
+        "args[2]": "expected at most 2 values by position, found 3",
         "args[0]": 'expected an integer, found the text "1"',
         "kwargs.a": "expected a once, found it also as args[0]: leave one out",
         "kwargs.noet": "add has no such parameter; did you mean note?",
@@ -82,7 +82,7 @@ def test_no_parameters():
     signature = Signature(lambda: None, "task")
     assert bind(signature, [], {}) == ((), {})
     assert problems(signature, [1], {"a": 2}) == {
-        "args[0]": "expected no value by place, found 1",
+        "args[0]": "expected no value by position, found 1",
         "kwargs.a": "task has no such parameter: leave it out",
     }
 
@@ -91,7 +91,7 @@ def test_positional_only():
     signature = Signature(placed, "placed")
     assert bind(signature, [1], {"b": 2}) == ((1,), {"b": 2})
     assert problems(signature, [], {"a": 1, "b": 2}) == {
-        "kwargs.a": "expected by place, found by name: give it as args[0]",
+        "kwargs.a": "expected by position, found by name: give it as args[0]",
         "args[0]": "expected a (int), found nothing: give it as args[0]",
     }
 
@@ -114,7 +114,7 @@ def test_context_is_hidden():
     assert [p.kind for p in signature.parameters] == ["positional", "keyword"]
     assert bind(signature, [1], {"b": 2}) == ((1,), {"b": 2})
     assert problems(signature, [1, 2], {"task": 3}) == {
-        "args[1]": "expected at most 1 value by place, found 2",
+        "args[1]": "expected at most 1 value by position, found 2",
         "kwargs.task": "the service gives this parameter itself: leave it out",
     }
     signature = Signature(contextual_rest, "task", context=True)

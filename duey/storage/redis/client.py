@@ -59,7 +59,7 @@ class Server:
                     socket_keepalive=True, health_check_interval=IDLE_S, retry=Retry(NoBackoff(), 0),
                 )  # fmt: skip
             except ValueError as exc:
-                raise errors.Misconfigured(f"[storage] url is no URL of a Redis server ({exc})") from None
+                raise errors.Misconfigured(f"[storage] url is not the URL of a Redis server ({exc})") from None
             self._pid = os.getpid()
             self._opening = threading.RLock()  # a thread of the parent may have held the other one
         return self._pool

@@ -48,7 +48,7 @@ def form_of(environ: Mapping[str, Any], max_kb: int) -> Fields:
         raise Refusal(415, f"expected a form ({TYPE}), found {kind[:100]!r}")
     length = environ.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdigit() and len(length) < 18):
-        raise Refusal(400, f"Content-Length is no number of bytes: {length[:50]!r}")
+        raise Refusal(400, f"Content-Length is not a number of bytes: {length[:50]!r}")
     if int(length) > max_kb * 1024:
         raise Refusal(413, f"the form is larger than {max_kb} KB: send less, or raise [web] max_body_kb")
     try:
