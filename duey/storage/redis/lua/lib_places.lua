@@ -114,7 +114,7 @@ local function event(id, seq, kind, event_json, detail)
   return number
 end
 
--- The numbers of an event that no worker caused. Its token is negative and unique, because it identifies the event.
+-- The event_json of an event that no worker caused. Its token is negative and unique, because it identifies the event.
 local manual  -- the token of this script
 local function manual_token(now, attempt)
   manual = manual or '["-1:' .. whole(4294967296 - call('INCR', P .. 'manual')) .. '",'

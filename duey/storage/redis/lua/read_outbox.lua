@@ -1,7 +1,7 @@
 -- uses: places job
 -- Returns the oldest events, joined with their jobs. Arguments: how many, and how many bytes together (one event is
 -- always returned). Returns how many belonged to jobs that were removed (these events are removed too), then for each
--- event: number, kind, numbers, detail, id, m, whether it includes the call (enqueued, retried, done), body (otherwise only
+-- event: number, kind, event_json, detail, id, m, whether it includes the call (enqueued, retried, done), body (otherwise only
 -- its head), result (of done).
 
 local answer, bytes, stale = {0}, 0, {}

@@ -1,7 +1,7 @@
 -- uses: places wakeup limits insert settle claim
 -- Releases the claims of dead worker n, frees its locks and removes its row.
 -- Arguments: n, overdue, canceled, now, how many outcomes, how many notes, the outcomes, then six arguments for
--- each note: counter, id, m (empty: unchanged), kind and numbers of the event, detail (empty: none).
+-- each note: counter, id, m (empty: unchanged), kind and event_json of the event, detail (empty: none).
 -- overdue = 1: do nothing if its lease has not expired. canceled: the counters of the claims that were asked to stop,
 -- each between commas. A claim that no outcome and no note names goes back without an event.
 -- Returns 1 if it was done, 0 if not, 2 if a claim was asked to stop meanwhile.
