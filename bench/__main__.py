@@ -30,6 +30,7 @@ from bench.parts import (
     idleness,
     latency,
     masking,
+    megabyte,
     recording,
     scale,
     surroundings,
@@ -47,6 +48,7 @@ MEASUREMENTS: dict[str, Callable[[Options], Section]] = {
     "batching": batching.measure,
     "recording": recording.measure,
     "masking": masking.measure,
+    "megabyte": megabyte.measure,
     "history": history.measure,
     "surroundings": surroundings.describe,
 }

@@ -19,6 +19,8 @@ from duey.control.refusal import MAX_CONVERSIONS, TOO_MANY, at_field, bounded, c
 from duey.control.refusal import MAX_PROBLEMS as MAX_PROBLEMS
 from duey.errors import FieldError, InvalidArguments
 from duey.model.job import Parameter
+from duey.payload.path import MAX_DEPTH
+from duey.payload.plain import is_plain
 from duey.payload.types import is_unicode
 from duey.tasks.registry import KnownTasks
 from duey.tasks.signature import Signature, Slot, hint_text
@@ -34,6 +36,7 @@ class CallSchema:
         slots = [*signature.slots, *filter(None, (signature.rest, signature.others))]
         self._checks = {slot.name: self._check_of(slot) for slot in slots}
         self._rest = self._checks[signature.rest.name] if signature.rest else None
+        self._rest_is_any = signature.rest is not None and signature.hint(signature.rest.parameter) is Any
         self._others = self._checks[signature.others.name] if signature.others else None
         self._placed = tuple(self._checks[slot.name] for slot in signature.placed)
         self._converts = any(check.converts for check in self._checks.values())
@@ -68,13 +71,14 @@ class CallSchema:
         """
         problems: list[FieldError] = []
         checks = self._placed
-        if len(args) > len(checks):
-            if self._rest is None:
-                problems.append(self._surplus(len(args)))
-            else:
-                checks += (self._rest,) * (len(args) - len(checks))
+        more = list(args[len(checks) :])
+        if more and self._rest is None:
+            problems.append(self._surplus(len(args)))
+        elif more and self._rest is not None and not (self._rest_is_any and is_plain(more, depth=MAX_DEPTH)):
+            checks += (self._rest,) * len(more)  # one by one, which takes longer
+            more = []
         try:
-            bound = [check(value) for check, value in zip(checks, args)]  # noqa: B905 - either may be longer
+            bound = [check(value) for check, value in zip(checks, args)] + more  # noqa: B905 - either may be longer
         except Refused:
             bound = []
             for index, (check, value) in enumerate(zip(checks, args)):  # noqa: B905 - as above

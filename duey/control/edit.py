@@ -8,11 +8,12 @@ unknown: in a changed list, for example, the hidden values may have changed plac
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from duey.errors import FieldError, InvalidArguments
 from duey.model.job import Edit
+from duey.payload.plain import levels
 from duey.payload.redact import MARKER
 
 UNKNOWN = "it holds the mark of a hidden value where none was hidden: type the value itself"
@@ -20,11 +21,12 @@ NOTHING = object()  # no value was stored or shown here
 
 
 def edited(
-    task: str, args: Sequence[Any], kwargs: Mapping[str, Any], shown: tuple[list[Any], dict[str, Any]], edit: Edit
+    task: str, args: Sequence[Any], kwargs: Mapping[str, Any], shown: Callable[[], Sequence[Any]], edit: Edit
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The stored call with the edit applied; still to be bound to the task's signature. `shown`: its display form.
-    Raises InvalidArguments for unknown marks and positions."""
-    shown_args, shown_kwargs = shown
+    """The stored call with the edit applied; still to be bound to the task's signature. `shown` makes its display form,
+    if a stored value is changed. Raises InvalidArguments for unknown marks and positions."""
+    changes_stored = edit.args or not edit.kwargs.keys().isdisjoint(kwargs)
+    shown_args, shown_kwargs = shown()[:2] if changes_stored else ([], {})
     new_args, new_kwargs = list(args), {name: value for name, value in kwargs.items() if name not in edit.without}
     problems: list[FieldError] = []
     for place, value in edit.args.items():
@@ -43,29 +45,28 @@ def edited(
 
 def _meant(new: Any, stored: Any, seen: Any, path: str, problems: list[FieldError]) -> Any:
     """The value that is meant by `new`, if `seen` was shown for `stored`."""
-    if seen is not NOTHING and _text(new) == _text(seen):
+    # Compared as text, too, because 1, 1.0 and True are equal in Python.
+    if seen is not NOTHING and new == seen and _text(new) == _text(seen):
         return stored
-    if isinstance(new, dict):
-        own_keys: dict[str, Any] = {}
-        if isinstance(stored, dict) and isinstance(seen, dict) and len(stored) == len(seen):
-            own_keys = dict(
-                zip(seen, stored, strict=True)
-            )  # in the same order; the display form of a key may differ from the key
+    if all(isinstance(each, dict) for each in (new, stored, seen)) and len(stored) == len(seen):
+        # In the same order; the display form of a key may differ from the key.
+        own_keys = dict(zip(seen, stored, strict=True))
+        known = own_keys.keys() & new.keys()
+        if _is_marked({key: value for key, value in new.items() if key not in known}):
+            problems.append(FieldError(path, UNKNOWN))
         meant = {}
         for key, value in new.items():
-            if key in own_keys:
-                own_key = own_keys[key]
-                meant[own_key] = _meant(value, stored[own_key], seen[key], f"{path}.{key}", problems)
-            else:
-                meant[key] = _meant(value, NOTHING, NOTHING, f"{path}.{key}", problems)
-                if MARKER in key:
-                    problems.append(FieldError(path, UNKNOWN))
+            own = own_keys.get(key, key)
+            meant[own] = _meant(value, stored[own], seen[key], f"{path}.{key}", problems) if key in known else value
         return meant
-    if MARKER in _text(new):
+    if _is_marked(new):
         problems.append(FieldError(path, UNKNOWN))
     return new
 
 
+def _is_marked(value: Any) -> bool:
+    return any(MARKER in "\n".join(level.texts()) for level in levels([value]))
+
+
 def _text(value: Any) -> str:
-    # Compared as text, because 1, 1.0 and True are equal in Python.
     return json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)

@@ -19,7 +19,7 @@ from duey.control.schedule_views import Slot as Slot
 from duey.execution.huey import DurableHuey
 from duey.model.job import Edit, WorkerInfo
 from duey.model.schedule import DEFERRED, KEPT, MISSED, SKIPPED, STANDS_S, OccurrenceRow, ScheduleRow
-from duey.payload.plain import LISTED, to_plain
+from duey.payload.plain import JOB, LISTED
 from duey.scheduling import edits, entry
 from duey.scheduling.isolation import Aside, reason_of
 from duey.scheduling.timetable import CATCH_UP as CATCH_UP
@@ -210,12 +210,11 @@ class ScheduleService:
         """The stored call with a person's changes. Raises BrokenSchedule if it cannot be read."""
         try:
             args, kwargs = self._aside(item, item.arguments)
-            plain = list(to_plain(args)), dict(to_plain(kwargs))
         except Exception as exc:
             problem = f"schedule {item.row.name}: its arguments cannot be read, so create it again: {reason_of(exc)}"
             raise errors.BrokenSchedule(problem) from exc
         task = entry.task_name(item.row, item.spec)
-        return edited(task, args, kwargs, self._huey.display.redacted(task, *plain)[:2], edit)
+        return edited(task, args, kwargs, lambda: self._huey.display.redacted(task, args, kwargs, bounds=JOB), edit)
 
     def _spec(self, name: str, request: ScheduleRequest, known_at: float | None = None) -> str:
         cls = self._known.find(request.task)

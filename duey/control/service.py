@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from huey.api import Task
@@ -171,6 +172,14 @@ class Control:
     ) -> Job:  # fmt: skip
         """Run an ended or retrying job again under the same id: unchanged, with all `args` or `kwargs` replaced, or
         with single arguments changed by `edit`."""
+        self.requeue(job_id, args, kwargs, edit, was)
+        return self.job(job_id)
+
+    def requeue(
+        self, job_id: str, args: Sequence[Any] | None = None, kwargs: Mapping[str, Any] | None = None,
+        edit: Edit | None = None, was: str | None = None,
+    ) -> None:  # fmt: skip
+        """Like `retry`, but the job is not read again to be shown."""
         stored = self._stored(job_id)
         cls = self.known.find(stored.task, internal=True)
         payload = None
@@ -180,11 +189,11 @@ class Control:
             task = self.huey.deserialize_task(stored.payload, of_job(stored))
             old = task.args if args is None else args, task.kwargs if kwargs is None else kwargs
             if edit is not None:
-                old = edited(stored.task, task.args, task.kwargs, self.huey.display.shown_call(stored, JOB)[:2], edit)
+                shown = partial(self.huey.display.shown_call, stored, JOB)
+                old = edited(stored.task, task.args, task.kwargs, shown, edit)
             task.args, task.kwargs = bind(self.known.signature(cls), *old)
             payload = self.huey.serialize_task(task, of_job(stored))
         self.storage.retry(job_id, payload, cls.default_retries, was)
-        return self.job(job_id)
 
     def again(self, job_id: str, by: str | None = None) -> EnqueueAnswer:
         """Enqueue a new job with the stored arguments, queue, priority and context of another one. Raises UnknownJob if

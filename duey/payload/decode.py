@@ -11,7 +11,6 @@ import json
 import math
 import re
 from collections.abc import Callable
-from itertools import accumulate
 from typing import Any
 
 from huey.registry import Message
@@ -28,7 +27,7 @@ from duey.payload.types import CarriedError, exception_message, exception_type, 
 _MAX_BRACKETS = 3 * MAX_DEPTH + 10
 _STRING = re.compile(rb'"[^"]*"')
 _TAG_BYTES, _TAGGED = b'"!"', b'{"!":'
-_STEP = bytes(1 if chr(b) in "[{" else 0 for b in range(256))
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STR = frozenset({str})
 _NO_BRACKET = bytes(b for b in range(256) if chr(b) not in "[]{}")
 
@@ -42,11 +41,13 @@ def from_json(data: bytes) -> Any:
         text = data.decode()
         # Most values hold no tags and no odd numbers, a call holds the one around it: all else is read in C alone.
         tags = data.count(_TAG_BYTES)
-        if tags <= data.startswith(_TAGGED) and not has_odd_number(data):
+        if has_odd_number(data):
+            value, end = _closely.raw_decode(text)
+        elif tags <= data.startswith(_TAGGED):
             value, end = _quick.raw_decode(text)
             value = _revive(value) if tags else value
         else:
-            value, end = _decoder.raw_decode(text)
+            value, end = _reviving.raw_decode(text)
         # Escapes are written for control characters only; others may stand for a lone surrogate.
         if "\\u" in text:
             json.dumps(json.loads(text), ensure_ascii=False).encode()
@@ -60,10 +61,15 @@ def from_json(data: bytes) -> Any:
 
 
 def _is_too_deep(data: bytes) -> bool:
-    """Whether brackets outside of strings are nested deeper than encoding ever does. Linear time."""
+    """Whether brackets outside of strings are nested deeper than encoding ever does, or do not match. Without
+    recursion: each round removes the innermost level."""
     without_escapes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
-    brackets = _STRING.sub(b"", without_escapes).translate(_STEP, _NO_BRACKET)
-    return any(depth > _MAX_BRACKETS for depth in accumulate(1 if opens else -1 for opens in brackets))
+    brackets = _STRING.sub(b"", without_escapes).translate(_TO_SQUARE, _NO_BRACKET)
+    for _ in range(_MAX_BRACKETS):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 def _revive(found: dict[str, Any]) -> Any:
@@ -97,7 +103,8 @@ def _no_constant(name: str) -> Any:
 
 
 _quick = json.JSONDecoder(parse_constant=_no_constant)
-_decoder = json.JSONDecoder(object_hook=_revive, parse_float=_finite, parse_constant=_no_constant)
+_reviving = json.JSONDecoder(object_hook=_revive, parse_constant=_no_constant)
+_closely = json.JSONDecoder(object_hook=_revive, parse_float=_finite, parse_constant=_no_constant)
 
 
 def _set(content: Any) -> set[Any]:

@@ -62,8 +62,10 @@ class Places:
     def masked(self, text: str) -> str:
         """The text with secrets masked."""
         if "@" in text and ":" in text:
-            text = _URL_TOKEN.sub(rf"\1{MARKER}@", _URL_PASSWORD.sub(rf"\1{MARKER}@", text))
-            text = _USER_AT_HOST.sub(rf"\1{MARKER}@", text)
+            for pattern in (_URL_PASSWORD, _URL_TOKEN, _USER_AT_HOST):
+                text, found = pattern.subn(rf"\1{MARKER}@", text, HINTS_MAX)
+                if found == HINTS_MAX:
+                    return MARKER
         if "=" not in text and ":" not in text and " " not in text:
             return text
         lower = text.lower()

@@ -102,7 +102,7 @@ def is_plain(value: Any, bounds: Bounds = WHOLE, depth: int = MAX_DEPTH) -> bool
         if left < 0 or depth < -1 or not level.kinds <= _PLAIN:
             return False
         ints, keys = level.of(int), level.names()
-        if ints and (max(ints) >> _INT_BITS or -min(ints) >> _INT_BITS):
+        if ints and max(max(ints), -min(ints)) >> _INT_BITS > 0:
             return False
         if not (all(map(math.isfinite, level.of(float))) and _STR.issuperset(map(type, keys))):
             return False

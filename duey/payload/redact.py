@@ -102,7 +102,10 @@ class Redactor:
             self._redact(context, 0, hidden)
         if whole is not None:
             given, named = whole
-            secret = {index for index, name in enumerate(names[: len(given)]) if self.is_secret(name, given[index])}
+            may_be = set(filter(self.is_secret, set(names)))  # those of *args are all one name
+            secret = {
+                n for n, name in enumerate(names[: len(given)]) if name in may_be and self.is_secret(name, given[n])
+            }
             hidden += [to_plain(given[index]) for index in secret]
             more = self._hidden_in([*(each for index, each in enumerate(given) if index not in secret), dict(named)])
             hides_all, hidden = more is None, hidden + (more or [])

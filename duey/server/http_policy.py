@@ -32,6 +32,7 @@ ALWAYS = [
 ]
 # Without includeSubDomains: other services may run on subdomains without TLS.
 HSTS = ("Strict-Transport-Security", "max-age=31536000")
+HOST_CHARS = 300  # more than any name has: below, the time grows with the square of the length
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[\w.-]+)(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
 
 
@@ -59,7 +60,7 @@ class HttpPolicy:
 
     def allows(self, host: str) -> bool:
         """Whether the service answers to this value of the Host header."""
-        match = _HOST.fullmatch(host)
+        match = _HOST.fullmatch(host) if len(host) <= HOST_CHARS else None
         if match is None:
             return False
         name = match[1].strip("[]").lower().removesuffix(".")

@@ -15,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
@@ -80,37 +81,54 @@ def flags_of(settings: Mapping[str, Any]) -> int:
 
 def digest(value: Any) -> str:
     """A short text that is the same for equal values in any process. Raises UnserializableError."""
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:32]
+    try:
+        return hashlib.sha256(_texts([value])[0].encode()).hexdigest()[:32]
+    except RecursionError:
+        raise errors.TooDeepError("a value of the unique key", "holds itself, or is nested too deeply") from None
 
 
 # The text that does not depend on the order of dicts and sets: JSON in which each scalar is the text of its JSON.
-# Storages hold digests of it, so it must not change. Scalars of one type are written together, in C, because whoever
-# enqueues chooses how many there are.
+# Storages hold digests of it, so it must not change. All values of one type that stand equally deep are written
+# together, mostly in C, because whoever enqueues chooses how many there are.
 
 
-def _canonical(value: Any) -> str:
-    kind = type(value)
-    if kind is list or kind is tuple:
-        return f"[{','.join(_each(value))}]" if value else "[]"
-    if kind is dict or isinstance(value, Mapping):
-        pairs = map("[{},{}]".format, _each(list(value)), _each(list(value.values())))
-        return f'{{"m":[{",".join(sorted(pairs))}]}}' if value else '{"m":[]}'
-    if isinstance(value, (set, frozenset)):
-        return f'{{"s":[{",".join(sorted(_each(list(value))))}]}}'
-    if isinstance(value, (list, tuple)):
-        return f"[{','.join(_each(value))}]"
-    return encode_basestring_ascii(to_json(value).decode())
-
-
-def _each(values: Sequence[Any]) -> Iterable[str]:
+def _texts(values: Sequence[Any]) -> list[str]:
+    """The text of each value."""
     kinds = set(map(type, values))
-    if kinds == _INT and min(values) > -_LONG and max(values) < _LONG:  # to_json has a form of its own for longer ones
+    if len(kinds) == 1:
+        return list(_of_one_type(kinds.pop(), values))
+    by_kind = {kind: _of_one_type(kind, [each for each in values if type(each) is kind]) for kind in kinds}
+    return list(map(next, map(by_kind.__getitem__, map(type, values))))
+
+
+def _of_one_type(kind: type, values: Sequence[Any]) -> Iterator[str]:
+    if issubclass(kind, Mapping):
+        pairs = map("[{},{}]".format, _members(values), _members([each.values() for each in values]))
+        return iter([f'{{"m":[{",".join(sorted(islice(pairs, len(each))))}]}}' for each in values])
+    if issubclass(kind, (set, frozenset)):
+        items = _members(values)
+        return iter([f'{{"s":[{",".join(sorted(islice(items, len(each))))}]}}' for each in values])
+    if issubclass(kind, (list, tuple)):
+        items = _members(values)
+        return iter([f"[{','.join(islice(items, len(each)))}]" for each in values])
+    if kind is int and min(values) > -_LONG and max(values) < _LONG:  # to_json has a form of its own for longer ones
         return map('"{}"'.format, values)
-    if kinds == _FLOAT and all(map(math.isfinite, values)):
+    if kind is float and all(map(math.isfinite, values)):
         return map('"{!r}"'.format, values)
-    if kinds == _STR and "".join(values).isascii():
+    if kind is str and "".join(values).isascii():
         return map(encode_basestring_ascii, map(encode_basestring, values))
-    return map(_canonical, values)
+    if kind in _CONSTANTS:
+        return map(_CONSTANTS[kind].__getitem__, values)
+    return (encode_basestring_ascii(to_json(each).decode()) for each in values)
 
 
-_INT, _FLOAT, _STR, _LONG = {int}, {float}, {str}, 1 << 64
+def _members(collections: Sequence[Iterable[Any]]) -> Iterator[str]:
+    """The texts of the members of all of them, in order."""
+    members = list(chain.from_iterable(collections))
+    if len(members) > _MOST:
+        raise errors.TooDeepError("a value of the unique key", "holds itself, or too many values: pass less")
+    return iter(_texts(members))
+
+
+_LONG, _MOST = 1 << 64, 10_000_000
+_CONSTANTS: dict[type, dict[Any, str]] = {type(None): {None: '"null"'}, bool: {False: '"false"', True: '"true"'}}

@@ -50,7 +50,7 @@ class Verbs:
     def one(self, verb: str, job_id: str, was: str | None) -> None:
         """Act on one job, if its state is `was` (None: any). Raises Conflict, UnknownJob, StorageUnavailable."""
         if verb == RETRY:
-            self._control.retry(job_id, was=was)
+            self._control.requeue(job_id, was=was)
         elif verb == CANCEL:
             self._control.cancel(job_id, was)
         else:

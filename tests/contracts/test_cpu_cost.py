@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.in_process import Service
+from bench.megabytes import BATCHES, REFUSED, REFUSED_BATCHES, TYPED, VALUES
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import passwords
-from tests.contracts.megabytes import BATCHES, REFUSED, REFUSED_BATCHES, TYPED, VALUES, Service
 from tests.contracts.rig import run_all
 from tests.support import rounds
 
@@ -73,10 +74,10 @@ def test_a_schedule_of_a_megabyte_costs_little(service: Service) -> None:
         assert service.send(f"change: {name}", {**body, "every": 10**7}, "/api/schedules/s", "PUT").status == 200
         for path in ("/api/schedules", "/monitor/schedules", "/monitor/schedules/s/edit"):
             assert service.get(path, f"{path}: {name}").status == 200
-        version = service.client.get("/api/schedules/s").json["version"]
+        version = service.get("/api/schedules/s").json["version"]
         changed = service.form(f"form: {name}", "/monitor/schedules/s/change", version=version, every="100000")
         assert changed.status == 303
-        assert service.client.delete("/api/schedules/s").status == 200
+        assert service.call("DELETE", "/api/schedules/s").status == 200
 
 
 def test_results_cost_little_and_come_whole(service: Service, huey: DurableHuey) -> None:
@@ -114,4 +115,4 @@ def test_a_page_of_large_jobs_is_not_large(service: Service, huey: DurableHuey) 
             cursor, pages = answer.json["next"], pages + 1
         assert len(seen) == len(set(seen)) == rows * 81 and pages > 1
         for path in ("/monitor/jobs?limit=200", "/monitor/jobs?state=queued", "/monitor/jobs.json?limit=200"):
-            assert len(service.get(path).content) < 4_000_000
+            assert len(service.get(path).body) < 4_000_000

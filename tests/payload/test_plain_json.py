@@ -16,7 +16,7 @@ from huey.utils import SKIPPED, Error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duey.payload.plain import MAX_DEPTH, Bounds, is_cut, plain_call, to_plain
+from duey.payload.plain import MAX_DEPTH, Bounds, is_cut, is_plain, plain_call, to_plain
 from duey.payload.types import CarriedError
 from tests.support import rows
 
@@ -159,3 +159,9 @@ def test_shared_references_cannot_make_it_endless() -> None:
 )
 def test_the_plain_form_is_always_valid_json(value: Any) -> None:
     assert json.loads(json.dumps(to_plain(value), allow_nan=False)) == to_plain(value)
+
+
+def test_what_is_plain_already_is_found_so_whatever_its_numbers():
+    for value in ([1], [-1], [0, 2**2000 - 1], {"a": [1 - 2**2000]}):
+        assert is_plain(value) and to_plain(value) is value
+    assert not is_plain([2**2000]) and not is_plain([-(2**2000)])

@@ -204,6 +204,9 @@ def test_no_text_costs_more_than_linear_time():
         "'",
     ):
         assert len(every_day.text(text * (400_000 // len(text)) + " token=x")) <= 500_000
+    for url in ("x://a:secret@b ", "x://averylongtokenasaname@b ", "ann:secret@b "):
+        assert "secret" not in every_day.text(url * 9_000)
+        assert every_day.text(url * 10_000) == MARKER
 
 
 secret_keys = st.sampled_from(["password", "db_password", "accessToken", "X-Api-Key"])

@@ -47,6 +47,12 @@ def test_digests():
     assert digest([1, 10**30, 1.5, None, True, *hard]) == "637a4a1d7fad33e3c4a39f780d5b5875"
     assert digest([1.5, -0.0]) == "4a7f754956a88b3cc8922fa9df551b6a"
     assert digest(["a", "b"]) == "deedf2289a6b11c2a839bafb40554fa8"
+    mixed = [[1, "x", {}, [], None], {"a": [], "b": {"c": (2, 1.5)}}, [[1], True, {"a": "x"}]]
+    assert digest(mixed) == "0e5a93cfd07d31fe9f26a57f398dcaa9"
+    endless: list[object] = []
+    endless += [endless, endless]
+    with pytest.raises(errors.TooDeepError, match="holds itself"):
+        digest(endless)
 
 
 def test_a_key_of_one_s_own():

@@ -5,6 +5,7 @@ Bottle's own `request.forms` is limited to 100 KB, and an edited argument may be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl
 from duey.monitor.web.refusal import Refusal
 
 MAX_FIELDS = 5_000
+_BARE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 TYPE = "application/x-www-form-urlencoded"
 
 
@@ -54,7 +56,9 @@ def form_of(environ: Mapping[str, Any], max_kb: int) -> Fields:
     try:
         raw = environ["wsgi.input"].read(int(length))
         text = raw.decode("ascii")
-    except (OSError, UnicodeDecodeError):
+        if _BARE_PERCENT.search(text):
+            raise ValueError
+    except (OSError, ValueError):
         raise Refusal(400, "the form did not arrive as a browser sends it: send it again") from None
     return _fields(text)
 

@@ -17,6 +17,8 @@ from duey.model.job import Edit, TaskInfo
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.forms.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
 
+MAX_HOLDERS = 100_000  # as in the API's bodies: each costs some microseconds in every step that handles it
+
 
 def as_typed(fields: Sequence[Input], form: Fields) -> list[Input]:
     """Return the fields with the typed text, for a form that is shown again."""
@@ -90,6 +92,8 @@ def _value(field: Input, text: str) -> tuple[Any, str]:
     """Return the typed value, or a problem."""
     if field.kind == TEXT:
         return text.replace("\r\n", "\n"), ""
+    if text.count("[") + text.count("{") > MAX_HOLDERS:
+        return None, f"expected at most {MAX_HOLDERS:,} lists and objects"
     try:
         return json.loads(text), ""
     except (ValueError, RecursionError):

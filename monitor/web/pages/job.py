@@ -52,7 +52,7 @@ class JobPage:
                 edit, problems = typed.read_edit(fields, request.form)
                 if problems:
                     raise errors.InvalidArguments(job.task, problems)
-            self._services.control.retry(job_id, edit=edit, was=_was(request))
+            self._services.control.requeue(job_id, edit=edit, was=_was(request))
         except errors.InvalidArguments as error:
             shown, other = typed.with_problems(typed.as_typed(fields, request.form), error.errors)
             return self._look.view(request, job_id, shown, other)

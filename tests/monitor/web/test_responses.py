@@ -175,9 +175,12 @@ def test_unknown_paths_and_methods_and_odd_forms(admin: Browser, world: World) -
     for body, sent_as, status in (
         (b"p:a=" + b"1" * (world.settings.web.max_body_kb * 1024 + 1), kind, 413), (b"{}", "application/json", 415),
         (b"&".join(b"a=1" for _ in range(6000)), kind, 400), ("p:a=ä".encode(), kind, 400),
+        (b"p:a=100%", kind, 400),
     ):  # fmt: skip
         answer = admin.call("POST", "/monitor/tasks/add/run", body, {"Sec-Fetch-Site": "same-origin"}, sent_as)
         assert answer.status == status, body[:9]
+    many = admin.post("/monitor/tasks/add/run", {"p:a": "[" + "[]," * 100_000 + "[]]", "p:b": "1"})
+    assert "at most 100,000 lists and objects" in many.words
 
 
 def test_what_nobody_foresaw_is_told_by_an_incident(world: World, admin: Browser, caplog, monkeypatch) -> None:

@@ -1,11 +1,7 @@
-"""Requests of 1 MB of each kind, to an API and a monitor over a real storage, all in this thread: its processor time
-is that of the request."""
+"""Requests of 1 MB of each kind, as the values that they hold: for a part of the bench and for a contract test."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,20 +12,9 @@ from urllib.parse import quote
 from uuid import UUID
 
 from duey import register_type
-from duey.api import make_api
-from duey.control.service import Control
-from duey.execution.huey import DurableHuey
-from duey.monitor.access import ADMIN, Access
-from duey.monitor.history import History
-from duey.monitor.web import make_web
-from duey.server.main import side_by_side
-from tests.api.client import Client
-from tests.monitor.web.client import Browser
 
 BODY_BYTES = 1024 * 1024
 HEAD_BYTES = 60_000  # of an address or a header: the server refuses a head of more than 64 KB
-JSON_TYPE, FORM_TYPE = "application/json", "application/x-www-form-urlencoded"
-PASSWORD = "correct horse battery"
 
 
 @register_type
@@ -139,82 +124,89 @@ BATCHES: dict[str, Any] = {
     "1,000 jobs with context": [{"task": "take", "context": {f"k{n}": n for n in range(90)}}] * 1000,
     "1,000 jobs with texts": [{"task": "take", "args": ["password=" + "x" * 900]}] * 1000,
 }
-
-
-PACE_S = 0.04  # what pace_s() takes on a core of its own
-
-
-def pace_s() -> float:
-    """Processor time of a fixed piece of work: a thread that shares its core with others counts more for the same."""
-    began = time.thread_time()
-    json.loads(json.dumps(WIDE))
-    return time.thread_time() - began
-
-
-class Service:
-    """API and monitor over a huey, in this thread."""
-
-    def __init__(self, huey: DurableHuey, folder: Path) -> None:
-        settings, self.huey = huey.settings, huey
-
-        @huey.task()
-        def take(value: Any = None, **others: Any) -> Any:
-            return value
-
-        @huey.task()
-        def strict(a: list[int], b: dict[str, int] | None = None, c: str = "") -> None: ...
-
-        @huey.task(unique=True)
-        def once(value: Any = None, *more: Any, **others: Any) -> Any:
-            return value
-
-        for name, hint in TYPES.items():
-
-            def body(value: Any) -> None: ...
-
-            body.__name__, body.__annotations__ = f"take_{name}", {"value": hint}
-            huey.task(unique=True)(body)
-        self.access = Access(f"sqlite:///{folder / 'access.db'}")
-        self.history = History(f"sqlite:///{folder / 'monitor.db'}", settings.monitor)
-        self.history.prepare()
-        control = Control(huey)
-        self.recorder = self.history.recorder(huey.lifecycle, control.workers, control.schedules.all)
-        api = make_api(control, self.access, settings, self.history)
-        app = side_by_side(make_web(control, self.access, self.history, settings), api, settings.web)
-        self.client = Client(app, self.access.tokens.create("robot", ("admin",))[1])
-        self.access.accounts.create("ana", ADMIN, PASSWORD)
-        self.browser = Browser(app)
-        self.browser._check = lambda *_: None  # type: ignore[method-assign]  # API answers have other headers
-        self.browser.log_in("ana", PASSWORD)
-        self.took: dict[str, float] = {}
-
-    def close(self) -> None:
-        self.access.close()
-        self.history.close()
-
-    def timed(self, name: str, call: Callable[[], Any]) -> Any:
-        began = time.thread_time()
-        answer = call()
-        took = time.thread_time() - began
-        if took > 0.1:
-            took *= min(1.0, PACE_S / pace_s())
-        self.took[name] = max(took, self.took.get(name, 0.0))
-        return answer
-
-    def send(self, name: str, value: Any, path: str = "/api/jobs", method: str = "POST") -> Any:
-        body = (
-            value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-        )
-        assert len(body) <= BODY_BYTES, (name, len(body))
-        return self.timed(name, lambda: self.client.call(method, path, body, JSON_TYPE))
-
-    def form(self, title: str, path: str, /, **fields: str) -> Any:
-        """A form that does not escape more than it has to."""
-        sent = {"proof": self.browser.proof, **fields}
-        body = "&".join(f"{quote(k)}={v}" for k, v in sent.items())[:BODY_BYTES].encode()
-        headers = {"Sec-Fetch-Site": "same-origin"}
-        return self.timed(title, lambda: self.browser.call("POST", path, body, headers, FORM_TYPE))
-
-    def get(self, path: str, name: str = "", headers: dict[str, str] | None = None) -> Any:
-        asked = self.client if path.startswith(("/api", "/metrics")) else self.browser
-        return self.timed(name or path, lambda: asked.call("GET", path, headers=headers))
+BODIES: dict[str, Any] = {
+    "100,000 values": {"task": "once", "args": [0] * 100_000},
+    "objects": {"task": "once", "args": [{"a": 1}] * 99_000},
+    "small lists": {"task": "once", "args": [[1]] * 99_000},
+    "texts": {"task": "once", "args": ["x"] * 250_000},
+    "names": {"task": "once", "kwargs": WIDE},
+    "names of objects": {"task": "once", "kwargs": {f"k{n}": {"a": 1} for n in range(60_000)}},
+    "either": {"task": "once", "args": [None, 1, "x"] * 80_000},
+}  # fmt: skip
+# What is typed into a field of a form, escaped as little as it has to be.
+FORM_TEXTS: dict[str, str] = {
+    "wide object": "{" + ",".join(f'"k{n}":0' for n in range(88_000)) + "}",
+    "long list": "[" + "0," * 500_000 + "0]",
+    "many arrays": "[" + "[]," * 330_000 + "0]",
+    "many objects": "[" + "{}," * 330_000 + "0]",
+    "deep": "[" * 500_000 + "]" * 500_000,
+    "deep objects": '{"a":' * 900 + '"' + "x" * 990_000 + '"' + "}" * 900,
+    "less deep objects": '{"a":' * 45 + "[" + "0," * 480_000 + "0]" + "}" * 45,
+    "a list of deep objects": "[" + ",".join(['{"a":' * 40 + "0" + "}" * 40] * 4_000) + "]",
+    "marks": "[" + '"[redacted]",' * 70_000 + "0]",
+    "one name many times": "{" + '"a":1,' * 170_000 + '"a":1}',
+    "digits": "9" * 1_000_000,
+    "long integers": "[" + ("9" * 4_200 + ",") * 240 + "0]",
+    "exponents": "[" + "1e5," * 250_000 + "0]",
+    "floats": "[" + "1.5," * 250_000 + "0]",
+    "percent signs": "%25" * 340_000,
+    "bare percent signs": "%" * 1_000_000,
+    "plus signs": "+" * 1_000_000,
+    "other letters": quote("č" * 170_000),
+    "not UTF-8": "%ff" * 340_000,
+    "quotes": '"' * 1_000_000,
+    "back-slashes": '"' + "\\\\" * 500_000 + '"',
+    "escapes": '"' + "\\u0001" * 170_000 + '"',
+    "half pairs": '"' + "\\ud800" * 170_000 + '"',
+    "urls": '"' + "://a:b@" * 140_000 + '"',
+    "line ends": "%0d%0a" * 170_000,
+    "blanks": "+" * 999_999 + "1",
+    "text": "x" * 1_000_000,
+}  # fmt: skip
+QUERIES: dict[str, str] = {
+    "a long value": "q=" + "x" * HEAD_BYTES,
+    "many names": "&".join(f"f{n}=" for n in range(9_000)),
+    "one name": "q=&" * 20_000,
+    "ampersands": "&" * HEAD_BYTES,
+    "percent signs": "q=" + "%" * HEAD_BYTES,
+    "not UTF-8": "q=" + "%ff" * 20_000,
+    "a cursor": "cursor=" + "9" * HEAD_BYTES,
+    "a limit": "limit=" + "9" * HEAD_BYTES,
+    "words": "q=" + "a:b+" * 15_000,
+    "quotes": "q=" + "%22+" * 15_000,
+    "times": "q=" + "since:1h+" * 6_000,
+    "a long time": "q=since:" + "9" * HEAD_BYTES,
+    "a task": "task=" + "x." * 30_000,
+    "a state": "state=" + "x" * HEAD_BYTES,
+    "next": "next=" + "/" * HEAD_BYTES,
+}  # fmt: skip
+HEADERS: dict[str, str] = {
+    "letters": "x" * HEAD_BYTES,
+    "semicolons": ";" * HEAD_BYTES,
+    "pairs": "a=b; " * 12_000,
+    "commas": "a, " * 20_000,
+    "qualities": "gzip;q=0.1," * 5_400,
+    "digits": "9" * HEAD_BYTES,
+    "blanks": "a" + " " * HEAD_BYTES + "b",
+    "slashes": "/" * HEAD_BYTES,
+    "colons": ":" * HEAD_BYTES,
+    "dots": "1." * 30_000,
+    "quotes": '"' * HEAD_BYTES,
+    "Bearer": "Bearer " + "x" * HEAD_BYTES,
+    "an address": "https://" + "a." * 29_000,
+    "high": "\xff" * HEAD_BYTES,
+}  # fmt: skip
+FORMS: dict[str, str] = {
+    "many fields": "a=1&" * 250_000,
+    "many names": "&".join(f"f{n}=" for n in range(4_900)),
+    "many ids": "verb=retry&" + "id=queued+x&" * 4_900,
+    "ampersands": "&" * 1_000_000,
+    "percent signs": "%" * 1_000_000,
+    "a long name": "%41" * 340_000 + "=1",
+    "a long password": "username=ana&password=" + "x" * 1_000_000,
+    "a long account": "username=" + "x" * 1_000_000 + "&password=x",
+    "plus signs": "q=" + "+" * 1_000_000,
+    "words": "verb=retry&every=1&q=" + "a:b+" * 240_000,
+    "quotes": "verb=retry&every=1&q=" + "%22+" * 240_000,
+    "arrays": "p:value=" + "[" * 1_000_000,
+}  # fmt: skip
