@@ -97,6 +97,14 @@ class Requests:
         return bool(self._terminals) and not any(map(os.isatty, self._terminals))
 
 
+def drained(fd: int) -> list[int]:
+    """Read the signal numbers from the wake-up pipe."""
+    try:
+        return list(os.read(fd, 4096))
+    except BlockingIOError:
+        return []
+
+
 def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
     """Have the kernel send `signum` to this process when its parent dies. Exits if the parent is already dead."""
     if sys.platform == "linux":

@@ -28,6 +28,7 @@ from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.call_options import inherited
 from duey.tasks.decorator import DurableTaskWrapper
+from duey.tasks.lock import Lock
 from duey.tasks.options import check_call
 from duey.tasks.typed import Call, ChordResult, Pipeline, R, Result, TypedHuey, chord, group
 from duey.tasks.typed import ResultGroup as Results
@@ -42,8 +43,8 @@ class EnqueuingHuey(TypedHuey):
     settings: Settings
     lifecycle: Lifecycle
 
-    def lock_task(self, lock_name: str, ttl: float | None = None) -> current.Lock:
-        return current.Lock(self, lock_name, ttl)
+    def lock_task(self, lock_name: str, ttl: float | None = None) -> Lock:
+        return Lock(self, lock_name, ttl)
 
     # stored values, signed for their use
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from huey.api import TaskLock
-from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskLockedException, TaskTimeout
+from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskTimeout
 
 from duey.payload.masking import escaped
-from duey.tasks.typed import P, R
+
+if TYPE_CHECKING:
+    from duey.tasks.lock import Lock
 
 
 class Local(threading.local):
@@ -257,55 +256,6 @@ def heed_timeout() -> None:
     job_context = current_job_context()
     if job_context is not None and job_context.deadline.unheeded:
         job_context.deadline.strike()
-
-
-class Holder(threading.local):
-    """How a thread holds a lock: the process and the token."""
-
-    pid = 0
-    token = ""
-
-
-class Lock(TaskLock):
-    """Huey's lock, registered with the body that holds it: if a time-out strikes while the body frees it, it is freed
-    when the body has ended. A process that a body forks does not hold the lock."""
-
-    def __init__(self, huey: Any, name: str, ttl: float | None = None) -> None:
-        super().__init__(huey, name, ttl)
-        self._own = Holder()
-
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Use the lock as a decorator."""
-        return super().__call__(function)
-
-    def __enter__(self) -> Lock:
-        self.acquire()
-        if (job_context := current_job_context()) is not None:
-            job_context.locks.append(self)
-        return self
-
-    def acquire(self) -> Any:
-        token = uuid.uuid4().hex
-        if not self._huey.put_if_empty(self._key, token, self._ttl):
-            locked = TaskLockedException(f"unable to acquire lock {self._name}")
-            locked.lock = self._name  # the reason why the job waits
-            raise locked
-        self._own.pid, self._own.token = os.getpid(), token
-        return True
-
-    def deactivate(self) -> None:
-        """Free the lock, unless another one holds it: the parent of this process, or whoever took it after it
-        expired."""
-        if self._own.pid != os.getpid():
-            return
-        if self._ttl is None or self._huey.get(self._key, peek=True) == self._own.token:
-            self.release()
-
-    def __exit__(self, *exc_info: Any) -> None:
-        self.deactivate()
-        job_context = current_job_context()
-        if job_context is not None and self in job_context.locks:
-            job_context.locks.remove(self)
 
 
 def progress(done: float, total: float | None = None, note: str = "") -> None:

@@ -128,7 +128,7 @@ class DurableConsumer(Consumer):
                 break
             pause = 0.1 if self._stopping_since is not None or any(u.killed_at for u in self._children) else TICK_S
             select.select([wake_r, *self._pipes()], [], [], pause)
-            for signum in drained(wake_r):
+            for signum in os_process.drained(wake_r):
                 self._on_signal(signum)
         signal.set_wakeup_fd(-1)
         if self._requests.stop_at is None:
@@ -298,11 +298,3 @@ class DurableConsumer(Consumer):
         for child in children:
             child.killed = child.killed or bool(child.pid and not child.timed_out)
             self._signal_child(child, signal.SIGKILL)
-
-
-def drained(fd: int) -> list[int]:
-    """Read the signal numbers from the wake-up pipe."""
-    try:
-        return list(os.read(fd, 4096))
-    except BlockingIOError:
-        return []

@@ -1,4 +1,5 @@
-"""Changes of one job by hand. A script applies each if the job has not changed since it was read.
+"""Changes of one job by hand, and what a resume queues again. A script applies each change of a job if the job has not
+changed since it was read.
 
 `retry` and `forget` read the job themselves, and start again if it has changed. `was`: change the job only if it is in
 this state.
@@ -6,15 +7,19 @@ this state.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duey import clock, errors
 from duey.model.job import ENDED, RETRYING, Claim
+from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec, queries
 from duey.storage.redis.client import Server
+from duey.storage.redis.session import limits_text
 from duey.storage.values import SeenJob
 
+STEP = 500  # jobs that one script moves: limits how long other clients wait
 TRIES = 20  # after so many attempts at a job that keeps changing, give up
 
 
@@ -80,6 +85,25 @@ def forget(server: Server, job_id: str, was: str | None) -> None:
         if apply(server, "forget", job_id, seen.version) == 1:
             return
     raise busy(job_id)
+
+
+def unblock(server: Server, why: str) -> int:
+    """Queue again what was set aside for this reason. Returns the number of jobs."""
+    count = 0
+    while moved := int(server.run("unblock", why, clock.now(), STEP)):
+        count += moved
+    return count
+
+
+def unblock_tasks(server: Server, known: Sequence[str], limits: Mapping[str, Limit]) -> int:
+    """Queue again what waits for these tasks to be known, or for limits that they no longer have. Returns the number of
+    jobs."""
+    held = {why.decode() for why in server.command(b"SMEMBERS", server.key("block_reasons"))}
+    count = sum(unblock(server, why) for why in sorted(held & {f"unknown {task}" for task in known}))
+    if any(why.startswith(("limit ", "rate ")) for why in held):
+        now_limits = {task: limits.get(task, Limit(None, None, 0.0)) for task in known}
+        count += int(server.run("recheck", clock.now(), limits_text(now_limits)))
+    return count
 
 
 def apply(server: Server, verb: str, job_id: str, version: tuple[Any, ...], *words: Any) -> Any:

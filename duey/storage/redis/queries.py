@@ -159,6 +159,20 @@ def delete_events(server: Server, events: Sequence[Event | EventRow]) -> None:
         server.command(b"XDEL", server.key("outbox"), *(f"{e.seq}-0" for e in events[i : i + STEP]))
 
 
+def chord_results(server: Server, cid: str) -> list[bytes]:
+    """The parts of a complete chord, in the order of its members."""
+    found = server.command(b"HGETALL", server.key(f"chord:{cid}"))
+    parts = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+    return [parts[index] for index in sorted(parts, key=int)]
+
+
+def pauses(server: Server) -> set[tuple[str, str]]:
+    """(kind, name) of every pause."""
+    found = server.command(b"SMEMBERS", server.key("pauses"))
+    pairs = (why.decode().partition(" ") for why in found)
+    return {(kind, name) for kind, _, name in pairs}
+
+
 LOOK_S = 5.0  # longest delay if a wake-up is lost
 
 

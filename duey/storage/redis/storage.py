@@ -17,7 +17,6 @@ from pathlib import Path
 from duey import clock
 from duey.model.event import Event
 from duey.model.job import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, WorkerInfo
-from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage import presence
 from duey.storage.compaction import Backlog
@@ -26,7 +25,7 @@ from duey.storage.redis import codec, commands, enqueue, keys, kv, preflight, qu
 from duey.storage.redis import workers as worker_rows
 from duey.storage.redis.client import Server
 from duey.storage.redis.presence import RedisPresence, folder_of
-from duey.storage.redis.session import WorkerSessions, limits_text
+from duey.storage.redis.session import WorkerSessions
 from duey.storage.values import (
     ClaimResult,
     DeadWorker,
@@ -40,7 +39,7 @@ from duey.storage.values import (
     StoredJob,
 )  # fmt: skip
 
-STEP = 500  # jobs that one script moves or removes: limits how long other clients wait
+STEP = 500  # jobs that one script removes: limits how long other clients wait
 
 
 class RedisStorage(JobStorage):
@@ -111,9 +110,7 @@ class RedisStorage(JobStorage):
         """Does nothing: the server's `appendfsync` decides."""
 
     def chord_results(self, cid: str) -> list[bytes]:
-        found = self.server.command(b"HGETALL", self.server.key(f"chord:{cid}"))
-        parts = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
-        return [parts[index] for index in sorted(parts, key=int)]
+        return queries.chord_results(self.server, cid)
 
     def control_signals(self, worker: int) -> tuple[bool, bool]:
         return self._sessions.control_signals(worker)
@@ -206,26 +203,13 @@ class RedisStorage(JobStorage):
 
     def resume(self, kind: str, name: str) -> int:
         self.server.command(b"SREM", self.server.key("pauses"), f"{kind} {name}")
-        return self._unblock(f"{kind} {name}")
+        return commands.unblock(self.server, f"{kind} {name}")
 
     def unblock_tasks(self, known: Sequence[str]) -> int:
-        held = {why.decode() for why in self.server.command(b"SMEMBERS", self.server.key("block_reasons"))}
-        count = sum(self._unblock(why) for why in sorted(held & {f"unknown {task}" for task in known}))
-        if any(why.startswith(("limit ", "rate ")) for why in held):
-            now_limits = {task: self.limits.get(task, Limit(None, None, 0.0)) for task in known}
-            count += int(self.server.run("recheck", clock.now(), limits_text(now_limits)))
-        return count
-
-    def _unblock(self, why: str) -> int:
-        count = 0
-        while moved := int(self.server.run("unblock", why, clock.now(), STEP)):
-            count += moved
-        return count
+        return commands.unblock_tasks(self.server, known, self.limits)
 
     def pauses(self) -> set[tuple[str, str]]:
-        found = self.server.command(b"SMEMBERS", self.server.key("pauses"))
-        pairs = (why.decode().partition(" ") for why in found)
-        return {(kind, name) for kind, _, name in pairs}
+        return queries.pauses(self.server)
 
     # reading
 

@@ -20,15 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from duey import errors, faults
-from duey import files as config_files
-from duey.storage.sqlite import schema
+from duey.storage.sqlite import preflight
 
-MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
 READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one
 LOG_ROOM = 16 * 2**20  # bytes
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two attempts at a write lock that another process holds
-REMOVED = "the queue {} was removed while Duey was running: put it back, or restart Duey to start with an empty queue"
 
 
 def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
@@ -89,7 +86,11 @@ class Database:
     def _connect(self, role: str) -> sqlite3.Connection:
         with self._opening:
             try:
-                con = self._first() if self._inode is None else self._raw()
+                if self._inode is None:
+                    con = preflight.connect_first(self.path, self.busy_s, self._seen)
+                    self._seen = True
+                else:
+                    con = preflight.connect(self.path, self.busy_s)
                 con.execute(f"pragma synchronous = {'full' if role == 'synced' and self.durable else 'normal'}")
                 # Consumers checkpoint regularly. These limits matter when none is running.
                 con.execute(f"pragma wal_autocheckpoint = {3500 if role == 'synced' else 8000}")
@@ -107,45 +108,6 @@ class Database:
                 raise errors.StorageUnavailable(f"the queue {self.path} is not there ({exc.strerror})") from exc
             self._inode = (stat.st_dev, stat.st_ino)
             return con
-
-    def _first(self) -> sqlite3.Connection:
-        """The first connection: creates or migrates the file, checks that it is ours, and switches it to WAL mode."""
-        if sqlite3.sqlite_version_info < MINIMUM:
-            raise errors.Misconfigured(
-                f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
-            )
-        if not os.path.exists(self.path):
-            if self._seen:  # a new empty file would hide the loss
-                raise errors.StorageUnavailable(REMOVED.format(self.path))
-            try:
-                config_files.make_folder(Path(self.path).parent)
-                config_files.make_file(self.path)  # SQLite gives its side files the same permissions
-            except OSError as exc:
-                raise errors.StorageReadOnly(
-                    f"the queue {self.path} cannot be made ({exc.strerror}): let this user write its folder"
-                ) from exc
-        con = self._raw()
-        schema.prepare(con, self.path)  # first, because it may be another program's file
-        deadline = time.monotonic() + self.busy_s
-        while True:  # switching to WAL needs exclusive access and ignores the busy time-out
-            try:
-                con.execute("pragma journal_mode = wal")
-                break
-            except sqlite3.OperationalError as exc:
-                if "locked" not in str(exc) or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-        self._seen = True
-        config_files.mend_database(self.path)
-        return con
-
-    def _raw(self) -> sqlite3.Connection:
-        con = sqlite3.connect(
-            f"file:{Path(self.path).as_posix().replace('?', '%3f').replace('#', '%23')}?mode=rw", uri=True,
-            timeout=self.busy_s, isolation_level=None, check_same_thread=False, cached_statements=256,
-        )  # fmt: skip
-        con.execute("pragma temp_store = memory")
-        return con
 
     def connection(self, role: str) -> sqlite3.Connection:
         """The connection of a role, opened if needed."""
@@ -172,7 +134,7 @@ class Database:
         try:
             stat = os.stat(self.path)
         except OSError:
-            raise errors.StorageUnavailable(REMOVED.format(self.path)) from None
+            raise errors.StorageUnavailable(preflight.REMOVED.format(self.path)) from None
         if (stat.st_dev, stat.st_ino) != self._inode:
             self.close()  # the file was replaced: open the new one
 

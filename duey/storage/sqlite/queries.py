@@ -147,6 +147,16 @@ def stop_requested(con: sqlite3.Connection, seqs: Sequence[int]) -> set[int]:
     return {row[0] for row in con.execute(f"select seq from cancel_requests where seq in ({marks})", list(seqs))}
 
 
+def chord_results(con: sqlite3.Connection, cid: str) -> list[bytes]:
+    """The parts of a complete chord, in the order of its members."""
+    return [row[0] for row in con.execute("select value from chord_parts where cid = ? order by idx", (cid,))]
+
+
+def pauses(con: sqlite3.Connection) -> set[tuple[str, str]]:
+    """(kind, name) of every pause."""
+    return set(con.execute("select kind, name from pauses"))
+
+
 def has_ended(con: sqlite3.Connection, job_id: str) -> bool:
     """Whether the job is known and has ended."""
     return bool(con.execute("select 1 from jobs join finished using (seq) where id = ?", (job_id,)).fetchone())

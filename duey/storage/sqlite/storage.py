@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from duey import clock
-from duey.files import filesystem_of
 from duey.model.event import Event
 from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, WorkerInfo
 from duey.model.outcome import Outcome, Ttl
 from duey.storage import presence, wakeup
 from duey.storage.compaction import Backlog
 from duey.storage.sqlite import claim as claiming
-from duey.storage.sqlite import commands, kv, maintenance, policies, queries, schedules
+from duey.storage.sqlite import commands, kv, maintenance, policies, preflight, queries, schedules
 from duey.storage.sqlite import workers as worker_rows
 from duey.storage.sqlite.database import Database
 from duey.storage.sqlite.group_commit import EnqueueCommit, GroupCommit, prepare_connection
@@ -78,10 +77,7 @@ class SqliteStorage(HueyMethods):
         return self.warnings()
 
     def warnings(self) -> list[str]:
-        kind = filesystem_of(self.db.path)
-        if kind in ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"):
-            return [f"the queue {self.db.path} is on a network filesystem ({kind}), where SQLite's locks do not hold"]
-        return []
+        return preflight.warnings(self.db.path)
 
     def close(self) -> None:
         self.db.close()
@@ -145,8 +141,7 @@ class SqliteStorage(HueyMethods):
                 os.fdatasync(log.fileno())
 
     def chord_results(self, cid: str) -> list[bytes]:
-        with self.db.read() as con:
-            return [row[0] for row in con.execute("select value from chord_parts where cid = ? order by idx", (cid,))]
+        return self._read(queries.chord_results, cid)
 
     def control_signals(self, worker: int) -> tuple[bool, bool]:
         return self._read(worker_rows.control_signals, worker)
@@ -253,8 +248,7 @@ class SqliteStorage(HueyMethods):
         return count
 
     def pauses(self) -> set[tuple[str, str]]:
-        with self.db.read() as con:
-            return set(con.execute("select kind, name from pauses"))
+        return self._read(queries.pauses)
 
     # reading
 
@@ -282,10 +276,9 @@ class SqliteStorage(HueyMethods):
             return con.execute(f"update workers set {what} = 1 where n = ?", (worker,)).rowcount == 1
 
     def wait_ended(self, job_id: str, timeout_s: float) -> bool:
-        return wakeup.wait_until(self.folder, lambda: self.data.has(job_id) or self._has_ended(job_id), timeout_s)
-
-    def _has_ended(self, job_id: str) -> bool:
-        return self._read(queries.has_ended, job_id)
+        return wakeup.wait_until(
+            self.folder, lambda: self.data.has(job_id) or self._read(queries.has_ended, job_id), timeout_s
+        )
 
     # maintenance and events
 

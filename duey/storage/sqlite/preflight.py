@@ -1,0 +1,68 @@
+"""Checks a queue file before its first use in a process, and opens connections to it.
+
+Refused: a version of SQLite below MINIMUM, a file that is not ours, a file that was removed while Duey was running. A
+warning: a file on a network filesystem.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from duey import errors, files
+from duey.storage.sqlite import schema
+
+MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
+REMOVED = "the queue {} was removed while Duey was running: put it back, or restart Duey to start with an empty queue"
+
+
+def connect_first(path: str, busy_s: float, seen: bool) -> sqlite3.Connection:
+    """The first connection: creates or migrates the file, checks that it is ours, and switches it to WAL mode. `seen`:
+    the file existed before, so that it must not be created again."""
+    if sqlite3.sqlite_version_info < MINIMUM:
+        raise errors.Misconfigured(
+            f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
+        )
+    if not os.path.exists(path):
+        if seen:  # a new empty file would hide the loss
+            raise errors.StorageUnavailable(REMOVED.format(path))
+        try:
+            files.make_folder(Path(path).parent)
+            files.make_file(path)  # SQLite gives its side files the same permissions
+        except OSError as exc:
+            raise errors.StorageReadOnly(
+                f"the queue {path} cannot be made ({exc.strerror}): let this user write its folder"
+            ) from exc
+    con = connect(path, busy_s)
+    schema.prepare(con, path)  # first, because it may be another program's file
+    deadline = time.monotonic() + busy_s
+    while True:  # switching to WAL needs exclusive access and ignores the busy time-out
+        try:
+            con.execute("pragma journal_mode = wal")
+            break
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    files.mend_database(path)
+    return con
+
+
+def connect(path: str, busy_s: float) -> sqlite3.Connection:
+    """Another connection."""
+    con = sqlite3.connect(
+        f"file:{Path(path).as_posix().replace('?', '%3f').replace('#', '%23')}?mode=rw", uri=True,
+        timeout=busy_s, isolation_level=None, check_same_thread=False, cached_statements=256,
+    )  # fmt: skip
+    con.execute("pragma temp_store = memory")
+    return con
+
+
+def warnings(path: str) -> list[str]:
+    """What an admin should know, one sentence each."""
+    kind = files.filesystem_of(path)
+    if kind in ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"):
+        return [f"the queue {path} is on a network filesystem ({kind}), where SQLite's locks do not hold"]
+    return []
