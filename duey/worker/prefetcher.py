@@ -26,11 +26,8 @@ from duey import clock, errors, faults
 from duey.execution.lifecycle import Lifecycle
 from duey.model.job import ONCE, Claim
 from duey.model.outcome import Outcome
-from duey.worker.poison_suspects import PoisonSuspects
+from duey.worker.buffer import SHORT_S, WINDOW_S, Buffer
 
-WINDOW_S = 0.004  # longest time that a claim waits here before it begins
-ACK_S = 0.003  # longest time that an outcome waits for its commit, so that it is visible within 5 ms
-SHORT_S = 0.001  # for shorter bodies, waiting is cheaper than handing over to another thread
 CALM_LOOKS = 10  # the flusher sleeps after so many checks without work, because waking it costs more than a check
 BATCH_MAX = 64
 SLEEP_S = 2.0  # longest sleep, and so the longest delay if a wake-up is lost
@@ -49,14 +46,12 @@ class Prefetcher:
         self.revocations = False  # whether any task or job is revoked
         self.quiet = False
         self._cond = threading.Condition(threading.Lock())
-        self._claims: deque[Claim] = deque()
-        self._suspects = PoisonSuspects(max_crashes)
+        self._buffer = Buffer(max_crashes)
+        self._suspects = self._buffer.suspects
         self._handled = 0  # jobs that threads have taken and not finished
-        self._done: list[Outcome] = []
         self._turning = threading.Lock()  # held during a transaction
         self._leading = self._listening = self._stopping = self._notified = False
         self._waiting = 0
-        self._taken_at = self._done_at = 0.0  # monotonic: since when claims and outcomes wait here
         self._body_s = SHORT_S  # moving average of the length of bodies; decides how many jobs are claimed
         self._here = threading.local()
         self._watch = threading.Event()
@@ -74,16 +69,16 @@ class Prefetcher:
                     if self._suspects.may_begin(self._handled):
                         return self._pick(self._suspects.waiting)
                     if self._suspects.hold_up():
-                        if self._done:
+                        if self._buffer.outcomes:
                             break
                         self._cond.wait(HELD_UP_S)
                         continue
-                    if self._claims:
-                        return self._pick(self._claims)
+                    if self._buffer.claims:
+                        return self._pick(self._buffer.claims)
                     if not self._leading:
                         lead = self._leading = True
                         break
-                    if self._listening and self._done:
+                    if self._listening and self._buffer.outcomes:
                         break  # the outcome of this thread's job must not wait for the sleeping leader
                     self._waiting += 1
                     self._cond.wait()
@@ -97,13 +92,13 @@ class Prefetcher:
 
     def _pick(self, pile: deque[Claim]) -> Claim:
         """Take the oldest claim of a pile. The caller holds the condition."""
-        self._taken_at = time.monotonic()
+        self._buffer.taken_at = time.monotonic()
         claim = pile.popleft()
         self._handled += 1
         self.presence.take(claim.token)
         if pile is self._suspects.waiting:
             self._suspects.began(claim)
-        if self._waiting or self._claims or self._done:
+        if self._waiting or self._buffer.claims or self._buffer.outcomes:
             if self._body_s > SHORT_S:
                 self._cond.notify()
             if not self._watch.is_set():
@@ -113,7 +108,7 @@ class Prefetcher:
     def _lead(self) -> None:
         try:
             next_due = self._settle_and_claim(0 if self.quiet else self._want())
-            if not self._claimed():
+            if not self._buffer.has_claims():
                 self._listen(next_due)
         finally:
             with self._cond:
@@ -132,11 +127,11 @@ class Prefetcher:
         self.presence.asleep(not self.quiet)  # a quiet worker must not be woken instead of another one
         try:
             # Check once more after setting the flag: an enqueue in between saw no sleeper and woke nobody.
-            if self._done:
+            if self._buffer.outcomes:
                 return
             if not self.quiet:
                 next_due = self._settle_and_claim(self._want())
-            if not self.quiet and (self._claimed() or self._stopping):
+            if not self.quiet and (self._buffer.has_claims() or self._stopping):
                 if self.presence.pipe.wait(0):  # woken for another job meanwhile: pass the wake-up on
                     self.storage.wake(1, self.queues)
             else:
@@ -145,10 +140,6 @@ class Prefetcher:
         finally:
             self.presence.asleep(False)
             self._listening = False
-
-    def _claimed(self) -> bool:
-        """Whether a claim waits here."""
-        return bool(self._claims or self._suspects.waiting)
 
     def begin(self, claim: Claim, started_at: float) -> None:
         """A body starts in this thread. Raises ClaimLost if it must not run twice and its claim is gone."""
@@ -173,9 +164,7 @@ class Prefetcher:
         if not once:
             self.presence.finish()
         with self._cond:
-            if not self._done:
-                self._done_at = time.monotonic()
-            self._done.append(outcome)
+            self._buffer.add_outcome(outcome)
             if not once:
                 self._ended(outcome.claim)
         if once:
@@ -198,7 +187,7 @@ class Prefetcher:
         while True:
             self._settle_and_claim(0)
             with self._turning, self._cond:  # no transaction that holds it is still running
-                if all(outcome.claim.token != token for outcome in self._done):
+                if all(outcome.claim.token != token for outcome in self._buffer.outcomes):
                     return True
                 if self._stopping:
                     return False
@@ -209,7 +198,7 @@ class Prefetcher:
         """Settle what is finished and claim up to `want` jobs. Returns when the next job is due (epoch seconds)."""
         with self._turning:
             with self._cond:
-                done, self._done = self._done, []
+                done, self._buffer.outcomes = self._buffer.outcomes, []
             if not done and not want:
                 return None
             try:
@@ -228,11 +217,8 @@ class Prefetcher:
                 logger.warning("the claim of job %s is gone: its outcome was not written", outcome.claim.id)
             stopped = [self._lifecycle.stopped(each) for each in done if each.claim.token in turn.stopping]
             with self._cond:
-                self._done[:0] = stopped
-                for claim in turn.claims:
-                    if not self._suspects.add(claim):
-                        self._claims.append(claim)
-                self._taken_at = time.monotonic()
+                self._buffer.outcomes[:0] = stopped
+                self._buffer.add_claims(turn.claims)
                 if turn.claims:  # without claims it was not looked up
                     self.revocations = turn.revocations
         if turn.more:
@@ -242,7 +228,7 @@ class Prefetcher:
     def _keep(self, done: list[Outcome], exc: Exception) -> None:
         """Keep outcomes that could not be committed, and wait before the next attempt."""
         with self._cond:
-            self._done[:0] = done
+            self._buffer.outcomes[:0] = done
         if not self._failures:
             logger.warning("%s%s", exc, f"; {len(done)} finished jobs are kept until then" if done else "")
         delay = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2 ** min(self._failures, 10))
@@ -253,35 +239,28 @@ class Prefetcher:
 
     def _flush_stale(self) -> None:
         """Make sure that no claim and no outcome waits longer than its limit. Runs in a thread of its own."""
-        pause_s, calm = SHORT_S, 0
+        buffer, pause_s, calm = self._buffer, SHORT_S, 0
         while True:
             self._watch.wait()
             time.sleep(pause_s)
             with self._cond:
                 now = time.monotonic()
-                alone_s = now - self._taken_at  # since a thread took a claim; if that is long ago, bodies are long
+                alone_s = now - buffer.taken_at  # since a thread took a claim; if that is long ago, bodies are long
                 stale: list[Claim] = []
-                if self._waiting and alone_s >= SHORT_S and (self._claims or not self._leading):
+                if self._waiting and alone_s >= SHORT_S and (buffer.claims or not self._leading):
                     self._cond.notify()
-                elif self._claims and alone_s >= WINDOW_S:
-                    stale = list(self._claims)
-                    self._claims.clear()
-                overdue = bool(self._done) and now - self._done_at >= ACK_S
-                calm = 0 if self._claims or self._done or (self._waiting and not self._leading) else calm + 1
+                elif buffer.claims and alone_s >= WINDOW_S:
+                    stale = list(buffer.claims)
+                    buffer.claims.clear()
+                overdue = buffer.overdue(now)
+                calm = 0 if buffer.claims or buffer.outcomes or (self._waiting and not self._leading) else calm + 1
                 if calm > CALM_LOOKS:
                     self._watch.clear()
-                pause_s = self._until_next_look(now)
+                pause_s = buffer.until_next_look(now, self._waiting)
             if stale:
                 self._release_claims(stale)
             if overdue:
                 self._settle_and_claim(0)
-
-    def _until_next_look(self, now: float) -> float:
-        """Seconds until the first claim or outcome reaches its limit. The caller holds the condition."""
-        patience_s = SHORT_S if self._waiting else WINDOW_S
-        until = [self._taken_at + patience_s] if self._claims else []
-        until += [self._done_at + ACK_S] if self._done else []
-        return max(SHORT_S / 4, min(until, default=now + min(ACK_S, patience_s)) - now)
 
     def _release_claims(self, claims: list[Claim]) -> None:
         try:
@@ -289,7 +268,7 @@ class Prefetcher:
         except Exception as exc:
             logger.warning("%s; %d claims stay here meanwhile", exc, len(claims))
             with self._cond:
-                self._claims.extendleft(reversed(claims))
+                self._buffer.claims.extendleft(reversed(claims))
 
     # the end
 
@@ -297,9 +276,7 @@ class Prefetcher:
         """Claim no more, give back what has not begun, and release waiting threads."""
         with self._cond:
             self._stopping = True
-            claims = [*self._claims, *self._suspects.waiting]
-            self._claims.clear()
-            self._suspects.waiting.clear()
+            claims = self._buffer.remove_claims()
             self._cond.notify_all()
         self.presence.pipe.notify()
         if claims:
@@ -310,7 +287,7 @@ class Prefetcher:
         while True:
             self.stop()  # again: a transaction that was running may have brought claims
             self._settle_and_claim(0)
-            if not (self._done or self._claimed()):
+            if not (self._buffer.outcomes or self._buffer.has_claims()):
                 return True
             if time.monotonic() >= deadline:
                 return False
