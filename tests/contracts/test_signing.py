@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 from huey.api import chord
+from huey.exceptions import TaskLockedException
 
 from duey import checkpoint, current_job, errors
 from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
-from duey.model.job import ONCE
+from duey.model.job import ONCE, Edit, NewJob
 from duey.model.schedule import ScheduleRow
 from tests.contracts.rig import look, run_next, state
 from tests.contracts.rig import run_all as run_readable
@@ -23,6 +24,9 @@ MISFIT = "signature does not fit this"
 HEAD = (
     "id", "task", "queue", "priority", "timeout_s", "flags", "chord", "context", "parent", "unique_key", "sequel", "by",
 )  # fmt: skip
+
+
+CHANGING = ("enqueued_at", "eta", "expires_at", "attempt", "crashes", "retries")  # as `m` of job:ID does
 
 
 @pytest.fixture
@@ -53,14 +57,32 @@ class Intruder:
         fields = json.loads(b"[" + head)
         m = self.redis(b"HGET", f"job:{job_id}", b"m").split(b",")
         for name, value in columns.items():
-            if name == "retries":
-                m[5] = b"%d" % value
+            if name in CHANGING:
+                m[CHANGING.index(name)] = b"%g" % value
             elif name == "sequel":
                 self.redis(b"HDEL", f"job:{job_id}", b"sequel")
             else:
                 fields[HEAD.index(name)] = value
         self.redis(b"HSET", f"job:{job_id}", b"m", b",".join(m))
         self.redis(b"SET", f"body:{job_id}", json.dumps(fields)[1:].encode() + b"\n" + payload)
+
+    def copy_sequel(self, source, target, size, **columns):
+        """With another number of members, and other columns of the callback."""
+        if self.server is None:
+            ((text,),) = self.sql("select sequel from jobs where id = ?", source)
+        else:
+            text = self.redis(b"HGET", f"job:{source}", b"sequel")
+        steps, place, callback, expires_s = json.loads(text)
+        for name, value in columns.items():
+            callback[-2 if name == "payload" else NewJob._fields.index(name)] = value
+        text = json.dumps([steps, [*place[:2], size], callback, expires_s])
+        if self.server is None:
+            self.sql("update jobs set sequel = ? where id = ?", text, target)
+        else:
+            self.redis(b"HSET", f"job:{target}", b"sequel", text)
+
+    def drop_events(self):
+        self.sql("delete from outbox") if self.server is None else self.redis(b"DEL", "outbox")
 
     def put_back(self, job_id):
         """As before it ran."""
@@ -330,3 +352,80 @@ def test_a_secret_is_changed_while_jobs_wait(make_huey):
     assert "signature does not fit: " in said_of(new, before[1].id)
     assert new.result(between.id) == "c"
     assert new.result(before[0].id) == "a"  # its result was signed with the new one
+
+
+def test_a_sequel_of_another_job_tells_of_a_failure_and_hands_over_no_values(huey, storage, intruder, tell):
+    """A sequel is not signed. It is used only where a job does not end as done; the callback in it is signed."""
+
+    def stolen(size, **columns):
+        """What a callback gets when the sequel of its first member is put beside a job that is canceled."""
+        first, other = tell.s("a"), tell("other")
+        made = huey.enqueue(chord([first, tell.s("b")], tell.s(context={"user": "ana"})))
+        intruder.copy_sequel(first.id, other.id, size, **columns)
+        Control(huey).cancel(other.id)
+        run_all(huey)
+        return Control(huey).job(made.callback.id)
+
+    # the size, and the columns of the callback that are changed -> what it gets, or why it fails
+    table = {
+        "as it is": (2, {}, ["SKIPPED", [["b"], {}]]), "fewer members": (1, {}, ["SKIPPED"]),
+        "by, queue": (1, {"by": "mallory", "queue": "other"}, ["SKIPPED"]), "another size": (3, {}, "sign"),
+        "context": (1, {"context": '{"user": "ben"}'}, MISFIT), "task": (1, {"task": "made.up"}, MISFIT),
+        "payload": (1, {"payload": "[]"}, "sign"),
+    }  # fmt: skip
+    for name, (size, columns, told) in table.items():
+        job = stolen(size, **columns)
+        if isinstance(told, list):
+            assert (job.state, job.result[0][0]) == ("done", told), name
+        else:
+            assert job.state != "done" and told in f"{job.error} {job.reason}", (name, job)
+
+
+def test_pauses_locks_times_states_and_events_decide_when_and_never_what(make_huey, huey, storage, intruder, tell):
+    """Edited past the service, or with the service's own code but without its secret."""
+    stranger = Control(make_huey())
+    stranger.huey.task(name="tell")(lambda *args: pytest.fail("it ran"))
+    context = {"user": "ana"}
+
+    def none(job_id):
+        """Nothing is edited."""
+
+    def paused(job_id):
+        storage.pause("task", look(storage, job_id).task)
+        assert huey.dequeue() is None
+        storage.resume("task", look(storage, job_id).task)
+
+    def put_back(job_id):
+        assert run_next(huey) == [["x"], context]
+        intruder.put_back(job_id)
+
+    def canceled(job_id):
+        stranger.cancel(job_id)
+        stranger.retry(job_id)
+
+    edits = {
+        "nothing": none, "pauses": paused, "states": put_back, "states by code": canceled,
+        "events": lambda job_id: intruder.drop_events(),
+        "attempts": lambda job_id: intruder.edit_job(job_id, attempt=7),
+        "times": lambda job_id: intruder.edit_job(job_id, eta=1.0, enqueued_at=1.0),
+        "deaths": lambda job_id: intruder.edit_job(job_id, crashes=2),
+    }  # fmt: skip
+    for name, edit in edits.items():
+        job = tell("x", context=context)
+        edit(job.id)
+        run_all(huey)
+        assert huey.result(job.id) == [["x"], context], name
+    job = tell("x")
+    intruder.edit_job(job.id, expires_at=1.0)
+    run_all(huey)
+    assert state(storage, job.id) == "expired"
+    with stranger.huey.lock_task("mine"), pytest.raises(TaskLockedException), huey.lock_task("mine"):
+        pass
+    job = tell("x", context=context)
+    stranger.cancel(job.id)
+    with pytest.raises(errors.DueyError):
+        stranger.retry(job.id, edit=Edit({0: "y"}))  # it cannot read what is signed
+    with suppress(errors.DueyError):
+        stranger.retry(job.id, args=["y"])  # nor sign what it writes
+    run_all(huey)
+    assert state(storage, job.id) in ("canceled", "failed")
