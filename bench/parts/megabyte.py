@@ -50,7 +50,8 @@ Ask = Callable[..., Answer]
 
 
 def measure(options: Options) -> Section:
-    section, best = Section("megabyte", "Requests of 1 MB"), Best(defaultdict(dict))
+    section = Section("megabyte", "Requests of 1 MB")
+    best: Best = defaultdict(dict)
     logging.disable(logging.CRITICAL)
     try:
         for turn in range(options.rounds):
