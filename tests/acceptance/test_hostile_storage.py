@@ -116,7 +116,7 @@ def test_a_queue_that_is_damaged_while_it_is_used_is_said(deployment: Deployment
 
     def said() -> bool:
         health = client.get("/readyz")
-        return health.status == 503 and any("not a valid SQLite database" in problem for problem in health.body["problems"])
+        return health.status == 503 and "not a valid SQLite database" in str(health.body["problems"])
 
     wait_until(said, SAID_WITHIN_S, "the damage is said")
     answer = client.post("/api/jobs", {"task": "note", "args": [1]})
