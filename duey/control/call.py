@@ -36,7 +36,9 @@ class CallSchema:
         slots = [*signature.slots, *filter(None, (signature.rest, signature.others))]
         self._checks = {slot.name: self._check_of(slot) for slot in slots}
         self._rest = self._checks[signature.rest.name] if signature.rest else None
-        self._rest_is_any = signature.rest is not None and signature.hint(signature.rest.parameter) is Any
+        self._rest_is_any, self._others_is_any = (
+            each is not None and signature.hint(each.parameter) is Any for each in (signature.rest, signature.others)
+        )
         self._others = self._checks[signature.others.name] if signature.others else None
         self._placed = tuple(self._checks[slot.name] for slot in signature.placed)
         self._converts = any(check.converts for check in self._checks.values())
@@ -99,8 +101,12 @@ class CallSchema:
 
     def _bind_names(self, kwargs: Mapping[str, Any], count: int, problems: list[FieldError]) -> dict[str, Any]:
         named = {}
+        takes_all = self._others_is_any and is_plain(dict(kwargs), depth=MAX_DEPTH)
         for name, value in kwargs.items():
             slot = self._by_name.get(name)
+            if slot is None and takes_all and name != self._signature.by_huey:
+                named[name] = value
+                continue
             if slot is None:
                 check: Callable[[Any], Any] = partial(self._check_other, name)
             elif slot.place is not None and slot.place < count:
