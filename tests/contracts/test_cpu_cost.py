@@ -20,7 +20,7 @@ from tests.support import rounds
 
 pytestmark = pytest.mark.soak
 ALLOWED_S = 0.3
-NOISE = 1.5  # others on the machine change the pace between a request and the look at it
+NOISE = 1.2  # others on the machine change the pace between a request and the look at it
 # The dearest of their kind; `make soak` tries all.
 DEAR = ("wide object", "deep lists", "urls")
 DEAR_TYPED = ("durations", "by_number")
