@@ -39,7 +39,7 @@ class JobViews:
         if bounds is IN_LIST:
             stored = listed(stored)
         args, kwargs, mask = self._display.shown_call(stored, in_call)
-        result = self._display.shown_result(stored.task, stored.result, mask, in_result, of_result(stored.id))
+        result = self._display.shown_result(stored.result, mask, in_result, of_result(stored.id))
         if not stored.payload and isinstance(result, (str, list, dict)):
             result = "[not shown: the arguments are too large to look for secrets]"
         error = result if isinstance(result, Failure) else None

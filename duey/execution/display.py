@@ -131,7 +131,7 @@ class Display:
         return json.dumps(detail) if detail else None
 
     def shown_result(
-        self, task: str, result: bytes | None, mask: Mask | None = None, bounds: Bounds = WHOLE, use: Use | None = None
+        self, result: bytes | None, mask: Mask | None = None, bounds: Bounds = WHOLE, use: Use | None = None
     ) -> Any:
         """A stored result in its display form within bounds. A Failure if it is an error."""
         if result is None:

@@ -42,7 +42,7 @@ def event_of(display: Display, row: EventRow) -> Event:
     result = detail.pop("shown", None)
     if row.result is not None and result is None and len(row.result) <= READ_BYTES:
         mask = _result_mask(display, row)
-        result = display.shown_result(row.task, row.result, mask, _bounds(display), of_result(row.job_id))
+        result = display.shown_result(row.result, mask, _bounds(display), of_result(row.job_id))
         if len(row.result) * GROWTH > most:
             result = clip(result, most)[0]
     return Event(

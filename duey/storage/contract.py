@@ -186,7 +186,7 @@ class JobStorage(HueyStorage):
         job only if it is in this state. Raises UnknownJob, StateConflict."""
 
     @abstractmethod
-    def forget(self, job_id: str, was: str | None = None) -> bool:
+    def forget(self, job_id: str, was: str | None = None) -> None:
         """Remove an ended job. Raises StateConflict if it has not ended."""
 
     @abstractmethod

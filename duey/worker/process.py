@@ -114,12 +114,12 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     if spec.runs_maintenance:
         start("Maintenance", run_maintenance, huey.lifecycle, stop)
         if consumer.periodic:
-            start("Scheduler", run_loop, consumer, consumer.make_scheduler(stop), stop)
+            start("Scheduler", run_loop, consumer.make_scheduler(stop), stop)
     workers = []
     if spec.in_main:
         huey.timeouts = SignalTimeouts()
         attendant = start("Attendant", attend, huey, presence.n, stop, report)
-        if not run_loop(consumer, consumer.make_worker(stop), stop):
+        if not run_loop(consumer.make_worker(stop), stop):
             attendant.join()
     else:
         huey.timeouts = ThreadTimeouts()
@@ -158,11 +158,11 @@ def start(name: str, target: Callable[..., Any], *args: Any) -> threading.Thread
 
 def run_worker(consumer: Any, stop: StopFlag) -> None:
     """Run one worker thread, with a new worker after every `max_tasks` tasks."""
-    while run_loop(consumer, consumer.make_worker(stop), stop):
+    while run_loop(consumer.make_worker(stop), stop):
         logger.info("a worker is replaced after %s tasks", consumer.max_tasks)
 
 
-def run_loop(consumer: Any, worker: Any, stop: StopFlag) -> bool:
+def run_loop(worker: Any, stop: StopFlag) -> bool:
     """Run Huey's loop of a worker or scheduler until the stop flag is set. True: the worker asks to be replaced."""
     worker.initialize()
     os_process.leave_fork()

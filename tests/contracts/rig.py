@@ -204,7 +204,7 @@ def failed(huey: DurableHuey, claim: Claim, error: BaseException) -> Outcome:
 def failure_of(huey: DurableHuey, job_id: str) -> Failure:
     """Why the job failed, as people are shown it."""
     found = look(huey.storage, job_id)
-    shown = huey.display.shown_result(found.task, found.result)
+    shown = huey.display.shown_result(found.result)
     assert isinstance(shown, Failure), f"job {job_id} has no failure, but {shown!r}"
     return shown
 

@@ -112,7 +112,7 @@ def test_an_ended_job_is_forgotten(storage, hand):
     for outcome in OUTCOMES:
         storage.enqueue_jobs([job(outcome)])
         hand.work(outcome)
-        assert do(storage, "forget", outcome, was=outcome)
+        do(storage, "forget", outcome, was=outcome)
         assert (state(storage, outcome), storage.has_data_for_key(outcome)) == (None, False)
         assert kinds(storage, outcome) == []
         assert storage.enqueue_jobs([job(outcome)]).accepted == ((outcome, True),)

@@ -48,7 +48,7 @@ class RedisStorage(JobStorage):
     backend = "redis"
 
     def __init__(
-        self, name: str = "duey", url: str = "redis://127.0.0.1:6379/0", durable: bool = True,
+        self, name: str = "duey", url: str = "redis://127.0.0.1:6379/0",
         result_ttl_s: float = 86400.0, failed_ttl_s: float = 180 * 86400.0, backlog_rows: int = 1_000_000,
     ) -> None:  # fmt: skip
         super().__init__(name)
@@ -194,9 +194,8 @@ class RedisStorage(JobStorage):
     def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
         commands.retry(self.server, job_id, payload, retries, was)
 
-    def forget(self, job_id: str, was: str | None = None) -> bool:
+    def forget(self, job_id: str, was: str | None = None) -> None:
         commands.forget(self.server, job_id, was)
-        return True
 
     def pause(self, kind: str, name: str) -> None:
         self.server.command(b"SADD", self.server.key("pauses"), f"{kind} {name}")

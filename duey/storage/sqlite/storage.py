@@ -219,10 +219,9 @@ class SqliteStorage(HueyMethods):
             commands.retry(con, job, payload, retries)
         self.wake(1, (job.queue,))
 
-    def forget(self, job_id: str, was: str | None = None) -> bool:
+    def forget(self, job_id: str, was: str | None = None) -> None:
         with self.db.write("synced") as con:
             commands.forget(con, commands.find_as(con, job_id, "delete", was))
-        return True
 
     def pause(self, kind: str, name: str) -> None:
         with self.db.write("synced") as con:
