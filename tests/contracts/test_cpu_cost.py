@@ -96,7 +96,7 @@ def test_results_cost_little_and_come_whole(service: Service, huey: DurableHuey)
 def test_a_page_of_large_jobs_is_not_large(service: Service, huey: DurableHuey) -> None:
     large = {"task": "take", "kwargs": {"value": {f"key{i}": "x" * 10 for i in range(30_000)}}}
     small = {"task": "take", "kwargs": {"value": ["a text of some length, as they are"] * 150}}
-    rows = rounds(2, soak=5)
+    rows = rounds(3, soak=5)
     for _ in range(rows):
         service.send("large", large)
     for n in range(rows):
