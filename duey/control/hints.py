@@ -1,8 +1,8 @@
 """The check of one parameter: its hint as a strict pydantic schema.
 
-A value that already is what the hint says is passed as it is; any other is read as JSON. Where pydantic reads a value
-differently from what a task should get, its core schema is changed: docs/internals/control.md lists each case. A hint
-that pydantic cannot use accepts anything, so that it costs one parameter and never the start.
+A value that is what the hint says is passed as it is; any other is read as JSON. Where pydantic reads a value otherwise
+than a task should get it, its schema is changed: docs/internals/control.md lists each case. A hint that pydantic cannot
+use accepts anything, so that it costs one parameter and never the start.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class Check:
         if self._is_loose and kind in _LOOKED_THROUGH and (problems := unsound(value)):
             raise Refused(problems)
         try:
+            if self.converts and kind is list and len(value) > 2 * MAX_CONVERSIONS:
+                self._python(value[: MAX_CONVERSIONS + 1])  # the errors of all would cost far more
             return self._python(value)
         except ValidationError as error:
             return self._read(value, error)
@@ -92,7 +94,6 @@ class Check:
             raise _refused_by_author(exc) from None
 
     def json_schema(self) -> dict[str, Any]:
-        """What it accepts, as a JSON schema."""
         return self._adapter.json_schema(schema_generator=_JsonSchemas)
 
     def _read(self, value: Any, error: ValidationError) -> Any:
@@ -105,7 +106,7 @@ class Check:
         except (PydanticSerializationError, ValueError, RecursionError):
             if problems := unsound(value):  # it holds itself, or text that is not Unicode
                 raise Refused(problems) from None
-        except Exception as exc:  # as above
+        except Exception as exc:
             raise _refused_by_author(exc) from None
         raise Refused(problems_of(error, value))
 

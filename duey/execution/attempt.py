@@ -172,7 +172,7 @@ class Attempt:
             except errors.UnserializableError as exc:
                 raise errors.ResultUnfit(type(task.on_complete).__name__, exc) from exc
         if task.chord_config is not None:
-            part = huey.chord_part(task.chord_config, value)
+            part = huey.outcomes.chord_part(claim, value)
         detail = None
         if self.lines or context.handles:
             detail = huey.display.detail_of_done(self.lines, value, context)

@@ -21,9 +21,9 @@ from huey.utils import ChordConfig
 from duey import clock, errors
 from duey.config import Settings
 from duey.execution.lifecycle import Lifecycle
-from duey.model.job import DEFAULT_QUEUE, ChordPart, NewJob
+from duey.model.job import DEFAULT_QUEUE, NewJob
 from duey.model.sequel import NOTHING, sequel_of, written
-from duey.payload.serializer import Use, of_new_job, of_part, of_result
+from duey.payload.serializer import Use, of_new_job, of_result
 from duey.storage.contract import JobStorage
 from duey.tasks import current
 from duey.tasks.call_options import inherited
@@ -214,12 +214,6 @@ class EnqueuingHuey(TypedHuey):
 
     def put_result(self, key: str, data: Any) -> Any:
         return self.storage.put_data(key, self.serializer.serialize(data, use=of_result(key)), is_result=True)
-
-    def chord_part(self, cc: ChordConfig, value: Any) -> ChordPart:
-        """The part of one member. The callback has a reference to the parts, which are read when it is claimed."""
-        callback = self.new_job(cc.callback, cc.cid)
-        stored = self.serializer.serialize(value, use=of_part(cc.cid, cc.idx, cc.size, callback.id))
-        return ChordPart(cc.cid, cc.idx, cc.size, stored, callback)
 
     def get_task_wrapper_class(self) -> type[DurableTaskWrapper]:
         return DurableTaskWrapper

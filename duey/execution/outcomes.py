@@ -120,14 +120,20 @@ class Outcomes:
                 error = StepNotReached(claim.id, state)
                 why = serializer.serialize(Error(error_record(claim.id, error, 0, self._display.everywhere)), use=use)
             others = [(step, serializer.for_use(why, use, of_result(step))) for step in sequel.steps]
-        if sequel.chord is None or sequel.callback is None:
-            return tuple(others), None
-        part_use = of_part(*sequel.chord, sequel.callback.id)
-        if result is not None:
-            value = serializer.for_use(result, use, part_use)
-        else:
-            value = serializer.serialize(SKIPPED, use=part_use)
+        if sequel.chord is None or sequel.callback is None or result is None:
+            return tuple(others), self._part(sequel, SKIPPED)
+        value = serializer.for_use(result, use, of_part(*sequel.chord, sequel.callback.id))
         return tuple(others), sequel.part(value, clock.now())
+
+    def chord_part(self, claim: Claim, value: Any) -> ChordPart | None:
+        """The part of a member of a chord that is done."""
+        return self._part(self._sequel_of(claim), value)
+
+    def _part(self, sequel: Sequel, value: Any) -> ChordPart | None:
+        if sequel.chord is None or sequel.callback is None:
+            return None
+        use = of_part(*sequel.chord, sequel.callback.id)
+        return sequel.part(self._huey.serializer.serialize(value, use=use), clock.now())
 
     def _sequel_of(self, claim: Claim) -> Sequel:
         if claim.sequel is not None:

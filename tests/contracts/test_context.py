@@ -214,3 +214,10 @@ def test_what_a_job_brings_is_by_who_asked_for_that_job_and_a_slot_by_its_schedu
     control.schedules.make("nightly", ScheduleRequest("tell", cron="0 3 * * *"))
     ids = control.schedules.run_now("nightly", by="cli:ana"), control.schedules.run_now("nightly")
     assert [look(storage, each).by for each in ids] == ["cli:ana", "schedule:nightly"]
+
+
+def test_the_callback_of_a_chord_keeps_a_context_of_its_own(huey, storage, tell):
+    callback = tell.s(context={"user": "bo"})
+    huey.enqueue(chord([tell.s(1), tell.s(2)], callback))
+    run_all(huey)
+    assert context_of(storage, callback.id) == {"user": "bo"}
