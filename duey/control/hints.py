@@ -18,14 +18,8 @@ from typing import Any
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import (
-    PydanticCustomError,
-    PydanticSerializationError,
-    SchemaValidator,
-    TzInfo,
-    ValidationError,
-    core_schema,
-    to_json,
-)
+    PydanticCustomError, PydanticSerializationError, SchemaValidator, TzInfo, ValidationError, core_schema, to_json,
+)  # fmt: skip
 
 from duey.control.refusal import MAX_CONVERSIONS, TOO_MANY, problems_of, unsound
 from duey.errors import FieldError
@@ -250,6 +244,8 @@ def _enum(node: dict[str, Any]) -> Any:
                 made = cls(value)
             except ValueError:
                 made = cls.__members__.get(value) if type(value) is str else None
+        if isinstance(made, Flag) and made is not value and made.value != value and type(value) is int:
+            raise ValueError("no member has some of its bits")  # which some versions of Python drop
         fits = isinstance(made, cls) and (made in members or issubclass(cls, Flag))
         return made if fits else handler(value)
 

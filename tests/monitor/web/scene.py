@@ -136,7 +136,7 @@ def morning(folder: Path, clock_: Callable[[], float], **more: Any) -> World:
     shutil.copytree(_morning_at(now), folder, dirs_exist_ok=True)
     world = make_world(folder, clock_, periodic=True, **more)
     clock.set_source(at := Clock(now - DAY))
-    world.hire("atlas", 4121)
+    world.hire("atlas", 99_994_121)
     world.control.quiet(str(world.hire("atlas", 4122, "default", "slow", threads=2, code="31bb9c4").n))
     for ago in (372.0, 3.4, 0.2, 0.1):
         at.now = now - ago

@@ -168,7 +168,7 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     assert page.words.count("other code than the newest") == 1
     admin.post(f"/monitor/workers/{first}/quiet")
     assert "is quiet already" in admin.follow(admin.post(f"/monitor/workers/{first}/quiet")).words
-    assert "Stop atlas 4121?" in admin.post(f"/monitor/workers/{first}/stop").words
+    assert "Stop atlas 99994121?" in admin.post(f"/monitor/workers/{first}/stop").words
     assert world.huey.storage.control_signals(world.presences[0].n) == (True, False)
     admin.post(f"/monitor/workers/{first}/stop", {"sure": "1"})
     assert world.huey.storage.control_signals(world.presences[0].n) == (True, True)
