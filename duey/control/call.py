@@ -14,8 +14,8 @@ from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
-from duey.control.hints import Check, Refused
-from duey.control.refusal import MAX_CONVERSIONS, TOO_MANY, at_field, bounded, converted, found, nearest
+from duey.control.hints import Check
+from duey.control.refusal import MAX_CONVERSIONS, TOO_MANY, Refused, at_field, bounded, converted, found, nearest
 from duey.control.refusal import MAX_PROBLEMS as MAX_PROBLEMS
 from duey.errors import FieldError, InvalidArguments
 from duey.model.job import Parameter

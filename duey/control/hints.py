@@ -18,10 +18,16 @@ from typing import Any
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import (
-    PydanticCustomError, PydanticSerializationError, SchemaValidator, TzInfo, ValidationError, core_schema, to_json,
+    PydanticCustomError,
+    PydanticSerializationError,
+    SchemaValidator,
+    TzInfo,
+    ValidationError,
+    core_schema,
+    to_json,
 )  # fmt: skip
 
-from duey.control.refusal import MAX_CONVERSIONS, TOO_MANY, problems_of, unsound
+from duey.control.refusal import MAX_CONVERSIONS, TOO_MANY, Refused, problems_of, unsound
 from duey.errors import FieldError
 from duey.payload.plain import to_plain
 from duey.payload.types import exception_message
@@ -34,17 +40,6 @@ _JSON_NODES = frozenset({
 _EXACT = {"int": int, "str": str, "bool": bool}
 _LOOKED_THROUGH = frozenset({str, float, list, tuple, dict})
 Fix = Callable[[dict[str, Any]], Any]
-
-
-class Refused(Exception):
-    """A value that its hint refuses: all problems, with paths relative to the value."""
-
-    def __init__(self, problems: list[FieldError]) -> None:
-        self.problems = problems
-
-    def below(self, path: str) -> list[FieldError]:
-        """The problems with the path of the value in front of theirs."""
-        return [FieldError(path + each.path, each.message) for each in self.problems]
 
 
 class Check:

@@ -65,6 +65,17 @@ EXPECTED = {
 }  # fmt: skip
 
 
+class Refused(Exception):
+    """A value that its hint refuses: all problems, with paths relative to the value."""
+
+    def __init__(self, problems: list[FieldError]) -> None:
+        self.problems = problems
+
+    def below(self, path: str) -> list[FieldError]:
+        """The problems with the path of the value in front of theirs."""
+        return [FieldError(path + each.path, each.message) for each in self.problems]
+
+
 def problems_of(error: ValidationError, value: Any, root: str = "", known: Iterable[str] = ()) -> list[FieldError]:
     """All problems of a value, at most MAX_PROBLEMS. `root`: its path; `known`: the names that its fields may have."""
     count = error.error_count()
