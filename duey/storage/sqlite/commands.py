@@ -14,42 +14,25 @@ from duey.storage.sqlite import policies, queries, schema, settle
 from duey.storage.values import End, SeenJob, StoredJob
 
 
-def find(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None]:
-    """The job and the token of its claim, if there is one. Raises UnknownJob."""
+def find_as(con: sqlite3.Connection, job_id: str, verb: str, was: str | None) -> StoredJob:
+    """The job. Raises UnknownJob, or StateConflict if a state is given and the job is not in it any more."""
     found = queries.get_job(con, job_id)
     if found is None:
         raise errors.UnknownJob(job_id)
-    return found
-
-
-def find_as(con: sqlite3.Connection, job_id: str, verb: str, was: str | None) -> StoredJob:
-    """The job. Raises UnknownJob, or StateConflict if a state is given and the job is not in it any more."""
-    job, _ = find(con, job_id)
+    job, _ = found
     if was not in (None, job.state):
         raise errors.StateConflict(job_id, verb, job.state)
     return job
 
 
-def leave_place(con: sqlite3.Connection, job: StoredJob) -> None:
+def leave_place(con: sqlite3.Connection, job: StoredJob | Claim, place: str) -> None:
     """Remove a job from the table of its place."""
-    if job.place == "ready":
+    if place == "ready":
         con.execute("delete from ready where queue = ? and rank = ? and seq = ?", (job.queue, -job.priority, job.seq))
-    elif job.place == "scheduled":
+    elif place == "scheduled":
         con.execute("delete from scheduled where at = ? and seq = ?", (job.eta, job.seq))
     else:
-        con.execute(f"delete from {job.place} where seq = ?", (job.seq,))
-
-
-def claim_for_verb(con: sqlite3.Connection, job: StoredJob) -> Claim:
-    """Claim a waiting job for the rest of this transaction, so that it can be settled like any other job."""
-    token = schema.manual_token(con)
-    leave_place(con, job)
-    # If a limit had unblocked this job, settling this claim unblocks the next one.
-    con.execute(
-        "insert into claimed values (?, ?, 0, ?, (select name from limits where name = ?))",
-        (token, job.seq, clock.now(), job.task),
-    )
-    return Claim._make(con.execute(claiming.CLAIMED, (token, job.seq)).fetchone())
+        con.execute(f"delete from {place} where seq = ?", (job.seq,))
 
 
 def look(con: sqlite3.Connection, job_id: str) -> SeenJob | None:
@@ -68,7 +51,14 @@ def end(con: sqlite3.Connection, given: End, ttl: Ttl) -> int | None:
     before, outcome = given
     if not before.waits or look(con, before.claim.id) != before:
         return None
-    claim = claim_for_verb(con, find(con, before.claim.id)[0])
+    # It is claimed for the rest of this transaction, so that it is settled like any other job.
+    claim = before.claim._replace(token=schema.manual_token(con))
+    leave_place(con, claim, *before.version)
+    # If a limit had unblocked this job, settling this claim unblocks the next one.
+    con.execute(
+        "insert into claimed values (?, ?, 0, ?, (select name from limits where name = ?))",
+        (claim.token, claim.seq, clock.now(), claim.task),
+    )
     return settle.settle(con, [outcome._replace(claim=claim)], ttl).unblocked
 
 
@@ -90,7 +80,7 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
         if other:
             raise errors.UniqueConflict(key, other)
         policies.take_again(con, job.seq)
-    leave_place(con, job)
+    leave_place(con, job, job.place)
     con.execute("delete from progress where seq = ?", (job.seq,))
     if job.state == DONE:  # a failed job continues at its checkpoint, a finished one starts again
         con.execute("delete from checkpoints where seq = ?", (job.seq,))

@@ -39,7 +39,7 @@ def enqueue_all(con: sqlite3.Connection, ttl: Ttl, requests: Sequence[tuple[Any,
         try:
             answers.append(enqueue_jobs(con, ttl, *request))
         except Exception as exc:
-            if not (is_mistake(exc) or isinstance(exc, MustEndError)):
+            if not is_mistake(exc):
                 raise
             con.execute("rollback to one")
             answers.append(exc)

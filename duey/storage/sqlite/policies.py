@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from duey import clock
+from duey import clock, errors
 from duey.model import event
 from duey.model.job import FREED_BY_TIME, Claim
 from duey.model.limits import LIMIT, RATE, Limit
@@ -216,7 +216,7 @@ def holder(con: sqlite3.Connection, key: str, job_id: str) -> str | None:
     return row[0] if row else None
 
 
-class MustEndError(Exception):
+class MustEndError(errors.DueyError):
     """Nothing can be stored before these waiting jobs have ended, which new jobs replace."""
 
     def __init__(self, ids: Sequence[str]) -> None:
