@@ -215,12 +215,14 @@ class Prefetcher:
             self._failures, self._notified = 0, False
             for outcome in [each for each in done if each.claim.token in turn.lost]:
                 logger.warning("the claim of job %s is gone: its outcome was not written", outcome.claim.id)
-            stopped = [self._lifecycle.stopped(each) for each in done if each.claim.token in turn.stopping]
             with self._cond:
-                self._buffer.outcomes[:0] = stopped
                 self._buffer.add_claims(turn.claims)
                 if turn.claims:  # without claims it was not looked up
                     self.revocations = turn.revocations
+            if turn.stopping:
+                stopped = [self._lifecycle.stopped(each) for each in done if each.claim.token in turn.stopping]
+                with self._cond:
+                    self._buffer.outcomes[:0] = stopped
         if turn.more:
             self.storage.wake(1, self.queues)
         return turn.next_due
