@@ -12,7 +12,7 @@ answers, with `duey_up 0` alone, which says more than a failed scrape.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -91,23 +91,31 @@ class Health:
         ]
 
 
+def with_up(name: str, description: str, figures: Callable[[], Iterable[Metric]]) -> Iterator[Metric]:
+    """Figures after a gauge that says whether they could be read; only that one if not."""
+    up = GaugeMetricFamily(name, description)
+    try:
+        found = list(figures())
+    except StorageUnavailable:
+        found = None
+    up.add_metric([], int(found is not None))
+    yield up
+    yield from found or ()
+
+
 class LiveCollector(Collector):
     """Reads the present figures from the storage at each scrape."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        up = GaugeMetricFamily("duey_up", "1 when the storage can be read")
-        try:
-            figures = [*self._jobs(), *self._queues(), *self._consumers()]
-        except StorageUnavailable:
-            up.add_metric([], 0)
-            yield up
-            return
-        up.add_metric([], 1)
-        yield up
-        yield from figures
+    def collect(self) -> Iterator[Metric]:
+        return with_up("duey_up", "1 when the storage can be read", self._figures)
+
+    def _figures(self) -> Iterator[Metric]:
+        yield from self._jobs()
+        yield from self._queues()
+        yield from self._consumers()
 
     def _jobs(self) -> Iterator[GaugeMetricFamily]:
         counts = self._control.counts()
@@ -154,15 +162,10 @@ class HistoryCollector(Collector):
         self._history = history
 
     def collect(self) -> Iterator[Metric]:
-        up = GaugeMetricFamily("duey_history_up", "1 when the history can be read")
-        try:
-            tasks, kept = self._history.tasks(YEAR_S), self._history.kept()
-        except StorageUnavailable:
-            up.add_metric([], 0)
-            yield up
-            return
-        up.add_metric([], 1)
-        yield up
+        return with_up("duey_history_up", "1 when the history can be read", self._figures)
+
+    def _figures(self) -> Iterator[Metric]:
+        tasks, kept = self._history.tasks(YEAR_S), self._history.kept()
         ended = CounterMetricFamily(
             "duey_jobs_ended", "Ended jobs and failed attempts by task", labels=["task", "outcome"]
         )

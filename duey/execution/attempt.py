@@ -73,7 +73,8 @@ class Attempt:
 
     def _steps(self) -> tuple[Any, Outcome]:
         huey, task = self.huey, self.task
-        if self._is_revoked():
+        prefetcher = huey.prefetcher
+        if (prefetcher is None or prefetcher.revocations) and huey.is_revoked(task, huey._get_timestamp(), False):
             huey._emit(signals.SIGNAL_REVOKED, task)
             return None, self._end(CANCELED)
         if self.claim.expires_at is not None and self.claim.expires_at < clock.now():
@@ -93,14 +94,6 @@ class Attempt:
             os_process.leave_fork(exc)
             return None, self._failed(current.meant(exc))
         return value, self._done(value)
-
-    # before the body
-
-    def _is_revoked(self) -> bool:
-        prefetcher = self.huey.prefetcher
-        if prefetcher is not None and not prefetcher.revocations:
-            return False
-        return bool(self.huey.is_revoked(self.task, self.huey._get_timestamp(), False))
 
     # the body
 

@@ -27,7 +27,7 @@ MARKS = Table("marks")
 
 TABLES = ("jobs", "entries", "figures", "tasks", "error_groups", "error_hours", "visits", "workers", "slots", "marks")
 
-MINUTE_S, HOUR_S, DAY_S = TIERS = (60, 3600, 86400)  # lengths of time in `figures`
+MINUTE_S, HOUR_S, DAY_S = (60, 3600, 86400)  # lengths of time in `figures`
 
 MIGRATIONS: Sequence[Migration] = (
     (
