@@ -19,9 +19,8 @@ from duey.model.event import COUNTED, Event
 from duey.model.job import CANCELED, ENDED, FAILED, Idempotency, NewJob
 from duey.model.outcome import Outcome
 from duey.storage.contract import JobStorage
-from duey.storage.values import ClaimResult, DeadWorker, EnqueueResult, SeenJob
+from duey.storage.values import TRIES, ClaimResult, DeadWorker, EnqueueResult, SeenJob, busy
 
-TRIES = 20  # after so many attempts at a job that keeps changing, give up
 UNKNOWN_TASK_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
 
 
@@ -150,8 +149,3 @@ class Lifecycle:
     def delete_events(self, events: Sequence[Event]) -> None:
         """Remove events that were read. They must be the oldest ones, without a gap."""
         self.storage.delete_events(events)
-
-
-def busy(job_id: str) -> errors.StorageBusy:
-    """The error for a job that kept changing."""
-    return errors.StorageBusy(f"job {job_id} keeps changing: try again")

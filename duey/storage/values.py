@@ -6,9 +6,17 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from duey import errors
 from duey.model.job import Claim
 from duey.model.outcome import Outcome
 from duey.storage.presence import Slot
+
+TRIES = 20  # attempts at a job that keeps changing
+
+
+def busy(job_id: str) -> errors.StorageBusy:
+    """The error for a job that kept changing."""
+    return errors.StorageBusy(f"job {job_id} keeps changing: try again")
 
 
 class EnqueuedJob(NamedTuple):

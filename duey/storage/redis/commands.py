@@ -17,10 +17,9 @@ from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec, queries
 from duey.storage.redis.client import Server
 from duey.storage.redis.session import limits_text
-from duey.storage.values import SeenJob
+from duey.storage.values import TRIES, SeenJob, busy
 
 STEP = 500  # jobs that one script moves: limits how long other clients wait
-TRIES = 20  # after so many attempts at a job that keeps changing, give up
 
 
 def find(server: Server, job_id: str) -> codec.Seen:
@@ -110,8 +109,3 @@ def apply(server: Server, verb: str, job_id: str, version: tuple[Any, ...], *wor
     """Apply a change if the job is still as it was read. 1: done; 0: it has changed; or the id of the job that holds
     its unique key."""
     return server.run("verb", verb, job_id, *version, clock.now(), *words)
-
-
-def busy(job_id: str) -> errors.StorageBusy:
-    """The error for a job that kept changing."""
-    return errors.StorageBusy(f"job {job_id} keeps changing: try again")
