@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from duey.config.alerts import KINDS
 from duey.config.table import SECTIONS, Settings, table
 from duey.config.values import SQLITE_URL, QueueShare, Refused
 
@@ -164,6 +165,15 @@ def _check_together(given: Mapping[Place, Given], values: Mapping[Place, Any], e
     if values.get(previous) and not values.get(secret, True):
         where = given[previous].where
         errors.append(f"{where}: expected none without [tasks] secret, found some; set the new secret, or clear these.")
+    mail, host, sender = ("alerts", "email"), ("smtp", "host"), ("smtp", "sender")
+    if values.get(mail) and not (values.get(host, True) and values.get(sender, True)):
+        errors.append(f"{given[mail].where}: expected [smtp] host and sender to be set, found none; set both.")
+    seen: set[str] = set()
+    for place in [("alerts", kind) for kind in KINDS]:
+        names = {target.name for target in values.get(place, ())}
+        if twice := sorted(names & seen):
+            errors.append(f"{given[place].where}: expected names that no other channel has, found {twice[0]} again.")
+        seen |= names
 
 
 def _refusal(where: str, expected: str, text: str, spellings: Iterable[str] = (), found: str = "") -> str:

@@ -8,31 +8,14 @@ and `make docs` writes config.ini and docs/configuration.md from it. A name that
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 
 from duey.config import values as read
-from duey.config.values import Parser, QueueShare
-
-
-class Key(NamedTuple):
-    """One key of the table. `default` is text, as in the file. A secret is never shown."""
-
-    section: str
-    name: str
-    default: str
-    parse: Parser
-    help: str
-    secret: bool
-
-    @property
-    def variable(self) -> str:
-        return f"DUEY_{self.section}_{self.name}".upper()
-
-
-def key(default: str, parse: Parser, help: str, secret: bool = False) -> Any:
-    return field(repr=not secret, metadata={"default": default, "parse": parse, "help": help, "secret": secret})
+from duey.config.alerts import Alerts
+from duey.config.key import Key, key
+from duey.config.values import QueueShare
 
 
 _name = read.matching(read.NAME, "1 to 64 letters, digits or _ . -")
@@ -230,7 +213,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Smtp:
-    """The task send_email."""
+    """The mail server, for the task send_email and for alerts."""
 
     host: str = key("", read.or_empty(read.host), "mail server; empty: no mail can be sent")
     port: int = key("587", read.whole(1, 65535), "port of the mail server")
@@ -286,6 +269,7 @@ class Settings:
     smtp: Smtp
     periodic: Periodic
     log: Log
+    alerts: Alerts
     root: Path
     source: Path
 

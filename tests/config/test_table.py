@@ -10,7 +10,7 @@ from duey.config import table as config_table
 
 TABLE = list(config_table.table())
 
-# The table of CONTRACT.md, with [periodic], [tasks] backoff_s, secret_previous and [consumer] order.
+# The table of CONTRACT.md, with [periodic], [tasks] backoff_s, secret_previous, [consumer] order and some thresholds.
 CONTRACT = {
     "storage": {
         "backend": "sqlite", "path": "data/queue.db", "url": "redis://127.0.0.1:6379/0", "name": "duey",
@@ -47,6 +47,12 @@ CONTRACT = {
     },
     "periodic": {"heartbeat_url": "", "backup_folder": "data/backups", "backup_keep": "7"},
     "log": {"level": "INFO", "format": "text"},
+    "alerts": {
+        "email": "", "webhook": "", "webhook_secret": "", "ntfy": "", "slack": "", "apprise": "", "rules": "all",
+        "queue_age_s": "600", "no_consumer_s": "60", "late_s": "300", "disk_free_mb": "512", "history_s": "300",
+        "error_rate_per_hour": "", "backup_hours": "", "slow_factor": "", "repeat_s": "21600", "flips_per_hour": "6",
+        "cap_per_hour": "20", "quiet_hours": "", "drill": "off", "peers": "",
+    },
 }  # fmt: skip
 
 
@@ -69,10 +75,14 @@ def test_settings_are_frozen_and_hide_secrets_in_their_repr(tmp_path):
     (tmp_path / "config.ini").touch()
     variables = {key.variable: "hunter2" for key in TABLE if key.secret}
     variables["DUEY_STORAGE_URL"] = "redis://:hunter2@127.0.0.1:6379/0"
+    urls = {f"DUEY_ALERTS_{kind}" for kind in ("WEBHOOK", "NTFY", "SLACK", "APPRISE")}
+    variables |= {name: "https://example.org/hunter2" for name in urls}
+    variables["DUEY_ALERTS_NTFY"] += " token=hunter2"
     settings = config.load(tmp_path / "config.ini", variables)
-    assert len(variables) == 5
+    assert len(variables) == 10
+    assert settings.alerts.ntfy[0].token == settings.alerts.webhook_secret == "hunter2"
     assert settings.smtp.password == settings.tasks.secret == settings.auth.metrics_token == "hunter2"
-    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in repr(settings) + repr(settings.alerts.ntfy)
     for part, name in ((settings.web, "port"), (settings, "web")):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(part, name, 1)

@@ -43,14 +43,15 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "playhouse"), "duey.monitor.access": ("duey.config", "duey.files", "duey.monitor.sqlite_file", "peewee",
     "playhouse"), "duey.monitor.web": (
         *BASE, "duey.payload.plain", "duey.control", "duey.config", "duey.monitor.history", "duey.monitor.access",
-        "bottle",
+        "duey.alerts", "bottle",
     ),
     "duey.api": (
         *BASE, "duey.payload.plain", "duey.control", "duey.config", "duey.monitor.history", "duey.monitor.access",
-        "bottle", "prometheus_client", "pydantic", "pydantic_core",
+        "duey.alerts", "bottle", "prometheus_client", "pydantic", "pydantic_core",
     ),
     "duey.logs": (*BASE, "duey.config", "duey.payload", "duey.tasks"),
     "duey.instance": (*LOW, "duey.logs", "duey.storage", "duey.execution", "duey.config"),
+    "duey.alerts": (*BASE, "duey.config", "duey.recipes"),
     "duey.recipes": (ANY_LIBRARY,),  # plain functions that know neither queue nor settings
     "duey.server": ("duey", ANY_LIBRARY),
     "duey.cli": ("duey", ANY_LIBRARY),

@@ -1,0 +1,1 @@
+"""Tells somebody: rules become incidents, incidents become notifications, and channels deliver them."""
