@@ -22,7 +22,7 @@ from duey.api.answer import Refusal
 from duey.payload.plain import has_odd_number
 
 MAX_DEPTH = 50
-MAX_HOLDERS, BYTES_PER_HOLDER = 100_000, 10  # each costs some microseconds in every step that handles it
+MAX_HOLDERS, BYTES_PER_HOLDER = 50_000, 20  # each costs some microseconds in every step that handles it
 MAX_DIGITS = 1000  # int() takes quadratic time, and only newer Pythons limit it (to 4,300 digits)
 DISCONNECTED = "the connection ended before the whole body had arrived: send it again"
 

@@ -39,13 +39,13 @@ class Schedules:
     def make(self, environ: Mapping[str, Any], token: Token) -> bytes:
         given = NEW_SCHEDULE.read(decode(self._reader.read(environ)))
         name = given.pop("name")
-        made = self._control.schedules.make(name, schedule_of(given))
+        made = self._control.schedules.shown(self._control.schedules.make(name, schedule_of(given)))
         self._audit_log.record(environ, token, "make schedule", name, f"{made.task}: {made.expression}")
         return respond(201, schedule_view(made), f"{self._views.base}{PATH}/{quote(name, safe='')}")
 
     def change(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         request = schedule_of(SCHEDULE_REQUEST.read(decode(self._reader.read(environ))))
-        changed = self._control.schedules.change(schedule, request)
+        changed = self._control.schedules.shown(self._control.schedules.change(schedule, request))
         self._audit_log.record(environ, token, "change schedule", schedule, f"{changed.task}: {changed.expression}")
         return respond(200, schedule_view(changed))
 

@@ -32,7 +32,8 @@ def schedule_add(cli_context: CliContext, options: argparse.Namespace) -> None:
 
     Example: `schedule add nightly import_csv --cron "0 3 * * *" data.csv`. One of --cron, --every and --at is required.
     """
-    made = cli_context.control.schedules.make(options.name, request_of(cli_context, options))
+    schedules = cli_context.control.schedules
+    made = schedules.shown(schedules.make(options.name, request_of(cli_context, options)))
     cli_context.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
     echo(f"created {made.name}: {made.words}{first(made)}")
 
@@ -42,7 +43,8 @@ def schedule_change(cli_context: CliContext, options: argparse.Namespace) -> Non
 
     Options that are left out get their defaults, as with `schedule add`; they do not keep their present values.
     """
-    changed = cli_context.control.schedules.change(options.name, request_of(cli_context, options))
+    schedules = cli_context.control.schedules
+    changed = schedules.shown(schedules.change(options.name, request_of(cli_context, options)))
     cli_context.audit("change schedule", changed.name, detail=f"{changed.task}: {changed.expression}")
     echo(f"changed {changed.name}: {changed.words}{first(changed)}")
 

@@ -23,7 +23,9 @@ class JobViews:
     def just_enqueued(self, job: NewJob, request: JobRequest) -> Job:
         """The display form of a job that was just accepted, without reading it from the storage."""
         bounds = JOB if len(job.payload) > JOB.values else None  # each value takes at least one byte
-        args, kwargs, mask = self._display.redacted(job.task, request.args, request.kwargs, job.context, bounds)
+        args, kwargs, mask = self._display.redacted(
+            job.task, request.args, request.kwargs, job.context, bounds, job.payload
+        )
         waiting = job.eta is not None and job.eta > clock.now()
         return Job(
             id=job.id, task=self._known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,

@@ -141,7 +141,9 @@ class Showing:
 
     def _arguments(self, draft: ScheduleDraft, bounds: Bounds) -> None:
         draft.call = args, kwargs = draft.item.arguments()
-        draft.args, draft.kwargs, _ = self._huey.display.redacted(draft.qualname, args, kwargs, None, bounds)
+        draft.args, draft.kwargs, _ = self._huey.display.redacted(
+            draft.qualname, args, kwargs, None, bounds, draft.item.stored
+        )
 
     def _schedule(self, draft: ScheduleDraft, now: float) -> Schedule:
         item, row = draft.item, draft.item.row

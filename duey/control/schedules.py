@@ -74,7 +74,11 @@ class ScheduleService:
 
     def get(self, name: str) -> Schedule:
         """One schedule. Raises UnknownSchedule."""
-        return self._showing.shown([self._row(name)])[0]
+        return self.shown(self._row(name))
+
+    def shown(self, row: ScheduleRow) -> Schedule:
+        """The display form of a schedule as it was stored."""
+        return self._showing.shown([row])[0]
 
     def standing_since(self, workers: Sequence[WorkerInfo]) -> float | None:
         """Since when no consumer runs schedules although there are some (epoch seconds). None if one does, or if these
@@ -89,7 +93,7 @@ class ScheduleService:
             return None
         return begun_at if noted_s is None else now - noted_s
 
-    def make(self, name: str, request: ScheduleRequest) -> Schedule:
+    def make(self, name: str, request: ScheduleRequest) -> ScheduleRow:
         """Create a schedule that begins now. Raises ScheduleExists, UnknownTask, InvalidArguments, BadSchedule."""
         if not NAME.fullmatch(name):
             raise errors.BadSchedule("name", f"expected {NAME_PATTERN}, found {name[:100]!r}")
@@ -97,9 +101,9 @@ class ScheduleService:
         row = ScheduleRow(name, "made", self._spec(name, request), False, now, now)
         if name in self._of_code() or not self._schedule_store.add(row):
             raise errors.ScheduleExists(name)
-        return self._showing.shown([row])[0]
+        return row
 
-    def change(self, name: str, request: ScheduleRequest, edit: Edit | None = None) -> Schedule:
+    def change(self, name: str, request: ScheduleRequest, edit: Edit | None = None) -> ScheduleRow:
         """Replace what a schedule that was made here runs, and when; another expression counts from now. `edit`: the
         call as it is stored with these changes, instead of the request's. Raises ScheduleChanged where somebody else
         changed it after it was seen."""
@@ -121,7 +125,7 @@ class ScheduleService:
         kept = json.dumps(after)
         for seen in self._schedule_store.schedules(name):  # a slot may have fallen due since
             if seen.spec == row.spec and self._schedule_store.replace(seen, kept, seen.last if last is None else last):
-                return self._showing.shown([seen._replace(spec=kept, last=seen.last if last is None else last)])[0]
+                return seen._replace(spec=kept, last=seen.last if last is None else last)
         raise errors.ScheduleChanged(name)
 
     def remove(self, name: str) -> None:
@@ -214,7 +218,8 @@ class ScheduleService:
             problem = f"schedule {item.row.name}: its arguments cannot be read, so create it again: {reason_of(exc)}"
             raise errors.BrokenSchedule(problem) from exc
         task = entry.task_name(item.row, item.spec)
-        return edited(task, args, kwargs, lambda: self._huey.display.redacted(task, args, kwargs, bounds=JOB), edit)
+        redacted = self._huey.display.redacted
+        return edited(task, args, kwargs, lambda: redacted(task, args, kwargs, None, JOB, item.stored), edit)
 
     def _spec(self, name: str, request: ScheduleRequest, known_at: float | None = None) -> str:
         cls = self._known.find(request.task)

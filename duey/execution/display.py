@@ -59,16 +59,19 @@ class Display:
             args, kwargs = message.args, message.kwargs or {}
         except Exception:  # AttributeError: it is a value, not a message
             return [UNREADABLE], {}, self.everywhere
-        return self.redacted(job.task, args, kwargs, job.context, bounds)
+        return self.redacted(job.task, args, kwargs, job.context, bounds, job.payload)
 
     def redacted(
         self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any], context: str | None = None,
-        bounds: Bounds | None = WHOLE,
+        bounds: Bounds | None = WHOLE, stored: bytes | None = None,
     ) -> tuple[list[Any], dict[str, Any], Mask]:  # fmt: skip
         """Arguments in their display form, and the mask for all other texts that are made from the job. They are
-        truncated first, so that hidden parts cost almost nothing. `bounds` None: they are known to be plain and few."""
+        truncated first, so that hidden parts cost almost nothing. `bounds` None: they are known to be plain and few.
+        `stored`: the same in their stored form, in which it is quick to see that there are no secrets."""
         placed, named = (list(args), dict(kwargs)) if bounds is None else plain_call(args, kwargs, bounds)
         was_cut = bounds not in (WHOLE, None) and (is_cut(placed) or is_cut(named))
+        if was_cut and stored is not None:
+            was_cut = self._may_hide(task, stored, context)
         signature = self.signature(task)
         names = signature.names_of(len(args)) if signature else []
         return self.redactor.redact_call(
@@ -101,9 +104,11 @@ class Display:
 
     def hides_nothing(self, job: Claim | EventRow) -> bool:
         """Whether the job certainly has no hidden values. Fast; may be False although there are none."""
+        return not self._may_hide(job.task, job.payload or b"", job.context)
+
+    def _may_hide(self, task: str, stored: bytes, context: str | None) -> bool:
         may_hide = self.redactor.may_hide
-        context = (job.context or "").encode()
-        return not (self._secretive_task(job.task) or may_hide(job.payload or b"") or may_hide(context))
+        return self._secretive_task(task) or may_hide(stored) or may_hide((context or "").encode())
 
     def _secretive_task(self, task: str) -> bool:
         found = self._secretive.get(task)

@@ -62,19 +62,19 @@ class ScheduleEntry:
         return (
             (self.timetable is not None and not self.timetable.is_ours)
             or (unique is not None and unique.key is not None)
-            or (self._stored is not None and self.huey.serializer.runs_code(self._stored))
+            or (self.stored is not None and self.huey.serializer.runs_code(self.stored))
         )
 
     @property
-    def _stored(self) -> bytes | None:
+    def stored(self) -> bytes | None:
         """Its stored arguments; None for a schedule of the code."""
         return str(self.spec.get("call", "")).encode("latin-1", "replace") if self.row.source == "made" else None
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of its task. Raises whatever decoding them raises."""
-        if self._stored is None:
+        if self.stored is None:
             return (), {}
-        args, kwargs = self.huey.serializer.deserialize(self._stored, use_of(self.row.name, self.spec))
+        args, kwargs = self.huey.serializer.deserialize(self.stored, use_of(self.row.name, self.spec))
         return tuple(args), dict(kwargs)
 
     @property
