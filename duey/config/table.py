@@ -17,7 +17,6 @@ from duey.config.alerts import Alerts
 from duey.config.key import Key, key
 from duey.config.values import QueueShare
 
-
 _name = read.matching(read.NAME, "1 to 64 letters, digits or _ . -")
 _module = read.matching(r"[^\W\d]\w*(\.[^\W\d]\w*)*", "the name of a Python module")
 _word = read.matching(r"[^\s=]+", "a word without spaces")

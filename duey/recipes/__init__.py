@@ -12,4 +12,11 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """Another attempt may succeed: an external resource was busy, slow, broken or unreachable."""
+    """Another attempt may succeed: an external resource was busy, slow, broken or unreachable.
+
+    `retry_after_s`: when the resource asked to be tried again, None if it did not say.
+    """
+
+    def __init__(self, sentence: str, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(sentence)

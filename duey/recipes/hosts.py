@@ -12,6 +12,7 @@ import ipaddress
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -70,6 +71,33 @@ def resolve(host: str, port: int, timeout_s: float) -> list[Any]:
     if isinstance(answers[0], OSError):
         raise answers[0]
     return list(answers[0])
+
+
+def connect(addresses: list[Any], deadline: float) -> socket.socket:
+    """Return a TCP connection to the first address in the result of `resolve` that takes one.
+
+    `deadline`: of time.monotonic(). Raises OSError, and TimeoutError at the deadline.
+    """
+    failure = OSError("the name has no address")
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            # Share the remaining time, so that one unreachable address does not use it all.
+            sock.settimeout(seconds_until(deadline) / (len(addresses) - index))
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            failure = error
+    raise failure
+
+
+def seconds_until(deadline: float) -> float:
+    """Return the seconds until the deadline, of time.monotonic(). Raises TimeoutError if it has passed."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def require_public(host: str, addresses: list[Any]) -> None:

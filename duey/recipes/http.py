@@ -16,6 +16,7 @@ import socket
 import ssl
 import time
 from collections.abc import Collection, Iterable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
@@ -59,6 +60,7 @@ class _Target(NamedTuple):
 class _Reply(NamedTuple):
     status: int
     location: str
+    retry_after_s: float | None
     text: str
 
 
@@ -71,7 +73,8 @@ def request(
     `allow_hosts`: exact names or addresses, which may be private, and `*.example.org` for all names below a domain,
     which must be public. If empty, every public host is allowed. If None, every host is: the URL is the operator's.
     `allow_ports`: the ports allowed on hosts that are not named exactly.
-    Raises Refused (URL, host, 3xx as Redirected, 4xx) and Unavailable (429, 5xx, network, TLS, time-out).
+    Raises Refused (URL, host, 3xx as Redirected, 4xx) and Unavailable (429, 5xx, network, TLS, time-out), which holds
+    the seconds of a Retry-After.
     """
     started = time.monotonic()
     deadline = started + timeout_s
@@ -122,23 +125,17 @@ def _parse(url: str) -> _Target:
 
 
 def _connect(target: _Target, addresses: list[Any], deadline: float) -> socket.socket:
-    failure = OSError("the name has no address")
-    for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            # Share the remaining time, so that one unreachable address does not use it all.
-            sock.settimeout(_left(deadline) / (len(addresses) - index))
-            sock.connect(address)
-            # Head and body are sent separately. Without this, the body would wait for the peer's delayed ACK.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if target.scheme == "https":
-                sock.settimeout(_left(deadline))
-                return ssl.create_default_context().wrap_socket(sock, server_hostname=target.host)
-            return sock
-        except OSError as error:
-            sock.close()
-            failure = error
-    raise failure
+    sock = hosts.connect(addresses, deadline)
+    try:
+        # Head and body are sent separately. Without this, the body would wait for the peer's delayed ACK.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if target.scheme == "https":
+            sock.settimeout(hosts.seconds_until(deadline))
+            return ssl.create_default_context().wrap_socket(sock, server_hostname=target.host)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _exchange(
@@ -153,7 +150,18 @@ def _exchange(
         text = response.read(MAX_ANSWER_BYTES).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         text = ""  # The status counts: another attempt after a 200 would deliver twice.
-    return _Reply(response.status, response.headers.get("location", ""), text)
+    location, retry_after = (response.headers.get(name, "") for name in ("location", "retry-after"))
+    return _Reply(response.status, location, _retry_after_s(retry_after), text)
+
+
+def _retry_after_s(text: str) -> float | None:
+    """The seconds of a Retry-After, which is a number or a date."""
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _require_success(target: _Target, reply: _Reply) -> None:
@@ -166,15 +174,7 @@ def _require_success(target: _Target, reply: _Reply) -> None:
     sentence = f"{target.origin} answered {reply.status}" + (f": {body!r}" if body else "")
     if 400 <= reply.status < 500 and reply.status != 429:
         raise Refused(sentence)
-    raise Unavailable(sentence)
-
-
-def _left(deadline: float) -> float:
-    """Return the seconds until the deadline. Raises TimeoutError if it has passed."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+    raise Unavailable(sentence, reply.retry_after_s)
 
 
 class _ClockedSocket:
@@ -186,11 +186,11 @@ class _ClockedSocket:
     def sendall(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            self._sock.settimeout(_left(self._deadline))
+            self._sock.settimeout(hosts.seconds_until(self._deadline))
             view = view[self._sock.send(view) :]
 
     def receive_into(self, buffer: Any) -> int:
-        self._sock.settimeout(_left(self._deadline))
+        self._sock.settimeout(hosts.seconds_until(self._deadline))
         return self._sock.recv_into(buffer)
 
     def makefile(self, mode: str) -> io.BufferedReader:

@@ -12,7 +12,10 @@ from __future__ import annotations
 import contextlib
 import re
 import smtplib
+import socket
 import ssl
+import threading
+import time
 from collections.abc import Collection, Iterable
 from email.errors import MessageError, ObsoleteHeaderDefect
 from email.headerregistry import Address
@@ -21,9 +24,9 @@ from email.policy import SMTP
 from email.utils import localtime, make_msgid
 from typing import NamedTuple
 
-from duey.recipes import Refused, Unavailable
+from duey.recipes import Refused, Unavailable, hosts
 
-TIMEOUT_S = 30.0  # for each answer of the server
+TIMEOUT_S = 120.0  # for the whole delivery
 MAX_RECIPIENTS = 100  # the number that RFC 5321 requires every server to accept
 _TLS_FROM_THE_START = 465
 _SHOWN_CHARACTERS = 200
@@ -86,34 +89,70 @@ def require_allowed(message: EmailMessage, senders: Iterable[str], domains: Coll
             )
 
 
-def send(server: Server, message: EmailMessage) -> None:
-    """Send the message. Raises Refused (5xx, missing features of the server) and Unavailable (4xx, network, TLS)."""
+def send(server: Server, message: EmailMessage, timeout_s: float | None = None) -> str:
+    """Send the message and return the server's last answer on one line.
+
+    The whole delivery takes at most `timeout_s` seconds, TIMEOUT_S if it is None.
+    Raises Refused (5xx, missing features of the server) and Unavailable (4xx, network, TLS, time-out).
+    """
     where = f"the mail server {server.host}:{server.port}"
+    timeout_s = timeout_s or TIMEOUT_S
+    deadline = time.monotonic() + timeout_s
     try:
-        connection = _connect(server)
+        connection = _connect(server, timeout_s)
         try:
-            _transfer(connection, message)
+            reply = _transfer(connection, message)
             with contextlib.suppress(smtplib.SMTPException, OSError):
                 connection.quit()
+            return reply
         finally:
             connection.close()
-    except smtplib.SMTPNotSupportedError as error:
-        raise Refused(f"{where} cannot do what [smtp] asks: {error}") from None
-    except smtplib.SMTPResponseException as error:
-        raise _failure(where, error) from None
     except UnicodeError:
         raise Refused("[smtp] host, username and password: expected ASCII") from None
     except (smtplib.SMTPException, OSError) as error:
+        if time.monotonic() >= deadline:  # what was cut off then may look like an answer
+            raise Unavailable(f"{where} did not answer within {timeout_s:g} s") from None
+        if isinstance(error, smtplib.SMTPNotSupportedError):
+            raise Refused(f"{where} cannot do what [smtp] asks: {error}") from None
+        if isinstance(error, smtplib.SMTPResponseException):
+            raise _failure(where, error) from None
         raise Unavailable(f"{where} cannot be reached: {str(error) or type(error).__name__}") from error
 
 
-def _connect(server: Server) -> smtplib.SMTP:
+class _Connection(smtplib.SMTP):
+    """A connection that is cut off after `timeout` seconds. A socket's own time-out restarts with each byte."""
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        deadline = time.monotonic() + timeout
+        sock = hosts.connect(hosts.resolve(host, port, timeout), deadline)
+        self._second = sock.dup()  # starttls closes the first one
+        self._timer = threading.Timer(hosts.seconds_until(deadline), self._cut_off)
+        self._timer.daemon = True
+        self._timer.start()
+        return sock
+
+    def _cut_off(self) -> None:
+        with contextlib.suppress(OSError):  # the peer was faster
+            self._second.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        super().close()
+        if hasattr(self, "_timer"):
+            self._timer.cancel()
+            self._second.close()
+
+
+class _TlsConnection(smtplib.SMTP_SSL, _Connection):
+    """The same with TLS from the start: SMTP_SSL wraps the socket that _Connection gives it."""
+
+
+def _connect(server: Server, timeout_s: float) -> smtplib.SMTP:
     context = ssl.create_default_context()
     connection: smtplib.SMTP
     if server.port == _TLS_FROM_THE_START:
-        connection = smtplib.SMTP_SSL(server.host, server.port, timeout=TIMEOUT_S, context=context)
+        connection = _TlsConnection(server.host, server.port, timeout=timeout_s, context=context)
     else:
-        connection = smtplib.SMTP(server.host, server.port, timeout=TIMEOUT_S)
+        connection = _Connection(server.host, server.port, timeout=timeout_s)
     try:
         if server.starttls and server.port != _TLS_FROM_THE_START:
             connection.starttls(context=context)
@@ -126,25 +165,33 @@ def _connect(server: Server) -> smtplib.SMTP:
     return connection
 
 
-def _transfer(connection: smtplib.SMTP, message: EmailMessage) -> None:
-    """Send to all recipients or to none. smtplib's own send_message goes on if only some are refused."""
+def _transfer(connection: smtplib.SMTP, message: EmailMessage) -> str:
+    """Send to all recipients or to none, and return the last answer.
+
+    smtplib's own send_message goes on if only some recipients are refused.
+    """
     sender = message["From"].addresses[0].addr_spec
     _require(connection.mail(sender), f"the sender {sender}")
     for recipient in message["To"].addresses:
         _require(connection.rcpt(recipient.addr_spec), f"the recipient {recipient.addr_spec}")
-    _require(connection.data(message.as_bytes()), "the message")
+    return _require(connection.data(message.as_bytes()), "the message")
 
 
-def _require(answer: tuple[int, bytes], what: str) -> None:
-    code, reply = answer
+def _require(answer: tuple[int, bytes], what: str) -> str:
+    code, reply = answer[0], answer[1].decode("utf-8", "replace")
     if not 200 <= code < 300:
-        raise smtplib.SMTPResponseException(code, f"{what} was not taken: {reply.decode('utf-8', 'replace')}")
+        raise smtplib.SMTPResponseException(code, f"{what} was not taken: {reply}")
+    return f"{code} {_shown(reply)}"
 
 
 def _failure(where: str, error: smtplib.SMTPResponseException) -> Exception:
     reply = error.smtp_error.decode("utf-8", "replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
     kind = Refused if 500 <= error.smtp_code < 600 else Unavailable
-    return kind(f"{where} answered {error.smtp_code}: {' '.join(reply.split())[:_SHOWN_CHARACTERS]}")
+    return kind(f"{where} answered {error.smtp_code}: {_shown(reply)}")
+
+
+def _shown(reply: str) -> str:
+    return " ".join(reply.split())[:_SHOWN_CHARACTERS]
 
 
 def _line(field: str, text: str) -> str:

@@ -39,7 +39,8 @@ _OWN_HEADERS = frozenset(
 
 
 def deliver(
-    url: str, body: Any, *, message_id: str, timeout_s: float, allow_hosts: Iterable[str] = (),
+    url: str, body: Any, *, message_id: str, timeout_s: float,
+    allow_hosts: Iterable[str] | None = (),
     allow_ports: Collection[int] = (80, 443), secret: str | None = None, headers: Mapping[str, str] | None = None,
 ) -> http.Answer:  # fmt: skip
     """POST `body` as JSON and return the 2xx answer. Raises Refused and Unavailable like http.request."""

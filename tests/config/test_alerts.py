@@ -33,7 +33,7 @@ def read(name, text):
          (Target("ops", "https://hooks.slack.com/services/T/B/x", None, NIGHT, own_quiet=True),)),
         ("slack", "https://chat.example.org/hooks/x quiet=never",
          (Target("slack", "https://chat.example.org/hooks/x", own_quiet=True),)),
-        ("ntfy", "https://ntfy.sh/my_topic-1 token=tk_1", (Target("ntfy", "https://ntfy.sh/my_topic-1", token="tk_1"),)),
+        ("ntfy", "https://ntfy.sh/my_t-1 token=tk", (Target("ntfy", "https://ntfy.sh/my_t-1", token="tk"),)),
         ("apprise", "tgram://1:2/3/", (Target("apprise", "tgram://1:2/3/"),)),
         ("rules", "all", frozenset(RULES)), ("rules", "", frozenset()),
         ("rules", "queue_age, disk_free", frozenset({"queue_age", "disk_free"})),

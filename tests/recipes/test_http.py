@@ -44,6 +44,19 @@ def test_429_and_5xx_are_worth_another_attempt_and_another_4xx_is_refused(peer: 
     assert again or str(caught.value).endswith(": 'no such hook'"), "the peer's words"
 
 
+@rows(
+    ("text", "least", "most"),
+    [("120", 120, 120), ("0", 0, 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0), ("in a minute", None, None),
+     ("Fri, 31 Dec 9999 23:59:59 GMT", 10**10, 10**12), ("-5", None, None), ("9" * 400, None, None)],
+)  # fmt: skip
+def test_the_peer_says_when_to_try_again(peer: HttpPeer, text: str, least: float | None, most: float | None) -> None:
+    peer.behave = answer(503, retry_after=text)
+    with pytest.raises(Unavailable) as caught:
+        get(peer.url())
+    seconds = caught.value.retry_after_s
+    assert seconds is None if least is None or most is None else seconds is not None and least <= seconds <= most
+
+
 def test_a_redirect_is_an_error_of_its_own_and_not_followed(peer: HttpPeer) -> None:
     with HttpPeer() as inside:
         peer.behave = answer(302, location=inside.url())

@@ -1,7 +1,10 @@
 """recipes.mail against a real SMTP server: what is composed, what is sent to whom, what is worth another attempt."""
 
+import contextlib
 import socket
 import ssl
+import threading
+import time
 from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -134,12 +137,32 @@ def test_a_connection_that_breaks_before_the_last_answer_is_tried_again(smtp: Sm
     assert first.message["Message-ID"] == second.message["Message-ID"]  # so that it is shown once
 
 
-def test_nobody_listens_or_nobody_says_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mail, "TIMEOUT_S", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
-        for port, sentence in ((free_port(), "refused"), (mute.getsockname()[1], "timed out")):
-            with pytest.raises(Unavailable, match=rf"cannot be reached: .*{sentence}"):
-                mail.send(plain(port), note())
+def test_nobody_listens_or_nobody_says_anything() -> None:
+    with pytest.raises(Unavailable, match=r"cannot be reached: .*refused"):
+        mail.send(plain(free_port()), note(), 0.3)
+    mute = socket.create_server(("127.0.0.1", 0))
+    with mute, pytest.raises(Unavailable, match=r"did not answer within 0\.3 s"):
+        mail.send(plain(mute.getsockname()[1]), note(), 0.3)
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_left_at_the_deadline() -> None:
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        with peer, contextlib.suppress(OSError):
+            while not over.wait(0.05):
+                peer.sendall(b"2")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match=r"did not answer within 0\.4 s"):
+            mail.send(plain(server.getsockname()[1]), note(), 0.4)
+        assert time.monotonic() - began < 3
+        over.set()
+        thread.join()
 
 
 # TLS and login

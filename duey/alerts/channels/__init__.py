@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import replace
 
-from duey.alerts.message import Message
+from duey.alerts.channels.apprise_urls import AppriseChannel
+from duey.alerts.channels.chat import ChatChannel
+from duey.alerts.channels.contract import Channel, ChannelFailed, TargetChannel
+from duey.alerts.channels.mail import MailChannel
+from duey.alerts.channels.ntfy import NtfyChannel
+from duey.alerts.channels.webhook import WebhookChannel
 from duey.config import Settings
-from duey.config.alerts import QuietHours
+from duey.errors import Misconfigured
+from duey.recipes import Refused, Unavailable
 
-
-class Channel(Protocol):
-    """A target of [alerts]. `rules` None: all that are on. During `quiet` hours messages wait."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def rules(self) -> frozenset[str] | None: ...
-    @property
-    def quiet(self) -> QuietHours | None: ...
-
-    def send(self, message: Message, timeout_s: float) -> str:
-        """Deliver the message. Return what the server answered: one short line without secrets.
-
-        Takes at most `timeout_s` seconds in all. Raises ChannelFailed and no other error.
-        """
-        ...
-
-
-class ChannelFailed(Exception):
-    """The message was not delivered. `answer`: one short line without secrets. `retry_after_s`: what the server asked
-    for. `permanent`: another attempt fails in the same way, until the configuration is changed."""
-
-    def __init__(self, answer: str, retry_after_s: float | None = None, permanent: bool = False) -> None:
-        self.answer, self.retry_after_s, self.permanent = answer, retry_after_s, permanent
-        super().__init__(answer)
+__all__ = ["Channel", "ChannelFailed", "channels_of"]
 
 
 def channels_of(settings: Settings) -> dict[str, Channel]:
     """Each channel of [alerts] by its name. Raises Misconfigured with one sentence."""
-    return {}
+    alerts = settings.alerts
+    found: list[TargetChannel] = [
+        *(MailChannel(target, settings.smtp) for target in alerts.email),
+        *(WebhookChannel(target, alerts.webhook_secret) for target in alerts.webhook),
+        *(NtfyChannel(target) for target in alerts.ntfy),
+        *(ChatChannel(target) for target in alerts.slack),
+        *(AppriseChannel(target) for target in alerts.apprise),
+    ]
+    channels: dict[str, Channel] = {}
+    for channel in found:
+        try:
+            channel.check()
+        except (Refused, Unavailable) as error:
+            raise Misconfigured(f"[alerts] {channel.kind}, channel {channel.name}: {error}") from None
+        target = channel.target
+        quiet = target.quiet if target.own_quiet else alerts.quiet_hours
+        if quiet is not None:
+            quiet = quiet._replace(zone=settings.schedule.timezone)
+        channels[channel.name] = replace(channel, target=replace(target, quiet=quiet))
+    return channels
