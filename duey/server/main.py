@@ -70,6 +70,7 @@ class Service:
 
     def __init__(self, settings: Any, with_consumer: bool) -> None:
         from duey import huey
+        from duey.alerts.watch import Watch
         from duey.api import make_api
         from duey.control.service import Control
         from duey.monitor.access import Access
@@ -87,6 +88,7 @@ class Service:
         self.access = Access.of(settings)
         self.history = History(settings.monitor.database, settings.monitor)
         self.recorder = self.history.recorder(huey.lifecycle, self.control.workers, self.control.schedules.all)
+        self.watch = Watch(self.control, self.history, settings)
         self.api = make_api(self.control, self.access, settings, self.history)
         self.server = Server(
             side_by_side(make_web(self.control, self.access, self.history, settings), self.api, settings.web), settings
@@ -107,6 +109,7 @@ class Service:
         over = threading.Event()
         recording = threading.Thread(target=self.recorder.run, args=(over,), name="Recorder")
         recording.start()
+        self.watch.start()
         self.server.start()
         gc.collect()
         gc.freeze()  # what the start has made stays; else each request with many values has it all looked through again
@@ -119,6 +122,7 @@ class Service:
             self._stop_consumer()
         print("stopping: new requests are refused, running ones and running jobs may finish", flush=True)
         over.set()
+        self.watch.stop()
         self.api.close()  # answers the requests that wait for a job
         stopper = threading.Thread(target=self.server.stop, args=(self.settings.consumer.shutdown_timeout_s,))
         stopper.start()

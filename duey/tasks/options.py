@@ -20,6 +20,7 @@ from duey.tasks import unique
 
 INTERNAL = frozenset({"timetable"})  # added by the decorators, read by duey.scheduling.scheduler
 SEVERAL = frozenset({"retry_on", "discard_on"})
+ALERTS = ("each", "group", "never")  # how failures of the task are told (duey.alerts)
 Check = Callable[[Any], bool]
 MOST_S = 1e10
 
@@ -71,6 +72,7 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "discard_on": ("a tuple of exception classes", is_errors),
     "retry_for": ("seconds", is_seconds),
     "keep_for": ("seconds", is_seconds),
+    "alert": (one_of(ALERTS), ALERTS.__contains__),
     "on_failed": ("a callable (job, error)", callable),
     "limit": ("how many may run at once: a whole number from 1", limits.is_limit),
     "rate": ("(n, seconds), with whole n from 1: how many may start in that time", limits.is_rate),

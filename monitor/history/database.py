@@ -19,7 +19,7 @@ from peewee import SqliteDatabase
 from duey import files as config_files
 from duey.files import SIDE_FILES
 from duey.monitor.history.errors import HistoryBroken, HistoryGone, HistoryTooNew, HistoryUnavailable, classify
-from duey.monitor.history.schema import HISTORY_SCHEMA, MIGRATIONS, TABLES
+from duey.monitor.history.schema import HISTORY_SCHEMA, LATER_TABLES, MIGRATIONS, TABLES
 from duey.monitor.sqlite_file import Identity, Migration, Opened, SqliteFile
 
 BUSY_TIMEOUT_S = 2.0
@@ -128,7 +128,10 @@ class Database(SqliteFile):
 
     def _version(self, database: SqliteDatabase) -> int | None:
         version = super()._version(database)
-        if version is not None and not set(TABLES) <= set(database.get_tables()):
+        if version is None:
+            return None
+        expected = {*TABLES, *(name for name, since in LATER_TABLES.items() if since <= version)}
+        if not expected <= set(database.get_tables()):
             raise sqlite3.DatabaseError("malformed: lost its tables")
         return version
 

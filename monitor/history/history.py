@@ -44,6 +44,11 @@ class History(Jobs, Groups, Figures, Charts, Seen, Status):
         super().__init__(Database(database_url), clock)
         self._settings = settings
 
+    @property
+    def database(self) -> Database:
+        """The file, for duey.alerts, which keeps its incidents in it."""
+        return self._database
+
     def close(self) -> None:
         """Close the connection of this thread, if it has one. The next use opens another."""
         self._database.close()

@@ -24,8 +24,11 @@ LAST_SEEN = Table("visits")
 WORKERS = Table("workers")
 SLOTS = Table("slots")
 MARKS = Table("marks")
+INCIDENTS = Table("incidents")  # written by duey.alerts, like notifications
+NOTIFICATIONS = Table("notifications")
 
 TABLES = ("jobs", "entries", "figures", "tasks", "error_groups", "error_hours", "visits", "workers", "slots", "marks")
+LATER_TABLES = {"incidents": 5, "notifications": 5}  # the schema that brought each
 
 MINUTE_S, HOUR_S, DAY_S = (60, 3600, 86400)  # lengths of time in `figures`
 
@@ -177,7 +180,8 @@ MIGRATIONS: Sequence[Migration] = (
         """,
         "CREATE INDEX slots_by_time ON slots (at)",
         # Single numbers: jobs (rows), deleted (by retention), began_at, recorded_at; counted (jobs that are recorded
-        # only as numbers), counted_at (when the last of them were recorded).
+        # only as numbers), counted_at (when the last of them were recorded). Of alerts: alerts_at (last evaluation),
+        # alerts_entry (entries up to this n were evaluated), alerts_since (what was before is not told).
         "CREATE TABLE marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
         "INSERT INTO marks (name, value) VALUES ('began_at', strftime('%s', 'now'))",
     ),
@@ -193,6 +197,63 @@ MIGRATIONS: Sequence[Migration] = (
         "ALTER TABLE jobs RENAME COLUMN deliveries TO crashes",
         "UPDATE entries SET kind = 'blocked' WHERE kind = 'parked'",
         "UPDATE entries SET kind = 'unblocked' WHERE kind = 'unparked'",
+    ),
+    (
+        # What is wrong, or was (duey.alerts.incidents). subject: what it is about, such as `queue default`; at most one
+        # incident of a subject is open. lines: JSON list; facts: JSON list of pairs. link: path below /monitor.
+        # count: how often it happened. told_at, told_count: of the last message about it. surged: told once that the
+        # count grows fast. flapping: opened and closed so often that it stays open; calm_at: since when it is well.
+        """
+        CREATE TABLE incidents (
+            n INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            rule TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            title TEXT NOT NULL,
+            lines TEXT NOT NULL,
+            facts TEXT NOT NULL,
+            link TEXT NOT NULL,
+            opened_at REAL NOT NULL,
+            closed_at REAL,
+            changed_at REAL NOT NULL,
+            count INTEGER NOT NULL,
+            told_at REAL NOT NULL,
+            told_count INTEGER NOT NULL,
+            surged INTEGER NOT NULL DEFAULT 0,
+            flapping INTEGER NOT NULL DEFAULT 0,
+            calm_at REAL,
+            acked_at REAL,
+            acked_by TEXT,
+            muted_until REAL
+        )
+        """,
+        "CREATE UNIQUE INDEX incidents_open ON incidents (subject) WHERE closed_at IS NULL",
+        "CREATE INDEX incidents_by_subject ON incidents (subject, opened_at)",
+        # What one channel is told. incident: n of it, NULL for a digest or a test. state: waiting, sent, failed (given
+        # up) or merged (into the digest with this id, NULL while that waits). due_at: of the next attempt. message:
+        # JSON, '' until the digest is made.
+        """
+        CREATE TABLE notifications (
+            n INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            incident INTEGER,
+            channel TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            state TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            due_at REAL NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            attempted_at REAL,
+            ended_at REAL,
+            answer TEXT,
+            digest TEXT,
+            message TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX notifications_waiting ON notifications (channel, due_at) WHERE state = 'waiting'",
+        "CREATE INDEX notifications_merged ON notifications (channel) WHERE state = 'merged' AND digest IS NULL",
+        "CREATE INDEX notifications_by_channel ON notifications (channel, created_at)",
+        "CREATE INDEX notifications_by_incident ON notifications (incident) WHERE incident IS NOT NULL",
     ),
 )
 

@@ -250,6 +250,13 @@ def test_on_worker_start(example, huey, monkeypatch):
     wait_until(lambda: page.sent == ["hello"], 30, "the thread of the worker has sent it")
 
 
+def test_alert(example, huey):
+    page = example("`alert`")
+    run_all(huey)
+    (failed,) = jobs_of(huey)
+    assert failed.state == "failed" and page.charge.task_class.alert == "each"
+
+
 def test_keep_for(example, huey, storage, clock):
     example("`keep_for`")
     run_all(huey)

@@ -33,6 +33,11 @@ class Status(Queries):
         """Keep the status of the recorder of this process, for `health`."""
         self._recorder = status
 
+    @property
+    def recorder_problem(self) -> str:
+        """Why the recorder of this process records nothing now, or '' if it does, or if another process records."""
+        return (self._recorder and self._recorder.problem) or ""
+
     def health(self) -> HistoryHealth:
         """Return whether the history can be read and recorded, with problems and warnings. Never raises."""
         problems: list[str] = []

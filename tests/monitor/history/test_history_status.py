@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,12 +12,13 @@ import pytest
 from duey.monitor.history import Count, History, HistoryTooNew, JobFilter, Slot
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import copies
-from duey.monitor.history.schema import MIGRATIONS
+from duey.monitor.history.schema import LATER_TABLES, MIGRATIONS
 from tests.monitor.conftest import START, Clock
 from tests.monitor.history.conftest import Queue, Settings, Story, record
 from tests.support.file_errors import one_sentence
 
 MINUTE = 60.0
+MONITOR_4 = Path(__file__).with_name("monitor_4.sql")  # a file of that version: three jobs, one of them failed
 NEXT = (
     *MIGRATIONS,
     ("ALTER TABLE jobs ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'", "CREATE INDEX jobs_by_mood ON jobs (mood)"),
@@ -33,6 +36,20 @@ def test_each_older_schema_becomes_the_present_one(path: Path, story: Story, clo
         history = History(url, Settings(), clock)
         record(history, story.events)
         assert history.job("a").state == "done", version
+
+
+def test_a_file_of_schema_4_is_migrated_with_all_that_it_holds(path: Path, clock: Clock) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as made:
+        made.executescript(MONITOR_4.read_text())
+    history = History(f"sqlite:///{path}", Settings(), clock)
+    assert [history.job(each).state for each in ("ended", "broken", "waits")] == ["done", "failed", "queued"]
+    (group,) = history.error_groups().groups
+    assert (group.state, group.count) == ("fixed", 1)
+    with history.database.reading() as db:
+        assert db.execute_sql("SELECT version FROM books_schema").fetchone() == (len(MIGRATIONS),)
+        for table in LATER_TABLES:
+            assert db.execute_sql(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,)
 
 
 def test_a_newer_schema_is_refused_and_left_alone(history: History, path: Path) -> None:

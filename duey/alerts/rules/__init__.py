@@ -1,0 +1,44 @@
+"""The rules: each says, from a snapshot alone, what is wrong now. docs/alerts.md describes them for people.
+
+A rule returns findings, or None if the snapshot cannot say: the incidents of the rule then stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from duey.alerts.rules import errors, schedules, service
+from duey.alerts.rules.finding import Finding
+from duey.alerts.rules.snapshot import Snapshot
+from duey.alerts.rules.thresholds import Thresholds
+
+Rule = Callable[[Snapshot, Thresholds], "list[Finding] | None"]
+RULES: tuple[tuple[frozenset[str], Rule], ...] = (
+    (frozenset({"worker_killed", "error_regressed", "error_new", "error_rate", "job_failed"}), errors.errors),
+    (frozenset({"job_failed"}), errors.failed_jobs),
+    (frozenset({"worker_killed"}), errors.worker_deaths),
+    (frozenset(schedules.TITLES), schedules.schedules),
+    (frozenset({"queue_age"}), service.queue_age),
+    (frozenset({"no_consumer"}), service.no_consumer),
+    (frozenset({"disk_free"}), service.disk_free),
+    (frozenset({"history"}), service.history),
+    (frozenset({"backup"}), service.backup),
+    (frozenset({"slow_job"}), service.slow_jobs),
+)
+
+
+def findings(snapshot: Snapshot, limits: Thresholds) -> tuple[list[Finding], frozenset[str]]:
+    """Return what is wrong, at most one finding for a subject, and the names of the rules that cannot say."""
+    found: dict[str, Finding] = {}
+    unknown: set[str] = set()
+    for names, rule in RULES:
+        if not limits.rules & names:
+            continue
+        outcome = rule(snapshot, limits)
+        if outcome is None:
+            unknown |= names
+            continue
+        for each in outcome:
+            if each.rule in limits.rules or not each.opens:
+                found.setdefault(each.subject, each)
+    return list(found.values()), frozenset(unknown)

@@ -1,0 +1,90 @@
+"""Errors and failed jobs. All that is told of one cause has one subject."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from duey.alerts.rules.finding import Fact, Finding
+from duey.alerts.rules.snapshot import EACH, NEVER, ErrorSeen, Snapshot
+from duey.alerts.rules.thresholds import Thresholds
+from duey.alerts.rules.words import clip
+
+CALM_S = 3600.0  # an error, or deaths of workers, are over when there was none for so long
+DAY_S = 86400.0
+
+
+def errors(s: Snapshot, limits: Thresholds) -> list[Finding]:
+    """An error is new, came back, occurs too often, or failed a job for good."""
+    found = []
+    for each in s.errors:
+        by_schedule = each.schedule is not None and "schedule_failed" in limits.rules  # told of the schedule
+        if each.alert == NEVER or each.state != "open" or by_schedule:
+            continue
+        opened = next((rule for rule in _reasons(each, limits) if rule in limits.rules), None)
+        if opened or each.last_seen > s.now - CALM_S:
+            found.append(_error(each, opened))
+    return found
+
+
+def _reasons(each: ErrorSeen, limits: Thresholds) -> Iterator[str]:
+    if not each.failures:
+        return
+    if each.type == "WorkerDied" and each.ended:
+        yield "worker_killed"
+    if each.alert != EACH:
+        if each.regressed_at is not None and each.regressed_at >= each.first_at:
+            yield "error_regressed"
+        if each.total <= each.failures:
+            yield "error_new"
+        if each.ended:
+            yield "job_failed"
+    if limits.error_rate_per_hour is not None and each.last_hour > limits.error_rate_per_hour:
+        yield "error_rate"
+
+
+ERROR_LINES = {
+    "worker_killed": "A job was failed because its worker processes died while they ran it.",
+    "error_regressed": "This error came back after it was marked as fixed.",
+    "error_new": "This error was never seen before.",
+    "error_rate": "This error occurs often: {hour} times in the last hour.",
+    "job_failed": "A job failed for good.",
+}
+
+
+def _error(each: ErrorSeen, rule: str | None) -> Finding:
+    error = f"{each.type}: {each.message}"
+    line = ERROR_LINES[rule or "job_failed"].format(hour=each.last_hour)
+    facts: tuple[Fact, ...] = (("task", each.task), ("error", error), ("last job", each.last_job_id))
+    title = f"{each.task}: {clip(error)}"
+    return Finding(
+        rule or "job_failed", f"error {each.fingerprint}", title, (line,), facts,
+        f"jobs?q=group:{each.fingerprint}", each.failures, rule is not None,
+    )  # fmt: skip
+
+
+def failed_jobs(s: Snapshot, limits: Thresholds) -> list[Finding]:
+    """A job of a task with alert="each" failed for good. Over when it is retried, or after a day."""
+    return [
+        Finding(
+            "job_failed", f"job {each.id}", f"{each.task}: {clip(each.error)}", ("A job failed for good.",),
+            (("task", each.task), ("error", each.error), ("job", each.id)), f"jobs/{quote(each.id, safe='')}",
+            int(each.is_new), each.is_new,
+        )
+        for each in s.failed
+        if each.is_failed and each.failed_at > s.now - DAY_S
+    ]  # fmt: skip
+
+
+def worker_deaths(s: Snapshot, limits: Thresholds) -> list[Finding]:
+    """Worker processes died while they ran jobs."""
+    if not s.deaths.jobs and s.changed_at.get("workers", 0.0) <= s.now - CALM_S:
+        return []
+    line = "Its jobs run again. A job that kills its workers again and again is failed ([tasks] max_crashes)."
+    facts = (("task", s.deaths.task), ("job", s.deaths.job_id), ("what happened", s.deaths.last))
+    return [
+        Finding(
+            "worker_killed", "workers", "A worker process was killed", (line,), facts, "workers", s.deaths.jobs,
+            bool(s.deaths.jobs),
+        )
+    ]  # fmt: skip

@@ -1,0 +1,65 @@
+"""Schedules: one subject for each, told for the newest occurrence that is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from duey.alerts.rules.finding import Fact, Finding
+from duey.alerts.rules.snapshot import Occurrence, ScheduleSeen, Snapshot
+from duey.alerts.rules.thresholds import Thresholds
+from duey.alerts.rules.words import span, stamp
+
+BAD = {"missed": "schedule_missed", "failed": "schedule_failed", "expired": "schedule_failed"}
+TITLES = {
+    "schedule_missed": "Schedule {name}: a run was missed",
+    "schedule_failed": "Schedule {name}: a run failed",
+    "schedule_late": "Schedule {name}: a run started late",
+    "schedule_overdue": "Schedule {name}: no run has succeeded in time",
+}
+
+
+def schedules(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
+    """The newest run of a schedule was missed, failed or late, or none has succeeded within its interval."""
+    if s.live is None:
+        return None
+    found = (_schedule(each, s, limits) for each in s.live.schedules)
+    return [each for each in found if each is not None]
+
+
+def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Thresholds) -> Finding | None:
+    decided = [each for each in schedule.occurrences if each.outcome in ("on time", "late", *BAD)]
+    if not decided:
+        return None
+    newest, bad = decided[0], 0
+    while bad < len(decided) and decided[bad].outcome in BAD:
+        bad += 1
+    started_at = max(newest.enqueued_at or 0.0, newest.started_at or 0.0)
+    if bad:
+        rule = BAD[newest.outcome]
+    elif started_at - newest.at > limits.late_s:
+        rule = "schedule_late"
+    elif s.now > _overdue_at(schedule.occurrences, newest, limits):
+        rule = "schedule_overdue"
+    else:
+        return None
+    reason = newest.error or newest.reason or newest.outcome
+    facts: list[Fact] = [("schedule", schedule.name)]
+    if rule in ("schedule_failed", "schedule_missed"):
+        facts += [("error", reason), *([("job", newest.job_id)] if newest.job_id else [])]
+        facts += [("in a row", str(bad))] if bad > 1 else []
+    elif rule == "schedule_late":
+        facts.append(("late by", span(started_at - newest.at)))
+    facts.append(("due at", stamp(newest.at)))
+    return Finding(
+        rule, f"schedule {schedule.name}", TITLES[rule].format(name=schedule.name), (), tuple(facts),
+        "schedules", 0, max(newest.at, started_at) >= s.since or rule == "schedule_overdue",
+    )  # fmt: skip
+
+
+def _overdue_at(occurrences: Sequence[Occurrence], success: Occurrence, limits: Thresholds) -> float:
+    """When the run after the last success should have succeeded: an interval after it was due, and late_s. The
+    interval is the longest between two of the newest occurrences."""
+    times = [each.at for each in occurrences]
+    gaps = [later - earlier for later, earlier in pairwise(times)]
+    return success.at + 2 * max(gaps) + limits.late_s if gaps else float("inf")

@@ -1,0 +1,155 @@
+"""The rows of incidents in the history's database. One evaluation is one transaction: what changed, who is to be told
+of it, and how far the history was evaluated."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from peewee import SqliteDatabase
+
+from duey.alerts.incidents import HOUR_S, Change, Incident, Marks
+from duey.alerts.message import Kind
+from duey.alerts.rules.finding import Finding
+from duey.monitor.history.database import Database
+
+COLUMNS = tuple(each.name for each in fields(Incident))
+SELECT = f"SELECT {', '.join(COLUMNS)} FROM incidents"
+OPEN = f"{SELECT} WHERE closed_at IS NULL"
+BY_N = f"{SELECT} WHERE n = ?"
+FLIPS = """SELECT SUM(opened_at > ?) + SUM(closed_at > ?) FROM incidents WHERE subject = ? AND opened_at > ?"""
+INSERT = """INSERT OR IGNORE INTO incidents
+    (id, rule, subject, title, lines, facts, link, opened_at, changed_at, count, told_at, told_count, flapping)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+TOUCH = """UPDATE incidents SET title = ?, lines = ?, facts = ?, count = count + ?, changed_at = ?, calm_at = NULL
+    WHERE n = ? AND closed_at IS NULL"""
+TELL = """UPDATE incidents SET told_at = ?, told_count = count, surged = 1
+    WHERE n = ? AND closed_at IS NULL AND told_at = ?"""
+CALM = "UPDATE incidents SET calm_at = ? WHERE n = ? AND closed_at IS NULL AND calm_at IS NULL"
+CLOSE = "UPDATE incidents SET closed_at = ?, changed_at = ? WHERE n = ? AND closed_at IS NULL"
+ACK = "UPDATE incidents SET acked_at = ?, acked_by = ? WHERE id = ? AND closed_at IS NULL AND acked_at IS NULL"
+MUTE = "UPDATE incidents SET muted_until = ? WHERE id = ?"
+MARK = "INSERT INTO marks (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+NEW = "SELECT (SELECT MAX(n) FROM entries) > (SELECT value FROM marks WHERE name = 'alerts_entry')"
+DAY_S = 86400.0
+LOOKS_BACK_S = 30 * DAY_S
+
+Tell = Callable[[SqliteDatabase, Incident, Kind], None]  # plans the notifications of an incident, of this kind
+
+
+class Store:
+    """Reads and writes incidents. Methods raise HistoryUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def marks(self, now: float) -> Marks:
+        """Return where the last evaluation ended. The first one begins at the newest entry, so that nothing old is
+        told."""
+        with self._database.reading() as db:
+            marks = dict(db.execute_sql("SELECT name, value FROM marks").fetchall())
+            if "alerts_since" in marks:
+                return Marks(int(marks["alerts_entry"]), marks["alerts_since"], marks.get("recorded_at"))
+        with self._database.writing() as db:
+            newest = db.execute_sql("SELECT MAX(n) FROM entries").fetchone()[0] or 0
+            for name, value in (("alerts_entry", newest), ("alerts_since", now)):
+                db.execute_sql("INSERT OR IGNORE INTO marks (name, value) VALUES (?, ?)", (name, value))
+        return self.marks(now)
+
+    def is_new(self) -> bool:
+        """Return whether the history has entries that were not evaluated."""
+        with self._database.reading() as db:
+            return bool(db.execute_sql(NEW).fetchone()[0])
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._database.close()
+
+    def open(self) -> dict[str, Incident]:
+        """Return the open incidents by subject."""
+        with self._database.reading() as db:
+            return {each.subject: each for each in map(incident_of, db.execute_sql(OPEN).fetchall())}
+
+    def flips(self, subjects: Iterable[str], now: float) -> dict[str, int]:
+        """Return how often subjects opened or closed in the last hour."""
+        hour = now - HOUR_S
+        with self._database.reading() as db:
+            return {
+                each: db.execute_sql(FLIPS, (hour, hour, each, now - LOOKS_BACK_S)).fetchone()[0] or 0
+                for each in subjects
+            }
+
+    def apply(self, made: Sequence[Change], marks: Marks, seen: Marks, now: float, tell: Tell) -> bool:
+        """Write changes and the new marks in one transaction, if there are any. Return whether `tell` was called."""
+        if not made and marks.entry == seen.entry:
+            return False
+        tells = False
+        with self._database.writing() as db:
+            for change in made:
+                incident = self._change(db, change, now)
+                if incident is not None:
+                    tell(db, incident, KINDS[change.kind])
+                    tells = True
+            if marks.entry != seen.entry:
+                db.execute_sql(MARK, ("alerts_entry", marks.entry))
+        return tells
+
+    def _change(self, db: SqliteDatabase, change: Change, now: float) -> Incident | None:
+        """Make one change, unless somebody else made it. Return the incident if it is to be told."""
+        incident, finding = change.incident, change.finding
+        if change.kind == "open":
+            assert finding is not None
+            return insert(db, finding, now, change.flapping)
+        assert incident is not None
+        if change.kind == "touch":
+            assert finding is not None
+            lines = finding.lines if finding.rule == incident.rule else incident.lines
+            texts = (finding.title, json.dumps(lines), json.dumps(finding.facts))
+            db.execute_sql(TOUCH, (*texts, finding.count, now, incident.n))
+        elif change.kind == "calm":
+            db.execute_sql(CALM, (now, incident.n))
+        elif change.kind == "tell":
+            if db.execute_sql(TELL, (now, incident.n, incident.told_at)).rowcount:
+                return by_n(db, incident.n)
+        elif db.execute_sql(CLOSE, (now, now, incident.n)).rowcount and not change.silent:
+            return by_n(db, incident.n)
+        return None
+
+    # what a person does
+
+    def ack(self, id: str, by: str, now: float) -> bool:
+        """Mark an open incident as seen: it is not told again while it is open. False if it is not open, or was."""
+        with self._database.writing() as db:
+            return bool(db.execute_sql(ACK, (now, by, id)).rowcount)
+
+    def mute(self, id: str, until: float | None) -> bool:
+        """Tell nothing about the subject of an incident until then. False if there is no such incident."""
+        with self._database.writing() as db:
+            return bool(db.execute_sql(MUTE, (until, id)).rowcount)
+
+
+KINDS: Mapping[str, Kind] = {"open": "incident.opened", "tell": "incident.updated", "close": "incident.closed"}
+
+
+def insert(db: SqliteDatabase, finding: Finding, now: float, flapping: bool = False) -> Incident | None:
+    """Open an incident; None if one of its subject is open. The caller holds the transaction."""
+    id, count = uuid.uuid4().hex[:12], max(1, finding.count)
+    texts = (finding.title, json.dumps(finding.lines), json.dumps(finding.facts), finding.link)
+    cursor = db.execute_sql(
+        INSERT, (id, finding.rule, finding.subject, *texts, now, now, count, now, count, int(flapping))
+    )
+    return by_n(db, cursor.lastrowid) if cursor.rowcount else None
+
+
+def by_n(db: SqliteDatabase, n: int) -> Incident:
+    return incident_of(db.execute_sql(BY_N, (n,)).fetchone())
+
+
+def incident_of(row: Sequence[Any]) -> Incident:
+    """Return the incident for a row of COLUMNS."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    values |= {"lines": tuple(json.loads(values["lines"])), "facts": tuple(map(tuple, json.loads(values["facts"])))}
+    return Incident(**{**values, "surged": bool(values["surged"]), "flapping": bool(values["flapping"])})

@@ -1,0 +1,67 @@
+"""What the web process runs: the evaluator and the senders of the channels."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from duey.alerts.channels import channels_of
+from duey.alerts.evaluator import Evaluator
+from duey.alerts.live_reader import LiveReader, alerts_of
+from duey.alerts.messages import Place
+from duey.alerts.notifications import Outbox, Planner
+from duey.alerts.reader import Reader
+from duey.alerts.senders import Senders
+from duey.alerts.store import Store
+from duey.config import Settings
+from duey.control.service import Control
+from duey.monitor.history import History
+from duey.monitor.history.recording.lease import Lease
+
+
+def place_of(settings: Settings) -> Place:
+    """Return the name of the deployment and the address of its monitor, if it is known."""
+    web = settings.web
+    return Place(settings.service.name, f"{web.public_url}{web.url_prefix}/monitor" if web.public_url else "")
+
+
+class Watch:
+    """Evaluates and sends, in threads. Raises Misconfigured for a channel that cannot be made."""
+
+    def __init__(
+        self, control: Control, history: History, settings: Settings, clock: Callable[[], float] = time.time
+    ) -> None:
+        options, database = settings.alerts, history.database
+        self._history, place = history, place_of(settings)
+        self.channels = channels_of(settings)
+        folders = [database.path.parent]
+        if settings.storage.backend == "sqlite":
+            folders.append(Path(settings.storage.path).parent)
+        self._outbox = Outbox(database, place, clock)
+        self.senders = Senders(self.channels, self._outbox, lambda: self.evaluator.leading)
+        reader = Reader(
+            history, LiveReader(control, clock(), options.slow_factor is not None), options,
+            lambda: alerts_of(control), folders,
+            settings.periodic.backup_folder if options.backup_hours is not None else None, self._problem,
+        )  # fmt: skip
+        self.evaluator = Evaluator(
+            Store(database), reader, Planner(self.channels, options.cap_per_hour, place), self.senders, options, place,
+            Lease(database.path.with_name(f"{database.path.name}.alerts")), clock,
+        )  # fmt: skip
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self.evaluator.run, args=(self._stop,), name="Alerts")
+
+    def _problem(self) -> str:
+        return self._history.recorder_problem
+
+    def start(self) -> None:
+        self._thread.start()
+        self.senders.start()
+
+    def stop(self) -> None:
+        """End the threads. An attempt that hangs is cut off after a second, and made again by the next process."""
+        self._stop.set()
+        self.senders.stop()
+        self._thread.join()

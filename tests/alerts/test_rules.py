@@ -1,0 +1,260 @@
+"""Each rule opens one incident and closes it once, and is off where it is not wanted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from duey.model.job import QueueInfo
+from duey.monitor.history.recording import copies
+from tests.alerts.conftest import WORKER, World
+from tests.monitor.conftest import START
+from tests.support import rows
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+def known_error(world: World) -> None:
+    """An error that is not new any more, and not told any more."""
+    world.fail()
+    world.turn()
+    world.turn(2 * HOUR)
+    world.mail.sent.clear()
+
+
+def regressed(world: World) -> None:
+    known_error(world)
+    world.history.mark_group(world.history.error_groups().groups[0].fingerprint, "fixed")
+    world.clock.advance(10)
+    world.fail()
+
+
+def again_and_again(world: World) -> None:
+    known_error(world)
+    for _ in range(6):
+        world.story.enqueue(job_id := f"r{next(world.numbers)}", world.at)
+        world.story.failed(job_id, world.at, world.at, kind="retrying", error=("ValueError", "no", ADD))
+
+
+ADD = 'Traceback (most recent call last):\n  File "/srv/tasks.py", line 1, in add\n    call()\nValueError: no\n'
+
+
+def failed_for_good(world: World) -> None:
+    known_error(world)
+    world.fail()
+
+
+def each_job(world: World) -> None:
+    world.control.tasks["tasks.add"] = "each"
+    world.fail(job_id="precious")
+
+
+def retried_well(world: World) -> None:
+    world.story.tell("retried", "precious", world.at)
+    world.story.done("precious", world.at, world.at + 1)
+
+
+def late_slot(world: World) -> None:
+    world.story.enqueue("late", world.at)
+    world.slot("nightly", world.at - 400, "late", "late")
+
+
+def in_time(world: World) -> None:
+    world.story.enqueue("on time", world.at)
+    world.slot("nightly", world.at, "on time", "on time")
+
+
+def hourly(world: World) -> None:
+    for n in range(3):
+        world.slot("nightly", world.at + n * HOUR, "on time")
+    world.clock.advance(4 * HOUR + 301)
+
+
+def waits(world: World) -> None:
+    world.control.queue_infos = [QueueInfo("mails", 3, 601.0, False), QueueInfo("paused", 3, 1e6, True)]
+
+
+def no_workers(world: World) -> None:
+    world.control.worker_infos = [replace(WORKER, alive=False), replace(WORKER, worker_type="alone")]
+    world.turn()
+    world.clock.advance(61)
+
+
+def rescued(world: World) -> None:
+    world.story.enqueue("unlucky", world.at)
+    world.story.tell("rescued", "unlucky", world.at, detail={"host": "h", "pid": 3, "crashes": 1})
+
+
+def unrecorded(world: World) -> None:
+    world.control.events = 12
+    world.turn()
+    world.clock.advance(301)
+
+
+def slow(world: World) -> None:
+    for n in range(25):
+        world.story.plain_job(f"quick{n}", world.at, task="tasks.crunch")
+    world.turn()
+    world.clock.advance(100)
+    world.control.run("slow", "tasks.crunch", world.clock() - 90)
+
+
+def old_backup(world: World) -> None:
+    world.clock.advance(49 * HOUR)
+
+
+def fresh_backup(world: World) -> None:
+    folder = world.folder / "backups" / "2027-01-15"
+    folder.mkdir(parents=True)
+    (folder / "backup.json").write_text('{\n "complete": true,\n "files": {}\n}')
+    os.utime(folder / "backup.json", (world.clock(), world.clock()))
+
+
+def calm(world: World) -> None:
+    world.clock.advance(HOUR + 1)
+
+
+BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
+    ("error_new", {}, World.fail, calm),
+    ("error_regressed", {}, regressed, calm),
+    ("error_rate", {"error_rate_per_hour": 5}, again_and_again, calm),
+    ("job_failed", {}, failed_for_good, calm),
+    ("job_failed", {}, each_job, retried_well),
+    ("schedule_missed", {}, lambda w: w.slot("nightly", w.at, "missed", reason="down"), in_time),
+    ("schedule_failed", {}, lambda w: w.slot("nightly", w.at, "failed", "x"), in_time),
+    ("schedule_late", {}, late_slot, in_time),
+    ("schedule_overdue", {}, hourly, in_time),
+    ("queue_age", {}, waits, lambda w: w.control.queue_infos.clear()),
+    ("no_consumer", {}, no_workers, lambda w: w.control.worker_infos.append(WORKER)),
+    ("worker_killed", {}, rescued, calm),
+    ("worker_killed", {}, lambda w: w.fail(kind="WorkerDied"), calm),
+    ("history", {}, unrecorded, lambda w: setattr(w.control, "events", 0)),
+    ("backup", {"backup_hours": 48}, old_backup, fresh_backup),
+    ("slow_job", {"slow_factor": 4}, slow, lambda w: w.control.worker_infos.__setitem__(0, WORKER)),
+]
+
+
+@rows("rule, options, bad, well", BOTH_WAYS)
+def test_each_rule_opens_and_closes_once(new_world, rule, options, bad, well) -> None:
+    world = new_world()
+    world.set(**options)
+    bad(world)
+    world.turn()
+    assert world.told() == [("opened", rule)]
+    for _ in range(3):
+        world.turn()
+    assert world.told() == [], "it is told once"
+    well(world)
+    world.turn()
+    assert world.told() == [("closed", rule)]
+    world.turn()
+    assert world.told() == [] and world.store.open() == {}
+
+
+@rows("rule, options, bad, well", BOTH_WAYS)
+def test_a_rule_that_is_off_tells_nothing(new_world, rule, options, bad, well) -> None:
+    world = new_world()
+    world.set(**options, rules=f"all -{rule}")
+    bad(world)
+    world.turn()
+    told = world.told()
+    assert rule not in [name for _, name in told]
+    assert told in ([], [("opened", "job_failed")], [("opened", "error_new")]), "what else is true of it may be told"
+
+
+def test_the_disk_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"bytes": 511e6}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free["bytes"]))
+    world.turn()
+    (message,) = world.mail.sent
+    assert message.rule == "disk_free" and ("free", "511 MB") in message.facts
+    world.mail.sent.clear()
+    free["bytes"] = 513e6
+    world.turn()
+    assert world.told() == [("closed", "disk_free")]
+
+
+def test_one_cause_is_one_incident_whatever_it_is_told_for(world: World) -> None:
+    world.fail()
+    world.fail()
+    world.turn()
+    (message,) = world.mail.sent
+    assert (message.rule, message.count, message.title) == ("error_new", 2, "add: ValueError: no")
+    assert dict(message.facts)["task"] == "add" and dict(message.facts)["error"] == "ValueError: no"
+    assert message.url == f"https://duey.example.org/monitor/alerts?incident={message.incident}"
+
+
+@rows(
+    "alert, told",
+    [
+        ("never", []),
+        ("group", [("opened", "error_new")]),
+        ("each", [("opened", "job_failed"), ("opened", "job_failed")]),
+    ],
+)
+def test_a_task_says_how_its_failures_are_told(new_world, alert, told) -> None:
+    world = new_world()
+    world.control.tasks["tasks.add"] = alert
+    world.fail()
+    world.fail()
+    world.turn()
+    assert world.told() == told
+
+
+def test_a_failed_run_of_a_schedule_is_told_of_the_schedule_alone(world: World) -> None:
+    world.fail(job_id="run", by="schedule:nightly")
+    world.slot("nightly", world.at, "failed", "run")
+    world.turn()
+    (message,) = world.mail.sent
+    assert message.rule == "schedule_failed"
+    facts = dict(message.facts)
+    assert facts["schedule"] == "nightly" and facts["error"] == "ValueError: no" and facts["job"] == "run"
+
+
+def test_what_was_before_alerts_is_not_told(world: World) -> None:
+    world.slot("nightly", -DAY, "failed", "x")
+    world.turn()
+    assert world.told() == []
+
+
+def test_marked_errors_are_not_told_and_close(world: World) -> None:
+    for state in ("muted", "fixed"):
+        world.fail(task := f"tasks.{state}")
+        world.turn()
+        assert world.told() == [("opened", "error_new")]
+        group = next(each for each in world.history.error_groups().groups if each.qualname == task)
+        world.history.mark_group(group.fingerprint, state)
+        world.turn()
+        assert world.told() == [("closed", "error_new")], state
+
+
+def test_a_late_event_is_told_although_it_is_old(world: World) -> None:
+    world.turn(2 * HOUR)
+    world.story.enqueue("late", 10.0)
+    world.story.failed("late", 11.0, 12.0)
+    world.turn()
+    assert world.told()[:1] == [("opened", "error_new")]
+
+
+def test_while_the_queue_is_away_nothing_is_closed(world: World) -> None:
+    waits(world)
+    world.turn()
+    assert world.told() == [("opened", "queue_age")]
+    world.control.away = True
+    world.turn()
+    assert world.told() == [] and list(world.store.open()) == ["queue mails"]
+
+
+def test_a_consumer_that_has_been_away_longer_than_this_process_runs(world: World) -> None:
+    copies.note_workers(world.history.database, [WORKER], START)
+    world.control.worker_infos = []
+    world.clock.advance(HOUR)
+    world.set()  # a new process: its consumer needs a moment to start
+    world.turn()
+    assert world.told() == []
+    world.turn(61)
+    assert world.told() == [("opened", "no_consumer")]
