@@ -7,24 +7,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from duey.alerts.channels import channels_of
 from duey.alerts.evaluator import Evaluator
 from duey.alerts.live_reader import LiveReader, alerts_of
-from duey.alerts.messages import Place
 from duey.alerts.notifications import Outbox, Planner
 from duey.alerts.reader import Reader
 from duey.alerts.senders import Senders
+from duey.alerts.service import AlertService
 from duey.alerts.store import Store
 from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.history import History
 from duey.monitor.history.recording.lease import Lease
-
-
-def place_of(settings: Settings) -> Place:
-    """Return the name of the deployment and the address of its monitor, if it is known."""
-    web = settings.web
-    return Place(settings.service.name, f"{web.public_url}{web.url_prefix}/monitor" if web.public_url else "")
 
 
 class Watch:
@@ -34,8 +27,8 @@ class Watch:
         self, control: Control, history: History, settings: Settings, clock: Callable[[], float] = time.time
     ) -> None:
         options, database = settings.alerts, history.database
-        self._history, place = history, place_of(settings)
-        self.channels = channels_of(settings)
+        service = AlertService(history, settings, clock)
+        self._history, self.service, place, self.channels = history, service, service.place, service.channels
         folders = [database.path.parent]
         if settings.storage.backend == "sqlite":
             folders.append(Path(settings.storage.path).parent)

@@ -22,6 +22,7 @@ from typing import Any
 from bottle import response
 
 from duey import errors
+from duey.alerts.service import UnknownChannel, UnknownIncident
 from duey.monitor.access import AccessUnavailable
 
 JSON_TYPE = "application/json"
@@ -92,6 +93,8 @@ KINDS: dict[str, tuple[int, str]] = {
     "unknown-worker": (404, "Unknown consumer"),
     "unknown-queue": (404, "Unknown queue"),
     "unknown-schedule": (404, "Unknown schedule"),
+    "unknown-incident": (404, "Unknown incident"),
+    "unknown-channel": (404, "Unknown channel"),
     "method": (405, "The method is not allowed here"),
     "conflict": (409, "Conflict"),
     "state-conflict": (409, "The job's state does not allow this"),
@@ -122,6 +125,8 @@ KIND_OF_ERROR: dict[type, str] = {
     errors.UnknownJob: "unknown-job",
     errors.UnknownWorker: "unknown-worker",
     errors.UnknownSchedule: "unknown-schedule",
+    UnknownIncident: "unknown-incident",
+    UnknownChannel: "unknown-channel",
     errors.BadSchedule: "invalid",
     errors.Conflict: "conflict",
     errors.StateConflict: "state-conflict",

@@ -90,7 +90,7 @@ MEANINGS = {
     400: "the request cannot be read, or its body is not JSON",
     401: "no token, or one that is not valid",
     403: "the token does not have the scope",
-    404: "there is no such task, job, queue, schedule or consumer",
+    404: "there is no such task, job, queue, schedule, consumer, incident or channel",
     405: "another method on this path, with Allow",
     409: "the state of the job, a name or a key does not allow it",
     413: "the body is too large",

@@ -230,6 +230,7 @@ ERROR_QUERY = Model("ErrorQuery", {
     "q": up_to(200, "only groups whose type or message contains this"),
     **PAGING,
 })  # fmt: skip
+ALERT_QUERY = Model("AlertQuery", {"state": one_of(("open", "closed"), "only incidents in this state"), **PAGING})
 LIST_QUERY = Model("ListQuery", {
     "state": one_of(STATES, "only jobs in this state"),
     "task": up_to(200, "only jobs of this task"),

@@ -12,6 +12,8 @@ from typing import Any
 
 import bottle
 
+from duey.alerts.service import AlertService
+from duey.api.alerts import Alerts
 from duey.api.answer import Refusal, answer, write
 from duey.api.auth import AuditLog, MetricsAuth, TokenAuth
 from duey.api.body import BodyReader
@@ -68,7 +70,9 @@ class Api(bottle.Bottle):
         super().close()
 
 
-def make_api(control: Control, access: Access, settings: Settings, history: Any = None) -> Api:
+def make_api(
+    control: Control, access: Access, settings: Settings, history: Any = None, alerts: AlertService | None = None
+) -> Api:
     """Return the API for `control`.
 
     `history`, if given, serves lists and jobs that the queue has removed. It has `job(id) -> Job` (raises UnknownJob)
@@ -92,6 +96,8 @@ def make_api(control: Control, access: Access, settings: Settings, history: Any 
     ]
     if history is not None:
         rooms.append(HistoryRoutes(control, history, audit_log))
+    if alerts is not None:
+        rooms.append(Alerts(alerts, audit_log))
     endpoints = [endpoint for room in rooms for endpoint in room.endpoints()]
     openapi.describe(endpoints)
 

@@ -194,7 +194,34 @@ JOB = View(
     },
     {"url": TEXT},
 )
+NOTIFICATION = View({
+    "channel": TEXT, "kind": TEXT,
+    "state": {"enum": ["waiting", "sent", "failed", "merged"], "description": "merged: it was told in a digest"},
+    "attempts": WHOLE, "answer": {**TEXT_OR_NULL, "description": "what the channel answered last"},
+    "due_at": TIME, "ended_at": TIME_OR_NULL,
+})  # fmt: skip
+INCIDENT = View(
+    {
+        "id": TEXT, "rule": TEXT, "title": TEXT, "state": {"enum": ["open", "closed"]}, "opened_at": TIME,
+        "closed_at": TIME_OR_NULL, "count": {**WHOLE, "description": "how often it happened"},
+        "facts": {"type": "array", "items": {"type": "array", "items": TEXT}, "description": "[label, value]"},
+        "flapping": YES_NO, "acked_at": TIME_OR_NULL, "acked_by": TEXT_OR_NULL, "muted_until": TIME_OR_NULL,
+        "notifications": [NOTIFICATION],
+    },
+    None, id="incident.id", rule="incident.rule", title="incident.title", state="incident.state",
+    opened_at="incident.opened_at", closed_at="incident.closed_at", count="incident.count", facts="incident.facts",
+    flapping="incident.flapping", acked_at="incident.acked_at", acked_by="incident.acked_by",
+    muted_until="incident.muted_until",
+)  # fmt: skip
+CHANNEL = View({
+    "name": TEXT, "kind": TEXT, "sent_at": {**TIME_OR_NULL, "description": "when it last took a message"},
+    "error_at": TIME_OR_NULL, "error": {**TEXT_OR_NULL, "description": "its last error, unless it took one since"},
+    "waiting": WHOLE,
+})  # fmt: skip
+TESTED = View({"channel": TEXT, "state": {"enum": ["sent", "failed"]}, "answer": TEXT})
 VIEWS = {
+    "Incident": INCIDENT,
+    "Channel": CHANNEL,
     "Schedule": SCHEDULE,
     "Job": JOB,
     "Attempt": ATTEMPT,

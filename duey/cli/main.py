@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from duey import __version__, config
-from duey.cli import accounts, copies, history, jobs, schedules, services, state
+from duey.cli import accounts, alerts, copies, history, jobs, schedules, services, state
 from duey.cli.context import CliContext, Refused, echo
 
 CANCEL = "Cancel a waiting job, or ask a running one to stop."
@@ -145,6 +145,11 @@ def parser() -> argparse.ArgumentParser:
     command(schedule, "run", schedules.schedule_run, name, ("--slot", {"metavar": "T", "help": "a missed time"}))
     command(schedule, "pause", schedules.verb("pause", "paused"), name, text=PAUSE_SCHEDULE)
     command(schedule, "resume", schedules.verb("resume", "resumed"), name, text="Resume a paused schedule.")
+    alert = commands.add_parser("alerts", help="incidents and channels").add_subparsers(required=True, metavar="WHAT")
+    every = ("--all", {"action": "store_true", "help": "also those that are over"})
+    command(alert, "list", alerts.alerts_list, every)
+    command(alert, "ack", alerts.alerts_ack, ("id", {"metavar": "ID", "help": "id of the incident"}))
+    command(alert, "test", alerts.alerts_test, ("channel", {"metavar": "CHANNEL", "help": "name of the channel"}))
     form = ("--format", {"choices": ("csv", "json"), "default": "csv", "help": "json: one object per line"})
     command(commands, "audit", accounts.audit, form)
     command(commands, "record", history.record)

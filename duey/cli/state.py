@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from duey.cli import deploy
+from duey.cli import alerts, deploy
 from duey.cli.context import CliContext, Refused, echo
 
 
@@ -38,7 +38,7 @@ def check(cli_context: CliContext, options: argparse.Namespace) -> int:
 
 
 def status(cli_context: CliContext, options: argparse.Namespace) -> int:
-    """Print the state of the service: jobs, pauses, queues and consumers.
+    """Print the state of the service: jobs, pauses, queues, consumers, open incidents and channels that fail.
 
     Exit status 1 if the service is not ready, for example because no consumer runs.
     """
@@ -65,6 +65,7 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
             f"worker {worker.id}: {worker.host} pid {worker.pid}, "
             f"{worker.workers} x {worker.worker_type}, {state}, {doing}"
         )
+    alerts.show_state(cli_context)
     if not health.ok:
         raise Refused("the service is not ready: " + "; ".join(health.problems))
     return 0

@@ -89,7 +89,7 @@ class Service:
         self.history = History(settings.monitor.database, settings.monitor)
         self.recorder = self.history.recorder(huey.lifecycle, self.control.workers, self.control.schedules.all)
         self.watch = Watch(self.control, self.history, settings)
-        self.api = make_api(self.control, self.access, settings, self.history)
+        self.api = make_api(self.control, self.access, settings, self.history, self.watch.service)
         self.server = Server(
             side_by_side(make_web(self.control, self.access, self.history, settings), self.api, settings.web), settings
         )

@@ -23,6 +23,30 @@ def operate(deployment: Deployment, *table: tuple[str, int, str]) -> None:
 
 
 @sqlite_only
+def test_alerts(deployment: Deployment):
+    deployment.configure({"alerts": {"webhook": "http://127.0.0.1:9/secret-path name=hook"}})
+    deployment.app()
+    job = deployment.tasks.fail(1)
+    deployment.wait_ended([job])
+    wait_until(lambda: deployment.manage("alerts", "list")[0].count("error_new") == 1, 10, "the incident is open")
+    out, _ = deployment.manage("alerts", "list")
+    id, state, rule, _, count, title = out.splitlines()[0].split("\t")
+    assert (state, rule, count) == ("open", "error_new", "1") and title.startswith("fail: ")
+    operate(
+        deployment,
+        (f"alerts ack {id}", 0, "acknowledged\n"),
+        ("alerts list", 0, "acknowledged\terror_new"),
+        ("alerts ack none", 1, "no incident has the id 'none'"),
+        ("alerts test hok", 1, "did you mean hook?"),
+        ("alerts test hook", 1, "did not take the message"),
+        ("alerts list", 0, "channel\thook\twebhook\tfailed at "),
+        ("status", 0, "open incidents: 1"),
+        ("status", 0, "channel hook: failed last: "),
+    )
+    assert "secret-path" not in str(deployment.manage("alerts", "list"))
+
+
+@sqlite_only
 def test_looking_and_accounts(deployment: Deployment):
     out, _ = deployment.manage("check")
     assert "sqlite, usable" in out and "note" in out

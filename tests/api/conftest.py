@@ -11,8 +11,10 @@ import pytest
 
 import duey
 from duey import config
+from duey.alerts.service import AlertService
 from duey.api import Api, make_api
 from duey.monitor.access import Access
+from duey.monitor.history import History
 from tests.api.client import Client
 from tests.api.control import SteeredControl
 
@@ -38,13 +40,14 @@ class World:
 
 def make_world(folder: Path, history: Any = None, auth: dict[str, Any] | None = None, **web: Any) -> World:
     """`web` and `auth` replace settings of their sections; it is closed with the test."""
-    settings = config.load(environ={})
+    settings = config.load(environ={"DUEY_ALERTS_WEBHOOK": "http://127.0.0.1:9/hook"})  # nothing listens there
     storage = replace(settings.storage, path=folder / "queue.db", durability="normal")
     settings = replace(
         settings, storage=storage, web=replace(settings.web, **web), auth=replace(settings.auth, **(auth or {}))
     )
     control, access = SteeredControl(duey.build(settings)), Access(f"sqlite:///{folder / 'access.db'}")
-    MADE.append(World(control, access, make_api(control, access, settings, history), settings))
+    alerts = AlertService(history, settings) if isinstance(history, History) else None
+    MADE.append(World(control, access, make_api(control, access, settings, history, alerts), settings))
     return MADE[-1]
 
 

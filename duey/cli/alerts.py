@@ -1,0 +1,68 @@
+"""Alerts: list incidents, acknowledge one, test a channel."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from duey.cli.context import CliContext, Refused, echo, operator_name
+
+
+def service_of(cli_context: CliContext) -> Any:
+    """The alerts of this service."""
+    from duey.alerts.service import AlertService
+
+    return AlertService(cli_context.history, cli_context.settings)
+
+
+def show_state(cli_context: CliContext) -> None:
+    """Print what `duey status` says of alerts: open incidents, and channels that do not take messages."""
+    from duey.monitor.history import HistoryUnavailable
+
+    try:
+        alerts = service_of(cli_context)
+        if found := alerts.open():
+            echo(f"open incidents: {len(found)}, the newest: {found[0].title}")
+        for channel in alerts.channel_views():
+            if channel.error_at:
+                echo(f"channel {channel.name}: failed last: {channel.error}; {channel.waiting} messages wait")
+    except HistoryUnavailable as exc:
+        echo(f"warning: {exc}")
+
+
+def alerts_list(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """List the open incidents and the channels; with --all also the newest incidents that are over.
+
+    An incident: id, state, rule, when it opened, how often it happened, title. A channel: name, kind, how its last
+    message fared.
+    """
+    from duey.alerts.rules.words import stamp
+
+    alerts = service_of(cli_context)
+    for each in alerts.incidents(None if options.all else "open", 200).rows:
+        incident = each.incident
+        state = "acknowledged" if incident.state == "open" and incident.acked_at else incident.state
+        echo(incident.id, state, incident.rule, stamp(incident.opened_at), incident.count, incident.title)
+    for channel in alerts.channel_views():
+        fared = f"failed at {stamp(channel.error_at)}: {channel.error}" if channel.error_at else "nothing was sent yet"
+        if channel.sent_at and not channel.error_at:
+            fared = f"took a message at {stamp(channel.sent_at)}"
+        echo("channel", channel.name, channel.kind, fared)
+    if not alerts.channels:
+        echo("no channel is configured: nobody is told ([alerts] in config.ini)", err=True)
+
+
+def alerts_ack(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """Acknowledge an open incident: it is not told again while it is open."""
+    service_of(cli_context).ack(options.id, operator_name())
+    cli_context.audit("acknowledge alert", options.id)
+    echo(options.id, "acknowledged")
+
+
+def alerts_test(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """Send a message through a channel now, and print what it answered. Exit status 1 if it did not take it."""
+    result = service_of(cli_context).test(options.channel)
+    cli_context.audit("test alert channel", options.channel, detail=result.state)
+    if result.state != "sent":
+        raise Refused(f"the channel {result.channel} did not take the message: {result.answer}")
+    echo(result.channel, "sent", result.answer)
