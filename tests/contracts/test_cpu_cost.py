@@ -8,15 +8,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.in_process import Service
-from bench.megabytes import BATCHES, REFUSED, REFUSED_BATCHES, TYPED, VALUES
 from duey.execution.huey import DurableHuey
 from duey.monitor.access import passwords
 from tests.contracts.rig import run_all
 from tests.support import rounds
+
+if TYPE_CHECKING:  # each test imports what it needs: to make the values takes longer than to collect all tests
+    from bench.in_process import Service
 
 pytestmark = pytest.mark.soak
 ALLOWED_S = 0.3
@@ -30,6 +32,8 @@ BACKENDS = rounds(["sqlite"], soak=["sqlite", "redis"])  # what is timed is abov
 
 @pytest.fixture
 def service(huey: DurableHuey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    from bench.in_process import Service
+
     monkeypatch.setattr(passwords, "COST", passwords.Cost(n=2, r=1, p=1))
     made = Service(huey, tmp_path)
     gc.freeze()  # as the web process does
@@ -41,6 +45,8 @@ def service(huey: DurableHuey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_refused_megabyte_costs_little(service: Service) -> None:
+    from bench.megabytes import REFUSED, REFUSED_BATCHES
+
     for name in rounds(DEAR_REFUSED, soak=tuple(REFUSED)):
         status, value = REFUSED[name]
         answer = service.send(name, value)
@@ -52,6 +58,8 @@ def test_a_refused_megabyte_costs_little(service: Service) -> None:
 
 
 def test_an_accepted_megabyte_costs_little_whatever_looks_at_it(service: Service) -> None:
+    from bench.megabytes import BATCHES, TYPED, VALUES
+
     for name in rounds(DEAR, soak=tuple(VALUES)):
         for task in rounds(("once",), soak=("take", "once")):
             answer = service.send(f"{task}: {name}", {"task": task, "args": [VALUES[name]]})
@@ -68,6 +76,8 @@ def test_an_accepted_megabyte_costs_little_whatever_looks_at_it(service: Service
 
 
 def test_a_schedule_of_a_megabyte_costs_little(service: Service) -> None:
+    from bench.megabytes import VALUES
+
     for name in rounds(("wide object",), soak=tuple(VALUES)):
         body = {"task": "take", "every": 10**6, "args": [VALUES[name]]}
         assert service.send(f"make: {name}", {"name": "s", **body}, "/api/schedules").status == 201
@@ -81,6 +91,8 @@ def test_a_schedule_of_a_megabyte_costs_little(service: Service) -> None:
 
 
 def test_results_cost_little_and_come_whole(service: Service, huey: DurableHuey) -> None:
+    from bench.megabytes import VALUES
+
     ids = {}
     for name in rounds(["wide object"], soak=["wide object", "floats", "long text"]):
         ids[name] = service.send(name, {"task": "take", "args": [VALUES[name]]}).json["id"]

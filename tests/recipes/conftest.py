@@ -1,16 +1,20 @@
 """Peers for the recipes: an HTTP server and a certificate authority that only these tests trust."""
 
+from __future__ import annotations
+
 import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 from tests.recipes.http_peer import HttpPeer
+
+if TYPE_CHECKING:  # it takes half a second, and each process of a run collects this folder
+    import trustme
 
 
 @pytest.fixture
@@ -29,11 +33,21 @@ def peer() -> Iterator[HttpPeer]:
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
     """A new certificate authority, which ssl.create_default_context trusts during this test."""
+    import trustme
+
     ca = trustme.CA()
     file = tmp_path / "authority.pem"
     ca.cert_pem.write_to_path(str(file))
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     return ca
+
+
+@pytest.fixture
+def stranger() -> trustme.CA:
+    """A certificate authority that nobody trusts."""
+    import trustme
+
+    return trustme.CA()
 
 
 def server_context(ca: trustme.CA, name: str) -> ssl.SSLContext:

@@ -1,19 +1,23 @@
 """duey.recipes.http against real servers: what is an answer, what is worth another attempt, when it ends."""
 
+from __future__ import annotations
+
 import socket
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 from duey.recipes import Refused, Unavailable, http
 from tests.recipes.conftest import server_context
 from tests.recipes.http_peer import HttpPeer, answer, raw
 from tests.support import free_port, rows
+
+if TYPE_CHECKING:
+    import trustme
 
 Names = Callable[..., list[str]]
 
@@ -159,11 +163,11 @@ def test_a_resolver_that_hangs_does_not_stretch_the_deadline(monkeypatch: pytest
 
 
 def test_tls_goes_to_the_checked_address_under_a_name_that_the_certificate_has(
-    authority: trustme.CA, names: Names
+    authority: trustme.CA, stranger: trustme.CA, names: Names
 ) -> None:
     for issuer, subject, sentence in (
         (authority, "hooks.test", None), (authority, "other.test", "certificate verify failed: Hostname mismatch"),
-        (trustme.CA(), "hooks.test", "certificate verify failed"),
+        (stranger, "hooks.test", "certificate verify failed"),
     ):  # fmt: skip
         asked = names(hooks_test=[["127.0.0.1"]])
         with HttpPeer(context=server_context(issuer, subject)) as peer:

@@ -1,5 +1,7 @@
 """recipes.mail against a real SMTP server: what is composed, what is sent to whom, what is worth another attempt."""
 
+from __future__ import annotations
+
 import contextlib
 import socket
 import ssl
@@ -9,14 +11,17 @@ from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from duey.recipes import Refused, Unavailable, mail
 from tests.recipes.conftest import server_context
 from tests.recipes.smtp_peer import SmtpPeer
 from tests.support import free_port, rows
+
+if TYPE_CHECKING:
+    import trustme
 
 SENDER = "Duey <duey@example.org>"
 BOTH = ("ann@example.org", "bob@example.org")
@@ -185,8 +190,8 @@ def test_tls_and_login(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -
         assert len(smtp.taken) == 1
 
 
-def test_no_password_goes_to_whom_nobody_trusts_or_in_the_clear(authority: trustme.CA, smtp: SmtpPeer) -> None:
-    with SmtpPeer(server_context(trustme.CA(), "127.0.0.1"), users={"me": "hunter2"}) as untrusted:
+def test_no_password_goes_to_whom_nobody_trusts_or_in_the_clear(stranger: trustme.CA, smtp: SmtpPeer) -> None:
+    with SmtpPeer(server_context(stranger, "127.0.0.1"), users={"me": "hunter2"}) as untrusted:
         for peer, error, sentence in (
             (untrusted, Unavailable, "certificate verify failed"),
             (smtp, Refused, r"cannot do what \[smtp\] asks: STARTTLS"),

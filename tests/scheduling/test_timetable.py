@@ -54,9 +54,15 @@ def made(expression: Expression) -> Cron | None:
 
 def changes_of(zone: str, year: int) -> list[float]:
     """The hours in which the zone's clock is set."""
-    tz, start = ZoneInfo(zone), int(moment(f"{year}-01-01 00:00"))
-    offsets = [datetime.fromtimestamp(start + hour * 3600, tz).utcoffset() for hour in range(366 * 24)]
-    return [float(start + i * 3600) for i in range(1, len(offsets)) if offsets[i] != offsets[i - 1]]
+    tz, start = ZoneInfo(zone), moment(f"{year}-01-01 00:00")
+
+    def is_set(begin: float, end: float) -> bool:
+        return datetime.fromtimestamp(begin, tz).utcoffset() != datetime.fromtimestamp(end, tz).utcoffset()
+
+    days = [day for day in (start + n * DAY_S for n in range(366)) if is_set(day, day + DAY_S)]
+    return [
+        hour + 3600 for day in days for hour in range(int(day), int(day) + DAY_S, 3600) if is_set(hour, hour + 3600)
+    ]
 
 
 NEAR_CHANGES = [(zone, at) for zone in ZONES for year in (2011, 2026) for at in changes_of(zone, year)]
