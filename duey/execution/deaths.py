@@ -33,7 +33,7 @@ def fate_of(claim: Claim, stopping: bool, dead: DeadWorker, max_crashes: int, ou
     if stopping:  # it must not run again
         return Fate(outcomes.end(claim, CANCELED))
     if claim.token in dead.timed_out:
-        return Fate(outcomes.timed_out(claim, mark.started_at if mark else None))
+        return Fate(outcomes.timed_out(claim, mark.started_at if mark else None, dead.asks))
     if mark is None:
         return Fate()
     once = bool(claim.flags & ONCE) and mark.phase != TAKEN

@@ -55,7 +55,7 @@ class Display:
         if not job.payload:
             return [TOO_LARGE], {}, self.everywhere
         try:
-            message = self._huey.serializer.deserialize(job.payload, of_job(job))
+            message = self._huey.serializer.stored(job.payload, of_job(job))
             args, kwargs = message.args, message.kwargs or {}
         except Exception:  # AttributeError: it is a value, not a message
             return [UNREADABLE], {}, self.everywhere
@@ -144,7 +144,7 @@ class Display:
         if not result:
             return TOO_LARGE
         try:
-            value = self._huey.serializer.deserialize(result, use)
+            value = self._huey.serializer.stored(result, use)
         except Exception:
             return UNREADABLE
         mask = mask or self.everywhere

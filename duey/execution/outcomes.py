@@ -91,14 +91,16 @@ class Outcomes:
             outcome = outcome._replace(follow_ups=(*follow_ups, handler))
         return outcome
 
-    def timed_out(self, claim: Claim, started_at: float | None) -> Outcome:
-        """A body was killed at its time-out: a failed attempt like any other. Calls the task's back-off function in a
-        child process."""
+    def timed_out(self, claim: Claim, started_at: float | None, asks: bool) -> Outcome:
+        """A body was killed at its time-out: a failed attempt like any other. `asks`: the back-off function of the
+        author is called."""
         started_at = clock.now() - (claim.timeout_s or 0) if started_at is None else started_at
         error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
         task = self._huey._registry._registry.get(claim.task)
         policy, backoff = getattr(task, "policy", None), getattr(task, "default_retry_backoff", 0)
-        decision = decide(claim, error, policy, claim.retries, claim.retry_delay_s, apart=True)
+        if policy is not None and not asks:
+            policy = policy.without_code
+        decision = decide(claim, error, policy, claim.retries, claim.retry_delay_s)
         if not decision.again:
             return self.end(claim, FAILED, error, started_at=started_at, decision=decision)
         record = self.record(claim, error, claim.retries)

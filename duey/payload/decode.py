@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from huey.registry import Message
@@ -21,7 +21,8 @@ from duey.payload.encode import CONTENT, TAG
 from duey.payload.path import MAX_DEPTH
 from duey.payload.plain import has_odd_number
 from duey.payload.scalars import LEAVES, LONG_INT
-from duey.payload.types import CarriedError, exception_message, exception_type, expect, registered_name
+from duey.payload.stand_in import stand_in
+from duey.payload.types import CarriedError, exception_message, exception_type, expect, registered_name, shown_member
 
 # Encoding needs at most three brackets for one level of nesting, and a few around it.
 _MAX_BRACKETS = 3 * MAX_DEPTH + 10
@@ -32,7 +33,12 @@ _STR = frozenset({str})
 _NO_BRACKET = bytes(b for b in range(256) if chr(b) not in "[]{}")
 
 
-def from_json(data: bytes) -> Any:
+def stored_json(data: bytes) -> Any:
+    """The same, with stand-ins for instances of registered types."""
+    return from_json(data, stored=True)
+
+
+def from_json(data: bytes, stored: bool = False) -> Any:
     """The value that to_json has encoded. Raises UndecodableError."""
     # Counting is cheap, and almost no payload has so many brackets that their depth must be computed.
     if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS and _is_too_deep(data):
@@ -41,7 +47,9 @@ def from_json(data: bytes) -> Any:
         text = data.decode()
         # Most values hold no tags and no odd numbers, a call holds the one around it: all else is read in C alone.
         tags = data.count(_TAG_BYTES)
-        if has_odd_number(data):
+        if stored:
+            value, end = _for_display.raw_decode(text)
+        elif has_odd_number(data):
             value, end = _closely.raw_decode(text)
         elif tags <= data.startswith(_TAGGED):
             value, end = _quick.raw_decode(text)
@@ -72,23 +80,27 @@ def _is_too_deep(data: bytes) -> bool:
     return bool(brackets)
 
 
-def _revive(found: dict[str, Any]) -> Any:
-    """The object hook: an object without a tag is a dict, others are decoded by their tag."""
-    if TAG not in found:
-        return found
-    tag = found[TAG]
-    reader = _READERS.get(tag) if type(tag) is str else None
-    if reader is None or len(found) != 2 or CONTENT not in found:
-        raise UndecodableError(f"the payload holds a tag that this version does not know: {tag!r:.60}")
-    try:
-        return reader(found[CONTENT])
-    except TypeMisfit:
-        raise
-    except BaseException as error:  # also whatever a registered class raises
-        why = exception_message(error)
-        if not isinstance(error, UndecodableError):
-            why = f"{exception_type(error)}: {why}"
-        raise UndecodableError(f"the content of the tag {tag!r} is damaged: {why:.300}") from error
+def _reviving_by(readers: Mapping[str, Callable[[Any], Any]]) -> Callable[[dict[str, Any]], Any]:
+    """The object hook: an object without a tag is a dict, others are decoded by the reader of their tag."""
+
+    def revive(found: dict[str, Any]) -> Any:
+        if TAG not in found:
+            return found
+        tag = found[TAG]
+        reader = readers.get(tag) if type(tag) is str else None
+        if reader is None or len(found) != 2 or CONTENT not in found:
+            raise UndecodableError(f"the payload holds a tag that this version does not know: {tag!r:.60}")
+        try:
+            return reader(found[CONTENT])
+        except TypeMisfit:
+            raise
+        except BaseException as error:  # also whatever a registered class raises
+            why = exception_message(error)
+            if not isinstance(error, UndecodableError):
+                why = f"{exception_type(error)}: {why}"
+            raise UndecodableError(f"the content of the tag {tag!r} is damaged: {why:.300}") from error
+
+    return revive
 
 
 def _finite(text: str) -> float:
@@ -100,11 +112,6 @@ def _finite(text: str) -> float:
 
 def _no_constant(name: str) -> Any:
     raise UndecodableError(f"the payload holds {name}, which is not JSON")
-
-
-_quick = json.JSONDecoder(parse_constant=_no_constant)
-_reviving = json.JSONDecoder(object_hook=_revive, parse_constant=_no_constant)
-_closely = json.JSONDecoder(object_hook=_revive, parse_float=_finite, parse_constant=_no_constant)
 
 
 def _set(content: Any) -> set[Any]:
@@ -127,6 +134,16 @@ def _dict(content: Any) -> dict[Any, Any]:
 def _registered(content: Any) -> Any:
     name, stored = expect(content, list)
     return registered_name(name).build(stored)
+
+
+def _stand_in(content: Any) -> Any:
+    """What is stored of an instance of a registered type, or the value of a member of an Enum."""
+    name, stored = expect(content, list)
+    module, _, qualname = expect(name, str).rpartition(".")
+    made = stand_in(module, qualname)
+    if type(stored) is dict:
+        return made(**stored)
+    return made(shown_member(name, stored))
 
 
 def _exception(content: Any) -> CarriedError:
@@ -184,3 +201,10 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "err": lambda content: Error(expect(content, dict)),
     **{leaf.tag: leaf.read for leaf in (*LEAVES.values(), LONG_INT)},
 }
+_revive = _reviving_by(_READERS)
+_quick = json.JSONDecoder(parse_constant=_no_constant)
+_reviving = json.JSONDecoder(object_hook=_revive, parse_constant=_no_constant)
+_closely = json.JSONDecoder(object_hook=_revive, parse_float=_finite, parse_constant=_no_constant)
+_for_display = json.JSONDecoder(
+    object_hook=_reviving_by({**_READERS, "o": _stand_in}), parse_float=_finite, parse_constant=_no_constant
+)

@@ -27,6 +27,7 @@ from uuid import UUID
 
 from huey.utils import Error
 
+from duey.payload.stand_in import StandIn
 from duey.payload.types import CarriedError, exception_message, exception_type, is_unicode, printable
 
 MAX_DEPTH = 50
@@ -193,6 +194,8 @@ class _Look:
     def _collection(self, value: Any, depth: int) -> Any:
         if isinstance(value, Error):
             return self.plain(value.metadata, depth + 1)
+        if isinstance(value, StandIn):
+            return self._known(value.shown(), depth)
         if isinstance(value, Mapping):
             return self._dict(value.items(), len(value), depth)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -228,7 +231,7 @@ class _Look:
         return shown
 
     def _key(self, key: Any) -> str:
-        plain = self._text(key) if type(key) is str else self.plain(key, MAX_DEPTH)
+        plain = self._text(key) if type(key) is str else self.plain(key, MAX_DEPTH - 1)
         return plain if isinstance(plain, str) else safe_repr(key)
 
 

@@ -20,7 +20,7 @@ import hashlib
 import hmac
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from huey.serializer import Serializer
@@ -34,9 +34,10 @@ from duey.errors import (
     UnregisteredTypeError,
     UnserializableError,
 )
-from duey.payload.decode import from_json
+from duey.payload.decode import from_json, stored_json
 from duey.payload.encode import REGISTERED, to_json
 from duey.payload.plain import to_plain
+from duey.payload.stand_in import read_pickle
 from duey.payload.types import CarriedError, exception_message, exception_type, register_type
 
 __all__ = [
@@ -126,6 +127,13 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
 
         Raises only UndecodableError or a subclass (SignatureError, PayloadTooLarge, UnregisteredTypeError).
         """
+        return self._decode(self._opened(data, use))
+
+    def stored(self, data: bytes, use: Use | None = None) -> Any:
+        """The same for showing it: runs no author's code. Instances of an author's classes are a StandIn."""
+        return self._decode_stored(self._opened(data, use))
+
+    def _opened(self, data: bytes, use: Use | None) -> bytes:
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise UndecodableError(f"expected the bytes of a payload, found {type(data).__name__}")
@@ -139,7 +147,7 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
                 "the payload is signed, but no secret is set here: "
                 "set [tasks] secret to the one that it was signed with"
             )
-        return self._decode(data)
+        return data
 
     def runs_code(self, data: bytes) -> bool:
         """Whether decoding these bytes may run an author's code: the constructor of a registered type, or any
@@ -192,6 +200,9 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
     def _decode(self, payload: bytes) -> Any:
         raise NotImplementedError
 
+    def _decode_stored(self, payload: bytes) -> Any:
+        raise NotImplementedError
+
 
 def _hash_of(use: Use) -> bytes:
     return hashlib.sha256(json.dumps(use).encode()).digest()
@@ -216,6 +227,9 @@ class JsonSerializer(_Envelope):
             )
         return from_json(payload)
 
+    def _decode_stored(self, payload: bytes) -> Any:
+        return stored_json(payload) if REGISTERED in payload else self._decode(payload)
+
 
 class PickleSerializer(_Envelope):
     """Pickle, only by choice: anybody who can write to the store (and sign, if there is a secret) can run code here."""
@@ -233,13 +247,19 @@ class PickleSerializer(_Envelope):
             raise UnserializableError(root or "the message", why) from error
 
     def _decode(self, payload: bytes) -> Any:
+        return self._loaded(payload, pickle.loads)
+
+    def _decode_stored(self, payload: bytes) -> Any:
+        return self._loaded(payload, read_pickle)
+
+    def _loaded(self, payload: bytes, load: Callable[[bytes], Any]) -> Any:
         if not payload.startswith(_PICKLE):
             raise UndecodableError(
                 "the payload is not a pickle, but [tasks] serializer is pickle: "
                 "set it to json until the jobs from before have ended"
             )
         try:
-            return pickle.loads(payload)
+            return load(payload)
         except BaseException as error:  # as above, sys.exit included
             why = f"{exception_type(error)}: {exception_message(error):.200}"
             raise UndecodableError(f"the pickle cannot be loaded ({why})") from error

@@ -91,6 +91,14 @@ def registered_name(name: Any) -> RegisteredType:
     return found
 
 
+def shown_member(name: str, stored: Any) -> Any:
+    """The display form of a stored member of a registered Enum: its value, if that is a plain one."""
+    entry = _by_name.get(name)
+    member = entry.cls.__members__.get(stored) if entry is not None and issubclass(entry.cls, enum.Enum) else None
+    value = None if member is None else member._value_
+    return value if type(value) in (int, float, str) else stored
+
+
 def register_type(cls: T) -> T:
     """Decorator for an Enum, dataclass or namedtuple class: allows its instances as arguments and results.
 

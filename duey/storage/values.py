@@ -128,6 +128,7 @@ class DeadWorker(NamedTuple):
     pid: int
     charge: bool = True
     timed_out: frozenset[int] = frozenset()  # tokens whose body was killed at its time-out: a failed attempt
+    asks: bool = True  # whether back-off functions of authors may be called for them
     tree: bool = False  # its whole consumer died
     company: int = 0  # number of jobs that were handled by all workers that died together, as far as known
     marks: Mapping[int, Slot] = MappingProxyType({})  # what its threads handled, by token; the storage adds it

@@ -13,8 +13,7 @@ import logging
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from huey.exceptions import CancelExecution, RateLimitExceeded, RetryTask, TaskLockedException, TaskTimeout
@@ -29,7 +28,6 @@ logger = logging.getLogger("duey.policy")
 
 Backoff = Callable[[int, BaseException], float]  # (number of the failed attempt from 1, error) -> seconds to wait
 LONGEST_S = 10 * 365 * 86400.0
-APART_S = 1.0  # longest time that a supervisor waits for a back-off function
 WITHIN_TIME = 1_000_000  # retries of a task with `retry_for` and without a number
 
 
@@ -90,10 +88,9 @@ sidekiq_backoff = SidekiqBackoff()
 
 
 class Verdict(NamedTuple):
-    """What follows a failure. `delay_s` None: Huey's retry_delay applies. `why`: why the job is not retried."""
+    """Whether a failure may be followed by another attempt. `why`: why the job is not retried."""
 
     again: bool
-    delay_s: float | None = None
     discarded: bool = False
     why: str | None = None
 
@@ -107,17 +104,22 @@ class Policy:
     discard_on: tuple[type[BaseException], ...] = ()
     retry_for: float | None = None
 
-    def judge(self, error: BaseException, failures: int, failing_s: float, apart: bool = False) -> Verdict:
-        """Decide after failure number `failures` (from 1), `failing_s` seconds after the first one. `apart`: see
-        `delay_of`."""
+    @property
+    def without_code(self) -> Policy:
+        """The same without a back-off of the author's own, so that no code of theirs runs: retry_delay applies."""
+        own = self.backoff if isinstance(self.backoff, (Exponential, SidekiqBackoff)) else None
+        return replace(self, backoff=own)
+
+    def judge(self, error: BaseException, failures: int, failing_s: float) -> Verdict:
+        """Decide after failure number `failures` (from 1), `failing_s` seconds after the first one."""
         keeps, drops = nearest(error, self.retry_on or ()), nearest(error, self.discard_on)
         if drops is not None and (keeps is None or drops[0] < keeps[0]):
-            return Verdict(False, None, True, f"discard_on names {drops[1].__name__}")
+            return Verdict(False, True, f"discard_on names {drops[1].__name__}")
         if self.retry_on is not None and keeps is None:
-            return Verdict(False, None, False, f"retry_on does not name {type(error).__name__}")
+            return Verdict(False, False, f"retry_on does not name {type(error).__name__}")
         if self.retry_for is not None and failing_s >= self.retry_for:
-            return Verdict(False, None, False, f"it has been failing for longer than retry_for={self.retry_for:g} s")
-        return Verdict(True, None if self.backoff is None else delay_of(self.backoff, failures, error, apart))
+            return Verdict(False, False, f"it has been failing for longer than retry_for={self.retry_for:g} s")
+        return Verdict(True)
 
 
 def nearest(error: BaseException, classes: tuple[type[BaseException], ...]) -> tuple[int, type[BaseException]] | None:
@@ -127,17 +129,11 @@ def nearest(error: BaseException, classes: tuple[type[BaseException], ...]) -> t
     return min(fitting, key=lambda each: each[0]) if fitting else None
 
 
-def delay_of(backoff: Backoff, failures: int, error: BaseException, apart: bool = False) -> float | None:
+def delay_of(backoff: Backoff, failures: int, error: BaseException) -> float | None:
     """The delay of the back-off in seconds. None, which means Huey's retry_delay, if it raises or returns no valid
-    number. `apart`: call an author's function in a child process, because it must not harm this one."""
+    number."""
     try:
-        if apart and not isinstance(backoff, (Exponential, SidekiqBackoff)):
-            answer = os_process.apart(partial(backoff, failures, error), APART_S)
-            if answer is None:
-                raise RuntimeError(f"it returned nothing within {APART_S:g} s")
-            delay = answer
-        else:
-            delay = float(os_process.call(backoff, failures, error))
+        delay = float(os_process.call(backoff, failures, error))
     except BaseException:
         logger.exception("the backoff %r failed: the retry waits for retry_delay", backoff)
         return None
@@ -159,11 +155,9 @@ class Decision(NamedTuple):
     why: str | None = None  # why it is not retried although retries are left
 
 
-def decide(
-    claim: Claim, error: BaseException, policy: Policy | None, left: int, retry_delay_s: float, apart: bool = False
-) -> Decision:
+def decide(claim: Claim, error: BaseException, policy: Policy | None, left: int, retry_delay_s: float) -> Decision:
     """Decide after an attempt that has failed with this error, with `left` retries. The rules for Huey's exceptions are
-    those of `Huey._execute` (huey/api.py). `apart`: see `delay_of`."""
+    those of `Huey._execute` (huey/api.py)."""
     now = clock.now()
     if isinstance(error, TaskLockedException):
         return Decision(True, now + lock_wait_s(now - claim.enqueued_at), False, claim.failures, claim.failed_at)
@@ -185,9 +179,11 @@ def decide(
         return final._replace(again=left > 0, at=now + (retry_delay_s or error.delay))
     if policy is None:
         return final._replace(again=left > 0)
-    verdict = policy.judge(error, final.failures, now - failed_at, apart)
-    at = None if verdict.delay_s is None else now + verdict.delay_s
-    return final._replace(again=verdict.again and left > 0, at=at, discarded=verdict.discarded, why=verdict.why)
+    verdict = policy.judge(error, final.failures, now - failed_at)
+    if not (verdict.again and left > 0):
+        return final._replace(discarded=verdict.discarded, why=verdict.why)
+    delay_s = None if policy.backoff is None else delay_of(policy.backoff, final.failures, error)
+    return final._replace(again=True, at=None if delay_s is None else now + delay_s)
 
 
 def lock_wait_s(age_s: float) -> float:

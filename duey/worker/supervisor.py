@@ -33,11 +33,10 @@ from huey.exceptions import ConfigurationError
 from duey import errors, os_process
 from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler
-from duey.storage.presence import HOST
-from duey.storage.values import DeadWorker
 from duey.worker import watchdog
 from duey.worker.pools import left_out, pools_of
 from duey.worker.process import LEAVING, LEFT, STOP, PrefetchWorker, WorkerSpec, run_worker_process, worker_specs
+from duey.worker.reaper import Reaper
 from duey.worker.watchdog import WorkerProcess
 
 logger = logging.getLogger("duey.consumer")
@@ -67,6 +66,7 @@ class DurableConsumer(Consumer):
         self.workers: int = sum(pool.workers for pool in self.pools)
         self.max_crashes = max_crashes
         self.id = uuid.uuid4().hex
+        self._reaper = Reaper(huey, max_crashes, self.id)
         self._children: list[WorkerProcess] = []
         self._stopping_since: float | None = None
         self._requests = Requests()
@@ -102,7 +102,7 @@ class DurableConsumer(Consumer):
         try:
             for warning in self.huey.storage.prepare():
                 logger.warning(warning)
-            self.rescue()
+            self._reaper.rescue()
         except errors.DueyError as exc:
             raise SystemExit(str(exc)) from None
         self.huey.storage.close()
@@ -130,6 +130,7 @@ class DurableConsumer(Consumer):
             select.select([wake_r, *self._pipes()], [], [], pause)
             for signum in os_process.drained(wake_r):
                 self._on_signal(signum)
+        self._reaper.tend(now=True)
         signal.set_wakeup_fd(-1)
         if self._requests.stop_at is None:
             logger.info("consumer starts again")
@@ -173,9 +174,10 @@ class DurableConsumer(Consumer):
                 self._check_timeouts(child)
         self._children = [child for child in self._children if child.pid or not child.leaving_since]
         numbers = [u.number for u in self._children if u.pid and u.number]
+        self._reaper.tend()
         try:
-            self.huey.storage.beat(numbers, self.lease_s)
-            self.rescue()
+            self.huey.storage.beat(numbers + self._reaper.claimed, self.lease_s)
+            self._reaper.rescue(numbers)
             self._check_cancels()
         except errors.StorageUnavailable as exc:
             logger.warning("%s", exc)
@@ -200,12 +202,6 @@ class DurableConsumer(Consumer):
             elif word == STOP:
                 self._requests.note(PARENT_STOPS)
                 self._stop("the monitor asks for a stop")
-
-    def rescue(self) -> None:
-        """Release the claims of dead workers of any consumer of this storage."""
-        rescued = self.huey.lifecycle.rescue(self.max_crashes, [u.number for u in self._children if u.pid], self.id)
-        if rescued:
-            logger.warning("rescued %d jobs of dead workers: %s", len(rescued), ", ".join(rescued[:10]))
 
     def _fork(self, child: WorkerProcess) -> None:
         self.huey.storage.close()  # a child must find no open connection
@@ -257,25 +253,11 @@ class DurableConsumer(Consumer):
         if child.pipe >= 0:
             child.close()
         # A death during a body is charged to the job, so the number of such deaths is limited: no delay is needed.
-        bounded = child.left or self._reap_process(child, os.waitstatus_to_exitcode(status))
+        bounded = child.left or self._reaper.reap(child, os.waitstatus_to_exitcode(status))
         lived = time.monotonic() - child.started_at
         child.deaths = 0 if bounded or lived > 10 else child.deaths + 1
         delay = 0.0 if child.deaths <= 1 else min(RESPAWN_S[1], RESPAWN_S[0] * 2 ** (child.deaths - 2))
         child.pid, child.killed_at, child.respawn_at = 0, 0.0, time.monotonic() + delay
-
-    def _reap_process(self, child: WorkerProcess, code: int) -> bool:
-        """Release the claims of a dead worker process. True if it handled a job."""
-        if not child.killed:
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
-            logger.error("%s (pid %d) died %s", child.spec.name, child.pid, how)
-        if not child.number:
-            return False
-        dead = DeadWorker(child.number, HOST, child.pid, not child.killed, frozenset(child.timed_out))
-        try:
-            return bool(self.huey.lifecycle.reap(dead, self.max_crashes))
-        except errors.StorageUnavailable as exc:
-            logger.warning("%s; its jobs are returned when the storage is back", exc)
-            return False
 
     def _check_timeouts(self, child: WorkerProcess) -> None:
         for token in watchdog.past_timeout(self.huey.storage, child):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
-import time
 
 import pytest
 
@@ -43,27 +41,15 @@ def test_sidekiq_s_delays_are_its_formula_and_25_retries_take_about_three_weeks(
 
 
 def test_a_back_off_is_the_author_s_code():
-    """A consumer's parent asks it apart, after a time-out that it had to end by a kill."""
-    asked = []
     bad = {
         "says nan": lambda attempt, error: math.nan, "says nonsense": lambda attempt, error: "soon",
         "fails": lambda attempt, error: {}[attempt], "exits": lambda attempt, error: sys.exit("no"),
     }  # fmt: skip
-    harms = {
-        "ends": lambda attempt, error: os._exit(0), "kills": lambda attempt, error: os.kill(os.getpid(), 9),
-        "sleeps": lambda attempt, error: time.sleep(60),
-    }  # fmt: skip
-    for name, backoff in {**bad, **harms}.items():
-        since = time.monotonic()
-        if name in ("fails", "says nan", "says nonsense"):
-            assert delay_of(backoff, 1, BOOM) is None, name
-        assert delay_of(backoff, 1, BOOM, apart=True) is None, name
-        assert time.monotonic() - since < 30, name
+    for name, backoff in bad.items():
+        assert delay_of(backoff, 1, BOOM) is None, name
     assert delay_of(lambda attempt, error: -5, 1, BOOM) == 0
     assert delay_of(lambda attempt, error: math.inf, 1, BOOM) == LONGEST_S
     assert delay_of(lambda attempt, error: attempt * 10 + len(str(error)), 3, BOOM) == 34
-    assert delay_of(lambda attempt, error: asked.append(1) or attempt + 0.5, 2, BOOM, apart=True) == 2.5
-    assert asked == [], "it was called in another process"
 
 
 # judging
