@@ -17,8 +17,7 @@ PAGE_BYTES = 3840  # 512 ids
 
 
 class _Page(threading.local):
-    digits = ""
-    at = 0
+    ends: list[str] = []  # the random ends of the next ids
 
 
 _page = _Page()
@@ -34,12 +33,11 @@ os.register_at_fork(after_in_child=_forked)
 
 def new_id() -> str:
     """A new, unique id."""
-    page = _page
-    at = page.at
-    if at == len(page.digits):
-        page.digits, at = os.urandom(PAGE_BYTES).hex(), 0
-    page.at = end = at + DIGITS
-    chance = page.digits[at:end]
-    ms, ns = divmod(time.time_ns(), 1_000_000)
-    at_time = f"{ms:012x}{(ns << 12) // 1_000_000:03x}"
-    return f"{at_time[:8]}-{at_time[8:12]}-7{at_time[12:]}-8{chance[:3]}-{chance[3:]}"
+    ends = _page.ends
+    if not ends:
+        digits = os.urandom(PAGE_BYTES).hex()
+        ends = _page.ends = [
+            f"8{digits[at : at + 3]}-{digits[at + 3 : at + DIGITS]}" for at in range(0, len(digits), DIGITS)
+        ]
+    quarters = f"{(time.time_ns() << 12) // 1_000_000:015x}"
+    return f"{quarters[:8]}-{quarters[8:12]}-7{quarters[12:]}-{ends.pop()}"

@@ -20,6 +20,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from huey.registry import Message
@@ -54,7 +55,7 @@ def to_json(value: Any, root: str = "") -> bytes:
     path: ValuePath = (None, (root or ("" if is_message else "value"),), None, -1 if is_message else 0)
     try:
         try:
-            return _encode(_QUICK.pack(value, path)).encode()
+            return (is_message and _simple_message(value) or _encode(_QUICK.pack(value, path))).encode()
         except ValueError:  # NaN, an int too long to print, a lone surrogate (a refused type is a TypeError)
             return _encode(_CAREFUL.pack(value, path)).encode()
     except ValueError as error:  # not found by the second walk, such as an invalid name of an enum's member
@@ -76,6 +77,7 @@ def _encoder() -> Callable[[Any], str]:
 
 
 _encode = _encoder()
+_quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 
 def _is_json(values: Sequence[Any], depth: int) -> bool:
@@ -208,6 +210,37 @@ def _message(walk: _Walk, message: Message, path: ValuePath) -> Any:
     while body and body[-1] is None:
         body.pop()
     return {TAG: "m", CONTENT: body}
+
+
+def _simple_message(message: Message) -> str:
+    """The same text for a third of the cost, if the message only calls a task with scalars; otherwise ""."""
+    (
+        job_id, name, eta, retries, retry_delay, priority, args, kwargs,
+        on_complete, on_error, expires, expires_resolved, timeout, chord, backoff,
+    ) = message  # fmt: skip
+    options = (retries, retry_delay, priority, expires, timeout, backoff)
+    if not (
+        eta is on_complete is on_error is expires_resolved is chord is None and type(job_id) is type(name) is str
+        and type(args) is tuple and type(kwargs) is dict and _ATOMS.issuperset(map(type, options + args))
+    ):  # fmt: skip
+        return ""
+    named = "{}"
+    if kwargs:
+        if TAG in kwargs or not (_STR.issuperset(map(type, kwargs)) and _ATOMS.issuperset(map(type, kwargs.values()))):
+            return ""
+        named = _encode(kwargs)
+    before, after = _around_call(name, *options)
+    return f'{{"!":"m","v":[{_quoted(job_id)},{before},{_encode(args)},{named}{after}]}}'
+
+
+@lru_cache(maxsize=256, typed=True)
+def _around_call(name: str, *options: Any) -> tuple[str, str]:
+    """What stands before and after the arguments."""
+    retries, retry_delay, priority, expires, timeout, backoff = options
+    after = [None, None, expires, None, timeout, None, backoff]
+    while after and after[-1] is None:
+        after.pop()
+    return _encode([name, None, retries, retry_delay, priority])[1:-1], "".join(f",{_encode(each)}" for each in after)
 
 
 def _fields(walk: _Walk, message: Message, path: ValuePath, start: int, end: int) -> list[Any]:

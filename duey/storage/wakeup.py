@@ -16,8 +16,9 @@ import select
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import ParamSpec
 
 from duey import files as config_files
 from duey.model.queues import serves
@@ -27,6 +28,7 @@ ASLEEP_AT = 16  # offset in the lock file
 QUEUES_AT = 64 + 24 * 126  # offset of the queues that the worker serves, as text
 LOCK_FILE_BYTES = 4096
 logger = logging.getLogger("duey.storage")
+P = ParamSpec("P")
 
 
 def queues_text(queues: Sequence[str]) -> bytes:
@@ -131,24 +133,24 @@ class Notifier:
 
         Without queues it is not known which queue has jobs. Then all are woken, unless they all serve the same queues.
         """
-        with self._notifying():
-            self._notify_workers(count, queues)
+        self._safely(self._notify_workers, count, queues)
 
     def notify_waiters(self) -> None:
         """Wake every process that waits for the end of a job."""
-        with self._notifying():
-            self._refresh()
-            for name, fd in list(self._waiters.items()):
-                if not self._notify(fd):
-                    os.close(self._waiters.pop(name))
+        self._safely(self._notify_waiters)
 
-    @contextlib.contextmanager
-    def _notifying(self) -> Iterator[None]:
+    def _notify_waiters(self) -> None:
+        self._refresh()
+        for name, fd in list(self._waiters.items()):
+            if not self._notify(fd):
+                os.close(self._waiters.pop(name))
+
+    def _safely(self, notify: Callable[P, None], *args: P.args, **named: P.kwargs) -> None:
         if self._pid != os.getpid():  # forked: a thread of the parent may have held the lock at that moment
             self._fresh()
         with self._lock:
             try:
-                yield
+                notify(*args, **named)
             except OSError as exc:
                 if str(exc) != self._complaint:
                     logger.warning("sleeping workers could not be woken; they check for jobs within 2 s: %s", exc)

@@ -15,7 +15,7 @@ import pytest
 from huey.utils import Error
 
 from duey.errors import TooDeepError, UnserializableError
-from duey.payload.encode import to_json
+from duey.payload.encode import _QUICK, _encode, to_json
 from duey.payload.serializer import JsonSerializer
 from tests.payload.samples import MESSAGE, Order, Point, round_trip
 from tests.support import rows
@@ -148,3 +148,20 @@ def test_a_caller_that_is_deep_itself_gets_the_named_error() -> None:
             to_json(nested(90))
 
     descend(sys.getrecursionlimit() - len(inspect.stack(0)) - 100)
+
+
+@rows(
+    "change",
+    [
+        {}, {"args": ()}, {"id": "ä\"\\"}, {"kwargs": {"a": 1, "ü": None}}, {"kwargs": {"!": 1}}, {"kwargs": {"a": [1]}},
+        {"args": (1, [2])}, {"args": [1]}, {"args": (True, 1.0, 1, "x", None)}, {"retries": True}, {"retries": 1.0},
+        {"priority": 5, "timeout": 2.5}, {"retry_backoff": 0}, {"expires": 3, "retry_backoff": 2}, {"kwargs": None},
+        {"args": None, "kwargs": {}}, {"eta": datetime(2026, 1, 1)}, {"expires": datetime(2026, 1, 1)},
+        {"on_error": MESSAGE}, {"chord_config": ("c", 1, 0, MESSAGE)}, {"retry_delay": -1.5},
+    ],
+)  # fmt: skip
+def test_a_message_has_one_text_whichever_way_it_is_written(change: dict[str, Any]) -> None:
+    message = MESSAGE._replace(**change)
+    text = to_json(message)
+    assert text == _encode(_QUICK.pack(message, (None, ("",), None, -1))).encode()
+    assert text == to_json(message), "the same from the cache"
