@@ -123,23 +123,23 @@ def keep() -> None:
 def log_failure(outcome: Outcome, redactor: Redactor) -> None:
     """Log a failed attempt: as a warning if the job runs again, as an error if it has failed for good. The traceback is
     stored with the job and logged at DEBUG. A `Retry` or a held lock is no failure and is not logged."""
-    claim, state = outcome.claim, outcome.state
-    if state != FAILED and not (state == RETRYING and outcome.failures > claim.failures):
+    job, state = outcome.claim.job, outcome.state
+    if state != FAILED and not (state == RETRYING and outcome.failures > job.failures):
         return
     detail = json.loads(outcome.detail or "{}")
     why = redactor.redact(f"{detail.get('type')}: {detail.get('message')}"[:CAUSE_CHARS].partition("\n")[0])
-    extra = {"job_id": claim.id, "task": claim.task, "context": {}}
+    extra = {"job_id": job.id, "task": job.task, "context": {}}
     if outcome.discarded:  # its task declares this error as expected
-        jobs.warning("job %s (%s) was discarded: %s", claim.id, claim.task, why, extra=extra)
+        jobs.warning("job %s (%s) was discarded: %s", job.id, job.task, why, extra=extra)
     elif state == FAILED:
-        jobs.error("job %s (%s) failed: %s", claim.id, claim.task, why, extra=extra)
+        jobs.error("job %s (%s) failed: %s", job.id, job.task, why, extra=extra)
     else:
         wait_s = max(0.0, (outcome.eta or 0.0) - clock.now())
         again = f"runs again in {wait_s:.3g} s, {outcome.retries} retries left"
-        jobs.warning("job %s (%s) failed and %s: %s", claim.id, claim.task, again, why, extra=extra)
+        jobs.warning("job %s (%s) failed and %s: %s", job.id, job.task, again, why, extra=extra)
     if jobs.isEnabledFor(logging.DEBUG):
         trace = redactor.redact(str(detail.get("traceback", "")).rstrip())
-        jobs.debug("job %s (%s):\n%s", claim.id, claim.task, trace, extra={**extra, "many_lines": True})
+        jobs.debug("job %s (%s):\n%s", job.id, job.task, trace, extra={**extra, "many_lines": True})
 
 
 def tame_huey(settings: Settings, logfile: bool, verbose: bool) -> None:

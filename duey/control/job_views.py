@@ -7,7 +7,7 @@ import json
 from duey import clock
 from duey.execution.display import listed
 from duey.execution.huey import DurableHuey
-from duey.model.job import ENDED, Failure, Job, JobRequest, NewJob
+from duey.model.job import ENDED, Failure, Job, JobRecord, JobRequest
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
 from duey.payload.serializer import of_result
 from duey.storage.values import StoredJob
@@ -20,7 +20,7 @@ class JobViews:
     def __init__(self, huey: DurableHuey, known: KnownTasks) -> None:
         self._display, self._storage, self._known = huey.display, huey.storage, known
 
-    def just_enqueued(self, job: NewJob, request: JobRequest) -> Job:
+    def just_enqueued(self, job: JobRecord, request: JobRequest) -> Job:
         """The display form of a job that was just accepted, without reading it from the storage."""
         bounds = JOB if len(job.payload) > JOB.values else None  # each value takes at least one byte
         args, kwargs, mask = self._display.redacted(
@@ -40,24 +40,25 @@ class JobViews:
         in_call, in_result = bounds
         if bounds is IN_LIST:
             stored = listed(stored)
-        args, kwargs, mask = self._display.shown_call(stored, in_call)
-        result = self._display.shown_result(stored.result, mask, in_result, of_result(stored.id))
-        if not stored.payload and isinstance(result, (str, list, dict)):
+        job = stored.job
+        args, kwargs, mask = self._display.shown_call(job, in_call)
+        result = self._display.shown_result(stored.result, mask, in_result, of_result(job.id))
+        if not job.payload and isinstance(result, (str, list, dict)):
             result = "[not shown: the arguments are too large to look for secrets]"
         error = result if isinstance(result, Failure) else None
-        since = max(stored.enqueued_at, stored.eta or 0.0)
-        progress = self._storage.progress_of(stored.seq) if stored.place in ("claimed", "finished") else None
+        since = max(job.enqueued_at, job.eta or 0.0)
+        progress = self._storage.progress_of(job.seq) if not stored.waits else None
         return Job(
-            id=stored.id, task=self._known.short(stored.task), qualname=stored.task, queue=stored.queue, args=args,
-            kwargs=kwargs, state=stored.state, priority=stored.priority, attempt=stored.attempt,
-            retries_left=stored.retries, crashes=stored.crashes, enqueued_at=stored.enqueued_at, eta=stored.eta,
+            id=job.id, task=self._known.short(job.task), qualname=job.task, queue=job.queue, args=args,
+            kwargs=kwargs, state=stored.state, priority=job.priority, attempt=job.attempt,
+            retries_left=job.retries, crashes=job.crashes, enqueued_at=job.enqueued_at, eta=job.eta,
             started_at=stored.started_at, finished_at=stored.finished_at,
             wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),
             progress=json.loads(progress) if progress else None, result=None if error else result,
             result_stored=stored.state not in ENDED or stored.result is not None or stored.state != "done",
-            error=error, reason=stored.reason, context=self._display.shown_context(stored.context, mask),
-            worker=None if stored.worker is None else str(stored.worker), parent=stored.parent,
-            expires_at=stored.expires_at, by=stored.by,
+            error=error, reason=stored.reason, context=self._display.shown_context(job.context, mask),
+            worker=None if stored.worker is None else str(stored.worker), parent=job.parent,
+            expires_at=job.expires_at, by=job.by,
         )  # fmt: skip
 
 

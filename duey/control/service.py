@@ -30,8 +30,8 @@ from duey.model.job import (
     Health,
     Idempotency,
     Job,
+    JobRecord,
     JobRequest,
-    NewJob,
     Page,
     QueueInfo,
     TaskInfo,
@@ -78,8 +78,8 @@ class Control:
         held = not acceptance.replayed and not all(a.fresh for a in acceptance.accepted)
         return EnqueueAnswer(tuple(shown), acceptance.replayed, held)
 
-    def _new_jobs(self, requests: Sequence[JobRequest], batch: bool, by: str | None) -> list[NewJob]:
-        jobs: list[NewJob] = []
+    def _new_jobs(self, requests: Sequence[JobRequest], batch: bool, by: str | None) -> list[JobRecord]:
+        jobs: list[JobRecord] = []
         refused: list[errors.FieldError] = []
         for i, request in enumerate(requests):
             try:
@@ -154,7 +154,7 @@ class Control:
         rows = self.storage.list_jobs(state, task, q, limit + 1, None if cursor is None else int(cursor), by)
         page = rows[:limit]
         shown = tuple(self._views.shown(each, IN_LIST) for each in page)
-        return Page(shown, str(page[-1].seq) if len(rows) > limit else None)
+        return Page(shown, str(page[-1].job.seq) if len(rows) > limit else None)
 
     # operations on a job
 
@@ -180,7 +180,7 @@ class Control:
         edit: Edit | None = None, was: str | None = None,
     ) -> None:  # fmt: skip
         """Like `retry`, but the job is not read again to be shown."""
-        stored = self._stored(job_id)
+        stored = self._stored(job_id).job
         cls = self.known.find(stored.task, internal=True)
         payload = None
         if args is not None or kwargs is not None or edit is not None:
@@ -198,7 +198,7 @@ class Control:
     def again(self, job_id: str, by: str | None = None) -> EnqueueAnswer:
         """Enqueue a new job with the stored arguments, queue, priority and context of another one. Raises UnknownJob if
         that is not stored any more, otherwise like enqueuing."""
-        stored = self._stored(job_id)
+        stored = self._stored(job_id).job
         cls = self.known.find(stored.task, internal=True)  # internal ones are refused by new_job
         old = self.huey.deserialize_task(stored.payload, of_job(stored))
         task = cls(old.args, old.kwargs, priority=stored.priority)

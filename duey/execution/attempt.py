@@ -31,7 +31,7 @@ from duey import clock, errors, os_process
 from duey.execution import error_text
 from duey.execution.job_log import job_log_handler
 from duey.execution.thread_timeouts import timed
-from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, NewJob
+from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, JobRecord
 from duey.model.outcome import Outcome
 from duey.payload.serializer import of_result
 from duey.tasks import current
@@ -77,7 +77,7 @@ class Attempt:
         if (prefetcher is None or prefetcher.revocations) and huey.is_revoked(task, huey._get_timestamp(), False):
             huey._emit(signals.SIGNAL_REVOKED, task)
             return None, self._end(CANCELED)
-        if self.claim.expires_at is not None and self.claim.expires_at < clock.now():
+        if self.claim.job.expires_at is not None and self.claim.job.expires_at < clock.now():
             huey._emit(signals.SIGNAL_EXPIRED, task)
             return None, self._end(EXPIRED)
         logger.info("Executing %s", task)
@@ -114,12 +114,12 @@ class Attempt:
         job_log_handler.begin()
         try:
             self._mark()
-            if claim.timeout_s is None:  # as mostly
+            if claim.job.timeout_s is None:  # as mostly
                 value = body(self.task)
             else:
                 value = timed(huey.timeouts, context, functools.partial(body, self.task))
             self._body_ended = True
-            context.result = huey.serializer.serialize(value, "its result", of_result(claim.id))
+            context.result = huey.serializer.serialize(value, "its result", of_result(claim.job.id))
             os_process.leave_fork()  # serializing may run an author's code
             return value
         except TaskLockedException as exc:  # the lock is held: wait; this does not count as an attempt
@@ -156,7 +156,7 @@ class Attempt:
         if huey._post_execute:
             huey._run_post_execute(task, value, None)
         huey._emit(signals.SIGNAL_COMPLETE, task)
-        follow_ups: tuple[NewJob, ...] = ()
+        follow_ups: tuple[JobRecord, ...] = ()
         part = None
         if task.on_complete is not None:
             task.on_complete.extend_data(value)
@@ -180,9 +180,9 @@ class Attempt:
         self._emit_failure(exc)
         left, delay_s = task.retries, task.retry_delay
         if self._body_ended:
-            decision = Decision(False, failures=claim.failures, failed_at=claim.failed_at, why=UNSTORABLE)
+            decision = Decision(False, failures=claim.job.failures, failed_at=claim.job.failed_at, why=UNSTORABLE)
         else:
-            decision = decide(claim, exc, getattr(task, "policy", None), left, delay_s)
+            decision = decide(claim.job, exc, getattr(task, "policy", None), left, delay_s)
         is_canceled = isinstance(exc, CancelExecution) and not isinstance(exc, current.Discard)
         record = None if self._reason else huey.outcomes.record(claim, exc, left)
         is_shown = not decision.again or (huey.store_intermediate_errors and not isinstance(exc, RETRYING_EXCEPTIONS))
@@ -218,16 +218,16 @@ class Attempt:
         elif not isinstance(exc, RetryTask):
             emit(signals.SIGNAL_ERROR, task, exc)
 
-    def _error_handler(self, exc: BaseException) -> tuple[NewJob, ...]:
+    def _error_handler(self, exc: BaseException) -> tuple[JobRecord, ...]:
         """The job of the task's error handler (Huey's `Task.error`), which runs for each failed attempt."""
         handler = copy.copy(self.task.on_error)
-        if self.claim.attempt:
+        if self.claim.job.attempt:
             handler = renewed(handler)  # the one of the first attempt has its id
         try:
             handler.extend_data(exc)
             return self.huey.follow_ups(handler)
         except errors.UnserializableError as unfit:  # the attempt fails for its own reason, as if it had no handler
-            text = f"the error handler of job {self.claim.id} cannot be stored and does not run: {unfit}"
+            text = f"the error handler of job {self.claim.job.id} cannot be stored and does not run: {unfit}"
             logging.getLogger("duey.consumer").error(text)
             self.lines = [*(self.lines or ()), (clock.now(), "ERROR", text)]
             return ()

@@ -19,7 +19,7 @@ import json
 from duey import errors
 from duey.execution.outcomes import Outcomes
 from duey.model import event
-from duey.model.job import CANCELED, FAILED, ONCE, Claim
+from duey.model.job import CANCELED, FAILED, ONCE, Claim, JobRecord
 from duey.storage.presence import BODY_ENDED, TAKEN
 from duey.storage.values import DeadWorker, Fate
 
@@ -36,25 +36,25 @@ def fate_of(claim: Claim, stopping: bool, dead: DeadWorker, max_crashes: int, ou
         return Fate(outcomes.timed_out(claim, mark.started_at if mark else None, dead.asks))
     if mark is None:
         return Fate()
-    once = bool(claim.flags & ONCE) and mark.phase != TAKEN
+    once = bool(claim.job.flags & ONCE) and mark.phase != TAKEN
     if not dead.charge:
         if once:
             return Fate(outcomes.end(claim, FAILED, errors.StoppedWhileItRan(mark.phase == BODY_ENDED)))
         return Fate(kind=event.RELEASED)
-    crashes = claim.crashes + (not dead.tree)
-    deaths = claim.tree_deaths + 1 if dead.tree else crashes
+    crashes = claim.job.crashes + (not dead.tree)
+    deaths = claim.job.tree_deaths + 1 if dead.tree else crashes
     company = max(dead.company, len(dead.marks)) if dead.tree else len(dead.marks)
     most = max_crashes * (TREE if dead.tree else 1) * (COMPANY if company > 1 else 1)
     if once or deaths >= most:
         what = "consumer" if dead.tree else "worker"
         error = errors.WorkerDied(deaths, dead.host, dead.pid, once, mark.phase == BODY_ENDED, what)
-        return Fate(outcomes.end(claim._replace(crashes=crashes), FAILED, error), crashes)
+        return Fate(outcomes.end(claim._replace(job=claim.job._replace(crashes=crashes)), FAILED, error), crashes)
     detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes})
     if dead.tree:
         return Fate(None, None, deaths, event.RESCUED, detail)
     return Fate(None, crashes, None, event.RESCUED, detail)
 
 
-def is_poison_suspect(claim: Claim, max_crashes: int) -> bool:
+def is_poison_suspect(job: JobRecord, max_crashes: int) -> bool:
     """Whether the job must run alone: one more death would fail it, or its consumer has died often while it ran."""
-    return claim.crashes >= max(1, max_crashes - 1) or claim.tree_deaths >= max_crashes * TREE // 2
+    return job.crashes >= max(1, max_crashes - 1) or job.tree_deaths >= max_crashes * TREE // 2

@@ -8,12 +8,12 @@ from typing import Any
 
 from huey.utils import Error
 
-from duey.model.job import DONE, Claim, Failure
+from duey.model.job import DONE, Claim, Failure, JobRecord
 from duey.payload.clip import clip
 from duey.payload.plain import LISTED_BYTES, WHOLE, Bounds, is_cut, plain_call, to_plain
 from duey.payload.redact import Mask, Redactor
 from duey.payload.serializer import Use, of_job
-from duey.storage.values import EventRow, StoredJob
+from duey.storage.values import StoredJob
 from duey.tasks.current import JobContext, latest_job_context
 from duey.tasks.signature import Signature
 
@@ -24,9 +24,9 @@ UNREADABLE = "[unreadable]"
 def listed(stored: StoredJob) -> StoredJob:
     """A job for a list: without large arguments and results. (The length of an error was limited when it was
     stored.)"""
-    payload = b"" if len(stored.payload) > LISTED_BYTES else stored.payload
+    job = stored.job._replace(payload=b"") if len(stored.job.payload) > LISTED_BYTES else stored.job
     is_large = stored.state == DONE and len(stored.result or b"") > LISTED_BYTES
-    return stored._replace(payload=payload, result=b"" if is_large else stored.result)
+    return stored._replace(job=job, result=b"" if is_large else stored.result)
 
 
 class Display:
@@ -48,9 +48,7 @@ class Display:
             self._signatures[task] = Signature(cls.function, cls.__name__, context=cls.context)
         return self._signatures[task]
 
-    def shown_call(
-        self, job: Claim | StoredJob | EventRow, bounds: Bounds = WHOLE
-    ) -> tuple[list[Any], dict[str, Any], Mask]:
+    def shown_call(self, job: JobRecord, bounds: Bounds = WHOLE) -> tuple[list[Any], dict[str, Any], Mask]:
         """Arguments in their display form within bounds. A marker stands for unreadable or very large ones."""
         if not job.payload:
             return [TOO_LARGE], {}, self.everywhere
@@ -102,9 +100,9 @@ class Display:
         name = self._huey._registry.task_to_string(type(task))
         return self.redacted(name, task.args, task.kwargs, getattr(task, "job_context", None))[2]
 
-    def hides_nothing(self, job: Claim | EventRow) -> bool:
+    def hides_nothing(self, job: JobRecord) -> bool:
         """Whether the job certainly has no hidden values. Fast; may be False although there are none."""
-        return not self._may_hide(job.task, job.payload or b"", job.context)
+        return not self._may_hide(job.task, job.payload, job.context)
 
     def _may_hide(self, task: str, stored: bytes, context: str | None) -> bool:
         may_hide = self.redactor.may_hide

@@ -21,7 +21,7 @@ from huey.utils import ChordConfig
 from duey import clock, errors
 from duey.config import Settings
 from duey.execution.lifecycle import Lifecycle
-from duey.model.job import DEFAULT_QUEUE, NewJob
+from duey.model.job import DEFAULT_QUEUE, JobRecord
 from duey.model.sequel import NOTHING, sequel_of, written
 from duey.payload.serializer import Use, of_new_job, of_result
 from duey.storage.contract import JobStorage
@@ -33,7 +33,7 @@ from duey.tasks.options import check_call
 from duey.tasks.typed import Call, ChordResult, Pipeline, R, Result, TypedHuey, chord, group
 from duey.tasks.typed import ResultGroup as Results
 
-Row = tuple[Task, NewJob]  # a call and the row that it becomes
+Row = tuple[Task, JobRecord]  # a call and the row that it becomes
 
 
 class EnqueuingHuey(TypedHuey):
@@ -66,7 +66,7 @@ class EnqueuingHuey(TypedHuey):
         """Reading does not remove a result; it expires. A hook or receiver of the job that has just run gets its result
         before it is stored."""
         latest = current.latest_job_context()
-        if latest is not None and latest.result is not None and latest.claim.id == key:
+        if latest is not None and latest.result is not None and latest.claim.job.id == key:
             return latest.result
         found = super().get_raw(key, True)
         if found is not EmptyData:
@@ -146,7 +146,7 @@ class EnqueuingHuey(TypedHuey):
         handles = self._pipeline_results(item.callback)
         return HueyChordResult(results, handles[0], ResultGroup(handles) if len(handles) > 1 else None)
 
-    def follow_ups(self, task: Task) -> tuple[NewJob, ...]:
+    def follow_ups(self, task: Task) -> tuple[JobRecord, ...]:
         """The row of a task that follows the running job. It is stored with the outcome of that job."""
         row = (task, self.new_job(task, follows=True))
         self._announce([row])
@@ -155,7 +155,7 @@ class EnqueuingHuey(TypedHuey):
     def new_job(
         self, task: Task, chord_id: str | None = None, context: str | None = None, by: str | None = None,
         follows: bool = False,
-    ) -> NewJob:  # fmt: skip
+    ) -> JobRecord:  # fmt: skip
         """The row of a task. When the job is claimed, its columns override the payload. `context` and `by` are those of
         the job that this one follows, if that is not the job that runs in this thread. `follows`: it is a step of a
         pipeline, a member of a chord or an error handler, which is stored even if its unique key is held."""
@@ -187,10 +187,10 @@ class EnqueuingHuey(TypedHuey):
                 unique_key = uniqueness.key_of(name, task.args, task.kwargs)
         running, latest = current.current_job_context(), current.latest_job_context()
         if latest is not None:
-            context, by = context or latest.claim.context, by or latest.claim.by
+            context, by = context or latest.claim.job.context, by or latest.claim.job.by
         context = inherited(getattr(task, "job_context", None), context)
         goes_on = task.on_complete is not None or task.chord_config is not None
-        return NewJob(
+        return JobRecord(
             task.id,
             name,
             getattr(task, "queue", DEFAULT_QUEUE),
@@ -203,7 +203,7 @@ class EnqueuingHuey(TypedHuey):
             None if timeout is None else float(timeout),
             getattr(cls, "job_flags", 0),
             unique_key,
-            None if running is None else running.claim.id,
+            None if running is None else running.claim.job.id,
             chord_id,
             context,
             self.serialize_task(task, of_new_job(task.id, name, context, chord_id)),

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from duey.execution.display import TOO_LARGE, UNREADABLE, Display
-from duey.model.event import COUNTED, DONE, Event
+from duey.model.event import COUNTED, ENQUEUED, RETRIED, Event
+from duey.model.job import JobRecord
 from duey.payload.clip import clip
 from duey.payload.plain import Bounds
 from duey.payload.redact import Mask
@@ -18,35 +19,37 @@ GROWTH = 16  # the display form as JSON is at most so many times as large as the
 
 
 def event_of(display: Display, row: EventRow) -> Event:
-    """A stored event for the history: in its display form, truncated to `max_value_kb`."""
+    """A stored event for the history: in its display form, truncated to `max_value_kb`. Only one that is
+    COUNTED has no job."""
     args: list[Any] | None = None
     kwargs: dict[str, Any] | None = None
     most = display.max_value_bytes
     detail = json.loads(row.detail) if row.detail else {}
-    if row.kind == COUNTED:
+    job = row.job
+    if job is None:
         return Event(row.seq, COUNTED, "", row.token, row.at, detail["task"], "", 0.0, row.at, detail=detail)
-    if row.payload is not None and row.kind != DONE:
-        payload = row.payload if len(row.payload) <= READ_BYTES else b""
-        args, kwargs, mask = display.shown_call(row._replace(payload=payload), _bounds(display))
-        if len(row.payload) * GROWTH > most:
+    if row.kind in (ENQUEUED, RETRIED):
+        payload = job.payload if len(job.payload) <= READ_BYTES else b""
+        args, kwargs, mask = display.shown_call(job._replace(payload=payload), _bounds(display))
+        if len(job.payload) * GROWTH > most:
             args, kwargs = clip(args, most)[0], clip(kwargs, most)[0]
-        signature = display.signature(row.task)
+        signature = display.signature(job.task)
         detail |= {
-            "eta": row.eta, "expires_at": row.expires_at, "retries": row.retries, "parent": row.parent,
-            "by": row.by, "context": display.shown_context(row.context, mask),
+            "eta": job.eta, "expires_at": job.expires_at, "retries": job.retries, "parent": job.parent,
+            "by": job.by, "context": display.shown_context(job.context, mask),
             "names": signature.names_of(len(args or ())) if signature else [],
         }  # fmt: skip
-        keep_s = display.kept_s(row.task)
+        keep_s = display.kept_s(job.task)
         if keep_s is not None:
             detail["keep_s"] = keep_s
     result = detail.pop("shown", None)
     if row.result is not None and result is None and len(row.result) <= READ_BYTES:
-        mask = _result_mask(display, row)
-        result = display.shown_result(row.result, mask, _bounds(display), of_result(row.job_id))
+        mask = _result_mask(display, job)
+        result = display.shown_result(row.result, mask, _bounds(display), of_result(job.id))
         if len(row.result) * GROWTH > most:
             result = clip(result, most)[0]
     return Event(
-        row.seq, row.kind, row.job_id, row.token, row.at, row.task, row.queue, row.priority, row.enqueued_at,
+        row.seq, row.kind, job.id, row.token, row.at, job.task, job.queue, job.priority, job.enqueued_at,
         row.attempt, row.started_at, row.worker, args, kwargs, result, detail,
     )  # fmt: skip
 
@@ -56,9 +59,9 @@ def _bounds(display: Display) -> Bounds:
     return Bounds(display.max_value_bytes // 8, 2 * display.max_value_bytes)
 
 
-def _result_mask(display: Display, row: EventRow) -> Mask:
+def _result_mask(display: Display, job: JobRecord) -> Mask:
     """The mask for the result of a job that is done. If its call cannot be looked through, no text is shown."""
-    if row.payload and display.hides_nothing(row):
+    if job.payload and display.hides_nothing(job):
         return display.everywhere
-    args, _, mask = display.shown_call(row, _bounds(display))
+    args, _, mask = display.shown_call(job, _bounds(display))
     return Mask((), display.redactor.text, hides_all=True) if args in ([TOO_LARGE], [UNREADABLE]) else mask

@@ -130,7 +130,9 @@ class DurableHuey(EnqueuingHuey):
     def _set_aside(self, claim: Claim, exc: BaseException) -> None:
         """Hand in the outcome of a job that cannot be read."""
         if isinstance(exc, errors.TypeMisfit):  # the classes of its arguments have changed since it was accepted
-            logs.jobs.warning("job %s (%s) is set aside: its arguments do not fit: %s", claim.id, claim.task, exc)
+            logs.jobs.warning(
+                "job %s (%s) is set aside: its arguments do not fit: %s", claim.job.id, claim.job.task, exc
+            )
         if isinstance(exc, (HueyException, errors.TypeMisfit)):  # another consumer may know the task or the classes
             outcome = self.outcomes.end(claim, BLOCKED, reason="unknown")
         elif isinstance(exc, errors.StorageUnavailable):  # the parts of its chord cannot be read now
@@ -141,15 +143,16 @@ class DurableHuey(EnqueuingHuey):
         self._finish(outcome)
 
     def _read(self, claim: Claim) -> Task:
-        message = self.serializer.deserialize(claim.payload, of_job(claim))
-        if (message.id, message.name) != (claim.id, claim.task):
+        job = claim.job
+        message = self.serializer.deserialize(job.payload, of_job(job))
+        if (message.id, message.name) != (job.id, job.task):
             raise ValueError("it belongs to another job")  # the row was copied or edited
         task = self._registry.create_task(message)
         task.eta = None  # it was claimed, so it is due, whatever the clock of this host says
-        task.retries, task.retry_delay = claim.retries, claim.retry_delay_s
-        if claim.chord is not None:
-            parts = self.storage.chord_results(claim.chord)
-            uses = [of_part(claim.chord, index, len(parts), claim.id) for index in range(len(parts))]
+        task.retries, task.retry_delay = job.retries, job.retry_delay_s
+        if job.chord is not None:
+            parts = self.storage.chord_results(job.chord)
+            uses = [of_part(job.chord, index, len(parts), job.id) for index in range(len(parts))]
             task.extend_data(([self.serializer.deserialize(*each) for each in zip(parts, uses, strict=True)],))
         task.claim = claim
         return task
@@ -173,7 +176,7 @@ class DurableHuey(EnqueuingHuey):
             if self.alone is not None:
                 self.alone.finish()
             if lost:
-                raise errors.ClaimLost(f"the claim of job {outcome.claim.id} is gone: nothing was written")
+                raise errors.ClaimLost(f"the claim of job {outcome.claim.job.id} is gone: nothing was written")
         if outcome.state != DONE:
             logs.log_failure(outcome, self.display.redactor)
 

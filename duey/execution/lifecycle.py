@@ -16,10 +16,10 @@ from duey.execution.display import Display
 from duey.execution.events import event_of
 from duey.execution.outcomes import Outcomes
 from duey.model.event import COUNTED, Event
-from duey.model.job import CANCELED, ENDED, FAILED, Idempotency, NewJob
+from duey.model.job import CANCELED, ENDED, FAILED, Idempotency, JobRecord
 from duey.model.outcome import Outcome
 from duey.storage.contract import JobStorage
-from duey.storage.values import TRIES, ClaimResult, DeadWorker, EnqueueResult, SeenJob, busy
+from duey.storage.values import TRIES, ClaimResult, DeadWorker, EnqueueResult, StoredJob, busy
 
 UNKNOWN_TASK_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
 
@@ -31,7 +31,7 @@ class Lifecycle:
         self.storage, self._outcomes, self._display = storage, outcomes, display
 
     def enqueue_jobs(
-        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0
+        self, jobs: Sequence[JobRecord], idempotency: Idempotency | None = None, max_pending: int = 0
     ) -> EnqueueResult:
         """Store all jobs durably, or none. See JobStorage.enqueue_jobs."""
         result = self.storage.enqueue_jobs(jobs, idempotency, max_pending)
@@ -42,12 +42,12 @@ class Lifecycle:
             result = self.storage.enqueue_jobs(jobs, idempotency, max_pending, ends)
         raise busy(result.must_end[0])
 
-    def _replaced(self, job_id: str, jobs: Sequence[NewJob]) -> tuple[SeenJob, Outcome] | None:
+    def _replaced(self, job_id: str, jobs: Sequence[JobRecord]) -> tuple[StoredJob, Outcome] | None:
         """The end of a waiting job that one of these replaces; None if it does not wait any more."""
         seen = self.storage.look(job_id)
         if seen is None or not seen.waits:
             return None
-        by = next((job.id for job in jobs if job.unique_key == seen.unique_key), "another")
+        by = next((job.id for job in jobs if job.unique_key == seen.job.unique_key), "another")
         end = self._outcomes.end(seen.claim, CANCELED)
         return seen, end._replace(detail=json.dumps({"reason": f"replaced by job {by}"}))
 
@@ -122,7 +122,7 @@ class Lifecycle:
                 for fate in fates:
                     if fate.outcome is not None:
                         logs.log_failure(fate.outcome, self._display.redactor)
-                return [claim.id for claim, _ in orphans.claims if claim.token in dead.marks]
+                return [claim.job.id for claim, _ in orphans.claims if claim.token in dead.marks]
         return []
 
     def run_maintenance(self, limit: int = 1000) -> bool:
@@ -131,7 +131,7 @@ class Lifecycle:
         for job_id in self.storage.unknown_before(clock.now() - UNKNOWN_TASK_S):
             seen = self.storage.look(job_id)
             if seen is not None and seen.waits and (seen.reason or "").startswith("unknown "):
-                outcome = self._outcomes.end(seen.claim, FAILED, errors.TaskUnknown(seen.claim.task))
+                outcome = self._outcomes.end(seen.claim, FAILED, errors.TaskUnknown(seen.claim.job.task))
                 if self.storage.end(seen, outcome):
                     logs.log_failure(outcome, self._display.redactor)
         return self.storage.run_maintenance(limit)
@@ -141,7 +141,7 @@ class Lifecycle:
         that were removed are left out."""
         while True:
             rows = self.storage.read_outbox(limit)
-            found = [event_of(self._display, row) for row in rows if row.job_id or row.kind == COUNTED]
+            found = [event_of(self._display, row) for row in rows if row.job or row.kind == COUNTED]
             if found or not rows:
                 return found
             self.storage.delete_events(rows)

@@ -19,7 +19,7 @@ from duey import clock
 from duey.errors import StepNotReached
 from duey.execution.display import Display
 from duey.execution.error_text import error_record
-from duey.model.job import ENDED, FAILED, HANDLED, RETRYING, ChordPart, Claim, NewJob
+from duey.model.job import ENDED, FAILED, HANDLED, RETRYING, ChordPart, Claim, JobRecord
 from duey.model.outcome import Outcome
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
 from duey.payload.serializer import of_job, of_part, of_result
@@ -38,17 +38,17 @@ class Outcomes:
 
     def record(self, claim: Claim, error: BaseException, retries: int) -> Record:
         """Huey's error metadata for this job, masked."""
-        return error_record(claim.id, error, retries, self._display.mask(claim))
+        return error_record(claim.job.id, error, retries, self._display.mask(claim))
 
     def serialized(self, claim: Claim, record: Record) -> bytes:
         """An error as the result of this job."""
-        result: bytes = self._huey.serializer.serialize(Error(record), use=of_result(claim.id))
+        result: bytes = self._huey.serializer.serialize(Error(record), use=of_result(claim.job.id))
         return result
 
     def retry(
         self, claim: Claim, decision: Decision, record: Record | None, left: int, retry_delay_s: float, backoff: float,
         started_at: float | None, lines: Sequence[Line] | None = None, reason: str | None = None,
-        follow_ups: tuple[NewJob, ...] = (),
+        follow_ups: tuple[JobRecord, ...] = (),
     ) -> Outcome:  # fmt: skip
         """Another attempt follows. `left`, `retry_delay_s`, `backoff`: before this one. `reason`: what it waits for, if
         it has not failed."""
@@ -67,26 +67,26 @@ class Outcomes:
     def end(
         self, claim: Claim, state: str, error: BaseException | None = None, *, record: Record | None = None,
         started_at: float | None = None, lines: Sequence[Line] | None = None, decision: Decision | None = None,
-        follow_ups: tuple[NewJob, ...] = (), reason: str | None = None, keep_s: float | None = None,
+        follow_ups: tuple[JobRecord, ...] = (), reason: str | None = None, keep_s: float | None = None,
     ) -> Outcome:  # fmt: skip
         """The job ends in this state, which is not DONE, or is set aside. `record`: the error, if it is made already.
         `started_at`: when its body began."""
         now = clock.now()
         if error is not None:
-            record = self.record(claim, error, claim.retries)
+            record = self.record(claim, error, claim.job.retries)
         result = None if record is None else self.serialized(claim, record)
         detail = {**_error_detail(record), **_lines(lines)}
         if decision is not None and decision.discarded:
             detail |= {"discarded": True, "reason": f"discarded: {decision.why or detail.get('message', '')}"}
         elif decision is not None and decision.why:
             detail["reason"] = f"not retried: {decision.why}"
-        others, part = self._unreached(claim, state, result) if state in ENDED else ((), None)
+        others, part = self._unreached(claim.job, state, result) if state in ENDED else ((), None)
         outcome = Outcome(
             claim, state, None if started_at is None else min(started_at, now), now, result,
-            json.dumps(detail) if detail else None, follow_ups, others, part, reason, retries=claim.retries,
+            json.dumps(detail) if detail else None, follow_ups, others, part, reason, retries=claim.job.retries,
             keep_s=keep_s, discarded=decision is not None and decision.discarded,
         )  # fmt: skip
-        if state == FAILED and claim.flags & HANDLED:
+        if state == FAILED and claim.job.flags & HANDLED:
             handler = handler_job(outcome, self._huey.serializer.serialize)
             outcome = outcome._replace(follow_ups=(*follow_ups, handler))
         return outcome
@@ -94,33 +94,34 @@ class Outcomes:
     def timed_out(self, claim: Claim, started_at: float | None, asks: bool) -> Outcome:
         """A body was killed at its time-out: a failed attempt like any other. `asks`: the back-off function of the
         author is called."""
-        started_at = clock.now() - (claim.timeout_s or 0) if started_at is None else started_at
-        error = TaskTimeout(f"killed: it ran past its timeout of {claim.timeout_s:g} s")
-        task = self._huey._registry._registry.get(claim.task)
+        job = claim.job
+        started_at = clock.now() - (job.timeout_s or 0) if started_at is None else started_at
+        error = TaskTimeout(f"killed: it ran past its timeout of {job.timeout_s:g} s")
+        task = self._huey._registry._registry.get(job.task)
         policy, backoff = getattr(task, "policy", None), getattr(task, "default_retry_backoff", 0)
         if policy is not None and not asks:
             policy = policy.without_code
-        decision = decide(claim, error, policy, claim.retries, claim.retry_delay_s)
+        decision = decide(job, error, policy, job.retries, job.retry_delay_s)
         if not decision.again:
             return self.end(claim, FAILED, error, started_at=started_at, decision=decision)
-        record = self.record(claim, error, claim.retries)
-        return self.retry(claim, decision, record, claim.retries, claim.retry_delay_s, backoff, started_at)
+        record = self.record(claim, error, job.retries)
+        return self.retry(claim, decision, record, job.retries, job.retry_delay_s, backoff, started_at)
 
     def _unreached(
-        self, claim: Claim, state: str, result: bytes | None
+        self, job: JobRecord, state: str, result: bytes | None
     ) -> tuple[tuple[tuple[str, bytes], ...], ChordPart | None]:
         """For a job that does not end as done: errors as the results of the later steps of its pipeline, and its part
         of a chord."""
-        if claim.sequel == NOTHING:
+        if job.sequel == NOTHING:
             return (), None
-        serializer, use = self._huey.serializer, of_result(claim.id)
-        sequel = self._sequel_of(claim)
+        serializer, use = self._huey.serializer, of_result(job.id)
+        sequel = self._sequel_of(job)
         others: list[tuple[str, bytes]] = []
         if sequel.steps:
             why = result
             if why is None:
-                error = StepNotReached(claim.id, state)
-                why = serializer.serialize(Error(error_record(claim.id, error, 0, self._display.everywhere)), use=use)
+                error = StepNotReached(job.id, state)
+                why = serializer.serialize(Error(error_record(job.id, error, 0, self._display.everywhere)), use=use)
             others = [(step, serializer.for_use(why, use, of_result(step))) for step in sequel.steps]
         if sequel.chord is None or sequel.callback is None or result is None:
             return tuple(others), self._part(sequel, SKIPPED)
@@ -129,7 +130,7 @@ class Outcomes:
 
     def chord_part(self, claim: Claim, value: Any) -> ChordPart | None:
         """The part of a member of a chord that is done."""
-        return self._part(self._sequel_of(claim), value)
+        return self._part(self._sequel_of(claim.job), value)
 
     def _part(self, sequel: Sequel, value: Any) -> ChordPart | None:
         if sequel.chord is None or sequel.callback is None:
@@ -137,12 +138,12 @@ class Outcomes:
         use = of_part(*sequel.chord, sequel.callback.id)
         return sequel.part(self._huey.serializer.serialize(value, use=use), clock.now())
 
-    def _sequel_of(self, claim: Claim) -> Sequel:
-        if claim.sequel is not None:
-            return read(claim.sequel)
+    def _sequel_of(self, job: JobRecord) -> Sequel:
+        if job.sequel is not None:
+            return read(job.sequel)
         try:  # it was accepted by schema version 2: only its payload says what follows
-            task = self._huey.deserialize_task(claim.payload, of_job(claim))
-            return sequel_of(self._huey, task, claim.context, claim.by)
+            task = self._huey.deserialize_task(job.payload, of_job(job))
+            return sequel_of(self._huey, task, job.context, job.by)
         except Exception:
             return Sequel([])  # it cannot be read, or this process does not know its task
 

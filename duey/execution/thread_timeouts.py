@@ -191,5 +191,5 @@ def timed(timeouts: Timeouts | None, running: JobContext, body: Callable[[], Any
     try:
         return body() if timeouts is None else timeouts.run(running.deadline, body)
     except TaskTimeout as exc:
-        exc.args = (f"it ran past its timeout of {running.claim.timeout_s:g} s",)
+        exc.args = (f"it ran past its timeout of {running.claim.job.timeout_s:g} s",)
         raise

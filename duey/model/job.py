@@ -1,8 +1,8 @@
 """The values for a job from request to display.
 
-`JobRequest` is the request of a client, `NewJob` a row to store, `Claim` a job that a worker holds (duey.model.outcome:
-what becomes of it), `Job` the display form. Instants are UTC epoch seconds (float), durations are seconds unless a name
-ends in `_ms`.
+`JobRequest` is the request of a client, `JobRecord` the job itself, `Claim` a job that a worker holds
+(duey.model.outcome: what becomes of it), `Job` the display form; duey.storage.values: a job in its place. Instants are
+UTC epoch seconds (float), durations are seconds unless a name ends in `_ms`.
 """
 
 from __future__ import annotations
@@ -48,8 +48,12 @@ class Edit:
     without: tuple[str, ...] = ()
 
 
-class NewJob(NamedTuple):
-    """A job to store: one row. `payload` is the serialized Message, which does not change afterwards."""
+class JobRecord(NamedTuple):
+    """A job, as everything knows it: one row. `payload` is the serialized Message, which only a retry by hand changes.
+
+    A new job states the fields up to STATED; the others begin as they are here. What is stored of a callback
+    (duey.model.sequel) depends on the order of the stated ones.
+    """
 
     id: str
     task: str  # module.name
@@ -58,7 +62,7 @@ class NewJob(NamedTuple):
     enqueued_at: float
     eta: float | None
     expires_at: float | None
-    retries: int
+    retries: int  # left
     retry_delay_s: float
     timeout_s: float | None
     flags: int  # ONCE | ...
@@ -68,10 +72,17 @@ class NewJob(NamedTuple):
     context: str | None  # JSON object
     payload: bytes
     unique_s: float | None = None  # longest time that it holds its unique key
-    sequel: str = ""  # what follows its end: duey.model.sequel
+    sequel: str | None = ""  # what follows its end: duey.model.sequel; None: stored by a version that did not know it
     by: str | None = None  # who enqueued it: token, account, cli:USER or schedule:NAME; a child job has its parent's
+    seq: int = 0  # number of its row; 0 until it is stored
+    attempt: int = 0  # attempts that ended
+    crashes: int = 0  # deaths of workers that handled it
+    tree_deaths: int = 0  # deaths of whole consumers that were running it
+    failures: int = 0  # failed attempts since it was enqueued, or retried by hand
+    failed_at: float | None = None  # time of the first of them
 
 
+STATED = JobRecord._fields.index("seq")  # how many fields a new job states
 ONCE = 1  # on_crash="fail": must not run twice
 HANDLED = 2  # its task has an on_failed handler
 FREED_AT_START, FREED_BY_TIME = 4, 8  # when its unique key is freed; without either flag at its end
@@ -90,28 +101,7 @@ class Claim(NamedTuple):
     """A job that a worker holds. `token` is never used again; it is invalid once the claim has ended."""
 
     token: int
-    seq: int
-    id: str
-    task: str
-    queue: str
-    priority: float
-    enqueued_at: float
-    eta: float | None
-    expires_at: float | None
-    attempt: int  # attempts that ended before this one
-    crashes: int  # deaths of workers that handled it
-    retries: int
-    retry_delay_s: float
-    timeout_s: float | None
-    flags: int
-    chord: str | None
-    context: str | None
-    payload: bytes
-    failures: int = 0  # failed attempts since it was enqueued, or retried by hand
-    failed_at: float | None = None  # time of the first of them
-    sequel: str | None = ""  # what follows its end; None if it was accepted by a version that did not store it
-    by: str | None = None
-    tree_deaths: int = 0  # deaths of whole consumers that were running it
+    job: JobRecord
 
 
 class ChordPart(NamedTuple):
@@ -121,7 +111,7 @@ class ChordPart(NamedTuple):
     idx: int
     size: int
     value: bytes
-    callback: NewJob
+    callback: JobRecord
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from duey.model.job import BLOCKED, FAILED, RELEASED, RETRYING, ChordPart, Claim, NewJob
+from duey.model.job import BLOCKED, FAILED, RELEASED, RETRYING, ChordPart, Claim, JobRecord
 
 
 class Ttl(NamedTuple):
@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
     finished_at: float = 0.0
     result: bytes | None = None
     detail: str | None = None  # JSON of the event: error, traceback, log lines
-    follow_ups: tuple[NewJob, ...] = ()  # the next step of a pipeline, an error handler, an on_failed handler
+    follow_ups: tuple[JobRecord, ...] = ()  # the next step of a pipeline, an error handler, an on_failed handler
     others: tuple[tuple[str, bytes], ...] = ()  # results of later steps of a pipeline, which will not run
     chord_part: ChordPart | None = None
     reason: str | None = None  # why it is set aside, or what it waits for before a retry: lock NAME
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     @property
     def attempts(self) -> int:
         """How many attempts have ended, including this one if its body has run."""
-        return self.claim.attempt + (self.started_at is not None and self.state not in (RELEASED, BLOCKED))
+        return self.claim.job.attempt + (self.started_at is not None and self.state not in (RELEASED, BLOCKED))
 
     def kept_s(self, ttl: Ttl) -> float:
         """How long the ended job is kept, in seconds: a failed one so that it can be retried, others as the task
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
     @property
     def made_ready(self) -> list[str]:
         """The queue of each job that it makes ready: a retry, a pipeline's next job, a chord's callback."""
-        queues = [self.claim.queue] if self.state == RETRYING else []
+        queues = [self.claim.job.queue] if self.state == RETRYING else []
         queues += [job.queue for job in self.follow_ups]
         if self.chord_part is not None:
             queues.append(self.chord_part.callback.queue)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from duey.model.job import NewJob
+from duey.model.job import JobRecord
 
 # How many slots of a schedule are kept, up to its `last`. Slots that wait, slots whose job has not ended, and slots
 # after `last` (a clock was ahead) are kept in addition, because a recorded slot is not run again.
@@ -61,7 +61,7 @@ class Tick(NamedTuple):
     row: ScheduleRow
     new_last: float
     slots: Sequence[OccurrenceRow]
-    jobs: Sequence[NewJob]
+    jobs: Sequence[JobRecord]
 
 
 class Gap(NamedTuple):
@@ -99,12 +99,12 @@ class ScheduleStore(Protocol):
         slot is kept, unless it was missed. A job whose id is known is not accepted again, and a slot whose job's unique
         key is held becomes SKIPPED."""
 
-    def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
+    def release(self, name: str, at: float, job: JobRecord | None, reason: str | None = None) -> bool:
         """Accept the job of the first waiting slot, if it still waits, all jobs of the schedule have ended and the
         schedule is not paused. True if the job was accepted. Without a job the slot becomes MISSED, with this
         reason."""
 
-    def run_now(self, slot: OccurrenceRow, job: NewJob) -> bool:
+    def run_now(self, slot: OccurrenceRow, job: JobRecord) -> bool:
         """Store a slot that is run by hand and accept its job. False if it is recorded and was neither missed nor
         skipped. Raises UniqueConflict."""
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from huey.api import Task
 
-from duey.model.job import ChordPart, NewJob
+from duey.model.job import STATED, ChordPart, JobRecord
 
 NOTHING = ""  # nothing follows. None: the job was accepted by a version that did not store this
 
@@ -23,7 +23,7 @@ class Sequel(NamedTuple):
 
     steps: list[str]
     chord: tuple[str, int, int] | None = None  # cid, index, size
-    callback: NewJob | None = None
+    callback: JobRecord | None = None
     expires_s: float | None = None  # of the callback, from when it is accepted
 
     def part(self, value: bytes, now: float) -> ChordPart | None:
@@ -56,7 +56,9 @@ def written(sequel: Sequel) -> str:
     callback = sequel.callback
     if not sequel.steps and callback is None:
         return NOTHING
-    row = callback and [*callback._replace(payload=b"", sequel=""), callback.payload.decode("latin-1"), callback.sequel]
+    row = callback and [
+        *callback._replace(payload=b"", sequel="")[:STATED], callback.payload.decode("latin-1"), callback.sequel,
+    ]  # fmt: skip
     return json.dumps([sequel.steps, sequel.chord, row, sequel.expires_s], separators=(",", ":"), default=str)
 
 
@@ -68,5 +70,5 @@ def read(text: str) -> Sequel:
     if row is None:
         return Sequel(steps)
     *columns, payload, sequel = row
-    callback = NewJob(*columns)._replace(payload=payload.encode("latin-1"), sequel=sequel)
+    callback = JobRecord(*columns)._replace(payload=payload.encode("latin-1"), sequel=sequel)
     return Sequel(steps, tuple(chord), callback, expires_s)

@@ -78,7 +78,7 @@ def of_new_job(job_id: str, task: str, context: str | None, chord: str | None) -
 
 
 def of_job(job: Any) -> Use:
-    """The same use, for a claim or for a stored job or event."""
+    """The same use, for a JobRecord."""
     return of_new_job(job.id, job.task, job.context, job.chord)
 
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from huey.api import Task
 
 from duey import errors
-from duey.model.job import NewJob
+from duey.model.job import JobRecord
 from duey.model.schedule import (
     DEFERRED,
     GAP_S,
@@ -139,7 +139,7 @@ def chosen(item: ScheduleEntry, slots: Sequence[float], now: float) -> set[float
 
 def decide(
     item: ScheduleEntry, due: Due, now: float, why: Why
-) -> tuple[list[OccurrenceRow], list[tuple[Task, NewJob]]]:
+) -> tuple[list[OccurrenceRow], list[tuple[Task, JobRecord]]]:
     """The outcome of each due slot, and the calls of those that run. `why(at)`: why a slot was missed."""
     run = chosen(item, due.slots, now)
     outcome = OUTCOMES[item.overlap]

@@ -22,7 +22,7 @@ from typing import Any
 from huey.api import Task
 
 from duey import errors
-from duey.model.job import NewJob
+from duey.model.job import JobRecord
 from duey.model.schedule import ScheduleRow
 from duey.payload.serializer import Use
 from duey.scheduling.huey_crontab import read_back
@@ -146,7 +146,7 @@ class ScheduleEntry:
         if unique is not None and unique.key is not None:
             unique.key_of(task_name(self.row, self.spec), args, kwargs)
 
-    def call(self, at: float, by_hand: bool = False, by: str | None = None) -> tuple[Task, NewJob]:
+    def call(self, at: float, by_hand: bool = False, by: str | None = None) -> tuple[Task, JobRecord]:
         """The call and the job of one slot. The id of the job is made from the slot, so that it can exist only once,
         unless it is run by hand. Raises BrokenSchedule if the call does not fit its task, and whatever an author's code
         raises."""
@@ -158,7 +158,7 @@ class ScheduleEntry:
         priority = SLOT_PRIORITY if self.task.default_priority is None else None
         task = self.task(args, kwargs, id=f"{name}@{stamp(at)}{once_more}", priority=priority)
         context = json.dumps({"schedule": self.row.name, "slot": at})
-        job: NewJob = self.huey.new_job(task, context=context, by=by or f"schedule:{self.row.name}")
+        job: JobRecord = self.huey.new_job(task, context=context, by=by or f"schedule:{self.row.name}")
         return task, job
 
 

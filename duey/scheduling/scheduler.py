@@ -30,7 +30,7 @@ from huey.api import Task
 from huey.consumer import Scheduler
 
 from duey import clock, errors
-from duey.model.job import NewJob
+from duey.model.job import JobRecord
 from duey.model.schedule import MISSED, Gap, ScheduleRow, Tick
 from duey.scheduling import edits, entry
 from duey.scheduling.cron_text import duration
@@ -66,7 +66,7 @@ class DurableScheduler(Scheduler):
         self._failing = False  # whether the last look failed as a whole
         self._complaints = Complaints(logger)  # by the name of the schedule; "" for all
         self._aside = Aside()
-        self._unannounced: deque[tuple[Task, NewJob]] = deque(maxlen=HEARD)
+        self._unannounced: deque[tuple[Task, JobRecord]] = deque(maxlen=HEARD)
         self.patience_s = PATIENCE_S
 
     def loop(self, now: Any = None) -> None:
@@ -231,7 +231,7 @@ class DurableScheduler(Scheduler):
             return why_missed(item, at, now, gaps)
 
         ticks: list[Tick] = []
-        calls: list[tuple[Task, NewJob]] = []
+        calls: list[tuple[Task, JobRecord]] = []
         counts: dict[str, int] = {}
 
         def plan(item: ScheduleEntry) -> None:

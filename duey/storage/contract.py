@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from duey.model.event import Event
-from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, WorkerInfo
+from duey.model.job import Claim, Counts, Idempotency, JobRecord, QueueInfo, WorkerInfo
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome
 from duey.model.schedule import ScheduleStore
@@ -32,7 +32,6 @@ from duey.storage.values import (
     Fate,
     Orphans,
     Registration,
-    SeenJob,
     StoredJob,
 )  # fmt: skip
 
@@ -58,7 +57,7 @@ class JobStorage(HueyStorage):
 
     @abstractmethod
     def enqueue_jobs(
-        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
+        self, jobs: Sequence[JobRecord], idempotency: Idempotency | None = None, max_pending: int = 0,
         ends: Sequence[End] = (),
     ) -> EnqueueResult:  # fmt: skip
         """Store all jobs durably, or none. A job whose id belongs to an unfinished job is not stored again. A job whose
@@ -145,15 +144,15 @@ class JobStorage(HueyStorage):
     # operations by hand
 
     @abstractmethod
-    def look(self, job_id: str) -> SeenJob | None:
+    def look(self, job_id: str) -> StoredJob | None:
         """A job, in order to change it if it has not changed since. None if it is unknown."""
 
     @abstractmethod
-    def end(self, seen: SeenJob, outcome: Outcome) -> bool:
+    def end(self, seen: StoredJob, outcome: Outcome) -> bool:
         """End a waiting job. False, and nothing is changed, if it has changed since it was read."""
 
     @abstractmethod
-    def ask_to_stop(self, seen: SeenJob) -> bool:
+    def ask_to_stop(self, seen: StoredJob) -> bool:
         """Ask a claimed job to stop. False if it has changed since it was read."""
 
     @abstractmethod

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from duey import errors
-from duey.model.job import Claim
+from duey.model.job import Claim, JobRecord
 from duey.model.outcome import Outcome
 from duey.storage.presence import Slot
 
@@ -47,36 +47,33 @@ class ClaimResult(NamedTuple):
 
 
 class StoredJob(NamedTuple):
-    """A job as it is stored, unredacted. `place` is ready, scheduled, blocked, claimed or finished."""
+    """A job in its place, as it was read."""
 
-    seq: int
-    id: str
-    task: str
-    queue: str
-    priority: float
-    enqueued_at: float
-    eta: float | None
-    expires_at: float | None
-    attempt: int
-    crashes: int
-    retries: int
-    context: str | None
-    chord: str | None
-    parent: str | None
-    by: str | None
-    payload: bytes
-    place: str
+    job: JobRecord
+    place: str  # ready, scheduled, blocked, claimed or finished
     state: str  # as it is shown
-    reason: str | None
+    reason: str | None  # why it does not run, as KIND NAME
+    token: int  # of its claim; 0 if no worker holds it
     worker: int | None
     started_at: float | None
     finished_at: float | None
     result: bytes | None
     stopping: bool
+    version: tuple[Any, ...] = ()  # of the storage, to change the job only if it has not changed since
+
+    @property
+    def claim(self) -> Claim:
+        """For the outcome by which it ends."""
+        return Claim(self.token, self.job)
+
+    @property
+    def waits(self) -> bool:
+        """Whether no worker holds it, and it has not ended."""
+        return self.place not in ("claimed", "finished")
 
 
 class EventRow(NamedTuple):
-    """An event as it is stored, joined with its job's row. duey.execution.events makes an Event of it."""
+    """An event as it is stored. duey.execution.events makes an Event of it."""
 
     seq: int
     kind: str
@@ -86,25 +83,9 @@ class EventRow(NamedTuple):
     attempt: int
     worker: int | None
     detail: str | None  # JSON
-    job_id: str
-    task: str
-    queue: str
-    priority: float
-    enqueued_at: float
-    eta: float | None
-    expires_at: float | None
-    retries: int
-    parent: str | None
-    by: str | None
-    context: str | None  # JSON
-    chord: str | None
-    payload: bytes | None  # with ENQUEUED, RETRIED and DONE; b"" if it is very large
-    result: bytes | None  # with DONE
-
-    @property
-    def id(self) -> str:
-        """The id of its job."""
-        return self.job_id
+    result: bytes | None  # of its job, with DONE
+    job: JobRecord | None  # as it is now, its payload only with ENQUEUED, RETRIED and DONE (b"" if it is very large);
+    # None: it was removed, or the event is COUNTED
 
 
 class Registration(NamedTuple):
@@ -152,18 +133,7 @@ class Fate(NamedTuple):
     detail: str | None = None
 
 
-class SeenJob(NamedTuple):
-    """A job as it was read, to be changed only if it has not changed since."""
-
-    claim: Claim  # with token 0 if no worker holds it
-    state: str
-    waits: bool  # no worker holds it, and it has not ended
-    reason: str | None  # why it does not run, as KIND NAME
-    unique_key: str | None
-    version: tuple[Any, ...]  # of the storage
-
-
-End = tuple[SeenJob, Outcome]  # a waiting job, and how it ends
+End = tuple[StoredJob, Outcome]  # a waiting job, and how it ends
 
 
 class Orphans(NamedTuple):

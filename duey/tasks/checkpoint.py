@@ -35,7 +35,7 @@ def checkpoint(value: Any = _ASKED, key: str = "") -> Any:
         return (
             None
             if data is None
-            else job_context.huey.serializer.deserialize(data, ("checkpoint", job_context.claim.id, key))
+            else job_context.huey.serializer.deserialize(data, ("checkpoint", job_context.claim.job.id, key))
         )
     current.heed_timeout()
     _put(job_context, key, value)
@@ -82,10 +82,10 @@ def resume(rows: Iterable[Row], key: str = "rows", every_s: float = 1.0) -> Iter
 
 
 def _put(job_context: current.JobContext, key: str, value: Any) -> None:
-    data = job_context.huey.serializer.serialize(value, use=("checkpoint", job_context.claim.id, key))
+    data = job_context.huey.serializer.serialize(value, use=("checkpoint", job_context.claim.job.id, key))
     if len(data) > MAX_BYTES:
         raise ValueError(f"a checkpoint has at most {MAX_BYTES} bytes, this one {len(data)}: keep a reference to it")
     if not job_context.huey.storage.put_checkpoint(job_context.claim, key, data):
         raise errors.ClaimLost(
-            f"job {job_context.claim.id} was taken away from this worker: its checkpoint was not kept"
+            f"job {job_context.claim.job.id} was taken away from this worker: its checkpoint was not kept"
         )

@@ -145,24 +145,24 @@ class JobContext:
     @cached_property
     def job(self) -> CurrentJob:
         """The job in the form for the author."""
-        claim = self.claim
+        job = self.claim.job
         return CurrentJob(
-            claim.id, claim.task, claim.queue, claim.priority, claim.enqueued_at, claim.eta, claim.attempt,
-            claim.retries, claim.crashes, json.loads(claim.context) if claim.context else {},
+            job.id, job.task, job.queue, job.priority, job.enqueued_at, job.eta, job.attempt, job.retries, job.crashes,
+            json.loads(job.context) if job.context else {},
         )  # fmt: skip
 
     @cached_property
     def mask(self) -> Any:
         """The mask that hides the job's secrets in texts (duey.payload.masking.Mask)."""
-        display, claim = self.huey.display, self.claim
-        if display.hides_nothing(claim):
+        display, job = self.huey.display, self.claim.job
+        if display.hides_nothing(job):
             return display.everywhere
-        return display.shown_call(claim)[2]
+        return display.shown_call(job)[2]
 
     @cached_property
     def shown_context(self) -> dict[str, Any]:
         """The context without secrets."""
-        context: dict[str, Any] = self.huey.display.shown_context(self.claim.context, self.mask)
+        context: dict[str, Any] = self.huey.display.shown_context(self.claim.job.context, self.mask)
         return context
 
     @cached_property
@@ -183,7 +183,7 @@ class JobContext:
     def _write(self, data: str) -> None:
         self.reported_at, self.pending = time.monotonic(), None
         try:
-            self.huey.storage.put_progress(self.claim.seq, data)
+            self.huey.storage.put_progress(self.claim.job.seq, data)
         except Exception:
             self.pending = data  # failing to write progress never fails a job
 
@@ -205,7 +205,7 @@ def attempting(job_context: JobContext | None) -> None:
 
 def activate(job_context: JobContext) -> None:
     """The body begins."""
-    job_context.deadline = Deadline(job_context.claim.id, job_context.claim.timeout_s)
+    job_context.deadline = Deadline(job_context.claim.job.id, job_context.claim.job.timeout_s)
     _local.job_context = job_context
 
 
@@ -235,7 +235,7 @@ def canceled() -> bool:
     """True once the running job was asked to stop. The body should end then; with `-k process` it is killed after ten
     seconds."""
     here = current_job_context()
-    return bool(here and here.huey.storage.stop_requested([here.claim.seq]))
+    return bool(here and here.huey.storage.stop_requested([here.claim.job.seq]))
 
 
 def check_canceled() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 from huey.registry import Message
 
 from duey import clock, errors
-from duey.model.job import FAILED, Failure, Job, NewJob
+from duey.model.job import FAILED, Failure, Job, JobRecord
 from duey.model.outcome import Outcome
 from duey.payload.serializer import of_job, of_new_job
 from duey.tasks.current import current_job, current_job_context
@@ -47,41 +47,43 @@ def arguments_of(huey: Any, job_id: str) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of the failed job for which the running one was made, read from the failed job; empty if that was
     removed meanwhile. Raises InternalTask if the running job was not made for its failure."""
     here = current_job()
-    own = huey.storage.get_job(here.id) if here else None
+    found = huey.storage.get_job(here.id) if here else None
+    own = found.job if found else None
     if own is None or own.parent != job_id or not own.task.endswith(SUFFIX):
         raise errors.InternalTask(own.task if own else SUFFIX[1:])
     stored = huey.storage.get_job(job_id)
     if stored is None:
         return [], {}
-    if stored.task + SUFFIX != own.task:
+    job = stored.job
+    if job.task + SUFFIX != own.task:
         raise errors.InternalTask(own.task)
     body = current_job_context()
     assert body is not None
-    body.handles, body.mask = True, body.mask.joined(huey.display.shown_call(stored)[2])
-    message = huey.serializer.deserialize(stored.payload, of_job(stored))
+    body.handles, body.mask = True, body.mask.joined(huey.display.shown_call(job)[2])
+    message = huey.serializer.deserialize(job.payload, of_job(job))
     return list(message.args), dict(message.kwargs)
 
 
-def handler_job(outcome: Outcome, serialize: Callable[..., bytes]) -> NewJob:
+def handler_job(outcome: Outcome, serialize: Callable[..., bytes]) -> JobRecord:
     """The job that calls the handler."""
-    claim = outcome.claim
+    failed = outcome.claim.job
     detail = json.loads(outcome.detail or "{}")
-    failed = {
-        "id": claim.id, "task": claim.task.rpartition(".")[2], "qualname": claim.task, "queue": claim.queue,
-        "state": FAILED, "priority": claim.priority, "attempt": outcome.attempts,
-        "retries_left": outcome.retries, "crashes": claim.crashes, "enqueued_at": claim.enqueued_at,
-        "eta": claim.eta, "started_at": outcome.started_at, "finished_at": outcome.finished_at,
-        "context": json.loads(claim.context) if claim.context else {}, "by": claim.by,
+    shown = {
+        "id": failed.id, "task": failed.task.rpartition(".")[2], "qualname": failed.task, "queue": failed.queue,
+        "state": FAILED, "priority": failed.priority, "attempt": outcome.attempts,
+        "retries_left": outcome.retries, "crashes": failed.crashes, "enqueued_at": failed.enqueued_at,
+        "eta": failed.eta, "started_at": outcome.started_at, "finished_at": outcome.finished_at,
+        "context": json.loads(failed.context) if failed.context else {}, "by": failed.by,
     }  # fmt: skip
     error = {
         "type": str(detail.get("type", "")), "message": str(detail.get("message", "")),
         "traceback": str(detail.get("traceback", ""))[-TRACEBACK_MAX:],
     }  # fmt: skip
-    job_id, task = str(uuid.uuid4()), claim.task + SUFFIX
-    message = Message(job_id, task, None, 0, 0, None, (failed, error), {})
-    return NewJob(
-        id=job_id, task=task, queue=claim.queue, priority=claim.priority, enqueued_at=clock.now(), eta=None,
-        expires_at=None, retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=claim.id,
-        chord=None, context=claim.context, by=claim.by,
-        payload=serialize(message, use=of_new_job(job_id, task, claim.context, None)),
+    job_id, task = str(uuid.uuid4()), failed.task + SUFFIX
+    message = Message(job_id, task, None, 0, 0, None, (shown, error), {})
+    return JobRecord(
+        id=job_id, task=task, queue=failed.queue, priority=failed.priority, enqueued_at=clock.now(), eta=None,
+        expires_at=None, retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=failed.id,
+        chord=None, context=failed.context, by=failed.by,
+        payload=serialize(message, use=of_new_job(job_id, task, failed.context, None)),
     )  # fmt: skip

@@ -21,7 +21,7 @@ from huey.utils import normalize_time
 
 from duey import clock, os_process
 from duey.config import Settings
-from duey.model.job import ONCE, Claim
+from duey.model.job import ONCE, JobRecord
 from duey.tasks.current import Discard
 
 logger = logging.getLogger("duey.policy")
@@ -155,23 +155,23 @@ class Decision(NamedTuple):
     why: str | None = None  # why it is not retried although retries are left
 
 
-def decide(claim: Claim, error: BaseException, policy: Policy | None, left: int, retry_delay_s: float) -> Decision:
+def decide(job: JobRecord, error: BaseException, policy: Policy | None, left: int, retry_delay_s: float) -> Decision:
     """Decide after an attempt that has failed with this error, with `left` retries. The rules for Huey's exceptions are
     those of `Huey._execute` (huey/api.py)."""
     now = clock.now()
     if isinstance(error, TaskLockedException):
-        return Decision(True, now + lock_wait_s(now - claim.enqueued_at), False, claim.failures, claim.failed_at)
+        return Decision(True, now + lock_wait_s(now - job.enqueued_at), False, job.failures, job.failed_at)
     if isinstance(error, RateLimitExceeded) and error.retry:
-        return Decision(True, now + (retry_delay_s or error.delay), False, claim.failures, claim.failed_at)
+        return Decision(True, now + (retry_delay_s or error.delay), False, job.failures, job.failed_at)
     if isinstance(error, RetryTask):
         at = None if error.delay is None else now + min(LONGEST_S, max(0.0, error.delay))
         at = clock.epoch(normalize_time(error.eta)) if error.eta else at
-        return Decision(True, at, False, claim.failures, claim.failed_at)
-    failed_at = now if claim.failed_at is None else claim.failed_at
-    final = Decision(False, failures=claim.failures + 1, failed_at=failed_at)
+        return Decision(True, at, False, job.failures, job.failed_at)
+    failed_at = now if job.failed_at is None else job.failed_at
+    final = Decision(False, failures=job.failures + 1, failed_at=failed_at)
     if isinstance(error, Discard):
         return final._replace(discarded=True)
-    if claim.flags & ONCE and isinstance(error, TaskTimeout):
+    if job.flags & ONCE and isinstance(error, TaskTimeout):
         return final._replace(why='on_crash="fail", and a time-out may strike anywhere in its work')
     if isinstance(error, CancelExecution):
         return final._replace(again=error.retry or (error.retry is None and left > 0), spends=left > 0)

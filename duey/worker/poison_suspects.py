@@ -27,7 +27,7 @@ class PoisonSuspects:
 
     def add(self, claim: Claim) -> bool:
         """Add a claim if its job is a suspect. Returns whether it is one."""
-        if self._max_crashes is None or not is_poison_suspect(claim, self._max_crashes):
+        if self._max_crashes is None or not is_poison_suspect(claim.job, self._max_crashes):
             return False
         if not self.waiting:
             self._waiting_since = time.monotonic()

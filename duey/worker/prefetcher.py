@@ -143,11 +143,11 @@ class Prefetcher:
 
     def begin(self, claim: Claim, started_at: float) -> None:
         """A body starts in this thread. Raises ClaimLost if it must not run twice and its claim is gone."""
-        timeout = claim.timeout_s
+        timeout = claim.job.timeout_s
         self.presence.begin(claim.token, started_at, started_at + timeout if timeout else 0.0)
         self._here.began = time.perf_counter()
-        if claim.flags & ONCE and not self.storage.hold(self.presence, claim.token):
-            raise errors.ClaimLost(f"job {claim.id} was taken away before its body began")
+        if claim.job.flags & ONCE and not self.storage.hold(self.presence, claim.token):
+            raise errors.ClaimLost(f"job {claim.job.id} was taken away before its body began")
         if faults.point:
             faults.point("body.begun")
 
@@ -160,7 +160,7 @@ class Prefetcher:
 
     def ack(self, outcome: Outcome) -> None:
         """Hand in an outcome, which the next transaction commits."""
-        once = outcome.claim.flags & ONCE
+        once = outcome.claim.job.flags & ONCE
         if not once:
             self.presence.finish()
         with self._cond:
@@ -214,7 +214,7 @@ class Prefetcher:
                 return None
             self._failures, self._notified = 0, False
             for outcome in [each for each in done if each.claim.token in turn.lost]:
-                logger.warning("the claim of job %s is gone: its outcome was not written", outcome.claim.id)
+                logger.warning("the claim of job %s is gone: its outcome was not written", outcome.claim.job.id)
             with self._cond:
                 self._buffer.add_claims(turn.claims)
                 if turn.claims:  # without claims it was not looked up

@@ -27,7 +27,7 @@ class Store:
         self._deployment = deployment
 
     def read(self, job_id: str) -> bytes:
-        payload = self._deployment.huey.storage.get_job(job_id).payload
+        payload = self._deployment.huey.storage.get_job(job_id).job.payload
         assert payload
         return payload
 

@@ -89,7 +89,7 @@ class SteeredControl(Control):
 
     def start(self, job_id: str) -> Claim:
         if job_id not in self._claims:
-            claims = {claim.id: claim for claim in self.hand.claim(100)}
+            claims = {claim.job.id: claim for claim in self.hand.claim(100)}
             self._claims[job_id] = claims.pop(job_id)
             self.storage.release_claims(self.hand.n, list(claims.values()))
             self.hand.begin(self._claims[job_id])

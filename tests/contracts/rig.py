@@ -16,7 +16,7 @@ from duey.execution.huey import DurableHuey
 from duey.execution.lifecycle import Lifecycle
 from duey.execution.registration import register
 from duey.instance import make_storage
-from duey.model.job import DONE, FAILED, ChordPart, Claim, Failure, NewJob
+from duey.model.job import DONE, FAILED, ChordPart, Claim, Failure, JobRecord
 from duey.model.outcome import Outcome
 from duey.payload.encode import to_json
 from duey.storage.contract import JobStorage
@@ -48,10 +48,10 @@ def payload_of(job_id: str, task: str = TASK, args: Sequence[Any] = (1, 2)) -> b
     return to_json(Message(job_id, task, None, 0, 0, None, tuple(args), {}))
 
 
-def job(job_id: str, **columns: Any) -> NewJob:
+def job(job_id: str, **columns: Any) -> JobRecord:
     """A row to accept; every column can be given."""
     task = columns.get("task", TASK)
-    plain = NewJob(
+    plain = JobRecord(
         id=job_id, task=task, queue="default", priority=0.0, enqueued_at=clock.now(), eta=None, expires_at=None,
         retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=None, chord=None,
         context=None, payload=payload_of(job_id, task),
@@ -59,7 +59,7 @@ def job(job_id: str, **columns: Any) -> NewJob:
     return plain._replace(**columns)
 
 
-def jobs(ids: str, **columns: Any) -> list[NewJob]:
+def jobs(ids: str, **columns: Any) -> list[JobRecord]:
     """One row for each letter."""
     return [job(each, **columns) for each in ids]
 
@@ -84,7 +84,7 @@ def look(storage: JobStorage, job_id: str) -> StoredJob:
 
 def kinds(storage: JobStorage, job_id: str | None = None) -> list[str]:
     """The kinds of the waiting events, in order."""
-    return [e.kind for e in storage.read_outbox(1000) if job_id in (None, e.job_id)]
+    return [e.kind for e in storage.read_outbox(1000) if job_id is None or (e.job and e.job.id == job_id)]
 
 
 # a worker
@@ -136,7 +136,7 @@ class Hand:
         """Claim the next job and end it; its id."""
         claim = self.claim_one()
         assert not self.settle(claim, outcome, **fields).lost
-        return claim.id
+        return claim.job.id
 
     def die(self) -> None:
         """As after kill -9: what the kernel closes is closed, nothing else is done."""
@@ -177,7 +177,7 @@ def hiring(storage: JobStorage) -> Iterator[Callable[..., Hand]]:
 def ended(claim: Claim, state: str = DONE, **fields: Any) -> Outcome:
     """The outcome of a body that ran."""
     result = b'"ok"' if state == DONE else None
-    given = {"started_at": clock.now(), "finished_at": clock.now(), "result": result, "retries": claim.retries}
+    given = {"started_at": clock.now(), "finished_at": clock.now(), "result": result, "retries": claim.job.retries}
     return Outcome(claim, state, **{**given, **fields})
 
 

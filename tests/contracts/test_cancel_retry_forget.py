@@ -35,7 +35,7 @@ def test_what_waits_is_canceled_at_once_and_belongs_to_no_worker(storage, clock,
         put(storage, hand, clock, place)
         assert storage.lifecycle.cancel(place) == place
         found = look(storage, place)
-        assert (found.state, found.attempt) == ("canceled", int(place == "retrying")), place
+        assert (found.state, found.job.attempt) == ("canceled", int(place == "retrying")), place
         assert (found.worker, found.started_at) == (None, None) or place == "retrying"
         assert storage.lifecycle.read_events(100)[-1].worker is None
         assert kinds(storage, place)[-1] == "canceled"
@@ -49,17 +49,17 @@ def test_a_running_job_is_asked_to_stop_and_may_still_end_as_it_likes_but_for_a_
     for claim in claims:
         hand.begin(claim)
         with pytest.raises(errors.StateConflict):
-            storage.lifecycle.cancel(claim.id, "queued")
-        assert not look(storage, claim.id).stopping
-        assert storage.lifecycle.cancel(claim.id, "running") == "running"
-        assert (look(storage, claim.id).state, look(storage, claim.id).stopping) == ("running", True)
-    assert storage.stop_requested([a.seq, b.seq, 999]) == {a.seq, b.seq}
+            storage.lifecycle.cancel(claim.job.id, "queued")
+        assert not look(storage, claim.job.id).stopping
+        assert storage.lifecycle.cancel(claim.job.id, "running") == "running"
+        assert (look(storage, claim.job.id).state, look(storage, claim.job.id).stopping) == ("running", True)
+    assert storage.stop_requested([a.job.seq, b.job.seq, 999]) == {a.job.seq, b.job.seq}
     for claim, outcome in ((a, "canceled"), (b, "done"), (c, "retrying")):
         assert not hand.settle(claim, outcome, eta=clock.at + 5 if outcome == "retrying" else None).lost
     assert [(state(storage, each), kinds(storage, each)[1:]) for each in "abc"] == [
         ("canceled", ["canceled"]), ("done", ["done"]), ("canceled", ["canceled"]),
     ]  # fmt: skip
-    assert storage.stop_requested([a.seq, b.seq, c.seq]) == set() and not look(storage, "b").stopping
+    assert storage.stop_requested([a.job.seq, b.job.seq, c.job.seq]) == set() and not look(storage, "b").stopping
 
 
 def test_a_storage_names_what_was_asked_to_stop_by_its_worker(storage, hire):
@@ -86,8 +86,8 @@ def test_an_ended_job_is_queued_again(storage, clock, hand):
         storage.retry(outcome, payload, 4)
         assert (look(storage, outcome).state, look(storage, outcome).result) == ("queued", None)
         claim = hand.claim_one()
-        assert (claim.id, claim.retries, claim.eta, claim.expires_at) == (outcome, 4, None, None)
-        assert claim.attempt == 1 and claim.payload == (payload or payload_of(outcome))
+        assert (claim.job.id, claim.job.retries, claim.job.eta, claim.job.expires_at) == (outcome, 4, None, None)
+        assert claim.job.attempt == 1 and claim.job.payload == (payload or payload_of(outcome))
         assert kinds(storage, outcome) == ["enqueued", outcome, "retried"]
         hand.settle(claim, result=b"2")
         assert (state(storage, outcome), storage.peek_data(outcome)) == ("done", b"2")
@@ -96,7 +96,7 @@ def test_an_ended_job_is_queued_again(storage, clock, hand):
 def test_a_retrying_job_may_be_run_now(storage, clock, hand):
     put(storage, hand, clock, "retrying")
     storage.retry("retrying", None, 0)
-    assert [c.id for c in hand.claim(5)] == ["retrying"]
+    assert [c.job.id for c in hand.claim(5)] == ["retrying"]
 
 
 def test_a_retry_takes_the_step_after_it_along_once(storage, hand):

@@ -13,10 +13,10 @@ def test_the_last_part_brings_the_callback_to_life(storage, hand):
     assert state(storage, "callback") == "queued"
     assert storage.chord_results("cid") == [b"%d" % i for i in range(12)], "in the order of the members"
     claim = hand.claim_one()
-    assert (claim.id, claim.chord, kinds(storage, "callback")) == ("callback", "cid", ["enqueued"])
+    assert (claim.job.id, claim.job.chord, kinds(storage, "callback")) == ("callback", "cid", ["enqueued"])
     hand.settle(claim, "failed")
     storage.retry("callback", None, 0)
-    assert len(storage.chord_results(hand.claim_one().chord)) == 12, "a retry finds them again"
+    assert len(storage.chord_results(hand.claim_one().job.chord)) == 12, "a retry finds them again"
 
 
 def test_several_parts_in_one_turn_count_each_and_chords_do_not_mix(storage, hand):
@@ -42,7 +42,7 @@ def test_a_member_that_ends_twice_counts_once(storage, hand):
         if callback == "done":
             assert hand.work() == "callback"
         storage.retry("a", None, 0)
-        claims = {claim.id: claim for claim in hand.claim(2)}
+        claims = {claim.job.id: claim for claim in hand.claim(2)}
         assert not hand.settle(claims.pop("a"), chord_part=part("cid", 0, 2, b"again")).lost
         storage.release_claims(hand.n, [*claims.values()])
     assert kinds(storage, "callback").count("enqueued") == 1

@@ -6,7 +6,7 @@ from tests.contracts.rig import job, jobs, kinds, look, state
 
 
 def ids(claims):
-    return "".join(claim.id for claim in claims)
+    return "".join(claim.job.id for claim in claims)
 
 
 def test_a_higher_priority_comes_first_and_age_decides_within_it(storage, hand):
@@ -35,9 +35,9 @@ def test_a_scheduled_job_is_claimed_when_it_is_due_and_never_before(storage, clo
     clock.advance(59.999)
     assert (hand.claim(), state(storage, "a")) == ([], "scheduled")
     clock.advance(0.001)
-    assert hand.claim_one().id == "a"
+    assert hand.claim_one().job.id == "a"
     assert kinds(storage, "a") == ["enqueued"], "becoming due is no event"
-    assert look(storage, "a").eta == clock.at
+    assert look(storage, "a").job.eta == clock.at
 
 
 def test_due_jobs_come_by_their_time_and_by_priority_among_those_that_are_due_together(storage, clock, hand):
@@ -56,7 +56,7 @@ def test_many_jobs_that_are_due_at_once_all_come(storage, clock, hand):
     clock.advance(5)
     seen: list[str] = []
     while claims := hand.claim(500):
-        seen += [claim.id for claim in claims]
+        seen += [claim.job.id for claim in claims]
     assert len(seen) == len(set(seen)) == 1500
 
 

@@ -20,7 +20,7 @@ ANA = {"user": "ana", "request_id": "r-7"}
 
 
 def context_of(storage, job_id):
-    return json.loads(look(storage, job_id).context or "{}")
+    return json.loads(look(storage, job_id).job.context or "{}")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_body_sees_the_context_of_its_call_however_that_is_made(huey, storage,
     (job,) = control.enqueue([JobRequest("tell", context=ANA)]).jobs
     assert job.context == control.job(job.id).context == ANA
     scheduled = tell.schedule((1,), delay=5, context=ANA, queue="slow")
-    assert (context_of(storage, scheduled.id), look(storage, scheduled.id).queue) == (ANA, "slow")
+    assert (context_of(storage, scheduled.id), look(storage, scheduled.id).job.queue) == (ANA, "slow")
     assert run_all(huey) == [ANA, {}, ANA]
     later(6)
     assert run_all(huey) == [ANA]
@@ -83,7 +83,7 @@ def test_people_and_the_history_see_it_without_its_secrets(storage, tell, contro
 def test_a_call_s_other_words(huey, storage, tell):
     first, second, other = tell(1, queue="slow", unique="k"), tell(2, unique="k"), tell(2)
     assert first.id == second.id != other.id
-    assert look(storage, first.id).queue == "slow"
+    assert look(storage, first.id).job.queue == "slow"
     table = {
         "context": ["ana", ["ana"], {"at": object()}, {"text": "x" * 9000}],
         "queue": ["a b", "!x", 5],
@@ -100,7 +100,7 @@ def test_a_call_s_other_words(huey, storage, tell):
 
     handle = huey.task(name="own")(own)(context={"a": 1}, queue="q")
     assert list(run_next(huey)) == [{"a": 1}, "q"], "a function may have a context of its own"
-    assert (context_of(storage, handle.id), look(storage, handle.id).queue) == ({}, "default")
+    assert (context_of(storage, handle.id), look(storage, handle.id).job.queue) == ({}, "default")
 
 
 # in the log
@@ -168,8 +168,8 @@ def test_who_asked_for_a_job_is_kept_with_it_and_told(huey, storage, control, te
     assert control.job(first).by == "ci"
     nobody = tell()
     storage.enqueue_jobs([job("x", by="ci", priority=9)])
-    assert look(storage, nobody.id).by is None and storage.lifecycle.read_events(99)[-2].detail["by"] is None
-    assert hand.claim_one().by == "ci"
+    assert look(storage, nobody.id).job.by is None and storage.lifecycle.read_events(99)[-2].detail["by"] is None
+    assert hand.claim_one().job.by == "ci"
 
 
 def test_a_list_is_filtered_by_who_asked(huey, control, tell):
@@ -195,7 +195,7 @@ def test_what_a_job_brings_is_by_who_asked_for_that_job_and_a_slot_by_its_schedu
 
     def asked_by(task):
         jobs = storage.list_jobs(None, None, None, 100, None)
-        return [each.by for each in reversed(jobs) if each.task == f"{__name__}.{task}"]
+        return [each.job.by for each in reversed(jobs) if each.job.task == f"{__name__}.{task}"]
 
     huey.task(name="conduct")(conduct)
     huey.task(name="failing", on_failed=lambda job, error: None)(lambda: 1 / 0)
@@ -213,7 +213,7 @@ def test_what_a_job_brings_is_by_who_asked_for_that_job_and_a_slot_by_its_schedu
     assert asked_by("tell") == ["ci"] * 7 + ["ana"] * 7
     control.schedules.make("nightly", ScheduleRequest("tell", cron="0 3 * * *"))
     ids = control.schedules.run_now("nightly", by="cli:ana"), control.schedules.run_now("nightly")
-    assert [look(storage, each).by for each in ids] == ["cli:ana", "schedule:nightly"]
+    assert [look(storage, each).job.by for each in ids] == ["cli:ana", "schedule:nightly"]
 
 
 def test_the_callback_of_a_chord_keeps_a_context_of_its_own(huey, storage, tell):

@@ -32,7 +32,7 @@ def test_every_column_is_kept(storage, clock, hand):
     columns = set(claim._fields) & set(given._fields)
     assert {name: getattr(claim, name) for name in columns} == {name: getattr(given, name) for name in columns}
     found = look(storage, "a")
-    assert (found.parent, found.context, found.payload) == (given.parent, given.context, given.payload)
+    assert (found.job.parent, found.job.context, found.job.payload) == (given.parent, given.context, given.payload)
 
 
 def test_a_batch_is_accepted_in_order_or_not_at_all(storage, hand):
@@ -44,7 +44,7 @@ def test_a_batch_is_accepted_in_order_or_not_at_all(storage, hand):
             storage.enqueue_jobs([*map(job, ids), job("old")])
         assert storage.counts().queued == 0
         assert storage.enqueue_jobs([*map(job, ids)]).accepted == tuple(EnqueuedJob(i, True) for i in ids)
-        assert [claim.id for claim in hand.claim(size)] == ids
+        assert [claim.job.id for claim in hand.claim(size)] == ids
     assert sorted(e.job_id for e in storage.lifecycle.read_events(99) if e.kind == "enqueued") == sorted(
         ["old", *(f"{size}-{i}" for size in (1, 3, 40) for i in range(size))]
     )
@@ -59,7 +59,7 @@ def test_an_id_that_has_not_ended_is_not_stored_again(storage, clock, hand):
         if place == "running":
             hand.begin(hand.claim_one())
         assert storage.enqueue_jobs([job(place, priority=9.0)]).accepted == (EnqueuedJob(place, False),)
-        assert (look(storage, place).state, look(storage, place).priority) == (place, 0.0)
+        assert (look(storage, place).state, look(storage, place).job.priority) == (place, 0.0)
         assert kinds(storage, place) == ["enqueued"]
     many = [job(f"j{i % 20}") for i in range(40)]
     assert [a.fresh for a in storage.enqueue_jobs(many).accepted] == [True] * 20 + [False] * 20

@@ -98,7 +98,7 @@ def test_an_error_handler_that_cannot_be_stored_costs_the_job_nothing(huey, flow
     task.on_error.args = ("x" * 10_000,)
     huey.enqueue(task)
     # The call can be read, and with the exception that Huey adds the handler is too large.
-    huey.serializer.max_bytes = len(look(huey.storage, task.id).payload)
+    huey.serializer.max_bytes = len(look(huey.storage, task.id).job.payload)
     run_all(huey)
     assert flow.runs == ["fail"] * 3
     failure = failure_of(huey, task.id)
@@ -136,7 +136,7 @@ def end(huey, hire, how: str, job_id: str) -> None:
     elif how in ("died", "timed out", "canceled while it ran"):
         hand = hire()
         claim = hand.claim_one()
-        assert claim.id == job_id
+        assert claim.job.id == job_id
         hand.begin(claim)
         if how == "canceled while it ran":
             storage.lifecycle.cancel(job_id)
@@ -173,9 +173,9 @@ def test_a_callback_fires_as_it_was_meant_after_a_member_ended_without_its_body(
     for _ in range(2):
         hire().die_running(most=1)
     claim = hire().claim_one()
-    assert (claim.id, claim.task, claim.queue, claim.priority) == (
+    assert (claim.job.id, claim.job.task, claim.job.queue, claim.job.priority) == (
         callback.id, huey._registry.task_to_string(type(callback)), "others", 7.0,
     )  # fmt: skip
-    assert json.loads(claim.context) == {"user": "ana"}
-    assert began + 99 <= claim.expires_at <= time.time() + 101
-    assert claim.chord is not None and len(huey.storage.chord_results(claim.chord)) == 2
+    assert json.loads(claim.job.context) == {"user": "ana"}
+    assert began + 99 <= claim.job.expires_at <= time.time() + 101
+    assert claim.job.chord is not None and len(huey.storage.chord_results(claim.job.chord)) == 2

@@ -113,9 +113,9 @@ def test_a_prepared_call_keeps_its_options_and_an_id_is_accepted_once(huey, add)
     task = add.s(1, 2, id="mine", priority=3, retries=4, retry_delay=5, timeout=6)
     assert huey.enqueue(task).id == huey.enqueue(add.s(1, 2, id="mine")).id == "mine"
     found = look(huey.storage, "mine")
-    assert (len(huey), found.priority, found.retries) == (1, 3.0, 4)
+    assert (len(huey), found.job.priority, found.job.retries) == (1, 3.0, 4)
     claimed = huey.dequeue()
-    assert (claimed.claim.retry_delay_s, claimed.claim.timeout_s) == (5.0, 6.0)
+    assert (claimed.claim.job.retry_delay_s, claimed.claim.job.timeout_s) == (5.0, 6.0)
     assert huey.execute(claimed) == 3
     with pytest.raises(errors.DuplicateJob):
         huey.enqueue(add.s(1, 2, id="mine"))
@@ -140,7 +140,7 @@ def test_what_a_body_enqueues_is_durable_at_once_names_its_parent_and_stays_when
     children, states = [], []
     parent = outer()
     assert run_all(huey) == [None, 3]
-    assert (states, look(huey.storage, children[0]).parent) == (["queued"], parent.id)
+    assert (states, look(huey.storage, children[0]).job.parent) == (["queued"], parent.id)
 
 
 # time: all instants are UTC, whatever zone the host is in
@@ -170,12 +170,12 @@ def test_times_may_be_given_in_each_of_huey_s_ways(huey, add, zagreb):
         "first, an instant": lambda: add.schedule(ahead(60, None)),
     }
     for name, call in calls.items():
-        assert look(huey.storage, call().id).eta == pytest.approx(time.time() + 60, abs=5), name
+        assert look(huey.storage, call().id).job.eta == pytest.approx(time.time() + 60, abs=5), name
     with pytest.raises(ValueError, match="eta"):
         add.schedule((1,))
     for expires in (60, timedelta(seconds=60), ahead(60)):
         found = look(huey.storage, huey.enqueue(add.s(expires=expires)).id)
-        assert found.expires_at == pytest.approx(time.time() + 60, abs=5), expires
+        assert found.job.expires_at == pytest.approx(time.time() + 60, abs=5), expires
 
 
 def test_a_delayed_call_runs_when_its_delay_is_over(huey, add, later, zagreb):
@@ -207,14 +207,16 @@ def test_a_job_that_comes_too_late_expires(huey, add, later, flaky):
     later(40)
     run_all(huey)
     assert state(huey.storage, failing.id) == "expired"
-    assert look(huey.storage, second.id).expires_at == pytest.approx(time.time() + 50, abs=5), "from its own enqueue on"
+    assert look(huey.storage, second.id).job.expires_at == pytest.approx(time.time() + 50, abs=5), (
+        "from its own enqueue on"
+    )
 
 
 def test_rescheduling_enqueues_the_call_anew_and_revokes_the_old_one(huey, add, later):
     first = add.schedule((1,), delay=10, priority=1, expires=30)
     second = first.reschedule(delay=60, priority=9, expires=90)
     found = look(huey.storage, second.id)
-    assert (found.priority, found.expires_at) == (9.0, pytest.approx(time.time() + 90, abs=5))
+    assert (found.job.priority, found.job.expires_at) == (9.0, pytest.approx(time.time() + 90, abs=5))
     later(11)
     assert (run_all(huey), state(huey.storage, first.id)) == ([None], "canceled")
     later(50)
@@ -239,13 +241,13 @@ def test_a_failed_attempt_is_retried_and_leaves_no_result(huey, flaky):
     result = flaky(ValueError(), ValueError(), retries=2)()
     for value in (None, None, 3):
         assert not result.is_ready() and run_next(huey) == value
-    assert (result.get(), look(huey.storage, result.id).attempt) == (3, 3)
+    assert (result.get(), look(huey.storage, result.id).job.attempt) == (3, 3)
     assert kinds(huey.storage) == ["enqueued", "retrying", "retrying", "done"]
     result = flaky(*[ValueError("no good")] * 9, retries=2)()
     assert run_all(huey) == [None, None, None]
     with pytest.raises(TaskException, match="no good"):
         result.get()
-    assert (state(huey.storage, result.id), look(huey.storage, result.id).attempt) == ("failed", 3)
+    assert (state(huey.storage, result.id), look(huey.storage, result.id).job.attempt) == ("failed", 3)
 
 
 def test_a_retry_waits_for_its_delay_which_the_back_off_makes_grow(huey, flaky, later):
@@ -266,16 +268,16 @@ def test_retry_task_runs_again_without_spending_a_retry_when_it_says(huey, flaky
     assert run_all(huey) == []
     later(2)
     assert run_all(huey) == [None]
-    assert look(huey.storage, result.id).eta == pytest.approx(time.time() + 200, abs=5)
+    assert look(huey.storage, result.id).job.eta == pytest.approx(time.time() + 200, abs=5)
     later(200)
-    assert (run_all(huey), result.get(), look(huey.storage, result.id).retries) == ([4], 4, 0)
+    assert (run_all(huey), result.get(), look(huey.storage, result.id).job.retries) == ([4], 4, 0)
 
 
 def test_cancel_execution_ends_the_job_as_canceled_unless_it_is_to_be_retried(huey, flaky):
     for retry, retries, attempts in ((None, 1, 2), (None, 0, 1), (False, 3, 1), (True, 1, 2), (True, 0, 2)):
         result = flaky(CancelExecution("enough", retry=retry), retries=retries)()
         run_all(huey)
-        assert look(huey.storage, result.id).attempt == attempts, (retry, retries)
+        assert look(huey.storage, result.id).job.attempt == attempts, (retry, retries)
         assert state(huey.storage, result.id) == ("done" if attempts == 2 else "canceled")
     result = flaky(CancelExecution("enough"))()
     run_all(huey)

@@ -51,7 +51,7 @@ def test_each_step_gets_the_value_of_the_one_before_and_keeps_its_own_options(hu
     assert (len(huey), state(huey.storage, second.id)) == (1, None)
     assert (run_next(huey), len(huey), state(huey.storage, second.id)) == (3, 1, "queued")
     assert run_all(huey) == [6]
-    assert (look(huey.storage, third.id).state, look(huey.storage, third.id).priority) == ("scheduled", 4.0)
+    assert (look(huey.storage, third.id).state, look(huey.storage, third.id).job.priority) == ("scheduled", 4.0)
     later(61)
     assert run_all(huey) == [10] and results.get() == [3, 6, 10]
     some, count = huey.task(name="some")(lambda n: [n, n]), huey.task(name="count")(len)
@@ -122,7 +122,7 @@ def test_the_callback_gets_the_values_of_all_members_each_in_its_own_time(huey, 
     later(31)
     assert run_all(huey) == [2, [1, 2, 3]]
     assert (result.get(), result(), result.results.get()) == ([1, 2, 3],) * 3
-    assert look(huey.storage, result.callback.id).priority == 5.0
+    assert look(huey.storage, result.callback.id).job.priority == 5.0
     one = huey.enqueue(chord([add.s(1)], gather.s()))
     nested = huey.enqueue(chord([chord([], gather.s()), add.s(1)], gather.s()))
     run_all(huey)
@@ -213,7 +213,7 @@ def test_a_task_whose_lock_is_held_waits_says_so_and_spends_no_retry(huey, later
     assert run_next(huey) == "done"
     later(61)
     assert run_next(huey) == "done"
-    assert sorted(look(huey.storage, job.id).attempt for job in (first, second)) == [1, 2]
+    assert sorted(look(huey.storage, job.id).job.attempt for job in (first, second)) == [1, 2]
     told = [e.detail.get("type") for e in huey.lifecycle.read_events(99) if "lock" in (e.detail.get("reason") or "")]
     assert told == [None, None] and not huey.is_locked("of hunter2hunter2")
 
@@ -242,7 +242,7 @@ def test_a_rate_limited_task_runs_later_without_spending_a_retry_unless_it_gives
         made[name] = [task(n) for n in (1, 2)]
     assert run_all(huey) == [1, None] * 3
     assert [state(huey.storage, second.id) for _, second in made.values()] == ["retrying", "retrying", "failed"]
-    assert look(huey.storage, made["own delay"][1].id).eta == pytest.approx(time.time() + 60, abs=5)
+    assert look(huey.storage, made["own delay"][1].id).job.eta == pytest.approx(time.time() + 60, abs=5)
     with pytest.raises(TaskException, match="RateLimitExceeded"):
         made["gives up"][1].get()
     for name in limits:

@@ -25,7 +25,7 @@ def limit(storage):
 
 
 def ids(claims):
-    return [claim.id for claim in claims]
+    return [claim.job.id for claim in claims]
 
 
 def reasons(storage, names):
@@ -58,7 +58,7 @@ def test_whatever_ends_a_claim_frees_its_place(storage, hand, clock, limit):
         more = {"eta": clock.at + 60} if outcome in ("retrying", "released") else {}
         hand.settle(hand.claim_one(), outcome, **more, **({"reason": "unknown"} if outcome == "blocked" else {}))
         b = hand.claim_one()
-        assert b.id == "b", outcome
+        assert b.job.id == "b", outcome
         hand.settle(b)
         storage.forget("b")
 
@@ -71,7 +71,7 @@ def test_what_is_over_the_limit_comes_back_by_priority_and_age(storage, hand, li
     hand.claim(5)
     order = []
     while first:
-        order.append(first.id)
+        order.append(first.job.id)
         hand.settle(first)
         (first,) = hand.claim(1) or [None]
     assert order == ["c", "e", "d", "a", "b"]
@@ -101,10 +101,10 @@ def test_a_death_frees_the_place_of_a_job_or_gives_it_back_to_it(storage, hire, 
         assert state(storage, "a") == ("failed" if most == 1 else "queued")
         other = hire()
         claim = other.claim_one()
-        assert claim.id == first
+        assert claim.job.id == first
         other.settle(claim)
         if most > 1:
-            assert other.claim_one().id == "b"
+            assert other.claim_one().job.id == "b"
         for each in "ab" if most == 1 else "":
             storage.forget(each)
 
@@ -118,7 +118,7 @@ def test_what_was_given_back_keeps_nobody_out(storage, hire, limit):
     storage.release_claims(hand.n, [claim])
     (a,) = other.claim(5)
     other.settle(a)
-    assert (a.id, other.claim_one().id) == ("a", "b")
+    assert (a.job.id, other.claim_one().job.id) == ("a", "b")
 
 
 def test_those_who_wait_may_be_canceled_also_the_next_in_line(storage, hand, limit):
@@ -195,7 +195,7 @@ def test_a_bucket_lets_a_burst_through_and_then_fills_evenly(storage, hand, cloc
     starts = []
     for tick in range(1, 25):
         clock.advance(0.125)
-        starts += [(tick * 0.125, claim.id) for claim in hand.claim(10)]
+        starts += [(tick * 0.125, claim.job.id) for claim in hand.claim(10)]
     assert starts == [(0.5 * (n - 3), f"j{n}") for n in range(4, 10)]
 
 
@@ -250,7 +250,7 @@ def test_both_limits_hold_and_flushing_leaves_no_gate_shut(storage, hand, clock,
     clock.advance(10)
     d = hand.claim_one()
     clock.advance(10)
-    assert (d.id, hand.claim(5), reasons(storage, "e")) == ("d", [], {"limit shop.order"})
+    assert (d.job.id, hand.claim(5), reasons(storage, "e")) == ("d", [], {"limit shop.order"})
     storage.flush_queue()
     storage.flush_schedule()
     hand.settle(d)

@@ -82,13 +82,13 @@ def test_what_belongs_to_a_job_goes_with_it(storage, clock, hand):
     key = Idempotency("token", "key", "body")
     storage.enqueue_jobs(jobs("a"), key)
     claim = hand.claim_one()
-    storage.put_progress(claim.seq, "{}")
+    storage.put_progress(claim.job.seq, "{}")
     hand.settle(claim, others=(("other", b"1"),), chord_part=part("cid", 0, 1))
     assert hand.work() == "callback"
     read_history(storage)
     clock.advance(101)
     keep(storage)
-    assert (storage.progress_of(claim.seq), storage.has_data_for_key("other")) == (None, False)
+    assert (storage.progress_of(claim.job.seq), storage.has_data_for_key("other")) == (None, False)
     assert storage.chord_results("cid") == []
     clock.advance(DAY_S)
     keep(storage)

@@ -20,10 +20,10 @@ def test_a_worker_takes_its_queues_in_their_order(storage, hand):
     storage.enqueue_jobs([job(name[0], queue=name) for name in names])
     for queues, order in ORDERS.items():
         claims = hand.claim(9, *queues.split())
-        assert "".join(claim.id for claim in claims) == order, queues
+        assert "".join(claim.job.id for claim in claims) == order, queues
         storage.release_claims(hand.n, claims)
     storage.enqueue_jobs([job("low", queue="a"), job("high", queue="b", priority=100)])
-    assert [claim.id for claim in hand.claim(9, "a", "b")] == ["low", "high"], "queues go before priority"
+    assert [claim.job.id for claim in hand.claim(9, "a", "b")] == ["low", "high"], "queues go before priority"
 
 
 def test_a_sleeper_hears_of_jobs_in_its_queues_alone(storage, hire):
@@ -63,7 +63,7 @@ def test_weighted_queues_share_the_turns_and_none_is_starved(storage):
     taken = []
     for _ in range(100):
         claim = prefetcher.next_claim()
-        taken.append(claim.queue)
+        taken.append(claim.job.queue)
         prefetcher.ack(ended(claim))
     prefetcher.stop()
     assert prefetcher.drain(time.monotonic() + SOON_S)

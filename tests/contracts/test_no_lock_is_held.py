@@ -94,11 +94,11 @@ def test_not_when_the_claims_of_a_dead_worker_are_released(huey, storage, hire):
     handle = slow(Cargo(1))
     USED.clear()
     hand = hire()
-    before = look(storage, handle.id).enqueued_at
+    before = look(storage, handle.id).job.enqueued_at
     claim = hand.claim_one()
     hand.begin(claim)
     hand.die()
     storage.lifecycle.reap(hand.dead(timed_out=[claim]), 3)
     found = look(storage, handle.id)
-    assert found.state == "retrying" and found.eta is not None and found.eta - before >= 5.0
+    assert found.state == "retrying" and found.job.eta is not None and found.job.eta - before >= 5.0
     assert USED.keys() == {"back-off"}, "nobody decodes a call to return it"

@@ -41,7 +41,7 @@ def failing(huey, told):
 
 def handlers(storage, parent):
     """The jobs of handlers that were accepted for a job."""
-    return [job for job in storage.list_jobs(None, None, None, 100, None) if job.parent == parent]
+    return [job for job in storage.list_jobs(None, None, None, 100, None) if job.job.parent == parent]
 
 
 def test_a_handler_is_told_once_after_the_last_attempt_what_failed_and_how(huey, storage, failing, told):
@@ -52,7 +52,7 @@ def test_a_handler_is_told_once_after_the_last_attempt_what_failed_and_how(huey,
     assert handlers(storage, task.id) == []
     run_next(huey)
     (handler,) = handlers(storage, task.id)
-    assert (handler.state, handler.queue, handler.context) == ("queued", "slow", '{"user": "ana"}')
+    assert (handler.state, handler.job.queue, handler.job.context) == ("queued", "slow", '{"user": "ana"}')
     run_all(huey)
     ((job, error),) = told
     assert isinstance(job, Job) and isinstance(error, Failure)
@@ -95,8 +95,8 @@ def test_a_handler_that_fails_is_seen_and_ends_there_and_one_whose_worker_dies_r
     hire().die_running()
     run_all(huey)
     (handler,) = handlers(storage, result.id)
-    assert (handler.state, handler.attempt, handler.task) == ("failed", 1, f"{FAILING}.on_failed")
-    assert (told, handler.crashes, handlers(storage, handler.id)) == ([result.id], 1, [])
+    assert (handler.state, handler.job.attempt, handler.job.task) == ("failed", 1, f"{FAILING}.on_failed")
+    assert (told, handler.job.crashes, handlers(storage, handler.job.id)) == ([result.id], 1, [])
 
 
 def test_what_is_settled_twice_is_handled_once(huey, failing, hand):
@@ -170,10 +170,10 @@ def test_nobody_else_makes_the_job_of_a_handler(huey, storage, failing, told):
         "batch": lambda: control.enqueue([JobRequest("failing", ()), JobRequest("failing.on_failed", made_up)]),
         "schedule": lambda: control.schedules.make("s", ScheduleRequest("failing.on_failed", made_up, every_s=60)),
         "schedule of before": lambda: control.schedules.run_now("sly"),
-        "run again": lambda: control.again(handler.id),
-        "retry with arguments": lambda: control.retry(handler.id, args=made_up),
-        "retry with keywords": lambda: control.retry(handler.id, kwargs={"error": {}}),
-        "retry edited": lambda: control.retry(handler.id, edit=Edit({1: {}})),
+        "run again": lambda: control.again(handler.job.id),
+        "retry with arguments": lambda: control.retry(handler.job.id, args=made_up),
+        "retry with keywords": lambda: control.retry(handler.job.id, kwargs={"error": {}}),
+        "retry edited": lambda: control.retry(handler.job.id, edit=Edit({1: {}})),
         "python": lambda: huey.enqueue(cls(made_up)),
     }
     for door, opened in doors.items():
@@ -182,9 +182,9 @@ def test_nobody_else_makes_the_job_of_a_handler(huey, storage, failing, told):
             pytest.fail(f"a handler's job was accepted by the door: {door}")
     huey.enqueue(huey.task(name="first")(lambda: None).s().then(cls(made_up)))
     run_all(huey)
-    made = [job.id for job in storage.list_jobs(None, None, None, 100, None) if job.task.endswith(".on_failed")]
-    assert (made, len(told)) == ([handler.id], 1)
-    control.retry(handler.id)
+    made = [job.job.id for job in storage.list_jobs(None, None, None, 100, None) if job.job.task.endswith(".on_failed")]
+    assert (made, len(told)) == ([handler.job.id], 1)
+    control.retry(handler.job.id)
     run_all(huey)
     assert [(job.id, error.message) for job, error in told] == [(result.id, "real")] * 2
 

@@ -8,7 +8,7 @@ KINDS = [("queue", "default"), ("task", "shop.order")]
 
 
 def ids(claims):
-    return [claim.id for claim in claims]
+    return [claim.job.id for claim in claims]
 
 
 def test_what_is_paused_is_not_claimed_and_a_resume_brings_it_back_in_its_order(storage, hand):
@@ -33,7 +33,7 @@ def test_a_pause_meets_neither_what_runs_nor_what_is_not_due(storage, clock, han
     storage.enqueue_jobs([job("b"), job("c", eta=clock.at + 5)])
     hand.settle(claim)
     assert (state(storage, "a"), storage.resume("task", "shop.order")) == ("done", 0), "no claim has met it"
-    assert hand.claim_one().id == "b"
+    assert hand.claim_one().job.id == "b"
     storage.pause("task", "shop.order")
     assert (hand.claim(), state(storage, "c")) == ([], "scheduled")
     clock.advance(5)
@@ -52,7 +52,7 @@ def test_a_job_that_two_pauses_hold_waits_for_both(storage, hand):
         storage.resume(kind, name)
         storage.resume(kind, name)
         assert storage.pauses() == set(KINDS[n:])
-    assert hand.claim_one().id == "a"
+    assert hand.claim_one().job.id == "a"
 
 
 def test_a_pause_hides_nothing_that_waits_behind_it_and_no_other_queue(storage, hand):

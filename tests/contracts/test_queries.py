@@ -16,14 +16,14 @@ PLACES = {
 
 
 def listed(storage, state=None, task=None, q=None, limit=100, before=None):
-    return [found.id for found in storage.list_jobs(state, task, q, limit, before)]
+    return [found.job.id for found in storage.list_jobs(state, task, q, limit, before)]
 
 
 def test_a_job_stands_in_one_place_wherever_it_is_looked_at(storage, clock, hand):
     storage.pause("queue", "held")
     names = ("retrying", "running", "waiting", *ENDED)
     storage.enqueue_jobs([job("blocked", queue="held"), *map(job, names), job("scheduled", eta=clock.at + 60)])
-    claims = {claim.id: claim for claim in hand.claim(20)}
+    claims = {claim.job.id: claim for claim in hand.claim(20)}
     hand.commit(
         *(ended(claims[each], each) for each in ENDED), ended(claims["retrying"], "retrying", eta=clock.at + 60)
     )
@@ -40,11 +40,11 @@ def test_a_job_stands_in_one_place_wherever_it_is_looked_at(storage, clock, hand
     for state in STATES:
         assert {*listed(storage, state)} == {each for each, place in PLACES.items() if place[1] == state}, state
         for found in storage.list_jobs(state, None, None, 100, None):
-            alone = look(storage, found.id)
-            assert (found.state, found.place, found.seq, found.id, found.payload, found.result) == (
-                alone.state, alone.place, alone.seq, alone.id, alone.payload, alone.result,
+            alone = look(storage, found.job.id)
+            assert (found.state, found.place, found.job.seq, found.job.id, found.job.payload, found.result) == (
+                alone.state, alone.place, alone.job.seq, alone.job.id, alone.job.payload, alone.result,
             )  # fmt: skip
-    seqs = [look(storage, job_id).seq for job_id in listed(storage)]
+    seqs = [look(storage, job_id).job.seq for job_id in listed(storage)]
     assert len(seqs) == len(PLACES) and seqs == sorted(seqs, reverse=True)
     counts = storage.counts()
     assert (counts.scheduled, counts.retrying, counts.queued, counts.blocked, counts.running) == (1, 1, 1, 1, 1)
@@ -54,10 +54,10 @@ def test_a_job_stands_in_one_place_wherever_it_is_looked_at(storage, clock, hand
 def test_progress_is_kept_until_the_body_says_more(storage, hand):
     storage.enqueue_jobs(jobs("ab"))
     a, b = hand.claim(2)
-    assert storage.progress_of(a.seq) is None
+    assert storage.progress_of(a.job.seq) is None
     for n in (1, 2):
-        storage.put_progress(a.seq, f'{{"done": {n}}}')
-    assert (storage.progress_of(a.seq), storage.progress_of(b.seq)) == ('{"done": 2}', None)
+        storage.put_progress(a.job.seq, f'{{"done": {n}}}')
+    assert (storage.progress_of(a.job.seq), storage.progress_of(b.job.seq)) == ('{"done": 2}', None)
 
 
 # lists
@@ -83,8 +83,8 @@ def test_pages_follow_each_other_without_a_gap_while_jobs_arrive(storage, hand):
         seen: list[str] = []
         before = None
         while rows := storage.list_jobs(state, None, None, 6, before):
-            seen += [row.id for row in rows]
-            before = rows[-1].seq
+            seen += [row.job.id for row in rows]
+            before = rows[-1].job.seq
             storage.enqueue_jobs([job(f"new{len(seen)}")])
         assert seen == [f"j{i:02}" for i in reversed(range(20))], state
         storage.flush_all()
@@ -93,7 +93,7 @@ def test_pages_follow_each_other_without_a_gap_while_jobs_arrive(storage, hand):
 def test_a_list_leaves_out_payloads_that_are_very_large(storage):
     storage.enqueue_jobs([job("big", payload=payload_of("big", args=["x" * 1_100_000]))])
     (found,) = storage.list_jobs(None, None, None, 10, None)
-    assert (found.payload, len(look(storage, "big").payload) > 1_000_000) == (b"", True)
+    assert (found.job.payload, len(look(storage, "big").job.payload) > 1_000_000) == (b"", True)
 
 
 # counts, queues and workers

@@ -86,7 +86,7 @@ def test_workers_of_several_processes_never_claim_the_same_job(storage, elsewher
 
     def work(hand: Hand) -> None:
         while claims := hand.claim(7):
-            taken.extend(claim.id for claim in claims)
+            taken.extend(claim.job.id for claim in claims)
 
     hands = [hire(at) for at in (storage, storage, elsewhere, elsewhere)]
     together(*(lambda hand=hand: work(hand) for hand in hands))
@@ -127,7 +127,7 @@ def test_a_dead_worker_is_reaped_by_one_and_never_writes_beside_it(storage, else
         assert sorted(reaped) == [[], [f"j{n}"]]
         slow = hire()
         claim = slow.claim_one()
-        assert claim.crashes == 1
+        assert claim.job.crashes == 1
         slow.die()
         turn, _ = together(lambda h=slow, c=claim: h.settle(c), lambda h=slow: elsewhere.lifecycle.reap(h.dead(), 99))
         lost = bool(turn.lost) if not isinstance(turn, errors.DueyError) else True
@@ -146,4 +146,4 @@ def test_the_last_two_members_of_a_chord_bring_its_callback_to_life_once(storage
             lambda n=n, a=a: one.settle(a, chord_part=part(f"c{n}", 0, 2, callback=f"callback{n}")),
             lambda n=n, b=b: two.settle(b, chord_part=part(f"c{n}", 1, 2, callback=f"callback{n}")),
         )
-        assert [claim.id for claim in one.claim(5)] == [f"callback{n}"]
+        assert [claim.job.id for claim in one.claim(5)] == [f"callback{n}"]

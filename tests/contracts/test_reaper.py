@@ -48,5 +48,5 @@ def test_a_killed_body_is_retried_whatever_its_back_off_does(huey, storage, hire
     for name, handle in killed.items():
         found = look(storage, handle.id)
         waits_s = 1000.0 if name == "answers" else RETRY_S
-        assert (found.state, found.eta, found.crashes) == ("retrying", clock() + waits_s, 0), name
+        assert (found.state, found.job.eta, found.job.crashes) == ("retrying", clock() + waits_s, 0), name
     assert "a back-off has not answered in time" in caplog.text

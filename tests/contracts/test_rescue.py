@@ -34,7 +34,7 @@ def test_a_dead_worker_s_jobs_go_back_and_only_the_one_whose_body_ran_is_charged
     assert storage.lifecycle.reap(hand.dead(), MOST) == ["b"]
     assert storage.lifecycle.reap(hand.dead(), MOST) == [], "it is reaped once"
     again = hire()
-    assert [(c.id, c.crashes, c.attempt, c.retries) for c in again.claim(5)] == [
+    assert [(c.job.id, c.job.crashes, c.job.attempt, c.job.retries) for c in again.claim(5)] == [
         ("a", 0, 0, 2), ("b", 1, 0, 2), ("c", 0, 0, 2),
     ]  # fmt: skip
     assert kinds(storage)[3:] == ["rescued"]
@@ -44,7 +44,7 @@ def test_a_dead_worker_s_jobs_go_back_and_only_the_one_whose_body_ran_is_charged
 def test_a_death_that_is_not_the_job_s_fault_is_not_charged(storage, hire):
     storage.enqueue_jobs(jobs("a"))
     assert hire().die_running(charge=False) == ["a"]
-    assert (hire().claim_one().crashes, kinds(storage)) == (0, ["enqueued", "released"])
+    assert (hire().claim_one().job.crashes, kinds(storage)) == (0, ["enqueued", "released"])
 
 
 # phase of the handling -> crashes, and the state of a job that must not run twice
@@ -77,7 +77,7 @@ def test_a_death_is_charged_from_taking_a_job_to_handing_its_outcome_back(storag
             if state(storage, name) == "queued":
                 last = hire()
                 claim = last.claim_one()
-                assert claim.crashes == crashes
+                assert claim.job.crashes == crashes
                 last.settle(claim)
     assert error_of(storage, f"after the body{ONCE}")[1].endswith("; its body had ended, so its work may be done")
 
@@ -88,7 +88,7 @@ def test_a_death_in_company_may_be_another_s_deed(storage, hire):
 
     def die(mine, *others):
         hand = hire()
-        claims = {claim.id: claim for claim in hand.claim(2)}
+        claims = {claim.job.id: claim for claim in hand.claim(2)}
         hand.begin(claims[mine])
         for other in others:  # in another thread of the same worker
             take = (hand.begin, claims[other]) if other in claims else (hand.presence.take, 1 << 40)
@@ -100,7 +100,7 @@ def test_a_death_in_company_may_be_another_s_deed(storage, hire):
 
     for _ in range(MOST * 3 - 1):
         die("a", "b")
-    assert [(look(storage, each).crashes, state(storage, each)) for each in "ab"] == [(8, "queued")] * 2
+    assert [(look(storage, each).job.crashes, state(storage, each)) for each in "ab"] == [(8, "queued")] * 2
     die("a")
     assert [state(storage, each) for each in "ab"] == ["failed", "queued"]
     die("b", "a job of which nothing is left")
@@ -115,7 +115,7 @@ def test_a_job_that_kills_too_many_workers_fails_and_says_so(storage, hire):
     assert error_of(storage, "a") == ("WorkerDied", f"its worker died 3 times, {HERE}")
     assert kinds(storage) == ["enqueued", "rescued", "rescued", "failed"]
     storage.retry("a", None, 0)
-    assert hire().claim_one().crashes == 0, "a retry by hand forgets them"
+    assert hire().claim_one().job.crashes == 0, "a retry by hand forgets them"
 
 
 def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, clock, hire):
@@ -143,7 +143,7 @@ def test_a_job_that_must_not_run_twice_fails_whatever_ends_its_worker(storage, c
         else:
             storage.lifecycle.reap(hand.dead(not how.startswith("stop"), [claim] if how == "time-out" else []), MOST)
         assert error_of(storage, how) == error
-        assert (look(storage, how).crashes, hire().claim()) == (int(how == "death"), []), how
+        assert (look(storage, how).job.crashes, hire().claim()) == (int(how == "death"), []), how
 
 
 def test_a_time_out_of_a_job_that_must_not_run_twice_is_its_end(huey, storage):
@@ -168,7 +168,7 @@ def test_a_timeout_that_killed_the_worker_is_a_failed_attempt(storage, clock, hi
         hand.die()
         storage.lifecycle.reap(hand.dead(timed_out=[claim]), MOST)
         found = look(storage, "a")
-        assert (found.state, found.attempt, found.retries, found.crashes) == (expected, attempt, 0, 0)
+        assert (found.state, found.job.attempt, found.job.retries, found.job.crashes) == (expected, attempt, 0, 0)
         clock.advance(5)
     assert error_of(storage, "a")[1] == "killed: it ran past its timeout of 2 s"
     assert kinds(storage) == ["enqueued", "retrying", "failed"]
@@ -184,7 +184,7 @@ def test_the_locks_of_a_worker_that_dies_or_leaves_are_free_and_those_of_others_
         hand = hire()
         storage.holder = hand.n
         assert storage.put_if_empty("lock", b"1") and not storage.put_if_empty("lock", b"1")
-        assert [(c.id, c.crashes) for c in hand.claim(2)] == [("a", 0), ("b", 0)]
+        assert [(c.job.id, c.job.crashes) for c in hand.claim(2)] == [("a", 0), ("b", 0)]
         if leaves:
             storage.unregister(hand.n)
             assert [int(info.id) for info in storage.worker_infos()] == [other.n]
@@ -192,7 +192,7 @@ def test_the_locks_of_a_worker_that_dies_or_leaves_are_free_and_those_of_others_
             hand.die()
             storage.lifecycle.reap(hand.dead(), MOST)
         assert not storage.has_data_for_key("lock") and storage.has_data_for_key("other")
-    assert [c.id for c in other.claim(5)] == ["a", "b"], "what it holds is given back"
+    assert [c.job.id for c in other.claim(5)] == ["a", "b"], "what it holds is given back"
     assert kinds(storage) == ["enqueued", "enqueued"]
 
 
@@ -250,8 +250,8 @@ def test_the_death_of_a_whole_consumer_is_charged_to_no_job(storage, hire, flags
         hand.presence.take(hand.claim_one().token)
         hand.die()
         assert storage.lifecycle.rescue(MOST) == ["a"]
-        assert look(storage, "a").crashes == 0
+        assert look(storage, "a").job.crashes == 0
         assert kinds(storage)[1:] == ["rescued"] * count or count == MOST * TREE
     assert error_of(storage, "a")[1] == f"its consumer died 30 times, {HERE}"
     storage.retry("a", None, 0)
-    assert hire().claim_one().tree_deaths == 0
+    assert hire().claim_one().job.tree_deaths == 0

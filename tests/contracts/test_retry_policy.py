@@ -38,8 +38,8 @@ def waits(huey, clock, result):
     found = []
     run_next(huey)
     while state(huey.storage, result.id) == "retrying":
-        found.append(look(huey.storage, result.id).eta - clock.at)
-        clock.at = look(huey.storage, result.id).eta
+        found.append(look(huey.storage, result.id).job.eta - clock.at)
+        clock.at = look(huey.storage, result.id).job.eta
         run_next(huey)
         assert len(found) <= 100
     return found
@@ -105,7 +105,7 @@ def test_the_service_s_defaults_hold_where_neither_the_task_nor_the_call_says_mo
     assert (control.job(job.id).attempt, control.job(job.id).state) == (5, "failed")
     results = [silent() for _ in range(50)]
     run_all(huey)
-    seconds = [int(look(huey.storage, result.id).eta) for result in results]
+    seconds = [int(look(huey.storage, result.id).job.eta) for result in results]
     assert max(map(seconds.count, seconds)) < 20, "chance lets not all of them return together"
 
 
@@ -115,7 +115,7 @@ def test_a_job_retried_by_hand_begins_its_back_off_anew(huey, clock, failing):
     clock.advance(1000)
     huey.storage.retry(result.id, None, 1)
     assert waits(huey, clock, result) == [10]
-    assert look(huey.storage, result.id).attempt == 4
+    assert look(huey.storage, result.id).job.attempt == 4
 
 
 def test_a_body_that_was_killed_for_its_timeout_is_judged_by_the_same_policy(huey, hire, clock):
@@ -123,7 +123,7 @@ def test_a_body_that_was_killed_for_its_timeout_is_judged_by_the_same_policy(hue
     strict = huey.task(name="strict", timeout=2, retries=3, retry_on=(OSError,))(lambda: None)
     result = slow()
     hire().die_running(timed_out=True)
-    assert (look(huey.storage, result.id).state, look(huey.storage, result.id).eta) == ("retrying", clock.at + 40)
+    assert (look(huey.storage, result.id).state, look(huey.storage, result.id).job.eta) == ("retrying", clock.at + 40)
     assert last_detail(huey)["retries"] == 2
     result = strict()
     hire().die_running(timed_out=True)

@@ -147,7 +147,7 @@ def test_what_is_on_record_is_not_run_again_unless_it_was_missed(kept, hand: Han
     assert fire(kept, *again) == ["s@102"]
     assert outcomes(kept) == [(104, "missed"), (103, "skipped"), (102, "deferred"), (101, "deferred")]
     assert newest(kept).reason is None
-    assert sorted(claim.id for claim in hand.claim(9)) == ["s@101", "s@102"]
+    assert sorted(claim.job.id for claim in hand.claim(9)) == ["s@101", "s@102"]
 
 
 def test_the_newest_slots_are_kept_and_those_that_wait_or_run_and_the_last_that_ran(kept, hand: Hand):
@@ -164,7 +164,7 @@ def test_the_newest_slots_are_kept_and_those_that_wait_or_run_and_the_last_that_
     found = outcomes(kept)
     assert found == [*((1000 + n, "missed") for n in reversed(range(KEPT))), (102, "waiting"), (101, "deferred")]
     fire(kept, slot(3000), slot(3001))
-    first, second = sorted(hand.claim(9), key=lambda claim: claim.id)
+    first, second = sorted(hand.claim(9), key=lambda claim: claim.job.id)
     miss(4000), miss(4000 + KEPT)
     assert outcomes(kept)[KEPT:] == [(3001, "deferred"), (3000, "deferred"), (102, "waiting")]
     hand.settle(first)
@@ -224,7 +224,7 @@ def test_a_slot_is_skipped_while_a_run_before_it_goes_on(kept, hand: Hand, clock
     kept.schedule_store.fire(
         [Tick(other, 101.0, [OccurrenceRow("other", 101.0, "deferred", "o", None, 0)], [job("o")])]
     )
-    assert hand.claim_one().id == "o"
+    assert hand.claim_one().job.id == "o"
     assert fire(kept, slot(101, "overlap"), slot(102, "overlap")) == ["s@101"]
     claim = hand.claim_one()
     hand.begin(claim)
@@ -300,7 +300,7 @@ def test_a_slot_may_be_run_by_hand_once(kept):
 
 def test_the_states_of_the_jobs_are_told(kept, hand: Hand):
     fire(kept, slot(101), slot(102), slot(103), slot(104))
-    claims = {claim.id: claim for claim in hand.claim(9)}
+    claims = {claim.job.id: claim for claim in hand.claim(9)}
     for at, outcome in ((101, "done"), (102, "failed"), (103, "expired")):
         hand.settle(claims[f"s@{at}"], outcome)
     kept.forget("s@103")

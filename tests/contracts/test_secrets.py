@@ -94,7 +94,7 @@ def test_a_hidden_value_stands_in_nothing_that_is_made_of_the_job(huey, storage,
                 made = {
                     "answer": given, "job": job, "list": control.jobs().jobs,
                     "events": storage.lifecycle.read_events(1000),
-                    "progress": storage.progress_of(stored.seq), "log": written.getvalue(),
+                    "progress": storage.progress_of(stored.job.seq), "log": written.getvalue(),
                 }  # fmt: skip
             if name != "returns":
                 made["result"] = stored.result

@@ -17,7 +17,7 @@ def test_a_claimed_job_is_held_once_and_an_idle_turn_claims_nothing(storage, hir
     assert hand.claim(5) == []
     storage.enqueue_jobs(jobs("a"))
     assert storage.settle_and_claim(hand.n, (), 0, ("*",)).claims == []
-    assert [claim.id for claim in hand.claim(5)] == ["a"]
+    assert [claim.job.id for claim in hand.claim(5)] == ["a"]
     assert other.claim(5) == []
     with pytest.raises(NotImplementedError):
         storage.enqueue(b"bytes")  # Huey's own
@@ -33,7 +33,7 @@ def test_tokens_are_never_used_again(storage, hire):
             [job(f"{n}{each}", task="shop.held" if each in "ac" else "shop.order") for each in "abcde"]
         )
         claims = [*hand.claim(2), *hand.claim(3)]
-        assert [claim.id for claim in claims] == [f"{n}{each}" for each in "bde"]
+        assert [claim.job.id for claim in claims] == [f"{n}{each}" for each in "bde"]
         tokens += [claim.token for claim in claims]
         hand.commit(*map(ended, claims))
         hand.go()
@@ -53,7 +53,7 @@ def test_an_outcome_ends_the_job(storage, clock, hand):
         assert turn.lost == frozenset()
         assert (found.place, found.state, found.result) == ("finished", outcome, b'"why"')
         assert (found.started_at, found.finished_at, found.worker) == (clock.at - 1, clock.at, hand.n)
-        assert found.attempt == 1
+        assert found.job.attempt == 1
         assert hand.settle(claim, "failed", result=b"2").lost == {claim.token}, "it is settled once"
         assert (state(storage, outcome), storage.peek_data(outcome)) == (outcome, b'"why"')
 
@@ -78,21 +78,21 @@ def test_one_turn_settles_several_and_claims_also_what_they_enqueue(storage, han
     outcomes = [ended(a, follow_ups=(job("d"),)), ended(b, "failed"), ended(c, "retrying")]
     turn = storage.settle_and_claim(hand.n, outcomes, 2, ("*",))
     assert [state(storage, each) for each in "ab"] == ["done", "failed"]
-    assert sorted(claim.id for claim in turn.claims) == ["c", "d"]
+    assert sorted(claim.job.id for claim in turn.claims) == ["c", "d"]
 
 
 def test_an_attempt_that_will_be_retried_waits_until_then(storage, clock, hand):
     storage.enqueue_jobs([job("a", retries=2, retry_delay_s=5.0)])
     hand.settle(hand.claim_one(), "retrying", eta=clock.at + 5, retries=1, retry_delay_s=10.0)
     found = look(storage, "a")
-    assert (found.state, found.attempt, found.retries, found.eta) == ("retrying", 1, 1, clock.at + 5)
+    assert (found.state, found.job.attempt, found.job.retries, found.job.eta) == ("retrying", 1, 1, clock.at + 5)
     assert found.result is None and hand.claim() == []
     clock.advance(5)
     claim = hand.claim_one()
-    assert (claim.attempt, claim.retries, claim.retry_delay_s) == (1, 1, 10.0)
+    assert (claim.job.attempt, claim.job.retries, claim.job.retry_delay_s) == (1, 1, 10.0)
     hand.settle(claim, "retrying", retries=0)
     assert state(storage, "a") == "queued", "at once, without a delay"
-    assert (hand.claim_one().attempt, kinds(storage)) == (2, ["enqueued", "retrying", "retrying"])
+    assert (hand.claim_one().job.attempt, kinds(storage)) == (2, ["enqueued", "retrying", "retrying"])
 
 
 def test_what_did_not_run_has_made_no_attempt(storage, hand):
@@ -101,11 +101,11 @@ def test_what_did_not_run_has_made_no_attempt(storage, hand):
     hand.settle(a, "canceled", started_at=None)
     hand.settle(b, "blocked", started_at=None, result=None, reason="unknown")
     hand.settle(c, "released", result=None)
-    assert [look(storage, each).attempt for each in "abc"] == [0, 0, 0]
+    assert [look(storage, each).job.attempt for each in "abc"] == [0, 0, 0]
     found = look(storage, "b")
     assert (found.place, found.state, found.reason) == ("blocked", "blocked", "unknown shop.order")
     (again,) = hand.claim(5)
-    assert (again.id, again.attempt, again.crashes) == ("c", 0, 0)
+    assert (again.job.id, again.job.attempt, again.job.crashes) == ("c", 0, 0)
     assert kinds(storage, "c") == ["enqueued", "released"]
 
 
@@ -154,7 +154,7 @@ def test_what_never_began_goes_back_untouched_and_in_its_place(storage, hire):
     storage.release_claims(hand.n, claims)
     assert hand.settle(claims[0]).lost == {claims[0].token}
     again = other.claim(3)
-    assert [(c.id, c.attempt, c.crashes) for c in again] == [("c", 0, 0), ("a", 0, 0), ("b", 0, 0)]
+    assert [(c.job.id, c.job.attempt, c.job.crashes) for c in again] == [("c", 0, 0), ("a", 0, 0), ("b", 0, 0)]
     assert kinds(storage) == ["enqueued"] * 3
     other.settle(again[0])
     storage.release_claims(other.n, again[:1])

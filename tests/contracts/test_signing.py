@@ -14,7 +14,7 @@ from huey.exceptions import TaskLockedException
 from duey import checkpoint, current_job, errors
 from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
-from duey.model.job import ONCE, Edit, NewJob
+from duey.model.job import ONCE, Edit, JobRecord
 from duey.model.schedule import ScheduleRow
 from tests.contracts.rig import look, run_next, state
 from tests.contracts.rig import run_all as run_readable
@@ -74,7 +74,7 @@ class Intruder:
             text = self.redis(b"HGET", f"job:{source}", b"sequel")
         steps, place, callback, expires_s = json.loads(text)
         for name, value in columns.items():
-            callback[-2 if name == "payload" else NewJob._fields.index(name)] = value
+            callback[-2 if name == "payload" else JobRecord._fields.index(name)] = value
         text = json.dumps([steps, [*place[:2], size], callback, expires_s])
         if self.server is None:
             self.sql("update jobs set sequel = ? where id = ?", text, target)
@@ -149,7 +149,7 @@ def said_of(huey, job_id):
 def test_a_call_is_signed_for_its_job_and_context(huey, storage, intruder, tell):
     edited, copied, good = tell(1, context={"user": "ana"}), tell(2), tell(3, context={"user": "ana"})
     intruder.edit_job(edited.id, context='{"user": "ben"}')
-    intruder.edit_job(copied.id, payload=look(storage, good.id).payload)
+    intruder.edit_job(copied.id, payload=look(storage, good.id).job.payload)
     run_all(huey)
     for job_id in (edited.id, copied.id):
         assert MISFIT in said_of(huey, job_id)
@@ -176,7 +176,7 @@ def test_a_result_is_signed_for_its_job_and_a_value_of_huey_s_own_store_for_its_
 
 def test_parts_of_a_chord_are_signed_for_their_place_in_it(huey, storage, intruder, tell):
     def parts_of(callback_id):
-        cid = look(storage, callback_id).chord
+        cid = look(storage, callback_id).job.chord
         return cid, storage.chord_results(cid)
 
     other = huey.enqueue(chord([tell.s("x"), tell.s("y")], tell.s())).callback.id
@@ -285,7 +285,7 @@ def test_a_replay_does_what_the_threat_model_says_and_no_more(huey, storage, int
     assert huey.result(job.id) == [[2], context]
     intruder.set_result(job.id, before.result)
     assert huey.result(job.id) == [[1], context]
-    intruder.edit_job(job.id, payload=before.payload)
+    intruder.edit_job(job.id, payload=before.job.payload)
     intruder.put_back(job.id)
     assert run_next(huey) == [[1], context]
 
@@ -298,7 +298,8 @@ def test_a_replay_does_what_the_threat_model_says_and_no_more(huey, storage, int
         intruder.edit_job(edited.id, **{name: value})
         run_all(huey)
         assert huey.result(edited.id) == [[name], context], name
-        assert getattr(look(storage, edited.id), name, value) == value, name
+        found = getattr(look(storage, edited.id).job, name)
+        assert found == value or (name, found) == ("sequel", ""), name  # Redis knows from the head that it has none
 
     revoked, other = tell(3), tell(4)
     revoked.revoke()
@@ -391,9 +392,9 @@ def test_pauses_locks_times_states_and_events_decide_when_and_never_what(make_hu
         """Nothing is edited."""
 
     def paused(job_id):
-        storage.pause("task", look(storage, job_id).task)
+        storage.pause("task", look(storage, job_id).job.task)
         assert huey.dequeue() is None
-        storage.resume("task", look(storage, job_id).task)
+        storage.resume("task", look(storage, job_id).job.task)
 
     def put_back(job_id):
         assert run_next(huey) == [["x"], context]

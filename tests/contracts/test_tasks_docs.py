@@ -87,7 +87,7 @@ def example(huey, monkeypatch):
 def jobs_of(huey, task=None):
     """The jobs, oldest first, of one task (its short name) or of all."""
     rows = huey.storage.list_jobs(None, None, None, 100, None)[::-1]
-    return [row for row in rows if task is None or row.task == f"tasks.{task}"]
+    return [row for row in rows if task is None or row.job.task == f"tasks.{task}"]
 
 
 def waits(huey, clock, job_id):
@@ -97,8 +97,8 @@ def waits(huey, clock, job_id):
         run_all(huey)
         if state(huey.storage, job_id) != "retrying":
             return found
-        found.append(look(huey.storage, job_id).eta - clock.at)
-        clock.at = look(huey.storage, job_id).eta
+        found.append(look(huey.storage, job_id).job.eta - clock.at)
+        clock.at = look(huey.storage, job_id).job.eta
 
 
 def test_every_option_has_an_example_and_every_example_is_checked_here():
@@ -119,14 +119,14 @@ def test_what_an_example_comes_to(example, huey, monkeypatch, heading):
     if heading in SEEN:
         look_at, expected = SEEN[heading]
         control = Control(huey)
-        assert look_at(page, [control.job(each.id) for each in jobs_of(huey)]) == expected
+        assert look_at(page, [control.job(each.job.id) for each in jobs_of(huey)]) == expected
 
 
 def test_options_of_a_call(example, huey):
     example("Options of a call")
     first, second, third = jobs_of(huey)
-    assert 55 < first.eta - time.time() < 65  # Huey looks at the real clock
-    assert (second.priority, third.queue) == (10, "slow")
+    assert 55 < first.job.eta - time.time() < 65  # Huey looks at the real clock
+    assert (second.job.priority, third.job.queue) == (10, "slow")
     assert run_all(huey) == ["/urgent", "/other"]
 
 
@@ -172,22 +172,22 @@ def test_locks(example, huey):
 def test_retries(example, huey, clock):
     example("`retries`, `retry_delay`, `retry_backoff`")
     plain, important = jobs_of(huey)
-    assert waits(huey, clock, plain.id) == [10, 20, 40]
-    assert important.retries == 10
+    assert waits(huey, clock, plain.job.id) == [10, 20, 40]
+    assert important.job.retries == 10
 
 
 def test_backoff(example, huey, clock):
     page = example("`backoff`")
     (charge,), (ask,), (deliver,) = (jobs_of(huey, name) for name in ("charge", "ask", "deliver"))
     run_all(huey)
-    assert look(huey.storage, ask.id).eta == clock.at + 60
-    assert clock.at + 1 <= look(huey.storage, charge.id).eta <= clock.at + 2
-    assert deliver.retries == 25 and page.charge.task_class.policy.backoff(7, OSError()) <= 600
+    assert look(huey.storage, ask.job.id).job.eta == clock.at + 60
+    assert clock.at + 1 <= look(huey.storage, charge.job.id).job.eta <= clock.at + 2
+    assert deliver.job.retries == 25 and page.charge.task_class.policy.backoff(7, OSError()) <= 600
 
 
 def test_retry_for(example, huey, clock):
     example("`retry_for`")
-    assert waits(huey, clock, jobs_of(huey)[0].id) == [600] * 6
+    assert waits(huey, clock, jobs_of(huey)[0].job.id) == [600] * 6
 
 
 def test_on_crash(example, huey, hire):
@@ -206,9 +206,9 @@ def test_rate(example, huey, clock):
 def test_unique_scope(example, huey, clock):
     page = example("`unique_scope`")
     run_all(huey)
-    assert page.alert("shop").id == jobs_of(huey)[0].id
+    assert page.alert("shop").id == jobs_of(huey)[0].job.id
     clock.advance(600)
-    assert page.alert("shop").id != jobs_of(huey)[0].id
+    assert page.alert("shop").id != jobs_of(huey)[0].job.id
 
 
 def test_unique_conflict(example, huey, later):

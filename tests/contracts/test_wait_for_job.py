@@ -72,4 +72,4 @@ def test_an_enqueued_job_wakes_a_sleeping_worker(storage, elsewhere, hand):
     threading.Timer(0.05, lambda: elsewhere.enqueue_jobs(jobs("a"))).start()
     began = time.monotonic()
     assert hand.presence.pipe.wait(LONG_S) and time.monotonic() - began < SOON_S
-    assert hand.claim_one().id == "a"
+    assert hand.claim_one().job.id == "a"

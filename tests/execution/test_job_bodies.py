@@ -87,7 +87,7 @@ def test_progress_is_there_when_the_body_has_ended(huey):
     result = huey.task(name="work")(work)()
     run_all(huey)
     found = look(huey.storage, result.id)
-    assert json.loads(huey.storage.progress_of(found.seq)) == {"done": 10, "total": 10, "note": "all"}
+    assert json.loads(huey.storage.progress_of(found.job.seq)) == {"done": 10, "total": 10, "note": "all"}
     assert (result.get(), current.current_job()) == (result.id, None)
 
 
@@ -110,7 +110,7 @@ def test_a_storage_that_is_away_before_the_body_costs_the_job_nothing(huey, monk
     with monkeypatch.context() as patched:
         patched.setattr(huey.storage, "peek_many", away)
         assert run_next(huey) is None
-    assert (state(huey.storage, result.id), look(huey.storage, result.id).attempt) == ("queued", 0)
+    assert (state(huey.storage, result.id), look(huey.storage, result.id).job.attempt) == ("queued", 0)
     assert run_next(huey) == "done"
 
 

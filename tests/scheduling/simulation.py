@@ -129,7 +129,7 @@ class World:
         while claims := self.hand.claim(64):
             for claim in claims:
                 self.hand.settle(claim, outcome)
-                done.append(claim.id)
+                done.append(claim.job.id)
         return done
 
     def accepted(self) -> list[tuple[str, str, float]]:

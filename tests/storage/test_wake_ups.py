@@ -33,7 +33,7 @@ def test_bells_that_cannot_be_reached_cost_neither_a_defer_nor_a_claim(storage, 
         assert [each.fresh for each in storage.enqueue_jobs(jobs("abc")).accepted] == [True] * 3
         claims = storage.settle_and_claim(presence.n, (), 2, ("*",)).claims
         storage.release_claims(presence.n, claims)
-    assert [claim.id for claim in claims] == ["a", "b"]
+    assert [claim.job.id for claim in claims] == ["a", "b"]
     assert [record.getMessage()[:35] for record in caplog.records] == ["sleeping workers could not be woken"]
     presence.close()
 

@@ -63,7 +63,7 @@ def test_short_bodies_share_a_commit(huey, prefetcher, turns):
         taken.append(prefetcher.next_claim())
         prefetcher.ack(ended(taken[-1]))
     assert drained(prefetcher) and huey.storage.counts().queued == 0
-    assert [claim.id for claim in taken[:3]] == ["j39", "j0", "j1"] and len(turns) < 20
+    assert [claim.job.id for claim in taken[:3]] == ["j39", "j0", "j1"] and len(turns) < 20
 
 
 def test_what_is_finished_is_committed_and_what_a_long_body_holds_up_goes_back_although_nobody_comes(huey, prefetcher):
@@ -158,7 +158,7 @@ def test_no_suspect_begins_before_the_outcome_of_one_that_must_not_run_twice_is_
     with huey.storage.db.write("relaxed") as con:
         con.execute("update jobs set crashes = 2")
     first = prefetcher.next_claim()
-    assert first.id == "a"
+    assert first.job.id == "a"
     may_commit, in_turn, taken = threading.Event(), threading.Event(), []
     settle_and_claim = huey.storage.settle_and_claim
 
@@ -180,7 +180,7 @@ def test_no_suspect_begins_before_the_outcome_of_one_that_must_not_run_twice_is_
     may_commit.set()
     for thread in threads:
         thread.join(SOON_S)
-    assert [claim.id for claim in taken] == ["b"] and state(huey.storage, "a") == "done"
+    assert [claim.job.id for claim in taken] == ["b"] and state(huey.storage, "a") == "done"
 
 
 # quiet, stopped, asleep
@@ -234,7 +234,7 @@ def test_a_claim_whose_worker_is_nowhere_is_found(huey):
     hand.go()
     for _ in range(20):  # it is looked for now and then
         huey.lifecycle.rescue(3)
-    assert (places(huey, "a"), look(huey.storage, "a").crashes) == (["ready"], 0)
+    assert (places(huey, "a"), look(huey.storage, "a").job.crashes) == (["ready"], 0)
 
 
 def test_it_sleeps_until_what_the_last_look_saw_falls_due(huey, prefetcher, monkeypatch):

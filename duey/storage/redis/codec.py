@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from duey import clock, errors
 from duey.model.job import (
@@ -23,7 +23,7 @@ from duey.model.job import (
     RETRYING,
     RUNNING,
     Claim,
-    NewJob,
+    JobRecord,
 )
 from duey.model.outcome import Outcome, Ttl
 from duey.model.sequel import NOTHING
@@ -56,26 +56,20 @@ def event_json(token: int, at: float | None, started_at: float | None, attempt: 
     return compact((token_text(token), at, started_at, attempt))
 
 
-def changing(
-    enqueued_at: float, eta: float | None, expires_at: float | None, attempt: int, crashes: int, retries: int,
-    retry_delay_s: float, failures: int, failed_at: float | None,
-) -> str:  # fmt: skip
+def changing(job: JobRecord) -> str:
     """The field `m` of a job."""
-    return compact((enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s, failures, failed_at))[1:-1]
-
-
-def changing_of(claim: Claim, crashes: int) -> str:
-    """The field `m` of a claimed job after a crash was counted."""
-    return changing(
-        claim.enqueued_at, claim.eta, claim.expires_at, claim.attempt, crashes, claim.retries, claim.retry_delay_s,
-        claim.failures, claim.failed_at,
-    )  # fmt: skip
+    return compact(
+        (
+            job.enqueued_at, job.eta, job.expires_at, job.attempt, job.crashes, job.retries, job.retry_delay_s,
+            job.failures, job.failed_at,
+        )
+    )[1:-1]  # fmt: skip
 
 
 # to Redis
 
 
-def job_words(words: Words, job: NewJob, now: float) -> None:
+def job_words(words: Words, job: JobRecord, now: float) -> None:
     """The eleven arguments of a new job (lib_insert.lua)."""
     if math.isnan(job.priority) or math.isnan(job.eta or 0.0):  # Redis refuses NaN in the middle of the script
         raise errors.BadRequest(f"priority and eta of job {job.id} are numbers, not NaN")
@@ -88,7 +82,7 @@ def job_words(words: Words, job: NewJob, now: float) -> None:
     words += (
         job.id,
         head[1:].encode() + b"\n" + job.payload,
-        changing(job.enqueued_at, job.eta, job.expires_at, 0, 0, job.retries, job.retry_delay_s, 0, None),
+        changing(job),
         0.0 - job.priority,
         job.queue,
         job.task,
@@ -105,7 +99,7 @@ def head_end(by: str) -> bytes:
     return b"," + compact((by,))[1:].encode() + b"\n"
 
 
-def unique_word(job: NewJob) -> str:
+def unique_word(job: JobRecord) -> str:
     """The unique key of a new job and how it holds the key, as one argument."""
     letters = "".join(letter for flag, letter in UNIQUE_LETTERS if job.flags & flag)
     seconds = "" if job.unique_s is None else f"{job.unique_s:f}"
@@ -114,26 +108,28 @@ def unique_word(job: NewJob) -> str:
 
 def outcome_words(words: Words, s: Outcome, ttl: Ttl, crashes: int | None = None) -> None:
     """Append the arguments of a outcome (lib_settle.lua). `crashes`: the new count, if a crash was counted."""
-    claim, state, now = s.claim, s.state, clock.now()
+    (token, job), state, now = s.claim, s.state, clock.now()
     attempt = s.attempts
     at: Any = ""
     m = ""
     if state in ENDED:
         at = s.finished_at + s.kept_s(ttl)
     elif state == BLOCKED:
-        at = f"{s.reason} {claim.task}"
+        at = f"{s.reason} {job.task}"
     elif s.eta is not None and s.eta > now:
         at = s.eta
     if state == RETRYING:
         m = changing(
-            claim.enqueued_at, s.eta, claim.expires_at, attempt, claim.crashes, s.retries, s.retry_delay_s,
-            s.failures, s.failed_at,
+            job._replace(
+                eta=s.eta, attempt=attempt, retries=s.retries, retry_delay_s=s.retry_delay_s, failures=s.failures,
+                failed_at=s.failed_at,
+            )
         )  # fmt: skip
     elif crashes is not None:
-        m = changing_of(claim, crashes)
+        m = changing(job._replace(crashes=crashes))
     flags, more = extras(s, ttl, now)
     words += (
-        state, claim.id, token_text(claim.token), event_json(claim.token, s.finished_at, s.started_at, attempt), flags,
+        state, job.id, token_text(token), event_json(token, s.finished_at, s.started_at, attempt), flags,
         b"" if s.result is None else s.result, at, m, *more,
     )  # fmt: skip
 
@@ -171,40 +167,25 @@ def extras(s: Outcome, ttl: Ttl, now: float) -> tuple[str, Words]:
 # from Redis
 
 
-def by_of(known: Sequence[Any]) -> str | None:
-    """Who enqueued a job, from the fields that version 2 added to its head."""
-    return known[1] if len(known) > 1 else None
+def record_of(
+    seq: int, head: Sequence[Any], m: Sequence[Any], payload: bytes, sequel: str | None = None, trees: int = 0
+) -> JobRecord:
+    """A job, from the fields of its head and of `m`."""
+    job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, *known = head
+    enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s, failures, failed_at = m
+    return JobRecord(
+        job_id, task, queue, priority, enqueued_at, eta, expires_at, retries, retry_delay_s, timeout_s, flags,
+        unique_key, parent, chord, context, payload, None,
+        sequel or (NOTHING if known else None),  # version 2 added to the head whether it has one, and who enqueued it
+        known[1] if len(known) > 1 else None, seq, attempt, crashes, trees, failures, failed_at,
+    )  # fmt: skip
 
 
 def claim_of(n: int, handed_over: bytes) -> Claim:
     """The claim that a script handed over to worker n (lib_claim.lua)."""
     text, _, payload = handed_over.partition(b"\n")
-    (
-        trees, sequel, counter, seq, enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s,
-        failures, failed_at, job_id, task, queue, priority, timeout_s, flags, chord, context, _parent, _unique, *known,
-    ) = json.loads(text)  # fmt: skip
-    return Claim(
-        (n << 32) | counter, seq, job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, crashes,
-        retries, retry_delay_s, timeout_s, flags, chord, context, payload, failures, failed_at,
-        sequel or (NOTHING if known else None), by_of(known), trees,
-    )  # fmt: skip
-
-
-class Seen(NamedTuple):
-    """A job as it was read, with what is needed to change it only if it has not changed since."""
-
-    job: StoredJob
-    token: int | None  # of its claim
-    retry_delay_s: float
-    failures: int
-    failed_at: float | None
-    timeout_s: float | None
-    flags: int
-    chord: str | None
-    unique_key: str | None
-    sequel: str | None
-    version: tuple[bytes, bytes, bytes, bytes]  # place, token, m, end
-    head: bytes
+    trees, sequel, counter, seq, *fields = json.loads(text)
+    return Claim((n << 32) | counter, record_of(seq, fields[9:], fields[:9], payload, sequel, trees))
 
 
 PLACES = {b"retrying": "scheduled", b"ended": "finished"}
@@ -212,31 +193,24 @@ WITH_A_REASON = (b"blocked", b"scheduled", b"retrying")
 SEEN_AS = {b"ready": QUEUED, b"claimed": RUNNING}
 
 
-def seen_of(fields: Sequence[Any]) -> Seen:
+def stored_of(fields: Sequence[Any]) -> StoredJob:
     """A job from the answer of lib_job.lua."""
-    seq, place, m, token, why, state, end, stopping, result, body, *kept = fields
+    seq, place, m, token, why, state, end, stopping, result, body, *more = fields
     head, _, payload = body.partition(b"\n")
-    job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, *known = json.loads(
-        b"[" + head
-    )
-    enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s, failures, failed_at = json.loads(
-        b"[" + m + b"]"
-    )
-    held = token_of(token.decode()) if place == b"claimed" else None
-    worker = None if held is None else worker_of(held)
+    sequel, trees = more or (None, None)
+    job = record_of(
+        int(seq), json.loads(b"[" + head), json.loads(b"[" + m + b"]"), payload, sequel and sequel.decode(),
+        int(trees or 0),
+    )  # fmt: skip
+    held = token_of(token.decode()) if place == b"claimed" else 0
+    worker = worker_of(held)
     started_at = finished_at = None
     if place == b"ended":
         ended_by, finished_at, started_at, attempt = json.loads(end)
-        worker = worker_of(token_of(ended_by))
-    job = StoredJob(
-        int(seq), job_id, task, queue, priority, enqueued_at, eta, expires_at, attempt, crashes, retries, context,
-        chord, parent, by_of(known), payload, PLACES.get(place, place.decode()),
-        state.decode() if place == b"ended" else
-        SEEN_AS.get(place) or place.decode(), why.decode() if why and place in WITH_A_REASON else None, worker,
-        started_at, finished_at, result, bool(stopping),
+        job, worker = job._replace(attempt=attempt), worker_of(token_of(ended_by))
+    return StoredJob(
+        job, PLACES.get(place, place.decode()),
+        state.decode() if place == b"ended" else SEEN_AS.get(place) or place.decode(),
+        why.decode() if why and place in WITH_A_REASON else None,
+        held, worker, started_at, finished_at, result, bool(stopping), (place, token or b"", m, end or b""),
     )  # fmt: skip
-    version = (place, token or b"", m, end or b"")
-    sequel = kept[0].decode() if kept and kept[0] else (NOTHING if known else None)
-    return Seen(
-        job, held, retry_delay_s, failures, failed_at, timeout_s, flags, chord, unique_key, sequel, version, head
-    )

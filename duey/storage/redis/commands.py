@@ -11,43 +11,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from duey import clock, errors
-from duey.model.job import ENDED, RETRYING, Claim
+from duey.model.job import ENDED, RETRYING
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.redis import codec, queries
 from duey.storage.redis.client import Server
 from duey.storage.redis.session import limits_text
-from duey.storage.values import TRIES, SeenJob, busy
+from duey.storage.values import TRIES, StoredJob, busy
 
 STEP = 500  # jobs that one script moves: limits how long other clients wait
 
 
-def find(server: Server, job_id: str) -> codec.Seen:
+def find(server: Server, job_id: str) -> StoredJob:
     """The job. Raises UnknownJob."""
-    seen = queries.get_job(server, job_id)
-    if seen is None:
+    found = queries.get_job(server, job_id)
+    if found is None:
         raise errors.UnknownJob(job_id)
-    return seen
+    return found
 
 
-def look(server: Server, job_id: str) -> SeenJob | None:
-    """The job, in order to change it if it has not changed since."""
-    seen = queries.get_job(server, job_id)
-    if seen is None:
-        return None
-    job = seen.job
-    claim = Claim(
-        seen.token or 0, job.seq, job.id, job.task, job.queue, job.priority, job.enqueued_at, job.eta, job.expires_at,
-        job.attempt, job.crashes, job.retries, seen.retry_delay_s, seen.timeout_s, seen.flags, seen.chord,
-        job.context, job.payload, seen.failures, seen.failed_at, seen.sequel, job.by,
-    )  # fmt: skip
-    waits = seen.token is None and job.state not in ENDED
-    return SeenJob(claim, job.state, waits, job.reason, seen.unique_key, seen.version)
-
-
-def end(server: Server, seen: SeenJob, outcome: Outcome, ttl: Ttl) -> bool:
+def end(server: Server, seen: StoredJob, outcome: Outcome, ttl: Ttl) -> bool:
     """End a waiting job. False if it has changed since it was read."""
-    return bool(apply(server, "finish", seen.claim.id, seen.version, *end_words(server, outcome, ttl)) == 1)
+    return bool(apply(server, "finish", seen.job.id, seen.version, *end_words(server, outcome, ttl)) == 1)
 
 
 def end_words(server: Server, outcome: Outcome, ttl: Ttl) -> codec.Words:
@@ -62,16 +47,14 @@ def retry(server: Server, job_id: str, payload: bytes | None, retries: int, was:
     """Queue an ended or retrying job again."""
     for _ in range(TRIES):
         seen = find(server, job_id)
-        job = seen.job
-        if (job.state not in ENDED and job.state != RETRYING) or was not in (None, job.state):
-            raise errors.StateConflict(job_id, "retry", job.state)
-        m = codec.changing(job.enqueued_at, None, None, job.attempt, 0, retries, seen.retry_delay_s, 0, None)
-        body = b"" if payload is None else seen.head + b"\n" + payload
-        done = apply(server, "retry", job_id, seen.version, m, body, job.attempt)
+        if (seen.state not in ENDED and seen.state != RETRYING) or was not in (None, seen.state):
+            raise errors.StateConflict(job_id, "retry", seen.state)
+        job = seen.job._replace(eta=None, expires_at=None, crashes=0, retries=retries, failures=0, failed_at=None)
+        done = apply(server, "retry", job_id, seen.version, codec.changing(job), payload or b"", job.attempt)
         if done == 1:
             return
         if isinstance(done, bytes):
-            raise errors.UniqueConflict(seen.unique_key or "", done.decode())
+            raise errors.UniqueConflict(job.unique_key or "", done.decode())
     raise busy(job_id)
 
 
@@ -79,8 +62,8 @@ def forget(server: Server, job_id: str, was: str | None) -> None:
     """Remove an ended job."""
     for _ in range(TRIES):
         seen = find(server, job_id)
-        if seen.job.state not in ENDED or was not in (None, seen.job.state):
-            raise errors.StateConflict(job_id, "delete", seen.job.state)
+        if seen.state not in ENDED or was not in (None, seen.state):
+            raise errors.StateConflict(job_id, "delete", seen.state)
         if apply(server, "forget", job_id, seen.version) == 1:
             return
     raise busy(job_id)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey import clock, errors, faults
-from duey.model.job import Idempotency, NewJob
+from duey.model.job import Idempotency, JobRecord
 from duey.model.outcome import Ttl
 from duey.storage.redis import codec, commands
 from duey.storage.redis.client import RedisAway, Server
@@ -26,7 +26,7 @@ KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the clocks of the hosts and o
 
 
 def enqueue_jobs(
-    server: Server, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int,
+    server: Server, jobs: Sequence[JobRecord], idempotency: Idempotency | None, max_pending: int,
     ends: Sequence[End], ttl: Ttl,
 ) -> EnqueueResult:  # fmt: skip
     """Store all jobs, or none. Raises DuplicateJob, KeyReused, TooManyPending, UniqueConflict and StorageUnavailable,
@@ -63,7 +63,7 @@ def end_words(server: Server, ends: Sequence[End], ttl: Ttl) -> codec.Words:
     """The last arguments of enqueue_jobs.lua: how waiting jobs end that new ones replace."""
     words: codec.Words = [len(ends)]
     for seen, outcome in ends:
-        words += (seen.claim.id, *seen.version, *commands.end_words(server, outcome, ttl))
+        words += (seen.job.id, *seen.version, *commands.end_words(server, outcome, ttl))
     return words
 
 
@@ -88,7 +88,7 @@ def send(server: Server, now: float, words: codec.Words) -> list[Any]:
         pause_s = min(PAUSE_S[1], pause_s * 2)
 
 
-def accepted(jobs: Sequence[NewJob], letters: bytes, holders: Sequence[bytes]) -> tuple[EnqueuedJob, ...]:
+def accepted(jobs: Sequence[JobRecord], letters: bytes, holders: Sequence[bytes]) -> tuple[EnqueuedJob, ...]:
     """The answer for each job, from the letters of enqueue_jobs.lua."""
     held_by = iter(holders)
     return tuple(

@@ -27,10 +27,10 @@ from duey.storage.values import EventRow, StoredJob
 STEP = 1000  # jobs read by one script
 
 
-def get_job(server: Server, job_id: str) -> codec.Seen | None:
+def get_job(server: Server, job_id: str) -> StoredJob | None:
     """One job, or None."""
     found = server.run("get_job", job_id, again=True)
-    return None if found is None else codec.seen_of(found)
+    return None if found is None else codec.stored_of(found)
 
 
 def list_jobs(
@@ -55,7 +55,7 @@ def list_jobs(
             "" if by is None else codec.head_end(by),
             again=True,
         )
-        found += [codec.seen_of(each).job for each in jobs]
+        found += map(codec.stored_of, jobs)
         if not below:
             break
     return found
@@ -132,24 +132,18 @@ def read_outbox(server: Server, limit: int) -> list[EventRow]:
 
 def row_of(answer: Sequence[Any]) -> EventRow:
     """An event from the answer of read_outbox.lua."""
-    number, kind_bytes, event_json, detail, job_id, m, carries_call, body, result = answer
+    number, kind_bytes, event_json, detail, m, carries_call, body, result = answer
     kind = OLD_KINDS.get(kind_bytes) or kind_bytes.decode()
     by, at, started_at, attempt = json.loads(event_json)
-    token = codec.token_of(by)
-    if kind == COUNTED:
-        return EventRow(
-            int(number.partition(b"-")[0]), kind, token, at, None, 0, None, detail.decode(), "", "", "", 0.0, at, None,
-            None, 0, None, None, None, None, None, None,
+    token, job = codec.token_of(by), None
+    if kind != COUNTED:
+        head, _, payload = body.partition(b"\n")
+        job = codec.record_of(
+            0, json.loads(b"[" + head), json.loads(b"[" + m + b"]"), payload if carries_call else b""
         )  # fmt: skip
-    head, _, payload = body.partition(b"\n")
-    _, task, queue, priority, _, _, chord, context, parent, _, *known = json.loads(b"[" + head)
-    by = codec.by_of(known)
-    enqueued_at, eta, expires_at, _, _, retries, *_ = json.loads(b"[" + m + b"]")
     return EventRow(
         int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, codec.worker_of(token),
-        None if detail is None else detail.decode(), job_id.decode(), task, queue, priority, enqueued_at, eta,
-        expires_at, retries, parent, by, context, chord, payload if carries_call else None,
-        result if kind == DONE else None,
+        None if detail is None else detail.decode(), result if kind == DONE else None, job,
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from duey import clock, errors, faults
 from duey.model import schedule
-from duey.model.job import NewJob
+from duey.model.job import JobRecord
 from duey.model.schedule import Gap, OccurrenceRow, ScheduleRow, Tick
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
@@ -63,13 +63,13 @@ class RedisScheduleStore:
                 done[row.name] = accepted
         return done
 
-    def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
+    def release(self, name: str, at: float, job: JobRecord | None, reason: str | None = None) -> bool:
         slot = OccurrenceRow(name, at, schedule.MISSED, None, reason, clock.now())
         if job is not None:
             slot = slot._replace(outcome=schedule.DEFERRED, job_id=job.id)
         return bool(self._deal(name, "release", (0.0, 0, 0.0), [slot], [job] if job else []))
 
-    def run_now(self, slot: OccurrenceRow, job: NewJob) -> bool:
+    def run_now(self, slot: OccurrenceRow, job: JobRecord) -> bool:
         accepted = self._deal(slot.schedule, "now", (0.0, 0, 0.0), [slot], [job])
         if accepted and accepted[0] == "held":
             raise errors.UniqueConflict(job.unique_key or job.id, accepted[1])
@@ -81,7 +81,7 @@ class RedisScheduleStore:
         kind: str,
         seen: tuple[float, int, float],
         slots: Sequence[OccurrenceRow],
-        jobs: Sequence[NewJob],
+        jobs: Sequence[JobRecord],
     ) -> list[str] | None:
         """Run fire.lua. Returns the ids of the accepted jobs, None if the schedule has changed."""
         words: list[Any] = [name, kind, *seen, schedule.KEPT, schedule.WAITING_MAX, *SENTENCES, len(slots), len(jobs)]

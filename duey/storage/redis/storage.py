@@ -16,7 +16,7 @@ from pathlib import Path
 
 from duey import clock
 from duey.model.event import Event
-from duey.model.job import QUEUED, Claim, Counts, Idempotency, NewJob, QueueInfo, WorkerInfo
+from duey.model.job import QUEUED, Claim, Counts, Idempotency, JobRecord, QueueInfo, WorkerInfo
 from duey.model.outcome import Outcome, Ttl
 from duey.storage import presence
 from duey.storage.compaction import Backlog
@@ -35,7 +35,6 @@ from duey.storage.values import (
     Fate,
     Orphans,
     Registration,
-    SeenJob,
     StoredJob,
 )  # fmt: skip
 
@@ -81,7 +80,7 @@ class RedisStorage(JobStorage):
     # accepting jobs
 
     def enqueue_jobs(
-        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
+        self, jobs: Sequence[JobRecord], idempotency: Idempotency | None = None, max_pending: int = 0,
         ends: Sequence[End] = (),
     ) -> EnqueueResult:  # fmt: skip
         return enqueue.enqueue_jobs(self.server, jobs, idempotency, max_pending, ends, self._ttl)
@@ -116,7 +115,7 @@ class RedisStorage(JobStorage):
         return self._sessions.control_signals(worker)
 
     def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
-        words = [word for c in claims for word in (c.token & codec.LOW, c.id)]
+        words = [word for c in claims for word in (c.token & codec.LOW, c.job.id)]
         self.server.run("release_claims", worker, clock.now(), *words, again=True)
 
     # workers
@@ -160,14 +159,14 @@ class RedisStorage(JobStorage):
 
     # operations by hand
 
-    def look(self, job_id: str) -> SeenJob | None:
-        return commands.look(self.server, job_id)
+    def look(self, job_id: str) -> StoredJob | None:
+        return queries.get_job(self.server, job_id)
 
-    def end(self, seen: SeenJob, outcome: Outcome) -> bool:
+    def end(self, seen: StoredJob, outcome: Outcome) -> bool:
         return commands.end(self.server, seen, outcome, self._ttl)
 
-    def ask_to_stop(self, seen: SeenJob) -> bool:
-        return bool(commands.apply(self.server, "stop", seen.claim.id, seen.version) == 1)
+    def ask_to_stop(self, seen: StoredJob) -> bool:
+        return bool(commands.apply(self.server, "stop", seen.job.id, seen.version) == 1)
 
     def stop_requested(self, seqs: Sequence[int]) -> set[int]:
         key = self.server.key("cancel_requests")
@@ -178,10 +177,10 @@ class RedisStorage(JobStorage):
         return {codec.token_of(token.decode()) for token in found}
 
     def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
-        return bool(self.server.run("checkpoint", claim.id, codec.token_text(claim.token), key, data, again=True))
+        return bool(self.server.run("checkpoint", claim.job.id, codec.token_text(claim.token), key, data, again=True))
 
     def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
-        found: bytes | None = self.server.command(b"HGET", self.server.key(f"checkpoints:{claim.id}"), key)
+        found: bytes | None = self.server.command(b"HGET", self.server.key(f"checkpoints:{claim.job.id}"), key)
         return found
 
     def put_progress(self, seq: int, data: str) -> None:
@@ -213,17 +212,14 @@ class RedisStorage(JobStorage):
     # reading
 
     def get_job(self, job_id: str) -> StoredJob | None:
-        seen = queries.get_job(self.server, job_id)
-        if seen is None:
-            return None
-        job = seen.job
-        if seen.token is not None and job.worker is not None:
-            reported = self.server.command(b"HGET", self.server.key(f"worker:{job.worker}"), "running")
-            started = worker_rows.started(self.folder, job.worker, reported)
+        found = self.look(job_id)
+        if found is not None and found.token and found.worker is not None:
+            reported = self.server.command(b"HGET", self.server.key(f"worker:{found.worker}"), "running")
+            started = worker_rows.started(self.folder, found.worker, reported)
             # It was claimed in a batch; perhaps no thread handles it yet.
-            state = job.state if seen.token in started else QUEUED
-            job = job._replace(started_at=started.get(seen.token), state=state)
-        return job
+            state = found.state if found.token in started else QUEUED
+            found = found._replace(started_at=started.get(found.token), state=state)
+        return found
 
     def list_jobs(
         self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None

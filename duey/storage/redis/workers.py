@@ -145,9 +145,9 @@ def release(server: Server, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -
             codec.outcome_words(outcomes, fate.outcome, ttl, fate.crashes)
         elif fate.kind is not None:
             noted += 1
-            m = "" if fate.crashes is None else codec.changing_of(claim, fate.crashes)
-            event = codec.event_json(claim.token, clock.now(), None, claim.attempt)
-            notes += (claim.token & codec.LOW, claim.id, m, fate.kind, event, fate.detail or "")
+            m = "" if fate.crashes is None else codec.changing(claim.job._replace(crashes=fate.crashes))
+            event = codec.event_json(claim.token, clock.now(), None, claim.job.attempt)
+            notes += (claim.token & codec.LOW, claim.job.id, m, fate.kind, event, fate.detail or "")
     stopping = "".join(f"{claim.token & codec.LOW}," for claim, stopping in orphans.claims if stopping)
     if faults.point:
         faults.point("reap.written")

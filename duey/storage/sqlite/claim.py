@@ -11,20 +11,19 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from duey import clock
-from duey.model.job import FREED_AT_START, Claim
+from duey.model.job import FREED_AT_START, Claim, JobRecord
 from duey.model.limits import Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.model.queues import NOT, REST, serves
 from duey.storage.sqlite import policies, settle
+from duey.storage.sqlite.schema import RECORD
 from duey.storage.values import ClaimResult
 
-CLAIMED_COLUMNS = """j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.attempt,
-    j.crashes, j.retries, j.retry_delay_s, j.timeout_s, j.flags, j.chord, j.context, j.payload, j.failures,
-    j.failed_at, j.sequel, j.by, j.tree_deaths"""
-CLAIMED = f"select ?, {CLAIMED_COLUMNS} from jobs j where seq = ?"
 # A cross join makes SQLite start at the head of the queue and then read the jobs.
-FIRST = f"""select r.rank, {CLAIMED_COLUMNS} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?
+FIRST = f"""select r.rank, {RECORD} from ready r cross join jobs j on j.seq = r.seq where r.queue = ?
     order by r.rank, r.seq limit ?"""
+TAKE = "delete from ready where queue = ? and (rank, seq) <= (?, ?)"
+HELD = f"select c.token, {RECORD} from claimed c cross join jobs j using (seq) where c.worker = ? order by c.token"
 NEXT_DUE = "select (select at from scheduled order by at limit 1), (select min(opens_at) from limits)"
 QUEUE_STATE = f"{NEXT_DUE}, exists (select 1 from pauses), exists (select 1 from revocations)"
 DUE_STEP = 1000  # due jobs moved in one transaction: limits how long the write lock is held
@@ -102,66 +101,75 @@ def claim(
     Returns the claims, and whether more jobs are ready.
     """
     paused = set(con.execute("select kind, name from pauses")) if any_pauses else set()
-    claims: list[Claim] = []
+    found: list[JobRecord] = []
     states: dict[str, policies.LimitState] = {}
     set_aside = 0
     now = clock.now()
     for queue in queues_to_serve(con, wanted):
-        while len(claims) < want and set_aside < BLOCK_STEP:
-            rows = con.execute(FIRST, (queue, want - len(claims))).fetchall()
+        while len(found) < want and set_aside < BLOCK_STEP:
+            rows = con.execute(FIRST, (queue, want - len(found))).fetchall()
             if not rows:
                 break
+            taken = [JobRecord._make(row[1:]) for row in rows]
             # No other process writes meanwhile, so the rows up to the last one are exactly these.
-            con.execute("delete from ready where queue = ? and (rank, seq) <= (?, ?)", (queue, *rows[-1][:2]))
-            token = first_token + len(claims)
-            taken = [Claim(token + i, *row[1:]) for i, row in enumerate(rows)]
+            con.execute(
+                "delete from ready where queue = ? and (rank, seq) <= (?, ?)", (queue, rows[-1][0], taken[-1].seq)
+            )
             if paused:
                 taken = block_paused(con, taken, paused)
-            if limits and any(c.task in limits for c in taken):
+            if limits and any(job.task in limits for job in taken):
                 taken = policies.admit(con, taken, limits, states)
-            if len(taken) < len(rows):  # jobs that were set aside need no token: number the others again
-                taken = [c._replace(token=token + i) for i, c in enumerate(taken)]
-                set_aside += len(rows) - len(taken)
-            claims += taken
-    freed = [(c.seq,) for c in claims if c.flags & FREED_AT_START]
+            set_aside += len(rows) - len(taken)
+            found += taken
+    freed = [(job.seq,) for job in found if job.flags & FREED_AT_START]
     if freed:
         con.executemany("delete from unique_locks where not fixed and seq = ?", freed)
+    claims = [Claim(first_token + i, job) for i, job in enumerate(found)]
     con.executemany(
         "insert into claimed values (?, ?, ?, ?, ?)",
-        [(c.token, c.seq, worker, now, c.task if c.task in limits else None) for c in claims],
+        [(token, job.seq, worker, now, job.task if job.task in limits else None) for token, job in claims],
     )
     more = (len(claims) == want or set_aside >= BLOCK_STEP) and anything_ready(con, wanted)
     return claims, more
 
 
-def block_paused(con: sqlite3.Connection, taken: list[Claim], paused: set[tuple[str, str]]) -> list[Claim]:
-    """Set aside what is paused, with an event. Returns the other claims."""
-    kept: list[Claim] = []
-    held: list[tuple[Claim, str, str]] = []
-    for c in taken:
-        why = next(
-            ((c, kind, name) for kind, name in (("queue", c.queue), ("task", c.task)) if (kind, name) in paused), None
-        )
+def block_paused(con: sqlite3.Connection, taken: list[JobRecord], paused: set[tuple[str, str]]) -> list[JobRecord]:
+    """Set aside what is paused, with an event. Returns the other jobs."""
+    kept: list[JobRecord] = []
+    held: list[tuple[JobRecord, str, str]] = []
+    for job in taken:
+        why = next((why for why in (("queue", job.queue), ("task", job.task)) if why in paused), None)
         if why is None:
-            kept.append(c)
+            kept.append(job)
         else:
-            held.append(why)
+            held.append((job, *why))
     policies.block(con, held, clock.now())
     return kept
 
 
+def claims_of(con: sqlite3.Connection, worker: int) -> list[Claim]:
+    """What a worker holds."""
+    return [Claim(token, JobRecord._make(row)) for token, *row in con.execute(HELD, (worker,))]
+
+
 def release_claims(con: sqlite3.Connection, claims: Sequence[Claim]) -> int:
     """Return claims whose body never started. Returns how many of them still stood."""
-    count = 0
-    for c in claims:
-        row = con.execute("delete from claimed where token = ? returning limit_name", (c.token,)).fetchone()
-        if row:
-            policies.refund(con, row[0])
-            con.execute("insert into ready values (?, ?, ?)", (c.queue, -c.priority, c.seq))
-            if c.flags & FREED_AT_START:
-                policies.take_again(con, c.seq)
-            count += 1
-    return count
+    return sum(put_back(con, claim) for claim in claims)
+
+
+def put_back(con: sqlite3.Connection, claim: Claim, started: bool = False) -> bool:
+    """End a claim and put its job back into `ready`. `started`: its body may have begun, so its rate token is spent.
+    False, and nothing is changed, if the claim is gone."""
+    job = claim.job
+    row = con.execute("delete from claimed where token = ? returning limit_name", (claim.token,)).fetchone()
+    if row is None:
+        return False
+    if not started:
+        policies.refund(con, row[0])
+    con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
+    if job.flags & FREED_AT_START:
+        policies.take_again(con, job.seq)
+    return True
 
 
 def idle_result(con: sqlite3.Connection, want: int, queues: Sequence[str]) -> ClaimResult | None:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from duey import clock, errors
 from duey.model import event
-from duey.model.job import DONE, ENDED, RETRYING, Claim
+from duey.model.job import DONE, ENDED, RETRYING, Claim, JobRecord
 from duey.model.outcome import Ttl
-from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite import policies, queries, schema, settle
-from duey.storage.values import End, SeenJob, StoredJob
+from duey.storage.values import End, StoredJob
 
 
 def find_as(con: sqlite3.Connection, job_id: str, verb: str, was: str | None) -> StoredJob:
@@ -19,13 +18,12 @@ def find_as(con: sqlite3.Connection, job_id: str, verb: str, was: str | None) ->
     found = queries.get_job(con, job_id)
     if found is None:
         raise errors.UnknownJob(job_id)
-    job, _ = found
-    if was not in (None, job.state):
-        raise errors.StateConflict(job_id, verb, job.state)
-    return job
+    if was not in (None, found.state):
+        raise errors.StateConflict(job_id, verb, found.state)
+    return found
 
 
-def leave_place(con: sqlite3.Connection, job: StoredJob | Claim, place: str) -> None:
+def leave_place(con: sqlite3.Connection, job: JobRecord, place: str) -> None:
     """Remove a job from the table of its place."""
     if place == "ready":
         con.execute("delete from ready where queue = ? and rank = ? and seq = ?", (job.queue, -job.priority, job.seq))
@@ -35,54 +33,44 @@ def leave_place(con: sqlite3.Connection, job: StoredJob | Claim, place: str) -> 
         con.execute(f"delete from {place} where seq = ?", (job.seq,))
 
 
-def look(con: sqlite3.Connection, job_id: str) -> SeenJob | None:
-    """The job, in order to change it if it has not changed since."""
-    found = queries.get_job(con, job_id)
-    if found is None:
-        return None
-    job, token = found
-    claim = Claim._make(con.execute(claiming.CLAIMED, (token or 0, job.seq)).fetchone())
-    key = con.execute("select unique_key from jobs where seq = ?", (job.seq,)).fetchone()[0]
-    return SeenJob(claim, job.state, job.place not in ("claimed", "finished"), job.reason, key, (job.place,))
-
-
 def end(con: sqlite3.Connection, given: End, ttl: Ttl) -> int | None:
     """End a waiting job. Returns how many other jobs were unblocked; None if it has changed since it was read."""
     before, outcome = given
-    if not before.waits or look(con, before.claim.id) != before:
+    job = before.job
+    if not before.waits or queries.get_job(con, job.id) != before:
         return None
     # It is claimed for the rest of this transaction, so that it is settled like any other job.
-    claim = before.claim._replace(token=schema.manual_token(con))
-    leave_place(con, claim, *before.version)
+    claim = Claim(schema.manual_token(con), job)
+    leave_place(con, job, before.place)
     # If a limit had unblocked this job, settling this claim unblocks the next one.
     con.execute(
         "insert into claimed values (?, ?, 0, ?, (select name from limits where name = ?))",
-        (claim.token, claim.seq, clock.now(), claim.task),
+        (claim.token, job.seq, clock.now(), job.task),
     )
     return settle.settle(con, [outcome._replace(claim=claim)], ttl).unblocked
 
 
-def ask_to_stop(con: sqlite3.Connection, before: SeenJob) -> bool:
+def ask_to_stop(con: sqlite3.Connection, before: StoredJob) -> bool:
     """Ask a claimed job to stop. False if it has changed since it was read."""
-    if look(con, before.claim.id) != before:
+    if queries.get_job(con, before.job.id) != before:
         return False
-    con.execute("insert or ignore into cancel_requests values (?, ?)", (before.claim.seq, clock.now()))
+    con.execute("insert or ignore into cancel_requests values (?, ?)", (before.job.seq, clock.now()))
     return True
 
 
-def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retries: int) -> None:
+def retry(con: sqlite3.Connection, before: StoredJob, payload: bytes | None, retries: int) -> None:
     """Queue an ended or retrying job again."""
-    if job.state not in ENDED and job.state != RETRYING:
-        raise errors.StateConflict(job.id, "retry", job.state)
-    key = con.execute("select unique_key from jobs where seq = ?", (job.seq,)).fetchone()[0]
-    if key is not None:
-        other = policies.holder(con, key, job.id)
+    job = before.job
+    if before.state not in ENDED and before.state != RETRYING:
+        raise errors.StateConflict(job.id, "retry", before.state)
+    if job.unique_key is not None:
+        other = policies.holder(con, job.unique_key, job.id)
         if other:
-            raise errors.UniqueConflict(key, other)
+            raise errors.UniqueConflict(job.unique_key, other)
         policies.take_again(con, job.seq)
-    leave_place(con, job, job.place)
+    leave_place(con, job, before.place)
     con.execute("delete from progress where seq = ?", (job.seq,))
-    if job.state == DONE:  # a failed job continues at its checkpoint, a finished one starts again
+    if before.state == DONE:  # a failed job continues at its checkpoint, a finished one starts again
         con.execute("delete from checkpoints where seq = ?", (job.seq,))
     con.execute(
         "update jobs set attempt = ?, retries = ?, eta = null, expires_at = null, crashes = 0, failures = 0, "
@@ -93,11 +81,11 @@ def retry(con: sqlite3.Connection, job: StoredJob, payload: bytes | None, retrie
     con.execute(schema.EVENT, (job.seq, event.RETRIED, schema.manual_token(con), clock.now(), None, job.attempt, None))
 
 
-def forget(con: sqlite3.Connection, job: StoredJob) -> None:
+def forget(con: sqlite3.Connection, before: StoredJob) -> None:
     """Remove an ended job."""
-    if job.state not in ENDED:
-        raise errors.StateConflict(job.id, "delete", job.state)
-    drop(con, [(job.seq,)])
+    if before.state not in ENDED:
+        raise errors.StateConflict(before.job.id, "delete", before.state)
+    drop(con, [(before.job.seq,)])
 
 
 def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:

@@ -14,9 +14,9 @@ from itertools import islice
 from typing import Any
 
 from duey import clock, errors
-from duey.model.job import REFUSES, REPLACES, Idempotency, NewJob
+from duey.model.job import REFUSES, REPLACES, Idempotency, JobRecord
 from duey.model.outcome import Ttl
-from duey.storage.sqlite import commands
+from duey.storage.sqlite import commands, queries
 from duey.storage.sqlite.database import is_mistake
 from duey.storage.sqlite.insert import insert, insert_many, insert_plain
 from duey.storage.sqlite.policies import MustEndError, holder
@@ -66,7 +66,7 @@ def fresh_queues(requests: Sequence[tuple[Any, ...]], answers: Sequence[Any]) ->
 
 
 def enqueue_jobs(
-    con: sqlite3.Connection, ttl: Ttl, jobs: Sequence[NewJob], idempotency: Idempotency | None, max_pending: int,
+    con: sqlite3.Connection, ttl: Ttl, jobs: Sequence[JobRecord], idempotency: Idempotency | None, max_pending: int,
     ends: Sequence[End],
 ) -> EnqueueResult:  # fmt: skip
     """Store all jobs inside the caller's transaction. Raises MustEndError if they replace others than `ends`."""
@@ -111,20 +111,20 @@ def replay(con: sqlite3.Connection, idempotency: Idempotency) -> EnqueueResult |
 
 
 def insert_unique(
-    con: sqlite3.Connection, jobs: Sequence[NewJob], ends: Sequence[End], ttl: Ttl
+    con: sqlite3.Connection, jobs: Sequence[JobRecord], ends: Sequence[End], ttl: Ttl
 ) -> tuple[EnqueuedJob, ...]:
     """Like `insert` for each job, but the options of the task decide on conflicts. Within one call the first job
     wins."""
     accepted: list[EnqueuedJob] = []
     fresh: set[str] = set()
-    known = {end[0].claim.id: end for end in ends}
+    known = {end[0].job.id: end for end in ends}
     must_end: list[str] = []
     for job in jobs:
         other = None if job.unique_key is None else holder(con, job.unique_key, job.id)
         if other is not None and job.flags & REFUSES:
             raise errors.UniqueConflict(job.unique_key or "", other)
         if other is not None and job.flags & REPLACES and other not in fresh and not replace(con, other, known, ttl):
-            seen = commands.look(con, other)
+            seen = queries.get_job(con, other)
             if seen is not None and seen.waits:
                 must_end.append(other)
         answer = insert(con, job)
@@ -141,5 +141,5 @@ def replace(con: sqlite3.Connection, job_id: str, ends: Mapping[str, End], ttl: 
     end = ends.get(job_id)
     if end is None or commands.end(con, end, ttl) is None:
         return False
-    con.execute("delete from unique_locks where key = ?", (end[0].unique_key,))
+    con.execute("delete from unique_locks where key = ?", (end[0].job.unique_key,))
     return True

@@ -23,7 +23,7 @@ from typing import Any
 
 from duey import clock, errors, faults
 from duey.model import event
-from duey.model.job import NewJob
+from duey.model.job import STATED, JobRecord
 from duey.model.outcome import Ttl
 from duey.storage.sqlite import enqueue
 from duey.storage.sqlite.database import Database
@@ -114,12 +114,12 @@ class EnqueueCommit:
 LENGTHEN_AFTER = 16  # commits, of some 20 KB each
 MOST = 16  # jobs; each number of rows needs a statement of its own, which the connection keeps prepared
 KEY = "token, key, fingerprint, ids, at"
-COLUMNS = (*NewJob._fields, "due_at", *(f"key_{name}" for name in KEY.split(", ")))
+COLUMNS = (*JobRecord._fields[:STATED], "due_at", *(f"key_{name}" for name in KEY.split(", ")))
 NO_KEY = (None,) * len(KEY.split(", "))
 NONE_MISSING = (False,) * len(COLUMNS)
 PAYLOAD = COLUMNS.index("payload")
 
-STORE = f"insert into jobs ({JOB}) values ({', '.join(f'new.{name}' for name in NewJob._fields)});"
+STORE = f"insert into jobs ({JOB}) values ({', '.join(f'new.{name}' for name in JobRecord._fields[:STATED])});"
 TELL = f"""insert into outbox (job, kind, token, at, attempt)
     values (last_insert_rowid(), '{event.ENQUEUED}', 0, new.enqueued_at, 0);"""
 TRIGGER = "create temp trigger {} instead of insert on new_jobs when {} begin {} end"
@@ -168,7 +168,7 @@ def enqueue_at_once(
         for job in jobs:
             if job.unique_key is not None or job.eta != job.eta:  # NaN has no place in an order
                 return None
-            row = [*job, None if job.eta is None or job.eta <= now else job.eta, *key]
+            row = [*job[:STATED], None if job.eta is None or job.eta <= now else job.eta, *key]
             row[PAYLOAD] = bytearray(job.payload)
             rows.append(row)
             key = NO_KEY

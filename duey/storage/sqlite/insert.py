@@ -7,23 +7,23 @@ from collections.abc import Sequence
 
 from duey import clock, errors
 from duey.model import event
-from duey.model.job import NewJob
+from duey.model.job import STATED, JobRecord
 from duey.storage.sqlite.database import is_mistake
 from duey.storage.sqlite.policies import holder, take
 from duey.storage.sqlite.schema import JOB
 from duey.storage.values import EnqueuedJob
 
-INSERT = f"insert into jobs ({JOB}) values ({', '.join('?' * len(NewJob._fields))})"
+INSERT = f"insert into jobs ({JOB}) values ({', '.join('?' * STATED)})"
 
 
-def insert(con: sqlite3.Connection, job: NewJob) -> EnqueuedJob:
+def insert(con: sqlite3.Connection, job: JobRecord) -> EnqueuedJob:
     """Store one job, or find the unfinished job with the same id or unique key. Raises DuplicateJob."""
     if job.unique_key is not None:
         other = holder(con, job.unique_key, job.id)
         if other:
             return EnqueuedJob(other, False)
     try:
-        seq = con.execute(INSERT, job).lastrowid
+        seq = con.execute(INSERT, job[:STATED]).lastrowid
     except sqlite3.IntegrityError:
         known = con.execute(
             "select finished.state from jobs left join finished on finished.seq = jobs.seq where id = ?", (job.id,)
@@ -47,19 +47,19 @@ def insert(con: sqlite3.Connection, job: NewJob) -> EnqueuedJob:
     return EnqueuedJob(job.id, True)
 
 
-def insert_many(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[EnqueuedJob, ...]:
+def insert_many(con: sqlite3.Connection, jobs: Sequence[JobRecord]) -> tuple[EnqueuedJob, ...]:
     """Like `insert` for each job."""
     return insert_plain(con, jobs) or tuple(insert(con, job) for job in jobs)
 
 
-def insert_plain(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> tuple[EnqueuedJob, ...] | None:
+def insert_plain(con: sqlite3.Connection, jobs: Sequence[JobRecord]) -> tuple[EnqueuedJob, ...] | None:
     """Store jobs that are new and have no unique key, by a few statements in all. None, and nothing is stored, if one
     of them is not: then each has to be inserted separately."""
     if any(job.unique_key is not None for job in jobs):
         return None
     con.execute("savepoint plain")
     try:
-        con.executemany(INSERT, jobs)
+        con.executemany(INSERT, [job[:STATED] for job in jobs])
     except Exception as exc:
         if not is_mistake(exc):
             raise

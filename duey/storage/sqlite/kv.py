@@ -150,7 +150,7 @@ class Reports:
     def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
         """What was stored last under the key, or None."""
         with self._db.read() as con:
-            row = con.execute("select data from checkpoints where seq = ? and key = ?", (claim.seq, key)).fetchone()
+            row = con.execute("select data from checkpoints where seq = ? and key = ?", (claim.job.seq, key)).fetchone()
         return row[0] if row else None
 
     def stopping(self, workers: Sequence[int]) -> set[int]:

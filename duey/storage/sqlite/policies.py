@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from duey import clock, errors
 from duey.model import event
-from duey.model.job import FREED_BY_TIME, Claim
+from duey.model.job import FREED_BY_TIME, JobRecord
 from duey.model.limits import LIMIT, RATE, Limit
 from duey.storage.sqlite.schema import EVENT, manual_token
 
@@ -86,38 +86,38 @@ def save(con: sqlite3.Connection, state: LimitState) -> None:
 
 
 def admit(
-    con: sqlite3.Connection, taken: Sequence[Claim], limits: Mapping[str, Limit], states: dict[str, LimitState]
-) -> list[Claim]:
-    """The claims that may run, in order. The others are set aside. `states` caches the limits within a transaction."""
+    con: sqlite3.Connection, taken: Sequence[JobRecord], limits: Mapping[str, Limit], states: dict[str, LimitState]
+) -> list[JobRecord]:
+    """The jobs that may run, in order. The others are set aside. `states` caches the limits within a transaction."""
     now = clock.now()
-    blocked: list[tuple[Claim, str, str]] = []
-    kept: list[Claim] = []
-    for claim in taken:
-        limit = limits.get(claim.task)
+    blocked: list[tuple[JobRecord, str, str]] = []
+    kept: list[JobRecord] = []
+    for job in taken:
+        limit = limits.get(job.task)
         if limit is None:
-            kept.append(claim)
+            kept.append(job)
             continue
-        state = states.get(claim.task) or load(con, claim.task, limit, now)
+        state = states.get(job.task) or load(con, job.task, limit, now)
         assert state is not None
-        states[claim.task] = state
+        states[job.task] = state
         why = state.why_not()
         if why:
-            blocked.append((claim, why, claim.task))
+            blocked.append((job, why, job.task))
             if why == RATE and state.opens_at is None:
                 state.opens_at = state.next_token_at()
         else:
             state.held += 1
             state.tokens -= 1.0
-            kept.append(claim)
+            kept.append(job)
     waiting = {name for _, _, name in blocked}
-    for state in [states[name] for name in {claim.task for claim in taken} & states.keys()]:
+    for state in [states[name] for name in {job.task for job in taken} & states.keys()]:
         if state.limit.token_s is not None or state.name in waiting:
             save(con, state)
     block(con, blocked, now)
     return kept
 
 
-def block(con: sqlite3.Connection, blocked: Sequence[tuple[Claim, str, str]], now: float) -> None:
+def block(con: sqlite3.Connection, blocked: Sequence[tuple[JobRecord, str, str]], now: float) -> None:
     """Set jobs aside, each for its reason (kind, name), with an event. They keep their order."""
     if not blocked:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from duey.model.event import Event
 from duey.model.job import (
@@ -17,17 +18,17 @@ from duey.model.job import (
     RUNNING,
     SCHEDULED,
     Counts,
+    JobRecord,
     QueueInfo,
 )
 from duey.payload.plain import LISTED_BYTES
 from duey.storage.sqlite.database import Database
+from duey.storage.sqlite.schema import RECORD
 from duey.storage.values import EventRow, StoredJob
 
 # The place of a job decides its state. A job that was set aside is shown as queued, with a reason. The reason of a job
 # in `due` is what it waited for when it was put there.
-STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at,
-    coalesce(e.attempt, j.attempt), j.crashes, j.retries, j.context, j.chord, j.parent, j.by, {payload},
-    case when e.seq is not null then 'finished' when c.seq is not null then 'claimed'
+STANDING = """select {record}, case when e.seq is not null then 'finished' when c.seq is not null then 'claimed'
          when p.seq is not null then 'blocked'
          when exists (select 1 from ready r where r.queue = j.queue and r.rank = -j.priority and r.seq = j.seq)
          then 'ready' else 'scheduled' end as place,
@@ -37,19 +38,26 @@ STANDING = """select j.seq, j.id, j.task, j.queue, j.priority, j.enqueued_at, j.
     case when p.seq is not null then p.kind || ' ' || p.name
          when j.waits_for is not null and exists (select 1 from scheduled d where d.at = j.eta and d.seq = j.seq)
          then j.waits_for end,
-    coalesce(e.worker, c.worker), e.started_at, e.finished_at, {result},
-    exists (select 1 from cancel_requests where cancel_requests.seq = j.seq), c.token
-    from {source} left join finished e on e.seq = j.seq left join claimed c on c.seq = j.seq
+    coalesce(c.token, 0), coalesce(e.worker, c.worker), e.started_at, e.finished_at, {result},
+    exists (select 1 from cancel_requests where cancel_requests.seq = j.seq)
+    from jobs j left join finished e on e.seq = j.seq left join claimed c on c.seq = j.seq
     left join blocked p on p.seq = j.seq"""
-ONE = STANDING.format(payload="j.payload", result="e.result", source="jobs j") + " where j.id = ?"
+ATTEMPT = RECORD.replace("j.attempt", "coalesce(e.attempt, j.attempt)")
+ONE = STANDING.format(record=ATTEMPT, result="e.result") + " where j.id = ?"
+FIELDS = len(JobRecord._fields)
 ESCAPED = {ord(c): "\\" + c for c in "%_\\"}  # what `like` would read as a pattern
 LAST = 2**63 - 1
 
 
-def get_job(con: sqlite3.Connection, job_id: str) -> tuple[StoredJob, int | None] | None:
-    """One job, and the token of its claim if there is one."""
+def get_job(con: sqlite3.Connection, job_id: str) -> StoredJob | None:
+    """One job."""
     row = con.execute(ONE, (job_id,)).fetchone()
-    return (StoredJob._make(row[:-1])._replace(stopping=bool(row[-2])), row[-1]) if row else None
+    return stored_of(row) if row else None
+
+
+def stored_of(row: Sequence[Any]) -> StoredJob:
+    """The job of a row of STANDING."""
+    return StoredJob._make((JobRecord._make(row[:FIELDS]), *row[FIELDS:-1], bool(row[-1]), ()))
 
 
 TRIED = """select seq from jobs j where attempt > 0
@@ -97,11 +105,12 @@ def list_jobs(
 def select(con: sqlite3.Connection, where: Sequence[str], values: Sequence[object], limit: int) -> list[StoredJob]:
     """The jobs that match, newest first, without large payloads and results."""
     payload = f"case when length(j.payload) > {LISTED_BYTES} then x'' else j.payload end"
+    record = ATTEMPT.replace("j.payload", payload)
     # An error is shown in lists; its length was limited when it was stored.
     result = f"case when e.state = 'done' and length(e.result) > {LISTED_BYTES} then x'' else e.result end"
-    sql = STANDING.format(payload=payload, result=result, source="jobs j")
+    sql = STANDING.format(record=record, result=result)
     rows = con.execute(f"{sql} where {' and '.join(where)} order by j.seq desc limit ?", [*values, limit])
-    return [StoredJob._make(row[:-1]) for row in rows]
+    return list(map(stored_of, rows))
 
 
 def counts(con: sqlite3.Connection) -> Counts:
@@ -163,11 +172,10 @@ def has_ended(con: sqlite3.Connection, job_id: str) -> bool:
 
 
 BIG = 1_000_000  # larger payloads and results are not shown (bytes)
-EVENTS = f"""select v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
-    case when v.token > 0 then v.token >> 32 end, v.detail, coalesce(j.id, ''),
-    j.task, j.queue, j.priority, j.enqueued_at, j.eta, j.expires_at, j.retries, j.parent, j.by, j.context, j.chord,
-    case when v.kind in ('enqueued', 'retried') or e.result is not null and v.kind = 'done'
-         then case when length(j.payload) < {BIG} then j.payload else x'' end end,
+PAYLOAD = f"""case when (v.kind in ('enqueued', 'retried') or e.result is not null and v.kind = 'done')
+    and length(j.payload) < {BIG} then j.payload else x'' end"""
+EVENTS = f"""select {RECORD.replace("j.payload", PAYLOAD)}, v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
+    case when v.token > 0 then v.token >> 32 end, v.detail,
     case when v.kind = 'done' then case when length(e.result) < {BIG} then e.result end end
     from outbox v left join jobs j on j.seq = v.job left join finished e on e.seq = v.job order by v.seq limit ?"""
 # The instant is compared too: if the numbers have started again meanwhile, newer events stay.
@@ -176,7 +184,8 @@ DELETE = "delete from outbox where seq <= ? and at <= ?"
 
 def read_outbox(con: sqlite3.Connection, limit: int) -> list[EventRow]:
     """The oldest events in order."""
-    return list(map(EventRow._make, con.execute(EVENTS, (limit,)).fetchall()))
+    rows = con.execute(EVENTS, (limit,)).fetchall()
+    return [EventRow._make((*row[FIELDS:], JobRecord._make(row[:FIELDS]) if row[0] else None)) for row in rows]
 
 
 def delete_events(db: Database, events: Sequence[Event | EventRow]) -> None:

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from duey import clock, errors
-from duey.model.job import NewJob
+from duey.model.job import JobRecord
 from duey.model.schedule import (
     DEFERRED,
     FULL,
@@ -91,7 +91,7 @@ def outcome_of(con: sqlite3.Connection, name: str, at: float) -> str | None:
     return row[0] if row else None
 
 
-def brought_to_life(con: sqlite3.Connection, slot: OccurrenceRow, job: NewJob) -> tuple[OccurrenceRow, bool]:
+def brought_to_life(con: sqlite3.Connection, slot: OccurrenceRow, job: JobRecord) -> tuple[OccurrenceRow, bool]:
     """Accept the job of a slot. Returns the slot, and whether the job is new. Skipped if the job's unique key is
     held."""
     if con.execute("select 1 from jobs where id = ?", (job.id,)).fetchone():
@@ -167,7 +167,7 @@ class SqliteScheduleStore:
         self._wake(sum(map(len, done.values())))
         return done
 
-    def release(self, name: str, at: float, job: NewJob | None, reason: str | None = None) -> bool:
+    def release(self, name: str, at: float, job: JobRecord | None, reason: str | None = None) -> bool:
         with self._db.write("synced", "fire") as con:
             first = con.execute(WAITS, (name,)).fetchone()
             if first is None or first[1] != at or unfinished(con, name):
@@ -179,7 +179,7 @@ class SqliteScheduleStore:
         self._wake(int(fresh))
         return fresh
 
-    def run_now(self, slot: OccurrenceRow, job: NewJob) -> bool:
+    def run_now(self, slot: OccurrenceRow, job: JobRecord) -> bool:
         with self._db.write("synced") as con:
             if outcome_of(con, slot.schedule, slot.at) not in (None, MISSED, SKIPPED):
                 return False

@@ -18,7 +18,7 @@ from __future__ import annotations
 import sqlite3
 
 from duey.errors import SchemaMismatch
-from duey.model.job import NewJob
+from duey.model.job import STATED, JobRecord
 
 VERSION = 4
 
@@ -181,7 +181,9 @@ def prepare(con: sqlite3.Connection, path: str) -> None:
         raise
 
 
-JOB = ", ".join(NewJob._fields)  # each is a column
+# Each field of a record is a column.
+JOB = ", ".join(JobRecord._fields[:STATED])
+RECORD = ", ".join(f"j.{name}" for name in JobRecord._fields)
 EVENT = "insert into outbox (job, kind, token, at, started_at, attempt, detail) values (?, ?, ?, ?, ?, ?, ?)"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from duey import clock
-from duey.model.job import BLOCKED, ENDED, FREED_AT_START, RELEASED, RETRYING, ChordPart, NewJob
+from duey.model.job import BLOCKED, ENDED, FREED_AT_START, RELEASED, RETRYING, ChordPart, JobRecord
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.sqlite import policies, queries
 from duey.storage.sqlite.insert import insert, insert_many
@@ -39,7 +39,7 @@ def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> Se
         "insert or replace into finished values (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
-                s.claim.seq, s.state, s.attempts, s.started_at, s.finished_at, worker_of(s.claim.token),
+                s.claim.job.seq, s.state, s.attempts, s.started_at, s.finished_at, worker_of(s.claim.token),
                 s.finished_at + s.kept_s(ttl), s.result,
             )
             for s in ended
@@ -60,7 +60,7 @@ def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> Se
     end_extras(con, ended)
     con.executemany(
         EVENT,
-        [(s.claim.seq, s.state, s.claim.token, s.finished_at, s.started_at, s.attempts, s.detail) for s in applied],
+        [(s.claim.job.seq, s.state, s.claim.token, s.finished_at, s.started_at, s.attempts, s.detail) for s in applied],
     )
     freed = [name for name in held.values() if name]
     return SettleResult(frozenset(tokens).difference(held), policies.free_slots(con, freed) if freed else 0)
@@ -69,33 +69,33 @@ def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> Se
 def asked_to_stop(con: sqlite3.Connection, outcomes: Sequence[Outcome]) -> frozenset[int]:
     """The tokens of those that would return a job to the queue that was asked to stop."""
     back = [s for s in outcomes if s.state in (RETRYING, RELEASED)]
-    stopping = queries.stop_requested(con, [s.claim.seq for s in back]) if back else set()
-    return frozenset(s.claim.token for s in back if s.claim.seq in stopping)
+    stopping = queries.stop_requested(con, [s.claim.job.seq for s in back]) if back else set()
+    return frozenset(s.claim.token for s in back if s.claim.job.seq in stopping)
 
 
 def move(con: sqlite3.Connection, s: Outcome) -> None:
     """Move a job that has not ended to the place where it waits next."""
-    claim = s.claim
+    job = s.claim.job
     if s.state == RETRYING:
         con.execute(
             "update jobs set attempt = ?, retries = ?, retry_delay_s = ?, eta = ?, failures = ?, failed_at = ?, "
             "waits_for = ? where seq = ?",
-            (s.attempts, s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, s.reason, claim.seq),
+            (s.attempts, s.retries, s.retry_delay_s, s.eta, s.failures, s.failed_at, s.reason, job.seq),
         )
-    if claim.flags & FREED_AT_START and s.state != RETRYING:
-        policies.take_again(con, claim.seq)  # it did not start after all
+    if job.flags & FREED_AT_START and s.state != RETRYING:
+        policies.take_again(con, job.seq)  # it did not start after all
     if s.state == BLOCKED:
         con.execute(
             "insert into blocked values (?, ?, ?, ?, ?)",
-            (claim.seq, s.reason, claim.task, -claim.priority, s.finished_at),
+            (job.seq, s.reason, job.task, -job.priority, s.finished_at),
         )
     elif s.eta is not None and s.eta > clock.now():
-        con.execute("insert into scheduled values (?, ?)", (s.eta, claim.seq))
+        con.execute("insert into scheduled values (?, ?)", (s.eta, job.seq))
     else:
-        con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
+        con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
 
 
-def enqueue_next(con: sqlite3.Connection, jobs: Sequence[NewJob]) -> None:
+def enqueue_next(con: sqlite3.Connection, jobs: Sequence[JobRecord]) -> None:
     """Enqueue the jobs that follow. One that has ended already (its predecessor was retried by hand) stays as it is."""
     ended = "select 1 from jobs join finished using (seq) where id = ?"
     fresh = [job for job in jobs if not con.execute(ended, (job.id,)).fetchone()]
@@ -116,9 +116,9 @@ def add_chord_part(con: sqlite3.Connection, part: ChordPart) -> None:
 def end_extras(con: sqlite3.Connection, ended: Sequence[Outcome]) -> None:
     """Remove what lasts until the job's end: its unique key, its revocation, a request to stop."""
     for table, column, values in (
-        ("revocations", "key", [f"r:{s.claim.id}" for s in ended]),
-        ("unique_locks", "not fixed and seq", [s.claim.seq for s in ended]),
-        ("cancel_requests", "seq", [s.claim.seq for s in ended]),
+        ("revocations", "key", [f"r:{s.claim.job.id}" for s in ended]),
+        ("unique_locks", "not fixed and seq", [s.claim.job.seq for s in ended]),
+        ("cancel_requests", "seq", [s.claim.job.seq for s in ended]),
     ):
         if values and con.execute(f"select 1 from {table} limit 1").fetchone():
             con.executemany(f"delete from {table} where {column} = ?", [(v,) for v in values])

@@ -16,7 +16,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from duey import clock
 from duey.model.event import Event
-from duey.model.job import Claim, Counts, Idempotency, NewJob, QueueInfo, WorkerInfo
+from duey.model.job import Claim, Counts, Idempotency, JobRecord, QueueInfo, WorkerInfo
 from duey.model.outcome import Outcome, Ttl
 from duey.storage import presence, wakeup
 from duey.storage.compaction import Backlog
@@ -35,7 +35,6 @@ from duey.storage.values import (
     Fate,
     Orphans,
     Registration,
-    SeenJob,
     StoredJob,
 )  # fmt: skip
 
@@ -85,7 +84,7 @@ class SqliteStorage(HueyMethods):
     # accepting jobs
 
     def enqueue_jobs(
-        self, jobs: Sequence[NewJob], idempotency: Idempotency | None = None, max_pending: int = 0,
+        self, jobs: Sequence[JobRecord], idempotency: Idempotency | None = None, max_pending: int = 0,
         ends: Sequence[End] = (),
     ) -> EnqueueResult:  # fmt: skip
         try:
@@ -149,7 +148,7 @@ class SqliteStorage(HueyMethods):
     def release_claims(self, worker: int, claims: Sequence[Claim]) -> None:
         with self.db.write("relaxed") as con:
             count = claiming.release_claims(con, claims)
-        self.wake(count, sorted({claim.queue for claim in claims}))
+        self.wake(count, sorted({claim.job.queue for claim in claims}))
 
     def unregister(self, worker: int) -> None:
         self.worker_table.unregister(worker)
@@ -179,10 +178,10 @@ class SqliteStorage(HueyMethods):
 
     # operations by hand
 
-    def look(self, job_id: str) -> SeenJob | None:
-        return self._read(commands.look, job_id)
+    def look(self, job_id: str) -> StoredJob | None:
+        return self._read(queries.get_job, job_id)
 
-    def end(self, seen: SeenJob, outcome: Outcome) -> bool:
+    def end(self, seen: StoredJob, outcome: Outcome) -> bool:
         with self.db.write("synced") as con:
             unblocked = commands.end(con, (seen, outcome), self._ttl)
         if unblocked is None:
@@ -191,7 +190,7 @@ class SqliteStorage(HueyMethods):
         self.wake(unblocked)
         return True
 
-    def ask_to_stop(self, seen: SeenJob) -> bool:
+    def ask_to_stop(self, seen: StoredJob) -> bool:
         with self.db.write("synced") as con:
             return commands.ask_to_stop(con, seen)
 
@@ -215,9 +214,9 @@ class SqliteStorage(HueyMethods):
 
     def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
         with self.db.write("synced") as con:
-            job = commands.find_as(con, job_id, "retry", was)
-            commands.retry(con, job, payload, retries)
-        self.wake(1, (job.queue,))
+            before = commands.find_as(con, job_id, "retry", was)
+            commands.retry(con, before, payload, retries)
+        self.wake(1, (before.job.queue,))
 
     def forget(self, job_id: str, was: str | None = None) -> None:
         with self.db.write("synced") as con:
@@ -252,9 +251,8 @@ class SqliteStorage(HueyMethods):
     # reading
 
     def get_job(self, job_id: str) -> StoredJob | None:
-        with self.db.read() as con:
-            found = queries.get_job(con, job_id)
-        return None if found is None else self.worker_table.as_it_runs(*found)
+        found = self.look(job_id)
+        return None if found is None else self.worker_table.as_it_runs(found)
 
     def list_jobs(
         self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None

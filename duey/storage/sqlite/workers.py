@@ -15,13 +15,13 @@ from pathlib import Path
 
 from duey import clock, errors
 from duey import files as config_files
-from duey.model.job import FREED_AT_START, QUEUED, Claim, Running, WorkerInfo
+from duey.model.job import QUEUED, Running, WorkerInfo
 from duey.model.outcome import Ttl
 from duey.model.queues import shown
 from duey.storage import presence
 from duey.storage.presence import rss_of
 from duey.storage.sqlite import claim as claiming
-from duey.storage.sqlite import policies, queries, schema, settle
+from duey.storage.sqlite import queries, schema, settle
 from duey.storage.sqlite.database import Database
 from duey.storage.values import DeadWorker, Fate, Orphans, Registration, StoredJob
 
@@ -62,8 +62,7 @@ class WorkerTable:
     def unregister(self, worker: int) -> None:
         """The clean end of a worker. Claims that it still holds go back to the queue."""
         with self.db.write("relaxed") as con:
-            held = con.execute("select token, seq from claimed where worker = ?", (worker,)).fetchall()
-            claiming.release_claims(con, [Claim._make(con.execute(claiming.CLAIMED, each).fetchone()) for each in held])
+            claiming.release_claims(con, claiming.claims_of(con, worker))
             con.execute("delete from workers where n = ?", (worker,))
             con.execute("delete from locks where worker = ?", (worker,))
 
@@ -77,10 +76,9 @@ class WorkerTable:
         """The claims of a dead worker. None if it has no row and no claims any more."""
         dead = dead.handled(presence.slots_of(self.folder, dead.worker))
         with self.db.read() as con:
-            held = con.execute("select token, seq from claimed where worker = ?", (dead.worker,)).fetchall()
-            claims = [Claim._make(con.execute(claiming.CLAIMED, row).fetchone()) for row in held]
-            stopping = queries.stop_requested(con, [claim.seq for claim in claims])
-        return Orphans(dead, [(claim, claim.seq in stopping) for claim in claims])
+            claims = claiming.claims_of(con, dead.worker)
+            stopping = queries.stop_requested(con, [claim.job.seq for claim in claims])
+        return Orphans(dead, [(claim, claim.job.seq in stopping) for claim in claims])
 
     def missing(self, own: Sequence[int], consumer: str) -> list[DeadWorker]:
         """Workers whose lock is free. At every 20th call also those that have no lock file any more."""
@@ -99,11 +97,11 @@ class WorkerTable:
         company = sum(len(presence.slots_of(self.folder, dead.worker)) for dead in found)
         return [dead._replace(company=company) for dead in found]
 
-    def as_it_runs(self, job: StoredJob, token: int | None) -> StoredJob:
+    def as_it_runs(self, job: StoredJob) -> StoredJob:
         """A claimed job with the instant at which its body began. If no thread handles it, it is shown as queued."""
-        if token is None or job.worker is None:
+        if not job.token or job.worker is None:
             return job
-        started = [slot.started_at for slot in presence.slots_of(self.folder, job.worker) if slot.token == token]
+        started = [slot.started_at for slot in presence.slots_of(self.folder, job.worker) if slot.token == job.token]
         return job._replace(started_at=started[0] or None) if started else job._replace(started_at=None, state=QUEUED)
 
     def infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
@@ -143,31 +141,22 @@ def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], tt
     worker = orphans.dead.worker
     tokens = {token for (token,) in con.execute("select token from claimed where worker = ?", (worker,))}
     still_held = [(*each, fate) for each, fate in zip(orphans.claims, fates, strict=True) if each[0].token in tokens]
-    stopping = queries.stop_requested(con, [claim.seq for claim, _, _ in still_held])
-    if len(still_held) < len(tokens) or any((claim.seq in stopping) != was for claim, was, _ in still_held):
+    stopping = queries.stop_requested(con, [claim.job.seq for claim, _, _ in still_held])
+    if len(still_held) < len(tokens) or any((claim.job.seq in stopping) != was for claim, was, _ in still_held):
         return False
     for claim, _, fate in still_held:
+        job = claim.job
         if fate.crashes is not None:
-            con.execute("update jobs set crashes = ? where seq = ?", (fate.crashes, claim.seq))
+            con.execute("update jobs set crashes = ? where seq = ?", (fate.crashes, job.seq))
         if fate.tree_deaths is not None:
-            con.execute("update jobs set tree_deaths = ? where seq = ?", (fate.tree_deaths, claim.seq))
+            con.execute("update jobs set tree_deaths = ? where seq = ?", (fate.tree_deaths, job.seq))
         if fate.outcome is not None:
             settle.settle(con, [fate.outcome], ttl)
             continue
-        put_back(con, claim, fate.kind is not None)
+        claiming.put_back(con, claim, fate.kind is not None)
         if fate.kind is not None:
-            row = (claim.seq, fate.kind, claim.token, clock.now(), None, claim.attempt, fate.detail)
+            row = (job.seq, fate.kind, claim.token, clock.now(), None, job.attempt, fate.detail)
             con.execute(schema.EVENT, row)
     con.execute("delete from locks where worker = ?", (worker,))
     con.execute("delete from workers where n = ?", (worker,))
     return True
-
-
-def put_back(con: sqlite3.Connection, claim: Claim, started: bool) -> None:
-    """End a claim and put its job back into `ready`. `started`: its body may have begun, so its rate token is spent."""
-    (limit_name,) = con.execute("delete from claimed where token = ? returning limit_name", (claim.token,)).fetchone()
-    if not started:
-        policies.refund(con, limit_name)
-    con.execute("insert into ready values (?, ?, ?)", (claim.queue, -claim.priority, claim.seq))
-    if claim.flags & FREED_AT_START:
-        policies.take_again(con, claim.seq)

@@ -93,7 +93,7 @@ def _queue(world: World, texts: Sequence[str]) -> list[str]:
     world.enqueue("evil.evil", "runs", *texts[:3], priority=99)
     world.begin()
     note = json.dumps({"done": 1, "total": 2, "note": texts[0]})
-    storage.put_progress(world.running["runs"].claim.seq, note)
+    storage.put_progress(world.running["runs"].claim.job.seq, note)
     ids = [f"failed {n}" for n in range(len(texts))]
     for n, text in enumerate(texts):
         sent = utf8(text)

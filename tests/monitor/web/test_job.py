@@ -102,7 +102,7 @@ def test_what_is_hidden_and_not_touched_stays_as_it_was(world: World, admin: Bro
         assert "with the edited arguments" in admin.follow(answer).words
         stored = world.huey.storage.get_job(job_id)
         assert stored is not None
-        call = world.huey.deserialize_task(stored.payload)
+        call = world.huey.deserialize_task(stored.job.payload)
         assert (call.args[1], call.kwargs) == ({"order": order}, kwargs)
 
 

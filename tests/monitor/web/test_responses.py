@@ -101,7 +101,7 @@ def test_what_is_new_is_sent_at_the_next_look(world: World, admin: Browser) -> N
     fingerprint = world.history.error_groups("open").groups[0].fingerprint
     sent("errors", lambda: admin.post(f"/monitor/errors/{fingerprint}/mute"))
     sent("jobs", lambda: world.control.cancel("queued-0"))
-    seq = world.running["running-0"].claim.seq
+    seq = world.running["running-0"].claim.job.seq
     progress = '{"done": 41300, "total": 64000, "note": ""}'
     assert "41 300 of 64 000" in sent("jobs", lambda: world.huey.storage.put_progress(seq, progress)).words
     while world.running:

@@ -75,13 +75,13 @@ def test_every_key_on_the_server_is_documented(storage, far):
     storage.enqueue_jobs([job("a", unique_key="k", queue="q:1"), job("b")], Idempotency("t", "k", "f"))
     storage.enqueue_jobs([job("c", eta=now + 60), job("d", task="shop.held"), job("u", task="shop.unknown"), job("m")])
     storage.pause("task", "shop.held")
-    claims = {c.id: c for c in hand.claim(9)}
+    claims = {c.job.id: c for c in hand.claim(9)}
     hand.begin(claims["a"])
     hand.settle(claims["b"], "failed", result=b"1", others=(("x", b"1"),), chord_part=part("cid", 0, 2))
     hand.settle(claims["u"], "blocked", reason="unknown")
     hand.settle(claims["m"], "retrying", eta=now + 60)
     storage.lifecycle.cancel("a")
-    storage.put_progress(claims["a"].seq, "{}")
+    storage.put_progress(claims["a"].job.seq, "{}")
     storage.put_data("x", b"1")
     storage.put_data("r:a", b"1")
     storage.put_if_empty("lock", b"1")

@@ -44,7 +44,7 @@ def test_a_worker_whose_lease_ran_out_is_reaped_from_another_host_but_not_by_its
     assert storage.lifecycle.rescue(MOST, [hand.n]) == [], "nobody reaps its own"
     assert hand.n in workers(storage)
     assert far.lifecycle.rescue(MOST) == []
-    assert [c.id for c in hire().claim(5)] == ["b", "c"]
+    assert [c.job.id for c in hire().claim(5)] == ["b", "c"]
     assert hand.n not in workers(storage)
     assert beaten.settle(claim).lost == frozenset(), "it is beaten for"
 
@@ -59,7 +59,7 @@ def test_a_worker_that_comes_back_finds_its_tokens_gone_and_enters_again(storage
     assert hand.settle(claim, result=b"late").lost == {claim.token}
     assert (state(storage, "a"), storage.has_data_for_key("a"), workers(storage)) == ("queued", False, [hand.n])
     again = hand.claim_one()
-    assert again.id == "a" and again.token != claim.token
+    assert again.job.id == "a" and again.token != claim.token
     let_lapse(storage, hand)
     far.lifecycle.rescue(MOST)
     assert workers(storage) == []
@@ -80,7 +80,7 @@ def test_a_body_that_must_not_run_twice_does_not_begin_once_its_claim_is_gone(st
     hand.presence.take(claim.token)
     let_lapse(storage, hand)
     far.lifecycle.rescue(MOST)
-    assert hire().claim_one().id == "a"
+    assert hire().claim_one().job.id == "a"
     assert not storage.hold(hand.presence, claim.token)
     storage.control_signals(hand.n)  # it enters again
     assert not storage.hold(hand.presence, claim.token)
@@ -104,7 +104,7 @@ def test_of_many_rescuers_one_wins(storage, open_storage, hand, hire):
     for thread in threads:
         thread.join()
     assert found == ["a"]
-    assert (hire().claim_one().tree_deaths, kinds(storage)) == (1, ["enqueued", "rescued"])
+    assert (hire().claim_one().job.tree_deaths, kinds(storage)) == (1, ["enqueued", "rescued"])
 
 
 def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, hand, hire):
@@ -117,7 +117,7 @@ def test_another_host_knows_the_body_that_was_running_for_a_while(storage, far, 
     assert [(r.job_id, r.task) for r in info.running] == [("a", "shop.order")]
     let_lapse(storage, hand)
     assert far.lifecycle.rescue(MOST) == ["a"]
-    assert {c.id: (c.crashes, c.tree_deaths) for c in hire().claim(2)} == {"a": (0, 1), "b": (0, 0)}
+    assert {c.job.id: (c.job.crashes, c.job.tree_deaths) for c in hire().claim(2)} == {"a": (0, 1), "b": (0, 0)}
 
 
 def test_the_parent_tells_of_a_body_that_lets_nobody_else_run(storage, far, hand, monkeypatch):
@@ -138,7 +138,7 @@ def test_a_job_that_is_found_in_too_many_lost_hosts_is_failed_from_another_host(
         wait_until(lambda: far.get_job("a").started_at, 5, "Redis was told of the body")
         let_lapse(storage, hand)
         far.lifecycle.rescue(1)
-    assert (state(storage, "a"), look(storage, "a").crashes) == ("failed", 0)
+    assert (state(storage, "a"), look(storage, "a").job.crashes) == ("failed", 0)
 
 
 def test_a_worker_without_a_parent_beats_for_itself(storage):

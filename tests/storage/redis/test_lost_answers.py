@@ -62,7 +62,7 @@ def test_a_tenth_of_the_pushes_and_pops_is_lost(line, shaky, storage):
             assert exc.stored is None
             continue
         assert settle_and_claim.lost == frozenset()
-        ran.update(claim.id for claim in settle_and_claim.claims)
+        ran.update(claim.job.id for claim in settle_and_claim.claims)
         done = [ended(claim) for claim in settle_and_claim.claims]
     line.armed = False
     hand.go()

@@ -35,7 +35,7 @@ def test_keys_of_the_version_before_go_on(
     names = {key.decode()[start:] for key in server.command(b"KEYS", server.key("*").replace("[", "\\["))}
     assert not [name for name in names if name in OLD or name.startswith(tuple(o for o in OLD if o.endswith(":")))]
     assert server.command(b"HGET", server.key("meta"), "schema") == str(VERSION).encode()
-    seen = {job.id: (job.place, job.state, job.reason) for job in storage.list_jobs(None, None, None, 20, None)}
+    seen = {job.job.id: (job.place, job.state, job.reason) for job in storage.list_jobs(None, None, None, 20, None)}
     assert seen == {
         "done": ("finished", "done", None), "rated-1": ("finished", "done", None),
         "failed": ("finished", "failed", None), "slow-1": ("claimed", "running", None),
@@ -47,9 +47,9 @@ def test_keys_of_the_version_before_go_on(
     assert storage.data.has("r:keyed") and look(storage, "slow-1").stopping
     storage.limits = LIMITS
     hand = hire()
-    assert [claim.id for claim in hand.claim(5)] == ["ready"], "what was blocked is blocked still"
+    assert [claim.job.id for claim in hand.claim(5)] == ["ready"], "what was blocked is blocked still"
     storage.lifecycle.reap(DeadWorker(1, "host.example", 4242, False), 3)
     assert look(storage, "slow-1").state == CANCELED, "it was asked to stop"
-    assert [claim.id for claim in hand.claim(5)] == ["slow-2"], "its slot is free"
+    assert [claim.job.id for claim in hand.claim(5)] == ["slow-2"], "its slot is free"
     assert storage.resume("task", "shop.paused") == 1
-    assert [claim.id for claim in hand.claim(5)] == ["paused"]
+    assert [claim.job.id for claim in hand.claim(5)] == ["paused"]

@@ -62,7 +62,7 @@ def test_a_full_server_takes_no_jobs_but_lets_them_end(own_server, open_storage,
         storage.enqueue_jobs(jobs("c"))
     assert caught.value.stored is False and storage.get_job("c") is None
     turn = storage.settle_and_claim(hand.n, [ended(first)], 1, ("*",))
-    assert ([c.id for c in turn.claims], state(storage, "a")) == (["b"], "done")
+    assert ([c.job.id for c in turn.claims], state(storage, "a")) == (["b"], "done")
     storage.release_claims(hand.n, turn.claims)
     hand.claim_one()
     hand.die()
@@ -132,10 +132,10 @@ def test_keys_of_a_newer_duey_are_left_alone_and_those_of_the_first_version_read
         old = json.dumps(json.loads(b"[" + head)[:10], separators=(",", ":"))
         server.command(b"SET", key, old[1:].encode() + b"\n" + payload)
     newer = open_storage()
-    assert newer.get_job("a").by is None
+    assert newer.get_job("a").job.by is None
     assert [event.detail["by"] for event in newer.lifecycle.read_events(10)] == [None] * 3
     hand = Hand(newer)
-    assert [each.by for each in hand.claim(2)] == [None, None]
+    assert [each.job.by for each in hand.claim(2)] == [None, None]
     newer.lifecycle.cancel("c")
     hand.go()
     assert server.command(b"HGET", server.key("meta"), "schema") == str(VERSION).encode()
@@ -178,12 +178,12 @@ def test_bytes_travel_unchanged_in_either_protocol(redis_server, open_storage, h
         storage.enqueue_jobs([job("a", payload=payload, context='{"\\n": 1}')])
         hand = hire(storage)
         claim = hand.claim_one()
-        assert claim.payload == payload
+        assert claim.job.payload == payload
         hand.settle(claim, result=payload)
-        assert (storage.peek_data("a"), storage.get_job("a").payload) == (payload, payload)
+        assert (storage.peek_data("a"), storage.get_job("a").job.payload) == (payload, payload)
         assert (storage.result_items(), storage.pauses()) == ({"a": payload}, set())
         (listed,) = storage.list_jobs(None, None, None, 5, None)
-        assert (listed.payload, listed.context) == (b"", '{"\\n": 1}')
+        assert (listed.job.payload, listed.job.context) == (b"", '{"\\n": 1}')
     assert {c.get_protocol() for c in storage.server.pool._available_connections} == {3}
 
 

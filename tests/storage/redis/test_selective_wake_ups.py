@@ -36,7 +36,7 @@ def test_a_ring_goes_to_a_sleeper_that_serves_the_queue_and_to_no_other(storage,
     assert is_rung(fast) and not slow.presence.pipe.wait(SHORT_S)
     assert sleepers(storage) == [slow.n]
     fast.presence.asleep(False)
-    assert fast.claim_one().id == "a"
+    assert fast.claim_one().job.id == "a"
     assert not fast.claim() and sleepers(storage) == [slow.n], "who is awake is no sleeper"
     storage.enqueue_jobs([job("b", queue="fast")])
     assert not fast.presence.pipe.wait(SHORT_S), "and is not rung"
@@ -58,7 +58,7 @@ def test_whatever_brings_work_rings(storage, hire):
     busy, idle = hire(), hire()
     brings = {
         "release": lambda claim: storage.release_claims(busy.n, [claim]),
-        "retry": lambda claim: storage.retry(claim.id, None, 0),
+        "retry": lambda claim: storage.retry(claim.job.id, None, 0),
         "settle": lambda claim: busy.settle(claim, follow_ups=(job("next"),)),
         "later": lambda claim: storage.enqueue_jobs([job("l", eta=time.time() + 3600)]),
         "resume": lambda claim: storage.resume("queue", "held"),

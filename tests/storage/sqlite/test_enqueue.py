@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from duey import clock, errors, faults
-from duey.model.job import Idempotency, NewJob
+from duey.model.job import STATED, Idempotency, JobRecord
 from duey.storage.sqlite import group_commit, schema
 from duey.storage.sqlite.database import LOG_STEP
 from duey.storage.sqlite.storage import SqliteStorage
@@ -77,11 +77,11 @@ def test_a_few_plain_jobs_are_one_statement_and_what_is_not_plain_takes_the_othe
 
 def test_each_column_of_a_job_comes_to_its_place(storage):
     now = clock.now()
-    full = NewJob("id", "m.task", "mail", 3.5, now - 1, now + 60, now + 90, 4, 2.5, 30.0, 5, None, "above", "cid",
+    full = JobRecord("id", "m.task", "mail", 3.5, now - 1, now + 60, now + 90, 4, 2.5, 30.0, 5, None, "above", "cid",
                   '{"user": "ana"}', b"\x00payload", None, "ci")  # fmt: skip
     storage.enqueue_jobs([full])
     with storage.db.read() as con:
-        assert con.execute(f"select {schema.JOB} from jobs").fetchone() == tuple(full)
+        assert con.execute(f"select {schema.JOB} from jobs").fetchone() == full[:STATED]
         found = con.execute(
             "select scheduled.at, kind, token, outbox.at, attempt from scheduled join outbox on job = scheduled.seq"
         )
@@ -139,11 +139,11 @@ def commits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, sto
     return sizes
 
 
-def enqueue_at_once(storage: SqliteStorage, requests: list[tuple[list[NewJob], Idempotency | None, int]]) -> Answers:
+def enqueue_at_once(storage: SqliteStorage, requests: list[tuple[list[JobRecord], Idempotency | None, int]]) -> Answers:
     """Enqueue each in a thread of its own, all while the file is locked; the answers by the id of the first job."""
     answers: Answers = {}
 
-    def enqueue(jobs: list[NewJob], idempotency: Idempotency | None, max_pending: int) -> None:
+    def enqueue(jobs: list[JobRecord], idempotency: Idempotency | None, max_pending: int) -> None:
         try:
             answers[jobs[0].id] = storage.enqueue_jobs(jobs, idempotency, max_pending)
         except (errors.DueyError, OverflowError) as exc:

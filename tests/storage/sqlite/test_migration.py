@@ -61,7 +61,7 @@ def test_a_file_of_the_version_before_goes_on(tmp_path: Path) -> None:
     (tmp_path / "config.ini").write_text("[storage]\npath = queue.db\n")
     storage = make_storage(load(tmp_path / "config.ini", {}))
     storage.prepare()
-    seen = {(job.task, job.state, job.reason) for job in storage.list_jobs(None, None, None, 9, None)}
+    seen = {(job.job.task, job.state, job.reason) for job in storage.list_jobs(None, None, None, 9, None)}
     assert seen == {
         ("shop.add", "done", None), ("shop.locked", "scheduled", None), ("shop.fails", "retrying", None),
         ("shop.add", "queued", None), ("shop.add", "scheduled", None),

@@ -1,7 +1,7 @@
 -- uses: places job
 -- Returns the oldest events, joined with their jobs. Arguments: how many, and how many bytes together (one event is
 -- always returned). Returns how many belonged to jobs that were removed (these events are removed too), then for each
--- event: number, kind, event_json, detail, id, m, whether it includes the call (enqueued, retried, done), body (otherwise only
+-- event: number, kind, event_json, detail, m, whether it includes the call (enqueued, retried, done), body (otherwise only
 -- its head), result (of done).
 
 local answer, bytes, stale = {0}, 0, {}
@@ -19,7 +19,7 @@ for _, entry in ipairs(call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1])
     local result = e.k == 'done' and call('GET', P .. 'result:' .. e.j)
     bytes = bytes + #e.e + #(e.d or '') + #body + #(result or '')
     if bytes > tonumber(ARGV[2]) and #answer > 1 then break end
-    answer[#answer + 1] = {entry[1], e.k, e.e, e.d or false, e.j, m, whole_call and 1 or 0, body, result}
+    answer[#answer + 1] = {entry[1], e.k, e.e, e.d or false, m, whole_call and 1 or 0, body, result}
   end
 end
 call_many('XDEL', P .. 'outbox', stale)

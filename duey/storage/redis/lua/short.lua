@@ -22,10 +22,10 @@ return call('HDEL', P .. 'kv', key) + call('HDEL', P .. 'revocations', key) + ca
 
 -- script: get_job
 -- uses: places job
--- Returns one job, and what follows its end. Arguments: id.
+-- Returns one job, what follows its end, and how many consumers died with it. Arguments: id.
 
 local found = job_fields(ARGV[1], 0)
-if found then found[11] = call('HGET', job_key(ARGV[1]), 'sequel') end
+if found then found[11], found[12] = unpack(call('HMGET', job_key(ARGV[1]), 'sequel', 'trees')) end
 return found
 
 -- script: overdue

@@ -1,9 +1,9 @@
--- uses: places wakeup limits insert settle
+-- uses: places wakeup limits insert settle job
 -- Applies an operation by hand to one job, if the job is still as it was read. Arguments: verb, id, place, token, m,
 -- end, now, then
 --   finish: the token to end it under, and the outcome
 --   stop:   nothing (it runs: it is asked to stop)
---   retry:  m, body (empty: unchanged), the attempts that ended
+--   retry:  m, payload (empty: unchanged), the attempts that ended
 --   forget: nothing (it has ended)
 -- Returns 1, 0 if it has changed meanwhile, or the id of the job that holds its unique key.
 
@@ -26,7 +26,7 @@ elseif verb == 'retry' then
   if unique then take_key(unique, hold, id, ARGV[7]) end
   call('HSET', job_key(id), 'm', ARGV[8])
   call('HDEL', job_key(id), 'state', 'end', 'ev', 'trees')
-  if ARGV[9] ~= '' then call('SET', P .. 'body:' .. id, ARGV[9]) end
+  if ARGV[9] ~= '' then call('SET', P .. 'body:' .. id, head_of(id) .. ARGV[9]) end
   make_ready(id)
   call('HDEL', P .. 'progress', seq)
   event(id, seq, 'retried', manual_token(ARGV[7], ARGV[10]))
