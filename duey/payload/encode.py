@@ -55,7 +55,7 @@ def to_json(value: Any, root: str = "") -> bytes:
     path: ValuePath = (None, (root or ("" if is_message else "value"),), None, -1 if is_message else 0)
     try:
         try:
-            return (is_message and _simple_message(value) or _encode(_QUICK.pack(value, path))).encode()
+            return ((is_message and _simple_message(value)) or _encode(_QUICK.pack(value, path))).encode()
         except ValueError:  # NaN, an int too long to print, a lone surrogate (a refused type is a TypeError)
             return _encode(_CAREFUL.pack(value, path)).encode()
     except ValueError as error:  # not found by the second walk, such as an invalid name of an enum's member

@@ -153,9 +153,10 @@ def test_a_caller_that_is_deep_itself_gets_the_named_error() -> None:
 @rows(
     "change",
     [
-        {}, {"args": ()}, {"id": "ä\"\\"}, {"kwargs": {"a": 1, "ü": None}}, {"kwargs": {"!": 1}}, {"kwargs": {"a": [1]}},
-        {"args": (1, [2])}, {"args": [1]}, {"args": (True, 1.0, 1, "x", None)}, {"retries": True}, {"retries": 1.0},
-        {"priority": 5, "timeout": 2.5}, {"retry_backoff": 0}, {"expires": 3, "retry_backoff": 2}, {"kwargs": None},
+        {}, {"args": ()}, {"id": "ä\"\\"}, {"kwargs": {"a": 1, "ü": None}}, {"kwargs": {"!": 1}},
+        {"kwargs": {"a": [1]}}, {"args": (1, [2])}, {"args": [1]}, {"args": (True, 1.0, 1, "x", None)},
+        {"retries": True}, {"retries": 1.0}, {"priority": 5, "timeout": 2.5}, {"retry_backoff": 0},
+        {"expires": 3, "retry_backoff": 2}, {"kwargs": None},
         {"args": None, "kwargs": {}}, {"eta": datetime(2026, 1, 1)}, {"expires": datetime(2026, 1, 1)},
         {"on_error": MESSAGE}, {"chord_config": ("c", 1, 0, MESSAGE)}, {"retry_delay": -1.5},
     ],

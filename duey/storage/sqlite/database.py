@@ -272,20 +272,22 @@ class Database:
         if not self.durable:
             return
         con = self.connection("synced")
-        with self._locks["synced"], suppress(sqlite3.Error, OSError):  # another writer's commits need the room too
-            with open(f"{self.path}-wal", "r+b", buffering=0) as log:
-                size = log.seek(0, os.SEEK_END)
-                frames = max(0, size - LOG_STEP // 2) // FRAME_BYTES
-                log.seek(32 + frames * FRAME_BYTES)
-                if size >= LOG_ROOM or not any(log.read(24)):
-                    return
-                try:
-                    con.execute("begin immediate")
-                    log.seek(0, os.SEEK_END)
-                    log.write(bytes(LOG_STEP))
-                finally:
-                    if con.in_transaction:
-                        con.execute("rollback")
+        with (
+            self._locks["synced"],
+            suppress(sqlite3.Error, OSError),  # the write lock is held, or the disk is full: it can wait
+            open(f"{self.path}-wal", "r+b", buffering=0) as log,
+        ):
+            size = log.seek(0, os.SEEK_END)
+            log.seek(32 + max(0, size - LOG_STEP // 2) // FRAME_BYTES * FRAME_BYTES)
+            if size >= LOG_ROOM or not any(log.read(24)):
+                return
+            try:
+                con.execute("begin immediate")
+                log.seek(0, os.SEEK_END)
+                log.write(bytes(LOG_STEP))
+            finally:
+                if con.in_transaction:
+                    con.execute("rollback")
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, without blocking readers or writers."""
