@@ -10,7 +10,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +22,7 @@ import duey
 from duey import config
 from duey.control.service import Control
 from duey.model.job import ENDED, Job
+from duey.monitor.access import Access, FirstSecrets
 from tests.acceptance.http_client import Client, shown
 from tests.acceptance.ledger import Ledger
 from tests.acceptance.processes import ROOT, Process, is_alive, kill
@@ -117,8 +121,16 @@ class Deployment:
 
         wait_until(takes, 15, "the consumer's units are registered")
 
-    def app(self, *arguments: str, **environ: str) -> Process:
-        """`python app.py`, once it is ready. The first one's token is kept for `client`."""
+    def app(self, *arguments: str, accounts: bool = True, **environ: str) -> Process:
+        """`python app.py`, once it is ready. The first token is kept for `client`.
+
+        With `accounts` the first account and token are there before it starts: only their making takes a while.
+        """
+        file = self.folder / "data" / "access.db"
+        if self.forked and accounts and not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            shutil.copy(made_accounts()[0], file)
+            self._token = made_accounts()[1].secret
         process = self.start("app.py", *arguments, **environ)
         process.says("ready\n")
         self._token = self._token or shown(process.out, "token")
@@ -236,6 +248,17 @@ class Deployment:
             return any(self.queue.with_name("queue.db-workers").glob("*.wait"))
         server = self.huey.storage.server
         return bool(server.command("HLEN", server.key("waiters")))
+
+
+@cache
+def made_accounts() -> tuple[Path, FirstSecrets]:
+    """A file of what the first start makes, and what it shows. One for the session: a hash takes long by design."""
+    file = Path(tempfile.mkdtemp()) / "access.db"
+    access = Access(f"sqlite:///{file}")
+    secrets = access.first_start()
+    access.close()
+    assert secrets is not None and not file.with_name("access.db-wal").exists()
+    return file, secrets
 
 
 def load_workload(huey: Any, ledger: Path, name: str = "workload") -> ModuleType:

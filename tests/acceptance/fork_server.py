@@ -1,7 +1,7 @@
 """Starts programs of Duey as forks of a process that has imported what they import, which is most of a start.
 
 The program itself runs from its first line on, with streams, environment, session and signals of its own. What is about
-the start (test_start, `duey run` of a wheel, a reload, the consumer of app.py) is started by the system as ever.
+the start (test_start, `duey run` of a wheel, a reload, a consumer that app.py starts again) is started by the system.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ import json
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+MARK = "DUEY_TEST_MARK"
+NO_MARK = f"{MARK}={'0' * 32}".encode()
 IMPORTED = (
     "asyncio", "huey.consumer", "huey.consumer_options", "duey.execution.huey", "duey.worker.consumer_options",
     "duey.worker.supervisor", "duey.control.service", "duey.server.main", "duey.cli.main",
@@ -64,7 +69,8 @@ class Server:
     """One for each PYTHONPATH, since that decides what can be imported. Ends with this process."""
 
     def __init__(self, path: str) -> None:
-        environ = {**os.environ, "PYTHONPATH": path}
+        name, _, none = NO_MARK.decode().partition("=")
+        environ = {**os.environ, "PYTHONPATH": path, name: none}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self._server = subprocess.Popen([sys.executable, __file__], cwd=ROOT, env=environ, text=True, **pipes)
         atexit.register(self._server.communicate)  # at the end of its input it ends
@@ -114,12 +120,65 @@ def become(request: Any, tell: int) -> Any:
     os.setsid()
     os.environ.clear()
     os.environ.update(environ)
+    carry(environ[MARK])
     for fd, name in enumerate((os.devnull, out, err)):
         opened = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(opened, fd)
         os.close(opened)
     os.closerange(tell, tell + 1)
     return request
+
+
+def carry(mark: str) -> None:
+    """Let /proc/PID/environ, which shows what this process was started with, show the mark of the program."""
+    begin, end = map(int, Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[47:49])
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin)
+        at = memory.read(end - begin).index(NO_MARK)
+        memory.seek(begin + at)
+        memory.write(f"{MARK}={mark}".encode())
+
+
+def fork_consumer() -> list[str] | None:
+    """Fork the first consumer of app.py before there are threads, connections or settings. It waits for its start.
+
+    Returns None in app.py, and in the consumer the arguments that app.py starts it with.
+    """
+    from duey.server import consumer_child
+
+    ours, theirs = socket.socketpair()
+    if pid := os.fork():
+        theirs.close()
+
+        def start(arguments: list[str], cwd: Path, env: dict[str, str], **_: Any) -> subprocess.Popen[bytes]:
+            consumer_child.subprocess = subprocess  # type: ignore[attr-defined]
+            out, to_out = os.pipe()
+            socket.send_fds(ours, [json.dumps([arguments[2:], str(cwd), env]).encode()], [to_out])
+            os.close(to_out)
+            ours.close()
+            child: Any = subprocess.Popen.__new__(subprocess.Popen)  # of a process that runs already
+            child.args, child.pid, child.returncode, child._child_created = arguments, pid, None, True
+            child.stdin, child.stdout, child.stderr, child._waitpid_lock = None, open(out, "rb"), None, threading.Lock()
+            return child
+
+        consumer_child.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": start})  # type: ignore[attr-defined]
+        return None
+    ours.close()
+    request, fds, _, _ = socket.recv_fds(theirs, 1 << 20, 1)
+    theirs.close()
+    if not request:
+        os._exit(0)  # app.py has ended without a consumer
+    arguments, cwd, environ = json.loads(request)
+    os.setsid()
+    os.chdir(cwd)
+    sys.path.insert(0, cwd)
+    os.environ.clear()
+    os.environ.update(environ)
+    for fd in (1, 2):
+        os.dup2(fds[0], fd)
+    os.close(fds[0])
+    sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    return arguments
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -140,4 +199,7 @@ if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).parent))
     for each in IMPORTED:
         importlib.import_module(each)
-    run(serve()[0])
+    program = serve()[0]
+    if program == ["app.py"]:
+        program = fork_consumer() or program
+    run(program)

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.acceptance import fork_server
+from tests.acceptance.fork_server import MARK
 from tests.support import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-MARK = "DUEY_TEST_MARK"
 
 
 class Process:

@@ -39,7 +39,7 @@ def wide():
 @sqlite_in_suite
 def test_nobody_else_may_read_a_file_of_the_service(deployment: Deployment, wide: None):
     data, copies, log = deployment.folder / "data", deployment.folder / "copies", deployment.folder / "huey.log"
-    app = deployment.app()
+    app = deployment.app(accounts=False)
     assert deployment.client().post("/api/jobs", {"task": "note", "args": [1]}).status == 202
     deployment.manage("backup", str(copies))
     command = ("-m", "huey.bin.huey_consumer", "consumer.huey", "-l", str(log), "-v")

@@ -65,7 +65,7 @@ def post(deployment: Deployment, share: range, accepted: list[EnqueuedJob]) -> N
 @pytest.mark.parametrize("cut", range(CUTS))
 def test_the_power_is_cut(deployment: Deployment, disk: Disk, cut: int):
     rng = random.Random(f"{SEED} {cut}")
-    app = deployment.app()
+    app = deployment.app(accounts=False)
     shares: list[list[EnqueuedJob]] = [[], []]
     clients = [
         threading.Thread(target=post, args=(deployment, range(i, 10**7, 2), share)) for i, share in enumerate(shares)

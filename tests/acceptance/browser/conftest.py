@@ -9,19 +9,20 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.acceptance.deployment import Deployment
-from tests.acceptance.http_client import shown
+from tests.acceptance.deployment import Deployment, made_accounts
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--in-process-gpu", "--disable-background-networking", "--disable-component-update",
+]  # fmt: skip
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
 class Service:
-    """A deployment with what its first start printed."""
+    """A deployment, once its app is ready. `session`: the cookies of an admin who has logged in."""
 
-    def __init__(self, deployment: Deployment, printed: str) -> None:
-        self.deployment = deployment
-        self.password = shown(printed, "password")
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment, self.session = deployment, None
+        deployment.app()
         self.base = f"http://127.0.0.1:{deployment.port}"
 
     def enqueue_jobs(self, task: str, *args: Any, **fields: Any) -> str:
@@ -35,7 +36,7 @@ class Service:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     deployment = Deployment(tmp_path_factory.mktemp("browser") / "d", settings={"service": {"name": "Night watch"}})
     try:
-        yield Service(deployment, deployment.app().out)
+        yield Service(deployment)
     finally:
         deployment.close()
 
@@ -51,7 +52,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]:
-    """Open a page of the monitor in a fresh context; `log_in` enters as the admin first."""
+    """Open a page of the monitor in a fresh context, in the one session of the admin unless `log_in` is false."""
     contexts = []
     elsewhere: list[str] = []
     broken: list[str] = []
@@ -62,14 +63,19 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
 
     def build(log_in: bool = True, **options: Any) -> Page:
         options.setdefault("viewport", WIDE)
+        if log_in and service.session:
+            options["storage_state"] = service.session
         context = browser.new_context(base_url=service.base, **options)
         contexts.append(context)
         context.set_default_timeout(15_000)
         page = context.new_page()
         page.on("request", look)
         page.on("pageerror", lambda error: broken.append(str(error)))
-        if log_in:
-            enter(page, service.password)
+        if log_in and service.session:
+            page.goto("/monitor/")
+        elif log_in:
+            enter(page)
+            service.session = context.storage_state()
         return page
 
     yield build
@@ -79,10 +85,11 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
     assert broken == [], "a script failed"
 
 
-def enter(page: Page, password: str, name: str = "admin") -> None:
-    """Log in through the form."""
+def enter(page: Page, name: str = "", password: str = "") -> None:
+    """Log in through the form, as the first admin unless somebody is named."""
+    first = made_accounts()[1]
     page.goto("/monitor/login")
-    page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Password").fill(password)
+    page.get_by_label("Name", exact=True).fill(name or first.account)
+    page.get_by_label("Password").fill(password or first.password)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/monitor/")

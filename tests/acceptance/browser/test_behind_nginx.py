@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Response, expect
 
 from tests.acceptance.browser.conftest import Service
-from tests.acceptance.deployment import Deployment
+from tests.acceptance.deployment import Deployment, made_accounts
 from tests.support import free_port, needs, wait_until
 from tests.support.nginx import Nginx, make_certificate
 
@@ -45,7 +45,7 @@ def service(tmp_path_factory: pytest.TempPathFactory, nginx: str) -> Iterator[Se
     web = {"url_prefix": "/duey", "public_url": base, "trusted_proxy": "127.0.0.1"}
     deployment = Deployment(folder / "d", settings={"web": web})
     try:
-        running = Service(deployment, deployment.app().out)
+        running = Service(deployment)
         running.base = base
         server = server_as_shown(port, deployment.port, *make_certificate(openssl, folder))
         with Nginx(nginx, folder, server):
@@ -63,7 +63,7 @@ def test_the_whole_monitor_works_through_the_proxy(service: Service, open_page: 
     page.goto("/duey")
     expect(page).to_have_url(re.compile(f"^{service.base}/duey/monitor/login"))
     page.get_by_label("Name", exact=True).fill("admin")
-    page.get_by_label("Password").fill(service.password)
+    page.get_by_label("Password").fill(made_accounts()[1].password)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{service.base}/duey/monitor/")
 

@@ -17,7 +17,7 @@ import waitress
 from playwright.sync_api import Browser, Page
 
 from duey.monitor.access import passwords
-from tests.acceptance.browser.conftest import PHONE
+from tests.acceptance.browser.conftest import PHONE, enter
 from tests.acceptance.variants import SOAK
 from tests.monitor.web.hostile import HOSTILE, LONG, make_hostile
 from tests.monitor.web.scene import morning
@@ -94,11 +94,7 @@ def opened(browser: Browser, base: str, **options: Any) -> Iterator[Page]:
     page.on("pageerror", lambda error: wrong.append(f"script {error}"))
     page.on("console", lambda said: wrong.append(f"console {said.text}") if said.type == "error" else None)
     page.on("request", lambda asked: None if asked.url.startswith(f"{base}/monitor/") else wrong.append(asked.url))
-    page.goto("/monitor/login")
-    page.get_by_label("Name", exact=True).fill("ana")
-    page.get_by_label("Password").fill(PASSWORDS["ana"])
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/monitor/")
+    enter(page, "ana", PASSWORDS["ana"])
     yield page
     context.close()
     assert [each for each in wrong if "status of 4" not in each] == []  # the console notes each refusal

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
 
-from tests.acceptance.browser.conftest import Service
+from tests.acceptance.browser.conftest import Service, enter
 from tests.support import wait_until
 
 Open = Callable[..., Page]
@@ -89,7 +89,8 @@ def test_the_same_reading_and_a_retry_without_javascript(service: Service, open_
 
 
 def test_who_logged_out_sees_nothing(service: Service, open_page: Open) -> None:
-    page = open_page()
+    page = open_page(log_in=False)
+    enter(page)
     page.goto("/monitor/account")
     page.get_by_role("button", name="Log out", exact=True).click()
     page.goto("/monitor/jobs")
