@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.monitor.web.client import Browser
 from tests.support import needs, rounds, wait_until
 from tests.support.chromium import find_chromium
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
@@ -93,6 +94,18 @@ def test_root_installs_a_program_where_there_is_none_and_nobody_else_does(tmp_pa
     assert find(install, 0)[0] == str(tmp_path / "chromium")
 
 
+def test_a_browser_keeps_a_cookie_until_it_is_deleted():
+    def app(environ, start_response):
+        cookies = ["message=since 1970", "old=1", 'old=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=-1; Path=/']
+        start_response("204 No Content", [("Set-Cookie", each) for each in cookies])
+        return []
+
+    browser = Browser(app)
+    browser._check = lambda *_: None
+    browser.get("/")
+    assert browser.jar == {"message": "since 1970"}
+
+
 SKIPPING = """
 import pytest
 from tests.support import needs
@@ -113,10 +126,20 @@ def test_expected_to_fail(): assert False
 def test_a_skip_is_one_line_and_a_failure_where_ci_is_true(tmp_path):
     (tmp_path / "test_skipping.py").write_text(SKIPPING)
     options = ["-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
-    command = [sys.executable, "-m", "pytest", *options, "-c", str(ROOT / "pyproject.toml"), str(tmp_path)]
-    for ci, counts in (("", ["3 skipped", "1 xfailed"]), ("true", ["1 failed", "1 xfailed", "2 errors"])):
-        run = subprocess.run(command, cwd=ROOT, env=os.environ | {"CI": ci}, capture_output=True, text=True, timeout=60)
-        *lines, last = run.stdout.splitlines()
+    program = """if True:
+        import os, sys, pytest
+        for os.environ["CI"] in ("", "true"):
+            pytest.main(sys.argv[1:])
+            print("=" * 9, "over", flush=True)
+            os.makedirs(os.environ["TMPDIR"], exist_ok=True)  # which went with the session"""
+    command = [sys.executable, "-c", program, *options, "-c", str(ROOT / "pyproject.toml"), str(tmp_path)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    first, second, _ = run.stdout.split("========= over\n")
+    for ci, printed, counts in (
+        ("", first, ["3 skipped", "1 xfailed"]),
+        ("true", second, ["1 failed", "1 xfailed", "2 errors"]),
+    ):
+        *lines, last = printed.splitlines()
         assert [count for count in counts if count not in last] == [], run.stdout + run.stderr
         lines = [line for line in lines if line.startswith(("SKIPPED", "FAILED", "ERROR "))]
         for reason in ("expected a tool, found none; install it.", "expected a body, found none.", "for no reason"):

@@ -65,5 +65,5 @@ def limits(schema: Schema) -> str:
     if values and values != [False, True]:
         return f"one of {', '.join(json.dumps(value, ensure_ascii=False) for value in values)}"
     return ", ".join(
-        text.format(each[name]) for each in alternatives(schema) for name, text in _LIMITS.items() if each.get(name)
+        text.format(each[name]) for each in alternatives(schema) for name, text in _LIMITS.items() if name in each
     )

@@ -57,13 +57,13 @@ class Sessions:
         self._idle_s, self._longest_s = hours * 3600, days * 86400
 
     def start(self, account: Account, address: str, agent: str) -> str:
-        """Start a session; return the cookie's value (43 characters), which is not stored.
+        """Start a session; return the cookie's value (43 characters), which is not stored. Expired ones are deleted.
 
         Raises AccountChanged if the account was removed or its password changed since it was authenticated.
         """
         cookie, now = secrets.token_urlsafe(COOKIE_BYTES), self._clock()
         with self._database.writing() as db:
-            self._purge(db, now)
+            SESSIONS.delete().where(S.expires_at <= now).execute(db)
             # A new password deletes all sessions. A log-in with the old password must not add one afterwards.
             unchanged = (A.id == account.id) & (A.password_version == account.password_version)
             if not ACCOUNTS.select(A.id).where(unchanged).exists(db):
@@ -128,14 +128,6 @@ class Sessions:
         counting = SESSIONS.select(S.account_id, fn.COUNT(S.id)).where(S.expires_at > self._clock())
         with self._database.reading() as db:
             return dict(counting.group_by(S.account_id).tuples().execute(db))
-
-    def purge(self) -> int:
-        """Delete expired sessions; return how many. Each new session does this too."""
-        with self._database.writing() as db:
-            return self._purge(db, self._clock())
-
-    def _purge(self, db: SqliteDatabase, now: float) -> int:
-        return int(SESSIONS.delete().where(S.expires_at <= now).execute(db))
 
 
 def _sessions(db: SqliteDatabase, which: Expression) -> Iterator[Session]:

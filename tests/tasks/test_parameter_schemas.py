@@ -18,6 +18,7 @@ ANNOTATED = Annotated[int, Field(ge=1, le=9)]
     [
         (int, [], False, False, False, ""),
         (ANNOTATED, [], False, False, False, "at least 1, at most 9"),
+        (Annotated[float, Field(ge=0, lt=0.5)], [], False, False, False, "at least 0, below 0.5"),
         (ANNOTATED | None, [], False, False, False, "at least 1, at most 9"),
         (bool, [False, True], False, False, False, ""),
         (Color, ["red", "green"], False, True, False, 'one of "red", "green"'),

@@ -10,6 +10,7 @@ import pytest
 from duey import errors
 from duey.model.job import FREED_AT_START, FREED_BY_TIME, REFUSES, REPLACES
 from duey.tasks import options as task_options
+from duey.tasks import unique
 from duey.tasks.unique import digest, uniqueness_of
 from tests.support import rows
 
@@ -34,7 +35,8 @@ def test_another_call_has_another_key(other):
     assert narrow.key_of("m.t", *other) != narrow.key_of("m.t", (1,), {})
 
 
-def test_digests():
+def test_digests(monkeypatch):
+    monkeypatch.setattr(unique, "_MOST", 10_000)
     left = {"x": {"b": 1, "a": {3, 1, 2}}, "y": [1, 2]}
     right = {"y": [1, 2], "x": {"a": {1, 2, 3}, "b": 1}}
     assert digest(left) == digest(right) != digest({**right, "y": [2, 1]})

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-import trustme
 
 from duey.alerts.channels import ChannelFailed
 from duey.alerts.channels.contract import LONGEST_ANSWER
@@ -26,6 +25,8 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 
 def bad_tls() -> HttpPeer:
+    import trustme  # it takes half a second, and each process of a run collects this file
+
     return HttpPeer(context=server_context(trustme.CA(), "127.0.0.1"))  # an authority that nobody trusts
 
 

@@ -151,12 +151,11 @@ class Browser:
 
     def _keep(self, cookies: Iterable[str]) -> None:
         for cookie in cookies:
-            name, _, rest = cookie.partition("=")
-            value = rest.partition(";")[0]
-            if "Max-Age=-1" in cookie or "Max-Age=0" in cookie or "1970" in cookie:
-                self.jar.pop(name, None)
-            else:
-                self.jar[name] = value
+            pair, *attributes = cookie.split("; ")
+            name, _, value = pair.partition("=")
+            self.jar[name] = value
+            if {"Max-Age=0", "Max-Age=-1"} & set(attributes):
+                del self.jar[name]
 
     def _check(self, environ: dict[str, Any], answer: Answer) -> None:
         assert environ["wsgi.errors"].getvalue() == "", "Bottle caught what the site should have"
