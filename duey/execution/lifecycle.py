@@ -19,7 +19,7 @@ from duey.model.event import COUNTED, Event
 from duey.model.job import CANCELED, ENDED, FAILED, Idempotency, JobRecord
 from duey.model.outcome import Outcome
 from duey.storage.contract import JobStorage
-from duey.storage.values import TRIES, ClaimResult, DeadWorker, EnqueueResult, StoredJob, busy
+from duey.storage.values import TRIES, ClaimResult, DeadWorker, EnqueueResult, Released, StoredJob, busy
 
 UNKNOWN_TASK_S = 24 * 3600.0  # how long a job waits whose task no consumer knows
 
@@ -114,10 +114,10 @@ class Lifecycle:
                 dead = orphans.dead
                 fates = [fate_of(*each, dead, max_crashes, self._outcomes) for each in orphans.claims]
                 done = self.storage.release(orphans, fates)
-                if done is False:
+                if done is Released.CHANGED:
                     continue
                 seized.reap()
-                if done is None:
+                if done is Released.GONE:
                     break
                 for fate in fates:
                     if fate.outcome is not None:

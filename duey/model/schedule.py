@@ -1,15 +1,9 @@
-"""Schedules and slots, and the contract of their storage.
-
-A slot is handled once, by whichever consumer is first: `fire` does nothing if the schedule has changed since the caller
-read it, and it moves `last` in the transaction that accepts the jobs of the slots. A recorded slot is never run again,
-unless it was missed. So a clock that is set back repeats nothing.
-"""
+"""Schedules and slots (duey.storage.contract.ScheduleStore keeps them)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from duey.model.job import JobRecord
 
@@ -70,54 +64,3 @@ class Gap(NamedTuple):
     since: float
     until: float
     why: str
-
-
-class ScheduleStore(Protocol):
-    """The storage of schedules and slots. Every method is one transaction."""
-
-    def schedules(self, name: str | None = None) -> list[ScheduleRow]:
-        """Every schedule on record, by name, or only the one of this name."""
-
-    def add(self, row: ScheduleRow) -> bool:
-        """Keep a schedule; False when the name is taken."""
-
-    def replace(self, seen: ScheduleRow, spec: str, last: float) -> bool:
-        """Give a schedule another spec and `last`; False when one of both is not as the caller saw it any more."""
-
-    def remove(self, name: str) -> bool:
-        """Remove a schedule and its slots. False if there is none."""
-
-    def pause(self, name: str, paused: bool) -> bool:
-        """Pause or resume a schedule. False if there is none."""
-
-    def fire(self, ticks: Sequence[Tick]) -> Mapping[str, Collection[str]]:
-        """For each schedule whose `last` and `paused` have not changed: store the slots, accept their jobs and move
-        `last`. Returns the ids of the accepted jobs by name of the schedule.
-
-        The outcome SKIP_IF_RUNNING becomes DEFERRED, or SKIPPED if a job of the schedule has not ended. QUEUE_BEHIND
-        becomes DEFERRED, WAITING if one has not ended or another slot waits, or SKIPPED if WAITING_MAX wait. A recorded
-        slot is kept, unless it was missed. A job whose id is known is not accepted again, and a slot whose job's unique
-        key is held becomes SKIPPED."""
-
-    def release(self, name: str, at: float, job: JobRecord | None, reason: str | None = None) -> bool:
-        """Accept the job of the first waiting slot, if it still waits, all jobs of the schedule have ended and the
-        schedule is not paused. True if the job was accepted. Without a job the slot becomes MISSED, with this
-        reason."""
-
-    def run_now(self, slot: OccurrenceRow, job: JobRecord) -> bool:
-        """Store a slot that is run by hand and accept its job. False if it is recorded and was neither missed nor
-        skipped. Raises UniqueConflict."""
-
-    def slots_of(self, name: str, limit: int, until: float = math.inf) -> list[tuple[OccurrenceRow, str | None]]:
-        """The newest slots up to `until`, each with the state of its job: a final one, 'unfinished', or None if there
-        is no job."""
-
-    def note_alive(self, now: float, why: str) -> float | None:
-        """Store that a scheduler lives at `now`. Returns the time of the note before. If that is more than GAP_S ago,
-        the time in between becomes a Gap with the reason `why`."""
-
-    def noted_s(self) -> float | None:
-        """How many seconds ago a scheduler was last noted, by the clock of the storage if it has one. None if never."""
-
-    def gaps(self) -> list[Gap]:
-        """The newest gaps, in order of time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -134,6 +135,14 @@ class Fate(NamedTuple):
 
 
 End = tuple[StoredJob, Outcome]  # a waiting job, and how it ends
+
+
+class Released(Enum):
+    """What became of the attempt to release the claims of a dead worker."""
+
+    DONE = "done"
+    CHANGED = "changed"  # it has other claims, or other jobs were asked to stop, than when they were read
+    GONE = "gone"  # another rescuer was first, or the worker has renewed its lease
 
 
 class Orphans(NamedTuple):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from duey.storage.contract import JobStorage
+from duey.storage.contract import Workers
 from duey.worker.process import WorkerSpec
 
 CANCEL_GRACE_S = 10.0  # after a body was asked to stop
@@ -58,7 +58,7 @@ class WorkerProcess:
         return bool(self.pid and self.number and self.spec.in_main)
 
 
-def past_timeout(storage: JobStorage, child: WorkerProcess) -> list[int]:
+def past_timeout(storage: Workers, child: WorkerProcess) -> list[int]:
     """The tokens of the bodies in this process that are past their time-out."""
     if child.spec.kind != "process":
         return []
@@ -69,7 +69,7 @@ def past_timeout(storage: JobStorage, child: WorkerProcess) -> list[int]:
     ]
 
 
-def deaf_to_cancel(storage: JobStorage, children: Iterable[WorkerProcess]) -> Sequence[WorkerProcess]:
+def deaf_to_cancel(storage: Workers, children: Iterable[WorkerProcess]) -> Sequence[WorkerProcess]:
     """The worker processes whose body was asked to stop CANCEL_GRACE_S ago and is still running."""
     alive = [child for child in children if child.may_be_killed]
     stopping = storage.stopping([child.number for child in alive]) if alive else set()

@@ -35,6 +35,7 @@ from duey.storage.values import (
     Fate,
     Orphans,
     Registration,
+    Released,
     StoredJob,
 )  # fmt: skip
 
@@ -124,7 +125,7 @@ class RedisStorage(JobStorage):
         self._sessions.forget(worker)  # first, so that no thread of this process registers it again
         # It may have claims from a lost answer; a job of them that was asked to stop is still asked to.
         while (left := self.orphans(DeadWorker(worker, "", 0, False))) is not None:
-            if self.release(left, [Fate()] * len(left.claims)) is not False:
+            if self.release(left, [Fate()] * len(left.claims)) is not Released.CHANGED:
                 return
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
@@ -154,7 +155,7 @@ class RedisStorage(JobStorage):
     def orphans(self, dead: DeadWorker) -> Orphans | None:
         return worker_rows.orphans(self.server, self.folder, dead)
 
-    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> bool | None:
+    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> Released:
         return worker_rows.release(self.server, orphans, fates, self._ttl)
 
     # operations by hand

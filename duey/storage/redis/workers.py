@@ -17,7 +17,7 @@ from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import running_of, running_text
-from duey.storage.values import DeadWorker, Fate, Orphans
+from duey.storage.values import DeadWorker, Fate, Orphans, Released
 
 
 def started(folder: Path, n: int, reported: bytes | None) -> dict[int, float | None]:
@@ -54,7 +54,7 @@ def infos(server: Server, folder: Path) -> list[WorkerInfo]:
     return sorted(found, key=lambda info: int(info.id))
 
 
-CHANGED = 2  # answer of reap.lua: read the claims again
+RELEASED = {0: Released.GONE, 1: Released.DONE, 2: Released.CHANGED}  # by the answer of reap.lua
 
 
 class Watch:
@@ -132,10 +132,9 @@ def orphans(server: Server, folder: Path, dead: DeadWorker) -> Orphans | None:
     return Orphans(dead, [(codec.claim_of(dead.worker, claim), bool(stopping)) for stopping, claim in pairs])
 
 
-def release(server: Server, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> bool | None:
-    """Release the claims of a dead worker. False if other jobs were asked to stop than when they were read, None if
-    there was nothing to release. A claim
-    that goes back to the queue without an event is not named in the arguments."""
+def release(server: Server, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> Released:
+    """Release the claims of a dead worker. A claim that goes back to the queue without an event is not named in the
+    arguments."""
     settled = noted = 0
     outcomes: codec.Words = []
     notes: codec.Words = []
@@ -155,4 +154,4 @@ def release(server: Server, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -
     answer = server.run("reap", orphans.dead.worker, int(orphans.dead.overdue), *words)
     if faults.point:
         faults.point("reap.committed")
-    return None if not answer else answer != CHANGED
+    return RELEASED[answer]

@@ -35,6 +35,7 @@ from duey.storage.values import (
     Fate,
     Orphans,
     Registration,
+    Released,
     StoredJob,
 )  # fmt: skip
 
@@ -168,10 +169,10 @@ class SqliteStorage(HueyMethods):
     def orphans(self, dead: DeadWorker) -> Orphans | None:
         return self.worker_table.orphans(dead)
 
-    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> bool | None:
+    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> Released:
         with self.db.write("relaxed", "reap") as con:
             done = worker_rows.release(con, orphans, fates, self._ttl)
-        if done:
+        if done is Released.DONE:
             self._notifier.notify_waiters()
             self.wake(8)
         return done

@@ -23,7 +23,7 @@ from duey.storage.presence import rss_of
 from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite import queries, schema, settle
 from duey.storage.sqlite.database import Database
-from duey.storage.values import DeadWorker, Fate, Orphans, Registration, StoredJob
+from duey.storage.values import DeadWorker, Fate, Orphans, Registration, Released, StoredJob
 
 
 class WorkerTable:
@@ -135,15 +135,15 @@ def control_signals(con: sqlite3.Connection, n: int) -> tuple[bool, bool]:
     return (bool(row[0]), bool(row[1])) if row else (False, False)
 
 
-def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> bool:
-    """Release all claims of a dead worker. False, and nothing is changed, if there are other claims, or other jobs were
-    asked to stop, than when they were read."""
+def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> Released:
+    """Release all claims of a dead worker. CHANGED, and nothing is changed, if there are other claims, or other jobs
+    were asked to stop, than when they were read."""
     worker = orphans.dead.worker
     tokens = {token for (token,) in con.execute("select token from claimed where worker = ?", (worker,))}
     still_held = [(*each, fate) for each, fate in zip(orphans.claims, fates, strict=True) if each[0].token in tokens]
     stopping = queries.stop_requested(con, [claim.job.seq for claim, _, _ in still_held])
     if len(still_held) < len(tokens) or any((claim.job.seq in stopping) != was for claim, was, _ in still_held):
-        return False
+        return Released.CHANGED
     for claim, _, fate in still_held:
         job = claim.job
         if fate.crashes is not None:
@@ -159,4 +159,4 @@ def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], tt
             con.execute(schema.EVENT, row)
     con.execute("delete from locks where worker = ?", (worker,))
     con.execute("delete from workers where n = ?", (worker,))
-    return True
+    return Released.DONE
