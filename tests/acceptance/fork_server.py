@@ -158,7 +158,8 @@ def fork_consumer() -> list[str] | None:
             ours.close()
             child: Any = subprocess.Popen.__new__(subprocess.Popen)  # of a process that runs already
             child.args, child.pid, child.returncode, child._child_created = arguments, pid, None, True
-            child.stdin, child.stdout, child.stderr, child._waitpid_lock = None, open(out, "rb"), None, threading.Lock()
+            child.stdout, child._waitpid_lock = os.fdopen(out, "rb"), threading.Lock()
+            child.stdin = child.stderr = None
             return child
 
         consumer_child.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": start})  # type: ignore[attr-defined]
