@@ -20,6 +20,7 @@ PICTURES = (
     ("overview-light", "", WIDE, "light"),
     ("job-dark", "jobs?state=failed", WIDE, "dark"),
     ("errors-light", "errors", WIDE, "light"),
+    ("alerts-light", "alerts", WIDE, "light"),
     ("schedules-dark", "schedules", WIDE, "dark"),
     ("overview-phone", "", PHONE, "light"),
 )

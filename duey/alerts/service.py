@@ -5,6 +5,7 @@ Methods raise HistoryUnavailable if the history's database cannot be used.
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from duey.alerts.channels import Channel, ChannelFailed, channels_of
 from duey.alerts.incidents import Incident
 from duey.alerts.messages import Place
 from duey.alerts.notifications import MAX_ANSWER
+from duey.alerts.past import RuleView, rule_views
 from duey.alerts.senders import TIMEOUT_S
 from duey.config import Settings
 from duey.config.alerts import QuietHours
@@ -29,7 +31,8 @@ from duey.monitor.history import History
 MAX_PAGE = 200
 NOTIFICATION = "id, channel, kind, state, attempts, answer, created_at, due_at, attempted_at, ended_at"
 NOTIFICATIONS = f"SELECT {NOTIFICATION} FROM notifications WHERE incident = ? ORDER BY n"
-LAST = "SELECT MAX({}) FROM notifications WHERE channel = ? AND {}"
+LAST_SENT = """SELECT ended_at, answer FROM notifications WHERE channel = ? AND state = 'sent'
+    ORDER BY created_at DESC LIMIT 1"""
 LAST_ERROR = """SELECT attempted_at, answer FROM notifications WHERE channel = ? AND attempted_at IS NOT NULL
     AND answer IS NOT NULL AND state <> 'sent' ORDER BY attempted_at DESC LIMIT 1"""
 WAITING = "SELECT COUNT(*) FROM notifications WHERE channel = ? AND state = 'waiting'"
@@ -95,16 +98,23 @@ class IncidentPage:
 
 @dataclass(frozen=True)
 class ChannelView:
-    """A channel, and how its last messages fared. `error`: its last error, unless a message was sent since."""
+    """A channel, and how its last messages fared. `sent_at`, `answer`: its last success; `error_at`, `error`: its last
+    error."""
 
     name: str
     kind: str
     rules: frozenset[str] | None
     quiet: QuietHours | None
     sent_at: float | None
+    answer: str | None
     error_at: float | None
     error: str | None
     waiting: int
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether nothing was sent since the last error."""
+        return self.error_at is not None and self.error_at > (self.sent_at or 0.0)
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,7 @@ class AlertService:
     def __init__(self, history: History, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self._database, self._settings, self._clock = history.database, settings, clock
         self._store = store.Store(history.database)
+        self._testing: dict[str, threading.Lock] = {}
 
     @cached_property
     def channels(self) -> dict[str, Channel]:
@@ -137,7 +148,9 @@ class AlertService:
 
     # incidents
 
-    def incidents(self, state: str | None = None, limit: int = 50, cursor: str | None = None) -> IncidentPage:
+    def incidents(
+        self, state: str | None = None, limit: int = 50, cursor: str | None = None, rule: str | None = None
+    ) -> IncidentPage:
         """Return incidents, newest first. `state`: open or closed. Raises BadRequest for a bad cursor."""
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise BadRequest("the cursor is not valid: start again without one")
@@ -147,6 +160,9 @@ class AlertService:
         if cursor is not None:
             conditions.append("n < ?")
             values.append(int(cursor))
+        if rule is not None:
+            conditions.append("rule = ?")
+            values.append(rule)
         query = f"{store.SELECT} WHERE {' AND '.join(conditions)} ORDER BY n DESC LIMIT ?"
         with self._database.reading() as db:
             found = [store.incident_of(row) for row in db.execute_sql(query, (*values, limit + 1)).fetchall()]
@@ -156,7 +172,7 @@ class AlertService:
     def incident(self, id: str) -> IncidentView:
         """Return one incident. Raises UnknownIncident."""
         with self._database.reading() as db:
-            row = db.execute_sql(f"{store.SELECT} WHERE id = ?", (id,)).fetchone()
+            row = db.execute_sql(f"{store.SELECT} WHERE id = ?", (_storable(id),)).fetchone()
             if row is None:
                 raise UnknownIncident(id)
             return _view(db, store.incident_of(row))
@@ -169,17 +185,22 @@ class AlertService:
     def ack(self, id: str, by: str) -> IncidentView:
         """Mark an open incident as seen by somebody: it is not told again. Seen twice changes nothing. Raises
         UnknownIncident, IncidentClosed."""
-        if not self._store.ack(id, by, self._clock()) and self.incident(id).incident.closed_at is not None:
+        if not self._store.ack(_storable(id), by, self._clock()) and self.incident(id).incident.closed_at is not None:
             raise IncidentClosed(id)
         return self.incident(id)
 
     def mute(self, id: str, until: float | None) -> IncidentView:
         """Tell nothing about the subject of an incident until then; None: tell it again. Raises UnknownIncident."""
-        if not self._store.mute(id, until):
+        if not self._store.mute(_storable(id), until):
             raise UnknownIncident(id)
         return self.incident(id)
 
-    # channels
+    # rules and channels
+
+    def rules(self) -> tuple[RuleView, ...]:
+        """Return every rule with its threshold, and its figures of 30 days."""
+        with self._database.reading() as db:
+            return rule_views(db, self._settings.alerts, self._clock())
 
     def channel_views(self) -> tuple[ChannelView, ...]:
         """Return the channels in the order of their configuration."""
@@ -188,18 +209,26 @@ class AlertService:
 
     def _channel_view(self, db: SqliteDatabase, channel: Channel) -> ChannelView:
         name = channel.name
-        sent_at = db.execute_sql(LAST.format("ended_at", "state = 'sent'"), (name,)).fetchone()[0]
+        sent_at, answer = db.execute_sql(LAST_SENT, (name,)).fetchone() or (None, None)
         error_at, error = db.execute_sql(LAST_ERROR, (name,)).fetchone() or (None, None)
-        if sent_at is not None and error_at is not None and sent_at >= error_at:
-            error_at = error = None
         waiting = db.execute_sql(WAITING, (name,)).fetchone()[0]
-        return ChannelView(name, channel.kind, channel.rules, channel.quiet, sent_at, error_at, error, waiting)
+        return ChannelView(name, channel.kind, channel.rules, channel.quiet, sent_at, answer, error_at, error, waiting)
 
     def test(self, name: str) -> TestResult:
         """Send a message through a channel now, and keep what it answered. Raises UnknownChannel."""
         channel = self.channels.get(name)
         if channel is None:
             raise UnknownChannel(name, list(self.channels))
+        lock = self._testing.setdefault(name, threading.Lock())
+        if not lock.acquire(blocking=False):  # or many clicks would hold all threads of the web process
+            return TestResult(name, "failed", "another test of this channel is under way: wait for it")
+        try:
+            return self._test(channel)
+        finally:
+            lock.release()
+
+    def _test(self, channel: Channel) -> TestResult:
+        name = channel.name
         began_at, id = self._clock(), uuid.uuid4().hex
         message = messages.test_of(name, id, began_at, self.place)
         try:
@@ -211,6 +240,11 @@ class AlertService:
             values = (id, name, result.state, began_at, began_at, began_at, now, result.answer, text)
             db.execute_sql(TESTED, values)
         return result
+
+
+def _storable(id: str) -> str:
+    """An id from an address, as SQLite can look for it."""
+    return id.encode("utf-8", "replace").decode()
 
 
 def _view(db: SqliteDatabase, incident: Incident) -> IncidentView:

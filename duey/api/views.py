@@ -215,7 +215,7 @@ INCIDENT = View(
 )  # fmt: skip
 CHANNEL = View({
     "name": TEXT, "kind": TEXT, "sent_at": {**TIME_OR_NULL, "description": "when it last took a message"},
-    "error_at": TIME_OR_NULL, "error": {**TEXT_OR_NULL, "description": "its last error, unless it took one since"},
+    "error_at": TIME_OR_NULL, "error": {**TEXT_OR_NULL, "description": "its last error"},
     "waiting": WHOLE,
 })  # fmt: skip
 TESTED = View({"channel": TEXT, "state": {"enum": ["sent", "failed"]}, "answer": TEXT})

@@ -24,7 +24,7 @@ def show_state(cli_context: CliContext) -> None:
         if found := alerts.open():
             echo(f"open incidents: {len(found)}, the newest: {found[0].title}")
         for channel in alerts.channel_views():
-            if channel.error_at:
+            if channel.is_failing:
                 echo(f"channel {channel.name}: failed last: {channel.error}; {channel.waiting} messages wait")
     except HistoryUnavailable as exc:
         echo(f"warning: {exc}")
@@ -44,8 +44,10 @@ def alerts_list(cli_context: CliContext, options: argparse.Namespace) -> None:
         state = "acknowledged" if incident.state == "open" and incident.acked_at else incident.state
         echo(incident.id, state, incident.rule, stamp(incident.opened_at), incident.count, incident.title)
     for channel in alerts.channel_views():
-        fared = f"failed at {stamp(channel.error_at)}: {channel.error}" if channel.error_at else "nothing was sent yet"
-        if channel.sent_at and not channel.error_at:
+        fared = (
+            f"failed at {stamp(channel.error_at)}: {channel.error}" if channel.is_failing else "nothing was sent yet"
+        )
+        if channel.sent_at and not channel.is_failing:
             fared = f"took a message at {stamp(channel.sent_at)}"
         echo("channel", channel.name, channel.kind, fared)
     if not alerts.channels:

@@ -91,7 +91,10 @@ class Service:
         self.watch = Watch(self.control, self.history, settings)
         self.api = make_api(self.control, self.access, settings, self.history, self.watch.service)
         self.server = Server(
-            side_by_side(make_web(self.control, self.access, self.history, settings), self.api, settings.web), settings
+            side_by_side(
+                make_web(self.control, self.access, self.history, settings, self.watch.service), self.api, settings.web
+            ),
+            settings,
         )
         self.child = ConsumerChild(settings.root) if with_consumer else None
 

@@ -39,6 +39,12 @@ class Links:
     def worker(self, worker_id: str, verb: str = "") -> str:
         return self._named("workers", worker_id, verb)
 
+    def incident(self, incident_id: str, verb: str) -> str:
+        return self._named("alerts", incident_id, verb)
+
+    def channel(self, name: str, verb: str) -> str:
+        return self._named("alerts/channels", name, verb)
+
     def queue(self, name: str, verb: str) -> str:
         return self._named("queues", name, verb)
 

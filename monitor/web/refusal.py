@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping
 
 from duey import errors
+from duey.alerts.service import UnknownChannel, UnknownIncident
 from duey.monitor.access import AccessUnavailable, TooManyAttempts
 from duey.monitor.history import HistoryUnavailable
 from duey.monitor.web.display.text import clip
@@ -61,6 +62,8 @@ def refusal_for(error: Exception, method: str, path: str) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, (errors.UnknownJob, errors.UnknownTask, errors.UnknownWorker, errors.UnknownSchedule)):
+        return Refusal(404, str(error))
+    if isinstance(error, (UnknownIncident, UnknownChannel)):
         return Refusal(404, str(error))
     if isinstance(error, errors.Conflict):
         return Refusal(409, str(error))

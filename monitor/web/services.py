@@ -16,6 +16,7 @@ from datetime import tzinfo
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
+from duey.alerts.service import AlertService
 from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
@@ -34,12 +35,15 @@ class Services:
     history: History
     settings: Settings
     clock: Callable[[], float] = time.time
+    given_alerts: AlertService | None = None
     links: Links = field(init=False)
     zone: tzinfo = field(init=False)
+    alerts: AlertService = field(init=False)
 
     def __post_init__(self) -> None:
         self.links = Links(self.settings.web.url_prefix)
         self.zone = ZoneInfo(self.settings.schedule.timezone)
+        self.alerts = self.given_alerts or AlertService(self.history, self.settings, self.clock)
 
     def record(
         self, request: Request, action: str, target: str, count: int = 1, detail: str = "", who: str | None = None

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 import bottle
 
+from duey.alerts.service import AlertService
 from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
@@ -35,9 +36,15 @@ MOUNT = "/monitor"
 MESSAGE_CHARS = 400
 
 
-def make_web(control: Control, access: Access, history: History, settings: Settings) -> Site:
+def make_web(
+    control: Control,
+    access: Access,
+    history: History,
+    settings: Settings,
+    alerts: AlertService | None = None,
+) -> Site:
     """Return the monitor as a WSGI application for all paths `/monitor...` below `[web] url_prefix`."""
-    return Site(Services(control, access, history, settings))
+    return Site(Services(control, access, history, settings, given_alerts=alerts))
 
 
 class Site(bottle.Bottle):

@@ -16,10 +16,12 @@ from duey.control.schedules import Schedule, Slot
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
 from duey.monitor.history import Count, ErrorGroup, HistoryHealth, SeenWorker
 from duey.monitor.web.display.formats import count, plural, span
+from duey.monitor.web.display.text import one_line
 
 GOOD, NOTE, BAD = "good", "note", "bad"
 LONG_WAIT_S = 60.0
 MANY_EVENTS = 1000
+TITLE_CHARS = 80
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Situation:
     seen: Sequence[SeenWorker] = ()
     missed: Sequence[tuple[Schedule, Slot]] = ()  # newest first
     troubles: Sequence[ErrorGroup] = ()  # open groups, as far as they are listed
+    incidents: Sequence[str] = ()  # titles of the open ones, newest first
     schedules_since: str = ""  # since when no consumer runs schedules, as shown text
 
     @property
@@ -111,6 +114,8 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
         found.append(Clause(text, about="workers"))
     if now.serving and now.schedules_since:
         found.append(Clause(f"no consumer runs schedules since {now.schedules_since}", about="missed"))
+    if now.incidents:
+        found.append(Clause(_open_incidents(now.incidents), about="incidents"))
     if now.failed.number:
         jobs = "job" if now.failed.number == 1 else "jobs"
         when = "since your last visit" if now.since_visit else "in the last 24 h"
@@ -118,6 +123,11 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
     if now.missed:
         found.append(Clause(f"{plural(len(now.missed), 'scheduled run')} missed", about="missed"))
     return found
+
+
+def _open_incidents(titles: Sequence[str]) -> str:
+    newest = one_line(titles[0], TITLE_CHARS)
+    return f"{len(titles)} open incidents, the newest: {newest}" if len(titles) > 1 else f"open incident: {newest}"
 
 
 def _notes(now: Situation, counts: Counts) -> list[Clause]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from duey.monitor.web.pages.access import AccessPage
 from duey.monitor.web.pages.account import AccountPage
+from duey.monitor.web.pages.alerts import AlertsPage
 from duey.monitor.web.pages.audit import AuditPage
 from duey.monitor.web.pages.errors import ErrorsPage
 from duey.monitor.web.pages.job import JobPage
@@ -24,6 +25,7 @@ NAVIGATION = (
     ("overview", "/", "Overview", "o"),
     ("jobs", "/jobs", "Jobs", "j"),
     ("errors", "/errors", "Errors", "e"),
+    ("alerts", "/alerts", "Alerts", "l"),
     ("tasks", "/tasks", "Tasks", "t"),
     ("schedules", "/schedules", "Schedules", "s"),
     ("workers", "/workers", "Workers", "w"),
@@ -42,6 +44,7 @@ def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
         JobsPage(services),
         JobPage(services),
         ErrorsPage(services),
+        AlertsPage(services),
         TasksPage(services),
         TaskPage(services),
         ScheduleForm(services),

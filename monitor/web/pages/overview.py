@@ -112,6 +112,7 @@ class OverviewPage:
             self._asked(history.seen_workers) or (),
             [entry for entry in self._missed() if entry[1].at >= since],
             [each for each in groups.groups if each.last_seen >= since] if groups else (),
+            [each.title for each in self._asked(self._services.alerts.open) or ()],
             "" if health.schedules_since is None else request.times.clock(health.schedules_since),
         )
 
@@ -129,6 +130,7 @@ class OverviewPage:
         links = self._services.links
         pages = {
             "failed": links.jobs(state="failed"),
+            "incidents": links.to("/alerts"),
             "missed": links.to("/schedules"),
             "waiting": links.jobs(state="queued"),
             "workers": links.to("/workers"),

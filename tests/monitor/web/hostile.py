@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey import clock
+from duey.alerts.incidents import Change
+from duey.alerts.rules.finding import Finding
 from duey.model.schedule import MISSED, SKIPPED, OccurrenceRow, ScheduleRow, Tick
 from duey.monitor.access import VIEWER
 from duey.monitor.access.schema import ACCOUNTS, TOKENS
 from tests.contracts.rig import job, payload_of
 from tests.monitor.history.conftest import Queue, Story, traceback
-from tests.monitor.web.world import World
+from tests.monitor.web.world import World, tell_all
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -51,6 +53,8 @@ def make_hostile(world: World, texts: Sequence[str] = HOSTILE) -> None:
             for table in (ACCOUNTS, TOKENS):
                 table.update(name=sent).where(table.c.name == f"x{n}").execute(db)
         world.access.audit.record(sent, "api", sent, sent, sent, 1, sent)
+        finding = Finding(sent[:40], f"x {n}", sent, (sent, sent), ((sent, sent), ("error", sent)), sent, 1)
+        tell_all(world, Change("open", None, finding))
     world.hostile = [*ids, *(f"{kind} {utf8(text)[:200]}" for kind in ("past", "lost") for text in texts)]
 
 

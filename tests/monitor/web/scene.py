@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from duey import clock
+from duey.alerts.incidents import Change
+from duey.alerts.rules.finding import Finding
+from duey.alerts.store import Store
+from duey.config.alerts import QuietHours
 from duey.control.schedules import ScheduleRequest
 from duey.model.schedule import DEFERRED, MISSED, SKIPPED, OccurrenceRow, Tick
 from duey.monitor.history import History
 from tests.contracts.rig import job, payload_of, run_all, run_next
 from tests.monitor.conftest import Clock
 from tests.monitor.history.conftest import Queue, Story, traceback
-from tests.monitor.web.world import World, make_world
+from tests.monitor.web.world import FakeChannel, World, make_world, tell_all
 
 HOUR, DAY = 3600.0, 86400.0
 TASKS = ("tasks.deliver_webhook", "tasks.send_email", "tasks.add", "periodic.heartbeat", "periodic.nightly_backup")
@@ -76,6 +80,40 @@ def make_morning(world: World, at: Clock) -> None:
     world.history.mark_group(discarded.fingerprint, "muted")
     for each in gone:
         each.close()
+    _alerts(world, at)
+
+
+def channels() -> tuple[FakeChannel, ...]:
+    night = QuietHours(22 * 60, 7 * 60, "UTC")
+    fails = "https://hooks.slack.com answered 404: 'no_team'"
+    return FakeChannel("pager"), FakeChannel("team", frozenset({"error_new", "job_failed"}), night, fails)
+
+
+def _alerts(world: World, at: Clock) -> None:
+    """Incidents that are over, and three that are open."""
+    now, store = at.now, Store(world.history.database)
+    for n in range(12):
+        at.now = now - (14 - n) * DAY
+        finding = Finding("queue_age", "queue default", "Queue default: jobs wait longer than 10 min", link="workers")
+        tell_all(world, Change("open", None, finding))
+        at.now += 900 + 60 * n
+        tell_all(world, Change("close", store.open()["queue default"]))
+    (group, *_) = [each for each in world.history.error_groups().groups if each.type == "JSONDecodeError"]
+    error = f"{group.type}: {group.message}"
+    at.now = now - 5 * HOUR
+    lines = ("A job failed for good.", "When it fails: look whether the receiver has changed its answer.")
+    facts = (("task", "deliver_webhook"), ("error", error), ("last job", group.last_job_id))
+    link = f"jobs?q=group:{group.fingerprint}"
+    failed = Finding("job_failed", f"error {group.fingerprint}", f"deliver_webhook: {error}", lines, facts, link, 21)
+    backup = ("The newest backup is older than 36 h.",)
+    tell_all(
+        world, Change("open", None, failed),
+        Change("open", None, Finding("backup", "backup", "No backup for more than 36 h", backup)),
+    )  # fmt: skip
+    at.now = now - 40 * 60
+    tell_all(world, Change("open", None, Finding("no_consumer", "consumer", "No consumer runs", link="workers")))
+    world.site.services.alerts.ack(store.open()["backup"].id, "vera")
+    at.now = now
 
 
 def _past(history: History, now: float) -> None:
@@ -124,7 +162,7 @@ def _schedules(world: World, now: float) -> None:
 def _morning_at(now: float) -> Path:
     """The files of a morning, made once in a process."""
     folder, at = Path(tempfile.mkdtemp()), Clock(now)
-    world = make_world(folder, at, periodic=True)
+    world = make_world(folder, at, periodic=True, channels=channels())
     make_morning(world, at)
     world.close()
     return folder
@@ -134,7 +172,7 @@ def morning(folder: Path, clock_: Callable[[], float], **more: Any) -> World:
     """A deployment as an admin finds it in the morning."""
     now = clock_()
     shutil.copytree(_morning_at(now), folder, dirs_exist_ok=True)
-    world = make_world(folder, clock_, periodic=True, **more)
+    world = make_world(folder, clock_, periodic=True, channels=channels(), **more)
     clock.set_source(at := Clock(now - DAY))
     world.hire("atlas", 99_994_121)
     world.control.quiet(str(world.hire("atlas", 4122, "default", "slow", threads=2, code="31bb9c4").n))

@@ -15,6 +15,7 @@ PAGES = {
     "/": "overview",
     "/jobs": "list",
     "/errors": "list",
+    "/alerts": "list",
     "/tasks": "list",
     "/tasks/deliver_webhook": "figures",
     "/schedules": "list",
@@ -46,6 +47,7 @@ def json_of(path: str) -> str:
 def every_action(world: World) -> dict[str, dict[str, str]]:
     """Each action of the site, on something that it could act on."""
     worker = world.presences[0].n if world.presences else 1
+    incident = next((each.id for each in world.site.services.alerts.open()), "none")
     return {
         "/jobs/failed-0/retry": {},
         "/jobs/queued-0/cancel": {},
@@ -53,6 +55,9 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
         "/jobs/failed-1/delete": {},
         "/jobs": {"verb": "retry", "state": "failed", "every": "1", "sure": "1", "until": "9999999999"},
         f"/errors/{world.history.error_groups().groups[0].fingerprint}/mute": {},
+        f"/alerts/{incident}/ack": {},
+        f"/alerts/{incident}/mute": {"for": "1h"},
+        "/alerts/channels/pager/test": {},
         "/tasks/add/run": {"p:a": "1", "p:b": "2"},
         "/tasks/add/pause": {},
         "/tasks/import_csv/resume": {},

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duey
 from duey import clock, config
+from duey.alerts.channels import ChannelFailed
+from duey.alerts.incidents import Change
+from duey.alerts.message import Message
+from duey.alerts.notifications import Outbox, Planner
+from duey.alerts.senders import Sender
+from duey.alerts.store import Store
+from duey.config.alerts import QuietHours
 from duey.control.service import Control
 from duey.execution.huey import DurableHuey
 from duey.model.job import JobRequest
@@ -98,9 +105,42 @@ class World:
         clock.set_source(None)
 
 
+@dataclass
+class FakeChannel:
+    """A channel whose server answers as the test says."""
+
+    name: str
+    rules: frozenset[str] | None = None
+    quiet: QuietHours | None = None
+    fails: str = ""
+    kind: ClassVar[str] = "webhook"
+    taken: list[Message] = field(default_factory=list)
+
+    def send(self, message: Message, timeout_s: float) -> str:
+        if self.fails:
+            raise ChannelFailed(self.fails)
+        self.taken.append(message)
+        return "answered 200 in 31 ms"
+
+
+def tell_all(world: World, *changes: Change) -> None:
+    """Incidents open and close, and what is due is sent."""
+    database, clock_ = world.history.database, world.site.services.clock
+    alerts = world.site.services.alerts
+    place, channels = alerts.place, alerts.channels
+    store, planner = Store(database), Planner(channels, 20, place)
+    marks = store.marks(clock_())
+    store.apply(changes, marks, marks, clock_(), lambda db, each, kind: planner.tell(db, each, kind, clock_()))
+    for channel in channels.values():
+        sender = Sender(channel, Outbox(database, place, clock_), lambda: True)
+        while sender.step():
+            pass
+
+
 def make_world(
-    folder: Path, now: Callable[[], float], service: str = "Duey", periodic: bool = False, **web: Any
-) -> World:
+    folder: Path, now: Callable[[], float], service: str = "Duey", periodic: bool = False,
+    channels: Sequence[FakeChannel] = (), **web: Any,
+) -> World:  # fmt: skip
     """A deployment on the files of a folder, empty where there are none; `web` replaces settings of that section."""
     clock.set_source(now)
     (folder / "config.ini").write_text("[storage]\npath = queue.db\ndurability = normal\n")
@@ -117,7 +157,9 @@ def make_world(
     if not access.accounts.exist():
         for name, role in (("ana", ADMIN), ("vera", VIEWER)):
             access.accounts.create(name, role, PASSWORDS[name])
-    return World(huey, control, history, access, Site(Services(control, access, history, settings, now)), settings)
+    services = Services(control, access, history, settings, now)
+    services.alerts.channels = {each.name: each for each in channels}
+    return World(huey, control, history, access, Site(services), settings)
 
 
 def task(decorate: Callable[..., Any], module: str = "tasks") -> Callable[..., None]:
