@@ -19,6 +19,10 @@ a job's life, and what stands when the process dies there:
     fire.begun          the slots are as due as they were: the next look deals with them
     fire.written        the same
     fire.committed      they are dealt with, and no other look finds them
+    alert.written       no incident is open, and nobody is told: the next evaluation finds it again
+    alert.committed     the incident is open, and its notifications wait
+    attempt.committed   nothing was sent: it is sent when the time of this attempt is over
+    attempt.sent        the same, although it was sent: it is sent once more
 """
 
 from __future__ import annotations
@@ -29,5 +33,6 @@ point: Callable[[str], None] | None = None
 STEPS = (
     "enqueue.begun", "enqueue.written", "enqueue.committed", "settle.begun", "settle.written", "settle.committed",
     "body.begun", "body.ended", "reap.begun", "reap.written", "reap.committed",
-    "fire.begun", "fire.written", "fire.committed",
+    "fire.begun", "fire.written", "fire.committed", "alert.written", "alert.committed", "attempt.committed",
+    "attempt.sent",
 )  # fmt: skip

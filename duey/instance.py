@@ -8,7 +8,7 @@ from duey.execution.huey import DurableHuey
 from duey.payload.redact import configured
 from duey.payload.serializer import make_serializer
 from duey.storage.contract import JobStorage
-from duey.tasks import discovery
+from duey.tasks import discovery, drill
 
 
 def make_storage(settings: Settings) -> JobStorage:
@@ -52,4 +52,5 @@ huey = build(settings)
 def load_tasks() -> None:
     """Import the modules of `[tasks] modules`, which registers their tasks with `huey`."""
     discovery.load_tasks(settings.tasks.modules, settings.root)
+    drill.register(huey)
     logs.keep()

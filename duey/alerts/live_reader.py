@@ -7,12 +7,13 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from duey.alerts.rules.snapshot import Live, Occurrence, QueueSeen, RunningJob, ScheduleSeen
+from duey.alerts.rules.snapshot import EACH, Live, Occurrence, QueueSeen, RunningJob, ScheduleSeen
 from duey.control.service import Control
 from duey.errors import StorageUnavailable
 from duey.model.job import WorkerInfo
 from duey.monitor.history.schema import DAY_S
 from duey.monitor.history.tallies import BUCKETS, add_written, percentile_ms
+from duey.tasks import drill
 
 OCCURRENCES = 12  # of each schedule
 LONG_S = 60.0  # no job that runs for a shorter time is slow
@@ -90,9 +91,9 @@ class LiveReader:
 
 
 def alerts_of(control: Control) -> Mapping[str, str]:
-    """Return the option `alert` of the tasks that set one, by full name."""
+    """Return the option `alert` of the tasks that set one, by full name. Each drill is told."""
     known = control.known
-    return {known.full(cls): cls.alert for cls in known.all() if hasattr(cls, "alert")}
+    return {drill.TASK: EACH, **{known.full(cls): cls.alert for cls in known.all() if hasattr(cls, "alert")}}
 
 
 def _occurrences(db: SqliteDatabase, schedule: str) -> tuple[Occurrence, ...]:

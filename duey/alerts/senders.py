@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from duey import faults
 from duey.alerts.channels import Channel, ChannelFailed
 from duey.alerts.message import Message
 from duey.alerts.notifications import Attempt, Outbox
@@ -74,7 +75,12 @@ class Sender:
             attempt = self._outbox.next(self._channel.name, TIMEOUT_S)
             if attempt is None:
                 return False
-            self._unwritten = self._answer(attempt, self._attempt(attempt.message))
+            if faults.point:
+                faults.point("attempt.committed")
+            answer = self._attempt(attempt.message)
+            if faults.point:
+                faults.point("attempt.sent")
+            self._unwritten = self._answer(attempt, answer)
             self._unwritten()
             self._unwritten = None
         except StorageUnavailable:

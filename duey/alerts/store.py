@@ -11,6 +11,7 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
+from duey import faults
 from duey.alerts.incidents import HOUR_S, Change, Incident, Marks
 from duey.alerts.message import Kind
 from duey.alerts.rules.finding import Finding
@@ -95,6 +96,10 @@ class Store:
                     tells = True
             if marks.entry != seen.entry:
                 db.execute_sql(MARK, ("alerts_entry", marks.entry))
+            if faults.point:
+                faults.point("alert.written")
+        if faults.point:
+            faults.point("alert.committed")
         return tells
 
     def _change(self, db: SqliteDatabase, change: Change, now: float) -> Incident | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from duey.cli.context import CliContext, Refused, echo, operator_name
+from duey.cli.context import CliContext, Refused, cli_name, echo, operator_name
 
 
 def service_of(cli_context: CliContext) -> Any:
@@ -59,6 +59,28 @@ def alerts_ack(cli_context: CliContext, options: argparse.Namespace) -> None:
     service_of(cli_context).ack(options.id, operator_name())
     cli_context.audit("acknowledge alert", options.id)
     echo(options.id, "acknowledged")
+
+
+def drill(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """Prove that failures are told: a job fails on purpose.
+
+    It is followed through worker, recorder and rule to each channel, which gets a message marked DRILL. Prints how many
+    seconds each hop took. Exit status 1 if one failed.
+    """
+    from duey.alerts.drill import Drill
+
+    made = Drill(cli_context.control, cli_context.history, service_of(cli_context))
+    job_id = made.start(cli_name())
+    cli_context.audit("fire drill", job_id)
+    failed = []
+    for hop, seconds in made.follow(job_id):
+        if hop.done:
+            echo(f"{hop.name}: {seconds:.1f} s{f', {hop.answer}' if hop.answer else ''}")
+        else:
+            failed.append(f"{hop.name} failed after {seconds:.1f} s: {hop.answer or 'no answer'}")
+    if failed:
+        raise Refused(f"the drill failed: {'; '.join(failed)}")
+    echo("alerts are proven")
 
 
 def alerts_test(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -150,6 +150,7 @@ def parser() -> argparse.ArgumentParser:
     command(alert, "list", alerts.alerts_list, every)
     command(alert, "ack", alerts.alerts_ack, ("id", {"metavar": "ID", "help": "id of the incident"}))
     command(alert, "test", alerts.alerts_test, ("channel", {"metavar": "CHANNEL", "help": "name of the channel"}))
+    command(commands, "drill", alerts.drill)
     form = ("--format", {"choices": ("csv", "json"), "default": "csv", "help": "json: one object per line"})
     command(commands, "audit", accounts.audit, form)
     command(commands, "record", history.record)

@@ -52,7 +52,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "duey.logs": (*BASE, "duey.config", "duey.payload", "duey.tasks"),
     "duey.instance": (*LOW, "duey.logs", "duey.storage", "duey.execution", "duey.config"),
     "duey.alerts": (
-        *BASE, "duey.config", "duey.recipes", "duey.control", "duey.monitor.history", "peewee", "apprise",
+        *BASE, "duey.config", "duey.recipes", "duey.control", "duey.monitor.history", "duey.tasks.drill", "peewee",
+        "apprise",
     ),
     "duey.recipes": (ANY_LIBRARY,),  # plain functions that know neither queue nor settings
     "duey.server": ("duey", ANY_LIBRARY),

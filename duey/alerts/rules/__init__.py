@@ -16,6 +16,7 @@ Rule = Callable[[Snapshot, Thresholds], "list[Finding] | None"]
 RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"worker_killed", "error_regressed", "error_new", "error_rate", "job_failed"}), errors.errors),
     (frozenset({"job_failed"}), errors.failed_jobs),
+    (frozenset({errors.DRILL}), errors.drills),
     (frozenset({"worker_killed"}), errors.worker_deaths),
     (frozenset(schedules.TITLES), schedules.schedules),
     (frozenset({"queue_age"}), service.queue_age),
@@ -29,16 +30,17 @@ RULES: tuple[tuple[frozenset[str], Rule], ...] = (
 
 def findings(snapshot: Snapshot, limits: Thresholds) -> tuple[list[Finding], frozenset[str]]:
     """Return what is wrong, at most one finding for a subject, and the names of the rules that cannot say."""
+    on = limits.rules | {errors.DRILL}
     found: dict[str, Finding] = {}
     unknown: set[str] = set()
     for names, rule in RULES:
-        if not limits.rules & names:
+        if not on & names:
             continue
         outcome = rule(snapshot, limits)
         if outcome is None:
             unknown |= names
             continue
         for each in outcome:
-            if each.rule in limits.rules or not each.opens:
+            if each.rule in on or not each.opens:
                 found.setdefault(each.subject, each)
     return list(found.values()), frozenset(unknown)

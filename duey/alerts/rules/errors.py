@@ -9,9 +9,11 @@ from duey.alerts.rules.finding import Fact, Finding
 from duey.alerts.rules.snapshot import EACH, NEVER, ErrorSeen, Snapshot
 from duey.alerts.rules.thresholds import Thresholds
 from duey.alerts.rules.words import clip
+from duey.tasks.drill import TASK
 
 CALM_S = 3600.0  # an error, or deaths of workers, are over when there was none for so long
 DAY_S = 86400.0
+DRILL = "drill"  # a rule that is always on
 
 
 def errors(s: Snapshot, limits: Thresholds) -> list[Finding]:
@@ -67,13 +69,23 @@ def failed_jobs(s: Snapshot, limits: Thresholds) -> list[Finding]:
     """A job of a task with alert="each" failed for good. Over when it is retried, or after a day."""
     return [
         Finding(
-            "job_failed", f"job {each.id}", f"{each.task}: {clip(each.error)}", ("A job failed for good.",),
-            (("task", each.task), ("error", each.error), ("job", each.id)), f"jobs/{quote(each.id, safe='')}",
-            int(each.is_new), each.is_new,
+            "job_failed", f"job {each.id}", f"{each.task.rpartition('.')[2]}: {clip(each.error)}",
+            ("A job failed for good.",), (("task", each.task), ("error", each.error), ("job", each.id)),
+            f"jobs/{quote(each.id, safe='')}", int(each.is_new), each.is_new,
         )
         for each in s.failed
-        if each.is_failed and each.failed_at > s.now - DAY_S
+        if each.task != TASK and each.is_failed and each.failed_at > s.now - DAY_S
     ]  # fmt: skip
+
+
+def drills(s: Snapshot, limits: Thresholds) -> list[Finding]:
+    """The job of a fire drill failed, as it has to."""
+    line = "Somebody proves that failures are told. Nothing is wrong."
+    return [
+        Finding(DRILL, f"{DRILL} {each.id}", "Fire drill", (line,), (("job", each.id),), "alerts", 1)
+        for each in s.failed
+        if each.task == TASK and each.is_new
+    ]
 
 
 def worker_deaths(s: Snapshot, limits: Thresholds) -> list[Finding]:
