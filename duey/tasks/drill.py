@@ -11,7 +11,7 @@ from typing import Any
 from huey.registry import Message
 
 from duey import clock
-from duey.model.job import NewJob
+from duey.model.job import JobRecord
 from duey.payload.serializer import of_new_job
 from duey.tasks.decorator import DurableTaskWrapper
 
@@ -38,10 +38,10 @@ def register(huey: Any) -> None:
         DurableTaskWrapper(huey, fire_drill).task_class.internal = True
 
 
-def new_job(huey: Any, queue: str, by: str | None) -> NewJob:
+def new_job(huey: Any, queue: str, by: str | None) -> JobRecord:
     """A job of the task, which is the first one to run."""
     job_id, now = str(uuid.uuid4()), clock.now()
-    return NewJob(
+    return JobRecord(
         id=job_id, task=TASK, queue=queue, priority=FIRST, enqueued_at=now, eta=None, expires_at=now + EXPIRES_S,
         retries=0, retry_delay_s=0.0, timeout_s=None, flags=0, unique_key=None, parent=None, chord=None, context=None,
         by=by, payload=huey.serializer.serialize(
