@@ -71,18 +71,30 @@ def service(bin: Path, folder: Path) -> Iterator[None]:
         assert process.wait(60) == 0
 
 
-def test_a_wheel_makes_a_service_in_an_empty_folder_and_runs_it(installed: Path, tmp_path: Path) -> None:
+def test_a_wheel_makes_a_service_in_an_empty_folder_and_runs_it_beside_a_users_code(
+    installed: Path, tmp_path: Path
+) -> None:
     duey, folder = str(installed / "duey"), tmp_path / "mine"
-    version = run(duey, "--version", cwd=tmp_path)
-    assert version == run(str(installed / "python"), "-m", "duey", "--version", cwd=tmp_path) and "Duey 0." in version
-    run(duey, "init", str(folder), cwd=tmp_path)
+    assert "Duey 0." in run(duey, "--version", cwd=tmp_path)
+    run(str(installed / "python"), "-m", "duey", "init", str(folder), cwd=tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == [".gitignore", "config.ini", "periodic.py", "tasks.py"]
     for name in ("tasks.py", "periodic.py", "config.ini"):
         assert (folder / name).read_text() == (ROOT / name).read_text()
     again = subprocess.run([duey, "init", str(folder)], capture_output=True, text=True)
     assert again.returncode == 1 and "expected a folder without tasks.py" in again.stderr
+    for name in (*COMMON_NAMES, "tasks"):  # the user's own packages, and a package for the module of tasks
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(f"MINE = '{name}'\n")
+    names, module = ", ".join(COMMON_NAMES), folder / "tasks" / "__init__.py"
+    (folder / "tasks.py").rename(module)
+    more = f"import {names}\n\n\n@huey.task()\ndef names():\n    return [each.MINE for each in ({names})]\n"
+    module.write_text(f"{module.read_text()}\n\n{more}")
     with service(installed, folder):
-        assert run(duey, "enqueue", "add", "1", "2", "--wait", cwd=folder).splitlines()[-1] == "3"
+        answer = run(duey, "enqueue", "names", "--wait", cwd=folder)
+    assert re.findall(r"\w+", answer.splitlines()[-1]) == list(COMMON_NAMES)
+    modules = "import importlib.util, sys; sys.path.remove('') if '' in sys.path else None"
+    asked = f"{modules}; print([name for name in {COMMON_NAMES!r} if importlib.util.find_spec(name)])"
+    assert run(str(installed / "python"), "-I", "-c", asked, cwd=tmp_path) == "[]\n"
 
 
 def test_task_files_of_users_are_typed(installed: Path, tmp_path: Path) -> None:
@@ -97,24 +109,6 @@ def test_task_files_of_users_are_typed(installed: Path, tmp_path: Path) -> None:
     assert set(TaskOptions.__annotations__) == {*OPTIONS, *HUEYS_OPTIONS, "name", "context"} - {
         "timetable", "retries", "retry_delay",
     }, "duey.tasks.typed.TaskOptions names each option that the decorators take"  # fmt: skip
-
-
-def test_no_name_of_ours_stands_in_the_way_of_a_users(installed: Path, tmp_path: Path) -> None:
-    for name in COMMON_NAMES:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text(f"MINE = '{name}'\n")
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "__init__.py").write_text(
-        f"from duey import huey\nimport {', '.join(COMMON_NAMES)}\n\n\n@huey.task()\ndef names():\n"
-        f"    return [module.MINE for module in ({', '.join(COMMON_NAMES)})]\n"
-    )
-    (tmp_path / "config.ini").write_text("[tasks]\nmodules = tasks\n")
-    with service(installed, tmp_path):
-        answer = run(str(installed / "duey"), "enqueue", "names", "--wait", cwd=tmp_path)
-    assert re.findall(r"\w+", answer.splitlines()[-1]) == list(COMMON_NAMES)
-    modules = "import importlib.util, sys; sys.path.remove('') if '' in sys.path else None"
-    asked = f"{modules}; print([name for name in {COMMON_NAMES!r} if importlib.util.find_spec(name)])"
-    assert run(str(installed / "python"), "-I", "-c", asked, cwd=tmp_path) == "[]\n"
 
 
 def test_the_wheel_asks_for_what_requirements_txt_pins(installed: Path) -> None:

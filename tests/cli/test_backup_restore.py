@@ -60,15 +60,20 @@ def test_what_was_backed_up_is_there_again_after_the_loss(tmp_path):
 class Place:
     """Three databases of a service that is stopped, and the folder of a backup."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        (folder / "config.ini").touch()
+    def __init__(self, folder: Path, like: Path | None = None) -> None:
+        """`like` is the folder of another place that is as it was made."""
+        if like:
+            shutil.copytree(like, folder)
+        else:
+            folder.mkdir()
+            (folder / "config.ini").touch()
         self.settings = load(folder / "config.ini", {})
         self.targets = copies.databases(self.settings)
         self.backup = folder / "backup"
-        self.mark("new")
-        copies.backup(self, SimpleNamespace(folder=str(self.backup)))
-        self.mark("old")
+        if not like:
+            self.mark("new")
+            copies.backup(self, SimpleNamespace(folder=str(self.backup)))
+            self.mark("old")
 
     def audit(self, action: str, target: str) -> None:
         pass
@@ -146,8 +151,9 @@ UNFIT = {
 
 
 def test_a_backup_that_is_not_whole_is_refused_and_nothing_is_touched(tmp_path):
+    Place(tmp_path / "place")
     for case, (spoil, fits, said) in UNFIT.items():
-        place = Place(tmp_path / case)
+        place = Place(tmp_path / case, tmp_path / "place")
         (tmp_path / case / "cut").mkdir()
         spoil(place.backup)
         if fits:
@@ -184,8 +190,9 @@ def test_cut_short_between_any_two_steps_both_sets_are_there_and_the_next_restor
         pass
 
     left, whole = 0, False
+    Place(tmp_path / "place")
     while not whole:
-        place, steps = Place(tmp_path / str(left)), iter(range(left))
+        place, steps = Place(tmp_path / str(left), tmp_path / "place"), iter(range(left))
         for name, real in (("link", os.link), ("replace", os.replace)):
 
             def step(*paths: object, real=real, steps=steps) -> None:

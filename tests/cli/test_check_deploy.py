@@ -1,5 +1,6 @@
 """`check --deploy` names what remains open for production; plain `check` warns of what is dangerous anywhere."""
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from duey.config import load
 from duey.recipes import backup_set
 
 ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ROOT / "tests" / "acceptance" / "on_path" / "commands.py"
 READY = """
 [storage]
 url = redis://:word@127.0.0.1/0
@@ -119,20 +121,18 @@ def test_tasks_that_are_not_registered_need_no_limits(tmp_path):
     assert [each for each in findings(load(source, {}), (), NOW) if each.level != OK] == []
 
 
-def manage(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "DUEY_CONFIG": str(folder / "config.ini")}
-    return subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environ, capture_output=True, text=True)
-
-
 def test_check_warns_and_check_deploy_fails(tmp_path):
     (tmp_path / "config.ini").write_text("[tasks]\nmodules = jobs\nserializer = pickle\n")
     (tmp_path / "config.ini").chmod(0o666)
     (tmp_path / "jobs.py").write_text("from duey import huey\n\n\n@huey.task()\ndef add(a, b):\n    return a + b\n")
-    plain, deploy = manage(tmp_path, "check"), manage(tmp_path, "check", "--deploy")
-    assert plain.returncode == 0 and plain.stderr == ""
-    warnings = [line for line in plain.stdout.splitlines() if line.startswith("warning ")]
+    program = [sys.executable, str(COMMANDS), json.dumps([["check"], ["check", "--deploy"]])]
+    environ = {**os.environ, "DUEY_CONFIG": str(tmp_path / "config.ini"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(program, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    (status, out, err), (deploy_status, deploy_out, deploy_err) = json.loads(done.stdout)
+    assert (status, err) == (0, "")
+    warnings = [line for line in out.splitlines() if line.startswith("warning ")]
     assert len(warnings) == 2 and "chmod o-w" in warnings[0] and "with pickle and no secret" in warnings[1]
-    assert deploy.returncode == 1 and deploy.stderr.count("\n") == 1
-    assert "not ready for production: fix" in deploy.stderr and "backup" in deploy.stderr
-    levels = {line.split()[0] for line in deploy.stdout.splitlines()}
+    assert deploy_status == 1 and deploy_err.count("\n") == 1
+    assert "not ready for production: fix" in deploy_err and "backup" in deploy_err
+    levels = {line.split()[0] for line in deploy_out.splitlines()}
     assert {"ok", "warn", "fail"} <= levels and "warning" not in levels

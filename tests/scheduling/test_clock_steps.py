@@ -23,8 +23,7 @@ TENS = "*/10 * * * *"
 # clocks that are set, machines that sleep
 
 
-@both
-@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize(("backend", "restarted"), [("sqlite", False), ("sqlite", True), ("redis", True)])
 def test_a_clock_set_back_an_hour_repeats_nothing_and_stands_still_nowhere(world: Make, restarted: bool):
     w = world({"a": cron(TENS), "b": every(600), "c": lambda m: m.minute % 10 == 0})
     s = w.scheduler()
