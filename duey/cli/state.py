@@ -15,14 +15,17 @@ def check(cli_context: CliContext, options: argparse.Namespace) -> int:
     With --deploy also name what remains open for production, one line for each thing: ok, warn or fail, and what to
     do. Exit status 1 if a line says fail.
     """
+    from duey.alerts.channels import channels_of
     from duey.control.call import unusable_hints
 
+    channels = channels_of(cli_context.settings)
     tasks = cli_context.control.tasks()
     warnings = [*cli_context.huey.storage.prepare(), *unusable_hints(cli_context.control.known)]
     cli_context.access.accounts.list()
     echo(f"settings  {cli_context.settings.source}")
     echo(f"storage   {cli_context.settings.storage.backend}, usable")
     echo(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
+    echo(f"alerts    {', '.join(channels) or 'nobody is told: name a channel in [alerts]'}")
     if not options.deploy:
         dangers = (*deploy.files(cli_context.settings), *deploy.signing(cli_context.settings))
         warnings += [f"{found.subject}: {found.text}" for found in dangers if found.level == deploy.FAIL]

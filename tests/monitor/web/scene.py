@@ -83,6 +83,14 @@ def make_morning(world: World, at: Clock) -> None:
     _alerts(world, at)
 
 
+WAIT = "jobs wait longer than 10 min"
+OVER = (
+    Finding("queue_age", "queue default", f"Queue default: {WAIT}", link="workers"),
+    Finding("schedule_missed", "schedule heartbeat", "Schedule heartbeat: a run was missed", link="schedules"),
+    Finding("no_consumer", "consumer", "No consumer runs", link="workers"),
+)
+
+
 def channels() -> tuple[FakeChannel, ...]:
     night = QuietHours(22 * 60, 7 * 60, "UTC")
     fails = "https://hooks.slack.com answered 404: 'no_team'"
@@ -94,10 +102,10 @@ def _alerts(world: World, at: Clock) -> None:
     now, store = at.now, Store(world.history.database)
     for n in range(12):
         at.now = now - (14 - n) * DAY
-        finding = Finding("queue_age", "queue default", "Queue default: jobs wait longer than 10 min", link="workers")
+        finding = OVER[n % len(OVER)]
         tell_all(world, Change("open", None, finding))
         at.now += 900 + 60 * n
-        tell_all(world, Change("close", store.open()["queue default"]))
+        tell_all(world, Change("close", store.open()[finding.subject]))
     (group, *_) = [each for each in world.history.error_groups().groups if each.type == "JSONDecodeError"]
     error = f"{group.type}: {group.message}"
     at.now = now - 5 * HOUR
@@ -111,7 +119,7 @@ def _alerts(world: World, at: Clock) -> None:
         Change("open", None, Finding("backup", "backup", "No backup for more than 36 h", backup)),
     )  # fmt: skip
     at.now = now - 40 * 60
-    tell_all(world, Change("open", None, Finding("no_consumer", "consumer", "No consumer runs", link="workers")))
+    tell_all(world, Change("open", None, Finding("queue_age", "queue slow", f"Queue slow: {WAIT}", link="workers")))
     world.site.services.alerts.ack(store.open()["backup"].id, "vera")
     at.now = now
 
