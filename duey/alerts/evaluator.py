@@ -28,6 +28,7 @@ from duey.monitor.history.recording.lease import Lease
 logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
+HOUR_S, WEEK_S = 3600.0, 7 * 86400.0
 TICK_S = 1.0  # how often a lease is asked for, and new failures are looked for after a calm time
 
 
@@ -36,10 +37,11 @@ class Evaluator:
 
     def __init__(
         self, store: Store, reader: Reader, planner: Planner, senders: Senders, options: Alerts, place: Place,
-        lease: Lease, clock: Callable[[], float] = time.time,
+        lease: Lease, start_drill: Callable[[], object], clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._store, self._reader, self._planner, self._senders = store, reader, planner, senders
         self._options, self._place, self._lease, self._clock = options, place, lease, clock
+        self._start_drill, self._hourly_at = start_drill, 0.0
         self.leading = False  # read by the senders
         self._next_at = 0.0  # monotonic
         self._calm = True  # the last evaluation found nothing new in the history
@@ -66,6 +68,7 @@ class Evaluator:
             if self.leading and (time.monotonic() >= self._next_at or (self._calm and self._store.is_new())):
                 self._next_at = time.monotonic() + EVERY_S
                 self.evaluate()
+                self._do_hourly()
             self._problem = ""
         except Exception as error:
             problem = str(error) if isinstance(error, (DueyError, OSError)) else f"{type(error).__name__}: {error}"
@@ -74,6 +77,14 @@ class Evaluator:
             self._problem = problem
             for message in self._unwritable.failed(problem, self._clock()):
                 self._senders.send_unwritten(message)
+
+    def _do_hourly(self) -> None:
+        if time.monotonic() < self._hourly_at:
+            return
+        self._hourly_at = time.monotonic() + HOUR_S
+        self._store.tidy(self._clock())
+        if self._options.drill == "weekly" and self._store.drill_due(self._clock(), WEEK_S):
+            self._start_drill()
 
     def evaluate(self) -> None:
         """Evaluate once. Raises HistoryUnavailable; nothing was changed then."""

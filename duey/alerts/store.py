@@ -36,6 +36,13 @@ MUTE = "UPDATE incidents SET muted_until = ? WHERE id = ?"
 MARK = "INSERT INTO marks (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 NEW = "SELECT (SELECT MAX(n) FROM entries) > (SELECT value FROM marks WHERE name = 'alerts_entry')"
 DAY_S = 86400.0
+KEPT_S = 180 * DAY_S
+OLD = (  # the oldest rows come first, so that few are looked at
+    """DELETE FROM notifications WHERE n IN (SELECT n FROM notifications ORDER BY n LIMIT 1000) AND created_at < ?
+        AND state <> 'waiting'""",
+    "DELETE FROM incidents WHERE n IN (SELECT n FROM incidents ORDER BY n LIMIT 1000) AND closed_at < ?",
+)
+DRILLED = "SELECT MAX(value) FROM marks WHERE name IN ('alerts_drill', 'alerts_since')"
 LOOKS_BACK_S = 30 * DAY_S
 
 Tell = Callable[[SqliteDatabase, Incident, Kind], None]  # plans the notifications of an incident, of this kind
@@ -68,6 +75,22 @@ class Store:
     def close(self) -> None:
         """Close this thread's connection."""
         self._database.close()
+
+    def tidy(self, now: float) -> None:
+        """Delete some of what ended more than KEPT_S ago."""
+        with self._database.writing() as db:
+            for statement in OLD:
+                db.execute_sql(statement, (now - KEPT_S,))
+
+    def drill_due(self, now: float, every_s: float) -> bool:
+        """Return whether a drill is due that is to be held so often, and note that it begins. The first one is due
+        after the first interval."""
+        with self._database.writing() as db:
+            last = db.execute_sql(DRILLED).fetchone()[0]
+            if last is None or now - last < every_s:
+                return False
+            db.execute_sql(MARK, ("alerts_drill", now))
+            return True
 
     def open(self) -> dict[str, Incident]:
         """Return the open incidents by subject."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from duey.alerts.drill import Drill
 from duey.alerts.evaluator import Evaluator
 from duey.alerts.live_reader import LiveReader, alerts_of
 from duey.alerts.notifications import Outbox, Planner
@@ -41,8 +42,9 @@ class Watch:
         )  # fmt: skip
         self.evaluator = Evaluator(
             Store(database), reader, Planner(self.channels, options.cap_per_hour, place), self.senders, options, place,
-            Lease(database.path.with_name(f"{database.path.name}.alerts")), clock,
+            Lease(database.path.with_name(f"{database.path.name}.alerts")), lambda: self.drill.start("weekly"), clock,
         )  # fmt: skip
+        self.drill = Drill(control, history, service)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.evaluator.run, args=(self._stop,), name="Alerts")
 

@@ -97,6 +97,7 @@ class World:
         self.channels: dict[str, FakeChannel] = {"mail": FakeChannel()}
         self.numbers = iter(range(1, 10**9))
         self._told = 0
+        self.drills: list[float] = []
         self.set()
 
     def set(self, **options: Any) -> None:
@@ -116,7 +117,8 @@ class World:
                 self.folder / "backups",
             ),
             Planner(self.channels, self.options.cap_per_hour, PLACE), self,  # type: ignore[arg-type]
-            self.options, PLACE, Lease(self.folder / "alerts.lock"), self.clock,
+            self.options, PLACE, Lease(self.folder / "alerts.lock"), lambda: self.drills.append(self.clock()),
+            self.clock,
         )  # fmt: skip
 
     def wake(self) -> None: ...

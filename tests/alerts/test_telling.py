@@ -329,3 +329,38 @@ def test_nothing_is_written_while_nothing_changes(world: World) -> None:
     world.control.worker_infos = [replace(WORKER, pid=72)]
     world.turn(1)
     assert world.rows("SELECT total_changes()") == before
+
+
+# by the hour
+
+
+def hours(world: World, count: int) -> None:
+    for _ in range(count):
+        world.clock.advance(HOUR)
+        world.evaluator._next_at = world.evaluator._hourly_at = 0.0
+        world.evaluator.turn()
+
+
+def test_a_weekly_drill_is_held_each_week(world: World) -> None:
+    hours(world, 24 * 8)
+    assert world.drills == [], "it is off"
+    world.set(drill="weekly")
+    hours(world, 24 * 15)
+    assert [round((at - world.drills[0]) / DAY) for at in world.drills] == [0, 7, 14]
+
+
+def test_what_is_old_is_removed(world: World) -> None:
+    wait_long(world)
+    world.turn()
+    wait_long(world, False)
+    world.turn()
+    world.fail()
+    world.turn()
+    counts = "SELECT (SELECT COUNT(*) FROM incidents), (SELECT COUNT(*) FROM notifications)"
+    assert world.rows(counts) == [(2, 3)]
+    world.clock.advance(179 * DAY)
+    hours(world, 1)
+    assert world.rows(counts)[0][0] == 2
+    world.clock.advance(2 * DAY)
+    hours(world, 1)
+    assert world.rows("SELECT rule FROM incidents") == [("error_new",)]
