@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from tests.api.client import Client
 from tests.api.conftest import World, make_world
 from tests.api.control import define, echo, storage_away
-from tests.support import rows
+from tests.support import rounds, rows
 
 
 def document(world: World) -> Any:
@@ -89,11 +90,13 @@ def described(folder: Path) -> tuple[Any, dict[str, str]]:
 
 # Shrinking would only take time: each failure names its request.
 FAST = settings(
-    max_examples=10, deadline=None, derandomize=True, database=None, phases=[Phase.explicit, Phase.generate],
+    max_examples=rounds(5, soak=200), deadline=None, derandomize=True, database=None,
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
 
+@pytest.mark.soak
 def test_the_api_does_what_it_says(tmp_path: Path) -> None:
     """Not by `schema.parametrize()`, which makes all requests while tests are collected, in each process of a run."""
     from schemathesis.checks import load_all_checks

@@ -16,7 +16,7 @@ import pytest
 from duey.os_process import PARENT_STOPS, SAME_REQUEST_S, Requests, StopFlag
 from tests.support import rounds, wait_until
 
-ROUNDS = rounds(30_000, soak=200_000)
+ROUNDS = rounds(5_000, soak=200_000)
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 # The main thread is inside of the flag almost always, and a lock there would not be free when a signal comes.
 STORM = """
