@@ -82,7 +82,7 @@ def rule(text: str) -> str:
     """The name of a rule."""
     if text not in RULES:
         likely = get_close_matches(text, RULES, n=1, cutoff=0.5)
-        hint = f"; did you mean {likely[0]}?" if likely else ""
+        hint = f" (did you mean {likely[0]}?)" if likely else ""
         raise Refused("rules of docs/alerts.md", found=f"the rule {text[:40]!r}{hint}")
     return text
 

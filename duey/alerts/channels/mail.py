@@ -9,7 +9,7 @@ from html import escape
 from duey.alerts.channels.contract import TargetChannel
 from duey.alerts.message import NO_LINK, Message, clip, line, plain
 from duey.config.table import Smtp
-from duey.recipes import mail
+from duey.recipes import Refused, mail
 
 LONGEST_SUBJECT = 200
 COLORS = {"bad": "#b42318", "info": "#475467", "ok": "#067647"}
@@ -21,7 +21,10 @@ class MailChannel(TargetChannel):
     kind = "email"
 
     def check(self) -> None:
-        mail.compose(self.smtp.sender, [self.target.address], "subject", "text")
+        try:
+            mail.compose(self.smtp.sender, [self.target.address], "subject", "text")
+        except Refused as error:
+            raise Refused(str(error).replace("sender:", "[smtp] sender:")) from None
 
     def secrets(self) -> set[str]:
         return {self.smtp.password} - {""}

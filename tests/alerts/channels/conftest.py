@@ -36,8 +36,8 @@ MESSAGE = Message(
 def load(tmp_path: Path) -> Load:
     """load("email = a@x.org", smtp="port = 25"): the channels of such a config.ini."""
 
-    def channels(alerts: str, smtp: str = "") -> dict[str, Channel]:
-        mail = f"[smtp]\nhost = 127.0.0.1\nsender = Duey <duey@example.org>\nstarttls = no\n{smtp}\n"
+    def channels(alerts: str, smtp: str = "", sender: str = "Duey <duey@example.org>") -> dict[str, Channel]:
+        mail = f"[smtp]\nhost = 127.0.0.1\nsender = {sender}\nstarttls = no\n{smtp}\n"
         (tmp_path / "config.ini").write_text(f"[schedule]\ntimezone = Europe/Zagreb\n{mail}[alerts]\n{alerts}\n")
         return channels_of(config.load(tmp_path / "config.ini", {}))
 

@@ -6,7 +6,10 @@ import hmac
 import json
 from dataclasses import replace
 
+import pytest
+
 from duey.alerts.channels.chat import preset
+from duey.errors import Misconfigured
 from tests.alerts.channels.conftest import MESSAGE, Load
 from tests.recipes.http_peer import HttpPeer
 from tests.recipes.smtp_peer import SmtpPeer
@@ -131,3 +134,18 @@ def test_no_secret_is_in_the_repr_of_a_channel(load: Load) -> None:
     alerts = f"email = ann@example.org\n{lists}webhook_secret = hunter2hunter2"
     channels = load(alerts, "username = me\npassword = hunter2hunter2")
     assert len(channels) == 4 and "hunter2" not in repr(channels)
+
+
+@rows(
+    ("alerts", "sender", "sentence"),
+    [
+        ("webhook = https://example.org\nwebhook_secret = whsec_?", "Duey <duey@example.org>",
+         "webhook, channel webhook: expected base64 after whsec_ in the secret, or any other valid text"),
+        ("email = ann@example.org", "Duey duey", "email, channel email: [smtp] sender: expected an address, "
+         "ann@example.org or Ann <ann@example.org>, found 'Duey duey'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_stops_the_start(load: Load, alerts: str, sender: str, sentence: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        load(alerts, sender=sender)
+    assert str(caught.value) == f"[alerts] {sentence}"
