@@ -17,11 +17,15 @@ from duey.config import Settings
 from duey.model.job import FAILED, RETRYING
 from duey.model.outcome import Outcome
 from duey.payload.masking import escaped
+from duey.payload.plain import PAGE, to_plain
 from duey.payload.redact import Redactor, configured
 from duey.tasks import current
 
 jobs = logging.getLogger("duey.jobs")
 CAUSE_CHARS = 300
+# What each record has, and what is not for people; the rest was given as `extra`.
+RECORD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "job_note", "many_lines"}
+JOB = ("job_id", "task", "context")  # empty outside of a job
 TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s%(job_note)s"
 
 
@@ -34,10 +38,12 @@ class JobFilter(logging.Filter):
             record.job_note = ""
             return True
         job_context = current.current_job_context()
-        record.job_id = job_context.job.id if job_context else ""
-        record.task = job_context.job.task if job_context else ""
-        record.context = job_context.shown_context if job_context else {}
-        record.job_note = job_context.note if job_context else ""
+        if job_context:
+            record.job_id, record.task, record.context, record.job_note = (
+                job_context.job.id, job_context.job.task, job_context.shown_context, job_context.note,
+            )  # fmt: skip
+        else:
+            vars(record).update({"job_id": "", "task": "", "context": {}, **vars(record), "job_note": ""})
         return True
 
 
@@ -49,14 +55,10 @@ class Utc(logging.Formatter):
         self._redactor = configured(names)
 
     def format(self, record: logging.LogRecord) -> str:
-        record.message, record.asctime = self.masked(record.getMessage()), self.formatTime(record)
-        record.job_note = getattr(record, "job_note", "")
-        more = self.traces(record)
-        if getattr(record, "many_lines", False):  # our own message, which includes a traceback
-            record.message, _, trace = record.message.partition("\n")
-            more.insert(0, trace)
+        record.asctime, record.job_note = self.formatTime(record), getattr(record, "job_note", "")
+        record.message, traces = self.texts(record)
         lines = [self.formatMessage(record)]
-        lines += [f"  {line}" for text in more for line in text.rstrip("\n").split("\n")]
+        lines += [f"  {line}" for text in traces for line in text.rstrip("\n").split("\n")]
         return "\n".join(map(escaped, lines))
 
     def masked(self, text: str) -> str:
@@ -64,10 +66,15 @@ class Utc(logging.Formatter):
         job_context = current.latest_job_context()
         return str(job_context.mask.text(text)) if job_context else self._redactor.text(text)
 
-    def traces(self, record: logging.LogRecord) -> list[str]:
-        """Return the traceback and stack of the record. Formatted again, because a cached one is not masked."""
+    def texts(self, record: logging.LogRecord) -> tuple[str, list[str]]:
+        """Return the message of the record, and its traceback and stack. These are formatted again, because a cached
+        one is not masked."""
         trace = super().formatException(record.exc_info) if record.exc_info else record.exc_text
-        return [self.masked(text) for text in (trace, record.stack_info) if text]
+        message, more = self.masked(record.getMessage()), [self.masked(t) for t in (trace, record.stack_info) if t]
+        if getattr(record, "many_lines", False):  # our own message, which includes a traceback
+            message, _, trace = message.partition("\n")
+            more.insert(0, trace)
+        return message, more
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         instant = datetime.fromtimestamp(record.created, timezone.utc)
@@ -75,18 +82,19 @@ class Utc(logging.Formatter):
 
 
 class Json(Utc):
-    """One JSON object per line."""
+    """One JSON object per line: also what was given as `extra`, redacted like the arguments of a job."""
 
     def format(self, record: logging.LogRecord) -> str:
+        message, traces = self.texts(record)
         line = {
             "at": self.formatTime(record), "level": record.levelname, "logger": record.name,
-            "message": self.masked(record.getMessage()), "pid": record.process,
+            "message": message, "pid": record.process,
         }  # fmt: skip
-        if getattr(record, "job_id", ""):
-            line |= {name: getattr(record, name) for name in ("job_id", "task", "context")}
-        if traces := self.traces(record):
+        if traces:
             line["traceback"] = "\n".join(traces)
-        return json.dumps(line, default=str)
+        more = {name: each for name, each in vars(record).items() if name not in RECORD and (each or name not in JOB)}
+        shown, job_context = self._redactor.redact(to_plain(more, PAGE)), current.latest_job_context()
+        return json.dumps({**line, **(job_context.mask.plain(shown) if job_context else shown), **line})
 
 
 def formatter(settings: Settings) -> Utc:
@@ -128,7 +136,7 @@ def log_failure(outcome: Outcome, redactor: Redactor) -> None:
         return
     detail = json.loads(outcome.detail or "{}")
     why = redactor.redact(f"{detail.get('type')}: {detail.get('message')}"[:CAUSE_CHARS].partition("\n")[0])
-    extra = {"job_id": job.id, "task": job.task, "context": {}}
+    extra = {"job_id": job.id, "task": job.task, "error": detail.get("type")}
     if outcome.discarded:  # its task declares this error as expected
         jobs.warning("job %s (%s) was discarded: %s", job.id, job.task, why, extra=extra)
     elif state == FAILED:

@@ -1,13 +1,15 @@
 """The consumer process that the web process starts and supervises: the stock `huey_consumer consumer.huey`.
 
-Its output is printed with a prefix. When it dies, it is started again after a delay. When this process dies, the
-consumer stops too (consumer.py asks the kernel for a signal). It is stopped with STOP, which never counts as a second
-request, because the consumer may also have received a TERM. A TERM then ends its running jobs, and a KILL the process.
+Its output is printed with a prefix, unless the log is JSON. When it dies, it is started again after a delay. When this
+process dies, the consumer stops too (consumer.py asks the kernel for a signal). It is stopped with STOP, which never
+counts as a second request, because the consumer may also have received a TERM. A TERM then ends its running jobs, and a
+KILL the process.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -17,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+logger = logging.getLogger("duey.server")
 HOME = Path(__file__).absolute().parents[2]  # the folder of the package
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"
 STOP = signal.SIGUSR1  # duey.os_process.PARENT_STOPS
@@ -36,7 +39,7 @@ def environment() -> dict[str, str]:
 class ConsumerChild:
     """One supervised consumer process."""
 
-    def __init__(self, folder: Path, prefix: str = "consumer | ") -> None:
+    def __init__(self, folder: Path, prefix: str) -> None:
         self._folder = folder  # the folder of config.ini
         self._prefix = prefix
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +80,7 @@ class ConsumerChild:
             self._failures = 0 if steady else self._failures + 1
             delay = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2 ** max(0, self._failures - 1))
             self._next_start = now + delay
-            sys.stderr.write(f"the consumer ended with exit code {code}: it is restarted in {delay:g} s\n")
+            logger.error("the consumer ended with exit code %s: it is restarted in %g s", code, delay)
         if now >= self._next_start:
             self._next_start = 0.0
             self.start()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import gc
+import logging
 import os
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from duey import config
 from duey import files as config_files
 from duey.server.consumer_child import ConsumerChild, environment
 
+logger = logging.getLogger("duey.server")
 READY_WITHIN_S = 15.0
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -84,7 +86,7 @@ class Service:
         self._lock = lock_data(settings) if with_consumer else None
         self.control = Control(huey)
         for warning in huey.storage.prepare():
-            print(f"warning: {warning}", file=sys.stderr)
+            logger.warning(warning)
         self.access = Access.of(settings)
         self.history = History(settings.monitor.database, settings.monitor)
         self.recorder = self.history.recorder(huey.lifecycle, self.control.workers, self.control.schedules.all)
@@ -96,7 +98,8 @@ class Service:
             ),
             settings,
         )
-        self.child = ConsumerChild(settings.root) if with_consumer else None
+        prefix = "" if settings.log.format == "json" else "consumer | "
+        self.child = ConsumerChild(settings.root, prefix) if with_consumer else None
 
     def run(self, print_password: bool = True) -> int:
         """Run until a stop or a reload. Return the exit status. Without `print_password`, create no first account."""
@@ -158,7 +161,7 @@ class Service:
             text=True,
         )
         if check.returncode:
-            print(f"not reloaded, the service keeps running as it was: {check.stderr.strip()}", file=sys.stderr)
+            logger.error("not reloaded, the service keeps running as it was: %s", check.stderr.strip())
         return check.returncode == 0
 
     def _stop_consumer(self) -> None:
@@ -174,7 +177,7 @@ class Service:
         except HistoryTooNew:
             raise
         except HistoryUnavailable as exc:
-            print(f"warning: {exc}; events wait in the queue until they are available again", file=sys.stderr)
+            logger.warning("%s; events wait in the queue until they are available again", exc)
 
     def _announce(self, first: Any) -> None:
         """Print the addresses and, at the first start, the new account and token. Only their hashes are stored."""
@@ -197,7 +200,7 @@ class Service:
         deadline = time.monotonic() + READY_WITHIN_S
         while self.child and self._requests.stop_at is None and not self.control.health().ok:
             if time.monotonic() > deadline:
-                print("the consumer has not started: see its messages above; it is being restarted", file=sys.stderr)
+                logger.error("the consumer has not started: see its messages above; it is being restarted")
                 break
             self._signalled.wait(0.05)
             self._signalled.clear()

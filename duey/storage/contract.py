@@ -101,7 +101,7 @@ class Workers(Protocol):
         """The clean end of a worker. Claims that it still holds go back to the queue."""
 
     def beat(self, workers: Sequence[int], lease_s: float) -> None:
-        """Renew the heartbeat of these workers."""
+        """Renew the heartbeat of these workers. Raises StorageUnavailable."""
 
     def slots(self, worker: int) -> list[Slot]:
         """What the threads of a worker on this host handle now."""

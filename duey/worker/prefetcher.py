@@ -231,7 +231,7 @@ class Prefetcher:
         """Keep outcomes that could not be committed, and wait before the next attempt."""
         with self._cond:
             self._buffer.outcomes[:0] = done
-        if not self._failures:
+        if not self._failures and (done or not isinstance(exc, errors.StorageUnavailable)):  # the supervisor logs that
             logger.warning("%s%s", exc, f"; {len(done)} finished jobs are kept until then" if done else "")
         delay = min(BACK_OFF_S[1], BACK_OFF_S[0] * 2 ** min(self._failures, 10))
         self._failures += 1

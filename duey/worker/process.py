@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from huey.consumer import Worker, WorkerRecycle
 
-from duey import os_process
+from duey import errors, os_process
 from duey.execution import hooks, job_log, registration
 from duey.execution.lifecycle import Lifecycle
 from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
@@ -218,5 +218,7 @@ def run_maintenance(lifecycle: Lifecycle, stop: StopFlag) -> None:
         try:
             while lifecycle.run_maintenance() and not stop.is_set():
                 time.sleep(0.05)  # so that other processes can write in between
+        except errors.StorageUnavailable:
+            continue  # the supervisor logs it
         except Exception as exc:
             logger.warning("maintenance: %s", exc)

@@ -42,6 +42,7 @@ from duey.worker.watchdog import WorkerProcess
 logger = logging.getLogger("duey.consumer")
 TICK_S = 0.5
 ALL_KILLED_S = 0.1
+TELL_S = 60.0  # interval of the lines that the storage is still away
 RESPAWN_S = (0.05, 5.0)  # delay before a worker process that died is replaced; doubles with each death
 
 
@@ -66,6 +67,7 @@ class DurableConsumer(Consumer):
         self.workers: int = sum(pool.workers for pool in self.pools)
         self.max_crashes = max_crashes
         self.id = uuid.uuid4().hex
+        self._told_at: float | None = None  # monotonic: when it was logged that the storage is away
         self._reaper = Reaper(huey, max_crashes, self.id)
         self._children: list[WorkerProcess] = []
         self._stopping_since: float | None = None
@@ -179,12 +181,22 @@ class DurableConsumer(Consumer):
             self.huey.storage.beat(numbers + self._reaper.claimed, self.lease_s)
             self._reaper.rescue(numbers)
             self._check_cancels()
+            self._tell_outage(None)
         except errors.StorageUnavailable as exc:
-            logger.warning("%s", exc)
+            self._tell_outage(exc)
         since, patience_s = self._stopping_since, self.shutdown_timeout or 0
         if since is not None and time.monotonic() > since + patience_s:
             self._kill(self._children)
         self._kill(u for u in self._children if u.leaving_since and time.monotonic() > u.leaving_since + patience_s)
+
+    def _tell_outage(self, exc: Exception | None) -> None:
+        """Log that the storage is away: when that begins, then once a minute, and when it is over."""
+        if exc is None and self._told_at is not None:
+            logger.warning("the storage can be used again")
+            self._told_at = None
+        elif exc is not None and (self._told_at is None or time.monotonic() > self._told_at + TELL_S):
+            logger.warning("%s", exc)
+            self._told_at = time.monotonic()
 
     def _hear(self, child: WorkerProcess) -> None:
         """Handle what a worker process has reported."""

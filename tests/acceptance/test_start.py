@@ -28,7 +28,7 @@ def refusal(process: Process) -> str:
     """What a program that cannot start says: one line on standard error, after warnings, and exit status 1."""
     assert process.wait(15) == 1
     assert process.out == ""
-    lines = [line for line in process.err.splitlines() if not line.startswith("warning: ")]
+    lines = [line for line in process.err.splitlines() if " WARNING " not in line]
     assert len(lines) == 1, process.err
     return lines[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,8 @@ def place(backend: str, tmp_path: Path) -> Iterator[tuple[Deployment, QueueFile 
 @pytest.mark.parametrize("away_s", [3, 20, 100] if SOAK else [0])
 def test_it_is_said_and_it_recovers(place: tuple[Deployment, QueueFile | Server], away_s: float):
     deployment, storage = place
-    deployment.app()
+    deployment.configure({"log": {"format": "json"}})
+    app = deployment.app()
     client = deployment.client()
     before = [client.post("/api/jobs", {"task": "note", "args": [n, 1.0]}).body["id"] for n in range(4)]
     deployment.wait_running(2)
@@ -64,6 +66,14 @@ def test_it_is_said_and_it_recovers(place: tuple[Deployment, QueueFile | Server]
     assert {job["state"] for job in ended} == {"done"}
     assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == dict.fromkeys("0123", 1) | {"101": 1}
     assert {job["crashes"] for job in ended} == {0}
+
+    def log() -> list[str]:
+        lines = [json.loads(line) for line in app.err.splitlines()]  # also those of the consumer
+        return [line["message"] for line in lines if line["logger"] == "duey.consumer"]
+
+    wait_until(lambda: "the storage can be used again" in log(), 10, "the supervisor says that it is back")
+    told = [message for message in log() if storage.name in message]
+    assert 1 <= len(told) <= 1 + away_s / 60, "once when it goes, and then once a minute"
 
 
 @pytest.mark.soak

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+from decimal import Decimal
 
 import pytest
 from huey.api import chord
@@ -13,6 +15,7 @@ from duey.control.schedules import ScheduleRequest
 from duey.control.service import Control
 from duey.logs import TEXT, JobFilter, Json, Utc
 from duey.model.job import JobRequest
+from duey.payload.redact import MARKER
 from duey.tasks.on_failed import SUFFIX
 from tests.contracts.rig import job, look, run_all, run_next
 
@@ -128,6 +131,37 @@ def test_log_lines_of_a_body_name_job_task_and_context(huey):
     assert inside["context"]["user"] == "ana" and "s3cret" not in json.dumps(inside)
     assert plain[0].startswith(f"hello (job {result.id}, {__name__}.talk, user=ana") and "s3cret" not in plain[0]
     assert "job_id" not in outside and plain[1] == "outside"
+
+
+def test_a_json_line_holds_what_is_given_as_extra_without_its_secrets(huey):
+    lines = []
+
+    class Keep(logging.Handler):
+        def emit(self, record):
+            lines.append(json.loads(Json(names=["token"]).format(record)))
+
+    handler = Keep()
+    handler.addFilter(JobFilter())
+    logger = logging.getLogger("tests.context")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    extra = {
+        "order": 7, "price": Decimal("1.5"), "token": "s3cret", "rest": {"access_token": "s3cret", "n": [1, {2}]},
+        "odd": object, "nan": math.nan, "level": "mine", "task": "mine", "text": "said hunter22",
+    }  # fmt: skip
+    huey.task(name="talk")(lambda password: logger.info("hello", extra=extra))("hunter22")
+    run_next(huey)
+    logger.info("outside", extra=extra)
+    logger.error("broken\nTraceback: token=s3cret", extra={"many_lines": True})
+    logger.removeHandler(handler)
+    inside, outside, broken = lines
+    shown = {"order": 7, "price": "1.5", "token": MARKER, "rest": {"access_token": MARKER, "n": [1, [2]]}, "nan": "nan"}
+    for line in (inside, outside):
+        assert {name: line[name] for name in shown} == shown and line["level"] == "INFO"
+        assert "object" in line["odd"] and "s3cret" not in json.dumps(line)
+    assert (inside["task"], inside["text"]) == (f"{__name__}.talk", f"said {MARKER}")
+    assert (outside["task"], outside["text"]) == ("mine", "said hunter22")
+    assert (broken["message"], broken["traceback"]) == ("broken", f"Traceback: token={MARKER}")
 
 
 def test_a_context_cannot_forge_a_log_line(huey):

@@ -67,10 +67,11 @@ class WorkerTable:
             con.execute("delete from locks where worker = ?", (worker,))
 
     def beat(self, workers: Sequence[int]) -> None:
-        """Renew the heartbeat of these workers."""
+        """Renew the heartbeat of these workers. Raises StorageUnavailable if the queue is not there."""
         for n in workers:
             with contextlib.suppress(FileNotFoundError):
                 os.utime(presence.lock_file(self.folder, n))
+        self.db.connection("read")
 
     def orphans(self, dead: DeadWorker) -> Orphans | None:
         """The claims of a dead worker. None if it has no row and no claims any more."""
