@@ -169,7 +169,7 @@ class Deployment:
     def forget(self) -> None:
         """Forget all jobs that have ended, and what the history would read of them."""
         storage = self.huey.storage
-        storage.delete_events(self.huey.lifecycle.read_events(1_000_000))
+        storage.delete_events(storage.read_outbox(1_000_000))
         storage.flush_results()
 
     def close(self) -> None:
@@ -214,7 +214,8 @@ class Deployment:
         return self.control.job(getattr(job, "id", job))
 
     def state(self, job: Any) -> str:
-        return self.job(job).state
+        found = self.huey.storage.get_job(getattr(job, "id", job))  # without what it shows of the job's values
+        return found.state if found else self.job(job).state
 
     def states(self, jobs: Sequence[Any]) -> list[str]:
         return [self.state(job) for job in jobs]

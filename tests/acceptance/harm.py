@@ -72,9 +72,9 @@ def explained(run: Run, killed: list[Killed]) -> bool:
 
 def check_once(deployment: Deployment, ids: Sequence[str]) -> None:
     """Each job reached one final state, once, and the storage holds no other job and nothing unfinished."""
-    events = deployment.huey.lifecycle.read_events(1_000_000)
-    ends = Counter(event.job_id for event in events if event.kind in ENDED)
+    events = [(row.job.id, row.kind) for row in deployment.huey.storage.read_outbox(1_000_000) if row.job]
+    ends = Counter(job_id for job_id, kind in events if kind in ENDED)
     assert ends == dict.fromkeys(ids, 1)
-    assert {event.job_id for event in events} == set(ids)
+    assert {job_id for job_id, _ in events} == set(ids)
     counts = deployment.control.counts()
     assert (counts.queued, counts.running, counts.scheduled, counts.retrying) == (0, 0, 0, 0)

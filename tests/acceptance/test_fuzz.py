@@ -111,9 +111,9 @@ def play(deployment: Deployment, kind: str, plan: Plan) -> None:
         check_workers(deployment)
     finally:
         watch.end()
-    events = deployment.huey.lifecycle.read_events(1_000_000)
-    ends = Counter(event.job_id for event in events if event.kind in ENDED)
-    assert ends == dict.fromkeys({event.job_id for event in events}, 1), "each job ends once"
+    events = [(row.job.id, row.kind) for row in deployment.huey.storage.read_outbox(1_000_000) if row.job]
+    ends = Counter(job_id for job_id, kind in events if kind in ENDED)
+    assert ends == dict.fromkeys((job_id for job_id, _ in events), 1), "each job ends once"
     assert set(everything) <= ends.keys()
     closed = kind == "thread" and any(call[3] == "close" for call in plan.calls)
     if not closed:  # else a neighbour in the same process may have lost what it had open

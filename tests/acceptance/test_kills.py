@@ -161,7 +161,7 @@ def test_no_orphan_of_a_stop_while_starting(deployment: Deployment):
 @crossed
 def test_kills_while_due_jobs_move(deployment: Deployment, kind: str):
     """None of thousands that fall due is lost, and none runs twice without a reason."""
-    count = rounds(2000, soak=5000)
+    count = rounds(1000, soak=5000)
     for turn in range(rounds(1, soak=10)):
         rng = random.Random(SEED + turn)
         first = turn * count

@@ -75,7 +75,7 @@ def test_limit_and_keys_hold_among_producers_consumers_and_kills(deployment: Dep
 @crossed
 def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Deployment, kind: str):
     deployment.configure({"consumer": {"queues": "default:1, slow:1"}})
-    flood = [deployment.tasks.note.s(n, 0.2) for n in range(10_000)]
+    flood = [deployment.tasks.note.s(n, 0.2) for n in range(rounds(3000, soak=10_000))]
     for task in flood:
         task.queue = "slow"
     for i in range(0, len(flood), 1000):
@@ -89,7 +89,7 @@ def test_a_reserved_queue_stays_instant_while_another_is_flooded(deployment: Dep
         wait_until(lambda job=job: deployment.state(job) == "done", 5, "a job of the reserved queue has ended")
         waits.append(time.monotonic() - began)
     assert sorted(waits)[len(waits) // 2] < INSTANT_S, waits
-    assert deployment.control.counts().queued > 9_000
+    assert deployment.control.counts().queued > len(flood) - 1000
     runs = deployment.ledger.runs()
     flooded = [run for n, found in runs.items() if not n.startswith("quick") for run in found]
     assert len({run.pid for run in flooded}) == 1  # the flood has its one worker
