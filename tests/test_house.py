@@ -169,7 +169,7 @@ OLD_WORDS = {
 # As names they do not say what a variable holds.
 VERBS_AS_NAMES = {"said", "told", "met", "stand", "standing", "stood"}
 # What reads the formats of older versions names what they hold.
-OLD_WORDS_MAY_STAND_IN = ("schema.py", "open.lua", "queries.py", "projection.py")
+OLD_WORDS_MAY_STAND_IN = ("schema.py", "open.lua", "outbox.py", "projection.py")
 
 
 def test_the_pages_that_the_code_names_exist():

@@ -41,12 +41,11 @@ class Outcome(NamedTuple):
         """How many attempts have ended, including this one if its body has run."""
         return self.claim.job.attempt + (self.started_at is not None and self.state not in (RELEASED, BLOCKED))
 
-    def kept_s(self, ttl: Ttl) -> float:
-        """How long the ended job is kept, in seconds: a failed one so that it can be retried, others as the task
-        says."""
+    def gone_at(self, ttl: Ttl) -> float:
+        """Until when the ended job is kept: a failed one so that it can be retried, others as the task says."""
         if self.state == FAILED:
-            return ttl.failed_s
-        return ttl.result_s if self.keep_s is None else self.keep_s
+            return self.finished_at + ttl.failed_s
+        return self.finished_at + (ttl.result_s if self.keep_s is None else self.keep_s)
 
     @property
     def made_ready(self) -> list[str]:

@@ -182,6 +182,13 @@ def read_slots(data: bytes) -> list[Slot]:
     return [slot for slot in slots if slot.token]
 
 
+def touch(folder: Path, workers: Sequence[int]) -> None:
+    """Renew the heartbeat of these workers on this host."""
+    for n in workers:
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(lock_file(folder, n))
+
+
 def heartbeat_of(folder: Path, n: int) -> float | None:
     """The last heartbeat of the worker in epoch seconds, None if it has no file."""
     try:

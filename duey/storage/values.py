@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from duey import errors
-from duey.model.job import Claim, JobRecord
+from duey.model.job import QUEUED, Claim, JobRecord
 from duey.model.outcome import Outcome
 from duey.storage.presence import Slot
 
 TRIES = 20  # attempts at a job that keeps changing
+
+
+KEY_LIFE_S = 24 * 3600.0  # how long an idempotency key is known
+
+
+def worker_of(token: int) -> int | None:
+    """The number of the worker that had the claim, None if no worker was involved."""
+    return token >> 32 if token > 0 else None
 
 
 def busy(job_id: str) -> errors.StorageBusy:
@@ -67,10 +75,28 @@ class StoredJob(NamedTuple):
         """For the outcome by which it ends."""
         return Claim(self.token, self.job)
 
+    def as_it_runs(self, slots: Iterable[Slot]) -> StoredJob:
+        """A claimed job with the instant at which its body began, from the `slots` of its worker. If no thread handles
+        it, it is shown as queued."""
+        began = [slot.started_at for slot in slots if slot.token == self.token]
+        return self._replace(started_at=began[0] or None) if began else self._replace(started_at=None, state=QUEUED)
+
     @property
     def waits(self) -> bool:
         """Whether no worker holds it, and it has not ended."""
         return self.place not in ("claimed", "finished")
+
+
+def found_as(
+    found: StoredJob | None, job_id: str, verb: str, states: Collection[str], was: str | None
+) -> StoredJob:  # fmt: skip
+    """The job that was found, to be changed by `verb`. Raises UnknownJob if there is none, StateConflict if it is in
+    none of these states, or not in `was` if that is given."""
+    if found is None:
+        raise errors.UnknownJob(job_id)
+    if found.state not in states or was not in (None, found.state):
+        raise errors.StateConflict(job_id, verb, found.state)
+    return found
 
 
 class EventRow(NamedTuple):

@@ -41,7 +41,7 @@ class Server:
 
     def __init__(self, url: str, prefix: str) -> None:
         self.prefix = prefix
-        self._url = url
+        self.url = url
         self._pool: ConnectionPool | None = None
         self._pid = 0
         self._opening = threading.RLock()
@@ -55,7 +55,7 @@ class Server:
         if self._pool is None or self._pid != os.getpid():
             try:
                 self._pool = ConnectionPool.from_url(
-                    self._url, protocol=2, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S,
+                    self.url, protocol=2, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S,
                     socket_keepalive=True, health_check_interval=IDLE_S, retry=Retry(NoBackoff(), 0),
                 )  # fmt: skip
             except ValueError as exc:
@@ -210,6 +210,15 @@ def packed(words: tuple[Any, ...]) -> list[bytes]:
             word = str(word).encode()
         pieces.append(b"$%d\r\n%b\r\n" % (len(word), word))
     return [b"".join(pieces)]
+
+
+def in_pairs(answer: Any) -> list[Any]:
+    """Names and values of an answer as a flat list, for either version of the protocol."""
+    if isinstance(answer, dict):
+        return list(answer.items())
+    if answer and isinstance(answer[0], (list, tuple)):
+        return list(answer)
+    return list(zip(answer[::2], answer[1::2], strict=True))
 
 
 FOLDER = Path(__file__).parent / "lua"

@@ -27,7 +27,7 @@ from duey.model.job import (
 )
 from duey.model.outcome import Outcome, Ttl
 from duey.model.sequel import NOTHING
-from duey.storage.values import StoredJob
+from duey.storage.values import StoredJob, worker_of
 
 compact = json.JSONEncoder(separators=(",", ":")).encode
 Words = list[Any]  # arguments of a script
@@ -44,11 +44,6 @@ def token_of(text: str) -> int:
     """The token for the text `n:c`."""
     n, _, counter = text.partition(":")
     return (int(n) << 32) | int(counter)
-
-
-def worker_of(token: int) -> int | None:
-    """The number of the worker that had the claim, None if no worker was involved."""
-    return token >> 32 if token > 0 else None
 
 
 def event_json(token: int, at: float | None, started_at: float | None, attempt: int) -> str:
@@ -113,7 +108,7 @@ def outcome_words(words: Words, s: Outcome, ttl: Ttl, crashes: int | None = None
     at: Any = ""
     m = ""
     if state in ENDED:
-        at = s.finished_at + s.kept_s(ttl)
+        at = s.gone_at(ttl)
     elif state == BLOCKED:
         at = f"{s.reason} {job.task}"
     elif s.eta is not None and s.eta > now:

@@ -17,11 +17,10 @@ from duey.model.outcome import Ttl
 from duey.storage.redis import codec, commands
 from duey.storage.redis.client import RedisAway, Server
 from duey.storage.redis.keys import idempotency_key
-from duey.storage.values import End, EnqueuedJob, EnqueueResult
+from duey.storage.values import KEY_LIFE_S, End, EnqueuedJob, EnqueueResult
 
 RETRY_S = 2.0  # how long a lost connection is hidden from the caller
 PAUSE_S = (0.02, 0.25)
-KEY_LIFE_S = 24 * 3600.0
 KEPT_S = int(KEY_LIFE_S) + 3600  # longer, because the clocks of the hosts and of Redis may differ
 
 

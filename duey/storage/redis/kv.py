@@ -11,63 +11,38 @@ from typing import Any
 from huey.constants import EmptyData
 
 from duey import clock
-from duey.storage.redis.client import Server
+from duey.model.job import Claim
+from duey.storage.huey_adapter import KeyValue, kind_of
+from duey.storage.redis.client import Server, in_pairs
+from duey.storage.redis.codec import token_text
 
 STEP = 500  # results fetched at once
 
 
-def kind_of(key: str) -> str:
-    """Where a key is stored: `marks` or `kv`."""
-    return "revocations" if key.startswith(("r:", "rt:")) else "kv"
-
-
-def text(key: Any) -> str:
-    """A key as str. Huey passes str or bytes."""
-    return key.decode() if isinstance(key, bytes) else str(key)
-
-
-class KeyValue:
-    """Huey's data interface. Keys are str or UTF-8 bytes, values are bytes."""
+class RedisKeyValue(KeyValue):
+    """Keys and values in Redis."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def put(self, key: Any, value: bytes) -> None:
-        key = text(key)
+    def put(self, key: str, value: bytes) -> None:
         self._server.run("put", kind_of(key), key, value, again=True)
 
-    def peek(self, key: Any) -> Any:
-        """The result of the job with this id, or the value under this key, or EmptyData."""
-        key = text(key)
+    def peek(self, key: str) -> Any:
         value = self._server.run("peek", kind_of(key), key, clock.now(), again=True)
         return EmptyData if value is None else value
 
-    def pop(self, key: Any) -> Any:
-        """Like peek, and remove the value. The result of a job stays until it expires."""
-        value = self.peek(key)
-        if value is not EmptyData:
-            self.delete(key)
-        return value
+    def delete(self, key: str) -> bool:
+        return bool(self._server.run("delete", key))
 
-    def delete(self, key: Any) -> bool:
-        return bool(self._server.run("delete", text(key)))
-
-    def has(self, key: Any) -> bool:
-        return self.peek(key) is not EmptyData
-
-    def put_if_empty(self, key: Any, value: bytes, ttl_s: float | None, worker: int | None) -> bool:
-        """Take a lock for `ttl_s` seconds (None: until it is freed). True if it was free or had expired.
-
-        It belongs to `worker` and is freed when that worker ends.
-        """
+    def put_if_empty(self, key: str, value: bytes, ttl_s: float | None, worker: int | None) -> bool:
         now = clock.now()
         until = "" if ttl_s is None else now + ttl_s
-        return bool(self._server.run("lock", text(key), value, "" if worker is None else worker, now, until))
+        return bool(self._server.run("lock", key, value, "" if worker is None else worker, now, until))
 
     def items(self) -> dict[str, bytes]:
         found = self._server.command(b"HGETALL", self._server.key("kv"))
-        pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
-        items = {key.decode(): value for key, value in pairs}
+        items = {key.decode(): value for key, value in in_pairs(found)}
         for ids in self._ended():
             results = self._server.command(b"MGET", *(self._server.key(f"result:{i.decode()}") for i in ids))
             items.update({i.decode(): r for i, r in zip(ids, results, strict=True) if r is not None})
@@ -86,8 +61,28 @@ class KeyValue:
             yield ids
             at += STEP
 
-    def incr(self, key: Any, amount: int) -> int:
-        return int(self._server.command(b"HINCRBY", self._server.key("counters"), text(key), amount, again=False))
+    def incr(self, key: str, amount: int) -> int:
+        return int(self._server.command(b"HINCRBY", self._server.key("counters"), key, amount, again=False))
 
-    def delete_counter(self, key: Any) -> None:
-        self._server.command(b"HDEL", self._server.key("counters"), text(key))
+    def delete_counter(self, key: str) -> None:
+        self._server.command(b"HDEL", self._server.key("counters"), key)
+
+
+class RedisReports:
+    """A part of RedisStorage: progress and checkpoints."""
+
+    server: Server
+
+    def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
+        return bool(self.server.run("checkpoint", claim.job.id, token_text(claim.token), key, data, again=True))
+
+    def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
+        found: bytes | None = self.server.command(b"HGET", self.server.key(f"checkpoints:{claim.job.id}"), key)
+        return found
+
+    def put_progress(self, seq: int, data: str) -> None:
+        self.server.command(b"HSET", self.server.key("progress"), seq, data)
+
+    def progress_of(self, seq: int) -> str | None:
+        data = self.server.command(b"HGET", self.server.key("progress"), seq)
+        return None if data is None else data.decode()

@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from duey import clock, errors
@@ -35,11 +36,11 @@ PULSE_S = 0.05  # jobs that are handled for longer than this are reported to Red
 BACK_OFF_S = 0.5  # pause while Redis cannot be reached
 
 
-def folder_of(url: str, server: Server) -> Path:
+def folder_of(server: Server) -> Path:
     """The folder of the lock files of this queue on this host. Raises StorageUnavailable if it belongs to another
     user."""
     # The name contains the instance, because a server that was emptied gives the same worker numbers again.
-    text = f"{url} {server.prefix} {server.opened.instance}"
+    text = f"{server.url} {server.prefix} {server.opened.instance}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"duey-{os.getuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -47,6 +48,17 @@ def folder_of(url: str, server: Server) -> Path:
         raise errors.StorageUnavailable(f"the folder {folder} belongs to another user: remove it, or set TMPDIR")
     config_files.mend(folder)
     return folder
+
+
+class OnThisHost:
+    """What the parts of RedisStorage use that read the lock files of workers on this host."""
+
+    server: Server
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of the lock files."""
+        return folder_of(self.server)
 
 
 def running_text(slots: list[Slot]) -> str:

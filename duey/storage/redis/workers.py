@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +13,14 @@ from duey.model.job import Running, WorkerInfo
 from duey.model.outcome import Ttl
 from duey.model.queues import shown
 from duey.storage import presence
+from duey.storage.contract import Workers
 from duey.storage.presence import HOST, rss_of
 from duey.storage.redis import codec
 from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
-from duey.storage.redis.presence import running_of, running_text
-from duey.storage.values import DeadWorker, Fate, Orphans, Released
-
-
-def started(folder: Path, n: int, reported: bytes | None) -> dict[int, float | None]:
-    """The tokens that worker n handles, and when their bodies began. Read from its file on this host, or from Redis."""
-    slots = presence.slots_of(folder, n) or running_of(reported)
-    return {slot.token: slot.started_at or None for slot in slots}
-
-
-def infos(server: Server, folder: Path) -> list[WorkerInfo]:
-    """Every registered worker process, the oldest first."""
-    found = []
-    for number, leased, row, jobs in server.run("workers", again=True):
-        n = int(number)
-        host, pid, started_at, beat_at, threads, kind, queues, quiet, reported, code = row
-        if host is None:
-            continue
-        held = {
-            (n << 32) | int(jobs[i]): (jobs[i + 1].decode(), (jobs[i + 2] or b"").decode())
-            for i in range(0, len(jobs), 3)
-        }
-        begun = started(folder, n, reported)
-        running = [Running(*held[token], since) for token, since in begun.items() if token in held]
-        here = n in presence.numbers(folder)
-        found.append(
-            WorkerInfo(
-                id=str(n), host=host.decode(), pid=int(pid), started_at=float(started_at),
-                heartbeat_at=float(beat_at), workers=int(threads), worker_type=kind.decode(),
-                queues=shown(queues.decode().split(",")),
-                alive=bool(leased) and (not here or presence.is_alive(folder, n)), quiet=bool(quiet),
-                running=tuple(running), rss_bytes=rss_of(int(pid)) if host.decode() == HOST else None,
-                code=(code or b"").decode(),
-            )
-        )  # fmt: skip
-    return sorted(found, key=lambda info: int(info.id))
-
+from duey.storage.redis.presence import OnThisHost, RedisPresence, running_of, running_text
+from duey.storage.redis.session import WorkerSessions
+from duey.storage.values import DeadWorker, Fate, Orphans, Registration, Released
 
 RELEASED = {0: Released.GONE, 1: Released.DONE, 2: Released.CHANGED}  # by the answer of reap.lua
 
@@ -114,44 +82,119 @@ class Watch:
         return [] if facts is not None and facts.uptime_s < self.grace_s else found
 
 
-def orphans(server: Server, folder: Path, dead: DeadWorker) -> Orphans | None:
-    """The claims of a dead worker. None if another rescuer was first.
+class RedisWorkers(OnThisHost, Workers):
+    """A part of RedisStorage: every worker process on this queue."""
 
-    What it handled is read from its file on this host, which is exact, or from Redis, which may be a moment old.
-    """
-    if faults.point:
-        faults.point("reap.begun")
-    left = server.run("held", dead.worker, again=True)
-    if left is None:
-        return None
-    host, pid, running, *held = left
-    by_file = presence.lock_file(folder, dead.worker).exists()
-    dead = dead.handled(presence.slots_of(folder, dead.worker) if by_file else running_of(running))
-    dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
-    pairs = zip(held[::2], held[1::2], strict=True)
-    return Orphans(dead, [(codec.claim_of(dead.worker, claim), bool(stopping)) for stopping, claim in pairs])
+    ttl: Ttl
+    sessions: WorkerSessions
+    watch: Watch
 
+    def register(self, registration: Registration) -> RedisPresence:
+        presence = self.sessions.open(registration, self.folder)
+        if registration.kind == "alone":
+            presence.beat_alone = lambda: self.beat([presence.n], LEASE_S)
+        return presence
 
-def release(server: Server, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> Released:
-    """Release the claims of a dead worker. A claim that goes back to the queue without an event is not named in the
-    arguments."""
-    settled = noted = 0
-    outcomes: codec.Words = []
-    notes: codec.Words = []
-    for (claim, _), fate in zip(orphans.claims, fates, strict=True):
-        if fate.outcome is not None:
-            settled += 1
-            codec.outcome_words(outcomes, fate.outcome, ttl, fate.crashes)
-        elif fate.kind is not None:
-            noted += 1
-            m = "" if fate.crashes is None else codec.changing(claim.job._replace(crashes=fate.crashes))
-            event = codec.event_json(claim.token, clock.now(), None, claim.job.attempt)
-            notes += (claim.token & codec.LOW, claim.job.id, m, fate.kind, event, fate.detail or "")
-    stopping = "".join(f"{claim.token & codec.LOW}," for claim, stopping in orphans.claims if stopping)
-    if faults.point:
-        faults.point("reap.written")
-    words = (f",{stopping}", clock.now(), settled, noted, *outcomes, *notes)
-    answer = server.run("reap", orphans.dead.worker, int(orphans.dead.overdue), *words)
-    if faults.point:
-        faults.point("reap.committed")
-    return RELEASED[answer]
+    def unregister(self, worker: int) -> None:
+        self.sessions.forget(worker)  # first, so that no thread of this process registers it again
+        # It may have claims from a lost answer; a job of them that was asked to stop is still asked to.
+        while (left := self.orphans(DeadWorker(worker, "", 0, False))) is not None:
+            if self.release(left, [Fate()] * len(left.claims)) is not Released.CHANGED:
+                return
+
+    def beat(self, workers: Sequence[int], lease_s: float) -> None:
+        presence.touch(self.folder, workers)
+        self.watch.beat(workers, lease_s, self.folder)
+
+    def slots(self, worker: int) -> list[presence.Slot]:
+        return presence.slots_of(self.folder, worker)
+
+    def control_signals(self, worker: int) -> tuple[bool, bool]:
+        return self.sessions.control_signals(worker)
+
+    def signal_worker(self, worker: int, what: str) -> bool:
+        return bool(self.server.run("signal_worker", worker, what, again=True))
+
+    def worker_infos(self) -> list[WorkerInfo]:
+        found = []
+        for number, leased, row, jobs in self.server.run("workers", again=True):
+            n = int(number)
+            host, pid, started_at, beat_at, threads, kind, queues, quiet, reported, code = row
+            if host is None:
+                continue
+            held = {
+                (n << 32) | int(jobs[i]): (jobs[i + 1].decode(), (jobs[i + 2] or b"").decode())
+                for i in range(0, len(jobs), 3)
+            }
+            slots = presence.slots_of(self.folder, n) or running_of(reported)
+            running = [Running(*held[slot.token], slot.started_at or None) for slot in slots if slot.token in held]
+            here = n in presence.numbers(self.folder)
+            found.append(
+                WorkerInfo(
+                    id=str(n), host=host.decode(), pid=int(pid), started_at=float(started_at),
+                    heartbeat_at=float(beat_at), workers=int(threads), worker_type=kind.decode(),
+                    queues=shown(queues.decode().split(",")),
+                    alive=bool(leased) and (not here or presence.is_alive(self.folder, n)), quiet=bool(quiet),
+                    running=tuple(running), rss_bytes=rss_of(int(pid)) if host.decode() == HOST else None,
+                    code=(code or b"").decode(),
+                )
+            )  # fmt: skip
+        return sorted(found, key=lambda info: int(info.id))
+
+    def stopping(self, workers: Sequence[int]) -> set[int]:
+        found = self.server.run("stopping", *workers, again=True) if workers else []
+        return {codec.token_of(token.decode()) for token in found}
+
+    def dead_workers(self, own: Sequence[int] = (), consumer: str = "") -> list[DeadWorker]:
+        missing = [n for n in presence.numbers(self.folder) if n not in own and not presence.is_alive(self.folder, n)]
+        company = sum(len(self.slots(n)) for n in missing)
+        found = []
+        for n in missing:
+            its_own = self.server.command(b"HGET", self.server.key(f"worker:{n}"), "consumer")
+            found.append(DeadWorker(n, "", 0, tree=its_own != consumer.encode(), company=company))
+        overdue = [n for n in self.watch.overdue() if n not in own]
+        return [*found, *(DeadWorker(n, "", 0, tree=True, overdue=True) for n in overdue)]
+
+    def seized(self, dead: DeadWorker) -> AbstractContextManager[presence.DeadPresence | None]:
+        if dead.overdue:  # its lease decides, also if its process stands still on this host
+            return nullcontext(presence.NoPresence())
+        return presence.seized(self.folder, dead.worker)
+
+    def orphans(self, dead: DeadWorker) -> Orphans | None:
+        """What it handled is read from its file on this host, which is exact, or from Redis, which may be a moment
+        old."""
+        if faults.point:
+            faults.point("reap.begun")
+        left = self.server.run("held", dead.worker, again=True)
+        if left is None:
+            return None
+        host, pid, running, *held = left
+        by_file = presence.lock_file(self.folder, dead.worker).exists()
+        dead = dead.handled(presence.slots_of(self.folder, dead.worker) if by_file else running_of(running))
+        dead = dead._replace(host=dead.host or host.decode(), pid=dead.pid or int(pid))
+        pairs = zip(held[::2], held[1::2], strict=True)
+        return Orphans(dead, [(codec.claim_of(dead.worker, claim), bool(stopping)) for stopping, claim in pairs])
+
+    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> Released:
+        """A claim that goes back to the queue without an event is not named in the
+        arguments."""
+        settled = noted = 0
+        outcomes: codec.Words = []
+        notes: codec.Words = []
+        for (claim, _), fate in zip(orphans.claims, fates, strict=True):
+            if fate.outcome is not None:
+                settled += 1
+                codec.outcome_words(outcomes, fate.outcome, self.ttl, fate.crashes)
+            elif fate.kind is not None:
+                noted += 1
+                m = "" if fate.crashes is None else codec.changing(claim.job._replace(crashes=fate.crashes))
+                event = codec.event_json(claim.token, clock.now(), None, claim.job.attempt)
+                notes += (claim.token & codec.LOW, claim.job.id, m, fate.kind, event, fate.detail or "")
+        stopping = "".join(f"{claim.token & codec.LOW}," for claim, stopping in orphans.claims if stopping)
+        if faults.point:
+            faults.point("reap.written")
+        words = (f",{stopping}", clock.now(), settled, noted, *outcomes, *notes)
+        answer = self.server.run("reap", orphans.dead.worker, int(orphans.dead.overdue), *words)
+        if faults.point:
+            faults.point("reap.committed")
+        return RELEASED[answer]

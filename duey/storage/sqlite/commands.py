@@ -3,24 +3,81 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from duey import clock, errors
 from duey.model import event
 from duey.model.job import DONE, ENDED, RETRYING, Claim, JobRecord
-from duey.model.outcome import Ttl
+from duey.model.limits import Limit
+from duey.model.outcome import Outcome, Ttl
+from duey.storage.contract import Commands
 from duey.storage.sqlite import policies, queries, schema, settle
-from duey.storage.values import End, StoredJob
+from duey.storage.sqlite.database import Database
+from duey.storage.values import End, StoredJob, found_as
+from duey.storage.wakeup import Notifier
 
 
-def find_as(con: sqlite3.Connection, job_id: str, verb: str, was: str | None) -> StoredJob:
-    """The job. Raises UnknownJob, or StateConflict if a state is given and the job is not in it any more."""
-    found = queries.get_job(con, job_id)
-    if found is None:
-        raise errors.UnknownJob(job_id)
-    if was not in (None, found.state):
-        raise errors.StateConflict(job_id, verb, found.state)
-    return found
+class SqliteCommands(Commands):
+    """A part of SqliteStorage."""
+
+    db: Database
+    notifier: Notifier
+    ttl: Ttl
+    limits: Mapping[str, Limit]
+
+    def look(self, job_id: str) -> StoredJob | None:
+        with self.db.read() as con:
+            return queries.read_job(con, job_id)
+
+    def end(self, seen: StoredJob, outcome: Outcome) -> bool:
+        with self.db.write("synced") as con:
+            unblocked = end(con, (seen, outcome), self.ttl)
+        if unblocked is None:
+            return False
+        self.notifier.notify_waiters()
+        self.notifier.notify_workers(unblocked)
+        return True
+
+    def ask_to_stop(self, seen: StoredJob) -> bool:
+        with self.db.write("synced") as con:
+            if queries.read_job(con, seen.job.id) != seen:
+                return False
+            con.execute("insert or ignore into cancel_requests values (?, ?)", (seen.job.seq, clock.now()))
+        return True
+
+    def retry(self, job_id: str, payload: bytes | None, retries: int, was: str | None = None) -> None:
+        with self.db.write("synced") as con:
+            before = found_as(queries.read_job(con, job_id), job_id, "retry", (*ENDED, RETRYING), was)
+            retry(con, before, payload, retries)
+        self.notifier.notify_workers(1, (before.job.queue,))
+
+    def forget(self, job_id: str, was: str | None = None) -> None:
+        with self.db.write("synced") as con:
+            found = found_as(queries.read_job(con, job_id), job_id, "delete", ENDED, was)
+            drop(con, [(found.job.seq,)])
+
+    def pause(self, kind: str, name: str) -> None:
+        with self.db.write("synced") as con:
+            con.execute("insert or ignore into pauses values (?, ?, ?)", (kind, name, clock.now()))
+
+    def resume(self, kind: str, name: str) -> int:
+        with self.db.write("synced") as con:
+            con.execute("delete from pauses where kind = ? and name = ?", (kind, name))
+            count = unblock(con, kind, [name])
+        self.notifier.notify_workers(count)
+        return count
+
+    def unblock_tasks(self, known: Sequence[str]) -> int:
+        with self.db.read() as con:
+            held = {row[0] for row in con.execute("select distinct name from blocked where kind = 'unknown'")}
+            gated = con.execute("select 1 from limits limit 1").fetchone()
+        if not (held & set(known) or gated):
+            return 0
+        with self.db.write("relaxed") as con:
+            count = unblock(con, "unknown", sorted(held & set(known)))
+            count += policies.recheck(con, self.limits, known)
+        self.notifier.notify_workers(count)
+        return count
 
 
 def leave_place(con: sqlite3.Connection, job: JobRecord, place: str) -> None:
@@ -37,7 +94,7 @@ def end(con: sqlite3.Connection, given: End, ttl: Ttl) -> int | None:
     """End a waiting job. Returns how many other jobs were unblocked; None if it has changed since it was read."""
     before, outcome = given
     job = before.job
-    if not before.waits or queries.get_job(con, job.id) != before:
+    if not before.waits or queries.read_job(con, job.id) != before:
         return None
     # It is claimed for the rest of this transaction, so that it is settled like any other job.
     claim = Claim(schema.manual_token(con), job)
@@ -50,19 +107,9 @@ def end(con: sqlite3.Connection, given: End, ttl: Ttl) -> int | None:
     return settle.settle(con, [outcome._replace(claim=claim)], ttl).unblocked
 
 
-def ask_to_stop(con: sqlite3.Connection, before: StoredJob) -> bool:
-    """Ask a claimed job to stop. False if it has changed since it was read."""
-    if queries.get_job(con, before.job.id) != before:
-        return False
-    con.execute("insert or ignore into cancel_requests values (?, ?)", (before.job.seq, clock.now()))
-    return True
-
-
 def retry(con: sqlite3.Connection, before: StoredJob, payload: bytes | None, retries: int) -> None:
     """Queue an ended or retrying job again."""
     job = before.job
-    if before.state not in ENDED and before.state != RETRYING:
-        raise errors.StateConflict(job.id, "retry", before.state)
     if job.unique_key is not None:
         other = policies.holder(con, job.unique_key, job.id)
         if other:
@@ -79,13 +126,6 @@ def retry(con: sqlite3.Connection, before: StoredJob, payload: bytes | None, ret
     )
     con.execute("insert into ready values (?, ?, ?)", (job.queue, -job.priority, job.seq))
     con.execute(schema.EVENT, (job.seq, event.RETRIED, schema.manual_token(con), clock.now(), None, job.attempt, None))
-
-
-def forget(con: sqlite3.Connection, before: StoredJob) -> None:
-    """Remove an ended job."""
-    if before.state not in ENDED:
-        raise errors.StateConflict(before.job.id, "delete", before.state)
-    drop(con, [(before.job.seq,)])
 
 
 def drop(con: sqlite3.Connection, seqs: Sequence[tuple[int]]) -> None:

@@ -20,9 +20,7 @@ from duey.storage.sqlite import commands, queries
 from duey.storage.sqlite.database import is_mistake
 from duey.storage.sqlite.insert import insert, insert_many, insert_plain
 from duey.storage.sqlite.policies import MustEndError, holder
-from duey.storage.values import End, EnqueuedJob, EnqueueResult
-
-KEY_LIFE_S = 24 * 3600.0
+from duey.storage.values import KEY_LIFE_S, End, EnqueuedJob, EnqueueResult
 
 
 def enqueue_all(con: sqlite3.Connection, ttl: Ttl, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -124,7 +122,7 @@ def insert_unique(
         if other is not None and job.flags & REFUSES:
             raise errors.UniqueConflict(job.unique_key or "", other)
         if other is not None and job.flags & REPLACES and other not in fresh and not replace(con, other, known, ttl):
-            seen = queries.get_job(con, other)
+            seen = queries.read_job(con, other)
             if seen is not None and seen.waits:
                 must_end.append(other)
         answer = insert(con, job)

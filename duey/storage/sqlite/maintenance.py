@@ -1,17 +1,17 @@
-"""Removes what has expired and compacts unread events, in small steps that never hold the write lock for long."""
+"""Prepares the file, and removes what has expired in small steps that never hold the write lock for long."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 
-from duey.model.event import COUNTED, DONE, ENQUEUED
-from duey.storage.compaction import STEP, Pair, Seen, tally
-from duey.storage.sqlite import commands
+from duey import clock
+from duey.storage.compaction import Backlog
+from duey.storage.contract import Maintenance
+from duey.storage.sqlite import commands, policies, preflight
 from duey.storage.sqlite.database import Database
-from duey.storage.sqlite.schema import EVENT, manual_token
+from duey.storage.values import KEY_LIFE_S
+from duey.storage.wakeup import Notifier
 
-KEY_LIFE_S = 24 * 3600.0
 # Events are read in order: whatever happened before the oldest unread one has been read.
 READ_BEFORE = """select seq from finished where gone_at <= ?
     and finished_at < coalesce((select at from outbox order by seq limit 1), 1e300) limit ?"""
@@ -53,12 +53,57 @@ class Expiry:
                 self._look_again_at = 0.0 if self._found else now + LOOK_AGAIN_S
 
 
-def unknown_before(con: sqlite3.Connection, instant: float) -> list[str]:
-    """The ids of some jobs that were set aside before the instant because no consumer knew their task."""
-    rows = con.execute(
-        "select id from blocked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100", (instant,)
-    )
-    return [job_id for (job_id,) in rows]
+class SqliteMaintenance(Maintenance):
+    """A part of SqliteStorage."""
+
+    db: Database
+    notifier: Notifier
+    expiry: Expiry
+    backlog: Backlog
+
+    def prepare(self) -> list[str]:
+        self.db.prepare()
+        return self.warnings()
+
+    def warnings(self) -> list[str]:
+        return preflight.warnings(self.db.path)
+
+    def unknown_before(self, instant: float) -> list[str]:
+        query = "select id from blocked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100"
+        with self.db.read() as con:
+            return [job_id for (job_id,) in con.execute(query, (instant,))]
+
+    def run_maintenance(self, limit: int = 1000) -> bool:
+        more = self.expiry.step(clock.now(), limit)
+        with self.db.write("relaxed") as con:
+            unblocked = policies.recheck(con)
+        self.notifier.notify_workers(unblocked)
+        self.db.checkpoint()
+        return self.backlog.relieve() or more
+
+    # for Huey
+
+    def flush_queue(self) -> None:
+        self._flush("ready", "blocked")
+
+    def flush_schedule(self) -> None:
+        self._flush("scheduled")
+
+    def _flush(self, *places: str) -> None:
+        with self.db.write("synced") as con:
+            for place in places:
+                empty(con, place)
+
+    def flush_results(self) -> None:
+        """Remove every ended job and every stored value. Revocations and locks are kept."""
+        with self.db.write("relaxed") as con:
+            con.execute("delete from outbox where job in (select seq from finished)")
+            commands.drop(con, con.execute("select seq from finished").fetchall())
+            con.execute("delete from kv")
+
+    def flush_counters(self) -> None:
+        with self.db.write("relaxed") as con:
+            con.execute("delete from counters")
 
 
 def empty(con: sqlite3.Connection, place: str) -> None:
@@ -70,53 +115,3 @@ def empty(con: sqlite3.Connection, place: str) -> None:
         con.execute(f"delete from {table} where seq in (select seq from {place})")
     con.execute(f"delete from jobs where seq in (select seq from {place})")
     con.execute(f"delete from {place}")
-
-
-def forget_ended(con: sqlite3.Connection) -> None:
-    """Remove every ended job and every stored value (for Huey's flush_results). Revocations and locks are kept."""
-    con.execute("delete from outbox where job in (select seq from finished)")
-    commands.drop(con, con.execute("select seq from finished").fetchall())
-    con.execute("delete from kv")
-
-
-HEAD = "select seq from outbox order by seq limit 1 offset ?"
-LOOK = """select seq, job, kind, attempt = 1 and started_at is not null and detail is null from outbox
-    where seq >= ? and seq > ? order by seq limit ?"""
-BOTH = """select j.task, max(a.at, coalesce(j.eta, 0)), b.started_at, b.at
-    from outbox a join outbox b on b.job = a.job and b.seq = ? and b.kind = ? join jobs j on j.seq = a.job
-    where a.seq = ? and a.kind = ?"""
-
-
-class SqliteBacklog:
-    """The events of one file."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-
-    def count(self) -> int:
-        with self._db.read() as con:
-            return int(con.execute("select count(*) from outbox").fetchone()[0])
-
-    def read_after(self, after: int, untouched: int) -> Sequence[Seen]:
-        with self._db.read() as con:
-            head = con.execute(HEAD, (untouched,)).fetchone()
-            rows = con.execute(LOOK, (head[0], after, STEP)).fetchall() if head else []
-        return [Seen(seq, job, kind, bool(is_plain)) for seq, job, kind, is_plain in rows]
-
-    def compact(self, pairs: Sequence[Pair], untouched: int) -> int:
-        with self._db.write("relaxed") as con:
-            head = con.execute(HEAD, (untouched,)).fetchone()
-            jobs, gone = [], []
-            for pair in pairs if head else ():
-                if pair.first < head[0]:
-                    continue
-                row = con.execute(BOTH, (pair.last, DONE, pair.first, ENQUEUED)).fetchone()
-                if row is not None:
-                    jobs.append(row)
-                    gone += [(pair.first,), (pair.last,)]
-            con.executemany("delete from outbox where seq = ?", gone)
-            con.executemany(
-                EVENT,
-                [(0, COUNTED, manual_token(con), each.at, None, 0, each.as_detail()) for each in tally(jobs)],
-            )
-        return len(jobs)

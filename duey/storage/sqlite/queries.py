@@ -1,12 +1,13 @@
-"""Reads jobs, counts, queues and events. Changes nothing, except that it deletes recorded events."""
+"""Reads jobs, counts and queues. Changes nothing."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from duey.model.event import Event
+from duey import clock
 from duey.model.job import (
     BLOCKED,
     CANCELED,
@@ -22,9 +23,12 @@ from duey.model.job import (
     QueueInfo,
 )
 from duey.payload.plain import LISTED_BYTES
+from duey.storage import presence, wakeup
+from duey.storage.contract import Queries
+from duey.storage.huey_adapter import KeyValue
 from duey.storage.sqlite.database import Database
 from duey.storage.sqlite.schema import RECORD
-from duey.storage.values import EventRow, StoredJob
+from duey.storage.values import StoredJob
 
 # The place of a job decides its state. A job that was set aside is shown as queued, with a reason. The reason of a job
 # in `due` is what it waited for when it was put there.
@@ -49,7 +53,7 @@ ESCAPED = {ord(c): "\\" + c for c in "%_\\"}  # what `like` would read as a patt
 LAST = 2**63 - 1
 
 
-def get_job(con: sqlite3.Connection, job_id: str) -> StoredJob | None:
+def read_job(con: sqlite3.Connection, job_id: str) -> StoredJob | None:
     """One job."""
     row = con.execute(ONE, (job_id,)).fetchone()
     return stored_of(row) if row else None
@@ -74,32 +78,103 @@ PLACES = {
 CHUNK = 500
 
 
-def list_jobs(
-    con: sqlite3.Connection, state: str | None, task: str | None, q: str | None, limit: int, before: int | None,
-    by: str | None = None,
-) -> list[StoredJob]:  # fmt: skip
-    """Jobs that match, newest first, with a seq below `before`."""
-    where = ["j.attempt = 0"] if state == SCHEDULED else []
-    values: list[object] = []
-    if task is not None:
-        where.append("j.task = ?")
-        values.append(task)
-    if by is not None:
-        where.append("j.by = ?")
-        values.append(by)
-    if q:
-        where.append("(j.id = ? or j.task like ? escape '\\')")
-        values += [q, f"%{q.translate(ESCAPED)}%"]
-    before = LAST if before is None else before
-    if state is None:
-        return select(con, [*where, "j.seq < ?"], [*values, before], limit)
-    con.execute("begin")  # the places and the rows must agree
-    found: list[StoredJob] = []
-    places = con.execute(f"select seq from ({PLACES[state]}) where seq < ? order by seq desc", (before,))
-    while len(found) < limit and (chunk := [row[0] for row in places.fetchmany(CHUNK)]):
-        here = f"j.seq in ({','.join('?' * len(chunk))})"
-        found += select(con, [*where, here], [*values, *chunk], limit - len(found))
-    return found
+class SqliteQueries(Queries):
+    """A part of SqliteStorage."""
+
+    db: Database
+    folder: Path
+    data: KeyValue
+
+    def get_job(self, job_id: str) -> StoredJob | None:
+        with self.db.read() as con:
+            found = read_job(con, job_id)
+        if found is None or not found.token:
+            return found
+        return found.as_it_runs(presence.slots_of(self.folder, found.worker or 0))
+
+    def list_jobs(
+        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None
+    ) -> list[StoredJob]:
+        where = ["j.attempt = 0"] if state == SCHEDULED else []
+        values: list[object] = []
+        if task is not None:
+            where.append("j.task = ?")
+            values.append(task)
+        if by is not None:
+            where.append("j.by = ?")
+            values.append(by)
+        if q:
+            where.append("(j.id = ? or j.task like ? escape '\\')")
+            values += [q, f"%{q.translate(ESCAPED)}%"]
+        before = LAST if before is None else before
+        with self.db.read() as con:
+            if state is None:
+                return select(con, [*where, "j.seq < ?"], [*values, before], limit)
+            con.execute("begin")  # the places and the rows must agree
+            found: list[StoredJob] = []
+            places = con.execute(f"select seq from ({PLACES[state]}) where seq < ? order by seq desc", (before,))
+            while len(found) < limit and (chunk := [row[0] for row in places.fetchmany(CHUNK)]):
+                here = f"j.seq in ({','.join('?' * len(chunk))})"
+                found += select(con, [*where, here], [*values, *chunk], limit - len(found))
+        return found
+
+    def counts(self) -> Counts:
+        with self.db.read() as con:
+            scheduled, ready, blocked, running, waiting_events = (
+                con.execute(f"select count(*) from {table}").fetchone()[0]
+                for table in ("scheduled", "ready", "blocked", "claimed", "outbox")
+            )
+            retrying = con.execute(f"select count(*) from ({TRIED})").fetchone()[0]
+            oldest = oldest_of(con, "select seq from ready")
+        return Counts(scheduled - retrying, ready, running, retrying, blocked, oldest, waiting_events)
+
+    def queue_infos(self) -> list[QueueInfo]:
+        now = clock.now()
+        with self.db.read() as con:
+            con.execute("begin")  # the counts and the rows must agree
+            waiting = dict(con.execute("select queue, count(*) from ready group by queue"))
+            since = {name: oldest_of(con, "select seq from ready where queue = ?", name) or now for name in waiting}
+            for name, count, at in con.execute(
+                "select queue, count(*), min(max(enqueued_at, coalesce(eta, 0))) from blocked join jobs using (seq) "
+                "group by queue"
+            ):
+                waiting[name] = waiting.get(name, 0) + count
+                since[name] = min(since.get(name, at), at)
+            paused = {name for (name,) in con.execute("select name from pauses where kind = 'queue'")}
+        age_s = {name: max(0.0, now - at) for name, at in since.items()}
+        return [
+            QueueInfo(name, waiting.get(name, 0), age_s.get(name), name in paused)
+            for name in sorted(waiting.keys() | paused)
+        ]
+
+    def pauses(self) -> set[tuple[str, str]]:
+        with self.db.read() as con:
+            return set(con.execute("select kind, name from pauses"))
+
+    def stop_requested(self, seqs: Sequence[int]) -> set[int]:
+        with self.db.read() as con:
+            return asked_to_stop(con, seqs)
+
+    def wait_ended(self, job_id: str, timeout_s: float) -> bool:
+        def is_over() -> bool:
+            with self.db.read() as con:
+                query = "select 1 from jobs join finished using (seq) where id = ?"
+                return bool(con.execute(query, (job_id,)).fetchone()) or self.data.has(job_id)
+
+        return wakeup.wait_until(self.folder, is_over, timeout_s)
+
+    # for Huey
+
+    def enqueued_items(self, limit: int | None = None) -> list[bytes]:
+        return self._payloads("ready r join jobs j using (seq) order by r.rank, r.seq", limit)
+
+    def scheduled_items(self, limit: int | None = None) -> list[bytes]:
+        return self._payloads("scheduled d join jobs j using (seq) order by d.at, d.seq", limit)
+
+    def _payloads(self, source: str, limit: int | None) -> list[bytes]:
+        with self.db.read() as con:
+            rows = con.execute(f"select payload from {source} limit ?", (-1 if limit is None else limit,))
+            return [row[0] for row in rows]
 
 
 def select(con: sqlite3.Connection, where: Sequence[str], values: Sequence[object], limit: int) -> list[StoredJob]:
@@ -113,17 +188,6 @@ def select(con: sqlite3.Connection, where: Sequence[str], values: Sequence[objec
     return list(map(stored_of, rows))
 
 
-def counts(con: sqlite3.Connection) -> Counts:
-    """How many jobs are in which state."""
-    scheduled, ready, blocked, running, waiting_events = (
-        con.execute(f"select count(*) from {table}").fetchone()[0]
-        for table in ("scheduled", "ready", "blocked", "claimed", "outbox")
-    )
-    retrying = con.execute(f"select count(*) from ({TRIED})").fetchone()[0]
-    oldest = oldest_of(con, "select seq from ready")
-    return Counts(scheduled - retrying, ready, running, retrying, blocked, oldest, waiting_events)
-
-
 def oldest_of(con: sqlite3.Connection, waiting: str, *values: str) -> float | None:
     """Since when the oldest of these jobs waits (epoch seconds). Only the first 100 in order of acceptance are read."""
     return con.execute(
@@ -132,64 +196,7 @@ def oldest_of(con: sqlite3.Connection, waiting: str, *values: str) -> float | No
     ).fetchone()[0]
 
 
-def queue_infos(con: sqlite3.Connection, now: float) -> list[QueueInfo]:
-    """Every queue that has waiting jobs or is paused."""
-    con.execute("begin")  # the counts and the rows must agree
-    waiting = dict(con.execute("select queue, count(*) from ready group by queue"))
-    since = {name: oldest_of(con, "select seq from ready where queue = ?", name) or now for name in waiting}
-    for name, count, at in con.execute(
-        "select queue, count(*), min(max(enqueued_at, coalesce(eta, 0))) from blocked join jobs using (seq) "
-        "group by queue"
-    ):
-        waiting[name] = waiting.get(name, 0) + count
-        since[name] = min(since.get(name, at), at)
-    paused = {name for (name,) in con.execute("select name from pauses where kind = 'queue'")}
-    return [
-        QueueInfo(name, waiting.get(name, 0), max(0.0, now - since[name]) if name in since else None, name in paused)
-        for name in sorted(waiting.keys() | paused)
-    ]
-
-
-def stop_requested(con: sqlite3.Connection, seqs: Sequence[int]) -> set[int]:
+def asked_to_stop(con: sqlite3.Connection, seqs: Sequence[int]) -> set[int]:
     """Which of these running jobs were asked to stop."""
     marks = ",".join("?" * len(seqs))
     return {row[0] for row in con.execute(f"select seq from cancel_requests where seq in ({marks})", list(seqs))}
-
-
-def chord_results(con: sqlite3.Connection, cid: str) -> list[bytes]:
-    """The parts of a complete chord, in the order of its members."""
-    return [row[0] for row in con.execute("select value from chord_parts where cid = ? order by idx", (cid,))]
-
-
-def pauses(con: sqlite3.Connection) -> set[tuple[str, str]]:
-    """(kind, name) of every pause."""
-    return set(con.execute("select kind, name from pauses"))
-
-
-def has_ended(con: sqlite3.Connection, job_id: str) -> bool:
-    """Whether the job is known and has ended."""
-    return bool(con.execute("select 1 from jobs join finished using (seq) where id = ?", (job_id,)).fetchone())
-
-
-BIG = 1_000_000  # larger payloads and results are not shown (bytes)
-PAYLOAD = f"""case when (v.kind in ('enqueued', 'retried') or e.result is not null and v.kind = 'done')
-    and length(j.payload) < {BIG} then j.payload else x'' end"""
-EVENTS = f"""select {RECORD.replace("j.payload", PAYLOAD)}, v.seq, v.kind, v.token, v.at, v.started_at, v.attempt,
-    case when v.token > 0 then v.token >> 32 end, v.detail,
-    case when v.kind = 'done' then case when length(e.result) < {BIG} then e.result end end
-    from outbox v left join jobs j on j.seq = v.job left join finished e on e.seq = v.job order by v.seq limit ?"""
-# The instant is compared too: if the numbers have started again meanwhile, newer events stay.
-DELETE = "delete from outbox where seq <= ? and at <= ?"
-
-
-def read_outbox(con: sqlite3.Connection, limit: int) -> list[EventRow]:
-    """The oldest events in order."""
-    rows = con.execute(EVENTS, (limit,)).fetchall()
-    return [EventRow._make((*row[FIELDS:], JobRecord._make(row[:FIELDS]) if row[0] else None)) for row in rows]
-
-
-def delete_events(db: Database, events: Sequence[Event | EventRow]) -> None:
-    """Remove events that were read, and those before and between them whose jobs were removed."""
-    if events:
-        with db.write("relaxed") as con:
-            con.execute(DELETE, (events[-1].seq, max(e.at for e in events)))

@@ -187,11 +187,6 @@ RECORD = ", ".join(f"j.{name}" for name in JobRecord._fields)
 EVENT = "insert into outbox (job, kind, token, at, started_at, attempt, detail) values (?, ?, ?, ?, ?, ?, ?)"
 
 
-def worker_of(token: int) -> int | None:
-    """The number of the worker that had the claim, None if no worker was involved."""
-    return token >> 32 if token > 0 else None
-
-
 def manual_token(con: sqlite3.Connection) -> int:
     """A new token for something that no worker did. Negative, and never used again, because it identifies events."""
     row = con.execute(

@@ -16,7 +16,8 @@ from duey.model.job import BLOCKED, ENDED, FREED_AT_START, RELEASED, RETRYING, C
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.sqlite import policies, queries
 from duey.storage.sqlite.insert import insert, insert_many
-from duey.storage.sqlite.schema import EVENT, worker_of
+from duey.storage.sqlite.schema import EVENT
+from duey.storage.values import worker_of
 
 
 class SettleResult(NamedTuple):
@@ -40,7 +41,7 @@ def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> Se
         [
             (
                 s.claim.job.seq, s.state, s.attempts, s.started_at, s.finished_at, worker_of(s.claim.token),
-                s.finished_at + s.kept_s(ttl), s.result,
+                s.gone_at(ttl), s.result,
             )
             for s in ended
         ],
@@ -69,7 +70,7 @@ def settle(con: sqlite3.Connection, outcomes: Sequence[Outcome], ttl: Ttl) -> Se
 def asked_to_stop(con: sqlite3.Connection, outcomes: Sequence[Outcome]) -> frozenset[int]:
     """The tokens of those that would return a job to the queue that was asked to stop."""
     back = [s for s in outcomes if s.state in (RETRYING, RELEASED)]
-    stopping = queries.stop_requested(con, [s.claim.job.seq for s in back]) if back else set()
+    stopping = queries.asked_to_stop(con, [s.claim.job.seq for s in back]) if back else set()
     return frozenset(s.claim.token for s in back if s.claim.job.seq in stopping)
 
 

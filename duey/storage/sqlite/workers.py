@@ -7,34 +7,38 @@ before the commit, the next rescuer finds everything unchanged.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from duey import clock, errors
 from duey import files as config_files
-from duey.model.job import QUEUED, Running, WorkerInfo
+from duey.model.job import Running, WorkerInfo
 from duey.model.outcome import Ttl
 from duey.model.queues import shown
 from duey.storage import presence
-from duey.storage.presence import rss_of
+from duey.storage.contract import Workers
+from duey.storage.presence import rss_of, touch
 from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite import queries, schema, settle
 from duey.storage.sqlite.database import Database
-from duey.storage.values import DeadWorker, Fate, Orphans, Registration, Released, StoredJob
+from duey.storage.values import DeadWorker, Fate, Orphans, Registration, Released
+from duey.storage.wakeup import Notifier
 
 
-class WorkerTable:
-    """Every worker process on this queue."""
+class SqliteWorkers(Workers):
+    """A part of SqliteStorage: every worker process on this queue."""
 
-    def __init__(self, db: Database, folder: Path) -> None:
-        self.db, self.folder = db, folder
-        self._looks = 0
+    db: Database
+    folder: Path
+    notifier: Notifier
+    ttl: Ttl
+    _looks = 0
 
     def register(self, registration: Registration) -> presence.Presence:
-        """Register this process as a worker. Raises StorageUnavailable, also if its lock file cannot be created."""
+        """Raises StorageUnavailable, also if the lock file cannot be created."""
+        self.db.make_room()
         try:
             return self._register(registration)
         except OSError as exc:
@@ -60,52 +64,33 @@ class WorkerTable:
             return presence.Presence(self.folder, n, registration.queues)
 
     def unregister(self, worker: int) -> None:
-        """The clean end of a worker. Claims that it still holds go back to the queue."""
         with self.db.write("relaxed") as con:
             claiming.release_claims(con, claiming.claims_of(con, worker))
             con.execute("delete from workers where n = ?", (worker,))
             con.execute("delete from locks where worker = ?", (worker,))
 
-    def beat(self, workers: Sequence[int]) -> None:
-        """Renew the heartbeat of these workers. Raises StorageUnavailable if the queue is not there."""
-        for n in workers:
-            with contextlib.suppress(FileNotFoundError):
-                os.utime(presence.lock_file(self.folder, n))
+    def beat(self, workers: Sequence[int], lease_s: float) -> None:
+        """Raises StorageUnavailable if the queue is not there."""
+        touch(self.folder, workers)
         self.db.connection("read")
 
-    def orphans(self, dead: DeadWorker) -> Orphans | None:
-        """The claims of a dead worker. None if it has no row and no claims any more."""
-        dead = dead.handled(presence.slots_of(self.folder, dead.worker))
+    def slots(self, worker: int) -> list[presence.Slot]:
+        return presence.slots_of(self.folder, worker)
+
+    def control_signals(self, worker: int) -> tuple[bool, bool]:
         with self.db.read() as con:
-            claims = claiming.claims_of(con, dead.worker)
-            stopping = queries.stop_requested(con, [claim.job.seq for claim in claims])
-        return Orphans(dead, [(claim, claim.job.seq in stopping) for claim in claims])
+            row = con.execute("select quiet, stop from workers where n = ?", (worker,)).fetchone()
+        return (bool(row[0]), bool(row[1])) if row else (False, False)
 
-    def missing(self, own: Sequence[int], consumer: str) -> list[DeadWorker]:
-        """Workers whose lock is free. At every 20th call also those that have no lock file any more."""
-        numbers = set(presence.numbers(self.folder))
-        self._looks += 1
-        if self._looks % 20 == 1:
-            with self.db.read() as con:
-                numbers |= {row[0] for row in con.execute("select n from workers union select worker from claimed")}
-        found = []
-        for n in sorted(numbers - set(own)):
-            if not presence.is_alive(self.folder, n):
-                with self.db.read() as con:
-                    row = con.execute("select host, pid, consumer from workers where n = ?", (n,)).fetchone()
-                host, pid, its_own = row or ("an unknown host", 0, None)
-                found.append(DeadWorker(n, host, pid, tree=its_own != consumer))
-        company = sum(len(presence.slots_of(self.folder, dead.worker)) for dead in found)
-        return [dead._replace(company=company) for dead in found]
+    def signal_worker(self, worker: int, what: str) -> bool:
+        with self.db.write("synced") as con:
+            return con.execute(f"update workers set {what} = 1 where n = ?", (worker,)).rowcount == 1
 
-    def as_it_runs(self, job: StoredJob) -> StoredJob:
-        """A claimed job with the instant at which its body began. If no thread handles it, it is shown as queued."""
-        if not job.token or job.worker is None:
-            return job
-        started = [slot.started_at for slot in presence.slots_of(self.folder, job.worker) if slot.token == job.token]
-        return job._replace(started_at=started[0] or None) if started else job._replace(started_at=None, state=QUEUED)
+    def worker_infos(self) -> list[WorkerInfo]:
+        with self.db.read() as con:
+            return self._infos(con)
 
-    def infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
+    def _infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
         """Every registered worker process, the oldest first."""
         found = []
         for n, host, pid, started_at, threads, kind, queues, quiet, code in con.execute(
@@ -129,11 +114,49 @@ class WorkerTable:
             )  # fmt: skip
         return found
 
+    def stopping(self, workers: Sequence[int]) -> set[int]:
+        marks = ",".join("?" * len(workers))
+        with self.db.read() as con:
+            found = con.execute(
+                f"select c.token from cancel_requests s join claimed c on c.seq = s.seq where c.worker in ({marks})",
+                list(workers),
+            )
+            return {row[0] for row in found}
 
-def control_signals(con: sqlite3.Connection, n: int) -> tuple[bool, bool]:
-    """Whether the worker was asked to be quiet, and whether it was asked to stop."""
-    row = con.execute("select quiet, stop from workers where n = ?", (n,)).fetchone()
-    return (bool(row[0]), bool(row[1])) if row else (False, False)
+    def dead_workers(self, own: Sequence[int] = (), consumer: str = "") -> list[DeadWorker]:
+        """Workers whose lock is free. At every 20th call also those that have no lock file any more."""
+        numbers = set(presence.numbers(self.folder))
+        self._looks += 1
+        if self._looks % 20 == 1:
+            with self.db.read() as con:
+                numbers |= {row[0] for row in con.execute("select n from workers union select worker from claimed")}
+        found = []
+        for n in sorted(numbers - set(own)):
+            if not presence.is_alive(self.folder, n):
+                with self.db.read() as con:
+                    row = con.execute("select host, pid, consumer from workers where n = ?", (n,)).fetchone()
+                host, pid, its_own = row or ("an unknown host", 0, None)
+                found.append(DeadWorker(n, host, pid, tree=its_own != consumer))
+        company = sum(len(presence.slots_of(self.folder, dead.worker)) for dead in found)
+        return [dead._replace(company=company) for dead in found]
+
+    def seized(self, dead: DeadWorker) -> AbstractContextManager[presence.DeadPresence | None]:
+        return presence.seized(self.folder, dead.worker)
+
+    def orphans(self, dead: DeadWorker) -> Orphans | None:
+        dead = dead.handled(presence.slots_of(self.folder, dead.worker))
+        with self.db.read() as con:
+            claims = claiming.claims_of(con, dead.worker)
+            stopping = queries.asked_to_stop(con, [claim.job.seq for claim in claims])
+        return Orphans(dead, [(claim, claim.job.seq in stopping) for claim in claims])
+
+    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> Released:
+        with self.db.write("relaxed", "reap") as con:
+            done = release(con, orphans, fates, self.ttl)
+        if done is Released.DONE:
+            self.notifier.notify_waiters()
+            self.notifier.notify_workers(8)
+        return done
 
 
 def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> Released:
@@ -142,7 +165,7 @@ def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], tt
     worker = orphans.dead.worker
     tokens = {token for (token,) in con.execute("select token from claimed where worker = ?", (worker,))}
     still_held = [(*each, fate) for each, fate in zip(orphans.claims, fates, strict=True) if each[0].token in tokens]
-    stopping = queries.stop_requested(con, [claim.job.seq for claim, _, _ in still_held])
+    stopping = queries.asked_to_stop(con, [claim.job.seq for claim, _, _ in still_held])
     if len(still_held) < len(tokens) or any((claim.job.seq in stopping) != was for claim, was, _ in still_held):
         return Released.CHANGED
     for claim, _, fate in still_held:

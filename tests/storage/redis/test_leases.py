@@ -26,7 +26,7 @@ def an_old_server(monkeypatch):
 def let_lapse(storage, hand):
     """Nobody beats for this worker any more."""
     storage.beat([hand.n], BRIEF_S)
-    wait_until(lambda: hand.n in storage._watch.overdue(), 5, "the lease has run out")
+    wait_until(lambda: hand.n in storage.watch.overdue(), 5, "the lease has run out")
 
 
 def workers(storage):
@@ -153,17 +153,17 @@ def test_who_was_cut_off_or_finds_a_server_that_has_just_started_judges_nobody(s
     def away(*words, **options):
         raise errors.StorageUnavailable("away")
 
-    far._watch.beat([], 15.0, far.folder)
+    far.watch.beat([], 15.0, far.folder)
     let_lapse(storage, hand)
     with monkeypatch.context() as patched:
         patched.setattr(far.server, "run", away)
         with pytest.raises(errors.StorageUnavailable):
             far.lifecycle.rescue(MOST)
-    assert far._watch.overdue() == []
-    far._watch._doubt_until = 0.0
-    assert far._watch.overdue() == [hand.n]
+    assert far.watch.overdue() == []
+    far.watch._doubt_until = 0.0
+    assert far.watch.overdue() == [hand.n]
     monkeypatch.setattr("duey.storage.redis.preflight.Facts.uptime_s", 1.0)
-    assert far._watch.overdue() == []
+    assert far.watch.overdue() == []
 
 
 def test_a_cancel_between_look_and_reaping_is_heeded(storage, far, hand, monkeypatch):

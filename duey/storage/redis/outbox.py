@@ -1,0 +1,90 @@
+"""The outbox: events that the history reads, in order, and compaction if it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from duey.model.event import BLOCKED, COUNTED, DONE, UNBLOCKED, Event
+from duey.storage.compaction import STEP as COMPACTED
+from duey.storage.compaction import Pair, Seen
+from duey.storage.contract import Outbox
+from duey.storage.redis import codec
+from duey.storage.redis.client import Server
+from duey.storage.values import EventRow, worker_of
+
+STEP = 1000  # events in one command
+BYTES_MAX = 8 * 1024 * 1024  # read at once, because a few jobs may be large
+OLD_KINDS = {b"parked": BLOCKED, b"unparked": UNBLOCKED}  # as version 2 wrote them
+
+
+class RedisOutbox(Outbox):
+    """A part of RedisStorage."""
+
+    server: Server
+
+    def read_outbox(self, limit: int) -> list[EventRow]:
+        """Events of jobs that were removed are removed, too."""
+        while True:
+            removed, *found = self.server.run("read_outbox", limit, BYTES_MAX, again=True)
+            if found or not removed:
+                return [row_of(each) for each in found]
+
+    def delete_events(self, events: Sequence[Event | EventRow]) -> None:
+        for i in range(0, len(events), STEP):
+            self.server.command(b"XDEL", self.server.key("outbox"), *(f"{e.seq}-0" for e in events[i : i + STEP]))
+
+
+def row_of(answer: Sequence[Any]) -> EventRow:
+    """An event from the answer of read_outbox.lua."""
+    number, kind_bytes, event_json, detail, m, carries_call, body, result = answer
+    kind = OLD_KINDS.get(kind_bytes) or kind_bytes.decode()
+    by, at, started_at, attempt = json.loads(event_json)
+    token, job = codec.token_of(by), None
+    if kind != COUNTED:
+        head, _, payload = body.partition(b"\n")
+        job = codec.record_of(
+            0, json.loads(b"[" + head), json.loads(b"[" + m + b"]"), payload if carries_call else b""
+        )  # fmt: skip
+    return EventRow(
+        int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, worker_of(token),
+        None if detail is None else detail.decode(), result if kind == DONE else None, job,
+    )  # fmt: skip
+
+
+class RedisBacklog:
+    """The events of one service."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def count(self) -> int:
+        return int(self._server.command(b"XLEN", self._server.key("outbox")))
+
+    def read_after(self, after: int, untouched: int) -> Sequence[Seen]:
+        head = self._server.run("untouched", untouched, again=True)
+        if head is None:
+            return []
+        found: list[Seen] = []
+        after = max(after, int(head))
+        while len(found) < COMPACTED:
+            some = self._server.command(b"XRANGE", self._server.key("outbox"), f"{after + 1}-0", "+", "COUNT", STEP)
+            found += map(seen, some)
+            if len(some) < STEP:
+                break
+            after = found[-1].number
+        return found
+
+    def compact(self, pairs: Sequence[Pair], untouched: int) -> int:
+        numbers: Iterable[int] = (number for pair in pairs for number in pair)
+        return int(self._server.run("compact", untouched, *numbers))
+
+
+def seen(entry: Sequence[Any]) -> Seen:
+    """The event of an entry of the stream."""
+    number, fields = entry
+    e = dict(zip(fields[::2], fields[1::2], strict=True))
+    _, _, started_at, attempt = json.loads(e[b"e"])
+    is_plain = attempt == 1 and started_at is not None and b"d" not in e
+    return Seen(int(number.partition(b"-")[0]), int(e[b"s"] or 0), e[b"k"].decode(), is_plain)
