@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 
 from duey.alerts import incidents, messages, rules
-from duey.alerts.incidents import Incident, Marks
+from duey.alerts.explain import Explainer
+from duey.alerts.incidents import Change, Incident, Marks
 from duey.alerts.message import Message
 from duey.alerts.messages import CLOSED, OPENED, Place
 from duey.alerts.notifications import Planner
@@ -37,11 +38,11 @@ class Evaluator:
 
     def __init__(
         self, store: Store, reader: Reader, planner: Planner, senders: Senders, options: Alerts, place: Place,
-        lease: Lease, start_drill: Callable[[], object], clock: Callable[[], float] = time.time,
+        lease: Lease, start_drill: Callable[[], object], explainer: Explainer, clock: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self._store, self._reader, self._planner, self._senders = store, reader, planner, senders
         self._options, self._place, self._lease, self._clock = options, place, lease, clock
-        self._start_drill, self._hourly_at = start_drill, 0.0
+        self._start_drill, self._explainer, self._hourly_at = start_drill, explainer, 0.0
         self.leading = False  # read by the senders
         self._next_at = 0.0  # monotonic
         self._calm = True  # the last evaluation found nothing new in the history
@@ -78,6 +79,11 @@ class Evaluator:
             for message in self._unwritable.failed(problem, self._clock()):
                 self._senders.send_unwritten(message)
 
+    def _explained(self, change: Change) -> Change:
+        if change.kind != "open" or change.finding is None:
+            return change
+        return change._replace(finding=self._explainer.explained(change.finding))
+
     def _do_hourly(self) -> None:
         if time.monotonic() < self._hourly_at:
             return
@@ -94,6 +100,7 @@ class Evaluator:
         found, unknown = rules.findings(snapshot, self._options)
         flips = self._store.flips([each.subject for each in found if each.subject not in open_ones], now)
         changes = incidents.changes(open_ones, found, self._options.rules, unknown, flips, self._options, now)
+        changes = [self._explained(each) for each in changes]
         seen = Marks(snapshot.entry, marks.since)
         if self._store.apply(changes, seen, marks, now, lambda db, each, kind: self._planner.tell(db, each, kind, now)):
             self._senders.wake()

@@ -104,7 +104,7 @@ def changes(
 def _still_bad(incident: Incident, finding: Finding, limits: Limits, now: float) -> list[Change]:
     again = incident.calm_at is not None  # a flapping one turned bad again
     finding = replace(finding, count=finding.count or int(again))
-    differs = (finding.title, finding.facts) != (incident.title, incident.facts)
+    differs = finding.title != incident.title or not {*finding.facts} <= {*incident.facts}
     stale = differs and now - incident.changed_at >= REFRESHED_S
     made = [Change("touch", incident, finding)] if finding.count or again or stale else []
     count = incident.count + finding.count

@@ -12,6 +12,7 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from duey import faults
+from duey.alerts.explain import merged
 from duey.alerts.incidents import HOUR_S, Change, Incident, Marks
 from duey.alerts.message import Kind
 from duey.alerts.rules.finding import Finding
@@ -25,7 +26,7 @@ FLIPS = """SELECT SUM(opened_at > ?) + SUM(closed_at > ?) FROM incidents WHERE s
 INSERT = """INSERT OR IGNORE INTO incidents
     (id, rule, subject, title, lines, facts, link, opened_at, changed_at, count, told_at, told_count, flapping)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-TOUCH = """UPDATE incidents SET title = ?, lines = ?, facts = ?, count = count + ?, changed_at = ?, calm_at = NULL
+TOUCH = """UPDATE incidents SET title = ?, facts = ?, count = count + ?, changed_at = ?, calm_at = NULL
     WHERE n = ? AND closed_at IS NULL"""
 TELL = """UPDATE incidents SET told_at = ?, told_count = count, surged = 1
     WHERE n = ? AND closed_at IS NULL AND told_at = ?"""
@@ -134,9 +135,8 @@ class Store:
         assert incident is not None
         if change.kind == "touch":
             assert finding is not None
-            lines = finding.lines if finding.rule == incident.rule else incident.lines
-            texts = (finding.title, json.dumps(lines), json.dumps(finding.facts))
-            db.execute_sql(TOUCH, (*texts, finding.count, now, incident.n))
+            facts = merged(finding.facts, incident.facts)
+            db.execute_sql(TOUCH, (finding.title, json.dumps(facts), finding.count, now, incident.n))
         elif change.kind == "calm":
             db.execute_sql(CALM, (now, incident.n))
         elif change.kind == "tell":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from duey.alerts.drill import Drill
 from duey.alerts.evaluator import Evaluator
+from duey.alerts.explain import Explainer
 from duey.alerts.live_reader import LiveReader, alerts_of
 from duey.alerts.notifications import Outbox, Planner
 from duey.alerts.reader import Reader
@@ -42,7 +43,8 @@ class Watch:
         )  # fmt: skip
         self.evaluator = Evaluator(
             Store(database), reader, Planner(self.channels, options.cap_per_hour, place), self.senders, options, place,
-            Lease(database.path.with_name(f"{database.path.name}.alerts")), lambda: self.drill.start("weekly"), clock,
+            Lease(database.path.with_name(f"{database.path.name}.alerts")), lambda: self.drill.start("weekly"),
+            Explainer(history, control.runbook), clock,
         )  # fmt: skip
         self.drill = Drill(control, history, service)
         self._stop = threading.Event()

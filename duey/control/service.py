@@ -44,6 +44,7 @@ from duey.scheduling.timezones import moment
 from duey.storage.values import StoredJob
 from duey.tasks import registry
 from duey.tasks.call_options import context_text
+from duey.tasks.runbook import runbook_of
 
 LIST_MAX = 500
 
@@ -223,6 +224,13 @@ class Control:
         AmbiguousTask."""
         paused = {name for kind, name in self.storage.pauses() if kind == "task"}
         return self._info(self.known.find(name, internal=True), paused, True)
+
+    def runbook(self, name: str) -> str:
+        """The section `When it fails:` of a task's docstring; '' if it has none or is not known."""
+        try:
+            return runbook_of(self.known.find(name, internal=True).__doc__)
+        except errors.BadRequest:
+            return ""
 
     def _info(self, cls: type[Task], paused: set[str], schemas: bool) -> TaskInfo:
         info = self.known.info(cls, paused)

@@ -198,6 +198,7 @@ class TaskInfo:
     paused: bool
     periodic: bool
     internal: bool = False  # only Duey itself enqueues jobs of it
+    runbook: str = ""  # the section `When it fails:` of its docstring
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from huey.api import PeriodicTask, Task
 from duey import errors
 from duey.model.job import TaskInfo
 from duey.tasks.options import HUEYS_OPTIONS, OPTIONS
+from duey.tasks.runbook import runbook_of
 from duey.tasks.signature import Signature
 
 
@@ -74,6 +75,7 @@ class KnownTasks:
             name=self.short(self.full(cls)), qualname=self.full(cls), doc=inspect.cleandoc(cls.__doc__ or ""),
             parameters=signature.parameters, options={k: v for k, v in options.items() if v},
             paused=self.full(cls) in paused, periodic=issubclass(cls, PeriodicTask), internal=is_internal(cls),
+            runbook=runbook_of(cls.__doc__),
         )  # fmt: skip
 
 

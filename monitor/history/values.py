@@ -116,6 +116,24 @@ class JobHistory:
     children: tuple[JobRow, ...] = ()  # jobs that it enqueued, newest first, at most 50
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs from the last success, as texts."""
+
+    label: str  # code, host, argument NAME, ran for, waited for
+    now: str
+    before: str
+
+
+@dataclass(frozen=True)
+class LastSuccess:
+    """The last job of the same task that was done before a job, and what differs."""
+
+    job_id: str
+    finished_at: float
+    differences: tuple[Difference, ...]
+
+
 # errors
 
 

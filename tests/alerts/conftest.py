@@ -13,6 +13,7 @@ import pytest
 from duey import config
 from duey.alerts.channels import ChannelFailed
 from duey.alerts.evaluator import Evaluator
+from duey.alerts.explain import Explainer
 from duey.alerts.live_reader import LiveReader, alerts_of
 from duey.alerts.message import Message
 from duey.alerts.messages import Place
@@ -98,6 +99,7 @@ class World:
         self.numbers = iter(range(1, 10**9))
         self._told = 0
         self.drills: list[float] = []
+        self.runbooks: dict[str, str] = {}
         self.set()
 
     def set(self, **options: Any) -> None:
@@ -118,7 +120,7 @@ class World:
             ),
             Planner(self.channels, self.options.cap_per_hour, PLACE), self,  # type: ignore[arg-type]
             self.options, PLACE, Lease(self.folder / "alerts.lock"), lambda: self.drills.append(self.clock()),
-            self.clock,
+            Explainer(self.history, lambda task: self.runbooks.get(task, "")), self.clock,
         )  # fmt: skip
 
     def wake(self) -> None: ...

@@ -364,3 +364,29 @@ def test_what_is_old_is_removed(world: World) -> None:
     world.clock.advance(2 * DAY)
     hours(world, 1)
     assert world.rows("SELECT rule FROM incidents") == [("error_new",)]
+
+
+# what helps to mend it
+
+
+def test_the_message_holds_the_runbook_and_what_differs_from_the_last_success(world: World) -> None:
+    world.runbooks["tasks.add"] = "Ask Ann.\nThen retry."
+    world.story.enqueue("good", world.at, args=[1], detail={"names": ["order"]})
+    world.story.done("good", world.at, world.at + 0.1)
+    world.clock.advance(1)
+    world.story.enqueue("bad", world.at, args=[2], detail={"names": ["order"]})
+    world.story.failed("bad", world.at, world.at + 1)
+    world.turn()
+    (message,) = world.mail.sent
+    assert message.lines == ("This error was never seen before.", "When it fails: Ask Ann.\nThen retry.")
+    added = {label: value for label, value in message.facts if label.startswith("since")}
+    assert added == {
+        "since the last success: argument order": "2 (was 1)",
+        "since the last success: ran for": "1 s (was 100 ms)",
+    }
+    world.fail(message="another")
+    world.turn(61)
+    (incident,) = world.store.open().values()
+    facts = dict(incident.facts)
+    assert incident.count == 2 and facts["error"] == "ValueError: another", "what happens since is written"
+    assert facts.items() >= added.items() and incident.lines == message.lines, "and what helps stays"

@@ -257,6 +257,15 @@ def test_alert(example, huey):
     assert failed.state == "failed" and page.charge.task_class.alert == "each"
 
 
+def test_a_runbook_where_the_code_is(example, huey):
+    example("A runbook where the code is")
+    run_all(huey)
+    (failed,) = jobs_of(huey)
+    control = Control(huey)
+    assert failed.state == "failed" and control.runbook("import_orders").startswith("1. Look whether the shop")
+    assert control.task("import_orders").runbook == control.runbook("tasks.import_orders") and control.runbook("none") == ""
+
+
 def test_keep_for(example, huey, storage, clock):
     example("`keep_for`")
     run_all(huey)

@@ -61,7 +61,7 @@ def _error(each: ErrorSeen, rule: str | None) -> Finding:
     title = f"{each.task}: {clip(error)}"
     return Finding(
         rule or "job_failed", f"error {each.fingerprint}", title, (line,), facts,
-        f"jobs?q=group:{each.fingerprint}", each.failures, rule is not None,
+        f"jobs?q=group:{each.fingerprint}", each.failures, rule is not None, each.last_job_id,
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def failed_jobs(s: Snapshot, limits: Thresholds) -> list[Finding]:
         Finding(
             "job_failed", f"job {each.id}", f"{each.task.rpartition('.')[2]}: {clip(each.error)}",
             ("A job failed for good.",), (("task", each.task), ("error", each.error), ("job", each.id)),
-            f"jobs/{quote(each.id, safe='')}", int(each.is_new), each.is_new,
+            f"jobs/{quote(each.id, safe='')}", int(each.is_new), each.is_new, each.id,
         )
         for each in s.failed
         if each.task != TASK and each.is_failed and each.failed_at > s.now - DAY_S

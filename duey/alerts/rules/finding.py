@@ -23,3 +23,4 @@ class Finding:
     link: str = ""
     count: int = 0
     opens: bool = True
+    job_id: str = ""  # a job that it is about

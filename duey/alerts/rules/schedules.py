@@ -54,6 +54,7 @@ def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Thresholds) -> Findin
     return Finding(
         rule, f"schedule {schedule.name}", TITLES[rule].format(name=schedule.name), (), tuple(facts),
         "schedules", 0, max(newest.at, started_at) >= s.since or rule == "schedule_overdue",
+        newest.job_id if rule == "schedule_failed" and newest.job_id else "",
     )  # fmt: skip
 
 

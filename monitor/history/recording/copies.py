@@ -86,4 +86,5 @@ def _data(info: WorkerInfo) -> dict[str, Any]:
     return {
             "host": info.host, "pid": info.pid, "started_at": info.started_at, "workers": info.workers,
             "worker_type": info.worker_type, "queues": info.queues, "alive": info.alive, "running": running,
+            "code": info.code,
     }  # fmt: skip

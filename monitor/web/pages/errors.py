@@ -100,6 +100,7 @@ class ErrorsPage:
             "tags": tags,
             "spark": charts.spark(group.sparkline, label=label, width=84),
             "all": links.jobs(q=q),
+            "runbook": self._services.control.runbook(group.qualname),
         }
 
     def mark(self, request: Request, fingerprint: str, mark: str) -> Done:

@@ -70,6 +70,8 @@ class JobView:
             "attempts": past.attempts if past else [],
             "timeline": past.timeline if past else [],
             "children": [row.job.id for row in past.children] if past else [],
+            "runbook": task.runbook if task and job.error else "",
+            "since_success": self._services.history.since_last_success(job.id) if past and job.error else None,
         }
         host = request.environ.get("HTTP_HOST", "")
         base = self._services.settings.web.public_url or f"{request.environ['wsgi.url_scheme']}://{host}"

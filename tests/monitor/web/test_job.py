@@ -147,3 +147,18 @@ def test_an_id_that_ends_like_a_format_has_a_page(world: World, admin: Browser, 
     address = world.site.services.links.job(name)
     assert admin.get(address).status == 200
     assert admin.get(address.removesuffix(".html") + ".json").json["job"]["id"] == name
+
+
+def test_a_failed_job_shows_the_runbook_of_its_task_and_what_differs_from_the_last_success(
+    world: World, admin: Browser
+) -> None:
+    for id, values in (("good", (0, 2)), ("bad", (1, 2))):
+        world.enqueue("add", id, *values, priority=99)
+        world.finish(world.begin())
+    world.record()
+    assert "Since the last success" not in admin.get("/monitor/jobs/good").words
+    words = admin.get("/monitor/jobs/bad").words
+    assert "When it fails Look at the numbers." in words
+    assert "Since the last success The last one that was done" in words and "argument a 1 0" in words
+    assert "When it fails Look at the numbers." in admin.get("/monitor/errors").words
+    assert admin.get("/monitor/jobs/bad.json").json["runbook"] == "Look at the numbers."

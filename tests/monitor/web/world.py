@@ -199,7 +199,10 @@ def register(huey: DurableHuey) -> None:
 
     @task(huey.task())
     def add(a: int, b: int) -> int:
-        """Add two whole numbers."""
+        """Add two whole numbers.
+
+        When it fails: Look at the numbers.
+        """
         if a + b == 3:
             raise OverflowError("it said so")
         return a + b
