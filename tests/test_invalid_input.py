@@ -7,6 +7,7 @@ import itertools
 import json
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,9 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
+from duey.alerts.incidents import Change
+from duey.alerts.rules.finding import Finding
+from duey.alerts.store import Store
 from duey.api import openapi
 from duey.cli import main as manage
 from duey.cli.context import Refused
@@ -74,6 +78,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeService]:
             made.recorder.turn()
         for name, when in (("e", {"every_s": 60.0}), ("c", {"cron": "@daily"}), ("a", {"at": 4e9})):
             made.control.schedules.make(name, ScheduleRequest("add", (1,), **when))
+        store, now = Store(made.history.database), time.time()
+        happened = [Change("open", None, Finding("drill", "drill", "A drill"))]
+        store.apply(happened, store.marks(now), store.marks(now), now, lambda *_: None)
         yield made
 
 
@@ -96,6 +103,7 @@ class Asker:
             "fingerprint": service.history.error_groups().groups[0].fingerprint,
             "mark": "fix",
             "schedule": "e",
+            "incident": next(iter(Store(service.history.database).open().values())).id,
         }
 
     def path(self, rule: str, **other: str) -> str:
