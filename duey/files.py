@@ -72,10 +72,16 @@ def close_to_others(settings: Any) -> None:
                 mend(path)
 
 
+def free_bytes(path: str) -> int:
+    """Return how much this user can still write to the file system that holds the file."""
+    room = os.statvfs(os.path.dirname(path) or ".")
+    return room.f_bavail * room.f_frsize
+
+
 def filesystem_of(path: str) -> str:
     """Return the type of the file system that holds the path, or "" if it is unknown."""
     try:
-        with open("/proc/mounts", encoding="utf-8") as mounts:
+        with open("/proc/self/mounts", encoding="utf-8") as mounts:
             rows = [line.split()[1:3] for line in mounts]
     except OSError:
         return ""

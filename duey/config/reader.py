@@ -1,8 +1,9 @@
 """Reads the settings from config.ini and the environment. Nothing else in Duey reads either.
 
 `load` reads the file and the variables `DUEY_<SECTION>_<KEY>`, checks everything against duey.config.table, and returns
-a frozen `Settings`, or raises one `ConfigError` with all faults. The environment overrides the file, the file overrides
-the defaults. Relative paths start at the folder of the file. Nothing is cached and nothing is created on disk.
+a frozen `Settings`, or raises one `ConfigError` with all faults. The environment overrides systemd's credentials, these
+the file, the file the defaults. A secret can be in a file of its own, which `KEY_file` names. Relative paths start at
+the folder of config.ini. Nothing is cached and nothing is created on disk.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ __all__ = ["ConfigError", "QueueShare", "Settings", "load", "secrets_in", "sqlit
 
 FILE_VARIABLE = "DUEY_CONFIG"
 TEST_PREFIX = "DUEY_TEST_"  # reserved for the test suite
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"  # of systemd: a file for each, named as the variable, in lower case
+IN_FILE = "_file"  # after the name of a secret key: the file that holds the value
 DEFAULT_FILE = "config.ini"  # in the current folder
 
 
@@ -47,7 +50,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     errors: list[str] = []
     named = path or environ.get(FILE_VARIABLE)
     source = Path(os.path.abspath(named or DEFAULT_FILE))
-    given = _from_file(source, bool(named), errors) | _from_environment(environ, errors)
+    given = _from_file(source, bool(named), errors) | _from_credentials(environ, errors)
+    given |= _from_environment(environ, source.parent, errors)
     values = _parsed(given, source.parent, errors)
     _check_together(given, values, errors)
     if errors:
@@ -62,7 +66,8 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 def secrets_in(source: Path) -> list[str]:
     """The keys, as `[section] key`, whose secret is in the file itself."""
     given = _from_file(source, False, [])
-    texts = {each: given[each.section, each.name].text for each in table() if (each.section, each.name) in given}
+    here = {place: each.text for place, each in given.items() if not each.where.endswith(IN_FILE)}
+    texts = {each: here[each.section, each.name] for each in table() if (each.section, each.name) in here}
     # The URL of Redis is a secret only with a password in it.
     return [
         f"[{e.section}] {e.name}" for e, text in texts.items() if e.secret and text and (e.name != "url" or "@" in text)
@@ -98,12 +103,35 @@ def _from_file(source: Path, must_exist: bool, errors: list[str]) -> dict[Place,
             continue
         names = [each.name for each in fields(SECTIONS[section])]
         for name, text in parser[section].items():
-            where = f"{source}: [{section}] {name}"
+            where, key = f"{source}: [{section}] {name}", name.removesuffix(IN_FILE)
             if name in names:
                 given[section, name] = Given(text, where)
+            elif key in names and SECTIONS[section].__dataclass_fields__[key].metadata["secret"]:
+                if parser.has_option(section, key):
+                    errors.append(f"{where}: expected only one of {key} and {name}, found both; remove one of the two.")
+                given[section, key] = _read_secret(source.parent / text, where, errors)
             else:
                 errors.append(_refusal(where, f"a key of [{section}]", name, names))
     return given
+
+
+def _read_secret(file: Path, where: str, errors: list[str]) -> Given:
+    """The text of a file that holds one secret, without the line break at its end."""
+    try:
+        return Given(file.read_text(encoding="utf-8").strip(), where)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "other bytes than UTF-8"
+        errors.append(f"{where}: expected a file that can be read, found {reason}; correct {file} or its permissions.")
+        return Given("", where)
+
+
+def _from_credentials(environ: Mapping[str, str], errors: list[str]) -> dict[Place, Given]:
+    folder = Path(environ.get(CREDENTIALS_VARIABLE) or os.devnull)
+    found = {each: folder / each.variable.lower() for each in table() if each.secret}
+    return {
+        (each.section, each.name): _read_secret(file, str(file), errors)
+        for each, file in found.items() if file.exists()
+    }  # fmt: skip
 
 
 def _unreadable(source: Path, error: Exception) -> str:
@@ -131,18 +159,35 @@ def _unreadable(source: Path, error: Exception) -> str:
     return f"{source}: expected {expected}, found {found}."
 
 
-def _from_environment(environ: Mapping[str, str], errors: list[str]) -> dict[Place, Given]:
+def _from_environment(environ: Mapping[str, str], root: Path, errors: list[str]) -> dict[Place, Given]:
     known = {each.variable: each for each in table()}
     given = {}
+    injected = _of_kubernetes(environ)
     for variable, text in sorted(environ.items()):
         if not variable.startswith("DUEY_") or variable == FILE_VARIABLE or variable.startswith(TEST_PREFIX):
+            continue
+        if variable in injected:
             continue
         if each := known.get(variable):
             where = f"{variable}: [{each.section}] {each.name}"
             given[each.section, each.name] = Given(text.strip(), where)
+        elif (each := known.get(variable.removesuffix(IN_FILE.upper()))) and each.secret:
+            given[each.section, each.name] = _read_secret(root / text.strip(), variable, errors)
         else:
             errors.append(_refusal(variable, "DUEY_SECTION_KEY of a known key", variable, known))
     return given
+
+
+def _of_kubernetes(environ: Mapping[str, str]) -> set[str]:
+    """The variables by which Kubernetes tells a pod of its services: of one called `duey`, DUEY_SERVICE_HOST, DUEY_PORT
+    (tcp://10.0.0.7:8080), DUEY_PORT_8080_TCP_ADDR and others; of one called `duey-web`, even DUEY_WEB_PORT."""
+    links = [
+        match for name, text in environ.items()
+        if re.match("(tcp|udp|sctp)://", text) and (match := re.fullmatch(r"(DUEY\w*?)_PORT(_\d+_[A-Z]+)?", name))
+    ]  # fmt: skip
+    services = "|".join({match[1] for match in links})
+    of_them = rf"({services})_(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_[A-Z]+(_(PROTO|PORT|ADDR))?)"
+    return {match[0] for match in links} | {name for name in environ if links and re.fullmatch(of_them, name)}
 
 
 def _parsed(given: Mapping[Place, Given], root: Path, errors: list[str]) -> dict[Place, Any]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -16,6 +17,7 @@ from waitress.adjustments import Adjustments
 from waitress.task import ThreadedTaskDispatcher
 
 from duey.config import Settings
+from duey.config.table import Web
 from duey.server.connections import FRAMING, MOST, Listener
 
 logger = logging.getLogger("duey.web")
@@ -23,11 +25,21 @@ logger = logging.getLogger("duey.web")
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 BUFFER_BYTES = 128 * 1024  # of a request body in memory; a larger body goes to a temporary file
 SEND_BYTES = 18_000  # larger answers are sent in parts; Waitress's default, a multiple of 9,000 to fill packets
+ADVICE = {
+    errno.EADDRINUSE: "is Duey running already? Stop it, or set another [web] port",
+    errno.EADDRNOTAVAIL: "this machine has no such address: set [web] host to one of its own, or 0.0.0.0 for all",
+    errno.EACCES: "only root may use it: set a [web] port above 1023, and let a proxy serve this one",
+}
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class AddressInUse(Exception):
-    """The port is already in use."""
+class CannotListen(Exception):
+    """The address cannot be listened on. The message says why, and what to do."""
+
+    def __init__(self, web: Web, error: OSError | ValueError) -> None:
+        why, what = getattr(error, "strerror", None) or "unknown host", ADVICE.get(getattr(error, "errno", 0) or 0)
+        what = what or "set [web] host to an address of this machine"  # ValueError: Waitress does not know the name
+        super().__init__(f"port {web.port} on {web.host} cannot be listened on ({why}): {what}")
 
 
 class Server:
@@ -44,14 +56,17 @@ class Server:
                 "trusted_proxy": web.trusted_proxy, "trusted_proxy_count": 1,
                 "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"},
             }  # fmt: skip
-        adj = Adjustments(
+        options |= dict(
             host=web.host, port=web.port, threads=web.threads, url_prefix=web.url_prefix,
             clear_untrusted_proxy_headers=True, expose_tracebacks=False, ident=None, asyncore_use_poll=True,
             max_request_body_size=FRAMING * web.max_body_kb * 1024, max_request_header_size=64 * 1024,
             inbuf_overflow=BUFFER_BYTES, connection_limit=2 * MOST,  # never reached: there Waitress stops accepting
             channel_request_lookahead=1,  # lets a long-poll detect that its client has disconnected
-            **options,
         )  # fmt: skip
+        try:
+            adj = Adjustments(**options)
+        except ValueError as exc:
+            raise CannotListen(web, exc) from None
         adj.send_bytes = SEND_BYTES
         self._sockets: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
@@ -64,10 +79,7 @@ class Server:
                 )
         except OSError as exc:
             wasyncore.close_all(self._sockets, ignore_all=True)
-            raise AddressInUse(
-                f"port {web.port} on {web.host} cannot be listened on ({exc.strerror}): is Duey running already? "
-                "Stop it, or set another [web] port"
-            ) from None
+            raise CannotListen(web, exc) from None
         for each in self._listening:
             each.trusted_proxy, each.max_body_bytes = web.trusted_proxy, web.max_body_kb * 1024
         self._dispatcher.set_thread_count(adj.threads)

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         from duey import errors, load_tasks, logs, settings
         from duey.monitor.access import AccessError
-        from duey.server.http_server import AddressInUse
+        from duey.server.http_server import CannotListen
         from duey.worker import stdio
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         load_tasks()
         return Service(settings, with_consumer=not options.web).run(options.print_password or not into_journal())
-    except (errors.DueyError, AccessError, AddressInUse, CannotStart) as exc:
+    except (errors.DueyError, AccessError, CannotListen, CannotStart) as exc:
         print(exc, file=sys.stderr)
         return 1
 

@@ -103,3 +103,16 @@ def test_a_worker_that_starts_on_a_full_disk_says_so_and_works_when_there_is_roo
     deployment.wait_taking(consumer)
     assert deployment.wait_ended([deployment.tasks.note(1)], RECOVERED_WITHIN_S)[0].state == "done"
     assert "Traceback" not in consumer.err and "SIGBUS" not in consumer.err
+
+
+def test_a_service_starts_on_a_small_disk(tmp_path: Path):
+    """The room that the log gets beforehand, 16 MB, must not take what the other files need."""
+    disk = Disk(tmp_path / "d" / "data", tmp_path / "image", 14)
+    deployment = Deployment(tmp_path / "d")
+    try:
+        deployment.app()
+        assert deployment.client().post("/api/jobs", {"task": "note", "args": [1]}).status == 202
+        assert deployment.wait_ended(jobs(deployment), RECOVERED_WITHIN_S)[0].state == "done"
+    finally:
+        deployment.close()
+        disk.close()

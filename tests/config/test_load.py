@@ -52,6 +52,39 @@ def test_the_environment_stands_over_the_file_and_the_file_over_the_default(ini)
     assert (web.port, web.threads, web.host, web.url_prefix) == (9001, 3, "127.0.0.1", ""), "an empty one is a value"
 
 
+def test_what_kubernetes_says_of_services_is_no_setting(ini):
+    own = {
+        "DUEY_SERVICE_HOST": "10.0.0.7", "DUEY_SERVICE_PORT": "80", "DUEY_SERVICE_PORT_HTTP": "80",
+        "DUEY_PORT": "tcp://10.0.0.7:80", "DUEY_PORT_80_TCP": "tcp://10.0.0.7:80", "DUEY_PORT_80_TCP_PROTO": "tcp",
+        "DUEY_PORT_80_TCP_PORT": "80", "DUEY_PORT_80_TCP_ADDR": "10.0.0.7",
+    }  # fmt: skip
+    of_web = {name.replace("DUEY_", "DUEY_WEB_"): text for name, text in own.items()}
+    assert config.load(ini(""), own | of_web).web.port == 8080
+    assert config.load(ini(""), of_web | {"DUEY_WEB_PORT": "9001"}).web.port == 9001
+    for environ in ({"DUEY_PORT": "80"}, {"DUEY_SERVICE_HOST": "10.0.0.7"}, own | {"DUEY_SERVICE_HOSTS": "x"}):
+        assert len(errors_of(ini(""), environ)) == 1, environ
+
+
+def test_a_secret_may_be_in_a_file_or_a_credential_of_systemd(ini, tmp_path):
+    for name in ("written", "given", "duey_tasks_secret"):
+        (tmp_path / name).write_text(f"{name} 1\n")
+    file = ini("[tasks]\nsecret_file = written\n")
+    credentials, variable = {"CREDENTIALS_DIRECTORY": str(tmp_path)}, {"DUEY_TASKS_SECRET_FILE": "given"}
+    for environ, secret in (
+        ({}, "written 1"), (credentials, "duey_tasks_secret 1"), (credentials | variable, "given 1"),
+    ):  # fmt: skip
+        assert config.load(file, environ).tasks.secret == secret
+    assert config.secrets_in(file) == []
+    wrong = {
+        "[tasks]\nsecret = a\nsecret_file = written\n": "expected only one of secret and secret_file",
+        "[tasks]\nsecret_file = lost\n": "expected a file that can be read, found No such file or directory",
+        "[web]\nport_file = written\n": "expected a key of [web]",
+    }
+    for text, said in wrong.items():
+        (error,) = errors_of(ini(text))
+        assert said in error, text
+
+
 def test_which_file_is_read(ini, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = config.load(environ={"DUEY_CONFIG": ""})  # config.ini of the current folder, which may be missing

@@ -7,7 +7,7 @@ import time
 import pytest
 from waitress.channel import HTTPChannel
 
-from duey.server.http_server import SEND_BYTES, AddressInUse
+from duey.server.http_server import SEND_BYTES, CannotListen
 from tests.server.conftest import GO, SOON_S, Serve, answer, ask, connect
 from tests.support import rounds
 
@@ -82,10 +82,16 @@ def test_a_name_may_stand_for_several_addresses(serve: Serve, monkeypatch: pytes
         assert answer(connection) == b"/here"
 
 
-def test_an_address_that_is_taken_is_named(serve: Serve):
+def test_an_address_that_cannot_be_listened_on_is_named_with_what_helps(serve: Serve):
     port = serve().port
-    with pytest.raises(AddressInUse, match=f"port {port} on 127.0.0.1 cannot be listened on"):
-        serve(port=str(port))
+    taken = {
+        ("127.0.0.1", port): "is Duey running already?", ("192.0.2.1", 0): "this machine has no such address",
+        ("nowhere.invalid", 0): "unknown host",
+    }  # fmt: skip
+    for (host, number), said in taken.items():
+        with pytest.raises(CannotListen, match=f"port {number} on {host} cannot be listened on") as refused:
+            serve(host=host, port=str(number))
+        assert said in str(refused.value), host
 
 
 def test_what_is_on_its_way_is_answered_before_the_end(serve: Serve):

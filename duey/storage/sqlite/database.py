@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from duey import errors, faults
+from duey import errors, faults, files
 from duey.storage.sqlite import preflight
 
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
@@ -249,8 +249,8 @@ class Database:
     def make_room(self) -> None:
         """Preallocate the write-ahead log. A synced commit that extends a file also waits for the journal of the file
         system, and takes twice as long. The log exists while the file is open, so this is for processes that keep it
-        open. What is written here is rolled back and overwritten later."""
-        if not self.durable:
+        open. What is written here is rolled back and overwritten later. On a disk that it would fill, there is none."""
+        if not self.durable or files.free_bytes(self.path) < 2 * LOG_ROOM:
             return
         con = self.connection("synced")
         with suppress(FileNotFoundError):
