@@ -64,19 +64,17 @@ def to_json(value: Any, root: str = "") -> bytes:
         raise TooDeepError(path_of(path) or "the message", "is nested too deeply: flatten it") from None
 
 
-_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
-
-
-def _encoder() -> Callable[[Any], str]:
-    """Like json's encode, which creates a new C encoder for each call: half of the cost of a small value."""
+def quick_encoder(encoder: json.JSONEncoder) -> Callable[[Any], str]:
+    """Its `encode`, which creates a new C encoder for each call: half of the cost of a small value."""
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     if make is None:  # a Python without the C encoder
-        return _json.encode
-    write = make(None, _json.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+        return encoder.encode
+    quoted = json.encoder.encode_basestring_ascii if encoder.ensure_ascii else json.encoder.encode_basestring
+    write = make(None, encoder.default, quoted, None, ":", ",", False, False, encoder.allow_nan)
     return lambda value: "".join(write(value, 0))
 
 
-_encode = _encoder()
+_encode = quick_encoder(json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 _quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 

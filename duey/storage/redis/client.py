@@ -12,8 +12,8 @@ import hashlib
 import math
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,8 @@ from duey.storage.redis import preflight
 CONNECT_S = 2.0
 ANSWER_S = 10.0  # longest wait for an answer
 BLOCK_S = 5.0  # longest blocking wait at a list; below ANSWER_S, so that it does not look like a dead server
-IDLE_S = 30.0  # a connection that was idle for longer is checked before it is used
+IDLE_S = 30.0  # a connection that was idle for longer is checked by a command before it is used
+FRESH_S = 0.1  # one that was idle for less is used without looking whether the server has closed it
 
 
 class RedisAway(errors.StorageUnavailable):
@@ -43,6 +44,7 @@ class Server:
         self.prefix = prefix
         self.url = url
         self._pool: ConnectionPool | None = None
+        self._idle: list[tuple[Any, float]] = []  # connections that were used last, and until when they are fresh
         self._pid = 0
         self._opening = threading.RLock()
         self._opened: preflight.Opened | None = None
@@ -60,6 +62,7 @@ class Server:
                 )  # fmt: skip
             except ValueError as exc:
                 raise errors.Misconfigured(f"[storage] url is not the URL of a Redis server ({exc})") from None
+            self._idle = []
             self._pid = os.getpid()
             self._opening = threading.RLock()  # a thread of the parent may have held the other one
         return self._pool
@@ -73,30 +76,30 @@ class Server:
     def close(self) -> None:
         """Close the connections of this process. New ones are opened when needed."""
         if self._pool is not None and self._pid == os.getpid():
+            self._return_idle(self._pool)
             self._pool.disconnect(inuse_connections=False)  # the others are closed when their threads return them
         self._pool = None
 
-    @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        pool = self.pool
+    def _borrow(self, pool: ConnectionPool) -> Any:
+        """A connection. The pool locks, and looks at each whether it was closed, which costs twice as much as a small
+        command: so those that are in use all the time bypass it."""
         try:
-            connection = pool.get_connection()
+            connection, fresh_until = self._idle.pop()
+        except IndexError:
+            pass
+        else:
+            if time.monotonic() < fresh_until:
+                return connection
+            pool.release(connection)
+        try:
+            return pool.get_connection()
         except exceptions.RedisError as exc:
             raise self.explain(exc, sent=False) from exc
-        try:
-            yield connection
-        except exceptions.ResponseError as exc:
-            raise self.explain(exc, sent=True) from exc
-        except exceptions.RedisError as exc:
-            connection.disconnect()
-            raise self.explain(exc, sent=True) from exc
-        except BaseException:  # a time-out or a signal: the answer would be read by the next command
-            connection.disconnect()
-            raise
-        finally:
-            if pool is not self._pool:
-                connection.disconnect()  # closed in the meantime
-            pool.release(connection)
+
+    def _return_idle(self, pool: ConnectionPool) -> None:
+        with suppress(IndexError):
+            while True:
+                pool.release(self._idle.pop()[0])
 
     # commands
 
@@ -110,9 +113,25 @@ class Server:
             return self._exchange(words)
 
     def _exchange(self, words: tuple[Any, ...]) -> Any:
-        with self._connection() as connection:
+        pool, usable = self.pool, False
+        connection = self._borrow(pool)
+        try:
             connection.send_packed_command(packed(words))
-            return connection.read_response()
+            answer = connection.read_response()
+            usable = True
+            return answer
+        except exceptions.ResponseError as exc:
+            usable = True
+            raise self.explain(exc, sent=True) from exc
+        except exceptions.RedisError as exc:
+            self._return_idle(pool)  # they may be closed too
+            raise self.explain(exc, sent=True) from exc
+        finally:  # after a time-out or a signal the answer would be read by the next command
+            if usable and pool is self._pool:
+                self._idle.append((connection, time.monotonic() + FRESH_S))
+            else:  # or all were closed in the meantime
+                connection.disconnect()
+                pool.release(connection)
 
     def run(self, name: str, *arguments: Any, again: bool = False) -> Any:
         """Run the script `name` and return its answer. `again`: it may be sent twice."""
@@ -204,12 +223,8 @@ class Server:
 
 def packed(words: tuple[Any, ...]) -> list[bytes]:
     """A command in the protocol of Redis, as one piece, so that hundreds of arguments take one system call."""
-    pieces = [b"*%d\r\n" % len(words)]
-    for word in words:
-        if not isinstance(word, bytes):
-            word = str(word).encode()
-        pieces.append(b"$%d\r\n%b\r\n" % (len(word), word))
-    return [b"".join(pieces)]
+    texts = [word if type(word) is bytes else str(word).encode() for word in words]
+    return [b"*%d\r\n%b" % (len(texts), b"".join([b"$%d\r\n%b\r\n" % (len(text), text) for text in texts]))]
 
 
 def in_pairs(answer: Any) -> list[Any]:
@@ -245,11 +260,12 @@ def scripts() -> dict[str, str]:
 
 @cache
 def script(name: str) -> Script:
-    """The script of this name, after the parts that its first line names: PART is `lua/lib_PART.lua`."""
+    """The script of this name, after `lua/lib_base.lua` and the parts that its first line names: PART is
+    `lua/lib_PART.lua`."""
     text = scripts()[name]
     first = text.partition("\n")[0]
     if not first.startswith(USES):
         raise ValueError(f"the script {name} does not begin with {USES!r}")
-    parts = [scripts()[f"lib_{part}"] for part in first[len(USES) :].split()]
+    parts = [scripts()[f"lib_{part}"] for part in ("base", *first[len(USES) :].split())]
     whole = "\n".join([*parts, text]).encode()
     return Script(name, whole, hashlib.sha1(whole).hexdigest().encode())

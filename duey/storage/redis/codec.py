@@ -27,9 +27,10 @@ from duey.model.job import (
 )
 from duey.model.outcome import Outcome, Ttl
 from duey.model.sequel import NOTHING
+from duey.payload.encode import quick_encoder
 from duey.storage.values import StoredJob, worker_of
 
-compact = json.JSONEncoder(separators=(",", ":")).encode
+compact = quick_encoder(json.JSONEncoder(separators=(",", ":")))
 Words = list[Any]  # arguments of a script
 LOW = (1 << 32) - 1
 UNIQUE_LETTERS = ((FREED_AT_START, "s"), (FREED_BY_TIME, "t"), (REPLACES, "r"), (REFUSES, "x"))

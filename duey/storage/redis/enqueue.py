@@ -36,12 +36,16 @@ def enqueue_jobs(
     key, fingerprint = "", ""
     if idempotency:
         key, fingerprint = idempotency_key(idempotency.token, idempotency.key), idempotency.fingerprint
-    words: codec.Words = [max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S, len(jobs)]
+    words: codec.Words = [len(jobs)]
     for job in jobs:
         codec.job_words(words, job, now)
     if faults.point:
         faults.point("enqueue.written")
-    answer = send(server, now, [*words, *end_words(server, ends, ttl)])
+    conditions = (max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S)
+    is_plain = not (idempotency or max_pending or ends or any(job.unique_key is not None for job in jobs))
+    answer = send(server, now, conditions, words, end_words(server, ends, ttl), is_plain)
+    if answer is None:
+        return EnqueueResult(tuple([EnqueuedJob(job.id, True) for job in jobs]))
     kind = answer[0]
     if kind == b"ok":
         return EnqueueResult(accepted(jobs, answer[1], answer[2:]))
@@ -66,12 +70,17 @@ def end_words(server: Server, ends: Sequence[End], ttl: Ttl) -> codec.Words:
     return words
 
 
-def send(server: Server, now: float, words: codec.Words) -> list[Any]:
-    """Send until there is an answer, or RETRY_S is over."""
+def send(
+    server: Server, now: float, conditions: Sequence[Any], jobs: codec.Words, ends: codec.Words, is_plain: bool
+) -> list[Any] | None:
+    """Send until there is an answer, or RETRY_S is over. Returns that of enqueue_jobs.lua, or None if the jobs were
+    plain and all are stored by enqueue_plain.lua."""
     deadline, pause_s, maybe = time.monotonic() + RETRY_S, PAUSE_S[0], False
     while True:
         try:
-            answer = server.run("enqueue_jobs", now, int(maybe), *words)
+            answer = None
+            if not is_plain or maybe or not server.run("enqueue_plain", *jobs):
+                answer = server.run("enqueue_jobs", now, int(maybe), *conditions, *jobs, *ends)
             if faults.point:
                 faults.point("enqueue.committed")
             return answer

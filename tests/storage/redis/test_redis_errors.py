@@ -184,7 +184,7 @@ def test_bytes_travel_unchanged_in_either_protocol(redis_server, open_storage, h
         assert (storage.result_items(), storage.pauses()) == ({"a": payload}, set())
         (listed,) = storage.list_jobs(None, None, None, 5, None)
         assert (listed.job.payload, listed.job.context) == (b"", '{"\\n": 1}')
-    assert {c.get_protocol() for c in storage.server.pool._available_connections} == {3}
+    assert {connection.get_protocol() for connection, _ in storage.server._idle} == {3}
 
 
 def test_what_no_score_can_be_is_refused_before_anything_is_stored(storage):

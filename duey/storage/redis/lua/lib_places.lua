@@ -1,7 +1,5 @@
 -- Places: where a job is, and moving it. Every function keeps `job:ID` and the places consistent.
 
-local call = redis.call
-local P = KEYS[1] .. ':'
 local filled = {}  -- queue -> how many jobs this script made ready
 local due_in, due_at = {}, nil  -- queues of the jobs that it scheduled, and the earliest of their instants
 

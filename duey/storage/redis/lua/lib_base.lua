@@ -1,0 +1,4 @@
+-- Every script begins with this.
+
+local call = redis.call
+local P = KEYS[1] .. ':'
