@@ -28,7 +28,7 @@ from huey.utils import Error
 
 from duey.errors import TooDeepError, UnserializableError
 from duey.payload.path import MAX_DEPTH, ValuePath, brief, path_of, refuse, refuse_depth
-from duey.payload.plain import levels
+from duey.payload.plain import levels, quick_encoder
 from duey.payload.scalars import LEAVES, LONG_INT, valid_text
 from duey.payload.types import exception_texts, printable, registered_class
 
@@ -62,16 +62,6 @@ def to_json(value: Any, root: str = "") -> bytes:
         raise UnserializableError(path_of(path) or "the message", f"is not valid JSON ({error})") from None
     except RecursionError:  # the caller's stack is deep already
         raise TooDeepError(path_of(path) or "the message", "is nested too deeply: flatten it") from None
-
-
-def quick_encoder(encoder: json.JSONEncoder) -> Callable[[Any], str]:
-    """Its `encode`, which creates a new C encoder for each call: half of the cost of a small value."""
-    make: Any = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:  # a Python without the C encoder
-        return encoder.encode
-    quoted = json.encoder.encode_basestring_ascii if encoder.ensure_ascii else json.encoder.encode_basestring
-    write = make(None, encoder.default, quoted, None, ":", ",", False, False, encoder.allow_nan)
-    return lambda value: "".join(write(value, 0))
 
 
 _encode = quick_encoder(json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")))

@@ -27,7 +27,7 @@ from duey.model.job import (
 )
 from duey.model.outcome import Outcome, Ttl
 from duey.model.sequel import NOTHING
-from duey.payload.encode import quick_encoder
+from duey.payload.plain import quick_encoder
 from duey.storage.values import StoredJob, worker_of
 
 compact = quick_encoder(json.JSONEncoder(separators=(",", ":")))
