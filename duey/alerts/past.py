@@ -6,14 +6,12 @@ history (a queue that waited, a disk that was full) is not here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 from peewee import SqliteDatabase
 
 from duey.config.alerts import RULES, Alerts
-from duey.monitor.history.schema import DAY_S, HOUR_S
+from duey.monitor.history.schema import DAY_S
 
 LOOKS_BACK_S = 30 * DAY_S
 THRESHOLDS = {
@@ -22,20 +20,23 @@ THRESHOLDS = {
     "backup": "backup_hours", "slow_job": "slow_factor", "peer": "peers",
 }  # fmt: skip
 OPENED = "SELECT rule, COUNT(*) FROM incidents WHERE opened_at >= ? GROUP BY rule"
-MAX_ROWS = 20_000  # so that the answer takes a bounded time; a busier past is counted as far as this
+MAX_ROWS = 10_000  # so that the answer takes a bounded time; a busier past is counted as far as this
 
 NEW = "SELECT COUNT(*) FROM error_groups WHERE first_seen >= ?"
 REGRESSED = "SELECT COUNT(*) FROM error_groups WHERE regressed_at >= ?"
-# The newest rows are read by time, which an index has, and sorted afterwards.
-HOURS = """SELECT * FROM (SELECT fingerprint, at FROM error_hours WHERE at >= ? AND count > ? ORDER BY at DESC LIMIT ?)
-    ORDER BY fingerprint, at"""
-FAILED = """SELECT * FROM (SELECT fingerprint, finished_at FROM jobs WHERE state = 'failed' AND finished_at >= ?
-    ORDER BY finished_at DESC LIMIT ?) ORDER BY fingerprint, finished_at"""
-RESCUED = "SELECT '', at FROM figures WHERE tier_s = 3600 AND at >= ? AND rescued > 0 GROUP BY at ORDER BY at LIMIT ?"
-SLOTS = """SELECT schedule, outcome FROM (SELECT schedule, at, outcome FROM slots WHERE at >= ?
-    ORDER BY at DESC LIMIT ?) ORDER BY schedule, at"""
+# The newest rows are read by time, which an index has. Each begins something if its subject was calm for an hour.
+BURSTS = """SELECT COUNT(*) FROM (SELECT at - LAG(at) OVER (PARTITION BY subject ORDER BY at) AS calm_s FROM ({}))
+    WHERE calm_s IS NULL OR calm_s > 3600"""
+HOURS = "SELECT fingerprint AS subject, at FROM error_hours WHERE at >= ? AND count > ? ORDER BY at DESC LIMIT ?"
+FAILED = """SELECT fingerprint AS subject, finished_at AS at FROM jobs WHERE state = 'failed' AND finished_at >= ?
+    ORDER BY finished_at DESC LIMIT ?"""
+RESCUED = """SELECT '' AS subject, at FROM figures WHERE tier_s = 3600 AND at >= ? AND rescued > 0 GROUP BY at
+    ORDER BY at DESC LIMIT ?"""
 BAD = {"missed": "schedule_missed", "failed": "schedule_failed", "expired": "schedule_failed"}
-UNDECIDED = ("skipped", "running", "waiting")
+WENT_WRONG = """WITH decided AS (SELECT schedule, at, outcome, outcome IN ('missed', 'failed', 'expired') AS bad
+    FROM slots WHERE at >= ? AND outcome NOT IN ('skipped', 'running', 'waiting') ORDER BY at DESC LIMIT ?)
+    SELECT outcome, COUNT(*) FROM (SELECT outcome, bad, LAG(bad, 1, 0) OVER (PARTITION BY schedule ORDER BY at) AS
+    bad_before FROM decided) WHERE bad AND NOT bad_before GROUP BY outcome"""
 
 
 @dataclass(frozen=True)
@@ -76,41 +77,19 @@ def _threshold(value: object) -> str:
 def would_have_told(db: SqliteDatabase, since: float, error_rate_per_hour: int | None) -> dict[str, int]:
     """Return for each rule that the history knows how often it would have told something since then."""
 
-    def rows(sql: str, *values: float) -> list[tuple[str, float]]:
-        fetched: list[tuple[str, float]] = db.execute_sql(sql, (since, *values, MAX_ROWS)).fetchall()
-        return fetched
+    def bursts(sql: str, *values: float) -> int:
+        found: int = db.execute_sql(BURSTS.format(sql), (since, *values, MAX_ROWS)).fetchone()[0]
+        return found
 
     found = {
         "error_new": db.execute_sql(NEW, (since,)).fetchone()[0],
         "error_regressed": db.execute_sql(REGRESSED, (since,)).fetchone()[0],
-        "job_failed": bursts(rows(FAILED)),
-        "worker_killed": bursts(rows(RESCUED)),
-        **schedules(db.execute_sql(SLOTS, (since, MAX_ROWS)).fetchall()),
+        "job_failed": bursts(FAILED),
+        "worker_killed": bursts(RESCUED),
+        **dict.fromkeys(BAD.values(), 0),
     }
+    for outcome, count in db.execute_sql(WENT_WRONG, (since, MAX_ROWS)).fetchall():
+        found[BAD[outcome]] += count
     if error_rate_per_hour is not None:
-        found["error_rate"] = bursts(rows(HOURS, error_rate_per_hour))
+        found["error_rate"] = bursts(HOURS, error_rate_per_hour)
     return found
-
-
-def bursts(rows: Iterable[tuple[str, float]]) -> int:
-    """Return how often something began: (subject, time) in this order, more than an hour after the one before."""
-    found, subject, last = 0, None, 0.0
-    for name, at in rows:
-        if name != subject or at - last > HOUR_S:
-            found += 1
-        subject, last = name, at
-    return found
-
-
-def schedules(rows: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Return how often a schedule began to go wrong, by the rule that would have told it. Rows: (schedule, outcome)."""
-    begun = dict.fromkeys(BAD.values(), 0)
-    for _, group in groupby(rows, key=lambda row: row[0]):
-        well = True
-        for _, outcome in group:
-            if outcome in UNDECIDED:
-                continue
-            if well and outcome in BAD:
-                begun[BAD[outcome]] += 1
-            well = outcome not in BAD
-    return begun

@@ -33,8 +33,10 @@ NOTIFICATION = "id, channel, kind, state, attempts, answer, created_at, due_at, 
 NOTIFICATIONS = f"SELECT {NOTIFICATION} FROM notifications WHERE incident = ? ORDER BY n"
 LAST_SENT = """SELECT ended_at, answer FROM notifications WHERE channel = ? AND state = 'sent'
     ORDER BY created_at DESC LIMIT 1"""
-LAST_ERROR = """SELECT attempted_at, answer FROM notifications WHERE channel = ? AND attempted_at IS NOT NULL
-    AND answer IS NOT NULL AND state <> 'sent' ORDER BY attempted_at DESC LIMIT 1"""
+# Of the newest ones, so that the answer takes a bounded time.
+LAST_ERROR = """SELECT attempted_at, answer FROM (SELECT * FROM notifications WHERE channel = ? ORDER BY created_at DESC
+    LIMIT 500) WHERE attempted_at IS NOT NULL AND answer IS NOT NULL AND state <> 'sent'
+    ORDER BY attempted_at DESC LIMIT 1"""
 WAITING = "SELECT COUNT(*) FROM notifications WHERE channel = ? AND state = 'waiting'"
 TESTED = """INSERT INTO notifications
     (id, channel, kind, state, created_at, due_at, attempts, attempted_at, ended_at, answer, message)
