@@ -167,6 +167,8 @@ class EnqueuingHuey(TypedHuey):
             cls.__module__ == "__main__" and self.storage.holder is None
         ):  # not in a worker: it may be a script that runs its own tasks
             raise errors.ScriptTask(name)
+        if not (follows or chord_id) and (arity := getattr(cls, "arity", None)) is not None:
+            arity.check(name, task.args, task.kwargs)
         if (
             task.retries is not cls.default_retries or task.retry_delay is not cls.default_retry_delay
             or task.priority is not cls.default_priority or task.timeout is not cls.default_timeout

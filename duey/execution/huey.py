@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from huey.api import Task
 from huey.exceptions import CancelExecution, HueyException
@@ -86,10 +86,16 @@ class DurableHuey(EnqueuingHuey):
         logs.tame_huey(self.settings, logfile=flag_given("logfile"), verbose=flag_given("verbose"))
         return DurableConsumer(self, **chosen)
 
+    @overload
+    def task(self, retries: Callable[P, R], /) -> TaskFunction[P, R]: ...
+    @overload
     def task(
         self, retries: int | None = None, retry_delay: float | None = None, **options: Unpack[TaskOptions]
-    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
-        """Huey's decorator, with Duey's options and the defaults of [tasks]."""
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
+    def task(self, retries: Any = None, retry_delay: float | None = None, **options: Unpack[TaskOptions]) -> Any:
+        """Huey's decorator, with Duey's options and the defaults of [tasks]; also without parentheses."""
+        if callable(retries):
+            return self.task()(retries)
         return super().task(**with_defaults(self.settings, retries, retry_delay, dict(options)))
 
     # claiming

@@ -20,6 +20,7 @@ from duey.tasks.current import as_huey, check_canceled
 from duey.tasks.on_failed import SUFFIX, handler_of
 from duey.tasks.options import HUEYS
 from duey.tasks.retry import policy_of
+from duey.tasks.signature import Arity
 from duey.tasks.unique import uniqueness_of
 
 
@@ -63,6 +64,7 @@ class DurableTaskWrapper(TaskWrapper):
         cls.policy = policy
         cls.internal = False  # set, because each enqueue reads it and looking up a missing attribute is slow
         cls.job_flags = task_options.flags_of(settings)
+        cls.arity = Arity(func, context)
         cls.uniqueness = uniqueness_of(cls.__name__, func, given)
         self._qualname = f"{cls.__module__}.{cls.__name__}"
         limit = limit_of(settings)

@@ -107,6 +107,42 @@ class Signature:
         )
 
 
+class Arity:
+    """Whether a call has the arguments that a function takes, by number and name. `context`: as for Signature."""
+
+    def __init__(self, func: Callable[..., Any], context: bool = False) -> None:
+        parameters, by_place = [], True
+        for each in _parameters(func):
+            if context and each.name == _BY_HUEY:
+                by_place = False
+            elif by_place or each.kind in (_KIND.KEYWORD_ONLY, _KIND.VAR_KEYWORD):
+                parameters.append(each)
+            elif each.kind is not _KIND.VAR_POSITIONAL:
+                parameters.append(each.replace(kind=_KIND.KEYWORD_ONLY))
+        self._signature = inspect.Signature(parameters)
+        self._simple = all(each.kind in (_KIND.POSITIONAL_OR_KEYWORD, _KIND.KEYWORD_ONLY) for each in parameters)
+        self._placed = [each.name for each in parameters if each.kind is _KIND.POSITIONAL_OR_KEYWORD]
+        self._named = frozenset(self._placed) | {each.name for each in parameters if each.kind is _KIND.KEYWORD_ONLY}
+        needed = [each for each in parameters if each.default is _EMPTY]
+        self._least = sum(each.kind is _KIND.POSITIONAL_OR_KEYWORD for each in needed)
+        self._needed = [each.name for each in needed if each.kind is _KIND.KEYWORD_ONLY]
+
+    def check(self, task: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Raise the TypeError that calling the function with these arguments would raise."""
+        count, names = len(args), kwargs.keys()
+        if (
+            self._simple and count <= len(self._placed) and names <= self._named
+            and (count >= self._least or names >= set(self._placed[count : self._least]))
+            and (not self._needed or names >= set(self._needed))
+            and (not names or names.isdisjoint(self._placed[:count]))
+        ):  # fmt: skip
+            return
+        try:  # slower, and right for each kind of parameter
+            self._signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            raise TypeError(f"task {task}: {exc}") from None
+
+
 def _parameters(func: Callable[..., Any]) -> Sequence[inspect.Parameter]:
     """The parameters of a function. If it has no signature, as some written in C, it accepts anything."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from huey.api import chord
 
 from duey import errors
 from duey.model.job import DONE, FAILED, Idempotency
@@ -108,3 +109,18 @@ def test_more_than_max_pending_are_refused_as_a_whole(storage, clock, hand):
     assert storage.counts().queued == 0
     assert not storage.enqueue_jobs([job("c")], KEY, max_pending=3).replayed, "what was refused used its key"
     assert storage.enqueue_jobs([job("d")], KEY, max_pending=3).replayed, "a replay stores nothing"
+
+
+def test_a_call_without_the_arguments_of_its_task_is_not_accepted(huey):
+    @huey.task  # without parentheses
+    def greet(name, greeting="Hello", *, loud=False):
+        return f"{greeting} {name}"
+
+    for call in (lambda: greet(), lambda: greet(1, 2, 3), lambda: greet(1, laud=True), lambda: greet.schedule(delay=1)):
+        with pytest.raises(TypeError, match=r"task .*greet: "):
+            call()
+    assert huey.pending_count() == huey.scheduled_count() == 0
+    greet("Ana", loud=True)
+    huey.enqueue(greet.s("Ana").then(greet))  # a later step gets the result of the step before
+    huey.enqueue(chord([greet.s("Ana")], greet.s()))
+    assert huey.pending_count() == 3

@@ -1,5 +1,7 @@
 """A call held against what the task takes: every way to be wrong, and what people are told."""
 
+import inspect
+import itertools
 import json
 import time as clock
 from datetime import date
@@ -10,7 +12,7 @@ import pytest
 from duey.control.call import bind
 from duey.errors import InvalidArguments
 from duey.model.job import Parameter
-from duey.tasks.signature import Signature
+from duey.tasks.signature import Arity, Signature
 from tests.support import rows
 from tests.tasks.hint_samples import (
     Color,
@@ -238,3 +240,31 @@ def test_a_call_holds_a_bounded_number_of_converted_values():
     with pytest.raises(InvalidArguments, match="at most 20000 dates"):
         bind(Signature(store, "store"), [[*days, "2030-01-31"]], {})
     assert len(bind(Signature(store, "store"), [[], *range(30_000)], {})[0]) == 30_001
+
+
+def test_a_call_from_python_is_refused_where_the_function_would_refuse_it():
+    """Like Python itself, for each of these functions and calls; what Huey passes is not asked for."""
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        (args, dict(named))
+        for args in ((), (1,), (1, 2), (1, 2, 3))
+        for count in range(3)
+        for named in itertools.combinations({"a": 1, "b": 1, "note": 1, "first": 1, "z": 1}.items(), count)
+    ]
+    for function in (add, spread, placed, lambda: None, lambda *, note: None, lambda a, **others: None):
+        arity = Arity(function)
+        for args, kwargs in calls:
+            expected = actual = ""
+            try:
+                inspect.signature(function).bind(*args, **kwargs)
+            except TypeError as exc:
+                expected = f"task t: {exc}"
+            try:
+                arity.check("t", args, kwargs)
+            except TypeError as exc:
+                actual = str(exc)
+            assert actual == expected, (function, args, kwargs)
+    arity = Arity(contextual, context=True)
+    arity.check("t", (1,), {"b": 2})
+    for args in ((), (1, 2)):
+        with pytest.raises(TypeError):
+            arity.check("t", args, {})

@@ -75,7 +75,7 @@ def poll() -> None:
         pass
 
 
-@huey.task()
+@huey.task
 @huey.lock_task("one")
 def locked(n: int) -> int:
     return n
