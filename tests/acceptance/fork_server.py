@@ -7,16 +7,20 @@ the start (test_start, `duey run` of a wheel, a reload, a consumer that app.py s
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -66,20 +70,27 @@ class Fork:
 
 
 class Server:
-    """One for each PYTHONPATH, since that decides what can be imported. Ends with this process."""
+    """One for each PYTHONPATH, since that decides what can be imported. The processes of a run of tests share it: who
+    needs it first starts it, and it ends when none of them is connected."""
 
     def __init__(self, path: str) -> None:
+        address = f"duey-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}-{zlib.crc32(path.encode())}"
         name, _, none = NO_MARK.decode().partition("=")
         environ = {**os.environ, "PYTHONPATH": path, name: none}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._server = subprocess.Popen([sys.executable, __file__], cwd=ROOT, env=environ, text=True, **pipes)
-        atexit.register(self._server.communicate)  # at the end of its input it ends
+        self._connection, started = socket.socket(socket.AF_UNIX), None
+        until = time.monotonic() + 60
+        while self._connection.connect_ex(f"\0{address}"):
+            assert time.monotonic() < until, "no process that starts programs can be reached"
+            started = started or subprocess.Popen([sys.executable, __file__, address], cwd=ROOT, env=environ)
+            time.sleep(0.02)
+        self._answers = self._connection.makefile("rb")
+        if started:
+            atexit.register(started.wait)
+        atexit.register(self._connection.shutdown, socket.SHUT_RDWR)  # before that: the last one is called first
 
     def ask(self, request: Any) -> Any:
-        assert self._server.stdin and self._server.stdout
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        return json.loads(self._server.stdout.readline())
+        self._connection.sendall(json.dumps(request).encode() + b"\n")
+        return json.loads(self._answers.readline())
 
 
 server = cache(Server)
@@ -90,28 +101,35 @@ def start(arguments: Sequence[str], environ: Mapping[str, str], out: Path, err: 
     return Fork(found, found.ask([list(arguments), dict(environ), str(out), str(err)]))
 
 
-def serve() -> tuple[list[str], dict[str, str], str, str]:
+def serve(listener: socket.socket) -> tuple[list[str], dict[str, str], str, str]:
     """Answer requests: for a pid its exit code or None, else the pid of a new child, where the request is returned."""
-    buffer = b""
+    buffers: dict[socket.socket, bytes] = {}
     while True:
-        while b"\n" not in buffer:
-            buffer += (read := os.read(0, 65536))
+        for ready in select.select([listener, *buffers], [], [])[0]:
+            if ready is listener:
+                buffers[listener.accept()[0]] = b""
+                continue
+            buffers[ready] += (read := ready.recv(65536))
             if not read:
-                os._exit(0)
-        line, _, buffer = buffer.partition(b"\n")
-        request = json.loads(line)
-        if isinstance(request, int):
-            pid, status = os.waitpid(request, os.WNOHANG)
-            answer = os.waitstatus_to_exitcode(status) if pid else None
-        else:
-            begun, tell = os.pipe()
-            answer = os.fork()
-            if answer == 0:
-                return become(request, tell)
-            os.close(tell)
-            os.read(begun, 1)
-            os.close(begun)
-        os.write(1, json.dumps(answer).encode() + b"\n")
+                del buffers[ready]
+                if not buffers:
+                    os._exit(0)
+            elif read.endswith(b"\n"):  # who asks waits for the answer
+                request, buffers[ready] = json.loads(buffers[ready]), b""
+                if isinstance(request, int):
+                    pid, status = os.waitpid(request, os.WNOHANG)
+                    answer = os.waitstatus_to_exitcode(status) if pid else None
+                else:
+                    begun, tell = os.pipe()
+                    answer = os.fork()
+                    if answer == 0:
+                        for each in (listener, *buffers):
+                            each.close()
+                        return become(request, tell)
+                    os.close(tell)
+                    os.read(begun, 1)
+                    os.close(begun)
+                ready.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def become(request: Any, tell: int) -> Any:
@@ -120,6 +138,7 @@ def become(request: Any, tell: int) -> Any:
     os.setsid()
     os.environ.clear()
     os.environ.update(environ)
+    tempfile.tempdir = None
     carry(environ[MARK])
     for fd, name in enumerate((os.devnull, out, err)):
         opened = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
@@ -198,9 +217,17 @@ def run(arguments: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).parent))
+    at = socket.socket(socket.AF_UNIX)
+    try:
+        at.bind(f"\0{sys.argv[1]}")
+    except OSError:
+        sys.exit()  # another process was faster
+    at.listen(64)
     for each in IMPORTED:
         importlib.import_module(each)
-    program = serve()[0]
+    gc.collect()
+    gc.freeze()  # else a collection in a child copies all this memory
+    program = serve(at)[0]
     if program == ["app.py"]:
         program = fork_consumer() or program
     run(program)

@@ -97,10 +97,12 @@ class SteeredControl(Control):
 
     def finish(self, job_id: str, result: Any = None) -> None:
         self.hand.commit(ended(self.start(job_id), result=self.huey.serializer.serialize(result)))
+        del self._claims[job_id]
 
     def fail(self, job_id: str, kind: str, message: str) -> None:
         error = type(kind, (Exception,), {"__module__": "builtins"})(message)
         self.hand.commit(self.huey.outcomes.end(self.start(job_id), "failed", error))
+        del self._claims[job_id]
 
     # schedules
 

@@ -9,22 +9,16 @@ from tests.api.client import Client
 from tests.api.conftest import World
 from tests.support import rows
 
+NOWHERE = ["/", "/api", "/api/", "/api/jobs/", "/api/jobs/x/y", "/api/nope", "//api/jobs", "/api/jobs%00", "/%FF"]
 
-@rows(
-    "path",
-    ["/", "/api", "/api/", "/api/jobs/", "/api/jobs/x/y", "/api/nope", "//api/jobs", "/api/jobs%00", "/%FF"],
-)
+
+@rows("path", [*NOWHERE, "/" + "<x>" * 1000])
 def test_a_path_that_does_not_exist(client: Client, path: str) -> None:
     for method in ("GET", "POST", "DELETE"):
         answer = client.call(method, path)
         assert (answer.status, answer.json["type"]) == (404, "urn:duey:no-such-path")
         assert answer.headers["content-type"] == "application/problem+json"
-        assert "/api/openapi.json" in answer.json["detail"]
-
-
-def test_a_path_is_quoted_but_not_at_any_length(client: Client) -> None:
-    answer = client.get("/" + "<x>" * 1000)
-    assert len(answer.json["detail"]) < 300
+        assert "/api/openapi.json" in answer.json["detail"] and len(answer.json["detail"]) < 300
 
 
 def test_an_incident_tells_the_caller_its_number_and_the_log_everything(
@@ -47,16 +41,14 @@ class NewConflict(Conflict):
     """An error that the API was never told of."""
 
 
-@pytest.mark.parametrize(
+@rows(
     "error, status, kind",
     [
-        (BadRequest("no"), 422, "invalid"),
-        (NewConflict("no"), 409, "conflict"),
-        (DueyError("no"), 500, "incident"),
+        (BadRequest("no"), 422, "invalid"), (NewConflict("no"), 409, "conflict"), (DueyError("no"), 500, "incident"),
         (Misconfigured("no"), 500, "incident"),
         (InvalidArguments("add", [FieldError("args[0]", "x" * 10_000)]), 422, "invalid"),
     ],
-)
+)  # fmt: skip
 def test_an_error_is_answered_as_the_nearest_known_ancestor(
     world: World, client: Client, error: Exception, status: int, kind: str
 ) -> None:

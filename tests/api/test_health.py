@@ -17,13 +17,10 @@ def test_alive_is_open_and_asks_nobody(world: World) -> None:
     assert (answer.status, answer.json) == (200, {"status": "ok"})
 
 
-def test_ready(world: World) -> None:
+def test_ready_or_not_it_says_what_is_missing(world: World) -> None:
     world.control.warnings = ("persistence is off",)
     answer = world.client("read").get("/readyz")
     assert (answer.status, answer.json) == (200, {"status": "ready", "warnings": ["persistence is off"]})
-
-
-def test_not_ready_names_what_is_missing(world: World) -> None:
     world.control.problems = ("no consumer is alive", "the history is away")
     answer = world.client("read").get("/readyz")
     assert (answer.status, answer.headers["content-type"]) == (503, "application/problem+json")
