@@ -17,6 +17,7 @@ from peewee import SqliteDatabase
 
 from duey.alerts.incidents import Marks
 from duey.alerts.live_reader import LiveReader
+from duey.alerts.peers import PeerSeen
 from duey.alerts.rules.snapshot import EACH, GROUP, Deaths, ErrorSeen, FailedJob, Snapshot
 from duey.monitor.history import History
 from duey.monitor.history.queries.views import Names
@@ -56,9 +57,10 @@ class Reader:
     def __init__(
         self, history: History, live: LiveReader, options: Options, alerts_of: Callable[[], Mapping[str, str]],
         folders: Sequence[Path], backups: Path | None = None, problem: Callable[[], str] = lambda: "",
+        peers: Callable[[], tuple[PeerSeen, ...] | None] = lambda: (),
     ) -> None:  # fmt: skip
         self._history, self._live, self._options, self._alerts_of = history, live, options, alerts_of
-        self._folders, self._backups, self._problem = folders, backups, problem
+        self._folders, self._backups, self._problem, self._peers = folders, backups, problem, peers
 
     def read(self, marks: Marks, open_subjects: Mapping[str, float], now: float) -> Snapshot:
         """Return the snapshot. Raises HistoryUnavailable."""
@@ -70,8 +72,8 @@ class Reader:
             failed = self._failed(db, first, last, errors, open_subjects)
             live = self._live.read(db, now, marks.recorded_at)
         return Snapshot(
-            now, marks.since, last, errors, failed, deaths, live, self._disks(), self._problem(), self._backup(),
-            open_subjects,
+            now, marks.since, last, errors, failed, deaths, live, self._disks(), self._problem(), self._peers(),
+            self._backup(), open_subjects,
         )  # fmt: skip
 
     def _errors(

@@ -12,6 +12,7 @@ from duey.alerts.evaluator import Evaluator
 from duey.alerts.explain import Explainer
 from duey.alerts.live_reader import LiveReader, alerts_of
 from duey.alerts.notifications import Outbox, Planner
+from duey.alerts.peers import Peers
 from duey.alerts.reader import Reader
 from duey.alerts.senders import Senders
 from duey.alerts.service import AlertService
@@ -34,12 +35,14 @@ class Watch:
         folders = [database.path.parent]
         if settings.storage.backend == "sqlite":
             folders.append(Path(settings.storage.path).parent)
+        self.peers = Peers(options.peers, lambda: self.evaluator.leading, clock)
         self._outbox = Outbox(database, place, clock)
         self.senders = Senders(self.channels, self._outbox, lambda: self.evaluator.leading)
         reader = Reader(
             history, LiveReader(control, clock(), options.slow_factor is not None), options,
             lambda: alerts_of(control), folders,
             settings.periodic.backup_folder if options.backup_hours is not None else None, self._problem,
+            self.peers.seen,
         )  # fmt: skip
         self.evaluator = Evaluator(
             Store(database), reader, Planner(self.channels, options.cap_per_hour, place), self.senders, options, place,
@@ -56,9 +59,11 @@ class Watch:
     def start(self) -> None:
         self._thread.start()
         self.senders.start()
+        self.peers.start()
 
     def stop(self) -> None:
         """End the threads. An attempt that hangs is cut off after a second, and made again by the next process."""
         self._stop.set()
+        self.peers.stop()
         self.senders.stop()
         self._thread.join()

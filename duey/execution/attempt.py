@@ -30,6 +30,7 @@ from huey.exceptions import (
 from duey import clock, errors, os_process
 from duey.execution import error_text
 from duey.execution.job_log import job_log_handler
+from duey.execution.pings import EVENTS, START, pings
 from duey.execution.thread_timeouts import timed
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, JobRecord
 from duey.model.outcome import Outcome
@@ -59,6 +60,12 @@ class Attempt:
 
     def run(self) -> tuple[Any, Outcome]:
         """The result of the body, None if it did not end well, and the outcome. Never raises an Exception."""
+        value, outcome = self._run()
+        if outcome.state in EVENTS and (ping := getattr(self.task, "ping", None)) is not None:
+            pings.send(ping, EVENTS[outcome.state], self.claim.job)
+        return value, outcome
+
+    def _run(self) -> tuple[Any, Outcome]:
         current.attempting(self.context)
         try:
             # In a copy, so that context variables of one job are not visible to the next.
@@ -114,6 +121,8 @@ class Attempt:
         job_log_handler.begin()
         try:
             self._mark()
+            if (ping := getattr(self.task, "ping", None)) is not None:
+                pings.send(ping, START, claim.job)
             if claim.job.timeout_s is None:  # as mostly
                 value = body(self.task)
             else:

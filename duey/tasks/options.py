@@ -50,6 +50,10 @@ def is_errors(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(e, type) and issubclass(e, BaseException) for e in value)
 
 
+def is_url(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"https?://[^\s/?#@]+([/?][!-~]*)?", value) is not None
+
+
 def one_of(values: Iterable[str]) -> str:
     return " or ".join(repr(value) for value in values)
 
@@ -73,6 +77,7 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "retry_for": ("seconds", is_seconds),
     "keep_for": ("seconds", is_seconds),
     "alert": (one_of(ALERTS), ALERTS.__contains__),
+    "ping": ("an http:// or https:// URL that is told of each run of a schedule", is_url),
     "on_failed": ("a callable (job, error)", callable),
     "limit": ("how many may run at once: a whole number from 1", limits.is_limit),
     "rate": ("(n, seconds), with whole n from 1: how many may start in that time", limits.is_rate),

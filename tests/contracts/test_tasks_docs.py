@@ -263,7 +263,8 @@ def test_a_runbook_where_the_code_is(example, huey):
     (failed,) = jobs_of(huey)
     control = Control(huey)
     assert failed.state == "failed" and control.runbook("import_orders").startswith("1. Look whether the shop")
-    assert control.task("import_orders").runbook == control.runbook("tasks.import_orders") and control.runbook("none") == ""
+    assert control.task("import_orders").runbook == control.runbook("tasks.import_orders")
+    assert control.runbook("none") == ""
 
 
 def test_keep_for(example, huey, storage, clock):

@@ -25,6 +25,7 @@ RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"history"}), service.history),
     (frozenset({"backup"}), service.backup),
     (frozenset({"slow_job"}), service.slow_jobs),
+    (frozenset({"peer"}), service.peers),
 )
 
 

@@ -9,6 +9,8 @@ from duey.alerts.rules.snapshot import Snapshot
 from duey.alerts.rules.thresholds import Thresholds
 from duey.alerts.rules.words import span, stamp
 
+PEER_S = 60.0  # a restart of another service is no incident
+
 
 def queue_age(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
     """The oldest waiting job of a queue has waited too long."""
@@ -81,6 +83,20 @@ def backup(s: Snapshot, limits: Thresholds) -> list[Finding]:
     last = stamp(s.backup_at) if s.backup_at else "none was found in [periodic] backup_folder"
     title = f"No backup for more than {span(limits.backup_hours * 3600)}"
     return [Finding("backup", "backup", title, (), (("newest backup", last),), "schedules")]
+
+
+def peers(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
+    """Another service has not been ready for a while."""
+    if s.peers is None:
+        return None
+    return [
+        Finding(
+            "peer", f"peer {each.name}", f"{each.name} is not ready", (),
+            (("since", stamp(each.since)), ("answer", each.answer)),
+        )
+        for each in s.peers
+        if each.since is not None and s.now - each.since >= PEER_S
+    ]  # fmt: skip
 
 
 def slow_jobs(s: Snapshot, limits: Thresholds) -> list[Finding] | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from duey.alerts.peers import PeerSeen
+
 EACH, GROUP, NEVER = "each", "group", "never"  # the option `alert` of a task
 
 
@@ -112,5 +114,6 @@ class Snapshot:
     live: Live | None = None
     disks: tuple[tuple[str, int], ...] = ()  # a folder of the service on each disk, and its free bytes
     problem: str = ""  # why nothing is recorded, if the recorder of this process says so
+    peers: tuple[PeerSeen, ...] | None = ()  # None: not asked yet
     backup_at: float | None = None  # of the newest complete backup
     changed_at: Mapping[str, float] = field(default_factory=dict)  # of the open incidents, by subject
