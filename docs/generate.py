@@ -41,9 +41,9 @@ default. An environment variable overrides the file. Changes take effect at the 
 - Relative paths start at the folder of `config.ini`.
 - A list is separated by commas. Yes and no can also be written `true`, `on`, `1` and `false`, `off`, `0`.
 - Put comments on lines of their own: a `#` after a value is part of the value.
-- A secret can be in a file of its own, without a line break in it: `secret_file = /etc/duey/secret` in `[tasks]`, or the variable with
-  `_FILE` after its name. A credential of systemd that is called like the variable, in lower case, counts as well: it overrides the
-  file of settings, the environment overrides it.
+- A secret can be in a file of its own, without a line break in it: `secret_file = /etc/duey/secret` in `[tasks]`, or
+  the variable with `_FILE` after its name. A credential of systemd that is called like the variable, in lower case,
+  counts as well: it overrides the file of settings, the environment overrides it.
 - Variables by which Kubernetes tells of a service called `duey` or `duey-...` are ignored.
 - `duey check` reads the settings and says whether a start would succeed.
 """

@@ -56,7 +56,7 @@ def expression(text: str) -> Timetable:
 
 def test_the_code_s_schedules(run: dict[str, Any]):
     tasks = {cls.__name__: timetable_of(cls) for cls in run["world"].huey._registry._periodic_tasks}
-    assert list(tasks) == ["nightly", "morning_report", "poll", "first_of_month"]
+    assert list(tasks) == ["nightly", "morning_report", "poll", "first_of_month", "nightly_report"]
     nightly, morning = tasks["nightly"], tasks["morning_report"]
     assert isinstance(nightly, Cron) and nightly.words == "At 03:30 every day"
     assert isinstance(morning, Cron) and morning.words == "At 09:00 on Monday through Friday"
