@@ -26,6 +26,7 @@ from duey.control.schedules import ScheduleRequest
 from duey.errors import DueyError
 from duey.monitor.access import passwords
 from duey.monitor.web.forms.fields import Fields
+from duey.monitor.web.services import Services
 from duey.scheduling.timetable import every
 from tests.contracts.rig import run_next
 from tests.monitor.web.client import Browser
@@ -57,6 +58,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[WholeService]:
     """A little of everything: jobs in several states, a worker, an error, schedules of each kind."""
     monkeypatch.setattr(passwords, "COST", passwords.Cost(n=2, r=1, p=1))
     monkeypatch.setattr(Browser, "_check", lambda *_: None)  # the headers of a page are for its own tests
+    monkeypatch.setattr(Services, "close", lambda _: None)  # and so are connections, which take a third of the time
     with (
         tempfile.TemporaryDirectory() as folder,
         whole_service(Path(folder), auth_login_attempts="1000000") as made,
