@@ -1,4 +1,4 @@
-"""One life of a process that evaluates and sends, for test_kills: it dies at the step that it is given.
+"""One life of a process that evaluates and sends, for test_alert_deaths: it dies at the step that it is given.
 
 python -m tests.alerts.dying FOLDER SECONDS STEP    SECONDS: of the clock; STEP: of duey.faults, or none
 """
