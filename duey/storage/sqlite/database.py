@@ -250,9 +250,9 @@ class Database:
         """Preallocate the write-ahead log. A synced commit that extends a file also waits for the journal of the file
         system, and takes twice as long. The log exists while the file is open, so this is for processes that keep it
         open. What is written here is rolled back and overwritten later. On a disk that it would fill, there is none."""
+        con = self.connection("synced")  # makes the folder
         if not self.durable or files.free_bytes(self.path) < 2 * LOG_ROOM:
             return
-        con = self.connection("synced")
         with suppress(FileNotFoundError):
             if os.stat(f"{self.path}-wal").st_size > LOG_ROOM // 2:
                 return
