@@ -56,7 +56,7 @@ class Longest:
 )
 def test_only_its_own_job_waits_for_slow_code(deployment: Deployment, serializer: str):
     modules = {"modules": "workload, slow_tasks", "serializer": serializer}
-    deployment.configure({"tasks": modules, "consumer": {"shutdown_timeout_s": 1, "lease_s": 4}})
+    deployment.configure({"tasks": modules, "consumer": {"shutdown_timeout_s": 1}})
     enqueued = deployment.start(str(WORKLOAD.with_name("enqueue_slow.py")), *WORKERS)
     assert enqueued.wait(30) == 0, enqueued.err
     slow: dict[str, list[str]] = json.loads(enqueued.out)
