@@ -47,6 +47,28 @@ class JobFilter(logging.Filter):
         return True
 
 
+class Stderr(logging.StreamHandler):  # type: ignore[type-arg]
+    """Standard error. A line is made before the handler's lock is taken: `__str__` of what is logged may take long."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        if not self.filter(record):
+            return False
+        try:
+            line = self.format(record) + self.terminator
+            self.acquire()
+            try:
+                self.stream.write(line)
+                self.flush()
+            finally:
+                self.release()
+        except Exception:
+            self.handleError(record)
+        return True
+
+
 class Utc(logging.Formatter):
     """Text with RFC 3339 times in UTC. `names` are the names of values to mask ([monitor] redact)."""
 
@@ -114,7 +136,7 @@ def attach(logger: logging.Logger, settings: Settings) -> None:
 
 
 def _to_stderr(settings: Settings) -> logging.Handler:
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Stderr()
     handler.addFilter(JobFilter())
     handler.setFormatter(formatter(settings))
     return handler

@@ -44,6 +44,11 @@ class JobLog(logging.Handler):
         self._here.lines = None
         return lines
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without a lock: each thread has lines of its own, and `__str__` of what is logged may take long."""
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         lines: list[Line] | None = getattr(self._here, "lines", None)
         if lines is None:

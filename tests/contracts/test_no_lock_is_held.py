@@ -3,13 +3,18 @@ would wait for the lock, and fail."""
 
 from __future__ import annotations
 
+import io
+import logging
+import sys
+import threading
 from collections import Counter
 from dataclasses import dataclass
 
 import pytest
 from huey.api import chord
 
-from duey import register_type
+from duey import logs, register_type
+from duey.execution.job_log import JobLog
 from duey.model.job import FAILED
 from duey.storage.contract import JobStorage
 from tests.contracts.rig import job, look, run_all, state
@@ -84,6 +89,32 @@ def test_not_in_an_attempt_nor_when_a_job_is_canceled_or_replaced(huey, storage)
     run_all(huey)
     assert state(storage, ended.id) == FAILED and state(storage, member.id) == "canceled"
     assert {"constructor", "hook", "str", "back-off", "on_failed"} == USED.keys()
+
+
+def test_not_while_a_log_line_is_made(settings, monkeypatch):
+    began, may_end = threading.Event(), threading.Event()
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+
+    class Slow:
+        def __str__(self) -> str:
+            began.set()
+            return str(may_end.wait(60))
+
+    job_log, logger = JobLog(), logging.getLogger("tests.slow")
+    logs.attach(logger, settings)
+    logger.addHandler(job_log)
+    slow = threading.Thread(target=logger.info, args=("%s", Slow()))
+    slow.start()
+    began.wait(60)
+    job_log.begin()
+    other = threading.Thread(target=logger.info, args=("soon",))
+    other.start()
+    other.join(60)
+    assert not other.is_alive() and " soon" in out.getvalue() and slow.is_alive()
+    may_end.set()
+    slow.join(60)
+    assert out.getvalue().endswith(" True\n")
 
 
 def test_not_when_the_claims_of_a_dead_worker_are_released(huey, storage, hire):
