@@ -1,9 +1,10 @@
-"""The alerts: incidents, open ones first, then the channels that tell of them, and the rules."""
+"""The alerts: incidents, open ones first, then the channels that tell of them, the fire drill, and the rules."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from duey.alerts.drill import Drill
 from duey.alerts.service import IncidentView, Notification, UnknownIncident
 from duey.config.alerts import RULES, QuietHours
 from duey.monitor.web.display.formats import plural, read_local
@@ -24,16 +25,18 @@ STATES = {"waiting": "queued", "sent": "done", "failed": "failed", "merged": "ca
 
 
 class AlertsPage:
-    """GET /alerts, POST /alerts/ID/ack, /alerts/ID/mute, /alerts/channels/NAME/test."""
+    """GET /alerts, POST /alerts/ID/ack, /alerts/ID/mute, /alerts/channels/NAME/test, /alerts/drill."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._drill = Drill(services.control, services.history, services.alerts)
         self._rules = Recent(services.alerts.rules, RULES_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
         return [
             get("/alerts", self.show),
             post("/alerts/channels/<name>/test", self.test),
+            post("/alerts/drill", self.drill),
             post("/alerts/<incident>/ack", self.ack),
             post("/alerts/<incident>/mute", self.mute),
         ]
@@ -53,6 +56,7 @@ class AlertsPage:
             "closed": [_shown(each) for each in page.rows],
             "next": page.next,
             "channels": alerts.channel_views(),
+            "drill": self._drill_shown(query.get("drill")[:60]),
             "rules": self._rules.get(),
         }
         more = {
@@ -70,6 +74,11 @@ class AlertsPage:
             "zone": request.times.clock(request.now, " %Z").rpartition(" ")[2],
         }
         return View("alerts", "Alerts", data, more, "alerts", ("list",))
+
+    def _drill_shown(self, job_id: str) -> dict[str, Any]:
+        """What the last drills proved, and how far the drill with this job is."""
+        hops = [hop._asdict() for hop in self._drill.hops(job_id)] if job_id.isascii() and job_id else []
+        return {**self._drill.state()._asdict(), "job_id": job_id, "hops": hops}
 
     def _found(self, id: str) -> IncidentView | None:
         try:
@@ -117,6 +126,11 @@ class AlertsPage:
         if result.state == "sent":
             return self._done(request, f"{name} took the test: {result.answer}")
         return self._done(request, f"{name} did not take the test: {result.answer}", BAD)
+
+    def drill(self, request: Request) -> Done:
+        job_id = self._drill.start(request.who)
+        self._services.record(request, "fire drill", job_id)
+        return Done(self._services.links.to("/alerts", drill=job_id) + "#drill", "The drill has begun: a job fails.")
 
     def _done(self, request: Request, message: str, kind: str = GOOD) -> Done:
         links, back = self._services.links, request.form.get("back")

@@ -13,12 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from duey.alerts.drill import Drill
 from duey.control.schedules import Schedule, Slot
 from duey.errors import StorageUnavailable
 from duey.model.job import Counts
 from duey.monitor.history import Count, ErrorGroup, Interval, Waits
 from duey.monitor.web.display import charts
-from duey.monitor.web.display.formats import DAY_S, duration, number, plural, size
+from duey.monitor.web.display.formats import DAY_S, ago, duration, number, plural, size
 from duey.monitor.web.display.healthy import Health, Situation, judge
 from duey.monitor.web.display.text import Html
 from duey.monitor.web.pages.schedules import short_name
@@ -43,6 +44,7 @@ class OverviewPage:
         self._troubles = Recent(
             lambda: services.history.error_groups("open", None, None, LISTED), HEALTH_KEPT_S, services.clock
         )
+        self._drill = Recent(Drill(services.control, services.history, services.alerts).state, KEPT_S, services.clock)
         self._history_health = Recent(services.history.health, HEALTH_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
@@ -105,7 +107,7 @@ class OverviewPage:
             tasks,
             queues,
             (),
-            (*health.warnings, *self._disk()),
+            (*health.warnings, *self._disk(), *self._proof(request)),
             self._history_health.get(),
             failed,
             visited is not None,
@@ -122,6 +124,16 @@ class OverviewPage:
         return (
             [f"Only {size(free)} of disk are left for the queue."] if free is not None and free < LITTLE_BYTES else []
         )
+
+    def _proof(self, request: Request) -> list[str]:
+        """What the last fire drills proved."""
+        found = self._asked(self._drill.get)
+        if found is None:
+            return []
+        lines = [f"Alerts proven {ago(request.now - found.proven_at)}."] if found.proven_at is not None else []
+        if found.failed_at is not None:
+            lines.append(f"The last fire drill failed {ago(request.now - found.failed_at)}: {found.problem}.")
+        return lines
 
     def _trouble(self, group: ErrorGroup) -> dict[str, Any]:
         return {"group": group, "jobs": self._services.links.jobs(q=f"group:{group.fingerprint}")}

@@ -155,3 +155,28 @@ def test_an_empty_page_says_how_to_begin(empty: World) -> None:
 def test_a_viewer_gets_no_buttons(viewer: Browser) -> None:
     text = viewer.get("/monitor/alerts").text
     assert not re.search("formaction", text) and SLOW in text
+
+
+def test_a_fire_drill_is_followed_on_the_page(world: World, admin: Browser, clock: Clock) -> None:
+    assert "Alerts were never proven" in admin.get("/monitor/alerts").words
+    assert "Alerts proven" not in admin.get("/monitor/").words
+    begun = admin.post("/monitor/alerts/drill")
+    job_id = begun.headers["location"].partition("drill=")[2].partition("#")[0]
+    page = admin.get(f"/monitor/alerts?drill={job_id}")
+    assert "worker: not yet the job is queued" in page.words and "channel pager: not yet" in page.words
+    assert world.begin() == job_id
+    world.finish(job_id)
+    world.record()
+    finding = Finding("drill", f"drill {job_id}", "Fire drill")
+    tell_all(world, Change("open", None, finding))
+    page = admin.get(f"/monitor/alerts?drill={job_id}")
+    assert "rule: done" in page.words and "channel pager: done answered 200" in page.words
+    assert "channel team: not yet https://hooks.slack.com answered 404" in page.words
+    team = world.site.services.alerts.channels["team"]
+    assert isinstance(team, FakeChannel)
+    clock.now += 60
+    words = admin.get("/monitor/").words
+    assert "The last fire drill failed 1 min ago: channel team: https://hooks.slack.com answered 404" in words
+    team.fails, clock.now = "", clock.now + 3600
+    tell_all(world)
+    assert "Alerts proven 1 min ago." in (clock.advance(60) or admin.get("/monitor/").words)

@@ -59,6 +59,7 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
         f"/alerts/{incident}/ack": {},
         f"/alerts/{incident}/mute": {"for": "1h"},
         "/alerts/channels/pager/test": {},
+        "/alerts/drill": {},
         "/tasks/add/run": {"p:a": "1", "p:b": "2"},
         "/tasks/add/pause": {},
         "/tasks/import_csv/resume": {},

@@ -29,6 +29,7 @@ from duey.scheduling.timetable import cron, every
 from duey.server.http_policy import HttpPolicy
 from duey.storage.presence import Presence
 from duey.storage.values import Registration
+from duey.tasks import drill
 from tests.monitor.web.client import Browser
 
 PASSWORDS = {"ana": "correct horse battery", "vera": "staple staple staple"}
@@ -149,6 +150,7 @@ def make_world(
     settings = replace(settings, web=replace(settings.web, **web), service=service_)
     huey = duey.build(settings)
     register(huey)
+    drill.register(huey)
     if periodic:
         register_periodic(huey)
     control = Control(huey)
