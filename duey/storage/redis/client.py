@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -45,6 +47,7 @@ class Server:
         self.url = url
         self._pool: ConnectionPool | None = None
         self._idle: list[tuple[Any, float]] = []  # connections that were used last, and until when they are fresh
+        self._starts: dict[str, bytes] = {}  # how a command begins that runs a script, by its name
         self._pid = 0
         self._opening = threading.RLock()
         self._opened: preflight.Opened | None = None
@@ -105,18 +108,21 @@ class Server:
 
     def command(self, *words: Any, again: bool = True) -> Any:
         """Send one command and return its answer. `again`: it may be sent twice."""
+        return self._send(packed(words), again)
+
+    def _send(self, command: list[bytes], again: bool) -> Any:
         try:
-            return self._exchange(words)
+            return self._exchange(command)
         except RedisAway as exc:
             if not again or exc.stored is False:
                 raise
-            return self._exchange(words)
+            return self._exchange(command)
 
-    def _exchange(self, words: tuple[Any, ...]) -> Any:
+    def _exchange(self, command: list[bytes]) -> Any:
         pool, usable = self.pool, False
         connection = self._borrow(pool)
         try:
-            connection.send_packed_command(packed(words))
+            connection.send_packed_command(command)
             answer = connection.read_response()
             usable = True
             return answer
@@ -137,9 +143,11 @@ class Server:
         """Run the script `name` and return its answer. `again`: it may be sent twice."""
         if self._opened is None:
             self.open()
-        sha = script(name).sha
+        start = self._starts.get(name)
+        if start is None:
+            start = self._starts[name] = texts_packed((b"EVALSHA", script(name).sha, b"1", self.prefix.encode()))
         try:
-            return self.command(b"EVALSHA", sha, 1, self.prefix, *arguments, again=again)
+            return self._send(packed(arguments, start, 4), again)
         except errors.StorageUnavailable as exc:
             if not isinstance(exc.__cause__, exceptions.NoScriptError):
                 raise
@@ -221,10 +229,16 @@ class Server:
         return errors.StorageUnavailable(f"{at} refused a command ({text})", None)
 
 
-def packed(words: tuple[Any, ...]) -> list[bytes]:
-    """A command in the protocol of Redis, as one piece, so that hundreds of arguments take one system call."""
+def packed(words: Sequence[Any], start: bytes = b"", count: int = 0) -> list[bytes]:
+    """A command in the protocol of Redis, as one piece, so that hundreds of arguments take one system call. `start`:
+    its first `count` words, packed."""
     texts = [word if type(word) is bytes else str(word).encode() for word in words]
-    return [b"*%d\r\n%b" % (len(texts), b"".join([b"$%d\r\n%b\r\n" % (len(text), text) for text in texts]))]
+    return [b"*%d\r\n%b%b" % (count + len(texts), start, texts_packed(texts))]
+
+
+def texts_packed(texts: Sequence[bytes]) -> bytes:
+    """These words of a command in the protocol of Redis."""
+    return b"".join([b"$%d\r\n%b\r\n" % (len(text), text) for text in texts])
 
 
 def in_pairs(answer: Any) -> list[Any]:
@@ -237,7 +251,7 @@ def in_pairs(answer: Any) -> list[Any]:
 
 
 FOLDER = Path(__file__).parent / "lua"
-USES = "-- uses: "
+USES = "-- uses:"
 
 
 class Script(NamedTuple):
@@ -261,11 +275,12 @@ def scripts() -> dict[str, str]:
 @cache
 def script(name: str) -> Script:
     """The script of this name, after `lua/lib_base.lua` and the parts that its first line names: PART is
-    `lua/lib_PART.lua`."""
+    `lua/lib_PART.lua`. A line `-- here: PART` stands for that part: its functions are made only if they are needed."""
     text = scripts()[name]
     first = text.partition("\n")[0]
     if not first.startswith(USES):
         raise ValueError(f"the script {name} does not begin with {USES!r}")
     parts = [scripts()[f"lib_{part}"] for part in ("base", *first[len(USES) :].split())]
+    text = re.sub(r"^ *-- here: (\w+)$", lambda line: scripts()[f"lib_{line[1]}"], text, flags=re.MULTILINE)
     whole = "\n".join([*parts, text]).encode()
     return Script(name, whole, hashlib.sha1(whole).hexdigest().encode())

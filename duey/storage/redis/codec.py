@@ -32,6 +32,7 @@ from duey.storage.values import StoredJob, worker_of
 
 compact = quick_encoder(json.JSONEncoder(separators=(",", ":")))
 Words = list[Any]  # arguments of a script
+CHANGES = 9  # how many values the field `m` of a job has
 LOW = (1 << 32) - 1
 UNIQUE_LETTERS = ((FREED_AT_START, "s"), (FREED_BY_TIME, "t"), (REPLACES, "r"), (REFUSES, "x"))
 
@@ -52,40 +53,44 @@ def event_json(token: int, at: float | None, started_at: float | None, attempt: 
     return compact((token_text(token), at, started_at, attempt))
 
 
+def changes_of(job: JobRecord) -> tuple[Any, ...]:
+    """What the field `m` of a job says."""
+    return (
+        job.enqueued_at, job.eta, job.expires_at, job.attempt, job.crashes, job.retries, job.retry_delay_s,
+        job.failures, job.failed_at,
+    )  # fmt: skip
+
+
 def changing(job: JobRecord) -> str:
     """The field `m` of a job."""
-    return compact(
-        (
-            job.enqueued_at, job.eta, job.expires_at, job.attempt, job.crashes, job.retries, job.retry_delay_s,
-            job.failures, job.failed_at,
-        )
-    )[1:-1]  # fmt: skip
+    return compact(changes_of(job))[1:-1]
 
 
 # to Redis
 
 
 def job_words(words: Words, job: JobRecord, now: float) -> None:
-    """The eleven arguments of a new job (lib_insert.lua)."""
+    """The ten arguments of a new job (lib_insert.lua)."""
     if math.isnan(job.priority) or math.isnan(job.eta or 0.0):  # Redis refuses NaN in the middle of the script
         raise errors.BadRequest(f"priority and eta of job {job.id} are numbers, not NaN")
-    head = compact(
+    both = compact(
         (
+            *changes_of(job),  # numbers and nulls, which hold no commas
             job.id, job.task, job.queue, job.priority, job.timeout_s, job.flags, job.chord, job.context, job.parent,
             job.unique_key, bool(job.sequel), job.by,
         )
     )  # fmt: skip
+    head = both.split(",", CHANGES)[CHANGES]
     words += (
         job.id,
-        head[1:].encode() + b"\n" + job.payload,
-        changing(job),
+        head.encode() + b"\n" + job.payload,
+        both[1 : -len(head) - 1],
         0.0 - job.priority,
         job.queue,
         job.task,
         "" if job.eta is None or job.eta <= now else job.eta,
         "" if job.unique_key is None else unique_word(job),
         job.chord or "",
-        event_json(0, job.enqueued_at, None, 0),
         job.sequel,
     )
 

@@ -1,9 +1,8 @@
--- Stores a new job. Its eleven arguments: id, body, m, rank, queue, task, at (empty: ready now), unique, chord, event,
--- sequel.
+-- Stores a new job. Its ten arguments: id, body, m, rank, queue, task, at (empty: ready now), unique, chord, sequel.
 -- unique: empty, or letters (s, t: see lib_places; r: replaces a waiting holder; x: is refused if its key is held),
 -- seconds (or nothing), `=` and the key.
 
-local JOB = 11
+local JOB = 10
 
 local function key_of(argument) return string.match(argument, '^(%a*[^=]*)(=.*)$') end
 
@@ -34,7 +33,7 @@ local function insert(a, i, now)
     to_due(id, 'scheduled', at, queue)
   end
   if a[i + 8] ~= '' then call('HSET', key, 'chord', a[i + 8]) end
-  if a[i + 10] ~= '' then call('HSET', key, 'sequel', a[i + 10]) end
-  event(id, seq, 'enqueued', a[i + 9])
+  if a[i + 9] ~= '' then call('HSET', key, 'sequel', a[i + 9]) end
+  event(id, seq, 'enqueued', '["0:0",' .. string.match(m, '^[^,]*') .. ',null,0]')
   return true
 end
