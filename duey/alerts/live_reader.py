@@ -7,7 +7,7 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from duey.alerts.rules.snapshot import EACH, Live, Occurrence, QueueSeen, RunningJob, ScheduleSeen
+from duey.alerts.rules.snapshot import EACH, NEVER, Live, Occurrence, QueueSeen, RunningJob, ScheduleSeen
 from duey.control.service import Control
 from duey.errors import StorageUnavailable
 from duey.model.job import WorkerInfo
@@ -20,7 +20,8 @@ LONG_S = 60.0  # no job that runs for a shorter time is slow
 RUNS = 20  # fewer runs in a week say nothing about a task
 P95_KEPT_S = 600.0
 
-SLOTS = """SELECT s.at, s.outcome, s.job_id, s.reason, j.enqueued_at, j.started_at, j.error_type, j.error_message
+SLOTS = """SELECT s.at, s.outcome, s.job_id, s.reason, j.enqueued_at, j.started_at, j.error_type, j.error_message,
+    j.task
     FROM slots s LEFT JOIN jobs j ON j.id = s.job_id WHERE s.schedule = ? ORDER BY s.at DESC LIMIT ?"""
 CONSUMERS = "SELECT MAX(seen_at) FROM workers"
 RUN_TIMES = "SELECT run_buckets, run_max_ms FROM figures WHERE task = ? AND tier_s = ? AND at >= ?"
@@ -44,11 +45,12 @@ class LiveReader:
             events = self._control.counts().events
         except StorageUnavailable:
             return None
+        alerts = alerts_of(self._control)
         return Live(
             tuple(QueueSeen(q.name, q.waiting, q.oldest_age_s or 0.0) for q in queues if not q.paused),
             self._consumer_seen_at(db, workers, now),
             tuple(self._running(db, workers, now)) if self._with_p95 else (),
-            tuple(ScheduleSeen(name, _occurrences(db, name)) for name in names),
+            tuple(ScheduleSeen(name, _occurrences(db, name, alerts)) for name in names),
             self._unrecorded_s(events, recorded_at, now),
             events,
         )
@@ -96,6 +98,12 @@ def alerts_of(control: Control) -> Mapping[str, str]:
     return {drill.TASK: EACH, **{known.full(cls): cls.alert for cls in known.all() if hasattr(cls, "alert")}}
 
 
-def _occurrences(db: SqliteDatabase, schedule: str) -> tuple[Occurrence, ...]:
+def _occurrences(db: SqliteDatabase, schedule: str, alerts: Mapping[str, str]) -> tuple[Occurrence, ...]:
     found: Any = db.execute_sql(SLOTS, (schedule, OCCURRENCES)).fetchall()
-    return tuple(Occurrence(*row[:6])._replace(error=f"{row[6]}: {row[7]}" if row[6] else "") for row in found)
+    return tuple(_occurrence(row, alerts) for row in found)
+
+
+def _occurrence(row: Any, alerts: Mapping[str, str]) -> Occurrence:
+    made = Occurrence(*row[:6])._replace(error=f"{row[6]}: {row[7]}" if row[6] else "")
+    is_untold = made.outcome == "failed" and alerts.get(row[8]) == NEVER
+    return made._replace(outcome="canceled") if is_untold else made

@@ -215,6 +215,14 @@ def test_a_failed_run_of_a_schedule_is_told_of_the_schedule_alone(world: World) 
     assert facts["schedule"] == "nightly" and facts["error"] == "ValueError: no" and facts["job"] == "run"
 
 
+def test_failed_runs_of_a_task_that_is_never_told_are_not_told_of_its_schedule(world: World) -> None:
+    world.control.tasks["tasks.add"] = "never"
+    world.fail(job_id="run", by="schedule:nightly")
+    world.slot("nightly", world.at, "failed", "run")
+    world.turn()
+    assert world.told() == []
+
+
 def test_what_was_before_alerts_is_not_told(world: World) -> None:
     world.slot("nightly", -DAY, "failed", "x")
     world.turn()

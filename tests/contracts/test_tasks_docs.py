@@ -267,6 +267,10 @@ def test_a_runbook_where_the_code_is(example, huey):
     assert control.runbook("none") == ""
 
 
+def test_ping(example, huey):
+    assert example("`ping`").nightly.task_class.ping.startswith("https://hc-ping.com/")  # test_pings sends some
+
+
 def test_keep_for(example, huey, storage, clock):
     example("`keep_for`")
     run_all(huey)
