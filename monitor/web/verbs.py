@@ -14,11 +14,19 @@ from dataclasses import dataclass
 
 from duey import errors
 from duey.control.service import Control
+from duey.model.job import BLOCKED, CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
 from duey.monitor.history import History
 from duey.monitor.web.display.formats import plural
 
 RETRY, CANCEL, DELETE = VERBS = ("retry", "cancel", "delete")
-DONE = {RETRY: "queued again", CANCEL: "canceled, or asked to stop", DELETE: "deleted"}
+RESULTS = {RETRY: "queued again", CANCEL: "canceled, or asked to stop", DELETE: "deleted"}
+# The states in which an action is wanted where the user chose no state. A job that is done is retried only where the
+# user asked for done jobs: whatever it did happens a second time.
+NEEDS = {
+    RETRY: (FAILED, CANCELED, EXPIRED),
+    CANCEL: (RUNNING, QUEUED, BLOCKED, RETRYING, SCHEDULED),
+    DELETE: (FAILED, DONE, CANCELED, EXPIRED),
+}
 AT_ONCE_S = 20.0
 Chosen = tuple[str, "str | None"]  # the id of a job, and the state in which the user saw it
 Clock = Callable[[], float]
@@ -30,12 +38,16 @@ class Tally:
 
     done: int = 0
     refused: int = 0  # their state did not allow it
+    unneeded: int = 0  # they did not need it
     left: bool = False  # the time was over
 
     def sentence(self, verb: str) -> str:
-        parts = [f"{plural(self.done, 'job')} {DONE[verb]}"]
+        parts = [f"{plural(self.done, 'job')} {RESULTS[verb]}"]
         if self.refused:
             parts.append(f"{plural(self.refused, 'job')} left alone: their state does not allow it any more")
+        if self.unneeded:
+            others = plural(self.unneeded, "job")
+            parts.append(f"{others} left alone: to {verb} them as well, choose the tab of their state")
         if self.left:
             parts.append("time was up before all were reached: repeat it for the rest")
         return "; ".join(parts) + "."

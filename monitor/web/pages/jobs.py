@@ -1,12 +1,14 @@
 """The jobs: tabs by state, a filter, a page of rows, and actions on selected or on all matching jobs.
 
 An action on many jobs has two steps. The first POST has the selected jobs (`STATE ID`, as each row showed it) or the
-filter, and its answer shows the number and asks. The second has the same and the time of the first; jobs that
-changed since then are left out.
+filter, and its answer shows the number by state and asks. The second has the same and the time of the first; jobs that
+changed since then are left out. Without a tab's state, an action leaves the jobs alone that do not need it.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +23,7 @@ from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import NOTE, Done, Route, View, get, post, unchanged
 from duey.monitor.web.services import Services, live_etag
-from duey.monitor.web.verbs import CANCEL, DELETE, RETRY, VERBS, Chosen, Tally, Verbs
+from duey.monitor.web.verbs import CANCEL, DELETE, NEEDS, RETRY, VERBS, Tally, Verbs
 
 # (state, label), the most important first.
 TABS = (
@@ -137,22 +139,36 @@ class JobsPage:
             return Done(back, "No job was selected: nothing was changed.", NOTE)
         if "sure" not in form:
             return self._ask(request, verb, asked, ids, back)
-        chosen = [_ticked(each) for each in ids]
-        tally = self._verbs.many(verb, chosen, Tally()) if chosen else self._all(verb, self._bounded(asked, form))
-        if chosen:
-            target = chosen[0][0] if len(chosen) == 1 else "ticked"
+        states = _states(verb, asked)
+        chosen = [each for each in map(_ticked, ids) if each[1] in states]
+        if ids:
+            tally = self._verbs.many(verb, chosen, Tally(unneeded=len(ids) - len(chosen)))
+            target = ids[0].partition(" ")[2] if len(ids) == 1 else "ticked"
         else:
+            tally = self._all(verb, states, self._bounded(asked, form))
             target = f"{asked.state or 'all'} {asked.task} {asked.box}".strip()
         self._services.record(request, f"{verb} jobs", target, tally.done, f"left alone: {tally.refused}")
         return Done(back, tally.sentence(verb), "good" if tally.done else NOTE)
 
     def _ask(self, request: Request, verb: str, asked: Filter, ids: list[str], back: str) -> View:
-        number = Count(len(ids)) if ids else self._listing.count(asked.wanted)
-        page = self._listing.page(asked.wanted, 5, None) if not ids else None
+        if ids:
+            counts = {state: Count(number) for state, number in Counter(_ticked(each)[1] for each in ids).items()}
+        elif asked.state:
+            counts = {asked.state: self._listing.count(asked.wanted)}
+        else:
+            counts = {state: number for state, number in self._listing.counts(asked.wanted).items() if number.number}
+        states = _states(verb, asked)
+        acted = {state: each for state, each in counts.items() if state in states}
+        number = _sum(acted)
+        shown = replace(asked.wanted, state=next(iter(acted), None))
+        page = self._listing.page(shown, 5, None) if acted and not ids else None
         selection = f"{count(number)} {'job' if number.number == 1 else 'jobs'}"
-        data = {"verb": verb, "number": number, "ids": ids}
+        data = {"verb": verb, "number": number, "ids": ids, "by_state": acted}
         more = {
             "these": selection,
+            "by_state": _by_state(acted),
+            "left": _by_state({state: each for state, each in counts.items() if state not in states}),
+            "repeats": verb == RETRY and acted.get(DONE),
             "asked": asked,
             "back": back,
             "examples": [row_of(each) for each in page.rows] if page else [],
@@ -167,24 +183,35 @@ class JobsPage:
             raise Refusal(400, "the form lacks the time of its question: open the page again") from None
         return replace(asked.wanted, until=min(until, asked.wanted.until or until))
 
-    def _all(self, verb: str, wanted: JobFilter) -> Tally:
-        tally, cursor = Tally(), None
+    def _all(self, verb: str, states: Sequence[str], wanted: JobFilter) -> Tally:
+        tally = Tally()
         seen: set[str] = set()
-        while not tally.left:
-            ids, cursor = self._listing.ids(wanted, IDS_AT_ONCE, cursor)
-            fresh = [(each, wanted.state) for each in ids if each not in seen]
-            seen.update(ids)
-            self._verbs.many(verb, fresh, tally)
-            if cursor is None:
-                break
+        for state in states:
+            cursor = None
+            while not tally.left:
+                ids, cursor = self._listing.ids(replace(wanted, state=state), IDS_AT_ONCE, cursor)
+                fresh = [(each, state) for each in ids if each not in seen]
+                seen.update(ids)
+                self._verbs.many(verb, fresh, tally)
+                if cursor is None:
+                    break
         return tally
+
+
+def _states(verb: str, asked: Filter) -> tuple[str, ...]:
+    """The states of the jobs on which an action acts: that of the tab, or those that need it."""
+    return (asked.state,) if asked.state else NEEDS[verb]
+
+
+def _by_state(counts: Mapping[str, Count]) -> str:
+    return ", ".join(f"{count(each)} {state}" for state, each in counts.items())
 
 
 def _deletes(form: Fields) -> bool:
     return form.get("verb") == DELETE and "sure" in form
 
 
-def _ticked(text: str) -> Chosen:
+def _ticked(text: str) -> tuple[str, str]:
     was, _, job_id = text.partition(" ")
     return job_id, was
 

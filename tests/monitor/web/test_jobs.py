@@ -85,6 +85,39 @@ def test_all_that_match_are_retried_in_two_steps(world: World, admin: Browser) -
     assert (line.action, line.count) == ("retry jobs", len(wanted))
 
 
+def test_jobs_that_do_not_need_an_action_are_left_alone_unless_their_tab_was_chosen(
+    world: World, admin: Browser
+) -> None:
+    """A job that failed once and then succeeded still belongs to its error: what it did must not happen twice."""
+    states = ("failed", "done", "canceled", "expired")
+    counts = {state: each["number"] for state, each in admin.get("/monitor/jobs.json").json["counts"].items()}
+    was_done = world.ids("done")
+    asked = admin.post("/monitor/jobs", {"verb": "retry", "every": "1"})
+    needy = sum(counts[state] for state in ("failed", "canceled", "expired"))
+    assert f"Retry {needy} jobs?" in asked.words and f"{counts['failed']} failed" in asked.words
+    assert re.search(rf"Left alone: .*{counts['done']} done", asked.words)
+    assert "jobs queued again" in sure(admin, asked.hidden())
+    assert world.ids("done") == was_done and not world.ids("failed")
+
+    done = [f"done {each}" for each in was_done[:2]]
+    asked = admin.post("/monitor/jobs", {"verb": "retry", "id": done})
+    assert (
+        "Retry 0 jobs?" in asked.words and "Left alone: 2 done" in asked.words and 'class="primary"' not in asked.text
+    )
+    assert "2 jobs left alone: to retry them as well, choose the tab" in sure(admin, {**asked.hidden(), "id": done})
+    assert world.ids("done") == was_done
+    asked = admin.post("/monitor/jobs", {"verb": "retry", "id": done, "state": "done"})
+    assert "2 have succeeded and would run again" in asked.words
+    assert "2 jobs queued again" in sure(admin, {**asked.hidden(), "id": done})
+
+    live = ("running", "queued", "blocked", "retrying", "scheduled")
+    standing = {each for state in live for each in world.ids(state)}
+    assert standing
+    sure(admin, admin.post("/monitor/jobs", {"verb": "delete", "every": "1"}).hidden())
+    assert {each for state in live for each in world.ids(state)} == standing
+    assert not any(world.ids(state) for state in states)
+
+
 def test_what_changed_after_the_question_is_left_out(world: World, admin: Browser, clock: Clock) -> None:
     asked = admin.post("/monitor/jobs", {"verb": "delete", "state": "failed", "every": "1"}).hidden()
     clock.now += 5
