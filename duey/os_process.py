@@ -11,6 +11,7 @@ import logging
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ PR_SET_PDEATHSIG = 1
 # The web process sends this signal to its consumer; the kernel sends it when the web process dies, once for each of its
 # threads. The consumer stops as after a first TERM. This signal never counts as a second request.
 PARENT_STOPS = signal.SIGUSR1
+NOTIFY_VARIABLE = "NOTIFY_SOCKET"
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 R = TypeVar("R")
 logger = logging.getLogger("duey.consumer")
@@ -95,6 +97,15 @@ class Requests:
 
     def _hung_up(self) -> bool:
         return bool(self._terminals) and not any(map(os.isatty, self._terminals))
+
+
+def notify_manager(state: str) -> None:
+    """Send READY=1, WATCHDOG=1 or STOPPING=1 to the service manager (sd_notify(3)), if one has asked for it."""
+    address = os.environ.get(NOTIFY_VARIABLE, "")
+    if address[:1] in ("/", "@"):
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)  # a manager that does not read must not hold the service up
+            sender.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
 
 
 def drained(fd: int) -> list[int]:

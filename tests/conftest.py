@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import needs
+from tests.support.apt import TOOLS, install_together
 from tests.support.chromium import find_chromium
 from tests.support.needs import strict
 from tests.support.nginx import find_nginx
@@ -81,9 +82,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
     gc.enable()
     # Here, because an installation may take longer than one test may.
+    if session.config.option.collectonly:
+        return
+    wanted = {name for item in session.items for name in item.fixturenames}
     for name, find in (("chromium", find_chromium), ("nginx", find_nginx)):
-        if not session.config.option.collectonly and any(name in item.fixturenames for item in session.items):
+        if name in wanted:
             find()
+    install_together([name for name in TOOLS if name in wanted])
 
 
 @pytest.fixture(scope="session")

@@ -164,12 +164,12 @@ class Listener(TcpWSGIServer):
 
     channel_class = Channel
     trusted_proxy, max_body_bytes = "", 0
-    _checked_at = 0.0
+    checked_at = 0.0
 
     def readable(self) -> bool:
         now = time.monotonic()  # Waitress's own clean-up uses the wall clock, which can jump
-        if now - self._checked_at >= CHECK_EVERY_S:
-            self._checked_at = now
+        if now - self.checked_at >= CHECK_EVERY_S:
+            self.checked_at = now
             for channel in list(self.active_channels.values()):
                 if channel.is_overdue(now):
                     channel.abandon()

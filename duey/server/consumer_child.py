@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from duey.os_process import NOTIFY_VARIABLE
+
 logger = logging.getLogger("duey.server")
 HOME = Path(__file__).absolute().parents[2]  # the folder of the package
 PARENT_VARIABLE = "CONSUMER_PARENT_PID"
@@ -50,6 +52,7 @@ class ConsumerChild:
     def start(self) -> None:
         """Start the process. Call this in the main thread: the consumer stops when the thread that forked it ends."""
         environ = {**environment(), PARENT_VARIABLE: str(os.getpid())}
+        environ.pop(NOTIFY_VARIABLE, None)  # systemd hears of the service from this process alone
         self._process = subprocess.Popen(
             [sys.executable, "-u", "-m", "huey.bin.huey_consumer", "duey.consumer.huey"], cwd=self._folder, env=environ,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

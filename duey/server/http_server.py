@@ -24,6 +24,7 @@ logger = logging.getLogger("duey.web")
 # Waitress warns about each request that waits for a thread. With many clients that is one log line per request.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 BUFFER_BYTES = 128 * 1024  # of a request body in memory; a larger body goes to a temporary file
+LOOPS_WITHIN_S = 15.0
 SEND_BYTES = 18_000  # larger answers are sent in parts; Waitress's default, a multiple of 9,000 to fill packets
 ADVICE = {
     errno.EADDRINUSE: "is Duey running already? Stop it, or set another [web] port",
@@ -89,6 +90,11 @@ class Server:
     def port(self) -> int:
         """The actual port, also where the setting is `port = 0`."""
         return int(self._listening[0].effective_port)
+
+    @property
+    def is_looping(self) -> bool:
+        """Whether the thread that waits for requests is alive. It checks the connections each second."""
+        return all(time.monotonic() - each.checked_at < LOOPS_WITHIN_S for each in self._listening)
 
     def start(self) -> None:
         """Start to serve in a background thread."""

@@ -103,7 +103,7 @@ class Service:
 
     def run(self, print_password: bool = True) -> int:
         """Run until a stop or a reload. Return the exit status. Without `print_password`, create no first account."""
-        from duey.os_process import execute_anew, hear_hup
+        from duey.os_process import execute_anew, hear_hup, notify_manager
 
         self._signalled.set_by(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, note=self._requests.note)
         hear_hup()
@@ -122,6 +122,7 @@ class Service:
         self._announce(first)
         if self._wait_for_consumer():
             print("ready", flush=True)
+            notify_manager("READY=1")
         self._wait_for_request()
         if self._requests.stop_at is None:
             print("reloading: running jobs may finish, then the service restarts", flush=True)
@@ -146,8 +147,16 @@ class Service:
             self._signalled.clear()
             if self._requests.reload and self._can_reload():
                 break
+            self._beat()
             if self.child:
                 self.child.tend()
+
+    def _beat(self) -> None:
+        """Tell systemd that this thread and the one that waits for requests go on."""
+        from duey.os_process import notify_manager
+
+        if self.server.is_looping:
+            notify_manager("WATCHDOG=1")
 
     def _can_reload(self) -> bool:
         """Whether the service can start with the current settings and task modules. Prints why not."""
@@ -165,8 +174,12 @@ class Service:
         return check.returncode == 0
 
     def _stop_consumer(self) -> None:
+        def now() -> bool:
+            self._beat()
+            return self._requests.now
+
         if self.child:
-            self.child.stop(self.settings.consumer.shutdown_timeout_s + 3, lambda: self._requests.now)
+            self.child.stop(self.settings.consumer.shutdown_timeout_s + 3, now)
 
     def _open_history(self) -> None:
         """Open the history. If it is unavailable, print a warning and go on. Raises HistoryTooNew."""

@@ -126,6 +126,8 @@ class DurableConsumer(Consumer):
             logger.info("[consumer] queues does not name %s: jobs there wait for another consumer", ", ".join(left))
         while True:
             self._tend()
+            ready = "READY=1\n" * all(child.number for child in self._children)  # all take jobs; may be repeated
+            os_process.notify_manager(f"{ready}WATCHDOG=1")
             if self._stopping_since is not None and not any(u.pid for u in self._children):
                 break
             pause = 0.1 if self._stopping_since is not None or any(u.killed_at for u in self._children) else TICK_S

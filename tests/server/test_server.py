@@ -3,13 +3,15 @@
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from waitress.channel import HTTPChannel
 
-from duey.server.http_server import SEND_BYTES, CannotListen
+from duey.server import http_server
+from duey.server.http_server import LOOPS_WITHIN_S, SEND_BYTES, CannotListen
 from tests.server.conftest import GO, SOON_S, Serve, answer, ask, connect
-from tests.support import rounds
+from tests.support import rounds, wait_until
 
 
 def test_answers_come_in_order_on_one_connection(serve: Serve):
@@ -80,6 +82,14 @@ def test_a_name_may_stand_for_several_addresses(serve: Serve, monkeypatch: pytes
     with connect(server) as connection:
         ask(connection, "/here")
         assert answer(connection) == b"/here"
+
+
+def test_a_loop_that_hangs_shows(serve: Serve, monkeypatch: pytest.MonkeyPatch):
+    server = serve()
+    wait_until(lambda: server.is_looping, SOON_S, "it loops")
+    later = time.monotonic() + LOOPS_WITHIN_S
+    monkeypatch.setattr(http_server, "time", SimpleNamespace(monotonic=lambda: later))
+    assert not server.is_looping
 
 
 def test_an_address_that_cannot_be_listened_on_is_named_with_what_helps(serve: Serve):

@@ -13,7 +13,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 LOCK = Path("/var/lock/duey-tests-apt")  # each process has a temporary folder of its own
+# The tools that look at deploy/: label, names on PATH, packages. Each is the fixture of that name.
+TOOLS = {
+    "systemd_analyze": ("systemd-analyze", ("systemd-analyze",), ("systemd",)),
+    "compose": ("docker-compose", ("docker-compose",), ("docker-compose",)),
+    "caddy": ("a Caddy", ("caddy",), ("caddy",)),
+    "logrotate": ("logrotate", ("logrotate",), ("logrotate",)),
+}
 MISSING = "expected {label} on PATH, found none of {names}{tried}; install {packages}."
+
+
+def install_together(tools: Sequence[str]) -> None:
+    """Install the packages of those of TOOLS that are missing, in one go."""
+    lacking = [TOOLS[each] for each in tools if not _on_path(TOOLS[each][1])]
+    if lacking:
+        packages = [package for _, _, wanted in lacking for package in wanted]
+        find_or_install(", ".join(label for label, _, _ in lacking), lacking[-1][1], packages)
 
 
 def find_or_install(label: str, names: Sequence[str], packages: Sequence[str]) -> tuple[str | None, str]:
