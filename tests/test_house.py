@@ -85,32 +85,21 @@ ALLOWED = [
     ("app", "from duey.server.main import main"),
 ]
 REFUSED = [
-    ("duey.config.reader", "import huey"),
-    ("duey.model.job", "from duey.storage import contract"),
+    ("duey.config.reader", "import huey"), ("duey.model.job", "from duey.storage import contract"),
     ("duey.storage.sqlite.claim", "from duey.execution import outcomes"),
-    ("duey.storage.sqlite.claim", "from ...worker import prefetcher"),
-    ("duey.worker.process", "import bottle"),
-    ("duey.worker.process", "import pydantic"),
-    ("duey.tasks.signature", "import pydantic"),
-    ("duey.execution.huey", "from duey.control.call import bind"),
-    ("duey.control.service", "import peewee"),
-    ("duey.control.service", "from duey.monitor.history import queries"),
-    ("duey.control.service", "import tasks"),
+    ("duey.storage.sqlite.claim", "from ...worker import prefetcher"), ("duey.worker.process", "import bottle"),
+    ("duey.worker.process", "import pydantic"), ("duey.tasks.signature", "import pydantic"),
+    ("duey.execution.huey", "from duey.control.call import bind"), ("duey.control.service", "import peewee"),
+    ("duey.control.service", "from duey.monitor.history import queries"), ("duey.control.service", "import tasks"),
     ("duey.control.service", "def f():\n    import importlib; importlib.import_module('bottle')"),
-    ("duey.recipes.mail", "from duey import huey"),
-    ("duey.server.main", "import tasks"),
-    ("duey.server.main", "import app"),
-    ("periodic", "import app"),
+    ("duey.recipes.mail", "from duey import huey"), ("duey.server.main", "import tasks"),
+    ("duey.server.main", "import app"), ("periodic", "import app"),
     ("duey.monitor.history.recording.recorder", "import duey.instance"),
     ("duey.monitor.history.recording.recorder", "from duey.monitor import access"),
-    ("duey.monitor.access.tokens", "from ..web import pages"),
-    ("duey.monitor.web.pages", "import peewee"),
-    ("duey.monitor.web.pages", "from duey import huey"),
-    ("duey.api.jobs", "from duey.monitor import web"),
-    ("app", "import consumer"),
-    ("consumer", "import bottle"),
-    ("helpers", "import os"),
-]
+    ("duey.monitor.access.tokens", "from ..web import pages"), ("duey.monitor.web.pages", "import peewee"),
+    ("duey.monitor.web.pages", "from duey import huey"), ("duey.api.jobs", "from duey.monitor import web"),
+    ("app", "import consumer"), ("consumer", "import bottle"), ("helpers", "import os"),
+]  # fmt: skip
 
 
 def test_the_import_rule_tells_right_from_wrong():

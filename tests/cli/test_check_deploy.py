@@ -71,10 +71,7 @@ OPEN = {
     "folder writable": (lambda s: s.parent.chmod(0o777), FAIL, "", "chmod o-w"),
     "module writable": (lambda s: (s.parent / "tasks.py").chmod(0o666), FAIL, "tasks.py", "chmod o-w"),
     "secrets readable": (
-        lambda s: s.chmod(0o604),
-        FAIL,
-        "secrets",
-        "[storage] url, [tasks] secret, [auth] metrics_token",
+        lambda s: s.chmod(0o604), FAIL, "secrets", "[storage] url, [tasks] secret, [auth] metrics_token",
     ),
     "secrets readable by the group": (lambda s: s.chmod(0o640), WARN, "secrets", "chmod 600"),
     "pickle": (put("secret = s3cret", "serializer = pickle"), FAIL, "[tasks] secret", "runs any code"),
@@ -87,15 +84,12 @@ OPEN = {
     "metrics behind a proxy": (without("metrics_token", "host"), WARN, "[auth] metrics_token", "figures at /metrics"),
     "no backup": (lambda s: backup_file(s).unlink(), FAIL, "backup", "no complete one in"),
     "cut short": (
-        lambda s: backup_set.write_list(backup_file(s).parent, complete=False, files={}),
-        FAIL,
-        "backup",
-        "no c",
+        lambda s: backup_set.write_list(backup_file(s).parent, complete=False, files={}), FAIL, "backup", "no c",
     ),
     "old backup": (lambda s: os.utime(backup_file(s), (NOW - 2e5, NOW - 2e5)), FAIL, "backup", "is 56 h old"),
     "any host": (without("allow_hosts"), WARN, "[webhook] allow_hosts", "can call every public host"),
     "any mailbox": (without("allow_recipients"), WARN, "[smtp] allow_recipients", "can write to every mailbox"),
-}
+}  # fmt: skip
 
 
 def test_each_open_thing_is_named_alone(tmp_path):

@@ -122,15 +122,10 @@ def test_each_place_that_the_engine_stands_on_is_as_it_was():
 @rows(
     "cls",
     [
-        DurableHuey,
-        DurableTaskWrapper,
-        DurableConsumer,
-        DurableScheduler,
-        PrefetchWorker,
-        JsonSerializer,
+        DurableHuey, DurableTaskWrapper, DurableConsumer, DurableScheduler, PrefetchWorker, JsonSerializer,
         PickleSerializer,
     ],
-)
+)  # fmt: skip
 def test_everything_that_the_engine_overrides_is_pinned(cls):
     own = [each for each in cls.__mro__ if each.__module__.startswith("duey.")]
     hueys = [each for each in cls.__mro__ if each.__module__.startswith("huey.")]

@@ -16,26 +16,20 @@ ANNOTATED = Annotated[int, Field(ge=1, le=9)]
 @rows(
     "hint, choices, only_text, text, collection, limits",
     [
-        (int, [], False, False, False, ""),
-        (ANNOTATED, [], False, False, False, "at least 1, at most 9"),
+        (int, [], False, False, False, ""), (ANNOTATED, [], False, False, False, "at least 1, at most 9"),
         (Annotated[float, Field(ge=0, lt=0.5)], [], False, False, False, "at least 0, below 0.5"),
         (ANNOTATED | None, [], False, False, False, "at least 1, at most 9"),
         (bool, [False, True], False, False, False, ""),
         (Color, ["red", "green"], False, True, False, 'one of "red", "green"'),
         (Level | None, [1, 2], False, False, False, "one of 1, 2"),
         (Literal["x", 1], ["x", 1], False, True, True, 'one of "x", 1'),
-        (Literal["x"] | str, [], True, True, False, ""),
-        (str, [], True, True, False, ""),
-        (date | None, [], True, True, False, ""),
-        (timedelta, [], False, True, False, ""),
+        (Literal["x"] | str, [], True, True, False, ""), (str, [], True, True, False, ""),
+        (date | None, [], True, True, False, ""), (timedelta, [], False, True, False, ""),
         (Annotated[str, Field(max_length=3)], [], True, True, False, "at most 3 characters"),
-        (str | int, [], False, True, False, ""),
-        (list[int], [], False, False, True, ""),
-        (Node, [], False, False, True, ""),
-        (Any, [], False, True, True, ""),
-        (Custom, [], False, True, True, ""),
+        (str | int, [], False, True, False, ""), (list[int], [], False, False, True, ""),
+        (Node, [], False, False, True, ""), (Any, [], False, True, True, ""), (Custom, [], False, True, True, ""),
     ],
-)
+)  # fmt: skip
 def test_what_a_schema_says(hint, choices, only_text, text, collection, limits):
     (parameter,) = call_schema(signature_of(hint)).parameters
     of = parameter.schema

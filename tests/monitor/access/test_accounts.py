@@ -207,11 +207,8 @@ def test_a_role_and_a_removal_count_at_once_also_in_open_sessions(ada: Access) -
 def test_an_unknown_name_is_answered_with_the_nearest(ada: Access) -> None:
     accounts = ada.accounts
     for call, more in (
-        (accounts.get, ()),
-        (accounts.set_password, (NEW,)),
-        (accounts.set_role, ("viewer",)),
-        (accounts.remove, ()),
-    ):
+        (accounts.get, ()), (accounts.set_password, (NEW,)), (accounts.set_role, ("viewer",)), (accounts.remove, ()),
+    ):  # fmt: skip
         with pytest.raises(UnknownAccount, match="no account is named 'adda'; did you mean ada\\?"):
             call("adda", *more)
 

@@ -29,11 +29,8 @@ def test_a_group_counts_its_failures(history: History, story: Story) -> None:
     group = history.error_group(fingerprint)
     assert group is not None
     assert (group.type, group.message, group.task, group.qualname) == (
-        "ValueError",
-        "a later message",
-        "add",
-        "tasks.add",
-    )
+        "ValueError", "a later message", "add", "tasks.add",
+    )  # fmt: skip
     assert group.frames == ("t.py:send",)
     assert (group.count, group.last_hour, group.last_day, group.last_week) == (6, Count(3), 4, 6 - 1)
     assert (group.first_seen, group.last_seen) == (START - 7 * 24 * HOUR, START - 5)

@@ -28,13 +28,10 @@ def test_arguments_durations_code_and_host_are_compared(history: History, story:
     found = history.since_last_success("bad")
     assert found is not None and (found.job_id, found.finished_at) == ("good", START + 0.2)
     assert found.differences == (
-        Difference("code", "c3d4", "a1b2"),
-        Difference("host", "two", "one"),
-        Difference("argument order", "2", "1"),
-        Difference("argument again", f'"{"x" * 118}…', "none"),
-        Difference("argument dry", "none", "true"),
+        Difference("code", "c3d4", "a1b2"), Difference("host", "two", "one"), Difference("argument order", "2", "1"),
+        Difference("argument again", f'"{"x" * 118}…', "none"), Difference("argument dry", "none", "true"),
         Difference("ran for", "5 s", "100 ms"),
-    )
+    )  # fmt: skip
 
 
 def test_where_there_is_nothing_to_compare(history: History, story: Story) -> None:

@@ -199,12 +199,8 @@ def test_an_id_that_is_used_again_after_the_engine_let_it_go(history: History, s
     story.enqueue(at=100, args=["second"])
     job = told(history, story)
     assert (job.state, job.args, job.attempt, job.error, job.enqueued_at) == (
-        "queued",
-        ["second"],
-        0,
-        None,
-        START + 100,
-    )
+        "queued", ["second"], 0, None, START + 100,
+    )  # fmt: skip
     story.done(started_at=101, at=102)
     assert told(history, story).wait_ms == 1000.0
     assert kinds(history) == ["enqueued", "started", "failed", "enqueued", "started", "done"]

@@ -237,11 +237,8 @@ def test_jobs_stay_as_long_as_their_task_says(history: History, clock: Clock, st
         return {each.split()[0] for each in jobs(history)} - {"more"}
 
     for at, expected in (
-        (60, {"short", "long", "plain"}),
-        (62, {"long", "plain"}),
-        (99 * DAY, {"long"}),
-        (101 * DAY, set()),
-    ):
+        (60, {"short", "long", "plain"}), (62, {"long", "plain"}), (99 * DAY, {"long"}), (101 * DAY, set()),
+    ):  # fmt: skip
         clock.now = START + at
         history.prune()
         assert left() == expected, at

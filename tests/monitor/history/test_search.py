@@ -162,13 +162,9 @@ def test_children(shelf: History) -> None:
 
 
 FILTERS = [
-    JobFilter(),
-    JobFilter(state="done"),
-    JobFilter(task="tasks.add"),
-    JobFilter(text="even"),
-    JobFilter(args=(("kind", "odd"),)),
-    JobFilter(task="tasks.add", since=START + 50),
-]
+    JobFilter(), JobFilter(state="done"), JobFilter(task="tasks.add"), JobFilter(text="even"),
+    JobFilter(args=(("kind", "odd"),)), JobFilter(task="tasks.add", since=START + 50),
+]  # fmt: skip
 
 
 def tell_many(story: Story, begin: int, end: int, rng: random.Random) -> None:

@@ -152,14 +152,11 @@ def test_own_frames_are_files_and_functions() -> None:
 @rows(
     "library",
     [
-        f"{PYTHON}/smtplib.py:connect",
-        "/app/.venv/lib/python3.12/site-packages/requests/api.py:get",
-        "/usr/lib/python3/dist-packages/yaml/__init__.py:load",
-        "<frozen importlib._bootstrap>:_find",
-        "<string>:<module>",
-        r"C:\Python311\Lib\site-packages\requests\api.py:get",
+        f"{PYTHON}/smtplib.py:connect", "/app/.venv/lib/python3.12/site-packages/requests/api.py:get",
+        "/usr/lib/python3/dist-packages/yaml/__init__.py:load", "<frozen importlib._bootstrap>:_find",
+        "<string>:<module>", r"C:\Python311\Lib\site-packages\requests\api.py:get",
     ],
-)
+)  # fmt: skip
 def test_library_frames_do_not_count(library: str) -> None:
     assert own_frames(traceback("/srv/tasks.py:send", library)) == ("tasks.py:send",)
 

@@ -74,12 +74,9 @@ def test_an_account_from_its_making_to_its_end(world: World, admin: Browser) -> 
     assert bob.get("/monitor/").status == 303
     lines = [line for line in world.access.audit.page() if line.target == "bob" and line.action != "log in"]
     assert [(line.who, line.action, line.detail) for line in reversed(lines)] == [
-        ("ana", "add account", "viewer"),
-        ("ana", "change role", "admin"),
-        ("ana", "change role", "viewer"),
-        ("ana", "set password", ""),
-        ("ana", "remove account", ""),
-    ]
+        ("ana", "add account", "viewer"), ("ana", "change role", "admin"), ("ana", "change role", "viewer"),
+        ("ana", "set password", ""), ("ana", "remove account", ""),
+    ]  # fmt: skip
     everything = " ".join(f"{line.target} {line.detail}" for line in world.access.audit.page())
     assert password not in everything and renewed not in everything
 

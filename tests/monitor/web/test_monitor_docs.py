@@ -32,15 +32,8 @@ def test_every_key_of_the_filter_is_told() -> None:
 def test_every_verb_and_role_is_told() -> None:
     table = TEXT[TEXT.index("## Which verb does what") :].partition("Each verb counts")[0].lower()
     for word in (
-        *VERBS,
-        "run again",
-        "edit arguments and retry",
-        "ask to stop",
-        "pause",
-        "quiet",
-        "stop",
-        "run it now",
-    ):
+        *VERBS, "run again", "edit arguments and retry", "ask to stop", "pause", "quiet", "stop", "run it now",
+    ):  # fmt: skip
         assert word in table
     assert all(mark in table for mark in MARKS if mark != "fix") and "mark fixed" in table
     assert all(f"**{role}**" in ACCESS for role in ROLES)

@@ -13,22 +13,11 @@ from tests.monitor.web.world import PASSWORDS, World, make_world
 from tests.support import rows
 
 PAGES = {
-    "/": "overview",
-    "/jobs": "list",
-    "/errors": "list",
-    "/alerts": "list",
-    "/tasks": "list",
-    "/tasks/deliver_webhook": "figures",
-    "/schedules": "list",
-    "/schedules/new?task=add": "",
-    "/schedules/monday-report/edit": "",
-    "/workers": "list",
-    "/audit": "list",
-    "/account": "",
-    "/access": "list",
-    "/access/new-account": "",
-    "/access/new-token": "",
-}
+    "/": "overview", "/jobs": "list", "/errors": "list", "/alerts": "list", "/tasks": "list",
+    "/tasks/deliver_webhook": "figures", "/schedules": "list", "/schedules/new?task=add": "",
+    "/schedules/monday-report/edit": "", "/workers": "list", "/audit": "list", "/account": "", "/access": "list",
+    "/access/new-account": "", "/access/new-token": "",
+}  # fmt: skip
 FOR_ADMINS = {"/access", "/access/new-account", "/access/new-token"}
 FOREIGN: tuple[dict[str, str | None], ...] = (
     {"Sec-Fetch-Site": "cross-site"},
@@ -50,45 +39,30 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
     worker = world.presences[0].n if world.presences else 1
     incident = next((each.id for each in world.site.services.alerts.open()), "none")
     return {
-        "/jobs/failed-0/retry": {},
-        "/jobs/queued-0/cancel": {},
-        "/jobs/failed-1/again": {},
+        "/jobs/failed-0/retry": {}, "/jobs/queued-0/cancel": {}, "/jobs/failed-1/again": {},
         "/jobs/failed-1/delete": {},
         "/jobs": {"verb": "retry", "state": "failed", "every": "1", "sure": "1", "until": "9999999999"},
-        f"/errors/{world.history.error_groups().groups[0].fingerprint}/mute": {},
-        f"/alerts/{incident}/ack": {},
-        f"/alerts/{incident}/mute": {"for": "1h"},
-        "/alerts/channels/pager/test": {},
-        "/alerts/drill": {},
-        "/tasks/add/run": {"p:a": "1", "p:b": "2"},
-        "/tasks/add/pause": {},
-        "/tasks/import_csv/resume": {},
-        "/schedules/periodic.heartbeat/run": {},
-        "/schedules/periodic.heartbeat/pause": {},
-        "/schedules/monday-report/resume": {},
-        "/schedules/monday-report/change": {"every": "1h"},
+        f"/errors/{world.history.error_groups().groups[0].fingerprint}/mute": {}, f"/alerts/{incident}/ack": {},
+        f"/alerts/{incident}/mute": {"for": "1h"}, "/alerts/channels/pager/test": {}, "/alerts/drill": {},
+        "/tasks/add/run": {"p:a": "1", "p:b": "2"}, "/tasks/add/pause": {}, "/tasks/import_csv/resume": {},
+        "/schedules/periodic.heartbeat/run": {}, "/schedules/periodic.heartbeat/pause": {},
+        "/schedules/monday-report/resume": {}, "/schedules/monday-report/change": {"every": "1h"},
         "/schedules": {"task": "add", "name": "new", "cron": "@daily", "p:a": "1", "p:b": "2"},
-        "/schedules/monday-report/remove": {"sure": "1"},
-        f"/workers/{worker}/quiet": {},
-        f"/workers/{worker}/stop": {"sure": "1"},
-        "/queues/default/pause": {},
+        "/schedules/monday-report/remove": {"sure": "1"}, f"/workers/{worker}/quiet": {},
+        f"/workers/{worker}/stop": {"sure": "1"}, "/queues/default/pause": {},
         "/accounts": {"name": "eva", "role": "viewer"},
         "/accounts/vera/admin": {"seen": world.access.accounts.get("vera").version, "sure": "1"},
-        "/tokens": {"name": "ci", "scope": "read", "days": "30"},
-        "/tokens/ci/revoke": {"seen": "1", "sure": "1"},
-    }
+        "/tokens": {"name": "ci", "scope": "read", "days": "30"}, "/tokens/ci/revoke": {"seen": "1", "sure": "1"},
+    }  # fmt: skip
 
 
 def own_actions() -> dict[str, dict[str, str]]:
     """Those that a viewer may do as well."""
     return {
-        "/logout": {},
-        "/logout-everywhere": {},
+        "/logout": {}, "/logout-everywhere": {},
         "/account/password": {"password": PASSWORDS["ana"], "new_password": "a new long sentence"},
-        "/account/end": {"session": "1"},
-        "/account/end-others": {},
-        "/theme": {"theme": "dark"},
-    }
+        "/account/end": {"session": "1"}, "/account/end-others": {}, "/theme": {"theme": "dark"},
+    }  # fmt: skip
 
 
 def snapshot(world: World) -> object:

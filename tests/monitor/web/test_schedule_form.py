@@ -122,15 +122,10 @@ plain = st.recursive(
 )
 typed = st.sampled_from(
     [
-        (1, "x"),
-        {1, 2},
-        b"bytes",
-        Decimal("1.10"),
-        datetime(2026, 1, 1, tzinfo=timezone.utc),
-        {1: 2},
+        (1, "x"), {1, 2}, b"bytes", Decimal("1.10"), datetime(2026, 1, 1, tzinfo=timezone.utc), {1: 2},
         {"password": "s3cret!"},
     ]
-)
+)  # fmt: skip
 lengths = (
     st.floats(1, LONGEST_S) | st.integers(1, int(LONGEST_S)).map(float) | st.sampled_from([1_209_600.0, 1e6, 1 / 3 + 1])
 )
