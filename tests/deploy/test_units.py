@@ -15,7 +15,7 @@ import pytest
 
 from tests.deploy.conftest import DEPLOY, SHUTDOWN_S
 from tests.support import free_port, wait_until
-from tests.support.pages import ROOT
+from tests.support.pages import FENCE, ROOT, text_of
 from tests.support.redis_server import die_with_parent
 
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -61,8 +61,52 @@ def test_the_command_runs_as_the_services_do(tmp_path: Path) -> None:
     told = subprocess.run(words, env=environ, capture_output=True, text=True, check=True).stdout.splitlines()
     assert told[-4:] == ["/opt/duey/bin/duey", "user", "add", "ana b"]
     unit = settings_of(UNITS[0])
-    for name in ("User", "Group", "UMask", "WorkingDirectory", "LoadCredential"):
+    for name in (
+        "User",
+        "Group",
+        "UMask",
+        "WorkingDirectory",
+        "StateDirectory",
+        "StateDirectoryMode",
+        "LoadCredential",
+    ):
         assert f"--property={name}={unit[name][0]}" in told, name
+
+
+# What the page calls that is not for the test: each writes down how it was called.
+STUBS = ("apt-get", "useradd", "python3", "systemctl", "nginx", "pip", "duey")
+
+
+def test_the_commands_of_the_page_lay_out_the_service(tmp_path: Path) -> None:
+    programs, root = tmp_path / "programs", tmp_path / "root"
+    for name in STUBS:
+        stub = (root / "opt/duey/bin" if name in ("pip", "duey") else programs) / name
+        stub.parent.mkdir(parents=True, exist_ok=True)
+        stub.write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/called\n')
+        stub.chmod(0o755)
+    (programs / "duey").symlink_to(root / "opt/duey/bin/duey")
+    for folder in ("srv/duey", "usr/local/bin", "etc/systemd/system", "etc/nginx/sites-available"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/nginx/sites-enabled").mkdir()
+    page = text_of("docs/production.md")
+    section = page[page.index("## From nothing") : page.index("## Before you go public")]
+    script = "\n".join(text for kind, _, text in FENCE.findall(section) if kind == "sh")
+    script = re.sub(r"(?<=[ >])/(?=(opt|srv|var|etc|usr/local)/)", f"{root}/", script.replace("\n", " \n "))
+    script = script.replace(f"{root}/var/lib", "/var/lib")  # the target of the link; not there
+    environ = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-eu"], input=script, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert os.readlink(root / "srv/duey/data") == "/var/lib/duey"
+    secret = root / "etc/duey/secrets/tasks_secret"
+    assert len(secret.read_text()) > 40 and secret.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in (root / "etc/systemd/system").iterdir()) == [unit.name for unit in UNITS]
+    assert (root / "etc/nginx/sites-enabled/duey").read_text() == (DEPLOY / "proxy/nginx.conf").read_text()
+    called = (tmp_path / "called").read_text().splitlines()
+    assert {line.split()[0] for line in called} == set(STUBS)
+    (started,) = (line for line in called if line.startswith("systemctl enable"))
+    assert started.split()[3:] == ["duey-web", "duey-consumer@1", "duey-consumer@2"]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Behind a real nginx, over https, below a prefix, with the configuration that docs/production.md shows."""
+"""Behind a real nginx, over https, below a prefix, with the server of deploy/proxy/nginx.conf."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.support import free_port, needs, wait_until
 from tests.support.nginx import Nginx, make_certificate
 
 Open = Callable[..., Page]
-SHOWN = Path(__file__).resolve().parents[3] / "docs" / "production.md"
+SHOWN = Path(__file__).resolve().parents[3] / "deploy" / "proxy" / "nginx.conf"
 # As many a server has it: whatever looks like an asset is looked for on the disk.
 ASSETS = "    location ~ \\.(css|js|svg|png)$ { root /var/empty; }\n"
 
 
 def server_as_shown(port: int, backend: int, certificate: Path, key: Path) -> str:
-    """The server of the page, with ports and files of this machine."""
-    found = re.search(r"```nginx\n(.*?)```", SHOWN.read_text(encoding="utf-8"), re.DOTALL)
-    assert found, "docs/production.md shows a server for nginx"
-    text = found[1]
+    """The servers of the file, with ports and files of this machine."""
+    text = SHOWN.read_text(encoding="utf-8")
     for shown, here in (
+        ("listen 80;", f"listen 127.0.0.1:{free_port()};"),
+        ("    location / {", "    location /duey/ {"),
         ("listen 443 ssl;", f"listen 127.0.0.1:{port} ssl;\n{ASSETS}"),
         ("/etc/ssl/jobs.example.org.pem", str(certificate)),
         ("/etc/ssl/private/jobs.example.org.key", str(key)),
