@@ -24,6 +24,7 @@ class Marks(NamedTuple):
     entry: int
     since: float
     recorded_at: float | None = None
+    backup_at: float | None = None  # of the last `duey backup`
 
 
 @dataclass(frozen=True)

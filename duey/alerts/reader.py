@@ -22,9 +22,10 @@ from duey.alerts.rules.snapshot import EACH, GROUP, Deaths, ErrorSeen, FailedJob
 from duey.monitor.history import History
 from duey.monitor.history.queries.views import Names
 from duey.monitor.history.schema import HOUR_S
+from duey.tasks.drill import TASK
 
 ENTRIES = 20_000  # at most so many are read in one evaluation; the next one goes on
-EACH_JOBS = 200  # of tasks with alert="each" that are told one by one in one evaluation
+EACH_JOBS = 200  # of tasks with alert="each" that are told one by one while as many incidents of them are open
 SCHEDULE = "schedule:"  # a job's `by`
 
 TALLY = """SELECT kind, fingerprint, COUNT(*), MIN(at), MAX(n), SUM(kind = 'failed') FROM entries
@@ -69,11 +70,13 @@ class Reader:
             first = marks.entry if marks.entry <= newest else newest  # the newest entries were deleted
             last = min(newest, first + ENTRIES)
             errors, deaths = self._errors(db, first, last, open_subjects, now)
-            failed = self._failed(db, first, last, errors, open_subjects)
+            failed, is_flood = self._failed(db, first, last, errors, open_subjects)
+            if is_flood:  # they are told by cause
+                errors = tuple(each._replace(alert=GROUP) if each.alert == EACH else each for each in errors)
             live = self._live.read(db, now, marks.recorded_at)
         return Snapshot(
             now, marks.since, last, errors, failed, deaths, live, self._disks(), self._problem(), self._peers(),
-            self._backup(), open_subjects,
+            max(filter(None, (self._backup(), marks.backup_at)), default=None), open_subjects,
         )  # fmt: skip
 
     def _errors(
@@ -113,19 +116,22 @@ class Reader:
 
     def _failed(
         self, db: SqliteDatabase, first: int, last: int, errors: Sequence[ErrorSeen], open_subjects: Mapping[str, float]
-    ) -> tuple[FailedJob, ...]:
-        """The jobs that are told one by one."""
+    ) -> tuple[tuple[FailedJob, ...], bool]:
+        """The jobs that are told one by one, and whether too many failed to tell the new ones so."""
         found: dict[str, FailedJob] = {}
         for subject in open_subjects:
             if subject.startswith("job "):
                 job_id = subject[4:]
                 row = db.execute_sql(JOB, (job_id,)).fetchone() or (job_id, "", "", "", 0.0, "")
                 found[job_id] = _failed_job(*row[:5], is_new=False, is_failed=row[5] == "failed")
-        if any(each.ended and each.alert == EACH for each in errors):
-            for task in [task for task, alert in self._alerts_of().items() if alert == EACH]:
+        new = sum(each.ended for each in errors if each.alert == EACH)
+        is_flood = new > EACH_JOBS - len(found)
+        if new:
+            tasks = [task for task, alert in self._alerts_of().items() if alert == EACH]
+            for task in [TASK] if is_flood else tasks:
                 for row in db.execute_sql(FAILED, (first, last, task, EACH_JOBS)).fetchall():
                     found[row[0]] = _failed_job(*row, is_new=True)
-        return tuple(found.values())
+        return tuple(found.values()), is_flood
 
     # outside of the databases
 

@@ -61,7 +61,8 @@ class Store:
         with self._database.reading() as db:
             marks = dict(db.execute_sql("SELECT name, value FROM marks").fetchall())
             if "alerts_since" in marks:
-                return Marks(int(marks["alerts_entry"]), marks["alerts_since"], marks.get("recorded_at"))
+                times = (marks["alerts_since"], marks.get("recorded_at"), marks.get("backup_at"))
+                return Marks(int(marks["alerts_entry"]), *times)
         with self._database.writing() as db:
             newest = db.execute_sql("SELECT MAX(n) FROM entries").fetchone()[0] or 0
             for name, value in (("alerts_entry", newest), ("alerts_since", now)):
@@ -145,6 +146,11 @@ class Store:
         elif db.execute_sql(CLOSE, (now, now, incident.n)).rowcount and not change.silent:
             return by_n(db, incident.n)
         return None
+
+    def note_backup(self, now: float) -> None:
+        """Note that a backup was made by hand."""
+        with self._database.writing() as db:
+            db.execute_sql(MARK, ("backup_at", now))
 
     # what a person does
 

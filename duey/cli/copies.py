@@ -15,6 +15,7 @@ import itertools
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -54,7 +55,18 @@ def backup(cli_context: CliContext, options: argparse.Namespace) -> None:
         echo(f"{role}: {sizes[name]} bytes to {folder / name}" if name in sizes else f"{role}: no database yet")
     if cli_context.settings.storage.backend == "redis":
         echo("queue: it is in Redis, whose own files (appendonly, RDB) are its backup")
+    if "monitor.db" in sizes:
+        _note(cli_context)
     cli_context.audit("backup", str(folder))
+
+
+def _note(cli_context: CliContext) -> None:
+    """Note in the history that a backup was made, for the rule backup of alerts."""
+    from duey.alerts.store import Store
+    from duey.monitor.history import HistoryUnavailable
+
+    with suppress(HistoryUnavailable):
+        Store(cli_context.history.database).note_backup(time.time())
 
 
 def restore(cli_context: CliContext, options: argparse.Namespace) -> None:

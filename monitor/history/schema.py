@@ -182,7 +182,7 @@ MIGRATIONS: Sequence[Migration] = (
         # Single numbers: jobs (rows), deleted (by retention), began_at, recorded_at; counted (jobs that are recorded
         # only as numbers), counted_at (when the last of them were recorded). Of alerts: alerts_at (last evaluation),
         # alerts_entry (entries up to this n were evaluated), alerts_since (what was before is not told),
-        # alerts_drill (when the last weekly drill began).
+        # alerts_drill (when the last weekly drill began), backup_at (last `duey backup`).
         "CREATE TABLE marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
         "INSERT INTO marks (name, value) VALUES ('began_at', strftime('%s', 'now'))",
     ),

@@ -134,6 +134,7 @@ BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
     ("worker_killed", {}, lambda w: w.fail(kind="WorkerDied"), calm),
     ("history", {}, unrecorded, lambda w: setattr(w.control, "events", 0)),
     ("backup", {"backup_hours": 48}, old_backup, fresh_backup),
+    ("backup", {"backup_hours": 48}, old_backup, lambda w: w.store.note_backup(w.clock())),
     ("slow_job", {"slow_factor": 4}, slow, lambda w: w.control.worker_infos.__setitem__(0, WORKER)),
 ]
 
@@ -203,6 +204,15 @@ def test_a_task_says_how_its_failures_are_told(new_world, alert, told) -> None:
     world.fail()
     world.turn()
     assert world.told() == told
+
+
+def test_when_too_many_jobs_fail_to_be_told_one_by_one_they_are_told_by_cause(world: World) -> None:
+    world.control.tasks["tasks.add"] = "each"
+    for _ in range(201):
+        world.fail()
+    world.turn()
+    (message,) = world.mail.sent
+    assert (message.rule, message.count) == ("error_new", 201)
 
 
 def test_a_failed_run_of_a_schedule_is_told_of_the_schedule_alone(world: World) -> None:

@@ -80,7 +80,7 @@ def backup(s: Snapshot, limits: Thresholds) -> list[Finding]:
     newest_at = max(s.backup_at or 0.0, 0.0 if s.backup_at else s.since)
     if s.now - newest_at <= limits.backup_hours * 3600:
         return []
-    last = stamp(s.backup_at) if s.backup_at else "none was found in [periodic] backup_folder"
+    last = stamp(s.backup_at) if s.backup_at else "none was found"
     title = f"No backup for more than {span(limits.backup_hours * 3600)}"
     return [Finding("backup", "backup", title, (), (("newest backup", last),), "schedules")]
 
