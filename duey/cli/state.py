@@ -57,10 +57,8 @@ def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     paused += [f"queue {queue.name}" for queue in queues if queue.paused]
     if paused:
         echo(f"paused: {', '.join(paused)}")
-    served = {name for worker in workers if worker.alive for name in worker.queues}
-    for queue in queues:
-        if queue.waiting and not served & {queue.name, "*"}:
-            echo(f"queue {queue.name}: {queue.waiting} waiting, and no consumer serves it ([consumer] queues)")
+    for each in cli_context.control.stranded(workers, queues):
+        echo(f"{each} ({'[consumer] queues' if each.kind == 'queue' else '[tasks] modules'})")
     for worker in workers:
         state = "alive" if worker.alive else "dead"
         doing = ", ".join(job.task for job in worker.running) or "idle"

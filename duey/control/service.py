@@ -1,10 +1,8 @@
 """The operations that API, monitor and command line share.
 
 `Control` checks a request (is the task known, do the arguments fit), passes it to the storage in one transaction, and
-returns frozen values of duey.model.job. Operations on a job can be conditional on the state that the caller saw.
-Nothing here knows HTTP or HTML.
-
-Raises errors of duey.errors: BadRequest, Conflict, TooManyPending, StorageUnavailable and their subclasses.
+returns frozen values of duey.model.job. Operations on a job can be conditional on the state that the caller saw. Raises
+errors of duey.errors: BadRequest, Conflict, TooManyPending, StorageUnavailable and their subclasses.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from duey.control.call import MAX_PROBLEMS, bind, call_schema
 from duey.control.edit import edited
 from duey.control.job_views import JobViews
 from duey.control.schedules import ScheduleService
+from duey.control.stranded import Stranded, stranded
 from duey.execution.huey import DurableHuey
 from duey.model.job import (
     ENDED,
@@ -259,6 +258,10 @@ class Control:
     def workers(self) -> list[WorkerInfo]:
         """The worker processes of all consumers, the oldest first."""
         return self.storage.worker_infos()
+
+    def stranded(self, workers: Sequence[WorkerInfo], queues: Sequence[QueueInfo]) -> list[Stranded]:
+        """The jobs that none of these workers will run although some are idle."""
+        return stranded(self.storage, workers, queues)
 
     def quiet(self, worker_id: str) -> None:
         """Ask a worker process to take no more jobs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from duey.control.stranded import stranded
 from duey.model.job import ENDED, STATES, Running
 from tests.contracts.rig import TASK, ended, job, jobs, look, payload_of
 
@@ -132,6 +133,27 @@ def test_queues_say_how_many_wait_for_how_long_and_whether_they_are_paused(stora
         storage.pause(kind, name)
         hand.claim(5)
         assert infos()["slow"] == (2, 15.0, True), "what is blocked still waits in its queue"
+
+
+def test_jobs_that_no_consumer_will_run_are_named_while_consumers_run(storage, clock, hire):
+    def found():
+        return [str(each) for each in stranded(storage, storage.worker_infos(), storage.queue_infos())]
+
+    storage.enqueue_jobs([job("a"), job("b", queue="slow"), job("c", queue="slow"), job("d", queue="night")])
+    clock.advance(11)
+    assert found() == [], "no consumer runs: that is said by itself"
+    hand = hire(queues=("default",))
+    assert found() == [
+        "no consumer serves the queue night: 1 job waits",
+        "no consumer serves the queue slow: 2 jobs wait",
+    ]
+    storage.pause("queue", "night")
+    hire(queues=("slow",))
+    assert found() == [], "it is paused, and another consumer serves slow"
+    hand.settle(hand.claim_one(), "blocked", reason="unknown", started_at=None, result=None)
+    assert found() == [], "its consumer may be about to start"
+    clock.advance(11)
+    assert found() == [f"no consumer knows the task {TASK}: 1 job waits"]
 
 
 def test_workers_say_who_they_are_what_they_run_and_hear_what_they_are_asked(storage, elsewhere, clock, hire):

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from duey.control.schedules import Schedule, Slot
+from duey.control.stranded import Stranded
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
 from duey.monitor.history import Count, ErrorGroup, HistoryHealth, SeenWorker
 from duey.monitor.web.display.formats import count, plural, span
@@ -52,6 +53,7 @@ class Situation:
     missed: Sequence[tuple[Schedule, Slot]] = ()  # newest first
     troubles: Sequence[ErrorGroup] = ()  # open groups, as far as they are listed
     incidents: Sequence[str] = ()  # titles of the open ones, newest first
+    stranded: Sequence[Stranded] = ()  # jobs that no consumer will run
     schedules_since: str = ""  # since when no consumer runs schedules, as shown text
 
     @property
@@ -112,6 +114,9 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
     elif not now.hands:
         text = f"all workers are quiet and take no jobs ({plural(waiting_jobs, 'job')} waiting)"
         found.append(Clause(text, about="workers"))
+    for each in now.stranded:
+        about = "workers" if each.kind == "queue" else "blocked"
+        found.append(Clause(one_line(str(each), 3 * TITLE_CHARS), about=about))
     if now.serving and now.schedules_since:
         found.append(Clause(f"no consumer runs schedules since {now.schedules_since}", about="missed"))
     if now.incidents:

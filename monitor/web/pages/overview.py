@@ -115,6 +115,7 @@ class OverviewPage:
             [entry for entry in self._missed() if entry[1].at >= since],
             [each for each in groups.groups if each.last_seen >= since] if groups else (),
             [each.title for each in self._asked(self._services.alerts.open) or ()],
+            self._asked(lambda: control.stranded(workers, queues)) or (),
             "" if health.schedules_since is None else request.times.clock(health.schedules_since),
         )
 
@@ -141,6 +142,7 @@ class OverviewPage:
     def _clauses(self, request: Request, health: Health) -> list[tuple[str, Html, str, str]]:
         links = self._services.links
         pages = {
+            "blocked": links.jobs(state="blocked"),
             "failed": links.jobs(state="failed"),
             "incidents": links.to("/alerts"),
             "missed": links.to("/schedules"),

@@ -53,6 +53,7 @@ class WorkersPage:
             "hands": hands,
             "busy": busy,
             "queues": queues,
+            "stranded": [f"{each}." for each in self._services.control.stranded(workers, queues)],
             "newest": newest,
         }
         return View("workers", "Workers", data, more, "workers", ("list",))

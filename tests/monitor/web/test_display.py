@@ -8,6 +8,7 @@ import shlex
 from dataclasses import replace
 from datetime import timezone
 
+from duey.control.stranded import Stranded
 from duey.model.job import Counts, Job, Running, WorkerInfo
 from duey.monitor.history import Count
 from duey.monitor.web.answer import to_json
@@ -210,6 +211,15 @@ def test_why_it_is_not_running(job: Job, workers: list[WorkerInfo], said: str | 
             Situation(NOW, NONE, [WORKER], failed=Count(1), schedules_since="13:40"),
             "bad",
             "No consumer runs schedules since 13:40; 1 job failed in the last 24 h.",
+        ),
+        (
+            Situation(
+                NOW, replace(NONE, queued=2, oldest_queued_at=NOW - 3480), [WORKER],
+                stranded=[Stranded("queue", ("slow",), 1), Stranded("task", ("shop.a", "shop.b"), 2)],
+            ),
+            "bad",
+            "No consumer serves the queue slow: 1 job waits; no consumer knows the tasks shop.a, shop.b: 2 jobs wait; "
+            "the oldest job waits 58 min.",
         ),
         (Situation(NOW, NONE, schedules_since="13:40"), "bad", "No consumer is running."),
         (Situation(NOW, None, problems=("locked",)), "bad", "The queue's storage cannot be used."),
