@@ -67,6 +67,7 @@ def _note(cli_context: CliContext) -> None:
 
     with suppress(HistoryUnavailable):
         Store(cli_context.history.database).note_backup(time.time())
+        cli_context.history.close()
 
 
 def restore(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -68,6 +68,7 @@ class Place:
             folder.mkdir()
             (folder / "config.ini").touch()
         self.settings = load(folder / "config.ini", {})
+        self.history = History(self.settings.monitor.database, self.settings.monitor)
         self.targets = copies.databases(self.settings)
         self.backup = folder / "backup"
         if not like:
@@ -80,8 +81,7 @@ class Place:
 
     def mark(self, word: str) -> None:
         """Write a word that tells one state of the databases from another."""
-        history = History(self.settings.monitor.database, self.settings.monitor)
-        for store in (SqliteStorage("duey", path=self.targets["queue"]), history, Access.of(self.settings)):
+        for store in (SqliteStorage("duey", path=self.targets["queue"]), self.history, Access.of(self.settings)):
             store.prepare()
             store.close()
         for path in self.targets.values():
