@@ -14,6 +14,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import PosixPath, PurePosixPath, PureWindowsPath
 from typing import Any
 from uuid import UUID, SafeUUID
@@ -78,6 +79,7 @@ class StandIn:
         return f"{type(self).__name__}({inner})"
 
 
+@lru_cache(maxsize=1000)
 def stand_in(module: str, name: str) -> type[StandIn]:
     """The class of stand-ins for what has this name. It is not imported; names of its fields are looked up if it is."""
     found: Any = sys.modules.get(module)
