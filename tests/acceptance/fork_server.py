@@ -7,6 +7,7 @@ the start (test_start, `duey run` of a wheel, a reload, a consumer that app.py s
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -25,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "DUEY_TEST_MARK"
@@ -71,26 +72,36 @@ class Fork:
 
 class Server:
     """One for each PYTHONPATH, since that decides what can be imported. The processes of a run of tests share it: who
-    needs it first starts it, and it ends when none of them is connected."""
+    needs it first starts it, and waits for its end at the end: it comes when none of them is connected."""
+
+    started: ClassVar[list[subprocess.Popen[bytes]]] = []
 
     def __init__(self, path: str) -> None:
         address = f"duey-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}-{zlib.crc32(path.encode())}"
         name, _, none = NO_MARK.decode().partition("=")
         environ = {**os.environ, "PYTHONPATH": path, name: none}
-        self._connection, started = socket.socket(socket.AF_UNIX), None
+        self._connection, started = socket.socket(socket.AF_UNIX), False
         until = time.monotonic() + 60
         while self._connection.connect_ex(f"\0{address}"):
             assert time.monotonic() < until, "no process that starts programs can be reached"
-            started = started or subprocess.Popen([sys.executable, __file__, address], cwd=ROOT, env=environ)
+            if not started:
+                self.started.append(subprocess.Popen([sys.executable, __file__, address], cwd=ROOT, env=environ))
+                started = True
             time.sleep(0.02)
         self._answers = self._connection.makefile("rb")
-        if started:
-            atexit.register(started.wait)
-        atexit.register(self._connection.shutdown, socket.SHUT_RDWR)  # before that: the last one is called first
+        atexit.register(self._connection.shutdown, socket.SHUT_RDWR)
 
     def ask(self, request: Any) -> Any:
         self._connection.sendall(json.dumps(request).encode() + b"\n")
         return json.loads(self._answers.readline())
+
+
+@atexit.register
+def wait_for_servers() -> None:
+    """Called after all connections were closed, because it was registered before they were made."""
+    for each in Server.started:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            each.wait(60)
 
 
 server = cache(Server)

@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import redis
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.variants import SOAK, pairs, sqlite_only
@@ -36,11 +35,10 @@ class Store:
             with closing(sqlite3.connect(self._deployment.queue)) as con, con:
                 assert con.execute("update jobs set payload = ? where id = ?", (payload, job_id)).rowcount == 1
             return
-        storage = self._deployment.huey.storage
-        with redis.Redis.from_url(storage._url) as server:
-            key = storage.server.key(f"body:{job_id}")
-            head, _, _ = server.get(key).partition(b"\n")
-            server.set(key, head + b"\n" + payload)
+        server = self._deployment.huey.storage.server
+        key = server.key(f"body:{job_id}")
+        head, _, _ = server.command(b"GET", key).partition(b"\n")
+        server.command(b"SET", key, head + b"\n" + payload)
 
 
 class Exploit:
