@@ -12,8 +12,6 @@ import os
 import queue
 import re
 import threading
-import urllib.error
-import urllib.request
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, JobRecord
@@ -73,6 +71,8 @@ class Pings:
                 self._waiting.put_nowait(found)
 
     def _run(self, waiting: queue.Queue[str]) -> None:
+        import urllib.request  # late: it brings HTTP, TLS and mail, which few worker processes need
+
         while True:
             url = waiting.get()
             try:

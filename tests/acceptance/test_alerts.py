@@ -81,6 +81,26 @@ def test_kill_9_while_the_channel_takes_the_message(deployment: Deployment, peer
     assert len(peer.received) == 2
 
 
+@sqlite_only
+def test_missing_consumers_and_killed_workers_are_told_and_when_it_is_over(deployment: Deployment, peer: HttpPeer):
+    deployment.configure(hook(peer, no_consumer_s="2", rules="no_consumer worker_killed"))
+    deployment.app("--web")
+    consumer = deployment.consumer(1, "process")
+    job = deployment.tasks.note(1, 60.0)
+    deployment.wait_running(1)
+    consumer.kill_tree()
+    wait_until(lambda: ("incident.opened", "no_consumer") in rules(peer), 30, "no consumer runs")
+    deployment.consumer(1, "process")
+    expected = {("incident.closed", "no_consumer"), ("incident.opened", "worker_killed")}
+    wait_until(lambda: expected <= {*rules(peer)}, 30, "one runs again, and it is known which job was cut off")
+    assert len(rules(peer)) == 3, "each is told once"
+    deployment.control.cancel(job.id)
+
+
+def rules(peer: HttpPeer) -> list[tuple[str, str]]:
+    return [(each["type"], each["rule"]) for each in told(peer)]
+
+
 def failed_drill(deployment: Deployment) -> str:
     process = deployment.start("manage.py", "drill")
     assert process.wait(90) == 1
