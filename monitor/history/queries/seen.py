@@ -15,7 +15,7 @@ from duey.monitor.history.values import SeenWorker, Slot
 V, W, S = LAST_SEEN.c, WORKERS.c, SLOTS.c
 MAX_WORKERS, MAX_SLOTS = 500, 1000
 PAUSE_S = 30 * 60.0  # after such a pause a new visit begins
-NOTED_EVERY_S = 30.0  # pages poll, so not every look is written
+NOTED_EVERY_S = 30.0  # not each page is written
 
 
 class Seen(Queries):
@@ -40,11 +40,11 @@ class Seen(Queries):
         with self._database.reading() as db:
             return tuple(Slot(*row) for row in query.tuples().execute(db))
 
-    def note_visit(self, account: str) -> float | None:
-        """Note that the account looks at a page; return when its previous visit ended, or None for the first visit.
+    def note_visit(self, account: str, looks: bool = True) -> float | None:
+        """Return when the account's previous visit ended, or None for the first visit. A visit ends half an hour after
+        its last page. `looks` False: a page that is open refreshed itself, which is no visit.
 
-        A visit ends half an hour after its last page. Never raises or waits: if the file is locked, nothing is
-        written.
+        Never raises or waits: if the file is locked, nothing is written.
         """
         now, account = self._clock(), plain.text(account, 500)
         try:
@@ -53,15 +53,23 @@ class Seen(Queries):
         except HistoryUnavailable:
             return None
         if row is None:
-            self._database.write_if_free(LAST_SEEN.insert(account=account, seen_at=now).on_conflict_ignore())
+            if looks:
+                self._database.write_if_free(LAST_SEEN.insert(account=account, seen_at=now).on_conflict_ignore())
             return None
         seen_at, previous_at = row
         if now - seen_at > PAUSE_S:
             previous_at = seen_at
-        if now - seen_at > NOTED_EVERY_S:
+        if looks and now - seen_at > NOTED_EVERY_S:
             change = LAST_SEEN.update(seen_at=now, previous_at=previous_at)
             self._database.write_if_free(change.where((V.account == account) & (V.seen_at == seen_at)))
         return previous_at if previous_at is None else float(previous_at)
+
+    def mark_seen(self, account: str) -> None:
+        """Count all until now as seen by the account. Raises HistoryUnavailable."""
+        now = self._clock()
+        new = LAST_SEEN.insert(account=plain.text(account, 500), seen_at=now, previous_at=now)
+        with self._database.writing() as db:
+            new.on_conflict(conflict_target=[V.account], update={V.seen_at: now, V.previous_at: now}).execute(db)
 
 
 def _shown(row: dict[str, Any]) -> SeenWorker:

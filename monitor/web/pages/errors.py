@@ -44,7 +44,7 @@ class ErrorsPage:
 
     def show(self, request: Request) -> View:
         query, history = request.query, self._services.history
-        seen, deployed = history.note_visit(request.who), self._deployed()
+        seen, deployed = history.note_visit(request.who, not request.fragment), self._deployed()
         etag = history_etag(self._services, request, self._marks, seen, deployed) if request.fragment else ""
         if request.knows(etag):
             return unchanged("errors", etag)

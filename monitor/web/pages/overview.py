@@ -24,7 +24,7 @@ from duey.monitor.web.display.healthy import Health, Situation, judge
 from duey.monitor.web.display.text import Html
 from duey.monitor.web.pages.schedules import short_name
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import Route, View, get, unchanged
+from duey.monitor.web.route import Done, Route, View, get, unchanged
 from duey.monitor.web.services import Recent, Services, history_etag
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class OverviewPage:
         self._history_health = Recent(services.history.health, HEALTH_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
-        return [get("/", self.show)]
+        return [get("/", self.show), Route("POST", "/seen", self.seen)]
 
     def show(self, request: Request) -> View:
         data: dict[str, Any] = {}
@@ -61,6 +61,10 @@ class OverviewPage:
         if request.fragment != "now":
             self._history(request, data, more)
         return View("overview", "Overview", data, more, "overview", REGIONS, etag=etag)
+
+    def seen(self, request: Request) -> Done:
+        self._services.history.mark_seen(request.who)
+        return Done(self._services.links.to("/"), "All until now is marked as seen.")
 
     def _etag(self, request: Request) -> str:
         """Return the facts of the ETag: the history, how long the oldest job has waited, and what is due."""
@@ -82,6 +86,7 @@ class OverviewPage:
         data["errors"] = situation.troubles
         data["missed"] = [{"schedule": each.name, "slot": slot} for each, slot in situation.missed[:LISTED]]
         more["health_clauses"] = self._clauses(request, health)
+        more["has_news"] = situation.since_visit and bool(situation.failed.number or situation.missed)
         more["since_text"] = "since your last visit" if situation.since_visit else "24 h"
         more["troubles"] = [self._trouble(each) for each in situation.troubles]
         more["gaps"] = _gaps(situation.missed)
@@ -96,7 +101,7 @@ class OverviewPage:
             workers, tasks, queues = control.workers(), control.tasks(), control.queues()
         except StorageUnavailable as error:
             return Situation(request.now, None, problems=(str(error),), history=self._history_health.get())
-        visited = history.note_visit(request.who)
+        visited = history.note_visit(request.who, not request.fragment)
         since = visited if visited is not None else request.now - DAY_S
         failed = self._asked(lambda: history.failed_since(since)) or Count(0)
         groups = self._asked(self._troubles.get)

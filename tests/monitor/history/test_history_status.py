@@ -71,13 +71,21 @@ def test_a_visit_tells_when_the_one_before_ended(history: History, clock: Clock)
     assert history.note_visit("bob") is None
     second_ended = clock.now
     clock.now += 1000 * MINUTE
-    assert history.note_visit("ada") == second_ended
+    assert history.note_visit("ada", looks=False) == second_ended
+    clock.now += 10
+    assert history.note_visit("ada") == second_ended, "a page that refreshes itself is no visit"
+    looked = clock.now
+    clock.now += 40 * MINUTE
+    assert history.note_visit("ada", looks=False) == looked, "also if it is open all day"
+    history.mark_seen("ada")
+    history.mark_seen("eve")
+    assert history.note_visit("ada") == history.note_visit("eve") == clock.now
     with history._database.reading() as db:
         before = db.execute_sql("SELECT total_changes()").fetchone()
         for _ in range(10):
             clock.now += 2
             history.note_visit("ada")
-        assert db.execute_sql("SELECT total_changes()").fetchone() == before, "polling pages do not write each time"
+        assert db.execute_sql("SELECT total_changes()").fetchone() == before, "not each page writes"
 
 
 def test_a_visit_never_raises(history: History, path: Path) -> None:

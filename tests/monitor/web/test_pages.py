@@ -28,6 +28,9 @@ def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser, cl
     assert f'<a href="/monitor/jobs?q=group%3A{group.fingerprint}">{group.type}</a>' in page.text
     assert group.message in page.words
     assert len(data["missed"]) == 3 and page.words.count("no consumer 02:00-02:15") == 1, "three slots in one line"
+    assert "Mark as seen" in page.words
+    seen = admin.follow(admin.post("/monitor/seen")).words
+    assert "jobs failed" not in seen and "What fails" not in seen and "Mark as seen" not in seen
     clock.now += 30 * 86400  # nothing of it is news any more
     assert "What fails" not in world.browser("ana").get("/monitor/?fragment=now").words
 
