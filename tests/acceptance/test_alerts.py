@@ -34,7 +34,7 @@ def hook(peer: HttpPeer, **more: str) -> dict[str, dict[str, str]]:
 
 def test_a_failed_job_is_told_and_a_drill_proves_it(deployment: Deployment, peer: HttpPeer):
     deployment.configure(hook(peer))
-    deployment.app()
+    deployment.app(DUEY_TEST_HASTE="1")
     job = deployment.tasks.fail(1)
     deployment.wait_ended([job])
     wait_until(lambda: len(peer.received) == 1, 20, "the failure is told")
@@ -49,7 +49,7 @@ def test_a_failed_job_is_told_and_a_drill_proves_it(deployment: Deployment, peer
 @sqlite_only
 def test_a_drill_names_the_hop_that_failed(deployment: Deployment, peer: HttpPeer):
     deployment.configure(hook(peer))
-    web = deployment.app("--web")
+    web = deployment.app("--web", DUEY_TEST_HASTE="1")
     err = failed_drill(deployment)
     assert err.startswith("the drill failed: worker failed after ") and "the job is queued" in err, err
     deployment.consumer(1)
@@ -64,7 +64,7 @@ def test_a_drill_names_the_hop_that_failed(deployment: Deployment, peer: HttpPee
 def test_kill_9_while_the_channel_takes_the_message(deployment: Deployment, peer: HttpPeer):
     """Told at least once, and once more for this death: the same id, so that the receiver knows it."""
     deployment.configure(hook(peer))
-    web = deployment.app("--web")
+    web = deployment.app("--web", DUEY_TEST_HASTE="1")
 
     def kill_first(handler: object) -> None:
         peer.behave = answer(200)
@@ -74,7 +74,7 @@ def test_kill_9_while_the_channel_takes_the_message(deployment: Deployment, peer
     deployment.consumer(1)
     deployment.wait_ended([deployment.tasks.fail(1)])
     wait_until(lambda: len(peer.received) == 1, 20, "it is told for the first time")
-    deployment.app("--web")
+    deployment.app("--web", DUEY_TEST_HASTE="1")
     wait_until(lambda: len(peer.received) == 2, 60, "it is told again after the time of the first attempt")
     assert len(set(ids(peer))) == 1
     wait_until(lambda: '"state":"sent"' in notifications(deployment), 20, "the answer is written")
@@ -102,7 +102,7 @@ def rules(peer: HttpPeer) -> list[tuple[str, str]]:
 
 
 def failed_drill(deployment: Deployment) -> str:
-    process = deployment.start("manage.py", "drill")
+    process = deployment.start("manage.py", "drill", DUEY_TEST_HASTE="1")
     assert process.wait(90) == 1
     return process.err
 

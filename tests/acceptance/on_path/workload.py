@@ -2,7 +2,7 @@
 
 Every body writes to the ledger (tests.acceptance.ledger) before and after its work: one line, appended whole, so that
 it survives the kill of its process. Where DUEY_TEST_DIE_AT names a step of the engine, the process that comes to it
-first kills itself there (duey.faults); DUEY_TEST_SYNC_S makes the disk slow.
+first kills itself there (duey.faults); DUEY_TEST_SYNC_S makes the disk slow, DUEY_TEST_HASTE waits of alerts short.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ if "DUEY_TEST_DIE_AT" in os.environ:
     faults.point = die_once
 if "DUEY_TEST_SYNC_S" in os.environ:
     faults.point = sync_slowly
+if "DUEY_TEST_HASTE" in os.environ:  # of alerts: what is waited for in vain is not waited for that long
+    from duey.alerts import drill, senders
+
+    drill.LIMITS_S = dict.fromkeys(drill.LIMITS_S, 8.0)
+    senders.TIMEOUT_S, senders.IDLE_S = 3.0, 1.0
 
 
 @huey.task()
