@@ -115,7 +115,8 @@ def fresh_backup(world: World) -> None:
 
 
 def calm(world: World) -> None:
-    world.clock.advance(HOUR + 1)
+    for _ in range(60):  # it is looked at meanwhile
+        world.turn(61)
 
 
 BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
@@ -231,6 +232,14 @@ def test_failed_runs_of_a_task_that_is_never_told_are_not_told_of_its_schedule(w
     world.slot("nightly", world.at, "failed", "run")
     world.turn()
     assert world.told() == []
+
+
+def test_what_is_known_of_a_killed_worker_stays_until_another_one_is(world: World) -> None:
+    rescued(world)
+    for _ in range(3):
+        world.turn(61)
+        (incident,) = world.store.open().values()
+        assert dict(incident.facts)["job"] == "unlucky"
 
 
 def test_what_was_before_alerts_is_not_told(world: World) -> None:

@@ -93,7 +93,9 @@ def worker_deaths(s: Snapshot, limits: Thresholds) -> list[Finding]:
     if not s.deaths.jobs and s.changed_at.get("workers", 0.0) <= s.now - CALM_S:
         return []
     line = "Its jobs run again. A job that kills its workers again and again is failed ([tasks] max_crashes)."
-    facts = (("task", s.deaths.task), ("job", s.deaths.job_id), ("what happened", s.deaths.last))
+    facts: tuple[Fact, ...] = ()
+    if s.deaths.jobs:
+        facts = (("task", s.deaths.task), ("job", s.deaths.job_id), ("what happened", s.deaths.last))
     return [
         Finding(
             "worker_killed", "workers", "A worker process was killed", (line,), facts, "workers", s.deaths.jobs,
