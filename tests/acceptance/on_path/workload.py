@@ -58,10 +58,10 @@ if "DUEY_TEST_DIE_AT" in os.environ:
 if "DUEY_TEST_SYNC_S" in os.environ:
     faults.point = sync_slowly
 if "DUEY_TEST_HASTE" in os.environ:  # of alerts: what is waited for in vain is not waited for that long
-    from duey.alerts import drill, senders
+    from duey.alerts import drill, notifications, senders
 
     drill.LIMITS_S = dict.fromkeys(drill.LIMITS_S, 8.0)
-    senders.TIMEOUT_S, senders.IDLE_S = 3.0, 1.0
+    senders.TIMEOUT_S, senders.IDLE_S, notifications.BACK_OFF_S = 3.0, 1.0, (1.0, 60.0)
 
 
 @huey.task()
