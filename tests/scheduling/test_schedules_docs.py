@@ -1,10 +1,8 @@
-"""docs/schedules.md: its examples are run, and do what the page says."""
+"""docs/schedules.md: its examples are run, and do what the page says (its commands: test_docs.py)."""
 
 from __future__ import annotations
 
-import inspect
 import re
-import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 import duey
-import tasks
-from duey.cli import main as manage
 from duey.control.schedules import OUTCOMES
 from duey.model.schedule import WAITING_MAX
 from duey.scheduling.due import GRACE_S
@@ -88,15 +84,3 @@ def test_numbers_and_words_of_the_page():
     assert "a minute late" in PAGE and "priority 100" in PAGE and "at most 100 wait" in PAGE
     said = PAGE.partition("## Outcomes of a slot")[2]
     assert set(re.findall(r"`([^`]+)`", said)) == set(OUTCOMES)
-
-
-def test_the_commands_of_the_page_are_understood():
-    lines = re.findall(r"^duey (.*)$", PAGE, re.MULTILINE)
-    assert len(lines) == 8
-    for line in lines:
-        options = manage.parsed(shlex.split(line))
-        assert options.run is not None
-    made, changed = (manage.parsed(shlex.split(line)) for line in lines[:2])
-    assert (made.name, made.task) == (changed.name, changed.task) == ("monday-report", "send_email")
-    for options in (made, changed):  # nothing that the task needs is left out
-        inspect.signature(tasks.send_email.func).bind(**dict(word.split("=") for word in options.args))
