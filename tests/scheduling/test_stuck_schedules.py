@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from duey.cli.context import Refused
 from duey.cli.state import status
 from duey.model.schedule import STANDS_S
 from duey.monitor.access import Token
+from duey.monitor.history import History
 from duey.storage.redis.storage import RedisStorage
 from tests.scheduling.conftest import both
 from tests.scheduling.simulation import START, Make, World
@@ -38,6 +40,8 @@ def said(w: World) -> tuple[str, ...]:
     assert (figure.samples[0].value > 0) == (health.schedules_since is not None)
     reader = Token(1, "reader", frozenset({"read"}), START, None)
     endpoint = Health(w.control, TokenAuth(lambda secret: reader))
+    history = History(w.huey.settings.monitor.database, w.huey.settings.monitor)
+    context: Any = SimpleNamespace(control=w.control, history=history, settings=w.huey.settings)
     if health.schedules_since is not None:
         with pytest.raises(Refusal, match=r"^no consumer runs schedules$"):  # to a stranger
             endpoint.ready({}, None)
@@ -46,10 +50,11 @@ def said(w: World) -> tuple[str, ...]:
     except Refusal as refusal:
         assert refusal.more["problems"] == list(health.problems)
         with pytest.raises(Refused, match="no consumer"):
-            status(SimpleNamespace(control=w.control), SimpleNamespace())  # type: ignore[arg-type]
+            status(context, SimpleNamespace())  # type: ignore[arg-type]
     else:
         assert health.ok
-        status(SimpleNamespace(control=w.control), SimpleNamespace())  # type: ignore[arg-type]
+        status(context, SimpleNamespace())  # type: ignore[arg-type]
+    history.close()
     return health.problems
 
 

@@ -155,9 +155,9 @@ add(1).get(blocking="yes")  # type: ignore[call-overload]  # pyright: ignore[rep
 add.missing()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@huey.task(retries="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+@huey.task(retries="many")  # type: ignore[call-overload, untyped-decorator]  # pyright: ignore[reportCallIssue]
 def refused() -> None: ...
 
 
-@huey.task(retrise=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+@huey.task(retrise=3)  # type: ignore[call-overload, untyped-decorator]  # pyright: ignore[reportCallIssue]
 def misspelt() -> None: ...

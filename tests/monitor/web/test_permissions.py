@@ -59,7 +59,7 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
 def own_actions() -> dict[str, dict[str, str]]:
     """Those that a viewer may do as well."""
     return {
-        "/logout": {}, "/logout-everywhere": {},
+        "/logout": {}, "/logout-everywhere": {}, "/seen": {},
         "/account/password": {"password": PASSWORDS["ana"], "new_password": "a new long sentence"},
         "/account/end": {"session": "1"}, "/account/end-others": {}, "/theme": {"theme": "dark"},
     }  # fmt: skip
