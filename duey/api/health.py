@@ -41,7 +41,12 @@ class Health:
         self._control, self._auth, self._history = control, auth, history
 
     def alive(self, environ: Mapping[str, Any], token: None) -> bytes:
-        return respond(200, {"status": "ok"})
+        # What the proxy's headers make of the visitor: `duey doctor` compares it with what is true.
+        seen = {
+            "address": environ.get("REMOTE_ADDR", ""), "scheme": environ["wsgi.url_scheme"],
+            "host": environ.get("HTTP_HOST", "")[:300],
+        }  # fmt: skip
+        return respond(200, {"status": "ok", "seen": seen})
 
     def ready(self, environ: Mapping[str, Any], token: None) -> bytes:
         health = self._control.health()
@@ -69,6 +74,7 @@ class Health:
 
     def endpoints(self) -> list[Endpoint]:
         text = {"type": "string"}
+        seen = views.object_of(address=text, scheme=text, host=text)
         ready = views.object_of(status=text, warnings={"type": "array", "items": text})
         return [
             Endpoint(
@@ -77,7 +83,7 @@ class Health:
                 self.alive,
                 "Check that the web process is alive",
                 None,
-                {200: Answer("alive", views.object_of(status=text))},
+                {200: Answer("alive", views.object_of(status=text, seen=seen))},
             ),
             Endpoint(
                 "GET",

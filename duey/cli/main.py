@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from duey import __version__, config
-from duey.cli import accounts, alerts, copies, history, jobs, schedules, services, state
+from duey.cli import accounts, alerts, copies, doctor, history, jobs, schedules, services, state
 from duey.cli.context import CliContext, Refused, echo
 
 CANCEL = "Cancel a waiting job, or ask a running one to stop."
@@ -97,6 +97,9 @@ def parser() -> argparse.ArgumentParser:
 
     stdin = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
     command(commands, "check", state.check, ("--deploy", {"action": "store_true", "help": "also check for production"}))
+    made = added(commands, "doctor", inspect.getdoc(doctor.doctor) or "")
+    made.add_argument("--json", action="store_true", help="print one JSON object")
+    made.set_defaults(service="doctor")
     command(commands, "status", state.status)
     user = commands.add_parser("user", help="accounts of the monitor").add_subparsers(required=True, metavar="WHAT")
     login: tuple[Any, ...] = ("name", {"help": "name of the account"})

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from duey.cli.context import Refused
+from duey.cli.doctor import doctor
 
 PRINT_PASSWORD = "print the first account, password and token also into systemd's journal"
 PACKAGE = Path(__file__).absolute().parents[1]
@@ -65,6 +66,8 @@ def command_of(options: argparse.Namespace) -> int:
     """Run one of these commands and return its exit status."""
     if options.service == "init":
         return init(Path(options.folder))
+    if options.service == "doctor":
+        return doctor(options)
     if options.service == "worker":
         return worker(options.arguments)
     return run(options.service == "web", options.print_password)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from duey.cli import alerts, deploy
+from duey.cli import alerts
+from duey.cli.checks import FAIL
+from duey.cli.checks import settings as deploy
 from duey.cli.context import CliContext, Refused, echo
 
 
@@ -28,14 +30,14 @@ def check(cli_context: CliContext, options: argparse.Namespace) -> int:
     echo(f"alerts    {', '.join(channels) or 'nobody is told: name a channel in [alerts]'}")
     if not options.deploy:
         dangers = (*deploy.files(cli_context.settings), *deploy.signing(cli_context.settings))
-        warnings += [f"{found.subject}: {found.text}" for found in dangers if found.level == deploy.FAIL]
+        warnings += [f"{found.subject}: {found.text}" for found in dangers if found.level == FAIL]
     for warning in warnings:
         echo(f"warning   {warning}")
     if options.deploy:
         found = deploy.findings(cli_context.settings, {task.name for task in tasks})
         for level, subject, text in found:
             echo(f"{level:<8}  {subject}: {text}")
-        if failed := [each.subject for each in found if each.level == deploy.FAIL]:
+        if failed := [each.subject for each in found if each.level == FAIL]:
             raise Refused(f"not ready for production: fix {', '.join(failed)}")
     return 0
 

@@ -14,7 +14,8 @@ from tests.api.control import storage_away
 def test_alive_is_open_and_asks_nobody(world: World) -> None:
     world.control.away = storage_away()
     answer = world.client().get("/healthz")
-    assert (answer.status, answer.json) == (200, {"status": "ok"})
+    seen = {"address": "192.0.2.7", "scheme": "http", "host": ""}
+    assert (answer.status, answer.json) == (200, {"status": "ok", "seen": seen})
 
 
 def test_ready_or_not_it_says_what_is_missing(world: World) -> None:

@@ -2,12 +2,15 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
-from duey.cli.deploy import FAIL, OK, WARN, findings
+from duey.cli.checks import FAIL, OK, WARN
+from duey.cli.checks.settings import findings
 from duey.config import load
 from duey.recipes import backup_set
 
@@ -41,8 +44,10 @@ def ready(folder: Path) -> Path:
     folder.chmod(0o755)
     (folder / "tasks.py").touch(mode=0o644)
     backup.mkdir(parents=True)
-    (backup / "access.db").touch()
-    backup_set.write_list(backup, complete=True, files={"access.db": backup_set.Listed(0, "")})
+    with closing(sqlite3.connect(backup / "access.db")) as con:
+        con.executescript("create table access_schema (version); insert into access_schema values (1)")
+    size = (backup / "access.db").stat().st_size
+    backup_set.write_list(backup, complete=True, files={"access.db": backup_set.Listed(size, "")})
     os.utime(backup / "backup.json", (NOW - 3600, NOW - 3600))
     return source
 

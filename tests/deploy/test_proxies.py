@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from duey.cli.checks import OK, reach
 from tests.deploy.conftest import DEPLOY, served
 from tests.support import free_port, needs, wait_until
 from tests.support.nginx import Nginx, make_certificate
@@ -83,9 +84,11 @@ def asked(port: int, path: str, value: Any = None, plain: bool = False, **header
 @pytest.mark.parametrize("proxy", ["nginx", "caddy"])
 def test_the_service_works_behind_it(
     proxy: str, prefix: str, nginx: str, caddy: str, certificate: tuple[Path, Path], tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    public, port, plain_port = "https://jobs.example.org", free_port(), free_port()
+    port, plain_port = free_port(), free_port()
+    public = f"https://127.0.0.1:{port}"
+    monkeypatch.setattr(ssl, "_create_default_https_context", lambda: UNCHECKED)
     with served(tmp_path, web_public_url=public, web_trusted_proxy="127.0.0.1", web_url_prefix=prefix) as service:
         service.huey.task(name="add")(lambda a, b: a + b)
         backend = f"127.0.0.1:{service.settings.web.port}"
@@ -120,6 +123,8 @@ def test_the_service_works_behind_it(
             with caplog.at_level(logging.WARNING, "duey.security"):
                 asked(port, f"{prefix}/api/jobs", Authorization="Bearer no", X_Forwarded_For="203.0.113.9")
             assert "bad-token address=127.0.0.1" in caplog.text and "203.0.113.9" not in caplog.text
+            (found,) = reach.proxy_headers(service.settings.web, public + prefix)
+            assert found.level == OK, found
             # Pages lead on below the prefix, and to https.
             assert asked(port, f"{prefix}/monitor/")[2].startswith(f"{prefix}/monitor/login")
             if proxy == "nginx":

@@ -15,6 +15,7 @@ from duey import errors, files
 from duey.storage.sqlite import schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
+NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
 REMOVED = "the queue {} was removed while Duey was running: put it back, or restart Duey to start with an empty queue"
 
 
@@ -63,6 +64,6 @@ def connect(path: str, busy_s: float) -> sqlite3.Connection:
 def warnings(path: str) -> list[str]:
     """What an admin should know, one sentence each."""
     kind = files.filesystem_of(path)
-    if kind in ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"):
+    if kind in NETWORK_FILE_SYSTEMS:
         return [f"the queue {path} is on a network filesystem ({kind}), where SQLite's locks do not hold"]
     return []

@@ -1,4 +1,4 @@
-"""What `check --deploy` looks at: settings and files that are right for a first try and wrong for production."""
+"""Settings and files that are right for a first try and wrong for production: `check --deploy`, a part of `doctor`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ import stat
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from duey.cli.checks import FAIL, OK, WARN, Finding
+from duey.cli.checks.backups import backups
 from duey.config import secrets_in
-from duey.recipes import Refused, backup_set
-
-OK, WARN, FAIL = "ok", "warn", "fail"
-OLDEST_BACKUP_S = 36 * 3600.0  # a day, and half a day for a backup that is late
-
-
-class Finding(NamedTuple):
-    """One line: the level (ok, warn or fail), what was checked, what was found and what to do."""
-
-    level: str
-    subject: str
-    text: str
 
 
 def findings(settings: Any, tasks: Collection[str], now: float | None = None) -> list[Finding]:
@@ -96,22 +86,6 @@ def network(settings: Any) -> Iterator[Finding]:
         yield Finding(OK, "[auth] metrics_token", "empty: /metrics can be read on this machine only")
 
 
-def backups(settings: Any, now: float) -> Iterator[Finding]:
-    """Whether there is a complete backup, and how old it is."""
-    folder = Path(settings.periodic.backup_folder)
-    made = [path.stat().st_mtime for path in (*folder.glob(backup_set.LIST), *folder.glob(f"*/{backup_set.LIST}"))
-            if is_complete(path.parent)]  # fmt: skip
-    subject = "backup"
-    if not made:
-        text = f"no complete one in {folder}: run `duey backup {folder}/FIRST`, and keep nightly_backup in periodic.py"
-        yield Finding(FAIL, subject, text)
-    elif (age_h := (now - max(made)) / 3600) * 3600 > OLDEST_BACKUP_S:
-        text = f"the newest complete one in {folder} is {age_h:.0f} h old: find out why nightly_backup does not run"
-        yield Finding(FAIL, subject, text)
-    else:
-        yield Finding(OK, subject, f"{max(age_h, 0):.0f} h old, in {folder}")
-
-
 def limits(settings: Any, tasks: Collection[str]) -> Iterator[Finding]:
     """What a token with `enqueue` reaches through the example tasks."""
     wide = {
@@ -135,12 +109,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def is_complete(folder: Path) -> bool:
-    """Whether a folder holds a backup that was not cut short."""
-    try:
-        files = backup_set.listed(folder)
-    except Refused:
-        return False
-    return bool(files) and all((folder / name).is_file() for name in files or ())
