@@ -43,6 +43,7 @@ class LiveReader:
             queues = self._control.queues()
             names = [row.name for row in self._control.storage.schedule_store.schedules() if not row.paused]
             events = self._control.counts().events
+            schedules_since = self._control.schedules.standing_since(workers)
         except StorageUnavailable:
             return None
         alerts = alerts_of(self._control)
@@ -53,6 +54,7 @@ class LiveReader:
             tuple(ScheduleSeen(name, _occurrences(db, name, alerts)) for name in names),
             self._unrecorded_s(events, recorded_at, now),
             events,
+            schedules_since,
         )
 
     def _consumer_seen_at(self, db: SqliteDatabase, workers: Sequence[WorkerInfo], now: float) -> float | None:

@@ -54,6 +54,15 @@ class FakeChannel:
         return "250 accepted"
 
 
+class FakeSchedules(dict[str, bool]):
+    """Whether each is paused, by name."""
+
+    since: float | None = None
+
+    def standing_since(self, workers: Any) -> float | None:
+        return self.since
+
+
 class FakeControl:
     """The part of Control that alerts read."""
 
@@ -61,7 +70,7 @@ class FakeControl:
         self.queue_infos: list[QueueInfo] = []
         self.worker_infos: list[WorkerInfo] = [WORKER]
         self.events, self.away = 0, False
-        self.schedules: dict[str, bool] = {}  # name: paused
+        self.schedules = FakeSchedules()
         self.tasks: dict[str, str] = {}  # full name: its option alert
         self.storage = SimpleNamespace(schedule_store=SimpleNamespace(schedules=self._schedules))
         tasks = self.tasks

@@ -69,9 +69,14 @@ def in_time(world: World) -> None:
 
 
 def hourly(world: World) -> None:
-    for n in range(3):
-        world.slot("nightly", world.at + n * HOUR, "on time")
+    for n in range(4):
+        world.slot("nightly", world.at + n * HOUR, "on time" if n < 3 else "running")
     world.clock.advance(4 * HOUR + 301)
+
+
+def no_new_runs(world: World) -> None:
+    world.control.schedules.since = world.clock()
+    world.clock.advance(61)
 
 
 def waits(world: World) -> None:
@@ -129,6 +134,7 @@ BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
     ("schedule_failed", {}, lambda w: w.slot("nightly", w.at, "failed", "x"), in_time),
     ("schedule_late", {}, late_slot, in_time),
     ("schedule_overdue", {}, hourly, in_time),
+    ("schedule_overdue", {}, no_new_runs, lambda w: setattr(w.control.schedules, "since", None)),
     ("queue_age", {}, waits, lambda w: w.control.queue_infos.clear()),
     ("no_consumer", {}, no_workers, lambda w: w.control.worker_infos.append(WORKER)),
     ("worker_killed", {}, rescued, calm),
@@ -240,6 +246,14 @@ def test_what_is_known_of_a_killed_worker_stays_until_another_one_is(world: Worl
         world.turn(61)
         (incident,) = world.store.open().values()
         assert dict(incident.facts)["job"] == "unlucky"
+
+
+def test_a_schedule_whose_interval_became_longer_is_not_overdue(world: World) -> None:
+    for n in range(4):
+        world.slot("nightly", world.at + n * HOUR, "on time")
+    world.clock.advance(30 * HOUR)  # it is daily now
+    world.turn()
+    assert world.told() == []
 
 
 def test_what_was_before_alerts_is_not_told(world: World) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from duey.alerts.rules.finding import Fact, Finding
-from duey.alerts.rules.snapshot import Occurrence, ScheduleSeen, Snapshot
+from duey.alerts.rules.snapshot import Live, Occurrence, ScheduleSeen, Snapshot
 from duey.alerts.rules.thresholds import Thresholds
 from duey.alerts.rules.words import span, stamp
 
+STANDS_S = 60.0
 BAD = {"missed": "schedule_missed", "failed": "schedule_failed", "expired": "schedule_failed"}
 TITLES = {
     "schedule_missed": "Schedule {name}: a run was missed",
@@ -23,8 +24,17 @@ def schedules(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
     """The newest run of a schedule was missed, failed or late, or none has succeeded within its interval."""
     if s.live is None:
         return None
-    found = (_schedule(each, s, limits) for each in s.live.schedules)
-    return [each for each in found if each is not None]
+    found = [_schedule(each, s, limits) for each in s.live.schedules]
+    return [each for each in (*found, _scheduler(s.live, s.now)) if each is not None]
+
+
+def _scheduler(live: Live, now: float) -> Finding | None:
+    """No consumer runs schedules, although consumers run."""
+    if live.schedules_since is None or live.consumer_seen_at is not None or now - live.schedules_since < STANDS_S:
+        return None
+    line = "Start a consumer without --no-periodic, or see the log of the consumers."
+    facts = (("since", stamp(live.schedules_since)),)
+    return Finding("schedule_overdue", "scheduler", "No consumer runs schedules", (line,), facts, "schedules")
 
 
 def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Thresholds) -> Finding | None:
@@ -59,8 +69,9 @@ def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Thresholds) -> Findin
 
 
 def _overdue_at(occurrences: Sequence[Occurrence], success: Occurrence, limits: Thresholds) -> float:
-    """When the run after the last success should have succeeded: an interval after it was due, and late_s. The
-    interval is the longest between two of the newest occurrences."""
+    """When the run after the last success should have succeeded: an interval after it was due, and late_s. Infinity if
+    none was due yet. The interval is the longest between two of the newest occurrences."""
     times = [each.at for each in occurrences]
-    gaps = [later - earlier for later, earlier in pairwise(times)]
-    return success.at + 2 * max(gaps) + limits.late_s if gaps else float("inf")
+    since = [at for at in times if at > success.at]
+    longest = max((later - earlier for later, earlier in pairwise(times)), default=0.0)
+    return min(since) + longest + limits.late_s if since else float("inf")

@@ -99,6 +99,7 @@ class Live(NamedTuple):
     schedules: tuple[ScheduleSeen, ...]
     unrecorded_s: float  # how long events have waited without any being recorded
     unrecorded: int
+    schedules_since: float | None = None  # since when no consumer runs schedules, although there are some
 
 
 @dataclass(frozen=True)
