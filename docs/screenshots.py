@@ -21,6 +21,8 @@ PICTURES = (
     ("job-dark", "jobs?state=failed", WIDE, "dark"),
     ("errors-light", "errors", WIDE, "light"),
     ("alerts-light", "alerts", WIDE, "light"),
+    ("alerts-dark", "alerts", WIDE, "dark"),
+    ("alerts-phone", "alerts", PHONE, "light"),
     ("schedules-dark", "schedules", WIDE, "dark"),
     ("overview-phone", "", PHONE, "light"),
 )
