@@ -112,5 +112,6 @@ def _still_bad(incident: Incident, finding: Finding, limits: Limits, now: float)
     surges = (
         not incident.surged and now - incident.opened_at >= SURGE_S and count >= SURGE * max(1, incident.told_count)
     )
-    repeats = now - incident.told_at >= limits.repeat_s and incident.acked_at is None
-    return [*made, Change("tell", incident, finding)] if surges or repeats else made
+    repeats = now - incident.told_at >= limits.repeat_s
+    is_told = (surges or repeats) and incident.acked_at is None
+    return [*made, Change("tell", incident, finding)] if is_told else made

@@ -85,6 +85,17 @@ def test_an_open_incident_is_told_again_after_repeat_s_unless_somebody_has_seen_
     assert world.told() == [("closed", "queue_age")], "its end is told in any case"
 
 
+def test_what_somebody_has_seen_is_not_told_again_however_often_it_happens(world: World) -> None:
+    world.fail()
+    world.turn()
+    (incident,) = world.store.open().values()
+    world.store.ack(incident.id, "ada", world.clock())
+    for _ in range(99):
+        world.fail()
+    world.turn(61)
+    assert world.told() == [("opened", "error_new")] and world.store.open()[incident.subject].count == 100
+
+
 def test_a_muted_subject_is_not_told_until_then(world: World) -> None:
     wait_long(world)
     world.turn()
