@@ -126,15 +126,16 @@ def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deploy
     assert out.startswith("created mine: Every 2 seconds, next at ")
     wait_until(lambda: len(timed.ledger.runs_of(7)) >= 2, 15, "two slots have run")
     assert all(slot.reason is None for slot in slots(timed, "mine")), "on time, the first one too"
-    listed, _ = timed.manage("schedule", "list")
+    change = "schedule change {} note --every 1 --window 60 8 seconds=0"
+    (_, listed, _), (_, changed, _), (code, _, err) = timed.manage_all(
+        ["schedule", "list"], change.format("mine").split(), change.format("nobody").split()
+    )
     assert {line.split("\t")[0] for line in listed.splitlines()} >= {"mine", SECOND, "scheduled_tasks.there"}
     assert "mine\tnote\tEvery 2 seconds\tUTC\tnext 20" in listed and "Asia/Kathmandu" in listed
 
-    out, _ = timed.manage("schedule", "change", "mine", "note", "--every", "1", "--window", "60", "8", "seconds=0")
-    assert out.startswith("changed mine: Every 1 second, next at ")
+    assert changed.startswith("changed mine: Every 1 second, next at ")
+    assert code == 1 and "no schedule is named 'nobody'" in err
     wait_until(lambda: timed.ledger.runs_of(8), 15, "what was changed runs")
-    _, err = timed.manage("schedule", "change", "nobody", "note", "--every", "1", "7", code=1)
-    assert "no schedule is named 'nobody'" in err
 
     timed.manage("schedule", "pause", "mine")
     wait_until(lambda: slots(timed, "mine")[-1].outcome == "skipped", 10, "a slot is skipped")
@@ -142,11 +143,9 @@ def test_a_schedule_made_by_hand_is_seen_at_once_by_every_consumer(timed: Deploy
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(skipped.at))
     out, _ = timed.manage("schedule", "run", "mine", "--slot", stamp)
     timed.wait_ended([out.strip()])
-    timed.manage("schedule", "run", "mine", "--slot", stamp, code=1)
-    timed.manage("schedule", "resume", "mine")
-    timed.manage("schedule", "remove", "mine")
-    _, err = timed.manage("schedule", "remove", SECOND, code=1)
-    assert "edit its decorator" in err
+    commands = (f"run mine --slot {stamp}", "resume mine", "remove mine", f"remove {SECOND}")
+    answers = timed.manage_all(*(["schedule", *each.split()] for each in commands))
+    assert [code for code, _, _ in answers] == [1, 0, 0, 1] and "edit its decorator" in answers[-1][2]
 
 
 @sqlite_only
