@@ -15,7 +15,8 @@ from collections.abc import Callable
 from bench.systems import FOLDER
 from bench.systems.duey import huey, noop
 from bench.systems.duey_sqlite import SYSTEM
-from duey.storage.sqlite.enqueue import INSERT
+from duey.model.job import STATED
+from duey.storage.sqlite.insert import INSERT
 from duey.storage.sqlite.schema import DDL
 
 TURN = 100  # of each kind before the other has its turn
@@ -32,7 +33,7 @@ def raw() -> Callable[[int], None]:
     def insert(n: int) -> None:
         for row in [huey.new_job(noop.s(i)) for i in range(n)]:
             con.execute("begin immediate")
-            con.execute(INSERT, row)
+            con.execute(INSERT, row[:STATED])
             con.execute("commit")
 
     return insert
