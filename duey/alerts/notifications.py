@@ -17,7 +17,7 @@ from duey.alerts import messages
 from duey.alerts.channels import Channel
 from duey.alerts.incidents import HOUR_S, Incident
 from duey.alerts.message import Kind, Message
-from duey.alerts.messages import CLOSED, DIGEST, DRILL, OPENED, Place
+from duey.alerts.messages import CLOSED, DIGEST, DRILL, Place
 from duey.alerts.store import COLUMNS, incident_of
 from duey.monitor.history.database import Database
 
@@ -30,7 +30,7 @@ MAX_MERGED = 5000  # incidents of one digest
 
 INSERT = """INSERT INTO notifications (id, incident, channel, kind, state, created_at, due_at, message)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-OPENING = "SELECT n, state, attempts, due_at FROM notifications WHERE incident = ? AND channel = ? AND kind = ?"
+FIRST = "SELECT n, state, attempts, due_at FROM notifications WHERE incident = ? AND channel = ? ORDER BY n LIMIT 1"
 MUTED = "SELECT 1 FROM incidents WHERE subject = ? AND muted_until > ? LIMIT 1"
 IN_HOUR = """SELECT COUNT(*) FROM notifications WHERE channel = ? AND created_at > ? AND state <> 'merged'
     AND kind NOT IN ('digest', 'drill')"""
@@ -74,11 +74,11 @@ class Planner:
 
     def _tell(self, db: SqliteDatabase, channel: Channel, incident: Incident, kind: Kind, now: float) -> None:
         quiet_until = channel.quiet.end(now) if channel.quiet is not None else None
-        opening = db.execute_sql(OPENING, (incident.n, channel.name, OPENED)).fetchone()
-        if kind != OPENED:
-            if opening is None:  # it opened before the channel was configured, or while it was muted
-                return
-            n, state, attempts, due_at = opening
+        first = db.execute_sql(FIRST, (incident.n, channel.name)).fetchone()
+        if first is None and kind == CLOSED:  # it opened before the channel was configured, or while it was muted
+            return
+        if first is not None:
+            n, state, attempts, due_at = first
             if state == "waiting" and not attempts:  # nothing was sent yet
                 if kind == CLOSED:
                     db.execute_sql(MERGE, (n,))

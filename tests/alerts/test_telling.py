@@ -159,6 +159,19 @@ def test_a_channel_gets_only_its_rules(new_world, rules, told) -> None:
     assert len(world.store.open()) == 1, "the page shows it in any case"
 
 
+def test_a_channel_that_is_configured_later_is_told_what_is_still_open(world: World) -> None:
+    wait_long(world)
+    world.turn()
+    world.channels["chat"] = chat = FakeChannel("chat")
+    world.set()
+    world.turn()
+    assert chat.sent == []
+    world.turn(6 * HOUR)
+    wait_long(world, False)
+    world.turn()
+    assert [each.kind for each in chat.sent] == ["incident.updated", "incident.closed"]
+
+
 def test_without_a_channel_there_are_incidents(world: World) -> None:
     world.channels.clear()
     world.set()
