@@ -57,7 +57,8 @@ def harm(n: object, place: str, deed: str) -> None:
     if name == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "kill all":
-        for pid in marked(os.environ[MARK], os.getsid(0)):
+        # The supervisor first, whatever its number: it must not see the others die, and charge their jobs.
+        for pid in sorted(marked(os.environ[MARK], os.getsid(0)), key=lambda pid: pid != os.getsid(0)):
             if pid != os.getpid():
                 kill(pid)
         kill(os.getpid())
