@@ -21,7 +21,7 @@ from duey.config.alerts import KINDS
 from duey.config.table import SECTIONS, Settings, table
 from duey.config.values import SQLITE_URL, QueueShare, Refused
 
-__all__ = ["ConfigError", "QueueShare", "Settings", "load", "secrets_in", "sqlite_path"]
+__all__ = ["ConfigError", "QueueShare", "Settings", "load", "secret_files", "secrets_in", "sqlite_path"]
 
 FILE_VARIABLE = "DUEY_CONFIG"
 TEST_PREFIX = "DUEY_TEST_"  # reserved for the test suite
@@ -66,7 +66,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 def secrets_in(source: Path) -> list[str]:
     """The keys, as `[section] key`, whose secret is in the file itself."""
     given = _from_file(source, False, [])
-    here = {place: each.text for place, each in given.items() if not each.where.endswith(IN_FILE)}
+    here = {place: each.text for place, each in given.items() if each.file is None}
     texts = {each: here[each.section, each.name] for each in table() if (each.section, each.name) in here}
     # The URL of Redis is a secret only with a password in it.
     return [
@@ -74,11 +74,18 @@ def secrets_in(source: Path) -> list[str]:
     ]
 
 
+def secret_files(source: Path, environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The files that `KEY_file` names, in the file of settings or in the environment."""
+    given = [*_from_file(source, False, []).values(), *_from_environment(environ, source.parent, []).values()]
+    return [each.file for each in given if each.file is not None]
+
+
 class Given(NamedTuple):
     """A text from the file or the environment, and where it was found: `FILE: [web] port` or `DUEY_WEB_PORT`."""
 
     text: str
     where: str
+    file: Path | None = None  # of a secret that has one of its own
 
 
 Place = tuple[str, str]  # section and key
@@ -118,11 +125,11 @@ def _from_file(source: Path, must_exist: bool, errors: list[str]) -> dict[Place,
 def _read_secret(file: Path, where: str, errors: list[str]) -> Given:
     """The text of a file that holds one secret, without the line break at its end."""
     try:
-        return Given(file.read_text(encoding="utf-8").strip(), where)
+        return Given(file.read_text(encoding="utf-8").strip(), where, file)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "other bytes than UTF-8"
         errors.append(f"{where}: expected a file that can be read, found {reason}; correct {file} or its permissions.")
-        return Given("", where)
+        return Given("", where, file)
 
 
 def _from_credentials(environ: Mapping[str, str], errors: list[str]) -> dict[Place, Given]:
@@ -193,7 +200,7 @@ def _of_kubernetes(environ: Mapping[str, str]) -> set[str]:
 def _parsed(given: Mapping[Place, Given], root: Path, errors: list[str]) -> dict[Place, Any]:
     values = {}
     for each in table():
-        text, where = given.get((each.section, each.name), Given(each.default, "default"))
+        text, where, _ = given.get((each.section, each.name), Given(each.default, "default"))
         try:
             values[each.section, each.name] = each.parse(text, root)
         except Refused as refused:

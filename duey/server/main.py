@@ -31,6 +31,7 @@ from duey.server.consumer_child import ConsumerChild, environment
 
 logger = logging.getLogger("duey.server")
 READY_WITHIN_S = 15.0
+CHECK_S = 30.0  # below WatchdogSec of the units: meanwhile this thread does nothing else
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -161,14 +162,15 @@ class Service:
     def _can_reload(self) -> bool:
         """Whether the service can start with the current settings and task modules. Prints why not."""
         self._requests.reload = False
-        check = subprocess.run(
-            [sys.executable, "-m", "duey", "check"],
-            cwd=self.settings.root,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        try:
+            check = subprocess.run(
+                [sys.executable, "-m", "duey", "check"], cwd=self.settings.root, env=environment(), timeout=CHECK_S,
+                stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            text = f"`duey check` takes more than {CHECK_S:g} s"
+            print(f"not reloaded, the service keeps running as it was: {text}", file=sys.stderr)
+            return False
         if check.returncode:
             logger.error("not reloaded, the service keeps running as it was: %s", check.stderr.strip())
         return check.returncode == 0

@@ -66,6 +66,13 @@ def put(old: str, new: str) -> Callable[[Path], object]:
     return lambda source: source.write_text(source.read_text().replace(old, new))
 
 
+def apart(source: Path) -> None:
+    """The secret in a file of its own, which others can read."""
+    put("secret = s3cret", "secret_file = word")(source)
+    (source.parent / "word").write_text("s3cret")
+    (source.parent / "word").chmod(0o644)
+
+
 def backup_file(source: Path) -> Path:
     return source.parent / "data" / "backups" / "day" / "backup.json"
 
@@ -79,6 +86,7 @@ OPEN = {
         lambda s: s.chmod(0o604), FAIL, "secrets", "[storage] url, [tasks] secret, [auth] metrics_token",
     ),
     "secrets readable by the group": (lambda s: s.chmod(0o640), WARN, "secrets", "chmod 600"),
+    "file of a secret": (apart, FAIL, "secrets", "which holds one: chmod 600"),
     "pickle": (put("secret = s3cret", "serializer = pickle"), FAIL, "[tasks] secret", "runs any code"),
     "no secret": (without("secret"), WARN, "[tasks] secret", "set one to sign"),
     "no proxy": (without("trusted_proxy"), FAIL, "[web] host", "0.0.0.0 without TLS"),

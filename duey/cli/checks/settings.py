@@ -11,7 +11,7 @@ from typing import Any
 
 from duey.cli.checks import FAIL, OK, WARN, Finding
 from duey.cli.checks.backups import backups
-from duey.config import secrets_in
+from duey.config import secret_files, secrets_in
 
 
 def findings(settings: Any, tasks: Collection[str], now: float | None = None) -> list[Finding]:
@@ -40,6 +40,10 @@ def files(settings: Any) -> Iterator[Finding]:
         yield Finding(level, "secrets", f"others can read {', '.join(secrets)} in {source}: chmod 600 {source}")
     else:
         yield Finding(OK, "secrets", f"only the owner of {source} can read them")
+    for path in secret_files(source):
+        if path.exists() and path.stat().st_mode & (stat.S_IROTH | stat.S_IRGRP):
+            level = FAIL if path.stat().st_mode & stat.S_IROTH else WARN
+            yield Finding(level, "secrets", f"others can read {path}, which holds one: chmod 600 {path}")
     if not loose:
         yield Finding(OK, "files", "only their owner and group can write settings and task modules")
 
