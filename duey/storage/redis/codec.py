@@ -168,25 +168,31 @@ def extras(s: Outcome, ttl: Ttl, now: float) -> tuple[str, Words]:
 # from Redis
 
 
-def record_of(
-    seq: int, head: Sequence[Any], m: Sequence[Any], payload: bytes, sequel: str | None = None, trees: int = 0
-) -> JobRecord:
-    """A job, from the fields of its head and of `m`."""
-    job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, *known = head
-    enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s, failures, failed_at = m
-    return JobRecord(
+def record_of(fields: Sequence[Any], payload: bytes) -> JobRecord:
+    """A job, from the fields of lib_claim.lua: trees, sequel, counter, seq, those of `m`, those of its head."""
+    (
+        trees, sequel, _, seq, enqueued_at, eta, expires_at, attempt, crashes, retries, retry_delay_s, failures,
+        failed_at, job_id, task, queue, priority, timeout_s, flags, chord, context, parent, unique_key, *known,
+    ) = fields  # fmt: skip
+    values = (
         job_id, task, queue, priority, enqueued_at, eta, expires_at, retries, retry_delay_s, timeout_s, flags,
         unique_key, parent, chord, context, payload, None,
         sequel or (NOTHING if known else None),  # version 2 added to the head whether it has one, and who enqueued it
         known[1] if len(known) > 1 else None, seq, attempt, crashes, trees, failures, failed_at,
     )  # fmt: skip
+    return JobRecord._make(values)
+
+
+def fields_of(m: bytes, head: bytes) -> list[Any]:
+    """The fields of `m` and of a head, which has lost its opening bracket."""
+    return list(json.loads(b"[%b,%b" % (m, head)))
 
 
 def claim_of(n: int, handed_over: bytes) -> Claim:
     """The claim that a script handed over to worker n (lib_claim.lua)."""
     text, _, payload = handed_over.partition(b"\n")
-    trees, sequel, counter, seq, *fields = json.loads(text)
-    return Claim((n << 32) | counter, record_of(seq, fields[9:], fields[:9], payload, sequel, trees))
+    fields = json.loads(text)
+    return Claim((n << 32) | fields[2], record_of(fields, payload))
 
 
 PLACES = {b"retrying": "scheduled", b"ended": "finished"}
@@ -199,10 +205,8 @@ def stored_of(fields: Sequence[Any]) -> StoredJob:
     seq, place, m, token, why, state, end, stopping, result, body, *more = fields
     head, _, payload = body.partition(b"\n")
     sequel, trees = more or (None, None)
-    job = record_of(
-        int(seq), json.loads(b"[" + head), json.loads(b"[" + m + b"]"), payload, sequel and sequel.decode(),
-        int(trees or 0),
-    )  # fmt: skip
+    known = [int(trees or 0), sequel and sequel.decode(), 0, int(seq), *fields_of(m, head)]
+    job = record_of(known, payload)
     held = token_of(token.decode()) if place == b"claimed" else 0
     worker = worker_of(held)
     started_at = finished_at = None

@@ -44,9 +44,7 @@ def row_of(answer: Sequence[Any]) -> EventRow:
     token, job = codec.token_of(by), None
     if kind != COUNTED:
         head, _, payload = body.partition(b"\n")
-        job = codec.record_of(
-            0, json.loads(b"[" + head), json.loads(b"[" + m + b"]"), payload if carries_call else b""
-        )  # fmt: skip
+        job = codec.record_of([0, None, 0, 0, *codec.fields_of(m, head)], payload if carries_call else b"")
     return EventRow(
         int(number.partition(b"-")[0]), kind, token, at, started_at, attempt, worker_of(token),
         None if detail is None else detail.decode(), result if kind == DONE else None, job,

@@ -97,6 +97,7 @@ def test_a_push_sent_again_is_no_replay_of_itself(line, shaky):
 def test_what_was_claimed_in_silence_goes_back_when_the_worker_leaves(line, shaky, storage, hire):
     storage.enqueue_jobs(jobs("ab"))
     hand = hire(shaky)
+    hand.claim(0)  # so that the server knows the script
     lose_one(line)
     with pytest.raises(errors.StorageUnavailable):
         hand.claim(2)
