@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 5.0
 HOUR_S, WEEK_S = 3600.0, 7 * 86400.0
+EXPLAINED = 50  # in a flood the others are told in a digest, which explains nothing
 TICK_S = 1.0  # how often a lease is asked for, and new failures are looked for after a calm time
 
 
@@ -100,7 +101,7 @@ class Evaluator:
         found, unknown = rules.findings(snapshot, self._options)
         flips = self._store.flips([each.subject for each in found if each.subject not in open_ones], now)
         changes = incidents.changes(open_ones, found, self._options.rules, unknown, flips, self._options, now)
-        changes = [self._explained(each) for each in changes]
+        changes = [*map(self._explained, changes[:EXPLAINED]), *changes[EXPLAINED:]]
         seen = Marks(snapshot.entry, marks.since)
         if self._store.apply(changes, seen, marks, now, lambda db, each, kind: self._planner.tell(db, each, kind, now)):
             self._senders.wake()
