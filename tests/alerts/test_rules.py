@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from duey.alerts.channels import channels_of
+from duey.config import load
 from duey.model.job import QueueInfo
 from duey.monitor.history.recording import copies
 from tests.alerts.conftest import WORKER, World
 from tests.monitor.conftest import START
+from tests.recipes.http_peer import HttpPeer
+from tests.recipes.smtp_peer import SmtpPeer
 from tests.support import rows
 
 HOUR, DAY = 3600.0, 86400.0
@@ -146,19 +152,48 @@ BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
 ]
 
 
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[SmtpPeer, HttpPeer]]:
+    with SmtpPeer() as smtp, HttpPeer() as http:
+        yield smtp, http
+
+
+def connect(world: World, smtp: SmtpPeer, http: HttpPeer) -> Callable[[], list[list[str]]]:
+    """Let the world tell these servers as well. Returns what each of them was told since the last call."""
+    settings = (
+        f"[smtp]\nhost = 127.0.0.1\nport = {smtp.port}\nsender = duey@example.org\nstarttls = no\n"
+        f"[alerts]\nemail = ann@example.org name=ann\nwebhook = {http.url()} name=hook\n"
+    )
+    (world.folder / "real.ini").write_text(settings)
+    world.channels.update(channels_of(load(world.folder / "real.ini", {})))  # type: ignore[arg-type]
+
+    def told() -> list[list[str]]:
+        mails = ["closed" if "Resolved: " in each.message["Subject"] else "opened" for each in smtp.taken]
+        bodies = [json.loads(each.body) for each in http.received]
+        smtp.taken.clear()
+        http.received.clear()
+        return [mails, [f"{each['type']} {each['rule']}" for each in bodies]]
+
+    return told
+
+
 @rows("rule, options, bad, well", BOTH_WAYS)
-def test_each_rule_opens_and_closes_once(new_world, rule, options, bad, well) -> None:
+def test_each_rule_opens_and_closes_once_also_at_a_real_mail_and_http_server(
+    new_world, servers, rule, options, bad, well
+) -> None:
     world = new_world()
     world.set(**options)
     bad(world)
+    arrived = connect(world, *servers)
+    world.set(**options)
     world.turn()
-    assert world.told() == [("opened", rule)]
+    assert world.told() == [("opened", rule)] and arrived() == [["opened"], [f"incident.opened {rule}"]]
     for _ in range(3):
         world.turn()
-    assert world.told() == [], "it is told once"
+    assert world.told() == [] and arrived() == [[], []], "it is told once"
     well(world)
     world.turn()
-    assert world.told() == [("closed", rule)]
+    assert world.told() == [("closed", rule)] and arrived() == [["closed"], [f"incident.closed {rule}"]]
     world.turn()
     assert world.told() == [] and world.store.open() == {}
 
