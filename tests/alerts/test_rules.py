@@ -182,10 +182,10 @@ def test_each_rule_opens_and_closes_once_also_at_a_real_mail_and_http_server(
     new_world, servers, rule, options, bad, well
 ) -> None:
     world = new_world()
-    world.set(**options)
-    bad(world)
     arrived = connect(world, *servers)
     world.set(**options)
+    bad(world)
+    arrived()
     world.turn()
     assert world.told() == [("opened", rule)] and arrived() == [["opened"], [f"incident.opened {rule}"]]
     for _ in range(3):
