@@ -144,9 +144,11 @@ def _expected(error: ErrorDetails) -> str:
 def converted(values: list[Any]) -> int:
     """How many of these values and of their members are no JSON values. Stops above MAX_CONVERSIONS."""
     count = 0
-    while values and count <= MAX_CONVERSIONS:
+    while values:
         others = [each for each in values if type(each) not in _JSON_TYPES]
         count += len(others)
+        if count > MAX_CONVERSIONS:
+            break
         holders = [each for each in values if type(each) in _HOLDERS]
         values = []
         for each in others + holders:
@@ -154,7 +156,7 @@ def converted(values: list[Any]) -> int:
                 values += [*each, *each.values()]
             elif isinstance(each, (list, tuple, set, frozenset)):
                 values += each
-            elif dataclasses.is_dataclass(each):
+            elif dataclasses.is_dataclass(type(each)):  # of the class, because an enum's member answers slowly
                 values += [getattr(each, field.name, None) for field in dataclasses.fields(each)]
     return count
 

@@ -103,7 +103,8 @@ def _texts(values: Sequence[Any]) -> list[str]:
 
 def _of_one_type(kind: type, values: Sequence[Any]) -> Iterator[str]:
     if issubclass(kind, Mapping):
-        pairs = map("[{},{}]".format, _members(values), _members([each.values() for each in values]))
+        names, members = _members(values), _members([each.values() for each in values])
+        pairs = iter([f"[{name},{member}]" for name, member in zip(names, members, strict=True)])
         return iter([f'{{"m":[{",".join(sorted(islice(pairs, len(each))))}]}}' for each in values])
     if issubclass(kind, (set, frozenset)):
         items = _members(values)
@@ -112,7 +113,7 @@ def _of_one_type(kind: type, values: Sequence[Any]) -> Iterator[str]:
         items = _members(values)
         return iter([f"[{','.join(islice(items, len(each)))}]" for each in values])
     if kind is int and min(values) > -_LONG and max(values) < _LONG:  # to_json has a form of its own for longer ones
-        return map('"{}"'.format, values)
+        return iter([f'"{each}"' for each in values])
     if kind is float and all(map(math.isfinite, values)):
         return map('"{!r}"'.format, values)
     if kind is str and "".join(values).isascii():
