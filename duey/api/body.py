@@ -22,6 +22,7 @@ from duey.api.answer import Refusal
 from duey.payload.plain import has_odd_number
 
 MAX_DEPTH = 50
+MAX_MEMBERS, BYTES_PER_MEMBER = 100_000, 10  # of objects, as the next
 MAX_HOLDERS, BYTES_PER_HOLDER = 50_000, 20  # each costs some microseconds in every step that handles it
 MAX_DIGITS = 1000  # int() takes quadratic time, and only newer Pythons limit it (to 4,300 digits)
 DISCONNECTED = "the connection ended before the whole body had arrived: send it again"
@@ -131,14 +132,19 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def _check_brackets(raw: bytes) -> None:
-    """Raise ValueError if the text is nested deeper than MAX_DEPTH, or has too many brackets or unmatched ones.
+    """Raise ValueError if the text is nested deeper than MAX_DEPTH, has too many brackets or unmatched ones, or if its
+    objects have too many members.
 
     Runs before parsing, in linear time and without recursion: it removes the strings, and then the innermost
     level of brackets in each round.
     """
-    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH and raw.count(b":") <= MAX_MEMBERS:
         return
-    brackets = _STRINGS.sub(b"", _ESCAPES.sub(b"", raw)).translate(_TO_SQUARE, _NO_BRACKETS)
+    bare = _STRINGS.sub(b"", _ESCAPES.sub(b"", raw))
+    members, most = bare.count(b":"), max(MAX_MEMBERS, len(raw) // BYTES_PER_MEMBER)
+    if members > most:
+        raise ValueError(f"its objects have {members} members, at most {most} are allowed")
+    brackets = bare.translate(_TO_SQUARE, _NO_BRACKETS)
     holders, most = brackets.count(b"["), max(MAX_HOLDERS, len(raw) // BYTES_PER_HOLDER)
     if holders > most:
         raise ValueError(f"it has {holders} arrays and objects, at most {most} are allowed")
