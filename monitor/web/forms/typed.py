@@ -17,7 +17,7 @@ from duey.model.job import Edit, TaskInfo
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.forms.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
 
-MAX_HOLDERS = 100_000  # as in the API's bodies: each costs some microseconds in every step that handles it
+MAX_HOLDERS = 50_000  # as in the API's bodies: each costs some microseconds in every step that handles it
 
 
 def as_typed(fields: Sequence[Input], form: Fields) -> list[Input]:
