@@ -181,7 +181,7 @@ def test_unknown_paths_and_methods_and_odd_forms(admin: Browser, world: World) -
         answer = admin.call("POST", "/monitor/tasks/add/run", body, {"Sec-Fetch-Site": "same-origin"}, sent_as)
         assert answer.status == status, body[:9]
     many = admin.post("/monitor/tasks/add/run", {"p:a": "[" + "[]," * 100_000 + "[]]", "p:b": "1"})
-    assert "at most 100,000 lists and objects" in many.words
+    assert "at most 50,000 lists and objects" in many.words
 
 
 def test_what_nobody_foresaw_is_told_by_an_incident(world: World, admin: Browser, caplog, monkeypatch) -> None:
