@@ -25,8 +25,6 @@ from duey.storage.sqlite import preflight
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
 READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one
 LOG_ROOM = 16 * 2**20  # bytes
-LOG_STEP = 2**20
-FRAME_BYTES = 4096 + 24  # of the log, after a header of 32
 LOOK_AGAIN_S = (0.0002, 0.0008)  # between two attempts at a write lock that another process holds
 
 
@@ -265,29 +263,6 @@ class Database:
                 if con.in_transaction:
                     con.execute("rollback")
                 con.execute(CACHE)
-
-    def lengthen_log(self) -> None:
-        """Append LOG_STEP zeros to the write-ahead log if commits are about to reach its end: for a process that
-        enqueues often while none has made room. SQLite ignores what follows the last frame of a transaction."""
-        if not self.durable:
-            return
-        con = self.connection("synced")
-        with (
-            self._locks["synced"],
-            suppress(sqlite3.Error, OSError),  # the write lock is held, or the disk is full: it can wait
-            open(f"{self.path}-wal", "r+b", buffering=0) as log,
-        ):
-            size = log.seek(0, os.SEEK_END)
-            log.seek(32 + max(0, size - LOG_STEP // 2) // FRAME_BYTES * FRAME_BYTES)
-            if size >= LOG_ROOM or not any(log.read(24)):
-                return
-            try:
-                con.execute("begin immediate")
-                log.seek(0, os.SEEK_END)
-                log.write(bytes(LOG_STEP))
-            finally:
-                if con.in_transaction:
-                    con.execute("rollback")
 
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file, without blocking readers or writers."""

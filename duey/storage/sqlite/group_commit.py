@@ -93,7 +93,6 @@ class EnqueueCommit:
 
     def __init__(self, db: Database, notifier: Notifier, ttl: Ttl) -> None:
         self._db, self._notifier, self._ttl = db, notifier, ttl
-        self._count = 0  # of commits
 
     def commit(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The answer to each request (jobs, idempotency, max_pending, ends), or the exception that refuses it."""
@@ -105,13 +104,9 @@ class EnqueueCommit:
                 answers = enqueue.enqueue_all(con, self._ttl, requests)
             queues = list(enqueue.fresh_queues(requests, answers))
         self._notifier.notify_for(queues)
-        self._count += 1
-        if self._count % LENGTHEN_AFTER == 0:
-            self._db.lengthen_log()
         return answers
 
 
-LENGTHEN_AFTER = 16  # commits, of some 20 KB each
 MOST = 16  # jobs; each number of rows needs a statement of its own, which the connection keeps prepared
 KEY = "token, key, fingerprint, ids, at"
 COLUMNS = (*JobRecord._fields[:STATED], "due_at", *(f"key_{name}" for name in KEY.split(", ")))

@@ -2,9 +2,6 @@
 
 As whole as a transaction, nothing of it is left in the file, and each request gets its own answer."""
 
-import contextlib
-import itertools
-import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -14,7 +11,6 @@ import pytest
 from duey import clock, errors, faults
 from duey.model.job import STATED, Idempotency, JobRecord
 from duey.storage.sqlite import group_commit, schema
-from duey.storage.sqlite.database import LOG_STEP
 from duey.storage.sqlite.storage import SqliteStorage
 from duey.storage.values import EnqueueResult
 from tests.contracts.rig import SOON_S, job
@@ -201,19 +197,3 @@ def test_scheduled_ones_wait_and_due_ones_do_not(storage, commits):
     states = {name: storage.get_job(name).state for name in ("late", "due", "now", "later")}
     assert states == {"late": "scheduled", "due": "queued", "now": "queued", "later": "scheduled"}
     assert sorted((row[0], row[3]) for row in rows(storage)) == [(each, "enqueued") for each in sorted(states)]
-
-
-def test_a_process_that_enqueues_often_lengthens_the_log_and_nothing_of_it_is_read(tmp_path):
-    alone = SqliteStorage(path=tmp_path / "alone.db")  # nobody has made room
-    sizes: list[int] = []
-    for n in range(3 * group_commit.LENGTHEN_AFTER):
-        alone.enqueue_jobs([job(f"{n}")])
-        sizes.append((tmp_path / "alone.db-wal").stat().st_size)
-    steps = [b - a for a, b in itertools.pairwise(sizes)]
-    assert LOG_STEP <= max(steps) < LOG_STEP + 100_000, "a step at a time, after a commit"
-    assert len(set(sizes[group_commit.LENGTHEN_AFTER :])) <= 2, "commits use the room"
-    for ending in ("", "-wal"):  # as a power cut leaves them
-        shutil.copy(tmp_path / f"alone.db{ending}", tmp_path / f"cut.db{ending}")
-    with contextlib.closing(sqlite3.connect(tmp_path / "cut.db")) as con:
-        assert con.execute("pragma integrity_check").fetchall() == [("ok",)]
-        assert con.execute("select count(*) from jobs").fetchone() == (len(sizes),)
