@@ -87,7 +87,7 @@ def test_only_its_own_job_waits_for_slow_code(deployment: Deployment, serializer
         name = f"mortal{len(quick)}"
         client.post("/api/jobs", {"task": "dies_once", "args": [name], "queue": "processes"})
         wait_until(lambda: ledger.runs_of(name)[1:], 20, f"{name} runs again")
-        first, second = ledger.runs_of(name)
+        first, second = ledger.runs_of(name)[:2]  # Redis may not know of so short a first run: it dies again
         longest.note("until a killed job runs again", second.began - first.began)
         left[:] = [place for place in PLACES if not any(run.ended for run in ledger.runs_of(place))]
         with suppress(errors.UnknownJob):  # the callback of a chord that has not ended
