@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
 from workload import write
 
@@ -67,14 +68,20 @@ def pool(n: int) -> list[int]:
     return squares
 
 
+def sleep_once_up(up: Any) -> None:
+    up.set()
+    time.sleep(60)
+
+
 @huey.task()
 def terminate(n: int) -> list[int]:
     """End children by each signal that ends one by default; how each of them ended."""
     ended = []
     for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        child = FORKING.Process(target=time.sleep, args=(60,))
+        up = FORKING.Event()
+        child = FORKING.Process(target=sleep_once_up, args=(up,))
         child.start()
-        time.sleep(0.2)
+        up.wait(30)  # Python forgets a signal that comes before its child has begun
         os.kill(child.pid, signum)
         child.join(30)
         ended.append(child.exitcode)
