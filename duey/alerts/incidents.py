@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from duey.alerts.rules.finding import Fact, Finding
+from duey.config.alerts import Alerts
 
 HOUR_S = 3600.0
 CALM_S = 900.0  # a flapping incident closes when its subject was well for so long
@@ -67,18 +68,9 @@ class Change(NamedTuple):
     silent: bool = False  # nobody is told
 
 
-class Limits(Protocol):
-    """The settings that say when a subject is told again, and when it flaps."""
-
-    @property
-    def repeat_s(self) -> float: ...
-    @property
-    def flips_per_hour(self) -> int: ...
-
-
 def changes(
     open_ones: Mapping[str, Incident], found: Iterable[Finding], on: frozenset[str], unknown: frozenset[str],
-    flips: Mapping[str, int], limits: Limits, now: float,
+    flips: Mapping[str, int], limits: Alerts, now: float,
 ) -> list[Change]:  # fmt: skip
     """Return what changes. `open_ones`: by subject. `on`, `unknown`: rules that are on, and those that cannot say.
     `flips`: how often subjects without an open incident opened or closed in the last hour."""
@@ -102,7 +94,7 @@ def changes(
     return made
 
 
-def _still_bad(incident: Incident, finding: Finding, limits: Limits, now: float) -> list[Change]:
+def _still_bad(incident: Incident, finding: Finding, limits: Alerts, now: float) -> list[Change]:
     again = incident.calm_at is not None  # a flapping one turned bad again
     finding = replace(finding, count=finding.count or int(again))
     differs = finding.title != incident.title or not {*finding.facts} <= {*incident.facts}

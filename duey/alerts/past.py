@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from peewee import SqliteDatabase
 
+from duey.alerts.rules.schedules import BAD
 from duey.config.alerts import RULES, Alerts
 from duey.monitor.history.schema import DAY_S
 
@@ -32,7 +33,6 @@ FAILED = """SELECT fingerprint AS subject, finished_at AS at FROM jobs WHERE sta
     ORDER BY finished_at DESC LIMIT ?"""
 RESCUED = """SELECT '' AS subject, at FROM figures WHERE tier_s = 3600 AND at >= ? AND rescued > 0 GROUP BY at
     ORDER BY at DESC LIMIT ?"""
-BAD = {"missed": "schedule_missed", "failed": "schedule_failed", "expired": "schedule_failed"}
 WENT_WRONG = """WITH decided AS (SELECT schedule, at, outcome, outcome IN ('missed', 'failed', 'expired') AS bad
     FROM slots WHERE at >= ? AND outcome NOT IN ('skipped', 'running', 'waiting') ORDER BY at DESC LIMIT ?)
     SELECT outcome, COUNT(*) FROM (SELECT outcome, bad, LAG(bad, 1, 0) OVER (PARTITION BY schedule ORDER BY at) AS

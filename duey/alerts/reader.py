@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from peewee import SqliteDatabase
 
@@ -19,14 +19,16 @@ from duey.alerts.incidents import Marks
 from duey.alerts.live_reader import LiveReader
 from duey.alerts.peers import PeerSeen
 from duey.alerts.rules.snapshot import EACH, GROUP, Deaths, ErrorSeen, FailedJob, Snapshot
+from duey.config.alerts import Alerts
+from duey.model.job import SCHEDULE
 from duey.monitor.history import History
 from duey.monitor.history.queries.views import Names
 from duey.monitor.history.schema import HOUR_S
+from duey.recipes import Refused, backup_set
 from duey.tasks.drill import TASK
 
 ENTRIES = 20_000  # at most so many are read in one evaluation; the next one goes on
 EACH_JOBS = 200  # of tasks with alert="each" that are told one by one while as many incidents of them are open
-SCHEDULE = "schedule:"  # a job's `by`
 
 TALLY = """SELECT kind, fingerprint, COUNT(*), MIN(at), MAX(n), SUM(kind = 'failed') FROM entries
     WHERE n > ? AND n <= ? AND (fingerprint IS NOT NULL OR kind = 'rescued') GROUP BY fingerprint"""
@@ -40,23 +42,12 @@ JOB = "SELECT id, task, error_type, error_message, finished_at, state FROM jobs 
 DEATH = "SELECT e.reason, j.task, j.id FROM entries e JOIN jobs j ON j.n = e.job WHERE e.n = ?"
 
 
-class Options(Protocol):
-    """The settings that say what has to be read."""
-
-    @property
-    def rules(self) -> frozenset[str]: ...
-    @property
-    def error_rate_per_hour(self) -> int | None: ...
-    @property
-    def slow_factor(self) -> float | None: ...
-
-
 class Reader:
     """Reads one snapshot after the other. `alerts_of` returns the option `alert` of tasks that set one, by full name.
     `problem` returns why nothing is recorded, if the recorder of this process knows."""
 
     def __init__(
-        self, history: History, live: LiveReader, options: Options, alerts_of: Callable[[], Mapping[str, str]],
+        self, history: History, live: LiveReader, options: Alerts, alerts_of: Callable[[], Mapping[str, str]],
         folders: Sequence[Path], backups: Path | None = None, problem: Callable[[], str] = lambda: "",
         peers: Callable[[], tuple[PeerSeen, ...] | None] = lambda: (),
     ) -> None:  # fmt: skip
@@ -150,9 +141,9 @@ class Reader:
         times = []
         with suppress(OSError):
             for day in sorted(self._backups.iterdir(), reverse=True)[:3]:
-                with suppress(OSError):
-                    if b'"complete": true' in (day / "backup.json").read_bytes()[:200]:
-                        times.append(os.stat(day / "backup.json").st_mtime)
+                with suppress(OSError, Refused):  # it was cut short, or is no backup
+                    if backup_set.listed(day) is not None:
+                        times.append(os.stat(day / backup_set.LIST).st_mtime)
         return max(times, default=None)
 
 

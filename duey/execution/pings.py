@@ -14,13 +14,12 @@ import re
 import threading
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, JobRecord
+from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, SCHEDULE, JobRecord
 
 START, SUCCESS, FAIL = "start", "success", "fail"
 EVENTS = {DONE: SUCCESS, FAILED: FAIL, CANCELED: FAIL, EXPIRED: FAIL}  # by the state in which a job ended
 TIMEOUT_S = 10.0
 MOST = 1000  # that wait; more are dropped
-SCHEDULE = "schedule:"  # how `by` of a run of a schedule begins
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 logger = logging.getLogger("duey.consumer")
 

@@ -18,6 +18,7 @@ STATES = (SCHEDULED, QUEUED, BLOCKED, RUNNING, RETRYING, DONE, FAILED, CANCELED,
 ENDED = frozenset({DONE, FAILED, CANCELED, EXPIRED})
 RELEASED = "released"  # a state of an outcome that does not end the job: it goes back to the queue
 DEFAULT_QUEUE = "default"
+SCHEDULE = "schedule:"  # how `by` of a job begins that a schedule has enqueued; its name follows
 
 
 @dataclass(frozen=True)

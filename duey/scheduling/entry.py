@@ -22,7 +22,7 @@ from typing import Any
 from huey.api import Task
 
 from duey import errors
-from duey.model.job import JobRecord
+from duey.model.job import SCHEDULE, JobRecord
 from duey.model.schedule import ScheduleRow
 from duey.payload.serializer import Use
 from duey.scheduling.huey_crontab import read_back
@@ -158,7 +158,7 @@ class ScheduleEntry:
         priority = SLOT_PRIORITY if self.task.default_priority is None else None
         task = self.task(args, kwargs, id=f"{name}@{stamp(at)}{once_more}", priority=priority)
         context = json.dumps({"schedule": self.row.name, "slot": at})
-        job: JobRecord = self.huey.new_job(task, context=context, by=by or f"schedule:{self.row.name}")
+        job: JobRecord = self.huey.new_job(task, context=context, by=by or f"{SCHEDULE}{self.row.name}")
         return task, job
 
 

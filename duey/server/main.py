@@ -168,8 +168,9 @@ class Service:
                 stdin=subprocess.DEVNULL, capture_output=True, text=True,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            text = f"`duey check` takes more than {CHECK_S:g} s"
-            print(f"not reloaded, the service keeps running as it was: {text}", file=sys.stderr)
+            logger.error(
+                "not reloaded, the service keeps running as it was: `duey check` takes more than %g s", CHECK_S
+            )
             return False
         if check.returncode:
             logger.error("not reloaded, the service keeps running as it was: %s", check.stderr.strip())

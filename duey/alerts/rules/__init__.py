@@ -10,9 +10,9 @@ from collections.abc import Callable
 from duey.alerts.rules import errors, schedules, service
 from duey.alerts.rules.finding import Finding
 from duey.alerts.rules.snapshot import Snapshot
-from duey.alerts.rules.thresholds import Thresholds
+from duey.config.alerts import Alerts
 
-Rule = Callable[[Snapshot, Thresholds], "list[Finding] | None"]
+Rule = Callable[[Snapshot, Alerts], "list[Finding] | None"]
 RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset({"worker_killed", "error_regressed", "error_new", "error_rate", "job_failed"}), errors.errors),
     (frozenset({"job_failed"}), errors.failed_jobs),
@@ -29,7 +29,7 @@ RULES: tuple[tuple[frozenset[str], Rule], ...] = (
 )
 
 
-def findings(snapshot: Snapshot, limits: Thresholds) -> tuple[list[Finding], frozenset[str]]:
+def findings(snapshot: Snapshot, limits: Alerts) -> tuple[list[Finding], frozenset[str]]:
     """Return what is wrong, at most one finding for a subject, and the names of the rules that cannot say."""
     on = limits.rules | {errors.DRILL}
     found: dict[str, Finding] = {}

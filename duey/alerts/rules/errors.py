@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from duey.alerts.rules.finding import Fact, Finding
 from duey.alerts.rules.snapshot import EACH, NEVER, ErrorSeen, Snapshot
-from duey.alerts.rules.thresholds import Thresholds
 from duey.alerts.rules.words import clip
+from duey.config.alerts import Alerts
 from duey.tasks.drill import TASK
 
 CALM_S = 3600.0  # an error, or deaths of workers, are over when there was none for so long
@@ -16,7 +16,7 @@ DAY_S = 86400.0
 DRILL = "drill"  # a rule that is always on
 
 
-def errors(s: Snapshot, limits: Thresholds) -> list[Finding]:
+def errors(s: Snapshot, limits: Alerts) -> list[Finding]:
     """An error is new, came back, occurs too often, or failed a job for good."""
     found = []
     for each in s.errors:
@@ -29,7 +29,7 @@ def errors(s: Snapshot, limits: Thresholds) -> list[Finding]:
     return found
 
 
-def _reasons(each: ErrorSeen, limits: Thresholds) -> Iterator[str]:
+def _reasons(each: ErrorSeen, limits: Alerts) -> Iterator[str]:
     if not each.failures:
         return
     if each.type == "WorkerDied" and each.ended:
@@ -65,7 +65,7 @@ def _error(each: ErrorSeen, rule: str | None) -> Finding:
     )  # fmt: skip
 
 
-def failed_jobs(s: Snapshot, limits: Thresholds) -> list[Finding]:
+def failed_jobs(s: Snapshot, limits: Alerts) -> list[Finding]:
     """A job of a task with alert="each" failed for good. Over when it is retried, or after a day."""
     return [
         Finding(
@@ -78,7 +78,7 @@ def failed_jobs(s: Snapshot, limits: Thresholds) -> list[Finding]:
     ]  # fmt: skip
 
 
-def drills(s: Snapshot, limits: Thresholds) -> list[Finding]:
+def drills(s: Snapshot, limits: Alerts) -> list[Finding]:
     """The job of a fire drill failed, as it has to."""
     line = "Somebody proves that failures are told. Nothing is wrong."
     return [
@@ -88,7 +88,7 @@ def drills(s: Snapshot, limits: Thresholds) -> list[Finding]:
     ]
 
 
-def worker_deaths(s: Snapshot, limits: Thresholds) -> list[Finding]:
+def worker_deaths(s: Snapshot, limits: Alerts) -> list[Finding]:
     """Worker processes died while they ran jobs."""
     if not s.deaths.jobs and s.changed_at.get("workers", 0.0) <= s.now - CALM_S:
         return []

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from duey.alerts.rules.finding import Fact, Finding
 from duey.alerts.rules.snapshot import Live, Occurrence, ScheduleSeen, Snapshot
-from duey.alerts.rules.thresholds import Thresholds
 from duey.alerts.rules.words import span, stamp
+from duey.config.alerts import Alerts
 
 STANDS_S = 60.0
 BAD = {"missed": "schedule_missed", "failed": "schedule_failed", "expired": "schedule_failed"}
@@ -20,7 +20,7 @@ TITLES = {
 }
 
 
-def schedules(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
+def schedules(s: Snapshot, limits: Alerts) -> list[Finding] | None:
     """The newest run of a schedule was missed, failed or late, or none has succeeded within its interval."""
     if s.live is None:
         return None
@@ -37,7 +37,7 @@ def _scheduler(live: Live, now: float) -> Finding | None:
     return Finding("schedule_overdue", "scheduler", "No consumer runs schedules", (line,), facts, "schedules")
 
 
-def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Thresholds) -> Finding | None:
+def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Alerts) -> Finding | None:
     decided = [each for each in schedule.occurrences if each.outcome in ("on time", "late", *BAD)]
     if not decided:
         return None
@@ -68,7 +68,7 @@ def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Thresholds) -> Findin
     )  # fmt: skip
 
 
-def _overdue_at(occurrences: Sequence[Occurrence], success: Occurrence, limits: Thresholds) -> float:
+def _overdue_at(occurrences: Sequence[Occurrence], success: Occurrence, limits: Alerts) -> float:
     """When the run after the last success should have succeeded: an interval after it was due, and late_s. Infinity if
     none was due yet. The interval is the longest between two of the newest occurrences."""
     times = [each.at for each in occurrences]

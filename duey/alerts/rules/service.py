@@ -6,13 +6,13 @@ from urllib.parse import quote
 
 from duey.alerts.rules.finding import Fact, Finding
 from duey.alerts.rules.snapshot import Snapshot
-from duey.alerts.rules.thresholds import Thresholds
 from duey.alerts.rules.words import span, stamp
+from duey.config.alerts import Alerts
 
 PEER_S = 60.0  # a restart of another service is no incident
 
 
-def queue_age(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
+def queue_age(s: Snapshot, limits: Alerts) -> list[Finding] | None:
     """The oldest waiting job of a queue has waited too long."""
     if s.live is None:
         return None
@@ -27,7 +27,7 @@ def queue_age(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
     ]  # fmt: skip
 
 
-def no_consumer(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
+def no_consumer(s: Snapshot, limits: Alerts) -> list[Finding] | None:
     """No consumer runs."""
     if s.live is None:
         return None
@@ -44,7 +44,7 @@ def no_consumer(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
     ]  # fmt: skip
 
 
-def disk_free(s: Snapshot, limits: Thresholds) -> list[Finding]:
+def disk_free(s: Snapshot, limits: Alerts) -> list[Finding]:
     """Little is free on a disk of the service."""
     return [
         Finding(
@@ -57,7 +57,7 @@ def disk_free(s: Snapshot, limits: Thresholds) -> list[Finding]:
     ]  # fmt: skip
 
 
-def history(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
+def history(s: Snapshot, limits: Alerts) -> list[Finding] | None:
     """Events wait, and none is recorded."""
     if s.live is None:
         return None
@@ -73,7 +73,7 @@ def history_finding(facts: tuple[Fact, ...]) -> Finding:
     return Finding("history", "history", "The history is not being recorded", (line,), facts)
 
 
-def backup(s: Snapshot, limits: Thresholds) -> list[Finding]:
+def backup(s: Snapshot, limits: Alerts) -> list[Finding]:
     """The newest backup is too old."""
     if limits.backup_hours is None:
         return []
@@ -85,7 +85,7 @@ def backup(s: Snapshot, limits: Thresholds) -> list[Finding]:
     return [Finding("backup", "backup", title, (), (("newest backup", last),), "schedules")]
 
 
-def peers(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
+def peers(s: Snapshot, limits: Alerts) -> list[Finding] | None:
     """Another service has not been ready for a while."""
     if s.peers is None:
         return None
@@ -99,7 +99,7 @@ def peers(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
     ]  # fmt: skip
 
 
-def slow_jobs(s: Snapshot, limits: Thresholds) -> list[Finding] | None:
+def slow_jobs(s: Snapshot, limits: Alerts) -> list[Finding] | None:
     """A job runs much longer than its task usually does."""
     if limits.slow_factor is None:
         return []
