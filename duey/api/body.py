@@ -19,11 +19,11 @@ from functools import lru_cache
 from typing import Any
 
 from duey.api.answer import Refusal
-from duey.payload.plain import has_odd_number
+from duey.payload.plain import MAX_HOLDERS, has_odd_number
 
 MAX_DEPTH = 50
-MAX_MEMBERS, BYTES_PER_MEMBER = 100_000, 10  # of objects, as the next
-MAX_HOLDERS, BYTES_PER_HOLDER = 50_000, 20  # each costs some microseconds in every step that handles it
+MAX_MEMBERS, BYTES_PER_MEMBER = 100_000, 10  # of objects
+BYTES_PER_HOLDER = 20  # of arrays and objects, above MAX_HOLDERS
 MAX_DIGITS = 1000  # int() takes quadratic time, and only newer Pythons limit it (to 4,300 digits)
 DISCONNECTED = "the connection ended before the whole body had arrived: send it again"
 

@@ -52,6 +52,8 @@ ASKED, SEEN, IN_LIST = (JOB, WHOLE), (PAGE, PAGE), (LISTED, LISTED)  # bounds fo
 LISTED_BYTES = 65_536  # larger stored calls and results are b"" in a list
 LEAST_VALUES = 20  # shown of each argument, however many there are
 _TOKEN_CHARS = 500
+# Lists and dicts that somebody may send at once: each costs some microseconds in every step that handles it.
+MAX_HOLDERS = 50_000
 _HOLDERS, _STR = frozenset({list, dict}), frozenset({str})
 _PLAIN = _HOLDERS | {type(None), bool, int, float, str}
 _DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")

@@ -16,8 +16,7 @@ from duey.errors import FieldError
 from duey.model.job import Edit, TaskInfo
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.forms.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
-
-MAX_HOLDERS = 50_000  # as in the API's bodies: each costs some microseconds in every step that handles it
+from duey.payload.plain import MAX_HOLDERS
 
 
 def as_typed(fields: Sequence[Input], form: Fields) -> list[Input]:
