@@ -1,11 +1,13 @@
-"""What a request costs: processor time of requests of 1 MB, and of looks at what they left behind.
+"""Requests of 1 MB, and looks at what they left behind: what is answered is bounded, and `make soak` holds its time.
 
-The time is that of the thread which answers, on a core that does a fixed piece of work in PACE_S.
+`make test` asserts no time: a core that others share makes it a matter of luck (bench/parts/megabyte.py measures it).
+In the long form the time is that of the thread which answers, on a core that does a fixed piece of work in PACE_S.
 """
 
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +42,8 @@ def service(huey: DurableHuey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     yield made
     gc.unfreeze()
     made.close()
-    slow = {name: f"{took:.2f} s" for name, took in made.took.items() if took > ALLOWED_S * NOISE}
+    allowed_s = rounds(math.inf, soak=ALLOWED_S * NOISE)
+    slow = {name: f"{took:.2f} s" for name, took in made.took.items() if took > allowed_s}
     assert not slow, slow
 
 

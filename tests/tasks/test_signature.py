@@ -3,7 +3,6 @@
 import inspect
 import itertools
 import json
-import time as clock
 from datetime import date
 from typing import Any
 
@@ -212,23 +211,6 @@ def test_depth_is_bounded():
     deep: dict = {"name": "x"}
     deep["children"] = [deep]
     assert "nested deeper than" in next(iter(problems(signature_of(Node), [deep]).values()))
-
-
-def test_plain_scalars_are_quick():
-    def task(a: int, b: str, c: float, d: int = 0): ...
-
-    signature = Signature(task, "task")
-    args, kwargs = [1, "x", 1.5], {"d": 4}
-    bind(signature, args, kwargs)
-    best_s = min(_timed(signature, args, kwargs) for _ in range(20))
-    assert best_s < 30e-6  # 2 µs were measured; wide enough for a busy machine
-
-
-def _timed(signature: Signature, args: Any, kwargs: Any) -> float:
-    started = clock.perf_counter()
-    for _ in range(200):
-        bind(signature, args, kwargs)
-    return (clock.perf_counter() - started) / 200
 
 
 def test_a_call_holds_a_bounded_number_of_converted_values():
