@@ -13,7 +13,6 @@ import argparse
 import fcntl
 import itertools
 import os
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from typing import Any
 
 from duey import files as config_files
 from duey.cli.context import CliContext, Refused, echo
+from duey.cli.progress import Progress
 from duey.config import sqlite_path
 from duey.files import SIDE_FILES
 from duey.recipes import Refused as RecipeRefused
@@ -31,6 +31,7 @@ from duey.recipes.sqlite_backup import sync
 
 # The bytes of a SQLite file that each connection in WAL mode keeps locked (sqlite.org/fileformat2.html, "lock-byte").
 SHARED_FIRST, SHARED_SIZE = 0x40000002, 510
+PART = 4 << 20  # bytes that are copied at a time
 
 
 def databases(settings: Any) -> dict[str, Path]:
@@ -47,7 +48,8 @@ def backup(cli_context: CliContext, options: argparse.Namespace) -> None:
     config_files.make_folder(folder)
     sources = {f"{role}.db": path for role, path in databases(cli_context.settings).items()}
     try:
-        sizes = backup_set.copy_all(sources, folder, progress=lambda *_: None)
+        with Progress("backup") as progress:
+            sizes = backup_set.copy_all(sources, folder, progress=progress)
     except (RecipeRefused, Unavailable) as exc:
         raise Refused(f"the backup failed: {exc}") from None
     for name in sources:
@@ -81,8 +83,9 @@ def restore(cli_context: CliContext, options: argparse.Namespace) -> None:
         pass  # before gigabytes are copied
     fresh = {role: targets[role].with_name(f"{targets[role].name}.restored") for role in wanted}
     try:
-        for role, listed in wanted.items():
-            copy_checked(role, folder / f"{role}.db", fresh[role], listed)
+        with Progress("restore") as progress:
+            for role, listed in wanted.items():
+                copy_checked(role, folder / f"{role}.db", fresh[role], listed, progress)
     except BaseException:
         for path in fresh.values():
             path.unlink(missing_ok=True)
@@ -118,7 +121,9 @@ def contents(folder: Path, targets: Mapping[str, Path]) -> dict[str, backup_set.
     return {role: listed[f"{role}.db"] if listed else None for role in wanted}
 
 
-def copy_checked(role: str, source: Path, fresh: Path, listed: backup_set.Listed | None) -> None:
+def copy_checked(
+    role: str, source: Path, fresh: Path, listed: backup_set.Listed | None, progress: Progress
+) -> None:  # fmt: skip
     """Copy one file of the backup beside its target, synced, and check the copy. Raises Refused."""
     beside = [f"{source}{ending}" for ending in SIDE_FILES]
     if found := next((path for path in beside if os.path.exists(path) and os.stat(path).st_size), None):
@@ -127,8 +132,10 @@ def copy_checked(role: str, source: Path, fresh: Path, listed: backup_set.Listed
         Path(f"{fresh}{ending}").unlink(missing_ok=True)
     config_files.make_folder(fresh.parent)
     config_files.make_file(fresh)
-    shutil.copyfile(source, fresh)
+    progress.step(f"restore: copy {source.name}")
+    copy(source, fresh, progress)
     sync(fresh)
+    progress.step(f"restore: check {source.name}")
     if listed and (listed.bytes, listed.sha256) != (fresh.stat().st_size, backup_set.digest(fresh)):
         raise unfit(source, f"found contents that differ from {backup_set.LIST}")
     try:
@@ -144,6 +151,16 @@ def copy_checked(role: str, source: Path, fresh: Path, listed: backup_set.Listed
         raise unfit(source, "found another program's database, or an empty one")
     if version > newest:
         raise unfit(source, f"found schema {version}, while this Duey knows {newest}; install the newer Duey first")
+
+
+def copy(source: Path, target: Path, progress: Progress) -> None:
+    """Copy the bytes of a file."""
+    total, done = source.stat().st_size, 0
+    with open(source, "rb") as read, open(target, "wb") as written:
+        while part := read.read(PART):
+            written.write(part)
+            done += len(part)
+            progress(done / 1e6, total / 1e6, "MB copied")
 
 
 def unfit(source: Path, found: str) -> Refused:

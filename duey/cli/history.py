@@ -6,6 +6,7 @@ import argparse
 import signal
 
 from duey.cli.context import CliContext, echo
+from duey.cli.progress import Progress
 
 
 def record(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -24,7 +25,9 @@ def record(cli_context: CliContext, options: argparse.Namespace) -> None:
 
 def prune(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Remove from history and audit log what their retention settings ([monitor], [auth]) would remove later."""
-    done, lines = cli_context.history.prune(), cli_context.access.audit.prune()
+    with Progress("prune") as progress:
+        done = cli_context.history.prune(lambda jobs: progress(jobs, note="jobs removed"))
+        lines = cli_context.access.audit.prune()
     cli_context.audit("prune", "history", done.jobs)
     echo(
         f"removed {done.jobs} jobs, {done.figures} rows of figures, {done.groups} error groups, "

@@ -54,9 +54,10 @@ class History(Jobs, Groups, Figures, Charts, Seen, Status, Successes):
         """Close the connection of this thread, if it has one. The next use opens another."""
         self._database.close()
 
-    def prune(self) -> Pruned:
-        """Delete all that retention allows now, in small steps, and return free space to the disk."""
-        return Retention(self._database, self._settings, self._clock).prune()
+    def prune(self, progress: Callable[[int], None] = lambda jobs: None) -> Pruned:
+        """Delete all that retention allows now, in small steps, and return free space to the disk. `progress` is called
+        with the number of jobs that were deleted so far."""
+        return Retention(self._database, self._settings, self._clock).prune(progress)
 
     def recorder(
         self,

@@ -86,10 +86,12 @@ class Retention:
         self._walk = None
         return False
 
-    def prune(self) -> Pruned:
-        """Do a whole pass, and return all free space to the disk."""
-        self._began_at = -PASS_S
-        jobs = sum(self._delete_jobs())
+    def prune(self, progress: Callable[[int], None] = lambda jobs: None) -> Pruned:
+        """Do a whole pass, and return all free space to the disk. `progress` gets the number of deleted jobs."""
+        self._began_at, jobs = -PASS_S, 0
+        for deleted in self._delete_jobs():
+            jobs += deleted
+            progress(jobs)
         figures, groups = self._delete_figures(), self._delete_groups()
         while self._vacuum():
             pass
