@@ -30,8 +30,8 @@ from duey.tasks.drill import TASK
 ENTRIES = 20_000  # at most so many are read in one evaluation; the next one goes on
 EACH_JOBS = 200  # of tasks with alert="each" that are told one by one while as many incidents of them are open
 
-TALLY = """SELECT kind, fingerprint, COUNT(*), MIN(at), MAX(n), SUM(kind = 'failed') FROM entries
-    WHERE n > ? AND n <= ? AND (fingerprint IS NOT NULL OR kind = 'rescued') GROUP BY fingerprint"""
+TALLY = """SELECT fingerprint, COUNT(*), MIN(at), MAX(n), SUM(kind = 'failed') FROM entries
+    WHERE n > ? AND n <= ? AND (fingerprint IS NOT NULL OR kind IN ('rescued', 'died')) GROUP BY fingerprint"""
 GROUPS = """SELECT g.type, g.message, g.task, g.state, g.count, g.last_seen, g.regressed_at, g.last_job_id,
     CASE WHEN j.parent IS NULL THEN j.by END FROM error_groups g LEFT JOIN jobs j ON j.id = g.last_job_id
     WHERE g.fingerprint = ?"""
@@ -39,7 +39,8 @@ IN_AN_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = ? 
 FAILED = """SELECT j.id, j.task, e.error_type, e.error_message, e.at FROM entries e JOIN jobs j ON j.n = e.job
     WHERE e.n > ? AND e.n <= ? AND e.kind = 'failed' AND j.task = ? ORDER BY e.n LIMIT ?"""
 JOB = "SELECT id, task, error_type, error_message, finished_at, state FROM jobs WHERE id = ?"
-DEATH = "SELECT e.reason, j.task, j.id FROM entries e JOIN jobs j ON j.n = e.job WHERE e.n = ?"
+DEATH = """SELECT COALESCE(e.reason, ''), COALESCE(j.task, ''), COALESCE(j.id, '') FROM entries e
+    LEFT JOIN jobs j ON j.n = e.job WHERE e.n = ?"""
 
 
 class Reader:
@@ -75,12 +76,11 @@ class Reader:
     ) -> tuple[tuple[ErrorSeen, ...], Deaths]:
         tallies: dict[str, tuple[int, int, float]] = {}
         deaths = Deaths()
-        for kind, fingerprint, count, first_at, n, ended in db.execute_sql(TALLY, (first, last)).fetchall():
+        for fingerprint, count, first_at, n, ended in db.execute_sql(TALLY, (first, last)).fetchall():
             if fingerprint is not None:
                 tallies[fingerprint] = (count, ended, first_at)
-            elif kind == "rescued":
-                reason, task, job_id = db.execute_sql(DEATH, (n,)).fetchone() or ("", "", "")
-                deaths = Deaths(count, reason or "", task, job_id)
+            else:
+                deaths = Deaths(count, *db.execute_sql(DEATH, (n,)).fetchone())
         wanted = {*tallies, *(each[6:] for each in open_subjects if each.startswith("error "))}
         if not wanted:
             return (), deaths

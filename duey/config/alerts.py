@@ -35,7 +35,7 @@ RULES = {
     "schedule_overdue": "a schedule has not succeeded within its interval",
     "queue_age": "the oldest waiting job of a queue has waited longer than queue_age_s",
     "no_consumer": "no consumer has run for no_consumer_s",
-    "worker_killed": "a worker process was killed, or a job was failed because its workers died",
+    "worker_killed": "a worker process died, or a job was failed because its workers died",
     "disk_free": "less than disk_free_mb is free where the files of the service are",
     "history": "the history could not be recorded for history_s",
     "backup": "the backup failed, or is older than backup_hours",

@@ -15,6 +15,7 @@ deaths are counted separately, because a job might kill the consumer each time: 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from duey import errors
 from duey.execution.outcomes import Outcomes
@@ -53,6 +54,15 @@ def fate_of(claim: Claim, stopping: bool, dead: DeadWorker, max_crashes: int, ou
     if dead.tree:
         return Fate(None, None, deaths, event.RESCUED, detail)
     return Fate(None, crashes, None, event.RESCUED, detail)
+
+
+def death_of(dead: DeadWorker, fates: Sequence[Fate]) -> str:
+    """The detail of an event about the death itself, as JSON; '' if the supervisor meant it, or an event of a job says
+    so."""
+    if not dead.charge or dead.timed_out or any(fate.kind or fate.crashes is not None for fate in fates):
+        return ""
+    how = "its lease has expired" if dead.overdue else dead.how
+    return json.dumps({"host": dead.host, "pid": dead.pid, "how": how})
 
 
 def is_poison_suspect(job: JobRecord, max_crashes: int) -> bool:

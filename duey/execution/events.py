@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from duey.execution.display import TOO_LARGE, UNREADABLE, Display
-from duey.model.event import COUNTED, ENQUEUED, RETRIED, Event
+from duey.model.event import ENQUEUED, RETRIED, Event
 from duey.model.job import JobRecord
 from duey.payload.clip import clip
 from duey.payload.plain import Bounds
@@ -19,15 +19,16 @@ GROWTH = 16  # the display form as JSON is at most so many times as large as the
 
 
 def event_of(display: Display, row: EventRow) -> Event:
-    """A stored event for the history: in its display form, truncated to `max_value_kb`. Only one that is
-    COUNTED has no job."""
+    """A stored event for the history: in its display form, truncated to `max_value_kb`. Only those that
+    are JOBLESS have no job."""
     args: list[Any] | None = None
     kwargs: dict[str, Any] | None = None
     most = display.max_value_bytes
     detail = json.loads(row.detail) if row.detail else {}
     job = row.job
     if job is None:
-        return Event(row.seq, COUNTED, "", row.token, row.at, detail["task"], "", 0.0, row.at, detail=detail)
+        task = detail.get("task", "")
+        return Event(row.seq, row.kind, "", row.token, row.at, task, "", 0.0, row.at, worker=row.worker, detail=detail)
     if row.kind in (ENQUEUED, RETRIED):
         payload = job.payload if len(job.payload) <= READ_BYTES else b""
         args, kwargs, mask = display.shown_call(job._replace(payload=payload), _bounds(display))

@@ -11,11 +11,11 @@ import json
 from collections.abc import Sequence
 
 from duey import clock, errors, logs
-from duey.execution.deaths import fate_of
+from duey.execution.deaths import death_of, fate_of
 from duey.execution.display import Display
 from duey.execution.events import event_of
 from duey.execution.outcomes import Outcomes
-from duey.model.event import COUNTED, Event
+from duey.model.event import JOBLESS, Event
 from duey.model.job import CANCELED, ENDED, FAILED, Idempotency, JobRecord
 from duey.model.outcome import Outcome
 from duey.storage.contract import JobStorage
@@ -113,7 +113,7 @@ class Lifecycle:
                     break
                 dead = orphans.dead
                 fates = [fate_of(*each, dead, max_crashes, self._outcomes) for each in orphans.claims]
-                done = self.storage.release(orphans, fates)
+                done = self.storage.release(orphans, fates, death_of(dead, fates))
                 if done is Released.CHANGED:
                     continue
                 seized.reap()
@@ -141,7 +141,7 @@ class Lifecycle:
         that were removed are left out."""
         while True:
             rows = self.storage.read_outbox(limit)
-            found = [event_of(self._display, row) for row in rows if row.job or row.kind == COUNTED]
+            found = [event_of(self._display, row) for row in rows if row.job or row.kind in JOBLESS]
             if found or not rows:
                 return found
             self.storage.delete_events(rows)

@@ -9,7 +9,7 @@ from typing import Any
 
 from duey.storage.contract import JobStorage
 from duey.storage.presence import HOST
-from duey.storage.values import Registration
+from duey.storage.values import ALONE, Registration
 from duey.tasks import discovery
 
 
@@ -27,4 +27,4 @@ def register(
 
 def register_alone(storage: JobStorage) -> Any:
     """Register a process that runs jobs outside of any consumer (a shell, a test)."""
-    return register(storage, uuid.uuid4().hex, 1, "alone", ("*",), ())
+    return register(storage, uuid.uuid4().hex, 1, ALONE, ("*",), ())

@@ -15,7 +15,10 @@ RELEASED = "released"  # a stop interrupted the attempt; the job is in the queue
 RESCUED = "rescued"  # its worker died; the job is in the queue again
 BLOCKED, UNBLOCKED = "blocked", "unblocked"
 RETRIED = "retried"  # by hand
-COUNTED = "counted"  # belongs to no job: counts of compacted events of a task and minute (duey.storage.compaction)
+# These belong to no job:
+COUNTED = "counted"  # counts of compacted events of a task and minute (duey.storage.compaction)
+DIED = "died"  # a worker process died without an event of a job that says so
+JOBLESS = frozenset({COUNTED, DIED})
 
 
 class Event(NamedTuple):

@@ -128,9 +128,10 @@ class Workers(Protocol):
     def orphans(self, dead: DeadWorker) -> Orphans | None:
         """The claims of a dead worker. None if another rescuer has released them."""
 
-    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> Released:
-        """Release all claims of a dead worker, each as its fate says, and remove its row and its locks. Nothing is
-        changed unless the answer is DONE."""
+    def release(self, orphans: Orphans, fates: Sequence[Fate], died: str = "") -> Released:
+        """Release all claims of a dead worker, each as its fate says, and remove its row and its locks. `died`: detail
+        of an event DIED, '' for none; a worker that had no row gets none. Nothing is changed unless the answer is
+        DONE."""
 
 
 class Commands(Protocol):

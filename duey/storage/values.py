@@ -112,7 +112,10 @@ class EventRow(NamedTuple):
     detail: str | None  # JSON
     result: bytes | None  # of its job, with DONE
     job: JobRecord | None  # as it is now, its payload only with ENQUEUED, RETRIED and DONE (b"" if it is very large);
-    # None: it was removed, or the event is COUNTED
+    # None: it was removed, or the event belongs to none (JOBLESS)
+
+
+ALONE = "alone"  # kind of a process that claims jobs without a supervisor, such as a script
 
 
 class Registration(NamedTuple):
@@ -122,7 +125,7 @@ class Registration(NamedTuple):
     host: str
     pid: int
     threads: int
-    kind: str  # thread or process
+    kind: str  # thread, process or ALONE
     queues: tuple[str, ...]
     tasks: tuple[str, ...]
     code: str = ""  # fingerprint of the task modules
@@ -141,6 +144,7 @@ class DeadWorker(NamedTuple):
     company: int = 0  # number of jobs that were handled by all workers that died together, as far as known
     marks: Mapping[int, Slot] = MappingProxyType({})  # what its threads handled, by token; the storage adds it
     overdue: bool = False  # its lease has expired; nothing happens if it was renewed
+    how: str = ""  # by SIGKILL, with exit code 1; "" if nobody saw it
 
     def handled(self, slots: Iterable[Slot]) -> DeadWorker:
         """A copy with the jobs that its threads handled."""

@@ -41,12 +41,12 @@ class Reaper:
 
     def reap(self, child: WorkerProcess, code: int) -> bool:
         """Release the claims of a worker process that has ended with this exit code. True if it handled a job."""
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
         if not child.killed:
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             logger.error("%s (pid %d) died %s", child.spec.name, child.pid, how)
         if not child.number:
             return False
-        dead = DeadWorker(child.number, HOST, child.pid, not child.killed, frozenset(child.timed_out))
+        dead = DeadWorker(child.number, HOST, child.pid, not child.killed, frozenset(child.timed_out), how=how)
         if not dead.timed_out:
             return self._release(dead)
         self._huey.storage.close()  # the child must find no open connection

@@ -84,9 +84,9 @@ MIGRATIONS: Sequence[Migration] = (
         "CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint) WHERE fingerprint IS NOT NULL",
         "CREATE INDEX jobs_by_parent ON jobs (parent) WHERE parent IS NOT NULL",
         "CREATE INDEX jobs_failed ON jobs (state, finished_at) WHERE state = 'failed'",
-        # Events of jobs, except acceptance and a plain last end, which are in the job's row. job 0: no job, but the
-        # number of jobs that were combined before they were recorded (duey.storage.compaction). number: of the attempt,
-        # 0 if none was running. logs: JSON [[at, level, text], ...].
+        # Events of jobs, except acceptance and a plain last end, which are in the job's row. job 0: no job, but jobs
+        # that were combined before they were recorded (duey.storage.compaction), or a worker that died. number: of the
+        # attempt, 0 if none was running. logs: JSON [[at, level, text], ...].
         """
         CREATE TABLE entries (
             n INTEGER PRIMARY KEY,

@@ -97,6 +97,18 @@ def test_missing_consumers_and_killed_workers_are_told_and_when_it_is_over(deplo
     deployment.control.cancel(job.id)
 
 
+def test_a_worker_that_is_killed_without_a_job_is_told(deployment: Deployment, peer: HttpPeer):
+    deployment.configure(hook(peer, rules="worker_killed"))
+    deployment.app("--web", DUEY_TEST_HASTE="1")
+    deployment.consumer(1, "process")
+    (worker,) = wait_until(lambda: [each for each in deployment.control.workers() if each.workers], 20, "it serves")
+    kill(worker.pid)
+    wait_until(lambda: peer.received, 20, "its death is told")
+    (message,) = told(peer)
+    assert (message["type"], message["rule"], message["task"]) == ("incident.opened", "worker_killed", None)
+    assert f"as pid {worker.pid}: by SIGKILL" in message["text"] and "It ran no job." in message["text"]
+
+
 def rules(peer: HttpPeer) -> list[tuple[str, str]]:
     return [(each["type"], each["rule"]) for each in told(peer)]
 

@@ -100,6 +100,10 @@ def rescued(world: World) -> None:
     world.story.tell("rescued", "unlucky", world.at, detail={"host": "h", "pid": 3, "crashes": 1})
 
 
+def idle_death(world: World) -> None:
+    world.story.tell("died", "", world.at, detail={"host": "h", "pid": 3, "how": "by SIGKILL"}, worker=7)
+
+
 def unrecorded(world: World) -> None:
     world.control.events = 12
     world.turn()
@@ -144,6 +148,7 @@ BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
     ("queue_age", {}, waits, lambda w: w.control.queue_infos.clear()),
     ("no_consumer", {}, no_workers, lambda w: w.control.worker_infos.append(WORKER)),
     ("worker_killed", {}, rescued, calm),
+    ("worker_killed", {}, idle_death, calm),
     ("worker_killed", {}, lambda w: w.fail(kind="WorkerDied"), calm),
     ("history", {}, unrecorded, lambda w: setattr(w.control, "events", 0)),
     ("backup", {"backup_hours": 48}, old_backup, fresh_backup),

@@ -93,11 +93,11 @@ def kinds(storage: JobStorage, job_id: str | None = None) -> list[str]:
 class Hand:
     """A registered worker that claims, begins, ends and dies when the test says so."""
 
-    def __init__(self, storage: JobStorage, consumer: str = "", queues: Sequence[str] = ("*",)) -> None:
+    def __init__(
+        self, storage: JobStorage, consumer: str = "", queues: Sequence[str] = ("*",), kind: str = "thread"
+    ) -> None:
         self.storage, self.queues = storage, tuple(queues)
-        self.registration = Registration(
-            consumer or uuid.uuid4().hex, "host.example", 4242, 1, "thread", self.queues, ()
-        )
+        self.registration = Registration(consumer or uuid.uuid4().hex, "host.example", 4242, 1, kind, self.queues, ())
         self.presence = storage.register(self.registration)
         self.n: int = self.presence.n
         self.here = True

@@ -11,6 +11,7 @@ from huey.exceptions import TaskTimeout
 from duey.execution.deaths import TREE
 from duey.model.job import ONCE
 from duey.payload.serializer import make_serializer
+from duey.storage.values import ALONE
 from tests.contracts.rig import job, jobs, kinds, look, run_next, state
 
 MOST = 3
@@ -45,6 +46,41 @@ def test_a_death_that_is_not_the_job_s_fault_is_not_charged(storage, hire):
     storage.enqueue_jobs(jobs("a"))
     assert hire().die_running(charge=False) == ["a"]
     assert (hire().claim_one().job.crashes, kinds(storage)) == (0, ["enqueued", "released"])
+
+
+def died(storage):
+    """The deaths that are told by themselves: number of the worker, host, and how, as far as known."""
+    return [
+        (e.worker, e.detail["host"], e.detail["how"]) for e in storage.lifecycle.read_events(100) if e.kind == "died"
+    ]
+
+
+def test_a_death_that_no_event_of_a_job_tells_has_one_of_its_own(storage, hire):
+    """Once, whoever finds the worker, and not if its job's event says so or the supervisor meant it."""
+    idle = hire()
+    idle.die()
+    for _ in range(2):
+        storage.lifecycle.reap(idle.dead()._replace(how="by SIGKILL"), MOST)
+    found = [(idle.n, "host.example", "by SIGKILL")]
+    assert died(storage) == found
+    storage.enqueue_jobs([job(each, timeout_s=1.0) for each in "abc"])
+    waiting = hire()
+    waiting.claim()  # it waits in the prefetcher: nothing is charged to it
+    waiting.die()
+    storage.lifecycle.rescue(MOST, [], "another")
+    found.append((waiting.n, died(storage)[-1][1], ""))
+    assert died(storage) == found
+    hire().die_running()
+    hire().die_running(charge=False)
+    hire().die_running(timed_out=True)
+    meant, alone = hire(), hire(kind=ALONE)
+    for each, charge in ((meant, False), (alone, True)):
+        each.die()
+        storage.lifecycle.reap(each.dead(charge), MOST)
+    hire().go()
+    assert died(storage) == found
+    storage.delete_events(storage.lifecycle.read_events(100))
+    assert storage.counts().events == 0
 
 
 # phase of the handling -> crashes, and the state of a job that must not run twice
@@ -193,7 +229,7 @@ def test_the_locks_of_a_worker_that_dies_or_leaves_are_free_and_those_of_others_
             storage.lifecycle.reap(hand.dead(), MOST)
         assert not storage.has_data_for_key("lock") and storage.has_data_for_key("other")
     assert [c.job.id for c in other.claim(5)] == ["a", "b"], "what it holds is given back"
-    assert kinds(storage) == ["enqueued", "enqueued"]
+    assert kinds(storage) == ["enqueued", "enqueued", "died"]
 
 
 def test_a_living_worker_is_never_rescued(storage, elsewhere, hand):

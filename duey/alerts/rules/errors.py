@@ -89,16 +89,21 @@ def drills(s: Snapshot, limits: Alerts) -> list[Finding]:
 
 
 def worker_deaths(s: Snapshot, limits: Alerts) -> list[Finding]:
-    """Worker processes died while they ran jobs."""
-    if not s.deaths.jobs and s.changed_at.get("workers", 0.0) <= s.now - CALM_S:
+    """Worker processes died, with jobs or without."""
+    deaths = s.deaths
+    if not deaths.number and s.changed_at.get("workers", 0.0) <= s.now - CALM_S:
         return []
     line = "Its jobs run again. A job that kills its workers again and again is failed ([tasks] max_crashes)."
     facts: tuple[Fact, ...] = ()
-    if s.deaths.jobs:
-        facts = (("task", s.deaths.task), ("job", s.deaths.job_id), ("what happened", s.deaths.last))
+    if deaths.number:
+        facts = (("what happened", deaths.last),)
+    if deaths.job_id:
+        facts = (("task", deaths.task), ("job", deaths.job_id), *facts)
+    elif deaths.number:
+        line = "It ran no job. Its consumer starts another one, unless the whole consumer was killed."
     return [
         Finding(
-            "worker_killed", "workers", "A worker process was killed", (line,), facts, "workers", s.deaths.jobs,
-            bool(s.deaths.jobs),
+            "worker_killed", "workers", "A worker process was killed", (line,), facts, "workers", deaths.number,
+            bool(deaths.number),
         )
     ]  # fmt: skip

@@ -79,11 +79,12 @@ class RunningJob(NamedTuple):
 
 
 class Deaths(NamedTuple):
-    """Jobs that were rescued from dead worker processes since the last evaluation."""
+    """Jobs that were rescued from dead worker processes, and worker processes that died without a job, since the last
+    evaluation."""
 
-    jobs: int = 0
+    number: int = 0
     last: str = ""  # which worker died, in words
-    task: str = ""
+    task: str = ""  # of the job that was rescued last, "" if the last death was without one
     job_id: str = ""
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from duey.model.event import BLOCKED, COUNTED, DONE, UNBLOCKED, Event
+from duey.model.event import BLOCKED, DONE, JOBLESS, UNBLOCKED, Event
 from duey.storage.compaction import STEP as COMPACTED
 from duey.storage.compaction import Pair, Seen
 from duey.storage.contract import Outbox
@@ -42,7 +42,7 @@ def row_of(answer: Sequence[Any]) -> EventRow:
     kind = OLD_KINDS.get(kind_bytes) or kind_bytes.decode()
     by, at, started_at, attempt = json.loads(event_json)
     token, job = codec.token_of(by), None
-    if kind != COUNTED:
+    if kind not in JOBLESS:
         head, _, payload = body.partition(b"\n")
         job = codec.record_of([0, None, 0, 0, *codec.fields_of(m, head)], payload if carries_call else b"")
     return EventRow(

@@ -20,7 +20,7 @@ from duey.storage.redis.client import Server
 from duey.storage.redis.keys import LEASE_S
 from duey.storage.redis.presence import OnThisHost, RedisPresence, running_of, running_text
 from duey.storage.redis.session import WorkerSessions
-from duey.storage.values import DeadWorker, Fate, Orphans, Registration, Released
+from duey.storage.values import ALONE, DeadWorker, Fate, Orphans, Registration, Released
 
 RELEASED = {0: Released.GONE, 1: Released.DONE, 2: Released.CHANGED}  # by the answer of reap.lua
 
@@ -91,7 +91,7 @@ class RedisWorkers(OnThisHost, Workers):
 
     def register(self, registration: Registration) -> RedisPresence:
         presence = self.sessions.open(registration, self.folder)
-        if registration.kind == "alone":
+        if registration.kind == ALONE:
             presence.beat_alone = lambda: self.beat([presence.n], LEASE_S)
         return presence
 
@@ -175,7 +175,7 @@ class RedisWorkers(OnThisHost, Workers):
         pairs = zip(held[::2], held[1::2], strict=True)
         return Orphans(dead, [(codec.claim_of(dead.worker, claim), bool(stopping)) for stopping, claim in pairs])
 
-    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> Released:
+    def release(self, orphans: Orphans, fates: Sequence[Fate], died: str = "") -> Released:
         """A claim that goes back to the queue without an event is not named in the
         arguments."""
         settled = noted = 0
@@ -193,7 +193,7 @@ class RedisWorkers(OnThisHost, Workers):
         stopping = "".join(f"{claim.token & codec.LOW}," for claim, stopping in orphans.claims if stopping)
         if faults.point:
             faults.point("reap.written")
-        words = (f",{stopping}", clock.now(), settled, noted, *outcomes, *notes)
+        words = (f",{stopping}", clock.now(), died, settled, noted, *outcomes, *notes)
         answer = self.server.run("reap", orphans.dead.worker, int(orphans.dead.overdue), *words)
         if faults.point:
             faults.point("reap.committed")

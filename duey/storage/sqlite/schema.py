@@ -68,7 +68,7 @@ DDL = (
         finished_at real not null, worker integer, gone_at real, result blob)""",
     "create index finished_gone on finished (gone_at)",
     "create index jobs_tried on jobs (seq) where attempt > 0",
-    # job 0: counts of compacted events (duey.storage.compaction)
+    # job 0: it belongs to none (duey.model.event.JOBLESS)
     """create table outbox (seq integer primary key, job integer not null, kind text not null, token integer not null,
         at real not null, started_at real, attempt integer not null, detail text)""",
     # running jobs that were asked to stop

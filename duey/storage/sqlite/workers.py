@@ -14,6 +14,7 @@ from pathlib import Path
 
 from duey import clock, errors
 from duey import files as config_files
+from duey.model import event
 from duey.model.job import Running, WorkerInfo
 from duey.model.outcome import Ttl
 from duey.model.queues import shown
@@ -23,7 +24,7 @@ from duey.storage.presence import rss_of, touch
 from duey.storage.sqlite import claim as claiming
 from duey.storage.sqlite import queries, schema, settle
 from duey.storage.sqlite.database import Database
-from duey.storage.values import DeadWorker, Fate, Orphans, Registration, Released
+from duey.storage.values import ALONE, DeadWorker, Fate, Orphans, Registration, Released
 from duey.storage.wakeup import Notifier
 
 
@@ -150,16 +151,16 @@ class SqliteWorkers(Workers):
             stopping = queries.asked_to_stop(con, [claim.job.seq for claim in claims])
         return Orphans(dead, [(claim, claim.job.seq in stopping) for claim in claims])
 
-    def release(self, orphans: Orphans, fates: Sequence[Fate]) -> Released:
+    def release(self, orphans: Orphans, fates: Sequence[Fate], died: str = "") -> Released:
         with self.db.write("relaxed", "reap") as con:
-            done = release(con, orphans, fates, self.ttl)
+            done = release(con, orphans, fates, died, self.ttl)
         if done is Released.DONE:
             self.notifier.notify_waiters()
             self.notifier.notify_workers(8)
         return done
 
 
-def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], ttl: Ttl) -> Released:
+def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], died: str, ttl: Ttl) -> Released:
     """Release all claims of a dead worker. CHANGED, and nothing is changed, if there are other claims, or other jobs
     were asked to stop, than when they were read."""
     worker = orphans.dead.worker
@@ -182,5 +183,7 @@ def release(con: sqlite3.Connection, orphans: Orphans, fates: Sequence[Fate], tt
             row = (job.seq, fate.kind, claim.token, clock.now(), None, job.attempt, fate.detail)
             con.execute(schema.EVENT, row)
     con.execute("delete from locks where worker = ?", (worker,))
-    con.execute("delete from workers where n = ?", (worker,))
+    kinds = con.execute("delete from workers where n = ? returning kind", (worker,)).fetchall()
+    if died and kinds and kinds[0][0] != ALONE:
+        con.execute(schema.EVENT, (0, event.DIED, worker << 32, clock.now(), None, 0, died))
     return Released.DONE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from duey.model.event import RELEASED, RESCUED, RETRYING, Event
+from duey.model.event import DIED, RELEASED, RESCUED, RETRYING, Event
 from duey.model.job import FAILED
 from duey.monitor.history import plain
 from duey.monitor.history.recording.job_state import JobState
@@ -33,6 +33,12 @@ def row(s: JobState, event: Event, wait_ms: float | None, run_ms: float | None) 
     )  # fmt: skip
 
 
+def jobless_row(event: Event) -> tuple[Any, ...]:
+    """Return the row of an event that belongs to no job."""
+    worker, reason = plain.whole_or_none(event.worker), reason_of(event)
+    return (0, event.token, event.kind, event.at, 0, worker, None, None, None, reason, *[None] * (len(COLUMNS) - 10))
+
+
 def has_error(event: Event) -> bool:
     """Return whether the event is a failed attempt. A retry with a reason only waited, for a lock for example."""
     return event.kind == FAILED or (event.kind == RETRYING and "reason" not in event.detail)
@@ -52,4 +58,7 @@ def reason_of(event: Event) -> str | None:
     detail = event.detail
     if event.kind == RESCUED and "host" in detail:
         return plain.text(f"its worker died on {detail['host']} as pid {detail.get('pid')}", 500)
+    if event.kind == DIED and "host" in detail:
+        how = f": {detail['how']}" if detail.get("how") else ""
+        return plain.text(f"worker {event.worker} died on {detail['host']} as pid {detail.get('pid')}{how}", 500)
     return plain.text_or_none(detail.get("reason"), 500)

@@ -15,7 +15,18 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from duey.model.event import BLOCKED, COUNTED, ENQUEUED, RELEASED, RESCUED, RETRIED, RETRYING, UNBLOCKED, Event
+from duey.model.event import (
+    BLOCKED,
+    COUNTED,
+    ENQUEUED,
+    JOBLESS,
+    RELEASED,
+    RESCUED,
+    RETRIED,
+    RETRYING,
+    UNBLOCKED,
+    Event,
+)  # fmt: skip
 from duey.model.job import CANCELED, DONE, ENDED, EXPIRED, FAILED, QUEUED, SCHEDULED
 from duey.monitor.history import plain
 from duey.monitor.history.recording import entries, job_state
@@ -45,16 +56,16 @@ class Projection:
         self.tallies: dict[tuple[int, str], Tally] = {}
         self.groups: dict[str, GroupTally] = {}
         self.tasks: dict[str, tuple[float, float]] = {}
-        self.known_counts: set[tuple[float, int]] = set()  # (at, token) of `counted` events that are stored
+        self.jobless: set[tuple[float, str, int]] = set()  # (at, kind, token) of events without a job that are stored
         self.applied = self.refused = self.begun = self.counted = 0
 
     def apply(self, event: Event) -> None:
         """Apply one event, if it is not known. An event that cannot be understood is logged and left out."""
-        if not event.job_id and event.kind != COUNTED:
+        if not event.job_id and event.kind not in JOBLESS:
             self.refused += 1  # the job was deleted from the queue's storage
             return
         try:
-            self._counted(event) if event.kind == COUNTED else self._apply(event)
+            self._apply_jobless(event) if event.kind in JOBLESS else self._apply(event)
         except Exception:
             self.refused += 1
             logger.exception("an event of the job %.100r cannot be recorded and is left out", event.job_id)
@@ -90,14 +101,18 @@ class Projection:
         if not first < at < last:
             self.tasks[s.task] = (min(first, at), max(last, at))
 
-    def _counted(self, event: Event) -> None:
-        """Add jobs that were combined into one event while the history was behind (duey.storage.compaction)."""
-        if (event.at, event.token) in self.known_counts:
+    def _apply_jobless(self, event: Event) -> None:
+        """Add jobs that were combined into one event while the history was behind (duey.storage.compaction), or a
+        death of a worker process."""
+        if not is_sound(event):
+            raise ValueError(f"expected kind, token, instant and detail, found {event!r:.1000}")
+        if (event.at, event.kind, event.token) in self.jobless:
             return
-        self._tally(event.at, plain.text(event.task, 500)).add_counted(event.detail)
-        self.known_counts.add((event.at, event.token))
-        self.entries.append((0, event.token, COUNTED, event.at, 0, *[None] * (len(entries.COLUMNS) - 5)))
-        self.counted += plain.whole(event.detail["done"])
+        if event.kind == COUNTED:
+            self._tally(event.at, plain.text(event.task, 500)).add_counted(event.detail)
+            self.counted += plain.whole(event.detail["done"])
+        self.jobless.add((event.at, event.kind, event.token))
+        self.entries.append(entries.jobless_row(event))
         self.applied += 1
 
     # kinds of events

@@ -13,7 +13,7 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from duey.model.event import COUNTED, Event
+from duey.model.event import JOBLESS, Event
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import entries, job_state
 from duey.monitor.history.recording.causes import GroupTally
@@ -43,7 +43,7 @@ GROUP = (
 )  # fmt: skip
 READ_JOBS = f"SELECT {', '.join(job_state.READ)} FROM jobs WHERE id IN ({{}})"
 READ_IDENTITIES = "SELECT job, at, kind, token FROM entries WHERE job IN ({})"
-READ_COUNTS = f"SELECT at, token FROM entries WHERE job = 0 AND at BETWEEN ? AND ? AND kind = '{COUNTED}'"
+READ_JOBLESS = "SELECT at, kind, token FROM entries WHERE job = 0 AND at BETWEEN ? AND ?"
 INSERT_JOBS = _insert("jobs", job_state.INSERTED)
 UPDATE_JOBS, UPDATE_DONE, UPDATE_CALLS = _update(CHANGING), _update(ENDING), _update(CALL)
 INSERT_ENTRIES = _insert("entries", entries.COLUMNS)
@@ -69,7 +69,7 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
     with database.writing() as db:
         db.execute_sql(f"PRAGMA cache_size = -{CACHE_KB}")
         fold = Projection(read_states(db, events), next_number(db), max_value_chars)
-        fold.known_counts = read_counts(db, events)
+        fold.jobless = read_jobless(db, events)
         for event in events:
             fold.apply(event)
         if not fold.applied:
@@ -96,7 +96,7 @@ def record(database: Database, events: Sequence[Event], max_value_chars: int, cl
 def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobState]:
     """Return the stored jobs of a batch by id, with the identities of their entries."""
     cursor = db.cursor()
-    ids = list({job_state.id_of(event) for event in events if event.kind != COUNTED})
+    ids = list({job_state.id_of(event) for event in events if event.kind not in JOBLESS})
     states: dict[str, JobState] = {}
     for some in _chunks(ids):
         for row in cursor.execute(READ_JOBS.format(_marks(some)), some):
@@ -109,10 +109,10 @@ def read_states(db: SqliteDatabase, events: Iterable[Event]) -> dict[str, JobSta
     return states
 
 
-def read_counts(db: SqliteDatabase, events: Iterable[Event]) -> set[tuple[float, int]]:
-    """Return (at, token) of the stored `counted` events, for the times in the batch."""
-    instants = [event.at for event in events if event.kind == COUNTED]
-    return set(db.execute_sql(READ_COUNTS, (min(instants), max(instants)))) if instants else set()
+def read_jobless(db: SqliteDatabase, events: Iterable[Event]) -> set[tuple[float, str, int]]:
+    """Return (at, kind, token) of the stored events without a job, for the times in the batch."""
+    instants = [event.at for event in events if event.kind in JOBLESS]
+    return set(db.execute_sql(READ_JOBLESS, (min(instants), max(instants)))) if instants else set()
 
 
 def next_number(db: SqliteDatabase) -> int:

@@ -9,10 +9,10 @@ local answer, bytes, stale = {0}, 0, {}
 for _, entry in ipairs(call('XRANGE', P .. 'outbox', '-', '+', 'COUNT', ARGV[1])) do
   local e = {}
   for i = 1, #entry[2], 2 do e[entry[2][i]] = entry[2][i + 1] end
-  local counted = e.k == 'counted'  -- belongs to no job
-  local seq, m = unpack(counted and {'', ''} or call('HMGET', job_key(e.j), 'seq', 'm'))
+  local jobless = e.j == ''
+  local seq, m = unpack(jobless and {'', ''} or call('HMGET', job_key(e.j), 'seq', 'm'))
   local whole_call = e.k == 'enqueued' or e.k == 'retried' or e.k == 'done'
-  local body = counted and '' or seq == e.s and (whole_call and call('GET', P .. 'body:' .. e.j) or head_of(e.j))
+  local body = jobless and '' or seq == e.s and (whole_call and call('GET', P .. 'body:' .. e.j) or head_of(e.j))
   if not body then
     stale[#stale + 1] = entry[1]
   else

@@ -1,7 +1,8 @@
 -- uses: places wakeup limits insert settle claim
 -- Releases the claims of dead worker n, frees its locks and removes its row.
--- Arguments: n, overdue, canceled, now, how many outcomes, how many notes, the outcomes, then six arguments for
+-- Arguments: n, overdue, canceled, now, died, how many outcomes, how many notes, the outcomes, then six arguments for
 -- each note: counter, id, m (empty: unchanged), kind and event_json of the event, detail (empty: none).
+-- died: detail of the event of its death, empty for none.
 -- overdue = 1: do nothing if its lease has not expired. canceled: the counters of the claims that were asked to stop,
 -- each between commas. A claim that no outcome and no note names goes back without an event.
 -- Returns 1 if it was done, 0 if not, 2 if a claim was asked to stop meanwhile.
@@ -23,8 +24,8 @@ for k = 1, #held, 2 do
 end
 call('DEL', P .. 'nothing')  -- see settle_and_claim.lua
 local now = ARGV[4]
-local i = settle_all(ARGV, 7, tonumber(ARGV[5]))
-for _ = 1, tonumber(ARGV[6]) do
+local i = settle_all(ARGV, 8, tonumber(ARGV[6]))
+for _ = 1, tonumber(ARGV[7]) do
   local counter, id, m, kind, event_json, detail = unpack(ARGV, i, i + 5)
   if put_back(id, n, counter, now, true) then
     if m ~= '' then
@@ -41,6 +42,9 @@ unblock_freed(now)
 for _, name in ipairs(call('SMEMBERS', P .. 'locks_of:' .. n)) do
   local lock = call('HGET', P .. 'locks', name)
   if lock and string.match(lock, '^([^|]*)|') == n then call('HDEL', P .. 'locks', name) end
+end
+if ARGV[5] ~= '' and call('HGET', worker, 'kind') ~= 'alone' then
+  event('', '', 'died', '["' .. n .. ':0",' .. now .. ',null,0]', ARGV[5])
 end
 call('DEL', worker, P .. 'claimed:' .. n, P .. 'locks_of:' .. n, P .. 'wakeup:' .. n)
 call('ZREM', P .. 'leases', n)
