@@ -171,7 +171,7 @@ def queries(history: History) -> dict[str, Callable[[], Any]]:
         "counts by state of a text": lambda: history.state_counts(JobFilter(text="ada@")),
         "counts by state, text found nowhere": lambda: history.state_counts(JobFilter(text="zebra")),
         "what the history holds": lambda: history.kept(),
-        "slots that went wrong": lambda: history.slots(limit=40, outcomes=("failed", "missed")),
+        "slots that went wrong": history.slots_to_look_at,
     }
     filters = {
         "all": JobFilter(),

@@ -40,13 +40,14 @@ class Schedules:
         given = NEW_SCHEDULE.read(decode(self._reader.read(environ)))
         name = given.pop("name")
         made = self._control.schedules.shown(self._control.schedules.make(name, schedule_of(given)))
-        self._audit_log.record(environ, token, "make schedule", name, f"{made.task}: {made.expression}")
+        self._audit_log.record(environ, token, "make schedule", name, made.summary)
         return respond(201, schedule_view(made), f"{self._views.base}{PATH}/{quote(name, safe='')}")
 
     def change(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:
         request = schedule_of(SCHEDULE_REQUEST.read(decode(self._reader.read(environ))))
+        before = self._control.schedules.get(schedule)
         changed = self._control.schedules.shown(self._control.schedules.change(schedule, request))
-        self._audit_log.record(environ, token, "change schedule", schedule, f"{changed.task}: {changed.expression}")
+        self._audit_log.record(environ, token, "change schedule", schedule, before.change_to(changed))
         return respond(200, schedule_view(changed))
 
     def delete(self, environ: Mapping[str, Any], token: Token, schedule: str) -> bytes:

@@ -34,7 +34,7 @@ def schedule_add(cli_context: CliContext, options: argparse.Namespace) -> None:
     """
     schedules = cli_context.control.schedules
     made = schedules.shown(schedules.make(options.name, request_of(cli_context, options)))
-    cli_context.audit("make schedule", made.name, detail=f"{made.task}: {made.expression}")
+    cli_context.audit("make schedule", made.name, detail=made.summary)
     echo(f"created {made.name}: {made.words}{first(made)}")
 
 
@@ -44,8 +44,9 @@ def schedule_change(cli_context: CliContext, options: argparse.Namespace) -> Non
     Options that are left out get their defaults, as with `schedule add`; they do not keep their present values.
     """
     schedules = cli_context.control.schedules
+    before = schedules.get(options.name)
     changed = schedules.shown(schedules.change(options.name, request_of(cli_context, options)))
-    cli_context.audit("change schedule", changed.name, detail=f"{changed.task}: {changed.expression}")
+    cli_context.audit("change schedule", changed.name, detail=before.change_to(changed))
     echo(f"changed {changed.name}: {changed.words}{first(changed)}")
 
 

@@ -7,6 +7,7 @@ thread of its own, and a page waits for it only for a short time.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any
 from duey import clock, errors
 from duey.execution.huey import DurableHuey
 from duey.model.schedule import DEFERRED, KEPT, OccurrenceRow, ScheduleRow
+from duey.payload.clip import clip
 from duey.payload.plain import JOB, Bounds
 from duey.scheduling import entry
 from duey.scheduling.due import GRACE_S
@@ -67,6 +69,18 @@ class Schedule:
     is_over: bool = False  # it never falls due again
     removable: bool = False  # it was made, or the code has it no more
     version: str = ""  # changes with what it runs, and when
+
+    @property
+    def summary(self) -> str:
+        """What it runs and when, as the audit log keeps it. Hidden arguments are hidden here, too."""
+        given = [*map(_short, self.args), *(f"{name}={_short(value)}" for name, value in self.kwargs.items())]
+        options = [f"{key} {value}" for key, value in self.given.items() if key in ("catch_up", "overlap", "window_s")]
+        return ", ".join([f"{self.task}({', '.join(given[:20])}): {self.expression} {self.tz}", *options])
+
+    def change_to(self, changed: Schedule) -> str:
+        """What differs after a change, as the audit log keeps it."""
+        before, after = self.summary, changed.summary
+        return f"{before} -> {after}" if before != after else f"{after}, as before as far as it is shown"
 
 
 class ScheduleDraft:
@@ -175,6 +189,10 @@ class Showing:
         # Slots in the future come from a clock that was ahead. They would hide the present ones.
         found = self._huey.storage.schedule_store.slots_of(name, limit, now + GRACE_S)
         return tuple(shown_slot(*each) for each in found if 0 <= each[0].at <= LAST_INSTANT)
+
+
+def _short(value: Any) -> str:
+    return json.dumps(clip(value, 60)[0], ensure_ascii=False)
 
 
 def last_run(slots: Sequence[Slot]) -> float | None:

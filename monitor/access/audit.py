@@ -7,7 +7,7 @@ database refuses it. They are deleted when they are older than `days`, or when t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,6 +103,12 @@ class Audit:
             query = query.where(L.action == bounded(action, ACTION_LENGTH))
         with self._database.reading() as db:
             return tuple(AuditEntry(**row) for row in query.execute(db))
+
+    def about(self, target: str, actions: Sequence[str], limit: int) -> tuple[AuditEntry, ...]:
+        """Return the newest entries about one thing with one of these actions."""
+        query = AUDIT.select().where((L.target == bounded(target, TARGET_LENGTH)) & L.action.in_(list(actions)))
+        with self._database.reading() as db:
+            return tuple(AuditEntry(**row) for row in query.order_by(L.id.desc()).limit(limit).execute(db))
 
     def walk(self, who: str | None = None, action: str | None = None, most: int | None = None) -> Iterator[AuditEntry]:
         """Yield all entries (or the newest `most`), newest first, read in pages."""

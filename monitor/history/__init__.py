@@ -34,6 +34,8 @@ from duey.monitor.history.values import (
     RecorderStatus,
     SeenWorker,
     Slot,
+    SlotGroup,
+    SlotRun,
     Step,
 )
 
@@ -65,6 +67,8 @@ __all__ = [
     "RecorderStatus",
     "SeenWorker",
     "Slot",
+    "SlotGroup",
+    "SlotRun",
     "Step",
     "TaskFigures",
     "TaskHistory",

@@ -20,6 +20,7 @@ from duey.monitor.history.queries.figures import Charts, Figures
 from duey.monitor.history.queries.groups import Groups
 from duey.monitor.history.queries.jobs import Jobs
 from duey.monitor.history.queries.seen import Seen
+from duey.monitor.history.queries.slots import Slots
 from duey.monitor.history.queries.status import Status
 from duey.monitor.history.queries.successes import Successes
 from duey.monitor.history.recording.copies import Timetable
@@ -35,7 +36,7 @@ class MonitorSettings(RetentionSettings, Protocol):
     def max_value_kb(self) -> int: ...
 
 
-class History(Jobs, Groups, Figures, Charts, Seen, Status, Successes):
+class History(Jobs, Groups, Figures, Charts, Seen, Slots, Status, Successes):
     """One history file, for any number of threads and processes. `clock` returns UTC epoch seconds.
 
     Raises ValueError if `database_url` is not `sqlite:///FILE`.

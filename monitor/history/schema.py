@@ -256,6 +256,12 @@ MIGRATIONS: Sequence[Migration] = (
         "CREATE INDEX notifications_by_channel ON notifications (channel, created_at)",
         "CREATE INDEX notifications_by_incident ON notifications (incident) WHERE incident IS NOT NULL",
     ),
+    (
+        # When a person said that nothing more is to be done about a slot that did not run as planned.
+        "ALTER TABLE slots ADD COLUMN dismissed_at REAL",
+        """CREATE INDEX slots_to_look_at ON slots (outcome, schedule, reason, at)
+            WHERE dismissed_at IS NULL AND outcome NOT IN ('on time', 'running', 'waiting')""",
+    ),
 )
 
 # The columns of `jobs` that a batch may change, and those that are set when a job is accepted.

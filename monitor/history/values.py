@@ -198,6 +198,29 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class SlotRun:
+    """A slot, and the times of its job, None where it has none or it is not kept."""
+
+    slot: Slot
+    wait_ms: float | None
+    run_ms: float | None
+
+
+@dataclass(frozen=True)
+class SlotGroup:
+    """Slots of a schedule with one outcome, and one reason if they are missed or skipped. `reason` and `job_id` are
+    those of the newest."""
+
+    schedule: str
+    outcome: str
+    reason: str | None
+    count: int
+    first_at: float
+    last_at: float
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
 class Kept:
     """What the history holds, what retention deleted, and sizes in bytes."""
 

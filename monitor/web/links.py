@@ -34,7 +34,7 @@ class Links:
         return self._named("errors", fingerprint, verb)
 
     def schedule(self, name: str, verb: str = "") -> str:
-        return self._named("schedules", name, verb)
+        return self._named("schedules", name, verb) + (".html" if name == "new" and not verb else "")
 
     def worker(self, worker_id: str, verb: str = "") -> str:
         return self._named("workers", worker_id, verb)

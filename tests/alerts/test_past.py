@@ -54,7 +54,7 @@ def test_what_goes_on_from_hour_to_hour_is_told_once(history: History, hours: di
 def test_a_schedule_that_goes_wrong_several_times_in_a_row_is_told_once(
     history: History, outcomes: str, missed: int, failed: int
 ) -> None:
-    seen = [("nightly", SINCE + n * DAY, outcome, None, None) for n, outcome in enumerate(outcomes.split())]
+    seen = [("nightly", SINCE + n * DAY, outcome, None, None, None) for n, outcome in enumerate(outcomes.split())]
     for slots, times in ((seen, 1), ([*seen, *(("other", *each[1:]) for each in seen)], 2)):
         told = counted(history, "slots", slots)
         assert (told["schedule_missed"], told["schedule_failed"]) == (times * missed, times * failed)

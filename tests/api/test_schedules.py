@@ -77,7 +77,9 @@ def test_make(world: World, client: Client) -> None:
     assert (said["name"], said["task"], said["source"], said["args"]) == ("mine", "add", "made", [1])
     assert [said[key] for key in ("timezone", "catch_up", "overlap", "window")] == ["Europe/Zagreb", "all", "queue", 60]
     assert client.get(f"{PATH}/mine").json == said
-    assert actions(world) == [("make schedule", "mine", "add: 0 3 * * mon-fri")]
+    assert actions(world) == [
+        ("make schedule", "mine", "add(1): 0 3 * * mon-fri Europe/Zagreb, catch_up all, overlap queue, window_s 60.0")
+    ]
 
 
 def test_when(world: World, client: Client) -> None:
@@ -133,7 +135,7 @@ def test_a_name_that_is_taken_and_a_task_that_is_unknown_or_shared(world: World,
 def test_change(world: World, client: Client, mine: str) -> None:
     answer = client.put(mine, {"task": "add", "args": [2], "every": 60})
     assert (answer.status, answer.json["expression"], answer.json["args"]) == (200, "every 60 s", [2])
-    assert actions(world)[-1] == ("change schedule", "mine", "add: every 60 s")
+    assert actions(world)[-1] == ("change schedule", "mine", "add(1): 0 3 * * mon-fri UTC -> add(2): every 60 s UTC")
     refused = client.put(mine, {"task": "add", "args": [3], "every": 60, "name": "other"})
     assert (refused.status, refused.json["errors"][0]["path"]) == (422, "name")
     assert client.get(mine).json["args"] == [2]

@@ -1,19 +1,18 @@
-"""What was last seen: worker processes, slots of schedules, and the visits of accounts."""
+"""What was last seen: worker processes, and the visits of accounts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from duey.monitor.history import plain
 from duey.monitor.history.errors import HistoryUnavailable
 from duey.monitor.history.queries import Queries
-from duey.monitor.history.schema import DAY_S, LAST_SEEN, SLOTS, WORKERS
-from duey.monitor.history.values import SeenWorker, Slot
+from duey.monitor.history.schema import DAY_S, LAST_SEEN, WORKERS
+from duey.monitor.history.values import SeenWorker
 
-V, W, S = LAST_SEEN.c, WORKERS.c, SLOTS.c
-MAX_WORKERS, MAX_SLOTS = 500, 1000
+V, W = LAST_SEEN.c, WORKERS.c
+MAX_WORKERS = 500
 PAUSE_S = 30 * 60.0  # after such a pause a new visit begins
 NOTED_EVERY_S = 30.0  # not each page is written
 
@@ -26,19 +25,6 @@ class Seen(Queries):
         query = WORKERS.select().where(W.seen_at >= self._clock() - DAY_S).order_by(W.seen_at.desc(), W.id.desc())
         with self._database.reading() as db:
             return tuple(_shown(row) for row in query.limit(MAX_WORKERS).execute(db))
-
-    def slots(
-        self, schedule: str | None = None, limit: int = 60, outcomes: Sequence[str] | None = None
-    ) -> tuple[Slot, ...]:
-        """Return the last slots of one schedule or of all, newest first. They may be some seconds old."""
-        query = SLOTS.select(S.schedule, S.at, S.outcome, S.job_id, S.reason)
-        if schedule is not None:
-            query = query.where(S.schedule == schedule)
-        if outcomes is not None:
-            query = query.where(S.outcome.in_(list(outcomes)))
-        query = query.order_by(S.at.desc(), S.schedule).limit(max(1, min(limit, MAX_SLOTS)))
-        with self._database.reading() as db:
-            return tuple(Slot(*row) for row in query.tuples().execute(db))
 
     def note_visit(self, account: str, looks: bool = True) -> float | None:
         """Return when the account's previous visit ended, or None for the first visit. A visit ends half an hour after

@@ -16,14 +16,12 @@ from duey.monitor.history.database import Database
 from duey.monitor.history.schema import DAY_S, WORKERS
 
 MAX_RUNNING = 500  # jobs of one worker process
-MAX_SLOTS = 100_000  # of all schedules together
 SEE = """INSERT INTO workers (id, seen_at, data) VALUES (?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, data = excluded.data"""
 GONE = "DELETE FROM workers WHERE seen_at < ?"
 COPIED = """INSERT INTO slots (schedule, at, outcome, job_id, reason) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (schedule, at) DO UPDATE SET outcome = excluded.outcome, job_id = excluded.job_id,
     reason = excluded.reason WHERE slots.outcome <> excluded.outcome OR slots.job_id IS NOT excluded.job_id"""
-OVER = "DELETE FROM slots WHERE at < (SELECT at FROM slots ORDER BY at DESC LIMIT 1 OFFSET ?)"
 
 
 class EngineSlot(Protocol):
@@ -78,7 +76,6 @@ def note_slots(database: Database, schedules: Iterable[Timetable]) -> None:
     if rows:
         with database.writing() as db:
             db.cursor().executemany(COPIED, rows)
-            db.execute_sql(OVER, (MAX_SLOTS,))
 
 
 def _data(info: WorkerInfo) -> dict[str, Any]:

@@ -28,6 +28,7 @@ CHUNK = 500  # jobs in one transaction, about 15 ms
 PASS_S = 60.0
 KEPT_OF_TIER_S = {MINUTE_S: 48 * HOUR_S, HOUR_S: 366 * DAY_S, DAY_S: 366 * DAY_S}
 KEPT_HOURS_S = 8 * DAY_S
+KEPT_SLOTS = 5000  # of each schedule, so that a frequent one does not push out the others'
 VACUUM_PAGES = 256
 MANY_FREE_PAGES, MUCH_FREE = 1000, 0.25
 
@@ -35,6 +36,11 @@ OLDEST = "SELECT n, task, enqueued_at, finished_at, keep_s FROM jobs WHERE state
 NEWEST = "SELECT n FROM jobs WHERE task = ? AND state = ? ORDER BY n DESC LIMIT ?"
 KEPT_FOR_IS_OVER = """SELECT n FROM jobs WHERE keep_s IS NOT NULL AND finished_at + keep_s < ?
     AND state IN ('done', 'canceled', 'expired') LIMIT ?"""
+SCHEDULES = """WITH RECURSIVE names(name) AS (SELECT MIN(schedule) FROM slots UNION ALL
+    SELECT (SELECT MIN(schedule) FROM slots WHERE schedule > name) FROM names WHERE name IS NOT NULL)
+    SELECT name FROM names WHERE name IS NOT NULL"""  # DISTINCT would read each row
+TOO_MANY_SLOTS = """DELETE FROM slots WHERE schedule = ? AND at <=
+    (SELECT at FROM slots WHERE schedule = ? ORDER BY at DESC LIMIT 1 OFFSET ?)"""
 ROWS = "SELECT value FROM marks WHERE name = 'jobs'"
 PLAIN_ENDS = (DONE, CANCELED, EXPIRED)
 
@@ -208,6 +214,8 @@ class Retention:
             db.execute_sql("DELETE FROM error_hours WHERE at < ?", (now - KEPT_HOURS_S,))
             db.execute_sql("DELETE FROM entries WHERE job = 0 AND at < ?", (now - self._keep_failed_s,))
             db.execute_sql("DELETE FROM slots WHERE at < ?", (now - self._keep_s,))
+            for (name,) in db.execute_sql(SCHEDULES).fetchall():
+                db.execute_sql(TOO_MANY_SLOTS, (name, name, KEPT_SLOTS))
             db.execute_sql("DELETE FROM visits WHERE seen_at < ?", (now - 366 * DAY_S,))
             cursor = db.execute_sql("DELETE FROM error_groups WHERE last_seen < ?", (now - self._keep_failed_s,))
             return int(cursor.rowcount)

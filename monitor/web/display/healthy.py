@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from duey.control.schedules import Schedule, Slot
 from duey.control.stranded import Stranded
 from duey.model.job import Counts, QueueInfo, TaskInfo, WorkerInfo
-from duey.monitor.history import Count, ErrorGroup, HistoryHealth, SeenWorker
+from duey.monitor.history import Count, ErrorGroup, HistoryHealth, SeenWorker, SlotGroup
 from duey.monitor.web.display.formats import count, plural, span
 from duey.monitor.web.display.text import one_line
 
@@ -50,7 +49,7 @@ class Situation:
     failed: Count = field(default_factory=lambda: Count(0))
     since_visit: bool = False  # `failed` counts since the last visit, else in 24 h
     seen: Sequence[SeenWorker] = ()
-    missed: Sequence[tuple[Schedule, Slot]] = ()  # newest first
+    missed: Sequence[SlotGroup] = ()  # slots of schedules, newest first
     troubles: Sequence[ErrorGroup] = ()  # open groups, as far as they are listed
     incidents: Sequence[str] = ()  # titles of the open ones, newest first
     stranded: Sequence[Stranded] = ()  # jobs that no consumer will run
@@ -126,7 +125,8 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
         when = "since your last visit" if now.since_visit else "in the last 24 h"
         found.append(Clause(f"{count(now.failed)} {jobs} failed {when}", about="failed"))
     if now.missed:
-        found.append(Clause(f"{plural(len(now.missed), 'scheduled run')} missed", about="missed"))
+        missed = sum(each.count for each in now.missed)
+        found.append(Clause(f"{plural(missed, 'scheduled run')} missed", about="missed"))
     return found
 
 

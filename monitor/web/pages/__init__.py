@@ -11,6 +11,7 @@ from duey.monitor.web.pages.job import JobPage
 from duey.monitor.web.pages.jobs import JobsPage
 from duey.monitor.web.pages.login import LoginPage
 from duey.monitor.web.pages.overview import OverviewPage
+from duey.monitor.web.pages.schedule import SchedulePage
 from duey.monitor.web.pages.schedule_form import ScheduleForm
 from duey.monitor.web.pages.schedules import SchedulesPage
 from duey.monitor.web.pages.task import TaskPage
@@ -49,6 +50,7 @@ def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
         TaskPage(services),
         ScheduleForm(services),
         SchedulesPage(services),
+        SchedulePage(services),
         WorkersPage(services),
         AuditPage(services),
         AccessPage(services),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from duey.alerts.drill import Drill
-from duey.control.schedules import Schedule, Slot
+from duey.control.schedules import Schedule
 from duey.errors import StorageUnavailable
 from duey.model.job import Counts
 from duey.monitor.history import Count, ErrorGroup, Interval, Waits
@@ -84,12 +84,11 @@ class OverviewPage:
         data["counts"] = counts
         data["failed_24h"], data["done_24h"] = totals and totals.failed, totals and totals.done
         data["errors"] = situation.troubles
-        data["missed"] = [{"schedule": each.name, "slot": slot} for each, slot in situation.missed[:LISTED]]
+        data["missed"] = situation.missed[:LISTED]
         more["health_clauses"] = self._clauses(request, health)
         more["has_news"] = situation.since_visit and bool(situation.failed.number or situation.missed)
         more["since_text"] = "since your last visit" if situation.since_visit else "24 h"
         more["troubles"] = [self._trouble(each) for each in situation.troubles]
-        more["gaps"] = _gaps(situation.missed)
         more["oldest_at"] = counts.oldest_queued_at if counts else None
 
     def _situation(self, request: Request) -> Situation:
@@ -117,7 +116,7 @@ class OverviewPage:
             failed,
             visited is not None,
             self._asked(history.seen_workers) or (),
-            [entry for entry in self._missed() if entry[1].at >= since],
+            self._asked(lambda: history.missed_slots(since)) or (),
             [each for each in groups.groups if each.last_seen >= since] if groups else (),
             [each.title for each in self._asked(self._services.alerts.open) or ()],
             self._asked(lambda: control.stranded(workers, queues)) or (),
@@ -188,12 +187,6 @@ class OverviewPage:
         more["waits_chart"] = _waits(request, waits, level)
         more["queue_age_ms"] = level
 
-    def _missed(self) -> list[tuple[Schedule, Slot]]:
-        """Return missed slots with their schedules, newest first."""
-        schedules = self._asked(self._schedules.get) or []
-        missed = [(each, slot) for each in schedules for slot in each.slots if slot.outcome == "missed"]
-        return sorted(missed, key=lambda entry: -entry[1].at)
-
     def _bars(self, request: Request, past: tuple[Interval, ...], form: str, unit: str) -> Html:
         names = [datetime.fromtimestamp(each.at, self._services.zone).strftime(form) for each in past]
         tips = [
@@ -240,23 +233,6 @@ def _due(schedules: Sequence[Schedule]) -> list[tuple[float, str]]:
     first = sorted((next_at[0], name) for name, next_at in running)[:LISTED]
     later = sorted((at, name) for name, next_at in running for at in next_at[1:])
     return sorted(first + later[: LISTED - len(first)])
-
-
-def _gaps(missed: Sequence[tuple[Schedule, Slot]]) -> list[dict[str, Any]]:
-    """Return missed slots with the same schedule and reason as one line, the newest first."""
-    found: dict[tuple[str, str], list[Slot]] = {}
-    for schedule, slot in missed:
-        found.setdefault((short_name(schedule), slot.reason or ""), []).append(slot)
-    return [
-        {
-            "schedule": name,
-            "reason": reason,
-            "number": len(slots),
-            "first": slots[-1].at,
-            "last": slots[0].at,
-        }
-        for (name, reason), slots in list(found.items())[:LISTED]
-    ]
 
 
 def _interval(each: Interval) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from duey.errors import FieldError
 from duey.model.job import Job, TaskInfo
 from duey.monitor.web.forms import inputs, typed, when
 from duey.monitor.web.forms.fields import Fields
+from duey.monitor.web.pages.schedules import by_clock_of
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Done, Route, View, get, post
 from duey.monitor.web.services import Services
@@ -57,10 +58,11 @@ class ScheduleForm:
             values, more = when.read(request.form, {}, self._services.zone)
             if problems or more:
                 raise errors.InvalidArguments(task.name, [*problems, *more])
-            self._services.control.schedules.make(name, ScheduleRequest(task.qualname, args, kwargs, **values))
+            row = self._services.control.schedules.make(name, ScheduleRequest(task.qualname, args, kwargs, **values))
         except (errors.BadRequest, errors.Conflict) as error:
             return self._refused(task, fields, request.form, None, error)
-        return self._kept(request, "make schedule", name, f"{name} begins now.")
+        made = self._services.control.schedules.shown(row)
+        return self._kept(request, "make schedule", made, f"created; first run {_first(made, request)}", made.summary)
 
     def change(self, request: Request, name: str) -> View | Done:
         schedule = self._services.control.schedules.get(name)
@@ -71,16 +73,18 @@ class ScheduleForm:
             values, more = when.read(request.form, schedule.given, self._services.zone)
             if problems or more:
                 raise errors.InvalidArguments(task.name, [*problems, *more])
-            self._services.control.schedules.change(
+            row = self._services.control.schedules.change(
                 name, ScheduleRequest(task.qualname, version=request.form.get("version") or None, **values), edit
             )
         except (errors.BadRequest, errors.Conflict) as error:
             return self._refused(task, fields, request.form, schedule, error)
-        return self._kept(request, "change schedule", name, f"{name} is changed; its slots count from now.")
+        made = self._services.control.schedules.shown(row)
+        detail = schedule.change_to(made)
+        return self._kept(request, "change schedule", made, f"changed; next run {_first(made, request)}", detail)
 
-    def _kept(self, request: Request, action: str, name: str, message: str) -> Done:
-        self._services.record(request, action, name)
-        return Done(self._services.links.to("/schedules"), message)
+    def _kept(self, request: Request, action: str, schedule: Schedule, what: str, detail: str) -> Done:
+        self._services.record(request, action, schedule.name, detail=detail)
+        return Done(self._services.links.schedule(schedule.name), f"Schedule {schedule.name} {what}.")
 
     def _refused(
         self, task: TaskInfo, fields: list[inputs.Input], form: Fields, schedule: Schedule | None, error: Exception
@@ -110,6 +114,12 @@ class ScheduleForm:
             "default_window": when.length_text(self._services.settings.schedule.catch_up_window_s),
         }
         return View("schedule_form", title, {"task": task, "schedule": schedule}, more, "schedules", status=status)
+
+
+def _first(schedule: Schedule, request: Request) -> str:
+    """Return when it runs next, in its own zone."""
+    times = by_clock_of(schedule, request)
+    return times.clock(schedule.next_at[0], " %Z") if schedule.next_at else "not known"
 
 
 def _as_call(schedule: Schedule) -> Job:

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from duey.monitor.history import Count, History, JobFilter, Slot
+from duey.monitor.history import Count, History, JobFilter, Slot, SlotRun
 from duey.monitor.history.database import Database
-from duey.monitor.history.recording import copies
+from duey.monitor.history.recording import retention
 from duey.monitor.history.schema import LATER_TABLES, MIGRATIONS
 from tests.monitor.conftest import START, Clock
 from tests.monitor.history.conftest import Queue, Settings, Story, record
@@ -164,25 +164,40 @@ def told(n: float, outcome: str = "on time", job_id: str | None = None, reason: 
 
 
 def tell(history: History, **schedules: list[SimpleNamespace]) -> list[float]:
-    """A recorder asks, and is told this; the slots that the history has then."""
+    """A recorder asks, and is told this; the slots of `nightly` that the history has then."""
     tables = [SimpleNamespace(name=name, slots=slots) for name, slots in schedules.items()]
     history.recorder(Queue(), schedules=lambda: tables).turn()
-    return [slot.at - START for slot in history.slots()]
+    return [each.slot.at - START for each in history.slot_runs("nightly")]
 
 
 def test_slots_are_copied_newest_first_and_stay(history: History, clock: Clock) -> None:
-    assert tell(history, nightly=[told(2, "missed", None, "no consumer"), told(0)], hourly=[told(1)]) == [2, 1, 0]
-    assert history.slots("nightly", limit=1) == (Slot("nightly", START + 2, "missed", None, "no consumer"),)
-    assert [slot.at - START for slot in history.slots(outcomes=["on time"])] == [1, 0]
-    assert tell(history, nightly=[told(3)]) == tell(history) == [3, 2, 1, 0], "also when the queue has let them go"
+    assert tell(history, nightly=[told(2, "missed", None, "no consumer"), told(0)], hourly=[told(1)]) == [2, 0]
+    missed = Slot("nightly", START + 2, "missed", None, "no consumer")
+    assert history.slot_runs("nightly", limit=1) == (SlotRun(missed, None, None),)
+    assert [each.slot.at - START for each in history.slot_runs("nightly", outcomes=["on time"])] == [0]
+    assert tell(history, nightly=[told(3)]) == tell(history) == [3, 2, 0], "also when the queue has let them go"
     for late in ("waiting", "running", "failed"):
         tell(history, nightly=[told(4, late, None if late == "waiting" else "nightly@4")])
-    assert history.slots(limit=1) == (Slot("nightly", START + 4, "failed", "nightly@4", None),)
+    assert history.slot_runs("nightly", limit=1)[0].slot == Slot("nightly", START + 4, "failed", "nightly@4", None)
     clock.now = START + 30 * 86400 + 3
     history.prune()
-    assert [slot.at - START for slot in history.slots()] == [4, 3], "they go with the jobs of their time"
+    assert tell(history) == [4, 3], "they go with the jobs of their time"
 
 
-def test_only_so_many_slots_are_kept(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copies, "MAX_SLOTS", 10)
-    assert tell(history, often=[told(n) for n in range(20)]) == list(range(19, 8, -1))
+def test_a_frequent_schedule_does_not_push_out_the_slots_of_others(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "KEPT_SLOTS", 10)
+    skipped = [told(n, "skipped", None, "the run before has not ended") for n in range(60)]
+    tell(history, nightly=[told(0, "missed", None, "no consumer")], often=skipped, always=skipped[:3])
+    history.prune()
+    assert [len(history.slot_runs(name)) for name in ("nightly", "often", "always")] == [1, 10, 3]
+    found = history.slots_to_look_at()
+    assert [(each.schedule, each.count) for each in found] == [("nightly", 1), ("often", 10), ("always", 3)]
+    assert (found[1].first_at, found[1].last_at) == (START + 50, START + 59)
+    assert history.missed_slots(START) == found[:1] and history.missed_slots(START + 1) == ()
+    assert history.dismiss_slots("often", "skipped", START + 55, START + 99) == 5
+    assert history.open_slots("often", "skipped", START, START + 99) == tuple(START + n for n in range(50, 55))
+    tell(history, often=skipped)
+    left = {each.schedule: each.count for each in history.slots_to_look_at()}
+    assert left == {"nightly": 1, "often": 5, "always": 3}, "dismissed ones stay so when they are copied again"

@@ -180,7 +180,7 @@ def test_figures_groups_and_slots_go_in_their_time(history: History, clock: Cloc
     assert tables(path)["error_hours"] == []
     clock.now = START + 93 * DAY
     assert history.prune().groups == 0
-    assert history.slots() == ()
+    assert history.slot_runs("nightly") == ()
     clock.now = START + 181 * DAY
     assert history.prune().groups == 1
     assert history.error_groups().groups == ()

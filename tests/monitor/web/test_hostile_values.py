@@ -105,7 +105,7 @@ def test_raw_output_is_of_our_own_making() -> None:
     ours = re.compile(
         r"(?:when|running|state|progress_of)\(.*\)"  # words of render.py and formats.py
         r"|(?:when|running)\(.*\) if .* else (?:duration\(.*\)|'–')"
-        r"|base|described_by|from_theme|since|because\[1\]|\w+_chart|chart|row\['(?:spark|strip|last_at|next_at)'\]"
+        r"|base|described_by|from_theme|since|because\[1\]|\w+_chart|chart|strip|row\['(?:spark|strip|last_at|next_at)'\]"
         r"|'[^']*'(?: if .* else ?'[^']*'| if .* else ' aria-sort=\"ascending\"' if here else '')?"
         r"|f' <span>\{many\}</span>' if many else ''"  # a count
     )

@@ -7,7 +7,6 @@ import io
 import re
 from html import unescape
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -27,7 +26,8 @@ def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser, cl
     group = world.history.error_groups("open").groups[0]
     assert f'<a href="/monitor/jobs?q=group%3A{group.fingerprint}">{group.type}</a>' in page.text
     assert group.message in page.words
-    assert len(data["missed"]) == 3 and page.words.count("no consumer 02:00-02:15") == 1, "three slots in one line"
+    (missed,) = data["missed"]
+    assert missed["count"] == 3 and page.words.count("no consumer 02:00-02:15") == 1, "three slots in one line"
     assert "Mark as seen" in page.words
     seen = admin.follow(admin.post("/monitor/seen")).words
     assert "jobs failed" not in seen and "What fails" not in seen and "Mark as seen" not in seen
@@ -122,38 +122,72 @@ def test_schedules_say_when_for_how_long_and_what_became_of_their_slots(world: W
     assert row.count("missed: no consumer 02:00-02:15</title>") == 3 and "late by 4 s</title>" in row
     assert re.search(r"then \d\d:\d\d(, \d\d:\d\d){3} \(UTC\)<", row), "with the next one that makes five"
     assert re.search(r'<td class="num wide">[\d.]+ ms</td>', row), "the average run time"
-    wrong = page.words.partition("What did not run as it should")[2]
-    assert "heartbeat missed: no consumer 02:00-02:15" in wrong and "heartbeat late by 4 s" in wrong
+    wrong = page.words.partition("Missed, late and failed runs")[2]
+    places = [wrong.index(f"heartbeat {each}") for each in ("missed: no consumer", "late by 4 s", "skipped: the run")]
+    assert places == sorted(places), "missed ones first"
 
 
-def test_what_went_wrong_before_the_newest_slots_is_told_from_the_history(world: World, admin: Browser) -> None:
-    oldest = min(slot.at for slot in world.control.schedules.get("periodic.nightly_backup").slots)
-    slots = [
-        SimpleNamespace(at=oldest + 1, outcome="missed", job_id=None, reason="the queue tells of this one itself"),
-        SimpleNamespace(at=oldest - 1, outcome="missed", job_id=None, reason="the disk was full"),
-        SimpleNamespace(at=oldest - 2, outcome="on time", job_id="job", reason=None),
+HEARTBEAT = "/monitor/schedules/periodic.heartbeat"
+
+
+def test_a_schedule_has_a_page_with_its_runs_and_who_changed_it(world: World, admin: Browser, clock: Clock) -> None:
+    admin.post(f"{HEARTBEAT}/pause")
+    page, data = admin.get(HEARTBEAT), admin.get(f"{HEARTBEAT}.json").json
+    assert "ana pause schedule" in page.words and "none while it is paused" in page.words
+    assert len(data["runs"]) == 50 and re.search(r'aria-label="Run times of \d+ runs, the longest', page.text)
+    older = admin.get(unescape(re.search(r'href="([^"]+)" rel="next"', page.text)[1]))  # type: ignore[index]
+    shown = [
+        each
+        for page in (page, older)
+        for each in re.findall(r"<tr><td>(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC)", page.text)
     ]
-    gone = [SimpleNamespace(at=oldest - 3, outcome="missed", job_id=None, reason="of no schedule")]
-    tables: list[Any] = [
-        SimpleNamespace(name="periodic.nightly_backup", slots=slots),
-        SimpleNamespace(name="gone", slots=gone),
-    ]
-    world.history.recorder(world.huey.lifecycle, schedules=lambda: tables).turn()
-    ledger = [entry["slot"]["reason"] for entry in admin.get("/monitor/schedules.json").json["ledger"]]
-    assert "the disk was full" in ledger and "of no schedule" not in ledger
-    assert "the queue tells of this one itself" not in ledger
+    assert len(shown) == 60 and shown == sorted(set(shown), reverse=True)
+    missed = admin.get(f"{HEARTBEAT}?outcome=missed")
+    assert len(re.findall(r"<tr><td>\d{4}-", missed.text)) == 3 and "?outcome=missed&before" not in missed.text
+    for query, status in (("outcome=x", 400), ("before=x", 400), ("before=nan", 200)):
+        assert admin.get(f"{HEARTBEAT}?{query}").status == status, query
+    assert admin.get("/monitor/schedules/no-such").status == 404
+    world.history.database.path.write_bytes(b"no database")
+    assert "none while it is paused" in admin.get(HEARTBEAT).words, "without the history, too"
+
+
+def verb(page: Answer, label: str) -> str:
+    """Where the button with this label posts to."""
+    found = re.search(rf'formaction="([^"]+)">{re.escape(label)}</button>', page.text)
+    assert found, (label, page.words)
+    return unescape(found[1])
+
+
+def test_missed_slots_are_run_together_or_dismissed(world: World, admin: Browser) -> None:
+    asked = admin.post(verb(admin.get("/monitor/schedules"), "Run all 3"))
+    assert "Run 3 missed slots of heartbeat?" in asked.words
+    run = unescape(re.search(r'action="([^"]+run-missed[^"]+)"', asked.text)[1])  # type: ignore[index]
+    assert "3 missed slots of heartbeat queued" in admin.follow(admin.post(run, {"sure": "1"})).words
+    outcomes = [slot.outcome for slot in world.control.schedules.get("periodic.heartbeat").slots]
+    assert outcomes.count("running") == 3 and "missed" not in outcomes
+    assert "0 missed slots of heartbeat queued" in admin.follow(admin.post(run, {"sure": "1"})).words
+    page = admin.get(HEARTBEAT)
+    assert "Run all" not in page.words and "late by 4 s" in page.words.partition("Missed, late")[2]
+    late = verb(page, "Dismiss")
+    assert "1 slot of periodic.heartbeat dismissed" in admin.follow(admin.post(late)).words
+    assert "dismissed already" in admin.follow(admin.post(late)).words
+    left = [each["outcome"] for each in admin.get("/monitor/schedules.json").json["to_look_at"]]
+    assert left == ["skipped"], "late ones are dismissed, missed ones run"
+    assert admin.get(f"{HEARTBEAT}.json?outcome=late").json["runs"], "it stays in the list of runs"
+    assert admin.post(f"{HEARTBEAT}/dismiss?outcome=late&first=x").status == 400
+    trail = [(each.action, each.count) for each in world.access.audit.page(limit=2)]
+    assert trail == [("dismiss slots", 1), ("run schedule", 3)]
 
 
 def test_a_missed_slot_is_run_once_asked(world: World, admin: Browser) -> None:
     missed = next(slot for slot in world.control.schedules.get("periodic.heartbeat").slots if slot.outcome == "missed")
-    assert f'name="slot" value="{missed.at}"' in admin.get("/monitor/schedules").text
-    address = "/monitor/schedules/periodic.heartbeat/run"
-    ran = admin.post(address, {"slot": str(missed.at)})
+    ran = admin.post(f"{HEARTBEAT}/run", {"slot": str(missed.at)})
     assert ran.headers["location"].startswith("/monitor/jobs/periodic.heartbeat")
     for slot in (str(missed.at), "1700000000", "x"):
-        assert "othing was run" in admin.follow(admin.post(address, {"slot": slot})).words, slot
+        assert "othing was run" in admin.follow(admin.post(f"{HEARTBEAT}/run", {"slot": slot})).words, slot
     slots = world.control.schedules.get("periodic.heartbeat").slots
     assert next(slot for slot in slots if slot.at == missed.at).outcome == "running"
+    assert "Run all 2" in admin.get("/monitor/schedules").words
 
 
 # workers and queues

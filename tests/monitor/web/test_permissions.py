@@ -15,9 +15,11 @@ from tests.support import rows
 PAGES = {
     "/": "overview", "/jobs": "list", "/errors": "list", "/alerts": "list", "/tasks": "list",
     "/tasks/deliver_webhook": "figures", "/schedules": "list", "/schedules/new?task=add": "",
-    "/schedules/monday-report/edit": "", "/workers": "list", "/audit": "list", "/account": "", "/access": "list",
+    "/schedules/monday-report/edit": "", "/schedules/periodic.heartbeat": "runs",
+    "/workers": "list", "/audit": "list", "/account": "", "/access": "list",
     "/access/new-account": "", "/access/new-token": "",
 }  # fmt: skip
+EVER = "first=0&last=9999999999"
 FOR_ADMINS = {"/access", "/access/new-account", "/access/new-token"}
 FOREIGN: tuple[dict[str, str | None], ...] = (
     {"Sec-Fetch-Site": "cross-site"},
@@ -46,7 +48,9 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
         f"/alerts/{incident}/mute": {"for": "1h"}, "/alerts/channels/pager/test": {}, "/alerts/drill": {},
         "/tasks/add/run": {"p:a": "1", "p:b": "2"}, "/tasks/add/pause": {}, "/tasks/import_csv/resume": {},
         "/schedules/periodic.heartbeat/run": {}, "/schedules/periodic.heartbeat/pause": {},
-        "/schedules/monday-report/resume": {}, "/schedules/monday-report/change": {"every": "1h"},
+        f"/schedules/periodic.heartbeat/run-missed?{EVER}": {"sure": "1"},
+        f"/schedules/periodic.heartbeat/dismiss?outcome=late&{EVER}": {}, "/schedules/monday-report/resume": {},
+        "/schedules/monday-report/change": {"every": "1h"},
         "/schedules": {"task": "add", "name": "new", "cron": "@daily", "p:a": "1", "p:b": "2"},
         "/schedules/monday-report/remove": {"sure": "1"}, f"/workers/{worker}/quiet": {},
         f"/workers/{worker}/stop": {"sure": "1"}, "/queues/default/pause": {},

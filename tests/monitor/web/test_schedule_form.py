@@ -185,7 +185,8 @@ def test_a_length_is_read_as_it_is_shown(seconds: float) -> None:
 def test_what_is_typed_is_saved_and_all_else_stays(local: WholeService) -> None:
     browser, schedules = local.browser(), local.control.schedules
     make = {"task": "work", "name": "s", "p:a": "1", "p:**": '{"token": "s3cret!"}', "at": "2030-01-31T14:00"}
-    assert browser.post("/monitor/schedules", {**make, "tz": "Asia/Tokyo", "window": "2h"}).status == 303
+    created = browser.follow(browser.post("/monitor/schedules", {**make, "tz": "Asia/Tokyo", "window": "2h"}))
+    assert "Schedule s created; first run 2030-01-31 14:00 JST." in created.words
     at = datetime(2030, 1, 31, 5, tzinfo=timezone.utc).timestamp()
     assert schedules.get("s").given == {"at": at, "tz": "Asia/Tokyo", "window_s": 7200.0}
     steps: list[tuple[dict[str, str], dict[str, Any]]] = [
@@ -201,6 +202,14 @@ def test_what_is_typed_is_saved_and_all_else_stays(local: WholeService) -> None:
         assert browser.post("/monitor/schedules/s/change", {**fields_of(browser, "s"), **change}).status == 303
         assert schedules.get("s").given == kept
     assert browser.post("/monitor/schedules/s/change", {**fields_of(browser, "s"), "k:a": "5"}).status == 303
+    trail = local.access.audit.about("s", ("make schedule", "change schedule"), 10)
+    assert [each.detail.partition(" -> ")[::2] for each in trail][:2] == [
+        (f'work({a}, token="[redacted]"): {when}', f'work({b}, token="[redacted]"): {then}')
+        for a, b, when, then in (
+            ("a=1", "a=5", *["@daily UTC, catch_up all, overlap queue"] * 2),
+            ("a=1", "a=1", "every 90 s UTC, overlap queue", "@daily UTC, catch_up all, overlap queue"),
+        )
+    ]
     stored = json.loads(row_of(local, "s").spec)["call"]
     assert "s3cret!" in stored and schedules.get("s").kwargs == {"a": 5, "token": "[redacted]"}
 
@@ -319,6 +328,8 @@ def test_each_row_says_what_can_be_done_and_what_comes(
         for name, row in rows.items()
     }
     code, made = {"Run now", "Pause"}, {"Run now", "Pause", "Edit", "Remove"}
+    for each in schedules.all():
+        assert browser.get(f"/monitor/schedules/{each.name}").status == 200, each.name
     assert offered == {
         "asked": code, "beat": code, "fails": code, "over": made, "overdue": made, "gone": {"Pause", "Remove"},
         "far": {"Pause", "Remove"},
