@@ -15,6 +15,7 @@ from typing import Any
 
 from huey.consumer_options import OptionParserHandler
 
+from duey.cli.context import EXIT_STATUSES
 from duey.cli.main import parser
 from duey.config.table import SECTIONS, Key, table
 from duey.config.values import Refused
@@ -57,11 +58,12 @@ In an installation the program is `duey` (or `python -m duey`); in a checkout, `
 It reads `config.ini` in the current folder, or the file that `DUEY_CONFIG` names. `duey COMMAND --help` prints what
 this page says about a command.
 
-**Exit status** of every command: 0 when it succeeded; 1 when it did not, with one sentence on standard error; 2 for
-wrong usage. A command that ends with another status, or with 1 for another reason, says so below.
-
 A generated password or token is printed once, alone on the last line of standard output. Each change is written to
-the audit log, with the name of the operating system's user.
+the audit log, with the name of the operating system's user. Where that cannot be written, a warning says so: the
+change is made.
+
+## Exit status
+
 """
 
 
@@ -176,7 +178,8 @@ def _shown(option: optparse.Option) -> list[str]:
 
 def commands() -> str:
     """docs/commands.md."""
-    parts = [COMMANDS]
+    statuses: list[tuple[str, ...]] = [(str(status), text) for status, text in EXIT_STATUSES.items()]
+    parts = [f"{COMMANDS}{rows(('Status', 'Meaning'), statuses)}\n"]
     for program, made in commands_of("duey", parser()):
         text = made.description or ""
         lines: list[tuple[str, ...]] = [(f"`{named(each)}`", meaning(each)) for each in arguments(made)]

@@ -1,4 +1,5 @@
-"""The context of a command: storage, accounts and history, each opened on first use; and the error `Refused`."""
+"""The context of a command: storage, accounts and history, each opened on first use; the error `Refused`; and the exit
+statuses."""
 
 from __future__ import annotations
 
@@ -9,10 +10,25 @@ from typing import Any
 from duey import files as config_files
 
 AUDIT_SOURCE = "operator"
+DONE, FAILED, USAGE, ATTENTION, UNFINISHED, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 4, 130, 141
+# They do not change from one version to the next: scripts rely on them. docs/commands.md is made of this.
+EXIT_STATUSES = {
+    DONE: "done",
+    FAILED: "not done, with one sentence on standard error; nothing was changed unless it says so",
+    USAGE: "wrong usage",
+    ATTENTION: "`status`: the service is ready, but something needs attention",
+    UNFINISHED: "`enqueue --wait`: the job has not ended, because the time is over or nobody serves its queue",
+    INTERRUPTED: "interrupted by Ctrl-C",
+    PIPE_CLOSED: "the reader of standard output ended, as in `duey jobs | head`",
+}
 
 
 class Refused(Exception):
-    """One sentence: what was expected, what was found, what to do."""
+    """One sentence: what was expected, what was found, what to do. `status`: the exit status of the command."""
+
+    def __init__(self, sentence: str, status: int = FAILED) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 def echo(*fields: object, err: bool = False) -> None:
@@ -69,12 +85,19 @@ class CliContext:
         return self._history
 
     def audit(self, action: str, target: str, count: int = 1, detail: str = "") -> None:
-        """Add a line to the audit log: who did what. What is a security event goes to standard error as well."""
+        """Add a line to the audit log: who did what. What is a security event goes to standard error as well.
+
+        Call it when the change is made. If the line cannot be written, that is a warning: an error would say that the
+        command has failed.
+        """
         from duey import logs
-        from duey.monitor.access import security
+        from duey.monitor.access import AccessError, security
 
         logs.attach(security.log, self.settings)
-        self.access.audit.record(operator_name(), AUDIT_SOURCE, "", action, target, count, detail)
+        try:
+            self.access.audit.record(operator_name(), AUDIT_SOURCE, "", action, target, count, detail)
+        except (AccessError, OSError) as exc:
+            echo(f"warning: it is done, but not in the audit log ({action} {target}): {exc}", err=True)
 
 
 def cli_name() -> str:

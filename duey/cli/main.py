@@ -1,22 +1,24 @@
 """The command `duey`: create, run, inspect and change a service. Most commands do not need the web process.
 
-Exit status 0 on success, 1 with one sentence on standard error, 2 for wrong usage. A generated secret is printed once,
-alone on the last line of standard output. Every change is written to the audit log. docs/commands.md is generated from
-`parser()`: run `make docs` after changing a command, an option or a docstring that serves as help.
+duey.cli.context lists the exit statuses. A generated secret is printed once, alone on the last line of standard output.
+Every change is written to the audit log. docs/commands.md is generated from `parser()`: run `make docs` after changing
+a command, an option or a docstring that serves as help.
 """
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from duey import __version__, config
-from duey.cli import accounts, alerts, copies, doctor, history, jobs, schedules, services, state
-from duey.cli.context import CliContext, Refused, echo
+from duey.cli import accounts, alerts, copies, doctor, enqueue, history, jobs, schedules, services, state
+from duey.cli.context import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, CliContext, Refused, echo
 
 CANCEL = "Cancel a waiting job, or ask a running one to stop."
 PAUSE = "Pause a task or a queue: jobs are accepted, but none starts until it is resumed."
@@ -26,29 +28,46 @@ RESUME = "Resume a paused task or queue."
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = parsed(argv)
+    try:
+        try:
+            return run(parsed(argv))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # as in `duey jobs | head`
+        with suppress(OSError), open(os.devnull, "w") as nowhere:  # the interpreter flushes once more at its end
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command that was parsed. Errors become one sentence on standard error."""
     if hasattr(options, "service"):
         try:
             return services.command_of(options)
+        except BrokenPipeError:
+            raise
         except (Refused, OSError) as exc:
             print(exc, file=sys.stderr)
-            return 1
+            return FAILED
     from duey import errors
     from duey.monitor.access import AccessError
 
     try:
-        return int(options.run(CliContext(), options) or 0)
+        return int(options.run(CliContext(), options) or DONE)
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)  # a line for each fault
-        return 1
-    except (errors.DueyError, AccessError, Refused) as exc:
+    except Refused as exc:
         echo(exc, err=True)
-        return 1
+        return exc.status
+    except (errors.DueyError, AccessError) as exc:
+        echo(exc, err=True)
+    except BrokenPipeError:
+        raise
     except OSError as exc:
         echo(f"{exc.filename or 'a file'} cannot be used: {exc.strerror}", err=True)
-        return 1
-    except KeyboardInterrupt:
-        return 1
+    return FAILED
 
 
 def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -58,7 +77,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     if words[:1] == ["worker"]:  # its options are huey_consumer's
         return argparse.Namespace(service="worker", arguments=words[1:])
     if words[:1] == ["enqueue"] and {"-h", "--help"} & {*words} and words[1:2] and not words[1].startswith("-"):
-        return argparse.Namespace(run=jobs.explain, task=words[1])
+        return argparse.Namespace(run=enqueue.explain, task=words[1])
     options, rest = top.parse_known_args(words)
     if rest and (not hasattr(options, "args") or any(word.startswith("--") for word in rest)):
         top.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -119,9 +138,10 @@ def parser() -> argparse.ArgumentParser:
     task = ("task", {"help": "name of the task: function, or module.function"})
     values = ("args", {"nargs": "*", "help": "arguments of the task: JSON or plain text, by position or as name=value"})
     command(
-        commands, "enqueue", jobs.enqueue, task, values,
+        commands, "enqueue", enqueue.enqueue, task, values,
         ("--delay", {"type": float, "metavar": "S", "help": "start the job after so many seconds"}),
         ("--wait", {"action": "store_true", "help": "wait for the job to end and print its result"}),
+        ("--timeout", {"type": enqueue.seconds, "metavar": "S", "help": "with --wait: wait so many seconds at most"}),
     )  # fmt: skip
     target = ("target", {"metavar": "ID", "help": "id of the job"})
     command(commands, "retry", jobs.verb("retry", "queued again"), target, text="Run a job that has ended again.")

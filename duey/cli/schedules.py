@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from duey.cli.context import CliContext, Refused, cli_name, echo
-from duey.cli.jobs import call_of
+from duey.cli.enqueue import call_of
 
 
 def schedule_list(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -287,5 +287,11 @@ FIXES: dict[str, Fix] = {
 class _JsonSchemas(GenerateJsonSchema):
     ignored_warning_kinds = {"non-serializable-default", "skipped-choice", "skipped-discriminator"}
 
+    def decimal_schema(self, schema: core_schema.DecimalSchema) -> JsonSchemaValue:
+        made = super().decimal_schema(schema)
+        return {
+            "anyOf": [{**each, "format": "decimal"} if each["type"] == "string" else each for each in made["anyOf"]]
+        }
+
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
         return {}  # only instances of a class are accepted

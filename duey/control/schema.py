@@ -49,6 +49,17 @@ def takes_only_text(schema: Schema) -> bool:
     )
 
 
+def is_typed_as_text(schema: Schema) -> bool:
+    """Whether what a person types is the value itself: where only text fits, and for a decimal, whose digits a number
+    of JSON would lose."""
+    return takes_only_text(schema) or any(each.get("format") == "decimal" for each in alternatives(schema))
+
+
+def takes_null(schema: Schema) -> bool:
+    """Whether null is a value."""
+    return any(each.get("type") == "null" for each in (schema, *schema.get("anyOf", ())))
+
+
 def takes_text(schema: Schema) -> bool:
     """Whether a value may be a text."""
     return any(each.get("type", "string") == "string" for each in alternatives(schema))

@@ -73,7 +73,7 @@ def _typed(field: Input, parameter: Parameter | None) -> Input:
         return field
     of = parameter.schema
     choices = tuple(as_json(each) for each in schema.choices(of))
-    kind = CHOICE if choices else TEXT if schema.takes_only_text(of) else JSON
+    kind = CHOICE if choices else TEXT if schema.is_typed_as_text(of) else JSON
     long = kind == JSON and schema.takes_collection(of)
     return replace(field, hint=parameter.type, kind=kind, choices=choices, takes_text=schema.takes_text(of), long=long)
 

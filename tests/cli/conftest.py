@@ -1,0 +1,66 @@
+"""Commands over a deployment in this process: `run("jobs", "--json")` is what `duey jobs --json` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from duey.cli import main
+from duey.cli.context import CliContext
+from tests.monitor.conftest import Clock, cheap_passwords, clock, databases
+from tests.monitor.web.scene import morning
+from tests.monitor.web.world import World, make_world
+
+__all__ = ["cheap_passwords", "clock", "databases"]
+Ran = tuple[int, str, str]
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def empty(tmp_path: Path, clock: Clock) -> Iterator[World]:
+    """A service on its first day."""
+    world = make_world(tmp_path, clock)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def world(tmp_path: Path, clock: Clock) -> Iterator[World]:
+    """A service with jobs of every state."""
+    world = morning(tmp_path, clock)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def run_in(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[World], Run]:
+    """Run commands over a world: exit status, standard output and standard error."""
+
+    def over(world: World) -> Run:
+        def context() -> CliContext:
+            made = object.__new__(CliContext)
+            made.huey, made.settings = world.huey, world.settings
+            made._control, made._access, made._history = world.control, world.access, world.history
+            return made
+
+        def run(*words: str) -> Ran:
+            capsys.readouterr()
+            try:
+                status = main.main(words)
+            except SystemExit as exc:
+                status = int(exc.code or 0)
+            found = capsys.readouterr()
+            return status, found.out, found.err
+
+        monkeypatch.setattr(main, "CliContext", context)
+        return run
+
+    return over
+
+
+@pytest.fixture
+def run(world: World, run_in: Callable[[World], Run]) -> Run:
+    """Run a command over the service with jobs of every state."""
+    return run_in(world)
