@@ -44,12 +44,15 @@ def user_password(cli_context: CliContext, options: argparse.Namespace) -> None:
 def user_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the accounts: name, role, last login."""
     for account in cli_context.access.accounts.list():
-        echo(account.name, account.role, f"last login {instant(account.last_login_at)}")
+        by = "" if account.is_local else " by the proxy"
+        echo(account.name, account.role, f"last login {instant(account.last_login_at)}{by}")
 
 
 def user_role(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Change the role of an account."""
-    account = cli_context.access.accounts.set_role(options.name, options.role)
+    access = cli_context.access
+    access.proxy_users.check_role_change(access.accounts.get(options.name))
+    account = access.accounts.set_role(options.name, options.role)
     cli_context.audit("change role", account.name, detail=account.role)
     echo(f"{account.name} is {account.role} now")
 

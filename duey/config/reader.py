@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from duey.config.alerts import KINDS
+from duey.config.auth import faults as faults_of_auth
 from duey.config.table import SECTIONS, Settings, table
 from duey.config.values import SQLITE_URL, QueueShare, Refused
 
@@ -220,6 +221,7 @@ def _check_together(given: Mapping[Place, Given], values: Mapping[Place, Any], e
     mail, host, sender = ("alerts", "email"), ("smtp", "host"), ("smtp", "sender")
     if values.get(mail) and not (values.get(host, True) and values.get(sender, True)):
         errors.append(f"{given[mail].where}: expected [smtp] host and sender to be set, found none; set both.")
+    errors += [f"{given[place].where}: {sentence}." for place, sentence in faults_of_auth(values)]
     seen: set[str] = set()
     for place in [("alerts", kind) for kind in KINDS]:
         names = {target.name for target in values.get(place, ())}

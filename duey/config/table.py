@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 from duey.config import values as read
 from duey.config.alerts import Alerts
+from duey.config.auth import Auth
 from duey.config.key import Key, key
 from duey.config.values import QueueShare
 
@@ -166,22 +167,6 @@ class Monitor:
         read.entries(_word),
         "arguments with these names are hidden, besides pwd, cookie, session and similar ones; -NAME: not hidden",
     )
-
-
-@dataclass(frozen=True)
-class Auth:
-    """Accounts, sessions and tokens."""
-
-    database: str = key(
-        "sqlite:///data/access.db", read.database, "database of accounts, sessions, tokens and the audit log"
-    )
-    session_hours: float = key("12", read.number(0.01, "hours"), "a session ends when it was not used for so long")
-    session_days: float = key("7", read.number(0.01, "days"), "a session ends after this time, even if it is used")
-    login_attempts: int = key(
-        "10", read.whole(1), "failed logins per address within 15 minutes; after that the address must wait"
-    )
-    audit_days: float = key("365", read.number(1, "days"), "how long the audit log is kept")
-    metrics_token: str = key("", read.text, "if set, /metrics requires it as bearer token", True)
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ import ipaddress
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.utilities import BadRequest, RequestEntityTooLarge
 
@@ -30,6 +31,7 @@ BYTES_PER_S = 10 * 1024
 LINGER_S, LINGER_BYTES = 5.0, 16 * 1024 * 1024
 MOST, PER_ADDRESS = 512, 128
 CHECK_EVERY_S = 1.0
+AMBIGUOUS = "expected a header that names the user to come once and without underscores"
 FRAMING = 8  # bytes on the wire per byte of the limit: a chunked body with small chunks has much overhead
 
 
@@ -38,9 +40,14 @@ class Parser(HTTPRequestParser):
 
     refused = False  # the body was too large and was not read
 
-    def __init__(self, adj: Any, max_body_bytes: int) -> None:
+    def __init__(self, adj: Any, max_body_bytes: int, refuses: Callable[[bytes], bool]) -> None:
         super().__init__(adj)
-        self._limit = max_body_bytes
+        self._limit, self._refuses = max_body_bytes, refuses
+
+    def parse_header(self, header_plus: bytes) -> None:
+        if self._refuses(header_plus):
+            raise ParsingError(AMBIGUOUS)
+        super().parse_header(header_plus)
 
     def received(self, data: bytes) -> int:
         try:
@@ -83,7 +90,7 @@ class Channel(HTTPChannel):
 
     def parser_class(self, adj: Any) -> Parser:
         """Return the parser for the next request. Waitress calls this as a class."""
-        self._parser = Parser(adj, self.server.max_body_bytes)
+        self._parser = Parser(adj, self.server.max_body_bytes, self.server.refuses)
         return self._parser
 
     @property
@@ -164,6 +171,7 @@ class Listener(TcpWSGIServer):
 
     channel_class = Channel
     trusted_proxy, max_body_bytes = "", 0
+    refuses: Callable[[bytes], bool] = staticmethod(lambda head: False)  # the header of a request
     checked_at = 0.0
 
     def readable(self) -> bool:

@@ -19,6 +19,7 @@ from waitress.task import ThreadedTaskDispatcher
 from duey.config import Settings
 from duey.config.table import Web
 from duey.server.connections import FRAMING, MOST, Listener
+from duey.server.identity import ProxyIdentity, ambiguous
 
 logger = logging.getLogger("duey.web")
 # Waitress warns about each request that waits for a thread. With many clients that is one log line per request.
@@ -81,8 +82,12 @@ class Server:
         except OSError as exc:
             wasyncore.close_all(self._sockets, ignore_all=True)
             raise CannotListen(web, exc) from None
+        refuses = ambiguous(settings.auth.identity_headers)
         for each in self._listening:
             each.trusted_proxy, each.max_body_bytes = web.trusted_proxy, web.max_body_kb * 1024
+            each.refuses = refuses
+            # Around Waitress's own wrapper, which replaces the address of the proxy by the visitor's.
+            each.application = ProxyIdentity(each.application, settings.auth, web.trusted_proxy)
         self._dispatcher.set_thread_count(adj.threads)
         self._thread = threading.Thread(target=self._run, name="Web", daemon=True)
 

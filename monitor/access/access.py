@@ -18,6 +18,7 @@ from duey.monitor.access.accounts import ADMIN, Accounts
 from duey.monitor.access.audit import Audit
 from duey.monitor.access.csrf import Csrf
 from duey.monitor.access.database import Database
+from duey.monitor.access.proxied import NO_GROUPS, GroupRoles, ProxyUsers
 from duey.monitor.access.sessions import Sessions
 from duey.monitor.access.throttle import Devices, Throttle
 from duey.monitor.access.tokens import SCOPES, Tokens
@@ -50,6 +51,7 @@ class Access:
         session_days: float = 7,
         audit_days: float = 365,
         service: str = "",
+        roles: GroupRoles = NO_GROUPS,
     ) -> None:
         self._database = Database(database_url)
         self.audit = Audit(self._database, audit_days, clock)
@@ -57,6 +59,7 @@ class Access:
         throttle = Throttle(self._database, login_attempts, clock)
         self.accounts = Accounts(self._database, throttle, Devices(self.csrf), self.audit, clock, service)
         self.sessions = Sessions(self._database, session_hours, session_days, clock)
+        self.proxy_users = ProxyUsers(self._database, self.audit, self.csrf, roles, session_hours, clock)
         self.tokens = Tokens(self._database, clock)
 
     @classmethod
@@ -65,7 +68,7 @@ class Access:
         auth = settings.auth
         return cls(
             auth.database, auth.session_hours, auth.login_attempts, session_days=auth.session_days,
-            audit_days=auth.audit_days, service=settings.service.name,
+            audit_days=auth.audit_days, service=settings.service.name, roles=GroupRoles.of(auth),
         )  # fmt: skip
 
     def prepare(self) -> None:

@@ -24,6 +24,7 @@ from duey.monitor.access.errors import (
     ChangedSince,
     InvalidInput,
     LastAdmin,
+    ProxyAccount,
     TooManyAttempts,
     UnknownAccount,
 )
@@ -33,9 +34,10 @@ from duey.monitor.access.throttle import Devices, Throttle, source_key
 
 ADMIN, VIEWER = "admin", "viewer"
 ROLES = (ADMIN, VIEWER)
+LOCAL, PROXY = "local", "proxy"  # where an account logs in: with a password here, or at the proxy
 
 A = ACCOUNTS.c
-PUBLIC = (A.id, A.name, A.role, A.created_at, A.last_login_at, A.password_version)
+PUBLIC = (A.id, A.name, A.role, A.created_at, A.last_login_at, A.password_version, A.origin)
 PASSWORD = (A.password_digest, A.password_salt, A.scrypt_n, A.scrypt_r, A.scrypt_p)
 
 
@@ -49,11 +51,17 @@ class Account:
     created_at: float
     last_login_at: float | None
     password_version: int  # increases with each change
+    origin: str = LOCAL
 
     @property
     def is_admin(self) -> bool:
         """Whether this account may change anything. A viewer may not."""
         return self.role == ADMIN
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it has a password here. The others are logged in by the proxy."""
+        return self.origin == LOCAL
 
     @property
     def version(self) -> str:
@@ -90,13 +98,15 @@ class Accounts:
     def set_password(self, name: str, password: str | None = None, seen: str | None = None) -> str | None:
         """Change a password, end the account's sessions and reset its throttle; return a generated password.
 
-        Returns None if a password was given. Raises InvalidInput, UnknownAccount or ChangedSince.
+        Returns None if a password was given. Raises InvalidInput, UnknownAccount, ChangedSince or ProxyAccount.
         """
         given = password if password is None else passwords.checked(password, name, self._service)
         password = given or passwords.made()
         columns = _columns(passwords.hashed(password))
         with self._database.writing() as db:
             account = _found(db, name, seen)
+            if not account.is_local:
+                raise ProxyAccount(account.name)
             mine = A.id == account.id
             ACCOUNTS.update(password_version=A.password_version + 1, **columns).where(mine).execute(db)
             SESSIONS.delete().where(SESSIONS.c.account_id == account.id).execute(db)

@@ -79,6 +79,33 @@ class ChangedSince(AccessError):
         super().__init__(f"{name[:100]!r} was changed or removed since you looked")
 
 
+class LocalAccount(AccessError):
+    """The proxy names a user whose name belongs to a local account."""
+
+    def __init__(self, name: str):
+        self.name = name
+        super().__init__(
+            f"{name!r} is an account with a password here, so the proxy's user of this name is not let in: "
+            f"an admin removes the account (duey user remove {name}), or the user gets another name"
+        )
+
+
+class NotInGroup(AccessError):
+    """The proxy's user is in no group that may enter."""
+
+    def __init__(self, name: str):
+        self.name = name
+        super().__init__(f"{name!r} is in none of the groups that may enter here: ask whoever manages the groups")
+
+
+class ProxyAccount(AccessError):
+    """The account has no password here, or its role follows the proxy's groups."""
+
+    def __init__(self, name: str):
+        self.name = name
+        super().__init__(f"{name!r} is logged in by the proxy: change its password or its groups there")
+
+
 class LastAdmin(AccessError):
     """The last admin cannot be removed or demoted, because no one could make another."""
 

@@ -107,4 +107,8 @@ MIGRATIONS: Sequence[Migration] = (
         # confirmed_at: when the password was last entered again in this session; null: not since it began.
         "ALTER TABLE sessions ADD COLUMN confirmed_at REAL",
     ),
+    (
+        # origin: 'local' if the account has a password, 'proxy' if the proxy logs it in (its digest is empty then).
+        "ALTER TABLE accounts ADD COLUMN origin TEXT NOT NULL DEFAULT 'local' CHECK (origin IN ('local', 'proxy'))",
+    ),
 )

@@ -6,13 +6,13 @@ import re
 
 from duey.monitor.access.errors import InvalidInput
 
-NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9_.@+-]{1,64}")
 
 
 def checked_name(what: str, name: str) -> str:
     """Return the name. Raises InvalidInput."""
     if not NAME.fullmatch(name):
-        raise InvalidInput(what, "1 to 64 letters, digits or any of _ . @ -", repr(name[:100]))
+        raise InvalidInput(what, "1 to 64 letters, digits or any of _ . @ + -", repr(name[:100]))
     return name
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from duey import errors
 from duey.alerts.service import UnknownChannel, UnknownIncident
-from duey.monitor.access import AccessUnavailable, TooManyAttempts
+from duey.monitor.access import AccessUnavailable, InvalidInput, LocalAccount, NotInGroup, TooManyAttempts
 from duey.monitor.history import HistoryUnavailable
 from duey.monitor.web.display.text import clip
 
@@ -71,6 +71,8 @@ def refusal_for(error: Exception, method: str, path: str) -> Refusal:
         return Refusal(422, str(error))
     if isinstance(error, errors.BadRequest):
         return Refusal(400, str(error))
+    if isinstance(error, InvalidInput | LocalAccount | NotInGroup):  # of the proxy's user; pages catch their own
+        return Refusal(403, str(error))
     if isinstance(error, TooManyAttempts):
         return Refusal(429, str(error), {"Retry-After": str(error.retry_after_s)})
     if isinstance(error, errors.TooManyPending):

@@ -11,6 +11,9 @@ from duey.monitor.access import Account, Session
 from duey.monitor.web.display.formats import Times
 from duey.monitor.web.forms.fields import Fields
 
+# Set by duey.server.identity, and by nobody else: no header can have these names.
+REMOTE_USER, REMOTE_GROUPS = "duey.remote_user", "duey.remote_groups"
+
 
 def tag_of(content: str) -> str:
     """Return the ETag for this text."""
@@ -51,6 +54,12 @@ class Request:
     @property
     def who(self) -> str:
         return self.session.account.name if self.session else ""
+
+    @property
+    def remote_user(self) -> tuple[str, str] | None:
+        """The user whom the trusted proxy names, with the groups; None without such a user."""
+        name = self.environ.get(REMOTE_USER)
+        return (name, self.environ.get(REMOTE_GROUPS, "")) if name else None
 
     @property
     def method(self) -> str:

@@ -113,6 +113,11 @@ class Site(bottle.Bottle):
 
     def _identify(self, request: Request, open_to_all: bool) -> str:
         """Set the session of the request; return the secret text of this visitor."""
+        if request.remote_user is not None:
+            users = self.services.access.proxy_users
+            key, request.session = users.visit(*request.remote_user, request.address, request.agent)
+            request.proof = self.services.access.csrf.token(key)
+            return key
         key, request.session = self.cookies.session(request.environ, is_use=not request.fragment)
         if request.session is None:
             key = self.cookies.visitor(request.environ, make=open_to_all and request.method == "GET")

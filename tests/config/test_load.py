@@ -187,3 +187,22 @@ def test_secrets_are_never_shown_and_long_values_are_cut(ini):
     assert "[tasks] secret_previous: expected none without [tasks] secret, found some" in alone
     (control,) = errors_of(ini("[tasks]\nsecret = a\nsecret_previous = hunter2\x07\n"))
     assert "hunter2" not in masked + indented + alone + control
+
+
+def test_what_a_proxy_says_needs_a_proxy_and_roles_need_groups(ini):
+    header, proxy = "remote_user_header = Remote-User\n", "[web]\ntrusted_proxy = 127.0.0.1\n"
+    for text, key, expected in (
+        (header, "remote_user_header", "expected [web] trusted_proxy to be set"),
+        ("logout_url = /out\n", "logout_url", "expected remote_user_header to be set"),
+        ("admin_groups = ops\n", "admin_groups", "expected remote_groups_header to be set"),
+        ("local_login = no\n", "local_login", "expected yes without remote_user_header"),
+        (header + "remote_groups_header = remote-user\n" + proxy, "remote_groups_header", "expected another header"),
+        (header + "remote_groups_header = Groups\n" + proxy, "remote_groups_header", "expected admin_groups or"),
+        ("remote_user_header = X_User\n" + proxy, "remote_user_header", "expected the name of a header"),
+        ("remote_user_header = Cookie\n" + proxy, "remote_user_header", "expected the name of a header"),
+        (header + "logout_url = //evil.test\n" + proxy, "logout_url", "expected a path such as"),
+        (header + "logout_url = javascript:alert(1)\n" + proxy, "logout_url", "expected a path such as"),
+    ):
+        found = errors_of(ini("[auth]\n" + text))
+        assert any(f"[auth] {key}: {expected}" in each for each in found), (text, found)
+    assert config.load(ini("[auth]\n" + header + "logout_url = https://a.example.org\n" + proxy), {}).auth.logout_url

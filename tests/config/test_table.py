@@ -37,7 +37,8 @@ CONTRACT = {
     },
     "auth": {
         "database": "sqlite:///data/access.db", "session_hours": "12", "session_days": "7", "login_attempts": "10",
-        "audit_days": "365", "metrics_token": "",
+        "audit_days": "365", "metrics_token": "", "local_login": "yes", "remote_user_header": "",
+        "remote_groups_header": "", "admin_groups": "", "viewer_groups": "", "logout_url": "",
     },
     "webhook": {"allow_hosts": "", "allow_ports": "80, 443", "timeout_s": "10"},
     "files": {"allow_folders": "data/files"},

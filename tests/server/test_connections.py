@@ -14,7 +14,7 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import BaseWSGIServer, TcpWSGIServer
-from waitress.task import Task, ThreadedTaskDispatcher
+from waitress.task import Task, ThreadedTaskDispatcher, WSGITask
 
 from duey.server import connections
 from duey.server.http_server import Server
@@ -41,11 +41,12 @@ def test_waitress_still_has_what_is_used_of_it() -> None:
         HTTPChannel.handle_read: {"received"},
         HTTPRequestParser.received: {
             "body_rcv", "content_length", "body_bytes_received", "error", "completed", "headers_finished",
-            "max_request_body_size", "empty",
+            "max_request_body_size", "empty", "parse_header",
         },
         HTTPRequestParser.close: {"body_rcv", "getbuf"},
         HTTPRequestParser.get_body_stream: {"body_rcv"},
         HTTPRequestParser.parse_header: {"chunked", "content_length", "headers"},
+        WSGITask.execute: {"application"},
         Task.build_response_header: {"headers", "get", "set_close_on_finish"},
         BaseWSGIServer.readable: {"maintenance", "connection_limit"},
         BaseWSGIServer.handle_accept: {"channel_class", "_map"},

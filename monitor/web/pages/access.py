@@ -21,6 +21,7 @@ from duey.monitor.access import (
     ChangedSince,
     InvalidInput,
     LastAdmin,
+    ProxyAccount,
     Token,
     TokenExists,
     UnknownAccount,
@@ -35,7 +36,7 @@ from duey.monitor.web.services import Services
 
 SHOWN = 500
 DAYS = (("30", "in 30 days"), ("90", "in 90 days"), ("365", "in a year"), ("", "never"))
-REFUSED = (ChangedSince, LastAdmin, UnknownAccount, UnknownToken)
+REFUSED = (ChangedSince, LastAdmin, ProxyAccount, UnknownAccount, UnknownToken)
 
 
 def always(form: Fields) -> bool:
@@ -78,6 +79,7 @@ class AccessPage:
                 {
                     "name": each.name,
                     "role": each.role,
+                    "origin": each.origin,
                     "sessions": sessions.get(each.id, 0),
                     "last_login_at": each.last_login_at,
                     "created_at": each.created_at,
@@ -99,6 +101,7 @@ class AccessPage:
             "rows": list(zip(accounts[:SHOWN], data["accounts"], strict=True)),
             "token_rows": list(zip(tokens[:SHOWN], data["tokens"], strict=True)),
             "left": [max(0, len(accounts) - SHOWN), max(0, len(tokens) - SHOWN)],
+            "by_groups": bool(self._services.settings.auth.remote_groups_header),
             "admins": sum(each.is_admin for each in accounts),
         }
         return View("access", "Access", data, more, "access", ("list",))
@@ -125,6 +128,10 @@ class AccessPage:
         try:
             account = self._services.access.accounts.get(name)
             self._still(account, request)
+            if verb in ROLES:
+                self._services.access.proxy_users.check_role_change(account)
+            if verb == "password" and not account.is_local:
+                raise ProxyAccount(account.name)
             if account.role == verb:
                 return self._back(f"{account.name} is {verb} already: nothing was changed.", NOTE)
             if "sure" not in request.form:

@@ -62,8 +62,8 @@ class AccountPage:
             }
             for each in self._services.access.sessions.list(account)
         ]
-        data = {"account": {"name": account.name, "role": account.role}, "sessions": sessions}
-        more = {"problem": problem}
+        data = {"account": {"name": account.name, "role": account.role, "origin": account.origin}, "sessions": sessions}
+        more = {"problem": problem, "logout_url": self._services.settings.auth.logout_url}
         return View("account", "Your account", data, more, status=status, headers=headers or {})
 
     def end(self, request: Request) -> Done:

@@ -2,19 +2,23 @@
 
 A wrong password and an unknown name get the same answer after the same time (see duey.monitor.access). Both count
 for the address and the account; a browser that has logged in before has attempts of its own. A log-in ends the
-browser's previous session and continues to the page that the user wanted, if it is a page of the monitor.
+browser's previous session and continues to the page that the user wanted, if it is a page of the monitor. Whoever was
+logged in by the proxy (duey.monitor.access.proxied) neither logs in nor out here.
 """
 
 from __future__ import annotations
 
 from duey.monitor.access import AccountChanged, TooManyAttempts
+from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import GOOD, Done, Route, View
+from duey.monitor.web.route import GOOD, NOTE, Done, Route, View
 from duey.monitor.web.services import Services
 from duey.monitor.web.session import Cookies
 
 WRONG = "name or password is wrong"
 LONGEST = 1024
+AT_PROXY = "The proxy has logged you in, so you log out there: nothing was changed."
+NOT_HERE = "people log in at the proxy, and this request has no header {header} from it: open the service by the proxy"
 
 
 class LoginPage:
@@ -34,9 +38,13 @@ class LoginPage:
     def show(self, request: Request) -> View | Done:
         if request.session is not None:
             return Done(self._next(request.query.get("next")))
+        self._check_local()
         return self._form(request.query.get("next"), "", "")
 
     def enter(self, request: Request) -> View | Done:
+        if request.remote_user:
+            return Done(self._services.links.to("/"), "The proxy has logged you in already: nothing was changed.", NOTE)
+        self._check_local()
         services, name = self._services, request.form.get("username").strip()[:LONGEST]
         wanted = request.form.get("next")
         try:
@@ -60,17 +68,25 @@ class LoginPage:
         return Done(self._next(wanted))
 
     def leave(self, request: Request) -> Done:
+        if request.remote_user:
+            return Done(self._services.links.to("/account"), AT_PROXY, NOTE)
         self._services.access.sessions.end(self._cookies.session(request.environ)[0])
         self._services.record(request, "log out", request.who)
         self._cookies.end(request.environ)
         return Done(self._services.links.to("/login"), "You are logged out.", GOOD)
 
     def leave_everywhere(self, request: Request) -> Done:
+        if request.remote_user:
+            return Done(self._services.links.to("/account"), AT_PROXY, NOTE)
         assert request.account is not None
         ended = self._services.access.sessions.end_all(request.account)
         self._services.record(request, "log out everywhere", request.who, ended)
         self._cookies.end(request.environ)
         return Done(self._services.links.to("/login"), f"Sessions ended: {ended}. You are logged out everywhere.", GOOD)
+
+    def _check_local(self) -> None:
+        if not self._services.settings.auth.local_login:
+            raise Refusal(403, NOT_HERE.format(header=self._services.settings.auth.remote_user_header))
 
     def _form(
         self, wanted: str, username: str, problem: str, status: int = 200, headers: dict[str, str] | None = None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
+from duey.monitor.web.request import REMOTE_USER
 from tests.monitor.conftest import Clock
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.world import PASSWORDS, World, make_world
@@ -250,3 +253,29 @@ def test_the_theme_is_kept_in_a_cookie_and_drawn_by_the_server(empty: World) -> 
     assert "data-theme=" not in admin.get("/monitor/tasks").text
     admin.jar["duey_theme"] = '"><script>'
     assert "data-theme=" not in admin.get("/monitor/tasks").text
+
+
+def test_whom_the_proxy_has_logged_in_neither_logs_in_nor_out_here(empty: World) -> None:
+    site = empty.browser().app
+    browser = Browser(lambda environ, start: site({**environ, REMOTE_USER: "eva"}, start))
+    page = browser.get("/monitor/account")
+    assert "The proxy in front of this service has logged you in" in page.words and "Log out" not in page.words
+    assert not browser.jar, "nothing of ours outlives what the proxy says"
+    assert browser.get("/monitor/login").headers["location"] == "/monitor/"
+    for path, form in (("login", GOOD), ("logout", {}), ("logout-everywhere", {})):
+        answer = browser.post(f"/monitor/{path}", form)
+        assert answer.status == 303 and "nothing was changed" in unquote(" ".join(answer.cookies)), path
+        assert "session" not in " ".join(browser.jar), path
+    assert browser.post("/monitor/tasks/add/pause").status == 403, "a viewer"
+    empty.access.accounts.set_role("eva", "admin")
+    assert browser.post("/monitor/tasks/add/pause").status == 303
+    assert browser.post("/monitor/tasks/add/pause", proof=empty.browser("ana").proof).status == 403
+    made = browser.post("/monitor/accounts", {"name": "bea", "role": "viewer"})
+    assert made.status == 200 and "The account bea is made" in made.words, "no password is asked for that is not here"
+    assert empty.access.audit.page(limit=1)[0].who == "eva"
+    row = re.sub(
+        r"<[^>]*>", " ", browser.get("/monitor/access").text.partition('data-id="account-3')[2].partition("</tr>")[0]
+    )
+    assert "proxy" in row and "New password" not in row
+    empty.access.accounts.remove("eva")
+    assert "viewer" in browser.get("/monitor/account").words, "made anew, without what it was"
