@@ -30,6 +30,8 @@ from peewee import (
     Table,
 )
 
+from duey import schema_copy
+
 PREFIX = "sqlite:///"
 
 Migration = Sequence[str]  # statements, run in one transaction together with the new version number
@@ -204,6 +206,11 @@ class SqliteFile(ABC):
         if version is None:
             database.execute_sql(f"CREATE TABLE {self.schema.__name__} (version INTEGER NOT NULL)")
             self.schema.insert(version=0).execute(database)
+        elif version < len(self._migrations):
+            try:
+                schema_copy.keep(self.path, version, len(self._migrations))
+            except schema_copy.NoCopy as exc:
+                raise self.trouble(str(self.path), str(exc)) from exc
         for migration in self._migrations[version or 0 :]:
             for statement in migration:
                 database.execute_sql(statement)

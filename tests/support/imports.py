@@ -13,7 +13,9 @@ ANY_LIBRARY = "*"  # anything that is no room
 # Also what a newer Python brings: a guarded import of it is no library's. typing_extensions is for type checkers alone.
 STANDARD_LIBRARY = sys.stdlib_module_names | {"annotationlib", "compression", "tomllib", "typing_extensions"}
 
-BASE = ("duey.errors", "duey.clock", "duey.faults", "duey.files", "duey.os_process", "duey.model")
+BASE = (
+    "duey.errors", "duey.clock", "duey.faults", "duey.files", "duey.schema_copy", "duey.os_process", "duey.model",
+)  # fmt: skip
 LOW = (*BASE, "duey.payload", "duey.tasks", "duey.scheduling")
 
 ROOMS: dict[str, tuple[str, ...]] = {
@@ -21,6 +23,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "duey.clock": (),
     "duey.faults": (),
     "duey.files": (),
+    "duey.schema_copy": ("duey.files",),
     "duey.os_process": ("duey.clock",),
     "duey.model": ("duey.errors", "duey.clock"),
     "duey.model.sequel": (*BASE, "huey"),
@@ -38,7 +41,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     ),
     "duey.worker": (*LOW, "duey.storage", "duey.execution", "duey.config", "huey"),
     "duey.control": (*LOW, "duey.storage", "duey.execution", "huey", "pydantic", "pydantic_core"),
-    "duey.monitor": ("duey.files", "peewee"),  # one file: what the databases of both its rooms share
+    # one file: what the databases of both its rooms share
+    "duey.monitor": ("duey.files", "duey.schema_copy", "peewee"),
     "duey.monitor.history": ("duey.config", *BASE, "duey.payload.plain", "duey.monitor.sqlite_file", "peewee",
     "playhouse"), "duey.monitor.access": ("duey.config", "duey.files", "duey.monitor.sqlite_file", "peewee",
     "playhouse"), "duey.monitor.web": (

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from duey import errors
 from duey.storage.redis.keys import VERSION
 
+OLD_PREFIX = "dewey"  # of keys, until version 0.9
 MINIMUM = (5,)  # for streams, ZPOPMIN, and the time within scripts
 
 
@@ -81,8 +82,10 @@ def open_keys(server: Any) -> Opened:
     facts = server.facts()
     if facts is not None:
         refuse(facts, at)
-    found = server.command(b"HGET", server.key("meta"), "schema")
-    limits = old_limits(server) if found is not None and int(found) < 3 else []
+    if not (found := schema_of(server)):
+        take_over(server)
+        found = schema_of(server)
+    limits = old_limits(server) if 0 < found < 3 else []
     schema, instance = server.open_script(VERSION, uuid.uuid4().hex, *limits)
     if int(schema) > VERSION:
         raise errors.SchemaMismatch(
@@ -92,17 +95,48 @@ def open_keys(server: Any) -> Opened:
     return Opened(instance.decode(), facts.version if facts is not None else MINIMUM)
 
 
+def schema_of(server: Any) -> int:
+    """The schema version of the keys, 0 if there are none. Writes nothing."""
+    return int(server.command(b"HGET", server.key("meta"), "schema") or 0)
+
+
+def take_over(server: Any) -> None:
+    """Rename the keys of a service of the same name from before version 0.9, if there are any.
+
+    `meta` is the last one, so that the next process goes on with what was cut short. Several may do it at once.
+    """
+    old = OLD_PREFIX + server.prefix.removeprefix("duey")
+    try:
+        if not server.command(b"EXISTS", f"{old}:meta"):
+            return
+    except errors.StorageUnavailable as exc:
+        if "NOPERM" in str(exc) or "does not permit" in str(exc):  # this user may see only the new keys
+            return
+        raise
+    names = sorted(scan(server, f"{old}:", b"*"), key=lambda name: name == b"meta")
+    for name in names:
+        try:
+            server.command(b"RENAMENX", f"{old}:".encode() + name, server.key("").encode() + name)
+        except errors.StorageUnavailable as exc:
+            if "no such key" not in str(exc):  # another process has renamed it
+                raise
+
+
 def old_limits(server: Any) -> list[bytes]:
     """The keys of limits that version 2 has, which stand in no list of keys."""
-    found: list[bytes] = []
-    start = server.key("").encode()
-    pattern = re.sub(rb"([][?*\\\\])", rb"\\\1", start) + b"[gh][ao]*"
+    return [name for name in scan(server, server.key(""), b"[gh][ao]*") if name.startswith((b"gate:", b"holders:"))]
+
+
+def scan(server: Any, start: str, rest: bytes) -> list[bytes]:
+    """The names of the keys that begin with `start` and go on as the pattern `rest`, without their beginning."""
+    found: set[bytes] = set()
+    pattern = re.sub(rb"([][?*\\\\])", rb"\\\1", start.encode()) + rest
     cursor = b"0"
     while True:
         cursor, keys = server.command(b"SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
-        found += [key[len(start) :] for key in keys if key[len(start) :].startswith((b"gate:", b"holders:"))]
+        found.update(key[len(start.encode()) :] for key in keys)
         if int(cursor) == 0:
-            return found
+            return sorted(found)
 
 
 def warnings(server: Any) -> list[str]:

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from duey import errors, files
+from duey import errors, files, schema_copy
 from duey.storage.sqlite import schema
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
@@ -37,7 +37,14 @@ def connect_first(path: str, busy_s: float, seen: bool) -> sqlite3.Connection:
                 f"the queue {path} cannot be made ({exc.strerror}): let this user write its folder"
             ) from exc
     con = connect(path, busy_s)
-    schema.prepare(con, path)  # first, because it may be another program's file
+    try:
+        schema.prepare(con, path)  # first, because it may be another program's file
+    except schema_copy.NoCopy as exc:
+        con.close()
+        raise errors.StorageFull(f"the queue {path} {exc}") from exc
+    except BaseException:
+        con.close()  # and its side files go
+        raise
     deadline = time.monotonic() + busy_s
     while True:  # switching to WAL needs exclusive access and ignores the busy time-out
         try:

@@ -16,7 +16,9 @@ are UTC epoch seconds.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
+from duey import schema_copy
 from duey.errors import SchemaMismatch
 from duey.model.job import STATED, JobRecord
 
@@ -106,52 +108,32 @@ DDL = (
 )
 
 
-# Migrations from each version to the next.
-STEPS = {
-    1: ("alter table workers add column code text not null default ''",),
-    2: (
-        "alter table jobs add column sequel text",
-        "alter table jobs add column by text",
-        "alter table jobs add column tree_deaths integer not null default 0",
-    ),
-    3: (
-        "alter table jobs add column waits_for text",
-        "alter table jobs rename column deliveries to crashes",
-        "alter table due rename to scheduled",
-        "alter table parked rename to blocked",
-        "drop index parked_by",
-        "create index blocked_by on blocked (kind, name, rank, seq)",
-        "alter table claims rename to claimed",
-        "alter table claimed rename column gate to limit_name",
-        "drop index claims_gate",
-        "create index claimed_limit on claimed (limit_name) where limit_name is not null",
-        "alter table gates rename to limits",
-        "alter table ended rename to finished",
-        "drop index ended_gone",
-        "create index finished_gone on finished (gone_at)",
-        "alter table events rename to outbox",
-        "update outbox set kind = 'blocked' where kind = 'parked'",
-        "update outbox set kind = 'unblocked' where kind = 'unparked'",
-        "alter table stops rename to cancel_requests",
-        "alter table keys rename to unique_locks",
-        "drop index keys_seq",
-        "create index unique_locks_seq on unique_locks (seq)",
-        "alter table marks rename to revocations",
-    ),
-}
+# What versions before 4 called otherwise. Names changed while 4 was being made: a file may say 4 and have the old ones.
+OLD_TABLES = {
+    "due": "scheduled", "parked": "blocked", "claims": "claimed", "gates": "limits", "ended": "finished",
+    "events": "outbox", "stops": "cancel_requests", "keys": "unique_locks", "marks": "revocations",
+}  # fmt: skip
+OLD_COLUMNS = (("jobs", "deliveries", "crashes"), ("claimed", "gate", "limit_name"))
+OLD_INDEXES = ("parked_by", "claims_gate", "ended_gone", "keys_seq")
+OLD_KINDS = {"parked": "blocked", "unparked": "unblocked"}  # of events
+
+# Statements from each version to the next, from 4 on. New tables, columns and indexes need none: `_complete` adds them.
+STEPS: dict[int, tuple[str, ...]] = {}
 
 
 def version_of(con: sqlite3.Connection) -> int:
     """The schema version in the file, 0 for an empty one."""
-    if not con.execute("select 1 from sqlite_master where type = 'table' and name = 'meta'").fetchone():
+    tables = _named(con, "table")
+    if "meta" not in tables:
         return 0
     row = con.execute("select value from meta where key = 'schema'").fetchone()
-    return int(row[0]) if row else 0
+    version = int(row[0]) if row else 0
+    return 3 if version == 4 and "due" in tables else version
 
 
 def prepare(con: sqlite3.Connection, path: str) -> None:
     """Create or migrate the tables in one transaction. Raises SchemaMismatch for a newer version or another program's
-    file."""
+    file, and NoCopy."""
     if version_of(con) == VERSION:
         return
     con.execute("begin immediate")
@@ -171,14 +153,64 @@ def prepare(con: sqlite3.Connection, path: str) -> None:
             for statement in DDL:
                 con.execute(statement)
         else:
-            for version in range(found, VERSION):
-                for statement in STEPS[version]:
-                    con.execute(statement)
+            schema_copy.keep(path, found, VERSION)
+            _migrate(con, found)
         con.execute("replace into meta values ('schema', ?)", (VERSION,))
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
         raise
+
+
+def _migrate(con: sqlite3.Connection, found: int) -> None:
+    """Bring the tables of version `found` to the present form."""
+    if found < 4:
+        _rename(con)
+    for version in range(max(found, 4), VERSION):
+        for statement in STEPS.get(version, ()):
+            con.execute(statement)
+    _complete(con)
+
+
+def _rename(con: sqlite3.Connection) -> None:
+    """Give tables, columns, indexes and events the names of version 4."""
+    for old, new in OLD_TABLES.items():
+        if old in _named(con, "table"):
+            con.execute(f"alter table {old} rename to {new}")
+    for table, old, new in OLD_COLUMNS:
+        if old in _columns(con, table):
+            con.execute(f"alter table {table} rename column {old} to {new}")
+    for index in OLD_INDEXES:
+        con.execute(f"drop index if exists {index}")
+    for old, new in OLD_KINDS.items():
+        con.execute("update outbox set kind = ? where kind = ?", (new, old))
+
+
+def _complete(con: sqlite3.Connection) -> None:
+    """Add the tables, columns and indexes that are missing."""
+    with closing(sqlite3.connect(":memory:")) as new:
+        for statement in DDL:
+            new.execute(statement)
+        for table in sorted(_named(new, "table") & _named(con, "table")):
+            there = _columns(con, table)
+            for name, (kind, needed, default) in _columns(new, table).items():
+                if name not in there:
+                    rest = f"not null default {default}" if needed else ""
+                    con.execute(f"alter table {table} add column {name} {kind} {rest}")
+        for kind in ("table", "index"):
+            for name in sorted(_named(new, kind) - _named(con, kind)):
+                con.execute(new.execute("select sql from sqlite_master where name = ?", (name,)).fetchone()[0])
+
+
+def _named(con: sqlite3.Connection, kind: str) -> set[str]:
+    """The names of the tables, or of the indexes."""
+    found = con.execute("select name from sqlite_master where type = ? and name not like 'sqlite_%'", (kind,))
+    return {row[0] for row in found}
+
+
+def _columns(con: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool, str | None]]:
+    """The columns of a table: type, whether it is needed, default."""
+    return {row[1]: (row[2], bool(row[3]), row[4]) for row in con.execute(f"pragma table_info({table})")}
 
 
 # Each field of a record is a column.

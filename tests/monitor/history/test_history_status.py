@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,39 +10,14 @@ import pytest
 from duey.monitor.history import Count, History, JobFilter, Slot, SlotRun
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import retention
-from duey.monitor.history.schema import LATER_TABLES, MIGRATIONS
+from duey.monitor.history.schema import MIGRATIONS
 from tests.monitor.conftest import START, Clock
-from tests.monitor.history.conftest import Queue, Settings, Story, record
+from tests.monitor.history.conftest import Queue, Story, record
 
 MINUTE = 60.0
-MONITOR_4 = Path(__file__).with_name("monitor_4.sql")  # a file of that version: three jobs, one of them failed
 DETAIL = {
     "task": "tasks.add", "done": 500, "run_ms": 10_000.0, "run_max_ms": 90.0, "wait_ms": 2_500.0, "wait_max_ms": 40.0,
 }  # fmt: skip
-
-
-def test_each_older_schema_becomes_the_present_one(path: Path, story: Story, clock: Clock) -> None:
-    story.plain_job("a")
-    for version in range(1, len(MIGRATIONS)):
-        url = f"sqlite:///{path}{version}"
-        Database(url, migrations=MIGRATIONS[:version]).prepare()
-        history = History(url, Settings(), clock)
-        record(history, story.events)
-        assert history.job("a").state == "done", version
-
-
-def test_a_file_of_schema_4_is_migrated_with_all_that_it_holds(path: Path, clock: Clock) -> None:
-    path.parent.mkdir()
-    with closing(sqlite3.connect(path)) as made:
-        made.executescript(MONITOR_4.read_text())
-    history = History(f"sqlite:///{path}", Settings(), clock)
-    assert [history.job(each).state for each in ("ended", "broken", "waits")] == ["done", "failed", "queued"]
-    (group,) = history.error_groups().groups
-    assert (group.state, group.count) == ("fixed", 1)
-    with history.database.reading() as db:
-        assert db.execute_sql("SELECT version FROM books_schema").fetchone() == (len(MIGRATIONS),)
-        for table in LATER_TABLES:
-            assert db.execute_sql(f"SELECT COUNT(*) FROM {table}").fetchone() == (0,)
 
 
 def test_the_recorder_says_that_a_schema_is_newer(history: History, path: Path) -> None:
