@@ -2,9 +2,10 @@
 
     python -m tests.upgrades.record COMMIT NAME
 
-Run this for the commit that brings a new schema version, and add a line to test_old_files.py. The commit is unpacked
-into a temporary folder and its own service is run there, once on SQLite and once on Redis: jobs in each state,
-schedules, an account, a token. Only its command line and HTTP API are used, which all commits have in common.
+Run this for the commit that brings a new schema version (`$(git stash create)` is what is not committed yet), and add
+a line to test_old_files.py. The commit is unpacked into a temporary folder and its own service is run there, once on
+SQLite and once on Redis: jobs in each state, schedules, an account, a token. Only its command line and HTTP API are
+used, which all commits have in common.
 """
 
 from __future__ import annotations
