@@ -128,7 +128,15 @@ def test_every_answer_has_the_headers_that_close_it_to_other_sites(whole: Whole)
 def test_the_lists_of_pages_and_actions_are_whole(whole: Whole) -> None:
     """Each route of the monitor is in a list of the tests that try pages and actions one by one."""
     listed = {
-        "GET": [*(page.partition("?")[0] for page in PAGES), "/jobs/x", "/login", "/static/x", "", "/audit.csv"],
+        "GET": [
+            *(page.partition("?")[0] for page in PAGES),
+            "/jobs/x",
+            "/errors/x",
+            "/login",
+            "/static/x",
+            "",
+            "/audit.csv",
+        ],
         "POST": [*(action.partition("?")[0] for action in every_action(whole.world)), *own_actions(), "/login"],
     }
     for route in whole.world.site.routes:

@@ -104,9 +104,11 @@ class Audit:
         with self._database.reading() as db:
             return tuple(AuditEntry(**row) for row in query.execute(db))
 
-    def about(self, target: str, actions: Sequence[str], limit: int) -> tuple[AuditEntry, ...]:
-        """Return the newest entries about one thing with one of these actions."""
+    def about(self, target: str, actions: Sequence[str], limit: int, detail: str = "") -> tuple[AuditEntry, ...]:
+        """Return the newest entries about one thing with one of these actions. `detail`: only those with this one."""
         query = AUDIT.select().where((L.target == bounded(target, TARGET_LENGTH)) & L.action.in_(list(actions)))
+        if detail:
+            query = query.where(L.detail == detail)
         with self._database.reading() as db:
             return tuple(AuditEntry(**row) for row in query.order_by(L.id.desc()).limit(limit).execute(db))
 

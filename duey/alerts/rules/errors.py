@@ -61,7 +61,7 @@ def _error(each: ErrorSeen, rule: str | None) -> Finding:
     title = f"{each.task}: {clip(error)}"
     return Finding(
         rule or "job_failed", f"error {each.fingerprint}", title, (line,), facts,
-        f"jobs?q=group:{each.fingerprint}", each.failures, rule is not None, each.last_job_id,
+        f"errors/{each.fingerprint}", each.failures, rule is not None, each.last_job_id,
     )  # fmt: skip
 
 

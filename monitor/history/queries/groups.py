@@ -14,9 +14,10 @@ from peewee import SqliteDatabase
 from duey.errors import BadRequest
 from duey.monitor.history import plain
 from duey.monitor.history.queries import Queries
+from duey.monitor.history.queries.jobs import job_rows
 from duey.monitor.history.queries.views import Names
 from duey.monitor.history.schema import DAY_S, GROUPS, HOUR_S
-from duey.monitor.history.values import Count, ErrorGroup, ErrorGroups
+from duey.monitor.history.values import Count, ErrorGroup, ErrorGroups, JobRow
 
 G = GROUPS.c
 OPEN, MUTED, FIXED = STATES = ("open", "muted", "fixed")
@@ -25,6 +26,9 @@ LAST_HOUR_CAP = 1000
 WEEK_STEPS, STEP_HOURS = 28, 6
 
 HOURS = "SELECT at, count FROM error_hours WHERE fingerprint = ? AND at > ?"
+# Of the newest attempts only, because a cause may have failed a hundred thousand times.
+LAST_FAILED = """SELECT job FROM (SELECT job, at FROM entries WHERE fingerprint = ? ORDER BY at DESC LIMIT 200)
+    WHERE job > 0 GROUP BY job ORDER BY MAX(at) DESC LIMIT ?"""
 IN_LAST_HOUR = "SELECT COUNT(*) FROM (SELECT 1 FROM entries WHERE fingerprint = ? AND at > ? LIMIT ?)"
 
 
@@ -64,6 +68,12 @@ class Groups(Queries):
         with self._database.reading() as db:
             row = GROUPS.select().where(G.fingerprint == plain.text(fingerprint)).first(db)
             return None if row is None else self._shown(db, row, Names(db))
+
+    def failed_jobs(self, fingerprint: str, limit: int = 10) -> tuple[JobRow, ...]:
+        """Return the jobs that failed last with this cause, in whatever state they are now, newest failure first."""
+        with self._database.reading() as db:
+            found = db.execute_sql(LAST_FAILED, (plain.text(fingerprint), limit)).fetchall()
+            return job_rows(db, [row[0] for row in found], Names(db))
 
     def mark_group(self, fingerprint: str, state: str) -> ErrorGroup | None:
         """Set a group to `open`, `muted` or `fixed`, else ValueError; return it, or None if it does not exist.

@@ -53,7 +53,7 @@ class Jobs(Queries):
             names = Names(db)
             search = Search(db, _cleaned(wanted), names, DEEP_ROWS if deep else None)
             found = search.find(max(1, min(limit, MAX_PAGE)), _below(cursor))
-            rows = _rows(db, found.numbers, names)
+            rows = job_rows(db, found.numbers, names)
             oldest = None
             if found.resume is not None:
                 looked_at = JOBS.select(J.enqueued_at).where(J.n >= found.resume).order_by(J.n).limit(1)
@@ -97,7 +97,7 @@ class Jobs(Queries):
                 views.job_row(row, names),
                 views.attempts(row, entries),
                 views.timeline(row, entries),
-                _rows(db, children.numbers, names),
+                job_rows(db, children.numbers, names),
             )
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]:
@@ -131,7 +131,7 @@ def _one(db: SqliteDatabase, job_id: str) -> dict[str, Any]:
     return dict(row)
 
 
-def _rows(db: SqliteDatabase, numbers: Sequence[int], names: Names) -> tuple[JobRow, ...]:
+def job_rows(db: SqliteDatabase, numbers: Sequence[int], names: Names) -> tuple[JobRow, ...]:
     """Return the jobs with these numbers, in this order, with long values cut. Deleted jobs are left out."""
     rows = {row["n"]: row for row in JOBS.select().where(J.n.in_(list(numbers))).execute(db)} if numbers else {}
     return tuple(views.job_row(rows[n], names, LISTED) for n in numbers if n in rows)

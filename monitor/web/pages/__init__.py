@@ -6,6 +6,7 @@ from duey.monitor.web.pages.access import AccessPage
 from duey.monitor.web.pages.account import AccountPage
 from duey.monitor.web.pages.alerts import AlertsPage
 from duey.monitor.web.pages.audit import AuditPage
+from duey.monitor.web.pages.error import ErrorPage
 from duey.monitor.web.pages.errors import ErrorsPage
 from duey.monitor.web.pages.job import JobPage
 from duey.monitor.web.pages.jobs import JobsPage
@@ -45,6 +46,7 @@ def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
         JobsPage(services),
         JobPage(services),
         ErrorsPage(services),
+        ErrorPage(services),
         AlertsPage(services),
         TasksPage(services),
         TaskPage(services),

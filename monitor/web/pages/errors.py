@@ -24,6 +24,11 @@ MARKS = {
     "fix": ("fixed", "Marked as fixed: it comes back as regressed if it fails again."),
     "reopen": ("open", "Open again."),
 }
+BUTTONS = (  # (mark, label, states that offer it)
+    ("fix", "Mark fixed", ("open", "muted")), ("mute", "Mute", ("open", "fixed")),
+    ("reopen", "Reopen", ("muted", "fixed")),
+)  # fmt: skip
+ACTIONS = tuple(f"{mark} error" for mark in MARKS)
 EMPTY = {
     "open": "Failed attempts, one line per cause. No cause is open: nothing has failed, or all are muted or fixed.",
     "muted": "Causes that somebody muted, because they are known and harmless.",
@@ -67,6 +72,7 @@ class ErrorsPage:
                 for name, label in TABS
             ],
             "rows": [self._row(request, each, seen, deployed) for each in page.groups],
+            "marks": BUTTONS,
             "hint": EMPTY[state],
             "older": {**asked, "cursor": page.next} if page.next else None,
             "newest": asked if query.get("cursor") else None,
@@ -99,7 +105,6 @@ class ErrorsPage:
             "spans": spans,
             "tags": tags,
             "spark": charts.spark(group.sparkline, label=label, width=84),
-            "all": links.jobs(q=q),
             "runbook": self._services.control.runbook(group.qualname),
         }
 
@@ -111,6 +116,7 @@ class ErrorsPage:
         self._marks += 1
         if group is None:
             raise Refusal(404, "no error group has this fingerprint (any more)")
-        self._services.record(request, f"{mark} error", f"{group.type} in {group.task}", group.count)
+        target = f"{group.type} in {group.task}"
+        self._services.record(request, f"{mark} error", target, group.count, fingerprint)
         back = request.form.get("back")
         return Done(back if self._services.links.own(back) else self._services.links.to("/errors"), message)

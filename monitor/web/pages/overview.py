@@ -17,7 +17,7 @@ from duey.alerts.drill import Drill
 from duey.control.schedules import Schedule
 from duey.errors import StorageUnavailable
 from duey.model.job import Counts
-from duey.monitor.history import Count, ErrorGroup, Interval, Waits
+from duey.monitor.history import Count, Interval, Waits
 from duey.monitor.web.display import charts
 from duey.monitor.web.display.formats import DAY_S, ago, duration, number, plural, size
 from duey.monitor.web.display.healthy import Health, Situation, judge
@@ -88,7 +88,7 @@ class OverviewPage:
         more["health_clauses"] = self._clauses(request, health)
         more["has_news"] = situation.since_visit and bool(situation.failed.number or situation.missed)
         more["since_text"] = "since your last visit" if situation.since_visit else "24 h"
-        more["troubles"] = [self._trouble(each) for each in situation.troubles]
+        more["troubles"] = situation.troubles
         more["oldest_at"] = counts.oldest_queued_at if counts else None
 
     def _situation(self, request: Request) -> Situation:
@@ -139,9 +139,6 @@ class OverviewPage:
         if found.failed_at is not None:
             lines.append(f"The last fire drill failed {ago(request.now - found.failed_at)}: {found.problem}.")
         return lines
-
-    def _trouble(self, group: ErrorGroup) -> dict[str, Any]:
-        return {"group": group, "jobs": self._services.links.jobs(q=f"group:{group.fingerprint}")}
 
     def _clauses(self, request: Request, health: Health) -> list[tuple[str, Html, str, str]]:
         links = self._services.links

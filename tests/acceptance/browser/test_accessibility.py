@@ -27,6 +27,7 @@ def places(service: Service) -> list[str]:
     wait_until(lambda: service.deployment.control.job(job_id).state == "failed", 15, "the job failed")
     wait_until(lambda: client.get("/api/errors").body["errors"], 15, "the history knows of it")
     pages = ["", "jobs?state=failed", f"jobs/{job_id}", "errors", "tasks", "tasks/note", "schedules", "workers"]
+    pages += ["schedules/periodic.heartbeat", f"errors/{client.get('/api/errors').body['errors'][0]['fingerprint']}"]
     pages += ["alerts", "schedules/new?task=note", "audit", "account", "jobs/nobody"]
     pages += ["access", "access/new-account", "access/new-token"]
     pages += ["jobs", "schedules/new"] if SOAK else []  # these have less on them

@@ -111,7 +111,7 @@ def _alerts(world: World, at: Clock) -> None:
     at.now = now - 5 * HOUR
     lines = ("A job failed for good.", "When it fails: look whether the receiver has changed its answer.")
     facts = (("task", "deliver_webhook"), ("error", error), ("last job", group.last_job_id))
-    link = f"jobs?q=group:{group.fingerprint}"
+    link = f"errors/{group.fingerprint}"
     failed = Finding("job_failed", f"error {group.fingerprint}", f"deliver_webhook: {error}", lines, facts, link, 21)
     backup = ("The newest backup is older than 36 h.",)
     tell_all(

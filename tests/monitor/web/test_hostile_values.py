@@ -73,7 +73,9 @@ def hostile(world: World) -> World:
 def test_every_page_is_inert(hostile: World) -> None:
     admin, links, shown = hostile.browser("ana"), hostile.site.services.links, 0
     jobs, tasks = map(links.job, hostile.hostile), (links.task(task.qualname) for task in hostile.control.tasks())
-    for address in [*(f"/monitor{path}" for path in PAGES), *jobs, *tasks]:
+    causes = [links.error(group.fingerprint) for group in hostile.history.error_groups().groups]
+    schedules = [links.schedule(each.name) for each in hostile.control.schedules.all()]
+    for address in [*(f"/monitor{path}" for path in PAGES), *jobs, *tasks, *causes, *schedules]:
         page = admin.get(address)
         assert page.status == 200, address
         assert read(page).scripts == 1, address
@@ -134,7 +136,8 @@ def test_no_line_of_a_template_ends_where_bottle_does_not_join_it_and_none_names
     for file in FOLDER.glob("*.html"):
         text = file.read_text(encoding="utf-8")
         for line, after in pairwise([*text.splitlines(), ""]):
-            assert not line.endswith("\\\\") or after.strip().startswith("%"), f"{file.name}: {line}"
+            joined = line.endswith("\\\\") and after.strip().startswith("%")
+            assert joined or not line.endswith("\\"), f"{file.name}: {line}"
         for forbidden in ("style=", "<style", "onclick", "javascript:", "http://", "https://"):
             assert forbidden not in text, f"{file.name}: {forbidden}"
     for file in FOLDER.parent.glob("static/*"):

@@ -24,7 +24,7 @@ def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser, cl
         assert f'<a href="/monitor{path}">' in page.text.partition("</h1>")[0]
     assert "What fails since your last visit" in page.words and "What did not run since your last visit" in page.words
     group = world.history.error_groups("open").groups[0]
-    assert f'<a href="/monitor/jobs?q=group%3A{group.fingerprint}">{group.type}</a>' in page.text
+    assert f'<a href="/monitor/errors/{group.fingerprint}">{group.type}</a>' in page.text
     assert group.message in page.words
     (missed,) = data["missed"]
     assert missed["count"] == 3 and page.words.count("no consumer 02:00-02:15") == 1, "three slots in one line"
@@ -62,6 +62,13 @@ def test_errors_link_to_their_jobs_and_are_marked(world: World, admin: Browser) 
         assert marked and marked.state == state
     assert group.fingerprint not in admin.get("/monitor/errors?fragment=list").text
     assert group.fingerprint in admin.get("/monitor/errors?state=fixed").text
+    one = admin.get(f"/monitor/errors/{group.fingerprint}")
+    assert "ana fix error" in one.words and "Retry the" in one.words and "Whole traceback" in one.words
+    asked = admin.post("/monitor/jobs", one.hidden() | {"verb": "retry"})
+    assert re.search(r"Retry \d+ jobs\?", asked.words) and "state failed" in asked.words, "none that has succeeded"
+    data = admin.get(f"/monitor/errors/{group.fingerprint}.json").json
+    assert {*data["by_state"]} <= {"failed", "retrying"} and data["jobs"][0] == "retrying-1"
+    assert admin.get("/monitor/errors/none").status == 404
     for address in ("none/mute", f"{group.fingerprint}/burn"):
         assert admin.post(f"/monitor/errors/{address}").status == 404
 
