@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 
-from duey.alerts import incidents, messages, rules
+from duey.alerts import incidents, messages, readings, rules
 from duey.alerts.explain import Explainer
 from duey.alerts.incidents import Change, Incident, Marks
 from duey.alerts.message import Message
 from duey.alerts.messages import CLOSED, OPENED, Place
 from duey.alerts.notifications import Planner
+from duey.alerts.past import COUNTERS, Counter
 from duey.alerts.reader import Reader
+from duey.alerts.readings import Readings
 from duey.alerts.rules import service
 from duey.alerts.senders import Senders
 from duey.alerts.store import Store
@@ -44,10 +46,11 @@ class Evaluator:
         self._store, self._reader, self._planner, self._senders = store, reader, planner, senders
         self._options, self._place, self._lease, self._clock = options, place, lease, clock
         self._start_drill, self._explainer, self._hourly_at = start_drill, explainer, 0.0
+        self._counters: list[Counter] = []  # that are still to be asked in this hour
         self.leading = False  # read by the senders
         self._next_at = 0.0  # monotonic
         self._calm = True  # the last evaluation found nothing new in the history
-        self._unwritable = Unwritable(options, place)
+        self._unwritable, self._readings = Unwritable(options, place), Readings(store.database)
         self._problem = ""
 
     def run(self, stop: threading.Event) -> None:
@@ -71,6 +74,8 @@ class Evaluator:
                 self._next_at = time.monotonic() + EVERY_S
                 self.evaluate()
                 self._do_hourly()
+            elif self.leading and self._counters:
+                self._store.count_past(self._counters.pop(), self._options, self._clock())
             self._problem = ""
         except Exception as error:
             problem = str(error) if isinstance(error, (DueyError, OSError)) else f"{type(error).__name__}: {error}"
@@ -89,6 +94,7 @@ class Evaluator:
         if time.monotonic() < self._hourly_at:
             return
         self._hourly_at = time.monotonic() + HOUR_S
+        self._counters = list(COUNTERS)
         self._store.tidy(self._clock())
         if self._options.drill == "weekly" and self._store.drill_due(self._clock(), WEEK_S):
             self._start_drill()
@@ -106,6 +112,9 @@ class Evaluator:
         if self._store.apply(changes, seen, marks, now, lambda db, each, kind: self._planner.tell(db, each, kind, now)):
             self._senders.wake()
         self._calm = seen.entry == marks.entry
+        self._readings.note(readings.values_of(snapshot, self._options), now)
+        self._readings.write(now)
+        self._readings.note({"history": self._unwritable.lasted_s(now)}, now)
         for message in self._unwritable.worked(now):
             self._senders.send_unwritten(message)
 
@@ -128,6 +137,9 @@ class Unwritable:
             return []
         self._told_at, self._times = now, self._times + 1
         return [messages.about(self._incident(problem, None), OPENED, self._id(self._times), now, self._place)]
+
+    def lasted_s(self, now: float) -> float:
+        return 0.0 if self._since is None else now - self._since
 
     def worked(self, now: float) -> list[Message]:
         was_told = self._told_at is not None

@@ -15,7 +15,9 @@ from duey import faults
 from duey.alerts.explain import merged
 from duey.alerts.incidents import HOUR_S, Change, Incident, Marks
 from duey.alerts.message import Kind
+from duey.alerts.past import LOOKS_BACK_S, Counter
 from duey.alerts.rules.finding import Finding
+from duey.config.alerts import Alerts
 from duey.monitor.history.database import Database
 
 COLUMNS = tuple(each.name for each in fields(Incident))
@@ -44,7 +46,6 @@ OLD = (  # the oldest rows come first, so that few are looked at
     "DELETE FROM incidents WHERE n IN (SELECT n FROM incidents ORDER BY n LIMIT 1000) AND closed_at < ?",
 )
 DRILLED = "SELECT MAX(value) FROM marks WHERE name IN ('alerts_drill', 'alerts_since')"
-LOOKS_BACK_S = 30 * DAY_S
 
 Tell = Callable[[SqliteDatabase, Incident, Kind], None]  # plans the notifications of an incident, of this kind
 
@@ -53,17 +54,17 @@ class Store:
     """Reads and writes incidents. Methods raise HistoryUnavailable."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     def marks(self, now: float) -> Marks:
         """Return where the last evaluation ended. The first one begins at the newest entry, so that nothing old is
         told."""
-        with self._database.reading() as db:
+        with self.database.reading() as db:
             marks = dict(db.execute_sql("SELECT name, value FROM marks").fetchall())
             if "alerts_since" in marks:
                 times = (marks["alerts_since"], marks.get("recorded_at"), marks.get("backup_at"))
                 return Marks(int(marks["alerts_entry"]), *times)
-        with self._database.writing() as db:
+        with self.database.writing() as db:
             newest = db.execute_sql("SELECT MAX(n) FROM entries").fetchone()[0] or 0
             for name, value in (("alerts_entry", newest), ("alerts_since", now)):
                 db.execute_sql("INSERT OR IGNORE INTO marks (name, value) VALUES (?, ?)", (name, value))
@@ -71,38 +72,46 @@ class Store:
 
     def is_new(self) -> bool:
         """Return whether the history has entries that were not evaluated."""
-        with self._database.reading() as db:
+        with self.database.reading() as db:
             return bool(db.execute_sql(NEW).fetchone()[0])
 
     def close(self) -> None:
         """Close this thread's connection."""
-        self._database.close()
+        self.database.close()
 
     def tidy(self, now: float) -> None:
         """Delete some of what ended more than KEPT_S ago."""
-        with self._database.writing() as db:
+        with self.database.writing() as db:
             for statement in OLD:
                 db.execute_sql(statement, (now - KEPT_S,))
+            db.execute_sql("DELETE FROM readings WHERE at < ?", (now - LOOKS_BACK_S - DAY_S,))
 
     def drill_due(self, now: float, every_s: float) -> bool:
         """Return whether a drill is due that is to be held so often, and note that it begins. The first one is due
         after the first interval."""
-        with self._database.writing() as db:
+        with self.database.writing() as db:
             last = db.execute_sql(DRILLED).fetchone()[0]
             if last is None or now - last < every_s:
                 return False
             db.execute_sql(MARK, ("alerts_drill", now))
             return True
 
+    def count_past(self, counter: Counter, options: Alerts, now: float) -> None:
+        """Keep how often rules would have told something."""
+        with self.database.reading() as db:
+            found = counter(db, options, now)
+        with self.database.writing() as db:
+            db.cursor().executemany(MARK, [(f"would {rule}", count) for rule, count in found.items()])
+
     def open(self) -> dict[str, Incident]:
         """Return the open incidents by subject."""
-        with self._database.reading() as db:
+        with self.database.reading() as db:
             return {each.subject: each for each in map(incident_of, db.execute_sql(OPEN).fetchall())}
 
     def flips(self, subjects: Iterable[str], now: float) -> dict[str, int]:
         """Return how often subjects opened or closed in the last hour."""
         hour = now - HOUR_S
-        with self._database.reading() as db:
+        with self.database.reading() as db:
             return {
                 each: db.execute_sql(FLIPS, (hour, hour, each, now - LOOKS_BACK_S)).fetchone()[0] or 0
                 for each in subjects
@@ -113,7 +122,7 @@ class Store:
         if not made and marks.entry == seen.entry:
             return False
         tells = False
-        with self._database.writing() as db:
+        with self.database.writing() as db:
             for change in made:
                 incident = self._change(db, change, now)
                 if incident is not None:
@@ -149,19 +158,19 @@ class Store:
 
     def note_backup(self, now: float) -> None:
         """Note that a backup was made by hand."""
-        with self._database.writing() as db:
+        with self.database.writing() as db:
             db.execute_sql(MARK, ("backup_at", now))
 
     # what a person does
 
     def ack(self, id: str, by: str, now: float) -> bool:
         """Mark an open incident as seen: it is not told again while it is open. False if it is not open, or was."""
-        with self._database.writing() as db:
+        with self.database.writing() as db:
             return bool(db.execute_sql(ACK, (now, by, id)).rowcount)
 
     def mute(self, id: str, until: float | None) -> bool:
         """Tell nothing about the subject of an incident until then. False if there is no such incident."""
-        with self._database.writing() as db:
+        with self.database.writing() as db:
             return bool(db.execute_sql(MUTE, (until, id)).rowcount)
 
 

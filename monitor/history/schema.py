@@ -28,7 +28,7 @@ INCIDENTS = Table("incidents")  # written by duey.alerts, like notifications
 NOTIFICATIONS = Table("notifications")
 
 TABLES = ("jobs", "entries", "figures", "tasks", "error_groups", "error_hours", "visits", "workers", "slots", "marks")
-LATER_TABLES = {"incidents": 5, "notifications": 5}  # the schema that brought each
+LATER_TABLES = {"incidents": 5, "notifications": 5, "readings": 7}  # the schema that brought each
 
 MINUTE_S, HOUR_S, DAY_S = (60, 3600, 86400)  # lengths of time in `figures`
 
@@ -182,7 +182,8 @@ MIGRATIONS: Sequence[Migration] = (
         # Single numbers: jobs (rows), deleted (by retention), began_at, recorded_at; counted (jobs that are recorded
         # only as numbers), counted_at (when the last of them were recorded). Of alerts: alerts_at (last evaluation),
         # alerts_entry (entries up to this n were evaluated), alerts_since (what was before is not told),
-        # alerts_drill (when the last weekly drill began), backup_at (last `duey backup`).
+        # alerts_drill (when the last weekly drill began), backup_at (last `duey backup`), readings_since, `would RULE`
+        # (how often a rule would have told something in 30 days).
         "CREATE TABLE marks (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
         "INSERT INTO marks (name, value) VALUES ('began_at', strftime('%s', 'now'))",
     ),
@@ -261,6 +262,19 @@ MIGRATIONS: Sequence[Migration] = (
         "ALTER TABLE slots ADD COLUMN dismissed_at REAL",
         """CREATE INDEX slots_to_look_at ON slots (outcome, schedule, reason, at)
             WHERE dismissed_at IS NULL AND outcome NOT IN ('on time', 'running', 'waiting')""",
+    ),
+    (
+        # The worst value of the hour from `at` on of what leaves no other trace (duey.alerts.readings). subject: as of
+        # incidents. worst: seconds; of a disk the free MB, as a negative number.
+        """
+        CREATE TABLE readings (
+            subject TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            worst REAL NOT NULL,
+            PRIMARY KEY (subject, at)
+        ) WITHOUT ROWID
+        """,
+        "CREATE INDEX incidents_by_time ON incidents (opened_at, rule)",
     ),
 )
 

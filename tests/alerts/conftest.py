@@ -18,6 +18,7 @@ from duey.alerts.live_reader import LiveReader, alerts_of
 from duey.alerts.message import Message
 from duey.alerts.messages import Place
 from duey.alerts.notifications import Outbox, Planner
+from duey.alerts.peers import Peers
 from duey.alerts.reader import Reader
 from duey.alerts.senders import Sender
 from duey.alerts.store import Store
@@ -109,6 +110,7 @@ class World:
         self._told = 0
         self.drills: list[float] = []
         self.runbooks: dict[str, str] = {}
+        self.peers = Peers((), lambda: True, clock)
         self.set()
 
     def set(self, **options: Any) -> None:
@@ -125,7 +127,7 @@ class World:
             self.store,
             Reader(
                 self.history, live, self.options, lambda: alerts_of(self.control), [self.folder],  # type: ignore[arg-type]
-                self.folder / "backups",
+                self.folder / "backups", peers=lambda: self.peers.seen(),
             ),
             Planner(self.channels, self.options.cap_per_hour, PLACE), self,  # type: ignore[arg-type]
             self.options, PLACE, Lease(self.folder / "alerts.lock"), lambda: self.drills.append(self.clock()),
@@ -139,6 +141,8 @@ class World:
 
     def send_unwritten(self, message: Message) -> None:
         self.unwritten.append(message)
+        for each in self.senders:
+            each.send_unwritten(message)
 
     def turn(self, after_s: float = 5.0) -> None:
         """Let time pass, record what was told, evaluate, and send what is due."""

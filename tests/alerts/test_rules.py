@@ -12,12 +12,15 @@ from types import SimpleNamespace
 import pytest
 
 from duey.alerts.channels import channels_of
+from duey.alerts.peers import Peers
 from duey.config import load
 from duey.model.job import QueueInfo
+from duey.monitor.history import HistoryUnavailable
+from duey.monitor.history.database import Database
 from duey.monitor.history.recording import copies
 from tests.alerts.conftest import WORKER, World
 from tests.monitor.conftest import START
-from tests.recipes.http_peer import HttpPeer
+from tests.recipes.http_peer import HttpPeer, answer
 from tests.recipes.smtp_peer import SmtpPeer
 from tests.support import rows
 
@@ -129,6 +132,20 @@ def fresh_backup(world: World) -> None:
     os.utime(folder / "backup.json", (world.clock(), world.clock()))
 
 
+def unready_peer(world: World) -> None:
+    """A real service, which answers 503 until `ready_peer`."""
+    world.other = HttpPeer(answer(503)).__enter__()  # type: ignore[attr-defined]
+    world.peers = Peers([world.other.url(path="/readyz")], lambda: True, world.clock)  # type: ignore[attr-defined]
+    world.peers.ask()
+    world.clock.advance(61)
+
+
+def ready_peer(world: World) -> None:
+    world.other.behave = answer(200)  # type: ignore[attr-defined]
+    world.peers.ask()
+    world.other.__exit__()  # type: ignore[attr-defined]
+
+
 def calm(world: World) -> None:
     for _ in range(60):  # it is looked at meanwhile
         world.turn(61)
@@ -150,9 +167,11 @@ BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
     ("worker_killed", {}, rescued, calm),
     ("worker_killed", {}, idle_death, calm),
     ("worker_killed", {}, lambda w: w.fail(kind="WorkerDied"), calm),
+    ("disk_free", {"disk_free_mb": 10**9}, lambda w: None, lambda w: w.set(disk_free_mb=1)),
     ("history", {}, unrecorded, lambda w: setattr(w.control, "events", 0)),
     ("backup", {"backup_hours": 48}, old_backup, fresh_backup),
     ("backup", {"backup_hours": 48}, old_backup, lambda w: w.store.note_backup(w.clock())),
+    ("peer", {"peers": "http://127.0.0.1:9/readyz"}, unready_peer, ready_peer),
     ("slow_job", {"slow_factor": 4}, slow, lambda w: w.control.worker_infos.__setitem__(0, WORKER)),
 ]
 
@@ -214,16 +233,37 @@ def test_a_rule_that_is_off_tells_nothing(new_world, rule, options, bad, well) -
     assert told in ([], [("opened", "job_failed")], [("opened", "error_new")]), "what else is true of it may be told"
 
 
-def test_the_disk_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    free = {"bytes": 511e6}
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free["bytes"]))
+def test_the_disk_is_told_below_its_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, told in ((513e6, []), (511e6, [("opened", "disk_free")]), (513e6, [("closed", "disk_free")])):
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: SimpleNamespace(free=free))
+        world.turn()
+        assert all(("free", "511 MB") in each.facts for each in world.mail.sent if each.kind == "incident.opened")
+        assert world.told() == told
+
+
+def test_that_the_history_cannot_be_written_is_told_to_a_real_mail_and_http_server(
+    world: World, servers: tuple[SmtpPeer, HttpPeer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrived = connect(world, *servers)
+    world.set()
+    arrived()
+
+    def full(database: object) -> None:
+        raise HistoryUnavailable("monitor.db", "cannot grow because their disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Database, "writing", full)
+        waits(world)  # it has something to write
+        for after_s in (0, 301, 5, 5):
+            world.clock.advance(after_s)
+            world.evaluator._next_at = 0.0
+            world.evaluator.turn()
+            world.deliver()
+        assert arrived() == [["opened"], ["incident.opened history"]], "once, although nothing can be stored"
+    world.control.queue_infos.clear()
     world.turn()
-    (message,) = world.mail.sent
-    assert message.rule == "disk_free" and ("free", "511 MB") in message.facts
-    world.mail.sent.clear()
-    free["bytes"] = 513e6
     world.turn()
-    assert world.told() == [("closed", "disk_free")]
+    assert arrived() == [["closed"], ["incident.closed history"]]
 
 
 def test_one_cause_is_one_incident_whatever_it_is_told_for(world: World) -> None:

@@ -328,7 +328,7 @@ def test_a_history_that_cannot_be_written_is_told_from_memory(world: World, monk
     monkeypatch.setattr(Database, "writing", writing)
     world.turn()
     assert [each.kind for each in world.unwritten] == ["incident.closed"]
-    assert world.told() == [("opened", "queue_age")]
+    assert world.told() == [*[("opened", "history")] * 2, ("closed", "history"), ("opened", "queue_age")]
 
 
 def test_one_process_evaluates(world: World) -> None:

@@ -33,6 +33,7 @@ from tests.upgrades.record import OLD, PASSWORD
 VERSIONS = {
     "1a": (1, 1, 1, 1), "1": (1, 1, 1, 1), "2": (2, 2, 1, 1), "3a": (3, 2, 1, 2), "3": (3, 3, 2, 2),
     "4a": (4, 3, 2, 2), "4": (4, 4, 2, 3), "5": (4, 5, 2, 3), "6": (4, 6, 2, 3), "7": (4, 6, 3, 3),
+    "8": (4, 7, 3, 3),
 }  # fmt: skip
 NEWEST = {
     "queue": queue_schema.VERSION,

@@ -11,6 +11,7 @@ from duey.alerts.rules.words import span, stamp
 from duey.config.alerts import Alerts
 
 STANDS_S = 60.0
+WELL = ("on time", "late")
 BAD = {"missed": "schedule_missed", "failed": "schedule_failed", "expired": "schedule_failed"}
 TITLES = {
     "schedule_missed": "Schedule {name}: a run was missed",
@@ -38,7 +39,7 @@ def _scheduler(live: Live, now: float) -> Finding | None:
 
 
 def _schedule(schedule: ScheduleSeen, s: Snapshot, limits: Alerts) -> Finding | None:
-    decided = [each for each in schedule.occurrences if each.outcome in ("on time", "late", *BAD)]
+    decided = [each for each in schedule.occurrences if each.outcome in (*WELL, *BAD)]
     if not decided:
         return None
     newest, bad = decided[0], 0

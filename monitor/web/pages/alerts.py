@@ -11,12 +11,11 @@ from duey.monitor.web.display.formats import plural, read_local
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import BAD, GOOD, Done, Route, View, get, post
-from duey.monitor.web.services import Recent, Services
+from duey.monitor.web.services import Services
 
 PAGE, MOST_OPEN = 10, 200
 SPANS_S = {"1h": 3600.0, "8h": 8 * 3600.0, "1d": 86400.0, "7d": 7 * 86400.0}
 LONGEST_S = 366 * 86400.0
-RULES_KEPT_S = 300.0  # their figures of 30 days take up to 0.2 s of a large history, and change slowly
 SHOWN = (
     "id", "rule", "title", "state", "opened_at", "closed_at", "count", "lines", "facts", "link", "flapping", "acked_at",
     "acked_by", "muted_until",
@@ -30,7 +29,6 @@ class AlertsPage:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._drill = Drill(services.control, services.history, services.alerts)
-        self._rules = Recent(services.alerts.rules, RULES_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
         return [
@@ -49,6 +47,7 @@ class AlertsPage:
         page = alerts.incidents("closed", PAGE, query.get("cursor") or None, rule or None)
         found = self._found(wanted)
         asked = {"rule": rule}
+        rules = alerts.rules()
         data = {
             "filter": asked,
             "incident": found and _shown(found),
@@ -57,13 +56,14 @@ class AlertsPage:
             "next": page.next,
             "channels": alerts.channel_views(),
             "drill": self._drill_shown(query.get("drill")[:60]),
-            "rules": self._rules.get(),
+            "rules": rules,
         }
         more = {
             "wanted": wanted,
             "meanings": RULES,
             "marks": STATES,
             "channels_of": _channels_of,
+            "kept_since": next((each.since_at for each in rules if each.since_at is not None), None),
             "about": self._about,
             "is_muted": lambda each: each["muted_until"] is not None and each["muted_until"] > request.now,
             "hours": _hours,

@@ -175,7 +175,7 @@ def test_figures_groups_and_slots_go_in_their_time(history: History, clock: Cloc
     clock.now = START + 49 * 3600
     assert history.prune().figures == 1
     assert sorted(tiers()) == [3600, 86400]
-    clock.now = START + 9 * DAY
+    clock.now = START + 32 * DAY
     history.prune()
     assert tables(path)["error_hours"] == []
     clock.now = START + 93 * DAY

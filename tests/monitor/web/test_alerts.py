@@ -10,7 +10,7 @@ from duey.alerts.rules.finding import Finding
 from duey.alerts.store import Store
 from tests.monitor.conftest import Clock
 from tests.monitor.web.client import Browser
-from tests.monitor.web.world import FakeChannel, World, tell_all
+from tests.monitor.web.world import FakeChannel, World, count_past, tell_all
 from tests.support import rows, wait_until
 
 SLOW = "Queue slow: jobs wait longer than 10 min"
@@ -136,15 +136,22 @@ def test_one_test_of_a_channel_runs_at_a_time(world: World, admin: Browser) -> N
 
 
 def test_rules_say_what_they_told_and_would_have(world: World, admin: Browser) -> None:
+    assert "not counted yet" in admin.get("/monitor/alerts").words
+    count_past(world)
+    with world.history.database.writing() as db:
+        db.execute_sql("INSERT INTO marks VALUES ('readings_since', ?)", (world.site.services.clock(),))
     rules = {each["name"]: each for each in admin.get("/monitor/alerts.json").json["rules"]}
-    assert (rules["queue_age"]["incidents"], rules["queue_age"]["would"]) == (5, None)
+    assert (rules["queue_age"]["incidents"], rules["queue_age"]["would"]) == (5, 0)
     assert (rules["schedule_missed"]["incidents"], rules["schedule_missed"]["would"]) == (4, 1), (
         "three in a row are one"
     )
     assert rules["job_failed"]["incidents"] == 1 and rules["job_failed"]["would"] > 3
     assert rules["schedule_late"]["threshold"] == "late_s = 300" and rules["schedule_late"]["is_on"]
     assert (rules["backup"]["threshold"], rules["backup"]["is_on"]) == ("backup_hours = not set", False)
-    assert 'href="/monitor/alerts?rule=queue_age">5</a>' in admin.get("/monitor/alerts").text
+    assert (rules["backup"]["would"], rules["backup"]["why"]) == (None, "needs backup_hours")
+    page = admin.get("/monitor/alerts")
+    assert 'href="/monitor/alerts?rule=queue_age">5</a>' in page.text
+    assert "needs backup_hours" in page.words and "are counted since" in page.words and "–" not in page.words
 
 
 def test_an_empty_page_says_how_to_begin(empty: World) -> None:

@@ -15,6 +15,7 @@ from duey.alerts.channels import ChannelFailed
 from duey.alerts.incidents import Change
 from duey.alerts.message import Message
 from duey.alerts.notifications import Outbox, Planner
+from duey.alerts.past import COUNTERS
 from duey.alerts.senders import Sender
 from duey.alerts.store import Store
 from duey.config.alerts import QuietHours
@@ -136,6 +137,13 @@ def tell_all(world: World, *changes: Change) -> None:
         sender = Sender(channel, Outbox(database, place, clock_), lambda: True)
         while sender.step():
             pass
+
+
+def count_past(world: World) -> None:
+    """What the evaluator does every hour: how often rules would have told something."""
+    alerts, store = world.site.services.alerts, Store(world.history.database)
+    for counter in COUNTERS:
+        store.count_past(counter, alerts._settings.alerts, world.site.services.clock())
 
 
 def make_world(
