@@ -165,9 +165,10 @@ class SqliteFile(ABC):
         try:
             database.connect()
             self._check(database)
+            # A look first: what is not ours, or newer, is left as it is; who only reads need not wait for who writes.
+            version = self._version(database)
             self._switch_to_wal(database)
-            # A look first: who only reads need not wait for who writes.
-            if self._version(database) != len(self._migrations):
+            if version != len(self._migrations):
                 with database.atomic():
                     self._migrate(database)
         except BaseException:

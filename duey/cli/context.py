@@ -44,14 +44,30 @@ def echo(*fields: object, err: bool = False) -> None:
 class CliContext:
     """Control, accounts and history, each opened on first use."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads_only: bool = False, replaces: bool = False) -> None:
+        """`reads_only`: the command changes nothing. `replaces`: it may put other databases in the place of newer
+        ones. Raises Refused if a newer version has written one of the databases."""
         from duey import huey, settings
 
         self.huey, self.settings = huey, settings
-        config_files.close_to_others(settings)
+        if not reads_only:
+            config_files.close_to_others(settings)
+        if not (reads_only or replaces):
+            from duey.cli.checks.databases import refuse_newer
+
+            refuse_newer(settings)
         self._access: Any = None
         self._control: Any = None
         self._history: Any = None
+
+    @property
+    def known(self) -> Any:
+        """The tasks, with the task modules loaded. Opens no storage."""
+        from duey import load_tasks
+        from duey.tasks.registry import KnownTasks
+
+        load_tasks()
+        return KnownTasks(self.huey)
 
     @property
     def control(self) -> Any:

@@ -168,16 +168,16 @@ def unfit(source: Path, found: str) -> Refused:
     return Refused(f"expected the backup of a database in {source}, {found}: nothing was replaced")
 
 
-def schema_version(role: str, con: sqlite3.Connection) -> tuple[int, int]:
-    """The schema version in a file of this role, 0 where it is none, and the newest that this program knows."""
+def schema_version(role: str, con: sqlite3.Connection | None) -> tuple[int, int]:
+    """The schema version in a file of this role, 0 where there is none, and the newest that this program knows."""
     from duey.monitor.access.schema import ACCESS_SCHEMA, MIGRATIONS
     from duey.monitor.history import schema as history
     from duey.storage.sqlite import schema as queue
 
     if role == "queue":
-        return queue.version_of(con), queue.VERSION
+        return queue.version_of(con) if con else 0, queue.VERSION
     table, steps = (ACCESS_SCHEMA, MIGRATIONS) if role == "access" else (history.HISTORY_SCHEMA, history.MIGRATIONS)
-    row = con.execute(f"select version from {table.__name__}").fetchone()
+    row = con.execute(f"select version from {table.__name__}").fetchone() if con else None
     return int(row[0]) if row else 0, len(steps)
 
 

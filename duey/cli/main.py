@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from duey import __version__, config
-from duey.cli import accounts, alerts, copies, doctor, enqueue, history, jobs, schedules, services, state
+from duey.cli import accounts, alerts, check, copies, doctor, enqueue, history, jobs, schedules, services, state
 from duey.cli.context import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, CliContext, Refused, echo
 
 CANCEL = "Cancel a waiting job, or ask a running one to stop."
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from duey.monitor.access import AccessError
 
     try:
-        return int(options.run(CliContext(), options) or DONE)
+        return int(options.run(CliContext(**getattr(options, "context", {})), options) or DONE)
     except config.ConfigError as exc:
         print(exc, file=sys.stderr)  # a line for each fault
     except Refused as exc:
@@ -115,7 +115,10 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     stdin = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
-    command(commands, "check", state.check, ("--deploy", {"action": "store_true", "help": "also check for production"}))
+    made = command(
+        commands, "check", check.check, ("--deploy", {"action": "store_true", "help": "also check for production"})
+    )
+    made.set_defaults(context={"reads_only": True})
     made = added(commands, "doctor", inspect.getdoc(doctor.doctor) or "")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.set_defaults(service="doctor")
@@ -180,5 +183,5 @@ def parser() -> argparse.ArgumentParser:
     command(commands, "prune", history.prune)
     folder = ("folder", {"metavar": "FOLDER", "help": "folder of the backup"})
     command(commands, "backup", copies.backup, folder)
-    command(commands, "restore", copies.restore, folder)
+    command(commands, "restore", copies.restore, folder).set_defaults(context={"replaces": True})
     return top

@@ -1,4 +1,4 @@
-"""Inspect the service: check and status."""
+"""Inspect the service: status."""
 
 from __future__ import annotations
 
@@ -6,40 +6,7 @@ import argparse
 import time
 
 from duey.cli import alerts
-from duey.cli.checks import FAIL
-from duey.cli.checks import settings as deploy
 from duey.cli.context import CliContext, Refused, echo
-
-
-def check(cli_context: CliContext, options: argparse.Namespace) -> int:
-    """Check settings, task files, storage and accounts: would a start succeed?
-
-    With --deploy also name what remains open for production, one line for each thing: ok, warn or fail, and what to
-    do. Exit status 1 if a line says fail.
-    """
-    from duey.alerts.channels import channels_of
-    from duey.control.call import unusable_hints
-
-    channels = channels_of(cli_context.settings)
-    tasks = cli_context.control.tasks()
-    warnings = [*cli_context.huey.storage.prepare(), *unusable_hints(cli_context.control.known)]
-    cli_context.access.accounts.list()
-    echo(f"settings  {cli_context.settings.source}")
-    echo(f"storage   {cli_context.settings.storage.backend}, usable")
-    echo(f"tasks     {len(tasks)}: {', '.join(task.name for task in tasks)}")
-    echo(f"alerts    {', '.join(channels) or 'nobody is told: name a channel in [alerts]'}")
-    if not options.deploy:
-        dangers = (*deploy.files(cli_context.settings), *deploy.signing(cli_context.settings))
-        warnings += [f"{found.subject}: {found.text}" for found in dangers if found.level == FAIL]
-    for warning in warnings:
-        echo(f"warning   {warning}")
-    if options.deploy:
-        found = deploy.findings(cli_context.settings, {task.name for task in tasks})
-        for level, subject, text in found:
-            echo(f"{level:<8}  {subject}: {text}")
-        if failed := [each.subject for each in found if each.level == FAIL]:
-            raise Refused(f"not ready for production: fix {', '.join(failed)}")
-    return 0
 
 
 def status(cli_context: CliContext, options: argparse.Namespace) -> int:

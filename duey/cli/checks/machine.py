@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pwd
 import re
 import shutil
@@ -12,7 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 from duey import __version__, files
 from duey.cli.checks import FAIL, OK, WARN, Finding
 from duey.cli.copies import databases
+from duey.storage.sqlite import peek
 from duey.storage.sqlite.preflight import MINIMUM, NETWORK_FILE_SYSTEMS
 
 LEAST_FREE = 64 * 2**20  # bytes: below, the queue may refuse jobs at any time
@@ -113,9 +113,7 @@ def clock(settings: Any, now: float | None = None) -> Iterator[Finding]:
 
 def newest_job(path: Path) -> float | None:
     """When the newest job of the history was enqueued, None where that cannot be read without writing."""
-    # In WAL mode a reader makes the side files, unless they exist or it is said that nobody writes.
-    how = "mode=ro" if os.path.exists(f"{path}-wal") else "mode=ro&immutable=1"
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=2)) as con:
+    with suppress(sqlite3.Error), peek.opened(path) as con:
         row = con.execute("select enqueued_at from jobs order by rowid desc limit 1").fetchone()
         return float(row[0]) if row else None
     return None

@@ -82,39 +82,47 @@ def open_keys(server: Any) -> Opened:
     facts = server.facts()
     if facts is not None:
         refuse(facts, at)
-    if not (found := schema_of(server)):
-        take_over(server)
-        found = schema_of(server)
+    if (old := present_prefix(server)) != server.prefix:
+        take_over(server, old)
+    found = schema_of(server)
     limits = old_limits(server) if 0 < found < 3 else []
     schema, instance = server.open_script(VERSION, uuid.uuid4().hex, *limits)
     if int(schema) > VERSION:
-        raise errors.SchemaMismatch(
-            f"{at} holds {server.prefix} in schema version {int(schema)} and this Duey knows {VERSION}: "
-            "install the newer Duey again"
-        )
+        raise too_new(server, int(schema))
     return Opened(instance.decode(), facts.version if facts is not None else MINIMUM)
 
 
-def schema_of(server: Any) -> int:
+def too_new(server: Any, found: int) -> errors.SchemaMismatch:
+    return errors.SchemaMismatch(
+        f"Redis at {server.address} holds {server.prefix} in schema version {found} and this Duey knows {VERSION}: "
+        "install the newer Duey again"
+    )
+
+
+def schema_of(server: Any, prefix: str = "") -> int:
     """The schema version of the keys, 0 if there are none. Writes nothing."""
-    return int(server.command(b"HGET", server.key("meta"), "schema") or 0)
+    return int(server.command(b"HGET", f"{prefix or server.prefix}:meta", "schema") or 0)
 
 
-def take_over(server: Any) -> None:
-    """Rename the keys of a service of the same name from before version 0.9, if there are any.
+def present_prefix(server: Any) -> str:
+    """The beginning of the keys that are there, or will be, without the last colon: keys from before version 0.9 begin
+    otherwise. Writes nothing."""
+    prefix = str(server.prefix)
+    old = OLD_PREFIX + prefix.removeprefix("duey")
+    try:
+        return prefix if schema_of(server) or not server.command(b"EXISTS", f"{old}:meta") else old
+    except errors.StorageUnavailable as exc:
+        if "does not permit" in str(exc):  # this user may see only the new keys
+            return prefix
+        raise
+
+
+def take_over(server: Any, old: str) -> None:
+    """Give the keys that begin with `old` their present names.
 
     `meta` is the last one, so that the next process goes on with what was cut short. Several may do it at once.
     """
-    old = OLD_PREFIX + server.prefix.removeprefix("duey")
-    try:
-        if not server.command(b"EXISTS", f"{old}:meta"):
-            return
-    except errors.StorageUnavailable as exc:
-        if "NOPERM" in str(exc) or "does not permit" in str(exc):  # this user may see only the new keys
-            return
-        raise
-    names = sorted(scan(server, f"{old}:", b"*"), key=lambda name: name == b"meta")
-    for name in names:
+    for name in sorted(scan(server, f"{old}:", b"*"), key=lambda name: name == b"meta"):
         try:
             server.command(b"RENAMENX", f"{old}:".encode() + name, server.key("").encode() + name)
         except errors.StorageUnavailable as exc:

@@ -22,10 +22,7 @@ REMOVED = "the queue {} was removed while Duey was running: put it back, or rest
 def connect_first(path: str, busy_s: float, seen: bool) -> sqlite3.Connection:
     """The first connection: creates or migrates the file, checks that it is ours, and switches it to WAL mode. `seen`:
     the file existed before, so that it must not be created again."""
-    if sqlite3.sqlite_version_info < MINIMUM:
-        raise errors.Misconfigured(
-            f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
-        )
+    refuse_old_library()
     if not os.path.exists(path):
         if seen:  # a new empty file would hide the loss
             raise errors.StorageUnavailable(REMOVED.format(path))
@@ -56,6 +53,14 @@ def connect_first(path: str, busy_s: float, seen: bool) -> sqlite3.Connection:
             time.sleep(0.01)
     files.mend_database(path)
     return con
+
+
+def refuse_old_library() -> None:
+    """Raise Misconfigured if this Python's SQLite is too old."""
+    if sqlite3.sqlite_version_info < MINIMUM:
+        raise errors.Misconfigured(
+            f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
+        )
 
 
 def connect(path: str, busy_s: float) -> sqlite3.Connection:
