@@ -96,11 +96,14 @@ class EnqueuingHuey(TypedHuey):
         rows: list[Row] = []
         handles = [self._gather(task, rows) for task in tasks]
         accepted = self.lifecycle.enqueue_jobs([job for _, job in rows], None, self.settings.tasks.max_pending).accepted
+        fresh = []
         for (task, job), answer in zip(rows, accepted, strict=True):
-            if answer.id != job.id:  # its unique key is held: the handle is for the job that holds it
+            if answer.fresh:
+                fresh.append(task)
+            elif answer.id != job.id:  # its unique key is held: the handle is for the job that holds it
                 task.id, task.revoke_id = answer.id, f"r:{answer.id}"
         # Huey sends signals before it writes, even if the write fails. Here signals are sent for stored jobs only.
-        self._announce([row for row, answer in zip(rows, accepted, strict=True) if answer.fresh])
+        self._announce(fresh)
         return handles
 
     def _emit(self, signal: str, task: Task, *args: Any, **kwargs: Any) -> None:
@@ -108,8 +111,8 @@ class EnqueuingHuey(TypedHuey):
         if receivers["any"] or receivers.get(signal):  # mostly nobody listens
             self._signal.send(signal, task, *args, **kwargs)
 
-    def _announce(self, rows: Sequence[Row]) -> None:
-        for task, _ in rows:
+    def _announce(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
             self._emit(signals.SIGNAL_SCHEDULED if task.eta else signals.SIGNAL_ENQUEUED, task)
 
     def _gather(self, item: Any, rows: list[Row]) -> Any:
@@ -148,9 +151,9 @@ class EnqueuingHuey(TypedHuey):
 
     def follow_ups(self, task: Task) -> tuple[JobRecord, ...]:
         """The row of a task that follows the running job. It is stored with the outcome of that job."""
-        row = (task, self.new_job(task, follows=True))
-        self._announce([row])
-        return (row[1],)
+        job = self.new_job(task, follows=True)
+        self._announce([task])
+        return (job,)
 
     def new_job(
         self, task: Task, chord_id: str | None = None, context: str | None = None, by: str | None = None,

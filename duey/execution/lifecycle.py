@@ -35,12 +35,14 @@ class Lifecycle:
     ) -> EnqueueResult:
         """Store all jobs durably, or none. See JobStorage.enqueue_jobs."""
         result = self.storage.enqueue_jobs(jobs, idempotency, max_pending)
-        for _ in range(TRIES):
-            if not result.must_end:
-                return result
+        tries = 0
+        while result.must_end:
+            tries += 1
+            if tries > TRIES:
+                raise busy(result.must_end[0])
             ends = [end for job_id in result.must_end if (end := self._replaced(job_id, jobs)) is not None]
             result = self.storage.enqueue_jobs(jobs, idempotency, max_pending, ends)
-        raise busy(result.must_end[0])
+        return result
 
     def _replaced(self, job_id: str, jobs: Sequence[JobRecord]) -> tuple[StoredJob, Outcome] | None:
         """The end of a waiting job that one of these replaces; None if it does not wait any more."""

@@ -108,7 +108,7 @@ class Notifier:
     RESCAN_S = 1.0  # the time stamp of a folder is coarse: list it again even if it seems unchanged
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = str(folder)
         self._complaint = ""
         self._fresh()
 
@@ -122,6 +122,9 @@ class Notifier:
 
     def notify_for(self, queues: Iterable[str]) -> None:
         """Wake one worker for each job. `queues`: the queue of each job."""
+        if isinstance(queues, tuple) and len(queues) == 1:
+            self.notify_workers(1, queues)
+            return
         counts: dict[str, int] = {}
         for queue in queues:  # creating a Counter takes longer than the loop
             counts[queue] = counts.get(queue, 0) + 1
@@ -158,6 +161,8 @@ class Notifier:
 
     def _notify_workers(self, count: int, queues: Sequence[str]) -> None:
         self._refresh()
+        if not self._workers:
+            return
         if count > 0 and not queues and len({served for _, _, served in self._workers.values()}) > 1:
             count = len(self._workers)
         for name, (fd, presence, served) in list(self._workers.items()):
@@ -185,11 +190,13 @@ class Notifier:
         presence.close()
 
     def _refresh(self) -> None:
-        now = time.monotonic()
+        if not self._scanned_at and not os.access(self._folder, os.F_OK):
+            return  # no worker ever ran: an exception at each enqueue would cost more than the rest of this
         try:
             stat = os.stat(self._folder)
         except FileNotFoundError:
             return
+        now = time.monotonic()
         stamp = (stat.st_mtime_ns, stat.st_ino)
         if stamp == self._stamp and now - self._scanned_at < self.RESCAN_S:
             return
@@ -200,21 +207,24 @@ class Notifier:
                 self._open_worker(name)
             elif name.endswith(".wait") and name not in self._waiters:
                 with contextlib.suppress(OSError):
-                    self._waiters[name] = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+                    self._waiters[name] = self._open(name)
         for name in [n for n in self._workers if n not in names]:
             self._forget(name)
         for name in [n for n in self._waiters if n not in names]:
             os.close(self._waiters.pop(name))
 
+    def _open(self, name: str) -> int:
+        return os.open(os.path.join(self._folder, name), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
     def _open_worker(self, name: str) -> None:
         try:
-            fd = os.open(self._folder / name, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = self._open(name)
         except OSError as exc:  # ENXIO: no process reads it
             if exc.errno not in (errno.ENXIO, errno.ENOENT):
                 raise
             return
         try:
-            with open(self._folder / (name.removesuffix(PIPE_FILE) + LOCK_FILE), "r+b") as lock_file:
+            with open(os.path.join(self._folder, name.removesuffix(PIPE_FILE) + LOCK_FILE), "r+b") as lock_file:
                 mapped = mmap.mmap(lock_file.fileno(), LOCK_FILE_BYTES)
             text = mapped[QUEUES_AT:].rstrip(b"\0").decode()
             self._workers[name] = (fd, mapped, tuple(text.split(",")) if text else ())

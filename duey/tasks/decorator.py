@@ -76,8 +76,9 @@ class DurableTaskWrapper(TaskWrapper):
 
     def s(self, *args: Any, **kwargs: Any) -> Task:
         """A call to enqueue, chain or group. `queue`, `context` and `unique` may be among the keywords."""
-        if not kwargs:
-            task: Task = super().s(*args)
+        task: Task
+        if not kwargs:  # as Huey's, at half of the cost
+            task = self.task_class(args, {})
             return task
         call_values = call_options.take(self._call_names, kwargs)
         call_options.check_delay(kwargs.get("delay"))

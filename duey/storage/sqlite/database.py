@@ -177,7 +177,7 @@ class Database:
                     raise
                 raise explain(exc, self.path) from exc
 
-    def write_at_once(self, role: str, statement: str, values: Sequence[Any]) -> bool:
+    def write_at_once(self, statement: str, values: Sequence[Any], role: str = "synced") -> bool:
         """One statement that is a transaction of its own. False, and nothing is written, if SQLite refuses the
         values."""
         con = self.connection(role)

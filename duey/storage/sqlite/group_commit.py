@@ -18,7 +18,8 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from duey import clock, errors, faults
@@ -64,6 +65,12 @@ class GroupCommit:
         """Commit one request, possibly together with others, and return its answer or raise its error."""
         if self._pid != os.getpid():  # forked: a thread of the parent may have held the lock at that moment
             self._fresh()
+        if not self._commit_lock.locked():  # nobody to share a commit with
+            with self._commit_lock:
+                answer = self._commit((request,))[0]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
         pending = PendingCommit(request)
         self._queue.append(pending)
         with self._commit_lock:
@@ -96,14 +103,14 @@ class EnqueueCommit:
 
     def commit(self, requests: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The answer to each request (jobs, idempotency, max_pending, ends), or the exception that refuses it."""
-        queues = [job.queue for jobs, *_ in requests for job in jobs]
         # A kill point of a test lies between two steps, so there must be steps.
-        answers = None if faults.point else enqueue_at_once(partial(self._db.write_at_once, "synced"), requests)
+        answers = None if faults.point else enqueue_at_once(self._db.write_at_once, requests)
         if answers is None:
             with self._db.write("synced", "enqueue") as con:
                 answers = enqueue.enqueue_all(con, self._ttl, requests)
-            queues = list(enqueue.fresh_queues(requests, answers))
-        self._notifier.notify_for(queues)
+            self._notifier.notify_for(tuple(enqueue.fresh_queues(requests, answers)))
+        else:
+            self._notifier.notify_for(tuple([job.queue for jobs, *_ in requests for job in jobs]))
         return answers
 
 
@@ -153,6 +160,12 @@ def enqueue_at_once(
     Returns None, and stores nothing, if one of them is not plain, conflicts with a row, or has a value that SQLite
     refuses.
     """
+    if len(requests) == 1 and len(requests[0][0]) == 1:
+        jobs, idempotency, max_pending, _ = requests[0]
+        job = jobs[0]
+        if idempotency is None and not max_pending and job.count(None) == MOSTLY_NULL and job.sequel is not None:
+            answer = [EnqueueResult((EnqueuedJob(job.id, True),))]
+            return answer if insert(PLAIN, [*PLAIN_VALUES(job), bytearray(job.payload)]) else None
     rows: list[list[Any]] = []
     count, now = 0, clock.now()
     for jobs, idempotency, max_pending, _ in requests:
@@ -178,6 +191,13 @@ def enqueue_at_once(
     # Created before the insert: code that runs after a sync finds cold caches and takes several times as long.
     answers: list[Any] = [EnqueueResult(tuple([EnqueuedJob(job.id, True) for job in jobs])) for jobs, *_ in requests]
     return answers if insert(insert_statement(count, missing), values) else None
+
+
+# The columns that each job has. Most jobs have no others, so there is one statement for them.
+ALWAYS = ("id", "task", "queue", "priority", "enqueued_at", "retries", "retry_delay_s", "flags", "sequel", "payload")
+PLAIN = f"insert into new_jobs ({', '.join(ALWAYS)}) values ({', '.join('?' * len(ALWAYS))})"
+PLAIN_VALUES = itemgetter(*map(JobRecord._fields.index, ALWAYS[:-1]))
+MOSTLY_NULL = len(JobRecord._fields[:STATED]) - len(ALWAYS) + 1  # and failed_at
 
 
 @lru_cache(maxsize=64)

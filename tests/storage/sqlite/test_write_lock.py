@@ -36,7 +36,7 @@ def write(database: Database, role: str) -> None:
 
 
 def write_at_once(database: Database, role: str) -> None:
-    assert database.write_at_once(role, "replace into meta values ('written', ?)", (1,))
+    assert database.write_at_once("replace into meta values ('written', ?)", (1,), role)
 
 
 WAYS = [(write, "synced"), (write, "relaxed"), (write_at_once, "synced")]
