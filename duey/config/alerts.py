@@ -123,26 +123,20 @@ def web_address(text: str) -> None:
     except ValueError:
         usable = False
     if not usable or not re.fullmatch(r"[!-~]+", text) or "\\" in text:
-        raise Refused("URLs such as https://example.org/hook", found=_outline(text))
+        raise Refused("URLs such as https://example.org/hook", found=read.outline(text))
     if parts.username is not None or parts.fragment:
-        raise Refused("URLs without user name, password and #", found=_outline(text))
+        raise Refused("URLs without user name, password and #", found=read.outline(text))
 
 
 def topic_address(text: str) -> None:
     web_address(text)
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", urlsplit(text).path.rpartition("/")[2]):
-        raise Refused("URLs that end in a topic, such as https://ntfy.sh/my-topic", found=_outline(text))
+        raise Refused("URLs that end in a topic, such as https://ntfy.sh/my-topic", found=read.outline(text))
 
 
 def apprise_address(text: str) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+", text):
-        raise Refused("URLs of Apprise such as tgram://TOKEN/CHAT", found=_outline(text))
-
-
-def _outline(text: str) -> str:
-    """What may be shown of a URL that may be a secret: its scheme, or that it has none."""
-    scheme, found, _ = text.partition("://")
-    return f"a URL of the scheme {scheme[:20]!r} (not shown, it may be secret)" if found else "a text without ://"
+        raise Refused("URLs of Apprise such as tgram://TOKEN/CHAT", found=read.outline(text))
 
 
 def targets(kind: str, *further: str) -> Parser:
@@ -191,7 +185,7 @@ def _hidden(word: str) -> str:
 
 
 _LIST = "ADDRESS, then name=, rules=, quiet= as docs/alerts.md says"
-_url = read.url("URLs such as https://other.example.org/readyz", "http", "https")
+_url = read.secret_url("URLs such as https://other.example.org/readyz")
 _or_off = "; empty: the rule is off"
 
 
@@ -242,4 +236,4 @@ class Alerts:
         "", quiet_hours, "when channels without quiet= wait, in [schedule] timezone, for example 22:00-07:00"
     )
     drill: str = key("off", read.choice("off", "weekly"), "weekly: a fire drill through every channel each week")
-    peers: tuple[str, ...] = key("", read.entries(_url), "rule peer: URLs of /readyz of other services to watch")
+    peers: tuple[str, ...] = key("", read.entries(_url), "rule peer: URLs of /readyz of other services to watch", True)

@@ -23,7 +23,6 @@ _module = read.matching(r"[^\W\d]\w*(\.[^\W\d]\w*)*", "the name of a Python modu
 _word = read.matching(r"[^\s=]+", "a word without spaces")
 _prefix = read.matching(r"(/[A-Za-z0-9._~-]+)+", "a path that begins with / and does not end with it")
 _redis = read.url("redis://HOST:PORT/N, rediss://HOST:PORT/N or unix:///FILE", "redis", "rediss", "unix")
-_web_url = read.url("an http:// or https:// URL", "http", "https")
 _origin = read.url("http:// or https://, a host and no path", "http", "https", with_path=False)
 
 
@@ -217,8 +216,9 @@ class Periodic:
 
     heartbeat_url: str = key(
         "",
-        read.or_empty(_web_url),
-        "address that the task heartbeat fetches regularly (a dead man's switch); empty: none",
+        read.or_empty(read.secret_url("an http:// or https:// URL")),
+        "ping of the task heartbeat, which runs every five minutes (a dead man's switch); empty: none",
+        True,
     )
     backup_folder: Path = key("data/backups", read.path, "folder of the nightly backup")
     backup_keep: int = key("7", read.whole(1), "how many backups are kept")

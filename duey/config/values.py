@@ -167,6 +167,28 @@ def url(expected: str, *schemes: str, with_path: bool = True) -> Parser:
     return parse
 
 
+def secret_url(expected: str) -> Parser:
+    """An http:// or https:// URL that requests go to, and that may be a secret: it is not shown."""
+    parse = url(expected, "http", "https")
+
+    def parse_secret(value: str, root: Path) -> str:
+        try:
+            found = parse(value, root)
+        except Refused:
+            raise Refused(expected, found=outline(value)) from None
+        if "@" in urlsplit(found).netloc or "#" in found:
+            raise Refused(f"{expected}, without user name, password and #", found=outline(value))
+        return str(found)
+
+    return parse_secret
+
+
+def outline(text: str) -> str:
+    """What may be shown of a URL that may be a secret: its scheme, or that it has none."""
+    scheme, found, _ = text.partition("://")
+    return f"a URL of the scheme {scheme[:20]!r} (not shown, it may be secret)" if found else "a text without ://"
+
+
 def entries(parse: Parser, at_least: int = 0) -> Parser:
     """A tuple of the values of `parse` for each entry. Entries are separated by commas or line breaks."""
 

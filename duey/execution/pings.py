@@ -1,7 +1,9 @@
-"""Pings: tell a dead man's switch when a run of a schedule starts, succeeds and fails (the option `ping` of a task).
+"""Pings: tell a dead man's switch when a run of a schedule starts, succeeds and fails (the option `ping` of a task, and
+[periodic] heartbeat_url for the task heartbeat).
 
-A thread of the worker process sends them, so that no job waits for a server. A ping that cannot be sent is logged and
-lost: the switch then raises an alarm that is false, instead of none.
+A thread of the worker process sends them, so that no job waits for a server. A ping that cannot be sent is lost: the
+switch then raises an alarm that is false, instead of none. It is logged once until one is taken again. Redirects are
+not followed.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import os
 import queue
 import re
 import threading
+from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, SCHEDULE, JobRecord
@@ -54,7 +57,7 @@ class Pings:
     def reset(self) -> None:
         """Forget the thread: none survives a fork, and the lock may be held by one that did not."""
         self._lock = threading.Lock()
-        self._waiting: queue.Queue[str] | None = None
+        self._waiting: queue.Queue[tuple[str, str]] | None = None
 
     def send(self, url: str, event: str, job: JobRecord) -> None:
         """Send a ping for a run of a schedule, soon. Never raises, and does nothing for other jobs."""
@@ -67,21 +70,31 @@ class Pings:
                     self._waiting = queue.Queue(MOST)
                     threading.Thread(target=self._run, args=(self._waiting,), name="Pings", daemon=True).start()
             with contextlib.suppress(queue.Full):
-                self._waiting.put_nowait(found)
+                self._waiting.put_nowait((found, event))
 
-    def _run(self, waiting: queue.Queue[str]) -> None:
+    def _run(self, waiting: queue.Queue[tuple[str, str]]) -> None:
         import urllib.request  # late: it brings HTTP, TLS and mail, which few worker processes need
 
+        class Redirects(urllib.request.HTTPRedirectHandler):
+            def redirect_request(self, *args: Any) -> None:
+                """A redirect is an error: it could lead to a host that nobody named."""
+
+        opener = urllib.request.build_opener(Redirects)
+        failing: set[tuple[str | None, str]] = set()
         while True:
-            url = waiting.get()
+            url, event = waiting.get()
+            key, problem = (urlsplit(url).hostname, event), ""
             try:
                 request = urllib.request.Request(url, headers={"User-Agent": "duey"})
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+                with opener.open(request, timeout=TIMEOUT_S):
                     pass
-            except (OSError, ValueError) as exc:  # the rest of the URL is a secret
-                logger.warning("a ping to %s was not taken: %s", urlsplit(url).hostname, type(exc).__name__)
-            except Exception:
-                logger.exception("a ping to %s failed", urlsplit(url).hostname)
+            except urllib.request.HTTPError as exc:  # also a redirect; the rest of the URL is a secret
+                problem = f"it answered {exc.code}"
+            except Exception as exc:  # whatever it answers, the next one is sent
+                problem = type(exc).__name__
+            if problem and key not in failing:
+                logger.warning("a ping (%s) to %s was not taken: %s", event, key[0], problem)
+            failing = failing | {key} if problem else failing - {key}
 
 
 pings = Pings()

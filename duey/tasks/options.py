@@ -77,7 +77,10 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "retry_for": ("seconds", is_seconds),
     "keep_for": ("seconds", is_seconds),
     "alert": (one_of(ALERTS), ALERTS.__contains__),
-    "ping": ("an http:// or https:// URL that is told of each run of a schedule", is_url),
+    "ping": (
+        "an http:// or https:// URL that is told of each run of a schedule, or None",
+        lambda value: value is None or is_url(value),
+    ),
     "on_failed": ("a callable (job, error)", callable),
     "limit": ("how many may run at once: a whole number from 1", limits.is_limit),
     "rate": ("(n, seconds), with whole n from 1: how many may start in that time", limits.is_rate),

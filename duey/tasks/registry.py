@@ -71,7 +71,7 @@ class KnownTasks:
         signature = self.signature(cls)
         options = {name: getattr(cls, f"default_{name}") for name in HUEYS_OPTIONS}
         options |= {name: plain(getattr(cls, name)) for name in OPTIONS if hasattr(cls, name)}
-        if "ping" in options:  # the rest of the URL is a secret
+        if options.get("ping"):  # the rest of the URL is a secret
             options["ping"] = "/".join([*options["ping"].split("/")[:3], "…"])
         return TaskInfo(
             name=self.short(self.full(cls)), qualname=self.full(cls), doc=inspect.cleandoc(cls.__doc__ or ""),

@@ -42,7 +42,7 @@ class TaskOptions(TypedDict, total=False):
     discard_on: type[BaseException] | tuple[type[BaseException], ...] | list[type[BaseException]]
     retry_for: float
     keep_for: float
-    ping: str
+    ping: str | None
     alert: Literal["each", "group", "never"]
     on_failed: Callable[[Job, Failure], Any]
     limit: int

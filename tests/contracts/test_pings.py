@@ -4,10 +4,10 @@ import pytest
 
 from duey import errors
 from duey.control.service import Control
-from duey.execution.pings import FAIL, START, SUCCESS, address
+from duey.execution.pings import FAIL, START, SUCCESS, Pings, address
 from duey.model.job import JobRequest
-from tests.contracts.rig import run_all
-from tests.recipes.http_peer import HttpPeer, answer
+from tests.contracts.rig import job, run_all
+from tests.recipes.http_peer import HttpPeer, answer, raw
 from tests.support import rows, wait_until
 
 ID = "01a229fc-2df9-72d7-89f8-13a2d8a5b27e"
@@ -48,6 +48,31 @@ def test_runs_of_schedules_are_told_and_other_jobs_are_not(huey):
             "/secret/start", "/secret", "/secret/start", "/secret/fail",
         ]  # fmt: skip
         assert "secret" not in str(control.task("work").options)
+
+
+def test_what_is_not_taken_is_logged_once_without_the_url_and_a_redirect_leads_nowhere(caplog):
+    with HttpPeer() as peer, HttpPeer() as inner:
+        run, pings = job("beat", by="schedule:heartbeat"), Pings()
+
+        def ping(behave) -> None:
+            peer.behave, before = behave, len(peer.received)
+            pings.send(peer.url(path="/secret"), SUCCESS, run)
+            wait_until(lambda: len(peer.received) > before, 20, "it is sent")
+
+        def lines() -> list[str]:
+            return [each.getMessage() for each in caplog.records if "was not taken" in each.getMessage()]
+
+        ping(answer(302, Location=inner.url()))
+        ping(answer(500))
+        ping(answer(200))
+        ping(raw(b"nonsense"))
+        ping(answer(200))
+        wait_until(lambda: len(lines()) == 2, 20, "logged again after one was taken")
+        assert lines() == [
+            "a ping (success) to 127.0.0.1 was not taken: it answered 302",
+            "a ping (success) to 127.0.0.1 was not taken: BadStatusLine",
+        ]
+        assert inner.received == []
 
 
 @rows("url", ["hc-ping.com/x", "ftp://x/y", "https:///x", "https://user@host/", 7])

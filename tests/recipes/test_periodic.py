@@ -1,21 +1,20 @@
-"""periodic.py: the nightly backup on real databases, the heartbeat against a real server."""
+"""periodic.py: the nightly backup on real databases, and the heartbeat."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import periodic
 from duey import Discard
 from duey.config import Settings
-from duey.recipes import Refused, Unavailable
-from tests.recipes.http_peer import HttpPeer, answer
 from tests.support import rows
-from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -74,24 +73,13 @@ def test_old_days_are_removed_once_the_new_one_is_whole(
     assert set(periodic.nightly_backup.call_local()["bytes"]) == {"monitor.db"}, "what is there, and not on Redis"
 
 
-def test_a_heartbeat_is_a_get_also_to_a_private_address_and_fails_in_words(
-    settings: Settings, peer: HttpPeer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert settings.periodic.heartbeat_url == "" and periodic.heartbeat.call_local() is None
-
-    def beat(url: str) -> Any:
-        mine = replace(settings.periodic, heartbeat_url=url)
-        monkeypatch.setattr(periodic, "settings", replace(settings, periodic=mine))
-        return periodic.heartbeat.call_local()
-
-    assert beat(peer.url(path="/ping/1"))["status"] == 200
-    assert [(received.method, received.path) for received in peer.received] == [("GET", "/ping/1")]
-    for status, error in ((404, Refused), (500, Unavailable), (302, Refused)):
-        peer.behave = answer(status)
-        with pytest.raises(error, match=f"answered {status}"):
-            beat(peer.url())
-    with pytest.raises(Unavailable, match="cannot be reached"):
-        beat(f"http://127.0.0.1:{free_port()}/")
+@rows("url", ["", "https://hc-ping.com/eb095278"])
+def test_the_heartbeat_s_url_is_its_ping(url: str) -> None:
+    """tests/contracts/test_pings.py says what becomes of it."""
+    command = "import periodic; print(periodic.heartbeat.task_class.ping, periodic.heartbeat.call_local())"
+    environ = {**os.environ, "DUEY_PERIODIC_HEARTBEAT_URL": url}
+    done = subprocess.run([sys.executable, "-c", command], env=environ, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == [url or "None", "None"], done.stderr
 
 
 @rows(

@@ -72,6 +72,8 @@ def main() -> None:
     request = json.load(sys.stdin)
     output, sys.stdout = sys.stdout, sys.stderr  # whatever a plugin prints is no answer
     known = apprise.Apprise.instantiate(request["url"], suppress_exceptions=True)
+    if known:
+        known.redirects = False  # also with ?redirect=yes: one could lead to a host in a private network
     sent, error = False, ""
     if known and "body" in request:
         logs: list[str] = []

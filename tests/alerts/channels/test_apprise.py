@@ -34,6 +34,16 @@ def test_what_fails_is_one_line_without_the_url(load: Load, peer: HttpPeer) -> N
     assert time.monotonic() - began < 2
 
 
+def test_a_redirect_leads_nowhere(load: Load, peer: HttpPeer) -> None:
+    with HttpPeer() as inner:
+        peer.behave = answer(307, Location=inner.url())
+        for more in ("", "?redirect=yes"):
+            (channel,) = load(f"apprise = json://127.0.0.1:{peer.port}/T0ps3cret{more}").values()
+            with pytest.raises(ChannelFailed, match="the service answered 307"):
+                channel.send(MESSAGE, 60)
+        assert len(peer.received) == 2 and inner.received == []
+
+
 def test_a_url_that_it_does_not_know_stops_the_start(load: Load) -> None:
     with pytest.raises(Misconfigured) as caught:
         load("apprise = tgrm://T0ps3cret/chat name=ops")
