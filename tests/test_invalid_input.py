@@ -222,5 +222,6 @@ def test_options_of_the_operator(service: WholeService, capsys: pytest.CaptureFi
                 options.run(cli_context, options)
             except (DueyError, Refused, SystemExit):
                 pass
-    manage.parsed(["schedule", "list"]).run(cli_context, None)
+    options = manage.parsed(["schedule", "list"])
+    options.run(cli_context, options)
     assert "Traceback" not in capsys.readouterr().err

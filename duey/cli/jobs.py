@@ -1,38 +1,230 @@
-"""Jobs and tasks: retry, cancel, pause, resume."""
+"""Jobs: list, show one in full; retry, cancel, delete one or many."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from duey.cli.context import CliContext, Refused, echo
+from duey import clock
+from duey.cli import output
+from duey.cli.context import DONE, FAILED, USAGE, CliContext, Refused, echo
+from duey.cli.output import Column, when, when_short
+from duey.cli.progress import Progress
+
+LOG_LINES, TRACE_LINES, STEPS = 20, 40, 20
+COLUMNS = (
+    Column("ID"), Column("STATE"), Column("ENQUEUED"), Column("TASK", cut=True), Column("QUEUE", drop=2),
+    Column("RAN", drop=3), Column("CALL, OR ERROR", cut=True, drop=1),
+)  # fmt: skip
+DONE_WORDS = {"retry": "queued again", "cancel": "canceled", "delete": "deleted"}
 
 
-def verb(name: str, done: str) -> Callable[[CliContext, argparse.Namespace], None]:
-    """A command that calls one method of Control on one job."""
+def wanted(options: argparse.Namespace) -> Any:
+    """The filter of the options, as the page of the jobs reads it. Raises Refused."""
+    from duey.monitor.web.forms.fields import Fields
+    from duey.monitor.web.forms.filters import as_word, read_filter
 
-    def run(cli_context: CliContext, options: argparse.Namespace) -> None:
-        getattr(cli_context.control, name)(options.target)
-        cli_context.audit(name.replace("_", " "), options.target)
-        echo(f"{done} {options.target}")
+    keys = {"queue": options.queue, "since": options.since, "group": options.error, "by": options.by}
+    words = [*(options.search or ()), *(as_word(key, value) for key, value in keys.items() if value)]
+    pairs = [("q", " ".join(words)), ("state", options.state or ""), ("task", options.task or "")]
+    found = read_filter(Fields(pairs), clock.now())
+    if found.problems:
+        raise Refused(found.problems[0])
+    return found
+
+
+def jobs(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """List jobs, the newest first.
+
+    Words for --search are those of the box on the page Jobs: text in ids, names, arguments and messages, or
+    `args.to:bob@`, `error:KeyError`, `until:2h`, `parent:ID`. Example: `jobs --state failed --since 2h --search bob@`.
+
+    With --json: `jobs`, each as in `GET /api/jobs`, and `next`, the value of --cursor for the jobs after these.
+    """
+    from duey.monitor.web.listing import Listing
+
+    asked = wanted(options)
+    page = Listing(cli_context.control, cli_context.history).page(asked.wanted, options.limit, options.cursor)
+    if options.json:
+        view = views(cli_context).job
+        output.print_json({"jobs": [view(each.job) for each in page.rows], "next": page.next})
+        return
+    output.table(COLUMNS, [row_of(each.job) for each in page.rows])
+    if page.next:
+        back = f"searched back to {when(page.searched_back_to)}; " if page.searched_back_to and not page.rows else ""
+        echo(f"{back}for older jobs add: --cursor {page.next}", err=True)
+    unrecorded = cli_context.control.counts().events
+    if not page.rows and unrecorded:
+        echo(f"{unrecorded} events are not in the history yet: a web process or `duey record` writes them", err=True)
+
+
+def views(cli_context: CliContext) -> Any:
+    """The JSON of the API, with the addresses of this service."""
+    from duey.api.views import Views
+
+    web = cli_context.settings.web
+    return Views(web.public_url, web.url_prefix)
+
+
+def row_of(job: Any) -> tuple[object, ...]:
+    """A job as a line of the list."""
+    from duey.monitor.web.display.calls import preview
+    from duey.monitor.web.display.formats import duration
+
+    failed = job.error is not None and job.state in ("failed", "retrying")
+    what = f"{job.error.type}: {job.error.message}" if failed else preview(job.args, job.kwargs)
+    ran = "" if job.run_ms is None else duration(job.run_ms)
+    return job.id, job.state, when_short(job.enqueued_at, clock.now()), job.task, job.queue, ran, what
+
+
+def job(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """Show one job: state, why it waits, call, times, attempts with errors and the ends of their logs.
+
+    Arguments are redacted as on its page. With --json: the job as in `GET /api/jobs/ID`, and `why`, `attempts`,
+    `timeline` and `children`.
+    """
+    from duey import errors
+    from duey.monitor.web.pages.job_view import JobView, sentence_of
+    from duey.monitor.web.services import Services
+
+    services = Services(cli_context.control, cli_context.access, cli_context.history, cli_context.settings, clock.now)
+    look = JobView(services)
+    live, past = look.look_up(options.id)
+    found = live or (past.row.job if past else None)
+    if found is None:
+        raise errors.UnknownJob(options.id)
+    why = sentence_of(look.because(found), clock.now())
+    if options.json:
+        output.print_json(as_json(views(cli_context), found, past, why))
+        return
+    task = look.task(found)
+    for line in lines_of(found, past, why, task.runbook if task and found.error else ""):
+        echo(line)
+
+
+def as_json(made: Any, found: Any, past: Any, why: str | None) -> dict[str, Any]:
+    """A job with all that is known of it."""
+    from duey.api import views as of_api
+
+    steps = [
+        {"at": of_api.rfc3339(each.at), "kind": each.kind, "worker": each.worker, "reason": each.reason}
+        for each in (past.timeline if past else ())
+    ]
+    attempts = [of_api.ATTEMPT.of(each) for each in (past.attempts if past else ())]
+    children = [row.job.id for row in past.children] if past else []
+    return {**made.job(found), "why": why, "attempts": attempts, "timeline": steps, "children": children}
+
+
+def lines_of(found: Any, past: Any, why: str | None, runbook: str) -> Iterator[str]:
+    """A job as text."""
+    from duey.monitor.web.display.calls import preview
+    from duey.monitor.web.display.formats import duration
+    from duey.monitor.web.pages.job_view import KINDS
+
+    facts: dict[str, Any] = {
+        "job": found.id, "state": found.state, "why": why,
+        "task": f"{found.task} ({found.qualname}), queue {found.queue}, priority {found.priority:g}",
+        "call": preview(found.args, found.kwargs, 2_000), "by": found.by,
+        "context": found.context and json.dumps(found.context), "enqueued": when(found.enqueued_at),
+        "due": found.eta and when(found.eta), "expires": found.expires_at and when(found.expires_at),
+        "started": found.started_at and f"{when(found.started_at)}, waited {duration(found.wait_ms)}",
+        "finished": found.finished_at and f"{when(found.finished_at)}, ran {duration(found.run_ms)}",
+        "attempts": f"{found.attempt}, {found.retries_left} retries left, {found.crashes} crashes",
+        "worker": found.worker, "parent": found.parent,
+        "children": past and ", ".join(f"{row.job.id} ({row.job.state})" for row in past.children),
+        "progress": found.progress and progress_of(found.progress),
+        "result": json.dumps(found.result, ensure_ascii=False, default=str) if found.state == "done" else None,
+        "error": found.error and f"{found.error.type}: {found.error.message}", "what to do": runbook,
+    }  # fmt: skip
+    for name, value in facts.items():
+        for n, line in enumerate(str(value).splitlines() if value else ()):
+            yield f"{'' if n else name:<10}  {line}"
+    for each in past.attempts if past else ():
+        ran = "" if each.run_ms is None else f", ran {duration(each.run_ms)}"
+        yield ""
+        yield f"attempt {each.number}: {each.outcome} {when(each.finished_at)}{ran}, worker {each.worker or 'unknown'}"
+        if each.error:
+            yield f"  {each.error.type}: {each.error.message}"
+            yield from last(each.error.traceback.splitlines(), TRACE_LINES)
+        yield from last([f"{when(line.at)} {line.level} {line.text}" for line in each.logs], LOG_LINES)
+    if past:
+        yield ""
+        yield f"timeline, newest first{f' ({STEPS} of {len(past.timeline)})' if len(past.timeline) > STEPS else ''}:"
+    for step in past.timeline[:STEPS] if past else ():
+        reason = f": {step.reason}" if step.reason else ""
+        yield f"  {when(step.at)}  {KINDS.get(step.kind, step.kind)}{reason}"
+
+
+def last(lines: list[str], most: int) -> Iterator[str]:
+    """The last lines, and how many are left out."""
+    if len(lines) > most:
+        yield f"  … {len(lines) - most} lines before: --json shows all that are kept"
+    yield from (f"  {line}" for line in lines[-most:])
+
+
+def progress_of(progress: dict[str, Any]) -> str:
+    """Progress as text."""
+    done, total, note = (progress.get(name) for name in ("done", "total", "note"))
+    return " ".join(str(each) for each in (done, f"of {total}" if total else "", note) if each not in (None, ""))
+
+
+def verb(name: str) -> Callable[[CliContext, argparse.Namespace], int]:
+    """The command `retry`, `cancel` or `delete`: for the jobs whose ids are given, or for all that match a filter."""
+
+    def run(cli_context: CliContext, options: argparse.Namespace) -> int:
+        asked, ids = wanted(options), list(dict.fromkeys(options.ids))
+        if ids and not (asked.is_empty and not asked.state):
+            raise Refused("expected ids or a filter, found both: leave one out", USAGE)
+        if not ids:
+            many(cli_context, name, asked, options.yes)
+            return DONE
+        if name == "delete" and not output.confirmed(f"Delete {', '.join(ids)} for ever?", options.yes):
+            raise Refused("nothing was changed")
+        return max([one(cli_context, name, job_id) for job_id in ids])
 
     return run
 
 
-def steer(name: str) -> Callable[[CliContext, argparse.Namespace], None]:
-    """The command `pause` or `resume`, for a task or a queue."""
+def one(cli_context: CliContext, name: str, job_id: str) -> int:
+    """Act on one job, and return the exit status."""
+    from duey.errors import BadRequest, Conflict
+    from duey.monitor.web.verbs import Verbs
 
-    def run(cli_context: CliContext, options: argparse.Namespace) -> None:
-        from duey.tasks.options import is_name
+    try:
+        Verbs(cli_context.control, cli_context.history).one(name, job_id, None)
+    except (BadRequest, Conflict) as exc:
+        echo(exc, err=True)
+        return FAILED
+    cli_context.audit(name, job_id)
+    echo(f"{DONE_WORDS[name]} {job_id}")
+    return DONE
 
-        if options.queue is None:
-            getattr(cli_context.control, f"{name}_task")(options.target)
-        elif not is_name(options.queue):
-            raise Refused(f"expected the name of a queue, up to 64 letters, digits, _ . or -, found {options.queue!r}")
-        else:
-            getattr(cli_context.control, f"{name}_queue")(options.queue)
-        kind, target = ("task", options.target) if options.queue is None else ("queue", options.queue)
-        cli_context.audit(f"{name} {kind}", target)
-        echo(f"{name}d the {kind} {target}")
 
-    return run
+def many(cli_context: CliContext, name: str, asked: Any, yes: bool) -> None:
+    """Act on all jobs that match, in the states that need it or in the one that is named, once the operator agrees."""
+    from dataclasses import replace
+
+    from duey.monitor.web.display.formats import count
+    from duey.monitor.web.listing import Listing
+    from duey.monitor.web.verbs import NEEDS, Verbs
+
+    if asked.is_empty and not asked.state:
+        raise Refused(f"expected ids of jobs, or a filter such as --state failed --since 2h: say what to {name}", USAGE)
+    states = (asked.state,) if asked.state else NEEDS[name]
+    now, listing = clock.now(), Listing(cli_context.control, cli_context.history)
+    counts = {state: listing.count(replace(asked.wanted, state=state)) for state in states}
+    shown = ", ".join(f"{count(each)} {state}" for state, each in counts.items() if each.number)
+    if not shown:
+        raise Refused(f"no job matches that is {' or '.join(states)}: nothing was changed")
+    again = " Whatever they did will happen a second time." if name == "retry" and "done" in states else ""
+    if not output.confirmed(f"{name.capitalize()} these jobs: {shown}?{again}", yes):
+        raise Refused("nothing was changed")
+    until = replace(asked.wanted, until=min(now, asked.wanted.until or now))  # what changed since is left alone
+    with Progress(name) as progress:
+        verbs = Verbs(cli_context.control, cli_context.history, float("inf"))
+        tally = verbs.all(name, states, until, lambda tally: progress(tally.done, note="jobs"))
+    target = f"{asked.state or 'all'} {asked.task} {asked.box}".strip()
+    cli_context.audit(f"{name} jobs", target, tally.done, f"left alone: {tally.refused}")
+    echo(tally.sentence(name))

@@ -17,10 +17,31 @@ from contextlib import suppress
 from typing import Any
 
 from duey import __version__, config
-from duey.cli import accounts, alerts, check, copies, doctor, enqueue, history, jobs, schedules, services, state
+from duey.cli import (
+    accounts,
+    alerts,
+    check,
+    copies,
+    doctor,
+    enqueue,
+    errors,
+    history,
+    jobs,
+    schedules,
+    services,
+    state,
+    tasks,
+)
 from duey.cli.context import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, CliContext, Refused, echo
+from duey.model.job import STATES
 
-CANCEL = "Cancel a waiting job, or ask a running one to stop."
+FILTERED = """: those whose ids are given, or all that match a filter.
+
+With a filter it counts them by state and asks first; --yes answers where no terminal is there. Without --state it acts
+on the jobs that need it"""
+RETRY = f"Run jobs that have ended again{FILTERED}: failed, canceled and expired ones."
+CANCEL = f"Cancel waiting jobs, or ask running ones to stop{FILTERED}: all that have not ended."
+DELETE = f"Remove ended jobs from queue and history{FILTERED}: all that have ended. Asks for ids as well."
 PAUSE = "Pause a task or a queue: jobs are accepted, but none starts until it is resumed."
 PAUSE_SCHEDULE = "Pause a schedule: its due times are recorded, but nothing runs."
 RESUME = "Resume a paused task or queue."
@@ -51,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         except (Refused, OSError) as exc:
             print(exc, file=sys.stderr)
             return FAILED
-    from duey import errors
+    from duey.errors import DueyError
     from duey.monitor.access import AccessError
 
     try:
@@ -61,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     except Refused as exc:
         echo(exc, err=True)
         return exc.status
-    except (errors.DueyError, AccessError) as exc:
+    except (DueyError, AccessError) as exc:
         echo(exc, err=True)
     except BrokenPipeError:
         raise
@@ -123,6 +144,38 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.set_defaults(service="doctor")
     command(commands, "status", state.status)
+    as_json = ("--json", {"action": "store_true", "help": "print one JSON object"})
+    word = {"metavar": "TEXT", "nargs": "+"}
+    page = (
+        as_json, ("--limit", {"type": int, "default": 25, "metavar": "N", "help": "how many at most"}),
+        ("--cursor", {"metavar": "CURSOR", "help": "those after the ones that an earlier call has shown"}),
+    )  # fmt: skip
+    which_jobs = (
+        ("--state", {"choices": STATES, "help": "only jobs in this state"}),
+        ("--task", {"metavar": "NAME", "help": "only jobs of this task"}),
+        ("--queue", {"metavar": "NAME", "help": "only jobs of this queue"}),
+        ("--since", {"metavar": "T", "help": "only jobs with an event since then: 90s, 15min, 2h, 3d or a time"}),
+        ("--error", {"metavar": "ID", "help": "only jobs that failed for this cause: see duey errors"}),
+        ("--by", {"metavar": "NAME", "help": "only jobs that this token, account or cli:USER enqueued"}),
+        ("--search", {**word, "help": "only jobs that match these words"}),
+    )  # fmt: skip
+    command(commands, "jobs", jobs.jobs, *which_jobs, *page)
+    command(commands, "job", jobs.job, ("id", {"metavar": "ID", "help": "id of the job"}), as_json)
+    command(
+        commands, "errors", errors.errors, ("id", {"metavar": "ID", "nargs": "?", "help": "id of an error"}),
+        ("--state", {"choices": ("open", "muted", "fixed", "all"), "default": "open", "help": "only these"}),
+        ("--task", {"metavar": "NAME", "help": "only errors of this task"}),
+        ("--search", {**word, "help": "only errors with this text in type or message"}),
+        *((f"--{mark}", {"action": "store_true", "help": f"mark it as {to}"}) for mark, to in errors.MARKS.items()),
+        *page,
+    )  # fmt: skip
+    yes = ("--yes", {"action": "store_true", "help": "do not ask"})
+    ids = ("ids", {"metavar": "ID", "nargs": "*", "help": "ids of jobs"})
+    command(commands, "tasks", tasks.tasks, as_json)
+    command(commands, "queues", tasks.queues, as_json)
+    made = command(commands, "workers", tasks.workers, as_json, yes).add_mutually_exclusive_group()
+    for verb, text in (("quiet", "ask this worker to take no more jobs"), ("stop", "ask its consumer to stop")):
+        made.add_argument(f"--{verb}", metavar="ID", help=text)
     user = commands.add_parser("user", help="accounts of the monitor").add_subparsers(required=True, metavar="WHAT")
     login: tuple[Any, ...] = ("name", {"help": "name of the account"})
     roles = {"choices": ("admin", "viewer"), "help": "admin: may change everything; viewer: may only look"}
@@ -146,16 +199,16 @@ def parser() -> argparse.ArgumentParser:
         ("--wait", {"action": "store_true", "help": "wait for the job to end and print its result"}),
         ("--timeout", {"type": enqueue.seconds, "metavar": "S", "help": "with --wait: wait so many seconds at most"}),
     )  # fmt: skip
-    target = ("target", {"metavar": "ID", "help": "id of the job"})
-    command(commands, "retry", jobs.verb("retry", "queued again"), target, text="Run a job that has ended again.")
-    command(commands, "cancel", jobs.verb("cancel", "canceled"), target, text=CANCEL)
+    for verb, text in (("retry", RETRY), ("cancel", CANCEL), ("delete", DELETE)):
+        command(commands, verb, jobs.verb(verb), ids, *which_jobs, yes, text=text)
     for verb, text in (("pause", PAUSE), ("resume", RESUME)):
-        which = command(commands, verb, jobs.steer(verb), text=text).add_mutually_exclusive_group(required=True)
+        which = command(commands, verb, tasks.steer(verb), text=text).add_mutually_exclusive_group(required=True)
         which.add_argument("target", metavar="TASK", nargs="?", help="name of the task")
         which.add_argument("--queue", metavar="NAME", help="name of a queue, instead of a task")
+    command(commands, "schedules", schedules.schedule_list, as_json, text="The same as `duey schedule list`.")
     schedule = commands.add_parser("schedule", help="schedules").add_subparsers(required=True, metavar="WHAT")
     name = ("name", {"help": "name of the schedule"})
-    command(schedule, "list", schedules.schedule_list)
+    command(schedule, "list", schedules.schedule_list, as_json)
     for verb, run in (("add", schedules.schedule_add), ("change", schedules.schedule_change)):
         command(
             schedule, verb, run, name, task, values,

@@ -8,13 +8,30 @@ from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from duey.cli import output
 from duey.cli.context import CliContext, Refused, cli_name, echo
 from duey.cli.enqueue import call_of
+from duey.cli.output import Column
+
+COLUMNS = (
+    Column("SCHEDULE"), Column("TASK", cut=True, drop=2), Column("WHEN", cut=True), Column("ZONE", drop=1),
+    Column("NEXT", cut=True), Column("LAST", cut=True),
+)  # fmt: skip
 
 
 def schedule_list(cli_context: CliContext, options: argparse.Namespace) -> None:
-    """List the schedules: name, task, timetable, time zone, next run, outcome of the last one."""
-    for each in cli_context.control.schedules.all():
+    """List the schedules: name, task, timetable, time zone, next run, outcome of the last one.
+
+    Times are those of the schedule's zone. With --json: `schedules`, each as in `GET /api/schedules`.
+    """
+    found = cli_context.control.schedules.all()
+    if options.json:
+        from duey.api.views import schedule_view
+
+        output.print_json({"schedules": [schedule_view(each) for each in found]})
+        return
+    rows = []
+    for each in found:
         if each.paused:
             upcoming = "paused"
         elif each.next_at:
@@ -24,7 +41,8 @@ def schedule_list(cli_context: CliContext, options: argparse.Namespace) -> None:
         else:
             upcoming = "never again" if each.is_over else "next when its function says so"
         last = f"{each.slots[0].outcome}, {shown(each.slots[0].at, each.tz)}" if each.slots else "no slot yet"
-        echo(each.name, each.task, each.words or each.expression, each.tz, upcoming, last)
+        rows.append((each.name, each.task, each.words or each.expression, each.tz, upcoming, last))
+    output.table(COLUMNS, rows)
 
 
 def schedule_add(cli_context: CliContext, options: argparse.Namespace) -> None:

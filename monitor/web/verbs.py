@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from duey import errors
 from duey.control.service import Control
 from duey.model.job import BLOCKED, CANCELED, DONE, EXPIRED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED
-from duey.monitor.history import History
+from duey.monitor.history import History, JobFilter
 from duey.monitor.web.display.formats import plural
+from duey.monitor.web.listing import Listing
 
 RETRY, CANCEL, DELETE = VERBS = ("retry", "cancel", "delete")
 RESULTS = {RETRY: "queued again", CANCEL: "canceled, or asked to stop", DELETE: "deleted"}
@@ -28,6 +29,7 @@ NEEDS = {
     DELETE: (FAILED, DONE, CANCELED, EXPIRED),
 }
 AT_ONCE_S = 20.0
+IDS_AT_ONCE = 500
 Chosen = tuple[str, "str | None"]  # the id of a job, and the state in which the user saw it
 Clock = Callable[[], float]
 
@@ -54,10 +56,10 @@ class Tally:
 
 
 class Verbs:
-    """Carries out actions."""
+    """Carries out actions. `within_s`: the time for an action on many jobs."""
 
-    def __init__(self, control: Control, history: History) -> None:
-        self._control, self._history = control, history
+    def __init__(self, control: Control, history: History, within_s: float = AT_ONCE_S) -> None:
+        self._control, self._history, self._within_s = control, history, within_s
 
     def one(self, verb: str, job_id: str, was: str | None) -> None:
         """Act on one job, if its state is `was` (None: any). Raises Conflict, UnknownJob, StorageUnavailable."""
@@ -76,7 +78,7 @@ class Verbs:
 
     def many(self, verb: str, chosen: Sequence[Chosen], tally: Tally, clock: Clock = time.monotonic) -> Tally:
         """Act on each of these jobs, until the time is over."""
-        end = clock() + AT_ONCE_S
+        end = clock() + self._within_s
         for job_id, was in chosen:
             if clock() > end:
                 tally.left = True
@@ -86,4 +88,22 @@ class Verbs:
                 tally.done += 1
             except (errors.Conflict, errors.BadRequest):
                 tally.refused += 1
+        return tally
+
+    def all(
+        self, verb: str, states: Sequence[str], wanted: JobFilter, note: Callable[[Tally], None] = lambda tally: None
+    ) -> Tally:  # fmt: skip
+        """Act on all jobs in these states that match. `note` is called after each batch of them."""
+        listing, tally = Listing(self._control, self._history), Tally()
+        seen: set[str] = set()
+        for state in states:
+            cursor = None
+            while not tally.left:
+                ids, cursor = listing.ids(replace(wanted, state=state), IDS_AT_ONCE, cursor)
+                fresh = [(each, state) for each in ids if each not in seen]
+                seen.update(ids)
+                self.many(verb, fresh, tally)
+                note(tally)
+                if cursor is None:
+                    break
         return tally

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from duey import logs
 from duey.cli import main
 from duey.cli.context import CliContext
 from tests.monitor.conftest import Clock, cheap_passwords, clock, databases
@@ -55,6 +57,7 @@ def run_in(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
             return status, found.out, found.err
 
         monkeypatch.setattr(main, "CliContext", context)
+        monkeypatch.setattr(logs, "attach", lambda *_: None)  # to the standard error of this one test
         return run
 
     return over
@@ -64,3 +67,13 @@ def run_in(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def run(world: World, run_in: Callable[[World], Run]) -> Run:
     """Run a command over the service with jobs of every state."""
     return run_in(world)
+
+
+@pytest.fixture
+def zagreb(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The operator's clock shows the time of Zagreb."""
+    monkeypatch.setenv("TZ", "Europe/Zagreb")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()

@@ -14,7 +14,7 @@ from tests.support import rows
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN = [
     ("retry no-such-job", 1, "no job has the id 'no-such-job'\n"),
-    ("retry", 2, "usage: "),
+    ("retri", 2, "usage: "),
     ("enqueue add 5 5 --wait --timeout 0", 4, "has not ended within 0 s: it is queued\n"),
 ]  # fmt: skip
 

@@ -52,7 +52,7 @@ class JobView:
         self, request: Request, job_id: str, edited: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
     ) -> View:
         """Return the view. With `edited` fields it is shown again, because they were refused."""
-        live, past = self._look_up(job_id)
+        live, past = self.look_up(job_id)
         job = live or (past.row.job if past else None)
         if job is None:
             raise errors.UnknownJob(job_id)
@@ -62,10 +62,10 @@ class JobView:
             attempts = [{"attempt": None, "trace": read_traceback(job.error.traceback), "error": job.error, "logs": ()}]
         if attempts:
             attempts[0]["is_above"] = _is_above(job, attempts[0]["error"])
-        because = self._because(request, job)
+        because = self.because(job)
         data = {
             "job": job,
-            "why_not_running": _sentence(request, because),
+            "why_not_running": sentence_of(because, request.now),
             "kept_by_engine": live is not None,
             "attempts": past.attempts if past else [],
             "timeline": past.timeline if past else [],
@@ -102,7 +102,8 @@ class JobView:
             "job", title, data, more, "jobs", ("state", "record", "timeline"), 422 if edited is not None else 200
         )
 
-    def _look_up(self, job_id: str) -> tuple[Job | None, JobHistory | None]:
+    def look_up(self, job_id: str) -> tuple[Job | None, JobHistory | None]:
+        """The job as the queue has it, and as the history has it."""
         live: Job | None = None
         past: JobHistory | None = None
         with contextlib.suppress(errors.UnknownJob):
@@ -133,7 +134,8 @@ class JobView:
             "more_logs": max(0, len(attempt.logs) - LOG_LINES),
         }
 
-    def _because(self, request: Request, job: Job) -> Because | None:
+    def because(self, job: Job) -> Because | None:
+        """Why the job does not run; None if it runs or has ended."""
         if job.state not in (QUEUED, BLOCKED, SCHEDULED, RETRYING):
             return None
         control, history = self._services.control, self._services.history
@@ -180,14 +182,15 @@ def _is_above(job: Job, error: Failure | None) -> bool:
     return is_it and len(error.message) <= HEAD_CHARS and "\n" not in error.message
 
 
-def _sentence(request: Request, because: Because | None) -> str | None:
+def sentence_of(because: Because | None, now: float) -> str | None:
+    """The reason as one sentence without markup."""
     if because is None:
         return None
     middle = ""
     if because.since is not None:
-        middle = span(request.now - because.since)
+        middle = span(now - because.since)
     elif because.due is not None:
-        middle = ago(request.now - because.due)
+        middle = ago(now - because.due)
     return f"{because.text}{middle}{because.tail}."
 
 

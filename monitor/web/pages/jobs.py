@@ -8,7 +8,7 @@ changed since then are left out. Without a tab's state, an action leaves the job
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,6 @@ TABS = (
     (EXPIRED, "Expired"),
 )
 PAGE, LONGEST_PAGE = 25, 200
-IDS_AT_ONCE = 500
 EMPTY = {
     "": "Every job that is still in the history. Run a task from its page under Tasks, or by the API.",
     FAILED: "Jobs that used up their retries, kept with arguments and traceback until they are retried or deleted.",
@@ -145,7 +144,7 @@ class JobsPage:
             tally = self._verbs.many(verb, chosen, Tally(unneeded=len(ids) - len(chosen)))
             target = ids[0].partition(" ")[2] if len(ids) == 1 else "ticked"
         else:
-            tally = self._all(verb, states, self._bounded(asked, form))
+            tally = self._verbs.all(verb, states, self._bounded(asked, form))
             target = f"{asked.state or 'all'} {asked.task} {asked.box}".strip()
         self._services.record(request, f"{verb} jobs", target, tally.done, f"left alone: {tally.refused}")
         return Done(back, tally.sentence(verb), "good" if tally.done else NOTE)
@@ -182,20 +181,6 @@ class JobsPage:
         except ValueError:
             raise Refusal(400, "the form lacks the time of its question: open the page again") from None
         return replace(asked.wanted, until=min(until, asked.wanted.until or until))
-
-    def _all(self, verb: str, states: Sequence[str], wanted: JobFilter) -> Tally:
-        tally = Tally()
-        seen: set[str] = set()
-        for state in states:
-            cursor = None
-            while not tally.left:
-                ids, cursor = self._listing.ids(replace(wanted, state=state), IDS_AT_ONCE, cursor)
-                fresh = [(each, state) for each in ids if each not in seen]
-                seen.update(ids)
-                self._verbs.many(verb, fresh, tally)
-                if cursor is None:
-                    break
-        return tally
 
 
 def _states(verb: str, asked: Filter) -> tuple[str, ...]:

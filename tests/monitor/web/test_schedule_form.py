@@ -342,7 +342,8 @@ def test_each_row_says_what_can_be_done_and_what_comes(
     assert browser.get("/monitor/").status == 200
     service.recorder.turn()
     assert service.recorder.status.problem is None
-    manage.parsed(["schedule", "list"]).run(SimpleNamespace(control=service.control), None)
+    options = manage.parsed(["schedule", "list"])
+    options.run(SimpleNamespace(control=service.control), options)
     listed = {
         line.split("\t")[0].rpartition(".")[2]: line.split("\t")[4] for line in capsys.readouterr().out.splitlines()
     }
