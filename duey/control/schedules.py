@@ -161,7 +161,7 @@ class ScheduleService:
             OccurrenceRow(name, slot_at, DEFERRED, call[1].id, "run by hand", now), call[1]
         ):
             raise errors.ScheduleChanged(name)
-        self._huey._announce([call])
+        self._huey._announce([call[0]])
         return call[1].id
 
     # helpers

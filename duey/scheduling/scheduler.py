@@ -182,7 +182,7 @@ class DurableScheduler(Scheduler):
         while self._unannounced:
             call = self._unannounced.popleft()
             try:
-                self.huey._announce([call])
+                self.huey._announce([call[0]])
             except BaseException as exc:
                 logger.error("a receiver of signals failed for job %s: %s", call[1].id, reason_of(exc), exc_info=exc)
 
