@@ -134,7 +134,7 @@ class Answer:
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
 
-    def page(self, request: Request, view: View, message: tuple[str, str] | None) -> bytes:
+    def page(self, request: Request, view: View, message: tuple[str, str, str] | None) -> bytes:
         """Return a whole page."""
         has_data = view.section and request.method in ("GET", "HEAD")
         html = self._renderer.page(view, request, message=message, json=_json_address(request) if has_data else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -30,6 +30,16 @@ class View:
     etag: str = ""
 
 
+def question(
+    title: str, sentences: Sequence[str], action: str, label: str, keep: tuple[str, str], section: str,
+    danger: bool = True,
+) -> View:  # fmt: skip
+    """Return a page that asks before an action. Its form posts `sure` to `action`; `label` '' offers no button. `keep`
+    is the text and the address of the way back."""
+    more = {"sentences": sentences, "action": action, "label": label, "keep": keep, "danger": danger}
+    return View("sure", title, {"sentences": sentences}, more, section)
+
+
 def unchanged(name: str, etag: str) -> View:
     """Return the view for a request that has the current ETag of its region."""
     return View(name, "", {}, etag=etag)
@@ -46,11 +56,13 @@ class File:
 
 @dataclass(frozen=True)
 class Done:
-    """The end of an action: go to `to` (303) and show the message. `kind` NOTE: nothing was changed."""
+    """The end of an action: go to `to` (303) and show the message. `kind` NOTE: nothing was changed. `undo`: the
+    address of the action that takes it back, which the message offers."""
 
     to: str
     message: str = ""
     kind: str = GOOD
+    undo: str = ""
 
 
 Handler = Callable[..., "View | Done | File"]  # (request, **names in the path)

@@ -34,6 +34,7 @@ from duey.monitor.web.session import Cookies
 
 MOUNT = "/monitor"
 MESSAGE_CHARS = 400
+UNDOING = ("/resume", "/reopen", "/mute", "/fix")  # all that a message may offer, because anybody can write a cookie
 
 
 def make_web(
@@ -131,9 +132,8 @@ class Site(bottle.Bottle):
             return self.answer.file(request, end)
         if isinstance(end, Done):
             if end.message:
-                self.cookies.set_message(
-                    request.environ, quote(json.dumps([end.kind, clip(end.message, MESSAGE_CHARS)]))
-                )
+                kept = [end.kind, clip(end.message, MESSAGE_CHARS), end.undo]
+                self.cookies.set_message(request.environ, quote(json.dumps(kept)))
             return self._redirect(end.to)
         if request.as_json:
             return self.answer.data(request, end)
@@ -141,10 +141,12 @@ class Site(bottle.Bottle):
             return self.answer.region(request, end)
         return self.answer.page(request, end, self._message(request))
 
-    def _message(self, request: Request) -> tuple[str, str] | None:
+    def _message(self, request: Request) -> tuple[str, str, str] | None:
+        """Return the kept message: its kind, its text, and the address that undoes what it tells, or ''."""
         try:
-            kind, text = json.loads(unquote(self.cookies.message(request.environ)))
-            return (kind, str(text)) if kind in (GOOD, NOTE, BAD) else None
+            kind, text, undo = json.loads(unquote(self.cookies.message(request.environ)))
+            can_undo = request.is_admin and self.services.links.own(undo) and undo.endswith(UNDOING)
+            return (kind, str(text), undo if can_undo else "") if kind in (GOOD, NOTE, BAD) else None
         except (ValueError, TypeError):
             return None
 
@@ -159,9 +161,10 @@ class Site(bottle.Bottle):
             target = links.root + request.path
             query = environ.get("QUERY_STRING", "")
             if request.method != "GET":
-                # The form is lost, so go back to its page.
+                # Go back to the page of the form. What was typed there is kept by the script of the page.
                 referer = environ.get("HTTP_REFERER", "")
-                target, query = "/" + referer.partition("://")[2].partition("/")[2], ""
+                target = request.form.get("page") or "/" + referer.partition("://")[2].partition("/")[2]
+                query = ""
             target = target + (f"?{query}" if query else "")
             return self._redirect(links.to("/login", next=target if links.own(target) else ""))
         data = {"status": refusal.status, "detail": refusal.sentence}

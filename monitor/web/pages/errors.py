@@ -112,11 +112,14 @@ class ErrorsPage:
         if mark not in MARKS:
             raise Refusal(404, f"expected mute, fix or reopen, found {mark[:50]!r}")
         state, message = MARKS[mark]
+        before = self._services.history.error_group(fingerprint)
         group = self._services.history.mark_group(fingerprint, state)
         self._marks += 1
         if group is None:
             raise Refusal(404, "no error group has this fingerprint (any more)")
         target = f"{group.type} in {group.task}"
         self._services.record(request, f"{mark} error", target, group.count, fingerprint)
-        back = request.form.get("back")
-        return Done(back if self._services.links.own(back) else self._services.links.to("/errors"), message)
+        links, back = self._services.links, request.form.get("back")
+        undo = next((each for each, (state, _) in MARKS.items() if before and before.state == state != group.state), "")
+        to = back if links.own(back) else links.to("/errors")
+        return Done(to, message, undo=links.error(fingerprint, undo) if undo else "")

@@ -6,13 +6,15 @@ it changes the job. If it is another one, nothing is changed, and the next page 
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from duey import errors
 from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
 from duey.monitor.web.display.text import clip
 from duey.monitor.web.forms import inputs, typed
 from duey.monitor.web.pages.job_view import JobView
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import NOTE, Done, Route, View, get, post
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question
 from duey.monitor.web.services import Services
 from duey.monitor.web.verbs import Verbs
 from duey.payload.plain import SEEN
@@ -91,7 +93,13 @@ class JobPage:
         self._services.record(request, "run job again", job_id, detail=f"as {made.id}")
         return Done(self._services.links.job(made.id), "A new job with the same call.")
 
-    def delete(self, request: Request, job_id: str) -> Done:
+    def delete(self, request: Request, job_id: str) -> View | Done:
+        if "sure" not in request.form:
+            links, was = self._services.links, _was(request)
+            action = links.job(job_id, "delete") + (f"?{urlencode({'was': was})}" if was else "")
+            sentence = "It is taken out of the history with its attempts, and cannot be retried any more."
+            keep = ("Keep it", links.job(job_id))
+            return question(f"Delete job {clip(job_id, 60)}?", [sentence], action, "Delete it", keep, "jobs")
         try:
             self._verbs.forget(job_id, _was(request))
         except errors.Conflict as error:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from duey import errors
-from duey.control.schedules import OUTCOMES
+from duey.control.schedules import OUTCOMES, Schedule
 from duey.errors import BadRequest, StorageUnavailable
 from duey.model.schedule import MISSED
 from duey.monitor.history import HistoryUnavailable, SlotRun
@@ -22,7 +23,7 @@ from duey.monitor.web.display.text import Html, clip
 from duey.monitor.web.pages.schedules import NEXT_SHOWN, by_clock_of, outcome_text, short_name, strip_of
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import NOTE, Done, Route, View, get, post
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question
 from duey.monitor.web.services import Services
 from duey.monitor.web.verbs import AT_ONCE_S
 
@@ -111,9 +112,7 @@ class SchedulePage:
         first_at, last_at = _range(request)
         slots = self._services.history.open_slots(name, MISSED, first_at, last_at)
         if "sure" not in request.form:
-            title = f"Run {plural(len(slots), 'missed slot')} of {short_name(schedule)}?"
-            more = {"schedule": schedule, "slots": slots, "first_at": first_at, "last_at": last_at}
-            return View("schedules_run_sure", title, {"schedule": schedule}, more, "schedules")
+            return self._ask_to_run(request, schedule, slots, first_at, last_at)
         done, refused, end = 0, "", time.monotonic() + AT_ONCE_S
         for at in slots:
             if time.monotonic() > end:
@@ -133,6 +132,20 @@ class SchedulePage:
         )
         return self._back(request, name, f"{message}.", NOTE if refused else "good")
 
+    def _ask_to_run(
+        self, request: Request, schedule: Schedule, slots: Sequence[float], first_at: float, last_at: float
+    ) -> View:
+        links, many = self._services.links, plural(len(slots), "missed slot")
+        sentences = ["None of them is left: they ran meanwhile, or were dismissed."]
+        if slots:
+            due = f"They were due from {request.times.exact(slots[0])} to {request.times.exact(slots[-1])}."
+            sentences = [due, f"Each becomes a job of {clip(schedule.task, 80)} that runs when a worker is free."]
+        return question(
+            f"Run {many} of {short_name(schedule)}?", sentences,
+            f"{links.schedule(schedule.name, 'run-missed')}?first={first_at!r}&last={last_at!r}",
+            f"Run {many}" if slots else "", ("Cancel", links.schedule(schedule.name)), "schedules", danger=False,
+        )  # fmt: skip
+
     def dismiss(self, request: Request, name: str) -> Done:
         first_at, last_at = _range(request)
         outcome = request.query.get("outcome")
@@ -148,7 +161,8 @@ class SchedulePage:
             return self._back(request, name, f"{short_name(schedule)} is paused already: nothing was changed.", NOTE)
         self._services.control.schedules.pause(name)
         self._services.record(request, "pause schedule", name)
-        return self._back(request, name, f"{short_name(schedule)} is paused: slots that fall due are skipped.")
+        message = f"{short_name(schedule)} is paused: slots that fall due are skipped."
+        return replace(self._back(request, name, message), undo=self._services.links.schedule(name, "resume"))
 
     def resume(self, request: Request, name: str) -> Done:
         schedule = self._services.control.schedules.get(name)
@@ -163,8 +177,12 @@ class SchedulePage:
         if not schedule.removable:
             raise Refusal(409, f"{name} is written in the code: take it out there")
         if "sure" not in request.form:
-            title = f"Remove {short_name(schedule)}?"
-            return View("schedules_sure", title, {"schedule": schedule}, section="schedules")
+            links, expression = self._services.links, clip(schedule.expression, 120)
+            return question(
+                f"Remove {short_name(schedule)}?",
+                [f"{expression} of {clip(schedule.task, 80)} is forgotten with its slots. Jobs that it made are kept."],
+                links.schedule(name, "remove"), "Remove it", ("Keep it", links.schedule(name)), "schedules",
+            )  # fmt: skip
         self._services.control.schedules.remove(name)
         self._services.record(request, "remove schedule", name)
         return Done(self._services.links.to("/schedules"), f"{clip(name, 60)} is removed. Jobs that it made are kept.")

@@ -161,7 +161,8 @@ class TaskPage:
             return self._back(request, name, f"{task.name} is paused already: nothing was changed.", NOTE)
         self._services.control.pause_task(task.qualname)
         self._services.record(request, "pause task", task.qualname)
-        return self._back(request, name, f"{task.name} is paused: waiting jobs stay queued, running ones finish.")
+        message = f"{task.name} is paused: waiting jobs stay queued, running ones finish."
+        return replace(self._back(request, name, message), undo=self._services.links.task(name, "resume"))
 
     def resume(self, request: Request, name: str) -> Done:
         task = self._services.control.task(name)

@@ -15,7 +15,7 @@ from duey.monitor.history import SeenWorker
 from duey.monitor.web.display.formats import DAY_S, number, plural
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import NOTE, Done, Route, View, get, post
+from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question
 from duey.monitor.web.services import Recent, Services
 
 UNUSUAL = 1.5
@@ -122,12 +122,21 @@ class WorkersPage:
         (control.pause_queue if verb == "pause" else control.resume_queue)(name)
         self._services.record(request, f"{verb} queue", name)
         outcome = "is paused: waiting jobs stay queued, running ones finish." if verb == "pause" else "is resumed."
-        return Done(back, f"The queue {name} {outcome}")
+        undo = self._services.links.queue(name, "resume") if verb == "pause" else ""
+        return Done(back, f"The queue {name} {outcome}", undo=undo)
 
     def _ask(self, worker: WorkerInfo, name: str) -> View:
         timeout_s = self._services.settings.consumer.shutdown_timeout_s
-        more = {"worker": worker, "named": name, "running": plural(len(worker.running), "job"), "timeout_s": timeout_s}
-        return View("workers_sure", f"Stop {name}?", {"worker": worker}, more, "workers")
+        running, links = plural(len(worker.running), "job"), self._services.links
+        return question(
+            f"Stop {name}?",
+            [
+                f"The whole consumer stops: it takes no more jobs, and what it runs ({running}) may end within "
+                f"{number(timeout_s)} s. The rest returns to the queue untouched.",
+                "A consumer that Duey or systemd supervises is started again. Waiting jobs wait for another one.",
+            ],
+            links.worker(worker.id, "stop"), "Stop it", ("Let it run", links.to("/workers")), "workers",
+        )  # fmt: skip
 
 
 def _rough(ratio: float) -> str:

@@ -109,9 +109,42 @@
     region.tag = answer.headers.get("ETag") || "";
     const fresh = region.node.cloneNode(false);
     fresh.innerHTML = html;
+    region.held = null;
+    if (isPointedAt(region.node) && movesRows(region.node, fresh)) region.held = fresh;
+    else show(region, fresh);
+    tellHeld();
+  };
+  const show = (region, fresh) => {
+    region.held = null;
     morphChildren(region.node, fresh);
     region.node.dispatchEvent(new Event("fresh", { bubbles: true }));
   };
+
+  // Rows do not move under the pointer, or while some are ticked: new ones wait until they are asked for.
+  const rowsOf = (node) => all("tr[data-id]", node).map((row) => row.dataset.id);
+  const isPointedAt = (node) => $("tbody:hover", node) || $('input[name="id"]:checked', node);
+  const movesRows = (old, fresh) => {
+    const before = rowsOf(old);
+    return before.length > 0 && before.join("\n") !== rowsOf(fresh).join("\n");
+  };
+  const held = $("#held");
+  const tellHeld = () => {
+    const waiting = regions.filter((region) => region.held);
+    const count = (region) => { const known = new Set(rowsOf(region.node)); return rowsOf(region.held).filter((id) => !known.has(id)).length; };
+    const number = waiting.reduce((sum, region) => sum + count(region), 0);
+    held.hidden = !waiting.length;
+    held.textContent = number ? `${number} new: show` : "Changed: show";
+  };
+  const release = () => {
+    for (const region of regions) if (region.held) show(region, region.held);
+    tellHeld();
+  };
+  if (held) {
+    held.addEventListener("click", release);
+    const releaseIfLeft = () => { if (regions.every((region) => !region.held || !isPointedAt(region.node))) release(); };
+    doc.addEventListener("pointerover", releaseIfLeft);
+    doc.addEventListener("change", releaseIfLeft);
+  }
   const tell = (problem) => {
     beat.className = problem ? "beat lost" : "beat on";
     if (!problem) lostAt = 0;
@@ -199,6 +232,33 @@
   if (whole) whole.hidden = false;
   countTicked();
 
+  // What was typed is kept in this tab until the next page, for the case that the log-in is over when it is sent.
+  const TYPED = "duey-typed";
+  const fieldsOf = (form) => all("input:not([type=hidden]), textarea, select", form).filter((each) => each.name);
+  doc.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("[data-keep]")) return;
+    const typed = fieldsOf(form).map((each) => [each.name, each.value]);
+    try { sessionStorage.setItem(TYPED, JSON.stringify([form.elements.page.value, typed])); } catch { /* too large, or forbidden */ }
+  });
+  const restoreTyped = () => {
+    if ($("#login")) return;
+    let page, typed;
+    try {
+      [page, typed] = JSON.parse(sessionStorage.getItem(TYPED) || "[]");
+      sessionStorage.removeItem(TYPED);
+    } catch { return; }
+    const form = $("form[data-keep]");
+    if (!form || page !== location.pathname + location.search) return;
+    for (const [name, value] of typed) if (form.elements[name] && form.elements[name].value !== undefined) form.elements[name].value = value;
+    const fold = form.closest("details");
+    if (fold) fold.open = true;
+    const note = Object.assign(doc.createElement("p"), { className: "message note", textContent: "You were logged out before it was sent: what you typed is here again, and nothing was done." });
+    note.setAttribute("role", "status");
+    form.prepend(note);
+  };
+  restoreTyped();
+
   // A form is sent only once, even after a double click.
   doc.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();
@@ -221,17 +281,20 @@
     tip.style.top = `${box.top + scrollY - 14}px`;
   });
 
-  // Copying, if the browser allows it.
-  if (navigator.clipboard) {
-    for (const text of all("[data-copy]")) {
-      const button = Object.assign(doc.createElement("button"), { type: "button", className: "plain copy", textContent: "Copy" });
-      button.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(text.textContent);
-        button.textContent = "Copied";
-        setTimeout(() => { button.textContent = "Copy"; }, 1500);
-      });
-      text.before(button);
-    }
+  // Copying. Browsers offer the clipboard on HTTPS and localhost only; over plain HTTP the old command still works.
+  const copy = async (node) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(node.textContent);
+    getSelection().selectAllChildren(node);
+    doc.execCommand("copy");
+  };
+  for (const text of all("[data-copy]")) {
+    const button = Object.assign(doc.createElement("button"), { type: "button", className: "plain copy", textContent: "Copy" });
+    button.addEventListener("click", async () => {
+      await copy(text);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+    text.before(button);
   }
 
   // Shortcut keys.

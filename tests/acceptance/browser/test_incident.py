@@ -8,6 +8,7 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.browser.conftest import Service, enter
+from tests.acceptance.deployment import made_accounts
 from tests.support import wait_until
 
 Open = Callable[..., Page]
@@ -105,3 +106,52 @@ def test_the_keyboard_leads_to_the_pages(open_page: Open) -> None:
         page.keyboard.press("g")
         page.keyboard.press(key)
         expect(page).to_have_url(re.compile(f"/monitor/{place}$"))
+
+
+def test_rows_do_not_move_under_the_pointer_or_while_some_are_ticked(service: Service, open_page: Open) -> None:
+    first = service.enqueue_jobs("note", 1, delay=3600)
+    page = open_page()
+    page.goto("/monitor/jobs?state=scheduled")
+    page.locator("#live").select_option("2")
+    rows, held, heading = page.locator("tbody tr"), page.locator("#held"), page.get_by_role("heading", level=1)
+    shown = rows.count()
+    page.locator(f'tr[data-id="{first}"]').hover()
+    service.enqueue_jobs("note", 2, delay=3600)
+    expect(held).to_have_text("1 new: show")
+    expect(rows).to_have_count(shown)
+    page.locator(f'tr[data-id="{first}"] input').check()
+    heading.hover()
+    service.enqueue_jobs("note", 3, delay=3600)
+    expect(held).to_have_text("2 new: show")  # a row is ticked
+    expect(rows).to_have_count(shown)
+    held.click()
+    expect(rows).to_have_count(shown + 2)
+    expect(held).to_be_hidden()
+    expect(page.locator(f'tr[data-id="{first}"] input')).to_be_checked()
+    page.locator(f'tr[data-id="{first}"] input').uncheck()
+    page.locator(f'tr[data-id="{first}"]').hover()
+    service.enqueue_jobs("note", 4, delay=3600)
+    expect(held).to_have_text("1 new: show")
+    heading.hover()
+    expect(rows).to_have_count(shown + 3)  # nothing is pointed at any more
+
+
+def test_what_was_typed_survives_the_end_of_the_session(service: Service, open_page: Open) -> None:
+    page = open_page(log_in=False)
+    enter(page)
+    page.goto("/monitor/tasks/note")
+    page.locator('[name="p:n"]').fill("41")
+    page.get_by_label("Run after").fill("15min")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
+    first = made_accounts()[1]
+    page.get_by_label("Name", exact=True).fill(first.account)
+    page.get_by_label("Password").fill(first.password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("what you typed is here again")).to_be_visible()
+    assert page.locator('[name="p:n"]').input_value() == "41"
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("scheduled")
+    page.goto("/monitor/tasks/note")
+    assert page.locator('[name="p:n"]').input_value() == "", "once only"

@@ -58,7 +58,7 @@ def test_each_verb_holds_only_for_the_state_that_was_shown(world: World, admin: 
     world.enqueue("add", "fresh", 1, 1, priority=99)
 
     def said(verb: str, job_id: str = "fresh") -> str:
-        return admin.follow(admin.post(f"/monitor/jobs/{job_id}/{verb}")).words
+        return admin.follow(admin.post(f"/monitor/jobs/{job_id}/{verb}", {"sure": "1"})).words
 
     world.begin()
     assert "It runs already: nothing was changed." in said("cancel?was=queued")
@@ -71,6 +71,7 @@ def test_each_verb_holds_only_for_the_state_that_was_shown(world: World, admin: 
     assert "It is queued already: nothing was changed." in said("delete", "queued-1")
     for verb in ("retry", "again"):
         assert "its exact arguments are no longer kept" in said(verb, "KeyError")
+    assert "Delete job failed-1?" in admin.post("/monitor/jobs/failed-1/delete?was=failed").words
     said("delete?was=failed", "failed-1")
     assert admin.get("/monitor/jobs/failed-1").status == 404, "it is gone from both"
 

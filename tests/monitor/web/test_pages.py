@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from html import unescape
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import pytest
 
@@ -62,6 +64,10 @@ def test_errors_link_to_their_jobs_and_are_marked(world: World, admin: Browser) 
         assert marked and marked.state == state
     assert group.fingerprint not in admin.get("/monitor/errors?fragment=list").text
     assert group.fingerprint in admin.get("/monitor/errors?state=fixed").text
+    undone = admin.follow(
+        admin.post(verb(admin.follow(admin.post(f"/monitor/errors/{group.fingerprint}/mute")), "Undo"))
+    )
+    assert "Marked as fixed" in undone.words, "back to what it was"
     one = admin.get(f"/monitor/errors/{group.fingerprint}")
     assert "ana fix error" in one.words and "Retry the" in one.words and "Whole traceback" in one.words
     asked = admin.post("/monitor/jobs", one.hidden() | {"verb": "retry"})
@@ -195,6 +201,24 @@ def test_a_missed_slot_is_run_once_asked(world: World, admin: Browser) -> None:
     slots = world.control.schedules.get("periodic.heartbeat").slots
     assert next(slot for slot in slots if slot.at == missed.at).outcome == "running"
     assert "Run all 2" in admin.get("/monitor/schedules").words
+
+
+def test_a_pause_can_be_undone_where_it_is_told(world: World, admin: Browser) -> None:
+    for path, paused in (
+        ("/tasks/add", lambda: world.control.task("add").paused),
+        (HEARTBEAT.removeprefix("/monitor"), lambda: world.control.schedules.get("periodic.heartbeat").paused),
+        ("/queues/default", lambda: world.control.queues()[0].paused),
+    ):
+        told = admin.follow(admin.post(f"/monitor{path}/pause"))
+        assert paused(), path
+        resumed = admin.follow(admin.post(verb(told, "Undo")))
+        assert not paused() and "Undo" not in resumed.words, path
+    for forged in ("/monitor/jobs/failed-0/delete", "https://evil.test/resume", "/monitor/../x/resume"):
+        admin.post("/monitor/tasks/add/pause")
+        (name,) = [each for each in admin.jar if "message" in each]
+        admin.jar[name] = quote(json.dumps(["good", "Look", forged]))
+        page = admin.get("/monitor/tasks")
+        assert "Look" in page.words and "Undo" not in page.words, forged
 
 
 # workers and queues
