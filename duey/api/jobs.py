@@ -3,73 +3,28 @@
 To enqueue, the token, the body, the request and the engine's rules are checked in this order. Nothing is stored before
 all checks pass. POST /api/jobs is the busiest endpoint, so nothing is checked twice. Its answer may be the job of
 another caller, which holds the id or the unique key. So a token without `read` always gets a short receipt.
-
-A request that waits for the end of a job holds a thread of the web process. At most half of the threads may wait, so
-that the others can always answer. If no place is free, the request gets the present state at once, with a Retry-After.
-A waiting request checks after each slice whether its client has disconnected or the service is closing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from duey.api import requests, views
 from duey.api.answer import Refusal, respond
-from duey.api.auth import AuditLog
+from duey.api.auth import AuditLog, TaskScopes
 from duey.api.body import BodyReader, decode
 from duey.api.openapi import Answer, Body, Endpoint
-from duey.api.requests import MAX_WAIT_S
 from duey.api.views import Views
+from duey.api.waiting import WaitingRoom
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.model.job import ENDED, STATES, EnqueueAnswer, Idempotency, Job
 from duey.monitor.access import Token
+from duey.monitor.access.tokens import ENQUEUE, READ
 from duey.payload.plain import IN_LIST
-
-SLICE_S = 1.0  # the longest delay until a lost client or a shutdown is noticed
-
-
-class WaitingRoom:
-    """Lets half of `threads` wait."""
-
-    def __init__(self, control: Control, threads: int) -> None:
-        self._control = control
-        self._seats = threading.Semaphore(threads // 2)
-        self._closing = threading.Event()
-
-    def wait(self, job_id: str, seconds: float, environ: Mapping[str, Any]) -> tuple[Job, bool]:
-        """Wait at most `seconds` (up to 30) for the job's end. Return the job, and False if no place was free."""
-        if not self._seats.acquire(blocking=False):
-            return self._control.job(job_id), False
-        try:
-            return self._wait(job_id, min(seconds, MAX_WAIT_S), _client_gone(environ)), True
-        finally:
-            self._seats.release()
-
-    def close(self) -> None:
-        """End all waits within a slice. Later calls of `wait` return at once."""
-        self._closing.set()
-
-    def _wait(self, job_id: str, seconds: float, gone: Callable[[], bool]) -> Job:
-        until = time.monotonic() + seconds
-        while True:
-            left = until - time.monotonic()
-            if left <= 0 or self._closing.is_set() or gone():
-                return self._control.job(job_id)
-            job = self._control.wait(job_id, min(left, SLICE_S))
-            if job.state in ENDED:
-                return job
-
-
-def _client_gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    # Waitress sets this function only with channel_request_lookahead > 0. Without it, clients count as connected.
-    return environ.get("waitress.client_disconnected") or (lambda: False)
-
 
 _VISIBLE = re.compile(r"[!-~]{1,255}")
 
@@ -94,18 +49,21 @@ class Jobs:
         views: Views,
         waiting: WaitingRoom,
         audit_log: AuditLog,
+        scopes: TaskScopes,
         history: Any = None,
     ) -> None:
         self._control, self._reader, self._views = control, reader, views
         self._waiting, self._audit_log, self._history = waiting, audit_log, history
+        self._scopes = scopes
 
     def enqueue(self, environ: Mapping[str, Any], token: Token) -> bytes:
         raw = self._reader.read(environ)
         request = requests.single(decode(raw))
+        self._scopes.check(environ, token, ENQUEUE, (request.task,))
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
         promise = None if key is None else idempotency(key, raw, environ, token)
         enqueued = self._control.enqueue((request,), promise, by=token.name)
-        view = self._views.answer_to(token, enqueued.jobs[0])
+        view = self._answer(token, enqueued.jobs[0])
         if enqueued.held:  # a job that has not ended holds the unique key or the id
             return respond(200, view, view["url"])
         return respond(202, view, view["url"], headers=_replayed(enqueued))
@@ -113,16 +71,19 @@ class Jobs:
     def enqueue_batch(self, environ: Mapping[str, Any], token: Token) -> bytes:
         raw = self._reader.read(environ)
         batch = requests.batch(decode(raw))
+        self._scopes.check(environ, token, ENQUEUE, {each.task for each in batch})
         key = environ.get("HTTP_IDEMPOTENCY_KEY")
         promise = None if key is None else idempotency(key, raw, environ, token)
         enqueued = self._control.enqueue(batch, promise, batch=True, by=token.name)
-        views = [self._views.answer_to(token, job) for job in enqueued.jobs]
+        views = [self._answer(token, job) for job in enqueued.jobs]
         return respond(202, {"jobs": views}, headers=None if key is None else _replayed(enqueued))
 
     def look_up(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
         query = requests.WAIT_QUERY.read_query(environ)
         if not query.get("wait"):
-            return respond(200, self._views.job(self._job(id)))
+            return respond(200, self._views.job(self._readable(id, token)))
+        if not token.allows(READ):
+            self._readable(id, token)  # before it waits for it
         try:
             job, waited = self._waiting.wait(id, query["wait"], environ)
         except UnknownJob:
@@ -131,6 +92,9 @@ class Jobs:
 
     def page(self, environ: Mapping[str, Any], token: Token) -> bytes:
         query = requests.LIST_QUERY.read_query(environ)
+        if not token.allows(READ):
+            self._scopes.check(environ, token, READ, (query.get("task", ""),))
+            query["task"] = self._scopes.full(query["task"])
         while True:
             if self._history is None or query.get("state") in LIVE:
                 page = self._control.jobs(**query)
@@ -167,9 +131,19 @@ class Jobs:
         self._audit_log.record(environ, token, "retry", id, f"with other {edited}" if edited else "")
         return self._accepted(job)
 
+    def _answer(self, token: Token, job: Job) -> dict[str, Any]:
+        return self._views.job(job) if self._scopes.may_read(token, job) else self._views.receipt(job)
+
     def _accepted(self, job: Job) -> bytes:
         view = self._views.job(job)
         return respond(202, view, view["url"])
+
+    def _readable(self, job_id: str, token: Token) -> Job:
+        """Return the job. One that the token may not read is unknown to it."""
+        job = self._job(job_id)
+        if not self._scopes.may_read(token, job):
+            raise UnknownJob(job_id)
+        return job
 
     def _job(self, job_id: str) -> Job:
         try:
@@ -206,6 +180,7 @@ class Jobs:
                 (400, 404, 409, 429),
                 headers=(KEY,),
                 body=Body(views.ref("JobRequest")),
+                of_tasks=True,
             ),
             Endpoint(
                 "POST",
@@ -225,6 +200,7 @@ class Jobs:
                 body=Body(
                     {"type": "array", "items": views.ref("JobRequest"), "minItems": 1, "maxItems": requests.MAX_BATCH}
                 ),
+                of_tasks=True,
             ),
             Endpoint(
                 "GET",
@@ -235,6 +211,7 @@ class Jobs:
                 {200: Answer("a page", page)},
                 (404,),
                 query=requests.LIST_QUERY,
+                of_tasks=True,
             ),
             Endpoint(
                 "GET",
@@ -251,6 +228,7 @@ class Jobs:
                 },
                 (404,),
                 query=requests.WAIT_QUERY,
+                of_tasks=True,
             ),
             Endpoint(
                 "POST",

@@ -55,6 +55,7 @@ class Endpoint:
     query: Model | None = None
     headers: tuple[Mapping[str, Any], ...] = ()  # request headers, as openapi.json describes them
     body: Body | None = None
+    of_tasks: bool = False  # a token that is limited to tasks is admitted, and the handler checks the task
 
     @property
     def rule(self) -> str:
@@ -214,7 +215,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["parameters"] = parameters
     if endpoint.scope:
         operation["security"] = [{"token": []}]
-        operation["description"] = f"Needs the scope `{endpoint.scope}`."
+        of_task = f", or `{endpoint.scope}:TASK` for the task" if endpoint.of_tasks else ""
+        operation["description"] = f"Needs the scope `{endpoint.scope}`{of_task}."
     if endpoint.body:
         content = {"application/json": {"schema": endpoint.body.schema}}
         operation["requestBody"] = {"required": endpoint.body.required, "content": content}

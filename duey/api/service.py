@@ -15,15 +15,16 @@ import bottle
 from duey.alerts.service import AlertService
 from duey.api.alerts import Alerts
 from duey.api.answer import Refusal, answer, write
-from duey.api.auth import AuditLog, MetricsAuth, TokenAuth
+from duey.api.auth import AuditLog, MetricsAuth, TaskScopes, TokenAuth
 from duey.api.body import BodyReader
 from duey.api.health import Health, Metrics
 from duey.api.history import HistoryRoutes
-from duey.api.jobs import Jobs, WaitingRoom
+from duey.api.jobs import Jobs
 from duey.api.openapi import Endpoint, OpenApi
 from duey.api.schedules import Schedules
 from duey.api.steering import Queues, Tasks, Workers
 from duey.api.views import Views
+from duey.api.waiting import WaitingRoom
 from duey.config import Settings
 from duey.control.service import Control
 from duey.monitor.access import Access
@@ -78,6 +79,7 @@ def make_api(
     `history`, if given, serves lists and jobs that the queue has removed. It has `job(id) -> Job` (raises UnknownJob)
     and `jobs(state, task, q, limit, cursor) -> Page`, like Control.
     """
+    scopes = TaskScopes(control.known.full_name)
     views = Views(settings.web.public_url, settings.web.url_prefix)
     waiting = WaitingRoom(control, settings.web.threads)
     audit_log = AuditLog(access.audit)
@@ -85,7 +87,7 @@ def make_api(
     reader = BodyReader(settings.web.max_body_kb)
     auth = TokenAuth(access.tokens.find)
     rooms: list[Any] = [
-        Jobs(control, reader, views, waiting, audit_log, history),
+        Jobs(control, reader, views, waiting, audit_log, scopes, history),
         Tasks(control, views, audit_log),
         Queues(control, views, audit_log),
         Schedules(control, reader, views, audit_log),
@@ -110,12 +112,12 @@ def make_api(
 
 
 def _guarded(endpoint: Endpoint, auth: TokenAuth, release: Callable[[], None]) -> Callable[..., bytes]:
-    handler, scope, admit = endpoint.handler, endpoint.scope, auth.admit
+    handler, scope, of_tasks, admit = endpoint.handler, endpoint.scope, endpoint.of_tasks, auth.admit
 
     def call(**names: str) -> bytes:
         environ = bottle.request.environ
         try:
-            return handler(environ, admit(environ, scope) if scope else None, **names)
+            return handler(environ, admit(environ, scope, of_tasks) if scope else None, **names)
         except Exception as error:
             return answer(error, environ)
         finally:

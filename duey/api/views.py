@@ -15,8 +15,6 @@ from urllib.parse import quote
 
 from duey.control.schedules import CATCH_UP, OUTCOMES, OVERLAP
 from duey.model.job import STATES, Job, WorkerInfo
-from duey.monitor.access import Token
-from duey.monitor.access.tokens import READ
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]+").fullmatch
 TEXT: dict[str, Any] = {"type": "string"}
@@ -254,10 +252,8 @@ class Views:
         shown["url"] = self.job_url(job.id)
         return shown
 
-    def answer_to(self, token: Token, job: Job) -> dict[str, Any]:
-        """Return the whole job if the token may read, else a receipt: id, state and URL."""
-        if token.allows(READ):
-            return self.job(job)
+    def receipt(self, job: Job) -> dict[str, Any]:
+        """Return what a token learns that may not read the job."""
         return {"id": job.id, "state": job.state, "url": self.job_url(job.id)}
 
     def worker(self, consumer: WorkerInfo) -> dict[str, Any]:

@@ -57,6 +57,20 @@ def user_role(cli_context: CliContext, options: argparse.Namespace) -> None:
     echo(f"{account.name} is {account.role} now")
 
 
+def user_sessions(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """List the sessions of an account: start, last use, end, address, browser. With --end, end them all."""
+    access = cli_context.access
+    account = access.accounts.get(options.name)
+    if options.end:
+        ended = access.sessions.end_all(account)
+        cli_context.audit("end sessions", account.name, ended)
+        echo(f"sessions of {account.name} ended: {ended}")
+        return
+    for each in access.sessions.list(account):
+        used, ends = f"last used {instant(each.last_seen_at)}", f"ends {instant(each.expires_at)}"
+        echo(f"since {instant(each.created_at)}", used, ends, each.address, each.agent)
+
+
 def user_remove(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Remove an account, which ends its sessions."""
     cli_context.access.accounts.remove(options.name)
@@ -67,25 +81,47 @@ def user_remove(cli_context: CliContext, options: argparse.Namespace) -> None:
 def token_create(cli_context: CliContext, options: argparse.Namespace) -> None:
     """Create an API token and print it."""
     scopes = [scope.strip() for scope in options.scope.split(",") if scope.strip()]
-    length = re.fullmatch(r"(\d{1,6})([hdw])", options.expires or "0h", re.ASCII)
-    if length is None:
-        raise Refused(f"--expires: expected a length such as 12h, 90d or 52w, found {options.expires[:60]!r}")
-    expires_s = None if options.expires is None else float(length[1]) * UNITS_S[length[2]]
-    token, secret = cli_context.access.tokens.create(options.name, scopes, expires_s)
+    token, secret = cli_context.access.tokens.create(options.name, scopes, length_s("--expires", options.expires))
     ends = "" if token.expires_at is None else f", until {instant(token.expires_at)}"
     cli_context.audit("create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
     echo(f"created token {token.name} for {', '.join(sorted(token.scopes))}{ends}")
     echo(secret)
 
 
+def token_rotate(cli_context: CliContext, options: argparse.Namespace) -> None:
+    """Give a token a new secret and print it. The old one stays valid for a while (--overlap)."""
+    overlap_s = length_s("--overlap", options.overlap) or 0.0
+    expires_s = length_s("--expires", options.expires)
+    token, secret = cli_context.access.tokens.rotate(options.name, overlap_s, expires_s)
+    until = f"the old secret is valid until {instant(token.previous_until)}"
+    if not overlap_s:
+        until = "the old secret is refused from now on"
+    cli_context.audit("rotate token", token.name, detail=until)
+    ends = "" if token.expires_at is None else f", until {instant(token.expires_at)}"
+    echo(f"{token.name} has a new secret{ends}; {until}")
+    echo(secret)
+
+
+def length_s(option: str, text: str | None) -> float | None:
+    """Return a length such as 12h, 90d or 52w in seconds; None without one."""
+    if text is None:
+        return None
+    length = re.fullmatch(r"(\d{1,6})([hdw])", text, re.ASCII)
+    if length is None:
+        raise Refused(f"{option}: expected a length such as 12h, 90d or 52w, found {text[:60]!r}")
+    return float(length[1]) * UNITS_S[length[2]]
+
+
 def token_list(cli_context: CliContext, options: argparse.Namespace) -> None:
-    """List the tokens, without their secrets: name, scopes, last use, expiry."""
+    """List the tokens, without their secrets: name, scopes, last use, expiry, and until when an old secret is valid."""
     now = time.time()
     for token in cli_context.access.tokens.list():
         ends = "expired" if token.has_expired(now) else "expires"
         scopes = ",".join(sorted(token.scopes))
         used = f"last used {instant(token.last_used_at)}"
-        echo(token.name, scopes, used, f"{ends} {instant(token.expires_at)}")
+        old = f"old secret until {instant(token.previous_until)}, last used {instant(token.previous_used_at)}"
+        rotated = (old,) if token.overlaps(now) else ()
+        echo(token.name, scopes, used, f"{ends} {instant(token.expires_at)}", *rotated)
 
 
 def token_revoke(cli_context: CliContext, options: argparse.Namespace) -> None:

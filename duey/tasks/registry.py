@@ -54,6 +54,13 @@ class KnownTasks:
         """The full name for a short or full one."""
         return self.full(self.find(name, internal=True))
 
+    def full_name(self, name: str) -> str | None:
+        """The full name for a short or full one; None if no task, or more than one, has this name."""
+        try:
+            return self.full(self.find(name))
+        except (errors.UnknownTask, errors.AmbiguousTask):
+            return None
+
     def short(self, qualname: str) -> str:
         """The short name of a task if it is unique, otherwise the full name; for an unknown task the last part."""
         cls = self._huey._registry._registry.get(qualname)

@@ -31,6 +31,7 @@ EVENTS = {
     "set password": security.ACCOUNT_CHANGED,
     "remove account": security.ACCOUNT_REMOVED,
     "create token": security.TOKEN_MADE,
+    "rotate token": security.TOKEN_ROTATED,
     "revoke token": security.TOKEN_REVOKED,
 }
 

@@ -111,4 +111,13 @@ MIGRATIONS: Sequence[Migration] = (
         # origin: 'local' if the account has a password, 'proxy' if the proxy logs it in (its digest is empty then).
         "ALTER TABLE accounts ADD COLUMN origin TEXT NOT NULL DEFAULT 'local' CHECK (origin IN ('local', 'proxy'))",
     ),
+    (
+        # rotated_at: when the token last got a new secret. The previous one is valid until previous_until, and was
+        # last used at previous_used_at. A scope in `scopes` may name a task: `enqueue:send_email`.
+        "ALTER TABLE tokens ADD COLUMN rotated_at REAL",
+        "ALTER TABLE tokens ADD COLUMN previous_digest BLOB",
+        "ALTER TABLE tokens ADD COLUMN previous_until REAL",
+        "ALTER TABLE tokens ADD COLUMN previous_used_at REAL",
+        "CREATE INDEX tokens_by_previous_digest ON tokens (previous_digest)",
+    ),
 )

@@ -15,13 +15,15 @@ log = logging.getLogger("duey.security")
 LOGIN_SUCCEEDED, LOGIN_FAILED, LOGIN_THROTTLED = "login-succeeded", "login-failed", "login-throttled"
 LOCK_OUT = "lock-out"  # an address or a device has used all its attempts
 ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED = "account-made", "account-changed", "account-removed"
-TOKEN_MADE, TOKEN_REVOKED = "token-made", "token-revoked"
+TOKEN_MADE, TOKEN_ROTATED, TOKEN_REVOKED = "token-made", "token-rotated", "token-revoked"
 HOST_REFUSED = "host-refused"  # the Host is not in [web] allow_hosts
 IDENTITY_IGNORED = "identity-ignored"  # a header that names the user, from another than the trusted proxy
 IDENTITY_REFUSED = "identity-refused"  # from the trusted proxy, but not a name, a local account's, or in no group
 BAD_TOKEN, SCOPE_REFUSED, ROLE_REFUSED, CSRF_REFUSED = "bad-token", "scope-refused", "role-refused", "csrf-refused"
 
-HARMLESS = frozenset({LOGIN_SUCCEEDED, ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED, TOKEN_MADE, TOKEN_REVOKED})
+HARMLESS = frozenset({
+    LOGIN_SUCCEEDED, ACCOUNT_MADE, ACCOUNT_CHANGED, ACCOUNT_REMOVED, TOKEN_MADE, TOKEN_ROTATED, TOKEN_REVOKED,
+})  # fmt: skip
 _ODD = re.compile(r"[^!-~]+")
 VALUE_CHARS = 100
 

@@ -84,10 +84,30 @@ def test_looking_and_accounts(deployment: Deployment):
         deployment,
         ("token list", 0, "reporting\tread\tlast used 2"),
         ("token list", 0, "\texpires 2"),
+        ("token rotate reporting --overlap soon", 1, "--overlap: expected a length such as 12h, 90d or 52w"),
+    )
+    out, _ = deployment.manage("token", "rotate", "reporting", "--overlap", "1h")
+    assert "reporting has a new secret, until 2" in out and "the old secret is valid until 2" in out
+    renewed = Client(deployment.port, out.splitlines()[-1])
+    assert renewed.get("/api/tasks").status == reader.get("/api/tasks").status == 200
+    operate(
+        deployment,
+        ("token list", 0, "old secret until 2"),
+        ("user sessions admin", 0, ""),
+        ("user sessions admin --end", 0, "sessions of admin ended: 0\n"),
         ("token revoke reporting", 0, ""),
     )
     wait_until(lambda: reader.get("/api/tasks").status == 401, 5, "a revoked token is refused within its cache time")
-    actions = ["revoke token", "create token", "remove account", "change role", "resume task", "resume queue"]
+    actions = [
+        "revoke token",
+        "end sessions",
+        "rotate token",
+        "create token",
+        "remove account",
+        "change role",
+        "resume task",
+        "resume queue",
+    ]
     actions += ["pause task", "pause queue", "add account"]
     rows = list(csv.DictReader(io.StringIO(deployment.manage("audit")[0])))
     assert [row["action"] for row in rows if row["source"] == "operator"] == actions

@@ -129,7 +129,7 @@ class TestWaiting:
     def test_closing_and_disconnecting_end_the_wait(
         self, world: World, client: Client, job_id: str, end: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("duey.api.jobs.SLICE_S", 0.02)
+        monkeypatch.setattr("duey.api.waiting.SLICE_S", 0.02)
         gone = threading.Event()
         environ = {"waitress.client_disconnected": gone.is_set}
         with ThreadPoolExecutor(1) as pool:
@@ -144,7 +144,7 @@ class TestWaiting:
         self, world: World, client: Client, job_id: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = [0.0]
-        monkeypatch.setattr("duey.api.jobs.time.monotonic", lambda: now[0])
+        monkeypatch.setattr("duey.api.waiting.time.monotonic", lambda: now[0])
 
         def wait(job_id: str, timeout_s: float) -> Job:
             now[0] += timeout_s

@@ -7,6 +7,7 @@ to the form. Users change their own password on the account page.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ from duey.monitor.access import (
     UnknownAccount,
     UnknownToken,
 )
-from duey.monitor.web.display.formats import DAY_S, plural
+from duey.monitor.web.display.formats import DAY_S, HOUR_S, plural
 from duey.monitor.web.forms.fields import Fields
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
@@ -35,6 +36,8 @@ from duey.monitor.web.route import NOTE, Done, Route, View, get, post
 from duey.monitor.web.services import Services
 
 SHOWN = 500
+OVERLAPS_H = (("24", "for a day"), ("168", "for a week"), ("1", "for an hour"), ("0", "not at all"))
+TASKS_CHARS = 4000
 DAYS = (("30", "in 30 days"), ("90", "in 90 days"), ("365", "in a year"), ("", "never"))
 REFUSED = (ChangedSince, LastAdmin, ProxyAccount, UnknownAccount, UnknownToken)
 
@@ -49,7 +52,7 @@ def when_sure(form: Fields) -> bool:
 
 class AccessPage:
     """GET /access, /access/new-account, /access/new-token, POST /accounts, /accounts/NAME/admin, /viewer, /password,
-    /remove, POST /tokens, /tokens/NAME/revoke. For admins only."""
+    /remove, POST /tokens, /tokens/NAME/rotate, /revoke. For admins only."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -68,6 +71,7 @@ class AccessPage:
             post("/accounts", self.add, fresh=always),
             post("/accounts/<name>/<verb>", self.change, fresh=when_sure),
             post("/tokens", self.make, fresh=always),
+            post("/tokens/<name>/rotate", self.rotate, fresh=when_sure),
             post("/tokens/<name>/revoke", self.revoke, fresh=when_sure),
         ]
 
@@ -89,9 +93,12 @@ class AccessPage:
             "tokens": [
                 {
                     "name": each.name,
-                    "scopes": [scope for scope in SCOPES if scope in each.scopes],
+                    "scopes": sorted(each.scopes, key=_order),
                     "last_used_at": each.last_used_at,
                     "expires_at": each.expires_at,
+                    "rotated_at": each.rotated_at,
+                    "previous_until": each.previous_until,
+                    "previous_used_at": each.previous_used_at,
                     "created_at": each.created_at,
                 }
                 for each in tokens[:SHOWN]
@@ -158,20 +165,35 @@ class AccessPage:
     # tokens
 
     def new_token(self, request: Request) -> View:
-        return self._form("token", {"name": "", "scopes": ["enqueue"], "days": "90"})
+        return self._form("token", {"name": "", "scopes": ["enqueue"], "tasks": "", "days": "90"})
 
     def make(self, request: Request) -> View:
         name, days = request.form.get("name").strip(), request.form.get("days")
         scopes = [value for key, value in request.form.pairs if key == "scope"]
+        tasks = request.form.get("tasks").strip()[:TASKS_CHARS]
         try:
             if days not in dict(DAYS):
                 raise InvalidInput("expiry", ", ".join(filter(None, dict(DAYS))) + " days or none", repr(days[:50]))
-            token, secret = self._services.access.tokens.create(name, scopes, int(days) * DAY_S if days else None)
+            expires_s = int(days) * DAY_S if days else None
+            token, secret = self._services.access.tokens.create(name, _limited(scopes, tasks), expires_s)
         except (InvalidInput, TokenExists) as error:
-            return self._form("token", {"name": name, "scopes": scopes, "days": days}, error)
+            return self._form("token", {"name": name, "scopes": scopes, "tasks": tasks, "days": days}, error)
         ends = "" if token.expires_at is None else f", for {days} days"
         self._services.record(request, "create token", token.name, detail=",".join(sorted(token.scopes)) + ends)
         return self._made(f"The token {token.name} is made", token.name, "secret", secret)
+
+    def rotate(self, request: Request, name: str) -> View | Done:
+        hours = request.form.get("overlap_h")
+        try:
+            token = self._services.access.tokens.get(name)
+            self._still(token, request)
+            if "sure" not in request.form or hours not in dict(OVERLAPS_H):
+                return self._ask(request, token, "rotate")
+            token, secret = self._services.access.tokens.rotate(token.name, int(hours) * HOUR_S, seen=token.version)
+        except REFUSED as error:
+            return self._unchanged(error)
+        self._services.record(request, "rotate token", token.name, detail=f"the old secret is valid for {hours} h")
+        return self._made(f"{token.name} has a new secret", token.name, "secret", secret)
 
     def revoke(self, request: Request, name: str) -> View | Done:
         try:
@@ -201,11 +223,13 @@ class AccessPage:
             VIEWER: f"Make {found.name} a viewer?",
             "password": f"A new password for {found.name}?",
             "remove": f"Remove the account {found.name}?",
+            "rotate": f"A new secret for the token {found.name}?",
             "revoke": f"Revoke the token {found.name}?",
         }
         more: dict[str, Any] = {
             "verb": verb,
             "found": found,
+            "overlaps": OVERLAPS_H,
             "is_own": isinstance(found, Account) and found.name == request.who,
             "sessions": plural(sessions, "session"),
         }
@@ -225,3 +249,16 @@ class AccessPage:
 
     def _back(self, message: str, kind: str = "good") -> Done:
         return Done(self._services.links.to("/access"), message, kind)
+
+
+def _order(scope: str) -> tuple[int, str]:
+    """For all tasks first, in the order of SCOPES."""
+    return SCOPES.index(scope) if scope in SCOPES else len(SCOPES), scope
+
+
+def _limited(scopes: list[str], tasks: str) -> set[str]:
+    """The scopes, those of `read` and `enqueue` limited to the tasks of this list, if there are any."""
+    names = [each for each in re.split(r"[\s,]+", tasks) if each]
+    if not names:
+        return set(scopes)
+    return {f"{scope}:{name}" for scope in scopes if scope != ADMIN for name in names} | ({ADMIN} & set(scopes))

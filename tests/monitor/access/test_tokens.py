@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from duey.monitor.access import Access, InvalidInput, TokenExists, UnknownToken
+from duey.monitor.access import Access, ChangedSince, InvalidInput, TokenExists, UnknownToken
 from tests.monitor.access.conftest import queries
 from tests.monitor.conftest import START, Clock
 
@@ -50,7 +50,10 @@ def test_what_a_token_allows(access: Access) -> None:
 def test_what_cannot_be_created_or_revoked_is_refused(access: Access) -> None:
     wrong: Any
     for wrong, found in (((), "none"), (("read", "write"), "write"), ("read", "a, d, e")):
-        with pytest.raises(InvalidInput, match=f"scopes: expected some of read, enqueue, admin, found {found}"):
+        with pytest.raises(
+            InvalidInput,
+            match=f"scopes: expected 1 to 50 of read, enqueue, admin.*, found {found}",
+        ):
             access.tokens.create("ci", wrong)
     with pytest.raises(InvalidInput, match="token name: expected 1 to 64"):
         access.tokens.create("my token", ["read"])
@@ -159,3 +162,57 @@ def test_many_programs_at_once(access: Access, at_once: Callable[..., list[Any]]
 
     assert at_once(work) == [True] * 16
     assert {token.name for token in access.tokens.list()} == {f"t{n}" for n in range(0, 16, 2)}
+
+
+def test_scopes_of_a_task(access: Access) -> None:
+    scopes = {"enqueue:send_email", "read:shop.orders.pay", "read:žurno"}
+    token = access.tokens.find(access.tokens.create("ci", scopes)[1])
+    assert token and not any(map(token.allows, ("read", "enqueue", "admin")))
+    assert (token.tasks("enqueue"), token.tasks("read")) == (("send_email",), ("shop.orders.pay", "žurno"))
+    assert access.tokens.create("all", {"enqueue", "enqueue:a"})[0].allows("enqueue")
+    for wrong in ("enqueue:", "enqueue:a b", "enqueue:*", "admin:a", "read:a.", "read:a,b", "read:" + "a" * 200):
+        with pytest.raises(InvalidInput, match="read:TASK and enqueue:TASK, found"):
+            access.tokens.create("x", {wrong})
+    with pytest.raises(InvalidInput, match="found 51"):
+        access.tokens.create("x", {f"read:t{n}" for n in range(51)})
+
+
+def test_a_rotated_token_has_two_secrets_for_a_while(access: Access, url: str, clock: Clock) -> None:
+    made, old = access.tokens.create("ci", ["read"], 90 * 86400)
+    elsewhere = Access(url, clock=clock)
+    assert access.tokens.find(old) and elsewhere.tokens.find(old)
+    clock.now += 3600
+    token, new = access.tokens.rotate("CI", 3600, seen=made.version)
+    assert (token.id, token.scopes, token.expires_at) == (made.id, made.scopes, clock.now + 90 * 86400)
+    assert token.rotated_at == clock.now and token.previous_used_at is None
+    for tokens in (access.tokens, elsewhere.tokens):
+        assert all(tokens.find(each) for each in (old, new))
+    clock.now += 60
+    assert access.tokens.find(old)
+    shown = access.tokens.get("ci")
+    assert (shown.previous_used_at, shown.last_used_at) == (clock.now, clock.now - 60), "which secret is still in use"
+    clock.now += 3600 - 60.5
+    assert access.tokens.find(old)
+    clock.now += 0.5
+    assert not access.tokens.find(old) and not elsewhere.tokens.find(old), "also where it is cached"
+    assert access.tokens.find(new)
+    with pytest.raises(ChangedSince):
+        access.tokens.rotate("ci", seen=made.version)
+    newest = access.tokens.rotate("ci", expires_s=86400)[1]
+    assert not access.tokens.find(new) and access.tokens.find(newest)
+    assert access.tokens.get("ci").expires_at == clock.now + 86400
+    clock.now += 2.5
+    assert not elsewhere.tokens.find(new), "elsewhere within the time of the cache"
+    for wrong in (-1, 31 * 86400, float("nan")):
+        with pytest.raises(InvalidInput, match="an overlap within 30 days"):
+            access.tokens.rotate("ci", wrong)
+    with pytest.raises(UnknownToken):
+        access.tokens.rotate("nobody")
+    assert access.tokens.find(newest)
+
+
+def test_a_rotation_brings_no_expired_secret_back(access: Access, clock: Clock) -> None:
+    old = access.tokens.create("ci", ["read"], 60)[1]
+    clock.now += 61
+    new = access.tokens.rotate("ci", 86400)[1]
+    assert access.tokens.find(new) and not access.tokens.find(old)

@@ -44,7 +44,8 @@ def test_who_may_enter_is_shown_and_no_secret(world: World, admin: Browser, cloc
     assert (accounts["ana"]["role"], accounts["ana"]["sessions"], accounts["vera"]["sessions"]) == ("admin", 1, 1)
     assert accounts["vera"]["last_login_at"] > accounts["ana"]["last_login_at"]
     assert tokens["ci"]["scopes"] == ["read", "enqueue"] and tokens["ci"]["last_used_at"] is None
-    assert set(tokens["ci"]) == {"scopes", "created_at", "last_used_at", "expires_at"}
+    rotation = {"rotated_at", "previous_until", "previous_used_at"}
+    assert set(tokens["ci"]) == {"scopes", "created_at", "last_used_at", "expires_at", *rotation}
     for words in ("ana you admin", "the last admin", "read, enqueue", "in 89 d", "expired 1 min ago", "never"):
         assert words in page.words, words
     assert "scrypt" not in page.text and "digest" not in page.text
@@ -99,6 +100,29 @@ def test_a_token_from_its_making_to_its_end(world: World, admin: Browser, clock:
     ]
 
 
+def test_a_token_of_some_tasks_and_its_new_secret(world: World, admin: Browser, clock: Clock) -> None:
+    made = {"name": "ci", "scope": ["read", "enqueue"], "tasks": "add, tasks.once", "days": "30"}
+    old = secret(admin.post("/monitor/tokens", made))
+    token = world.access.tokens.get("ci")
+    assert token.tasks("enqueue") == token.tasks("read") == ("add", "tasks.once") and not token.allows("read")
+    assert "enqueue:add, enqueue:tasks.once, read:add, read:tasks.once" in admin.get("/monitor/access").words
+    clock.now += 300
+    question = admin.post("/monitor/tokens/ci/rotate", {"seen": seen(admin, "tokens/ci/rotate")})
+    assert "The old secret works on" in question.words
+    form = {"seen": question.hidden()["seen"], "sure": "1", "overlap_h": "24"}
+    assert "sure" in admin.post("/monitor/tokens/ci/rotate", {**form, "overlap_h": "9999"}).hidden(), "it asks again"
+    new = secret(admin.post("/monitor/tokens/ci/rotate", form))
+    assert world.access.tokens.find(new) and world.access.tokens.find(old)
+    assert "old secret until" in admin.get("/monitor/access").words
+    assert world.access.tokens.get("ci").expires_at == clock.now + 30 * 86400
+    answer = admin.follow(admin.post("/monitor/tokens/ci/rotate", form))
+    assert "was changed or removed since you looked" in answer.words, "a click twice makes one secret"
+    line = world.access.audit.page(limit=1)[0]
+    assert (line.action, line.detail) == ("rotate token", "the old secret is valid for 24 h")
+    clock.now += 86400
+    assert world.access.tokens.find(old) is None and world.access.tokens.find(new)
+
+
 def test_what_cannot_be_made_says_so_and_keeps_what_was_typed(world: World, admin: Browser) -> None:
     world.access.tokens.create("ci", ("read",))
     before = len(world.access.audit.page(limit=500))
@@ -110,7 +134,7 @@ def test_what_cannot_be_made_says_so_and_keeps_what_was_typed(world: World, admi
         ("accounts", {}, 422, "expected"),
         ("tokens", {"name": "CI", "scope": "read", "days": "30"}, 409, "a token named"),
         ("tokens", {"name": "<b>", "scope": "read", "days": "30"}, 422, "token name: expected"),
-        ("tokens", {"name": "x", "days": "30"}, 422, "scopes: expected some of read, enqueue, admin"),
+        ("tokens", {"name": "x", "days": "30"}, 422, "scopes: expected 1 to 50 of read, enqueue, admin"),
         ("tokens", {"name": "x", "scope": ["read", "root"], "days": "30"}, 422, "found root"),
         ("tokens", {"name": "x", "scope": "read", "days": "-1"}, 422, "expiry: expected 30, 90, 365 days or none"),
         ("tokens", {"name": "x", "scope": "read", "days": "9" * 40}, 422, "expiry: expected"),

@@ -57,6 +57,7 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
         "/accounts": {"name": "eva", "role": "viewer"},
         "/accounts/vera/admin": {"seen": world.access.accounts.get("vera").version, "sure": "1"},
         "/tokens": {"name": "ci", "scope": "read", "days": "30"}, "/tokens/ci/revoke": {"seen": "1", "sure": "1"},
+        "/tokens/ci/rotate": {"seen": "1", "sure": "1", "overlap_h": "0"},
     }  # fmt: skip
 
 
