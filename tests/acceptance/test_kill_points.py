@@ -107,7 +107,10 @@ def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     charged = sum(job.crashes for job in found)
     assert charged == 0 or (charged <= 2 and step == "reap.committed")
     check_once(deployment, [job.id for job in jobs])
-    assert {n: len(runs) for n, runs in deployment.ledger.runs().items()} == {"0": 2, "1": 2, "2": 1}
+    runs = deployment.ledger.runs()
+    again = {n for n, each in runs.items() if len(each) > 1}  # also one that ended too late to be committed
+    assert {n for n, each in runs.items() if each[0].ended is None} <= again
+    assert 1 <= len(again) <= 2 and sum(map(len, runs.values())) == 3 + len(again)
 
 
 @pytest.mark.parametrize(("step", "backend"), OF_THE_WEB)

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 from duey import faults
+from duey.alerts.message import Message
+from duey.model.job import QueueInfo
+from tests.alerts.conftest import FakeChannel, World
+from tests.monitor.conftest import START, Clock
 from tests.support import rows
+from tests.support.file_errors import exit_status
 
-ROOT = Path(__file__).resolve().parents[2]
 # Step, and how often the same message was sent once a new process has taken over.
 STEPS = [("alert.written", 1), ("alert.committed", 1), ("attempt.committed", 1), ("attempt.sent", 2)]
 
 
+class FileChannel(FakeChannel):
+    """Writes the id of each message into a file, which survives this process."""
+
+    def send(self, message: Message, timeout_s: float) -> str:
+        with open(self.name, "a", encoding="utf-8") as file:
+            print(message.kind, message.id, file=file)
+        return "written"
+
+
 def live(folder: Path, at: float, step: str = "-") -> int:
-    command = [sys.executable, "-m", "tests.alerts.dying", str(folder), str(at), step]
-    return subprocess.run(command, cwd=ROOT, timeout=60).returncode
+    """One life of a process that evaluates and sends, and dies at the step; its exit code."""
+
+    def die(passed: str) -> None:
+        if passed == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work() -> None:
+        world = World(folder, Clock(START))
+        world.channels["mail"] = FileChannel(str(folder / "sent"))
+        world.set()
+        world.control.queue_infos = [QueueInfo("mails", 3, 601.0, False)]
+        faults.point = die
+        world.turn(at)
+
+    return exit_status(work)
 
 
 def test_every_step_is_tried() -> None:

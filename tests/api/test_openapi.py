@@ -90,7 +90,7 @@ def described(folder: Path) -> tuple[Any, dict[str, str]]:
 
 # Shrinking would only take time: each failure names its request.
 FAST = settings(
-    max_examples=rounds(5, soak=200), deadline=None, derandomize=True, database=None,
+    max_examples=rounds(2, soak=200), deadline=None, derandomize=True, database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,20 @@ def in_a_child(work: Callable[[], str]) -> str:
     os.close(writer)
     with os.fdopen(reader) as answer:
         return answer.read()
+
+
+def exit_status(work: Callable[[], object]) -> int:
+    """How a forked process that does the work ends: 0, 1 after an exception, or minus the signal that ended it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def become_nobody() -> None:

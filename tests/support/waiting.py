@@ -9,11 +9,11 @@ POLL_S = 0.01
 SELDOM_S = 0.05
 
 
-def wait_until(condition: Callable[[], T], timeout_s: float, what: str) -> T:
+def wait_until(condition: Callable[[], T], timeout_s: float, what: str, every_s: float = POLL_S) -> T:
     """Poll `condition` until it is true, and return what it gave. AssertionError with `what` after timeout_s.
 
-    What has not come soon is looked at less often, since some looks cost as much as what they wait for. An exception
-    that the condition raises is not caught: a broken condition is no reason to wait.
+    What has not come soon is looked at less often, since some looks cost as much as what they wait for; `every_s`: how
+    often at first. An exception that the condition raises is not caught: a broken condition is no reason to wait.
     """
     since = time.monotonic()
     while True:
@@ -23,4 +23,4 @@ def wait_until(condition: Callable[[], T], timeout_s: float, what: str) -> T:
             return found
         if waited_s >= timeout_s:
             raise AssertionError(f"waited {timeout_s:g} s for this in vain: {what} (last seen: {found!r})")
-        time.sleep(min(max(POLL_S, waited_s / 10), SELDOM_S))
+        time.sleep(max(every_s, min(waited_s / 10, SELDOM_S)))

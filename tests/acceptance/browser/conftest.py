@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.acceptance.deployment import Deployment, made_accounts
 
@@ -51,10 +51,20 @@ def browser(chromium: str) -> Iterator[Browser]:
         launched.close()
 
 
+@pytest.fixture(scope="session")
+def window(browser: Browser, service: Service) -> Iterator[BrowserContext]:
+    """The one window that most pages open in: to open a window takes Chromium about a second of processor time."""
+    context = browser.new_context(base_url=service.base)
+    context.new_page()  # else it closes with the page of each test
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page]]:
-    """Open a page of the monitor in a fresh context, in the one session of the admin unless `log_in` is false."""
-    contexts = []
+def open_page(browser: Browser, service: Service, request: pytest.FixtureRequest) -> Iterator[Callable[..., Page]]:
+    """Open a page of the monitor, in the one session of the admin unless `log_in` is false. With options of a context,
+    or where the module has a service of its own, it has a window of its own."""
+    opened: list[Page | BrowserContext] = []
     elsewhere: list[str] = []
     broken: list[str] = []
 
@@ -63,13 +73,18 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
             elsewhere.append(request.url)
 
     def build(log_in: bool = True, **options: Any) -> Page:
-        options.setdefault("viewport", WIDE)
+        if options:
+            context = browser.new_context(base_url=service.base, viewport=WIDE, **options)
+            opened.append(context)
+        else:
+            context = request.getfixturevalue("window")
+            context.clear_cookies()
         if log_in and service.session:
-            options["storage_state"] = service.session
-        context = browser.new_context(base_url=service.base, **options)
-        contexts.append(context)
+            context.add_cookies(service.session["cookies"])
         context.set_default_timeout(15_000)
         page = context.new_page()
+        page.set_viewport_size(WIDE)
+        opened.insert(0, page)
         page.on("request", look)
         page.on("pageerror", lambda error: broken.append(str(error)))
         if log_in and service.session:
@@ -80,8 +95,8 @@ def open_page(browser: Browser, service: Service) -> Iterator[Callable[..., Page
         return page
 
     yield build
-    for context in contexts:
-        context.close()
+    for each in opened:
+        each.close()
     assert elsewhere == [], "a page asked another host"
     assert broken == [], "a script failed"
 

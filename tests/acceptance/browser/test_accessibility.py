@@ -15,6 +15,7 @@ from tests.acceptance.variants import SOAK
 from tests.support import wait_until
 
 Open = Callable[..., Page]
+LOG_IN = "/monitor/login"
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +43,12 @@ LOOKS = list(itertools.product((PHONE, WIDE), ("light", "dark"))) if SOAK else [
 
 @pytest.mark.soak
 def test_every_page(places: list[str], open_page: Open) -> None:
-    page, found = open_page(viewport=PHONE), {}
-    page.context.add_init_script(Axe().axe_script)
-    for place in places:
+    page, found = open_page(), {}
+    page.add_init_script(Axe().axe_script)
+    for place in [*places, LOG_IN]:
         page.set_viewport_size(PHONE)
+        if place == LOG_IN:
+            page.context.clear_cookies()
         page.goto(place)
         for viewport, scheme in LOOKS:
             page.set_viewport_size(viewport)
@@ -57,9 +60,3 @@ def test_every_page(places: list[str], open_page: Open) -> None:
             if results.violations_count:
                 found[place, scheme] = results.generate_report()
     assert not found, "\n".join(f"{place}: {report}" for place, report in found.items())
-
-
-def test_the_log_in(open_page: Open) -> None:
-    page = open_page(log_in=False)
-    page.goto("/monitor/login")
-    assert Axe().run(page).violations_count == 0
