@@ -13,17 +13,19 @@ from duey.api import views
 from duey.api.answer import respond
 from duey.api.auth import AuditLog
 from duey.api.openapi import Answer, Endpoint
-from duey.api.requests import ERROR_QUERY
+from duey.api.requests import ERROR_QUERY, LOG_QUERY
+from duey.control.job_log import read_log
 from duey.control.service import Control
 from duey.errors import UnknownJob
 from duey.monitor.access import Token
-from duey.monitor.history.values import Attempt, ErrorGroups
+from duey.monitor.history.values import Attempt, ErrorGroups, JobHistory
 
 
 class History(Protocol):
     """The part of duey.monitor.history.History that these endpoints use."""
 
     def attempts(self, job_id: str) -> tuple[Attempt, ...]: ...
+    def job_history(self, job_id: str) -> JobHistory: ...
     def error_groups(
         self, state: str | None = None, task: str | None = None, q: str | None = None, limit: int = 50,
         cursor: str | None = None,
@@ -42,6 +44,11 @@ class HistoryRoutes:
         if not found:
             self._control.job(id)  # raises UnknownJob (404) if the queue does not know the job either
         return respond(200, {"attempts": [views.ATTEMPT.of(each) for each in found]})
+
+    def log(self, environ: Mapping[str, Any], token: Token, id: str) -> bytes:
+        page = read_log(self._control, self._history, id, LOG_QUERY.read_query(environ).get("after", 0))
+        lines = [views.LINE.of(each) for each in page.lines]
+        return respond(200, {"lines": lines, "next": page.next, "complete": page.complete})
 
     def errors(self, environ: Mapping[str, Any], token: Token) -> bytes:
         page = self._history.error_groups(**ERROR_QUERY.read_query(environ))
@@ -65,7 +72,15 @@ class HistoryRoutes:
         attempts = views.object_of(attempts=views.array("Attempt"))
         errors = views.object_of(errors=views.array("ErrorGroup"), next=views.TEXT_OR_NULL)
         gone = views.object_of(id=views.TEXT, deleted=views.YES_NO)
+        position = {**views.WHOLE, "description": "for `after` of the next request"}
+        complete = {**views.YES_NO, "description": "the job has ended, and no more lines will follow"}
+        log = views.object_of(lines=views.array("LogLine"), next=position, complete=complete)
         return [
+            Endpoint(
+                "GET", "/api/jobs/{id}/log", self.log, "Log lines of all executions of a job, also of the running one",
+                "read", {200: Answer("oldest first; those of a running job as of about a second ago", log)}, (404,),
+                query=LOG_QUERY,
+            ),
             Endpoint(
                 "GET", "/api/jobs/{id}/attempts", self.attempts, "Every execution of a job", "read",
                 {200: Answer("oldest first", attempts)}, (404,),

@@ -241,6 +241,10 @@ LIST_QUERY = Model("ListQuery", {
 WAITED = f"wait until the job has ended, for at most this many seconds ({MAX_WAIT_S:g} at most)"
 WAIT_QUERY = Model("WaitQuery", {"wait": Annotated[float, Field(ge=0, description=WAITED)]})
 
+LOG_QUERY = Model("LogQuery", {
+    "after": Annotated[int, Field(ge=0, le=2**63 - 1, description="`next` of the answer before: only later lines")],
+})  # fmt: skip
+
 
 def single(value: Any) -> JobRequest:
     """Convert one request. Raises Refusal 422."""

@@ -118,7 +118,7 @@ WORKER = View(
     },
     started="started_at", heartbeat="heartbeat_at",
 )  # fmt: skip
-LINE = View({"at": TIME, "level": TEXT, "text": TEXT})
+LINE = View({"at": TIME, "level": TEXT, "text": TEXT, "left_out": WHOLE})
 ATTEMPT = View({
     "number": WHOLE, "outcome": TEXT, "worker": TEXT_OR_NULL, "started_at": TIME_OR_NULL, "finished_at": TIME,
     "wait_ms": NUMBER_OR_NULL, "run_ms": NUMBER_OR_NULL,
@@ -223,6 +223,7 @@ VIEWS = {
     "Schedule": SCHEDULE,
     "Job": JOB,
     "Attempt": ATTEMPT,
+    "LogLine": LINE,
     "ErrorGroup": ERROR_GROUP,
     "Task": TASK,
     "Queue": QUEUE,

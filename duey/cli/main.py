@@ -27,6 +27,7 @@ from duey.cli import (
     errors,
     history,
     jobs,
+    logs,
     schedules,
     services,
     state,
@@ -160,7 +161,8 @@ def parser() -> argparse.ArgumentParser:
         ("--search", {**word, "help": "only jobs that match these words"}),
     )  # fmt: skip
     command(commands, "jobs", jobs.jobs, *which_jobs, *page)
-    command(commands, "job", jobs.job, ("id", {"metavar": "ID", "help": "id of the job"}), as_json)
+    one_job = ("id", {"metavar": "ID", "help": "id of the job"})
+    command(commands, "job", jobs.job, one_job, as_json)
     command(
         commands, "errors", errors.errors, ("id", {"metavar": "ID", "nargs": "?", "help": "id of an error"}),
         ("--state", {"choices": ("open", "muted", "fixed", "all"), "default": "open", "help": "only these"}),
@@ -205,6 +207,9 @@ def parser() -> argparse.ArgumentParser:
         ("--wait", {"action": "store_true", "help": "wait for the job to end and print its result"}),
         ("--timeout", {"type": enqueue.seconds, "metavar": "S", "help": "with --wait: wait so many seconds at most"}),
     )  # fmt: skip
+    follow = ("--follow", {"action": "store_true", "help": "go on until the job has ended"})
+    each = ("--json", {"action": "store_true", "help": "print a JSON object for each line"})
+    command(commands, "logs", logs.logs, one_job, follow, each)
     for verb, text in (("retry", RETRY), ("cancel", CANCEL), ("delete", DELETE)):
         command(commands, verb, jobs.verb(verb), ids, *which_jobs, yes, text=text)
     for verb, text in (("pause", PAUSE), ("resume", RESUME)):

@@ -234,6 +234,9 @@ class Log:
         "lowest level that is written: DEBUG, INFO, WARNING, ERROR or CRITICAL",
     )
     format: str = key("text", read.choice("text", "json"), "text, or json (one object per line)")
+    capture_print: bool = key(
+        "no", read.yes_no, "also keep what tasks print with their log lines; a task's capture_print goes first"
+    )
 
 
 @dataclass(frozen=True)

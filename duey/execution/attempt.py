@@ -33,6 +33,7 @@ from duey.execution.job_log import job_log_handler
 from duey.execution.pings import EVENTS, START, pings
 from duey.execution.thread_timeouts import timed
 from duey.model.job import CANCELED, DONE, EXPIRED, FAILED, RELEASED, JobRecord
+from duey.model.log_lines import Line
 from duey.model.outcome import Outcome
 from duey.payload.serializer import of_result
 from duey.tasks import current
@@ -54,7 +55,7 @@ class Attempt:
         self.huey, self.task, self.claim = huey, task, task.claim
         self.context = current.JobContext(huey, task.claim)
         self.started_at: float | None = None
-        self.lines: list[tuple[float, str, str]] | None = None  # that the body logged
+        self.lines: list[Line] | None = None  # that the body logged
         self._body_ended = False
         self._reason: str | None = None
 
@@ -118,7 +119,7 @@ class Attempt:
         huey, claim, context = self.huey, self.claim, self.context
         self.started_at = clock.now()
         current.activate(context)
-        job_log_handler.begin()
+        job_log_handler.begin(claim.token)
         try:
             self._mark()
             if (ping := getattr(self.task, "ping", None)) is not None:

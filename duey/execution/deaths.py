@@ -18,9 +18,10 @@ import json
 from collections.abc import Sequence
 
 from duey import errors
-from duey.execution.outcomes import Outcomes
+from duey.execution.outcomes import Outcomes, logs_detail
 from duey.model import event
 from duey.model.job import CANCELED, FAILED, ONCE, Claim, JobRecord
+from duey.model.log_lines import Line
 from duey.storage.presence import BODY_ENDED, TAKEN
 from duey.storage.values import DeadWorker, Fate
 
@@ -28,20 +29,24 @@ COMPANY = 3
 TREE = 10
 
 
-def fate_of(claim: Claim, stopping: bool, dead: DeadWorker, max_crashes: int, outcomes: Outcomes) -> Fate:
-    """Decide on one claim. `stopping`: the job was asked to stop."""
+def fate_of(
+    claim: Claim, stopping: bool, dead: DeadWorker, max_crashes: int, outcomes: Outcomes, lines: Sequence[Line] = ()
+) -> Fate:
+    """Decide on one claim. `stopping`: the job was asked to stop. `lines`: that its body logged, as far as they were
+    written while it ran."""
     mark = dead.marks.get(claim.token)
     if stopping:  # it must not run again
-        return Fate(outcomes.end(claim, CANCELED))
+        return Fate(outcomes.end(claim, CANCELED, lines=lines))
     if claim.token in dead.timed_out:
-        return Fate(outcomes.timed_out(claim, mark.started_at if mark else None, dead.asks))
+        return Fate(outcomes.timed_out(claim, mark.started_at if mark else None, dead.asks, lines))
     if mark is None:
         return Fate()
     once = bool(claim.job.flags & ONCE) and mark.phase != TAKEN
     if not dead.charge:
         if once:
-            return Fate(outcomes.end(claim, FAILED, errors.StoppedWhileItRan(mark.phase == BODY_ENDED)))
-        return Fate(kind=event.RELEASED)
+            stopped = errors.StoppedWhileItRan(mark.phase == BODY_ENDED)
+            return Fate(outcomes.end(claim, FAILED, stopped, lines=lines))
+        return Fate(kind=event.RELEASED, detail=json.dumps(logs_detail(lines)) if lines else None)
     crashes = claim.job.crashes + (not dead.tree)
     deaths = claim.job.tree_deaths + 1 if dead.tree else crashes
     company = max(dead.company, len(dead.marks)) if dead.tree else len(dead.marks)
@@ -49,8 +54,9 @@ def fate_of(claim: Claim, stopping: bool, dead: DeadWorker, max_crashes: int, ou
     if once or deaths >= most:
         what = "consumer" if dead.tree else "worker"
         error = errors.WorkerDied(deaths, dead.host, dead.pid, once, mark.phase == BODY_ENDED, what)
-        return Fate(outcomes.end(claim._replace(job=claim.job._replace(crashes=crashes)), FAILED, error), crashes)
-    detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes})
+        counted = claim._replace(job=claim.job._replace(crashes=crashes))
+        return Fate(outcomes.end(counted, FAILED, error, lines=lines), crashes)
+    detail = json.dumps({"host": dead.host, "pid": dead.pid, "crashes": crashes, **logs_detail(lines)})
     if dead.tree:
         return Fate(None, None, deaths, event.RESCUED, detail)
     return Fate(None, crashes, None, event.RESCUED, detail)

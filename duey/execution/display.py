@@ -9,6 +9,7 @@ from typing import Any
 from huey.utils import Error
 
 from duey.model.job import DONE, Claim, Failure, JobRecord
+from duey.model.log_lines import Line
 from duey.payload.clip import clip
 from duey.payload.plain import LISTED_BYTES, WHOLE, Bounds, is_cut, plain_call, to_plain
 from duey.payload.redact import Mask, Redactor
@@ -122,7 +123,7 @@ class Display:
         kept: float | None = getattr(self._huey._registry._registry.get(task), "keep_for", None)
         return kept
 
-    def detail_of_done(self, lines: Sequence[tuple[float, str, str]] | None, value: Any, job: JobContext) -> str | None:
+    def detail_of_done(self, lines: Sequence[Line] | None, value: Any, job: JobContext) -> str | None:
         """The detail of the event of a job that is done: the lines that it logged. If it handled the failure of another
         job, its result is masked here; others are masked when the history reads their event."""
         detail: dict[str, Any] = {"logs": lines} if lines else {}

@@ -16,7 +16,8 @@ from duey.execution.display import Display
 from duey.execution.events import event_of
 from duey.execution.outcomes import Outcomes
 from duey.model.event import JOBLESS, Event
-from duey.model.job import CANCELED, ENDED, FAILED, Idempotency, JobRecord
+from duey.model.job import CANCELED, ENDED, FAILED, Claim, Idempotency, JobRecord
+from duey.model.log_lines import Line, with_marks
 from duey.model.outcome import Outcome
 from duey.storage.contract import JobStorage
 from duey.storage.values import TRIES, ClaimResult, DeadWorker, EnqueueResult, Released, StoredJob, busy
@@ -114,7 +115,10 @@ class Lifecycle:
                     seized.reap()
                     break
                 dead = orphans.dead
-                fates = [fate_of(*each, dead, max_crashes, self._outcomes) for each in orphans.claims]
+                fates = [
+                    fate_of(*each, dead, max_crashes, self._outcomes, self._lines_of(each[0], dead))
+                    for each in orphans.claims
+                ]
                 done = self.storage.release(orphans, fates, death_of(dead, fates))
                 if done is Released.CHANGED:
                     continue
@@ -126,6 +130,10 @@ class Lifecycle:
                         logs.log_failure(fate.outcome, self._display.redactor)
                 return [claim.job.id for claim, _ in orphans.claims if claim.token in dead.marks]
         return []
+
+    def _lines_of(self, claim: Claim, dead: DeadWorker) -> list[Line]:
+        """What the body of a dead worker's claim logged, as far as it was written while it ran."""
+        return with_marks(self.storage.log_of(claim.token)) if claim.token in dead.marks else []
 
     def run_maintenance(self, limit: int = 1000) -> bool:
         """Remove up to `limit` of what has expired, and fail jobs that have waited for a day because no consumer knows

@@ -20,6 +20,7 @@ from duey.errors import StepNotReached
 from duey.execution.display import Display
 from duey.execution.error_text import error_record
 from duey.model.job import ENDED, FAILED, HANDLED, RETRYING, ChordPart, Claim, JobRecord
+from duey.model.log_lines import Line
 from duey.model.outcome import Outcome
 from duey.model.sequel import NOTHING, Sequel, read, sequel_of
 from duey.payload.serializer import of_job, of_part, of_result
@@ -27,7 +28,6 @@ from duey.tasks.on_failed import handler_job
 from duey.tasks.retry import Decision, decide
 
 Record = Mapping[str, Any]  # duey.execution.error_text.error_record
-Line = tuple[float, str, str]  # that a body logged: epoch seconds, level, text
 
 
 class Outcomes:
@@ -57,7 +57,11 @@ class Outcomes:
         if at is None:
             at, delay_s = now + retry_delay_s, retry_delay_s * (backoff or 1)
         left -= decision.spends
-        detail = {**_error_detail(record), **_lines(lines)} if reason is None else {**_lines(lines), "reason": reason}
+        detail = (
+            {**_error_detail(record), **logs_detail(lines)}
+            if reason is None
+            else {**logs_detail(lines), "reason": reason}
+        )
         return Outcome(
             claim, RETRYING, started_at, now, detail=json.dumps({**detail, "eta": at, "retries": left}),
             follow_ups=follow_ups, reason=reason, eta=at, retries=left, retry_delay_s=delay_s,
@@ -75,7 +79,7 @@ class Outcomes:
         if error is not None:
             record = self.record(claim, error, claim.job.retries)
         result = None if record is None else self.serialized(claim, record)
-        detail = {**_error_detail(record), **_lines(lines)}
+        detail = {**_error_detail(record), **logs_detail(lines)}
         if decision is not None and decision.discarded:
             detail |= {"discarded": True, "reason": f"discarded: {decision.why or detail.get('message', '')}"}
         elif decision is not None and decision.why:
@@ -91,9 +95,11 @@ class Outcomes:
             outcome = outcome._replace(follow_ups=(*follow_ups, handler))
         return outcome
 
-    def timed_out(self, claim: Claim, started_at: float | None, asks: bool) -> Outcome:
+    def timed_out(
+        self, claim: Claim, started_at: float | None, asks: bool, lines: Sequence[Line] | None = None
+    ) -> Outcome:
         """A body was killed at its time-out: a failed attempt like any other. `asks`: the back-off function of the
-        author is called."""
+        author is called. `lines`: that the body logged, as far as they were written while it ran."""
         job = claim.job
         started_at = clock.now() - (job.timeout_s or 0) if started_at is None else started_at
         error = TaskTimeout(f"killed: it ran past its timeout of {job.timeout_s:g} s")
@@ -103,9 +109,9 @@ class Outcomes:
             policy = policy.without_code
         decision = decide(job, error, policy, job.retries, job.retry_delay_s)
         if not decision.again:
-            return self.end(claim, FAILED, error, started_at=started_at, decision=decision)
+            return self.end(claim, FAILED, error, started_at=started_at, decision=decision, lines=lines)
         record = self.record(claim, error, job.retries)
-        return self.retry(claim, decision, record, job.retries, job.retry_delay_s, backoff, started_at)
+        return self.retry(claim, decision, record, job.retries, job.retry_delay_s, backoff, started_at, lines)
 
     def _unreached(
         self, job: JobRecord, state: str, result: bytes | None
@@ -153,5 +159,6 @@ def _error_detail(record: Record | None) -> dict[str, Any]:
     return {} if record is None else {name: record[name] for name in ("type", "message", "traceback")}
 
 
-def _lines(lines: Sequence[Line] | None) -> dict[str, Any]:
+def logs_detail(lines: Sequence[Line] | None) -> dict[str, Any]:
+    """The part of an event's detail that holds the lines of its attempt."""
     return {"logs": lines} if lines else {}

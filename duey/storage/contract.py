@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from duey.model.event import Event
 from duey.model.job import Claim, Counts, Idempotency, JobRecord, QueueInfo, WorkerInfo
 from duey.model.limits import Limit
+from duey.model.log_lines import Numbered
 from duey.model.outcome import Outcome
 from duey.model.schedule import Gap, OccurrenceRow, ScheduleRow, Tick
 from duey.storage.huey_adapter import HueyStorage
@@ -83,6 +84,16 @@ class Work(Protocol):
 
     def progress_of(self, seq: int) -> str | None:
         """The last progress of the job (JSON), or None."""
+
+    def put_logs(self, lines: Mapping[int, Sequence[Numbered]]) -> None:
+        """Add lines that running bodies have logged, by the token of their claim. For long only the first and the last
+        HALF_LINES of each are kept (duey.model.log_lines)."""
+
+    def end_logs(self, tokens: Sequence[int]) -> None:
+        """These bodies have ended: their lines, which their outcomes hold too, are removed in about a minute."""
+
+    def log_of(self, token: int) -> list[Numbered]:
+        """The lines that `put_logs` has stored for the claim, in order."""
 
     def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
         """Store data with the job, until the job is removed. False, and nothing is stored, if the claim is gone."""

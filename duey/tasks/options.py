@@ -76,6 +76,7 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "discard_on": ("a tuple of exception classes", is_errors),
     "retry_for": ("seconds", is_seconds),
     "keep_for": ("seconds", is_seconds),
+    "capture_print": ("True or False", lambda value: isinstance(value, bool)),
     "alert": (one_of(ALERTS), ALERTS.__contains__),
     "ping": (
         "an http:// or https:// URL that is told of each run of a schedule, or None",

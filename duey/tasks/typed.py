@@ -43,6 +43,7 @@ class TaskOptions(TypedDict, total=False):
     retry_for: float
     keep_for: float
     ping: str | None
+    capture_print: bool
     alert: Literal["each", "group", "never"]
     on_failed: Callable[[Job, Failure], Any]
     limit: int

@@ -103,7 +103,10 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
         return 1
     tasks: Sequence[str] = sorted(huey._registry._registry)
     presence = registration.register(huey.storage, spec.consumer, spec.workers, spec.kind, spec.queues, tasks)
-    job_log.install()
+    live_log = job_log.LiveLog(huey.storage)
+    job_log.install(live_log)
+    job_log.capture_print(huey)
+    start("Log", live_log.run)
     # A single worker needs no suspects: no other job in its process can be to blame for a death.
     max_crashes = consumer.max_crashes if spec.workers > 1 else None
     kind = partial(WeightedPrefetcher, weights=spec.weights) if spec.weights else Prefetcher

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from duey.model.job import Failure, Job
+from duey.model.log_lines import LogLine as LogLine
 from duey.monitor.history.tallies import BUCKETS as BUCKETS
 
 # jobs
@@ -67,15 +68,6 @@ class Count:
 
     number: int
     capped: bool = False
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """A line that a task logged during an attempt."""
-
-    at: float
-    level: str
-    text: str
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from tests.api.control import storage_away
 # Scope -> what needs it. Written down, because a table made from the code would agree with any mistake in it.
 SCOPES = {
     "": "GET /api/openapi.json, GET /healthz, GET /readyz, GET /metrics",
-    "read": """GET /api/jobs, GET /api/jobs/{id}, GET /api/jobs/{id}/attempts, GET /api/errors, GET /api/queues,
+    "read": """GET /api/jobs, GET /api/jobs/{id}, GET /api/jobs/{id}/attempts, GET /api/jobs/{id}/log,
+        GET /api/errors, GET /api/queues,
         GET /api/tasks, GET /api/alerts, GET /api/workers, GET /api/schedules, GET /api/schedules/{schedule}""",
     "enqueue": "POST /api/jobs, POST /api/jobs/batch",
     "admin": """POST /api/jobs/{id}/cancel, POST /api/jobs/{id}/retry, DELETE /api/jobs/{id},

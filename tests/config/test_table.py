@@ -47,7 +47,7 @@ CONTRACT = {
         "allow_senders": "", "allow_recipients": "",
     },
     "periodic": {"heartbeat_url": "", "backup_folder": "data/backups", "backup_keep": "7"},
-    "log": {"level": "INFO", "format": "text"},
+    "log": {"level": "INFO", "format": "text", "capture_print": "no"},
     "alerts": {
         "email": "", "webhook": "", "webhook_secret": "", "ntfy": "", "slack": "", "apprise": "", "rules": "all",
         "queue_age_s": "600", "no_consumer_s": "60", "late_s": "300", "disk_free_mb": "512", "history_s": "300",

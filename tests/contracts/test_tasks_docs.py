@@ -3,6 +3,7 @@ option has one."""
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 import duey
 from duey import errors, os_process
 from duey.control.service import Control
+from duey.execution.job_log import Stdout, job_log_handler
 from duey.model.job import ENDED
 from duey.payload import types
 from duey.tasks.options import OPTIONS
@@ -269,6 +271,17 @@ def test_a_runbook_where_the_code_is(example, huey):
 
 def test_ping(example, huey):
     assert example("`ping`").nightly.task_class.ping.startswith("https://hc-ping.com/")  # test_pings sends some
+
+
+def test_log_lines(example, huey, storage, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(logging.root, "handlers", [*logging.root.handlers, job_log_handler])
+    monkeypatch.setattr(sys, "stdout", Stdout(sys.stdout, everywhere=False))
+    example("Log lines and `capture_print`")
+    run_all(huey)
+    (done,) = [each.detail["logs"] for each in storage.lifecycle.read_events(10) if each.kind == "done"]
+    printed = [["PRINT", "converting a.png"], ["PRINT", "converting b.png"]]
+    assert [line[1:] for line in done] == [*printed, ["INFO", "2 files converted"]]
 
 
 def test_keep_for(example, huey, storage, clock):

@@ -6,17 +6,21 @@ job; locks belong to a worker and are freed by its death; everything else is in 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from huey.constants import EmptyData
 
 from duey import clock
 from duey.model.job import Claim
+from duey.model.log_lines import HALF_LINES, Numbered
 from duey.storage.huey_adapter import KeyValue, kind_of
 from duey.storage.redis.client import Server, in_pairs
-from duey.storage.redis.codec import token_text
+from duey.storage.redis.codec import compact, token_text
 
 STEP = 500  # results fetched at once
+LOG_S, ENDED_LOG_S = 7 * 86400, 60  # how long lines are kept after the last one, and after the end of their body
 
 
 class RedisKeyValue(KeyValue):
@@ -69,9 +73,23 @@ class RedisKeyValue(KeyValue):
 
 
 class RedisReports:
-    """A part of RedisStorage: progress and checkpoints."""
+    """A part of RedisStorage: log lines, progress and checkpoints."""
 
     server: Server
+
+    def put_logs(self, lines: Mapping[int, Sequence[Numbered]]) -> None:
+        for token, own in lines.items():
+            words = [word for line in own for word in (line[0], compact(line))]
+            if words:
+                self.server.run("put_log", token_text(token), LOG_S, HALF_LINES, *words, again=True)
+
+    def end_logs(self, tokens: Sequence[int]) -> None:
+        for token in tokens:
+            self.server.command(b"EXPIRE", self.server.key(f"log:{token_text(token)}"), ENDED_LOG_S)
+
+    def log_of(self, token: int) -> list[Numbered]:
+        found = self.server.command(b"ZRANGE", self.server.key(f"log:{token_text(token)}"), 0, -1)
+        return [(n, at, level, text) for n, at, level, text in map(json.loads, found)]
 
     def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
         return bool(self.server.run("checkpoint", claim.job.id, token_text(claim.token), key, data, again=True))

@@ -6,12 +6,16 @@ their job; locks belong to a worker and are freed by its death; everything else 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from huey.constants import EmptyData
 
 from duey import clock
 from duey.model.job import Claim
+from duey.model.log_lines import Numbered
+from duey.storage import log_files
 from duey.storage.huey_adapter import KeyValue, kind_of
 from duey.storage.sqlite.database import Database
 
@@ -91,9 +95,21 @@ TABLES = ("kv", "revocations", "locks")
 
 
 class SqliteReports:
-    """A part of SqliteStorage: progress and checkpoints."""
+    """A part of SqliteStorage: log lines, progress and checkpoints. Log lines are in files, so that writing them every
+    second takes no lock of the queue."""
 
     db: Database
+    folder: Path
+
+    def put_logs(self, lines: Mapping[int, Sequence[Numbered]]) -> None:
+        for token, own in lines.items():
+            log_files.add(self.folder, token, own)
+
+    def end_logs(self, tokens: Sequence[int]) -> None:
+        """Maintenance removes the files, when their claims are gone."""
+
+    def log_of(self, token: int) -> list[Numbered]:
+        return log_files.read(self.folder, token)
 
     def put_progress(self, seq: int, data: str) -> None:
         with self.db.write("relaxed") as con:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from duey import clock
+from duey.storage import log_files
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
 from duey.storage.sqlite import commands, policies, preflight
@@ -60,6 +62,7 @@ class SqliteMaintenance(Maintenance):
     notifier: Notifier
     expiry: Expiry
     backlog: Backlog
+    folder: Path
 
     def prepare(self) -> list[str]:
         self.db.prepare()
@@ -78,8 +81,17 @@ class SqliteMaintenance(Maintenance):
         with self.db.write("relaxed") as con:
             unblocked = policies.recheck(con)
         self.notifier.notify_workers(unblocked)
+        self._remove_logs()
         self.db.checkpoint()
         return self.backlog.relieve() or more
+
+    def _remove_logs(self) -> None:
+        """Remove the log lines of bodies that have ended."""
+        found = log_files.older(self.folder)
+        if found:
+            with self.db.read() as con:
+                held = {token for (token,) in con.execute("select token from claimed")}
+            log_files.remove(self.folder, set(found) - held)
 
     # for Huey
 

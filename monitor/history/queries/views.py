@@ -9,6 +9,7 @@ from peewee import SqliteDatabase
 
 from duey.model.event import ENQUEUED, RELEASED, RESCUED, RETRYING
 from duey.model.job import DONE, ENDED, FAILED, SCHEDULED, Failure, Job
+from duey.model.log_lines import shown
 from duey.monitor.history import plain
 from duey.monitor.history.schema import TASKS
 from duey.monitor.history.values import Attempt, JobRow, LogLine, Step
@@ -95,9 +96,11 @@ def attempt(entry: Row) -> Attempt:
     )  # fmt: skip
 
 
-def log_line(line: list[Any]) -> LogLine:
+def log_line(line: Sequence[Any]) -> LogLine:
+    """Return a stored line (duey.model.log_lines)."""
     at, level, text = (*line, None, None, None)[:3]
-    return LogLine(plain.number(at), plain.text(level or ""), plain.text(text or "", 64 * 1024))
+    text = text if type(text) is int else plain.text(text or "", 64 * 1024)
+    return shown((plain.number(at), plain.text(level or ""), text))
 
 
 def failure(entry: Row, traceback: str = "") -> Failure | None:

@@ -6,12 +6,12 @@ from typing import Any
 
 from duey.model.event import DIED, RELEASED, RESCUED, RETRYING, Event
 from duey.model.job import FAILED
+from duey.model.log_lines import HALF_CHARS, HALF_LINES, shortened
 from duey.monitor.history import plain
 from duey.monitor.history.recording.job_state import JobState
 
 MAX_TRACEBACK_CHARS = 64 * 1024
-MAX_LOGS_CHARS = 64 * 1024
-MAX_LOG_LINES = 1000
+MAX_LOGS_CHARS = 1024 * 1024  # of JSON, in which a character may take 12; the engine keeps fewer (duey.model.log_lines)
 
 COLUMNS = (
     "job", "token", "kind", "at", "number", "worker", "started_at", "wait_ms", "run_ms", "reason", "fingerprint",
@@ -29,7 +29,7 @@ def row(s: JobState, event: Event, wait_ms: float | None, run_ms: float | None) 
         plain.number_or_none(event.started_at), wait_ms, run_ms, reason_of(event),
         s.fingerprint if failed else None, s.error_type if failed else None, s.error_message if failed else None,
         plain.text(detail.get("traceback") or "", MAX_TRACEBACK_CHARS) if failed else None,
-        plain.encode_list(logs[-MAX_LOG_LINES:], MAX_LOGS_CHARS) if isinstance(logs, list) and logs else None,
+        _logs(logs) if isinstance(logs, list) and logs else None,
     )  # fmt: skip
 
 
@@ -37,6 +37,11 @@ def jobless_row(event: Event) -> tuple[Any, ...]:
     """Return the row of an event that belongs to no job."""
     worker, reason = plain.whole_or_none(event.worker), reason_of(event)
     return (0, event.token, event.kind, event.at, 0, worker, None, None, None, reason, *[None] * (len(COLUMNS) - 10))
+
+
+def _logs(logs: list[Any]) -> str:
+    sound = [line for line in logs if isinstance(line, list) and len(line) == 3]
+    return plain.encode_list(shortened(sound, HALF_LINES + 1, HALF_CHARS), MAX_LOGS_CHARS)
 
 
 def has_error(event: Event) -> bool:

@@ -30,6 +30,11 @@ def inert(text: str) -> str:
     return _SPECIAL.sub(_harmless, text) if _SPECIAL.search(text) else text
 
 
+def visible(text: str) -> str:
+    """Return text for a plain file: what is invisible is shown, and lines after the first are indented."""
+    return _HIDDEN.sub(_harmless, text).replace("\n", "\n    ")
+
+
 def _harmless(match: re.Match[str]) -> str:
     char = match[0]
     if char in _ENTITIES:

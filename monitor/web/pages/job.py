@@ -12,9 +12,10 @@ from duey import errors
 from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
 from duey.monitor.web.display.text import clip
 from duey.monitor.web.forms import inputs, typed
+from duey.monitor.web.pages import job_logs
 from duey.monitor.web.pages.job_view import JobView
 from duey.monitor.web.request import Request
-from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question
+from duey.monitor.web.route import NOTE, Done, File, Route, View, get, post, question
 from duey.monitor.web.services import Services
 from duey.monitor.web.verbs import Verbs
 from duey.payload.plain import SEEN
@@ -40,7 +41,9 @@ class JobPage:
             get("/jobs/<job_id:path>", self.show),
         ]
 
-    def show(self, request: Request, job_id: str) -> View:
+    def show(self, request: Request, job_id: str) -> View | File:
+        if request.query.get("download") == "log":
+            return job_logs.download(self._services, job_id)
         return self._look.view(request, job_id)
 
     def retry(self, request: Request, job_id: str) -> View | Done:

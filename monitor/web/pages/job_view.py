@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from duey import errors
@@ -21,6 +20,7 @@ from duey.monitor.web.display.text import Html, as_json, clip
 from duey.monitor.web.display.why import Because, why_not_running
 from duey.monitor.web.forms import inputs
 from duey.monitor.web.forms.filters import as_word
+from duey.monitor.web.pages import job_logs
 from duey.monitor.web.pages.jobs import row_of
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import View
@@ -29,7 +29,6 @@ from duey.payload.plain import SEEN
 
 RESULT_CHARS = 8_000
 HEAD_CHARS = 600  # of the error at the top of the page
-LOG_LINES, LOG_CHARS = 200, 500
 KINDS = {
     "enqueued": "accepted",
     "started": "started",
@@ -52,6 +51,8 @@ class JobView:
         self, request: Request, job_id: str, edited: Sequence[inputs.Input] | None = None, refused: Sequence[str] = ()
     ) -> View:
         """Return the view. With `edited` fields it is shown again, because they were refused."""
+        if request.fragment == "log":  # asked for every second while a job runs
+            return job_logs.region(self._services, job_id)
         live, past = self.look_up(job_id)
         job = live or (past.row.job if past else None)
         if job is None:
@@ -71,6 +72,7 @@ class JobView:
             "timeline": past.timeline if past else [],
             "children": [row.job.id for row in past.children] if past else [],
             "runbook": task.runbook if task and job.error else "",
+            **job_logs.of_running(self._services, job),
             "since_success": self._services.history.since_last_success(job.id) if past and job.error else None,
         }
         host = request.environ.get("HTTP_HOST", "")
@@ -99,7 +101,7 @@ class JobView:
         }
         title = f"{clip(job.task, 60)} {job.state}"
         return View(
-            "job", title, data, more, "jobs", ("state", "record", "timeline"), 422 if edited is not None else 200
+            "job", title, data, more, "jobs", ("state", "log", "record", "timeline"), 422 if edited is not None else 200
         )
 
     def look_up(self, job_id: str) -> tuple[Job | None, JobHistory | None]:
@@ -125,13 +127,12 @@ class JobView:
 
     def _attempt(self, attempt: Any) -> dict[str, Any]:
         error = attempt.error
-        logs = [replace(line, text=clip(line.text, LOG_CHARS)) for line in attempt.logs[-LOG_LINES:]]
         return {
             "attempt": attempt,
             "error": error,
             "trace": read_traceback(error.traceback) if error and error.traceback else None,
-            "logs": logs,
-            "more_logs": max(0, len(attempt.logs) - LOG_LINES),
+            "logs": job_logs.of_attempt(attempt.logs),
+            "kept_logs": len(attempt.logs),
         }
 
     def because(self, job: Job) -> Because | None:

@@ -95,6 +95,13 @@
   const choice = $("#live"), beat = $(".beat"), stale = $("#stale");
   let timer = 0, busy = false, lostAt = 0;
 
+  // A log that grows stays at its end, unless somebody has scrolled away from there.
+  const isAtEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 8;
+  const follow = (where, away = []) => {
+    for (const box of all(".follow", where)) if (!away.includes(box)) box.scrollTop = box.scrollHeight;
+  };
+  const isFast = (region) => Boolean($("[data-fast]", region.node)); // asked for every second
+
   const fetchRegion = async (region) => {
     const address = new URL(location.href);
     address.hash = "";
@@ -116,7 +123,9 @@
   };
   const show = (region, fresh) => {
     region.held = null;
+    const away = all(".follow", region.node).filter((box) => !isAtEnd(box));
     morphChildren(region.node, fresh);
+    follow(region.node, away);
     region.node.dispatchEvent(new Event("fresh", { bubbles: true }));
   };
 
@@ -162,7 +171,8 @@
     busy = true;
     try {
       for (const region of regions) {
-        if (now() - region.at >= Math.max(every, region.every) - 0.5 || lostAt) await fetchRegion(region);
+        const after = isFast(region) ? 1 : Math.max(every, region.every);
+        if (now() - region.at >= after - 0.5 || lostAt) await fetchRegion(region);
       }
       tell("");
       const asOf = $('time[data-kind="as-of"]');
@@ -177,7 +187,7 @@
     clearTimeout(timer);
     const every = Number(choice.value);
     beat.classList.toggle("on", every > 0 && !lostAt);
-    if (every && !doc.hidden) timer = setTimeout(poll, every * 1000);
+    if (every && !doc.hidden) timer = setTimeout(poll, (regions.some(isFast) ? 1 : every) * 1000);
   };
   if (regions.length && choice) {
     const kept = recall("duey-live");
@@ -185,6 +195,7 @@
     choice.closest(".live").hidden = false;
     choice.addEventListener("change", () => { keep("duey-live", choice.value); poll(); plan(); });
     doc.addEventListener("visibilitychange", () => { if (!doc.hidden) { tellTimes(); poll(); } });
+    follow(doc);
     plan();
   }
   function recall(name) { try { return localStorage.getItem(name); } catch { return null; } }

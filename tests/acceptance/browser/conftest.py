@@ -18,6 +18,9 @@ ARGUMENTS = [
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
+SETTINGS = {"service": {"name": "Night watch"}, "tasks": {"modules": "workload, talking_tasks"}}
+
+
 class Service:
     """A deployment, once its app is ready. `session`: the cookies of an admin who has logged in."""
 
@@ -35,7 +38,7 @@ class Service:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    deployment = Deployment(tmp_path_factory.mktemp("browser") / "d", settings={"service": {"name": "Night watch"}})
+    deployment = Deployment(tmp_path_factory.mktemp("browser") / "d", settings=SETTINGS)
     try:
         yield Service(deployment)
     finally:

@@ -52,6 +52,22 @@ def test_250_failed_jobs_are_retried_by_a_filter_in_two_steps(service: Service, 
         wait_until(lambda job_id=job_id: service.deployment.control.job(job_id).attempt == 2, 20, "it ran again")
 
 
+def test_the_log_of_a_running_job_follows_its_end(service: Service, open_page: Open) -> None:
+    gate = service.deployment.folder / "log gate"
+    job_id = service.enqueue_jobs("talks", 300, str(gate))
+    page = open_page()
+    page.goto(f"/monitor/jobs/{job_id}")
+    log = page.get_by_label("Log")
+    at_end = "box => box.scrollHeight - box.scrollTop - box.clientHeight < 8"
+    expect(log).to_contain_text("and more")
+    assert log.evaluate(at_end)
+    log.evaluate("box => { box.scrollTop = 0 }")
+    gate.touch()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("done")
+    expect(page.get_by_text("after the gate")).to_be_attached()
+    expect(page.get_by_text("103 lines not shown here")).to_be_attached()
+
+
 def test_a_paused_task_says_why_its_jobs_wait(service: Service, open_page: Open) -> None:
     page = open_page()
     page.goto("/monitor/tasks/note")

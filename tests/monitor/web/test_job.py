@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from duey.errors import FieldError
 from duey.model.job import JobRequest
+from duey.model.log_lines import AttemptLog
 from duey.monitor.web.forms.inputs import Input
 from duey.monitor.web.forms.typed import with_problems
+from tests.contracts.rig import ended
 from tests.monitor.web.client import Browser
 from tests.monitor.web.world import World
 
@@ -163,3 +167,29 @@ def test_a_failed_job_shows_the_runbook_of_its_task_and_what_differs_from_the_la
     assert "Since the last success The last one that was done" in words and "argument a 1 0" in words
     assert "When it fails Look at the numbers." in admin.get("/monitor/errors").words
     assert admin.get("/monitor/jobs/bad.json").json["runbook"] == "Look at the numbers."
+
+
+def test_the_log_of_a_running_job_is_on_its_page_and_of_a_long_one_what_is_not_shown(
+    world: World, admin: Browser
+) -> None:
+    token = world.running["running-1"].claim.token
+    lines = [(n, 100.0 + n, "INFO", f"<b>line {n}</b>") for n in range(300)]
+    world.huey.storage.put_logs({token: [*lines, (400, 500.0, "WARNING", "the last")]})
+    for page in (admin.get("/monitor/jobs/running-1"), admin.get("/monitor/jobs/running-1?fragment=log")):
+        assert "line 299" in page.words and "100 lines left out" in page.words and "the last" in page.words
+        assert "<b>line" not in page.text and "102 lines not shown here" in page.words
+    assert admin.get("/monitor/jobs/running-1.json").json["log"][-1]["text"] == "the last"
+    kept = admin.get("/monitor/jobs/running-1?download=log")
+    assert kept.headers["content-disposition"] == 'attachment; filename="running-1.log"'
+    assert kept.text.count("\n") == 302 and "<b>line 0</b>" in kept.text
+    log = AttemptLog(token)
+    for n in range(1500):
+        log.add(100.0 + n, "INFO", f"line {n}")
+    claim = world.running["running-1"].claim
+    world.huey.storage.settle_and_claim(token >> 32, [ended(claim, detail=json.dumps({"logs": log.lines()}))], 0, ())
+    world.record()
+    page = admin.get("/monitor/jobs/running-1")
+    assert "line 99" in page.words and "1 300 lines not shown here" in page.words and "line 1499" in page.words
+    assert "Download all lines that are kept" in page.words
+    assert "500 lines left out" in admin.get("/monitor/jobs/running-1?download=log").text
+    assert admin.get("/monitor/jobs/KeyError?fragment=log").status == 200

@@ -50,6 +50,17 @@ if ARGV[1] == 'kv' then call('ZREM', P .. 'kv_gone', ARGV[2]) end
 notify_waiters(ARGV[2])
 return 1
 
+-- script: put_log
+-- uses: places
+-- Adds lines of a running body to its log, and keeps the first and the last ones. Arguments: token, for how many seconds
+-- it is kept, how many lines are kept at each end, then for each line its number and its JSON.
+
+local key = P .. 'log:' .. ARGV[1]
+for i = 4, #ARGV, 2 do call('ZADD', key, ARGV[i], ARGV[i + 1]) end
+call('ZREMRANGEBYSCORE', key, ARGV[3], '(' .. whole(ARGV[#ARGV - 1] - ARGV[3] + 1))
+call('EXPIRE', key, ARGV[2])
+return 1
+
 -- script: running
 -- uses: places
 -- Stores what a worker handles. Arguments: n, key, JSON, optionally the counter of a claim. Returns 1, or 0 if the
