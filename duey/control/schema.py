@@ -12,6 +12,7 @@ _LIMITS = {
     "multipleOf": "a multiple of {}", "minLength": "at least {} characters", "maxLength": "at most {} characters",
     "minItems": "at least {} items", "maxItems": "at most {} items", "pattern": "like {}",
 }  # fmt: skip
+_EXAMPLES = {"date-time": "such as 2030-01-31T14:00:00Z", "duration": "such as PT1H30M, or seconds"}
 
 
 def alternatives(schema: Schema) -> Iterator[Schema]:
@@ -55,6 +56,12 @@ def is_typed_as_text(schema: Schema) -> bool:
     return takes_only_text(schema) or any(each.get("format") == "decimal" for each in alternatives(schema))
 
 
+def is_date(schema: Schema) -> bool:
+    """Whether every value is a day of the calendar."""
+    found = list(alternatives(schema))
+    return bool(found) and all(each.get("format") == "date" for each in found)
+
+
 def takes_null(schema: Schema) -> bool:
     """Whether null is a value."""
     return any(each.get("type") == "null" for each in (schema, *schema.get("anyOf", ())))
@@ -75,6 +82,6 @@ def limits(schema: Schema) -> str:
     values = choices(schema)
     if values and values != [False, True]:
         return f"one of {', '.join(json.dumps(value, ensure_ascii=False) for value in values)}"
-    return ", ".join(
-        text.format(each[name]) for each in alternatives(schema) for name, text in _LIMITS.items() if name in each
-    )
+    found = [text.format(each[name]) for each in alternatives(schema) for name, text in _LIMITS.items() if name in each]
+    examples = [_EXAMPLES[each["format"]] for each in alternatives(schema) if each.get("format") in _EXAMPLES]
+    return ", ".join([*found, *examples])

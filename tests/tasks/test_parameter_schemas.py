@@ -1,6 +1,6 @@
 """What the JSON schema of a parameter tells a form and the help of the command line."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -24,7 +24,9 @@ ANNOTATED = Annotated[int, Field(ge=1, le=9)]
         (Level | None, [1, 2], False, False, False, "one of 1, 2"),
         (Literal["x", 1], ["x", 1], False, True, True, 'one of "x", 1'),
         (Literal["x"] | str, [], True, True, False, ""), (str, [], True, True, False, ""),
-        (date | None, [], True, True, False, ""), (timedelta, [], False, True, False, ""),
+        (date | None, [], True, True, False, ""), (timedelta, [], False, True, False, "such as PT1H30M, or seconds"),
+        (datetime | None, [], True, True, False, "such as 2030-01-31T14:00:00Z"),
+        (date | str, [], True, True, False, ""),
         (Annotated[str, Field(max_length=3)], [], True, True, False, "at most 3 characters"),
         (str | int, [], False, True, False, ""), (list[int], [], False, False, True, ""),
         (Node, [], False, False, True, ""), (Any, [], False, True, True, ""), (Custom, [], False, True, True, ""),
@@ -36,6 +38,12 @@ def test_what_a_schema_says(hint, choices, only_text, text, collection, limits):
     assert schema.choices(of) == choices
     assert (schema.takes_only_text(of), schema.takes_text(of)) == (only_text, text)
     assert (schema.takes_collection(of), schema.limits(of)) == (collection, limits)
+
+
+def test_a_day_is_known_as_one():
+    for hint, day in ((date, True), (date | None, True), (date | str, False), (datetime, False), (Any, False)):
+        (parameter,) = call_schema(signature_of(hint)).parameters
+        assert schema.is_date(parameter.schema) == day, hint
 
 
 def test_a_schema_that_leads_back_to_itself_ends():

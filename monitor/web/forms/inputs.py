@@ -21,8 +21,10 @@ from duey.payload.plain import is_cut
 
 EDITABLE_CHARS = 20_000
 MOST_FIELDS = 100
-TEXT, CHOICE, JSON, FIXED = "text", "choice", "json", "fixed"
+TEXT, DATE, CHOICE, JSON, FIXED = "text", "date", "choice", "json", "fixed"
+TEXTS = (TEXT, DATE)  # what is typed is the value
 LONG_CHARS = 60
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 EXTRA_ARGS, EXTRA_KWARGS = "*", "**"
 
 
@@ -74,6 +76,8 @@ def _typed(field: Input, parameter: Parameter | None) -> Input:
     of = parameter.schema
     choices = tuple(as_json(each) for each in schema.choices(of))
     kind = CHOICE if choices else TEXT if schema.is_typed_as_text(of) else JSON
+    if kind == TEXT and schema.is_date(of):
+        kind = DATE
     long = kind == JSON and schema.takes_collection(of)
     return replace(field, hint=parameter.type, kind=kind, choices=choices, takes_text=schema.takes_text(of), long=long)
 
@@ -104,8 +108,8 @@ def inputs_of_job(job: Job, task: TaskInfo | None) -> list[Input]:
 def _filled(field: Input, value: Any) -> Input:
     if field.kind == CHOICE and as_json(value) in field.choices:
         kind, text = CHOICE, as_json(value)
-    elif isinstance(value, str) and field.kind == TEXT and is_line(value):
-        kind, text = TEXT, value
+    elif isinstance(value, str) and field.kind in TEXTS and is_line(value):
+        kind, text = (TEXT if field.kind == DATE and not DAY.fullmatch(value) else field.kind), value
     else:
         kind, text = JSON, editable_json(value, 2 if isinstance(value, (dict, list)) and value else None)
     if len(text) > EDITABLE_CHARS or is_cut({field.label: value}):

@@ -15,7 +15,7 @@ from typing import Any
 from duey.errors import FieldError
 from duey.model.job import Edit, TaskInfo
 from duey.monitor.web.forms.fields import Fields
-from duey.monitor.web.forms.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, Input
+from duey.monitor.web.forms.inputs import EXTRA_ARGS, EXTRA_KWARGS, FIXED, TEXT, TEXTS, Input
 from duey.payload.plain import MAX_HOLDERS
 
 
@@ -89,7 +89,7 @@ def _same(typed_text: str, text: str) -> bool:
 
 def _value(field: Input, text: str) -> tuple[Any, str]:
     """Return the typed value, or a problem."""
-    if field.kind == TEXT:
+    if field.kind in TEXTS:
         return text.replace("\r\n", "\n"), ""
     if text.count("[") + text.count("{") > MAX_HOLDERS:
         return None, f"expected at most {MAX_HOLDERS:,} lists and objects"

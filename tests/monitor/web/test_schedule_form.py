@@ -8,12 +8,12 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -212,6 +212,25 @@ def test_what_is_typed_is_saved_and_all_else_stays(local: WholeService) -> None:
     ]
     stored = json.loads(row_of(local, "s").spec)["call"]
     assert "s3cret!" in stored and schedules.get("s").kwargs == {"a": 5, "token": "[redacted]"}
+
+
+def test_a_task_runs_with_odd_types_as_they_are_typed(local: WholeService) -> None:
+    @local.huey.task(name="odd")
+    def odd(day: date, price: Decimal, free: Any = None, color: Literal["red", "blue"] = "red") -> None: ...
+
+    browser = local.browser()
+    page = browser.get("/monitor/tasks/odd")
+    assert re.search(r'name="p:day" value=""[^>]*type="date"', page.text) and '<select id="field-3"' in page.text
+    typed = {"p:day": "2030-01-31", "p:price": "12345678901234567.890", "p:free": "no quotes", "p:color": '"blue"'}
+    job_id = browser.post("/monitor/tasks/odd/run", typed).headers["location"].rpartition("/")[2]
+    shown = {"day": "2030-01-31", "price": "12345678901234567.890", "free": "no quotes", "color": "blue"}
+    assert local.control.job(job_id).kwargs == shown
+    refused = browser.post("/monitor/tasks/odd/run", {**typed, "p:price": "much", "p:day": "31.1.2030"})
+    assert refused.status == 422 and "args[" not in refused.words and "kwargs" not in refused.words
+    for n, text in ((0, "31.1.2030"), (1, "much")):
+        problem = re.search(rf'<p class="problem" id="field-{n}-help">([^<]*)</p>', refused.text)
+        assert problem and text in problem[1], n
+    assert 'value="much"' in refused.text and "no quotes</textarea>" in refused.text
 
 
 def test_what_is_wrong_is_said_and_nothing_is_kept(local: WholeService) -> None:
