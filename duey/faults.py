@@ -23,6 +23,13 @@ a job's life, and what stands when the process dies there:
     alert.committed     the incident is open, and its notifications wait
     attempt.committed   nothing was sent: it is sent when the time of this attempt is over
     attempt.sent        the same, although it was sent: it is sent once more
+    move.held           the source claims nothing: the next `duey move` goes on from here, as from each step below
+    move.closed         the source is closed, the target untouched
+    move.begun          the target is closed and empty
+    move.batch          some items are in the target, with the marker that says which
+    move.copied         all are
+    move.left           the source says that it was moved; the target still refuses to start
+    move.arrived        the move is complete
 """
 
 from __future__ import annotations
@@ -34,5 +41,5 @@ STEPS = (
     "enqueue.begun", "enqueue.written", "enqueue.committed", "settle.begun", "settle.written", "settle.committed",
     "body.begun", "body.ended", "reap.begun", "reap.written", "reap.committed",
     "fire.begun", "fire.written", "fire.committed", "alert.written", "alert.committed", "attempt.committed",
-    "attempt.sent",
+    "attempt.sent", "move.held", "move.closed", "move.begun", "move.batch", "move.copied", "move.left", "move.arrived",
 )  # fmt: skip

@@ -18,13 +18,16 @@ def check(cli_context: CliContext, options: argparse.Namespace) -> int:
     """
     from duey.alerts.channels import channels_of
     from duey.control.call import unusable_hints
+    from duey.execution.left_behind import elsewhere
 
     sys.dont_write_bytecode = True  # of task modules
     settings, channels = cli_context.settings, channels_of(cli_context.settings)
     known = cli_context.known
     names = [known.short(known.full(cls)) for cls in known.all()]
     found = databases.looked_at(settings, cli_context.huey)
-    warnings = [*cli_context.huey.storage.warnings(), *unusable_hints(known)]
+    if moved := cli_context.huey.storage.fence():
+        raise Refused(moved)
+    warnings = [*cli_context.huey.storage.warnings(), *elsewhere(settings), *unusable_hints(known)]
     echo(f"settings  {settings.source}")
     echo(f"storage   {settings.storage.backend}, usable")
     for database in found:

@@ -28,6 +28,7 @@ from duey.cli import (
     history,
     jobs,
     logs,
+    moving,
     schedules,
     services,
     state,
@@ -248,4 +249,13 @@ def parser() -> argparse.ArgumentParser:
     folder = ("folder", {"metavar": "FOLDER", "help": "folder of the backup"})
     command(commands, "backup", copies.backup, folder)
     command(commands, "restore", copies.restore, folder).set_defaults(context={"replaces": True})
+    command(
+        commands, "move", moving.move,
+        ("--to", {"metavar": "URL", "help": "where to move the queue: redis://... or sqlite:///FILE"}),
+        ("--from", {"metavar": "URL", "help": "the queue to move (default: that of config.ini)"}),
+        ("--name", {"metavar": "NAME", "help": "[storage] name at the target (default: that of config.ini)"}),
+        ("--wait", {"type": float, "metavar": "S", "default": moving.WAIT_S, "help": "time for running jobs to end"}),
+        ("--undo", {"action": "store_true", "help": "use the source again, if nothing has run at the target"}),
+        ("--force", {"action": "store_true", "help": "with --undo: without looking at the target"}),
+    )  # fmt: skip
     return top

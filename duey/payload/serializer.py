@@ -185,7 +185,8 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
         if not any(hmac.compare_digest(digest, hmac.digest(key, bound, "sha256")) for key in keys):
             raise SignatureError(
                 "the payload's signature does not fit: it was edited, "
-                "or signed with another [tasks] secret or serializer; check both, then enqueue the job again"
+                "or signed with another [tasks] secret or serializer; add that secret to [tasks] secret_previous, or "
+                "enqueue the job again"
             )
         if use is not None and start == _BODY and bound[:_DIGEST_BYTES] != _hash_of(use):
             raise SignatureError(

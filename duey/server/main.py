@@ -76,6 +76,7 @@ class Service:
         from duey.alerts.watch import Watch
         from duey.api import make_api
         from duey.control.service import Control
+        from duey.execution.left_behind import warnings_at_start
         from duey.monitor.access import Access
         from duey.monitor.history import History
         from duey.monitor.web import make_web
@@ -86,7 +87,7 @@ class Service:
         self._requests, self._signalled = Requests(), StopFlag()
         self._lock = lock_data(settings) if with_consumer else None
         self.control = Control(huey)
-        for warning in huey.storage.prepare():
+        for warning in warnings_at_start(huey):
             logger.warning(warning)
         self.access = Access.of(settings)
         self.history = History(settings.monitor.database, settings.monitor)

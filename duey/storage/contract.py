@@ -210,6 +210,9 @@ class Maintenance(Protocol):
     def warnings(self) -> list[str]:
         """What an admin should know about this storage, one sentence each."""
 
+    def fence(self) -> str | None:
+        """Why every start is refused: the queue was moved, or is being moved. None if it was not."""
+
     def unknown_before(self, instant: float) -> list[str]:
         """The ids of some jobs that were set aside before the instant because no consumer knew their task."""
 

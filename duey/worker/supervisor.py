@@ -31,6 +31,7 @@ from huey.consumer import Consumer
 from huey.exceptions import ConfigurationError
 
 from duey import errors, os_process
+from duey.execution.left_behind import warnings_at_start
 from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler
 from duey.worker import watchdog
@@ -102,7 +103,7 @@ class DurableConsumer(Consumer):
         gc.collect()
         gc.freeze()  # no collection of a worker looks at what was made before it was forked
         try:
-            for warning in self.huey.storage.prepare():
+            for warning in warnings_at_start(self.huey):
                 logger.warning(warning)
             self._reaper.rescue()
         except errors.DueyError as exc:

@@ -40,6 +40,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "duey.worker.supervisor", "huey",
     ),
     "duey.worker": (*LOW, "duey.storage", "duey.execution", "duey.config", "huey"),
+    "duey.moving": (*LOW, "duey.config", "duey.storage", "duey.control", "huey", "redis"),
     "duey.control": (*LOW, "duey.storage", "duey.execution", "huey", "pydantic", "pydantic_core"),
     # one file: what the databases of both its rooms share
     "duey.monitor": ("duey.files", "duey.schema_copy", "peewee"),

@@ -27,6 +27,7 @@ from redis.retry import Retry
 
 from duey import errors
 from duey.storage.redis import preflight
+from duey.storage.transfer import StorageMoved
 
 CONNECT_S = 2.0
 ANSWER_S = 10.0  # longest wait for an answer
@@ -214,6 +215,8 @@ class Server:
 
     def _explain_answer(self, exc: exceptions.ResponseError, at: str, text: str) -> errors.StorageUnavailable:
         """What an error answer means. If a script raised it, its name may be anywhere in the text."""
+        if moved := StorageMoved.found_in(text):
+            return moved
         if isinstance(exc, exceptions.OutOfMemoryError) or "OOM " in text:
             return errors.StorageFull(f"{at} has reached its maxmemory: raise it, or let consumers catch up")
         if isinstance(exc, exceptions.ReadOnlyError) or "READONLY" in text:

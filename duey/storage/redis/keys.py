@@ -39,7 +39,7 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 | unique_locks_gone | zset | `=` and unique key, by when it is free at the latest |
 | chord:CID | hash | index of a member to its value, until the callback is removed |
 | idem:LENGTH:TOKEN:KEY | string, 25 h | what an Idempotency-Key was answered: JSON [fingerprint, at, [ids]] |
-| pauses | set | `queue NAME`, `task NAME` |
+| pauses | set | `queue NAME`, `task NAME`, and `hold ` while no worker may claim because the queue is being moved |
 | worker:N | hash | see below |
 | leases | zset | worker numbers, by the end of their lease (ms, Redis's clock) |
 | sleepers | zset | worker numbers that wait to be woken, by when they fell asleep |
@@ -52,6 +52,8 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 | slot_times:NAME | zset | the due times of the slots, by themselves |
 | slots_waiting:NAME | zset | the due times of those that wait for the run before them, by themselves |
 | gaps | list | JSON [since, until, why] of the times in which no scheduler lived, oldest first |
+| move | string | JSON: what is known of a move (duey.storage.transfer.Marker) |
+| fence | string | only while the queue was moved away or is being moved: the sentence by which scripts refuse to run |
 | nothing | - | deleted by scripts that must not be refused for want of memory; never there |
 | kv, kv_gone | hash, zset | Huey's key/value store; when a key may be removed |
 | revocations | hash | revocations: `r:ID`, `rt:TASK` |

@@ -7,6 +7,7 @@ from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
 from duey.storage.redis import preflight
 from duey.storage.redis.client import Server
+from duey.storage.transfer import words_of
 
 STEP = 500  # jobs that one script removes: limits how long other clients wait
 
@@ -22,7 +23,13 @@ class RedisMaintenance(Maintenance):
         return self.warnings()
 
     def warnings(self) -> list[str]:
-        return preflight.warnings(self.server)
+        texts = self.server.command(b"MGET", self.server.key("fence"), self.server.key("move"))
+        found = [text.decode() for text in texts if text is not None]
+        return [*preflight.warnings(self.server), *words_of(found, f"Redis at {self.server.address}")]
+
+    def fence(self) -> str | None:
+        text = self.server.command(b"GET", self.server.key("fence"))
+        return None if text is None else str(text.decode())
 
     def unknown_before(self, instant: float) -> list[str]:
         found = self.server.command(b"ZRANGEBYSCORE", self.server.key("unknown"), "-inf", instant, "LIMIT", 0, 100)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from duey import errors
-from duey.storage.redis.keys import VERSION
+from duey.storage.redis.keys import VERSION, prefix
 
 OLD_PREFIX = "dewey"  # of keys, until version 0.9
 MINIMUM = (5,)  # for streams, ZPOPMIN, and the time within scripts
@@ -145,6 +145,20 @@ def scan(server: Any, start: str, rest: bytes) -> list[bytes]:
         found.update(key[len(start.encode()) :] for key in keys)
         if int(cursor) == 0:
             return sorted(found)
+
+
+def waiting_in(url: str, name: str) -> int:
+    """How many jobs have not ended on a server that this process does not use. 0 if they were moved, or if it does not
+    answer at once."""
+    from redis import Redis, exceptions
+
+    try:
+        with Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=None) as server:
+            if server.exists(f"{prefix(name)}:fence"):
+                return 0
+            return int(server.zcard(f"{prefix(name)}:live"))
+    except (exceptions.RedisError, ValueError):
+        return 0
 
 
 def warnings(server: Any) -> list[str]:

@@ -17,6 +17,7 @@ from duey.model.outcome import Outcome, Ttl
 from duey.model.queues import NOT, REST, serves
 from duey.storage.sqlite import policies, settle
 from duey.storage.sqlite.schema import RECORD
+from duey.storage.transfer import HOLD
 from duey.storage.values import ClaimResult
 
 # A cross join makes SQLite start at the head of the queue and then read the jobs.
@@ -101,6 +102,8 @@ def claim(
     Returns the claims, and whether more jobs are ready.
     """
     paused = set(con.execute("select kind, name from pauses")) if any_pauses else set()
+    if HOLD in paused:
+        return [], False
     found: list[JobRecord] = []
     states: dict[str, policies.LimitState] = {}
     set_aside = 0

@@ -21,6 +21,7 @@ from typing import Any
 
 from duey import errors, faults, files
 from duey.storage.sqlite import preflight
+from duey.storage.transfer import StorageMoved
 
 CACHE = "pragma cache_size = -8000"  # KiB, for each writing connection
 READ_CACHE = "pragma cache_size = -2000"  # smaller, because each reading thread has one
@@ -31,6 +32,8 @@ LOOK_AGAIN_S = (0.0002, 0.0008)  # between two attempts at a write lock that ano
 def explain(exc: sqlite3.Error, path: str) -> errors.StorageUnavailable:
     """The error that says what an SQLite error means and what to do."""
     text = str(exc)
+    if moved := StorageMoved.found_in(text):
+        return moved
     if "locked" in text or "busy" in text:
         return errors.StorageBusy(f"the queue {path} is locked by another program: try again, or end that program")
     if "full" in text or "disk I/O" in text:
@@ -52,6 +55,8 @@ def is_mistake(exc: Exception) -> bool:
     """Whether SQLite refused the data, rather than being unavailable. Trying again would not help then."""
     if isinstance(exc, sqlite3.ProgrammingError):
         return "closed" not in str(exc)
+    if isinstance(exc, sqlite3.IntegrityError) and StorageMoved.found_in(str(exc)):
+        return False
     refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError)
     return isinstance(exc, (errors.DueyError, *refused, TypeError, ValueError, OverflowError))
 
@@ -88,6 +93,7 @@ class Database:
             try:
                 if self._inode is None:
                     con = preflight.connect_first(self.path, self.busy_s, self._seen)
+                    preflight.refuse_moved(con)
                     self._seen = True
                 else:
                     con = preflight.connect(self.path, self.busy_s)

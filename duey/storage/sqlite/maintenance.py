@@ -9,7 +9,7 @@ from duey import clock
 from duey.storage import log_files
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
-from duey.storage.sqlite import commands, policies, preflight
+from duey.storage.sqlite import commands, peek, policies, preflight
 from duey.storage.sqlite.database import Database
 from duey.storage.values import KEY_LIFE_S
 from duey.storage.wakeup import Notifier
@@ -69,7 +69,10 @@ class SqliteMaintenance(Maintenance):
         return self.warnings()
 
     def warnings(self) -> list[str]:
-        return preflight.warnings(self.db.path)
+        return [*preflight.warnings(self.db.path), *peek.words_of_move(self.db.path)]
+
+    def fence(self) -> str | None:
+        return peek.fence_of(self.db.path)
 
     def unknown_before(self, instant: float) -> list[str]:
         query = "select id from blocked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100"

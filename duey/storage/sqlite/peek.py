@@ -10,8 +10,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
+
+from duey.storage.transfer import words_of
 
 BUSY_S = 5.0
+PLACES = ("ready", "scheduled", "blocked", "claimed")  # of jobs that have not ended
 
 
 @contextmanager
@@ -22,3 +26,32 @@ def opened(path: Path | str) -> Iterator[sqlite3.Connection]:
     uri = f"{Path(path).absolute().as_uri()}?{how}"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)) as con:
         yield con
+
+
+def waiting_in(path: Path | str) -> int:
+    """How many jobs have not ended in a queue file. 0 if they were moved, or if it is no queue of this version."""
+    counts = " + ".join(f"(select count(*) from {name})" for name in PLACES)
+    found = _read(path, f"select {counts} where not exists (select 1 from meta where key = 'fence')")
+    return int(found[0]) if found else 0
+
+
+def fence_of(path: Path | str) -> str | None:
+    """Why a queue file refuses every start, None if it does not."""
+    found = _read(path, "select value from meta where key = 'fence'")
+    return str(found[0]) if found else None
+
+
+def words_of_move(path: Path | str) -> list[str]:
+    """What to say of a move in which a queue file takes part, one sentence each."""
+    return words_of(_read(path, "select value from meta where key in ('fence', 'move') order by key"), str(path))
+
+
+def _read(path: Path | str, query: str) -> list[Any]:
+    """The first column. Nothing if there is no file, or one without these tables."""
+    if not os.path.exists(path):
+        return []
+    try:
+        with opened(path) as con:
+            return [row[0] for row in con.execute(query)]
+    except sqlite3.Error:
+        return []

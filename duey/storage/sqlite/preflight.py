@@ -13,6 +13,7 @@ from pathlib import Path
 
 from duey import errors, files, schema_copy
 from duey.storage.sqlite import schema
+from duey.storage.transfer import StorageMoved
 
 MINIMUM = (3, 35, 0)  # RETURNING and upsert as used here
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p")
@@ -61,6 +62,14 @@ def refuse_old_library() -> None:
         raise errors.Misconfigured(
             f"SQLite {'.'.join(map(str, MINIMUM))} or newer is needed, this Python has {sqlite3.sqlite_version}"
         )
+
+
+def refuse_moved(con: sqlite3.Connection) -> None:
+    """Raise StorageMoved for a queue that was moved away, or is being moved."""
+    row = con.execute("select value from meta where key = 'fence'").fetchone()
+    if row is not None:
+        con.close()
+        raise StorageMoved(row[0])
 
 
 def connect(path: str, busy_s: float) -> sqlite3.Connection:

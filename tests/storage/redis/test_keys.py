@@ -64,6 +64,7 @@ def test_every_script_has_what_it_uses(name, storage):
 GLOBALS = {
     "call", "unpack", "tonumber", "ipairs", "pairs", "next", "match", "format", "rep", "sub", "find", "gmatch", "min",
     "max", "floor", "sort", "concat", "insert", "encode", "decode", "lower", "function",
+    "error_reply",
 }  # fmt: skip
 
 

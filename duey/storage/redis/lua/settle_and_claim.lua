@@ -74,6 +74,7 @@ if want > 0 and call('EXISTS', P .. 'pauses') == 1 then
   paused = {}
   at_once = BLOCK_STEP
   for _, why in ipairs(call('SMEMBERS', P .. 'pauses')) do paused[why] = true end
+  if paused['hold '] then want = 0 end  -- the queue is being moved
 end
 
 local limits = want > 0 and ARGV[11] ~= '' and cjson.decode(ARGV[11]) or nil

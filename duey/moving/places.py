@@ -1,0 +1,69 @@
+"""The queue that a URL names, for `duey move`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import NamedTuple
+
+from duey.config import Settings, sqlite_path
+from duey.config.table import Storage
+from duey.config.values import NAME, SQLITE_URL, Refused, database
+from duey.storage.transfer import MoveRefused, Transfer
+
+REDIS = ("redis://", "rediss://", "unix://")
+
+
+class Place(NamedTuple):
+    """A queue: a SQLite file, or a name on a Redis server."""
+
+    storage: Storage
+
+    @property
+    def label(self) -> str:
+        """Its address without user and password. The same text names the same queue."""
+        if self.storage.backend == "sqlite":
+            return f"{SQLITE_URL}{self.storage.path}"
+        return f"{re.sub('//[^/]*@', '//', self.storage.url)} (name {self.storage.name})"
+
+    def opened(self, create: bool = False) -> Transfer:
+        """The queue there. `create`: it may be new. Raises StorageUnavailable, Misconfigured, MoveRefused."""
+        if self.storage.backend == "sqlite":
+            from duey.storage.sqlite.transfer import SqliteTransfer
+
+            return SqliteTransfer(self.label, self.storage.path, create)
+        try:
+            from duey.storage.redis.transfer import RedisTransfer
+        except ModuleNotFoundError:
+            raise MoveRefused("expected the Python client of Redis, found none: pip install 'duey[redis]'") from None
+        return RedisTransfer(self.label, self.storage.url, self.storage.name, create)
+
+    def lines(self) -> list[str]:
+        """What config.ini must say to use it."""
+        if self.storage.backend == "sqlite":
+            return ["[storage]", "backend = sqlite", f"path = {self.storage.path}"]
+        url = self.storage.url
+        if "@" in url:  # the password is the operator's to write
+            scheme, _, rest = url.partition("://")
+            url = f"{scheme}://USER:PASSWORD@{rest.rpartition('@')[2]}"
+        return ["[storage]", "backend = redis", f"url = {url}", f"name = {self.storage.name}"]
+
+
+def place_of(url: str | None, settings: Settings, name: str | None = None) -> Place:
+    """The place that a URL names, None: that of the settings. `name`: as `[storage] name`. Raises MoveRefused."""
+    if name is not None and not re.fullmatch(NAME, name):
+        raise MoveRefused(f"expected a name of 1 to 64 letters, digits or _ . -, found {name!r}: correct --name")
+    storage = replace(settings.storage, name=name or settings.storage.name)
+    if url is None:
+        return Place(storage)
+    if url.startswith(REDIS):
+        return Place(replace(storage, backend="redis", url=url))
+    try:
+        file = sqlite_path(database(url, settings.root))
+    except Refused:
+        shown = re.sub(r":[^/].*@", ":***@", url)[:80]
+        raise MoveRefused(
+            f"expected redis://HOST:PORT/N, rediss://..., unix:///SOCKET or {SQLITE_URL}FILE, found {shown!r}: "
+            "correct the URL"
+        ) from None
+    return Place(replace(storage, backend="sqlite", path=file))
