@@ -14,7 +14,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,7 @@ from redis.retry import Retry
 
 from duey import errors
 from duey.storage.redis import preflight
+from duey.storage.redis.resp import packed, short_answer
 from duey.storage.transfer import StorageMoved
 
 CONNECT_S = 2.0
@@ -84,19 +85,19 @@ class Server:
             self._pool.disconnect(inuse_connections=False)  # the others are closed when their threads return them
         self._pool = None
 
-    def _borrow(self, pool: ConnectionPool) -> Any:
-        """A connection. The pool locks, and looks at each whether it was closed, which costs twice as much as a small
-        command: so those that are in use all the time bypass it."""
+    def _borrow(self, pool: ConnectionPool) -> tuple[Any, bool]:
+        """A connection, and whether it is fresh. The pool locks, and looks at each whether it was closed, which costs
+        twice as much as a small command: so those that are in use all the time bypass it."""
         try:
             connection, fresh_until = self._idle.pop()
         except IndexError:
             pass
         else:
             if time.monotonic() < fresh_until:
-                return connection
+                return connection, True
             pool.release(connection)
         try:
-            return pool.get_connection()
+            return pool.get_connection(), False
         except exceptions.RedisError as exc:
             raise self.explain(exc, sent=False) from exc
 
@@ -109,9 +110,9 @@ class Server:
 
     def command(self, *words: Any, again: bool = True) -> Any:
         """Send one command and return its answer. `again`: it may be sent twice."""
-        return self._send(packed(words), again)
+        return self._send(b"*%d\r\n%b" % (len(words), packed(words)), again)
 
-    def _send(self, command: list[bytes], again: bool) -> Any:
+    def _send(self, command: bytes, again: bool) -> Any:
         try:
             return self._exchange(command)
         except RedisAway as exc:
@@ -119,12 +120,15 @@ class Server:
                 raise
             return self._exchange(command)
 
-    def _exchange(self, command: list[bytes]) -> Any:
+    def _exchange(self, command: bytes, short: bool = False) -> Any:
         pool, usable = self.pool, False
-        connection = self._borrow(pool)
+        connection, fresh = self._borrow(pool)
         try:
-            connection.send_packed_command(command)
-            answer = connection.read_response()
+            if short and fresh:
+                answer = short_answer(connection, command)
+            else:
+                connection.send_packed_command([command])
+                answer = connection.read_response()
             usable = True
             return answer
         except exceptions.ResponseError as exc:
@@ -142,17 +146,24 @@ class Server:
 
     def run(self, name: str, *arguments: Any, again: bool = False) -> Any:
         """Run the script `name` and return its answer. `again`: it may be sent twice."""
+        return self._run(name, len(arguments), packed(arguments), lambda command: self._send(command, again))
+
+    def run_short(self, name: str, count: int, arguments: bytes) -> Any:
+        """The same for packed arguments, and a script whose answer is a number or nothing."""
+        return self._run(name, count, arguments, lambda command: self._exchange(command, True))
+
+    def _run(self, name: str, count: int, arguments: bytes, send: Callable[[bytes], Any]) -> Any:
         if self._opened is None:
             self.open()
         start = self._starts.get(name)
         if start is None:
-            start = self._starts[name] = texts_packed((b"EVALSHA", script(name).sha, b"1", self.prefix.encode()))
+            start = self._starts[name] = packed((b"EVALSHA", script(name).sha, 1, self.prefix))
         try:
-            return self._send(packed(arguments, start, 4), again)
+            return send(b"*%d\r\n%b%b" % (4 + count, start, arguments))
         except errors.StorageUnavailable as exc:
             if not isinstance(exc.__cause__, exceptions.NoScriptError):
                 raise
-        return self.command(b"EVAL", script(name).text, 1, self.prefix, *arguments, again=again)
+        return send(b"*%d\r\n%b%b" % (4 + count, packed((b"EVAL", script(name).text, 1, self.prefix)), arguments))
 
     def key(self, name: str) -> str:
         """The full key for a KEY of duey.storage.redis.keys."""
@@ -230,27 +241,6 @@ class Server:
                 f"{at} does not permit what Duey needs ({text}): let this user run scripts on {self.prefix}:*"
             )
         return errors.StorageUnavailable(f"{at} refused a command ({text})", None)
-
-
-def packed(words: Sequence[Any], start: bytes = b"", count: int = 0) -> list[bytes]:
-    """A command in the protocol of Redis, as one piece, so that hundreds of arguments take one system call. `start`:
-    its first `count` words, packed."""
-    texts = [word if type(word) is bytes else str(word).encode() for word in words]
-    return [b"*%d\r\n%b%b" % (count + len(texts), start, texts_packed(texts))]
-
-
-def texts_packed(texts: Sequence[bytes]) -> bytes:
-    """These words of a command in the protocol of Redis."""
-    return b"".join([b"$%d\r\n%b\r\n" % (len(text), text) for text in texts])
-
-
-def in_pairs(answer: Any) -> list[Any]:
-    """Names and values of an answer as a flat list, for either version of the protocol."""
-    if isinstance(answer, dict):
-        return list(answer.items())
-    if answer and isinstance(answer[0], (list, tuple)):
-        return list(answer)
-    return list(zip(answer[::2], answer[1::2], strict=True))
 
 
 FOLDER = Path(__file__).parent / "lua"

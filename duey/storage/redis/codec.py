@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from duey import clock, errors
@@ -22,12 +23,14 @@ from duey.model.job import (
     REPLACES,
     RETRYING,
     RUNNING,
+    STATED,
     Claim,
     JobRecord,
 )
 from duey.model.outcome import Outcome, Ttl
 from duey.model.sequel import NOTHING
 from duey.payload.plain import quick_encoder
+from duey.storage.redis.resp import packed
 from duey.storage.values import StoredJob, worker_of
 
 compact = quick_encoder(json.JSONEncoder(separators=(",", ":")))
@@ -93,6 +96,48 @@ def job_words(words: Words, job: JobRecord, now: float) -> None:
         job.chord or "",
         job.sequel,
     )
+
+
+def jobs_words(jobs: Sequence[JobRecord], now: float) -> Words:
+    """How many new jobs, and the arguments of each."""
+    words: Words = [len(jobs)]
+    for job in jobs:
+        job_words(words, job, now)
+    return words
+
+
+PLAIN_WORDS = 11  # the number of jobs, which is 1, and the ten arguments
+
+
+def plain_words(job: JobRecord) -> bytes | None:
+    """The same, packed and with the number of jobs before them, at a third of the cost. None for a job that has more
+    than most have."""
+    more = job.eta, job.expires_at, job.unique_key, job.parent, job.chord, job.context
+    if more.count(None) < len(more) or job.sequel or any(job[STATED:]):
+        return None
+    after_id, after_instant, last = _plain(
+        job.task, job.queue, job.priority, job.timeout_s, job.flags, job.by, job.retries, job.retry_delay_s
+    )
+    job_id, m = job.id.encode(), compact(job.enqueued_at).encode() + after_instant
+    body = b"%b%b%b" % (compact(job.id).encode(), after_id, job.payload)
+    return b"$1\r\n1\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n%b" % (
+        len(job_id), job_id, len(body), body, len(m), m, last,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=256, typed=True)
+def _plain(
+    task: str, queue: str, priority: float, timeout_s: float | None, flags: int, by: str | None, retries: int,
+    retry_delay_s: float,
+) -> tuple[bytes, bytes, bytes]:  # fmt: skip
+    """What stands in a body between id and payload, in `m` after the instant, and the arguments from rank on."""
+    new = JobRecord(
+        "", task, queue, priority, 0.0, None, None, retries, retry_delay_s, timeout_s, flags, None, None, None, None,
+        b"", by=by,
+    )  # fmt: skip
+    words: Words = []
+    job_words(words, new, 0.0)
+    return words[1][2:], words[2].encode()[3:], packed(words[3:])
 
 
 def head_end(by: str) -> bytes:

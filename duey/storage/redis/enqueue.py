@@ -8,7 +8,7 @@ says that the jobs may be stored.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from duey import clock, errors, faults
@@ -33,17 +33,27 @@ def enqueue_jobs(
     if faults.point:
         faults.point("enqueue.begun")
     now = clock.now()
-    key, fingerprint = "", ""
-    if idempotency:
-        key, fingerprint = idempotency_key(idempotency.token, idempotency.key), idempotency.fingerprint
-    words: codec.Words = [len(jobs)]
-    for job in jobs:
-        codec.job_words(words, job, now)
+    is_plain = jobs and not (idempotency or max_pending or ends or any(job.unique_key is not None for job in jobs))
+    one = codec.plain_words(jobs[0]) if is_plain and len(jobs) == 1 else None
+    words = codec.jobs_words(jobs, now) if one is None else []
+
+    def send_plain() -> Any:
+        if one is not None:
+            return server.run_short("enqueue_plain", codec.PLAIN_WORDS, one)
+        return server.run("enqueue_plain", *words)
+
+    def send_full(again: bool) -> Any:
+        key, fingerprint = "", ""
+        if idempotency:
+            key, fingerprint = idempotency_key(idempotency.token, idempotency.key), idempotency.fingerprint
+        return server.run(
+            "enqueue_jobs", now, int(again), max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S,
+            *(words or codec.jobs_words(jobs, now)), *end_words(server, ends, ttl),
+        )  # fmt: skip
+
     if faults.point:
         faults.point("enqueue.written")
-    conditions = (max_pending, key, fingerprint, now - KEY_LIFE_S, KEPT_S)
-    is_plain = not (idempotency or max_pending or ends or any(job.unique_key is not None for job in jobs))
-    answer = send(server, now, conditions, words, end_words(server, ends, ttl), is_plain)
+    answer = send(send_plain if is_plain else None, send_full)
     if answer is None:
         return EnqueueResult(tuple([EnqueuedJob(job.id, True) for job in jobs]))
     kind = answer[0]
@@ -70,17 +80,16 @@ def end_words(server: Server, ends: Sequence[End], ttl: Ttl) -> codec.Words:
     return words
 
 
-def send(
-    server: Server, now: float, conditions: Sequence[Any], jobs: codec.Words, ends: codec.Words, is_plain: bool
-) -> list[Any] | None:
-    """Send until there is an answer, or RETRY_S is over. Returns that of enqueue_jobs.lua, or None if the jobs were
-    plain and all are stored by enqueue_plain.lua."""
+def send(plain: Callable[[], Any] | None, full: Callable[[bool], Any]) -> list[Any] | None:
+    """Send until there is an answer, or RETRY_S is over: to enqueue_plain.lua if the jobs are plain, and to
+    enqueue_jobs.lua if they are not, if it stored nothing, or if they may have been stored. Returns the answer of
+    the latter, or None if the former has stored all jobs."""
     deadline, pause_s, maybe = time.monotonic() + RETRY_S, PAUSE_S[0], False
     while True:
         try:
             answer = None
-            if not is_plain or maybe or not server.run("enqueue_plain", *jobs):
-                answer = server.run("enqueue_jobs", now, int(maybe), *conditions, *jobs, *ends)
+            if plain is None or maybe or not plain():
+                answer = full(maybe)
             if faults.point:
                 faults.point("enqueue.committed")
             return answer

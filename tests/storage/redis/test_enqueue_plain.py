@@ -1,9 +1,11 @@
 """Plain jobs are stored by a script of their own, which leaves what the script for all others leaves."""
 
+import socket
 import uuid
 from typing import Any
 
 from duey import clock
+from duey.storage.redis import client
 from duey.storage.redis.storage import RedisStorage
 from tests.contracts.rig import job
 from tests.storage.redis.conftest import Open
@@ -30,7 +32,9 @@ def content(storage: RedisStorage) -> dict[bytes, Any]:
 @rows(
     "columns",
     [
-        [{}], [{"eta": NOW + 60}], [{"eta": NOW - 60}], [{"chord": "c", "sequel": '[["s"],null,null,null]'}],
+        [], [{}], [{"eta": NOW + 60}], [{"eta": NOW - 60}], [{"timeout_s": 0.5, "retries": 2, "retry_delay_s": 1.5}],
+        [{"chord": "c", "sequel": '[["s"],null,null,null]'}],
+        [{"priority": -2.5, "queue": "slöw", "by": "mé", "flags": 3, "payload": b"\x80\n"}],
         [{"priority": -2.5, "queue": "slow", "context": "{}", "by": "me", "parent": "p", "flags": 3}],
         [{}, {"eta": NOW + 5, "queue": "slow"}, {"queue": "slow"}, {}],
     ],
@@ -54,3 +58,20 @@ def test_the_others_are_stored_by_the_script_for_all(storage: RedisStorage) -> N
     assert [each.fresh for each in storage.enqueue_jobs([job("b"), job("a"), job("c")]).accepted] == [True, False, True]
     assert storage.counts().queued == 3
     assert [row.kind for row in storage.read_outbox(9)] == ["enqueued"] * 3
+
+
+def test_an_answer_over_a_fresh_connection_is_read_without_the_library(storage: RedisStorage, monkeypatch: Any) -> None:
+    """Stored, not stored, refused, and a connection that the server has closed a moment ago."""
+    storage.enqueue_jobs([job("a")])
+    read: list[Any] = []
+    short = client.short_answer
+    monkeypatch.setattr(client, "short_answer", lambda *args: read.append(short(*args)) or read[-1])
+    assert storage.enqueue_jobs([job("b")]).accepted[0].fresh
+    assert not storage.enqueue_jobs([job("a")]).accepted[0].fresh
+    storage.server.command(b"SCRIPT", "FLUSH")
+    assert storage.enqueue_jobs([job("c")]).accepted[0].fresh
+    assert read == [1, None, 1], "the unknown script was an error, and its text was sent then"
+    storage.server.command(b"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    storage.server._idle[-1][0]._sock.shutdown(socket.SHUT_RDWR)
+    assert storage.enqueue_jobs([job("d")]).accepted[0].fresh
+    assert storage.counts().queued == 4
