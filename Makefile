@@ -10,9 +10,9 @@ ARGS ?=
 run: $(VENV)/runtime.stamp
 	@exec $(BIN)/python app.py
 
-# Most of a test of real processes is waiting for one of them: hence four at once on two cores.
+# Most of a test of real processes is waiting for one of them: hence six at once on two cores.
 test: lint
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 6 --dist worksteal $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/python -m ruff check .

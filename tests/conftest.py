@@ -20,6 +20,7 @@ from tests.support.apt import TOOLS, install_together
 from tests.support.chromium import find_chromium
 from tests.support.needs import strict
 from tests.support.nginx import find_nginx
+from tests.support.order import long_first, processes
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 from tests.support.rounds import rounds
 
@@ -74,8 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("soak")
-    # First what is made once for several tests: at the end of a run each free process would make its own.
-    items.sort(key=lambda item: "installed" not in getattr(item, "fixturenames", ()))
+    order = {name: n for n, name in enumerate(long_first([item.nodeid for item in items], processes()))}
+    items.sort(key=lambda item: order[item.nodeid])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

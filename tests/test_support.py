@@ -14,6 +14,7 @@ import redis
 from tests.monitor.web.client import Browser
 from tests.support import needs, rounds, wait_until
 from tests.support.chromium import find_chromium
+from tests.support.order import long_first
 from tests.support.redis_server import MISSING, RedisServer, redis_binary
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,3 +146,18 @@ def test_a_skip_is_one_line_and_a_failure_where_ci_is_true(tmp_path):
         for reason in ("expected a tool, found none; install it.", "expected a body, found none.", "for no reason"):
             (line,) = [line for line in lines if reason in line]
             assert not ci or line.endswith("(nothing may be skipped where CI=true)")
+
+
+def test_each_process_of_a_run_begins_with_its_share_of_the_long_tests():
+    short = [f"tests/model/test_ids.py::test_{n}" for n in range(85)]
+    long = [f"tests/acceptance/test_{module}.py::test_{n}" for module in "abcde" for n in range(3)]
+    names = [*short, *long]
+    for processes, sizes in ((1, [100]), (3, [33, 33, 34]), (6, [16, 16, 17, 17, 17, 17])):
+        ordered = long_first(names, processes)
+        assert sorted(ordered) == sorted(names)
+        began = []
+        for size in sizes:  # as xdist cuts
+            piece, ordered = ordered[:size], ordered[size:]
+            began.append(sum(name in long for name in piece))
+            assert all(name in long for name in piece[: began[-1]])
+        assert sum(began) == 15 and max(began) - min(began) <= 3

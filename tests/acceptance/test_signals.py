@@ -20,7 +20,7 @@ from tests.acceptance.processes import Process, stat_of
 from tests.acceptance.variants import KINDS, SOAK, crossed, crossed_over
 from tests.support import wait_until
 
-GRACE_S = 3.0
+GRACE_S = 3.0 if SOAK else 20.0  # a busy machine is slower; bodies that are not cut off take 60 s
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 

@@ -73,9 +73,9 @@ class SteeredControl(Control):
         self._waits.release()
         return super().wait(job_id, timeout_s)
 
-    def until_waiting(self, number: int) -> bool:
-        """Whether so many calls of `wait` have begun, at the latest after ten seconds each."""
-        return all(self._waits.acquire(timeout=10) for _ in range(number))
+    def until_waiting(self, number: int, timeout_s: float = 20) -> bool:
+        """Whether so many calls of `wait` have begun, at the latest after `timeout_s` each."""
+        return all(self._waits.acquire(timeout=timeout_s) for _ in range(number))
 
     def limit_pending(self, most: int) -> None:
         settings = self.huey.settings

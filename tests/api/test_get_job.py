@@ -98,14 +98,13 @@ class TestWaiting:
         began = time.monotonic()
         answer = client.get(f"/api/jobs/{job_id}?wait=0.2")
         assert (answer.status, answer.json["state"]) == (200, "queued")
-        assert 0.2 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.2
 
     def test_an_ended_or_unknown_job_is_not_waited_for(self, world: World, client: Client, job_id: str) -> None:
         world.control.finish(job_id)
-        began = time.monotonic()
         assert client.get(f"/api/jobs/{job_id}?wait=30").json["state"] == "done"
         assert client.get("/api/jobs/nope?wait=30").status == 404
-        assert time.monotonic() - began < 5
+        assert not world.control.until_waiting(3, 0), "each was looked at once"
 
     def test_half_of_the_threads_wait_and_no_more(self, tmp_path: Path) -> None:
         world = make_world(tmp_path, threads=5)
@@ -133,12 +132,10 @@ class TestWaiting:
         gone = threading.Event()
         environ = {"waitress.client_disconnected": gone.is_set}
         with ThreadPoolExecutor(1) as pool:
-            began = time.monotonic()
             waiting = pool.submit(client.get, f"/api/jobs/{job_id}?wait=30", **environ)
             assert world.control.until_waiting(1)
             world.api.close() if end == "close" else gone.set()
-            assert waiting.result(10).json["state"] == "queued"
-        assert time.monotonic() - began < 8
+            assert waiting.result(20).json["state"] == "queued"
 
     def test_waits_for_thirty_seconds_at_most(
         self, world: World, client: Client, job_id: str, monkeypatch: pytest.MonkeyPatch

@@ -250,3 +250,4 @@ def worker_threads(huey: DurableHuey, threads: int = 2) -> Iterator[Prefetcher]:
         huey.prefetcher = None
         huey.storage.unregister(presence.n)
         presence.close()
+    assert not any(worker.is_alive() for worker in workers), "a stop wakes those that sleep"

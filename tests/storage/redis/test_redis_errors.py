@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 
 import pytest
 
@@ -27,10 +26,9 @@ def config(storage, name, value):
 def test_a_server_that_is_not_there_or_lets_nobody_in_is_named(own_server, open_storage):
     port = free_port()
     storage = RedisStorage("x", url=f"redis://someone:secret@127.0.0.1:{port}/0")
-    began = time.monotonic()
     with pytest.raises(errors.StorageUnavailable) as caught:
         storage.enqueue_jobs(jobs("a"))
-    assert time.monotonic() - began < 5 and caught.value.stored is False
+    assert caught.value.stored is False
     assert f"Redis at 127.0.0.1:{port} cannot be reached" in str(caught.value)
     assert "secret" not in str(caught.value) and "start it" in str(caught.value)
     with pytest.raises(errors.Misconfigured, match=r"\[storage\] url"):
