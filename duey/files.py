@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FILE, FOLDER, OTHERS = 0o600, 0o700, 0o077
+LEAST_FREE = 2 * 2**20  # bytes: with less, SQLite's next write may fail
 SIDE_FILES = ("-wal", "-shm", "-journal")  # of a SQLite database
 _creating = threading.Lock()
 
@@ -76,6 +77,15 @@ def free_bytes(path: str) -> int:
     """Return how much this user can still write to the file system that holds the file."""
     room = os.statvfs(os.path.dirname(path) or ".")
     return room.f_bavail * room.f_frsize
+
+
+def full(path: str) -> list[str]:
+    """A sentence if the disk of the database has no room left."""
+    try:
+        free = free_bytes(path)
+    except OSError:  # its folder is gone, which others notice
+        return []
+    return [f"the disk of {path} is full ({free / 2**20:.1f} MB free): make room"] if free < LEAST_FREE else []
 
 
 def filesystem_of(path: str) -> str:

@@ -56,7 +56,7 @@ class Health:
         elif not health.ok:
             missing.append("no consumer is running" if health.schedules_since is None else "no consumer runs schedules")
         if self._history is not None:
-            history = self._history.health()
+            history = self._history.health(self._unrecorded_since())
             problems, warnings = [*problems, *history.problems], [*warnings, *history.warnings]
             if history.problems:
                 missing.append("the history cannot be read or recorded")
@@ -65,6 +65,12 @@ class Health:
         if missing:
             raise Refusal("not-ready", "; ".join(problems), headers=RETRY_AFTER, problems=problems, warnings=warnings)
         return respond(200, {"status": "ready", "warnings": warnings})
+
+    def _unrecorded_since(self) -> float | None:
+        try:
+            return self._control.unrecorded_since()
+        except StorageUnavailable:
+            return None
 
     def _may_read(self, environ: Mapping[str, Any]) -> bool:
         try:

@@ -145,8 +145,8 @@ def parser() -> argparse.ArgumentParser:
     made = added(commands, "doctor", inspect.getdoc(doctor.doctor) or "")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.set_defaults(service="doctor")
-    command(commands, "status", state.status)
     as_json = ("--json", {"action": "store_true", "help": "print one JSON object"})
+    command(commands, "status", state.status, as_json)
     word = {"metavar": "TEXT", "nargs": "+"}
     page = (
         as_json, ("--limit", {"type": int, "default": 25, "metavar": "N", "help": "how many at most"}),

@@ -3,39 +3,87 @@
 from __future__ import annotations
 
 import argparse
-import time
+from contextlib import suppress
+from typing import Any
 
-from duey.cli import alerts
-from duey.cli.context import CliContext, Refused, echo
+from duey import clock
+from duey.cli import alerts, output
+from duey.cli.context import ATTENTION, DONE, CliContext, Refused, echo
 
 
 def status(cli_context: CliContext, options: argparse.Namespace) -> int:
     """Print the state of the service: jobs, pauses, queues, consumers, open incidents and channels that fail.
 
-    Exit status 1 if the service is not ready, for example because no consumer runs.
+    Exit status 1 if the service is not ready, as `/readyz` says: no consumer, no room on a disk or in Redis, a history
+    that cannot be read or that nobody records. 3 if it is ready but something needs attention, as the first sentence of
+    the overview says: failed jobs and missed runs of 24 h, open incidents, jobs that no consumer will run.
     """
-    health, counts = cli_context.control.health(), cli_context.control.counts()
-    echo("ready" if health.ok else "NOT READY: " + "; ".join(health.problems))
-    for warning in health.warnings:
-        echo(f"warning: {warning}")
-    age = "" if counts.oldest_queued_at is None else f" (oldest {time.time() - counts.oldest_queued_at:.0f} s)"
-    echo(f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
-          f"scheduled {counts.scheduled}, blocked {counts.blocked}")  # fmt: skip
-    workers, queues = cli_context.control.workers(), cli_context.control.queues()
-    paused = [f"task {task.name}" for task in cli_context.control.tasks() if task.paused]
-    paused += [f"queue {queue.name}" for queue in queues if queue.paused]
-    if paused:
-        echo(f"paused: {', '.join(paused)}")
-    for each in cli_context.control.stranded(workers, queues):
-        echo(f"{each} ({'[consumer] queues' if each.kind == 'queue' else '[tasks] modules'})")
-    for worker in workers:
+    from duey.monitor.history import HistoryUnavailable
+    from duey.monitor.web.display.healthy import BAD, judge
+    from duey.monitor.web.situation import Reader
+
+    control, now = cli_context.control, clock.now()
+    with suppress(HistoryUnavailable):  # which is one of the facts
+        _ = cli_context.history
+    reader = Reader(control, cli_context.history, alerts.service_of(cli_context), clock.now)
+    health, found = control.health(), reader.read(now, None, output.when)
+    judged = judge(found)
+    problems = list(dict.fromkeys([*health.problems, *found.history.problems]))
+    sentence = judged.text(now)
+    if options.json:
+        output.print_json({
+            "ready": not problems, "level": judged.level, "sentence": sentence, "problems": problems,
+            "warnings": [*found.warnings, *found.history.warnings], "counts": counts_of(found.counts),
+            "paused": paused(found), "stranded": [str(each) for each in found.stranded],
+            "workers": [each.id for each in found.serving], "incidents": list(found.incidents),
+        })  # fmt: skip
+    else:
+        for line in lines_of(found, problems, sentence if judged.level == BAD else ""):
+            echo(line)
+        alerts.show_state(cli_context)
+    if problems:
+        raise Refused(f"the service is not ready: {'; '.join(problems)}")
+    return ATTENTION if judged.level == BAD else DONE
+
+
+def counts_of(counts: Any) -> dict[str, Any] | None:
+    """The numbers of unfinished jobs by state, None where they are not known."""
+    from duey.api.views import rfc3339
+
+    return counts and {**vars(counts), "oldest_queued_at": rfc3339(counts.oldest_queued_at)}
+
+
+def lines_of(found: Any, problems: list[str], sentence: str) -> list[str]:
+    """The state as text."""
+    if problems:
+        lines = [f"NOT READY: {'; '.join(problems)}"]
+    else:
+        lines = [f"ready, but look: {sentence}" if sentence else "ready"]
+    lines += [f"warning: {each}" for each in (*found.warnings, *found.history.warnings)]
+    counts = found.counts
+    if counts is None:
+        return lines
+    age = "" if counts.oldest_queued_at is None else f" (oldest {found.now - counts.oldest_queued_at:.0f} s)"
+    lines.append(
+        f"queued {counts.queued}{age}, running {counts.running}, retrying {counts.retrying}, "
+        f"scheduled {counts.scheduled}, blocked {counts.blocked}"
+    )
+    if names := paused(found):
+        lines.append(f"paused: {', '.join(names)}")
+    lines += [
+        f"{each} ({'[consumer] queues' if each.kind == 'queue' else '[tasks] modules'})" for each in found.stranded
+    ]
+    for worker in found.workers:
         state = "alive" if worker.alive else "dead"
         doing = ", ".join(job.task for job in worker.running) or "idle"
-        echo(
-            f"worker {worker.id}: {worker.host} pid {worker.pid}, "
-            f"{worker.workers} x {worker.worker_type}, {state}, {doing}"
+        lines.append(
+            f"worker {worker.id}: {worker.host} pid {worker.pid}, {worker.workers} x {worker.worker_type}, "
+            f"{state}, {doing}"
         )
-    alerts.show_state(cli_context)
-    if not health.ok:
-        raise Refused("the service is not ready: " + "; ".join(health.problems))
-    return 0
+    return lines
+
+
+def paused(found: Any) -> list[str]:
+    """What is paused, as `task NAME` and `queue NAME`."""
+    names = [f"task {task.name}" for task in found.tasks if task.paused]
+    return names + [f"queue {queue.name}" for queue in found.queues if queue.paused]

@@ -17,6 +17,7 @@ from huey.api import Task
 from duey import clock, errors
 from duey.control.call import MAX_PROBLEMS, bind, call_schema
 from duey.control.edit import edited
+from duey.control.health import health
 from duey.control.job_views import JobViews
 from duey.control.schedules import ScheduleService
 from duey.control.stranded import Stranded, stranded
@@ -39,7 +40,6 @@ from duey.model.job import (
 from duey.payload.plain import ASKED, IN_LIST, JOB, Bounds
 from duey.payload.serializer import of_job
 from duey.scheduling.timetable import LONGEST_S
-from duey.scheduling.timezones import moment
 from duey.storage.values import StoredJob
 from duey.tasks import registry
 from duey.tasks.call_options import context_text
@@ -282,19 +282,12 @@ class Control:
         """How many jobs are in which state."""
         return self.storage.counts()
 
+    def unrecorded_since(self) -> float | None:
+        """When the oldest event happened that is not in the history yet."""
+        oldest = self.storage.read_outbox(1)
+        return oldest[0].at if oldest else None
+
     def health(self) -> Health:
-        """Whether the storage can be used, a consumer runs jobs and one runs schedules; with warnings of the storage.
-        Never raises."""
-        try:
-            workers = [each for each in self.storage.worker_infos() if each.alive and each.worker_type != "alone"]
-            warnings = tuple(self.storage.warnings())
-            since = self.schedules.standing_since(workers)
-        except errors.DueyError as exc:
-            return Health(False, (str(exc),), usable=False)
-        problems: tuple[str, ...] = ()
-        if not any(each.workers for each in workers):
-            problems = ("no consumer is running: start one with `duey worker`",)
-        elif since is not None:
-            time = moment(since, clock.now(), self.huey.settings.schedule.timezone)
-            problems = (f"no consumer runs schedules since {time}: start one without --no-periodic, or see its log",)
-        return Health(not problems, problems, warnings, since)
+        """Whether the storage can be used and has room, a consumer runs jobs and one runs schedules; with warnings of
+        the storage. Never raises."""
+        return health(self.storage, self.schedules, self.huey.settings.schedule.timezone)

@@ -213,6 +213,9 @@ class Maintenance(Protocol):
     def fence(self) -> str | None:
         """Why every start is refused: the queue was moved, or is being moved. None if it was not."""
 
+    def problems(self) -> list[str]:
+        """What keeps jobs from being accepted now, one sentence each: no room on the disk or in memory."""
+
     def unknown_before(self, instant: float) -> list[str]:
         """The ids of some jobs that were set aside before the instant because no consumer knew their task."""
 

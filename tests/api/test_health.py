@@ -31,7 +31,7 @@ def test_ready_or_not_it_says_what_is_missing(world: World) -> None:
 
 
 class BrokenBooks:
-    def health(self) -> HistoryHealth:
+    def health(self, unrecorded_since: float | None = None) -> HistoryHealth:
         return HistoryHealth(False, ("/srv/data/monitor.db cannot be used",), ("kept as /srv/data/monitor.db.broken",))
 
     def close(self) -> None:

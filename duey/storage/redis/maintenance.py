@@ -31,6 +31,10 @@ class RedisMaintenance(Maintenance):
         text = self.server.command(b"GET", self.server.key("fence"))
         return None if text is None else str(text.decode())
 
+    def problems(self) -> list[str]:
+        facts = self.server.facts()
+        return facts.problems(f"Redis at {self.server.address}") if facts else []
+
     def unknown_before(self, instant: float) -> list[str]:
         found = self.server.command(b"ZRANGEBYSCORE", self.server.key("unknown"), "-inf", instant, "LIMIT", 0, 100)
         return [each.decode() for each in found]

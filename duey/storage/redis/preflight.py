@@ -48,6 +48,14 @@ class Facts:
     def uptime_s(self) -> float:
         return float(self._info.get("uptime_in_seconds", 0))
 
+    def problems(self, at: str) -> list[str]:
+        """Why it stores nothing now."""
+        used, most = (int(self._info.get(name, 0)) for name in ("used_memory", "maxmemory"))
+        if 0 < most <= used:
+            mb = f"its maxmemory of {most / 2**20:,.0f} MB"
+            return [f"{at} uses all of {mb}, so that it accepts no jobs: raise it, or let jobs end"]
+        return []
+
     def warnings(self, at: str) -> list[str]:
         """What an admin should know, one sentence each."""
         found = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from duey import clock
+from duey import clock, files
 from duey.storage import log_files
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
@@ -73,6 +73,9 @@ class SqliteMaintenance(Maintenance):
 
     def fence(self) -> str | None:
         return peek.fence_of(self.db.path)
+
+    def problems(self) -> list[str]:
+        return files.full(self.db.path)
 
     def unknown_before(self, instant: float) -> list[str]:
         query = "select id from blocked join jobs using (seq) where kind = 'unknown' and at <= ? limit 100"

@@ -8,11 +8,13 @@ import shutil
 
 from peewee import SqliteDatabase
 
+from duey import files
 from duey.monitor.history.errors import HistoryBroken, HistoryUnavailable
 from duey.monitor.history.queries import Queries
 from duey.monitor.history.schema import DAY_S, JOBS, MARKS
 from duey.monitor.history.values import HistoryHealth, Kept, RecorderStatus
 
+RECORD_WITHIN_S = 60.0  # a recorder takes a second, and a few more behind a long backlog
 COUNTED_WARNING_S = 7 * DAY_S  # how long a warning mentions jobs that were only counted
 
 
@@ -38,9 +40,13 @@ class Status(Queries):
         """Why the recorder of this process records nothing now, or '' if it does, or if another process records."""
         return (self._recorder and self._recorder.problem) or ""
 
-    def health(self) -> HistoryHealth:
-        """Return whether the history can be read and recorded, with problems and warnings. Never raises."""
-        problems: list[str] = []
+    def health(self, unrecorded_since: float | None = None) -> HistoryHealth:
+        """Return whether the history can be read and recorded, with problems and warnings. Never raises.
+
+        `unrecorded_since` is when the oldest event happened that the queue holds for the history. With it, this
+        process also notices that no other one records.
+        """
+        problems: list[str] = files.full(str(self._database.path))
         marks: dict[str, float] = {}
         try:
             with self._database.reading() as db:
@@ -48,9 +54,14 @@ class Status(Queries):
                 marks = _marks(db)
         except HistoryUnavailable as error:
             problems.append(str(error))
-        recorder = self._recorder
+        recorder, now = self._recorder, self._clock()
         if recorder is not None and recorder.problem and recorder.problem not in problems:
             problems.append(recorder.problem)
+        late_s = now - max(unrecorded_since or now, marks.get("recorded_at", 0.0))
+        if late_s > RECORD_WITHIN_S and not problems:
+            problems.append(
+                f"nothing is recorded in the history for {late_s:.0f} s: start a web process or `duey record`"
+            )
         return HistoryHealth(not problems, tuple(problems), tuple(self._warnings(marks)))
 
     def _warnings(self, marks: dict[str, float]) -> list[str]:

@@ -113,9 +113,11 @@ def _bad(now: Situation, counts: Counts) -> list[Clause]:
     elif not now.hands:
         text = f"all workers are quiet and take no jobs ({plural(waiting_jobs, 'job')} waiting)"
         found.append(Clause(text, about="workers"))
+    found += [Clause(one_line(each, 3 * TITLE_CHARS)) for each in now.problems]
     for each in now.stranded:
         about = "workers" if each.kind == "queue" else "blocked"
         found.append(Clause(one_line(str(each), 3 * TITLE_CHARS), about=about))
+    found += [Clause(one_line(each, 3 * TITLE_CHARS)) for each in now.history.problems]
     if now.serving and now.schedules_since:
         found.append(Clause(f"no consumer runs schedules since {now.schedules_since}", about="missed"))
     if now.incidents:
@@ -144,7 +146,7 @@ def _notes(now: Situation, counts: Counts) -> list[Clause]:
 
 
 def _lines(now: Situation) -> tuple[str, ...]:
-    lines = [*now.history.problems, *now.history.warnings, *now.warnings]
+    lines = [*(now.history.problems if now.counts is None else ()), *now.history.warnings, *now.warnings]
     paused = [task.name for task in now.tasks if task.paused] + [f"the queue {q.name}" for q in now.queues if q.paused]
     if paused:
         lines.append(f"Paused: {', '.join(paused)}.")

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from duey.alerts.drill import Drill
 from duey.control.schedules import Schedule
-from duey.errors import StorageUnavailable
 from duey.model.job import Counts
-from duey.monitor.history import Count, Interval, Waits
+from duey.monitor.history import Interval, Waits
 from duey.monitor.web.display import charts
 from duey.monitor.web.display.formats import DAY_S, ago, duration, number, plural, size
 from duey.monitor.web.display.healthy import Health, Situation, judge
@@ -26,12 +26,12 @@ from duey.monitor.web.pages.schedules import short_name
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import Done, Route, View, get, unchanged
 from duey.monitor.web.services import Recent, Services, history_etag
+from duey.monitor.web.situation import LISTED, Reader, asked
 
-T = TypeVar("T")
 REGIONS = ("now", "history")
-MINUTES, DAYS, LISTED = 60, 30, 5
+MINUTES, DAYS = 60, 30
 LITTLE_BYTES = 1 << 30
-KEPT_S, HEALTH_KEPT_S = 10.0, 5.0  # cached, because it takes tens of milliseconds and changes slowly
+KEPT_S = 10.0  # cached, because it takes tens of milliseconds and changes slowly
 
 
 class OverviewPage:
@@ -41,11 +41,8 @@ class OverviewPage:
         self._services = services
         self._schedules = Recent(services.control.schedules.all, KEPT_S, services.clock)
         self._figures = Recent(lambda: services.history.tasks(DAY_S), KEPT_S, services.clock)
-        self._troubles = Recent(
-            lambda: services.history.error_groups("open", None, None, LISTED), HEALTH_KEPT_S, services.clock
-        )
+        self._reader = Reader(services.control, services.history, services.alerts, services.clock)
         self._drill = Recent(Drill(services.control, services.history, services.alerts).state, KEPT_S, services.clock)
-        self._history_health = Recent(services.history.health, HEALTH_KEPT_S, services.clock)
 
     def routes(self) -> list[Route]:
         return [get("/", self.show), Route("POST", "/seen", self.seen)]
@@ -68,10 +65,10 @@ class OverviewPage:
 
     def _etag(self, request: Request) -> str:
         """Return the facts of the ETag: the history, how long the oldest job has waited, and what is due."""
-        counts = self._asked(self._services.control.counts)
+        counts = asked(self._services.control.counts)
         if counts is None:
             return ""
-        schedules = [(each.name, each.paused, each.next_at[:1]) for each in self._asked(self._schedules.get) or ()]
+        schedules = [(each.name, each.paused, each.next_at[:1]) for each in asked(self._schedules.get) or ()]
         return history_etag(self._services, request, _level(request, counts), counts.events > 0, schedules)
 
     # current state
@@ -79,7 +76,7 @@ class OverviewPage:
     def _now(self, request: Request, data: dict[str, Any], more: dict[str, Any]) -> None:
         situation = self._situation(request)
         health, counts = judge(situation), situation.counts
-        totals = self._asked(lambda: self._services.history.totals(DAY_S))
+        totals = asked(lambda: self._services.history.totals(DAY_S))
         data["health"] = {"level": health.level, "sentence": health.text(request.now), "lines": health.lines}
         data["counts"] = counts
         data["failed_24h"], data["done_24h"] = totals and totals.failed, totals and totals.done
@@ -92,36 +89,9 @@ class OverviewPage:
         more["oldest_at"] = counts.oldest_queued_at if counts else None
 
     def _situation(self, request: Request) -> Situation:
-        control, history = self._services.control, self._services.history
-        counts: Counts | None = None
-        try:
-            counts = control.counts()
-            health = control.health()
-            workers, tasks, queues = control.workers(), control.tasks(), control.queues()
-        except StorageUnavailable as error:
-            return Situation(request.now, None, problems=(str(error),), history=self._history_health.get())
-        visited = history.note_visit(request.who, not request.fragment)
-        since = visited if visited is not None else request.now - DAY_S
-        failed = self._asked(lambda: history.failed_since(since)) or Count(0)
-        groups = self._asked(self._troubles.get)
-        return Situation(
-            request.now,
-            counts,
-            workers,
-            tasks,
-            queues,
-            (),
-            (*health.warnings, *self._disk(), *self._proof(request)),
-            self._history_health.get(),
-            failed,
-            visited is not None,
-            self._asked(history.seen_workers) or (),
-            self._asked(lambda: history.missed_slots(since)) or (),
-            [each for each in groups.groups if each.last_seen >= since] if groups else (),
-            [each.title for each in self._asked(self._services.alerts.open) or ()],
-            self._asked(lambda: control.stranded(workers, queues)) or (),
-            "" if health.schedules_since is None else request.times.clock(health.schedules_since),
-        )
+        visited_at = self._services.history.note_visit(request.who, not request.fragment)
+        found = self._reader.read(request.now, visited_at, request.times.clock)
+        return replace(found, warnings=(*found.warnings, *self._disk(), *self._proof(request)))
 
     def _disk(self) -> list[str]:
         found = self._queue_file()
@@ -132,7 +102,7 @@ class OverviewPage:
 
     def _proof(self, request: Request) -> list[str]:
         """What the last fire drills proved."""
-        found = self._asked(self._drill.get)
+        found = asked(self._drill.get)
         if found is None:
             return []
         lines = [f"Alerts proven {ago(request.now - found.proven_at)}."] if found.proven_at is not None else []
@@ -164,21 +134,21 @@ class OverviewPage:
 
     def _history(self, request: Request, data: dict[str, Any], more: dict[str, Any]) -> None:
         history, services = self._services.history, self._services
-        minutes = self._asked(lambda: history.minutes(MINUTES)) or ()
-        days = self._asked(lambda: history.days(DAYS, services.zone)) or ()
-        waits = self._asked(lambda: history.waits(MINUTES)) or ()
-        schedules = self._asked(self._schedules.get) or []
+        minutes = asked(lambda: history.minutes(MINUTES)) or ()
+        days = asked(lambda: history.days(DAYS, services.zone)) or ()
+        waits = asked(lambda: history.waits(MINUTES)) or ()
+        schedules = asked(self._schedules.get) or []
         due = _due(schedules)
         data["minutes"] = [_interval(each) for each in minutes]
         data["days"] = [_interval(each) for each in days]
         data["waits"] = waits
-        figures = self._asked(self._figures.get) or ()
+        figures = asked(self._figures.get) or ()
         failing = [each for each in figures if each.failures]
         data["slowest"] = sorted(figures, key=lambda each: -(each.run.p95_ms or 0))[:LISTED]
         data["most_failing"] = sorted(failing, key=lambda each: -each.failures)[:LISTED]
         data["next"] = [{"at": at, "schedule": name} for at, name in due]
         data["storage"] = self._storage()
-        level = _level(request, self._asked(services.control.counts))
+        level = _level(request, asked(services.control.counts))
         more["minutes_chart"] = self._bars(request, minutes, "%H:%M", "minute")
         more["days_chart"] = self._bars(request, days, "%d %b", "day")
         more["waits_chart"] = _waits(request, waits, level)
@@ -197,8 +167,8 @@ class OverviewPage:
         return charts.stacked(bars, tips, axis, label, unfinished=bool(past) and not past[-1].complete)
 
     def _storage(self) -> dict[str, Any]:
-        counts = self._asked(self._services.control.counts)
-        kept = self._asked(self._services.history.kept)
+        counts = asked(self._services.control.counts)
+        kept = asked(self._services.history.kept)
         return {
             "queue": self._queue_file(),
             "history": kept,
@@ -215,13 +185,6 @@ class OverviewPage:
         except OSError:
             free = None
         return {"file_bytes": _bytes(path), "wal_bytes": _bytes(Path(f"{path}-wal")), "disk_free_bytes": free}
-
-    def _asked(self, question: Callable[[], T]) -> T | None:
-        """Return an answer of history or engine, or None if it is not available, which the health sentence reports."""
-        try:
-            return question()
-        except StorageUnavailable:
-            return None
 
 
 def _due(schedules: Sequence[Schedule]) -> list[tuple[float, str]]:

@@ -55,7 +55,10 @@ def test_a_full_server_takes_no_jobs_but_lets_them_end(own_server, open_storage,
     storage.enqueue_jobs(jobs("ab"))
     hand = hire(storage)
     first = hand.claim_one()
+    assert storage.problems() == []
     config(storage, "maxmemory", "1000")
+    (problem,) = storage.problems()
+    assert "uses all of its maxmemory of 0 MB, so that it accepts no jobs" in problem
     with pytest.raises(errors.StorageFull, match="maxmemory") as caught:
         storage.enqueue_jobs(jobs("c"))
     assert caught.value.stored is False and storage.get_job("c") is None
