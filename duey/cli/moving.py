@@ -93,7 +93,7 @@ def rescue(cli_context: CliContext, here: Any) -> None:
 
     settings = cli_context.settings
     if here.storage == settings.storage:
-        cli_context.control.lifecycle.rescue(settings.tasks.max_crashes)
+        cli_context.control.huey.lifecycle.rescue(settings.tasks.max_crashes)
         cli_context.huey.storage.close()
     else:
         huey = build(replace(settings, storage=here.storage))

@@ -31,8 +31,10 @@ def elsewhere(settings: Settings) -> list[str]:
         count, url = waiting_in(storage.path), f"sqlite:///{storage.path}"
         here = f"redis://... with [storage] name {storage.name}"
     elif storage.url != type(storage).__dataclass_fields__["url"].metadata["default"]:
-        from duey.storage.redis.preflight import waiting_in as waiting_on
-
+        try:
+            from duey.storage.redis.preflight import waiting_in as waiting_on
+        except ImportError:  # the client of Redis is optional
+            return []
         count, url, here = waiting_on(storage.url, storage.name), "redis://...", f"sqlite:///{storage.path}"
     else:
         return []

@@ -34,7 +34,7 @@ class Place(NamedTuple):
             return SqliteTransfer(self.label, self.storage.path, create)
         try:
             from duey.storage.redis.transfer import RedisTransfer
-        except ModuleNotFoundError:
+        except ImportError:
             raise MoveRefused("expected the Python client of Redis, found none: pip install 'duey[redis]'") from None
         return RedisTransfer(self.label, self.storage.url, self.storage.name, create)
 

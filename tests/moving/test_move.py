@@ -130,6 +130,7 @@ def test_the_source_is_closed_for_all_and_the_target_open(pair, source, target):
         lambda: hand.storage.enqueue_jobs([job(str(i)) for i in range(20)]),
         lambda: storage.retry("a", None, 1) if source == "redis" else storage.pause("task", "t"),
         lambda: storage.schedule_store.remove("x") if source == "redis" else storage.put_data("k", b"v"),
+        lambda: storage.schedule_store.note_alive(2e9, "why"),
         lambda: both.again(0),
     ):
         with pytest.raises(StorageMoved, match=f"was moved to {both.places[1].label.split(' ')[0]}"):

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from redis import Redis, exceptions
+
 from duey import errors
 from duey.storage.redis.keys import VERSION, prefix
 
@@ -158,8 +160,6 @@ def scan(server: Any, start: str, rest: bytes) -> list[bytes]:
 def waiting_in(url: str, name: str) -> int:
     """How many jobs have not ended on a server that this process does not use. 0 if they were moved, or if it does not
     answer at once."""
-    from redis import Redis, exceptions
-
     try:
         with Redis.from_url(url, socket_connect_timeout=0.5, socket_timeout=0.5, retry=None) as server:
             if server.exists(f"{prefix(name)}:fence"):

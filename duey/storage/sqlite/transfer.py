@@ -37,7 +37,8 @@ from duey.storage.transfer import (
 )
 
 BUSY_S = 15.0
-NEVER_FENCED = ("meta", "workers")  # the mover's own; a worker may leave
+NEVER_FENCED = ("meta", "workers")  # a few keys of meta are; a worker may leave
+META = ("gaps", "hand", "scheduler")  # keys of meta that are copied
 
 
 class SqliteTransfer(Transfer):
@@ -166,7 +167,7 @@ class SqliteTransfer(Transfer):
             self.contents().refuse(self.label, is_stale)
             for name in tables(con):
                 con.execute(f"delete from {name}")
-            con.execute("delete from meta where key in ('hand', 'gaps', 'scheduler')")
+            con.execute(f"delete from meta where key in {META}")
             con.execute("delete from sqlite_sequence")
             put(con, "move", marker.as_json())
             put(con, "fence", sentence)
@@ -221,10 +222,12 @@ def tables(con: sqlite3.Connection) -> list[str]:
 def triggers(con: sqlite3.Connection, sentence: str) -> Iterator[str]:
     """The statements that build the fence."""
     text = f"{StorageMoved.SIGN}{sentence}".replace("'", "''")
+    refuse = f"begin select raise(abort, '{text}'); end"
     for name in tables(con):
         for change in ("insert", "update", "delete") if name not in NEVER_FENCED else ():
-            when = f"before {change} on {name}"
-            yield f"create trigger fence_{name}_{change} {when} begin select raise(abort, '{text}'); end"
+            yield f"create trigger fence_{name}_{change} before {change} on {name} {refuse}"
+    for change in ("insert", "update"):  # what schedulers write
+        yield f"create trigger fence_meta_{change} before {change} on meta when new.key in {META} {refuse}"
 
 
 def put(con: sqlite3.Connection, key: str, value: Any) -> None:
