@@ -38,7 +38,7 @@ def fate_of(
     if stopping:  # it must not run again
         return Fate(outcomes.end(claim, CANCELED, lines=lines))
     if claim.token in dead.timed_out:
-        return Fate(outcomes.timed_out(claim, mark.started_at if mark else None, dead.asks, lines))
+        return Fate(outcomes.timed_out(claim, mark.started_at if mark else None, dead.asks, lines, dead.stack))
     if mark is None:
         return Fate()
     once = bool(claim.job.flags & ONCE) and mark.phase != TAKEN

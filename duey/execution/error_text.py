@@ -3,32 +3,41 @@ because these methods are an author's code."""
 
 from __future__ import annotations
 
-import os
 import traceback
 from types import TracebackType
 from typing import Any
 
-import huey
-from huey.exceptions import TaskException
+from huey.exceptions import TaskException, TaskTimeout
 
 from duey import os_process
 from duey.errors import TaskExit
+from duey.execution.thread_timeouts import ENGINE, HUEY, RECIPES
 from duey.payload.redact import Mask
 
 TRACEBACK_MAX = 64 * 1024
 MESSAGE_MAX = 4 * 1024
 MASKED_MAX = 1024 * 1024  # of a text that is masked: masking comes before truncation, so that no part of a secret stays
 
-HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-HUEYS = os.path.dirname(huey.__file__) + os.sep
+
+def is_engine(file: str) -> bool:
+    """Whether a file is a part of Duey or Huey."""
+    return file.startswith((ENGINE, HUEY)) and not file.startswith(RECIPES)
 
 
 def own_frames(trace: TracebackType | None) -> TracebackType | None:
     """A traceback without the frames of Huey and Duey above those of the task."""
     first = trace
-    while first is not None and first.tb_frame.f_code.co_filename.startswith((HERE, HUEYS)):
+    while first is not None and is_engine(first.tb_frame.f_code.co_filename):
         first = first.tb_next
     return first or trace
+
+
+def formatted(exc: BaseException) -> str:
+    """The traceback as text. That of a time-out ends where the body stood, without the frames that raised it there."""
+    made = traceback.TracebackException(type(exc), exc, own_frames(exc.__traceback__))
+    while isinstance(exc, TaskTimeout) and len(made.stack) > 1 and is_engine(made.stack[-1].filename):
+        del made.stack[-1]
+    return "".join(made.format())
 
 
 def text_of(exc: BaseException) -> str:
@@ -49,13 +58,14 @@ def trace_of(exc: BaseException, mask: Mask) -> str:
     return str(error_record("", exc, 0, mask)["traceback"]).rstrip()
 
 
-def error_record(job_id: str, exc: BaseException, retries: int, mask: Mask) -> dict[str, Any]:
-    """Huey's error metadata (`Huey.build_error_result`), with type and message as separate fields, masked."""
+def error_record(job_id: str, exc: BaseException, retries: int, mask: Mask, stack: str = "") -> dict[str, Any]:
+    """Huey's error metadata (`Huey.build_error_result`), with type and message as separate fields, masked. `stack`: the
+    frames of the traceback, if the error was not raised there."""
     message = text_of(exc)
     exc = exc.__cause__ if isinstance(exc, TaskExit) and exc.__cause__ is not None else exc
     try:
-        frames = own_frames(exc.__traceback__)
-        trace = "".join(os_process.call(traceback.format_exception, type(exc), exc, frames))
+        trace = os_process.call(formatted, exc)
+        trace = f"Traceback (most recent call last):\n{stack}{trace}" if stack else trace
     except BaseException:
         trace = f"{type(exc).__name__}: {message}\n"
     half = MASKED_MAX // 2

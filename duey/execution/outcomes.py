@@ -36,9 +36,9 @@ class Outcomes:
     def __init__(self, huey: Any, display: Display) -> None:
         self._huey, self._display = huey, display
 
-    def record(self, claim: Claim, error: BaseException, retries: int) -> Record:
-        """Huey's error metadata for this job, masked."""
-        return error_record(claim.job.id, error, retries, self._display.mask(claim))
+    def record(self, claim: Claim, error: BaseException, retries: int, stack: str = "") -> Record:
+        """Huey's error metadata for this job, masked. `stack`: see error_record."""
+        return error_record(claim.job.id, error, retries, self._display.mask(claim), stack)
 
     def serialized(self, claim: Claim, record: Record) -> bytes:
         """An error as the result of this job."""
@@ -96,10 +96,11 @@ class Outcomes:
         return outcome
 
     def timed_out(
-        self, claim: Claim, started_at: float | None, asks: bool, lines: Sequence[Line] | None = None
-    ) -> Outcome:
+        self, claim: Claim, started_at: float | None, asks: bool, lines: Sequence[Line] | None = None, stack: str = "",
+    ) -> Outcome:  # fmt: skip
         """A body was killed at its time-out: a failed attempt like any other. `asks`: the back-off function of the
-        author is called. `lines`: that the body logged, as far as they were written while it ran."""
+        author is called. `lines`: that the body logged, as far as they were written while it ran. `stack`: where it
+        stood, as the frames of a traceback."""
         job = claim.job
         started_at = clock.now() - (job.timeout_s or 0) if started_at is None else started_at
         error = TaskTimeout(f"killed: it ran past its timeout of {job.timeout_s:g} s")
@@ -108,9 +109,9 @@ class Outcomes:
         if policy is not None and not asks:
             policy = policy.without_code
         decision = decide(job, error, policy, job.retries, job.retry_delay_s)
+        record = self.record(claim, error, job.retries, stack)
         if not decision.again:
-            return self.end(claim, FAILED, error, started_at=started_at, decision=decision, lines=lines)
-        record = self.record(claim, error, job.retries)
+            return self.end(claim, FAILED, record=record, started_at=started_at, decision=decision, lines=lines)
         return self.retry(claim, decision, record, job.retries, job.retry_delay_s, backoff, started_at, lines)
 
     def _unreached(

@@ -95,6 +95,19 @@ class Work(Protocol):
     def log_of(self, token: int) -> list[Numbered]:
         """The lines that `put_logs` has stored for the claim, in order."""
 
+    def ask_stack(self, token: int) -> None:
+        """Ask the worker that holds the claim where its body stands. Of several questions to a worker before it looks,
+        only the last one counts."""
+
+    def stack_asked(self, worker: int) -> int | None:
+        """The token for which this worker was asked since the last call, or None."""
+
+    def put_stack(self, token: int, text: str) -> None:
+        """Store the answer."""
+
+    def stack_of(self, token: int) -> tuple[float, str] | None:
+        """The last answer for the claim and when it was given, kept for a minute or longer; or None."""
+
     def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
         """Store data with the job, until the job is removed. False, and nothing is stored, if the claim is gone."""
 

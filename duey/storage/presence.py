@@ -57,6 +57,11 @@ class _Here(threading.local):
     at = 0  # the offset of the slot of this thread
 
 
+def dump_file(folder: Path, n: int) -> Path:
+    """The path of the file to which worker n writes where it stands (duey.execution.stacks)."""
+    return folder / f"{n}.dump"
+
+
 def lock_file(folder: Path, n: int) -> Path:
     """The path of the lock file of worker n."""
     return folder / f"{n}{LOCK_FILE}"
@@ -138,7 +143,7 @@ class Presence:
         """Remove the files and release the lock."""
         _ours.discard(self)
         self.pipe.close()
-        for path in (self.path, self.pipe.path):
+        for path in (self.path, self.pipe.path, dump_file(self.path.parent, self.n)):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         self.abandon()
@@ -202,7 +207,7 @@ class DeadPresence:
 
     def __init__(self, folder: Path, n: int) -> None:
         self._path = lock_file(folder, n)
-        self._pipe = folder / f"{n}{PIPE_FILE}"
+        self._files = (self._path, folder / f"{n}{PIPE_FILE}", dump_file(folder, n))
         self._fd: int | None = None
 
     def seize(self) -> bool:
@@ -221,7 +226,7 @@ class DeadPresence:
 
     def reap(self) -> None:
         """Remove the files, after the claims have been returned."""
-        for path in (self._path, self._pipe):
+        for path in self._files:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
         self.leave()

@@ -139,6 +139,7 @@ class DeadWorker(NamedTuple):
     pid: int
     charge: bool = True
     timed_out: frozenset[int] = frozenset()  # tokens whose body was killed at its time-out: a failed attempt
+    stack: str = ""  # where that body stood, as the frames of a traceback
     asks: bool = True  # whether back-off functions of authors may be called for them
     tree: bool = False  # its whole consumer died
     company: int = 0  # number of jobs that were handled by all workers that died together, as far as known

@@ -90,6 +90,11 @@ class Prefetcher:
             else:
                 self._settle_and_claim(0)
 
+    @property
+    def handles(self) -> int:
+        """How many jobs the threads of this process handle."""
+        return self._handled
+
     def _pick(self, pile: deque[Claim]) -> Claim:
         """Take the oldest claim of a pile. The caller holds the condition."""
         self._buffer.taken_at = time.monotonic()

@@ -24,7 +24,8 @@ from typing import Any, NamedTuple
 from huey.consumer import Worker, WorkerRecycle
 
 from duey import errors, os_process
-from duey.execution import hooks, job_log, registration
+from duey.execution import hooks, job_log, registration, stacks
+from duey.execution.attempt import Attempt
 from duey.execution.lifecycle import Lifecycle
 from duey.execution.thread_timeouts import SignalTimeouts, ThreadTimeouts
 from duey.model.queues import shown
@@ -120,6 +121,7 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
             start("Scheduler", run_loop, consumer.make_scheduler(stop), stop)
     workers = []
     if spec.in_main:
+        stacks.register(huey.storage.folder, presence.n)
         huey.timeouts = SignalTimeouts()
         attendant = start("Attendant", attend, huey, presence.n, stop, report)
         if not run_loop(consumer.make_worker(stop), stop):
@@ -186,11 +188,12 @@ def run_loop(worker: Any, stop: StopFlag) -> bool:
 
 
 def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) -> None:
-    """Until the stop flag is set: log jobs that ignore their time-out, and handle requests of the monitor. Then give
+    """Until the stop flag is set: log jobs that ignore their time-out, and answer the monitor. Then give
     back what has not begun."""
     prefetcher, stop_reported = huey.prefetcher, False
     while not stop.wait(ATTEND_S):
         end_without_files(prefetcher.presence)
+        show_stack(huey, n)
         while huey.timeouts.deaf:
             logger.warning(
                 "job %s ignores its timeout, and a thread cannot be stopped: use process workers",
@@ -205,6 +208,19 @@ def attend(huey: Any, n: int, stop: StopFlag, report: Callable[[object], None]) 
             stop_reported = True
     report(LEAVING)
     prefetcher.stop()
+
+
+def show_stack(huey: Any, n: int) -> None:
+    """If somebody asks where a body stands, answer."""
+    if not huey.prefetcher.handles:
+        return
+    try:
+        token = huey.storage.stack_asked(n)
+        text = None if token is None else stacks.stack_of(token, Attempt.run_body)
+        if text is not None:
+            huey.storage.put_stack(token, text)
+    except Exception as exc:  # the storage cannot be used, or the stack cannot be read
+        logger.warning("where a job stands could not be shown: %s", exc)
 
 
 def end_without_files(presence: Any) -> None:

@@ -46,7 +46,9 @@ class Reaper:
             logger.error("%s (pid %d) died %s", child.spec.name, child.pid, how)
         if not child.number:
             return False
-        dead = DeadWorker(child.number, HOST, child.pid, not child.killed, frozenset(child.timed_out), how=how)
+        dead = DeadWorker(
+            child.number, HOST, child.pid, not child.killed, frozenset(child.timed_out), child.stack, how=how
+        )
         if not dead.timed_out:
             return self._release(dead)
         self._huey.storage.close()  # the child must find no open connection

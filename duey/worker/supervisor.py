@@ -31,6 +31,7 @@ from huey.consumer import Consumer
 from huey.exceptions import ConfigurationError
 
 from duey import errors, os_process
+from duey.execution import stacks
 from duey.execution.left_behind import warnings_at_start
 from duey.os_process import PARENT_STOPS, Requests
 from duey.scheduling.scheduler import DurableScheduler
@@ -115,13 +116,8 @@ class DurableConsumer(Consumer):
             signal.signal(kind, self._note_signal)
         os_process.hear_hup()
         self._children = [WorkerProcess(spec) for spec in worker_specs(self.pools, self.worker_type, self.id)]
-        logger.info(
-            "consumer %s starts %d %s workers as pid %d",
-            self.id[:8],
-            self.workers,
-            self.worker_type,
-            os.getpid(),
-        )
+        started = (self.id[:8], self.workers, self.worker_type, os.getpid())
+        logger.info("consumer %s starts %d %s workers as pid %d", *started)
         left = left_out(self.pools, self.huey._registry._registry.values())
         if left:
             logger.info("[consumer] queues does not name %s: jobs there wait for another consumer", ", ".join(left))
@@ -229,6 +225,7 @@ class DurableConsumer(Consumer):
         os.close(w)
         child.pid, child.pipe, child.number, child.started_at = pid, r, 0, time.monotonic()
         child.killed, child.left, child.timed_out, child.asked, child.killed_at = False, False, set(), {}, 0.0
+        child.stack = ""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self.signals)
 
     def _run_child(self, spec: WorkerSpec, parent: int, r: int, w: int) -> int:
@@ -277,6 +274,7 @@ class DurableConsumer(Consumer):
     def _check_timeouts(self, child: WorkerProcess) -> None:
         for token in watchdog.past_timeout(self.huey.storage, child):
             logger.warning("%s runs past its job's timeout: it is killed", child.spec.name)
+            child.stack = stacks.dump(self.huey.storage.folder, child.number, child.pid)
             child.timed_out.add(token)
             self._signal_child(child, signal.SIGKILL)
 

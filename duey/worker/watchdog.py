@@ -32,6 +32,7 @@ class WorkerProcess:
     deaths: int = 0
     respawn_at: float = 0.0
     timed_out: set[int] = field(default_factory=set)
+    stack: str = ""  # where the body stood that is killed at its time-out
     asked: dict[int, float] = field(default_factory=dict)  # token of a job that was asked to stop -> when (monotonic)
     killed_at: float = 0.0  # monotonic: when it was noticed that another process has killed it
     killed: bool = False  # killed by the supervisor, for a cancel or a stop: its jobs are not charged

@@ -15,6 +15,7 @@ from duey.monitor.history.figure_values import (
     Waits,
 )
 from duey.monitor.history.history import History, MonitorSettings
+from duey.monitor.history.recording.causes import is_own
 from duey.monitor.history.tallies import BUCKETS
 from duey.monitor.history.values import (
     Attempt,
@@ -74,4 +75,5 @@ __all__ = [
     "TaskHistory",
     "TaskStep",
     "Waits",
+    "is_own",
 ]

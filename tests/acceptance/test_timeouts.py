@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from duey.monitor.history.recording.causes import own_frames
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.variants import crossed, sqlite_in_suite, sqlite_only
 
@@ -46,8 +47,10 @@ def test_a_timeout_is_honoured_whatever_the_body_does(deployment: Deployment, ki
     runs = deployment.ledger.runs()
     assert [len(runs[str(n)]) for n in (1, 2, 3, 4)] == [1, 1, 1, 2]
     assert [job.attempt for job in ended] == [1, 1, 1, 2]
-    for job in ended[:3]:
-        assert job.run_ms < 30_000, "of a body of 60 s"
+    for job, function in zip(ended, ("note", "deaf", "stuck", "stuck"), strict=True):
+        assert job.run_ms < 30_000 or function == "stuck"
+        assert f"in {function}\n" in job.error.traceback and "/duey/" not in job.error.traceback, job.error.traceback
+        assert set(own_frames(job.error.traceback)) == {f"workload.py:{function}"}
     assert {job.state for job in deployment.wait_ended(neighbours)} == {"done"}
 
 
@@ -59,7 +62,8 @@ def test_a_timeout_in_a_thread_does_what_it_can_and_says_what_it_cannot(deployme
     stopped, deaf, asleep = tasks.busy(1, 60, timeout=0.5), tasks.deaf(2, 4, timeout=0.5), tasks.note(3, 4, timeout=0.5)
     ended = deployment.wait_ended([stopped], 30)[0]
     assert (ended.state, ended.error.type, ended.crashes) == ("failed", "TaskTimeout", 0)
-    assert ended.run_ms < 30_000
+    assert ended.run_ms < 30_000 and set(own_frames(ended.error.traceback)) == {"workload.py:busy"}
+    assert "/duey/" not in ended.error.traceback
     for job in (deaf, asleep):
         consumer.says(f"job {job.id} ignores its timeout, and a thread cannot be stopped: use process workers")
     late = deployment.wait_ended([deaf, asleep])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 
 from duey.model.job import DONE
 from duey.model.log_lines import HALF_LINES
-from duey.storage import log_files
+from duey.storage import live_files
 from tests.contracts.rig import ended, job, look
 
 
@@ -14,7 +15,7 @@ def lines(*numbers: int) -> list[tuple[int, float, str, str]]:
     return [(n, 100.0 + n, "INFO", f"line {n} š") for n in numbers]
 
 
-def test_lines_are_added_and_read_by_token(storage, elsewhere, hand):
+def test_lines_are_added_and_read_by_token(storage, elsewhere):
     storage.put_logs({5 << 32: lines(0, 1), 7: lines(0)})
     storage.put_logs({5 << 32: lines(2)})
     assert elsewhere.log_of(5 << 32) == lines(0, 1, 2)
@@ -23,8 +24,8 @@ def test_lines_are_added_and_read_by_token(storage, elsewhere, hand):
     assert storage.log_of(7) == lines(0)  # for about a minute
 
 
-def test_the_first_and_the_last_are_kept(storage, hand, monkeypatch):
-    monkeypatch.setattr(log_files, "LARGE", 100_000)
+def test_the_first_and_the_last_are_kept(storage, monkeypatch):
+    monkeypatch.setattr(live_files, "LARGE", 100_000)
     for first in range(0, 5000, 500):
         storage.put_logs({7: lines(*range(first, first + 500))})
     assert [line[0] for line in storage.log_of(7)] == [*range(HALF_LINES), *range(5000 - HALF_LINES, 5000)]
@@ -40,7 +41,7 @@ def test_they_are_removed_after_the_end_of_their_claim(storage, hand, backend):
         storage.end_logs([claim.token])
         assert 0 < storage.server.command("TTL", key) <= 60
         return
-    file = storage.folder / f"{claim.token}.log"
+    file = live_files.path_of(storage.folder, claim.token, live_files.LOG)
     file.write_bytes(file.read_bytes() + b'[1, 101.0, "IN')  # half a line, as a kill leaves it
     assert storage.log_of(claim.token) == lines(0)
     storage.put_logs({claim.token: lines(2)})
@@ -51,3 +52,14 @@ def test_they_are_removed_after_the_end_of_their_claim(storage, hand, backend):
     hand.commit(ended(claim, DONE))
     storage.run_maintenance()
     assert not file.exists() and look(storage, "a").state == DONE
+
+
+def test_where_a_body_stands_is_asked_and_answered(storage, elsewhere):
+    token = 3 << 32 | 5
+    assert (storage.stack_asked(3), storage.stack_of(token)) == (None, None)
+    elsewhere.ask_stack(3 << 32 | 4)
+    elsewhere.ask_stack(token)
+    assert [storage.stack_asked(n) for n in (2, 3, 3)] == [None, token, None]
+    storage.put_stack(token, "line 1\nline š")
+    at, text = elsewhere.stack_of(token)
+    assert text == "line 1\nline š" and abs(at - time.time()) < 60

@@ -33,6 +33,8 @@ A job is in exactly one place, and `job:ID` says which. Everything that changes 
 | outbox | stream | `number-0`: id `j` (empty: counts), seq `s`, kind `k`, `e` [token, at, started_at, attempt], `d` |
 | cancel_requests | set | seqs of running jobs that were asked to stop |
 | log:TOKEN | zset, 7 d | while its body runs: JSON [number, at, level, text] of its lines, by number |
+| stack_asked:N | string, 60 s | the token of the claim for whose stack worker N was asked last |
+| stack:TOKEN | string, 60 s | JSON [instant, text]: where its body stood when it was asked for |
 | progress | hash | seq to what the body last said of itself (JSON) |
 | checkpoints:ID | hash | key to how far the job has come, as its body keeps it |
 | unique_locks | hash | `=` and unique key, to until|fixed|id: latest end, 1 if it outlasts the job, its holder |

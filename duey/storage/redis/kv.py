@@ -17,11 +17,12 @@ from duey.model.job import Claim
 from duey.model.log_lines import HALF_LINES, Numbered
 from duey.storage.huey_adapter import KeyValue, kind_of
 from duey.storage.redis.client import Server
-from duey.storage.redis.codec import compact, token_text
+from duey.storage.redis.codec import compact, token_of, token_text
 from duey.storage.redis.resp import in_pairs
 
 STEP = 500  # results fetched at once
 LOG_S, ENDED_LOG_S = 7 * 86400, 60  # how long lines are kept after the last one, and after the end of their body
+SHOWN_S = 60  # how long a stack is kept, and the request for one
 
 
 class RedisKeyValue(KeyValue):
@@ -74,7 +75,7 @@ class RedisKeyValue(KeyValue):
 
 
 class RedisReports:
-    """A part of RedisStorage: log lines, progress and checkpoints."""
+    """A part of RedisStorage: log lines, stacks, progress and checkpoints."""
 
     server: Server
 
@@ -91,6 +92,25 @@ class RedisReports:
     def log_of(self, token: int) -> list[Numbered]:
         found = self.server.command(b"ZRANGE", self.server.key(f"log:{token_text(token)}"), 0, -1)
         return [(n, at, level, text) for n, at, level, text in map(json.loads, found)]
+
+    def ask_stack(self, token: int) -> None:
+        self.server.command(b"SET", self.server.key(f"stack_asked:{token >> 32}"), token_text(token), "EX", SHOWN_S)
+
+    def stack_asked(self, worker: int) -> int | None:
+        key = self.server.key(f"stack_asked:{worker}")
+        asked = self.server.command(b"GET", key)
+        if asked is None:
+            return None
+        self.server.command(b"DEL", key)
+        return token_of(asked.decode())
+
+    def put_stack(self, token: int, text: str) -> None:
+        key, shown = self.server.key(f"stack:{token_text(token)}"), json.dumps([clock.now(), text])
+        self.server.command(b"SET", key, shown, "EX", SHOWN_S)
+
+    def stack_of(self, token: int) -> tuple[float, str] | None:
+        found = self.server.command(b"GET", self.server.key(f"stack:{token_text(token)}"))
+        return tuple(json.loads(found)) if found else None
 
     def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
         return bool(self.server.run("checkpoint", claim.job.id, token_text(claim.token), key, data, again=True))

@@ -6,17 +6,19 @@ their job; locks belong to a worker and are freed by its death; everything else 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from huey.constants import EmptyData
 
-from duey import clock
+from duey import clock, errors
 from duey.model.job import Claim
 from duey.model.log_lines import Numbered
-from duey.storage import log_files
+from duey.storage import live_files
 from duey.storage.huey_adapter import KeyValue, kind_of
+from duey.storage.live_files import ASK, STACK
 from duey.storage.sqlite.database import Database
 
 
@@ -95,21 +97,40 @@ TABLES = ("kv", "revocations", "locks")
 
 
 class SqliteReports:
-    """A part of SqliteStorage: log lines, progress and checkpoints. Log lines are in files, so that writing them every
-    second takes no lock of the queue."""
+    """A part of SqliteStorage: log lines, stacks, progress and checkpoints. The first two are in files, so that
+    writing them takes no lock of the queue."""
 
     db: Database
     folder: Path
 
     def put_logs(self, lines: Mapping[int, Sequence[Numbered]]) -> None:
         for token, own in lines.items():
-            log_files.add(self.folder, token, own)
+            live_files.add_log(self.folder, token, own)
 
     def end_logs(self, tokens: Sequence[int]) -> None:
         """Maintenance removes the files, when their claims are gone."""
 
     def log_of(self, token: int) -> list[Numbered]:
-        return log_files.read(self.folder, token)
+        return live_files.read_log(self.folder, token)
+
+    def ask_stack(self, token: int) -> None:
+        try:
+            live_files.replace(self.folder, token >> 32, ASK, str(token))
+        except OSError as exc:
+            raise errors.StorageUnavailable(f"{self.folder} cannot be written ({exc.strerror})") from exc
+
+    def stack_asked(self, worker: int) -> int | None:
+        asked = live_files.read(self.folder, worker, ASK)
+        if asked is not None:
+            live_files.remove(self.folder, [(worker, ASK)])
+        return int(asked) if asked else None
+
+    def put_stack(self, token: int, text: str) -> None:
+        live_files.replace(self.folder, token, STACK, json.dumps([clock.now(), text]))
+
+    def stack_of(self, token: int) -> tuple[float, str] | None:
+        found = live_files.read(self.folder, token, STACK)
+        return tuple(json.loads(found)) if found else None
 
     def put_progress(self, seq: int, data: str) -> None:
         with self.db.write("relaxed") as con:

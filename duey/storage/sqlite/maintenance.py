@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from duey import clock, files
-from duey.storage import log_files
+from duey.storage import live_files
 from duey.storage.compaction import Backlog
 from duey.storage.contract import Maintenance
 from duey.storage.sqlite import commands, peek, policies, preflight
@@ -87,17 +87,17 @@ class SqliteMaintenance(Maintenance):
         with self.db.write("relaxed") as con:
             unblocked = policies.recheck(con)
         self.notifier.notify_workers(unblocked)
-        self._remove_logs()
+        self._remove_live_files()
         self.db.checkpoint()
         return self.backlog.relieve() or more
 
-    def _remove_logs(self) -> None:
-        """Remove the log lines of bodies that have ended."""
-        found = log_files.older(self.folder)
+    def _remove_live_files(self) -> None:
+        """Remove what bodies that have ended have shown of themselves."""
+        found = live_files.older(self.folder)
         if found:
             with self.db.read() as con:
                 held = {token for (token,) in con.execute("select token from claimed")}
-            log_files.remove(self.folder, set(found) - held)
+            live_files.remove(self.folder, [each for each in found if each[0] not in held])
 
     # for Huey
 

@@ -3,22 +3,26 @@
 Two attempts have the same cause if the type of the exception and the frames of the user's own code are the same. A
 frame is compared by file name and function (`tasks.py:send`), without folder and line number, so that a deployment
 or an edit makes no new group. Each frame counts once, so that the depth of a recursion does not matter. Frames of
-libraries (in site-packages, dist-packages, lib/pythonX.Y, or without a file) are ignored. Of chained exceptions only
-the last traceback counts. If no own frame is left, the name of the task is used instead.
+libraries (in site-packages, dist-packages, lib/pythonX.Y, or without a file) and of Duey are ignored. Of chained
+exceptions only the last traceback counts. If no own frame is left, the name of the task is used instead.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 _FRAME = re.compile(r'^[ |+]*File "([^"\n]{1,4096})", line \d+, in ([^\n]{1,500})$', re.MULTILINE)
-_LIBRARY = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python\d[^/\\]*)[/\\]|^<", re.IGNORECASE)
+_LIBRARY = re.compile(r"[/\\](site-packages|dist-packages|lib(?:64)?[/\\]python\d[^/\\]*)[/\\]|^<", re.IGNORECASE)
 _START = "Traceback (most recent call last):"
 MAX_FRAMES = 50
+DUEY = str(Path(__file__).parents[3]) + os.sep  # where it is not in site-packages
+RECIPES = DUEY + "recipes" + os.sep
 
 
 class Cause(NamedTuple):
@@ -40,8 +44,13 @@ def cause_of(type_name: str, traceback: str, task: str) -> Cause:
 def own_frames(traceback: str) -> tuple[str, ...]:
     """Return the own frames of the last traceback as `file:function`, outermost first, at most the last 50."""
     last = traceback[traceback.rfind(_START) + 1 :]
-    found = (f"{_file_name(path)}:{function}" for path, function in _FRAME.findall(last) if not _LIBRARY.search(path))
+    found = (f"{_file_name(path)}:{function}" for path, function in _FRAME.findall(last) if is_own(path))
     return tuple(dict.fromkeys(found))[-MAX_FRAMES:]
+
+
+def is_own(path: str) -> bool:
+    """Return whether a file is the user's: neither of a library nor of Duey (whose recipes count as the user's)."""
+    return not _LIBRARY.search(path) and not (path.startswith(DUEY) and not path.startswith(RECIPES))
 
 
 def _file_name(path: str) -> str:

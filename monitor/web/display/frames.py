@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from duey.monitor.history import is_own
+
 _FRAME = re.compile(r'^  File "([^\n]*)", line (\d+)(?:, in ([^\n]*))?\n((?:    [^\n]*\n?)*)', re.MULTILINE)
 _CHAINED = re.compile(
     r"\n(?:The above exception was the direct cause of|During handling of the above exception, another) [^\n]*\n"
 )
-_LIBRARY = re.compile(r"[\\/](?:site-packages|dist-packages)[\\/]|[\\/]lib(?:64)?[\\/]python\d|^<")
 SHOWN_CHARS = 20_000
 SHOWN_FRAMES = 30
 
@@ -28,7 +29,7 @@ class Frame:
 
     @property
     def is_own(self) -> bool:
-        return not _LIBRARY.search(self.file)
+        return is_own(self.file)
 
 
 @dataclass(frozen=True)
