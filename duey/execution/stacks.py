@@ -32,7 +32,7 @@ from duey.storage.presence import dump_file
 FRAMES_MAX = 60
 BODY = "run_body"  # the method of duey.execution.attempt.Attempt that calls the function of a task
 DUMP_SIGNAL = getattr(signal, "SIGRTMIN", 0) + 7 if sys.platform == "linux" else 0
-DUMP_S = 0.1  # how long the supervisor waits for a dump
+DUMP_S, STEP_S = 0.5, 0.01  # how long the supervisor waits for a dump, at most, and between two looks
 HEAD = "Traceback (most recent call last):\n"
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$', re.MULTILINE)
 _dumps: list[Any] = []  # keeps the files open that faulthandler writes to
@@ -73,10 +73,11 @@ def dump(folder: Path, n: int, pid: int) -> str:
         if not DUMP_SIGNAL or not _has_open(pid, path):
             return ""
         os.kill(pid, DUMP_SIGNAL)
-        until = time.monotonic() + DUMP_S
-        while not path.stat().st_size and time.monotonic() < until:
-            time.sleep(0.002)
-        time.sleep(0.005)  # it is written line by line
+        until, size = time.monotonic() + DUMP_S, 0
+        # It is written line by line: complete once it has stopped growing.
+        while (not size or path.stat().st_size > size) and time.monotonic() < until:
+            size = path.stat().st_size
+            time.sleep(STEP_S)
         found = _FRAME.findall(path.read_text("utf-8", "replace"))
     except OSError:
         return ""

@@ -20,11 +20,11 @@ from typing import Any, Protocol
 from duey.model.event import Event
 from duey.model.job import Claim, Counts, Idempotency, JobRecord, QueueInfo, WorkerInfo
 from duey.model.limits import Limit
-from duey.model.log_lines import Numbered
 from duey.model.outcome import Outcome
 from duey.model.schedule import Gap, OccurrenceRow, ScheduleRow, Tick
 from duey.storage.huey_adapter import HueyStorage
 from duey.storage.presence import DeadPresence, Slot
+from duey.storage.reports import Reports
 from duey.storage.values import (
     ClaimResult,
     DeadWorker,
@@ -40,7 +40,7 @@ from duey.storage.values import (
 
 
 class Work(Protocol):
-    """Jobs are accepted, claimed and settled, and report while they run."""
+    """Jobs are accepted, claimed and settled."""
 
     def enqueue_jobs(
         self, jobs: Sequence[JobRecord], idempotency: Idempotency | None = None, max_pending: int = 0,
@@ -78,41 +78,6 @@ class Work(Protocol):
 
     def wake(self, count: int = 1, queues: Sequence[str] = ()) -> None:
         """Wake up to `count` sleeping workers that serve one of these queues (no queues: any worker)."""
-
-    def put_progress(self, seq: int, data: str) -> None:
-        """Store the progress of a running body (JSON)."""
-
-    def progress_of(self, seq: int) -> str | None:
-        """The last progress of the job (JSON), or None."""
-
-    def put_logs(self, lines: Mapping[int, Sequence[Numbered]]) -> None:
-        """Add lines that running bodies have logged, by the token of their claim. For long only the first and the last
-        HALF_LINES of each are kept (duey.model.log_lines)."""
-
-    def end_logs(self, tokens: Sequence[int]) -> None:
-        """These bodies have ended: their lines, which their outcomes hold too, are removed in about a minute."""
-
-    def log_of(self, token: int) -> list[Numbered]:
-        """The lines that `put_logs` has stored for the claim, in order."""
-
-    def ask_stack(self, token: int) -> None:
-        """Ask the worker that holds the claim where its body stands. Of several questions to a worker before it looks,
-        only the last one counts."""
-
-    def stack_asked(self, worker: int) -> int | None:
-        """The token for which this worker was asked since the last call, or None."""
-
-    def put_stack(self, token: int, text: str) -> None:
-        """Store the answer."""
-
-    def stack_of(self, token: int) -> tuple[float, str] | None:
-        """The last answer for the claim and when it was given, kept for a minute or longer; or None."""
-
-    def put_checkpoint(self, claim: Claim, key: str, data: bytes) -> bool:
-        """Store data with the job, until the job is removed. False, and nothing is stored, if the claim is gone."""
-
-    def checkpoint_of(self, claim: Claim, key: str) -> bytes | None:
-        """What was stored last under the key, or None. Retrying a job that was done removes its checkpoints."""
 
 
 class Workers(Protocol):
@@ -300,7 +265,7 @@ class ScheduleStore(Protocol):
         """The newest gaps, in order of time."""
 
 
-class JobStorage(HueyStorage, Work, Workers, Commands, Queries, Maintenance, Outbox):
+class JobStorage(HueyStorage, Work, Reports, Workers, Commands, Queries, Maintenance, Outbox):
     """All ports of a storage. The tests in `tests/contracts/` run against every implementation."""
 
     backend = ""
