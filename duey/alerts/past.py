@@ -203,7 +203,7 @@ def rule_views(db: SqliteDatabase, options: Alerts, now: float) -> tuple[RuleVie
             RuleView(
                 name, meaning, name in options.rules and is_set, f"{key} = {_threshold(value)}" if key else "",
                 opened.get(name, 0), None if would is None else int(would),
-                "" if would is not None else "not counted yet" if is_set else f"needs {key}",
+                "" if would is not None else "not counted yet" if is_set else "not set",
                 read_since if name in readings.KEPT and read_since > since else None,
             )
         )  # fmt: skip

@@ -184,6 +184,11 @@ class AlertService:
         found = [each for each in self._store.open().values() if each.rule != messages.DRILL]
         return tuple(sorted(found, key=lambda each: -each.n))
 
+    def open_count(self) -> int:
+        """Return how many incidents are open, also of drills."""
+        with self._database.reading() as db:
+            return int(db.execute_sql("SELECT COUNT(*) FROM incidents WHERE closed_at IS NULL").fetchone()[0])
+
     def ack(self, id: str, by: str) -> IncidentView:
         """Mark an open incident as seen by somebody: it is not told again. Seen twice changes nothing. Raises
         UnknownIncident, IncidentClosed."""

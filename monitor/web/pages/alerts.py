@@ -13,7 +13,7 @@ from duey.monitor.web.request import Request
 from duey.monitor.web.route import BAD, GOOD, Done, Route, View, get, post
 from duey.monitor.web.services import Services
 
-PAGE, MOST_OPEN = 10, 200
+PAGE, OPEN_PAGE = 10, 50
 SPANS_S = {"1h": 3600.0, "8h": 8 * 3600.0, "1d": 86400.0, "7d": 7 * 86400.0}
 LONGEST_S = 366 * 86400.0
 SHOWN = (
@@ -43,7 +43,7 @@ class AlertsPage:
         alerts, query = self._services.alerts, request.query
         rule = query.get("rule") if query.get("rule") in RULES else ""
         wanted = query.get("incident")[:100]
-        current = alerts.incidents("open", MOST_OPEN)
+        current = alerts.incidents("open", OPEN_PAGE, query.get("open") or None)
         page = alerts.incidents("closed", PAGE, query.get("cursor") or None, rule or None)
         found = self._found(wanted)
         asked = {"rule": rule}
@@ -52,6 +52,8 @@ class AlertsPage:
             "filter": asked,
             "incident": found and _shown(found),
             "open": [_shown(each) for each in current.rows],
+            "open_count": alerts.open_count(),
+            "next_open": current.next,
             "closed": [_shown(each) for each in page.rows],
             "next": page.next,
             "channels": alerts.channel_views(),
@@ -68,8 +70,10 @@ class AlertsPage:
             "is_muted": lambda each: each["muted_until"] is not None and each["muted_until"] > request.now,
             "hours": _hours,
             "here": self._services.links.to("/alerts", incident=wanted, **asked),
-            "older": {**asked, "cursor": page.next} if page.next else None,
-            "newest": asked if query.get("cursor") else None,
+            "older": {**asked, "open": query.get("open"), "cursor": page.next} if page.next else None,
+            "newest": {**asked, "open": query.get("open")} if query.get("cursor") else None,
+            "older_open": {**asked, "open": current.next} if current.next else None,
+            "newest_open": asked if query.get("open") else None,
             "spans": tuple(SPANS_S),
             "zone": request.times.clock(request.now, " %Z").rpartition(" ")[2],
         }
