@@ -21,6 +21,7 @@ from duey.cli import (
     accounts,
     alerts,
     check,
+    completion,
     copies,
     doctor,
     enqueue,
@@ -99,6 +100,8 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["worker"]:  # its options are huey_consumer's
         return argparse.Namespace(service="worker", arguments=words[1:])
+    if words[:3] == ["completion", "words", "--"]:  # from the script of a shell
+        return argparse.Namespace(service="words", top=top, words=words[3:])
     if words[:1] == ["enqueue"] and {"-h", "--help"} & {*words} and words[1:2] and not words[1].startswith("-"):
         return argparse.Namespace(run=enqueue.explain, task=words[1])
     options, rest = top.parse_known_args(words)
@@ -129,6 +132,10 @@ def parser() -> argparse.ArgumentParser:
     made = added(commands, "worker", inspect.getdoc(services.worker) or "", add_help=False)
     made.add_argument("arguments", nargs=argparse.REMAINDER)
     made.set_defaults(service="worker")
+
+    made = added(commands, "completion", inspect.getdoc(completion.script) or "")
+    made.add_argument("shell", choices=list(completion.SHELLS), help="the shell that you use")
+    made.set_defaults(service="completion")
 
     def command(parent: Any, name: str, run: Callable[..., Any], *arguments: tuple[Any, ...], text: str = "") -> Any:
         made = added(parent, name, text or inspect.getdoc(run) or "")

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from duey.cli import completion
 from duey.cli.context import Refused
 from duey.cli.doctor import doctor
 
@@ -70,4 +71,9 @@ def command_of(options: argparse.Namespace) -> int:
         return doctor(options)
     if options.service == "worker":
         return worker(options.arguments)
+    if options.service == "words":
+        return completion.words(options.top, options.words)
+    if options.service == "completion":
+        print(completion.script(options.shell), end="")
+        return 0
     return run(options.service == "web", options.print_password)
