@@ -114,7 +114,7 @@ WORKER = View(
     {
         "id": TEXT, "host": TEXT, "pid": WHOLE, "started": TIME, "heartbeat": TIME, "workers": WHOLE,
         "worker_type": TEXT, "queues": STRINGS, "alive": YES_NO, "quiet": YES_NO, "running": [RUNNING],
-        "rss_bytes": {"type": ["integer", "null"]}, "code": TEXT,
+        "rss_bytes": {"type": ["integer", "null"]}, "code": TEXT, "consumer": TEXT,
     },
     started="started_at", heartbeat="heartbeat_at",
 )  # fmt: skip

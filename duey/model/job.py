@@ -223,7 +223,7 @@ class Running:
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """One consumer process."""
+    """One worker process of a consumer."""
 
     id: str
     host: str
@@ -238,6 +238,7 @@ class WorkerInfo:
     running: tuple[Running, ...]
     rss_bytes: int | None = None
     code: str = ""  # fingerprint of its task modules; "" if it is unknown
+    consumer: str = ""  # the same for all worker processes of one consumer
 
 
 @dataclass(frozen=True)

@@ -276,6 +276,11 @@ MIGRATIONS: Sequence[Migration] = (
         """,
         "CREATE INDEX incidents_by_time ON incidents (opened_at, rule)",
     ),
+    (
+        "CREATE INDEX entries_of_deaths ON entries (at) WHERE kind IN ('rescued', 'died')",
+        # When a code (fingerprint of the task modules) was first seen in a worker: a deploy.
+        "CREATE TABLE deploys (code TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID",
+    ),
 )
 
 # The columns of `jobs` that a batch may change, and those that are set when a job is accepted.

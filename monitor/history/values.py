@@ -176,6 +176,8 @@ class SeenWorker:
     queues: tuple[str, ...]
     alive: bool  # when it was last seen
     running: tuple[tuple[str, str, float | None], ...]  # (job id, qualname, started_at) when it was last seen
+    consumer: str = ""
+    death: str | None = None  # how it died, as far as it is known; None if it ended by itself, or is alive
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class RedisWorkers(OnThisHost, Workers):
         found = []
         for number, leased, row, jobs in self.server.run("workers", again=True):
             n = int(number)
-            host, pid, started_at, beat_at, threads, kind, queues, quiet, reported, code = row
+            host, pid, started_at, beat_at, threads, kind, queues, quiet, reported, code, consumer = row
             if host is None:
                 continue
             held = {
@@ -136,7 +136,7 @@ class RedisWorkers(OnThisHost, Workers):
                     queues=shown(queues.decode().split(",")),
                     alive=bool(leased) and (not here or presence.is_alive(self.folder, n)), quiet=bool(quiet),
                     running=tuple(running), rss_bytes=rss_of(int(pid)) if host.decode() == HOST else None,
-                    code=(code or b"").decode(),
+                    code=(code or b"").decode(), consumer=(consumer or b"").decode(),
                 )
             )  # fmt: skip
         return sorted(found, key=lambda info: int(info.id))

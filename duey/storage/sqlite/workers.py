@@ -94,8 +94,8 @@ class SqliteWorkers(Workers):
     def _infos(self, con: sqlite3.Connection) -> list[WorkerInfo]:
         """Every registered worker process, the oldest first."""
         found = []
-        for n, host, pid, started_at, threads, kind, queues, quiet, code in con.execute(
-            "select n, host, pid, started_at, threads, kind, queues, quiet, code from workers order by n"
+        for n, host, pid, started_at, threads, kind, queues, quiet, code, consumer in con.execute(
+            "select n, host, pid, started_at, threads, kind, queues, quiet, code, consumer from workers order by n"
         ).fetchall():
             running = []
             for slot in presence.slots_of(self.folder, n):
@@ -110,7 +110,7 @@ class SqliteWorkers(Workers):
                     id=str(n), host=host, pid=pid, started_at=started_at, heartbeat_at=heartbeat or started_at,
                     workers=threads, worker_type=kind, queues=shown(queues.split(",")),
                     alive=presence.is_alive(self.folder, n), quiet=bool(quiet), running=tuple(running),
-                    rss_bytes=rss_of(pid), code=code,
+                    rss_bytes=rss_of(pid), code=code, consumer=consumer,
                 )
             )  # fmt: skip
         return found

@@ -1,8 +1,9 @@
-"""What was last seen: worker processes, and the visits of accounts."""
+"""What was last seen: worker processes, the codes that they ran, and the visits of accounts."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from duey.monitor.history import plain
@@ -14,6 +15,10 @@ from duey.monitor.history.values import SeenWorker
 V, W = LAST_SEEN.c, WORKERS.c
 MAX_WORKERS = 500
 PAUSE_S = 30 * 60.0  # after such a pause a new visit begins
+DEPLOYS = """SELECT at, code FROM deploys WHERE at >= ? AND at > (SELECT MIN(at) FROM deploys)
+    ORDER BY at DESC LIMIT 50"""
+DEATHS = """SELECT CAST(worker AS TEXT), COALESCE(reason, 'it died') FROM entries
+    WHERE kind IN ('rescued', 'died') AND at > ? ORDER BY at"""
 NOTED_EVERY_S = 30.0  # not each page is written
 
 
@@ -24,7 +29,14 @@ class Seen(Queries):
         """Return the worker processes of the last day as they were last seen, newest first, live ones included."""
         query = WORKERS.select().where(W.seen_at >= self._clock() - DAY_S).order_by(W.seen_at.desc(), W.id.desc())
         with self._database.reading() as db:
-            return tuple(_shown(row) for row in query.limit(MAX_WORKERS).execute(db))
+            deaths = dict(db.execute_sql(DEATHS, (self._clock() - DAY_S,)).fetchall())
+            return tuple(_shown(row, deaths) for row in query.limit(MAX_WORKERS).execute(db))
+
+    def deploys(self, since: float) -> tuple[tuple[float, str], ...]:
+        """Return when which code was first seen in a worker, oldest first, at most 50. The first of all is none."""
+        with self._database.reading() as db:
+            rows = db.execute_sql(DEPLOYS, (since,)).fetchall()
+        return tuple((at, code) for at, code in reversed(rows))
 
     def note_visit(self, account: str, looks: bool = True) -> float | None:
         """Return when the account's previous visit ended, or None for the first visit. A visit ends half an hour after
@@ -58,11 +70,11 @@ class Seen(Queries):
             new.on_conflict(conflict_target=[V.account], update={V.seen_at: now, V.previous_at: now}).execute(db)
 
 
-def _shown(row: dict[str, Any]) -> SeenWorker:
+def _shown(row: dict[str, Any], deaths: Mapping[str, str]) -> SeenWorker:
     data = json.loads(row["data"])
     running = tuple((job_id, task, started_at) for job_id, task, started_at in data["running"])
     return SeenWorker(
         id=row["id"], host=data["host"], pid=data["pid"], started_at=data["started_at"], seen_at=row["seen_at"],
         workers=data["workers"], worker_type=data["worker_type"], queues=tuple(data["queues"]), alive=data["alive"],
-        running=running,
+        running=running, consumer=data.get("consumer", ""), death=deaths.get(row["id"]),
     )  # fmt: skip

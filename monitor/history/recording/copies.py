@@ -18,6 +18,7 @@ from duey.monitor.history.schema import DAY_S, WORKERS
 MAX_RUNNING = 500  # jobs of one worker process
 SEE = """INSERT INTO workers (id, seen_at, data) VALUES (?, ?, ?)
     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, data = excluded.data"""
+DEPLOYED = "INSERT INTO deploys (code, at) VALUES (?, ?) ON CONFLICT (code) DO NOTHING"
 GONE = "DELETE FROM workers WHERE seen_at < ?"
 COPIED = """INSERT INTO slots (schedule, at, outcome, job_id, reason) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (schedule, at) DO UPDATE SET outcome = excluded.outcome, job_id = excluded.job_id,
@@ -64,6 +65,7 @@ def note_workers(database: Database, infos: Sequence[WorkerInfo], now: float) ->
                 rows.append((id, known[id]["seen_at"], json.dumps({**data, "alive": False})))
         db.cursor().executemany(SEE, rows)
         db.execute_sql(GONE, (now - DAY_S,))
+        db.cursor().executemany(DEPLOYED, [(each.code, each.started_at) for each in infos if each.code])
 
 
 def note_slots(database: Database, schedules: Iterable[Timetable]) -> None:
@@ -83,5 +85,5 @@ def _data(info: WorkerInfo) -> dict[str, Any]:
     return {
             "host": info.host, "pid": info.pid, "started_at": info.started_at, "workers": info.workers,
             "worker_type": info.worker_type, "queues": info.queues, "alive": info.alive, "running": running,
-            "code": info.code,
+            "code": info.code, "consumer": info.consumer,
     }  # fmt: skip

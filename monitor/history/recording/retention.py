@@ -216,6 +216,7 @@ class Retention:
             db.execute_sql("DELETE FROM slots WHERE at < ?", (now - self._keep_s,))
             for (name,) in db.execute_sql(SCHEDULES).fetchall():
                 db.execute_sql(TOO_MANY_SLOTS, (name, name, KEPT_SLOTS))
+            db.execute_sql("DELETE FROM deploys WHERE at < ?", (now - 366 * DAY_S,))
             db.execute_sql("DELETE FROM visits WHERE seen_at < ?", (now - 366 * DAY_S,))
             cursor = db.execute_sql("DELETE FROM error_groups WHERE last_seen < ?", (now - self._keep_failed_s,))
             return int(cursor.rowcount)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from duey.monitor.web.display.formats import number
 from duey.monitor.web.display.text import Html, inert
 
+Event = tuple[float, str]  # where it is from left (0) to right (1), and its text: a deploy
+
 STEP, BAR, HEIGHT = 10, 8, 100  # of the inner picture, per bar
 LEAST = 2.5  # smallest height of a value above 0, so that it is visible
 # Marks of a logarithmic time scale: milliseconds and label.
@@ -36,6 +38,7 @@ def stacked(
     label: str,
     height: int = 120,
     unfinished: bool = True,
+    events: Sequence[Event] = (),
 ) -> Html:
     """Return bars of (done, failed), failed at the bottom; the last one is dashed. `axis`: 2 or 3 texts."""
     most = max([sum(bar) for bar in bars] or [0]) or 1
@@ -49,7 +52,7 @@ def stacked(
     if unfinished and bars:
         total = max(8.0, sum(bars[-1]) / most * HEIGHT)
         body += f'<path class="filling" d="{_bar(len(bars) - 1, 0, total)}"/>'
-    return _picture(body, len(bars) * STEP, height, label, tips, axis, [(HEIGHT, number(most))])
+    return _picture(body, len(bars) * STEP, height, label, tips, axis, [(HEIGHT, number(most))], events)
 
 
 def lines(
@@ -59,6 +62,7 @@ def lines(
     label: str,
     level: float | None = None,
     height: int = 120,
+    events: Sequence[Event] = (),
 ) -> Html:
     """Return lines of durations in ms by class name, on a logarithmic scale. `level` is a dashed line."""
     values = [value for _, line in series for value in line if value is not None] + ([level] if level else [])
@@ -75,7 +79,7 @@ def lines(
     for ms, mark in reversed(MARKS_MS):  # from the top, without marks too near to another
         if rise(ms) <= HEIGHT and (not marks or marks[-1][0] - rise(ms) >= 24) and rise(ms) >= 24:
             marks.append((rise(ms), mark))
-    return _picture(body, length * STEP, height, label, tips, axis, marks)
+    return _picture(body, length * STEP, height, label, tips, axis, marks, events)
 
 
 def histogram(counts: Sequence[int], tips: Sequence[str], axis: Sequence[str], label: str, height: int = 120) -> Html:
@@ -87,8 +91,11 @@ def histogram(counts: Sequence[int], tips: Sequence[str], axis: Sequence[str], l
     )
 
 
-def heat(columns: Sequence[Sequence[int]], label: str, height: int = 120) -> Html:
-    """Return a heat map: buckets upwards, time to the right. There are five shades, each one path."""
+def heat(
+    columns: Sequence[Sequence[int]], label: str, axis: tuple[str, str], ends: tuple[str, str], height: int = 118
+) -> Html:
+    """Return a heat map: buckets upwards, time to the right. There are five shades, each one path. `axis`: the texts
+    of the first and the last column, `ends`: of the lowest and the highest bucket."""
     most = max((each for column in columns for each in column), default=0) or 1
     rows = max((len(column) for column in columns), default=1)
     shades: dict[int, list[str]] = {}
@@ -98,9 +105,13 @@ def heat(columns: Sequence[Sequence[int]], label: str, height: int = 120) -> Htm
                 shade = 1 + min(4, int(5 * math.log1p(each) / math.log1p(most) * 0.999))
                 shades.setdefault(shade, []).append(f"M{x * 4} {(rows - 1 - y) * 4}h4v4h-4z")
     body = "".join(f'<path class="heat{shade}" d="{"".join(cells)}"/>' for shade, cells in sorted(shades.items()))
+    texts = [("0", 11, "start", ends[1]), ("0", height - 24, "start", ends[0])]
+    texts += [("0", height - 4, "start", axis[0]), ("100%", height - 4, "end", axis[1])]
+    captions = "".join(f'<text x="{x}" y="{y}" text-anchor="{at}">{inert(text)}</text>' for x, y, at, text in texts)
     return Html(
-        f'<svg class="heat" role="img" aria-label="{inert(label)}" viewBox="0 0 {len(columns) * 4} {rows * 4}" '
-        f'width="100%" height="{height}" preserveAspectRatio="none">{body}</svg>'
+        f'<svg class="chart heat" role="img" aria-label="{inert(label)}" width="100%" height="{height}">'
+        f'<svg width="100%" height="{height - 18}" viewBox="0 0 {len(columns) * 4} {rows * 4}" '
+        f'preserveAspectRatio="none">{body}</svg>{captions}</svg>'
     )
 
 
@@ -149,6 +160,7 @@ def _picture(
     tips: Sequence[str],
     axis: Sequence[str],
     marks: Sequence[tuple[float, str]],
+    events: Sequence[Event] = (),
 ) -> Html:
     grid = "".join(f"M0 {HEIGHT - rise:.1f}H{width}" for rise, _ in marks) + f"M0 {HEIGHT}H{width}"
     texts = []
@@ -160,10 +172,15 @@ def _picture(
     for (x, anchor), caption in zip(places, axis, strict=True):
         texts.append(f'<text x="{x}" y="{height - 4}" text-anchor="{anchor}">{inert(caption)}</text>')
     tip = inert("|".join(tips))
+    for share, text in events:
+        body += f'<path class="event" d="M{_short(share * width)} 0V{HEIGHT}"><title>{inert(text)}</title></path>'
+        label += f"; {text}"
+    focus = ' tabindex="0"' if tips else ""
     return Html(
-        f'<svg class="chart" role="img" aria-label="{inert(label)}" data-tips="{tip}" width="100%" height="{height}">'
-        f'<svg x="0" y="12" width="100%" height="{height - 32}" viewBox="0 0 {max(width, 1)} {HEIGHT}" '
-        f'preserveAspectRatio="none"><path class="grid" d="{grid}"/>{body}</svg>{"".join(texts)}</svg>'
+        f'<svg class="chart" role="img" aria-label="{inert(label)}" data-tips="{tip}"{focus} width="100%" '
+        f'height="{height}"><svg x="0" y="12" width="100%" height="{height - 32}" '
+        f'viewBox="0 0 {max(width, 1)} {HEIGHT}" preserveAspectRatio="none"><path class="grid" d="{grid}"/>{body}</svg>'
+        f"{''.join(texts)}</svg>"
     )
 
 
@@ -182,6 +199,8 @@ def _line(values: Sequence[float | None], rise: Callable[[float], float]) -> str
             pen = "M"
         else:
             path.append(f"{pen}{n * STEP + STEP // 2} {_short(HEIGHT - rise(value))}")
+            if pen == "M" and values[n + 1 : n + 2] in ([], [None]):
+                path.append(f"m-{STEP // 2} 0h{STEP}")  # a point without neighbours would not be visible
             pen = "L"
     return "".join(path)
 

@@ -19,7 +19,7 @@ from duey.control.schedules import Schedule
 from duey.model.job import Counts
 from duey.monitor.history import Interval, Waits
 from duey.monitor.web.display import charts
-from duey.monitor.web.display.formats import DAY_S, ago, duration, number, plural, size
+from duey.monitor.web.display.formats import DAY_S, Times, ago, duration, number, plural, size
 from duey.monitor.web.display.healthy import Health, Situation, judge
 from duey.monitor.web.display.text import Html
 from duey.monitor.web.pages.schedules import short_name
@@ -139,6 +139,7 @@ class OverviewPage:
         waits = asked(lambda: history.waits(MINUTES)) or ()
         schedules = asked(self._schedules.get) or []
         due = _due(schedules)
+        deploys = asked(lambda: history.deploys(request.now - DAYS * DAY_S)) or ()
         data["minutes"] = [_interval(each) for each in minutes]
         data["days"] = [_interval(each) for each in days]
         data["waits"] = waits
@@ -149,12 +150,14 @@ class OverviewPage:
         data["next"] = [{"at": at, "schedule": name} for at, name in due]
         data["storage"] = self._storage()
         level = _level(request, asked(services.control.counts))
-        more["minutes_chart"] = self._bars(request, minutes, "%H:%M", "minute")
-        more["days_chart"] = self._bars(request, days, "%d %b", "day")
-        more["waits_chart"] = _waits(request, waits, level)
+        more["minutes_chart"] = self._bars(request, minutes, "%H:%M", "minute", deploys)
+        more["days_chart"] = self._bars(request, days, "%d %b", "day", deploys)
+        more["waits_chart"] = _waits(request, waits, level, deploys)
         more["queue_age_ms"] = level
 
-    def _bars(self, request: Request, past: tuple[Interval, ...], form: str, unit: str) -> Html:
+    def _bars(
+        self, request: Request, past: tuple[Interval, ...], form: str, unit: str, deploys: Sequence[tuple[float, str]]
+    ) -> Html:
         names = [datetime.fromtimestamp(each.at, self._services.zone).strftime(form) for each in past]
         tips = [
             f"{name}: {number(each.outcomes.done)} done, {number(each.outcomes.failed)} failed"
@@ -164,7 +167,8 @@ class OverviewPage:
         label = f"{plural(len(past), unit)}: {number(done)} jobs done, {number(failed)} failed"
         axis = (names[0], names[len(names) // 2], "now" if unit == "minute" else "today") if names else ("", "")
         bars = [(each.outcomes.done, each.outcomes.failed) for each in past]
-        return charts.stacked(bars, tips, axis, label, unfinished=bool(past) and not past[-1].complete)
+        events = deploy_marks(deploys, [each.at for each in past], request.times)
+        return charts.stacked(bars, tips, axis, label, unfinished=bool(past) and not past[-1].complete, events=events)
 
     def _storage(self) -> dict[str, Any]:
         counts = asked(self._services.control.counts)
@@ -199,7 +203,24 @@ def _interval(each: Interval) -> dict[str, Any]:
     return {"at": each.at, "done": each.outcomes.done, "failed": each.outcomes.failed, "complete": each.complete}
 
 
-def _waits(request: Request, waits: tuple[Waits, ...], level: float | None) -> Html:
+def deploy_marks(
+    deploys: Sequence[tuple[float, str]], starts: Sequence[float], times: Times
+) -> list[tuple[float, str]]:
+    """Return where in a chart of intervals that begin at `starts` another code was first seen."""
+    if len(starts) < 2:
+        return []
+    length_s = (starts[-1] - starts[0]) / (len(starts) - 1)
+    whole_s = length_s * len(starts)
+    return [
+        ((at - starts[0]) / whole_s, f"new code {code[:12]} at {times.clock(at)}")
+        for at, code in deploys
+        if starts[0] <= at < starts[0] + whole_s
+    ]
+
+
+def _waits(
+    request: Request, waits: tuple[Waits, ...], level: float | None, deploys: Sequence[tuple[float, str]]
+) -> Html:
     names = [f"{moment:%H:%M}" if (moment := request.times.local(each.at)) else "" for each in waits]
     tips = [
         f"{name}: p50 {duration(each.p50_ms)}, p95 {duration(each.p95_ms)}"
@@ -209,7 +230,8 @@ def _waits(request: Request, waits: tuple[Waits, ...], level: float | None) -> H
     worst = max((each.p95_ms or 0 for each in waits), default=0)
     label = f"Wait for a worker over {plural(len(waits), 'minute')}, the largest p95 is {duration(worst)}"
     series = (("p95", [each.p95_ms for each in waits]), ("p50", [each.p50_ms for each in waits]))
-    return charts.lines(series, tips, axis, label, level)
+    events = deploy_marks(deploys, [each.at for each in waits], request.times)
+    return charts.lines(series, tips, axis, label, level, events=events)
 
 
 def _level(request: Request, counts: Counts | None) -> float | None:

@@ -86,7 +86,7 @@ class TaskPage:
             "after": request.form.get("after"),
             "at_time": request.form.get("at"),
             "chart": _histogram(history),
-            "heat_chart": _heat(history),
+            "heat_chart": _heat(history, window),
             "axis_ms": _shown_buckets(history),
             "windows": [
                 (each, f"{self._services.links.task(known_as)}?window={each}", each == window) for each in WINDOWS
@@ -204,9 +204,10 @@ def _histogram(history: TaskHistory | None) -> Any:
     return charts.histogram(counts, tips, axis, label, 150)
 
 
-def _heat(history: TaskHistory | None) -> Any:
+def _heat(history: TaskHistory | None, window: str) -> Any:
     first, end = _shown_buckets(history)
     if history is None or first == end:
         return None
     columns = [step.run.buckets[first:end] for step in history.steps]
-    return charts.heat(columns, f"Run times over {plural(len(columns), 'step')}, longer ones further up", 118)
+    label = f"Run times over {plural(len(columns), 'step')}, longer ones further up"
+    return charts.heat(columns, label, (window + " ago", "now"), (_bounds(first)[1], _bounds(end - 1)[0]))

@@ -7,6 +7,7 @@ resume.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from duey.errors import StorageUnavailable, UnknownWorker
@@ -40,21 +41,17 @@ class WorkersPage:
     def show(self, request: Request) -> View:
         workers = [each for each in self._services.control.workers() if each.alive]
         usual, gone, problem = self._from_history({each.id for each in workers})
-        consumers = [self._consumer(request, each, usual) for each in workers]
         queues = self._queues(workers)
         usual_ms = {name: usual[name] for name in sorted(usual)}
         data = {"workers": workers, "queues": queues, "gone": gone, "usual_p95_ms": usual_ms}
-        hands = sum(each.workers for each in workers if not each.quiet)
-        busy = sum(len(each.running) for each in workers)
-        newest = max((each.started_at, each.code) for each in workers)[1] if workers else ""
         more = {
-            "consumers": consumers,
+            "consumers": [self._consumer(request, each, usual) for each in by_consumer(workers)],
             "problem": problem,
-            "hands": hands,
-            "busy": busy,
+            "hands": sum(each.workers for each in workers if not each.quiet),
+            "busy": sum(len(each.running) for each in workers),
             "queues": queues,
             "stranded": [f"{each}." for each in self._services.control.stranded(workers, queues)],
-            "newest": newest,
+            "newest": max((each.started_at, each.code) for each in workers)[1] if workers else "",
         }
         return View("workers", "Workers", data, more, "workers", ("list",))
 
@@ -72,32 +69,48 @@ class WorkersPage:
             return {}, [], True
         return {each.qualname: each.run.p95_ms for each in figures if each.run.p95_ms}, gone, False
 
-    def _consumer(self, request: Request, worker: WorkerInfo, usual: dict[str, float]) -> dict[str, Any]:
+    def _consumer(self, request: Request, processes: list[WorkerInfo], usual: dict[str, float]) -> dict[str, Any]:
         running: list[dict[str, Any]] = []
-        for each in worker.running:
-            p95 = usual.get(each.task)
-            elapsed_ms = (request.now - each.started_at) * 1000 if each.started_at else 0.0
-            ratio = elapsed_ms / p95 if p95 else None
-            unusual = ratio is not None and ratio >= UNUSUAL
-            running.append({"run": each, "p95": p95, "ratio": ratio, "unusual": unusual, "times": _rough(ratio or 0)})
+        for worker in processes:
+            for each in worker.running:
+                p95 = usual.get(each.task)
+                elapsed_ms = (request.now - each.started_at) * 1000 if each.started_at else 0.0
+                ratio = elapsed_ms / p95 if p95 else None
+                unusual = ratio is not None and ratio >= UNUSUAL
+                found = {"run": each, "worker": worker.id, "p95": p95, "ratio": ratio, "unusual": unusual}
+                running.append({**found, "times": _rough(ratio or 0)})
         running.sort(key=lambda one: -(one["ratio"] or 0))
-        return {"worker": worker, "running": running, "stale": request.now - worker.heartbeat_at > STALE_S}
+        first = min(processes, key=lambda each: each.started_at)
+        return {
+            "first": first,
+            "processes": processes,
+            "hands": sum(each.workers for each in processes),
+            "queues": sorted({name for each in processes if each.workers for name in each.queues}),
+            "heartbeat_at": min(each.heartbeat_at for each in processes),
+            "rss_bytes": sum(each.rss_bytes for each in processes if each.rss_bytes) or None,
+            "quiet": all(each.quiet for each in processes if each.workers),
+            "codes": {each.code for each in processes},
+            "running": running,
+            "stale": any(request.now - each.heartbeat_at > STALE_S for each in processes),
+        }
 
     def post(self, request: Request, worker_id: str, verb: str) -> View | Done:
         control, back = self._services.control, self._services.links.to("/workers")
-        found = next((each for each in control.workers() if each.id == worker_id and each.alive), None)
-        if found is None:
+        alive = [each for each in control.workers() if each.alive]
+        whole = next((each for each in by_consumer(alive) if worker_id in {one.id for one in each}), None)
+        if whole is None:
             return Done(back, "This consumer has already stopped: nothing was changed.", NOTE)
-        name = f"{found.host} {found.pid}"
+        name = f"{whole[0].host} {whole[0].pid}"
         try:
             if verb == "quiet":
-                if found.quiet:
+                if all(each.quiet for each in whole):
                     return Done(back, f"{name} is quiet already: nothing was changed.", NOTE)
-                control.quiet(worker_id)
+                for each in whole:
+                    control.quiet(each.id)
                 message = f"{name} was asked to take no more jobs; it finishes what it runs."
             elif verb == "stop":
                 if "sure" not in request.form:
-                    return self._ask(found, name)
+                    return self._ask(whole, name)
                 control.stop(worker_id)
                 message = f"{name} was asked to stop."
             else:
@@ -125,9 +138,9 @@ class WorkersPage:
         undo = self._services.links.queue(name, "resume") if verb == "pause" else ""
         return Done(back, f"The queue {name} {outcome}", undo=undo)
 
-    def _ask(self, worker: WorkerInfo, name: str) -> View:
+    def _ask(self, whole: list[WorkerInfo], name: str) -> View:
         timeout_s = self._services.settings.consumer.shutdown_timeout_s
-        running, links = plural(len(worker.running), "job"), self._services.links
+        running, links = plural(sum(len(each.running) for each in whole), "job"), self._services.links
         return question(
             f"Stop {name}?",
             [
@@ -135,8 +148,16 @@ class WorkersPage:
                 f"{number(timeout_s)} s. The rest returns to the queue untouched.",
                 "A consumer that Duey or systemd supervises is started again. Waiting jobs wait for another one.",
             ],
-            links.worker(worker.id, "stop"), "Stop it", ("Let it run", links.to("/workers")), "workers",
+            links.worker(whole[0].id, "stop"), "Stop it", ("Let it run", links.to("/workers")), "workers",
         )  # fmt: skip
+
+
+def by_consumer(workers: Sequence[WorkerInfo]) -> list[list[WorkerInfo]]:
+    """Return the worker processes of each consumer, in their order."""
+    found: dict[str, list[WorkerInfo]] = {}
+    for each in workers:
+        found.setdefault(each.consumer or each.id, []).append(each)
+    return list(found.values())
 
 
 def _rough(ratio: float) -> str:

@@ -278,18 +278,33 @@
   });
 
   // Tips on charts: one text for each bar.
-  let tip = null;
+  let tip = null, tipAt = 0;
   const dropTip = () => { if (tip) tip.remove(); tip = null; };
-  doc.addEventListener("pointermove", (event) => {
-    const chart = event.target.closest && event.target.closest("svg[data-tips]");
-    const tips = chart ? chart.dataset.tips.split("|") : [];
-    if (!chart || !tips[0]) return dropTip();
-    const box = chart.getBoundingClientRect();
-    const text = tips[Math.min(tips.length - 1, Math.max(0, Math.floor((event.clientX - box.left) / box.width * tips.length)))];
+  const chartOf = (event) => event.target.closest && event.target.closest("svg[data-tips]");
+  const showTip = (chart, index) => {
+    const tips = chart.dataset.tips.split("|"), box = chart.getBoundingClientRect();
+    if (!tips[0]) return dropTip();
+    tipAt = Math.min(tips.length - 1, Math.max(0, index));
     if (!tip) tip = body.appendChild(Object.assign(doc.createElement("div"), { className: "tip" }));
-    tip.textContent = text;
-    tip.style.left = `${Math.max(8, Math.min(event.clientX - tip.offsetWidth / 2, innerWidth - tip.offsetWidth - 8)) + scrollX}px`;
+    tip.setAttribute("role", "status");
+    tip.textContent = tips[tipAt];
+    const middle = box.left + (tipAt + .5) / tips.length * box.width;
+    tip.style.left = `${Math.max(8, Math.min(middle - tip.offsetWidth / 2, innerWidth - tip.offsetWidth - 8)) + scrollX}px`;
     tip.style.top = `${box.top + scrollY - 14}px`;
+  };
+  for (const kind of ["pointermove", "pointerdown"]) {
+    doc.addEventListener(kind, (event) => {
+      const chart = chartOf(event);
+      if (!chart) return dropTip();
+      const box = chart.getBoundingClientRect();
+      showTip(chart, Math.floor((event.clientX - box.left) / box.width * chart.dataset.tips.split("|").length));
+    });
+  }
+  doc.addEventListener("focusin", (event) => { if (chartOf(event) && event.target.matches(":focus-visible")) showTip(chartOf(event), Infinity); });
+  doc.addEventListener("focusout", dropTip);
+  doc.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step && chartOf(event)) { event.preventDefault(); showTip(chartOf(event), tipAt + step); }
   });
 
   // Copying. Browsers offer the clipboard on HTTPS and localhost only; over plain HTTP the old command still works.

@@ -19,7 +19,7 @@ from duey.monitor.history import History, JobFilter
 from duey.monitor.history.database import Database
 from duey.monitor.history.recording import recorder, writing
 from duey.monitor.history.recording.recorder import BACK_OFF_S, IDLE_S, LATE_S, LEASE_S, Recorder
-from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Story
+from tests.monitor.history.conftest import PATIENCE_S, START, Clock, Queue, Story, record
 from tests.support import wait_until
 
 BATCH = 100
@@ -240,6 +240,17 @@ def worker(id: str, alive: bool = True, at: float = START) -> WorkerInfo:
     return WorkerInfo(id, "box", 42, START, at, 4, "thread", ("default",), alive, False, runs)
 
 
+def test_each_new_code_is_a_deploy(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "ASKING_S", 0.0)
+    now: list[WorkerInfo] = []
+    made = history.recorder(Queue(), workers=lambda: now)
+    for n, code in enumerate(["one", "one", "", "two", "one", "three"]):
+        now[:] = [replace(worker("1"), code=code, started_at=START + n)]
+        made.turn()
+    assert history.deploys(0) == ((START + 3, "two"), (START + 5, "three")), "the first is where it began"
+    assert history.deploys(START + 4) == ((START + 5, "three"),)
+
+
 def test_workers_are_remembered_for_a_day_with_what_they_did(
     history: History, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +266,11 @@ def test_workers_are_remembered_for_a_day_with_what_they_did(
     assert [(w.id, w.alive, w.seen_at - START) for w in seen] == [("2", True, 60), ("3", False, 5), ("1", False, 0)]
     assert seen[-1].running == (("a", "tasks.add", START),)
     assert (seen[0].host, seen[0].pid, seen[0].queues) == ("box", 42, ("default",))
+    story = Story(clock.now)
+    story.tell("died", "", 0.0, token=3 << 32, worker=3, detail={"host": "box", "pid": 42, "how": "signal 9"})
+    record(history, story.events)
+    deaths = {each.id: each.death for each in history.seen_workers()}
+    assert deaths == {"1": None, "2": None, "3": "worker 3 died on box as pid 42: signal 9"}, "1 has stopped"
     clock.now = START + 86400 + 30
     made.turn()
     assert [w.id for w in history.seen_workers()] == ["2"]

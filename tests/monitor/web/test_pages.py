@@ -31,6 +31,9 @@ def test_the_overview_begins_with_what_is_wrong(world: World, admin: Browser, cl
     (missed,) = data["missed"]
     assert missed["count"] == 3 and page.words.count("no consumer 02:00-02:15") == 1, "three slots in one line"
     assert "Mark as seen" in page.words
+    with world.history.database.writing() as db:
+        db.execute_sql("INSERT INTO deploys VALUES ('before', 1), ('31bb9c4f77aa', ?)", (clock.now - 90,))
+    assert re.findall("new code (31bb9c4f77aa) at 07:58", admin.get("/monitor/").text), "each chart marks it"
     seen = admin.follow(admin.post("/monitor/seen")).words
     assert "jobs failed" not in seen and "What fails" not in seen and "Mark as seen" not in seen
     clock.now += 30 * 86400  # nothing of it is news any more
@@ -234,10 +237,15 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     assert '<a href="/monitor/jobs/sum">add</a>' in page.text, "what it was doing"
     assert "code 8e02d17" in page.words and "code 31bb9c4" in page.words
     assert page.words.count("other code than the newest") == 1
+    world.hire("atlas", 99_994_120, "other")
+    both = admin.get("/monitor/workers").words
+    assert "8 workers" not in both and both.count("Stop…") == 2, "two processes of one consumer"
+    assert re.search(r"worker \d+ as pid 99994121 , worker \d+ as pid 99994120", both)
     admin.post(f"/monitor/workers/{first}/quiet")
     assert "is quiet already" in admin.follow(admin.post(f"/monitor/workers/{first}/quiet")).words
     assert "Stop atlas 99994121?" in admin.post(f"/monitor/workers/{first}/stop").words
-    assert world.huey.storage.control_signals(world.presences[0].n) == (True, False)
+    assert [world.huey.storage.control_signals(world.presences[n].n) for n in (0, -1)] == [(True, False)] * 2
+    world.presences.pop().close()
     admin.post(f"/monitor/workers/{first}/stop", {"sure": "1"})
     assert world.huey.storage.control_signals(world.presences[0].n) == (True, True)
     world.presences.pop().close()

@@ -72,7 +72,8 @@ class World:
         """A worker process that does nothing by itself."""
         storage = self.huey.storage
         kind = "process" if self.presences else "thread"
-        made = storage.register(Registration(host, host, pid, threads, kind, queues or ("default",), (), code))
+        names, consumer = queues or ("default",), f"{host} {pid // 2}"  # two processes are one consumer
+        made = storage.register(Registration(consumer, host, pid, threads, kind, names, (), code))
         self.presences.append(made)
         storage.holder = self.presences[0].n
         return made
