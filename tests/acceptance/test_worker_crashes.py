@@ -160,19 +160,24 @@ def test_nobody_is_failed_for_the_death_of_a_whole_consumer(deployment: Deployme
 
 @once
 def test_a_job_that_kills_the_whole_consumer_comes_to_an_end(deployment: Deployment, kind: str):
-    """An innocent one that ran beside it the first times ends well."""
+    """An innocent one that ran beside it the first times ends well once it is left in peace."""
     deployment.configure({"tasks": {"modules": "workload, fault_tasks", "max_crashes": 1}})
     (guilty,) = enqueue_jobs(deployment, ("victim", 1, "body", "kill all"))
-    innocent = deployment.tasks.note(2, 0.3)
-    for _ in range(40):
+    innocent, storage = deployment.tasks.note(2, 0.3), deployment.huey.storage
+    for n in range(40):
+        if n == 3:
+            storage.pause("task", "fault_tasks.victim")
         consumer = deployment.launch(2, kind)
+        if n == 3:
+            assert deployment.wait_ended([innocent], 30)[0].state == "done"
+            storage.resume("task", "fault_tasks.victim")
         wait_until(
             lambda at=consumer: at.popen.poll() is not None or deployment.state(guilty) == "failed", 30, "it is over"
         )
         if deployment.state(guilty) == "failed":
             break
+        assert consumer.popen.poll() == -9, consumer.err
         consumer.kill_tree()
     job = deployment.job(guilty)
-    assert (job.state, job.crashes) == ("failed", 0)
+    assert (job.state, job.crashes) == ("failed", 0), f"after {n + 1} deaths"
     assert job.error.message.startswith("its consumer died ")
-    assert deployment.wait_ended([innocent], 30)[0].state == "done"

@@ -2,7 +2,8 @@
 
 xdist cuts the list into one piece for each process, which starts at its beginning; who has ended takes over what others
 have at their end. So each piece begins with its share of the long tests and ends with short ones, and no long test is
-left over for the end of the run. Tests of one module stay together: they share what was started for them.
+left over for the end of the run. One piece has short ones alone: they need a processor while the long ones wait. Tests
+of one module stay together: they share what was started for them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def long_first(names: Iterable[str], processes: int) -> list[str]:
             short.append(name)
     shares: list[list[str]] = [[] for _ in range(processes)]
     for group in sorted(groups.values(), key=lambda each: -sum(map(seconds, each))):
-        min(shares, key=lambda share: sum(map(seconds, share))).extend(group)
+        min(shares[: processes - 1] or shares, key=lambda share: sum(map(seconds, share))).extend(group)
     ordered, left = [], sum(map(len, shares)) + len(short)
     for n, share in enumerate(shares):
         size = left // (processes - n)  # as xdist cuts
