@@ -8,9 +8,20 @@ import re
 import sys
 import time
 from datetime import datetime, timezone
+from typing import Any
 
+from duey.cli import output
 from duey.cli.context import CliContext, Refused, echo
+from duey.cli.output import Column, when
 
+USERS = (Column("ACCOUNT"), Column("ROLE"), Column("LAST LOGIN"))
+SESSIONS = (
+    Column("SINCE"), Column("LAST USE", drop=1), Column("END", drop=2), Column("ADDRESS"), Column("BROWSER", cut=True),
+)  # fmt: skip
+TOKENS = (
+    Column("TOKEN"), Column("SCOPES", cut=True), Column("LAST USE"), Column("END", drop=2),
+    Column("OLD SECRET", drop=1),
+)  # fmt: skip
 UNITS_S = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -42,10 +53,27 @@ def user_password(cli_context: CliContext, options: argparse.Namespace) -> None:
 
 
 def user_list(cli_context: CliContext, options: argparse.Namespace) -> None:
-    """List the accounts: name, role, last login."""
-    for account in cli_context.access.accounts.list():
-        by = "" if account.is_local else " by the proxy"
-        echo(account.name, account.role, f"last login {instant(account.last_login_at)}{by}")
+    """List the accounts: name, role, last login.
+
+    With --json: `users`, each with `name`, `role`, `origin`, `created_at` and `last_login_at`.
+    """
+    found = cli_context.access.accounts.list()
+    if options.json:
+        shown = [as_json(each, "name", "role", "origin", "created_at", "last_login_at") for each in found]
+        output.print_json({"users": shown})
+        return
+    output.table(USERS, [
+        (each.name, each.role, f"last login {when(each.last_login_at)}{'' if each.is_local else ' by the proxy'}")
+        for each in found
+    ])  # fmt: skip
+
+
+def as_json(value: Any, *names: str) -> dict[str, Any]:
+    """Attributes of an account, a session or a token, with times as in the API."""
+    from duey.api.views import rfc3339
+
+    shown = {name: getattr(value, name) for name in names}
+    return {name: rfc3339(each) if name.endswith(("_at", "_until")) else each for name, each in shown.items()}
 
 
 def user_role(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -58,7 +86,10 @@ def user_role(cli_context: CliContext, options: argparse.Namespace) -> None:
 
 
 def user_sessions(cli_context: CliContext, options: argparse.Namespace) -> None:
-    """List the sessions of an account: start, last use, end, address, browser. With --end, end them all."""
+    """List the sessions of an account: start, last use, end, address, browser. With --end, end them all.
+
+    With --json: `sessions`, each with `created_at`, `last_seen_at`, `expires_at`, `address` and `agent`.
+    """
     access = cli_context.access
     account = access.accounts.get(options.name)
     if options.end:
@@ -66,9 +97,16 @@ def user_sessions(cli_context: CliContext, options: argparse.Namespace) -> None:
         cli_context.audit("end sessions", account.name, ended)
         echo(f"sessions of {account.name} ended: {ended}")
         return
-    for each in access.sessions.list(account):
-        used, ends = f"last used {instant(each.last_seen_at)}", f"ends {instant(each.expires_at)}"
-        echo(f"since {instant(each.created_at)}", used, ends, each.address, each.agent)
+    found = access.sessions.list(account)
+    if options.json:
+        names = ("created_at", "last_seen_at", "expires_at", "address", "agent")
+        output.print_json({"sessions": [as_json(each, *names) for each in found]})
+        return
+    output.table(SESSIONS, [
+        (f"since {when(each.created_at)}", f"last used {when(each.last_seen_at)}", f"ends {when(each.expires_at)}",
+         each.address, each.agent)
+        for each in found
+    ])  # fmt: skip
 
 
 def user_remove(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -113,15 +151,25 @@ def length_s(option: str, text: str | None) -> float | None:
 
 
 def token_list(cli_context: CliContext, options: argparse.Namespace) -> None:
-    """List the tokens, without their secrets: name, scopes, last use, expiry, and until when an old secret is valid."""
-    now = time.time()
-    for token in cli_context.access.tokens.list():
+    """List the tokens, without their secrets: name, scopes, last use, expiry, and until when an old secret is valid.
+
+    With --json: `tokens`, each with `name`, `scopes`, `created_at`, `last_used_at`, `expires_at`, `rotated_at`,
+    `previous_until` and `previous_used_at`.
+    """
+    now, found = time.time(), cli_context.access.tokens.list()
+    if options.json:
+        names = ("name", "created_at", "last_used_at", "expires_at", "rotated_at", "previous_until", "previous_used_at")
+        output.print_json({"tokens": [{**as_json(each, *names), "scopes": sorted(each.scopes)} for each in found]})
+        return
+    rows = []
+    for token in found:
         ends = "expired" if token.has_expired(now) else "expires"
-        scopes = ",".join(sorted(token.scopes))
-        used = f"last used {instant(token.last_used_at)}"
-        old = f"old secret until {instant(token.previous_until)}, last used {instant(token.previous_used_at)}"
-        rotated = (old,) if token.overlaps(now) else ()
-        echo(token.name, scopes, used, f"{ends} {instant(token.expires_at)}", *rotated)
+        old = f"old secret until {when(token.previous_until)}, last used {when(token.previous_used_at)}"
+        rows.append((
+            token.name, ",".join(sorted(token.scopes)), f"last used {when(token.last_used_at)}",
+            f"{ends} {when(token.expires_at)}", *([old] if token.overlaps(now) else []),
+        ))  # fmt: skip
+    output.table(TOKENS, rows)
 
 
 def token_revoke(cli_context: CliContext, options: argparse.Namespace) -> None:

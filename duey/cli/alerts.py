@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from duey.cli import output
 from duey.cli.context import CliContext, Refused, cli_name, echo, operator_name
+from duey.cli.output import Column, when
+
+INCIDENTS = (
+    Column("ID"), Column("STATE"), Column("RULE", drop=2), Column("OPENED", drop=1), Column("COUNT"),
+    Column("WHAT", cut=True),
+)  # fmt: skip
 
 
 def service_of(cli_context: CliContext) -> Any:
@@ -34,21 +41,27 @@ def alerts_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the open incidents and the channels; with --all also the newest incidents that are over.
 
     An incident: id, state, rule, when it opened, how often it happened, title. A channel: name, kind, how its last
-    message fared.
+    message fared. With --json: `incidents`, `next` and `channels`, as in `GET /api/alerts`.
     """
-    from duey.alerts.rules.words import stamp
-
     alerts = service_of(cli_context)
-    for each in alerts.incidents(None if options.all else "open", 200).rows:
-        incident = each.incident
+    page = alerts.incidents(None if options.all else "open", 200)
+    if options.json:
+        from duey.api.views import CHANNEL, INCIDENT
+
+        output.print_json({
+            "incidents": [INCIDENT.of(each) for each in page.rows], "next": page.next,
+            "channels": [CHANNEL.of(each) for each in alerts.channel_views()],
+        })  # fmt: skip
+        return
+    rows = []
+    for incident in (each.incident for each in page.rows):
         state = "acknowledged" if incident.state == "open" and incident.acked_at else incident.state
-        echo(incident.id, state, incident.rule, stamp(incident.opened_at), incident.count, incident.title)
+        rows.append((incident.id, state, incident.rule, when(incident.opened_at), incident.count, incident.title))
+    output.table(INCIDENTS, rows)
     for channel in alerts.channel_views():
-        fared = (
-            f"failed at {stamp(channel.error_at)}: {channel.error}" if channel.is_failing else "nothing was sent yet"
-        )
+        fared = f"failed at {when(channel.error_at)}: {channel.error}" if channel.is_failing else "nothing was sent yet"
         if channel.sent_at and not channel.is_failing:
-            fared = f"took a message at {stamp(channel.sent_at)}"
+            fared = f"took a message at {when(channel.sent_at)}"
         echo("channel", channel.name, channel.kind, fared)
     if not alerts.channels:
         echo("no channel is configured: nobody is told ([alerts] in config.ini)", err=True)

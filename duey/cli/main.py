@@ -191,10 +191,10 @@ def parser() -> argparse.ArgumentParser:
     roles = {"choices": ("admin", "viewer"), "help": "admin: may change everything; viewer: may only look"}
     command(user, "add", accounts.user_add, login, ("--role", {"default": "viewer", **roles}), stdin)
     command(user, "password", accounts.user_password, login, stdin)
-    command(user, "list", accounts.user_list)
+    command(user, "list", accounts.user_list, as_json)
     command(user, "role", accounts.user_role, login, ("role", roles))
     end = ("--end", {"action": "store_true", "help": "end them all"})
-    command(user, "sessions", accounts.user_sessions, login, end)
+    command(user, "sessions", accounts.user_sessions, login, end, as_json)
     command(user, "remove", accounts.user_remove, login)
     token = commands.add_parser("token", help="tokens of the API").add_subparsers(required=True, metavar="WHAT")
     scopes = "comma-separated list of read, enqueue and admin; read:TASK and enqueue:TASK for one task"
@@ -204,7 +204,7 @@ def parser() -> argparse.ArgumentParser:
     overlap = {"metavar": "LENGTH", "default": "24h", "help": "how long the old secret stays valid; 0h: not at all"}
     label = ("name", {"help": "name of the token"})
     command(token, "create", accounts.token_create, label, scope, expires)
-    command(token, "list", accounts.token_list)
+    command(token, "list", accounts.token_list, as_json)
     command(token, "rotate", accounts.token_rotate, label, ("--overlap", overlap), again)
     command(token, "revoke", accounts.token_revoke, label)
     task = ("task", {"help": "name of the task: function, or module.function"})
@@ -245,7 +245,7 @@ def parser() -> argparse.ArgumentParser:
     command(schedule, "resume", schedules.verb("resume", "resumed"), name, text="Resume a paused schedule.")
     alert = commands.add_parser("alerts", help="incidents and channels").add_subparsers(required=True, metavar="WHAT")
     every = ("--all", {"action": "store_true", "help": "also those that are over"})
-    command(alert, "list", alerts.alerts_list, every)
+    command(alert, "list", alerts.alerts_list, every, as_json)
     command(alert, "ack", alerts.alerts_ack, ("id", {"metavar": "ID", "help": "id of the incident"}))
     command(alert, "test", alerts.alerts_test, ("channel", {"metavar": "CHANNEL", "help": "name of the channel"}))
     command(commands, "drill", alerts.drill)

@@ -41,12 +41,12 @@ def print_json(value: Any) -> None:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows of fields."""
+    """Print rows of fields. A row may lack the last ones."""
     if not sys.stdout.isatty():
         for row in rows:
             echo(*row)
         return
-    texts = [[_line(field) for field in row] for row in rows]
+    texts = [[_line(field) for field in (*row, *[""] * (len(columns) - len(row)))] for row in rows]
     widths = [max(map(len, (column.title, *(row[n] for row in texts)))) for n, column in enumerate(columns)]
     shown = fit(columns, widths, shutil.get_terminal_size().columns)
     _print([columns[n].title for n in shown], shown)

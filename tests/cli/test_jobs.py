@@ -70,6 +70,27 @@ def test_each_list_is_that_of_the_api(run, command, key, view):
     assert len(plain.splitlines()) == len(found[key]) and "\t" in plain, "a line for each, for other programs"
 
 
+PEOPLE = [
+    ("user list", "users", 2), ("user sessions ana", "sessions", 1), ("token list", "tokens", 2),
+    ("alerts list", "incidents", 3),
+]  # fmt: skip
+
+
+def test_accounts_tokens_and_incidents_are_listed_too(run: Run, world: World, monkeypatch: pytest.MonkeyPatch):
+    world.browser("ana")
+    world.access.tokens.create("ci", ["read"])
+    world.access.tokens.create("old", ["read", "enqueue"])
+    world.access.tokens.rotate("old", 3600.0, None)
+    for command, key, count in PEOPLE:
+        found = json.loads(run(*command.split(" "), "--json")[1])
+        assert len(found[key]) == count and all(name.islower() for name in found[key][0]), command
+    assert found.keys() == {"incidents", "next", "channels"}
+    assert "pass" not in run("user", "list", "--json")[1] and "duy_" not in run("token", "list", "--json")[1]
+    terminal = on_terminal(monkeypatch)
+    assert [run(*command.split(" "))[0] for command, _, _ in PEOPLE] == [0, 0, 0, 0]
+    assert all(title in terminal.getvalue() for title in ("ACCOUNT ", "BROWSER", "TOKEN ", "WHAT"))
+
+
 @rows("command, ids", FILTERS)
 def test_jobs_are_filtered_as_on_their_page(run, command, ids):
     status, out, err = run(*command.split(" "))
