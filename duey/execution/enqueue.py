@@ -150,10 +150,10 @@ class EnqueuingHuey(TypedHuey):
         return HueyChordResult(results, handles[0], ResultGroup(handles) if len(handles) > 1 else None)
 
     def follow_ups(self, task: Task) -> tuple[JobRecord, ...]:
-        """The row of a task that follows the running job. It is stored with the outcome of that job."""
-        job = self.new_job(task, follows=True)
+        """The row of a task that follows the job of this thread. It is stored with the outcome of that job."""
+        job, before = self.new_job(task, follows=True), current.latest_job_context()
         self._announce([task])
-        return (job,)
+        return (job if before is None else job._replace(parent=before.claim.job.id),)
 
     def new_job(
         self, task: Task, chord_id: str | None = None, context: str | None = None, by: str | None = None,

@@ -131,19 +131,19 @@ class Outcomes:
                 why = serializer.serialize(Error(error_record(job.id, error, 0, self._display.everywhere)), use=use)
             others = [(step, serializer.for_use(why, use, of_result(step))) for step in sequel.steps]
         if sequel.chord is None or sequel.callback is None or result is None:
-            return tuple(others), self._part(sequel, SKIPPED)
+            return tuple(others), self._part(sequel, job, SKIPPED)
         value = serializer.for_use(result, use, of_part(*sequel.chord, sequel.callback.id))
-        return tuple(others), sequel.part(value, clock.now())
+        return tuple(others), sequel.part(value, job.id, clock.now())
 
     def chord_part(self, claim: Claim, value: Any) -> ChordPart | None:
         """The part of a member of a chord that is done."""
-        return self._part(self._sequel_of(claim.job), value)
+        return self._part(self._sequel_of(claim.job), claim.job, value)
 
-    def _part(self, sequel: Sequel, value: Any) -> ChordPart | None:
+    def _part(self, sequel: Sequel, job: JobRecord, value: Any) -> ChordPart | None:
         if sequel.chord is None or sequel.callback is None:
             return None
         use = of_part(*sequel.chord, sequel.callback.id)
-        return sequel.part(self._huey.serializer.serialize(value, use=use), clock.now())
+        return sequel.part(self._huey.serializer.serialize(value, use=use), job.id, clock.now())
 
     def _sequel_of(self, job: JobRecord) -> Sequel:
         if job.sequel is not None:

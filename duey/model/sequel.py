@@ -26,12 +26,15 @@ class Sequel(NamedTuple):
     callback: JobRecord | None = None
     expires_s: float | None = None  # of the callback, from when it is accepted
 
-    def part(self, value: bytes, now: float) -> ChordPart | None:
-        """The part of the chord, with a value in place of this member's result."""
+    def part(self, value: bytes, member: str, now: float) -> ChordPart | None:
+        """The part of the chord, with a value in place of this member's result. `member`: the id of the job, which is
+        the callback's parent if it is the last."""
         if self.chord is None or self.callback is None:
             return None
         expires_at = self.callback.expires_at if self.expires_s is None else now + self.expires_s
-        return ChordPart(*self.chord, value, self.callback._replace(enqueued_at=now, expires_at=expires_at))
+        return ChordPart(
+            *self.chord, value, self.callback._replace(enqueued_at=now, expires_at=expires_at, parent=member)
+        )
 
 
 def sequel_of(huey: Any, task: Task, context: str | None, by: str | None) -> Sequel:

@@ -13,6 +13,7 @@ from huey.api import chord
 from huey.exceptions import TaskException
 from huey.utils import SKIPPED, Error
 
+from duey.control.service import Control
 from duey.payload.serializer import register_type
 from tests.contracts.rig import failure_of, look, run_all, state
 
@@ -179,3 +180,19 @@ def test_a_callback_fires_as_it_was_meant_after_a_member_ended_without_its_body(
     assert json.loads(claim.job.context) == {"user": "ana"}
     assert began + 99 <= claim.job.expires_at <= time.time() + 101
     assert claim.job.chord is not None and len(huey.storage.chord_results(claim.job.chord)) == 2
+
+
+def test_each_job_of_a_workflow_names_the_one_that_it_follows(huey, flow):
+    ids = enqueued(huey, flow)
+    run_all(huey)
+    parents = {job.id: job.parent for job in Control(huey).jobs(limit=50).jobs}
+    assert [parents[each] for each in ids] == [None, *ids[:2]]
+    (callback,) = [job for job in Control(huey).jobs(limit=50).jobs if job.task == "together"]
+    members = {ids[2], *(job.id for job in Control(huey).jobs(limit=50).jobs if job.args == [7])}
+    assert callback.parent in members, "the member that ended last"
+    failing = flow.first.s(1, retries=0)
+    failing.on_error = flow.later.s()
+    flow.returns = object()  # cannot be stored
+    huey.enqueue(failing)
+    run_all(huey)
+    assert [job.task for job in Control(huey).jobs(limit=50).jobs if job.parent == failing.id] == ["later"]
