@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from duey import errors
 from duey.control.service import Control
 from duey.model.job import ENDED, Job
-from duey.model.log_lines import LogLine, shown, with_marks
+from duey.model.log_lines import LogLine, Numbered, shown, with_marks
 from duey.payload.plain import IN_LIST
 
 PAGE_LINES = 2_000
@@ -32,15 +32,9 @@ class LogPage(NamedTuple):
     complete: bool
 
 
-def live_log(control: Control, job_id: str) -> list[LogLine]:
-    """The lines that the body of a running job has logged, as of about a second ago. Empty if it does not run. Raises
-    UnknownJob."""
-    stored = control.storage.get_job(job_id)
-    if stored is None:
-        raise errors.UnknownJob(job_id)
-    if stored.place != "claimed":
-        return []
-    return [shown(line) for line in with_marks(control.storage.log_of(stored.token))]
+def shown_lines(numbered: Sequence[Numbered]) -> list[LogLine]:
+    """Lines of a running body as they are shown."""
+    return [shown(line) for line in with_marks(numbered)]
 
 
 def read_log(control: Control, history: History, job_id: str, after: int = 0) -> LogPage:
@@ -54,7 +48,9 @@ def read_log(control: Control, history: History, job_id: str, after: int = 0) ->
     live: list[LogLine] = []
     with suppress(errors.UnknownJob):
         job = control.job(job_id, IN_LIST)
-        live = live_log(control, job_id)
+        stored = control.storage.get_job(job_id)
+        if stored is not None and stored.place == "claimed":
+            live = shown_lines(control.storage.log_of(stored.token))
     try:
         past = history.job_history(job_id)
     except errors.UnknownJob:

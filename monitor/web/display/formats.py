@@ -99,6 +99,14 @@ def duration(ms: float | None) -> str:
     return f"{seconds / DAY_S:.1f} d"
 
 
+def rough(ratio: float) -> str:
+    """Return 4.1, 43, 430: rounded as a person would, and the same at most polls."""
+    if ratio < 10:
+        return f"{ratio:.1f}"
+    size = 10 ** (len(str(int(ratio))) - 2)
+    return number(int(ratio / size) * size)
+
+
 def read_local(text: str, zone: tzinfo) -> float:
     """Return the instant of a time such as 2030-01-31T14:00 in a zone; ValueError has the message."""
     # A browser sends tenths of a second as `.5`, which Python 3.10 cannot read.

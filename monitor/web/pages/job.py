@@ -9,6 +9,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from duey import errors
+from duey.control.running import ask_stack
 from duey.model.job import CANCELED, DONE, FAILED, QUEUED, RUNNING, Edit
 from duey.monitor.web.display.text import clip
 from duey.monitor.web.forms import inputs, typed
@@ -27,7 +28,7 @@ GONE = (
 
 
 class JobPage:
-    """GET /jobs/ID, POST /jobs/ID/retry, /cancel, /again, /delete."""
+    """GET /jobs/ID, POST /jobs/ID/retry, /cancel, /stack, /again, /delete."""
 
     def __init__(self, services: Services) -> None:
         self._services, self._verbs, self._look = services, Verbs(services.control, services.history), JobView(services)
@@ -37,6 +38,7 @@ class JobPage:
             post("/jobs/<job_id:path>/retry", self.retry),
             post("/jobs/<job_id:path>/cancel", self.cancel),
             post("/jobs/<job_id:path>/again", self.again),
+            post("/jobs/<job_id:path>/stack", self.stack),
             post("/jobs/<job_id:path>/delete", self.delete),
             get("/jobs/<job_id:path>", self.show),
         ]
@@ -80,6 +82,15 @@ class JobPage:
         self._services.record(request, "cancel job", job_id)
         asked = "Asked to stop: it ends when its code checks canceled()." if job.state == RUNNING else "Canceled."
         return Done(back, asked)
+
+    def stack(self, request: Request, job_id: str) -> Done:
+        back = self._services.links.job(job_id)
+        try:
+            ask_stack(self._services.control, job_id)
+        except errors.Conflict as error:
+            return Done(back, _unchanged(error), NOTE)
+        self._services.record(request, "show stack", job_id)
+        return Done(back, "Its worker was asked where it stands: the answer appears here in a second or two.")
 
     def again(self, request: Request, job_id: str) -> Done:
         back = self._services.links.job(job_id)

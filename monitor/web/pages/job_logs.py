@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from duey.control.job_log import live_log, read_log
-from duey.errors import UnknownJob
-from duey.model.job import RUNNING, Job
+from duey.control.job_log import read_log
 from duey.model.log_lines import LogLine
 from duey.monitor.web.display.formats import plural, rfc3339
 from duey.monitor.web.display.text import clip, visible
-from duey.monitor.web.route import File, View
+from duey.monitor.web.route import File
 from duey.monitor.web.services import Services
-from duey.payload.plain import IN_LIST
 
 LINES, CHARS = 200, 500
 
 
-def of_running(services: Services, job: Job) -> dict[str, Any]:
-    """Return what the body of a running job has logged so far."""
-    lines = live_log(services.control, job.id) if job.state == RUNNING else []
+def last_of(lines: Sequence[LogLine]) -> list[LogLine]:
+    """Return the last lines, after one that says how many there are before them."""
     hidden = lines[:-LINES]
-    shown = [*([_hidden(hidden)] if hidden else []), *map(_clipped, lines[-LINES:])]
-    return {"logs_now": job.state == RUNNING, "log_of": job.id, "log": shown}
-
-
-def region(services: Services, job_id: str) -> View:
-    """Return the live region with the log of the running body."""
-    data: dict[str, Any] = {"logs_now": False}
-    with contextlib.suppress(UnknownJob):  # the queue may have removed it: then it does not run
-        data = of_running(services, services.control.job(job_id, IN_LIST))
-    return View("job", "", data, regions=("log",), etag="" if data["logs_now"] else "it does not run")
+    return [*([_hidden(hidden)] if hidden else []), *map(_clipped, lines[-LINES:])]
 
 
 def of_attempt(lines: Sequence[LogLine]) -> list[LogLine]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from duey import errors
-from duey.model.job import BLOCKED, DONE, ENDED, FAILED, QUEUED, RETRYING, SCHEDULED, Failure, Job, TaskInfo
+from duey.model.job import BLOCKED, DONE, ENDED, FAILED, QUEUED, RETRYING, RUNNING, SCHEDULED, Failure, Job, TaskInfo
 from duey.monitor.history import HistoryUnavailable, JobHistory
 from duey.monitor.web.display import calls
 from duey.monitor.web.display.formats import ago, span
@@ -20,7 +20,7 @@ from duey.monitor.web.display.text import Html, as_json, clip
 from duey.monitor.web.display.why import Because, why_not_running
 from duey.monitor.web.forms import inputs
 from duey.monitor.web.forms.filters import as_word
-from duey.monitor.web.pages import job_logs
+from duey.monitor.web.pages import job_logs, job_running
 from duey.monitor.web.pages.jobs import row_of
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import View
@@ -32,6 +32,7 @@ HEAD_CHARS = 600  # of the error at the top of the page
 KINDS = {
     "enqueued": "accepted",
     "started": "started",
+    "asked": "asked to stop",
     "retrying": "failed, will be retried",
     "released": "returned to the queue at a shutdown",
     "rescued": "its worker died, queued again",
@@ -52,7 +53,7 @@ class JobView:
     ) -> View:
         """Return the view. With `edited` fields it is shown again, because they were refused."""
         if request.fragment == "log":  # asked for every second while a job runs
-            return job_logs.region(self._services, job_id)
+            return job_running.region(self._services, request, job_id)
         live, past = self.look_up(job_id)
         job = live or (past.row.job if past else None)
         if job is None:
@@ -64,21 +65,27 @@ class JobView:
         if attempts:
             attempts[0]["is_above"] = _is_above(job, attempts[0]["error"])
         because = self.because(job)
+        running = job_running.look(self._services, request, job)
+        timeline = past.timeline if past else ()
         data = {
             "job": job,
             "why_not_running": sentence_of(because, request.now),
             "kept_by_engine": live is not None,
             "attempts": past.attempts if past else [],
-            "timeline": past.timeline if past else [],
+            "timeline": job_running.steps(job, running, timeline) if running else timeline,
             "children": [row.job.id for row in past.children] if past else [],
             "runbook": task.runbook if task and job.error else "",
-            **job_logs.of_running(self._services, job),
+            "asked_to_stop": running is not None and running.asked_to_stop,
+            "usual_p95_ms": running and running.usual_ms,
+            "log": running.lines if running else [],
             "since_success": self._services.history.since_last_success(job.id) if past and job.error else None,
         }
         host = request.environ.get("HTTP_HOST", "")
         base = self._services.settings.web.public_url or f"{request.environ['wsgi.url_scheme']}://{host}"
         fields = list(edited) if edited is not None else inputs.inputs_of_job(job, task)
         more = {
+            "seen": running,
+            "seen_id": job.id,
             "because": self._shown_reason(request, because),
             "shown_attempts": attempts,
             "kinds": KINDS,
@@ -172,7 +179,7 @@ def _can(job: Job, kept: bool) -> set[str]:
     """Return the actions that the current state allows."""
     if job.state in ENDED:
         return {"retry", "again", "delete"} if kept else {"delete"}
-    return {"cancel", "retry"} if job.state == RETRYING else {"cancel"}
+    return {"cancel"} | {RETRYING: {"retry"}, RUNNING: {"stack"}}.get(job.state, set())
 
 
 def _is_above(job: Job, error: Failure | None) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from duey.errors import StorageUnavailable, UnknownWorker
 from duey.model.job import QueueInfo, WorkerInfo
 from duey.monitor.history import SeenWorker
-from duey.monitor.web.display.formats import DAY_S, number, plural
+from duey.monitor.web.display.formats import DAY_S, number, plural, rough
 from duey.monitor.web.refusal import Refusal
 from duey.monitor.web.request import Request
 from duey.monitor.web.route import NOTE, Done, Route, View, get, post, question
@@ -78,7 +78,7 @@ class WorkersPage:
                 ratio = elapsed_ms / p95 if p95 else None
                 unusual = ratio is not None and ratio >= UNUSUAL
                 found = {"run": each, "worker": worker.id, "p95": p95, "ratio": ratio, "unusual": unusual}
-                running.append({**found, "times": _rough(ratio or 0)})
+                running.append({**found, "times": rough(ratio or 0)})
         running.sort(key=lambda one: -(one["ratio"] or 0))
         first = min(processes, key=lambda each: each.started_at)
         return {
@@ -158,11 +158,3 @@ def by_consumer(workers: Sequence[WorkerInfo]) -> list[list[WorkerInfo]]:
     for each in workers:
         found.setdefault(each.consumer or each.id, []).append(each)
     return list(found.values())
-
-
-def _rough(ratio: float) -> str:
-    """Return 4.1, 43, 430: rounded as a person would, and the same at most polls."""
-    if ratio < 10:
-        return f"{ratio:.1f}"
-    size = 10 ** (len(str(int(ratio))) - 2)
-    return number(int(ratio / size) * size)

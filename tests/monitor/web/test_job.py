@@ -193,3 +193,30 @@ def test_the_log_of_a_running_job_is_on_its_page_and_of_a_long_one_what_is_not_s
     assert "Download all lines that are kept" in page.words
     assert "500 lines left out" in admin.get("/monitor/jobs/running-1?download=log").text
     assert admin.get("/monitor/jobs/KeyError?fragment=log").status == 200
+
+
+def test_a_running_job_says_what_is_usual_that_it_was_asked_to_stop_and_where_it_stands(
+    world: World, admin: Browser
+) -> None:
+    page = admin.get("/monitor/jobs/running-0")
+    assert "on worker 3 (atlas, pid 99994121), attempt 1. The p95 of its task in a week is" in page.words
+    assert "\u00d7 usual" in page.words and "started +1.0 s" in page.words
+    admin.post("/monitor/jobs/running-0/cancel?was=running")
+    page = admin.get("/monitor/jobs/running-0")
+    assert "Asked to stop by ana, now" in page.words and "A thread cannot be stopped from outside" in page.words
+    assert "asked to stop +6 min now , by ana" in page.words
+    data = admin.get("/monitor/jobs/running-0.json").json
+    assert data["asked_to_stop"] and [each["kind"] for each in data["timeline"]] == ["asked", "started", "enqueued"]
+    storage, token = world.huey.storage, world.running["running-0"].claim.token
+    answer = admin.follow(admin.post("/monitor/jobs/running-0/stack"))
+    assert "Its worker was asked where it stands" in answer.words and storage.stack_asked(token >> 32) == token
+    storage.put_stack(
+        token, 'Traceback (most recent call last):\n  File "/srv/tasks.py", line 7, in crunch\n    go()\n'
+    )
+    for part in ("", "?fragment=log"):
+        assert "Where it stands" in admin.get(f"/monitor/jobs/running-0{part}").words
+        assert "/srv/tasks.py:7 in crunch go()" in admin.get(f"/monitor/jobs/running-0{part}").words
+    viewer = world.browser("vera")
+    assert "crunch" not in viewer.get("/monitor/jobs/running-0").words
+    assert viewer.post("/monitor/jobs/running-0/stack").status == 403
+    assert "nothing was changed" in admin.follow(admin.post("/monitor/jobs/failed-0/stack")).words

@@ -42,6 +42,7 @@ def every_action(world: World) -> dict[str, dict[str, str]]:
     incident = next((each.id for each in world.site.services.alerts.open()), "none")
     return {
         "/jobs/failed-0/retry": {}, "/jobs/queued-0/cancel": {}, "/jobs/failed-1/again": {},
+        "/jobs/running-0/stack": {},
         "/jobs/failed-1/delete": {"sure": "1"},
         "/jobs": {"verb": "retry", "state": "failed", "every": "1", "sure": "1", "until": "9999999999"},
         f"/errors/{world.history.error_groups().groups[0].fingerprint}/mute": {}, f"/alerts/{incident}/ack": {},
