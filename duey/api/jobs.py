@@ -100,7 +100,8 @@ class Jobs:
                 page = self._control.jobs(**query)
                 jobs = page.jobs
             else:
-                page = self._history.jobs(**query)
+                task = query.get("task")
+                page = self._history.jobs(**query | ({"task": self._control.known.searched(task)} if task else {}))
                 jobs = tuple(map(self._as_it_is, page.jobs))
             body = {"jobs": [self._views.job(job) for job in jobs], "next": page.next}
             answer = respond(200, body)

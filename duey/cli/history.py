@@ -20,7 +20,10 @@ def record(cli_context: CliContext, options: argparse.Namespace) -> None:
     stop.set_by(signal.SIGINT, signal.SIGTERM)
     echo("recording; Ctrl-C ends it")
     control = cli_context.control
-    cli_context.history.recorder(control.huey.lifecycle, control.workers, control.schedules.all).run(stop)
+    huey = control.huey
+    cli_context.history.recorder(huey.lifecycle, control.workers, control.schedules.all, huey.renamed.former()).run(
+        stop
+    )
 
 
 def prune(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -146,8 +146,11 @@ def parser() -> argparse.ArgumentParser:
 
     stdin = ("--password-stdin", {"action": "store_true", "help": "read the password from standard input"})
     made = command(
-        commands, "check", check.check, ("--deploy", {"action": "store_true", "help": "also check for production"})
-    )
+        commands, "check", check.check,
+        ("--queue", {"action": "store_true", "help": "also check what waits against these task files"}),
+        ("--deploy", {"action": "store_true", "help": "also check for production"}),
+        ("--json", {"action": "store_true", "help": "print one JSON object"}),
+    )  # fmt: skip
     made.set_defaults(context={"reads_only": True})
     made = added(commands, "doctor", inspect.getdoc(doctor.doctor) or "")
     made.add_argument("--json", action="store_true", help="print one JSON object")

@@ -28,7 +28,8 @@ class JobViews:
         )
         waiting = job.eta is not None and job.eta > clock.now()
         return Job(
-            id=job.id, task=self._known.short(job.task), qualname=job.task, queue=job.queue, args=args, kwargs=kwargs,
+            id=job.id, task=self._known.short(job.task), qualname=self._known.present(job.task), queue=job.queue,
+            args=args, kwargs=kwargs,
             state="scheduled" if waiting else "queued", priority=job.priority, attempt=0, retries_left=job.retries,
             crashes=0, enqueued_at=job.enqueued_at, eta=job.eta,
             context=self._display.shown_context(job.context, mask), parent=job.parent, expires_at=job.expires_at,
@@ -49,8 +50,8 @@ class JobViews:
         since = max(job.enqueued_at, job.eta or 0.0)
         progress = self._storage.progress_of(job.seq) if not stored.waits else None
         return Job(
-            id=job.id, task=self._known.short(job.task), qualname=job.task, queue=job.queue, args=args,
-            kwargs=kwargs, state=stored.state, priority=job.priority, attempt=job.attempt,
+            id=job.id, task=self._known.short(job.task), qualname=self._known.present(job.task), queue=job.queue,
+            args=args, kwargs=kwargs, state=stored.state, priority=job.priority, attempt=job.attempt,
             retries_left=job.retries, crashes=job.crashes, enqueued_at=job.enqueued_at, eta=job.eta,
             started_at=stored.started_at, finished_at=stored.finished_at,
             wait_ms=between_ms(since, stored.started_at), run_ms=between_ms(stored.started_at, stored.finished_at),

@@ -178,7 +178,7 @@ class Showing:
             words=draft.words, tz=zone_or(item.spec.get("tz") if item.timetable is None else item.tz, item.default_tz),
             catch_up=item.catch_up, overlap=item.overlap, paused=row.paused, known=item.task is not None,
             last_at=last_at, next_at=draft.next_at, slots=slots, args=draft.args, kwargs=draft.kwargs,
-            qualname=qualname, window_s=item.window_s, problem=draft.problem,
+            qualname=self._known.present(qualname), window_s=item.window_s, problem=draft.problem,
             given={key: item.spec[key] for key in (*KINDS, *OPTIONS) if item.spec.get(key) is not None}
             if row.source == "made" else {},
             is_over=draft.is_over, removable=row.source == "made" or item.timetable is None,

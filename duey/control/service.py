@@ -116,7 +116,7 @@ class Control:
         if request.queue is not None:
             task.queue = request.queue
         if request.unique is not None:
-            task.unique_value = f"{self.huey._registry.task_to_string(cls)}:{request.unique}"
+            task.unique_value = f"{cls.key_name}:{request.unique}"
         if request.context:
             task.job_context = context_text(request.context)
         return task
@@ -149,9 +149,10 @@ class Control:
         limit = max(1, min(LIST_MAX, limit))
         if cursor is not None and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
             raise errors.BadRequest("the cursor is not valid: start again without one")
+        names: list[str] | None = None
         if task is not None:
-            task = self.known.qualname(task)
-        rows = self.storage.list_jobs(state, task, q, limit + 1, None if cursor is None else int(cursor), by)
+            names = self.known.names(task)
+        rows = self.storage.list_jobs(state, names, q, limit + 1, None if cursor is None else int(cursor), by)
         page = rows[:limit]
         shown = tuple(self._views.shown(each, IN_LIST) for each in page)
         return Page(shown, str(page[-1].job.seq) if len(rows) > limit else None)
@@ -237,11 +238,13 @@ class Control:
 
     def pause_task(self, name: str) -> None:
         """Pause a task: no further job of it starts until it is resumed."""
-        self.storage.pause("task", self.known.qualname(name))
+        for each in self.known.names(name):
+            self.storage.pause("task", each)
 
     def resume_task(self, name: str) -> None:
         """Resume: waiting jobs can start again."""
-        self.storage.resume("task", self.known.qualname(name))
+        for each in reversed(self.known.names(name)):
+            self.storage.resume("task", each)
 
     def queues(self) -> list[QueueInfo]:
         """Every queue that has waiting jobs or is paused."""

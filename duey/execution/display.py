@@ -49,6 +49,10 @@ class Display:
             self._signatures[task] = Signature(cls.function, cls.__name__, context=cls.context)
         return self._signatures[task]
 
+    def present(self, task: str) -> str:
+        """The present full name of a task, for any of its full names."""
+        return str(self._huey.renamed.present(task))
+
     def shown_call(self, job: JobRecord, bounds: Bounds = WHOLE) -> tuple[list[Any], dict[str, Any], Mask]:
         """Arguments in their display form within bounds. A marker stands for unreadable or very large ones."""
         if not job.payload:

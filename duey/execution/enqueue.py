@@ -189,7 +189,7 @@ class EnqueuingHuey(TypedHuey):
         elif uniqueness is not None:
             unique_s = uniqueness.hold_s
             if unique_key is None:
-                unique_key = uniqueness.key_of(name, task.args, task.kwargs)
+                unique_key = uniqueness.key_of(cls.key_name, task.args, task.kwargs)
         running, latest = current.current_job_context(), current.latest_job_context()
         if latest is not None:
             context, by = context or latest.claim.job.context, by or latest.claim.job.by

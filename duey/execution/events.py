@@ -27,7 +27,7 @@ def event_of(display: Display, row: EventRow) -> Event:
     detail = json.loads(row.detail) if row.detail else {}
     job = row.job
     if job is None:
-        task = detail.get("task", "")
+        task = display.present(detail.get("task", ""))
         return Event(row.seq, row.kind, "", row.token, row.at, task, "", 0.0, row.at, worker=row.worker, detail=detail)
     if row.kind in (ENQUEUED, RETRIED):
         payload = job.payload if len(job.payload) <= READ_BYTES else b""
@@ -50,8 +50,8 @@ def event_of(display: Display, row: EventRow) -> Event:
         if len(row.result) * GROWTH > most:
             result = clip(result, most)[0]
     return Event(
-        row.seq, row.kind, job.id, row.token, row.at, job.task, job.queue, job.priority, job.enqueued_at,
-        row.attempt, row.started_at, row.worker, args, kwargs, result, detail,
+        row.seq, row.kind, job.id, row.token, row.at, display.present(job.task), job.queue, job.priority,
+        job.enqueued_at, row.attempt, row.started_at, row.worker, args, kwargs, result, detail,
     )  # fmt: skip
 
 

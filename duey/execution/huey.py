@@ -34,6 +34,7 @@ from duey.payload.serializer import of_job, of_part
 from duey.scheduling.huey_crontab import warn_every_minute
 from duey.storage.contract import JobStorage
 from duey.tasks import current
+from duey.tasks.renamed import Renamed
 from duey.tasks.retry import with_defaults
 from duey.tasks.typed import P, R, TaskFunction, TaskOptions
 
@@ -60,6 +61,7 @@ class DurableHuey(EnqueuingHuey):
         self.display = Display(self)
         self.outcomes = Outcomes(self, self.display)
         self.limits: dict[str, Limit] = {}  # by the full name of a task
+        self.renamed = Renamed()
         super().__init__(name, store_none=True, utc=True, **kwargs)
         self._signal = hooks.Receivers(self.display)
 

@@ -25,6 +25,14 @@ def register(
     return presence
 
 
+def take_over_pauses(huey: Any) -> None:
+    """Pause each task that was paused under a former name. To resume it resumes all its names."""
+    paused = huey.storage.pauses() if huey.renamed else set()
+    for former, present in huey.renamed.former().items():
+        if ("task", former) in paused and ("task", present) not in paused:
+            huey.storage.pause("task", present)
+
+
 def register_alone(storage: JobStorage) -> Any:
     """Register a process that runs jobs outside of any consumer (a shell, a test)."""
     return register(storage, uuid.uuid4().hex, 1, ALONE, ("*",), ())

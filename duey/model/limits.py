@@ -18,11 +18,16 @@ LIMIT, RATE = "limit", "rate"  # why a job is set aside
 
 
 class Limit(NamedTuple):
-    """The limits of a task. `places` None: no limit. `token_s`: seconds until the next token; None: no rate."""
+    """The limits of a task. `places` None: no limit. `token_s`: seconds until the next token; None: no rate. `of`: the
+    task whose places and tokens these are, if the jobs have a former name of it."""
 
     places: int | None
     token_s: float | None
     burst: float
+    of: str = ""
+
+
+NO_LIMIT = Limit(None, None, 0.0)
 
 
 def limit_of(settings: Mapping[str, Any]) -> Limit | None:

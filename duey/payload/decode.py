@@ -33,13 +33,13 @@ _STR = frozenset({str})
 _NO_BRACKET = bytes(b for b in range(256) if chr(b) not in "[]{}")
 
 
-def stored_json(data: bytes) -> Any:
-    """The same, with stand-ins for instances of registered types."""
-    return from_json(data, stored=True)
+def stored_json(data: bytes, checked: bool = False) -> Any:
+    """The same, with stand-ins for instances of registered types. `checked`: of which instances could be made."""
+    return from_json(data, _for_check if checked else _for_display)
 
 
-def from_json(data: bytes, stored: bool = False) -> Any:
-    """The value that to_json has encoded. Raises UndecodableError."""
+def from_json(data: bytes, stored: json.JSONDecoder | None = None) -> Any:
+    """The value that to_json has encoded. `stored`: the decoder for stand-ins. Raises UndecodableError."""
     # Counting is cheap, and almost no payload has so many brackets that their depth must be computed.
     if data.count(b"[") + data.count(b"{") > _MAX_BRACKETS and _is_too_deep(data):
         raise UndecodableError(f"the payload is nested deeper than {_MAX_BRACKETS} brackets")
@@ -48,7 +48,7 @@ def from_json(data: bytes, stored: bool = False) -> Any:
         # Most values hold no tags and no odd numbers, a call holds the one around it: all else is read in C alone.
         tags = data.count(_TAG_BYTES)
         if stored:
-            value, end = _for_display.raw_decode(text)
+            value, end = stored.raw_decode(text)
         elif has_odd_number(data):
             value, end = _closely.raw_decode(text)
         elif tags <= data.startswith(_TAGGED):
@@ -146,6 +146,12 @@ def _stand_in(content: Any) -> Any:
     return made(shown_member(name, stored))
 
 
+def _checked(content: Any) -> Any:
+    name, stored = expect(content, list)
+    registered_name(name).refuse_misfit(stored)
+    return _stand_in(content)
+
+
 def _exception(content: Any) -> CarriedError:
     kind, message, traceback = (expect(text, str) for text in expect(content, list))
     return CarriedError(kind, message, traceback)
@@ -205,6 +211,9 @@ _revive = _reviving_by(_READERS)
 _quick = json.JSONDecoder(parse_constant=_no_constant)
 _reviving = json.JSONDecoder(object_hook=_revive, parse_constant=_no_constant)
 _closely = json.JSONDecoder(object_hook=_revive, parse_float=_finite, parse_constant=_no_constant)
-_for_display = json.JSONDecoder(
-    object_hook=_reviving_by({**_READERS, "o": _stand_in}), parse_float=_finite, parse_constant=_no_constant
+_for_display, _for_check = (
+    json.JSONDecoder(
+        object_hook=_reviving_by({**_READERS, "o": reader}), parse_float=_finite, parse_constant=_no_constant
+    )
+    for reader in (_stand_in, _checked)
 )

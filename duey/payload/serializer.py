@@ -133,6 +133,10 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
         """The same for showing it: runs no author's code. Instances of an author's classes are a StandIn."""
         return self._decode_stored(self._opened(data, use))
 
+    def checked(self, data: bytes, use: Use | None = None) -> Any:
+        """The same as `stored`. Raises TypeMisfit as well if no instance could be made of what is stored."""
+        return self._decode_stored(self._opened(data, use), True)
+
     def _opened(self, data: bytes, use: Use | None) -> bytes:
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -201,7 +205,7 @@ class _Envelope(Serializer):  # type: ignore[misc, unused-ignore]
     def _decode(self, payload: bytes) -> Any:
         raise NotImplementedError
 
-    def _decode_stored(self, payload: bytes) -> Any:
+    def _decode_stored(self, payload: bytes, checked: bool = False) -> Any:
         raise NotImplementedError
 
 
@@ -228,8 +232,8 @@ class JsonSerializer(_Envelope):
             )
         return from_json(payload)
 
-    def _decode_stored(self, payload: bytes) -> Any:
-        return stored_json(payload) if REGISTERED in payload else self._decode(payload)
+    def _decode_stored(self, payload: bytes, checked: bool = False) -> Any:
+        return stored_json(payload, checked) if REGISTERED in payload else self._decode(payload)
 
 
 class PickleSerializer(_Envelope):
@@ -250,7 +254,7 @@ class PickleSerializer(_Envelope):
     def _decode(self, payload: bytes) -> Any:
         return self._loaded(payload, pickle.loads)
 
-    def _decode_stored(self, payload: bytes) -> Any:
+    def _decode_stored(self, payload: bytes, checked: bool = False) -> Any:
         return self._loaded(payload, read_pickle)
 
     def _loaded(self, payload: bytes, load: Callable[[bytes], Any]) -> Any:

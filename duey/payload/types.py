@@ -53,13 +53,9 @@ class RegisteredType:
         """
         if issubclass(self.cls, enum.Flag):
             return self.cls(expect(stored, int))
+        self._refuse_unknown(stored)
         if issubclass(self.cls, enum.Enum):
-            if expect(stored, str) not in self.cls.__members__:
-                raise TypeMisfit(f"{self.name} has no member {stored[:100]!r}")
             return self.cls[stored]
-        unknown = expect(stored, dict).keys() - self.fields
-        if unknown:
-            raise TypeMisfit(f"{self.name} has no field {min(map(str, unknown))[:100]!r}")
         given = {name: stored[name] for name in stored if name not in self.late}
         try:
             value = self.cls(**given)
@@ -69,6 +65,21 @@ class RegisteredType:
         for name in stored.keys() & self.late:
             object.__setattr__(value, name, stored[name])  # also for frozen dataclasses
         return value
+
+    def refuse_misfit(self, stored: Any) -> None:
+        """Raise TypeMisfit if the class has changed so that no instance can be made of this. Makes none."""
+        if not issubclass(self.cls, enum.Flag):
+            self._refuse_unknown(stored)
+        if not issubclass(self.cls, enum.Enum):
+            self._require_fit({name: stored[name] for name in stored if name not in self.late})
+
+    def _refuse_unknown(self, stored: Any) -> None:
+        """Raise TypeMisfit for a member or a field that the class does not have."""
+        if issubclass(self.cls, enum.Enum):
+            if expect(stored, str) not in self.cls.__members__:
+                raise TypeMisfit(f"{self.name} has no member {stored[:100]!r}")
+        elif unknown := expect(stored, dict).keys() - self.fields:
+            raise TypeMisfit(f"{self.name} has no field {min(map(str, unknown))[:100]!r}")
 
     def _require_fit(self, given: dict[str, Any]) -> None:
         try:

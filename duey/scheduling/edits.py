@@ -38,6 +38,7 @@ def sync(
             changed |= note_zone(huey, row, now)
     for cls in huey._registry._periodic_tasks:
         name = huey._registry.task_to_string(cls)
+        changed |= take_over(huey, name, known)
         try:
             table = timetable_of(cls)
             if table is None:
@@ -55,6 +56,22 @@ def sync(
         except BaseException as exc:  # a timetable of an author's own may do anything
             complain(name, f"schedule {name} cannot be put on record", exc)
     return changed, answered
+
+
+def take_over(huey: Any, name: str, known: dict[str, ScheduleRow]) -> bool:
+    """Give the row of a periodic task that was renamed its present name, so that it goes on from its last slot. Returns
+    whether anything was changed."""
+    changed = False
+    for former in huey.renamed.names(name)[1:]:
+        row = known.pop(former, None)
+        if row is None or row.source == "made":
+            continue
+        if name not in known and huey.storage.schedule_store.rename(former, name):
+            known[name] = row._replace(name=name)
+        else:  # a consumer with the code of before has stored it again
+            huey.storage.schedule_store.remove(former)
+        changed = True
+    return changed
 
 
 def in_words(table: Timetable) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from duey.payload.serializer import Use
 from duey.scheduling.huey_crontab import read_back
 from duey.scheduling.isolation import reason_of
 from duey.scheduling.timetable import LAST_INSTANT, At, Cron, Every, Minutes, Timetable
+from duey.tasks.renamed import Arguments, accepted
 
 # Before jobs without a priority, so that a burst of 20,000 jobs does not delay a slot.
 SLOT_PRIORITY = 100.0
@@ -62,6 +63,7 @@ class ScheduleEntry:
         return (
             (self.timetable is not None and not self.timetable.is_ours)
             or (unique is not None and unique.key is not None)
+            or callable(getattr(self.task, "accepts", None))
             or (self.stored is not None and self.huey.serializer.runs_code(self.stored))
         )
 
@@ -141,18 +143,26 @@ class ScheduleEntry:
     def check(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise what `call` would come to with these arguments."""
         assert self.task is not None
-        refuse_misfit(self.task, args, kwargs)
+        args, kwargs = self.converted(args, kwargs)
         unique = getattr(self.task, "uniqueness", None)
         if unique is not None and unique.key is not None:
             unique.key_of(task_name(self.row, self.spec), args, kwargs)
+
+    def converted(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
+        """Stored arguments as the task takes them now. Raises BrokenSchedule."""
+        try:
+            found = accepted(self.task, args, kwargs)
+        except errors.ArgumentsUnfit as exc:
+            raise errors.BrokenSchedule(str(exc)) from exc
+        refuse_misfit(self.task, *found)
+        return found
 
     def call(self, at: float, by_hand: bool = False, by: str | None = None) -> tuple[Task, JobRecord]:
         """The call and the job of one slot. The id of the job is made from the slot, so that it can exist only once,
         unless it is run by hand. Raises BrokenSchedule if the call does not fit its task, and whatever an author's code
         raises."""
         assert self.task is not None
-        args, kwargs = self.arguments()
-        refuse_misfit(self.task, args, kwargs)
+        args, kwargs = self.converted(*self.arguments())
         name = self.row.name if len(self.row.name) < 80 else uuid.uuid5(uuid.NAMESPACE_OID, self.row.name).hex
         once_more = f"-{uuid.uuid4().hex[:8]}" if by_hand else ""
         priority = SLOT_PRIORITY if self.task.default_priority is None else None
@@ -167,7 +177,7 @@ def version_of(row: ScheduleRow) -> str:
     return hashlib.sha256(row.spec.encode(errors="replace")).hexdigest()[:16]
 
 
-def refuse_misfit(task: type[Task], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+def refuse_misfit(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise BrokenSchedule if the task's function does not accept the arguments. It may have changed since."""
     given = {**kwargs, "task": None} if task.context else kwargs
     try:
@@ -216,6 +226,8 @@ def of_row(huey: Any, row: ScheduleRow) -> ScheduleEntry:
     try:
         spec = dict(json.loads(row.spec))
         task = registry.get(row.name if row.source == "code" else spec["task"])
+        if row.source == "code" and huey.renamed.present(row.name) != row.name:
+            task = None  # its slots are those of the present name
         if row.source == "code":
             table = timetable_of(task) if task else None
         else:

@@ -91,7 +91,9 @@ class Service:
             logger.warning(warning)
         self.access = Access.of(settings)
         self.history = History(settings.monitor.database, settings.monitor)
-        self.recorder = self.history.recorder(huey.lifecycle, self.control.workers, self.control.schedules.all)
+        self.recorder = self.history.recorder(
+            huey.lifecycle, self.control.workers, self.control.schedules.all, huey.renamed.former()
+        )
         self.watch = Watch(self.control, self.history, settings)
         self.api = make_api(self.control, self.access, settings, self.history, self.watch.service)
         self.server = Server(

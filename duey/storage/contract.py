@@ -161,8 +161,9 @@ class Queries(Protocol):
         """One job, or None."""
 
     def list_jobs(
-        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None
-    ) -> list[StoredJob]:
+        self, state: str | None, tasks: Sequence[str] | None, q: str | None, limit: int, before: int | None,
+        by: str | None = None,
+    ) -> list[StoredJob]:  # fmt: skip
         """Jobs that match, newest first, with a seq below `before`."""
 
     def counts(self) -> Counts: ...
@@ -228,6 +229,9 @@ class ScheduleStore(Protocol):
 
     def remove(self, name: str) -> bool:
         """Remove a schedule and its slots. False if there is none."""
+
+    def rename(self, name: str, new: str) -> bool:
+        """Give a schedule with its slots another name. False if there is none, or if the new name is taken."""
 
     def pause(self, name: str, paused: bool) -> bool:
         """Pause or resume a schedule. False if there is none."""

@@ -87,6 +87,15 @@ class StoredJob(NamedTuple):
         return self.place not in ("claimed", "finished")
 
 
+def called(
+    job_id: str, task: str, queue: str, chord: str | None, context: str | None, payload: bytes
+) -> JobRecord:  # fmt: skip
+    """A job of which only the call is known, and what its payload is signed for."""
+    return JobRecord(
+        job_id, task, queue, 0.0, 0.0, None, None, 0, 0.0, None, 0, None, None, chord, context, payload
+    )  # fmt: skip
+
+
 def found_as(
     found: StoredJob | None, job_id: str, verb: str, states: Collection[str], was: str | None
 ) -> StoredJob:  # fmt: skip

@@ -31,6 +31,7 @@ class DurableTaskWrapper(TaskWrapper):
         self, func: Callable[..., Any], context: bool = False, name: str | None = None, **settings: Any
     ) -> type[Task]:
         self._call_names = call_options.names_for(func)
+        self.huey.renamed.refuse_taken(f"{func.__module__}.{name or func.__name__}")
         given = settings = task_options.read(name or func.__name__, settings)
         if "timetable" in given:
             task_options.refuse_parameters(name or func.__name__, func, context)
@@ -67,11 +68,16 @@ class DurableTaskWrapper(TaskWrapper):
         cls.arity = Arity(func, context)
         cls.uniqueness = uniqueness_of(cls.__name__, func, given)
         self._qualname = f"{cls.__module__}.{cls.__name__}"
+        aliases = settings.get("aliases", ())
+        huey.renamed.add(huey._registry, cls, aliases)
+        names = huey.renamed.names(self._qualname)
+        cls.key_name = names[1] if aliases else self._qualname  # the oldest: its jobs may hold keys
         limit = limit_of(settings)
         if limit is not None:
-            huey.limits[self._qualname] = limit
+            huey.limits |= {each: limit._replace(of="" if each == self._qualname else self._qualname) for each in names}
         if "on_failed" in settings:
-            self._register_handler(func, cls.__name__, settings["on_failed"])
+            former = [each + SUFFIX for each in names[1:]]
+            self._register_handler(func, cls.__name__, settings["on_failed"], former)
         return cls
 
     def s(self, *args: Any, **kwargs: Any) -> Task:
@@ -84,7 +90,7 @@ class DurableTaskWrapper(TaskWrapper):
         call_options.check_delay(kwargs.get("delay"))
         task = super().s(*args, **kwargs)
         task_options.check_call(self._qualname, task)  # also if it becomes a step of a pipeline
-        return call_options.label(task, self._qualname, call_values) if call_values else task
+        return call_options.label(task, self.task_class.key_name, call_values) if call_values else task
 
     def schedule(self, args: Any = None, kwargs: Any = None, *positional: Any, **options: Any) -> Any:
         """Huey's `schedule`, with `queue`, `context` and `unique`."""
@@ -94,10 +100,12 @@ class DurableTaskWrapper(TaskWrapper):
             return super().schedule(args, kwargs, *positional, **options)
         labelled = copy.copy(self)
         make = self.task_class
-        labelled.task_class = lambda *a, **k: call_options.label(make(*a, **k), self._qualname, call_values)
+        labelled.task_class = lambda *a, **k: call_options.label(make(*a, **k), make.key_name, call_values)
         return TaskWrapper.schedule(labelled, args, kwargs, *positional, **options)
 
-    def _register_handler(self, func: Callable[..., Any], task: str, on_failed: Any) -> None:
+    def _register_handler(self, func: Callable[..., Any], task: str, on_failed: Any, former: list[str]) -> None:
         handler = handler_of(self.huey, task, on_failed)
         handler.__module__ = func.__module__
-        DurableTaskWrapper(self.huey, handler, name=task + SUFFIX).task_class.internal = True
+        made = DurableTaskWrapper(self.huey, handler, name=task + SUFFIX).task_class
+        made.internal = True
+        self.huey.renamed.add(self.huey._registry, made, former)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from numbers import Integral, Real
@@ -19,7 +19,7 @@ from duey.model.job import HANDLED, ONCE
 from duey.tasks import unique
 
 INTERNAL = frozenset({"timetable"})  # added by the decorators, read by duey.scheduling.scheduler
-SEVERAL = frozenset({"retry_on", "discard_on"})
+SEVERAL = frozenset({"retry_on", "discard_on", "aliases"})
 ALERTS = ("each", "group", "never")  # how failures of the task are told (duey.alerts)
 Check = Callable[[Any], bool]
 MOST_S = 1e10
@@ -52,6 +52,18 @@ def is_errors(value: Any) -> bool:
 
 def is_url(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"https?://[^\s/?#@]+([/?][!-~]*)?", value) is not None
+
+
+def is_names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(each, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", each) is not None for each in value
+    )
+
+
+def is_accepts(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return callable(value)
+    return all(isinstance(old, str) and isinstance(new, str | None) for old, new in value.items())
 
 
 def one_of(values: Iterable[str]) -> str:
@@ -89,6 +101,8 @@ OPTIONS: dict[str, tuple[str, Check]] = {
     "unique_key": ("a callable that makes a key of the arguments", callable),
     "unique_scope": (one_of(unique.SCOPES), unique.SCOPES.__contains__),
     "unique_conflict": (one_of(unique.CONFLICTS), unique.CONFLICTS.__contains__),
+    "aliases": ("a tuple of former names of the task, the oldest first", is_names),
+    "accepts": ("a callable (args, kwargs) -> (args, kwargs), or {former name: name or None}", is_accepts),
     "timetable": ("cron(), every(), at(), crontab() or a function of a minute", callable),
 }
 
@@ -150,7 +164,7 @@ def flags_of(settings: dict[str, Any]) -> int:
 
 
 def several(value: Any) -> Any:
-    """One exception class, or a list of classes, as a tuple."""
+    """One exception class or name, or a list of them, as a tuple."""
     if isinstance(value, list):
         return tuple(value)
-    return (value,) if isinstance(value, type) else value
+    return (value,) if isinstance(value, (type, str)) else value

@@ -27,14 +27,17 @@ class KnownTasks:
         if len(registry) != self._size:
             by_name: dict[str, list[type[Task]]] = {}
             for qualname, cls in registry.items():
-                by_name.setdefault(qualname, []).append(cls)
-                by_name.setdefault(cls.__name__, []).append(cls)
+                for name in (qualname, qualname.rpartition(".")[2], cls.__name__):
+                    same = by_name.setdefault(name, [])
+                    if cls not in same:  # a task of several names
+                        same.append(cls)
             self._by_name, self._size = by_name, len(registry)
         return self._by_name
 
     def all(self) -> list[type[Task]]:
         """Every registered task, by name, without the internal ones."""
-        return [cls for _, cls in sorted(self._huey._registry._registry.items()) if not is_internal(cls)]
+        registry, renamed = self._huey._registry._registry, self._huey.renamed
+        return [cls for name, cls in sorted(registry.items()) if renamed.present(name) == name and not is_internal(cls)]
 
     def find(self, name: str, internal: bool = False) -> type[Task]:
         """The task with this short or full name. `internal`: also tasks whose jobs only Duey itself enqueues. Raises
@@ -61,8 +64,22 @@ class KnownTasks:
         except (errors.UnknownTask, errors.AmbiguousTask):
             return None
 
+    def searched(self, name: str) -> str:
+        """What to search for: the present full name for a former name, any other name as it is."""
+        full = self.full_name(name)
+        return name if full is None or name == full.rpartition(".")[2] else full
+
+    def names(self, name: str) -> list[str]:
+        """The full name for a short or full one, then the task's former names."""
+        return list(self._huey.renamed.names(self.qualname(name)))
+
+    def present(self, qualname: str) -> str:
+        """The present full name of a task for one of its full names, also of a task that is not known."""
+        return str(self._huey.renamed.present(qualname))
+
     def short(self, qualname: str) -> str:
         """The short name of a task if it is unique, otherwise the full name; for an unknown task the last part."""
+        qualname = self.present(qualname)
         cls = self._huey._registry._registry.get(qualname)
         name = qualname.rpartition(".")[2] if cls is None else cls.__name__
         return qualname if len(self._names().get(name, ())) > 1 else name
@@ -80,10 +97,11 @@ class KnownTasks:
         options |= {name: plain(getattr(cls, name)) for name in OPTIONS if hasattr(cls, name)}
         if options.get("ping"):  # the rest of the URL is a secret
             options["ping"] = "/".join([*options["ping"].split("/")[:3], "…"])
+        is_paused = not paused.isdisjoint(self._huey.renamed.names(self.full(cls)))
         return TaskInfo(
             name=self.short(self.full(cls)), qualname=self.full(cls), doc=inspect.cleandoc(cls.__doc__ or ""),
             parameters=signature.parameters, options={k: v for k, v in options.items() if v},
-            paused=self.full(cls) in paused, periodic=issubclass(cls, PeriodicTask), internal=is_internal(cls),
+            paused=is_paused, periodic=issubclass(cls, PeriodicTask), internal=is_internal(cls),
             runbook=runbook_of(cls.__doc__),
         )  # fmt: skip
 

@@ -46,6 +46,10 @@ class TaskOptions(TypedDict, total=False):
     capture_print: bool
     alert: Literal["each", "group", "never"]
     on_failed: Callable[[Job, Failure], Any]
+    aliases: str | tuple[str, ...] | list[str]
+    accepts: (
+        Callable[[tuple[Any, ...], dict[str, Any]], tuple[Iterable[Any], Mapping[str, Any]]] | Mapping[str, str | None]
+    )
     limit: int
     rate: tuple[int, float] | tuple[int, float, int]
     unique: bool | float

@@ -113,6 +113,7 @@ def run_worker_process(consumer: Any, spec: WorkerSpec, pipe: int) -> int:
     kind = partial(WeightedPrefetcher, weights=spec.weights) if spec.weights else Prefetcher
     prefetcher = huey.prefetcher = kind(huey.lifecycle, presence, spec.queues, max_crashes)
     report(presence.n)
+    registration.take_over_pauses(huey)
     huey.storage.unblock_tasks(tasks)
 
     if spec.runs_maintenance:

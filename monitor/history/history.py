@@ -11,7 +11,8 @@ BadRequest.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from duey.model.job import WorkerInfo
@@ -65,11 +66,13 @@ class History(Jobs, Groups, Figures, Charts, Seen, Slots, Status, Successes):
         source: Source,
         workers: Callable[[], Sequence[WorkerInfo]] | None = None,
         schedules: Callable[[], Iterable[Timetable]] | None = None,
+        renamed: Mapping[str, str] = MappingProxyType({}),
     ) -> Recorder:
         """Return a recorder for the events of `source`: see recorder.Recorder.
 
         `workers` (such as `control.workers`) is called from time to time, so that a dead worker is shown for a day.
-        `schedules` (such as `control.schedules.all`) is called for the outcomes of slots.
+        `schedules` (such as `control.schedules.all`) is called for the outcomes of slots. `renamed`: the present name
+        of a task for each former one.
         """
         return Recorder(
             self._database,
@@ -80,4 +83,5 @@ class History(Jobs, Groups, Figures, Charts, Seen, Slots, Status, Successes):
             workers,
             schedules,
             self._note_recorder,
+            renamed,
         )

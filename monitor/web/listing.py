@@ -38,12 +38,12 @@ class Listing:
                 return JobRows(tuple(map(_row, live.jobs)), live.next and f"e{live.next}")
             except UnknownTask:
                 return JobRows((), None)
-        rows = self._history.job_rows(wanted, limit, place)
+        rows = self._history.job_rows(self._searched(wanted), limit, place)
         return replace(self._with_live(rows, wanted), next=rows.next and f"b{rows.next}")
 
     def counts(self, wanted: JobFilter) -> dict[str, Count]:
         """Return the number of jobs in each state."""
-        counts = dict(self._history.state_counts(replace(wanted, state=None)))
+        counts = dict(self._history.state_counts(self._searched(replace(wanted, state=None))))
         if replace(wanted, state=None) == JobFilter():
             live = self._control.counts()
             counts.update(
@@ -69,7 +69,7 @@ class Listing:
             # The engine has no `until`, so jobs that changed after the question are left out here.
             until = math.inf if wanted.until is None else wanted.until
             return [row.job.id for row in page.rows if row.changed_at <= until], page.next
-        ids, after = self._history.job_ids(wanted, limit, cursor[1:] if cursor else None)
+        ids, after = self._history.job_ids(self._searched(wanted), limit, cursor[1:] if cursor else None)
         return ids, after and f"b{after}"
 
     def count(self, wanted: JobFilter) -> Count:
@@ -78,14 +78,19 @@ class Listing:
             return Count(len(self._running(wanted)))
         if replace(wanted, state=None, until=None) == JobFilter() and wanted.state in LIVE:
             return self.counts(JobFilter())[wanted.state]
-        return self._history.count(wanted)
+        return self._history.count(self._searched(wanted))
+
+    def _searched(self, wanted: JobFilter) -> JobFilter:
+        """The filter as the history knows it, which has the jobs of renamed tasks under their present name."""
+        return replace(wanted, task=self._control.known.searched(wanted.task)) if wanted.task else wanted
 
     def _engine_can(self, wanted: JobFilter) -> bool:
         # The engine does not search arguments. `until` is set only for actions (see ids).
         return wanted.state in LIVE and replace(wanted, state=None, task=None, until=None) == JobFilter()
 
     def _running(self, wanted: JobFilter) -> list[JobRow]:
-        return [_row(job) for job in self._at_work() if _matches(job, wanted)]
+        searched = self._searched(wanted)
+        return [_row(job) for job in self._at_work() if _matches(job, searched)]
 
     def _at_work(self) -> list[Job]:
         """Return the running jobs. Their start times come from the workers, because the engine's list has none."""

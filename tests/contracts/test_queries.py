@@ -17,7 +17,7 @@ PLACES = {
 
 
 def listed(storage, state=None, task=None, q=None, limit=100, before=None):
-    return [found.job.id for found in storage.list_jobs(state, task, q, limit, before)]
+    return [found.job.id for found in storage.list_jobs(state, None if task is None else [task], q, limit, before)]
 
 
 def test_a_job_stands_in_one_place_wherever_it_is_looked_at(storage, clock, hand):

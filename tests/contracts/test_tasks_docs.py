@@ -63,6 +63,7 @@ SEEN = {
         lambda page, jobs: ([job.state for job in jobs], jobs[1].retries_left), (["done", "retrying", "failed"], 5)),
     "`on_failed`": (lambda page, jobs: page.failures, ["report(5,) failed after 2 attempts: no figures"]),
     "`timeout`": (lambda page, jobs: (jobs[0].attempt, jobs[0].error.type), (3, "TaskTimeout")),
+    "`aliases`": (lambda page, jobs: (jobs[0].task, jobs[0].result), ("charge", "order 7 is paid")),
     "`queue`": (lambda page, jobs: [job.queue for job in jobs], ["slow", "slower"]),
     "`progress`": (lambda page, jobs: jobs[0].progress, {"done": 3, "total": 3, "note": "counting"}),
     "`resume`": (
@@ -185,6 +186,13 @@ def test_backoff(example, huey, clock):
     assert look(huey.storage, ask.job.id).job.eta == clock.at + 60
     assert clock.at + 1 <= look(huey.storage, charge.job.id).job.eta <= clock.at + 2
     assert deliver.job.retries == 25 and page.charge.task_class.policy.backoff(7, OSError()) <= 600
+
+
+def test_accepts(example, huey):
+    page = example("`accepts`")
+    of_before = huey.new_job(page.pay.task_class((8, 5), {}), follows=True)
+    huey.lifecycle.enqueue_jobs([of_before])
+    assert run_all(huey) == ["500 cents for order 7", "500 cents for order 8"]
 
 
 def test_retry_for(example, huey, clock):

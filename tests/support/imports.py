@@ -30,7 +30,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "duey.config": (),
     "duey.payload": (*BASE, "huey"),
     "duey.tasks": (*BASE, "duey.payload", "duey.config", "huey"),
-    "duey.scheduling": (*BASE, "duey.payload", "huey", "cronsim"),
+    "duey.scheduling": (*BASE, "duey.payload", "duey.tasks.renamed", "huey", "cronsim"),
     "duey.storage": (*BASE, "duey.payload.plain", "duey.storage.huey_adapter", "huey", "redis"),
     "duey.storage.huey_adapter": (*BASE, "duey.tasks.current", "huey"),  # get(blocking=True) from inside a body
     "duey.execution": (*LOW, "duey.storage", "duey.config", "duey.logs", "huey"),

@@ -47,6 +47,25 @@ def add(a: int, b: int = 2) -> int:
     return a + b
 
 
+def from_euros(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return args[:1], {"cents": args[1] * 100, **kwargs}
+
+
+@huey.task(aliases=("bill", "orders.bill"), accepts=from_euros)
+def charge(order: int, *, cents: int) -> str:
+    """Keeps its signature, too."""
+    return f"{order}: {cents}"
+
+
+@huey.task(aliases="rest", accepts={"seconds": "s", "why": None})
+def pause(s: float) -> None: ...
+
+
+assert_type(charge(7, cents=500), Result[str])
+charge(7)  # type: ignore[call-overload]
+huey.task(accepts=lambda args: args)  # type: ignore[misc, arg-type]
+
+
 def tell(job: Job, error: Failure) -> None:
     assert_type(job.id + error.message, str)
 

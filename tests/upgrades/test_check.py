@@ -66,11 +66,21 @@ def test_check_changes_nothing_and_says_what_a_start_will_do(folder: Path) -> No
     for path in (folder / "data").iterdir():
         path.chmod(0o644)
     before = everything(folder)
-    ((code, out, err),) = duey(folder, ["check"])
+    (code, out, err), queue = duey(folder, ["check"], ["check", "--queue", "--json"])
     assert (code, err) == (0, "")
+    looked_through(queue)
     for role, newest in NEWEST.items():
         assert f"database  {role}.db: will migrate 1 -> {newest} at the next start\n" in out
     assert everything(folder) == before
+
+
+def looked_through(told: list[Any]) -> None:
+    """`check --queue` has read the jobs of an old version, of whose tasks only `add` is known."""
+    code, out, err = told
+    found = json.loads(out)
+    assert code == 1 and "3 of 8 jobs and schedules do not fit" in err and found["ok"] is False
+    reasons = {each["task"]: (each["count"], len(each["ids"])) for each in found["queue"]["reasons"]}
+    assert reasons == {"shop.paused": (2, 2), "shop.tries": (1, 1)}
 
 
 def test_check_of_a_running_service_changes_no_database(folder: Path) -> None:
@@ -95,8 +105,9 @@ def test_check_on_redis_writes_no_key(folder: Path, redis_server: RedisServer, t
         "DUEY_STORAGE_BACKEND": "redis", "DUEY_STORAGE_URL": redis_server.url, "DUEY_STORAGE_NAME": name,
     }  # fmt: skip
     before = sorted(server.command(b"KEYS", f"*{{{name}}}*"))
-    ((code, out, err),) = duey(folder, ["check"], **environ)
+    (code, out, err), queue = duey(folder, ["check"], ["check", "--queue", "--json"], **environ)
     assert (code, err) == (0, "")
+    looked_through(queue)
     assert f"database  Redis at {server.address}: will migrate 1 -> {redis_keys.VERSION} at the next start\n" in out
     assert sorted(server.command(b"KEYS", f"*{{{name}}}*")) == before
     old.huey.storage.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 from duey import clock, errors
 from duey.model.job import ENDED, RETRYING
-from duey.model.limits import Limit
+from duey.model.limits import NO_LIMIT, Limit
 from duey.model.outcome import Outcome, Ttl
 from duey.storage.contract import Commands
 from duey.storage.redis import codec, queries
@@ -78,7 +78,9 @@ class RedisCommands(Commands):
         held = {why.decode() for why in self.server.command(b"SMEMBERS", self.server.key("block_reasons"))}
         count = sum(self._unblock(why) for why in sorted(held & {f"unknown {task}" for task in known}))
         if any(why.startswith(("limit ", "rate ")) for why in held):
-            now_limits = {task: self.limits.get(task, Limit(None, None, 0.0)) for task in known}
+            # What has a former name was blocked before the task was renamed.
+            own = {task: limit for task, limit in self.limits.items() if not limit.of}
+            now_limits = {task: own.get(task, NO_LIMIT) for task in known}
             count += int(self.server.run("recheck", clock.now(), limits_text(now_limits)))
         return count
 

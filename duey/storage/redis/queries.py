@@ -40,14 +40,25 @@ class RedisQueries(OnThisHost, Queries):
         return found.as_it_runs(presence.slots_of(self.folder, found.worker or 0) or running_of(reported))
 
     def list_jobs(
-        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None
-    ) -> list[StoredJob]:
+        self, state: str | None, tasks: Sequence[str] | None, q: str | None, limit: int, before: int | None,
+        by: str | None = None,
+    ) -> list[StoredJob]:  # fmt: skip
         found: list[StoredJob] = []
         below: Any = "+inf" if before is None else before
         lower = (q or "").encode().lower()  # ASCII only, like Lua's
         end = "" if by is None else codec.head_end(by)
         while len(found) < limit:
-            words = (state or "", task or "", lower, limit - len(found), below, STEP, q or "", LISTED_BYTES, end)
+            words = (
+                state or "",
+                "\n".join(tasks or ()),
+                lower,
+                limit - len(found),
+                below,
+                STEP,
+                q or "",
+                LISTED_BYTES,
+                end,
+            )
             below, *jobs = self.server.run("walk", *words, again=True)
             found += map(codec.stored_of, jobs)
             if not below:

@@ -50,6 +50,9 @@ class RedisScheduleStore:
     def remove(self, name: str) -> bool:
         return bool(self._server.run("schedule", "remove", name))
 
+    def rename(self, name: str, new: str) -> bool:
+        return bool(self._server.run("schedule", "rename", name, new))
+
     def pause(self, name: str, paused: bool) -> bool:
         return bool(self._server.run("schedule", "pause", name, int(paused), again=True))
 

@@ -130,7 +130,7 @@ def claim(
     claims = [Claim(first_token + i, job) for i, job in enumerate(found)]
     con.executemany(
         "insert into claimed values (?, ?, ?, ?, ?)",
-        [(token, job.seq, worker, now, job.task if job.task in limits else None) for token, job in claims],
+        [(token, job.seq, worker, now, policies.limit_name(job.task, limits)) for token, job in claims],
     )
     more = (len(claims) == want or set_aside >= BLOCK_STEP) and anything_ready(con, wanted)
     return claims, more

@@ -12,10 +12,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from duey.model.job import JobRecord
+from duey.model.schedule import ScheduleRow
+from duey.storage.sqlite.schema import named
 from duey.storage.transfer import words_of
+from duey.storage.values import called
 
 BUSY_S = 5.0
 PLACES = ("ready", "scheduled", "blocked", "claimed")  # of jobs that have not ended
+UNENDED = """select id, task, queue, chord, context, payload from jobs j
+    where not exists (select 1 from {} e where e.seq = j.seq) order by seq"""
+MADE = "select name, source, spec, paused, last, since from schedules where source = 'made' order by name"
 
 
 @contextmanager
@@ -55,3 +62,16 @@ def _read(path: Path | str, query: str) -> list[Any]:
             return [row[0] for row in con.execute(query)]
     except sqlite3.Error:
         return []
+
+
+def jobs(con: sqlite3.Connection) -> Iterator[JobRecord]:
+    """The jobs that have not ended, oldest first, read one by one: what they call, and where it is signed for."""
+    ended = "finished" if "finished" in named(con, "table") else "ended"  # its name before version 4
+    for job_id, task, queue, chord, context, payload in con.execute(UNENDED.format(ended)):
+        yield called(job_id, task, queue, chord, context, payload)
+
+
+def schedules(con: sqlite3.Connection) -> Iterator[ScheduleRow]:
+    """The schedules that were made at run time."""
+    for name, source, spec, paused, last, since in con.execute(MADE):
+        yield ScheduleRow(name, source, spec, bool(paused), last, since)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from duey import clock, errors
 from duey.model import event
 from duey.model.job import FREED_BY_TIME, JobRecord
-from duey.model.limits import LIMIT, RATE, Limit
+from duey.model.limits import LIMIT, NO_LIMIT, RATE, Limit
 from duey.storage.sqlite.schema import EVENT, manual_token
 
 WAITING_AT = """select g.name, w.kind from limits g cross join (select ? as kind union select ?) w
@@ -85,6 +85,12 @@ def save(con: sqlite3.Connection, state: LimitState) -> None:
 # in the claim
 
 
+def limit_name(task: str, limits: Mapping[str, Limit]) -> str | None:
+    """The task in whose limits the jobs of a task take places, None if there are none."""
+    limit = limits.get(task)
+    return None if limit is None else limit.of or task
+
+
 def admit(
     con: sqlite3.Connection, taken: Sequence[JobRecord], limits: Mapping[str, Limit], states: dict[str, LimitState]
 ) -> list[JobRecord]:
@@ -93,16 +99,16 @@ def admit(
     blocked: list[tuple[JobRecord, str, str]] = []
     kept: list[JobRecord] = []
     for job in taken:
-        limit = limits.get(job.task)
-        if limit is None:
+        name = limit_name(job.task, limits)
+        if name is None:
             kept.append(job)
             continue
-        state = states.get(job.task) or load(con, job.task, limit, now)
+        state = states.get(name) or load(con, name, limits[job.task], now)
         assert state is not None
-        states[job.task] = state
+        states[name] = state
         why = state.why_not()
         if why:
-            blocked.append((job, why, job.task))
+            blocked.append((job, why, name))
             if why == RATE and state.opens_at is None:
                 state.opens_at = state.next_token_at()
         else:
@@ -110,7 +116,7 @@ def admit(
             state.tokens -= 1.0
             kept.append(job)
     waiting = {name for _, _, name in blocked}
-    for state in [states[name] for name in {job.task for job in taken} & states.keys()]:
+    for state in [states[name] for name in states.keys() & {limit_name(job.task, limits) for job in taken}]:
         if state.limit.token_s is not None or state.name in waiting:
             save(con, state)
     block(con, blocked, now)
@@ -198,7 +204,8 @@ def recheck(con: sqlite3.Connection, limits: Mapping[str, Limit] | None = None, 
     for name, why in con.execute(WAITING_AT, (LIMIT, RATE)).fetchall():
         limit = None
         if limits is not None and name in known:
-            limit = limits.get(name, Limit(None, None, 0.0))
+            limit = limits.get(name, NO_LIMIT)
+            limit = NO_LIMIT if limit.of else limit  # it was blocked before the task was renamed
             state = load(con, name, limit, now)
             assert state is not None
             save(con, state)

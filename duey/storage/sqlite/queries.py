@@ -93,13 +93,14 @@ class SqliteQueries(Queries):
         return found.as_it_runs(presence.slots_of(self.folder, found.worker or 0))
 
     def list_jobs(
-        self, state: str | None, task: str | None, q: str | None, limit: int, before: int | None, by: str | None = None
-    ) -> list[StoredJob]:
+        self, state: str | None, tasks: Sequence[str] | None, q: str | None, limit: int, before: int | None,
+        by: str | None = None,
+    ) -> list[StoredJob]:  # fmt: skip
         where = ["j.attempt = 0"] if state == SCHEDULED else []
         values: list[object] = []
-        if task is not None:
-            where.append("j.task = ?")
-            values.append(task)
+        if tasks is not None:
+            where.append(f"j.task in ({','.join('?' * len(tasks))})")
+            values += tasks
         if by is not None:
             where.append("j.by = ?")
             values.append(by)

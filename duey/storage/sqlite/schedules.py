@@ -154,6 +154,16 @@ class SqliteScheduleStore:
             con.execute("delete from slots where schedule = ?", (name,))
             return con.execute("delete from schedules where name = ?", (name,)).rowcount == 1
 
+    def rename(self, name: str, new: str) -> bool:
+        change = (
+            "update schedules set name = ?2 where name = ?1 and not exists (select 1 from schedules where name = ?2)"
+        )
+        with self._db.write("synced") as con:
+            if con.execute(change, (name, new)).rowcount != 1:
+                return False
+            con.execute("update or replace slots set schedule = ? where schedule = ?", (new, name))
+            return True
+
     def pause(self, name: str, paused: bool) -> bool:
         with self._db.write("synced") as con:
             return con.execute("update schedules set paused = ? where name = ?", (paused, name)).rowcount == 1

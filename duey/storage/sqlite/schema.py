@@ -123,7 +123,7 @@ STEPS: dict[int, tuple[str, ...]] = {}
 
 def version_of(con: sqlite3.Connection) -> int:
     """The schema version in the file, 0 for an empty one."""
-    tables = _named(con, "table")
+    tables = named(con, "table")
     if "meta" not in tables:
         return 0
     row = con.execute("select value from meta where key = 'schema'").fetchone()
@@ -175,7 +175,7 @@ def _migrate(con: sqlite3.Connection, found: int) -> None:
 def _rename(con: sqlite3.Connection) -> None:
     """Give tables, columns, indexes and events the names of version 4."""
     for old, new in OLD_TABLES.items():
-        if old in _named(con, "table"):
+        if old in named(con, "table"):
             con.execute(f"alter table {old} rename to {new}")
     for table, old, new in OLD_COLUMNS:
         if old in _columns(con, table):
@@ -191,18 +191,18 @@ def _complete(con: sqlite3.Connection) -> None:
     with closing(sqlite3.connect(":memory:")) as new:
         for statement in DDL:
             new.execute(statement)
-        for table in sorted(_named(new, "table") & _named(con, "table")):
+        for table in sorted(named(new, "table") & named(con, "table")):
             there = _columns(con, table)
             for name, (kind, needed, default) in _columns(new, table).items():
                 if name not in there:
                     rest = f"not null default {default}" if needed else ""
                     con.execute(f"alter table {table} add column {name} {kind} {rest}")
         for kind in ("table", "index"):
-            for name in sorted(_named(new, kind) - _named(con, kind)):
+            for name in sorted(named(new, kind) - named(con, kind)):
                 con.execute(new.execute("select sql from sqlite_master where name = ?", (name,)).fetchone()[0])
 
 
-def _named(con: sqlite3.Connection, kind: str) -> set[str]:
+def named(con: sqlite3.Connection, kind: str) -> set[str]:
     """The names of the tables, or of the indexes."""
     found = con.execute("select name from sqlite_master where type = ? and name not like 'sqlite_%'", (kind,))
     return {row[0] for row in found}

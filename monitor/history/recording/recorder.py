@@ -17,8 +17,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from duey.errors import DueyError
@@ -29,6 +30,7 @@ from duey.monitor.history.database import Database
 from duey.monitor.history.recording import copies, writing
 from duey.monitor.history.recording.copies import Timetable
 from duey.monitor.history.recording.lease import Lease
+from duey.monitor.history.recording.renaming import rename_tasks
 from duey.monitor.history.recording.retention import Retention
 from duey.monitor.history.values import RecorderStatus
 
@@ -51,7 +53,8 @@ class Source(Protocol):
 
 
 class Recorder:
-    """Records events, in one thread. `workers` and `schedules` are called from time to time, if given."""
+    """Records events, in one thread. `workers` and `schedules` are called from time to time, if given. `renamed`: the
+    present name of a task for each former one."""
 
     def __init__(
         self,
@@ -63,10 +66,11 @@ class Recorder:
         workers: Callable[[], Sequence[WorkerInfo]] | None = None,
         schedules: Callable[[], Iterable[Timetable]] | None = None,
         on_status: Callable[[RecorderStatus], None] = lambda status: None,
+        renamed: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._database, self._source, self._retention = database, source, retention
         self._max_value_chars, self._clock = max_value_chars, clock
-        self._workers, self._schedules = workers, schedules
+        self._workers, self._schedules, self._renamed = workers, schedules, renamed
         self._lease = Lease(database.path.with_name(f"{database.path.name}.recorder"))
         self._on_status = on_status
         self._status = RecorderStatus(False, 0, 0)
@@ -152,6 +156,7 @@ class Recorder:
                 copies.note_workers(self._database, self._workers(), self._clock())
             if self._schedules is not None:
                 copies.note_slots(self._database, self._schedules())
+            rename_tasks(self._database, self._renamed, now + STEP_S)
         # Without a pause while there are too many rows, so that deletion keeps up with recording.
         is_time = now >= self._retention_at or self._retention.is_pressed
         if is_time and not self._retention.step(give_up_at=now + STEP_S):

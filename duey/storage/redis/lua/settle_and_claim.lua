@@ -97,7 +97,9 @@ local function passes(id)
       return false
     end
   end
-  local state = limits and limits[task] and limit_of(task, limits[task], now)
+  local limit = limits and limits[task]
+  if limit and limit[4] ~= '' then task = limit[4] end  -- it has a former name of that task
+  local state = limit and limit_of(task, limit, now)
   if not state then return true end
   limit_states[task] = state
   local why = why_not(state)

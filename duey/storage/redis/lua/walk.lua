@@ -1,14 +1,15 @@
 -- uses: places job
--- Reads one step of a list of jobs, the newest first. Arguments: state (empty: all), task (empty: any), q in lower case
--- (empty: any), limit, below (a seq or +inf), how many to examine, q as it was given, the largest body that is
+-- Reads one step of a list of jobs, the newest first. Arguments: state (empty: all), names of tasks, a line for each
+-- (empty: any), q in lower case (empty: any), limit, below (a seq or +inf), how many to examine, q as it was given, the largest body that is
 -- returned, how the head of a job ends that names who enqueued it (empty: any).
 -- Returns the seq to continue below (empty: there are no more), then the jobs.
 
-local state, task, q, limit, below, step = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local state, tasks, q, limit, below, step = ARGV[1], {}, ARGV[3], tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local ENDS = {done = true, failed = true, canceled = true, expired = true}
 local SEEN_AS = {ready = 'queued', claimed = 'running'}  -- the others have the name of their place
 local upper = below == '+inf' and below or '(' .. below
 local FEW = 5000
+for name in string.gmatch(ARGV[2], '[^\n]+') do tasks[name] = true end
 
 -- {seq, id} of the jobs in a small place that is not ordered by seq, the newest first.
 local function sorted(ids)
@@ -61,11 +62,11 @@ end
 
 local function fits(id)
   local by = ARGV[9]
-  if state == '' and task == '' and q == '' and by == '' then return true end
+  if state == '' and ARGV[2] == '' and q == '' and by == '' then return true end
   local place, its_task = unpack(call('HMGET', job_key(id), 'place', 'task'))
   if not place then return false end
   if state ~= '' and not ENDS[state] and (SEEN_AS[place] or place) ~= state then return false end
-  if task ~= '' and its_task ~= task then return false end
+  if ARGV[2] ~= '' and not tasks[its_task] then return false end
   if by ~= '' and string.sub(head_of(id) or '', -#by) ~= by then return false end
   return q == '' or id == ARGV[7] or string.find(string.lower(its_task), q, 1, true) ~= nil
 end

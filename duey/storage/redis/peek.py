@@ -1,0 +1,43 @@
+"""Reads the keys of any schema version without changing anything: for checks.
+
+Opening them as the service does creates and migrates them. So there are no scripts here, only reading commands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from duey.model.job import JobRecord
+from duey.model.schedule import ScheduleRow
+from duey.storage.redis.preflight import present_prefix
+from duey.storage.values import called
+
+STEP = 200  # jobs
+
+
+def jobs(server: Any) -> Iterator[JobRecord]:
+    """The jobs that have not ended, oldest first, read one by one: what they call, and where it is signed for."""
+    prefix, after = present_prefix(server), "-inf"
+    while found := server.command(
+        b"ZRANGEBYSCORE", f"{prefix}:live", after, "+inf", "WITHSCORES", "LIMIT", 0, STEP
+    ):  # fmt: skip
+        for job_id in found[::2]:
+            body = server.command(b"GET", f"{prefix}:body:".encode() + job_id)
+            if body is None:  # it has ended, and was removed
+                continue
+            head, _, payload = body.partition(b"\n")
+            _, task, queue, _, _, _, chord, context, *_ = json.loads(b"[" + head)
+            yield called(job_id.decode(), task, queue, chord, context, payload)
+        after = f"({found[-1].decode()}"
+
+
+def schedules(server: Any) -> Iterator[ScheduleRow]:
+    """The schedules that were made at run time."""
+    prefix = present_prefix(server)
+    for name in sorted(server.command(b"SMEMBERS", f"{prefix}:schedules")):
+        fields = (b"source", b"spec", b"paused", b"last", b"since")
+        source, spec, paused, last, since = server.command(b"HMGET", f"{prefix}:schedule:".encode() + name, *fields)
+        if source == b"made":
+            yield ScheduleRow(name.decode(), "made", spec.decode(), paused == b"1", float(last), float(since))
