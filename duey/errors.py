@@ -245,15 +245,6 @@ class TaskExit(JobError):
         super().__init__(f"the task raised {kind}" + (f": {message}" if message else ""))
 
 
-class ArgumentsUnfit(JobError):
-    """The stored arguments of a job do not fit its task, and its `accepts=` does not make them fit."""
-
-    def __init__(self, task: str, why: Exception):
-        text = " ".join(str(why).split()).removeprefix(f"task {task}: ")
-        reason = text if isinstance(why, TypeError) and text else f"{type(why).__name__}{': ' * bool(text)}{text}"
-        super().__init__(f"accepts= of task {task} does not convert its arguments ({reason}): correct it, then retry")
-
-
 class ResultUnfit(JobError):
     """The body has ended, but its result cannot be passed to the next step of its pipeline."""
 

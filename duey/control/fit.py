@@ -23,7 +23,7 @@ from duey.payload.plain import is_plain
 from duey.payload.serializer import Use, of_job
 from duey.scheduling import entry
 from duey.tasks.registry import KnownTasks
-from duey.tasks.renamed import accepted
+from duey.tasks.renamed import ArgumentsUnfit, accepted
 
 
 class Misfit(NamedTuple):
@@ -93,7 +93,7 @@ class Fit:
         cls = self._tasks[task]
         try:
             args, kwargs = accepted(cls, args, kwargs)
-        except errors.ArgumentsUnfit as exc:
+        except ArgumentsUnfit as exc:
             return Misfit(task, "accepts", str(exc))
         if not is_plain([list(args), dict(kwargs)]):
             try:

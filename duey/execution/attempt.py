@@ -37,14 +37,13 @@ from duey.model.log_lines import Line
 from duey.model.outcome import Outcome
 from duey.payload.serializer import of_result
 from duey.tasks import current
-from duey.tasks.renamed import accepted
+from duey.tasks.renamed import ArgumentsUnfit
 from duey.tasks.retry import Decision, decide
 
 logger = logging.getLogger("huey")
 EXECUTE = Huey._execute  # a tracer such as sentry-sdk puts a function of its own in its place
 LOCK_NAME_MAX = 200  # characters of a lock's name that are stored with a job that waits for it
 HOLD_AGAIN_S = 1.0  # retry delay of an on_crash="fail" job if the storage cannot be reached when its body should begin
-UNFIT = "its arguments would not fit the next time either"
 UNSTORABLE = "its body has ended, and only its result cannot be stored"  # running it again would not help
 
 
@@ -126,8 +125,6 @@ class Attempt:
             self._mark()
             if (ping := getattr(self.task, "ping", None)) is not None:
                 pings.send(ping, START, claim.job)
-            if getattr(self.task, "accepts", None) is not None:
-                body = functools.partial(self._convert, body)
             if claim.job.timeout_s is None:  # as mostly
                 value = body(self.task)
             else:
@@ -150,11 +147,6 @@ class Attempt:
             current.deactivate(context)
             if huey.prefetcher is not None:
                 huey.prefetcher.body_ended(claim, self.started_at)
-
-    def _convert(self, body: Callable[[Task], Any], task: Task) -> Any:
-        """Convert the arguments of a job that other code may have enqueued, then run the body."""
-        task.args, task.kwargs = accepted(type(task), task.args, task.kwargs)
-        return body(task)
 
     def _mark(self) -> None:
         """Mark the job as begun, so that the death of this process is charged to it."""
@@ -198,9 +190,9 @@ class Attempt:
         huey, task, claim = self.huey, self.task, self.claim
         self._emit_failure(exc)
         left, delay_s = task.retries, task.retry_delay
-        if self._body_ended or isinstance(exc, errors.ArgumentsUnfit):
-            why = UNSTORABLE if self._body_ended else UNFIT
-            decision = Decision(False, failures=claim.job.failures, failed_at=claim.job.failed_at, why=why)
+        final = UNSTORABLE if self._body_ended else exc.final if isinstance(exc, ArgumentsUnfit) else None
+        if final is not None:
+            decision = Decision(False, failures=claim.job.failures, failed_at=claim.job.failed_at, why=final)
         else:
             decision = decide(claim.job, exc, getattr(task, "policy", None), left, delay_s)
         is_canceled = isinstance(exc, CancelExecution) and not isinstance(exc, current.Discard)

@@ -28,7 +28,7 @@ from duey.payload.serializer import Use
 from duey.scheduling.huey_crontab import read_back
 from duey.scheduling.isolation import reason_of
 from duey.scheduling.timetable import LAST_INSTANT, At, Cron, Every, Minutes, Timetable
-from duey.tasks.renamed import Arguments, accepted
+from duey.tasks.renamed import Arguments, ArgumentsUnfit, accepted
 
 # Before jobs without a priority, so that a burst of 20,000 jobs does not delay a slot.
 SLOT_PRIORITY = 100.0
@@ -152,7 +152,7 @@ class ScheduleEntry:
         """Stored arguments as the task takes them now. Raises BrokenSchedule."""
         try:
             found = accepted(self.task, args, kwargs)
-        except errors.ArgumentsUnfit as exc:
+        except ArgumentsUnfit as exc:
             raise errors.BrokenSchedule(str(exc)) from exc
         refuse_misfit(self.task, *found)
         return found

@@ -19,6 +19,7 @@ from duey.tasks import options as task_options
 from duey.tasks.current import as_huey, check_canceled
 from duey.tasks.on_failed import SUFFIX, handler_of
 from duey.tasks.options import HUEYS
+from duey.tasks.renamed import converting
 from duey.tasks.retry import policy_of
 from duey.tasks.signature import Arity
 from duey.tasks.unique import uniqueness_of
@@ -43,6 +44,8 @@ class DurableTaskWrapper(TaskWrapper):
         }
         cls = super().create_task(func, context, name, **settings)
         body = functools.partial(os_process.call, cls.execute)
+        if "accepts" in settings:
+            body = functools.partial(converting, body)
         huey = self.huey
 
         def execute(task: Task) -> Any:

@@ -7,7 +7,7 @@ is the present one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from huey.api import Task
@@ -62,6 +62,17 @@ class Renamed:
             self._present[full] = present
 
 
+class ArgumentsUnfit(errors.JobError):
+    """The stored arguments of a job do not fit its task, and its `accepts=` does not make them fit."""
+
+    final = "its arguments would not fit the next time either"
+
+    def __init__(self, task: str, why: Exception):
+        text = " ".join(str(why).split()).removeprefix(f"task {task}: ")
+        reason = text if isinstance(why, TypeError) and text else f"{type(why).__name__}{': ' * bool(text)}{text}"
+        super().__init__(f"accepts= of task {task} does not convert its arguments ({reason}): correct it, then retry")
+
+
 def accepted(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Arguments:
     """Stored arguments as the task's function takes them now. Raises ArgumentsUnfit where `accepts=` fails, or returns
     what does not fit. Without `accepts=` they are returned as they are."""
@@ -81,8 +92,14 @@ def accepted(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Argum
             raise TypeError(f"it returned {type(found).__name__}, not (args, kwargs)") from None
         task.arity.check(name, *converted)
     except Exception as exc:
-        raise errors.ArgumentsUnfit(name, exc) from exc
+        raise ArgumentsUnfit(name, exc) from exc
     return converted
+
+
+def converting(body: Callable[[Task], Any], task: Task) -> Any:
+    """Run the body of a task that has `accepts=`, after its arguments are converted."""
+    task.args, task.kwargs = accepted(type(task), task.args, task.kwargs)
+    return body(task)
 
 
 def renamed_arguments(accepts: Mapping[str, str | None], kwargs: Mapping[str, Any]) -> dict[str, Any]:
