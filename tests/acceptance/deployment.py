@@ -119,7 +119,7 @@ class Deployment:
             pids = set(process.children())
             return bool(pids) and pids <= {w.pid for w in self.control.workers() if w.alive}
 
-        wait_until(takes, 15, "the consumer's units are registered")
+        wait_until(takes, 30, "the consumer's units are registered")
 
     def app(self, *arguments: str, accounts: bool = True, **environ: str) -> Process:
         """`python app.py`, once it is ready. The first token is kept for `client`.
@@ -177,7 +177,7 @@ class Deployment:
         for process in self.processes:
             for pid in process.pids():
                 kill(pid)
-            process.popen.wait(10)
+            process.popen.wait(30)
         if self._huey is not None:
             self._huey.storage.close()
 
@@ -220,7 +220,7 @@ class Deployment:
     def states(self, jobs: Sequence[Any]) -> list[str]:
         return [self.state(job) for job in jobs]
 
-    def wait_ended(self, jobs: Sequence[Any], timeout_s: float = 20) -> list[Job]:
+    def wait_ended(self, jobs: Sequence[Any], timeout_s: float = 60) -> list[Job]:
         """The jobs once all of them have ended."""
         left = list(jobs)
 
@@ -235,7 +235,7 @@ class Deployment:
             raise AssertionError(f"{exc}: {[self.job(job) for job in left[:5]]}; {said}") from None
         return [self.job(job) for job in jobs]
 
-    def wait_running(self, count: int, timeout_s: float = 15) -> None:
+    def wait_running(self, count: int, timeout_s: float = 60) -> None:
         """Wait until so many bodies run; those that a kill cut off do not."""
 
         def run() -> bool:

@@ -53,7 +53,7 @@ class Disk:
 
     def start(self) -> None:
         """The power is back. Whoever used the disk was killed; the kernel takes a moment to close their files."""
-        wait_until(lambda: subprocess.run(["umount", self._folder]).returncode == 0, 10, "nobody uses the disk")
+        wait_until(lambda: subprocess.run(["umount", self._folder]).returncode == 0, 30, "nobody uses the disk")
         said = self._mount()
         assert self._mounted, said
 

@@ -53,14 +53,14 @@ class Harm:
             self.rng.shuffle(pids)
             self._note(pids, kill)
         if what != "child" or self.consumer.popen.poll() is not None:
-            self.consumer.popen.wait(10)
+            self.consumer.popen.wait(30)
             self.consumer = self.deployment.launch(self.workers, self.kind)
 
     def _note(self, pids: list[int], do: Callable[[int], None]) -> None:
         after = time.monotonic()
         for pid in pids:
             do(pid)
-        wait_until(lambda: not any(is_alive(pid) for pid in pids), 5, "what was killed is dead")
+        wait_until(lambda: not any(is_alive(pid) for pid in pids), 30, "what was killed is dead")
         self.killed += [Killed(pid, after, time.monotonic()) for pid in pids]
 
 

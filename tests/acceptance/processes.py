@@ -69,15 +69,15 @@ class Process:
     def kill(self) -> None:
         """kill -9 of this process alone."""
         self.popen.kill()
-        self.popen.wait(10)
+        self.popen.wait(30)
 
     def kill_tree(self) -> None:
         """kill -9 of this process and of all that descend from it, at once."""
         for pid in self.pids():
             kill(pid)
         self.popen.kill()  # it carries its mark only once it has become the program
-        self.popen.wait(10)
-        wait_until(lambda: not self.pids(), 5, "all killed processes are gone")
+        self.popen.wait(30)
+        wait_until(lambda: not self.pids(), 30, "all killed processes are gone")
 
     def wait(self, timeout_s: float) -> int:
         """The exit code. AssertionError with what it said where it does not end in time."""
@@ -86,7 +86,7 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it did not end within {timeout_s:g} s; it said: {self.err[-2000:]}") from None
 
-    def says(self, text: str, timeout_s: float = 15) -> None:
+    def says(self, text: str, timeout_s: float = 60) -> None:
         """Wait until it has said this on either stream."""
 
         def said() -> bool:

@@ -37,7 +37,7 @@ def test_a_failed_job_is_told_and_a_drill_proves_it(deployment: Deployment, peer
     deployment.app(DUEY_TEST_HASTE="1")
     job = deployment.tasks.fail(1)
     deployment.wait_ended([job])
-    wait_until(lambda: len(peer.received) == 1, 20, "the failure is told")
+    wait_until(lambda: len(peer.received) == 1, 30, "the failure is told")
     (message,) = told(peer)
     assert (message["type"], message["rule"], message["task"]) == ("incident.opened", "error_new", "fail")
     out, _ = deployment.manage("drill")
@@ -73,11 +73,11 @@ def test_kill_9_while_the_channel_takes_the_message(deployment: Deployment, peer
     peer.behave = kill_first
     deployment.consumer(1)
     deployment.wait_ended([deployment.tasks.fail(1)])
-    wait_until(lambda: len(peer.received) == 1, 20, "it is told for the first time")
+    wait_until(lambda: len(peer.received) == 1, 30, "it is told for the first time")
     deployment.app("--web", DUEY_TEST_HASTE="1")
     wait_until(lambda: len(peer.received) == 2, 60, "it is told again after the time of the first attempt")
     assert len(set(ids(peer))) == 1
-    wait_until(lambda: '"state":"sent"' in notifications(deployment), 20, "the answer is written")
+    wait_until(lambda: '"state":"sent"' in notifications(deployment), 30, "the answer is written")
     assert len(peer.received) == 2
 
 
@@ -101,9 +101,9 @@ def test_a_worker_that_is_killed_without_a_job_is_told(deployment: Deployment, p
     deployment.configure(hook(peer, rules="worker_killed"))
     deployment.app("--web", DUEY_TEST_HASTE="1")
     deployment.consumer(1, "process")
-    (worker,) = wait_until(lambda: [each for each in deployment.control.workers() if each.workers], 20, "it serves")
+    (worker,) = wait_until(lambda: [each for each in deployment.control.workers() if each.workers], 30, "it serves")
     kill(worker.pid)
-    wait_until(lambda: peer.received, 20, "its death is told")
+    wait_until(lambda: peer.received, 30, "its death is told")
     (message,) = told(peer)
     assert (message["type"], message["rule"], message["task"]) == ("incident.opened", "worker_killed", None)
     assert f"as pid {worker.pid}: by SIGKILL" in message["text"] and "It ran no job." in message["text"]

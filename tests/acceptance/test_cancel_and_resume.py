@@ -50,7 +50,7 @@ def test_a_long_job_goes_on_where_it_was_cut_off(deployment: Deployment, kind: s
     def done() -> int:
         return sum(1 for n in deployment.ledger.runs() if n.startswith("load.x."))
 
-    wait_until(lambda: done() >= ROWS // 3, 20, "a third of the rows are done")
+    wait_until(lambda: done() >= ROWS // 3, 30, "a third of the rows are done")
     if end == "kill":
         process.kill_tree()
     else:

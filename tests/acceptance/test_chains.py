@@ -79,6 +79,6 @@ def test_they_fire_once_however_often_their_workers_die(deployment: Deployment, 
 @pytest.mark.parametrize(("step", "backend"), pairs(OF_ENQUEUE, ("redis", "sqlite")))
 def test_a_producer_that_dies_amid_a_chord_leaves_all_of_it_or_nothing(deployment: Deployment, step: str):
     producer = deployment.produce("chord", 20, DUEY_TEST_DIE_AT=step)
-    assert producer.wait(15) == -9
+    assert producer.wait(30) == -9
     counts = deployment.control.counts()
     assert (counts.queued, counts.running) == ((20 if step == "enqueue.committed" else 0), 0)

@@ -160,7 +160,7 @@ def check_workers(deployment: Deployment) -> None:
     """As many bodies run at once as there are workers."""
     before = len(deployment.ledger.running())  # what a death cut off
     jobs = [deployment.tasks.note(2000 + n, 1) for n in range(WORKERS)]
-    wait_until(lambda: len(deployment.ledger.running()) - before >= WORKERS, 10, "all workers are at work")
+    wait_until(lambda: len(deployment.ledger.running()) - before >= WORKERS, 30, "all workers are at work")
     assert {job.state for job in deployment.wait_ended(jobs)} == {"done"}
 
 
@@ -170,8 +170,8 @@ def stop(deployment: Deployment, consumer: Process) -> None:
     assert deployment.control.health().ok
     consumer.popen.terminate()
     assert consumer.wait(SHUTDOWN_S) == 0
-    wait_until(lambda: not consumer.pids(), 5, "nothing is left of it")
-    wait_until(lambda: not deployment.control.health().ok, 5, "health says that nothing runs")
+    wait_until(lambda: not consumer.pids(), 30, "nothing is left of it")
+    wait_until(lambda: not deployment.control.health().ok, 30, "health says that nothing runs")
 
 
 @crossed

@@ -49,7 +49,7 @@ def test_a_worker_dies_there(deployment: Deployment, step: str, kind: str, time:
     deployment.huey.enqueue(chord([tasks.step.s(20, x, BODY_S) for x in range(3)], tasks.total.s(20)))
     last = tasks.flaky(30, 2)
     consumer = deployment.consumer(1, kind, DUEY_TEST_DIE_AT=f"{step}/{time}")
-    wait_until(lambda: deployment.control.counts().retrying == 0 and ended(deployment) == 11, 15, "all have ended")
+    wait_until(lambda: deployment.control.counts().retrying == 0 and ended(deployment) == 11, 30, "all have ended")
     assert deployment.died(), "the process did not come to the step"
 
     jobs = all_jobs(deployment)
@@ -81,7 +81,7 @@ def test_what_has_failed_is_told_once_though_a_worker_dies_there(deployment: Dep
     deployment.configure({"tasks": {"modules": "workload, limited_tasks"}})
     deployment.enqueue_apart("limited_tasks", *(("doomed", n) for n in range(5)))
     deployment.consumer(1, DUEY_TEST_DIE_AT=step)
-    wait_until(lambda: ended(deployment) == 10, 15, "all have failed, and that was told")
+    wait_until(lambda: ended(deployment) == 10, 30, "all have failed, and that was told")
     assert deployment.died(), "the process did not come to the step"
     jobs = all_jobs(deployment)
     failed = {job.id for job in jobs if job.state == "failed"}
@@ -99,7 +99,7 @@ def test_a_rescuer_dies_there(deployment: Deployment, step: str, kind: str):
     deployment.wait_running(2)
     for pid in first.children():
         kill(pid)
-    assert first.wait(10) == -9 and deployment.died()
+    assert first.wait(30) == -9 and deployment.died()
     deployment.consumer(2, kind)
     found = deployment.wait_ended(jobs)
     assert [job.state for job in found] == ["done"] * 3

@@ -27,10 +27,10 @@ def test_a_running_job_is_heard(deployment: Deployment, kind: str):
     deployment.consumer(2, kind)
     job = tasks.talks(1200, str(gate), password="hunter2hunter2")
     dying = tasks.dies_talking(str(fatal))
-    wait_until(partial(says, deployment, job.id, "printed with [redacted] and more"), 15, "its lines are there")
+    wait_until(partial(says, deployment, job.id, "printed with [redacted] and more"), 30, "its lines are there")
     live = texts(deployment, job.id)
     assert [live[0], live[499], live[500], live[501]] == ["line 0", "line 499", "201 lines left out", "line 701"]
-    wait_until(partial(says, deployment, dying.id, "its last words"), 15, "so are those of the other")
+    wait_until(partial(says, deployment, dying.id, "its last words"), 30, "so are those of the other")
     follow = deployment.start("manage.py", "logs", job.id, "--follow")
     follow.says("printed with")
     position = deployment.client().get(f"/api/jobs/{job.id}/log").body["next"]
@@ -43,5 +43,5 @@ def test_a_running_job_is_heard(deployment: Deployment, kind: str):
     assert "hunter2" not in follow.out
     fatal.touch()
     assert deployment.wait_ended([dying])[0].error.type == "WorkerDied"
-    wait_until(partial(says, deployment, dying.id, "its last words"), 15, "they outlive their process")
+    wait_until(partial(says, deployment, dying.id, "its last words"), 30, "they outlive their process")
     assert texts(deployment, dying.id) == ["its last words"]

@@ -16,7 +16,7 @@ from tests.acceptance.outage import write_lock
 from tests.acceptance.variants import KINDS, SOAK, crossed_over, pairs, sqlite_only
 from tests.support import rounds, wait_until
 
-FREE_WITHIN_S = 5.0
+FREE_WITHIN_S = 5.0 if SOAK else 30.0
 DEFER_P99_S, DEFER_WORST_S = (0.25, 3.0) if SOAK else (10.0, 30.0)  # a busy machine is slower
 DEFER_DEADLINE_S = 30.0  # on a slow disk
 
@@ -35,7 +35,7 @@ def test_a_lock_never_has_two_holders_and_drops_nothing(deployment: Deployment, 
     other = [deployment.tasks.locked(count + n, f"lock {n}", 0.02) for n in range(4)]
     harm = Harm(deployment, 4, kind, rng)
     for i in range(rounds(1, soak=20)):
-        wait_until(lambda i=i: deployment.ledger.began() > 4 * (i + 1), 20, "some have held it")
+        wait_until(lambda i=i: deployment.ledger.began() > 4 * (i + 1), 30, "some have held it")
         harm.do("child")
     ended = deployment.wait_ended([*jobs, *other], rounds(30, soak=1000))
     assert {(job.state, job.attempt) for job in ended} == {("done", 1)}, "waiting for a lock is no attempt"
@@ -70,10 +70,10 @@ def test_a_kill_while_another_program_holds_the_write_lock(deployment: Deploymen
     consumer = deployment.consumer(2, kind)
     deployment.wait_running(2)
     with write_lock(deployment.queue):
-        wait_until(lambda: not deployment.ledger.running(), 10, "the bodies have ended")
+        wait_until(lambda: not deployment.ledger.running(), 30, "the bodies have ended")
         consumer.kill_tree()
         second = deployment.launch(2, kind)
-        wait_until(lambda: second.pids(), 5, "another consumer starts while it is locked")
+        wait_until(lambda: second.pids(), 30, "another consumer starts while it is locked")
     ended = deployment.wait_ended(jobs)
     assert {(job.state, job.crashes) for job in ended} == {("done", 0)}
     assert deployment.ledger.began() <= 8
@@ -116,6 +116,6 @@ def test_a_disk_that_syncs_slowly_refuses_nobody(deployment: Deployment):
         took += json.loads(producer.out)
     assert len(took) == producers * each and max(took) < DEFER_DEADLINE_S, sorted(took)[-20:]
     wait_until(lambda: len(deployment.ledger.runs()) == producers * each, 30, "all have run")
-    wait_until(lambda: deployment.control.counts().running == 0, 10, "all have ended")
+    wait_until(lambda: deployment.control.counts().running == 0, 30, "all have ended")
     assert {len(runs) for runs in deployment.ledger.runs().values()} == {1}
     assert consumer.popen.poll() is None and "died" not in consumer.err

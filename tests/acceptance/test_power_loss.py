@@ -72,7 +72,7 @@ def test_the_power_is_cut(deployment: Deployment, disk: Disk, cut: int):
     ]
     for client in clients:
         client.start()
-    wait_until(lambda: deployment.ledger.began() > 20 and min(map(len, shares)) > 5, 20, "jobs are accepted and run")
+    wait_until(lambda: deployment.ledger.began() > 20 and min(map(len, shares)) > 5, 30, "jobs are accepted and run")
     time.sleep(rng.uniform(0, rounds(1, soak=7)))
     witness = deployment.folder / "data" / "witness"
     witness.write_text("not synced")

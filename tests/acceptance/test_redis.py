@@ -36,7 +36,7 @@ def test_a_stopped_consumer_that_comes_back_is_fenced(deployment: Deployment, ki
     assert second.pid in other.pids()
 
     stop(stopped, signal.SIGCONT)
-    wait_until(lambda: deployment.ledger.runs_of(1)[0].ended, 10, "the body that was stopped has ended, too")
+    wait_until(lambda: deployment.ledger.runs_of(1)[0].ended, 30, "the body that was stopped has ended, too")
     stopped.says("is gone: its outcome was not written")
     found = deployment.job(job)
     assert (found.state, found.crashes) == ("done", 0), "the whole consumer was taken for dead: no job is charged"

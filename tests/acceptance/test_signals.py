@@ -123,7 +123,7 @@ def test_a_body_that_is_stuck_in_c_does_not_keep_the_consumer(deployment: Deploy
     deployment.configure({"consumer": {"shutdown_timeout_s": 1}})
     consumer = deployment.consumer(2, kind)
     jobs = [deployment.tasks.note(1, 60), deployment.tasks.stuck(2)]
-    wait_until(lambda: deployment.ledger.runs_of(2), 10, "the body that holds the interpreter has begun")
+    wait_until(lambda: deployment.ledger.runs_of(2), 30, "the body that holds the interpreter has begun")
     consumer.signal(TERM)
     gone(consumer, 1 + GRACE_S)
     untouched(deployment, jobs)
@@ -153,7 +153,7 @@ def test_stopping_again_and_again_runs_nothing_twice_that_ended(deployment: Depl
     while {"queued", "running"} & set(deployment.states(jobs)):
         consumer = deployment.consumer(2, kind)
         began = deployment.ledger.began()
-        wait_until(lambda past=began: deployment.ledger.began() >= min(len(jobs), past + 25), 10, "some more have run")
+        wait_until(lambda past=began: deployment.ledger.began() >= min(len(jobs), past + 25), 30, "some more have run")
         consumer.signal(signum)
         gone(consumer, GRACE_S)
         assert {(job.state, job.crashes) for job in map(deployment.job, jobs)} <= {("done", 0), ("queued", 0)}

@@ -24,5 +24,5 @@ def test_where_a_running_job_stands_is_shown_when_somebody_asks(deployment: Depl
             found[:] = [text]
             return line in text  # a busy body may be anywhere
 
-        wait_until(answered, 15, "the worker has answered")
+        wait_until(answered, 30, "the worker has answered")
         assert "/duey/" not in found[0] and found[0].startswith("Traceback (most recent call last):\n  File ")

@@ -26,7 +26,7 @@ def from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def refusal(process: Process) -> str:
     """What a program that cannot start says: one line on standard error, after warnings, and exit status 1."""
-    assert process.wait(15) == 1
+    assert process.wait(30) == 1
     assert process.out == ""
     lines = [line for line in process.err.splitlines() if " WARNING " not in line]
     assert len(lines) == 1, process.err
@@ -60,7 +60,7 @@ def test_the_first_start_shows_its_secrets_once_and_nobody_else_may_run_there(ma
     assert client.get("/readyz").status == 200, "the one that runs is not disturbed"
 
     process.signal(15)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
     again = first.app()
     assert again.out.endswith("ready\n")
     assert not any(word in again.out for word in ("password", "token", "account"))
@@ -75,7 +75,7 @@ def test_a_journal_holds_no_secret_and_accounts_made_before_are_no_hindrance(dep
     assert "`duey user add NAME --role admin` and `duey token create NAME`" in in_journal.out
     assert "  password " not in in_journal.out and "duy_" not in in_journal.out
     in_journal.signal(15)
-    assert in_journal.wait(10) == 0
+    assert in_journal.wait(30) == 0
     (_, users, _), (_, tokens, _), _ = deployment.manage_all(
         ["user", "list"], ["token", "list"], ["user", "add", "vera"]
     )
@@ -85,7 +85,7 @@ def test_a_journal_holds_no_secret_and_accounts_made_before_are_no_hindrance(dep
     assert shown(first.out, "account") == "admin" and len(shown(first.out, "password")) >= 12
     assert Client(deployment.port, shown(first.out, "token")).get("/api/tasks").status == 200
     first.signal(15)
-    assert first.wait(10) == 0
+    assert first.wait(30) == 0
 
 
 @sqlite_in_suite
@@ -116,7 +116,7 @@ def test_a_syntax_error_in_a_task_file_is_told_with_file_and_line(deployment: De
 def test_bad_settings_are_told_all_at_once(deployment: Deployment):
     deployment.configure({"consumer": {"worker_typ": "thread", "workers": "many"}, "webb": {"port": 1}})
     for process in [deployment.start(*program, DUEY_STORAGE_BACKEND="sqlit") for program in PROGRAMS]:
-        assert process.wait(15) == 1 and process.out == ""
+        assert process.wait(30) == 1 and process.out == ""
         lines = process.err.splitlines()
         assert len(lines) == 4, process.err
         for words in (
@@ -181,5 +181,5 @@ def test_a_consumer_never_imports_what_only_web_and_commands_need(deployment: De
     assert deployment.manage("enqueue", "loaded", "--wait")[0].splitlines()[-1] == "[]"
     said = "import sys, duey.consumer, workload; print(workload.loaded.call_local())"
     process = deployment.start("-c", said)
-    assert process.wait(15) == 0, process.err
+    assert process.wait(30) == 0, process.err
     assert process.out == "[]\n"

@@ -29,11 +29,11 @@ def test_a_signal_lets_running_requests_and_jobs_finish(deployment: Deployment, 
     answers: list[Answer] = []
     poll = threading.Thread(target=lambda: answers.append(deployment.client().get(f"/api/jobs/{job}?wait=20")))
     poll.start()
-    wait_until(deployment.anybody_waits, 10, "the request is under way")
+    wait_until(deployment.anybody_waits, 30, "the request is under way")
 
     app.signal(signum)
     app.says("stopping")
-    wait_until(lambda: refused(deployment), 15, "new requests are refused while it stops")
+    wait_until(lambda: refused(deployment), 30, "new requests are refused while it stops")
     assert app.wait(30) == 0
     poll.join(30)
     assert [answer.status for answer in answers] == [200]

@@ -101,7 +101,7 @@ def test_a_thousand_mixed_jobs(deployment: Deployment):
 
     failed = sum(expected.state == "failed" for _, expected in plans)
     assert len(listed(looker, "failed")) == failed
-    wait_until(lambda: looker.get("/readyz").status == 200, 5, "ready after the work")
+    wait_until(lambda: looker.get("/readyz").status == 200, 30, "ready after the work")
 
 
 def listed(client: Client, state: str) -> list[str]:

@@ -25,8 +25,8 @@ def places(service: Service) -> list[str]:
     job_id = service.enqueue_jobs("flaky", 1, 3, retries=0)
     service.enqueue_jobs("note", 1)
     service.enqueue_jobs("note", 1, delay=3600)
-    wait_until(lambda: service.deployment.control.job(job_id).state == "failed", 15, "the job failed")
-    wait_until(lambda: client.get("/api/errors").body["errors"], 15, "the history knows of it")
+    wait_until(lambda: service.deployment.control.job(job_id).state == "failed", 30, "the job failed")
+    wait_until(lambda: client.get("/api/errors").body["errors"], 30, "the history knows of it")
     pages = ["", "jobs?state=failed", f"jobs/{job_id}", "errors", "tasks", "tasks/note", "schedules", "workers"]
     pages += ["schedules/periodic.heartbeat", f"errors/{client.get('/api/errors').body['errors'][0]['fingerprint']}"]
     pages += ["alerts", "schedules/new?task=note", "audit", "account", "jobs/nobody"]

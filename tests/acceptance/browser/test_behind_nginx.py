@@ -92,7 +92,7 @@ def test_the_whole_monitor_works_through_the_proxy(service: Service, open_page: 
     page.get_by_role("button", name="Retry", exact=True).click()
     page.wait_for_url(f"{service.base}/duey/monitor/jobs/{job['id']}")
     expect(page.get_by_role("status").filter(has_text="Queued again")).to_be_visible()
-    wait_until(lambda: service.deployment.control.job(job["id"]).attempt == 2, 15, "it ran again")
+    wait_until(lambda: service.deployment.control.job(job["id"]).attempt == 2, 30, "it ran again")
     page.get_by_role("button", name="Dark").click()
     page.reload()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"

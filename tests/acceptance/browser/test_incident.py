@@ -15,7 +15,7 @@ Open = Callable[..., Page]
 
 
 def ended(service: Service, job_id: str, state: str) -> None:
-    wait_until(lambda: service.deployment.control.job(job_id).state == state, 15, f"job {job_id} is {state}")
+    wait_until(lambda: service.deployment.control.job(job_id).state == state, 30, f"job {job_id} is {state}")
 
 
 def test_a_failing_job_arrives_live_is_read_mended_and_watched_to_its_end(service: Service, open_page: Open) -> None:
@@ -49,7 +49,7 @@ def test_250_failed_jobs_are_retried_by_a_filter_in_two_steps(service: Service, 
     page.get_by_role("button", name=re.compile("^Retry 250 jobs")).click()
     expect(page.get_by_role("status").first).to_contain_text("250")
     for job_id in (ids[0], ids[-1]):
-        wait_until(lambda job_id=job_id: service.deployment.control.job(job_id).attempt == 2, 20, "it ran again")
+        wait_until(lambda job_id=job_id: service.deployment.control.job(job_id).attempt == 2, 30, "it ran again")
 
 
 def test_the_log_of_a_running_job_follows_its_end(service: Service, open_page: Open) -> None:
@@ -73,7 +73,7 @@ def test_a_paused_task_says_why_its_jobs_wait(service: Service, open_page: Open)
     page.goto("/monitor/tasks/note")
     page.get_by_role("button", name="Pause").click()
     job_id = service.enqueue_jobs("note", 7)
-    wait_until(lambda: service.deployment.control.counts().blocked == 1, 10, "a worker met it and set it aside")
+    wait_until(lambda: service.deployment.control.counts().blocked == 1, 30, "a worker met it and set it aside")
     page.goto(f"/monitor/jobs/{job_id}")
     # The timeline says it as well, once the history has it.
     expect(page.get_by_text("The task note is paused").first).to_be_visible()
@@ -102,7 +102,7 @@ def test_the_same_reading_and_a_retry_without_javascript(service: Service, open_
     page.goto(f"/monitor/jobs/{job_id}")
     expect(page.get_by_text("ValueError").first).to_be_visible()
     page.get_by_role("button", name="Retry", exact=True).click()
-    wait_until(lambda: service.deployment.control.job(job_id).attempt == 2, 15, "it ran again")
+    wait_until(lambda: service.deployment.control.job(job_id).attempt == 2, 30, "it ran again")
 
 
 def test_who_logged_out_sees_nothing(service: Service, open_page: Open) -> None:
