@@ -6,6 +6,7 @@ from duey.monitor.web.pages.access import AccessPage
 from duey.monitor.web.pages.account import AccountPage
 from duey.monitor.web.pages.alerts import AlertsPage
 from duey.monitor.web.pages.audit import AuditPage
+from duey.monitor.web.pages.changes import ChangesPage
 from duey.monitor.web.pages.error import ErrorPage
 from duey.monitor.web.pages.errors import ErrorsPage
 from duey.monitor.web.pages.job import JobPage
@@ -43,6 +44,7 @@ def all_pages(services: Services, cookies: Cookies) -> list[PageOfRoutes]:
         LoginPage(services, cookies),
         AccountPage(services, cookies),
         OverviewPage(services),
+        ChangesPage(services),
         JobsPage(services),
         JobPage(services),
         ErrorsPage(services),

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.monitor.conftest import Clock
+from tests.monitor.history.conftest import Queue, Story
 from tests.monitor.web.client import Answer, Browser
 from tests.monitor.web.world import World
 
@@ -92,6 +93,28 @@ def test_a_fixed_error_that_comes_back_says_so(world: World, admin: Browser, clo
             (group,) = [each for each in world.history.error_groups().groups if each.type == "RuntimeError"]
             world.history.mark_group(group.fingerprint, "fixed")
     assert "regressed" in admin.get("/monitor/errors").words and "regressed" in admin.get("/monitor/").words
+
+
+def test_what_changed_is_one_list(world: World, admin: Browser, clock: Clock) -> None:
+    admin.post("/monitor/tasks/add/pause")
+    story = Story(clock.now)
+    for n in range(40):
+        at, run_s = (-3600.0 - n, 3.0) if n < 10 else (-3 * 86400.0 - n, 0.1)
+        story.enqueue(f"slow-{n}", at - run_s, task="tasks.report")
+        story.done(f"slow-{n}", at - run_s, at, task="tasks.report")
+    world.history.recorder(Queue(story.events)).turn()
+    with world.history.database.writing() as db:
+        db.execute_sql("INSERT INTO deploys VALUES ('before', 1), ('31bb9c4f77aa', ?)", (clock.now - 90,))
+    page, data = admin.get("/monitor/changes"), admin.get("/monitor/changes.json").json
+    kinds = [each["kind"] for each in data["changes"]]
+    assert {"new code", "new error", "incident", "pause task"} <= {*kinds} and "log in" not in kinds
+    times = [each["at"] for each in data["changes"]]
+    assert times == sorted(times, reverse=True) and min(times) >= "2027-01-14T08:00:00"
+    assert [each["task"] for each in data["slower"]] == ["report"] and "Slower tasks" in page.words
+    assert "31bb9c4f77aa" in page.words and "pause task tasks.add ana" in page.words
+    week = admin.get("/monitor/changes.json?window=7d").json["changes"]
+    assert len(week) > len(kinds)
+    assert '<a href="/monitor/changes">' in admin.get("/monitor/").text
 
 
 def test_tasks_are_sorted_by_what_they_cost(world: World, admin: Browser) -> None:

@@ -13,7 +13,7 @@ from tests.monitor.web.world import PASSWORDS, World, make_world
 from tests.support import rows
 
 PAGES = {
-    "/": "overview", "/jobs": "list", "/errors": "list", "/alerts": "list", "/tasks": "list",
+    "/": "overview", "/changes": "", "/jobs": "list", "/errors": "list", "/alerts": "list", "/tasks": "list",
     "/tasks/deliver_webhook": "figures", "/schedules": "list", "/schedules/new?task=add": "",
     "/schedules/monday-report/edit": "", "/schedules/periodic.heartbeat": "runs",
     "/workers": "list", "/audit": "list", "/account": "", "/access": "list",
