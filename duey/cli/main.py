@@ -27,6 +27,7 @@ from duey.cli import (
     enqueue,
     errors,
     history,
+    imports,
     jobs,
     logs,
     moving,
@@ -267,5 +268,25 @@ def parser() -> argparse.ArgumentParser:
         ("--wait", {"type": float, "metavar": "S", "default": moving.WAIT_S, "help": "time for running jobs to end"}),
         ("--undo", {"action": "store_true", "help": "use the source again, if nothing has run at the target"}),
         ("--force", {"action": "store_true", "help": "with --undo: without looking at the target"}),
+    )  # fmt: skip
+    brought = commands.add_parser("import", help="tasks of plain Huey, crontabs").add_subparsers(
+        required=True, metavar="WHAT"
+    )
+    dry_run = ("--dry-run", {"action": "store_true", "help": "change nothing, and print what would be done"})
+    command(
+        brought, "huey", imports.import_huey,
+        ("--from", {"metavar": "URL", "required": True, "help": "where Huey's queue is: sqlite:///FILE or redis://..."}),
+        ("--name", {"metavar": "NAME", "help": "name of the queue (default: the only one there)"}),
+        ("--modules", {"metavar": "LIST", "help": "modules whose classes arguments and results may have"}),
+        ("--unpickle", {"action": "store_true", "help": "read the pickles"}),
+        dry_run,
+    )  # fmt: skip
+    command(
+        brought, "crontab", imports.import_crontab,
+        ("file", {"metavar": "FILE", "help": "the crontab, or - for standard input"}),
+        ("--task", {"metavar": "TASK", "help": "the task that runs a command line: it is its first argument"}),
+        ("--user-column", {"action": "store_true", "help": "each line names a user, as in /etc/crontab"}),
+        ("--tz", {"metavar": "ZONE", "help": "time zone of lines without CRON_TZ (default: this machine's)"}),
+        dry_run,
     )  # fmt: skip
     return top

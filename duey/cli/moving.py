@@ -1,4 +1,4 @@
-"""Move the queue to another storage, and import what plain Huey or cron held: move, import."""
+"""Move the queue to another storage: move."""
 
 from __future__ import annotations
 

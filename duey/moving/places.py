@@ -9,8 +9,10 @@ from typing import NamedTuple
 from duey.config import Settings, sqlite_path
 from duey.config.table import Storage
 from duey.config.values import NAME, SQLITE_URL, Refused, database
+from duey.moving.huey_queue import HueyQueue, RedisHueyQueue, SqliteHueyQueue
 from duey.storage.transfer import MoveRefused, Transfer
 
+NO_CLIENT = "expected the Python client of Redis, found none: pip install 'duey[redis]'"
 REDIS = ("redis://", "rediss://", "unix://")
 
 
@@ -35,7 +37,7 @@ class Place(NamedTuple):
         try:
             from duey.storage.redis.transfer import RedisTransfer
         except ImportError:
-            raise MoveRefused("expected the Python client of Redis, found none: pip install 'duey[redis]'") from None
+            raise MoveRefused(NO_CLIENT) from None
         return RedisTransfer(self.label, self.storage.url, self.storage.name, create)
 
     def lines(self) -> list[str]:
@@ -67,3 +69,14 @@ def place_of(url: str | None, settings: Settings, name: str | None = None) -> Pl
             "correct the URL"
         ) from None
     return Place(replace(storage, backend="sqlite", path=file))
+
+
+def huey_queue_at(url: str, settings: Settings, name: str | None) -> HueyQueue:
+    """The queue of a plain Huey at a URL. Raises MoveRefused."""
+    place = place_of(url, settings)
+    if place.storage.backend == "sqlite":
+        return SqliteHueyQueue(place.storage.path, name)
+    try:
+        return RedisHueyQueue(url, name)
+    except ImportError:
+        raise MoveRefused(NO_CLIENT) from None
