@@ -39,7 +39,7 @@ def test_a_crontab() -> None:
         (2, "MAILTO is not kept: nobody is sent the output"), (3, "SHELL is not kept: the task decides"),
         (10, "@reboot has no time"), (11, "a % ends the command"), (12, "expected as minute a number from 0 to 59"),
         (13, "expected five fields or @daily and a command, found '* * * *'"), (14, "found '*/90'"),
-        (15, "there is no time zone 'Europe/Nowhere'"), (16, "never falls due"),
+        (15, "there is no time zone 'Europe/Nowhere'"), (16, "no month that it names has such a day"),
     ]  # fmt: skip
     assert len(found.left) == len(words)
     for sentence, (number, part) in zip(found.left, words, strict=True):
