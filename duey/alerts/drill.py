@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from duey import errors
-from duey.alerts.messages import DRILL
+from duey.alerts.message import DRILL
 from duey.alerts.service import AlertService, IncidentView
 from duey.alerts.store import SELECT, incident_of
 from duey.control.service import Control

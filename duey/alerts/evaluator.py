@@ -12,14 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from duey.alerts import incidents, messages, readings, rules
-from duey.alerts.explain import Explainer
+from duey.alerts import incidents, readings, rules
 from duey.alerts.incidents import Change, Incident, Marks
-from duey.alerts.message import Message
-from duey.alerts.messages import CLOSED, OPENED, Place
+from duey.alerts.message import CLOSED, OPENED, Message, Place, message_about
 from duey.alerts.notifications import Planner
 from duey.alerts.past import COUNTERS, Counter
-from duey.alerts.reader import Reader
+from duey.alerts.reader import Explainer, Reader
 from duey.alerts.readings import Readings
 from duey.alerts.rules import service
 from duey.alerts.senders import Senders
@@ -136,14 +134,14 @@ class Unwritable:
         if self._told_at is not None and now - self._told_at < self._options.repeat_s:
             return []
         self._told_at, self._times = now, self._times + 1
-        return [messages.about(self._incident(problem, None), OPENED, self._id(self._times), now, self._place)]
+        return [message_about(self._incident(problem, None), OPENED, self._id(self._times), now, self._place)]
 
     def lasted_s(self, now: float) -> float:
         return 0.0 if self._since is None else now - self._since
 
     def worked(self, now: float) -> list[Message]:
         was_told = self._told_at is not None
-        made = [messages.about(self._incident("", now), CLOSED, self._id(0), now, self._place)] if was_told else []
+        made = [message_about(self._incident("", now), CLOSED, self._id(0), now, self._place)] if was_told else []
         self._since = self._told_at = None
         self._times = 0
         return made

@@ -18,6 +18,8 @@ CALM_S = 900.0  # a flapping incident closes when its subject was well for so lo
 SURGE_S, SURGE = 60.0, 10  # an incident is told again, once, if it happened ten times as often a minute later
 REFRESHED_S = 60.0  # the figures of an open incident are written at most so often
 
+SINCE = "since the last success"  # how a fact begins that Explainer (duey.alerts.reader) adds
+
 
 class Marks(NamedTuple):
     """Where the last evaluation ended."""
@@ -107,3 +109,8 @@ def _still_bad(incident: Incident, finding: Finding, limits: Alerts, now: float)
     repeats = now - incident.told_at >= limits.repeat_s
     is_told = (surges or repeats) and incident.acked_at is None
     return [*made, Change("tell", incident, finding)] if is_told else made
+
+
+def merged(facts: tuple[Fact, ...], earlier: tuple[Fact, ...]) -> tuple[Fact, ...]:
+    """Return new facts, with what was added to the earlier ones."""
+    return (*facts, *(each for each in earlier if each[0].startswith(SINCE)))

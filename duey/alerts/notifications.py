@@ -13,11 +13,20 @@ from typing import NamedTuple
 
 from peewee import SqliteDatabase
 
-from duey.alerts import messages
 from duey.alerts.channels import Channel
 from duey.alerts.incidents import HOUR_S, Incident
-from duey.alerts.message import Kind, Message
-from duey.alerts.messages import CLOSED, DIGEST, DRILL, Place
+from duey.alerts.message import (
+    CLOSED,
+    DIGEST,
+    DRILL,
+    Kind,
+    Message,
+    Place,
+    digest_of,
+    from_json,
+    message_about,
+    to_json,
+)
 from duey.alerts.store import COLUMNS, incident_of
 from duey.monitor.history.database import Database
 
@@ -98,7 +107,7 @@ class Planner:
         self, db: SqliteDatabase, channel: Channel, kind: Kind, incident: Incident, state: str, now: float, due: float
     ) -> None:
         id = uuid.uuid4().hex
-        text = messages.to_json(messages.about(incident, kind, id, now, self._place)) if state == "waiting" else ""
+        text = to_json(message_about(incident, kind, id, now, self._place)) if state == "waiting" else ""
         db.execute_sql(INSERT, (id, incident.n, channel.name, kind, state, now, due, text))
 
     def _need_digest(self, db: SqliteDatabase, channel: str, now: float, not_before: float | None) -> None:
@@ -143,14 +152,14 @@ class Outbox:
                 if not text:
                     db.execute_sql(ANSWERED, ("sent", "nothing was left to tell", now, now, n))
                     return None
-        return Attempt(n, attempts, created_at, messages.from_json(text))
+        return Attempt(n, attempts, created_at, from_json(text))
 
     def _digest(self, db: SqliteDatabase, n: int, id: str, channel: str, now: float) -> str:
         """Make the digest of what was merged; '' if nothing was."""
         incidents = [incident_of(row) for row in db.execute_sql(MERGED, (channel,)).fetchall()]
         if not incidents:
             return ""
-        text = messages.to_json(messages.digest(incidents, id, now, self._place))
+        text = to_json(digest_of(incidents, id, now, self._place))
         db.execute_sql(INTO_DIGEST, (id, channel))
         db.execute_sql(SET_MESSAGE, (text, n))
         return text
@@ -176,13 +185,9 @@ class Outbox:
     def give_up_unknown(self, known: Mapping[str, Channel]) -> None:
         """End what waits for channels that are not configured any more."""
         with self._database.writing() as db:
-            for (name,) in db.execute_sql(
-                "SELECT DISTINCT channel FROM notifications WHERE state = 'waiting'"
-            ).fetchall():
+            for (name,) in db.execute_sql(WAITING).fetchall():
                 if name not in known:
-                    sql = """UPDATE notifications SET state = 'failed', answer = ?, ended_at = ?
-                        WHERE channel = ? AND state = 'waiting'"""
-                    db.execute_sql(sql, (UNKNOWN, self._clock(), name))
+                    db.execute_sql(ENDED, (UNKNOWN, self._clock(), name))
 
 
 def back_off_s(attempts: int) -> float:

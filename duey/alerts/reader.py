@@ -10,16 +10,19 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from peewee import SqliteDatabase
 
-from duey.alerts.incidents import Marks
+from duey.alerts.incidents import SINCE, Marks
 from duey.alerts.live_reader import LiveReader
 from duey.alerts.peers import PeerSeen
+from duey.alerts.rules.finding import Fact, Finding
 from duey.alerts.rules.snapshot import EACH, GROUP, Deaths, ErrorSeen, FailedJob, Snapshot
 from duey.config.alerts import Alerts
+from duey.errors import UnknownJob
 from duey.model.job import SCHEDULE
 from duey.monitor.history import History
 from duey.monitor.history.queries.views import Names
@@ -151,3 +154,26 @@ def _failed_job(
     id: str, task: str, kind: Any, message: Any, at: float | None, *, is_new: bool, is_failed: bool = True
 ) -> FailedJob:
     return FailedJob(id, task, f"{kind}: {message}", at or 0.0, is_new, is_failed)
+
+
+class Explainer:
+    """Adds to a finding about a job what helps to mend it: the task's runbook, and what differs from the last success.
+    `runbook` returns that of a task by its full name, or ''."""
+
+    def __init__(self, history: History, runbook: Callable[[str], str]) -> None:
+        self._history, self._runbook = history, runbook
+
+    def explained(self, finding: Finding) -> Finding:
+        """Return the finding with more lines and facts, if it is about a job. Raises HistoryUnavailable."""
+        if not finding.job_id:
+            return finding
+        try:
+            job = self._history.job(finding.job_id)
+        except UnknownJob:
+            return finding
+        runbook, success = self._runbook(job.qualname), self._history.since_last_success(job.id)
+        facts: list[Fact] = []
+        if success is not None:
+            facts = [(f"{SINCE}: {each.label}", f"{each.now} (was {each.before})") for each in success.differences]
+        lines = (f"When it fails: {runbook}",) if runbook else ()
+        return replace(finding, lines=finding.lines + lines, facts=(*finding.facts, *facts))

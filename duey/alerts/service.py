@@ -16,10 +16,10 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from duey.alerts import messages, store
+from duey.alerts import store
 from duey.alerts.channels import Channel, ChannelFailed, channels_of
 from duey.alerts.incidents import Incident
-from duey.alerts.messages import Place
+from duey.alerts.message import DRILL, Place, test_of, to_json
 from duey.alerts.notifications import MAX_ANSWER
 from duey.alerts.past import RuleView, rule_views
 from duey.alerts.senders import TIMEOUT_S
@@ -181,7 +181,7 @@ class AlertService:
 
     def open(self) -> tuple[Incident, ...]:
         """Return the open incidents, newest first; those of a drill are left out."""
-        found = [each for each in self._store.open().values() if each.rule != messages.DRILL]
+        found = [each for each in self._store.open().values() if each.rule != DRILL]
         return tuple(sorted(found, key=lambda each: -each.n))
 
     def open_count(self) -> int:
@@ -237,12 +237,12 @@ class AlertService:
     def _test(self, channel: Channel) -> TestResult:
         name = channel.name
         began_at, id = self._clock(), uuid.uuid4().hex
-        message = messages.test_of(name, id, began_at, self.place)
+        message = test_of(name, id, began_at, self.place)
         try:
             result = TestResult(name, "sent", channel.send(message, TIMEOUT_S)[:MAX_ANSWER])
         except ChannelFailed as failed:
             result = TestResult(name, "failed", failed.answer[:MAX_ANSWER])
-        now, text = self._clock(), messages.to_json(message)
+        now, text = self._clock(), to_json(message)
         with self._database.writing() as db:
             values = (id, name, result.state, began_at, began_at, began_at, now, result.answer, text)
             db.execute_sql(TESTED, values)

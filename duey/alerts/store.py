@@ -12,8 +12,7 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from duey import faults
-from duey.alerts.explain import merged
-from duey.alerts.incidents import HOUR_S, Change, Incident, Marks
+from duey.alerts.incidents import HOUR_S, Change, Incident, Marks, merged
 from duey.alerts.message import Kind
 from duey.alerts.past import LOOKS_BACK_S, Counter
 from duey.alerts.rules.finding import Finding

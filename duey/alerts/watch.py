@@ -9,11 +9,10 @@ from pathlib import Path
 
 from duey.alerts.drill import Drill
 from duey.alerts.evaluator import Evaluator
-from duey.alerts.explain import Explainer
 from duey.alerts.live_reader import LiveReader, alerts_of
 from duey.alerts.notifications import Outbox, Planner
 from duey.alerts.peers import Peers
-from duey.alerts.reader import Reader
+from duey.alerts.reader import Explainer, Reader
 from duey.alerts.senders import Senders
 from duey.alerts.service import AlertService
 from duey.alerts.store import Store

@@ -13,13 +13,11 @@ import pytest
 from duey import config
 from duey.alerts.channels import ChannelFailed
 from duey.alerts.evaluator import Evaluator
-from duey.alerts.explain import Explainer
 from duey.alerts.live_reader import LiveReader, alerts_of
-from duey.alerts.message import Message
-from duey.alerts.messages import Place
+from duey.alerts.message import Message, Place
 from duey.alerts.notifications import Outbox, Planner
 from duey.alerts.peers import Peers
-from duey.alerts.reader import Reader
+from duey.alerts.reader import Explainer, Reader
 from duey.alerts.senders import Sender
 from duey.alerts.store import Store
 from duey.config.alerts import QuietHours

@@ -9,12 +9,13 @@ import pytest
 
 from duey.alerts.channels import ChannelFailed
 from duey.alerts.incidents import CALM_S
+from duey.alerts.message import digest_of
 from duey.alerts.notifications import BACK_OFF_S
 from duey.config.alerts import QuietHours
 from duey.model.job import QueueInfo
 from duey.monitor.history import HistoryUnavailable
 from duey.monitor.history.database import Database
-from tests.alerts.conftest import WORKER, FakeChannel, World
+from tests.alerts.conftest import PLACE, WORKER, FakeChannel, World
 from tests.monitor.conftest import START
 from tests.support import rows
 
@@ -67,6 +68,21 @@ def test_three_hundred_causes_are_the_cap_and_one_digest(world: World) -> None:
     world.turn(61)
     (digest,) = world.mail.sent
     assert digest.title == "280 more incidents, 0 open" and digest.severity == "ok"
+
+
+def test_a_digest_has_one_line_for_incidents_of_the_same_title(world: World) -> None:
+    wait_long(world)
+    world.turn()
+    (one,) = world.store.open().values()
+    made = [replace(one, title="add: no", count=n) for n in (1, 3)]
+    made += [replace(one, title="add: no", closed_at=one.opened_at + 60), replace(one, title="mul: no", count=7)]
+    made += [replace(one, title=f"task{n}: no") for n in range(20)]
+    digest = digest_of(made, "id", world.clock(), PLACE)
+    stamp = "2027-01-15 08:00:10 UTC"
+    assert digest.lines[:3] == (
+        f"{stamp}: add: no (2 incidents, 4 times)", f"{stamp}: add: no, over after 60 s", f"{stamp}: mul: no (7 times)",
+    )  # fmt: skip
+    assert digest.lines[-1] == "and 3 more" and digest.title == "24 more incidents, 23 open" and digest.count == 24
 
 
 def test_an_open_incident_is_told_again_after_repeat_s_unless_somebody_has_seen_it(world: World) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from duey.alerts.rules.finding import Fact, Finding
+from duey.alerts.rules.finding import Fact, Finding, headline
 from duey.alerts.rules.snapshot import EACH, NEVER, ErrorSeen, Snapshot
-from duey.alerts.rules.words import clip
 from duey.config.alerts import Alerts
 from duey.tasks.drill import TASK
 
@@ -58,7 +57,7 @@ def _error(each: ErrorSeen, rule: str | None) -> Finding:
     error = f"{each.type}: {each.message}"
     line = ERROR_LINES[rule or "job_failed"].format(hour=each.last_hour)
     facts: tuple[Fact, ...] = (("task", each.task), ("error", error), ("last job", each.last_job_id))
-    title = f"{each.task}: {clip(error)}"
+    title = f"{each.task}: {headline(error)}"
     return Finding(
         rule or "job_failed", f"error {each.fingerprint}", title, (line,), facts,
         f"errors/{each.fingerprint}", each.failures, rule is not None, each.last_job_id,
@@ -69,7 +68,7 @@ def failed_jobs(s: Snapshot, limits: Alerts) -> list[Finding]:
     """A job of a task with alert="each" failed for good. Over when it is retried, or after a day."""
     return [
         Finding(
-            "job_failed", f"job {each.id}", f"{each.task.rpartition('.')[2]}: {clip(each.error)}",
+            "job_failed", f"job {each.id}", f"{each.task.rpartition('.')[2]}: {headline(each.error)}",
             ("A job failed for good.",), (("task", each.task), ("error", each.error), ("job", each.id)),
             f"jobs/{quote(each.id, safe='')}", int(each.is_new), each.is_new, each.id,
         )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from duey.alerts.rules.finding import Fact, Finding
+from duey.alerts.rules.finding import Fact, Finding, span, stamp
 from duey.alerts.rules.snapshot import Live, Occurrence, ScheduleSeen, Snapshot
-from duey.alerts.rules.words import span, stamp
 from duey.config.alerts import Alerts
 
 STANDS_S = 60.0

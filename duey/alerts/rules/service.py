@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from duey.alerts.rules.finding import Fact, Finding
+from duey.alerts.rules.finding import Fact, Finding, span, stamp
 from duey.alerts.rules.snapshot import Snapshot
-from duey.alerts.rules.words import span, stamp
 from duey.config.alerts import Alerts
 
 PEER_S = 60.0  # a restart of another service is no incident
