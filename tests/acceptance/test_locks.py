@@ -13,7 +13,7 @@ from tests.acceptance.deployment import Deployment
 from tests.acceptance.harm import SEED, Harm, Killed, explained
 from tests.acceptance.ledger import Run
 from tests.acceptance.outage import write_lock
-from tests.acceptance.variants import KINDS, SOAK, crossed_over, pairs, sqlite_only
+from tests.acceptance.variants import KINDS, SOAK, pairs, sqlite_only
 from tests.support import rounds, wait_until
 
 FREE_WITHIN_S = 5.0 if SOAK else 30.0
@@ -45,21 +45,6 @@ def test_a_lock_never_has_two_holders_and_drops_nothing(deployment: Deployment, 
     for holder, following in itertools.pairwise(held):
         assert left_at(holder, harm.killed) <= following.began, (holder, following)
     assert all(explained(run, harm.killed) for each in runs.values() for run in each[:-1]), f"seed {SEED}"
-
-
-@crossed_over
-def test_a_lock_is_free_after_the_death_of_its_holder(deployment: Deployment, kind: str):
-    consumer = deployment.consumer(1, kind)
-    killed = deployment.tasks.locked(1, "the lock", 60)
-    deployment.wait_running(1)
-    deployment.control.cancel(killed.id)  # so that it does not take the lock again
-    consumer.kill_tree()
-    at = time.monotonic()
-    job = deployment.tasks.locked(2, "the lock", 0)
-    deployment.consumer(1, kind)
-    wait_until(lambda: deployment.ledger.runs_of(2), FREE_WITHIN_S, "the next holder has begun")
-    assert deployment.ledger.runs_of(2)[0].began - at < FREE_WITHIN_S
-    deployment.wait_ended([job])
 
 
 @sqlite_only

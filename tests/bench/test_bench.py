@@ -13,18 +13,27 @@ from bench.report import Section
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+# In one mode of three: each starts a handful of processes, and all are measured by the same lines.
+BENCH = """
+from bench.parts import drain
+modes_of = drain.modes_of
+drain.modes_of = lambda *system: modes_of(*system)[-1:]
+from bench.__main__ import main
+raise SystemExit(main())
+"""
+
+
 def test_a_drain_is_measured_and_written(tmp_path):
     output = tmp_path / "RESULTS.md"
-    command = [sys.executable, "-m", "bench", "--quick", "--scale", "0.005", "--only", "drain", "--systems"]
+    command = [sys.executable, "-c", BENCH, "--quick", "--scale", "0.005", "--only", "drain", "--systems"]
     environment = {**os.environ, "BENCH_CACHE": str(tmp_path / "cache")}
     ran = subprocess.run(
         [*command, "duey_sqlite", "--output", str(output)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    rows = re.findall(r"\| Duey on SQLite \| (\d \w+) \| ([\d,]+) \|", output.read_text())
-    assert sorted(mode for mode, _ in rows) == ["1 thread", "4 process", "4 thread"], ran.stderr
-    assert all(int(rate.replace(",", "")) > 0 for _, rate in rows)
+    ((mode, rate),) = re.findall(r"\| Duey on SQLite \| (\d \w+) \| ([\d,]+) \|", output.read_text())
+    assert mode == "4 process" and int(rate.replace(",", "")) > 0, ran.stderr
     assert not list((tmp_path / "cache" / "runs").iterdir()), "a run left its folder behind"
 
 

@@ -41,12 +41,14 @@ DATABASE = sqlite3.connect(":memory:", check_same_thread=False)
 
 
 @given(ANYTHING, st.integers(20, 200))
-def test_json_of_anything_is_stored_and_bounded(value: Any, max_chars: int) -> None:
+def test_anything_is_stored_and_json_of_it_is_bounded(value: Any, max_chars: int) -> None:
     for encode, kind in ((plain.encode, object), (plain.encode_list, list), (plain.encode_dict, dict)):
         made = encode(value, max_chars)
         assert isinstance(json.loads(made), kind)
         assert len(made) <= 2 * max_chars + 60
         assert DATABASE.execute("SELECT ?", (made,)).fetchone() == (made,)
+    found = (plain.text(value), plain.number(value), plain.whole(value), plain.number_or_none(value))
+    assert DATABASE.execute("SELECT ?, ?, ?, ?", found).fetchone() == found
 
 
 @given(st.lists(st.integers() | st.text(st.characters(exclude_categories=["Cs"]))))
@@ -54,36 +56,14 @@ def test_what_fits_comes_back_as_it_was(value: list[Any]) -> None:
     assert plain.decode(plain.encode_list(value, 10**6)) == value
 
 
-@given(ANYTHING)
-def test_text_and_numbers_of_anything_are_stored(value: Any) -> None:
-    found = (plain.text(value), plain.number(value), plain.whole(value), plain.number_or_none(value))
-    row = DATABASE.execute("SELECT ?, ?, ?, ?", found).fetchone()
-    assert row == found
-
-
-def test_long_text_keeps_both_ends() -> None:
+def test_texts_and_numbers_fit_the_database() -> None:
     cut = plain.text("begin" + "x" * 10_000 + "end", 100)
-    assert cut.startswith("begin")
-    assert cut.endswith("end")
-    assert "9908 characters left out" in cut
-    assert len(cut) < 150
-
-
-@rows(("value", "found"), [(2**63 - 1, 2**63 - 1), (2**63, 0), (1.9, 1), ("7", 0), (None, 0)])
-def test_whole_numbers_fit_the_database(value: Any, found: int) -> None:
-    assert plain.whole(value) == found
-
-
-@rows("value", [float("nan"), float("inf"), "x", None, 10**400])
-def test_numbers_are_finite(value: Any) -> None:
-    assert plain.number(value, 5.0) == 5.0
-    assert plain.number_or_none(value) is None
-
-
-def test_what_is_no_text_or_json() -> None:
+    assert (cut[:5], cut[-3:]) == ("begin", "end") and "9908 characters left out" in cut and len(cut) < 150
     assert plain.text("a\ud800b") == "a\\ud800b", "lone surrogates are written out"
-    assert plain.decode("{", "nothing") == "nothing"
-    assert plain.decode(None, []) == []
+    assert [plain.whole(value) for value in (2**63 - 1, 2**63, 1.9, "7", None)] == [2**63 - 1, 0, 1, 0, 0]
+    for value in (float("nan"), float("inf"), "x", None, 10**400):
+        assert (plain.number(value, 5.0), plain.number_or_none(value)) == (5.0, None), value
+    assert (plain.decode("{", "nothing"), plain.decode(None, [])) == ("nothing", []), "what is no JSON"
 
 
 # durations in buckets: each has one, and percentiles are within the promised bounds
@@ -92,37 +72,28 @@ def test_what_is_no_text_or_json() -> None:
 durations = st.floats(0, 1e9, allow_nan=False)
 
 
-@given(durations)
-def test_a_duration_is_in_the_bucket_whose_bounds_hold_it(ms: float) -> None:
-    i = tallies.bucket_of(ms)
-    assert (tallies.BOUNDS_MS[i - 1] if i else 0) <= ms < tallies.BOUNDS_MS[i]
-
-
-def test_there_are_26_up_to_hours_and_without_end() -> None:
+def test_there_are_26_buckets_up_to_hours_and_without_end() -> None:
     assert len(tallies.BOUNDS_MS) == BUCKETS == tallies.BUCKETS == 26
-    assert tallies.BOUNDS_MS[-2] > 4 * 3600 * 1000
-    assert tallies.BOUNDS_MS[-1] == math.inf
+    assert tallies.BOUNDS_MS[-2] > 4 * 3600 * 1000 and tallies.BOUNDS_MS[-1] == math.inf
+    assert tallies.percentile_ms([0] * BUCKETS, 0.5, 0.0) is None, "nothing has no percentile"
 
 
 @given(st.lists(durations, min_size=1, max_size=300), st.sampled_from([0.0, 0.5, 0.95, 0.99, 1.0]))
-def test_a_percentile_is_within_a_factor_of_two(times: list[float], share: float) -> None:
+def test_a_duration_has_its_bucket_and_a_percentile_its_bounds(times: list[float], share: float) -> None:
     counts = [0] * BUCKETS
     for ms in times:
-        counts[tallies.bucket_of(ms)] += 1
+        i = tallies.bucket_of(ms)
+        assert (tallies.BOUNDS_MS[i - 1] if i else 0) <= ms < tallies.BOUNDS_MS[i]
+        counts[i] += 1
     true = sorted(times)[max(1, math.ceil(share * len(times))) - 1]
     found = tallies.percentile_ms(counts, share, max(times))
-    assert found is not None
-    assert found <= max(times)
+    assert found is not None and found <= max(times)
     if true < 1:
         assert abs(found - true) <= 1
     elif true < tallies.BOUNDS_MS[-2]:
         assert true / 2 <= found <= true * 2
     else:  # the last bucket has no upper bound but the largest value
         assert tallies.BOUNDS_MS[-2] <= found <= max(times)
-
-
-def test_nothing_has_no_percentile() -> None:
-    assert tallies.percentile_ms([0] * BUCKETS, 0.5, 0.0) is None
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=BUCKETS, max_size=BUCKETS))
@@ -145,20 +116,17 @@ def fingerprint(text: str, type_name: str = "ValueError", task: str = "tasks.sen
     return cause_of(type_name, text, task).fingerprint
 
 
-def test_own_frames_are_files_and_functions() -> None:
+def test_own_frames_are_files_and_functions_and_no_library_s_and_bounded() -> None:
     assert own_frames(TASK) == ("tasks.py:send", "mail.py:deliver")
-
-
-@rows(
-    "library",
-    [
+    for library in (
         f"{PYTHON}/smtplib.py:connect", "/app/.venv/lib/python3.12/site-packages/requests/api.py:get",
         "/usr/lib/python3/dist-packages/yaml/__init__.py:load", "<frozen importlib._bootstrap>:_find",
         "<string>:<module>", r"C:\Python311\Lib\site-packages\requests\api.py:get",
-    ],
-)  # fmt: skip
-def test_library_frames_do_not_count(library: str) -> None:
-    assert own_frames(traceback("/srv/tasks.py:send", library)) == ("tasks.py:send",)
+    ):  # fmt: skip
+        assert own_frames(traceback("/srv/tasks.py:send", library)) == ("tasks.py:send",), library
+    assert len(own_frames(traceback(*(f"/srv/m{i}.py:f" for i in range(500))))) == MAX_FRAMES
+    hostile = 'File "' + "(" * 200_000 + "\n" + '  File "x", line 1, in ' * 20_000
+    assert own_frames(hostile) == ()
 
 
 @rows(
@@ -179,16 +147,10 @@ def test_one_group(other: str) -> None:
 
 
 def test_other_groups() -> None:
-    others = [
-        fingerprint(TASK),
-        fingerprint(TASK, "KeyError"),
-        fingerprint(traceback("/srv/app/tasks.py:send")),
-        fingerprint(traceback("/srv/app/mail.py:deliver", "/srv/app/tasks.py:send")),
-    ]
+    ways = (("/srv/app/tasks.py:send",), ("/srv/app/mail.py:deliver", "/srv/app/tasks.py:send"))
+    others = [fingerprint(TASK), fingerprint(TASK, "KeyError"), *(fingerprint(traceback(*way)) for way in ways)]
     assert len(set(others)) == len(others)
-
-
-def test_without_own_frames_the_task_stands_for_them() -> None:
+    # Without own frames the task stands for them.
     no_frames = ["", "WorkerDied: its worker died 3 times\n", traceback(f"{PYTHON}/json/decoder.py:decode")]
     assert len({fingerprint(text, task="tasks.one") for text in no_frames}) == 1
     assert fingerprint("", task="tasks.one") != fingerprint("", task="tasks.two")
@@ -224,12 +186,6 @@ def test_a_real_exception_group_counts_its_frames() -> None:
 def test_any_text_has_a_group(text: str, type_name: str, task: str) -> None:
     cause = cause_of(type_name, text, task)
     assert len(cause.fingerprint) == 16
-
-
-def test_frames_are_bounded() -> None:
-    assert len(own_frames(traceback(*(f"/srv/m{i}.py:f" for i in range(500))))) == MAX_FRAMES
-    hostile = 'File "' + "(" * 200_000 + "\n" + '  File "x", line 1, in ' * 20_000
-    assert own_frames(hostile) == ()
 
 
 # the recorder's rest: long where processors are scarce, none for what is late
