@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import time
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote
 
 from bench.megabytes import BODY_BYTES, TYPES, WIDE
 from duey.api import make_api
@@ -21,6 +20,7 @@ from duey.monitor.access import ADMIN, Access
 from duey.monitor.history import History
 from duey.monitor.web import make_web
 from duey.server.main import side_by_side
+from tests.support.wsgi import ask
 
 JSON_TYPE, FORM_TYPE = "application/json", "application/x-www-form-urlencoded"
 PASSWORD = "correct horse battery"
@@ -105,29 +105,16 @@ class Service:
         self, method: str, path: str, body: bytes = b"", kind: str = "", headers: Mapping[str, str] | None = None
     ) -> Answer:
         """One request: to the API with a token, to the monitor with a session."""
-        split = urlsplit(path)
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": unquote_to_bytes(split.path).decode("latin1"),
-            "QUERY_STRING": split.query, "SERVER_NAME": "localhost", "SERVER_PORT": "80", "HTTP_HOST": "localhost",
-            "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "192.0.2.7", "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body), "wsgi.errors": io.StringIO(),
-            "wsgi.multithread": True, "wsgi.multiprocess": False, "wsgi.run_once": False, "CONTENT_TYPE": kind,
-            "CONTENT_LENGTH": str(len(body)) if body else "", "HTTP_SEC_FETCH_SITE": "same-origin",
-        }  # fmt: skip
         if path.startswith(("/api", "/metrics")):
-            environ["HTTP_AUTHORIZATION"] = f"Bearer {self._token}"
+            right = {"Authorization": f"Bearer {self._token}"}
         else:
-            environ["HTTP_COOKIE"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
-        for name, text in (headers or {}).items():
-            environ[f"HTTP_{name.upper().replace('-', '_')}"] = text
-        started: list[tuple[str, list[tuple[str, str]]]] = []
-        content = b"".join(self._app(environ, lambda status, listed, exc_info=None: started.append((status, listed))))
-        ((status, listed),) = started
-        for name, text in listed:
-            if name.lower() == "set-cookie":
-                cookie, _, value = text.partition(";")[0].partition("=")
-                self._cookies[cookie] = value
-        return Answer(int(status.split()[0]), {name.lower(): text for name, text in listed}, content)
+            right = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
+        right |= {"Host": "localhost", "Sec-Fetch-Site": "same-origin", **(headers or {})}
+        raw = ask(self._app, method, path, body, kind, right)
+        for text in raw.cookies:
+            cookie, _, value = text.partition(";")[0].partition("=")
+            self._cookies[cookie] = value
+        return Answer(raw.status, raw.headers, raw.body)
 
     def timed(self, name: str, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
         """What a call answers. Its processor time is kept as on a core of its own, and in `last` as it was."""
