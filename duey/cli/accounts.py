@@ -7,12 +7,17 @@ import json
 import re
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duey.cli import output
 from duey.cli.context import CliContext, Refused, echo
 from duey.cli.output import Column, when
+
+if TYPE_CHECKING:
+    from duey.monitor.access import Account, Token
+    from duey.monitor.access.sessions import Session
 
 USERS = (Column("ACCOUNT"), Column("ROLE"), Column("LAST LOGIN"))
 SESSIONS = (
@@ -57,23 +62,27 @@ def user_list(cli_context: CliContext, options: argparse.Namespace) -> None:
 
     With --json: `users`, each with `name`, `role`, `origin`, `created_at` and `last_login_at`.
     """
-    found = cli_context.access.accounts.list()
-    if options.json:
-        shown = [as_json(each, "name", "role", "origin", "created_at", "last_login_at") for each in found]
-        output.print_json({"users": shown})
-        return
-    output.table(USERS, [
-        (each.name, each.role, f"last login {when(each.last_login_at)}{'' if each.is_local else ' by the proxy'}")
-        for each in found
-    ])  # fmt: skip
+
+    def row(account: Account) -> tuple[object, ...]:
+        by = "" if account.is_local else " by the proxy"
+        return account.name, account.role, f"last login {when(account.last_login_at)}{by}"
+
+    view = view_of("name", "role", "origin", "created_at", "last_login_at")
+    output.show(options, "users", cli_context.access.accounts.list(), view, USERS, row)
 
 
-def as_json(value: Any, *names: str) -> dict[str, Any]:
-    """Attributes of an account, a session or a token, with times as in the API."""
+def view_of(*names: str) -> Callable[[Any], dict[str, Any]]:
+    """What makes JSON of these attributes of an account, a session or a token, with times as in the API."""
     from duey.api.views import rfc3339
 
-    shown = {name: getattr(value, name) for name in names}
-    return {name: rfc3339(each) if name.endswith(("_at", "_until")) else each for name, each in shown.items()}
+    def view(value: Any) -> dict[str, Any]:
+        shown = {name: getattr(value, name) for name in names}
+        return {
+            name: rfc3339(each) if name.endswith(("_at", "_until")) else sorted(each) if name == "scopes" else each
+            for name, each in shown.items()
+        }
+
+    return view
 
 
 def user_role(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -97,16 +106,13 @@ def user_sessions(cli_context: CliContext, options: argparse.Namespace) -> None:
         cli_context.audit("end sessions", account.name, ended)
         echo(f"sessions of {account.name} ended: {ended}")
         return
-    found = access.sessions.list(account)
-    if options.json:
-        names = ("created_at", "last_seen_at", "expires_at", "address", "agent")
-        output.print_json({"sessions": [as_json(each, *names) for each in found]})
-        return
-    output.table(SESSIONS, [
-        (f"since {when(each.created_at)}", f"last used {when(each.last_seen_at)}", f"ends {when(each.expires_at)}",
-         each.address, each.agent)
-        for each in found
-    ])  # fmt: skip
+
+    def row(session: Session) -> tuple[object, ...]:
+        used, ends = f"last used {when(session.last_seen_at)}", f"ends {when(session.expires_at)}"
+        return f"since {when(session.created_at)}", used, ends, session.address, session.agent
+
+    view = view_of("created_at", "last_seen_at", "expires_at", "address", "agent")
+    output.show(options, "sessions", access.sessions.list(account), view, SESSIONS, row)
 
 
 def user_remove(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -156,20 +162,19 @@ def token_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     With --json: `tokens`, each with `name`, `scopes`, `created_at`, `last_used_at`, `expires_at`, `rotated_at`,
     `previous_until` and `previous_used_at`.
     """
-    now, found = time.time(), cli_context.access.tokens.list()
-    if options.json:
-        names = ("name", "created_at", "last_used_at", "expires_at", "rotated_at", "previous_until", "previous_used_at")
-        output.print_json({"tokens": [{**as_json(each, *names), "scopes": sorted(each.scopes)} for each in found]})
-        return
-    rows = []
-    for token in found:
-        ends = "expired" if token.has_expired(now) else "expires"
+    now = time.time()
+
+    def row(token: Token) -> tuple[object, ...]:
+        ends = f"{'expired' if token.has_expired(now) else 'expires'} {when(token.expires_at)}"
         old = f"old secret until {when(token.previous_until)}, last used {when(token.previous_used_at)}"
-        rows.append((
-            token.name, ",".join(sorted(token.scopes)), f"last used {when(token.last_used_at)}",
-            f"{ends} {when(token.expires_at)}", *([old] if token.overlaps(now) else []),
-        ))  # fmt: skip
-    output.table(TOKENS, rows)
+        shown = (token.name, ",".join(sorted(token.scopes)), f"last used {when(token.last_used_at)}", ends)
+        return (*shown, old) if token.overlaps(now) else shown
+
+    view = view_of(
+        "name", "scopes", "created_at", "last_used_at", "expires_at", "rotated_at", "previous_until",
+        "previous_used_at",
+    )  # fmt: skip
+    output.show(options, "tokens", cli_context.access.tokens.list(), view, TOKENS, row)
 
 
 def token_revoke(cli_context: CliContext, options: argparse.Namespace) -> None:

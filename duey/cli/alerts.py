@@ -45,19 +45,17 @@ def alerts_list(cli_context: CliContext, options: argparse.Namespace) -> None:
     """
     alerts = service_of(cli_context)
     page = alerts.incidents(None if options.all else "open", 200)
-    if options.json:
-        from duey.api.views import CHANNEL, INCIDENT
+    from duey.api.views import CHANNEL, INCIDENT
 
-        output.print_json({
-            "incidents": [INCIDENT.of(each) for each in page.rows], "next": page.next,
-            "channels": [CHANNEL.of(each) for each in alerts.channel_views()],
-        })  # fmt: skip
-        return
-    rows = []
-    for incident in (each.incident for each in page.rows):
+    def row(shown: Any) -> tuple[object, ...]:
+        incident = shown.incident
         state = "acknowledged" if incident.state == "open" and incident.acked_at else incident.state
-        rows.append((incident.id, state, incident.rule, when(incident.opened_at), incident.count, incident.title))
-    output.table(INCIDENTS, rows)
+        return incident.id, state, incident.rule, when(incident.opened_at), incident.count, incident.title
+
+    channels = [CHANNEL.of(each) for each in alerts.channel_views()]
+    output.show(options, "incidents", page.rows, INCIDENT.of, INCIDENTS, row, next=page.next, channels=channels)
+    if options.json or options.csv:
+        return
     for channel in alerts.channel_views():
         fared = f"failed at {when(channel.error_at)}: {channel.error}" if channel.is_failing else "nothing was sent yet"
         if channel.sent_at and not channel.is_failing:

@@ -45,21 +45,20 @@ def errors(cli_context: CliContext, options: argparse.Namespace) -> None:
 
 def listed(cli_context: CliContext, options: argparse.Namespace) -> None:
     """The list."""
+    from duey.api.views import ERROR_GROUP
+
     state = None if options.state == "all" else options.state
     text = " ".join(options.search) if options.search else None
     page = cli_context.history.error_groups(state, options.task, text, options.limit, options.cursor)
-    if options.json:
-        from duey.api.views import ERROR_GROUP
-
-        output.print_json({"errors": [ERROR_GROUP.of(each) for each in page.groups], "next": page.next})
-        return
-    now = clock.now()
-    output.table(COLUMNS, [
-        (g.fingerprint, g.count, when_short(g.last_seen, now), g.state, g.task, f"{g.type}: {g.message}")
-        for g in page.groups
-    ])  # fmt: skip
-    if page.next:
+    output.show(options, "errors", page.groups, ERROR_GROUP.of, COLUMNS, row_of, next=page.next)
+    if page.next and not options.json:
         echo(f"for older ones add: --cursor {page.next}", err=True)
+
+
+def row_of(group: Any) -> tuple[object, ...]:
+    """A group as a line of the list."""
+    seen, what = when_short(group.last_seen, clock.now()), f"{group.type}: {group.message}"
+    return group.fingerprint, group.count, seen, group.state, group.task, what
 
 
 def known(group: Any, fingerprint: str) -> Any:

@@ -47,11 +47,10 @@ def jobs(cli_context: CliContext, options: argparse.Namespace) -> None:
 
     asked = wanted(options)
     page = Listing(cli_context.control, cli_context.history).page(asked.wanted, options.limit, options.cursor)
+    found = [each.job for each in page.rows]
+    output.show(options, "jobs", found, views(cli_context).job, COLUMNS, row_of, next=page.next)
     if options.json:
-        view = views(cli_context).job
-        output.print_json({"jobs": [view(each.job) for each in page.rows], "next": page.next})
         return
-    output.table(COLUMNS, [row_of(each.job) for each in page.rows])
     if page.next:
         back = f"searched back to {when(page.searched_back_to)}; " if page.searched_back_to and not page.rows else ""
         echo(f"{back}for older jobs add: --cursor {page.next}", err=True)

@@ -35,7 +35,7 @@ from duey.cli import (
     services,
     state,
     tasks,
-)
+)  # fmt: skip
 from duey.cli.context import DONE, FAILED, INTERRUPTED, PIPE_CLOSED, CliContext, Refused, echo
 from duey.model.job import STATES
 
@@ -157,10 +157,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="print one JSON object")
     made.set_defaults(service="doctor")
     as_json = ("--json", {"action": "store_true", "help": "print one JSON object"})
+    forms = as_json, ("--csv", {"action": "store_true", "help": "print CSV with the fields of --json"})
     command(commands, "status", state.status, as_json)
     word = {"metavar": "TEXT", "nargs": "+"}
     page = (
-        as_json, ("--limit", {"type": int, "default": 25, "metavar": "N", "help": "how many at most"}),
+        *forms, ("--limit", {"type": int, "default": 25, "metavar": "N", "help": "how many at most"}),
         ("--cursor", {"metavar": "CURSOR", "help": "those after the ones that an earlier call has shown"}),
     )  # fmt: skip
     which_jobs = (
@@ -185,9 +186,9 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     yes = ("--yes", {"action": "store_true", "help": "do not ask"})
     ids = ("ids", {"metavar": "ID", "nargs": "*", "help": "ids of jobs"})
-    command(commands, "tasks", tasks.tasks, as_json)
-    command(commands, "queues", tasks.queues, as_json)
-    made = command(commands, "workers", tasks.workers, as_json, yes).add_mutually_exclusive_group()
+    command(commands, "tasks", tasks.tasks, *forms)
+    command(commands, "queues", tasks.queues, *forms)
+    made = command(commands, "workers", tasks.workers, *forms, yes).add_mutually_exclusive_group()
     for verb, text in (("quiet", "ask this worker to take no more jobs"), ("stop", "ask its consumer to stop")):
         made.add_argument(f"--{verb}", metavar="ID", help=text)
     user = commands.add_parser("user", help="accounts of the monitor").add_subparsers(required=True, metavar="WHAT")
@@ -195,10 +196,10 @@ def parser() -> argparse.ArgumentParser:
     roles = {"choices": ("admin", "viewer"), "help": "admin: may change everything; viewer: may only look"}
     command(user, "add", accounts.user_add, login, ("--role", {"default": "viewer", **roles}), stdin)
     command(user, "password", accounts.user_password, login, stdin)
-    command(user, "list", accounts.user_list, as_json)
+    command(user, "list", accounts.user_list, *forms)
     command(user, "role", accounts.user_role, login, ("role", roles))
     end = ("--end", {"action": "store_true", "help": "end them all"})
-    command(user, "sessions", accounts.user_sessions, login, end, as_json)
+    command(user, "sessions", accounts.user_sessions, login, end, *forms)
     command(user, "remove", accounts.user_remove, login)
     token = commands.add_parser("token", help="tokens of the API").add_subparsers(required=True, metavar="WHAT")
     scopes = "comma-separated list of read, enqueue and admin; read:TASK and enqueue:TASK for one task"
@@ -208,7 +209,7 @@ def parser() -> argparse.ArgumentParser:
     overlap = {"metavar": "LENGTH", "default": "24h", "help": "how long the old secret stays valid; 0h: not at all"}
     label = ("name", {"help": "name of the token"})
     command(token, "create", accounts.token_create, label, scope, expires)
-    command(token, "list", accounts.token_list, as_json)
+    command(token, "list", accounts.token_list, *forms)
     command(token, "rotate", accounts.token_rotate, label, ("--overlap", overlap), again)
     command(token, "revoke", accounts.token_revoke, label)
     task = ("task", {"help": "name of the task: function, or module.function"})
@@ -228,10 +229,10 @@ def parser() -> argparse.ArgumentParser:
         which = command(commands, verb, tasks.steer(verb), text=text).add_mutually_exclusive_group(required=True)
         which.add_argument("target", metavar="TASK", nargs="?", help="name of the task")
         which.add_argument("--queue", metavar="NAME", help="name of a queue, instead of a task")
-    command(commands, "schedules", schedules.schedule_list, as_json, text="The same as `duey schedule list`.")
+    command(commands, "schedules", schedules.schedule_list, *forms, text="The same as `duey schedule list`.")
     schedule = commands.add_parser("schedule", help="schedules").add_subparsers(required=True, metavar="WHAT")
     name = ("name", {"help": "name of the schedule"})
-    command(schedule, "list", schedules.schedule_list, as_json)
+    command(schedule, "list", schedules.schedule_list, *forms)
     for verb, run in (("add", schedules.schedule_add), ("change", schedules.schedule_change)):
         command(
             schedule, verb, run, name, task, values,
@@ -249,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
     command(schedule, "resume", schedules.verb("resume", "resumed"), name, text="Resume a paused schedule.")
     alert = commands.add_parser("alerts", help="incidents and channels").add_subparsers(required=True, metavar="WHAT")
     every = ("--all", {"action": "store_true", "help": "also those that are over"})
-    command(alert, "list", alerts.alerts_list, every, as_json)
+    command(alert, "list", alerts.alerts_list, every, *forms)
     command(alert, "ack", alerts.alerts_ack, ("id", {"metavar": "ID", "help": "id of the incident"}))
     command(alert, "test", alerts.alerts_test, ("channel", {"metavar": "CHANNEL", "help": "name of the channel"}))
     command(commands, "drill", alerts.drill)

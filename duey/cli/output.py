@@ -1,22 +1,25 @@
-"""What commands show: one JSON object with --json, otherwise text.
+"""What commands show: one JSON object with --json, CSV with --csv, otherwise text.
 
-JSON has the field names of the HTTP API, and only ASCII, so that no text of a job acts on the terminal. A table on a
-terminal has a header and fits the window; elsewhere it has a line for each row, its fields separated by tabs, for other
-programs. Times are those of the operator's clock (the zone of the system, or of the variable TZ), with the zone's name.
+JSON and CSV have the field names of the HTTP API. JSON has only ASCII, so that no text of a job acts on the terminal; a
+value of a CSV that is a list or an object is JSON, and a line end within one is written as \\n. A table on a terminal
+has a header and fits the window; elsewhere it has a line for each row, its fields separated by tabs, for programs.
+Times are those of the operator's clock (the zone of the system, or of the variable TZ), with the zone's name.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from duey.cli.context import Refused, echo
 
+T = TypeVar("T")
 GAP = "  "
 LEAST = 12  # characters that a column with `cut` keeps
 COLOURS = {
@@ -33,6 +36,30 @@ class Column(NamedTuple):
     title: str
     cut: bool = False
     drop: int = 0
+
+
+def show(
+    options: argparse.Namespace, key: str, items: Iterable[T], view: Callable[[T], dict[str, Any]],
+    columns: Sequence[Column], row: Callable[[T], Sequence[object]], **more: Any,
+) -> None:  # fmt: skip
+    """Print a list in the form that the options ask for. `key` is its name in JSON, beside `more`; `view` makes JSON of
+    an item, `row` the fields of its line."""
+    if options.json:
+        print_json({key: [view(each) for each in items], **more})
+    elif options.csv:
+        print_csv([view(each) for each in items])
+    else:
+        table(columns, [row(each) for each in items])
+
+
+def print_csv(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows as CSV, with the names above them."""
+    from duey.monitor.access.export import csv_row
+
+    names = [list(rows[0])] if rows else []
+    for values in (*names, *(row.values() for row in rows)):
+        fields = [json.dumps(each) if isinstance(each, (list, dict)) else each for each in values]
+        echo(csv_row(fields).removesuffix("\r\n"))
 
 
 def print_json(value: Any) -> None:

@@ -24,25 +24,24 @@ def schedule_list(cli_context: CliContext, options: argparse.Namespace) -> None:
 
     Times are those of the schedule's zone. With --json: `schedules`, each as in `GET /api/schedules`.
     """
-    found = cli_context.control.schedules.all()
-    if options.json:
-        from duey.api.views import schedule_view
+    from duey.api.views import schedule_view
 
-        output.print_json({"schedules": [schedule_view(each) for each in found]})
-        return
-    rows = []
-    for each in found:
-        if each.paused:
-            upcoming = "paused"
-        elif each.next_at:
-            upcoming = f"next {shown(each.next_at[0], each.tz)}"
-        elif each.problem:
-            upcoming = f"broken: {each.problem}"
-        else:
-            upcoming = "never again" if each.is_over else "next when its function says so"
-        last = f"{each.slots[0].outcome}, {shown(each.slots[0].at, each.tz)}" if each.slots else "no slot yet"
-        rows.append((each.name, each.task, each.words or each.expression, each.tz, upcoming, last))
-    output.table(COLUMNS, rows)
+    output.show(options, "schedules", cli_context.control.schedules.all(), schedule_view, COLUMNS, row_of)
+
+
+def row_of(schedule: Any) -> tuple[object, ...]:
+    """A schedule as a line of the list."""
+    if schedule.paused:
+        upcoming = "paused"
+    elif schedule.next_at:
+        upcoming = f"next {shown(schedule.next_at[0], schedule.tz)}"
+    elif schedule.problem:
+        upcoming = f"broken: {schedule.problem}"
+    else:
+        upcoming = "never again" if schedule.is_over else "next when its function says so"
+    slot = schedule.slots[0] if schedule.slots else None
+    last = "no slot yet" if slot is None else f"{slot.outcome}, {shown(slot.at, schedule.tz)}"
+    return schedule.name, schedule.task, schedule.words or schedule.expression, schedule.tz, upcoming, last
 
 
 def schedule_add(cli_context: CliContext, options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from duey import clock
 from duey.cli import output
 from duey.cli.context import CliContext, Refused, echo
 from duey.cli.output import Column, when_short
+from duey.model.job import QueueInfo, TaskInfo, WorkerInfo
 
 TASKS = (Column("TASK"), Column("STATE"), Column("PARAMETERS", cut=True), Column("ABOUT", cut=True, drop=1))
 QUEUES = (Column("QUEUE"), Column("WAITING"), Column("OLDEST"), Column("STATE"))
@@ -20,36 +21,27 @@ WORKERS = (
 
 def tasks(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the tasks that are registered. With --json: `tasks`, each as in `GET /api/tasks`."""
-    found = cli_context.control.tasks(schemas=options.json)
-    if options.json:
-        from duey.api.views import TASK
+    from duey.api.views import TASK
 
-        output.print_json({"tasks": [TASK.of(each) for each in found]})
-        return
-    output.table(TASKS, [
-        (
-            each.name, "paused" if each.paused else "periodic" if each.periodic else "",
-            " ".join(p.name if p.required else f"[{p.name}]" for p in each.parameters), each.doc.partition("\n")[0],
-        )
-        for each in found
-    ])  # fmt: skip
+    def row(task: TaskInfo) -> tuple[object, ...]:
+        parameters = " ".join(each.name if each.required else f"[{each.name}]" for each in task.parameters)
+        state = "paused" if task.paused else "periodic" if task.periodic else ""
+        return task.name, state, parameters, task.doc.partition("\n")[0]
+
+    found = cli_context.control.tasks(schemas=options.json or options.csv)
+    output.show(options, "tasks", found, TASK.of, TASKS, row)
 
 
 def queues(cli_context: CliContext, options: argparse.Namespace) -> None:
     """List the queues that have waiting jobs or are paused. With --json: `queues`, each as in `GET /api/queues`."""
-    found = cli_context.control.queues()
-    if options.json:
-        from duey.api.views import QUEUE
-
-        output.print_json({"queues": [QUEUE.of(each) for each in found]})
-        return
+    from duey.api.views import QUEUE
     from duey.monitor.web.display.formats import span
 
-    output.table(QUEUES, [
-        (each.name, each.waiting, "" if each.oldest_age_s is None else span(each.oldest_age_s),
-         "paused" if each.paused else "")
-        for each in found
-    ])  # fmt: skip
+    def row(queue: QueueInfo) -> tuple[object, ...]:
+        oldest = "" if queue.oldest_age_s is None else span(queue.oldest_age_s)
+        return queue.name, queue.waiting, oldest, "paused" if queue.paused else ""
+
+    output.show(options, "queues", cli_context.control.queues(), QUEUE.of, QUEUES, row)
 
 
 def workers(cli_context: CliContext, options: argparse.Namespace) -> None:
@@ -66,21 +58,16 @@ def workers(cli_context: CliContext, options: argparse.Namespace) -> None:
             cli_context.audit(f"{verb} consumer", asked)
             echo(f"asked worker {asked} to {'take no more jobs' if verb == 'quiet' else 'stop'}")
             return
-    found = cli_context.control.workers()
-    if options.json:
-        from duey.cli.jobs import views
+    from duey.cli.jobs import views
 
-        output.print_json({"workers": [views(cli_context).worker(each) for each in found]})
-        return
-    now = clock.now()
-    output.table(WORKERS, [
-        (
-            each.id, "dead" if not each.alive else "quiet" if each.quiet else "alive", each.host, each.pid,
-            f"{each.workers} x {each.worker_type}", ",".join(each.queues), when_short(each.started_at, now),
-            ", ".join(run.task.rpartition(".")[2] for run in each.running) or "idle",
-        )
-        for each in found
-    ])  # fmt: skip
+    def row(worker: WorkerInfo) -> tuple[object, ...]:
+        state = "dead" if not worker.alive else "quiet" if worker.quiet else "alive"
+        running = ", ".join(each.task.rpartition(".")[2] for each in worker.running) or "idle"
+        started = when_short(worker.started_at, clock.now())
+        threads = f"{worker.workers} x {worker.worker_type}"
+        return worker.id, state, worker.host, worker.pid, threads, ",".join(worker.queues), started, running
+
+    output.show(options, "workers", cli_context.control.workers(), views(cli_context).worker, WORKERS, row)
 
 
 def steer(name: str) -> Callable[[CliContext, argparse.Namespace], None]:

@@ -23,15 +23,16 @@ def exported(line: AuditEntry) -> dict[str, Any]:
 
 def as_csv(lines: Iterable[AuditEntry]) -> Iterator[str]:
     """Yield the lines of a CSV file with their line ends, the column names first."""
-    yield _row(COLUMNS)
+    yield csv_row(COLUMNS)
     for line in lines:
         plain = exported(line)
-        yield _row([_inert(plain[name]) for name in COLUMNS])
+        yield csv_row(plain[name] for name in COLUMNS)
 
 
-def _row(values: Iterable[Any]) -> str:
+def csv_row(values: Iterable[Any]) -> str:
+    """Return a line of a CSV file with its line end. No value is a formula of a spreadsheet."""
     text = io.StringIO()
-    csv.writer(text).writerow(values)
+    csv.writer(text).writerow(map(_inert, values))
     return text.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import re
@@ -66,6 +67,8 @@ def test_each_list_is_that_of_the_api(run, command, key, view):
     assert (status, err) == (0, "") and found[key], "there are some"
     assert all(each.keys() == VIEWS[view].schema["properties"].keys() for each in found[key])
     assert found.keys() - {"next"} == {key}
+    lines = list(csv.DictReader(io.StringIO(run(command, "--csv")[1])))
+    assert [each.keys() for each in lines] == [each.keys() for each in found[key]]
     plain = run(command)[1]
     assert len(plain.splitlines()) == len(found[key]) and "\t" in plain, "a line for each, for other programs"
 
