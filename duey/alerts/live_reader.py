@@ -7,7 +7,7 @@ from typing import Any
 
 from peewee import SqliteDatabase
 
-from duey.alerts.rules.snapshot import EACH, NEVER, Live, Occurrence, QueueSeen, RunningJob, ScheduleSeen
+from duey.alerts.rules.snapshot import EACH, NEVER, Away, Live, Occurrence, QueueSeen, RunningJob, ScheduleSeen
 from duey.control.service import Control
 from duey.errors import StorageUnavailable
 from duey.model.job import WorkerInfo
@@ -33,19 +33,22 @@ class LiveReader:
     def __init__(self, control: Control, began_at: float, with_p95: bool = False) -> None:
         self._control, self._began_at, self._with_p95 = control, began_at, with_p95
         self._consumer_at: float | None = None
+        self._away: Away | None = None
         self._behind: tuple[float | None, float] | None = None  # recorded_at, and since when it has not moved
         self._p95: dict[str, tuple[float, float | None]] = {}  # by task: when it was read, and the value
 
-    def read(self, db: SqliteDatabase, now: float, recorded_at: float | None) -> Live | None:
-        """Return the state, or None if the storage of the queue cannot be used. Raises HistoryUnavailable."""
+    def read(self, db: SqliteDatabase, now: float, recorded_at: float | None) -> Live | Away:
+        """Return the state, or since when the storage of the queue cannot be used. Raises HistoryUnavailable."""
         try:
             workers = [each for each in self._control.workers() if each.alive and each.worker_type != "alone"]
             queues = self._control.queues()
             names = [row.name for row in self._control.storage.schedule_store.schedules() if not row.paused]
             events = self._control.counts().events
             schedules_since = self._control.schedules.standing_since(workers)
-        except StorageUnavailable:
-            return None
+        except StorageUnavailable as error:
+            self._away = Away(now if self._away is None else self._away.since, str(error))
+            return self._away
+        self._away = None
         alerts = alerts_of(self._control)
         return Live(
             tuple(QueueSeen(q.name, q.waiting, q.oldest_age_s or 0.0) for q in queues if not q.paused),

@@ -20,7 +20,7 @@ from duey.alerts.incidents import SINCE, Marks
 from duey.alerts.live_reader import LiveReader
 from duey.alerts.peers import PeerSeen
 from duey.alerts.rules.finding import Fact, Finding
-from duey.alerts.rules.snapshot import EACH, GROUP, Deaths, ErrorSeen, FailedJob, Snapshot
+from duey.alerts.rules.snapshot import EACH, GROUP, Away, Deaths, ErrorSeen, FailedJob, Snapshot
 from duey.config.alerts import Alerts
 from duey.errors import UnknownJob
 from duey.model.job import SCHEDULE
@@ -69,8 +69,9 @@ class Reader:
             if is_flood:  # they are told by cause
                 errors = tuple(each._replace(alert=GROUP) if each.alert == EACH else each for each in errors)
             live = self._live.read(db, now, marks.recorded_at)
+        known, away = (None, live) if isinstance(live, Away) else (live, None)
         return Snapshot(
-            now, marks.since, last, errors, failed, deaths, live, self._disks(), self._problem(), self._peers(),
+            now, marks.since, last, errors, failed, deaths, known, away, self._disks(), self._problem(), self._peers(),
             max(filter(None, (self._backup(), marks.backup_at)), default=None), open_subjects,
         )  # fmt: skip
 

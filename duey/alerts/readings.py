@@ -26,6 +26,7 @@ SINCE = "INSERT OR IGNORE INTO marks (name, value) VALUES ('readings_since', ?)"
 RULES: tuple[tuple[str, str, Callable[[Alerts], float | None]], ...] = (
     ("queue_age", "queue ", lambda limits: limits.queue_age_s),
     ("no_consumer", "consumer", lambda limits: limits.no_consumer_s),
+    ("no_consumer", "storage", lambda limits: limits.no_consumer_s),
     ("schedule_overdue", "scheduler", lambda limits: STANDS_S),
     ("history", "history", lambda limits: limits.history_s),
     ("disk_free", "disk ", lambda limits: -limits.disk_free_mb),
@@ -41,6 +42,8 @@ def values_of(s: Snapshot, limits: Alerts) -> dict[str, float]:
     times = {f"peer {each.name}": s.now - each.since for each in s.peers or () if each.since is not None}
     if limits.backup_hours is not None:
         times["backup"] = s.now - (s.backup_at or s.since)
+    if s.away is not None:
+        times["storage"] = s.now - s.away.since
     if s.live is not None:
         oldest = sorted(s.live.queues, key=lambda each: -each.oldest_age_s)[:QUEUES]
         times |= {f"queue {each.name}": each.oldest_age_s for each in oldest}

@@ -34,7 +34,7 @@ RULES = {
     "schedule_late": "a run of a schedule started more than late_s after it was due",
     "schedule_overdue": "a schedule has not succeeded within its interval",
     "queue_age": "the oldest waiting job of a queue has waited longer than queue_age_s",
-    "no_consumer": "no consumer has run for no_consumer_s",
+    "no_consumer": "no consumer has run for no_consumer_s, or the storage of the queue was away for so long",
     "worker_killed": "a worker process died, or a job was failed because its workers died",
     "disk_free": "less than disk_free_mb is free where the files of the service are",
     "history": "the history could not be recorded for history_s",
@@ -216,7 +216,9 @@ class Alerts:
     queue_age_s: float = key(
         "600", read.number(1, "seconds"), "rule queue_age: how long the oldest waiting job of a queue may wait"
     )
-    no_consumer_s: float = key("60", read.number(1, "seconds"), "rule no_consumer: how long no consumer may run")
+    no_consumer_s: float = key(
+        "60", read.number(1, "seconds"), "rule no_consumer: how long no consumer may run, or the storage be away"
+    )
     late_s: float = key("300", read.number(1, "seconds"), "rule schedule_late: how late a run may start")
     disk_free_mb: int = key("512", read.whole(1), "rule disk_free: how much must be free")
     history_s: float = key("300", read.number(1, "seconds"), "rule history: how long events may remain unrecorded")

@@ -98,6 +98,12 @@ def no_workers(world: World) -> None:
     world.clock.advance(61)
 
 
+def storage_away(world: World) -> None:
+    world.control.away = True
+    world.turn()
+    world.clock.advance(61)
+
+
 def rescued(world: World) -> None:
     world.story.enqueue("unlucky", world.at)
     world.story.tell("rescued", "unlucky", world.at, detail={"host": "h", "pid": 3, "crashes": 1})
@@ -164,6 +170,7 @@ BOTH_WAYS = [  # rule, settings, what turns it bad, what turns it well
     ("schedule_overdue", {}, no_new_runs, lambda w: setattr(w.control.schedules, "since", None)),
     ("queue_age", {}, waits, lambda w: w.control.queue_infos.clear()),
     ("no_consumer", {}, no_workers, lambda w: w.control.worker_infos.append(WORKER)),
+    ("no_consumer", {}, storage_away, lambda w: setattr(w.control, "away", False)),
     ("worker_killed", {}, rescued, calm),
     ("worker_killed", {}, idle_death, calm),
     ("worker_killed", {}, lambda w: w.fail(kind="WorkerDied"), calm),
@@ -367,7 +374,10 @@ def test_while_the_queue_is_away_nothing_is_closed(world: World) -> None:
     assert world.told() == [("opened", "queue_age")]
     world.control.away = True
     world.turn()
-    assert world.told() == [] and list(world.store.open()) == ["queue mails"]
+    world.turn(61)
+    (message,) = world.mail.sent
+    assert message.rule == "no_consumer" and dict(message.facts)["problem"] == "the queue is away"
+    assert list(world.store.open()) == ["queue mails", "storage"]
 
 
 def test_a_consumer_that_has_been_away_longer_than_this_process_runs(world: World) -> None:

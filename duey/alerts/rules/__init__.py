@@ -21,6 +21,7 @@ RULES: tuple[tuple[frozenset[str], Rule], ...] = (
     (frozenset(schedules.TITLES), schedules.schedules),
     (frozenset({"queue_age"}), service.queue_age),
     (frozenset({"no_consumer"}), service.no_consumer),
+    (frozenset({"no_consumer"}), service.storage_away),
     (frozenset({"disk_free"}), service.disk_free),
     (frozenset({"history"}), service.history),
     (frozenset({"backup"}), service.backup),

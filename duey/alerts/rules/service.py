@@ -43,6 +43,15 @@ def no_consumer(s: Snapshot, limits: Alerts) -> list[Finding] | None:
     ]  # fmt: skip
 
 
+def storage_away(s: Snapshot, limits: Alerts) -> list[Finding]:
+    """The queue's storage cannot be used, so nobody can say whether a consumer runs."""
+    if s.away is None or s.now - s.away.since <= limits.no_consumer_s:
+        return []
+    line = "Jobs are refused, and none runs, until it can be used again. Nothing else is known of the queue meanwhile."
+    facts = (("since", stamp(s.away.since)), ("problem", s.away.problem))
+    return [Finding("no_consumer", "storage", "The storage of the queue cannot be used", (line,), facts, "workers")]
+
+
 def disk_free(s: Snapshot, limits: Alerts) -> list[Finding]:
     """Little is free on a disk of the service."""
     return [

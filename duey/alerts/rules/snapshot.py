@@ -91,6 +91,13 @@ class Deaths(NamedTuple):
 NO_DEATHS = Deaths()
 
 
+class Away(NamedTuple):
+    """Since when the queue's storage cannot be used, and why."""
+
+    since: float
+    problem: str
+
+
 class Live(NamedTuple):
     """What the queue's storage says."""
 
@@ -105,7 +112,8 @@ class Live(NamedTuple):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All values of one evaluation. `live` None: the queue's storage cannot be used, so nothing is known of it."""
+    """All values of one evaluation. `live` None: the queue's storage cannot be used, as `away` says, so that nothing is
+    known of it."""
 
     now: float
     since: float  # when alerts began; what was before is not told
@@ -114,6 +122,7 @@ class Snapshot:
     failed: tuple[FailedJob, ...] = ()
     deaths: Deaths = NO_DEATHS
     live: Live | None = None
+    away: Away | None = None
     disks: tuple[tuple[str, int], ...] = ()  # a folder of the service on each disk, and its free bytes
     problem: str = ""  # why nothing is recorded, if the recorder of this process says so
     peers: tuple[PeerSeen, ...] | None = ()  # None: not asked yet
