@@ -14,6 +14,7 @@ from duey.control.service import Control
 from duey.errors import BadRequest, UnknownTask
 from duey.model.job import BLOCKED, QUEUED, RETRYING, RUNNING, SCHEDULED, Job
 from duey.monitor.history import Count, History, JobFilter, JobRow, JobRows
+from duey.monitor.history.queries.search import ArgumentFilter
 
 LIVE = (SCHEDULED, QUEUED, BLOCKED, RETRYING)
 MOST_RUNNING = 500
@@ -38,7 +39,7 @@ class Listing:
                 return JobRows(tuple(map(_row, live.jobs)), live.next and f"e{live.next}")
             except UnknownTask:
                 return JobRows((), None)
-        rows = self._history.job_rows(self._searched(wanted), limit, place)
+        rows = self._history.job_rows(self._searched(wanted), limit, place, deep=place is not None)
         return replace(self._with_live(rows, wanted), next=rows.next and f"b{rows.next}")
 
     def counts(self, wanted: JobFilter) -> dict[str, Count]:
@@ -130,7 +131,6 @@ def _row(job: Job) -> JobRow:
 def _matches(job: Job, wanted: JobFilter) -> bool:
     """Return whether a running job matches, by the rules of the history."""
     text = (wanted.text or "").lower()
-    values = {**{str(n): value for n, value in enumerate(job.args)}, **job.kwargs}
     return (
         wanted.task in (None, job.task, job.qualname)
         and wanted.queue in (None, job.queue)
@@ -140,5 +140,5 @@ def _matches(job: Job, wanted: JobFilter) -> bool:
         and wanted.fingerprint is None
         and (not text or text in f"{job.id} {job.qualname} {job.args} {job.kwargs}".lower())
         and (wanted.since is None or (job.started_at or job.enqueued_at) >= wanted.since)
-        and all(str(values.get(key, "")).startswith(prefix) for key, prefix in wanted.args)
+        and ArgumentFilter(wanted.args).fits(job.args, job.kwargs)
     )

@@ -220,7 +220,8 @@ class ArgumentFilter:
     """The filter `args.KEY:prefix`. A job matches if all pairs (key, beginning of the value) match.
 
     A key is the name of a keyword argument, the name of a parameter (if the event has the names), or a position (`0`).
-    Texts are compared as they are, other values as their JSON. Case is ignored.
+    After it may follow keys and positions inside of the value (`order.items.0.sku`). Texts are compared as they are,
+    other values as their JSON. Case is ignored.
     """
 
     def __init__(self, wanted: Sequence[tuple[str, str]]) -> None:
@@ -239,15 +240,31 @@ class ArgumentFilter:
 
     def matches(self, args: str | None, kwargs: str | None, names: str | None) -> bool:
         """Return whether a job with these columns matches."""
-        positional, keyword = plain.decode(args, []), plain.decode(kwargs, {})
+        positional = plain.decode(args, [])
         named = dict(zip(map(str, plain.decode(names, [])), positional, strict=False))
+        return self.fits(positional, plain.decode(kwargs, {}), named)
+
+    def fits(self, positional: list[Any], keyword: dict[str, Any], named: dict[str, Any] | None = None) -> bool:
+        """Return whether these arguments match. `named`: those of `positional` by the names of their parameters."""
         for key, prefix in self._wanted:
-            values = [found[key] for found in (keyword, named) if key in found]
-            if key.isascii() and key.isdigit() and len(key) < 6 and int(key) < len(positional):
-                values.append(positional[int(key)])
+            first, *path = key.split(".")
+            places = [(keyword, [key]), (keyword, [first, *path]), (named or {}, [first, *path])]
+            values = [value for holder, way in (*places, (positional, [first, *path])) for value in _at(holder, way)]
             if not any(_text(value).lower().startswith(prefix) for value in values):
                 return False
         return True
+
+
+def _at(holder: Any, path: list[str]) -> list[Any]:
+    """Return the value at a path of keys and positions, in a list, which is empty if there is none."""
+    for key in path:
+        if isinstance(holder, dict) and key in holder:
+            holder = holder[key]
+        elif isinstance(holder, list) and key.isascii() and key.isdigit() and len(key) < 6 and int(key) < len(holder):
+            holder = holder[int(key)]
+        else:
+            return []
+    return [holder]
 
 
 def _text(value: Any) -> str:

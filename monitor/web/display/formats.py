@@ -31,6 +31,8 @@ def count(value: Any) -> str:
         return number(value)
     if not value.capped:
         return number(value.number)
+    if not value.number:
+        return "?"  # the search ended before it found one
     return f"{value.number // 1000}k+" if value.number >= 1000 else f"{value.number}+"
 
 

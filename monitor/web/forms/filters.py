@@ -42,6 +42,7 @@ class Filter:
     words: tuple[tuple[str, str], ...]
     wanted: JobFilter
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()  # what is searched as text, but looks like a key
 
     @property
     def is_empty(self) -> bool:
@@ -105,7 +106,19 @@ def read_filter(fields: Fields, now: float) -> Filter:
         since=_instant("since", given.get("since"), now, problems),
         until=_instant("until", given.get("until"), now, problems),
     )
-    return Filter(state, task, tuple(words), wanted, tuple(problems))
+    notes = [note for key, value in words if not key and (note := _like_a_key(value))]
+    return Filter(state, task, tuple(words), wanted, tuple(problems), tuple(notes))
+
+
+def _like_a_key(word: str) -> str:
+    """Return a sentence about a word that is searched as text although it may be meant as KEY:VALUE."""
+    match = re.fullmatch(r"([A-Za-z_][\w.]*):(?!//)(.+)", word)
+    if not match:
+        return ""
+    key, value = match[1][:40], match[2][:40]
+    near = get_close_matches(key, KEYS, n=1)
+    meant = f"did you mean {near[0]}:{value}?" if near else f"an argument is args.{key}:{value}."
+    return f"{word[:80]} is searched as text, because {key} is no key of the filter: {meant}"
 
 
 def _split(box: str) -> list[tuple[str, str]]:
@@ -116,7 +129,7 @@ def _split(box: str) -> list[tuple[str, str]]:
     found = []
     for part in parts:
         key, colon, value = part.partition(":")
-        if colon and value and (key in KEYS or re.fullmatch(r"args\.\w+", key)):
+        if colon and value and (key in KEYS or re.fullmatch(r"args(\.\w+)+", key)):
             found.append((key, value))
         else:
             found.append(("", part))

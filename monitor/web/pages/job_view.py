@@ -187,7 +187,7 @@ def _is_above(job: Job, error: Failure | None) -> bool:
     if error is None or job.error is None or job.state not in (FAILED, RETRYING):
         return False
     is_it = (error.type, error.message) == (job.error.type, job.error.message)
-    return is_it and len(error.message) <= HEAD_CHARS and "\n" not in error.message
+    return is_it and len(error.message) <= HEAD_CHARS
 
 
 def sentence_of(because: Because | None, now: float) -> str | None:

@@ -53,7 +53,7 @@ EMPTY = {
 }
 KEYS_HELP = (
     "The filter takes text (in names, arguments, messages and ids) and task:import_csv, state:failed, error:KeyError, "
-    "queue:slow, args.to:bob@, since:2h, until:2030-01-31T14:00Z, group:…, by:ana and parent:…"
+    "queue:slow, args.to:bob@, args.order.sku:A7, since:2h, until:2030-01-31T14:00Z, group:…, by:ana and parent:…"
 )
 # The actions on each tab. A job whose state does not allow one is not changed.
 OFFERED = {
@@ -93,7 +93,7 @@ class JobsPage:
         counts = self._listing.counts(asked.wanted)
         data = {
             "filter": asked.wanted,
-            "problems": asked.problems,
+            "problems": (*asked.problems, *asked.notes),
             "counts": counts,
             "jobs": page.rows,
             "next": page.next,

@@ -145,7 +145,7 @@ class TaskPage:
                 return (
                     None,
                     None,
-                    [FieldError("Run after", f"expected a length such as 90s, 15min or 2h, found {after[:60]!r}")],
+                    [FieldError("Delay", f"expected a length such as 90s, 15min or 2h, found {after[:60]!r}")],
                 )
             return delay_s, None, []
         if at:

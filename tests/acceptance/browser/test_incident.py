@@ -157,7 +157,7 @@ def test_what_was_typed_survives_the_end_of_the_session(service: Service, open_p
     enter(page)
     page.goto("/monitor/tasks/note")
     page.locator('[name="p:n"]').fill("41")
-    page.get_by_label("Run after").fill("15min")
+    page.get_by_label("Delay").fill("15min")
     page.context.clear_cookies()
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")

@@ -57,6 +57,13 @@ def test_a_filter_stands_in_the_address_and_its_chips_take_it_away(world: World,
     assert "args.to" not in chips[1][0] and "state=done" in chips[1][0] and f'value="{asked}"' in page.text
     words = admin.get("/monitor/jobs", q="since:yesterday", state="faild").words
     assert "since: expected a length" in words and "did you mean failed?" in words
+    words = admin.get("/monitor/jobs", q="sku:A751 quue:slow https://example.org").words
+    assert "sku:A751 is searched as text" in words and "an argument is args.sku:A751." in words
+    assert "did you mean queue:slow?" in words and words.count("is searched as text") == 2
+    nested = {ids(admin.get("/monitor/jobs", q=f"args.body.order:{n} state:failed"))[0] for n in (5, 7)}
+    assert nested == {"failed-5", "failed-7"}
+    running = admin.get("/monitor/jobs", q="args.1.order:2", state="running")
+    assert ids(running) == ["running-1"], "also among those that run now"
 
 
 def test_empty_lists_say_what_would_be_here(empty: World) -> None:

@@ -192,7 +192,7 @@ def test_a_schedule_has_a_page_with_its_runs_and_who_changed_it(world: World, ad
 
 def verb(page: Answer, label: str) -> str:
     """Where the button with this label posts to."""
-    found = re.search(rf'formaction="([^"]+)">{re.escape(label)}</button>', page.text)
+    found = re.search(rf'formaction="([^"]+)"[^>]*>{re.escape(label)}</button>', page.text)
     assert found, (label, page.words)
     return unescape(found[1])
 
@@ -256,7 +256,7 @@ def test_workers_are_asked_and_the_unusual_stands_first(world: World, admin: Bro
     assert "as usual" in page.words and "nothing to compare with yet" in page.words
     ratios = [float(each) for each in re.findall(r"([\d.]+)× usual", page.text)]
     assert len(ratios) > 1 and ratios == sorted(ratios, reverse=True)
-    assert "Gone in the last day" in page.words and "atlas 3988" in page.words
+    assert "Gone in the last 24 h" in page.words and "atlas 3988" in page.words
     assert '<a href="/monitor/jobs/sum">add</a>' in page.text, "what it was doing"
     assert "code 8e02d17" in page.words and "code 31bb9c4" in page.words
     assert page.words.count("other code than the newest") == 1
